@@ -1,0 +1,117 @@
+/// A cursor that cannot leave its bytes: every read returns what it was asked for or throws with the offset.
+///
+/// The cursor borrows the bytes; it neither copies nor owns them. Every read is O(1) except those that
+/// return arrays, which are O(length).
+public struct ByteCursor: ~Escapable {
+  /// The bytes being read.
+  public let bytes: RawSpan
+  /// Where the next read begins, in bytes from the start of `bytes`.
+  public private(set) var offset: Int
+
+  /// Begins at `offset` of `bytes`.
+  @_lifetime(copy bytes)
+  public init(_ bytes: RawSpan, at offset: Int = 0) {
+    self.bytes = bytes
+    self.offset = min(max(offset, 0), bytes.byteCount)
+  }
+
+  /// How many bytes are left.
+  public var remaining: Int { bytes.byteCount - offset }
+
+  /// Whether nothing is left.
+  public var isAtEnd: Bool { offset == bytes.byteCount }
+
+  /// The next byte, if there is one, without moving.
+  public var peek: UInt8? {
+    unsafe isAtEnd ? nil : bytes.unsafeLoad(fromUncheckedByteOffset: offset, as: UInt8.self)
+  }
+
+  /// Moves to an absolute offset.
+  ///
+  /// - Throws: ``ParsingError`` when the offset is outside the bytes.
+  @_lifetime(self: copy self)
+  public mutating func seek(to target: Int) throws(ParsingError) {
+    guard target >= 0, target <= bytes.byteCount else {
+      throw ParsingError(offset: offset, "offset \(target) lies outside the \(bytes.byteCount) bytes present")
+    }
+    offset = target
+  }
+
+  /// Moves past `count` bytes.
+  @_lifetime(self: copy self)
+  public mutating func skip(_ count: Int) throws(ParsingError) {
+    try require(count)
+    offset += count
+  }
+
+  /// Reads one byte.
+  @inlinable
+  @_lifetime(self: copy self)
+  public mutating func readByte() throws(ParsingError) -> UInt8 {
+    try readLittleEndian(UInt8.self)
+  }
+
+  /// Reads a little-endian integer of the given width.
+  @_lifetime(self: copy self)
+  public mutating func readLittleEndian<T: FixedWidthInteger & BitwiseCopyable>(_ type: T.Type) throws(ParsingError) -> T {
+    let size = MemoryLayout<T>.size
+    try require(size)
+    defer { offset += size }
+    return T(littleEndian: unsafe bytes.unsafeLoadUnaligned(fromUncheckedByteOffset: offset, as: T.self))
+  }
+
+  /// Reads a big-endian integer of the given width.
+  @_lifetime(self: copy self)
+  public mutating func readBigEndian<T: FixedWidthInteger & BitwiseCopyable>(_ type: T.Type) throws(ParsingError) -> T {
+    try readLittleEndian(type).byteSwapped
+  }
+
+  /// Copies the next `count` bytes.
+  ///
+  /// Nothing is allocated before the bytes are known to exist.
+  @_lifetime(self: copy self)
+  public mutating func readBytes(_ count: Int) throws(ParsingError) -> [UInt8] {
+    try require(count)
+    let start = offset
+    offset += count
+    return bytes.copy(start..<offset)
+  }
+
+  /// Reads up to the next newline and moves past it; the newline is not returned.
+  ///
+  /// - Throws: ``ParsingError`` when no newline follows.
+  @_lifetime(self: copy self)
+  public mutating func readLine() throws(ParsingError) -> [UInt8] {
+    var end = offset
+    while end < bytes.byteCount, unsafe bytes.unsafeLoad(fromUncheckedByteOffset: end, as: UInt8.self) != 0x0A {
+      end += 1
+    }
+    guard end < bytes.byteCount else {
+      throw ParsingError(offset: offset, "no newline ends the line that begins here")
+    }
+    let line = try readBytes(end - offset)
+    offset += 1
+    return line
+  }
+
+  private func require(_ count: Int) throws(ParsingError) {
+    guard count >= 0, count <= remaining else {
+      throw ParsingError(offset: offset, "\(count) bytes are needed and \(remaining) are left")
+    }
+  }
+}
+
+extension RawSpan {
+  /// Copies a range of bytes into an array; O(length). The range must lie inside the span.
+  public func copy(_ range: Range<Int>) -> [UInt8] {
+    let part = extracting(range)
+    return unsafe [UInt8](unsafeUninitializedCapacity: part.byteCount) { buffer, count in
+      unsafe part.withUnsafeBytes { source in
+        if let base = source.baseAddress, let target = buffer.baseAddress {
+          unsafe UnsafeMutableRawPointer(target).copyMemory(from: base, byteCount: source.count)
+        }
+      }
+      count = part.byteCount
+    }
+  }
+}

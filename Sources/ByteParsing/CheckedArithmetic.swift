@@ -1,0 +1,30 @@
+/// The product of sizes, or nil when it does not fit or a size is negative.
+///
+/// Any zero makes the product zero, however large the others are.
+public func checkedProduct(_ sizes: some Collection<Int>) -> Int? {
+  if sizes.contains(0) { return sizes.contains { $0 < 0 } ? nil : 0 }
+  var product = 1
+  for size in sizes {
+    guard size > 0 else { return nil }
+    let (next, overflow) = product.multipliedReportingOverflow(by: size)
+    if overflow { return nil }
+    product = next
+  }
+  return product
+}
+
+extension FixedWidthInteger {
+  /// The sum, or nil when it does not fit.
+  @inlinable
+  public func checkedAdding(_ other: Self) -> Self? {
+    let (sum, overflow) = addingReportingOverflow(other)
+    return overflow ? nil : sum
+  }
+
+  /// The product, or nil when it does not fit.
+  @inlinable
+  public func checkedMultiplying(by other: Self) -> Self? {
+    let (product, overflow) = multipliedReportingOverflow(by: other)
+    return overflow ? nil : product
+  }
+}

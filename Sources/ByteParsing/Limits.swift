@@ -1,0 +1,35 @@
+/// How much a file may ask of the machine before it is refused.
+///
+/// Every default is far above what real checkpoints need and far below what hurts: a reader that meets a
+/// limit throws an error that names it.
+public struct Limits: Sendable, Equatable {
+  /// Values that may stand on the pickle machine's stack at once. Real files stay under 10,000.
+  public var pickleStack = 10_000_000
+  /// Entries of the pickle memo. CPython memoises most objects, so this follows ``pickleValues``.
+  public var pickleMemo = 50_000_000
+  /// Values one pickle may create. A checkpoint of 100,000 tensors makes about three million.
+  public var pickleValues = 50_000_000
+  /// Bytes of one integer (LONG1, LONG4, LONG lines); beyond this no checkpoint has a reason to go.
+  public var longBytes = 1 << 20
+  /// Bytes of a pickle that is read into memory (`data.pkl`). Weights never stand there.
+  public var pickleBytes = 1 << 30
+  /// Paths, tensors and other leaves together, that one file may list. Shared containers can multiply few
+  /// bytes into billions of paths.
+  public var paths = 2_000_000
+  /// Depth of containers below the root of a pickle. A path longer than this says nothing to a reader.
+  public var depth = 1_000
+  /// Entries of one zip directory.
+  public var zipEntries = 2_000_000
+  /// Logical bytes of a tensor, as a multiple of the bytes it is stored in. Only views with a stride of 0,
+  /// or that overlap, exceed 1.
+  public var expansion = 64
+  /// Logical bytes that are always allowed, whatever the ``expansion``.
+  public var expansionFloor = 1 << 30
+  /// Inflated bytes as a multiple of the deflated; DEFLATE itself cannot exceed 1,032.
+  public var inflation = 1_032
+  /// Bytes of a JSON header (safetensors). The format's own bound.
+  public var headerBytes = 100_000_000
+
+  /// The defaults.
+  public init() {}
+}

@@ -1,0 +1,53 @@
+/// A tensor that a node needs, as PyTorch names it.
+public struct Parameter: Sendable, Equatable {
+  /// What a parameter is for.
+  public enum Role: String, Sendable, CaseIterable {
+    case convolutionWeight, normalizationScale, normalizationBias, runningMean, runningVariance
+    case batchCounter
+    case linearWeight, linearBias
+  }
+  /// The name in the state dict: `layer1.0.conv1.weight`.
+  public let name: String
+  public let shape: [Int]
+  public let role: Role
+
+  /// Whether training changes it by gradient; the others are buffers.
+  public var isBuffer: Bool {
+    switch role {
+    case .runningMean, .runningVariance, .batchCounter: true
+    default: false
+    }
+  }
+
+  /// Whether a file may leave it out: `num_batches_tracked` is absent before PyTorch 0.4.1 and is not used to
+  /// infer.
+  public var isOptional: Bool { role == .batchCounter }
+}
+
+extension Node {
+  /// The node's parameters and buffers in PyTorch's order.
+  public var parameters: [Parameter] {
+    func parameter(_ suffix: String, _ shape: [Int], _ role: Parameter.Role) -> Parameter {
+      Parameter(name: name + "." + suffix, shape: shape, role: role)
+    }
+    switch operation {
+    case .conv(let conv):
+      let shape = [conv.outputChannels, conv.inputChannels / conv.groups, conv.kernel, conv.kernel]
+      return [parameter("weight", shape, .convolutionWeight)]
+    case .batchNormalization(let channels, _):
+      return [
+        parameter("weight", [channels], .normalizationScale),
+        parameter("bias", [channels], .normalizationBias),
+        parameter("running_mean", [channels], .runningMean),
+        parameter("running_var", [channels], .runningVariance),
+        parameter("num_batches_tracked", [], .batchCounter),
+      ]
+    case .gemm(let inputs, let outputs):
+      return [
+        parameter("weight", [outputs, inputs], .linearWeight), parameter("bias", [outputs], .linearBias),
+      ]
+    case .relu, .add, .maxPool, .globalAveragePool:
+      return []
+    }
+  }
+}

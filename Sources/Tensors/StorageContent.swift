@@ -1,0 +1,54 @@
+/// Where a storage's bytes are; whoever reads files implements this.
+///
+/// Both ways give the same bytes: `read` copies a part into a caller's buffer, `withBytes` lends all of them
+/// without a copy where that is possible.
+public protocol StorageContent: Sendable {
+  /// How many bytes there are.
+  var byteCount: Int { get }
+
+  /// Fills `buffer` with the bytes that begin at `offset`.
+  ///
+  /// - Throws: when the bytes cannot be read, or `offset + buffer.count` lies beyond `byteCount`.
+  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws
+
+  /// Lends every byte without a copy, or returns nil when they are not in memory and cannot be mapped.
+  ///
+  /// The pointer is valid for as long as the content lives, not only during the call.
+  func mappedBytes() throws -> UnsafeRawBufferPointer?
+}
+
+/// Bytes held in memory, 64-byte aligned; never changed after they are made, hence `@unchecked Sendable`.
+@safe public final class BytesInMemory: StorageContent, @unchecked Sendable {
+  private let bytes: UnsafeRawBufferPointer
+
+  /// Copies `bytes`; O(length).
+  public init(_ bytes: some Collection<UInt8>) {
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 64)
+    unsafe buffer.copyBytes(from: bytes)
+    unsafe self.bytes = UnsafeRawBufferPointer(buffer)
+  }
+
+  /// Lets `fill` write `byteCount` bytes.
+  public init(byteCount: Int, fill: (UnsafeMutableRawBufferPointer) throws -> Void) rethrows {
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: byteCount, alignment: 64)
+    do { try unsafe fill(buffer) } catch {
+      unsafe buffer.deallocate()
+      throw error
+    }
+    unsafe self.bytes = UnsafeRawBufferPointer(buffer)
+  }
+
+  deinit { unsafe bytes.deallocate() }
+
+  public var byteCount: Int { unsafe bytes.count }
+
+  public func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws {
+    let count = buffer.count
+    guard offset >= 0, offset <= byteCount, count <= byteCount - offset else {
+      throw TensorError("\(count) bytes at \(offset) lie outside a storage of \(byteCount) bytes")
+    }
+    unsafe buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + count]))
+  }
+
+  public func mappedBytes() -> UnsafeRawBufferPointer? { unsafe bytes }
+}

@@ -1,0 +1,120 @@
+public import ByteParsing
+
+/// A view of a storage: element type, sizes, strides and where it begins.
+///
+/// Making one proves that every element lies inside the storage; it reads nothing.
+public struct Tensor: Sendable {
+  public let dtype: DType
+  /// The sizes, outermost first; empty for a scalar.
+  public let shape: [Int]
+  /// Elements between neighbours along each dimension.
+  public let strides: [Int]
+  public let storage: Storage
+  /// Where the first element stands: elements from the storage's start.
+  public let storageOffset: Int
+  /// Whether the stored numbers stand for their complex conjugates (PyTorch's lazy `conj` bit).
+  public let isConjugated: Bool
+  /// Whether the stored numbers stand for their negatives (PyTorch's lazy `neg` bit).
+  public let isNegated: Bool
+  /// Whether PyTorch would train it.
+  public let requiresGrad: Bool
+  /// How many elements it has, views counted in full.
+  public let elementCount: Int
+
+  /// Proves a view and makes it.
+  ///
+  /// - Throws: ``TensorError`` when sizes or strides are negative, differ in number, overflow, reach outside the
+  ///   storage, or expand it beyond `limits`. O(rank).
+  public init(
+    dtype: DType, shape: [Int], strides: [Int]? = nil, storage: Storage, storageOffset: Int = 0,
+    isConjugated: Bool = false, isNegated: Bool = false, requiresGrad: Bool = false, limits: Limits = Limits()
+  ) throws(TensorError) {
+    guard let elementCount = checkedProduct(shape),
+      let byteCount = elementCount.checkedMultiplying(by: dtype.byteCount)
+    else { throw TensorError("shape \(shape) is negative or too large") }
+    let strides = strides ?? Tensor.contiguousStrides(shape)
+    guard strides.count == shape.count else {
+      throw TensorError("shape \(shape) has \(shape.count) sizes and \(strides.count) strides")
+    }
+    guard strides.allSatisfy({ $0 >= 0 }), storageOffset >= 0 else {
+      throw TensorError("strides \(strides) or offset \(storageOffset) is negative")
+    }
+    let capacity = storage.byteCount / dtype.byteCount
+    if elementCount > 0 {
+      var last: Int? = storageOffset
+      for (size, stride) in zip(shape, strides) {
+        last = (size - 1).checkedMultiplying(by: stride).flatMap { step in last?.checkedAdding(step) }
+      }
+      guard let last, last < capacity else {
+        throw TensorError(
+          "shape \(shape), strides \(strides) and offset \(storageOffset) reach beyond storage \(storage.key), "
+            + "which holds \(capacity) elements of \(dtype.rawValue) (\(storage.byteCount) bytes)")
+      }
+      let allowed = storage.byteCount.multipliedReportingOverflow(by: limits.expansion)
+      guard byteCount <= limits.expansionFloor || allowed.overflow || byteCount <= allowed.partialValue else {
+        throw TensorError(
+          "the view spreads \(storage.byteCount) stored bytes over \(byteCount), more than "
+            + "\(limits.expansion) times as many (Limits.expansion)")
+      }
+    } else if storageOffset > capacity {
+      throw TensorError("offset \(storageOffset) lies beyond storage \(storage.key) of \(capacity) elements")
+    }
+    self.dtype = dtype
+    self.shape = shape
+    self.strides = strides
+    self.storage = storage
+    self.storageOffset = storageOffset
+    self.isConjugated = isConjugated
+    self.isNegated = isNegated
+    self.requiresGrad = requiresGrad
+    self.elementCount = elementCount
+  }
+
+  /// Makes a contiguous float32 tensor from values in row-major order, for tests and small inputs.
+  public init(_ values: [Float], shape: [Int]) throws(TensorError) {
+    let content = unsafe values.withUnsafeBytes { unsafe BytesInMemory($0) }
+    let storage = Storage(key: "memory", byteCount: content.byteCount, content: content)
+    try self.init(dtype: .float32, shape: shape, storage: storage)
+    guard elementCount == values.count else {
+      throw TensorError("shape \(shape) needs \(elementCount) values, not \(values.count)")
+    }
+  }
+
+  /// Bytes of all elements in row-major order, views counted in full.
+  public var byteCount: Int { elementCount * dtype.byteCount }
+
+  /// Whether the elements stand in row-major order without gaps (PyTorch's `is_contiguous`).
+  public var isContiguous: Bool {
+    if elementCount == 0 { return true }
+    var expected = 1
+    for (size, stride) in zip(shape, strides).reversed() where size != 1 {
+      if stride != expected { return false }
+      expected *= size
+    }
+    return true
+  }
+
+  /// The strides of row-major order, as PyTorch counts them (a size of 0 counts as 1).
+  public static func contiguousStrides(_ shape: [Int]) -> [Int] {
+    var strides = [Int](repeating: 1, count: shape.count)
+    for axis in shape.indices.dropLast().reversed() {
+      strides[axis] = strides[axis + 1].multipliedReportingOverflow(by: max(shape[axis + 1], 1)).partialValue
+    }
+    return strides
+  }
+
+  /// The same view of other bookkeeping: what `_rebuild_parameter` says of a tensor.
+  public func with(requiresGrad: Bool) -> Tensor { Tensor(self, requiresGrad: requiresGrad) }
+
+  private init(_ tensor: Tensor, requiresGrad: Bool) {
+    dtype = tensor.dtype
+    shape = tensor.shape
+    strides = tensor.strides
+    storage = tensor.storage
+    storageOffset = tensor.storageOffset
+    isConjugated = tensor.isConjugated
+    isNegated = tensor.isNegated
+    self.requiresGrad = requiresGrad
+    elementCount = tensor.elementCount
+  }
+}
