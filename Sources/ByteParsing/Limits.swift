@@ -27,6 +27,8 @@ public struct Limits: Sendable, Equatable {
   public var expansionFloor = 1 << 30
   /// Inflated bytes as a multiple of the deflated; DEFLATE itself cannot exceed 1,032.
   public var inflation = 1_032
+  /// Bytes that one deflated entry may inflate to: they stand in memory, which stored entries never need.
+  public var inflatedBytes = 4 << 30
   /// Bytes of a JSON header (safetensors). The format's own bound.
   public var headerBytes = 100_000_000
 

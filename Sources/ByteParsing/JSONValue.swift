@@ -1,0 +1,153 @@
+/// A JSON value whose objects keep their members' order.
+///
+/// Foundation's JSON reader loses order and lets duplicate keys pass, and the safetensors format forbids
+/// both (docs/adr/0003).
+public enum JSONValue: Sendable, Equatable {
+  case null
+  case bool(Bool)
+  /// A number without fraction or exponent that fits 64 bits.
+  case integer(Int64)
+  /// Any other number.
+  case number(Double)
+  case string(String)
+  case array([JSONValue])
+  case object([(key: String, value: JSONValue)])
+
+  /// The value of a member of an object.
+  public subscript(key: String) -> JSONValue? {
+    guard case .object(let members) = self else { return nil }
+    return members.first { $0.key == key }?.value
+  }
+
+  /// The text of a string.
+  public var string: String? { if case .string(let text) = self { text } else { nil } }
+
+  /// The elements of an array.
+  public var array: [JSONValue]? { if case .array(let elements) = self { elements } else { nil } }
+
+  /// The number, when it is an integer that is not negative.
+  public var size: Int? { if case .integer(let number) = self, number >= 0 { Int(number) } else { nil } }
+
+  public static func == (left: JSONValue, right: JSONValue) -> Bool { left.text == right.text }
+
+  /// An integer as the contract writes it: beyond 2^53, which readers with doubles would round, as a string.
+  public static func exact(_ number: Int64) -> JSONValue {
+    number.magnitude <= 1 << 53 ? .integer(number) : .string(String(number))
+  }
+
+  /// A number as the contract writes it: not finite ones, which JSON cannot hold, as strings.
+  public static func exact(_ number: Double) -> JSONValue {
+    if number.isNaN { return .string("NaN") }
+    return number.isFinite ? .number(number) : .string(number < 0 ? "-Infinity" : "Infinity")
+  }
+}
+
+extension JSONValue: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByBooleanLiteral,
+  ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral
+{
+  public init(stringLiteral text: String) { self = .string(text) }
+  public init(integerLiteral number: Int64) { self = .integer(number) }
+  public init(booleanLiteral value: Bool) { self = .bool(value) }
+  public init(arrayLiteral elements: JSONValue...) { self = .array(elements) }
+  public init(dictionaryLiteral members: (String, JSONValue)...) {
+    self = .object(members.map { (key: $0.0, value: $0.1) })
+  }
+}
+
+extension JSONValue {
+  /// The value on one line, without spaces.
+  public var text: String {
+    var text = ""
+    write(to: &text, indent: nil, level: 0)
+    return text
+  }
+
+  /// The value over several lines; arrays of scalars stay on one.
+  public var indentedText: String {
+    var text = ""
+    write(to: &text, indent: "  ", level: 0)
+    return text
+  }
+
+  private func write(to text: inout String, indent: String?, level: Int) {
+    switch self {
+    case .null: text += "null"
+    case .bool(let value): text += value ? "true" : "false"
+    case .integer(let number): text += String(number)
+    case .number(let number): text += JSONValue.spelling(number)
+    case .string(let value): JSONValue.quote(value, to: &text)
+    case .array(let elements):
+      let isFlat = elements.allSatisfy(\.isScalar)
+      JSONValue.list(elements, "[", "]", to: &text, isFlat ? nil : indent, level, space: indent != nil) {
+        $0.write(to: &$1, indent: indent, level: level + 1)
+      }
+    case .object(let members):
+      let isFlat = level > 1 && members.allSatisfy { $0.value.isFlat }
+      JSONValue.list(members, "{", "}", to: &text, isFlat ? nil : indent, level, space: indent != nil) {
+        JSONValue.quote($0.key, to: &$1)
+        $1 += indent == nil ? ":" : ": "
+        $0.value.write(to: &$1, indent: indent, level: level + 1)
+      }
+    }
+  }
+
+  private static func list<Element>(
+    _ elements: [Element], _ open: String, _ close: String, to text: inout String, _ indent: String?, _ level: Int,
+    space: Bool, _ write: (Element, inout String) -> Void
+  ) {
+    text += open
+    for (place, element) in elements.enumerated() {
+      if place > 0 { text += indent == nil && space ? ", " : "," }
+      if let indent { text += "\n" + String(repeating: indent, count: level + 1) }
+      write(element, &text)
+    }
+    if let indent, !elements.isEmpty { text += "\n" + String(repeating: indent, count: level) }
+    text += close
+  }
+
+  private var isScalar: Bool {
+    switch self {
+    case .array, .object: false
+    default: true
+    }
+  }
+
+  private var isFlat: Bool {
+    if case .array(let elements) = self { return elements.allSatisfy(\.isScalar) }
+    return isScalar
+  }
+
+  /// A number as JSON allows it: the shortest decimal that reads back to the same double.
+  private static func spelling(_ number: Double) -> String {
+    precondition(number.isFinite, "JSON has no number that is not finite; JSONValue.exact makes a string of it")
+    return number.description
+  }
+
+  /// Writes a string with everything escaped that a terminal or a reader could misread.
+  private static func quote(_ value: String, to text: inout String) {
+    text += "\""
+    if value.utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7F && $0 != 0x22 && $0 != 0x5C }) {
+      text += value
+    } else {
+      for scalar in value.unicodeScalars {
+        switch scalar {
+        case "\"": text += "\\\""
+        case "\\": text += "\\\\"
+        case "\n": text += "\\n"
+        case "\r": text += "\\r"
+        case "\t": text += "\\t"
+        default:
+          switch scalar.properties.generalCategory {
+          case .control, .format, .lineSeparator, .paragraphSeparator, .privateUse, .unassigned:
+            for unit in UTF16.encode(scalar)! {
+              let hex = String(unit, radix: 16)
+              text += "\\u" + String(repeating: "0", count: 4 - hex.count) + hex
+            }
+          default: text.unicodeScalars.append(scalar)
+          }
+        }
+      }
+    }
+    text += "\""
+  }
+}

@@ -1,0 +1,131 @@
+internal import ByteParsing
+public import Tensors
+
+/// How to convert a checkpoint.
+public struct ConversionOptions: Sendable {
+  /// The part to convert, as names print it; nil for every tensor under its full name.
+  public var key: String?
+  /// What to take off the front of every name.
+  public var stripPrefix: String?
+  /// The type floating-point tensors are cast to; integers, bool and complex numbers stay.
+  public var dtype: DType?
+  /// Whether an existing file is replaced.
+  public var overwrite = true
+  /// Whether the source file's SHA-256 goes into the metadata; hashing costs more than copying.
+  public var sourceDigest = false
+
+  /// Every tensor, as it is.
+  public init() {}
+}
+
+/// What a conversion did.
+public struct ConversionReport: Sendable {
+  public let tensorCount: Int
+  /// Bytes of the file written.
+  public let byteCount: Int
+  /// Floating-point tensors that were cast.
+  public let castCount: Int
+  /// Tensors of other types that stayed as they are although a cast was asked for.
+  public let uncastCount: Int
+  /// Names whose data is also another name's, each written in full: the name and the first of its group.
+  public let aliases: [(name: String, of: String)]
+  /// Values that are no tensors and have no place in the target.
+  public let droppedObjectCount: Int
+}
+
+extension Checkpoint {
+  /// Writes the tensors to a `.safetensors` file, atomically and in bounded memory.
+  ///
+  /// - Throws: ``CheckpointError``; before anything is written when a tensor has no place in the format, a name
+  ///   stands twice or a prefix fits no name. O(bytes).
+  public func writeSafetensors(to path: String, _ options: ConversionOptions = ConversionOptions()) throws
+    -> ConversionReport
+  {
+    try requireIntact()
+    let selection = try self.selection(key: options.key ?? ".")
+    let unread = objects.filter { $0.unreadTensor != nil && $0.path.starts(with: selection.path) }
+    guard unread.isEmpty else {
+      let list = unread.map { "\($0.name.escapedForDisplay) (\($0.unreadTensor ?? ""))" }.joined(separator: ", ")
+      throw CheckpointError(
+        "holds tensors of kinds that are not converted: \(list)", file: self.path,
+        remedy: "Choose the other tensors with --key. Nothing was written.")
+    }
+    guard !selection.tensors.isEmpty else {
+      throw CheckpointError(
+        "holds no tensors", file: self.path, remedy: "decant inspect shows what it holds. Nothing was written.")
+    }
+    let named = try names(of: selection, strippingPrefix: options.stripPrefix)
+    let items = zip(named, selection.tensors).map { name, entry in
+      let dtype = options.dtype.flatMap { entry.tensor.isCast(to: $0) ? $0 : nil } ?? entry.tensor.dtype
+      return SafetensorsWriter.Item(name: name, source: entry, dtype: dtype)
+    }
+    let meta = items.filter { $0.source.tensor.storage.content == nil }
+    guard meta.isEmpty else {
+      throw CheckpointError(
+        "holds tensors without data: \(meta.map(\.name.escapedForDisplay).joined(separator: ", "))", file: self.path)
+    }
+
+    var metadata: [(key: String, value: JSONValue)] = [
+      (key: "format", value: "pt"), (key: "decant.container", value: .string(container.rawValue)),
+    ]
+    if let key = options.key { metadata.append((key: "decant.key", value: .string(key))) }
+    if options.sourceDigest { metadata.append((key: "decant.source_sha256", value: .string(try sha256()))) }
+    let writer: SafetensorsWriter
+    do throws(CheckpointError) { writer = try SafetensorsWriter(items, metadata: metadata) } catch {
+      throw error.located(file: self.path)
+    }
+    let output = try AtomicOutput(path, overwrite: options.overwrite, source: file.identity)
+    try writer.write(to: output, from: self)
+    try output.commit()
+
+    let casts = items.count { $0.dtype != $0.source.tensor.dtype }
+    let aliases = Aliases(selection.tensors.map(\.tensor))
+    return ConversionReport(
+      tensorCount: items.count, byteCount: output.byteCount, castCount: casts,
+      uncastCount: options.dtype == nil ? 0 : items.count { $0.source.tensor.dtype != options.dtype } - casts,
+      aliases: items.indices.compactMap { index in
+        aliases.first(of: index).map { (name: items[index].name, of: items[$0].name) }
+      },
+      droppedObjectCount: objects.count { $0.path.starts(with: selection.path) })
+  }
+
+  /// The names tensors get in the target.
+  private func names(of selection: Selection, strippingPrefix prefix: String?) throws(CheckpointError) -> [String] {
+    var paths: [String: [PathKey]] = [:]
+    var names: [String] = []
+    for entry in selection.tensors {
+      var name = selection.name(of: entry)
+      if let prefix {
+        guard name.hasPrefix(prefix) else {
+          throw CheckpointError(
+            "does not begin with the prefix \(prefix.escapedForDisplay) that is to be stripped", file: path,
+            tensor: name, remedy: "Leave out --strip-prefix, or choose with --key the tensors that have it.")
+        }
+        name = String(name.dropFirst(prefix.count))
+      }
+      if let other = paths.updateValue(entry.path, forKey: name) {
+        func spell(_ path: [PathKey]) -> String { "[" + path.map { $0.json.text }.joined(separator: ", ") + "]" }
+        throw CheckpointError(
+          "two tensors would be called \(name.escapedForDisplay): \(spell(other)) and \(spell(entry.path))", file: path,
+          remedy: "Choose one of them with --key. Nothing was written.")
+      }
+      names.append(name)
+    }
+    return names
+  }
+
+  /// The file's SHA-256 in lower-case hexadecimal. O(bytes).
+  public func sha256() throws -> String {
+    let hash = try SHA256()
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 64)
+    defer { unsafe buffer.deallocate() }
+    var done = 0
+    while done < file.byteCount {
+      let part = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[..<min(buffer.count, file.byteCount - done)])
+      try unsafe file.read(into: part, at: done)
+      unsafe hash.update(UnsafeRawBufferPointer(part))
+      done += part.count
+    }
+    return hash.finish()
+  }
+}

@@ -1,0 +1,126 @@
+internal import Glibc
+
+/// A file that appears under its name whole, or not at all.
+///
+/// The bytes go to a file without a name in the target's folder (`O_TMPFILE`), which the kernel drops whenever
+/// the process ends, whatever ends it; ``commit()`` gives it its name. File systems that have no nameless files
+/// get a temporary one, removed on failure. Durability against a power cut is not promised: that costs more
+/// than the copy.
+final class AtomicOutput {
+  private let path: String
+  /// Where the bytes end up: `path` with symbolic links followed, as `cp` does.
+  private let target: String
+  private let descriptor: Int32
+  /// The temporary file's name when the file system has no nameless files.
+  private var temporary: String?
+  private(set) var byteCount = 0
+
+  /// Opens a nameless file beside `path`.
+  ///
+  /// - Throws: ``CheckpointError`` when the folder cannot be written, the target is no regular file, it is
+  ///   `source` itself, or it exists and `overwrite` is false.
+  init(_ path: String, overwrite: Bool, source: FileIdentity?) throws(CheckpointError) {
+    self.path = path
+    var target = path
+    var mode: mode_t = 0o666
+    var status = stat()
+    if unsafe stat(path, &status) == 0 {
+      guard status.st_mode & S_IFMT == S_IFREG else {
+        throw CheckpointError(
+          status.st_mode & S_IFMT == S_IFDIR ? "is a directory" : "is not a regular file", file: path,
+          remedy: "Name the file to write.")
+      }
+      guard overwrite else {
+        throw CheckpointError("exists already", file: path, remedy: "Leave out --no-clobber to replace it.")
+      }
+      if FileIdentity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino)) == source {
+        throw CheckpointError(
+          "is the file being read", file: path, remedy: "Write under another name, then move it.")
+      }
+      mode = status.st_mode & 0o777
+      if let resolved = unsafe realpath(path, nil) {
+        target = unsafe String(cString: resolved)
+        unsafe free(resolved)
+      }
+    }
+    self.target = target
+    let folder = AtomicOutput.folder(of: target)
+    // O_TMPFILE of <fcntl.h>, a macro Swift does not import.
+    let nameless = 0o20000000 | O_DIRECTORY
+    var descriptor = unsafe open(folder, nameless | O_WRONLY | O_CLOEXEC, mode)
+    if descriptor < 0, [EOPNOTSUPP, EISDIR, EINVAL].contains(errno) {
+      let name = AtomicOutput.temporaryName(for: target)
+      descriptor = unsafe open(name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, mode)
+      temporary = descriptor < 0 ? nil : name
+    }
+    guard descriptor >= 0 else {
+      throw CheckpointError(
+        "cannot be written: \(systemMessage(errno))", file: path,
+        remedy: errno == ENOENT ? "Make the folder first: mkdir -p \(folder)" : "Choose a folder you may write to.")
+    }
+    self.descriptor = descriptor
+  }
+
+  deinit {
+    close(descriptor)
+    if let temporary { unsafe unlink(temporary) }
+  }
+
+  /// Appends bytes.
+  func write(_ bytes: UnsafeRawBufferPointer) throws(CheckpointError) {
+    var done = 0
+    while done < bytes.count {
+      let count = unsafe Glibc.write(descriptor, bytes.baseAddress! + done, bytes.count - done)
+      if count >= 0 {
+        done += count
+      } else if errno != EINTR {
+        throw CheckpointError(
+          "cannot be written: \(systemMessage(errno))", file: path, offset: byteCount + done,
+          remedy: errno == ENOSPC ? "Free some space, or write to another disk. Nothing was changed." : "Nothing was changed.")
+      }
+    }
+    byteCount += done
+  }
+
+  /// Appends bytes.
+  func write(_ bytes: [UInt8]) throws(CheckpointError) {
+    var failure: CheckpointError?
+    unsafe bytes.withUnsafeBytes { buffer in
+      do throws(CheckpointError) { try unsafe write(buffer) } catch { failure = error }
+    }
+    if let failure { throw failure }
+  }
+
+  /// Gives the file its name, replacing what had it.
+  func commit() throws(CheckpointError) {
+    if let temporary {
+      guard unsafe rename(temporary, target) == 0 else { throw failure() }
+      self.temporary = nil
+      return
+    }
+    let nameless = "/proc/self/fd/\(descriptor)"
+    if unsafe linkat(AT_FDCWD, nameless, AT_FDCWD, target, AT_SYMLINK_FOLLOW) == 0 { return }
+    guard errno == EEXIST else { throw failure() }
+    // A link cannot replace a file; a rename can.
+    let name = AtomicOutput.temporaryName(for: target)
+    guard unsafe linkat(AT_FDCWD, nameless, AT_FDCWD, name, AT_SYMLINK_FOLLOW) == 0 else { throw failure() }
+    guard unsafe rename(name, target) == 0 else {
+      let failure = failure()
+      unsafe unlink(name)
+      throw failure
+    }
+  }
+
+  private func failure() -> CheckpointError {
+    CheckpointError("cannot be put in place: \(systemMessage(errno))", file: path, remedy: "Nothing was changed.")
+  }
+
+  private static func folder(of path: String) -> String {
+    guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return "." }
+    return slash == path.utf8.startIndex ? "/" : String(path[..<slash])
+  }
+
+  private static func temporaryName(for path: String) -> String {
+    "\(folder(of: path))/.decant-\(getpid())-\(String(UInt32.random(in: 0 ... .max), radix: 16))"
+  }
+}

@@ -1,0 +1,381 @@
+internal import ByteParsing
+internal import Pickle
+internal import Tensors
+
+/// Lists everything under a pickle's root: each tensor and each other value with its path, in the file's order.
+///
+/// The walk keeps its own stack, so depth costs no host stack; shared values are listed under each of their
+/// paths, references back to a container that is being listed once. `Limits.paths` and `Limits.depth` bound it.
+struct PickledContents {
+  private let graph: PickleGraph
+  private let reconstruction: TensorReconstruction
+  private let limits: Limits
+  private(set) var contents = CheckpointContents()
+  /// The path to every place visited, as a tree: what a step is and whose child.
+  private var places: [Place] = []
+  private var pending: [Visit] = []
+  private var outcomes: [PickleNodeID: TensorReconstruction.Outcome] = [:]
+
+  private struct Place {
+    let parent: Int
+    let key: PathKey
+    let depth: Int
+    let node: PickleNodeID?
+  }
+
+  /// A value to list, and what its surroundings say of it.
+  private struct Visit {
+    let value: PickleValue
+    /// The place of its container, -1 for the root.
+    let parent: Int
+    /// nil for the root, and for the `_modules`, `_parameters` and `_buffers` that leave no step.
+    let key: PathKey?
+    var role: CheckpointTensor.Role?
+    /// The place whose direct tensors form a state dict, when this value's container is one.
+    var stateDict: StateDictPlace = .none
+  }
+
+  private enum StateDictPlace {
+    case none
+    /// Tensors inside an optimizer belong to no state dict, however deep.
+    case optimizer
+    /// Tensors directly here belong to the mapping at this place.
+    case mapping(Int)
+    /// Tensors anywhere below belong to the module at this place.
+    case module(Int)
+  }
+
+  /// Walks a graph.
+  ///
+  /// - Throws: ``CheckpointError`` for a tensor whose description is wrong, and beyond the limits.
+  static func list(
+    _ graph: PickleGraph, limits: Limits,
+    storage: @escaping (StorageReference) throws(CheckpointError) -> Storage
+  ) throws(CheckpointError) -> CheckpointContents {
+    var walk = PickledContents(graph, limits, storage)
+    try walk.run()
+    return walk.contents
+  }
+
+  private init(
+    _ graph: PickleGraph, _ limits: Limits,
+    _ storage: @escaping (StorageReference) throws(CheckpointError) -> Storage
+  ) {
+    self.graph = graph
+    self.limits = limits
+    reconstruction = TensorReconstruction(graph: graph, limits: limits, storage: storage)
+  }
+
+  private mutating func run() throws(CheckpointError) {
+    pending = [Visit(value: graph.root, parent: -1, key: nil)]
+    while let visit = pending.popLast() { try list(visit) }
+  }
+
+  private mutating func list(_ visit: Visit) throws(CheckpointError) {
+    guard places.count < limits.paths else {
+      throw CheckpointError("more than \(limits.paths) paths lead to values (Limits.paths)")
+    }
+    var place = visit.parent
+    if let key = visit.key {
+      let depth = visit.parent < 0 ? 1 : places[visit.parent].depth + 1
+      guard depth <= limits.depth else {
+        throw CheckpointError("values nest more than \(limits.depth) deep (Limits.depth)")
+      }
+      var node: PickleNodeID?
+      if case .node(let id) = visit.value { node = id }
+      places.append(Place(parent: visit.parent, key: key, depth: depth, node: node))
+      place = places.count - 1
+    }
+    guard case .node(let id) = visit.value else {
+      switch visit.value {
+      case .bool(let value): add(place, "bool", .bool(value))
+      case .int(let value): add(place, "int", .exact(value))
+      case .float(let value): add(place, "float", .exact(value))
+      default: add(place, "NoneType", .null)
+      }
+      return
+    }
+    if visit.key != nil, isOpen(id, above: visit.parent) {
+      add(place, "reference to a container that holds it", nil)
+      return
+    }
+    try list(graph[id], id, visit, place)
+  }
+
+  /// Whether a container is being listed: the value is inside itself.
+  private func isOpen(_ id: PickleNodeID, above parent: Int) -> Bool {
+    if graph.root == .node(id) { return true }
+    var place = parent
+    while place >= 0 {
+      if places[place].node == id { return true }
+      place = places[place].parent
+    }
+    return false
+  }
+
+  private mutating func list(
+    _ node: PickleNode, _ id: PickleNodeID, _ visit: Visit, _ place: Int
+  ) throws(CheckpointError) {
+    switch node {
+    case .longInteger(let bytes): add(place, "int", .string(hexadecimal(bytes)))
+    case .text(let text): add(place, "str", .string(text.string))
+    case .byteString: add(place, "str", .string(graph.text(.node(id)) ?? ""))
+    case .bytes(let bytes): add(place, "bytes", nil, count: bytes.count)
+    case .byteArray(let bytes): add(place, "bytearray", nil, count: bytes.count)
+    case .list(let elements): addSequence(elements, "list", visit, place)
+    case .tuple(let elements): addSequence(elements, "tuple", visit, place)
+    case .set(let elements): addSequence(elements, "set", visit, place)
+    case .frozenSet(let elements): addSequence(elements, "frozenset", visit, place)
+    case .dictionary(let pairs):
+      if pairs.isEmpty { add(place, "dict", nil, count: 0) }
+      push(pairs: pairs, visit, place)
+    case .global(let global): add(place, "global", .string(global.qualifiedName))
+    case .persistentID: add(place, persistentType(.node(id)), nil)
+    case .extensionCode(let code): add(place, "copyreg extension \(code)", nil)
+    case .outOfBandBuffer(let index, _): add(place, "out-of-band buffer \(index)", nil)
+    case .object(let object): try list(object, id, visit, place)
+    }
+  }
+
+  // MARK: Objects
+
+  private mutating func list(
+    _ object: PickleObject, _ id: PickleNodeID, _ visit: Visit, _ place: Int
+  ) throws(CheckpointError) {
+    let outcome: TensorReconstruction.Outcome
+    if let known = outcomes[id] {
+      outcome = known
+    } else {
+      do throws(CheckpointError) { outcome = try reconstruction.outcome(object) } catch {
+        throw error.located(tensor: path(to: place).joinedName)
+      }
+      outcomes[id] = outcome
+    }
+    let type = graph.global(object.callable)?.qualifiedName ?? "computed name"
+    switch outcome {
+    case .tensor(let tensor): addTensor(tensor, object, type, visit, place)
+    case .unread(let kind):
+      contents.objects.append(
+        CheckpointObject(path: path(to: place), type: type, value: nil, count: nil, unreadTensor: kind))
+    case .noTensor: listPlain(object, type, visit, place)
+    }
+  }
+
+  private mutating func addTensor(
+    _ tensor: Tensor, _ object: PickleObject, _ type: String, _ visit: Visit, _ place: Int
+  ) {
+    let stateDict: Int?
+    switch visit.stateDict {
+    case .mapping(let mapping): stateDict = mapping
+    case .module(let module): stateDict = module
+    case .none, .optimizer: stateDict = nil
+    }
+    let isParameter = type.hasPrefix("torch._utils._rebuild_parameter")
+    contents.tensors.append(
+      CheckpointTensor(
+        path: path(to: place), tensor: tensor, role: visit.role ?? (isParameter ? .parameter : nil),
+        stateDict: stateDict.map { path(to: $0) }))
+    // What Python code had attached to it: `(…, state)`, the state a dictionary or a pair of them.
+    if type.hasSuffix("_with_state") || type.contains("_rebuild_from_type"),
+      let state = graph.tuple(object.arguments)?.last
+    {
+      let isAttached = (graph.tuple(state) ?? [state]).contains { graph.dictionary($0)?.isEmpty == false }
+      if isAttached { push([Visit(value: state, parent: place, key: .text("__dict__"))]) }
+    }
+  }
+
+  private mutating func listPlain(_ object: PickleObject, _ type: String, _ visit: Visit, _ place: Int) {
+    let arguments = graph.tuple(object.arguments) ?? []
+    switch type {
+    case "collections.OrderedDict", "collections.Counter", "collections.defaultdict":
+      listMapping(object, arguments, type, visit, place)
+      return
+    case "torch.Size", "builtins.set", "builtins.frozenset", "__builtin__.set", "__builtin__.frozenset":
+      if arguments.count == 1, object.pairs.isEmpty, object.states.isEmpty {
+        let elements = graph.list(arguments[0]) ?? graph.tuple(arguments[0])
+        if let elements {
+          addSequence(elements + object.items, type.split(separator: ".").last.map(String.init) ?? type, visit, place)
+          return
+        }
+      }
+    default: break
+    }
+    add(place, type, nil)
+    var children: [Visit] = []
+    if !arguments.allSatisfy({ graph.isPlain($0) }) {
+      children += arguments.enumerated().map {
+        Visit(value: $1, parent: place, key: .text("__args__.\($0)"), stateDict: inherited(visit.stateDict))
+      }
+    }
+    children += object.items.enumerated().map {
+      Visit(value: $1, parent: place, key: .position($0), stateDict: inherited(visit.stateDict))
+    }
+    for state in object.states {
+      if let module = moduleChildren(state, visit, place) {
+        children += module
+      } else if let pairs = graph.dictionary(state) {
+        children += pairs.map { pair in
+          Visit(value: pair.value, parent: place, key: key(pair.key), stateDict: inherited(visit.stateDict))
+        }
+      } else if state != .none {
+        children.append(
+          Visit(value: state, parent: place, key: .text("__setstate__"), stateDict: inherited(visit.stateDict)))
+      }
+    }
+    push(children)
+    push(pairs: object.pairs, visit, place)
+  }
+
+  /// An OrderedDict and its kin: the pairs its call was given, those set later, and its attributes.
+  private mutating func listMapping(
+    _ object: PickleObject, _ arguments: [PickleValue], _ type: String, _ visit: Visit, _ place: Int
+  ) {
+    var pairs: [PicklePair] = []
+    for argument in arguments {
+      if let given = graph.dictionary(argument) {
+        pairs += given
+      } else {
+        for element in graph.list(argument) ?? graph.tuple(argument) ?? [] {
+          if let pair = graph.tuple(element) ?? graph.list(element), pair.count == 2 {
+            pairs.append(PicklePair(key: pair[0], value: pair[1]))
+          }
+        }
+      }
+    }
+    pairs += object.pairs
+    if pairs.isEmpty { add(place, type, nil, count: 0) }
+    var attributes: [Visit] = []
+    for state in object.states {
+      for pair in graph.dictionary(state) ?? [] {
+        let name = key(pair.key)
+        // PyTorch's own record of module versions, one per module: listed as a whole.
+        if name == .text("_metadata") {
+          let count = graph.object(pair.value)?.pairs.count ?? graph.dictionary(pair.value)?.count
+          contents.objects.append(
+            CheckpointObject(
+              path: path(to: place) + [name], type: "module versions", value: nil, count: count, unreadTensor: nil))
+        } else {
+          attributes.append(Visit(value: pair.value, parent: place, key: name))
+        }
+      }
+    }
+    push(attributes)
+    push(pairs: pairs, visit, place)
+  }
+
+  /// The children of a pickled `torch.nn.Module`: parameters, buffers and modules under their PyTorch names and
+  /// in PyTorch's order, then every other attribute.
+  private func moduleChildren(_ state: PickleValue, _ visit: Visit, _ place: Int) -> [Visit]? {
+    guard let pairs = graph.dictionary(state) else { return nil }
+    func inner(_ name: String) -> [PicklePair]? {
+      pairs.first { graph.text($0.key) == name }.flatMap { graph.mappingPairs($0.value) }
+    }
+    guard let parameters = inner("_parameters"), let modules = inner("_modules") else { return nil }
+    var stateDict = visit.stateDict
+    switch stateDict {
+    case .module, .optimizer: break
+    case .none, .mapping: stateDict = .module(place)
+    }
+    func visits(_ pairs: [PicklePair], _ role: CheckpointTensor.Role?) -> [Visit] {
+      pairs.map { Visit(value: $0.value, parent: place, key: key($0.key), role: role, stateDict: stateDict) }
+    }
+    let own = ["_parameters", "_buffers", "_modules"]
+    let others = pairs.filter { pair in !own.contains { graph.text(pair.key) == $0 } }
+    return visits(parameters, .parameter) + visits(inner("_buffers") ?? [], .buffer) + visits(modules, nil)
+      + others.map { Visit(value: $0.value, parent: place, key: key($0.key)) }
+  }
+
+  // MARK: Containers
+
+  /// Lists a sequence: one entry when it holds only scalars and is long or empty, else its elements.
+  private mutating func addSequence(_ elements: [PickleValue], _ type: String, _ visit: Visit, _ place: Int) {
+    if elements.isEmpty || (elements.count > 16 && elements.allSatisfy { graph.isPlain($0) }) {
+      add(place, type, nil, count: elements.count)
+      return
+    }
+    push(
+      elements.enumerated().map {
+        Visit(value: $1, parent: place, key: .position($0), stateDict: inherited(visit.stateDict))
+      })
+  }
+
+  private mutating func push(pairs: [PicklePair], _ visit: Visit, _ place: Int) {
+    let stateDict: StateDictPlace
+    switch visit.stateDict {
+    case .module, .optimizer: stateDict = visit.stateDict
+    case .none, .mapping:
+      let names = Set(pairs.prefix(64).compactMap { graph.text($0.key) })
+      let isOptimizer = names.contains("state") && names.contains("param_groups")
+      stateDict = isOptimizer ? .optimizer : .mapping(place)
+    }
+    push(
+      pairs.map { pair in
+        let key = key(pair.key)
+        var inner = stateDict
+        // Tensors under integer keys are an optimizer's or a list's, not a state dict's.
+        if case .mapping = inner, case .text = key {} else if case .mapping = inner { inner = .none }
+        return Visit(value: pair.value, parent: place, key: key, stateDict: inner)
+      })
+  }
+
+  /// What holds for a container's children whatever they are called.
+  private func inherited(_ stateDict: StateDictPlace) -> StateDictPlace {
+    switch stateDict {
+    case .mapping, .none: .none
+    case .module, .optimizer: stateDict
+    }
+  }
+
+  /// Puts visits on the stack so that the first comes off first.
+  private mutating func push(_ visits: [Visit]) { pending.append(contentsOf: visits.reversed()) }
+
+  // MARK: Names
+
+  private func path(to place: Int) -> [PathKey] {
+    var keys: [PathKey] = []
+    var place = place
+    while place >= 0 {
+      keys.append(places[place].key)
+      place = places[place].parent
+    }
+    return keys.reversed()
+  }
+
+  private func key(_ value: PickleValue) -> PathKey {
+    if let text = graph.text(value) { return .text(text) }
+    if case .int(let number) = value { return .integer(number) }
+    if case .bytes(let bytes) = graph.node(value), let text = String(validating: bytes, as: UTF8.self) {
+      return .text(text)
+    }
+    return .other(graph.pythonSpelling(value))
+  }
+
+  private mutating func add(_ place: Int, _ type: String, _ value: JSONValue?, count: Int? = nil) {
+    contents.objects.append(
+      CheckpointObject(path: path(to: place), type: type, value: value, count: count, unreadTensor: nil))
+  }
+
+  private func persistentType(_ value: PickleValue) -> String {
+    guard case .persistentID(let id) = graph.node(value), let parts = graph.tuple(id), parts.count > 1,
+      let kind = graph.text(parts[0])
+    else { return "persistent id" }
+    return graph.global(parts[1])?.qualifiedName ?? kind
+  }
+
+  /// An integer beyond 64 bits, in hexadecimal: converting to decimal takes quadratic time.
+  private func hexadecimal(_ bytes: [UInt8]) -> String {
+    let isNegative = (bytes.last ?? 0) & 0x80 != 0
+    var magnitude = bytes
+    if isNegative {
+      var carry: UInt16 = 1
+      for index in magnitude.indices {
+        let sum = UInt16(~magnitude[index]) + carry
+        magnitude[index] = UInt8(truncatingIfNeeded: sum)
+        carry = sum >> 8
+      }
+    }
+    let digits = magnitude.reversed().map { String(UInt8($0) >> 4, radix: 16) + String($0 & 15, radix: 16) }
+    let text = digits.joined().drop { $0 == "0" }
+    return (isNegative ? "-0x" : "0x") + (text.isEmpty ? "0" : String(text))
+  }
+}

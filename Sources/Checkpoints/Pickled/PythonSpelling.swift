@@ -1,0 +1,55 @@
+internal import ByteParsing
+internal import Pickle
+
+extension PickleGraph {
+  /// The pairs of a `dict`.
+  func dictionary(_ value: PickleValue) -> [PicklePair]? {
+    if case .dictionary(let pairs) = node(value) { pairs } else { nil }
+  }
+
+  /// The pairs of a `dict` or of an OrderedDict that was filled after it was made.
+  func mappingPairs(_ value: PickleValue) -> [PicklePair]? {
+    if let pairs = dictionary(value) { return pairs }
+    guard let object = object(value), global(object.callable)?.qualifiedName == "collections.OrderedDict" else {
+      return nil
+    }
+    return object.pairs
+  }
+
+  /// Whether a value holds no other value.
+  func isPlain(_ value: PickleValue) -> Bool {
+    switch node(value) {
+    case nil, .longInteger, .text, .byteString, .bytes, .byteArray, .global, .extensionCode: true
+    case .tuple(let elements), .list(let elements): elements.isEmpty
+    case .dictionary(let pairs): pairs.isEmpty
+    default: false
+    }
+  }
+
+  /// A key as Python would print it, cut short where it nests deep.
+  func pythonSpelling(_ value: PickleValue, depth: Int = 4) -> String {
+    func list(_ elements: [PickleValue], _ open: String, _ close: String, _ isTuple: Bool = false) -> String {
+      guard depth > 0 else { return open + "…" + close }
+      let inner = elements.prefix(16).map { pythonSpelling($0, depth: depth - 1) }.joined(separator: ", ")
+      return open + inner + (elements.count > 16 ? ", …" : isTuple && elements.count == 1 ? "," : "") + close
+    }
+    switch value {
+    case .none: return "None"
+    case .bool(let value): return value ? "True" : "False"
+    case .int(let number): return String(number)
+    case .float(let number): return number.description
+    case .node(let id):
+      switch self[id] {
+      case .text, .byteString: return "'" + (text(value) ?? "").escapedForDisplay + "'"
+      case .bytes(let bytes): return "b'" + String(decoding: bytes, as: UTF8.self).escapedForDisplay + "'"
+      case .tuple(let elements): return list(elements, "(", ")", true)
+      case .frozenSet(let elements): return list(elements, "frozenset({", "})")
+      case .global(let global): return global.qualifiedName
+      case .object(let object):
+        let arguments = tuple(object.arguments).map { list($0, "(", ")") } ?? "(…)"
+        return (global(object.callable)?.qualifiedName ?? "…") + arguments
+      default: return "…"
+      }
+    }
+  }
+}

@@ -1,0 +1,39 @@
+internal import Pickle
+internal import Tensors
+
+/// What the names of PyTorch's storage classes and dtypes mean.
+///
+/// Source: PyTorch `torch/storage.py`, `torch/_utils.py`.
+enum StorageTypes {
+  /// A storage class.
+  enum StorageClass: Equatable {
+    case typed(DType)
+    /// `UntypedStorage`: its persistent id counts bytes.
+    case untyped
+  }
+
+  /// The class a name stands for, such as `torch.FloatStorage` or `torch.cuda.HalfStorage`.
+  static func storageClass(_ global: PickleGlobal) -> StorageClass? {
+    switch global.module {
+    case "torch", "torch.cuda":
+      return dtypes[global.name].map { .typed($0) }
+    case "torch.storage":
+      return global.name == "UntypedStorage" ? .untyped : nil
+    default:
+      return nil
+    }
+  }
+
+  /// The dtype a name stands for, such as `torch.float32`.
+  static func dtype(_ global: PickleGlobal) -> DType? {
+    global.module == "torch" ? DType(rawValue: global.name) : nil
+  }
+
+  private static let dtypes: [String: DType] = [
+    "DoubleStorage": .float64, "FloatStorage": .float32, "HalfStorage": .float16, "BFloat16Storage": .bfloat16,
+    "LongStorage": .int64, "IntStorage": .int32, "ShortStorage": .int16, "CharStorage": .int8, "ByteStorage": .uint8,
+    "BoolStorage": .bool, "ComplexDoubleStorage": .complex128, "ComplexFloatStorage": .complex64,
+    "QInt8Storage": .qint8, "QUInt8Storage": .quint8, "QInt32Storage": .qint32, "QUInt4x2Storage": .quint4x2,
+    "QUInt2x4Storage": .quint2x4,
+  ]
+}

@@ -1,0 +1,187 @@
+internal import ByteParsing
+internal import Pickle
+internal import Tensors
+
+/// A storage as a persistent id describes it, before its bytes are looked for.
+struct StorageReference: Hashable {
+  let key: String
+  let location: String
+  /// Bytes by the persistent id's own count.
+  let byteCount: Int
+}
+
+/// Turns the calls that PyTorch's pickles ask for into tensors; nothing is called.
+///
+/// Source: PyTorch `torch/_utils.py`, `torch/_tensor.py`, `torch/serialization.py`; docs/formats/torch-objects.md.
+struct TensorReconstruction {
+  /// What an object turned out to be.
+  enum Outcome {
+    case tensor(Tensor)
+    /// A tensor, of a kind that is not read: the kind's name.
+    case unread(String)
+    case noTensor
+  }
+
+  let graph: PickleGraph
+  let limits: Limits
+  /// Finds a storage's bytes.
+  let storage: (StorageReference) throws(CheckpointError) -> Storage
+
+  /// What an object is.
+  ///
+  /// - Throws: ``CheckpointError`` when it is a tensor whose description is wrong.
+  func outcome(_ object: PickleObject) throws(CheckpointError) -> Outcome {
+    guard object.construction == .reduce, let global = graph.global(object.callable) else { return .noTensor }
+    return try outcome(of: global, graph.tuple(object.arguments) ?? [], nesting: 0)
+  }
+
+  private func outcome(
+    of global: PickleGlobal, _ arguments: [PickleValue], nesting: Int
+  ) throws(CheckpointError) -> Outcome {
+    guard nesting < 16 else { throw CheckpointError("tensors wrap tensors more than 16 deep") }
+    switch global.qualifiedName {
+    case "torch._utils._rebuild_tensor":
+      try require(arguments, 4...4, global)
+      return .tensor(try view(arguments, dtype: nil, requiresGrad: nil, metadata: nil))
+    case "torch._utils._rebuild_tensor_v2":
+      try require(arguments, 6...7, global)
+      return .tensor(
+        try view(arguments, dtype: nil, requiresGrad: arguments[4], metadata: arguments.count > 6 ? arguments[6] : nil))
+    case "torch._utils._rebuild_tensor_v3":
+      try require(arguments, 7...8, global)
+      return .tensor(
+        try view(
+          arguments, dtype: arguments[6], requiresGrad: arguments[4],
+          metadata: arguments.count > 7 ? arguments[7] : nil))
+    case "torch._utils._rebuild_qtensor":
+      // (storage, offset, size, stride, quantizer, requires_grad, hooks): the stored integers.
+      try require(arguments, 6...7, global)
+      return .tensor(try view(arguments, dtype: nil, requiresGrad: arguments[5], metadata: nil))
+    case "torch._utils._rebuild_parameter":
+      try require(arguments, 3...3, global)
+      return try parameter(arguments)
+    case "torch._utils._rebuild_parameter_with_state":
+      try require(arguments, 4...4, global)
+      return try parameter(arguments)
+    case "torch._tensor._rebuild_from_type_v2", "torch._tensor._rebuild_from_type":
+      // (function, type, arguments, state): the tensor that function(*arguments) makes.
+      try require(arguments, 4...4, global)
+      guard let function = graph.global(arguments[0]), let inner = graph.tuple(arguments[2]) else {
+        throw CheckpointError("\(global.qualifiedName) names no function to rebuild from")
+      }
+      let outcome = try outcome(of: function, inner, nesting: nesting + 1)
+      if case .noTensor = outcome { return .unread(function.qualifiedName.escapedForDisplay) }
+      return outcome
+    case "torch._utils._rebuild_sparse_tensor", "torch._utils._rebuild_sparse_csr_tensor",
+      "torch._utils._rebuild_nested_tensor", "torch.nested._internal.nested_tensor._rebuild_njt",
+      "torch._utils._rebuild_device_tensor_from_cpu_tensor", "torch._utils._rebuild_device_tensor_from_numpy",
+      "torch._utils._rebuild_xla_tensor", "torch._utils._rebuild_meta_tensor_no_storage",
+      "torch._utils._rebuild_wrapper_subclass", "torch.storage._load_from_bytes":
+      return .unread(global.name)
+    default:
+      return .noTensor
+    }
+  }
+
+  private func require(
+    _ arguments: [PickleValue], _ counts: ClosedRange<Int>, _ global: PickleGlobal
+  ) throws(CheckpointError) {
+    guard counts ~= arguments.count else {
+      throw CheckpointError("\(global.qualifiedName) has \(arguments.count) arguments, which no PyTorch writes")
+    }
+  }
+
+  /// `(data, requires_grad, hooks…)`: the data's tensor, trained or not.
+  private func parameter(_ arguments: [PickleValue]) throws(CheckpointError) -> Outcome {
+    guard let object = graph.object(arguments[0]), case .tensor(let tensor) = try outcome(object) else {
+      throw CheckpointError("a parameter holds something that is no tensor")
+    }
+    return .tensor(tensor.with(requiresGrad: arguments[1] == .bool(true)))
+  }
+
+  /// `(storage, offset, size, stride, …)`: a view.
+  private func view(
+    _ arguments: [PickleValue], dtype: PickleValue?, requiresGrad: PickleValue?, metadata: PickleValue?
+  ) throws(CheckpointError) -> Tensor {
+    let (reference, storageClass) = try storageReference(arguments[0])
+    let elementType: DType
+    if let dtype {
+      guard let named = graph.global(dtype).flatMap(StorageTypes.dtype) else {
+        throw CheckpointError("the tensor's dtype is none that PyTorch has")
+      }
+      elementType = named
+    } else if case .typed(let typed) = storageClass {
+      elementType = typed
+    } else {
+      throw CheckpointError("the tensor has an untyped storage and no dtype")
+    }
+    guard case .int(let offset) = arguments[1], let offset = Int(exactly: offset),
+      let shape = integers(arguments[2]), let strides = integers(arguments[3])
+    else { throw CheckpointError("the tensor's offset, size or stride is no integer") }
+    let bits = try lazyBits(metadata)
+    let storage = try storage(reference)
+    do throws(TensorError) {
+      return try Tensor(
+        dtype: elementType, shape: shape, strides: strides, storage: storage, storageOffset: offset,
+        isConjugated: bits.conj, isNegated: bits.neg, requiresGrad: requiresGrad == .bool(true), limits: limits)
+    } catch {
+      throw CheckpointError(
+        error.reason, entry: storage.entry,
+        remedy: "PyTorch writes no such view: the file is damaged or made to deceive.")
+    }
+  }
+
+  /// The description of a persistent id `('storage', class, key, location, count)`.
+  func storageReference(
+    _ value: PickleValue
+  ) throws(CheckpointError) -> (StorageReference, StorageTypes.StorageClass) {
+    guard case .persistentID(let id) = graph.node(value), let parts = graph.tuple(id), parts.count >= 5,
+      graph.text(parts[0]) == "storage", let key = graph.text(parts[2]), let location = graph.text(parts[3]),
+      case .int(let count) = parts[4], let count = Int(exactly: count), count >= 0
+    else { throw CheckpointError("the tensor's storage is no persistent id of a storage") }
+    guard let global = graph.global(parts[1]), let storageClass = StorageTypes.storageClass(global) else {
+      let name = graph.global(parts[1])?.qualifiedName.escapedForDisplay ?? "no name"
+      throw CheckpointError("the tensor's storage is of no known class (\(name))")
+    }
+    var width = 1
+    if case .typed(let dtype) = storageClass { width = dtype.byteCount }
+    guard let byteCount = count.checkedMultiplying(by: width) else {
+      throw CheckpointError("storage \(key.escapedForDisplay) announces \(count) elements, which no memory holds")
+    }
+    return (StorageReference(key: key, location: location, byteCount: byteCount), storageClass)
+  }
+
+  /// The integers of a tuple, list or `torch.Size`.
+  private func integers(_ value: PickleValue) -> [Int]? {
+    var elements = graph.tuple(value) ?? graph.list(value)
+    if elements == nil, let object = graph.object(value), graph.global(object.callable)?.qualifiedName == "torch.Size",
+      let arguments = graph.tuple(object.arguments), arguments.count == 1
+    {
+      elements = graph.tuple(arguments[0]) ?? graph.list(arguments[0])
+    }
+    guard let elements else { return nil }
+    var integers: [Int] = []
+    for element in elements {
+      guard case .int(let integer) = element, let integer = Int(exactly: integer) else { return nil }
+      integers.append(integer)
+    }
+    return integers
+  }
+
+  /// The `conj` and `neg` bits of a metadata dictionary.
+  private func lazyBits(_ metadata: PickleValue?) throws(CheckpointError) -> (conj: Bool, neg: Bool) {
+    var bits = (conj: false, neg: false)
+    guard let metadata, metadata != .none else { return bits }
+    guard case .dictionary(let pairs) = graph.node(metadata) else {
+      throw CheckpointError("the tensor's metadata is no dictionary")
+    }
+    for pair in pairs {
+      switch graph.text(pair.key) {
+      case "conj": bits.conj = pair.value == .bool(true)
+      case "neg": bits.neg = pair.value == .bool(true)
+      default: break
+      }
+    }
+    return bits
+  }
+}

@@ -1,0 +1,21 @@
+internal import Tensors
+
+/// The names safetensors gives to element types, in both directions.
+///
+/// Source: safetensors 0.8, docs/formats/safetensors.md.
+enum SafetensorsTypes {
+  /// The format's name of a type; nil when the format cannot hold it.
+  static func name(_ dtype: DType) -> String? { names[dtype] }
+
+  /// The type of a name; nil for names PyTorch has no type for.
+  static func dtype(_ name: String) -> DType? { types[name] }
+
+  private static let names: [DType: String] = [
+    .bool: "BOOL", .uint8: "U8", .int8: "I8", .int16: "I16", .uint16: "U16", .int32: "I32", .uint32: "U32",
+    .int64: "I64", .uint64: "U64", .float16: "F16", .bfloat16: "BF16", .float32: "F32", .float64: "F64",
+    .float8_e5m2: "F8_E5M2", .float8_e4m3fn: "F8_E4M3", .float8_e8m0fnu: "F8_E8M0",
+    .float8_e4m3fnuz: "F8_E4M3FNUZ", .float8_e5m2fnuz: "F8_E5M2FNUZ", .complex64: "C64",
+  ]
+
+  private static let types = Dictionary(uniqueKeysWithValues: names.map { ($0.value, $0.key) })
+}

@@ -1,0 +1,101 @@
+internal import ByteParsing
+internal import Tensors
+
+/// Writes safetensors files: a JSON header, then every tensor's data without gaps.
+///
+/// Source: the safetensors specification 0.8; docs/formats/safetensors.md.
+struct SafetensorsWriter {
+  /// A tensor to write and the type to write it in.
+  struct Item {
+    let name: String
+    let source: CheckpointTensor
+    let dtype: DType
+
+    var byteCount: Int { source.tensor.elementCount * dtype.byteCount }
+  }
+
+  /// The items in the order of their data: larger elements first, so that every tensor is aligned to its own
+  /// element size whatever the sizes of the others; the source's order among equals.
+  let items: [Item]
+  /// Length and JSON, padded with spaces so that the data begins at a multiple of 8.
+  let header: [UInt8]
+  /// Bytes of all data.
+  let dataByteCount: Int
+
+  /// Plans a file; writes nothing.
+  ///
+  /// - Throws: ``CheckpointError`` that lists every tensor the format cannot hold.
+  init(_ items: [Item], metadata: [(key: String, value: JSONValue)]) throws(CheckpointError) {
+    let refused = items.filter { SafetensorsTypes.name($0.dtype) == nil }
+    guard refused.isEmpty else {
+      let list = refused.map { "\($0.name.escapedForDisplay) (\($0.dtype.rawValue))" }.joined(separator: ", ")
+      throw CheckpointError(
+        "safetensors has no element type for \(refused.count == 1 ? "this tensor" : "these \(refused.count) tensors"): \(list)",
+        remedy: "Choose the other tensors with --key. Nothing was written.")
+    }
+    guard !items.contains(where: { $0.name == "__metadata__" }) else {
+      throw CheckpointError("a tensor is called __metadata__, a name that safetensors keeps for itself")
+    }
+    self.items = items.enumerated().sorted { left, right in
+      let (a, b) = (left.element.dtype.byteCount, right.element.dtype.byteCount)
+      return a == b ? left.offset < right.offset : a > b
+    }.map(\.element)
+
+    var members: [(key: String, value: JSONValue)] = [(key: "__metadata__", value: .object(metadata))]
+    var offset = 0
+    for item in self.items {
+      guard let end = offset.checkedAdding(item.byteCount) else {
+        throw CheckpointError("the tensors together have more bytes than any file")
+      }
+      members.append((
+        key: item.name,
+        value: .object([
+          (key: "dtype", value: .string(SafetensorsTypes.name(item.dtype) ?? "")),
+          (key: "shape", value: .array(item.source.tensor.shape.map { .integer(Int64($0)) })),
+          (key: "data_offsets", value: .array([.integer(Int64(offset)), .integer(Int64(end))])),
+        ])
+      ))
+      offset = end
+    }
+    dataByteCount = offset
+    var json = Array(JSONValue.object(members).text.utf8)
+    json += [UInt8](repeating: 0x20, count: (8 - json.count % 8) % 8)
+    guard json.count <= Limits().headerBytes else {
+      throw CheckpointError("the header would have \(json.count) bytes, more than the format allows (\(Limits().headerBytes))")
+    }
+    header = (0..<8).map { UInt8(truncatingIfNeeded: json.count >> ($0 * 8)) } + json
+  }
+
+  /// Writes the planned file, streaming; every storage's recorded checksum is compared on the way.
+  func write(to output: AtomicOutput, from checkpoint: Checkpoint) throws {
+    try output.write(header)
+    var verified: Set<ObjectIdentifier> = []
+    for item in items {
+      do {
+        try write(item, to: output, verified: &verified)
+      } catch let error as CheckpointError {
+        throw error.located(file: checkpoint.path, tensor: item.source.name)
+      } catch let error as TensorError {
+        throw CheckpointError(error.reason, file: checkpoint.path, tensor: item.source.name)
+      }
+    }
+  }
+
+  private func write(_ item: Item, to output: AtomicOutput, verified: inout Set<ObjectIdentifier>) throws {
+    let tensor = item.source.tensor
+    let record = tensor.storage.content as? ZipRecord
+    let isNew = record != nil && !verified.contains(ObjectIdentifier(tensor.storage))
+    // The whole record as it stands: its checksum is that of the bytes that pass by.
+    let passesWhole =
+      tensor.isContiguous && tensor.byteCount == tensor.storage.byteCount && tensor.storage.byteOrder == .little
+      && !tensor.isConjugated && !tensor.isNegated && item.dtype == tensor.dtype
+    if isNew, !passesWhole { try record?.verifyChecksum() }
+    var crc = CRC32()
+    try unsafe tensor.readRowMajor(castTo: item.dtype) { bytes in
+      if isNew && passesWhole { unsafe crc.update(bytes) }
+      try unsafe output.write(bytes)
+    }
+    if isNew, passesWhole { try record?.compare(crc) }
+    verified.insert(ObjectIdentifier(tensor.storage))
+  }
+}

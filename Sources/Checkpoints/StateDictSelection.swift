@@ -1,0 +1,114 @@
+internal import ByteParsing
+public import Tensors
+
+/// A part of a checkpoint that can be loaded into a network.
+public struct StateDictCandidate: Sendable, Equatable {
+  /// The steps from the root; empty for the root itself.
+  public let path: [PathKey]
+  public let tensorCount: Int
+
+  /// What to pass as `--key`; `.` stands for the root.
+  public var key: String { path.isEmpty ? "." : path.joinedName }
+}
+
+/// The tensors below one place of a checkpoint, named from there.
+public struct Selection: Sendable {
+  /// Where they stand; empty for the root.
+  public let path: [PathKey]
+  /// The tensors in the file's order, with their full paths.
+  public let tensors: [CheckpointTensor]
+
+  /// What was passed as `--key`, or would have to be.
+  public var key: String { path.isEmpty ? "." : path.joinedName }
+
+  /// A tensor's name from here on.
+  public func name(of entry: CheckpointTensor) -> String {
+    entry.path.dropFirst(path.count).joinedName
+  }
+
+  /// The tensors by name.
+  ///
+  /// - Throws: ``CheckpointError`` when two paths are spelled alike; it names both.
+  public func stateDict() throws(CheckpointError) -> StateDict {
+    var paths: [String: [PathKey]] = [:]
+    for entry in tensors {
+      if let other = paths.updateValue(entry.path, forKey: name(of: entry)) {
+        func spell(_ path: [PathKey]) -> String { path.map { $0.json.text }.joined(separator: ", ") }
+        throw CheckpointError(
+          "two tensors are called \(name(of: entry).escapedForDisplay): [\(spell(other))] and [\(spell(entry.path))]",
+          remedy: "Choose one of them with --key.")
+      }
+    }
+    do throws(TensorError) {
+      return try StateDict(tensors.map { StateDict.Entry(name: name(of: $0), tensor: $0.tensor) })
+    } catch { throw CheckpointError(error.reason) }
+  }
+}
+
+extension Checkpoint {
+  /// Every mapping or module that directly holds tensors under text keys, optimizers left out, in the file's order.
+  public var stateDictCandidates: [StateDictCandidate] {
+    var order: [[PathKey]] = []
+    var counts: [[PathKey]: Int] = [:]
+    for tensor in tensors {
+      guard let path = tensor.stateDict else { continue }
+      if counts[path] == nil { order.append(path) }
+      counts[path, default: 0] += 1
+    }
+    return order.map { StateDictCandidate(path: $0, tensorCount: counts[$0] ?? 0) }
+  }
+
+  /// The tensors below a key as names print it; a literal key that holds dots wins. `.` is the root.
+  ///
+  /// - Throws: ``CheckpointError`` when nothing has that name.
+  public func selection(key: String) throws(CheckpointError) -> Selection {
+    if key == "." { return Selection(path: [], tensors: tensors) }
+    // Of all paths that are spelled so, the one of fewest steps: its steps hold the dots themselves.
+    var found: [PathKey]?
+    for tensor in tensors {
+      var spelled = ""
+      for (place, step) in tensor.path.enumerated() {
+        spelled += (place == 0 ? "" : ".") + step.name
+        if spelled == key {
+          if place + 1 < (found?.count ?? .max) { found = Array(tensor.path[...place]) }
+          break
+        }
+        if spelled.utf8.count > key.utf8.count { break }
+      }
+    }
+    guard let found else {
+      if objects.contains(where: { $0.name == key || $0.name.hasPrefix(key + ".") }) {
+        throw CheckpointError(
+          "no tensor stands under the key \(key.escapedForDisplay); what stands there is no tensor", file: path,
+          remedy: "decant inspect lists the keys that hold tensors.")
+      }
+      let candidates = stateDictCandidates.prefix(8).map(\.key.escapedForDisplay).joined(separator: ", ")
+      throw CheckpointError(
+        "has no key \(key.escapedForDisplay)", file: path,
+        remedy: candidates.isEmpty
+          ? "decant inspect lists the keys it has." : "Keys that hold a state dict: \(candidates).")
+    }
+    return Selection(path: found, tensors: tensors.filter { $0.path.starts(with: found) })
+  }
+
+  /// The only state dict there is.
+  ///
+  /// - Throws: ``CheckpointError`` that lists them when there are several, or says that there is none.
+  public func onlyStateDict() throws(CheckpointError) -> Selection {
+    let candidates = stateDictCandidates
+    guard candidates.count == 1, let only = candidates.first else {
+      if candidates.isEmpty {
+        throw CheckpointError(
+          tensors.isEmpty ? "holds no tensors" : "holds tensors and no state dict", file: path,
+          remedy: "decant inspect shows what it holds.")
+      }
+      let list = candidates.prefix(16).map { "\($0.key.escapedForDisplay) (\($0.tensorCount) tensors)" }
+        .joined(separator: ", ")
+      throw CheckpointError(
+        "holds \(candidates.count) state dicts: \(list)\(candidates.count > 16 ? ", …" : "")", file: path,
+        remedy: "Choose one with --key.")
+    }
+    let selected = tensors.filter { $0.stateDict == only.path && $0.path.starts(with: only.path) }
+    return Selection(path: only.path, tensors: selected)
+  }
+}

@@ -1,0 +1,214 @@
+internal import ByteParsing
+internal import CLibzip
+internal import Glibc
+internal import Synchronization
+internal import Tensors
+
+/// A zip file: its directory, and its entries as contents that are read when asked for.
+final class ZipArchive: Sendable {
+  let file: InputFile
+  let entries: [ZipEntry]
+  private let places: [String: Int]
+  private let limits: Limits
+  /// The entry inflated last: neighbouring reads want the same one.
+  private let inflated = Mutex<(index: Int, content: BytesInMemory)?>(nil)
+
+  /// Reads the directory and nothing else.
+  init(_ file: InputFile, limits: Limits) throws(CheckpointError) {
+    self.file = file
+    self.limits = limits
+    entries = try ZipDirectory(file, limits: limits).entries
+    places = Dictionary(entries.map { ($0.name, $0.index) }, uniquingKeysWith: { first, _ in first })
+  }
+
+  /// Whether any checksum was recorded: PyTorch can be told to write zeros for all of them.
+  var recordsChecksums: Bool { entries.contains { $0.crc32 != 0 } || entries.allSatisfy { $0.byteCount == 0 } }
+
+  /// The entry of a name.
+  func entry(_ name: String) -> ZipEntry? { places[name].map { entries[$0] } }
+
+  /// An entry's bytes in memory, with whether they match the recorded checksum.
+  ///
+  /// - Throws: ``CheckpointError`` when the entry is larger than `limit`.
+  func bytes(of entry: ZipEntry, limit: Int, named limitName: String) throws(CheckpointError) -> (
+    bytes: [UInt8], isIntact: Bool
+  ) {
+    guard entry.byteCount <= limit else {
+      throw CheckpointError(
+        "the entry has \(entry.byteCount) bytes, more than \(limitName) (\(limit))", file: file.path,
+        entry: entry.name)
+    }
+    let bytes: [UInt8]
+    if entry.method == ZipEntry.stored {
+      bytes = try file.bytes(at: try dataOffset(of: entry), count: entry.byteCount)
+    } else {
+      bytes = unsafe [UInt8](try inflate(entry).mappedBytes() ?? UnsafeRawBufferPointer(start: nil, count: 0))
+    }
+    return (bytes, !recordsChecksums || CRC32.of(bytes) == entry.crc32)
+  }
+
+  /// Where a stored entry's data begins, from its local header.
+  ///
+  /// PyTorch pads the local header's extra field so that data is aligned; the directory's own copy of the
+  /// extra field has another length and must not be used.
+  func dataOffset(of entry: ZipEntry) throws(CheckpointError) -> Int {
+    func refuse(_ reason: String) -> CheckpointError {
+      CheckpointError(
+        reason, file: file.path, entry: entry.name, offset: entry.headerOffset,
+        remedy: "The file is damaged or made to deceive: fetch it again.")
+    }
+    let header = try file.bytes(at: entry.headerOffset, count: 30)
+    func word(_ place: Int) -> Int { Int(header[place]) | Int(header[place + 1]) << 8 }
+    func long(_ place: Int) -> Int { word(place) | word(place + 2) << 16 }
+    guard long(0) == 0x0403_4B50 else { throw refuse("no local header stands where the directory says") }
+    let flags = word(6)
+    guard flags & 0x2041 == 0 else { throw refuse("the local header says the entry is encrypted") }
+    guard word(8) == Int(entry.method) else {
+      throw refuse("the local header and the directory disagree on the compression")
+    }
+    let name = try file.bytes(at: entry.headerOffset + 30, count: word(26))
+    guard name == entry.rawName else {
+      throw refuse("the local header has another name, \(String(decoding: name, as: UTF8.self).escapedForDisplay)")
+    }
+    // With bit 3 the sizes follow the data; otherwise zero, full (zip64) or equal to the directory's.
+    let stored = long(18)
+    let size = long(22)
+    let isKnown = flags & 8 == 0
+    guard [entry.storedByteCount, 0xFFFF_FFFF].contains(stored) || (!isKnown && stored == 0),
+      [entry.byteCount, 0xFFFF_FFFF].contains(size) || (!isKnown && size == 0)
+    else {
+      throw refuse(
+        "the local header says \(stored) bytes stored, \(size) in all, and the directory \(entry.storedByteCount) and "
+          + "\(entry.byteCount)")
+    }
+    let start = entry.headerOffset + 30 + word(26) + word(28)
+    guard let end = start.checkedAdding(entry.storedByteCount), end <= entry.bound else {
+      throw refuse("the entry's data runs into the next entry")
+    }
+    return start
+  }
+
+  /// A deflated entry's bytes, by libzip; the last one stays in memory.
+  func inflate(_ entry: ZipEntry) throws(CheckpointError) -> BytesInMemory {
+    if let content = inflated.withLock({ $0?.index == entry.index ? $0?.content : nil }) { return content }
+    _ = try dataOffset(of: entry)
+    let allowed = entry.storedByteCount.multipliedReportingOverflow(by: limits.inflation)
+    guard allowed.overflow || entry.byteCount <= allowed.partialValue else {
+      throw CheckpointError(
+        "the entry inflates \(entry.storedByteCount) bytes to \(entry.byteCount), more than \(limits.inflation) times as "
+          + "many (Limits.inflation)", file: file.path, entry: entry.name)
+    }
+    guard entry.byteCount <= limits.inflatedBytes else {
+      throw CheckpointError(
+        "the entry inflates to \(entry.byteCount) bytes, more than Limits.inflatedBytes (\(limits.inflatedBytes))",
+        file: file.path, entry: entry.name,
+        remedy: "Unzip the archive and zip it again without compression: zip -0 -r OUT.pth FOLDER")
+    }
+    do {
+      let content = try unsafe BytesInMemory(byteCount: entry.byteCount) { buffer throws(CheckpointError) in
+        var message = [CChar](repeating: 0, count: 256)
+        let name = entry.rawName.map { CChar(bitPattern: $0) } + [0]
+        // The descriptor's own path: the same file even if another took its name meanwhile.
+        let status = unsafe decant_libzip_inflate(
+          file.descriptorPath, UInt64(entry.index), name, buffer.baseAddress, buffer.count, &message, message.count)
+        let text = String(decoding: message.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        switch status {
+        case DECANT_LIBZIP_OK: return
+        case DECANT_LIBZIP_MISSING:
+          throw CheckpointError(
+            "the entry is compressed and libzip is not installed", file: file.path, entry: entry.name,
+            remedy: "Install it with: apt-get install libzip4")
+        default:
+          throw CheckpointError(
+            "the entry cannot be inflated: \(text.escapedForDisplay)", file: file.path, entry: entry.name,
+            remedy: "The file is damaged: fetch it again.")
+        }
+      }
+      inflated.withLock { $0 = (entry.index, content) }
+      return content
+    } catch let error as CheckpointError { throw error } catch {
+      throw CheckpointError("the entry cannot be inflated: \(error)", file: file.path, entry: entry.name)
+    }
+  }
+}
+
+/// One entry of a zip file as a storage's content.
+final class ZipRecord: StorageContent, Sendable {
+  let archive: ZipArchive
+  let entry: ZipEntry
+  /// The stored data's place, or the inflated bytes once somebody has asked to keep them.
+  private let location = Mutex<Location?>(nil)
+
+  private enum Location: Sendable {
+    case file(FileRange)
+    case memory(BytesInMemory)
+  }
+
+  init(_ archive: ZipArchive, _ entry: ZipEntry) {
+    self.archive = archive
+    self.entry = entry
+  }
+
+  var byteCount: Int { entry.byteCount }
+
+  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws {
+    try unsafe content(keep: false).read(into: buffer, at: offset)
+  }
+
+  func mappedBytes() throws -> UnsafeRawBufferPointer? {
+    try unsafe content(keep: true).mappedBytes()
+  }
+
+  /// Compares the data with its recorded checksum; O(length).
+  func verifyChecksum() throws {
+    guard archive.recordsChecksums else { return }
+    var crc = CRC32()
+    let piece = UnsafeMutableRawBufferPointer.allocate(byteCount: min(byteCount, 1 << 20), alignment: 64)
+    defer { unsafe piece.deallocate() }
+    var done = 0
+    while done < byteCount {
+      let part = unsafe UnsafeMutableRawBufferPointer(rebasing: piece[..<min(piece.count, byteCount - done)])
+      try unsafe read(into: part, at: done)
+      unsafe crc.update(UnsafeRawBufferPointer(part))
+      done += part.count
+    }
+    try compare(crc)
+  }
+
+  /// Throws unless the checksum is the recorded one.
+  func compare(_ crc: CRC32) throws(CheckpointError) {
+    guard !archive.recordsChecksums || crc.value == entry.crc32 else {
+      throw checksumMismatch(archive.file, entry, found: crc.value)
+    }
+  }
+
+  private func content(keep: Bool) throws -> any StorageContent {
+    try location.withLock { location in
+      switch location {
+      case .file(let range): return range
+      case .memory(let bytes): return bytes
+      case nil: break
+      }
+      if entry.method == ZipEntry.stored {
+        let range = try FileRange(
+          archive.file, offset: try archive.dataOffset(of: entry), byteCount: entry.byteCount)
+        location = .file(range)
+        return range
+      }
+      let bytes = try archive.inflate(entry)
+      if keep { location = .memory(bytes) }
+      return bytes
+    }
+  }
+}
+
+/// The error of an entry whose data is not what was written.
+func checksumMismatch(_ file: InputFile, _ entry: ZipEntry, found: UInt32) -> CheckpointError {
+  func hex(_ value: UInt32) -> String {
+    let digits = String(value, radix: 16)
+    return "0x" + String(repeating: "0", count: 8 - digits.count) + digits
+  }
+  return CheckpointError(
+    "the data's CRC-32 is \(hex(found)) and the archive records \(hex(entry.crc32))", file: file.path, entry: entry.name,
+    remedy: "The data changed after it was written: fetch the file again.")
+}

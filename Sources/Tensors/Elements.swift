@@ -1,0 +1,118 @@
+/// A type that numeric code computes in: Float or Double.
+public protocol ComputingScalar: BinaryFloatingPoint, BitwiseCopyable, Sendable {
+  /// The tensor element type of the same format.
+  static var dtype: DType { get }
+}
+
+extension Float: ComputingScalar {
+  public static var dtype: DType { .float32 }
+}
+
+extension Double: ComputingScalar {
+  public static var dtype: DType { .float64 }
+}
+
+extension Tensor {
+  /// Every element in row-major order, as numbers of one type; O(elements).
+  ///
+  /// Floating-point types of 32 bits and fewer, bool and integers to 32 bits are exact in Double; float64 is
+  /// rounded to the nearest when Float is asked for.
+  ///
+  /// - Throws: ``TensorError`` for complex, quantised and bits types, and for data that cannot be read.
+  public func elements<T: ComputingScalar>(as type: T.Type) throws -> [T] {
+    var result: [T] = []
+    result.reserveCapacity(elementCount)
+    try unsafe readRowMajor { bytes in
+      try unsafe appendNumbers(of: UnsafeRawBufferPointer(bytes), dtype, to: &result)
+    }
+    return result
+  }
+
+  /// How many elements are infinite or not a number; a complex one counts once. 0 for types that have neither.
+  ///
+  /// O(elements); reads every byte of floating-point and complex tensors and none of the others.
+  public func countNonFinite() throws -> Int {
+    guard dtype.kind == .floatingPoint || dtype.kind == .complex, dtype != .float4_e2m1fn_x2 else { return 0 }
+    let isFinite8 = EightBitFloat.format(of: dtype)?.table.map(\.isFinite)
+    var count = 0
+    try unsafe readRowMajor { bytes in
+      switch dtype {
+      case .float64: unsafe count += bytes.count(of: UInt64.self, mask: 0x7FF0_0000_0000_0000, width: 1)
+      case .float32: unsafe count += bytes.count(of: UInt32.self, mask: 0x7F80_0000, width: 1)
+      case .float16: unsafe count += bytes.count(of: UInt16.self, mask: 0x7C00, width: 1)
+      case .bfloat16: unsafe count += bytes.count(of: UInt16.self, mask: 0x7F80, width: 1)
+      case .complex128: unsafe count += bytes.count(of: UInt64.self, mask: 0x7FF0_0000_0000_0000, width: 2)
+      case .complex64: unsafe count += bytes.count(of: UInt32.self, mask: 0x7F80_0000, width: 2)
+      case .complex32: unsafe count += bytes.count(of: UInt16.self, mask: 0x7C00, width: 2)
+      default:
+        if let isFinite8 { for unsafe byte in unsafe bytes where !isFinite8[Int(byte)] { count += 1 } }
+      }
+    }
+    return count
+  }
+}
+
+extension UnsafeMutableRawBufferPointer {
+  /// Elements of `width` words of which one has every bit of the mask set: the largest exponent.
+  fileprivate func count<W: FixedWidthInteger & BitwiseCopyable>(of: W.Type, mask: W, width: Int) -> Int {
+    let words = unsafe bindMemory(to: W.self)
+    var count = 0
+    if width == 1 {
+      for index in words.indices { unsafe count += words[index] & mask == mask ? 1 : 0 }
+    } else {
+      for index in stride(from: 0, to: words.count - 1, by: 2) {
+        unsafe count += words[index] & mask == mask || words[index + 1] & mask == mask ? 1 : 0
+      }
+    }
+    return count
+  }
+}
+
+/// Appends the numbers that little-endian bytes of one element type hold.
+func appendNumbers<T: ComputingScalar>(
+  of bytes: UnsafeRawBufferPointer, _ dtype: DType, to result: inout [T]
+) throws(TensorError) {
+  func append<S: BitwiseCopyable>(_ stored: S.Type, _ convert: (S) -> T) {
+    let count = bytes.count / MemoryLayout<S>.size
+    for index in 0..<count {
+      let raw = unsafe bytes.loadUnaligned(fromByteOffset: index * MemoryLayout<S>.size, as: S.self)
+      result.append(convert(raw))
+    }
+  }
+  switch dtype {
+  case T.dtype: unsafe result.append(contentsOf: bytes.bindMemory(to: T.self))
+  case .float64: append(UInt64.self) { T(Double(bitPattern: $0)) }
+  case .float32: append(UInt32.self) { T(Float(bitPattern: $0)) }
+  case .float16: append(UInt16.self) { T(Float(Float16(bitPattern: $0))) }
+  case .bfloat16: append(UInt16.self) { T(Float(bitPattern: UInt32($0) << 16)) }
+  case .int64: append(Int64.self) { T($0) }
+  case .int32: append(Int32.self) { T($0) }
+  case .int16: append(Int16.self) { T($0) }
+  case .int8: append(Int8.self) { T($0) }
+  case .uint64: append(UInt64.self) { T($0) }
+  case .uint32: append(UInt32.self) { T($0) }
+  case .uint16: append(UInt16.self) { T($0) }
+  case .uint8: append(UInt8.self) { T($0) }
+  case .bool: append(UInt8.self) { $0 == 0 ? 0 : 1 }
+  default:
+    guard let table = EightBitFloat.format(of: dtype)?.table else {
+      throw TensorError("\(dtype.rawValue) elements are not read as numbers")
+    }
+    append(UInt8.self) { T(table[Int($0)]) }
+  }
+}
+
+/// Writes numbers in another floating-point format, rounded to nearest, ties to even.
+///
+/// The caller proves that `dtype` is float64, float32, float16 or bfloat16 with ``Tensor/castTargets``.
+func appendBytes(of numbers: [Double], as dtype: DType, to bytes: inout [UInt8]) {
+  func append<W: FixedWidthInteger>(_ pattern: W) {
+    for shift in stride(from: 0, to: W.bitWidth, by: 8) { bytes.append(UInt8(truncatingIfNeeded: pattern >> shift)) }
+  }
+  switch dtype {
+  case .float64: for number in numbers { append(number.bitPattern) }
+  case .float32: for number in numbers { append(Float(number).bitPattern) }
+  case .float16: for number in numbers { append(Float16(number).bitPattern) }
+  default: for number in numbers { append(bfloat16Pattern(number)) }
+  }
+}

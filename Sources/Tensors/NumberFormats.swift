@@ -1,0 +1,79 @@
+/// A binary floating-point format of eight bits.
+///
+/// Source: OCP "8-bit Floating Point Specification" 1.0 and PyTorch `c10/util/Float8_*.h`.
+struct EightBitFloat {
+  let exponentBits: Int
+  let mantissaBits: Int
+  let bias: Int
+  /// What the patterns beyond the finite numbers mean.
+  let specials: Specials
+
+  enum Specials {
+    /// As IEEE 754: the largest exponent holds infinities and NaNs.
+    case ieee
+    /// No infinities; all ones is NaN (e4m3fn).
+    case allOnesIsNaN
+    /// No infinities and no negative zero; that pattern is NaN (…fnuz).
+    case negativeZeroIsNaN
+    /// No sign and no mantissa; 255 is NaN (e8m0).
+    case exponentOnly
+  }
+
+  static func format(of dtype: DType) -> EightBitFloat? {
+    switch dtype {
+    case .float8_e5m2: EightBitFloat(exponentBits: 5, mantissaBits: 2, bias: 15, specials: .ieee)
+    case .float8_e4m3fn: EightBitFloat(exponentBits: 4, mantissaBits: 3, bias: 7, specials: .allOnesIsNaN)
+    case .float8_e5m2fnuz:
+      EightBitFloat(exponentBits: 5, mantissaBits: 2, bias: 16, specials: .negativeZeroIsNaN)
+    case .float8_e4m3fnuz:
+      EightBitFloat(exponentBits: 4, mantissaBits: 3, bias: 8, specials: .negativeZeroIsNaN)
+    case .float8_e8m0fnu: EightBitFloat(exponentBits: 8, mantissaBits: 0, bias: 127, specials: .exponentOnly)
+    default: nil
+    }
+  }
+
+  /// The number a pattern stands for; every value is exact in float32.
+  func value(_ pattern: UInt8) -> Float {
+    let bits = Int(pattern)
+    if specials == .exponentOnly { return bits == 255 ? .nan : Float(sign: .plus, exponent: bits - bias, significand: 1) }
+    let sign: FloatingPointSign = bits & 0x80 == 0 ? .plus : .minus
+    let exponent = (bits >> mantissaBits) & ((1 << exponentBits) - 1)
+    let mantissa = bits & ((1 << mantissaBits) - 1)
+    switch specials {
+    case .ieee where exponent == (1 << exponentBits) - 1:
+      return mantissa != 0 ? .nan : sign == .plus ? .infinity : -.infinity
+    case .allOnesIsNaN where bits & 0x7F == 0x7F: return .nan
+    case .negativeZeroIsNaN where bits == 0x80: return .nan
+    default: break
+    }
+    let fraction = Float(mantissa) / Float(1 << mantissaBits)
+    let magnitude =
+      exponent == 0
+      ? Float(sign: .plus, exponent: 1 - bias, significand: 1) * fraction
+      : Float(sign: .plus, exponent: exponent - bias, significand: 1 + fraction)
+    return sign == .minus ? -magnitude : magnitude
+  }
+
+  /// The value of all 256 patterns.
+  var table: [Float] { (0...255).map { value(UInt8($0)) } }
+}
+
+/// The 16-bit pattern of the bfloat16 nearest to a number, ties to even; every NaN becomes 0x7FC0.
+///
+/// Source: PyTorch `c10/util/BFloat16.h`, `round_to_nearest_even`.
+func bfloat16Pattern(_ value: Float) -> UInt16 {
+  if value.isNaN { return 0x7FC0 }
+  let bits = value.bitPattern
+  return UInt16(truncatingIfNeeded: (bits &+ 0x7FFF &+ ((bits >> 16) & 1)) >> 16)
+}
+
+/// The same from a double, rounded once.
+func bfloat16Pattern(_ value: Double) -> UInt16 {
+  var nearest = Float(value)
+  // Rounding to odd in the middle step keeps the second rounding right.
+  if nearest.isFinite, Double(nearest) != value, nearest.bitPattern & 1 == 0 {
+    let isTooLarge = Double(nearest.magnitude) > value.magnitude
+    nearest = Float(bitPattern: isTooLarge ? nearest.bitPattern - 1 : nearest.bitPattern + 1)
+  }
+  return bfloat16Pattern(nearest)
+}

@@ -1,0 +1,174 @@
+extension Tensor {
+  /// Hands every element to `body`, in row-major order, little-endian, `conj` and `neg` resolved.
+  ///
+  /// The bytes come in pieces of at most `capacity` bytes, each a whole number of elements; an empty tensor
+  /// gives none. Memory: one piece, and for a tensor that is not contiguous the part of its storage it spans
+  /// (up to ``gatherBytes``; beyond that single runs are read, slowly). O(elements).
+  ///
+  /// - Throws: ``TensorError`` for a tensor without data, and whatever reading the storage or `body` throws.
+  public func readRowMajor(
+    capacity: Int = 1 << 20, _ body: (UnsafeMutableRawBufferPointer) throws -> Void
+  ) throws {
+    guard let content = storage.content else {
+      throw TensorError("the tensor has no data (device \(storage.location))")
+    }
+    if (isNegated || isConjugated) && dtype.kind != .complex && dtype.kind != .floatingPoint {
+      throw TensorError("a conj or neg bit on \(dtype.rawValue) has no meaning")
+    }
+    if elementCount == 0 { return }
+    let elementBytes = dtype.byteCount
+    let piece = min(byteCount, max(capacity / elementBytes, 1) * elementBytes)
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: piece, alignment: 64)
+    defer { unsafe buffer.deallocate() }
+
+    if isContiguous {
+      var done = 0
+      while done < byteCount {
+        let part = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[..<min(piece, byteCount - done)])
+        try unsafe content.read(into: part, at: storageOffset * elementBytes + done)
+        unsafe resolveBits(part)
+        try unsafe body(part)
+        done += part.count
+      }
+    } else {
+      var gather = try Gather(self, content)
+      var left = elementCount
+      while left > 0 {
+        let count = min(left, piece / elementBytes)
+        let part = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[..<(count * elementBytes)])
+        try unsafe gather.fill(part)
+        unsafe resolveBits(part)
+        try unsafe body(part)
+        left -= count
+      }
+    }
+  }
+
+  /// Every element's bytes in row-major order, little-endian, `conj` and `neg` resolved; O(elements).
+  public func rowMajorBytes() throws -> [UInt8] {
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(byteCount)
+    try unsafe readRowMajor { unsafe bytes.append(contentsOf: $0) }
+    return bytes
+  }
+
+  /// The SHA-256 of ``rowMajorBytes()`` in lower-case hexadecimal, without holding them.
+  public func sha256() throws -> String {
+    let hash = try SHA256()
+    try unsafe readRowMajor { unsafe hash.update(UnsafeRawBufferPointer($0)) }
+    return hash.finish()
+  }
+
+  /// Bytes of a storage that a tensor which is not contiguous may have in memory at once.
+  static var gatherBytes: Int { 64 << 20 }
+
+  /// Puts words in little-endian order and applies the lazy bits, in place.
+  private func resolveBits(_ bytes: UnsafeMutableRawBufferPointer) {
+    let word = dtype.wordByteCount
+    if storage.byteOrder == .big && word > 1 {
+      switch word {
+      case 2: unsafe bytes.bindMemory(to: UInt16.self).swapBytes()
+      case 4: unsafe bytes.bindMemory(to: UInt32.self).swapBytes()
+      default: unsafe bytes.bindMemory(to: UInt64.self).swapBytes()
+      }
+    }
+    if isNegated || isConjugated {
+      // A sign is the top bit of a word's last byte. Of a complex pair, neg flips both parts and conj the second.
+      let isComplex = dtype.kind == .complex
+      let flipsFirst = isNegated
+      let flipsSecond = isComplex ? isNegated != isConjugated : isNegated
+      for (index, place) in stride(from: word - 1, to: bytes.count, by: word).enumerated()
+      where isComplex && index % 2 == 1 ? flipsSecond : flipsFirst {
+        unsafe bytes[place] ^= 0x80
+      }
+    }
+  }
+}
+
+extension UnsafeMutableBufferPointer where Element: FixedWidthInteger {
+  fileprivate func swapBytes() {
+    for index in indices { unsafe self[index] = self[index].byteSwapped }
+  }
+}
+
+/// Walks a strided view in row-major order.
+private struct Gather {
+  let content: any StorageContent
+  let elementBytes: Int
+  /// The view's dimensions with neighbours merged where they follow each other without a gap.
+  var shape: [Int] = []
+  var strides: [Int] = []
+  /// The next element's index along every dimension, and where it stands in the storage (in elements).
+  var index: [Int]
+  var position: Int
+  /// The part of the storage in memory, and where it begins (in bytes); empty when it would be too large.
+  var window: [UInt8] = []
+  var windowStart = 0
+
+  init(_ tensor: Tensor, _ content: any StorageContent) throws {
+    self.content = content
+    elementBytes = tensor.dtype.byteCount
+    for (size, stride) in zip(tensor.shape, tensor.strides) where size != 1 {
+      if let last = strides.last, last == stride * size {
+        shape[shape.count - 1] *= size
+        strides[strides.count - 1] = stride
+      } else {
+        shape.append(size)
+        strides.append(stride)
+      }
+    }
+    index = [Int](repeating: 0, count: shape.count)
+    position = tensor.storageOffset
+    let last = zip(shape, strides).reduce(0) { $0 + ($1.0 - 1) * $1.1 }
+    let span = (last + 1) * elementBytes
+    if span <= Tensor.gatherBytes {
+      windowStart = position * elementBytes
+      window = try unsafe [UInt8](unsafeUninitializedCapacity: span) { buffer, count in
+        try unsafe content.read(into: UnsafeMutableRawBufferPointer(buffer), at: windowStart)
+        count = span
+      }
+    }
+  }
+
+  mutating func fill(_ target: UnsafeMutableRawBufferPointer) throws {
+    var done = 0
+    let inner = shape.count - 1
+    while done < target.count {
+      let stride = strides[inner]
+      // A run: elements along the innermost dimension, at once when they are neighbours.
+      let count = min(shape[inner] - index[inner], (target.count - done) / elementBytes)
+      let whole = stride == 1
+      for step in 0..<(whole ? 1 : count) {
+        let bytes = whole ? count * elementBytes : elementBytes
+        let part = unsafe UnsafeMutableRawBufferPointer(rebasing: target[done..<done + bytes])
+        try unsafe copy(part, from: (position + step * stride) * elementBytes)
+        done += bytes
+      }
+      advance(by: count)
+    }
+  }
+
+  private func copy(_ target: UnsafeMutableRawBufferPointer, from byte: Int) throws {
+    if window.isEmpty {
+      try unsafe content.read(into: target, at: byte)
+    } else {
+      let start = byte - windowStart
+      unsafe window.withUnsafeBytes { bytes in
+        unsafe target.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[start..<start + target.count]))
+      }
+    }
+  }
+
+  private mutating func advance(by count: Int) {
+    var axis = shape.count - 1
+    index[axis] += count
+    position += count * strides[axis]
+    while index[axis] == shape[axis], axis > 0 {
+      position -= shape[axis] * strides[axis]
+      index[axis] = 0
+      axis -= 1
+      index[axis] += 1
+      position += strides[axis]
+    }
+  }
+}
