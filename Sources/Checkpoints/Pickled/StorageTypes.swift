@@ -29,6 +29,9 @@ enum StorageTypes {
     global.module == "torch" ? DType(rawValue: global.name) : nil
   }
 
+  /// The class in `torch` whose elements have a type; nil for types that only untyped storages hold.
+  static func typedStorageName(_ dtype: DType) -> String? { dtypes.first { $0.value == dtype }?.key }
+
   private static let dtypes: [String: DType] = [
     "DoubleStorage": .float64, "FloatStorage": .float32, "HalfStorage": .float16, "BFloat16Storage": .bfloat16,
     "LongStorage": .int64, "IntStorage": .int32, "ShortStorage": .int16, "CharStorage": .int8, "ByteStorage": .uint8,

@@ -1,0 +1,111 @@
+/// Writes a zip file of stored entries laid out as PyTorch's writer does: data at multiples of 64 bytes, padding
+/// in the local headers' extra fields, data descriptors, a zip64 end record.
+///
+/// Deterministic: no times, no names of the machine. Source: PyTorch
+/// `caffe2/serialize/inline_container.cc`; docs/formats/torch-zip.md.
+struct ZipWriter {
+  private let output: AtomicOutput
+  private var directory: [UInt8] = []
+  private var entryCount = 0
+
+  init(_ output: AtomicOutput) { self.output = output }
+
+  /// Writes one entry whose data `write` hands over in pieces; `byteCount` is the data's size.
+  ///
+  /// - Returns: the data's CRC-32.
+  mutating func entry(
+    _ name: String, byteCount: Int, write: ((UnsafeRawBufferPointer) throws -> Void) throws -> Void
+  ) throws -> UInt32 {
+    let headerOffset = output.byteCount
+    let name = Array(name.utf8)
+    let isWide = byteCount >= 0xFFFF_FFFF || headerOffset >= 0xFFFF_FFFF
+    // Four bytes of the padding's own header, then as many Z as bring the data to a multiple of 64.
+    let unpadded = headerOffset + 30 + name.count + 4
+    let padding = (64 - unpadded % 64) % 64
+    var header: [UInt8] = []
+    header.appendLittleEndian(UInt32(0x0403_4B50))
+    appendCommon(to: &header, crc32: 0, byteCount: 0, nameCount: name.count, extraCount: 4 + padding)
+    header += name
+    header += Array("FB".utf8)
+    header.appendLittleEndian(UInt16(padding))
+    header += [UInt8](repeating: UInt8(ascii: "Z"), count: padding)
+    try output.write(header)
+
+    var crc = CRC32()
+    let start = output.byteCount
+    try unsafe write { bytes in
+      unsafe crc.update(bytes)
+      try unsafe output.write(bytes)
+    }
+    precondition(output.byteCount - start == byteCount, "an entry has the size that was announced")
+
+    var descriptor: [UInt8] = []
+    descriptor.appendLittleEndian(UInt32(0x0807_4B50))
+    descriptor.appendLittleEndian(crc.value)
+    for _ in 0..<2 {
+      if isWide { descriptor.appendLittleEndian(UInt64(byteCount)) } else { descriptor.appendLittleEndian(UInt32(byteCount)) }
+    }
+    try output.write(descriptor)
+
+    directory.appendLittleEndian(UInt32(0x0201_4B50))
+    directory.appendLittleEndian(UInt16(0))
+    let narrow = isWide ? 0xFFFF_FFFF : byteCount
+    appendCommon(
+      to: &directory, crc32: crc.value, byteCount: narrow, nameCount: name.count, extraCount: isWide ? 28 : 0)
+    directory += [UInt8](repeating: 0, count: 10)
+    directory.appendLittleEndian(UInt32(isWide ? 0xFFFF_FFFF : headerOffset))
+    directory += name
+    if isWide {
+      directory.appendLittleEndian(UInt16(1))
+      directory.appendLittleEndian(UInt16(24))
+      for value in [byteCount, byteCount, headerOffset] { directory.appendLittleEndian(UInt64(value)) }
+    }
+    entryCount += 1
+    return crc.value
+  }
+
+  /// Writes one entry from memory.
+  @discardableResult
+  mutating func entry(_ name: String, _ bytes: [UInt8]) throws -> UInt32 {
+    try unsafe entry(name, byteCount: bytes.count) { write in try unsafe bytes.withUnsafeBytes { try unsafe write($0) } }
+  }
+
+  /// Writes the directory and the end records.
+  func finish() throws(CheckpointError) {
+    let offset = output.byteCount
+    try output.write(directory)
+    let end = output.byteCount
+    var record: [UInt8] = []
+    record.appendLittleEndian(UInt32(0x0606_4B50))
+    record.appendLittleEndian(UInt64(44))
+    record.appendLittleEndian(UInt16(0x031E))
+    record.appendLittleEndian(UInt16(45))
+    record += [UInt8](repeating: 0, count: 8)
+    for value in [entryCount, entryCount, directory.count, offset] { record.appendLittleEndian(UInt64(value)) }
+    record.appendLittleEndian(UInt32(0x0706_4B50))
+    record.appendLittleEndian(UInt32(0))
+    record.appendLittleEndian(UInt64(end))
+    record.appendLittleEndian(UInt32(1))
+    record.appendLittleEndian(UInt32(0x0605_4B50))
+    record += [UInt8](repeating: 0, count: 4)
+    for _ in 0..<2 { record.appendLittleEndian(UInt16(min(entryCount, 0xFFFF))) }
+    for value in [directory.count, offset] { record.appendLittleEndian(UInt32(min(value, 0xFFFF_FFFF))) }
+    record += [0, 0]
+    try output.write(record)
+  }
+
+  /// The fields that local headers and directory entries share: version, flags (data descriptor, UTF-8),
+  /// method (stored), no time, checksum, sizes, lengths.
+  private func appendCommon(
+    to header: inout [UInt8], crc32: UInt32, byteCount: Int, nameCount: Int, extraCount: Int
+  ) {
+    header.appendLittleEndian(UInt16(0))
+    header.appendLittleEndian(UInt16(0x0808))
+    header += [UInt8](repeating: 0, count: 6)
+    header.appendLittleEndian(crc32)
+    header.appendLittleEndian(UInt32(byteCount))
+    header.appendLittleEndian(UInt32(byteCount))
+    header.appendLittleEndian(UInt16(nameCount))
+    header.appendLittleEndian(UInt16(extraCount))
+  }
+}
