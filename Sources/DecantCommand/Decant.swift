@@ -1,0 +1,46 @@
+import ArgumentParser
+import Checkpoints
+import Glibc
+
+/// The tool `decant`.
+@main
+struct Decant: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "decant",
+    abstract: "Read PyTorch checkpoints without Python: look, verify, convert, run. Nothing in a file is executed.",
+    discussion: """
+      Exit codes: 0 yes or done, 1 the answer is no, 2 the file or the request is wrong, 64 the command line is wrong.
+      """,
+    version: "0.1.0",
+    subcommands: [
+      InspectCommand.self, VerifyCommand.self, ConvertCommand.self, RunCommand.self, SynthesizeCommand.self,
+    ])
+
+  /// Parses, runs, and turns every failure into a message and an exit code.
+  static func main() {
+    StandardStreams.prepare()
+    do {
+      var command = try parseAsRoot()
+      try command.run()
+      StandardStreams.finish()
+    } catch let error as CheckpointError {
+      StandardStreams.finish()
+      StandardStreams.error("\(error)")
+      Glibc.exit(ExitStatus.wrong.rawValue)
+    } catch let status as ExitStatus {
+      StandardStreams.finish()
+      Glibc.exit(status.rawValue)
+    } catch {
+      StandardStreams.finish()
+      exit(withError: error)
+    }
+  }
+}
+
+/// The exit codes of the contract that scripts build on; thrown to end a command with one.
+enum ExitStatus: Int32, Error {
+  /// The answer is no.
+  case no = 1
+  /// The file or the request is wrong.
+  case wrong = 2
+}

@@ -1,0 +1,107 @@
+import ArgumentParser
+import ByteParsing
+import Checkpoints
+import Glibc
+import Pickle
+import Tensors
+
+/// `decant inspect FILE`.
+struct InspectCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "inspect", abstract: "Show what is in a checkpoint: every tensor and everything that is none.")
+
+  enum Order: String, ExpressibleByArgument, CaseIterable {
+    case file, name, bytes
+  }
+
+  @Argument(help: "The checkpoint.") var file: String
+  @Option(help: "Show only what stands under this key, as names print it; '.' is the root.") var key: String?
+  @Option(help: "Show only tensors whose name matches this glob, such as '*.bn?.*'.") var filter: String?
+  @Option(help: "Order of the tensors: file, name or bytes (largest first).") var sort = Order.file
+  @Flag(help: "Show the names as a tree, with tensors and bytes per branch.") var tree = false
+  @Flag(help: "Read the numbers: count those that are not finite, show least, greatest and mean.") var stats = false
+  @Flag(help: "Read the numbers: show the SHA-256 of every tensor's elements.") var digest = false
+  @Flag(help: "Compare every recorded CRC-32 with the data.") var checksums = false
+  @Flag(help: "Print JSON, schema 1.") var json = false
+  @Flag(help: "Disassemble the pickle instead, as Python's pickletools does.") var pickle = false
+
+  func validate() throws {
+    if pickle && (json || tree || stats || digest || checksums || key != nil || filter != nil) {
+      throw ValidationError("--pickle goes with no other option.")
+    }
+    if json && tree { throw ValidationError("--json and --tree exclude each other.") }
+  }
+
+  func run() throws {
+    if pickle { return try disassemble() }
+    let checkpoint = try Checkpoint(path: file)
+    var rows = try InspectionRow.rows(
+      of: checkpoint, under: key.map { key throws(CheckpointError) in try checkpoint.selection(key: key).path } ?? [])
+    if let filter { rows = rows.filter { fnmatch(filter, $0.entry.name, 0) == 0 } }
+    switch sort {
+    case .file: break
+    case .name: rows.sort { $0.entry.name < $1.entry.name }
+    case .bytes: rows.sort { ($1.entry.tensor.byteCount, $0.place) < ($0.entry.tensor.byteCount, $1.place) }
+    }
+    for index in rows.indices { try rows[index].measure(stats: stats, digest: digest, in: checkpoint) }
+    if checksums { try checkpoint.verifyChecksums(of: rows.map(\.entry)) }
+    if json {
+      InspectionJSON.print(checkpoint, rows)
+    } else {
+      let report = InspectionReport(checkpoint: checkpoint, rows: rows, checksums: checksums)
+      if tree { report.printTree() } else { report.print() }
+    }
+  }
+
+  private func disassemble() throws {
+    let bytes = try Checkpoint.pickleBytes(path: file)
+    do throws(PickleError) {
+      try PickleDisassembler.disassemble(bytes.span.bytes) { StandardStreams.line($0) }
+    } catch {
+      throw CheckpointError(error.reason, file: file, offset: error.offset)
+    }
+  }
+}
+
+/// A tensor to show, with what was measured of it.
+struct InspectionRow {
+  let entry: CheckpointTensor
+  /// Its place in the file's order.
+  let place: Int
+  /// The first tensor it shares elements with.
+  let aliasOf: String?
+  private(set) var statistics: TensorStatistics?
+  private(set) var digest: String?
+  /// Whether a digest was asked for; meta tensors have none.
+  private(set) var hasDigest = false
+
+  /// The tensors at or below a path.
+  static func rows(of checkpoint: Checkpoint, under path: [PathKey]) throws(CheckpointError) -> [InspectionRow] {
+    let aliases = Aliases(checkpoint.tensors.map(\.tensor))
+    return checkpoint.tensors.enumerated().compactMap { place, entry in
+      guard entry.path.starts(with: path) else { return nil }
+      return InspectionRow(
+        entry: entry, place: place, aliasOf: aliases.first(of: place).map { checkpoint.tensors[$0].name })
+    }
+  }
+
+  private init(entry: CheckpointTensor, place: Int, aliasOf: String?) {
+    self.entry = entry
+    self.place = place
+    self.aliasOf = aliasOf
+  }
+
+  /// Reads the numbers, as far as asked for.
+  mutating func measure(stats: Bool, digest: Bool, in checkpoint: Checkpoint) throws {
+    hasDigest = digest
+    guard entry.tensor.storage.content != nil else { return }
+    do {
+      if stats { statistics = try entry.tensor.statistics() }
+      if digest { self.digest = try entry.tensor.sha256() }
+    } catch let error as TensorError {
+      throw CheckpointError(error.reason, file: checkpoint.path, tensor: entry.name)
+    } catch let error as CheckpointError {
+      throw error.located(file: checkpoint.path, tensor: entry.name)
+    }
+  }
+}

@@ -1,0 +1,134 @@
+import ByteParsing
+import Checkpoints
+import ResNets
+import Tensors
+
+/// The text of `decant inspect`.
+struct InspectionReport {
+  let checkpoint: Checkpoint
+  let rows: [InspectionRow]
+  /// Whether every checksum was compared, and matched.
+  let checksums: Bool
+
+  func print() {
+    printHead()
+    if !rows.isEmpty {
+      StandardStreams.line()
+      printTensors()
+    }
+    printTotals()
+    printObjects()
+    printNotes()
+  }
+
+  func printTree() {
+    printHead()
+    StandardStreams.line()
+    TensorTree(rows.map(\.entry)).lines.forEach { StandardStreams.line($0) }
+    printTotals()
+    printNotes()
+  }
+
+  private func printHead() {
+    StandardStreams.line(checkpoint.path.escapedForDisplay)
+    StandardStreams.line("  container: \(checkpoint.container.rawValue)")
+    for hint in checkpoint.hints { StandardStreams.line("  \(hint.label): \(hint.text)") }
+    let candidates = checkpoint.stateDictCandidates
+    if candidates.count == 1, let only = candidates.first {
+      StandardStreams.line("  state dict: \(place(only)) (\(Spelling.count(only.tensorCount, "tensor")))")
+    } else if candidates.count > 1 {
+      StandardStreams.line("  state dicts, of which --key chooses one:")
+      for candidate in candidates.prefix(32) {
+        StandardStreams.line(
+          "    --key \(candidate.key.escapedForDisplay)  (\(Spelling.count(candidate.tensorCount, "tensor")))")
+      }
+      if candidates.count > 32 { StandardStreams.line("    … \(candidates.count - 32) more") }
+    }
+  }
+
+  private func place(_ candidate: StateDictCandidate) -> String {
+    candidate.path.isEmpty ? "the whole file" : candidate.key.escapedForDisplay
+  }
+
+  private func printTensors() {
+    let hasStatistics = rows.contains { $0.statistics != nil }
+    var table = TextTable([
+      ("tensor", .left), ("shape", .left), ("dtype", .left), ("bytes", .right), ("least", .right), ("mean", .right),
+      ("greatest", .right), ("flags", .left), ("sha256", .left),
+    ])
+    for row in rows {
+      let statistics = row.statistics
+      func number(_ value: Double?) -> String { hasStatistics ? value.map(Spelling.scientific) ?? "-" : "" }
+      table.row(
+        row.entry.name.isEmpty ? "(the root)" : row.entry.name.escapedForDisplay, ResNet.spelling(row.entry.tensor.shape), row.entry.tensor.dtype.rawValue,
+        Spelling.count(row.entry.tensor.byteCount), number(statistics?.least), number(statistics?.mean),
+        number(statistics?.greatest), flags(row), row.hasDigest ? row.digest ?? "no data" : "")
+    }
+    table.show()
+  }
+
+  private func flags(_ row: InspectionRow) -> String {
+    var flags: [String] = []
+    if !row.entry.tensor.isContiguous { flags.append("non-contiguous") }
+    if let alias = row.aliasOf { flags.append("alias of \(alias.escapedForDisplay)") }
+    if row.entry.tensor.isConjugated { flags.append("conj") }
+    if row.entry.tensor.isNegated { flags.append("neg") }
+    if row.entry.tensor.storage.content == nil { flags.append("no data") }
+    if let statistics = row.statistics, statistics.nonFiniteCount > 0 {
+      flags.append("\(Spelling.count(statistics.nonFiniteCount)) non-finite")
+    }
+    return flags.joined(separator: ", ")
+  }
+
+  private func printTotals() {
+    let elements = rows.reduce(0) { $0 + $1.entry.tensor.elementCount }
+    let bytes = rows.reduce(0) { $0 + $1.entry.tensor.byteCount }
+    StandardStreams.line()
+    StandardStreams.line("  \(Spelling.count(rows.count, "tensor")), \(Spelling.count(elements, "element")), \(Spelling.count(bytes, "byte"))")
+    if let split = ParameterSplit(rows.map(\.entry)) {
+      StandardStreams.line("  \(Spelling.count(split.parameters, "parameter")), \(Spelling.count(split.buffers)) in buffers")
+    }
+  }
+
+  private func printObjects() {
+    guard !checkpoint.objects.isEmpty else { return }
+    StandardStreams.line()
+    StandardStreams.line("  not tensors:")
+    var table = TextTable([("", .left), ("", .left), ("", .left)])
+    for object in checkpoint.objects.prefix(40) {
+      var value = object.value.map { $0.string?.escapedForDisplay ?? $0.text } ?? ""
+      if let count = object.count { value = Spelling.count(count, "element") }
+      if let kind = object.unreadTensor { value = "a tensor of a kind that is not read: \(kind)" }
+      if value.count > 60 { value = value.prefix(57) + "…" }
+      table.row("  " + (object.name.isEmpty ? "(the root)" : object.name.escapedForDisplay), object.type.escapedForDisplay, value)
+    }
+    table.show()
+    if checkpoint.objects.count > 40 {
+      StandardStreams.line("    … \(Spelling.count(checkpoint.objects.count - 40)) more; --json lists all")
+    }
+  }
+
+  private func printNotes() {
+    if checksums { StandardStreams.line("\n  every recorded CRC-32 matches its data") }
+    for warning in checkpoint.warnings + checkpoint.damage.map(\.description) {
+      StandardStreams.note("warning: \(warning)")
+    }
+  }
+}
+
+/// How many elements training changes and how many it only tracks, where the file tells them apart.
+struct ParameterSplit {
+  let parameters: Int
+  let buffers: Int
+
+  /// Counts; nil when neither a pickled module nor a BatchNorm's names tell.
+  init?(_ entries: [CheckpointTensor]) {
+    let buffers = entries.filter { entry in
+      if let role = entry.role { return role == .buffer }
+      return ["running_mean", "running_var", "num_batches_tracked"].contains { entry.path.last?.name.hasSuffix($0) == true }
+    }
+    guard !buffers.isEmpty || entries.contains(where: { $0.role != nil }) else { return nil }
+    self.buffers = buffers.reduce(0) { $0 + $1.tensor.elementCount }
+    parameters = entries.reduce(0) { $0 + $1.tensor.elementCount } - self.buffers
+  }
+}

@@ -1,0 +1,62 @@
+import ArgumentParser
+import ByteParsing
+import Checkpoints
+import ResNets
+import Tensors
+
+/// The options by which `verify` and `run` choose a state dict and take it for a network.
+struct NetworkOptions: ParsableArguments {
+  @Option(help: "The network it should be, such as resnet50; by default what the shapes tell.") var arch: String?
+  @Option(help: "The state dict to use, as names print it; '.' is the root.") var key: String?
+  @Option(help: "Stride of the stem's convolution and of its pooling, which no file tells.") var stride0: Int?
+
+  func validate() throws {
+    if let arch, ResNet.Architecture.named(arch) == nil {
+      let names = ResNet.Architecture.published.map(\.name)
+      throw ValidationError("No architecture is called '\(arch.escapedForDisplay)'. There are: \(names.joined(separator: ", ")).")
+    }
+    if let stride0, !(1...2 ~= stride0) {
+      throw ValidationError("--stride0 is 1 or 2, not \(stride0).")
+    }
+  }
+
+  /// The chosen part of a checkpoint; says on standard error what was chosen when nobody did.
+  func selection(of checkpoint: Checkpoint) throws(CheckpointError) -> Selection {
+    if let key { return try checkpoint.selection(key: key) }
+    let selection = try checkpoint.onlyStateDict()
+    if !selection.path.isEmpty {
+      StandardStreams.note("using the only state dict, --key \(selection.key.escapedForDisplay)")
+    }
+    return selection
+  }
+
+  /// What the chosen state dict is taken for; says what was recognised and assumed.
+  func resolve(
+    _ stateDict: StateDict, in checkpoint: Checkpoint, classes: Int? = nil
+  ) throws(CheckpointError) -> ResNet.Resolution {
+    let resolution: ResNet.Resolution
+    do throws(TensorError) {
+      resolution = try ResNet.Resolution(
+        of: stateDict, as: arch.flatMap { ResNet.Architecture.named($0) }, stride0: stride0, classes: classes)
+    } catch {
+      throw CheckpointError(
+        "cannot be taken for a ResNet: \(error.reason.escapedForDisplay)", file: checkpoint.path,
+        remedy: "decant inspect shows the names and shapes it has.")
+    }
+    if !resolution.prefix.isEmpty {
+      StandardStreams.note("every name is read without its prefix \(resolution.prefix.escapedForDisplay)")
+    }
+    if !resolution.assumed.isEmpty {
+      let facts = resolution.assumed.map { "\($0.name) \($0.value)" }.joined(separator: "; ")
+      StandardStreams.note("assumed, since no shape tells: \(facts)")
+    }
+    return resolution
+  }
+}
+
+extension [ResNet.Resolution.Fact] {
+  /// The facts as a JSON object; whole numbers as numbers.
+  var json: JSONValue {
+    .object(map { (key: $0.name, value: Int64($0.value).map { .integer($0) } ?? .string($0.value)) })
+  }
+}

@@ -1,0 +1,53 @@
+/// Numbers as the tool prints them.
+enum Spelling {
+  /// An integer with commas between thousands.
+  static func count(_ number: Int) -> String {
+    var digits = String(number.magnitude)
+    var groups: [String] = []
+    while digits.count > 3 {
+      groups.insert(String(digits.suffix(3)), at: 0)
+      digits.removeLast(3)
+    }
+    groups.insert(digits, at: 0)
+    return (number < 0 ? "-" : "") + groups.joined(separator: ",")
+  }
+
+  /// `1 tensor`, `2 tensors`.
+  static func count(_ number: Int, _ noun: String) -> String { count(number) + " " + noun + (number == 1 ? "" : "s") }
+
+  /// A number with a fixed count of decimals.
+  static func fixed(_ number: Double, _ decimals: Int) -> String {
+    guard number.isFinite, number.magnitude < 1e15 else { return number.description }
+    var scale = 1.0
+    for _ in 0..<decimals { scale *= 10 }
+    let whole = (number.magnitude * scale).rounded()
+    let digits = String(Int(whole))
+    let padded = String(repeating: "0", count: max(0, decimals + 1 - digits.count)) + digits
+    let sign = number < 0 && whole > 0 ? "-" : ""
+    return decimals == 0 ? sign + padded : sign + padded.dropLast(decimals) + "." + padded.suffix(decimals)
+  }
+
+  /// A number in scientific notation with three significant digits: `4.88e-07`.
+  static func scientific(_ number: Double) -> String {
+    guard number.isFinite, number != 0 else { return number == 0 ? "0" : number.description }
+    var exponent = 0
+    var mantissa = number.magnitude
+    while mantissa >= 9.995 {
+      mantissa /= 10
+      exponent += 1
+    }
+    while mantissa < 0.9995 {
+      mantissa *= 10
+      exponent -= 1
+    }
+    let digits = String(exponent.magnitude)
+    return (number < 0 ? "-" : "") + fixed(mantissa, 2) + "e" + (exponent < 0 ? "-" : "+")
+      + String(repeating: "0", count: max(0, 2 - digits.count)) + digits
+  }
+
+  /// A duration in seconds or milliseconds.
+  static func duration(_ duration: Duration) -> String {
+    let seconds = Double(duration.components.seconds) + Double(duration.components.attoseconds) * 1e-18
+    return seconds < 1 ? fixed(seconds * 1000, 1) + " ms" : fixed(seconds, 2) + " s"
+  }
+}

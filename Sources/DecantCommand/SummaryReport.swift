@@ -1,0 +1,23 @@
+import ResNets
+
+/// What an architecture is, in the words of the questions people ask of it.
+struct SummaryReport {
+  let configuration: ResNet.Configuration
+
+  func print() {
+    let summary = ResNet.Summary(configuration)
+    let layers = summary.layers.map(String.init).joined(separator: ", ")
+    StandardStreams.line("  block: \(summary.block.rawValue), layers [\(layers)]")
+    StandardStreams.line("  depth: \(summary.arithmetic) = \(summary.weightedLayers) weighted layers")
+    for stage in summary.stages {
+      let channels = stage.channels.map(String.init).joined(separator: " → ")
+      let verb = summary.block == .bottleneck ? "reduces and restores" : "keeps"
+      let shortcut = stage.downsample.map { "downsample in \($0)" } ?? "no downsample: sizes and channels already fit"
+      StandardStreams.line("  \(stage.name): \(Spelling.count(stage.blocks, "block")), \(verb) \(channels); \(shortcut)")
+    }
+    if configuration.groups > 1 {
+      StandardStreams.line("  groups: \(configuration.groups), \(configuration.widthPerGroup) wide each in layer1")
+    }
+    StandardStreams.line("  outputs: \(Spelling.count(configuration.classes))")
+  }
+}

@@ -1,0 +1,43 @@
+import ArgumentParser
+import ByteParsing
+import Checkpoints
+import ResNets
+
+/// `decant synthesize ARCH -o FILE.pth`.
+struct SynthesizeCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "synthesize",
+    abstract: "Write a checkpoint of seeded numbers that PyTorch can load, for demos, tests and benchmarks.")
+
+  @Argument(help: "The architecture, such as resnet50nodown.") var architecture: String
+  @Option(name: .shortAndLong, help: "The .pth file to write.") var output: String
+  @Option(help: "What the numbers are made from; the same seed gives the same bytes.") var seed: UInt64 = 7
+  @Option(help: "How many outputs it has; by default the architecture's published count.") var numClasses: Int?
+  @Option(help: "What the weights stand under.") var key = "model"
+  @Option(help: "The epoch that stands beside them.") var epoch = 0
+
+  func validate() throws {
+    if ResNet.Architecture.named(architecture) == nil {
+      let names = ResNet.Architecture.published.map(\.name)
+      throw ValidationError(
+        "No architecture is called '\(architecture.escapedForDisplay)'. There are: \(names.joined(separator: ", ")).")
+    }
+    if let numClasses, !(1...1_000_000 ~= numClasses) {
+      throw ValidationError("--num-classes is between 1 and 1,000,000, not \(numClasses).")
+    }
+  }
+
+  func run() throws {
+    guard let architecture = ResNet.Architecture.named(architecture) else { throw ExitStatus.wrong }
+    let clock = ContinuousClock()
+    let start = clock.now
+    var configuration = architecture.configuration
+    if let numClasses { configuration.classes = numClasses }
+    let stateDict = try SyntheticWeights.stateDict(configuration.graph(), seed: seed)
+    try TorchZipWriter.write(stateDict, under: key, beside: [(name: "epoch", value: epoch)], to: output)
+    let bytes = stateDict.entries.reduce(0) { $0 + $1.tensor.byteCount }
+    StandardStreams.line(
+      "\(Spelling.count(stateDict.count, "tensor")), \(Spelling.count(bytes, "byte")) of weights under '\(key.escapedForDisplay)', "
+        + "\(Spelling.duration(clock.now - start)): \(output.escapedForDisplay)")
+  }
+}

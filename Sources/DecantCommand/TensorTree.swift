@@ -1,0 +1,62 @@
+import ByteParsing
+import Checkpoints
+
+/// Tensors' names as a tree: every dot begins a branch.
+struct TensorTree {
+  private struct Branch {
+    let name: String
+    let depth: Int
+    var tensors = 0
+    var bytes = 0
+    /// The shape and dtype of a leaf.
+    var leaf = ""
+  }
+
+  private var branches: [Branch] = []
+
+  /// Builds the tree; branches stand in the order of their first tensor.
+  init(_ entries: [CheckpointTensor]) {
+    var children: [Int: [Int]] = [:]
+    var places: [String: Int] = [:]
+    var all: [Branch] = []
+    for entry in entries {
+      var path = ""
+      var parent = -1
+      let steps = entry.path.flatMap { $0.name.split(separator: ".", omittingEmptySubsequences: false).map(String.init) }
+      for (depth, step) in steps.enumerated() {
+        path += "\u{0}" + step
+        let place: Int
+        if let known = places[path] {
+          place = known
+        } else {
+          place = all.count
+          all.append(Branch(name: step, depth: depth))
+          places[path] = place
+          children[parent, default: []].append(place)
+        }
+        all[place].tensors += 1
+        all[place].bytes += entry.tensor.byteCount
+        parent = place
+      }
+      if parent >= 0 {
+        all[parent].leaf = "\(entry.tensor.shape.map(String.init).joined(separator: "×")) \(entry.tensor.dtype.rawValue)"
+      }
+    }
+    var pending = Array((children[-1] ?? []).reversed())
+    while let place = pending.popLast() {
+      branches.append(all[place])
+      pending += (children[place] ?? []).reversed()
+    }
+  }
+
+  /// One line per branch: name, then tensors and bytes, or shape and type.
+  var lines: [String] {
+    var table = TextTable([("", .left), ("", .right), ("", .right), ("", .left)])
+    for branch in branches {
+      let name = String(repeating: "  ", count: branch.depth) + branch.name.escapedForDisplay
+      let count = branch.leaf.isEmpty ? Spelling.count(branch.tensors, "tensor") : ""
+      table.row(name, count, Spelling.count(branch.bytes), branch.leaf)
+    }
+    return table.lines
+  }
+}

@@ -1,0 +1,34 @@
+/// Rows of text set in columns.
+struct TextTable {
+  enum Alignment { case left, right }
+
+  private let headings: [String]
+  private let alignments: [Alignment]
+  private var rows: [[String]] = []
+
+  /// Begins a table; a heading may be empty.
+  init(_ columns: [(heading: String, alignment: Alignment)]) {
+    headings = columns.map(\.heading)
+    alignments = columns.map(\.alignment)
+  }
+
+  mutating func row(_ cells: String...) { rows.append(cells) }
+
+  /// The lines, indented by two spaces; columns that are empty in every row are left out.
+  var lines: [String] {
+    let all = headings.allSatisfy(\.isEmpty) ? rows : [headings] + rows
+    let used = headings.indices.filter { column in rows.contains { !$0[column].isEmpty } }
+    let widths = used.map { column in all.map { $0[column].count }.max() ?? 0 }
+    return all.map { row in
+      var line = " "
+      for (place, column) in used.enumerated() {
+        let padding = String(repeating: " ", count: widths[place] - row[column].count)
+        line += (place == 0 ? " " : "  ") + (alignments[column] == .right ? padding + row[column] : row[column] + padding)
+      }
+      while line.last == " " { line.removeLast() }
+      return line
+    }
+  }
+
+  func show() { lines.forEach { StandardStreams.line($0) } }
+}

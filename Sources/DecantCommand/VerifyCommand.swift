@@ -1,0 +1,102 @@
+import ArgumentParser
+import ByteParsing
+import Checkpoints
+import Graphs
+import ResNets
+import Tensors
+
+/// `decant verify FILE`.
+struct VerifyCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "verify",
+    abstract: "Check that a checkpoint is the network it should be: names, shapes, types, finite numbers.")
+
+  @Argument(help: "The checkpoint.") var file: String
+  @OptionGroup var network: NetworkOptions
+  @Option(help: "How many outputs it should have; by default the architecture's published count.") var numClasses: Int?
+  @Flag(help: "Print JSON, schema 1.") var json = false
+
+  func validate() throws {
+    if let numClasses, numClasses < 1 { throw ValidationError("--num-classes is at least 1, not \(numClasses).") }
+  }
+
+  func run() throws {
+    let checkpoint = try Checkpoint(path: file)
+    let selection = try network.selection(of: checkpoint)
+    let stateDict = try selection.stateDict()
+    let published = network.arch.flatMap { ResNet.Architecture.named($0) }
+    let resolution = try network.resolve(
+      stateDict, in: checkpoint, classes: numClasses ?? published?.configuration.classes)
+    try checkpoint.verifyChecksums(of: selection.tensors)
+    let verification = try ResNet.Verification(
+      of: stateDict, against: resolution.configuration.graph(), prefix: resolution.prefix)
+    if json {
+      printJSON(resolution, verification)
+    } else {
+      print(resolution, verification)
+    }
+    if !verification.isMatch { throw ExitStatus.no }
+  }
+
+  private func print(_ resolution: ResNet.Resolution, _ verification: ResNet.Verification) {
+    let name = resolution.architecture ?? "a ResNet without a published name"
+    var lines: [String] = []
+    for parameter in verification.missing {
+      lines.append("missing     \(resolution.prefix.escapedForDisplay)\(parameter.name)  \(ResNet.spelling(parameter.shape))")
+    }
+    for name in verification.unexpected { lines.append("unexpected  \(name.escapedForDisplay)") }
+    for mismatch in verification.mismatched {
+      lines.append("mismatched  \(mismatch.name.escapedForDisplay)  expected \(mismatch.expected), found \(mismatch.found)")
+    }
+    for finding in verification.nonFinite {
+      lines.append("non-finite  \(finding.name.escapedForDisplay)  \(Spelling.count(finding.count, "number"))")
+    }
+    StandardStreams.line(
+      verification.isMatch
+        ? "yes: the names, shapes and types are those of \(name), \(Spelling.count(verification.matched, "tensor")), every number finite"
+        : "no: this is not \(name): \(verification.missing.count) missing, \(verification.unexpected.count) unexpected, "
+          + "\(verification.mismatched.count) mismatched, \(verification.nonFinite.count) with non-finite numbers")
+    lines.forEach { StandardStreams.line("  " + $0) }
+    if verification.absentOptional > 0 {
+      StandardStreams.line("  \(verification.absentOptional) num_batches_tracked are absent, as before PyTorch 0.4.1; inference does not need them")
+    }
+    StandardStreams.line()
+    SummaryReport(configuration: resolution.configuration).print()
+    let facts = resolution.declared.isEmpty ? resolution.assumed : resolution.declared
+    StandardStreams.line()
+    StandardStreams.line("  \(resolution.declared.isEmpty ? "assumed" : "declared"), not verified: no name or shape tells")
+    for fact in facts { StandardStreams.line("    \(fact.name): \(fact.value)") }
+  }
+
+  private func printJSON(_ resolution: ResNet.Resolution, _ verification: ResNet.Verification) {
+    func names(_ names: [String]) -> JSONValue { .array(names.map { .string($0) }) }
+    let result: JSONValue = .object([
+      (key: "schema", value: 1),
+      (key: "ok", value: .bool(verification.isMatch)),
+      (key: "architecture", value: resolution.architecture.map { .string($0) } ?? .null),
+      (key: "missing", value: names(verification.missing.map { resolution.prefix + $0.name })),
+      (key: "unexpected", value: names(verification.unexpected)),
+      (
+        key: "mismatched",
+        value: .array(
+          verification.mismatched.map {
+            .object([
+              (key: "name", value: .string($0.name)), (key: "expected", value: .string($0.expected)),
+              (key: "found", value: .string($0.found)),
+            ])
+          })
+      ),
+      (
+        key: "non_finite",
+        value: .array(
+          verification.nonFinite.map {
+            .object([(key: "name", value: .string($0.name)), (key: "count", value: .integer(Int64($0.count)))])
+          })
+      ),
+      (key: "prefix", value: .string(resolution.prefix)),
+      (key: "declared", value: resolution.declared.json),
+      (key: "assumed", value: resolution.assumed.json),
+    ])
+    StandardStreams.line(result.indentedText)
+  }
+}

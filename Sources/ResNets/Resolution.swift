@@ -1,0 +1,84 @@
+public import Tensors
+
+extension ResNet {
+  /// Which network a state dict is taken for, and what had to be assumed to say so.
+  public struct Resolution: Sendable {
+    /// A fact that no shape tells and that a run depends on.
+    public struct Fact: Sendable, Equatable {
+      public let name: String
+      public let value: String
+    }
+
+    public let configuration: Configuration
+    /// The published name, when the configuration has one or the caller gave it.
+    public let architecture: String?
+    /// What stands before every name.
+    public let prefix: String
+    /// Facts the caller declared, by naming an architecture or by themselves.
+    public let declared: [Fact]
+    /// Facts nobody declared and the file cannot tell.
+    public let assumed: [Fact]
+
+    /// Takes a state dict for a network.
+    ///
+    /// - Parameters:
+    ///   - architecture: the network it should be; nil reads the configuration from the shapes.
+    ///   - stride0: the declared stride of the stem's convolution and pooling.
+    ///   - classes: how many outputs it should have; nil takes the file's.
+    /// - Throws: ``TensorError`` when the names are no ResNet's, or when a file with one output could be a detector of
+    ///   either stride and nobody says which: a plausible wrong logit is the worst answer.
+    public init(
+      of stateDict: StateDict, as architecture: Architecture?, stride0: Int?, classes: Int?
+    ) throws(TensorError) {
+      let prefix = namePrefix(of: stateDict)
+      let bare = try stripping(prefix ?? "", from: stateDict)
+      var configuration: Configuration
+      if let architecture {
+        configuration = architecture.configuration
+        if let head = bare["fc.weight"], head.shape.count == 2, head.shape[0] > 0 {
+          configuration.classes = head.shape[0]
+        }
+      } else {
+        configuration = try Configuration(shapesOf: bare)
+      }
+      if let classes { configuration.classes = classes }
+
+      var declared: [Fact] = []
+      var assumed: [Fact] = []
+      if let stride0 { configuration.stride0 = stride0 }
+      let stride = Fact(name: "stride0", value: String(configuration.stride0))
+      if stride0 != nil || architecture != nil {
+        declared.append(stride)
+      } else if configuration.classes == 1 {
+        throw TensorError(
+          "the file has one output, and detectors of one output exist with stride0 1 (resnet50nodown) and with stride0 2 (resnet50), with the same names and shapes; "
+            + "say which with --arch or --stride0")
+      } else {
+        assumed.append(stride)
+      }
+      let geometry = [
+        Fact(name: "block_stride", value: configuration.block == .bottleneck ? "on the 3×3 convolution (v1.5)" : "on the first convolution"),
+        Fact(name: "max_pool", value: "3×3, padding 1"),
+        Fact(name: "epsilon", value: "\(configuration.epsilon)"),
+        Fact(name: "shortcut", value: "added before the last ReLU"),
+      ]
+      if architecture != nil { declared += geometry } else { assumed += geometry }
+      self.configuration = configuration
+      self.architecture = architecture?.name ?? Architecture.name(fitting: configuration)
+      self.prefix = prefix ?? ""
+      self.declared = declared
+      self.assumed = assumed
+    }
+  }
+}
+
+extension ResNet.Architecture {
+  /// The published network of this configuration, whatever its classes; nil when none is.
+  static func name(fitting configuration: ResNet.Configuration) -> String? {
+    published.first { architecture in
+      var other = architecture.configuration
+      other.classes = configuration.classes
+      return other == configuration
+    }?.name
+  }
+}

@@ -1,0 +1,61 @@
+internal import Graphs
+
+extension ResNet {
+  /// What a configuration means, in the words of the questions people ask of it.
+  public struct Summary: Sendable {
+    /// One stage of blocks.
+    public struct Stage: Sendable {
+      public let name: String
+      public let blocks: Int
+      /// Channels on the way through the second and later blocks: `256 → 64 → 64 → 256`.
+      public let channels: [Int]
+      /// Where the shortcut has a convolution of its own, and why; nil when every shortcut is the identity.
+      public let downsample: String?
+    }
+    public let block: Configuration.Block
+    public let layers: [Int]
+    /// Layers with weights: the stem's convolution, the blocks' and the fully connected one. Shortcuts are not
+    /// counted (He et al. 2015, table 1).
+    public let weightedLayers: Int
+    /// The sum that gives ``weightedLayers``.
+    public let arithmetic: String
+    public let stages: [Stage]
+
+    /// Reads a configuration.
+    public init(_ configuration: Configuration) {
+      block = configuration.block
+      layers = configuration.layers
+      let perBlock = configuration.block == .bottleneck ? 3 : 2
+      let blocks = configuration.layers.reduce(0, +)
+      weightedLayers = 1 + perBlock * blocks + 1
+      let sum = configuration.layers.map(String.init).joined(separator: " + ")
+      arithmetic = "1 stem convolution + \(perBlock) × (\(sum)) = \(perBlock * blocks) block convolutions + 1 fully connected layer"
+
+      // The graph knows where shortcuts have convolutions; this only reads it.
+      let graph = configuration.graph()
+      func convolution(_ name: String) -> Convolution? {
+        for node in graph.nodes where node.name == name {
+          if case .conv(let convolution) = node.operation { return convolution }
+        }
+        return nil
+      }
+      stages = configuration.layers.indices.map { index in
+        let name = "layer\(index + 1)"
+        let last = "\(name).\(configuration.layers[index] - 1)"
+        let convolutions = (1...perBlock).compactMap { convolution("\(last).conv\($0)") }
+        let output = convolutions.last?.outputChannels ?? 0
+        let inner = convolutions.map(\.outputChannels)
+        let downsample = convolution("\(name).0.downsample.0").map { shortcut in
+          var reasons: [String] = []
+          if shortcut.stride != 1 { reasons.append("stride \(shortcut.stride)") }
+          if shortcut.inputChannels != shortcut.outputChannels {
+            reasons.append("\(shortcut.inputChannels) → \(shortcut.outputChannels) channels")
+          }
+          return "\(name).0 (\(reasons.joined(separator: ", ")))"
+        }
+        return Stage(
+          name: name, blocks: configuration.layers[index], channels: [output] + inner, downsample: downsample)
+      }
+    }
+  }
+}

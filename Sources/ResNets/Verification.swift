@@ -1,0 +1,87 @@
+public import Graphs
+public import Tensors
+
+extension ResNet {
+  /// What differs between a state dict and the network it should be: every finding, not the first.
+  public struct Verification: Sendable {
+    /// A tensor that is there and not as expected.
+    public struct Mismatch: Sendable, Equatable {
+      public let name: String
+      public let expected: String
+      public let found: String
+    }
+    /// A tensor with numbers that are infinite or not a number.
+    public struct NonFinite: Sendable, Equatable {
+      public let name: String
+      public let count: Int
+    }
+
+    /// What was taken off the front of every name before comparing.
+    public let prefix: String
+    /// Parameters the network has and the state dict lacks; those it may lack are not counted.
+    public let missing: [Parameter]
+    /// Names the network has no use for.
+    public let unexpected: [String]
+    /// Tensors of another shape or kind of number.
+    public let mismatched: [Mismatch]
+    public let nonFinite: [NonFinite]
+    /// Tensors whose shape is the network's.
+    public let matched: Int
+    /// Optional tensors that are absent, such as `num_batches_tracked` before PyTorch 0.4.1.
+    public let absentOptional: Int
+
+    /// Whether the state dict is the network's.
+    public var isMatch: Bool { missing.isEmpty && unexpected.isEmpty && mismatched.isEmpty && nonFinite.isEmpty }
+
+    /// Compares a state dict with a graph's parameters; reads every floating-point element once.
+    ///
+    /// - Parameter prefix: what stands before every name; names without it are unexpected.
+    /// - Throws: whatever reading the data throws. O(bytes).
+    public init(of stateDict: StateDict, against graph: Graph, prefix: String) throws {
+      var missing: [Parameter] = []
+      var mismatched: [Mismatch] = []
+      var known: Set<String> = []
+      var matched = 0
+      var absentOptional = 0
+      for parameter in graph.parameters {
+        let name = prefix + parameter.name
+        known.insert(name)
+        guard let tensor = stateDict[name] else {
+          if parameter.isOptional { absentOptional += 1 } else { missing.append(parameter) }
+          continue
+        }
+        if tensor.shape != parameter.shape {
+          mismatched.append(
+            Mismatch(name: name, expected: spelling(parameter.shape), found: spelling(tensor.shape)))
+        } else if let expected = Verification.expectedType(parameter.role, tensor.dtype) {
+          mismatched.append(Mismatch(name: name, expected: expected, found: tensor.dtype.rawValue))
+        } else {
+          matched += 1
+        }
+      }
+      var nonFinite: [NonFinite] = []
+      for entry in stateDict.entries where entry.tensor.storage.content != nil {
+        let count = try entry.tensor.countNonFinite()
+        if count > 0 { nonFinite.append(NonFinite(name: entry.name, count: count)) }
+      }
+      self.prefix = prefix
+      self.missing = missing
+      self.unexpected = stateDict.names.filter { !known.contains($0) }
+      self.mismatched = mismatched
+      self.nonFinite = nonFinite
+      self.matched = matched
+      self.absentOptional = absentOptional
+    }
+
+    /// What a parameter's numbers should be, when they are something else.
+    private static func expectedType(_ role: Parameter.Role, _ dtype: DType) -> String? {
+      if role == .batchCounter { return dtype.kind == .signedInteger ? nil : "an integer type" }
+      return dtype.kind == .floatingPoint ? nil : "a floating-point type"
+    }
+  }
+
+  /// A shape as people write it: `64×3×7×7`, or `scalar`.
+  public static func spelling(_ shape: [Int]) -> String {
+    shape.isEmpty ? "scalar" : shape.map(String.init).joined(separator: "×")
+  }
+}
