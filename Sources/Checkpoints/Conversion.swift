@@ -57,9 +57,9 @@ extension Checkpoint {
     let named = try names(of: selection, strippingPrefix: options.stripPrefix)
     let items = zip(named, selection.tensors).map { name, entry in
       let dtype = options.dtype.flatMap { entry.tensor.isCast(to: $0) ? $0 : nil } ?? entry.tensor.dtype
-      return SafetensorsWriter.Item(name: name, source: entry, dtype: dtype)
+      return SafetensorsWriter.Item(name: name, tensor: entry.tensor, dtype: dtype)
     }
-    let meta = items.filter { $0.source.tensor.storage.content == nil }
+    let meta = items.filter { $0.tensor.storage.content == nil }
     guard meta.isEmpty else {
       throw CheckpointError(
         "holds tensors without data: \(meta.map(\.name.escapedForDisplay).joined(separator: ", "))", file: self.path)
@@ -75,14 +75,14 @@ extension Checkpoint {
       throw error.located(file: self.path)
     }
     let output = try AtomicOutput(path, overwrite: options.overwrite, source: file.identity)
-    try writer.write(to: output, from: self)
+    do { try writer.write(to: output) } catch let error as CheckpointError { throw error.located(file: self.path) }
     try output.commit()
 
-    let casts = items.count { $0.dtype != $0.source.tensor.dtype }
+    let casts = items.count { $0.dtype != $0.tensor.dtype }
     let aliases = Aliases(selection.tensors.map(\.tensor))
     return ConversionReport(
       tensorCount: items.count, byteCount: output.byteCount, castCount: casts,
-      uncastCount: options.dtype == nil ? 0 : items.count { $0.source.tensor.dtype != options.dtype } - casts,
+      uncastCount: options.dtype == nil ? 0 : items.count { $0.tensor.dtype != options.dtype } - casts,
       aliases: items.indices.compactMap { index in
         aliases.first(of: index).map { (name: items[index].name, of: items[$0].name) }
       },

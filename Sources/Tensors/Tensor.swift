@@ -70,11 +70,11 @@ public struct Tensor: Sendable {
     self.elementCount = elementCount
   }
 
-  /// Makes a contiguous float32 tensor from values in row-major order, for tests and small inputs.
-  public init(_ values: [Float], shape: [Int]) throws(TensorError) {
+  /// Makes a contiguous tensor of values in row-major order, copied.
+  public init<T: ComputingScalar>(rowMajor values: [T], shape: [Int]) throws(TensorError) {
     let content = unsafe values.withUnsafeBytes { unsafe BytesInMemory($0) }
     let storage = Storage(key: "memory", byteCount: content.byteCount, content: content)
-    try self.init(dtype: .float32, shape: shape, storage: storage)
+    try self.init(dtype: T.dtype, shape: shape, storage: storage)
     guard elementCount == values.count else {
       throw TensorError("shape \(shape) needs \(elementCount) values, not \(values.count)")
     }

@@ -8,10 +8,10 @@ struct SafetensorsWriter {
   /// A tensor to write and the type to write it in.
   struct Item {
     let name: String
-    let source: CheckpointTensor
+    let tensor: Tensor
     let dtype: DType
 
-    var byteCount: Int { source.tensor.elementCount * dtype.byteCount }
+    var byteCount: Int { tensor.elementCount * dtype.byteCount }
   }
 
   /// The items in the order of their data: larger elements first, so that every tensor is aligned to its own
@@ -51,7 +51,7 @@ struct SafetensorsWriter {
         key: item.name,
         value: .object([
           (key: "dtype", value: .string(SafetensorsTypes.name(item.dtype) ?? "")),
-          (key: "shape", value: .array(item.source.tensor.shape.map { .integer(Int64($0)) })),
+          (key: "shape", value: .array(item.tensor.shape.map { .integer(Int64($0)) })),
           (key: "data_offsets", value: .array([.integer(Int64(offset)), .integer(Int64(end))])),
         ])
       ))
@@ -67,22 +67,22 @@ struct SafetensorsWriter {
   }
 
   /// Writes the planned file, streaming; every storage's recorded checksum is compared on the way.
-  func write(to output: AtomicOutput, from checkpoint: Checkpoint) throws {
+  func write(to output: AtomicOutput) throws {
     try output.write(header)
     var verified: Set<ObjectIdentifier> = []
     for item in items {
       do {
         try write(item, to: output, verified: &verified)
       } catch let error as CheckpointError {
-        throw error.located(file: checkpoint.path, tensor: item.source.name)
+        throw error.located(tensor: item.name)
       } catch let error as TensorError {
-        throw CheckpointError(error.reason, file: checkpoint.path, tensor: item.source.name)
+        throw CheckpointError(error.reason, tensor: item.name)
       }
     }
   }
 
   private func write(_ item: Item, to output: AtomicOutput, verified: inout Set<ObjectIdentifier>) throws {
-    let tensor = item.source.tensor
+    let tensor = item.tensor
     let record = tensor.storage.content as? ZipRecord
     let isNew = record != nil && !verified.contains(ObjectIdentifier(tensor.storage))
     // The whole record as it stands: its checksum is that of the bytes that pass by.
