@@ -13,7 +13,7 @@ struct Decant: ParsableCommand {
       """,
     version: "0.1.0",
     subcommands: [
-      InspectCommand.self, VerifyCommand.self, ConvertCommand.self, RunCommand.self, SynthesizeCommand.self,
+      InspectCommand.self, VerifyCommand.self, ConvertCommand.self, SynthesizeCommand.self,
     ])
 
   /// Parses, runs, and turns every failure into a message and an exit code.
@@ -22,16 +22,16 @@ struct Decant: ParsableCommand {
     do {
       var command = try parseAsRoot()
       try command.run()
-      StandardStreams.finish()
+      StandardStreams.flush()
     } catch let error as CheckpointError {
-      StandardStreams.finish()
+      StandardStreams.flush()
       StandardStreams.error("\(error)")
       Glibc.exit(ExitStatus.wrong.rawValue)
     } catch let status as ExitStatus {
-      StandardStreams.finish()
+      StandardStreams.flush()
       Glibc.exit(status.rawValue)
     } catch {
-      StandardStreams.finish()
+      StandardStreams.flush()
       exit(withError: error)
     }
   }

@@ -37,7 +37,7 @@ struct InspectCommand: ParsableCommand {
     let checkpoint = try Checkpoint(path: file)
     var rows = try InspectionRow.rows(
       of: checkpoint, under: key.map { key throws(CheckpointError) in try checkpoint.selection(key: key).path } ?? [])
-    if let filter { rows = rows.filter { fnmatch(filter, $0.entry.name, 0) == 0 } }
+    if let filter { rows = rows.filter { unsafe fnmatch(filter, $0.entry.name, 0) == 0 } }
     switch sort {
     case .file: break
     case .name: rows.sort { $0.entry.name < $1.entry.name }
@@ -56,7 +56,7 @@ struct InspectCommand: ParsableCommand {
   private func disassemble() throws {
     let bytes = try Checkpoint.pickleBytes(path: file)
     do throws(PickleError) {
-      try PickleDisassembler.disassemble(bytes.span.bytes) { StandardStreams.line($0) }
+      try unsafe PickleDisassembler.disassemble(bytes.span.bytes) { StandardStreams.line($0) }
     } catch {
       throw CheckpointError(error.reason, file: file, offset: error.offset)
     }

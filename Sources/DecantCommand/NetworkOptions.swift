@@ -12,7 +12,7 @@ struct NetworkOptions: ParsableArguments {
 
   func validate() throws {
     if let arch, ResNet.Architecture.named(arch) == nil {
-      let names = ResNet.Architecture.published.map(\.name)
+      let names = ResNet.Architecture.all.map(\.name)
       throw ValidationError("No architecture is called '\(arch.escapedForDisplay)'. There are: \(names.joined(separator: ", ")).")
     }
     if let stride0, !(1...2 ~= stride0) {

@@ -4,8 +4,8 @@ import ResNets
 struct SummaryReport {
   let configuration: ResNet.Configuration
 
-  func print() {
-    let summary = ResNet.Summary(configuration)
+  func print() throws {
+    let summary = try ResNet.Summary(configuration)
     let layers = summary.layers.map(String.init).joined(separator: ", ")
     StandardStreams.line("  block: \(summary.block.rawValue), layers [\(layers)]")
     StandardStreams.line("  depth: \(summary.arithmetic) = \(summary.weightedLayers) weighted layers")

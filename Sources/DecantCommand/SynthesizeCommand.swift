@@ -2,6 +2,7 @@ import ArgumentParser
 import ByteParsing
 import Checkpoints
 import ResNets
+import Tensors
 
 /// `decant synthesize ARCH -o FILE.pth`.
 struct SynthesizeCommand: ParsableCommand {
@@ -18,7 +19,7 @@ struct SynthesizeCommand: ParsableCommand {
 
   func validate() throws {
     if ResNet.Architecture.named(architecture) == nil {
-      let names = ResNet.Architecture.published.map(\.name)
+      let names = ResNet.Architecture.all.map(\.name)
       throw ValidationError(
         "No architecture is called '\(architecture.escapedForDisplay)'. There are: \(names.joined(separator: ", ")).")
     }
@@ -33,7 +34,7 @@ struct SynthesizeCommand: ParsableCommand {
     let start = clock.now
     var configuration = architecture.configuration
     if let numClasses { configuration.classes = numClasses }
-    let stateDict = try SyntheticWeights.stateDict(configuration.graph(), seed: seed)
+    let stateDict = try SyntheticWeights.stateDict(try configuration.graph(), seed: seed)
     try TorchZipWriter.write(stateDict, under: key, beside: [(name: "epoch", value: epoch)], to: output)
     let bytes = stateDict.entries.reduce(0) { $0 + $1.tensor.byteCount }
     StandardStreams.line(

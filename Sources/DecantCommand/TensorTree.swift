@@ -1,5 +1,6 @@
 import ByteParsing
 import Checkpoints
+import Tensors
 
 /// Tensors' names as a tree: every dot begins a branch.
 struct TensorTree {

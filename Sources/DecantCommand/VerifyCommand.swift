@@ -29,16 +29,16 @@ struct VerifyCommand: ParsableCommand {
       stateDict, in: checkpoint, classes: numClasses ?? published?.configuration.classes)
     try checkpoint.verifyChecksums(of: selection.tensors)
     let verification = try ResNet.Verification(
-      of: stateDict, against: resolution.configuration.graph(), prefix: resolution.prefix)
+      of: stateDict, against: resolution.graph, prefix: resolution.prefix)
     if json {
       printJSON(resolution, verification)
     } else {
-      print(resolution, verification)
+      try print(resolution, verification)
     }
     if !verification.isMatch { throw ExitStatus.no }
   }
 
-  private func print(_ resolution: ResNet.Resolution, _ verification: ResNet.Verification) {
+  private func print(_ resolution: ResNet.Resolution, _ verification: ResNet.Verification) throws {
     let name = resolution.architecture ?? "a ResNet without a published name"
     var lines: [String] = []
     for parameter in verification.missing {
@@ -61,7 +61,7 @@ struct VerifyCommand: ParsableCommand {
       StandardStreams.line("  \(verification.absentOptional) num_batches_tracked are absent, as before PyTorch 0.4.1; inference does not need them")
     }
     StandardStreams.line()
-    SummaryReport(configuration: resolution.configuration).print()
+    try SummaryReport(configuration: resolution.configuration).print()
     let facts = resolution.declared.isEmpty ? resolution.assumed : resolution.declared
     StandardStreams.line()
     StandardStreams.line("  \(resolution.declared.isEmpty ? "assumed" : "declared"), not verified: no name or shape tells")

@@ -19,6 +19,20 @@ public struct PickleGraph: Sendable {
     public let offset: Int
   }
 
+  /// Items set on or added to what is neither container nor object (a name, a persistent id…): whether Python
+  /// accepts them only the import could tell, so they are kept beside.
+  public internal(set) var irregularFills: [IrregularFill] = []
+
+  /// An APPEND, APPENDS, ADDITEMS, SETITEM or SETITEMS whose target is no value the stream made.
+  public struct IrregularFill: Sendable {
+    public let target: PickleValue
+    /// What APPEND, APPENDS or ADDITEMS added.
+    public let items: [PickleValue]
+    /// What SETITEM or SETITEMS set.
+    public let pairs: [PicklePair]
+    public let offset: Int
+  }
+
   init() {}
 
   /// The node in a place. O(1).

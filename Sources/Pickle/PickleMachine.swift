@@ -1,5 +1,196 @@
 public import ByteParsing
-public struct PickleError: Error, Sendable, CustomStringConvertible { public let offset: Int; public let reason: String; public var description: String { reason } }
-public struct PickleMachine {
-  public static func interpret(_ bytes: RawSpan, limits: Limits = Limits()) throws(PickleError) -> PickleGraph { throw PickleError(offset: 0, reason: "stub") }
+
+/// The pickle machine: runs a stream and returns what it describes as inert values.
+///
+/// Nothing is imported, called or resolved: GLOBAL gives a name, REDUCE and its kin a record of what was
+/// asked. Stack, marks and memo behave as those of CPython 3.11's `_pickle.c`, so a stream means here what
+/// it means there. The machine never recurses, and refuses what passes its ``Limits``.
+public struct PickleMachine: ~Escapable {
+  let bytes: RawSpan
+  let limits: Limits
+  /// Where the next byte is read.
+  var offset = 0
+  /// Where the opcode being run begins.
+  var start = 0
+  /// The opcode being run; nil before its byte is known to be one.
+  var opcode: PickleOpcode?
+  var stack: [PickleValue] = []
+  /// For each open MARK, the height of the stack when it was set.
+  var marks: [Int] = []
+  /// The height that may not be popped below: that of the topmost MARK.
+  var fence = 0
+  var memo = PickleMemo()
+  var graph = PickleGraph()
+  var globals = PickleGlobalCache()
+  /// Values pushed so far, shared references included: what bounds the memory of a hostile stream.
+  var pushes = 0
+  var buffers = 0
+  var emptyTuple: PickleValue?
+
+  @_lifetime(copy bytes)
+  init(_ bytes: RawSpan, limits: Limits) {
+    self.bytes = bytes
+    self.limits = limits
+  }
+
+  /// Interprets the stream that begins at the start of `bytes`, up to its STOP.
+  ///
+  /// What follows STOP is not looked at. O(length) in time and memory; memory is at most some 50 times the
+  /// length, and bounded by `limits.pickleValues` whatever the length.
+  ///
+  /// - Parameters:
+  ///   - bytes: The stream; offsets are relative to its first byte.
+  ///   - limits: What the stream may ask for.
+  /// - Throws: ``PickleError`` at the first opcode that CPython would refuse whatever its imports did, or
+  ///   that passes a limit.
+  public static func interpret(_ bytes: RawSpan, limits: Limits = Limits()) throws(PickleError) -> PickleGraph {
+    var machine = PickleMachine(bytes, limits: limits)
+    try machine.run()
+    return machine.graph
+  }
+
+  /// Interprets as ``interpret(_:limits:)`` does, and keeps what was made before an error.
+  ///
+  /// CPython calls what it meets as it goes, so a stream that breaks off has already acted: whoever audits a
+  /// stream needs the part before the break. Without a STOP the root is `.none`.
+  public static func interpretAsFarAsPossible(
+    _ bytes: RawSpan, limits: Limits = Limits()
+  ) -> (graph: PickleGraph, error: PickleError?) {
+    var machine = PickleMachine(bytes, limits: limits)
+    do throws(PickleError) {
+      try machine.run()
+      return (machine.graph, nil)
+    } catch {
+      machine.graph.byteCount = machine.start
+      return (machine.graph, error)
+    }
+  }
+
+  @_lifetime(self: copy self)
+  private mutating func run() throws(PickleError) {
+    while true {
+      start = offset
+      opcode = nil
+      guard offset < bytes.byteCount else { throw failure("the stream ends before STOP") }
+      let byte = unsafe bytes.unsafeLoad(fromUncheckedByteOffset: offset, as: UInt8.self)
+      guard let next = PickleOpcode(rawValue: byte) else {
+        throw failure("0x\(byte < 16 ? "0" : "")\(String(byte, radix: 16)) is no opcode")
+      }
+      opcode = next
+      offset += 1
+      try execute(next)
+      if next == .stop { return }
+    }
+  }
+
+  /// One branch per opcode; families have a file each.
+  @inline(__always)
+  @_lifetime(self: copy self)
+  private mutating func execute(_ opcode: PickleOpcode) throws(PickleError) {
+    switch opcode {
+    // Scalars
+    case .noneValue: try push(.none)
+    case .newTrue: try push(.bool(true))
+    case .newFalse: try push(.bool(false))
+    case .binInt1: try push(.int(Int64(try read(UInt8.self))))
+    case .binInt2: try push(.int(Int64(try read(UInt16.self))))
+    case .binInt: try push(.int(Int64(try read(Int32.self))))
+    case .binFloat: try push(.float(Double(bitPattern: try read(UInt64.self).byteSwapped)))
+    case .int: try pushIntegerLine()
+    case .long: try pushLongLine()
+    case .long1: try pushLong(byteCount: Int(try read(UInt8.self)))
+    case .long4: try pushLong(byteCount: try readSignedLength())
+    case .float: try pushFloatLine()
+
+    // Strings and buffers
+    case .shortBinUnicode: try pushText(byteCount: Int(try read(UInt8.self)))
+    case .binUnicode: try pushText(byteCount: Int(try read(UInt32.self)))
+    case .binUnicode8: try pushText(byteCount: try readLength())
+    case .unicode: try pushTextLine()
+    case .shortBinString: try push(node: .byteString(try readBytes(Int(try read(UInt8.self)))))
+    case .binString: try push(node: .byteString(try readBytes(try readSignedLength())))
+    case .string: try pushStringLine()
+    case .shortBinBytes: try push(node: .bytes(try readBytes(Int(try read(UInt8.self)))))
+    case .binBytes: try push(node: .bytes(try readBytes(Int(try read(UInt32.self)))))
+    case .binBytes8: try push(node: .bytes(try readBytes(try readLength())))
+    case .byteArray8: try push(node: .byteArray(try readBytes(try readLength())))
+    case .nextBuffer: try pushNextBuffer()
+    case .readonlyBuffer: try makeTopReadOnly()
+
+    // Stack and memo
+    case .mark: try setMark()
+    case .pop: try popOrUnmark()
+    case .popMark: stack.removeSubrange(try popMark()...)
+    case .dup: try push(try top())
+    case .binGet: try pushMemo(Int(try read(UInt8.self)))
+    case .longBinGet: try pushMemo(Int(try read(UInt32.self)))
+    case .get: try pushMemo(try readIndexLine())
+    case .binPut: try memoize(at: Int(try read(UInt8.self)))
+    case .longBinPut: try memoize(at: Int(try read(UInt32.self)))
+    case .put: try memoize(at: try readIndexLine())
+    case .memoize: try memoize(at: memo.count)
+
+    // Containers
+    case .emptyTuple: try pushEmptyTuple()
+    case .tuple1: try pushTuple(count: 1)
+    case .tuple2: try pushTuple(count: 2)
+    case .tuple3: try pushTuple(count: 3)
+    case .tuple: try push(node: .tuple(try popSlice(from: try popMark())))
+    case .emptyList: try push(node: .list([]))
+    case .list: try push(node: .list(try popSlice(from: try popMark())))
+    case .append: try append()
+    case .appends: try appends()
+    case .emptyDict: try push(node: .dictionary([]))
+    case .dict: try push(node: .dictionary(try popPairs(from: try popMark())))
+    case .setItem: try setItem()
+    case .setItems: try setItems()
+    case .emptySet: try push(node: .set([]))
+    case .addItems: try addItems()
+    case .frozenSet: try push(node: .frozenSet(try popSlice(from: try popMark())))
+
+    // Names and objects
+    case .global: try pushGlobal()
+    case .stackGlobal: try pushStackGlobal()
+    case .inst: try pushInstanceByName()
+    case .obj: try pushInstance()
+    case .reduce: try pushObject(.reduce)
+    case .newObj: try pushObject(.newObject)
+    case .newObjEx: try pushObjectWithKeywords()
+    case .build: try build()
+    case .ext1: try pushExtension(Int32(try read(UInt8.self)))
+    case .ext2: try pushExtension(Int32(try read(UInt16.self)))
+    case .ext4: try pushExtension(try read(Int32.self))
+    case .persID: try pushPersistentIDLine()
+    case .binPersID: try push(node: .persistentID(try pop()))
+
+    // The stream itself
+    case .proto: try announceProtocol()
+    case .frame: try checkFrame()
+    case .stop: try stop()
+    }
+  }
+
+  // MARK: - The stream itself
+
+  @_lifetime(self: copy self)
+  private mutating func announceProtocol() throws(PickleError) {
+    let version = Int(try read(UInt8.self))
+    guard version <= 5 else { throw failure("protocol \(version) is unknown; 5 is the highest") }
+    graph.protocolVersion = version
+  }
+
+  /// A frame only promises how many bytes follow; as in `_pickle.c`, opcodes may cross its end.
+  @_lifetime(self: copy self)
+  private mutating func checkFrame() throws(PickleError) {
+    let length = try read(UInt64.self)
+    guard length <= UInt64(bytes.byteCount - offset) else {
+      throw failure("the frame has \(length) bytes and \(bytes.byteCount - offset) are left")
+    }
+  }
+
+  @_lifetime(self: copy self)
+  private mutating func stop() throws(PickleError) {
+    graph.root = try pop()
+    graph.byteCount = offset
+  }
 }

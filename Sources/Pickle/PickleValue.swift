@@ -19,6 +19,8 @@ public struct PickleNodeID: Hashable, Sendable {
 
 /// What a node of a ``PickleGraph`` holds.
 ///
+/// The two large payloads are boxed, which keeps every node at 16 bytes.
+///
 /// A tuple, frozenset or string never changes once made; lists, dictionaries, sets and objects are filled by
 /// later opcodes, in the stream's order, duplicates kept.
 public enum PickleNode: Sendable {
@@ -39,9 +41,9 @@ public enum PickleNode: Sendable {
   case set([PickleValue])
   case frozenSet([PickleValue])
   /// An importable name. It is never imported.
-  case global(PickleGlobal)
+  indirect case global(PickleGlobal)
   /// What a call, an instantiation or a BUILD asked for. It is never done.
-  case object(PickleObject)
+  indirect case object(PickleObject)
   /// A persistent id (PERSID gives text, BINPERSID any value).
   case persistentID(PickleValue)
   /// A code of Python's extension registry (EXT1, EXT2, EXT4), which only the writer's process can resolve.

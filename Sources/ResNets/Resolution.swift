@@ -1,3 +1,4 @@
+public import Graphs
 public import Tensors
 
 extension ResNet {
@@ -10,6 +11,8 @@ extension ResNet {
     }
 
     public let configuration: Configuration
+    /// The network of the configuration.
+    public let graph: Graph
     /// The published name, when the configuration has one or the caller gave it.
     public let architecture: String?
     /// What stands before every name.
@@ -63,6 +66,9 @@ extension ResNet {
         Fact(name: "shortcut", value: "added before the last ReLU"),
       ]
       if architecture != nil { declared += geometry } else { assumed += geometry }
+      do throws(ConfigurationError) { graph = try configuration.graph() } catch {
+        throw TensorError("its shapes make no network: \(error.reason)")
+      }
       self.configuration = configuration
       self.architecture = architecture?.name ?? Architecture.name(fitting: configuration)
       self.prefix = prefix ?? ""
@@ -75,7 +81,7 @@ extension ResNet {
 extension ResNet.Architecture {
   /// The published network of this configuration, whatever its classes; nil when none is.
   static func name(fitting configuration: ResNet.Configuration) -> String? {
-    published.first { architecture in
+    all.first { architecture in
       var other = architecture.configuration
       other.classes = configuration.classes
       return other == configuration

@@ -12,7 +12,7 @@ extension ResNet {
       /// Where the shortcut has a convolution of its own, and why; nil when every shortcut is the identity.
       public let downsample: String?
     }
-    public let block: Configuration.Block
+    public let block: Block
     public let layers: [Int]
     /// Layers with weights: the stem's convolution, the blocks' and the fully connected one. Shortcuts are not
     /// counted (He et al. 2015, table 1).
@@ -22,17 +22,19 @@ extension ResNet {
     public let stages: [Stage]
 
     /// Reads a configuration.
-    public init(_ configuration: Configuration) {
+    ///
+    /// - Throws: ``ConfigurationError`` when it makes no network.
+    public init(_ configuration: Configuration) throws(ConfigurationError) {
+      // The graph knows where shortcuts have convolutions; this only reads it.
+      let graph = try configuration.graph()
       block = configuration.block
       layers = configuration.layers
       let perBlock = configuration.block == .bottleneck ? 3 : 2
       let blocks = configuration.layers.reduce(0, +)
-      weightedLayers = 1 + perBlock * blocks + 1
+      weightedLayers = configuration.depth
       let sum = configuration.layers.map(String.init).joined(separator: " + ")
       arithmetic = "1 stem convolution + \(perBlock) × (\(sum)) = \(perBlock * blocks) block convolutions + 1 fully connected layer"
 
-      // The graph knows where shortcuts have convolutions; this only reads it.
-      let graph = configuration.graph()
       func convolution(_ name: String) -> Convolution? {
         for node in graph.nodes where node.name == name {
           if case .conv(let convolution) = node.operation { return convolution }

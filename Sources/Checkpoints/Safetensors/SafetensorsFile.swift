@@ -1,3 +1,4 @@
+internal import ByteParsing
 public import Tensors
 
 /// Safetensors files made from tensors in memory.

@@ -1,0 +1,189 @@
+import ByteParsing
+
+/// How lists, dictionaries, sets and objects are filled.
+///
+/// A payload is taken out of its node before it grows and put back afterwards: the node would otherwise hold
+/// a second reference and every append would copy what is there.
+extension PickleMachine {
+  @_lifetime(self: copy self)
+  mutating func pushEmptyTuple() throws(PickleError) {
+    // The empty tuple never changes, so one node serves them all, as in CPython.
+    let value: PickleValue
+    if let emptyTuple {
+      value = emptyTuple
+    } else {
+      value = try make(.tuple([]))
+      emptyTuple = value
+    }
+    try push(value)
+  }
+
+  @_lifetime(self: copy self)
+  mutating func pushTuple(count: Int) throws(PickleError) {
+    try push(node: .tuple(try popSlice(from: stack.count - count)))
+  }
+
+  @_lifetime(self: copy self)
+  mutating func append() throws(PickleError) {
+    let value = try pop()
+    let target = try top()
+    try extend(target) { $0.append(value) }
+  }
+
+  @_lifetime(self: copy self)
+  mutating func appends() throws(PickleError) {
+    let mark = try popMarkAboveTarget()
+    // Nothing to add: as in _pickle.c, what the target is does not matter then.
+    guard stack.count > mark else { return }
+    let values = try popSlice(from: mark)
+    try extend(try top()) { $0 += values }
+  }
+
+  @_lifetime(self: copy self)
+  private mutating func extend(
+    _ target: PickleValue, _ add: (inout [PickleValue]) -> Void
+  ) throws(PickleError) {
+    if case .node(let id) = target {
+      let index = Int(id.index)
+      switch graph.nodes[index] {
+      case .list(var elements):
+        graph.nodes[index] = Self.placeholder
+        add(&elements)
+        graph.nodes[index] = .list(elements)
+        return
+      case .object(var object):
+        graph.nodes[index] = Self.placeholder
+        add(&object.items)
+        graph.nodes[index] = .object(object)
+        return
+      case .global, .persistentID, .extensionCode:
+        var values: [PickleValue] = []
+        add(&values)
+        graph.irregularFills.append(.init(target: target, items: values, pairs: [], offset: start))
+        return
+      default: break
+      }
+    }
+    throw failure("\(kind(of: target)) cannot be appended to")
+  }
+
+  @_lifetime(self: copy self)
+  mutating func addItems() throws(PickleError) {
+    let mark = try popMarkAboveTarget()
+    guard stack.count > mark else { return }
+    let values = try popSlice(from: mark)
+    let target = try top()
+    if case .node(let id) = target {
+      let index = Int(id.index)
+      switch graph.nodes[index] {
+      case .set(var elements):
+        graph.nodes[index] = Self.placeholder
+        elements += values
+        graph.nodes[index] = .set(elements)
+        return
+      case .object(var object):
+        graph.nodes[index] = Self.placeholder
+        object.items += values
+        graph.nodes[index] = .object(object)
+        return
+      case .global, .persistentID, .extensionCode:
+        graph.irregularFills.append(.init(target: target, items: values, pairs: [], offset: start))
+        return
+      default: break
+      }
+    }
+    throw failure("\(kind(of: target)) is no set")
+  }
+
+  @_lifetime(self: copy self)
+  mutating func setItem() throws(PickleError) {
+    let value = try pop()
+    let key = try pop()
+    try setItems(CollectionOfOne(PicklePair(key: key, value: value)), in: try top())
+  }
+
+  @_lifetime(self: copy self)
+  mutating func setItems() throws(PickleError) {
+    let mark = try popMarkAboveTarget()
+    guard stack.count > mark else { return }
+    let pairs = try popPairs(from: mark)
+    try setItems(pairs, in: try top())
+  }
+
+  @inline(__always)
+  @_lifetime(self: copy self)
+  private mutating func setItems(
+    _ pairs: some Collection<PicklePair>, in target: PickleValue
+  ) throws(PickleError) {
+    if case .node(let id) = target {
+      let index = Int(id.index)
+      switch graph.nodes[index] {
+      case .dictionary(var entries):
+        graph.nodes[index] = Self.placeholder
+        entries.append(contentsOf: pairs)
+        graph.nodes[index] = .dictionary(entries)
+        return
+      case .object(var object):
+        graph.nodes[index] = Self.placeholder
+        object.pairs.append(contentsOf: pairs)
+        graph.nodes[index] = .object(object)
+        return
+      case .list(var elements):
+        graph.nodes[index] = Self.placeholder
+        // Put back whatever happens: a list stays a list for whoever reads the graph of a broken stream.
+        defer { graph.nodes[index] = .list(elements) }
+        for pair in pairs { try replace(pair, in: &elements) }
+        return
+      case .global, .persistentID, .extensionCode, .outOfBandBuffer:
+        graph.irregularFills.append(.init(target: target, items: [], pairs: Array(pairs), offset: start))
+        return
+      default: break
+      }
+    }
+    throw failure("\(kind(of: target)) takes no items by key")
+  }
+
+  /// `list[index] = value`, which CPython does when a stream sets items of a list.
+  private func replace(_ pair: PicklePair, in elements: inout [PickleValue]) throws(PickleError) {
+    let index: Int64
+    switch pair.key {
+    case .int(let value): index = value < 0 ? value + Int64(elements.count) : value
+    case .bool(let value): index = value ? 1 : 0
+    default: throw failure("\(kind(of: pair.key)) is no index of a list")
+    }
+    guard index >= 0, index < elements.count else {
+      throw failure("index \(index) lies outside a list of \(elements.count)")
+    }
+    elements[Int(index)] = pair.value
+  }
+
+  private static var placeholder: PickleNode { .tuple([]) }
+
+  /// What a value is, with its article, for errors.
+  @inline(never)
+  func kind(of value: PickleValue) -> String {
+    switch value {
+    case .none: return "None"
+    case .bool: return "a bool"
+    case .int: return "an integer"
+    case .float: return "a float"
+    case .node(let id):
+      switch graph[id] {
+      case .longInteger: return "an integer"
+      case .text, .byteString: return "a string"
+      case .bytes: return "a bytes object"
+      case .byteArray: return "a bytearray"
+      case .list: return "a list"
+      case .tuple: return "a tuple"
+      case .dictionary: return "a dictionary"
+      case .set: return "a set"
+      case .frozenSet: return "a frozenset"
+      case .global: return "a name"
+      case .object: return "an object"
+      case .persistentID: return "a persistent id"
+      case .extensionCode: return "an extension code"
+      case .outOfBandBuffer: return "an out-of-band buffer"
+      }
+    }
+  }
+}

@@ -1,0 +1,132 @@
+import ByteParsing
+
+/// The machine's stack, marks, memo and nodes.
+extension PickleMachine {
+  /// An error about the opcode being run.
+  @inline(never)
+  func failure(_ reason: String) -> PickleError {
+    PickleError(offset: start, opcode: opcode, reason)
+  }
+
+  @inline(never)
+  private func underflow() -> PickleError {
+    failure(marks.isEmpty ? "the stack holds too few values" : "a MARK stands where a value is needed")
+  }
+
+  @inline(never)
+  private func stackLimit() -> PickleError {
+    if pushes > limits.pickleValues {
+      failure("more than \(limits.pickleValues) values are made (limit pickleValues)")
+    } else {
+      failure("more than \(limits.pickleStack) values stand on the stack (limit pickleStack)")
+    }
+  }
+
+  @inline(__always)
+  @_lifetime(self: copy self)
+  mutating func push(_ value: PickleValue) throws(PickleError) {
+    pushes += 1
+    guard pushes <= limits.pickleValues, stack.count < limits.pickleStack else { throw stackLimit() }
+    stack.append(value)
+  }
+
+  @inline(__always)
+  @_lifetime(self: copy self)
+  mutating func push(node: PickleNode) throws(PickleError) {
+    try push(try make(node))
+  }
+
+  /// Adds a node to the graph.
+  @inline(__always)
+  @_lifetime(self: copy self)
+  mutating func make(_ node: PickleNode) throws(PickleError) -> PickleValue {
+    guard let index = Int32(exactly: graph.nodes.count) else { throw stackLimit() }
+    graph.nodes.append(node)
+    return .node(PickleNodeID(index: index))
+  }
+
+  @inline(__always)
+  @_lifetime(self: copy self)
+  mutating func pop() throws(PickleError) -> PickleValue {
+    guard stack.count > fence, let value = stack.popLast() else { throw underflow() }
+    return value
+  }
+
+  @inline(__always)
+  func top() throws(PickleError) -> PickleValue {
+    guard stack.count > fence, let value = stack.last else { throw underflow() }
+    return value
+  }
+
+  @_lifetime(self: copy self)
+  mutating func setMark() throws(PickleError) {
+    guard marks.count < limits.pickleStack else {
+      throw failure("more than \(limits.pickleStack) MARKs are open (limit pickleStack)")
+    }
+    fence = stack.count
+    marks.append(fence)
+  }
+
+  /// Removes the topmost MARK and returns where its values begin.
+  @inline(__always)
+  @_lifetime(self: copy self)
+  mutating func popMark() throws(PickleError) -> Int {
+    guard let mark = marks.popLast() else { throw failure("no MARK stands on the stack") }
+    fence = marks.last ?? 0
+    return mark
+  }
+
+  /// Removes the topmost MARK and returns where its values begin; a value must stand right below it.
+  @inline(__always)
+  @_lifetime(self: copy self)
+  mutating func popMarkAboveTarget() throws(PickleError) -> Int {
+    let mark = try popMark()
+    guard mark > fence else { throw underflow() }
+    return mark
+  }
+
+  /// POP, which also takes a MARK away.
+  @_lifetime(self: copy self)
+  mutating func popOrUnmark() throws(PickleError) {
+    if marks.last == stack.count {
+      _ = try popMark()
+    } else {
+      _ = try pop()
+    }
+  }
+
+  /// Takes the values from an index up off the stack.
+  @inline(__always)
+  @_lifetime(self: copy self)
+  mutating func popSlice(from index: Int) throws(PickleError) -> [PickleValue] {
+    guard index >= fence, index <= stack.count else { throw underflow() }
+    let values = Array(stack[index...])
+    stack.removeSubrange(index...)
+    return values
+  }
+
+  /// Takes keys and values, alternating, off the stack.
+  @_lifetime(self: copy self)
+  mutating func popPairs(from index: Int) throws(PickleError) -> [PicklePair] {
+    let values = try popSlice(from: index)
+    guard values.count.isMultiple(of: 2) else { throw failure("a key has no value") }
+    return stride(from: 0, to: values.count, by: 2).map { PicklePair(key: values[$0], value: values[$0 + 1]) }
+  }
+
+  // MARK: - Memo
+
+  @_lifetime(self: copy self)
+  mutating func pushMemo(_ index: Int) throws(PickleError) {
+    guard let value = memo[index] else { throw failure("nothing is memoised at \(index)") }
+    try push(value)
+  }
+
+  @_lifetime(self: copy self)
+  mutating func memoize(at index: Int) throws(PickleError) {
+    let value = try top()
+    guard memo.count < limits.pickleMemo else {
+      throw failure("more than \(limits.pickleMemo) values are memoised (limit pickleMemo)")
+    }
+    memo.store(value, at: index)
+  }
+}
