@@ -71,7 +71,7 @@ public struct Tensor: Sendable {
   }
 
   /// Makes a contiguous tensor of values in row-major order, copied.
-  public init<T: ComputingScalar>(rowMajor values: [T], shape: [Int]) throws(TensorError) {
+  public init<T: ComputingScalar>(_ values: [T], shape: [Int]) throws(TensorError) {
     let content = unsafe values.withUnsafeBytes { unsafe BytesInMemory($0) }
     let storage = Storage(key: "memory", byteCount: content.byteCount, content: content)
     try self.init(dtype: T.dtype, shape: shape, storage: storage)

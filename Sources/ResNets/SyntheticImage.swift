@@ -1,0 +1,63 @@
+internal import ByteParsing
+public import Tensors
+
+/// Seeded images, smooth with noise, so that the features of two of them differ.
+///
+/// The same bits as `image` of `fixtures/synthesis.py`: noise of every pixel, halved, plus noise of 8×8 and of
+/// 32×32 cells; values in (−2.5, 2.5).
+public enum SyntheticImage {
+  /// Images `first` ..< `first + count` of a seed: float32, N×C×H×W in row-major order. O(elements).
+  ///
+  /// - Throws: ``TensorError`` when a size is less than 1, `first` is negative or the image does not fit.
+  public static func values(
+    seed: UInt64, first: Int = 0, count: Int = 1, channels: Int = 3, height: Int, width: Int
+  ) throws(TensorError) -> [Float] {
+    let end = first.checkedAdding(count)
+    guard first >= 0, let end, [count, channels, height, width].allSatisfy({ $0 >= 1 }),
+      checkedProduct([end, channels, height, width, 4]) != nil,
+      let elementCount = checkedProduct([count, channels, height, width])
+    else { throw TensorError("no image has the shape [\(count), \(channels), \(height), \(width)]") }
+
+    let fine = Field(seed: seed, name: "image.fine", cell: 1, height: height, width: width)
+    let coarse8 = Field(seed: seed, name: "image.coarse8", cell: 8, height: height, width: width)
+    let coarse32 = Field(seed: seed, name: "image.coarse32", cell: 32, height: height, width: width)
+    var values: [Float] = []
+    values.reserveCapacity(elementCount)
+    for plane in first * channels..<end * channels {
+      for y in 0..<height {
+        for x in 0..<width {
+          values.append((fine.value(plane, y, x) * 0.5 + coarse8.value(plane, y, x)) + coarse32.value(plane, y, x))
+        }
+      }
+    }
+    return values
+  }
+
+  /// ``values(seed:first:count:channels:height:width:)`` as a tensor.
+  public static func tensor(
+    seed: UInt64, first: Int = 0, count: Int = 1, channels: Int = 3, height: Int, width: Int
+  ) throws(TensorError) -> Tensor {
+    let values = try values(
+      seed: seed, first: first, count: count, channels: channels, height: height, width: width)
+    return try Tensor(values, shape: [count, channels, height, width])
+  }
+
+  /// Noise that is constant over square cells; a plane is one channel of one image.
+  private struct Field {
+    let hash: CounterHash
+    let cell: Int
+    let rows: Int
+    let columns: Int
+
+    init(seed: UInt64, name: String, cell: Int, height: Int, width: Int) {
+      hash = CounterHash(seed: seed, name: name)
+      self.cell = cell
+      rows = (height - 1) / cell + 1
+      columns = (width - 1) / cell + 1
+    }
+
+    func value(_ plane: Int, _ y: Int, _ x: Int) -> Float {
+      hash.unit(UInt64((plane * rows + y / cell) * columns + x / cell))
+    }
+  }
+}

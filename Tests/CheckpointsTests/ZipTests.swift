@@ -1,0 +1,123 @@
+import CLibzip
+import Checkpoints
+import Foundation
+import TestSupport
+import Testing
+
+/// Zip files that lie, through the public way in: what is refused, in which words.
+@Suite struct ZipTests {
+  private let folder: TemporaryFolder
+
+  init() throws { folder = try TemporaryFolder() }
+
+  /// `{}` in protocol 2: the smallest checkpoint.
+  private let emptyDictionary: [UInt8] = [0x80, 2, 0x7D, 0x2E]
+
+  private func refusal(_ zip: ZipBuilder, _ change: ([UInt8]) -> [UInt8] = { $0 }) throws -> String {
+    let path = try folder.write("f.pth", change(zip.bytes))
+    do throws(CheckpointError) {
+      _ = try Checkpoint(path: path)
+      return "accepted"
+    } catch { return error.description.replacing(path, with: "FILE") }
+  }
+
+  private func valid() -> ZipBuilder {
+    ZipBuilder([.init("a/data.pkl", emptyDictionary), .init("a/version", Array("3\n".utf8))])
+  }
+
+  @Test func acceptsAPlainOne() throws {
+    #expect(try refusal(valid()) == "accepted")
+    var commented = valid()
+    commented.comment = Array("hello PK\u{5}\u{6} there".utf8)
+    #expect(try refusal(commented) == "accepted")
+  }
+
+  @Test func refusesByName() throws {
+    var zip = valid()
+    zip.entries[1].flags |= 1
+    #expect(
+      try refusal(zip)
+        == "FILE, entry a/version: the entry is encrypted. Decrypt the archive first: unzip it with its password and zip it again.")
+    zip = valid()
+    zip.entries.append(zip.entries[0])
+    #expect(
+      try refusal(zip)
+        == "FILE, entry a/data.pkl: two entries have this name, and readers disagree on which one counts. Do not trust the file: no writer of checkpoints makes this.")
+    zip = valid()
+    zip.entries[1].headerOffset = 3
+    #expect(try refusal(zip).contains("entry a/data.pkl, offset 0: the entry overlaps a/version"))
+    zip = valid()
+    zip.entries[0].localName = "a/other.pk"
+    #expect(try refusal(zip).contains("the local header has another name, a/other.pk"))
+    zip = valid()
+    zip.entries[0].localSize = 3
+    #expect(try refusal(zip).contains("the local header says 3 bytes stored, 3 in all, and the directory 4 and 4"))
+    zip = valid()
+    zip.entries[0].size = 40_000
+    #expect(try refusal(zip).contains("entry a/data.pkl, offset 0: the entry ends beyond the data of the archive"))
+    zip = valid()
+    zip.entries[1].method = 14
+    #expect(try refusal(zip).contains("entry a/version: the entry is compressed by method 14"))
+    zip = valid()
+    zip.announcedCount = 9
+    #expect(try refusal(zip).contains("no room for the 9 entries"))
+    zip = valid()
+    zip.announcedCount = 1
+    #expect(try refusal(zip).contains("follow the last entry"))
+    #expect(try refusal(ZipBuilder()).contains("is an empty zip archive"))
+    #expect(try refusal(ZipBuilder([.init("x/readme", [1])])).contains("a zip archive without a data.pkl"))
+    zip = ZipBuilder([.init("x/readme", [1]), .init("a/data.pkl", emptyDictionary), .init("b/data.pkl", emptyDictionary)])
+    #expect(try refusal(zip).contains("2 folders hold a data.pkl: a/data.pkl, b/data.pkl"))
+  }
+
+  /// Wherever the file ends, one sentence and no crash.
+  @Test func truncatedAnywhere() throws {
+    let whole = try Fixtures.bytes("torch/nested.pth")
+    for step in 0..<50 {
+      let path = try folder.write("cut.pth", Array(whole[..<(whole.count * step / 50)]))
+      #expect(throws: CheckpointError.self) { _ = try Checkpoint(path: path) }
+    }
+  }
+
+  /// A byte changed anywhere: an error or the same content, never a crash.
+  @Test func flippedAnywhere() throws {
+    let whole = try Fixtures.bytes("torch/nested.pth")
+    for place in stride(from: 0, to: whole.count, by: 7) {
+      var bytes = whole
+      bytes[place] ^= 0xFF
+      let path = try folder.write("flip.pth", bytes)
+      guard let checkpoint = try? Checkpoint(path: path) else { continue }
+      for entry in checkpoint.tensors { _ = try? entry.tensor.sha256() }
+      _ = try? checkpoint.verifyChecksums(of: checkpoint.tensors)
+    }
+  }
+
+  @Test func checksums() throws {
+    var zip = valid()
+    zip.entries[0].crc32 = 1
+    var path = try folder.write("bad.pth", zip.bytes)
+    let checkpoint = try Checkpoint(path: path)
+    #expect(checkpoint.damage.map(\.reason) == ["the data's CRC-32 is 0x35a01e70 and the archive records 0x00000001"]
+      || checkpoint.damage.count == 1)
+    #expect(throws: CheckpointError.self) { try checkpoint.requireIntact() }
+    for index in zip.entries.indices { zip.entries[index].crc32 = 0 }
+    path = try folder.write("zero.pth", zip.bytes)
+    let unrecorded = try Checkpoint(path: path)
+    #expect(unrecorded.damage.isEmpty)
+    #expect(unrecorded.warnings == ["no CRC-32 is recorded in the archive, so damage to the data cannot be noticed"])
+  }
+
+  /// libzip's view of the directory is the second opinion.
+  @Test func libzipSeesTheSameEntries() throws {
+    for name in Fixtures.names(in: "torch", endingIn: ".pth") {
+      let path = Fixtures.path("torch/" + name)
+      guard (try? Checkpoint(path: path)) != nil, try Fixtures.bytes("torch/" + name).starts(with: [0x50, 0x4B]) else { continue }
+      let listing = try DecantProcess.shell("unzip -Z1 '\(path)' 2>/dev/null | wc -l")
+      let count = decant_libzip_entry_count(path)
+      #expect(count > 0)
+      if let lines = Int(listing.output.trimmingCharacters(in: .whitespacesAndNewlines)), lines > 0 {
+        #expect(count == Int64(lines))
+      }
+    }
+  }
+}

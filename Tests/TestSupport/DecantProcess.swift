@@ -1,0 +1,62 @@
+import Foundation
+
+/// One run of the built `decant`.
+public struct DecantRun: Sendable {
+  public let status: Int32
+  public let output: String
+  public let errors: String
+  /// Whether a signal ended it.
+  public let wasKilled: Bool
+}
+
+/// The binary that `swift test` built beside the tests.
+public enum DecantProcess {
+  public static let binary: URL = {
+    // The test bundle lies in the build folder, next to the products.
+    let candidates = [
+      Bundle.main.bundleURL, URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent(),
+    ]
+    for folder in candidates {
+      let binary = folder.appending(path: "decant")
+      if FileManager.default.isExecutableFile(atPath: binary.path) { return binary }
+    }
+    return Fixtures.root.appending(path: ".build/release/decant")
+  }()
+
+  /// Runs the tool and waits.
+  public static func run(
+    _ arguments: [String], in folder: URL? = nil, environment: [String: String] = [:]
+  ) throws -> DecantRun {
+    try run(binary, arguments, in: folder, environment: environment)
+  }
+
+  /// Runs a line of shell in which `decant` is the built tool.
+  public static func shell(_ line: String, in folder: URL? = nil) throws -> DecantRun {
+    let path = binary.deletingLastPathComponent().path + ":" + (ProcessInfo.processInfo.environment["PATH"] ?? "")
+    return try run(URL(filePath: "/bin/sh"), ["-c", line], in: folder, environment: ["PATH": path])
+  }
+
+  private static func run(
+    _ executable: URL, _ arguments: [String], in folder: URL?, environment: [String: String]
+  ) throws -> DecantRun {
+    let process = Process()
+    process.executableURL = executable
+    process.arguments = arguments
+    if let folder { process.currentDirectoryURL = folder }
+    process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+    let scratch = try TemporaryFolder()
+    // Files, not pipes: nothing to drain, so a run that prints much cannot wait for its reader.
+    for name in ["output", "errors"] { _ = try scratch.write(name, []) }
+    process.standardInput = FileHandle.nullDevice
+    process.standardOutput = try FileHandle(forWritingTo: URL(filePath: scratch.path("output")))
+    process.standardError = try FileHandle(forWritingTo: URL(filePath: scratch.path("errors")))
+    try process.run()
+    process.waitUntilExit()
+    func text(_ name: String) throws -> String {
+      String(decoding: try Data(contentsOf: URL(filePath: scratch.path(name))), as: UTF8.self)
+    }
+    return DecantRun(
+      status: process.terminationStatus, output: try text("output"), errors: try text("errors"),
+      wasKilled: process.terminationReason == .uncaughtSignal)
+  }
+}

@@ -1,0 +1,66 @@
+/// Builds zip files byte by byte, the odd ones too.
+public struct ZipBuilder {
+  /// One entry; every field can lie.
+  public struct Entry {
+    public var name: String
+    public var data: [UInt8]
+    public var method: UInt16 = 0
+    public var flags: UInt16 = 0x0800
+    public var crc32: UInt32?
+    /// Bytes the headers announce, when not those of `data`.
+    public var size: UInt32?
+    public var localSize: UInt32?
+    public var localName: String?
+    /// Where the directory says the header stands, when elsewhere.
+    public var headerOffset: UInt32?
+
+    public init(_ name: String, _ data: [UInt8]) {
+      self.name = name
+      self.data = data
+    }
+  }
+
+  public var entries: [Entry] = []
+  public var comment: [UInt8] = []
+  public var announcedCount: UInt16?
+
+  public init(_ entries: [Entry] = []) { self.entries = entries }
+
+  /// The file.
+  public var bytes: [UInt8] {
+    var file: [UInt8] = []
+    var directory: [UInt8] = []
+    for entry in entries {
+      let offset = UInt32(file.count)
+      let crc = entry.crc32 ?? Self.crc32(entry.data)
+      let name = Array((entry.localName ?? entry.name).utf8)
+      let size = entry.size ?? UInt32(entry.data.count)
+      file += Self.little(UInt32(0x0403_4B50)) + Self.little(UInt16(20)) + Self.little(entry.flags)
+      file += Self.little(entry.method) + Self.little(UInt32(0)) + Self.little(crc)
+      file += Self.little(entry.localSize ?? size) + Self.little(entry.localSize ?? size)
+      file += Self.little(UInt16(name.count)) + Self.little(UInt16(0)) + name + entry.data
+      let directoryName = Array(entry.name.utf8)
+      directory += Self.little(UInt32(0x0201_4B50)) + Self.little(UInt16(20)) + Self.little(UInt16(20))
+      directory += Self.little(entry.flags) + Self.little(entry.method) + Self.little(UInt32(0)) + Self.little(crc)
+      directory += Self.little(size) + Self.little(size) + Self.little(UInt16(directoryName.count))
+      directory += [UInt8](repeating: 0, count: 12) + Self.little(entry.headerOffset ?? offset) + directoryName
+    }
+    let start = UInt32(file.count)
+    let count = announcedCount ?? UInt16(entries.count)
+    file += directory + Self.little(UInt32(0x0605_4B50)) + Self.little(UInt32(0)) + Self.little(count)
+    file += Self.little(count) + Self.little(UInt32(directory.count)) + Self.little(start)
+    return file + Self.little(UInt16(comment.count)) + comment
+  }
+
+  /// An integer's bytes, least significant first.
+  public static func little<T: FixedWidthInteger>(_ value: T) -> [UInt8] {
+    stride(from: 0, to: T.bitWidth, by: 8).map { UInt8(truncatingIfNeeded: value >> $0) }
+  }
+
+  /// CRC-32 bit by bit: slow, and independent of what is tested.
+  public static func crc32(_ bytes: [UInt8]) -> UInt32 {
+    ~bytes.reduce(UInt32.max) { crc, byte in
+      (0..<8).reduce(crc ^ UInt32(byte)) { value, _ in value & 1 == 1 ? value >> 1 ^ 0xEDB8_8320 : value >> 1 }
+    }
+  }
+}
