@@ -21,6 +21,9 @@ public struct Selection: Sendable {
   /// What was passed as `--key`, or would have to be.
   public var key: String { path.isEmpty ? "." : path.joinedName }
 
+  /// Every tensor of a checkpoint under its full name.
+  public static func all(of checkpoint: Checkpoint) -> Selection { Selection(path: [], tensors: checkpoint.tensors) }
+
   /// A tensor's name from here on.
   public func name(of entry: CheckpointTensor) -> String {
     entry.path.dropFirst(path.count).joinedName
@@ -62,7 +65,7 @@ extension Checkpoint {
   ///
   /// - Throws: ``CheckpointError`` when nothing has that name.
   public func selection(key: String) throws(CheckpointError) -> Selection {
-    if key == "." { return Selection(path: [], tensors: tensors) }
+    if key == "." { return .all(of: self) }
     // Of all paths that are spelled so, the one of fewest steps: its steps hold the dots themselves.
     var found: [PathKey]?
     for tensor in tensors {

@@ -13,7 +13,7 @@ struct Decant: ParsableCommand {
       """,
     version: "0.1.0",
     subcommands: [
-      InspectCommand.self, VerifyCommand.self, ConvertCommand.self, SynthesizeCommand.self,
+      InspectCommand.self, VerifyCommand.self, ConvertCommand.self, RunCommand.self, SynthesizeCommand.self,
     ])
 
   /// Parses, runs, and turns every failure into a message and an exit code.

@@ -55,10 +55,10 @@ struct InspectCommand: ParsableCommand {
 
   private func disassemble() throws {
     let bytes = try Checkpoint.pickleBytes(path: file)
-    do throws(PickleError) {
+    do {
       try unsafe PickleDisassembler.disassemble(bytes.span.bytes) { StandardStreams.line($0) }
-    } catch {
-      throw CheckpointError(error.reason, file: file, offset: error.offset)
+    } catch let error as PickleError {
+      throw CheckpointError(error.description, file: file)
     }
   }
 }

@@ -60,7 +60,7 @@ struct InspectionReport {
       let statistics = row.statistics
       func number(_ value: Double?) -> String { hasStatistics ? value.map(Spelling.scientific) ?? "-" : "" }
       table.row(
-        row.entry.name.isEmpty ? "(the root)" : row.entry.name.escapedForDisplay, ResNet.spelling(row.entry.tensor.shape), row.entry.tensor.dtype.rawValue,
+        Spelling.name(row.entry.path), ResNet.spelling(row.entry.tensor.shape), row.entry.tensor.dtype.rawValue,
         Spelling.count(row.entry.tensor.byteCount), number(statistics?.least), number(statistics?.mean),
         number(statistics?.greatest), flags(row), row.hasDigest ? row.digest ?? "no data" : "")
     }
@@ -85,8 +85,11 @@ struct InspectionReport {
     let bytes = rows.reduce(0) { $0 + $1.entry.tensor.byteCount }
     StandardStreams.line()
     StandardStreams.line("  \(Spelling.count(rows.count, "tensor")), \(Spelling.count(elements, "element")), \(Spelling.count(bytes, "byte"))")
-    if let split = ParameterSplit(rows.map(\.entry)) {
-      StandardStreams.line("  \(Spelling.count(split.parameters, "parameter")), \(Spelling.count(split.buffers)) in buffers")
+    let owners = Set(rows.compactMap(\.entry.stateDict))
+    if owners.count == 1, let split = ParameterSplit(rows.map(\.entry).filter { $0.stateDict != nil }) {
+      let place = owners.first?.isEmpty == false ? "in \(owners.first?.joinedName.escapedForDisplay ?? ""): " : ""
+      StandardStreams.line(
+        "  \(place)\(Spelling.count(split.parameters, "parameter")), \(Spelling.count(split.buffers)) in buffers")
     }
   }
 
@@ -100,7 +103,7 @@ struct InspectionReport {
       if let count = object.count { value = Spelling.count(count, "element") }
       if let kind = object.unreadTensor { value = "a tensor of a kind that is not read: \(kind)" }
       if value.count > 60 { value = value.prefix(57) + "…" }
-      table.row("  " + (object.name.isEmpty ? "(the root)" : object.name.escapedForDisplay), object.type.escapedForDisplay, value)
+      table.row("  " + Spelling.name(object.path), object.type.escapedForDisplay, value)
     }
     table.show()
     if checkpoint.objects.count > 40 {

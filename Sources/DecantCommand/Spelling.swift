@@ -1,5 +1,15 @@
-/// Numbers as the tool prints them.
+import ByteParsing
+import Checkpoints
+
+/// Names and numbers as the tool prints them.
 enum Spelling {
+  /// A name from a file, escaped; quoted when a reader could not see it.
+  static func name(_ path: [PathKey]) -> String {
+    if path.isEmpty { return "(the root)" }
+    let name = path.joinedName.escapedForDisplay
+    return name.isEmpty || name.hasPrefix(" ") || name.hasSuffix(" ") ? "\"\(name)\"" : name
+  }
+
   /// An integer with commas between thousands.
   static func count(_ number: Int) -> String {
     var digits = String(number.magnitude)

@@ -2,6 +2,9 @@
 struct TextTable {
   enum Alignment { case left, right }
 
+  /// A cell longer than this pushes its own row's next cells aside, not the whole column.
+  private static let widest = 72
+
   private let headings: [String]
   private let alignments: [Alignment]
   private var rows: [[String]] = []
@@ -18,11 +21,11 @@ struct TextTable {
   var lines: [String] {
     let all = headings.allSatisfy(\.isEmpty) ? rows : [headings] + rows
     let used = headings.indices.filter { column in rows.contains { !$0[column].isEmpty } }
-    let widths = used.map { column in all.map { $0[column].count }.max() ?? 0 }
+    let widths = used.map { column in all.map { min($0[column].count, Self.widest) }.max() ?? 0 }
     return all.map { row in
       var line = " "
       for (place, column) in used.enumerated() {
-        let padding = String(repeating: " ", count: widths[place] - row[column].count)
+        let padding = String(repeating: " ", count: max(0, widths[place] - row[column].count))
         line += (place == 0 ? " " : "  ") + (alignments[column] == .right ? padding + row[column] : row[column] + padding)
       }
       while line.last == " " { line.removeLast() }

@@ -1,2 +1,153 @@
 public import ByteParsing
-public enum PickleDisassembler { public static func disassemble(_ bytes: RawSpan, limits: Limits = Limits(), line: (String) -> Void) throws(PickleError) {} }
+
+/// Writes a pickle stream out, opcode by opcode, as CPython 3.11's `pickletools.dis` does.
+///
+/// Lines equal those of `pickletools.dis` byte for byte, and where that raises, this throws with its words.
+/// Only the shape of the stack is followed; nothing is built.
+public struct PickleDisassembler: ~Escapable {
+  private var reader: PickleArgumentReader
+  private let limits: Limits
+  private var stack: [PickleStackKind] = []
+  /// For each open MARK, where it stands in the stream.
+  private var marks: [Int] = []
+  private var memo: [PickleArgumentReader.MemoKey: PickleStackKind] = [:]
+  private var highestProtocol = -1
+
+  @_lifetime(copy bytes)
+  private init(_ bytes: RawSpan, limits: Limits) {
+    reader = PickleArgumentReader(bytes)
+    self.limits = limits
+  }
+
+  /// Disassembles the stream that begins at the start of `bytes`, up to its STOP.
+  ///
+  /// Each line is handed over as soon as it is known, without its newline; the last one names the highest
+  /// protocol. O(length) in time; memory follows the depth of the stack and the entries of the memo.
+  ///
+  /// - Parameters:
+  ///   - bytes: The stream; offsets are relative to its first byte.
+  ///   - limits: What the stream may ask for.
+  ///   - line: Takes one line.
+  /// - Throws: ``PickleError`` where `pickletools.dis` raises, its `reason` being the exception's text, or
+  ///   where a limit is passed; whatever `line` throws.
+  public static func disassemble(
+    _ bytes: RawSpan, limits: Limits = Limits(), line: (String) throws -> Void
+  ) throws {
+    var disassembler = PickleDisassembler(bytes, limits: limits)
+    while let next = try disassembler.nextLine() {
+      try line(next.text)
+      if let error = next.error { throw error }
+    }
+    try line("highest protocol among opcodes = \(disassembler.highestProtocol)")
+    try disassembler.checkEmpty()
+  }
+
+  /// A line, and what is wrong with the opcode in it: `dis` prints the line before it complains.
+  private struct Line {
+    let text: String
+    var error: PickleError?
+  }
+
+  private var isStopped = false
+
+  /// The next line; nil after STOP.
+  @_lifetime(self: copy self)
+  private mutating func nextLine() throws(PickleError) -> Line? {
+    if isStopped { return nil }
+    let start = reader.offset
+    let (opcode, argument) = try reader.next()
+    highestProtocol = max(highestProtocol, opcode.protocolVersion)
+    let indentation = String(repeating: " ", count: 4 * marks.count)
+
+    var fault: String?
+    var note: String?
+    var toTake = opcode.stackUse.count
+    if opcode.stackUse.takesMark || opcode == .pop && stack.last == .mark {
+      if let mark = marks.popLast() {
+        note = "(MARK at \(mark))"
+        guard let place = stack.lastIndex(of: .mark) else {
+          // An opcode took the MARK for a value, and `dis` runs off its list.
+          throw PickleError(offset: start, opcode: opcode, "list index out of range")
+        }
+        stack.removeSubrange(place...)
+        if opcode == .pop { toTake = 0 }
+      } else {
+        fault = "no MARK exists on stack"
+        note = fault
+      }
+    }
+
+    var result = opcode.stackResult
+    switch opcode {
+    case .put, .binPut, .longBinPut, .memoize:
+      let key = argument?.memoKey ?? .index(Int64(memo.count))
+      if opcode == .memoize { note = "(as \(memo.count))" }
+      if memo[key] != nil {
+        fault = "memo key \(argument?.text ?? "None") already defined"
+      } else if let top = stack.last {
+        if top == .mark { fault = "can't store markobject in the memo" } else { memo[key] = top }
+      } else {
+        fault = "stack is empty -- can't store into memo"
+      }
+    case .get, .binGet, .longBinGet:
+      if let key = argument?.memoKey, let known = memo[key] {
+        result = known
+      } else {
+        fault = "memo key \(argument?.text ?? "None") has never been stored into"
+      }
+    default: break
+    }
+
+    let line = format(start, opcode, indentation, argument?.text, note)
+    if let fault { return Line(text: line, error: PickleError(offset: start, opcode: opcode, fault)) }
+    if stack.count < toTake {
+      return Line(
+        text: line,
+        error: PickleError(
+          offset: start, opcode: opcode,
+          "tries to pop \(toTake) items from stack with only \(stack.count) items"))
+    }
+    stack.removeLast(toTake)
+    if opcode == .mark { marks.append(start) }
+    if let result { stack.append(result) }
+    if opcode == .dup { stack.append(.any) }
+    guard stack.count <= limits.pickleStack, memo.count <= limits.pickleMemo else {
+      throw PickleError(
+        offset: start, opcode: opcode,
+        stack.count > limits.pickleStack
+          ? "more than \(limits.pickleStack) values stand on the stack (limit pickleStack)"
+          : "more than \(limits.pickleMemo) values are memoised (limit pickleMemo)")
+    }
+    isStopped = opcode == .stop
+    return Line(text: line)
+  }
+
+  private func format(
+    _ start: Int, _ opcode: PickleOpcode, _ indentation: String, _ argument: String?, _ note: String?
+  ) -> String {
+    let place = String(start)
+    var line = String(repeating: " ", count: max(0, 5 - place.utf8.count)) + place + ": "
+    if opcode.rawValue < 0x80 {
+      line.unicodeScalars.append(Unicode.Scalar(opcode.rawValue))
+      line += "    "
+    } else {
+      line += "\\x" + String(opcode.rawValue, radix: 16) + " "
+    }
+    line += indentation + opcode.name
+    if argument != nil || note != nil {
+      line += String(repeating: " ", count: max(0, 10 - opcode.name.utf8.count))
+      if let argument { line += " " + argument }
+      if let note { line += " " + note }
+    }
+    return line
+  }
+
+  private func checkEmpty() throws(PickleError) {
+    guard stack.isEmpty else {
+      let rest = stack.prefix(1_000).map(\.rawValue).joined(separator: ", ")
+      throw PickleError(
+        offset: reader.offset - 1, opcode: .stop,
+        "stack not empty after STOP: [\(rest)\(stack.count > 1_000 ? ", …" : "")]")
+    }
+  }
+}

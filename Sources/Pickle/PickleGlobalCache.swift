@@ -39,5 +39,5 @@ struct PickleGlobalCache {
 
 extension RawSpan {
   /// The byte at an offset, which must lie inside.
-  fileprivate subscript(offset: Int) -> UInt8 { unsafeLoad(fromByteOffset: offset, as: UInt8.self) }
+  fileprivate subscript(offset: Int) -> UInt8 { unsafe unsafeLoad(fromByteOffset: offset, as: UInt8.self) }
 }

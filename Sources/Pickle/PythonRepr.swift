@@ -1,7 +1,14 @@
 /// Values as Python's `repr` writes them.
 enum PythonRepr {
   /// `repr` of a bytes object.
-  static func bytes(_ bytes: some Collection<UInt8>) -> String {
+  static func bytes(_ bytes: some Collection<UInt8>) -> String { self.bytes(bytes, escapesApostrophe: false) }
+
+  /// `repr` of a bytearray, which escapes an apostrophe even between quotation marks.
+  static func bytearray(_ bytes: some Collection<UInt8>) -> String {
+    "bytearray(\(self.bytes(bytes, escapesApostrophe: true)))"
+  }
+
+  private static func bytes(_ bytes: some Collection<UInt8>, escapesApostrophe: Bool) -> String {
     let quote = quote(hasApostrophe: bytes.contains(0x27), hasQuotationMark: bytes.contains(0x22))
     var text: [UInt8] = [UInt8(ascii: "b"), quote]
     text.reserveCapacity(bytes.count + 3)
@@ -9,7 +16,7 @@ enum PythonRepr {
       if byte < 0x20 || byte >= 0x7F {
         appendEscape(UInt32(byte), to: &text)
       } else {
-        if byte == quote || byte == 0x5C { text.append(0x5C) }
+        if byte == quote || byte == 0x5C || escapesApostrophe && byte == 0x27 { text.append(0x5C) }
         text.append(byte)
       }
     }

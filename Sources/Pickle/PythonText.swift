@@ -132,8 +132,7 @@ enum PythonText {
         let high = index < text.endIndex ? hexadecimalValue(text[index]) : nil
         let low = index + 1 < text.endIndex ? hexadecimalValue(text[index + 1]) : nil
         guard let high, let low else {
-          // CPython counts a first good digit to the place it reports.
-          let place = index - text.startIndex - 2 + (high == nil ? 0 : 1)
+          let place = index - text.startIndex - 2
           throw Fault(range: place..<place + 1, reason: "invalid \\x escape at position \(place)")
         }
         result.append(high << 4 | low)

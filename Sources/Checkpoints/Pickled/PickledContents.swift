@@ -198,7 +198,11 @@ struct PickledContents {
           return
         }
       }
-    default: break
+    default:
+      if let bytes = graph.bytes(of: object) {
+        add(place, "bytes", nil, count: bytes.count)
+        return
+      }
     }
     add(place, type, nil)
     var children: [Visit] = []
@@ -344,9 +348,6 @@ struct PickledContents {
   private func key(_ value: PickleValue) -> PathKey {
     if let text = graph.text(value) { return .text(text) }
     if case .int(let number) = value { return .integer(number) }
-    if case .bytes(let bytes) = graph.node(value), let text = String(validating: bytes, as: UTF8.self) {
-      return .text(text)
-    }
     return .other(graph.pythonSpelling(value))
   }
 

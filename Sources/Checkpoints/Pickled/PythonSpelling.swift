@@ -26,6 +26,33 @@ extension PickleGraph {
     }
   }
 
+  /// The `bytes` that protocols before 3 write as `_codecs.encode(text, 'latin1')`.
+  func bytes(of object: PickleObject) -> [UInt8]? {
+    guard object.construction == .reduce, global(object.callable)?.qualifiedName == "_codecs.encode",
+      let arguments = tuple(object.arguments), arguments.count == 2, text(arguments[1]) == "latin1",
+      let text = text(arguments[0])
+    else { return nil }
+    var bytes: [UInt8] = []
+    for scalar in text.unicodeScalars {
+      guard let byte = UInt8(exactly: scalar.value) else { return nil }
+      bytes.append(byte)
+    }
+    return bytes
+  }
+
+  /// Bytes as Python prints them.
+  private func spelling(_ bytes: [UInt8]) -> String {
+    let inner = bytes.map { byte in
+      switch byte {
+      case UInt8(ascii: "\\"): "\\\\"
+      case UInt8(ascii: "'"): "\\'"
+      case 0x20..<0x7F: String(Unicode.Scalar(byte))
+      default: "\\x" + String(byte >> 4, radix: 16) + String(byte & 15, radix: 16)
+      }
+    }
+    return "b'" + inner.joined() + "'"
+  }
+
   /// A key as Python would print it, cut short where it nests deep.
   func pythonSpelling(_ value: PickleValue, depth: Int = 4) -> String {
     func list(_ elements: [PickleValue], _ open: String, _ close: String, _ isTuple: Bool = false) -> String {
@@ -41,11 +68,18 @@ extension PickleGraph {
     case .node(let id):
       switch self[id] {
       case .text, .byteString: return "'" + (text(value) ?? "").escapedForDisplay + "'"
-      case .bytes(let bytes): return "b'" + String(decoding: bytes, as: UTF8.self).escapedForDisplay + "'"
+      case .bytes(let bytes): return spelling(bytes)
       case .tuple(let elements): return list(elements, "(", ")", true)
       case .frozenSet(let elements): return list(elements, "frozenset({", "})")
       case .global(let global): return global.qualifiedName
       case .object(let object):
+        if let bytes = bytes(of: object) { return spelling(bytes) }
+        // Protocols before 4 write a frozenset as a call with a list.
+        if global(object.callable)?.name == "frozenset", let arguments = tuple(object.arguments), arguments.count == 1,
+          let elements = self.list(arguments[0])
+        {
+          return list(elements, "frozenset({", "})")
+        }
         let arguments = tuple(object.arguments).map { list($0, "(", ")") } ?? "(…)"
         return (global(object.callable)?.qualifiedName ?? "…") + arguments
       default: return "…"

@@ -1,0 +1,46 @@
+# `make help` lists the targets. Everything made lies in .build/, which git ignores.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+SWIFT ?= swift
+# Release with the Swift runtime inside: the binary that is tested is the binary that ships.
+FLAGS := -c release --static-swift-stdlib
+DECANT := .build/release/decant
+PYTHON := .build/peers/bin/python
+
+.PHONY: help packages build demo test peers bench format clean
+
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+packages: ## Install the Debian packages that are missing.
+	@Tests/Scripts/install-packages.sh libdeflate-dev libzip-dev libopenblas-dev libssl3
+
+build: packages ## Build the tool in release.
+	@echo "building decant in release (the first time takes about two minutes)"
+	@Tests/Scripts/quietly.sh $(SWIFT) build $(FLAGS) --product decant
+
+demo: build ## Run the main job on real size: synthesise, inspect, verify, convert, run, compare with PyTorch.
+	@Tests/Scripts/demo.sh $(DECANT)
+
+test: packages ## Run every test that needs no Python.
+	@echo "building and running the tests in release (debug floats are 170 times slower)"
+	@$(SWIFT) test $(FLAGS) $(TESTFLAGS)
+
+peers: build $(PYTHON) ## Test against the real peers: PyTorch, safetensors, NumPy, CPython's pickletools.
+	@echo "testing against the peers in .build/peers"
+	@DECANT=$(CURDIR)/$(DECANT) DECANT_CORPUS=$(abspath ../shared/checkpoints) $(PYTHON) -m pytest -q -p no:cacheprovider -rs Tests/Peers
+
+bench: build $(PYTHON) ## Measure beside the peers in one run; prints the tables of docs/BENCHMARKS.md.
+	@$(PYTHON) Tests/Benchmarks/bench.py $(DECANT)
+
+$(PYTHON): Tests/Peers/requirements.txt
+	@Tests/Scripts/install-packages.sh python3-venv
+	@echo "installing the peers from PyPI into .build/peers (about 1 GB)"
+	@Tests/Scripts/make-peers.sh .build/peers
+
+format: ## Format the Swift sources.
+	@$(SWIFT) format --in-place --recursive --parallel Sources Tests Package.swift
+
+clean: ## Remove everything that was built.
+	@rm -rf .build

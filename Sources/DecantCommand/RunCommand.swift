@@ -1,0 +1,138 @@
+import ArgumentParser
+import ByteParsing
+import Checkpoints
+import Graphs
+import Inference
+import ResNets
+import Tensors
+
+/// `decant run FILE`.
+struct RunCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "run",
+    abstract: "Rebuild the network, run it on an input, and compare every stage with a golden.")
+
+  @Argument(help: "The checkpoint.") var file: String
+  @OptionGroup var network: NetworkOptions
+  @Option(help: "The input, a .npy of N×C×H×W floating-point numbers, used as it is.") var input: String
+  @Option(help: "Write the logits, or what --stage names, to this .npy.") var output: String?
+  @Option(help: "The stage that --output writes: stem, maxpool, layer1 …, avgpool, logits.") var stage: String?
+  @Option(help: "Write every stage to this .safetensors.") var stages: String?
+  @Option(help: "Compare every stage with this golden .safetensors; exit 1 when one differs.") var compare: String?
+  @Option(help: "Largest difference that --compare allows, as a part of the stage's largest value.") var tolerance = 1e-5
+  @Flag(help: "Compute in float64.") var float64 = false
+  @Option(help: "Threads to compute with; by default one for each processor.") var threads: Int?
+  @Option(help: "Run so many times and end with the median time.") var `repeat` = 1
+  @Flag(help: "Print JSON, schema 1.") var json = false
+
+  func validate() throws {
+    if let threads, !(1...256 ~= threads) { throw ValidationError("--threads is between 1 and 256, not \(threads).") }
+    if !(1...100_000 ~= `repeat`) { throw ValidationError("--repeat is between 1 and 100,000, not \(`repeat`).") }
+    if !(tolerance >= 0) { throw ValidationError("--tolerance is not negative.") }
+    if stage != nil && output == nil { throw ValidationError("--stage chooses what --output writes; give --output too.") }
+    if let stages, !stages.hasSuffix(".safetensors") {
+      throw ValidationError("--stages writes a .safetensors file: \(stages.escapedForDisplay)")
+    }
+  }
+
+  func run() throws {
+    let checkpoint = try Checkpoint(path: file)
+    let selection = try network.selection(of: checkpoint)
+    let stateDict = try selection.stateDict()
+    let resolution = try network.resolve(stateDict, in: checkpoint)
+    let graph = resolution.graph
+    if let stage, !graph.stages.contains(where: { $0.name == stage }) {
+      throw CheckpointError(
+        "the network has no stage \(stage.escapedForDisplay)", file: file,
+        remedy: "There are: \(graph.stages.map(\.name).joined(separator: ", ")).")
+    }
+    for warning in checkpoint.warnings { StandardStreams.note("warning: \(warning)") }
+    try checkpoint.verifyChecksums(of: selection.tensors)
+    let verification = try ResNet.Verification(
+      of: stateDict, against: graph, prefix: resolution.prefix, readsNumbers: false)
+    guard verification.isMatch else {
+      StandardStreams.error(
+        "\(file.escapedForDisplay): the weights are not those of \(resolution.architecture ?? "the network"): "
+          + "\(verification.missing.count) missing, \(verification.unexpected.count) unexpected, "
+          + "\(verification.mismatched.count) mismatched. decant verify lists them.")
+      throw ExitStatus.no
+    }
+    Processors.explainLostPages()
+    let weights: StateDict
+    do throws(TensorError) { weights = try ResNet.stripping(resolution.prefix, from: stateDict) } catch {
+      throw CheckpointError(error.reason, file: file)
+    }
+    if float64 {
+      try execute(Double.self, graph, weights, resolution)
+    } else {
+      try execute(Float.self, graph, weights, resolution)
+    }
+  }
+
+  private func execute<T: ReferenceScalar>(
+    _ scalar: T.Type, _ graph: Graph, _ weights: StateDict, _ resolution: ResNet.Resolution
+  ) throws {
+    let image = try readInput(T.self)
+    let golden = try compare.map { Golden(try Checkpoint(path: $0).onlyStateDict().stateDict()) }
+    let wanted = graph.stages.map(\.name).filter { name in
+      golden?.holds(name) == true || stages != nil || (output != nil && stage == name)
+    }
+    if golden != nil, !wanted.contains(where: { golden?.holds($0) == true }) {
+      throw CheckpointError(
+        "holds none of the network's stages", file: compare,
+        remedy: "Its tensors should be called \(graph.stages.map(\.name).joined(separator: ", ")).")
+    }
+    let threads = self.threads ?? Processors.count
+    var report = RunReport<T>(
+      architecture: resolution.architecture, assumed: resolution.assumed, declared: resolution.declared,
+      dtype: T.dtype.rawValue, threads: threads, inputShape: image.shape)
+    var kept: [(name: String, activation: Activation<T>)] = []
+    do throws(InferenceError) {
+      let engine = try ReferenceNetwork<T>(graph: graph, weights: weights, threads: threads)
+      let clock = ContinuousClock()
+      var times: [Duration] = []
+      for round in 0..<`repeat` {
+        let start = clock.now
+        let logits = try engine.run(image, stages: round == 0 ? Set(wanted) : []) { kept.append(($0, $1)) }
+        times.append(clock.now - start)
+        if round == 0 { report.logits = logits }
+      }
+      if `repeat` > 1 { report.median = times.sorted()[times.count / 2] }
+    } catch {
+      throw CheckpointError("cannot be run: \(error)", file: file)
+    }
+    if let golden {
+      do {
+        for (name, activation) in kept where golden.holds(name) {
+          report.comparisons.append(try golden.compare(name, activation, tolerance: tolerance))
+        }
+      } catch let error as GoldenError {
+        throw CheckpointError(error.reason, file: compare)
+      }
+    }
+    if let output, let shown = stage == nil ? report.logits : kept.first(where: { $0.name == stage })?.activation {
+      try NpyArray.write(shown.values, shape: shown.shape, to: output)
+    }
+    if let stages {
+      try SafetensorsFile.write(
+        kept.map { (name: $0.name, tensor: try Tensor($0.activation.values, shape: $0.activation.shape)) }, to: stages)
+    }
+    if json { report.printJSON() } else { report.print() }
+    if !report.comparisons.allSatisfy(\.passes) { throw ExitStatus.no }
+  }
+
+  private func readInput<T: ReferenceScalar>(_ scalar: T.Type) throws -> Activation<T> {
+    let tensor = try NpyArray.read(path: input)
+    guard tensor.shape.count == 4, tensor.shape.allSatisfy({ $0 > 0 }) else {
+      throw CheckpointError(
+        "has shape \(ResNet.spelling(tensor.shape)); a network takes N×C×H×W", file: input,
+        remedy: "In Python, add the batch: array[None], or move the channels: array.transpose(0, 3, 1, 2).")
+    }
+    guard tensor.dtype.kind == .floatingPoint else {
+      throw CheckpointError(
+        "holds \(tensor.dtype.rawValue), and a network takes numbers that are already normalised", file: input,
+        remedy: "In Python: (array / 255.0 - mean) / std, as the network was trained.")
+    }
+    return try Activation(shape: tensor.shape, values: try tensor.elements(as: T.self))
+  }
+}

@@ -1,0 +1,25 @@
+import Glibc
+
+/// Numbers in memory of their own, 64-byte aligned, not initialised.
+///
+/// Whoever holds it decides who writes: the executor gives each thread a part of its own, hence
+/// `@unchecked Sendable`.
+@safe final class AlignedBuffer<Scalar: BitwiseCopyable>: @unchecked Sendable {
+  let base: UnsafeMutablePointer<Scalar>
+  let count: Int
+
+  /// Allocates room for `count` numbers.
+  ///
+  /// - Throws: ``InferenceError/outOfMemory(bytes:)`` when the machine has no room.
+  init(count: Int) throws(InferenceError) {
+    let (bytes, overflow) = count.multipliedReportingOverflow(by: MemoryLayout<Scalar>.stride)
+    guard !overflow, bytes >= 0, bytes < Int.max - 64 else { throw .outOfMemory(bytes: Int.max) }
+    guard let memory = unsafe aligned_alloc(64, max((bytes + 63) / 64 * 64, 64)) else {
+      throw .outOfMemory(bytes: bytes)
+    }
+    unsafe base = memory.bindMemory(to: Scalar.self, capacity: max(count, 1))
+    self.count = count
+  }
+
+  deinit { unsafe free(base) }
+}

@@ -1,0 +1,110 @@
+internal import ByteParsing
+public import Tensors
+
+/// Stage activations that another implementation computed, to compare with.
+///
+/// A stage is there whole, as a tensor of its name, or as a sample: `STAGE.index` (positions in row-major order,
+/// int64), `STAGE.value` (float64) and `STAGE.max_abs`.
+public struct Golden: Sendable {
+  private let tensors: StateDict
+
+  /// Takes the tensors of a golden file; reads nothing yet.
+  public init(_ tensors: StateDict) { self.tensors = tensors }
+
+  /// Whether it holds a stage, whole or sampled.
+  public func holds(_ stage: String) -> Bool { tensors[stage] != nil || tensors[stage + ".value"] != nil }
+
+  /// Compares a stage's values with what it holds.
+  ///
+  /// - Parameters:
+  ///   - tolerance: the largest difference allowed, as a part of the stage's largest value.
+  /// - Throws: ``GoldenError`` when the golden is malformed or of another size. O(elements compared).
+  public func compare<T: ReferenceScalar>(
+    _ stage: String, _ activation: Activation<T>, tolerance: Double
+  ) throws -> StageComparison {
+    let count = activation.values.count
+    var reference: [Double]
+    var found: [Double]
+    var largest: Double
+    if let whole = tensors[stage] {
+      guard whole.elementCount == count else {
+        throw GoldenError("stage \(stage) has shape \(activation.shape) and its golden \(whole.shape)")
+      }
+      reference = try whole.elements(as: Double.self)
+      found = activation.values.map { Double($0) }
+      largest = reference.reduce(0) { max($0, $1.magnitude) }
+    } else {
+      guard let indices = tensors[stage + ".index"], let values = tensors[stage + ".value"],
+        let maximum = tensors[stage + ".max_abs"], indices.dtype == .int64, maximum.elementCount == 1,
+        indices.elementCount == values.elementCount
+      else { throw GoldenError("the golden of stage \(stage) lacks its index, value or max_abs") }
+      let positions = try indices.integers()
+      guard positions.allSatisfy({ 0..<count ~= $0 }) else {
+        throw GoldenError("the golden of stage \(stage) samples positions beyond its \(count) elements")
+      }
+      reference = try values.elements(as: Double.self)
+      found = positions.map { Double(activation.values[$0]) }
+      largest = try maximum.elements(as: Double.self)[0]
+    }
+    return StageComparison(stage: stage, found: found, reference: reference, largest: largest, tolerance: tolerance)
+  }
+}
+
+extension Tensor {
+  /// The elements of an int64 tensor.
+  fileprivate func integers() throws -> [Int] {
+    var result: [Int] = []
+    try unsafe readRowMajor { bytes in
+      for place in stride(from: 0, to: bytes.count, by: 8) {
+        result.append(Int(unsafe bytes.loadUnaligned(fromByteOffset: place, as: Int64.self)))
+      }
+    }
+    return result
+  }
+}
+
+/// What is wrong with a golden: one clause, without a full stop.
+public struct GoldenError: Error, Sendable, Equatable {
+  public let reason: String
+
+  init(_ reason: String) { self.reason = reason }
+}
+
+/// How far a stage's values are from another implementation's.
+public struct StageComparison: Sendable {
+  public let stage: String
+  /// How many elements were compared.
+  public let count: Int
+  /// The reference's largest magnitude, over all elements of the stage.
+  public let largest: Double
+  /// The largest absolute difference.
+  public let maxAbsolute: Double
+  /// The mean absolute difference.
+  public let meanAbsolute: Double
+  /// The largest difference allowed, as a part of ``largest``.
+  public let tolerance: Double
+  /// Whether every compared pair is finite and within the tolerance.
+  public let passes: Bool
+
+  /// The largest difference as a part of the stage's largest value.
+  public var maxRelative: Double { largest > 0 ? maxAbsolute / largest : maxAbsolute }
+
+  init(stage: String, found: [Double], reference: [Double], largest: Double, tolerance: Double) {
+    self.stage = stage
+    self.largest = largest
+    self.tolerance = tolerance
+    count = reference.count
+    var greatest = 0.0
+    var sum = 0.0
+    var isFinite = largest.isFinite
+    for (value, expected) in zip(found, reference) {
+      let difference = (value - expected).magnitude
+      isFinite = isFinite && difference.isFinite
+      greatest = max(greatest, difference)
+      sum += difference
+    }
+    maxAbsolute = isFinite ? greatest : .nan
+    meanAbsolute = reference.isEmpty ? 0 : sum / Double(reference.count)
+    passes = isFinite && greatest <= tolerance * largest
+  }
+}

@@ -1,0 +1,66 @@
+internal import Graphs
+internal import Tensors
+
+/// Fetches a graph's parameters from a state dict; all of them have been found and have the graph's shapes.
+struct ParameterBinding<Scalar: ReferenceScalar> {
+  private let weights: StateDict
+
+  /// Checks every parameter; those a file may leave out are not asked for.
+  ///
+  /// - Throws: ``InferenceError/missingParameters(_:)`` with every missing name, or the first mismatch.
+  init(_ graph: Graph, _ weights: StateDict) throws(InferenceError) {
+    self.weights = weights
+    let needed = graph.parameters.filter { !$0.isOptional }
+    let missing = needed.filter { weights[$0.name] == nil }.map(\.name)
+    guard missing.isEmpty else { throw .missingParameters(missing) }
+    for parameter in needed {
+      if let found = weights[parameter.name]?.shape, found != parameter.shape {
+        throw .mismatchedParameter(name: parameter.name, expected: parameter.shape, found: found)
+      }
+    }
+  }
+
+  /// The numbers of a node's parameter of one role.
+  func buffer(_ node: Node, _ role: Parameter.Role) throws(InferenceError) -> WeightBuffer<Scalar> {
+    let (name, tensor) = try tensor(node, role)
+    do { return try WeightBuffer(tensor) } catch let error as InferenceError { throw error } catch {
+      throw .unreadableParameter(name: name, reason: "\(error)")
+    }
+  }
+
+  /// Batch normalization as `x × scale + shift` per channel, each computed in Double and rounded once.
+  func normalization(_ node: Node, epsilon: Double) throws(InferenceError) -> (
+    scale: WeightBuffer<Scalar>, shift: WeightBuffer<Scalar>
+  ) {
+    let weight = try doubles(node, .normalizationScale)
+    let bias = try doubles(node, .normalizationBias)
+    let mean = try doubles(node, .runningMean)
+    let variance = try doubles(node, .runningVariance)
+    var scales: [Scalar] = []
+    var shifts: [Scalar] = []
+    for channel in weight.indices {
+      let scale = weight[channel] / (variance[channel] + epsilon).squareRoot()
+      scales.append(Scalar(scale))
+      shifts.append(Scalar(bias[channel] - mean[channel] * scale))
+    }
+    return (try WeightBuffer(scales), try WeightBuffer(shifts))
+  }
+
+  private func doubles(_ node: Node, _ role: Parameter.Role) throws(InferenceError) -> [Double] {
+    let (name, tensor) = try tensor(node, role)
+    guard tensor.dtype.kind == .floatingPoint else {
+      throw .unreadableParameter(
+        name: name, reason: "its elements are \(tensor.dtype.rawValue), not floating-point numbers")
+    }
+    do { return try tensor.elements(as: Double.self) } catch {
+      throw .unreadableParameter(name: name, reason: "\(error)")
+    }
+  }
+
+  private func tensor(_ node: Node, _ role: Parameter.Role) throws(InferenceError) -> (String, Tensor) {
+    guard let name = node.parameters.first(where: { $0.role == role })?.name, let tensor = weights[name] else {
+      throw .unsupportedGraph(node: node.name, reason: "it has no parameter for \(role.rawValue)")
+    }
+    return (name, tensor)
+  }
+}

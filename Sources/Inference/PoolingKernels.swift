@@ -1,0 +1,96 @@
+internal import Graphs
+
+extension Pooling {
+  /// Maxima under the windows of one plane, NaN where a window holds one, as PyTorch.
+  ///
+  /// Padding is never the maximum. Each window's lines are first merged into `line`, which has room for the
+  /// input's width; then its columns.
+  @inline(__always)
+  func maxima<Scalar: KernelScalar>(
+    of plane: UnsafePointer<Scalar>, height: Int, width: Int, line: UnsafeMutablePointer<Scalar>,
+    to output: UnsafeMutablePointer<Scalar>
+  ) {
+    let (outputHeight, outputWidth) = (outputSize(height), outputSize(width))
+    for y in 0..<outputHeight {
+      let firstY = max(y * stride - padding, 0)
+      let lastY = min(y * stride - padding + kernel, height)
+      unsafe line.update(from: plane + firstY * width, count: width)
+      var sourceY = firstY + 1
+      while sourceY < lastY {
+        unsafe larger(line, plane + sourceY * width, count: width)
+        sourceY += 1
+      }
+      let target = unsafe output + y * outputWidth
+      for x in 0..<outputWidth {
+        var sourceX = max(x * stride - padding, 0)
+        let lastX = min(x * stride - padding + kernel, width)
+        var maximum = unsafe line[sourceX]
+        while sourceX + 1 < lastX {
+          sourceX += 1
+          maximum = unsafe larger(maximum, line[sourceX])
+        }
+        unsafe target[x] = maximum
+      }
+    }
+  }
+
+  @inline(__always)
+  private func larger<Scalar: KernelScalar>(_ one: Scalar, _ other: Scalar) -> Scalar {
+    other > one || other != other ? other : one
+  }
+
+  @inline(__always)
+  private func larger<Scalar: KernelScalar>(
+    _ line: UnsafeMutablePointer<Scalar>, _ other: UnsafePointer<Scalar>, count: Int
+  ) {
+    var index = 0
+    while index + 8 <= count {
+      var one = unsafe UnsafeRawPointer(line + index).loadUnaligned(as: SIMD8<Scalar>.self)
+      let two = unsafe UnsafeRawPointer(other + index).loadUnaligned(as: SIMD8<Scalar>.self)
+      one.replace(with: two, where: (two .> one) .| (two .!= two))
+      unsafe UnsafeMutableRawPointer(line + index).storeBytes(of: one, as: SIMD8<Scalar>.self)
+      index += 8
+    }
+    while index < count {
+      unsafe line[index] = larger(line[index], other[index])
+      index += 1
+    }
+  }
+}
+
+/// The mean of `count` numbers, summed in Double over eight lanes.
+@inline(__always)
+func mean<Scalar: KernelScalar>(_ values: UnsafePointer<Scalar>, count: Int) -> Scalar {
+  var lanes = SIMD8<Double>(repeating: 0)
+  var index = 0
+  while index + 8 <= count {
+    for lane in 0..<8 { unsafe lanes[lane] += Double(values[index + lane]) }
+    index += 8
+  }
+  var sum = lanes.sum()
+  while index < count {
+    unsafe sum += Double(values[index])
+    index += 1
+  }
+  return Scalar(sum / Double(count))
+}
+
+/// The dot product of two rows, over sixteen lanes.
+@inline(__always)
+func dot<Scalar: KernelScalar>(_ one: UnsafePointer<Scalar>, _ other: UnsafePointer<Scalar>, count: Int) -> Scalar {
+  typealias Vector = SIMD16<Scalar>
+  var lanes = Vector(repeating: 0)
+  var index = 0
+  while index + 16 <= count {
+    unsafe lanes +=
+      UnsafeRawPointer(one + index).loadUnaligned(as: Vector.self)
+      * UnsafeRawPointer(other + index).loadUnaligned(as: Vector.self)
+    index += 16
+  }
+  var sum = lanes.sum()
+  while index < count {
+    unsafe sum += one[index] * other[index]
+    index += 1
+  }
+  return sum
+}

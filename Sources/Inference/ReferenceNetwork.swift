@@ -1,0 +1,76 @@
+internal import COpenBLAS
+public import Graphs
+import Synchronization
+public import Tensors
+
+/// A graph with its weights, executed by matrix products of OpenBLAS: the engine others are measured against.
+///
+/// Convolutions are im2col and gemm; batch normalization, addition and ReLU are applied to each product while it
+/// is in the cache. The same input gives the same bits every time, on any count of threads.
+public final class ReferenceNetwork<Scalar: ReferenceScalar>: Sendable {
+  /// The threads one run works with.
+  public let threads: Int
+  private let program: Program<Scalar>
+  /// The memory and threads of the last run, for the next of the same size.
+  private let idle = Mutex<Workspace<Scalar>?>(nil)
+
+  /// Binds a state dict to a graph.
+  ///
+  /// float32 weights of a mapped file are used where they lie when `Scalar` is `Float`; other types are converted
+  /// to `Scalar`.
+  /// OpenBLAS is loaded, and for the whole process told to use one thread per call.
+  ///
+  /// - Parameter threads: how many cores share a run, 1 to 1024.
+  /// - Throws: ``InferenceError`` when parameters are missing, have another shape or cannot be read, when the
+  ///   graph contradicts itself, or when OpenBLAS is not installed.
+  public init(graph: Graph, weights: StateDict, threads: Int = 1) throws(InferenceError) {
+    guard 1...1024 ~= threads else { throw .threads(threads) }
+    if let problem = unsafe copenblas_load() { throw .libraryMissing(unsafe String(cString: problem)) }
+    self.threads = threads
+    program = try Program(graph, ParameterBinding(graph, weights))
+  }
+
+  /// Computes the graph's output.
+  ///
+  /// - Parameters:
+  ///   - input: N×C×H×W, every size at least 1.
+  ///   - stages: names of the stages to hand over; each is copied, so ask only for those of use.
+  ///   - stage: receives those stages' names and values, in the graph's order.
+  /// - Returns: the output, N×features for a classifier.
+  /// - Throws: ``InferenceError`` when the input does not suit the graph or memory is refused.
+  /// - Complexity: two operations per weight and position; memory for the largest three values or so.
+  public func run(
+    _ input: Activation<Scalar>, stages: Set<String> = [],
+    stage: (_ name: String, _ value: Activation<Scalar>) -> Void = { _, _ in }
+  ) throws(InferenceError) -> Activation<Scalar> {
+    let workspace = try takeWorkspace(inputSizes: input.shape)
+    workspace.load(input.values)
+    let observed = program.graph.stages.filter { stages.contains($0.name) }
+    func observe(_ value: Int) {
+      for found in observed where found.value.index == value {
+        if let activation = workspace.activation(value) { stage(found.name, activation) }
+      }
+    }
+    observe(program.graph.input.index)
+    withoutActuallyEscaping(observe) { observe in
+      Scalar.execute(ReferenceRun(program: program, workspace: workspace, finished: observe))
+    }
+    guard let output = workspace.activation(program.graph.output.index) else {
+      throw .unsupportedGraph(node: "-", reason: "the graph makes no output")
+    }
+    idle.withLock { $0 = workspace }
+    return output
+  }
+
+  /// What computes the products: OpenBLAS's own description of its build.
+  public var libraryDescription: String { unsafe String(cString: copenblas_config()) }
+
+  private func takeWorkspace(inputSizes: [Int]) throws(InferenceError) -> Workspace<Scalar> {
+    let found = idle.withLock { idle -> Workspace<Scalar>? in
+      defer { idle = nil }
+      return idle
+    }
+    if let found, found.inputSizes == inputSizes { return found }
+    return try Workspace(program, inputSizes: inputSizes, threads: threads)
+  }
+}

@@ -1,0 +1,45 @@
+internal import COpenBLAS
+public import Tensors
+
+/// A type of number that ``ReferenceNetwork`` computes in: `Float` or `Double`.
+public protocol ReferenceScalar: ComputingScalar, SIMDScalar, Codable {
+  /// Executes a prepared run.
+  ///
+  /// Each type calls the generic kernels with itself from inside this module, so they are compiled for it;
+  /// called as generics from another module they would be a hundred times slower.
+  static func execute(_ run: ReferenceRun<Self>)
+}
+
+extension Float: ReferenceScalar {
+  public static func execute(_ run: ReferenceRun<Float>) { run.perform() }
+}
+
+extension Double: ReferenceScalar {
+  public static func execute(_ run: ReferenceRun<Double>) { run.perform() }
+}
+
+/// What the kernels need of a number beyond arithmetic.
+protocol KernelScalar: ReferenceScalar, Codable {
+  /// C = A·B + beta·C, row-major; A is m×k, B is k×n; `lda`, `ldb`, `ldc` count elements between rows.
+  static func gemm(
+    m: Int32, n: Int32, k: Int32, a: UnsafePointer<Self>, lda: Int32, b: UnsafePointer<Self>, ldb: Int32,
+    beta: Self, c: UnsafeMutablePointer<Self>, ldc: Int32)
+}
+
+extension Float: KernelScalar {
+  static func gemm(
+    m: Int32, n: Int32, k: Int32, a: UnsafePointer<Float>, lda: Int32, b: UnsafePointer<Float>, ldb: Int32,
+    beta: Float, c: UnsafeMutablePointer<Float>, ldc: Int32
+  ) {
+    unsafe copenblas_sgemm(m, n, k, a, lda, b, ldb, beta, c, ldc)
+  }
+}
+
+extension Double: KernelScalar {
+  static func gemm(
+    m: Int32, n: Int32, k: Int32, a: UnsafePointer<Double>, lda: Int32, b: UnsafePointer<Double>, ldb: Int32,
+    beta: Double, c: UnsafeMutablePointer<Double>, ldc: Int32
+  ) {
+    unsafe copenblas_dgemm(m, n, k, a, lda, b, ldb, beta, c, ldc)
+  }
+}

@@ -1,0 +1,91 @@
+internal import ByteParsing
+internal import Graphs
+
+/// The sizes of one value during a run.
+///
+/// Maps lie in memory as C×N×H×W, so that a convolution is one matrix product over the columns of all images;
+/// vectors (height and width 1) lie as N×C.
+struct ValueShape: Equatable, Sendable {
+  var batch: Int
+  var channels: Int
+  var height = 1
+  var width = 1
+  var isVector = false
+
+  /// Numbers of one channel over all images.
+  var columns: Int { batch * height * width }
+  var count: Int { channels * columns }
+  /// What PyTorch calls its shape.
+  var sizes: [Int] { isVector ? [batch, channels] : [batch, channels, height, width] }
+}
+
+extension Program {
+  /// The shape of every value for an N×C×H×W input, by value index; nil for those that stay inside a step.
+  ///
+  /// - Throws: ``InferenceError`` when the input is empty, a window does not fit, the graph's shapes contradict
+  ///   each other or a count exceeds what OpenBLAS can address (2³¹ − 1 columns).
+  func shapes(input sizes: [Int]) throws(InferenceError) -> [ValueShape?] {
+    let channels = graph.inputChannels
+    guard sizes.count == 4, sizes.allSatisfy({ $0 >= 1 }), sizes[1] == channels else {
+      throw .inputShape(found: sizes, channels: channels)
+    }
+    var shapes = [ValueShape?](repeating: nil, count: graph.nodes.count + 1)
+    shapes[0] = try ValueShape(batch: sizes[0], channels: channels, height: sizes[2], width: sizes[3]).addressable("input")
+    for step in steps {
+      guard let input = shapes[step.input] else {
+        throw .unsupportedGraph(node: step.name, reason: "it reads a value that is not there")
+      }
+      let output = try outputShape(step, input)
+      if let residual = step.epilogue.residual, shapes[residual] != output {
+        throw .unsupportedGraph(node: step.name, reason: "it adds values of different shapes")
+      }
+      if let affine = step.epilogue.affine, output.isVector || affine.scale.count != output.channels {
+        throw .unsupportedGraph(node: step.name, reason: "its batch normalization has other channels")
+      }
+      shapes[step.output] = output
+    }
+    return shapes
+  }
+
+  private func outputShape(_ step: Step<Scalar>, _ input: ValueShape) throws(InferenceError) -> ValueShape {
+    var output = input
+    func fail(_ reason: String) -> InferenceError { .unsupportedGraph(node: step.name, reason: reason) }
+    switch step.kernel {
+    case .pointwise:
+      return output
+    case .convolution(let convolution, _):
+      guard !input.isVector, input.channels == convolution.inputChannels else {
+        throw fail("its input has \(input.channels) channels, not \(convolution.inputChannels)")
+      }
+      output.channels = convolution.outputChannels
+      output.height = convolution.outputSize(input.height)
+      output.width = convolution.outputSize(input.width)
+    case .maxPool(let pooling):
+      guard !input.isVector else { throw fail("its input is no map") }
+      output.height = pooling.outputSize(input.height)
+      output.width = pooling.outputSize(input.width)
+    case .globalAveragePool:
+      guard !input.isVector else { throw fail("its input is no map") }
+      return ValueShape(batch: input.batch, channels: input.channels, isVector: true)
+    case .linear(let inputs, let outputs, _, _):
+      guard input.isVector, input.channels == inputs else {
+        throw fail("its input has \(input.channels) features, not \(inputs)")
+      }
+      output.channels = outputs
+    }
+    guard output.height >= 1, output.width >= 1 else {
+      throw .inputTooSmall(node: step.name, height: input.height, width: input.width)
+    }
+    return try output.addressable(step.name)
+  }
+}
+
+extension ValueShape {
+  /// Itself, when its counts fit OpenBLAS's 32-bit sizes and the address space.
+  fileprivate func addressable(_ node: String) throws(InferenceError) -> ValueShape {
+    guard let columns = checkedProduct([batch, height, width]), columns <= Int32.max,
+      checkedProduct([columns, channels, 64]) != nil, [height, width].allSatisfy({ $0 < 1 << 31 })
+    else { throw .inputTooLarge(node: node) }
+    return self
+  }
+}
