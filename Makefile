@@ -3,8 +3,11 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 SWIFT ?= swift
-# Release with the Swift runtime inside: the binary that is tested is the binary that ships.
+# Release, with the Swift runtime inside: starts 3 ms sooner and needs no Swift where it runs.
 FLAGS := -c release --static-swift-stdlib
+# The testing library exists only as a shared one, so the tests are built apart; those of the command line run
+# the tool as it ships.
+TESTFLAGS := -c release --scratch-path .build/tests
 DECANT := .build/release/decant
 PYTHON := .build/peers/bin/python
 
@@ -23,9 +26,9 @@ build: packages ## Build the tool in release.
 demo: build ## Run the main job on real size: synthesise, inspect, verify, convert, run, compare with PyTorch.
 	@Tests/Scripts/demo.sh $(DECANT)
 
-test: packages ## Run every test that needs no Python.
+test: build ## Run every test that needs no Python.
 	@echo "building and running the tests in release (debug floats are 170 times slower)"
-	@$(SWIFT) test $(FLAGS) $(TESTFLAGS)
+	@DECANT=$(CURDIR)/$(DECANT) $(SWIFT) test $(TESTFLAGS)
 
 peers: build $(PYTHON) ## Test against the real peers: PyTorch, safetensors, NumPy, CPython's pickletools.
 	@echo "testing against the peers in .build/peers"

@@ -47,7 +47,9 @@ let package = Package(
       name: "InferenceTests",
       dependencies: ["Checkpoints", "Graphs", "Inference", "ResNets", "Tensors", "TestSupport"]),
     // Depends on the tool so that `swift test` builds the binary the tests run.
-    .testTarget(name: "CommandTests", dependencies: ["DecantCommand", "ByteParsing", "TestSupport"]),
+    .testTarget(
+      name: "CommandTests",
+      dependencies: ["DecantCommand", "Checkpoints", "ResNets", "Tensors", "TestSupport"]),
   ]
 )
 

@@ -73,7 +73,10 @@ struct RunCommand: ParsableCommand {
     _ scalar: T.Type, _ graph: Graph, _ weights: StateDict, _ resolution: ResNet.Resolution
   ) throws {
     let image = try readInput(T.self)
-    let golden = try compare.map { Golden(try Checkpoint(path: $0).onlyStateDict().stateDict()) }
+    let goldenFile = try compare.map { path throws(CheckpointError) in try Checkpoint(path: path) }
+    let golden = try goldenFile.map { file throws(CheckpointError) in
+      Golden(try file.onlyStateDict().stateDict())
+    }
     let wanted = graph.stages.map(\.name).filter { name in
       golden?.holds(name) == true || stages != nil || (output != nil && stage == name)
     }
@@ -86,6 +89,8 @@ struct RunCommand: ParsableCommand {
     var report = RunReport<T>(
       architecture: resolution.architecture, assumed: resolution.assumed, declared: resolution.declared,
       dtype: T.dtype.rawValue, threads: threads, inputShape: image.shape)
+    report.goldenNotes = Dictionary(
+      goldenFile?.hints.map { ($0.label, $0.text) } ?? [], uniquingKeysWith: { first, _ in first })
     var kept: [(name: String, activation: Activation<T>)] = []
     do throws(InferenceError) {
       let engine = try ReferenceNetwork<T>(graph: graph, weights: weights, threads: threads)

@@ -1,5 +1,6 @@
 import ByteParsing
 import Checkpoints
+import ResNets
 import Tensors
 
 /// Tensors' names as a tree: every dot begins a branch.
@@ -40,7 +41,7 @@ struct TensorTree {
         parent = place
       }
       if parent >= 0 {
-        all[parent].leaf = "\(entry.tensor.shape.map(String.init).joined(separator: "×")) \(entry.tensor.dtype.rawValue)"
+        all[parent].leaf = "\(ResNet.spelling(entry.tensor.shape)) \(entry.tensor.dtype.rawValue)"
       }
     }
     var pending = Array((children[-1] ?? []).reversed())

@@ -1,6 +1,7 @@
 import CLibzip
 import Checkpoints
 import Foundation
+import Tensors
 import TestSupport
 import Testing
 

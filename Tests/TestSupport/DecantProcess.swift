@@ -1,4 +1,4 @@
-import Foundation
+public import Foundation
 
 /// One run of the built `decant`.
 public struct DecantRun: Sendable {
@@ -9,18 +9,11 @@ public struct DecantRun: Sendable {
   public let wasKilled: Bool
 }
 
-/// The binary that `swift test` built beside the tests.
+/// The tool: what the environment's DECANT names, or the one built beside the tests.
 public enum DecantProcess {
   public static let binary: URL = {
-    // The test bundle lies in the build folder, next to the products.
-    let candidates = [
-      Bundle.main.bundleURL, URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent(),
-    ]
-    for folder in candidates {
-      let binary = folder.appending(path: "decant")
-      if FileManager.default.isExecutableFile(atPath: binary.path) { return binary }
-    }
-    return Fixtures.root.appending(path: ".build/release/decant")
+    if let path = ProcessInfo.processInfo.environment["DECANT"] { return URL(filePath: path) }
+    return URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent().appending(path: "decant")
   }()
 
   /// Runs the tool and waits.

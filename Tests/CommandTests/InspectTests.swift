@@ -1,0 +1,133 @@
+import Foundation
+import TestSupport
+import Testing
+
+@Suite struct InspectTests {
+  private func inspect(_ name: String, _ options: String...) throws -> DecantRun {
+    try DecantProcess.run(["inspect", "fixtures/torch/" + name] + options, in: Fixtures.root)
+  }
+
+  private func json(_ name: String, _ options: String...) throws -> [String: Any] {
+    let run = try DecantProcess.run(["inspect", "fixtures/torch/" + name, "--json"] + options, in: Fixtures.root)
+    #expect(run.status == 0)
+    return try #require(try JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any])
+  }
+
+  @Test func exactText() throws {
+    let run = try inspect("nested.pth", "--filter", "model.*")
+    #expect(run.status == 0)
+    #expect(
+      run.output.split(separator: "\n", omittingEmptySubsequences: false).prefix(20).joined(separator: "\n") == """
+        fixtures/torch/nested.pth
+          container: torch-zip
+          byte order: little
+          archive version: 3
+          format version: 1
+          storage alignment: 64
+          written by: PyTorch 2.6 or later
+          state dict: model (8 tensors)
+
+          tensor                       shape    dtype    bytes
+          model.0.weight               2×1×3×3  float32     72
+          model.1.weight               2        float32      8
+          model.1.bias                 2        float32      8
+          model.1.running_mean         2        float32      8
+          model.1.running_var          2        float32      8
+          model.1.num_batches_tracked  scalar   int64        8
+          model.4.weight               3×8      float32     96
+          model.4.bias                 3        float32     12
+
+          8 tensors, 54 elements, 220 bytes
+        """)
+    #expect(run.output.contains("\n  in model: 49 parameters, 5 in buffers\n"))
+    #expect(run.output.contains("epoch") && run.errors.isEmpty)
+  }
+
+  /// The contract scripts build on: names, order and types of the members.
+  @Test func jsonContract() throws {
+    let run = try inspect("nested.pth", "--json", "--filter", "model.0.*")
+    #expect(
+      run.output.hasPrefix(
+        #"""
+        {"schema": 1, "file": "fixtures/torch/nested.pth",
+         "container": "torch-zip",
+         "tensors": [
+          {"name":"model.0.weight","dtype":"float32","shape":[2,1,3,3],"strides":[9,9,3,1],"path":["model","0.weight"],"bytes":72,"storage":"0","storage_offset":0,"location":"cpu"}],
+         "objects": [
+        """#))
+    let object = try json("nested.pth")
+    #expect(object["schema"] as? Int == 1)
+    #expect(object["container"] as? String == "torch-zip")
+    let objects = try #require(object["objects"] as? [[String: Any]])
+    let epoch = try #require(objects.first { $0["path"] as? String == "epoch" })
+    #expect(epoch["type"] as? String == "int" && epoch["value"] as? Int == 3)
+    #expect((object["warnings"] as? [String]) == [])
+  }
+
+  @Test func digestsOnlyWhenAsked() throws {
+    let plain = try #require(try json("tensor.pth")["tensors"] as? [[String: Any]])
+    #expect(plain.allSatisfy { $0["sha256"] == nil })
+    let digested = try #require(try json("tensor.pth", "--digest")["tensors"] as? [[String: Any]])
+    #expect(digested.allSatisfy { ($0["sha256"] as? String)?.count == 64 })
+  }
+
+  @Test func flags() throws {
+    #expect(try inspect("views.pth").output.contains("non-contiguous"))
+    #expect(try inspect("shared_storages.pth").output.contains("alias of "))
+    #expect(try inspect("non_finite.pth", "--stats").output.contains("non-finite"))
+    #expect(!(try inspect("non_finite.pth").output.contains("non-finite")))
+    #expect(try inspect("no_crc.pth").errors == "decant: warning: no CRC-32 is recorded in the archive, so damage to the data cannot be noticed\n")
+    #expect(try inspect("nested.pth", "--checksums").output.contains("every recorded CRC-32 matches its data"))
+  }
+
+  @Test func sorts() throws {
+    func names(_ order: String) throws -> [String] {
+      let tensors = try json("nested.pth", "--sort", order)["tensors"] as? [[String: Any]]
+      return (tensors ?? []).compactMap { $0["name"] as? String }
+    }
+    #expect(try names("name") == names("file").sorted())
+    #expect(try names("bytes").first == "model.4.weight")
+  }
+
+  @Test func candidatesAreListed() throws {
+    let run = try inspect("candidates.pth")
+    #expect(
+      run.output.contains(
+        """
+          state dicts, of which --key chooses one:
+            --key state_dict  (6 tensors)
+            --key state_dict_ema  (6 tensors)
+        """))
+  }
+
+  @Test func tree() throws {
+    let run = try inspect("nested.pth", "--tree", "--key", "model")
+    #expect(run.output.contains("\n  model                    8 tensors  220\n"))
+    #expect(run.output.contains("\n      weight                           72  2×1×3×3 float32\n"))
+  }
+
+  /// Keys that would steer a terminal are shown, never obeyed.
+  @Test func hostileKeysAreEscaped() throws {
+    for options in [[], ["--tree"], ["--json"], ["--stats"]] {
+      let run = try DecantProcess.run(["inspect", "fixtures/torch/hostile_keys.pth"] + options, in: Fixtures.root)
+      #expect(run.status == 0)
+      let bad = (run.output + run.errors).unicodeScalars.filter { scalar in
+        scalar.value < 0x20 && scalar != "\n" || 0x7F...0x9F ~= scalar.value || 0x202A...0x202E ~= scalar.value
+          || 0x2066...0x2069 ~= scalar.value
+      }
+      #expect(bad.isEmpty)
+    }
+    #expect(try inspect("hostile_keys.pth").output.contains(#"\x1b[31mred\x1b[0m"#))
+  }
+
+  @Test func aClosedPipeIsSuccess() throws {
+    let run = try DecantProcess.shell("decant inspect fixtures/torch/nested.pth | head -n 1; decant --help | head -n 1", in: Fixtures.root)
+    #expect(run.status == 0 && run.errors.isEmpty)
+  }
+
+  @Test func aFullDiskIsNot() throws {
+    let run = try DecantProcess.shell("decant inspect fixtures/torch/nested.pth > /dev/full", in: Fixtures.root)
+    #expect(run.status == 2)
+    #expect(run.errors == "decant: error: standard output cannot be written: No space left on device.\n")
+  }
+}

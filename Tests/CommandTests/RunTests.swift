@@ -1,0 +1,95 @@
+import Checkpoints
+import Foundation
+import Tensors
+import TestSupport
+import Testing
+
+@Suite struct RunTests {
+  private let folder: TemporaryFolder
+
+  /// The inputs lie in the goldens; the tool takes them as .npy.
+  init() throws {
+    folder = try TemporaryFolder()
+    for name in ["small_nodown", "small_basic"] {
+      let golden = try Checkpoint(path: Fixtures.path("goldens/\(name).safetensors"))
+      let input = try #require(golden.tensors.first { $0.name == "input" }).tensor
+      try NpyArray.write(try input.elements(as: Float.self), shape: input.shape, to: folder.path("\(name).npy"))
+    }
+  }
+
+  private func decant(_ line: String) throws -> DecantRun {
+    try DecantProcess.shell(line.replacing("OUT/", with: folder.url.path + "/"), in: Fixtures.root)
+  }
+
+  /// PyTorch's activations of whole stages, for two small networks that PyTorch saved.
+  @Test(arguments: [("small_nodown", "--stride0 1"), ("small_basic", "")])
+  func agreesWithPyTorch(_ name: String, _ options: String) throws {
+    let line = "decant run fixtures/torch/\(name).pth \(options) --input OUT/\(name).npy --compare fixtures/goldens/\(name).safetensors"
+    let run = try decant(line)
+    #expect(run.status == 0, "\(run.errors)")
+    #expect(run.output.contains("8 of 8 stages agree within 1.00e-05 of the stage's largest value"))
+    let double = try decant(line + " --float64 --tolerance 1e-12")
+    #expect(double.status == 0, "\(double.output)")
+  }
+
+  /// The wrong stride gives plausible logits; the comparison says no.
+  @Test func theWrongStrideDiffers() throws {
+    let run = try decant(
+      "decant run fixtures/torch/small_basic.pth --stride0 1 --input OUT/small_basic.npy --compare fixtures/goldens/small_basic.safetensors")
+    #expect(run.status == 2 && run.errors.contains("stage stem has shape"))
+    let loose = try decant(
+      "decant run fixtures/torch/small_basic.pth --input OUT/small_basic.npy --compare fixtures/goldens/small_basic.safetensors --tolerance 1e-10")
+    #expect(loose.status == 1 && loose.output.contains("DIFFERS"))
+  }
+
+  @Test func oneOutputNeedsAWord() throws {
+    let run = try decant("decant run fixtures/torch/small_nodown.pth --input OUT/small_nodown.npy")
+    #expect(run.status == 2)
+    #expect(run.errors.contains("say which with --arch or --stride0"))
+  }
+
+  @Test func theConvertedFileGivesTheSameBits() throws {
+    let convert = try decant("decant convert fixtures/torch/small_basic.pth OUT/b.safetensors --key model")
+    #expect(convert.status == 0, "\(convert.errors)")
+    for (source, target) in [("fixtures/torch/small_basic.pth", "a.npy"), ("OUT/b.safetensors", "b.npy")] {
+      let run = try decant("decant run \(source) --input OUT/small_basic.npy --output OUT/\(target)")
+      #expect(run.status == 0, "\(run.errors)")
+    }
+    #expect(try Data(contentsOf: folder.url.appending(path: "a.npy")) == Data(contentsOf: folder.url.appending(path: "b.npy")))
+  }
+
+  @Test func writesStages() throws {
+    let run = try decant(
+      "decant run fixtures/torch/small_basic.pth --input OUT/small_basic.npy --stages OUT/s.safetensors --output OUT/y.npy --stage layer4")
+    #expect(run.status == 0, "\(run.errors)")
+    let listing = try decant("decant inspect OUT/s.safetensors")
+    for stage in ["stem", "maxpool", "layer1", "layer2", "layer3", "layer4", "avgpool", "logits"] {
+      #expect(listing.output.contains("\n  \(stage) "))
+    }
+    // The stages are themselves a golden that the same run meets exactly.
+    let same = try decant(
+      "decant run fixtures/torch/small_basic.pth --input OUT/small_basic.npy --compare OUT/s.safetensors --tolerance 0")
+    #expect(same.status == 0)
+  }
+
+  @Test func jsonSaysWhatWasAssumed() throws {
+    let run = try decant("decant run fixtures/torch/small_basic.pth --input OUT/small_basic.npy --json")
+    let object = try #require(try JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any])
+    #expect((object["assumed"] as? [String: Any])?["stride0"] as? Int == 2)
+    #expect((object["logits"] as? [[Double]])?.count == 2)
+    #expect(object["preprocessing"] as? String == "none")
+    #expect(run.errors.contains("assumed, since no shape tells: stride0 2;"))
+  }
+
+  @Test func repeatEndsWithTheMedian() throws {
+    let run = try decant("decant run fixtures/torch/small_basic.pth --input OUT/small_basic.npy --repeat 3")
+    let last = run.output.split(separator: "\n").last.map(String.init) ?? ""
+    #expect(last.wholeMatch(of: /median \d+\.\d ms/) != nil)
+  }
+
+  @Test func theWrongNetworkIsRefused() throws {
+    let run = try decant("decant run fixtures/torch/small_basic.pth --arch resnet50 --input OUT/small_basic.npy")
+    #expect(run.status == 1)
+    #expect(run.errors.contains("the weights are not those of resnet50:"))
+  }
+}
