@@ -1,0 +1,93 @@
+import Graphs
+import Inference
+import Tensors
+import Testing
+
+/// Single convolutions and pools against PyTorch, exact because all numbers are small integers.
+@Suite struct KernelTests {
+  @Test(arguments: convolutionCases.indices)
+  func convolutionIsPyTorchs(_ index: Int) throws {
+    let (sizes, expected) = convolutionCases[index]
+    let shape = Array(sizes[0..<4])
+    let convolution = Convolution(
+      inputChannels: sizes[1], outputChannels: sizes[4], kernel: sizes[5], stride: sizes[6], padding: sizes[7],
+      dilation: sizes[8], groups: sizes[9])
+    var graph = Graph(inputChannels: sizes[1])
+    _ = graph.append("conv", .conv(convolution), graph.input)
+    let weightShape = graph.parameters[0].shape
+    let weights = try StateDict([
+      .init(name: "conv.weight", tensor: Tensor(integers(weightShape, 5, 13, 6), shape: weightShape))
+    ])
+    for threads in [1, 2, 5] {
+      let single = try ReferenceNetwork<Float>(graph: graph, weights: weights, threads: threads)
+      let double = try ReferenceNetwork<Double>(graph: graph, weights: weights, threads: threads)
+      let input = integers(shape, 7, 23, 11)
+      let output = try single.run(Activation(shape: shape, values: input))
+      #expect(output.shape == [sizes[0], sizes[4], convolution.outputSize(sizes[2]), convolution.outputSize(sizes[3])])
+      #expect(checksum(output) == expected, "\(sizes) in Float on \(threads) threads")
+      let precise = try double.run(Activation(shape: shape, values: input.map { Double($0) }))
+      #expect(checksum(precise) == expected, "\(sizes) in Double on \(threads) threads")
+    }
+  }
+
+  @Test(arguments: poolCases.indices)
+  func maxPoolIsPyTorchs(_ index: Int) throws {
+    let (sizes, expected) = poolCases[index]
+    let shape = Array(sizes[0..<4])
+    var graph = Graph(inputChannels: sizes[1])
+    _ = graph.append(
+      "pool", .maxPool(Pooling(kernel: sizes[4], stride: sizes[5], padding: sizes[6])), graph.input)
+    let network = try ReferenceNetwork<Float>(graph: graph, weights: StateDict([]), threads: 2)
+    let output = try network.run(Activation(shape: shape, values: integers(shape, 7, 23, 30)))
+    #expect(checksum(output) == expected, "\(sizes)")
+  }
+
+  /// PyTorch: NaN passes through max_pool2d and ReLU.
+  @Test func notANumberIsNotHidden() throws {
+    var graph = Graph(inputChannels: 1)
+    let pooled = graph.append("pool", .maxPool(Pooling(kernel: 3, stride: 2, padding: 1)), graph.input)
+    _ = graph.append("relu", .relu, pooled)
+    let network = try ReferenceNetwork<Float>(graph: graph, weights: StateDict([]))
+    for place in 0..<25 * 25 {
+      var values = integers([1, 1, 25, 25], 7, 23, 11)
+      values[place] = .nan
+      let output = try network.run(Activation(shape: [1, 1, 25, 25], values: values))
+      // The windows over an odd line or column are two, else one.
+      let expected = (1 + place / 25 % 2) * (1 + place % 25 % 2)
+      #expect(output.values.filter(\.isNaN).count == expected)
+    }
+  }
+
+  /// Nodes that cannot ride on a convolution run alone: the norm, sum and ReLU of the input itself.
+  @Test func nodesRunAloneToo() throws {
+    var graph = Graph(inputChannels: 2)
+    let normal = graph.append("bn", .batchNormalization(channels: 2, epsilon: 0), graph.input)
+    graph.nameStage("norm", normal)
+    let sum = graph.append("add", .add, normal, graph.input)
+    let twice = graph.append("twice", .add, sum, sum)
+    let rectified = graph.append("relu", .relu, twice)
+    let mean = graph.append("mean", .globalAveragePool, rectified)
+    _ = graph.append("last", .relu, mean)
+    let parameters: [(String, [Float])] = [
+      ("weight", [2, -1]), ("bias", [1, 0]), ("running_mean", [1, 2]), ("running_var", [4, 0.25]),
+    ]
+    let weights = try StateDict(
+      parameters.map { .init(name: "bn." + $0.0, tensor: try Tensor($0.1, shape: [2])) })
+    let network = try ReferenceNetwork<Double>(graph: graph, weights: weights, threads: 2)
+    var norms: [Double] = []
+    let input = try Activation<Double>(shape: [2, 2, 1, 2], values: [1, 3, 2, 1, -5, 0, 4, 8])
+    let output = try network.run(input, stages: ["norm"]) { norms = $1.values }
+    // (x − mean) / √variance × weight + bias, by hand.
+    #expect(norms == [1, 3, 0, 2, -5, 0, -4, -12])
+    #expect(output.shape == [2, 2] && output.values == [8, 5, 0, 0])
+  }
+}
+
+/// The numbers of pytorch_cases.py.
+func integers(_ shape: [Int], _ factor: Int, _ modulus: Int, _ centre: Int) -> [Float] {
+  (0..<shape.reduce(1, *)).map { Float($0 * factor % modulus - centre) }
+}
+
+func checksum<T>(_ activation: Activation<T>) -> Double {
+  activation.values.enumerated().reduce(0) { $0 + Double($1.offset % 97 + 1) * Double($1.element) }
+}

@@ -1,0 +1,58 @@
+"""Prints PyTorchCases.swift: what PyTorch makes of small integer convolutions and pools.
+
+    python Tests/InferenceTests/pytorch_cases.py > Tests/InferenceTests/PyTorchCases.swift
+
+Inputs and weights are small integers, so every sum is exact in float32 and one number decides each case:
+sum over i of (i % 97 + 1) * y[i], y in row-major order.
+"""
+
+import torch
+
+torch.set_num_threads(1)
+
+# n, c, h, w, out channels, kernel, stride, padding, dilation, groups
+CONVOLUTIONS = [
+    (1, 1, 1, 1, 1, 1, 1, 0, 1, 1), (1, 3, 1, 1, 5, 7, 2, 3, 1, 1), (1, 3, 1, 1, 5, 7, 1, 3, 1, 1),
+    (2, 2, 1, 9, 3, 3, 1, 1, 1, 1), (2, 2, 9, 1, 3, 3, 1, 1, 1, 1), (3, 2, 2, 2, 4, 7, 1, 3, 1, 1),
+    (1, 4, 5, 7, 6, 1, 1, 0, 1, 1), (2, 4, 5, 7, 6, 1, 2, 0, 1, 1), (1, 4, 30, 31, 6, 1, 1, 0, 1, 1),
+    (1, 4, 30, 31, 6, 1, 2, 0, 1, 1), (2, 3, 29, 31, 5, 3, 1, 1, 1, 1), (2, 3, 29, 31, 5, 3, 2, 1, 1, 1),
+    (1, 3, 41, 37, 8, 7, 2, 3, 1, 1), (1, 3, 41, 37, 8, 7, 1, 3, 1, 1), (1, 3, 23, 40, 4, 3, 1, 0, 1, 1),
+    (1, 2, 23, 40, 4, 3, 1, 2, 2, 1), (1, 2, 23, 40, 4, 3, 1, 1, 2, 1), (1, 2, 23, 40, 4, 3, 3, 4, 2, 1),
+    (1, 8, 9, 9, 12, 3, 1, 1, 1, 4), (2, 8, 25, 21, 12, 3, 1, 1, 1, 2), (2, 8, 25, 21, 8, 3, 2, 1, 1, 8),
+    (1, 300, 3, 3, 310, 1, 1, 0, 1, 1), (1, 20, 7, 7, 70, 3, 1, 1, 1, 1), (1, 20, 30, 30, 270, 3, 1, 1, 1, 1),
+    (2, 3, 64, 67, 4, 4, 2, 1, 1, 1), (1, 1, 5, 5, 2, 5, 1, 4, 1, 1), (1, 1, 2, 900, 2, 3, 1, 1, 1, 1),
+]  # fmt: skip
+# n, c, h, w, kernel, stride, padding
+POOLS = [
+    (1, 1, 1, 1, 3, 2, 1), (1, 2, 1, 1, 3, 1, 1), (2, 3, 5, 7, 3, 2, 1), (2, 3, 5, 7, 3, 1, 1), (1, 2, 8, 9, 2, 2, 0),
+    (1, 2, 19, 33, 3, 2, 1), (1, 2, 19, 33, 3, 1, 1), (2, 1, 1, 20, 3, 2, 1), (2, 1, 20, 1, 3, 1, 1),
+    (1, 1, 11, 12, 5, 3, 2),
+]  # fmt: skip
+
+
+def integers(shape, factor, modulus, centre):
+    count = torch.Size(shape).numel()
+    return ((torch.arange(count) * factor) % modulus - centre).float().reshape(shape)
+
+
+def checksum(y):
+    weights = torch.arange(y.numel(), dtype=torch.float64) % 97 + 1
+    return int((y.double().flatten() * weights).sum().item())
+
+
+print("// Written by pytorch_cases.py with PyTorch", torch.__version__.split("+")[0])
+print("// swift-format-ignore-file")
+print("\n/// Sizes of a convolution and the checksum of PyTorch's result.")
+print("let convolutionCases: [(sizes: [Int], checksum: Double)] = [")
+for case in CONVOLUTIONS:
+    n, c, h, w, out, kernel, stride, padding, dilation, groups = case
+    x, k = integers((n, c, h, w), 7, 23, 11), integers((out, c // groups, kernel, kernel), 5, 13, 6)
+    y = torch.nn.functional.conv2d(x.double(), k.double(), None, stride, padding, dilation, groups)
+    print(f"  ({list(case)}, {checksum(y)}),")
+print("]\n\n/// Sizes of a max pool and the checksum of PyTorch's result.")
+print("let poolCases: [(sizes: [Int], checksum: Double)] = [")
+for case in POOLS:
+    n, c, h, w, kernel, stride, padding = case
+    x = integers((n, c, h, w), 7, 23, 30)
+    print(f"  ({list(case)}, {checksum(torch.nn.functional.max_pool2d(x, kernel, stride, padding))}),")
+print("]")

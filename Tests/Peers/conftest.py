@@ -1,0 +1,106 @@
+"""Shared by all tests against live peers: where the tool, the fixtures and the corpus are, and printed figures.
+
+    DECANT         the built tool; default: the release build of this checkout
+    DECANT_CORPUS  a folder of real checkpoints with a MANIFEST.tsv; tests that need it are skipped without it
+"""
+
+import csv
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+sys.dont_write_bytecode = True
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "fixtures"))
+
+import networks  # noqa: E402  (before anything imports torchvision: it makes that import work on a CPU build)
+import torch  # noqa: E402
+from tool import Decant  # noqa: E402
+
+torch.set_num_threads(2)
+_figures: list[str] = []
+
+
+def pytest_report_header():
+    return f"torch {torch.__version__}; the tool: {_binary()}"
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Figures are part of the result: they are printed whether or not a test fails."""
+    if _figures:
+        terminalreporter.section("figures")
+        for line in _figures:
+            terminalreporter.write_line(line)
+
+
+def _binary() -> Path:
+    return Path(os.environ.get("DECANT") or ROOT / ".build" / "release" / "decant").resolve()
+
+
+@pytest.fixture(scope="session")
+def figures():
+    """Takes a line that the summary prints."""
+    return _figures.append
+
+
+@pytest.fixture(scope="session")
+def decant() -> Decant:
+    binary = _binary()
+    if not os.access(binary, os.X_OK):
+        pytest.exit(f"there is no tool at {binary}: run make build, or set DECANT", returncode=2)
+    return Decant(binary)
+
+
+@pytest.fixture
+def folder():
+    """A folder that is gone after the test, whatever became of it: checkpoints are large."""
+    with tempfile.TemporaryDirectory(prefix="decant-peers-") as path:
+        yield Path(path)
+
+
+@pytest.fixture(scope="session")
+def fixtures() -> Path:
+    return ROOT / "fixtures"
+
+
+@pytest.fixture(scope="session")
+def corpus() -> list[dict]:
+    """The corpus's rows, each with its file under `file`."""
+    place = os.environ.get("DECANT_CORPUS")
+    if not place or not (Path(place) / "MANIFEST.tsv").is_file():
+        pytest.skip("DECANT_CORPUS names no folder with a MANIFEST.tsv, so no file of the corpus is read")
+    with open(Path(place) / "MANIFEST.tsv", encoding="utf-8", newline="") as table:
+        rows = list(csv.DictReader(table, delimiter="\t", quoting=csv.QUOTE_NONE))
+    for row in rows:
+        row["file"] = Path(place) / row["path"]
+    return rows
+
+
+class Checkpoints:
+    """Synthesised checkpoints of a session, each made once."""
+
+    def __init__(self, decant: Decant, place: Path):
+        self.decant = decant
+        self.place = place
+
+    def file(self, architecture: str) -> Path:
+        path = self.place / f"{architecture}.pth"
+        if not path.exists():
+            self.decant("synthesize", architecture, "--seed", "7", "-o", path)
+        return path
+
+    def network(self, architecture: str) -> torch.nn.Module:
+        """torchvision's module with what PyTorch itself loads from the file."""
+        network = networks.build(architecture)
+        loaded = torch.load(self.file(architecture), map_location="cpu", weights_only=True)
+        network.load_state_dict(loaded["model"], strict=True, assign=True)
+        return network.eval()
+
+
+@pytest.fixture(scope="session")
+def checkpoints(decant):
+    with tempfile.TemporaryDirectory(prefix="decant-peers-") as path:
+        yield Checkpoints(decant, Path(path))
