@@ -41,7 +41,8 @@ let package = Package(
     .testTarget(name: "PickleTests", dependencies: ["ByteParsing", "Pickle", "TestSupport"]),
     .testTarget(name: "TensorsTests", dependencies: ["ByteParsing", "Tensors"]),
     .testTarget(
-      name: "CheckpointsTests", dependencies: ["ByteParsing", "Checkpoints", "CLibzip", "Tensors", "TestSupport"]),
+      name: "CheckpointsTests",
+      dependencies: ["ByteParsing", "Checkpoints", "CLibzip", "Tensors", "TestSupport"]),
     .testTarget(name: "ResNetsTests", dependencies: ["Graphs", "ResNets", "Tensors", "TestSupport"]),
     .testTarget(
       name: "InferenceTests",
@@ -62,7 +63,8 @@ let swiftSettings: [SwiftSetting] = [
   .enableExperimentalFeature("Lifetimes"),
 ]
 
-for target in package.targets where target.type != .system && !["CLibzip", "COpenBLAS", "CLibcrypto"].contains(target.name) {
+for target in package.targets
+where target.type != .system && !["CLibzip", "COpenBLAS", "CLibcrypto"].contains(target.name) {
   // Tests hand C buffers about on purpose; the library marks every such place.
   let isTest = target.type == .test || target.name == "TestSupport"
   target.swiftSettings = swiftSettings + (isTest ? [] : [.strictMemorySafety()])

@@ -53,7 +53,9 @@ public struct ByteCursor: ~Escapable {
 
   /// Reads a little-endian integer of the given width.
   @_lifetime(self: copy self)
-  public mutating func readLittleEndian<T: FixedWidthInteger & BitwiseCopyable>(_ type: T.Type) throws(ParsingError) -> T {
+  public mutating func readLittleEndian<T: FixedWidthInteger & BitwiseCopyable>(_ type: T.Type)
+    throws(ParsingError) -> T
+  {
     let size = MemoryLayout<T>.size
     try require(size)
     defer { offset += size }
@@ -62,7 +64,9 @@ public struct ByteCursor: ~Escapable {
 
   /// Reads a big-endian integer of the given width.
   @_lifetime(self: copy self)
-  public mutating func readBigEndian<T: FixedWidthInteger & BitwiseCopyable>(_ type: T.Type) throws(ParsingError) -> T {
+  public mutating func readBigEndian<T: FixedWidthInteger & BitwiseCopyable>(_ type: T.Type)
+    throws(ParsingError) -> T
+  {
     try readLittleEndian(type).byteSwapped
   }
 
@@ -83,7 +87,8 @@ public struct ByteCursor: ~Escapable {
   @_lifetime(self: copy self)
   public mutating func readLine() throws(ParsingError) -> [UInt8] {
     var end = offset
-    while end < bytes.byteCount, unsafe bytes.unsafeLoad(fromUncheckedByteOffset: end, as: UInt8.self) != 0x0A {
+    while end < bytes.byteCount, unsafe bytes.unsafeLoad(fromUncheckedByteOffset: end, as: UInt8.self) != 0x0A
+    {
       end += 1
     }
     guard end < bytes.byteCount else {

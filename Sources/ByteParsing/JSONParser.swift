@@ -51,11 +51,15 @@ private struct JSONParser: ~Escapable {
         throw ParsingError(offset: start, "the key \"\(key.escapedForDisplay)\" stands twice")
       }
       skipSpace()
-      guard try take(UInt8(ascii: ":")) else { throw ParsingError(offset: cursor.offset, "a colon is expected") }
+      guard try take(UInt8(ascii: ":")) else {
+        throw ParsingError(offset: cursor.offset, "a colon is expected")
+      }
       members.append((key: key, value: try value(depth - 1)))
       skipSpace()
       if try take(UInt8(ascii: "}")) { return .object(members) }
-      guard try take(UInt8(ascii: ",")) else { throw ParsingError(offset: cursor.offset, "a comma or } is expected") }
+      guard try take(UInt8(ascii: ",")) else {
+        throw ParsingError(offset: cursor.offset, "a comma or } is expected")
+      }
     }
   }
 
@@ -69,7 +73,9 @@ private struct JSONParser: ~Escapable {
       elements.append(try value(depth - 1))
       skipSpace()
       if try take(UInt8(ascii: "]")) { return .array(elements) }
-      guard try take(UInt8(ascii: ",")) else { throw ParsingError(offset: cursor.offset, "a comma or ] is expected") }
+      guard try take(UInt8(ascii: ",")) else {
+        throw ParsingError(offset: cursor.offset, "a comma or ] is expected")
+      }
     }
   }
 

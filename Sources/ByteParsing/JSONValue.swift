@@ -92,7 +92,8 @@ extension JSONValue {
   }
 
   private static func list<Element>(
-    _ elements: [Element], _ open: String, _ close: String, to text: inout String, _ indent: String?, _ level: Int,
+    _ elements: [Element], _ open: String, _ close: String, to text: inout String, _ indent: String?,
+    _ level: Int,
     space: Bool, _ write: (Element, inout String) -> Void
   ) {
     text += open
@@ -119,7 +120,8 @@ extension JSONValue {
 
   /// A number as JSON allows it: the shortest decimal that reads back to the same double.
   private static func spelling(_ number: Double) -> String {
-    precondition(number.isFinite, "JSON has no number that is not finite; JSONValue.exact makes a string of it")
+    precondition(
+      number.isFinite, "JSON has no number that is not finite; JSONValue.exact makes a string of it")
     return number.description
   }
 

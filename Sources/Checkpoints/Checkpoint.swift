@@ -76,7 +76,9 @@ public struct Checkpoint: Sendable {
   public static func pickleBytes(path: String, limits: Limits = Limits()) throws(CheckpointError) -> [UInt8] {
     let file = try InputFile(path)
     let head = try file.bytes(at: 0, count: min(file.byteCount, 512))
-    if case .zip = FileKind(head, fileByteCount: file.byteCount) { return try TorchZip.pickle(file, limits: limits) }
+    if case .zip = FileKind(head, fileByteCount: file.byteCount) {
+      return try TorchZip.pickle(file, limits: limits)
+    }
     guard file.byteCount <= limits.pickleBytes else {
       throw CheckpointError(
         "has \(file.byteCount) bytes, more than Limits.pickleBytes (\(limits.pickleBytes))", file: path)

@@ -45,14 +45,16 @@ extension Checkpoint {
     let selection = try self.selection(key: options.key ?? ".")
     let unread = objects.filter { $0.unreadTensor != nil && $0.path.starts(with: selection.path) }
     guard unread.isEmpty else {
-      let list = unread.map { "\($0.name.escapedForDisplay) (\($0.unreadTensor ?? ""))" }.joined(separator: ", ")
+      let list = unread.map { "\($0.name.escapedForDisplay) (\($0.unreadTensor ?? ""))" }.joined(
+        separator: ", ")
       throw CheckpointError(
         "holds tensors of kinds that are not converted: \(list)", file: self.path,
         remedy: "Choose the other tensors with --key. Nothing was written.")
     }
     guard !selection.tensors.isEmpty else {
       throw CheckpointError(
-        "holds no tensors", file: self.path, remedy: "decant inspect shows what it holds. Nothing was written.")
+        "holds no tensors", file: self.path,
+        remedy: "decant inspect shows what it holds. Nothing was written.")
     }
     let named = try names(of: selection, strippingPrefix: options.stripPrefix)
     let items = zip(named, selection.tensors).map { name, entry in
@@ -62,7 +64,8 @@ extension Checkpoint {
     let meta = items.filter { $0.tensor.storage.content == nil }
     guard meta.isEmpty else {
       throw CheckpointError(
-        "holds tensors without data: \(meta.map(\.name.escapedForDisplay).joined(separator: ", "))", file: self.path)
+        "holds tensors without data: \(meta.map(\.name.escapedForDisplay).joined(separator: ", "))",
+        file: self.path)
     }
 
     var metadata: [(key: String, value: JSONValue)] = [
@@ -75,7 +78,9 @@ extension Checkpoint {
       throw error.located(file: self.path)
     }
     let output = try AtomicOutput(path, overwrite: options.overwrite, source: file.identity)
-    do { try writer.write(to: output) } catch let error as CheckpointError { throw error.located(file: self.path) }
+    do { try writer.write(to: output) } catch let error as CheckpointError {
+      throw error.located(file: self.path)
+    }
     try output.commit()
 
     let casts = items.count { $0.dtype != $0.tensor.dtype }
@@ -90,7 +95,9 @@ extension Checkpoint {
   }
 
   /// The names tensors get in the target.
-  private func names(of selection: Selection, strippingPrefix prefix: String?) throws(CheckpointError) -> [String] {
+  private func names(of selection: Selection, strippingPrefix prefix: String?) throws(CheckpointError)
+    -> [String]
+  {
     var paths: [String: [PathKey]] = [:]
     var names: [String] = []
     for entry in selection.tensors {
@@ -104,9 +111,12 @@ extension Checkpoint {
         name = String(name.dropFirst(prefix.count))
       }
       if let other = paths.updateValue(entry.path, forKey: name) {
-        func spell(_ path: [PathKey]) -> String { "[" + path.map { $0.json.text }.joined(separator: ", ") + "]" }
+        func spell(_ path: [PathKey]) -> String {
+          "[" + path.map { $0.json.text }.joined(separator: ", ") + "]"
+        }
         throw CheckpointError(
-          "two tensors would be called \(name.escapedForDisplay): \(spell(other)) and \(spell(entry.path))", file: path,
+          "two tensors would be called \(name.escapedForDisplay): \(spell(other)) and \(spell(entry.path))",
+          file: path,
           remedy: "Choose one of them with --key. Nothing was written.")
       }
       names.append(name)
@@ -121,7 +131,8 @@ extension Checkpoint {
     defer { unsafe buffer.deallocate() }
     var done = 0
     while done < file.byteCount {
-      let part = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[..<min(buffer.count, file.byteCount - done)])
+      let part = unsafe UnsafeMutableRawBufferPointer(
+        rebasing: buffer[..<min(buffer.count, file.byteCount - done)])
       try unsafe file.read(into: part, at: done)
       unsafe hash.update(UnsafeRawBufferPointer(part))
       done += part.count

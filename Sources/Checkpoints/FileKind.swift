@@ -22,19 +22,25 @@ enum FileKind {
       self = .safetensors
     } else if begins("version https://git-lfs") {
       self = .foreign(
-        "is a Git LFS pointer, not the file itself", remedy: "Run git lfs pull in its repository to fetch the file.")
+        "is a Git LFS pointer, not the file itself",
+        remedy: "Run git lfs pull in its repository to fetch the file.")
     } else if begins([0x80, 2, 0x8A, 0x0A, 0x6C, 0xFC, 0x9C, 0x46]) {
-      self = .foreign("is a PyTorch file in the format of versions before 1.6, which is not read yet", remedy: resave)
+      self = .foreign(
+        "is a PyTorch file in the format of versions before 1.6, which is not read yet", remedy: resave)
     } else if begins([0x75, 0x73, 0x74, 0x61, 0x72], at: 257) {
       self = .foreign("is a tar archive (PyTorch 0.1 wrote such), which is not read yet", remedy: resave)
     } else if begins([0x80]) && head.count > 1 && head[1] <= 5 {
-      self = .foreign("is a bare pickle, which is not read yet", remedy: "decant inspect --pickle shows what it holds.")
+      self = .foreign(
+        "is a bare pickle, which is not read yet", remedy: "decant inspect --pickle shows what it holds.")
     } else if begins("GGUF") {
-      self = .foreign("is a GGUF file, which is not read yet", remedy: "Name the checkpoint it was made from.")
+      self = .foreign(
+        "is a GGUF file, which is not read yet", remedy: "Name the checkpoint it was made from.")
     } else if begins([0x93] + Array("NUMPY".utf8)) {
-      self = .foreign("is a NumPy array (.npy), not a checkpoint", remedy: "Pass it to decant run as --input.")
+      self = .foreign(
+        "is a NumPy array (.npy), not a checkpoint", remedy: "Pass it to decant run as --input.")
     } else if begins([0x89, 0x48, 0x44, 0x46]) {
-      self = .foreign("is an HDF5 file, as Keras writes, not a PyTorch checkpoint", remedy: "Name a .pth file.")
+      self = .foreign(
+        "is an HDF5 file, as Keras writes, not a PyTorch checkpoint", remedy: "Name a .pth file.")
     } else if begins([0x1F, 0x8B]) {
       self = .foreign("is compressed by gzip", remedy: "Decompress it first: gunzip FILE.gz")
     } else if begins([0xFD, 0x37, 0x7A, 0x58, 0x5A]) {

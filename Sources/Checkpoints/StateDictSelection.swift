@@ -22,7 +22,9 @@ public struct Selection: Sendable {
   public var key: String { path.isEmpty ? "." : path.joinedName }
 
   /// Every tensor of a checkpoint under its full name.
-  public static func all(of checkpoint: Checkpoint) -> Selection { Selection(path: [], tensors: checkpoint.tensors) }
+  public static func all(of checkpoint: Checkpoint) -> Selection {
+    Selection(path: [], tensors: checkpoint.tensors)
+  }
 
   /// A tensor's name from here on.
   public func name(of entry: CheckpointTensor) -> String {
@@ -82,7 +84,8 @@ extension Checkpoint {
     guard let found else {
       if objects.contains(where: { $0.name == key || $0.name.hasPrefix(key + ".") }) {
         throw CheckpointError(
-          "no tensor stands under the key \(key.escapedForDisplay); what stands there is no tensor", file: path,
+          "no tensor stands under the key \(key.escapedForDisplay); what stands there is no tensor",
+          file: path,
           remedy: "decant inspect lists the keys that hold tensors.")
       }
       let candidates = stateDictCandidates.prefix(8).map(\.key.escapedForDisplay).joined(separator: ", ")

@@ -10,18 +10,24 @@ struct ConvertCommand: ParsableCommand {
 
   @Argument(help: "The checkpoint.") var input: String
   @Argument(help: "The file to write; its extension chooses the format.") var output: String
-  @Option(help: "Convert only what stands under this key, named from there; '.' is the root.") var key: String?
+  @Option(help: "Convert only what stands under this key, named from there; '.' is the root.") var key:
+    String?
   @Option(help: "Take this off the front of every name, such as 'module.'.") var stripPrefix: String?
-  @Option(help: "Cast floating-point tensors to float64, float32, float16 or bfloat16; others stay.") var dtype: String?
+  @Option(help: "Cast floating-point tensors to float64, float32, float16 or bfloat16; others stay.")
+  var dtype: String?
   @Flag(help: "Refuse to replace an existing file.") var noClobber = false
   @Flag(help: "Put the source file's SHA-256 into the metadata.") var sourceDigest = false
 
   func validate() throws {
     if !output.hasSuffix(".safetensors") {
-      throw ValidationError("The output's extension chooses the format, and .safetensors is the one that is written: \(output.escapedForDisplay)")
+      throw ValidationError(
+        "The output's extension chooses the format, and .safetensors is the one that is written: \(output.escapedForDisplay)"
+      )
     }
     if let dtype, !Tensor.castTargets.contains(where: { $0.rawValue == dtype }) {
-      throw ValidationError("--dtype takes \(Tensor.castTargets.map(\.rawValue).joined(separator: ", ")), not \(dtype.escapedForDisplay).")
+      throw ValidationError(
+        "--dtype takes \(Tensor.castTargets.map(\.rawValue).joined(separator: ", ")), not \(dtype.escapedForDisplay)."
+      )
     }
   }
 
@@ -39,19 +45,25 @@ struct ConvertCommand: ParsableCommand {
     let time = Spelling.duration(clock.now - start)
     for warning in checkpoint.warnings { StandardStreams.note("warning: \(warning)") }
     if report.droppedObjectCount > 0 {
-      StandardStreams.note("note: \(Spelling.count(report.droppedObjectCount, "value")) that \(report.droppedObjectCount == 1 ? "is no tensor has" : "are no tensors have") no place in safetensors and stayed behind")
+      StandardStreams.note(
+        "note: \(Spelling.count(report.droppedObjectCount, "value")) that \(report.droppedObjectCount == 1 ? "is no tensor has" : "are no tensors have") no place in safetensors and stayed behind"
+      )
     }
     if !report.aliases.isEmpty {
-      let shown = report.aliases.prefix(4).map { "\($0.name.escapedForDisplay) (of \($0.of.escapedForDisplay))" }
+      let shown = report.aliases.prefix(4).map {
+        "\($0.name.escapedForDisplay) (of \($0.of.escapedForDisplay))"
+      }
       StandardStreams.note(
         "note: \(Spelling.count(report.aliases.count, "tensor")) sharing data with another \(report.aliases.count == 1 ? "was" : "were") written in full: "
           + shown.joined(separator: ", ") + (report.aliases.count > 4 ? ", …" : ""))
     }
     var casts = ""
     if let dtype {
-      casts = ", \(Spelling.count(report.castCount)) cast to \(dtype), \(Spelling.count(report.uncastCount)) of other kinds kept"
+      casts =
+        ", \(Spelling.count(report.castCount)) cast to \(dtype), \(Spelling.count(report.uncastCount)) of other kinds kept"
     }
     StandardStreams.line(
-      "\(Spelling.count(report.tensorCount, "tensor")), \(Spelling.count(report.byteCount, "byte"))\(casts), \(time): \(output.escapedForDisplay)")
+      "\(Spelling.count(report.tensorCount, "tensor")), \(Spelling.count(report.byteCount, "byte"))\(casts), \(time): \(output.escapedForDisplay)"
+    )
   }
 }

@@ -7,7 +7,8 @@ import Glibc
 struct Decant: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "decant",
-    abstract: "Read PyTorch checkpoints without Python: look, verify, convert, run. Nothing in a file is executed.",
+    abstract:
+      "Read PyTorch checkpoints without Python: look, verify, convert, run. Nothing in a file is executed.",
     discussion: """
       Exit codes: 0 yes or done, 1 the answer is no, 2 the file or the request is wrong, 64 the command line is wrong.
       """,

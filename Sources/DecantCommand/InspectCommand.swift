@@ -8,7 +8,8 @@ import Tensors
 /// `decant inspect FILE`.
 struct InspectCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "inspect", abstract: "Show what is in a checkpoint: every tensor and everything that is none.")
+    commandName: "inspect",
+    abstract: "Show what is in a checkpoint: every tensor and everything that is none.")
 
   enum Order: String, ExpressibleByArgument, CaseIterable {
     case file, name, bytes
@@ -19,7 +20,8 @@ struct InspectCommand: ParsableCommand {
   @Option(help: "Show only tensors whose name matches this glob, such as '*.bn?.*'.") var filter: String?
   @Option(help: "Order of the tensors: file, name or bytes (largest first).") var sort = Order.file
   @Flag(help: "Show the names as a tree, with tensors and bytes per branch.") var tree = false
-  @Flag(help: "Read the numbers: count those that are not finite, show least, greatest and mean.") var stats = false
+  @Flag(help: "Read the numbers: count those that are not finite, show least, greatest and mean.") var stats =
+    false
   @Flag(help: "Read the numbers: show the SHA-256 of every tensor's elements.") var digest = false
   @Flag(help: "Compare every recorded CRC-32 with the data.") var checksums = false
   @Flag(help: "Print JSON, schema 1.") var json = false
@@ -36,7 +38,8 @@ struct InspectCommand: ParsableCommand {
     if pickle { return try disassemble() }
     let checkpoint = try Checkpoint(path: file)
     var rows = try InspectionRow.rows(
-      of: checkpoint, under: key.map { key throws(CheckpointError) in try checkpoint.selection(key: key).path } ?? [])
+      of: checkpoint,
+      under: key.map { key throws(CheckpointError) in try checkpoint.selection(key: key).path } ?? [])
     if let filter { rows = rows.filter { unsafe fnmatch(filter, $0.entry.name, 0) == 0 } }
     switch sort {
     case .file: break
@@ -76,7 +79,9 @@ struct InspectionRow {
   private(set) var hasDigest = false
 
   /// The tensors at or below a path.
-  static func rows(of checkpoint: Checkpoint, under path: [PathKey]) throws(CheckpointError) -> [InspectionRow] {
+  static func rows(of checkpoint: Checkpoint, under path: [PathKey]) throws(CheckpointError)
+    -> [InspectionRow]
+  {
     let aliases = Aliases(checkpoint.tensors.map(\.tensor))
     return checkpoint.tensors.enumerated().compactMap { place, entry in
       guard entry.path.starts(with: path) else { return nil }

@@ -40,7 +40,8 @@ struct InspectionReport {
       StandardStreams.line("  state dicts, of which --key chooses one:")
       for candidate in candidates.prefix(32) {
         StandardStreams.line(
-          "    --key \(candidate.key.escapedForDisplay)  (\(Spelling.count(candidate.tensorCount, "tensor")))")
+          "    --key \(candidate.key.escapedForDisplay)  (\(Spelling.count(candidate.tensorCount, "tensor")))"
+        )
       }
       if candidates.count > 32 { StandardStreams.line("    … \(candidates.count - 32) more") }
     }
@@ -53,14 +54,16 @@ struct InspectionReport {
   private func printTensors() {
     let hasStatistics = rows.contains { $0.statistics != nil }
     var table = TextTable([
-      ("tensor", .left), ("shape", .left), ("dtype", .left), ("bytes", .right), ("least", .right), ("mean", .right),
+      ("tensor", .left), ("shape", .left), ("dtype", .left), ("bytes", .right), ("least", .right),
+      ("mean", .right),
       ("greatest", .right), ("flags", .left), ("sha256", .left),
     ])
     for row in rows {
       let statistics = row.statistics
       func number(_ value: Double?) -> String { hasStatistics ? value.map(Spelling.scientific) ?? "-" : "" }
       table.row(
-        Spelling.name(row.entry.path), ResNet.spelling(row.entry.tensor.shape), row.entry.tensor.dtype.rawValue,
+        Spelling.name(row.entry.path), ResNet.spelling(row.entry.tensor.shape),
+        row.entry.tensor.dtype.rawValue,
         Spelling.count(row.entry.tensor.byteCount), number(statistics?.least), number(statistics?.mean),
         number(statistics?.greatest), flags(row), row.hasDigest ? row.digest ?? "no data" : "")
     }
@@ -84,12 +87,16 @@ struct InspectionReport {
     let elements = rows.reduce(0) { $0 + $1.entry.tensor.elementCount }
     let bytes = rows.reduce(0) { $0 + $1.entry.tensor.byteCount }
     StandardStreams.line()
-    StandardStreams.line("  \(Spelling.count(rows.count, "tensor")), \(Spelling.count(elements, "element")), \(Spelling.count(bytes, "byte"))")
+    StandardStreams.line(
+      "  \(Spelling.count(rows.count, "tensor")), \(Spelling.count(elements, "element")), \(Spelling.count(bytes, "byte"))"
+    )
     let owners = Set(rows.compactMap(\.entry.stateDict))
     if owners.count == 1, let split = ParameterSplit(rows.map(\.entry).filter { $0.stateDict != nil }) {
-      let place = owners.first?.isEmpty == false ? "in \(owners.first?.joinedName.escapedForDisplay ?? ""): " : ""
+      let place =
+        owners.first?.isEmpty == false ? "in \(owners.first?.joinedName.escapedForDisplay ?? ""): " : ""
       StandardStreams.line(
-        "  \(place)\(Spelling.count(split.parameters, "parameter")), \(Spelling.count(split.buffers)) in buffers")
+        "  \(place)\(Spelling.count(split.parameters, "parameter")), \(Spelling.count(split.buffers)) in buffers"
+      )
     }
   }
 
@@ -128,7 +135,9 @@ struct ParameterSplit {
   init?(_ entries: [CheckpointTensor]) {
     let buffers = entries.filter { entry in
       if let role = entry.role { return role == .buffer }
-      return ["running_mean", "running_var", "num_batches_tracked"].contains { entry.path.last?.name.hasSuffix($0) == true }
+      return ["running_mean", "running_var", "num_batches_tracked"].contains {
+        entry.path.last?.name.hasSuffix($0) == true
+      }
     }
     guard !buffers.isEmpty || entries.contains(where: { $0.role != nil }) else { return nil }
     self.buffers = buffers.reduce(0) { $0 + $1.tensor.elementCount }

@@ -6,14 +6,16 @@ import Tensors
 
 /// The options by which `verify` and `run` choose a state dict and take it for a network.
 struct NetworkOptions: ParsableArguments {
-  @Option(help: "The network it should be, such as resnet50; by default what the shapes tell.") var arch: String?
+  @Option(help: "The network it should be, such as resnet50; by default what the shapes tell.") var arch:
+    String?
   @Option(help: "The state dict to use, as names print it; '.' is the root.") var key: String?
   @Option(help: "Stride of the stem's convolution and of its pooling, which no file tells.") var stride0: Int?
 
   func validate() throws {
     if let arch, ResNet.Architecture.named(arch) == nil {
       let names = ResNet.Architecture.all.map(\.name)
-      throw ValidationError("No architecture is called '\(arch.escapedForDisplay)'. There are: \(names.joined(separator: ", ")).")
+      throw ValidationError(
+        "No architecture is called '\(arch.escapedForDisplay)'. There are: \(names.joined(separator: ", ")).")
     }
     if let stride0, !(1...2 ~= stride0) {
       throw ValidationError("--stride0 is 1 or 2, not \(stride0).")

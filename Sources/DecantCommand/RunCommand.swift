@@ -16,20 +16,29 @@ struct RunCommand: ParsableCommand {
   @OptionGroup var network: NetworkOptions
   @Option(help: "The input, a .npy of N×C×H×W floating-point numbers, used as it is.") var input: String
   @Option(help: "Write the logits, or what --stage names, to this .npy.") var output: String?
-  @Option(help: "The stage that --output writes: stem, maxpool, layer1 …, avgpool, logits.") var stage: String?
+  @Option(help: "The stage that --output writes: stem, maxpool, layer1 …, avgpool, logits.") var stage:
+    String?
   @Option(help: "Write every stage to this .safetensors.") var stages: String?
-  @Option(help: "Compare every stage with this golden .safetensors; exit 1 when one differs.") var compare: String?
-  @Option(help: "Largest difference that --compare allows, as a part of the stage's largest value.") var tolerance = 1e-5
+  @Option(help: "Compare every stage with this golden .safetensors; exit 1 when one differs.") var compare:
+    String?
+  @Option(help: "Largest difference that --compare allows, as a part of the stage's largest value.")
+  var tolerance = 1e-5
   @Flag(help: "Compute in float64.") var float64 = false
   @Option(help: "Threads to compute with; by default one for each processor.") var threads: Int?
   @Option(help: "Run so many times and end with the median time.") var `repeat` = 1
   @Flag(help: "Print JSON, schema 1.") var json = false
 
   func validate() throws {
-    if let threads, !(1...256 ~= threads) { throw ValidationError("--threads is between 1 and 256, not \(threads).") }
-    if !(1...100_000 ~= `repeat`) { throw ValidationError("--repeat is between 1 and 100,000, not \(`repeat`).") }
+    if let threads, !(1...256 ~= threads) {
+      throw ValidationError("--threads is between 1 and 256, not \(threads).")
+    }
+    if !(1...100_000 ~= `repeat`) {
+      throw ValidationError("--repeat is between 1 and 100,000, not \(`repeat`).")
+    }
     if !(tolerance >= 0) { throw ValidationError("--tolerance is not negative.") }
-    if stage != nil && output == nil { throw ValidationError("--stage chooses what --output writes; give --output too.") }
+    if stage != nil && output == nil {
+      throw ValidationError("--stage chooses what --output writes; give --output too.")
+    }
     if let stages, !stages.hasSuffix(".safetensors") {
       throw ValidationError("--stages writes a .safetensors file: \(stages.escapedForDisplay)")
     }
@@ -115,12 +124,15 @@ struct RunCommand: ParsableCommand {
         throw CheckpointError(error.reason, file: compare)
       }
     }
-    if let output, let shown = stage == nil ? report.logits : kept.first(where: { $0.name == stage })?.activation {
+    if let output,
+      let shown = stage == nil ? report.logits : kept.first(where: { $0.name == stage })?.activation
+    {
       try NpyArray.write(shown.values, shape: shown.shape, to: output)
     }
     if let stages {
       try SafetensorsFile.write(
-        kept.map { (name: $0.name, tensor: try Tensor($0.activation.values, shape: $0.activation.shape)) }, to: stages)
+        kept.map { (name: $0.name, tensor: try Tensor($0.activation.values, shape: $0.activation.shape)) },
+        to: stages)
     }
     if json { report.printJSON() } else { report.print() }
     if !report.comparisons.allSatisfy(\.passes) { throw ExitStatus.no }
@@ -135,7 +147,8 @@ struct RunCommand: ParsableCommand {
     }
     guard tensor.dtype.kind == .floatingPoint else {
       throw CheckpointError(
-        "holds \(tensor.dtype.rawValue), and a network takes numbers that are already normalised", file: input,
+        "holds \(tensor.dtype.rawValue), and a network takes numbers that are already normalised",
+        file: input,
         remedy: "In Python: (array / 255.0 - mean) / std, as the network was trained.")
     }
     return try Activation(shape: tensor.shape, values: try tensor.elements(as: T.self))

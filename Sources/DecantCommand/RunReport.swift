@@ -28,19 +28,23 @@ struct RunReport<T: ReferenceScalar> {
   func print() {
     StandardStreams.line(
       "\(architecture ?? "a ResNet without a published name"), reference engine, \(dtype), "
-        + "\(Spelling.count(threads, "thread")), input \(ResNet.spelling(inputShape)) as given, no preprocessing")
+        + "\(Spelling.count(threads, "thread")), input \(ResNet.spelling(inputShape)) as given, no preprocessing"
+    )
     for (image, row) in rows.enumerated() {
       if row.count <= 10 {
         StandardStreams.line("  image \(image): " + row.map { "\($0)" }.joined(separator: "  "))
       } else {
         let best = row.indices.sorted { (row[$1], $0) < (row[$0], $1) }.prefix(5)
-        StandardStreams.line("  image \(image): " + best.map { "class \($0) \(Spelling.fixed(Double(row[$0]), 6))" }.joined(separator: "  "))
+        StandardStreams.line(
+          "  image \(image): "
+            + best.map { "class \($0) \(Spelling.fixed(Double(row[$0]), 6))" }.joined(separator: "  "))
       }
     }
     if !comparisons.isEmpty {
       StandardStreams.line()
       var table = TextTable([
-        ("stage", .left), ("compared", .right), ("largest", .right), ("max abs", .right), ("max relative", .right),
+        ("stage", .left), ("compared", .right), ("largest", .right), ("max abs", .right),
+        ("max relative", .right),
         ("mean abs", .right), ("", .left), ("PyTorch float32", .right),
       ])
       for comparison in comparisons {
@@ -74,18 +78,20 @@ struct RunReport<T: ReferenceScalar> {
     ]
     if !comparisons.isEmpty {
       members.append((key: "same", value: .bool(comparisons.allSatisfy(\.passes))))
-      members.append((
-        key: "comparison",
-        value: .array(
-          comparisons.map {
-            .object([
-              (key: "stage", value: .string($0.stage)), (key: "compared", value: .integer(Int64($0.count))),
-              (key: "largest", value: .exact($0.largest)), (key: "max_abs", value: .exact($0.maxAbsolute)),
-              (key: "max_relative", value: .exact($0.maxRelative)), (key: "mean_abs", value: .exact($0.meanAbsolute)),
-              (key: "passes", value: .bool($0.passes)),
-            ])
-          })
-      ))
+      members.append(
+        (
+          key: "comparison",
+          value: .array(
+            comparisons.map {
+              .object([
+                (key: "stage", value: .string($0.stage)), (key: "compared", value: .integer(Int64($0.count))),
+                (key: "largest", value: .exact($0.largest)), (key: "max_abs", value: .exact($0.maxAbsolute)),
+                (key: "max_relative", value: .exact($0.maxRelative)),
+                (key: "mean_abs", value: .exact($0.meanAbsolute)),
+                (key: "passes", value: .bool($0.passes)),
+              ])
+            })
+        ))
     }
     if let median { members.append((key: "median_ms", value: .exact(Double(milliseconds(median)) ?? 0))) }
     StandardStreams.line(JSONValue.object(members).indentedText)

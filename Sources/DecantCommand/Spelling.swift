@@ -23,7 +23,9 @@ enum Spelling {
   }
 
   /// `1 tensor`, `2 tensors`.
-  static func count(_ number: Int, _ noun: String) -> String { count(number) + " " + noun + (number == 1 ? "" : "s") }
+  static func count(_ number: Int, _ noun: String) -> String {
+    count(number) + " " + noun + (number == 1 ? "" : "s")
+  }
 
   /// A number with a fixed count of decimals.
   static func fixed(_ number: Double, _ decimals: Int) -> String {

@@ -12,11 +12,14 @@ struct SummaryReport {
     for stage in summary.stages {
       let channels = stage.channels.map(String.init).joined(separator: " → ")
       let verb = summary.block == .bottleneck ? "reduces and restores" : "keeps"
-      let shortcut = stage.downsample.map { "downsample in \($0)" } ?? "no downsample: sizes and channels already fit"
-      StandardStreams.line("  \(stage.name): \(Spelling.count(stage.blocks, "block")), \(verb) \(channels); \(shortcut)")
+      let shortcut =
+        stage.downsample.map { "downsample in \($0)" } ?? "no downsample: sizes and channels already fit"
+      StandardStreams.line(
+        "  \(stage.name): \(Spelling.count(stage.blocks, "block")), \(verb) \(channels); \(shortcut)")
     }
     if configuration.groups > 1 {
-      StandardStreams.line("  groups: \(configuration.groups), \(configuration.widthPerGroup) wide each in layer1")
+      StandardStreams.line(
+        "  groups: \(configuration.groups), \(configuration.widthPerGroup) wide each in layer1")
     }
     StandardStreams.line("  outputs: \(Spelling.count(configuration.classes))")
   }

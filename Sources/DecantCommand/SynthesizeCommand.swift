@@ -13,7 +13,8 @@ struct SynthesizeCommand: ParsableCommand {
   @Argument(help: "The architecture, such as resnet50nodown.") var architecture: String
   @Option(name: .shortAndLong, help: "The .pth file to write.") var output: String
   @Option(help: "What the numbers are made from; the same seed gives the same bytes.") var seed: UInt64 = 7
-  @Option(help: "How many outputs it has; by default the architecture's published count.") var numClasses: Int?
+  @Option(help: "How many outputs it has; by default the architecture's published count.") var numClasses:
+    Int?
   @Option(help: "What the weights stand under.") var key = "model"
   @Option(help: "The epoch that stands beside them.") var epoch = 0
 
@@ -21,7 +22,8 @@ struct SynthesizeCommand: ParsableCommand {
     if ResNet.Architecture.named(architecture) == nil {
       let names = ResNet.Architecture.all.map(\.name)
       throw ValidationError(
-        "No architecture is called '\(architecture.escapedForDisplay)'. There are: \(names.joined(separator: ", ")).")
+        "No architecture is called '\(architecture.escapedForDisplay)'. There are: \(names.joined(separator: ", "))."
+      )
     }
     if let numClasses, !(1...1_000_000 ~= numClasses) {
       throw ValidationError("--num-classes is between 1 and 1,000,000, not \(numClasses).")

@@ -24,7 +24,9 @@ struct TensorTree {
     for entry in entries {
       var path = ""
       var parent = -1
-      let steps = entry.path.flatMap { $0.name.split(separator: ".", omittingEmptySubsequences: false).map(String.init) }
+      let steps = entry.path.flatMap {
+        $0.name.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
+      }
       for (depth, step) in steps.enumerated() {
         path += "\u{0}" + step
         let place: Int

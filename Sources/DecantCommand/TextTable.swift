@@ -26,7 +26,9 @@ struct TextTable {
       var line = " "
       for (place, column) in used.enumerated() {
         let padding = String(repeating: " ", count: max(0, widths[place] - row[column].count))
-        line += (place == 0 ? " " : "  ") + (alignments[column] == .right ? padding + row[column] : row[column] + padding)
+        line +=
+          (place == 0 ? " " : "  ")
+          + (alignments[column] == .right ? padding + row[column] : row[column] + padding)
       }
       while line.last == " " { line.removeLast() }
       return line

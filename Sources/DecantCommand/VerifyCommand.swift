@@ -13,11 +13,14 @@ struct VerifyCommand: ParsableCommand {
 
   @Argument(help: "The checkpoint.") var file: String
   @OptionGroup var network: NetworkOptions
-  @Option(help: "How many outputs it should have; by default the architecture's published count.") var numClasses: Int?
+  @Option(help: "How many outputs it should have; by default the architecture's published count.")
+  var numClasses: Int?
   @Flag(help: "Print JSON, schema 1.") var json = false
 
   func validate() throws {
-    if let numClasses, numClasses < 1 { throw ValidationError("--num-classes is at least 1, not \(numClasses).") }
+    if let numClasses, numClasses < 1 {
+      throw ValidationError("--num-classes is at least 1, not \(numClasses).")
+    }
   }
 
   func run() throws {
@@ -42,29 +45,38 @@ struct VerifyCommand: ParsableCommand {
     let name = resolution.architecture ?? "a ResNet without a published name"
     var lines: [String] = []
     for parameter in verification.missing {
-      lines.append("missing     \(resolution.prefix.escapedForDisplay)\(parameter.name)  \(ResNet.spelling(parameter.shape))")
+      lines.append(
+        "missing     \(resolution.prefix.escapedForDisplay)\(parameter.name)  \(ResNet.spelling(parameter.shape))"
+      )
     }
     for name in verification.unexpected { lines.append("unexpected  \(name.escapedForDisplay)") }
     for mismatch in verification.mismatched {
-      lines.append("mismatched  \(mismatch.name.escapedForDisplay)  expected \(mismatch.expected), found \(mismatch.found)")
+      lines.append(
+        "mismatched  \(mismatch.name.escapedForDisplay)  expected \(mismatch.expected), found \(mismatch.found)"
+      )
     }
     for finding in verification.nonFinite {
-      lines.append("non-finite  \(finding.name.escapedForDisplay)  \(Spelling.count(finding.count, "number"))")
+      lines.append(
+        "non-finite  \(finding.name.escapedForDisplay)  \(Spelling.count(finding.count, "number"))")
     }
     StandardStreams.line(
       verification.isMatch
         ? "yes: the names, shapes and types are those of \(name), \(Spelling.count(verification.matched, "tensor")), every number finite"
         : "no: this is not \(name): \(verification.missing.count) missing, \(verification.unexpected.count) unexpected, "
-          + "\(verification.mismatched.count) mismatched, \(verification.nonFinite.count) with non-finite numbers")
+          + "\(verification.mismatched.count) mismatched, \(verification.nonFinite.count) with non-finite numbers"
+    )
     lines.forEach { StandardStreams.line("  " + $0) }
     if verification.absentOptional > 0 {
-      StandardStreams.line("  \(verification.absentOptional) num_batches_tracked are absent, as before PyTorch 0.4.1; inference does not need them")
+      StandardStreams.line(
+        "  \(verification.absentOptional) num_batches_tracked are absent, as before PyTorch 0.4.1; inference does not need them"
+      )
     }
     StandardStreams.line()
     try SummaryReport(configuration: resolution.configuration).print()
     let facts = resolution.declared.isEmpty ? resolution.assumed : resolution.declared
     StandardStreams.line()
-    StandardStreams.line("  \(resolution.declared.isEmpty ? "assumed" : "declared"), not verified: no name or shape tells")
+    StandardStreams.line(
+      "  \(resolution.declared.isEmpty ? "assumed" : "declared"), not verified: no name or shape tells")
     for fact in facts { StandardStreams.line("    \(fact.name): \(fact.value)") }
   }
 
@@ -90,7 +102,9 @@ struct VerifyCommand: ParsableCommand {
         key: "non_finite",
         value: .array(
           verification.nonFinite.map {
-            .object([(key: "name", value: .string($0.name)), (key: "count", value: .integer(Int64($0.count)))])
+            .object([
+              (key: "name", value: .string($0.name)), (key: "count", value: .integer(Int64($0.count))),
+            ])
           })
       ),
       (key: "prefix", value: .string(resolution.prefix)),

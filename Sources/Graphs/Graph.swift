@@ -82,7 +82,8 @@ public struct Convolution: Sendable, Equatable {
 
   /// Makes a convolution; `inputChannels` and `outputChannels` are multiples of `groups`.
   public init(
-    inputChannels: Int, outputChannels: Int, kernel: Int, stride: Int = 1, padding: Int = 0, dilation: Int = 1,
+    inputChannels: Int, outputChannels: Int, kernel: Int, stride: Int = 1, padding: Int = 0,
+    dilation: Int = 1,
     groups: Int = 1
   ) {
     self.inputChannels = inputChannels

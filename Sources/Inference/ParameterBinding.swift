@@ -58,7 +58,8 @@ struct ParameterBinding<Scalar: ReferenceScalar> {
   }
 
   private func tensor(_ node: Node, _ role: Parameter.Role) throws(InferenceError) -> (String, Tensor) {
-    guard let name = node.parameters.first(where: { $0.role == role })?.name, let tensor = weights[name] else {
+    guard let name = node.parameters.first(where: { $0.role == role })?.name, let tensor = weights[name]
+    else {
       throw .unsupportedGraph(node: node.name, reason: "it has no parameter for \(role.rawValue)")
     }
     return (name, tensor)

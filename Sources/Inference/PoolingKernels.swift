@@ -77,7 +77,9 @@ func mean<Scalar: KernelScalar>(_ values: UnsafePointer<Scalar>, count: Int) -> 
 
 /// The dot product of two rows, over sixteen lanes.
 @inline(__always)
-func dot<Scalar: KernelScalar>(_ one: UnsafePointer<Scalar>, _ other: UnsafePointer<Scalar>, count: Int) -> Scalar {
+func dot<Scalar: KernelScalar>(_ one: UnsafePointer<Scalar>, _ other: UnsafePointer<Scalar>, count: Int)
+  -> Scalar
+{
   typealias Vector = SIMD16<Scalar>
   var lanes = Vector(repeating: 0)
   var index = 0

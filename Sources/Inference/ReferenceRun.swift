@@ -45,7 +45,8 @@ extension ReferenceRun where Scalar: KernelScalar {
   /// Each task makes some columns of every channel; patches, products and epilogue stay in its core's cache.
   private func convolveByColumns(
     _ tiling: ConvolutionTiling, _ patches: Patches, _ weights: UnsafePointer<Scalar>,
-    _ source: UnsafePointer<Scalar>, _ epilogue: EpilogueKernel<Scalar>, _ target: UnsafeMutablePointer<Scalar>
+    _ source: UnsafePointer<Scalar>, _ epilogue: EpilogueKernel<Scalar>,
+    _ target: UnsafeMutablePointer<Scalar>
   ) {
     let groupChannels = patches.convolution.inputChannels / tiling.groups
     workspace.pool.forEach(tiling.tiles) { tile, worker in
@@ -71,7 +72,8 @@ extension ReferenceRun where Scalar: KernelScalar {
   /// All columns at once: the tasks first share the writing of the patches, then each makes some channels.
   private func convolveByChannels(
     _ tiling: ConvolutionTiling, _ patches: Patches, _ weights: UnsafePointer<Scalar>,
-    _ source: UnsafePointer<Scalar>, _ epilogue: EpilogueKernel<Scalar>, _ target: UnsafeMutablePointer<Scalar>
+    _ source: UnsafePointer<Scalar>, _ epilogue: EpilogueKernel<Scalar>,
+    _ target: UnsafeMutablePointer<Scalar>
   ) {
     let columns = 0..<tiling.columns
     var matrix = unsafe source
@@ -108,7 +110,8 @@ extension ReferenceRun where Scalar: KernelScalar {
     unsafe Scalar.gemm(
       m: Int32(truncatingIfNeeded: last - first), n: Int32(truncatingIfNeeded: columns.count),
       k: Int32(truncatingIfNeeded: tiling.depth), a: weights + first * tiling.depth,
-      lda: Int32(truncatingIfNeeded: tiling.depth), b: matrix, ldb: Int32(truncatingIfNeeded: stride), beta: 0,
+      lda: Int32(truncatingIfNeeded: tiling.depth), b: matrix, ldb: Int32(truncatingIfNeeded: stride),
+      beta: 0,
       c: products, ldc: Int32(truncatingIfNeeded: columns.count))
     unsafe epilogue.apply(
       channels: first..<last, count: columns.count, from: UnsafePointer(products), inputStride: columns.count,
@@ -142,7 +145,8 @@ extension ReferenceRun where Scalar: KernelScalar {
   }
 
   private func multiply(
-    _ inputs: Int, _ outputs: Int, _ weights: UnsafePointer<Scalar>, _ bias: UnsafePointer<Scalar>, batch: Int,
+    _ inputs: Int, _ outputs: Int, _ weights: UnsafePointer<Scalar>, _ bias: UnsafePointer<Scalar>,
+    batch: Int,
     _ source: UnsafePointer<Scalar>, _ target: UnsafeMutablePointer<Scalar>
   ) {
     let share = 64

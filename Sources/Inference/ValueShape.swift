@@ -30,7 +30,8 @@ extension Program {
       throw .inputShape(found: sizes, channels: channels)
     }
     var shapes = [ValueShape?](repeating: nil, count: graph.nodes.count + 1)
-    shapes[0] = try ValueShape(batch: sizes[0], channels: channels, height: sizes[2], width: sizes[3]).addressable("input")
+    shapes[0] = try ValueShape(batch: sizes[0], channels: channels, height: sizes[2], width: sizes[3])
+      .addressable("input")
     for step in steps {
       guard let input = shapes[step.input] else {
         throw .unsupportedGraph(node: step.name, reason: "it reads a value that is not there")

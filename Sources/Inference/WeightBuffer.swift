@@ -49,7 +49,8 @@ internal import Tensors
   }
 
   /// The numbers where they already lie, when type, order, byte order and alignment are the engine's.
-  private static func borrow(_ tensor: Tensor, _ content: any StorageContent) throws -> UnsafePointer<Scalar>? {
+  private static func borrow(_ tensor: Tensor, _ content: any StorageContent) throws -> UnsafePointer<Scalar>?
+  {
     guard tensor.dtype == Scalar.dtype, tensor.isContiguous, tensor.storage.byteOrder == .little,
       !tensor.isNegated, !tensor.isConjugated, let bytes = unsafe try content.mappedBytes(),
       let start = bytes.baseAddress

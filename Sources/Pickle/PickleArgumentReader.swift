@@ -48,7 +48,8 @@ struct PickleArgumentReader: ~Escapable {
     case .uint4: index(Int64(try number(UInt32.self, form)))
     case .int4: index(Int64(try number(Int32.self, form)))
     case .uint8: Argument(text: String(try number(UInt64.self, form)))
-    case .float8: Argument(text: PythonRepr.float(Double(bitPattern: try number(UInt64.self, form).byteSwapped)))
+    case .float8:
+      Argument(text: PythonRepr.float(Double(bitPattern: try number(UInt64.self, form).byteSwapped)))
     case .long1: Argument(text: try long(Int64(try number(UInt8.self, .uint1)), "long1"))
     case .long4: Argument(text: try long(Int64(try number(Int32.self, .int4)), "long4"))
     case .string1: Argument(text: latin1(try counted(UInt64(try number(UInt8.self, .uint1)), "string1")))
@@ -245,7 +246,8 @@ struct PickleArgumentReader: ~Escapable {
       throw failure(error.reason)
     }
     if let place = plain.firstIndex(where: { $0 >= 0x80 }) {
-      throw decodingFailure("ascii", plain[...], .init(range: place..<place + 1, reason: "ordinal not in range(128)"))
+      throw decodingFailure(
+        "ascii", plain[...], .init(range: place..<place + 1, reason: "ordinal not in range(128)"))
     }
     return plain
   }
@@ -259,6 +261,7 @@ struct PickleArgumentReader: ~Escapable {
       return failure("'\(codec)' codec can't decode byte 0x\(hex) in position \(first): \(fault.reason)")
     }
     return failure(
-      "'\(codec)' codec can't decode bytes in position \(first)-\(fault.range.upperBound - 1): \(fault.reason)")
+      "'\(codec)' codec can't decode bytes in position \(first)-\(fault.range.upperBound - 1): \(fault.reason)"
+    )
   }
 }

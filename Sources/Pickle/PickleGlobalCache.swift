@@ -15,7 +15,8 @@ struct PickleGlobalCache {
     guard !entries.isEmpty, let entry = entries[Self.slot(range, in: bytes)],
       entry.range.count == range.count
     else { return nil }
-    for step in 0..<range.count where
+    for step in 0..<range.count
+    where
       bytes[entry.range.lowerBound + step] != bytes[range.lowerBound + step]
     {
       return nil

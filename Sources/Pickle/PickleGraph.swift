@@ -48,7 +48,8 @@ public struct PickleGraph: Sendable {
     switch node(value) {
     case .text(let text): text.string
     case .byteString(let bytes):
-      String(validating: bytes, as: UTF8.self) ?? String(String.UnicodeScalarView(bytes.map { Unicode.Scalar($0) }))
+      String(validating: bytes, as: UTF8.self)
+        ?? String(String.UnicodeScalarView(bytes.map { Unicode.Scalar($0) }))
     default: nil
     }
   }

@@ -43,7 +43,8 @@ public struct PickleMachine: ~Escapable {
   ///   - limits: What the stream may ask for.
   /// - Throws: ``PickleError`` at the first opcode that CPython would refuse whatever its imports did, or
   ///   that passes a limit.
-  public static func interpret(_ bytes: RawSpan, limits: Limits = Limits()) throws(PickleError) -> PickleGraph {
+  public static func interpret(_ bytes: RawSpan, limits: Limits = Limits()) throws(PickleError) -> PickleGraph
+  {
     var machine = PickleMachine(bytes, limits: limits)
     try machine.run()
     return machine.graph

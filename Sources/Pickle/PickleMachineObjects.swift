@@ -88,7 +88,8 @@ extension PickleMachine {
     try push(
       node: .object(
         PickleObject(
-          .newObjectWithKeywords, callable: callable, arguments: arguments, keywords: keywords, offset: start)))
+          .newObjectWithKeywords, callable: callable, arguments: arguments, keywords: keywords, offset: start)
+      ))
   }
 
   /// BUILD: the state goes to the record of the object, or is kept beside what is none.

@@ -148,7 +148,8 @@ public enum PickleOpcode: UInt8, CaseIterable, Sendable {
   /// The protocol that introduced it, 0 to 5.
   public var protocolVersion: Int {
     switch self {
-    case .mark, .stop, .pop, .dup, .float, .int, .long, .noneValue, .persID, .reduce, .string, .unicode, .append,
+    case .mark, .stop, .pop, .dup, .float, .int, .long, .noneValue, .persID, .reduce, .string, .unicode,
+      .append,
       .build, .global, .dict, .get, .inst, .list, .put, .setItem, .tuple:
       0
     case .emptyTuple, .popMark, .binFloat, .binInt, .binInt1, .binInt2, .binPersID, .binString,

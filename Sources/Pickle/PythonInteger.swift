@@ -168,7 +168,9 @@ enum PythonInteger {
     var bytes: [UInt8] = []
     bytes.reserveCapacity(limbs.count * 8 + 1)
     for limb in limbs {
-      for shift in stride(from: UInt64(0), to: 64, by: 8) { bytes.append(UInt8(truncatingIfNeeded: limb >> shift)) }
+      for shift in stride(from: UInt64(0), to: 64, by: 8) {
+        bytes.append(UInt8(truncatingIfNeeded: limb >> shift))
+      }
     }
     bytes.append(0)
     if isNegative { negate(&bytes) }

@@ -122,7 +122,8 @@ enum PythonText {
       case UInt8(ascii: "0")...UInt8(ascii: "7"):
         var code = UInt16(letter - UInt8(ascii: "0"))
         var digits = 1
-        while digits < 3, index < text.endIndex, (UInt8(ascii: "0")...UInt8(ascii: "7")).contains(text[index]) {
+        while digits < 3, index < text.endIndex, (UInt8(ascii: "0")...UInt8(ascii: "7")).contains(text[index])
+        {
           code = code << 3 | UInt16(text[index] - UInt8(ascii: "0"))
           index += 1
           digits += 1
@@ -179,7 +180,8 @@ enum PythonText {
         index += 1
       }
       guard code <= 0x10FFFF else {
-        throw Fault(range: start - text.startIndex..<index - text.startIndex, reason: "\\Uxxxxxxxx out of range")
+        throw Fault(
+          range: start - text.startIndex..<index - text.startIndex, reason: "\\Uxxxxxxxx out of range")
       }
       appendUTF8(code, to: &result)
     }
@@ -197,5 +199,7 @@ enum PythonText {
     }
   }
 
-  private static func isDigit(_ byte: UInt8) -> Bool { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) }
+  private static func isDigit(_ byte: UInt8) -> Bool {
+    (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
+  }
 }

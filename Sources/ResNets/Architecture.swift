@@ -12,12 +12,21 @@ extension ResNet {
       make("resnet50", .bottleneck, [3, 4, 6, 3]),
       make("resnet101", .bottleneck, [3, 4, 23, 3]),
       make("resnet152", .bottleneck, [3, 8, 36, 3]),
-      make("resnext50_32x4d", .bottleneck, [3, 4, 6, 3]) { $0.groups = 32; $0.widthPerGroup = 4 },
-      make("resnext101_32x8d", .bottleneck, [3, 4, 23, 3]) { $0.groups = 32; $0.widthPerGroup = 8 },
+      make("resnext50_32x4d", .bottleneck, [3, 4, 6, 3]) {
+        $0.groups = 32
+        $0.widthPerGroup = 4
+      },
+      make("resnext101_32x8d", .bottleneck, [3, 4, 23, 3]) {
+        $0.groups = 32
+        $0.widthPerGroup = 8
+      },
       make("wide_resnet50_2", .bottleneck, [3, 4, 6, 3]) { $0.widthPerGroup = 128 },
       make("wide_resnet101_2", .bottleneck, [3, 4, 23, 3]) { $0.widthPerGroup = 128 },
       // The image-forensics detector: only layer2 to layer4 halve the map, and one logit comes out.
-      make("resnet50nodown", .bottleneck, [3, 4, 6, 3]) { $0.stride0 = 1; $0.classes = 1 },
+      make("resnet50nodown", .bottleneck, [3, 4, 6, 3]) {
+        $0.stride0 = 1
+        $0.classes = 1
+      },
     ]
 
     /// The architecture of a name, or nil when none is called so.

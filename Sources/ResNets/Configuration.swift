@@ -1,4 +1,3 @@
-
 /// Residual networks as torchvision defines them: configuration, published architectures, graph, seeded weights.
 public enum ResNet {}
 

@@ -27,7 +27,8 @@ extension ResNet.Configuration {
       layers.append(blocks)
       planes.append(
         isBottleneck
-          ? try shape("\(stage).0.conv3.weight", rank: 4)[0] / 4 : try shape("\(stage).0.conv1.weight", rank: 4)[0])
+          ? try shape("\(stage).0.conv3.weight", rank: 4)[0] / 4
+          : try shape("\(stage).0.conv1.weight", rank: 4)[0])
     }
     guard let firstPlanes = planes.first, planes.allSatisfy({ $0 > 0 }) else {
       throw TensorError("there is no layer1.0.conv1.weight with output channels a block can have")

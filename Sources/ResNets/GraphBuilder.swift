@@ -47,7 +47,8 @@ extension ResNet.Configuration {
     switch block {
     case .basic:
       convolutions = [
-        Convolution(inputChannels: inputChannels, outputChannels: width, kernel: 3, stride: stride, padding: 1),
+        Convolution(
+          inputChannels: inputChannels, outputChannels: width, kernel: 3, stride: stride, padding: 1),
         Convolution(inputChannels: width, outputChannels: outputChannels, kernel: 3, padding: 1),
       ]
     case .bottleneck:

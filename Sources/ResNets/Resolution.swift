@@ -60,7 +60,10 @@ extension ResNet {
         assumed.append(stride)
       }
       let geometry = [
-        Fact(name: "block_stride", value: configuration.block == .bottleneck ? "on the 3×3 convolution (v1.5)" : "on the first convolution"),
+        Fact(
+          name: "block_stride",
+          value: configuration.block == .bottleneck
+            ? "on the 3×3 convolution (v1.5)" : "on the first convolution"),
         Fact(name: "max_pool", value: "3×3, padding 1"),
         Fact(name: "epsilon", value: "\(configuration.epsilon)"),
         Fact(name: "shortcut", value: "added before the last ReLU"),

@@ -33,7 +33,8 @@ extension ResNet {
       let blocks = configuration.layers.reduce(0, +)
       weightedLayers = configuration.depth
       let sum = configuration.layers.map(String.init).joined(separator: " + ")
-      arithmetic = "1 stem convolution + \(perBlock) × (\(sum)) = \(perBlock * blocks) block convolutions + 1 fully connected layer"
+      arithmetic =
+        "1 stem convolution + \(perBlock) × (\(sum)) = \(perBlock * blocks) block convolutions + 1 fully connected layer"
 
       func convolution(_ name: String) -> Convolution? {
         for node in graph.nodes where node.name == name {

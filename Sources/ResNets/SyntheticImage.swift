@@ -26,7 +26,8 @@ public enum SyntheticImage {
     for plane in first * channels..<end * channels {
       for y in 0..<height {
         for x in 0..<width {
-          values.append((fine.value(plane, y, x) * 0.5 + coarse8.value(plane, y, x)) + coarse32.value(plane, y, x))
+          values.append(
+            (fine.value(plane, y, x) * 0.5 + coarse8.value(plane, y, x)) + coarse32.value(plane, y, x))
         }
       }
     }

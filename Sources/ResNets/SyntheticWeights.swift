@@ -1,5 +1,5 @@
-public import Graphs
 internal import ByteParsing
+public import Graphs
 public import Tensors
 
 /// Seeded weights for any graph: no training, but activations of order one in every stage.

@@ -31,7 +31,9 @@ extension ResNet {
     public let absentOptional: Int
 
     /// Whether the state dict is the network's.
-    public var isMatch: Bool { missing.isEmpty && unexpected.isEmpty && mismatched.isEmpty && nonFinite.isEmpty }
+    public var isMatch: Bool {
+      missing.isEmpty && unexpected.isEmpty && mismatched.isEmpty && nonFinite.isEmpty
+    }
 
     /// Compares a state dict with a graph's parameters.
     ///
@@ -39,7 +41,9 @@ extension ResNet {
     ///   - prefix: what stands before every name; names without it are unexpected.
     ///   - readsNumbers: whether every floating-point number is read, to find those that are not finite.
     /// - Throws: whatever reading the data throws. O(bytes), or O(parameters) when no numbers are read.
-    public init(of stateDict: StateDict, against graph: Graph, prefix: String, readsNumbers: Bool = true) throws {
+    public init(of stateDict: StateDict, against graph: Graph, prefix: String, readsNumbers: Bool = true)
+      throws
+    {
       var missing: [Parameter] = []
       var mismatched: [Mismatch] = []
       var known: Set<String> = []

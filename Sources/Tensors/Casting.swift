@@ -12,7 +12,7 @@ extension Tensor {
   ///
   /// - Parameter target: one of ``castTargets``.
   public func readRowMajor(
-    castTo target: DType, capacity: Int = 1 << 20, _ body: (UnsafeRawBufferPointer) throws -> Void
+    castTo target: DType, capacity: Int = 1 << 18, _ body: (UnsafeRawBufferPointer) throws -> Void
   ) throws {
     guard isCast(to: target) else {
       return try unsafe readRowMajor(capacity: capacity) { try unsafe body(UnsafeRawBufferPointer($0)) }

@@ -45,7 +45,7 @@ extension Tensor {
       case .complex64: unsafe count += bytes.count(of: UInt32.self, mask: 0x7F80_0000, width: 2)
       case .complex32: unsafe count += bytes.count(of: UInt16.self, mask: 0x7C00, width: 2)
       default:
-        if let isFinite8 { for unsafe byte in unsafe bytes where !isFinite8[Int(byte)] { count += 1 } }
+        if let isFinite8 { for unsafebyte in unsafe bytes where !isFinite8[Int(byte)] { count += 1 } }
       }
     }
     return count
@@ -107,7 +107,9 @@ func appendNumbers<T: ComputingScalar>(
 /// The caller proves that `dtype` is float64, float32, float16 or bfloat16 with ``Tensor/castTargets``.
 func appendBytes(of numbers: [Double], as dtype: DType, to bytes: inout [UInt8]) {
   func append<W: FixedWidthInteger>(_ pattern: W) {
-    for shift in stride(from: 0, to: W.bitWidth, by: 8) { bytes.append(UInt8(truncatingIfNeeded: pattern >> shift)) }
+    for shift in stride(from: 0, to: W.bitWidth, by: 8) {
+      bytes.append(UInt8(truncatingIfNeeded: pattern >> shift))
+    }
   }
   switch dtype {
   case .float64: for number in numbers { append(number.bitPattern) }

@@ -35,7 +35,9 @@ struct EightBitFloat {
   /// The number a pattern stands for; every value is exact in float32.
   func value(_ pattern: UInt8) -> Float {
     let bits = Int(pattern)
-    if specials == .exponentOnly { return bits == 255 ? .nan : Float(sign: .plus, exponent: bits - bias, significand: 1) }
+    if specials == .exponentOnly {
+      return bits == 255 ? .nan : Float(sign: .plus, exponent: bits - bias, significand: 1)
+    }
     let sign: FloatingPointSign = bits & 0x80 == 0 ? .plus : .minus
     let exponent = (bits >> mantissaBits) & ((1 << exponentBits) - 1)
     let mantissa = bits & ((1 << mantissaBits) - 1)

@@ -40,6 +40,7 @@ public struct StateDict: Sendable {
 
   /// The same tensors under other names, or without those whose new name is nil.
   public func renamed(_ rename: (String) -> String?) throws(TensorError) -> StateDict {
-    try StateDict(entries.compactMap { entry in rename(entry.name).map { Entry(name: $0, tensor: entry.tensor) } })
+    try StateDict(
+      entries.compactMap { entry in rename(entry.name).map { Entry(name: $0, tensor: entry.tensor) } })
   }
 }

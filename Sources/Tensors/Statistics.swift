@@ -40,13 +40,15 @@ extension Tensor {
     guard finite > 0 else {
       return TensorStatistics(nonFiniteCount: nonFinite, least: nil, greatest: nil, mean: nil)
     }
-    return TensorStatistics(nonFiniteCount: nonFinite, least: least, greatest: greatest, mean: sum / Double(finite))
+    return TensorStatistics(
+      nonFiniteCount: nonFinite, least: least, greatest: greatest, mean: sum / Double(finite))
   }
 
   /// Whether the elements are read as real numbers.
   private var isReal: Bool {
     switch dtype {
-    case .float4_e2m1fn_x2, .int1, .int2, .int3, .int4, .int5, .int6, .int7, .uint1, .uint2, .uint3, .uint4, .uint5,
+    case .float4_e2m1fn_x2, .int1, .int2, .int3, .int4, .int5, .int6, .int7, .uint1, .uint2, .uint3, .uint4,
+      .uint5,
       .uint6, .uint7:
       false
     default: dtype.kind != .complex && dtype.kind != .bits && dtype.kind != .quantized

@@ -15,7 +15,8 @@ import Testing
   }
 
   @Test(arguments: [
-    "", "{", "[1,]", "{\"a\":1,}", "01", "+1", ".5", "1.", "1e", "nul", "\"\u{1}\"", "\"\\x\"", "\"\\ud800\"", "[1] 2",
+    "", "{", "[1,]", "{\"a\":1,}", "01", "+1", ".5", "1.", "1e", "nul", "\"\u{1}\"", "\"\\x\"", "\"\\ud800\"",
+    "[1] 2",
     "{\"a\":1 \"b\":2}", "{1:2}", "1e999", "\"open",
   ])
   func refuses(_ text: String) {
@@ -39,7 +40,9 @@ import Testing
 
   /// Foundation's reader is the judge of what is written.
   @Test func writesWhatAnotherReaderReads() throws {
-    let value: JSONValue = ["text": "quote \" slash \\ tab \t escape \u{1b} bidi \u{202e} emoji 😀", "numbers": [1, 2]]
+    let value: JSONValue = [
+      "text": "quote \" slash \\ tab \t escape \u{1b} bidi \u{202e} emoji 😀", "numbers": [1, 2],
+    ]
     let object = try JSONSerialization.jsonObject(with: Data(value.text.utf8)) as? [String: Any]
     #expect(object?["text"] as? String == "quote \" slash \\ tab \t escape \u{1b} bidi \u{202e} emoji 😀")
     #expect(!value.text.unicodeScalars.contains { $0.value < 0x20 || $0.value == 0x202E })
@@ -48,7 +51,8 @@ import Testing
 
 @Suite struct UntrustedTextTests {
   @Test(arguments: [
-    ("plain.name", "plain.name"), ("é漢", "é漢"), ("a\nb", "a\\nb"), ("\u{1b}[31m", "\\x1b[31m"), ("\\", "\\\\"),
+    ("plain.name", "plain.name"), ("é漢", "é漢"), ("a\nb", "a\\nb"), ("\u{1b}[31m", "\\x1b[31m"),
+    ("\\", "\\\\"),
     ("\u{202e}x\u{2066}", "\\u{202e}x\\u{2066}"), ("\u{85}\u{2028}\u{200b}", "\\x85\\u{2028}\\u{200b}"),
     ("\r\n", "\\r\\n"), ("\u{7f}\u{0}", "\\x7f\\x00"),
   ])

@@ -29,13 +29,18 @@ import Testing
   }
 
   /// The elements PyTorch saved are the elements a reader of the output gets.
-  @Test(arguments: ["nested.pth", "views.pth", "shared_storages.pth", "scalars_and_empty.pth", "old_layout.pth", "deflated.pth", "module.pth", "non_finite.pth"])
+  @Test(arguments: [
+    "nested.pth", "views.pth", "shared_storages.pth", "scalars_and_empty.pth", "old_layout.pth",
+    "deflated.pth", "module.pth", "non_finite.pth",
+  ])
   func keepsEveryElement(_ name: String) throws {
     let (report, output) = try convert(name)
     let expected = ExpectedTensor.all[name, default: []]
     #expect(report.tensorCount == expected.count)
     #expect(Set(try output.tensors.map { try $0.tensor.sha256() }) == Set(expected.map(\.sha256)))
-    #expect(Set(output.tensors.map { "\($0.tensor.dtype.rawValue) \($0.tensor.shape)" }) == Set(expected.map { "\($0.dtype) \($0.shape)" }))
+    #expect(
+      Set(output.tensors.map { "\($0.tensor.dtype.rawValue) \($0.tensor.shape)" })
+        == Set(expected.map { "\($0.dtype) \($0.shape)" }))
   }
 
   @Test func ordersBySizeThenSource() throws {
@@ -53,7 +58,8 @@ import Testing
     options.sourceDigest = true
     let (report, output) = try convert("nested.pth", options)
     #expect(output.tensors.map(\.name).contains("0.weight"))
-    #expect(output.hints.map(\.label) == ["format", "decant.container", "decant.key", "decant.source_sha256"])
+    #expect(
+      output.hints.map(\.label) == ["format", "decant.container", "decant.key", "decant.source_sha256"])
     #expect(output.hints.map(\.text).prefix(3) == ["pt", "torch-zip", "model"])
     let source = try Fixtures.bytes("torch/nested.pth")
     #expect(output.hints.last?.text.count == 64 && !source.isEmpty)
@@ -83,11 +89,14 @@ import Testing
   @Test func strips() throws {
     var options = ConversionOptions()
     options.stripPrefix = "module."
-    #expect(try refusal("nested.pth", options) == "does not begin with the prefix module. that is to be stripped")
+    #expect(
+      try refusal("nested.pth", options) == "does not begin with the prefix module. that is to be stripped")
   }
 
   @Test func refusesBeforeWriting() throws {
-    #expect(try refusal("quantized.pth").contains("holds tensors of kinds that are not converted: quint4x2 (packed below a byte)"))
+    #expect(
+      try refusal("quantized.pth").contains(
+        "holds tensors of kinds that are not converted: quint4x2 (packed below a byte)"))
     let types = try refusal("dtypes.pth")
     #expect(types.contains("safetensors has no element type for these") && types.contains("complex128"))
     #expect(try refusal("same_names.pth").contains("two tensors would be called"))
@@ -115,10 +124,13 @@ import Testing
 
   @Test func writesThroughALink() throws {
     let target = try folder.write("real.safetensors", [])
-    try FileManager.default.createSymbolicLink(atPath: folder.path("link.safetensors"), withDestinationPath: target)
-    _ = try Checkpoint(path: Fixtures.path("torch/nested.pth")).writeSafetensors(to: folder.path("link.safetensors"))
+    try FileManager.default.createSymbolicLink(
+      atPath: folder.path("link.safetensors"), withDestinationPath: target)
+    _ = try Checkpoint(path: Fixtures.path("torch/nested.pth")).writeSafetensors(
+      to: folder.path("link.safetensors"))
     #expect(try Checkpoint(path: target).tensors.count == 13)
-    #expect(try FileManager.default.destinationOfSymbolicLink(atPath: folder.path("link.safetensors")) == target)
+    #expect(
+      try FileManager.default.destinationOfSymbolicLink(atPath: folder.path("link.safetensors")) == target)
   }
 
   /// A changed byte in the weights: found on the way, and nothing is left behind.
@@ -133,7 +145,9 @@ import Testing
       _ = try checkpoint.writeSafetensors(to: folder.path("out.safetensors"))
       Issue.record("the conversion went through")
     } catch let error as CheckpointError {
-      #expect(error.reason.contains("CRC-32") && error.entry?.hasSuffix("data/0") == true && error.tensor == "model.0.weight")
+      #expect(
+        error.reason.contains("CRC-32") && error.entry?.hasSuffix("data/0") == true
+          && error.tensor == "model.0.weight")
     }
     #expect(folder.names == ["damaged.pth"])
   }

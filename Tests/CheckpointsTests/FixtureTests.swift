@@ -62,16 +62,20 @@ struct ExpectedTensor: Equatable, CustomStringConvertible {
     let found = try checkpoint.tensors.map { entry in
       ExpectedTensor(
         path: ExpectedTensor.spell(entry.path), dtype: entry.tensor.dtype.rawValue, shape: entry.tensor.shape,
-        strides: entry.tensor.strides, storageOffset: entry.tensor.storageOffset, sha256: try entry.tensor.sha256())
+        strides: entry.tensor.strides, storageOffset: entry.tensor.storageOffset,
+        sha256: try entry.tensor.sha256())
     }
     // Quantised tensors packed below a byte are named, not read.
-    let unread = Set(checkpoint.objects.filter { $0.unreadTensor != nil }.map { ExpectedTensor.spell($0.path) })
+    let unread = Set(
+      checkpoint.objects.filter { $0.unreadTensor != nil }.map { ExpectedTensor.spell($0.path) })
     let expected = ExpectedTensor.all[name, default: []].filter { !unread.contains($0.path) }
     #expect(!expected.isEmpty)
     #expect(unread.isEmpty || name == "quantized.pth")
     // safetensors keeps no order: its own writer sorts, and JSON readers may too.
     if name.hasSuffix(".safetensors") {
-      #expect(found.sorted { $0.path < $1.path }.map(\.sha256) == expected.sorted { $0.path < $1.path }.map(\.sha256))
+      #expect(
+        found.sorted { $0.path < $1.path }.map(\.sha256)
+          == expected.sorted { $0.path < $1.path }.map(\.sha256))
     } else {
       #expect(found == expected)
     }
@@ -108,7 +112,10 @@ struct ExpectedTensor: Equatable, CustomStringConvertible {
 
   @Test func aPickledModuleTellsParametersFromBuffers() throws {
     let checkpoint = try Checkpoint(path: Fixtures.path("torch/module.pth"))
-    #expect(checkpoint.tensors.filter { $0.role == .buffer }.map { $0.path.last?.name } == ["running_mean", "running_var", "num_batches_tracked"])
+    #expect(
+      checkpoint.tensors.filter { $0.role == .buffer }.map { $0.path.last?.name } == [
+        "running_mean", "running_var", "num_batches_tracked",
+      ])
     #expect(checkpoint.tensors.filter { $0.role == .parameter }.allSatisfy { $0.tensor.requiresGrad })
   }
 }
@@ -126,7 +133,8 @@ struct CorpusTests {
     var expected: [String: Set<String>] = [:]
     for row in try Corpus.table("digests.tsv") {
       let shape = (row["shape"] ?? "").filter { $0 != " " }
-      expected[row["path"] ?? "", default: []].insert("\(row["dtype_np"] ?? "") \(shape) \(row["sha256_contiguous_le"] ?? "")")
+      expected[row["path"] ?? "", default: []].insert(
+        "\(row["dtype_np"] ?? "") \(shape) \(row["sha256_contiguous_le"] ?? "")")
     }
     var files = 0
     for row in try Corpus.table("MANIFEST.tsv") where row["container"] == "torch-zip" {

@@ -20,14 +20,21 @@ import Testing
     let columns = try folder.write(
       "c.npy", npy("{'descr': '|u1', 'fortran_order': True, 'shape': (2, 3), }", [1, 2, 3, 4, 5, 6]))
     #expect(try NpyArray.read(path: columns).elements(as: Float.self) == [1, 3, 5, 2, 4, 6])
-    let big = try folder.write("b.npy", npy("{'descr': '>i2', 'fortran_order': False, 'shape': (1,), }", [1, 2]))
+    let big = try folder.write(
+      "b.npy", npy("{'descr': '>i2', 'fortran_order': False, 'shape': (1,), }", [1, 2]))
     #expect(try NpyArray.read(path: big).elements(as: Float.self) == [258])
   }
 
   @Test(arguments: [
-    ("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }", "holds elements of type |O, not plain numbers"),
+    (
+      "{'descr': '|O', 'fortran_order': False, 'shape': (1,), }",
+      "holds elements of type |O, not plain numbers"
+    ),
     ("{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }", "needs 12 bytes for shape [3] and has 4"),
-    ("{'descr': '<f4', 'fortran_order': False, 'shape': (9223372036854775807, 8), }", "has a shape that no memory holds"),
+    (
+      "{'descr': '<f4', 'fortran_order': False, 'shape': (9223372036854775807, 8), }",
+      "has a shape that no memory holds"
+    ),
     ("{'descr': '<f4', 'shape': (1,), }", "has a header that describes no plain array"),
     ("{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }", "has a shape that is no tuple of sizes"),
   ])

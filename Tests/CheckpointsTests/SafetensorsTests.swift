@@ -28,17 +28,41 @@ import Testing
 
   @Test(arguments: [
     (#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#, 8, "4 bytes at the end belong to no tensor"),
-    (#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}"#, 8, "4 bytes before the tensor's data belong to none"),
-    (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}"#, 12, "the tensor's data overlaps another's"),
-    (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}"#, 4, "the shape needs 8 bytes and the data_offsets give 4"),
-    (#"{"a":{"dtype":"F32","shape":[9223372036854775807,9],"data_offsets":[0,4]}}"#, 4, "the shape is negative or too large"),
+    (
+      #"{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}"#, 8,
+      "4 bytes before the tensor's data belong to none"
+    ),
+    (
+      #"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}"#,
+      12, "the tensor's data overlaps another's"
+    ),
+    (
+      #"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}"#, 4,
+      "the shape needs 8 bytes and the data_offsets give 4"
+    ),
+    (
+      #"{"a":{"dtype":"F32","shape":[9223372036854775807,9],"data_offsets":[0,4]}}"#, 4,
+      "the shape is negative or too large"
+    ),
     (#"{"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}}"#, 4, "the shape is negative or too large"),
-    (#"{"a":{"dtype":"F99","shape":[1],"data_offsets":[0,4]}}"#, 4, "the element type F99 is none that PyTorch has"),
-    (#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}}"#, 4, "the data_offsets [4, 0] leave the 4 bytes of data"),
-    (#"{"a":{"dtype":"F32","shape":[1]}}"#, 4, "the header does not give the tensor's dtype, shape and data_offsets"),
+    (
+      #"{"a":{"dtype":"F99","shape":[1],"data_offsets":[0,4]}}"#, 4,
+      "the element type F99 is none that PyTorch has"
+    ),
+    (
+      #"{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}}"#, 4,
+      "the data_offsets [4, 0] leave the 4 bytes of data"
+    ),
+    (
+      #"{"a":{"dtype":"F32","shape":[1]}}"#, 4,
+      "the header does not give the tensor's dtype, shape and data_offsets"
+    ),
     (#"{"a":1}"#, 0, "the header does not give the tensor's dtype, shape and data_offsets"),
     (#"{"__metadata__":{"a":1}}"#, 0, "the header's __metadata__ holds something that is no text"),
-    (#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#, 4, "the header is no JSON: the key \"a\" stands twice"),
+    (
+      #"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#,
+      4, "the header is no JSON: the key \"a\" stands twice"
+    ),
   ])
   func refuses(_ header: String, _ data: Int, _ reason: String) throws {
     #expect(try refusal(header, data: data) == reason)

@@ -38,12 +38,14 @@ import Testing
     zip.entries[1].flags |= 1
     #expect(
       try refusal(zip)
-        == "FILE, entry a/version: the entry is encrypted. Decrypt the archive first: unzip it with its password and zip it again.")
+        == "FILE, entry a/version: the entry is encrypted. Decrypt the archive first: unzip it with its password and zip it again."
+    )
     zip = valid()
     zip.entries.append(zip.entries[0])
     #expect(
       try refusal(zip)
-        == "FILE, entry a/data.pkl: two entries have this name, and readers disagree on which one counts. Do not trust the file: no writer of checkpoints makes this.")
+        == "FILE, entry a/data.pkl: two entries have this name, and readers disagree on which one counts. Do not trust the file: no writer of checkpoints makes this."
+    )
     zip = valid()
     zip.entries[1].headerOffset = 3
     #expect(try refusal(zip).contains("entry a/data.pkl, offset 0: the entry overlaps a/version"))
@@ -52,10 +54,12 @@ import Testing
     #expect(try refusal(zip).contains("the local header has another name, a/other.pk"))
     zip = valid()
     zip.entries[0].localSize = 3
-    #expect(try refusal(zip).contains("the local header says 3 bytes stored, 3 in all, and the directory 4 and 4"))
+    #expect(
+      try refusal(zip).contains("the local header says 3 bytes stored, 3 in all, and the directory 4 and 4"))
     zip = valid()
     zip.entries[0].size = 40_000
-    #expect(try refusal(zip).contains("entry a/data.pkl, offset 0: the entry ends beyond the data of the archive"))
+    #expect(
+      try refusal(zip).contains("entry a/data.pkl, offset 0: the entry ends beyond the data of the archive"))
     zip = valid()
     zip.entries[1].method = 14
     #expect(try refusal(zip).contains("entry a/version: the entry is compressed by method 14"))
@@ -67,7 +71,9 @@ import Testing
     #expect(try refusal(zip).contains("follow the last entry"))
     #expect(try refusal(ZipBuilder()).contains("is an empty zip archive"))
     #expect(try refusal(ZipBuilder([.init("x/readme", [1])])).contains("a zip archive without a data.pkl"))
-    zip = ZipBuilder([.init("x/readme", [1]), .init("a/data.pkl", emptyDictionary), .init("b/data.pkl", emptyDictionary)])
+    zip = ZipBuilder([
+      .init("x/readme", [1]), .init("a/data.pkl", emptyDictionary), .init("b/data.pkl", emptyDictionary),
+    ])
     #expect(try refusal(zip).contains("2 folders hold a data.pkl: a/data.pkl, b/data.pkl"))
   }
 
@@ -98,21 +104,28 @@ import Testing
     zip.entries[0].crc32 = 1
     var path = try folder.write("bad.pth", zip.bytes)
     let checkpoint = try Checkpoint(path: path)
-    #expect(checkpoint.damage.map(\.reason) == ["the data's CRC-32 is 0x35a01e70 and the archive records 0x00000001"]
-      || checkpoint.damage.count == 1)
+    #expect(
+      checkpoint.damage.map(\.reason) == [
+        "the data's CRC-32 is 0x35a01e70 and the archive records 0x00000001"
+      ]
+        || checkpoint.damage.count == 1)
     #expect(throws: CheckpointError.self) { try checkpoint.requireIntact() }
     for index in zip.entries.indices { zip.entries[index].crc32 = 0 }
     path = try folder.write("zero.pth", zip.bytes)
     let unrecorded = try Checkpoint(path: path)
     #expect(unrecorded.damage.isEmpty)
-    #expect(unrecorded.warnings == ["no CRC-32 is recorded in the archive, so damage to the data cannot be noticed"])
+    #expect(
+      unrecorded.warnings == ["no CRC-32 is recorded in the archive, so damage to the data cannot be noticed"]
+    )
   }
 
   /// libzip's view of the directory is the second opinion.
   @Test func libzipSeesTheSameEntries() throws {
     for name in Fixtures.names(in: "torch", endingIn: ".pth") {
       let path = Fixtures.path("torch/" + name)
-      guard (try? Checkpoint(path: path)) != nil, try Fixtures.bytes("torch/" + name).starts(with: [0x50, 0x4B]) else { continue }
+      guard (try? Checkpoint(path: path)) != nil,
+        try Fixtures.bytes("torch/" + name).starts(with: [0x50, 0x4B])
+      else { continue }
       let listing = try DecantProcess.shell("unzip -Z1 '\(path)' 2>/dev/null | wc -l")
       let count = decant_libzip_entry_count(path)
       #expect(count > 0)

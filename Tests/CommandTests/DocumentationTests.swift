@@ -2,8 +2,8 @@ import Checkpoints
 import Foundation
 import ResNets
 import Tensors
-import Testing
 import TestSupport
+import Testing
 
 /// The README's example, word for word: ``DocumentationTests/theReadmeExampleRuns()`` compares and runs it.
 // README BEGIN
@@ -37,11 +37,13 @@ func pour(_ source: String, into target: String) throws {
     #expect(!shown.isEmpty)
     let folder = try TemporaryFolder()
     try FileManager.default.createSymbolicLink(
-      at: folder.url.appending(path: "fixtures"), withDestinationURL: Fixtures.root.appending(path: "fixtures"))
+      at: folder.url.appending(path: "fixtures"),
+      withDestinationURL: Fixtures.root.appending(path: "fixtures"))
     for shown in shown {
       let run = try DecantProcess.shell(shown.command, in: folder.url)
       #expect(run.status == shown.status, "\(shown.command)\n\(run.errors)")
-      let lines = run.output.split(separator: "\n", omittingEmptySubsequences: false).dropLast().map(String.init)
+      let lines = run.output.split(separator: "\n", omittingEmptySubsequences: false).dropLast().map(
+        String.init)
       #expect(Self.matches(lines[...], shown.output[...]), "\(shown.command)\n\(run.output)")
     }
   }
@@ -51,7 +53,10 @@ func pour(_ source: String, into target: String) throws {
     let begin = try #require(source.firstRange(of: "// README BEGIN\n"))
     let end = try #require(source.firstRange(of: "// README END\n"))
     let readme = try String(contentsOf: Fixtures.root.appending(path: "README.md"), encoding: .utf8)
-    #expect(readme.contains("```swift\nimport Checkpoints\nimport ResNets\nimport Tensors\n\n" + source[begin.upperBound..<end.lowerBound] + "```"))
+    #expect(
+      readme.contains(
+        "```swift\nimport Checkpoints\nimport ResNets\nimport Tensors\n\n"
+          + source[begin.upperBound..<end.lowerBound] + "```"))
     let folder = try TemporaryFolder()
     #expect(try DecantProcess.run(["synthesize", "resnet50nodown", "-o", folder.path("n.pth")]).status == 0)
     try pour(folder.path("n.pth"), into: folder.path("n.safetensors"))

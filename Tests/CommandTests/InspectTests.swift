@@ -8,7 +8,8 @@ import Testing
   }
 
   private func json(_ name: String, _ options: String...) throws -> [String: Any] {
-    let run = try DecantProcess.run(["inspect", "fixtures/torch/" + name, "--json"] + options, in: Fixtures.root)
+    let run = try DecantProcess.run(
+      ["inspect", "fixtures/torch/" + name, "--json"] + options, in: Fixtures.root)
     #expect(run.status == 0)
     return try #require(try JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any])
   }
@@ -17,7 +18,8 @@ import Testing
     let run = try inspect("nested.pth", "--filter", "model.*")
     #expect(run.status == 0)
     #expect(
-      run.output.split(separator: "\n", omittingEmptySubsequences: false).prefix(20).joined(separator: "\n") == """
+      run.output.split(separator: "\n", omittingEmptySubsequences: false).prefix(20).joined(separator: "\n")
+        == """
         fixtures/torch/nested.pth
           container: torch-zip
           byte order: little
@@ -76,8 +78,11 @@ import Testing
     #expect(try inspect("shared_storages.pth").output.contains("alias of "))
     #expect(try inspect("non_finite.pth", "--stats").output.contains("non-finite"))
     #expect(!(try inspect("non_finite.pth").output.contains("non-finite")))
-    #expect(try inspect("no_crc.pth").errors == "decant: warning: no CRC-32 is recorded in the archive, so damage to the data cannot be noticed\n")
-    #expect(try inspect("nested.pth", "--checksums").output.contains("every recorded CRC-32 matches its data"))
+    #expect(
+      try inspect("no_crc.pth").errors
+        == "decant: warning: no CRC-32 is recorded in the archive, so damage to the data cannot be noticed\n")
+    #expect(
+      try inspect("nested.pth", "--checksums").output.contains("every recorded CRC-32 matches its data"))
   }
 
   @Test func sorts() throws {
@@ -109,10 +114,12 @@ import Testing
   /// Keys that would steer a terminal are shown, never obeyed.
   @Test func hostileKeysAreEscaped() throws {
     for options in [[], ["--tree"], ["--json"], ["--stats"]] {
-      let run = try DecantProcess.run(["inspect", "fixtures/torch/hostile_keys.pth"] + options, in: Fixtures.root)
+      let run = try DecantProcess.run(
+        ["inspect", "fixtures/torch/hostile_keys.pth"] + options, in: Fixtures.root)
       #expect(run.status == 0)
       let bad = (run.output + run.errors).unicodeScalars.filter { scalar in
-        scalar.value < 0x20 && scalar != "\n" || 0x7F...0x9F ~= scalar.value || 0x202A...0x202E ~= scalar.value
+        scalar.value < 0x20 && scalar != "\n" || 0x7F...0x9F ~= scalar.value
+          || 0x202A...0x202E ~= scalar.value
           || 0x2066...0x2069 ~= scalar.value
       }
       #expect(bad.isEmpty)
@@ -121,12 +128,14 @@ import Testing
   }
 
   @Test func aClosedPipeIsSuccess() throws {
-    let run = try DecantProcess.shell("decant inspect fixtures/torch/nested.pth | head -n 1; decant --help | head -n 1", in: Fixtures.root)
+    let run = try DecantProcess.shell(
+      "decant inspect fixtures/torch/nested.pth | head -n 1; decant --help | head -n 1", in: Fixtures.root)
     #expect(run.status == 0 && run.errors.isEmpty)
   }
 
   @Test func aFullDiskIsNot() throws {
-    let run = try DecantProcess.shell("decant inspect fixtures/torch/nested.pth > /dev/full", in: Fixtures.root)
+    let run = try DecantProcess.shell(
+      "decant inspect fixtures/torch/nested.pth > /dev/full", in: Fixtures.root)
     #expect(run.status == 2)
     #expect(run.errors == "decant: error: standard output cannot be written: No space left on device.\n")
   }

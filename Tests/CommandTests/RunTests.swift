@@ -13,7 +13,8 @@ import Testing
     for name in ["small_nodown", "small_basic"] {
       let golden = try Checkpoint(path: Fixtures.path("goldens/\(name).safetensors"))
       let input = try #require(golden.tensors.first { $0.name == "input" }).tensor
-      try NpyArray.write(try input.elements(as: Float.self), shape: input.shape, to: folder.path("\(name).npy"))
+      try NpyArray.write(
+        try input.elements(as: Float.self), shape: input.shape, to: folder.path("\(name).npy"))
     }
   }
 
@@ -24,7 +25,8 @@ import Testing
   /// PyTorch's activations of whole stages, for two small networks that PyTorch saved.
   @Test(arguments: [("small_nodown", "--stride0 1"), ("small_basic", "")])
   func agreesWithPyTorch(_ name: String, _ options: String) throws {
-    let line = "decant run fixtures/torch/\(name).pth \(options) --input OUT/\(name).npy --compare fixtures/goldens/\(name).safetensors"
+    let line =
+      "decant run fixtures/torch/\(name).pth \(options) --input OUT/\(name).npy --compare fixtures/goldens/\(name).safetensors"
     let run = try decant(line)
     #expect(run.status == 0, "\(run.errors)")
     #expect(run.output.contains("8 of 8 stages agree within 1.00e-05 of the stage's largest value"))
@@ -35,10 +37,12 @@ import Testing
   /// The wrong stride gives plausible logits; the comparison says no.
   @Test func theWrongStrideDiffers() throws {
     let run = try decant(
-      "decant run fixtures/torch/small_basic.pth --stride0 1 --input OUT/small_basic.npy --compare fixtures/goldens/small_basic.safetensors")
+      "decant run fixtures/torch/small_basic.pth --stride0 1 --input OUT/small_basic.npy --compare fixtures/goldens/small_basic.safetensors"
+    )
     #expect(run.status == 2 && run.errors.contains("stage stem has shape"))
     let loose = try decant(
-      "decant run fixtures/torch/small_basic.pth --input OUT/small_basic.npy --compare fixtures/goldens/small_basic.safetensors --tolerance 1e-10")
+      "decant run fixtures/torch/small_basic.pth --input OUT/small_basic.npy --compare fixtures/goldens/small_basic.safetensors --tolerance 1e-10"
+    )
     #expect(loose.status == 1 && loose.output.contains("DIFFERS"))
   }
 
@@ -55,12 +59,15 @@ import Testing
       let run = try decant("decant run \(source) --input OUT/small_basic.npy --output OUT/\(target)")
       #expect(run.status == 0, "\(run.errors)")
     }
-    #expect(try Data(contentsOf: folder.url.appending(path: "a.npy")) == Data(contentsOf: folder.url.appending(path: "b.npy")))
+    #expect(
+      try Data(contentsOf: folder.url.appending(path: "a.npy"))
+        == Data(contentsOf: folder.url.appending(path: "b.npy")))
   }
 
   @Test func writesStages() throws {
     let run = try decant(
-      "decant run fixtures/torch/small_basic.pth --input OUT/small_basic.npy --stages OUT/s.safetensors --output OUT/y.npy --stage layer4")
+      "decant run fixtures/torch/small_basic.pth --input OUT/small_basic.npy --stages OUT/s.safetensors --output OUT/y.npy --stage layer4"
+    )
     #expect(run.status == 0, "\(run.errors)")
     let listing = try decant("decant inspect OUT/s.safetensors")
     for stage in ["stem", "maxpool", "layer1", "layer2", "layer3", "layer4", "avgpool", "logits"] {
@@ -68,7 +75,8 @@ import Testing
     }
     // The stages are themselves a golden that the same run meets exactly.
     let same = try decant(
-      "decant run fixtures/torch/small_basic.pth --input OUT/small_basic.npy --compare OUT/s.safetensors --tolerance 0")
+      "decant run fixtures/torch/small_basic.pth --input OUT/small_basic.npy --compare OUT/s.safetensors --tolerance 0"
+    )
     #expect(same.status == 0)
   }
 
@@ -88,7 +96,8 @@ import Testing
   }
 
   @Test func theWrongNetworkIsRefused() throws {
-    let run = try decant("decant run fixtures/torch/small_basic.pth --arch resnet50 --input OUT/small_basic.npy")
+    let run = try decant(
+      "decant run fixtures/torch/small_basic.pth --arch resnet50 --input OUT/small_basic.npy")
     #expect(run.status == 1)
     #expect(run.errors.contains("the weights are not those of resnet50:"))
   }

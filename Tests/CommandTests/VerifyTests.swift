@@ -42,7 +42,9 @@ import Testing
     _ = try decant("decant synthesize resnet18 --num-classes 10 -o OUT/r.pth")
     let run = try decant("decant verify OUT/r.pth --arch resnet34")
     #expect(run.status == 1)
-    #expect(run.output.hasPrefix("no: this is not resnet34: 80 missing, 0 unexpected, 2 mismatched, 0 with non-finite numbers\n"))
+    #expect(
+      run.output.hasPrefix(
+        "no: this is not resnet34: 80 missing, 0 unexpected, 2 mismatched, 0 with non-finite numbers\n"))
     #expect(run.output.contains("missing     layer1.2.conv1.weight  64×64×3×3"))
     #expect(run.output.contains("mismatched  fc.weight  expected 1000×512, found 10×512"))
     #expect(try decant("decant verify OUT/r.pth --arch resnet18").status == 1)
@@ -63,7 +65,8 @@ import Testing
   @Test func withoutArchTheShapesDecide() throws {
     let run = try decant("decant verify fixtures/torch/small_basic.pth")
     #expect(run.status == 0)
-    #expect(run.output.hasPrefix("yes: the names, shapes and types are those of a ResNet without a published name"))
+    #expect(
+      run.output.hasPrefix("yes: the names, shapes and types are those of a ResNet without a published name"))
     #expect(run.output.contains("assumed, not verified"))
   }
 

@@ -13,7 +13,9 @@ import Testing
     return graph
   }
 
-  private func weights(_ graph: Graph, _ change: (String, [Int]) -> Tensor? = { _, _ in nil }) throws -> StateDict {
+  private func weights(_ graph: Graph, _ change: (String, [Int]) -> Tensor? = { _, _ in nil }) throws
+    -> StateDict
+  {
     try StateDict(
       graph.parameters.map { parameter in
         let count = parameter.shape.reduce(1, *)
@@ -77,7 +79,8 @@ import Testing
     let tensor = try Tensor(dtype: .float32, shape: [4, 2, 1, 1], strides: [1, 4, 1, 1], storage: strided)
     #expect(try run(weights(graph) { name, _ in name == "conv.weight" ? tensor : nil }) == expected)
     // 1 ... 8 as bfloat16: the upper halves of float32.
-    let halves = BytesInMemory((1...8).flatMap { Array(bigEndian(Float($0).bitPattern).prefix(2).reversed()) })
+    let halves = BytesInMemory(
+      (1...8).flatMap { Array(bigEndian(Float($0).bitPattern).prefix(2).reversed()) })
     let short = try Tensor(
       dtype: .bfloat16, shape: [4, 2, 1, 1], storage: Storage(key: "0", byteCount: 16, content: halves))
     #expect(try run(weights(graph) { name, _ in name == "conv.weight" ? short : nil }) == expected)
@@ -93,7 +96,9 @@ import Testing
     [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: value >> UInt32($0)) }
   }
 
-  @Test(arguments: [[], [1], [1, 2, 8], [1, 2, 8, 8, 1], [0, 2, 8, 8], [1, 3, 8, 8], [1, 2, 0, 8], [1, 2, 8, 0]])
+  @Test(arguments: [
+    [], [1], [1, 2, 8], [1, 2, 8, 8, 1], [0, 2, 8, 8], [1, 3, 8, 8], [1, 2, 0, 8], [1, 2, 8, 0],
+  ])
   func inputsMustBeMaps(_ shape: [Int]) throws {
     let graph = graph()
     #expect(try error(graph, weights(graph), shape) == .inputShape(found: shape, channels: 2))
@@ -125,7 +130,8 @@ import Testing
 
   @Test func contradictoryGraphsAreRefused() throws {
     var channels = Graph(inputChannels: 2)
-    _ = channels.append("conv", .conv(Convolution(inputChannels: 3, outputChannels: 4, kernel: 1)), channels.input)
+    _ = channels.append(
+      "conv", .conv(Convolution(inputChannels: 3, outputChannels: 4, kernel: 1)), channels.input)
     var sum = Graph(inputChannels: 2)
     let pooled = sum.append("pool", .maxPool(Pooling(kernel: 2, stride: 2, padding: 0)), sum.input)
     _ = sum.append("add", .add, pooled, sum.input)

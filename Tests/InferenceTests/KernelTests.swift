@@ -10,7 +10,8 @@ import Testing
     let (sizes, expected) = convolutionCases[index]
     let shape = Array(sizes[0..<4])
     let convolution = Convolution(
-      inputChannels: sizes[1], outputChannels: sizes[4], kernel: sizes[5], stride: sizes[6], padding: sizes[7],
+      inputChannels: sizes[1], outputChannels: sizes[4], kernel: sizes[5], stride: sizes[6],
+      padding: sizes[7],
       dilation: sizes[8], groups: sizes[9])
     var graph = Graph(inputChannels: sizes[1])
     _ = graph.append("conv", .conv(convolution), graph.input)
@@ -23,7 +24,10 @@ import Testing
       let double = try ReferenceNetwork<Double>(graph: graph, weights: weights, threads: threads)
       let input = integers(shape, 7, 23, 11)
       let output = try single.run(Activation(shape: shape, values: input))
-      #expect(output.shape == [sizes[0], sizes[4], convolution.outputSize(sizes[2]), convolution.outputSize(sizes[3])])
+      #expect(
+        output.shape == [
+          sizes[0], sizes[4], convolution.outputSize(sizes[2]), convolution.outputSize(sizes[3]),
+        ])
       #expect(checksum(output) == expected, "\(sizes) in Float on \(threads) threads")
       let precise = try double.run(Activation(shape: shape, values: input.map { Double($0) }))
       #expect(checksum(precise) == expected, "\(sizes) in Double on \(threads) threads")

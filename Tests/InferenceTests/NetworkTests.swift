@@ -36,7 +36,8 @@ import Testing
     ("resnet50", "resnet50-97x131", 1, 97, 131), ("resnet50nodown", "resnet50nodown-97x131", 1, 97, 131),
     ("small_nodown", "small_nodown", 2, 13, 11),
   ])
-  func everyStageIsPyTorchs(_ name: String, _ file: String, _ count: Int, _ height: Int, _ width: Int) throws {
+  func everyStageIsPyTorchs(_ name: String, _ file: String, _ count: Int, _ height: Int, _ width: Int) throws
+  {
     let golden = Golden(try golden(file))
     func check<T: ReferenceScalar>(_ network: ReferenceNetwork<T>, tolerance: Double) throws {
       let stages = try graph(name).stages.map(\.name)
@@ -58,7 +59,9 @@ import Testing
     let goldens = try golden("logits16")
     let truth = try #require(goldens[name + ".float64"]).elements(as: Double.self)
     let theirs = try #require(goldens[name + ".float32"]).elements(as: Double.self)
-    let single = try (network(name) as ReferenceNetwork<Float>).run(images(16, 96, 96)).values.map { Double($0) }
+    let single = try (network(name) as ReferenceNetwork<Float>).run(images(16, 96, 96)).values.map {
+      Double($0)
+    }
     let double = try (network(name) as ReferenceNetwork<Double>).run(images(16, 96, 96)).values
     try #require(single.count == truth.count && theirs.count == truth.count && double.count == truth.count)
     let largest = truth.map(\.magnitude).max() ?? 0
@@ -67,7 +70,9 @@ import Testing
       return (squares / Double(truth.count)).squareRoot() / largest
     }
     let worst = zip(double, truth).map { ($0 - $1).magnitude }.max() ?? 0
-    print("\(name): RMS error of float32 \(error(single)), of PyTorch's \(error(theirs)); float64 off by \(worst / largest)")
+    print(
+      "\(name): RMS error of float32 \(error(single)), of PyTorch's \(error(theirs)); float64 off by \(worst / largest)"
+    )
     #expect(error(single) <= 2 * error(theirs))
     #expect(worst <= 1e-12 * largest)
   }

@@ -1,7 +1,7 @@
 """Shared by all tests against live peers: where the tool, the fixtures and the corpus are, and printed figures.
 
     DECANT         the built tool; default: the release build of this checkout
-    DECANT_CORPUS  a folder of real checkpoints with a MANIFEST.tsv; tests that need it are skipped without it
+    DECANT_CORPUS  a folder of real checkpoints with MANIFEST.tsv and digests.tsv; without it its tests are skipped
 """
 
 import csv
@@ -66,17 +66,29 @@ def fixtures() -> Path:
     return ROOT / "fixtures"
 
 
+class Corpus:
+    """Real checkpoints of public repositories, and what an independent reader says of their tensors."""
+
+    def __init__(self, place: Path):
+        self.files = self._table(place / "MANIFEST.tsv")
+        for row in self.files:
+            row["file"] = place / row["path"]
+        self.digests: dict[str, list[dict]] = {}
+        for row in self._table(place / "digests.tsv"):
+            self.digests.setdefault(row["path"], []).append(row)
+
+    @staticmethod
+    def _table(path: Path) -> list[dict]:
+        with open(path, encoding="utf-8", newline="") as table:
+            return list(csv.DictReader(table, delimiter="\t", quoting=csv.QUOTE_NONE))
+
+
 @pytest.fixture(scope="session")
-def corpus() -> list[dict]:
-    """The corpus's rows, each with its file under `file`."""
+def corpus() -> Corpus:
     place = os.environ.get("DECANT_CORPUS")
     if not place or not (Path(place) / "MANIFEST.tsv").is_file():
         pytest.skip("DECANT_CORPUS names no folder with a MANIFEST.tsv, so no file of the corpus is read")
-    with open(Path(place) / "MANIFEST.tsv", encoding="utf-8", newline="") as table:
-        rows = list(csv.DictReader(table, delimiter="\t", quoting=csv.QUOTE_NONE))
-    for row in rows:
-        row["file"] = Path(place) / row["path"]
-    return rows
+    return Corpus(Path(place))
 
 
 class Checkpoints:

@@ -20,17 +20,30 @@ import Testing
     #expect(reason { $0.layers = [] }?.hasPrefix("layers [] and planes") == true)
     #expect(reason { $0.layers = [1, 1, 1, 5000] }?.contains("more than 4096 blocks") == true)
     #expect(reason { $0.groups = 3 } == nil)
-    #expect(reason { $0.widthPerGroup = 1; $0.planes = [32, 64, 64, 64] }?.contains("make no width") == true)
+    #expect(
+      reason {
+        $0.widthPerGroup = 1
+        $0.planes = [32, 64, 64, 64]
+      }?.contains("make no width") == true)
     #expect(reason { $0.epsilon = .nan }?.contains("epsilon") == true)
-    #expect(reason { $0.block = .basic; $0.groups = 32 }?.contains("basic blocks have 1 group") == true)
+    #expect(
+      reason {
+        $0.block = .basic
+        $0.groups = 32
+      }?.contains("basic blocks have 1 group") == true)
   }
 
   @Test(arguments: [Int.min, -1, 0, 1 << 24, (1 << 24) + 1, 1 << 40, Int.max])
   func survivesAnyNumber(_ value: Int) {
     let changes: [(inout ResNet.Configuration) -> Void] = [
-      { $0.classes = value }, { $0.groups = value }, { $0.widthPerGroup = value }, { $0.stemChannels = value },
+      { $0.classes = value }, { $0.groups = value }, { $0.widthPerGroup = value },
+      { $0.stemChannels = value },
       { $0.inputChannels = value }, { $0.stride0 = value }, { $0.planes = [value, value, 64, 64] },
-      { $0.layers = [value, 1, 1, value] }, { $0.groups = value; $0.widthPerGroup = value },
+      { $0.layers = [value, 1, 1, value] },
+      {
+        $0.groups = value
+        $0.widthPerGroup = value
+      },
     ]
     for change in changes {
       _ = reason(change)

@@ -25,7 +25,8 @@ import Testing
     let names = try graph("resnet18").parameters.map(\.name)
     #expect(
       names.prefix(8) == [
-        "conv1.weight", "bn1.weight", "bn1.bias", "bn1.running_mean", "bn1.running_var", "bn1.num_batches_tracked",
+        "conv1.weight", "bn1.weight", "bn1.bias", "bn1.running_mean", "bn1.running_var",
+        "bn1.num_batches_tracked",
         "layer1.0.conv1.weight", "layer1.0.bn1.weight",
       ])
     let second = names.filter { $0.hasPrefix("layer2.0.") && ($0.hasSuffix("weight")) }
@@ -42,7 +43,8 @@ import Testing
       try graph(name).nodes.map(\.name).filter { $0.hasSuffix("downsample.0") }
     }
     #expect(try downsampled("resnet34") == ["layer2", "layer3", "layer4"].map { $0 + ".0.downsample.0" })
-    #expect(try downsampled("resnet50") == ["layer1", "layer2", "layer3", "layer4"].map { $0 + ".0.downsample.0" })
+    #expect(
+      try downsampled("resnet50") == ["layer1", "layer2", "layer3", "layer4"].map { $0 + ".0.downsample.0" })
   }
 
   @Test func strideOfABottleneckStandsOnIts3x3() throws {

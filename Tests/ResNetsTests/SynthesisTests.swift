@@ -9,10 +9,13 @@ import Testing
 @Suite struct SynthesisTests {
   @Test func hashesAreThoseOfPython() {
     let hash = CounterHash(seed: 7, name: "conv1.weight")
-    #expect((0..<3).map { hash.bits($0) } == [0x6b5d_cf5e_8dcb_c740, 0xc138_6f6c_46eb_406d, 0xddd4_5da8_db68_68b9])
+    #expect(
+      (0..<3).map { hash.bits($0) } == [0x6b5d_cf5e_8dcb_c740, 0xc138_6f6c_46eb_406d, 0xddd4_5da8_db68_68b9])
     #expect((0..<3).map { hash.unit($0) } == [-0x1.4a231p-3, 0x1.04e1bcp-1, 0x1.775174p-1])
     #expect(
-      CounterHash.samplePositions(stage: "layer1", elementCount: 12345).prefix(5) == [11886, 9699, 4666, 5341, 1484])
+      CounterHash.samplePositions(stage: "layer1", elementCount: 12345).prefix(5) == [
+        11886, 9699, 4666, 5341, 1484,
+      ])
     #expect(CounterHash.samplePositions(stage: "layer1", elementCount: 0).isEmpty)
   }
 
@@ -20,7 +23,8 @@ import Testing
   @Test(arguments: ["resnet18", "resnet50", "resnext50_32x4d", "resnet50nodown"])
   func weightsAreThoseOfPython(_ name: String) throws {
     let table = String(decoding: try Fixtures.bytes("goldens/weights.tsv"), as: UTF8.self)
-    let row = try #require(table.split(separator: "\n").first { $0.hasPrefix(name + "\t") }).split(separator: "\t")
+    let row = try #require(table.split(separator: "\n").first { $0.hasPrefix(name + "\t") }).split(
+      separator: "\t")
     let graph = try #require(ResNet.Architecture.named(name)).configuration.graph()
     let weights = try SyntheticWeights.stateDict(graph, seed: 7)
     #expect(String(weights.count) == row[1])
@@ -38,7 +42,9 @@ import Testing
     let weights = try SyntheticWeights.stateDict(try configuration.graph(), seed: 3)
     let content = try #require(weights["conv1.weight"]?.storage.content)
     let whole = try read(content, 0, content.byteCount)
-    for (offset, count) in [(0, 0), (0, 1), (1, 2), (1, 3), (3, 1), (2, 9), (4, 8), (7, 101), (content.byteCount, 0)] {
+    for (offset, count) in [
+      (0, 0), (0, 1), (1, 2), (1, 3), (3, 1), (2, 9), (4, 8), (7, 101), (content.byteCount, 0),
+    ] {
       #expect(try read(content, offset, count) == Array(whole[offset..<offset + count]))
     }
     #expect(throws: TensorError.self) { try read(content, content.byteCount, 1) }
@@ -63,7 +69,8 @@ import Testing
 
   @Test func impossibleImagesAreRefused() {
     for (first, count, height, width) in [
-      (0, 1, 0, 5), (-1, 1, 5, 5), (Int.max, 1, 5, 5), (0, Int.max, 5, 5), (0, 1, Int.max, Int.max), (0, 0, 1, 1),
+      (0, 1, 0, 5), (-1, 1, 5, 5), (Int.max, 1, 5, 5), (0, Int.max, 5, 5), (0, 1, Int.max, Int.max),
+      (0, 0, 1, 1),
     ] {
       #expect(throws: TensorError.self) {
         try SyntheticImage.values(seed: 1, first: first, count: count, height: height, width: width)

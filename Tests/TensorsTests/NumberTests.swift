@@ -10,10 +10,13 @@ import Testing
 
   /// Expected values are those the OCP and PyTorch tables list for these patterns.
   @Test func readsEightBitFloats() throws {
-    func read(_ dtype: DType, _ patterns: [UInt8]) throws -> [Float] { try tensor(dtype, patterns).elements(as: Float.self) }
+    func read(_ dtype: DType, _ patterns: [UInt8]) throws -> [Float] {
+      try tensor(dtype, patterns).elements(as: Float.self)
+    }
     #expect(try read(.float8_e4m3fn, [0, 0x38, 0x7E, 0x01, 0xB8]) == [0, 1, 448, 0.001953125, -1])
     #expect(try read(.float8_e4m3fn, [0x7F, 0xFF]).allSatisfy(\.isNaN))
-    #expect(try read(.float8_e5m2, [0x3C, 0x7B, 0x7C, 0xFC, 0x01]) == [1, 57344, .infinity, -.infinity, 0x1p-16])
+    #expect(
+      try read(.float8_e5m2, [0x3C, 0x7B, 0x7C, 0xFC, 0x01]) == [1, 57344, .infinity, -.infinity, 0x1p-16])
     #expect(try read(.float8_e4m3fnuz, [0x40, 0x7F, 0x01]) == [1, 240, 0x1p-10])
     #expect(try read(.float8_e5m2fnuz, [0x40, 0x7F, 0x01]) == [1, 57344, 0x1p-17])
     #expect(try read(.float8_e8m0fnu, [127, 0, 254]) == [1, 0x1p-127, 0x1p127])
@@ -43,7 +46,8 @@ import Testing
     #expect(try cast([1 + 0x1p-8 + 0x1p-40], .bfloat16) == [0x81, 0x3F])
     #expect(try cast([1 + 3 * 0x1p-8 - 0x1p-40], .bfloat16) == [0x81, 0x3F])
     #expect(try cast([-1 - 0x1p-8 - 0x1p-40], .bfloat16) == [0x81, 0xBF])
-    #expect(try cast([65504, 65519.99, 65520, .infinity], .float16) == [0xFF, 0x7B, 0xFF, 0x7B, 0, 0x7C, 0, 0x7C])
+    #expect(
+      try cast([65504, 65519.99, 65520, .infinity], .float16) == [0xFF, 0x7B, 0xFF, 0x7B, 0, 0x7C, 0, 0x7C])
     #expect(try cast([1 + 0x1p-11 + 0x1p-40], .float16) == [0x01, 0x3C])
     #expect(try cast([.nan], .bfloat16) == [0xC0, 0x7F])
     #expect(try cast([0x1p-149], .float32) == [1, 0, 0, 0])

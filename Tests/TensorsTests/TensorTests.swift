@@ -16,9 +16,11 @@ import Testing
     let transposed = try Tensor(dtype: .float32, shape: [4, 3], strides: [1, 4], storage: twelve)
     #expect(!transposed.isContiguous)
     #expect(try transposed.elements(as: Float.self) == [0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7, 11])
-    let step = try Tensor(dtype: .float32, shape: [2, 2], strides: [8, 2], storage: twelve, storageOffset: 1)
+    let step = try Tensor(
+      dtype: .float32, shape: [2, 2], strides: [8, 2], storage: twelve, storageOffset: 1)
     #expect(try step.elements(as: Double.self) == [1, 3, 9, 11])
-    let expanded = try Tensor(dtype: .float32, shape: [2, 3], strides: [0, 1], storage: twelve, storageOffset: 9)
+    let expanded = try Tensor(
+      dtype: .float32, shape: [2, 3], strides: [0, 1], storage: twelve, storageOffset: 9)
     #expect(try expanded.elements(as: Float.self) == [9, 10, 11, 9, 10, 11])
     let overlapping = try Tensor(dtype: .float32, shape: [3, 2], strides: [1, 1], storage: twelve)
     #expect(try overlapping.elements(as: Float.self) == [0, 1, 1, 2, 2, 3])
@@ -48,8 +50,10 @@ import Testing
   }
 
   @Test(arguments: [
-    ([3, 5], [4, 1], 0), ([12], [1], 1), ([13], [1], 0), ([2], [12], 0), ([1], [1], 12), ([2, 2], [Int.max, Int.max], 0),
-    ([-1], [1], 0), ([2], [-1], 1), ([1], [1], -1), ([Int.max, Int.max], [0, 0], 0), ([2], [1, 1], 0), ([0], [1], 13),
+    ([3, 5], [4, 1], 0), ([12], [1], 1), ([13], [1], 0), ([2], [12], 0), ([1], [1], 12),
+    ([2, 2], [Int.max, Int.max], 0),
+    ([-1], [1], 0), ([2], [-1], 1), ([1], [1], -1), ([Int.max, Int.max], [0, 0], 0), ([2], [1, 1], 0),
+    ([0], [1], 13),
   ])
   func refusesWhatLeavesTheStorage(_ shape: [Int], _ strides: [Int], _ offset: Int) {
     #expect(throws: TensorError.self) {
@@ -65,14 +69,17 @@ import Testing
     }
     #expect(try view(64 * 12).elementCount == 768)
     #expect(throws: TensorError.self) { try view(64 * 12 + 1) }
-    #expect(throws: TensorError.self) { try Tensor(dtype: .uint8, shape: [1 << 40], strides: [0], storage: twelve) }
+    #expect(throws: TensorError.self) {
+      try Tensor(dtype: .uint8, shape: [1 << 40], strides: [0], storage: twelve)
+    }
   }
 
   @Test func resolvesByteOrderAndLazyBits() throws {
     let big = try Tensor(dtype: .float32, shape: [1], storage: storage([0x3F, 0x80, 0, 0], order: .big))
     #expect(try big.elements(as: Float.self) == [1])
     let wide = try Tensor(
-      dtype: .complex128, shape: [1], storage: storage([0x3F, 0xF0, 0, 0, 0, 0, 0, 0, 0x40, 0, 0, 0, 0, 0, 0, 0], order: .big),
+      dtype: .complex128, shape: [1],
+      storage: storage([0x3F, 0xF0, 0, 0, 0, 0, 0, 0, 0x40, 0, 0, 0, 0, 0, 0, 0], order: .big),
       isConjugated: true)
     #expect(try wide.rowMajorBytes() == [0, 0, 0, 0, 0, 0, 0xF0, 0x3F, 0, 0, 0, 0, 0, 0, 0, 0xC0])
     let negated = try Tensor(dtype: .float32, shape: [2], storage: twelve, storageOffset: 1, isNegated: true)

@@ -25,7 +25,8 @@ public enum DecantProcess {
 
   /// Runs a line of shell in which `decant` is the built tool.
   public static func shell(_ line: String, in folder: URL? = nil) throws -> DecantRun {
-    let path = binary.deletingLastPathComponent().path + ":" + (ProcessInfo.processInfo.environment["PATH"] ?? "")
+    let path =
+      binary.deletingLastPathComponent().path + ":" + (ProcessInfo.processInfo.environment["PATH"] ?? "")
     return try run(URL(filePath: "/bin/sh"), ["-c", line], in: folder, environment: ["PATH": path])
   }
 

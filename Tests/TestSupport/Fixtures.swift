@@ -16,7 +16,9 @@ public enum Fixtures {
   }
 
   /// The bytes of a file under `fixtures/`.
-  public static func bytes(_ name: String) throws -> [UInt8] { [UInt8](try Data(contentsOf: URL(filePath: path(name)))) }
+  public static func bytes(_ name: String) throws -> [UInt8] {
+    [UInt8](try Data(contentsOf: URL(filePath: path(name))))
+  }
 }
 
 /// The real files of public repositories that lie beside the project, where they do.
@@ -31,7 +33,9 @@ public enum Corpus {
   public static func table(_ name: String) throws -> [[String: String]] {
     guard let folder else { return [] }
     let lines = try String(contentsOf: folder.appending(path: name), encoding: .utf8).split(separator: "\n")
-    guard let heading = lines.first?.split(separator: "\t", omittingEmptySubsequences: false) else { return [] }
+    guard let heading = lines.first?.split(separator: "\t", omittingEmptySubsequences: false) else {
+      return []
+    }
     return lines.dropFirst().map { line in
       let cells = line.split(separator: "\t", omittingEmptySubsequences: false)
       return Dictionary(
@@ -61,5 +65,7 @@ public final class TemporaryFolder {
   }
 
   /// The names of what is in it.
-  public var names: [String] { ((try? FileManager.default.contentsOfDirectory(atPath: url.path)) ?? []).sorted() }
+  public var names: [String] {
+    ((try? FileManager.default.contentsOfDirectory(atPath: url.path)) ?? []).sorted()
+  }
 }

@@ -41,9 +41,11 @@ public struct ZipBuilder {
       file += Self.little(UInt16(name.count)) + Self.little(UInt16(0)) + name + entry.data
       let directoryName = Array(entry.name.utf8)
       directory += Self.little(UInt32(0x0201_4B50)) + Self.little(UInt16(20)) + Self.little(UInt16(20))
-      directory += Self.little(entry.flags) + Self.little(entry.method) + Self.little(UInt32(0)) + Self.little(crc)
+      directory +=
+        Self.little(entry.flags) + Self.little(entry.method) + Self.little(UInt32(0)) + Self.little(crc)
       directory += Self.little(size) + Self.little(size) + Self.little(UInt16(directoryName.count))
-      directory += [UInt8](repeating: 0, count: 12) + Self.little(entry.headerOffset ?? offset) + directoryName
+      directory +=
+        [UInt8](repeating: 0, count: 12) + Self.little(entry.headerOffset ?? offset) + directoryName
     }
     let start = UInt32(file.count)
     let count = announcedCount ?? UInt16(entries.count)
@@ -60,7 +62,8 @@ public struct ZipBuilder {
   /// CRC-32 bit by bit: slow, and independent of what is tested.
   public static func crc32(_ bytes: [UInt8]) -> UInt32 {
     ~bytes.reduce(UInt32.max) { crc, byte in
-      (0..<8).reduce(crc ^ UInt32(byte)) { value, _ in value & 1 == 1 ? value >> 1 ^ 0xEDB8_8320 : value >> 1 }
+      (0..<8).reduce(crc ^ UInt32(byte)) { value, _ in value & 1 == 1 ? value >> 1 ^ 0xEDB8_8320 : value >> 1
+      }
     }
   }
 }

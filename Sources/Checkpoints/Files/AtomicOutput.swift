@@ -56,7 +56,8 @@ final class AtomicOutput {
     guard descriptor >= 0 else {
       throw CheckpointError(
         "cannot be written: \(systemMessage(errno))", file: path,
-        remedy: errno == ENOENT ? "Make the folder first: mkdir -p \(folder)" : "Choose a folder you may write to.")
+        remedy: errno == ENOENT
+          ? "Make the folder first: mkdir -p \(folder)" : "Choose a folder you may write to.")
     }
     self.descriptor = descriptor
   }
@@ -76,7 +77,8 @@ final class AtomicOutput {
       } else if errno != EINTR {
         throw CheckpointError(
           "cannot be written: \(systemMessage(errno))", file: path, offset: byteCount + done,
-          remedy: errno == ENOSPC ? "Free some space, or write to another disk. Nothing was changed." : "Nothing was changed.")
+          remedy: errno == ENOSPC
+            ? "Free some space, or write to another disk. Nothing was changed." : "Nothing was changed.")
       }
     }
     byteCount += done
@@ -112,7 +114,8 @@ final class AtomicOutput {
   }
 
   private func failure() -> CheckpointError {
-    CheckpointError("cannot be put in place: \(systemMessage(errno))", file: path, remedy: "Nothing was changed.")
+    CheckpointError(
+      "cannot be put in place: \(systemMessage(errno))", file: path, remedy: "Nothing was changed.")
   }
 
   private static func folder(of path: String) -> String {

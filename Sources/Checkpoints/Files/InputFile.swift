@@ -67,7 +67,8 @@ public final class InputFile: Sendable {
   public func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws(CheckpointError) {
     var done = 0
     while done < buffer.count {
-      let count = unsafe pread(descriptor, buffer.baseAddress! + done, buffer.count - done, off_t(offset + done))
+      let count = unsafe pread(
+        descriptor, buffer.baseAddress! + done, buffer.count - done, off_t(offset + done))
       if count > 0 {
         done += count
       } else if count == 0 {
@@ -104,7 +105,9 @@ public final class InputFile: Sendable {
   public func mapped() throws(CheckpointError) -> UnsafeRawBufferPointer {
     let result = mapping.withLock { mapping -> Result<Mapping, CheckpointError> in
       if let mapping { return .success(mapping) }
-      guard byteCount > 0 else { return .success(unsafe Mapping(bytes: UnsafeRawBufferPointer(start: nil, count: 0))) }
+      guard byteCount > 0 else {
+        return .success(unsafe Mapping(bytes: UnsafeRawBufferPointer(start: nil, count: 0)))
+      }
       let address = unsafe mmap(nil, byteCount, PROT_READ, MAP_PRIVATE, descriptor, 0)
       guard let address = unsafe address, unsafe address != MAP_FAILED else {
         return .failure(CheckpointError("cannot be mapped: \(systemMessage(errno))", file: path))
@@ -143,7 +146,8 @@ final class FileRange: StorageContent {
 
   func read(into buffer: UnsafeMutableRawBufferPointer, at start: Int) throws {
     guard start >= 0, start <= byteCount, buffer.count <= byteCount - start else {
-      throw CheckpointError("a read of \(buffer.count) bytes at \(start) leaves its record of \(byteCount)", file: file.path)
+      throw CheckpointError(
+        "a read of \(buffer.count) bytes at \(start) leaves its record of \(byteCount)", file: file.path)
     }
     try unsafe file.read(into: buffer, at: offset + start)
   }

@@ -49,7 +49,9 @@ public enum NpyArray {
   }
 
   /// Writes numbers in row-major order as version 1.0, atomically.
-  public static func write<T: ComputingScalar>(_ values: [T], shape: [Int], to path: String) throws(CheckpointError) {
+  public static func write<T: ComputingScalar>(_ values: [T], shape: [Int], to path: String)
+    throws(CheckpointError)
+  {
     let sizes = shape.map(String.init).joined(separator: ", ") + (shape.count == 1 ? "," : "")
     let type = T.dtype == .float64 ? "<f8" : "<f4"
     var header = "{'descr': '\(type)', 'fortran_order': False, 'shape': (\(sizes)), }"
@@ -58,7 +60,8 @@ public enum NpyArray {
     let output = try AtomicOutput(path, overwrite: true, source: nil)
     let length = UInt16(header.utf8.count)
     try output.write(
-      [0x93] + Array("NUMPY".utf8) + [1, 0, UInt8(truncatingIfNeeded: length), UInt8(length >> 8)] + Array(header.utf8))
+      [0x93] + Array("NUMPY".utf8) + [1, 0, UInt8(truncatingIfNeeded: length), UInt8(length >> 8)]
+        + Array(header.utf8))
     var failure: CheckpointError?
     unsafe values.withUnsafeBytes { bytes in
       do throws(CheckpointError) { try unsafe output.write(bytes) } catch { failure = error }
@@ -80,16 +83,20 @@ public enum NpyArray {
       }
       return nil
     }
-    guard let type = value(of: "descr"), let order = value(of: "fortran_order"), let shape = value(of: "shape"),
+    guard let type = value(of: "descr"), let order = value(of: "fortran_order"),
+      let shape = value(of: "shape"),
       let quote = type.first, quote == "'" || quote == "\"", shape.first == "(",
       let typeEnd = type.dropFirst().firstIndex(of: quote), let shapeEnd = shape.firstIndex(of: ")")
     else {
       throw CheckpointError(
-        "has a header that describes no plain array: \(header.prefix(80).description.escapedForDisplay)", file: path,
+        "has a header that describes no plain array: \(header.prefix(80).description.escapedForDisplay)",
+        file: path,
         offset: 10)
     }
-    let sizes = shape[..<shapeEnd].dropFirst().split(separator: ",").map { $0.filter { $0 != " " && $0 != "L" } }
-      .filter { !$0.isEmpty }
+    let sizes = shape[..<shapeEnd].dropFirst().split(separator: ",").map {
+      $0.filter { $0 != " " && $0 != "L" }
+    }
+    .filter { !$0.isEmpty }
     let numbers = sizes.compactMap { Int($0) }
     guard numbers.count == sizes.count, numbers.allSatisfy({ $0 >= 0 }) else {
       throw CheckpointError("has a shape that is no tuple of sizes", file: path, offset: 10)
@@ -101,7 +108,8 @@ public enum NpyArray {
     guard let mark = text.first, "<>|=".contains(mark) else { return nil }
     let types: [String: DType] = [
       "f8": .float64, "f4": .float32, "f2": .float16, "i8": .int64, "i4": .int32, "i2": .int16, "i1": .int8,
-      "u8": .uint64, "u4": .uint32, "u2": .uint16, "u1": .uint8, "b1": .bool, "c8": .complex64, "c16": .complex128,
+      "u8": .uint64, "u4": .uint32, "u2": .uint16, "u1": .uint8, "b1": .bool, "c8": .complex64,
+      "c16": .complex128,
     ]
     return types[String(text.dropFirst())].map { ($0, mark == ">" ? .big : .little) }
   }

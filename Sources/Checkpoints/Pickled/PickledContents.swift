@@ -194,7 +194,8 @@ struct PickledContents {
       if arguments.count == 1, object.pairs.isEmpty, object.states.isEmpty {
         let elements = graph.list(arguments[0]) ?? graph.tuple(arguments[0])
         if let elements {
-          addSequence(elements + object.items, type.split(separator: ".").last.map(String.init) ?? type, visit, place)
+          addSequence(
+            elements + object.items, type.split(separator: ".").last.map(String.init) ?? type, visit, place)
           return
         }
       }
@@ -223,7 +224,8 @@ struct PickledContents {
         }
       } else if state != .none {
         children.append(
-          Visit(value: state, parent: place, key: .text("__setstate__"), stateDict: inherited(visit.stateDict)))
+          Visit(
+            value: state, parent: place, key: .text("__setstate__"), stateDict: inherited(visit.stateDict)))
       }
     }
     push(children)
@@ -257,7 +259,8 @@ struct PickledContents {
           let count = graph.object(pair.value)?.pairs.count ?? graph.dictionary(pair.value)?.count
           contents.objects.append(
             CheckpointObject(
-              path: path(to: place) + [name], type: "module versions", value: nil, count: count, unreadTensor: nil))
+              path: path(to: place) + [name], type: "module versions", value: nil, count: count,
+              unreadTensor: nil))
         } else {
           attributes.append(Visit(value: pair.value, parent: place, key: name))
         }

@@ -10,7 +10,8 @@ extension PickleGraph {
   /// The pairs of a `dict` or of an OrderedDict that was filled after it was made.
   func mappingPairs(_ value: PickleValue) -> [PicklePair]? {
     if let pairs = dictionary(value) { return pairs }
-    guard let object = object(value), global(object.callable)?.qualifiedName == "collections.OrderedDict" else {
+    guard let object = object(value), global(object.callable)?.qualifiedName == "collections.OrderedDict"
+    else {
       return nil
     }
     return object.pairs
@@ -75,7 +76,8 @@ extension PickleGraph {
       case .object(let object):
         if let bytes = bytes(of: object) { return spelling(bytes) }
         // Protocols before 4 write a frozenset as a call with a list.
-        if global(object.callable)?.name == "frozenset", let arguments = tuple(object.arguments), arguments.count == 1,
+        if global(object.callable)?.name == "frozenset", let arguments = tuple(object.arguments),
+          arguments.count == 1,
           let elements = self.list(arguments[0])
         {
           return list(elements, "frozenset({", "})")

@@ -46,7 +46,9 @@ struct TensorReconstruction {
     case "torch._utils._rebuild_tensor_v2":
       try require(arguments, 6...7, global)
       return .tensor(
-        try view(arguments, dtype: nil, requiresGrad: arguments[4], metadata: arguments.count > 6 ? arguments[6] : nil))
+        try view(
+          arguments, dtype: nil, requiresGrad: arguments[4],
+          metadata: arguments.count > 6 ? arguments[6] : nil))
     case "torch._utils._rebuild_tensor_v3":
       try require(arguments, 7...8, global)
       return .tensor(
@@ -57,7 +59,9 @@ struct TensorReconstruction {
       // (storage, offset, size, stride, quantizer, requires_grad, hooks): the stored integers.
       try require(arguments, 6...7, global)
       let storageClass = try storageReference(arguments[0]).1
-      if storageClass == .typed(.quint4x2) || storageClass == .typed(.quint2x4) { return .unread("packed below a byte") }
+      if storageClass == .typed(.quint4x2) || storageClass == .typed(.quint2x4) {
+        return .unread("packed below a byte")
+      }
       return .tensor(try view(arguments, dtype: nil, requiresGrad: arguments[5], metadata: nil))
     case "torch._utils._rebuild_parameter":
       try require(arguments, 3...3, global)
@@ -89,7 +93,8 @@ struct TensorReconstruction {
     _ arguments: [PickleValue], _ counts: ClosedRange<Int>, _ global: PickleGlobal
   ) throws(CheckpointError) {
     guard counts ~= arguments.count else {
-      throw CheckpointError("\(global.qualifiedName) has \(arguments.count) arguments, which no PyTorch writes")
+      throw CheckpointError(
+        "\(global.qualifiedName) has \(arguments.count) arguments, which no PyTorch writes")
     }
   }
 
@@ -125,7 +130,8 @@ struct TensorReconstruction {
     do throws(TensorError) {
       return try Tensor(
         dtype: elementType, shape: shape, strides: strides, storage: storage, storageOffset: offset,
-        isConjugated: bits.conj, isNegated: bits.neg, requiresGrad: requiresGrad == .bool(true), limits: limits)
+        isConjugated: bits.conj, isNegated: bits.neg, requiresGrad: requiresGrad == .bool(true),
+        limits: limits)
     } catch {
       throw CheckpointError(
         error.reason, entry: storage.entry,
@@ -148,7 +154,8 @@ struct TensorReconstruction {
     var width = 1
     if case .typed(let dtype) = storageClass { width = dtype.byteCount }
     guard let byteCount = count.checkedMultiplying(by: width) else {
-      throw CheckpointError("storage \(key.escapedForDisplay) announces \(count) elements, which no memory holds")
+      throw CheckpointError(
+        "storage \(key.escapedForDisplay) announces \(count) elements, which no memory holds")
     }
     return (StorageReference(key: key, location: location, byteCount: byteCount), storageClass)
   }
@@ -156,7 +163,8 @@ struct TensorReconstruction {
   /// The integers of a tuple, list or `torch.Size`.
   private func integers(_ value: PickleValue) -> [Int]? {
     var elements = graph.tuple(value) ?? graph.list(value)
-    if elements == nil, let object = graph.object(value), graph.global(object.callable)?.qualifiedName == "torch.Size",
+    if elements == nil, let object = graph.object(value),
+      graph.global(object.callable)?.qualifiedName == "torch.Size",
       let arguments = graph.tuple(object.arguments), arguments.count == 1
     {
       elements = graph.tuple(arguments[0]) ?? graph.list(arguments[0])

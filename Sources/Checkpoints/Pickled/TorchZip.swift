@@ -36,7 +36,8 @@ enum TorchZip {
     case nil: byteOrder = .little
     }
     for (record, label) in [
-      ("version", "archive version"), (".data/version", "archive version"), (".format_version", "format version"),
+      ("version", "archive version"), (".data/version", "archive version"),
+      (".format_version", "format version"),
       (".storage_alignment", "storage alignment"),
     ] {
       if let value = try text(record) { hints.append((label, value.escapedForDisplay)) }
@@ -47,19 +48,27 @@ enum TorchZip {
       warnings.append("no CRC-32 is recorded in the archive, so damage to the data cannot be noticed")
     }
     for entry in archive.entries where !entry.name.hasPrefix(prefix) {
-      warnings.append("entry \(entry.name.escapedForDisplay) lies outside the checkpoint's folder \(prefix.escapedForDisplay)")
+      warnings.append(
+        "entry \(entry.name.escapedForDisplay) lies outside the checkpoint's folder \(prefix.escapedForDisplay)"
+      )
     }
 
-    let (bytes, isIntact) = try archive.bytes(of: pickle, limit: limits.pickleBytes, named: "Limits.pickleBytes")
+    let (bytes, isIntact) = try archive.bytes(
+      of: pickle, limit: limits.pickleBytes, named: "Limits.pickleBytes")
     if !isIntact { damage.append(checksumMismatch(file, pickle, found: CRC32.of(bytes))) }
     let graph: PickleGraph
-    do throws(PickleError) { graph = try PickleMachine.interpret(unsafe bytes.span.bytes, limits: limits) } catch {
+    do throws(PickleError) {
+      graph = try PickleMachine.interpret(unsafe bytes.span.bytes, limits: limits)
+    } catch {
       throw CheckpointError(
         error.description, file: file.path, entry: pickle.name, offset: error.offset,
-        remedy: "The file is damaged or was never a checkpoint; decant inspect --pickle shows how far it reads.")
+        remedy:
+          "The file is damaged or was never a checkpoint; decant inspect --pickle shows how far it reads.")
     }
     if graph.byteCount < bytes.count {
-      warnings.append("\(bytes.count - graph.byteCount) bytes follow the end of the pickle in \(pickle.name.escapedForDisplay)")
+      warnings.append(
+        "\(bytes.count - graph.byteCount) bytes follow the end of the pickle in \(pickle.name.escapedForDisplay)"
+      )
     }
     if graph.protocolVersion != 2 {
       hints.append(("pickle protocol", String(graph.protocolVersion)))
@@ -71,7 +80,8 @@ enum TorchZip {
         try storages.storage(reference)
       }
       return Checkpoint.Parts(
-        container: isScript ? .torchscript : .torchZip, contents: contents, warnings: warnings, damage: damage,
+        container: isScript ? .torchscript : .torchZip, contents: contents, warnings: warnings,
+        damage: damage,
         hints: hints, pickle: bytes)
     } catch { throw error.located(file: file.path) }
   }
@@ -106,7 +116,8 @@ enum TorchZip {
     let names = archive.entries.prefix(3).map(\.name.escapedForDisplay).joined(separator: ", ")
     return CheckpointError(
       archive.entries.isEmpty
-        ? "is an empty zip archive" : "is a zip archive without a data.pkl, so no PyTorch checkpoint (it holds \(names)…)",
+        ? "is an empty zip archive"
+        : "is a zip archive without a data.pkl, so no PyTorch checkpoint (it holds \(names)…)",
       file: archive.file.path,
       remedy: "If a checkpoint lies inside, unzip it and name that file.")
   }
@@ -146,7 +157,8 @@ private final class Records: Sendable {
     guard storage.byteCount == reference.byteCount else {
       throw CheckpointError(
         "the pickle says storage \(reference.key.escapedForDisplay) has \(reference.byteCount) bytes and its record has "
-          + "\(storage.byteCount)", entry: folder + reference.key, remedy: "The file is damaged: fetch it again.")
+          + "\(storage.byteCount)", entry: folder + reference.key,
+        remedy: "The file is damaged: fetch it again.")
     }
     return storage
   }

@@ -18,7 +18,8 @@ enum SafetensorsReader {
     let length = lengthBytes.reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
     guard length <= UInt64(limits.headerBytes) else {
       throw CheckpointError(
-        "the header has \(length) bytes, more than the format allows (\(limits.headerBytes))", file: file.path)
+        "the header has \(length) bytes, more than the format allows (\(limits.headerBytes))", file: file.path
+      )
     }
     guard Int(length) <= file.byteCount - 8 else {
       throw CheckpointError(
@@ -28,7 +29,8 @@ enum SafetensorsReader {
     let bytes = try file.bytes(at: 8, count: Int(length))
     let header: JSONValue
     do throws(ParsingError) { header = try JSONValue(parsing: unsafe bytes.span.bytes, depth: 8) } catch {
-      throw CheckpointError("the header is no JSON: \(error.reason)", file: file.path, offset: 8 + error.offset)
+      throw CheckpointError(
+        "the header is no JSON: \(error.reason)", file: file.path, offset: 8 + error.offset)
     }
     guard case .object(let members) = header else {
       throw CheckpointError("the header is no JSON object", file: file.path, offset: 8)
@@ -56,7 +58,9 @@ enum SafetensorsReader {
   private static func tensor(
     _ name: String, _ description: JSONValue, _ storage: Storage, _ file: InputFile, _ limits: Limits
   ) throws(CheckpointError) -> (Tensor, Range<Int>) {
-    func refuse(_ reason: String) -> CheckpointError { CheckpointError(reason, file: file.path, tensor: name) }
+    func refuse(_ reason: String) -> CheckpointError {
+      CheckpointError(reason, file: file.path, tensor: name)
+    }
     guard let typeName = description["dtype"]?.string, let shape = description["shape"]?.array,
       let offsets = description["data_offsets"]?.array, offsets.count == 2, let begin = offsets[0].size,
       let end = offsets[1].size
@@ -90,10 +94,14 @@ enum SafetensorsReader {
     _ ranges: [(range: Range<Int>, name: String)], dataByteCount: Int, _ file: InputFile
   ) throws(CheckpointError) {
     var end = 0
-    for (range, name) in ranges.sorted(by: { ($0.range.lowerBound, $0.range.upperBound) < ($1.range.lowerBound, $1.range.upperBound) }) {
+    for (range, name) in ranges.sorted(by: {
+      ($0.range.lowerBound, $0.range.upperBound) < ($1.range.lowerBound, $1.range.upperBound)
+    }) {
       guard range.lowerBound == end else {
         throw CheckpointError(
-          range.lowerBound < end ? "the tensor's data overlaps another's" : "\(range.lowerBound - end) bytes before the tensor's data belong to none",
+          range.lowerBound < end
+            ? "the tensor's data overlaps another's"
+            : "\(range.lowerBound - end) bytes before the tensor's data belong to none",
           file: file.path, tensor: name)
       }
       end = range.upperBound
@@ -105,7 +113,9 @@ enum SafetensorsReader {
     }
   }
 
-  private static func metadata(_ value: JSONValue, _ file: InputFile) throws(CheckpointError) -> [(String, String)] {
+  private static func metadata(_ value: JSONValue, _ file: InputFile) throws(CheckpointError) -> [(
+    String, String
+  )] {
     guard case .object(let members) = value else {
       throw CheckpointError("the header's __metadata__ is no JSON object", file: file.path)
     }

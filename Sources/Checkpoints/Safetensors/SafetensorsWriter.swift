@@ -47,21 +47,23 @@ struct SafetensorsWriter {
       guard let end = offset.checkedAdding(item.byteCount) else {
         throw CheckpointError("the tensors together have more bytes than any file")
       }
-      members.append((
-        key: item.name,
-        value: .object([
-          (key: "dtype", value: .string(SafetensorsTypes.name(item.dtype) ?? "")),
-          (key: "shape", value: .array(item.tensor.shape.map { .integer(Int64($0)) })),
-          (key: "data_offsets", value: .array([.integer(Int64(offset)), .integer(Int64(end))])),
-        ])
-      ))
+      members.append(
+        (
+          key: item.name,
+          value: .object([
+            (key: "dtype", value: .string(SafetensorsTypes.name(item.dtype) ?? "")),
+            (key: "shape", value: .array(item.tensor.shape.map { .integer(Int64($0)) })),
+            (key: "data_offsets", value: .array([.integer(Int64(offset)), .integer(Int64(end))])),
+          ])
+        ))
       offset = end
     }
     dataByteCount = offset
     var json = Array(JSONValue.object(members).text.utf8)
     json += [UInt8](repeating: 0x20, count: (8 - json.count % 8) % 8)
     guard json.count <= Limits().headerBytes else {
-      throw CheckpointError("the header would have \(json.count) bytes, more than the format allows (\(Limits().headerBytes))")
+      throw CheckpointError(
+        "the header would have \(json.count) bytes, more than the format allows (\(Limits().headerBytes))")
     }
     header = (0..<8).map { UInt8(truncatingIfNeeded: json.count >> ($0 * 8)) } + json
   }
@@ -87,7 +89,8 @@ struct SafetensorsWriter {
     let isNew = record != nil && !verified.contains(ObjectIdentifier(tensor.storage))
     // The whole record as it stands: its checksum is that of the bytes that pass by.
     let passesWhole =
-      tensor.isContiguous && tensor.byteCount == tensor.storage.byteCount && tensor.storage.byteOrder == .little
+      tensor.isContiguous && tensor.byteCount == tensor.storage.byteCount
+      && tensor.storage.byteOrder == .little
       && !tensor.isConjugated && !tensor.isNegated && item.dtype == tensor.dtype
     if isNew, !passesWhole { try record?.verifyChecksum() }
     var crc = CRC32()

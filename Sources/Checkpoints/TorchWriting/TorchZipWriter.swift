@@ -63,7 +63,8 @@ public enum TorchZipWriter {
   }
 
   /// `_rebuild_tensor_v2(storage, 0, size, stride, False, OrderedDict())`.
-  private static func tensor(_ tensor: Tensor, storageClass: String, index: Int, _ writer: inout PickleWriter) {
+  private static func tensor(_ tensor: Tensor, storageClass: String, index: Int, _ writer: inout PickleWriter)
+  {
     writer.global("torch._utils", "_rebuild_tensor_v2")
     writer.tuple { writer in
       writer.tuple { writer in

@@ -43,7 +43,11 @@ struct ZipWriter {
     descriptor.appendLittleEndian(UInt32(0x0807_4B50))
     descriptor.appendLittleEndian(crc.value)
     for _ in 0..<2 {
-      if isWide { descriptor.appendLittleEndian(UInt64(byteCount)) } else { descriptor.appendLittleEndian(UInt32(byteCount)) }
+      if isWide {
+        descriptor.appendLittleEndian(UInt64(byteCount))
+      } else {
+        descriptor.appendLittleEndian(UInt32(byteCount))
+      }
     }
     try output.write(descriptor)
 
@@ -67,7 +71,9 @@ struct ZipWriter {
   /// Writes one entry from memory.
   @discardableResult
   mutating func entry(_ name: String, _ bytes: [UInt8]) throws -> UInt32 {
-    try unsafe entry(name, byteCount: bytes.count) { write in try unsafe bytes.withUnsafeBytes { try unsafe write($0) } }
+    try unsafe entry(name, byteCount: bytes.count) { write in
+      try unsafe bytes.withUnsafeBytes { try unsafe write($0) }
+    }
   }
 
   /// Writes the directory and the end records.
@@ -81,7 +87,9 @@ struct ZipWriter {
     record.appendLittleEndian(UInt16(0x031E))
     record.appendLittleEndian(UInt16(45))
     record += [UInt8](repeating: 0, count: 8)
-    for value in [entryCount, entryCount, directory.count, offset] { record.appendLittleEndian(UInt64(value)) }
+    for value in [entryCount, entryCount, directory.count, offset] {
+      record.appendLittleEndian(UInt64(value))
+    }
     record.appendLittleEndian(UInt32(0x0706_4B50))
     record.appendLittleEndian(UInt32(0))
     record.appendLittleEndian(UInt64(end))

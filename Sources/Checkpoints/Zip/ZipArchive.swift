@@ -22,7 +22,9 @@ final class ZipArchive: Sendable {
   }
 
   /// Whether any checksum was recorded: PyTorch can be told to write zeros for all of them.
-  var recordsChecksums: Bool { entries.contains { $0.crc32 != 0 } || entries.allSatisfy { $0.byteCount == 0 } }
+  var recordsChecksums: Bool {
+    entries.contains { $0.crc32 != 0 } || entries.allSatisfy { $0.byteCount == 0 }
+  }
 
   /// The entry of a name.
   func entry(_ name: String) -> ZipEntry? { places[name].map { entries[$0] } }
@@ -68,7 +70,8 @@ final class ZipArchive: Sendable {
     }
     let name = try file.bytes(at: entry.headerOffset + 30, count: word(26))
     guard name == entry.rawName else {
-      throw refuse("the local header has another name, \(String(decoding: name, as: UTF8.self).escapedForDisplay)")
+      throw refuse(
+        "the local header has another name, \(String(decoding: name, as: UTF8.self).escapedForDisplay)")
     }
     // With bit 3 the sizes follow the data; otherwise zero, full (zip64) or equal to the directory's.
     let stored = long(18)
@@ -110,7 +113,8 @@ final class ZipArchive: Sendable {
         let name = entry.rawName.map { CChar(bitPattern: $0) } + [0]
         // The descriptor's own path: the same file even if another took its name meanwhile.
         let status = unsafe decant_libzip_inflate(
-          file.descriptorPath, UInt64(entry.index), name, buffer.baseAddress, buffer.count, &message, message.count)
+          file.descriptorPath, UInt64(entry.index), name, buffer.baseAddress, buffer.count, &message,
+          message.count)
         let text = String(decoding: message.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
         switch status {
         case DECANT_LIBZIP_OK: return
@@ -209,6 +213,7 @@ func checksumMismatch(_ file: InputFile, _ entry: ZipEntry, found: UInt32) -> Ch
     return "0x" + String(repeating: "0", count: 8 - digits.count) + digits
   }
   return CheckpointError(
-    "the data's CRC-32 is \(hex(found)) and the archive records \(hex(entry.crc32))", file: file.path, entry: entry.name,
+    "the data's CRC-32 is \(hex(found)) and the archive records \(hex(entry.crc32))", file: file.path,
+    entry: entry.name,
     remedy: "The data changed after it was written: fetch the file again.")
 }

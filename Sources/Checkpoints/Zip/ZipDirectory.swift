@@ -38,7 +38,8 @@ struct ZipDirectory: Sendable {
     }
     // The shortest entry has 46 bytes, so a count that lies is found before anything is allocated for it.
     guard end.entryCount <= end.directoryByteCount / 46 else {
-      throw damaged(file, end.directoryOffset, "the directory has no room for the \(end.entryCount) entries it announces")
+      throw damaged(
+        file, end.directoryOffset, "the directory has no room for the \(end.entryCount) entries it announces")
     }
     let bytes = try file.bytes(at: end.directoryOffset, count: end.directoryByteCount)
     var fields: [Fields] = []
@@ -97,7 +98,8 @@ struct ZipDirectory: Sendable {
   }
 
   /// Believes an entry's fields, or says why not.
-  private static func entry(_ fields: Fields, index: Int, file: InputFile) throws(CheckpointError) -> ZipEntry {
+  private static func entry(_ fields: Fields, index: Int, file: InputFile) throws(CheckpointError) -> ZipEntry
+  {
     let name = String(decoding: fields.name, as: UTF8.self)
     func refuse(_ reason: String, _ remedy: String? = nil) -> CheckpointError {
       CheckpointError(reason, file: file.path, entry: name, remedy: remedy)
@@ -142,9 +144,18 @@ struct ZipDirectory: Sendable {
       let next = cursor.offset + count
       guard next <= end else { throw ParsingError(offset: cursor.offset, "an extra field leaves its entry") }
       if kind == 1 {
-        if isFull[0] && next - cursor.offset >= 8 { size = try cursor.readLittleEndian(UInt64.self); isFull[0] = false }
-        if isFull[1] && next - cursor.offset >= 8 { stored = try cursor.readLittleEndian(UInt64.self); isFull[1] = false }
-        if isFull[2] && next - cursor.offset >= 8 { header = try cursor.readLittleEndian(UInt64.self); isFull[2] = false }
+        if isFull[0] && next - cursor.offset >= 8 {
+          size = try cursor.readLittleEndian(UInt64.self)
+          isFull[0] = false
+        }
+        if isFull[1] && next - cursor.offset >= 8 {
+          stored = try cursor.readLittleEndian(UInt64.self)
+          isFull[1] = false
+        }
+        if isFull[2] && next - cursor.offset >= 8 {
+          header = try cursor.readLittleEndian(UInt64.self)
+          isFull[2] = false
+        }
       }
       try cursor.seek(to: next)
     }
@@ -156,7 +167,8 @@ struct ZipDirectory: Sendable {
     names.reserveCapacity(entries.count)
     for entry in entries where !names.insert(entry.rawName).inserted {
       throw CheckpointError(
-        "two entries have this name, and readers disagree on which one counts", file: file.path, entry: entry.name,
+        "two entries have this name, and readers disagree on which one counts", file: file.path,
+        entry: entry.name,
         remedy: "Do not trust the file: no writer of checkpoints makes this.")
     }
   }
@@ -208,7 +220,9 @@ private struct EndRecord {
     do throws(ParsingError) {
       var cursor = unsafe ByteCursor(tail.span.bytes, at: place + 4)
       let disks = [try cursor.readLittleEndian(UInt16.self), try cursor.readLittleEndian(UInt16.self)]
-      var counts = [UInt64(try cursor.readLittleEndian(UInt16.self)), UInt64(try cursor.readLittleEndian(UInt16.self))]
+      var counts = [
+        UInt64(try cursor.readLittleEndian(UInt16.self)), UInt64(try cursor.readLittleEndian(UInt16.self)),
+      ]
       var size = UInt64(try cursor.readLittleEndian(UInt32.self))
       var offset = UInt64(try cursor.readLittleEndian(UInt32.self))
       var directoryEnd = tailOffset + place
@@ -229,11 +243,13 @@ private struct EndRecord {
       guard disks.allSatisfy({ $0 == 0 || $0 == 0xFFFF }), counts[0] == counts[1] else {
         throw ParsingError(offset: place, "it is one part of a split archive")
       }
-      guard let offset = Int(exactly: offset), let size = Int(exactly: size), let count = Int(exactly: counts[1]),
+      guard let offset = Int(exactly: offset), let size = Int(exactly: size),
+        let count = Int(exactly: counts[1]),
         offset.checkedAdding(size) == directoryEnd
       else {
         throw ParsingError(
-          offset: place, "its end record says the directory has \(size) bytes at \(offset), which is not where it ends")
+          offset: place,
+          "its end record says the directory has \(size) bytes at \(offset), which is not where it ends")
       }
       directoryOffset = offset
       directoryByteCount = size
@@ -286,5 +302,6 @@ private struct EndRecord {
 
 /// An error that says a zip file is damaged.
 private func damaged(_ file: InputFile, _ offset: Int?, _ reason: String) -> CheckpointError {
-  CheckpointError(reason, file: file.path, offset: offset, remedy: "Fetch the file again, or ask who made it.")
+  CheckpointError(
+    reason, file: file.path, offset: offset, remedy: "Fetch the file again, or ask who made it.")
 }
