@@ -24,7 +24,7 @@ struct InspectionReport {
   func printTree() {
     printHead()
     StandardStreams.line()
-    TensorTree(rows.map(\.entry)).lines.forEach { StandardStreams.line($0) }
+    for line in TensorTree(rows.map(\.entry)).lines { StandardStreams.line(line) }
     printTotals()
     printNotes()
   }

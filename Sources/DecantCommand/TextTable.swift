@@ -35,5 +35,5 @@ struct TextTable {
     }
   }
 
-  func show() { lines.forEach { StandardStreams.line($0) } }
+  func show() { for line in lines { StandardStreams.line(line) } }
 }

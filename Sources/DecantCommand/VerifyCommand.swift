@@ -36,12 +36,27 @@ struct VerifyCommand: ParsableCommand {
     if json {
       printJSON(resolution, verification)
     } else {
-      try print(resolution, verification)
+      try print(resolution, verification, shapes: network.arch == nil ? nil : whatShapesTell(stateDict))
     }
     if !verification.isMatch { throw ExitStatus.no }
   }
 
-  private func print(_ resolution: ResNet.Resolution, _ verification: ResNet.Verification) throws {
+  /// Which network the names and shapes are of, for who expected another; nil when of none.
+  private func whatShapesTell(_ stateDict: StateDict) -> String? {
+    guard let found = try? ResNet.Resolution(of: stateDict, as: nil, stride0: 1, classes: nil) else {
+      return nil
+    }
+    let layers = found.configuration.layers.map(String.init).joined(separator: ", ")
+    let block =
+      "\(found.configuration.block.rawValue) blocks [\(layers)], \(Spelling.count(found.configuration.classes, "output"))"
+    let names = ResNet.Architecture.all.filter { $0.configuration.hasShapes(of: found.configuration) }.map(
+      \.name)
+    return block + (names.isEmpty ? ": those of no published network" : ": those of \(names.joined(separator: ", "))")
+  }
+
+  private func print(_ resolution: ResNet.Resolution, _ verification: ResNet.Verification, shapes: String?)
+    throws
+  {
     let name = resolution.architecture ?? "a ResNet without a published name"
     var lines: [String] = []
     for parameter in verification.missing {
@@ -65,7 +80,8 @@ struct VerifyCommand: ParsableCommand {
         : "no: this is not \(name): \(verification.missing.count) missing, \(verification.unexpected.count) unexpected, "
           + "\(verification.mismatched.count) mismatched, \(verification.nonFinite.count) with non-finite numbers"
     )
-    lines.forEach { StandardStreams.line("  " + $0) }
+    for line in lines { StandardStreams.line("  " + line) }
+    if let shapes, !verification.isMatch { StandardStreams.line("  the shapes tell of \(shapes)") }
     if verification.absentOptional > 0 {
       StandardStreams.line(
         "  \(verification.absentOptional) num_batches_tracked are absent, as before PyTorch 0.4.1; inference does not need them"

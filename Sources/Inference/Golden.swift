@@ -46,8 +46,7 @@ public struct Golden: Sendable {
       found = positions.map { Double(activation.values[$0]) }
       largest = try maximum.elements(as: Double.self)[0]
     }
-    return StageComparison(
-      stage: stage, found: found, reference: reference, largest: largest, tolerance: tolerance)
+    return StageComparison(stage: stage, found: found, reference: reference, largest: largest, tolerance: tolerance)
   }
 }
 

@@ -1,6 +1,7 @@
 internal import Graphs
 
-/// Which buffer each value lives in: buffers are taken over by later values as soon as nobody reads the earlier.
+/// Which buffer each value lives in: buffers are taken over by later values as soon as nobody reads the
+/// earlier.
 struct MemoryPlan: Equatable {
   /// The buffer of each value by value index; nil for the input and for values inside a step.
   private(set) var place: [Int?]

@@ -20,34 +20,32 @@ struct Patches {
     to target: UnsafeMutablePointer<Scalar>
   ) {
     let keepsSize = convolution.stride == 1 && output.height == input.height && output.width == input.width
-    var row = unsafe target
-    for channel in channels {
-      let planes = unsafe source + channel * input.columns
-      for ky in 0..<convolution.kernel {
-        let dy = ky * convolution.dilation - convolution.padding
-        for kx in 0..<convolution.kernel {
-          let dx = kx * convolution.dilation - convolution.padding
-          if keepsSize {
-            unsafe writeShifted(columns, dy: dy, dx: dx, from: planes, to: row)
-          } else {
-            unsafe writeStrided(columns, dy: dy, dx: dx, from: planes, to: row)
-          }
-          unsafe row += columns.count
+    let kernel = convolution.kernel
+    for ky in 0..<kernel {
+      let dy = ky * convolution.dilation - convolution.padding
+      for kx in 0..<kernel {
+        let dx = kx * convolution.dilation - convolution.padding
+        let rows = unsafe target + (ky * kernel + kx) * columns.count
+        if keepsSize {
+          unsafe writeShifted(channels, columns, dy: dy, dx: dx, from: source, to: rows)
+        } else {
+          unsafe writeStrided(channels, columns, dy: dy, dx: dx, from: source, to: rows)
         }
       }
     }
   }
 
-  /// One row where output and input are equally large: each image's row is its plane, shifted, with the
-  /// positions zeroed that a shift brings over from the neighbouring line.
+  /// The rows of one kernel position where output and input are equally large: each image's part is its
+  /// plane, shifted, with the positions zeroed that the shift brings over from the neighbouring line.
   @inline(__always)
   private func writeShifted<Scalar: KernelScalar>(
-    _ columns: Range<Int>, dy: Int, dx: Int, from planes: UnsafePointer<Scalar>,
-    to row: UnsafeMutablePointer<Scalar>
+    _ channels: Range<Int>, _ columns: Range<Int>, dy: Int, dx: Int, from source: UnsafePointer<Scalar>,
+    to rows: UnsafeMutablePointer<Scalar>
   ) {
     let (height, width) = (input.height, input.width)
     let area = height * width
-    // Lines whose source line exists, as positions in the plane.
+    let rowStride = convolution.kernel * convolution.kernel * columns.count
+    // Lines whose source line exists.
     let firstLine = min(max(-dy, 0), height)
     let lastLine = max(min(height - dy, height), firstLine)
     let shift = dy * width + dx
@@ -58,42 +56,45 @@ struct Patches {
       let image = begin / area
       let origin = image * area
       let end = min(columns.upperBound, origin + area)
-      let plane = unsafe planes + origin
-      let line = unsafe row + (begin - columns.lowerBound)
-      let positions = begin - origin..<end - origin
-      // What is copied: positions on existing lines whose shifted place lies in the plane.
-      let from = min(max(positions.lowerBound, firstLine * width, -shift), positions.upperBound)
-      let to = max(min(positions.upperBound, lastLine * width, area - shift), from)
-      unsafe line.update(repeating: 0, count: from - positions.lowerBound)
-      unsafe (line + (from - positions.lowerBound)).update(from: plane + from + shift, count: to - from)
-      unsafe (line + (to - positions.lowerBound)).update(repeating: 0, count: positions.upperBound - to)
-      if !blank.isEmpty && from < to {
-        for y in from / width...(to - 1) / width {
-          let first = max(y * width + blank.lowerBound, from)
-          let last = min(y * width + blank.upperBound, to)
-          var place = first
-          while place < last {
-            unsafe line[place - positions.lowerBound] = 0
-            place += 1
+      // Positions in the plane from here on. Copied are those on existing lines whose source is in the plane.
+      let first = begin - origin
+      let last = end - origin
+      let from = min(max(first, firstLine * width, -shift), last)
+      let to = max(min(last, lastLine * width, area - shift), from)
+      let fromX = from % width
+      var row = unsafe rows + (begin - columns.lowerBound)
+      var plane = unsafe source + (channels.lowerBound * input.columns + origin + shift)
+      for _ in channels {
+        unsafe row.update(repeating: 0, count: from - first)
+        unsafe (row + (from - first)).update(from: plane + from, count: to - from)
+        unsafe (row + (to - first)).update(repeating: 0, count: last - to)
+        for x in blank {
+          var place = from - fromX + x + (x < fromX ? width : 0)
+          while place < to {
+            unsafe row[place - first] = 0
+            place += width
           }
         }
+        unsafe row += rowStride
+        unsafe plane += input.columns
       }
       begin = end
     }
   }
 
-  /// One row of any convolution, line by line.
+  /// The rows of one kernel position of any convolution, line by line.
   @inline(__always)
   private func writeStrided<Scalar: KernelScalar>(
-    _ columns: Range<Int>, dy: Int, dx: Int, from planes: UnsafePointer<Scalar>,
-    to row: UnsafeMutablePointer<Scalar>
+    _ channels: Range<Int>, _ columns: Range<Int>, dy: Int, dx: Int, from source: UnsafePointer<Scalar>,
+    to rows: UnsafeMutablePointer<Scalar>
   ) {
     let stride = convolution.stride
+    let rowStride = convolution.kernel * convolution.kernel * columns.count
     // x positions whose source column exists: 0 ≤ x·stride + dx < width.
     let firstX = min(dx < 0 ? (-dx + stride - 1) / stride : 0, output.width)
     let lastX = max(input.width - dx > 0 ? min((input.width - dx - 1) / stride + 1, output.width) : 0, firstX)
     var (line, startX) = columns.lowerBound.quotientAndRemainder(dividingBy: output.width)
-    var next = unsafe row
+    var next = unsafe rows
     var left = columns.count
     while left > 0 {
       let endX = min(output.width, startX + left)
@@ -102,16 +103,19 @@ struct Patches {
       let isInside = sourceY >= 0 && sourceY < input.height
       let from = isInside ? min(max(firstX, startX), endX) : endX
       let to = isInside ? max(min(lastX, endX), from) : endX
-      unsafe next.update(repeating: 0, count: from - startX)
-      if from < to {
-        var source = unsafe planes + ((image * input.height + sourceY) * input.width + from * stride + dx)
-        let line = unsafe next + (from - startX)
-        for x in 0..<to - from {
-          unsafe line[x] = source.pointee
-          unsafe source += stride
-        }
+      var row = unsafe next
+      var plane = unsafe source + channels.lowerBound * input.columns
+      // Where the line's first copied position comes from; not used when nothing is copied.
+      let start = from < to ? (image * input.height + sourceY) * input.width + from * stride + dx : 0
+      for _ in channels {
+        unsafe row.update(repeating: 0, count: from - startX)
+        let first = unsafe plane + start
+        let target = unsafe row + (from - startX)
+        for x in 0..<to - from { unsafe target[x] = first[x * stride] }
+        unsafe (row + (to - startX)).update(repeating: 0, count: endX - to)
+        unsafe row += rowStride
+        unsafe plane += input.columns
       }
-      unsafe (next + (to - startX)).update(repeating: 0, count: endX - to)
       unsafe next += endX - startX
       left -= endX - startX
       line += 1

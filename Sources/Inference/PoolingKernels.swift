@@ -43,18 +43,7 @@ extension Pooling {
   private func larger<Scalar: KernelScalar>(
     _ line: UnsafeMutablePointer<Scalar>, _ other: UnsafePointer<Scalar>, count: Int
   ) {
-    var index = 0
-    while index + 8 <= count {
-      var one = unsafe UnsafeRawPointer(line + index).loadUnaligned(as: SIMD8<Scalar>.self)
-      let two = unsafe UnsafeRawPointer(other + index).loadUnaligned(as: SIMD8<Scalar>.self)
-      one.replace(with: two, where: (two .> one) .| (two .!= two))
-      unsafe UnsafeMutableRawPointer(line + index).storeBytes(of: one, as: SIMD8<Scalar>.self)
-      index += 8
-    }
-    while index < count {
-      unsafe line[index] = larger(line[index], other[index])
-      index += 1
-    }
+    for index in 0..<count { unsafe line[index] = larger(line[index], other[index]) }
   }
 }
 

@@ -1,3 +1,4 @@
+internal import ByteParsing
 internal import Graphs
 
 /// What is done to a step's numbers while they are still in the cache, in this order.
@@ -134,7 +135,9 @@ extension Convolution {
   fileprivate func check(_ node: String) throws(InferenceError) {
     let sizes = [inputChannels, outputChannels, kernel, stride, dilation, groups]
     guard sizes.allSatisfy({ 1...(1 << 24) ~= $0 }), 0...(1 << 24) ~= padding,
-      inputChannels.isMultiple(of: groups), outputChannels.isMultiple(of: groups)
+      inputChannels.isMultiple(of: groups), outputChannels.isMultiple(of: groups),
+      // OpenBLAS counts in 32 bits.
+      let depth = checkedProduct([inputChannels / groups, kernel, kernel]), depth <= Int32.max
     else { throw .unsupportedGraph(node: node, reason: "its sizes make no convolution") }
   }
 }

@@ -5,8 +5,8 @@ public import Tensors
 
 /// A graph with its weights, executed by matrix products of OpenBLAS: the engine others are measured against.
 ///
-/// Convolutions are im2col and gemm; batch normalization, addition and ReLU are applied to each product while it
-/// is in the cache. The same input gives the same bits every time, on any count of threads.
+/// Convolutions are im2col and gemm; batch normalization, addition and ReLU are applied to each product while
+/// it is in the cache. The same input gives the same bits every time, on any count of threads.
 public final class ReferenceNetwork<Scalar: ReferenceScalar>: Sendable {
   /// The threads one run works with.
   public let threads: Int
@@ -16,8 +16,8 @@ public final class ReferenceNetwork<Scalar: ReferenceScalar>: Sendable {
 
   /// Binds a state dict to a graph.
   ///
-  /// float32 weights of a mapped file are used where they lie when `Scalar` is `Float`; other types are converted
-  /// to `Scalar`.
+  /// float32 weights of a mapped file are used where they lie when `Scalar` is `Float`; other types are
+  /// converted to `Scalar`.
   /// OpenBLAS is loaded, and for the whole process told to use one thread per call.
   ///
   /// - Parameter threads: how many cores share a run, 1 to 1024.

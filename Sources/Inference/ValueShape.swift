@@ -22,8 +22,8 @@ struct ValueShape: Equatable, Sendable {
 extension Program {
   /// The shape of every value for an N×C×H×W input, by value index; nil for those that stay inside a step.
   ///
-  /// - Throws: ``InferenceError`` when the input is empty, a window does not fit, the graph's shapes contradict
-  ///   each other or a count exceeds what OpenBLAS can address (2³¹ − 1 columns).
+  /// - Throws: ``InferenceError`` when the input is empty, a window does not fit, the graph's shapes
+  ///   contradict each other or a count exceeds what OpenBLAS can address (2³¹ − 1 columns).
   func shapes(input sizes: [Int]) throws(InferenceError) -> [ValueShape?] {
     let channels = graph.inputChannels
     guard sizes.count == 4, sizes.allSatisfy({ $0 >= 1 }), sizes[1] == channels else {

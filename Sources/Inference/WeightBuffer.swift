@@ -1,4 +1,3 @@
-internal import Graphs
 internal import Tensors
 
 /// A parameter's numbers in row-major order, in the type the engine computes in.
@@ -55,7 +54,8 @@ internal import Tensors
       !tensor.isNegated, !tensor.isConjugated, let bytes = unsafe try content.mappedBytes(),
       let start = bytes.baseAddress
     else { return nil }
-    // The tensor has proved that its elements lie inside the storage's byte count; this proves the mapping does.
+    // The tensor has proved that its elements lie inside the storage's byte count; this proves the mapping
+    // does.
     let offset = tensor.storageOffset * tensor.dtype.byteCount
     guard bytes.count - offset >= tensor.byteCount else { return nil }
     let first = unsafe start + offset

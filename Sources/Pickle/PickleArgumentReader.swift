@@ -260,8 +260,7 @@ struct PickleArgumentReader: ~Escapable {
       let hex = (byte < 0x10 ? "0" : "") + String(byte, radix: 16)
       return failure("'\(codec)' codec can't decode byte 0x\(hex) in position \(first): \(fault.reason)")
     }
-    return failure(
-      "'\(codec)' codec can't decode bytes in position \(first)-\(fault.range.upperBound - 1): \(fault.reason)"
-    )
+    let last = fault.range.upperBound - 1
+    return failure("'\(codec)' codec can't decode bytes in position \(first)-\(last): \(fault.reason)")
   }
 }

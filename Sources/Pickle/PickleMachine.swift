@@ -35,8 +35,8 @@ public struct PickleMachine: ~Escapable {
 
   /// Interprets the stream that begins at the start of `bytes`, up to its STOP.
   ///
-  /// What follows STOP is not looked at. O(length) in time and memory; memory is at most some 50 times the
-  /// length, and bounded by `limits.pickleValues` whatever the length.
+  /// What follows STOP is not looked at. O(length) in time and memory: at worst some hundred bytes for each
+  /// of the stream, and bounded by `limits.pickleValues` whatever the length.
   ///
   /// - Parameters:
   ///   - bytes: The stream; offsets are relative to its first byte.

@@ -1,5 +1,5 @@
 extension PythonText {
-  /// Where bytes stop being UTF-8 in which lone surrogates may stand (Python's "surrogatepass"); nil if nowhere.
+  /// Where bytes stop being UTF-8 in which lone surrogates may stand ("surrogatepass"); nil if nowhere.
   ///
   /// The range and the reason are those of Python's UnicodeDecodeError. O(length).
   static func utf8Fault(_ bytes: [UInt8]) -> Fault? {

@@ -84,10 +84,20 @@ extension ResNet {
 extension ResNet.Architecture {
   /// The published network of this configuration, whatever its classes; nil when none is.
   static func name(fitting configuration: ResNet.Configuration) -> String? {
-    all.first { architecture in
-      var other = architecture.configuration
-      other.classes = configuration.classes
-      return other == configuration
-    }?.name
+    all.first {
+      $0.configuration.hasShapes(of: configuration) && $0.configuration.stride0 == configuration.stride0
+    }?
+    .name
+  }
+}
+
+extension ResNet.Configuration {
+  /// Whether another configuration has the same names and shapes, the number of outputs aside.
+  public func hasShapes(of other: ResNet.Configuration) -> Bool {
+    var own = self
+    own.classes = other.classes
+    own.stride0 = other.stride0
+    own.epsilon = other.epsilon
+    return own == other
   }
 }

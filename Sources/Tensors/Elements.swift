@@ -45,7 +45,9 @@ extension Tensor {
       case .complex64: unsafe count += bytes.count(of: UInt32.self, mask: 0x7F80_0000, width: 2)
       case .complex32: unsafe count += bytes.count(of: UInt16.self, mask: 0x7C00, width: 2)
       default:
-        if let isFinite8 { for unsafebyte in unsafe bytes where !isFinite8[Int(byte)] { count += 1 } }
+        if let isFinite8 {
+          for place in bytes.indices where !isFinite8[Int(unsafe bytes[place])] { count += 1 }
+        }
       }
     }
     return count

@@ -24,6 +24,11 @@ torch.set_num_threads(2)
 _figures: list[str] = []
 
 
+def pytest_configure(config):
+    # Deprecations and experimental types of torch: the fixtures use them on purpose.
+    config.addinivalue_line("filterwarnings", "ignore::UserWarning:torch.*")
+
+
 def pytest_report_header():
     return f"torch {torch.__version__}; the tool: {_binary()}"
 

@@ -6,7 +6,9 @@ internal import Glibc
 /// the process ends, whatever ends it; ``commit()`` gives it its name. File systems that have no nameless files
 /// get a temporary one, removed on failure. Durability against a power cut is not promised: that costs more
 /// than the copy.
-final class AtomicOutput {
+///
+/// Sendable for the sake of ``write(_:at:)``, the one thing several threads may do at once.
+final class AtomicOutput: @unchecked Sendable {
   private let path: String
   /// Where the bytes end up: `path` with symbolic links followed, as `cp` does.
   private let target: String
@@ -69,20 +71,29 @@ final class AtomicOutput {
 
   /// Appends bytes.
   func write(_ bytes: UnsafeRawBufferPointer) throws(CheckpointError) {
+    try unsafe write(bytes, at: byteCount)
+    byteCount += bytes.count
+  }
+
+  /// Writes bytes at a place of their own; any thread may.
+  func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(CheckpointError) {
     var done = 0
     while done < bytes.count {
-      let count = unsafe Glibc.write(descriptor, bytes.baseAddress! + done, bytes.count - done)
+      let count = unsafe pwrite(
+        descriptor, bytes.baseAddress! + done, bytes.count - done, off_t(offset + done))
       if count >= 0 {
         done += count
       } else if errno != EINTR {
         throw CheckpointError(
-          "cannot be written: \(systemMessage(errno))", file: path, offset: byteCount + done,
+          "cannot be written: \(systemMessage(errno))", file: path, offset: offset + done,
           remedy: errno == ENOSPC
             ? "Free some space, or write to another disk. Nothing was changed." : "Nothing was changed.")
       }
     }
-    byteCount += done
   }
+
+  /// Counts bytes that were written at places of their own.
+  func advance(by count: Int) { byteCount += count }
 
   /// Appends bytes.
   func write(_ bytes: [UInt8]) throws(CheckpointError) {

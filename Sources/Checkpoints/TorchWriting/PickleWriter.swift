@@ -42,7 +42,7 @@ struct PickleWriter {
     bytes.append(UInt8(ascii: "t"))
   }
 
-  mutating func integers(_ values: [Int]) { tuple { writer in values.forEach { writer.integer($0) } } }
+  mutating func integers(_ values: [Int]) { tuple { writer in for value in values { writer.integer(value) } } }
 
   /// `callable(*arguments)` of the two values written last.
   mutating func reduce() { bytes.append(UInt8(ascii: "R")) }
