@@ -1,6 +1,5 @@
 import ByteParsing
 import Checkpoints
-import ResNets
 import Tensors
 
 /// The text of `decant inspect`.
@@ -62,7 +61,7 @@ struct InspectionReport {
       let statistics = row.statistics
       func number(_ value: Double?) -> String { hasStatistics ? value.map(Spelling.scientific) ?? "-" : "" }
       table.row(
-        Spelling.name(row.entry.path), ResNet.spelling(row.entry.tensor.shape),
+        Spelling.name(row.entry.path), Spelling.shape(row.entry.tensor.shape),
         row.entry.tensor.dtype.rawValue,
         Spelling.count(row.entry.tensor.byteCount), number(statistics?.least), number(statistics?.mean),
         number(statistics?.greatest), flags(row), row.hasDigest ? row.digest ?? "no data" : "")

@@ -142,7 +142,7 @@ struct RunCommand: ParsableCommand {
     let tensor = try NpyArray.read(path: input)
     guard tensor.shape.count == 4, tensor.shape.allSatisfy({ $0 > 0 }) else {
       throw CheckpointError(
-        "has shape \(ResNet.spelling(tensor.shape)); a network takes N×C×H×W", file: input,
+        "has shape \(Spelling.shape(tensor.shape)); a network takes N×C×H×W", file: input,
         remedy: "In Python, add the batch: array[None], or move the channels: array.transpose(0, 3, 1, 2).")
     }
     guard tensor.dtype.kind == .floatingPoint else {

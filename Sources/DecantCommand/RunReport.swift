@@ -28,7 +28,7 @@ struct RunReport<T: ReferenceScalar> {
   func print() {
     StandardStreams.line(
       "\(architecture ?? "a ResNet without a published name"), reference engine, \(dtype), "
-        + "\(Spelling.count(threads, "thread")), input \(ResNet.spelling(inputShape)) as given, no preprocessing"
+        + "\(Spelling.count(threads, "thread")), input \(Spelling.shape(inputShape)) as given, no preprocessing"
     )
     for (image, row) in rows.enumerated() {
       if row.count <= 10 {

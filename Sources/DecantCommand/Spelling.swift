@@ -10,6 +10,11 @@ enum Spelling {
     return name.isEmpty || name.hasPrefix(" ") || name.hasSuffix(" ") ? "\"\(name)\"" : name
   }
 
+  /// A shape as people write it: `64×3×7×7`, or `scalar`.
+  static func shape(_ shape: [Int]) -> String {
+    shape.isEmpty ? "scalar" : shape.map(String.init).joined(separator: "×")
+  }
+
   /// An integer with commas between thousands.
   static func count(_ number: Int) -> String {
     var digits = String(number.magnitude)

@@ -1,6 +1,5 @@
 import ByteParsing
 import Checkpoints
-import ResNets
 import Tensors
 
 /// Tensors' names as a tree: every dot begins a branch.
@@ -43,7 +42,7 @@ struct TensorTree {
         parent = place
       }
       if parent >= 0 {
-        all[parent].leaf = "\(ResNet.spelling(entry.tensor.shape)) \(entry.tensor.dtype.rawValue)"
+        all[parent].leaf = "\(Spelling.shape(entry.tensor.shape)) \(entry.tensor.dtype.rawValue)"
       }
     }
     var pending = Array((children[-1] ?? []).reversed())

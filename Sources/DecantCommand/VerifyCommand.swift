@@ -51,7 +51,8 @@ struct VerifyCommand: ParsableCommand {
       "\(found.configuration.block.rawValue) blocks [\(layers)], \(Spelling.count(found.configuration.classes, "output"))"
     let names = ResNet.Architecture.all.filter { $0.configuration.hasShapes(of: found.configuration) }.map(
       \.name)
-    return block + (names.isEmpty ? ": those of no published network" : ": those of \(names.joined(separator: ", "))")
+    return block
+      + (names.isEmpty ? ": those of no published network" : ": those of \(names.joined(separator: ", "))")
   }
 
   private func print(_ resolution: ResNet.Resolution, _ verification: ResNet.Verification, shapes: String?)
@@ -61,14 +62,18 @@ struct VerifyCommand: ParsableCommand {
     var lines: [String] = []
     for parameter in verification.missing {
       lines.append(
-        "missing     \(resolution.prefix.escapedForDisplay)\(parameter.name)  \(ResNet.spelling(parameter.shape))"
+        "missing     \(resolution.prefix.escapedForDisplay)\(parameter.name)  \(Spelling.shape(parameter.shape))"
       )
     }
     for name in verification.unexpected { lines.append("unexpected  \(name.escapedForDisplay)") }
     for mismatch in verification.mismatched {
-      lines.append(
-        "mismatched  \(mismatch.name.escapedForDisplay)  expected \(mismatch.expected), found \(mismatch.found)"
-      )
+      let difference: String
+      switch mismatch.difference {
+      case .shape(let expected, let found):
+        difference = "expected \(Spelling.shape(expected)), found \(Spelling.shape(found))"
+      case .type(let expected, let found): difference = "expected \(expected), found \(found.rawValue)"
+      }
+      lines.append("mismatched  \(mismatch.name.escapedForDisplay)  \(difference)")
     }
     for finding in verification.nonFinite {
       lines.append(
@@ -98,6 +103,12 @@ struct VerifyCommand: ParsableCommand {
 
   private func printJSON(_ resolution: ResNet.Resolution, _ verification: ResNet.Verification) {
     func names(_ names: [String]) -> JSONValue { .array(names.map { .string($0) }) }
+    func sizes(_ sizes: [Int]) -> JSONValue { .array(sizes.map { .exact(Int64($0)) }) }
+    func entry(_ name: String, _ expected: JSONValue, _ found: JSONValue) -> JSONValue {
+      .object([
+        (key: "name", value: .string(name)), (key: "expected", value: expected), (key: "found", value: found),
+      ])
+    }
     let result: JSONValue = .object([
       (key: "schema", value: 1),
       (key: "ok", value: .bool(verification.isMatch)),
@@ -107,11 +118,13 @@ struct VerifyCommand: ParsableCommand {
       (
         key: "mismatched",
         value: .array(
-          verification.mismatched.map {
-            .object([
-              (key: "name", value: .string($0.name)), (key: "expected", value: .string($0.expected)),
-              (key: "found", value: .string($0.found)),
-            ])
+          verification.mismatched.map { mismatch in
+            switch mismatch.difference {
+            case .shape(let expected, let found):
+              entry(mismatch.name, sizes(expected), sizes(found))
+            case .type(let expected, let found):
+              entry(mismatch.name, .string(expected), .string(found.rawValue))
+            }
           })
       ),
       (

@@ -6,9 +6,14 @@ extension ResNet {
   public struct Verification: Sendable {
     /// A tensor that is there and not as expected.
     public struct Mismatch: Sendable, Equatable {
+      /// What differs.
+      public enum Difference: Sendable, Equatable {
+        case shape(expected: [Int], found: [Int])
+        /// The kind of number; `expected` says it in words.
+        case type(expected: String, found: DType)
+      }
       public let name: String
-      public let expected: String
-      public let found: String
+      public let difference: Difference
     }
     /// A tensor with numbers that are infinite or not a number.
     public struct NonFinite: Sendable, Equatable {
@@ -58,9 +63,10 @@ extension ResNet {
         }
         if tensor.shape != parameter.shape {
           mismatched.append(
-            Mismatch(name: name, expected: spelling(parameter.shape), found: spelling(tensor.shape)))
+            Mismatch(name: name, difference: .shape(expected: parameter.shape, found: tensor.shape)))
         } else if let expected = Verification.expectedType(parameter.role, tensor.dtype) {
-          mismatched.append(Mismatch(name: name, expected: expected, found: tensor.dtype.rawValue))
+          mismatched.append(
+            Mismatch(name: name, difference: .type(expected: expected, found: tensor.dtype)))
         } else {
           matched += 1
         }
@@ -84,10 +90,5 @@ extension ResNet {
       if role == .batchCounter { return dtype.kind == .signedInteger ? nil : "an integer type" }
       return dtype.kind == .floatingPoint ? nil : "a floating-point type"
     }
-  }
-
-  /// A shape as people write it: `64×3×7×7`, or `scalar`.
-  public static func spelling(_ shape: [Int]) -> String {
-    shape.isEmpty ? "scalar" : shape.map(String.init).joined(separator: "×")
   }
 }
