@@ -7,10 +7,10 @@
 /* Values of the CBLAS interface's enumerations. */
 enum { ROW_MAJOR = 101, NO_TRANSPOSE = 111 };
 
-typedef void sgemm_function(int, int, int, int, int, int, float, const float *, int, const float *, int, float,
-                            float *, int);
-typedef void dgemm_function(int, int, int, int, int, int, double, const double *, int, const double *, int, double,
-                            double *, int);
+typedef void sgemm_function(int, int, int, int, int, int, float, const float *, int, const float *, int,
+                            float, float *, int);
+typedef void dgemm_function(int, int, int, int, int, int, double, const double *, int, const double *, int,
+                            double, double *, int);
 
 static sgemm_function *sgemm;
 static dgemm_function *dgemm;
@@ -43,8 +43,8 @@ const char *copenblas_load(void) {
   return problem;
 }
 
-void copenblas_sgemm(int m, int n, int k, const float *a, int lda, const float *b, int ldb, float beta, float *c,
-                     int ldc) {
+void copenblas_sgemm(int m, int n, int k, const float *a, int lda, const float *b, int ldb, float beta,
+                     float *c, int ldc) {
   sgemm(ROW_MAJOR, NO_TRANSPOSE, NO_TRANSPOSE, m, n, k, 1, a, lda, b, ldb, beta, c, ldc);
 }
 

@@ -24,7 +24,7 @@ struct ConvolutionTiling: Equatable {
   let isDirect: Bool
 
   /// Widest tile: its product with the most channels is 1 MB of floats. Measured on ResNets from 224² up,
-  /// widths of 192 to 1024 and blocks of 128 to 512 differ by less than 8 %.
+  /// widths of 192 to 1024 and blocks of 128 to 512 differ by a tenth at most (CPU time, best of several).
   static let widestTile = 512
   /// Most output channels of one matrix product.
   static let largestBlock = 512

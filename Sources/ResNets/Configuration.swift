@@ -1,4 +1,5 @@
-/// Residual networks as torchvision defines them: configuration, published architectures, graph, seeded weights.
+/// Residual networks as torchvision defines them: configuration, published architectures, graph, seeded
+/// weights.
 public enum ResNet {}
 
 extension ResNet {

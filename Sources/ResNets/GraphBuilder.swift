@@ -3,7 +3,8 @@ public import Graphs
 extension ResNet.Configuration {
   /// The network as a graph, with torchvision's module names in the order of its `state_dict()`.
   ///
-  /// Input N×`inputChannels`×H×W, output N×`classes`. Stages: `stem`, `maxpool`, `layer1` …, `avgpool`, `logits`.
+  /// Input N×`inputChannels`×H×W, output N×`classes`. Stages: `stem`, `maxpool`, `layer1` …, `avgpool`,
+  /// `logits`.
   /// - Throws: ``ResNet/ConfigurationError`` when ``validate()`` does. O(blocks).
   public func graph() throws(ResNet.ConfigurationError) -> Graph {
     try validate()

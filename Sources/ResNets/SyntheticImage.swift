@@ -3,8 +3,8 @@ public import Tensors
 
 /// Seeded images, smooth with noise, so that the features of two of them differ.
 ///
-/// The same bits as `image` of `fixtures/synthesis.py`: noise of every pixel, halved, plus noise of 8×8 and of
-/// 32×32 cells; values in (−2.5, 2.5).
+/// The same bits as `image` of `fixtures/synthesis.py`: noise of every pixel, halved, plus noise of 8×8 and
+/// of 32×32 cells; values in (−2.5, 2.5).
 public enum SyntheticImage {
   /// Images `first` ..< `first + count` of a seed: float32, N×C×H×W in row-major order. O(elements).
   ///
