@@ -7,40 +7,18 @@ extension Tensor {
   ///
   /// - Throws: ``TensorError`` for a tensor without data, and whatever reading the storage or `body` throws.
   public func readRowMajor(
-    capacity: Int = 1 << 20, _ body: (UnsafeMutableRawBufferPointer) throws -> Void
+    capacity: Int = 1 << 18, _ body: (UnsafeMutableRawBufferPointer) throws -> Void
   ) throws {
-    guard let content = storage.content else {
-      throw TensorError("the tensor has no data (device \(storage.location))")
-    }
-    if (isNegated || isConjugated) && dtype.kind != .complex && dtype.kind != .floatingPoint {
-      throw TensorError("a conj or neg bit on \(dtype.rawValue) has no meaning")
-    }
-    if elementCount == 0 { return }
-    let elementBytes = dtype.byteCount
-    let piece = min(byteCount, max(capacity / elementBytes, 1) * elementBytes)
+    var reader = try RowMajorReader(self)
+    let piece = min(byteCount, max(capacity / dtype.byteCount, 1) * dtype.byteCount)
     let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: piece, alignment: 64)
     defer { unsafe buffer.deallocate() }
-
-    if isContiguous {
-      var done = 0
-      while done < byteCount {
-        let part = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[..<min(piece, byteCount - done)])
-        try unsafe content.read(into: part, at: storageOffset * elementBytes + done)
-        unsafe resolveBits(part)
-        try unsafe body(part)
-        done += part.count
-      }
-    } else {
-      var gather = try Gather(self, content)
-      var left = elementCount
-      while left > 0 {
-        let count = min(left, piece / elementBytes)
-        let part = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[..<(count * elementBytes)])
-        try unsafe gather.fill(part)
-        unsafe resolveBits(part)
-        try unsafe body(part)
-        left -= count
-      }
+    var done = 0
+    while done < byteCount {
+      let part = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[..<min(piece, byteCount - done)])
+      try unsafe reader.read(into: part)
+      try unsafe body(part)
+      done += part.count
     }
   }
 
@@ -61,22 +39,70 @@ extension Tensor {
 
   /// Bytes of a storage that a tensor which is not contiguous may have in memory at once.
   static var gatherBytes: Int { 64 << 20 }
+}
+
+/// Reads a tensor's elements from the first to the last, in pieces of the caller's size.
+public struct RowMajorReader {
+  private let tensor: Tensor
+  private let content: any StorageContent
+  /// Walks the view when it is not contiguous.
+  private var gather: Gather?
+  private var done = 0
+
+  /// Begins at the first element; reads nothing, or for a tensor that is not contiguous the part of its storage it
+  /// spans.
+  ///
+  /// - Throws: ``TensorError`` for a tensor without data.
+  public init(_ tensor: Tensor) throws {
+    guard let content = tensor.storage.content else {
+      throw TensorError("the tensor has no data (device \(tensor.storage.location))")
+    }
+    let kind = tensor.dtype.kind
+    if (tensor.isNegated || tensor.isConjugated) && kind != .complex && kind != .floatingPoint {
+      throw TensorError("a conj or neg bit on \(tensor.dtype.rawValue) has no meaning")
+    }
+    self.tensor = tensor
+    self.content = content
+    gather = tensor.isContiguous ? nil : try Gather(tensor, content)
+  }
+
+  /// Whether what is read is the storage's bytes as they stand, all of them.
+  public var passesStorageUnchanged: Bool {
+    tensor.isContiguous && tensor.byteCount == tensor.storage.byteCount && tensor.storage.byteOrder == .little
+      && !tensor.isConjugated && !tensor.isNegated
+  }
+
+  /// Fills `target` with the next elements: row-major, little-endian, `conj` and `neg` resolved.
+  ///
+  /// - Parameter target: a whole number of elements, no more than are left.
+  public mutating func read(into target: UnsafeMutableRawBufferPointer) throws {
+    precondition(
+      target.count % tensor.dtype.byteCount == 0 && target.count <= tensor.byteCount - done,
+      "a reader gives whole elements, and no more than there are")
+    if gather != nil {
+      try unsafe gather?.fill(target)
+    } else {
+      try unsafe content.read(into: target, at: tensor.storageOffset * tensor.dtype.byteCount + done)
+    }
+    unsafe resolveBits(target)
+    done += target.count
+  }
 
   /// Puts words in little-endian order and applies the lazy bits, in place.
   private func resolveBits(_ bytes: UnsafeMutableRawBufferPointer) {
-    let word = dtype.wordByteCount
-    if storage.byteOrder == .big && word > 1 {
+    let word = tensor.dtype.wordByteCount
+    if tensor.storage.byteOrder == .big && word > 1 {
       switch word {
       case 2: unsafe bytes.bindMemory(to: UInt16.self).swapBytes()
       case 4: unsafe bytes.bindMemory(to: UInt32.self).swapBytes()
       default: unsafe bytes.bindMemory(to: UInt64.self).swapBytes()
       }
     }
-    if isNegated || isConjugated {
+    if tensor.isNegated || tensor.isConjugated {
       // A sign is the top bit of a word's last byte. Of a complex pair, neg flips both parts and conj the second.
-      let isComplex = dtype.kind == .complex
-      let flipsFirst = isNegated
-      let flipsSecond = isComplex ? isNegated != isConjugated : isNegated
+      let isComplex = tensor.dtype.kind == .complex
+      let flipsFirst = tensor.isNegated
+      let flipsSecond = isComplex ? tensor.isNegated != tensor.isConjugated : tensor.isNegated
       for (index, place) in stride(from: word - 1, to: bytes.count, by: word).enumerated()
       where isComplex && index % 2 == 1 ? flipsSecond : flipsFirst {
         unsafe bytes[place] ^= 0x80

@@ -6,16 +6,14 @@ internal import Glibc
 /// the process ends, whatever ends it; ``commit()`` gives it its name. File systems that have no nameless files
 /// get a temporary one, removed on failure. Durability against a power cut is not promised: that costs more
 /// than the copy.
-///
-/// Sendable for the sake of ``write(_:at:)``, the one thing several threads may do at once.
-final class AtomicOutput: @unchecked Sendable {
+final class AtomicOutput {
   private let path: String
   /// Where the bytes end up: `path` with symbolic links followed, as `cp` does.
   private let target: String
   private let descriptor: Int32
   /// The temporary file's name when the file system has no nameless files.
   private var temporary: String?
-  private(set) var byteCount = 0
+  private let writer: WriteBehind
 
   /// Opens a nameless file beside `path`.
   ///
@@ -62,50 +60,51 @@ final class AtomicOutput: @unchecked Sendable {
           ? "Make the folder first: mkdir -p \(folder)" : "Choose a folder you may write to.")
     }
     self.descriptor = descriptor
+    writer = WriteBehind(descriptor: descriptor)
   }
 
   deinit {
+    _ = writer.finish()
     close(descriptor)
     if let temporary { unsafe unlink(temporary) }
   }
 
-  /// Appends bytes.
-  func write(_ bytes: UnsafeRawBufferPointer) throws(CheckpointError) {
-    try unsafe write(bytes, at: byteCount)
-    byteCount += bytes.count
+  /// Bytes appended so far.
+  var byteCount: Int { writer.byteCount }
+
+  /// Appends `count` bytes that `fill` writes in place, in pieces of its own choice.
+  ///
+  /// A write that fails is told by ``commit()``: until then nothing has been promised.
+  func append<E: Error>(
+    byteCount count: Int, fill: (UnsafeMutableRawBufferPointer) throws(E) -> Void
+  ) throws(E) {
+    try unsafe writer.append(byteCount: count, fill: fill)
   }
 
-  /// Writes bytes at a place of their own; any thread may.
-  func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(CheckpointError) {
+  /// Appends bytes.
+  func write(_ bytes: UnsafeRawBufferPointer) {
     var done = 0
-    while done < bytes.count {
-      let count = unsafe pwrite(
-        descriptor, bytes.baseAddress! + done, bytes.count - done, off_t(offset + done))
-      if count >= 0 {
-        done += count
-      } else if errno != EINTR {
-        throw CheckpointError(
-          "cannot be written: \(systemMessage(errno))", file: path, offset: offset + done,
-          remedy: errno == ENOSPC
-            ? "Free some space, or write to another disk. Nothing was changed." : "Nothing was changed.")
-      }
+    unsafe writer.append(byteCount: bytes.count) { target in
+      unsafe target.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[done..<done + target.count]))
+      done += target.count
     }
   }
 
-  /// Counts bytes that were written at places of their own.
-  func advance(by count: Int) { byteCount += count }
-
   /// Appends bytes.
-  func write(_ bytes: [UInt8]) throws(CheckpointError) {
-    var failure: CheckpointError?
-    unsafe bytes.withUnsafeBytes { buffer in
-      do throws(CheckpointError) { try unsafe write(buffer) } catch { failure = error }
-    }
-    if let failure { throw failure }
+  func write(_ bytes: [UInt8]) {
+    unsafe bytes.withUnsafeBytes { unsafe write($0) }
   }
 
   /// Gives the file its name, replacing what had it.
+  ///
+  /// - Throws: ``CheckpointError`` when a write has failed or the name cannot be given; nothing has changed then.
   func commit() throws(CheckpointError) {
+    if let failure = writer.finish() {
+      throw CheckpointError(
+        "cannot be written: \(systemMessage(failure.code))", file: path, offset: failure.offset,
+        remedy: failure.code == ENOSPC
+          ? "Free some space, or write to another disk. Nothing was changed." : "Nothing was changed.")
+    }
     if let temporary {
       guard unsafe rename(temporary, target) == 0 else { throw failure() }
       self.temporary = nil

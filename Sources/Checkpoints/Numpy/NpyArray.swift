@@ -59,14 +59,10 @@ public enum NpyArray {
     header += String(repeating: " ", count: 63 - (10 + header.utf8.count) % 64) + "\n"
     let output = try AtomicOutput(path, overwrite: true, source: nil)
     let length = UInt16(header.utf8.count)
-    try output.write(
+    output.write(
       [0x93] + Array("NUMPY".utf8) + [1, 0, UInt8(truncatingIfNeeded: length), UInt8(length >> 8)]
         + Array(header.utf8))
-    var failure: CheckpointError?
-    unsafe values.withUnsafeBytes { bytes in
-      do throws(CheckpointError) { try unsafe output.write(bytes) } catch { failure = error }
-    }
-    if let failure { throw failure }
+    unsafe values.withUnsafeBytes { unsafe output.write($0) }
     try output.commit()
   }
 

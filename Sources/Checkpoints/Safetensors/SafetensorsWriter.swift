@@ -1,6 +1,4 @@
 internal import ByteParsing
-internal import Dispatch
-internal import Synchronization
 internal import Tensors
 
 /// Writes safetensors files: a JSON header, then every tensor's data without gaps.
@@ -12,14 +10,6 @@ struct SafetensorsWriter {
     let name: String
     let tensor: Tensor
     let dtype: DType
-    /// Where its data begins: bytes from the first tensor's.
-    fileprivate(set) var offset = 0
-
-    init(name: String, tensor: Tensor, dtype: DType) {
-      self.name = name
-      self.tensor = tensor
-      self.dtype = dtype
-    }
 
     var byteCount: Int { tensor.elementCount * dtype.byteCount }
   }
@@ -29,8 +19,6 @@ struct SafetensorsWriter {
   let items: [Item]
   /// Length and JSON, padded with spaces so that the data begins at a multiple of 8.
   let header: [UInt8]
-  /// Bytes of all data.
-  let dataByteCount: Int
 
   /// Plans a file; writes nothing.
   ///
@@ -46,15 +34,14 @@ struct SafetensorsWriter {
     guard !items.contains(where: { $0.name == "__metadata__" }) else {
       throw CheckpointError("a tensor is called __metadata__, a name that safetensors keeps for itself")
     }
-    var items = items.enumerated().sorted { left, right in
+    self.items = items.enumerated().sorted { left, right in
       let (a, b) = (left.element.dtype.byteCount, right.element.dtype.byteCount)
       return a == b ? left.offset < right.offset : a > b
     }.map(\.element)
 
     var members: [(key: String, value: JSONValue)] = [(key: "__metadata__", value: .object(metadata))]
     var offset = 0
-    for (place, item) in items.enumerated() {
-      items[place].offset = offset
+    for item in self.items {
       guard let end = offset.checkedAdding(item.byteCount) else {
         throw CheckpointError("the tensors together have more bytes than any file")
       }
@@ -69,8 +56,6 @@ struct SafetensorsWriter {
         ))
       offset = end
     }
-    self.items = items
-    dataByteCount = offset
     var json = Array(JSONValue.object(members).text.utf8)
     json += [UInt8](repeating: 0x20, count: (8 - json.count % 8) % 8)
     guard json.count <= Limits().headerBytes else {
@@ -81,65 +66,39 @@ struct SafetensorsWriter {
   }
 
   /// Writes the planned file, streaming; every storage's recorded checksum is compared on the way.
-  ///
-  /// Two threads share the tensors: while one writes, which the file system lets only one do at a time, the other
-  /// reads and checksums. The bytes do not depend on who writes what. Memory: a buffer for each.
   func write(to output: AtomicOutput) throws {
-    try output.write(header)
-    let progress = Mutex(Progress())
-    DispatchQueue.concurrentPerform(iterations: min(2, items.count)) { _ in
-      while let index = progress.withLock({ $0.take(of: items.count) }) {
-        do {
-          try write(items[index], to: output, progress)
-        } catch {
-          let failure = (error as? CheckpointError) ?? CheckpointError("\(error)")
-          progress.withLock { $0.fail(failure.located(tensor: items[index].name), at: index) }
-        }
+    output.write(header)
+    var verified: Set<ObjectIdentifier> = []
+    for item in items {
+      do {
+        try write(item, to: output, isNew: verified.insert(ObjectIdentifier(item.tensor.storage)).inserted)
+      } catch let error as CheckpointError {
+        throw error.located(tensor: item.name)
+      } catch let error as TensorError {
+        throw CheckpointError(error.reason, tensor: item.name)
       }
     }
-    if let failure = progress.withLock({ $0.failure?.error }) { throw failure }
-    output.advance(by: dataByteCount)
   }
 
-  /// What the threads share.
-  private struct Progress {
-    private var next = 0
-    private var verified: Set<ObjectIdentifier> = []
-    private(set) var failure: (error: CheckpointError, index: Int)?
-
-    /// The next tensor to write; nil when none is left or one has failed.
-    mutating func take(of count: Int) -> Int? {
-      guard failure == nil, next < count else { return nil }
-      defer { next += 1 }
-      return next
-    }
-
-    /// Keeps the failure of the first tensor in order, so that the message does not depend on the threads.
-    mutating func fail(_ error: CheckpointError, at index: Int) {
-      if index < failure?.index ?? .max { failure = (error, index) }
-    }
-
-    /// Whether a storage's checksum is still to be compared; the caller then does.
-    mutating func claim(_ storage: Storage) -> Bool { verified.insert(ObjectIdentifier(storage)).inserted }
-  }
-
-  private func write(_ item: Item, to output: AtomicOutput, _ progress: borrowing Mutex<Progress>) throws {
+  /// - Parameter isNew: whether the storage's checksum has not been compared yet.
+  private func write(_ item: Item, to output: AtomicOutput, isNew: Bool) throws {
     let tensor = item.tensor
-    let record = tensor.storage.content as? ZipRecord
-    let isNew = record != nil && progress.withLock { $0.claim(tensor.storage) }
-    // The whole record as it stands: its checksum is that of the bytes that pass by.
-    let passesWhole =
-      tensor.isContiguous && tensor.byteCount == tensor.storage.byteCount
-      && tensor.storage.byteOrder == .little
-      && !tensor.isConjugated && !tensor.isNegated && item.dtype == tensor.dtype
-    if isNew, !passesWhole { try record?.verifyChecksum() }
-    var crc = CRC32()
-    var offset = header.count + item.offset
-    try unsafe tensor.readRowMajor(castTo: item.dtype) { bytes in
-      if isNew && passesWhole { unsafe crc.update(bytes) }
-      try unsafe output.write(bytes, at: offset)
-      offset += bytes.count
+    let record = isNew ? tensor.storage.content as? ZipRecord : nil
+    guard item.dtype == tensor.dtype else {
+      try record?.verifyChecksum()
+      return try unsafe tensor.readRowMajor(castTo: item.dtype) { unsafe output.write($0) }
     }
-    if isNew, passesWhole { try record?.compare(crc) }
+    var reader = try RowMajorReader(tensor)
+    // A whole record as it stands: its checksum is that of the bytes that pass by.
+    guard let record, reader.passesStorageUnchanged else {
+      try record?.verifyChecksum()
+      return try unsafe output.append(byteCount: tensor.byteCount) { try unsafe reader.read(into: $0) }
+    }
+    var crc = CRC32()
+    try unsafe output.append(byteCount: tensor.byteCount) { piece in
+      try unsafe reader.read(into: piece)
+      unsafe crc.update(UnsafeRawBufferPointer(piece))
+    }
+    try record.compare(crc)
   }
 }

@@ -42,7 +42,9 @@ struct PickleWriter {
     bytes.append(UInt8(ascii: "t"))
   }
 
-  mutating func integers(_ values: [Int]) { tuple { writer in for value in values { writer.integer(value) } } }
+  mutating func integers(_ values: [Int]) {
+    tuple { writer in for value in values { writer.integer(value) } }
+  }
 
   /// `callable(*arguments)` of the two values written last.
   mutating func reduce() { bytes.append(UInt8(ascii: "R")) }

@@ -16,19 +16,20 @@ public enum TorchZipWriter {
     let output = try AtomicOutput(path, overwrite: true, source: nil)
     var zip = ZipWriter(output)
     var crcs: [UInt32] = []
-    crcs.append(try zip.entry("archive/data.pkl", pickle))
-    crcs.append(try zip.entry("archive/.format_version", Array("1".utf8)))
-    crcs.append(try zip.entry("archive/.storage_alignment", Array("64".utf8)))
-    crcs.append(try zip.entry("archive/byteorder", Array("little".utf8)))
+    crcs.append(zip.entry("archive/data.pkl", pickle))
+    crcs.append(zip.entry("archive/.format_version", Array("1".utf8)))
+    crcs.append(zip.entry("archive/.storage_alignment", Array("64".utf8)))
+    crcs.append(zip.entry("archive/byteorder", Array("little".utf8)))
     for (index, entry) in stateDict.entries.enumerated() {
-      let crc = try unsafe zip.entry("archive/data/\(index)", byteCount: entry.tensor.byteCount) { write in
-        try unsafe entry.tensor.readRowMajor { try unsafe write(UnsafeRawBufferPointer($0)) }
+      var reader = try RowMajorReader(entry.tensor)
+      let crc = try unsafe zip.entry("archive/data/\(index)", byteCount: entry.tensor.byteCount) { piece in
+        try unsafe reader.read(into: piece)
       }
       crcs.append(crc)
     }
-    crcs.append(try zip.entry("archive/version", Array("3\n".utf8)))
-    try zip.entry("archive/.data/serialization_id", serializationID(names: stateDict.names, crcs))
-    try zip.finish()
+    crcs.append(zip.entry("archive/version", Array("3\n".utf8)))
+    zip.entry("archive/.data/serialization_id", serializationID(names: stateDict.names, crcs))
+    zip.finish()
     try output.commit()
   }
 

@@ -10,12 +10,12 @@ struct ZipWriter {
 
   init(_ output: AtomicOutput) { self.output = output }
 
-  /// Writes one entry whose data `write` hands over in pieces; `byteCount` is the data's size.
+  /// Writes one entry of `byteCount` bytes that `fill` writes in place, in pieces.
   ///
   /// - Returns: the data's CRC-32.
-  mutating func entry(
-    _ name: String, byteCount: Int, write: ((UnsafeRawBufferPointer) throws -> Void) throws -> Void
-  ) throws -> UInt32 {
+  mutating func entry<E: Error>(
+    _ name: String, byteCount: Int, fill: (UnsafeMutableRawBufferPointer) throws(E) -> Void
+  ) throws(E) -> UInt32 {
     let headerOffset = output.byteCount
     let name = Array(name.utf8)
     let isWide = byteCount >= 0xFFFF_FFFF || headerOffset >= 0xFFFF_FFFF
@@ -29,15 +29,13 @@ struct ZipWriter {
     header += Array("FB".utf8)
     header.appendLittleEndian(UInt16(padding))
     header += [UInt8](repeating: UInt8(ascii: "Z"), count: padding)
-    try output.write(header)
+    output.write(header)
 
     var crc = CRC32()
-    let start = output.byteCount
-    try unsafe write { bytes in
-      unsafe crc.update(bytes)
-      try unsafe output.write(bytes)
+    try unsafe output.append(byteCount: byteCount) { piece throws(E) in
+      try unsafe fill(piece)
+      unsafe crc.update(UnsafeRawBufferPointer(piece))
     }
-    precondition(output.byteCount - start == byteCount, "an entry has the size that was announced")
 
     var descriptor: [UInt8] = []
     descriptor.appendLittleEndian(UInt32(0x0807_4B50))
@@ -49,7 +47,7 @@ struct ZipWriter {
         descriptor.appendLittleEndian(UInt32(byteCount))
       }
     }
-    try output.write(descriptor)
+    output.write(descriptor)
 
     directory.appendLittleEndian(UInt32(0x0201_4B50))
     directory.appendLittleEndian(UInt16(0))
@@ -70,16 +68,18 @@ struct ZipWriter {
 
   /// Writes one entry from memory.
   @discardableResult
-  mutating func entry(_ name: String, _ bytes: [UInt8]) throws -> UInt32 {
-    try unsafe entry(name, byteCount: bytes.count) { write in
-      try unsafe bytes.withUnsafeBytes { try unsafe write($0) }
+  mutating func entry(_ name: String, _ bytes: [UInt8]) -> UInt32 {
+    var rest = bytes[...]
+    return unsafe entry(name, byteCount: bytes.count) { piece in
+      unsafe piece.copyBytes(from: rest.prefix(piece.count))
+      rest = rest.dropFirst(piece.count)
     }
   }
 
   /// Writes the directory and the end records.
-  func finish() throws(CheckpointError) {
+  func finish() {
     let offset = output.byteCount
-    try output.write(directory)
+    output.write(directory)
     let end = output.byteCount
     var record: [UInt8] = []
     record.appendLittleEndian(UInt32(0x0606_4B50))
@@ -99,7 +99,7 @@ struct ZipWriter {
     for _ in 0..<2 { record.appendLittleEndian(UInt16(min(entryCount, 0xFFFF))) }
     for value in [directory.count, offset] { record.appendLittleEndian(UInt32(min(value, 0xFFFF_FFFF))) }
     record += [0, 0]
-    try output.write(record)
+    output.write(record)
   }
 
   /// The fields that local headers and directory entries share: version, flags (data descriptor, UTF-8),
