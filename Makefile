@@ -28,7 +28,7 @@ demo: build ## Run the main job on real size: synthesise, inspect, verify, conve
 
 test: build ## Run every test that needs no Python.
 	@echo "building and running the tests in release (debug floats are 170 times slower)"
-	@DECANT=$(CURDIR)/$(DECANT) $(SWIFT) test $(TESTFLAGS)
+	@DECANT=$(CURDIR)/$(DECANT) Tests/Scripts/test.sh $(SWIFT) test $(TESTFLAGS)
 
 peers: build $(PYTHON) ## Test against the real peers: PyTorch, safetensors, NumPy, CPython's pickletools.
 	@echo "testing against the peers in .build/peers"

@@ -32,7 +32,9 @@ internal import Tensors
       }
     } else {
       let values = try tensor.elements(as: Scalar.self)
-      for (index, value) in values.enumerated() { unsafe copy.base[index] = value }
+      unsafe values.withUnsafeBufferPointer { source in
+        if let start = source.baseAddress { unsafe copy.base.update(from: start, count: source.count) }
+      }
     }
     unsafe base = UnsafePointer(copy.base)
     owner = copy
@@ -41,7 +43,9 @@ internal import Tensors
   /// Keeps numbers the engine has computed.
   init(_ values: [Scalar]) throws(InferenceError) {
     let copy = try AlignedBuffer<Scalar>(count: values.count)
-    for (index, value) in values.enumerated() { unsafe copy.base[index] = value }
+    unsafe values.withUnsafeBufferPointer { source in
+      if let start = source.baseAddress { unsafe copy.base.update(from: start, count: source.count) }
+    }
     count = values.count
     unsafe base = UnsafePointer(copy.base)
     owner = copy

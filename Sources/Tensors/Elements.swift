@@ -19,6 +19,8 @@ extension Tensor {
   /// rounded to the nearest when Float is asked for.
   ///
   /// - Throws: ``TensorError`` for complex, quantised and bits types, and for data that cannot be read.
+  @_specialize(where T == Float)
+  @_specialize(where T == Double)
   public func elements<T: ComputingScalar>(as type: T.Type) throws -> [T] {
     var result: [T] = []
     result.reserveCapacity(elementCount)
@@ -71,6 +73,8 @@ extension UnsafeMutableRawBufferPointer {
 }
 
 /// Appends the numbers that little-endian bytes of one element type hold.
+@_specialize(where T == Float)
+@_specialize(where T == Double)
 func appendNumbers<T: ComputingScalar>(
   of bytes: UnsafeRawBufferPointer, _ dtype: DType, to result: inout [T]
 ) throws(TensorError) {

@@ -56,8 +56,6 @@ public struct Tensor: Sendable {
           "the view spreads \(storage.byteCount) stored bytes over \(byteCount), more than "
             + "\(limits.expansion) times as many (Limits.expansion)")
       }
-    } else if storageOffset > capacity {
-      throw TensorError("offset \(storageOffset) lies beyond storage \(storage.key) of \(capacity) elements")
     }
     self.dtype = dtype
     self.shape = shape

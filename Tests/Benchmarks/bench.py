@@ -1,0 +1,196 @@
+"""Measures the built tool beside what users have today, in one run; prints the tables of docs/BENCHMARKS.md.
+
+    python Tests/Benchmarks/bench.py DECANT [--quick] [--only start,convert,run,other]
+
+Python is the interpreter that runs this file, with the peers of Tests/Peers/requirements.txt. What is compared is
+measured in turns (A B A B), so that both see the same machine; a figure is the median of its rounds, with the
+fastest and the slowest behind it. Peak memory is the process's own (launch.c). About five minutes on two cores.
+"""
+
+import argparse
+import os
+import platform
+import sys
+import tempfile
+from pathlib import Path
+
+from measuring import Cell, Machine, interleave, table
+
+HERE = Path(__file__).resolve().parent
+FIXTURES = HERE.parents[1] / "fixtures"
+THREADS = "2"
+
+
+class Bench:
+    """The measurements, each a method that prints its table."""
+
+    def __init__(self, decant: Path, folder: Path, quick: bool):
+        self.decant = str(decant)
+        self.folder = folder
+        self.machine = Machine(folder, HERE)
+        self.shorten = 3 if quick else 1
+        self.files = {}
+
+    def rounds(self, count: int) -> int:
+        return max(2, count // self.shorten)
+
+    def peer(self, *arguments) -> list[str]:
+        return [sys.executable, str(HERE / "peer.py"), *map(str, arguments)]
+
+    def file(self, architecture: str) -> str:
+        """A synthesised checkpoint, made once and read once, so that the page cache holds it."""
+        if architecture not in self.files:
+            path = str(self.folder / f"{architecture}.pth")
+            self.machine.measure([self.decant, "synthesize", architecture, "--seed", "7", "-o", path])
+            os.sync()
+            Path(path).read_bytes()
+            self.files[architecture] = path
+        return self.files[architecture]
+
+    def start(self):
+        """Process start and the listing of a large file."""
+        file = self.file("resnet50nodown")
+        rows = []
+        if self.machine.empty:
+            empty, inspect = interleave(
+                self.rounds(41),
+                lambda: self.machine.measure([self.machine.empty]),
+                lambda: self.machine.measure([self.decant, "inspect", file]),
+            )
+            above = inspect.milliseconds - empty.milliseconds
+            rows.append(["empty C program", empty.time, empty.memory, "", ""])
+            rows.append(["`decant inspect`", inspect.time, inspect.memory, f"{above:.1f} ms above the empty program",
+                         f"≤ 20 ms above, < 25 MB: {verdict(above <= 20 and inspect.megabytes < 25)}"])  # fmt: skip
+        else:
+            print("No C compiler (cc, clang or gcc) is here: the empty program is not measured, nor any memory.\n")
+            (inspect,) = interleave(self.rounds(41), lambda: self.machine.measure([self.decant, "inspect", file]))
+            rows.append(["`decant inspect`", inspect.time, inspect.memory, "", ""])
+        (python,) = interleave(self.rounds(5), lambda: self.machine.measure(self.peer("list", file)))
+        rows.append(["Python: torch.load, print", python.time, python.memory,
+                     ratio(inspect, python, "of Python's time"), ""])  # fmt: skip
+        table("Listing a 94 MB checkpoint (320 tensors), whole process",
+              ["work", "time", "peak memory", "ratio", "aim"], rows)  # fmt: skip
+
+    def convert(self):
+        """Conversion to a name that does not exist, beside cp."""
+        file = self.file("resnet50nodown")
+
+        def fresh(name: str, command: list[str]):
+            path = self.folder / name
+            path.unlink(missing_ok=True)
+            os.sync()  # what the round before wrote is not this round's to wait for
+            return self.machine.measure([*command, str(path)])
+
+        convert, copy = interleave(
+            self.rounds(15),
+            lambda: fresh("a.safetensors", [self.decant, "convert", file]),
+            lambda: fresh("b.pth", ["cp", file]),
+        )
+        (python,) = interleave(self.rounds(5), lambda: fresh("c.safetensors", self.peer("convert", file)))
+        factor = convert.milliseconds / copy.milliseconds
+        fits = factor <= 1.3 and (convert.megabytes is None or convert.megabytes < 60)
+        table("94 MB .pth to a new .safetensors, whole process", ["work", "time", "peak memory", "ratio", "aim"], [
+            ["`decant convert`", convert.time, convert.memory, ratio(convert, copy, "× `cp`"),
+             f"≤ 1.3 × `cp`, < 60 MB: {verdict(fits)}"],
+            ["`cp`", copy.time, copy.memory, "", ""],
+            ["Python: torch.load, save_file", python.time, python.memory,
+             ratio(convert, python, "of Python's time"), ""],
+        ])  # fmt: skip
+
+    def run(self):
+        """Inference with the weights loaded: rounds of whole processes, each giving the median of its runs."""
+        image = str(FIXTURES / "inputs" / "input_224.npy")
+        rows = []
+        for architecture, rounds, repeat in [("resnet18", 5, 15), ("resnet50", 5, 15), ("resnet50nodown", 3, 3)]:
+            file, logits = self.file(architecture), str(self.folder / "logits.npy")
+            arguments = ["--arch", architecture, "--input", image, "--threads", THREADS]
+            # Once before any timing: the two must compute the same network.
+            self.machine.output([self.decant, "run", file, *arguments, "--output", logits])
+            self.machine.output(self.peer("run", file, architecture, image, THREADS, 1, logits))
+            ours, theirs = interleave(
+                self.rounds(rounds),
+                lambda: self.machine.median([self.decant, "run", file, *arguments, "--repeat", str(repeat)]),
+                lambda: self.machine.median(self.peer("run", file, architecture, image, THREADS, repeat)),
+            )
+            factor = ours.milliseconds / theirs.milliseconds
+            aim = f"≤ 1.2 ×: {verdict(factor <= 1.2)}" if architecture == "resnet50" else ""
+            rows.append([architecture, ours.time, theirs.time, ratio(ours, theirs, "×"), ours.memory, theirs.memory, aim])
+        table(f"Inference, float32, 1×3×224×224, {THREADS} threads, weights loaded, median of each process's runs",
+              ["network", "decant, reference engine", "PyTorch eager", "ratio", "decant's peak memory",
+               "PyTorch's peak memory", "aim"], rows)  # fmt: skip
+
+    def other(self):
+        """Whole jobs from process start."""
+        image = str(FIXTURES / "inputs" / "input_224.npy")
+        rows = []
+        for architecture in ["resnet18", "resnet50"]:
+            file = self.file(architecture)
+            command = [self.decant, "run", file, "--arch", architecture, "--input", image, "--threads", THREADS]
+            ours, theirs = interleave(
+                self.rounds(5),
+                lambda: self.machine.measure(command),
+                lambda: self.machine.measure(self.peer("run", file, architecture, image, THREADS, 1)),
+            )
+            rows.append([f"process start to logits, {architecture}", ours.time, ours.memory, theirs.time,
+                         theirs.memory, ratio(ours, theirs, "×")])  # fmt: skip
+        file = self.file("resnet50nodown")
+        ours, theirs = interleave(
+            self.rounds(5),
+            lambda: self.machine.measure([self.decant, "verify", file, "--arch", "resnet50nodown"]),
+            lambda: self.machine.measure(self.peer("verify", file, "resnet50nodown")),
+        )
+        rows.append(["verify 94 MB: names, shapes, finite", ours.time, ours.memory, theirs.time, theirs.memory,
+                     ratio(ours, theirs, "×")])  # fmt: skip
+
+        def synthesize():
+            path = self.folder / "synthesized.pth"
+            path.unlink(missing_ok=True)
+            os.sync()
+            return self.machine.measure([self.decant, "synthesize", "resnet50nodown", "-o", str(path)])
+
+        (made,) = interleave(self.rounds(7), synthesize)
+        rows.append(["synthesize 94 MB", made.time, made.memory, "", "", ""])
+        table("Whole processes", ["work", "decant", "peak memory", "Python", "peak memory", "ratio"], rows)
+
+
+def ratio(a: Cell, b: Cell, unit: str) -> str:
+    return f"{a.milliseconds / b.milliseconds:.2f} {unit} ({a.milliseconds:.1f} / {b.milliseconds:.1f} ms)"
+
+
+def verdict(met: bool) -> str:
+    return "met" if met else "missed"
+
+
+def processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.machine()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("decant", type=Path)
+    parser.add_argument("--quick", action="store_true", help="a third of the rounds")
+    parser.add_argument("--only", default="start,convert,run,other", help="which tables, separated by commas")
+    options = parser.parse_args()
+    decant = options.decant.resolve()
+    if not os.access(decant, os.X_OK):
+        parser.error(f"there is no tool at {decant}: run make build")
+    from importlib.metadata import version
+
+    print(f"{processor()}, {len(os.sched_getaffinity(0))} processors, {platform.system()} {platform.release()}; ", end="")
+    print(f"torch {version('torch')}, safetensors {version('safetensors')}, Python {platform.python_version()}; ", end="")
+    print(f"load before: {os.getloadavg()[0]:.1f}\n", flush=True)
+    with tempfile.TemporaryDirectory(prefix="decant-bench-") as folder:
+        bench = Bench(decant, Path(folder), options.quick)
+        for name in options.only.split(","):
+            getattr(bench, name)()
+    print(f"load after: {os.getloadavg()[0]:.1f}")
+
+
+if __name__ == "__main__":
+    main()

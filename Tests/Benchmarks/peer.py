@@ -1,0 +1,75 @@
+"""What a Python user runs instead of Decant; bench.py starts it as a process of its own.
+
+    peer.py list FILE
+    peer.py convert FILE OUT
+    peer.py verify FILE ARCHITECTURE
+    peer.py run FILE ARCHITECTURE INPUT THREADS REPEAT [LOGITS]    compares with LOGITS.npy where it is given
+
+Each imports only what its job needs.
+"""
+
+import statistics
+import sys
+import time
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "fixtures"))
+
+
+def load(file: str):
+    import torch
+
+    return torch.load(file, map_location="cpu", weights_only=True)["model"]
+
+
+def list_tensors(file: str):
+    for name, tensor in load(file).items():
+        print(name, tuple(tensor.shape), tensor.dtype)
+
+
+def convert(file: str, output: str):
+    from safetensors.torch import save_file
+
+    save_file(load(file), output)
+
+
+def network_of(file: str, architecture: str):
+    import networks
+
+    network = networks.build(architecture)
+    network.load_state_dict(load(file), strict=True, assign=True)
+    return network.eval()
+
+
+def verify(file: str, architecture: str):
+    import torch
+
+    for name, tensor in network_of(file, architecture).state_dict().items():
+        if not torch.isfinite(tensor).all():
+            sys.exit(f"{name} is not finite")
+
+
+def run(file: str, architecture: str, image: str, threads: str, repeat: str, logits: str | None = None):
+    import numpy as np
+    import torch
+
+    torch.set_num_threads(int(threads))
+    network = network_of(file, architecture)
+    x = torch.from_numpy(np.load(image))
+    times = []
+    with torch.inference_mode():
+        for _ in range(int(repeat)):
+            start = time.perf_counter()
+            y = network(x)
+            times.append(time.perf_counter() - start)
+    if logits:
+        difference = float(np.abs(np.load(logits) - y.numpy()).max() / y.abs().max())
+        if not difference < 1e-5:
+            sys.exit(f"the logits differ by {difference:.1e} of the largest: the times are of two different networks")
+    print(f"median {statistics.median(times) * 1000:.3f} ms")
+
+
+if __name__ == "__main__":
+    jobs = {"list": list_tensors, "convert": convert, "verify": verify, "run": run}
+    jobs[sys.argv[1]](*sys.argv[2:])
