@@ -28,3 +28,8 @@ extension FixedWidthInteger {
     return overflow ? nil : product
   }
 }
+
+extension Sequence<Int> {
+  /// The sum of sizes, or `Int.max` when it does not fit: for totals that are only shown.
+  public var saturatingSum: Int { reduce(0) { $0.checkedAdding($1) ?? .max } }
+}

@@ -39,7 +39,7 @@ private struct JSONParser: ~Escapable {
   private mutating func object(_ depth: Int) throws(ParsingError) -> JSONValue {
     try cursor.skip(1)
     var members: [(key: String, value: JSONValue)] = []
-    var keys: Set<String> = []
+    var keys: Set<ExactText> = []
     skipSpace()
     if try take(UInt8(ascii: "}")) { return .object([]) }
     while true {
@@ -47,7 +47,7 @@ private struct JSONParser: ~Escapable {
       let start = cursor.offset
       guard cursor.peek == UInt8(ascii: "\"") else { throw ParsingError(offset: start, "a key is expected") }
       let key = try string()
-      guard keys.insert(key).inserted else {
+      guard keys.insert(ExactText(key)).inserted else {
         throw ParsingError(offset: start, "the key \"\(key.escapedForDisplay)\" stands twice")
       }
       skipSpace()

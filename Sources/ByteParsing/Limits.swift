@@ -16,7 +16,15 @@ public struct Limits: Sendable, Equatable {
   public var pickleBytes = 1 << 30
   /// Paths, tensors and other leaves together, that one file may list. Shared containers can multiply few
   /// bytes into billions of paths.
-  public var paths = 2_000_000
+  public var paths = 1_000_000
+  /// Bytes that the paths to them may take together, at 40 for each step and one for each byte of a name.
+  public var pathBytes = 160 << 20
+  /// Bytes of one text whose value is listed; a longer one is listed by its length.
+  public var textBytes = 1 << 16
+  /// Bytes of all texts whose values are listed.
+  public var allTextBytes = 32 << 20
+  /// Dimensions of a tensor: PyTorch's own operators take no more.
+  public var rank = 64
   /// Depth of containers below the root of a pickle. A path longer than this says nothing to a reader.
   public var depth = 1_000
   /// Entries of one zip directory.

@@ -1,3 +1,23 @@
+/// Text that equals other text only when every byte does.
+///
+/// Swift's strings are equal when they look the same: `é` as one character or as two. Names in files are bytes, and
+/// two that look alike are two names.
+public struct ExactText: Hashable, Sendable {
+  public let text: String
+
+  /// Wraps text.
+  public init(_ text: String) { self.text = text }
+
+  public static func == (left: ExactText, right: ExactText) -> Bool {
+    left.text.utf8.elementsEqual(right.text.utf8)
+  }
+
+  public func hash(into hasher: inout Hasher) {
+    var text = text
+    text.withUTF8 { unsafe hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
+  }
+}
+
 extension String {
   /// The text with every character that could deceive a reader or steer a terminal written as an escape.
   ///

@@ -33,55 +33,50 @@ static void load(void) {
            entry_count;
 }
 
-decant_libzip_status decant_libzip_inflate(const char *path, uint64_t index, const char *name, void *target,
-                                           size_t count, char *message, size_t message_size) {
+int decant_libzip_is_available(void) {
   pthread_once(&once, load);
-  if (!loaded) return DECANT_LIBZIP_MISSING;
+  return loaded;
+}
+
+decant_libzip *decant_libzip_open(const char *path) {
   int code = 0;
-  zip_t *archive = open_archive(path, ZIP_RDONLY, &code);
-  if (!archive) {
-    snprintf(message, message_size, "libzip error %d", code);
-    return DECANT_LIBZIP_DISAGREES;
-  }
-  decant_libzip_status status = DECANT_LIBZIP_OK;
+  return decant_libzip_is_available() ? (decant_libzip *)open_archive(path, ZIP_RDONLY, &code) : NULL;
+}
+
+void decant_libzip_close(decant_libzip *archive) { discard((zip_t *)archive); }
+
+int64_t decant_libzip_entry_count(decant_libzip *archive) { return entry_count((zip_t *)archive, 0); }
+
+int decant_libzip_inflate(decant_libzip *handle, uint64_t index, const char *name, void *target, size_t count,
+                          char *message, size_t message_size) {
+  zip_t *archive = (zip_t *)handle;
   const char *found = get_name(archive, index, ZIP_FL_ENC_RAW);
   if (!found || strcmp(found, name) != 0) {
     snprintf(message, message_size, "libzip finds another entry in that place");
-    status = DECANT_LIBZIP_DISAGREES;
+    return -1;
   }
-  zip_file_t *entry = status == DECANT_LIBZIP_OK ? open_entry(archive, index, 0) : NULL;
-  if (status == DECANT_LIBZIP_OK && !entry) {
+  zip_file_t *entry = open_entry(archive, index, 0);
+  if (!entry) {
     snprintf(message, message_size, "%s", archive_error(archive));
-    status = DECANT_LIBZIP_DAMAGED;
+    return -1;
   }
+  int status = 0;
   size_t done = 0;
-  while (status == DECANT_LIBZIP_OK && done < count) {
+  while (status == 0 && done < count) {
     zip_int64_t got = read_entry(entry, (char *)target + done, count - done);
     if (got <= 0) {
       snprintf(message, message_size, "the data ends after %zu of %zu bytes, or is damaged", done, count);
-      status = DECANT_LIBZIP_DAMAGED;
+      status = -1;
     } else {
       done += (size_t)got;
     }
   }
   // One more read: it must be the end, and it is where libzip compares the checksum.
   char extra;
-  if (status == DECANT_LIBZIP_OK && read_entry(entry, &extra, 1) != 0) {
+  if (status == 0 && read_entry(entry, &extra, 1) != 0) {
     snprintf(message, message_size, "the data is longer than the directory says, or its checksum is wrong");
-    status = DECANT_LIBZIP_DAMAGED;
+    status = -1;
   }
-  if (entry) close_entry(entry);
-  discard(archive);
+  close_entry(entry);
   return status;
-}
-
-int64_t decant_libzip_entry_count(const char *path) {
-  pthread_once(&once, load);
-  if (!loaded) return -1;
-  int code = 0;
-  zip_t *archive = open_archive(path, ZIP_RDONLY, &code);
-  if (!archive) return -1;
-  int64_t count = entry_count(archive, 0);
-  discard(archive);
-  return count;
 }

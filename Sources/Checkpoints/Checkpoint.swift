@@ -96,13 +96,27 @@ public struct Checkpoint: Sendable {
   /// - Throws: ``CheckpointError`` that names the first entry that differs.
   public func verifyChecksums(of tensors: [CheckpointTensor]) throws {
     try requireIntact()
+    if let first = try damagedRecords(of: tensors, stopsAtFirst: true).first { throw first }
+  }
+
+  /// The storages the tensors use whose data is not what its checksum records, each named. O(bytes).
+  ///
+  /// - Throws: ``CheckpointError`` for data that cannot be read at all.
+  public func damagedRecords(
+    of tensors: [CheckpointTensor], stopsAtFirst: Bool = false
+  ) throws -> [CheckpointError] {
     var seen: Set<ObjectIdentifier> = []
+    var damaged: [CheckpointError] = []
     for entry in tensors where seen.insert(ObjectIdentifier(entry.tensor.storage)).inserted {
-      if let record = entry.tensor.storage.content as? ZipRecord {
-        do { try record.verifyChecksum() } catch let error as CheckpointError {
-          throw error.located(file: path, tensor: entry.name)
-        }
+      guard let record = entry.tensor.storage.content as? ZipRecord else { continue }
+      do {
+        guard let crc = try record.wrongChecksum() else { continue }
+        damaged.append(checksumMismatch(file, record.entry, found: crc).located(tensor: entry.name))
+        if stopsAtFirst { break }
+      } catch let error as CheckpointError {
+        throw error.located(file: path, tensor: entry.name)
       }
     }
+    return damaged
   }
 }

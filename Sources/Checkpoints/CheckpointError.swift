@@ -44,7 +44,9 @@ extension CheckpointError: CustomStringConvertible {
     var place: [String] = []
     if let file { place.append(file.escapedForDisplay) }
     if let entry { place.append("entry \(entry.escapedForDisplay)") }
-    if let tensor { place.append("tensor \(tensor.escapedForDisplay)") }
+    if let tensor {
+      place.append(tensor.isEmpty ? "the tensor at the root" : "tensor \(tensor.escapedForDisplay)")
+    }
     if let offset { place.append("offset \(offset)") }
     let whole = (place.isEmpty ? "" : place.joined(separator: ", ") + ": ") + reason + "."
     return remedy.map { whole + " " + $0 } ?? whole

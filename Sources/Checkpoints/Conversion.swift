@@ -98,7 +98,7 @@ extension Checkpoint {
   private func names(of selection: Selection, strippingPrefix prefix: String?) throws(CheckpointError)
     -> [String]
   {
-    var paths: [String: [PathKey]] = [:]
+    var paths: [ExactText: [PathKey]] = [:]
     var names: [String] = []
     for entry in selection.tensors {
       var name = selection.name(of: entry)
@@ -110,7 +110,7 @@ extension Checkpoint {
         }
         name = String(name.dropFirst(prefix.count))
       }
-      if let other = paths.updateValue(entry.path, forKey: name) {
+      if let other = paths.updateValue(entry.path, forKey: ExactText(name)) {
         func spell(_ path: [PathKey]) -> String {
           "[" + path.map { $0.json.text }.joined(separator: ", ") + "]"
         }

@@ -11,12 +11,32 @@ public enum PathKey: Hashable, Sendable {
   /// Any other key, as Python would print it.
   case other(String)
 
+  /// Steps are equal byte by byte, not when they look alike.
+  public static func == (left: PathKey, right: PathKey) -> Bool {
+    switch (left, right) {
+    case (.text(let a), .text(let b)), (.other(let a), .other(let b)): ExactText(a) == ExactText(b)
+    case (.integer(let a), .integer(let b)): a == b
+    case (.position(let a), .position(let b)): a == b
+    default: false
+    }
+  }
+
+  public func hash(into hasher: inout Hasher) { hasher.combine(ExactText(name)) }
+
   /// The step as it stands in a joined name.
   public var name: String {
     switch self {
     case .text(let text), .other(let text): text
     case .integer(let number): String(number)
     case .position(let position): String(position)
+    }
+  }
+
+  /// Bytes of the step's text; 0 for numbers.
+  var textByteCount: Int {
+    switch self {
+    case .text(let text), .other(let text): text.utf8.count
+    case .integer, .position: 0
     }
   }
 

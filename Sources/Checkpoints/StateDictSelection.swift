@@ -35,9 +35,9 @@ public struct Selection: Sendable {
   ///
   /// - Throws: ``CheckpointError`` when two paths are spelled alike; it names both.
   public func stateDict() throws(CheckpointError) -> StateDict {
-    var paths: [String: [PathKey]] = [:]
+    var paths: [ExactText: [PathKey]] = [:]
     for entry in tensors {
-      if let other = paths.updateValue(entry.path, forKey: name(of: entry)) {
+      if let other = paths.updateValue(entry.path, forKey: ExactText(name(of: entry))) {
         func spell(_ path: [PathKey]) -> String { path.map { $0.json.text }.joined(separator: ", ") }
         throw CheckpointError(
           "two tensors are called \(name(of: entry).escapedForDisplay): [\(spell(other))] and [\(spell(entry.path))]",
@@ -74,7 +74,7 @@ extension Checkpoint {
       var spelled = ""
       for (place, step) in tensor.path.enumerated() {
         spelled += (place == 0 ? "" : ".") + step.name
-        if spelled == key {
+        if spelled.utf8.elementsEqual(key.utf8) {
           if place + 1 < (found?.count ?? .max) { found = Array(tensor.path[...place]) }
           break
         }

@@ -47,13 +47,17 @@ struct InspectCommand: ParsableCommand {
     case .bytes: rows.sort { ($1.entry.tensor.byteCount, $0.place) < ($0.entry.tensor.byteCount, $1.place) }
     }
     for index in rows.indices { try rows[index].measure(stats: stats, digest: digest, in: checkpoint) }
-    if checksums { try checkpoint.verifyChecksums(of: rows.map(\.entry)) }
+    let damage =
+      checksums || stats || digest ? try checkpoint.damagedRecords(of: rows.map(\.entry)) : []
+    let warnings = checkpoint.warnings + (checkpoint.damage + damage).map(\.description)
     if json {
-      InspectionJSON.print(checkpoint, rows)
+      InspectionJSON.print(checkpoint, rows, warnings)
     } else {
-      let report = InspectionReport(checkpoint: checkpoint, rows: rows, checksums: checksums)
+      let report = InspectionReport(
+        checkpoint: checkpoint, rows: rows, warnings: warnings, checksums: checksums && damage.isEmpty)
       if tree { report.printTree() } else { report.print() }
     }
+    if checksums && !(checkpoint.damage + damage).isEmpty { throw ExitStatus.wrong }
   }
 
   private func disassemble() throws {

@@ -6,12 +6,12 @@ import Tensors
 ///
 /// One tensor a line, written as it is made: a listing of a hundred thousand tensors never stands in memory twice.
 enum InspectionJSON {
-  static func print(_ checkpoint: Checkpoint, _ rows: [InspectionRow]) {
+  static func print(_ checkpoint: Checkpoint, _ rows: [InspectionRow], _ warnings: [String]) {
     StandardStreams.line("{\"schema\": 1, \"file\": \(JSONValue.string(checkpoint.path).text),")
     StandardStreams.line(" \"container\": \(JSONValue.string(checkpoint.container.rawValue).text),")
     list("tensors", rows.map(tensor), ",")
     list("objects", checkpoint.objects.map(object), ",")
-    list("warnings", (checkpoint.warnings + checkpoint.damage.map(\.description)).map { .string($0) }, "}")
+    list("warnings", warnings.map { .string($0) }, "}")
   }
 
   private static func list(_ name: String, _ values: [JSONValue], _ end: String) {

@@ -6,6 +6,7 @@ import Tensors
 struct InspectionReport {
   let checkpoint: Checkpoint
   let rows: [InspectionRow]
+  let warnings: [String]
   /// Whether every checksum was compared, and matched.
   let checksums: Bool
 
@@ -83,8 +84,8 @@ struct InspectionReport {
   }
 
   private func printTotals() {
-    let elements = rows.reduce(0) { $0 + $1.entry.tensor.elementCount }
-    let bytes = rows.reduce(0) { $0 + $1.entry.tensor.byteCount }
+    let elements = rows.map(\.entry.tensor.elementCount).saturatingSum
+    let bytes = rows.map(\.entry.tensor.byteCount).saturatingSum
     StandardStreams.line()
     StandardStreams.line(
       "  \(Spelling.count(rows.count, "tensor")), \(Spelling.count(elements, "element")), \(Spelling.count(bytes, "byte"))"
@@ -119,7 +120,7 @@ struct InspectionReport {
 
   private func printNotes() {
     if checksums { StandardStreams.line("\n  every recorded CRC-32 matches its data") }
-    for warning in checkpoint.warnings + checkpoint.damage.map(\.description) {
+    for warning in warnings {
       StandardStreams.note("warning: \(warning)")
     }
   }
@@ -139,7 +140,7 @@ struct ParameterSplit {
       }
     }
     guard !buffers.isEmpty || entries.contains(where: { $0.role != nil }) else { return nil }
-    self.buffers = buffers.reduce(0) { $0 + $1.tensor.elementCount }
-    parameters = entries.reduce(0) { $0 + $1.tensor.elementCount } - self.buffers
+    self.buffers = buffers.map(\.tensor.elementCount).saturatingSum
+    parameters = entries.map(\.tensor.elementCount).saturatingSum - self.buffers
   }
 }

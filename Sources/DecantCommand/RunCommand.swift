@@ -122,6 +122,8 @@ struct RunCommand: ParsableCommand {
         }
       } catch let error as GoldenError {
         throw CheckpointError(error.reason, file: compare)
+      } catch let error as TensorError {
+        throw CheckpointError(error.reason, file: compare)
       }
     }
     if let output,

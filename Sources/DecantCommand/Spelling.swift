@@ -34,9 +34,10 @@ enum Spelling {
 
   /// A number with a fixed count of decimals.
   static func fixed(_ number: Double, _ decimals: Int) -> String {
-    guard number.isFinite, number.magnitude < 1e15 else { return number.description }
     var scale = 1.0
     for _ in 0..<decimals { scale *= 10 }
+    // Beyond 2^53 a double has no decimals left to print.
+    guard number.isFinite, number.magnitude * scale < 0x1p53 else { return number.description }
     let whole = (number.magnitude * scale).rounded()
     let digits = String(Int(whole))
     let padded = String(repeating: "0", count: max(0, decimals + 1 - digits.count)) + digits

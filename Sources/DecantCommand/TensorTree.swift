@@ -13,32 +13,36 @@ struct TensorTree {
     var leaf = ""
   }
 
+  /// Dots of one name that begin branches; a name with more is a joke on whoever indents it.
+  private static let deepest = 63
+
   private var branches: [Branch] = []
 
   /// Builds the tree; branches stand in the order of their first tensor.
   init(_ entries: [CheckpointTensor]) {
     var children: [Int: [Int]] = [:]
-    var places: [String: Int] = [:]
+    var places: [ExactText: Int] = [:]
     var all: [Branch] = []
     for entry in entries {
       var path = ""
       var parent = -1
       let steps = entry.path.flatMap {
-        $0.name.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
+        $0.name.split(separator: ".", maxSplits: Self.deepest, omittingEmptySubsequences: false).map(
+          String.init)
       }
       for (depth, step) in steps.enumerated() {
         path += "\u{0}" + step
         let place: Int
-        if let known = places[path] {
+        if let known = places[ExactText(path)] {
           place = known
         } else {
           place = all.count
           all.append(Branch(name: step, depth: depth))
-          places[path] = place
+          places[ExactText(path)] = place
           children[parent, default: []].append(place)
         }
         all[place].tensors += 1
-        all[place].bytes += entry.tensor.byteCount
+        all[place].bytes = all[place].bytes.checkedAdding(entry.tensor.byteCount) ?? .max
         parent = place
       }
       if parent >= 0 {

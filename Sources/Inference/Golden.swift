@@ -36,7 +36,7 @@ public struct Golden: Sendable {
     } else {
       guard let indices = tensors[stage + ".index"], let values = tensors[stage + ".value"],
         let maximum = tensors[stage + ".max_abs"], indices.dtype == .int64, maximum.elementCount == 1,
-        indices.elementCount == values.elementCount
+        indices.elementCount == values.elementCount, indices.elementCount > 0
       else { throw GoldenError("the golden of stage \(stage) lacks its index, value or max_abs") }
       let positions = try indices.integers()
       guard positions.allSatisfy({ 0..<count ~= $0 }) else {
@@ -46,7 +46,8 @@ public struct Golden: Sendable {
       found = positions.map { Double(activation.values[$0]) }
       largest = try maximum.elements(as: Double.self)[0]
     }
-    return StageComparison(stage: stage, found: found, reference: reference, largest: largest, tolerance: tolerance)
+    return StageComparison(
+      stage: stage, found: found, reference: reference, largest: largest, tolerance: tolerance)
   }
 }
 

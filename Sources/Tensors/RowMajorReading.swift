@@ -1,3 +1,5 @@
+internal import ByteParsing
+
 extension Tensor {
   /// Hands every element to `body`, in row-major order, little-endian, `conj` and `neg` resolved.
   ///
@@ -55,7 +57,7 @@ public struct RowMajorReader {
   /// - Throws: ``TensorError`` for a tensor without data.
   public init(_ tensor: Tensor) throws {
     guard let content = tensor.storage.content else {
-      throw TensorError("the tensor has no data (device \(tensor.storage.location))")
+      throw TensorError("the tensor has no data (device \(tensor.storage.location.escapedForDisplay))")
     }
     let kind = tensor.dtype.kind
     if (tensor.isNegated || tensor.isConjugated) && kind != .complex && kind != .floatingPoint {

@@ -1,3 +1,5 @@
+internal import ByteParsing
+
 /// Named tensors in the file's order, each name once.
 public struct StateDict: Sendable {
   /// One name and its tensor.
@@ -12,16 +14,16 @@ public struct StateDict: Sendable {
   }
 
   public let entries: [Entry]
-  private let places: [String: Int]
+  private let places: [ExactText: Int]
 
   /// Takes entries in order.
   ///
   /// - Throws: ``TensorError`` that names the first name that stands twice. O(count).
   public init(_ entries: [Entry]) throws(TensorError) {
-    var places: [String: Int] = [:]
+    var places: [ExactText: Int] = [:]
     places.reserveCapacity(entries.count)
     for (place, entry) in entries.enumerated() {
-      if places.updateValue(place, forKey: entry.name) != nil {
+      if places.updateValue(place, forKey: ExactText(entry.name)) != nil {
         throw TensorError("two tensors share the name \(entry.name)")
       }
     }
@@ -30,7 +32,7 @@ public struct StateDict: Sendable {
   }
 
   /// The tensor of a name. O(1).
-  public subscript(name: String) -> Tensor? { places[name].map { entries[$0].tensor } }
+  public subscript(name: String) -> Tensor? { places[ExactText(name)].map { entries[$0].tensor } }
 
   /// The names in order.
   public var names: [String] { entries.map(\.name) }

@@ -29,6 +29,9 @@ public struct Tensor: Sendable {
     dtype: DType, shape: [Int], strides: [Int]? = nil, storage: Storage, storageOffset: Int = 0,
     isConjugated: Bool = false, isNegated: Bool = false, requiresGrad: Bool = false, limits: Limits = Limits()
   ) throws(TensorError) {
+    guard shape.count <= limits.rank else {
+      throw TensorError("a tensor of \(shape.count) dimensions has more than Limits.rank (\(limits.rank))")
+    }
     guard let elementCount = checkedProduct(shape),
       let byteCount = elementCount.checkedMultiplying(by: dtype.byteCount)
     else { throw TensorError("shape \(shape) is negative or too large") }
@@ -47,7 +50,7 @@ public struct Tensor: Sendable {
       }
       guard let last, last < capacity else {
         throw TensorError(
-          "shape \(shape), strides \(strides) and offset \(storageOffset) reach beyond storage \(storage.key), "
+          "shape \(shape), strides \(strides) and offset \(storageOffset) reach beyond storage \(storage.key.escapedForDisplay), "
             + "which holds \(capacity) elements of \(dtype.rawValue) (\(storage.byteCount) bytes)")
       }
       let allowed = storage.byteCount.multipliedReportingOverflow(by: limits.expansion)

@@ -2,9 +2,9 @@
 
     python Tests/Benchmarks/bench.py DECANT [--quick] [--only start,convert,run,other]
 
-Python is the interpreter that runs this file, with the peers of Tests/Peers/requirements.txt. What is compared is
-measured in turns (A B A B), so that both see the same machine; a figure is the median of its rounds, with the
-fastest and the slowest behind it. Peak memory is the process's own (launch.c). About five minutes on two cores.
+Python is the interpreter that runs this file, with the peers of Tests/Peers/requirements.txt. Things compared
+are measured in turns (A B A B), so that both see the same machine; a figure is the median of its rounds, with
+the fastest and the slowest behind it. Peak memory is the process's own (launch.c). Four minutes on two cores.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import os
 import platform
 import sys
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 
 from measuring import Cell, Machine, interleave, table
@@ -59,11 +60,16 @@ class Bench:
             )
             above = inspect.milliseconds - empty.milliseconds
             rows.append(["empty C program", empty.time, empty.memory, "", ""])
-            rows.append(["`decant inspect`", inspect.time, inspect.memory, f"{above:.1f} ms above the empty program",
-                         f"≤ 20 ms above, < 25 MB: {verdict(above <= 20 and inspect.megabytes < 25)}"])  # fmt: skip
+            difference = f"{above:.1f} ms above the empty program"
+            aim = f"≤ 20 ms above, < 25 MB: {verdict(above <= 20 and inspect.megabytes < 25)}"
+            rows.append(["`decant inspect`", inspect.time, inspect.memory, difference, aim])
         else:
-            print("No C compiler (cc, clang or gcc) is here: the empty program is not measured, nor any memory.\n")
-            (inspect,) = interleave(self.rounds(41), lambda: self.machine.measure([self.decant, "inspect", file]))
+            print(
+                "No C compiler (cc, clang, gcc) is here: neither the empty program nor memory is measured.\n"
+            )
+            (inspect,) = interleave(
+                self.rounds(41), lambda: self.machine.measure([self.decant, "inspect", file])
+            )
             rows.append(["`decant inspect`", inspect.time, inspect.memory, "", ""])
         (python,) = interleave(self.rounds(5), lambda: self.machine.measure(self.peer("list", file)))
         rows.append(["Python: torch.load, print", python.time, python.memory,
@@ -89,7 +95,8 @@ class Bench:
         (python,) = interleave(self.rounds(5), lambda: fresh("c.safetensors", self.peer("convert", file)))
         factor = convert.milliseconds / copy.milliseconds
         fits = factor <= 1.3 and (convert.megabytes is None or convert.megabytes < 60)
-        table("94 MB .pth to a new .safetensors, whole process", ["work", "time", "peak memory", "ratio", "aim"], [
+        columns = ["work", "time", "peak memory", "ratio", "aim"]
+        table("94 MB .pth to a new .safetensors, whole process", columns, [
             ["`decant convert`", convert.time, convert.memory, ratio(convert, copy, "× `cp`"),
              f"≤ 1.3 × `cp`, < 60 MB: {verdict(fits)}"],
             ["`cp`", copy.time, copy.memory, "", ""],
@@ -98,10 +105,14 @@ class Bench:
         ])  # fmt: skip
 
     def run(self):
-        """Inference with the weights loaded: rounds of whole processes, each giving the median of its runs."""
+        """Inference with the weights loaded: rounds of processes, each giving the median of its runs."""
         image = str(FIXTURES / "inputs" / "input_224.npy")
         rows = []
-        for architecture, rounds, repeat in [("resnet18", 5, 15), ("resnet50", 5, 15), ("resnet50nodown", 3, 3)]:
+        for architecture, rounds, repeat in [
+            ("resnet18", 5, 15),
+            ("resnet50", 5, 15),
+            ("resnet50nodown", 3, 3),
+        ]:
             file, logits = self.file(architecture), str(self.folder / "logits.npy")
             arguments = ["--arch", architecture, "--input", image, "--threads", THREADS]
             # Once before any timing: the two must compute the same network.
@@ -114,9 +125,21 @@ class Bench:
             )
             factor = ours.milliseconds / theirs.milliseconds
             aim = f"≤ 1.2 ×: {verdict(factor <= 1.2)}" if architecture == "resnet50" else ""
-            rows.append([architecture, ours.time, theirs.time, ratio(ours, theirs, "×"), ours.memory, theirs.memory, aim])
-        table(f"Inference, float32, 1×3×224×224, {THREADS} threads, weights loaded, median of each process's runs",
-              ["network", "decant, reference engine", "PyTorch eager", "ratio", "decant's peak memory",
+            rows.append(
+                [
+                    architecture,
+                    ours.time,
+                    theirs.time,
+                    ratio(ours, theirs, "×"),
+                    ours.memory,
+                    theirs.memory,
+                    aim,
+                ]
+            )
+        title = (
+            f"Inference, float32, 1×3×224×224, {THREADS} threads, weights loaded, median of a process's runs"
+        )
+        table(title, ["network", "decant, reference engine", "PyTorch eager", "ratio", "decant's peak memory",
                "PyTorch's peak memory", "aim"], rows)  # fmt: skip
 
     def other(self):
@@ -125,22 +148,32 @@ class Bench:
         rows = []
         for architecture in ["resnet18", "resnet50"]:
             file = self.file(architecture)
-            command = [self.decant, "run", file, "--arch", architecture, "--input", image, "--threads", THREADS]
+            command = [
+                self.decant,
+                "run",
+                file,
+                "--arch",
+                architecture,
+                "--input",
+                image,
+                "--threads",
+                THREADS,
+            ]
             ours, theirs = interleave(
                 self.rounds(5),
                 lambda: self.machine.measure(command),
                 lambda: self.machine.measure(self.peer("run", file, architecture, image, THREADS, 1)),
             )
-            rows.append([f"process start to logits, {architecture}", ours.time, ours.memory, theirs.time,
-                         theirs.memory, ratio(ours, theirs, "×")])  # fmt: skip
+            figures = [ours.time, ours.memory, theirs.time, theirs.memory, ratio(ours, theirs, "×")]
+            rows.append([f"process start to logits, {architecture}", *figures])
         file = self.file("resnet50nodown")
         ours, theirs = interleave(
             self.rounds(5),
             lambda: self.machine.measure([self.decant, "verify", file, "--arch", "resnet50nodown"]),
             lambda: self.machine.measure(self.peer("verify", file, "resnet50nodown")),
         )
-        rows.append(["verify 94 MB: names, shapes, finite", ours.time, ours.memory, theirs.time, theirs.memory,
-                     ratio(ours, theirs, "×")])  # fmt: skip
+        figures = [ours.time, ours.memory, theirs.time, theirs.memory, ratio(ours, theirs, "×")]
+        rows.append(["verify 94 MB: names, shapes, finite", *figures])
 
         def synthesize():
             path = self.folder / "synthesized.pth"
@@ -154,7 +187,8 @@ class Bench:
 
 
 def ratio(a: Cell, b: Cell, unit: str) -> str:
-    return f"{a.milliseconds / b.milliseconds:.2f} {unit} ({a.milliseconds:.1f} / {b.milliseconds:.1f} ms)"
+    factor = a.milliseconds / b.milliseconds
+    return f"{factor:.{2 if factor >= 0.1 else 3}f} {unit} ({a.milliseconds:.1f} / {b.milliseconds:.1f} ms)"
 
 
 def verdict(met: bool) -> str:
@@ -180,11 +214,10 @@ def main():
     decant = options.decant.resolve()
     if not os.access(decant, os.X_OK):
         parser.error(f"there is no tool at {decant}: run make build")
-    from importlib.metadata import version
-
-    print(f"{processor()}, {len(os.sched_getaffinity(0))} processors, {platform.system()} {platform.release()}; ", end="")
-    print(f"torch {version('torch')}, safetensors {version('safetensors')}, Python {platform.python_version()}; ", end="")
-    print(f"load before: {os.getloadavg()[0]:.1f}\n", flush=True)
+    peers = ", ".join(f"{name} {version(name)}" for name in ["torch", "safetensors"])
+    system = f"{platform.system()} {platform.release()}"
+    print(f"{processor()}, {len(os.sched_getaffinity(0))} processors, {system}; ", end="")
+    print(f"{peers}, Python {platform.python_version()}; load before: {os.getloadavg()[0]:.1f}\n", flush=True)
     with tempfile.TemporaryDirectory(prefix="decant-bench-") as folder:
         bench = Bench(decant, Path(folder), options.quick)
         for name in options.only.split(","):

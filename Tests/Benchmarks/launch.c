@@ -2,8 +2,8 @@
 //
 //     launch RESULT PROGRAM ARGUMENT...      writes "nanoseconds kilobytes status" to the file RESULT
 //
-// The kernel hands the peak of the process that forks on to the child, so a large parent (Python) would hide what
-// a small child needs. This one is small.
+// The kernel hands the peak of the process that forks on to the child, so a large parent (Python) would hide
+// what a small child needs. This one is small.
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <spawn.h>

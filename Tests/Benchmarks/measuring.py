@@ -61,7 +61,9 @@ class Machine:
         compiler = next(filter(None, map(shutil.which, ["cc", "clang", "gcc"])), None)
         if not compiler:
             return None
-        done = subprocess.run([compiler, "-O2", "-o", program, source], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [compiler, "-O2", "-o", program, source], capture_output=True, text=True, check=False
+        )
         if done.returncode != 0:
             print(f"{compiler} does not compile {source.name}: {done.stderr.strip()}\n")
             return None

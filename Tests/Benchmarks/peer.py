@@ -66,7 +66,9 @@ def run(file: str, architecture: str, image: str, threads: str, repeat: str, log
     if logits:
         difference = float(np.abs(np.load(logits) - y.numpy()).max() / y.abs().max())
         if not difference < 1e-5:
-            sys.exit(f"the logits differ by {difference:.1e} of the largest: the times are of two different networks")
+            sys.exit(
+                f"the logits differ by {difference:.1e} of the largest: these are two different networks"
+            )
     print(f"median {statistics.median(times) * 1000:.3f} ms")
 
 

@@ -127,7 +127,9 @@ import Testing
         try Fixtures.bytes("torch/" + name).starts(with: [0x50, 0x4B])
       else { continue }
       let listing = try DecantProcess.shell("unzip -Z1 '\(path)' 2>/dev/null | wc -l")
-      let count = decant_libzip_entry_count(path)
+      let archive = try #require(decant_libzip_open(path))
+      let count = decant_libzip_entry_count(archive)
+      decant_libzip_close(archive)
       #expect(count > 0)
       if let lines = Int(listing.output.trimmingCharacters(in: .whitespacesAndNewlines)), lines > 0 {
         #expect(count == Int64(lines))

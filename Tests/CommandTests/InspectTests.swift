@@ -26,7 +26,7 @@ import Testing
           archive version: 3
           format version: 1
           storage alignment: 64
-          written by: PyTorch 2.6 or later
+          written by: PyTorch 2.7 or later
           state dict: model (8 tensors)
 
           tensor                       shape    dtype    bytes

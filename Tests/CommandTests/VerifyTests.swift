@@ -46,7 +46,8 @@ import Testing
       run.output.hasPrefix(
         "no: this is not resnet34: 80 missing, 0 unexpected, 2 mismatched, 0 with non-finite numbers\n"))
     #expect(run.output.contains("missing     layer1.2.conv1.weight  64×64×3×3"))
-    #expect(run.output.contains("the shapes tell of basic blocks [2, 2, 2, 2], 10 outputs: those of resnet18"))
+    #expect(
+      run.output.contains("the shapes tell of basic blocks [2, 2, 2, 2], 10 outputs: those of resnet18"))
     #expect(run.output.contains("mismatched  fc.weight  expected 1000×512, found 10×512"))
     #expect(try decant("decant verify OUT/r.pth --arch resnet18").status == 1)
     #expect(try decant("decant verify OUT/r.pth --arch resnet18 --num-classes 10").status == 0)

@@ -1,7 +1,7 @@
-"""Shared by all tests against live peers: where the tool, the fixtures and the corpus are, and printed figures.
+"""Shared by all tests against live peers: the tool, the fixtures, the corpus, and printed figures.
 
-    DECANT         the built tool; default: the release build of this checkout
-    DECANT_CORPUS  a folder of real checkpoints with MANIFEST.tsv and digests.tsv; without it its tests are skipped
+DECANT         the built tool; default: the release build of this checkout
+DECANT_CORPUS  real checkpoints with MANIFEST.tsv and digests.tsv; without it their tests are skipped
 """
 
 import csv

@@ -14,7 +14,20 @@ DTYPES = [
     torch.int32, torch.int16, torch.int8, torch.uint8, torch.uint16, torch.uint32, torch.uint64, torch.bool,
     torch.complex64, torch.complex128, torch.float8_e4m3fn, torch.float8_e5m2,
 ]  # fmt: skip
-WORDS = ["weight", "bias", "layer1.0.conv1.weight", "module.fc", "ü", "", "a b", "日本", "x" * 70, "0", "🙂", "_x"]
+WORDS = [
+    "weight",
+    "bias",
+    "layer1.0.conv1.weight",
+    "module.fc",
+    "ü",
+    "",
+    "a b",
+    "日本",
+    "x" * 70,
+    "0",
+    "🙂",
+    "_x",
+]
 
 
 class ObjectGenerator:
@@ -55,8 +68,27 @@ class ObjectGenerator:
     def scalar(self):
         return self.random.choice(
             [
-                None, True, False, 0, -1, 255, 70000, 2**31, -(2**40), 2**70, 0.1, -1e300, 5e-324,
-                float("inf"), float("nan"), "", "text", "line\nbreak", "\x1b[31m", "日本", "a" * 300,
+                None,
+                True,
+                False,
+                0,
+                -1,
+                255,
+                70000,
+                2**31,
+                -(2**40),
+                2**70,
+                0.1,
+                -1e300,
+                5e-324,
+                float("inf"),
+                float("nan"),
+                "",
+                "text",
+                "line\nbreak",
+                "\x1b[31m",
+                "日本",
+                "a" * 300,
             ]  # fmt: skip
         )
 
@@ -108,8 +140,8 @@ class ObjectGenerator:
         choice = self.random.random()
         if tensor.is_complex() and choice < 0.4:
             return tensor.conj()
-        # torch negates complex numbers as 0 - x in long tensors and by the sign bit in short ones, so only numbers
-        # on which the two agree have one expected digest.
+        # torch negates complex numbers as 0 - x in long tensors and by the sign bit in short ones, so only
+        # numbers on which the two agree have one expected digest.
         if tensor.is_complex() and choice < 0.7 and is_ordinary(tensor):
             return torch._neg_view(tensor)
         if tensor.is_floating_point() and choice < 0.2:

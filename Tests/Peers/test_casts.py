@@ -1,7 +1,7 @@
 """`decant convert --dtype`, judged by PyTorch's casts and by exact arithmetic where PyTorch rounds twice.
 
-PyTorch takes float64 to a half type by way of float32: two roundings, so a number just beside a halfway case can
-go the wrong way. Decant rounds once. Each value that differs from PyTorch's is shown to be the nearer one.
+PyTorch takes float64 to a half type by way of float32: two roundings, so a number just beside a halfway case
+can go the wrong way. Decant rounds once. Where it differs from PyTorch, it is shown to be the nearer one.
 """
 
 import numpy
@@ -30,7 +30,9 @@ def differing(found: torch.Tensor, expected: torch.Tensor) -> torch.Tensor:
 def patterns(dtype: torch.dtype) -> torch.Tensor:
     """Every one of the 65,536 numbers of a half type, or the 256 of an 8-bit one."""
     bits = 8 * dtype.itemsize
-    return torch.arange(1 << bits, dtype=torch.int32).to(torch.uint16 if bits == 16 else torch.uint8).view(dtype)
+    return (
+        torch.arange(1 << bits, dtype=torch.int32).to(torch.uint16 if bits == 16 else torch.uint8).view(dtype)
+    )
 
 
 def single_precision() -> torch.Tensor:
@@ -112,8 +114,8 @@ def test_a_million_float64_to_half(decant, folder, figures, target):
     twice = numbers[where]
     assert not torch.equal(twice.float().double(), twice), "float32 holds the number, so torch rounds once"
     assert ((twice.float().double() != twice) & twice.isfinite()).all()
-    # The distances are exact: the numbers lie within one unit of the last place (Sterbenz). An infinity stands
-    # for the power of two after the largest number, as IEEE 754 rounds.
+    # The distances are exact: the numbers lie within one unit of the last place (Sterbenz). An infinity
+    # stands for the power of two after the largest number, as IEEE 754 rounds.
     distance = (stand_in(found[where]) - twice).abs()
     other = (stand_in(theirs[where]) - twice).abs()
     assert (distance < other).all()

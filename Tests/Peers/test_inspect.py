@@ -86,7 +86,7 @@ def pairing(keys: list) -> list[int]:
 
 
 def check_objects(found: list[dict], expected: list[dict]):
-    """Every scalar with its type and value; empty containers, which describe() leaves out, stand beside them."""
+    """Every scalar with its type and value; empty containers, which describe() omits, stand beside them."""
     scalars = [entry for entry in found if entry.get("count") is None]
     assert [[entry["path"], entry["type"]] for entry in scalars] == [
         [name_of(entry["path"]), entry["type"]] for entry in expected

@@ -1,7 +1,7 @@
 """`decant run` against live PyTorch: logits of real architectures in float32 and float64.
 
-PyTorch's float64 run is the truth. A float32 engine is judged by the RMS of its error over many logits, beside
-PyTorch's own float32 error on the same images: one logit of one image is chance.
+PyTorch's float64 run is the truth. A float32 engine is judged by the RMS of its error over many logits,
+beside PyTorch's own float32 error on the same images: one logit of one image is chance.
 """
 
 import networks
@@ -54,7 +54,7 @@ def rms(error: np.ndarray) -> float:
 
 
 def measure(run, file, network, images: np.ndarray, *options) -> dict[str, float]:
-    """Errors against PyTorch's float64: ours and PyTorch's RMS in float32, our largest in float64, relative."""
+    """Errors against PyTorch's float64, relative: both RMS in float32, our largest in either precision."""
     single, double = both_precisions(network, images)
     largest = np.abs(double).max()
     ours = run(file, images, *options)
@@ -88,7 +88,8 @@ def test_accuracy_over_16_images(run, checkpoints, figures, architecture):
 
 
 @pytest.mark.parametrize(
-    "architecture", ["resnet34", "resnet50", "resnext50_32x4d", "wide_resnet50_2", "resnet101", "resnext101_32x8d"]
+    "architecture",
+    ["resnet34", "resnet50", "resnext50_32x4d", "wide_resnet50_2", "resnet101", "resnext101_32x8d"],
 )
 def test_every_kind_of_network(run, checkpoints, figures, architecture):
     """Grouped, wide and deep ones: two images of 64 x 64, a thousand logits each."""
@@ -101,7 +102,9 @@ def test_every_kind_of_network(run, checkpoints, figures, architecture):
     file.unlink()
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 7), (33, 65), (2, 300), (113, 31)], ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize(
+    "size", [(1, 1), (1, 7), (33, 65), (2, 300), (113, 31)], ids=lambda size: f"{size[0]}x{size[1]}"
+)
 @pytest.mark.parametrize("architecture", ["resnet18", "resnet50nodown"])
 def test_odd_sizes(run, checkpoints, architecture, size):
     images = synthesis.image(7, 300, 3, 3, *size)
@@ -181,7 +184,15 @@ def test_every_stage(decant, checkpoints, folder, architecture):
     """Each stage's whole activation, not only what reaches the logits."""
     images = synthesis.image(7, 1000, 2, 3, 49, 70)
     np.save(folder / "x.npy", images)
-    arguments = ["run", checkpoints.file(architecture), "--arch", architecture, "--input", folder / "x.npy", "--float64"]
+    arguments = [
+        "run",
+        checkpoints.file(architecture),
+        "--arch",
+        architecture,
+        "--input",
+        folder / "x.npy",
+        "--float64",
+    ]
     decant(*arguments, "--stages", folder / "stages.safetensors")
     stages = safetensors.torch.load_file(folder / "stages.safetensors")
     network = checkpoints.network(architecture).double()

@@ -76,7 +76,9 @@ def test_float64_input_keeps_its_digits(decant, checkpoints, folder, run):
     image = synthesis.image(7, 50, 1, 3, 32, 32).astype(np.float64) * (1 + 2.0**-40)
     np.save(folder / "exact.npy", image)
     np.save(folder / "rounded.npy", image.astype(np.float32))
-    assert not np.array_equal(run(folder / "exact.npy", "--float64"), run(folder / "rounded.npy", "--float64"))
+    assert not np.array_equal(
+        run(folder / "exact.npy", "--float64"), run(folder / "rounded.npy", "--float64")
+    )
 
 
 @pytest.mark.parametrize(

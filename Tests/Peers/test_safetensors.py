@@ -55,7 +55,9 @@ def test_every_fixture(decant, fixtures, folder, figures):
             check_refusal(finished, records, output)
             refused += 1
     assert poured >= 24
-    figures(f"convert, fixtures: {poured} files equal torch's tensors bit for bit, {refused} refused with reason")
+    figures(
+        f"convert, fixtures: {poured} files equal torch's tensors bit for bit, {refused} refused with reason"
+    )
 
 
 def test_every_torch_zip_of_the_corpus(decant, corpus, folder, figures):
@@ -67,7 +69,9 @@ def test_every_torch_zip_of_the_corpus(decant, corpus, folder, figures):
         records = load_records(row["file"])
         if finished.status != 0:
             check_refusal(finished, records, output)
-            refused["no tensors" if "holds no tensors" in finished.errors else "a type safetensors lacks"] += 1
+            refused[
+                "no tensors" if "holds no tensors" in finished.errors else "a type safetensors lacks"
+            ] += 1
             continue
         if records is not None:
             check_poured(output, records)
@@ -77,7 +81,9 @@ def test_every_torch_zip_of_the_corpus(decant, corpus, folder, figures):
             check_digests(output, corpus.digests[row["path"]])
             by_digest += 1
         output.unlink()
-    figures(f"convert, corpus: of {len(rows)} torch-zip files, {equal} ({tensors} tensors) equal torch's bit for bit")
+    figures(
+        f"convert, corpus: of {len(rows)} torch zips, {equal} equal torch's bit for bit ({tensors} tensors)"
+    )
     figures(f"  {by_digest} that torch's safe loader refuses equal the independent reader's digests")
     figures("  refused: " + "; ".join(f"{count} for {reason}" for reason, count in refused.items()))
     assert equal > 100
@@ -184,7 +190,17 @@ def test_elements_of_every_size_in_the_wrong_order(decant, folder):
     decant("convert", folder / "mixed.pth", folder / "mixed.safetensors")
     check_poured(folder / "mixed.safetensors", load_records(folder / "mixed.pth"))
     header, _ = header_of(folder / "mixed.safetensors")
-    assert [name for name in header if name != "__metadata__"] == ["d", "g", "h", "e", "i", "c", "a", "b", "f"]
+    assert [name for name in header if name != "__metadata__"] == [
+        "d",
+        "g",
+        "h",
+        "e",
+        "i",
+        "c",
+        "a",
+        "b",
+        "f",
+    ]
 
 
 def test_decant_reads_what_the_library_wrote(decant, folder):

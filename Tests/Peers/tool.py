@@ -40,7 +40,8 @@ class Decant:
     def inspect(self, file, *options) -> dict:
         """`decant inspect --json --digest`, parsed; a duplicate key in the JSON is a failure."""
         return json.loads(
-            self("inspect", "--json", "--digest", *options, "--", file).output, object_pairs_hook=_without_duplicates
+            self("inspect", "--json", "--digest", *options, "--", file).output,
+            object_pairs_hook=_without_duplicates,
         )
 
 

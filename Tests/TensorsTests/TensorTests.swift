@@ -53,7 +53,6 @@ import Testing
     ([3, 5], [4, 1], 0), ([12], [1], 1), ([13], [1], 0), ([2], [12], 0), ([1], [1], 12),
     ([2, 2], [Int.max, Int.max], 0),
     ([-1], [1], 0), ([2], [-1], 1), ([1], [1], -1), ([Int.max, Int.max], [0, 0], 0), ([2], [1, 1], 0),
-    ,
   ])
   func refusesWhatLeavesTheStorage(_ shape: [Int], _ strides: [Int], _ offset: Int) {
     #expect(throws: TensorError.self) {

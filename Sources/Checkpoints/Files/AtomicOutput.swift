@@ -23,6 +23,7 @@ final class AtomicOutput {
     self.path = path
     var target = path
     var mode: mode_t = 0o666
+    var replaces = false
     var status = stat()
     if unsafe stat(path, &status) == 0 {
       guard status.st_mode & S_IFMT == S_IFREG else {
@@ -38,6 +39,7 @@ final class AtomicOutput {
           "is the file being read", file: path, remedy: "Write under another name, then move it.")
       }
       mode = status.st_mode & 0o777
+      replaces = true
       if let resolved = unsafe realpath(path, nil) {
         target = unsafe String(cString: resolved)
         unsafe free(resolved)
@@ -59,6 +61,8 @@ final class AtomicOutput {
         remedy: errno == ENOENT
           ? "Make the folder first: mkdir -p \(folder)" : "Choose a folder you may write to.")
     }
+    // Past the umask: a file that is replaced keeps its mode.
+    if replaces { fchmod(descriptor, mode) }
     self.descriptor = descriptor
     writer = WriteBehind(descriptor: descriptor)
   }

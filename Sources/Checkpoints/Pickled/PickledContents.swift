@@ -13,6 +13,7 @@ struct PickledContents {
   private(set) var contents = CheckpointContents()
   /// The path to every place visited, as a tree: what a step is and whose child.
   private var places: [Place] = []
+  private var budget: ListingBudget
   private var pending: [Visit] = []
   private var outcomes: [PickleNodeID: TensorReconstruction.Outcome] = [:]
 
@@ -20,6 +21,8 @@ struct PickledContents {
     let parent: Int
     let key: PathKey
     let depth: Int
+    /// Bytes of the text of all steps to here.
+    let textBytes: Int
     let node: PickleNodeID?
   }
 
@@ -63,18 +66,19 @@ struct PickledContents {
   ) {
     self.graph = graph
     self.limits = limits
+    budget = ListingBudget(limits)
     reconstruction = TensorReconstruction(graph: graph, limits: limits, storage: storage)
   }
 
   private mutating func run() throws(CheckpointError) {
     pending = [Visit(value: graph.root, parent: -1, key: nil)]
-    while let visit = pending.popLast() { try list(visit) }
+    while let visit = pending.popLast() {
+      try list(visit)
+      if let refusal = budget.refusal { throw refusal }
+    }
   }
 
   private mutating func list(_ visit: Visit) throws(CheckpointError) {
-    guard places.count < limits.paths else {
-      throw CheckpointError("more than \(limits.paths) paths lead to values (Limits.paths)")
-    }
     var place = visit.parent
     if let key = visit.key {
       let depth = visit.parent < 0 ? 1 : places[visit.parent].depth + 1
@@ -83,7 +87,8 @@ struct PickledContents {
       }
       var node: PickleNodeID?
       if case .node(let id) = visit.value { node = id }
-      places.append(Place(parent: visit.parent, key: key, depth: depth, node: node))
+      let textBytes = key.textByteCount + (visit.parent < 0 ? 0 : places[visit.parent].textBytes)
+      places.append(Place(parent: visit.parent, key: key, depth: depth, textBytes: textBytes, node: node))
       place = places.count - 1
     }
     guard case .node(let id) = visit.value else {
@@ -117,9 +122,14 @@ struct PickledContents {
     _ node: PickleNode, _ id: PickleNodeID, _ visit: Visit, _ place: Int
   ) throws(CheckpointError) {
     switch node {
-    case .longInteger(let bytes): add(place, "int", .string(hexadecimal(bytes)))
-    case .text(let text): add(place, "str", .string(text.string))
-    case .byteString: add(place, "str", .string(graph.text(.node(id)) ?? ""))
+    case .longInteger(let bytes):
+      if budget.listsText(byteCount: 2 * bytes.count) {
+        add(place, "int", .string(hexadecimal(bytes)))
+      } else {
+        add(place, "int", nil, count: bytes.count)
+      }
+    case .text(let text): addText(.node(id), byteCount: text.utf8.count, place)
+    case .byteString(let bytes): addText(.node(id), byteCount: bytes.count, place)
     case .bytes(let bytes): add(place, "bytes", nil, count: bytes.count)
     case .byteArray(let bytes): add(place, "bytearray", nil, count: bytes.count)
     case .list(let elements): addSequence(elements, "list", visit, place)
@@ -206,6 +216,7 @@ struct PickledContents {
       }
     }
     add(place, type, nil)
+    guard budget.admit(visits: arguments.count + object.items.count) else { return }
     var children: [Visit] = []
     if !arguments.allSatisfy({ graph.isPlain($0) }) {
       children += arguments.enumerated().map {
@@ -219,6 +230,7 @@ struct PickledContents {
       if let module = moduleChildren(state, visit, place) {
         children += module
       } else if let pairs = graph.dictionary(state) {
+        guard budget.admit(visits: pairs.count) else { return }
         children += pairs.map { pair in
           Visit(value: pair.value, parent: place, key: key(pair.key), stateDict: inherited(visit.stateDict))
         }
@@ -239,8 +251,12 @@ struct PickledContents {
     var pairs: [PicklePair] = []
     for argument in arguments {
       if let given = graph.dictionary(argument) {
+        guard budget.admit(visits: given.count) else { return }
         pairs += given
       } else {
+        guard budget.admit(visits: (graph.list(argument) ?? graph.tuple(argument) ?? []).count) else {
+          return
+        }
         for element in graph.list(argument) ?? graph.tuple(argument) ?? [] {
           if let pair = graph.tuple(element) ?? graph.list(element), pair.count == 2 {
             pairs.append(PicklePair(key: pair[0], value: pair[1]))
@@ -252,7 +268,9 @@ struct PickledContents {
     if pairs.isEmpty { add(place, type, nil, count: 0) }
     var attributes: [Visit] = []
     for state in object.states {
-      for pair in graph.dictionary(state) ?? [] {
+      let pairs = graph.dictionary(state) ?? []
+      guard budget.admit(visits: pairs.count) else { return }
+      for pair in pairs {
         let name = key(pair.key)
         // PyTorch's own record of module versions, one per module: listed as a whole.
         if name == .text("_metadata") {
@@ -272,12 +290,16 @@ struct PickledContents {
 
   /// The children of a pickled `torch.nn.Module`: parameters, buffers and modules under their PyTorch names and
   /// in PyTorch's order, then every other attribute.
-  private func moduleChildren(_ state: PickleValue, _ visit: Visit, _ place: Int) -> [Visit]? {
+  private mutating func moduleChildren(_ state: PickleValue, _ visit: Visit, _ place: Int) -> [Visit]? {
     guard let pairs = graph.dictionary(state) else { return nil }
     func inner(_ name: String) -> [PicklePair]? {
-      pairs.first { graph.text($0.key) == name }.flatMap { graph.mappingPairs($0.value) }
+      pairs.first { graph.isText($0.key, name) }.flatMap { graph.mappingPairs($0.value) }
     }
     guard let parameters = inner("_parameters"), let modules = inner("_modules") else { return nil }
+    let buffers = inner("_buffers") ?? []
+    guard budget.admit(visits: pairs.count + parameters.count + modules.count + buffers.count) else {
+      return []
+    }
     var stateDict = visit.stateDict
     switch stateDict {
     case .module, .optimizer: break
@@ -287,8 +309,8 @@ struct PickledContents {
       pairs.map { Visit(value: $0.value, parent: place, key: key($0.key), role: role, stateDict: stateDict) }
     }
     let own = ["_parameters", "_buffers", "_modules"]
-    let others = pairs.filter { pair in !own.contains { graph.text(pair.key) == $0 } }
-    return visits(parameters, .parameter) + visits(inner("_buffers") ?? [], .buffer) + visits(modules, nil)
+    let others = pairs.filter { pair in !own.contains { graph.isText(pair.key, $0) } }
+    return visits(parameters, .parameter) + visits(buffers, .buffer) + visits(modules, nil)
       + others.map { Visit(value: $0.value, parent: place, key: key($0.key)) }
   }
 
@@ -300,6 +322,7 @@ struct PickledContents {
       add(place, type, nil, count: elements.count)
       return
     }
+    guard budget.admit(visits: elements.count) else { return }
     push(
       elements.enumerated().map {
         Visit(value: $1, parent: place, key: .position($0), stateDict: inherited(visit.stateDict))
@@ -307,12 +330,14 @@ struct PickledContents {
   }
 
   private mutating func push(pairs: [PicklePair], _ visit: Visit, _ place: Int) {
+    guard budget.admit(visits: pairs.count) else { return }
     let stateDict: StateDictPlace
     switch visit.stateDict {
     case .module, .optimizer: stateDict = visit.stateDict
     case .none, .mapping:
-      let names = Set(pairs.prefix(64).compactMap { graph.text($0.key) })
-      let isOptimizer = names.contains("state") && names.contains("param_groups")
+      let isOptimizer = ["state", "param_groups"].allSatisfy { name in
+        pairs.prefix(64).contains { graph.isText($0.key, name) }
+      }
       stateDict = isOptimizer ? .optimizer : .mapping(place)
     }
     push(
@@ -338,7 +363,11 @@ struct PickledContents {
 
   // MARK: Names
 
-  private func path(to place: Int) -> [PathKey] {
+  /// The steps to a place; none when all paths together have become too long.
+  private mutating func path(to place: Int) -> [PathKey] {
+    guard place >= 0, budget.admit(steps: places[place].depth, textBytes: places[place].textBytes) else {
+      return []
+    }
     var keys: [PathKey] = []
     var place = place
     while place >= 0 {
@@ -348,7 +377,9 @@ struct PickledContents {
     return keys.reversed()
   }
 
-  private func key(_ value: PickleValue) -> PathKey {
+  /// A key as a step; nothing of it is copied once all of them have become too long.
+  private mutating func key(_ value: PickleValue) -> PathKey {
+    guard budget.admit(steps: 1, textBytes: graph.textByteCount(value)) else { return .position(0) }
     if let text = graph.text(value) { return .text(text) }
     if case .int(let number) = value { return .integer(number) }
     return .other(graph.pythonSpelling(value))
@@ -357,6 +388,14 @@ struct PickledContents {
   private mutating func add(_ place: Int, _ type: String, _ value: JSONValue?, count: Int? = nil) {
     contents.objects.append(
       CheckpointObject(path: path(to: place), type: type, value: value, count: count, unreadTensor: nil))
+  }
+
+  private mutating func addText(_ value: PickleValue, byteCount: Int, _ place: Int) {
+    if budget.listsText(byteCount: byteCount) {
+      add(place, "str", .string(graph.text(value) ?? ""))
+    } else {
+      add(place, "str", nil, count: byteCount)
+    }
   }
 
   private func persistentType(_ value: PickleValue) -> String {
@@ -378,7 +417,7 @@ struct PickledContents {
         carry = sum >> 8
       }
     }
-    let digits = magnitude.reversed().map { String(UInt8($0) >> 4, radix: 16) + String($0 & 15, radix: 16) }
+    let digits = magnitude.reversed().map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }
     let text = digits.joined().drop { $0 == "0" }
     return (isNegative ? "-0x" : "0x") + (text.isEmpty ? "0" : String(text))
   }

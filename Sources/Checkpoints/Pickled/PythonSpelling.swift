@@ -2,6 +2,24 @@ internal import ByteParsing
 internal import Pickle
 
 extension PickleGraph {
+  /// Bytes of a value that is text of either Python; 0 for others.
+  func textByteCount(_ value: PickleValue) -> Int {
+    switch node(value) {
+    case .text(let text): text.utf8.count
+    case .byteString(let bytes): bytes.count
+    default: 0
+    }
+  }
+
+  /// Whether a value is this text; compares bytes and copies none.
+  func isText(_ value: PickleValue, _ expected: String) -> Bool {
+    switch node(value) {
+    case .text(let text): text.utf8.elementsEqual(expected.utf8)
+    case .byteString(let bytes): bytes.elementsEqual(expected.utf8)
+    default: false
+    }
+  }
+
   /// The pairs of a `dict`.
   func dictionary(_ value: PickleValue) -> [PicklePair]? {
     if case .dictionary(let pairs) = node(value) { pairs } else { nil }
@@ -42,7 +60,7 @@ extension PickleGraph {
   }
 
   /// Bytes as Python prints them.
-  private func spelling(_ bytes: [UInt8]) -> String {
+  private func spelling(_ bytes: ArraySlice<UInt8>) -> String {
     let inner = bytes.map { byte in
       switch byte {
       case UInt8(ascii: "\\"): "\\\\"
@@ -55,7 +73,7 @@ extension PickleGraph {
   }
 
   /// A key as Python would print it, cut short where it nests deep.
-  func pythonSpelling(_ value: PickleValue, depth: Int = 4) -> String {
+  func pythonSpelling(_ value: PickleValue, depth: Int = 2) -> String {
     func list(_ elements: [PickleValue], _ open: String, _ close: String, _ isTuple: Bool = false) -> String {
       guard depth > 0 else { return open + "…" + close }
       let inner = elements.prefix(16).map { pythonSpelling($0, depth: depth - 1) }.joined(separator: ", ")
@@ -68,13 +86,13 @@ extension PickleGraph {
     case .float(let number): return number.description
     case .node(let id):
       switch self[id] {
-      case .text, .byteString: return "'" + (text(value) ?? "").escapedForDisplay + "'"
-      case .bytes(let bytes): return spelling(bytes)
+      case .text, .byteString: return "'" + (text(value) ?? "").prefix(64).description.escapedForDisplay + "'"
+      case .bytes(let bytes): return spelling(bytes.prefix(64))
       case .tuple(let elements): return list(elements, "(", ")", true)
       case .frozenSet(let elements): return list(elements, "frozenset({", "})")
       case .global(let global): return global.qualifiedName
       case .object(let object):
-        if let bytes = bytes(of: object) { return spelling(bytes) }
+        if let bytes = bytes(of: object) { return spelling(bytes.prefix(64)) }
         // Protocols before 4 write a frozenset as a call with a list.
         if global(object.callable)?.name == "frozenset", let arguments = tuple(object.arguments),
           arguments.count == 1,

@@ -30,15 +30,17 @@ struct TensorReconstruction {
   /// What an object is.
   ///
   /// - Throws: ``CheckpointError`` when it is a tensor whose description is wrong.
-  func outcome(_ object: PickleObject) throws(CheckpointError) -> Outcome {
+  func outcome(_ object: PickleObject, nesting: Int = 0) throws(CheckpointError) -> Outcome {
     guard object.construction == .reduce, let global = graph.global(object.callable) else { return .noTensor }
-    return try outcome(of: global, graph.tuple(object.arguments) ?? [], nesting: 0)
+    return try outcome(of: global, graph.tuple(object.arguments) ?? [], nesting: nesting)
   }
 
   private func outcome(
     of global: PickleGlobal, _ arguments: [PickleValue], nesting: Int
   ) throws(CheckpointError) -> Outcome {
-    guard nesting < 16 else { throw CheckpointError("tensors wrap tensors more than 16 deep") }
+    guard nesting < 16 else {
+      throw CheckpointError("calls that make a tensor wrap each other more than 16 deep")
+    }
     switch global.qualifiedName {
     case "torch._utils._rebuild_tensor":
       try require(arguments, 4...4, global)
@@ -65,10 +67,10 @@ struct TensorReconstruction {
       return .tensor(try view(arguments, dtype: nil, requiresGrad: arguments[5], metadata: nil))
     case "torch._utils._rebuild_parameter":
       try require(arguments, 3...3, global)
-      return try parameter(arguments)
+      return try parameter(arguments, nesting: nesting)
     case "torch._utils._rebuild_parameter_with_state":
       try require(arguments, 4...4, global)
-      return try parameter(arguments)
+      return try parameter(arguments, nesting: nesting)
     case "torch._tensor._rebuild_from_type_v2", "torch._tensor._rebuild_from_type":
       // (function, type, arguments, state): the tensor that function(*arguments) makes.
       try require(arguments, 4...4, global)
@@ -99,8 +101,10 @@ struct TensorReconstruction {
   }
 
   /// `(data, requires_grad, hooks…)`: the data's tensor, trained or not.
-  private func parameter(_ arguments: [PickleValue]) throws(CheckpointError) -> Outcome {
-    guard let object = graph.object(arguments[0]), case .tensor(let tensor) = try outcome(object) else {
+  private func parameter(_ arguments: [PickleValue], nesting: Int) throws(CheckpointError) -> Outcome {
+    guard let object = graph.object(arguments[0]),
+      case .tensor(let tensor) = try outcome(object, nesting: nesting + 1)
+    else {
       throw CheckpointError("a parameter holds something that is no tensor")
     }
     return .tensor(tensor.with(requiresGrad: arguments[1] == .bool(true)))

@@ -124,10 +124,10 @@ enum TorchZip {
 
   /// Which PyTorch wrote an archive, as far as its records tell.
   private static func writer(_ archive: ZipArchive, _ prefix: String) -> String {
-    if archive.entry(prefix + ".storage_alignment") != nil { return "PyTorch 2.6 or later" }
+    if archive.entry(prefix + ".storage_alignment") != nil { return "PyTorch 2.7 or later" }
     if archive.entry(prefix + ".format_version") != nil { return "PyTorch 2.6 or later" }
     if archive.entry(prefix + ".data/serialization_id") != nil { return "PyTorch 2.1 or later" }
-    if archive.entry(prefix + "byteorder") != nil { return "PyTorch 2.0 or later" }
+    if archive.entry(prefix + "byteorder") != nil { return "PyTorch 2.1 or later" }
     return "PyTorch 1.4 or later"
   }
 }
@@ -137,7 +137,7 @@ private final class Records: Sendable {
   private let archive: ZipArchive
   private let folder: String
   private let byteOrder: Storage.ByteOrder
-  private let storages = Mutex<[String: Storage]>([:])
+  private let storages = Mutex<[ExactText: Storage]>([:])
 
   init(archive: ZipArchive, folder: String, byteOrder: Storage.ByteOrder) {
     self.archive = archive
@@ -146,13 +146,13 @@ private final class Records: Sendable {
   }
 
   func storage(_ reference: StorageReference) throws(CheckpointError) -> Storage {
-    let known = storages.withLock { $0[reference.key] }
+    let known = storages.withLock { $0[ExactText(reference.key)] }
     let storage: Storage
     if let known {
       storage = known
     } else {
       storage = try open(reference)
-      storages.withLock { $0[reference.key] = storage }
+      storages.withLock { $0[ExactText(reference.key)] = storage }
     }
     guard storage.byteCount == reference.byteCount else {
       throw CheckpointError(

@@ -1,5 +1,4 @@
 internal import ByteParsing
-internal import CLibzip
 internal import Glibc
 internal import Synchronization
 internal import Tensors
@@ -8,8 +7,9 @@ internal import Tensors
 final class ZipArchive: Sendable {
   let file: InputFile
   let entries: [ZipEntry]
-  private let places: [String: Int]
+  private let places: [[UInt8]: Int]
   private let limits: Limits
+  private let libzip = Libzip()
   /// The entry inflated last: neighbouring reads want the same one.
   private let inflated = Mutex<(index: Int, content: BytesInMemory)?>(nil)
 
@@ -18,16 +18,15 @@ final class ZipArchive: Sendable {
     self.file = file
     self.limits = limits
     entries = try ZipDirectory(file, limits: limits).entries
-    places = Dictionary(entries.map { ($0.name, $0.index) }, uniquingKeysWith: { first, _ in first })
+    places = Dictionary(entries.map { ($0.rawName, $0.index) }, uniquingKeysWith: { first, _ in first })
+    recordsChecksums = entries.contains { $0.crc32 != 0 } || entries.allSatisfy { $0.byteCount == 0 }
   }
 
   /// Whether any checksum was recorded: PyTorch can be told to write zeros for all of them.
-  var recordsChecksums: Bool {
-    entries.contains { $0.crc32 != 0 } || entries.allSatisfy { $0.byteCount == 0 }
-  }
+  let recordsChecksums: Bool
 
   /// The entry of a name.
-  func entry(_ name: String) -> ZipEntry? { places[name].map { entries[$0] } }
+  func entry(_ name: String) -> ZipEntry? { places[Array(name.utf8)].map { entries[$0] } }
 
   /// An entry's bytes in memory, with whether they match the recorded checksum.
   ///
@@ -109,24 +108,7 @@ final class ZipArchive: Sendable {
     }
     do {
       let content = try unsafe BytesInMemory(byteCount: entry.byteCount) { buffer throws(CheckpointError) in
-        var message = [CChar](repeating: 0, count: 256)
-        let name = entry.rawName.map { CChar(bitPattern: $0) } + [0]
-        // The descriptor's own path: the same file even if another took its name meanwhile.
-        let status = unsafe decant_libzip_inflate(
-          file.descriptorPath, UInt64(entry.index), name, buffer.baseAddress, buffer.count, &message,
-          message.count)
-        let text = String(decoding: message.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        switch status {
-        case DECANT_LIBZIP_OK: return
-        case DECANT_LIBZIP_MISSING:
-          throw CheckpointError(
-            "the entry is compressed and libzip is not installed", file: file.path, entry: entry.name,
-            remedy: "Install it with: apt-get install libzip4")
-        default:
-          throw CheckpointError(
-            "the entry cannot be inflated: \(text.escapedForDisplay)", file: file.path, entry: entry.name,
-            remedy: "The file is damaged: fetch it again.")
-        }
+        try unsafe libzip.inflate(entry, of: file, into: buffer)
       }
       inflated.withLock { $0 = (entry.index, content) }
       return content
@@ -163,23 +145,29 @@ final class ZipRecord: StorageContent, Sendable {
     try unsafe content(keep: true).mappedBytes()
   }
 
-  /// Compares the data with its recorded checksum; O(length).
-  func verifyChecksum() throws {
-    guard archive.recordsChecksums else { return }
+  /// The data's CRC-32 when it is not the recorded one; O(length).
+  func wrongChecksum() throws -> UInt32? {
+    guard archive.recordsChecksums else { return nil }
     var crc = CRC32()
-    let piece = UnsafeMutableRawBufferPointer.allocate(byteCount: min(byteCount, 1 << 20), alignment: 64)
+    let piece = UnsafeMutableRawBufferPointer.allocate(byteCount: min(byteCount, 1 << 18), alignment: 64)
     defer { unsafe piece.deallocate() }
     var done = 0
     while done < byteCount {
-      let part = unsafe UnsafeMutableRawBufferPointer(rebasing: piece[..<min(piece.count, byteCount - done)])
+      let part = unsafe UnsafeMutableRawBufferPointer(
+        rebasing: piece[..<min(piece.count, byteCount - done)])
       try unsafe read(into: part, at: done)
       unsafe crc.update(UnsafeRawBufferPointer(part))
       done += part.count
     }
-    try compare(crc)
+    return crc.value == entry.crc32 ? nil : crc.value
   }
 
-  /// Throws unless the checksum is the recorded one.
+  /// Throws when the data's checksum is not the recorded one; O(length).
+  func verifyChecksum() throws {
+    if let found = try wrongChecksum() { throw checksumMismatch(archive.file, entry, found: found) }
+  }
+
+  /// Throws unless a checksum is the recorded one.
   func compare(_ crc: CRC32) throws(CheckpointError) {
     guard !archive.recordsChecksums || crc.value == entry.crc32 else {
       throw checksumMismatch(archive.file, entry, found: crc.value)

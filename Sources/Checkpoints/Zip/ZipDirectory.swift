@@ -41,6 +41,13 @@ struct ZipDirectory: Sendable {
       throw damaged(
         file, end.directoryOffset, "the directory has no room for the \(end.entryCount) entries it announces")
     }
+    // And the longest, so that nothing is read that cannot be entries.
+    let longest = 46 + 3 * 65_535
+    guard end.directoryByteCount / longest <= end.entryCount else {
+      throw damaged(
+        file, end.directoryOffset,
+        "the directory has \(end.directoryByteCount) bytes, more than its \(end.entryCount) entries can fill")
+    }
     let bytes = try file.bytes(at: end.directoryOffset, count: end.directoryByteCount)
     var fields: [Fields] = []
     fields.reserveCapacity(end.entryCount)

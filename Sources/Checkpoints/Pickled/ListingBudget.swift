@@ -1,0 +1,48 @@
+internal import ByteParsing
+
+/// What the listing of a checkpoint may cost, and the first limit it met.
+///
+/// A few bytes of pickle can share a container, a text or a path so often that listing them would fill any memory;
+/// so everything is counted before it is made.
+struct ListingBudget {
+  private let limits: Limits
+  private var visits = 0
+  private var pathBytes = 0
+  private var textBytes = 0
+  /// Why the listing must stop.
+  private(set) var refusal: CheckpointError?
+
+  init(_ limits: Limits) { self.limits = limits }
+
+  /// Counts values that are to be listed; false when they are too many.
+  mutating func admit(visits count: Int) -> Bool {
+    visits += count
+    if visits > limits.paths {
+      refuse("more than \(limits.paths) paths lead to values (Limits.paths)")
+    }
+    return refusal == nil
+  }
+
+  /// Counts the steps and the text of a path; false when all paths together are too long.
+  mutating func admit(steps: Int, textBytes: Int) -> Bool {
+    pathBytes += 40 * steps + textBytes
+    if pathBytes > limits.pathBytes {
+      refuse("the paths to values take more than \(limits.pathBytes) bytes (Limits.pathBytes)")
+    }
+    return refusal == nil
+  }
+
+  /// Whether a text is listed with its value; the others are listed by their length.
+  mutating func listsText(byteCount: Int) -> Bool {
+    guard byteCount <= limits.textBytes, textBytes + byteCount <= limits.allTextBytes else { return false }
+    textBytes += byteCount
+    return true
+  }
+
+  private mutating func refuse(_ reason: String) {
+    if refusal == nil {
+      refusal = CheckpointError(
+        reason, remedy: "No checkpoint holds so much: the file is damaged or made to deceive.")
+    }
+  }
+}
