@@ -128,6 +128,17 @@ import Testing
     #expect(try Checkpoint(path: target).tensors.count == 2)
   }
 
+  @Test(
+    arguments: [
+      ([0, 0, 0, 0, 0, 0, 0, 0x80, 0], "9223372036854775808"),
+      ([0, 0, 0, 0, 0, 0, 0, 0, 0xFF], "-18446744073709551616"),
+      ([0, 0, 0, 0xA1, 0xED, 0xCC, 0xCE, 0x1B, 0xC2, 0xD3, 0], "1000000000000000000000000"),
+    ] as [([UInt8], String)])
+  func integersBeyond64Bits(_ bytes: [UInt8], _ decimal: String) throws {
+    let checkpoint = try open([0x8A, UInt8(bytes.count)] + bytes)
+    #expect(checkpoint.objects.first?.value == .string(decimal))
+  }
+
   /// Totals of tensors without data may exceed what 64 bits count.
   @Test func hugeTensorsWithoutData() throws {
     let huge: [UInt8] = [0x28, 0x8A, 8] + ZipBuilder.little(Int64(1) << 59) + [0x74]

@@ -123,8 +123,8 @@ struct PickledContents {
   ) throws(CheckpointError) {
     switch node {
     case .longInteger(let bytes):
-      if budget.listsText(byteCount: 2 * bytes.count) {
-        add(place, "int", .string(hexadecimal(bytes)))
+      if bytes.count <= WideInteger.longestSpelled, budget.listsText(byteCount: 3 * bytes.count) {
+        add(place, "int", .string(WideInteger.decimal(bytes)))
       } else {
         add(place, "int", nil, count: bytes.count)
       }
@@ -403,22 +403,5 @@ struct PickledContents {
       let kind = graph.text(parts[0])
     else { return "persistent id" }
     return graph.global(parts[1])?.qualifiedName ?? kind
-  }
-
-  /// An integer beyond 64 bits, in hexadecimal: converting to decimal takes quadratic time.
-  private func hexadecimal(_ bytes: [UInt8]) -> String {
-    let isNegative = (bytes.last ?? 0) & 0x80 != 0
-    var magnitude = bytes
-    if isNegative {
-      var carry: UInt16 = 1
-      for index in magnitude.indices {
-        let sum = UInt16(~magnitude[index]) + carry
-        magnitude[index] = UInt8(truncatingIfNeeded: sum)
-        carry = sum >> 8
-      }
-    }
-    let digits = magnitude.reversed().map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }
-    let text = digits.joined().drop { $0 == "0" }
-    return (isNegative ? "-0x" : "0x") + (text.isEmpty ? "0" : String(text))
   }
 }

@@ -58,7 +58,8 @@ final class ZipArchive: Sendable {
         reason, file: file.path, entry: entry.name, offset: entry.headerOffset,
         remedy: "The file is damaged or made to deceive: fetch it again.")
     }
-    let header = try file.bytes(at: entry.headerOffset, count: 30)
+    // One read for the header and the name it should have; the directory has proved that they lie in the file.
+    let header = try file.bytes(at: entry.headerOffset, count: 30 + entry.rawName.count)
     func word(_ place: Int) -> Int { Int(header[place]) | Int(header[place + 1]) << 8 }
     func long(_ place: Int) -> Int { word(place) | word(place + 2) << 16 }
     guard long(0) == 0x0403_4B50 else { throw refuse("no local header stands where the directory says") }
@@ -67,10 +68,9 @@ final class ZipArchive: Sendable {
     guard word(8) == Int(entry.method) else {
       throw refuse("the local header and the directory disagree on the compression")
     }
-    let name = try file.bytes(at: entry.headerOffset + 30, count: word(26))
-    guard name == entry.rawName else {
-      throw refuse(
-        "the local header has another name, \(String(decoding: name, as: UTF8.self).escapedForDisplay)")
+    guard word(26) == entry.rawName.count, header[30...].elementsEqual(entry.rawName) else {
+      let name = String(decoding: header[30...].prefix(word(26)), as: UTF8.self)
+      throw refuse("the local header has another name, \(name.escapedForDisplay)")
     }
     // With bit 3 the sizes follow the data; otherwise zero, full (zip64) or equal to the directory's.
     let stored = long(18)
