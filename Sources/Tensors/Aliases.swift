@@ -8,9 +8,10 @@ public struct Aliases: Sendable {
     var byStorage: [ObjectIdentifier: [(start: Int, end: Int, index: Int)]] = [:]
     for (index, tensor) in tensors.enumerated() where tensor.elementCount > 0 {
       let last = zip(tensor.shape, tensor.strides).reduce(tensor.storageOffset) { $0 + ($1.0 - 1) * $1.1 }
-      let width = tensor.dtype.byteCount
+      let end =
+        tensor.isContiguous ? tensor.byteOffset + tensor.byteCount : (last + 1) * tensor.dtype.byteCount
       byStorage[ObjectIdentifier(tensor.storage), default: []].append(
-        (start: tensor.storageOffset * width, end: (last + 1) * width, index: index))
+        (start: tensor.byteOffset, end: end, index: index))
     }
     for var spans in byStorage.values where spans.count > 1 {
       spans.sort { ($0.start, $0.index) < ($1.start, $1.index) }

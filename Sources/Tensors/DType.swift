@@ -46,6 +46,15 @@ public enum DType: String, Sendable, CaseIterable {
     }
   }
 
+  /// Elements that stand in one byte: more than one for the quantised types of four and two bits.
+  public var elementsPerByte: Int {
+    switch self {
+    case .quint4x2: 2
+    case .quint2x4: 4
+    default: 1
+    }
+  }
+
   /// Bytes of the unit whose byte order matters: the element, or half of a complex one.
   public var wordByteCount: Int { kind == .complex ? byteCount / 2 : byteCount }
 

@@ -84,7 +84,7 @@ public struct RowMajorReader {
     if gather != nil {
       try unsafe gather?.fill(target)
     } else {
-      try unsafe content.read(into: target, at: tensor.storageOffset * tensor.dtype.byteCount + done)
+      try unsafe content.read(into: target, at: tensor.byteOffset + done)
     }
     unsafe resolveBits(target)
     done += target.count

@@ -42,7 +42,8 @@ public struct Tensor: Sendable {
     guard strides.allSatisfy({ $0 >= 0 }), storageOffset >= 0 else {
       throw TensorError("strides \(strides) or offset \(storageOffset) is negative")
     }
-    let capacity = storage.byteCount / dtype.byteCount
+    let capacity =
+      (storage.byteCount / dtype.byteCount).checkedMultiplying(by: dtype.elementsPerByte) ?? .max
     if elementCount > 0 {
       var last: Int? = storageOffset
       for (size, stride) in zip(shape, strides) {
@@ -69,6 +70,9 @@ public struct Tensor: Sendable {
     self.isNegated = isNegated
     self.requiresGrad = requiresGrad
     self.elementCount = elementCount
+    guard dtype.elementsPerByte == 1 || (isContiguous && storageOffset % dtype.elementsPerByte == 0) else {
+      throw TensorError("a view of \(dtype.rawValue), which packs elements into bytes, is not contiguous")
+    }
   }
 
   /// Makes a contiguous tensor of values in row-major order, copied.
@@ -82,7 +86,14 @@ public struct Tensor: Sendable {
   }
 
   /// Bytes of all elements in row-major order, views counted in full.
-  public var byteCount: Int { elementCount * dtype.byteCount }
+  public var byteCount: Int {
+    // Packed elements share bytes; the last may be filled in part.
+    let perByte = dtype.elementsPerByte
+    return elementCount / perByte * dtype.byteCount + (elementCount % perByte == 0 ? 0 : 1)
+  }
+
+  /// Where the first element stands: bytes from the storage's start.
+  var byteOffset: Int { storageOffset / dtype.elementsPerByte * dtype.byteCount }
 
   /// Whether the elements stand in row-major order without gaps (PyTorch's `is_contiguous`).
   public var isContiguous: Bool {

@@ -65,12 +65,9 @@ struct ExpectedTensor: Equatable, CustomStringConvertible {
         strides: entry.tensor.strides, storageOffset: entry.tensor.storageOffset,
         sha256: try entry.tensor.sha256())
     }
-    // Quantised tensors packed below a byte are named, not read.
-    let unread = Set(
-      checkpoint.objects.filter { $0.unreadTensor != nil }.map { ExpectedTensor.spell($0.path) })
-    let expected = ExpectedTensor.all[name, default: []].filter { !unread.contains($0.path) }
+    #expect(checkpoint.objects.allSatisfy { $0.unreadTensor == nil })
+    let expected = ExpectedTensor.all[name, default: []]
     #expect(!expected.isEmpty)
-    #expect(unread.isEmpty || name == "quantized.pth")
     // safetensors keeps no order: its own writer sorts, and JSON readers may too.
     if name.hasSuffix(".safetensors") {
       #expect(

@@ -90,6 +90,26 @@ import Testing
     #expect(throws: TensorError.self) { try integers.rowMajorBytes() }
   }
 
+  /// Two or four quantised elements share a byte; the last byte may be filled in part.
+  @Test func packedTypes() throws {
+    let bytes: [UInt8] = [0x21, 0x43, 0x05]
+    let five = try Tensor(dtype: .quint4x2, shape: [5], storage: storage(bytes))
+    #expect(five.byteCount == 3)
+    #expect(try five.rowMajorBytes() == bytes)
+    #expect(try Tensor(dtype: .quint2x4, shape: [3, 4], storage: storage(bytes)).rowMajorBytes() == bytes)
+    #expect(
+      try Tensor(dtype: .quint4x2, shape: [2], storage: storage(bytes), storageOffset: 2).rowMajorBytes() == [
+        0x43
+      ])
+    #expect(throws: TensorError.self) { try Tensor(dtype: .quint4x2, shape: [7], storage: storage(bytes)) }
+    #expect(throws: TensorError.self) {
+      try Tensor(dtype: .quint4x2, shape: [2, 2], strides: [1, 2], storage: storage(bytes))
+    }
+    #expect(throws: TensorError.self) {
+      try Tensor(dtype: .quint4x2, shape: [2], storage: storage(bytes), storageOffset: 1)
+    }
+  }
+
   @Test func findsAliases() throws {
     let other = storageOfFloats([1])
     let tensors = [

@@ -60,10 +60,6 @@ struct TensorReconstruction {
     case "torch._utils._rebuild_qtensor":
       // (storage, offset, size, stride, quantizer, requires_grad, hooks): the stored integers.
       try require(arguments, 6...7, global)
-      let storageClass = try storageReference(arguments[0]).1
-      if storageClass == .typed(.quint4x2) || storageClass == .typed(.quint2x4) {
-        return .unread("packed below a byte")
-      }
       return .tensor(try view(arguments, dtype: nil, requiresGrad: arguments[5], metadata: nil))
     case "torch._utils._rebuild_parameter":
       try require(arguments, 3...3, global)
