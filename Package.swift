@@ -15,7 +15,6 @@ let package = Package(
   ],
   targets: [
     // Loaded on first use (docs/adr/0002): a run that needs none of them pays nothing at its start.
-    .target(name: "CLibzip", linkerSettings: [.linkedLibrary("dl")]),
     .target(name: "COpenBLAS", linkerSettings: [.linkedLibrary("dl")]),
     .target(name: "CLibcrypto", linkerSettings: [.linkedLibrary("dl")]),
     .systemLibrary(name: "CLibdeflate", pkgConfig: "libdeflate", providers: [.apt(["libdeflate-dev"])]),
@@ -26,7 +25,7 @@ let package = Package(
     .target(name: "Graphs"),
     .target(
       name: "Checkpoints",
-      dependencies: ["ByteParsing", "Pickle", "Tensors", "CLibzip", "CLibdeflate", "CLibcrypto"]),
+      dependencies: ["ByteParsing", "Pickle", "Tensors", "CLibdeflate", "CLibcrypto"]),
     .target(name: "ResNets", dependencies: ["ByteParsing", "Tensors", "Graphs"]),
     .target(name: "Inference", dependencies: ["ByteParsing", "Tensors", "Graphs", "COpenBLAS"]),
     .executableTarget(
@@ -36,6 +35,8 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
+    .systemLibrary(
+      name: "CLibzip", path: "Tests/CLibzip", pkgConfig: "libzip", providers: [.apt(["libzip-dev"])]),
     .target(name: "TestSupport", path: "Tests/TestSupport"),
     .testTarget(name: "ByteParsingTests", dependencies: ["ByteParsing"]),
     .testTarget(name: "PickleTests", dependencies: ["ByteParsing", "Pickle", "TestSupport"]),
@@ -64,7 +65,7 @@ let swiftSettings: [SwiftSetting] = [
 ]
 
 for target in package.targets
-where target.type != .system && !["CLibzip", "COpenBLAS", "CLibcrypto"].contains(target.name) {
+where target.type != .system && !["COpenBLAS", "CLibcrypto"].contains(target.name) {
   // Tests hand C buffers about on purpose; the library marks every such place.
   let isTest = target.type == .test || target.name == "TestSupport"
   target.swiftSettings = swiftSettings + (isTest ? [] : [.strictMemorySafety()])

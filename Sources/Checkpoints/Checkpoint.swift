@@ -9,15 +9,26 @@ internal import Tensors
 /// Opening reads the container's directory and the pickle or header; weights are read when a tensor's elements
 /// are asked for. Nothing a file says is ever executed.
 public struct Checkpoint: Sendable {
-  /// The kinds of file that are read; raw values are the contract's names.
+  /// The kinds of checkpoint that are read; raw values are the contract's names.
   public enum Container: String, Sendable, CaseIterable {
     case torchZip = "torch-zip"
+    case torchLegacy = "torch-legacy"
+    case torchTar = "torch-tar"
     case torchscript
+    /// One pickle with everything in it, and no tensors of PyTorch's.
+    case pickle
     case safetensors
+    case npz
+    case npy
+    case gguf
+    /// A folder written by `torch.distributed.checkpoint`.
+    case dcp
+    /// Several files and the index that says what each holds.
+    case shards
   }
 
   /// The file, as the caller named it.
-  public var path: String { file.path }
+  public let path: String
   /// What kind of file it is, judged by its content.
   public let container: Container
   /// Every tensor, in the file's order.
@@ -31,19 +42,17 @@ public struct Checkpoint: Sendable {
   /// What the container says about its own writing, such as its version, as label and text.
   public let hints: [(label: String, text: String)]
 
-  let file: InputFile
+  /// The files it is read from: one, or the index and its shards.
+  let files: [InputFile]
   let limits: Limits
-  /// The pickle that describes the tensors, when there is one.
-  let pickle: [UInt8]?
 
   /// What a container's reader finds.
   struct Parts {
     let container: Container
-    let contents: CheckpointContents
-    let warnings: [String]
-    let damage: [CheckpointError]
-    let hints: [(String, String)]
-    let pickle: [UInt8]?
+    var contents: CheckpointContents
+    var warnings: [String] = []
+    var damage: [CheckpointError] = []
+    var hints: [(String, String)] = []
   }
 
   /// Opens a checkpoint.
@@ -52,31 +61,37 @@ public struct Checkpoint: Sendable {
   ///   O(entries + tensors), whatever the weights weigh.
   public init(path: String, limits: Limits = Limits()) throws(CheckpointError) {
     let file = try InputFile(path)
-    let head = try file.bytes(at: 0, count: min(file.byteCount, 512))
-    let parts: Parts
-    switch FileKind(head, fileByteCount: file.byteCount) {
-    case .zip: parts = try TorchZip.open(file, limits: limits)
-    case .safetensors: parts = try SafetensorsReader.open(file, limits: limits)
-    case .foreign(let description, let remedy): throw CheckpointError(description, file: path, remedy: remedy)
-    }
-    self.file = file
+    let parts = try Checkpoint.parts(of: ByteSource(file), limits: limits)
+    self.path = path
     self.limits = limits
+    files = [file]
     container = parts.container
     tensors = parts.contents.tensors
     objects = parts.contents.objects
     warnings = parts.warnings
     damage = parts.damage
     hints = parts.hints.map { (label: $0.0, text: $0.1) }
-    pickle = parts.pickle
+  }
+
+  /// Reads whatever container some bytes are, judged by the bytes.
+  ///
+  /// - Parameter nesting: how many containers the bytes lie in.
+  static func parts(of source: ByteSource, limits: Limits, nesting: Int = 0) throws(CheckpointError) -> Parts
+  {
+    switch FileKind(try source.head(), fileByteCount: source.byteCount) {
+    case .zip: return try TorchZip.open(source, limits: limits)
+    case .safetensors: return try SafetensorsReader.open(source, limits: limits)
+    case .foreign(let description, let remedy):
+      throw CheckpointError(description, file: source.path, remedy: remedy)
+    }
   }
 
   /// The bytes of the pickle a disassembler should show: a zip's `data.pkl`, or the whole of any other file.
   ///
   /// Works on files that are no checkpoint: that is when one wants to look.
   public static func pickleBytes(path: String, limits: Limits = Limits()) throws(CheckpointError) -> [UInt8] {
-    let file = try InputFile(path)
-    let head = try file.bytes(at: 0, count: min(file.byteCount, 512))
-    if case .zip = FileKind(head, fileByteCount: file.byteCount) {
+    let file = ByteSource(try InputFile(path))
+    if case .zip = FileKind(try file.head(), fileByteCount: file.byteCount) {
       return try TorchZip.pickle(file, limits: limits)
     }
     guard file.byteCount <= limits.pickleBytes else {
@@ -111,7 +126,8 @@ public struct Checkpoint: Sendable {
       guard let record = entry.tensor.storage.content as? ZipRecord else { continue }
       do {
         guard let crc = try record.wrongChecksum() else { continue }
-        damaged.append(checksumMismatch(file, record.entry, found: crc).located(tensor: entry.name))
+        damaged.append(
+          checksumMismatch(record.archive.file, record.entry, found: crc).located(tensor: entry.name))
         if stopsAtFirst { break }
       } catch let error as CheckpointError {
         throw error.located(file: path, tensor: entry.name)

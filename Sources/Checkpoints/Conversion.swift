@@ -77,7 +77,7 @@ extension Checkpoint {
     do throws(CheckpointError) { writer = try SafetensorsWriter(items, metadata: metadata) } catch {
       throw error.located(file: self.path)
     }
-    let output = try AtomicOutput(path, overwrite: options.overwrite, source: file.identity)
+    let output = try AtomicOutput(path, overwrite: options.overwrite, sources: files.map(\.identity))
     do { try writer.write(to: output) } catch let error as CheckpointError {
       throw error.located(file: self.path)
     }
@@ -125,7 +125,14 @@ extension Checkpoint {
   }
 
   /// The file's SHA-256 in lower-case hexadecimal. O(bytes).
+  ///
+  /// - Throws: ``CheckpointError`` for a checkpoint of several files, which has no one digest.
   public func sha256() throws -> String {
+    guard files.count == 1, let file = files.first else {
+      throw CheckpointError(
+        "consists of \(files.count) files, which have no one SHA-256", file: path,
+        remedy: "Leave out --source-digest.")
+    }
     let hash = try SHA256()
     let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 64)
     defer { unsafe buffer.deallocate() }

@@ -51,4 +51,7 @@ public protocol StorageContent: Sendable {
   }
 
   public func mappedBytes() -> UnsafeRawBufferPointer? { unsafe bytes }
+
+  /// The bytes as an array. O(length).
+  public var copied: [UInt8] { unsafe [UInt8](bytes) }
 }

@@ -18,8 +18,8 @@ final class AtomicOutput {
   /// Opens a nameless file beside `path`.
   ///
   /// - Throws: ``CheckpointError`` when the folder cannot be written, the target is no regular file, it is
-  ///   `source` itself, or it exists and `overwrite` is false.
-  init(_ path: String, overwrite: Bool, source: FileIdentity?) throws(CheckpointError) {
+  ///   one of the `sources`, or it exists and `overwrite` is false.
+  init(_ path: String, overwrite: Bool, sources: [FileIdentity] = []) throws(CheckpointError) {
     self.path = path
     var target = path
     var mode: mode_t = 0o666
@@ -34,7 +34,7 @@ final class AtomicOutput {
       guard overwrite else {
         throw CheckpointError("exists already", file: path, remedy: "Leave out --no-clobber to replace it.")
       }
-      if FileIdentity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino)) == source {
+      if sources.contains(FileIdentity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))) {
         throw CheckpointError(
           "is the file being read", file: path, remedy: "Write under another name, then move it.")
       }

@@ -4,14 +4,14 @@ internal import Tensors
 
 /// A regular file open for reading.
 ///
-/// Reading is by `pread` into the caller's buffer; ``mapped()`` maps the whole file once, for those who want
+/// Reading is by `pread` into the caller's buffer; ``mappedBytes()`` maps the whole file once, for those who want
 /// bytes without a copy. A mapped file that another process truncates raises SIGBUS when the lost pages are
 /// touched; a read of them throws.
-public final class InputFile: Sendable {
+package final class InputFile: StorageContent, Sendable {
   /// The path as the caller gave it.
-  public let path: String
+  package let path: String
   /// The size when it was opened.
-  public let byteCount: Int
+  package let byteCount: Int
   /// Device and inode, to recognise the same file under another name.
   let identity: FileIdentity
   private let descriptor: Int32
@@ -24,7 +24,7 @@ public final class InputFile: Sendable {
   /// Opens a file.
   ///
   /// - Throws: ``CheckpointError`` when it does not exist, may not be read, or is no regular file.
-  public init(_ path: String) throws(CheckpointError) {
+  package init(_ path: String) throws(CheckpointError) {
     // O_NONBLOCK: opening a FIFO without a writer must not wait.
     let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else {
@@ -58,13 +58,10 @@ public final class InputFile: Sendable {
     close(descriptor)
   }
 
-  /// A path to the open file itself, whatever became of its name; for libraries that open files by name.
-  var descriptorPath: String { "/proc/self/fd/\(descriptor)" }
-
   /// Fills `buffer` with the bytes at `offset`.
   ///
   /// - Throws: ``CheckpointError`` when the file ends before the buffer is full, or the device fails.
-  public func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws(CheckpointError) {
+  package func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws(CheckpointError) {
     var done = 0
     while done < buffer.count {
       let count = unsafe pread(
@@ -81,28 +78,8 @@ public final class InputFile: Sendable {
     }
   }
 
-  /// The bytes of a range.
-  ///
-  /// - Throws: ``CheckpointError`` when the range lies outside the file; nothing is allocated before that is known.
-  public func bytes(at offset: Int, count: Int) throws(CheckpointError) -> [UInt8] {
-    guard offset >= 0, count >= 0, offset <= byteCount, count <= byteCount - offset else {
-      throw CheckpointError(
-        "\(count) bytes are needed and the file has \(max(0, byteCount - max(offset, 0))) there", file: path,
-        offset: offset, remedy: "The file is truncated or damaged: fetch it again.")
-    }
-    var failure: CheckpointError?
-    let bytes = unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
-      do throws(CheckpointError) {
-        try unsafe read(into: UnsafeMutableRawBufferPointer(buffer), at: offset)
-        initialized = count
-      } catch { failure = error }
-    }
-    if let failure { throw failure }
-    return bytes
-  }
-
   /// The whole file as memory, mapped on first use and for as long as this object lives.
-  public func mapped() throws(CheckpointError) -> UnsafeRawBufferPointer {
+  package func mappedBytes() throws -> UnsafeRawBufferPointer? {
     let result = mapping.withLock { mapping -> Result<Mapping, CheckpointError> in
       if let mapping { return .success(mapping) }
       guard byteCount > 0 else {
@@ -124,37 +101,6 @@ public final class InputFile: Sendable {
 struct FileIdentity: Equatable, Sendable {
   let device: UInt64
   let inode: UInt64
-}
-
-/// A part of a file as a storage's content.
-final class FileRange: StorageContent {
-  let file: InputFile
-  let offset: Int
-  let byteCount: Int
-
-  /// Takes a part that must lie inside the file.
-  init(_ file: InputFile, offset: Int, byteCount: Int) throws(CheckpointError) {
-    guard offset >= 0, byteCount >= 0, offset <= file.byteCount, byteCount <= file.byteCount - offset else {
-      throw CheckpointError(
-        "\(byteCount) bytes are needed and the file has \(max(0, file.byteCount - max(offset, 0))) there",
-        file: file.path, offset: offset, remedy: "The file is truncated or damaged: fetch it again.")
-    }
-    self.file = file
-    self.offset = offset
-    self.byteCount = byteCount
-  }
-
-  func read(into buffer: UnsafeMutableRawBufferPointer, at start: Int) throws {
-    guard start >= 0, start <= byteCount, buffer.count <= byteCount - start else {
-      throw CheckpointError(
-        "a read of \(buffer.count) bytes at \(start) leaves its record of \(byteCount)", file: file.path)
-    }
-    try unsafe file.read(into: buffer, at: offset + start)
-  }
-
-  func mappedBytes() throws -> UnsafeRawBufferPointer? {
-    try unsafe UnsafeRawBufferPointer(rebasing: file.mapped()[offset..<offset + byteCount])
-  }
 }
 
 /// The system's text for an error number.

@@ -10,8 +10,8 @@ public enum NpyArray {
   /// - Returns: a tensor, contiguous, or with the strides of column-major order where the file says so.
   /// - Throws: ``CheckpointError`` when the file is no `.npy`, holds Python objects or structures, or is truncated.
   public static func read(path: String, limits: Limits = Limits()) throws(CheckpointError) -> Tensor {
-    let file = try InputFile(path)
-    let head = try file.bytes(at: 0, count: min(file.byteCount, 12))
+    let file = ByteSource(try InputFile(path))
+    let head = try file.head(12)
     guard head.count >= 10, Array(head.prefix(6)) == [0x93] + Array("NUMPY".utf8) else {
       throw CheckpointError(
         "is no .npy file", file: path, remedy: "In Python: numpy.save(FILE, array) writes one.")
@@ -40,7 +40,7 @@ public enum NpyArray {
         "needs \(byteCount) bytes for shape \(shape) and has \(file.byteCount - prefix - length)", file: path,
         offset: prefix + length, remedy: "The file is truncated or damaged: write it again.")
     }
-    let range = try FileRange(file, offset: prefix + length, byteCount: byteCount)
+    let range = try ByteRange(file, offset: prefix + length, byteCount: byteCount)
     let storage = Storage(key: "0", byteOrder: order, byteCount: byteCount, content: range)
     let strides = isColumnMajor ? Array(Tensor.contiguousStrides(shape.reversed()).reversed()) : nil
     do throws(TensorError) {
@@ -57,7 +57,7 @@ public enum NpyArray {
     var header = "{'descr': '\(type)', 'fortran_order': False, 'shape': (\(sizes)), }"
     // The data begins at a multiple of 64.
     header += String(repeating: " ", count: 63 - (10 + header.utf8.count) % 64) + "\n"
-    let output = try AtomicOutput(path, overwrite: true, source: nil)
+    let output = try AtomicOutput(path, overwrite: true)
     let length = UInt16(header.utf8.count)
     output.write(
       [0x93] + Array("NUMPY".utf8) + [1, 0, UInt8(truncatingIfNeeded: length), UInt8(length >> 8)]

@@ -8,7 +8,7 @@ internal import Tensors
 /// Source: PyTorch `caffe2/serialize/inline_container.cc`, `torch/serialization.py`; docs/formats/torch-zip.md.
 enum TorchZip {
   /// Reads the directory, `data.pkl` and the small records beside it; no weights.
-  static func open(_ file: InputFile, limits: Limits) throws(CheckpointError) -> Checkpoint.Parts {
+  static func open(_ file: ByteSource, limits: Limits) throws(CheckpointError) -> Checkpoint.Parts {
     let archive = try ZipArchive(file, limits: limits)
     let prefix = try prefix(of: archive)
     guard let pickle = archive.entry(prefix + "data.pkl") else { throw notTorch(archive) }
@@ -81,13 +81,12 @@ enum TorchZip {
       }
       return Checkpoint.Parts(
         container: isScript ? .torchscript : .torchZip, contents: contents, warnings: warnings,
-        damage: damage,
-        hints: hints, pickle: bytes)
+        damage: damage, hints: hints)
     } catch { throw error.located(file: file.path) }
   }
 
   /// The bytes of an archive's `data.pkl`, for the disassembler.
-  static func pickle(_ file: InputFile, limits: Limits) throws(CheckpointError) -> [UInt8] {
+  static func pickle(_ file: ByteSource, limits: Limits) throws(CheckpointError) -> [UInt8] {
     let archive = try ZipArchive(file, limits: limits)
     guard let pickle = archive.entry(try prefix(of: archive) + "data.pkl") else { throw notTorch(archive) }
     return try archive.bytes(of: pickle, limit: limits.pickleBytes, named: "Limits.pickleBytes").bytes

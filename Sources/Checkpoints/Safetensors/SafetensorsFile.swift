@@ -10,7 +10,7 @@ public enum SafetensorsFile {
     let writer = try SafetensorsWriter(
       tensors.map { SafetensorsWriter.Item(name: $0.name, tensor: $0.tensor, dtype: $0.tensor.dtype) },
       metadata: [(key: "format", value: "pt")])
-    let output = try AtomicOutput(path, overwrite: true, source: nil)
+    let output = try AtomicOutput(path, overwrite: true)
     try writer.write(to: output)
     try output.commit()
   }

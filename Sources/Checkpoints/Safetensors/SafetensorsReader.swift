@@ -13,7 +13,7 @@ enum SafetensorsReader {
   }
 
   /// Reads the header; no weights.
-  static func open(_ file: InputFile, limits: Limits) throws(CheckpointError) -> Checkpoint.Parts {
+  static func open(_ file: ByteSource, limits: Limits) throws(CheckpointError) -> Checkpoint.Parts {
     let lengthBytes = try file.bytes(at: 0, count: 8)
     let length = lengthBytes.reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
     guard length <= UInt64(limits.headerBytes) else {
@@ -36,8 +36,7 @@ enum SafetensorsReader {
       throw CheckpointError("the header is no JSON object", file: file.path, offset: 8)
     }
 
-    let data = try FileRange(file, offset: 8 + Int(length), byteCount: file.byteCount - 8 - Int(length))
-    let storage = Storage(key: "data", byteCount: data.byteCount, content: data, entry: nil)
+    let data = try file.part(at: 8 + Int(length), count: file.byteCount - 8 - Int(length))
     var contents = CheckpointContents()
     var hints: [(String, String)] = []
     var ranges: [(range: Range<Int>, name: String)] = []
@@ -46,17 +45,17 @@ enum SafetensorsReader {
         hints = try metadata(description, file)
         continue
       }
-      let (tensor, range) = try tensor(name, description, storage, file, limits)
+      let (tensor, range) = try tensor(name, description, data, file, limits)
       ranges.append((range, name))
       contents.tensors.append(CheckpointTensor(path: [.text(name)], tensor: tensor, role: nil, stateDict: []))
     }
     try requireNoGaps(ranges, dataByteCount: data.byteCount, file)
     return Checkpoint.Parts(
-      container: .safetensors, contents: contents, warnings: [], damage: [], hints: hints, pickle: nil)
+      container: .safetensors, contents: contents, hints: hints)
   }
 
   private static func tensor(
-    _ name: String, _ description: JSONValue, _ storage: Storage, _ file: InputFile, _ limits: Limits
+    _ name: String, _ description: JSONValue, _ data: ByteSource, _ file: ByteSource, _ limits: Limits
   ) throws(CheckpointError) -> (Tensor, Range<Int>) {
     func refuse(_ reason: String) -> CheckpointError {
       CheckpointError(reason, file: file.path, tensor: name)
@@ -72,16 +71,15 @@ enum SafetensorsReader {
     guard sizes.count == shape.count, let count = checkedProduct(sizes),
       let byteCount = count.checkedMultiplying(by: dtype.byteCount)
     else { throw refuse("the shape is negative or too large") }
-    guard begin <= end, end <= storage.byteCount else {
-      throw refuse("the data_offsets [\(begin), \(end)] leave the \(storage.byteCount) bytes of data")
+    guard begin <= end, end <= data.byteCount else {
+      throw refuse("the data_offsets [\(begin), \(end)] leave the \(data.byteCount) bytes of data")
     }
     guard end - begin == byteCount else {
       throw refuse("the shape needs \(byteCount) bytes and the data_offsets give \(end - begin)")
     }
     do {
       // A storage of its own: safetensors aligns nothing, so an offset in elements may not exist.
-      guard let content = storage.content as? FileRange else { throw refuse("the file has no data") }
-      let range = try FileRange(content.file, offset: content.offset + begin, byteCount: byteCount)
+      let range = try ByteRange(data, offset: begin, byteCount: byteCount)
       let own = Storage(key: String(begin), byteCount: byteCount, content: range)
       return (try Tensor(dtype: dtype, shape: sizes, storage: own, limits: limits), begin..<end)
     } catch let error as CheckpointError { throw error.located(tensor: name) } catch {
@@ -91,7 +89,7 @@ enum SafetensorsReader {
 
   /// Refuses bytes that belong to two tensors or to none: places to hide things, which the format forbids.
   private static func requireNoGaps(
-    _ ranges: [(range: Range<Int>, name: String)], dataByteCount: Int, _ file: InputFile
+    _ ranges: [(range: Range<Int>, name: String)], dataByteCount: Int, _ file: ByteSource
   ) throws(CheckpointError) {
     var end = 0
     for (range, name) in ranges.sorted(by: {
@@ -113,7 +111,7 @@ enum SafetensorsReader {
     }
   }
 
-  private static func metadata(_ value: JSONValue, _ file: InputFile) throws(CheckpointError) -> [(
+  private static func metadata(_ value: JSONValue, _ file: ByteSource) throws(CheckpointError) -> [(
     String, String
   )] {
     guard case .object(let members) = value else {

@@ -13,7 +13,7 @@ public enum TorchZipWriter {
     _ stateDict: StateDict, under key: String, beside numbers: [(name: String, value: Int)], to path: String
   ) throws {
     let pickle = try pickle(stateDict, key, numbers)
-    let output = try AtomicOutput(path, overwrite: true, source: nil)
+    let output = try AtomicOutput(path, overwrite: true)
     var zip = ZipWriter(output)
     var crcs: [UInt32] = []
     crcs.append(zip.entry("archive/data.pkl", pickle))

@@ -1,20 +1,18 @@
 internal import ByteParsing
-internal import Glibc
 internal import Synchronization
 internal import Tensors
 
 /// A zip file: its directory, and its entries as contents that are read when asked for.
 final class ZipArchive: Sendable {
-  let file: InputFile
+  let file: ByteSource
   let entries: [ZipEntry]
   private let places: [[UInt8]: Int]
   private let limits: Limits
-  private let libzip = Libzip()
   /// The entry inflated last: neighbouring reads want the same one.
   private let inflated = Mutex<(index: Int, content: BytesInMemory)?>(nil)
 
   /// Reads the directory and nothing else.
-  init(_ file: InputFile, limits: Limits) throws(CheckpointError) {
+  init(_ file: ByteSource, limits: Limits) throws(CheckpointError) {
     self.file = file
     self.limits = limits
     entries = try ZipDirectory(file, limits: limits).entries
@@ -43,7 +41,7 @@ final class ZipArchive: Sendable {
     if entry.method == ZipEntry.stored {
       bytes = try file.bytes(at: try dataOffset(of: entry), count: entry.byteCount)
     } else {
-      bytes = unsafe [UInt8](try inflate(entry).mappedBytes() ?? UnsafeRawBufferPointer(start: nil, count: 0))
+      bytes = try inflate(entry).copied
     }
     return (bytes, !recordsChecksums || CRC32.of(bytes) == entry.crc32)
   }
@@ -90,10 +88,10 @@ final class ZipArchive: Sendable {
     return start
   }
 
-  /// A deflated entry's bytes, by libzip; the last one stays in memory.
+  /// A deflated entry's bytes; the last one stays in memory.
   func inflate(_ entry: ZipEntry) throws(CheckpointError) -> BytesInMemory {
     if let content = inflated.withLock({ $0?.index == entry.index ? $0?.content : nil }) { return content }
-    _ = try dataOffset(of: entry)
+    let start = try dataOffset(of: entry)
     let allowed = entry.storedByteCount.multipliedReportingOverflow(by: limits.inflation)
     guard allowed.overflow || entry.byteCount <= allowed.partialValue else {
       throw CheckpointError(
@@ -106,15 +104,19 @@ final class ZipArchive: Sendable {
         file: file.path, entry: entry.name,
         remedy: "Unzip the archive and zip it again without compression: zip -0 -r OUT.pth FOLDER")
     }
-    do {
-      let content = try unsafe BytesInMemory(byteCount: entry.byteCount) { buffer throws(CheckpointError) in
-        try unsafe libzip.inflate(entry, of: file, into: buffer)
-      }
-      inflated.withLock { $0 = (entry.index, content) }
-      return content
-    } catch let error as CheckpointError { throw error } catch {
-      throw CheckpointError("the entry cannot be inflated: \(error)", file: file.path, entry: entry.name)
+    let deflated = try file.bytes(at: start, count: entry.storedByteCount)
+    var isSound = false
+    let content = unsafe BytesInMemory(byteCount: entry.byteCount) { buffer in
+      isSound = unsafe deflated.withUnsafeBytes { unsafe Deflate.inflate($0, into: buffer) }
     }
+    guard isSound else {
+      throw CheckpointError(
+        "the entry's compressed data is damaged, or does not inflate to \(entry.byteCount) bytes",
+        file: file.path,
+        entry: entry.name, remedy: "The file is damaged: fetch it again.")
+    }
+    inflated.withLock { $0 = (entry.index, content) }
+    return content
   }
 }
 
@@ -126,7 +128,7 @@ final class ZipRecord: StorageContent, Sendable {
   private let location = Mutex<Location?>(nil)
 
   private enum Location: Sendable {
-    case file(FileRange)
+    case source(ByteRange)
     case memory(BytesInMemory)
   }
 
@@ -177,14 +179,14 @@ final class ZipRecord: StorageContent, Sendable {
   private func content(keep: Bool) throws -> any StorageContent {
     try location.withLock { location in
       switch location {
-      case .file(let range): return range
+      case .source(let range): return range
       case .memory(let bytes): return bytes
       case nil: break
       }
       if entry.method == ZipEntry.stored {
-        let range = try FileRange(
+        let range = try ByteRange(
           archive.file, offset: try archive.dataOffset(of: entry), byteCount: entry.byteCount)
-        location = .file(range)
+        location = .source(range)
         return range
       }
       let bytes = try archive.inflate(entry)
@@ -195,7 +197,7 @@ final class ZipRecord: StorageContent, Sendable {
 }
 
 /// The error of an entry whose data is not what was written.
-func checksumMismatch(_ file: InputFile, _ entry: ZipEntry, found: UInt32) -> CheckpointError {
+func checksumMismatch(_ file: ByteSource, _ entry: ZipEntry, found: UInt32) -> CheckpointError {
   func hex(_ value: UInt32) -> String {
     let digits = String(value, radix: 16)
     return "0x" + String(repeating: "0", count: 8 - digits.count) + digits

@@ -29,7 +29,7 @@ struct ZipDirectory: Sendable {
   ///
   /// - Throws: ``CheckpointError`` when there is none, or when entries are encrypted, truncated, duplicate or
   ///   overlapping.
-  init(_ file: InputFile, limits: Limits) throws(CheckpointError) {
+  init(_ file: ByteSource, limits: Limits) throws(CheckpointError) {
     let end = try EndRecord(file)
     guard end.entryCount <= limits.zipEntries else {
       throw CheckpointError(
@@ -105,7 +105,8 @@ struct ZipDirectory: Sendable {
   }
 
   /// Believes an entry's fields, or says why not.
-  private static func entry(_ fields: Fields, index: Int, file: InputFile) throws(CheckpointError) -> ZipEntry
+  private static func entry(_ fields: Fields, index: Int, file: ByteSource) throws(CheckpointError)
+    -> ZipEntry
   {
     let name = String(decoding: fields.name, as: UTF8.self)
     func refuse(_ reason: String, _ remedy: String? = nil) -> CheckpointError {
@@ -169,7 +170,7 @@ struct ZipDirectory: Sendable {
     try cursor.seek(to: end)
   }
 
-  private static func refuseDuplicates(_ entries: [ZipEntry], _ file: InputFile) throws(CheckpointError) {
+  private static func refuseDuplicates(_ entries: [ZipEntry], _ file: ByteSource) throws(CheckpointError) {
     var names: Set<[UInt8]> = []
     names.reserveCapacity(entries.count)
     for entry in entries where !names.insert(entry.rawName).inserted {
@@ -182,7 +183,7 @@ struct ZipDirectory: Sendable {
 
   /// Gives every entry the offset it must end before, and refuses those that already cannot.
   private static func bounded(
-    _ entries: [ZipEntry], directoryOffset: Int, _ file: InputFile
+    _ entries: [ZipEntry], directoryOffset: Int, _ file: ByteSource
   ) throws(CheckpointError) -> [ZipEntry] {
     var entries = entries
     let order = entries.indices.sorted { entries[$0].headerOffset < entries[$1].headerOffset }
@@ -214,7 +215,7 @@ private struct EndRecord {
   let directoryByteCount: Int
   let entryCount: Int
 
-  init(_ file: InputFile) throws(CheckpointError) {
+  init(_ file: ByteSource) throws(CheckpointError) {
     // The end record has 22 bytes and a comment of at most 65,535.
     let tailCount = min(file.byteCount, 22 + 65_535)
     let tailOffset = file.byteCount - tailCount
@@ -278,7 +279,7 @@ private struct EndRecord {
   }
 
   private static func zip64(
-    _ file: InputFile, locator: Int
+    _ file: ByteSource, locator: Int
   ) throws(ParsingError) -> (place: Int, count: UInt64, size: UInt64, offset: UInt64)? {
     func bytes(_ offset: Int, _ count: Int) throws(ParsingError) -> [UInt8] {
       do throws(CheckpointError) { return try file.bytes(at: offset, count: count) } catch {
@@ -308,7 +309,7 @@ private struct EndRecord {
 }
 
 /// An error that says a zip file is damaged.
-private func damaged(_ file: InputFile, _ offset: Int?, _ reason: String) -> CheckpointError {
+private func damaged(_ file: ByteSource, _ offset: Int?, _ reason: String) -> CheckpointError {
   CheckpointError(
     reason, file: file.path, offset: offset, remedy: "Fetch the file again, or ask who made it.")
 }

@@ -1,0 +1,106 @@
+internal import Tensors
+
+/// A run of bytes that a container is read from: a file, a part of one, or bytes in memory.
+///
+/// Containers hold each other (a zip in a zip, archives one after the other, a pickle inside a pickle), so every reader
+/// takes one of these.
+package struct ByteSource: Sendable {
+  /// What messages call it: the file's path, with the entry for a part of one.
+  let path: String
+  let byteCount: Int
+  private let content: any StorageContent
+  private let start: Int
+
+  /// The whole of a file.
+  init(_ file: InputFile) { self.init(file, path: file.path) }
+
+  /// The whole of some content.
+  init(_ content: any StorageContent, path: String) {
+    self.path = path
+    self.content = content
+    start = 0
+    byteCount = content.byteCount
+  }
+
+  private init(_ source: ByteSource, start: Int, byteCount: Int, path: String) {
+    self.path = path
+    self.byteCount = byteCount
+    content = source.content
+    self.start = start
+  }
+
+  /// A part of this source, under a name of its own.
+  ///
+  /// - Throws: ``CheckpointError`` when it lies outside.
+  func part(at offset: Int, count: Int, named name: String? = nil) throws(CheckpointError) -> ByteSource {
+    try require(count, at: offset)
+    return ByteSource(self, start: start + offset, byteCount: count, path: name ?? path)
+  }
+
+  /// Fills `buffer` with the bytes at `offset`.
+  ///
+  /// - Throws: ``CheckpointError`` when they lie outside, or cannot be read.
+  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws(CheckpointError) {
+    try require(buffer.count, at: offset)
+    do { try unsafe content.read(into: buffer, at: start + offset) } catch let error as CheckpointError {
+      throw error
+    } catch { throw CheckpointError("cannot be read: \(error)", file: path, offset: offset) }
+  }
+
+  /// The bytes of a range.
+  ///
+  /// - Throws: ``CheckpointError`` when the range lies outside; nothing is allocated before that is known.
+  func bytes(at offset: Int, count: Int) throws(CheckpointError) -> [UInt8] {
+    try require(count, at: offset)
+    var failure: CheckpointError?
+    let bytes = unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
+      do throws(CheckpointError) {
+        try unsafe read(into: UnsafeMutableRawBufferPointer(buffer), at: offset)
+        initialized = count
+      } catch { failure = error }
+    }
+    if let failure { throw failure }
+    return bytes
+  }
+
+  /// The first bytes, as many as there are up to `count`.
+  func head(_ count: Int = 512) throws(CheckpointError) -> [UInt8] {
+    try bytes(at: 0, count: min(count, byteCount))
+  }
+
+  /// The bytes in memory without a copy, for as long as the content lives; nil where that cannot be.
+  func mapped() throws(CheckpointError) -> UnsafeRawBufferPointer? {
+    do {
+      guard let all = try unsafe content.mappedBytes() else { return nil }
+      return unsafe UnsafeRawBufferPointer(rebasing: all[start..<start + byteCount])
+    } catch let error as CheckpointError { throw error } catch {
+      throw CheckpointError("cannot be mapped: \(error)", file: path)
+    }
+  }
+
+  private func require(_ count: Int, at offset: Int) throws(CheckpointError) {
+    guard offset >= 0, count >= 0, offset <= byteCount, count <= byteCount - offset else {
+      throw CheckpointError(
+        "\(count) bytes are needed and the file has \(max(0, byteCount - max(offset, 0))) there", file: path,
+        offset: offset, remedy: "The file is truncated or damaged: fetch it again.")
+    }
+  }
+}
+
+/// A part of a source as a storage's content.
+final class ByteRange: StorageContent {
+  let source: ByteSource
+
+  /// Takes a part that must lie inside the source.
+  init(_ source: ByteSource, offset: Int, byteCount: Int) throws(CheckpointError) {
+    self.source = try source.part(at: offset, count: byteCount)
+  }
+
+  var byteCount: Int { source.byteCount }
+
+  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws {
+    try unsafe source.read(into: buffer, at: offset)
+  }
+
+  func mappedBytes() throws -> UnsafeRawBufferPointer? { try unsafe source.mapped() }
+}
