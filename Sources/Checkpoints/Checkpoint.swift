@@ -79,7 +79,7 @@ public struct Checkpoint: Sendable {
   static func parts(of source: ByteSource, limits: Limits, nesting: Int = 0) throws(CheckpointError) -> Parts
   {
     switch FileKind(try source.head(), fileByteCount: source.byteCount) {
-    case .zip: return try TorchZip.open(source, limits: limits)
+    case .zip: return try TorchZip.open(source, limits: limits, nesting: nesting)
     case .safetensors: return try SafetensorsReader.open(source, limits: limits)
     case .foreign(let description, let remedy):
       throw CheckpointError(description, file: source.path, remedy: remedy)

@@ -14,6 +14,25 @@ public struct CheckpointTensor: Sendable {
   public let role: Role?
   /// The path of the state dict it belongs to; nil for tensors of none, such as an optimizer's.
   public let stateDict: [PathKey]?
+  /// The class of a subclass of `torch.Tensor`, such as `torch.distributed.tensor.DTensor`.
+  public let subclass: String?
+
+  init(
+    path: [PathKey], tensor: Tensor, role: Role? = nil, stateDict: [PathKey]? = nil, subclass: String? = nil
+  ) {
+    self.path = path
+    self.tensor = tensor
+    self.role = role
+    self.stateDict = stateDict
+    self.subclass = subclass
+  }
+
+  /// The same tensor below other steps.
+  func moved(below steps: [PathKey]) -> CheckpointTensor {
+    CheckpointTensor(
+      path: steps + path, tensor: tensor, role: role, stateDict: stateDict.map { steps + $0 },
+      subclass: subclass)
+  }
 
   /// The path joined with dots.
   public var name: String { path.joinedName }
@@ -32,6 +51,11 @@ public struct CheckpointObject: Sendable {
   /// The kind of tensor this is, when it is one of a kind that is not read.
   public let unreadTensor: String?
 
+  /// The same value below other steps.
+  func moved(below steps: [PathKey]) -> CheckpointObject {
+    CheckpointObject(path: steps + path, type: type, value: value, count: count, unreadTensor: unreadTensor)
+  }
+
   /// The path joined with dots.
   public var name: String { path.joinedName }
 }
@@ -40,4 +64,6 @@ public struct CheckpointObject: Sendable {
 struct CheckpointContents {
   var tensors: [CheckpointTensor] = []
   var objects: [CheckpointObject] = []
+  /// The storage that is the whole file, and its class, when the file is no more than one.
+  var rootStorage: (Storage, StorageTypes.StorageClass)?
 }

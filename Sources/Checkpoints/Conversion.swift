@@ -9,6 +9,10 @@ public struct ConversionOptions: Sendable {
   public var stripPrefix: String?
   /// The type floating-point tensors are cast to; integers, bool and complex numbers stay.
   public var dtype: DType?
+  /// Whether quantised tensors are written as the float32 numbers they stand for.
+  public var dequantize = false
+  /// Whether sparse tensors are written in full, zeros included.
+  public var toDense = false
   /// Whether an existing file is replaced.
   public var overwrite = true
   /// Whether the source file's SHA-256 goes into the metadata; hashing costs more than copying.
@@ -57,9 +61,10 @@ extension Checkpoint {
         remedy: "decant inspect shows what it holds. Nothing was written.")
     }
     let named = try names(of: selection, strippingPrefix: options.stripPrefix)
-    let items = zip(named, selection.tensors).map { name, entry in
-      let dtype = options.dtype.flatMap { entry.tensor.isCast(to: $0) ? $0 : nil } ?? entry.tensor.dtype
-      return SafetensorsWriter.Item(name: name, tensor: entry.tensor, dtype: dtype)
+    let tensors = try written(selection.tensors, options)
+    let items = zip(named, tensors).map { name, tensor in
+      let dtype = options.dtype.flatMap { tensor.isCast(to: $0) ? $0 : nil } ?? tensor.dtype
+      return SafetensorsWriter.Item(name: name, tensor: tensor, dtype: dtype)
     }
     let meta = items.filter { $0.tensor.storage.content == nil }
     guard meta.isEmpty else {
@@ -92,6 +97,37 @@ extension Checkpoint {
         aliases.first(of: index).map { (name: items[index].name, of: items[$0].name) }
       },
       droppedObjectCount: objects.count { $0.path.starts(with: selection.path) })
+  }
+
+  /// The tensors as they are written: sparse and quantised ones only in the form that was asked for.
+  private func written(
+    _ entries: [CheckpointTensor], _ options: ConversionOptions
+  ) throws -> [Tensor] {
+    let sparse = entries.filter { $0.tensor.layout != .strided }
+    guard sparse.isEmpty || options.toDense else {
+      throw refusal("sparse, which safetensors cannot hold", sparse, "Write them in full with --to-dense.")
+    }
+    let quantized = entries.filter { $0.tensor.quantization != nil }
+    guard quantized.isEmpty || options.dequantize else {
+      throw refusal(
+        "quantised, which safetensors cannot hold", quantized,
+        "Write the numbers they stand for with --dequantize.")
+    }
+    return try entries.map { entry in
+      do { return try entry.tensor.quantization == nil ? entry.tensor : entry.tensor.dequantized() } catch {
+        throw CheckpointError("\(error)", file: path, tensor: entry.name)
+      }
+    }
+  }
+
+  private func refusal(
+    _ what: String, _ entries: [CheckpointTensor], _ remedy: String
+  ) -> CheckpointError {
+    let list = entries.prefix(16).map { "\($0.name.escapedForDisplay) (\($0.tensor.dtype.rawValue))" }
+    return CheckpointError(
+      "\(entries.count == 1 ? "this tensor is" : "these \(entries.count) tensors are") \(what): "
+        + list.joined(separator: ", ") + (entries.count > 16 ? ", …" : ""), file: path,
+      remedy: remedy + " Nothing was written.")
   }
 
   /// The names tensors get in the target.

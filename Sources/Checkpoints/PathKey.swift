@@ -1,9 +1,12 @@
 public import ByteParsing
+internal import Pickle
 
 /// One step of the way from a checkpoint's root to a value.
 public enum PathKey: Hashable, Sendable {
-  /// A key that is text (or bytes that read as text), or an attribute's name.
+  /// A key that is text, or an attribute's name.
   case text(String)
+  /// A key that is `bytes` and reads as text.
+  case bytes(String)
   /// A key that is an integer.
   case integer(Int64)
   /// A position in a list or tuple.
@@ -14,7 +17,8 @@ public enum PathKey: Hashable, Sendable {
   /// Steps are equal byte by byte, not when they look alike.
   public static func == (left: PathKey, right: PathKey) -> Bool {
     switch (left, right) {
-    case (.text(let a), .text(let b)), (.other(let a), .other(let b)): ExactText(a) == ExactText(b)
+    case (.text(let a), .text(let b)), (.bytes(let a), .bytes(let b)), (.other(let a), .other(let b)):
+      ExactText(a) == ExactText(b)
     case (.integer(let a), .integer(let b)): a == b
     case (.position(let a), .position(let b)): a == b
     default: false
@@ -26,16 +30,24 @@ public enum PathKey: Hashable, Sendable {
   /// The step as it stands in a joined name.
   public var name: String {
     switch self {
-    case .text(let text), .other(let text): text
+    case .text(let text), .bytes(let text), .other(let text): text
     case .integer(let number): String(number)
     case .position(let position): String(position)
+    }
+  }
+
+  /// Whether the key is text or bytes, as those of state dicts are.
+  var isText: Bool {
+    switch self {
+    case .text, .bytes: true
+    case .integer, .position, .other: false
     }
   }
 
   /// Bytes of the step's text; 0 for numbers.
   var textByteCount: Int {
     switch self {
-    case .text(let text), .other(let text): text.utf8.count
+    case .text(let text), .bytes(let text), .other(let text): text.utf8.count
     case .integer, .position: 0
     }
   }
@@ -46,6 +58,7 @@ public enum PathKey: Hashable, Sendable {
     case .text(let text): .string(text)
     case .integer(let number): .exact(number)
     case .position(let position): .integer(Int64(position))
+    case .bytes(let text): .object([("python", .string(PythonRepr.bytes(text.utf8)))])
     case .other(let text): .object([("python", .string(text))])
     }
   }

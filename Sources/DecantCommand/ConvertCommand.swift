@@ -15,6 +15,8 @@ struct ConvertCommand: ParsableCommand {
   @Option(help: "Take this off the front of every name, such as 'module.'.") var stripPrefix: String?
   @Option(help: "Cast floating-point tensors to float64, float32, float16 or bfloat16; others stay.")
   var dtype: String?
+  @Flag(help: "Write quantised tensors as the float32 numbers they stand for.") var dequantize = false
+  @Flag(help: "Write sparse tensors in full, zeros included.") var toDense = false
   @Flag(help: "Refuse to replace an existing file.") var noClobber = false
   @Flag(help: "Put the source file's SHA-256 into the metadata.") var sourceDigest = false
 
@@ -39,6 +41,8 @@ struct ConvertCommand: ParsableCommand {
     options.key = key
     options.stripPrefix = stripPrefix
     options.dtype = dtype.flatMap { DType(rawValue: $0) }
+    options.dequantize = dequantize
+    options.toDense = toDense
     options.overwrite = !noClobber
     options.sourceDigest = sourceDigest
     let report = try checkpoint.writeSafetensors(to: output, options)

@@ -81,6 +81,10 @@ struct InspectionRow {
   private(set) var digest: String?
   /// Whether a digest was asked for; meta tensors have none.
   private(set) var hasDigest = false
+  /// The digest of each of the tensor's parts.
+  private(set) var partDigests: [String?]
+  /// What a quantised tensor's integers stand for, with every number.
+  private(set) var quantization: JSONValue?
 
   /// The tensors at or below a path.
   static func rows(of checkpoint: Checkpoint, under path: [PathKey]) throws(CheckpointError)
@@ -98,13 +102,21 @@ struct InspectionRow {
     self.entry = entry
     self.place = place
     self.aliasOf = aliasOf
+    partDigests = entry.tensor.parts.map { _ in nil }
   }
 
   /// Reads the numbers, as far as asked for.
   mutating func measure(stats: Bool, digest: Bool, in checkpoint: Checkpoint) throws {
     hasDigest = digest
-    guard entry.tensor.storage.content != nil else { return }
     do {
+      quantization = try entry.tensor.quantization.map(InspectionJSON.quantization)
+      if digest {
+        for (place, part) in entry.tensor.parts.enumerated() where part.tensor.isReadable {
+          partDigests[place] = try part.tensor.sha256()
+        }
+      }
+      // Without data, or sparse and too large to be filled in, there is nothing to measure.
+      guard entry.tensor.isReadable else { return }
       if stats { statistics = try entry.tensor.statistics() }
       if digest { self.digest = try entry.tensor.sha256() }
     } catch let error as TensorError {

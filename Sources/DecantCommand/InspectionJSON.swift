@@ -35,6 +35,15 @@ enum InspectionJSON {
       (key: "storage_offset", value: .exact(Int64(tensor.storageOffset))),
       (key: "location", value: .string(tensor.storage.location)),
     ]
+    if tensor.layout != .strided { members.append((key: "layout", value: .string(tensor.layout.rawValue))) }
+    if let quantization = row.quantization { members.append((key: "quantization", value: quantization)) }
+    if !tensor.parts.isEmpty {
+      let parts = zip(tensor.parts, row.partDigests).map { part, digest in
+        InspectionJSON.part(part, row.hasDigest ? .some(digest) : nil, sizes)
+      }
+      members.append((key: "parts", value: .array(parts)))
+    }
+    if let subclass = row.entry.subclass { members.append((key: "subclass", value: .string(subclass))) }
     if tensor.requiresGrad { members.append((key: "requires_grad", value: true)) }
     if let role = row.entry.role { members.append((key: "role", value: .string(role.rawValue))) }
     if let alias = row.aliasOf { members.append((key: "alias_of", value: .string(alias))) }
@@ -47,6 +56,46 @@ enum InspectionJSON {
       }
     }
     if row.hasDigest { members.append((key: "sha256", value: row.digest.map { .string($0) } ?? .null)) }
+    return .object(members)
+  }
+
+  /// The scheme of a quantised tensor and its numbers; reads the scales.
+  static func quantization(_ quantization: Quantization) throws -> JSONValue {
+    var members: [(key: String, value: JSONValue)] = [(key: "scheme", value: .string(quantization.scheme))]
+    switch quantization {
+    case .perTensor(let scale, let zeroPoint):
+      members.append((key: "scale", value: .exact(scale)))
+      members.append((key: "zero_point", value: .exact(zeroPoint)))
+    case .perChannel(let scales, let zeroPoints, let axis, let hasFloatZeroPoints):
+      members.append((key: "axis", value: .exact(Int64(axis))))
+      // A meta tensor has neither.
+      guard scales.isReadable, zeroPoints.isReadable else { break }
+      let numbers = try zeroPoints.elements(as: Double.self)
+      members.append((key: "scales", value: .array(try scales.elements(as: Double.self).map { .exact($0) })))
+      members.append(
+        (
+          key: "zero_points",
+          value: .array(
+            numbers.map { number in
+              hasFloatZeroPoints
+                ? .exact(number) : Int64(exactly: number).map { .exact($0) } ?? .exact(number)
+            })
+        ))
+    }
+    return .object(members)
+  }
+
+  private static func part(
+    _ part: TensorPart, _ digest: String??, _ sizes: ([Int]) -> JSONValue
+  ) -> JSONValue {
+    var members: [(key: String, value: JSONValue)] = [
+      (key: "name", value: .string(part.name)), (key: "dtype", value: .string(part.tensor.dtype.rawValue)),
+      (key: "shape", value: sizes(part.tensor.shape)), (key: "strides", value: sizes(part.tensor.strides)),
+      (key: "bytes", value: .exact(Int64(part.tensor.byteCount))),
+      (key: "storage", value: .string(part.tensor.storage.key)),
+      (key: "storage_offset", value: .exact(Int64(part.tensor.storageOffset))),
+    ]
+    if let digest { members.append((key: "sha256", value: digest.map { .string($0) } ?? .null)) }
     return .object(members)
   }
 

@@ -72,6 +72,9 @@ struct InspectionReport {
 
   private func flags(_ row: InspectionRow) -> String {
     var flags: [String] = []
+    if row.entry.tensor.layout != .strided { flags.append(row.entry.tensor.layout.rawValue) }
+    if let quantization = row.entry.tensor.quantization { flags.append(Spelling.quantization(quantization)) }
+    if let subclass = row.entry.subclass { flags.append(subclass.escapedForDisplay) }
     if !row.entry.tensor.isContiguous { flags.append("non-contiguous") }
     if let alias = row.aliasOf { flags.append("alias of \(alias.escapedForDisplay)") }
     if row.entry.tensor.isConjugated { flags.append("conj") }

@@ -1,5 +1,6 @@
 import ByteParsing
 import Checkpoints
+import Tensors
 
 /// Names and numbers as the tool prints them.
 enum Spelling {
@@ -13,6 +14,15 @@ enum Spelling {
   /// A shape as people write it: `64×3×7×7`, or `scalar`.
   static func shape(_ shape: [Int]) -> String {
     shape.isEmpty ? "scalar" : shape.map(String.init).joined(separator: "×")
+  }
+
+  /// A quantised tensor's scheme: `(q - 3) × 0.0625`, or how many scales there are.
+  static func quantization(_ quantization: Quantization) -> String {
+    switch quantization {
+    case .perTensor(let scale, let zeroPoint): "(q - \(zeroPoint)) × \(scale)"
+    case .perChannel(let scales, _, let axis, _):
+      "\(count(scales.elementCount, "scale")) along axis \(axis)"
+    }
   }
 
   /// An integer with commas between thousands.

@@ -51,19 +51,6 @@ public struct Golden: Sendable {
   }
 }
 
-extension Tensor {
-  /// The elements of an int64 tensor.
-  fileprivate func integers() throws -> [Int] {
-    var result: [Int] = []
-    try unsafe readRowMajor { bytes in
-      for place in stride(from: 0, to: bytes.count, by: 8) {
-        result.append(Int(unsafe bytes.loadUnaligned(fromByteOffset: place, as: Int64.self)))
-      }
-    }
-    return result
-  }
-}
-
 /// What is wrong with a golden: one clause, without a full stop.
 public struct GoldenError: Error, Sendable, Equatable {
   public let reason: String

@@ -30,6 +30,25 @@ extension Tensor {
     return result
   }
 
+  /// Every element of an integer tensor in row-major order; O(elements).
+  ///
+  /// - Throws: ``TensorError`` for other types, and for data that cannot be read.
+  public func integers() throws -> [Int] {
+    var result: [Int] = []
+    result.reserveCapacity(elementCount)
+    try unsafe readRowMajor { bytes in
+      switch dtype {
+      case .int64: unsafe result.append(contentsOf: bytes.bindMemory(to: Int.self))
+      case .int32: unsafe result.append(contentsOf: bytes.bindMemory(to: Int32.self).map(Int.init))
+      case .int16: unsafe result.append(contentsOf: bytes.bindMemory(to: Int16.self).map(Int.init))
+      case .int8: unsafe result.append(contentsOf: bytes.bindMemory(to: Int8.self).map(Int.init))
+      case .uint8: unsafe result.append(contentsOf: bytes.map(Int.init))
+      default: throw TensorError("\(dtype.rawValue) elements are no integers")
+      }
+    }
+    return result
+  }
+
   /// How many elements are infinite or not a number; a complex one counts once. 0 for types that have neither.
   ///
   /// O(elements); reads every byte of floating-point and complex tensors and none of the others.

@@ -17,7 +17,13 @@ public struct Tensor: Sendable {
   /// Whether the stored numbers stand for their negatives (PyTorch's lazy `neg` bit).
   public let isNegated: Bool
   /// Whether PyTorch would train it.
-  public let requiresGrad: Bool
+  public private(set) var requiresGrad: Bool
+  /// How the file holds the elements; `storage` gives them as one view whatever it is.
+  public private(set) var layout = TensorLayout.strided
+  /// The tensors a sparse or quantised one is made from, in PyTorch's order.
+  public private(set) var parts: [TensorPart] = []
+  /// What the integers of a quantised tensor stand for.
+  public private(set) var quantization: Quantization?
   /// How many elements it has, views counted in full.
   public let elementCount: Int
 
@@ -85,6 +91,13 @@ public struct Tensor: Sendable {
     }
   }
 
+  /// Makes a line of int64 values, copied.
+  public init(integers: [Int64]) throws(TensorError) {
+    let content = unsafe integers.withUnsafeBytes { unsafe BytesInMemory($0) }
+    let storage = Storage(key: "memory", byteCount: content.byteCount, content: content)
+    try self.init(dtype: .int64, shape: [integers.count], storage: storage)
+  }
+
   /// Bytes of all elements in row-major order, views counted in full.
   public var byteCount: Int {
     // Packed elements share bytes; the last may be filled in part.
@@ -116,17 +129,28 @@ public struct Tensor: Sendable {
   }
 
   /// The same view of other bookkeeping: what `_rebuild_parameter` says of a tensor.
-  public func with(requiresGrad: Bool) -> Tensor { Tensor(self, requiresGrad: requiresGrad) }
+  public func with(requiresGrad: Bool) -> Tensor {
+    var tensor = self
+    tensor.requiresGrad = requiresGrad
+    return tensor
+  }
 
-  private init(_ tensor: Tensor, requiresGrad: Bool) {
-    dtype = tensor.dtype
-    shape = tensor.shape
-    strides = tensor.strides
-    storage = tensor.storage
-    storageOffset = tensor.storageOffset
-    isConjugated = tensor.isConjugated
-    isNegated = tensor.isNegated
-    self.requiresGrad = requiresGrad
-    elementCount = tensor.elementCount
+  /// The same tensor with what it was made from.
+  func with(layout: TensorLayout, parts: [TensorPart]) -> Tensor {
+    var tensor = self
+    tensor.layout = layout
+    tensor.parts = parts
+    return tensor
+  }
+
+  /// The same integers with what they stand for.
+  ///
+  /// - Throws: ``TensorError`` when the tensor is not quantised, or the scales do not fit its shape.
+  public func with(_ quantization: Quantization) throws(TensorError) -> Tensor {
+    try quantization.require(dtype, shape)
+    var tensor = self
+    tensor.quantization = quantization
+    tensor.parts = quantization.parts
+    return tensor
   }
 }

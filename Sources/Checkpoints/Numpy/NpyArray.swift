@@ -102,11 +102,6 @@ public enum NpyArray {
 
   private static func elementType(_ text: String) -> (DType, Storage.ByteOrder)? {
     guard let mark = text.first, "<>|=".contains(mark) else { return nil }
-    let types: [String: DType] = [
-      "f8": .float64, "f4": .float32, "f2": .float16, "i8": .int64, "i4": .int32, "i2": .int16, "i1": .int8,
-      "u8": .uint64, "u4": .uint32, "u2": .uint16, "u1": .uint8, "b1": .bool, "c8": .complex64,
-      "c16": .complex128,
-    ]
-    return types[String(text.dropFirst())].map { ($0, mark == ">" ? .big : .little) }
+    return NumpyTypes.dtype(String(text.dropFirst())).map { ($0, mark == ">" ? .big : .little) }
   }
 }

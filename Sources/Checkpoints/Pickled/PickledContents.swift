@@ -51,23 +51,26 @@ struct PickledContents {
   /// Walks a graph.
   ///
   /// - Throws: ``CheckpointError`` for a tensor whose description is wrong, and beyond the limits.
+  ///
+  /// - Parameters:
+  ///   - path: What messages call the file.
+  ///   - nesting: How many containers the file lies in.
   static func list(
-    _ graph: PickleGraph, limits: Limits,
+    _ graph: PickleGraph, path: String, nesting: Int, limits: Limits,
     storage: @escaping (StorageReference) throws(CheckpointError) -> Storage
   ) throws(CheckpointError) -> CheckpointContents {
-    var walk = PickledContents(graph, limits, storage)
+    let inner = InnerFiles(path: path, limits: limits, nesting: nesting)
+    let reconstruction = TensorReconstruction(graph: graph, limits: limits, storage: storage, inner: inner)
+    var walk = PickledContents(graph, limits, reconstruction)
     try walk.run()
     return walk.contents
   }
 
-  private init(
-    _ graph: PickleGraph, _ limits: Limits,
-    _ storage: @escaping (StorageReference) throws(CheckpointError) -> Storage
-  ) {
+  private init(_ graph: PickleGraph, _ limits: Limits, _ reconstruction: TensorReconstruction) {
     self.graph = graph
     self.limits = limits
+    self.reconstruction = reconstruction
     budget = ListingBudget(limits)
-    reconstruction = TensorReconstruction(graph: graph, limits: limits, storage: storage)
   }
 
   private mutating func run() throws(CheckpointError) {
@@ -140,7 +143,9 @@ struct PickledContents {
       if pairs.isEmpty { add(place, "dict", nil, count: 0) }
       push(pairs: pairs, visit, place)
     case .global(let global): add(place, "global", .string(global.qualifiedName))
-    case .persistentID: add(place, persistentType(.node(id)), nil)
+    case .persistentID:
+      if place < 0 { contents.rootStorage = try? reconstruction.storage(of: .node(id)) }
+      add(place, persistentType(.node(id)), nil)
     case .extensionCode(let code): add(place, "copyreg extension \(code)", nil)
     case .outOfBandBuffer(let index, _): add(place, "out-of-band buffer \(index)", nil)
     case .object(let object): try list(object, id, visit, place)
@@ -163,7 +168,24 @@ struct PickledContents {
     }
     let type = graph.global(object.callable)?.qualifiedName ?? "computed name"
     switch outcome {
-    case .tensor(let tensor): addTensor(tensor, object, type, visit, place)
+    case .tensor(let tensor):
+      addTensor(tensor, object, type, visit, place)
+      listAttached(object, type, place, ofNested: false)
+    case .nested(let components):
+      add(place, "nested tensor", nil, count: components.count)
+      guard budget.admit(visits: components.count) else { return }
+      let path = path(to: place)
+      for (index, component) in components.enumerated() where budget.refusal == nil {
+        addTensor(component, object, type, visit, place, path + [.position(index)])
+      }
+      listAttached(object, type, place, ofNested: true)
+    case .scalar(let type, let value): add(place, type, value)
+    case .array(let type, let count, let elements):
+      add(place, type, nil, count: count)
+      if let elements, !elements.allSatisfy({ graph.isPlain($0) }) {
+        addSequence(elements, type, visit, place)
+      }
+    case .contents(let inner): try graft(inner, place)
     case .unread(let kind):
       contents.objects.append(
         CheckpointObject(path: path(to: place), type: type, value: nil, count: nil, unreadTensor: kind))
@@ -171,8 +193,23 @@ struct PickledContents {
     }
   }
 
+  /// Lists what a file within the pickle holds below the place where it stands.
+  private mutating func graft(_ inner: CheckpointContents, _ place: Int) throws(CheckpointError) {
+    guard budget.admit(visits: inner.tensors.count + inner.objects.count) else { return }
+    let steps = path(to: place)
+    for entry in inner.tensors {
+      guard budget.admit(steps: entry.path.count + steps.count, textBytes: 0) else { return }
+      contents.tensors.append(entry.moved(below: steps))
+    }
+    for object in inner.objects {
+      guard budget.admit(steps: object.path.count + steps.count, textBytes: 0) else { return }
+      contents.objects.append(object.moved(below: steps))
+    }
+  }
+
   private mutating func addTensor(
-    _ tensor: Tensor, _ object: PickleObject, _ type: String, _ visit: Visit, _ place: Int
+    _ tensor: Tensor, _ object: PickleObject, _ type: String, _ visit: Visit, _ place: Int,
+    _ steps: [PathKey]? = nil
   ) {
     let stateDict: Int?
     switch visit.stateDict {
@@ -180,17 +217,34 @@ struct PickledContents {
     case .module(let module): stateDict = module
     case .none, .optimizer: stateDict = nil
     }
-    let isParameter = type.hasPrefix("torch._utils._rebuild_parameter")
+    let arguments = graph.tuple(object.arguments) ?? []
+    let isFromType = type.hasPrefix("torch._tensor._rebuild_from_type") && arguments.count == 4
+    let subclass = isFromType ? graph.global(arguments[1])?.qualifiedName : nil
+    let isParameter =
+      type.hasPrefix("torch._utils._rebuild_parameter") || subclass == "torch.nn.parameter.Parameter"
     contents.tensors.append(
       CheckpointTensor(
-        path: path(to: place), tensor: tensor, role: visit.role ?? (isParameter ? .parameter : nil),
-        stateDict: stateDict.map { path(to: $0) }))
-    // What Python code had attached to it: `(…, state)`, the state a dictionary or a pair of them.
-    if type.hasSuffix("_with_state") || type.contains("_rebuild_from_type"),
+        path: steps ?? path(to: place), tensor: tensor,
+        role: visit.role ?? (isParameter ? .parameter : nil),
+        stateDict: stateDict.map { path(to: $0) },
+        subclass: subclass.flatMap {
+          ["torch.Tensor", "torch._tensor.Tensor", "torch.nn.parameter.Parameter"].contains($0) ? nil : $0
+        }))
+  }
+
+  /// Lists what Python code had attached to a tensor: `(…, state)`, the state a dictionary or a pair of them.
+  private mutating func listAttached(_ object: PickleObject, _ type: String, _ place: Int, ofNested: Bool) {
+    guard type.hasSuffix("_with_state") || type.hasPrefix("torch._tensor._rebuild_from_type"),
       let state = graph.tuple(object.arguments)?.last
-    {
-      let isAttached = (graph.tuple(state) ?? [state]).contains { graph.dictionary($0)?.isEmpty == false }
-      if isAttached { push([Visit(value: state, parent: place, key: .text("__dict__"))]) }
+    else { return }
+    let pairs = (graph.tuple(state) ?? [state]).compactMap { graph.dictionary($0) }.flatMap { $0 }
+    if ofNested {
+      // What begins with _ is what the components were made from.
+      let own = pairs.filter { graph.text($0.key)?.hasPrefix("_") != true }
+      guard budget.admit(visits: own.count) else { return }
+      push(own.map { Visit(value: $0.value, parent: place, key: .text("__dict__." + key($0.key).name)) })
+    } else if !pairs.isEmpty {
+      push([Visit(value: state, parent: place, key: .text("__dict__"))])
     }
   }
 
@@ -345,7 +399,7 @@ struct PickledContents {
         let key = key(pair.key)
         var inner = stateDict
         // Tensors under integer keys are an optimizer's or a list's, not a state dict's.
-        if case .mapping = inner, case .text = key {} else if case .mapping = inner { inner = .none }
+        if case .mapping = inner, !key.isText { inner = .none }
         return Visit(value: pair.value, parent: place, key: key, stateDict: inner)
       })
   }
@@ -381,6 +435,9 @@ struct PickledContents {
   private mutating func key(_ value: PickleValue) -> PathKey {
     guard budget.admit(steps: 1, textBytes: graph.textByteCount(value)) else { return .position(0) }
     if let text = graph.text(value) { return .text(text) }
+    if let bytes = graph.byteContent(value), let text = String(validating: bytes, as: UTF8.self) {
+      return .bytes(text)
+    }
     if case .int(let number) = value { return .integer(number) }
     return .other(graph.pythonSpelling(value))
   }

@@ -59,19 +59,6 @@ extension PickleGraph {
     return bytes
   }
 
-  /// Bytes as Python prints them.
-  private func spelling(_ bytes: ArraySlice<UInt8>) -> String {
-    let inner = bytes.map { byte in
-      switch byte {
-      case UInt8(ascii: "\\"): "\\\\"
-      case UInt8(ascii: "'"): "\\'"
-      case 0x20..<0x7F: String(Unicode.Scalar(byte))
-      default: "\\x" + String(byte >> 4, radix: 16) + String(byte & 15, radix: 16)
-      }
-    }
-    return "b'" + inner.joined() + "'"
-  }
-
   /// A key as Python would print it, cut short where it nests deep.
   func pythonSpelling(_ value: PickleValue, depth: Int = 2) -> String {
     func list(_ elements: [PickleValue], _ open: String, _ close: String, _ isTuple: Bool = false) -> String {
@@ -87,12 +74,12 @@ extension PickleGraph {
     case .node(let id):
       switch self[id] {
       case .text, .byteString: return "'" + (text(value) ?? "").prefix(64).description.escapedForDisplay + "'"
-      case .bytes(let bytes): return spelling(bytes.prefix(64))
+      case .bytes(let bytes): return PythonRepr.bytes(bytes.prefix(64))
       case .tuple(let elements): return list(elements, "(", ")", true)
       case .frozenSet(let elements): return list(elements, "frozenset({", "})")
       case .global(let global): return global.qualifiedName
       case .object(let object):
-        if let bytes = bytes(of: object) { return spelling(bytes.prefix(64)) }
+        if let bytes = bytes(of: object) { return PythonRepr.bytes(bytes.prefix(64)) }
         // Protocols before 4 write a frozenset as a call with a list.
         if global(object.callable)?.name == "frozenset", let arguments = tuple(object.arguments),
           arguments.count == 1,

@@ -17,6 +17,14 @@ struct TensorReconstruction {
   /// What an object turned out to be.
   enum Outcome {
     case tensor(Tensor)
+    /// Tensors of unequal sizes that PyTorch holds as one.
+    case nested([Tensor])
+    /// A number that NumPy wraps.
+    case scalar(type: String, JSONValue)
+    /// An array of what no tensor holds: its type, and its elements when they are values of their own.
+    case array(type: String, count: Int, elements: [PickleValue]?)
+    /// Everything a file within the pickle holds.
+    case contents(CheckpointContents)
     /// A tensor, of a kind that is not read: the kind's name.
     case unread(String)
     case noTensor
@@ -26,13 +34,17 @@ struct TensorReconstruction {
   let limits: Limits
   /// Finds a storage's bytes.
   let storage: (StorageReference) throws(CheckpointError) -> Storage
+  /// Files within the pickle, each opened once.
+  let inner: InnerFiles
 
   /// What an object is.
   ///
   /// - Throws: ``CheckpointError`` when it is a tensor whose description is wrong.
   func outcome(_ object: PickleObject, nesting: Int = 0) throws(CheckpointError) -> Outcome {
     guard object.construction == .reduce, let global = graph.global(object.callable) else { return .noTensor }
-    return try outcome(of: global, graph.tuple(object.arguments) ?? [], nesting: nesting)
+    let arguments = graph.tuple(object.arguments) ?? []
+    if let outcome = try numpyOutcome(of: global, arguments, object) { return outcome }
+    return try outcome(of: global, arguments, nesting: nesting)
   }
 
   private func outcome(
@@ -57,10 +69,6 @@ struct TensorReconstruction {
         try view(
           arguments, dtype: arguments[6], requiresGrad: arguments[4],
           metadata: arguments.count > 7 ? arguments[7] : nil))
-    case "torch._utils._rebuild_qtensor":
-      // (storage, offset, size, stride, quantizer, requires_grad, hooks): the stored integers.
-      try require(arguments, 6...7, global)
-      return .tensor(try view(arguments, dtype: nil, requiresGrad: arguments[5], metadata: nil))
     case "torch._utils._rebuild_parameter":
       try require(arguments, 3...3, global)
       return try parameter(arguments, nesting: nesting)
@@ -76,15 +84,52 @@ struct TensorReconstruction {
       let outcome = try outcome(of: function, inner, nesting: nesting + 1)
       if case .noTensor = outcome { return .unread(function.qualifiedName.escapedForDisplay) }
       return outcome
-    case "torch._utils._rebuild_sparse_tensor", "torch._utils._rebuild_sparse_csr_tensor",
-      "torch._utils._rebuild_nested_tensor", "torch.nested._internal.nested_tensor._rebuild_njt",
-      "torch._utils._rebuild_device_tensor_from_cpu_tensor", "torch._utils._rebuild_device_tensor_from_numpy",
-      "torch._utils._rebuild_xla_tensor", "torch._utils._rebuild_meta_tensor_no_storage",
-      "torch._utils._rebuild_wrapper_subclass", "torch.storage._load_from_bytes":
-      return .unread(global.name)
+    case "torch._utils._rebuild_qtensor":
+      try require(arguments, 6...7, global)
+      return .tensor(try quantized(arguments, nesting: nesting))
+    case "torch._utils._rebuild_sparse_tensor":
+      try require(arguments, 2...2, global)
+      return .tensor(try sparse(arguments, nesting: nesting))
+    case "torch._utils._rebuild_nested_tensor":
+      try require(arguments, 4...4, global)
+      return .nested(try nested(arguments, nesting: nesting))
+    case "torch.nested._internal.nested_tensor._rebuild_njt":
+      try require(arguments, 1...1, global)
+      return .nested(try jagged(arguments[0], nesting: nesting))
+    case "torch._utils._rebuild_meta_tensor_no_storage":
+      try require(arguments, 4...4, global)
+      return .tensor(
+        try withoutData(
+          dtype: arguments[0], size: arguments[1], stride: arguments[2], offset: .int(0), location: "meta",
+          requiresGrad: arguments[3]))
+    case "torch._utils._rebuild_wrapper_subclass":
+      // (class, dtype, size, stride, storage_offset, layout, device, requires_grad): its data are the attributes.
+      try require(arguments, 8...8, global)
+      return .tensor(
+        try withoutData(
+          dtype: arguments[1], size: arguments[2], stride: arguments[3], offset: arguments[4],
+          location: graph.deviceName(arguments[6]), requiresGrad: arguments[7]))
+    case "torch._utils._rebuild_device_tensor_from_cpu_tensor",
+      "torch._utils._rebuild_device_tensor_from_numpy", "torch._utils._rebuild_xla_tensor":
+      try require(arguments, 4...4, global)
+      return .tensor(try deviceTensor(arguments, nesting: nesting))
+    case "torch.storage._load_from_bytes":
+      try require(arguments, 1...1, global)
+      return .contents(try inner.open(arguments[0], in: graph))
     default:
       return .noTensor
     }
+  }
+
+  /// The tensor a value is.
+  ///
+  /// - Parameter role: what the tensor is for, for the message when it is none.
+  func tensor(_ value: PickleValue, _ role: String, nesting: Int) throws(CheckpointError) -> Tensor {
+    if let object = graph.object(value), case .tensor(let tensor) = try outcome(object, nesting: nesting + 1)
+    {
+      return tensor
+    }
+    throw CheckpointError("\(role) is no tensor")
   }
 
   private func require(
@@ -98,25 +143,26 @@ struct TensorReconstruction {
 
   /// `(data, requires_grad, hooks…)`: the data's tensor, trained or not.
   private func parameter(_ arguments: [PickleValue], nesting: Int) throws(CheckpointError) -> Outcome {
-    guard let object = graph.object(arguments[0]),
-      case .tensor(let tensor) = try outcome(object, nesting: nesting + 1)
-    else {
+    let requiresGrad = arguments[1] == .bool(true)
+    guard let object = graph.object(arguments[0]) else {
       throw CheckpointError("a parameter holds something that is no tensor")
     }
-    return .tensor(tensor.with(requiresGrad: arguments[1] == .bool(true)))
+    switch try outcome(object, nesting: nesting + 1) {
+    case .tensor(let tensor): return .tensor(tensor.with(requiresGrad: requiresGrad))
+    case .nested(let tensors): return .nested(tensors.map { $0.with(requiresGrad: requiresGrad) })
+    case .unread(let kind): return .unread(kind)
+    default: throw CheckpointError("a parameter holds something that is no tensor")
+    }
   }
 
   /// `(storage, offset, size, stride, …)`: a view.
-  private func view(
+  func view(
     _ arguments: [PickleValue], dtype: PickleValue?, requiresGrad: PickleValue?, metadata: PickleValue?
   ) throws(CheckpointError) -> Tensor {
-    let (reference, storageClass) = try storageReference(arguments[0])
+    let (storage, storageClass) = try storage(of: arguments[0])
     let elementType: DType
     if let dtype {
-      guard let named = graph.global(dtype).flatMap(StorageTypes.dtype) else {
-        throw CheckpointError("the tensor's dtype is none that PyTorch has")
-      }
-      elementType = named
+      elementType = try self.dtype(dtype)
     } else if case .typed(let typed) = storageClass {
       elementType = typed
     } else {
@@ -126,7 +172,6 @@ struct TensorReconstruction {
       let shape = integers(arguments[2]), let strides = integers(arguments[3])
     else { throw CheckpointError("the tensor's offset, size or stride is no integer") }
     let bits = try lazyBits(metadata)
-    let storage = try storage(reference)
     do throws(TensorError) {
       return try Tensor(
         dtype: elementType, shape: shape, strides: strides, storage: storage, storageOffset: offset,
@@ -137,6 +182,29 @@ struct TensorReconstruction {
         error.reason, entry: storage.entry,
         remedy: "PyTorch writes no such view: the file is damaged or made to deceive.")
     }
+  }
+
+  /// The storage a value stands for: a persistent id, or a file within the pickle that holds one.
+  func storage(of value: PickleValue) throws(CheckpointError) -> (Storage, StorageTypes.StorageClass) {
+    if let object = graph.object(value),
+      graph.global(object.callable)?.qualifiedName == "torch.storage._load_from_bytes",
+      let arguments = graph.tuple(object.arguments), arguments.count == 1
+    {
+      guard let root = try inner.open(arguments[0], in: graph).rootStorage else {
+        throw CheckpointError("the tensor's storage is a file within the pickle that holds no storage")
+      }
+      return root
+    }
+    let (reference, storageClass) = try storageReference(value)
+    return (try storage(reference), storageClass)
+  }
+
+  /// The element type a value names.
+  func dtype(_ value: PickleValue) throws(CheckpointError) -> DType {
+    guard let dtype = graph.global(value).flatMap(StorageTypes.dtype) else {
+      throw CheckpointError("the tensor's dtype is none that PyTorch has")
+    }
+    return dtype
   }
 
   /// The description of a persistent id `('storage', class, key, location, count)`.
@@ -161,7 +229,7 @@ struct TensorReconstruction {
   }
 
   /// The integers of a tuple, list or `torch.Size`.
-  private func integers(_ value: PickleValue) -> [Int]? {
+  func integers(_ value: PickleValue) -> [Int]? {
     var elements = graph.tuple(value) ?? graph.list(value)
     if elements == nil, let object = graph.object(value),
       graph.global(object.callable)?.qualifiedName == "torch.Size",

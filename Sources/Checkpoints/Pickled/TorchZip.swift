@@ -8,7 +8,9 @@ internal import Tensors
 /// Source: PyTorch `caffe2/serialize/inline_container.cc`, `torch/serialization.py`; docs/formats/torch-zip.md.
 enum TorchZip {
   /// Reads the directory, `data.pkl` and the small records beside it; no weights.
-  static func open(_ file: ByteSource, limits: Limits) throws(CheckpointError) -> Checkpoint.Parts {
+  static func open(
+    _ file: ByteSource, limits: Limits, nesting: Int
+  ) throws(CheckpointError) -> Checkpoint.Parts {
     let archive = try ZipArchive(file, limits: limits)
     let prefix = try prefix(of: archive)
     guard let pickle = archive.entry(prefix + "data.pkl") else { throw notTorch(archive) }
@@ -76,9 +78,9 @@ enum TorchZip {
 
     let storages = Records(archive: archive, folder: prefix + "data/", byteOrder: byteOrder)
     do throws(CheckpointError) {
-      let contents = try PickledContents.list(graph, limits: limits) { reference throws(CheckpointError) in
-        try storages.storage(reference)
-      }
+      let contents = try PickledContents.list(
+        graph, path: file.path, nesting: nesting, limits: limits
+      ) { reference throws(CheckpointError) in try storages.storage(reference) }
       return Checkpoint.Parts(
         container: isScript ? .torchscript : .torchZip, contents: contents, warnings: warnings,
         damage: damage, hints: hints)

@@ -1,0 +1,15 @@
+internal import Tensors
+
+/// What NumPy's type codes mean.
+///
+/// Source: NumPy `numpy/_core/src/multiarray/descriptor.c`, the array interface.
+enum NumpyTypes {
+  /// The type of a code without byte order, such as `f4`; nil for text, objects, dates and records.
+  static func dtype(_ code: String) -> DType? { types[code] }
+
+  private static let types: [String: DType] = [
+    "f8": .float64, "f4": .float32, "f2": .float16, "i8": .int64, "i4": .int32, "i2": .int16, "i1": .int8,
+    "u8": .uint64, "u4": .uint32, "u2": .uint16, "u1": .uint8, "b1": .bool, "c8": .complex64,
+    "c16": .complex128,
+  ]
+}

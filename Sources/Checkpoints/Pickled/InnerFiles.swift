@@ -1,0 +1,42 @@
+internal import ByteParsing
+internal import Pickle
+internal import Synchronization
+internal import Tensors
+
+/// Whole files that stand as bytes inside a pickle (`torch.storage._load_from_bytes`), each opened once.
+///
+/// Pickling a tensor without `torch.save` writes its storage so.
+final class InnerFiles {
+  /// What messages call the file around them.
+  private let path: String
+  private let limits: Limits
+  /// How many files the pickle itself lies in.
+  private let nesting: Int
+  private var opened: [PickleValue: CheckpointContents] = [:]
+
+  /// Files may lie in each other so deep, and no deeper.
+  static let deepest = 4
+
+  init(path: String, limits: Limits, nesting: Int) {
+    self.path = path
+    self.limits = limits
+    self.nesting = nesting
+  }
+
+  /// What the file in some bytes holds.
+  ///
+  /// - Throws: ``CheckpointError`` when the value is no bytes, or the bytes are no checkpoint.
+  func open(_ value: PickleValue, in graph: PickleGraph) throws(CheckpointError) -> CheckpointContents {
+    if let known = opened[value] { return known }
+    guard nesting < Self.deepest else {
+      throw CheckpointError("files lie in each other more than \(Self.deepest) deep")
+    }
+    guard let bytes = graph.byteContent(value) else {
+      throw CheckpointError("a file within the pickle is no bytes")
+    }
+    let source = ByteSource(BytesInMemory(bytes), path: "\(path), the file within its pickle")
+    let contents = try Checkpoint.parts(of: source, limits: limits, nesting: nesting + 1).contents
+    opened[value] = contents
+    return contents
+  }
+}

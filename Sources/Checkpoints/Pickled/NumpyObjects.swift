@@ -1,0 +1,190 @@
+internal import ByteParsing
+internal import Pickle
+internal import Synchronization
+internal import Tensors
+
+/// NumPy's arrays and scalars as pickles describe them.
+///
+/// Source: NumPy `numpy/_core/src/multiarray/methods.c` (`array_reduce`, `array_setstate`), `scalartypes.c`,
+/// `numpy/_core/numeric.py` (`_frombuffer`); docs/formats/torch-objects.md.
+extension TensorReconstruction {
+  /// What a call of NumPy's makes; nil for other calls.
+  func numpyOutcome(
+    of global: PickleGlobal, _ arguments: [PickleValue], _ object: PickleObject
+  ) throws(CheckpointError) -> Outcome? {
+    // numpy.core became numpy._core in NumPy 2.
+    switch (global.module, global.name) {
+    case ("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct"):
+      return try array(filledBy: object.states.last, object)
+    case ("numpy.core.numeric", "_frombuffer"), ("numpy._core.numeric", "_frombuffer"):
+      guard arguments.count == 4 else {
+        throw CheckpointError("\(global.qualifiedName) has not four arguments")
+      }
+      guard let shape = integers(arguments[2]) else {
+        throw CheckpointError("the array's shape is no tuple of integers")
+      }
+      return try array(
+        arguments[0], arguments[1], shape, isColumnMajor: graph.text(arguments[3]) == "F", object)
+    case ("numpy.core.multiarray", "scalar"), ("numpy._core.multiarray", "scalar"):
+      return try scalar(arguments)
+    default: return nil
+    }
+  }
+
+  /// `(version, shape, dtype, is_fortran, data)`: what BUILD gives an array; the version may be missing.
+  private func array(filledBy state: PickleValue?, _ object: PickleObject) throws(CheckpointError) -> Outcome
+  {
+    guard let state else { return .array(type: "numpy.ndarray", count: 0, elements: nil) }
+    guard let all = graph.tuple(state), all.count == 4 || all.count == 5 else {
+      throw CheckpointError("the array's state is no tuple of its shape, dtype, order and data")
+    }
+    let fields = all.suffix(4).map { $0 }
+    guard let shape = integers(fields[0]) else {
+      throw CheckpointError("the array's shape is no tuple of integers")
+    }
+    let isColumnMajor = fields[2] == .bool(true) || fields[2] == .int(1)
+    return try array(fields[3], fields[1], shape, isColumnMajor: isColumnMajor, object)
+  }
+
+  private func array(
+    _ data: PickleValue, _ type: PickleValue, _ shape: [Int], isColumnMajor: Bool, _ object: PickleObject
+  ) throws(CheckpointError) -> Outcome {
+    guard let count = checkedProduct(shape) else {
+      throw CheckpointError("the array's shape \(shape) is negative or too large")
+    }
+    guard let (code, dtype, order) = elementType(type) else {
+      throw CheckpointError("the array's dtype is no call of numpy.dtype")
+    }
+    guard let dtype else {
+      let elements = graph.list(data)
+      return .array(type: "numpy.ndarray of \(code.escapedForDisplay)", count: count, elements: elements)
+    }
+    if case .outOfBandBuffer = graph.node(data) {
+      return .unread("array whose data was saved apart from the pickle")
+    }
+    guard let bytes = graph.byteContent(data) else { throw CheckpointError("the array's data are no bytes") }
+    guard count.checkedMultiplying(by: dtype.byteCount) == bytes.count else {
+      throw CheckpointError(
+        "an array of shape \(shape) and type \(dtype.rawValue) has \(bytes.count) bytes of data")
+    }
+    let storage = Storage(
+      key: "numpy@\(object.offset)", byteOrder: order, byteCount: bytes.count, content: PickledBytes(bytes))
+    let strides = isColumnMajor ? Array(Tensor.contiguousStrides(shape.reversed()).reversed()) : nil
+    return .tensor(
+      try checked { () throws(TensorError) in
+        try Tensor(dtype: dtype, shape: shape, strides: strides, storage: storage, limits: limits)
+      })
+  }
+
+  /// `(dtype, bytes)`: one element.
+  private func scalar(_ arguments: [PickleValue]) throws(CheckpointError) -> Outcome {
+    guard arguments.count == 2, let (code, dtype, order) = elementType(arguments[0]) else {
+      throw CheckpointError("a NumPy scalar has no dtype")
+    }
+    guard let dtype, let bytes = graph.byteContent(arguments[1]), bytes.count == dtype.byteCount else {
+      return .array(type: "numpy scalar of \(code.escapedForDisplay)", count: 1, elements: [arguments[1]])
+    }
+    let storage = Storage(
+      key: "scalar", byteOrder: order, byteCount: bytes.count, content: PickledBytes(bytes))
+    let tensor = try checked { () throws(TensorError) in try Tensor(dtype: dtype, shape: [], storage: storage)
+    }
+    return .scalar(type: "numpy.\(dtype.rawValue)", try value(tensor))
+  }
+
+  private func value(_ tensor: Tensor) throws(CheckpointError) -> JSONValue {
+    do {
+      switch tensor.dtype.kind {
+      case .boolean: return .bool(try tensor.elements(as: Double.self) != [0])
+      case .signedInteger: return try tensor.integers().first.map { .exact(Int64($0)) } ?? .null
+      case .unsignedInteger:
+        let bytes = try tensor.rowMajorBytes()
+        let number = bytes.reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+        return Int64(exactly: number).map { .exact($0) } ?? .string(String(number))
+      case .complex:
+        let bytes = try tensor.rowMajorBytes()
+        let part = tensor.dtype.part ?? .float64
+        let storage = Storage(key: "scalar", byteCount: bytes.count, content: PickledBytes(bytes))
+        let pair = try Tensor(dtype: part, shape: [2], storage: storage).elements(as: Double.self)
+        return .array(pair.map { .exact($0) })
+      default: return try tensor.elements(as: Double.self).first.map { .exact($0) } ?? .null
+      }
+    } catch { throw CheckpointError("a NumPy scalar cannot be read: \(error)") }
+  }
+
+  /// The type a dtype object stands for: its code, the element type when tensors have it, and the byte order.
+  ///
+  /// `numpy.dtype('f4', False, True)`, then BUILD `(3, '<', …)`.
+  private func elementType(_ value: PickleValue) -> (code: String, DType?, Storage.ByteOrder)? {
+    guard let object = graph.object(value), graph.global(object.callable)?.qualifiedName == "numpy.dtype",
+      let arguments = graph.tuple(object.arguments), let given = arguments.first
+    else { return nil }
+    var order = Storage.ByteOrder.little
+    if let state = object.states.last.flatMap({ graph.tuple($0) }), state.count > 1,
+      graph.isText(state[1], ">")
+    {
+      order = .big
+    }
+    if let global = graph.global(given) {
+      // Types of the package ml_dtypes have no code; those PyTorch has bear the same names.
+      let dtype = global.module == "ml_dtypes" ? DType(rawValue: global.name) : nil
+      return (global.qualifiedName, dtype?.kind == .floatingPoint ? dtype : nil, order)
+    }
+    guard var code = graph.text(given) else { return nil }
+    if let mark = code.first, "<>|=".contains(mark) {
+      if mark == ">" { order = .big }
+      code.removeFirst()
+    }
+    return (code, NumpyTypes.dtype(code), order)
+  }
+}
+
+extension PickleGraph {
+  /// The bytes of a value that is `bytes`, `bytearray` or a `str` of Python 2, also as older protocols spell them.
+  func byteContent(_ value: PickleValue) -> [UInt8]? {
+    switch node(value) {
+    case .bytes(let bytes), .byteArray(let bytes), .byteString(let bytes): return bytes
+    case .object(let object):
+      if let bytes = bytes(of: object) { return bytes }
+      // bytearray(b'…'), bytes().
+      switch global(object.callable)?.qualifiedName {
+      case "builtins.bytearray", "__builtin__.bytearray", "builtins.bytes", "__builtin__.bytes":
+        guard let arguments = tuple(object.arguments), arguments.count <= 1 else { return nil }
+        guard let argument = arguments.first else { return [] }
+        switch node(argument) {
+        case .bytes(let bytes), .byteString(let bytes): return bytes
+        case .object(let inner): return bytes(of: inner)
+        default: return nil
+        }
+      default: return nil
+      }
+    default: return nil
+    }
+  }
+}
+
+/// Bytes that a pickle holds as a storage's content: shared with the pickle, copied when they are read.
+final class PickledBytes: StorageContent {
+  private let bytes: [UInt8]
+  private let aligned = Mutex<BytesInMemory?>(nil)
+
+  init(_ bytes: [UInt8]) { self.bytes = bytes }
+
+  var byteCount: Int { bytes.count }
+
+  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws {
+    guard offset >= 0, offset <= bytes.count, buffer.count <= bytes.count - offset else {
+      throw TensorError("\(buffer.count) bytes at \(offset) lie outside a storage of \(bytes.count) bytes")
+    }
+    unsafe bytes.withUnsafeBytes { bytes in
+      unsafe buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + buffer.count]))
+    }
+  }
+
+  func mappedBytes() -> UnsafeRawBufferPointer? {
+    unsafe aligned.withLock { aligned in
+      let made = aligned ?? BytesInMemory(bytes)
+      aligned = made
+      return unsafe made.mappedBytes()
+    }
+  }
+}

@@ -1,0 +1,142 @@
+internal import ByteParsing
+
+/// What the integers of a quantised tensor stand for.
+///
+/// Source: PyTorch `aten/src/ATen/quantized/Quantizer.h`, `torch/_utils.py` (`_rebuild_qtensor`).
+public enum Quantization: Sendable {
+  /// number = (integer - zeroPoint) × scale.
+  case perTensor(scale: Double, zeroPoint: Int64)
+  /// The same with a scale and a zero point for each index along `axis`; with `hasFloatZeroPoints`
+  /// (`per_channel_affine_float_qparams`) the zero points need not be whole.
+  indirect case perChannel(scales: Tensor, zeroPoints: Tensor, axis: Int, hasFloatZeroPoints: Bool)
+
+  /// PyTorch's name of the scheme, without `torch.`.
+  public var scheme: String {
+    switch self {
+    case .perTensor: "per_tensor_affine"
+    case .perChannel(_, _, _, let hasFloatZeroPoints):
+      hasFloatZeroPoints ? "per_channel_affine_float_qparams" : "per_channel_affine"
+    }
+  }
+
+  var parts: [TensorPart] {
+    switch self {
+    case .perTensor: []
+    case .perChannel(let scales, let zeroPoints, _, _):
+      [TensorPart(name: "scales", tensor: scales), TensorPart(name: "zero_points", tensor: zeroPoints)]
+    }
+  }
+
+  func require(_ dtype: DType, _ shape: [Int]) throws(TensorError) {
+    guard dtype.kind == .quantized else {
+      throw TensorError("a tensor of \(dtype.rawValue) cannot be quantised")
+    }
+    guard case .perChannel(let scales, let zeroPoints, let axis, _) = self else { return }
+    guard shape.indices.contains(axis), scales.shape == [shape[axis]], zeroPoints.shape == scales.shape else {
+      throw TensorError(
+        "scales of shape \(scales.shape) and zero points of \(zeroPoints.shape) do not fit axis \(axis) of \(shape)"
+      )
+    }
+  }
+}
+
+extension Tensor {
+  /// The numbers a quantised tensor stands for, float32, computed when they are read.
+  ///
+  /// - Throws: ``TensorError`` for a tensor that is not quantised, or whose scales cannot be read.
+  ///   O(channels); reading is O(elements).
+  public func dequantized() throws -> Tensor {
+    guard let quantization else { throw TensorError("the tensor has no scale and zero point") }
+    guard let byteCount = elementCount.checkedMultiplying(by: MemoryLayout<Float>.size) else {
+      throw TensorError("the tensor's numbers take more bytes than any memory has")
+    }
+    let content = try DequantizedContent(self, quantization, byteCount: byteCount)
+    let storage = Storage(
+      key: storage.key + ".dequantized", location: storage.location, byteCount: byteCount, content: content,
+      entry: storage.entry)
+    return try Tensor(dtype: .float32, shape: shape, storage: storage, requiresGrad: requiresGrad)
+  }
+}
+
+/// The float32 numbers of a quantised tensor in row-major order.
+private final class DequantizedContent: StorageContent {
+  let byteCount: Int
+  private let tensor: Tensor
+  /// Row-major integers as they are stored; the tensor's own storage when they stand so there.
+  private let integers: any StorageContent
+  private let start: Int
+  private let scales: [Float]
+  private let zeroPoints: [Float]
+  /// Elements that neighbours along the channel axis lie apart.
+  private let channelStride: Int
+
+  init(_ tensor: Tensor, _ quantization: Quantization, byteCount: Int) throws {
+    self.tensor = tensor
+    self.byteCount = byteCount
+    switch quantization {
+    case .perTensor(let scale, let zeroPoint):
+      scales = [Float(scale)]
+      zeroPoints = [Float(zeroPoint)]
+      channelStride = 1
+    case .perChannel(let scales, let zeroPoints, let axis, _):
+      self.scales = try scales.elements(as: Float.self)
+      self.zeroPoints = try zeroPoints.elements(as: Float.self)
+      // 0 or too large only where there are no elements.
+      channelStride = max(checkedProduct(tensor.shape[(axis + 1)...]) ?? 1, 1)
+    }
+    if tensor.isContiguous, tensor.storage.byteOrder == .little, let content = tensor.storage.content {
+      integers = content
+      start = tensor.byteOffset
+    } else {
+      integers = BytesInMemory(try tensor.rowMajorBytes())
+      start = 0
+    }
+  }
+
+  func mappedBytes() -> UnsafeRawBufferPointer? { nil }
+
+  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws {
+    guard offset >= 0, offset <= byteCount, buffer.count <= byteCount - offset else {
+      throw TensorError("\(buffer.count) bytes at \(offset) lie outside a tensor of \(byteCount) bytes")
+    }
+    let width = MemoryLayout<Float>.size
+    let first = offset / width
+    let last = (offset + buffer.count + width - 1) / width
+    guard last > first else { return }
+    let numbers = try numbers(first..<last)
+    unsafe numbers.withUnsafeBytes { bytes in
+      let skipped = offset - first * width
+      unsafe buffer.copyMemory(
+        from: UnsafeRawBufferPointer(rebasing: bytes[skipped..<skipped + buffer.count]))
+    }
+  }
+
+  private func numbers(_ range: Range<Int>) throws -> [Float] {
+    let perByte = tensor.dtype.elementsPerByte
+    let width = tensor.dtype.byteCount
+    let firstByte = range.lowerBound / perByte * width
+    let endByte = ((range.upperBound + perByte - 1) / perByte) * width
+    let stored = try unsafe [UInt8](unsafeUninitializedCapacity: endByte - firstByte) { buffer, count in
+      try unsafe integers.read(into: UnsafeMutableRawBufferPointer(buffer), at: start + firstByte)
+      count = endByte - firstByte
+    }
+    let bits = 8 / perByte
+    return range.map { index in
+      let channel = scales.count == 1 ? 0 : index / channelStride % scales.count
+      let place = index / perByte * width - firstByte
+      let integer: Float
+      switch tensor.dtype {
+      case .qint8: integer = Float(Int8(bitPattern: stored[place]))
+      case .qint32:
+        let value =
+          UInt32(stored[place]) | UInt32(stored[place + 1]) << 8 | UInt32(stored[place + 2]) << 16
+          | UInt32(stored[place + 3]) << 24
+        integer = Float(Int32(bitPattern: value))
+      case .quint8: integer = Float(stored[place])
+      default:
+        integer = Float(stored[place] >> UInt8(index % perByte * bits) & (UInt8(1) << UInt8(bits) &- 1))
+      }
+      return (integer - zeroPoints[channel]) * scales[channel]
+    }
+  }
+}

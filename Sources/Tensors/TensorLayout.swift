@@ -1,0 +1,35 @@
+/// How a tensor's elements are held; raw values are PyTorch's names without `torch.`.
+///
+/// Source: PyTorch `c10/core/Layout.h`.
+public enum TensorLayout: String, Sendable, CaseIterable {
+  case strided
+  case sparseCOO = "sparse_coo"
+  case sparseCSR = "sparse_csr"
+  case sparseCSC = "sparse_csc"
+  case sparseBSR = "sparse_bsr"
+  case sparseBSC = "sparse_bsc"
+  case jagged
+
+  /// PyTorch's names of the tensors a sparse one is made from, in the order it saves them.
+  public var partNames: [String] {
+    switch self {
+    case .strided, .jagged: []
+    case .sparseCOO: ["indices", "values"]
+    case .sparseCSR, .sparseBSR: ["crow_indices", "col_indices", "values"]
+    case .sparseCSC, .sparseBSC: ["ccol_indices", "row_indices", "values"]
+    }
+  }
+}
+
+/// One of the tensors that another is made from.
+public struct TensorPart: Sendable {
+  /// PyTorch's name of it: `values`, `crow_indices`, `scales`.
+  public let name: String
+  public let tensor: Tensor
+
+  /// Names a part.
+  public init(name: String, tensor: Tensor) {
+    self.name = name
+    self.tensor = tensor
+  }
+}
