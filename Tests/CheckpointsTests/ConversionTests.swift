@@ -96,7 +96,10 @@ import Testing
   @Test func refusesBeforeWriting() throws {
     #expect(
       try refusal("quantized.pth").contains(
-        "safetensors has no element type for these 9 tensors: qint8 (qint8)"))
+        "these 9 tensors are quantised, which safetensors cannot hold: qint8 (qint8)"))
+    #expect(
+      try refusal("sparse.pth").contains(
+        "these 9 tensors are sparse, which safetensors cannot hold: coo (float32)"))
     let types = try refusal("dtypes.pth")
     #expect(types.contains("safetensors has no element type for these") && types.contains("complex128"))
     #expect(try refusal("same_names.pth").contains("two tensors would be called"))

@@ -13,6 +13,8 @@ struct ExpectedTensor: Equatable, CustomStringConvertible {
   let strides: [Int]
   let storageOffset: Int
   let sha256: String
+  let layout: String
+  let parts: [String]
 
   var description: String { "\(path) \(dtype) \(shape) \(strides) +\(storageOffset) \(sha256.prefix(8))" }
 
@@ -26,7 +28,11 @@ struct ExpectedTensor: Equatable, CustomStringConvertible {
         ExpectedTensor(
           path: spell(tensor["path"] as? [Any] ?? []), dtype: tensor["dtype"] as? String ?? "",
           shape: tensor["shape"] as? [Int] ?? [], strides: tensor["strides"] as? [Int] ?? [],
-          storageOffset: tensor["storage_offset"] as? Int ?? -1, sha256: tensor["sha256"] as? String ?? "")
+          storageOffset: tensor["storage_offset"] as? Int ?? -1, sha256: tensor["sha256"] as? String ?? "no data",
+          layout: tensor["layout"] as? String ?? "strided",
+          parts: (tensor["parts"] as? [[String: String]] ?? []).map {
+            "\($0["name"] ?? "") \($0["sha256"] ?? "")"
+          })
       }
     }
   }()
@@ -43,7 +49,7 @@ struct ExpectedTensor: Equatable, CustomStringConvertible {
     path.map { step in
       switch step {
       case .text(let text): "'\(text)'"
-      case .other(let text): "python " + text
+      case .bytes, .other: "python " + (step.json["python"]?.string ?? "")
       case .integer(let number): "\(number)"
       case .position(let position): "\(position)"
       }
@@ -63,7 +69,10 @@ struct ExpectedTensor: Equatable, CustomStringConvertible {
       ExpectedTensor(
         path: ExpectedTensor.spell(entry.path), dtype: entry.tensor.dtype.rawValue, shape: entry.tensor.shape,
         strides: entry.tensor.strides, storageOffset: entry.tensor.storageOffset,
-        sha256: try entry.tensor.sha256())
+        sha256: entry.tensor.isReadable ? try entry.tensor.sha256() : "no data",
+        layout: entry.tensor.layout.rawValue,
+        parts: entry.tensor.layout == .strided
+          ? [] : try entry.tensor.parts.map { "\($0.name) \(try $0.tensor.sha256())" })
     }
     #expect(checkpoint.objects.allSatisfy { $0.unreadTensor == nil })
     let expected = ExpectedTensor.all[name, default: []]
@@ -138,7 +147,8 @@ struct CorpusTests {
       guard let path = row["path"], row["note"]?.contains("HOSTILE") != true else { continue }
       let checkpoint = try Checkpoint(path: folder.appending(path: path).path)
       let found = Set(
-        try checkpoint.tensors.map { entry in
+        // The digests hold PyTorch's tensors; NumPy's arrays in the same pickles are the peers' to judge.
+        try checkpoint.tensors.filter { !$0.tensor.storage.key.hasPrefix("numpy@") }.map { entry in
           let type = Self.numpyNames[entry.tensor.dtype] ?? entry.tensor.dtype.rawValue
           let shape = "[" + entry.tensor.shape.map(String.init).joined(separator: ",") + "]"
           return "\(type) \(shape) \(try entry.tensor.sha256())"
