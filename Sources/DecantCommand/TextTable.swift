@@ -17,15 +17,20 @@ struct TextTable {
 
   mutating func row(_ cells: String...) { rows.append(cells) }
 
+  /// Columns a text takes: counting characters is slow, and names are ASCII as a rule.
+  private static func width(_ text: String) -> Int {
+    text.utf8.allSatisfy { $0 < 0x80 } ? text.utf8.count : text.count
+  }
+
   /// The lines, indented by two spaces; columns that are empty in every row are left out.
   var lines: [String] {
     let all = headings.allSatisfy(\.isEmpty) ? rows : [headings] + rows
     let used = headings.indices.filter { column in rows.contains { !$0[column].isEmpty } }
-    let widths = used.map { column in all.map { min($0[column].count, Self.widest) }.max() ?? 0 }
+    let widths = used.map { column in all.map { min(Self.width($0[column]), Self.widest) }.max() ?? 0 }
     return all.map { row in
       var line = " "
       for (place, column) in used.enumerated() {
-        let padding = String(repeating: " ", count: max(0, widths[place] - row[column].count))
+        let padding = String(repeating: " ", count: max(0, widths[place] - Self.width(row[column])))
         line +=
           (place == 0 ? " " : "  ")
           + (alignments[column] == .right ? padding + row[column] : row[column] + padding)

@@ -5,28 +5,38 @@ public struct Aliases: Sendable {
 
   /// Finds groups of tensors whose spans of one storage overlap. O(n log n).
   public init(_ tensors: [Tensor]) {
-    var byStorage: [ObjectIdentifier: [(start: Int, end: Int, index: Int)]] = [:]
+    var spans: [Span] = []
+    spans.reserveCapacity(tensors.count)
     for (index, tensor) in tensors.enumerated() where tensor.elementCount > 0 {
       let last = zip(tensor.shape, tensor.strides).reduce(tensor.storageOffset) { $0 + ($1.0 - 1) * $1.1 }
       let end =
         tensor.isContiguous ? tensor.byteOffset + tensor.byteCount : (last + 1) * tensor.dtype.byteCount
-      byStorage[ObjectIdentifier(tensor.storage), default: []].append(
-        (start: tensor.byteOffset, end: end, index: index))
+      let storage = UInt(bitPattern: ObjectIdentifier(tensor.storage))
+      spans.append(Span(storage: storage, start: tensor.byteOffset, end: end, index: index))
     }
-    for var spans in byStorage.values where spans.count > 1 {
-      spans.sort { ($0.start, $0.index) < ($1.start, $1.index) }
-      var group: [Int] = []
-      var end = 0
-      for span in spans {
-        if span.start >= end {
-          close(group)
-          group = []
-        }
-        group.append(span.index)
-        end = max(end, span.end)
+    spans.sort { ($0.storage, $0.start, $0.index) < ($1.storage, $1.start, $1.index) }
+    var group: [Int] = []
+    var storage: UInt = 0
+    var end = 0
+    for span in spans {
+      if span.storage != storage || span.start >= end {
+        close(group)
+        group.removeAll(keepingCapacity: true)
+        storage = span.storage
+        end = 0
       }
-      close(group)
+      group.append(span.index)
+      end = max(end, span.end)
     }
+    close(group)
+  }
+
+  /// The bytes of a storage that a tensor spans.
+  private struct Span {
+    let storage: UInt
+    let start: Int
+    let end: Int
+    let index: Int
   }
 
   /// The first tensor, in the list's order, of the group a tensor shares elements with; nil when it is that

@@ -28,7 +28,8 @@ struct ExpectedTensor: Equatable, CustomStringConvertible {
         ExpectedTensor(
           path: spell(tensor["path"] as? [Any] ?? []), dtype: tensor["dtype"] as? String ?? "",
           shape: tensor["shape"] as? [Int] ?? [], strides: tensor["strides"] as? [Int] ?? [],
-          storageOffset: tensor["storage_offset"] as? Int ?? -1, sha256: tensor["sha256"] as? String ?? "no data",
+          storageOffset: tensor["storage_offset"] as? Int ?? -1,
+          sha256: tensor["sha256"] as? String ?? "no data",
           layout: tensor["layout"] as? String ?? "strided",
           parts: (tensor["parts"] as? [[String: String]] ?? []).map {
             "\($0["name"] ?? "") \($0["sha256"] ?? "")"

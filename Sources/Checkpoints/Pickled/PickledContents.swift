@@ -15,7 +15,8 @@ struct PickledContents {
   private var places: [Place] = []
   private var budget: ListingBudget
   private var pending: [Visit] = []
-  private var outcomes: [PickleNodeID: TensorReconstruction.Outcome] = [:]
+  /// Where in `contents.tensors` each object that is a tensor was listed first.
+  private var listed: [PickleNodeID: Int] = [:]
 
   private struct Place {
     let parent: Int
@@ -158,13 +159,13 @@ struct PickledContents {
     _ object: PickleObject, _ id: PickleNodeID, _ visit: Visit, _ place: Int
   ) throws(CheckpointError) {
     let outcome: TensorReconstruction.Outcome
-    if let known = outcomes[id] {
-      outcome = known
+    if let known = listed[id] {
+      outcome = .tensor(contents.tensors[known].tensor)
     } else {
       do throws(CheckpointError) { outcome = try reconstruction.outcome(object) } catch {
         throw error.located(tensor: path(to: place).joinedName)
       }
-      outcomes[id] = outcome
+      if case .tensor = outcome { listed[id] = contents.tensors.count }
     }
     let type = graph.global(object.callable)?.qualifiedName ?? "computed name"
     switch outcome {

@@ -138,33 +138,17 @@ private final class Records: Sendable {
   private let archive: ZipArchive
   private let folder: String
   private let byteOrder: Storage.ByteOrder
-  private let storages = Mutex<[ExactText: Storage]>([:])
+  /// By the place of the record in the archive.
+  private let storages: Mutex<[Storage?]>
 
   init(archive: ZipArchive, folder: String, byteOrder: Storage.ByteOrder) {
     self.archive = archive
     self.folder = folder
     self.byteOrder = byteOrder
+    storages = Mutex([Storage?](repeating: nil, count: archive.entries.count))
   }
 
   func storage(_ reference: StorageReference) throws(CheckpointError) -> Storage {
-    let known = storages.withLock { $0[ExactText(reference.key)] }
-    let storage: Storage
-    if let known {
-      storage = known
-    } else {
-      storage = try open(reference)
-      storages.withLock { $0[ExactText(reference.key)] = storage }
-    }
-    guard storage.byteCount == reference.byteCount else {
-      throw CheckpointError(
-        "the pickle says storage \(reference.key.escapedForDisplay) has \(reference.byteCount) bytes and its record has "
-          + "\(storage.byteCount)", entry: folder + reference.key,
-        remedy: "The file is damaged: fetch it again.")
-    }
-    return storage
-  }
-
-  private func open(_ reference: StorageReference) throws(CheckpointError) -> Storage {
     if reference.location == "meta" {
       return Storage(key: reference.key, location: "meta", byteCount: reference.byteCount, content: nil)
     }
@@ -174,9 +158,20 @@ private final class Records: Sendable {
         "the archive has no entry for storage \(reference.key.escapedForDisplay)", entry: name,
         remedy: "The file is incomplete: fetch it again.")
     }
-    return Storage(
-      key: reference.key, location: reference.location, byteOrder: byteOrder, byteCount: entry.byteCount,
-      content: ZipRecord(archive, entry), entry: name)
+    let storage = storages.withLock { storages in
+      if let known = storages[entry.index] { return known }
+      let made = Storage(
+        key: reference.key, location: reference.location, byteOrder: byteOrder, byteCount: entry.byteCount,
+        content: ZipRecord(archive, entry), entry: name)
+      storages[entry.index] = made
+      return made
+    }
+    guard storage.byteCount == reference.byteCount else {
+      throw CheckpointError(
+        "the pickle says storage \(reference.key.escapedForDisplay) has \(reference.byteCount) bytes and its record has "
+          + "\(storage.byteCount)", entry: name, remedy: "The file is damaged: fetch it again.")
+    }
+    return storage
   }
 }
 

@@ -15,8 +15,9 @@ final class ZipArchive: Sendable {
   init(_ file: ByteSource, limits: Limits) throws(CheckpointError) {
     self.file = file
     self.limits = limits
-    entries = try ZipDirectory(file, limits: limits).entries
-    places = Dictionary(entries.map { ($0.rawName, $0.index) }, uniquingKeysWith: { first, _ in first })
+    let directory = try ZipDirectory(file, limits: limits)
+    entries = directory.entries
+    places = directory.places
     recordsChecksums = entries.contains { $0.crc32 != 0 } || entries.allSatisfy { $0.byteCount == 0 }
   }
 

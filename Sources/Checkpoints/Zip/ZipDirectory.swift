@@ -24,6 +24,8 @@ struct ZipEntry: Sendable {
 /// Source: PKWARE APPNOTE 6.3.10, sections 4.3 and 4.5; docs/formats/zip.md says what is refused and why.
 struct ZipDirectory: Sendable {
   let entries: [ZipEntry]
+  /// Where in ``entries`` each name stands.
+  let places: [[UInt8]: Int]
 
   /// Reads the directory at the end of a file; O(entries).
   ///
@@ -66,7 +68,7 @@ struct ZipDirectory: Sendable {
     for (index, fields) in fields.enumerated() {
       entries.append(try ZipDirectory.entry(fields, index: index, file: file))
     }
-    try ZipDirectory.refuseDuplicates(entries, file)
+    places = try ZipDirectory.places(of: entries, file)
     self.entries = try ZipDirectory.bounded(entries, directoryOffset: end.directoryOffset, file)
   }
 
@@ -170,15 +172,18 @@ struct ZipDirectory: Sendable {
     try cursor.seek(to: end)
   }
 
-  private static func refuseDuplicates(_ entries: [ZipEntry], _ file: ByteSource) throws(CheckpointError) {
-    var names: Set<[UInt8]> = []
-    names.reserveCapacity(entries.count)
-    for entry in entries where !names.insert(entry.rawName).inserted {
+  private static func places(
+    of entries: [ZipEntry], _ file: ByteSource
+  ) throws(CheckpointError) -> [[UInt8]: Int] {
+    var places: [[UInt8]: Int] = [:]
+    places.reserveCapacity(entries.count)
+    for entry in entries where places.updateValue(entry.index, forKey: entry.rawName) != nil {
       throw CheckpointError(
         "two entries have this name, and readers disagree on which one counts", file: file.path,
         entry: entry.name,
         remedy: "Do not trust the file: no writer of checkpoints makes this.")
     }
+    return places
   }
 
   /// Gives every entry the offset it must end before, and refuses those that already cannot.
