@@ -17,6 +17,9 @@ public struct Limits: Sendable, Equatable {
   /// Paths, tensors and other leaves together, that one file may list. Shared containers can multiply few
   /// bytes into billions of paths.
   public var paths = 1_000_000
+  /// Paths that lead to values, as a multiple of the values a pickle made; 100,000 are always allowed. Real
+  /// files list a value once, or a few times.
+  public var sharing = 16
   /// Bytes that the paths to them may take together, at 40 for each step and one for each byte of a name.
   public var pathBytes = 160 << 20
   /// Bytes of one text whose value is listed; a longer one is listed by its length.

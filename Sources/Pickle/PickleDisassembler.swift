@@ -109,6 +109,11 @@ public struct PickleDisassembler: ~Escapable {
     }
     stack.removeLast(toTake)
     if opcode == .mark { marks.append(start) }
+    // Every open MARK indents every line below it: few bytes would print gigabytes.
+    guard marks.count <= limits.depth else {
+      throw PickleError(
+        offset: start, opcode: opcode, "more than \(limits.depth) MARKs are open (limit depth)")
+    }
     if let result { stack.append(result) }
     if opcode == .dup { stack.append(.any) }
     guard stack.count <= limits.pickleStack, memo.count <= limits.pickleMemo else {

@@ -81,13 +81,14 @@ public struct PicklePair: Hashable, Sendable {
 public struct PickleGlobal: Hashable, Sendable {
   public let module: String
   public let name: String
+  /// `module.name`.
+  public let qualifiedName: String
   /// Makes a name.
   public init(module: String, name: String) {
     self.module = module
     self.name = name
+    qualifiedName = module + "." + name
   }
-  /// `module.name`.
-  public var qualifiedName: String { module + "." + name }
 }
 
 /// A record of what the stream asked to be made, and how it was filled afterwards.

@@ -80,7 +80,7 @@ import Testing
     for index in 0..<4000 as Range<Int32> { dictionary += [0x4A] + ZipBuilder.little(index) + [0x4B, 1] }
     var pickle = global("a", "B") + [0x29, 0x81] + dictionary + [0x75, 0x62]
     for _ in 0..<4000 { pickle += [0x68, 0, 0x62] }
-    #expect(try refusal(pickle) == "more than 1000000 paths lead to values (Limits.paths)")
+    #expect(try refusal(pickle) == "shared values stand under more than 100000 paths (Limits.sharing)")
   }
 
   @Test func depth() throws {

@@ -6,19 +6,28 @@ internal import ByteParsing
 /// so everything is counted before it is made.
 struct ListingBudget {
   private let limits: Limits
+  /// Paths that the pickle's own size allows.
+  private let allowedByContent: Int
   private var visits = 0
   private var pathBytes = 0
   private var textBytes = 0
   /// Why the listing must stop.
   private(set) var refusal: CheckpointError?
 
-  init(_ limits: Limits) { self.limits = limits }
+  /// - Parameter values: How many values the pickle made.
+  init(_ limits: Limits, values: Int) {
+    self.limits = limits
+    let shared = values.multipliedReportingOverflow(by: limits.sharing)
+    allowedByContent = shared.overflow ? .max : max(shared.partialValue, 100_000)
+  }
 
   /// Counts values that are to be listed; false when they are too many.
   mutating func admit(visits count: Int) -> Bool {
     visits += count
     if visits > limits.paths {
       refuse("more than \(limits.paths) paths lead to values (Limits.paths)")
+    } else if visits > allowedByContent {
+      refuse("shared values stand under more than \(allowedByContent) paths (Limits.sharing)")
     }
     return refusal == nil
   }

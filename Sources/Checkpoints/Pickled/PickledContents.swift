@@ -71,14 +71,17 @@ struct PickledContents {
     self.graph = graph
     self.limits = limits
     self.reconstruction = reconstruction
-    budget = ListingBudget(limits)
+    budget = ListingBudget(limits, values: graph.nodes.count)
   }
 
   private mutating func run() throws(CheckpointError) {
     pending = [Visit(value: graph.root, parent: -1, key: nil)]
     while let visit = pending.popLast() {
+      let before = (pending.count, places.count)
       try list(visit)
       if let refusal = budget.refusal { throw refusal }
+      // Nothing below this value is to come, so nobody will ask for its place.
+      if pending.count == before.0 { places.removeLast(places.count - before.1) }
     }
   }
 
