@@ -41,9 +41,34 @@ public struct Limits: Sendable, Equatable {
   public var inflation = 1_032
   /// Bytes that one deflated entry may inflate to: they stand in memory, which stored entries never need.
   public var inflatedBytes = 4 << 30
+  /// Bytes of all entries and pickles of one archive that may stand in memory together.
+  public var allocation = 8 << 30
   /// Bytes of a JSON header (safetensors). The format's own bound.
   public var headerBytes = 100_000_000
 
   /// The defaults.
   public init() {}
+
+  /// Every limit by its name, for those who set them from text.
+  public static var names: [String] { settings.map(\.name) }
+
+  /// The limit of a name; nil when there is none of that name.
+  public subscript(name: String) -> Int? {
+    get { Self.settings.first { $0.name == name }.map { self[keyPath: $0.limit] } }
+    set {
+      guard let setting = Self.settings.first(where: { $0.name == name }), let newValue else { return }
+      self[keyPath: setting.limit] = newValue
+    }
+  }
+
+  private static var settings: [(name: String, limit: WritableKeyPath<Limits, Int>)] {
+    [
+      ("pickleStack", \.pickleStack), ("pickleMemo", \.pickleMemo), ("pickleValues", \.pickleValues),
+      ("longBytes", \.longBytes), ("pickleBytes", \.pickleBytes), ("paths", \.paths), ("sharing", \.sharing),
+      ("pathBytes", \.pathBytes), ("textBytes", \.textBytes), ("allTextBytes", \.allTextBytes),
+      ("rank", \.rank), ("depth", \.depth), ("zipEntries", \.zipEntries), ("expansion", \.expansion),
+      ("expansionFloor", \.expansionFloor), ("inflation", \.inflation), ("inflatedBytes", \.inflatedBytes),
+      ("allocation", \.allocation), ("headerBytes", \.headerBytes),
+    ]
+  }
 }

@@ -9,6 +9,7 @@ struct ConvertCommand: ParsableCommand {
     commandName: "convert", abstract: "Write the tensors to a .safetensors file, whole or not at all.")
 
   @Argument(help: "The checkpoint.") var input: String
+  @OptionGroup var limits: LimitOptions
   @Argument(help: "The file to write; its extension chooses the format.") var output: String
   @Option(help: "Convert only what stands under this key, named from there; '.' is the root.") var key:
     String?
@@ -36,7 +37,7 @@ struct ConvertCommand: ParsableCommand {
   func run() throws {
     let clock = ContinuousClock()
     let start = clock.now
-    let checkpoint = try Checkpoint(path: input)
+    let checkpoint = try Checkpoint(path: input, limits: limits.limits)
     var options = ConversionOptions()
     options.key = key
     options.stripPrefix = stripPrefix

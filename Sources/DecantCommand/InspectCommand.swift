@@ -16,6 +16,7 @@ struct InspectCommand: ParsableCommand {
   }
 
   @Argument(help: "The checkpoint.") var file: String
+  @OptionGroup var limits: LimitOptions
   @Option(help: "Show only what stands under this key, as names print it; '.' is the root.") var key: String?
   @Option(help: "Show only tensors whose name matches this glob, such as '*.bn?.*'.") var filter: String?
   @Option(help: "Order of the tensors: file, name or bytes (largest first).") var sort = Order.file
@@ -36,7 +37,7 @@ struct InspectCommand: ParsableCommand {
 
   func run() throws {
     if pickle { return try disassemble() }
-    let checkpoint = try Checkpoint(path: file)
+    let checkpoint = try Checkpoint(path: file, limits: limits.limits)
     // The process ends with this command; taking a large listing apart first would take a tenth of its time.
     _ = unsafe Unmanaged.passRetained(Kept(checkpoint))
     var rows = try InspectionRow.rows(
@@ -63,9 +64,11 @@ struct InspectCommand: ParsableCommand {
   }
 
   private func disassemble() throws {
-    let bytes = try Checkpoint.pickleBytes(path: file)
+    let bytes = try Checkpoint.pickleBytes(path: file, limits: limits.limits)
     do {
-      try unsafe PickleDisassembler.disassemble(bytes.span.bytes) { StandardStreams.line($0) }
+      try unsafe PickleDisassembler.disassemble(bytes.span.bytes, limits: limits.limits) {
+        StandardStreams.line($0)
+      }
     } catch let error as PickleError {
       throw CheckpointError(error.description, file: file)
     }

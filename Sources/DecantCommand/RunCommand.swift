@@ -13,6 +13,7 @@ struct RunCommand: ParsableCommand {
     abstract: "Rebuild the network, run it on an input, and compare every stage with a golden.")
 
   @Argument(help: "The checkpoint.") var file: String
+  @OptionGroup var limits: LimitOptions
   @OptionGroup var network: NetworkOptions
   @Option(help: "The input, a .npy of N×C×H×W floating-point numbers, used as it is.") var input: String
   @Option(help: "Write the logits, or what --stage names, to this .npy.") var output: String?
@@ -45,7 +46,7 @@ struct RunCommand: ParsableCommand {
   }
 
   func run() throws {
-    let checkpoint = try Checkpoint(path: file)
+    let checkpoint = try Checkpoint(path: file, limits: limits.limits)
     let selection = try network.selection(of: checkpoint)
     let stateDict = try selection.stateDict()
     let resolution = try network.resolve(stateDict, in: checkpoint)

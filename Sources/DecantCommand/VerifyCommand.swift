@@ -12,6 +12,7 @@ struct VerifyCommand: ParsableCommand {
     abstract: "Check that a checkpoint is the network it should be: names, shapes, types, finite numbers.")
 
   @Argument(help: "The checkpoint.") var file: String
+  @OptionGroup var limits: LimitOptions
   @OptionGroup var network: NetworkOptions
   @Option(help: "How many outputs it should have; by default the architecture's published count.")
   var numClasses: Int?
@@ -24,7 +25,7 @@ struct VerifyCommand: ParsableCommand {
   }
 
   func run() throws {
-    let checkpoint = try Checkpoint(path: file)
+    let checkpoint = try Checkpoint(path: file, limits: limits.limits)
     let selection = try network.selection(of: checkpoint)
     let stateDict = try selection.stateDict()
     let published = network.arch.flatMap { ResNet.Architecture.named($0) }

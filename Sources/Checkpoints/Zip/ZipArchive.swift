@@ -11,6 +11,9 @@ final class ZipArchive: Sendable {
   /// The entry inflated last: neighbouring reads want the same one.
   private let inflated = Mutex<(index: Int, content: BytesInMemory)?>(nil)
 
+  /// Bytes of entries that stand in memory for as long as somebody keeps them.
+  private let allocated = Mutex(0)
+
   /// Reads the directory and nothing else.
   init(_ file: ByteSource, limits: Limits) throws(CheckpointError) {
     self.file = file
@@ -38,6 +41,7 @@ final class ZipArchive: Sendable {
         "the entry has \(entry.byteCount) bytes, more than \(limitName) (\(limit))", file: file.path,
         entry: entry.name)
     }
+    try allocate(entry)
     let bytes: [UInt8]
     if entry.method == ZipEntry.stored {
       bytes = try file.bytes(at: try dataOffset(of: entry), count: entry.byteCount)
@@ -45,6 +49,20 @@ final class ZipArchive: Sendable {
       bytes = try inflate(entry).copied
     }
     return (bytes, !recordsChecksums || CRC32.of(bytes) == entry.crc32)
+  }
+
+  /// Counts an entry that is to stand in memory.
+  func allocate(_ entry: ZipEntry) throws(CheckpointError) {
+    let total = allocated.withLock { allocated in
+      allocated = allocated.checkedAdding(entry.byteCount) ?? .max
+      return allocated
+    }
+    guard total <= limits.allocation else {
+      throw CheckpointError(
+        "the entries to be held in memory take \(total) bytes, more than Limits.allocation (\(limits.allocation))",
+        file: file.path, entry: entry.name,
+        remedy: "Unzip the archive and zip it again without compression: zip -0 -r OUT.pth FOLDER")
+    }
   }
 
   /// Where a stored entry's data begins, from its local header.
@@ -191,7 +209,10 @@ final class ZipRecord: StorageContent, Sendable {
         return range
       }
       let bytes = try archive.inflate(entry)
-      if keep { location = .memory(bytes) }
+      if keep {
+        try archive.allocate(entry)
+        location = .memory(bytes)
+      }
       return bytes
     }
   }
