@@ -79,21 +79,30 @@ public struct Checkpoint: Sendable {
   static func parts(of source: ByteSource, limits: Limits, nesting: Int = 0) throws(CheckpointError) -> Parts
   {
     switch FileKind(try source.head(), fileByteCount: source.byteCount) {
-    case .zip: return try TorchZip.open(source, limits: limits, nesting: nesting)
+    case .zip:
+      let archive = try ZipArchive(source, limits: limits)
+      if try NpzReader.recognises(archive) {
+        return try NpzReader.open(archive, limits: limits, nesting: nesting)
+      }
+      return try TorchZip.open(archive, limits: limits, nesting: nesting)
+    case .npy: return try NpyReader.open(source, limits: limits, nesting: nesting)
     case .safetensors: return try SafetensorsReader.open(source, limits: limits)
     case .foreign(let description, let remedy):
       throw CheckpointError(description, file: source.path, remedy: remedy)
     }
   }
 
-  /// The bytes of the pickle a disassembler should show: a zip's `data.pkl`, or the whole of any other file.
+  /// The bytes of the pickle a disassembler should show: a zip's `data.pkl`, what an
+  /// array of Python objects is after its header, or the whole of any other file.
   ///
   /// Works on files that are no checkpoint: that is when one wants to look.
   public static func pickleBytes(path: String, limits: Limits = Limits()) throws(CheckpointError) -> [UInt8] {
     let file = ByteSource(try InputFile(path))
-    if case .zip = FileKind(try file.head(), fileByteCount: file.byteCount) {
+    let kind = FileKind(try file.head(), fileByteCount: file.byteCount)
+    if case .zip = kind {
       return try TorchZip.pickle(file, limits: limits)
     }
+    if case .npy = kind, let pickle = try NpyReader.pickle(file, limits: limits) { return pickle }
     guard file.byteCount <= limits.pickleBytes else {
       throw CheckpointError(
         "has \(file.byteCount) bytes, more than Limits.pickleBytes (\(limits.pickleBytes))", file: path)
@@ -123,7 +132,7 @@ public struct Checkpoint: Sendable {
     var seen: Set<ObjectIdentifier> = []
     var damaged: [CheckpointError] = []
     for entry in tensors where seen.insert(ObjectIdentifier(entry.tensor.storage)).inserted {
-      guard let record = entry.tensor.storage.content as? ZipRecord else { continue }
+      guard let record = entry.tensor.storage.zipRecord else { continue }
       do {
         guard let crc = try record.wrongChecksum() else { continue }
         damaged.append(

@@ -50,10 +50,16 @@ public struct CheckpointObject: Sendable {
   public let count: Int?
   /// The kind of tensor this is, when it is one of a kind that is not read.
   public let unreadTensor: String?
+  /// Its sizes, outermost first, when it is such a tensor and the file tells them.
+  public var shape: [Int]? = nil
+  /// The bytes it is stored in, when it is such a tensor and the file tells them.
+  public var byteCount: Int? = nil
 
   /// The same value below other steps.
   func moved(below steps: [PathKey]) -> CheckpointObject {
-    CheckpointObject(path: steps + path, type: type, value: value, count: count, unreadTensor: unreadTensor)
+    CheckpointObject(
+      path: steps + path, type: type, value: value, count: count, unreadTensor: unreadTensor, shape: shape,
+      byteCount: byteCount)
   }
 
   /// The path joined with dots.

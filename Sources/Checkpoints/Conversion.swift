@@ -49,7 +49,9 @@ extension Checkpoint {
     let selection = try self.selection(key: options.key ?? ".")
     let unread = objects.filter { $0.unreadTensor != nil && $0.path.starts(with: selection.path) }
     guard unread.isEmpty else {
-      let list = unread.map { "\($0.name.escapedForDisplay) (\($0.unreadTensor ?? ""))" }.joined(
+      let list = unread.map {
+        "\($0.path.isEmpty ? "the one at the root" : $0.name.escapedForDisplay) (\($0.unreadTensor ?? ""))"
+      }.joined(
         separator: ", ")
       throw CheckpointError(
         "holds tensors of kinds that are not converted: \(list)", file: self.path,

@@ -4,6 +4,7 @@ internal import ByteParsing
 enum FileKind {
   case zip
   case safetensors
+  case npy
   /// Something else: what it is, and what to do about it.
   case foreign(String, remedy: String)
 
@@ -35,9 +36,8 @@ enum FileKind {
     } else if begins("GGUF") {
       self = .foreign(
         "is a GGUF file, which is not read yet", remedy: "Name the checkpoint it was made from.")
-    } else if begins([0x93] + Array("NUMPY".utf8)) {
-      self = .foreign(
-        "is a NumPy array (.npy), not a checkpoint", remedy: "Pass it to decant run as --input.")
+    } else if begins(NpyHeader.magic) {
+      self = .npy
     } else if begins([0x89, 0x48, 0x44, 0x46]) {
       self = .foreign(
         "is an HDF5 file, as Keras writes, not a PyTorch checkpoint", remedy: "Name a .pth file.")

@@ -106,6 +106,10 @@ enum InspectionJSON {
     if let value = object.value { members.append((key: "value", value: value)) }
     if let count = object.count { members.append((key: "count", value: .integer(Int64(count)))) }
     if let kind = object.unreadTensor { members.append((key: "unread_tensor", value: .string(kind))) }
+    if let shape = object.shape {
+      members.append((key: "shape", value: .array(shape.map { .exact(Int64($0)) })))
+    }
+    if let bytes = object.byteCount { members.append((key: "bytes", value: .exact(Int64(bytes)))) }
     return .object(members)
   }
 }

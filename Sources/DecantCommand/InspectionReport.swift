@@ -111,8 +111,12 @@ struct InspectionReport {
     for object in checkpoint.objects.prefix(40) {
       var value = object.value.map { $0.string?.escapedForDisplay ?? $0.text } ?? ""
       if let count = object.count { value = Spelling.count(count, "element") }
-      if let kind = object.unreadTensor { value = "a tensor of a kind that is not read: \(kind)" }
       if value.count > 60 { value = value.prefix(57) + "…" }
+      if let kind = object.unreadTensor {
+        value = "a tensor of a kind that is not read: \(kind)"
+        if let shape = object.shape { value += ", shape \(Spelling.shape(shape))" }
+        if let bytes = object.byteCount { value += ", " + Spelling.count(bytes, "byte") }
+      }
       table.row("  " + Spelling.name(object.path), object.type.escapedForDisplay, value)
     }
     table.show()

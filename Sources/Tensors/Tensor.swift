@@ -120,10 +120,13 @@ public struct Tensor: Sendable {
   }
 
   /// The strides of row-major order, as PyTorch counts them (a size of 0 counts as 1).
+  ///
+  /// Beside a size of 0 the others may be so large that a stride does not fit; it is then the largest that does,
+  /// and no element uses it.
   public static func contiguousStrides(_ shape: [Int]) -> [Int] {
     var strides = [Int](repeating: 1, count: shape.count)
     for axis in shape.indices.dropLast().reversed() {
-      strides[axis] = strides[axis + 1].multipliedReportingOverflow(by: max(shape[axis + 1], 1)).partialValue
+      strides[axis] = strides[axis + 1].checkedMultiplying(by: max(shape[axis + 1], 1)) ?? .max
     }
     return strides
   }

@@ -9,9 +9,9 @@ internal import Tensors
 enum TorchZip {
   /// Reads the directory, `data.pkl` and the small records beside it; no weights.
   static func open(
-    _ file: ByteSource, limits: Limits, nesting: Int
+    _ archive: ZipArchive, limits: Limits, nesting: Int
   ) throws(CheckpointError) -> Checkpoint.Parts {
-    let archive = try ZipArchive(file, limits: limits)
+    let file = archive.file
     let prefix = try prefix(of: archive)
     guard let pickle = archive.entry(prefix + "data.pkl") else { throw notTorch(archive) }
     let isScript = archive.entry(prefix + "constants.pkl") != nil

@@ -83,14 +83,14 @@ struct SafetensorsWriter {
   /// - Parameter isNew: whether the storage's checksum has not been compared yet.
   private func write(_ item: Item, to output: AtomicOutput, isNew: Bool) throws {
     let tensor = item.tensor
-    let record = isNew ? tensor.storage.content as? ZipRecord : nil
+    let record = isNew ? tensor.storage.zipRecord : nil
     guard item.dtype == tensor.dtype else {
       try record?.verifyChecksum()
       return try unsafe tensor.readRowMajor(castTo: item.dtype) { unsafe output.write($0) }
     }
     var reader = try RowMajorReader(tensor)
     // A whole record as it stands: its checksum is that of the bytes that pass by.
-    guard let record, reader.passesStorageUnchanged else {
+    guard let record, tensor.storage.content is ZipRecord, reader.passesStorageUnchanged else {
       try record?.verifyChecksum()
       return try unsafe output.append(byteCount: tensor.byteCount) { try unsafe reader.read(into: $0) }
     }

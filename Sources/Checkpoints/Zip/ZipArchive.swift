@@ -218,6 +218,38 @@ final class ZipRecord: StorageContent, Sendable {
   }
 }
 
+/// A part of a zip entry as a storage's content: an array behind its header.
+final class ZipRecordPart: StorageContent {
+  let record: ZipRecord
+  let byteCount: Int
+  private let offset: Int
+
+  /// Takes a part that must lie inside the entry.
+  init(_ record: ZipRecord, offset: Int, byteCount: Int) {
+    precondition(offset >= 0 && byteCount >= 0 && byteCount <= record.byteCount - offset)
+    self.record = record
+    self.offset = offset
+    self.byteCount = byteCount
+  }
+
+  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws {
+    guard offset >= 0, offset <= byteCount, buffer.count <= byteCount - offset else {
+      throw TensorError("\(buffer.count) bytes at \(offset) lie outside a storage of \(byteCount) bytes")
+    }
+    try unsafe record.read(into: buffer, at: self.offset + offset)
+  }
+
+  func mappedBytes() throws -> UnsafeRawBufferPointer? {
+    guard let all = try unsafe record.mappedBytes() else { return nil }
+    return unsafe UnsafeRawBufferPointer(rebasing: all[offset..<offset + byteCount])
+  }
+}
+
+extension Storage {
+  /// The zip entry whose checksum covers the storage's bytes.
+  var zipRecord: ZipRecord? { content as? ZipRecord ?? (content as? ZipRecordPart)?.record }
+}
+
 /// The error of an entry whose data is not what was written.
 func checksumMismatch(_ file: ByteSource, _ entry: ZipEntry, found: UInt32) -> CheckpointError {
   func hex(_ value: UInt32) -> String {

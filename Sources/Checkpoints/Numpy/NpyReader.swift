@@ -1,0 +1,154 @@
+internal import ByteParsing
+internal import Pickle
+internal import Tensors
+
+/// Reads a `.npy` file: an array of numbers as a tensor, anything else by name.
+///
+/// Source: docs/formats/npy.md.
+enum NpyReader {
+  /// Reads the file as a checkpoint whose root is one array.
+  static func open(
+    _ file: ByteSource, limits: Limits, nesting: Int
+  ) throws(CheckpointError) -> Checkpoint.Parts {
+    var parts = Checkpoint.Parts(container: .npy, contents: CheckpointContents())
+    try read(file, key: "0", at: [], into: &parts, stateDict: nil, limits: limits, nesting: nesting) {
+      (offset, count) throws(CheckpointError) in
+      try ByteRange(file, offset: offset, byteCount: count)
+    }
+    return parts
+  }
+
+  /// Reads one array and adds what it holds to `parts`.
+  ///
+  /// - Parameters:
+  ///   - path: where the array stands in the checkpoint.
+  ///   - content: makes the content of the tensor's storage from a range of the file.
+  static func read(
+    _ file: ByteSource, key: String, at path: [PathKey], into parts: inout Checkpoint.Parts,
+    stateDict: [PathKey]?, limits: Limits, nesting: Int, content: (Int, Int) throws(CheckpointError) -> any StorageContent
+  ) throws(CheckpointError) {
+    let header = try NpyHeader(file)
+    let size = header.elements.byteCount
+    let byteCount = checkedProduct(header.shape).flatMap { count in
+      size.flatMap { count.checkedMultiplying(by: $0) }
+    }
+    switch header.elements {
+    case .numbers:
+      let tensor = try tensor(file, header, key: key, limits: limits, content: content)
+      parts.contents.tensors.append(
+        CheckpointTensor(path: path, tensor: tensor, role: nil, stateDict: stateDict))
+    case .other:
+      _ = try dataByteCount(file, header)
+      parts.contents.objects.append(
+        CheckpointObject(
+          path: path, type: "numpy.ndarray", value: nil, count: nil,
+          unreadTensor: "numpy \(header.type.escapedForDisplay)", shape: header.shape,
+          byteCount: byteCount))
+    case .objects:
+      parts.contents.objects.append(
+        CheckpointObject(
+          path: path, type: "numpy.ndarray", value: nil, count: nil,
+          unreadTensor: "numpy array of Python objects", shape: header.shape))
+      try addObjects(file, header, at: path, to: &parts.contents, limits: limits, nesting: nesting)
+      let name = path.isEmpty ? "the array" : "the array \(path.joinedName.escapedForDisplay)"
+      parts.warnings.append(
+        "\(name) holds Python objects, which NumPy reads only by executing the pickle they are in; nothing of it was executed"
+      )
+    }
+  }
+
+  /// The bytes of the pickle that an array of Python objects is; nil for other arrays.
+  static func pickle(_ file: ByteSource, limits: Limits) throws(CheckpointError) -> [UInt8]? {
+    let header = try NpyHeader(file)
+    guard case .objects = header.elements else { return nil }
+    return try pickle(file, header, limits)
+  }
+
+  /// A tensor over an array of numbers.
+  ///
+  /// - Throws: ``CheckpointError`` when the data is not as long as the shape says.
+  static func tensor(
+    _ file: ByteSource, _ header: NpyHeader, key: String, limits: Limits,
+    content: (Int, Int) throws(CheckpointError) -> any StorageContent
+  ) throws(CheckpointError) -> Tensor {
+    guard case .numbers(let dtype, let order) = header.elements else {
+      throw CheckpointError(
+        "holds elements of type \(header.type.escapedForDisplay), not plain numbers", file: file.path,
+        remedy: "In Python: numpy.save(FILE, array.astype('float32')).")
+    }
+    let byteCount = try dataByteCount(file, header)
+    let storage = Storage(
+      key: key, byteOrder: order, byteCount: byteCount, content: try content(header.dataOffset, byteCount))
+    let shape = header.shape
+    let strides =
+      header.isColumnMajor ? Array(Tensor.contiguousStrides(shape.reversed()).reversed()) : nil
+    do throws(TensorError) {
+      return try Tensor(dtype: dtype, shape: shape, strides: strides, storage: storage, limits: limits)
+    } catch { throw CheckpointError(error.reason, file: file.path) }
+  }
+
+  /// Bytes of the data, which must be all that follows the header.
+  private static func dataByteCount(_ file: ByteSource, _ header: NpyHeader) throws(CheckpointError) -> Int {
+    guard let size = header.elements.byteCount,
+      let byteCount = checkedProduct(header.shape)?.checkedMultiplying(by: size),
+      let end = byteCount.checkedAdding(header.dataOffset)
+    else {
+      throw CheckpointError("has a shape that no memory holds: \(header.shape)", file: file.path)
+    }
+    guard end <= file.byteCount else { throw partialDownload(file, of: end) }
+    guard end == file.byteCount else {
+      throw CheckpointError(
+        "\(file.byteCount - end) bytes follow the \(byteCount) that shape \(header.shape) needs",
+        file: file.path,
+        offset: end, remedy: "The file is damaged or holds more than an array: write it again.")
+    }
+    return byteCount
+  }
+
+  private static func pickle(
+    _ file: ByteSource, _ header: NpyHeader, _ limits: Limits
+  ) throws(CheckpointError) -> [UInt8] {
+    let count = file.byteCount - header.dataOffset
+    guard count <= limits.pickleBytes else {
+      throw CheckpointError(
+        "the pickle has \(count) bytes, more than Limits.pickleBytes (\(limits.pickleBytes))", file: file.path
+      )
+    }
+    return try file.bytes(at: header.dataOffset, count: count)
+  }
+
+  /// Adds what the pickle of an array of Python objects holds, under the array's path.
+  private static func addObjects(
+    _ file: ByteSource, _ header: NpyHeader, at path: [PathKey], to all: inout CheckpointContents,
+    limits: Limits, nesting: Int
+  ) throws(CheckpointError) {
+    let bytes = try pickle(file, header, limits)
+    let graph: PickleGraph
+    do throws(PickleError) {
+      graph = try PickleMachine.interpret(unsafe bytes.span.bytes, limits: limits)
+    } catch {
+      throw CheckpointError(
+        error.description, file: file.path, offset: header.dataOffset + error.offset,
+        remedy: "The file is damaged or was never an array; decant inspect --pickle shows how far it reads.")
+    }
+    guard graph.byteCount == bytes.count else {
+      throw CheckpointError(
+        "\(bytes.count - graph.byteCount) bytes follow the end of the pickle", file: file.path,
+        offset: header.dataOffset + graph.byteCount,
+        remedy: "The file is damaged or holds more than an array: write it again.")
+    }
+    let contents: CheckpointContents
+    do throws(CheckpointError) {
+      contents = try PickledContents.list(graph, path: file.path, nesting: nesting, limits: limits) { reference throws(CheckpointError) in
+        throw CheckpointError(
+          "the pickle of an array wants PyTorch's storage \(reference.key.escapedForDisplay), which no .npy file has"
+        )
+      }
+    } catch { throw error.located(file: file.path) }
+    all.tensors += contents.tensors.map { $0.moved(below: path) }
+    // The call that makes the array is the array itself, which is listed already.
+    all.objects += contents.objects.filter { !($0.path.isEmpty && $0.type.hasPrefix("numpy.ndarray of ")) }
+      .map { $0.moved(below: path) }
+  }
+  }
+}

@@ -1,0 +1,57 @@
+internal import ByteParsing
+internal import Tensors
+
+/// Reads `.npz` files: zips whose every entry is a `.npy` file.
+///
+/// Source: NumPy `numpy/lib/_npyio_impl.py`; docs/formats/npz.md.
+enum NpzReader {
+  private static let suffix = ".npy"
+
+  /// Whether an archive holds arrays and nothing else.
+  ///
+  /// - Throws: ``CheckpointError`` for one that holds arrays beside something else.
+  static func recognises(_ archive: ZipArchive) throws(CheckpointError) -> Bool {
+    let other = archive.entries.first { !$0.name.hasSuffix(suffix) }
+    guard let array = archive.entries.first(where: { $0.name.hasSuffix(suffix) }) else { return false }
+    guard let other else { return true }
+    // Arrays inside a checkpoint's own folder are its own affair.
+    let pickle = archive.entries.first { $0.name == "data.pkl" || $0.name.hasSuffix("/data.pkl") }
+    if let pickle {
+      let folder = pickle.name.dropLast("data.pkl".count)
+      if archive.entries.allSatisfy({ !$0.name.hasSuffix(suffix) || $0.name.hasPrefix(folder) }) {
+        return false
+      }
+    }
+    throw CheckpointError(
+      "is a zip archive with both NumPy arrays (\(array.name.escapedForDisplay)) and something else "
+        + "(\((pickle ?? other).name.escapedForDisplay)), so neither an .npz file nor a checkpoint",
+      file: archive.file.path,
+      remedy: "Unzip it and name the file inside that you mean.")
+  }
+
+  /// Reads the header of every array, in the directory's order.
+  ///
+  /// A stored array's data stays in the file; a deflated one is inflated for its header and again when its
+  /// elements are asked for.
+  static func open(
+    _ archive: ZipArchive, limits: Limits, nesting: Int
+  ) throws(CheckpointError) -> Checkpoint.Parts {
+    var parts = Checkpoint.Parts(container: .npz, contents: CheckpointContents())
+    if !archive.recordsChecksums {
+      parts.warnings.append("no CRC-32 is recorded in the archive, so damage to the data cannot be noticed")
+    }
+    for entry in archive.entries {
+      let record = ZipRecord(archive, entry)
+      let file = ByteSource(record, path: archive.file.path)
+      do throws(CheckpointError) {
+        try NpyReader.read(
+          file, key: entry.name, at: [.text(String(entry.name.dropLast(suffix.count)))], into: &parts,
+          stateDict: [], limits: limits, nesting: nesting
+        ) { (offset, count) throws(CheckpointError) in
+          ZipRecordPart(record, offset: offset, byteCount: count)
+        }
+      } catch { throw error.located(file: archive.file.path, entry: entry.name) }
+    }
+    return parts
+  }
+}
