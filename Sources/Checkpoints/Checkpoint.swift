@@ -78,7 +78,7 @@ public struct Checkpoint: Sendable {
   /// - Parameter nesting: how many containers the bytes lie in.
   static func parts(of source: ByteSource, limits: Limits, nesting: Int = 0) throws(CheckpointError) -> Parts
   {
-    switch FileKind(try source.head(), fileByteCount: source.byteCount) {
+    switch FileKind(try source.head(), tail: try source.tail(), fileByteCount: source.byteCount) {
     case .zip:
       let archive = try ZipArchive(source, limits: limits)
       if try NpzReader.recognises(archive) {
@@ -86,6 +86,7 @@ public struct Checkpoint: Sendable {
       }
       return try TorchZip.open(archive, limits: limits, nesting: nesting)
     case .npy: return try NpyReader.open(source, limits: limits, nesting: nesting)
+    case .gguf: return try GGUFReader.open(source, limits: limits)
     case .safetensors: return try SafetensorsReader.open(source, limits: limits)
     case .foreign(let description, let remedy):
       throw CheckpointError(description, file: source.path, remedy: remedy)

@@ -67,7 +67,10 @@ import Testing
         [0x80, 2, 0x7D, 0x2E],
         "is a bare pickle, which is not read yet. decant inspect --pickle shows what it holds."
       ),
-      (Array("GGUF".utf8), "is a GGUF file, which is not read yet. Name the checkpoint it was made from."),
+      (
+        Array("GGUF".utf8),
+        "is cut short: it has 4 bytes and its header goes on. The download or copy broke off: fetch the file again, or resume it."
+      ),
       (
         [0x50, 0x4B, 3, 4, 0],
         "begins like a zip archive and has no directory at its end. The file is truncated, as after a download that broke off: fetch it again."
@@ -75,6 +78,162 @@ import Testing
     ] as [([UInt8], String)])
   func wrongKind(_ bytes: [UInt8], _ text: String) throws {
     #expect(try refusal(bytes) == "FILE: " + text)
+  }
+
+  /// Files of other kinds, by their formats' own signatures.
+  @Test(
+    arguments: [
+      (
+        Array(
+          "version https://git-lfs.github.com/spec/v1\noid sha256:a1\nsize 282549121\n".utf8),
+        "is a Git LFS pointer, not the file itself, which has 282549121 bytes and the SHA-256 a1. Run git lfs pull in its repository to fetch the file."
+      ),
+      (
+        Array("\n <?xml version='1.0'?><Error/>".utf8),
+        "is a web page (HTML or XML), as a download that needed a login leaves behind. Open the address in a browser to see what it says, then fetch the file itself."
+      ),
+      (
+        Array(#"{"architectures": ["ResNetForImageClassification"]}"#.utf8),
+        "is the configuration of a model (JSON), not its weights. Name the file with the weights."
+      ),
+      (
+        Array("model:\n  name: resnet50\n".utf8),
+        #"is text, not a checkpoint: it begins "model:". If it is the answer of a server, fetch the file again; if it is a configuration, name the weights beside it."#
+      ),
+      (
+        Array("Entry not found \u{1B}[31m".utf8),
+        #"is text, not a checkpoint: it begins "Entry not found \x1b[31m". If it is the answer of a server, fetch the file again; if it is a configuration, name the weights beside it."#
+      ),
+      (
+        [UInt8](repeating: 0, count: 5000),
+        "begins with 512 zero bytes, as a file does whose download set room aside and broke off. Fetch the file again."
+      ),
+      ([0, 0, 0], "holds 3 zero bytes and nothing else. Fetch the file again."),
+      ([0xFD, 0x37, 0x7A, 0x58, 0x5A, 0], "is compressed by xz. Decompress it first: unxz FILE.xz"),
+      (
+        Array("BZh9".utf8) + [0x31, 0x41, 0x59, 0x26, 0x53, 0x59],
+        "is compressed by bzip2. Decompress it first: bunzip2 FILE.bz2"
+      ),
+      ([0x28, 0xB5, 0x2F, 0xFD], "is compressed by Zstandard. Decompress it first: unzstd FILE.zst"),
+      ([0x04, 0x22, 0x4D, 0x18], "is compressed by LZ4. Decompress it first: unlz4 FILE.lz4"),
+      (Array("Rar!".utf8) + [0x1A, 7, 1, 0], "is a RAR archive. Extract it first: unrar x FILE"),
+      (
+        [0x1C, 0, 0, 0] + Array("TFL3".utf8),
+        "is a TensorFlow Lite model. Name the checkpoint it was made from."
+      ),
+      (
+        [0x30, 0, 0, 0] + Array("PTMF".utf8),
+        "is a PyTorch Mobile model (flatbuffer), which is not read. Name the checkpoint it was made from."
+      ),
+      (
+        Array("PYTORCH1".utf8) + [2],
+        "is a file of PyTorch 1.0's release candidates, which is not read. Ask who made it for a checkpoint of torch.save."
+      ),
+      (
+        Array("lmgg".utf8) + [0],
+        "is a GGML file, older than GGUF. Make it again from its source with a current llama.cpp, which writes GGUF."
+      ),
+      (
+        Array("tjgg".utf8) + [3],
+        "is a GGJT file, older than GGUF. Make it again from its source with a current llama.cpp, which writes GGUF."
+      ),
+      (
+        Array("algg".utf8) + [1],
+        "is a GGLA adapter (LoRA), older than GGUF. Make it again from its source with a current llama.cpp, which writes GGUF."
+      ),
+      (
+        Array("MATLAB 5.0 MAT-file, Platform: GLNXA64".utf8),
+        "is a MATLAB file, as MatConvNet writes. In Python: numpy.savez(NEW, **arrays) of what scipy.io.loadmat gives writes one that is read."
+      ),
+      ([0x89, 0x50, 0x4E, 0x47, 0x0D], "is a PNG picture. Name the file with the weights."),
+      ([0xFF, 0xD8, 0xFF, 0xE0], "is a JPEG picture. Name the file with the weights."),
+      (Array("%PDF-1.7".utf8), "is a PDF document. Name the file with the weights."),
+      (
+        [0x7F, 0x45, 0x4C, 0x46, 2, 1, 1],
+        "is a program or library (ELF). Name the file with the weights."
+      ),
+      (
+        [0x80, 4, 0x95, 0x40, 0, 0, 0, 0, 0, 0, 0, 0x8C, 18] + Array("joblib.numpy_pickle".utf8),
+        "is a joblib file, whose arrays stand between the opcodes of a pickle and are not read. In Python: numpy.savez(NEW, **arrays) of its arrays writes one that is read."
+      ),
+      (
+        [0x78, 0x9C, 1],
+        "is compressed by zlib, as joblib writes. In Python: numpy.savez(NEW, **arrays) of its arrays writes one that is read."
+      ),
+      // ir_version 8, producer_name "pytorch", producer_version "2.1", a graph.
+      (
+        [8, 8, 0x12, 7] + Array("pytorch".utf8) + [0x1A, 3] + Array("2.1".utf8) + [0x3A, 0x90, 1, 0x0A],
+        "is an ONNX model. Name the PyTorch checkpoint it was made from."
+      ),
+      // specificationVersion 4, description { input { name "image" … } … }
+      (
+        [8, 4, 0x12, 0x20, 0x0A, 0x09, 0x0A, 5] + Array("image".utf8) + [0x1A, 0, 0x52, 0x10],
+        "is a Core ML model. Name the PyTorch checkpoint it was made from."
+      ),
+      // saved_model_schema_version 1, meta_graphs { meta_info_def { stripped_op_list … } }
+      (
+        [8, 1, 0x12, 0x9A, 0x83, 4, 0x0A, 0x9C, 0x0B, 0x12, 0xD8, 0x0A, 0x0A],
+        "is a TensorFlow SavedModel. Name the PyTorch checkpoint it was made from."
+      ),
+      // node { name "input" op "Placeholder" }
+      (
+        [0x0A, 20, 0x0A, 5] + Array("input".utf8) + [0x12, 11] + Array("Placeholder".utf8) + [0x0A],
+        "is a frozen TensorFlow graph. Name the PyTorch checkpoint it was made from."
+      ),
+      // name "ResNet-50", input "data"
+      (
+        [0x0A, 9] + Array("ResNet-50".utf8) + [0x1A, 4] + Array("data".utf8) + [0x20, 1],
+        "is a Caffe model. Name the PyTorch checkpoint it was made from."
+      ),
+      // blocks { idx 0 parent_idx -1 vars { … } }
+      (
+        [0x0A, 0x40, 8, 0, 0x10] + [UInt8](repeating: 0xFF, count: 9) + [1, 0x1A, 4, 0, 0, 0, 0],
+        "is a PaddlePaddle program (.pdmodel). Name the .pdparams file beside it."
+      ),
+      (
+        [0xC0, 1, 2, 3, 0x57, 0xFB, 0x80, 0x8B, 0x24, 0x75, 0x47, 0xDB],
+        "is the index of a TensorFlow checkpoint. Name the PyTorch checkpoint it was made from."
+      ),
+      (
+        Array("GGUF".utf8) + [1, 0, 0, 0, 0, 0, 0, 0],
+        "is a GGUF file of version 1, and 2 and 3 are read. Make it again from its source with a current llama.cpp: version 1 was in use for two months of 2023."
+      ),
+    ] as [([UInt8], String)])
+  func foreign(_ bytes: [UInt8], _ text: String) throws {
+    #expect(try refusal(bytes).replacing("FILE, offset 4:", with: "FILE:") == "FILE: " + text)
+  }
+
+  /// Zips of other kinds, by the names inside.
+  @Test(arguments: [
+    (
+      ["metadata.json", "config.json", "model.weights.h5"],
+      "is a Keras model (.keras), whose weights are in HDF5, not a PyTorch checkpoint. Name a .pth file."
+    ),
+    (
+      ["a.mlpackage/Manifest.json", "a.mlpackage/Data/com.apple.CoreML/model.mlmodel"],
+      "is a Core ML package. Name the PyTorch checkpoint it was made from."
+    ),
+    (
+      ["m/saved_model.pb", "m/variables/variables.index"],
+      "is a TensorFlow SavedModel in a zip. Name the PyTorch checkpoint it was made from."
+    ),
+    (
+      ["[Content_Types].xml", "word/document.xml"],
+      "is an Office document. Name the file with the weights."
+    ),
+    (["META-INF/MANIFEST.MF"], "is a Java or Android package. Name the file with the weights."),
+    (["mimetype"], "is a document (OpenDocument or EPUB). Name the file with the weights."),
+    (
+      ["w.npy", "readme.txt"],
+      "is a zip archive with both NumPy arrays (w.npy) and something else (readme.txt), so neither an .npz file nor a checkpoint. Unzip it and name the file inside that you mean."
+    ),
+    (
+      ["archive/data.pkl", "archive/version", "w.npy"],
+      "is a zip archive with both NumPy arrays (w.npy) and something else (archive/data.pkl), so neither an .npz file nor a checkpoint. Unzip it and name the file inside that you mean."
+    ),
+  ])
+  func foreignArchives(_ names: [String], _ text: String) throws {
+    #expect(try refusal(ZipBuilder(names.map { ZipBuilder.Entry($0, []) }).bytes) == "FILE: " + text)
   }
 
   @Test func legacy() throws {

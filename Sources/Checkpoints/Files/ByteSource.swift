@@ -68,6 +68,12 @@ package struct ByteSource: Sendable {
     try bytes(at: 0, count: min(count, byteCount))
   }
 
+  /// The last bytes, as many as there are up to `count`.
+  func tail(_ count: Int = 8) throws(CheckpointError) -> [UInt8] {
+    let count = min(count, byteCount)
+    return try bytes(at: byteCount - count, count: count)
+  }
+
   /// The bytes in memory without a copy, for as long as the content lives; nil where that cannot be.
   func mapped() throws(CheckpointError) -> UnsafeRawBufferPointer? {
     do {

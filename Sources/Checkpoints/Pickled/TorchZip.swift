@@ -114,6 +114,9 @@ enum TorchZip {
   }
 
   private static func notTorch(_ archive: ZipArchive) -> CheckpointError {
+    if let foreign = ForeignFile(archive: archive.entries.map(\.name)) {
+      return CheckpointError(foreign.description, file: archive.file.path, remedy: foreign.remedy)
+    }
     let names = archive.entries.prefix(3).map(\.name.escapedForDisplay).joined(separator: ", ")
     return CheckpointError(
       archive.entries.isEmpty

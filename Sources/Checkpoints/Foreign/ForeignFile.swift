@@ -1,0 +1,79 @@
+/// What a file is that is no checkpoint, or one of a kind that is not read, and what to do about it.
+///
+/// Judged by content alone: a name proves nothing. Each row is a signature, by the format's own specification.
+struct ForeignFile {
+  let description: String
+  let remedy: String
+
+  /// Looks for a signature at the beginning of a file.
+  init?(signatureOf head: [UInt8]) {
+    for signature in ForeignFile.signatures where signature.stands(in: head) {
+      self.init(signature.description, signature.remedy)
+      return
+    }
+    return nil
+  }
+
+  init(_ description: String, _ remedy: String) {
+    self.description = description
+    self.remedy = remedy
+  }
+
+  private struct Signature {
+    let offset: Int
+    let bytes: [UInt8]
+    let description: String
+    let remedy: String
+
+    init(_ bytes: [UInt8], at offset: Int = 0, _ description: String, _ remedy: String) {
+      self.bytes = bytes
+      self.offset = offset
+      self.description = description
+      self.remedy = remedy
+    }
+
+    init(_ text: String, at offset: Int = 0, _ description: String, _ remedy: String) {
+      self.init(Array(text.utf8), at: offset, description, remedy)
+    }
+
+    func stands(in head: [UInt8]) -> Bool {
+      head.count >= offset + bytes.count && head[offset...].starts(with: bytes)
+    }
+  }
+
+  private static let source = "Name the checkpoint it was made from."
+  private static let notWeights = "Name the file with the weights."
+  private static let olderGGML = "Make it again from its source with a current llama.cpp, which writes GGUF."
+
+  private static let signatures = [
+    Signature([0x1F, 0x8B], "is compressed by gzip", "Decompress it first: gunzip FILE.gz"),
+    Signature([0xFD, 0x37, 0x7A, 0x58, 0x5A], "is compressed by xz", "Decompress it first: unxz FILE.xz"),
+    Signature(
+      [0x31, 0x41, 0x59, 0x26, 0x53, 0x59], at: 4, "is compressed by bzip2",
+      "Decompress it first: bunzip2 FILE.bz2"),
+    Signature(
+      [0x28, 0xB5, 0x2F, 0xFD], "is compressed by Zstandard", "Decompress it first: unzstd FILE.zst"),
+    Signature([0x04, 0x22, 0x4D, 0x18], "is compressed by LZ4", "Decompress it first: unlz4 FILE.lz4"),
+    Signature([0x37, 0x7A, 0xBC, 0xAF], "is a 7z archive", "Extract it first: 7z x FILE"),
+    Signature("Rar!\u{1A}\u{7}", "is a RAR archive", "Extract it first: unrar x FILE"),
+    Signature(
+      [0x89, 0x48, 0x44, 0x46], "is an HDF5 file, as Keras writes, not a PyTorch checkpoint",
+      "Name a .pth file."),
+    Signature("TFL3", at: 4, "is a TensorFlow Lite model", source),
+    Signature("PTMF", at: 4, "is a PyTorch Mobile model (flatbuffer), which is not read", source),
+    Signature(
+      "PYTORCH1", "is a file of PyTorch 1.0's release candidates, which is not read",
+      "Ask who made it for a checkpoint of torch.save."),
+    Signature("lmgg", "is a GGML file, older than GGUF", olderGGML),
+    Signature("fmgg", "is a GGMF file, older than GGUF", olderGGML),
+    Signature("tjgg", "is a GGJT file, older than GGUF", olderGGML),
+    Signature("algg", "is a GGLA adapter (LoRA), older than GGUF", olderGGML),
+    Signature(
+      "MATLAB 5.0 MAT-file", "is a MATLAB file, as MatConvNet writes",
+      "In Python: numpy.savez(NEW, **arrays) of what scipy.io.loadmat gives writes one that is read."),
+    Signature([0x89, 0x50, 0x4E, 0x47], "is a PNG picture", notWeights),
+    Signature([0xFF, 0xD8, 0xFF], "is a JPEG picture", notWeights),
+    Signature("%PDF-", "is a PDF document", notWeights),
+    Signature([0x7F, 0x45, 0x4C, 0x46], "is a program or library (ELF)", notWeights),
+  ]
+}

@@ -1,0 +1,106 @@
+/// The first fields of a protocol buffer, as far as the beginning of a file shows them.
+///
+/// Source: the encoding of Protocol Buffers; the messages are those of ONNX, TensorFlow, Core ML, Caffe and Paddle.
+struct ProtobufFields {
+  struct Field {
+    let number: UInt64
+    /// The value of a number; nil for bytes.
+    let varint: UInt64?
+    /// What is seen of a field of bytes.
+    let bytes: ArraySlice<UInt8>
+    /// Whether all of it is seen.
+    let isWhole: Bool
+
+    /// Whether it is a short text of printable ASCII, all of it seen.
+    var isName: Bool {
+      varint == nil && isWhole && 1...128 ~= bytes.count && bytes.allSatisfy { 0x20..<0x7F ~= $0 }
+    }
+    /// The first fields of the message it may be.
+    var inner: [Field] { ProtobufFields(bytes).fields }
+  }
+
+  private(set) var fields: [Field] = []
+
+  /// Reads at most eight fields; stops at what is no field.
+  init(_ bytes: ArraySlice<UInt8>) {
+    var rest = bytes
+    while fields.count < 8, let tag = ProtobufFields.varint(&rest), 1...4096 ~= tag >> 3 {
+      switch tag & 7 {
+      case 0:
+        guard let value = ProtobufFields.varint(&rest) else { return }
+        fields.append(Field(number: tag >> 3, varint: value, bytes: [], isWhole: true))
+      case 2:
+        guard let length = ProtobufFields.varint(&rest) else { return }
+        let count = Int(min(length, UInt64(rest.count)))
+        fields.append(
+          Field(
+            number: tag >> 3, varint: nil, bytes: rest.prefix(count), isWhole: length <= UInt64(rest.count)))
+        rest = rest.dropFirst(count)
+      default: return
+      }
+    }
+  }
+
+  private static func varint(_ bytes: inout ArraySlice<UInt8>) -> UInt64? {
+    var value: UInt64 = 0
+    for shift in stride(from: UInt64(0), to: 64, by: 7) {
+      guard let byte = bytes.popFirst() else { return nil }
+      value |= UInt64(byte & 0x7F) << shift
+      if byte < 0x80 { return value }
+    }
+    return nil
+  }
+}
+
+extension ForeignFile {
+  /// Models in protocol buffers, which have no signature: judged by their first fields.
+  init?(protobuf head: [UInt8]) {
+    let fields = ProtobufFields(head[...]).fields
+    guard fields.count >= 1 else { return nil }
+    let first = fields[0]
+    let second = fields.count > 1 ? fields[1] : nil
+    let remedy = "Name the PyTorch checkpoint it was made from."
+    if first.number == 1, let version = first.varint, 1...64 ~= version, let second {
+      // ONNX ModelProto: ir_version, producer_name, then producer_version, domain, graph or opset.
+      if second.number == 2, second.isName, fields.count > 2, 3...8 ~= fields[2].number {
+        self.init("is an ONNX model", remedy)
+        return
+      }
+      let inner = second.number == 2 ? second.inner.first : nil
+      if let inner, inner.number == 1, let innermost = inner.inner.first {
+        // Core ML Model: version, description { input { name } }.
+        if innermost.number == 1, innermost.isName {
+          self.init("is a Core ML model", remedy)
+          return
+        }
+        // TensorFlow SavedModel: schema 1, meta graph { meta information { operations … } }.
+        if version == 1, 2...7 ~= innermost.number {
+          self.init("is a TensorFlow SavedModel", remedy)
+          return
+        }
+      }
+      return nil
+    }
+    guard first.number == 1, first.varint == nil else { return nil }
+    // Caffe NetParameter: name, then layers, inputs or layer.
+    if first.isName, let second, [2, 3, 100].contains(second.number), second.varint == nil {
+      self.init("is a Caffe model", remedy)
+      return
+    }
+    let inner = first.inner
+    guard inner.count >= 2 else { return nil }
+    // TensorFlow GraphDef: node { name, op }; an op is called like a class.
+    if inner[0].number == 1, inner[0].isName, inner[1].number == 2, inner[1].isName,
+      inner[1].bytes.first.map({ 0x41...0x5A ~= $0 }) == true
+    {
+      self.init("is a frozen TensorFlow graph", remedy)
+      return
+    }
+    // Paddle ProgramDesc: block { index 0, parent -1, variables }.
+    if inner[0].number == 1, inner[0].varint == 0, inner[1].number == 2, inner[1].varint == .max {
+      self.init("is a PaddlePaddle program (.pdmodel)", "Name the .pdparams file beside it.")
+      return
+    }
+    return nil
+  }
+}

@@ -1,0 +1,66 @@
+internal import ByteParsing
+
+extension ForeignFile {
+  /// A pointer that Git LFS leaves where a file should be, with what it says of the file.
+  init?(pointer head: [UInt8]) {
+    guard head.starts(with: Array("version https://git-lfs".utf8)) else { return nil }
+    var digest: String?
+    var size: Int?
+    for line in head.split(separator: 0x0A) {
+      let words = String(decoding: line, as: UTF8.self).split(separator: " ")
+      guard words.count == 2 else { continue }
+      if words[0] == "oid", words[1].hasPrefix("sha256:") {
+        digest = words[1].dropFirst("sha256:".count).description.escapedForDisplay
+      }
+      if words[0] == "size" { size = Int(words[1]) }
+    }
+    var description = "is a Git LFS pointer, not the file itself"
+    if let size, let digest { description += ", which has \(size) bytes and the SHA-256 \(digest)" }
+    self.init(description, "Run git lfs pull in its repository to fetch the file.")
+  }
+
+  /// A file of zeros or of text.
+  init?(textOf head: [UInt8], fileByteCount: Int) {
+    if head.allSatisfy({ $0 == 0 }) {
+      self.init(
+        head.count == fileByteCount
+          ? "holds \(fileByteCount) zero bytes and nothing else"
+          : "begins with \(head.count) zero bytes, as a file does whose download set room aside and broke off",
+        "Fetch the file again.")
+      return
+    }
+    guard let text = ForeignFile.text(head, isWhole: head.count == fileByteCount) else { return nil }
+    let visible = text.drop { $0.isWhitespace || $0 == "\u{FEFF}" }
+    let notWeights = "Name the file with the weights."
+    switch visible.first {
+    case "<":
+      self.init(
+        "is a web page (HTML or XML), as a download that needed a login leaves behind",
+        "Open the address in a browser to see what it says, then fetch the file itself.")
+    case "{"
+    where ["\"architectures\"", "\"model_type\"", "\"_class_name\""].contains(where: visible.contains):
+      self.init("is the configuration of a model (JSON), not its weights", notWeights)
+    case "{", "[": self.init("is JSON text, not a checkpoint", notWeights)
+    default:
+      let line = visible.prefix { !$0.isNewline }.prefix(40)
+      self.init(
+        "is text, not a checkpoint: it begins \"\(String(line).escapedForDisplay)\"",
+        "If it is the answer of a server, fetch the file again; if it is a configuration, name the weights beside it."
+      )
+    }
+  }
+
+  /// The text a file begins with; nil when it is none. The last character may be cut unless all of it is there.
+  private static func text(_ head: [UInt8], isWhole: Bool) -> String? {
+    for cut in 0..<(isWhole ? 1 : min(4, head.count)) {
+      guard head.suffix(cut).allSatisfy({ $0 >= 0x80 }) else { return nil }
+      guard let text = String(validating: head.dropLast(cut), as: UTF8.self) else { continue }
+      let isText = text.unicodeScalars.allSatisfy { scalar in
+        scalar.value >= 0x20 && scalar.value != 0x7F
+          || ["\n", "\r", "\t", "\u{C}", "\u{1B}"].contains(scalar)
+      }
+      return isText ? text : nil
+    }
+    return nil
+  }
+}
