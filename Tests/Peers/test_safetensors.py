@@ -230,3 +230,42 @@ def test_decant_reads_what_the_library_wrote(decant, folder):
     assert {name: bytes(entry["data"]) for name, entry in raw_tensors(again)} == {
         name: bytes(entry["data"]) for name, entry in raw_tensors(file)
     }
+
+
+def test_four_bit_floats(decant, folder):
+    """Shapes of F4 are halved along the last dimension, as safetensors' own loader does."""
+    pairs = torch.arange(24, dtype=torch.uint8).reshape(4, 6).view(torch.float4_e2m1fn_x2)
+    safetensors.torch.save_file({"w": pairs}, folder / "a.safetensors")
+    torch.save({"w": pairs}, folder / "a.pth")
+    decant("convert", folder / "a.pth", folder / "b.safetensors")
+    digest = hashlib.sha256(bytes(range(24))).hexdigest()
+    for file in ("a.safetensors", "b.safetensors", "a.pth"):
+        (tensor,) = decant.inspect(folder / file)["tensors"]
+        assert (tensor["dtype"], tensor["shape"], tensor["sha256"]) == ("float4_e2m1fn_x2", [4, 6], digest)
+    loaded = safetensors.torch.load_file(folder / "b.safetensors")["w"]
+    assert loaded.dtype == torch.float4_e2m1fn_x2 and loaded.shape == (4, 6)
+    assert torch.equal(loaded.view(torch.uint8), pairs.view(torch.uint8))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shape", "count"),
+    [
+        ("F4", [3, 4], 6), ("F4", [4, 3], 6), ("F4", [3], 1), ("F4", [], 0), ("F4", [0], 0), ("F4", [0, 3], 0),
+        ("F4", [1, 1, 2], 1), ("F6_E2M3", [3], 3), ("F32", [0, 2**62, 8], 0),
+    ],
+)  # fmt: skip
+def test_odd_shapes(decant, folder, dtype, shape, count):
+    """The two readers take and refuse the same shapes."""
+    header = json.dumps({"w": {"dtype": dtype, "shape": shape, "data_offsets": [0, count]}}).encode()
+    path = folder / "a.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(count))
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            wanted = list(file.get_tensor("w").shape)
+    except safetensors.SafetensorError:
+        wanted = None
+    finished = decant.attempt("inspect", "--json", path)
+    assert (finished.status == 0) == (wanted is not None), finished.errors
+    if wanted is not None:
+        # Sizes beyond 2^53 stand as text.
+        assert [int(size) for size in json.loads(finished.output)["tensors"][0]["shape"]] == wanted

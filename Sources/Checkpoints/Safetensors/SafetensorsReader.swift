@@ -27,36 +27,51 @@ enum SafetensorsReader {
         remedy: "The file is truncated: fetch it again.")
     }
     let bytes = try file.bytes(at: 8, count: Int(length))
-    let header: JSONValue
+    var header: JSONValue
     do throws(ParsingError) { header = try JSONValue(parsing: unsafe bytes.span.bytes, depth: 8) } catch {
       throw CheckpointError(
         "the header is no JSON: \(error.reason)", file: file.path, offset: 8 + error.offset)
     }
-    guard case .object(let members) = header else {
+    guard case .object(var members) = header else {
       throw CheckpointError("the header is no JSON object", file: file.path, offset: 8)
     }
 
+    header = .null
     let data = try file.part(at: 8 + Int(length), count: file.byteCount - 8 - Int(length))
-    var contents = CheckpointContents()
     var hints: [(String, String)] = []
-    var ranges: [(range: Range<Int>, name: String)] = []
-    for (name, description) in members {
-      if name == "__metadata__" {
-        hints = try metadata(description, file)
-        continue
+    var entries: [Entry] = []
+    entries.reserveCapacity(members.count)
+    for place in members.indices {
+      if members[place].key == "__metadata__" {
+        hints = try metadata(members[place].value, file)
+      } else {
+        entries.append(try entry(members[place].key, members[place].value, file))
       }
-      let (tensor, range) = try tensor(name, description, data, file, limits)
-      ranges.append((range, name))
-      contents.tensors.append(CheckpointTensor(path: [.text(name)], tensor: tensor, role: nil, stateDict: []))
+      // A million of them weigh more than what they say.
+      members[place].value = .null
     }
-    try requireNoGaps(ranges, dataByteCount: data.byteCount, file)
-    return Checkpoint.Parts(
-      container: .safetensors, contents: contents, hints: hints)
+    members = []
+    try requireNoGaps(entries, data: data, file)
+    var contents = CheckpointContents()
+    contents.tensors.reserveCapacity(entries.count)
+    for entry in entries { try add(entry, data, file, limits, to: &contents) }
+    return Checkpoint.Parts(container: .safetensors, contents: contents, hints: hints)
   }
 
-  private static func tensor(
-    _ name: String, _ description: JSONValue, _ data: ByteSource, _ file: ByteSource, _ limits: Limits
-  ) throws(CheckpointError) -> (Tensor, Range<Int>) {
+  /// What the header says of one tensor.
+  private struct Entry {
+    let name: String
+    /// nil for a type that PyTorch has not.
+    let dtype: DType?
+    let typeName: String
+    let shape: [Int]
+    /// Bytes from the start of the data.
+    let range: Range<Int>
+  }
+
+  private static func entry(
+    _ name: String, _ description: JSONValue, _ file: ByteSource
+  ) throws(CheckpointError) -> Entry {
     func refuse(_ reason: String) -> CheckpointError {
       CheckpointError(reason, file: file.path, tensor: name)
     }
@@ -64,49 +79,81 @@ enum SafetensorsReader {
       let offsets = description["data_offsets"]?.array, offsets.count == 2, let begin = offsets[0].size,
       let end = offsets[1].size
     else { throw refuse("the header does not give the tensor's dtype, shape and data_offsets") }
-    guard let dtype = SafetensorsTypes.dtype(typeName) else {
+    guard let bits = SafetensorsTypes.bits(typeName) else {
       throw refuse("the element type \(typeName.escapedForDisplay) is none that PyTorch has")
     }
-    let sizes = shape.compactMap(\.size)
+    var sizes = shape.compactMap(\.size)
     guard sizes.count == shape.count, let count = checkedProduct(sizes),
-      let byteCount = count.checkedMultiplying(by: dtype.byteCount)
+      let bitCount = count.checkedMultiplying(by: bits)
     else { throw refuse("the shape is negative or too large") }
-    guard begin <= end, end <= data.byteCount else {
-      throw refuse("the data_offsets [\(begin), \(end)] leave the \(data.byteCount) bytes of data")
+    guard bitCount % 8 == 0 else {
+      throw refuse("the tensor has \(bitCount) bits, which do not end on a byte")
     }
-    guard end - begin == byteCount else {
-      throw refuse("the shape needs \(byteCount) bytes and the data_offsets give \(end - begin)")
+    guard begin <= end else { throw refuse("the data_offsets [\(begin), \(end)] run backwards") }
+    guard end - begin == bitCount / 8 else {
+      throw refuse("the shape needs \(bitCount / 8) bytes and the data_offsets give \(end - begin)")
+    }
+    let dtype = SafetensorsTypes.dtype(typeName)
+    if dtype == .float4_e2m1fn_x2 {
+      // The format counts halves of bytes; PyTorch counts the pairs, along the last dimension.
+      guard let last = sizes.last, last % 2 == 0 else {
+        throw refuse("the last size of an F4 tensor is odd, and PyTorch keeps its elements in pairs")
+      }
+      sizes[sizes.count - 1] = last / 2
+    }
+    return Entry(name: name, dtype: dtype, typeName: typeName, shape: sizes, range: begin..<end)
+  }
+
+  private static func add(
+    _ entry: Entry, _ data: ByteSource, _ file: ByteSource, _ limits: Limits,
+    to contents: inout CheckpointContents
+  ) throws(CheckpointError) {
+    let path: [PathKey] = [.text(entry.name)]
+    guard let dtype = entry.dtype else {
+      contents.objects.append(
+        CheckpointObject(
+          path: path, type: "safetensors.\(entry.typeName)", value: nil, count: nil,
+          unreadTensor: "\(entry.typeName), which PyTorch has not", shape: entry.shape,
+          byteCount: entry.range.count))
+      return
     }
     do {
       // A storage of its own: safetensors aligns nothing, so an offset in elements may not exist.
-      let range = try ByteRange(data, offset: begin, byteCount: byteCount)
-      let own = Storage(key: String(begin), byteCount: byteCount, content: range)
-      return (try Tensor(dtype: dtype, shape: sizes, storage: own, limits: limits), begin..<end)
-    } catch let error as CheckpointError { throw error.located(tensor: name) } catch {
-      throw refuse("\(error)")
+      let range = try ByteRange(data, offset: entry.range.lowerBound, byteCount: entry.range.count)
+      let own = Storage(key: String(entry.range.lowerBound), byteCount: entry.range.count, content: range)
+      let tensor = try Tensor(dtype: dtype, shape: entry.shape, storage: own, limits: limits)
+      contents.tensors.append(CheckpointTensor(path: path, tensor: tensor, role: nil, stateDict: []))
+    } catch let error as CheckpointError { throw error.located(tensor: entry.name) } catch {
+      throw CheckpointError("\(error)", file: file.path, tensor: entry.name)
     }
   }
 
   /// Refuses bytes that belong to two tensors or to none: places to hide things, which the format forbids.
   private static func requireNoGaps(
-    _ ranges: [(range: Range<Int>, name: String)], dataByteCount: Int, _ file: ByteSource
+    _ entries: [Entry], data: ByteSource, _ file: ByteSource
   ) throws(CheckpointError) {
     var end = 0
-    for (range, name) in ranges.sorted(by: {
-      ($0.range.lowerBound, $0.range.upperBound) < ($1.range.lowerBound, $1.range.upperBound)
-    }) {
-      guard range.lowerBound == end else {
-        throw CheckpointError(
-          range.lowerBound < end
-            ? "the tensor's data overlaps another's"
-            : "\(range.lowerBound - end) bytes before the tensor's data belong to none",
-          file: file.path, tensor: name)
-      }
-      end = range.upperBound
+    let order = entries.indices.sorted {
+      let (left, right) = (entries[$0].range, entries[$1].range)
+      return (left.lowerBound, left.upperBound) < (right.lowerBound, right.upperBound)
     }
-    guard end == dataByteCount else {
+    for place in order {
+      let entry = entries[place]
+      guard entry.range.lowerBound == end else {
+        throw CheckpointError(
+          entry.range.lowerBound < end
+            ? "the tensor's data overlaps another's"
+            : "\(entry.range.lowerBound - end) bytes before the tensor's data belong to none",
+          file: file.path, tensor: entry.name)
+      }
+      end = entry.range.upperBound
+    }
+    guard end <= data.byteCount else {
+      throw partialDownload(file, of: end.checkedAdding(file.byteCount - data.byteCount))
+    }
+    guard end == data.byteCount else {
       throw CheckpointError(
-        "\(dataByteCount - end) bytes at the end belong to no tensor", file: file.path,
+        "\(data.byteCount - end) bytes at the end belong to no tensor", file: file.path,
         remedy: "The file is damaged: fetch it again.")
     }
   }

@@ -7,14 +7,31 @@ enum SafetensorsTypes {
   /// The format's name of a type; nil when the format cannot hold it.
   static func name(_ dtype: DType) -> String? { names[dtype] }
 
-  /// The type of a name; nil for names PyTorch has no type for.
+  /// The type of a name; nil for names PyTorch has no type for, such as those of six bits.
   static func dtype(_ name: String) -> DType? { types[name] }
+
+  /// Bits of one element of a type the format has; nil for other names.
+  static func bits(_ name: String) -> Int? {
+    switch name {
+    case "F4": 4
+    case "F6_E2M3", "F6_E3M2": 6
+    default: types[name].map { 8 * $0.byteCount }
+    }
+  }
+
+  /// The sizes the format gives a shape: it counts halves of the pairs that `float4_e2m1fn_x2` is of, so the last
+  /// size must fit when doubled.
+  static func shape(_ shape: [Int], of dtype: DType) -> [Int] {
+    guard dtype == .float4_e2m1fn_x2, let last = shape.last else { return shape }
+    return shape.dropLast() + [last * 2]
+  }
 
   private static let names: [DType: String] = [
     .bool: "BOOL", .uint8: "U8", .int8: "I8", .int16: "I16", .uint16: "U16", .int32: "I32", .uint32: "U32",
     .int64: "I64", .uint64: "U64", .float16: "F16", .bfloat16: "BF16", .float32: "F32", .float64: "F64",
     .float8_e5m2: "F8_E5M2", .float8_e4m3fn: "F8_E4M3", .float8_e8m0fnu: "F8_E8M0",
-    .float8_e4m3fnuz: "F8_E4M3FNUZ", .float8_e5m2fnuz: "F8_E5M2FNUZ", .complex64: "C64",
+    .float4_e2m1fn_x2: "F4", .float8_e4m3fnuz: "F8_E4M3FNUZ", .float8_e5m2fnuz: "F8_E5M2FNUZ",
+    .complex64: "C64",
   ]
 
   private static let types = Dictionary(uniqueKeysWithValues: names.map { ($0.value, $0.key) })

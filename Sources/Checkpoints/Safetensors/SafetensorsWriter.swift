@@ -24,7 +24,11 @@ struct SafetensorsWriter {
   ///
   /// - Throws: ``CheckpointError`` that lists every tensor the format cannot hold.
   init(_ items: [Item], metadata: [(key: String, value: JSONValue)]) throws(CheckpointError) {
-    let refused = items.filter { SafetensorsTypes.name($0.dtype) == nil }
+    // PyTorch keeps four-bit floats in pairs along the last dimension, which the format counts one by one.
+    let refused = items.filter {
+      SafetensorsTypes.name($0.dtype) == nil
+        || $0.dtype == .float4_e2m1fn_x2 && $0.tensor.shape.last?.checkedMultiplying(by: 2) == nil
+    }
     guard refused.isEmpty else {
       let list = refused.map { "\($0.name.escapedForDisplay) (\($0.dtype.rawValue))" }.joined(separator: ", ")
       throw CheckpointError(
@@ -50,7 +54,11 @@ struct SafetensorsWriter {
           key: item.name,
           value: .object([
             (key: "dtype", value: .string(SafetensorsTypes.name(item.dtype) ?? "")),
-            (key: "shape", value: .array(item.tensor.shape.map { .integer(Int64($0)) })),
+            (
+              key: "shape",
+              value: .array(
+                SafetensorsTypes.shape(item.tensor.shape, of: item.dtype).map { .integer(Int64($0)) })
+            ),
             (key: "data_offsets", value: .array([.integer(Int64(offset)), .integer(Int64(end))])),
           ])
         ))
