@@ -8,7 +8,9 @@ let package = Package(
     // A module named Decant would collide with the product `decant` on case-insensitive disks.
     .library(
       name: "DecantLibrary",
-      targets: ["ByteParsing", "Pickle", "Tensors", "Checkpoints", "Graphs", "ResNets", "Inference"]),
+      targets: [
+        "ByteParsing", "Pickle", "Tensors", "Checkpoints", "Scanning", "Graphs", "ResNets", "Inference",
+      ]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
@@ -26,12 +28,13 @@ let package = Package(
     .target(
       name: "Checkpoints",
       dependencies: ["ByteParsing", "Pickle", "Tensors", "CLibdeflate", "CLibcrypto"]),
+    .target(name: "Scanning", dependencies: ["ByteParsing", "Pickle", "Checkpoints"]),
     .target(name: "ResNets", dependencies: ["ByteParsing", "Tensors", "Graphs"]),
     .target(name: "Inference", dependencies: ["ByteParsing", "Tensors", "Graphs", "COpenBLAS"]),
     .executableTarget(
       name: "DecantCommand",
       dependencies: [
-        "ByteParsing", "Pickle", "Tensors", "Checkpoints", "Graphs", "ResNets", "Inference",
+        "ByteParsing", "Pickle", "Tensors", "Checkpoints", "Scanning", "Graphs", "ResNets", "Inference",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
@@ -44,6 +47,8 @@ let package = Package(
     .testTarget(
       name: "CheckpointsTests",
       dependencies: ["ByteParsing", "Checkpoints", "CLibzip", "Tensors", "TestSupport"]),
+    .testTarget(
+      name: "ScanningTests", dependencies: ["ByteParsing", "Checkpoints", "Pickle", "Scanning", "TestSupport"]),
     .testTarget(name: "ResNetsTests", dependencies: ["Graphs", "ResNets", "Tensors", "TestSupport"]),
     .testTarget(
       name: "InferenceTests",

@@ -14,7 +14,8 @@ struct Decant: ParsableCommand {
       """,
     version: "0.1.0",
     subcommands: [
-      InspectCommand.self, VerifyCommand.self, ConvertCommand.self, RunCommand.self, SynthesizeCommand.self,
+      InspectCommand.self, VerifyCommand.self, ConvertCommand.self, RunCommand.self, ScanCommand.self,
+      SynthesizeCommand.self,
     ])
 
   /// Parses, runs, and turns every failure into a message and an exit code.

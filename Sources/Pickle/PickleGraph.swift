@@ -33,6 +33,28 @@ public struct PickleGraph: Sendable {
     public let offset: Int
   }
 
+  /// Where names are asked for (GLOBAL, STACK_GLOBAL, INST). Names that repeat may share a node; then it stands
+  /// here once, with its first place.
+  public internal(set) var imports: [Import] = []
+
+  /// A name's node, and where the opcode that first asked for it stands.
+  public struct Import: Sendable {
+    public let value: PickleValue
+    public let offset: Int
+  }
+
+  /// Places of the memo that were given a name or a text and then another value: a picklers' memo only grows, so
+  /// what reads such a stream without running it takes one name for another. The first hundred are kept.
+  public internal(set) var memoChanges: [MemoChange] = []
+
+  /// A place of the memo that changed its value.
+  public struct MemoChange: Sendable {
+    public let index: Int
+    public let old: PickleValue
+    public let new: PickleValue
+    public let offset: Int
+  }
+
   init() {}
 
   /// The node in a place. O(1).

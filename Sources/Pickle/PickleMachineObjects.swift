@@ -26,6 +26,7 @@ extension PickleMachine {
       let nameText = String(validating: parts.1, as: UTF8.self)
     else { throw failure("its module or its name is no UTF-8") }
     let value = try make(.global(PickleGlobal(module: moduleText, name: nameText)))
+    graph.imports.append(.init(value: value, offset: start))
     globals.insert(value, module.lowerBound..<name.upperBound, in: bytes)
     return value
   }
@@ -36,7 +37,9 @@ extension PickleMachine {
     let name = try pop()
     let module = try pop()
     if let moduleText = graph.text(module), let nameText = graph.text(name) {
-      try push(node: .global(PickleGlobal(module: moduleText, name: nameText)))
+      let value = try make(.global(PickleGlobal(module: moduleText, name: nameText)))
+      graph.imports.append(.init(value: value, offset: start))
+      try push(value)
     } else {
       let operands = try make(.tuple([module, name]))
       try push(

@@ -121,12 +121,24 @@ extension PickleMachine {
     try push(value)
   }
 
+  /// Keeps a change of the memo that could make one name pass for another.
+  @inline(never)
+  @_lifetime(self: copy self)
+  private mutating func noteChange(of index: Int, from old: PickleValue, to new: PickleValue) {
+    func isName(_ value: PickleValue) -> Bool {
+      if case .global = graph.node(value) { true } else { graph.text(value) != nil }
+    }
+    guard graph.memoChanges.count < 100, isName(old) || isName(new) else { return }
+    graph.memoChanges.append(.init(index: index, old: old, new: new, offset: start))
+  }
+
   @_lifetime(self: copy self)
   mutating func memoize(at index: Int) throws(PickleError) {
     let value = try top()
     guard memo.count < limits.pickleMemo else {
       throw failure("more than \(limits.pickleMemo) values are memoised (limit pickleMemo)")
     }
+    if let old = memo[index], old != value { noteChange(of: index, from: old, to: value) }
     memo.store(value, at: index)
   }
 }

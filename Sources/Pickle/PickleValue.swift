@@ -14,7 +14,7 @@ public enum PickleValue: Hashable, Sendable {
 
 /// The place of a node in its ``PickleGraph``.
 public struct PickleNodeID: Hashable, Sendable {
-  let index: Int32
+  package let index: Int32
 }
 
 /// What a node of a ``PickleGraph`` holds.

@@ -1,12 +1,10 @@
 /// Values as Python's `repr` writes them.
 package enum PythonRepr {
   /// `repr` of a bytes object.
-  package static func bytes(_ bytes: some Collection<UInt8>) -> String {
-    self.bytes(bytes, escapesApostrophe: false)
-  }
+  package static func bytes(_ bytes: some Collection<UInt8>) -> String { self.bytes(bytes, escapesApostrophe: false) }
 
   /// `repr` of a bytearray, which escapes an apostrophe even between quotation marks.
-  static func bytearray(_ bytes: some Collection<UInt8>) -> String {
+  package static func bytearray(_ bytes: some Collection<UInt8>) -> String {
     "bytearray(\(self.bytes(bytes, escapesApostrophe: true)))"
   }
 
@@ -29,7 +27,7 @@ package enum PythonRepr {
   /// `repr` of a `str`, from UTF-8 in which lone surrogates may stand.
   ///
   /// Characters stand as they are when Python 3.11, whose Unicode is 14.0, calls them printable.
-  static func string(utf8: [UInt8]) -> String {
+  package static func string(utf8: [UInt8]) -> String {
     let quote = quote(hasApostrophe: utf8.contains(0x27), hasQuotationMark: utf8.contains(0x22))
     var text: [UInt8] = [quote]
     text.reserveCapacity(utf8.count + 2)
@@ -62,7 +60,7 @@ package enum PythonRepr {
   }
 
   /// `repr` of a float: the shortest digits that read back, an exponent below 1e-4 and from 1e16 on.
-  static func float(_ value: Double) -> String {
+  package static func float(_ value: Double) -> String {
     if value.isNaN { return "nan" }
     if value.isInfinite { return value < 0 ? "-inf" : "inf" }
     // Swift finds the same shortest digits but places point and exponent otherwise.

@@ -1,11 +1,13 @@
 internal import CLibdeflate
 
 /// A running CRC-32 as zip uses it (polynomial 0xEDB88320), by libdeflate's carry-less multiplication.
-struct CRC32 {
-  private(set) var value: UInt32 = 0
+package struct CRC32 {
+  package private(set) var value: UInt32 = 0
+
+  package init() {}
 
   /// Adds bytes; O(length), tens of gigabytes a second.
-  mutating func update(_ bytes: UnsafeRawBufferPointer) {
+  package mutating func update(_ bytes: UnsafeRawBufferPointer) {
     value = unsafe libdeflate_crc32(value, bytes.baseAddress, bytes.count)
   }
 

@@ -1,0 +1,36 @@
+import ByteParsing
+import Scanning
+
+/// A scan as the contract has it, schema 1.
+enum ScanJSON {
+  static func document(_ scans: [FileScan]) -> JSONValue {
+    .object([
+      (key: "schema", value: 1),
+      (
+        key: "files",
+        value: .array(
+          scans.map { scan in
+            .object([
+              (key: "file", value: .string(scan.path)),
+              (key: "verdict", value: .string(scan.verdict.rawValue)),
+              (key: "findings", value: .array(scan.findings.map(finding))),
+              (key: "left_out", value: .integer(Int64(scan.leftOut))),
+            ])
+          })
+      ),
+    ])
+  }
+
+  private static func finding(_ finding: Finding) -> JSONValue {
+    .object([
+      (key: "severity", value: .string(finding.severity.word)),
+      (key: "rule", value: .string(finding.rule.rawValue)),
+      (key: "offset", value: .exact(Int64(finding.offset))),
+      (key: "what", value: .string(finding.what)),
+      (key: "call", value: finding.call.map { .string($0) } ?? .null),
+      (key: "place", value: .string(finding.place)),
+      (key: "count", value: .integer(Int64(finding.count))),
+      (key: "remedy", value: .string(finding.rule.remedy)),
+    ])
+  }
+}

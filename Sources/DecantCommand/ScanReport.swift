@@ -1,0 +1,56 @@
+import ByteParsing
+import Scanning
+
+/// What a scan found, for people.
+struct ScanReport {
+  let isQuiet: Bool
+  private var counts: [Verdict: Int] = [:]
+
+  init(isQuiet: Bool) { self.isQuiet = isQuiet }
+
+  mutating func count(_ scan: FileScan) { counts[scan.verdict, default: 0] += 1 }
+
+  /// Whether a verdict was met that makes the answer no.
+  func fails(_ threshold: ScanCommand.Threshold) -> Bool {
+    counts.contains { verdict, _ in
+      switch verdict {
+      case .clean: false
+      case .unknown: threshold == .unknown
+      case .unreadable, .dangerous: true
+      }
+    }
+  }
+
+  /// One file: its verdict, then every finding with its place, the call and what to do.
+  func print(_ scan: FileScan) {
+    if isQuiet && scan.verdict == .clean { return }
+    StandardStreams.line("\(scan.verdict.rawValue)  \(scan.path.escapedForDisplay)")
+    var remedies: [String] = []
+    for finding in scan.findings {
+      let place = finding.place.isEmpty ? "" : finding.place + ", "
+      let times = finding.count > 1 ? " (\(Spelling.count(finding.count)) times)" : ""
+      StandardStreams.line("  \(finding.severity.word): \(finding.what)\(times)  [\(finding.rule.rawValue)]")
+      StandardStreams.line(
+        "    at \(place)byte \(finding.offset)" + (finding.call.map { ": " + $0 } ?? ""))
+      if !remedies.contains(finding.rule.remedy) { remedies.append(finding.rule.remedy) }
+    }
+    if scan.leftOut > 0 { StandardStreams.line("  and \(Spelling.count(scan.leftOut, "more finding"))") }
+    for remedy in remedies.prefix(3) { StandardStreams.line("  → \(remedy)") }
+  }
+
+  func printTotals() {
+    let total = counts.values.reduce(0, +)
+    let parts = Verdict.allCases.compactMap { verdict in
+      counts[verdict].map { "\(Spelling.count($0)) \(verdict.rawValue)" }
+    }
+    StandardStreams.line(
+      Spelling.count(total, "file") + (parts.isEmpty ? "" : ": " + parts.joined(separator: ", ")))
+  }
+
+  /// The table of rules.
+  static func printRules() {
+    var table = TextTable([("rule", .left), ("what it looks for", .left)])
+    for rule in Rule.allCases { table.row(rule.rawValue, rule.meaning) }
+    table.show()
+  }
+}

@@ -1,0 +1,98 @@
+import ArgumentParser
+import ByteParsing
+import Checkpoints
+import Scanning
+
+/// A scan as SARIF 2.1.0 (OASIS), which code-scanning services read.
+enum ScanSARIF {
+  private static let schema = "https://json.schemastore.org/sarif-2.1.0.json"
+
+  static func document(_ scans: [FileScan], _ errors: [CheckpointError]) -> JSONValue {
+    let rules: [JSONValue] = Rule.allCases.map { rule in
+      .object([
+        (key: "id", value: .string(rule.rawValue)),
+        (key: "shortDescription", value: text(rule.meaning)),
+        (key: "help", value: text(rule.remedy)),
+      ])
+    }
+    let driver: JSONValue = .object([
+      (key: "name", value: "decant"),
+      (key: "version", value: .string(Decant.configuration.version)),
+      (key: "rules", value: .array(rules)),
+    ])
+    let invocation: JSONValue = .object([
+      (key: "executionSuccessful", value: .bool(errors.isEmpty)),
+      (
+        key: "toolExecutionNotifications",
+        value: .array(errors.map { .object([(key: "level", value: "error"), (key: "message", value: text("\($0)"))]) })
+      ),
+    ])
+    let run: JSONValue = .object([
+      (key: "tool", value: .object([(key: "driver", value: driver)])),
+      (key: "invocations", value: .array([invocation])),
+      (key: "artifacts", value: .array(scans.map { .object([(key: "location", value: location($0.path))]) })),
+      (
+        key: "results",
+        value: .array(
+          scans.enumerated().flatMap { index, scan in scan.findings.map { result($0, scan.path, index) } })
+      ),
+      (key: "columnKind", value: "unicodeCodePoints"),
+    ])
+    return .object([
+      (key: "$schema", value: .string(schema)), (key: "version", value: "2.1.0"), (key: "runs", value: .array([run])),
+    ])
+  }
+
+  private static func result(_ finding: Finding, _ path: String, _ artifact: Int) -> JSONValue {
+    let place = finding.place.isEmpty ? "" : " in \(finding.place)"
+    let call = finding.call.map { ": \($0)" } ?? ""
+    let physical: JSONValue = .object([
+      (
+        key: "artifactLocation",
+        value: .object([
+          (key: "uri", value: .string(uri(path))), (key: "index", value: .integer(Int64(artifact))),
+        ])
+      ),
+      // Offsets count from the start of the stream, which in a container is not the file's.
+      (key: "region", value: .object([(key: "byteOffset", value: .integer(Int64(max(0, finding.offset))))])),
+    ])
+    var parts: [(key: String, value: JSONValue)] = [(key: "physicalLocation", value: physical)]
+    if !finding.place.isEmpty {
+      parts.append(
+        (key: "logicalLocations", value: .array([.object([(key: "fullyQualifiedName", value: .string(finding.place))])])))
+    }
+    return .object([
+      (key: "ruleId", value: .string(finding.rule.rawValue)),
+      (key: "ruleIndex", value: .integer(Int64(Rule.allCases.firstIndex(of: finding.rule) ?? 0))),
+      (key: "level", value: finding.severity == .unknown ? "warning" : "error"),
+      (key: "message", value: text("\(finding.what)\(call) (byte \(finding.offset)\(place))")),
+      (key: "locations", value: .array([.object(parts)])),
+      (
+        key: "properties",
+        value: .object([
+          (key: "severity", value: .string(finding.severity.word)),
+          (key: "count", value: .integer(Int64(finding.count))),
+        ])
+      ),
+    ])
+  }
+
+  private static func text(_ text: String) -> JSONValue { .object([(key: "text", value: .string(text))]) }
+
+  private static func location(_ path: String) -> JSONValue { .object([(key: "uri", value: .string(uri(path)))]) }
+
+  /// A path as a URI reference: what RFC 3986 does not leave free is written in percent.
+  private static func uri(_ path: String) -> String {
+    var result = path.hasPrefix("/") ? "file://" : ""
+    for byte in path.utf8 {
+      switch byte {
+      case 0x61...0x7A, 0x41...0x5A, 0x30...0x39, 0x2D, 0x2E, 0x5F, 0x7E, 0x2F:
+        result.unicodeScalars.append(Unicode.Scalar(byte))
+      default:
+        let hex = String(byte, radix: 16, uppercase: true)
+        result += "%" + (hex.utf8.count < 2 ? "0" : "") + hex
+      }
+    }
+    return result
+  }
+}

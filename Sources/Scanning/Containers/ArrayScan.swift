@@ -1,0 +1,134 @@
+internal import ByteParsing
+internal import Pickle
+
+/// Formats that are no pickle: arrays of NumPy, safetensors, GGUF.
+extension ContentScan {
+  /// `.npy`: a header in Python's notation, then numbers, or a pickle when the elements are objects.
+  ///
+  /// Source: NumPy's format 1.0 to 3.0, `numpy/lib/_format_impl.py`.
+  func scanNpy(_ bytes: RawSpan, in place: String) -> Bool {
+    guard let major = bytes.byte(6), major >= 1, major <= 3 else { return false }
+    let start = major == 1 ? 10 : 12
+    let count = major == 1 ? bytes.little(UInt16.self, 8).map(Int.init) : bytes.little(UInt32.self, 8).map(Int.init)
+    guard let count, count <= bytes.byteCount - start, count <= 1 << 20 else { return false }
+    let header = String(decoding: bytes.copy(start..<start + count), as: UTF8.self)
+    guard header.utf8.first == 0x7B, header.contains("descr") else { return false }
+    guard Self.holdsObjects(header) else { return true }
+    let content = bytes.part(start + count..<bytes.byteCount)
+    if !inside(isExpected: true).scanPickles(content, in: place) {
+      audit.report(.unknown, .brokenPickle, in: place, at: start + count, "an array of objects without their pickle")
+    }
+    return true
+  }
+
+  /// Whether a header's type is, or has, the object type: `'|O'`, `'object'`, in a field too.
+  ///
+  /// The header is Python's notation. Escapes and texts side by side, which Python joins, could spell it unseen; no
+  /// writer makes them, so they count as it.
+  private static func holdsObjects(_ header: String) -> Bool {
+    var text: [UInt8] = []
+    var quote: UInt8?
+    // Whether only white space stood since the last text.
+    var followsText = false
+    for byte in header.utf8 {
+      if byte == 0x5C { return true }
+      if let open = quote {
+        if byte == open {
+          if namesObjects(text) { return true }
+          quote = nil
+          followsText = true
+        } else {
+          text.append(byte)
+        }
+      } else if byte == 0x27 || byte == 0x22 {
+        if followsText { return true }
+        quote = byte
+        text = []
+      } else if byte > 0x20 {
+        followsText = false
+      }
+    }
+    return false
+  }
+
+  /// Whether a type's text is, or has, the object type: an O after nothing, a byte order, a count or a comma, and before
+  /// digits, a comma or nothing.
+  private static func namesObjects(_ text: [UInt8]) -> Bool {
+    if String(decoding: text, as: UTF8.self).lowercased().contains("object") { return true }
+    for (place, byte) in text.enumerated() where byte == 0x4F {
+      let before = place == 0 ? 0x2C : text[place - 1]
+      let after = text[(place + 1)...].first { !(0x30...0x39 ~= $0) } ?? 0x2C
+      if after == 0x2C || after == 0x20, [0x7C, 0x3C, 0x3E, 0x3D, 0x2C, 0x29, 0x20].contains(before) || 0x30...0x39 ~= before {
+        return true
+      }
+    }
+    return false
+  }
+
+  /// safetensors: a JSON header of names and places, then numbers.
+  func scanSafetensors(_ bytes: RawSpan, in place: String) -> Bool {
+    guard let length = bytes.little(UInt64.self, 0), let count = Int(exactly: length), count >= 2,
+      count <= audit.limits.headerBytes, count <= bytes.byteCount - 8
+    else { return false }
+    let header: JSONValue
+    do throws(ParsingError) { header = try JSONValue(parsing: bytes.part(8..<8 + count)) } catch { return false }
+    guard case .object(let members) = header else { return false }
+    var last = 0
+    for (name, entry) in members {
+      if name == "__metadata__" {
+        scanMetadata(entry, in: place)
+      } else {
+        guard let offsets = entry["data_offsets"]?.array, offsets.count == 2, let end = offsets[1].size else { return false }
+        last = max(last, end)
+      }
+    }
+    guard let end = last.checkedAdding(8 + count), end <= bytes.byteCount else {
+      audit.report(.unknown, .brokenPickle, in: place, at: 0, "the data ends before the header says")
+      return true
+    }
+    reportTrailing(bytes, from: end, in: place)
+    return true
+  }
+
+  private func scanMetadata(_ metadata: JSONValue, in place: String) {
+    guard case .object(let members) = metadata else { return }
+    for (key, value) in members {
+      guard let text = value.string, let marker = ScriptMarkers.first(in: text) else { continue }
+      audit.report(
+        .unknown, .metadataScript, in: place, at: 8,
+        "the metadata \(String(key.prefix(80)).escapedForDisplay) holds \(marker.escapedForDisplay)")
+    }
+  }
+
+  /// GGUF: keys and values, then numbers; only texts that are scripts matter.
+  func scanGGUF(_ bytes: RawSpan, in place: String) -> Bool {
+    guard let version = bytes.little(UInt32.self, 4), version >= 1, version <= 3, bytes.byteCount >= 24 else {
+      return false
+    }
+    // The keys and values stand first; a chat template is some kilobytes.
+    let head = String(decoding: bytes.part(0..<1 << 20).all, as: UTF8.self)
+    if let marker = ScriptMarkers.first(in: head) {
+      audit.report(.unknown, .metadataScript, in: place, at: 0, "the metadata holds \(marker.escapedForDisplay)")
+    }
+    return true
+  }
+}
+
+/// Texts that only scripts hold.
+enum ScriptMarkers {
+  private static let markers = [
+    "<script", "javascript:", "#!/", "import os", "import sys", "import subprocess", "from os import", "__import__",
+    "eval(", "exec(", "os.system", "os.popen", "subprocess.", "pickle.loads", "__globals__", "__subclasses__",
+    "__builtins__", "/bin/sh", "/bin/bash", "powershell", "data:text/html", "data:application/", "<iframe", "onerror=",
+  ].map { Array($0.utf8) }
+
+  /// The first marker that a text holds, in any case; O(length × markers).
+  static func first(in text: String) -> String? {
+    let lowered = text.utf8.map { 0x41...0x5A ~= $0 ? $0 | 0x20 : $0 }
+    let bytes = unsafe lowered.span.bytes
+    for marker in markers where bytes.first(marker, in: 0..<bytes.byteCount) != nil {
+      return String(decoding: marker, as: UTF8.self)
+    }
+    return nil
+  }
+}

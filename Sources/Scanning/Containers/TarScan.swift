@@ -1,0 +1,159 @@
+internal import ByteParsing
+internal import Pickle
+
+/// Tar archives, and the files of PyTorch 0.1 among them.
+extension ContentScan {
+  /// Follows every member.
+  func scanTar(_ bytes: RawSpan, in place: String) -> Bool {
+    var reader = TarReader()
+    let members = reader.members(bytes)
+    let names = Set(members.map(\.name))
+    let isTorch = ["pickle", "storages", "tensors"].allSatisfy { names.contains(Array($0.utf8)) }
+    if let fault = reader.fault {
+      audit.report(.unknown, .brokenPickle, in: place, at: fault.offset, fault.what)
+    }
+    var seen: Set<[UInt8]> = []
+    for member in members {
+      let name = String(decoding: member.name.prefix(200), as: UTF8.self).escapedForDisplay
+      func report(_ severity: Severity, _ rule: Rule, _ what: String) {
+        audit.report(severity, rule, in: place, at: member.header, what)
+      }
+      if Self.leadsOut(member.name) { report(.dangerous, .archiveName, "\(name) leads out of its folder") }
+      if !seen.insert(member.name).inserted { report(.dangerous, .zipName, "several members have the name \(name)") }
+      switch member.kind {
+      case UInt8(ascii: "1"), UInt8(ascii: "2"):
+        report(.dangerous, .archiveLink, "\(name) is a link")
+        continue
+      case UInt8(ascii: "0"), 0, UInt8(ascii: "7"): break
+      case UInt8(ascii: "5"), UInt8(ascii: "x"), UInt8(ascii: "g"), UInt8(ascii: "L"): continue
+      default:
+        report(.unknown, .unexpectedMember, "\(name) is no regular file")
+        continue
+      }
+      let content = bytes.part(member.data)
+      let label = join(place, name)
+      if isTorch, name == "storages" {
+        scanTable(content, in: label) { $0 == 3 ? self.storageByteCount(content, $1, $2) : nil }
+      } else if isTorch, name == "tensors" {
+        scanTable(content, in: label) { $0 == 3 ? self.tensorByteCount(content, $2) : nil }
+      } else {
+        let format = inside(isExpected: isTorch).scan(content, in: label)
+        if format == nil { report(.unreadable, .notACheckpoint, "\(name) is nothing that can be judged") }
+      }
+    }
+    if let end = reader.end, !bytes.holdsOnly(0, in: end..<min(bytes.byteCount, end + 65_536)) || bytes.byteCount - end > 65_536 {
+      reportTrailing(bytes, from: end, in: place)
+      _ = inside().scan(bytes.part(end..<bytes.byteCount), in: join(place, "behind the archive"))
+    }
+    return true
+  }
+
+  /// Follows a member of PyTorch 0.1: a count, then as many records of a pickle and raw data, then what is left.
+  ///
+  /// - Parameter rawByteCount: The bytes behind a record's pickle, from the length of its tuple, the graph and the
+  ///   offset; nil when it cannot be told.
+  private func scanTable(
+    _ content: RawSpan, in place: String, rawByteCount: (Int, PickleGraph, Int) -> Int?
+  ) {
+    var offset = 0
+    var left: Int64?
+    var number = 1
+    while offset < content.byteCount {
+      let rest = content.part(offset..<content.byteCount)
+      let (graph, error) = interpret(rest)
+      follow(graph, in: join(place, "stream \(number)"))
+      if let error {
+        return reportBreak(error, graph, rest, at: 0, in: join(place, "stream \(number)"))
+      }
+      offset += graph.byteCount
+      number += 1
+      if let count = left, count > 0 {
+        guard let raw = rawByteCount(graph.tuple(graph.root)?.count ?? 0, graph, offset), raw <= content.byteCount - offset
+        else {
+          audit.report(.unknown, .brokenPickle, in: place, at: offset, "the data of a record cannot be measured")
+          return NameSearch.report(content, from: offset, in: place, audit)
+        }
+        offset += raw
+        left = count - 1
+      } else if left == nil, case .int(let count) = graph.root {
+        left = count
+      }
+    }
+  }
+
+  /// `(key, location, storage class)`, then the count of elements in 8 bytes and the elements.
+  private func storageByteCount(_ content: RawSpan, _ graph: PickleGraph, _ offset: Int) -> Int? {
+    guard let parts = graph.tuple(graph.root), let storageClass = graph.global(parts[2]),
+      let size = KnownNames.elementByteCount(storageClass.name),
+      let count = content.little(Int64.self, offset).flatMap({ Int(exactly: $0) }), count >= 0
+    else { return nil }
+    return count.checkedMultiplying(by: size)?.checkedAdding(8)
+  }
+
+  /// `(key, storage, tensor class)`, then the rank, sizes, strides and the offset.
+  private func tensorByteCount(_ content: RawSpan, _ offset: Int) -> Int? {
+    guard let rank = content.little(Int32.self, offset), rank >= 0, rank <= 1_000 else { return nil }
+    return 8 + 16 * Int(rank) + 8
+  }
+}
+
+/// Reads the headers of a tar archive (POSIX ustar), leniently.
+struct TarReader {
+  struct Member {
+    let name: [UInt8]
+    let kind: UInt8
+    let header: Int
+    let data: Range<Int>
+  }
+
+  /// Where the archive's end mark begins; nil when it has none.
+  private(set) var end: Int?
+  private(set) var fault: (offset: Int, what: String)?
+
+  static func recognises(_ bytes: RawSpan) -> Bool { bytes.begins("ustar", at: 257) }
+
+  mutating func members(_ bytes: RawSpan) -> [Member] {
+    var members: [Member] = []
+    var place = 0
+    while place + 512 <= bytes.byteCount, members.count < 100_000 {
+      if bytes.byte(place) == 0, bytes.holdsOnly(0, in: place..<place + 512) {
+        end = place
+        break
+      }
+      guard Self.recognises(bytes.part(place..<bytes.byteCount)), let size = Self.octal(bytes, place + 124, 12) else {
+        fault = (place, "no header of a member stands here")
+        break
+      }
+      var name = bytes.copy(place..<place + 100).prefix { $0 != 0 }
+      let prefix = bytes.copy(place + 345..<place + 500).prefix { $0 != 0 }
+      if !prefix.isEmpty, bytes.begins([0x75, 0x73, 0x74, 0x61, 0x72, 0], at: place + 257) { name = prefix + [0x2F] + name }
+      guard size <= bytes.byteCount - place - 512 else {
+        fault = (place, "the archive ends inside a member")
+        members.append(
+          Member(name: Array(name), kind: bytes.byte(place + 156) ?? 0, header: place, data: place + 512..<bytes.byteCount))
+        break
+      }
+      members.append(
+        Member(
+          name: Array(name), kind: bytes.byte(place + 156) ?? 0, header: place, data: place + 512..<place + 512 + size))
+      place += 512 + (size + 511) / 512 * 512
+    }
+    return members
+  }
+
+  private static func octal(_ bytes: RawSpan, _ offset: Int, _ count: Int) -> Int? {
+    var value = 0
+    var isEmpty = true
+    for place in offset..<offset + count {
+      guard let byte = bytes.byte(place) else { return nil }
+      if byte == 0x20 || byte == 0 {
+        if isEmpty { continue }
+        break
+      }
+      guard byte >= 0x30, byte <= 0x37, value < 1 << 55 else { return nil }
+      value = value << 3 | Int(byte - 0x30)
+      isEmpty = false
+    }
+    return isEmpty ? nil : value
+  }
+}

@@ -1,0 +1,297 @@
+internal import ByteParsing
+
+/// A zip archive as its directory and its local headers tell it, neither believed.
+///
+/// Readers differ in what they refuse; an archive made to deceive is one that some reader takes. So this refuses
+/// nothing: it lists every entry either of the two knows, and every contradiction.
+struct ZipLayout {
+  /// One entry.
+  struct Entry {
+    var name: [UInt8] = []
+    var flags: UInt16 = 0
+    var method: UInt16 = 0
+    var crc32: UInt32 = 0
+    var storedByteCount = 0
+    var byteCount = 0
+    /// Where its local header begins.
+    var header = 0
+    var isLink = false
+    /// Where its data lies; empty when it cannot be found.
+    var data = 0..<0
+    /// Whether the directory lists it.
+    var isListed = true
+  }
+
+  /// Something that contradicts, or is where nothing should be.
+  struct Fault {
+    let severity: Severity
+    let rule: Rule
+    let offset: Int
+    let what: String
+  }
+
+  private(set) var entries: [Entry] = []
+  private(set) var faults: [Fault] = []
+  /// Stretches that belong to no entry and are not empty.
+  private(set) var gaps: [Range<Int>] = []
+  /// Where the archive begins: what the offsets of its directory count from.
+  private(set) var start = 0
+  /// Where the archive ends, its comment included.
+  private(set) var end = 0
+  /// Entries beyond `Limits.zipEntries` that were not read.
+  private(set) var isCut = false
+
+  /// The place of the last end record; nil when there is none within the reach of a comment.
+  static func endRecord(_ bytes: RawSpan) -> Int? {
+    let signature: [UInt8] = [0x50, 0x4B, 5, 6]
+    let usual = bytes.byteCount - 22
+    if bytes.begins(signature, at: usual) { return usual }
+    guard usual > 0 else { return nil }
+    return bytes.last(signature, in: max(0, usual - 65_535)..<usual + 4)
+  }
+
+  /// Reads the archive that ends where the bytes end; one without a directory is read from its local headers.
+  init(_ bytes: RawSpan, limits: Limits) {
+    var directoryStart = bytes.byteCount
+    end = bytes.byteCount
+    if let record = Self.endRecord(bytes) {
+      directoryStart = readDirectory(bytes, record, limits)
+    } else {
+      fault(.unknown, .zipBroken, 0, "the archive has no directory at its end, as after a download that broke off")
+    }
+    walk(bytes, upTo: directoryStart, limits)
+  }
+
+  private mutating func fault(_ severity: Severity, _ rule: Rule, _ offset: Int, _ what: String) {
+    if faults.count < 1_000 { faults.append(Fault(severity: severity, rule: rule, offset: offset, what: what)) }
+  }
+
+  // MARK: - Directory
+
+  /// Reads the directory; returns where it begins.
+  private mutating func readDirectory(_ bytes: RawSpan, _ record: Int, _ limits: Limits) -> Int {
+    let comment = Int(bytes.little(UInt16.self, record + 20) ?? 0)
+    end = min(bytes.byteCount, record + 22 + comment)
+    if record + 22 + comment > bytes.byteCount {
+      fault(.unknown, .zipBroken, record, "the archive's comment runs beyond the end of the file")
+    }
+    var size = Int(bytes.little(UInt32.self, record + 12) ?? 0)
+    var offset = Int(bytes.little(UInt32.self, record + 16) ?? 0)
+    var count = Int(bytes.little(UInt16.self, record + 10) ?? 0)
+    var directoryEnd = record
+    if bytes.begins([0x50, 0x4B, 6, 7], at: record - 20) {
+      let usual = record - 76
+      let told = bytes.little(UInt64.self, record - 12).flatMap { Int(exactly: $0) } ?? usual
+      let place = bytes.begins([0x50, 0x4B, 6, 6], at: usual) ? usual : told
+      if bytes.begins([0x50, 0x4B, 6, 6], at: place), place < record {
+        let wide = (
+          count: bytes.little(UInt64.self, place + 32).flatMap { Int(exactly: $0) } ?? 0,
+          size: bytes.little(UInt64.self, place + 40).flatMap { Int(exactly: $0) } ?? 0,
+          offset: bytes.little(UInt64.self, place + 48).flatMap { Int(exactly: $0) } ?? 0
+        )
+        if (size != 0xFFFF_FFFF && size != wide.size) || (offset != 0xFFFF_FFFF && offset != wide.offset)
+          || (count != 0xFFFF && count != wide.count)
+        {
+          fault(.dangerous, .zipHeaders, record, "the archive's two end records contradict each other")
+          if let other = Int(exactly: offset), bytes.begins([0x50, 0x4B, 1, 2], at: other) {
+            readEntries(bytes, from: other, to: record, base: 0, limits)
+          }
+        }
+        (count, size, offset) = wide
+        directoryEnd = place
+      }
+    }
+    var directoryStart = directoryEnd - size
+    if size < 0 || directoryStart < 0 || size > 0 && !bytes.begins([0x50, 0x4B, 1, 2], at: directoryStart) {
+      directoryStart = min(max(offset, 0), directoryEnd)
+      fault(.unknown, .zipBroken, record, "the directory is not where the end record says it ends")
+    }
+    start = max(0, directoryStart - max(offset, 0))
+    if offset > directoryStart {
+      fault(.dangerous, .zipHeaders, record, "the end record places the directory where it is not")
+    }
+    let reached = readEntries(bytes, from: directoryStart, to: directoryEnd, base: start, limits)
+    let listed = entries.count
+    if reached < directoryEnd, !isCut {
+      fault(.dangerous, .trailingData, reached, "\(directoryEnd - reached) bytes behind the directory belong to nothing")
+      gaps.append(reached..<directoryEnd)
+    } else if listed != count, !isCut {
+      fault(.dangerous, .zipHeaders, record, "the end record counts \(count) entries and the directory has \(listed)")
+    }
+    return directoryStart
+  }
+
+  @discardableResult
+  private mutating func readEntries(_ bytes: RawSpan, from start: Int, to end: Int, base: Int, _ limits: Limits) -> Int {
+    var place = start
+    while place + 46 <= end, bytes.begins([0x50, 0x4B, 1, 2], at: place) {
+      guard entries.count < limits.zipEntries else {
+        isCut = true
+        return place
+      }
+      func short(_ offset: Int) -> UInt16 { bytes.little(UInt16.self, place + offset) ?? 0 }
+      func long(_ offset: Int) -> UInt32 { bytes.little(UInt32.self, place + offset) ?? 0 }
+      var entry = Entry()
+      let nameCount = Int(short(28))
+      let extraCount = Int(short(30))
+      entry.flags = short(8)
+      entry.method = short(10)
+      entry.crc32 = long(16)
+      entry.name = bytes.part(place + 46..<place + 46 + nameCount).all
+      entry.isLink = short(4) >> 8 == 3 && long(38) >> 28 == 0xA
+      var wide = [Int(long(24)), Int(long(20)), Int(long(42))]
+      readWide(bytes, place + 46 + nameCount, extraCount, &wide)
+      (entry.byteCount, entry.storedByteCount) = (wide[0], wide[1])
+      entry.header = base.checkedAdding(wide[2]) ?? .max
+      entries.append(entry)
+      place += 46 + nameCount + extraCount + Int(short(32))
+    }
+    return min(place, end)
+  }
+
+  /// Takes 64-bit values from the extra field where the 32-bit ones are full.
+  private func readWide(_ bytes: RawSpan, _ start: Int, _ count: Int, _ values: inout [Int]) {
+    var place = start
+    while place + 4 <= start + count {
+      let kind = bytes.little(UInt16.self, place) ?? 0
+      let length = Int(bytes.little(UInt16.self, place + 2) ?? 0)
+      if kind == 1 {
+        var field = place + 4
+        for index in values.indices where values[index] == 0xFFFF_FFFF && field + 8 <= place + 4 + length {
+          values[index] = bytes.little(UInt64.self, field).flatMap { Int(exactly: $0) } ?? .max
+          field += 8
+        }
+        return
+      }
+      place += 4 + length
+    }
+  }
+
+  // MARK: - Local headers
+
+  /// Goes through the archive from its start: every byte belongs to an entry, or is reported.
+  private mutating func walk(_ bytes: RawSpan, upTo directory: Int, _ limits: Limits) {
+    let order = entries.indices.sorted { (entries[$0].header, $0) < (entries[$1].header, $1) }
+    var place = start
+    for index in order {
+      let header = entries[index].header
+      guard header <= bytes.byteCount - 30, bytes.begins([0x50, 0x4B, 3, 4], at: header) else {
+        fault(.unknown, .zipBroken, entries[index].header == .max ? 0 : header, "no local header stands where the directory says: \(display(entries[index].name))")
+        continue
+      }
+      if header < place {
+        fault(.dangerous, .zipOverlap, header, "\(display(entries[index].name)) shares bytes with the entry before it")
+      } else {
+        examine(bytes, place..<header, limits)
+      }
+      readLocal(bytes, index)
+      place = max(place, entries[index].data.upperBound, header + 30)
+    }
+    if place < directory { examine(bytes, place..<directory, limits) }
+  }
+
+  private mutating func readLocal(_ bytes: RawSpan, _ index: Int) {
+    let entry = entries[index]
+    let place = entry.header
+    func short(_ offset: Int) -> UInt16 { bytes.little(UInt16.self, place + offset) ?? 0 }
+    func long(_ offset: Int) -> Int { Int(bytes.little(UInt32.self, place + offset) ?? 0) }
+    let nameCount = Int(short(26))
+    let name = bytes.part(place + 30..<place + 30 + nameCount).all
+    let start = place + 30 + nameCount + Int(short(28))
+    guard let end = start.checkedAdding(entry.storedByteCount), start <= bytes.byteCount, end <= bytes.byteCount else {
+      entries[index].data = min(start, bytes.byteCount)..<bytes.byteCount
+      fault(.unknown, .zipBroken, place, "\(display(entry.name)) ends beyond the end of the file")
+      return
+    }
+    entries[index].data = start..<end
+    entries[index].flags |= short(6)
+    if name != entry.name {
+      fault(
+        .dangerous, .zipName, place, "the entry is \(display(entry.name)) in the directory and \(display(name)) where it stands")
+    }
+    let isKnown = short(6) & 8 == 0
+    let isSame =
+      short(8) == entry.method
+      && (!isKnown || [entry.storedByteCount, 0xFFFF_FFFF].contains(long(18))
+        && [entry.byteCount, 0xFFFF_FFFF].contains(long(22)))
+      && (!isKnown || long(14) == 0 || entry.crc32 == 0 || long(14) == Int(entry.crc32))
+    if !isSame {
+      fault(.dangerous, .zipHeaders, place, "the two headers of \(display(entry.name)) contradict each other")
+    }
+  }
+
+  /// What lies between entries: a data descriptor, nothing, or something hidden.
+  private mutating func examine(_ bytes: RawSpan, _ gap: Range<Int>, _ limits: Limits) {
+    guard !gap.isEmpty else { return }
+    var gap = gap
+    if gap.lowerBound > start {
+      let hasSignature = bytes.begins([0x50, 0x4B, 7, 8], at: gap.lowerBound)
+      if hasSignature, gap.count >= 24, gap.count == 24 || bytes.begins([0x50, 0x4B], at: gap.lowerBound + 24) {
+        gap = gap.lowerBound + 24..<gap.upperBound
+      } else if hasSignature, gap.count >= 16 {
+        gap = gap.lowerBound + 16..<gap.upperBound
+      } else if gap.count == 12 || gap.count == 20 {
+        return
+      }
+    }
+    var place = gap.lowerBound
+    while let header = bytes.first([0x50, 0x4B, 3, 4], in: place..<gap.upperBound), header + 30 <= gap.upperBound {
+      noteGap(bytes, place..<header)
+      guard entries.count < limits.zipEntries else {
+        isCut = true
+        return
+      }
+      place = addHidden(bytes, header, until: gap.upperBound)
+    }
+    noteGap(bytes, place..<gap.upperBound)
+  }
+
+  private mutating func noteGap(_ bytes: RawSpan, _ gap: Range<Int>) {
+    guard !gap.isEmpty, !bytes.holdsOnly(0, in: gap.lowerBound..<min(gap.upperBound, gap.lowerBound + 65_536)) || gap.count > 65_536
+    else { return }
+    // What follows an entry of unknown size in an archive that broke off is that entry's.
+    if gaps.count < 1_000 { gaps.append(gap) }
+    fault(.dangerous, .trailingData, gap.lowerBound, "\(gap.count) bytes between the entries belong to none")
+  }
+
+  /// An entry that only its local header knows; returns where it ends.
+  private mutating func addHidden(_ bytes: RawSpan, _ place: Int, until end: Int) -> Int {
+    func short(_ offset: Int) -> UInt16 { bytes.little(UInt16.self, place + offset) ?? 0 }
+    func long(_ offset: Int) -> Int { Int(bytes.little(UInt32.self, place + offset) ?? 0) }
+    var entry = Entry()
+    let nameCount = Int(short(26))
+    entry.name = bytes.part(place + 30..<place + 30 + nameCount).all
+    entry.flags = short(6)
+    entry.method = short(8)
+    entry.header = place
+    entry.isListed = false
+    let start = min(end, place + 30 + nameCount + Int(short(28)))
+    // Sizes may follow the data, or stand in the extra field: then the next header tells.
+    var stop = start + long(18)
+    if entry.flags & 8 != 0 || stop > end || long(18) == 0xFFFF_FFFF {
+      stop = bytes.first([0x50, 0x4B, 3, 4], in: start..<end) ?? end
+      if let descriptor = bytes.last([0x50, 0x4B, 7, 8], in: max(start, stop - 24)..<stop) { stop = descriptor }
+    }
+    entry.data = start..<max(start, stop)
+    entry.storedByteCount = entry.data.count
+    entry.byteCount = entry.method == 0 ? entry.data.count : long(22)
+    entries.append(entry)
+    // A descriptor behind it is its own.
+    var next = entry.data.upperBound
+    if bytes.begins([0x50, 0x4B, 7, 8], at: next) {
+      next = bytes.first([0x50, 0x4B, 3, 4], in: next..<min(end, next + 28)) ?? min(end, next + 16)
+    }
+    return max(next, place + 30)
+  }
+
+  /// A name as it is shown.
+  func display(_ name: [UInt8]) -> String {
+    let text = String(decoding: name.prefix(200), as: UTF8.self).escapedForDisplay
+    return text.isEmpty ? "an entry without a name" : text
+  }
+}
+
+extension RawSpan {
+  /// A copy of all bytes.
+  var all: [UInt8] { copy(0..<byteCount) }
+}

@@ -1,0 +1,198 @@
+internal import ByteParsing
+internal import Checkpoints
+
+/// Zip archives: torch's, TorchScript's, npz, zips in zips, archives one after the other.
+extension ContentScan {
+  /// Follows every archive in the bytes, the last one first: a directory stands at an archive's end.
+  func scanZips(_ bytes: RawSpan, in place: String) -> Bool {
+    var end = bytes.byteCount
+    var count = 0
+    while end > 0 {
+      let region = bytes.part(0..<end)
+      let layout = ZipLayout(region, limits: audit.limits)
+      let isFollowed = layout.start > 0 && bytes.begins([0x50, 0x4B, 3, 4]) && endsWithArchive(bytes, layout.start)
+      let label = isFollowed || count > 0 ? join(place, "archive at \(layout.start)") : place
+      scanZip(region, layout, in: label)
+      if layout.end < end {
+        audit.report(
+          .dangerous, .trailingData, in: label, at: layout.end, "\(end - layout.end) bytes follow the archive")
+        _ = inside().scan(bytes.part(layout.end..<end), in: join(label, "behind the archive"))
+      }
+      count += 1
+      if isFollowed {
+        if count == 1 {
+          audit.report(
+            .unknown, .concatenated, in: place, at: 0, "several archives stand one after the other; each is judged")
+        }
+        end = layout.start
+        continue
+      }
+      if layout.start > 0 {
+        audit.report(
+          .dangerous, .polyglot, in: place, at: 0,
+          "\(layout.start) bytes stand before the archive: other readers take the file for something else")
+        _ = inside(isExpected: true).scan(bytes.part(0..<layout.start), in: join(place, "before the archive"))
+      }
+      break
+    }
+    return true
+  }
+
+  /// Whether an archive ends exactly at an offset.
+  private func endsWithArchive(_ bytes: RawSpan, _ offset: Int) -> Bool {
+    let region = bytes.part(0..<offset)
+    guard let record = ZipLayout.endRecord(region) else { return false }
+    return record + 22 + Int(region.little(UInt16.self, record + 20) ?? 0) == offset
+  }
+
+  private func scanZip(_ bytes: RawSpan, _ layout: ZipLayout, in place: String) {
+    for fault in layout.faults { audit.report(fault.severity, fault.rule, in: place, at: fault.offset, fault.what) }
+    if layout.isCut {
+      audit.report(.unknown, .limit, in: place, at: 0, "more than \(audit.limits.zipEntries) entries")
+    }
+    let folder = TorchFolder(layout.entries.map(\.name))
+    let hasChecksums = layout.entries.contains { $0.crc32 != 0 }
+    var names: Set<[UInt8]> = []
+    var program = TorchScriptProgram()
+    for entry in layout.entries {
+      let name = layout.display(entry.name)
+      let label = join(place, name)
+      func report(_ severity: Severity, _ rule: Rule, _ what: String) {
+        audit.report(severity, rule, in: place, at: entry.header, what)
+      }
+      if !entry.isListed { report(.dangerous, .zipHidden, "the directory does not list \(name)") }
+      if entry.isListed, !names.insert(entry.name).inserted {
+        report(.dangerous, .zipName, "several entries have the name \(name)")
+      }
+      if Self.leadsOut(entry.name) { report(.dangerous, .archiveName, "\(name) leads out of its folder") }
+      if entry.isLink { report(.dangerous, .archiveLink, "\(name) is a link") }
+      if entry.name.last == 0x2F, entry.data.isEmpty { continue }
+
+      let isProgram = folder?.isProgram(entry.name) ?? false
+      let format = withContent(of: entry, bytes, label) { content in
+        if isProgram { program.add(content, label) }
+        let isExpected = entry.name.ends(with: ".pkl".utf8) || entry.name.ends(with: ".pickle".utf8)
+        let format = inside(isExpected: isExpected).scan(content, in: label)
+        if format == .pickle, hasChecksums, entry.isListed, !isIntact(content, entry) {
+          audit.report(.unknown, .zipCrc, in: label, at: entry.header, "the checksum of \(name) is wrong")
+        }
+        return format
+      }
+      guard case .some(let format) = format else { continue }
+      if entry.flags & 0x2061 != 0 {
+        if format == nil, entry.flags & 1 != 0 {
+          report(.unreadable, .encrypted, "\(name) is encrypted")
+        } else {
+          report(.dangerous, .zipFlags, "\(name) has the flags 0x\(String(entry.flags, radix: 16)), which other readers refuse")
+        }
+        continue
+      }
+      if let folder {
+        if !folder.holds(entry.name) {
+          report(
+            format == .pickle ? .dangerous : .unknown, format == .pickle ? .zipOutside : .unexpectedMember,
+            "\(name) lies outside the checkpoint's folder, \(folder.display)")
+        } else if format == nil, !folder.isUsual(entry.name) {
+          report(.unknown, .unexpectedMember, "PyTorch writes no \(name)")
+        }
+      } else if format == nil {
+        audit.report(
+          .unreadable, .notACheckpoint, in: place, at: entry.header, "\(name) is nothing that can be judged")
+      }
+    }
+    program.report(in: place, audit)
+    for gap in layout.gaps { _ = inside().scan(bytes.part(gap), in: join(place, "between the entries at \(gap.lowerBound)")) }
+  }
+
+  /// Hands an entry's content over; nil when it cannot be had, which is reported.
+  private func withContent<Result>(
+    of entry: ZipLayout.Entry, _ bytes: RawSpan, _ label: String, _ body: (RawSpan) -> Result
+  ) -> Result? {
+    let stored = bytes.part(entry.data)
+    func report(_ severity: Severity, _ rule: Rule, _ what: String) {
+      audit.report(severity, rule, in: label, at: entry.header, what)
+    }
+    switch entry.method {
+    case 0: return body(stored)
+    case 8:
+      let count = entry.byteCount
+      guard count <= audit.inflationLeft, count / audit.limits.inflation <= stored.byteCount else {
+        report(.unknown, .limit, "it inflates to \(count) bytes, more than is followed")
+        return nil
+      }
+      audit.inflationLeft -= count
+      var isSound = false
+      let content = unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
+        isSound = unsafe stored.withUnsafeBytes {
+          unsafe Deflate.inflate($0, into: UnsafeMutableRawBufferPointer(buffer))
+        }
+        initialized = isSound ? count : 0
+      }
+      guard isSound else {
+        if entry.flags & 1 != 0 {
+          report(.unreadable, .encrypted, "it is encrypted")
+        } else {
+          report(.unknown, .zipBroken, "it cannot be inflated")
+        }
+        return nil
+      }
+      return unsafe body(content.span.bytes)
+    default:
+      report(.unreadable, .notACheckpoint, "it is compressed by method \(entry.method), which PyTorch never uses")
+      return nil
+    }
+  }
+
+  private func isIntact(_ content: RawSpan, _ entry: ZipLayout.Entry) -> Bool {
+    var crc = CRC32()
+    unsafe content.withUnsafeBytes { unsafe crc.update($0) }
+    return crc.value == entry.crc32
+  }
+
+  /// Whether a name leads out of the folder it is extracted to.
+  static func leadsOut(_ name: [UInt8]) -> Bool {
+    if name.first == 0x2F || name.contains(0x5C) || name.contains(0) { return true }
+    if name.count > 1, name[1] == 0x3A { return true }
+    return name.split(separator: 0x2F).contains { $0.elementsEqual("..".utf8) }
+  }
+}
+
+/// The folder in which an archive of PyTorch keeps everything, and what it keeps there.
+private struct TorchFolder {
+  private let prefix: [UInt8]
+
+  /// The folder; nil when the archive is none of PyTorch's.
+  init?(_ names: [[UInt8]]) {
+    // torch takes the folder of the first entry.
+    guard let first = names.first, let slash = first.firstIndex(of: 0x2F) else { return nil }
+    let prefix = Array(first[...slash])
+    let isTorch = names.contains { name in
+      ["data.pkl", "version", "constants.pkl", "model.json"].contains { name.elementsEqual(prefix + Array($0.utf8)) }
+    }
+    guard isTorch else { return nil }
+    self.prefix = prefix
+  }
+
+  var display: String { String(decoding: prefix.prefix(100), as: UTF8.self).escapedForDisplay }
+
+  func holds(_ name: [UInt8]) -> Bool { name.starts(with: prefix) }
+
+  func isProgram(_ name: [UInt8]) -> Bool {
+    holds(name) && name.dropFirst(prefix.count).starts(with: "code/".utf8) && name.ends(with: ".py".utf8)
+  }
+
+  /// Whether PyTorch writes an entry of this name.
+  func isUsual(_ name: [UInt8]) -> Bool {
+    let rest = String(decoding: name.dropFirst(prefix.count), as: UTF8.self)
+    return [
+      "version", "byteorder", ".format_version", ".storage_alignment", "model.json", "data.pkl", "constants.pkl",
+    ].contains(rest)
+      || ["data/", ".data/", "constants/", "tensors/", "code/", "attributes/", "bytecode/"].contains {
+        rest.hasPrefix($0)
+      }
+  }
+}
+
+extension Array where Element == UInt8 {
+  func ends(with suffix: String.UTF8View) -> Bool { self.suffix(suffix.count).elementsEqual(suffix) }
+}

@@ -1,0 +1,95 @@
+public import Checkpoints
+internal import Glibc
+
+/// The files that paths name: themselves, and what lies under folders.
+public struct FileTree: Sendable {
+  /// The files, in the order of the paths, each folder's sorted by their bytes.
+  public private(set) var files: [String] = []
+  /// What was passed over, and why, as clauses.
+  public private(set) var skipped: [(path: String, reason: String)] = []
+  /// Paths and folders that cannot be opened.
+  public private(set) var errors: [CheckpointError] = []
+
+  /// Finds the files.
+  ///
+  /// Links are followed when a path names them, or when they lead to a file in the same folder's tree. Folders that are
+  /// links are not: what lies in the tree is found there anyway, and nothing loops. Pipes, sockets and devices are
+  /// passed over. O(files).
+  public init(_ paths: [String]) {
+    for path in paths {
+      var status = stat()
+      guard unsafe stat(path, &status) == 0 else {
+        errors.append(Self.error(path))
+        continue
+      }
+      if status.st_mode & S_IFMT == S_IFDIR { walk(path) } else { files.append(path) }
+    }
+  }
+
+  private static func error(_ path: String) -> CheckpointError {
+    let code = errno
+    return CheckpointError(
+      "cannot be opened: \(unsafe String(cString: strerror(code)))", file: path,
+      remedy: code == ENOENT ? "Check the path." : code == EACCES ? "Ask its owner for permission to read it." : nil)
+  }
+
+  private mutating func walk(_ root: String) {
+    let resolved = Self.resolved(root)
+    // Folders still to read; the last is next, so that the order is that of the paths.
+    var folders = [root]
+    var found: [(path: [UInt8], text: String)] = []
+    while let folder = folders.popLast() {
+      guard let names = Self.names(in: folder) else {
+        errors.append(Self.error(folder))
+        continue
+      }
+      for name in names {
+        let path = folder.hasSuffix("/") ? folder + name : folder + "/" + name
+        var status = stat()
+        guard unsafe lstat(path, &status) == 0 else { continue }
+        switch status.st_mode & S_IFMT {
+        case S_IFDIR: folders.append(path)
+        case S_IFREG: found.append((Array(path.utf8), path))
+        case S_IFLNK:
+          guard let target = Self.resolved(path), unsafe stat(path, &status) == 0 else {
+            skipped.append((path, "is a link that leads nowhere"))
+            continue
+          }
+          if status.st_mode & S_IFMT == S_IFDIR {
+            skipped.append((path, "is a link to a folder"))
+          } else if status.st_mode & S_IFMT != S_IFREG {
+            skipped.append((path, "is not a regular file"))
+          } else if let resolved, target.hasPrefix(resolved == "/" ? "/" : resolved + "/") {
+            found.append((Array(path.utf8), path))
+          } else {
+            skipped.append((path, "is a link out of the folder"))
+          }
+        default: skipped.append((path, "is not a regular file"))
+        }
+      }
+    }
+    found.sort { $0.path.lexicographicallyPrecedes($1.path) }
+    skipped.sort { $0.path < $1.path }
+    files += found.map(\.text)
+  }
+
+  private static func resolved(_ path: String) -> String? {
+    guard let text = unsafe realpath(path, nil) else { return nil }
+    defer { unsafe free(text) }
+    return unsafe String(cString: text)
+  }
+
+  /// The names in a folder, without `.` and `..`; nil when it cannot be read.
+  private static func names(in folder: String) -> [String]? {
+    guard let handle = unsafe opendir(folder) else { return nil }
+    defer { unsafe closedir(handle) }
+    var names: [String] = []
+    while let entry = unsafe readdir(handle) {
+      let name = unsafe withUnsafeBytes(of: entry.pointee.d_name) { bytes in
+        unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+      }
+      if name != "." && name != ".." { names.append(name) }
+    }
+    return names
+  }
+}

@@ -1,0 +1,104 @@
+/// How a name stands, before anyone looks at what is done with it.
+enum NameStanding: Equatable {
+  /// A name of tensor files, good for this.
+  case known(KnownUse)
+  /// A name whose code runs when the file is loaded; nothing more is known of it.
+  case unknown(Rule, String)
+  /// A name that no checkpoint needs.
+  case dangerous(Rule, String)
+  /// A function of PyTorch or NumPy: unknown as a value, dangerous once it is called.
+  case dangerousWhenCalled(Rule, String)
+}
+
+/// What a name of tensor files is good for.
+enum KnownUse: Equatable {
+  /// A value that is only handed over: a dtype, a storage class.
+  case value
+  /// A function to be called.
+  case function
+  /// A class to be called or instantiated.
+  case type
+}
+
+extension NameStanding {
+  /// Judges a name by the tables, the most exact first.
+  ///
+  /// The last rule is that what no table names is ``unknown(_:_:)``: nothing unnamed is ever known.
+  static func of(module: String, name: String) -> NameStanding {
+    // Swift's strings are equal when they look alike; among ASCII that is when their bytes are.
+    guard isPlain(module), isPlain(name) else {
+      return .dangerous(.computedName, "no name of Python's that anyone would write")
+    }
+    let full = module + "." + name
+    if let use = KnownNames.use(module, name) { return .known(use) }
+    let top = String(module.prefix { $0 != "." })
+    let leaf = String(name.split(separator: ".").last ?? "")
+    if isBuiltins(module) { return builtin(name) }
+    if StandardLibrary.modules.contains(top) {
+      if StandardLibrary.isInert(module, name) {
+        return .unknown(.standardValue, "a class of Python's standard library that holds a value")
+      }
+      if let reason = RunningNames.standard[top] { return .dangerous(.runsCode, reason) }
+      return .dangerous(.standardLibrary, "part of Python's standard library that no checkpoint needs")
+    }
+    if let reason = RunningNames.family(full) { return .dangerous(.libraryFunction, reason) }
+    let isTypeLike = isTypeName(leaf)
+    if name.contains(".") {
+      let isNestedType = name.split(separator: ".").allSatisfy { isTypeName(String($0)) }
+      if !isNestedType {
+        return .dangerousWhenCalled(.methodPath, "reached through dots: a method, or a module inside another")
+      }
+    }
+    if module == "__main__" {
+      if RunningNames.leaves.contains(leaf) {
+        return .dangerous(.libraryFunction, "named like a function that runs code")
+      }
+      return .unknown(.mainName, "defined by the program that saved the file")
+    }
+    if RunningNames.leaves.contains(leaf) {
+      return .dangerous(.libraryFunction, "named like a function that runs code, reads or writes")
+    }
+    if top == "torch" || top == "numpy" {
+      let library = top == "torch" ? "PyTorch" : "NumPy"
+      if isTypeLike || KnownNames.isInertFunction(full) {
+        return .unknown(.torchObject, "part of \(library) beyond tensors: loading runs its code")
+      }
+      return .dangerousWhenCalled(.libraryFunction, "a function of \(library) that no checkpoint needs")
+    }
+    if top == "__torch__" {
+      return .unknown(.torchscriptCode, "a class of the archive's own TorchScript code")
+    }
+    return .unknown(.libraryName, "defined by \(top): loading imports it and runs its code")
+  }
+
+  private static func isBuiltins(_ module: String) -> Bool {
+    module == "builtins" || module == "__builtin__" || module == "__builtins__"
+  }
+
+  private static func builtin(_ name: String) -> NameStanding {
+    if name.contains(".") { return .dangerous(.methodPath, "a method of a builtin, reached through dots") }
+    if StandardLibrary.inertBuiltins.contains(name) {
+      return .unknown(.standardValue, "a builtin that holds a value")
+    }
+    // Exceptions and warnings, of which there are some seventy.
+    if isTypeName(name), ["Error", "Exception", "Warning", "Exit", "Interrupt", "Iteration"].contains(where: { name.hasSuffix($0) }) {
+      return .unknown(.standardValue, "an exception's class")
+    }
+    return .dangerous(.runsCode, "a builtin that no checkpoint needs")
+  }
+
+  /// Whether a text is what an identifier with dots can be: ASCII letters, digits, underscores.
+  static func isPlain(_ text: String) -> Bool {
+    !text.isEmpty
+      && text.utf8.allSatisfy {
+        $0 >= 0x61 && $0 <= 0x7A || $0 >= 0x41 && $0 <= 0x5A || $0 >= 0x30 && $0 <= 0x39 || $0 == 0x5F
+          || $0 == 0x2E || $0 == 0x3C || $0 == 0x3E
+      }
+  }
+
+  /// Whether a name is spelled like a class: its first letter is a capital.
+  static func isTypeName(_ name: String) -> Bool {
+    guard let first = name.utf8.first(where: { $0 != 0x5F }) else { return false }
+    return first >= 0x41 && first <= 0x5A
+  }
+}

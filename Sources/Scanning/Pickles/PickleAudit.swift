@@ -1,0 +1,346 @@
+internal import ByteParsing
+internal import Pickle
+
+/// Judges what one pickle stream asked for.
+///
+/// The machine has run the stream without importing or calling anything, with the stack and the memo that CPython
+/// would have had; this looks at every name, call and change it recorded. O(values).
+struct PickleAudit {
+  private let graph: PickleGraph
+  private let place: String
+  private let audit: FileAudit
+  /// Bytes inside the stream that may be a pickle or a whole file, with what they were given to.
+  private(set) var payloads: [Payload] = []
+  /// Elements and bytes of an element of every storage, by key, of torch's persistent ids.
+  private(set) var storages: [ExactText: (count: Int, elementByteCount: Int?)] = [:]
+
+  /// Bytes to look into.
+  struct Payload {
+    let bytes: [UInt8]
+    /// Whether they are handed to a function that loads them: then they are judged whatever they look like.
+    let isLoaded: Bool
+    let offset: Int
+  }
+
+  init(_ graph: PickleGraph, in place: String, _ audit: FileAudit) {
+    self.graph = graph
+    self.place = place
+    self.audit = audit
+  }
+
+  /// Looks at everything.
+  mutating func run() {
+    var called: Set<Int32> = []
+    for node in graph.nodes {
+      switch node {
+      case .object(let object):
+        if judge(object), case .node(let id) = object.callable { called.insert(id.index) }
+      case .persistentID(let id): judge(persistentID: id)
+      case .bytes(let bytes), .byteArray(let bytes), .byteString(let bytes):
+        if Sniffing.mayBePickle(bytes) { payloads.append(Payload(bytes: bytes, isLoaded: false, offset: 0)) }
+      case .dictionary(let pairs): judge(keys: pairs, isState: false, at: 0)
+      case .extensionCode(let code):
+        report(.dangerous, .extensionCode, 0, "extension code \(code) names what only the loading process knows")
+      default: break
+      }
+    }
+    for entry in graph.imports {
+      guard case .node(let id) = entry.value, !called.contains(id.index), let global = graph.global(entry.value)
+      else { continue }
+      judge(import: global, at: entry.offset)
+    }
+    judgeChanges()
+  }
+
+  private func report(_ severity: Severity, _ rule: Rule, _ offset: Int, _ what: String, call: String? = nil) {
+    audit.report(severity, rule, in: place, at: offset, what, call: call)
+  }
+
+  // MARK: - Names
+
+  private func judge(import global: PickleGlobal, at offset: Int) {
+    let name = CallSpelling.name(global)
+    let statement = "from \(global.module.escapedForDisplay) import \(global.name.escapedForDisplay)"
+    let call = statement.utf8.count <= 240 ? statement : name
+    switch audit.standing(module: global.module, name: global.name) {
+    case .known: break
+    case .unknown(let rule, let reason): report(.unknown, rule, offset, "\(name): \(reason)", call: call)
+    case .dangerous(let rule, let reason): report(.dangerous, rule, offset, "\(name): \(reason)", call: call)
+    case .dangerousWhenCalled(let rule, let reason):
+      report(.unknown, rule, offset, "\(name): \(reason); it is named here, not called", call: call)
+    }
+  }
+
+  // MARK: - Calls
+
+  /// Judges a call; returns whether its name needs no other word.
+  private mutating func judge(_ object: PickleObject) -> Bool {
+    for state in object.states { judge(state: state, at: object.offset) }
+    if object.construction == .computedGlobal {
+      report(
+        .dangerous, .computedName, object.offset, "a name is imported whose module or name is no text",
+        call: CallSpelling.call(object, in: graph))
+      return false
+    }
+    switch graph.node(object.callable) {
+    case .global(let global): return judge(object, calling: global)
+    case .persistentID(let id):
+      // Legacy files give a class as ('module', class, source file, source); its name is judged where it stands.
+      if let parts = graph.tuple(id), parts.count == 4, graph.text(parts[0]) == "module", graph.global(parts[1]) != nil {
+        return false
+      }
+      fallthrough
+    case .object, .extensionCode:
+      report(
+        .dangerous, .computedCall, object.offset, "what is called is no name but the result of another call",
+        call: CallSpelling.call(object, in: graph))
+    default:
+      report(
+        .unknown, .oddUse, object.offset, "what is called is no name, which Python refuses",
+        call: CallSpelling.call(object, in: graph))
+    }
+    return false
+  }
+
+  private mutating func judge(_ object: PickleObject, calling global: PickleGlobal) -> Bool {
+    let name = CallSpelling.name(global)
+    func call() -> String { CallSpelling.call(object, in: graph) }
+    switch audit.standing(module: global.module, name: global.name) {
+    case .known(let use):
+      judge(object, calling: global, use)
+      return false
+    case .unknown(let rule, let reason):
+      if global.module == "torch.storage", global.name == "_load_from_bytes" {
+        loadFromBytes(object, call())
+        return true
+      }
+      if global.name == "type", rule == .standardValue, (graph.tuple(object.arguments)?.count ?? 3) > 1 {
+        report(.dangerous, .runsCode, object.offset, "\(name): makes a class", call: call())
+        return true
+      }
+      report(.unknown, rule, object.offset, "\(name): \(reason)", call: call())
+    case .dangerous(let rule, let reason), .dangerousWhenCalled(let rule, let reason):
+      if global.name == "loads" || global.name == "_loads", let first = graph.tuple(object.arguments)?.first,
+        let bytes = bytes(first)
+      {
+        payloads.append(Payload(bytes: bytes, isLoaded: true, offset: object.offset))
+      }
+      report(.dangerous, rule, object.offset, "\(name): \(reason)", call: call())
+    }
+    return true
+  }
+
+  /// A name of tensor files must be used as tensor files use it.
+  private mutating func judge(_ object: PickleObject, calling global: PickleGlobal, _ use: KnownUse) {
+    let name = CallSpelling.name(global)
+    let (audit, place, graph) = (audit, place, graph)
+    func odd(_ reason: String) {
+      audit.report(
+        .unknown, .oddUse, in: place, at: object.offset, "\(name): \(reason)",
+        call: CallSpelling.call(object, in: graph))
+    }
+    guard let arguments = graph.tuple(object.arguments) else { return odd("its arguments are no tuple") }
+    switch use {
+    case .value: return odd("a value, and it is called")
+    case .function where object.construction != .reduce: return odd("a function, and it is instantiated")
+    default: break
+    }
+    if let keywords = object.keywords {
+      guard case .dictionary(let pairs) = graph.node(keywords), pairs.isEmpty else {
+        return odd("it is given keywords")
+      }
+    }
+    let grows = ["list", "set", "bytearray", "slice"].contains(global.name)
+    if !object.items.isEmpty && !grows { odd("items are appended to it, by a method of its own") }
+    switch global.name {
+    case "encode" where global.module == "_codecs": judgeEncode(object, arguments, odd)
+    case "_rebuild_from_type", "_rebuild_from_type_v2": judgeRebuild(object, arguments)
+    case "defaultdict":
+      if let factory = arguments.first, factory != .none {
+        guard let made = graph.global(factory), case .known = audit.standing(module: made.module, name: made.name)
+        else { return odd("its factory is no builtin type") }
+      }
+    case "_rebuild_parameter_with_state":
+      if arguments.count > 3 { judge(state: arguments[3], at: object.offset) }
+    default: break
+    }
+  }
+
+  /// `_codecs.encode(text, 'latin1')` is how protocol 2 spells bytes.
+  private mutating func judgeEncode(_ object: PickleObject, _ arguments: [PickleValue], _ odd: (String) -> Void) {
+    let codec = arguments.count > 1 ? graph.text(arguments[1]) : nil
+    guard arguments.count == 2, codec == "latin1" || codec == "latin-1", let bytes = encoded(arguments[0]) else {
+      return odd("it encodes otherwise than as latin1")
+    }
+    if Sniffing.mayBePickle(bytes) {
+      payloads.append(Payload(bytes: bytes, isLoaded: false, offset: object.offset))
+    }
+  }
+
+  /// `_rebuild_from_type_v2(function, type, arguments, state)` calls the function: that is judged as a call.
+  private mutating func judgeRebuild(_ object: PickleObject, _ arguments: [PickleValue]) {
+    guard arguments.count > 2, let function = graph.global(arguments[0]) else {
+      report(
+        .dangerous, .computedCall, object.offset, "what it is told to call is no name",
+        call: CallSpelling.call(object, in: graph))
+      return
+    }
+    switch audit.standing(module: function.module, name: function.name) {
+    case .known(.function): break
+    default:
+      report(
+        .dangerous, .oddUse, object.offset,
+        "\(CallSpelling.name(function)) is called through \(CallSpelling.name(graph.global(object.callable) ?? function)), which rebuilds tensors",
+        call: CallSpelling.call(object, in: graph))
+    }
+    if arguments.count > 3 { judge(state: arguments[3], at: object.offset) }
+  }
+
+  private mutating func loadFromBytes(_ object: PickleObject, _ call: String) {
+    guard let arguments = graph.tuple(object.arguments), arguments.count == 1, let bytes = bytes(arguments[0]) else {
+      report(
+        .dangerous, .loadFromBytes, object.offset, "a whole file inside the pickle that is computed", call: call)
+      return
+    }
+    report(
+      .unknown, .loadFromBytes, object.offset,
+      "a whole file inside the pickle, loaded without any check; it is judged below", call: call)
+    payloads.append(Payload(bytes: bytes, isLoaded: true, offset: object.offset))
+  }
+
+  /// The bytes a value stands for, literal or spelled as protocol 2 spells them.
+  private func bytes(_ value: PickleValue) -> [UInt8]? {
+    switch graph.node(value) {
+    case .bytes(let bytes), .byteArray(let bytes), .byteString(let bytes): return bytes
+    case .object(let object):
+      guard let global = graph.global(object.callable), global.module == "_codecs", global.name == "encode",
+        let text = graph.tuple(object.arguments)?.first
+      else { return nil }
+      return encoded(text)
+    default: return nil
+    }
+  }
+
+  /// A text as Latin-1; nil when it has other characters.
+  private func encoded(_ value: PickleValue) -> [UInt8]? {
+    guard case .text(let text) = graph.node(value) else {
+      if case .byteString(let bytes) = graph.node(value) { return bytes }
+      return nil
+    }
+    var result: [UInt8] = []
+    result.reserveCapacity(text.utf8.count)
+    var index = 0
+    while index < text.utf8.count {
+      let byte = text.utf8[index]
+      if byte < 0x80 {
+        result.append(byte)
+        index += 1
+      } else if byte == 0xC2 || byte == 0xC3, index + 1 < text.utf8.count {
+        result.append(byte << 6 | text.utf8[index + 1] & 0x3F)
+        index += 2
+      } else {
+        return nil
+      }
+    }
+    return result
+  }
+
+  // MARK: - Disguises
+
+  /// Methods that unpickling looks up on the object itself, so that a state can replace them.
+  private static let replaced: Set<String> = ["__setstate__", "__class__", "__dict__", "append", "extend"]
+
+  private func judge(state: PickleValue, at offset: Int) {
+    switch graph.node(state) {
+    case .dictionary(let pairs): judge(keys: pairs, isState: true, at: offset)
+    case .tuple(let parts):
+      for case .dictionary(let pairs) in parts.prefix(4).map({ graph.node($0) }) {
+        judge(keys: pairs, isState: true, at: offset)
+      }
+    case .object(let object): judge(keys: object.pairs, isState: true, at: offset)
+    default: break
+    }
+  }
+
+  private func judge(keys pairs: [PicklePair], isState: Bool, at offset: Int) {
+    for pair in pairs {
+      guard case .node(let id) = pair.value else { continue }
+      let isName: Bool
+      switch graph[id] {
+      case .global: isName = true
+      case .object: isName = false
+      default: continue
+      }
+      guard isName || isState, let key = graph.text(pair.key),
+        Self.replaced.contains(key) || isState && isName && key == "add"
+      else { continue }
+      report(
+        .dangerous, .methodReplaced, offset, "\(key) of an object is replaced, which unpickling itself calls",
+        call: "object.\(key) = \(CallSpelling.value(pair.value, in: graph))")
+    }
+  }
+
+  private func judge(persistentID id: PickleValue) {
+    let parts = graph.tuple(id) ?? [id]
+    for part in parts {
+      guard case .node(let node) = part, case .object(let object) = graph[node] else { continue }
+      report(
+        .dangerous, .persistentCall, object.offset, "a persistent id is computed by a call",
+        call: CallSpelling.value(id, in: graph))
+    }
+  }
+
+  private func judgeChanges() {
+    for build in graph.irregularBuilds {
+      switch graph.node(build.target) {
+      case .global, .persistentID, .extensionCode:
+        report(
+          .dangerous, .importChanged, build.offset, "attributes are set on what was imported",
+          call: CallSpelling.change(build.target, "__dict__.update", build.state, in: graph))
+      default:
+        report(.unknown, .oddUse, build.offset, "a state is given to what takes none, which Python refuses")
+      }
+    }
+    for fill in graph.irregularFills {
+      report(
+        .dangerous, .importChanged, fill.offset, "items are set on, or added to, what was imported",
+        call: fill.pairs.isEmpty
+          ? CallSpelling.change(fill.target, "extend", fill.items.first ?? .none, in: graph)
+          : CallSpelling.change(fill.target, "__setitem__", fill.pairs[0].key, in: graph))
+    }
+    for change in graph.memoChanges {
+      if let old = graph.text(change.old), let new = graph.text(change.new), ExactText(old) == ExactText(new) { continue }
+      if let old = graph.global(change.old), let new = graph.global(change.new), old.utf8 == new.utf8 { continue }
+      report(
+        .dangerous, .memoChanged, change.offset,
+        "place \(change.index) of the memo held \(CallSpelling.value(change.old, in: graph)) and now holds \(CallSpelling.value(change.new, in: graph))"
+      )
+    }
+  }
+
+  // MARK: - What torch keeps
+
+  /// Reads what the persistent ids of torch say: storages, and the source code of classes.
+  mutating func readPersistentIDs() {
+    for case .persistentID(let id) in graph.nodes {
+      guard let parts = graph.tuple(id), let kind = parts.first.flatMap({ graph.text($0) }) else { continue }
+      if kind == "storage", parts.count >= 5, let storageClass = graph.global(parts[1]), case .int(let count) = parts[4],
+        let count = Int(exactly: count), count >= 0
+      {
+        let key = graph.text(parts[2]) ?? ""
+        storages[ExactText(key)] = (count, KnownNames.elementByteCount(storageClass.name))
+      } else if kind == "module", parts.count == 4, let type = graph.global(parts[1]) {
+        let file = graph.text(parts[2]) ?? ""
+        let source = graph.text(parts[3])?.utf8.count ?? 0
+        report(
+          .unknown, .embeddedSource, 0,
+          "the source of \(CallSpelling.name(type)) from \(String(file.prefix(200)).escapedForDisplay)"
+            + (source > 0 ? ", \(source) bytes of it" : ", without its text"))
+      }
+    }
+  }
+}
+
+extension PickleGlobal {
+  fileprivate var utf8: [UInt8] { Array(qualifiedName.utf8) }
+}

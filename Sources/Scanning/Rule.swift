@@ -1,0 +1,118 @@
+/// What a scan looks for. Raw values are part of the contract with scripts: they never change.
+public enum Rule: String, Sendable, CaseIterable {
+  // Names
+  case runsCode = "runs-code"
+  case standardLibrary = "standard-library"
+  case libraryFunction = "library-function"
+  case methodPath = "method-path"
+  case libraryName = "library-name"
+  case torchObject = "torch-object"
+  case standardValue = "standard-value"
+  case mainName = "main-name"
+  case oddUse = "odd-use"
+  // Disguises
+  case computedName = "computed-name"
+  case computedCall = "computed-call"
+  case importChanged = "import-changed"
+  case methodReplaced = "method-replaced"
+  case memoChanged = "memo-changed"
+  case extensionCode = "extension-code"
+  case persistentCall = "persistent-call"
+  case nestedPickle = "nested-pickle"
+  case loadFromBytes = "load-from-bytes"
+  case computedMagic = "computed-magic"
+  case polyglot = "polyglot"
+  // Streams
+  case secondStream = "second-stream"
+  case trailingData = "trailing-data"
+  case brokenPickle = "broken-pickle"
+  case nameAfterBreak = "name-after-break"
+  case embeddedSource = "embedded-source"
+  // Archives
+  case zipFlags = "zip-flags"
+  case zipName = "zip-name"
+  case zipHeaders = "zip-headers"
+  case zipHidden = "zip-hidden"
+  case zipOverlap = "zip-overlap"
+  case zipOutside = "zip-outside"
+  case zipCrc = "zip-crc"
+  case zipBroken = "zip-broken"
+  case archiveName = "archive-name"
+  case archiveLink = "archive-link"
+  case concatenated = "concatenated-archives"
+  case unexpectedMember = "unexpected-member"
+  // Programs and texts
+  case torchscriptCode = "torchscript-code"
+  case torchscriptCall = "torchscript-call"
+  case metadataScript = "metadata-script"
+  // What cannot be judged
+  case limit
+  case encrypted
+  case notACheckpoint = "not-a-checkpoint"
+
+  /// One line that says what it is.
+  public var meaning: String {
+    switch self {
+    case .runsCode: "A name that evaluates or executes code, imports, or hands out attributes."
+    case .standardLibrary: "A function or class of Python's standard library that no checkpoint needs."
+    case .libraryFunction: "A function of a library that runs code, reads, writes, or reaches the network."
+    case .methodPath: "A name with dots that is called: a method, or a module reached through another."
+    case .libraryName: "A name that another library defines; loading imports the library and runs its code."
+    case .torchObject: "A class or value of PyTorch or NumPy beyond tensors, such as a whole pickled module."
+    case .standardValue: "A class of the standard library that only holds a value, such as a date."
+    case .mainName: "A name that the program which saved the file defined itself."
+    case .oddUse: "A name of tensor files that is used as no tensor file uses it."
+    case .computedName: "An import whose module or name is no text: it was computed."
+    case .computedCall: "A call of something that is no name: of another call's result."
+    case .importChanged: "Attributes or items are set on what was imported, which changes it for the whole process."
+    case .methodReplaced: "An object gets a method that unpickling itself calls."
+    case .memoChanged: "A place of the memo changes its name or text, so that readers mistake one name for another."
+    case .extensionCode: "A name given as a number of a registry that only the loading process knows."
+    case .persistentCall: "A call inside a persistent id, which is data in every checkpoint."
+    case .nestedPickle: "Bytes or text inside a pickle that are a pickle with findings."
+    case .loadFromBytes: "A whole file inside a pickle, which torch loads without any check."
+    case .computedMagic: "A file whose first value is PyTorch's magic number only once it is executed."
+    case .polyglot: "A file of one format that is a pickle with names when read as one."
+    case .secondStream: "A second pickle stream follows the first: who loads again runs it."
+    case .trailingData: "Data where the container's own layout has none."
+    case .brokenPickle: "A pickle that breaks off: what stands before the break has been run by then."
+    case .nameAfterBreak: "A name behind the place where the stream could not be followed."
+    case .embeddedSource: "Source code of a class, kept by torch.save; loading imports the class."
+    case .zipFlags: "A flag that other readers refuse (encrypted, patched) and torch ignores."
+    case .zipName: "Two entries of one name, or a name that differs from the one in the directory."
+    case .zipHeaders: "An entry's two headers contradict each other."
+    case .zipHidden: "An entry that the directory does not list."
+    case .zipOverlap: "Two entries share bytes."
+    case .zipOutside: "A pickle outside the checkpoint's own folder."
+    case .zipCrc: "A pickle whose checksum is wrong: torch reads it, other readers refuse."
+    case .zipBroken: "A directory or entry that cannot be followed."
+    case .archiveName: "A name that leads out of the folder it is extracted to."
+    case .archiveLink: "An entry that is a link."
+    case .concatenated: "Several archives one after the other, as torch.distributed.checkpoint writes."
+    case .unexpectedMember: "An entry that PyTorch does not write."
+    case .torchscriptCode: "TorchScript: the archive holds programs that loading compiles and calling runs."
+    case .torchscriptCall: "TorchScript code that calls operators of other libraries, or reads or writes files."
+    case .metadataScript: "Metadata that carries a script, for a page or program that would run it."
+    case .limit: "More than is followed: the rest was not judged."
+    case .encrypted: "An encrypted entry."
+    case .notACheckpoint: "A file or entry that is no checkpoint, and cannot be judged as one."
+    }
+  }
+
+  /// One sentence that says what to do.
+  public var remedy: String {
+    switch self {
+    case .libraryName, .torchObject, .mainName, .embeddedSource, .loadFromBytes, .standardValue:
+      "Load it only if you trust who made it; decant convert pours the weights out without running anything."
+    case .oddUse, .secondStream, .concatenated, .unexpectedMember:
+      "Ask who made it why it is so; decant convert reads the weights without running anything."
+    case .brokenPickle, .zipCrc, .zipBroken: "Fetch the file again; do not load it as it is."
+    case .torchscriptCode: "Load it only if you trust who made it; decant convert pours the weights out."
+    case .metadataScript: "Do not show the metadata in a browser or evaluate it."
+    case .limit: "Do not load it unless you know why it is so large."
+    case .encrypted: "Decrypt it first, then scan again."
+    case .notACheckpoint: "Name the checkpoint itself; extract or decompress it first where it is inside."
+    default: "Do not load it: no checkpoint needs this."
+    }
+  }
+}

@@ -1,0 +1,101 @@
+public import ByteParsing
+public import Checkpoints
+
+/// Says what loading a file would execute, without loading it.
+///
+///     let scan = try Scanner().scan(path: "model.pth")
+///     for finding in scan.findings { print(finding.rule.rawValue, finding.what, finding.call ?? "") }
+///
+/// A file is clean only when every name in it is one that tensor files use, used as they use it. Nothing a file says is
+/// imported or called. A scanner holds nothing, so one serves every thread.
+public struct Scanner: Sendable {
+  /// Findings kept of one file; dangerous ones are kept before others.
+  public static let findingLimit = 1_000
+
+  /// What one file may ask for: less than reading it, since hostile files are what a scanner is given.
+  public static let defaultLimits: Limits = {
+    var limits = Limits()
+    // At 80 bytes each, the worst pickle costs 200 MB; a checkpoint of 100,000 tensors pushes two million values.
+    limits.pickleValues = 2_400_000
+    limits.pickleMemo = 2_400_000
+    limits.pickleStack = 2_400_000
+    limits.zipEntries = 200_000
+    // All entries of a file together.
+    limits.inflatedBytes = 128 << 20
+    limits.headerBytes = 16 << 20
+    return limits
+  }()
+
+  public let limits: Limits
+
+  /// Makes a scanner.
+  public init(limits: Limits = Scanner.defaultLimits) { self.limits = limits }
+
+  /// Files up to this size are read whole; larger ones are mapped, and only what is looked at is read.
+  private static let readWhole = 1 << 17
+
+  /// Scans a file.
+  ///
+  /// - Throws: ``CheckpointError`` when it cannot be opened or read.
+  public func scan(path: String) throws(CheckpointError) -> FileScan {
+    let file = try InputFile(path)
+    let audit = FileAudit(limits: limits)
+    let isKnown: Bool
+    if file.byteCount <= Self.readWhole {
+      let bytes = try Self.read(file)
+      isKnown = unsafe ContentScan(audit: audit).scan(bytes.span.bytes, in: "") != nil
+    } else {
+      let bytes = try unsafe Self.map(file)
+      isKnown = unsafe ContentScan(audit: audit).scan(RawSpan(_unsafeBytes: bytes), in: "") != nil
+    }
+    if !isKnown { audit.report(.unreadable, .notACheckpoint, in: "", at: 0, Self.description(of: path)) }
+    return audit.result(path: path)
+  }
+
+  /// Scans bytes in memory.
+  public func scan(_ bytes: [UInt8], named name: String) -> FileScan {
+    let audit = FileAudit(limits: limits)
+    if unsafe ContentScan(audit: audit).scan(bytes.span.bytes, in: "") == nil {
+      audit.report(.unreadable, .notACheckpoint, in: "", at: 0, "is nothing that can be judged")
+    }
+    return audit.result(path: name)
+  }
+
+  private static func read(_ file: InputFile) throws(CheckpointError) -> [UInt8] {
+    var failure: CheckpointError?
+    let bytes = unsafe [UInt8](unsafeUninitializedCapacity: file.byteCount) { buffer, initialized in
+      do throws(CheckpointError) {
+        try unsafe file.read(into: UnsafeMutableRawBufferPointer(buffer), at: 0)
+        initialized = file.byteCount
+      } catch { failure = error }
+    }
+    if let failure { throw failure }
+    return bytes
+  }
+
+  private static func map(_ file: InputFile) throws(CheckpointError) -> UnsafeRawBufferPointer {
+    do {
+      guard let bytes = try unsafe file.mappedBytes() else {
+        throw CheckpointError("cannot be mapped", file: file.path)
+      }
+      return unsafe bytes
+    } catch let error as CheckpointError { throw error } catch {
+      throw CheckpointError("cannot be mapped: \(error)", file: file.path)
+    }
+  }
+
+  /// What a file is that no reader of checkpoints takes.
+  private static func description(of path: String) -> String {
+    do throws(CheckpointError) {
+      _ = try Checkpoint(path: path)
+      return "is nothing that can be judged"
+    } catch {
+      return error.reason + (error.remedy.map { ". " + $0.trimmed } ?? "")
+    }
+  }
+}
+
+extension String {
+  /// Without a full stop at its end: a finding is a clause.
+  fileprivate var trimmed: String { hasSuffix(".") ? String(dropLast()) : self }
+}
