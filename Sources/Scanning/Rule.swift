@@ -46,6 +46,7 @@ public enum Rule: String, Sendable, CaseIterable {
   case torchscriptCall = "torchscript-call"
   case metadataScript = "metadata-script"
   // What cannot be judged
+  case expansion
   case limit
   case encrypted
   case notACheckpoint = "not-a-checkpoint"
@@ -93,6 +94,7 @@ public enum Rule: String, Sendable, CaseIterable {
     case .torchscriptCode: "TorchScript: the archive holds programs that loading compiles and calling runs."
     case .torchscriptCall: "TorchScript code that calls operators of other libraries, or reads or writes files."
     case .metadataScript: "Metadata that carries a script, for a page or program that would run it."
+    case .expansion: "Containers that share each other until whoever copies or prints them runs out of memory."
     case .limit: "More than is followed: the rest was not judged."
     case .encrypted: "An encrypted entry."
     case .notACheckpoint: "A file or entry that is no checkpoint, and cannot be judged as one."

@@ -68,8 +68,13 @@ extension ContentScan {
   /// safetensors: a JSON header of names and places, then numbers.
   func scanSafetensors(_ bytes: RawSpan, in place: String) -> Bool {
     guard let length = bytes.little(UInt64.self, 0), let count = Int(exactly: length), count >= 2,
-      count <= audit.limits.headerBytes, count <= bytes.byteCount - 8
+      count <= bytes.byteCount - 8
     else { return false }
+    guard count <= audit.limits.headerBytes else {
+      guard count <= 100_000_000 else { return false }
+      audit.report(.unknown, .limit, in: place, at: 0, "a header of \(count) bytes, more than is read")
+      return true
+    }
     let header: JSONValue
     do throws(ParsingError) { header = try JSONValue(parsing: bytes.part(8..<8 + count)) } catch { return false }
     guard case .object(let members) = header else { return false }

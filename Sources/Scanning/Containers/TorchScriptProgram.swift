@@ -10,6 +10,8 @@ struct TorchScriptProgram {
   /// Calls that read or write files.
   private static let calls = ["torch.save(", "torch.load(", "from_file(", "aten::save", "aten::load", "aten.save(", "read_file", "write_file"]
 
+  /// Whether an entry says that the archive is a program.
+  var isAnnounced = false
   private var fileCount = 0
   private var byteCount = 0
   private var calls: [(place: String, offset: Int, call: String)] = []
@@ -42,7 +44,7 @@ struct TorchScriptProgram {
 
   /// Reports what was read.
   func report(in place: String, _ audit: FileAudit) {
-    guard fileCount > 0 else { return }
+    guard fileCount > 0 || isAnnounced else { return }
     audit.report(
       .unknown, .torchscriptCode, in: place, at: 0,
       "\(fileCount) file\(fileCount == 1 ? "" : "s") of TorchScript code, \(byteCount) bytes")

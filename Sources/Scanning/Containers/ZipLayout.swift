@@ -97,6 +97,11 @@ struct ZipLayout {
             readEntries(bytes, from: other, to: record, base: 0, limits)
           }
         }
+        if told != place, bytes.begins([0x50, 0x4B, 6, 6], at: told) {
+          fault(.dangerous, .zipHeaders, record, "the archive has two wide end records, and readers take either")
+          let other = bytes.little(UInt64.self, told + 48).flatMap { Int(exactly: $0) } ?? 0
+          readEntries(bytes, from: other, to: record, base: 0, limits)
+        }
         (count, size, offset) = wide
         directoryEnd = place
       }

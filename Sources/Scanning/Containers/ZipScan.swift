@@ -69,10 +69,14 @@ extension ContentScan {
       if entry.name.last == 0x2F, entry.data.isEmpty { continue }
 
       let isProgram = folder?.isProgram(entry.name) ?? false
+      if folder?.announcesProgram(entry.name) ?? false { program.isAnnounced = true }
       let format = withContent(of: entry, bytes, label) { content in
         if isProgram { program.add(content, label) }
         let isExpected = entry.name.ends(with: ".pkl".utf8) || entry.name.ends(with: ".pickle".utf8)
         let format = inside(isExpected: isExpected).scan(content, in: label)
+        if isExpected, format == nil {
+          audit.report(.unknown, .brokenPickle, in: label, at: 0, "\(name) is no pickle")
+        }
         if format == .pickle, hasChecksums, entry.isListed, !isIntact(content, entry) {
           audit.report(.unknown, .zipCrc, in: label, at: entry.header, "the checksum of \(name) is wrong")
         }
@@ -179,6 +183,14 @@ private struct TorchFolder {
 
   func isProgram(_ name: [UInt8]) -> Bool {
     holds(name) && name.dropFirst(prefix.count).starts(with: "code/".utf8) && name.ends(with: ".py".utf8)
+  }
+
+  /// Whether an entry makes torch take the archive for a program, whatever else is in it.
+  func announcesProgram(_ name: [UInt8]) -> Bool {
+    guard holds(name) else { return false }
+    let rest = name.dropFirst(prefix.count)
+    return rest.starts(with: "code/".utf8)
+      || ["constants.pkl", "bytecode.pkl", "model.json"].contains { rest.elementsEqual($0.utf8) }
   }
 
   /// Whether PyTorch writes an entry of this name.

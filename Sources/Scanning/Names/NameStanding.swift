@@ -27,7 +27,11 @@ extension NameStanding {
   static func of(module: String, name: String) -> NameStanding {
     // Swift's strings are equal when they look alike; among ASCII that is when their bytes are.
     guard isPlain(module), isPlain(name) else {
-      return .dangerous(.computedName, "no name of Python's that anyone would write")
+      // A folder that is imported as it is called may have other letters; nothing spells a space or a slash.
+      guard isSpelled(module), isSpelled(name) else {
+        return .dangerous(.computedName, "no name that anyone would write")
+      }
+      return .unknown(.libraryName, "defined by a library: loading imports it and runs its code")
     }
     let full = module + "." + name
     if let use = KnownNames.use(module, name) { return .known(use) }
@@ -36,7 +40,7 @@ extension NameStanding {
     if isBuiltins(module) { return builtin(name) }
     if StandardLibrary.modules.contains(top) {
       if StandardLibrary.isInert(module, name) {
-        return .unknown(.standardValue, "a class of Python's standard library that holds a value")
+        return .unknown(.standardValue, "part of Python's standard library that holds or rebuilds a value")
       }
       if let reason = RunningNames.standard[top] { return .dangerous(.runsCode, reason) }
       return .dangerous(.standardLibrary, "part of Python's standard library that no checkpoint needs")
@@ -89,11 +93,16 @@ extension NameStanding {
 
   /// Whether a text is what an identifier with dots can be: ASCII letters, digits, underscores.
   static func isPlain(_ text: String) -> Bool {
-    !text.isEmpty
-      && text.utf8.allSatisfy {
-        $0 >= 0x61 && $0 <= 0x7A || $0 >= 0x41 && $0 <= 0x5A || $0 >= 0x30 && $0 <= 0x39 || $0 == 0x5F
-          || $0 == 0x2E || $0 == 0x3C || $0 == 0x3E
-      }
+    !text.isEmpty && text.utf8.allSatisfy { isPlain($0) }
+  }
+
+  private static func isSpelled(_ text: String) -> Bool {
+    !text.isEmpty && text.utf8.allSatisfy { $0 >= 0x80 || $0 == 0x2D || isPlain($0) }
+  }
+
+  private static func isPlain(_ byte: UInt8) -> Bool {
+    byte >= 0x61 && byte <= 0x7A || byte >= 0x41 && byte <= 0x5A || byte >= 0x30 && byte <= 0x39
+      || byte == 0x5F || byte == 0x2E || byte == 0x3C || byte == 0x3E
   }
 
   /// Whether a name is spelled like a class: its first letter is a capital.

@@ -50,6 +50,11 @@ struct PickleAudit {
       judge(import: global, at: entry.offset)
     }
     judgeChanges()
+    if let leaves = Expansion.leaves(of: graph) {
+      report(
+        .unknown, .expansion, 0,
+        "containers that share each other hold \(leaves < 1e18 ? "some \(Int(leaves))" : "more than 10^18") values when they are copied or printed")
+    }
   }
 
   private func report(_ severity: Severity, _ rule: Rule, _ offset: Int, _ what: String, call: String? = nil) {
@@ -162,7 +167,26 @@ struct PickleAudit {
       }
     case "_rebuild_parameter_with_state":
       if arguments.count > 3 { judge(state: arguments[3], at: object.offset) }
+    case "ndarray": odd("arrays are made by _reconstruct, not by a call of their class")
+    case "bytes", "bytearray", "list", "tuple", "set", "frozenset", "dict", "Counter", "OrderedDict":
+      if asksForMemory(arguments.first, bytes: global.name.hasPrefix("byte")) {
+        odd("a few bytes ask for as much memory as they like")
+      }
     default: break
+    }
+  }
+
+  /// Whether a container is made from a number or a range: `bytes(10**12)`, `list(range(10**12))`.
+  private func asksForMemory(_ value: PickleValue?, bytes: Bool) -> Bool {
+    switch value {
+    case .int(let count): return bytes && count > 1 << 20
+    case .node:
+      guard let value, let object = graph.object(value), let made = graph.global(object.callable) else {
+        if let value, case .longInteger = graph.node(value) { return true }
+        return false
+      }
+      return made.name == "range" || made.name == "xrange"
+    default: return false
     }
   }
 
@@ -257,8 +281,30 @@ struct PickleAudit {
       for case .dictionary(let pairs) in parts.prefix(4).map({ graph.node($0) }) {
         judge(keys: pairs, isState: true, at: offset)
       }
-    case .object(let object): judge(keys: object.pairs, isState: true, at: offset)
+    case .object(let object):
+      judge(keys: object.pairs, isState: true, at: offset)
+      // A dictionary or tuple made by a call hides its keys: dict([("append", print)]).
+      if let arguments = graph.tuple(object.arguments), !arguments.isEmpty, holdsName(arguments, 4) {
+        report(
+          .dangerous, .methodReplaced, offset, "a state is computed by a call that is given names",
+          call: CallSpelling.call(object, in: graph))
+      }
     default: break
+    }
+  }
+
+  /// Whether a name of a function lies in values, so many containers deep.
+  private func holdsName(_ values: [PickleValue], _ depth: Int) -> Bool {
+    guard depth > 0 else { return true }
+    return values.contains { value in
+      switch graph.node(value) {
+      case .global(let global):
+        if case .known(.value) = audit.standing(module: global.module, name: global.name) { return false }
+        return true
+      case .list(let elements), .tuple(let elements): return holdsName(elements, depth - 1)
+      case .dictionary(let pairs): return holdsName(pairs.map(\.value), depth - 1)
+      default: return false
+      }
     }
   }
 
@@ -270,6 +316,12 @@ struct PickleAudit {
       case .global: isName = true
       case .object: isName = false
       default: continue
+      }
+      if isState, case .object(let key) = graph.node(pair.key) {
+        report(
+          .dangerous, .methodReplaced, offset, "an attribute of an object is set under a computed name",
+          call: "setattr(object, \(CallSpelling.call(key, in: graph)), \(CallSpelling.value(pair.value, in: graph)))")
+        continue
       }
       guard isName || isState, let key = graph.text(pair.key),
         Self.replaced.contains(key) || isState && isName && key == "add"

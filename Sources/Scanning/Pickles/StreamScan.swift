@@ -12,7 +12,7 @@ extension ContentScan {
     let isExpected = isExpected || depth == 0 && Sniffing.announcesPickle(bytes)
     let (graph, error) =
       isExpected ? interpret(bytes) : interpretTentatively(bytes)
-    guard isExpected || isPickle(graph, error, bytes.byteCount) else { return false }
+    guard isExpected || isPickle(graph, error, bytes) else { return false }
     if isLegacyMagic(graph), error == nil {
       scanLegacy(bytes, first: graph, in: place)
       return true
@@ -77,21 +77,30 @@ extension ContentScan {
   /// Runs what is probably no pickle, without reading more of it than the machine asks for.
   ///
   /// An argument that leaves the piece looks like one that leaves the stream; a longer piece tells. The pieces grow by
-  /// sixteen, so O(length) in the worst case.
+  /// sixteen, so O(length) in the worst case; data that is none fails at its first opcodes.
   func interpretTentatively(_ bytes: RawSpan) -> (graph: PickleGraph, error: PickleError?) {
     var count = 1 << 16
-    var previous: PickleError?
     while true {
       let result = interpret(bytes.part(0..<count))
-      guard let error = result.error, count < bytes.byteCount, error != previous else { return result }
-      previous = error
+      guard let error = result.error, count < bytes.byteCount, mayBeCut(error) else { return result }
       count *= 16
     }
   }
 
-  /// Whether a stream that nothing calls a pickle is one.
-  private func isPickle(_ graph: PickleGraph, _ error: PickleError?, _ byteCount: Int) -> Bool {
-    hasPlausibleImports(graph) || error == nil && graph.byteCount == byteCount
+  /// Whether a stream that nothing calls a pickle is one: it imports names, or is all there is, or another follows.
+  private func isPickle(_ graph: PickleGraph, _ error: PickleError?, _ bytes: RawSpan) -> Bool {
+    if hasPlausibleImports(graph) { return true }
+    guard error == nil else { return false }
+    if graph.byteCount == bytes.byteCount { return true }
+    let rest = bytes.part(graph.byteCount..<bytes.byteCount)
+    guard Sniffing.mayBePickle(rest) else { return false }
+    let next = interpretTentatively(rest)
+    return next.error == nil || hasPlausibleImports(next.graph)
+  }
+
+  /// Whether an error is one that more bytes could mend.
+  private func mayBeCut(_ error: PickleError) -> Bool {
+    ["are left", "no newline ends", "ends before STOP"].contains { error.reason.contains($0) }
   }
 
   /// Whether it imports a name that could be one: data that begins like a pickle by chance has none.
@@ -100,6 +109,7 @@ extension ContentScan {
       guard let global = graph.global($0.value) else { return false }
       return NameStanding.isPlain(global.module) && NameStanding.isPlain(global.name)
     }
+      || graph.nodes.contains { if case .extensionCode = $0 { true } else { false } }
   }
 
   /// Judges a stream and what it holds.

@@ -1,0 +1,68 @@
+internal import Pickle
+
+/// How many values a pickle's containers hold when every share is counted.
+enum Expansion {
+  /// Beyond so many, and so many for each value there is, no data has a reason to go.
+  private static let least = 1e8
+  private static let factor = 100.0
+
+  /// The leaves below the container that has most; nil when that is no more than data has. O(values).
+  ///
+  /// A container that lies in itself counts once there.
+  static func leaves(of graph: PickleGraph) -> Double? {
+    // Fewer values cannot multiply that far: 60 share 2^30 among them.
+    guard graph.nodes.count > 8 else { return nil }
+    var counts = [Double](repeating: 0, count: graph.nodes.count)
+    var greatest = 0.0
+    // Places whose children are being counted; the place comes off when they are done.
+    var stack: [Int] = []
+    for root in graph.nodes.indices where counts[root] == 0 {
+      stack.append(root)
+      while let place = stack.last {
+        if counts[place] == 0 {
+          counts[place] = -1
+          for child in children(of: graph.nodes[place]) where counts[child] == 0 { stack.append(child) }
+        } else {
+          stack.removeLast()
+          guard counts[place] < 0 else { continue }
+          var count = 0.0
+          let (values, nodes) = elements(of: graph.nodes[place])
+          for child in nodes { count += max(counts[child], 1) }
+          counts[place] = max(1, count + Double(values))
+          greatest = max(greatest, counts[place])
+        }
+      }
+    }
+    return greatest > least && greatest > factor * Double(graph.nodes.count) ? greatest : nil
+  }
+
+  private static func children(of node: PickleNode) -> [Int] { elements(of: node).nodes }
+
+  /// How many scalars a container holds, and the places of the rest.
+  private static func elements(of node: PickleNode) -> (values: Int, nodes: [Int]) {
+    var nodes: [Int] = []
+    var values = 0
+    func add(_ value: PickleValue) {
+      if case .node(let id) = value { nodes.append(Int(id.index)) } else { values += 1 }
+    }
+    switch node {
+    case .list(let elements), .tuple(let elements), .set(let elements), .frozenSet(let elements): elements.forEach(add)
+    case .dictionary(let pairs):
+      for pair in pairs {
+        add(pair.key)
+        add(pair.value)
+      }
+    case .object(let object):
+      add(object.arguments)
+      object.states.forEach(add)
+      object.items.forEach(add)
+      for pair in object.pairs {
+        add(pair.key)
+        add(pair.value)
+      }
+    case .persistentID(let id): add(id)
+    default: return (1, [])
+    }
+    return (values, nodes)
+  }
+}
