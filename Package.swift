@@ -48,7 +48,8 @@ let package = Package(
       name: "CheckpointsTests",
       dependencies: ["ByteParsing", "Checkpoints", "CLibzip", "Tensors", "TestSupport"]),
     .testTarget(
-      name: "ScanningTests", dependencies: ["ByteParsing", "Checkpoints", "Pickle", "Scanning", "TestSupport"]),
+      name: "ScanningTests",
+      dependencies: ["ByteParsing", "Checkpoints", "Pickle", "Scanning", "TestSupport"]),
     .testTarget(name: "ResNetsTests", dependencies: ["Graphs", "ResNets", "Tensors", "TestSupport"]),
     .testTarget(
       name: "InferenceTests",

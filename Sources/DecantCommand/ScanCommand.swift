@@ -20,7 +20,8 @@ struct ScanCommand: ParsableCommand {
   }
 
   @Argument(help: "Files, and folders to search for files.") var paths: [String] = []
-  @Option(help: "What makes the exit code 1: unknown (or worse), or only dangerous. Unreadable files always do.")
+  @Option(
+    help: "What makes the exit code 1: unknown (or worse), or only dangerous. Unreadable files always do.")
   var failOn = Threshold.unknown
   @Flag(help: "Print JSON, schema 1.") var json = false
   @Flag(help: "Print SARIF 2.1.0, which code-scanning services read.") var sarif = false

@@ -24,7 +24,8 @@ enum ScanSARIF {
       (key: "executionSuccessful", value: .bool(errors.isEmpty)),
       (
         key: "toolExecutionNotifications",
-        value: .array(errors.map { .object([(key: "level", value: "error"), (key: "message", value: text("\($0)"))]) })
+        value: .array(
+          errors.map { .object([(key: "level", value: "error"), (key: "message", value: text("\($0)"))]) })
       ),
     ])
     let run: JSONValue = .object([
@@ -39,7 +40,8 @@ enum ScanSARIF {
       (key: "columnKind", value: "unicodeCodePoints"),
     ])
     return .object([
-      (key: "$schema", value: .string(schema)), (key: "version", value: "2.1.0"), (key: "runs", value: .array([run])),
+      (key: "$schema", value: .string(schema)), (key: "version", value: "2.1.0"),
+      (key: "runs", value: .array([run])),
     ])
   }
 
@@ -59,7 +61,10 @@ enum ScanSARIF {
     var parts: [(key: String, value: JSONValue)] = [(key: "physicalLocation", value: physical)]
     if !finding.place.isEmpty {
       parts.append(
-        (key: "logicalLocations", value: .array([.object([(key: "fullyQualifiedName", value: .string(finding.place))])])))
+        (
+          key: "logicalLocations",
+          value: .array([.object([(key: "fullyQualifiedName", value: .string(finding.place))])])
+        ))
     }
     return .object([
       (key: "ruleId", value: .string(finding.rule.rawValue)),
@@ -79,7 +84,9 @@ enum ScanSARIF {
 
   private static func text(_ text: String) -> JSONValue { .object([(key: "text", value: .string(text))]) }
 
-  private static func location(_ path: String) -> JSONValue { .object([(key: "uri", value: .string(uri(path)))]) }
+  private static func location(_ path: String) -> JSONValue {
+    .object([(key: "uri", value: .string(uri(path)))])
+  }
 
   /// A path as a URI reference: what RFC 3986 does not leave free is written in percent.
   private static func uri(_ path: String) -> String {

@@ -1,7 +1,9 @@
 /// Values as Python's `repr` writes them.
 package enum PythonRepr {
   /// `repr` of a bytes object.
-  package static func bytes(_ bytes: some Collection<UInt8>) -> String { self.bytes(bytes, escapesApostrophe: false) }
+  package static func bytes(_ bytes: some Collection<UInt8>) -> String {
+    self.bytes(bytes, escapesApostrophe: false)
+  }
 
   /// `repr` of a bytearray, which escapes an apostrophe even between quotation marks.
   package static func bytearray(_ bytes: some Collection<UInt8>) -> String {

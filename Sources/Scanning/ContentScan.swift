@@ -21,7 +21,8 @@ struct ContentScan {
   /// Follows bytes; nil when they are nothing that is followed.
   func scan(_ bytes: RawSpan, in place: String) -> ContentFormat? {
     guard depth <= Self.deepest else {
-      audit.report(.unknown, .limit, in: place, at: 0, "it lies deeper than \(Self.deepest) containers in each other")
+      audit.report(
+        .unknown, .limit, in: place, at: 0, "it lies deeper than \(Self.deepest) containers in each other")
       return nil
     }
     if let format = scanContainer(bytes, in: place) {
@@ -45,10 +46,11 @@ struct ContentScan {
 
   /// A container whose first bytes are also a pickle that imports something.
   private func checkPolyglot(_ bytes: RawSpan, in place: String) {
-    let (graph, _) = interpretTentatively(bytes)
-    guard hasPlausibleImports(graph) else { return }
+    let (graph, error) = interpretTentatively(bytes)
+    guard hasPlausibleImports(graph) || error == nil && hasExtensions(graph) else { return }
     audit.report(
-      .dangerous, .polyglot, in: place, at: 0, "read as a pickle, which torch.load and pickle.load do, it imports names")
+      .dangerous, .polyglot, in: place, at: 0,
+      "read as a pickle, which torch.load and pickle.load do, it imports names")
     follow(graph, in: join(place, "read as a pickle"))
   }
 

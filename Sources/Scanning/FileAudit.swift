@@ -35,7 +35,9 @@ final class FileAudit {
     if let index = places[key] {
       findings[index].count += 1
     } else if findings.count < Scanner.findingLimit || severity == .dangerous && isFullOfMilder {
-      if findings.count >= Scanner.findingLimit, let last = findings.lastIndex(where: { $0.severity < .dangerous }) {
+      if findings.count >= Scanner.findingLimit,
+        let last = findings.lastIndex(where: { $0.severity < .dangerous })
+      {
         // The worst must not be crowded out by what is mild.
         findings.remove(at: last)
         places = places.filter { $0.value < last }

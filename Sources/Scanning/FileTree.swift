@@ -30,7 +30,8 @@ public struct FileTree: Sendable {
     let code = errno
     return CheckpointError(
       "cannot be opened: \(unsafe String(cString: strerror(code)))", file: path,
-      remedy: code == ENOENT ? "Check the path." : code == EACCES ? "Ask its owner for permission to read it." : nil)
+      remedy: code == ENOENT
+        ? "Check the path." : code == EACCES ? "Ask its owner for permission to read it." : nil)
   }
 
   private mutating func walk(_ root: String) {

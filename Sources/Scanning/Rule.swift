@@ -65,9 +65,11 @@ public enum Rule: String, Sendable, CaseIterable {
     case .oddUse: "A name of tensor files that is used as no tensor file uses it."
     case .computedName: "An import whose module or name is no text: it was computed."
     case .computedCall: "A call of something that is no name: of another call's result."
-    case .importChanged: "Attributes or items are set on what was imported, which changes it for the whole process."
+    case .importChanged:
+      "Attributes or items are set on what was imported, which changes it for the whole process."
     case .methodReplaced: "An object gets a method that unpickling itself calls."
-    case .memoChanged: "A place of the memo changes its name or text, so that readers mistake one name for another."
+    case .memoChanged:
+      "A place of the memo changes its name or text, so that readers mistake one name for another."
     case .extensionCode: "A name given as a number of a registry that only the loading process knows."
     case .persistentCall: "A call inside a persistent id, which is data in every checkpoint."
     case .nestedPickle: "Bytes or text inside a pickle that are a pickle with findings."
@@ -92,9 +94,11 @@ public enum Rule: String, Sendable, CaseIterable {
     case .concatenated: "Several archives one after the other, as torch.distributed.checkpoint writes."
     case .unexpectedMember: "An entry that PyTorch does not write."
     case .torchscriptCode: "TorchScript: the archive holds programs that loading compiles and calling runs."
-    case .torchscriptCall: "TorchScript code that calls operators of other libraries, or reads or writes files."
+    case .torchscriptCall:
+      "TorchScript code that calls operators of other libraries, or reads or writes files."
     case .metadataScript: "Metadata that carries a script, for a page or program that would run it."
-    case .expansion: "Containers that share each other until whoever copies or prints them runs out of memory."
+    case .expansion:
+      "Containers that share each other until whoever copies or prints them runs out of memory."
     case .limit: "More than is followed: the rest was not judged."
     case .encrypted: "An encrypted entry."
     case .notACheckpoint: "A file or entry that is no checkpoint, and cannot be judged as one."

@@ -28,7 +28,8 @@ enum Sniffing {
 
   /// Whether bytes announce a pickle of protocol 2 or later.
   static func announcesPickle(_ bytes: RawSpan) -> Bool {
-    guard bytes.byteCount >= 3, bytes.byte(0) == PickleOpcode.proto.rawValue, let version = bytes.byte(1) else {
+    guard bytes.byteCount >= 3, bytes.byte(0) == PickleOpcode.proto.rawValue, let version = bytes.byte(1)
+    else {
       return false
     }
     return version <= 5
@@ -71,7 +72,9 @@ extension RawSpan {
 
   /// The first place of a pattern in a range, if any; O(length).
   func first(_ pattern: [UInt8], in range: Range<Int>) -> Int? {
-    guard range.lowerBound >= 0, range.upperBound <= byteCount, range.count >= pattern.count else { return nil }
+    guard range.lowerBound >= 0, range.upperBound <= byteCount, range.count >= pattern.count else {
+      return nil
+    }
     return unsafe withUnsafeBytes { bytes in
       guard let base = bytes.baseAddress, let first = pattern.first else { return nil }
       var place = range.lowerBound

@@ -9,14 +9,16 @@ extension ContentScan {
   func scanNpy(_ bytes: RawSpan, in place: String) -> Bool {
     guard let major = bytes.byte(6), major >= 1, major <= 3 else { return false }
     let start = major == 1 ? 10 : 12
-    let count = major == 1 ? bytes.little(UInt16.self, 8).map(Int.init) : bytes.little(UInt32.self, 8).map(Int.init)
+    let count =
+      major == 1 ? bytes.little(UInt16.self, 8).map(Int.init) : bytes.little(UInt32.self, 8).map(Int.init)
     guard let count, count <= bytes.byteCount - start, count <= 1 << 20 else { return false }
     let header = String(decoding: bytes.copy(start..<start + count), as: UTF8.self)
     guard header.utf8.first == 0x7B, header.contains("descr") else { return false }
     guard Self.holdsObjects(header) else { return true }
     let content = bytes.part(start + count..<bytes.byteCount)
     if !inside(isExpected: true).scanPickles(content, in: place) {
-      audit.report(.unknown, .brokenPickle, in: place, at: start + count, "an array of objects without their pickle")
+      audit.report(
+        .unknown, .brokenPickle, in: place, at: start + count, "an array of objects without their pickle")
     }
     return true
   }
@@ -58,7 +60,9 @@ extension ContentScan {
     for (place, byte) in text.enumerated() where byte == 0x4F {
       let before = place == 0 ? 0x2C : text[place - 1]
       let after = text[(place + 1)...].first { !(0x30...0x39 ~= $0) } ?? 0x2C
-      if after == 0x2C || after == 0x20, [0x7C, 0x3C, 0x3E, 0x3D, 0x2C, 0x29, 0x20].contains(before) || 0x30...0x39 ~= before {
+      if after == 0x2C || after == 0x20,
+        [0x7C, 0x3C, 0x3E, 0x3D, 0x2C, 0x29, 0x20].contains(before) || 0x30...0x39 ~= before
+      {
         return true
       }
     }
@@ -76,14 +80,18 @@ extension ContentScan {
       return true
     }
     let header: JSONValue
-    do throws(ParsingError) { header = try JSONValue(parsing: bytes.part(8..<8 + count)) } catch { return false }
+    do throws(ParsingError) { header = try JSONValue(parsing: bytes.part(8..<8 + count)) } catch {
+      return false
+    }
     guard case .object(let members) = header else { return false }
     var last = 0
     for (name, entry) in members {
       if name == "__metadata__" {
         scanMetadata(entry, in: place)
       } else {
-        guard let offsets = entry["data_offsets"]?.array, offsets.count == 2, let end = offsets[1].size else { return false }
+        guard let offsets = entry["data_offsets"]?.array, offsets.count == 2, let end = offsets[1].size else {
+          return false
+        }
         last = max(last, end)
       }
     }
@@ -113,7 +121,8 @@ extension ContentScan {
     // The keys and values stand first; a chat template is some kilobytes.
     let head = String(decoding: bytes.part(0..<1 << 20).all, as: UTF8.self)
     if let marker = ScriptMarkers.first(in: head) {
-      audit.report(.unknown, .metadataScript, in: place, at: 0, "the metadata holds \(marker.escapedForDisplay)")
+      audit.report(
+        .unknown, .metadataScript, in: place, at: 0, "the metadata holds \(marker.escapedForDisplay)")
     }
     return true
   }
@@ -122,9 +131,11 @@ extension ContentScan {
 /// Texts that only scripts hold.
 enum ScriptMarkers {
   private static let markers = [
-    "<script", "javascript:", "#!/", "import os", "import sys", "import subprocess", "from os import", "__import__",
+    "<script", "javascript:", "#!/", "import os", "import sys", "import subprocess", "from os import",
+    "__import__",
     "eval(", "exec(", "os.system", "os.popen", "subprocess.", "pickle.loads", "__globals__", "__subclasses__",
-    "__builtins__", "/bin/sh", "/bin/bash", "powershell", "data:text/html", "data:application/", "<iframe", "onerror=",
+    "__builtins__", "/bin/sh", "/bin/bash", "powershell", "data:text/html", "data:application/", "<iframe",
+    "onerror=",
   ].map { Array($0.utf8) }
 
   /// The first marker that a text holds, in any case; O(length × markers).

@@ -19,7 +19,9 @@ extension ContentScan {
         audit.report(severity, rule, in: place, at: member.header, what)
       }
       if Self.leadsOut(member.name) { report(.dangerous, .archiveName, "\(name) leads out of its folder") }
-      if !seen.insert(member.name).inserted { report(.dangerous, .zipName, "several members have the name \(name)") }
+      if !seen.insert(member.name).inserted {
+        report(.dangerous, .zipName, "several members have the name \(name)")
+      }
       switch member.kind {
       case UInt8(ascii: "1"), UInt8(ascii: "2"):
         report(.dangerous, .archiveLink, "\(name) is a link")
@@ -42,7 +44,9 @@ extension ContentScan {
         if format == nil { report(.unreadable, .notACheckpoint, "\(name) is nothing that can be judged") }
       }
     }
-    if let end = reader.end, !bytes.holdsOnly(0, in: end..<min(bytes.byteCount, end + 65_536)) || bytes.byteCount - end > 65_536 {
+    if let end = reader.end,
+      !bytes.holdsOnly(0, in: end..<min(bytes.byteCount, end + 65_536)) || bytes.byteCount - end > 65_536
+    {
       reportTrailing(bytes, from: end, in: place)
       _ = inside().scan(bytes.part(end..<bytes.byteCount), in: join(place, "behind the archive"))
     }
@@ -69,9 +73,11 @@ extension ContentScan {
       offset += graph.byteCount
       number += 1
       if let count = left, count > 0 {
-        guard let raw = rawByteCount(graph.tuple(graph.root)?.count ?? 0, graph, offset), raw <= content.byteCount - offset
+        guard let raw = rawByteCount(graph.tuple(graph.root)?.count ?? 0, graph, offset),
+          raw <= content.byteCount - offset
         else {
-          audit.report(.unknown, .brokenPickle, in: place, at: offset, "the data of a record cannot be measured")
+          audit.report(
+            .unknown, .brokenPickle, in: place, at: offset, "the data of a record cannot be measured")
           return NameSearch.report(content, from: offset, in: place, audit)
         }
         offset += raw
@@ -121,22 +127,29 @@ struct TarReader {
         end = place
         break
       }
-      guard Self.recognises(bytes.part(place..<bytes.byteCount)), let size = Self.octal(bytes, place + 124, 12) else {
+      guard Self.recognises(bytes.part(place..<bytes.byteCount)),
+        let size = Self.octal(bytes, place + 124, 12)
+      else {
         fault = (place, "no header of a member stands here")
         break
       }
       var name = bytes.copy(place..<place + 100).prefix { $0 != 0 }
       let prefix = bytes.copy(place + 345..<place + 500).prefix { $0 != 0 }
-      if !prefix.isEmpty, bytes.begins([0x75, 0x73, 0x74, 0x61, 0x72, 0], at: place + 257) { name = prefix + [0x2F] + name }
+      if !prefix.isEmpty, bytes.begins([0x75, 0x73, 0x74, 0x61, 0x72, 0], at: place + 257) {
+        name = prefix + [0x2F] + name
+      }
       guard size <= bytes.byteCount - place - 512 else {
         fault = (place, "the archive ends inside a member")
         members.append(
-          Member(name: Array(name), kind: bytes.byte(place + 156) ?? 0, header: place, data: place + 512..<bytes.byteCount))
+          Member(
+            name: Array(name), kind: bytes.byte(place + 156) ?? 0, header: place,
+            data: place + 512..<bytes.byteCount))
         break
       }
       members.append(
         Member(
-          name: Array(name), kind: bytes.byte(place + 156) ?? 0, header: place, data: place + 512..<place + 512 + size))
+          name: Array(name), kind: bytes.byte(place + 156) ?? 0, header: place,
+          data: place + 512..<place + 512 + size))
       place += 512 + (size + 511) / 512 * 512
     }
     return members

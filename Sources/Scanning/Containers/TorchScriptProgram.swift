@@ -6,9 +6,14 @@ internal import ByteParsing
 /// are never clean, so what it misses is still reported.
 struct TorchScriptProgram {
   /// Operators of PyTorch itself and of its vision library, which compute.
-  private static let namespaces: Set<String> = ["aten", "prim", "prims", "quantized", "_quantized", "torchvision", "inductor"]
+  private static let namespaces: Set<String> = [
+    "aten", "prim", "prims", "quantized", "_quantized", "torchvision", "inductor",
+  ]
   /// Calls that read or write files.
-  private static let calls = ["torch.save(", "torch.load(", "from_file(", "aten::save", "aten::load", "aten.save(", "read_file", "write_file"]
+  private static let calls = [
+    "torch.save(", "torch.load(", "from_file(", "aten::save", "aten::load", "aten.save(", "read_file",
+    "write_file",
+  ]
 
   /// Whether an entry says that the archive is a program.
   var isAnnounced = false
@@ -56,6 +61,7 @@ struct TorchScriptProgram {
   }
 
   private static func isLetter(_ byte: UInt8) -> Bool {
-    byte >= 0x61 && byte <= 0x7A || byte >= 0x41 && byte <= 0x5A || byte >= 0x30 && byte <= 0x39 || byte == 0x5F
+    byte >= 0x61 && byte <= 0x7A || byte >= 0x41 && byte <= 0x5A || byte >= 0x30 && byte <= 0x39
+      || byte == 0x5F
   }
 }

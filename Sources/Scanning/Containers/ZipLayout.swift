@@ -57,13 +57,17 @@ struct ZipLayout {
     if let record = Self.endRecord(bytes) {
       directoryStart = readDirectory(bytes, record, limits)
     } else {
-      fault(.unknown, .zipBroken, 0, "the archive has no directory at its end, as after a download that broke off")
+      fault(
+        .unknown, .zipBroken, 0, "the archive has no directory at its end, as after a download that broke off"
+      )
     }
     walk(bytes, upTo: directoryStart, limits)
   }
 
   private mutating func fault(_ severity: Severity, _ rule: Rule, _ offset: Int, _ what: String) {
-    if faults.count < 1_000 { faults.append(Fault(severity: severity, rule: rule, offset: offset, what: what)) }
+    if faults.count < 1_000 {
+      faults.append(Fault(severity: severity, rule: rule, offset: offset, what: what))
+    }
   }
 
   // MARK: - Directory
@@ -98,7 +102,8 @@ struct ZipLayout {
           }
         }
         if told != place, bytes.begins([0x50, 0x4B, 6, 6], at: told) {
-          fault(.dangerous, .zipHeaders, record, "the archive has two wide end records, and readers take either")
+          fault(
+            .dangerous, .zipHeaders, record, "the archive has two wide end records, and readers take either")
           let other = bytes.little(UInt64.self, told + 48).flatMap { Int(exactly: $0) } ?? 0
           readEntries(bytes, from: other, to: record, base: 0, limits)
         }
@@ -118,16 +123,22 @@ struct ZipLayout {
     let reached = readEntries(bytes, from: directoryStart, to: directoryEnd, base: start, limits)
     let listed = entries.count
     if reached < directoryEnd, !isCut {
-      fault(.dangerous, .trailingData, reached, "\(directoryEnd - reached) bytes behind the directory belong to nothing")
+      fault(
+        .dangerous, .trailingData, reached,
+        "\(directoryEnd - reached) bytes behind the directory belong to nothing")
       gaps.append(reached..<directoryEnd)
     } else if listed != count, !isCut {
-      fault(.dangerous, .zipHeaders, record, "the end record counts \(count) entries and the directory has \(listed)")
+      fault(
+        .dangerous, .zipHeaders, record,
+        "the end record counts \(count) entries and the directory has \(listed)")
     }
     return directoryStart
   }
 
   @discardableResult
-  private mutating func readEntries(_ bytes: RawSpan, from start: Int, to end: Int, base: Int, _ limits: Limits) -> Int {
+  private mutating func readEntries(
+    _ bytes: RawSpan, from start: Int, to end: Int, base: Int, _ limits: Limits
+  ) -> Int {
     var place = start
     while place + 46 <= end, bytes.begins([0x50, 0x4B, 1, 2], at: place) {
       guard entries.count < limits.zipEntries else {
@@ -181,11 +192,15 @@ struct ZipLayout {
     for index in order {
       let header = entries[index].header
       guard header <= bytes.byteCount - 30, bytes.begins([0x50, 0x4B, 3, 4], at: header) else {
-        fault(.unknown, .zipBroken, entries[index].header == .max ? 0 : header, "no local header stands where the directory says: \(display(entries[index].name))")
+        fault(
+          .unknown, .zipBroken, entries[index].header == .max ? 0 : header,
+          "no local header stands where the directory says: \(display(entries[index].name))")
         continue
       }
       if header < place {
-        fault(.dangerous, .zipOverlap, header, "\(display(entries[index].name)) shares bytes with the entry before it")
+        fault(
+          .dangerous, .zipOverlap, header,
+          "\(display(entries[index].name)) shares bytes with the entry before it")
       } else {
         examine(bytes, place..<header, limits)
       }
@@ -203,7 +218,9 @@ struct ZipLayout {
     let nameCount = Int(short(26))
     let name = bytes.part(place + 30..<place + 30 + nameCount).all
     let start = place + 30 + nameCount + Int(short(28))
-    guard let end = start.checkedAdding(entry.storedByteCount), start <= bytes.byteCount, end <= bytes.byteCount else {
+    guard let end = start.checkedAdding(entry.storedByteCount), start <= bytes.byteCount,
+      end <= bytes.byteCount
+    else {
       entries[index].data = min(start, bytes.byteCount)..<bytes.byteCount
       fault(.unknown, .zipBroken, place, "\(display(entry.name)) ends beyond the end of the file")
       return
@@ -212,13 +229,15 @@ struct ZipLayout {
     entries[index].flags |= short(6)
     if name != entry.name {
       fault(
-        .dangerous, .zipName, place, "the entry is \(display(entry.name)) in the directory and \(display(name)) where it stands")
+        .dangerous, .zipName, place,
+        "the entry is \(display(entry.name)) in the directory and \(display(name)) where it stands")
     }
     let isKnown = short(6) & 8 == 0
     let isSame =
       short(8) == entry.method
-      && (!isKnown || [entry.storedByteCount, 0xFFFF_FFFF].contains(long(18))
-        && [entry.byteCount, 0xFFFF_FFFF].contains(long(22)))
+      && (!isKnown
+        || [entry.storedByteCount, 0xFFFF_FFFF].contains(long(18))
+          && [entry.byteCount, 0xFFFF_FFFF].contains(long(22)))
       && (!isKnown || long(14) == 0 || entry.crc32 == 0 || long(14) == Int(entry.crc32))
     if !isSame {
       fault(.dangerous, .zipHeaders, place, "the two headers of \(display(entry.name)) contradict each other")
@@ -231,7 +250,9 @@ struct ZipLayout {
     var gap = gap
     if gap.lowerBound > start {
       let hasSignature = bytes.begins([0x50, 0x4B, 7, 8], at: gap.lowerBound)
-      if hasSignature, gap.count >= 24, gap.count == 24 || bytes.begins([0x50, 0x4B], at: gap.lowerBound + 24) {
+      if hasSignature, gap.count >= 24,
+        gap.count == 24 || bytes.begins([0x50, 0x4B], at: gap.lowerBound + 24)
+      {
         gap = gap.lowerBound + 24..<gap.upperBound
       } else if hasSignature, gap.count >= 16 {
         gap = gap.lowerBound + 16..<gap.upperBound
@@ -240,7 +261,9 @@ struct ZipLayout {
       }
     }
     var place = gap.lowerBound
-    while let header = bytes.first([0x50, 0x4B, 3, 4], in: place..<gap.upperBound), header + 30 <= gap.upperBound {
+    while let header = bytes.first([0x50, 0x4B, 3, 4], in: place..<gap.upperBound),
+      header + 30 <= gap.upperBound
+    {
       noteGap(bytes, place..<header)
       guard entries.count < limits.zipEntries else {
         isCut = true
@@ -252,7 +275,9 @@ struct ZipLayout {
   }
 
   private mutating func noteGap(_ bytes: RawSpan, _ gap: Range<Int>) {
-    guard !gap.isEmpty, !bytes.holdsOnly(0, in: gap.lowerBound..<min(gap.upperBound, gap.lowerBound + 65_536)) || gap.count > 65_536
+    guard !gap.isEmpty,
+      !bytes.holdsOnly(0, in: gap.lowerBound..<min(gap.upperBound, gap.lowerBound + 65_536))
+        || gap.count > 65_536
     else { return }
     // What follows an entry of unknown size in an archive that broke off is that entry's.
     if gaps.count < 1_000 { gaps.append(gap) }
@@ -275,7 +300,9 @@ struct ZipLayout {
     var stop = start + long(18)
     if entry.flags & 8 != 0 || stop > end || long(18) == 0xFFFF_FFFF {
       stop = bytes.first([0x50, 0x4B, 3, 4], in: start..<end) ?? end
-      if let descriptor = bytes.last([0x50, 0x4B, 7, 8], in: max(start, stop - 24)..<stop) { stop = descriptor }
+      if let descriptor = bytes.last([0x50, 0x4B, 7, 8], in: max(start, stop - 24)..<stop) {
+        stop = descriptor
+      }
     }
     entry.data = start..<max(start, stop)
     entry.storedByteCount = entry.data.count

@@ -10,19 +10,22 @@ extension ContentScan {
     while end > 0 {
       let region = bytes.part(0..<end)
       let layout = ZipLayout(region, limits: audit.limits)
-      let isFollowed = layout.start > 0 && bytes.begins([0x50, 0x4B, 3, 4]) && endsWithArchive(bytes, layout.start)
+      let isFollowed =
+        layout.start > 0 && bytes.begins([0x50, 0x4B, 3, 4]) && endsWithArchive(bytes, layout.start)
       let label = isFollowed || count > 0 ? join(place, "archive at \(layout.start)") : place
       scanZip(region, layout, in: label)
       if layout.end < end {
         audit.report(
-          .dangerous, .trailingData, in: label, at: layout.end, "\(end - layout.end) bytes follow the archive")
+          .dangerous, .trailingData, in: label, at: layout.end, "\(end - layout.end) bytes follow the archive"
+        )
         _ = inside().scan(bytes.part(layout.end..<end), in: join(label, "behind the archive"))
       }
       count += 1
       if isFollowed {
         if count == 1 {
           audit.report(
-            .unknown, .concatenated, in: place, at: 0, "several archives stand one after the other; each is judged")
+            .unknown, .concatenated, in: place, at: 0,
+            "several archives stand one after the other; each is judged")
         }
         end = layout.start
         continue
@@ -46,7 +49,9 @@ extension ContentScan {
   }
 
   private func scanZip(_ bytes: RawSpan, _ layout: ZipLayout, in place: String) {
-    for fault in layout.faults { audit.report(fault.severity, fault.rule, in: place, at: fault.offset, fault.what) }
+    for fault in layout.faults {
+      audit.report(fault.severity, fault.rule, in: place, at: fault.offset, fault.what)
+    }
     if layout.isCut {
       audit.report(.unknown, .limit, in: place, at: 0, "more than \(audit.limits.zipEntries) entries")
     }
@@ -87,7 +92,9 @@ extension ContentScan {
         if format == nil, entry.flags & 1 != 0 {
           report(.unreadable, .encrypted, "\(name) is encrypted")
         } else {
-          report(.dangerous, .zipFlags, "\(name) has the flags 0x\(String(entry.flags, radix: 16)), which other readers refuse")
+          report(
+            .dangerous, .zipFlags,
+            "\(name) has the flags 0x\(String(entry.flags, radix: 16)), which other readers refuse")
         }
         continue
       }
@@ -105,7 +112,9 @@ extension ContentScan {
       }
     }
     program.report(in: place, audit)
-    for gap in layout.gaps { _ = inside().scan(bytes.part(gap), in: join(place, "between the entries at \(gap.lowerBound)")) }
+    for gap in layout.gaps {
+      _ = inside().scan(bytes.part(gap), in: join(place, "between the entries at \(gap.lowerBound)"))
+    }
   }
 
   /// Hands an entry's content over; nil when it cannot be had, which is reported.
@@ -142,7 +151,8 @@ extension ContentScan {
       }
       return unsafe body(content.span.bytes)
     default:
-      report(.unreadable, .notACheckpoint, "it is compressed by method \(entry.method), which PyTorch never uses")
+      report(
+        .unreadable, .notACheckpoint, "it is compressed by method \(entry.method), which PyTorch never uses")
       return nil
     }
   }
@@ -171,7 +181,9 @@ private struct TorchFolder {
     guard let first = names.first, let slash = first.firstIndex(of: 0x2F) else { return nil }
     let prefix = Array(first[...slash])
     let isTorch = names.contains { name in
-      ["data.pkl", "version", "constants.pkl", "model.json"].contains { name.elementsEqual(prefix + Array($0.utf8)) }
+      ["data.pkl", "version", "constants.pkl", "model.json"].contains {
+        name.elementsEqual(prefix + Array($0.utf8))
+      }
     }
     guard isTorch else { return nil }
     self.prefix = prefix
@@ -197,7 +209,8 @@ private struct TorchFolder {
   func isUsual(_ name: [UInt8]) -> Bool {
     let rest = String(decoding: name.dropFirst(prefix.count), as: UTF8.self)
     return [
-      "version", "byteorder", ".format_version", ".storage_alignment", "model.json", "data.pkl", "constants.pkl",
+      "version", "byteorder", ".format_version", ".storage_alignment", "model.json", "data.pkl",
+      "constants.pkl",
     ].contains(rest)
       || ["data/", ".data/", "constants/", "tensors/", "code/", "attributes/", "bytecode/"].contains {
         rest.hasPrefix($0)

@@ -25,10 +25,15 @@ enum KnownNames {
       Dictionary(names.split(separator: " ").map { (String($0), use) }, uniquingKeysWith: { $1 })
     }
     let elements = "Double Float Half BFloat16 Long Int Short Char Byte Bool".split(separator: " ")
-    let storages = (elementSizes.keys + ["QUInt4x2Storage", "QUInt2x4Storage"]).filter { $0 != "UntypedStorage" }
-      .joined(separator: " ")
+    let storages = (elementSizes.keys + ["QUInt4x2Storage", "QUInt2x4Storage"]).filter {
+      $0 != "UntypedStorage"
+    }
+    .joined(separator: " ")
     let tensors = elements.map { $0 + "Tensor" }.joined(separator: " ")
-    let builtins = all(.type, "set frozenset bytearray bytes complex list dict tuple int float str bool unicode long object slice range xrange")
+    let builtins = all(
+      .type,
+      "set frozenset bytearray bytes complex list dict tuple int float str bool unicode long object slice range xrange"
+    )
     let dtypes = all(
       .value,
       """
@@ -62,7 +67,8 @@ enum KnownNames {
       "torch.sparse": tensorTypes,
       "torch.cuda.sparse": tensorTypes,
       "torch.storage": all(.value, "UntypedStorage TypedStorage _UntypedStorage _TypedStorage"),
-      "torch._tensor": merged(all(.type, "Tensor"), all(.function, "_rebuild_from_type _rebuild_from_type_v2")),
+      "torch._tensor": merged(
+        all(.type, "Tensor"), all(.function, "_rebuild_from_type _rebuild_from_type_v2")),
       "torch.tensor": merged(all(.type, "Tensor"), all(.function, "_rebuild_from_type")),
       "torch.autograd.variable": all(.type, "Variable"),
       "torch.nn.parameter": all(.type, "Parameter Buffer UninitializedParameter UninitializedBuffer"),
@@ -75,7 +81,8 @@ enum KnownNames {
         _rebuild_device_tensor_from_cpu_tensor _rebuild_device_tensor_from_numpy _rebuild_xla_tensor \
         _rebuild_mlc_tensor _rebuild_meta_tensor_no_storage _rebuild_wrapper_subclass
         """),
-      "torch.nested._internal.nested_tensor": merged(all(.function, "_rebuild_njt"), all(.type, "NestedTensor")),
+      "torch.nested._internal.nested_tensor": merged(
+        all(.function, "_rebuild_njt"), all(.type, "NestedTensor")),
       "numpy": merged(scalars, all(.type, "ndarray dtype")),
       "numpy.core.multiarray": multiarray,
       "numpy._core.multiarray": multiarray,

@@ -37,6 +37,9 @@ extension NameStanding {
     if let use = KnownNames.use(module, name) { return .known(use) }
     let top = String(module.prefix { $0 != "." })
     let leaf = String(name.split(separator: ".").last ?? "")
+    if module == "exceptions" || isBuiltins(module), isException(name) {
+      return .unknown(.standardValue, "an exception's class")
+    }
     if isBuiltins(module) { return builtin(name) }
     if StandardLibrary.modules.contains(top) {
       if StandardLibrary.isInert(module, name) {
@@ -84,11 +87,13 @@ extension NameStanding {
     if StandardLibrary.inertBuiltins.contains(name) {
       return .unknown(.standardValue, "a builtin that holds a value")
     }
-    // Exceptions and warnings, of which there are some seventy.
-    if isTypeName(name), ["Error", "Exception", "Warning", "Exit", "Interrupt", "Iteration"].contains(where: { name.hasSuffix($0) }) {
-      return .unknown(.standardValue, "an exception's class")
-    }
     return .dangerous(.runsCode, "a builtin that no checkpoint needs")
+  }
+
+  /// Exceptions and warnings, of which there are some seventy.
+  private static func isException(_ name: String) -> Bool {
+    isTypeName(name) && !name.contains(".")
+      && ["Error", "Exception", "Warning", "Exit", "Interrupt", "Iteration"].contains { name.hasSuffix($0) }
   }
 
   /// Whether a text is what an identifier with dots can be: ASCII letters, digits, underscores.

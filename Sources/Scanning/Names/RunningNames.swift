@@ -6,8 +6,14 @@ enum RunningNames {
   /// What the modules of the standard library are that attacks use most, by top-level module.
   static let standard: [String: String] = {
     let table: [(String, String)] = [
-      ("runs commands of the system", "os posix nt subprocess commands popen2 pty pipes _posixsubprocess _winapi"),
-      ("reaches the interpreter itself", "sys gc inspect _imp imp importlib zipimport pkgutil runpy _frozen_importlib"),
+      (
+        "runs commands of the system",
+        "os posix nt subprocess commands popen2 pty pipes _posixsubprocess _winapi"
+      ),
+      (
+        "reaches the interpreter itself",
+        "sys gc inspect _imp imp importlib zipimport pkgutil runpy _frozen_importlib"
+      ),
       ("runs code", "code codeop bdb pdb cProfile profile timeit trace doctest compileall py_compile ast"),
       ("loads native code", "ctypes _ctypes"),
       ("unpickles or loads code", "pickle _pickle cPickle marshal shelve copyreg copy_reg"),
@@ -18,7 +24,10 @@ enum RunningNames {
         xmlrpclib socketserver asyncio webbrowser
         """
       ),
-      ("reads or writes files", "io _io shutil tempfile tarfile zipfile glob fileinput linecache mmap sqlite3 pathlib"),
+      (
+        "reads or writes files",
+        "io _io shutil tempfile tarfile zipfile glob fileinput linecache mmap sqlite3 pathlib"
+      ),
       ("hands out attributes or calls", "operator _operator functools types"),
       ("starts processes or threads", "multiprocessing threading _thread thread concurrent venv ensurepip"),
     ]
@@ -34,7 +43,9 @@ enum RunningNames {
     // The longest family that is the name, or that the name lies under.
     var end = full.endIndex
     while true {
-      if let reason = families[String(full[..<end])] { return exceptions.contains { full.hasPrefix($0) } ? nil : reason }
+      if let reason = families[String(full[..<end])] {
+        return exceptions.contains { full.hasPrefix($0) } ? nil : reason
+      }
       guard let dot = full[..<end].lastIndex(of: ".") else { return nil }
       end = dot
     }
@@ -42,7 +53,8 @@ enum RunningNames {
 
   /// Parts of those families that hold values.
   private static let exceptions = [
-    "torch.jit._pickle.", "torch.utils.data.dataset.", "torch.utils.data.dataloader.", "torch.utils.data.sampler.",
+    "torch.jit._pickle.", "torch.utils.data.dataset.", "torch.utils.data.dataloader.",
+    "torch.utils.data.sampler.",
     "torch.utils.hooks.RemovableHandle", "torch.jit.ScriptModule", "torch.jit.TracedModule",
     "torch.jit._script.RecursiveScriptModule", "torch.utils.data.distributed.DistributedSampler",
   ]
@@ -121,14 +133,20 @@ enum RunningNames {
 
   /// Last parts of names that stand for the same kind of function wherever they are defined, or imported again.
   static let leaves: Set<String> = [
-    "eval", "exec", "execfile", "compile", "system", "popen", "Popen", "check_output", "check_call", "getoutput",
-    "getstatusoutput", "import_module", "__import__", "importlib", "getattr", "setattr", "delattr", "attrgetter",
+    "eval", "exec", "execfile", "compile", "system", "popen", "Popen", "check_output", "check_call",
+    "getoutput",
+    "getstatusoutput", "import_module", "__import__", "importlib", "getattr", "setattr", "delattr",
+    "attrgetter",
     "methodcaller", "runcode", "runsource", "runstring", "run_code", "run_module", "run_path", "urlopen",
     "urlretrieve", "load_module", "exec_module", "spawn", "execv", "execve", "loads", "load_library", "CDLL",
-    "load_pickle", "unpickle", "read_pickle", "os", "sys", "subprocess", "builtins", "__builtins__", "posix", "socket",
-    "pickle", "shutil", "ctypes", "open", "globals", "locals", "__getattribute__", "__subclasses__", "__globals__",
-    "__class__", "__dict__", "__reduce__", "__reduce_ex__", "FunctionType", "CodeType", "LambdaType", "breakpoint",
-    "rmtree", "unlink", "remove_file", "download_url", "download_file", "load_state_dict_from_url", "exec_command",
+    "load_pickle", "unpickle", "read_pickle", "os", "sys", "subprocess", "builtins", "__builtins__", "posix",
+    "socket",
+    "pickle", "shutil", "ctypes", "open", "globals", "locals", "__getattribute__", "__subclasses__",
+    "__globals__",
+    "__class__", "__dict__", "__reduce__", "__reduce_ex__", "FunctionType", "CodeType", "LambdaType",
+    "breakpoint",
+    "rmtree", "unlink", "remove_file", "download_url", "download_file", "load_state_dict_from_url",
+    "exec_command",
     "shell", "run_command", "run_shell", "start_new_thread", "run_cmd",
   ]
 }

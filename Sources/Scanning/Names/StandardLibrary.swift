@@ -57,7 +57,8 @@ enum StandardLibrary {
 
   /// Builtins beyond those of ``KnownNames`` that only hold a value.
   static let inertBuiltins: Set<String> = [
-    "NotImplementedType", "NoneType", "ellipsis", "Ellipsis", "NotImplemented", "type", "property", "staticmethod",
+    "NotImplementedType", "NoneType", "ellipsis", "Ellipsis", "NotImplemented", "type", "property",
+    "staticmethod",
     "classmethod", "memoryview", "basestring", "buffer",
   ]
 

@@ -43,7 +43,9 @@ struct CallSpelling {
   private mutating func append(_ part: String) {
     guard !isFull else { return }
     if text.utf8.count + part.utf8.count > Self.longest {
-      text += part.unicodeScalars.count < 40 ? part : String(String.UnicodeScalarView(part.unicodeScalars.prefix(40)))
+      text +=
+        part.unicodeScalars.count < 40
+        ? part : String(String.UnicodeScalarView(part.unicodeScalars.prefix(40)))
       text += "…"
       isFull = true
     } else {

@@ -46,7 +46,8 @@ enum Expansion {
       if case .node(let id) = value { nodes.append(Int(id.index)) } else { values += 1 }
     }
     switch node {
-    case .list(let elements), .tuple(let elements), .set(let elements), .frozenSet(let elements): elements.forEach(add)
+    case .list(let elements), .tuple(let elements), .set(let elements), .frozenSet(let elements):
+      elements.forEach(add)
     case .dictionary(let pairs):
       for pair in pairs {
         add(pair.key)

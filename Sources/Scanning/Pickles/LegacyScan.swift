@@ -47,7 +47,8 @@ extension ContentScan {
     }
     let rest = bytes.part(offset..<bytes.byteCount)
     if rest.byteCount > 0, Sniffing.announcesPickle(rest) {
-      audit.report(.unknown, .secondStream, in: place, at: offset, "another file follows; who loads again runs it")
+      audit.report(
+        .unknown, .secondStream, in: place, at: offset, "another file follows; who loads again runs it")
       _ = inside(isExpected: true).scan(rest, in: join(place, "file at \(offset)"))
     } else {
       reportTrailing(bytes, from: offset, in: place)

@@ -27,7 +27,8 @@ enum NameSearch {
         case .dangerous(_, let reason):
           audit.report(
             .dangerous, .nameAfterBreak, in: place, at: offset,
-            "\(name.module).\(name.name) is named behind the break: \(reason)", call: "from \(name.module) import \(name.name)")
+            "\(name.module).\(name.name) is named behind the break: \(reason)",
+            call: "from \(name.module) import \(name.name)")
           found += 1
         default: break
         }
@@ -46,7 +47,9 @@ enum NameSearch {
 
   private static func word(_ bytes: RawSpan, from offset: Int, until end: UInt8) -> String? {
     var letters: [UInt8] = []
-    while letters.count < 100, let byte = bytes.byte(offset + letters.count), byte != end { letters.append(byte) }
+    while letters.count < 100, let byte = bytes.byte(offset + letters.count), byte != end {
+      letters.append(byte)
+    }
     guard bytes.byte(offset + letters.count) == end, !letters.isEmpty else { return nil }
     let text = String(decoding: letters, as: UTF8.self)
     return NameStanding.isPlain(text) ? text : nil
@@ -54,7 +57,8 @@ enum NameSearch {
 
   /// Two texts of one length byte right before an opcode, with or without MEMOIZE.
   private static func texts(_ bytes: RawSpan, before offset: Int) -> (String, String)? {
-    guard let (name, start) = text(bytes, endingAt: offset), let (module, _) = text(bytes, endingAt: start) else {
+    guard let (name, start) = text(bytes, endingAt: offset), let (module, _) = text(bytes, endingAt: start)
+    else {
       return nil
     }
     return (module, name)
@@ -65,7 +69,9 @@ enum NameSearch {
     for length in 1..<100 {
       let start = end - length
       guard start >= 2 else { return nil }
-      if bytes.byte(start - 1) == UInt8(length), bytes.byte(start - 2) == PickleOpcode.shortBinUnicode.rawValue {
+      if bytes.byte(start - 1) == UInt8(length),
+        bytes.byte(start - 2) == PickleOpcode.shortBinUnicode.rawValue
+      {
         let text = String(decoding: bytes.copy(start..<end), as: UTF8.self)
         return NameStanding.isPlain(text) ? (text, start - 2) : nil
       }

@@ -40,12 +40,14 @@ struct PickleAudit {
         if Sniffing.mayBePickle(bytes) { payloads.append(Payload(bytes: bytes, isLoaded: false, offset: 0)) }
       case .dictionary(let pairs): judge(keys: pairs, isState: false, at: 0)
       case .extensionCode(let code):
-        report(.dangerous, .extensionCode, 0, "extension code \(code) names what only the loading process knows")
+        report(
+          .dangerous, .extensionCode, 0, "extension code \(code) names what only the loading process knows")
       default: break
       }
     }
     for entry in graph.imports {
-      guard case .node(let id) = entry.value, !called.contains(id.index), let global = graph.global(entry.value)
+      guard case .node(let id) = entry.value, !called.contains(id.index),
+        let global = graph.global(entry.value)
       else { continue }
       judge(import: global, at: entry.offset)
     }
@@ -53,11 +55,13 @@ struct PickleAudit {
     if let leaves = Expansion.leaves(of: graph) {
       report(
         .unknown, .expansion, 0,
-        "containers that share each other hold \(leaves < 1e18 ? "some \(Int(leaves))" : "more than 10^18") values when they are copied or printed")
+        "containers that share each other hold \(leaves < 1e18 ? "some \(Int(leaves))" : "more than 10^18") values when they are copied or printed"
+      )
     }
   }
 
-  private func report(_ severity: Severity, _ rule: Rule, _ offset: Int, _ what: String, call: String? = nil) {
+  private func report(_ severity: Severity, _ rule: Rule, _ offset: Int, _ what: String, call: String? = nil)
+  {
     audit.report(severity, rule, in: place, at: offset, what, call: call)
   }
 
@@ -91,7 +95,9 @@ struct PickleAudit {
     case .global(let global): return judge(object, calling: global)
     case .persistentID(let id):
       // Legacy files give a class as ('module', class, source file, source); its name is judged where it stands.
-      if let parts = graph.tuple(id), parts.count == 4, graph.text(parts[0]) == "module", graph.global(parts[1]) != nil {
+      if let parts = graph.tuple(id), parts.count == 4, graph.text(parts[0]) == "module",
+        graph.global(parts[1]) != nil
+      {
         return false
       }
       fallthrough
@@ -162,7 +168,8 @@ struct PickleAudit {
     case "_rebuild_from_type", "_rebuild_from_type_v2": judgeRebuild(object, arguments)
     case "defaultdict":
       if let factory = arguments.first, factory != .none {
-        guard let made = graph.global(factory), case .known = audit.standing(module: made.module, name: made.name)
+        guard let made = graph.global(factory),
+          case .known = audit.standing(module: made.module, name: made.name)
         else { return odd("its factory is no builtin type") }
       }
     case "_rebuild_parameter_with_state":
@@ -191,9 +198,12 @@ struct PickleAudit {
   }
 
   /// `_codecs.encode(text, 'latin1')` is how protocol 2 spells bytes.
-  private mutating func judgeEncode(_ object: PickleObject, _ arguments: [PickleValue], _ odd: (String) -> Void) {
+  private mutating func judgeEncode(
+    _ object: PickleObject, _ arguments: [PickleValue], _ odd: (String) -> Void
+  ) {
     let codec = arguments.count > 1 ? graph.text(arguments[1]) : nil
-    guard arguments.count == 2, codec == "latin1" || codec == "latin-1", let bytes = encoded(arguments[0]) else {
+    guard arguments.count == 2, codec == "latin1" || codec == "latin-1", let bytes = encoded(arguments[0])
+    else {
       return odd("it encodes otherwise than as latin1")
     }
     if Sniffing.mayBePickle(bytes) {
@@ -221,9 +231,11 @@ struct PickleAudit {
   }
 
   private mutating func loadFromBytes(_ object: PickleObject, _ call: String) {
-    guard let arguments = graph.tuple(object.arguments), arguments.count == 1, let bytes = bytes(arguments[0]) else {
+    guard let arguments = graph.tuple(object.arguments), arguments.count == 1, let bytes = bytes(arguments[0])
+    else {
       report(
-        .dangerous, .loadFromBytes, object.offset, "a whole file inside the pickle that is computed", call: call)
+        .dangerous, .loadFromBytes, object.offset, "a whole file inside the pickle that is computed",
+        call: call)
       return
     }
     report(
@@ -284,7 +296,10 @@ struct PickleAudit {
     case .object(let object):
       judge(keys: object.pairs, isState: true, at: offset)
       // A dictionary or tuple made by a call hides its keys: dict([("append", print)]).
-      if let arguments = graph.tuple(object.arguments), !arguments.isEmpty, holdsName(arguments, 4) {
+      let isFactory = graph.global(object.callable)?.name == "defaultdict"
+      if let arguments = graph.tuple(object.arguments),
+        holdsName(Array(arguments.dropFirst(isFactory ? 1 : 0)), 4)
+      {
         report(
           .dangerous, .methodReplaced, offset, "a state is computed by a call that is given names",
           call: CallSpelling.call(object, in: graph))
@@ -320,7 +335,9 @@ struct PickleAudit {
       if isState, case .object(let key) = graph.node(pair.key) {
         report(
           .dangerous, .methodReplaced, offset, "an attribute of an object is set under a computed name",
-          call: "setattr(object, \(CallSpelling.call(key, in: graph)), \(CallSpelling.value(pair.value, in: graph)))")
+          call:
+            "setattr(object, \(CallSpelling.call(key, in: graph)), \(CallSpelling.value(pair.value, in: graph)))"
+        )
         continue
       }
       guard isName || isState, let key = graph.text(pair.key),
@@ -361,8 +378,13 @@ struct PickleAudit {
           : CallSpelling.change(fill.target, "__setitem__", fill.pairs[0].key, in: graph))
     }
     for change in graph.memoChanges {
-      if let old = graph.text(change.old), let new = graph.text(change.new), ExactText(old) == ExactText(new) { continue }
-      if let old = graph.global(change.old), let new = graph.global(change.new), old.utf8 == new.utf8 { continue }
+      if let old = graph.text(change.old), let new = graph.text(change.new), ExactText(old) == ExactText(new)
+      {
+        continue
+      }
+      if let old = graph.global(change.old), let new = graph.global(change.new), old.utf8 == new.utf8 {
+        continue
+      }
       report(
         .dangerous, .memoChanged, change.offset,
         "place \(change.index) of the memo held \(CallSpelling.value(change.old, in: graph)) and now holds \(CallSpelling.value(change.new, in: graph))"
@@ -376,7 +398,8 @@ struct PickleAudit {
   mutating func readPersistentIDs() {
     for case .persistentID(let id) in graph.nodes {
       guard let parts = graph.tuple(id), let kind = parts.first.flatMap({ graph.text($0) }) else { continue }
-      if kind == "storage", parts.count >= 5, let storageClass = graph.global(parts[1]), case .int(let count) = parts[4],
+      if kind == "storage", parts.count >= 5, let storageClass = graph.global(parts[1]),
+        case .int(let count) = parts[4],
         let count = Int(exactly: count), count >= 0
       {
         let key = graph.text(parts[2]) ?? ""

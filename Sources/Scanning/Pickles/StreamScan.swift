@@ -43,14 +43,16 @@ extension ContentScan {
             "PyTorch's magic number is computed, so that only who runs the file recognises it")
         }
         audit.report(
-          .unknown, .secondStream, in: place, at: offset, "another pickle stream follows; who loads again runs it")
+          .unknown, .secondStream, in: place, at: offset,
+          "another pickle stream follows; who loads again runs it")
       }
       follow(graph, in: label)
       if let error { return reportBreak(error, graph, rest, at: 0, in: label) }
       offset += graph.byteCount
       number += 1
       if number > Self.mostStreams {
-        audit.report(.unknown, .limit, in: place, at: offset, "more than \(Self.mostStreams) streams follow each other")
+        audit.report(
+          .unknown, .limit, in: place, at: offset, "more than \(Self.mostStreams) streams follow each other")
         return
       }
     }
@@ -91,6 +93,7 @@ extension ContentScan {
   private func isPickle(_ graph: PickleGraph, _ error: PickleError?, _ bytes: RawSpan) -> Bool {
     if hasPlausibleImports(graph) { return true }
     guard error == nil else { return false }
+    if hasExtensions(graph) { return true }
     if graph.byteCount == bytes.byteCount { return true }
     let rest = bytes.part(graph.byteCount..<bytes.byteCount)
     guard Sniffing.mayBePickle(rest) else { return false }
@@ -109,7 +112,11 @@ extension ContentScan {
       guard let global = graph.global($0.value) else { return false }
       return NameStanding.isPlain(global.module) && NameStanding.isPlain(global.name)
     }
-      || graph.nodes.contains { if case .extensionCode = $0 { true } else { false } }
+  }
+
+  /// Whether it names something by a number. Data begins so by chance, but seldom ends as a pickle does.
+  func hasExtensions(_ graph: PickleGraph) -> Bool {
+    graph.nodes.contains { if case .extensionCode = $0 { true } else { false } }
   }
 
   /// Judges a stream and what it holds.
@@ -126,16 +133,21 @@ extension ContentScan {
       let format = unsafe scan.scan(payload.bytes.span.bytes, in: inner)
       if payload.isLoaded, format == nil {
         audit.report(
-          .unknown, .brokenPickle, in: inner, at: 0, "bytes that are loaded as a file are none that can be followed")
+          .unknown, .brokenPickle, in: inner, at: 0,
+          "bytes that are loaded as a file are none that can be followed")
       } else if !payload.isLoaded, let worst = audit.worst(since: before) {
-        audit.report(worst, .nestedPickle, in: place, at: payload.offset, "bytes that are a pickle with findings of its own")
+        audit.report(
+          worst, .nestedPickle, in: place, at: payload.offset,
+          "bytes that are a pickle with findings of its own")
       }
     }
     return pickle
   }
 
   /// Reports where a stream breaks off, and looks for names behind the break.
-  func reportBreak(_ error: PickleError, _ graph: PickleGraph, _ bytes: RawSpan, at base: Int, in place: String) {
+  func reportBreak(
+    _ error: PickleError, _ graph: PickleGraph, _ bytes: RawSpan, at base: Int, in place: String
+  ) {
     let isLimit = error.reason.contains("(limit ")
     audit.report(
       .unknown, isLimit ? .limit : .brokenPickle, in: place, at: base + error.offset,

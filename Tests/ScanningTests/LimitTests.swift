@@ -1,0 +1,77 @@
+import ByteParsing
+import Scanning
+import TestSupport
+import Testing
+
+/// Files that ask for much are judged in part, and never called clean.
+@Suite struct LimitTests {
+  private func findings(_ bytes: [UInt8], _ change: (inout Limits) -> Void) -> [Finding] {
+    var limits = Scanner.defaultLimits
+    change(&limits)
+    return Scanner(limits: limits).scan(bytes, named: "file").findings
+  }
+
+  @Test func values() {
+    let stream = Stream.proto4.bytes + [UInt8](repeating: 0x4E, count: 100) + [0x2E]
+    #expect(findings(stream) { _ in }.isEmpty)
+    #expect(findings(stream) { $0.pickleValues = 50 }.map(\.rule) == [.limit])
+  }
+
+  @Test func entries() {
+    let file = zip(("a.pkl", Stream.clean.bytes), ("b.pkl", Stream.call.bytes))
+    let found = findings(file) { $0.zipEntries = 1 }
+    #expect(found.contains { $0.rule == .limit })
+  }
+
+  @Test func depth() {
+    var file = zip(("a.pkl", Stream.call.bytes))
+    for _ in 0..<6 { file = zip(("inner.zip", file)) }
+    let scan = Scanner().scan(file, named: "file")
+    #expect(scan.findings.map(\.rule).contains(.limit))
+    #expect(scan.verdict != .clean)
+  }
+
+  /// An entry that says it inflates to 3 GB is not given them.
+  @Test func inflation() {
+    let file = zip([("a.pkl", [3, 0])]) {
+      $0[0].method = 8
+      $0[0].size = 2
+      $0[0].localSize = 2
+    }
+    #expect(findings(file) { _ in }.map(\.rule) == [.zipBroken])
+    #expect(findings(file) { $0.inflatedBytes = 1 }.map(\.rule) == [.limit])
+  }
+
+  /// However many the findings, the dangerous ones are kept and the rest is counted.
+  @Test func findingsAreBounded() {
+    var stream = Stream.proto4
+    for index in 0..<3_000 { stream.bytes += Stream.name("library\(index)", "Class").bytes + [0x30] }
+    stream = stream + .name("os", "system") + "."
+    let scan = Scanner().scan(stream.bytes, named: "file")
+    #expect(scan.findings.count == Scanner.findingLimit)
+    #expect(scan.leftOut == 3_001 - Scanner.findingLimit)
+    #expect(scan.findings.first?.what.hasPrefix("os.system") == true)
+  }
+
+  /// Every prefix of a hostile file, and every byte of it changed, ends in a verdict.
+  @Test func mutations() {
+    let files = [
+      Stream.call.bytes, legacyFile(), zip(("a/data.pkl", Stream.call.bytes), ("a/version", [0x33])),
+      tar([("pickle", "0", Stream.call.bytes), ("storages", "0", Stream.clean.bytes)]),
+      npy("{'descr': '|O', 'shape': (1,)}\n", Stream.call.bytes),
+      safetensors("{\"__metadata__\":{\"a\":\"eval(\"}}"),
+    ]
+    var verdicts = 0
+    for file in files {
+      for count in 0..<min(file.count, 700) {
+        verdicts += Scanner().scan(Array(file.prefix(count)), named: "file").findings.isEmpty ? 0 : 1
+        for value: UInt8 in [0, 0x2E, 0x63, 0x80, 0xFF] {
+          var changed = file
+          changed[count] = value
+          verdicts += Scanner().scan(changed, named: "file").findings.isEmpty ? 0 : 1
+        }
+      }
+    }
+    #expect(verdicts > 1_000)
+  }
+}
