@@ -36,7 +36,8 @@ struct GGUFMetadata {
   /// - Throws: ``CheckpointError`` for a key that stands twice, an unknown type, and beyond the limits.
   init(_ cursor: inout GGUFCursor, count: Int, limits: Limits) throws(CheckpointError) {
     self.limits = limits
-    budget = ListingBudget(limits)
+    // Nothing in this format is shared.
+    budget = ListingBudget(limits, values: .max)
     var keys: Set<ExactText> = []
     for _ in 0..<count {
       let start = cursor.offset

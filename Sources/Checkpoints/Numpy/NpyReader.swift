@@ -25,7 +25,8 @@ enum NpyReader {
   ///   - content: makes the content of the tensor's storage from a range of the file.
   static func read(
     _ file: ByteSource, key: String, at path: [PathKey], into parts: inout Checkpoint.Parts,
-    stateDict: [PathKey]?, limits: Limits, nesting: Int, content: (Int, Int) throws(CheckpointError) -> any StorageContent
+    stateDict: [PathKey]?, limits: Limits, nesting: Int,
+    content: (Int, Int) throws(CheckpointError) -> any StorageContent
   ) throws(CheckpointError) {
     let header = try NpyHeader(file)
     let size = header.elements.byteCount
@@ -139,7 +140,8 @@ enum NpyReader {
     }
     let contents: CheckpointContents
     do throws(CheckpointError) {
-      contents = try PickledContents.list(graph, path: file.path, nesting: nesting, limits: limits) { reference throws(CheckpointError) in
+      contents = try PickledContents.list(graph, path: file.path, nesting: nesting, limits: limits) {
+        reference throws(CheckpointError) in
         throw CheckpointError(
           "the pickle of an array wants PyTorch's storage \(reference.key.escapedForDisplay), which no .npy file has"
         )
@@ -149,6 +151,5 @@ enum NpyReader {
     // The call that makes the array is the array itself, which is listed already.
     all.objects += contents.objects.filter { !($0.path.isEmpty && $0.type.hasPrefix("numpy.ndarray of ")) }
       .map { $0.moved(below: path) }
-  }
   }
 }
