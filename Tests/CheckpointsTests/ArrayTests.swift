@@ -14,12 +14,7 @@ import Testing
   ])
   func everyTensor(_ name: String) throws {
     let checkpoint = try Checkpoint(path: Fixtures.path("arrays/" + name))
-    let found = try checkpoint.tensors.map { entry in
-      ExpectedTensor(
-        path: ExpectedTensor.spell(entry.path), dtype: entry.tensor.dtype.rawValue, shape: entry.tensor.shape,
-        strides: entry.tensor.strides, storageOffset: entry.tensor.storageOffset,
-        sha256: try entry.tensor.sha256())
-    }
+    let found = try checkpoint.tensors.map { try ExpectedTensor($0) }
     #expect(found == (try #require(Self.expected[name])))
     try checkpoint.verifyChecksums(of: checkpoint.tensors)
   }

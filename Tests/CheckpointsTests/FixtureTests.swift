@@ -26,17 +26,35 @@ struct ExpectedTensor: Equatable, CustomStringConvertible {
       let json = try? JSONSerialization.jsonObject(with: data) as? [String: [String: Any]]
     else { return [:] }
     return json.mapValues { file in
-      (file["tensors"] as? [[String: Any]] ?? []).map { tensor in
-        ExpectedTensor(
-          path: spell(tensor["path"] as? [Any] ?? []), dtype: tensor["dtype"] as? String ?? "",
-          shape: tensor["shape"] as? [Int] ?? [], strides: tensor["strides"] as? [Int] ?? [],
-          storageOffset: tensor["storage_offset"] as? Int ?? -1,
-          sha256: tensor["sha256"] as? String ?? "no data",
-          layout: tensor["layout"] as? String ?? "strided",
-          parts: (tensor["parts"] as? [[String: String]] ?? []).map {
-            "\($0["name"] ?? "") \($0["sha256"] ?? "")"
-          })
-      }
+      (file["tensors"] as? [[String: Any]] ?? []).map(ExpectedTensor.init)
+    }
+  }
+
+  /// What Decant says of a tensor.
+  init(_ entry: CheckpointTensor) throws {
+    let tensor = entry.tensor
+    path = Self.spell(entry.path)
+    dtype = tensor.dtype.rawValue
+    shape = tensor.shape
+    strides = tensor.strides
+    storageOffset = tensor.storageOffset
+    sha256 = tensor.isReadable ? try tensor.sha256() : "no data"
+    layout = tensor.layout.rawValue
+    parts =
+      tensor.layout == .strided ? [] : try tensor.parts.map { "\($0.name) \(try $0.tensor.sha256())" }
+  }
+
+  /// What `expected.json` says of one.
+  init(_ tensor: [String: Any]) {
+    path = Self.spell(tensor["path"] as? [Any] ?? [])
+    dtype = tensor["dtype"] as? String ?? ""
+    shape = tensor["shape"] as? [Int] ?? []
+    strides = tensor["strides"] as? [Int] ?? []
+    storageOffset = tensor["storage_offset"] as? Int ?? -1
+    sha256 = tensor["sha256"] as? String ?? "no data"
+    layout = tensor["layout"] as? String ?? "strided"
+    parts = (tensor["parts"] as? [[String: String]] ?? []).map {
+      "\($0["name"] ?? "") \($0["sha256"] ?? "")"
     }
   }
 
@@ -68,15 +86,7 @@ struct ExpectedTensor: Equatable, CustomStringConvertible {
   @Test(arguments: ExpectedTensor.all.keys.sorted().filter { !notRead.contains($0) })
   func everyTensor(_ name: String) throws {
     let checkpoint = try Checkpoint(path: Fixtures.path("torch/" + name))
-    let found = try checkpoint.tensors.map { entry in
-      ExpectedTensor(
-        path: ExpectedTensor.spell(entry.path), dtype: entry.tensor.dtype.rawValue, shape: entry.tensor.shape,
-        strides: entry.tensor.strides, storageOffset: entry.tensor.storageOffset,
-        sha256: entry.tensor.isReadable ? try entry.tensor.sha256() : "no data",
-        layout: entry.tensor.layout.rawValue,
-        parts: entry.tensor.layout == .strided
-          ? [] : try entry.tensor.parts.map { "\($0.name) \(try $0.tensor.sha256())" })
-    }
+    let found = try checkpoint.tensors.map { try ExpectedTensor($0) }
     #expect(checkpoint.objects.allSatisfy { $0.unreadTensor == nil })
     let expected = ExpectedTensor.all[name, default: []]
     #expect(!expected.isEmpty)
@@ -145,9 +155,13 @@ struct CorpusTests {
     var expected: [String: Set<String>] = [:]
     for row in try Corpus.table("digests.tsv") {
       let shape = (row["shape"] ?? "").filter { $0 != " " }
+      // The digests of safetensors files have NumPy's bool, the others the bytes it is stored in.
+      let type = row["dtype_np"] == "bool" ? "uint8" : row["dtype_np"] ?? ""
       expected[row["path"] ?? "", default: []].insert(
-        "\(row["dtype_np"] ?? "") \(shape) \(row["sha256_contiguous_le"] ?? "")")
+        "\(type) \(shape) \(row["sha256_contiguous_le"] ?? "")")
     }
+    // Plain NumPy files of a scanner's own tests, of which there are no digests; NumPy's peers' tests judge their like.
+    let withoutDigests = "mmaitre314+picklescan/tests/data2/int_array"
     var files = 0
     for row in try Corpus.table("MANIFEST.tsv") where containers.contains(row["container"] ?? "") {
       guard let path = row["path"], row["note"]?.contains("HOSTILE") != true else { continue }
@@ -159,7 +173,11 @@ struct CorpusTests {
           let shape = "[" + entry.tensor.shape.map(String.init).joined(separator: ",") + "]"
           return "\(type) \(shape) \(try entry.tensor.sha256())"
         })
-      #expect(found == expected[path, default: []], "\(path)")
+      if path.hasPrefix(withoutDigests) {
+        #expect(!found.isEmpty && expected[path] == nil)
+      } else {
+        #expect(found == expected[path, default: []], "\(path)")
+      }
       files += 1
     }
     #expect(files >= least)
