@@ -1,6 +1,6 @@
 """Measures the built tool beside what users have today, in one run; prints the tables of docs/BENCHMARKS.md.
 
-    python Tests/Benchmarks/bench.py DECANT [--quick] [--only start,convert,run,other]
+    python Tests/Benchmarks/bench.py DECANT [--quick] [--only start,sizes,convert,run,other]
 
 Python is the interpreter that runs this file, with the peers of Tests/Peers/requirements.txt. Things compared
 are measured in turns (A B A B), so that both see the same machine; a figure is the median of its rounds, with
@@ -76,6 +76,31 @@ class Bench:
                      ratio(inspect, python, "of Python's time"), ""])  # fmt: skip
         table("Listing a 94 MB checkpoint (320 tensors), whole process",
               ["work", "time", "peak memory", "ratio", "aim"], rows)  # fmt: skip
+
+    def sizes(self):
+        """Listings of many tensors, and of large ones: what a listing costs must follow the first only."""
+        many, large, small = (str(self.folder / name) for name in ("many.pth", "large.pth", "small.pth"))
+        for path, tensors, elements in [(many, 100_000, 4), (large, 100, 26_843_546), (small, 100, 26_214)]:
+            self.machine.output(self.peer("save", path, tensors, elements))
+        listing, python = interleave(
+            self.rounds(7),
+            lambda: self.machine.measure([self.decant, "inspect", many]),
+            lambda: self.machine.measure(self.peer("list", many)),
+        )
+        ten, thousandth = interleave(
+            self.rounds(41),
+            lambda: self.machine.measure([self.decant, "inspect", large]),
+            lambda: self.machine.measure([self.decant, "inspect", small]),
+        )
+        factor = ten.milliseconds / thousandth.milliseconds
+        table("Listing many tensors, and large ones, whole process", ["work", "time", "peak memory", "ratio", "aim"], [
+            ["`decant inspect` of 100,000 tensors", listing.time, listing.memory, "",
+             f"< 1 s: {verdict(listing.milliseconds < 1000)}"],
+            ["Python: torch.load, print", python.time, python.memory, ratio(listing, python, "of Python's time"), ""],
+            ["`decant inspect` of 10 GB (100 tensors, a sparse file)", ten.time, ten.memory,
+             ratio(ten, thousandth, "× that of 10 MB"), f"as fast as of 10 MB: {verdict(factor <= 1.1)}"],
+            ["`decant inspect` of 10 MB (100 tensors)", thousandth.time, thousandth.memory, "", ""],
+        ])  # fmt: skip
 
     def convert(self):
         """Conversion to a name that does not exist, beside cp."""
@@ -209,7 +234,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("decant", type=Path)
     parser.add_argument("--quick", action="store_true", help="a third of the rounds")
-    parser.add_argument("--only", default="start,convert,run,other", help="which tables, separated by commas")
+    parser.add_argument("--only", default="start,sizes,convert,run,other", help="which tables, separated by commas")
     options = parser.parse_args()
     decant = options.decant.resolve()
     if not os.access(decant, os.X_OK):
