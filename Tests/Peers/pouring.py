@@ -6,6 +6,7 @@ import struct
 from pathlib import Path
 
 import expectations
+import numpy as np
 import safetensors
 import safetensors.torch
 import torch
@@ -22,6 +23,15 @@ TYPES = {
 NOT_LOADED = {"F8_E8M0"}
 
 
+# What the safe loader needs to be told of, to make arrays: the functions NumPy's pickles call, by both names.
+NUMPY = [
+    np.ndarray, np.dtype, *{type(np.dtype(code)) for code in "?bhilqBHILQefdgFD"},
+    *((function, f"numpy.{core}.multiarray.{name}") for core in ("core", "_core") for name, function in [
+        ("_reconstruct", np._core.multiarray._reconstruct), ("scalar", np._core.multiarray.scalar),
+    ]),
+]  # fmt: skip
+
+
 def name_of(path: list) -> str:
     """A path as Decant prints it."""
     return ".".join(str(step["python"] if isinstance(step, dict) else step) for step in path)
@@ -30,7 +40,8 @@ def name_of(path: list) -> str:
 def load_records(file: Path) -> list[dict] | None:
     """What torch.load makes of a file's tensors; None where the safe loader refuses the file."""
     try:
-        loaded = torch.load(file, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(NUMPY):
+            loaded = torch.load(file, map_location="cpu", weights_only=True)
     except Exception:  # the loader's own errors come in many kinds
         return None
     return expectations.describe(loaded)[0]
