@@ -35,6 +35,8 @@ public struct Checkpoint: Sendable {
   public let tensors: [CheckpointTensor]
   /// Everything that is no tensor, in the file's order.
   public let objects: [CheckpointObject]
+  /// The sources of modules' classes that the file holds: evidence of what was saved, never run.
+  public let moduleSources: [ModuleSource]
   /// What a reader should know and no command needs to stop for.
   public let warnings: [String]
   /// Records whose checksum is wrong: a warning to who looks, an error to who uses the data.
@@ -68,6 +70,7 @@ public struct Checkpoint: Sendable {
     container = parts.container
     tensors = parts.contents.tensors
     objects = parts.contents.objects
+    moduleSources = parts.contents.sources
     warnings = parts.warnings
     damage = parts.damage
     hints = parts.hints.map { (label: $0.0, text: $0.1) }
@@ -88,27 +91,15 @@ public struct Checkpoint: Sendable {
     case .npy: return try NpyReader.open(source, limits: limits, nesting: nesting)
     case .gguf: return try GGUFReader.open(source, limits: limits)
     case .safetensors: return try SafetensorsReader.open(source, limits: limits)
+    case .torchLegacy: return try TorchLegacy.open(source, limits: limits, nesting: nesting)
+    case .tar: return try TorchTar.open(source, limits: limits, nesting: nesting)
+    case .pickle: return try BarePickle.open(source, limits: limits, nesting: nesting)
+    case .unknown(let description, let remedy):
+      if let parts = try BarePickle.openIfAny(source, limits: limits, nesting: nesting) { return parts }
+      throw CheckpointError(description, file: source.path, remedy: remedy)
     case .foreign(let description, let remedy):
       throw CheckpointError(description, file: source.path, remedy: remedy)
     }
-  }
-
-  /// The bytes of the pickle a disassembler should show: a zip's `data.pkl`, what an
-  /// array of Python objects is after its header, or the whole of any other file.
-  ///
-  /// Works on files that are no checkpoint: that is when one wants to look.
-  public static func pickleBytes(path: String, limits: Limits = Limits()) throws(CheckpointError) -> [UInt8] {
-    let file = ByteSource(try InputFile(path))
-    let kind = FileKind(try file.head(), fileByteCount: file.byteCount)
-    if case .zip = kind {
-      return try TorchZip.pickle(file, limits: limits)
-    }
-    if case .npy = kind, let pickle = try NpyReader.pickle(file, limits: limits) { return pickle }
-    guard file.byteCount <= limits.pickleBytes else {
-      throw CheckpointError(
-        "has \(file.byteCount) bytes, more than Limits.pickleBytes (\(limits.pickleBytes))", file: path)
-    }
-    return try file.bytes(at: 0, count: file.byteCount)
   }
 
   /// Throws the first damaged record; what every command does that uses the data.

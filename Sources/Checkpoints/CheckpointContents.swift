@@ -66,10 +66,23 @@ public struct CheckpointObject: Sendable {
   public var name: String { path.joinedName }
 }
 
+/// The source of a class of modules, which PyTorch before 1.6 put beside a whole pickled module.
+public struct ModuleSource: Sendable {
+  /// The class: `__main__.Net`.
+  public let className: String
+  /// The file it stood in, on the machine that wrote the checkpoint.
+  public let file: String?
+  /// The text; nil when it is longer than `Limits.textBytes`, or all of them than `Limits.allTextBytes`.
+  public let text: String?
+  /// Bytes of the text.
+  public let byteCount: Int
+}
+
 /// Everything a checkpoint holds, in the file's order.
 struct CheckpointContents {
   var tensors: [CheckpointTensor] = []
   var objects: [CheckpointObject] = []
+  var sources: [ModuleSource] = []
   /// The storage that is the whole file, and its class, when the file is no more than one.
   var rootStorage: (Storage, StorageTypes.StorageClass)?
 }

@@ -6,15 +6,22 @@ enum FileKind {
   case safetensors
   case npy
   case gguf
+  /// The format of PyTorch before 1.6.
+  case torchLegacy
+  /// A tar archive, as PyTorch 0.1 wrote.
+  case tar
+  /// Begins like a pickle of protocol 2 or later.
+  case pickle
   /// Something else: what it is, and what to do about it.
   case foreign(String, remedy: String)
+  /// Nothing that begins in a known way; a pickle of protocol 0 or 1 may be all the same.
+  case unknown(String, remedy: String)
 
   init(_ head: [UInt8], tail: [UInt8] = [], fileByteCount: Int) {
     func begins(_ bytes: [UInt8], at offset: Int = 0) -> Bool {
       head.count >= offset + bytes.count && Array(head[offset..<offset + bytes.count]) == bytes
     }
     func begins(_ text: String) -> Bool { begins(Array(text.utf8)) }
-    let resave = "In Python: torch.save(torch.load(FILE, weights_only=True), NEW) writes one that is read."
 
     if head.isEmpty {
       self = .foreign("is empty", remedy: "The download or copy failed: fetch the file again.")
@@ -28,22 +35,23 @@ enum FileKind {
       self = .gguf
     } else if let foreign = ForeignFile(pointer: head) ?? ForeignFile(joblib: head) {
       self = .foreign(foreign.description, remedy: foreign.remedy)
-    } else if begins([0x80, 2, 0x8A, 0x0A, 0x6C, 0xFC, 0x9C, 0x46]) {
-      self = .foreign(
-        "is a PyTorch file in the format of versions before 1.6, which is not read yet", remedy: resave)
-    } else if begins([0x75, 0x73, 0x74, 0x61, 0x72], at: 257) {
-      self = .foreign("is a tar archive (PyTorch 0.1 wrote such), which is not read yet", remedy: resave)
+    } else if TarArchive.recognises(head) {
+      self = .tar
+    } else if TorchLegacy.recognises(head) {
+      self = .torchLegacy
     } else if begins([0x80]) && head.count > 1 && head[1] <= 5 {
-      self = .foreign(
-        "is a bare pickle, which is not read yet", remedy: "decant inspect --pickle shows what it holds.")
-    } else if let foreign = ForeignFile(signatureOf: head)
-      ?? ForeignFile(textOf: head, fileByteCount: fileByteCount) ?? ForeignFile(table: tail)
+      self = .pickle
+    } else if let foreign = ForeignFile(signatureOf: head) {
+      self = .foreign(foreign.description, remedy: foreign.remedy)
+    } else if let foreign = ForeignFile(textOf: head, fileByteCount: fileByteCount) ?? ForeignFile(
+      table: tail)
       ?? ForeignFile(protobuf: head)
     {
-      self = .foreign(foreign.description, remedy: foreign.remedy)
+      // Pickles of protocol 0 are text, and those of 1 may be anything.
+      self = .unknown(foreign.description, remedy: foreign.remedy)
     } else {
       let bytes = head.prefix(4).map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }
-      self = .foreign(
+      self = .unknown(
         "is no checkpoint: it begins with the bytes \(bytes.joined(separator: " "))",
         remedy: "Name a .pth file written by torch.save, or a .safetensors file.")
     }

@@ -64,13 +64,17 @@ struct InspectCommand: ParsableCommand {
   }
 
   private func disassemble() throws {
-    let bytes = try Checkpoint.pickleBytes(path: file, limits: limits.limits)
-    do {
-      try unsafe PickleDisassembler.disassemble(bytes.span.bytes, limits: limits.limits) {
-        StandardStreams.line($0)
+    let streams = try Checkpoint.pickleStreams(path: file, limits: limits.limits)
+    for (index, stream) in streams.enumerated() {
+      // A file of one pickle prints what pickletools prints, and nothing else.
+      if streams.count > 1, let offset = stream.offset {
+        StandardStreams.line("stream \(index + 1) at byte \(offset): \(stream.title)")
       }
-    } catch let error as PickleError {
-      throw CheckpointError(error.description, file: file)
+      do { try stream.disassemble(limits: limits.limits) { StandardStreams.line($0) } } catch let error
+        as PickleError
+      {
+        throw CheckpointError(error.description, file: file)
+      }
     }
   }
 }

@@ -11,6 +11,7 @@ enum InspectionJSON {
     StandardStreams.line(" \"container\": \(JSONValue.string(checkpoint.container.rawValue).text),")
     list("tensors", rows.map(tensor), ",")
     list("objects", checkpoint.objects.map(object), ",")
+    if !checkpoint.moduleSources.isEmpty { list("sources", checkpoint.moduleSources.map(source), ",") }
     list("warnings", warnings.map { .string($0) }, "}")
   }
 
@@ -110,6 +111,16 @@ enum InspectionJSON {
       members.append((key: "shape", value: .array(shape.map { .exact(Int64($0)) })))
     }
     if let bytes = object.byteCount { members.append((key: "bytes", value: .exact(Int64(bytes)))) }
+    return .object(members)
+  }
+
+  private static func source(_ source: ModuleSource) -> JSONValue {
+    var members: [(key: String, value: JSONValue)] = [
+      (key: "class", value: .string(source.className)),
+      (key: "file", value: source.file.map { .string($0) } ?? .null),
+      (key: "bytes", value: .integer(Int64(source.byteCount))),
+    ]
+    if let text = source.text { members.append((key: "text", value: .string(text))) }
     return .object(members)
   }
 }

@@ -33,6 +33,7 @@ struct InspectionReport {
     StandardStreams.line(checkpoint.path.escapedForDisplay)
     StandardStreams.line("  container: \(checkpoint.container.rawValue)")
     for hint in checkpoint.hints { StandardStreams.line("  \(hint.label): \(hint.text)") }
+    printSources()
     let candidates = checkpoint.stateDictCandidates
     if candidates.count == 1, let only = candidates.first {
       StandardStreams.line("  state dict: \(place(only)) (\(Spelling.count(only.tensorCount, "tensor")))")
@@ -45,6 +46,16 @@ struct InspectionReport {
       }
       if candidates.count > 32 { StandardStreams.line("    … \(candidates.count - 32) more") }
     }
+  }
+
+  /// The classes whose source lies in the file.
+  private func printSources() {
+    let sources = checkpoint.moduleSources
+    guard !sources.isEmpty else { return }
+    let names = sources.prefix(8).map(\.className.escapedForDisplay).joined(separator: ", ")
+    StandardStreams.line(
+      "  source text of \(Spelling.count(sources.count)) \(sources.count == 1 ? "class" : "classes"): \(names)\(sources.count > 8 ? ", …" : "")"
+    )
   }
 
   private func place(_ candidate: StateDictCandidate) -> String {

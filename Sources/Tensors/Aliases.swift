@@ -11,8 +11,11 @@ public struct Aliases: Sendable {
       let last = zip(tensor.shape, tensor.strides).reduce(tensor.storageOffset) { $0 + ($1.0 - 1) * $1.1 }
       let end =
         tensor.isContiguous ? tensor.byteOffset + tensor.byteCount : (last + 1) * tensor.dtype.byteCount
-      let storage = UInt(bitPattern: ObjectIdentifier(tensor.storage))
-      spans.append(Span(storage: storage, start: tensor.byteOffset, end: end, index: index))
+      // A part of a storage is counted from the start of the whole.
+      let storage = UInt(bitPattern: ObjectIdentifier(tensor.storage.root ?? tensor.storage))
+      let shift = tensor.storage.rootOffset
+      spans.append(
+        Span(storage: storage, start: shift + tensor.byteOffset, end: shift + end, index: index))
     }
     spans.sort { ($0.storage, $0.start, $0.index) < ($1.storage, $1.start, $1.index) }
     var group: [Int] = []

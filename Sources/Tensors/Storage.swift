@@ -18,16 +18,22 @@ public final class Storage: Sendable {
   public let entry: String?
   /// How many bytes it has.
   public let byteCount: Int
+  /// The storage that this one is a part of: PyTorch before 0.4 had such.
+  public let root: Storage?
+  /// Where it begins in its root, in bytes.
+  public let rootOffset: Int
 
   /// Describes a storage; reads nothing.
   public init(
     key: String, location: String = "cpu", byteOrder: ByteOrder = .little, byteCount: Int,
-    content: (any StorageContent)?, entry: String? = nil
+    content: (any StorageContent)?, entry: String? = nil, root: Storage? = nil, rootOffset: Int = 0
   ) {
     self.key = key
     self.location = location
     self.byteOrder = byteOrder
     self.byteCount = byteCount
+    self.root = root
+    self.rootOffset = rootOffset
     self.content = content
     self.entry = entry
   }

@@ -56,13 +56,19 @@ struct PickledContents {
   /// - Parameters:
   ///   - path: What messages call the file.
   ///   - nesting: How many containers the file lies in.
+  ///   - named: What the persistent ids that are one name stand for, where the container says it apart.
+  ///   - takesPlainReferences: Whether the tuple of a storage counts without being a persistent id.
   static func list(
     _ graph: PickleGraph, path: String, nesting: Int, limits: Limits,
+    named: [ExactText: PersistentObject] = [:], takesPlainReferences: Bool = false,
     storage: @escaping (StorageReference) throws(CheckpointError) -> Storage
   ) throws(CheckpointError) -> CheckpointContents {
     let inner = InnerFiles(path: path, limits: limits, nesting: nesting)
-    let reconstruction = TensorReconstruction(graph: graph, limits: limits, storage: storage, inner: inner)
+    let reconstruction = TensorReconstruction(
+      graph: graph, limits: limits, storage: storage, inner: inner, named: named,
+      takesPlainReferences: takesPlainReferences)
     var walk = PickledContents(graph, limits, reconstruction)
+    walk.contents.sources = try graph.moduleSources(limits: limits)
     try walk.run()
     return walk.contents
   }
@@ -148,6 +154,10 @@ struct PickledContents {
       push(pairs: pairs, visit, place)
     case .global(let global): add(place, "global", .string(global.qualifiedName))
     case .persistentID:
+      if let tensor = reconstruction.persistentTensor(.node(id)) {
+        addTensor(tensor, nil, "", visit, place)
+        return
+      }
       if place < 0 { contents.rootStorage = try? reconstruction.storage(of: .node(id)) }
       add(place, persistentType(.node(id)), nil)
     case .extensionCode(let code): add(place, "copyreg extension \(code)", nil)
@@ -170,7 +180,8 @@ struct PickledContents {
       }
       if case .tensor = outcome { listed[id] = contents.tensors.count }
     }
-    let type = graph.global(object.callable)?.qualifiedName ?? "computed name"
+    let type =
+      (graph.madeClass(object) ?? graph.callable(object.callable))?.qualifiedName ?? "computed name"
     switch outcome {
     case .tensor(let tensor):
       addTensor(tensor, object, type, visit, place)
@@ -212,7 +223,7 @@ struct PickledContents {
   }
 
   private mutating func addTensor(
-    _ tensor: Tensor, _ object: PickleObject, _ type: String, _ visit: Visit, _ place: Int,
+    _ tensor: Tensor, _ object: PickleObject?, _ type: String, _ visit: Visit, _ place: Int,
     _ steps: [PathKey]? = nil
   ) {
     let stateDict: Int?
@@ -221,11 +232,12 @@ struct PickledContents {
     case .module(let module): stateDict = module
     case .none, .optimizer: stateDict = nil
     }
-    let arguments = graph.tuple(object.arguments) ?? []
+    let arguments = object.flatMap { graph.tuple($0.arguments) } ?? []
     let isFromType = type.hasPrefix("torch._tensor._rebuild_from_type") && arguments.count == 4
     let subclass = isFromType ? graph.global(arguments[1])?.qualifiedName : nil
     let isParameter =
       type.hasPrefix("torch._utils._rebuild_parameter") || subclass == "torch.nn.parameter.Parameter"
+      || OldTensors.parameters.contains(type)
     contents.tensors.append(
       CheckpointTensor(
         path: steps ?? path(to: place), tensor: tensor,
@@ -253,7 +265,9 @@ struct PickledContents {
   }
 
   private mutating func listPlain(_ object: PickleObject, _ type: String, _ visit: Visit, _ place: Int) {
-    let arguments = graph.tuple(object.arguments) ?? []
+    var arguments = graph.tuple(object.arguments) ?? []
+    // The class and its base are no content of what copy_reg makes of them.
+    if graph.madeClass(object) != nil { arguments.removeAll { graph.callable($0) != nil } }
     switch type {
     case "collections.OrderedDict", "collections.Counter", "collections.defaultdict":
       listMapping(object, arguments, type, visit, place)
@@ -460,9 +474,10 @@ struct PickledContents {
   }
 
   private func persistentType(_ value: PickleValue) -> String {
+    if let callable = graph.callable(value) { return callable.qualifiedName }
     guard case .persistentID(let id) = graph.node(value), let parts = graph.tuple(id), parts.count > 1,
       let kind = graph.text(parts[0])
-    else { return "persistent id" }
+    else { return reconstruction.storageClassName(value) ?? "persistent id" }
     return graph.global(parts[1])?.qualifiedName ?? kind
   }
 }

@@ -10,15 +10,26 @@ enum StorageTypes {
     case typed(DType)
     /// `UntypedStorage`: its persistent id counts bytes.
     case untyped
+
+    /// Bytes of what a persistent id counts.
+    var width: Int {
+      switch self {
+      case .typed(let dtype): dtype.byteCount
+      case .untyped: 1
+      }
+    }
   }
 
   /// The class a name stands for, such as `torch.FloatStorage` or `torch.cuda.HalfStorage`.
   static func storageClass(_ global: PickleGlobal) -> StorageClass? {
+    if ["UntypedStorage", "_UntypedStorage"].contains(global.name),
+      ["torch", "torch.cuda", "torch.storage"].contains(global.module)
+    {
+      return .untyped
+    }
     switch global.module {
     case "torch", "torch.cuda":
       return dtypes[global.name].map { .typed($0) }
-    case "torch.storage":
-      return global.name == "UntypedStorage" ? .untyped : nil
     default:
       return nil
     }
@@ -27,6 +38,12 @@ enum StorageTypes {
   /// The dtype a name stands for, such as `torch.float32`.
   static func dtype(_ global: PickleGlobal) -> DType? {
     global.module == "torch" ? DType(rawValue: global.name) : nil
+  }
+
+  /// The type of the tensors of a class such as `torch.FloatTensor` or `torch.cuda.HalfTensor`.
+  static func tensorClass(_ global: PickleGlobal) -> DType? {
+    guard ["torch", "torch.cuda"].contains(global.module), global.name.hasSuffix("Tensor") else { return nil }
+    return dtypes[global.name.dropLast("Tensor".count) + "Storage"]
   }
 
   /// The class in `torch` whose elements have a type; nil for types that only untyped storages hold.

@@ -2,14 +2,6 @@ internal import ByteParsing
 internal import Pickle
 internal import Tensors
 
-/// A storage as a persistent id describes it, before its bytes are looked for.
-struct StorageReference: Hashable {
-  let key: String
-  let location: String
-  /// Bytes by the persistent id's own count.
-  let byteCount: Int
-}
-
 /// Turns the calls that PyTorch's pickles ask for into tensors; nothing is called.
 ///
 /// Source: PyTorch `torch/_utils.py`, `torch/_tensor.py`, `torch/serialization.py`; docs/formats/torch-objects.md.
@@ -36,12 +28,19 @@ struct TensorReconstruction {
   let storage: (StorageReference) throws(CheckpointError) -> Storage
   /// Files within the pickle, each opened once.
   let inner: InnerFiles
+  /// What the persistent ids that are one name stand for, where the container says it apart.
+  var named: [ExactText: PersistentObject] = [:]
+  /// Whether the tuple of a storage counts without being a persistent id.
+  var takesPlainReferences = false
 
   /// What an object is.
   ///
   /// - Throws: ``CheckpointError`` when it is a tensor whose description is wrong.
   func outcome(_ object: PickleObject, nesting: Int = 0) throws(CheckpointError) -> Outcome {
-    guard object.construction == .reduce, let global = graph.global(object.callable) else { return .noTensor }
+    if let old = try oldTensor(object, nesting: nesting) { return old }
+    guard object.construction == .reduce, let global = graph.callable(object.callable) else {
+      return .noTensor
+    }
     let arguments = graph.tuple(object.arguments) ?? []
     if let outcome = try numpyOutcome(of: global, arguments, object) { return outcome }
     return try outcome(of: global, arguments, nesting: nesting)
@@ -125,6 +124,7 @@ struct TensorReconstruction {
   ///
   /// - Parameter role: what the tensor is for, for the message when it is none.
   func tensor(_ value: PickleValue, _ role: String, nesting: Int) throws(CheckpointError) -> Tensor {
+    if let tensor = persistentTensor(value) { return tensor }
     if let object = graph.object(value), case .tensor(let tensor) = try outcome(object, nesting: nesting + 1)
     {
       return tensor
@@ -144,6 +144,7 @@ struct TensorReconstruction {
   /// `(data, requires_grad, hooks…)`: the data's tensor, trained or not.
   private func parameter(_ arguments: [PickleValue], nesting: Int) throws(CheckpointError) -> Outcome {
     let requiresGrad = arguments[1] == .bool(true)
+    if let tensor = persistentTensor(arguments[0]) { return .tensor(tensor.with(requiresGrad: requiresGrad)) }
     guard let object = graph.object(arguments[0]) else {
       throw CheckpointError("a parameter holds something that is no tensor")
     }
@@ -195,6 +196,7 @@ struct TensorReconstruction {
       }
       return root
     }
+    if let named = namedStorage(value) { return named }
     let (reference, storageClass) = try storageReference(value)
     return (try storage(reference), storageClass)
   }
@@ -207,25 +209,13 @@ struct TensorReconstruction {
     return dtype
   }
 
-  /// The description of a persistent id `('storage', class, key, location, count)`.
+  /// The description of a storage's persistent id.
   func storageReference(
     _ value: PickleValue
   ) throws(CheckpointError) -> (StorageReference, StorageTypes.StorageClass) {
-    guard case .persistentID(let id) = graph.node(value), let parts = graph.tuple(id), parts.count >= 5,
-      graph.text(parts[0]) == "storage", let key = graph.text(parts[2]), let location = graph.text(parts[3]),
-      case .int(let count) = parts[4], let count = Int(exactly: count), count >= 0
-    else { throw CheckpointError("the tensor's storage is no persistent id of a storage") }
-    guard let global = graph.global(parts[1]), let storageClass = StorageTypes.storageClass(global) else {
-      let name = graph.global(parts[1])?.qualifiedName.escapedForDisplay ?? "no name"
-      throw CheckpointError("the tensor's storage is of no known class (\(name))")
-    }
-    var width = 1
-    if case .typed(let dtype) = storageClass { width = dtype.byteCount }
-    guard let byteCount = count.checkedMultiplying(by: width) else {
-      throw CheckpointError(
-        "storage \(key.escapedForDisplay) announces \(count) elements, which no memory holds")
-    }
-    return (StorageReference(key: key, location: location, byteCount: byteCount), storageClass)
+    // Imitations of PyTorch 0.1's tar files put the tuple itself where the persistent id stands.
+    if takesPlainReferences, let parts = graph.tuple(value) { return try graph.storageReference(of: parts) }
+    return try graph.storageReference(value)
   }
 
   /// The integers of a tuple, list or `torch.Size`.

@@ -152,6 +152,11 @@ private final class Records: Sendable {
   }
 
   func storage(_ reference: StorageReference) throws(CheckpointError) -> Storage {
+    guard reference.view == nil else {
+      throw CheckpointError(
+        "storage \(reference.key.escapedForDisplay) has a view, which no zip file of PyTorch's holds",
+        remedy: "The file is damaged or made to deceive.")
+    }
     if reference.location == "meta" {
       return Storage(key: reference.key, location: "meta", byteCount: reference.byteCount, content: nil)
     }

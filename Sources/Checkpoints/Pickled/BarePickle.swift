@@ -1,0 +1,63 @@
+internal import ByteParsing
+internal import Pickle
+internal import Tensors
+
+/// One pickle with everything in it, as `pickle.dump` writes.
+enum BarePickle {
+  /// Pickles of one file that the disassembler goes through.
+  private static let streamsShown = 1_000
+
+  /// Lists what the first pickle of a file holds.
+  static func open(
+    _ source: ByteSource, limits: Limits, nesting: Int
+  ) throws(CheckpointError) -> Checkpoint.Parts {
+    var sequence = PickleSequence(source, limits: limits)
+    let graph = try sequence.next("the pickle")
+    return try list(graph, sequence, nesting: nesting)
+  }
+
+  /// Lists a file that does not begin like a pickle, should it be one all the same: protocols 0 and 1 have no
+  /// beginning of their own.
+  static func openIfAny(
+    _ source: ByteSource, limits: Limits, nesting: Int
+  ) throws(CheckpointError) -> Checkpoint.Parts? {
+    var sequence = PickleSequence(source, limits: limits)
+    guard let graph = try? sequence.next("the pickle") else { return nil }
+    return try list(graph, sequence, nesting: nesting)
+  }
+
+  private static func list(
+    _ graph: PickleGraph, _ sequence: PickleSequence, nesting: Int
+  ) throws(CheckpointError) -> Checkpoint.Parts {
+    let source = sequence.source
+    var warnings: [String] = []
+    if sequence.bytesLeft > 0 {
+      warnings.append(
+        "\(sequence.bytesLeft) bytes follow the pickle, at offset \(sequence.offset), and are not listed; "
+          + "decant inspect --pickle shows pickles among them")
+    }
+    do throws(CheckpointError) {
+      let contents = try PickledContents.list(
+        graph, path: source.path, nesting: nesting, limits: sequence.limits
+      ) { reference throws(CheckpointError) in
+        throw CheckpointError(
+          "the data is in storage \(reference.key.escapedForDisplay), which lies outside this pickle",
+          remedy: "Name the checkpoint that the pickle was taken out of.")
+      }
+      return Checkpoint.Parts(
+        container: .pickle, contents: contents, warnings: warnings,
+        hints: [("pickle protocol", String(graph.protocolVersion))])
+    } catch { throw error.located(file: source.path) }
+  }
+
+  /// The pickles of a file, for the disassembler: the first, and those that follow it whole.
+  static func streams(_ source: ByteSource, limits: Limits) -> [PickleSequence.Stream] {
+    var sequence = PickleSequence(source, limits: limits)
+    var whole: [PickleSequence.Stream] = []
+    while (try? sequence.next("a pickle")) != nil {
+      whole = sequence.streams
+      if sequence.bytesLeft == 0 || whole.count == Self.streamsShown { break }
+    }
+    return whole.isEmpty ? sequence.streams : whole
+  }
+}

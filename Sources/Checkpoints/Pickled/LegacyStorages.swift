@@ -1,0 +1,194 @@
+internal import ByteParsing
+internal import Pickle
+internal import Tensors
+
+/// Where the storages of a legacy file lie: one after another behind the pickles, each an element count and its bytes.
+///
+/// How wide an element is only the object's pickle tells, so its persistent ids are read first.
+final class LegacyStorages {
+  /// One storage's place.
+  struct Record {
+    let key: String
+    /// Where its bytes begin, from the start of the file.
+    let offset: Int
+    let byteCount: Int
+    /// Whether the file holds all of them.
+    let isWhole: Bool
+  }
+
+  /// The storages, in the file's order, as far as they could be followed.
+  private(set) var records: [Record] = []
+  private(set) var warnings: [String] = []
+  /// Why they could not be followed to the end.
+  private(set) var failure: CheckpointError?
+  /// Where the last storage ends.
+  private(set) var end: Int
+
+  private let source: ByteSource
+  private var places: [ExactText: Int] = [:]
+  private var storages: [ExactText: Storage] = [:]
+  private var views: [ExactText: (StorageReference.View, Storage)] = [:]
+  private var swapsCounts = false
+
+  /// Follows the storages from where the list of their keys ends. O(keys); reads eight bytes for each.
+  init(_ source: ByteSource, at start: Int, keys: [String], graph: PickleGraph) {
+    self.source = source
+    end = start
+    // As PyTorch has it, the first reference to a key says what the storage is.
+    var references: [ExactText: (StorageReference, width: Int)] = [:]
+    for node in graph.nodes {
+      guard case .persistentID(let id) = node, let parts = graph.tuple(id),
+        let (reference, type) = try? graph.storageReference(of: parts)
+      else { continue }
+      let key = ExactText(reference.key)
+      if references[key] == nil { references[key] = (reference, type.width) }
+    }
+    do throws(CheckpointError) {
+      for (index, key) in keys.enumerated() {
+        let next = index + 1 < keys.count ? references[ExactText(keys[index + 1])] : nil
+        try add(
+          key, references[ExactText(key)],
+          following: next.map { $0.0.byteCount / $0.width }, isLast: index + 1 == keys.count)
+      }
+    } catch { failure = error.located(file: source.path) }
+    if swapsCounts {
+      warnings.append(
+        "the storages' element counts are big-endian, as PyTorch on such machines wrote them; the data is read as "
+          + "little-endian, which PyTorch writes everywhere")
+    }
+  }
+
+  private func add(
+    _ key: String, _ reference: (StorageReference, width: Int)?, following: Int?, isLast: Bool
+  ) throws(CheckpointError) {
+    guard places[ExactText(key)] == nil else {
+      throw CheckpointError(
+        "storage \(key.escapedForDisplay) is listed twice", offset: end,
+        remedy: "PyTorch writes no such list: the file is damaged or made to deceive.")
+    }
+    guard source.byteCount - end >= 8 else {
+      throw CheckpointError(
+        "the element count of storage \(key.escapedForDisplay) is missing: \(8) bytes are needed and the file "
+          + "has \(source.byteCount - end) there", offset: end,
+        remedy: "The file is truncated: fetch it again.")
+    }
+    let count = try count(at: end)
+    let offset = end + 8
+    let byteCount: Int
+    if let (reference, width) = reference {
+      let expected = Int64(reference.byteCount / width)
+      guard count == expected || count.byteSwapped == expected else {
+        throw CheckpointError(
+          "storage \(key.escapedForDisplay) has \(count) elements and the pickle says \(expected)",
+          offset: end,
+          remedy: "The file is damaged: fetch it again.")
+      }
+      if count != expected { swapsCounts = true }
+      byteCount = reference.byteCount
+    } else {
+      byteCount = try unreferenced(key, count, following: following, isLast: isLast)
+    }
+    let isWhole = byteCount <= source.byteCount - offset
+    places[ExactText(key)] = records.count
+    records.append(Record(key: key, offset: offset, byteCount: byteCount, isWhole: isWhole))
+    guard isWhole else {
+      throw CheckpointError(
+        "storage \(key.escapedForDisplay) needs \(byteCount) bytes and the file has "
+          + "\(source.byteCount - offset) there", offset: offset,
+        remedy: "The file is truncated: fetch it again.")
+    }
+    end = offset + byteCount
+  }
+
+  private func count(at offset: Int) throws(CheckpointError) -> Int64 {
+    try source.bytes(at: offset, count: 8).reversed().reduce(0) { $0 << 8 | Int64($1) }
+  }
+
+  /// Bytes of a storage that no persistent id describes: the only element width after which the next storage's
+  /// count, or the end of the file, stands where it must.
+  private func unreferenced(
+    _ key: String, _ count: Int64, following: Int?, isLast: Bool
+  ) throws(CheckpointError) -> Int {
+    var sizes: Set<Int> = []
+    for width in [1, 2, 4, 8, 16] {
+      guard let count = Int(exactly: count), count >= 0, let size = count.checkedMultiplying(by: width),
+        let behind = (end + 8).checkedAdding(size), behind <= source.byteCount
+      else { continue }
+      if isLast {
+        if behind == source.byteCount { sizes.insert(size) }
+      } else if let following, source.byteCount - behind >= 8, try self.count(at: behind) == Int64(following)
+      {
+        sizes.insert(size)
+      }
+    }
+    guard sizes.count == 1, let size = sizes.first else {
+      throw CheckpointError(
+        "storage \(key.escapedForDisplay) of \(count) elements is listed and nothing in the pickle refers to it, "
+          + "so its length is unknown", offset: end,
+        remedy: "PyTorch writes no such file and refuses it: it is damaged or made to deceive.")
+    }
+    warnings.append(
+      "storage \(key.escapedForDisplay), \(size) bytes, is listed and nothing in the pickle refers to it")
+    return size
+  }
+
+  /// The storage a reference leads to: a record, or a part of one.
+  func storage(_ reference: StorageReference) throws(CheckpointError) -> Storage {
+    let root = try root(reference)
+    guard root.byteCount == reference.byteCount else {
+      throw CheckpointError(
+        "the pickle says storage \(reference.key.escapedForDisplay) has \(reference.byteCount) bytes, and elsewhere "
+          + "\(root.byteCount)", remedy: "The file is damaged: fetch it again.")
+    }
+    guard let view = reference.view else { return root }
+    let key = ExactText(view.key)
+    guard places[key] == nil else {
+      throw CheckpointError(
+        "storage \(view.key.escapedForDisplay) is listed with its data and is a view of "
+          + reference.key.escapedForDisplay, remedy: "The file is damaged or made to deceive.")
+    }
+    if let (known, storage) = views[key] {
+      guard known == view, storage.root === root else {
+        throw CheckpointError(
+          "view \(view.key.escapedForDisplay) is described twice and differently",
+          remedy: "The file is damaged or made to deceive.")
+      }
+      return storage
+    }
+    var content: ByteRange?
+    if let place = places[ExactText(reference.key)] {
+      content = try ByteRange(
+        source, offset: records[place].offset + view.byteOffset, byteCount: view.byteCount)
+    }
+    let storage = Storage(
+      key: view.key, location: root.location, byteCount: view.byteCount, content: content, root: root,
+      rootOffset: view.byteOffset)
+    views[key] = (view, storage)
+    return storage
+  }
+
+  private func root(_ reference: StorageReference) throws(CheckpointError) -> Storage {
+    let key = ExactText(reference.key)
+    if let known = storages[key] { return known }
+    var content: ByteRange?
+    var byteCount = reference.byteCount
+    if let place = places[key] {
+      let record = records[place]
+      byteCount = record.byteCount
+      guard record.isWhole else {
+        throw CheckpointError(
+          "storage \(reference.key.escapedForDisplay) is cut short", offset: record.offset,
+          remedy: "The file is truncated: fetch it again.")
+      }
+      content = try ByteRange(source, offset: record.offset, byteCount: record.byteCount)
+    } else if reference.location != "meta" {
+      throw CheckpointError(
+        "the file's list of storages has no storage \(reference.key.escapedForDisplay)",
+        remedy: "The file is incomplete: fetch it again.")
+    }
+    let storage = Storage(
+      key: reference.key, location: reference.location, byteCount: byteCount, content: content)
+    storages[key] = storage
+    return storage
+  }
+}

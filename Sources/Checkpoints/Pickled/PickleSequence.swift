@@ -1,0 +1,97 @@
+internal import ByteParsing
+internal import Pickle
+
+/// Pickles and numbers that stand one after another in a file, each read where the one before ended.
+///
+/// Only the bytes of the pickles themselves are touched, however long the file is: they are read where they are
+/// mapped, or in growing pieces.
+struct PickleSequence {
+  /// A pickle that was read, or the one at which reading broke off.
+  struct Stream {
+    let title: String
+    /// Bytes from the start of the source.
+    let offset: Int
+    let byteCount: Int
+  }
+
+  let source: ByteSource
+  let limits: Limits
+  /// Where the next thing is read.
+  private(set) var offset: Int
+  /// Where the sequence ends.
+  let end: Int
+  /// Every pickle that was asked for, in order.
+  private(set) var streams: [Stream] = []
+
+  /// A sequence that begins at `offset` and ends at `end`, or with the source.
+  init(_ source: ByteSource, from offset: Int = 0, to end: Int? = nil, limits: Limits) {
+    self.source = source
+    self.limits = limits
+    self.offset = offset
+    self.end = min(end ?? source.byteCount, source.byteCount)
+  }
+
+  /// Bytes that are left.
+  var bytesLeft: Int { max(0, end - offset) }
+
+  /// Reads one pickle, which the errors call `title`.
+  ///
+  /// - Throws: ``CheckpointError`` where the stream is broken, or is longer than `Limits.pickleBytes`.
+  mutating func next(_ title: String) throws(CheckpointError) -> PickleGraph {
+    let count = min(bytesLeft, limits.pickleBytes)
+    let (graph, error) = try interpret(count: count)
+    guard let graph, error == nil else {
+      streams.append(Stream(title: title, offset: offset, byteCount: count))
+      let opcode = error?.opcode.map { $0.name + ": " } ?? ""
+      let reason = opcode + (error?.reason ?? "nothing is left to read")
+      throw CheckpointError(
+        count < bytesLeft
+          ? "\(title): \(reason) (Limits.pickleBytes, \(limits.pickleBytes), ends what is looked at)"
+          : "\(title): \(reason)",
+        file: source.path, offset: offset + (error?.offset ?? 0),
+        remedy:
+          "The file is damaged or was never a checkpoint; decant inspect --pickle shows how far it reads.")
+    }
+    streams.append(Stream(title: title, offset: offset, byteCount: graph.byteCount))
+    offset += graph.byteCount
+    return graph
+  }
+
+  private func interpret(count: Int) throws(CheckpointError) -> (PickleGraph?, PickleError?) {
+    if let mapped = try unsafe source.mapped() {
+      let bytes = unsafe UnsafeRawBufferPointer(rebasing: mapped[offset..<offset + count])
+      do throws(PickleError) {
+        return (try PickleMachine.interpret(unsafe bytes.bytes, limits: limits), nil)
+      } catch {
+        return (nil, error)
+      }
+    }
+    var piece = 1 << 16
+    while true {
+      let bytes = try source.bytes(at: offset, count: min(piece, count))
+      do throws(PickleError) {
+        return (try PickleMachine.interpret(unsafe bytes.span.bytes, limits: limits), nil)
+      } catch {
+        if piece >= count { return (nil, error) }
+        piece *= 4
+      }
+    }
+  }
+
+  /// Reads little-endian bytes of a number.
+  mutating func number<T: FixedWidthInteger>(_ type: T.Type) throws(CheckpointError) -> T {
+    let bytes = try source.bytes(at: offset, count: min(MemoryLayout<T>.size, bytesLeft))
+    guard bytes.count == MemoryLayout<T>.size else {
+      throw CheckpointError(
+        "ends inside a number of \(MemoryLayout<T>.size) bytes", file: source.path, offset: offset,
+        remedy: "The file is truncated: fetch it again.")
+    }
+    offset += bytes.count
+    return bytes.reversed().reduce(0) { $0 << 8 | T(truncatingIfNeeded: $1) }
+  }
+
+  /// Passes over bytes that must be there.
+  mutating func skip(_ count: Int) {
+    offset += min(max(count, 0), bytesLeft)
+  }
+}

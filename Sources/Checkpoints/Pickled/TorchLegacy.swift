@@ -1,0 +1,107 @@
+internal import ByteParsing
+internal import Pickle
+internal import Tensors
+
+/// The files that `torch.save` wrote before PyTorch 1.6, and still writes on request: five pickles, then the storages.
+///
+/// Source: PyTorch `torch/serialization.py` (`_legacy_save`, `_legacy_load`); docs/formats/torch-legacy.md.
+enum TorchLegacy {
+  /// 0x1950a86a20f9469cfc6c, little-endian: the first pickle's integer.
+  private static let magic: [UInt8] = [0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19]
+  private static let version: Int64 = 1001
+
+  /// What a file holds, before anything is listed.
+  struct File {
+    let graph: PickleGraph
+    let storages: LegacyStorages
+    let hints: [(String, String)]
+    let warnings: [String]
+  }
+
+  /// Whether a file begins with the pickle of the magic number, in whatever protocol.
+  static func recognises(_ head: [UInt8]) -> Bool {
+    guard let graph = try? PickleMachine.interpret(unsafe head.span.bytes) else { return false }
+    if case .longInteger(magic) = graph.node(graph.root) { return true }
+    return false
+  }
+
+  /// Reads the pickles and the storages' counts; no weights.
+  static func open(
+    _ source: ByteSource, limits: Limits, nesting: Int
+  ) throws(CheckpointError) -> Checkpoint.Parts {
+    let file = try read(source, limits: limits)
+    if let failure = file.storages.failure { throw failure }
+    do throws(CheckpointError) {
+      let contents = try PickledContents.list(
+        file.graph, path: source.path, nesting: nesting, limits: limits
+      ) { reference throws(CheckpointError) in try file.storages.storage(reference)
+      }
+      return Checkpoint.Parts(
+        container: .torchLegacy, contents: contents, warnings: file.warnings, hints: file.hints)
+    } catch { throw error.located(file: source.path) }
+  }
+
+  /// Reads the pickles and finds the storages, as far as they can be followed.
+  static func read(_ source: ByteSource, limits: Limits) throws(CheckpointError) -> File {
+    var sequence = PickleSequence(source, limits: limits)
+    return try read(&sequence)
+  }
+
+  /// The pickles of a file, for the disassembler: those that can be read, and the one at which reading breaks off.
+  static func streams(_ source: ByteSource, limits: Limits) -> [PickleSequence.Stream] {
+    var sequence = PickleSequence(source, limits: limits)
+    _ = try? read(&sequence)
+    return sequence.streams
+  }
+
+  /// What a file's system information says of the order of bytes, and what it means.
+  static func byteOrder(isLittleEndian: PickleValue?) -> String {
+    isLittleEndian == .bool(false)
+      ? "little (the writer's machine was big-endian; PyTorch writes the same data on every machine)"
+      : "little"
+  }
+
+  private static func read(_ sequence: inout PickleSequence) throws(CheckpointError) -> File {
+    let source = sequence.source
+    let number = try sequence.next("the magic number")
+    guard case .longInteger(magic) = number.node(number.root) else {
+      throw CheckpointError("does not begin with the magic number of PyTorch's files", file: source.path)
+    }
+    let start = sequence.offset
+    let version = try sequence.next("the protocol version")
+    guard version.root == .int(Self.version) else {
+      throw CheckpointError(
+        "the format's version is \(version.pythonSpelling(version.root)), and PyTorch writes only "
+          + "\(Self.version)", file: source.path, offset: start,
+        remedy: "The file is damaged: fetch it again.")
+    }
+    var hints = [("format version", String(Self.version))]
+    let system = try sequence.next("the system information")
+    let isLittle = system.dictionary(system.root)?.first { system.isText($0.key, "little_endian") }?.value
+    hints.append(("byte order", byteOrder(isLittleEndian: isLittle)))
+    let graph = try sequence.next("the object")
+    if graph.protocolVersion != 2 { hints.append(("pickle protocol", String(graph.protocolVersion))) }
+    let listStart = sequence.offset
+    let list = try sequence.next("the list of storages")
+    func wrong(_ reason: String) -> CheckpointError {
+      CheckpointError(
+        reason, file: source.path, offset: listStart, remedy: "The file is damaged: fetch it again.")
+    }
+    var keys: [String] = []
+    var keyBytes = 0
+    for element in list.list(list.root) ?? list.tuple(list.root) ?? [.none] {
+      // Different keys stand apart in the stream; only a shared one can take more bytes than the stream has.
+      keyBytes += list.textByteCount(element)
+      guard keyBytes <= list.byteCount else { throw wrong("the list of storages names one storage twice") }
+      guard let key = list.text(element) else { throw wrong("the list of storages is no list of names") }
+      keys.append(key)
+    }
+    let storages = LegacyStorages(source, at: sequence.offset, keys: keys, graph: graph)
+    var warnings = storages.warnings
+    if storages.failure == nil, storages.end < source.byteCount {
+      warnings.append(
+        "\(source.byteCount - storages.end) bytes follow the last storage, at offset \(storages.end)")
+    }
+    return File(graph: graph, storages: storages, hints: hints, warnings: warnings)
+  }
+}

@@ -1,0 +1,267 @@
+internal import ByteParsing
+internal import Pickle
+internal import Tensors
+
+/// The tar files that `torch.save` wrote in PyTorch 0.1.
+///
+/// Source: PyTorch `torch/serialization.py` (`legacy_load` in `_legacy_load`); docs/formats/torch-tar.md.
+enum TorchTar {
+  /// Reads the members' pickles and the numbers between them; no weights.
+  static func open(
+    _ source: ByteSource, limits: Limits, nesting: Int
+  ) throws(CheckpointError) -> Checkpoint.Parts {
+    var reader = Reader(source, limits: limits, nesting: nesting)
+    return try reader.read()
+  }
+
+  /// The pickles of all members, for the disassembler.
+  static func streams(_ source: ByteSource, limits: Limits) -> [PickleSequence.Stream] {
+    var reader = Reader(source, limits: limits, nesting: 0)
+    _ = try? reader.read()
+    return reader.streams.sorted { $0.offset < $1.offset }
+  }
+
+  private struct Reader {
+    let source: ByteSource
+    let limits: Limits
+    let nesting: Int
+    var streams: [PickleSequence.Stream] = []
+    private var named: [ExactText: PersistentObject] = [:]
+    private var warnings: [String] = []
+
+    init(_ source: ByteSource, limits: Limits, nesting: Int) {
+      self.source = source
+      self.nesting = nesting
+      self.limits = limits
+    }
+
+    mutating func read() throws(CheckpointError) -> Checkpoint.Parts {
+      let archive = try TarArchive(source, limits: limits)
+      func member(_ name: String) throws(CheckpointError) -> TarArchive.Member? {
+        let found = archive.members.filter { $0.name.utf8.elementsEqual(name.utf8) }
+        guard found.count <= 1 else {
+          throw CheckpointError(
+            "the archive has \(found.count) members of this name", file: source.path, entry: name,
+            remedy: "PyTorch writes no such archive: the file is damaged or made to deceive.")
+        }
+        return found.first
+      }
+      guard let pickle = try member("pickle"), let storages = try member("storages") else {
+        let names = archive.members.prefix(3).map(\.name.escapedForDisplay).joined(separator: ", ")
+        throw CheckpointError(
+          "is a tar archive without the members pickle and storages, so no PyTorch checkpoint"
+            + (names.isEmpty ? "" : " (it holds \(names)…)"), file: source.path,
+          remedy: "If a checkpoint lies inside, extract it (tar xf FILE) and name that file.")
+      }
+      var hints: [(String, String)] = []
+      if let system = try member("sys_info") { hints = try systemInformation(system) }
+      try readStorages(storages)
+      let tensors = try member("tensors")
+      if let tensors {
+        try readTensors(tensors)
+      } else {
+        warnings.append(
+          "the archive has no member tensors, so PyTorch does not read it; its pickle's own descriptions are taken"
+        )
+      }
+      var sequence = sequence(pickle)
+      let graph = try sequence.next("the object")
+      streams += sequence.streams
+      if sequence.bytesLeft > 0 { warnings.append("\(sequence.bytesLeft) bytes follow the pickle") }
+      if graph.protocolVersion != 2 { hints.append(("pickle protocol", String(graph.protocolVersion))) }
+      let named = named
+      do throws(CheckpointError) {
+        let contents = try PickledContents.list(
+          graph, path: source.path, nesting: nesting, limits: limits, named: named,
+          takesPlainReferences: tensors == nil
+        ) { reference throws(CheckpointError) in
+          guard reference.view == nil, case .storage(let storage, _)? = named[ExactText(reference.key)] else {
+            throw CheckpointError(
+              "the archive has no storage \(reference.key.escapedForDisplay)",
+              remedy: "The file is incomplete: fetch it again.")
+          }
+          guard storage.byteCount == reference.byteCount else {
+            throw CheckpointError(
+              "the pickle says storage \(reference.key.escapedForDisplay) has \(reference.byteCount) bytes and the "
+                + "archive has \(storage.byteCount)", remedy: "The file is damaged: fetch it again.")
+          }
+          return storage
+        }
+        return Checkpoint.Parts(
+          container: .torchTar, contents: contents, warnings: warnings, hints: hints)
+      } catch { throw error.located(file: source.path, entry: "pickle") }
+    }
+
+    private func sequence(_ member: TarArchive.Member) -> PickleSequence {
+      PickleSequence(source, from: member.offset, to: member.offset + member.byteCount, limits: limits)
+    }
+
+    private mutating func systemInformation(
+      _ member: TarArchive.Member
+    ) throws(CheckpointError) -> [(String, String)] {
+      var sequence = sequence(member)
+      defer { streams += sequence.streams }
+      let graph = try sequence.next("the system information")
+      func value(_ name: String) -> PickleValue? {
+        graph.dictionary(graph.root)?.first { graph.isText($0.key, name) }?.value
+      }
+      var hints: [(String, String)] = []
+      if let version = value("protocol_version") {
+        hints.append(("format version", graph.pythonSpelling(version)))
+      }
+      hints.append(("byte order", TorchLegacy.byteOrder(isLittleEndian: value("little_endian"))))
+      return hints
+    }
+
+    // MARK: Storages
+
+    /// A count; so many times a description, an element count and the bytes; then the list of views.
+    private mutating func readStorages(_ member: TarArchive.Member) throws(CheckpointError) {
+      var sequence = sequence(member)
+      defer { streams += sequence.streams }
+      for _ in 0..<(try count(&sequence, "the number of storages")) {
+        let start = sequence.offset
+        let graph = try sequence.next("the description of a storage")
+        guard let parts = graph.tuple(graph.root), parts.count == 3, let key = graph.name(parts[0]),
+          let location = graph.text(parts[1]),
+          let type = graph.global(parts[2]).flatMap(StorageTypes.storageClass)
+        else { throw wrong("a storage is described by no key, location and class", start) }
+        let numberStart = sequence.offset
+        let elements = try sequence.number(Int64.self)
+        func fits(_ count: Int64) -> Int? {
+          guard count >= 0, let bytes = Int(exactly: count)?.checkedMultiplying(by: type.width),
+            bytes <= sequence.bytesLeft
+          else { return nil }
+          return bytes
+        }
+        if fits(elements) == nil, fits(elements.byteSwapped) != nil {
+          warnings.append("storage \(key.escapedForDisplay) has a big-endian element count")
+        }
+        guard let byteCount = fits(elements) ?? fits(elements.byteSwapped) else {
+          throw CheckpointError(
+            "storage \(key.escapedForDisplay) has \(elements) elements of \(type.width) bytes and the member has "
+              + "\(sequence.bytesLeft) bytes there", file: source.path, entry: "storages",
+            offset: numberStart,
+            remedy: "The file is truncated or damaged: fetch it again.")
+        }
+        let storage = Storage(
+          key: key, location: location, byteCount: byteCount,
+          content: try ByteRange(source, offset: sequence.offset, byteCount: byteCount), entry: "storages")
+        try add(key, .storage(storage, type), start)
+        sequence.skip(byteCount)
+      }
+      // Imitations end here; PyTorch always writes the list.
+      if sequence.bytesLeft > 0 { try readViews(&sequence) }
+      if sequence.bytesLeft > 0 {
+        warnings.append("\(sequence.bytesLeft) bytes follow the last pickle of the member storages")
+      }
+    }
+
+    /// `[(view, storage, offset, count)…]`, in elements.
+    private mutating func readViews(_ sequence: inout PickleSequence) throws(CheckpointError) {
+      let start = sequence.offset
+      let graph = try sequence.next("the list of views")
+      for element in graph.list(graph.root) ?? graph.tuple(graph.root) ?? [.none] {
+        guard let parts = graph.tuple(element) ?? graph.list(element), parts.count == 4,
+          let key = graph.name(parts[0]), let rootKey = graph.name(parts[1]),
+          case .int(let offset) = parts[2],
+          case .int(let count) = parts[3], offset >= 0, count >= 0
+        else { throw wrong("a view is described by no key, storage, offset and count", start) }
+        guard case .storage(let root, let type)? = named[ExactText(rootKey)], root.root == nil else {
+          throw wrong(
+            "view \(key.escapedForDisplay) is of storage \(rootKey.escapedForDisplay), which is not there",
+            start)
+        }
+        guard let byteOffset = Int(exactly: offset)?.checkedMultiplying(by: type.width),
+          let byteCount = Int(exactly: count)?.checkedMultiplying(by: type.width),
+          let end = byteOffset.checkedAdding(byteCount), end <= root.byteCount,
+          let content = root.content as? ByteRange
+        else {
+          throw wrong(
+            "view \(key.escapedForDisplay) of \(count) elements at \(offset) reaches beyond storage "
+              + "\(rootKey.escapedForDisplay), which holds \(root.byteCount / type.width)", start)
+        }
+        let view = Storage(
+          key: key, location: root.location, byteCount: byteCount,
+          content: try ByteRange(content.source, offset: byteOffset, byteCount: byteCount), entry: "storages",
+          root: root, rootOffset: byteOffset)
+        try add(key, .storage(view, type), start)
+      }
+    }
+
+    // MARK: Tensors
+
+    /// A count; so many times a description, the rank, four bytes without meaning, sizes, strides and the offset.
+    private mutating func readTensors(_ member: TarArchive.Member) throws(CheckpointError) {
+      var sequence = sequence(member)
+      defer { streams += sequence.streams }
+      for _ in 0..<(try count(&sequence, "the number of tensors")) {
+        let start = sequence.offset
+        let graph = try sequence.next("the description of a tensor")
+        guard let parts = graph.tuple(graph.root), parts.count == 3, let key = graph.name(parts[0]) else {
+          throw wrong("a tensor is described by no key, storage and class", start)
+        }
+        let rank = Int(try sequence.number(Int32.self))
+        _ = try sequence.number(Int32.self)
+        guard rank >= 0, rank <= limits.rank else {
+          throw wrong(
+            "tensor \(key.escapedForDisplay) has \(rank) dimensions (Limits.rank is \(limits.rank))", start)
+        }
+        var numbers: [Int] = []
+        for _ in 0..<(2 * rank + 1) { numbers.append(Int(try sequence.number(Int64.self))) }
+        let storage: Storage
+        let dtype: DType
+        switch graph.name(parts[1]).flatMap({ named[ExactText($0)] }) {
+        case .storage(let known, .typed(let type))?: (storage, dtype) = (known, type)
+        default:
+          // A tensor that never had elements has no storage.
+          guard parts[1] == .none, let type = graph.global(parts[2]).flatMap(StorageTypes.tensorClass) else {
+            throw wrong("tensor \(key.escapedForDisplay) has a storage that is not there", start)
+          }
+          dtype = type
+          storage = Storage(key: "none", byteCount: 0, content: BytesInMemory([]))
+        }
+        // PyTorch 0.1 had no scalars: no dimensions meant no elements.
+        let isEmpty = rank == 0 && storage.byteCount == 0
+        let tensor: Tensor
+        do throws(TensorError) {
+          tensor = try Tensor(
+            dtype: dtype, shape: isEmpty ? [0] : Array(numbers[..<rank]),
+            strides: isEmpty ? [1] : Array(numbers[rank..<2 * rank]), storage: storage,
+            storageOffset: numbers[2 * rank], limits: limits)
+        } catch {
+          throw wrong("tensor \(key.escapedForDisplay): \(error.reason)", start)
+        }
+        try add(key, .tensor(tensor), start)
+      }
+      if sequence.bytesLeft > 0 {
+        warnings.append("\(sequence.bytesLeft) bytes follow the last tensor of the member tensors")
+      }
+    }
+
+    // MARK: Parts
+
+    private func count(_ sequence: inout PickleSequence, _ title: String) throws(CheckpointError) -> Int {
+      let start = sequence.offset
+      let graph = try sequence.next(title)
+      guard case .int(let count) = graph.root, count >= 0, let count = Int(exactly: count) else {
+        throw wrong("\(title) is no number", start)
+      }
+      return count
+    }
+
+    private mutating func add(
+      _ key: String, _ object: PersistentObject, _ offset: Int
+    ) throws(CheckpointError) {
+      guard named.updateValue(object, forKey: ExactText(key)) == nil else {
+        throw wrong("two things are called \(key.escapedForDisplay)", offset)
+      }
+    }
+
+    private func wrong(_ reason: String, _ offset: Int) -> CheckpointError {
+      CheckpointError(
+        reason, file: source.path, offset: offset,
+        remedy: "PyTorch writes no such file: it is damaged or made to deceive.")
+    }
+  }
+}
