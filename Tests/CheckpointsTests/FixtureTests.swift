@@ -80,10 +80,7 @@ struct ExpectedTensor: Equatable, CustomStringConvertible {
 
 /// Files that `torch.save` wrote, against what PyTorch held in memory.
 @Suite struct FixtureTests {
-  /// Containers that are not read yet; each is refused by name in the command tests.
-  static let notRead = ["legacy.pth"]
-
-  @Test(arguments: ExpectedTensor.all.keys.sorted().filter { !notRead.contains($0) })
+  @Test(arguments: ExpectedTensor.all.keys.sorted())
   func everyTensor(_ name: String) throws {
     let checkpoint = try Checkpoint(path: Fixtures.path("torch/" + name))
     let found = try checkpoint.tensors.map { try ExpectedTensor($0) }
@@ -105,7 +102,7 @@ struct ExpectedTensor: Equatable, CustomStringConvertible {
   }
 
   @Test func checksumsOfEveryZip() throws {
-    for name in ExpectedTensor.all.keys.sorted() where !FixtureTests.notRead.contains(name) {
+    for name in ExpectedTensor.all.keys.sorted() {
       let checkpoint = try Checkpoint(path: Fixtures.path("torch/" + name))
       try checkpoint.verifyChecksums(of: checkpoint.tensors)
     }
@@ -139,7 +136,7 @@ struct ExpectedTensor: Equatable, CustomStringConvertible {
   }
 }
 
-/// Every torch-zip file of the corpus, against an independent reader's digests.
+/// Every file of PyTorch's in the corpus, against an independent reader's digests.
 @Suite(.enabled(if: Corpus.folder != nil, "../shared/checkpoints is absent, so no corpus file is read"))
 struct CorpusTests {
   /// NumPy's names, in which the digests stand: it has no bfloat16, and no quantised or boolean storage there.
@@ -148,7 +145,7 @@ struct CorpusTests {
   ]
 
   @Test(arguments: [
-    (["torch-zip"], 151), (["npy"], 8), (["npz"], 3), (["safetensors"], 30),
+    (["torch-zip"], 151), (["torch-legacy"], 150), (["npy"], 8), (["npz"], 3), (["safetensors"], 30),
   ])
   func everyTensor(_ containers: [String], _ least: Int) throws {
     let folder = try #require(Corpus.folder)

@@ -1,6 +1,7 @@
 """`decant inspect --json --digest` on files of torch.save, against the objects that were in memory."""
 
 import collections
+import pickle
 import warnings
 
 import expectations
@@ -35,6 +36,45 @@ def test_random_objects(decant, folder, figures, protocol):
         f"inspect, protocol {protocol}: {total['objects']} random objects, {total['tensors']} tensors, "
         f"{total['views']} of them strided or offset"
     )
+
+
+@pytest.mark.parametrize("protocol", [1, 2, 3, 4, 5])
+def test_random_objects_in_the_legacy_format(decant, folder, figures, protocol):
+    generator = ObjectGenerator(seed=200 + protocol)
+    count = 0
+    for index in range(PER_PROTOCOL):
+        value = generator.generate()
+        file = folder / f"{index}.pth"
+        try:
+            torch.save(value, file, pickle_protocol=protocol, _use_new_zipfile_serialization=False)
+        except RuntimeError as error:  # the format has no place for two types in one storage
+            assert "view the same data as different types" in str(error)
+            continue
+        listing = decant.inspect(file)
+        tensors, objects = expectations.describe(value)
+        check_tensors(listing["tensors"], tensors)
+        check_sharing(listing["tensors"], value)
+        check_objects(listing["objects"], objects)
+        assert listing["container"] == "torch-legacy" and listing["warnings"] == []
+        count += 1
+    assert count > 30
+    figures(f"inspect, legacy format, protocol {protocol}: {count} random objects")
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_bare_pickles(decant, folder, figures, protocol):
+    """pickle.dumps of tensors puts a file of torch.save's into the pickle for each storage."""
+    generator = ObjectGenerator(seed=300 + protocol)
+    for index in range(PER_PROTOCOL):
+        value = generator.generate()
+        file = folder / f"{index}.pkl"
+        file.write_bytes(pickle.dumps(value, protocol=protocol))
+        listing = decant.inspect(file)
+        tensors, objects = expectations.describe(value)
+        check_tensors(listing["tensors"], tensors)
+        check_objects(listing["objects"], objects)
+        assert listing["container"] == "pickle" and listing["warnings"] == []
+    figures(f"inspect, pickle.dumps, protocol {protocol}: {PER_PROTOCOL} random objects")
 
 
 def test_an_empty_view_may_begin_beyond_its_storage(decant, folder):

@@ -1,0 +1,213 @@
+import Checkpoints
+import Foundation
+import Tensors
+import TestSupport
+import Testing
+
+/// Tar files, made byte by byte.
+@Suite struct TarTests {
+  private let folder: TemporaryFolder
+
+  init() throws { folder = try TemporaryFolder() }
+
+  /// One member: a header block and its bytes, padded.
+  private func member(
+    _ name: String, _ bytes: [UInt8], size: [UInt8]? = nil, kind: Character = "0", checksum: Int? = nil
+  ) -> [UInt8] {
+    func octal(_ value: Int, _ digits: Int) -> [UInt8] {
+      let text = String(value, radix: 8)
+      return Array((String(repeating: "0", count: digits - text.utf8.count) + text).utf8) + [0]
+    }
+    var block = [UInt8](repeating: 0, count: 512)
+    block.replaceSubrange(0..<name.utf8.count, with: name.utf8)
+    block.replaceSubrange(124..<136, with: size ?? octal(bytes.count, 11))
+    block.replaceSubrange(148..<156, with: [UInt8](repeating: 0x20, count: 8))
+    block[156] = kind.asciiValue ?? 0
+    block.replaceSubrange(257..<265, with: Array("ustar\0".utf8) + Array("00".utf8))
+    let sum = checksum ?? block.reduce(0) { $0 + Int($1) }
+    block.replaceSubrange(148..<155, with: octal(sum, 6))
+    return block + bytes + [UInt8](repeating: 0, count: (512 - bytes.count % 512) % 512)
+  }
+
+  private let end = [UInt8](repeating: 0, count: 1024)
+  private let description = PickleBytes.tuple([
+    PickleBytes.integer(7), PickleBytes.text("cpu"), PickleBytes.global("torch", "FloatStorage"),
+  ])
+
+  private func storages(
+    _ count: Int64 = 2, elements: Int64 = 2, views: [[UInt8]] = [], description: [UInt8]? = nil
+  ) -> [UInt8] {
+    let one =
+      PickleBytes.stream(description ?? self.description) + ZipBuilder.little(elements)
+      + [0, 0, 0x80, 0x3F, 0, 0, 0, 0x40]
+    return PickleBytes.stream(PickleBytes.integer(count)) + one
+      + PickleBytes.stream(PickleBytes.list(views))
+  }
+
+  private func tensors(
+    key: Int64 = 1, storage: [UInt8] = PickleBytes.integer(7), rank: Int32 = 1,
+    _ numbers: [Int64] = [2, 1, 0],
+    count: Int64 = 1
+  ) -> [UInt8] {
+    PickleBytes.stream(PickleBytes.integer(count))
+      + PickleBytes.stream(
+        PickleBytes.tuple([PickleBytes.integer(key), storage, PickleBytes.global("torch", "FloatTensor")]))
+      + ZipBuilder.little(rank) + [9, 9, 9, 9] + numbers.flatMap { ZipBuilder.little($0) }
+  }
+
+  private let pickle = PickleBytes.stream(PickleBytes.text("1") + [0x51])
+
+  private func archive(storages: [UInt8]? = nil, tensors: [UInt8]? = nil, pickle: [UInt8]? = nil) -> [UInt8] {
+    member("pickle", pickle ?? self.pickle) + member("tensors", tensors ?? self.tensors())
+      + member("storages", storages ?? self.storages(1)) + end
+  }
+
+  private func open(_ bytes: [UInt8]) throws -> Checkpoint {
+    try Checkpoint(path: try folder.write("f.pth", bytes))
+  }
+
+  private func refusal(_ bytes: [UInt8]) throws -> String {
+    do { return "accepted \(try open(bytes).tensors.count)" } catch let error as CheckpointError {
+      return error.reason
+    }
+  }
+
+  @Test func theSmallest() throws {
+    let checkpoint = try open(archive())
+    #expect(checkpoint.container == .torchTar && checkpoint.warnings.isEmpty)
+    #expect(try checkpoint.tensors.map { try $0.tensor.elements(as: Float.self) } == [[1, 2]])
+  }
+
+  /// An id is an integer or text that is one, as Python's `int` takes either.
+  @Test func ids() throws {
+    #expect(try refusal(archive(pickle: PickleBytes.stream(PickleBytes.integer(1) + [0x51]))) == "accepted 1")
+    let storage = try open(archive(pickle: PickleBytes.stream(PickleBytes.integer(7) + [0x51])))
+    #expect(storage.tensors.isEmpty && storage.objects.map(\.type) == ["torch.FloatStorage"])
+    let unknown = try open(archive(pickle: PickleBytes.stream(PickleBytes.integer(8) + [0x51])))
+    #expect(unknown.objects.map(\.type) == ["persistent id"])
+    #expect(
+      try refusal(archive(tensors: tensors(key: 7))) == "two things are called 7")
+  }
+
+  @Test func headers() throws {
+    let whole = archive()
+    func with(_ size: String, _ name: String = "x") throws -> String {
+      try refusal(
+        member("pickle", pickle) + member(name, [], size: Array((size + "\0").utf8.prefix(12)))
+          + whole)
+    }
+    #expect(try with("77777777777").contains("the member has 8589934591 bytes and the archive has"))
+    #expect(try with("0000000008z") == "the member's size is no number that fits")
+    #expect(try with("-0000000001") == "the member's size is no number that fits")
+    #expect(try with("           ") == "the member's size is no number that fits")
+    let large = member("x", [], size: [0x80] + [UInt8](repeating: 0xFF, count: 11))
+    #expect(try refusal(large + whole) == "the member's size is no number that fits")
+    let negative = member("x", [], size: [UInt8](repeating: 0xFF, count: 12))
+    #expect(try refusal(negative + whole) == "the member's size is no number that fits")
+    let most = member("x", [], size: [0x80, 0, 0, 0, 0x7F] + [UInt8](repeating: 0xFF, count: 7))
+    #expect(
+      try refusal(most + whole).hasPrefix("the member has 9223372036854775807 bytes and the archive has"))
+    let small = member("x", [1, 2], size: [0x80] + [UInt8](repeating: 0, count: 10) + [2])
+    #expect(try refusal(small + whole) == "accepted 1")
+    #expect(
+      try refusal(member("x", [], checksum: 1) + whole) == "no tar header with a right checksum stands here")
+    #expect(
+      try refusal(whole + [UInt8](repeating: 1, count: 512)) == "accepted 1",
+      "what follows the end is padding")
+    #expect(
+      try refusal(member("pickle", pickle) + whole) == "the archive has 2 members of this name")
+    #expect(
+      try refusal(member("pickle", pickle) + end)
+        == "is a tar archive without the members pickle and storages, so no PyTorch checkpoint (it holds pickle…)"
+    )
+  }
+
+  /// pax records before a member say its name and size; others mean nothing here.
+  @Test func pax() throws {
+    func pax(_ text: String) -> [UInt8] { member("h", Array(text.utf8), kind: "x") }
+    let renamed = pax("15 path=pickle\n20 mtime=1484000000.5\n".replacing("20 ", with: "22 "))
+    #expect(
+      try refusal(
+        renamed + member("p", pickle) + member("tensors", tensors()) + member("storages", storages(1)))
+        == "accepted 1")
+    let sized = pax(
+      "12 size=\(pickle.count)\n".replacing("12 ", with: "\(9 + String(pickle.count).utf8.count) "))
+    #expect(
+      try refusal(
+        sized + member("pickle", pickle, size: Array("00000000000\0".utf8)) + member("tensors", tensors())
+          + member("storages", storages(1))) == "accepted 1")
+    for text in [
+      "99 size=1\n", "0 \n", "8 size=1\n", "10 size=-1\n", "x", "6 abc\n", "9223372036854775808 a=b\n",
+    ] {
+      #expect(try refusal(pax(text) + archive()) == "a pax header is malformed", "\(text)")
+    }
+  }
+
+  @Test func storagesThatLie() throws {
+    #expect(try refusal(archive(storages: storages(2))).contains("the description of a storage") == false)
+    #expect(
+      try refusal(archive(storages: storages(2))) == "a storage is described by no key, location and class")
+    #expect(try refusal(archive(storages: storages(-1))) == "the number of storages is no number")
+    #expect(
+      try refusal(archive(storages: storages(1, elements: 1 << 62))).hasPrefix(
+        "storage 7 has 4611686018427387904 elements of 4 bytes and the member has"))
+    #expect(
+      try refusal(archive(storages: storages(1, elements: -1))).hasPrefix("storage 7 has -1 elements"))
+    let swapped = try open(archive(storages: storages(1, elements: Int64(2).byteSwapped)))
+    #expect(swapped.warnings == ["storage 7 has a big-endian element count"])
+    let twice =
+      PickleBytes.stream(PickleBytes.integer(2))
+      + Array((storages(1).dropFirst(PickleBytes.stream(PickleBytes.integer(1)).count)).dropLast(6))
+    #expect(
+      try refusal(archive(storages: twice + Array(storages(1).dropFirst(13)))) == "two things are called 7")
+  }
+
+  @Test(
+    arguments: [
+      (1, 1, "accepted 1"), (0, 2, "accepted 1"), (2, 0, "accepted 1"),
+      (1, 2, "view 8 of 2 elements at 1 reaches beyond storage 7, which holds 2"),
+      (.max, 1, "view 8 of 1 elements at 9223372036854775807 reaches beyond storage 7, which holds 2"),
+      (-1, 1, "a view is described by no key, storage, offset and count"),
+    ] as [(Int64, Int64, String)])
+  func views(_ offset: Int64, _ count: Int64, _ text: String) throws {
+    let view = PickleBytes.tuple([8, 7, offset, count].map(PickleBytes.integer))
+    #expect(try refusal(archive(storages: storages(1, views: [view]))) == text)
+  }
+
+  @Test func aViewOfAView() throws {
+    let views = [[8, 7, 0, 2], [9, 8, 0, 1]].map {
+      PickleBytes.tuple($0.map { PickleBytes.integer(Int64($0)) })
+    }
+    #expect(
+      try refusal(archive(storages: storages(1, views: views)))
+        == "view 9 is of storage 8, which is not there")
+  }
+
+  @Test func tensorsThatLie() throws {
+    func found(_ tensors: [UInt8]) throws -> String { try refusal(archive(tensors: tensors)) }
+    #expect(try found(tensors(rank: 65)) == "tensor 1 has 65 dimensions (Limits.rank is 64)")
+    #expect(try found(tensors(rank: -1)) == "tensor 1 has -1 dimensions (Limits.rank is 64)")
+    #expect(try found(tensors([3, 1, 0])).contains("reach beyond storage 7"))
+    #expect(try found(tensors([2, 1, 1])).contains("reach beyond storage 7"))
+    #expect(try found(tensors([2, -1, 0])).contains("negative"))
+    #expect(try found(tensors([.max, .max, 0])).contains("negative or too large"))
+    #expect(try found(tensors([2, 1])) == "ends inside a number of 8 bytes")
+    #expect(try found(tensors(count: 2)) == "the description of a tensor: the stream ends before STOP")
+    #expect(
+      try found(tensors(storage: PickleBytes.integer(6))) == "tensor 1 has a storage that is not there")
+  }
+
+  /// A tensor of PyTorch 0.1 without storage or dimensions has no elements.
+  @Test func tensorsWithoutElements() throws {
+    let checkpoint = try open(archive(tensors: tensors(storage: [0x4E], rank: 0, [0])))
+    #expect(checkpoint.tensors.map(\.tensor.shape) == [[0]])
+  }
+
+  @Test func truncated() throws {
+    let whole = try Fixtures.bytes("torch/tar.pth")
+    let last = 0x2600 + 578  // where the last member's data ends
+    for count in stride(from: 600, to: last, by: 211) {
+      #expect(throws: CheckpointError.self) { try open(Array(whole[..<count])) }
+    }
+  }
+}
