@@ -1,6 +1,6 @@
 """Measures the built tool beside what users have today, in one run; prints the tables of docs/BENCHMARKS.md.
 
-    python Tests/Benchmarks/bench.py DECANT [--quick] [--only start,sizes,convert,run,other]
+    python Tests/Benchmarks/bench.py DECANT [--quick] [--only start,sizes,convert,run,scan,other]
 
 Python is the interpreter that runs this file, with the peers of Tests/Peers/requirements.txt. Things compared
 are measured in turns (A B A B), so that both see the same machine; a figure is the median of its rounds, with
@@ -167,6 +167,30 @@ class Bench:
         table(title, ["network", "decant, reference engine", "PyTorch eager", "ratio", "decant's peak memory",
                "PyTorch's peak memory", "aim"], rows)  # fmt: skip
 
+    def scan(self):
+        """A folder of a thousand checkpoints, beside picklescan and beside only reading the files."""
+        folder = self.folder / "thousand"
+        self.machine.output(self.peer("thousand", folder))
+        for path in folder.iterdir():
+            path.read_bytes()
+        files = sorted(str(path) for path in folder.iterdir())
+        size = sum(os.path.getsize(path) for path in files)
+        # cat opens every file and reads all of it, and does nothing else.
+        ours, reading = interleave(
+            self.rounds(15),
+            lambda: self.machine.measure([self.decant, "scan", str(folder)]),
+            lambda: self.machine.measure(["cat", *files]),
+        )
+        rows = [["`decant scan`", ours.time, ours.memory, ratio(ours, reading, "× reading"),
+                 f"≤ 3 × reading: {verdict(ours.milliseconds <= 3 * reading.milliseconds)}"],
+                ["`cat`: open and read", reading.time, reading.memory, "", ""]]  # fmt: skip
+        (theirs,) = interleave(self.rounds(3), lambda: self.machine.measure(self.peer("picklescan", folder)))
+        factor = theirs.milliseconds / ours.milliseconds
+        rows.append(["picklescan, whole process", theirs.time, theirs.memory,
+                     f"{factor:.0f} × `decant`'s time", f"≥ 5 ×: {verdict(factor >= 5)}"])  # fmt: skip
+        table(f"Scanning a folder of 1,000 checkpoints, {size / 1e6:.0f} MB, whole process",
+              ["work", "time", "peak memory", "ratio", "aim"], rows)  # fmt: skip
+
     def other(self):
         """Whole jobs from process start."""
         image = str(FIXTURES / "inputs" / "input_224.npy")
@@ -234,7 +258,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("decant", type=Path)
     parser.add_argument("--quick", action="store_true", help="a third of the rounds")
-    parser.add_argument("--only", default="start,sizes,convert,run,other", help="which tables, separated by commas")
+    parser.add_argument("--only", default="start,sizes,convert,run,scan,other", help="which tables, separated by commas")
     options = parser.parse_args()
     decant = options.decant.resolve()
     if not os.access(decant, os.X_OK):

@@ -81,6 +81,43 @@ def run(file: str, architecture: str, image: str, threads: str, repeat: str, log
     print(f"median {statistics.median(times) * 1000:.3f} ms")
 
 
+def thousand(folder: str):
+    """Makes a thousand checkpoints: torch's zip and legacy files, bare pickles of arrays."""
+    import os
+    import pickle
+
+    import numpy as np
+    import torch
+
+    os.mkdir(folder)
+    generator = torch.Generator().manual_seed(7)
+    for index in range(1000):
+        state = {f"layer{i}.weight": torch.randn(32, 32, generator=generator) for i in range(24)}
+        value = {"model": state, "epoch": index, "optimizer": {"lr": 0.1, "betas": (0.9, 0.999)}}
+        path = f"{folder}/{index:04}"
+        if index % 10 == 0:
+            with open(f"{path}.pkl", "wb") as file:
+                pickle.dump({name: np.array(tensor) for name, tensor in state.items()}, file)
+        else:
+            torch.save(value, f"{path}.pth", _use_new_zipfile_serialization=index % 10 != 1)
+
+
+def picklescan(folder: str):
+    """The whole of its command line."""
+    from picklescan.cli import main
+
+    sys.argv = ["picklescan", "-p", folder]
+    sys.exit(main())
+
+
 if __name__ == "__main__":
-    jobs = {"list": list_tensors, "save": save, "convert": convert, "verify": verify, "run": run}
+    jobs = {
+        "list": list_tensors,
+        "save": save,
+        "convert": convert,
+        "verify": verify,
+        "run": run,
+        "thousand": thousand,
+        "picklescan": picklescan,
+    }
     jobs[sys.argv[1]](*sys.argv[2:])

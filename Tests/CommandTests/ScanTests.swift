@@ -1,0 +1,200 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// `decant scan` as its users see it: text, JSON, SARIF, exit codes, folders.
+@Suite struct ScanTests {
+  private let folder: TemporaryFolder
+  /// `os.system('echo hi')` at protocol 0.
+  private let hostile = Array("cos\nsystem\n(S'echo hi'\ntR.".utf8)
+  /// `package.Class()`.
+  private let foreign = Array("(ipackage\nClass\n.".utf8)
+  private let clean = Array("(dp0\n.".utf8)
+
+  init() throws { folder = try TemporaryFolder() }
+
+  private func scan(_ arguments: String...) throws -> DecantRun {
+    try DecantProcess.run(["scan"] + arguments, in: folder.url)
+  }
+
+  @Test func textOfADangerousFile() throws {
+    _ = try folder.write("a.pkl", hostile)
+    let run = try scan("a.pkl")
+    #expect(run.status == 1)
+    #expect(
+      run.output == """
+        dangerous  a.pkl
+          dangerous: os.system: runs commands of the system  [runs-code]
+            at byte 24: os.system('echo hi')
+          → Do not load it: no checkpoint needs this.
+        1 file: 1 dangerous
+
+        """)
+    #expect(run.errors.isEmpty)
+  }
+
+  @Test func textOfAnUnknownFile() throws {
+    _ = try folder.write("a.pkl", foreign)
+    let run = try scan("a.pkl")
+    #expect(run.status == 1)
+    #expect(
+      run.output == """
+        unknown  a.pkl
+          unknown: package.Class: defined by package: loading imports it and runs its code  [library-name]
+            at byte 1: package.Class()
+          → Load it only if you trust who made it; decant convert pours the weights out without running anything.
+        1 file: 1 unknown
+
+        """)
+  }
+
+  @Test func textOfACleanFile() throws {
+    _ = try folder.write("a.pkl", clean)
+    let run = try scan("a.pkl")
+    #expect(run.status == 0)
+    #expect(run.output == "clean  a.pkl\n1 file: 1 clean\n")
+  }
+
+  @Test(
+    arguments: [
+      (["a.pkl"], Int32(0)), (["b.pkl"], 1), (["b.pkl", "--fail-on", "dangerous"], 0),
+      (["c.pkl", "--fail-on", "dangerous"], 1), (["d.txt", "--fail-on", "dangerous"], 1), (["missing"], 2),
+      (["a.pkl", "missing"], 2), ([], 64), (["a.pkl", "--json", "--sarif"], 64), (["--rules"], 0),
+    ])
+  func exitCodes(_ arguments: [String], _ status: Int32) throws {
+    _ = try folder.write("a.pkl", clean)
+    _ = try folder.write("b.pkl", foreign)
+    _ = try folder.write("c.pkl", hostile)
+    _ = try folder.write("d.txt", Array("hello".utf8))
+    let run = try DecantProcess.run(["scan"] + arguments, in: folder.url)
+    #expect(run.status == status, "\(run.output)\(run.errors)")
+  }
+
+  @Test func unreadableFilesSayWhatTheyAre() throws {
+    _ = try folder.write("a.pth", Array("version https://git-lfs.github.com/spec/v1\n".utf8))
+    let run = try scan("a.pth")
+    #expect(run.status == 1)
+    #expect(run.output.contains("unreadable: is a Git LFS pointer, not the file itself. Run git lfs pull"))
+  }
+
+  @Test func textFromFilesIsEscaped() throws {
+    _ = try folder.write("a.pkl", Array("cos\nsystem\n(S'\u{1B}[31m'\ntR.".utf8))
+    let run = try scan("a.pkl")
+    #expect(run.output.contains("os.system('\\x1b[31m')"))
+    #expect(!run.output.utf8.contains(0x1B))
+  }
+
+  /// Folders: sorted, links inside followed, links outside and pipes passed over with a note.
+  @Test func folders() throws {
+    let files = FileManager.default
+    for name in ["tree/b", "tree/a", "outside"] {
+      try files.createDirectory(atPath: folder.path(name), withIntermediateDirectories: true)
+    }
+    for name in ["tree/b/x.pkl", "tree/a/y.pkl", "tree/z.pkl", "outside/o.pkl"] { _ = try folder.write(name, clean) }
+    try files.createSymbolicLink(atPath: folder.path("tree/in.pkl"), withDestinationPath: "z.pkl")
+    try files.createSymbolicLink(atPath: folder.path("tree/out.pkl"), withDestinationPath: "../outside/o.pkl")
+    try files.createSymbolicLink(atPath: folder.path("tree/loop"), withDestinationPath: ".")
+    try files.createSymbolicLink(atPath: folder.path("tree/nowhere"), withDestinationPath: "nothing")
+    #expect(mkfifo(folder.path("tree/pipe"), 0o600) == 0)
+    let run = try scan("tree")
+    #expect(run.status == 0)
+    #expect(
+      run.output == """
+        clean  tree/a/y.pkl
+        clean  tree/b/x.pkl
+        clean  tree/in.pkl
+        clean  tree/z.pkl
+        4 files: 4 clean
+
+        """)
+    #expect(
+      run.errors == """
+        decant: tree/loop is a link to a folder: not scanned
+        decant: tree/nowhere is a link that leads nowhere: not scanned
+        decant: tree/out.pkl is a link out of the folder: not scanned
+        decant: tree/pipe is not a regular file: not scanned
+
+        """)
+  }
+
+  /// The order is that of the paths, however many threads there are.
+  @Test func orderIsStable() throws {
+    for index in 0..<200 { _ = try folder.write("f\(index).pkl", index.isMultiple(of: 7) ? hostile : clean) }
+    let one = try scan(".", "--threads", "1")
+    let many = try scan(".", "--threads", "8")
+    #expect(one.output == many.output)
+    #expect(one.output.hasSuffix("200 files: 171 clean, 29 dangerous\n"))
+  }
+
+  @Test func json() throws {
+    _ = try folder.write("a.pkl", hostile)
+    _ = try folder.write("b.pkl", clean)
+    let run = try scan("a.pkl", "b.pkl", "--json")
+    #expect(run.status == 1)
+    let document = try object(run.output)
+    #expect(document["schema"] as? Int == 1)
+    let files = try #require(document["files"] as? [[String: Any]])
+    #expect(files.map { $0["file"] as? String } == ["a.pkl", "b.pkl"])
+    #expect(files.map { $0["verdict"] as? String } == ["dangerous", "clean"])
+    let finding = try #require((files[0]["findings"] as? [[String: Any]])?.first)
+    #expect(finding["severity"] as? String == "dangerous")
+    #expect(finding["rule"] as? String == "runs-code")
+    #expect(finding["offset"] as? Int == 24)
+    #expect(finding["call"] as? String == "os.system('echo hi')")
+    #expect(finding["what"] as? String == "os.system: runs commands of the system")
+    #expect((files[1]["findings"] as? [Any])?.isEmpty == true)
+  }
+
+  /// What SARIF 2.1.0 requires: version, runs, a driver's name, and a message of every result; references that hold.
+  @Test func sarif() throws {
+    _ = try folder.write("a b.pkl", hostile)
+    _ = try folder.write("c.pkl", foreign)
+    let run = try scan("a b.pkl", "c.pkl", "--sarif")
+    #expect(run.status == 1)
+    let document = try object(run.output)
+    #expect(document["version"] as? String == "2.1.0")
+    let runs = try #require(document["runs"] as? [[String: Any]])
+    #expect(runs.count == 1)
+    let driver = try #require((runs[0]["tool"] as? [String: Any])?["driver"] as? [String: Any])
+    #expect(driver["name"] as? String == "decant")
+    let rules = try #require(driver["rules"] as? [[String: Any]])
+    let identifiers = rules.compactMap { $0["id"] as? String }
+    #expect(Set(identifiers).count == rules.count)
+    let artifacts = try #require(runs[0]["artifacts"] as? [[String: Any]])
+    let invocations = try #require(runs[0]["invocations"] as? [[String: Any]])
+    #expect(invocations.allSatisfy { $0["executionSuccessful"] as? Bool == true })
+    let results = try #require(runs[0]["results"] as? [[String: Any]])
+    #expect(results.map { $0["level"] as? String } == ["error", "warning"])
+    for result in results {
+      let index = try #require(result["ruleIndex"] as? Int)
+      #expect(identifiers[index] == result["ruleId"] as? String)
+      #expect(((result["message"] as? [String: Any])?["text"] as? String)?.isEmpty == false)
+      let location = try #require((result["locations"] as? [[String: Any]])?.first)
+      let physical = try #require(location["physicalLocation"] as? [String: Any])
+      let artifact = try #require(physical["artifactLocation"] as? [String: Any])
+      let uri = try #require(artifact["uri"] as? String)
+      let place = try #require(artifact["index"] as? Int)
+      #expect((artifacts[place]["location"] as? [String: Any])?["uri"] as? String == uri)
+      #expect(URL(string: uri) != nil)
+      #expect(((physical["region"] as? [String: Any])?["byteOffset"] as? Int) ?? -1 >= 0)
+    }
+    #expect(artifacts.compactMap { ($0["location"] as? [String: Any])?["uri"] as? String } == ["a%20b.pkl", "c.pkl"])
+  }
+
+  @Test func rulesAreThoseOfTheDocument() throws {
+    let run = try scan("--rules")
+    let text = try String(
+      contentsOf: Fixtures.root.appending(path: "docs/SECURITY-MODEL.md"), encoding: .utf8)
+    let lines = run.output.split(separator: "\n").dropFirst()
+    #expect(lines.count > 40)
+    for line in lines {
+      let parts = line.split(separator: " ", maxSplits: 1)
+      let meaning = parts[1].trimmingCharacters(in: .whitespaces)
+      #expect(text.contains("| `\(parts[0])` | \(meaning) |"), "\(line)")
+    }
+  }
+
+  private func object(_ text: String) throws -> [String: Any] {
+    try #require(try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
+  }
+}
