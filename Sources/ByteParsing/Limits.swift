@@ -10,6 +10,8 @@ public struct Limits: Sendable, Equatable {
   /// Values one pickle may push, a shared one each time it is pushed. A checkpoint of 100,000 tensors pushes
   /// about two million; the worst of hostile ones costs 80 bytes for each.
   public var pickleValues = 20_000_000
+  /// Nodes one pickle may make: strings, containers, objects. A tensor takes nine; ``pickleValues`` bounds them too.
+  public var pickleNodes = 50_000_000
   /// Bytes of one integer (LONG1, LONG4, LONG lines); beyond this no checkpoint has a reason to go.
   public var longBytes = 1 << 20
   /// Bytes of a pickle that is read into memory (`data.pkl`). Weights never stand there.

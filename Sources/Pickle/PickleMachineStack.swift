@@ -40,7 +40,9 @@ extension PickleMachine {
   @inline(__always)
   @_lifetime(self: copy self)
   mutating func make(_ node: PickleNode) throws(PickleError) -> PickleValue {
-    guard let index = Int32(exactly: graph.nodes.count) else { throw stackLimit() }
+    guard graph.nodes.count < limits.pickleNodes, let index = Int32(exactly: graph.nodes.count) else {
+      throw failure("more than \(limits.pickleNodes) nodes are made (limit pickleNodes)")
+    }
     graph.nodes.append(node)
     return .node(PickleNodeID(index: index))
   }

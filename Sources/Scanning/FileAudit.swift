@@ -7,6 +7,8 @@ final class FileAudit {
   let limits: Limits
   private(set) var findings: [Finding] = []
   private(set) var leftOut = 0
+  /// Findings that are less than dangerous.
+  private var milder = 0
   /// Pickle streams followed so far.
   var streamCount = 0
   /// Bytes that deflated entries may still inflate to.
@@ -40,10 +42,12 @@ final class FileAudit {
       {
         // The worst must not be crowded out by what is mild.
         findings.remove(at: last)
+        milder -= 1
         places = places.filter { $0.value < last }
         leftOut += 1
       }
       places[key] = findings.count
+      if severity < .dangerous { milder += 1 }
       findings.append(
         Finding(severity: severity, rule: rule, place: place, offset: offset, what: what, call: call))
     } else {
@@ -51,7 +55,14 @@ final class FileAudit {
     }
   }
 
-  private var isFullOfMilder: Bool { findings.contains { $0.severity < .dangerous } }
+  private var isFullOfMilder: Bool { milder > 0 }
+
+  /// Counts a finding of no new kind where nothing more is kept; false when it should be reported.
+  func leavesOut(_ severity: Severity) -> Bool {
+    guard findings.count >= Scanner.findingLimit, severity < .dangerous || milder == 0 else { return false }
+    leftOut += 1
+    return true
+  }
 
   /// How a name stands; looked up once a file.
   func standing(module: String, name: String) -> NameStanding {

@@ -15,7 +15,9 @@ public struct Scanner: Sendable {
   /// What one file may ask for: less than reading it, since hostile files are what a scanner is given.
   public static let defaultLimits: Limits = {
     var limits = Limits()
-    // At 80 bytes each, the worst pickle costs 200 MB; a checkpoint of 100,000 tensors pushes two million values.
+    // So the worst pickle costs 200 MB; a checkpoint of 100,000 tensors pushes two million values and makes a million
+    // nodes.
+    limits.pickleNodes = 1_300_000
     limits.pickleValues = 2_400_000
     limits.pickleMemo = 2_400_000
     limits.pickleStack = 2_400_000

@@ -90,7 +90,9 @@ import Testing
     for name in ["tree/b", "tree/a", "outside"] {
       try files.createDirectory(atPath: folder.path(name), withIntermediateDirectories: true)
     }
-    for name in ["tree/b/x.pkl", "tree/a/y.pkl", "tree/z.pkl", "outside/o.pkl"] { _ = try folder.write(name, clean) }
+    for name in ["tree/b/x.pkl", "tree/a/y.pkl", "tree/z.pkl", "outside/o.pkl"] {
+      _ = try folder.write(name, clean)
+    }
     try files.createSymbolicLink(atPath: folder.path("tree/in.pkl"), withDestinationPath: "z.pkl")
     try files.createSymbolicLink(atPath: folder.path("tree/out.pkl"), withDestinationPath: "../outside/o.pkl")
     try files.createSymbolicLink(atPath: folder.path("tree/loop"), withDestinationPath: ".")
@@ -178,7 +180,10 @@ import Testing
       #expect(URL(string: uri) != nil)
       #expect(((physical["region"] as? [String: Any])?["byteOffset"] as? Int) ?? -1 >= 0)
     }
-    #expect(artifacts.compactMap { ($0["location"] as? [String: Any])?["uri"] as? String } == ["a%20b.pkl", "c.pkl"])
+    #expect(
+      artifacts.compactMap { ($0["location"] as? [String: Any])?["uri"] as? String } == [
+        "a%20b.pkl", "c.pkl",
+      ])
   }
 
   @Test func rulesAreThoseOfTheDocument() throws {

@@ -3,8 +3,8 @@ internal import Pickle
 /// How many values a pickle's containers hold when every share is counted.
 enum Expansion {
   /// Beyond so many, and so many for each value there is, no data has a reason to go.
-  private static let least = 1e8
-  private static let factor = 100.0
+  private static let least: Float = 1e8
+  private static let factor: Float = 100
 
   /// The leaves below the container that has most; nil when that is no more than data has. O(values).
   ///
@@ -12,8 +12,8 @@ enum Expansion {
   static func leaves(of graph: PickleGraph) -> Double? {
     // Fewer values cannot multiply that far: 60 share 2^30 among them.
     guard graph.nodes.count > 8 else { return nil }
-    var counts = [Double](repeating: 0, count: graph.nodes.count)
-    var greatest = 0.0
+    var counts = [Float](repeating: 0, count: graph.nodes.count)
+    var greatest: Float = 0
     // Places whose children are being counted; the place comes off when they are done.
     var stack: [Int] = []
     for root in graph.nodes.indices where counts[root] == 0 {
@@ -25,15 +25,15 @@ enum Expansion {
         } else {
           stack.removeLast()
           guard counts[place] < 0 else { continue }
-          var count = 0.0
+          var count: Float = 0
           let (values, nodes) = elements(of: graph.nodes[place])
           for child in nodes { count += max(counts[child], 1) }
-          counts[place] = max(1, count + Double(values))
+          counts[place] = max(1, count + Float(values))
           greatest = max(greatest, counts[place])
         }
       }
     }
-    return greatest > least && greatest > factor * Double(graph.nodes.count) ? greatest : nil
+    return greatest > least && greatest > factor * Float(graph.nodes.count) ? Double(greatest) : nil
   }
 
   private static func children(of node: PickleNode) -> [Int] { elements(of: node).nodes }

@@ -8,17 +8,22 @@ internal import Pickle
 enum NameSearch {
   private static let farthest = 64 << 20
   private static let most = 50
+  private static let longest = 100
 
   /// Reports dangerous names spelled as GLOBAL or STACK_GLOBAL would have them.
   static func report(_ bytes: RawSpan, from start: Int, in place: String, _ audit: FileAudit) {
     let end = min(bytes.byteCount, start + farthest)
     var found = 0
     var offset = start
+    // The next newline: without one near by, no line of a name begins here.
+    var newline = start
     while offset < end, found < most {
+      if newline < offset { newline = offset }
+      while newline < end, bytes.byte(newline) != 0x0A { newline += 1 }
       let byte = bytes.byte(offset)
       var name: (module: String, name: String)?
       if byte == PickleOpcode.global.rawValue || byte == PickleOpcode.inst.rawValue {
-        name = lines(bytes, at: offset + 1)
+        name = newline - offset <= longest ? lines(bytes, at: offset + 1) : nil
       } else if byte == PickleOpcode.stackGlobal.rawValue {
         name = texts(bytes, before: offset)
       }
@@ -47,7 +52,7 @@ enum NameSearch {
 
   private static func word(_ bytes: RawSpan, from offset: Int, until end: UInt8) -> String? {
     var letters: [UInt8] = []
-    while letters.count < 100, let byte = bytes.byte(offset + letters.count), byte != end {
+    while letters.count < longest, let byte = bytes.byte(offset + letters.count), byte != end {
       letters.append(byte)
     }
     guard bytes.byte(offset + letters.count) == end, !letters.isEmpty else { return nil }
@@ -66,7 +71,7 @@ enum NameSearch {
 
   private static func text(_ bytes: RawSpan, endingAt end: Int) -> (String, Int)? {
     let end = bytes.byte(end - 1) == PickleOpcode.memoize.rawValue ? end - 1 : end
-    for length in 1..<100 {
+    for length in 1..<longest {
       let start = end - length
       guard start >= 2 else { return nil }
       if bytes.byte(start - 1) == UInt8(length),

@@ -31,6 +31,7 @@ struct PickleAudit {
   /// Looks at everything.
   mutating func run() {
     var called: Set<Int32> = []
+    var extensions: Set<Int32> = []
     for node in graph.nodes {
       switch node {
       case .object(let object):
@@ -39,7 +40,7 @@ struct PickleAudit {
       case .bytes(let bytes), .byteArray(let bytes), .byteString(let bytes):
         if Sniffing.mayBePickle(bytes) { payloads.append(Payload(bytes: bytes, isLoaded: false, offset: 0)) }
       case .dictionary(let pairs): judge(keys: pairs, isState: false, at: 0)
-      case .extensionCode(let code):
+      case .extensionCode(let code) where extensions.insert(code).inserted:
         report(
           .dangerous, .extensionCode, 0, "extension code \(code) names what only the loading process knows")
       default: break
@@ -68,6 +69,7 @@ struct PickleAudit {
   // MARK: - Names
 
   private func judge(import global: PickleGlobal, at offset: Int) {
+    if audit.leavesOut(.dangerous) { return }
     let name = CallSpelling.name(global)
     let statement = "from \(global.module.escapedForDisplay) import \(global.name.escapedForDisplay)"
     let call = statement.utf8.count <= 240 ? statement : name
