@@ -36,7 +36,12 @@ struct ContentScan {
     if bytes.begins([0x50, 0x4B, 3, 4]) || bytes.begins([0x50, 0x4B, 5, 6]) {
       return scanZips(bytes, in: place) ? .zip : nil
     }
-    if depth == 0 || isExpected, ZipLayout.endRecord(bytes) != nil, scanZips(bytes, in: place) { return .zip }
+    // Something before an archive: its end record must have a directory, or data would look like one by chance.
+    if depth == 0 || isExpected, ZipLayout.endRecord(bytes) != nil,
+      ZipLayout(bytes, limits: audit.limits).entries.contains(where: \.isListed), scanZips(bytes, in: place)
+    {
+      return .zip
+    }
     if TarReader.recognises(bytes) { return scanTar(bytes, in: place) ? .tar : nil }
     if bytes.begins([0x93, 0x4E, 0x55, 0x4D, 0x50, 0x59]) { return scanNpy(bytes, in: place) ? .npy : nil }
     if bytes.begins("GGUF") { return scanGGUF(bytes, in: place) ? .gguf : nil }

@@ -55,19 +55,31 @@ import Testing
     #expect(run.output == "clean  a.pkl\n1 file: 1 clean\n")
   }
 
-  @Test(
-    arguments: [
-      (["a.pkl"], Int32(0)), (["b.pkl"], 1), (["b.pkl", "--fail-on", "dangerous"], 0),
-      (["c.pkl", "--fail-on", "dangerous"], 1), (["d.txt", "--fail-on", "dangerous"], 1), (["missing"], 2),
-      (["a.pkl", "missing"], 2), ([], 64), (["a.pkl", "--json", "--sarif"], 64), (["--rules"], 0),
-    ])
-  func exitCodes(_ arguments: [String], _ status: Int32) throws {
+  /// A command line, and how it ends.
+  struct Ending: Sendable {
+    let arguments: [String]
+    let status: Int32
+    init(_ status: Int32, _ arguments: String...) {
+      self.arguments = arguments
+      self.status = status
+    }
+  }
+
+  private static let endings = [
+    Ending(0, "a.pkl"), Ending(1, "b.pkl"), Ending(0, "b.pkl", "--fail-on", "dangerous"),
+    Ending(1, "c.pkl", "--fail-on", "dangerous"), Ending(1, "d.txt", "--fail-on", "dangerous"),
+    Ending(2, "missing"), Ending(2, "a.pkl", "missing"), Ending(64), Ending(64, "a.pkl", "--json", "--sarif"),
+    Ending(0, "--rules"),
+  ]
+
+  @Test(arguments: endings)
+  func exitCodes(_ ending: Ending) throws {
     _ = try folder.write("a.pkl", clean)
     _ = try folder.write("b.pkl", foreign)
     _ = try folder.write("c.pkl", hostile)
     _ = try folder.write("d.txt", Array("hello".utf8))
-    let run = try DecantProcess.run(["scan"] + arguments, in: folder.url)
-    #expect(run.status == status, "\(run.output)\(run.errors)")
+    let run = try DecantProcess.run(["scan"] + ending.arguments, in: folder.url)
+    #expect(run.status == ending.status, "\(run.output)\(run.errors)")
   }
 
   @Test func unreadableFilesSayWhatTheyAre() throws {
