@@ -66,6 +66,7 @@ public struct Limits: Sendable, Equatable {
   private static var settings: [(name: String, limit: WritableKeyPath<Limits, Int>)] {
     [
       ("pickleStack", \.pickleStack), ("pickleMemo", \.pickleMemo), ("pickleValues", \.pickleValues),
+      ("pickleNodes", \.pickleNodes),
       ("longBytes", \.longBytes), ("pickleBytes", \.pickleBytes), ("paths", \.paths), ("sharing", \.sharing),
       ("pathBytes", \.pathBytes), ("textBytes", \.textBytes), ("allTextBytes", \.allTextBytes),
       ("rank", \.rank), ("depth", \.depth), ("zipEntries", \.zipEntries), ("expansion", \.expansion),
