@@ -11,8 +11,11 @@ struct LimitOptions: ParsableArguments {
   var limit: [String] = []
 
   /// The defaults, changed as asked.
-  var limits: Limits {
-    var limits = Limits()
+  var limits: Limits { changing(Limits()) }
+
+  /// Other defaults, changed as asked.
+  func changing(_ defaults: Limits) -> Limits {
+    var limits = defaults
     for setting in limit {
       if let (name, value) = Self.parse(setting) { limits[name] = value }
     }

@@ -1,6 +1,7 @@
 import ArgumentParser
 import ByteParsing
 import Checkpoints
+import Glibc
 import Scanning
 
 /// `decant scan FILE|DIR…`.
@@ -20,6 +21,9 @@ struct ScanCommand: ParsableCommand {
   }
 
   @Argument(help: "Files, and folders to search for files.") var paths: [String] = []
+  @OptionGroup var limits: LimitOptions
+  @Option(help: "Leave out files of folders whose name matches this glob, such as '*.md'; again for another.")
+  var skip: [String] = []
   @Option(
     help: "What makes the exit code 1: unknown (or worse), or only dangerous. Unreadable files always do.")
   var failOn = Threshold.unknown
@@ -38,14 +42,15 @@ struct ScanCommand: ParsableCommand {
   func run() throws {
     if rules { return ScanReport.printRules() }
     Processors.explainLostPages()
-    let tree = FileTree(paths)
+    let tree = FileTree(paths) { name in skip.contains { unsafe fnmatch($0, name, 0) == 0 } }
     for skipped in tree.skipped {
       StandardStreams.note("\(skipped.path.escapedForDisplay) \(skipped.reason): not scanned")
     }
     var errors = tree.errors
     var report = ScanReport(isQuiet: quiet)
     var kept: [FileScan] = []
-    ScanQueue(tree.files).run(threads: threads) { result in
+    let scanner = Scanner(limits: limits.changing(Scanner.defaultLimits))
+    ScanQueue(tree.files, scanner).run(threads: threads) { result in
       switch result {
       case .success(let scan):
         report.count(scan)

@@ -15,13 +15,16 @@ final class ScanQueue: Sendable {
   }
 
   private let files: [String]
-  private let scanner = Scanner()
+  private let scanner: Scanner
   private let state = Mutex(State())
   private let ready = DispatchSemaphore(value: 0)
   /// How many results may wait: a huge folder must not pile them up.
   private let room = DispatchSemaphore(value: 4096)
 
-  init(_ files: [String]) { self.files = files }
+  init(_ files: [String], _ scanner: Scanner) {
+    self.files = files
+    self.scanner = scanner
+  }
 
   /// Runs until every file is done; `take` is called on this thread.
   func run(threads: Int, _ take: (Outcome) -> Void) {

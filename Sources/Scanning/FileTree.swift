@@ -12,17 +12,18 @@ public struct FileTree: Sendable {
 
   /// Finds the files.
   ///
-  /// Links are followed when a path names them, or when they lead to a file in the same folder's tree. Folders that are
-  /// links are not: what lies in the tree is found there anyway, and nothing loops. Pipes, sockets and devices are
-  /// passed over. O(files).
-  public init(_ paths: [String]) {
+  /// Links to files are followed, also out of the folder: caches of models are made of them, and nothing is written.
+  /// Folders that are links are not, so that nothing loops. Pipes, sockets and devices are passed over. O(files).
+  ///
+  /// - Parameter isSkipped: Whether a file found in a folder is left out; asked with its name.
+  public init(_ paths: [String], skip isSkipped: (String) -> Bool = { _ in false }) {
     for path in paths {
       var status = stat()
       guard unsafe stat(path, &status) == 0 else {
         errors.append(Self.error(path))
         continue
       }
-      if status.st_mode & S_IFMT == S_IFDIR { walk(path) } else { files.append(path) }
+      if status.st_mode & S_IFMT == S_IFDIR { walk(path, isSkipped) } else { files.append(path) }
     }
   }
 
@@ -34,8 +35,7 @@ public struct FileTree: Sendable {
         ? "Check the path." : code == EACCES ? "Ask its owner for permission to read it." : nil)
   }
 
-  private mutating func walk(_ root: String) {
-    let resolved = Self.resolved(root)
+  private mutating func walk(_ root: String, _ isSkipped: (String) -> Bool) {
     // Folders still to read; the last is next, so that the order is that of the paths.
     var folders = [root]
     var found: [(path: [UInt8], text: String)] = []
@@ -50,20 +50,17 @@ public struct FileTree: Sendable {
         guard unsafe lstat(path, &status) == 0 else { continue }
         switch status.st_mode & S_IFMT {
         case S_IFDIR: folders.append(path)
+        case _ where isSkipped(name): skipped.append((path, "is left out"))
         case S_IFREG: found.append((Array(path.utf8), path))
         case S_IFLNK:
-          guard let target = Self.resolved(path), unsafe stat(path, &status) == 0 else {
+          guard unsafe stat(path, &status) == 0 else {
             skipped.append((path, "is a link that leads nowhere"))
             continue
           }
-          if status.st_mode & S_IFMT == S_IFDIR {
-            skipped.append((path, "is a link to a folder"))
-          } else if status.st_mode & S_IFMT != S_IFREG {
-            skipped.append((path, "is not a regular file"))
-          } else if let resolved, target.hasPrefix(resolved == "/" ? "/" : resolved + "/") {
-            found.append((Array(path.utf8), path))
-          } else {
-            skipped.append((path, "is a link out of the folder"))
+          switch status.st_mode & S_IFMT {
+          case S_IFREG: found.append((Array(path.utf8), path))
+          case S_IFDIR: skipped.append((path, "is a link to a folder"))
+          default: skipped.append((path, "is not a regular file"))
           }
         default: skipped.append((path, "is not a regular file"))
         }
@@ -72,12 +69,6 @@ public struct FileTree: Sendable {
     found.sort { $0.path.lexicographicallyPrecedes($1.path) }
     skipped.sort { $0.path < $1.path }
     files += found.map(\.text)
-  }
-
-  private static func resolved(_ path: String) -> String? {
-    guard let text = unsafe realpath(path, nil) else { return nil }
-    defer { unsafe free(text) }
-    return unsafe String(cString: text)
   }
 
   /// The names in a folder, without `.` and `..`; nil when it cannot be read.

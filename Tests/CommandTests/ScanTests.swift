@@ -96,7 +96,7 @@ import Testing
     #expect(!run.output.utf8.contains(0x1B))
   }
 
-  /// Folders: sorted, links inside followed, links outside and pipes passed over with a note.
+  /// Folders: sorted, links to files followed, links to folders and pipes passed over with a note.
   @Test func folders() throws {
     let files = FileManager.default
     for name in ["tree/b", "tree/a", "outside"] {
@@ -117,18 +117,30 @@ import Testing
         clean  tree/a/y.pkl
         clean  tree/b/x.pkl
         clean  tree/in.pkl
+        clean  tree/out.pkl
         clean  tree/z.pkl
-        4 files: 4 clean
+        5 files: 5 clean
 
         """)
     #expect(
       run.errors == """
         decant: tree/loop is a link to a folder: not scanned
         decant: tree/nowhere is a link that leads nowhere: not scanned
-        decant: tree/out.pkl is a link out of the folder: not scanned
         decant: tree/pipe is not a regular file: not scanned
 
         """)
+  }
+
+  @Test func whatIsLeftOutIsSaid() throws {
+    try FileManager.default.createDirectory(
+      atPath: folder.path("model"), withIntermediateDirectories: true)
+    _ = try folder.write("model/README.md", Array("# A model".utf8))
+    _ = try folder.write("model/w.pkl", clean)
+    #expect(try scan("model").status == 1)
+    let run = try scan("model", "--skip", "*.md", "--skip", "*.json")
+    #expect(run.status == 0)
+    #expect(run.output == "clean  model/w.pkl\n1 file: 1 clean\n")
+    #expect(run.errors == "decant: model/README.md is left out: not scanned\n")
   }
 
   /// The order is that of the paths, however many threads there are.

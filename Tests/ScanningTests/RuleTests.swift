@@ -56,6 +56,20 @@ import Testing
       .proto4 + .name("numpy.core", "_ufunc_reconstruct") + .text("os") + .text("system")
         + .tuple2 + "R.",
       near: .proto4 + .name("numpy", "float64") + ".", .clean),
+    // A class inside a class, as CPython's protocol 2 spells it and an instance of it; then what only looks like one.
+    Case(
+      .runsCode, .dangerous, .proto4 + .attribute(of: .name("os", "path"), "system") + ".",
+      near: .proto4 + .attribute(of: .name("package", "Outer"), "Inner") + "K\u{1}" + .tuple1 + "R.", .unknown
+    ),
+    Case(
+      .libraryFunction, .dangerous, .proto4 + .attribute(of: .name("torch", "hub"), "load") + ".",
+      near: .proto4 + .attribute(of: .attribute(of: .name("package", "A"), "B"), "C") + ".", .unknown),
+    Case(
+      .methodPath, .dangerous, .proto4 + .attribute(of: .name("package", "Outer"), "method") + ")R.",
+      near: .proto4 + .attribute(of: .name("package", "Outer"), "method") + ".", .unknown),
+    Case(
+      .runsCode, .dangerous, .proto4 + .attribute(of: .name("package", "Outer"), "__class__") + ".",
+      near: .proto4 + .attribute(of: .name("package", "Outer"), "Inner") + ".", .unknown),
     Case(
       .methodPath, .dangerous, .proto4 + .stackName("package", "Class.method") + ")R.",
       near: .proto4 + .stackName("package", "Outer.Inner") + ")R.", .unknown),

@@ -24,6 +24,10 @@ struct Stream: ExpressibleByStringLiteral, ExpressibleByStringInterpolation, Sen
   static func stackName(_ module: String, _ name: String) -> Stream {
     text(module) + text(name) + Stream([0x93])
   }
+  /// `getattr(owner, name)`.
+  static func attribute(of owner: Stream, _ attribute: String) -> Stream {
+    name("__builtin__", "getattr") + owner + text(attribute) + tuple2 + "R"
+  }
   /// TUPLE1, TUPLE2 of what stands before.
   static let tuple1 = Stream([0x85])
   static let tuple2 = Stream([0x86])

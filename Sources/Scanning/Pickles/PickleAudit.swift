@@ -6,9 +6,9 @@ internal import Pickle
 /// The machine has run the stream without importing or calling anything, with the stack and the memo that CPython
 /// would have had; this looks at every name, call and change it recorded. O(values).
 struct PickleAudit {
-  private let graph: PickleGraph
-  private let place: String
-  private let audit: FileAudit
+  let graph: PickleGraph
+  let place: String
+  let audit: FileAudit
   /// Bytes inside the stream that may be a pickle or a whole file, with what they were given to.
   private(set) var payloads: [Payload] = []
   /// Elements and bytes of an element of every storage, by key, of torch's persistent ids.
@@ -61,8 +61,7 @@ struct PickleAudit {
     }
   }
 
-  private func report(_ severity: Severity, _ rule: Rule, _ offset: Int, _ what: String, call: String? = nil)
-  {
+  func report(_ severity: Severity, _ rule: Rule, _ offset: Int, _ what: String, call: String? = nil) {
     audit.report(severity, rule, in: place, at: offset, what, call: call)
   }
 
@@ -94,7 +93,14 @@ struct PickleAudit {
       return false
     }
     switch graph.node(object.callable) {
-    case .global(let global): return judge(object, calling: global)
+    case .global(let global):
+      if let attribute = attribute(object) {
+        judge(import: attribute, at: object.offset)
+        return true
+      }
+      return judge(object, calling: global)
+    case .object(let maker) where attribute(maker) != nil:
+      return attribute(maker).map { judge(object, calling: $0) } ?? false
     case .persistentID(let id):
       // Legacy files give a class as ('module', class, source file, source); its name is judged where it stands.
       if let parts = graph.tuple(id), parts.count == 4, graph.text(parts[0]) == "module",
@@ -141,6 +147,22 @@ struct PickleAudit {
       report(.dangerous, rule, object.offset, "\(name): \(reason)", call: call())
     }
     return true
+  }
+
+  /// The name that `getattr(Class, 'Nested')` stands for, as protocols before 4 spell a class inside a class.
+  ///
+  /// Only of names and with a literal attribute: then it is judged like the same name with dots.
+  private func attribute(_ object: PickleObject, nesting: Int = 0) -> PickleGlobal? {
+    guard nesting < 4, object.construction == .reduce, object.states.isEmpty, object.items.isEmpty,
+      object.pairs.isEmpty, let function = graph.global(object.callable), function.name == "getattr",
+      function.module == "builtins" || function.module == "__builtin__",
+      let arguments = graph.tuple(object.arguments), arguments.count == 2,
+      let name = graph.text(arguments[1]),
+      NameStanding.isPlain(name), !name.hasPrefix("_")
+    else { return nil }
+    let owner =
+      graph.global(arguments[0]) ?? graph.object(arguments[0]).flatMap { attribute($0, nesting: nesting + 1) }
+    return owner.map { PickleGlobal(module: $0.module, name: $0.name + "." + name) }
   }
 
   /// A name of tensor files must be used as tensor files use it.
@@ -283,117 +305,6 @@ struct PickleAudit {
     return result
   }
 
-  // MARK: - Disguises
-
-  /// Methods that unpickling looks up on the object itself, so that a state can replace them.
-  private static let replaced: Set<String> = ["__setstate__", "__class__", "__dict__", "append", "extend"]
-
-  private func judge(state: PickleValue, at offset: Int) {
-    switch graph.node(state) {
-    case .dictionary(let pairs): judge(keys: pairs, isState: true, at: offset)
-    case .tuple(let parts):
-      for case .dictionary(let pairs) in parts.prefix(4).map({ graph.node($0) }) {
-        judge(keys: pairs, isState: true, at: offset)
-      }
-    case .object(let object):
-      judge(keys: object.pairs, isState: true, at: offset)
-      // A dictionary or tuple made by a call hides its keys: dict([("append", print)]).
-      let isFactory = graph.global(object.callable)?.name == "defaultdict"
-      if let arguments = graph.tuple(object.arguments),
-        holdsName(Array(arguments.dropFirst(isFactory ? 1 : 0)), 4)
-      {
-        report(
-          .dangerous, .methodReplaced, offset, "a state is computed by a call that is given names",
-          call: CallSpelling.call(object, in: graph))
-      }
-    default: break
-    }
-  }
-
-  /// Whether a name of a function lies in values, so many containers deep.
-  private func holdsName(_ values: [PickleValue], _ depth: Int) -> Bool {
-    guard depth > 0 else { return true }
-    return values.contains { value in
-      switch graph.node(value) {
-      case .global(let global):
-        if case .known(.value) = audit.standing(module: global.module, name: global.name) { return false }
-        return true
-      case .list(let elements), .tuple(let elements): return holdsName(elements, depth - 1)
-      case .dictionary(let pairs): return holdsName(pairs.map(\.value), depth - 1)
-      default: return false
-      }
-    }
-  }
-
-  private func judge(keys pairs: [PicklePair], isState: Bool, at offset: Int) {
-    for pair in pairs {
-      guard case .node(let id) = pair.value else { continue }
-      let isName: Bool
-      switch graph[id] {
-      case .global: isName = true
-      case .object: isName = false
-      default: continue
-      }
-      if isState, case .object(let key) = graph.node(pair.key) {
-        report(
-          .dangerous, .methodReplaced, offset, "an attribute of an object is set under a computed name",
-          call:
-            "setattr(object, \(CallSpelling.call(key, in: graph)), \(CallSpelling.value(pair.value, in: graph)))"
-        )
-        continue
-      }
-      guard isName || isState, let key = graph.text(pair.key),
-        Self.replaced.contains(key) || isState && isName && key == "add"
-      else { continue }
-      report(
-        .dangerous, .methodReplaced, offset, "\(key) of an object is replaced, which unpickling itself calls",
-        call: "object.\(key) = \(CallSpelling.value(pair.value, in: graph))")
-    }
-  }
-
-  private func judge(persistentID id: PickleValue) {
-    let parts = graph.tuple(id) ?? [id]
-    for part in parts {
-      guard case .node(let node) = part, case .object(let object) = graph[node] else { continue }
-      report(
-        .dangerous, .persistentCall, object.offset, "a persistent id is computed by a call",
-        call: CallSpelling.value(id, in: graph))
-    }
-  }
-
-  private func judgeChanges() {
-    for build in graph.irregularBuilds {
-      switch graph.node(build.target) {
-      case .global, .persistentID, .extensionCode:
-        report(
-          .dangerous, .importChanged, build.offset, "attributes are set on what was imported",
-          call: CallSpelling.change(build.target, "__dict__.update", build.state, in: graph))
-      default:
-        report(.unknown, .oddUse, build.offset, "a state is given to what takes none, which Python refuses")
-      }
-    }
-    for fill in graph.irregularFills {
-      report(
-        .dangerous, .importChanged, fill.offset, "items are set on, or added to, what was imported",
-        call: fill.pairs.isEmpty
-          ? CallSpelling.change(fill.target, "extend", fill.items.first ?? .none, in: graph)
-          : CallSpelling.change(fill.target, "__setitem__", fill.pairs[0].key, in: graph))
-    }
-    for change in graph.memoChanges {
-      if let old = graph.text(change.old), let new = graph.text(change.new), ExactText(old) == ExactText(new)
-      {
-        continue
-      }
-      if let old = graph.global(change.old), let new = graph.global(change.new), old.utf8 == new.utf8 {
-        continue
-      }
-      report(
-        .dangerous, .memoChanged, change.offset,
-        "place \(change.index) of the memo held \(CallSpelling.value(change.old, in: graph)) and now holds \(CallSpelling.value(change.new, in: graph))"
-      )
-    }
-  }
-
   // MARK: - What torch keeps
 
   /// Reads what the persistent ids of torch say: storages, and the source code of classes.
@@ -416,8 +327,4 @@ struct PickleAudit {
       }
     }
   }
-}
-
-extension PickleGlobal {
-  fileprivate var utf8: [UInt8] { Array(qualifiedName.utf8) }
 }
