@@ -41,6 +41,9 @@ public struct Checkpoint: Sendable {
   public let warnings: [String]
   /// Records whose checksum is wrong: a warning to who looks, an error to who uses the data.
   public let damage: [CheckpointError]
+  /// What is missing of a file that was cut off, or of files that are absent; nil for whole checkpoints. The tensors
+  /// that are not whole say so in their ``CheckpointTensor/state-swift.property``.
+  public let truncation: CheckpointError?
   /// What the container says about its own writing, such as its version, as label and text.
   public let hints: [(label: String, text: String)]
 
@@ -55,6 +58,12 @@ public struct Checkpoint: Sendable {
     var warnings: [String] = []
     var damage: [CheckpointError] = []
     var hints: [(String, String)] = []
+    var truncation: CheckpointError?
+
+    /// Throws what makes the data unfit for use.
+    func requireIntact() throws(CheckpointError) {
+      if let first = truncation ?? damage.first { throw first }
+    }
   }
 
   /// Opens a checkpoint.
@@ -62,17 +71,17 @@ public struct Checkpoint: Sendable {
   /// - Throws: ``CheckpointError`` when the file is none, or none that is read, or is damaged.
   ///   O(entries + tensors), whatever the weights weigh.
   public init(path: String, limits: Limits = Limits()) throws(CheckpointError) {
-    let file = try InputFile(path)
-    let parts = try Checkpoint.parts(of: ByteSource(file), limits: limits)
+    let (parts, files) = try Checkpoint.open(path: path, limits: limits)
     self.path = path
     self.limits = limits
-    files = [file]
+    self.files = files
     container = parts.container
     tensors = parts.contents.tensors
     objects = parts.contents.objects
     moduleSources = parts.contents.sources
     warnings = parts.warnings
     damage = parts.damage
+    truncation = parts.truncation
     hints = parts.hints.map { (label: $0.0, text: $0.1) }
   }
 
@@ -82,12 +91,7 @@ public struct Checkpoint: Sendable {
   static func parts(of source: ByteSource, limits: Limits, nesting: Int = 0) throws(CheckpointError) -> Parts
   {
     switch FileKind(try source.head(), tail: try source.tail(), fileByteCount: source.byteCount) {
-    case .zip:
-      let archive = try ZipArchive(source, limits: limits)
-      if try NpzReader.recognises(archive) {
-        return try NpzReader.open(archive, limits: limits, nesting: nesting)
-      }
-      return try TorchZip.open(archive, limits: limits, nesting: nesting)
+    case .zip: return try ZipContainer.open(source, limits: limits, nesting: nesting)
     case .npy: return try NpyReader.open(source, limits: limits, nesting: nesting)
     case .gguf: return try GGUFReader.open(source, limits: limits)
     case .safetensors: return try SafetensorsReader.open(source, limits: limits)
@@ -102,9 +106,9 @@ public struct Checkpoint: Sendable {
     }
   }
 
-  /// Throws the first damaged record; what every command does that uses the data.
+  /// Throws what makes the data unfit for use; what every command does that uses the data.
   public func requireIntact() throws(CheckpointError) {
-    if let first = damage.first { throw first }
+    if let first = truncation ?? damage.first { throw first }
   }
 
   /// Compares the recorded checksum of every storage the tensors use with its data. O(bytes).
@@ -124,12 +128,10 @@ public struct Checkpoint: Sendable {
     var seen: Set<ObjectIdentifier> = []
     var damaged: [CheckpointError] = []
     for entry in tensors where seen.insert(ObjectIdentifier(entry.tensor.storage)).inserted {
-      guard let record = entry.tensor.storage.zipRecord else { continue }
+      guard let content = entry.tensor.storage.content as? any ChecksummedContent else { continue }
       do {
-        guard let crc = try record.wrongChecksum() else { continue }
-        damaged.append(
-          checksumMismatch(record.archive.file, record.entry, found: crc).located(tensor: entry.name))
-        if stopsAtFirst { break }
+        damaged += try content.damage(stopsAtFirst: stopsAtFirst).map { $0.located(tensor: entry.name) }
+        if stopsAtFirst, !damaged.isEmpty { break }
       } catch let error as CheckpointError {
         throw error.located(file: path, tensor: entry.name)
       }

@@ -29,9 +29,19 @@ public struct CheckpointTensor: Sendable {
 
   /// The same tensor below other steps.
   func moved(below steps: [PathKey]) -> CheckpointTensor {
-    CheckpointTensor(
+    var entry = CheckpointTensor(
       path: steps + path, tensor: tensor, role: role, stateDict: stateDict.map { steps + $0 },
       subclass: subclass)
+    entry.state = state
+    return entry
+  }
+
+  /// How much of its data the file still has.
+  public internal(set) var state = State.whole
+
+  /// How much of a tensor's data is there: all of it, unless the file was cut off or a file is absent.
+  public enum State: String, Sendable {
+    case whole, truncated, missing
   }
 
   /// The path joined with dots.

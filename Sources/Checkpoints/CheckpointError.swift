@@ -15,6 +15,9 @@ public struct CheckpointError: Error, Sendable, Equatable {
   /// One sentence that says what to do.
   public var remedy: String?
 
+  /// Whether the file's directory is lost or damaged, and its contents may still be found without it.
+  var mayBeSalvaged = false
+
   /// Makes an error; whoever knows more about the place adds it with ``located(file:entry:tensor:)``.
   public init(
     _ reason: String, file: String? = nil, entry: String? = nil, offset: Int? = nil, tensor: String? = nil,
@@ -26,6 +29,13 @@ public struct CheckpointError: Error, Sendable, Equatable {
     self.offset = offset
     self.tensor = tensor
     self.remedy = remedy
+  }
+
+  /// The same error, of a file whose contents may still be found.
+  var salvageable: CheckpointError {
+    var error = self
+    error.mayBeSalvaged = true
+    return error
   }
 
   /// The same error with what was not yet known of its place.

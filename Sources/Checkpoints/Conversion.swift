@@ -15,6 +15,9 @@ public struct ConversionOptions: Sendable {
   public var toDense = false
   /// Whether an existing file is replaced.
   public var overwrite = true
+  /// Whether a checkpoint that is not all there is converted all the same: the tensors that are whole, and whose
+  /// checksums are right.
+  public var salvage = false
   /// Whether the source file's SHA-256 goes into the metadata; hashing costs more than copying.
   public var sourceDigest = false
 
@@ -35,6 +38,8 @@ public struct ConversionReport: Sendable {
   public let aliases: [(name: String, of: String)]
   /// Values that are no tensors and have no place in the target.
   public let droppedObjectCount: Int
+  /// Tensors that were left out because their data is not whole, and why.
+  public let lost: [(name: String, reason: String)]
 }
 
 extension Checkpoint {
@@ -45,8 +50,8 @@ extension Checkpoint {
   public func writeSafetensors(to path: String, _ options: ConversionOptions = ConversionOptions()) throws
     -> ConversionReport
   {
-    try requireIntact()
-    let selection = try self.selection(key: options.key ?? ".")
+    if !options.salvage { try requireIntact() }
+    let (selection, lost) = try salvaged(try self.selection(key: options.key ?? "."), options)
     let unread = objects.filter { $0.unreadTensor != nil && $0.path.starts(with: selection.path) }
     guard unread.isEmpty else {
       let list = unread.map {
@@ -56,6 +61,11 @@ extension Checkpoint {
       throw CheckpointError(
         "holds tensors of kinds that are not converted: \(list)", file: self.path,
         remedy: "Choose the other tensors with --key. Nothing was written.")
+    }
+    guard !selection.tensors.isEmpty || lost.isEmpty else {
+      throw CheckpointError(
+        "has no tensor left that is whole", file: self.path,
+        remedy: "Fetch the file again. Nothing was written.")
     }
     guard !selection.tensors.isEmpty else {
       throw CheckpointError(
@@ -78,6 +88,7 @@ extension Checkpoint {
     var metadata: [(key: String, value: JSONValue)] = [
       (key: "format", value: "pt"), (key: "decant.container", value: .string(container.rawValue)),
     ]
+    if !lost.isEmpty { metadata.append((key: "decant.lost", value: .string(String(lost.count)))) }
     if let key = options.key { metadata.append((key: "decant.key", value: .string(key))) }
     if options.sourceDigest { metadata.append((key: "decant.source_sha256", value: .string(try sha256()))) }
     let writer: SafetensorsWriter
@@ -98,7 +109,44 @@ extension Checkpoint {
       aliases: items.indices.compactMap { index in
         aliases.first(of: index).map { (name: items[index].name, of: items[$0].name) }
       },
-      droppedObjectCount: objects.count { $0.path.starts(with: selection.path) })
+      droppedObjectCount: objects.count { $0.path.starts(with: selection.path) }, lost: lost)
+  }
+
+  /// What of a selection is written: all of it, or when salvaging what is whole and has the right checksum. O(bytes)
+  /// when salvaging.
+  private func salvaged(
+    _ selection: Selection, _ options: ConversionOptions
+  ) throws -> (Selection, lost: [(name: String, reason: String)]) {
+    guard options.salvage else { return (selection, []) }
+    var lost: [(name: String, reason: String)] = []
+    var verdicts: [ObjectIdentifier: String] = [:]
+    let kept = try selection.tensors.filter { entry in
+      if entry.state != .whole {
+        lost.append((entry.name, entry.state.rawValue))
+        return false
+      }
+      for tensor in [entry.tensor] + entry.tensor.parts.map(\.tensor) {
+        guard let content = tensor.storage.content as? any ChecksummedContent else { continue }
+        let storage = ObjectIdentifier(tensor.storage)
+        let verdict: String
+        if let known = verdicts[storage] {
+          verdict = known
+        } else {
+          do { verdict = try content.damage(stopsAtFirst: true).first?.reason ?? "" } catch let error
+            as CheckpointError
+          {
+            verdict = error.reason
+          }
+          verdicts[storage] = verdict
+        }
+        if !verdict.isEmpty {
+          lost.append((entry.name, verdict))
+          return false
+        }
+      }
+      return true
+    }
+    return (Selection(path: selection.path, tensors: kept), lost)
   }
 
   /// The tensors as they are written: sparse and quantised ones only in the form that was asked for.

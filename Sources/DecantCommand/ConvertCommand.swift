@@ -19,6 +19,9 @@ struct ConvertCommand: ParsableCommand {
   @Flag(help: "Write quantised tensors as the float32 numbers they stand for.") var dequantize = false
   @Flag(help: "Write sparse tensors in full, zeros included.") var toDense = false
   @Flag(help: "Refuse to replace an existing file.") var noClobber = false
+  @Flag(
+    help: "Of a file that was cut off or damaged, convert the tensors that are whole, and name the others.")
+  var salvage = false
   @Flag(help: "Put the source file's SHA-256 into the metadata.") var sourceDigest = false
 
   func validate() throws {
@@ -46,9 +49,14 @@ struct ConvertCommand: ParsableCommand {
     options.toDense = toDense
     options.overwrite = !noClobber
     options.sourceDigest = sourceDigest
+    options.salvage = salvage
     let report = try checkpoint.writeSafetensors(to: output, options)
     let time = Spelling.duration(clock.now - start)
     for warning in checkpoint.warnings { StandardStreams.note("warning: \(warning)") }
+    if let truncation = checkpoint.truncation { StandardStreams.note("warning: \(truncation)") }
+    for (name, reason) in report.lost {
+      StandardStreams.note("left out: \(name.escapedForDisplay) (\(reason))")
+    }
     if report.droppedObjectCount > 0 {
       StandardStreams.note(
         "note: \(Spelling.count(report.droppedObjectCount, "value")) that \(report.droppedObjectCount == 1 ? "is no tensor has" : "are no tensors have") no place in safetensors and stayed behind"

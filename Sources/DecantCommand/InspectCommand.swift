@@ -51,8 +51,10 @@ struct InspectCommand: ParsableCommand {
     }
     for index in rows.indices { try rows[index].measure(stats: stats, digest: digest, in: checkpoint) }
     let damage =
-      checksums || stats || digest ? try checkpoint.damagedRecords(of: rows.map(\.entry)) : []
-    let warnings = checkpoint.warnings + (checkpoint.damage + damage).map(\.description)
+      checksums || stats || digest
+      ? try checkpoint.damagedRecords(of: rows.map(\.entry).filter { $0.state == .whole }) : []
+    let losses = [checkpoint.truncation].compactMap { $0 } + checkpoint.damage + damage
+    let warnings = checkpoint.warnings + losses.map(\.description)
     if json {
       InspectionJSON.print(checkpoint, rows, warnings)
     } else {
@@ -60,7 +62,7 @@ struct InspectCommand: ParsableCommand {
         checkpoint: checkpoint, rows: rows, warnings: warnings, checksums: checksums && damage.isEmpty)
       if tree { report.printTree() } else { report.print() }
     }
-    if checksums && !(checkpoint.damage + damage).isEmpty { throw ExitStatus.wrong }
+    if checksums && !losses.isEmpty { throw ExitStatus.wrong }
   }
 
   private func disassemble() throws {
@@ -123,6 +125,7 @@ struct InspectionRow {
   /// Reads the numbers, as far as asked for.
   mutating func measure(stats: Bool, digest: Bool, in checkpoint: Checkpoint) throws {
     hasDigest = digest
+    guard entry.state == .whole else { return }
     do {
       quantization = try entry.tensor.quantization.map(InspectionJSON.quantization)
       if digest {

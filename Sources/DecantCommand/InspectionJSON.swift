@@ -45,6 +45,7 @@ enum InspectionJSON {
       members.append((key: "parts", value: .array(parts)))
     }
     if let subclass = row.entry.subclass { members.append((key: "subclass", value: .string(subclass))) }
+    if row.entry.state != .whole { members.append((key: "state", value: .string(row.entry.state.rawValue))) }
     if tensor.requiresGrad { members.append((key: "requires_grad", value: true)) }
     if let role = row.entry.role { members.append((key: "role", value: .string(role.rawValue))) }
     if let alias = row.aliasOf { members.append((key: "alias_of", value: .string(alias))) }

@@ -91,6 +91,7 @@ struct InspectionReport {
     if row.entry.tensor.isConjugated { flags.append("conj") }
     if row.entry.tensor.isNegated { flags.append("neg") }
     if row.entry.tensor.storage.content == nil { flags.append("no data") }
+    if row.entry.state != .whole { flags.append(row.entry.state.rawValue) }
     if let statistics = row.statistics, statistics.nonFiniteCount > 0 {
       flags.append("\(Spelling.count(statistics.nonFiniteCount)) non-finite")
     }

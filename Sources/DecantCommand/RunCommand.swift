@@ -47,6 +47,7 @@ struct RunCommand: ParsableCommand {
 
   func run() throws {
     let checkpoint = try Checkpoint(path: file, limits: limits.limits)
+    try checkpoint.requireIntact()
     let selection = try network.selection(of: checkpoint)
     let stateDict = try selection.stateDict()
     let resolution = try network.resolve(stateDict, in: checkpoint)

@@ -26,6 +26,7 @@ struct VerifyCommand: ParsableCommand {
 
   func run() throws {
     let checkpoint = try Checkpoint(path: file, limits: limits.limits)
+    try checkpoint.requireIntact()
     let selection = try network.selection(of: checkpoint)
     let stateDict = try selection.stateDict()
     let published = network.arch.flatMap { ResNet.Architecture.named($0) }

@@ -44,7 +44,7 @@ extension Tensor {
 }
 
 /// Reads a tensor's elements from the first to the last, in pieces of the caller's size.
-public struct RowMajorReader {
+public struct RowMajorReader: Sendable {
   private let tensor: Tensor
   private let content: any StorageContent
   /// Walks the view when it is not contiguous.
@@ -120,7 +120,7 @@ extension UnsafeMutableBufferPointer where Element: FixedWidthInteger {
 }
 
 /// Walks a strided view in row-major order.
-private struct Gather {
+private struct Gather: Sendable {
   let content: any StorageContent
   let elementBytes: Int
   /// The view's dimensions with neighbours merged where they follow each other without a gap.

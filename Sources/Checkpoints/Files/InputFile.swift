@@ -24,7 +24,7 @@ package final class InputFile: StorageContent, Sendable {
   /// Opens a file.
   ///
   /// - Throws: ``CheckpointError`` when it does not exist, may not be read, or is no regular file.
-  package init(_ path: String) throws(CheckpointError) {
+  package convenience init(_ path: String) throws(CheckpointError) {
     // O_NONBLOCK: opening a FIFO without a writer must not wait.
     let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else {
@@ -34,19 +34,31 @@ package final class InputFile: StorageContent, Sendable {
         remedy: code == ENOENT
           ? "Check the path." : code == EACCES ? "Ask its owner for permission to read it." : nil)
     }
+    try self.init(descriptor: descriptor, path: path)
+  }
+
+  /// Takes over a descriptor that is open for reading; it is closed when it is no regular file.
+  ///
+  /// - Throws: ``CheckpointError`` when it is no regular file.
+  init(descriptor: Int32, path: String) throws(CheckpointError) {
     var status = stat()
     guard unsafe fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
       close(descriptor)
-      let isDirectory = status.st_mode & S_IFMT == S_IFDIR
-      throw CheckpointError(
-        isDirectory ? "is a directory, not a checkpoint file" : "is not a regular file", file: path,
-        remedy: isDirectory
-          ? "Name a file inside it." : "Copy its contents to a regular file first: reading needs to seek.")
+      throw InputFile.notRegular(status.st_mode, path)
     }
     self.path = path
     self.descriptor = descriptor
     byteCount = Int(status.st_size)
     identity = FileIdentity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
+  }
+
+  /// The error of a path that leads to something else than a file with bytes.
+  static func notRegular(_ mode: mode_t, _ path: String) -> CheckpointError {
+    let isDirectory = mode & S_IFMT == S_IFDIR
+    return CheckpointError(
+      isDirectory ? "is a directory, not a checkpoint file" : "is not a regular file", file: path,
+      remedy: isDirectory
+        ? "Name a file inside it." : "Copy its contents to a regular file first: reading needs to seek.")
   }
 
   deinit {

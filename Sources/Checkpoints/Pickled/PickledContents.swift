@@ -272,12 +272,18 @@ struct PickledContents {
     case "collections.OrderedDict", "collections.Counter", "collections.defaultdict":
       listMapping(object, arguments, type, visit, place)
       return
-    case "torch.Size", "builtins.set", "builtins.frozenset", "__builtin__.set", "__builtin__.frozenset":
+    case "torch.jit._pickle.restore_type_tag" where arguments.count == 2:
+      // TorchScript's typed containers: (value, type).
+      push([Visit(value: arguments[0], parent: place, key: nil)])
+      return
+    case "torch.Size", "torch.jit._pickle.build_intlist", "torch.jit._pickle.build_tensorlist",
+      "torch.jit._pickle.build_doublelist", "torch.jit._pickle.build_boollist", "builtins.set",
+      "builtins.frozenset", "__builtin__.set", "__builtin__.frozenset":
       if arguments.count == 1, object.pairs.isEmpty, object.states.isEmpty {
         let elements = graph.list(arguments[0]) ?? graph.tuple(arguments[0])
         if let elements {
-          addSequence(
-            elements + object.items, type.split(separator: ".").last.map(String.init) ?? type, visit, place)
+          let name = type.hasPrefix("torch.jit.") ? "list" : type.split(separator: ".").last.map(String.init)
+          addSequence(elements + object.items, name ?? type, visit, place)
           return
         }
       }

@@ -13,7 +13,10 @@ enum TorchZip {
   ) throws(CheckpointError) -> Checkpoint.Parts {
     let file = archive.file
     let prefix = try prefix(of: archive)
-    guard let pickle = archive.entry(prefix + "data.pkl") else { throw notTorch(archive) }
+    guard let pickle = archive.entry(prefix + "data.pkl") else {
+      guard let model = archive.entry(prefix + "model.json") else { throw notTorch(archive) }
+      return try ModelDefinition.open(model, in: archive, prefix: prefix, limits: limits)
+    }
     let isScript = archive.entry(prefix + "constants.pkl") != nil
     var warnings: [String] = []
     var damage: [CheckpointError] = []
@@ -49,71 +52,122 @@ enum TorchZip {
     if !archive.recordsChecksums {
       warnings.append("no CRC-32 is recorded in the archive, so damage to the data cannot be noticed")
     }
-    for entry in archive.entries where !entry.name.hasPrefix(prefix) {
+    let litter = archive.entries.count { ZipContainer.isLitter($0) }
+    if litter > 0 { warnings.append(ZipContainer.note(litter)) }
+    for entry in archive.entries where !entry.name.hasPrefix(prefix) && !ZipContainer.isLitter(entry) {
       warnings.append(
         "entry \(entry.name.escapedForDisplay) lies outside the checkpoint's folder \(prefix.escapedForDisplay)"
       )
     }
 
-    let (bytes, isIntact) = try archive.bytes(
-      of: pickle, limit: limits.pickleBytes, named: "Limits.pickleBytes")
-    if !isIntact { damage.append(checksumMismatch(file, pickle, found: CRC32.of(bytes))) }
-    let graph: PickleGraph
-    do throws(PickleError) {
-      graph = try PickleMachine.interpret(unsafe bytes.span.bytes, limits: limits)
-    } catch {
-      throw CheckpointError(
-        error.description, file: file.path, entry: pickle.name, offset: error.offset,
-        remedy:
-          "The file is damaged or was never a checkpoint; decant inspect --pickle shows how far it reads.")
-    }
-    if graph.byteCount < bytes.count {
-      warnings.append(
-        "\(bytes.count - graph.byteCount) bytes follow the end of the pickle in \(pickle.name.escapedForDisplay)"
-      )
-    }
+    let graph = try interpret(pickle, in: archive, limits, &warnings, &damage)
     if graph.protocolVersion != 2 {
       hints.append(("pickle protocol", String(graph.protocolVersion)))
     }
 
     let storages = Records(archive: archive, folder: prefix + "data/", byteOrder: byteOrder)
     do throws(CheckpointError) {
-      let contents = try PickledContents.list(
+      var contents = try PickledContents.list(
         graph, path: file.path, nesting: nesting, limits: limits
       ) { reference throws(CheckpointError) in try storages.storage(reference) }
+      if isScript {
+        let script = ScriptArchive(
+          archive: archive, prefix: prefix, byteOrder: byteOrder, limits: limits, nesting: nesting)
+        try script.complete(&contents, &hints, &warnings, &damage)
+      }
+      if archive.salvage != nil { contents.tensors = contents.tensors.map { $0.withState() } }
       return Checkpoint.Parts(
         container: isScript ? .torchscript : .torchZip, contents: contents, warnings: warnings,
-        damage: damage, hints: hints)
+        damage: damage, hints: hints, truncation: truncation(archive, contents.tensors))
     } catch { throw error.located(file: file.path) }
+  }
+
+  /// A pickle of an archive, as a graph.
+  static func interpret(
+    _ entry: ZipEntry, in archive: ZipArchive, _ limits: Limits, _ warnings: inout [String],
+    _ damage: inout [CheckpointError]
+  ) throws(CheckpointError) -> PickleGraph {
+    let (bytes, isIntact) = try archive.bytes(
+      of: entry, limit: limits.pickleBytes, named: "Limits.pickleBytes")
+    if !isIntact { damage.append(checksumMismatch(archive.file, entry, found: CRC32.of(bytes))) }
+    let graph: PickleGraph
+    do throws(PickleError) {
+      graph = try PickleMachine.interpret(unsafe bytes.span.bytes, limits: limits)
+    } catch {
+      throw CheckpointError(
+        error.description, file: archive.file.path, entry: entry.name, offset: error.offset,
+        remedy:
+          "The file is damaged or was never a checkpoint; decant inspect --pickle shows how far it reads.")
+    }
+    if graph.byteCount < bytes.count {
+      warnings.append(
+        "\(bytes.count - graph.byteCount) bytes follow the end of the pickle in \(entry.name.escapedForDisplay)"
+      )
+    }
+    return graph
+  }
+
+  /// Whether an archive holds a checkpoint of PyTorch's itself.
+  static func holdsCheckpoint(_ archive: ZipArchive) throws(CheckpointError) -> Bool {
+    let prefix = try prefix(of: archive)
+    return archive.entry(prefix + "data.pkl") != nil
+      || archive.entry(prefix + "model.json") != nil && archive.entry(prefix + "version") != nil
+  }
+
+  /// What is said of an archive whose directory was lost.
+  private static func truncation(_ archive: ZipArchive, _ tensors: [CheckpointTensor]) -> CheckpointError? {
+    guard let (walk, reason) = archive.salvage else { return nil }
+    let file = archive.file
+    if walk.reachesDirectory {
+      return Truncation.error(
+        "its directory is damaged (\(reason.reason)), but its records were found", tensors, file: file.path)
+    }
+    if walk.end < file.byteCount {
+      return Truncation.error(
+        "is damaged: its directory is lost, and no record begins at \(walk.end), where one should", tensors,
+        file: file.path)
+    }
+    let expected = walk.expectedByteCount.map { " of \($0)" } ?? ""
+    return Truncation.error(
+      "is truncated: it has \(file.byteCount)\(expected) bytes", tensors, file: file.path)
   }
 
   /// The bytes of an archive's `data.pkl`, for the disassembler.
   static func pickle(_ file: ByteSource, limits: Limits) throws(CheckpointError) -> [UInt8] {
-    let archive = try ZipArchive(file, limits: limits)
+    let archive: ZipArchive
+    do throws(CheckpointError) { archive = try ZipArchive(file, limits: limits) } catch {
+      guard error.mayBeSalvaged, let salvage = try ZipSalvage(file, limits: limits) else { throw error }
+      archive = ZipArchive(file, salvage, because: error, limits: limits)
+    }
     guard let pickle = archive.entry(try prefix(of: archive) + "data.pkl") else { throw notTorch(archive) }
     return try archive.bytes(of: pickle, limit: limits.pickleBytes, named: "Limits.pickleBytes").bytes
   }
 
   /// The folder that holds the checkpoint, with its slash: that of the first entry, as PyTorch reads it, or else
-  /// of the only `data.pkl`.
+  /// of the only `data.pkl` (`model.json` before PyTorch 1.4).
   private static func prefix(of archive: ZipArchive) throws(CheckpointError) -> String {
-    if let first = archive.entries.first, let slash = first.name.utf8.firstIndex(of: UInt8(ascii: "/")) {
-      let prefix = String(first.name[...slash])
-      if archive.entry(prefix + "data.pkl") != nil { return prefix }
+    let first = archive.entries.first { !$0.name.hasPrefix("__MACOSX/") }
+    for record in ["data.pkl", "model.json"] {
+      if let first, let slash = first.name.utf8.firstIndex(of: UInt8(ascii: "/")) {
+        let prefix = String(first.name[...slash])
+        if archive.entry(prefix + record) != nil { return prefix }
+      }
+      let found = archive.entries.filter {
+        ($0.name == record || $0.name.hasSuffix("/" + record)) && !ZipContainer.isLitter($0)
+      }
+      let shallow = found.filter { $0.name.utf8.count { $0 == UInt8(ascii: "/") } <= 1 }
+      let candidates = shallow.isEmpty ? found : shallow
+      guard candidates.count <= 1 else {
+        throw CheckpointError(
+          "\(candidates.count) folders hold a \(record): \(candidates.prefix(8).map(\.name.escapedForDisplay).joined(separator: ", "))",
+          file: archive.file.path, remedy: "Unzip the archive and zip each folder by itself.")
+      }
+      if let only = candidates.first { return String(only.name.dropLast(record.count)) }
     }
-    let pickles = archive.entries.filter { entry in
-      entry.name == "data.pkl"
-        || entry.name.hasSuffix("/data.pkl") && entry.name.utf8.count { $0 == UInt8(ascii: "/") } == 1
-    }
-    guard pickles.count <= 1 else {
-      throw CheckpointError(
-        "\(pickles.count) folders hold a data.pkl: \(pickles.map(\.name.escapedForDisplay).joined(separator: ", "))",
-        file: archive.file.path, remedy: "Unzip the archive and zip each folder by itself.")
-    }
-    return pickles.first.map { String($0.name.dropLast("data.pkl".count)) } ?? ""
+    return ""
   }
 
-  private static func notTorch(_ archive: ZipArchive) -> CheckpointError {
+  static func notTorch(_ archive: ZipArchive) -> CheckpointError {
     if let foreign = ForeignFile(archive: archive.entries.map(\.name)) {
       return CheckpointError(foreign.description, file: archive.file.path, remedy: foreign.remedy)
     }
@@ -137,7 +191,7 @@ enum TorchZip {
 }
 
 /// The records of an archive as storages, each made once.
-private final class Records: Sendable {
+final class Records: Sendable {
   private let archive: ZipArchive
   private let folder: String
   private let byteOrder: Storage.ByteOrder
@@ -162,6 +216,11 @@ private final class Records: Sendable {
     }
     let name = folder + reference.key
     guard let entry = archive.entry(name) else {
+      if let (walk, _) = archive.salvage, !walk.reachesDirectory {
+        return Storage(
+          key: reference.key, location: reference.location, byteOrder: byteOrder,
+          byteCount: reference.byteCount, content: try cutOff(reference, name, walk), entry: name)
+      }
       throw CheckpointError(
         "the archive has no entry for storage \(reference.key.escapedForDisplay)", entry: name,
         remedy: "The file is incomplete: fetch it again.")
@@ -180,6 +239,19 @@ private final class Records: Sendable {
           + "\(storage.byteCount)", entry: name, remedy: "The file is damaged: fetch it again.")
     }
     return storage
+  }
+
+  /// What is left of a storage that the end of the file cuts off.
+  private func cutOff(
+    _ reference: StorageReference, _ name: String, _ walk: ZipSalvage
+  ) throws(CheckpointError) -> PartialContent {
+    let reason = CheckpointError(
+      "the file ends before the data does", file: archive.file.path, entry: name,
+      remedy: "Fetch the file again.")
+    let cut = walk.cut[ExactText(name)]?.available
+    let available = try ByteRange(
+      cut?.source ?? archive.file, offset: 0, byteCount: min(cut?.byteCount ?? 0, reference.byteCount))
+    return PartialContent(byteCount: reference.byteCount, available: available, reason)
   }
 }
 

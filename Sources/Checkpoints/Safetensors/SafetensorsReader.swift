@@ -14,6 +14,51 @@ enum SafetensorsReader {
 
   /// Reads the header; no weights.
   static func open(_ file: ByteSource, limits: Limits) throws(CheckpointError) -> Checkpoint.Parts {
+    var (members, length) = try header(of: file, limits)
+    let data = try file.part(at: 8 + length, count: file.byteCount - 8 - length)
+    var notes: [(String, String)] = []
+    var entries: [Entry] = []
+    entries.reserveCapacity(members.count)
+    for place in members.indices {
+      if members[place].key == "__metadata__" {
+        notes = try metadata(members[place].value, file)
+      } else {
+        entries.append(try entry(members[place].key, members[place].value, file))
+      }
+      // A million of them weigh more than what they say.
+      members[place].value = .null
+    }
+    members = []
+    try requireNoGaps(entries, data: data, file)
+    var contents = CheckpointContents()
+    contents.tensors.reserveCapacity(entries.count)
+    for entry in entries { try add(entry, data, file, limits, to: &contents) }
+    // A file that was cut off still has its header, which tells what is lost.
+    let announced = entries.map(\.range.upperBound).max() ?? 0
+    let isTruncated = announced > data.byteCount
+    if isTruncated { contents.tensors = contents.tensors.map { $0.withState() } }
+    let whole = (8 + length).checkedAdding(announced) ?? .max
+    return Checkpoint.Parts(
+      container: .safetensors, contents: contents,
+      hints: notes.map { ($0.0.escapedForDisplay, $0.1.escapedForDisplay) },
+      truncation: isTruncated
+        ? Truncation.error(
+          "is truncated: it has \(file.byteCount) of \(whole) bytes", contents.tensors, file: file.path)
+        : nil)
+  }
+
+  /// What the header's `__metadata__` says, as it stands there.
+  static func metadata(of file: ByteSource, limits: Limits) throws(CheckpointError) -> [(String, String)] {
+    let (members, _) = try header(of: file, limits)
+    return try members.first { $0.key == "__metadata__" }.map { member throws(CheckpointError) in
+      try metadata(member.value, file)
+    } ?? []
+  }
+
+  /// The header's members, and its length.
+  private static func header(
+    of file: ByteSource, _ limits: Limits
+  ) throws(CheckpointError) -> (members: [(key: String, value: JSONValue)], byteCount: Int) {
     let lengthBytes = try file.bytes(at: 0, count: 8)
     let length = lengthBytes.reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
     guard length <= UInt64(limits.headerBytes) else {
@@ -27,35 +72,15 @@ enum SafetensorsReader {
         remedy: "The file is truncated: fetch it again.")
     }
     let bytes = try file.bytes(at: 8, count: Int(length))
-    var header: JSONValue
+    let header: JSONValue
     do throws(ParsingError) { header = try JSONValue(parsing: unsafe bytes.span.bytes, depth: 8) } catch {
       throw CheckpointError(
         "the header is no JSON: \(error.reason)", file: file.path, offset: 8 + error.offset)
     }
-    guard case .object(var members) = header else {
+    guard case .object(let members) = header else {
       throw CheckpointError("the header is no JSON object", file: file.path, offset: 8)
     }
-
-    header = .null
-    let data = try file.part(at: 8 + Int(length), count: file.byteCount - 8 - Int(length))
-    var hints: [(String, String)] = []
-    var entries: [Entry] = []
-    entries.reserveCapacity(members.count)
-    for place in members.indices {
-      if members[place].key == "__metadata__" {
-        hints = try metadata(members[place].value, file)
-      } else {
-        entries.append(try entry(members[place].key, members[place].value, file))
-      }
-      // A million of them weigh more than what they say.
-      members[place].value = .null
-    }
-    members = []
-    try requireNoGaps(entries, data: data, file)
-    var contents = CheckpointContents()
-    contents.tensors.reserveCapacity(entries.count)
-    for entry in entries { try add(entry, data, file, limits, to: &contents) }
-    return Checkpoint.Parts(container: .safetensors, contents: contents, hints: hints)
+    return (members, Int(length))
   }
 
   /// What the header says of one tensor.
@@ -119,13 +144,28 @@ enum SafetensorsReader {
     }
     do {
       // A storage of its own: safetensors aligns nothing, so an offset in elements may not exist.
-      let range = try ByteRange(data, offset: entry.range.lowerBound, byteCount: entry.range.count)
-      let own = Storage(key: String(entry.range.lowerBound), byteCount: entry.range.count, content: range)
+      let own = Storage(
+        key: String(entry.range.lowerBound), byteCount: entry.range.count,
+        content: try content(entry.range, data, file))
       let tensor = try Tensor(dtype: dtype, shape: entry.shape, storage: own, limits: limits)
       contents.tensors.append(CheckpointTensor(path: path, tensor: tensor, role: nil, stateDict: []))
     } catch let error as CheckpointError { throw error.located(tensor: entry.name) } catch {
       throw CheckpointError("\(error)", file: file.path, tensor: entry.name)
     }
+  }
+
+  /// A tensor's bytes, as far as the file has them.
+  private static func content(
+    _ range: Range<Int>, _ data: ByteSource, _ file: ByteSource
+  ) throws(CheckpointError) -> any StorageContent {
+    if range.upperBound <= data.byteCount {
+      return try ByteRange(data, offset: range.lowerBound, byteCount: range.count)
+    }
+    let start = min(range.lowerBound, data.byteCount)
+    return PartialContent(
+      byteCount: range.count,
+      available: try ByteRange(data, offset: start, byteCount: data.byteCount - start),
+      CheckpointError("the file ends before the data does", file: file.path, remedy: "Fetch the file again."))
   }
 
   /// Refuses bytes that belong to two tensors or to none: places to hide things, which the format forbids.
@@ -148,10 +188,7 @@ enum SafetensorsReader {
       }
       end = entry.range.upperBound
     }
-    guard end <= data.byteCount else {
-      throw partialDownload(file, of: end.checkedAdding(file.byteCount - data.byteCount))
-    }
-    guard end == data.byteCount else {
+    guard end >= data.byteCount else {
       throw CheckpointError(
         "\(data.byteCount - end) bytes at the end belong to no tensor", file: file.path,
         remedy: "The file is damaged: fetch it again.")
@@ -164,13 +201,13 @@ enum SafetensorsReader {
     guard case .object(let members) = value else {
       throw CheckpointError("the header's __metadata__ is no JSON object", file: file.path)
     }
-    var hints: [(String, String)] = []
+    var notes: [(String, String)] = []
     for (key, value) in members {
       guard let text = value.string else {
         throw CheckpointError("the header's __metadata__ holds something that is no text", file: file.path)
       }
-      hints.append((key.escapedForDisplay, text.escapedForDisplay))
+      notes.append((key, text))
     }
-    return hints
+    return notes
   }
 }

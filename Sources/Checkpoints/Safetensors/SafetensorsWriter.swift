@@ -91,15 +91,15 @@ struct SafetensorsWriter {
   /// - Parameter isNew: whether the storage's checksum has not been compared yet.
   private func write(_ item: Item, to output: AtomicOutput, isNew: Bool) throws {
     let tensor = item.tensor
-    let record = isNew ? tensor.storage.zipRecord : nil
+    let checked = isNew ? tensor.storage.content as? any ChecksummedContent : nil
     guard item.dtype == tensor.dtype else {
-      try record?.verifyChecksum()
+      try verify(checked)
       return try unsafe tensor.readRowMajor(castTo: item.dtype) { unsafe output.write($0) }
     }
     var reader = try RowMajorReader(tensor)
     // A whole record as it stands: its checksum is that of the bytes that pass by.
-    guard let record, tensor.storage.content is ZipRecord, reader.passesStorageUnchanged else {
-      try record?.verifyChecksum()
+    guard reader.passesStorageUnchanged, let record = try checked?.wholeRecord() else {
+      try verify(checked)
       return try unsafe output.append(byteCount: tensor.byteCount) { try unsafe reader.read(into: $0) }
     }
     var crc = CRC32()
@@ -108,5 +108,9 @@ struct SafetensorsWriter {
       unsafe crc.update(UnsafeRawBufferPointer(piece))
     }
     try record.compare(crc)
+  }
+
+  private func verify(_ content: (any ChecksummedContent)?) throws {
+    if let first = try content?.damage(stopsAtFirst: true).first { throw first }
   }
 }

@@ -18,11 +18,25 @@ final class ZipArchive: Sendable {
   init(_ file: ByteSource, limits: Limits) throws(CheckpointError) {
     self.file = file
     self.limits = limits
+    salvage = nil
     let directory = try ZipDirectory(file, limits: limits)
     entries = directory.entries
     places = directory.places
     recordsChecksums = entries.contains { $0.crc32 != 0 } || entries.allSatisfy { $0.byteCount == 0 }
   }
+
+  /// Takes the records that a walk through the file has found; its directory is lost.
+  init(_ file: ByteSource, _ salvage: ZipSalvage, because reason: CheckpointError, limits: Limits) {
+    self.file = file
+    self.limits = limits
+    self.salvage = (salvage, reason)
+    entries = salvage.entries
+    places = Dictionary(entries.map { ($0.rawName, $0.index) }, uniquingKeysWith: { first, _ in first })
+    recordsChecksums = entries.contains { $0.crc32 != 0 } || entries.allSatisfy { $0.byteCount == 0 }
+  }
+
+  /// How the records were found when the directory was lost, and why it was.
+  let salvage: (walk: ZipSalvage, reason: CheckpointError)?
 
   /// Whether any checksum was recorded: PyTorch can be told to write zeros for all of them.
   let recordsChecksums: Bool
@@ -243,11 +257,6 @@ final class ZipRecordPart: StorageContent {
     guard let all = try unsafe record.mappedBytes() else { return nil }
     return unsafe UnsafeRawBufferPointer(rebasing: all[offset..<offset + byteCount])
   }
-}
-
-extension Storage {
-  /// The zip entry whose checksum covers the storage's bytes.
-  var zipRecord: ZipRecord? { content as? ZipRecord ?? (content as? ZipRecordPart)?.record }
 }
 
 /// The error of an entry whose data is not what was written.

@@ -200,7 +200,8 @@ struct ZipDirectory: Sendable {
       guard let smallest, smallest <= directoryOffset else {
         throw CheckpointError(
           "the entry ends beyond the data of the archive", file: file.path, entry: entry.name,
-          offset: entry.headerOffset, remedy: "The file is truncated or damaged: fetch it again.")
+          offset: entry.headerOffset, remedy: "The file is truncated or damaged: fetch it again."
+        ).salvageable
       }
       guard smallest <= next else {
         let other = place + 1 < order.count ? entries[order[place + 1]].name : "the directory"
@@ -228,7 +229,8 @@ private struct EndRecord {
     guard let place = EndRecord.find(tail) else {
       throw CheckpointError(
         "begins like a zip archive and has no directory at its end", file: file.path,
-        remedy: "The file is truncated, as after a download that broke off: fetch it again.")
+        remedy: "The file is truncated, as after a download that broke off: fetch it again."
+      ).salvageable
     }
     do throws(ParsingError) {
       var cursor = unsafe ByteCursor(tail.span.bytes, at: place + 4)
@@ -316,5 +318,6 @@ private struct EndRecord {
 /// An error that says a zip file is damaged.
 private func damaged(_ file: ByteSource, _ offset: Int?, _ reason: String) -> CheckpointError {
   CheckpointError(
-    reason, file: file.path, offset: offset, remedy: "Fetch the file again, or ask who made it.")
+    reason, file: file.path, offset: offset, remedy: "Fetch the file again, or ask who made it."
+  ).salvageable
 }

@@ -1,0 +1,85 @@
+internal import ByteParsing
+internal import Synchronization
+internal import Tensors
+
+/// One stored item of a distributed checkpoint: a whole torch.save stream that holds one tensor.
+///
+/// Nothing of it is read before its elements are wanted; then it must be what the metadata says.
+final class DistributedItem: ChunkItem {
+  private let source: ByteSource
+  private let dtype: DType
+  private let sizes: [Int]
+  private let limits: Limits
+  private let nesting: Int
+  /// Why it cannot be read, where that is known beforehand.
+  private let refusal: CheckpointError?
+  private let opened = Mutex<Opened?>(nil)
+
+  private struct Opened: Sendable {
+    let content: RowMajorContent
+    let record: ZipRecord?
+  }
+
+  init(
+    _ source: ByteSource, dtype: DType, sizes: [Int], limits: Limits, nesting: Int,
+    refusal: CheckpointError? = nil
+  ) {
+    self.source = source
+    self.dtype = dtype
+    self.sizes = sizes
+    self.limits = limits
+    self.nesting = nesting
+    self.refusal = refusal
+  }
+
+  /// The elements in row-major order.
+  func content() throws(CheckpointError) -> any StorageContent { try open().content }
+
+  /// The record whose bytes, all of them, are the elements in row-major order; nil when there is none.
+  func wholeRecord() throws(CheckpointError) -> ZipRecord? {
+    let opened = try open()
+    guard opened.content.isPlain, let record = opened.record, record.byteCount == opened.content.byteCount
+    else {
+      return nil
+    }
+    return record
+  }
+
+  /// The error of data that is not what its checksum records; nil when it is. O(bytes).
+  func damage() throws -> CheckpointError? {
+    guard let record = try open().record, let found = try record.wrongChecksum() else { return nil }
+    return checksumMismatch(record.archive.file, record.entry, found: found)
+  }
+
+  private func open() throws(CheckpointError) -> Opened {
+    if let refusal { throw refusal }
+    if let known = opened.withLock({ $0 }) { return known }
+    let parts: Checkpoint.Parts
+    do throws(CheckpointError) {
+      parts = try Checkpoint.parts(of: source, limits: limits, nesting: nesting)
+    } catch {
+      throw error.located(file: source.path)
+    }
+    try parts.requireIntact()
+    guard parts.contents.tensors.count == 1, parts.contents.objects.isEmpty,
+      let entry = parts.contents.tensors.first,
+      entry.path.isEmpty
+    else {
+      throw CheckpointError(
+        "holds \(parts.contents.tensors.count) tensors and \(parts.contents.objects.count) other values, not one tensor",
+        file: source.path, remedy: "The checkpoint is damaged: fetch it again.")
+    }
+    let tensor = entry.tensor
+    guard tensor.dtype == dtype, tensor.shape == sizes else {
+      throw CheckpointError(
+        "holds \(tensor.dtype.rawValue) \(tensor.shape) where the metadata says \(dtype.rawValue) \(sizes)",
+        file: source.path, remedy: "The metadata and the data are of different checkpoints, or damaged.")
+    }
+    guard tensor.storage.content != nil else {
+      throw CheckpointError("holds a tensor without data", file: source.path)
+    }
+    let made = Opened(content: RowMajorContent(tensor), record: tensor.storage.content as? ZipRecord)
+    opened.withLock { $0 = made }
+    return made
+  }
+}

@@ -1,0 +1,337 @@
+internal import ByteParsing
+internal import Pickle
+internal import Tensors
+
+/// What the `.metadata` of a distributed checkpoint says: which tensors there are and where their parts lie.
+///
+/// Source: PyTorch `torch/distributed/checkpoint/metadata.py` and `filesystem.py`; docs/formats/dcp.md.
+struct DistributedMetadata {
+  /// One value of the state dict that was saved.
+  struct Entry {
+    /// The flat name that the file knows it by.
+    let name: String
+    /// The keys that lead to it in the nested state dict; the flat name where the file does not say.
+    let path: [PathKey]
+    let value: Value
+  }
+
+  enum Value {
+    case tensor(dtype: DType, shape: [Int], requiresGrad: Bool, chunks: [Chunk])
+    /// A torch.save stream of any object.
+    case object(Place)
+  }
+
+  /// A box of a tensor and where its elements lie.
+  struct Chunk {
+    let offsets: [Int]
+    let sizes: [Int]
+    let place: Place
+  }
+
+  /// Where an item lies.
+  struct Place {
+    let file: String
+    let offset: Int
+    let byteCount: Int
+    /// What was done to the bytes on writing, such as `stream.zstd/1`.
+    let transformations: [String]
+  }
+
+  private(set) var entries: [Entry] = []
+  private(set) var hints: [(String, String)] = []
+  /// How many items are stored that no entry uses.
+  private(set) var unusedCount = 0
+
+  private static let module = "torch.distributed.checkpoint.metadata"
+
+  /// Whether a file begins like a `.metadata`: a pickle that names PyTorch's module for it at once.
+  static func recognises(_ head: [UInt8]) -> Bool {
+    guard head.first == 0x80 else { return false }
+    let name = Array(module.utf8)
+    return (2..<24).contains {
+      head.count >= $0 + name.count && head[$0..<$0 + name.count].elementsEqual(name)
+    }
+  }
+
+  /// Reads the pickle; nothing in it is executed.
+  ///
+  /// - Throws: ``CheckpointError`` when it is damaged or does not say of every value where it lies.
+  init(_ file: ByteSource, limits: Limits) throws(CheckpointError) {
+    guard file.byteCount <= limits.pickleBytes else {
+      throw CheckpointError(
+        "has \(file.byteCount) bytes, more than Limits.pickleBytes (\(limits.pickleBytes))", file: file.path)
+    }
+    let bytes = try file.bytes(at: 0, count: file.byteCount)
+    let graph: PickleGraph
+    do throws(PickleError) {
+      graph = try PickleMachine.interpret(unsafe bytes.span.bytes, limits: limits)
+    } catch {
+      throw CheckpointError(
+        error.description, file: file.path, offset: error.offset,
+        remedy: "The checkpoint's metadata is damaged: fetch it again.")
+    }
+    do throws(CheckpointError) { try read(graph, limits) } catch {
+      throw error.located(file: file.path)
+    }
+  }
+
+  private mutating func read(_ graph: PickleGraph, _ limits: Limits) throws(CheckpointError) {
+    guard let root = graph.dataclass(graph.root, "Metadata", in: Self.module) else {
+      throw CheckpointError("the pickle holds no Metadata, so it describes no distributed checkpoint")
+    }
+    guard let values = root["state_dict_metadata"].flatMap({ graph.mappingPairs($0) }) else {
+      throw CheckpointError("the metadata has no state_dict_metadata")
+    }
+    guard values.count <= limits.paths else {
+      throw CheckpointError("more than \(limits.paths) values are listed (Limits.paths)")
+    }
+    var stored = try Self.places(root["storage_data"], graph)
+    let paths = Self.paths(root["planner_data"], graph)
+    var names: Set<ExactText> = []
+    for pair in values {
+      guard let name = graph.text(pair.key) else { throw CheckpointError("a value's name is no text") }
+      guard names.insert(ExactText(name)).inserted else {
+        throw CheckpointError(
+          "two values have this name, and readers disagree on which one counts", tensor: name)
+      }
+      do throws(CheckpointError) {
+        entries.append(
+          Entry(
+            name: name, path: paths[ExactText(name)] ?? [.text(name)],
+            value: try Self.value(name, pair.value, &stored, graph, limits)))
+      } catch { throw error.located(tensor: name) }
+    }
+    unusedCount = stored.count
+    for (name, label) in [("version", "version"), ("save_id", "save id"), ("checkpoint_id", "saved to")] {
+      let meta = root["storage_meta"].flatMap { graph.dataclass($0, "StorageMeta", in: Self.module) }
+      guard let value = root[name] ?? meta?[name], let text = graph.text(value) ?? Self.fileName(value, graph)
+      else {
+        continue
+      }
+      hints.append((label, text.escapedForDisplay))
+    }
+  }
+
+  /// The text of a `pathlib` path, which pickles as a call with its steps.
+  private static func fileName(_ value: PickleValue, _ graph: PickleGraph) -> String? {
+    guard let object = graph.object(value),
+      graph.global(object.callable)?.module.hasPrefix("pathlib") == true,
+      let steps = graph.tuple(object.arguments)?.compactMap({ graph.text($0) }), let first = steps.first
+    else { return nil }
+    return first == "/" ? "/" + steps.dropFirst().joined(separator: "/") : steps.joined(separator: "/")
+  }
+
+  // MARK: Values
+
+  private static func value(
+    _ name: String, _ value: PickleValue, _ stored: inout [ItemKey: Place], _ graph: PickleGraph,
+    _ limits: Limits
+  ) throws(CheckpointError) -> Value {
+    func place(_ key: ItemKey) throws(CheckpointError) -> Place {
+      guard let place = stored.removeValue(forKey: key) else {
+        throw CheckpointError(
+          "the metadata does not say where \(key.offsets.map { "the part at \($0)" } ?? "the value") is stored"
+        )
+      }
+      return place
+    }
+    if graph.dataclass(value, "BytesStorageMetadata", in: module) != nil {
+      return .object(try place(ItemKey(name: ExactText(name), offsets: nil)))
+    }
+    guard let fields = graph.dataclass(value, "TensorStorageMetadata", in: module) else {
+      throw CheckpointError("the value is neither a tensor nor bytes")
+    }
+    guard let shape = fields["size"].flatMap({ graph.sizes($0) }),
+      let list = fields["chunks"].flatMap({ graph.list($0) })
+    else { throw CheckpointError("the metadata does not give the tensor's size and chunks") }
+    let (dtype, requiresGrad) = try properties(fields["properties"], graph)
+    var chunks: [Chunk] = []
+    for element in list {
+      guard let chunk = graph.dataclass(element, "ChunkStorageMetadata", in: module),
+        let offsets = chunk["offsets"].flatMap({ graph.sizes($0) }),
+        let sizes = chunk["sizes"].flatMap({ graph.sizes($0) })
+      else { throw CheckpointError("a chunk has no offsets and sizes") }
+      chunks.append(
+        Chunk(
+          offsets: offsets, sizes: sizes, place: try place(ItemKey(name: ExactText(name), offsets: offsets))))
+    }
+    return .tensor(dtype: dtype, shape: shape, requiresGrad: requiresGrad, chunks: chunks)
+  }
+
+  /// `TensorProperties`: `__setstate__((dtype, layout, requires_grad, memory format, pin_memory))`, or its fields.
+  private static func properties(
+    _ value: PickleValue?, _ graph: PickleGraph
+  ) throws(CheckpointError) -> (DType, requiresGrad: Bool) {
+    guard let value, let object = graph.object(value),
+      graph.global(object.callable)?.name == "TensorProperties",
+      let state = object.states.last
+    else { throw CheckpointError("the metadata does not give the tensor's properties") }
+    let fields =
+      graph.tuple(state)
+      ?? graph.dictionary(state).map { pairs in
+        ["dtype", "layout", "requires_grad"].compactMap { name in
+          pairs.first { graph.isText($0.key, name) }?.value
+        }
+      }
+    guard let fields, fields.count >= 3, let dtype = graph.global(fields[0]).flatMap(StorageTypes.dtype)
+    else {
+      throw CheckpointError("the tensor's dtype is none that PyTorch has")
+    }
+    return (dtype, fields[2] == .bool(true))
+  }
+
+  // MARK: Places
+
+  /// What `storage_data` is keyed by: a `MetadataIndex`, whose `index` is a hint and no part of it.
+  private struct ItemKey: Hashable {
+    let name: ExactText
+    /// Where the part begins in its tensor; nil for objects.
+    let offsets: [Int]?
+  }
+
+  private static func places(
+    _ value: PickleValue?, _ graph: PickleGraph
+  ) throws(CheckpointError) -> [ItemKey: Place] {
+    guard let value, let pairs = graph.mappingPairs(value) else {
+      throw CheckpointError("the metadata has no storage_data")
+    }
+    var places: [ItemKey: Place] = [:]
+    places.reserveCapacity(pairs.count)
+    for pair in pairs {
+      guard let index = graph.dataclass(pair.key, "MetadataIndex", in: module), let fqn = index["fqn"],
+        let name = graph.text(fqn)
+      else { throw CheckpointError("a key of storage_data is no MetadataIndex") }
+      func refuse(_ reason: String) -> CheckpointError { CheckpointError(reason, tensor: name) }
+      var offsets: [Int]?
+      if let offset = index["offset"], offset != .none {
+        guard let sizes = graph.sizes(offset) else { throw refuse("the offset of a part is no torch.Size") }
+        offsets = sizes
+      }
+      guard
+        let info = graph.dataclass(pair.value, "_StorageInfo", in: "torch.distributed.checkpoint.filesystem"),
+        let file = info["relative_path"].flatMap({ graph.text($0) }),
+        let offset = info["offset"].flatMap(graph.size),
+        let length = info["length"].flatMap(graph.size)
+      else { throw refuse("the metadata does not give an item's file, offset and length") }
+      var transformations: [String] = []
+      if let descriptors = info["transform_descriptors"], descriptors != .none {
+        let list = graph.list(descriptors) ?? graph.tuple(descriptors) ?? []
+        transformations = list.compactMap { graph.text($0) }
+        guard !transformations.isEmpty || list.isEmpty, transformations.count == list.count else {
+          throw refuse("the transformations of an item are no list of text")
+        }
+      }
+      let place = Place(file: file, offset: offset, byteCount: length, transformations: transformations)
+      guard places.updateValue(place, forKey: ItemKey(name: ExactText(name), offsets: offsets)) == nil else {
+        throw refuse("two items are stored for the same part, and readers disagree on which one counts")
+      }
+    }
+    return places
+  }
+
+  // MARK: Paths
+
+  /// `planner_data`: for every flat name the tuple of keys it was made of; text for mappings, integers for lists.
+  private static func paths(_ value: PickleValue?, _ graph: PickleGraph) -> [ExactText: [PathKey]] {
+    guard let value, let pairs = graph.mappingPairs(value) else { return [:] }
+    var paths: [ExactText: [PathKey]] = [:]
+    paths.reserveCapacity(pairs.count)
+    for pair in pairs {
+      guard let name = graph.text(pair.key), let steps = graph.tuple(pair.value) ?? graph.list(pair.value),
+        !steps.isEmpty, steps.count <= 64
+      else { continue }
+      let keys: [PathKey] = steps.compactMap { step in
+        if let text = graph.text(step) { return .text(text) }
+        return graph.size(step).map { .position($0) }
+      }
+      if keys.count == steps.count { paths[ExactText(name)] = keys }
+    }
+    return paths
+  }
+}
+
+extension PickleGraph {
+  /// The attributes of an object of a dataclass, which pickles as NEWOBJ and a BUILD with a dictionary.
+  fileprivate func dataclass(_ value: PickleValue, _ name: String, in module: String) -> Attributes? {
+    guard let object = object(value), object.construction != .reduce, let global = global(object.callable),
+      global.name == name, global.module == module
+    else { return nil }
+    var pairs: [PicklePair] = []
+    for state in object.states {
+      guard let dictionary = dictionary(state) else { continue }
+      pairs = pairs.isEmpty ? dictionary : pairs + dictionary
+    }
+    return Attributes(graph: self, pairs: pairs)
+  }
+
+  /// An integer that is not negative.
+  fileprivate func size(_ value: PickleValue) -> Int? {
+    guard case .int(let number) = value, let size = Int(exactly: number), size >= 0 else { return nil }
+    return size
+  }
+
+  /// The integers of a `torch.Size`, or of a tuple or list.
+  fileprivate func sizes(_ value: PickleValue) -> [Int]? {
+    var elements = tuple(value) ?? list(value)
+    if elements == nil, let object = object(value), global(object.callable)?.qualifiedName == "torch.Size",
+      let arguments = tuple(object.arguments)
+    {
+      elements =
+        arguments.isEmpty ? [] : arguments.count == 1 ? tuple(arguments[0]) ?? list(arguments[0]) : nil
+    }
+    guard let elements, elements.count <= 64 else { return nil }
+    let sizes = elements.compactMap { size($0) }
+    return sizes.count == elements.count ? sizes : nil
+  }
+}
+
+/// What a BUILD gave an object; the last value of a name that stands twice, as in Python.
+private struct Attributes {
+  let graph: PickleGraph
+  let pairs: [PicklePair]
+
+  subscript(name: String) -> PickleValue? { pairs.last { graph.isText($0.key, name) }?.value }
+}
+
+extension DistributedMetadata {
+  /// Adds what another rank's metadata says.
+  ///
+  /// - Returns: how many parts both have; those of this one are kept.
+  /// - Throws: ``CheckpointError`` when the two contradict each other.
+  mutating func merge(_ other: DistributedMetadata) throws(CheckpointError) -> Int {
+    var places = Dictionary(
+      entries.enumerated().map { (ExactText($1.name), $0) }, uniquingKeysWith: { first, _ in first })
+    var replicas = 0
+    for entry in other.entries {
+      guard let place = places[ExactText(entry.name)] else {
+        places[ExactText(entry.name)] = entries.count
+        entries.append(entry)
+        continue
+      }
+      switch (entries[place].value, entry.value) {
+      case (.object, .object): replicas += 1
+      case (
+        .tensor(let dtype, let shape, let requiresGrad, var chunks), .tensor(let type, let size, _, let more)
+      ):
+        guard dtype == type, shape == size else {
+          throw CheckpointError("two ranks give the tensor another dtype or size", tensor: entry.name)
+        }
+        var known = Set(chunks.map { [$0.offsets, $0.sizes] })
+        for chunk in more {
+          if known.insert([chunk.offsets, chunk.sizes]).inserted {
+            chunks.append(chunk)
+          } else {
+            replicas += 1
+          }
+        }
+        entries[place] = Entry(
+          name: entry.name, path: entries[place].path,
+          value: .tensor(dtype: dtype, shape: shape, requiresGrad: requiresGrad, chunks: chunks))
+      default:
+        throw CheckpointError("two ranks describe the value differently", tensor: entry.name)
+      }
+    }
+    unusedCount += other.unusedCount
+    return replicas
+  }
+}

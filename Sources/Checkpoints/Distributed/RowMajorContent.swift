@@ -1,0 +1,88 @@
+internal import Synchronization
+internal import Tensors
+
+/// A tensor's elements in row-major order, little-endian, as a content of its own.
+///
+/// A contiguous tensor's bytes are those of its storage, read at once and lent without a copy. Others are gathered
+/// while they are read forwards; a read that goes back begins anew.
+final class RowMajorContent: StorageContent {
+  let tensor: Tensor
+  private let cursor = Mutex<Cursor?>(nil)
+
+  fileprivate struct Cursor: Sendable {
+    var reader: RowMajorReader
+    /// Bytes read so far.
+    var position = 0
+  }
+
+  init(_ tensor: Tensor) { self.tensor = tensor }
+
+  var byteCount: Int { tensor.byteCount }
+
+  /// Whether the storage's bytes are the tensor's, from ``start`` on.
+  var isPlain: Bool {
+    tensor.isContiguous && tensor.storage.byteOrder == .little && !tensor.isConjugated && !tensor.isNegated
+  }
+
+  private var start: Int { tensor.storageOffset / tensor.dtype.elementsPerByte * tensor.dtype.byteCount }
+
+  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws {
+    guard offset >= 0, offset <= byteCount, buffer.count <= byteCount - offset else {
+      throw TensorError("\(buffer.count) bytes at \(offset) lie outside a tensor of \(byteCount) bytes")
+    }
+    guard buffer.count > 0 else { return }
+    if isPlain, let content = tensor.storage.content {
+      return try unsafe content.read(into: buffer, at: start + offset)
+    }
+    try unsafe gather(into: buffer, at: offset)
+  }
+
+  func mappedBytes() throws -> UnsafeRawBufferPointer? {
+    guard isPlain, let bytes = try unsafe tensor.storage.content?.mappedBytes() else { return nil }
+    return unsafe UnsafeRawBufferPointer(rebasing: bytes[start..<start + byteCount])
+  }
+
+  private func gather(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws {
+    let width = tensor.dtype.byteCount
+    let first = offset / width * width
+    let end = (offset + buffer.count + width - 1) / width * width
+    try cursor.withLock { cursor in
+      // Dropped on failure and at the end: it holds a window of the storage.
+      var current: Cursor
+      if let known = cursor, known.position <= first {
+        current = known
+      } else {
+        current = Cursor(reader: try RowMajorReader(tensor))
+      }
+      cursor = nil
+      while current.position < first { _ = try current.next(min(first - current.position, 1 << 16)) }
+      if first == offset && end == offset + buffer.count {
+        try unsafe current.reader.read(into: buffer)
+        current.position = end
+      } else {
+        var done = 0
+        while current.position < end {
+          let place = current.position
+          let bytes = try current.next(min(end - place, 1 << 16))
+          let skipped = max(0, offset - place)
+          let count = min(bytes.count - skipped, buffer.count - done)
+          for index in 0..<count { unsafe buffer[done + index] = bytes[skipped + index] }
+          done += count
+        }
+      }
+      if current.position < tensor.byteCount { cursor = current }
+    }
+  }
+}
+
+extension RowMajorContent.Cursor {
+  /// The next bytes: a whole number of elements.
+  fileprivate mutating func next(_ count: Int) throws -> [UInt8] {
+    let bytes = try unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
+      try unsafe reader.read(into: UnsafeMutableRawBufferPointer(buffer))
+      initialized = count
+    }
+    position += count
+    return bytes
+  }
+}

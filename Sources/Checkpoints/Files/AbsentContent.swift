@@ -1,0 +1,18 @@
+internal import Tensors
+
+/// The place of bytes that a file no longer has; reading them throws why.
+final class AbsentContent: StorageContent {
+  let byteCount: Int
+  private let reason: CheckpointError
+
+  init(byteCount: Int, _ reason: CheckpointError) {
+    self.byteCount = byteCount
+    self.reason = reason
+  }
+
+  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws {
+    if buffer.count > 0 { throw reason }
+  }
+
+  func mappedBytes() throws -> UnsafeRawBufferPointer? { throw reason }
+}

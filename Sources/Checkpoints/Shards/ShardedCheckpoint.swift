@@ -1,0 +1,154 @@
+internal import ByteParsing
+internal import Tensors
+
+/// Several checkpoint files and the index (`model.safetensors.index.json`, `pytorch_model.bin.index.json`) that says which
+/// tensor is in which.
+///
+/// Source: Hugging Face `transformers` and `huggingface_hub`; docs/formats/shards.md.
+struct ShardedCheckpoint {
+  /// What an index says.
+  struct Index {
+    /// Each tensor's name and file, in the index's order.
+    let weights: [(name: String, file: String)]
+    let totalByteCount: Int?
+    let hints: [(String, String)]
+
+    /// Reads an index; nil when the file is JSON of another kind, or none.
+    ///
+    /// - Throws: ``CheckpointError`` for an index that is wrong.
+    init?(_ file: ByteSource, limits: Limits) throws(CheckpointError) {
+      guard file.byteCount <= limits.headerBytes, let first = try file.head().first(where: { $0 > 0x20 }),
+        first == UInt8(ascii: "{")
+      else { return nil }
+      let bytes = try file.bytes(at: 0, count: file.byteCount)
+      guard Index.mentionsWeightMap(bytes) else { return nil }
+      let json: JSONValue
+      do throws(ParsingError) { json = try JSONValue(parsing: unsafe bytes.span.bytes, depth: 16) } catch {
+        throw CheckpointError(
+          "the index is no JSON: \(error.reason)", file: file.path, offset: error.offset,
+          remedy: "The index is damaged: fetch it again.")
+      }
+      guard let map = json["weight_map"] else { return nil }
+      guard case .object(let members) = map else {
+        throw CheckpointError("the index's weight_map is no JSON object", file: file.path)
+      }
+      var weights: [(name: String, file: String)] = []
+      for (name, value) in members {
+        guard let shard = value.string else {
+          throw CheckpointError("the index gives no file for the tensor", file: file.path, tensor: name)
+        }
+        weights.append((name, shard))
+      }
+      guard weights.count <= limits.paths else {
+        throw CheckpointError("more than \(limits.paths) tensors are listed (Limits.paths)", file: file.path)
+      }
+      self.weights = weights
+      totalByteCount = json["metadata"]?["total_size"]?.size
+      var hints: [(String, String)] = []
+      if case .object(let members)? = json["metadata"] {
+        for (key, value) in members where key != "total_size" {
+          switch value {
+          case .array, .object: continue
+          default: hints.append((key.escapedForDisplay, (value.string ?? value.text).escapedForDisplay))
+          }
+        }
+      }
+      self.hints = hints
+    }
+
+    private static func mentionsWeightMap(_ bytes: [UInt8]) -> Bool {
+      let word = Array("\"weight_map\"".utf8)
+      var start = 0
+      while start + word.count <= bytes.count {
+        if bytes[start] == word[0], bytes[start + 1] == word[1],
+          bytes[start..<start + word.count].elementsEqual(word)
+        {
+          return true
+        }
+        start += 1
+      }
+      return false
+    }
+  }
+
+  /// Opens every shard an index names; reads no weights.
+  static func open(
+    _ index: Index, _ file: InputFile, in folder: CheckpointFolder, limits: Limits
+  ) throws(CheckpointError) -> (Checkpoint.Parts, [InputFile]) {
+    var files = [file]
+    var parts = Checkpoint.Parts(container: .shards, contents: CheckpointContents())
+    /// Of each shard, in the order they are first named, the tensors by name.
+    var shards: [ExactText: [ExactText: CheckpointTensor]] = [:]
+    var hints: [[(String, String)]] = []
+    var order: [String] = []
+    for (name, shard) in index.weights where shards[ExactText(shard)] == nil {
+      let opened: Checkpoint.Parts
+      do throws(CheckpointError) {
+        let input = try folder.file(shard)
+        files.append(input)
+        opened = try Checkpoint.parts(of: ByteSource(input), limits: limits, nesting: 1)
+      } catch { throw error.located(file: folder.path(of: shard), tensor: name) }
+      order.append(shard)
+      shards[ExactText(shard)] = Dictionary(
+        opened.contents.tensors.filter { $0.path.count == 1 }.map { (ExactText($0.name), $0) },
+        uniquingKeysWith: { first, _ in first })
+      parts.contents.objects += opened.contents.objects
+      parts.warnings += opened.warnings.map { "\(shard.escapedForDisplay): \($0)" }
+      parts.damage += opened.damage
+      hints.append(opened.hints)
+      if parts.truncation == nil { parts.truncation = opened.truncation }
+      let nested = opened.contents.tensors.count - (shards[ExactText(shard)]?.count ?? 0)
+      if nested > 0 {
+        parts.warnings.append(
+          "\(shard.escapedForDisplay): \(nested) tensors do not stand at its root and are not read")
+      }
+    }
+    var absent: [(name: String, file: String)] = []
+    for (name, shard) in index.weights {
+      if let tensor = shards[ExactText(shard)]?.removeValue(forKey: ExactText(name)) {
+        parts.contents.tensors.append(tensor)
+      } else {
+        absent.append((name, shard))
+      }
+    }
+    guard absent.isEmpty else {
+      let list = absent.prefix(3).map { "\($0.name.escapedForDisplay) in \($0.file.escapedForDisplay)" }
+      throw CheckpointError(
+        "\(absent.count) tensors are not in the shards the index names: \(list.joined(separator: ", "))\(absent.count > 3 ? ", …" : "")",
+        file: file.path,
+        remedy: "The index and the shards are of different checkpoints: fetch all of them again.")
+    }
+    let extra = order.flatMap { shard in
+      (shards[ExactText(shard)] ?? [:]).keys.map {
+        "\($0.text.escapedForDisplay) in \(shard.escapedForDisplay)"
+      }.sorted()
+    }
+    if !extra.isEmpty {
+      parts.warnings.append(
+        "\(extra.count) tensors of the shards are not in the index and are not read: \(extra.prefix(3).joined(separator: ", "))"
+          + (extra.count > 3 ? ", …" : ""))
+    }
+    if let expected = index.totalByteCount, let found = mismatch(expected, parts.contents.tensors) {
+      parts.warnings.append(
+        "the index says the tensors have \(expected) bytes together, and they have \(found)")
+    }
+    parts.hints = [("shards", String(order.count))] + index.hints
+    // What every shard says of itself is said once.
+    for hint in hints.first ?? []
+    where hints.allSatisfy({ $0.contains { $0.0 == hint.0 && $0.1 == hint.1 } }) {
+      parts.hints.append(hint)
+    }
+    return (parts, files)
+  }
+
+  /// How many bytes the tensors have when that is not what the index says, counting views of the same data once or each.
+  private static func mismatch(_ expected: Int, _ tensors: [CheckpointTensor]) -> Int? {
+    let all = tensors.map(\.tensor.byteCount).saturatingSum
+    if all == expected { return nil }
+    var seen: Set<ObjectIdentifier> = []
+    let once = tensors.filter { seen.insert(ObjectIdentifier($0.tensor.storage)).inserted }.map(
+      \.tensor.byteCount
+    ).saturatingSum
+    return once == expected ? nil : all
+  }
+}

@@ -1,0 +1,186 @@
+internal import ByteParsing
+internal import Pickle
+internal import Tensors
+
+/// TorchScript archives of PyTorch 1.0 to 1.3: `model.json` describes the modules and a table of tensors.
+///
+/// Source: PyTorch 1.1 `caffe2/proto/torch.proto`, as JSON; docs/formats/torchscript.md.
+struct ModelDefinition {
+  private let archive: ZipArchive
+  private let prefix: String
+  private let limits: Limits
+  private let tensors: [Tensor]
+  /// Which tensor of the table each attribute is; nil for attributes that are none.
+  private let attributes: [Int?]
+  private var used: Set<Int> = []
+  private var contents = CheckpointContents()
+
+  /// Reads the description; no weights.
+  static func open(
+    _ model: ZipEntry, in archive: ZipArchive, prefix: String, limits: Limits
+  ) throws(CheckpointError) -> Checkpoint.Parts {
+    let file = archive.file
+    var damage: [CheckpointError] = []
+    var warnings: [String] = []
+    let (bytes, isIntact) = try archive.bytes(
+      of: model, limit: limits.headerBytes, named: "Limits.headerBytes")
+    if !isIntact { damage.append(checksumMismatch(file, model, found: CRC32.of(bytes))) }
+    let json: JSONValue
+    do throws(ParsingError) { json = try JSONValue(parsing: unsafe bytes.span.bytes, depth: 256) } catch {
+      throw CheckpointError(
+        "the model's description is no JSON: \(error.reason)", file: file.path, entry: model.name,
+        offset: error.offset)
+    }
+    guard let module = json["mainModule"] else {
+      throw CheckpointError(
+        "the model's description has no mainModule", file: file.path, entry: model.name,
+        remedy: "It is no archive of TorchScript's.")
+    }
+    var reader: ModelDefinition
+    do throws(CheckpointError) {
+      reader = try ModelDefinition(archive, prefix, limits, json, &warnings, &damage)
+      try reader.list(module, [])
+    } catch { throw error.located(file: file.path, entry: model.name) }
+    for (index, tensor) in reader.tensors.enumerated() where !reader.used.contains(index) {
+      reader.contents.tensors.append(CheckpointTensor(path: [.text("CONSTANTS.c\(index)")], tensor: tensor))
+    }
+    let versions = [
+      ("protoVersion", "description version"), ("producerName", "producer"),
+      ("producerVersion", "producer version"),
+    ]
+    let hints = versions.compactMap { name, label in json[name]?.string.map { (label, $0.escapedForDisplay) }
+    }
+    return Checkpoint.Parts(
+      container: .torchscript, contents: reader.contents, warnings: warnings, damage: damage, hints: hints)
+  }
+
+  private init(
+    _ archive: ZipArchive, _ prefix: String, _ limits: Limits, _ json: JSONValue, _ warnings: inout [String],
+    _ damage: inout [CheckpointError]
+  ) throws(CheckpointError) {
+    self.archive = archive
+    self.prefix = prefix
+    self.limits = limits
+    var storages: [ExactText: Storage] = [:]
+    var tensors: [Tensor] = []
+    for (index, description) in (json["tensors"]?.array ?? []).enumerated() {
+      do throws(CheckpointError) {
+        tensors.append(try Self.tensor(description, archive, prefix, &storages, limits))
+      } catch { throw error.located(tensor: "CONSTANTS.c\(index)") }
+    }
+    self.tensors = tensors
+    attributes = try Self.attributes(archive, prefix, limits, &warnings, &damage)
+  }
+
+  // MARK: Tensors
+
+  private static let dtypes: [String: DType] = [
+    "FLOAT": .float32, "INT32": .int32, "BYTE": .uint8, "BOOL": .bool, "UINT8": .uint8, "INT8": .int8,
+    "INT16": .int16, "INT64": .int64, "FLOAT16": .float16, "DOUBLE": .float64,
+  ]
+
+  private static func tensor(
+    _ json: JSONValue, _ archive: ZipArchive, _ prefix: String, _ storages: inout [ExactText: Storage],
+    _ limits: Limits
+  ) throws(CheckpointError) -> Tensor {
+    guard let typeName = json["dataType"]?.string, let key = json["data"]?["key"]?.string,
+      let offset = integer(json["offset"] ?? "0"), let shape = integers(json["dims"]),
+      let strides = integers(json["strides"])
+    else { throw CheckpointError("the description does not give the tensor's type, sizes and data") }
+    guard json["isQuantized"] != .bool(true) else {
+      throw CheckpointError("the tensor is quantised, which archives of this kind are not read with")
+    }
+    guard let dtype = dtypes[typeName] else {
+      throw CheckpointError("the element type \(typeName.escapedForDisplay) is none that PyTorch has")
+    }
+    let name = prefix + key
+    let storage: Storage
+    if let known = storages[ExactText(key)] {
+      storage = known
+    } else {
+      guard let entry = archive.entry(name) else {
+        throw CheckpointError(
+          "the archive has no entry for the tensor", entry: name,
+          remedy: "The file is incomplete: fetch it again.")
+      }
+      storage = Storage(
+        key: key, location: json["device"]?.string ?? "cpu", byteCount: entry.byteCount,
+        content: ZipRecord(archive, entry), entry: name)
+      storages[ExactText(key)] = storage
+    }
+    do throws(TensorError) {
+      return try Tensor(
+        dtype: dtype, shape: shape, strides: strides, storage: storage, storageOffset: offset,
+        requiresGrad: json["requiresGrad"] == .bool(true), limits: limits)
+    } catch { throw CheckpointError(error.reason, entry: name) }
+  }
+
+  /// A 64-bit integer, which the JSON of protocol buffers writes as text.
+  private static func integer(_ json: JSONValue) -> Int? {
+    let number = json.size ?? json.string.flatMap { Int($0) }
+    return number.flatMap { $0 >= 0 ? $0 : nil }
+  }
+
+  private static func integers(_ json: JSONValue?) -> [Int]? {
+    guard let json else { return [] }
+    guard let list = json.array else { return nil }
+    let numbers = list.compactMap { integer($0) }
+    return numbers.count == list.count ? numbers : nil
+  }
+
+  /// `attributes.pkl`: a tuple in which `build_tensor_from_id(n)` stands for a tensor of the table.
+  private static func attributes(
+    _ archive: ZipArchive, _ prefix: String, _ limits: Limits, _ warnings: inout [String],
+    _ damage: inout [CheckpointError]
+  ) throws(CheckpointError) -> [Int?] {
+    guard let entry = archive.entry(prefix + "attributes.pkl") else { return [] }
+    let graph = try TorchZip.interpret(entry, in: archive, limits, &warnings, &damage)
+    return (graph.tuple(graph.root) ?? graph.list(graph.root) ?? []).map { value in
+      guard let object = graph.object(value),
+        graph.global(object.callable)?.qualifiedName == "torch.jit._pickle.build_tensor_from_id",
+        let arguments = graph.tuple(object.arguments), arguments.count == 1, case .int(let id) = arguments[0]
+      else { return nil }
+      return Int(exactly: id)
+    }
+  }
+
+  // MARK: Modules
+
+  private mutating func list(_ module: JSONValue, _ path: [PathKey]) throws(CheckpointError) {
+    guard contents.tensors.count + contents.objects.count <= limits.paths else {
+      throw CheckpointError("more than \(limits.paths) values are listed (Limits.paths)")
+    }
+    for parameter in module["parameters"]?.array ?? [] {
+      guard let name = parameter["name"]?.string, let id = parameter["tensorId"].flatMap(Self.integer) else {
+        throw CheckpointError("a parameter has no name or tensor")
+      }
+      try add(id, path + [.text(name)], role: parameter["isBuffer"] == .bool(true) ? .buffer : .parameter)
+    }
+    for attribute in module["attributes"]?.array ?? [] {
+      guard let name = attribute["name"]?.string, let type = attribute["type"]?.string,
+        let id = attribute["id"].flatMap(Self.integer)
+      else { throw CheckpointError("an attribute has no name, type or id") }
+      if attributes.indices.contains(id), let tensor = attributes[id] {
+        try add(tensor, path + [.text(name)], role: nil)
+      } else {
+        contents.objects.append(
+          CheckpointObject(path: path + [.text(name)], type: type, value: nil, count: nil, unreadTensor: nil))
+      }
+    }
+    for submodule in module["submodules"]?.array ?? [] {
+      guard let name = submodule["name"]?.string else { throw CheckpointError("a module has no name") }
+      try list(submodule, path + [.text(name)])
+    }
+  }
+
+  private mutating func add(_ id: Int, _ path: [PathKey], role: CheckpointTensor.Role?)
+    throws(CheckpointError)
+  {
+    guard tensors.indices.contains(id) else {
+      throw CheckpointError("there is no tensor \(id)", tensor: path.joinedName)
+    }
+    used.insert(id)
+    contents.tensors.append(
+      CheckpointTensor(path: path, tensor: tensors[id], role: role, stateDict: role == nil ? nil : []))
+  }
+}

@@ -1,0 +1,26 @@
+internal import Tensors
+
+/// A content whose bytes were recorded with checksums: a zip's record, or several put together.
+protocol ChecksummedContent: StorageContent {
+  /// The record whose bytes these are, all of them, in order; nil when there is none, or more than one.
+  func wholeRecord() throws -> ZipRecord?
+
+  /// What of the data is not what its checksum records. O(bytes).
+  func damage(stopsAtFirst: Bool) throws -> [CheckpointError]
+}
+
+extension ZipRecord: ChecksummedContent {
+  func wholeRecord() -> ZipRecord? { self }
+
+  func damage(stopsAtFirst: Bool) throws -> [CheckpointError] {
+    try wrongChecksum().map { [checksumMismatch(archive.file, entry, found: $0)] } ?? []
+  }
+}
+
+extension ZipRecordPart: ChecksummedContent {
+  func wholeRecord() -> ZipRecord? { nil }
+
+  func damage(stopsAtFirst: Bool) throws -> [CheckpointError] {
+    try record.damage(stopsAtFirst: stopsAtFirst)
+  }
+}
