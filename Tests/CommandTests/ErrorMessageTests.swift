@@ -31,7 +31,10 @@ import Testing
 
   @Test func aDirectory() throws {
     try FileManager.default.createDirectory(atPath: folder.path("FILE"), withIntermediateDirectories: true)
-    #expect(try refusal(nil) == "FILE: is a directory, not a checkpoint file. Name a file inside it.")
+    #expect(
+      try refusal(nil)
+        == "FILE: is a folder without files. Name a checkpoint file, an index.json of shards, or a folder with a .metadata."
+    )
   }
 
   @Test func aPipe() throws {
@@ -254,12 +257,21 @@ import Testing
   @Test func truncated() throws {
     let whole = try Fixtures.bytes("torch/nested.pth")
     for step in 1..<50 {
-      let text = try refusal(Array(whole[..<(whole.count * step / 50)]))
+      let count = whole.count * step / 50
+      let text = try refusal(Array(whole[..<count]), ["convert", "FILE", "OUT.safetensors"])
+      // Within data.pkl nothing is known; then the storages; then what of the file is whole.
       #expect(
         text
           == "FILE: begins like a zip archive and has no directory at its end. The file is truncated, as after a download that broke off: fetch it again."
-      )
+          || text.hasPrefix("FILE: is truncated: it has \(count)")
+            && text.hasSuffix(
+              " tensors are whole. Fetch it again; decant convert --salvage keeps the tensors that are whole."
+            )
+          || text.hasPrefix("FILE: its directory is damaged"))
     }
+    #expect(
+      try refusal(Array(whole[..<(whole.count / 2)]), ["convert", "FILE", "OUT.safetensors"])
+        .contains("it has \(whole.count / 2) of \(whole.count) bytes; "))
   }
 
   @Test func aHeaderThatLies() throws {

@@ -1,0 +1,221 @@
+import ByteParsing
+import Checkpoints
+import Foundation
+import Tensors
+import TestSupport
+import Testing
+
+/// Folders that PyTorch and safetensors wrote, against what was in memory.
+@Suite struct FolderTests {
+  static let expected = ExpectedTensor.read("folders/expected.json")
+
+  @Test(arguments: ["dcp", "dcp_ranks", "dcp_safetensors", "shards", "bin"])
+  func everyTensor(_ name: String) throws {
+    let checkpoint = try Checkpoint(path: Fixtures.path("folders/" + name))
+    let found = try checkpoint.tensors.map { try ExpectedTensor($0).withoutPlace }
+    let expected = try #require(Self.expected[name]).map(\.withoutPlace)
+    // Ranks and files are read in an order of their own.
+    #expect(found.sorted { $0.path < $1.path } == expected.sorted { $0.path < $1.path })
+    #expect(checkpoint.container == (name.hasPrefix("dcp") ? .dcp : .shards))
+    #expect(checkpoint.truncation == nil)
+    try checkpoint.verifyChecksums(of: checkpoint.tensors)
+  }
+
+  @Test func anIndexKeepsItsOrder() throws {
+    for name in ["shards/model.safetensors.index.json", "bin/pytorch_model.bin.index.json"] {
+      let checkpoint = try Checkpoint(path: Fixtures.path("folders/" + name))
+      #expect(
+        checkpoint.tensors.map(\.name).first == "rows" && checkpoint.tensors.map(\.name).last == "transposed")
+      #expect(checkpoint.warnings.isEmpty)
+    }
+  }
+
+  @Test func theMetadataItselfMayBeNamed() throws {
+    let folder = try Checkpoint(path: Fixtures.path("folders/dcp"))
+    let file = try Checkpoint(path: Fixtures.path("folders/dcp/.metadata"))
+    #expect(folder.tensors.map(\.name) == file.tensors.map(\.name))
+    #expect(folder.hints.map(\.text).contains("1.0.0"))
+  }
+
+  @Test func objectsOfADistributedCheckpoint() throws {
+    let checkpoint = try Checkpoint(path: Fixtures.path("folders/dcp"))
+    let values = Dictionary(
+      checkpoint.objects.map { ($0.name, $0.value?.text ?? "") }, uniquingKeysWith: { first, _ in first })
+    #expect(
+      values["step"] == "5" && values["notes.1"] == "\"two\""
+        && values["optimizer.param_groups.0.lr"] == "0.5")
+    #expect(checkpoint.stateDictCandidates.map(\.key).first == "model")
+    #expect(
+      checkpoint.tensors.filter { $0.path.first == .text("optimizer") }.allSatisfy { $0.stateDict == nil })
+  }
+
+  @Test func convertingMakesOneFile() throws {
+    let folder = try TemporaryFolder()
+    for name in ["dcp", "shards", "dcp_safetensors"] {
+      let checkpoint = try Checkpoint(path: Fixtures.path("folders/" + name))
+      let target = folder.path(name + ".safetensors")
+      let report = try checkpoint.writeSafetensors(to: target)
+      #expect(report.tensorCount == checkpoint.tensors.count)
+      let written = try Checkpoint(path: target)
+      for entry in written.tensors {
+        let source = try #require(checkpoint.tensors.first { $0.name == entry.name })
+        #expect(try entry.tensor.sha256() == source.tensor.sha256())
+      }
+    }
+  }
+
+  /// Whatever part is asked for, in whatever order: each element of a tensor in chunks stands in its place.
+  @Test func partsOfATensorInChunks() throws {
+    let checkpoint = try Checkpoint(path: Fixtures.path("folders/dcp"))
+    for name in ["model.rows", "model.columns", "model.grid", "model.transposed"] {
+      let tensor = try #require(checkpoint.tensors.first { $0.name == name }).tensor
+      let content = try #require(tensor.storage.content)
+      let whole = try tensor.rowMajorBytes()
+      for count in [1, 3, 4, 7, 64, whole.count] {
+        for start in stride(from: whole.count - count, through: 0, by: -5) {
+          let bytes = try unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
+            try unsafe content.read(into: UnsafeMutableRawBufferPointer(buffer), at: start)
+            initialized = count
+          }
+          #expect(bytes == Array(whole[start..<start + count]))
+        }
+      }
+      #expect(throws: (any Error).self) {
+        _ = try unsafe [UInt8](unsafeUninitializedCapacity: 2) { buffer, _ in
+          try unsafe content.read(into: UnsafeMutableRawBufferPointer(buffer), at: whole.count - 1)
+        }
+      }
+    }
+  }
+
+  // MARK: What deceives
+
+  /// Metadata of one tensor of 4×6; the reason is found on opening, or when the elements are read.
+  @Test(arguments: [
+    ("gap", "no chunk holds the element at [4, 0]"), ("overlap", "two chunks hold the element at [3, 0]"),
+    ("outside", "leaves the tensor's shape"), ("rank", "a chunk has 1 sizes and the tensor 2"),
+    ("huge", "too large"), ("huge_offset", "leaves the tensor's shape"),
+    ("dtype", "holds float32 [4, 6] where the metadata says int32 [4, 6]"),
+    ("shape", "holds float32 [4, 6] where the metadata says float32 [6, 4]"), ("offset", "is no checkpoint"),
+    ("parent", "does not stay inside the folder"), ("absolute", "does not stay inside the folder"),
+    ("transformed", "stored through stream.zstd/1"), ("pinwheel", "where the metadata says float32 [1, 2]"),
+    ("length", "ends before the item's end"), ("missing", "is missing"),
+  ])
+  func metadataThatLies(_ name: String, _ reason: String) throws {
+    let error = #expect(throws: CheckpointError.self) {
+      let checkpoint = try Checkpoint(path: Fixtures.path("folders/hostile/\(name).metadata"))
+      for entry in checkpoint.tensors { _ = try entry.tensor.rowMajorBytes() }
+    }
+    #expect(error?.reason.contains(reason) == true, "\(error?.description ?? "")")
+  }
+
+  @Test func honestMetadataIsRead() throws {
+    let checkpoint = try Checkpoint(path: Fixtures.path("folders/hostile/honest.metadata"))
+    #expect(try checkpoint.tensors[0].tensor.elements(as: Float.self) == (0..<24).map { Float($0) })
+  }
+
+  @Test func indicesThatLeaveTheirFolder() throws {
+    let folder = try TemporaryFolder()
+    let shard = try Fixtures.bytes("folders/shards/model-00001-of-00002.safetensors")
+    _ = try folder.write("outside.safetensors", shard)
+    try FileManager.default.createDirectory(
+      at: folder.url.appending(path: "in/deep"), withIntermediateDirectories: true)
+    _ = try folder.write("in/inside.safetensors", shard)
+    let manager = FileManager.default
+    try manager.createSymbolicLink(
+      atPath: folder.path("in/escape"), withDestinationPath: "../outside.safetensors")
+    try manager.createSymbolicLink(atPath: folder.path("in/link"), withDestinationPath: "inside.safetensors")
+    try manager.createSymbolicLink(atPath: folder.path("in/up"), withDestinationPath: "..")
+    #expect(unsafe mkfifo(folder.path("in/fifo"), 0o600) == 0)
+    func open(_ name: String) throws -> Checkpoint {
+      let json = "{\"weight_map\": {\"rows\": \"\(name)\"}}"
+      return try Checkpoint(path: folder.write("in/model.safetensors.index.json", Array(json.utf8)))
+    }
+    for name in ["inside.safetensors", "./inside.safetensors", "link"] {
+      #expect(try open(name).tensors.map(\.name) == ["rows"])
+    }
+    for (name, reason) in [
+      ("../outside.safetensors", "does not stay inside"),
+      ("deep/../../outside.safetensors", "does not stay inside"),
+      (folder.path("outside.safetensors"), "does not stay inside"), ("", "does not stay inside"),
+      ("escape", "link to a file outside"), ("up/outside.safetensors", "link to a file outside"),
+      ("fifo", "not a regular file"), ("deep", "is a directory"), ("/dev/zero", "does not stay inside"),
+      ("gone", "cannot be opened"), ("model.safetensors.index.json", "JSON text"),
+    ] {
+      let error = #expect(throws: CheckpointError.self) { _ = try open(name) }
+      #expect(error?.reason.contains(reason) == true, "\(name): \(error?.description ?? "")")
+    }
+  }
+
+  /// `NAME/snapshots/REVISION/FILE` leads to `NAME/blobs/HASH` in Hugging Face's cache.
+  @Test func linksOfAHuggingFaceCacheAreFollowed() throws {
+    let folder = try TemporaryFolder()
+    let manager = FileManager.default
+    try manager.createDirectory(at: folder.url.appending(path: "m/blobs"), withIntermediateDirectories: true)
+    try manager.createDirectory(
+      at: folder.url.appending(path: "m/snapshots/r"), withIntermediateDirectories: true)
+    for name in [
+      "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "model.safetensors.index.json",
+    ] {
+      _ = try folder.write("m/blobs/" + name.prefix(9), Fixtures.bytes("folders/shards/" + name))
+      let blob = "m/blobs/hash-of-" + name
+      try manager.copyItem(atPath: Fixtures.path("folders/shards/" + name), toPath: folder.path(blob))
+      try manager.createSymbolicLink(
+        atPath: folder.path("m/snapshots/r/" + name), withDestinationPath: "../../blobs/hash-of-" + name)
+    }
+    #expect(try Checkpoint(path: folder.path("m/snapshots/r")).tensors.count == 9)
+    // The same link in a folder that is no snapshot.
+    try manager.moveItem(atPath: folder.path("m/snapshots"), toPath: folder.path("m/others"))
+    #expect(throws: CheckpointError.self) { _ = try Checkpoint(path: folder.path("m/others/r")) }
+  }
+
+  @Test func whatAnIndexGetsWrong() throws {
+    let folder = try TemporaryFolder()
+    let first = "model-00001-of-00002.safetensors"
+    _ = try folder.write(first, Fixtures.bytes("folders/shards/" + first))
+    func open(_ json: String) throws -> Checkpoint {
+      try Checkpoint(path: folder.write("model.safetensors.index.json", Array(json.utf8)))
+    }
+    let some = try open(
+      "{\"metadata\": {\"total_size\": 1}, \"weight_map\": {\"rows\": \"\(first)\", \"grid\": \"\(first)\"}}")
+    #expect(some.tensors.map(\.name) == ["rows", "grid"])
+    #expect(some.warnings.contains { $0.contains("2 tensors of the shards are not in the index") })
+    #expect(
+      some.warnings.contains { $0.contains("says the tensors have 1 bytes together, and they have 572") })
+    for (json, reason) in [
+      ("{\"weight_map\": {\"nothing\": \"\(first)\"}}", "1 tensors are not in the shards"),
+      ("{\"weight_map\": {\"rows\": 3}}", "gives no file"), ("{\"weight_map\": [1]}", "no JSON object"),
+      ("{\"weight_map\": {\"rows\": \"\(first)\", \"rows\": \"\(first)\"}}", "stands twice"),
+    ] {
+      let error = #expect(throws: CheckpointError.self) { _ = try open(json) }
+      #expect(error?.reason.contains(reason) == true, "\(error?.description ?? "")")
+    }
+  }
+
+  @Test func foldersWithoutAnIndexSayWhatTheyHold() throws {
+    let folder = try TemporaryFolder()
+    func error() -> CheckpointError? {
+      #expect(throws: CheckpointError.self) { _ = try Checkpoint(path: folder.url.path) }
+    }
+    #expect(error()?.reason == "is a folder without files")
+    _ = try folder.write("notes.txt", [1])
+    #expect(error()?.reason.contains("without a checkpoint; it holds notes.txt") == true)
+    _ = try folder.write("weights.pth", [1])
+    #expect(error()?.remedy?.contains("weights.pth") == true)
+    _ = try folder.write("a.safetensors.index.json", [1])
+    _ = try folder.write("b.bin.index.json", [1])
+    #expect(error()?.reason.contains("2 indices") == true)
+  }
+
+  @Test func noSourceIsWrittenOver() throws {
+    let folder = try TemporaryFolder()
+    try FileManager.default.copyItem(atPath: Fixtures.path("folders/shards"), toPath: folder.path("shards"))
+    let checkpoint = try Checkpoint(path: folder.path("shards"))
+    for name in ["model-00002-of-00002.safetensors", "model.safetensors.index.json"] {
+      let error = #expect(throws: CheckpointError.self) {
+        _ = try checkpoint.writeSafetensors(to: folder.path("shards/" + name))
+      }
+      #expect(error?.reason == "is the file being read")
+    }
+  }
+}
