@@ -11,7 +11,7 @@ TESTFLAGS := -c release --scratch-path .build/tests
 DECANT := .build/release/decant
 PYTHON := .build/peers/bin/python
 
-.PHONY: help packages build demo test peers bench format clean
+.PHONY: help packages build demo test fuzz peers bench format clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,16 @@ demo: build ## Run the main job on real size: synthesise, inspect, verify, conve
 test: build ## Run every test that needs no Python.
 	@echo "building and running the tests in release (debug floats are 170 times slower)"
 	@DECANT=$(CURDIR)/$(DECANT) Tests/Scripts/test.sh $(SWIFT) test $(TESTFLAGS)
+
+# Leaks are looked for too: LeakSanitizer comes with the address sanitizer and needs no package besides Swift's.
+TARGETS ?= pickle zip safetensors
+DURATION ?= 60
+fuzz: packages ## Fuzz every reader for a minute: DURATION=900 for longer, TARGETS="pickle zip" for some.
+	@echo "building the fuzzer with the address sanitizer in .build/fuzz (the first time takes about two minutes)"
+	@Tests/Scripts/quietly.sh $(SWIFT) build -c release --package-path Tests/Fuzzing --scratch-path .build/fuzz \
+	  --sanitize address --sanitize fuzzer --product decant-fuzz
+	@echo "fuzzing two targets at a time for $(DURATION) s each; what is found goes to .build/fuzz/found"
+	@printf '%s\n' $(TARGETS) | xargs -P 2 -I {} Tests/Fuzzing/fuzz.sh {} $(DURATION)
 
 peers: build $(PYTHON) ## Test against the real peers: PyTorch, safetensors, NumPy, CPython's pickletools.
 	@echo "testing against the peers in .build/peers"

@@ -41,12 +41,17 @@ let package = Package(
     .systemLibrary(
       name: "CLibzip", path: "Tests/CLibzip", pkgConfig: "libzip", providers: [.apt(["libzip-dev"])]),
     .target(name: "TestSupport", path: "Tests/TestSupport"),
+    // Shared with the fuzzer, which is a package of its own (Tests/Fuzzing/Package.swift).
+    .target(
+      name: "FuzzTargets",
+      dependencies: ["ByteParsing", "CLibdeflate", "Checkpoints", "Pickle", "Tensors", "TestSupport"],
+      path: "Tests/Fuzzing/Targets"),
     .testTarget(name: "ByteParsingTests", dependencies: ["ByteParsing"]),
     .testTarget(name: "PickleTests", dependencies: ["ByteParsing", "Pickle", "TestSupport"]),
     .testTarget(name: "TensorsTests", dependencies: ["ByteParsing", "Tensors"]),
     .testTarget(
       name: "CheckpointsTests",
-      dependencies: ["ByteParsing", "Checkpoints", "CLibzip", "Tensors", "TestSupport"]),
+      dependencies: ["ByteParsing", "Checkpoints", "CLibzip", "FuzzTargets", "Tensors", "TestSupport"]),
     .testTarget(
       name: "ScanningTests",
       dependencies: ["ByteParsing", "Checkpoints", "Pickle", "Scanning", "TestSupport"]),
@@ -73,6 +78,6 @@ let swiftSettings: [SwiftSetting] = [
 for target in package.targets
 where target.type != .system && !["COpenBLAS", "CLibcrypto"].contains(target.name) {
   // Tests hand C buffers about on purpose; the library marks every such place.
-  let isTest = target.type == .test || target.name == "TestSupport"
+  let isTest = target.type == .test || ["TestSupport", "FuzzTargets"].contains(target.name)
   target.swiftSettings = swiftSettings + (isTest ? [] : [.strictMemorySafety()])
 }

@@ -1,5 +1,5 @@
 public import ByteParsing
-internal import Tensors
+package import Tensors
 
 /// An open checkpoint: what it holds, read lazily from whatever container it is in.
 ///
@@ -72,6 +72,21 @@ public struct Checkpoint: Sendable {
   ///   O(entries + tensors), whatever the weights weigh.
   public init(path: String, limits: Limits = Limits()) throws(CheckpointError) {
     let (parts, files) = try Checkpoint.open(path: path, limits: limits)
+    self.init(parts, path: path, files: files, limits: limits)
+  }
+
+  /// Opens a checkpoint that is in memory, or wherever some content is; `name` is what messages call it.
+  ///
+  /// - Throws: ``CheckpointError`` as for a file.
+  package init(
+    _ content: any StorageContent, named name: String, limits: Limits = Limits()
+  ) throws(CheckpointError) {
+    self.init(
+      try Checkpoint.parts(of: ByteSource(content, path: name), limits: limits), path: name, files: [],
+      limits: limits)
+  }
+
+  private init(_ parts: Parts, path: String, files: [InputFile], limits: Limits) {
     self.path = path
     self.limits = limits
     self.files = files

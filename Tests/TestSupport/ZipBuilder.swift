@@ -9,6 +9,8 @@ public struct ZipBuilder {
     public var crc32: UInt32?
     /// Bytes the headers announce, when not those of `data`.
     public var size: UInt32?
+    /// Bytes that `data` inflates to, when it is compressed.
+    public var inflatedSize: UInt32?
     public var localSize: UInt32?
     public var localName: String?
     /// Where the directory says the header stands, when elsewhere.
@@ -37,13 +39,15 @@ public struct ZipBuilder {
       let size = entry.size ?? UInt32(entry.data.count)
       file += Self.little(UInt32(0x0403_4B50)) + Self.little(UInt16(20)) + Self.little(entry.flags)
       file += Self.little(entry.method) + Self.little(UInt32(0)) + Self.little(crc)
-      file += Self.little(entry.localSize ?? size) + Self.little(entry.localSize ?? size)
+      file +=
+        Self.little(entry.localSize ?? size) + Self.little(entry.localSize ?? entry.inflatedSize ?? size)
       file += Self.little(UInt16(name.count)) + Self.little(UInt16(0)) + name + entry.data
       let directoryName = Array(entry.name.utf8)
       directory += Self.little(UInt32(0x0201_4B50)) + Self.little(UInt16(20)) + Self.little(UInt16(20))
       directory +=
         Self.little(entry.flags) + Self.little(entry.method) + Self.little(UInt32(0)) + Self.little(crc)
-      directory += Self.little(size) + Self.little(size) + Self.little(UInt16(directoryName.count))
+      directory +=
+        Self.little(size) + Self.little(entry.inflatedSize ?? size) + Self.little(UInt16(directoryName.count))
       directory +=
         [UInt8](repeating: 0, count: 12) + Self.little(entry.headerOffset ?? offset) + directoryName
     }

@@ -1,0 +1,41 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// A package of its own, so that the sanitizers and libFuzzer's coverage apply to every module of Decant and nothing
+// else of the project is built: Sources and TestSupport are links to the folders of those names.
+let package = Package(
+  name: "fuzzing",
+  products: [.executable(name: "decant-fuzz", targets: ["Driver"])],
+  targets: [
+    .target(name: "CLibcrypto", linkerSettings: [.linkedLibrary("dl")]),
+    .systemLibrary(name: "CLibdeflate", pkgConfig: "libdeflate", providers: [.apt(["libdeflate-dev"])]),
+    .target(name: "ByteParsing"),
+    .target(name: "Pickle", dependencies: ["ByteParsing"]),
+    .target(name: "Tensors", dependencies: ["ByteParsing", "CLibcrypto"]),
+    .target(
+      name: "Checkpoints", dependencies: ["ByteParsing", "Pickle", "Tensors", "CLibdeflate", "CLibcrypto"]),
+
+    .target(
+      name: "TestSupport", path: "TestSupport",
+      exclude: ["DecantProcess.swift", "Fixtures.swift"], sources: ["ZipBuilder.swift"]),
+    .target(
+      name: "FuzzTargets",
+      dependencies: ["ByteParsing", "CLibdeflate", "Checkpoints", "Pickle", "Tensors", "TestSupport"],
+      path: "Targets"),
+    .executableTarget(
+      name: "Driver", dependencies: ["FuzzTargets"], path: "Driver",
+      // libFuzzer brings the main function.
+      swiftSettings: [.unsafeFlags(["-parse-as-library"])]),
+  ]
+)
+
+for target in package.targets where target.type != .system && target.name != "CLibcrypto" {
+  target.swiftSettings =
+    (target.swiftSettings ?? []) + [
+      .swiftLanguageMode(.v6),
+      .enableUpcomingFeature("ExistentialAny"),
+      .enableUpcomingFeature("InternalImportsByDefault"),
+      .enableUpcomingFeature("MemberImportVisibility"),
+      .enableExperimentalFeature("Lifetimes"),
+    ]
+}

@@ -1,0 +1,106 @@
+internal import CLibdeflate
+internal import TestSupport
+
+/// A file taken apart into what its container holds, to be closed again around changed parts.
+struct Envelope {
+  /// The contents, in the file's order.
+  var parts: [[UInt8]]
+  private let seal: ([[UInt8]]) -> [UInt8]
+
+  /// Opens whatever container the bytes are; nil when they are none.
+  init?(_ bytes: [UInt8]) {
+    if let envelope = Envelope(zip: bytes) ?? Envelope(safetensors: bytes) ?? Envelope(npy: bytes) {
+      self = envelope
+    } else {
+      return nil
+    }
+  }
+
+  private init(parts: [[UInt8]], seal: @escaping ([[UInt8]]) -> [UInt8]) {
+    self.parts = parts
+    self.seal = seal
+  }
+
+  /// The container with the parts as they are now, every length and checksum right.
+  func sealed() -> [UInt8] { seal(parts) }
+
+  // MARK: - Zip
+
+  /// Entries by the directory at the end of the file, compressed ones as they are.
+  private init?(zip bytes: [UInt8]) {
+    guard bytes.starts(with: [0x50, 0x4B]), bytes.count >= 22 else { return nil }
+    let last = bytes.count - 22
+    guard
+      let end = stride(from: last, through: max(0, last - 512), by: -1).first(where: {
+        bytes[$0..<$0 + 4].elementsEqual([0x50, 0x4B, 5, 6])
+      })
+    else { return nil }
+    var place = Int(bytes.little(4, at: end + 16) ?? .max)
+    var entries: [ZipBuilder.Entry] = []
+    while bytes.little(4, at: place) == 0x0201_4B50, entries.count < 200 {
+      guard let method = bytes.little(2, at: place + 10), let crc = bytes.little(4, at: place + 16),
+        let stored = bytes.little(4, at: place + 20), let size = bytes.little(4, at: place + 24),
+        let name = bytes.little(2, at: place + 28), let extra = bytes.little(2, at: place + 30),
+        let comment = bytes.little(2, at: place + 32), let header = bytes.little(4, at: place + 42),
+        let localName = bytes.little(2, at: Int(header) + 26),
+        let localExtra = bytes.little(2, at: Int(header) + 28),
+        place + 46 + Int(name) <= bytes.count
+      else { return nil }
+      let start = Int(header) + 30 + Int(localName) + Int(localExtra)
+      guard start + Int(stored) <= bytes.count else { return nil }
+      var entry = ZipBuilder.Entry(
+        String(decoding: bytes[place + 46..<place + 46 + Int(name)], as: UTF8.self),
+        Array(bytes[start..<start + Int(stored)]))
+      entry.method = UInt16(method)
+      if method != 0 {
+        entry.crc32 = UInt32(crc)
+        entry.inflatedSize = UInt32(size)
+      }
+      entries.append(entry)
+      place += 46 + Int(name) + Int(extra) + Int(comment)
+    }
+    guard !entries.isEmpty else { return nil }
+    self.init(parts: entries.map(\.data)) { parts in
+      ZipBuilder(
+        zip(entries, parts).map { entry, data in
+          var entry = entry
+          entry.data = data
+          if entry.method == 0 {
+            entry.crc32 = data.withUnsafeBytes { UInt32(libdeflate_crc32(0, $0.baseAddress, $0.count)) }
+          }
+          return entry
+        }
+      ).bytes
+    }
+  }
+
+  // MARK: - Headers with a length before them
+
+  private init?(safetensors bytes: [UInt8]) {
+    guard let length = bytes.little(8, at: 0), length <= UInt64(bytes.count - 8), bytes.count > 9,
+      bytes[8] == UInt8(ascii: "{")
+    else { return nil }
+    let end = 8 + Int(length)
+    self.init(parts: [Array(bytes[8..<end]), Array(bytes[end...])]) { parts in
+      ZipBuilder.little(UInt64(parts[0].count)) + parts[0] + parts[1]
+    }
+  }
+
+  private init?(npy bytes: [UInt8]) {
+    guard bytes.starts(with: [0x93] + Array("NUMPY".utf8)), bytes.count > 12 else { return nil }
+    let width = bytes[6] == 1 ? 2 : 4
+    guard let length = bytes.little(width, at: 8), Int(length) <= bytes.count - 8 - width else { return nil }
+    let end = 8 + width + Int(length)
+    self.init(parts: [Array(bytes[(8 + width)..<end]), Array(bytes[end...])]) { parts in
+      Array(bytes[..<8]) + ZipBuilder.little(UInt64(parts[0].count)).prefix(width) + parts[0] + parts[1]
+    }
+  }
+}
+
+extension [UInt8] {
+  /// The little-endian number of `width` bytes at a place; nil where it does not fit.
+  fileprivate func little(_ width: Int, at offset: Int) -> UInt64? {
+    guard offset >= 0, offset <= count - width else { return nil }
+    return self[offset..<offset + width].reversed().reduce(0 as UInt64) { $0 << 8 | UInt64($1) }
+  }
+}

@@ -1,0 +1,82 @@
+package import ByteParsing
+internal import Checkpoints
+internal import Pickle
+internal import Tensors
+
+/// What is fuzzed: one case for each format, with everything that a reader of it is asked.
+///
+/// Whatever the bytes, `run` returns: a refusal is a typed error, and a trap, a hang or much memory is a fault.
+package enum FuzzTarget: String, CaseIterable, Sendable {
+  case pickle, zip, safetensors
+
+  /// Does with an input all that a user can ask.
+  package func run(_ bytes: [UInt8], limits: Limits = Limits()) {
+    switch self {
+    case .pickle: runPickle(bytes, limits)
+    case .zip, .safetensors: runCheckpoint(bytes, limits)
+    }
+  }
+
+  // MARK: - Pickles
+
+  private func runPickle(_ bytes: [UInt8], _ limits: Limits) {
+    let (graph, error) = PickleMachine.interpretAsFarAsPossible(bytes.span.bytes, limits: limits)
+    precondition(graph.byteCount <= bytes.count, "a stream has no more bytes than there are")
+    do throws(PickleError) {
+      let whole = try PickleMachine.interpret(bytes.span.bytes, limits: limits)
+      precondition(error == nil && whole.byteCount == graph.byteCount, "both ways agree")
+    } catch {
+      precondition(error.offset <= bytes.count && !error.description.isEmpty, "an error stands in the stream")
+    }
+    try? PickleDisassembler.disassemble(bytes.span.bytes, limits: limits) { line in
+      precondition(!line.isEmpty, "a line says something")
+    }
+  }
+
+  // MARK: - Checkpoints
+
+  /// Bytes of tensors that are read of one input: a view can spread few bytes over many.
+  private static let readBudget = 4 << 20
+
+  private func runCheckpoint(_ bytes: [UInt8], _ limits: Limits) {
+    do throws(CheckpointError) {
+      let checkpoint = try Checkpoint(BytesInMemory(bytes), named: "input", limits: limits)
+      list(checkpoint)
+      read(checkpoint.tensors)
+      _ = try? checkpoint.verifyChecksums(of: checkpoint.tensors)
+    } catch {
+      precondition(!error.description.isEmpty, "an error says something")
+    }
+  }
+
+  private func list(_ checkpoint: Checkpoint) {
+    for entry in checkpoint.tensors { precondition(entry.tensor.elementCount >= 0) }
+    let texts =
+      checkpoint.tensors.prefix(1_000).map(\.name) + checkpoint.objects.prefix(1_000).map(\.name)
+      + checkpoint.warnings + checkpoint.damage.map(\.description) + checkpoint.hints.map(\.text)
+    precondition(texts.allSatisfy { $0.escapedForDisplay.utf8.count >= 0 })
+    for candidate in checkpoint.stateDictCandidates.prefix(100) {
+      _ = try? checkpoint.selection(key: candidate.key).stateDict()
+    }
+    _ = try? Selection.all(of: checkpoint).stateDict()
+    _ = Aliases(checkpoint.tensors.map(\.tensor))
+  }
+
+  private func read(_ entries: [CheckpointTensor]) {
+    var budget = Self.readBudget
+    for tensor in entries.prefix(1_000).lazy.flatMap({ [$0.tensor] + $0.tensor.parts.map(\.tensor) }) {
+      guard tensor.isReadable, tensor.byteCount <= budget else { continue }
+      budget -= tensor.byteCount
+      if let bytes = try? tensor.rowMajorBytes() {
+        precondition(bytes.count == tensor.byteCount, "every element is read")
+      }
+      _ = try? tensor.sha256()
+      _ = try? tensor.statistics()
+      _ = try? tensor.elements(as: Float.self)
+      if let quantization = tensor.quantization { precondition(!quantization.scheme.isEmpty) }
+      if let numbers = try? tensor.dequantized(), numbers.byteCount <= budget {
+        _ = try? numbers.statistics()
+      }
+    }
+  }
+}

@@ -1,0 +1,53 @@
+/// Changes inputs by their structure, so that what is changed is still read.
+///
+/// A random change to a zip is refused for its checksum and one to a pickle for its lengths, long before it reaches
+/// the code that turns pickles into tensors. Here an envelope is opened, one part of it changed, and the envelope
+/// closed again with every length and checksum right.
+package struct Mutation<Generator: RandomNumberGenerator> {
+  package var generator: Generator
+  /// Changes bytes as libFuzzer does, which knows the dictionary and what the code compares with.
+  private let mutateBytes: ([UInt8], inout Generator) -> [UInt8]
+
+  package init(_ generator: Generator, bytes: @escaping ([UInt8], inout Generator) -> [UInt8]) {
+    self.generator = generator
+    mutateBytes = bytes
+  }
+
+  /// A changed input.
+  package mutating func mutate(_ bytes: [UInt8], depth: Int = 0) -> [UInt8] {
+    if chance(1, of: 4) { return mutateBytes(bytes, &generator) }
+    if depth < 3, var envelope = Envelope(bytes), let index = choosePart(of: envelope) {
+      envelope.parts[index] = mutate(envelope.parts[index], depth: depth + 1)
+      return envelope.sealed()
+    }
+    let stream = OpcodeStream(bytes)
+    guard stream.tokens.count > 1, chance(4, of: 5) else { return mutateBytes(bytes, &generator) }
+    var mutator = stream
+    for _ in 0..<Int.random(in: 1...4, using: &generator) { mutator.change(using: &generator) }
+    return mutator.bytes
+  }
+
+  /// Mostly a part that looks like a pickle: that is where the decisions stand.
+  private mutating func choosePart(of envelope: Envelope) -> Int? {
+    let pickles = envelope.parts.indices.filter { envelope.parts[$0].starts(with: [0x80]) }
+    if let pickle = pickles.randomElement(using: &generator), chance(5, of: 6) { return pickle }
+    return envelope.parts.indices.randomElement(using: &generator)
+  }
+
+  private mutating func chance(_ part: Int, of whole: Int) -> Bool {
+    Int.random(in: 0..<whole, using: &generator) < part
+  }
+}
+
+/// SplitMix64: small, seeded, the same everywhere.
+package struct SeededGenerator: RandomNumberGenerator {
+  private var state: UInt64
+  package init(seed: UInt64) { state = seed }
+  package mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var mixed = state
+    mixed = (mixed ^ mixed >> 30) &* 0xBF58_476D_1CE4_E5B9
+    mixed = (mixed ^ mixed >> 27) &* 0x94D0_49BB_1331_11EB
+    return mixed ^ mixed >> 31
+  }
+}

@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Fuzzes one target. Arguments: the target, for how many seconds.
+#
+# Seeds are the files of fixtures/ and of ../shared/checkpoints that begin as the target's do, linked and not copied.
+# What libFuzzer learns stays in .build/fuzz/corpus, so a later run goes on where this one ends.
+set -u
+target=$1
+seconds=$2
+cd "$(dirname "$0")/../.."
+binary=.build/fuzz/release/decant-fuzz
+seeds=.build/fuzz/seeds/$target
+corpus=.build/fuzz/corpus/$target
+found=.build/fuzz/found/$target
+log=.build/fuzz/log/$target
+table=.build/fuzz/runs.tsv
+rm -rf "$seeds"
+mkdir -p "$seeds" "$corpus" "$found" "$(dirname "$log")"
+
+# The first bytes of the target's files in hexadecimal, as an extended regular expression, and its dictionaries.
+case $target in
+  pickle) begins='80 0[0-5] ' names='.*\.(pkl|pickle)' words='pickle' ;;
+  zip) begins='50 4b 0[35] 0[46] ' names='' words='zip pickle' ;;
+  safetensors) begins='.{24}7b ' names='' words='safetensors' ;;
+  *) echo "no such target: $target" >&2 && exit 64 ;;
+esac
+
+number=0
+while IFS= read -r -d '' file; do
+  head=$(od -An -v -tx1 -N 9 "$file" | tr -d '\n')
+  if [[ ${head# }' ' =~ ^$begins || (-n $names && $file =~ ^$names$) ]]; then
+    ln -s "$(realpath "$file")" "$seeds/$((number++))"
+  fi
+done < <(find -L fixtures ../shared/checkpoints -type f -size -64k -print0 2>/dev/null)
+
+for word in $words; do cat "Tests/Fuzzing/dictionaries/$word.dict"; done >"$corpus.dict"
+
+# Little quarantine: a memory limit of 512 MB is about what the reader keeps, not what the sanitizer does.
+# The hostile must stay under 1 s and 200 MB in the release build, which is about five times faster and smaller.
+SWIFT_BACKTRACE=enable=no ASAN_OPTIONS=quarantine_size_mb=16:malloc_context_size=8 DECANT_FUZZ=$target \
+  nice -n 10 "$binary" -max_total_time="$seconds" -timeout=5 -rss_limit_mb=512 -malloc_limit_mb=256 \
+  -max_len=65536 -print_final_stats=1 -dict="$corpus.dict" -artifact_prefix="$found/" "$corpus" "$seeds" \
+  >"$log" 2>&1
+status=$?
+executions=$(awk '/^stat::number_of_executed_units/ { print $2 }' "$log")
+edges=$(grep -o 'cov: [0-9]*' "$log" | tail -n 1 | cut -d ' ' -f 2)
+[ -e "$table" ] || printf 'target\tseconds\texecutions\tedges\tinputs kept\tresult\n' >"$table"
+result=$([ $status -eq 0 ] && echo quiet || echo "status $status")
+printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$target" "$seconds" "${executions:-?}" "${edges:-?}" \
+  "$(find "$corpus" -type f | wc -l)" "$result" | tee -a "$table"
+if [ $status -ne 0 ]; then
+  grep -E 'ERROR|SUMMARY|Fatal error|Test unit written' "$log" >&2
+  echo "see $log; again: DECANT_FUZZ=$target $binary FILE; smaller: add -minimize_crash=1 -runs=10000" >&2
+fi
+exit $status
