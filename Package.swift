@@ -44,7 +44,9 @@ let package = Package(
     // Shared with the fuzzer, which is a package of its own (Tests/Fuzzing/Package.swift).
     .target(
       name: "FuzzTargets",
-      dependencies: ["ByteParsing", "CLibdeflate", "Checkpoints", "Pickle", "Tensors", "TestSupport"],
+      dependencies: [
+        "ByteParsing", "CLibdeflate", "Checkpoints", "Pickle", "Scanning", "Tensors", "TestSupport",
+      ],
       path: "Tests/Fuzzing/Targets"),
     .testTarget(name: "ByteParsingTests", dependencies: ["ByteParsing"]),
     .testTarget(name: "PickleTests", dependencies: ["ByteParsing", "Pickle", "TestSupport"]),

@@ -14,13 +14,14 @@ let package = Package(
     .target(name: "Tensors", dependencies: ["ByteParsing", "CLibcrypto"]),
     .target(
       name: "Checkpoints", dependencies: ["ByteParsing", "Pickle", "Tensors", "CLibdeflate", "CLibcrypto"]),
+    .target(name: "Scanning", dependencies: ["ByteParsing", "Pickle", "Checkpoints"]),
 
     .target(
       name: "TestSupport", path: "TestSupport",
       exclude: ["DecantProcess.swift", "Fixtures.swift"], sources: ["ZipBuilder.swift"]),
     .target(
       name: "FuzzTargets",
-      dependencies: ["ByteParsing", "CLibdeflate", "Checkpoints", "Pickle", "Tensors", "TestSupport"],
+      dependencies: ["ByteParsing", "CLibdeflate", "Checkpoints", "Pickle", "Scanning", "Tensors", "TestSupport"],
       path: "Targets"),
     .executableTarget(
       name: "Driver", dependencies: ["FuzzTargets"], path: "Driver",

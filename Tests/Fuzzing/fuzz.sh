@@ -21,16 +21,31 @@ case $target in
   pickle) begins='80 0[0-5] ' names='.*\.(pkl|pickle)' words='pickle' ;;
   zip) begins='50 4b 0[35] 0[46] ' names='' words='zip pickle' ;;
   safetensors) begins='.{24}7b ' names='' words='safetensors' ;;
+  legacy) begins='80 0[0-5] 8a 0a 6c fc 9c 46 ' names='' words='legacy pickle' ;;
+  tar) begins='.{771}75 73 74 61 72 ' names='' words='tar pickle' ;;
+  gguf) begins='47 47 55 46 ' names='' words='gguf' ;;
+  npy) begins='93 4e 55 4d 50 59 ' names='' words='npy pickle' ;;
+  folder) begins='none' names='' words='folder pickle safetensors' ;;
+  scan) begins='' names='' words='pickle zip tar' ;;
   *) echo "no such target: $target" >&2 && exit 64 ;;
 esac
 
 number=0
 while IFS= read -r -d '' file; do
-  head=$(od -An -v -tx1 -N 9 "$file" | tr -d '\n')
-  if [[ ${head# }' ' =~ ^$begins || (-n $names && $file =~ ^$names$) ]]; then
+  head=$(od -An -v -tx1 -N 262 "$file" | tr -d '\n')
+  if [[ "${head# } " =~ ^$begins || (-n $names && $file =~ ^$names$) ]]; then
     ln -s "$(realpath "$file")" "$seeds/$((number++))"
   fi
 done < <(find -L fixtures ../shared/checkpoints -type f -size -64k -print0 2>/dev/null)
+# A folder's files become one input, which the target unpacks.
+if [ "$target" = folder ]; then
+  while IFS= read -r -d '' file; do
+    tar --format=ustar -b 1 -C "$(dirname "$file")" -cf "$seeds/$((number++))" --exclude='./*/*' .
+  done < <(find -L fixtures ../shared/checkpoints -type f '(' -name '*.metadata' -o -name '*.index.json' ')' -print0 2>/dev/null)
+fi
+if [ -d "fixtures/crashes/$target" ]; then
+  for file in "fixtures/crashes/$target"/*; do ln -s "$(realpath "$file")" "$seeds/$((number++))"; done
+fi
 
 for word in $words; do cat "Tests/Fuzzing/dictionaries/$word.dict"; done >"$corpus.dict"
 

@@ -9,11 +9,11 @@ struct Envelope {
 
   /// Opens whatever container the bytes are; nil when they are none.
   init?(_ bytes: [UInt8]) {
-    if let envelope = Envelope(zip: bytes) ?? Envelope(safetensors: bytes) ?? Envelope(npy: bytes) {
-      self = envelope
-    } else {
-      return nil
-    }
+    guard
+      let envelope = Envelope(zip: bytes) ?? Envelope(tar: bytes) ?? Envelope(safetensors: bytes)
+        ?? Envelope(npy: bytes)
+    else { return nil }
+    self = envelope
   }
 
   private init(parts: [[UInt8]], seal: @escaping ([[UInt8]]) -> [UInt8]) {
@@ -71,6 +71,20 @@ struct Envelope {
           return entry
         }
       ).bytes
+    }
+  }
+
+  // MARK: - Tar
+
+  /// Headers and contents in turn; sizes and checksums are made right, whatever else a header says.
+  private init?(tar bytes: [UInt8]) {
+    let members = TarMember.all(in: bytes)
+    guard !members.isEmpty else { return nil }
+    self.init(parts: members.flatMap { [$0.header, $0.data] }) { parts in
+      let members = stride(from: 0, to: parts.count - 1, by: 2).map {
+        TarMember(header: parts[$0], data: parts[$0 + 1]).sealed
+      }
+      return members.flatMap(\.self) + [UInt8](repeating: 0, count: 1024)
     }
   }
 

@@ -1,19 +1,29 @@
 package import ByteParsing
 internal import Checkpoints
 internal import Pickle
+internal import Scanning
 internal import Tensors
 
 /// What is fuzzed: one case for each format, with everything that a reader of it is asked.
 ///
 /// Whatever the bytes, `run` returns: a refusal is a typed error, and a trap, a hang or much memory is a fault.
 package enum FuzzTarget: String, CaseIterable, Sendable {
-  case pickle, zip, safetensors
+  case pickle, zip, legacy, tar, safetensors, gguf, npy
+  /// The files of a folder, such as torch.distributed's or shards with their index, in a tar archive.
+  case folder
+  /// Whatever the bytes are, what loading them would execute.
+  case scan
 
   /// Does with an input all that a user can ask.
   package func run(_ bytes: [UInt8], limits: Limits = Limits()) {
     switch self {
     case .pickle: runPickle(bytes, limits)
-    case .zip, .safetensors: runCheckpoint(bytes, limits)
+    case .folder: runFolder(bytes, limits)
+    case .scan: runScan(bytes)
+    case .zip, .legacy, .tar, .safetensors, .gguf, .npy:
+      read { () throws(CheckpointError) in
+        try Checkpoint(BytesInMemory(bytes), named: "input", limits: limits)
+      }
     }
   }
 
@@ -38,9 +48,14 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
   /// Bytes of tensors that are read of one input: a view can spread few bytes over many.
   private static let readBudget = 4 << 20
 
-  private func runCheckpoint(_ bytes: [UInt8], _ limits: Limits) {
+  private func runFolder(_ bytes: [UInt8], _ limits: Limits) {
+    guard let folder = UnpackedFolder(tar: bytes) else { return }
+    read { () throws(CheckpointError) in try Checkpoint(path: folder.path, limits: limits) }
+  }
+
+  private func read(_ open: () throws(CheckpointError) -> Checkpoint) {
     do throws(CheckpointError) {
-      let checkpoint = try Checkpoint(BytesInMemory(bytes), named: "input", limits: limits)
+      let checkpoint = try open()
       list(checkpoint)
       read(checkpoint.tensors)
       _ = try? checkpoint.verifyChecksums(of: checkpoint.tensors)
@@ -77,6 +92,17 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
       if let numbers = try? tensor.dequantized(), numbers.byteCount <= budget {
         _ = try? numbers.statistics()
       }
+    }
+  }
+
+  // MARK: - Scans
+
+  private func runScan(_ bytes: [UInt8]) {
+    let scan = Scanner().scan(bytes, named: "input")
+    precondition(scan.findings.count <= Scanner.findingLimit, "findings are bounded")
+    precondition((scan.verdict == .clean) == scan.findings.isEmpty, "a finding is what stands in the way")
+    for finding in scan.findings.prefix(100) {
+      precondition(!finding.what.isEmpty && finding.count > 0, "a finding says something")
     }
   }
 }
