@@ -7,11 +7,12 @@ set -u
 target=$1
 seconds=$2
 cd "$(dirname "$0")/../.."
-binary=.build/fuzz/release/decant-fuzz
+binary=${FUZZER:-.build/fuzz/release/decant-fuzz}
 seeds=.build/fuzz/seeds/$target
 corpus=.build/fuzz/corpus/$target
 found=.build/fuzz/found/$target
 log=.build/fuzz/log/$target
+real=${DECANT_CORPUS:-../shared/checkpoints}
 table=.build/fuzz/runs.tsv
 rm -rf "$seeds"
 mkdir -p "$seeds" "$corpus" "$found" "$(dirname "$log")"
@@ -36,12 +37,12 @@ while IFS= read -r -d '' file; do
   if [[ "${head# } " =~ ^$begins || (-n $names && $file =~ ^$names$) ]]; then
     ln -s "$(realpath "$file")" "$seeds/$((number++))"
   fi
-done < <(find -L fixtures ../shared/checkpoints -type f -size -64k -print0 2>/dev/null)
+done < <(find -L fixtures "$real" -type f -size -64k -print0 2>/dev/null)
 # A folder's files become one input, which the target unpacks.
 if [ "$target" = folder ]; then
   while IFS= read -r -d '' file; do
     tar --format=ustar -b 1 -C "$(dirname "$file")" -cf "$seeds/$((number++))" --exclude='./*/*' .
-  done < <(find -L fixtures ../shared/checkpoints -type f '(' -name '*.metadata' -o -name '*.index.json' ')' -print0 2>/dev/null)
+  done < <(find -L fixtures "$real" -type f '(' -name '*.metadata' -o -name '*.index.json' ')' -print0 2>/dev/null)
 fi
 if [ -d "fixtures/crashes/$target" ]; then
   for file in "fixtures/crashes/$target"/*; do ln -s "$(realpath "$file")" "$seeds/$((number++))"; done
@@ -52,7 +53,7 @@ for word in $words; do cat "Tests/Fuzzing/dictionaries/$word.dict"; done >"$corp
 # Little quarantine: a memory limit of 512 MB is about what the reader keeps, not what the sanitizer does.
 # The hostile must stay under 1 s and 200 MB in the release build, which is about five times faster and smaller.
 SWIFT_BACKTRACE=enable=no ASAN_OPTIONS=quarantine_size_mb=16:malloc_context_size=8 DECANT_FUZZ=$target \
-  nice -n 10 "$binary" -max_total_time="$seconds" -timeout=5 -rss_limit_mb=512 -malloc_limit_mb=256 \
+  nice -n 10 "$binary" -max_total_time="$seconds" -timeout=5 -report_slow_units=2 -rss_limit_mb=512 -malloc_limit_mb=256 \
   -max_len=65536 -print_final_stats=1 -dict="$corpus.dict" -artifact_prefix="$found/" "$corpus" "$seeds" \
   >"$log" 2>&1
 status=$?
