@@ -13,16 +13,33 @@ import Testing
     }
   }
 
-  /// Where each target's seeds lie.
-  private static let seeds: [FuzzTarget: (folder: String, suffix: String)] = [
-    .pickle: ("pickles", ".pkl"), .zip: ("torch", ".pth"), .safetensors: ("torch", ".safetensors"),
-  ]
+  /// Sound inputs of a target, small enough to be read some hundred times.
+  private static func seeds(of target: FuzzTarget) throws -> [[UInt8]] {
+    func files(_ folder: String, _ suffix: String, prefix: String = "") throws -> [[UInt8]] {
+      try Fixtures.names(in: folder, endingIn: suffix).filter { $0.hasPrefix(prefix) }
+        .map { try Fixtures.bytes("\(folder)/\($0)") }.filter { $0.count < 24_000 }
+    }
+    switch target {
+    case .pickle: return try files("pickles", ".pkl")
+    case .zip: return try files("torch", ".pth") + files("arrays", ".npz")
+    case .legacy: return try files("torch", ".pth", prefix: "legacy")
+    case .tar: return try files("torch", ".pth", prefix: "tar")
+    case .safetensors: return try files("torch", ".safetensors")
+    case .gguf: return try files("arrays", ".gguf")
+    case .npy: return try files("arrays", ".npy")
+    case .folder:
+      return try ["dcp", "shards"].map { folder in
+        try Fixtures.names(in: "folders/" + folder, endingIn: "").flatMap { name in
+          TarMember(name: name, data: try Fixtures.bytes("folders/\(folder)/\(name)")).sealed
+        }
+      }
+    case .scan: return try files("pickles", ".pkl") + files("torch", ".pth") + files("arrays", ".npz")
+    }
+  }
 
   @Test(arguments: FuzzTarget.allCases)
   func survivesMutation(_ target: FuzzTarget) throws {
-    let (folder, suffix) = try #require(Self.seeds[target])
-    let seeds = try Fixtures.names(in: folder, endingIn: suffix).map { try Fixtures.bytes("\(folder)/\($0)") }
-      .filter { $0.count < 8_000 }
+    let seeds = try Self.seeds(of: target).filter { !$0.isEmpty }
     try #require(!seeds.isEmpty)
     var mutation = Mutation(SeededGenerator(seed: 3)) { bytes, generator in
       var bytes = bytes
@@ -32,9 +49,8 @@ import Testing
       }
       return bytes
     }
-    for round in 0..<300 {
-      let seed = seeds[round % seeds.count]
-      let input = mutation.mutate(seed)
+    for round in 0..<150 {
+      let input = mutation.mutate(seeds[round * seeds.count / 150])
       target.run(input)
       target.run(mutation.mutate(input))
     }

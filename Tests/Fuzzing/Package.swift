@@ -21,7 +21,9 @@ let package = Package(
       exclude: ["DecantProcess.swift", "Fixtures.swift"], sources: ["ZipBuilder.swift"]),
     .target(
       name: "FuzzTargets",
-      dependencies: ["ByteParsing", "CLibdeflate", "Checkpoints", "Pickle", "Scanning", "Tensors", "TestSupport"],
+      dependencies: [
+        "ByteParsing", "CLibdeflate", "Checkpoints", "Pickle", "Scanning", "Tensors", "TestSupport",
+      ],
       path: "Targets"),
     .executableTarget(
       name: "Driver", dependencies: ["FuzzTargets"], path: "Driver",

@@ -1,8 +1,22 @@
 /// A member of a tar archive (POSIX ustar): a header of 512 bytes and the content.
-struct TarMember {
-  static let block = 512
-  var header: [UInt8]
-  var data: [UInt8]
+package struct TarMember {
+  private static let block = 512
+  let header: [UInt8]
+  let data: [UInt8]
+
+  /// A regular file.
+  package init(name: String, data: [UInt8]) {
+    var header = [UInt8](repeating: 0, count: Self.block)
+    header.replaceSubrange(0..<min(100, name.utf8.count), with: name.utf8.prefix(100))
+    header[156] = UInt8(ascii: "0")
+    header.replaceSubrange(257..<265, with: "ustar\u{0}00".utf8)
+    self.init(header: header, data: data)
+  }
+
+  init(header: [UInt8], data: [UInt8]) {
+    self.header = header
+    self.data = data
+  }
 
   /// The members up to the first that is none.
   static func all(in bytes: [UInt8]) -> [TarMember] {
@@ -28,7 +42,7 @@ struct TarMember {
   }
 
   /// The header and the content as blocks, with the content's size and the header's checksum.
-  var sealed: [UInt8] {
+  package var sealed: [UInt8] {
     var header = Array((header + [UInt8](repeating: 0, count: Self.block)).prefix(Self.block))
     func write(_ number: Int, at offset: Int, digits: Int) {
       let text = String(number, radix: 8)
