@@ -36,7 +36,7 @@ DURATION ?= 60
 fuzz: packages ## Fuzz every reader for a minute each: DURATION=900 for longer, TARGETS="pickle zip" for some.
 	@echo "building the fuzzer with the address sanitizer in .build/fuzz (the first time takes about two minutes)"
 	@Tests/Scripts/quietly.sh $(SWIFT) build -c release --package-path Tests/Fuzzing --scratch-path .build/fuzz \
-	  --sanitize address --sanitize fuzzer --product decant-fuzz
+	  --sanitize fuzzer --product decant-fuzz
 	@echo "fuzzing two targets at a time for $(DURATION) s each; what is found goes to .build/fuzz/found"
 	@printf '%s\n' $(TARGETS) | xargs -P 2 -I {} Tests/Fuzzing/fuzz.sh {} $(DURATION)
 

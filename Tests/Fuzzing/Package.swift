@@ -28,13 +28,20 @@ let package = Package(
     .executableTarget(
       name: "Driver", dependencies: ["FuzzTargets"], path: "Driver",
       // libFuzzer brings the main function.
-      swiftSettings: [.unsafeFlags(["-parse-as-library"])]),
+      swiftSettings: [.unsafeFlags(["-parse-as-library"])],
+      linkerSettings: [.unsafeFlags(["-sanitize=fuzzer,address"])]),
   ]
 )
 
+// `swift build --sanitize fuzzer` leaves the main function to libFuzzer. The address sanitizer is named here, with it:
+// the compiler obeys the last such option alone, so a second `--sanitize` would turn off one of the two, by chance.
+for target in package.targets where target.name == "CLibcrypto" {
+  target.cSettings = [.unsafeFlags(["-fsanitize=fuzzer-no-link,address"])]
+}
 for target in package.targets where target.type != .system && target.name != "CLibcrypto" {
   target.swiftSettings =
     (target.swiftSettings ?? []) + [
+      .unsafeFlags(["-sanitize=fuzzer,address"]),
       .swiftLanguageMode(.v6),
       .enableUpcomingFeature("ExistentialAny"),
       .enableUpcomingFeature("InternalImportsByDefault"),
