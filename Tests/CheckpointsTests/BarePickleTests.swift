@@ -90,7 +90,7 @@ import Testing
         == "the tensor's storage is a file within the pickle that holds no storage")
     #expect(
       try refusal(PickleBytes.stream(tensor(Array(whole.dropLast()))))
-        == "storage 105 needs 14 bytes and the file has 13 there")
+        .hasPrefix("is cut short: it has"))
     let checkpoint = try Checkpoint(path: Fixtures.path("torch/bare_protocol4.pkl"))
     #expect(checkpoint.tensors.count == 2 && checkpoint.container == .pickle)
     #expect(checkpoint.objects.map(\.name) == ["epoch"])

@@ -43,6 +43,8 @@ import Testing
     "torch/nested.pth", "torch/shared_storages.pth", "torch/dtypes.pth", "torch/no_crc.pth",
     "torch/zip64.pth",
     "torch/weights.safetensors", "torch/quantized.pth", "scripts/script.pt", "torch/big_endian.pth",
+    "torch/legacy.pth",
+    "torch/legacy_early.pth", "torch/legacy_storages.pth",
   ])
   func everyNinetySeventhByte(_ name: String) throws {
     let bytes = try Fixtures.bytes(name)

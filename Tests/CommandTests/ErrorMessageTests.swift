@@ -263,7 +263,7 @@ import Testing
       #expect(
         text
           == "FILE: begins like a zip archive and has no directory at its end. The file is truncated, as after a download that broke off: fetch it again."
-          || text.hasPrefix("FILE: is truncated: it has \(count)")
+          || text.hasPrefix("FILE: is cut short: it has \(count)")
             && text.hasSuffix(
               " tensors are whole. Fetch it again; decant convert --salvage keeps the tensors that are whole."
             )

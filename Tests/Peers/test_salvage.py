@@ -12,9 +12,9 @@ from objects import ObjectGenerator
 from pouring import load_records, name_of
 
 
-def saved(value) -> bytes:
+def saved(value, legacy=False) -> bytes:
     out = io.BytesIO()
-    torch.save(value, out)
+    torch.save(value, out, _use_new_zipfile_serialization=not legacy)
     return out.getvalue()
 
 
@@ -57,10 +57,10 @@ def test_the_expected_size(decant, folder):
             assert any(f"has {count} of {len(data)} bytes" in warning for warning in listing["warnings"]), listing["warnings"]
 
 
-@pytest.mark.parametrize("format", ["pth", "safetensors"])
+@pytest.mark.parametrize("format", ["pth", "legacy", "safetensors"])
 def test_convert_salvage(decant, folder, format):
     value = {f"layer{index}.weight": torch.randn(50, index + 1) for index in range(10)}
-    data = saved(value) if format == "pth" else safetensors.torch.save(value)
+    data = safetensors.torch.save(value) if format == "safetensors" else saved(value, format == "legacy")
     (folder / f"cut.{format}").write_bytes(data[: len(data) // 2])
     finished = decant("convert", "--salvage", folder / f"cut.{format}", folder / "out.safetensors")
     kept = safetensors.torch.load_file(folder / "out.safetensors")

@@ -170,7 +170,9 @@ struct DistributedCheckpoint {
     {
       return list("", error)
     }
-    parts.damage += inner.damage.map { $0.located(file: source.path) }
+    parts.damage += (inner.damage + [inner.truncation].compactMap { $0 }).map {
+      $0.located(file: source.path)
+    }
     for tensor in inner.contents.tensors {
       let own =
         tensor.stateDict.map { entry.path + $0 }

@@ -35,7 +35,9 @@ final class InnerFiles {
       throw CheckpointError("a file within the pickle is no bytes")
     }
     let source = ByteSource(BytesInMemory(bytes), path: "\(path), the file within its pickle")
-    let contents = try Checkpoint.parts(of: source, limits: limits, nesting: nesting + 1).contents
+    let parts = try Checkpoint.parts(of: source, limits: limits, nesting: nesting + 1)
+    try parts.requireIntact()
+    let contents = parts.contents
     opened[value] = contents
     return contents
   }

@@ -23,12 +23,17 @@ final class LegacyStorages {
   private(set) var failure: CheckpointError?
   /// Where the last storage ends.
   private(set) var end: Int
+  /// How long the file was before it was cut off within its storages; nil when it was not. `failure` then says where.
+  private(set) var expectedByteCount: Int?
 
   private let source: ByteSource
   private var places: [ExactText: Int] = [:]
   private var storages: [ExactText: Storage] = [:]
   private var views: [ExactText: (StorageReference.View, Storage)] = [:]
   private var swapsCounts = false
+  private var isCutShort = false
+  /// The storages that stand behind the end of the file.
+  private var lost: Set<ExactText> = []
 
   /// Follows the storages from where the list of their keys ends. O(keys); reads eight bytes for each.
   init(_ source: ByteSource, at start: Int, keys: [String], graph: PickleGraph) {
@@ -51,6 +56,13 @@ final class LegacyStorages {
           following: next.map { $0.0.byteCount / $0.width }, isLast: index + 1 == keys.count)
       }
     } catch { failure = error.located(file: source.path) }
+    if isCutShort {
+      let rest = keys.dropFirst(records.filter(\.isWhole).count)
+      lost = Set(rest.map { ExactText($0) })
+      expectedByteCount = rest.map { references[ExactText($0)].map { 8 + $0.0.byteCount } ?? 8 }.reduce(end) {
+        $0.checkedAdding($1) ?? .max
+      }
+    }
     if swapsCounts {
       warnings.append(
         "the storages' element counts are big-endian, as PyTorch on such machines wrote them; the data is read as "
@@ -67,6 +79,7 @@ final class LegacyStorages {
         remedy: "PyTorch writes no such list: the file is damaged or made to deceive.")
     }
     guard source.byteCount - end >= 8 else {
+      isCutShort = true
       throw CheckpointError(
         "the element count of storage \(key.escapedForDisplay) is missing: \(8) bytes are needed and the file "
           + "has \(source.byteCount - end) there", offset: end,
@@ -92,6 +105,7 @@ final class LegacyStorages {
     places[ExactText(key)] = records.count
     records.append(Record(key: key, offset: offset, byteCount: byteCount, isWhole: isWhole))
     guard isWhole else {
+      isCutShort = true
       throw CheckpointError(
         "storage \(key.escapedForDisplay) needs \(byteCount) bytes and the file has "
           + "\(source.byteCount - offset) there", offset: offset,
@@ -155,10 +169,11 @@ final class LegacyStorages {
       }
       return storage
     }
-    var content: ByteRange?
+    var content: (any StorageContent)?
     if let place = places[ExactText(reference.key)] {
-      content = try ByteRange(
-        source, offset: records[place].offset + view.byteOffset, byteCount: view.byteCount)
+      content = try bytes(at: records[place].offset + view.byteOffset, byteCount: view.byteCount)
+    } else if lost.contains(ExactText(reference.key)) {
+      content = try bytes(at: source.byteCount, byteCount: view.byteCount)
     }
     let storage = Storage(
       key: view.key, location: root.location, byteCount: view.byteCount, content: content, root: root,
@@ -170,17 +185,14 @@ final class LegacyStorages {
   private func root(_ reference: StorageReference) throws(CheckpointError) -> Storage {
     let key = ExactText(reference.key)
     if let known = storages[key] { return known }
-    var content: ByteRange?
+    var content: (any StorageContent)?
     var byteCount = reference.byteCount
     if let place = places[key] {
       let record = records[place]
       byteCount = record.byteCount
-      guard record.isWhole else {
-        throw CheckpointError(
-          "storage \(reference.key.escapedForDisplay) is cut short", offset: record.offset,
-          remedy: "The file is truncated: fetch it again.")
-      }
-      content = try ByteRange(source, offset: record.offset, byteCount: record.byteCount)
+      content = try bytes(at: record.offset, byteCount: record.byteCount)
+    } else if lost.contains(key) {
+      content = try bytes(at: source.byteCount, byteCount: byteCount)
     } else if reference.location != "meta" {
       throw CheckpointError(
         "the file's list of storages has no storage \(reference.key.escapedForDisplay)",
@@ -190,5 +202,17 @@ final class LegacyStorages {
       key: reference.key, location: reference.location, byteCount: byteCount, content: content)
     storages[key] = storage
     return storage
+  }
+
+  /// Bytes of a storage, as far as the file has them.
+  private func bytes(at offset: Int, byteCount: Int) throws(CheckpointError) -> any StorageContent {
+    let start = min(offset, source.byteCount)
+    let available = min(byteCount, source.byteCount - start)
+    let range = try ByteRange(source, offset: start, byteCount: available)
+    if available == byteCount { return range }
+    return PartialContent(
+      byteCount: byteCount, available: range,
+      CheckpointError(
+        "the file ends before the data does", file: source.path, remedy: "Fetch the file again."))
   }
 }

@@ -30,14 +30,20 @@ enum TorchLegacy {
     _ source: ByteSource, limits: Limits, nesting: Int
   ) throws(CheckpointError) -> Checkpoint.Parts {
     let file = try read(source, limits: limits)
-    if let failure = file.storages.failure { throw failure }
+    let expected = file.storages.expectedByteCount
+    if let failure = file.storages.failure, expected == nil { throw failure }
     do throws(CheckpointError) {
-      let contents = try PickledContents.list(
+      var contents = try PickledContents.list(
         file.graph, path: source.path, nesting: nesting, limits: limits
       ) { reference throws(CheckpointError) in try file.storages.storage(reference)
       }
+      if expected != nil { contents.tensors = contents.tensors.map { $0.withState() } }
       return Checkpoint.Parts(
-        container: .torchLegacy, contents: contents, warnings: file.warnings, hints: file.hints)
+        container: .torchLegacy, contents: contents, warnings: file.warnings, hints: file.hints,
+        truncation: expected.map {
+          Truncation.error(
+            "is cut short: it has \(source.byteCount) of \($0) bytes", contents.tensors, file: source.path)
+        })
     } catch { throw error.located(file: source.path) }
   }
 

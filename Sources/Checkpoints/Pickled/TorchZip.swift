@@ -129,7 +129,7 @@ enum TorchZip {
     }
     let expected = walk.expectedByteCount.map { " of \($0)" } ?? ""
     return Truncation.error(
-      "is truncated: it has \(file.byteCount)\(expected) bytes", tensors, file: file.path)
+      "is cut short: it has \(file.byteCount)\(expected) bytes", tensors, file: file.path)
   }
 
   /// The bytes of an archive's `data.pkl`, for the disassembler.

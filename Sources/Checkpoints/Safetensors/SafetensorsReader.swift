@@ -43,7 +43,7 @@ enum SafetensorsReader {
       hints: notes.map { ($0.0.escapedForDisplay, $0.1.escapedForDisplay) },
       truncation: isTruncated
         ? Truncation.error(
-          "is truncated: it has \(file.byteCount) of \(whole) bytes", contents.tensors, file: file.path)
+          "is cut short: it has \(file.byteCount) of \(whole) bytes", contents.tensors, file: file.path)
         : nil)
   }
 
