@@ -21,7 +21,8 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     case .folder: runFolder(bytes, limits)
     case .scan: runScan(bytes)
     case .zip, .legacy, .tar, .safetensors, .gguf, .npy:
-      read { () throws(CheckpointError) in
+      // A conversion starts a thread and writes a file, which one input in sixteen is worth.
+      read(converting: bytes.reduce(0, &+) % 16 == 0) { () throws(CheckpointError) in
         try Checkpoint(BytesInMemory(bytes), named: "input", limits: limits)
       }
     }
@@ -49,16 +50,17 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
   private static let readBudget = 4 << 20
 
   private func runFolder(_ bytes: [UInt8], _ limits: Limits) {
-    guard let folder = UnpackedFolder(tar: bytes) else { return }
+    guard let folder = ScratchFolder(tar: bytes) else { return }
     read { () throws(CheckpointError) in try Checkpoint(path: folder.path, limits: limits) }
   }
 
-  private func read(_ open: () throws(CheckpointError) -> Checkpoint) {
+  private func read(converting: Bool = false, _ open: () throws(CheckpointError) -> Checkpoint) {
     do throws(CheckpointError) {
       let checkpoint = try open()
       list(checkpoint)
       read(checkpoint.tensors)
       _ = try? checkpoint.verifyChecksums(of: checkpoint.tensors)
+      if converting { convert(checkpoint) }
     } catch {
       precondition(!error.description.isEmpty, "an error says something")
     }
@@ -69,6 +71,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     let texts =
       checkpoint.tensors.prefix(1_000).map(\.name) + checkpoint.objects.prefix(1_000).map(\.name)
       + checkpoint.warnings + checkpoint.damage.map(\.description) + checkpoint.hints.map(\.text)
+      + checkpoint.moduleSources.map(\.className) + [checkpoint.truncation?.description ?? ""]
     precondition(texts.allSatisfy { $0.escapedForDisplay.utf8.count >= 0 })
     for candidate in checkpoint.stateDictCandidates.prefix(100) {
       _ = try? checkpoint.selection(key: candidate.key).stateDict()
@@ -93,6 +96,32 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         _ = try? numbers.statistics()
       }
     }
+  }
+
+  /// Writes the tensors as safetensors and reads them again: their elements are the same.
+  private func convert(_ checkpoint: Checkpoint) {
+    let byteCount = checkpoint.tensors.reduce(0) { sum, entry in
+      sum.addingReportingOverflow(entry.tensor.byteCount).partialValue
+    }
+    guard checkpoint.tensors.count <= 200,
+      checkpoint.tensors.allSatisfy({ $0.tensor.byteCount <= Self.readBudget }),
+      0...Self.readBudget ~= byteCount, let folder = ScratchFolder()
+    else { return }
+    var options = ConversionOptions()
+    (options.dequantize, options.toDense, options.salvage) = (true, true, true)
+    let path = folder.file("out.safetensors")
+    guard (try? checkpoint.writeSafetensors(to: path, options)) != nil else { return }
+    do {
+      let written = try Checkpoint(path: path)
+      for entry in checkpoint.tensors
+      where entry.tensor.layout == .strided && entry.tensor.quantization == nil {
+        guard let copy = written.tensors.first(where: { $0.name.utf8.elementsEqual(entry.name.utf8) }),
+          copy.tensor.dtype == entry.tensor.dtype
+        else { continue }
+        let (before, after) = (try entry.tensor.sha256(), try copy.tensor.sha256())
+        precondition(before == after, "a conversion changes no element")
+      }
+    } catch { preconditionFailure("what was converted can be read: \(error)") }
   }
 
   // MARK: - Scans
