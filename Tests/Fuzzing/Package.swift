@@ -36,7 +36,10 @@ let package = Package(
 // `swift build --sanitize fuzzer` leaves the main function to libFuzzer. The address sanitizer is named here, with it:
 // the compiler obeys the last such option alone, so a second `--sanitize` would turn off one of the two, by chance.
 for target in package.targets where target.name == "CLibcrypto" {
-  target.cSettings = [.unsafeFlags(["-fsanitize=fuzzer-no-link,address"])]
+  // Undefined behaviour traps, which needs no library of the sanitizer's; Swift on Linux has no such check.
+  target.cSettings = [
+    .unsafeFlags(["-fsanitize=fuzzer-no-link,address,undefined", "-fsanitize-trap=undefined"])
+  ]
 }
 for target in package.targets where target.type != .system && target.name != "CLibcrypto" {
   target.swiftSettings =

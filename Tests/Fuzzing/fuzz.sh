@@ -58,13 +58,13 @@ SWIFT_BACKTRACE=enable=no ASAN_OPTIONS=quarantine_size_mb=16:malloc_context_size
   >"$log" 2>&1
 status=$?
 executions=$(awk '/^stat::number_of_executed_units/ { print $2 }' "$log")
-edges=$(grep -o 'cov: [0-9]*' "$log" | tail -n 1 | cut -d ' ' -f 2)
+edges=$(grep -a -o 'cov: [0-9]*' "$log" | tail -n 1 | cut -d ' ' -f 2)
 [ -e "$table" ] || printf 'target\tseconds\texecutions\tedges\tinputs kept\tresult\n' >"$table"
 result=$([ $status -eq 0 ] && echo quiet || echo "status $status")
 printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$target" "$seconds" "${executions:-?}" "${edges:-?}" \
   "$(find "$corpus" -type f | wc -l)" "$result" | tee -a "$table"
 if [ $status -ne 0 ]; then
-  grep -E 'ERROR|SUMMARY|Fatal error|Test unit written' "$log" >&2
+  grep -a -E 'ERROR|SUMMARY|Fatal error|Test unit written' "$log" >&2
   echo "see $log; again: DECANT_FUZZ=$target $binary FILE; smaller: add -minimize_crash=1 -runs=10000" >&2
 fi
 exit $status
