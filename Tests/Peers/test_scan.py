@@ -195,5 +195,6 @@ def test_no_mutant_is_clean_that_imports_more(decant, folder, figures):
         names = {f"{module.replace('__builtin__', 'builtins')}.{name}" for module, name in traced[path]}
         if entry["verdict"] == "clean":
             assert names <= KNOWN | {"builtins.xrange", "builtins.unicode", "builtins.long"}, (path, names)
-        if names & {"os.system", "posix.system", "builtins.exec", "builtins.getattr"}:
+        # Not getattr: of a literal class and attribute it spells a class inside a class, which is unknown.
+        if names & {"os.system", "posix.system", "builtins.exec"}:
             assert entry["verdict"] == "dangerous", (entry, names, Path(path).read_bytes())
