@@ -31,7 +31,7 @@ final class InnerFiles {
     guard nesting < Self.deepest else {
       throw CheckpointError("files lie in each other more than \(Self.deepest) deep")
     }
-    guard let bytes = graph.byteContent(value) else {
+    guard let bytes = graph.bytes(value) else {
       throw CheckpointError("a file within the pickle is no bytes")
     }
     let source = ByteSource(BytesInMemory(bytes), path: "\(path), the file within its pickle")

@@ -62,7 +62,7 @@ extension TensorReconstruction {
     if case .outOfBandBuffer = graph.node(data) {
       return .unread("array whose data was saved apart from the pickle")
     }
-    guard let bytes = graph.byteContent(data) else { throw CheckpointError("the array's data are no bytes") }
+    guard let bytes = graph.bytes(data) else { throw CheckpointError("the array's data are no bytes") }
     guard count.checkedMultiplying(by: dtype.byteCount) == bytes.count else {
       throw CheckpointError(
         "an array of shape \(shape) and type \(dtype.rawValue) has \(bytes.count) bytes of data")
@@ -81,7 +81,7 @@ extension TensorReconstruction {
     guard arguments.count == 2, let (code, dtype, order) = elementType(arguments[0]) else {
       throw CheckpointError("a NumPy scalar has no dtype")
     }
-    guard let dtype, let bytes = graph.byteContent(arguments[1]), bytes.count == dtype.byteCount else {
+    guard let dtype, let bytes = graph.bytes(arguments[1]), bytes.count == dtype.byteCount else {
       return .array(type: "numpy scalar of \(code.escapedForDisplay)", count: 1, elements: [arguments[1]])
     }
     let storage = Storage(
@@ -135,30 +135,6 @@ extension TensorReconstruction {
       code.removeFirst()
     }
     return (code, NumpyTypes.dtype(code), order)
-  }
-}
-
-extension PickleGraph {
-  /// The bytes of a value that is `bytes`, `bytearray` or a `str` of Python 2, also as older protocols spell them.
-  func byteContent(_ value: PickleValue) -> [UInt8]? {
-    switch node(value) {
-    case .bytes(let bytes), .byteArray(let bytes), .byteString(let bytes): return bytes
-    case .object(let object):
-      if let bytes = bytes(of: object) { return bytes }
-      // bytearray(b'…'), bytes().
-      switch global(object.callable)?.qualifiedName {
-      case "builtins.bytearray", "__builtin__.bytearray", "builtins.bytes", "__builtin__.bytes":
-        guard let arguments = tuple(object.arguments), arguments.count <= 1 else { return nil }
-        guard let argument = arguments.first else { return [] }
-        switch node(argument) {
-        case .bytes(let bytes), .byteString(let bytes): return bytes
-        case .object(let inner): return bytes(of: inner)
-        default: return nil
-        }
-      default: return nil
-      }
-    default: return nil
-    }
   }
 }
 

@@ -45,20 +45,6 @@ extension PickleGraph {
     }
   }
 
-  /// The `bytes` that protocols before 3 write as `_codecs.encode(text, 'latin1')`.
-  func bytes(of object: PickleObject) -> [UInt8]? {
-    guard object.construction == .reduce, global(object.callable)?.qualifiedName == "_codecs.encode",
-      let arguments = tuple(object.arguments), arguments.count == 2, text(arguments[1]) == "latin1",
-      let text = text(arguments[0])
-    else { return nil }
-    var bytes: [UInt8] = []
-    for scalar in text.unicodeScalars {
-      guard let byte = UInt8(exactly: scalar.value) else { return nil }
-      bytes.append(byte)
-    }
-    return bytes
-  }
-
   /// A key as Python would print it, cut short where it nests deep.
   func pythonSpelling(_ value: PickleValue, depth: Int = 2) -> String {
     func list(_ elements: [PickleValue], _ open: String, _ close: String, _ isTuple: Bool = false) -> String {

@@ -140,7 +140,7 @@ struct PickleAudit {
       report(.unknown, rule, object.offset, "\(name): \(reason)", call: call())
     case .dangerous(let rule, let reason), .dangerousWhenCalled(let rule, let reason):
       if global.name == "loads" || global.name == "_loads", let first = graph.tuple(object.arguments)?.first,
-        let bytes = bytes(first)
+        let bytes = graph.bytes(first)
       {
         payloads.append(Payload(bytes: bytes, isLoaded: true, offset: object.offset))
       }
@@ -188,7 +188,7 @@ struct PickleAudit {
     let grows = ["list", "set", "bytearray", "slice"].contains(global.name)
     if !object.items.isEmpty && !grows { odd("items are appended to it, by a method of its own") }
     switch global.name {
-    case "encode" where global.module == "_codecs": judgeEncode(object, arguments, odd)
+    case "encode" where global.module == "_codecs": judgeEncode(object, odd)
     case "_rebuild_from_type", "_rebuild_from_type_v2": judgeRebuild(object, arguments)
     case "defaultdict":
       if let factory = arguments.first, factory != .none {
@@ -222,14 +222,8 @@ struct PickleAudit {
   }
 
   /// `_codecs.encode(text, 'latin1')` is how protocol 2 spells bytes.
-  private mutating func judgeEncode(
-    _ object: PickleObject, _ arguments: [PickleValue], _ odd: (String) -> Void
-  ) {
-    let codec = arguments.count > 1 ? graph.text(arguments[1]) : nil
-    guard arguments.count == 2, codec == "latin1" || codec == "latin-1", let bytes = encoded(arguments[0])
-    else {
-      return odd("it encodes otherwise than as latin1")
-    }
+  private mutating func judgeEncode(_ object: PickleObject, _ odd: (String) -> Void) {
+    guard let bytes = graph.bytes(of: object) else { return odd("it encodes otherwise than as latin1") }
     if Sniffing.mayBePickle(bytes) {
       payloads.append(Payload(bytes: bytes, isLoaded: false, offset: object.offset))
     }
@@ -255,7 +249,8 @@ struct PickleAudit {
   }
 
   private mutating func loadFromBytes(_ object: PickleObject, _ call: String) {
-    guard let arguments = graph.tuple(object.arguments), arguments.count == 1, let bytes = bytes(arguments[0])
+    guard let arguments = graph.tuple(object.arguments), arguments.count == 1,
+      let bytes = graph.bytes(arguments[0])
     else {
       report(
         .dangerous, .loadFromBytes, object.offset, "a whole file inside the pickle that is computed",
@@ -266,43 +261,6 @@ struct PickleAudit {
       .unknown, .loadFromBytes, object.offset,
       "a whole file inside the pickle, loaded without any check; it is judged below", call: call)
     payloads.append(Payload(bytes: bytes, isLoaded: true, offset: object.offset))
-  }
-
-  /// The bytes a value stands for, literal or spelled as protocol 2 spells them.
-  private func bytes(_ value: PickleValue) -> [UInt8]? {
-    switch graph.node(value) {
-    case .bytes(let bytes), .byteArray(let bytes), .byteString(let bytes): return bytes
-    case .object(let object):
-      guard let global = graph.global(object.callable), global.module == "_codecs", global.name == "encode",
-        let text = graph.tuple(object.arguments)?.first
-      else { return nil }
-      return encoded(text)
-    default: return nil
-    }
-  }
-
-  /// A text as Latin-1; nil when it has other characters.
-  private func encoded(_ value: PickleValue) -> [UInt8]? {
-    guard case .text(let text) = graph.node(value) else {
-      if case .byteString(let bytes) = graph.node(value) { return bytes }
-      return nil
-    }
-    var result: [UInt8] = []
-    result.reserveCapacity(text.utf8.count)
-    var index = 0
-    while index < text.utf8.count {
-      let byte = text.utf8[index]
-      if byte < 0x80 {
-        result.append(byte)
-        index += 1
-      } else if byte == 0xC2 || byte == 0xC3, index + 1 < text.utf8.count {
-        result.append(byte << 6 | text.utf8[index + 1] & 0x3F)
-        index += 2
-      } else {
-        return nil
-      }
-    }
-    return result
   }
 
   // MARK: - What torch keeps
