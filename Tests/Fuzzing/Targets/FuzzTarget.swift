@@ -114,7 +114,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     do {
       let written = try Checkpoint(path: path)
       for entry in checkpoint.tensors
-      where entry.tensor.layout == .strided && entry.tensor.quantization == nil {
+      where entry.state == .whole && entry.tensor.layout == .strided && entry.tensor.quantization == nil {
         guard let copy = written.tensors.first(where: { $0.name.utf8.elementsEqual(entry.name.utf8) }),
           copy.tensor.dtype == entry.tensor.dtype
         else { continue }
