@@ -7,74 +7,72 @@ import warnings
 import expectations
 import pytest
 import torch
-from objects import ObjectGenerator
+from objects import DTYPES, LAYOUTS, QUANTISED, ObjectGenerator
 from pouring import name_of
 
 FIELDS = ["path", "dtype", "shape", "strides", "storage_offset", "sha256"]
-PER_PROTOCOL = 50
+SEED, COUNT = 100, 320
 
 
-@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
-def test_random_objects(decant, folder, figures, protocol):
-    generator = ObjectGenerator(seed=100 + protocol)
-    total = collections.Counter()
-    for index in range(PER_PROTOCOL):
-        value = generator.generate()
-        file = folder / f"{index}.pth"
-        torch.save(value, file, pickle_protocol=protocol)
+@pytest.fixture(scope="module")
+def objects() -> list:
+    """The same objects for every container and protocol, and what torch says of each."""
+    generator = ObjectGenerator(SEED)
+    values = [generator.generate() for _ in range(COUNT)]
+    described = []
+    for value in values:
+        seen = []
+        described.append((value, *expectations.describe(value, seen), seen))
+    tensors = [record for _, records, _, _ in described for record in records]
+    spelled = {str(name).removeprefix("torch.") for name in DTYPES + QUANTISED + LAYOUTS}
+    assert spelled == {record[field] for record in tensors for field in ("dtype", "layout") if field in record}
+    return described
+
+
+@pytest.mark.parametrize(
+    ("container", "protocol"),
+    [(container, protocol) for container in ("torch-zip", "torch-legacy") for protocol in (2, 3, 4, 5)]
+    + [("torch-legacy", 1)],
+)
+def test_random_objects(decant, folder, figures, objects, container, protocol):
+    kinds = collections.Counter()
+    for value, tensors, others, seen in objects:
+        file = folder / "object.pth"
+        try:
+            torch.save(
+                value, file, pickle_protocol=protocol, _use_new_zipfile_serialization=container == "torch-zip"
+            )
+        except RuntimeError as error:  # the legacy format has no place for two types in one storage
+            assert container == "torch-legacy" and "view the same data as different types" in str(error)
+            kinds["not saved"] += 1
+            continue
         listing = decant.inspect(file)
-        tensors, objects = expectations.describe(value)
         check_tensors(listing["tensors"], tensors)
-        check_sharing(listing["tensors"], value)
-        check_objects(listing["objects"], objects)
-        assert listing["schema"] == 1 and listing["container"] == "torch-zip" and listing["file"] == str(file)
-        total["objects"] += 1
-        total["tensors"] += len(tensors)
-        total["views"] += sum(not is_plain(record) for record in tensors)
-    assert total["tensors"] > 100 and total["views"] > 30
+        check_sharing(listing["tensors"], seen)
+        check_objects(listing["objects"], others)
+        assert listing["container"] == container and listing["warnings"] == []
+        assert listing["schema"] == 1 and listing["file"] == str(file)
+        kinds.update(kind_of(record) for record in tensors)
+    total = sum(kinds.values()) - kinds["not saved"]
+    assert total > 700 and kinds["not saved"] < 20
+    assert all(kinds[kind] > 20 for kind in ["strided", "view", "quantised", "sparse"])
     figures(
-        f"inspect, protocol {protocol}: {total['objects']} random objects, {total['tensors']} tensors, "
-        f"{total['views']} of them strided or offset"
+        f"inspect, {container}, protocol {protocol}: {COUNT - kinds['not saved']} random objects, {total} tensors: "
+        + ", ".join(f"{count} {kind}" for kind, count in kinds.items() if kind != "not saved")
     )
 
 
-@pytest.mark.parametrize("protocol", [1, 2, 3, 4, 5])
-def test_random_objects_in_the_legacy_format(decant, folder, figures, protocol):
-    generator = ObjectGenerator(seed=200 + protocol)
-    count = 0
-    for index in range(PER_PROTOCOL):
-        value = generator.generate()
-        file = folder / f"{index}.pth"
-        try:
-            torch.save(value, file, pickle_protocol=protocol, _use_new_zipfile_serialization=False)
-        except RuntimeError as error:  # the format has no place for two types in one storage
-            assert "view the same data as different types" in str(error)
-            continue
-        listing = decant.inspect(file)
-        tensors, objects = expectations.describe(value)
-        check_tensors(listing["tensors"], tensors)
-        check_sharing(listing["tensors"], value)
-        check_objects(listing["objects"], objects)
-        assert listing["container"] == "torch-legacy" and listing["warnings"] == []
-        count += 1
-    assert count > 30
-    figures(f"inspect, legacy format, protocol {protocol}: {count} random objects")
-
-
 @pytest.mark.parametrize("protocol", range(6))
-def test_bare_pickles(decant, folder, figures, protocol):
+def test_bare_pickles(decant, folder, figures, objects, protocol):
     """pickle.dumps of tensors puts a file of torch.save's into the pickle for each storage."""
-    generator = ObjectGenerator(seed=300 + protocol)
-    for index in range(PER_PROTOCOL):
-        value = generator.generate()
-        file = folder / f"{index}.pkl"
+    file = folder / "object.pkl"
+    for value, tensors, others, _ in objects:
         file.write_bytes(pickle.dumps(value, protocol=protocol))
         listing = decant.inspect(file)
-        tensors, objects = expectations.describe(value)
         check_tensors(listing["tensors"], tensors)
-        check_objects(listing["objects"], objects)
+        check_objects(listing["objects"], others)
         assert listing["container"] == "pickle" and listing["warnings"] == []
-    figures(f"inspect, pickle.dumps, protocol {protocol}: {PER_PROTOCOL} random objects")
+    figures(f"inspect, pickle.dumps, protocol {protocol}: {COUNT} random objects")
 
 
 def test_an_empty_view_may_begin_beyond_its_storage(decant, folder):
@@ -93,31 +91,29 @@ def check_tensors(found: list[dict], expected: list[dict]):
     ]
     for tensor, record in zip(found, expected, strict=True):
         assert tensor["name"] == name_of(record["path"])
-        assert tensor.get("requires_grad", False) == record.get("requires_grad", False)
+        for field in ["requires_grad", "layout", "quantization"]:
+            assert tensor.get(field) == record.get(field), (tensor, record)
+        if "layout" in record:
+            parts = [{"name": part["name"], "sha256": part["sha256"]} for part in tensor["parts"]]
+            assert parts == record["parts"]
         count = 1
         for size in record["shape"]:
             count *= size
-        assert tensor["bytes"] == count * getattr(torch, record["dtype"]).itemsize
+        assert int(tensor["bytes"]) == count * getattr(torch, record["dtype"]).itemsize
 
 
-def check_sharing(found: list[dict], value):
+def check_sharing(found: list[dict], seen: list):
     """Two tensors have one storage in the listing exactly when they have one in memory."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        storages = [tensor.untyped_storage()._cdata for tensor in walk(value)]
-    assert pairing([tensor["storage"] for tensor in found]) == pairing(storages)
-
-
-def walk(value):
-    """Every tensor, in the order of describe()."""
-    if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, dict):
-        for element in value.values():
-            yield from walk(element)
-    elif isinstance(value, (list, tuple)):
-        for element in value:
-            yield from walk(element)
+    plain = [isinstance(tensor, torch.Tensor) and tensor.layout == torch.strided for tensor in seen]
+    keys = [
+        tensor.untyped_storage()._cdata if is_plain and not tensor.is_meta else id(tensor)
+        for tensor, is_plain in zip(seen, plain, strict=True)
+    ]
+    names = [
+        tensor["storage"] if is_plain and tensor["storage"] != "meta" else index
+        for index, (tensor, is_plain) in enumerate(zip(found, plain, strict=True))
+    ]
+    assert pairing(names) == pairing(keys)
 
 
 def pairing(keys: list) -> list[int]:
@@ -126,10 +122,10 @@ def pairing(keys: list) -> list[int]:
 
 
 def check_objects(found: list[dict], expected: list[dict]):
-    """Every scalar with its type and value; empty containers, which describe() omits, stand beside them."""
-    scalars = [entry for entry in found if entry.get("count") is None]
-    assert [[entry["path"], entry["type"]] for entry in scalars] == [
-        [name_of(entry["path"]), entry["type"]] for entry in expected
+    """Every scalar and object with its type and value; empty containers, which describe() omits, stand beside them."""
+    scalars = [entry for entry in found if entry.get("count") != 0]
+    assert [[entry["path"], entry["type"], entry.get("count")] for entry in scalars] == [
+        [name_of(entry["path"]), entry["type"], entry.get("count")] for entry in expected
     ]
     for entry, record in zip(scalars, expected, strict=True):
         value, wanted = entry.get("value"), record.get("value")
@@ -140,14 +136,18 @@ def check_objects(found: list[dict], expected: list[dict]):
             assert str(int(value, 0)) == wanted
         else:
             assert value == wanted, record
-    for entry in found:
-        if entry.get("count") is not None:
-            assert entry["count"] == 0, entry
 
 
-def is_plain(record: dict) -> bool:
+def kind_of(record: dict) -> str:
+    """What the figures call a tensor."""
+    if "layout" in record:
+        return "sparse"
+    if "quantization" in record:
+        return "quantised"
+    if record["sha256"] is None:
+        return "without data"
     strides, step = [], 1
     for size in reversed(record["shape"]):
         strides.insert(0, step)
         step *= max(size, 1)
-    return record["storage_offset"] == 0 and record["strides"] == strides
+    return "strided" if record["storage_offset"] == 0 and record["strides"] == strides else "view"

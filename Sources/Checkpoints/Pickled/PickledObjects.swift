@@ -1,3 +1,4 @@
+internal import ByteParsing
 internal import Pickle
 internal import Tensors
 
@@ -121,6 +122,14 @@ extension PickledContents {
           addSequence(elements + object.items, name ?? type, visit, place)
           return
         }
+      }
+    case "builtins.complex", "__builtin__.complex":
+      let parts = arguments.compactMap {
+        if case .float(let part) = $0 { JSONValue.exact(part) } else { nil }
+      }
+      if parts.count == 2, arguments.count == 2 {
+        add(place, "complex", .array(parts))
+        return
       }
     default:
       if let bytes = graph.bytes(of: object) {
