@@ -4,23 +4,35 @@ extension PickleGraph {
   /// O(length).
   package func bytes(_ value: PickleValue) -> [UInt8]? {
     switch node(value) {
-    case .bytes(let bytes), .byteArray(let bytes), .byteString(let bytes): return bytes
-    case .object(let object):
-      if let bytes = bytes(of: object) { return bytes }
-      // bytearray(b'…'), bytes().
-      switch global(object.callable)?.qualifiedName {
-      case "builtins.bytearray", "__builtin__.bytearray", "builtins.bytes", "__builtin__.bytes":
-        guard let arguments = tuple(object.arguments), arguments.count <= 1 else { return nil }
-        guard let argument = arguments.first else { return [] }
-        switch node(argument) {
-        case .bytes(let bytes), .byteString(let bytes): return bytes
-        case .object(let inner): return bytes(of: inner)
-        default: return nil
-        }
-      default: return nil
-      }
-    default: return nil
+    case .bytes(let bytes), .byteArray(let bytes), .byteString(let bytes): bytes
+    case .object(let object): bytes(of: object) ?? bytes(ofCall: object)?.content
+    default: nil
     }
+  }
+
+  /// The class and content of `bytearray(b'…')`, `bytes()`, and Python 2's `bytearray(u'…', 'latin-1')`. O(length).
+  package func bytes(ofCall object: PickleObject) -> (type: String, content: [UInt8])? {
+    guard let callable = global(object.callable), ["builtins", "__builtin__"].contains(callable.module),
+      ["bytearray", "bytes"].contains(callable.name), let arguments = tuple(object.arguments)
+    else { return nil }
+    // bytearray.__new__ leaves its arguments to __init__, which NEWOBJ does not call.
+    if callable.name == "bytearray" {
+      guard object.construction == .reduce || object.construction == .instance else { return nil }
+    }
+    let content: [UInt8]?
+    switch arguments.count {
+    case 0: content = []
+    case 1:
+      content =
+        switch node(arguments[0]) {
+        case .bytes(let bytes), .byteString(let bytes): bytes
+        case .object(let inner): bytes(of: inner)
+        default: nil
+        }
+    case 2: content = encoded(arguments)
+    default: content = nil
+    }
+    return content.map { (callable.name, $0) }
   }
 
   /// The `bytes` that protocols before 3 write as `_codecs.encode(text, 'latin1')`. O(length).
@@ -28,6 +40,11 @@ extension PickleGraph {
     guard object.construction == .reduce, global(object.callable)?.qualifiedName == "_codecs.encode",
       let arguments = tuple(object.arguments), arguments.count == 2
     else { return nil }
+    return encoded(arguments)
+  }
+
+  /// A text and Latin-1 by one of its names: the bytes.
+  private func encoded(_ arguments: [PickleValue]) -> [UInt8]? {
     let codec = text(arguments[1])
     guard codec == "latin1" || codec == "latin-1" else { return nil }
     switch node(arguments[0]) {

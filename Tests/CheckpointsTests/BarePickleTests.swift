@@ -102,4 +102,46 @@ import Testing
     let found = try refusal(Array(text.utf8))
     #expect(found.hasPrefix("is ") && !found.contains("pickle"), "\(found)")
   }
+
+  /// `{10**20: bytearray(b'\x00\xff'), b'': b''}` as CPython 3 pickles it in every protocol, then the array as Python 2 does.
+  @Test(
+    arguments: [
+      Array(
+        "(dp0\nL100000000000000000000L\nc__builtin__\nbytearray\np1\n(c_codecs\nencode\np2\n(V\\u0000".utf8)
+        + [0xFF]
+        + Array("\np3\nVlatin1\np4\ntp5\nRp6\ntp7\nRp8\nsc__builtin__\nbytes\np9\n(tRp10\ng10\ns.".utf8),
+      Array("}q\0(L100000000000000000000L\nc__builtin__\nbytearray\nq\u{1}(c_codecs\nencode\nq\u{2}(X".utf8)
+        + [3, 0, 0, 0, 0, 0xC3, 0xBF]
+        + Array(
+          "q\u{3}X\u{6}\0\0\0latin1q\u{4}tq\u{5}Rq\u{6}tq\u{7}Rq\u{8}c__builtin__\nbytes\nq\t)Rq\nh\nu.".utf8),
+      [0x80, 3] + Array("}q\0(".utf8) + wide + Array("cbuiltins\nbytearray\nq\u{1}C\u{2}\0".utf8) + [0xFF]
+        + Array("q\u{2}".utf8) + [0x85] + Array("q\u{3}Rq\u{4}C\0q\u{5}h\u{5}u.".utf8),
+      [0x80, 5, 0x95, 0x21, 0, 0, 0, 0, 0, 0, 0] + Array("}".utf8) + [0x94, 0x28] + wide
+        + [0x96, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0x94, 0x43, 0, 0x94, 0x68, 2, 0x75, 0x2E],
+      [0x80, 2] + Array("}q\u{1}(".utf8) + wide + Array("c__builtin__\nbytearray\nq\u{2}X\u{3}\0\0\0\0".utf8)
+        + [0xC3, 0xBF] + Array("q\u{3}U\u{7}latin-1q\u{4}".utf8) + [0x86]
+        + Array("Rq\u{5}X\0\0\0\0c__builtin__\nbytes\n)Ru.".utf8),
+    ] as [[UInt8]])
+  func bytesMadeByCallsAndWideKeys(_ bytes: [UInt8]) throws {
+    let objects = try open(bytes).objects
+    #expect(objects.map(\.name) == ["100000000000000000000", ""])
+    #expect(objects.map(\.type) == ["bytearray", "bytes"])
+    #expect(objects.map(\.count) == [2, 0])
+  }
+
+  /// A call that is no plain bytearray stays one, whatever it is given; a key too long to spell is cut short.
+  @Test func otherCallsOfBytearray() throws {
+    func call(_ arguments: String) throws -> [CheckpointObject] {
+      try open(Array(("cbuiltins\nbytearray\n" + arguments + "R.").utf8)).objects
+    }
+    #expect(try call("(I5\nt").map(\.type) == ["builtins.bytearray"])
+    #expect(try call("(Va\nVutf-8\nt").map(\.type) == ["builtins.bytearray"])
+    #expect(try call("(V\\u0100\nVlatin-1\nt").map(\.type) == ["builtins.bytearray"])
+    #expect(try call("(t").map(\.count) == [0])
+    let long = [0x80, 2, 0x7D, 0x8A, 65] + [UInt8](repeating: 1, count: 65) + [0x4B, 1, 0x73, 0x2E]
+    #expect(try open(long).objects.map(\.name) == ["…"])
+  }
 }
+
+/// The integer 10**20 in protocols from 2 on.
+private let wide: [UInt8] = [0x8A, 9, 0, 0, 0x10, 0x63, 0x2D, 0x5E, 0xC7, 0x6B, 5]

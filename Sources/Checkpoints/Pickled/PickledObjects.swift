@@ -136,6 +136,12 @@ extension PickledContents {
         add(place, "bytes", nil, count: bytes.count)
         return
       }
+      if object.items.isEmpty, object.pairs.isEmpty, object.states.isEmpty,
+        let made = graph.bytes(ofCall: object)
+      {
+        add(place, made.type, nil, count: made.content.count)
+        return
+      }
     }
     add(place, type, nil)
     guard budget.admit(visits: arguments.count + object.items.count) else { return }
