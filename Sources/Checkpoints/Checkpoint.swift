@@ -44,7 +44,7 @@ public struct Checkpoint: Sendable {
   /// What is missing of a file that was cut off, or of files that are absent; nil for whole checkpoints. The tensors
   /// that are not whole say so in their ``CheckpointTensor/state-swift.property``.
   public let truncation: CheckpointError?
-  /// What the container says about its own writing, such as its version, as label and text.
+  /// What the container says about its own writing, such as its version, as label and text: untrusted, as it stands.
   public let hints: [(label: String, text: String)]
 
   /// The files it is read from: one, or the index and its shards.

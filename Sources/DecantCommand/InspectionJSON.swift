@@ -12,7 +12,13 @@ enum InspectionJSON {
     list("tensors", rows.map(tensor), ",")
     list("objects", checkpoint.objects.map(object), ",")
     if !checkpoint.moduleSources.isEmpty { list("sources", checkpoint.moduleSources.map(source), ",") }
+    if !checkpoint.hints.isEmpty { list("facts", checkpoint.hints.map(fact), ",") }
     list("warnings", warnings.map { .string($0) }, "}")
+  }
+
+  /// What the file says of itself as a whole: who wrote it, its metadata.
+  private static func fact(_ hint: (label: String, text: String)) -> JSONValue {
+    .object([(key: "name", value: .string(hint.label)), (key: "value", value: .string(hint.text))])
   }
 
   private static func list(_ name: String, _ values: [JSONValue], _ end: String) {

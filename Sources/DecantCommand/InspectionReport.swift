@@ -32,7 +32,9 @@ struct InspectionReport {
   private func printHead() {
     StandardStreams.line(checkpoint.path.escapedForDisplay)
     StandardStreams.line("  container: \(checkpoint.container.rawValue)")
-    for hint in checkpoint.hints { StandardStreams.line("  \(hint.label): \(hint.text)") }
+    for hint in checkpoint.hints {
+      StandardStreams.line("  \(hint.label.escapedForDisplay): \(hint.text.escapedForDisplay)")
+    }
     printSources()
     let candidates = checkpoint.stateDictCandidates
     if candidates.count == 1, let only = candidates.first {

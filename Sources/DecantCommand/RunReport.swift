@@ -52,7 +52,7 @@ struct RunReport<T: ReferenceScalar> {
           comparison.stage, Spelling.count(comparison.count), Spelling.scientific(comparison.largest),
           Spelling.scientific(comparison.maxAbsolute), Spelling.scientific(comparison.maxRelative),
           Spelling.scientific(comparison.meanAbsolute), comparison.passes ? "agrees" : "DIFFERS",
-          goldenNotes["float32_error.\(comparison.stage)"] ?? "")
+          (goldenNotes["float32_error.\(comparison.stage)"] ?? "").escapedForDisplay)
       }
       table.show()
       let passed = comparisons.count { $0.passes }

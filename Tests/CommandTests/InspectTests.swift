@@ -63,6 +63,8 @@ import Testing
     let objects = try #require(object["objects"] as? [[String: Any]])
     let epoch = try #require(objects.first { $0["path"] as? String == "epoch" })
     #expect(epoch["type"] as? String == "int" && epoch["value"] as? Int == 3)
+    let facts = try #require(object["facts"] as? [[String: String]])
+    #expect(facts.contains(["name": "byte order", "value": "little"]))
     #expect((object["warnings"] as? [String]) == [])
   }
 

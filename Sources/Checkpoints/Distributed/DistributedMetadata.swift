@@ -108,7 +108,7 @@ struct DistributedMetadata {
       else {
         continue
       }
-      hints.append((label, text.escapedForDisplay))
+      hints.append((label, text))
     }
   }
 

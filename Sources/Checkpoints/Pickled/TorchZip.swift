@@ -45,7 +45,7 @@ enum TorchZip {
       (".format_version", "format version"),
       (".storage_alignment", "storage alignment"),
     ] {
-      if let value = try text(record) { hints.append((label, value.escapedForDisplay)) }
+      if let value = try text(record) { hints.append((label, value)) }
     }
     hints.append(("written by", writer(archive, prefix)))
 

@@ -40,7 +40,7 @@ enum SafetensorsReader {
     let whole = (8 + length).checkedAdding(announced) ?? .max
     return Checkpoint.Parts(
       container: .safetensors, contents: contents,
-      hints: notes.map { ($0.0.escapedForDisplay, $0.1.escapedForDisplay) },
+      hints: notes,
       truncation: isTruncated
         ? Truncation.error(
           "is cut short: it has \(file.byteCount) of \(whole) bytes", contents.tensors, file: file.path)

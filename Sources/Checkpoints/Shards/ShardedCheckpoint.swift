@@ -49,7 +49,7 @@ struct ShardedCheckpoint {
         for (key, value) in members where key != "total_size" {
           switch value {
           case .array, .object: continue
-          default: hints.append((key.escapedForDisplay, (value.string ?? value.text).escapedForDisplay))
+          default: hints.append((key, value.string ?? value.text))
           }
         }
       }

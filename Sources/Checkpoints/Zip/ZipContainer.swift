@@ -26,7 +26,7 @@ enum ZipContainer {
     }
     let (inner, damage) = try source(of: entry, in: archive)
     var parts = try Checkpoint.parts(of: inner, limits: limits, nesting: nesting + 1)
-    parts.hints.insert(("inside a zip file, as", entry.name.escapedForDisplay), at: 0)
+    parts.hints.insert(("inside a zip file, as", entry.name), at: 0)
     if let damage { parts.damage.append(damage) }
     let litter = archive.entries.count { isLitter($0) }
     if litter > 0 { parts.warnings.append(ZipContainer.note(litter)) }
