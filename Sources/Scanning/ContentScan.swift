@@ -36,6 +36,10 @@ struct ContentScan {
     if bytes.begins([0x50, 0x4B, 3, 4]) || bytes.begins([0x50, 0x4B, 5, 6]) {
       return scanZips(bytes, in: place) ? .zip : nil
     }
+    // An archive inside a tar is a member of it, though readers that look from the end would find it.
+    if TarReader.recognises(bytes), TarReader.holdsLastArchive(bytes, audit.limits) {
+      return scanTar(bytes, in: place) ? .tar : nil
+    }
     // Something before an archive: its end record must have a directory, or data would look like one by chance.
     if depth == 0 || isExpected, ZipLayout.endRecord(bytes) != nil,
       ZipLayout(bytes, limits: audit.limits).entries.contains(where: \.isListed), scanZips(bytes, in: place)

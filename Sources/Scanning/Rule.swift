@@ -42,6 +42,7 @@ public enum Rule: String, Sendable, CaseIterable {
   case concatenated = "concatenated-archives"
   case unexpectedMember = "unexpected-member"
   // Programs and texts
+  case archivedCode = "archived-code"
   case torchscriptCode = "torchscript-code"
   case torchscriptCall = "torchscript-call"
   case metadataScript = "metadata-script"
@@ -93,6 +94,7 @@ public enum Rule: String, Sendable, CaseIterable {
     case .archiveLink: "An entry that is a link."
     case .concatenated: "Several archives one after the other, as torch.distributed.checkpoint writes."
     case .unexpectedMember: "An entry that PyTorch does not write."
+    case .archivedCode: "Sources of torch.package, programs of torch.export: loading or calling runs them."
     case .torchscriptCode: "TorchScript: the archive holds programs that loading compiles and calling runs."
     case .torchscriptCall:
       "TorchScript code that calls operators of other libraries, or reads or writes files."
@@ -113,7 +115,8 @@ public enum Rule: String, Sendable, CaseIterable {
     case .oddUse, .secondStream, .concatenated, .unexpectedMember:
       "Ask who made it why it is so; decant convert reads the weights without running anything."
     case .brokenPickle, .zipCrc, .zipBroken: "Fetch the file again; do not load it as it is."
-    case .torchscriptCode: "Load it only if you trust who made it; decant convert pours the weights out."
+    case .torchscriptCode, .archivedCode:
+      "Load it only if you trust who made it; decant convert pours the weights out."
     case .metadataScript: "Do not show the metadata in a browser or evaluate it."
     case .limit: "Do not load it unless you know why it is so large."
     case .encrypted: "Decrypt it first, then scan again."

@@ -68,8 +68,41 @@ import Testing
       .methodPath, .dangerous, .proto4 + .attribute(of: .name("package", "Outer"), "method") + ")R.",
       near: .proto4 + .attribute(of: .name("package", "Outer"), "method") + ".", .unknown),
     Case(
+      .methodPath, .dangerous, .proto4 + .attribute(of: .name("package", "Outer"), "_scale") + ")R.",
+      near: .proto4 + .attribute(of: .name("package", "Outer"), "_scale") + ".", .unknown),
+    Case(
       .runsCode, .dangerous, .proto4 + .attribute(of: .name("package", "Outer"), "__class__") + ".",
       near: .proto4 + .attribute(of: .name("package", "Outer"), "Inner") + ".", .unknown),
+    // A method of an object, as bound methods are saved; then what Python looks up itself, and a call of the method.
+    Case(
+      .runsCode, .dangerous,
+      .proto4 + .attribute(of: .name("package", "Class") + .newObject, "__reduce__") + ".",
+      near: .proto4 + .attribute(of: .name("package", "Class") + .newObject, "_hook") + ".", .unknown),
+    Case(
+      .runsCode, .dangerous, .proto4 + .attribute(of: .name("package", "Class") + .newObject, "system") + ".",
+      near: .proto4 + .attribute(of: .name("package", "Class") + .newObject, "step") + ".", .unknown),
+    Case(
+      .computedCall, .dangerous,
+      .proto4 + .attribute(of: .name("package", "Class") + .newObject, "step") + ")R.",
+      near: .proto4 + .attribute(of: .name("package", "Class") + .newObject, "step") + ".", .unknown),
+    Case(
+      .runsCode, .dangerous,
+      .proto4 + .attribute(of: .attribute(of: .name("package", "Class") + .newObject, "a"), "b") + ".",
+      near: .proto4 + .attribute(of: .name("package", "Class") + .newObject, "a") + ".", .unknown),
+    Case(
+      .runsCode, .dangerous,
+      .proto4 + .name("builtins", "iter") + .name("package", "f") + "N" + .tuple2 + "R.",
+      near: .proto4 + .name("builtins", "iter") + "]" + .tuple1 + "R.", .unknown),
+    Case(
+      .runsCode, .dangerous, .proto4 + .name("builtins", "len") + "]" + .tuple1 + "R.",
+      near: .proto4 + .name("builtins", "len") + ".", .unknown),
+    Case(
+      .runsCode, .dangerous, .proto4 + .name("_operator", "methodcaller") + ".",
+      near: .proto4 + .name("_operator", "add") + ".", .unknown),
+    Case(
+      .libraryFunction, .dangerous,
+      .proto4 + .name("torch.fx.graph_module", "reduce_graph_module") + "}" + .tuple1 + "R.",
+      near: .proto4 + .name("torch.fx.node", "Node") + .newObject + ".", .unknown),
     Case(
       .methodPath, .dangerous, .proto4 + .stackName("package", "Class.method") + ")R.",
       near: .proto4 + .stackName("package", "Outer.Inner") + ")R.", .unknown),
@@ -238,6 +271,22 @@ import Testing
       .zipHidden, .dangerous,
       hidingLast(zip(("a.pkl", Stream.clean.bytes), ("b.pkl", Stream.call.bytes)), nameLength: 5),
       near: zip(("a.pkl", Stream.clean.bytes), ("b.pkl", Stream.clean.bytes)), .clean),
+    // What broke off hides nothing.
+    Case(
+      .zipHidden, .dangerous,
+      hidingLast(zip(("a/data.pkl", Stream.clean.bytes), ("a/b", [1, 2])), nameLength: 3),
+      near: Array(zip(("a/data.pkl", Stream.clean.bytes), ("a/b", [1, 2])).dropLast(40)), .unknown),
+    Case(
+      .archivedCode, .dangerous, package("import os\nos.system('echo hi')\n"),
+      near: package("import os\nos.path.join('a')\n"), .unknown),
+    // A tar that holds an archive, and an archive that stands behind the tar's own end.
+    Case(
+      .polyglot, .dangerous,
+      tar([("a", "0", Stream.clean.bytes)]) + zip(("a.pkl", Stream.clean.bytes)),
+      near: tar([("a.zip", "0", zip(("a.pkl", Stream.clean.bytes)))]), .clean),
+    Case(
+      .trailingData, .dangerous, zip(("a.pkl", Stream.clean.bytes)) + [1, 2, 3],
+      near: zip(("a.pkl", Stream.clean.bytes)) + safetensors("{}"), .unknown),
     Case(
       .zipOverlap, .dangerous,
       zip([("a.pkl", Stream.clean.bytes), ("b.pkl", Stream.clean.bytes)]) {

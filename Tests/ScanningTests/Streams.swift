@@ -71,6 +71,13 @@ func tar(_ members: [(name: String, kind: Character, data: [UInt8])]) -> [UInt8]
   return file + [UInt8](repeating: 0, count: 1024)
 }
 
+/// An archive of torch.package with one source.
+func package(_ source: String) -> [UInt8] {
+  zip(
+    ("p/.data/extern_modules", Array("torch\n".utf8)), ("p/.data/version", [0x36, 0x0A]),
+    ("p/model/model.pkl", Stream.clean.bytes), ("p/module.py", Array(source.utf8)))
+}
+
 /// A `.npy` file of format 1.0.
 func npy(_ header: String, _ data: [UInt8]) -> [UInt8] {
   [0x93] + Array("NUMPY".utf8) + [1, 0] + ZipBuilder.little(UInt16(header.utf8.count)) + Array(header.utf8)

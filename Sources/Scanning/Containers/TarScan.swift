@@ -119,6 +119,16 @@ struct TarReader {
 
   static func recognises(_ bytes: RawSpan) -> Bool { bytes.begins("ustar", at: 257) }
 
+  /// Whether the last zip archive in a tar fills one of its members, as a checkpoint does that was packed.
+  static func holdsLastArchive(_ bytes: RawSpan, _ limits: Limits) -> Bool {
+    guard ZipLayout.endRecord(bytes) != nil else { return true }
+    var reader = TarReader()
+    let layout = ZipLayout(bytes, limits: limits)
+    return reader.members(bytes).contains {
+      $0.data.lowerBound == layout.start && $0.data.upperBound == layout.end
+    }
+  }
+
   mutating func members(_ bytes: RawSpan) -> [Member] {
     var members: [Member] = []
     var place = 0

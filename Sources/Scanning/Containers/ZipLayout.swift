@@ -40,6 +40,14 @@ struct ZipLayout {
   private(set) var end = 0
   /// Entries beyond `Limits.zipEntries` that were not read.
   private(set) var isCut = false
+  /// Where the wide end record stands, if there is one.
+  private(set) var wideRecord: Int?
+  /// Another wide end record, which who counts from the start of the file finds: an earlier archive's, or a trap.
+  private(set) var otherWideRecord: Int?
+  /// Whether a directory tells the entries; without one none of them is hidden.
+  private(set) var hasDirectory = false
+  /// Whether a descriptor that fits its entry may still be found: looked for in vain only once.
+  private var seeksDescriptors = true
 
   /// The place of the last end record; nil when there is none within the reach of a comment.
   static func endRecord(_ bytes: RawSpan) -> Int? {
@@ -51,10 +59,13 @@ struct ZipLayout {
   }
 
   /// Reads the archive that ends where the bytes end; one without a directory is read from its local headers.
-  init(_ bytes: RawSpan, limits: Limits) {
+  ///
+  /// - Parameter ignoresDirectory: Whether the directory is that of an archive inside.
+  init(_ bytes: RawSpan, limits: Limits, ignoresDirectory: Bool = false) {
     var directoryStart = bytes.byteCount
     end = bytes.byteCount
-    if let record = Self.endRecord(bytes) {
+    if !ignoresDirectory, let record = Self.endRecord(bytes) {
+      hasDirectory = true
       directoryStart = readDirectory(bytes, record, limits)
     } else {
       fault(
@@ -101,11 +112,19 @@ struct ZipLayout {
             readEntries(bytes, from: other, to: record, base: 0, limits)
           }
         }
+        wideRecord = place
         if told != place, bytes.begins([0x50, 0x4B, 6, 6], at: told) {
-          fault(
-            .dangerous, .zipHeaders, record, "the archive has two wide end records, and readers take either")
-          let other = bytes.little(UInt64.self, told + 48).flatMap { Int(exactly: $0) } ?? 0
-          readEntries(bytes, from: other, to: record, base: 0, limits)
+          // In an archive that others stand before, offsets count from its own start, and may meet a record of those.
+          let ownStart = max(0, place - wide.size - max(wide.offset, 0))
+          if ownStart > 0, told.checkedAdding(ownStart) == place {
+            otherWideRecord = told
+          } else {
+            fault(
+              .dangerous, .zipHeaders, record, "the archive has two wide end records, and readers take either"
+            )
+            let other = bytes.little(UInt64.self, told + 48).flatMap { Int(exactly: $0) } ?? 0
+            readEntries(bytes, from: other, to: record, base: 0, limits)
+          }
         }
         (count, size, offset) = wide
         directoryEnd = place
@@ -279,9 +298,27 @@ struct ZipLayout {
       !bytes.holdsOnly(0, in: gap.lowerBound..<min(gap.upperBound, gap.lowerBound + 65_536))
         || gap.count > 65_536
     else { return }
-    // What follows an entry of unknown size in an archive that broke off is that entry's.
     if gaps.count < 1_000 { gaps.append(gap) }
-    fault(.dangerous, .trailingData, gap.lowerBound, "\(gap.count) bytes between the entries belong to none")
+    // Where the directory is missing, so may be an entry's size: what follows it may be its own.
+    fault(
+      hasDirectory ? .dangerous : .unknown, .trailingData, gap.lowerBound,
+      "\(gap.count) bytes between the entries belong to none")
+  }
+
+  /// Where the descriptor stands that counts the bytes from an entry's data to itself: an archive inside is passed over.
+  private mutating func descriptor(_ bytes: RawSpan, behind start: Int, until end: Int) -> Int? {
+    var place = start
+    while seeksDescriptors, place < end, let found = bytes.first([0x50, 0x4B, 7, 8], in: place..<end) {
+      let count = found - start
+      if bytes.little(UInt32.self, found + 8).map({ Int($0) }) == count
+        || bytes.little(UInt64.self, found + 8).flatMap({ Int(exactly: $0) }) == count
+      {
+        return found
+      }
+      place = found + 1
+    }
+    seeksDescriptors = false
+    return nil
   }
 
   /// An entry that only its local header knows; returns where it ends.
@@ -300,7 +337,9 @@ struct ZipLayout {
     var stop = start + long(18)
     if entry.flags & 8 != 0 || stop > end || long(18) == 0xFFFF_FFFF {
       stop = bytes.first([0x50, 0x4B, 3, 4], in: start..<end) ?? end
-      if let descriptor = bytes.last([0x50, 0x4B, 7, 8], in: max(start, stop - 24)..<stop) {
+      if !hasDirectory, let fitting = descriptor(bytes, behind: start, until: end) {
+        stop = fitting
+      } else if let descriptor = bytes.last([0x50, 0x4B, 7, 8], in: max(start, stop - 24)..<stop) {
         stop = descriptor
       }
     }

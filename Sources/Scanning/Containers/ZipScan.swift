@@ -7,18 +7,31 @@ extension ContentScan {
   func scanZips(_ bytes: RawSpan, in place: String) -> Bool {
     var end = bytes.byteCount
     var count = 0
+    var wideRecords: Set<Int> = []
+    var otherWideRecords: [(label: String, place: Int)] = []
     while end > 0 {
       let region = bytes.part(0..<end)
-      let layout = ZipLayout(region, limits: audit.limits)
+      var layout = ZipLayout(region, limits: audit.limits)
+      if count == 0, layout.start > 0, isBrokenOff(bytes, layout) {
+        layout = ZipLayout(region, limits: audit.limits, ignoresDirectory: true)
+      }
+      if let place = layout.wideRecord { wideRecords.insert(place) }
       let isFollowed =
         layout.start > 0 && bytes.begins([0x50, 0x4B, 3, 4]) && endsWithArchive(bytes, layout.start)
       let label = isFollowed || count > 0 ? join(place, "archive at \(layout.start)") : place
+      if let place = layout.otherWideRecord { otherWideRecords.append((label, place)) }
       scanZip(region, layout, in: label)
       if layout.end < end {
-        audit.report(
-          .dangerous, .trailingData, in: label, at: layout.end, "\(end - layout.end) bytes follow the archive"
-        )
-        _ = inside().scan(bytes.part(layout.end..<end), in: join(label, "behind the archive"))
+        let format = inside().scan(bytes.part(layout.end..<end), in: join(label, "behind the archive"))
+        if format == .safetensors {
+          // torch.distributed.checkpoint puts tensors behind other values, when it is told to write safetensors.
+          audit.report(
+            .unknown, .concatenated, in: label, at: layout.end, "a safetensors file follows the archive")
+        } else {
+          audit.report(
+            .dangerous, .trailingData, in: label, at: layout.end,
+            "\(end - layout.end) bytes follow the archive")
+        }
       }
       count += 1
       if isFollowed {
@@ -38,7 +51,21 @@ extension ContentScan {
       }
       break
     }
+    for other in otherWideRecords where !wideRecords.contains(other.place) {
+      audit.report(
+        .dangerous, .zipHeaders, in: other.label, at: other.place,
+        "the archive has two wide end records, and readers take either")
+    }
     return true
+  }
+
+  /// Whether a zip broke off, so that the last directory in it is that of an archive inside one of its entries.
+  private func isBrokenOff(_ bytes: RawSpan, _ layout: ZipLayout) -> Bool {
+    guard bytes.begins([0x50, 0x4B, 3, 4]), !endsWithArchive(bytes, layout.start) else { return false }
+    let outer = ZipLayout(bytes, limits: audit.limits, ignoresDirectory: true)
+    return outer.entries.contains {
+      $0.method == 0 && $0.data.lowerBound == layout.start && $0.data.upperBound == layout.end
+    }
   }
 
   /// Whether an archive ends exactly at an offset.
@@ -59,13 +86,16 @@ extension ContentScan {
     let hasChecksums = layout.entries.contains { $0.crc32 != 0 }
     var names: Set<[UInt8]> = []
     var program = TorchScriptProgram()
+    var code = ArchivedCode()
     for entry in layout.entries {
       let name = layout.display(entry.name)
       let label = join(place, name)
       func report(_ severity: Severity, _ rule: Rule, _ what: String) {
         audit.report(severity, rule, in: place, at: entry.header, what)
       }
-      if !entry.isListed { report(.dangerous, .zipHidden, "the directory does not list \(name)") }
+      if !entry.isListed, layout.hasDirectory {
+        report(.dangerous, .zipHidden, "the directory does not list \(name)")
+      }
       if entry.isListed, !names.insert(entry.name).inserted {
         report(.dangerous, .zipName, "several entries have the name \(name)")
       }
@@ -77,6 +107,7 @@ extension ContentScan {
       if folder?.announcesProgram(entry.name) ?? false { program.isAnnounced = true }
       let format = withContent(of: entry, bytes, label) { content in
         if isProgram { program.add(content, label) }
+        if let kind = folder?.code(entry.name) { code.add(kind, content, label) }
         let isExpected = entry.name.ends(with: ".pkl".utf8) || entry.name.ends(with: ".pickle".utf8)
         let format = inside(isExpected: isExpected).scan(content, in: label)
         if isExpected, format == nil {
@@ -106,13 +137,16 @@ extension ContentScan {
         } else if format == nil, !folder.isUsual(entry.name) {
           report(.unknown, .unexpectedMember, "PyTorch writes no \(name)")
         }
-      } else if format == nil {
+      } else if format == nil, layout.hasDirectory {
         audit.report(
           .unreadable, .notACheckpoint, in: place, at: entry.header, "\(name) is nothing that can be judged")
       }
     }
     program.report(in: place, audit)
-    for gap in layout.gaps {
+    code.report(in: place, audit)
+    // Without a directory a gap may be all there is, and would be read as the same archive again.
+    for gap in layout.gaps
+    where gap != 0..<bytes.byteCount && !bytes.begins([0x50, 0x4B, 3, 4], at: gap.lowerBound) {
       _ = inside().scan(bytes.part(gap), in: join(place, "between the entries at \(gap.lowerBound)"))
     }
   }
@@ -168,53 +202,6 @@ extension ContentScan {
     if name.first == 0x2F || name.contains(0x5C) || name.contains(0) { return true }
     if name.count > 1, name[1] == 0x3A { return true }
     return name.split(separator: 0x2F).contains { $0.elementsEqual("..".utf8) }
-  }
-}
-
-/// The folder in which an archive of PyTorch keeps everything, and what it keeps there.
-private struct TorchFolder {
-  private let prefix: [UInt8]
-
-  /// The folder; nil when the archive is none of PyTorch's.
-  init?(_ names: [[UInt8]]) {
-    // torch takes the folder of the first entry.
-    guard let first = names.first, let slash = first.firstIndex(of: 0x2F) else { return nil }
-    let prefix = Array(first[...slash])
-    let isTorch = names.contains { name in
-      ["data.pkl", "version", "constants.pkl", "model.json"].contains {
-        name.elementsEqual(prefix + Array($0.utf8))
-      }
-    }
-    guard isTorch else { return nil }
-    self.prefix = prefix
-  }
-
-  var display: String { String(decoding: prefix.prefix(100), as: UTF8.self).escapedForDisplay }
-
-  func holds(_ name: [UInt8]) -> Bool { name.starts(with: prefix) }
-
-  func isProgram(_ name: [UInt8]) -> Bool {
-    holds(name) && name.dropFirst(prefix.count).starts(with: "code/".utf8) && name.ends(with: ".py".utf8)
-  }
-
-  /// Whether an entry makes torch take the archive for a program, whatever else is in it.
-  func announcesProgram(_ name: [UInt8]) -> Bool {
-    guard holds(name) else { return false }
-    let rest = name.dropFirst(prefix.count)
-    return rest.starts(with: "code/".utf8)
-      || ["constants.pkl", "bytecode.pkl", "model.json"].contains { rest.elementsEqual($0.utf8) }
-  }
-
-  /// Whether PyTorch writes an entry of this name.
-  func isUsual(_ name: [UInt8]) -> Bool {
-    let rest = String(decoding: name.dropFirst(prefix.count), as: UTF8.self)
-    return [
-      "version", "byteorder", ".format_version", ".storage_alignment", "model.json", "data.pkl",
-      "constants.pkl",
-    ].contains(rest)
-      || ["data/", ".data/", "constants/", "tensors/", "code/", "attributes/", "bytecode/"].contains {
-        rest.hasPrefix($0)
-      }
   }
 }
 

@@ -45,6 +45,9 @@ extension NameStanding {
       if StandardLibrary.isInert(module, name) {
         return .unknown(.standardValue, "part of Python's standard library that holds or rebuilds a value")
       }
+      if StandardLibrary.isPure(module, name) {
+        return .dangerousWhenCalled(.runsCode, "computes a value")
+      }
       if let reason = RunningNames.standard[top] { return .dangerous(.runsCode, reason) }
       return .dangerous(.standardLibrary, "part of Python's standard library that no checkpoint needs")
     }
@@ -86,6 +89,9 @@ extension NameStanding {
     if name.contains(".") { return .dangerous(.methodPath, "a method of a builtin, reached through dots") }
     if StandardLibrary.inertBuiltins.contains(name) {
       return .unknown(.standardValue, "a builtin that holds a value")
+    }
+    if StandardLibrary.pureBuiltins.contains(name) {
+      return .dangerousWhenCalled(.runsCode, "a builtin that no checkpoint calls")
     }
     return .dangerous(.runsCode, "a builtin that no checkpoint needs")
   }

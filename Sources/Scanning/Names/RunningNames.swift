@@ -57,6 +57,11 @@ enum RunningNames {
     "torch.utils.data.sampler.",
     "torch.utils.hooks.RemovableHandle", "torch.jit.ScriptModule", "torch.jit.TracedModule",
     "torch.jit._script.RecursiveScriptModule", "torch.utils.data.distributed.DistributedSampler",
+    // The nodes of a graph; the module of a graph is rebuilt by running the source it holds.
+    "torch.fx.graph.", "torch.fx.node.Node", "torch.fx.immutable_collections.",
+    "torch.fx._symbolic_trace.Tracer",
+    "torch._dynamo.decorators._DimRange", "torch.utils._pytree.",
+    "numpy._core._internal._convert_to_stringdtype_kwargs",
   ]
 
   private static let families: [String: String] = {

@@ -55,6 +55,29 @@ enum StandardLibrary {
     ]
   }()
 
+  /// Whether a name is a function of numbers or a Python operator: as a value it does nothing.
+  static func isPure(_ module: String, _ name: String) -> Bool {
+    switch module {
+    case "math", "cmath": name.utf8.allSatisfy { $0 >= 0x61 && $0 <= 0x7A || $0 >= 0x30 && $0 <= 0x39 }
+    case "operator", "_operator": operators.contains(name)
+    default: false
+    }
+  }
+
+  private static let operators: Set<String> = Set(
+    """
+    abs add and_ concat contains countOf eq floordiv ge getitem gt iadd iand ifloordiv ilshift imatmul imod imul \
+    index indexOf inv invert ior ipow irshift is_ is_not isub itruediv ixor le length_hint lshift lt matmul mod mul \
+    ne neg not_ or_ pos pow rshift sub truediv truth xor
+    """.split(separator: " ").map(String.init))
+
+  /// Builtin functions that do nothing as a value.
+  static let pureBuiltins: Set<String> = Set(
+    """
+    abs all any ascii bin chr divmod enumerate filter format hash hex id isinstance issubclass iter len map max min \
+    next oct ord pow print repr reversed round sorted sum zip
+    """.split(separator: " ").map(String.init))
+
   /// Builtins beyond those of ``KnownNames`` that only hold a value.
   static let inertBuiltins: Set<String> = [
     "NotImplementedType", "NoneType", "ellipsis", "Ellipsis", "NotImplemented", "type", "property",

@@ -98,6 +98,19 @@ struct PickleAudit {
         judge(import: attribute, at: object.offset)
         return true
       }
+      if let owner = methodOwner(object) {
+        report(
+          .unknown, .libraryName, object.offset,
+          "a method of a \(CallSpelling.name(owner)), which is kept and not called",
+          call: CallSpelling.call(object, in: graph))
+        return true
+      }
+      if isPlainIterator(object, global) {
+        report(
+          .unknown, .standardValue, object.offset, "an iterator over values of the file",
+          call: CallSpelling.call(object, in: graph))
+        return true
+      }
       return judge(object, calling: global)
     case .object(let maker) where attribute(maker) != nil:
       return attribute(maker).map { judge(object, calling: $0) } ?? false
@@ -158,11 +171,43 @@ struct PickleAudit {
       function.module == "builtins" || function.module == "__builtin__",
       let arguments = graph.tuple(object.arguments), arguments.count == 2,
       let name = graph.text(arguments[1]),
-      NameStanding.isPlain(name), !name.hasPrefix("_")
+      NameStanding.isPlain(name), !name.hasPrefix("__")
     else { return nil }
     let owner =
       graph.global(arguments[0]) ?? graph.object(arguments[0]).flatMap { attribute($0, nesting: nesting + 1) }
     return owner.map { PickleGlobal(module: $0.module, name: $0.name + "." + name) }
+  }
+
+  /// The class of the object whose method `getattr(object, 'method')` is, as bound methods are saved.
+  ///
+  /// Only of objects the file makes by a name, and with a literal that neither Python itself nor an attack looks up; who
+  /// calls the result, or sets anything on it, does so by opcodes that are judged apart.
+  private func methodOwner(_ object: PickleObject) -> PickleGlobal? {
+    guard object.construction == .reduce, object.states.isEmpty, object.items.isEmpty, object.pairs.isEmpty,
+      let function = graph.global(object.callable), function.name == "getattr",
+      function.module == "builtins" || function.module == "__builtin__",
+      let arguments = graph.tuple(object.arguments), arguments.count == 2,
+      let name = graph.text(arguments[1]), NameStanding.isPlain(name), !name.hasPrefix("__"),
+      !name.contains("."), !RunningNames.leaves.contains(name), let owner = graph.object(arguments[0])
+    else { return nil }
+    guard let maker = graph.global(owner.callable), maker.name != "getattr" else { return nil }
+    let standing = audit.standing(module: maker.module, name: maker.name)
+    switch standing {
+    case .known, .unknown: return maker
+    case .dangerous, .dangerousWhenCalled: return nil
+    }
+  }
+
+  /// Whether `iter` or `reversed` goes through a plain container, as the iterators of lists are saved.
+  private func isPlainIterator(_ object: PickleObject, _ global: PickleGlobal) -> Bool {
+    guard global.module == "builtins" || global.module == "__builtin__",
+      global.name == "iter" || global.name == "reversed", object.construction == .reduce,
+      let arguments = graph.tuple(object.arguments), arguments.count == 1
+    else { return false }
+    switch graph.node(arguments[0]) {
+    case .list, .tuple, .dictionary, .set, .frozenSet, .text, .bytes: return true
+    default: return false
+    }
   }
 
   /// A name of tensor files must be used as tensor files use it.

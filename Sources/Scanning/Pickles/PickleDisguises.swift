@@ -71,6 +71,15 @@ extension PickleAudit {
 
   func judge(persistentID id: PickleValue) {
     let parts = graph.tuple(id) ?? [id]
+    if parts.count > 2, graph.text(parts[0]) == "reduce_package",
+      let function = parts.dropFirst().lazy
+        .compactMap({ graph.global($0) }).first,
+      case .dangerousWhenCalled(_, let reason) = audit.standing(module: function.module, name: function.name)
+    {
+      report(
+        .dangerous, .persistentCall, 0, "\(CallSpelling.name(function)): \(reason); torch.package calls it",
+        call: CallSpelling.value(id, in: graph))
+    }
     for part in parts {
       guard case .node(let node) = part, case .object(let object) = graph[node] else { continue }
       report(

@@ -1,0 +1,50 @@
+internal import ByteParsing
+
+/// Code that an archive of torch.package or torch.export holds: never clean, since loading or calling runs it.
+struct ArchivedCode {
+  enum Kind {
+    /// Source that the importer of torch.package runs.
+    case python
+    /// A library of AOTInductor.
+    case native
+    /// A graph of torch.export.
+    case graph
+  }
+
+  /// Calls that start commands of the system. Not all there are: sources are text, and text can be computed.
+  private static let calls = [
+    "os.system(", "os.popen(", "subprocess.Popen(", "subprocess.call(", "subprocess.run(",
+    "subprocess.check_call(", "subprocess.check_output(", "pty.spawn(",
+  ]
+
+  private var counts: [Kind: Int] = [:]
+  private var running: [(place: String, offset: Int, call: String)] = []
+
+  /// Counts an entry, and looks through sources; O(length).
+  mutating func add(_ kind: Kind, _ content: RawSpan, _ place: String) {
+    counts[kind, default: 0] += 1
+    guard kind == .python, running.count < 100 else { return }
+    for call in Self.calls {
+      if let found = content.first(Array(call.utf8), in: 0..<content.byteCount) {
+        running.append((place, found, call + "…)"))
+      }
+    }
+  }
+
+  /// Reports what was found.
+  func report(in place: String, _ audit: FileAudit) {
+    func report(_ kind: Kind, _ one: String, _ many: String, _ does: String) {
+      guard let count = counts[kind] else { return }
+      audit.report(.unknown, .archivedCode, in: place, at: 0, "\(count) \(count == 1 ? one : many), \(does)")
+    }
+    report(.python, "Python source", "Python sources", "which torch.package runs when it imports them")
+    report(.native, "compiled library", "compiled libraries", "which loading links into the process")
+    report(
+      .graph, "program of torch.export", "programs of torch.export", "which loading builds and calling runs")
+    for call in running {
+      audit.report(
+        .dangerous, .archivedCode, in: call.place, at: call.offset, "the source runs commands of the system",
+        call: call.call)
+    }
+  }
+}

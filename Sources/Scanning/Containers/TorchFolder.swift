@@ -1,0 +1,98 @@
+internal import ByteParsing
+
+/// The folder in which an archive of PyTorch keeps everything, and what it keeps there.
+struct TorchFolder {
+  private enum Kind {
+    /// torch.save and TorchScript.
+    case checkpoint
+    /// torch.export.
+    case export
+    /// torch.package, where programs keep files of any name.
+    case package
+  }
+
+  private let prefix: [UInt8]
+  private let kind: Kind
+
+  /// The folder; nil when the archive is none of PyTorch's.
+  init?(_ names: [[UInt8]]) {
+    if names.contains(where: { $0.elementsEqual("serialized_exported_program.json".utf8) }) {
+      // torch.export of PyTorch 2.1 to 2.7 had no folder.
+      prefix = []
+      kind = .export
+      return
+    }
+    // torch takes the folder of the first entry.
+    guard let first = names.first, let slash = first.firstIndex(of: 0x2F) else { return nil }
+    let prefix = Array(first[...slash])
+    func holds(_ records: String...) -> Bool {
+      names.contains { name in records.contains { name.elementsEqual(prefix + Array($0.utf8)) } }
+    }
+    if holds("data.pkl", "version", "constants.pkl", "model.json") {
+      kind = .checkpoint
+    } else if holds("archive_format") {
+      kind = .export
+    } else if holds(".data/extern_modules") {
+      kind = .package
+    } else {
+      return nil
+    }
+    self.prefix = prefix
+  }
+
+  var display: String { String(decoding: prefix.prefix(100), as: UTF8.self).escapedForDisplay }
+
+  func holds(_ name: [UInt8]) -> Bool { name.starts(with: prefix) }
+
+  private func rest(_ name: [UInt8]) -> ArraySlice<UInt8>? {
+    holds(name) ? name.dropFirst(prefix.count) : nil
+  }
+
+  /// Whether an entry is source code of TorchScript.
+  func isProgram(_ name: [UInt8]) -> Bool {
+    guard kind == .checkpoint, let rest = rest(name) else { return false }
+    return rest.starts(with: "code/".utf8) && name.ends(with: ".py".utf8)
+  }
+
+  /// Whether an entry makes torch take the archive for a program, whatever else is in it.
+  func announcesProgram(_ name: [UInt8]) -> Bool {
+    guard kind == .checkpoint, let rest = rest(name) else { return false }
+    return rest.starts(with: "code/".utf8)
+      || ["constants.pkl", "bytecode.pkl", "model.json"].contains { rest.elementsEqual($0.utf8) }
+  }
+
+  /// What an entry is that loading or calling runs; nil when it is nothing of the kind.
+  func code(_ name: [UInt8]) -> ArchivedCode.Kind? {
+    guard let rest = rest(name) else { return nil }
+    switch kind {
+    case .checkpoint: return nil
+    case .package: return name.ends(with: ".py".utf8) ? .python : nil
+    case .export:
+      if rest.starts(with: "data/aotinductor/".utf8) {
+        return name.ends(with: ".so".utf8) || name.ends(with: ".dll".utf8) ? .native : nil
+      }
+      return rest.starts(with: "models/".utf8) || rest.elementsEqual("serialized_exported_program.json".utf8)
+        ? .graph : nil
+    }
+  }
+
+  /// Whether PyTorch writes an entry of this name.
+  func isUsual(_ name: [UInt8]) -> Bool {
+    let rest = String(decoding: name.dropFirst(prefix.count), as: UTF8.self)
+    switch kind {
+    case .package: return true
+    case .checkpoint:
+      return [
+        "version", "byteorder", ".format_version", ".storage_alignment", "model.json", "data.pkl",
+        "constants.pkl",
+      ].contains(rest)
+        || ["data/", ".data/", "constants/", "tensors/", "code/", "attributes/", "bytecode/", "extra/"]
+          .contains { rest.hasPrefix($0) }
+    case .export:
+      return ["version", "byteorder", "archive_format", "archive_version"].contains(rest)
+        || ["data/", ".data/", "models/", "extra/", "extra_files/", "serialized_"].contains {
+          rest.hasPrefix($0)
+        }
+    }
+  }
+}
