@@ -15,6 +15,10 @@ public struct Checkpoint: Sendable {
     case torchLegacy = "torch-legacy"
     case torchTar = "torch-tar"
     case torchscript
+    /// A program of `torch.export` (`.pt2`), of which the weights are read.
+    case torchExport = "torch-export"
+    /// An archive of `torch.package`.
+    case torchPackage = "torch-package"
     /// One pickle with everything in it, and no tensors of PyTorch's.
     case pickle
     case safetensors

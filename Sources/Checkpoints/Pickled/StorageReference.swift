@@ -28,6 +28,11 @@ extension PickleGraph {
     _ value: PickleValue
   ) throws(CheckpointError) -> (StorageReference, StorageTypes.StorageClass) {
     guard case .persistentID(let id) = node(value), let parts = tuple(id) else {
+      if case .persistentID(let id) = node(value), text(id)?.hasPrefix("(") == true {
+        throw CheckpointError(
+          "the tensor's storage is spelled as text, as pickle protocol 0 does",
+          remedy: "PyTorch itself cannot load such a file: save it again with the usual protocol.")
+      }
       throw CheckpointError("the tensor's storage is no persistent id of a storage")
     }
     return try storageReference(of: parts)
@@ -37,7 +42,7 @@ extension PickleGraph {
   func storageReference(
     of parts: [PickleValue]
   ) throws(CheckpointError) -> (StorageReference, StorageTypes.StorageClass) {
-    guard parts.count >= 5, isText(parts[0], "storage"), let key = name(parts[2], orInteger: false),
+    guard parts.count >= 5, isText(parts[0], "storage"), let key = name(parts[2]),
       let location = name(parts[3], orInteger: false), case .int(let count) = parts[4],
       let count = Int(exactly: count),
       count >= 0

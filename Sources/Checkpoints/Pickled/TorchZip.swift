@@ -20,37 +20,27 @@ enum TorchZip {
     let isScript = archive.entry(prefix + "constants.pkl") != nil
     var warnings: [String] = []
     var damage: [CheckpointError] = []
-    func text(_ name: String) throws(CheckpointError) -> String? {
-      guard let entry = archive.entry(prefix + name) else { return nil }
-      let (bytes, isIntact) = try archive.bytes(of: entry, limit: 4096, named: "the 4096 bytes it may have")
-      if !isIntact { damage.append(checksumMismatch(file, entry, found: CRC32.of(bytes))) }
-      return String(decoding: bytes, as: UTF8.self).trimmingNewlines
-    }
-
     var hints: [(String, String)] = []
-    let byteOrder: Storage.ByteOrder
-    switch try text("byteorder") {
-    case let name?:
-      guard let order = Storage.ByteOrder(rawValue: name) else {
-        throw CheckpointError(
-          "the byte order is \"\(name.escapedForDisplay)\", neither little nor big", file: file.path,
-          entry: prefix + "byteorder")
-      }
-      byteOrder = order
-      hints.append(("byte order", name))
-    case nil: byteOrder = .little
-    }
+    let byteOrder = try archive.byteOrder(prefix, &hints, &damage)
     for (record, label) in [
       ("version", "archive version"), (".data/version", "archive version"),
       (".format_version", "format version"),
       (".storage_alignment", "storage alignment"),
     ] {
-      if let value = try text(record) { hints.append((label, value)) }
+      if let value = try archive.text(prefix + record, &damage) { hints.append((label, value)) }
     }
     hints.append(("written by", writer(archive, prefix)))
 
     if !archive.recordsChecksums {
       warnings.append("no CRC-32 is recorded in the archive, so damage to the data cannot be noticed")
+    }
+    let skipped = archive.entries.count {
+      $0.name.hasPrefix(prefix + "data/") && $0.byteCount > 0 && !archive.recordsChecksum(of: $0)
+    }
+    if archive.recordsChecksums, skipped > 0 {
+      warnings.append(
+        "\(skipped) \(skipped == 1 ? "storage has" : "storages have") no CRC-32, as torch.serialization.skip_data leaves them: they hold zeros unless somebody filled them"
+      )
     }
     let litter = archive.entries.count { ZipContainer.isLitter($0) }
     if litter > 0 { warnings.append(ZipContainer.note(litter)) }
@@ -194,12 +184,15 @@ enum TorchZip {
 final class Records: Sendable {
   private let archive: ZipArchive
   private let folder: String
+  /// What follows a storage's key in the name of its record.
+  private let suffix: String
   private let byteOrder: Storage.ByteOrder
   /// By the place of the record in the archive.
   private let storages: Mutex<[Storage?]>
 
-  init(archive: ZipArchive, folder: String, byteOrder: Storage.ByteOrder) {
+  init(archive: ZipArchive, folder: String, byteOrder: Storage.ByteOrder, suffix: String = "") {
     self.archive = archive
+    self.suffix = suffix
     self.folder = folder
     self.byteOrder = byteOrder
     storages = Mutex([Storage?](repeating: nil, count: archive.entries.count))
@@ -214,7 +207,7 @@ final class Records: Sendable {
     if reference.location == "meta" {
       return Storage(key: reference.key, location: "meta", byteCount: reference.byteCount, content: nil)
     }
-    let name = folder + reference.key
+    let name = folder + reference.key + suffix
     guard let entry = archive.entry(name) else {
       if let (walk, _) = archive.salvage, !walk.reachesDirectory {
         return Storage(
@@ -252,14 +245,5 @@ final class Records: Sendable {
     let available = try ByteRange(
       cut?.source ?? archive.file, offset: 0, byteCount: min(cut?.byteCount ?? 0, reference.byteCount))
     return PartialContent(byteCount: reference.byteCount, available: available, reason)
-  }
-}
-
-extension String {
-  /// The text without line ends after it.
-  fileprivate var trimmingNewlines: String {
-    var text = self[...]
-    while let last = text.last, last.isNewline { text.removeLast() }
-    return String(text)
   }
 }

@@ -41,6 +41,11 @@ final class ZipArchive: Sendable {
   /// Whether any checksum was recorded: PyTorch can be told to write zeros for all of them.
   let recordsChecksums: Bool
 
+  /// Whether an entry's checksum was recorded: a record that was saved without its data has 0 among others.
+  func recordsChecksum(of entry: ZipEntry) -> Bool {
+    recordsChecksums && (entry.crc32 != 0 || entry.byteCount == 0)
+  }
+
   /// The entry of a name.
   func entry(_ name: String) -> ZipEntry? { places[Array(name.utf8)].map { entries[$0] } }
 
@@ -62,7 +67,7 @@ final class ZipArchive: Sendable {
     } else {
       bytes = try inflate(entry).copied
     }
-    return (bytes, !recordsChecksums || CRC32.of(bytes) == entry.crc32)
+    return (bytes, !recordsChecksum(of: entry) || CRC32.of(bytes) == entry.crc32)
   }
 
   /// Counts an entry that is to stand in memory.
@@ -182,7 +187,7 @@ final class ZipRecord: StorageContent, Sendable {
 
   /// The data's CRC-32 when it is not the recorded one; O(length).
   func wrongChecksum() throws -> UInt32? {
-    guard archive.recordsChecksums else { return nil }
+    guard archive.recordsChecksum(of: entry) else { return nil }
     var crc = CRC32()
     let piece = UnsafeMutableRawBufferPointer.allocate(byteCount: min(byteCount, 1 << 18), alignment: 64)
     defer { unsafe piece.deallocate() }
@@ -204,7 +209,7 @@ final class ZipRecord: StorageContent, Sendable {
 
   /// Throws unless a checksum is the recorded one.
   func compare(_ crc: CRC32) throws(CheckpointError) {
-    guard !archive.recordsChecksums || crc.value == entry.crc32 else {
+    guard !archive.recordsChecksum(of: entry) || crc.value == entry.crc32 else {
       throw checksumMismatch(archive.file, entry, found: crc.value)
     }
   }

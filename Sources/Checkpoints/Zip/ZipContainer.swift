@@ -20,6 +20,8 @@ enum ZipContainer {
     if try TorchZip.holdsCheckpoint(archive) {
       return try TorchZip.open(archive, limits: limits, nesting: nesting)
     }
+    if let parts = try ExportArchive.open(archive, limits: limits, nesting: nesting) { return parts }
+    if let parts = try PackageArchive.open(archive, limits: limits, nesting: nesting) { return parts }
     guard let entry = try onlyCheckpoint(in: archive, limits) else { throw TorchZip.notTorch(archive) }
     guard nesting < InnerFiles.deepest else {
       throw CheckpointError("files lie in each other more than \(InnerFiles.deepest) deep", file: file.path)
@@ -77,7 +79,7 @@ enum ZipContainer {
     let content = try archive.inflate(entry)
     var crc = CRC32()
     unsafe crc.update(content.mappedBytes() ?? UnsafeRawBufferPointer(start: nil, count: 0))
-    let isIntact = !archive.recordsChecksums || crc.value == entry.crc32
+    let isIntact = !archive.recordsChecksum(of: entry) || crc.value == entry.crc32
     return (
       ByteSource(content, path: path),
       isIntact ? nil : checksumMismatch(archive.file, entry, found: crc.value)
