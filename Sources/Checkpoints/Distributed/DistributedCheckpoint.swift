@@ -8,6 +8,7 @@ struct DistributedCheckpoint {
   private let folder: CheckpointFolder
   private let limits: Limits
   private var sources: [ExactText: ByteSource] = [:]
+  private var bundles: [ExactText: DistributedBundle] = [:]
   /// Every file that is read, the metadata first.
   private var files: [InputFile]
   private var parts = Checkpoint.Parts(container: .dcp, contents: CheckpointContents())
@@ -93,7 +94,7 @@ struct DistributedCheckpoint {
     var lost = 0
     var isCut = false
     for chunk in chunks {
-      let (item, loss) = try item(chunk, dtype)
+      let (item, loss) = try item(chunk, dtype, entry.name)
       items.append(item)
       if loss != .whole { lost += 1 }
       if loss == .truncated { isCut = true }
@@ -114,7 +115,7 @@ struct DistributedCheckpoint {
   }
 
   private mutating func item(
-    _ chunk: DistributedMetadata.Chunk, _ dtype: DType
+    _ chunk: DistributedMetadata.Chunk, _ dtype: DType, _ name: String
   ) throws(CheckpointError) -> (DistributedItem, CheckpointTensor.State) {
     let (source, state) = try source(of: chunk.place)
     var refusal: CheckpointError?
@@ -127,9 +128,24 @@ struct DistributedCheckpoint {
       refusal = Self.refusal(of: chunk.place.transformations, source.path)
     }
     let item = DistributedItem(
-      source, dtype: dtype, sizes: chunk.sizes, limits: limits, nesting: 1, refusal: refusal)
+      source, dtype: dtype, sizes: chunk.sizes, limits: limits, nesting: 1, refusal: refusal,
+      bundle: state == .whole ? try bundle(chunk.place) : nil, name: name)
     if refusal != nil, state == .whole { transformed.formUnion(chunk.place.transformations) }
     return (item, state)
+  }
+
+  /// What stands from an item's place to the end of its file.
+  private mutating func bundle(_ place: DistributedMetadata.Place) throws(CheckpointError)
+    -> DistributedBundle?
+  {
+    guard let file = try open(place.file) else { return nil }
+    let key = ExactText("\(place.offset):\(place.file)")
+    if let known = bundles[key] { return known }
+    let path = "\(folder.path(of: place.file)), tensors at \(place.offset)"
+    let rest = try file.part(at: place.offset, count: file.byteCount - place.offset, named: path)
+    let made = DistributedBundle(rest, limits: limits)
+    bundles[key] = made
+    return made
   }
 
   private static func refusal(of transformations: [String], _ path: String) -> CheckpointError {

@@ -2,7 +2,8 @@ internal import ByteParsing
 internal import Synchronization
 internal import Tensors
 
-/// One stored item of a distributed checkpoint: a whole torch.save stream that holds one tensor.
+/// One stored item of a distributed checkpoint: a whole torch.save stream that holds one tensor, or a place in a
+/// safetensors file that holds all tensors of its data file.
 ///
 /// Nothing of it is read before its elements are wanted; then it must be what the metadata says.
 final class DistributedItem: ChunkItem {
@@ -13,6 +14,9 @@ final class DistributedItem: ChunkItem {
   private let nesting: Int
   /// Why it cannot be read, where that is known beforehand.
   private let refusal: CheckpointError?
+  private let bundle: DistributedBundle?
+  /// The tensor's flat name, which a bundle knows it by.
+  private let name: String
   private let opened = Mutex<Opened?>(nil)
 
   private struct Opened: Sendable {
@@ -22,7 +26,7 @@ final class DistributedItem: ChunkItem {
 
   init(
     _ source: ByteSource, dtype: DType, sizes: [Int], limits: Limits, nesting: Int,
-    refusal: CheckpointError? = nil
+    refusal: CheckpointError? = nil, bundle: DistributedBundle? = nil, name: String = ""
   ) {
     self.source = source
     self.dtype = dtype
@@ -30,6 +34,8 @@ final class DistributedItem: ChunkItem {
     self.limits = limits
     self.nesting = nesting
     self.refusal = refusal
+    self.bundle = bundle
+    self.name = name
   }
 
   /// The elements in row-major order.
@@ -54,6 +60,23 @@ final class DistributedItem: ChunkItem {
   private func open() throws(CheckpointError) -> Opened {
     if let refusal { throw refusal }
     if let known = opened.withLock({ $0 }) { return known }
+    let tensor: Tensor
+    if let bundled = try bundle?.tensor(name) { tensor = bundled } else { tensor = try onlyTensor() }
+    guard tensor.dtype == dtype, tensor.shape == sizes else {
+      throw CheckpointError(
+        "holds \(tensor.dtype.rawValue) \(tensor.shape) where the metadata says \(dtype.rawValue) \(sizes)",
+        file: source.path, remedy: "The metadata and the data are of different checkpoints, or damaged.")
+    }
+    guard tensor.storage.content != nil else {
+      throw CheckpointError("holds a tensor without data", file: source.path)
+    }
+    let made = Opened(content: RowMajorContent(tensor), record: tensor.storage.content as? ZipRecord)
+    opened.withLock { $0 = made }
+    return made
+  }
+
+  /// The tensor that a torch.save stream is.
+  private func onlyTensor() throws(CheckpointError) -> Tensor {
     let parts: Checkpoint.Parts
     do throws(CheckpointError) {
       parts = try Checkpoint.parts(of: source, limits: limits, nesting: nesting)
@@ -69,17 +92,6 @@ final class DistributedItem: ChunkItem {
         "holds \(parts.contents.tensors.count) tensors and \(parts.contents.objects.count) other values, not one tensor",
         file: source.path, remedy: "The checkpoint is damaged: fetch it again.")
     }
-    let tensor = entry.tensor
-    guard tensor.dtype == dtype, tensor.shape == sizes else {
-      throw CheckpointError(
-        "holds \(tensor.dtype.rawValue) \(tensor.shape) where the metadata says \(dtype.rawValue) \(sizes)",
-        file: source.path, remedy: "The metadata and the data are of different checkpoints, or damaged.")
-    }
-    guard tensor.storage.content != nil else {
-      throw CheckpointError("holds a tensor without data", file: source.path)
-    }
-    let made = Opened(content: RowMajorContent(tensor), record: tensor.storage.content as? ZipRecord)
-    opened.withLock { $0 = made }
-    return made
+    return entry.tensor
   }
 }
