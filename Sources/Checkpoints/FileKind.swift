@@ -45,7 +45,7 @@ enum FileKind {
       self = .foreign(foreign.description, remedy: foreign.remedy)
     } else if let foreign = ForeignFile(textOf: head, fileByteCount: fileByteCount) ?? ForeignFile(
       table: tail)
-      ?? ForeignFile(protobuf: head)
+      ?? ForeignFile(messagePack: head) ?? ForeignFile(protobuf: head)
     {
       // Pickles of protocol 0 are text, and those of 1 may be anything.
       self = .unknown(foreign.description, remedy: foreign.remedy)

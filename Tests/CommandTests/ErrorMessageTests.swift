@@ -59,7 +59,7 @@ import Testing
       ([0x1F, 0x8B, 8, 0], "is compressed by gzip. Decompress it first: gunzip FILE.gz"),
       (
         [0x89, 0x48, 0x44, 0x46],
-        "is an HDF5 file, as Keras writes, not a PyTorch checkpoint. Name a .pth file."
+        "is an HDF5 file, as Keras writes, not a PyTorch checkpoint. In Python: numpy.savez(NEW, **arrays) of what h5py gives writes one that is read."
       ),
       ([0x37, 0x7A, 0xBC, 0xAF], "is a 7z archive. Extract it first: 7z x FILE"),
       (
@@ -120,6 +120,25 @@ import Testing
       ),
       ([0x28, 0xB5, 0x2F, 0xFD], "is compressed by Zstandard. Decompress it first: unzstd FILE.zst"),
       ([0x04, 0x22, 0x4D, 0x18], "is compressed by LZ4. Decompress it first: unlz4 FILE.lz4"),
+      ([0x5D, 0, 0, 0x40, 0, 0xFF], "is compressed by LZMA. Decompress it first: unlzma FILE.lzma"),
+      (Array("SQLite format 3\u{0}".utf8), "is an SQLite database. Name the file with the weights."),
+      (Array("PAR1".utf8) + [0x15, 4], "is a Parquet table. Name the file with the weights."),
+      (Array("ARROW1".utf8) + [0, 0], "is an Arrow table. Name the file with the weights."),
+      (
+        [0x81, 0xA6] + Array("params".utf8) + [0x80],
+        "is MessagePack, as Flax and JAX write, not a PyTorch checkpoint. In Python: numpy.savez(NEW, **arrays) of what flax.serialization.msgpack_restore gives writes one that is read."
+      ),
+      (
+        // ir_version 8, graph { node { input: "x" } }: ONNX without a producer's name.
+        [8, 8, 0x3A, 5, 0x0A, 3, 0x0A, 1, 0x78],
+        "is an ONNX model. Name the PyTorch checkpoint it was made from."
+      ),
+      (
+        // A pickle that imports joblib's wrapper beyond the first 512 bytes, then the bytes of an array.
+        [0x80, 3, 0x58] + [88, 2, 0, 0] + [UInt8](repeating: 0x61, count: 600)
+          + Array("cjoblib.numpy_pickle\nNumpyArrayWrapper\n".utf8) + [0xFF, 0xFF],
+        "is a joblib file, whose arrays stand between the opcodes of a pickle and are not read. In Python: numpy.savez(NEW, **arrays) of its arrays writes one that is read."
+      ),
       (Array("Rar!".utf8) + [0x1A, 7, 1, 0], "is a RAR archive. Extract it first: unrar x FILE"),
       (
         [0x1C, 0, 0, 0] + Array("TFL3".utf8),

@@ -58,7 +58,7 @@ struct ForeignFile {
     Signature("Rar!\u{1A}\u{7}", "is a RAR archive", "Extract it first: unrar x FILE"),
     Signature(
       [0x89, 0x48, 0x44, 0x46], "is an HDF5 file, as Keras writes, not a PyTorch checkpoint",
-      "Name a .pth file."),
+      "In Python: numpy.savez(NEW, **arrays) of what h5py gives writes one that is read."),
     Signature("TFL3", at: 4, "is a TensorFlow Lite model", source),
     Signature("PTMF", at: 4, "is a PyTorch Mobile model (flatbuffer), which is not read", source),
     Signature(
@@ -71,6 +71,10 @@ struct ForeignFile {
     Signature(
       "MATLAB 5.0 MAT-file", "is a MATLAB file, as MatConvNet writes",
       "In Python: numpy.savez(NEW, **arrays) of what scipy.io.loadmat gives writes one that is read."),
+    Signature([0x5D, 0, 0], "is compressed by LZMA", "Decompress it first: unlzma FILE.lzma"),
+    Signature("SQLite format 3\u{0}", "is an SQLite database", notWeights),
+    Signature("PAR1", "is a Parquet table", notWeights),
+    Signature("ARROW1", "is an Arrow table", notWeights),
     Signature([0x89, 0x50, 0x4E, 0x47], "is a PNG picture", notWeights),
     Signature([0xFF, 0xD8, 0xFF], "is a JPEG picture", notWeights),
     Signature("%PDF-", "is a PDF document", notWeights),

@@ -66,6 +66,13 @@ extension ForeignFile {
         self.init("is an ONNX model", remedy)
         return
       }
+      // The same without a producer: the graph, whose first field is a node, then the opset.
+      if second.number == 7, second.varint == nil, version >= 3, let part = second.inner.first,
+        [1, 2, 5].contains(part.number), part.varint == nil
+      {
+        self.init("is an ONNX model", remedy)
+        return
+      }
       let inner = second.number == 2 ? second.inner.first : nil
       if let inner, inner.number == 1, let innermost = inner.inner.first {
         // Core ML Model: version, description { input { name } }.

@@ -50,6 +50,25 @@ extension ForeignFile {
     }
   }
 
+  /// MessagePack, as Flax writes: a map, then the name of its first member. No pickle begins so.
+  init?(messagePack head: [UInt8]) {
+    guard let first = head.first else { return nil }
+    let start: Int
+    switch first {
+    case 0x81...0x8F: start = 1
+    case 0xDE: start = 3
+    case 0xDF: start = 5
+    default: return nil
+    }
+    guard head.count > start, 0xA1...0xBF ~= head[start] else { return nil }
+    let name = head.dropFirst(start + 1).prefix(Int(head[start] & 31))
+    guard name.count == Int(head[start] & 31), name.allSatisfy({ 0x20..<0x7F ~= $0 }) else { return nil }
+    self.init(
+      "is MessagePack, as Flax and JAX write, not a PyTorch checkpoint",
+      "In Python: numpy.savez(NEW, **arrays) of what flax.serialization.msgpack_restore gives writes one that is read."
+    )
+  }
+
   /// The text a file begins with; nil when it is none. The last character may be cut unless all of it is there.
   private static func text(_ head: [UInt8], isWhole: Bool) -> String? {
     for cut in 0..<(isWhole ? 1 : min(4, head.count)) {

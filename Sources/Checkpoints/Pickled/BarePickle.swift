@@ -12,7 +12,13 @@ enum BarePickle {
     _ source: ByteSource, limits: Limits, nesting: Int
   ) throws(CheckpointError) -> Checkpoint.Parts {
     var sequence = PickleSequence(source, limits: limits)
-    let graph = try sequence.next("the pickle")
+    let graph: PickleGraph
+    do throws(CheckpointError) { graph = try sequence.next("the pickle") } catch {
+      // An array of joblib's stands where no opcode can: what wrapped it is said before.
+      let before = try source.bytes(at: 0, count: min(error.offset ?? 0, source.byteCount, 1 << 20))
+      guard let foreign = ForeignFile(joblib: before) else { throw error }
+      throw CheckpointError(foreign.description, file: source.path, remedy: foreign.remedy)
+    }
     return try list(graph, sequence, nesting: nesting)
   }
 
