@@ -40,6 +40,8 @@ public struct ConversionReport: Sendable {
   public let droppedObjectCount: Int
   /// Tensors that were left out because their data is not whole, and why.
   public let lost: [(name: String, reason: String)]
+  /// Wrappers such as torchao's, whose parts were written in their place: the name, the class and the number of parts.
+  public let wrappers: [(name: String, type: String, partCount: Int)]
 }
 
 extension Checkpoint {
@@ -51,8 +53,8 @@ extension Checkpoint {
     -> ConversionReport
   {
     if !options.salvage { try requireIntact() }
-    let (selection, lost) = try salvaged(try self.selection(key: options.key ?? "."), options)
-    let unread = objects.filter { $0.unreadTensor != nil && $0.path.starts(with: selection.path) }
+    let (given, lost) = try salvaged(try self.selection(key: options.key ?? "."), options)
+    let unread = objects.filter { $0.unreadTensor != nil && $0.path.starts(with: given.path) }
     guard unread.isEmpty else {
       let list = unread.map {
         "\($0.path.isEmpty ? "the one at the root" : $0.name.escapedForDisplay) (\($0.unreadTensor ?? ""))"
@@ -62,16 +64,17 @@ extension Checkpoint {
         "holds tensors of kinds that are not converted: \(list)", file: self.path,
         remedy: "Choose the other tensors with --key. Nothing was written.")
     }
-    guard !selection.tensors.isEmpty || lost.isEmpty else {
+    guard !given.tensors.isEmpty || lost.isEmpty else {
       throw CheckpointError(
         "has no tensor left that is whole", file: self.path,
         remedy: "Fetch the file again. Nothing was written.")
     }
-    guard !selection.tensors.isEmpty else {
+    guard !given.tensors.isEmpty else {
       throw CheckpointError(
         "holds no tensors", file: self.path,
         remedy: "decant inspect shows what it holds. Nothing was written.")
     }
+    let (selection, wrappers) = withoutWrappers(given)
     let named = try names(of: selection, strippingPrefix: options.stripPrefix)
     let tensors = try written(selection.tensors, options)
     let items = zip(named, tensors).map { name, tensor in
@@ -81,8 +84,11 @@ extension Checkpoint {
     let meta = items.filter { $0.tensor.storage.content == nil }
     guard meta.isEmpty else {
       throw CheckpointError(
-        "holds tensors without data: \(meta.map(\.name.escapedForDisplay).joined(separator: ", "))",
-        file: self.path)
+        "holds tensors without data: \(meta.prefix(16).map(\.name.escapedForDisplay).joined(separator: ", "))"
+          + (meta.count > 16 ? ", …" : ""), file: self.path,
+        remedy:
+          "They were saved from the meta device, or as the part of another rank: save them with their data. Nothing was written."
+      )
     }
 
     var metadata: [(key: String, value: JSONValue)] = [
@@ -109,7 +115,36 @@ extension Checkpoint {
       aliases: items.indices.compactMap { index in
         aliases.first(of: index).map { (name: items[index].name, of: items[$0].name) }
       },
-      droppedObjectCount: objects.count { $0.path.starts(with: selection.path) }, lost: lost)
+      droppedObjectCount: objects.count { $0.path.starts(with: selection.path) }, lost: lost,
+      wrappers: wrappers)
+  }
+
+  /// A selection without the wrappers that hold no data of their own, only tensors that stand below them.
+  private func withoutWrappers(
+    _ selection: Selection
+  ) -> (Selection, [(name: String, type: String, partCount: Int)]) {
+    let empty = selection.tensors.filter { $0.subclass != nil && $0.tensor.storage.content == nil }
+    guard !empty.isEmpty else { return (selection, []) }
+    // Parts follow their wrapper in the file's order, and may be wrappers themselves.
+    var wrappers: [(name: String, type: String, partCount: Int)] = []
+    var kept: [CheckpointTensor] = []
+    var open: [(entry: CheckpointTensor, partCount: Int)] = []
+    func close() {
+      let last = open.removeLast()
+      if last.partCount > 0 {
+        wrappers.append((last.entry.name, last.entry.subclass ?? "", last.partCount))
+      } else {
+        kept.append(last.entry)
+      }
+    }
+    for entry in selection.tensors {
+      while let last = open.last, !entry.path.starts(with: last.entry.path + [.text("__dict__")]) { close() }
+      let hasData = entry.tensor.storage.content != nil
+      if hasData { for place in open.indices { open[place].partCount += 1 } }
+      if entry.subclass != nil, !hasData { open.append((entry, 0)) } else { kept.append(entry) }
+    }
+    while !open.isEmpty { close() }
+    return (Selection(path: selection.path, tensors: kept), wrappers)
   }
 
   /// What of a selection is written: all of it, or when salvaging what is whole and has the right checksum. O(bytes)

@@ -62,6 +62,14 @@ struct ConvertCommand: ParsableCommand {
         "note: \(Spelling.count(report.droppedObjectCount, "value")) that \(report.droppedObjectCount == 1 ? "is no tensor has" : "are no tensors have") no place in safetensors and stayed behind"
       )
     }
+    if let first = report.wrappers.first {
+      let count = report.wrappers.count
+      StandardStreams.note(
+        "note: \(first.name.escapedForDisplay) (\(first.type.escapedForDisplay))"
+          + (count > 1 ? " and \(count - 1) like it are wrappers" : " is a wrapper")
+          + " without data of \(count > 1 ? "their" : "its") own: the tensors below \(count > 1 ? "them" : "it") were written"
+      )
+    }
     if !report.aliases.isEmpty {
       let shown = report.aliases.prefix(4).map {
         "\($0.name.escapedForDisplay) (of \($0.of.escapedForDisplay))"

@@ -11,6 +11,8 @@ struct ListingBudget {
   private var visits = 0
   private var pathBytes = 0
   private var textBytes = 0
+  /// Whether it must stop because values stand under too many paths, or too long ones.
+  private(set) var isCrowded = false
   /// Why the listing must stop.
   private(set) var refusal: CheckpointError?
 
@@ -50,6 +52,7 @@ struct ListingBudget {
 
   private mutating func refuse(_ reason: String) {
     if refusal == nil {
+      isCrowded = true
       refusal = CheckpointError(
         reason, remedy: "No checkpoint holds so much: the file is damaged or made to deceive.")
     }

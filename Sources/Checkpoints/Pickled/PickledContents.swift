@@ -17,6 +17,11 @@ struct PickledContents {
   private var pending: [Visit] = []
   /// Where in `contents.tensors` each object that is a tensor was listed first.
   var listed: [PickleNodeID: Int] = [:]
+  /// The number of each parameter of a pickled optimizer, whose state has the parameters themselves as keys.
+  var parameterNumbers: [PickleNodeID: Int64] = [:]
+  /// Whether an object that is neither tensor nor module is listed once only, and those that have been.
+  var listsOnce = false
+  var listedOnce: Set<PickleNodeID> = []
 
   private struct Place {
     let parent: Int
@@ -41,8 +46,8 @@ struct PickledContents {
 
   enum StateDictPlace {
     case none
-    /// Tensors inside an optimizer belong to no state dict, however deep.
-    case optimizer
+    /// Tensors inside an optimizer, or attached to a tensor, belong to no state dict, however deep.
+    case outside
     /// Tensors directly here belong to the mapping at this place.
     case mapping(Int)
     /// Tensors anywhere below belong to the module at this place.
@@ -67,9 +72,16 @@ struct PickledContents {
     let reconstruction = TensorReconstruction(
       graph: graph, limits: limits, storage: storage, inner: inner, named: named,
       takesPlainReferences: takesPlainReferences)
+    let sources = try graph.moduleSources(limits: limits)
     var walk = PickledContents(graph, limits, reconstruction)
-    walk.contents.sources = try graph.moduleSources(limits: limits)
-    try walk.run()
+    do throws(CheckpointError) { try walk.run() } catch {
+      guard walk.budget.isCrowded else { throw error }
+      // Programs and configurations refer to each other so often that their paths multiply.
+      walk = PickledContents(graph, limits, reconstruction)
+      walk.listsOnce = true
+      try walk.run()
+    }
+    walk.contents.sources = sources
     return walk.contents
   }
 
@@ -185,12 +197,12 @@ struct PickledContents {
     guard budget.admit(visits: pairs.count) else { return }
     let stateDict: StateDictPlace
     switch visit.stateDict {
-    case .module, .optimizer: stateDict = visit.stateDict
+    case .module, .outside: stateDict = visit.stateDict
     case .none, .mapping:
-      let isOptimizer = ["state", "param_groups"].allSatisfy { name in
-        pairs.prefix(64).contains { graph.isText($0.key, name) }
-      }
-      stateDict = isOptimizer ? .optimizer : .mapping(place)
+      func has(_ name: String) -> Bool { pairs.prefix(64).contains { graph.isText($0.key, name) } }
+      // fastai calls the groups hypers.
+      let isOptimizer = has("state") && (has("param_groups") || has("hypers"))
+      stateDict = isOptimizer ? .outside : .mapping(place)
     }
     push(
       pairs.map { pair in
@@ -206,7 +218,7 @@ struct PickledContents {
   func inherited(_ stateDict: StateDictPlace) -> StateDictPlace {
     switch stateDict {
     case .mapping, .none: .none
-    case .module, .optimizer: stateDict
+    case .module, .outside: stateDict
     }
   }
 
@@ -237,6 +249,7 @@ struct PickledContents {
       return .bytes(text)
     }
     if case .int(let number) = value { return .integer(number) }
+    if case .node(let id) = value, let number = parameterNumbers[id] { return .integer(number) }
     return .other(graph.pythonSpelling(value))
   }
 

@@ -21,7 +21,7 @@ extension PickledContents {
     switch outcome {
     case .tensor(let tensor):
       addTensor(tensor, object, type, visit, place)
-      listAttached(object, type, place, ofNested: false)
+      listAttached(object, type, place, ofNested: false, isWhole: tensor.storage.content != nil)
     case .nested(let components):
       add(place, "nested tensor", nil, count: components.count)
       guard budget.admit(visits: components.count) else { return }
@@ -40,7 +40,7 @@ extension PickledContents {
     case .unread(let kind):
       contents.objects.append(
         CheckpointObject(path: path(to: place), type: type, value: nil, count: nil, unreadTensor: kind))
-    case .noTensor: listPlain(object, type, visit, place)
+    case .noTensor: listPlain(object, id, type, visit, place)
     }
   }
 
@@ -66,7 +66,7 @@ extension PickledContents {
     switch visit.stateDict {
     case .mapping(let mapping): stateDict = mapping
     case .module(let module): stateDict = module
-    case .none, .optimizer: stateDict = nil
+    case .none, .outside: stateDict = nil
     }
     let arguments = object.flatMap { graph.tuple($0.arguments) } ?? []
     let isFromType = type.hasPrefix("torch._tensor._rebuild_from_type") && arguments.count == 4
@@ -85,22 +85,37 @@ extension PickledContents {
   }
 
   /// Lists what Python code had attached to a tensor: `(…, state)`, the state a dictionary or a pair of them.
-  private mutating func listAttached(_ object: PickleObject, _ type: String, _ place: Int, ofNested: Bool) {
+  private mutating func listAttached(
+    _ object: PickleObject, _ type: String, _ place: Int, ofNested: Bool, isWhole: Bool = false
+  ) {
     guard type.hasSuffix("_with_state") || type.hasPrefix("torch._tensor._rebuild_from_type"),
       let state = graph.tuple(object.arguments)?.last
     else { return }
     let pairs = (graph.tuple(state) ?? [state]).compactMap { graph.dictionary($0) }.flatMap { $0 }
-    if ofNested {
+    if isWhole, let type = graph.tuple(object.arguments)?.dropFirst().first.flatMap({ graph.global($0) }),
+      TensorReconstruction.distributedTensors.contains(type.qualifiedName)
+    {
+      // The local tensor is the tensor itself; how it was placed on its only rank is said by its class.
+      let placed = pairs.first { graph.isText($0.key, "_spec") }.flatMap { graph.object($0.value) }
+      if let name = placed.flatMap({ graph.callable($0.callable)?.qualifiedName }) {
+        contents.objects.append(
+          CheckpointObject(
+            path: path(to: place) + [.text("__dict__"), .text("_spec")], type: name, value: nil, count: nil,
+            unreadTensor: nil))
+      }
+    } else if ofNested {
       // What begins with _ is what the components were made from.
       let own = pairs.filter { graph.text($0.key)?.hasPrefix("_") != true }
       guard budget.admit(visits: own.count) else { return }
       push(own.map { Visit(value: $0.value, parent: place, key: .text("__dict__." + key($0.key).name)) })
     } else if !pairs.isEmpty {
-      push([Visit(value: state, parent: place, key: .text("__dict__"))])
+      push([Visit(value: state, parent: place, key: .text("__dict__"), stateDict: .outside)])
     }
   }
 
-  private mutating func listPlain(_ object: PickleObject, _ type: String, _ visit: Visit, _ place: Int) {
+  private mutating func listPlain(
+    _ object: PickleObject, _ id: PickleNodeID, _ type: String, _ visit: Visit, _ place: Int
+  ) {
     var arguments = graph.tuple(object.arguments) ?? []
     // The class and its base are no content of what copy_reg makes of them.
     if graph.madeClass(object) != nil { arguments.removeAll { graph.callable($0) != nil } }
@@ -131,6 +146,12 @@ extension PickledContents {
         add(place, "complex", .array(parts))
         return
       }
+    case "torch.fx.graph.Graph", "torch.fx.node.Node":
+      // A program: its nodes refer to each other, and to the module that is listed anyway.
+      add(place, type, nil)
+      return
+    case "torch.ScriptObject" where object.states.count == 1:
+      if listScriptObject(object.states[0], type, visit, place) { return }
     default:
       if let bytes = graph.bytes(of: object) {
         add(place, "bytes", nil, count: bytes.count)
@@ -142,6 +163,15 @@ extension PickledContents {
         add(place, made.type, nil, count: made.content.count)
         return
       }
+      if graphModules.contains(type), listGraphModule(arguments, type, visit, place) { return }
+    }
+    // Where shared objects multiply, each is listed once; modules stand under all their names.
+    if listsOnce {
+      if listedOnce.contains(id) {
+        add(place, "reference to a value listed before", nil)
+        return
+      }
+      if !isModule(object) { listedOnce.insert(id) }
     }
     add(place, type, nil)
     guard budget.admit(visits: arguments.count + object.items.count) else { return }
@@ -155,12 +185,15 @@ extension PickledContents {
       Visit(value: $1, parent: place, key: .position($0), stateDict: inherited(visit.stateDict))
     }
     for state in object.states {
-      if let module = moduleChildren(state, visit, place) {
+      if let module = moduleChildren(state, visit, place) ?? quantizedChildren(state, type, visit, place) {
         children += module
       } else if let pairs = graph.dictionary(state) {
         guard budget.admit(visits: pairs.count) else { return }
+        let isOptimizer = numberParameters(pairs)
         children += pairs.map { pair in
-          Visit(value: pair.value, parent: place, key: key(pair.key), stateDict: inherited(visit.stateDict))
+          Visit(
+            value: pair.value, parent: place, key: key(pair.key),
+            stateDict: isOptimizer ? .outside : inherited(visit.stateDict))
         }
       } else if state != .none {
         children.append(
@@ -214,31 +247,5 @@ extension PickledContents {
     }
     push(attributes)
     push(pairs: pairs, visit, place)
-  }
-
-  /// The children of a pickled `torch.nn.Module`: parameters, buffers and modules under their PyTorch names and
-  /// in PyTorch's order, then every other attribute.
-  private mutating func moduleChildren(_ state: PickleValue, _ visit: Visit, _ place: Int) -> [Visit]? {
-    guard let pairs = graph.dictionary(state) else { return nil }
-    func inner(_ name: String) -> [PicklePair]? {
-      pairs.first { graph.isText($0.key, name) }.flatMap { graph.mappingPairs($0.value) }
-    }
-    guard let parameters = inner("_parameters"), let modules = inner("_modules") else { return nil }
-    let buffers = inner("_buffers") ?? []
-    guard budget.admit(visits: pairs.count + parameters.count + modules.count + buffers.count) else {
-      return []
-    }
-    var stateDict = visit.stateDict
-    switch stateDict {
-    case .module, .optimizer: break
-    case .none, .mapping: stateDict = .module(place)
-    }
-    func visits(_ pairs: [PicklePair], _ role: CheckpointTensor.Role?) -> [Visit] {
-      pairs.map { Visit(value: $0.value, parent: place, key: key($0.key), role: role, stateDict: stateDict) }
-    }
-    let own = ["_parameters", "_buffers", "_modules"]
-    let others = pairs.filter { pair in !own.contains { graph.isText(pair.key, $0) } }
-    return visits(parameters, .parameter) + visits(buffers, .buffer) + visits(modules, nil)
-      + others.map { Visit(value: $0.value, parent: place, key: key($0.key)) }
   }
 }

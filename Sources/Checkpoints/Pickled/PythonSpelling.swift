@@ -32,7 +32,26 @@ extension PickleGraph {
     else {
       return nil
     }
-    return object.pairs
+    // Python 2 gave the pairs to the call.
+    let given = (tuple(object.arguments)?.first).flatMap { elements($0) } ?? []
+    return given.compactMap { element in
+      guard let pair = tuple(element) ?? list(element), pair.count == 2 else { return nil }
+      return PicklePair(key: pair[0], value: pair[1])
+    } + object.pairs
+  }
+
+  /// The elements of a list, tuple or set, also of a set that a call makes.
+  func elements(_ value: PickleValue) -> [PickleValue]? {
+    switch node(value) {
+    case .list(let elements), .tuple(let elements), .set(let elements), .frozenSet(let elements):
+      return elements
+    case .object(let object):
+      guard let global = global(object.callable), global.name == "set" || global.name == "frozenset",
+        let given = tuple(object.arguments)?.first
+      else { return nil }
+      return list(given) ?? tuple(given)
+    default: return nil
+    }
   }
 
   /// Whether a value holds no other value.

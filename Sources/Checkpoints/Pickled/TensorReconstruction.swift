@@ -80,6 +80,7 @@ struct TensorReconstruction {
       guard let function = graph.global(arguments[0]), let inner = graph.tuple(arguments[2]) else {
         throw CheckpointError("\(global.qualifiedName) names no function to rebuild from")
       }
+      if let whole = try wholeDistributed(arguments, nesting: nesting) { return .tensor(whole) }
       let outcome = try outcome(of: function, inner, nesting: nesting + 1)
       if case .noTensor = outcome { return .unread(function.qualifiedName.escapedForDisplay) }
       return outcome

@@ -1,0 +1,131 @@
+internal import ByteParsing
+internal import Pickle
+
+/// What PyTorch's own classes mean by their state: modules, graphs of modules, quantised layers, optimizers.
+///
+/// Source: PyTorch `torch/nn/modules/module.py`, `torch/fx/graph_module.py`, `torch/ao/nn/quantized/modules/conv.py`,
+/// `torch/optim/optimizer.py`; docs/formats/torch-objects.md.
+extension PickledContents {
+  /// The children of a pickled `torch.nn.Module`: parameters, buffers and modules under their PyTorch names and
+  /// in PyTorch's order, then every other attribute.
+  mutating func moduleChildren(_ state: PickleValue, _ visit: Visit, _ place: Int) -> [Visit]? {
+    guard let pairs = graph.dictionary(state) else { return nil }
+    func inner(_ name: String) -> [PicklePair]? {
+      pairs.first { graph.isText($0.key, name) }.flatMap { graph.mappingPairs($0.value) }
+    }
+    guard let parameters = inner("_parameters"), let modules = inner("_modules") else { return nil }
+    let buffers = inner("_buffers") ?? []
+    guard budget.admit(visits: pairs.count + parameters.count + modules.count + buffers.count) else {
+      return []
+    }
+    let stateDict = moduleStateDict(visit, place)
+    func visits(_ pairs: [PicklePair], _ role: CheckpointTensor.Role?) -> [Visit] {
+      pairs.map { Visit(value: $0.value, parent: place, key: key($0.key), role: role, stateDict: stateDict) }
+    }
+    // Buffers that are not to be saved are the module's, and no part of its state dict.
+    let names =
+      pairs.first { graph.isText($0.key, "_non_persistent_buffers_set") }
+      .flatMap { graph.elements($0.value) } ?? []
+    guard budget.admit(visits: names.count) else { return [] }
+    let unsaved = Set(names.compactMap { graph.text($0).map(ExactText.init) })
+    let listedBuffers = visits(buffers, .buffer).map { visit in
+      guard case .text(let name)? = visit.key, unsaved.contains(ExactText(name)) else { return visit }
+      return Visit(value: visit.value, parent: place, key: visit.key, role: .buffer)
+    }
+    let own = ["_parameters", "_buffers", "_modules"]
+    let others = pairs.filter { pair in !own.contains { graph.isText(pair.key, $0) } }
+    return visits(parameters, .parameter) + listedBuffers + visits(modules, nil)
+      + others.map { Visit(value: $0.value, parent: place, key: key($0.key)) }
+  }
+
+  /// The state dict of what lies in a module: that of the outermost.
+  private func moduleStateDict(_ visit: Visit, _ place: Int) -> StateDictPlace {
+    switch visit.stateDict {
+    case .module, .outside: visit.stateDict
+    case .none, .mapping: .module(place)
+    }
+  }
+
+  /// Whether an object is a module by its state.
+  func isModule(_ object: PickleObject) -> Bool {
+    object.states.contains { state in
+      guard let pairs = graph.dictionary(state) else { return false }
+      return ["_parameters", "_modules"].allSatisfy { name in pairs.contains { graph.isText($0.key, name) } }
+    }
+  }
+
+  /// What rebuilds a `torch.fx.GraphModule`, by running source text that stands in the dictionary it is given.
+  var graphModules: [String] {
+    ["reduce_graph_module", "reduce_package_graph_module", "reduce_deploy_graph_module"]
+      .map { "torch.fx.graph_module." + $0 }
+  }
+
+  /// Lists a graph module, `(dictionary, …)`: the dictionary is a module's.
+  mutating func listGraphModule(
+    _ arguments: [PickleValue], _ type: String, _ visit: Visit, _ place: Int
+  ) -> Bool {
+    guard let first = arguments.first, let children = moduleChildren(first, visit, place) else {
+      return false
+    }
+    add(place, type, nil)
+    push(
+      children
+        + arguments.enumerated().dropFirst().map {
+          Visit(value: $1, parent: place, key: .text("__args__.\($0)"))
+        })
+    return true
+  }
+
+  /// Lists an object of a class of TorchScript's, `(contents, class)`: packed weights and biases lie where the state dict
+  /// of the same module has them.
+  mutating func listScriptObject(
+    _ state: PickleValue, _ type: String, _ visit: Visit, _ place: Int
+  ) -> Bool {
+    guard let parts = graph.tuple(state), parts.count == 2, let name = graph.text(parts[1]),
+      budget.listsText(byteCount: name.utf8.count)
+    else { return false }
+    add(place, type, .string(name))
+    push([Visit(value: parts[0], parent: place, key: nil, stateDict: inherited(visit.stateDict))])
+    return true
+  }
+
+  private static let quantizedConvolution = [
+    "in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "transposed",
+    "output_padding", "groups", "padding_mode", "weight", "bias", "scale", "zero_point", "training",
+  ]
+
+  /// The children of a quantised convolution, whose state is a tuple: weight and bias first, as in its state dict.
+  func quantizedChildren(_ state: PickleValue, _ type: String, _ visit: Visit, _ place: Int) -> [Visit]? {
+    let names = Self.quantizedConvolution
+    guard type.hasPrefix("torch.") || type.hasPrefix("__torch__.torch."), type.contains("quantized"),
+      type.contains("Conv"),
+      let parts = graph.tuple(state), parts.count == names.count, graph.object(parts[10]) != nil
+    else { return nil }
+    let stateDict = moduleStateDict(visit, place)
+    let order = [10, 11, 12, 13] + Array(0..<10) + [14]
+    return order.map {
+      Visit(value: parts[$0], parent: place, key: .text(names[$0]), stateDict: stateDict)
+    }
+  }
+
+  /// Numbers the parameters of an optimizer as `state_dict()` does; false when the state is none of an optimizer's.
+  mutating func numberParameters(_ pairs: [PicklePair]) -> Bool {
+    guard pairs.contains(where: { graph.isText($0.key, "state") }),
+      let groups = pairs.first(where: { graph.isText($0.key, "param_groups") }).flatMap({
+        graph.list($0.value)
+      })
+    else { return false }
+    var number: Int64 = 0
+    for group in groups {
+      let parameters =
+        graph.dictionary(group)?.first { graph.isText($0.key, "params") }
+        .flatMap { graph.list($0.value) } ?? []
+      guard budget.admit(visits: parameters.count) else { return true }
+      for parameter in parameters {
+        if case .node(let id) = parameter, parameterNumbers[id] == nil { parameterNumbers[id] = number }
+        number += 1
+      }
+    }
+    return true
+  }
+}
