@@ -51,15 +51,19 @@ public struct Selection: Sendable {
 }
 
 extension Checkpoint {
-  /// Every mapping or module that directly holds tensors under text keys, optimizers left out, in the file's order.
+  /// Every mapping or module that directly holds tensors under text keys, in the file's order. Optimizers are left out, and
+  /// mappings of scalars (the scores that callbacks keep) where there is one of more than scalars.
   public var stateDictCandidates: [StateDictCandidate] {
     var order: [[PathKey]] = []
     var counts: [[PathKey]: Int] = [:]
+    var shaped: Set<[PathKey]> = []
     for tensor in tensors {
       guard let path = tensor.stateDict else { continue }
       if counts[path] == nil { order.append(path) }
       counts[path, default: 0] += 1
+      if !tensor.tensor.shape.isEmpty { shaped.insert(path) }
     }
+    if !shaped.isEmpty { order.removeAll { !shaped.contains($0) } }
     return order.map { StateDictCandidate(path: $0, tensorCount: counts[$0] ?? 0) }
   }
 

@@ -491,6 +491,17 @@ class Node:
         self.left = self.right = earlier
 
 
+def test_scores_are_no_state_dict(decant, folder):
+    """Lightning keeps scores as scalars in mappings beside the weights."""
+    path = folder / "lightning.ckpt"
+    weights = nn.Linear(3, 2).state_dict()
+    scores = {"best_score": torch.tensor(0.5), "wait_count": 0}
+    torch.save({"state_dict": weights, "callbacks": {"EarlyStopping{'monitor': 'loss'}": scores}}, path)
+    assert state_dicts(decant, path) == [("state_dict", 2)]
+    torch.save(scores, path)
+    assert state_dicts(decant, path) == [("the whole file", 1)]
+
+
 def test_objects_that_share_each_other(decant, folder):
     """Paths that multiply are no reason to refuse the weights beside them."""
     node = None
