@@ -354,10 +354,10 @@ def test_wrappers_are_poured_as_their_parts(decant, folder):
     assert set(load_file(folder / "parts.safetensors")) == {"w.__dict__.integers", "w.__dict__.scale", "b"}
 
 
-def test_jagged_tensors_are_not_dangerous(decant, folder):
+def test_jagged_tensors_are_clean(decant, folder):
     jagged = torch.nested.nested_tensor([torch.ones(2, 2), torch.ones(3, 2)], layout=torch.jagged)
     torch.save({"n": jagged}, folder / "jagged.pth")
-    assert verdicts(decant, folder / "jagged.pth") == {"unknown"}
+    assert verdicts(decant, folder / "jagged.pth") == {"clean"}
 
 
 # torch.distributed.checkpoint
@@ -429,6 +429,13 @@ def test_scan_of_what_broke_off(decant, folder, share):
 
 def test_scan_of_a_tar_of_checkpoints(decant, folder):
     torch.save({"w": torch.ones(3)}, folder / "a.pth")
+    with tarfile.open(folder / "extended.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+        for name in ("one", "two"):
+            member = archive.gettarinfo(folder / "a.pth", f"{name}/a.pth")
+            member.mtime += 0.5
+            with open(folder / "a.pth", "rb") as stream:
+                archive.addfile(member, stream)
+    assert verdicts(decant, folder / "extended.tar") == {"unknown"}
     with tarfile.open(folder / "packed.tar", "w", format=tarfile.USTAR_FORMAT) as archive:
         archive.add(folder / "a.pth", "one/a.pth")
         archive.add(folder / "a.pth", "two/a.pth")
@@ -480,6 +487,7 @@ def test_scan_of_values(decant, folder):
             path = folder / f"{name}{protocol}.pth"
             torch.save({name: value, "w": torch.ones(2)}, path, pickle_protocol=protocol)
             assert rules(decant, path) == set(), (name, protocol)
+            assert "w" in {tensor["name"] for tensor in decant.inspect(path)["tensors"]}
     torch.save(Later(), folder / "later.pth")
     assert rules(decant, folder / "later.pth") == {"runs-code"}
 

@@ -53,7 +53,12 @@ extension TensorReconstruction {
       throw CheckpointError("the array's shape \(shape) is negative or too large")
     }
     guard let (code, dtype, order) = elementType(type) else {
-      throw CheckpointError("the array's dtype is no call of numpy.dtype")
+      // NumPy 2's texts of any length have a dtype of another class.
+      guard let made = graph.object(type).flatMap({ graph.callable($0.callable) }) else {
+        throw CheckpointError("the array's dtype is no call of numpy.dtype")
+      }
+      return .array(
+        type: "numpy.ndarray of \(made.name.escapedForDisplay)", count: count, elements: graph.list(data))
     }
     guard let dtype else {
       let elements = graph.list(data)

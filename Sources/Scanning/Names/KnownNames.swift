@@ -81,6 +81,8 @@ enum KnownNames {
         _rebuild_device_tensor_from_cpu_tensor _rebuild_device_tensor_from_numpy _rebuild_xla_tensor \
         _rebuild_mlc_tensor _rebuild_meta_tensor_no_storage _rebuild_wrapper_subclass
         """),
+      // How far the ragged axis of a nested tensor goes.
+      "torch._dynamo.decorators": all(.type, "_DimRange"),
       "torch.nested._internal.nested_tensor": merged(
         all(.function, "_rebuild_njt"), all(.type, "NestedTensor")),
       "numpy": merged(scalars, all(.type, "ndarray dtype")),

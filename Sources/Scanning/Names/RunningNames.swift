@@ -60,7 +60,7 @@ enum RunningNames {
     // The nodes of a graph; the module of a graph is rebuilt by running the source it holds.
     "torch.fx.graph.", "torch.fx.node.Node", "torch.fx.immutable_collections.",
     "torch.fx._symbolic_trace.Tracer",
-    "torch._dynamo.decorators._DimRange", "torch.utils._pytree.",
+    "torch.utils._pytree.",
     "numpy._core._internal._convert_to_stringdtype_kwargs",
   ]
 
