@@ -45,17 +45,17 @@ extension PickleMachine {
   ) throws(PickleError) {
     if case .node(let id) = target {
       let index = Int(id.index)
-      switch graph.nodes[index] {
-      case .list(var elements):
-        graph.nodes[index] = Self.placeholder
+      if var elements = takeList(index) {
         add(&elements)
         graph.nodes[index] = .list(elements)
         return
-      case .object(var object):
-        graph.nodes[index] = Self.placeholder
+      }
+      if var object = takeObject(index) {
         add(&object.items)
         graph.nodes[index] = .object(object)
         return
+      }
+      switch graph.nodes[index] {
       case .global, .persistentID, .extensionCode:
         var values: [PickleValue] = []
         add(&values)
@@ -75,17 +75,17 @@ extension PickleMachine {
     let target = try top()
     if case .node(let id) = target {
       let index = Int(id.index)
-      switch graph.nodes[index] {
-      case .set(var elements):
-        graph.nodes[index] = Self.placeholder
+      if var elements = takeSet(index) {
         elements += values
         graph.nodes[index] = .set(elements)
         return
-      case .object(var object):
-        graph.nodes[index] = Self.placeholder
+      }
+      if var object = takeObject(index) {
         object.items += values
         graph.nodes[index] = .object(object)
         return
+      }
+      switch graph.nodes[index] {
       case .global, .persistentID, .extensionCode:
         graph.irregularFills.append(.init(target: target, items: values, pairs: [], offset: start))
         return
@@ -117,23 +117,24 @@ extension PickleMachine {
   ) throws(PickleError) {
     if case .node(let id) = target {
       let index = Int(id.index)
-      switch graph.nodes[index] {
-      case .dictionary(var entries):
-        graph.nodes[index] = Self.placeholder
+      if var entries = takeDictionary(index) {
         entries.append(contentsOf: pairs)
         graph.nodes[index] = .dictionary(entries)
         return
-      case .object(var object):
-        graph.nodes[index] = Self.placeholder
+      }
+      if var object = takeObject(index) {
         object.pairs.append(contentsOf: pairs)
         graph.nodes[index] = .object(object)
         return
-      case .list(var elements):
-        graph.nodes[index] = Self.placeholder
+      }
+      if var elements = takeList(index) {
         // Put back whatever happens: a list stays a list for whoever reads the graph of a broken stream.
-        defer { graph.nodes[index] = .list(elements) }
-        for pair in pairs { try replace(pair, in: &elements) }
+        let failure = replaceAll(pairs, in: &elements)
+        graph.nodes[index] = .list(elements)
+        if let failure { throw failure }
         return
+      }
+      switch graph.nodes[index] {
       case .global, .persistentID, .extensionCode, .outOfBandBuffer:
         graph.irregularFills.append(.init(target: target, items: [], pairs: Array(pairs), offset: start))
         return
@@ -141,6 +142,15 @@ extension PickleMachine {
       }
     }
     throw failure("\(kind(of: target)) takes no items by key")
+  }
+
+  private func replaceAll(
+    _ pairs: some Collection<PicklePair>, in elements: inout [PickleValue]
+  ) -> PickleError? {
+    do throws(PickleError) {
+      for pair in pairs { try replace(pair, in: &elements) }
+      return nil
+    } catch { return error }
   }
 
   /// `list[index] = value`, which CPython does when a stream sets items of a list.
@@ -155,6 +165,39 @@ extension PickleMachine {
       throw failure("index \(index) lies outside a list of \(elements.count)")
     }
     elements[Int(index)] = pair.value
+  }
+
+  // MARK: - Payloads out of their nodes
+
+  // Each is a function of its own: within a switch over the node, the node's copy would live until the switch ends, and
+  // a thousand appends would copy the list a thousand times.
+
+  @_lifetime(self: copy self)
+  private mutating func takeList(_ index: Int) -> [PickleValue]? {
+    guard case .list(let elements) = graph.nodes[index] else { return nil }
+    graph.nodes[index] = Self.placeholder
+    return elements
+  }
+
+  @_lifetime(self: copy self)
+  private mutating func takeSet(_ index: Int) -> [PickleValue]? {
+    guard case .set(let elements) = graph.nodes[index] else { return nil }
+    graph.nodes[index] = Self.placeholder
+    return elements
+  }
+
+  @_lifetime(self: copy self)
+  private mutating func takeDictionary(_ index: Int) -> [PicklePair]? {
+    guard case .dictionary(let pairs) = graph.nodes[index] else { return nil }
+    graph.nodes[index] = Self.placeholder
+    return pairs
+  }
+
+  @_lifetime(self: copy self)
+  private mutating func takeObject(_ index: Int) -> PickleObject? {
+    guard case .object(let object) = graph.nodes[index] else { return nil }
+    graph.nodes[index] = Self.placeholder
+    return object
   }
 
   private static var placeholder: PickleNode { .tuple([]) }

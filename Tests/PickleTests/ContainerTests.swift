@@ -23,6 +23,31 @@ struct ContainerTests {
     #expect(try stream.result() == expected)
   }
 
+  /// One opcode for each value, as protocol 0 writes them: a list that is copied for each would take hours.
+  @Test(
+    .timeLimit(.minutes(1)),
+    arguments: [("]", "Na"), ("}", "K\u{0}Ns"), ("cm\nC\n)R", "K\u{0}Ns"), ("cm\nC\n)R", "Na")]
+      as [(Stream, Stream)])
+  func singleValuesTakeLinearTime(_ target: Stream, _ opcodes: Stream) throws {
+    let count = 700_000
+    let stream = target + Stream([[UInt8]](repeating: opcodes.bytes, count: count).flatMap(\.self)) + "."
+    let graph = try stream.interpret()
+    switch graph.node(graph.root) {
+    case .list(let values): #expect(values.count == count)
+    case .dictionary(let pairs): #expect(pairs.count == count)
+    case .object(let object): #expect(object.pairs.count + object.items.count == count)
+    default: Issue.record("no container")
+    }
+  }
+
+  @Test(.timeLimit(.minutes(1)))
+  func settingItemsOfAListTakesLinearTime() throws {
+    let changes = [[UInt8]](repeating: Array("K\u{0}Ns".utf8), count: 700_000).flatMap(\.self)
+    let stream: Stream = "](" + Stream([UInt8](repeating: 0x4E, count: 300_000)) + "e" + Stream(changes) + "."
+    let graph = try stream.interpret()
+    #expect(graph.list(graph.root)?.count == 300_000)
+  }
+
   @Test(
     arguments: [
       ("K\u{1}Na.", "an integer cannot be appended to"), (")Na.", "a tuple cannot be appended to"),
