@@ -65,11 +65,18 @@ extension PickleMachine {
     return bytes.copy(range)
   }
 
+  /// Reads the line of a number: to C's functions it ends at its first NUL, whatever stands behind.
+  @_lifetime(self: copy self)
+  private mutating func readNumberLine() throws(PickleError) -> (number: ArraySlice<UInt8>, line: [UInt8]) {
+    let line = try readLine()
+    return (line.prefix { $0 != 0 }, line)
+  }
+
   /// Reads the line of GET and PUT.
   @_lifetime(self: copy self)
   mutating func readIndexLine() throws(PickleError) -> Int {
-    let line = try readLine()
-    switch PythonInteger.parse(line, .decimal) {
+    let (number, line) = try readNumberLine()
+    switch PythonInteger.parse(number, .decimal) {
     case .small(let index):
       guard index >= 0 else { throw failure("the memo index, \(index), is negative") }
       return Int(index)
@@ -82,10 +89,13 @@ extension PickleMachine {
 
   @_lifetime(self: copy self)
   mutating func pushIntegerLine() throws(PickleError) {
-    let line = try readLine()
-    let value = try integer(line[...], .prefixed(legacyOctal: true))
+    let (number, line) = try readNumberLine()
+    // strtol takes nothing for 0.
+    let value =
+      number.isEmpty && !line.isEmpty ? .int(0) : try integer(number, .prefixed(legacyOctal: true))
     // "00" and "01" are False and True; _pickle.c asks for two characters that make 0 or 1.
-    if line.count == 2, let digit = line.last, digit == UInt8(ascii: "0") || digit == UInt8(ascii: "1"),
+    if line.count == 2, let digit = line.last,
+      digit == UInt8(ascii: "0") || digit == UInt8(ascii: "1") || digit == 0,
       value == .int(0) || value == .int(1)
     {
       try push(.bool(value == .int(1)))
@@ -96,9 +106,9 @@ extension PickleMachine {
 
   @_lifetime(self: copy self)
   mutating func pushLongLine() throws(PickleError) {
-    var line = try readLine()[...]
-    if line.last == UInt8(ascii: "L") { line.removeLast() }
-    try push(try integer(line, .prefixed(legacyOctal: false)))
+    var (number, line) = try readNumberLine()
+    if number.count == line.count, number.last == UInt8(ascii: "L") { number.removeLast() }
+    try push(try integer(number, .prefixed(legacyOctal: false)))
   }
 
   @_lifetime(self: copy self)
@@ -135,8 +145,8 @@ extension PickleMachine {
 
   @_lifetime(self: copy self)
   mutating func pushFloatLine() throws(PickleError) {
-    let line = try readLine()
-    guard let value = PythonText.float(line) else {
+    let (number, line) = try readNumberLine()
+    guard let value = PythonText.float(number) else {
       throw failure("\(PythonRepr.bytes(line.prefix(40))) is no number")
     }
     try push(.float(value))

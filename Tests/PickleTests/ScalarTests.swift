@@ -10,6 +10,9 @@ struct ScalarTests {
       ("I00\n.", "False"), ("I01\n.", "True"), ("I0\n.", "0"), ("I1\n.", "1"), ("I000\n.", "0"),
       ("I-12\n.", "-12"), ("I +7 \n.", "7"), ("I1_000\n.", "1000"), ("I0x1F\n.", "31"), ("I0b101\n.", "5"),
       ("I010\n.", "8"),
+      // C's functions stop at a NUL.
+      ("I5\u{0}x\n.", "5"), ("I\u{0}\n.", "0"), ("I1\u{0}\n.", "True"), ("I1\u{0}x\n.", "1"),
+      ("L5\u{0}xL\n.", "5"), ("F5\u{0}x\n.", "5.0"), ("Np5\u{0}x\n0g5\u{0}y\n.", "None"),
       ("I9223372036854775807\n.", "9223372036854775807"),
       ("I9223372036854775808\n.", "long 000000000000008000"),
       ("L-9223372036854775808L\n.", "-9223372036854775808"),
@@ -37,6 +40,7 @@ struct ScalarTests {
       ("I_1\n.", "b'_1' is no integer"), ("I0x\n.", "b'0x' is no integer"),
       ("I089\n.", "b'089' is no integer"),
       ("L010L\n.", "b'010' is no integer"), ("L5LL\n.", "b'5L' is no integer"),
+      ("L5L\u{0}\n.", "b'5L' is no integer"), ("L\u{0}\n.", "b'' is no integer"),
       ("I5", "no newline ends its argument"),
       ("F\n.", "b'' is no number"), ("F0x1p3\n.", "b'0x1p3' is no number"), ("F1_\n.", "b'1_' is no number"),
       ("F1e\n.", "b'1e' is no number"), ("F.\n.", "b'.' is no number"), ("F1 2\n.", "b'1 2' is no number"),
