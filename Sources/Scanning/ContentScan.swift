@@ -37,16 +37,26 @@ struct ContentScan {
       return scanZips(bytes, in: place) ? .zip : nil
     }
     // An archive inside a tar is a member of it, though readers that look from the end would find it.
-    if TarReader.recognises(bytes), TarReader.holdsLastArchive(bytes, audit.limits) {
-      return scanTar(bytes, in: place) ? .tar : nil
-    }
+    let isMember = TarReader.recognises(bytes) && TarReader.holdsLastArchive(bytes, audit.limits)
     // Something before an archive: its end record must have a directory, or data would look like one by chance.
-    if depth == 0 || isExpected, ZipLayout.endRecord(bytes) != nil,
+    if depth == 0 || isExpected, !isMember, ZipLayout.endRecord(bytes) != nil,
       ZipLayout(bytes, limits: audit.limits).entries.contains(where: \.isListed), scanZips(bytes, in: place)
     {
       return .zip
     }
-    if TarReader.recognises(bytes) { return scanTar(bytes, in: place) ? .tar : nil }
+    // A tar's first member may have any name: the magic bytes of another format, too.
+    let isTar = TarReader.recognises(bytes) && scanTar(bytes, in: place)
+    let other = scanArrays(bytes, in: place)
+    if isTar, other != nil {
+      audit.report(
+        .dangerous, .polyglot, in: place, at: 0,
+        "read as a tar archive, which torch.load does first, it is one")
+    }
+    return isTar ? .tar : other
+  }
+
+  /// Formats without code of their own.
+  private func scanArrays(_ bytes: RawSpan, in place: String) -> ContentFormat? {
     if bytes.begins([0x93, 0x4E, 0x55, 0x4D, 0x50, 0x59]) { return scanNpy(bytes, in: place) ? .npy : nil }
     if bytes.begins("GGUF") { return scanGGUF(bytes, in: place) ? .gguf : nil }
     if bytes.byte(8) == 0x7B { return scanSafetensors(bytes, in: place) ? .safetensors : nil }

@@ -25,6 +25,8 @@ public struct Scanner: Sendable {
     // All entries of a file together.
     limits.inflatedBytes = 128 << 20
     limits.headerBytes = 16 << 20
+    // An integer costs no more than bytes do, and what stands behind it must be seen.
+    limits.longBytes = 1 << 31
     return limits
   }()
 

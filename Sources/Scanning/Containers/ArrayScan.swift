@@ -11,10 +11,11 @@ extension ContentScan {
     let start = major == 1 ? 10 : 12
     let count =
       major == 1 ? bytes.little(UInt16.self, 8).map(Int.init) : bytes.little(UInt32.self, 8).map(Int.init)
-    guard let count, count <= bytes.byteCount - start, count <= 1 << 20 else { return false }
+    guard let count, count <= bytes.byteCount - start, count <= audit.limits.headerBytes else { return false }
     let header = String(decoding: bytes.copy(start..<start + count), as: UTF8.self)
-    guard header.utf8.first == 0x7B, header.contains("descr") else { return false }
-    guard Self.holdsObjects(header) else { return true }
+    // NumPy evaluates the header, so it may be spelled in ways that no writer has.
+    let isUsual = header.utf8.first == 0x7B && header.contains("descr")
+    guard !isUsual || Self.holdsObjects(header) else { return true }
     let content = bytes.part(start + count..<bytes.byteCount)
     if !inside(isExpected: true).scanPickles(content, in: place) {
       audit.report(
@@ -25,8 +26,8 @@ extension ContentScan {
 
   /// Whether a header's type is, or has, the object type: `'|O'`, `'object'`, in a field too.
   ///
-  /// The header is Python's notation. Escapes and texts side by side, which Python joins, could spell it unseen; no
-  /// writer makes them, so they count as it.
+  /// The header is Python's notation. Escapes and texts side by side, which Python joins, could spell it unseen, and
+  /// comments hide quotes; no writer makes them, so they count as it.
   private static func holdsObjects(_ header: String) -> Bool {
     var text: [UInt8] = []
     var quote: UInt8?
@@ -46,6 +47,8 @@ extension ContentScan {
         if followsText { return true }
         quote = byte
         text = []
+      } else if byte == 0x23 {
+        return true
       } else if byte > 0x20 {
         followsText = false
       }

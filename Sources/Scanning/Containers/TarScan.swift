@@ -29,11 +29,25 @@ extension ContentScan {
         report(.dangerous, .archiveLink, "\(name) is a link")
         continue
       case UInt8(ascii: "0"), 0, UInt8(ascii: "7"): break
-      case UInt8(ascii: "5"): continue
-      default:
-        // Extended headers among them, which rename or resize the member behind them for some readers.
-        report(.unknown, .unexpectedMember, "\(name) is no regular file but a header of type \(member.kind)")
+      case UInt8(ascii: "5") where member.announced == 0: continue
+      case UInt8(ascii: "3")...UInt8(ascii: "6"):
+        report(
+          member.announced == 0 ? .unknown : .dangerous, .unexpectedMember,
+          "\(name) is no file and has \(member.announced) bytes, which some readers skip and others read")
         continue
+      case UInt8(ascii: "L"), UInt8(ascii: "K"), UInt8(ascii: "x"), UInt8(ascii: "g"), UInt8(ascii: "X"):
+        // Extended headers: they rename or resize the member behind them for who knows them.
+        let resizes = ["size=", "GNU.sparse"].contains {
+          bytes.first(Array($0.utf8), in: member.data) != nil
+        }
+        report(
+          resizes ? .dangerous : .unknown, .unexpectedMember,
+          "\(name) is no regular file but a header of type \(member.kind)\(resizes ? " that resizes the next" : "")"
+        )
+        continue
+      default:
+        // Python reads what it does not know as a file.
+        report(.unknown, .unexpectedMember, "\(name) is no regular file but a header of type \(member.kind)")
       }
       let content = bytes.part(member.data)
       let label = join(place, name)
@@ -113,13 +127,31 @@ struct TarReader {
     let kind: UInt8
     let header: Int
     let data: Range<Int>
+    /// The size that the header tells; links, folders and devices have no data whatever it is.
+    let announced: Int
   }
 
   /// Where the archive's end mark begins; nil when it has none.
   private(set) var end: Int?
   private(set) var fault: (offset: Int, what: String)?
 
-  static func recognises(_ bytes: RawSpan) -> Bool { bytes.begins("ustar", at: 257) }
+  /// Whether a header stands at the start: by its magic bytes or, since the oldest archives have none and Python asks
+  /// for none, by its checksum.
+  static func recognises(_ bytes: RawSpan) -> Bool {
+    bytes.begins("ustar", at: 257) || hasChecksum(bytes)
+  }
+
+  private static func hasChecksum(_ bytes: RawSpan) -> Bool {
+    guard bytes.byteCount >= 512, let told = number(bytes, 148, 8), told >= 256 else { return false }
+    var unsigned = 8 * 0x20
+    var signed = 8 * 0x20
+    for place in 0..<512 where !(148..<156).contains(place) {
+      let byte = bytes.byte(place) ?? 0
+      unsigned += Int(byte)
+      signed += Int(Int8(bitPattern: byte))
+    }
+    return told == unsigned || told == signed
+  }
 
   /// Whether the last zip archive in a tar fills one of its members, as a checkpoint does that was packed.
   static func holdsLastArchive(_ bytes: RawSpan, _ limits: Limits) -> Bool {
@@ -140,7 +172,7 @@ struct TarReader {
         break
       }
       guard Self.recognises(bytes.part(place..<bytes.byteCount)),
-        let size = Self.octal(bytes, place + 124, 12)
+        let announced = Self.number(bytes, place + 124, 12)
       else {
         fault = (place, "no header of a member stands here")
         break
@@ -150,36 +182,46 @@ struct TarReader {
       if !prefix.isEmpty, bytes.begins([0x75, 0x73, 0x74, 0x61, 0x72, 0], at: place + 257) {
         name = prefix + [0x2F] + name
       }
+      let kind = bytes.byte(place + 156) ?? 0
+      let size = (UInt8(ascii: "1")...UInt8(ascii: "6")).contains(kind) ? 0 : announced
       guard size <= bytes.byteCount - place - 512 else {
         fault = (place, "the archive ends inside a member")
         members.append(
           Member(
-            name: Array(name), kind: bytes.byte(place + 156) ?? 0, header: place,
-            data: place + 512..<bytes.byteCount))
+            name: Array(name), kind: kind, header: place, data: place + 512..<bytes.byteCount,
+            announced: announced))
         break
       }
       members.append(
         Member(
-          name: Array(name), kind: bytes.byte(place + 156) ?? 0, header: place,
-          data: place + 512..<place + 512 + size))
+          name: Array(name), kind: kind, header: place, data: place + 512..<place + 512 + size,
+          announced: announced))
       place += 512 + (size + 511) / 512 * 512
     }
     return members
   }
 
-  private static func octal(_ bytes: RawSpan, _ offset: Int, _ count: Int) -> Int? {
+  /// A number as Python's tarfile reads it: octal, with what its `int` allows around and between the digits, none for
+  /// zero, or 256 as the base where the first byte is 0x80; nil when it is none.
+  private static func number(_ bytes: RawSpan, _ offset: Int, _ count: Int) -> Int? {
     var value = 0
-    var isEmpty = true
-    for place in offset..<offset + count {
-      guard let byte = bytes.byte(place) else { return nil }
-      if byte == 0x20 || byte == 0 {
-        if isEmpty { continue }
-        break
+    if bytes.byte(offset) == 0x80 {
+      for place in offset + 1..<offset + count {
+        guard let byte = bytes.byte(place), value < 1 << 54 else { return nil }
+        value = value << 8 | Int(byte)
       }
+      return value
+    }
+    var text = bytes.copy(offset..<min(offset + count, bytes.byteCount)).prefix { $0 != 0 }
+    while let first = text.first, first == 0x20 || 0x09...0x0D ~= first || first == 0x2B {
+      text.removeFirst()
+    }
+    while let last = text.last, last == 0x20 || 0x09...0x0D ~= last { text.removeLast() }
+    if text.starts(with: "0o".utf8) || text.starts(with: "0O".utf8) { text.removeFirst(2) }
+    for byte in text where byte != 0x5F {
       guard byte >= 0x30, byte <= 0x37, value < 1 << 55 else { return nil }
       value = value << 3 | Int(byte - 0x30)
-      isEmpty = false
     }
-    return isEmpty ? nil : value
+    return value
   }
 }

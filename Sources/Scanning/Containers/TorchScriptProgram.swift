@@ -9,11 +9,10 @@ struct TorchScriptProgram {
   private static let namespaces: Set<String> = [
     "aten", "prim", "prims", "quantized", "_quantized", "torchvision", "inductor",
   ]
-  /// Calls that read or write files.
-  private static let calls = [
-    "torch.save(", "torch.load(", "from_file(", "aten::save", "aten::load", "aten.save(", "read_file",
-    "write_file",
-  ]
+  /// Operators of PyTorch itself that read or write files.
+  private static let fileOperators: Set<String> = ["save", "load", "from_file"]
+  /// Parts of names that stand for the same.
+  private static let fileMarkers = ["aten::save", "aten::load", "read_file", "write_file"]
 
   /// Whether an entry says that the archive is a program.
   var isAnnounced = false
@@ -22,28 +21,99 @@ struct TorchScriptProgram {
   private var calls: [(place: String, offset: Int, call: String)] = []
 
   /// Reads one file of code; O(length).
+  ///
+  /// Twice: as the language reads it, and with what stands in texts and comments, so that nothing hides behind a quote.
   mutating func add(_ content: RawSpan, _ place: String) {
     fileCount += 1
     byteCount += content.byteCount
-    var offset = 0
-    let marker = Array("ops.".utf8)
-    while calls.count < 100, let found = content.first(marker, in: offset..<content.byteCount) {
-      offset = found + marker.count
-      if let before = content.byte(found - 1), Self.isLetter(before) { continue }
-      var end = offset
-      while let byte = content.byte(end), Self.isLetter(byte) || byte == 0x2E, end - offset < 100 { end += 1 }
-      let name = String(decoding: content.copy(offset..<end), as: UTF8.self)
-      let parts = name.split(separator: ".")
-      guard parts.count > 1 else { continue }
-      let touchesFiles = ["read", "write", "video", "save", "load_"].contains { parts[1].contains($0) }
-      if !Self.namespaces.contains(String(parts[0])) || parts[0] == "torchvision" && touchesFiles {
-        calls.append((place, found, "ops." + name))
+    read(content, place, skipsTexts: true)
+    read(content, place, skipsTexts: false)
+    for marker in Self.fileMarkers {
+      if let found = content.first(Array(marker.utf8), in: 0..<content.byteCount) {
+        add(place, found, marker)
       }
     }
-    for call in Self.calls {
-      if let found = content.first(Array(call.utf8), in: 0..<content.byteCount) {
-        calls.append((place, found, call.last == "(" ? call + "…)" : call))
+  }
+
+  private mutating func add(_ place: String, _ offset: Int, _ call: String) {
+    if calls.count < 100 { calls.append((place, offset, call)) }
+  }
+
+  /// Goes through names joined by dots; white space, line ends and comments may stand beside a dot.
+  private mutating func read(_ content: RawSpan, _ place: String, skipsTexts: Bool) {
+    var path: [String] = []
+    var start = 0
+    var followsDot = false
+    var offset = 0
+    while let byte = content.byte(offset) {
+      if Self.isLetter(byte) {
+        var end = offset
+        while let next = content.byte(end), Self.isLetter(next) { end += 1 }
+        let name = String(decoding: content.copy(offset..<min(end, offset + 100)), as: UTF8.self)
+        if followsDot {
+          if !path.isEmpty, path.count < 8 { path.append(name) }
+        } else {
+          judge(path, place, start, isCode: skipsTexts)
+          path = [name]
+          start = offset
+        }
+        followsDot = false
+        offset = end
+      } else if byte <= 0x20 || byte == 0x5C {
+        offset += 1
+      } else if byte == 0x2E {
+        followsDot = true
+        offset += 1
+      } else if byte == 0x23, skipsTexts {
+        while let next = content.byte(offset), next != 0x0A { offset += 1 }
+      } else {
+        judge(path, place, start, isCode: skipsTexts)
+        path = []
+        followsDot = false
+        offset = skipsTexts && (byte == 0x22 || byte == 0x27) ? Self.textEnd(content, offset) : offset + 1
       }
+    }
+    judge(path, place, start, isCode: skipsTexts)
+  }
+
+  /// Where a text literal ends: at its quote, three of them if it begins so, or at the line's end.
+  private static func textEnd(_ content: RawSpan, _ start: Int) -> Int {
+    let quote = content.byte(start) ?? 0
+    let isLong = content.byte(start + 1) == quote && content.byte(start + 2) == quote
+    var offset = start + (isLong ? 3 : 1)
+    while let byte = content.byte(offset) {
+      if byte == 0x5C {
+        offset += 2
+      } else if byte == quote,
+        !isLong || content.byte(offset + 1) == quote && content.byte(offset + 2) == quote
+      {
+        return offset + (isLong ? 3 : 1)
+      } else if byte == 0x0A, !isLong {
+        return offset
+      } else {
+        offset += 1
+      }
+    }
+    return offset
+  }
+
+  private mutating func judge(_ path: [String], _ place: String, _ offset: Int, isCode: Bool) {
+    guard let first = path.first, first == "ops" || first == "torch" else { return }
+    let call = path.joined(separator: ".")
+    if first == "torch" {
+      if path.count > 1 ? Self.fileOperators.contains(path[1]) : isCode { add(place, offset, call) }
+      return
+    }
+    // The operators themselves, given another name.
+    guard path.count > 2 else {
+      if isCode { add(place, offset, call) }
+      return
+    }
+    let touchesFiles = ["read", "write", "video", "save", "load_"].contains { path[2].contains($0) }
+    if !Self.namespaces.contains(path[1]) || path[1] == "torchvision" && touchesFiles
+      || path[1] == "aten" && Self.fileOperators.contains(path[2]) || path[2].hasPrefix("rpc_")
+    {
+      add(place, offset, call)
     }
   }
 

@@ -38,6 +38,10 @@ struct ZipLayout {
   private(set) var start = 0
   /// Where the archive ends, its comment included.
   private(set) var end = 0
+  /// Where its directory stands.
+  private(set) var directory = 0
+  /// Another directory: where the end record's offset leads who counts it from the start of the file.
+  private(set) var otherDirectory: Int?
   /// Entries beyond `Limits.zipEntries` that were not read.
   private(set) var isCut = false
   /// Where the wide end record stands, if there is one.
@@ -98,7 +102,11 @@ struct ZipLayout {
       let usual = record - 76
       let told = bytes.little(UInt64.self, record - 12).flatMap { Int(exactly: $0) } ?? usual
       let place = bytes.begins([0x50, 0x4B, 6, 6], at: usual) ? usual : told
-      if bytes.begins([0x50, 0x4B, 6, 6], at: place), place < record {
+      if place > record, bytes.begins([0x50, 0x4B, 6, 6], at: place) {
+        fault(.dangerous, .zipHeaders, record, "the wide end record stands behind the end record")
+        let other = bytes.little(UInt64.self, place + 48).flatMap { Int(exactly: $0) } ?? 0
+        readEntries(bytes, from: other, to: bytes.byteCount, base: 0, limits)
+      } else if bytes.begins([0x50, 0x4B, 6, 6], at: place), place < record {
         let wide = (
           count: bytes.little(UInt64.self, place + 32).flatMap { Int(exactly: $0) } ?? 0,
           size: bytes.little(UInt64.self, place + 40).flatMap { Int(exactly: $0) } ?? 0,
@@ -136,6 +144,8 @@ struct ZipLayout {
       fault(.unknown, .zipBroken, record, "the directory is not where the end record says it ends")
     }
     start = max(0, directoryStart - max(offset, 0))
+    directory = directoryStart
+    if start > 0, bytes.begins([0x50, 0x4B, 1, 2], at: offset) { otherDirectory = offset }
     if offset > directoryStart {
       fault(.dangerous, .zipHeaders, record, "the end record places the directory where it is not")
     }
@@ -159,7 +169,7 @@ struct ZipLayout {
     _ bytes: RawSpan, from start: Int, to end: Int, base: Int, _ limits: Limits
   ) -> Int {
     var place = start
-    while place + 46 <= end, bytes.begins([0x50, 0x4B, 1, 2], at: place) {
+    while place <= end - 46, bytes.begins([0x50, 0x4B, 1, 2], at: place) {
       guard entries.count < limits.zipEntries else {
         isCut = true
         return place

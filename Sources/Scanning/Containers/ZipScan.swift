@@ -9,9 +9,13 @@ extension ContentScan {
     var count = 0
     var wideRecords: Set<Int> = []
     var otherWideRecords: [(label: String, place: Int)] = []
+    var directories: Set<Int> = []
+    var others: [Int] = []
     while end > 0 {
       let region = bytes.part(0..<end)
       var layout = ZipLayout(region, limits: audit.limits)
+      // Kept also of a directory that is then ignored: torch looks there all the same.
+      if let other = layout.otherDirectory { others.append(other) }
       if count == 0, layout.start > 0, isBrokenOff(bytes, layout) {
         layout = ZipLayout(region, limits: audit.limits, ignoresDirectory: true)
       }
@@ -21,6 +25,7 @@ extension ContentScan {
       let label = isFollowed || count > 0 ? join(place, "archive at \(layout.start)") : place
       if let place = layout.otherWideRecord { otherWideRecords.append((label, place)) }
       scanZip(region, layout, in: label)
+      directories.insert(layout.directory)
       if layout.end < end {
         let format = inside().scan(bytes.part(layout.end..<end), in: join(label, "behind the archive"))
         if format == .safetensors {
@@ -55,6 +60,12 @@ extension ContentScan {
       audit.report(
         .dangerous, .zipHeaders, in: other.label, at: other.place,
         "the archive has two wide end records, and readers take either")
+    }
+    // torch counts offsets from the start of the file, others from that of the archive.
+    for other in others where !directories.contains(other) {
+      audit.report(
+        .dangerous, .zipHeaders, in: place, at: other,
+        "a directory of its own stands where torch looks for the last archive's")
     }
     return true
   }

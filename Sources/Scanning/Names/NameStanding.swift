@@ -54,6 +54,7 @@ extension NameStanding {
     if let reason = RunningNames.family(full) { return .dangerous(.libraryFunction, reason) }
     let isTypeLike = isTypeName(leaf)
     if name.contains(".") {
+      if let reason = inner(name) { return .dangerous(.methodPath, reason) }
       let isNestedType = name.split(separator: ".").allSatisfy { isTypeName(String($0)) }
       if !isNestedType {
         return .dangerousWhenCalled(.methodPath, "reached through dots: a method, or a module inside another")
@@ -79,6 +80,19 @@ extension NameStanding {
       return .unknown(.torchscriptCode, "a class of the archive's own TorchScript code")
     }
     return .unknown(.libraryName, "defined by \(top): loading imports it and runs its code")
+  }
+
+  /// Why a name with dots is dangerous by the module it leads through: `os.system` of `torch`; nil when it is not.
+  private static func inner(_ name: String) -> String? {
+    let parts = name.split(separator: ".", omittingEmptySubsequences: false).prefix(32)
+    for (place, part) in parts.dropLast().enumerated() {
+      let part = String(part)
+      if StandardLibrary.modules.contains(part) || isBuiltins(part) {
+        return "reached through \(part), a module of Python's standard library"
+      }
+      if let reason = RunningNames.family(parts.dropFirst(place).joined(separator: ".")) { return reason }
+    }
+    return nil
   }
 
   private static func isBuiltins(_ module: String) -> Bool {
@@ -111,7 +125,7 @@ extension NameStanding {
     !text.isEmpty && text.utf8.allSatisfy { $0 >= 0x80 || $0 == 0x2D || isPlain($0) }
   }
 
-  private static func isPlain(_ byte: UInt8) -> Bool {
+  static func isPlain(_ byte: UInt8) -> Bool {
     byte >= 0x61 && byte <= 0x7A || byte >= 0x41 && byte <= 0x5A || byte >= 0x30 && byte <= 0x39
       || byte == 0x5F || byte == 0x2E || byte == 0x3C || byte == 0x3E
   }

@@ -80,7 +80,29 @@ enum RunningNames {
       ),
       (
         "reads or writes files in PyTorch",
-        "torch.load torch.save torch.serialization torch.from_file torch.storage._load torch.serialization.load"
+        """
+        torch.load torch.save torch.serialization torch.from_file torch.storage._load torch.serialization.load \
+        torch.PyTorchFileReader torch.PyTorchFileWriter torch._C.PyTorchFileReader torch._C.PyTorchFileWriter \
+        torch.distributed.FileStore torch.distributed.distributed_c10d.FileStore \
+        torch._C._distributed_c10d.FileStore torch.distributed.checkpoint.FileSystemReader \
+        torch.distributed.checkpoint.FileSystemWriter \
+        torch.distributed.checkpoint.filesystem.FileSystemReader \
+        torch.distributed.checkpoint.filesystem.FileSystemWriter torch.cuda.gds
+        """
+      ),
+      (
+        "reaches the network in PyTorch",
+        """
+        torch.distributed.TCPStore torch.distributed.distributed_c10d.TCPStore torch._C._distributed_c10d.TCPStore \
+        torch._C._distributed_c10d._WorkerServer torch._C._distributed_rpc torch.distributed.rendezvous
+        """
+      ),
+      (
+        "loads or compiles native code in PyTorch",
+        """
+        torch._C._aoti torch._C.CompilationUnit torch.CompilationUnit torch.cuda.memory.CUDAPluggableAllocator \
+        torch.xpu.memory.XPUPluggableAllocator torch.cuda.jiterator torch._jit_internal
+        """
       ),
       (
         "runs code, reads or writes in NumPy",
@@ -135,6 +157,11 @@ enum RunningNames {
     }
     return result
   }()
+
+  /// Whether the last part of a name is one of ``leaves``.
+  static func namesFunction(_ name: String) -> Bool {
+    leaves.contains(String(name.split(separator: ".").last ?? ""))
+  }
 
   /// Last parts of names that stand for the same kind of function wherever they are defined, or imported again.
   static let leaves: Set<String> = [

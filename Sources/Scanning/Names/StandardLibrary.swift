@@ -9,6 +9,11 @@ enum StandardLibrary {
     return module == "typing" && NameStanding.isTypeName(name) && !name.contains(".") && name != "ForwardRef"
   }
 
+  /// Whether a name is the class of a class: called with a name, bases and a body, it makes one.
+  static func isMetaclass(_ module: String, _ name: String) -> Bool {
+    ["abc", "enum", "typing"].contains(module) && (name.hasSuffix("Meta") || name == "EnumType")
+  }
+
   private static let inert: [String: Set<String>] = {
     let dates: Set<String> = ["date", "time", "datetime", "timedelta", "timezone"]
     let decimals: Set<String> = ["Decimal", "Context"]
@@ -123,6 +128,7 @@ enum StandardLibrary {
     winsound wsgiref xdrlib xml xmllib xmlrpc xmlrpclib xxlimited xxsubtype zipapp zipfile zipimport zlib zoneinfo \
     Bastion BaseHTTPServer CGIHTTPServer ConfigParser Cookie DocXMLRPCServer HTMLParser MimeWriter Queue \
     ScrolledText SimpleHTTPServer SimpleXMLRPCServer SocketServer StringIO Tix Tkinter Tkconstants UserDict UserList \
-    UserString Dialog FileDialog tkFileDialog tkMessageBox tkSimpleDialog ttk
+    UserString Dialog FileDialog SimpleDialog Tkdnd _abcoll markupbase tkColorChooser tkCommonDialog tkFileDialog \
+    tkFont tkMessageBox tkSimpleDialog ttk
     """.split { $0 == " " || $0 == "\n" }.map(String.init))
 }

@@ -114,13 +114,10 @@ struct PickleAudit {
       return judge(object, calling: global)
     case .object(let maker) where attribute(maker) != nil:
       return attribute(maker).map { judge(object, calling: $0) } ?? false
-    case .persistentID(let id):
-      // Legacy files give a class as ('module', class, source file, source); its name is judged where it stands.
-      if let parts = graph.tuple(id), parts.count == 4, graph.text(parts[0]) == "module",
-        graph.global(parts[1]) != nil
-      {
-        return false
-      }
+    case .persistentID(let id) where moduleClass(id) != nil:
+      // Legacy files give a class as ('module', class, source file, source).
+      return moduleClass(id).map { judge(object, calling: $0) } ?? false
+    case .persistentID:
       fallthrough
     case .object, .extensionCode:
       report(
@@ -135,6 +132,7 @@ struct PickleAudit {
   }
 
   private mutating func judge(_ object: PickleObject, calling global: PickleGlobal) -> Bool {
+    judgeHanded(object, calling: global)
     let name = CallSpelling.name(global)
     func call() -> String { CallSpelling.call(object, in: graph) }
     switch audit.standing(module: global.module, name: global.name) {
@@ -147,6 +145,12 @@ struct PickleAudit {
         return true
       }
       if global.name == "type", rule == .standardValue, (graph.tuple(object.arguments)?.count ?? 3) > 1 {
+        report(.dangerous, .runsCode, object.offset, "\(name): makes a class", call: call())
+        return true
+      }
+      if StandardLibrary.isMetaclass(global.module, global.name),
+        (graph.tuple(object.arguments)?.count ?? 3) > 1
+      {
         report(.dangerous, .runsCode, object.offset, "\(name): makes a class", call: call())
         return true
       }
@@ -165,7 +169,7 @@ struct PickleAudit {
   /// The name that `getattr(Class, 'Nested')` stands for, as protocols before 4 spell a class inside a class.
   ///
   /// Only of names and with a literal attribute: then it is judged like the same name with dots.
-  private func attribute(_ object: PickleObject, nesting: Int = 0) -> PickleGlobal? {
+  func attribute(_ object: PickleObject, nesting: Int = 0) -> PickleGlobal? {
     guard nesting < 4, object.construction == .reduce, object.states.isEmpty, object.items.isEmpty,
       object.pairs.isEmpty, let function = graph.global(object.callable), function.name == "getattr",
       function.module == "builtins" || function.module == "__builtin__",
@@ -230,6 +234,10 @@ struct PickleAudit {
         return odd("it is given keywords")
       }
     }
+    for state in object.states { judgeAttributes(state, of: global, at: object.offset) }
+    let isMapping = ["OrderedDict", "Counter", "defaultdict", "dict", "list", "bytearray"].contains(
+      global.name)
+    if !object.pairs.isEmpty && !isMapping { odd("items are set on it, by a method of its own") }
     let grows = ["list", "set", "bytearray", "slice"].contains(global.name)
     if !object.items.isEmpty && !grows { odd("items are appended to it, by a method of its own") }
     switch global.name {
@@ -242,7 +250,10 @@ struct PickleAudit {
         else { return odd("its factory is no builtin type") }
       }
     case "_rebuild_parameter_with_state":
-      if arguments.count > 3 { judge(state: arguments[3], at: object.offset) }
+      if arguments.count > 3 {
+        judge(state: arguments[3], at: object.offset)
+        judgeAttributes(arguments[3], of: global, at: object.offset)
+      }
     case "ndarray": odd("arrays are made by _reconstruct, not by a call of their class")
     case "bytes", "bytearray", "list", "tuple", "set", "frozenset", "dict", "Counter", "OrderedDict":
       if asksForMemory(arguments.first, bytes: global.name.hasPrefix("byte")) {
@@ -283,14 +294,17 @@ struct PickleAudit {
       return
     }
     switch audit.standing(module: function.module, name: function.name) {
-    case .known(.function): break
+    case .known(.function) where !function.name.hasPrefix("_rebuild_from_type"): break
     default:
       report(
         .dangerous, .oddUse, object.offset,
         "\(CallSpelling.name(function)) is called through \(CallSpelling.name(graph.global(object.callable) ?? function)), which rebuilds tensors",
         call: CallSpelling.call(object, in: graph))
     }
-    if arguments.count > 3 { judge(state: arguments[3], at: object.offset) }
+    if arguments.count > 3 {
+      judge(state: arguments[3], at: object.offset)
+      judgeAttributes(arguments[3], of: graph.global(arguments[1]) ?? function, at: object.offset)
+    }
   }
 
   private mutating func loadFromBytes(_ object: PickleObject, _ call: String) {

@@ -50,6 +50,7 @@ extension PickleAudit {
       switch graph[id] {
       case .global: isName = true
       case .object: isName = false
+      case .persistentID(let id) where moduleClass(id) != nil: isName = true
       default: continue
       }
       if isState, case .object(let key) = graph.node(pair.key) {

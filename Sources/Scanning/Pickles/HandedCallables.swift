@@ -1,0 +1,112 @@
+internal import ByteParsing
+internal import Pickle
+
+/// Functions and classes that a stream hands to others, which call them: no opcode of a call stands beside these names.
+extension PickleAudit {
+  /// Which of its arguments a function calls or instantiates.
+  private static let callers: [String: [Int]] = [
+    "functools.partial": [0], "collections.defaultdict": [0], "_collections.defaultdict": [0],
+    "weakref.ref": [1],
+    "copyreg._reconstructor": [0, 1], "copyreg.__newobj__": [0], "copyreg.__newobj_ex__": [0],
+    "copy_reg._reconstructor": [0, 1], "copy_reg.__newobj__": [0], "copy_reg.__newobj_ex__": [0],
+    "numpy.random._pickle.__randomstate_ctor": [0, 1], "numpy.random._pickle.__generator_ctor": [0, 1],
+    "numpy.random._pickle.__bit_generator_ctor": [0], "numpy.ma.core._mareconstruct": [0, 1],
+  ]
+  /// Functions that hand out what the whole process shares, so that a state would change it.
+  private static let sharers: Set<String> = [
+    "builtins.type", "__builtin__.type", "logging.getLogger", "numpy.core.multiarray.scalar",
+    "numpy._core.multiarray.scalar", "torch.nn.backends.thnn._get_thnn_function_backend",
+  ]
+  /// Attributes that NumPy and PyTorch look up on any object they are given, and call or believe.
+  private static let protocols: Set<String> = [
+    "__array__", "__array_interface__", "__array_struct__", "__array_function__", "__array_ufunc__",
+    "__array_wrap__", "__array_finalize__", "__array_prepare__", "__cuda_array_interface__", "__dlpack__",
+    "__dlpack_device__", "__torch_function__", "__torch_dispatch__",
+  ]
+
+  /// Judges what an object's function calls, and what its state does to what it returns.
+  func judgeHanded(_ object: PickleObject, calling global: PickleGlobal) {
+    if Self.sharers.contains(global.qualifiedName), !object.states.isEmpty {
+      report(
+        .dangerous, .importChanged, object.offset,
+        "attributes are set on what \(CallSpelling.name(global)) returns, which the whole process shares",
+        call: CallSpelling.call(object, in: graph))
+    }
+    if let places = Self.callers[global.qualifiedName] {
+      let arguments = graph.tuple(object.arguments) ?? []
+      for place in places where place < arguments.count {
+        judge(handed: arguments[place], to: global, in: object)
+      }
+      // partial takes another function with its state.
+      for state in object.states {
+        if let parts = graph.tuple(state), parts.count == 4 {
+          judge(handed: parts[0], to: global, in: object)
+        }
+      }
+    }
+  }
+
+  private func judge(handed value: PickleValue, to caller: PickleGlobal, in object: PickleObject) {
+    guard let function = name(of: value), !Self.isArithmetic(function),
+      case .dangerousWhenCalled(let rule, let reason) = audit.standing(
+        module: function.module, name: function.name)
+    else { return }
+    report(
+      .dangerous, rule, object.offset,
+      "\(CallSpelling.name(function)): \(reason); \(CallSpelling.name(caller)) calls it",
+      call: CallSpelling.call(object, in: graph))
+  }
+
+  /// Functions of tensors that models keep as activations and initialisers.
+  private static func isArithmetic(_ function: PickleGlobal) -> Bool {
+    ["torch.nn.functional", "torch.nn.init", "torch._C._nn"].contains(function.module)
+      && !function.name.contains(".")
+  }
+
+  /// The name a value is: also where a persistent id or a `getattr` hands it over.
+  private func name(of value: PickleValue) -> PickleGlobal? {
+    switch graph.node(value) {
+    case .global(let global): global
+    case .object(let object): attribute(object)
+    case .persistentID(let id): moduleClass(id)
+    default: nil
+    }
+  }
+
+  /// The class of `('module', class, source file, source)`, a persistent id of legacy files.
+  func moduleClass(_ id: PickleValue) -> PickleGlobal? {
+    guard let parts = graph.tuple(id), parts.count == 4, graph.text(parts[0]) == "module" else { return nil }
+    return graph.global(parts[1])
+  }
+
+  /// Judges the attributes that a state gives an object of tensor files: functions look them up on whatever they are
+  /// given, so an `OrderedDict` with a function as its `keys` calls it in the next `dict(…)`.
+  func judgeAttributes(_ state: PickleValue, of owner: PickleGlobal, at offset: Int) {
+    let parts = graph.tuple(state).map { Array($0.prefix(4)) } ?? [state]
+    for case .dictionary(let pairs) in parts.map({ graph.node($0) }) {
+      for pair in pairs {
+        let key = graph.text(pair.key) ?? "…"
+        if Self.protocols.contains(key) {
+          report(
+            .dangerous, .methodReplaced, offset,
+            "\(key) of \(CallSpelling.name(owner)) is set, which NumPy and PyTorch look up",
+            call: "object.\(key) = \(CallSpelling.value(pair.value, in: graph))")
+          continue
+        }
+        guard let function = name(of: pair.value) else { continue }
+        let severity: Severity
+        switch audit.standing(module: function.module, name: function.name) {
+        case .known(.value): continue
+        case .dangerousWhenCalled: severity = .dangerous
+        default: severity = .unknown
+        }
+        report(
+          severity, .methodReplaced, offset,
+          "an attribute of \(CallSpelling.name(owner)) becomes a function, which other functions may call",
+          call:
+            "object.\(String(key.prefix(80)).escapedForDisplay) = \(CallSpelling.name(function))"
+        )
+      }
+    }
+  }
+}
