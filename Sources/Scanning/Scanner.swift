@@ -22,8 +22,8 @@ public struct Scanner: Sendable {
     limits.pickleMemo = 2_400_000
     limits.pickleStack = 2_400_000
     limits.zipEntries = 200_000
-    // All entries of a file together.
-    limits.inflatedBytes = 128 << 20
+    // All entries of a file together; what they hold is copied once more.
+    limits.inflatedBytes = 80 << 20
     limits.headerBytes = 16 << 20
     // An integer costs no more than bytes do, and what stands behind it must be seen.
     limits.longBytes = 1 << 31

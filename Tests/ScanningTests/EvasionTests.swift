@@ -234,6 +234,14 @@ import Testing
 
   static let attributes = [
     Case("a function as an attribute", dictionary + state("keys", seed)),
+    Case("a path's method", .attribute(of: call(.name("pathlib", "PosixPath"), .text("x")), "touch")),
+    Case(
+      "a method as an attribute",
+      dictionary + state("keys", .attribute(of: .name("package", "Class") + .newObject, "method"))),
+    Case("a namespace's keys", .name("argparse", "Namespace") + ")R" + state("keys", seed)),
+    Case(
+      "a method of torch's, handed over",
+      call(.name("functools", "partial"), .attribute(of: .name("torch.nn", "Linear") + .newObject, "method"))),
     Case("NumPy's interface of memory", dictionary + state("__array_interface__", "}")),
     Case("a state of what type() returns", call(.name("builtins", "type"), dictionary) + state("a", "N")),
     Case("a state of the root logger", call(.name("logging", "getLogger"), "") + state("handlers", "]")),
@@ -264,6 +272,10 @@ import Testing
     Case("a class's partial", call(.name("functools", "partial"), .name("torch.nn", "BatchNorm2d"))),
     Case("a defaultdict of lists", call(.name("collections", "defaultdict"), .name("builtins", "list"))),
     Case("metadata of a state dict", dictionary + state("_metadata", dictionary)),
+    Case(
+      "a namespace of functions",
+      .name("argparse", "Namespace") + ")R" + state("act", .name("torch.nn.functional", "relu"))),
+    Case("a bound method", .attribute(of: .name("package", "Class") + .newObject, "method")),
     Case("a dtype as an attribute", dictionary + state("dtype", .name("torch", "float32"))),
     Case("a nested class", .stackName("package.module", "Outer.Inner") + ")R"),
     Case("a code that computes", program("y = torch.add(x, ops.prim.data(x))\nraise(\"a torch, ops\")")),

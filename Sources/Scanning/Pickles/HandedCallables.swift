@@ -47,6 +47,12 @@ extension PickleAudit {
   }
 
   private func judge(handed value: PickleValue, to caller: PickleGlobal, in object: PickleObject) {
+    if let method = graph.object(value), let owner = methodOwner(method), owner.module.hasPrefix("torch") {
+      return report(
+        .dangerous, .methodPath, object.offset,
+        "a method of a \(CallSpelling.name(owner)), which \(CallSpelling.name(caller)) calls",
+        call: CallSpelling.call(object, in: graph))
+    }
     guard let function = name(of: value), !Self.isArithmetic(function),
       case .dangerousWhenCalled(let rule, let reason) = audit.standing(
         module: function.module, name: function.name)
@@ -81,7 +87,10 @@ extension PickleAudit {
 
   /// Judges the attributes that a state gives an object of tensor files: functions look them up on whatever they are
   /// given, so an `OrderedDict` with a function as its `keys` calls it in the next `dict(…)`.
-  func judgeAttributes(_ state: PickleValue, of owner: PickleGlobal, at offset: Int) {
+  ///
+  /// - Parameter isOpen: Whether programs keep functions in such an object, as in `argparse.Namespace`; then only the
+  ///   names that Python looks up itself matter.
+  func judgeAttributes(_ state: PickleValue, of owner: PickleGlobal, at offset: Int, isOpen: Bool = false) {
     let parts = graph.tuple(state).map { Array($0.prefix(4)) } ?? [state]
     for case .dictionary(let pairs) in parts.map({ graph.node($0) }) {
       for pair in pairs {
@@ -91,6 +100,14 @@ extension PickleAudit {
             .dangerous, .methodReplaced, offset,
             "\(key) of \(CallSpelling.name(owner)) is set, which NumPy and PyTorch look up",
             call: "object.\(key) = \(CallSpelling.value(pair.value, in: graph))")
+          continue
+        }
+        if isOpen && key != "keys" { continue }
+        if let method = graph.object(pair.value), methodOwner(method) != nil {
+          report(
+            .dangerous, .methodReplaced, offset,
+            "an attribute of \(CallSpelling.name(owner)) becomes a method, which other functions may call",
+            call: CallSpelling.call(method, in: graph))
           continue
         }
         guard let function = name(of: pair.value) else { continue }

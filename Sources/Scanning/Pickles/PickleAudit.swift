@@ -154,6 +154,9 @@ struct PickleAudit {
         report(.dangerous, .runsCode, object.offset, "\(name): makes a class", call: call())
         return true
       }
+      if rule == .standardValue {
+        for state in object.states { judgeAttributes(state, of: global, at: object.offset, isOpen: true) }
+      }
       report(.unknown, rule, object.offset, "\(name): \(reason)", call: call())
     case .dangerous(let rule, let reason), .dangerousWhenCalled(let rule, let reason):
       if global.name == "loads" || global.name == "_loads", let first = graph.tuple(object.arguments)?.first,
@@ -186,7 +189,9 @@ struct PickleAudit {
   ///
   /// Only of objects the file makes by a name, and with a literal that neither Python itself nor an attack looks up; who
   /// calls the result, or sets anything on it, does so by opcodes that are judged apart.
-  private func methodOwner(_ object: PickleObject) -> PickleGlobal? {
+  ///
+  /// Not of the standard library's objects and of NumPy's, whose methods write files: `Path.touch`, `ndarray.tofile`.
+  func methodOwner(_ object: PickleObject) -> PickleGlobal? {
     guard object.construction == .reduce, object.states.isEmpty, object.items.isEmpty, object.pairs.isEmpty,
       let function = graph.global(object.callable), function.name == "getattr",
       function.module == "builtins" || function.module == "__builtin__",
@@ -195,6 +200,8 @@ struct PickleAudit {
       !name.contains("."), !RunningNames.leaves.contains(name), let owner = graph.object(arguments[0])
     else { return nil }
     guard let maker = graph.global(owner.callable), maker.name != "getattr" else { return nil }
+    let top = String(maker.module.prefix { $0 != "." })
+    guard top != "numpy", !StandardLibrary.modules.contains(top) else { return nil }
     let standing = audit.standing(module: maker.module, name: maker.name)
     switch standing {
     case .known, .unknown: return maker
