@@ -64,6 +64,18 @@ public enum Operation: Sendable, Equatable {
   case relu
   case add
   case maxPool(Pooling)
+  /// The mean over each window, of the pixels that are there: no padding, stride as large as the window, and a last
+  /// window that reaches over the edge counts (`AvgPool2d(ceil_mode=True, count_include_pad=False)`).
+  case averagePool(size: Int)
+  /// Every `stride`-th pixel of each row and column, between as many channels of zeros on each side.
+  case padChannels(each: Int, stride: Int)
+  /// Each channel times a number between 0 and 1, made of the channels' means by two 1×1 convolutions with biases and
+  /// a ReLU between (squeeze and excitation).
+  case squeezeExcitation(channels: Int, reduced: Int)
+  /// The same with one convolution along the channels' means, zeros beyond their ends.
+  case efficientChannelAttention(kernel: Int)
+  /// A filter before a stride, against aliasing; which one no file says.
+  case antialias(stride: Int)
   /// The mean over height and width: N×C×H×W becomes N×C.
   case globalAveragePool
   /// A fully connected layer: N×`inputs` becomes N×`outputs`.

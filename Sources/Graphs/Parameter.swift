@@ -5,6 +5,8 @@ public struct Parameter: Sendable, Equatable {
     case convolutionWeight, normalizationScale, normalizationBias, runningMean, runningVariance
     case batchCounter
     case linearWeight, linearBias
+    case squeezeWeight, squeezeBias, excitationWeight, excitationBias
+    case channelConvolutionWeight
   }
   /// The name in the state dict: `layer1.0.conv1.weight`.
   public let name: String
@@ -46,7 +48,16 @@ extension Node {
       return [
         parameter("weight", [outputs, inputs], .linearWeight), parameter("bias", [outputs], .linearBias),
       ]
-    case .relu, .add, .maxPool, .globalAveragePool:
+    case .squeezeExcitation(let channels, let reduced):
+      return [
+        parameter("fc1.weight", [reduced, channels, 1, 1], .squeezeWeight),
+        parameter("fc1.bias", [reduced], .squeezeBias),
+        parameter("fc2.weight", [channels, reduced, 1, 1], .excitationWeight),
+        parameter("fc2.bias", [channels], .excitationBias),
+      ]
+    case .efficientChannelAttention(let kernel):
+      return [parameter("conv.weight", [1, 1, kernel], .channelConvolutionWeight)]
+    case .relu, .add, .maxPool, .averagePool, .padChannels, .antialias, .globalAveragePool:
       return []
     }
   }

@@ -47,6 +47,26 @@ extension Pooling {
   }
 }
 
+/// Means under windows of `size` pixels beside each other; the last ones are as large as the plane lets them be.
+@inline(__always)
+func means<Scalar: KernelScalar>(
+  of plane: UnsafePointer<Scalar>, height: Int, width: Int, size: Int, to output: UnsafeMutablePointer<Scalar>
+) {
+  var target = unsafe output
+  for firstY in stride(from: 0, to: height, by: size) {
+    let lastY = min(firstY + size, height)
+    for firstX in stride(from: 0, to: width, by: size) {
+      let lastX = min(firstX + size, width)
+      var sum: Scalar = 0
+      for y in firstY..<lastY {
+        for x in firstX..<lastX { unsafe sum += plane[y * width + x] }
+      }
+      unsafe target.pointee = sum / Scalar((lastY - firstY) * (lastX - firstX))
+      unsafe target += 1
+    }
+  }
+}
+
 /// The mean of `count` numbers, summed in Double over eight lanes.
 @inline(__always)
 func mean<Scalar: KernelScalar>(_ values: UnsafePointer<Scalar>, count: Int) -> Scalar {

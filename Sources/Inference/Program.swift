@@ -17,7 +17,10 @@ struct Step<Scalar: ReferenceScalar>: Sendable {
   enum Kernel: Sendable {
     case convolution(Convolution, weights: WeightBuffer<Scalar>)
     case maxPool(Pooling)
+    case averagePool(size: Int)
+    case padChannels(each: Int, stride: Int)
     case globalAveragePool
+    case channelGate(ChannelGate<Scalar>)
     case linear(inputs: Int, outputs: Int, weights: WeightBuffer<Scalar>, bias: WeightBuffer<Scalar>)
     /// Only the epilogue.
     case pointwise
@@ -86,8 +89,32 @@ struct Program<Scalar: ReferenceScalar>: Sendable {
     case .maxPool(let pooling):
       try pooling.check(node.name)
       kernel = .maxPool(pooling)
+    case .averagePool(let size):
+      guard 1...(1 << 24) ~= size else {
+        throw .unsupportedGraph(node: node.name, reason: "its size makes no pooling")
+      }
+      kernel = .averagePool(size: size)
+    case .padChannels(let each, let stride):
+      guard 0...(1 << 24) ~= each, 1...(1 << 24) ~= stride else {
+        throw .unsupportedGraph(node: node.name, reason: "its sizes make no padding")
+      }
+      kernel = .padChannels(each: each, stride: stride)
     case .globalAveragePool:
       kernel = .globalAveragePool
+    case .squeezeExcitation(let channels, let reduced):
+      kernel = .channelGate(
+        .squeezeExcitation(
+          channels: channels, reduced: reduced, squeeze: try binding.buffer(node, .squeezeWeight),
+          squeezeBias: try binding.buffer(node, .squeezeBias),
+          excitation: try binding.buffer(node, .excitationWeight),
+          excitationBias: try binding.buffer(node, .excitationBias)))
+    case .efficientChannelAttention(let length):
+      kernel = .channelGate(
+        .efficient(length: length, weights: try binding.buffer(node, .channelConvolutionWeight)))
+    case .antialias:
+      throw .unsupportedGraph(
+        node: node.name,
+        reason: "this engine has no pooling filter against aliasing, and no file says which it was")
     case .gemm(let inputs, let outputs):
       kernel = .linear(
         inputs: inputs, outputs: outputs, weights: try binding.buffer(node, .linearWeight),

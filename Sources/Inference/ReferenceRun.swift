@@ -31,6 +31,12 @@ extension ReferenceRun where Scalar: KernelScalar {
         }
       case .maxPool(let pooling):
         unsafe maxPool(pooling, input, from, target)
+      case .averagePool(let size):
+        unsafe averagePool(size, input, output, from, target)
+      case .padChannels(let each, let stride):
+        unsafe padChannels(each, stride, input, output, from, target)
+      case .channelGate(let gate):
+        unsafe self.gate(gate, input, from, target)
       case .globalAveragePool:
         unsafe average(input, from, target)
       case .linear(let inputs, let outputs, let weights, let bias):
@@ -128,6 +134,64 @@ extension ReferenceRun where Scalar: KernelScalar {
       unsafe pooling.maxima(
         of: source + plane * area, height: input.height, width: input.width,
         line: workspace.patches.base + worker * input.width, to: target + plane * outputArea)
+    }
+  }
+
+  private func averagePool(
+    _ size: Int, _ input: ValueShape, _ output: ValueShape, _ source: UnsafePointer<Scalar>,
+    _ target: UnsafeMutablePointer<Scalar>
+  ) {
+    workspace.pool.forEach(input.channels * input.batch) { plane, _ in
+      unsafe means(
+        of: source + plane * input.height * input.width, height: input.height, width: input.width, size: size,
+        to: target + plane * output.height * output.width)
+    }
+  }
+
+  /// Option A of He et al. 2015: what is left of the map stands between channels of zeros.
+  private func padChannels(
+    _ each: Int, _ stride: Int, _ input: ValueShape, _ output: ValueShape, _ source: UnsafePointer<Scalar>,
+    _ target: UnsafeMutablePointer<Scalar>
+  ) {
+    let area = output.height * output.width
+    workspace.pool.forEach(output.channels) { channel, _ in
+      let planes = unsafe target + channel * output.batch * area
+      guard each..<each + input.channels ~= channel else {
+        return unsafe planes.update(repeating: 0, count: output.batch * area)
+      }
+      for image in 0..<output.batch {
+        let plane =
+          unsafe source + ((channel - each) * input.batch + image) * input.height * input.width
+        for y in 0..<output.height {
+          for x in 0..<output.width {
+            unsafe planes[image * area + y * output.width + x] = plane[y * stride * input.width + x * stride]
+          }
+        }
+      }
+    }
+  }
+
+  /// Every plane times its channel's number.
+  private func gate(
+    _ gate: ChannelGate<Scalar>, _ input: ValueShape, _ source: UnsafePointer<Scalar>,
+    _ target: UnsafeMutablePointer<Scalar>
+  ) {
+    let area = input.height * input.width
+    var means = [Scalar](repeating: 0, count: input.channels * input.batch)
+    for channel in 0..<input.channels {
+      for image in 0..<input.batch {
+        unsafe means[image * input.channels + channel] = mean(
+          source + (channel * input.batch + image) * area, count: area)
+      }
+    }
+    let factors = gate.factors(means, channels: input.channels, batch: input.batch)
+    workspace.pool.forEach(input.channels) { channel, _ in
+      for image in 0..<input.batch {
+        let (start, factor) = (
+          (channel * input.batch + image) * area, factors[image * input.channels + channel]
+        )
+        for place in start..<start + area { unsafe target[place] = source[place] * factor }
+      }
     }
   }
 

@@ -65,6 +65,20 @@ extension Program {
       guard !input.isVector else { throw fail("its input is no map") }
       output.height = pooling.outputSize(input.height)
       output.width = pooling.outputSize(input.width)
+    case .channelGate(let gate):
+      guard !input.isVector, gate.suits(channels: input.channels) else {
+        throw fail("its input has \(input.channels) channels, not as many as its weights")
+      }
+      return output
+    case .averagePool(let size):
+      guard !input.isVector else { throw fail("its input is no map") }
+      output.height = (input.height - 1) / size + 1
+      output.width = (input.width - 1) / size + 1
+    case .padChannels(let each, let stride):
+      guard !input.isVector else { throw fail("its input is no map") }
+      output.channels = input.channels + 2 * each
+      output.height = (input.height - 1) / stride + 1
+      output.width = (input.width - 1) / stride + 1
     case .globalAveragePool:
       guard !input.isVector else { throw fail("its input is no map") }
       return ValueShape(batch: input.batch, channels: input.channels, isVector: true)

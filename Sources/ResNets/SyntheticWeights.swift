@@ -67,9 +67,10 @@ public enum SyntheticWeights {
   /// The rule of a parameter's values, nil for the batch counter.
   private static func rule(_ parameter: Parameter, names: Set<String>) -> Rule? {
     switch parameter.role {
-    case .convolutionWeight: Rule(gain: 6, fanIn: parameter.shape.dropFirst().reduce(1, &*))
+    case .convolutionWeight, .squeezeWeight, .excitationWeight:
+      Rule(gain: 6, fanIn: parameter.shape.dropFirst().reduce(1, &*))
     case .linearWeight: Rule(gain: 3, fanIn: parameter.shape.dropFirst().reduce(1, &*))
-    case .linearBias: .linearBias
+    case .linearBias, .squeezeBias, .excitationBias, .channelConvolutionWeight: .linearBias
     case .normalizationScale: isLastOfBranch(parameter.name, names) ? .lastScale : .normalizationScale
     case .normalizationBias: isLastOfBranch(parameter.name, names) ? .lastBias : .normalizationBias
     case .runningMean: .runningMean

@@ -46,6 +46,27 @@ import Testing
     #expect(checksum(output) == expected, "\(sizes)")
   }
 
+  private func checksumAlone(_ operation: Graphs.Operation, _ sizes: [Int], threads: Int) throws -> Double {
+    var graph = Graph(inputChannels: sizes[1])
+    _ = graph.append("node", operation, graph.input)
+    let network = try ReferenceNetwork<Float>(graph: graph, weights: StateDict([]), threads: threads)
+    let shape = Array(sizes[0..<4])
+    return checksum(try network.run(Activation(shape: shape, values: integers(shape, 7, 23, 30))))
+  }
+
+  @Test(arguments: meanCases.indices, [1, 3])
+  func averagePoolIsPyTorchs(_ index: Int, _ threads: Int) throws {
+    let (sizes, expected) = meanCases[index]
+    #expect(try checksumAlone(.averagePool(size: sizes[4]), sizes, threads: threads) == expected, "\(sizes)")
+  }
+
+  @Test(arguments: padCases.indices, [1, 3])
+  func paddedShortcutIsPyTorchs(_ index: Int, _ threads: Int) throws {
+    let (sizes, expected) = padCases[index]
+    let operation = Graphs.Operation.padChannels(each: sizes[4], stride: sizes[5])
+    #expect(try checksumAlone(operation, sizes, threads: threads) == expected, "\(sizes)")
+  }
+
   /// PyTorch: NaN passes through max_pool2d and ReLU.
   @Test func notANumberIsNotHidden() throws {
     var graph = Graph(inputChannels: 1)

@@ -45,3 +45,22 @@ let poolCases: [(sizes: [Int], checksum: Double)] = [
   ([2, 1, 20, 1, 3, 1, 1], -9294),
   ([1, 1, 11, 12, 5, 3, 2], -1230),
 ]
+
+/// Sizes of an average pool in ceil mode and the checksum of PyTorch's result.
+let meanCases: [(sizes: [Int], checksum: Double)] = [
+  ([1, 1, 1, 1, 2], -30.0),
+  ([2, 3, 4, 6, 2], -12655.75),
+  ([2, 3, 5, 7, 2], -50440.75),
+  ([1, 2, 1, 9, 2], -1057.0),
+  ([1, 2, 8, 9, 4], -1492.3125),
+  ([3, 2, 3, 3, 1], -28309.0),
+]
+
+/// Sizes of a shortcut without parameters and the checksum of PyTorch's result.
+let padCases: [(sizes: [Int], checksum: Double)] = [
+  ([1, 1, 1, 1, 1, 2], -60),
+  ([2, 3, 5, 7, 2, 2], -49848),
+  ([2, 3, 4, 6, 0, 2], -12361),
+  ([1, 2, 3, 3, 1, 1], -6243),
+  ([1, 2, 10, 9, 3, 3], -21777),
+]

@@ -28,6 +28,10 @@ POOLS = [
     (1, 2, 19, 33, 3, 2, 1), (1, 2, 19, 33, 3, 1, 1), (2, 1, 1, 20, 3, 2, 1), (2, 1, 20, 1, 3, 1, 1),
     (1, 1, 11, 12, 5, 3, 2),
 ]  # fmt: skip
+# n, c, h, w, size: means of 4, 2 or 1 integers, exact in float32
+MEANS = [(1, 1, 1, 1, 2), (2, 3, 4, 6, 2), (2, 3, 5, 7, 2), (1, 2, 1, 9, 2), (1, 2, 8, 9, 4), (3, 2, 3, 3, 1)]
+# n, c, h, w, channels of zeros on each side, stride
+PADS = [(1, 1, 1, 1, 1, 2), (2, 3, 5, 7, 2, 2), (2, 3, 4, 6, 0, 2), (1, 2, 3, 3, 1, 1), (1, 2, 10, 9, 3, 3)]
 
 
 def integers(shape, factor, modulus, centre):
@@ -55,4 +59,19 @@ for case in POOLS:
     n, c, h, w, kernel, stride, padding = case
     x = integers((n, c, h, w), 7, 23, 30)
     print(f"  ({list(case)}, {checksum(torch.nn.functional.max_pool2d(x, kernel, stride, padding))}),")
+print("]")
+print("\n/// Sizes of an average pool in ceil mode and the checksum of PyTorch's result.")
+print("let meanCases: [(sizes: [Int], checksum: Double)] = [")
+for case in MEANS:
+    n, c, h, w, size = case
+    y = torch.nn.functional.avg_pool2d(
+        integers((n, c, h, w), 7, 23, 30), size, size, ceil_mode=True, count_include_pad=False
+    )
+    print(f"  ({list(case)}, {checksum(y * size * size) / size**2}),")
+print("]\n\n/// Sizes of a shortcut without parameters and the checksum of PyTorch's result.")
+print("let padCases: [(sizes: [Int], checksum: Double)] = [")
+for case in PADS:
+    n, c, h, w, each, stride = case
+    y = torch.nn.functional.pad(integers((n, c, h, w), 7, 23, 30)[:, :, ::stride, ::stride], (0, 0, 0, 0, each, each))
+    print(f"  ({list(case)}, {checksum(y)}),")
 print("]")
