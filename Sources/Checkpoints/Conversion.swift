@@ -5,6 +5,8 @@ public import Tensors
 public struct ConversionOptions: Sendable {
   /// The part to convert, as names print it; nil for every tensor under its full name.
   public var key: String?
+  /// New names of tensors by their old ones; the others keep theirs.
+  public var renamed: [String: String] = [:]
   /// What to take off the front of every name.
   public var stripPrefix: String?
   /// The type floating-point tensors are cast to; integers, bool and complex numbers stay.
@@ -75,7 +77,7 @@ extension Checkpoint {
         remedy: "decant inspect shows what it holds. Nothing was written.")
     }
     let (selection, wrappers) = withoutWrappers(given)
-    let named = try names(of: selection, strippingPrefix: options.stripPrefix)
+    let named = try names(of: selection, options)
     let tensors = try written(selection.tensors, options)
     let items = zip(named, tensors).map { name, tensor in
       let dtype = options.dtype.flatMap { tensor.isCast(to: $0) ? $0 : nil } ?? tensor.dtype
@@ -216,14 +218,15 @@ extension Checkpoint {
   }
 
   /// The names tensors get in the target.
-  private func names(of selection: Selection, strippingPrefix prefix: String?) throws(CheckpointError)
-    -> [String]
-  {
+  private func names(
+    of selection: Selection, _ options: ConversionOptions
+  ) throws(CheckpointError) -> [String] {
     var paths: [ExactText: [PathKey]] = [:]
     var names: [String] = []
     for entry in selection.tensors {
       var name = selection.name(of: entry)
-      if let prefix {
+      name = options.renamed[name] ?? name
+      if let prefix = options.stripPrefix {
         guard name.hasPrefix(prefix) else {
           throw CheckpointError(
             "does not begin with the prefix \(prefix.escapedForDisplay) that is to be stripped", file: path,

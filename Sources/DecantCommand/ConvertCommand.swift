@@ -1,6 +1,7 @@
 import ArgumentParser
 import ByteParsing
 import Checkpoints
+import ResNets
 import Tensors
 
 /// `decant convert IN OUT`.
@@ -13,6 +14,13 @@ struct ConvertCommand: ParsableCommand {
   @Argument(help: "The file to write; its extension chooses the format.") var output: String
   @Option(help: "Convert only what stands under this key, named from there; '.' is the root.") var key:
     String?
+  @Option(
+    help:
+      "Rename a ResNet's tensors into this library's names, such as timm; decant identify --dialects lists them."
+  )
+  var names: String?
+  @Option(help: "What stands before the names of the network that --names means, when there are several.")
+  var prefix: String?
   @Option(help: "Take this off the front of every name, such as 'module.'.") var stripPrefix: String?
   @Option(help: "Cast floating-point tensors to float64, float32, float16 or bfloat16; others stay.")
   var dtype: String?
@@ -30,6 +38,11 @@ struct ConvertCommand: ParsableCommand {
         "The output's extension chooses the format, and .safetensors is the one that is written: \(output.escapedForDisplay)"
       )
     }
+    if let names, ResNet.Dialect.named(names) == nil {
+      let all = ResNet.Dialect.all.map(\.name).joined(separator: ", ")
+      throw ValidationError("No dialect is called '\(names.escapedForDisplay)'. There are: \(all).")
+    }
+    if prefix != nil, names == nil { throw ValidationError("--prefix says which network --names means.") }
     if let dtype, !Tensor.castTargets.contains(where: { $0.rawValue == dtype }) {
       throw ValidationError(
         "--dtype takes \(Tensor.castTargets.map(\.rawValue).joined(separator: ", ")), not \(dtype.escapedForDisplay)."
@@ -44,6 +57,9 @@ struct ConvertCommand: ParsableCommand {
     var options = ConversionOptions()
     options.key = key
     options.stripPrefix = stripPrefix
+    if let dialect = names.flatMap({ ResNet.Dialect.named($0) }) {
+      options.renamed = try renamed(checkpoint, into: dialect)
+    }
     options.dtype = dtype.flatMap { DType(rawValue: $0) }
     options.dequantize = dequantize
     options.toDense = toDense
@@ -86,5 +102,38 @@ struct ConvertCommand: ParsableCommand {
     StandardStreams.line(
       "\(Spelling.count(report.tensorCount, "tensor")), \(Spelling.count(report.byteCount, "byte"))\(casts), \(time): \(output.escapedForDisplay)"
     )
+  }
+
+  /// The network's names in another dialect, by those in the file; the prefix stays.
+  private func renamed(_ checkpoint: Checkpoint, into dialect: ResNet.Dialect) throws -> [String: String] {
+    let stateDict = try checkpoint.selection(key: key ?? ".").stateDict()
+    let naming: ResNet.Naming
+    do throws(TensorError) { naming = try ResNet.Naming.only(in: stateDict, prefix: prefix) } catch {
+      throw CheckpointError(
+        "cannot be renamed: \(error.reason.escapedForDisplay)", file: checkpoint.path,
+        remedy: "Nothing was written.")
+    }
+    var renamed: [String: String] = [:]
+    var nameless: [String] = []
+    for entry in naming.entries {
+      guard let canonical = entry.canonical else { continue }
+      if let name = dialect.spelling(of: canonical) {
+        renamed[entry.name] = naming.prefix + name
+      } else {
+        nameless.append(entry.name)
+      }
+    }
+    guard nameless.isEmpty else {
+      throw CheckpointError(
+        "\(dialect.name) has no name for \(nameless.prefix(8).map(\.escapedForDisplay).joined(separator: ", "))"
+          + (nameless.count > 8 ? " and \(nameless.count - 8) more" : ""),
+        file: checkpoint.path,
+        remedy: "Choose another dialect of decant identify --dialects. Nothing was written.")
+    }
+    let others = naming.entries.count - renamed.count
+    StandardStreams.note(
+      "\(Spelling.count(renamed.count, "name")) of \(naming.dialect.name) written as \(dialect.name)'s"
+        + (others == 0 ? "" : "; \(Spelling.count(others, "other")) kept"))
+    return renamed
   }
 }

@@ -9,17 +9,24 @@ struct NetworkOptions: ParsableArguments {
   @Option(help: "The network it should be, such as resnet50; by default what the shapes tell.") var arch:
     String?
   @Option(help: "The state dict to use, as names print it; '.' is the root.") var key: String?
+  @Option(help: "What stands before the names of the network that is meant, when there are several.")
+  var prefix: String?
   @Option(help: "Stride of the stem's convolution and of its pooling, which no file tells.") var stride0: Int?
 
   func validate() throws {
     if let arch, ResNet.Architecture.named(arch) == nil {
-      let names = ResNet.Architecture.all.map(\.name)
-      throw ValidationError(
-        "No architecture is called '\(arch.escapedForDisplay)'. There are: \(names.joined(separator: ", ")).")
+      throw Self.unknownArchitecture(arch)
     }
     if let stride0, !(1...2 ~= stride0) {
       throw ValidationError("--stride0 is 1 or 2, not \(stride0).")
     }
+  }
+
+  /// What to say of a name that no architecture has.
+  static func unknownArchitecture(_ name: String) -> ValidationError {
+    ValidationError(
+      "No architecture is called '\(name.escapedForDisplay)'. decant identify --architectures lists the \(ResNet.Architecture.all.count) there are."
+    )
   }
 
   /// The chosen part of a checkpoint; says on standard error what was chosen when nobody did.
@@ -39,14 +46,19 @@ struct NetworkOptions: ParsableArguments {
     let resolution: ResNet.Resolution
     do throws(TensorError) {
       resolution = try ResNet.Resolution(
-        of: stateDict, as: arch.flatMap { ResNet.Architecture.named($0) }, stride0: stride0, classes: classes)
+        of: stateDict, as: arch.flatMap { ResNet.Architecture.named($0) }, prefix: prefix, stride0: stride0,
+        classes: classes)
     } catch {
       throw CheckpointError(
         "cannot be taken for a ResNet: \(error.reason.escapedForDisplay)", file: checkpoint.path,
         remedy: "decant inspect shows the names and shapes it has.")
     }
-    if !resolution.prefix.isEmpty {
-      StandardStreams.note("every name is read without its prefix \(resolution.prefix.escapedForDisplay)")
+    let naming = resolution.naming
+    if naming.dialect != ResNet.Dialect.all[0] {
+      StandardStreams.note("names of the dialect \(naming.dialect.name): \(naming.dialect.summary)")
+    }
+    if !naming.prefix.isEmpty {
+      StandardStreams.note("every name is read without its prefix \(naming.prefix.escapedForDisplay)")
     }
     if !resolution.assumed.isEmpty {
       let facts = resolution.assumed.map { "\($0.name) \($0.value)" }.joined(separator: "; ")

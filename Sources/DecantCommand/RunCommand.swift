@@ -60,7 +60,7 @@ struct RunCommand: ParsableCommand {
     for warning in checkpoint.warnings { StandardStreams.note("warning: \(warning)") }
     try checkpoint.verifyChecksums(of: selection.tensors)
     let verification = try ResNet.Verification(
-      of: stateDict, against: graph, prefix: resolution.prefix, readsNumbers: false)
+      of: resolution.naming, against: graph, readsNumbers: false)
     guard verification.isMatch else {
       StandardStreams.error(
         "\(file.escapedForDisplay): the weights are not those of \(resolution.architecture ?? "the network"): "
@@ -69,10 +69,7 @@ struct RunCommand: ParsableCommand {
       throw ExitStatus.no
     }
     Processors.explainLostPages()
-    let weights: StateDict
-    do throws(TensorError) { weights = try ResNet.stripping(resolution.prefix, from: stateDict) } catch {
-      throw CheckpointError(error.reason, file: file)
-    }
+    let weights = resolution.naming.tensors
     if float64 {
       try execute(Double.self, graph, weights, resolution)
     } else {

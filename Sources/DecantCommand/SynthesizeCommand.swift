@@ -20,10 +20,7 @@ struct SynthesizeCommand: ParsableCommand {
 
   func validate() throws {
     if ResNet.Architecture.named(architecture) == nil {
-      let names = ResNet.Architecture.all.map(\.name)
-      throw ValidationError(
-        "No architecture is called '\(architecture.escapedForDisplay)'. There are: \(names.joined(separator: ", "))."
-      )
+      throw NetworkOptions.unknownArchitecture(architecture)
     }
     if let numClasses, !(1...1_000_000 ~= numClasses) {
       throw ValidationError("--num-classes is between 1 and 1,000,000, not \(numClasses).")

@@ -34,7 +34,7 @@ struct VerifyCommand: ParsableCommand {
       stateDict, in: checkpoint, classes: numClasses ?? published?.configuration.classes)
     try checkpoint.verifyChecksums(of: selection.tensors)
     let verification = try ResNet.Verification(
-      of: stateDict, against: resolution.graph, prefix: resolution.prefix)
+      of: resolution.naming, against: resolution.graph)
     if json {
       printJSON(resolution, verification)
     } else {
@@ -62,10 +62,8 @@ struct VerifyCommand: ParsableCommand {
   {
     let name = resolution.architecture ?? "a ResNet without a published name"
     var lines: [String] = []
-    for parameter in verification.missing {
-      lines.append(
-        "missing     \(resolution.prefix.escapedForDisplay)\(parameter.name)  \(Spelling.shape(parameter.shape))"
-      )
+    for missing in verification.missing {
+      lines.append("missing     \(missing.name.escapedForDisplay)  \(Spelling.shape(missing.shape))")
     }
     for name in verification.unexpected { lines.append("unexpected  \(name.escapedForDisplay)") }
     for mismatch in verification.mismatched {
@@ -115,7 +113,7 @@ struct VerifyCommand: ParsableCommand {
       (key: "schema", value: 1),
       (key: "ok", value: .bool(verification.isMatch)),
       (key: "architecture", value: resolution.architecture.map { .string($0) } ?? .null),
-      (key: "missing", value: names(verification.missing.map { resolution.prefix + $0.name })),
+      (key: "missing", value: names(verification.missing.map(\.name))),
       (key: "unexpected", value: names(verification.unexpected)),
       (
         key: "mismatched",
@@ -138,7 +136,8 @@ struct VerifyCommand: ParsableCommand {
             ])
           })
       ),
-      (key: "prefix", value: .string(resolution.prefix)),
+      (key: "dialect", value: .string(resolution.naming.dialect.name)),
+      (key: "prefix", value: .string(resolution.naming.prefix)),
       (key: "declared", value: resolution.declared.json),
       (key: "assumed", value: resolution.assumed.json),
     ])

@@ -14,6 +14,42 @@ extension ResNet {
     public var expansion: Int { self == .basic ? 1 : 4 }
   }
 
+  /// What stands before the first stage, its pooling aside.
+  public enum Stem: Sendable, Equatable {
+    /// One convolution: 7×7 for photographs, 3×3 for images of 32 pixels.
+    case single(kernel: Int)
+    /// Three 3×3 convolutions, of which the first two have these channels (ResNet-C and -D).
+    case deep(Int, Int)
+  }
+
+  /// What halves the map after the stem.
+  public enum StemPooling: String, Sendable, CaseIterable {
+    /// Nothing: images of 32 pixels are small enough.
+    case none
+    /// A 3×3 max pool. No tensor shows it.
+    case max
+    /// A 3×3 convolution in its place, with its normalization (ResNet-RS).
+    case convolution
+  }
+
+  /// What the shortcut of a block is where stride or channels change.
+  public enum Shortcut: String, Sendable, CaseIterable {
+    /// A 1×1 convolution and its normalization (He et al. 2015, option B).
+    case projection
+    /// A 2×2 average pool, where there is a stride, then the projection (ResNet-D).
+    case pooledProjection
+    /// Every second pixel, with channels of zeros on both sides (option A); it has no parameters.
+    case padding
+  }
+
+  /// What weighs a block's channels before its result is added.
+  public enum Attention: Sendable, Equatable {
+    /// Two 1×1 convolutions on the channels' means; the inner one has so many times fewer channels (Hu et al. 2017).
+    case squeezeExcitation(ratio: Int)
+    /// One convolution along the channels' means, its length computed from their number (Wang et al. 2019).
+    case efficient
+  }
+
   /// What tells one residual network from another.
   ///
   /// The values may come from a file or a command line: ``graph()`` refuses those that make no network.
@@ -24,13 +60,19 @@ extension ResNet {
     public var layers: [Int]
     /// Channels of each stage before the block's expansion.
     public var planes = [64, 128, 256, 512]
-    /// Channels of the first convolution.
+    /// Channels of the stem's result.
     public var stemChannels = 64
+    public var stem = Stem.single(kernel: 7)
+    public var stemPooling = StemPooling.max
+    public var shortcut = Shortcut.projection
+    public var attention: Attention?
+    /// Whether what has a stride is followed or replaced by a pooling filter against aliasing. No tensor shows it.
+    public var antialiases = false
     /// Groups of the 3×3 convolutions (ResNeXt's cardinality).
     public var groups = 1
     /// Channels of one group of the first stage's 3×3 convolutions.
     public var widthPerGroup = 64
-    /// Length of the logits.
+    /// Length of the logits; 0 for a network without a head, whose result is the pooled features.
     public var classes = 1000
     public var inputChannels = 3
     /// Stride of the first convolution and of the max pool; 1 makes a `nodown` network. No tensor shows it.
@@ -83,9 +125,15 @@ extension ResNet.Configuration {
     guard !layers.isEmpty, layers.count == planes.count else {
       throw fail("layers \(layers) and planes \(planes) must be as many, and at least one")
     }
+    let stemSizes =
+      switch stem {
+      case .single(let kernel): [kernel]
+      case .deep(let first, let second): [first, second]
+      }
     let named = [
-      ("stemChannels", [stemChannels]), ("groups", [groups]), ("widthPerGroup", [widthPerGroup]),
-      ("classes", [classes]), ("inputChannels", [inputChannels]), ("stride0", [stride0]), ("layers", layers),
+      ("stemChannels", [stemChannels]), ("stem", stemSizes), ("groups", [groups]),
+      ("widthPerGroup", [widthPerGroup]), ("classes", [max(classes, 1)]),
+      ("inputChannels", [inputChannels]), ("stride0", [stride0]), ("layers", layers),
       ("planes", planes),
     ]
     for (name, values) in named {
@@ -95,6 +143,13 @@ extension ResNet.Configuration {
     }
     guard layers.count <= Self.mostBlocks, layers.reduce(0, +) <= Self.mostBlocks else {
       throw fail("\(layers) has more than \(Self.mostBlocks) blocks")
+    }
+    if case .squeezeExcitation(let ratio) = attention, !(1...4096 ~= ratio) {
+      throw fail("attention with \(ratio) times fewer channels is no ResNet's")
+    }
+    guard classes >= 0 else { throw fail("classes \(classes) is negative") }
+    if case .single(let kernel) = stem, kernel > 31 {
+      throw fail("a stem of \(kernel)×\(kernel) is no ResNet's")
     }
     guard epsilon >= 0, epsilon.isFinite else { throw fail("epsilon \(epsilon) is negative or not finite") }
     if block == .basic, groups != 1 || widthPerGroup != 64 {

@@ -48,7 +48,8 @@ extension ResNet {
         let convolutions = (1...perBlock).compactMap { convolution("\(last).conv\($0)") }
         let output = convolutions.last?.outputChannels ?? 0
         let inner = convolutions.map(\.outputChannels)
-        let downsample = convolution("\(name).0.downsample.0").map { shortcut in
+        let downsample = ["0", "1"].compactMap({ convolution("\(name).0.downsample.\($0)") }).first.map {
+          shortcut in
           var reasons: [String] = []
           if shortcut.stride != 1 { reasons.append("stride \(shortcut.stride)") }
           if shortcut.inputChannels != shortcut.outputChannels {

@@ -21,10 +21,15 @@ extension ResNet {
       public let count: Int
     }
 
-    /// What was taken off the front of every name before comparing.
-    public let prefix: String
+    /// A parameter the network has and the state dict lacks.
+    public struct Missing: Sendable, Equatable {
+      /// The name it would have in the file.
+      public let name: String
+      public let shape: [Int]
+    }
+
     /// Parameters the network has and the state dict lacks; those it may lack are not counted.
-    public let missing: [Parameter]
+    public let missing: [Missing]
     /// Names the network has no use for.
     public let unexpected: [String]
     /// Tensors of another shape or kind of number.
@@ -40,25 +45,27 @@ extension ResNet {
       missing.isEmpty && unexpected.isEmpty && mismatched.isEmpty && nonFinite.isEmpty
     }
 
-    /// Compares a state dict with a graph's parameters.
+    /// Compares the tensors of a network with a graph's parameters.
     ///
     /// - Parameters:
-    ///   - prefix: what stands before every name; names without it are unexpected.
-    ///   - readsNumbers: whether every floating-point number is read, to find those that are not finite.
+    ///   - naming: the tensors and their names; what the dialect does not know is unexpected.
+    ///   - readsNumbers: whether every floating-point number of the state dict is read, to find those that are not finite.
     /// - Throws: whatever reading the data throws. O(bytes), or O(parameters) when no numbers are read.
-    public init(of stateDict: StateDict, against graph: Graph, prefix: String, readsNumbers: Bool = true)
-      throws
-    {
-      var missing: [Parameter] = []
+    public init(of naming: Naming, against graph: Graph, readsNumbers: Bool = true) throws {
+      var missing: [Missing] = []
       var mismatched: [Mismatch] = []
       var known: Set<String> = []
       var matched = 0
       var absentOptional = 0
       for parameter in graph.parameters {
-        let name = prefix + parameter.name
-        known.insert(name)
-        guard let tensor = stateDict[name] else {
-          if parameter.isOptional { absentOptional += 1 } else { missing.append(parameter) }
+        let name = naming.spelling(of: parameter.name)
+        known.insert(parameter.name)
+        guard let tensor = naming.tensors[parameter.name] else {
+          if parameter.isOptional {
+            absentOptional += 1
+          } else {
+            missing.append(Missing(name: name, shape: parameter.shape))
+          }
           continue
         }
         if tensor.shape != parameter.shape {
@@ -72,13 +79,14 @@ extension ResNet {
         }
       }
       var nonFinite: [NonFinite] = []
-      for entry in stateDict.entries where readsNumbers && entry.tensor.storage.content != nil {
+      for entry in naming.entries where readsNumbers && entry.tensor.storage.content != nil {
         let count = try entry.tensor.countNonFinite()
         if count > 0 { nonFinite.append(NonFinite(name: entry.name, count: count)) }
       }
-      self.prefix = prefix
       self.missing = missing
-      self.unexpected = stateDict.names.filter { !known.contains($0) }
+      self.unexpected = naming.entries.compactMap { entry in
+        if let canonical = entry.canonical, known.contains(canonical) { nil } else { entry.name }
+      }
       self.mismatched = mismatched
       self.nonFinite = nonFinite
       self.matched = matched

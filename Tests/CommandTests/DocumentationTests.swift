@@ -13,7 +13,7 @@ func pour(_ source: String, into target: String) throws {
 
   let weights = try checkpoint.onlyStateDict()
   let network = try ResNet.Architecture.named("resnet50nodown")!.configuration.graph()
-  let verification = try ResNet.Verification(of: weights.stateDict(), against: network, prefix: "")
+  let verification = try ResNet.Verification(of: .only(in: weights.stateDict()), against: network)
   guard verification.isMatch else { fatalError("\(verification.missing.count) tensors are missing") }
 
   var options = ConversionOptions()

@@ -1,0 +1,151 @@
+import ArgumentParser
+import ByteParsing
+import Checkpoints
+import ResNets
+import Tensors
+
+/// `decant identify FILE`.
+struct IdentifyCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "identify",
+    abstract: "Say which ResNet a checkpoint is, how that is known, and what the file cannot tell.")
+
+  @Argument(help: "The checkpoint.") var file: String?
+  @OptionGroup var limits: LimitOptions
+  @Option(help: "The state dict to use, as names print it; '.' is the root.") var key: String?
+  @Option(help: "What stands before the names of the network that is meant, when there are several.")
+  var prefix: String?
+  @Flag(help: "Print the table of dialects instead.") var dialects = false
+  @Flag(help: "Print the architectures that have a name instead.") var architectures = false
+  @Flag(help: "Print JSON, schema 1.") var json = false
+
+  func validate() throws {
+    if [file != nil, dialects, architectures].count(where: { $0 }) != 1 {
+      throw ValidationError("Name a file, or give --dialects or --architectures.")
+    }
+  }
+
+  func run() throws {
+    guard let file else { return dialects ? printDialects() : printArchitectures() }
+    let checkpoint = try Checkpoint(path: file, limits: limits.limits)
+    let selection =
+      try key.map { key throws(CheckpointError) in try checkpoint.selection(key: key) }
+      ?? checkpoint.onlyStateDict()
+    let stateDict = try selection.stateDict()
+    let naming: ResNet.Naming
+    do throws(TensorError) { naming = try ResNet.Naming.only(in: stateDict, prefix: prefix) } catch {
+      guard ResNet.Naming.all(in: stateDict).isEmpty else {
+        throw CheckpointError(error.reason.escapedForDisplay, file: file)
+      }
+      StandardStreams.error("\(file.escapedForDisplay): \(Self.refusal(stateDict))")
+      throw ExitStatus.no
+    }
+    let identification: ResNet.Identification
+    do { identification = try ResNet.Identification(naming) } catch let error as TensorError {
+      StandardStreams.error("\(file.escapedForDisplay): no ResNet: \(error.reason.escapedForDisplay)")
+      throw ExitStatus.no
+    }
+    if json {
+      printJSON(identification, selection)
+    } else {
+      print(identification, selection)
+    }
+  }
+
+  /// Why a state dict is no ResNet: the prefixes there are, with the first shape behind each.
+  private static func refusal(_ stateDict: StateDict) -> String {
+    var seen: Set<String> = []
+    var samples: [String] = []
+    for entry in stateDict.entries {
+      let first = entry.name.prefix { $0 != "." }
+      guard samples.count < 8, seen.insert(String(first)).inserted else { continue }
+      samples.append("\(entry.name.escapedForDisplay) \(Spelling.shape(entry.tensor.shape))")
+    }
+    return "no ResNet: no dialect's stem and first block stand in it"
+      + (samples.isEmpty ? "" : ". It begins with \(samples.joined(separator: ", "))")
+      + ". decant identify --dialects prints the names that are looked for."
+  }
+
+  private func printDialects() {
+    for dialect in ResNet.Dialect.all {
+      StandardStreams.line("\(dialect.name): \(dialect.summary)")
+      var table = TextTable([("here", .left), ("there", .left)])
+      for row in dialect.rows { table.row(row.canonical, row.spelled) }
+      table.show()
+      StandardStreams.line()
+    }
+  }
+
+  private func printArchitectures() {
+    var table = TextTable([("name", .left), ("block", .left), ("layers", .left), ("depth", .right)])
+    for architecture in ResNet.Architecture.all {
+      let configuration = architecture.configuration
+      table.row(
+        architecture.name, configuration.block.rawValue,
+        configuration.layers.map(String.init).joined(separator: ", "), String(configuration.depth))
+    }
+    table.show()
+  }
+
+  private func print(_ found: ResNet.Identification, _ selection: Selection) {
+    let naming = found.naming
+    let verification = found.verification
+    let total = naming.entries.count
+    StandardStreams.line(
+      found.architecture.map { "consistent with \($0)" }
+        ?? found.sameShapes.first.map { "consistent with \($0)" } ?? "a ResNet without a published name")
+    if found.sameShapes.count > 1 {
+      StandardStreams.line("  same names and shapes: \(found.sameShapes.joined(separator: ", "))")
+    }
+    if let nearest = found.nearest {
+      StandardStreams.line(
+        "  nearest: \(nearest.name), but for \(nearest.differences.joined(separator: "; "))")
+    }
+    StandardStreams.line("  key: \(selection.key.escapedForDisplay)")
+    if !naming.prefix.isEmpty { StandardStreams.line("  prefix: \(naming.prefix.escapedForDisplay)") }
+    StandardStreams.line("  dialect: \(naming.dialect.name): \(naming.dialect.summary)")
+    StandardStreams.line(
+      "  \(verification.matched) of \(Spelling.count(total, "tensor")) are the network's"
+        + (verification.missing.isEmpty ? "" : ", \(verification.missing.count) are missing")
+        + (verification.mismatched.isEmpty
+          ? "" : ", \(verification.mismatched.count) have another shape or type"))
+    StandardStreams.line()
+    var facts = TextTable([("fact", .left), ("value", .left), ("source", .left)])
+    for fact in found.facts { facts.row(fact.name, fact.value, fact.source.escapedForDisplay) }
+    facts.show()
+    StandardStreams.line()
+    var open = TextTable([("the file does not say", .left), ("usual", .left), ("declare with", .left)])
+    for question in found.undetermined { open.row(question.name, question.usual, question.option ?? "") }
+    open.show()
+  }
+
+  private func printJSON(_ found: ResNet.Identification, _ selection: Selection) {
+    let configuration = found.configuration
+    func number(_ value: Int) -> JSONValue { .exact(Int64(value)) }
+    let facts: [JSONValue] = found.facts.map {
+      .object([
+        (key: "name", value: .string($0.name)), (key: "value", value: .string($0.value)),
+        (key: "source", value: .string($0.source)),
+      ])
+    }
+    let result: JSONValue = .object([
+      (key: "schema", value: 1),
+      (key: "architecture", value: found.architecture.map { .string($0) } ?? .null),
+      (key: "same_shapes_as", value: .array(found.sameShapes.map { .string($0) })),
+      (key: "nearest", value: found.nearest.map { .string($0.name) } ?? .null),
+      (key: "block", value: .string(configuration.block.rawValue)),
+      (key: "layers", value: .array(configuration.layers.map(number))),
+      (key: "depth", value: number(configuration.depth)),
+      (key: "width_per_group", value: number(configuration.widthPerGroup)),
+      (key: "groups", value: number(configuration.groups)),
+      (key: "classes", value: number(configuration.classes)),
+      (key: "input_channels", value: number(configuration.inputChannels)),
+      (key: "dialect", value: .string(found.naming.dialect.name)),
+      (key: "key", value: .string(selection.key)),
+      (key: "prefix", value: .string(found.naming.prefix)),
+      (key: "facts", value: .array(facts)),
+      (key: "undetermined", value: .array(found.undetermined.map { .string($0.name) })),
+    ])
+    StandardStreams.line(result.indentedText)
+  }
+}

@@ -1,0 +1,109 @@
+import Foundation
+import TestSupport
+import Testing
+
+@Suite struct IdentifyTests {
+  private let folder: TemporaryFolder
+
+  init() throws { folder = try TemporaryFolder() }
+
+  private func decant(_ line: String) throws -> DecantRun {
+    try DecantProcess.shell(
+      "decant " + line.replacing("OUT/", with: folder.url.path + "/"), in: Fixtures.root)
+  }
+
+  @Test func exactText() throws {
+    _ = try decant("synthesize resnet50nodown -o OUT/n.pth")
+    let run = try decant("identify OUT/n.pth")
+    #expect(run.status == 0 && run.errors.isEmpty)
+    #expect(
+      run.output == """
+        consistent with resnet50
+          same names and shapes: resnet50, resnet50nodown, resnetaa50, resnetblur50
+          key: model
+          dialect: torchvision: torchvision, and who builds on it
+          320 of 320 tensors are the network's
+
+          fact             value                             source
+          block            bottleneck                        layer1.0.conv3.weight [256, 64, 1, 1]
+          layers           3, 4, 6, 3                        blocks counted, the last being layer4.2.conv1.weight
+          depth            50                                1 + 3 × 16 + 1 layers with weights, shortcuts not counted
+          stem             one 7×7 convolution, 64 channels  conv1.weight [64, 3, 7, 7]
+          groups           1                                 layer1.0.conv2.weight [64, 64, 3, 3] of layer1.0.conv1.weight [64, 64, 1, 1]
+          width_per_group  64                                layer1.0.conv1.weight [64, 64, 1, 1]
+          shortcut         projection                        layer2.0.downsample.0.weight [512, 256, 1, 1]
+          classes          1                                 fc.weight [1, 2048]
+          input_channels   3                                 conv1.weight [64, 3, 7, 7]
+
+          the file does not say  usual                                                                    declare with
+          stride0                2 (1 in resnet50nodown, whose names and shapes are the same)             --stride0
+          block_stride           on the 3×3 convolution (v1.5)
+          max_pool               3×3, padding 1
+          epsilon                1e-05
+          shortcut               added before the last ReLU
+          residual               shortcuts are added; a plain network can have the same names and shapes
+          preprocessing          RGB, 224×224, mean 0.485 0.456 0.406, deviation 0.229 0.224 0.225
+
+        """)
+  }
+
+  /// The contract scripts build on.
+  @Test func jsonContract() throws {
+    let run = try decant("identify fixtures/torch/small_basic.pth --json")
+    let object = try #require(
+      try JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any])
+    #expect(object["schema"] as? Int == 1)
+    #expect(object["architecture"] is NSNull && object["nearest"] as? String == "resnet18")
+    #expect(object["block"] as? String == "basic" && object["layers"] as? [Int] == [1, 1, 2, 1])
+    #expect(object["depth"] as? Int == 12 && object["classes"] as? Int == 10)
+    #expect(object["dialect"] as? String == "torchvision" && object["key"] as? String == "model")
+    #expect(object["prefix"] as? String == "")
+    let facts = try #require(object["facts"] as? [[String: String]])
+    #expect(facts.allSatisfy { Set($0.keys) == ["name", "value", "source"] } && facts.count > 5)
+    #expect((object["undetermined"] as? [String])?.first == "stride0")
+  }
+
+  @Test func whatIsNoResNet() throws {
+    let run = try decant("identify fixtures/torch/weights.safetensors")
+    #expect(run.status == 1 && run.output.isEmpty)
+    #expect(
+      run.errors.hasPrefix(
+        "decant: error: fixtures/torch/weights.safetensors: no ResNet: no dialect's stem and first block stand in it. It begins with "
+      ))
+  }
+
+  @Test func namesThereAndBack() throws {
+    _ = try decant(
+      "synthesize resnet18 -o OUT/r.pth && decant convert OUT/r.pth OUT/r.safetensors --key model")
+    _ = try decant("convert OUT/r.safetensors OUT/r1.safetensors")
+    for dialect in [
+      "timm", "transformers", "detectron2", "mmpretrain", "cifar", "cifar-underscored", "mmpretrain-ema",
+    ] {
+      let run = try decant(
+        "convert OUT/r1.safetensors OUT/there.safetensors --names \(dialect) && decant convert OUT/there.safetensors OUT/back.safetensors --names torchvision && cmp OUT/r1.safetensors OUT/back.safetensors"
+      )
+      #expect(run.status == 0, "\(dialect): \(run.errors)")
+      let verified = try decant("verify OUT/there.safetensors --arch resnet18")
+      #expect(verified.status == 0, "\(dialect): \(verified.output)")
+    }
+    let refused = try decant("convert OUT/r.safetensors OUT/no.safetensors --names sequential")
+    #expect(refused.status == 2)
+    #expect(
+      refused.errors.hasSuffix(
+        "sequential has no name for fc.weight, fc.bias. Choose another dialect of decant identify --dialects. Nothing was written.\n"
+      ))
+    #expect(!FileManager.default.fileExists(atPath: folder.url.path + "/no.safetensors"))
+  }
+
+  @Test func tables() throws {
+    let dialects = try decant("identify --dialects")
+    #expect(dialects.status == 0)
+    #expect(dialects.output.contains("\ndetectron2: detectron2's ResNet and what is converted for it\n"))
+    #expect(dialects.output.contains("  layer{s}.{b}.conv{i}.weight       res{s+1}.{b}.conv{i}.weight\n"))
+    let architectures = try decant("identify --architectures")
+    #expect(architectures.output.contains("\n  resnet50nodown"))
+    for line in ["identify", "identify FILE --dialects", "convert a b.safetensors --names nobody"] {
+      #expect(try decant(line).status == 64)
+    }
+  }
+}

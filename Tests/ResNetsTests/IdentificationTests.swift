@@ -1,0 +1,93 @@
+import Graphs
+import ResNets
+import Tensors
+import Testing
+
+/// Names and shapes alone, since what a shape tells does not depend on numbers.
+@Suite struct IdentificationTests {
+  private func weights(
+    _ configuration: ResNet.Configuration, _ name: (String) -> String? = { $0 }
+  ) throws -> StateDict {
+    try SyntheticWeights.stateDict(configuration.graph(), seed: 1).renamed(name)
+  }
+
+  @Test(arguments: ResNet.Architecture.all.map(\.name))
+  func everyArchitectureIsFoundAgain(_ name: String) throws {
+    let architecture = try #require(ResNet.Architecture.named(name))
+    let found = try ResNet.Identification(.only(in: weights(architecture.configuration)))
+    #expect(found.verification.isMatch)
+    #expect(found.sameShapes.contains(name))
+    #expect(found.configuration.hasShapes(of: architecture.configuration))
+    #expect(found.naming.prefix.isEmpty && found.nearest == nil)
+  }
+
+  @Test(arguments: ResNet.Dialect.all, ["", "module.", "model.backbone.0.body."])
+  func everyDialectIsRecognised(_ dialect: ResNet.Dialect, _ prefix: String) throws {
+    for architecture in ["resnet50", "resnet50d", "resnet20"] {
+      let configuration = try #require(ResNet.Architecture.named(architecture)).configuration
+      let parameters = try configuration.graph().parameters.map(\.name)
+      var headless = configuration
+      headless.classes = 0
+      let isNamed = { (name: String) in dialect.spelling(of: name) != nil }
+      guard try headless.graph().parameters.map(\.name).allSatisfy(isNamed) else { continue }
+      let source = try weights(parameters.allSatisfy(isNamed) ? configuration : headless)
+      let renamed = try source.renamed { dialect.spelling(of: $0).map { prefix + $0 } }
+      let naming = try ResNet.Naming.only(in: renamed)
+      #expect(naming.tensors.names == source.names, "\(dialect.name) \(architecture)")
+      #expect(naming.names() == renamed.names)
+      let found = try ResNet.Identification(naming)
+      #expect(found.sameShapes.contains(architecture) && found.verification.matched == source.count)
+    }
+  }
+
+  @Test func severalNetworksAreAskedFor() throws {
+    let one = try weights(ResNet.Architecture.named("resnet18")!.configuration)
+    let both = try StateDict(
+      ["encoder_q.", "encoder_k."].flatMap { prefix in
+        one.entries.map { StateDict.Entry(name: "module." + prefix + $0.name, tensor: $0.tensor) }
+      })
+    #expect(ResNet.Naming.all(in: both).map(\.prefix) == ["module.encoder_q.", "module.encoder_k."])
+    #expect { try ResNet.Naming.only(in: both) } throws: { error in
+      (error as? TensorError)?.reason
+        == "it holds 2 ResNets, behind the prefixes 'module.encoder_q.' (122 tensors, torchvision), 'module.encoder_k.' (122 tensors, torchvision); choose one with --prefix"
+    }
+    let chosen = try ResNet.Naming.only(in: both, prefix: "module.encoder_k.")
+    #expect(chosen.tensors.count == 122 && chosen.entries.count == 244)
+  }
+
+  @Test func whatIsNoResNetIsNone() throws {
+    for names in [[], ["fc.weight"], ["conv1.weight"], ["layer1.0.conv1.weight", "a.conv1.weight"]] {
+      let stateDict = try StateDict(
+        names.map {
+          .init(name: $0, tensor: try Tensor([Float](repeating: 0, count: 1), shape: [1, 1, 1, 1]))
+        })
+      #expect(ResNet.Naming.all(in: stateDict).isEmpty)
+      #expect(throws: TensorError.self) { try ResNet.Naming.only(in: stateDict) }
+    }
+  }
+
+  @Test func whatHasNoNameSaysWhatIsNearest() throws {
+    var configuration = try #require(ResNet.Architecture.named("resnet50")).configuration
+    configuration.layers = [3, 4, 9, 3]
+    let found = try ResNet.Identification(.only(in: weights(configuration)))
+    #expect(found.architecture == nil && found.sameShapes.isEmpty)
+    #expect(found.nearest?.name == "resnet50")
+    #expect(found.nearest?.differences == ["layers [3, 4, 9, 3], not [3, 4, 6, 3]"])
+  }
+
+  /// The detector and the classifier cannot be told apart, and which it is stays open.
+  @Test func nodownIsNeverGuessed() throws {
+    let nodown = try #require(ResNet.Architecture.named("resnet50nodown"))
+    let found = try ResNet.Identification(.only(in: weights(nodown.configuration)))
+    #expect(Set(["resnet50", "resnet50nodown"]).isSubset(of: found.sameShapes))
+    #expect(found.undetermined.first?.name == "stride0" && found.undetermined.first?.option == "--stride0")
+    #expect(throws: TensorError.self) {
+      try ResNet.Resolution(of: weights(nodown.configuration), as: nil, stride0: nil, classes: nil)
+    }
+  }
+}
+
+extension ResNet.Naming {
+  /// The names in the file, made again from this project's.
+  fileprivate func names() -> [String] { tensors.names.map { spelling(of: $0) } }
+}
