@@ -53,7 +53,9 @@ let package = Package(
     .testTarget(name: "TensorsTests", dependencies: ["ByteParsing", "Tensors"]),
     .testTarget(
       name: "CheckpointsTests",
-      dependencies: ["ByteParsing", "Checkpoints", "CLibzip", "FuzzTargets", "Tensors", "TestSupport"]),
+      dependencies: [
+        "ByteParsing", "Checkpoints", "CLibdeflate", "CLibzip", "FuzzTargets", "Tensors", "TestSupport",
+      ]),
     .testTarget(
       name: "ScanningTests",
       dependencies: ["ByteParsing", "Checkpoints", "Pickle", "Scanning", "TestSupport"]),

@@ -41,6 +41,11 @@ public struct Limits: Sendable, Equatable {
   public var expansionFloor = 1 << 30
   /// Inflated bytes as a multiple of the deflated; DEFLATE itself cannot exceed 1,032.
   public var inflation = 1_032
+  /// Bytes of a deflated pickle as a multiple of the deflated; 4 MiB are always allowed. Real ones reach 15.
+  public var pickleInflation = 64
+  /// Values that a deflated pickle may make, as a multiple of the deflated bytes; two million are always allowed, and
+  /// ``pickleValues`` bounds them too. Real ones make about one.
+  public var deflatedValues = 8
   /// Bytes that one deflated entry may inflate to: they stand in memory, which stored entries never need.
   public var inflatedBytes = 4 << 30
   /// Bytes of all entries and pickles of one archive that may stand in memory together.
@@ -70,7 +75,9 @@ public struct Limits: Sendable, Equatable {
       ("longBytes", \.longBytes), ("pickleBytes", \.pickleBytes), ("paths", \.paths), ("sharing", \.sharing),
       ("pathBytes", \.pathBytes), ("textBytes", \.textBytes), ("allTextBytes", \.allTextBytes),
       ("rank", \.rank), ("depth", \.depth), ("zipEntries", \.zipEntries), ("expansion", \.expansion),
-      ("expansionFloor", \.expansionFloor), ("inflation", \.inflation), ("inflatedBytes", \.inflatedBytes),
+      ("expansionFloor", \.expansionFloor), ("inflation", \.inflation),
+      ("pickleInflation", \.pickleInflation), ("deflatedValues", \.deflatedValues),
+      ("inflatedBytes", \.inflatedBytes),
       ("allocation", \.allocation), ("headerBytes", \.headerBytes),
     ]
   }

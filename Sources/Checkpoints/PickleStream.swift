@@ -8,20 +8,24 @@ public struct PickleStream: Sendable {
   /// Bytes from the start of the file; nil when it lies in an archive's entry.
   public let offset: Int?
   private let bytes: Bytes
+  private let mostValues: Int
 
   private enum Bytes: Sendable {
     case memory([UInt8])
     case source(ByteSource)
   }
 
-  init(title: String, bytes: [UInt8]) {
+  /// A stream in memory; `mostValues` bounds what one that was deflated may make.
+  init(title: String, bytes: [UInt8], mostValues: Int = .max) {
     self.title = title
+    self.mostValues = mostValues
     offset = nil
     self.bytes = .memory(bytes)
   }
 
   init(_ stream: PickleSequence.Stream, of source: ByteSource) throws(CheckpointError) {
     title = stream.title
+    mostValues = .max
     offset = stream.offset
     bytes = .source(try source.part(at: stream.offset, count: stream.byteCount))
   }
@@ -31,6 +35,8 @@ public struct PickleStream: Sendable {
   /// - Throws: `PickleError` where `pickletools.dis` raises; ``CheckpointError`` when the bytes cannot be read;
   ///   whatever `line` throws.
   public func disassemble(limits: Limits = Limits(), line: (String) throws -> Void) throws {
+    var limits = limits
+    limits.pickleValues = min(limits.pickleValues, mostValues)
     let bytes =
       switch bytes {
       case .memory(let bytes): bytes
@@ -51,7 +57,7 @@ extension Checkpoint {
     let source = ByteSource(try InputFile(path))
     let streams: [PickleSequence.Stream]
     switch FileKind(try source.head(), fileByteCount: source.byteCount) {
-    case .zip: return [PickleStream(title: "data.pkl", bytes: try TorchZip.pickle(source, limits: limits))]
+    case .zip: return [try TorchZip.pickle(source, limits: limits)]
     case .npy:
       if let pickle = try NpyReader.pickle(source, limits: limits) {
         return [PickleStream(title: "the objects", bytes: pickle)]

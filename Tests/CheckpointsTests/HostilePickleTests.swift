@@ -1,4 +1,5 @@
 import ByteParsing
+import CLibdeflate
 import Checkpoints
 import Foundation
 import Tensors
@@ -154,6 +155,47 @@ import Testing
     for options in [[], ["--tree"], ["--stats"], ["--json", "--digest"]] {
       let run = try DecantProcess.run(["inspect", checkpoint.path] + options)
       #expect(run.status == 0 && !run.wasKilled)
+    }
+  }
+
+  private func deflated(_ pickle: [UInt8]) throws -> String {
+    let compressor = try #require(libdeflate_alloc_compressor(9))
+    defer { libdeflate_free_compressor(compressor) }
+    var room = [UInt8](repeating: 0, count: libdeflate_deflate_compress_bound(compressor, pickle.count))
+    let count = room.withUnsafeMutableBytes { room in
+      pickle.withUnsafeBytes { pickle in
+        libdeflate_deflate_compress(
+          compressor, pickle.baseAddress, pickle.count, room.baseAddress, room.count)
+      }
+    }
+    var entry = ZipBuilder.Entry("a/data.pkl", Array(room.prefix(count)))
+    (entry.method, entry.inflatedSize) = (8, UInt32(pickle.count))
+    entry.crc32 = pickle.withUnsafeBytes { UInt32(libdeflate_crc32(0, $0.baseAddress, $0.count)) }
+    return try folder.write("deflated.pth", ZipBuilder([entry]).bytes)
+  }
+
+  /// A few kilobytes deflated are not worth gigabytes of values.
+  @Test(arguments: [
+    (12_000_000, "more than 64 times as many (Limits.pickleInflation)"),
+    (4_000_000, "more than 2000000 values are made (limit pickleValues)"),
+  ])
+  func deflatedBombs(_ count: Int, _ reason: String) throws {
+    for values in [[0x5D], [0x4E, 0x30], [0x4E]] as [[UInt8]] {
+      let body = (0..<count / values.count).flatMap { _ in values }
+      if values.count == 2, count < 5_000_000 { continue }  // two bytes for each value: no more than are allowed
+      let path = try deflated([0x80, 2] + body + [0x4E, 0x2E])
+      #expect { try Checkpoint(path: path) } throws: { error in
+        (error as? CheckpointError)?.reason.contains(reason) == true
+      }
+      for stream in (try? Checkpoint.pickleStreams(path: path)) ?? [] {
+        #expect(throws: (any Error).self) { try stream.disassemble { _ in } }
+      }
+    }
+    var limits = Limits()
+    limits.pickleInflation = 1_032
+    let path = try deflated([0x80, 2] + [UInt8](repeating: 0x4E, count: 12_000_000) + [0x2E])
+    #expect { try Checkpoint(path: path, limits: limits) } throws: { error in
+      (error as? CheckpointError)?.reason.contains("limit pickleValues") == true
     }
   }
 }

@@ -40,7 +40,7 @@ enum PackageArchive {
     var budget = ListingBudget(limits, values: limits.paths)
     for entry in pickles {
       let name = String(entry.name.dropFirst(prefix.count))
-      let graph = try TorchZip.interpret(entry, in: archive, limits, &parts.warnings, &parts.damage)
+      let graph = try TorchZip.interpret(entry, in: archive, &parts.warnings, &parts.damage)
       let contents: CheckpointContents
       do throws(CheckpointError) {
         contents = try PickledContents.list(

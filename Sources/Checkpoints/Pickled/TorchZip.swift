@@ -50,7 +50,7 @@ enum TorchZip {
       )
     }
 
-    let graph = try interpret(pickle, in: archive, limits, &warnings, &damage)
+    let graph = try interpret(pickle, in: archive, &warnings, &damage)
     if graph.protocolVersion != 2 {
       hints.append(("pickle protocol", String(graph.protocolVersion)))
     }
@@ -74,11 +74,10 @@ enum TorchZip {
 
   /// A pickle of an archive, as a graph.
   static func interpret(
-    _ entry: ZipEntry, in archive: ZipArchive, _ limits: Limits, _ warnings: inout [String],
+    _ entry: ZipEntry, in archive: ZipArchive, _ warnings: inout [String],
     _ damage: inout [CheckpointError]
   ) throws(CheckpointError) -> PickleGraph {
-    let (bytes, isIntact) = try archive.bytes(
-      of: entry, limit: limits.pickleBytes, named: "Limits.pickleBytes")
+    let (bytes, isIntact, limits) = try archive.pickle(entry)
     if !isIntact { damage.append(checksumMismatch(archive.file, entry, found: CRC32.of(bytes))) }
     let graph: PickleGraph
     do throws(PickleError) {
@@ -122,15 +121,16 @@ enum TorchZip {
       "is cut short: it has \(file.byteCount)\(expected) bytes", tensors, file: file.path)
   }
 
-  /// The bytes of an archive's `data.pkl`, for the disassembler.
-  static func pickle(_ file: ByteSource, limits: Limits) throws(CheckpointError) -> [UInt8] {
+  /// An archive's `data.pkl`, for the disassembler.
+  static func pickle(_ file: ByteSource, limits: Limits) throws(CheckpointError) -> PickleStream {
     let archive: ZipArchive
     do throws(CheckpointError) { archive = try ZipArchive(file, limits: limits) } catch {
       guard error.mayBeSalvaged, let salvage = try ZipSalvage(file, limits: limits) else { throw error }
       archive = ZipArchive(file, salvage, because: error, limits: limits)
     }
     guard let pickle = archive.entry(try prefix(of: archive) + "data.pkl") else { throw notTorch(archive) }
-    return try archive.bytes(of: pickle, limit: limits.pickleBytes, named: "Limits.pickleBytes").bytes
+    let (bytes, _, own) = try archive.pickle(pickle)
+    return PickleStream(title: "data.pkl", bytes: bytes, mostValues: own.pickleValues)
   }
 
   /// The folder that holds the checkpoint, with its slash: that of the first entry, as PyTorch reads it, or else

@@ -134,7 +134,7 @@ struct ModelDefinition {
     _ damage: inout [CheckpointError]
   ) throws(CheckpointError) -> [Int?] {
     guard let entry = archive.entry(prefix + "attributes.pkl") else { return [] }
-    let graph = try TorchZip.interpret(entry, in: archive, limits, &warnings, &damage)
+    let graph = try TorchZip.interpret(entry, in: archive, &warnings, &damage)
     return (graph.tuple(graph.root) ?? graph.list(graph.root) ?? []).map { value in
       guard let object = graph.object(value),
         graph.global(object.callable)?.qualifiedName == "torch.jit._pickle.build_tensor_from_id",

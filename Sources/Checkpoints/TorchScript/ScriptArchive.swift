@@ -108,7 +108,7 @@ struct ScriptArchive {
     _ contents: inout CheckpointContents, _ warnings: inout [String], _ damage: inout [CheckpointError]
   ) throws(CheckpointError) {
     guard let entry = archive.entry(prefix + "constants.pkl") else { return }
-    let graph = try TorchZip.interpret(entry, in: archive, limits, &warnings, &damage)
+    let graph = try TorchZip.interpret(entry, in: archive, &warnings, &damage)
     let storages = Records(archive: archive, folder: prefix + "constants/", byteOrder: byteOrder)
     let constants = try PickledContents.list(
       graph, path: archive.file.path, nesting: nesting, limits: limits

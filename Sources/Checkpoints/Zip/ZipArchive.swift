@@ -70,6 +70,29 @@ final class ZipArchive: Sendable {
     return (bytes, !recordsChecksum(of: entry) || CRC32.of(bytes) == entry.crc32)
   }
 
+  /// The bytes of an entry that is a pickle, with whether they match the recorded checksum, and the limits to read
+  /// them with: what a few deflated bytes inflate to may ask for no more memory than a file of that size.
+  func pickle(
+    _ entry: ZipEntry
+  ) throws(CheckpointError) -> (bytes: [UInt8], isIntact: Bool, limits: Limits) {
+    var limits = limits
+    if entry.method != ZipEntry.stored {
+      func times(_ factor: Int) -> Int {
+        let (product, overflow) = entry.storedByteCount.multipliedReportingOverflow(by: factor)
+        return overflow ? .max : product
+      }
+      guard entry.byteCount <= max(4 << 20, times(limits.pickleInflation)) else {
+        throw CheckpointError(
+          "the pickle inflates \(entry.storedByteCount) bytes to \(entry.byteCount), more than "
+            + "\(limits.pickleInflation) times as many (Limits.pickleInflation)", file: file.path,
+          entry: entry.name)
+      }
+      limits.pickleValues = min(limits.pickleValues, max(2_000_000, times(limits.deflatedValues)))
+    }
+    let (bytes, isIntact) = try bytes(of: entry, limit: limits.pickleBytes, named: "Limits.pickleBytes")
+    return (bytes, isIntact, limits)
+  }
+
   /// Counts an entry that is to stand in memory.
   func allocate(_ entry: ZipEntry) throws(CheckpointError) {
     let total = allocated.withLock { allocated in
