@@ -248,6 +248,9 @@ extension Checkpoint {
     return names
   }
 
+  /// Bytes of the file it is read from; nil when there are several.
+  public var fileByteCount: Int? { files.count == 1 ? files.first?.byteCount : nil }
+
   /// The file's SHA-256 in lower-case hexadecimal. O(bytes).
   ///
   /// - Throws: ``CheckpointError`` for a checkpoint of several files, which has no one digest.

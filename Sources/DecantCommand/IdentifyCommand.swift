@@ -41,7 +41,11 @@ struct IdentifyCommand: ParsableCommand {
       throw ExitStatus.no
     }
     let identification: ResNet.Identification
-    do { identification = try ResNet.Identification(naming) } catch let error as TensorError {
+    let digest = try wholeDigest(of: checkpoint)
+    do {
+      identification = try ResNet.Identification(
+        naming, published: digest.flatMap { ResNet.PublishedFile.of(sha256: $0) })
+    } catch let error as TensorError {
       StandardStreams.error("\(file.escapedForDisplay): no ResNet: \(error.reason.escapedForDisplay)")
       throw ExitStatus.no
     }
@@ -50,6 +54,22 @@ struct IdentifyCommand: ParsableCommand {
     } else {
       print(identification, selection)
     }
+  }
+
+  /// The file's SHA-256; nil for several files and for those that are too large to be published weights.
+  ///
+  /// Says on standard error when the file's name claims another.
+  private func wholeDigest(of checkpoint: Checkpoint) throws -> String? {
+    guard let byteCount = checkpoint.fileByteCount, byteCount <= 1 << 30 else { return nil }
+    let digest = try checkpoint.sha256()
+    if let claimed = ResNet.PublishedFile.claimedDigest(inFileName: checkpoint.path),
+      !digest.hasPrefix(claimed)
+    {
+      StandardStreams.note(
+        "warning: the file's name ends in \(claimed), and its SHA-256 begins with \(digest.prefix(claimed.utf8.count)): it is not the file that was published under this name"
+      )
+    }
+    return digest
   }
 
   /// Why a state dict is no ResNet: the prefixes there are, with the first shape behind each.

@@ -36,8 +36,9 @@ extension ResNet {
 
     /// Reads what names and shapes tell. O(tensors).
     ///
+    /// - Parameter published: the published file these are the tensors of, which settles what shapes cannot.
     /// - Throws: ``TensorError`` when they make no network.
-    public init(_ naming: Naming) throws {
+    public init(_ naming: Naming, published: PublishedFile? = nil) throws {
       self.naming = naming
       let configuration = try Configuration(shapesOf: naming.tensors)
       let graph: Graph
@@ -53,14 +54,26 @@ extension ResNet {
         sameShapes.contains($0.name) && $0.configuration.stride0 == configuration.stride0
       }
       self.sameShapes = sameShapes
-      architecture = fitting?.name
+      architecture = sameShapes.first { $0 == published?.architecture } ?? fitting?.name
       nearest =
         sameShapes.isEmpty
         ? all.map { ($0.name, configuration.differences(from: $0.configuration)) }
           .min { $0.1.count < $1.1.count }.map { (name: $0.0, differences: $0.1) }
         : nil
-      facts = Self.facts(naming, configuration)
-      undetermined = Self.openQuestions(configuration, sameShapes)
+      let questions = Self.openQuestions(configuration, sameShapes)
+      guard let published, sameShapes.contains(published.architecture) else {
+        facts = Self.facts(naming, configuration)
+        undetermined = questions
+        return
+      }
+      facts =
+        Self.facts(naming, configuration)
+        + questions.filter { $0.name != "preprocessing" }.map { question in
+          Fact(
+            name: question.name, value: question.name == "residual" ? "shortcuts are added" : question.usual,
+            source: "torchvision's code, of which this is a published file (SHA-256 \(published.digest)…)")
+        }
+      undetermined = questions.filter { $0.name == "preprocessing" }
     }
 
     private static func facts(_ naming: Naming, _ configuration: Configuration) -> [Fact] {

@@ -63,6 +63,13 @@ import Testing
     #expect((object["undetermined"] as? [String])?.first == "stride0")
   }
 
+  @Test func aNameThatClaimsAnotherDigest() throws {
+    _ = try decant("synthesize resnet18 -o OUT/resnet18-f37072fd.pth")
+    let run = try decant("identify OUT/resnet18-f37072fd.pth")
+    #expect(run.status == 0)
+    #expect(run.errors.contains("the file's name ends in f37072fd, and its SHA-256 begins with "))
+  }
+
   @Test func whatIsNoResNet() throws {
     let run = try decant("identify fixtures/torch/weights.safetensors")
     #expect(run.status == 1 && run.output.isEmpty)

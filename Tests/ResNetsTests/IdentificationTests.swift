@@ -40,6 +40,32 @@ import Testing
     }
   }
 
+  /// What shapes leave open, the digest of a published file settles.
+  @Test func publishedFilesAreKnownByTheirDigest() throws {
+    for file in ResNet.PublishedFile.all {
+      #expect(ResNet.Architecture.named(file.architecture) != nil)
+      #expect(ResNet.PublishedFile.of(sha256: file.digest + String(repeating: "0", count: 56)) == file)
+    }
+    #expect(ResNet.PublishedFile.of(sha256: String(repeating: "0", count: 64)) == nil)
+    let published = try #require(ResNet.PublishedFile.all.first { $0.architecture == "resnet50" })
+    let naming = try ResNet.Naming.only(in: weights(ResNet.Architecture.named("resnet50")!.configuration))
+    let found = try ResNet.Identification(naming, published: published)
+    #expect(found.architecture == "resnet50" && found.undetermined.map(\.name) == ["preprocessing"])
+    #expect(found.facts.contains { $0.name == "stride0" && $0.source.contains(published.digest) })
+    // A digest of another network's file settles nothing.
+    let other = try #require(ResNet.PublishedFile.all.first { $0.architecture == "resnet18" })
+    #expect(try ResNet.Identification(naming, published: other).undetermined.count > 5)
+  }
+
+  @Test(arguments: [
+    ("resnet50-0676ba61.pth", "0676ba61"), ("/a-b/resnet20-12fca82f.th", "12fca82f"),
+    ("x-0123456789abcdef.safetensors", "0123456789abcdef"), ("resnet50.pth", nil), ("a-b.pth", nil),
+    ("a-0676BA61.pth", nil), ("a-0676ba6.pth", nil), ("a-0676ba6g.pth", nil), ("", nil), ("-", nil),
+  ])
+  func namesClaimDigests(_ name: String, _ digits: String?) {
+    #expect(ResNet.PublishedFile.claimedDigest(inFileName: name) == digits)
+  }
+
   @Test func severalNetworksAreAskedFor() throws {
     let one = try weights(ResNet.Architecture.named("resnet18")!.configuration)
     let both = try StateDict(
