@@ -47,7 +47,7 @@ public struct PickleStream: Sendable {
 }
 
 extension Checkpoint {
-  /// The pickles of a file in its order: a zip's `data.pkl`, what an array of Python objects is after its header,
+  /// The pickles of a file in its order: a zip's `data.pkl`, what arrays of Python objects are after their headers,
   /// the five of a legacy file, those of a tar's members, or those that any other file begins with.
   ///
   /// Works on files that are no checkpoint: that is when one wants to look.
@@ -57,7 +57,9 @@ extension Checkpoint {
     let source = ByteSource(try InputFile(path))
     let streams: [PickleSequence.Stream]
     switch FileKind(try source.head(), fileByteCount: source.byteCount) {
-    case .zip: return [try TorchZip.pickle(source, limits: limits)]
+    case .zip:
+      if let arrays = try NpzReader.pickles(source, limits: limits) { return arrays }
+      return [try TorchZip.pickle(source, limits: limits)]
     case .npy:
       if let pickle = try NpyReader.pickle(source, limits: limits) {
         return [PickleStream(title: "the objects", bytes: pickle)]

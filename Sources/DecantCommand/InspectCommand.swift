@@ -69,8 +69,9 @@ struct InspectCommand: ParsableCommand {
     let streams = try Checkpoint.pickleStreams(path: file, limits: limits.limits)
     for (index, stream) in streams.enumerated() {
       // A file of one pickle prints what pickletools prints, and nothing else.
-      if streams.count > 1, let offset = stream.offset {
-        StandardStreams.line("stream \(index + 1) at byte \(offset): \(stream.title)")
+      if streams.count > 1 {
+        let place = stream.offset.map { " at byte \($0)" } ?? ""
+        StandardStreams.line("stream \(index + 1)\(place): \(stream.title.escapedForDisplay)")
       }
       do { try stream.disassemble(limits: limits.limits) { StandardStreams.line($0) } } catch let error
         as PickleError

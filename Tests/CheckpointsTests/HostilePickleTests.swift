@@ -182,7 +182,8 @@ import Testing
   func deflatedBombs(_ count: Int, _ reason: String) throws {
     for values in [[0x5D], [0x4E, 0x30], [0x4E]] as [[UInt8]] {
       let body = (0..<count / values.count).flatMap { _ in values }
-      if values.count == 2, count < 5_000_000 { continue }  // two bytes for each value: no more than are allowed
+      // At two bytes for each value there are no more than are allowed.
+      if values.count == 2, count < 5_000_000 { continue }
       let path = try deflated([0x80, 2] + body + [0x4E, 0x2E])
       #expect { try Checkpoint(path: path) } throws: { error in
         (error as? CheckpointError)?.reason.contains(reason) == true

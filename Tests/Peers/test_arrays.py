@@ -148,8 +148,15 @@ def test_arrays_of_objects_are_listed_and_not_executed(decant, folder):
         assert "nothing of it was executed" in warning
         finished = decant.attempt("convert", folder / file, folder / "out.safetensors")
         assert finished.status == 2 and "numpy array of Python objects" in finished.errors
-    dis = decant("inspect", "--pickle", folder / "a.npy").output
-    assert "_reconstruct" in dis and dis.splitlines()[-1].startswith("highest protocol among opcodes")
+    for file in ("a.npy", "a.npz"):
+        dis = decant("inspect", "--pickle", folder / file).output
+        assert "_reconstruct" in dis and dis.splitlines()[-1].startswith("highest protocol among opcodes")
+    np.savez(folder / "a.npz", o=array, w=np.ones(2), p=array)
+    dis = decant("inspect", "--pickle", folder / "a.npz").output
+    assert "stream 1: o.npy" in dis.splitlines() and "stream 2: p.npy" in dis.splitlines()
+    np.savez(folder / "a.npz", w=np.ones(2))
+    finished = decant.attempt("inspect", "--pickle", folder / "a.npz")
+    assert finished.status == 2 and "none of Python objects" in finished.errors
 
 
 def npy(header: bytes, data: bytes = b"", version: int = 1, minor: int = 0, length: int | None = None) -> bytes:

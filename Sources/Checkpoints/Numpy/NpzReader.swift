@@ -29,6 +29,27 @@ enum NpzReader {
       remedy: "Unzip it and name the file inside that you mean.")
   }
 
+  /// The pickles of the arrays of Python objects; nil when the archive is no `.npz`.
+  static func pickles(_ file: ByteSource, limits: Limits) throws(CheckpointError) -> [PickleStream]? {
+    guard let archive = try? ZipArchive(file, limits: limits), (try? recognises(archive)) == true else {
+      return nil
+    }
+    var streams: [PickleStream] = []
+    for entry in archive.entries {
+      let array = ByteSource(ZipRecord(archive, entry), path: file.path)
+      do throws(CheckpointError) {
+        guard let pickle = try NpyReader.pickle(array, limits: limits) else { continue }
+        streams.append(PickleStream(title: entry.name, bytes: pickle))
+      } catch { throw error.located(file: file.path, entry: entry.name) }
+    }
+    guard !streams.isEmpty else {
+      throw CheckpointError(
+        "holds arrays of numbers, and none of Python objects, so no pickle", file: file.path,
+        remedy: "decant inspect lists the arrays.")
+    }
+    return streams
+  }
+
   /// Reads the header of every array, in the directory's order.
   ///
   /// A stored array's data stays in the file; a deflated one is inflated for its header and again when its
