@@ -41,6 +41,9 @@ public struct Limits: Sendable, Equatable {
   public var expansionFloor = 1 << 30
   /// Inflated bytes as a multiple of the deflated; DEFLATE itself cannot exceed 1,032.
   public var inflation = 1_032
+  /// The same for entries that inflate to more than 128 MiB, which a file of some kilobytes could else ask for. Weights
+  /// reach 2; arrays of zeros alone exceed it.
+  public var largeInflation = 64
   /// Bytes of a deflated pickle as a multiple of the deflated; 4 MiB are always allowed. Real ones reach 15.
   public var pickleInflation = 64
   /// Values that a deflated pickle may make, as a multiple of the deflated bytes; two million are always allowed, and
@@ -76,6 +79,7 @@ public struct Limits: Sendable, Equatable {
       ("pathBytes", \.pathBytes), ("textBytes", \.textBytes), ("allTextBytes", \.allTextBytes),
       ("rank", \.rank), ("depth", \.depth), ("zipEntries", \.zipEntries), ("expansion", \.expansion),
       ("expansionFloor", \.expansionFloor), ("inflation", \.inflation),
+      ("largeInflation", \.largeInflation),
       ("pickleInflation", \.pickleInflation), ("deflatedValues", \.deflatedValues),
       ("inflatedBytes", \.inflatedBytes),
       ("allocation", \.allocation), ("headerBytes", \.headerBytes),

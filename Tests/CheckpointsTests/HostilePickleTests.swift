@@ -193,7 +193,7 @@ import Testing
       }
     }
     var limits = Limits()
-    limits.pickleInflation = 1_032
+    (limits.pickleInflation, limits.largeInflation) = (1_032, 1_032)
     let path = try deflated([0x80, 2] + [UInt8](repeating: 0x4E, count: 12_000_000) + [0x2E])
     #expect { try Checkpoint(path: path, limits: limits) } throws: { error in
       (error as? CheckpointError)?.reason.contains("limit pickleValues") == true

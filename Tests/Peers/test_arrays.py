@@ -94,6 +94,15 @@ def test_archives_are_converted(decant, folder):
             assert loaded[name].shape == np.shape(array)
 
 
+def test_many_zeros_in_few_bytes_are_asked_for(decant, folder):
+    """136 MB of zeros fill 132 kB: what a bomb looks like, and what an honest array can be."""
+    np.savez_compressed(folder / "z.npz", w=np.zeros(34_000_000, np.float32))
+    finished = decant.attempt("inspect", folder / "z.npz")
+    assert finished.status == 2 and "--limit largeInflation=1032" in finished.errors
+    (tensor,) = decant.inspect(folder / "z.npz", "--limit", "largeInflation=1032")["tensors"]
+    assert tensor["shape"] == [34_000_000]
+
+
 def test_a_changed_byte_is_found(decant, folder):
     np.savez(folder / "a.npz", w=np.arange(1000, dtype=np.float32))
     data = bytearray((folder / "a.npz").read_bytes())

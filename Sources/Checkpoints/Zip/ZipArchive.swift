@@ -153,11 +153,14 @@ final class ZipArchive: Sendable {
   func inflate(_ entry: ZipEntry) throws(CheckpointError) -> BytesInMemory {
     if let content = inflated.withLock({ $0?.index == entry.index ? $0?.content : nil }) { return content }
     let start = try dataOffset(of: entry)
-    let allowed = entry.storedByteCount.multipliedReportingOverflow(by: limits.inflation)
+    let isLarge = entry.byteCount > 128 << 20
+    let (factor, name) = isLarge ? (limits.largeInflation, "largeInflation") : (limits.inflation, "inflation")
+    let allowed = entry.storedByteCount.multipliedReportingOverflow(by: factor)
     guard allowed.overflow || entry.byteCount <= allowed.partialValue else {
       throw CheckpointError(
-        "the entry inflates \(entry.storedByteCount) bytes to \(entry.byteCount), more than \(limits.inflation) times as "
-          + "many (Limits.inflation)", file: file.path, entry: entry.name)
+        "the entry inflates \(entry.storedByteCount) bytes to \(entry.byteCount), more than \(factor) times as "
+          + "many (Limits.\(name))", file: file.path, entry: entry.name,
+        remedy: isLarge ? "If you trust it: --limit largeInflation=1032." : nil)
     }
     guard entry.byteCount <= limits.inflatedBytes else {
       throw CheckpointError(
