@@ -5,8 +5,8 @@ public import Tensors
 public struct ConversionOptions: Sendable {
   /// The part to convert, as names print it; nil for every tensor under its full name.
   public var key: String?
-  /// New names of tensors by their old ones; the others keep theirs.
-  public var renamed: [String: String] = [:]
+  /// What becomes of tensors, by their names; the others stay as they are.
+  public var renamed: [String: Renaming] = [:]
   /// What to take off the front of every name.
   public var stripPrefix: String?
   /// The type floating-point tensors are cast to; integers, bool and complex numbers stay.
@@ -25,6 +25,19 @@ public struct ConversionOptions: Sendable {
 
   /// Every tensor, as it is.
   public init() {}
+
+  /// A new name, and a new order of the axes.
+  public struct Renaming: Sendable {
+    public let name: String
+    /// Which of the tensor's axes each of the written one's is.
+    public let axes: [Int]
+
+    /// Makes one; `axes` is an order of the tensor's.
+    public init(name: String, axes: [Int]) {
+      self.name = name
+      self.axes = axes
+    }
+  }
 }
 
 /// What a conversion did.
@@ -78,7 +91,9 @@ extension Checkpoint {
     }
     let (selection, wrappers) = withoutWrappers(given)
     let named = try names(of: selection, options)
-    let tensors = try written(selection.tensors, options)
+    let tensors = try zip(selection.tensors, written(selection.tensors, options)).map { entry, tensor in
+      try options.renamed[selection.name(of: entry)].map { try tensor.permuted($0.axes) } ?? tensor
+    }
     let items = zip(named, tensors).map { name, tensor in
       let dtype = options.dtype.flatMap { tensor.isCast(to: $0) ? $0 : nil } ?? tensor.dtype
       return SafetensorsWriter.Item(name: name, tensor: tensor, dtype: dtype)
@@ -225,7 +240,7 @@ extension Checkpoint {
     var names: [String] = []
     for entry in selection.tensors {
       var name = selection.name(of: entry)
-      name = options.renamed[name] ?? name
+      name = options.renamed[name]?.name ?? name
       if let prefix = options.stripPrefix {
         guard name.hasPrefix(prefix) else {
           throw CheckpointError(

@@ -105,7 +105,9 @@ struct ConvertCommand: ParsableCommand {
   }
 
   /// The network's names in another dialect, by those in the file; the prefix stays.
-  private func renamed(_ checkpoint: Checkpoint, into dialect: ResNet.Dialect) throws -> [String: String] {
+  private func renamed(_ checkpoint: Checkpoint, into dialect: ResNet.Dialect) throws -> [String:
+    ConversionOptions.Renaming]
+  {
     let stateDict = try checkpoint.selection(key: key ?? ".").stateDict()
     let naming: ResNet.Naming
     do throws(TensorError) { naming = try ResNet.Naming.only(in: stateDict, prefix: prefix) } catch {
@@ -113,12 +115,16 @@ struct ConvertCommand: ParsableCommand {
         "cannot be renamed: \(error.reason.escapedForDisplay)", file: checkpoint.path,
         remedy: "Nothing was written.")
     }
-    var renamed: [String: String] = [:]
+    var renamed: [String: ConversionOptions.Renaming] = [:]
     var nameless: [String] = []
     for entry in naming.entries {
       guard let canonical = entry.canonical else { continue }
       if let name = dialect.spelling(of: canonical) {
-        renamed[entry.name] = naming.prefix + name
+        let rank = entry.tensor.shape.count
+        let axes = naming.dialect.kernelLayout.axes(of: rank)
+        renamed[entry.name] = ConversionOptions.Renaming(
+          name: naming.prefix + name,
+          axes: dialect.kernelLayout.axesFromPyTorch(rank: rank).map { axes[$0] })
       } else {
         nameless.append(entry.name)
       }

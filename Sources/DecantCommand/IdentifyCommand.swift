@@ -128,7 +128,14 @@ struct IdentifyCommand: ParsableCommand {
       "  \(verification.matched) of \(Spelling.count(total, "tensor")) are the network's"
         + (verification.missing.isEmpty ? "" : ", \(verification.missing.count) are missing")
         + (verification.mismatched.isEmpty
-          ? "" : ", \(verification.mismatched.count) have another shape or type"))
+          ? "" : ", \(verification.mismatched.count) have another shape or type")
+        + (verification.unexpected.isEmpty ? "" : ", \(verification.unexpected.count) among them are unknown")
+    )
+    if let first = verification.beside.first {
+      StandardStreams.line(
+        "  beside it: \(Spelling.count(verification.beside.count, "tensor")), from \(first.escapedForDisplay) on"
+      )
+    }
     StandardStreams.line()
     var facts = TextTable([("fact", .left), ("value", .left), ("source", .left)])
     for fact in found.facts { facts.row(fact.name, fact.value, fact.source.escapedForDisplay) }

@@ -12,6 +12,15 @@ struct NetworkOptions: ParsableArguments {
   @Option(help: "What stands before the names of the network that is meant, when there are several.")
   var prefix: String?
   @Option(help: "Stride of the stem's convolution and of its pooling, which no file tells.") var stride0: Int?
+  @Option(help: "Which convolution of a bottleneck has the stride: 3x3 (v1.5) or 1x1 (v1).") var blockStride:
+    String?
+  @Option(
+    help: "What halves the map after the stem: max, 'max over zeros', average or none.")
+  var stemPooling: String?
+  @Option(
+    help: "Pixels of the input for one of the last stage's, with dilation instead of strides: 8, 16 or 32.")
+  var outputStride: Int?
+  @Option(help: "What normalization adds to the variance; usually 1e-5.") var epsilon: Double?
 
   func validate() throws {
     if let arch, ResNet.Architecture.named(arch) == nil {
@@ -20,6 +29,37 @@ struct NetworkOptions: ParsableArguments {
     if let stride0, !(1...2 ~= stride0) {
       throw ValidationError("--stride0 is 1 or 2, not \(stride0).")
     }
+    if let blockStride, Self.blockStrides[blockStride] == nil {
+      throw ValidationError("--block-stride is 3x3 or 1x1, not \(blockStride.escapedForDisplay).")
+    }
+    if let stemPooling, Self.stemPoolings[stemPooling] == nil {
+      throw ValidationError(
+        "--stem-pooling is max, 'max over zeros', average or none, not \(stemPooling.escapedForDisplay).")
+    }
+    if let outputStride, !(1...32 ~= outputStride) {
+      throw ValidationError("--output-stride is between 1 and 32, not \(outputStride).")
+    }
+    if let epsilon, !(epsilon >= 0 && epsilon < 1) {
+      throw ValidationError("--epsilon is between 0 and 1, not \(epsilon).")
+    }
+  }
+
+  private static let blockStrides: [String: ResNet.BlockStride] = ["3x3": .second, "1x1": .first]
+  private static let stemPoolings: [String: ResNet.StemPooling] = Dictionary(
+    uniqueKeysWithValues: [.max, .maxOverZeros, .average, .none].map { ($0.rawValue, $0) })
+
+  /// What the options say of the network.
+  private func declaration(classes: Int?) -> ResNet.Declaration {
+    var said = ResNet.Declaration()
+    said.architecture = arch.flatMap { ResNet.Architecture.named($0) }
+    said.prefix = prefix
+    said.classes = classes
+    said.stride0 = stride0
+    said.blockStride = blockStride.flatMap { Self.blockStrides[$0] }
+    said.stemPooling = stemPooling.flatMap { Self.stemPoolings[$0] }
+    said.outputStride = outputStride
+    said.epsilon = epsilon
+    return said
   }
 
   /// What to say of a name that no architecture has.
@@ -45,9 +85,7 @@ struct NetworkOptions: ParsableArguments {
   ) throws(CheckpointError) -> ResNet.Resolution {
     let resolution: ResNet.Resolution
     do throws(TensorError) {
-      resolution = try ResNet.Resolution(
-        of: stateDict, as: arch.flatMap { ResNet.Architecture.named($0) }, prefix: prefix, stride0: stride0,
-        classes: classes)
+      resolution = try ResNet.Resolution(of: stateDict, declaration(classes: classes))
     } catch {
       throw CheckpointError(
         "cannot be taken for a ResNet: \(error.reason.escapedForDisplay)", file: checkpoint.path,

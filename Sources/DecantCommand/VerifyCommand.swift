@@ -19,8 +19,8 @@ struct VerifyCommand: ParsableCommand {
   @Flag(help: "Print JSON, schema 1.") var json = false
 
   func validate() throws {
-    if let numClasses, numClasses < 1 {
-      throw ValidationError("--num-classes is at least 1, not \(numClasses).")
+    if let numClasses, numClasses < 0 {
+      throw ValidationError("--num-classes is at least 0, which is no head, not \(numClasses).")
     }
   }
 
@@ -33,8 +33,10 @@ struct VerifyCommand: ParsableCommand {
     let resolution = try network.resolve(
       stateDict, in: checkpoint, classes: numClasses ?? published?.configuration.classes)
     try checkpoint.verifyChecksums(of: selection.tensors)
+    // Who names an architecture and finds it without a prefix expects nothing else in the file.
     let verification = try ResNet.Verification(
-      of: resolution.naming, against: resolution.graph)
+      of: resolution.naming, against: resolution.graph,
+      standsAlone: network.arch != nil && resolution.naming.prefix.isEmpty)
     if json {
       printJSON(resolution, verification)
     } else {
@@ -45,9 +47,10 @@ struct VerifyCommand: ParsableCommand {
 
   /// Which network the names and shapes are of, for who expected another; nil when of none.
   private func whatShapesTell(_ stateDict: StateDict) -> String? {
-    guard let found = try? ResNet.Resolution(of: stateDict, as: nil, stride0: 1, classes: nil) else {
-      return nil
-    }
+    var said = ResNet.Declaration()
+    said.prefix = network.prefix
+    said.stride0 = 1
+    guard let found = try? ResNet.Resolution(of: stateDict, said) else { return nil }
     let layers = found.configuration.layers.map(String.init).joined(separator: ", ")
     let block =
       "\(found.configuration.block.rawValue) blocks [\(layers)], \(Spelling.count(found.configuration.classes, "output"))"
@@ -87,6 +90,11 @@ struct VerifyCommand: ParsableCommand {
     )
     for line in lines { StandardStreams.line("  " + line) }
     if let shapes, !verification.isMatch { StandardStreams.line("  the shapes tell of \(shapes)") }
+    if let first = verification.beside.first {
+      StandardStreams.line(
+        "  \(Spelling.count(verification.beside.count, "tensor")) \(verification.beside.count == 1 ? "stands" : "stand") beside the network, from \(first.escapedForDisplay) on"
+      )
+    }
     if verification.absentOptional > 0 {
       StandardStreams.line(
         "  \(verification.absentOptional) num_batches_tracked are absent, as before PyTorch 0.4.1; inference does not need them"
@@ -94,11 +102,12 @@ struct VerifyCommand: ParsableCommand {
     }
     StandardStreams.line()
     try SummaryReport(configuration: resolution.configuration).print()
-    let facts = resolution.declared.isEmpty ? resolution.assumed : resolution.declared
-    StandardStreams.line()
-    StandardStreams.line(
-      "  \(resolution.declared.isEmpty ? "assumed" : "declared"), not verified: no name or shape tells")
-    for fact in facts { StandardStreams.line("    \(fact.name): \(fact.value)") }
+    for (words, facts) in [("declared", resolution.declared), ("assumed", resolution.assumed)]
+    where !facts.isEmpty {
+      StandardStreams.line()
+      StandardStreams.line("  \(words), not verified: no name or shape tells")
+      for fact in facts { StandardStreams.line("    \(fact.name): \(fact.value)") }
+    }
   }
 
   private func printJSON(_ resolution: ResNet.Resolution, _ verification: ResNet.Verification) {
@@ -115,6 +124,7 @@ struct VerifyCommand: ParsableCommand {
       (key: "architecture", value: resolution.architecture.map { .string($0) } ?? .null),
       (key: "missing", value: names(verification.missing.map(\.name))),
       (key: "unexpected", value: names(verification.unexpected)),
+      (key: "beside", value: .integer(Int64(verification.beside.count))),
       (
         key: "mismatched",
         value: .array(

@@ -61,12 +61,19 @@ public enum Operation: Sendable, Equatable {
   case conv(Convolution)
   /// Inference form: `(x − mean) / sqrt(variance + epsilon) × scale + bias` per channel.
   case batchNormalization(channels: Int, epsilon: Double)
+  /// What is left of a normalization that was computed into its factors: `x × scale + bias` per channel.
+  case channelAffine(channels: Int)
+  /// Mean and variance of each image's groups of channels: `(x − mean) / sqrt(variance + epsilon) × scale + bias`.
+  case groupNormalization(channels: Int, groups: Int, epsilon: Double)
   case relu
+  /// `x × sigmoid(x)`.
+  case silu
   case add
   case maxPool(Pooling)
-  /// The mean over each window, of the pixels that are there: no padding, stride as large as the window, and a last
-  /// window that reaches over the edge counts (`AvgPool2d(ceil_mode=True, count_include_pad=False)`).
-  case averagePool(size: Int)
+  /// The mean over windows beside each other, as large as their stride. `keepsRest` counts a last window that reaches over
+  /// the edge, of the pixels that are there (`AvgPool2d(ceil_mode=True, count_include_pad=False)`); without it what does
+  /// not fill a window is left out (`AvgPool2d(size)`).
+  case averagePool(size: Int, keepsRest: Bool)
   /// Every `stride`-th pixel of each row and column, between as many channels of zeros on each side.
   case padChannels(each: Int, stride: Int)
   /// Each channel times a number between 0 and 1, made of the channels' means by two 1×1 convolutions with biases and
@@ -74,15 +81,67 @@ public enum Operation: Sendable, Equatable {
   case squeezeExcitation(channels: Int, reduced: Int)
   /// The same with one convolution along the channels' means, zeros beyond their ends.
   case efficientChannelAttention(kernel: Int)
-  /// A filter before a stride, against aliasing; which one no file says.
-  case antialias(stride: Int)
+  /// A 3×3 filter of binomial weights before a stride, the edges reflected (Zhang 2019).
+  case blurPool(stride: Int)
   /// The mean over height and width: N×C×H×W becomes N×C.
   case globalAveragePool
   /// A fully connected layer: N×`inputs` becomes N×`outputs`.
-  case gemm(inputs: Int, outputs: Int)
+  case gemm(FullyConnected)
+  /// Attention of the map's mean over all its pixels and itself: N×C×H×W becomes N×`outputs` (Radford et al. 2021).
+  case attentionPool(AttentionPooling)
+  /// What no engine here computes: it has a name and parameters, so that files are still checked against it.
+  case opaque(OpaqueOperator)
 }
 
-/// A two-dimensional convolution without bias; sizes in pixels, the same for height and width.
+/// A fully connected layer.
+public struct FullyConnected: Sendable, Equatable {
+  public var inputs: Int
+  public var outputs: Int
+  public var hasBias = true
+  /// Whether the weight is stored as that of a 1×1 convolution, with four sizes.
+  public var isConvolution = false
+
+  /// Makes a layer.
+  public init(inputs: Int, outputs: Int, hasBias: Bool = true, isConvolution: Bool = false) {
+    self.inputs = inputs
+    self.outputs = outputs
+    self.hasBias = hasBias
+    self.isConvolution = isConvolution
+  }
+}
+
+/// A pooling by multi-head attention, with one query: the mean.
+public struct AttentionPooling: Sendable, Equatable {
+  public var channels: Int
+  /// Positions that have an embedding: the mean's and one for each pixel.
+  public var tokens: Int
+  public var heads: Int
+  public var outputs: Int
+
+  /// Makes a pooling.
+  public init(channels: Int, tokens: Int, heads: Int, outputs: Int) {
+    self.channels = channels
+    self.tokens = tokens
+    self.heads = heads
+    self.outputs = outputs
+  }
+}
+
+/// An operator that has a name and parameters and no engine.
+public struct OpaqueOperator: Sendable, Equatable {
+  /// What the field calls it.
+  public var name: String
+  /// Its parameters, with the last step of their names.
+  public var parameters: [Parameter]
+
+  /// Makes an operator.
+  public init(_ name: String, parameters: [(suffix: String, shape: [Int])] = []) {
+    self.name = name
+    self.parameters = parameters.map { Parameter(name: $0.suffix, shape: $0.shape, role: .opaque) }
+  }
+}
+
+/// A two-dimensional convolution; sizes in pixels, the same for height and width.
 public struct Convolution: Sendable, Equatable {
   public var inputChannels: Int
   public var outputChannels: Int
@@ -91,8 +150,12 @@ public struct Convolution: Sendable, Equatable {
   public var padding = 0
   public var dilation = 1
   public var groups = 1
+  public var hasBias = false
+  /// What is added to the variance when each output channel's weights are standardised before use (Qiao et al. 2019);
+  /// nil where they are used as they are.
+  public var standardization: Double?
 
-  /// Makes a convolution; `inputChannels` and `outputChannels` are multiples of `groups`.
+  /// Makes a convolution without bias; `inputChannels` and `outputChannels` are multiples of `groups`.
   public init(
     inputChannels: Int, outputChannels: Int, kernel: Int, stride: Int = 1, padding: Int = 0,
     dilation: Int = 1,
@@ -119,12 +182,15 @@ public struct Pooling: Sendable, Equatable {
   public var kernel: Int
   public var stride: Int
   public var padding: Int
+  /// Whether the padding counts as zeros; else it is never the maximum.
+  public var padsWithZeros = false
 
   /// Makes a window.
-  public init(kernel: Int, stride: Int, padding: Int) {
+  public init(kernel: Int, stride: Int, padding: Int, padsWithZeros: Bool = false) {
     self.kernel = kernel
     self.stride = stride
     self.padding = padding
+    self.padsWithZeros = padsWithZeros
   }
 
   /// The output's height or width for an input's (floor mode); less than 1 when the window does not fit.

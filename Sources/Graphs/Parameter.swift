@@ -2,11 +2,15 @@
 public struct Parameter: Sendable, Equatable {
   /// What a parameter is for.
   public enum Role: String, Sendable, CaseIterable {
-    case convolutionWeight, normalizationScale, normalizationBias, runningMean, runningVariance
+    case convolutionWeight, convolutionBias, normalizationScale, normalizationBias, runningMean,
+      runningVariance
     case batchCounter
     case linearWeight, linearBias
     case squeezeWeight, squeezeBias, excitationWeight, excitationBias
     case channelConvolutionWeight
+    case positions, queryWeight, queryBias, keyWeight, keyBias, valueWeight, valueBias
+    /// Of an operator that no engine computes.
+    case opaque
   }
   /// The name in the state dict: `layer1.0.conv1.weight`.
   public let name: String
@@ -36,6 +40,7 @@ extension Node {
     case .conv(let conv):
       let shape = [conv.outputChannels, conv.inputChannels / conv.groups, conv.kernel, conv.kernel]
       return [parameter("weight", shape, .convolutionWeight)]
+        + (conv.hasBias ? [parameter("bias", [conv.outputChannels], .convolutionBias)] : [])
     case .batchNormalization(let channels, _):
       return [
         parameter("weight", [channels], .normalizationScale),
@@ -44,10 +49,15 @@ extension Node {
         parameter("running_var", [channels], .runningVariance),
         parameter("num_batches_tracked", [], .batchCounter),
       ]
-    case .gemm(let inputs, let outputs):
+    case .channelAffine(let channels), .groupNormalization(let channels, _, _):
       return [
-        parameter("weight", [outputs, inputs], .linearWeight), parameter("bias", [outputs], .linearBias),
+        parameter("weight", [channels], .normalizationScale),
+        parameter("bias", [channels], .normalizationBias),
       ]
+    case .gemm(let layer):
+      let shape = [layer.outputs, layer.inputs] + (layer.isConvolution ? [1, 1] : [])
+      return [parameter("weight", shape, .linearWeight)]
+        + (layer.hasBias ? [parameter("bias", [layer.outputs], .linearBias)] : [])
     case .squeezeExcitation(let channels, let reduced):
       return [
         parameter("fc1.weight", [reduced, channels, 1, 1], .squeezeWeight),
@@ -57,7 +67,19 @@ extension Node {
       ]
     case .efficientChannelAttention(let kernel):
       return [parameter("conv.weight", [1, 1, kernel], .channelConvolutionWeight)]
-    case .relu, .add, .maxPool, .averagePool, .padChannels, .antialias, .globalAveragePool:
+    case .attentionPool(let pooling):
+      let square = [pooling.channels, pooling.channels]
+      return [
+        parameter("positional_embedding", [pooling.tokens, pooling.channels], .positions),
+        parameter("k_proj.weight", square, .keyWeight), parameter("k_proj.bias", [square[0]], .keyBias),
+        parameter("q_proj.weight", square, .queryWeight), parameter("q_proj.bias", [square[0]], .queryBias),
+        parameter("v_proj.weight", square, .valueWeight), parameter("v_proj.bias", [square[0]], .valueBias),
+        parameter("c_proj.weight", [pooling.outputs, pooling.channels], .linearWeight),
+        parameter("c_proj.bias", [pooling.outputs], .linearBias),
+      ]
+    case .opaque(let operation):
+      return operation.parameters.map { parameter($0.name, $0.shape, $0.role) }
+    case .relu, .silu, .add, .maxPool, .averagePool, .padChannels, .blurPool, .globalAveragePool:
       return []
     }
   }

@@ -46,6 +46,28 @@ struct ParameterBinding<Scalar: ReferenceScalar> {
     return (try WeightBuffer(scales), try WeightBuffer(shifts))
   }
 
+  /// The factors and summands of a computed normalization.
+  func affine(_ node: Node) throws(InferenceError) -> (
+    scale: WeightBuffer<Scalar>, shift: WeightBuffer<Scalar>
+  ) {
+    (try buffer(node, .normalizationScale), try buffer(node, .normalizationBias))
+  }
+
+  /// A convolution's weights with mean 0 and variance 1 for each output channel, computed in Double and rounded once.
+  func standardized(_ node: Node, epsilon: Double) throws(InferenceError) -> WeightBuffer<Scalar> {
+    let (_, tensor) = try tensor(node, .convolutionWeight)
+    var values = try doubles(node, .convolutionWeight)
+    let count = tensor.shape.dropFirst().reduce(1, *)
+    for start in stride(from: 0, to: values.count, by: max(count, 1)) {
+      let row = start..<start + count
+      let mean = values[row].reduce(0, +) / Double(count)
+      let variance = values[row].reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(count)
+      let factor = 1 / (variance + epsilon).squareRoot()
+      for place in row { values[place] = (values[place] - mean) * factor }
+    }
+    return try WeightBuffer(values.map { Scalar($0) })
+  }
+
   private func doubles(_ node: Node, _ role: Parameter.Role) throws(InferenceError) -> [Double] {
     let (name, tensor) = try tensor(node, role)
     guard tensor.dtype.kind == .floatingPoint else {

@@ -3,7 +3,7 @@ internal import Graphs
 extension Pooling {
   /// Maxima under the windows of one plane, NaN where a window holds one, as PyTorch.
   ///
-  /// Padding is never the maximum. Each window's lines are first merged into `line`, which has room for the
+  /// Padding is never the maximum, unless it counts as zeros. Each window's lines are first merged into `line`, which has room for the
   /// input's width; then its columns.
   @inline(__always)
   func maxima<Scalar: KernelScalar>(
@@ -20,6 +20,9 @@ extension Pooling {
         unsafe larger(line, plane + sourceY * width, count: width)
         sourceY += 1
       }
+      if padsWithZeros, lastY - firstY < kernel {
+        for x in 0..<width { unsafe line[x] = larger(line[x], 0) }
+      }
       let target = unsafe output + y * outputWidth
       for x in 0..<outputWidth {
         var sourceX = max(x * stride - padding, 0)
@@ -29,7 +32,8 @@ extension Pooling {
           sourceX += 1
           maximum = unsafe larger(maximum, line[sourceX])
         }
-        unsafe target[x] = maximum
+        let isClipped = x * stride - padding < 0 || x * stride - padding + kernel > width
+        unsafe target[x] = padsWithZeros && isClipped ? larger(maximum, 0) : maximum
       }
     }
   }
@@ -47,21 +51,50 @@ extension Pooling {
   }
 }
 
-/// Means under windows of `size` pixels beside each other; the last ones are as large as the plane lets them be.
+/// Means under windows of `size` pixels beside each other; the last ones are as large as the plane lets them be, or
+/// left out.
 @inline(__always)
 func means<Scalar: KernelScalar>(
-  of plane: UnsafePointer<Scalar>, height: Int, width: Int, size: Int, to output: UnsafeMutablePointer<Scalar>
+  of plane: UnsafePointer<Scalar>, height: Int, width: Int, size: Int, keepsRest: Bool,
+  to output: UnsafeMutablePointer<Scalar>
 ) {
   var target = unsafe output
-  for firstY in stride(from: 0, to: height, by: size) {
+  let (rows, columns) = keepsRest ? (height, width) : (height / size * size, width / size * size)
+  for firstY in stride(from: 0, to: rows, by: size) {
     let lastY = min(firstY + size, height)
-    for firstX in stride(from: 0, to: width, by: size) {
+    for firstX in stride(from: 0, to: columns, by: size) {
       let lastX = min(firstX + size, width)
       var sum: Scalar = 0
       for y in firstY..<lastY {
         for x in firstX..<lastX { unsafe sum += plane[y * width + x] }
       }
       unsafe target.pointee = sum / Scalar((lastY - firstY) * (lastX - firstX))
+      unsafe target += 1
+    }
+  }
+}
+
+/// Weighted means of 3×3 pixels around every `stride`-th, with binomial weights; beyond an edge lies its mirror image.
+@inline(__always)
+func blurred<Scalar: KernelScalar>(
+  _ plane: UnsafePointer<Scalar>, height: Int, width: Int, stride: Int,
+  to output: UnsafeMutablePointer<Scalar>
+) {
+  func inside(_ place: Int, _ size: Int) -> Int {
+    place < 0 ? -place : place < size ? place : 2 * size - 2 - place
+  }
+  var target = unsafe output
+  for y in Swift.stride(from: 0, to: height, by: stride) {
+    let above = unsafe plane + inside(y - 1, height) * width
+    let line = unsafe plane + y * width
+    let below = unsafe plane + inside(y + 1, height) * width
+    for x in Swift.stride(from: 0, to: width, by: stride) {
+      var sum: Scalar = 0
+      for (neighbour, weight) in [(x - 1, 1), (x, 2), (x + 1, 1)] as [(Int, Scalar)] {
+        let column = inside(neighbour, width)
+        unsafe sum += weight * (above[column] + 2 * line[column] + below[column])
+      }
+      unsafe target.pointee = sum / 16
       unsafe target += 1
     }
   }

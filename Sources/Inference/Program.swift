@@ -17,10 +17,14 @@ struct Step<Scalar: ReferenceScalar>: Sendable {
   enum Kernel: Sendable {
     case convolution(Convolution, weights: WeightBuffer<Scalar>)
     case maxPool(Pooling)
-    case averagePool(size: Int)
+    case averagePool(size: Int, keepsRest: Bool)
+    case blurPool(stride: Int)
     case padChannels(each: Int, stride: Int)
     case globalAveragePool
     case channelGate(ChannelGate<Scalar>)
+    case groupNormalization(GroupNormalization<Scalar>)
+    case silu
+    case attentionPool(AttentionPool<Scalar>)
     case linear(inputs: Int, outputs: Int, weights: WeightBuffer<Scalar>, bias: WeightBuffer<Scalar>)
     /// Only the epilogue.
     case pointwise
@@ -85,15 +89,28 @@ struct Program<Scalar: ReferenceScalar>: Sendable {
     switch node.operation {
     case .conv(let convolution):
       try convolution.check(node.name)
-      kernel = .convolution(convolution, weights: try binding.buffer(node, .convolutionWeight))
+      let weights =
+        if let epsilon = convolution.standardization {
+          try binding.standardized(node, epsilon: epsilon)
+        } else { try binding.buffer(node, .convolutionWeight) }
+      kernel = .convolution(convolution, weights: weights)
+      if convolution.hasBias {
+        let ones = [Scalar](repeating: 1, count: convolution.outputChannels)
+        epilogue.affine = (try WeightBuffer(ones), try binding.buffer(node, .convolutionBias))
+      }
     case .maxPool(let pooling):
       try pooling.check(node.name)
       kernel = .maxPool(pooling)
-    case .averagePool(let size):
+    case .averagePool(let size, let keepsRest):
       guard 1...(1 << 24) ~= size else {
         throw .unsupportedGraph(node: node.name, reason: "its size makes no pooling")
       }
-      kernel = .averagePool(size: size)
+      kernel = .averagePool(size: size, keepsRest: keepsRest)
+    case .blurPool(let stride):
+      guard 1...(1 << 24) ~= stride else {
+        throw .unsupportedGraph(node: node.name, reason: "its stride makes no pooling")
+      }
+      kernel = .blurPool(stride: stride)
     case .padChannels(let each, let stride):
       guard 0...(1 << 24) ~= each, 1...(1 << 24) ~= stride else {
         throw .unsupportedGraph(node: node.name, reason: "its sizes make no padding")
@@ -111,14 +128,29 @@ struct Program<Scalar: ReferenceScalar>: Sendable {
     case .efficientChannelAttention(let length):
       kernel = .channelGate(
         .efficient(length: length, weights: try binding.buffer(node, .channelConvolutionWeight)))
-    case .antialias:
-      throw .unsupportedGraph(
-        node: node.name,
-        reason: "this engine has no pooling filter against aliasing, and no file says which it was")
-    case .gemm(let inputs, let outputs):
+    case .opaque(let operation):
+      throw .unsupportedGraph(node: node.name, reason: "this engine has no \(operation.name)")
+    case .gemm(let layer):
+      let bias =
+        layer.hasBias
+        ? try binding.buffer(node, .linearBias)
+        : try WeightBuffer([Scalar](repeating: 0, count: layer.outputs))
       kernel = .linear(
-        inputs: inputs, outputs: outputs, weights: try binding.buffer(node, .linearWeight),
-        bias: try binding.buffer(node, .linearBias))
+        inputs: layer.inputs, outputs: layer.outputs, weights: try binding.buffer(node, .linearWeight),
+        bias: bias)
+    case .attentionPool(let pooling):
+      kernel = .attentionPool(try AttentionPool(pooling, node, binding))
+    case .groupNormalization(let channels, let groups, let epsilon):
+      kernel = .groupNormalization(
+        GroupNormalization(
+          channels: channels, groups: groups, epsilon: epsilon,
+          scale: try binding.buffer(node, .normalizationScale),
+          shift: try binding.buffer(node, .normalizationBias)))
+    case .silu:
+      kernel = .silu
+    case .channelAffine:
+      kernel = .pointwise
+      epilogue.affine = try binding.affine(node)
     case .batchNormalization(_, let epsilon):
       kernel = .pointwise
       epilogue.affine = try binding.normalization(node, epsilon: epsilon)
@@ -143,6 +175,8 @@ struct Program<Scalar: ReferenceScalar>: Sendable {
     switch node.operation {
     case .batchNormalization(_, let epsilon) where step.epilogue.isEmpty:
       step.epilogue.affine = try binding.normalization(node, epsilon: epsilon)
+    case .channelAffine where step.epilogue.isEmpty:
+      step.epilogue.affine = try binding.affine(node)
     case .add where step.epilogue.residual == nil && !step.epilogue.relu:
       // The other operand must be there before the step starts.
       guard node.inputs.count == 2, let other = node.inputs.map(\.index).first(where: { $0 != step.output }),

@@ -31,12 +31,29 @@ extension ReferenceRun where Scalar: KernelScalar {
         }
       case .maxPool(let pooling):
         unsafe maxPool(pooling, input, from, target)
-      case .averagePool(let size):
-        unsafe averagePool(size, input, output, from, target)
+      case .averagePool(let size, let keepsRest):
+        unsafe forEachPlane(input, output, from, target) { plane, result in
+          unsafe means(
+            of: plane, height: input.height, width: input.width, size: size, keepsRest: keepsRest, to: result)
+        }
+      case .blurPool(let stride):
+        unsafe forEachPlane(input, output, from, target) { plane, result in
+          unsafe blurred(plane, height: input.height, width: input.width, stride: stride, to: result)
+        }
       case .padChannels(let each, let stride):
         unsafe padChannels(each, stride, input, output, from, target)
       case .channelGate(let gate):
         unsafe self.gate(gate, input, from, target)
+      case .groupNormalization(let normalization):
+        unsafe normalization.apply(input, from, target, workspace.pool)
+      case .silu:
+        workspace.pool.forEach(input.channels) { channel, _ in
+          for place in channel * input.columns..<(channel + 1) * input.columns {
+            unsafe target[place] = silu(source[place])
+          }
+        }
+      case .attentionPool(let pool):
+        unsafe pool.apply(input, from, target, workspace.pool)
       case .globalAveragePool:
         unsafe average(input, from, target)
       case .linear(let inputs, let outputs, let weights, let bias):
@@ -137,14 +154,14 @@ extension ReferenceRun where Scalar: KernelScalar {
     }
   }
 
-  private func averagePool(
-    _ size: Int, _ input: ValueShape, _ output: ValueShape, _ source: UnsafePointer<Scalar>,
-    _ target: UnsafeMutablePointer<Scalar>
+  private func forEachPlane(
+    _ input: ValueShape, _ output: ValueShape, _ source: UnsafePointer<Scalar>,
+    _ target: UnsafeMutablePointer<Scalar>,
+    _ body: (UnsafePointer<Scalar>, UnsafeMutablePointer<Scalar>) -> Void
   ) {
     workspace.pool.forEach(input.channels * input.batch) { plane, _ in
-      unsafe means(
-        of: source + plane * input.height * input.width, height: input.height, width: input.width, size: size,
-        to: target + plane * output.height * output.width)
+      unsafe body(
+        source + plane * input.height * input.width, target + plane * output.height * output.width)
     }
   }
 

@@ -41,7 +41,7 @@ extension Program {
         throw .unsupportedGraph(node: step.name, reason: "it adds values of different shapes")
       }
       if let affine = step.epilogue.affine, output.isVector || affine.scale.count != output.channels {
-        throw .unsupportedGraph(node: step.name, reason: "its batch normalization has other channels")
+        throw .unsupportedGraph(node: step.name, reason: "its normalization or bias has other channels")
       }
       shapes[step.output] = output
     }
@@ -70,10 +70,35 @@ extension Program {
         throw fail("its input has \(input.channels) channels, not as many as its weights")
       }
       return output
-    case .averagePool(let size):
+    case .averagePool(let size, let keepsRest):
       guard !input.isVector else { throw fail("its input is no map") }
-      output.height = (input.height - 1) / size + 1
-      output.width = (input.width - 1) / size + 1
+      output.height = keepsRest ? (input.height - 1) / size + 1 : input.height / size
+      output.width = keepsRest ? (input.width - 1) / size + 1 : input.width / size
+    case .blurPool(let stride):
+      guard !input.isVector else { throw fail("its input is no map") }
+      // One pixel has no neighbour to be reflected.
+      guard min(input.height, input.width) > 1 else {
+        throw .inputTooSmall(node: step.name, height: input.height, width: input.width)
+      }
+      output.height = (input.height - 1) / stride + 1
+      output.width = (input.width - 1) / stride + 1
+    case .groupNormalization(let normalization):
+      guard !input.isVector, normalization.channels == input.channels,
+        1...input.channels ~= normalization.groups, input.channels.isMultiple(of: normalization.groups)
+      else { throw fail("\(input.channels) channels do not divide into its groups") }
+      return output
+    case .silu:
+      return output
+    case .attentionPool(let pool):
+      let pixels = input.height.multipliedReportingOverflow(by: input.width)
+      guard !input.isVector, input.channels == pool.channels, !pixels.overflow,
+        pixels.partialValue == pool.tokens - 1
+      else {
+        throw fail(
+          "it has embeddings for \(pool.tokens - 1) pixels of \(pool.channels) channels, and its input is \(input.height)×\(input.width) of \(input.channels)"
+        )
+      }
+      return ValueShape(batch: input.batch, channels: pool.outputs, isVector: true)
     case .padChannels(let each, let stride):
       guard !input.isVector else { throw fail("its input is no map") }
       output.channels = input.channels + 2 * each

@@ -1,35 +1,38 @@
-/// Residual networks as torchvision defines them: configuration, published architectures, graph, seeded
+/// Residual networks as the libraries define them: configuration, published architectures, graph, seeded
 /// weights.
 public enum ResNet {}
 
 extension ResNet {
-  /// The two kinds of residual block.
-  public enum Block: String, Sendable, CaseIterable {
-    /// Two 3×3 convolutions.
-    case basic
-    /// 1×1, 3×3 and 1×1 convolutions; the stride stands on the 3×3 (v1.5).
-    case bottleneck
-
-    /// Channels of the block's output for one channel of `planes`.
-    public var expansion: Int { self == .basic ? 1 : 4 }
-  }
-
   /// What stands before the first stage, its pooling aside.
   public enum Stem: Sendable, Equatable {
     /// One convolution: 7×7 for photographs, 3×3 for images of 32 pixels.
-    case single(kernel: Int)
-    /// Three 3×3 convolutions, of which the first two have these channels (ResNet-C and -D).
-    case deep(Int, Int)
+    case single(kernel: Int, channels: Int)
+    /// 3×3 convolutions of these channels, the first `bare` of them without normalization and activation.
+    case deep([Int], bare: Int = 0)
+
+    /// Channels of its result.
+    public var channels: Int {
+      switch self {
+      case .single(_, let channels): channels
+      case .deep(let channels, _): channels.last ?? 0
+      }
+    }
   }
 
-  /// What halves the map after the stem.
+  /// What halves the map after the stem's first convolution.
   public enum StemPooling: String, Sendable, CaseIterable {
     /// Nothing: images of 32 pixels are small enough.
     case none
     /// A 3×3 max pool. No tensor shows it.
     case max
+    /// A 3×3 max pool over a border of zeros (BiT). No tensor shows it.
+    case maxOverZeros = "max over zeros"
+    /// A 2×2 average pool (CLIP). No tensor shows it.
+    case average
     /// A 3×3 convolution in its place, with its normalization (ResNet-RS).
     case convolution
+    /// The stem's last convolution has the stride instead. No tensor shows it.
+    case lastConvolution = "stride of the stem's last convolution"
   }
 
   /// What the shortcut of a block is where stride or channels change.
@@ -42,64 +45,193 @@ extension ResNet {
     case padding
   }
 
-  /// What weighs a block's channels before its result is added.
-  public enum Attention: Sendable, Equatable {
-    /// Two 1×1 convolutions on the channels' means; the inner one has so many times fewer channels (Hu et al. 2017).
-    case squeezeExcitation(ratio: Int)
-    /// One convolution along the channels' means, its length computed from their number (Wang et al. 2019).
-    case efficient
+  /// When normalization and activation come.
+  public enum Order: String, Sendable, CaseIterable {
+    /// After each convolution, and an activation after the addition (He et al. 2015).
+    case post = "post-activation"
+    /// Before each convolution, and nothing after the addition (He et al. 2016).
+    case pre = "pre-activation"
+  }
+
+  /// What keeps activations in range.
+  public enum Normalization: String, Sendable, CaseIterable {
+    /// Batch normalization with its running statistics, frozen or not.
+    case batch
+    /// Group normalization. Neither the number of groups nor that it is no layer normalization shows.
+    case group
+    /// The factors and summands into which a batch normalization was computed (Caffe2).
+    case affine
+    /// None; convolutions may have biases, into which a normalization can have been computed.
+    case none
+    /// EvoNorm-S0, which is its own activation.
+    case evolved
+    /// Filter response normalization with its thresholded activation.
+    case filterResponse = "filter response"
+  }
+
+  /// Which convolution of a bottleneck has the stride.
+  public enum BlockStride: String, Sendable, CaseIterable {
+    /// The first, 1×1 (He et al. 2015; v1).
+    case first
+    /// The 3×3 (torchvision; v1.5).
+    case second
+  }
+
+  /// How what has a stride is kept from aliasing.
+  public enum Antialiasing: String, Sendable, CaseIterable {
+    /// The convolution has the stride itself.
+    case none
+    /// A 2×2 average pool after it has the stride (CLIP, timm's `resnetaa`).
+    case average
+    /// A binomial filter after it has the stride (Zhang 2019; timm's `resnetblur`).
+    case blur
+  }
+
+  /// The nonlinearity.
+  public enum Nonlinearity: String, Sendable, CaseIterable {
+    case relu = "ReLU"
+    case silu = "SiLU"
+  }
+
+  /// What makes the result of the pooled features.
+  public enum Head: Sendable, Equatable {
+    /// A fully connected layer.
+    case linear(hasBias: Bool = true)
+    /// The same as a 1×1 convolution.
+    case convolution
+    /// Two fully connected layers and a ReLU between them (MoCo v2, SimCLR).
+    case perceptron(hidden: Int)
+    /// Batch normalization, a fully connected layer, an activation and another (timm's `mlp`).
+    case normalizedPerceptron(hidden: Int)
+    /// Attention instead of the average pool, with so many embedded positions (CLIP).
+    case attention(tokens: Int)
   }
 
   /// What tells one residual network from another.
   ///
   /// The values may come from a file or a command line: ``graph()`` refuses those that make no network.
-  /// Source: torchvision 0.28 `models/resnet.py`.
+  /// Source: torchvision 0.28 `models/resnet.py`; timm 1.0 `models/{resnet,resnetv2,byobnet}.py`.
   public struct Configuration: Sendable, Equatable {
-    public var block: Block
-    /// Blocks of each stage: `[3, 4, 6, 3]` for ResNet-50.
-    public var layers: [Int]
-    /// Channels of each stage before the block's expansion.
-    public var planes = [64, 128, 256, 512]
-    /// Channels of the stem's result.
-    public var stemChannels = 64
-    public var stem = Stem.single(kernel: 7)
+    public var stages: [Stage]
+    public var stem = Stem.single(kernel: 7, channels: 64)
     public var stemPooling = StemPooling.max
     public var shortcut = Shortcut.projection
-    public var attention: Attention?
-    /// Whether what has a stride is followed or replaced by a pooling filter against aliasing. No tensor shows it.
-    public var antialiases = false
-    /// Groups of the 3×3 convolutions (ResNeXt's cardinality).
-    public var groups = 1
-    /// Channels of one group of the first stage's 3×3 convolutions.
-    public var widthPerGroup = 64
+    public var order = Order.post
+    public var normalization = Normalization.batch
+    /// Whether every convolution has a bias.
+    public var convolutionsHaveBias = false
+    /// Whether the stem's convolution has one though the others have none (Caffe2).
+    public var stemHasBias = false
+    /// Whether attention stands before the block's last convolution, not after it.
+    public var attendsInside = false
+    /// Whether a normalization and an activation stand after the last stage, as pre-activation needs.
+    public var normalizesLast = false
+    /// Channels of a 1×1 convolution with normalization and activation after the last stage; nil for none.
+    public var lastConvolution: Int?
+    public var head = Head.linear()
     /// Length of the logits; 0 for a network without a head, whose result is the pooled features.
     public var classes = 1000
     public var inputChannels = 3
-    /// Stride of the first convolution and of the max pool; 1 makes a `nodown` network. No tensor shows it.
+
+    // No tensor shows what follows.
+
+    /// Stride of the first convolution and of the max pool; 1 makes a `nodown` network.
     public var stride0 = 2
-    /// Added to the variance in batch normalization. No tensor shows it.
+    public var blockStride = BlockStride.second
+    /// Pixels of the input for one of the last stage's; where strides would go beyond, stages are dilated instead. Nil for
+    /// as many as the strides make.
+    public var outputStride: Int?
+    /// Added to the variance in normalization.
     public var epsilon = 1e-5
+    public var antialiasing = Antialiasing.none
+    public var nonlinearity = Nonlinearity.relu
+    /// Groups of group normalization.
+    public var normalizationGroups = 32
+    /// Whether each output channel's weights are standardised before use (BiT).
+    public var standardizesWeights = false
 
-    /// A network of the usual stem, width and head; change the properties for others.
-    public init(block: Block, layers: [Int]) {
-      self.block = block
-      self.layers = layers
+    /// A network of the usual stem and head.
+    public init(stages: [Stage]) { self.stages = stages }
+
+    /// torchvision's network of some blocks: a bottleneck is `planes × widthPerGroup / 64 × groups` wide.
+    public init(
+      block: Block, layers: [Int], planes: [Int] = [64, 128, 256, 512], groups: Int = 1,
+      widthPerGroup: Int = 64
+    ) {
+      stages = zip(layers, planes).enumerated().map { index, stage in
+        let (count, planes) = stage
+        // Zero is refused later, as what makes no width.
+        let (scaled, overflow) = planes.multipliedReportingOverflow(by: widthPerGroup)
+        let (wide, overflowToo) = (scaled / 64).multipliedReportingOverflow(by: groups)
+        let width = block == .basic ? planes : overflow || overflowToo ? 0 : wide
+        let (output, overflowAtLast) = planes.multipliedReportingOverflow(by: block.expansion)
+        let widths = Array(repeating: width, count: block.kernels.count - 1) + [overflowAtLast ? 0 : output]
+        return Stage(block, count: count, widths: widths, groups: groups, stride: index == 0 ? 1 : 2)
+      }
     }
 
-    /// Channels between a block's convolutions: `planes × widthPerGroup / 64 × groups`.
-    ///
-    /// Nil when that does not fit an `Int`.
-    public func width(planes: Int) -> Int? {
-      guard block == .bottleneck else { return planes }
-      let (scaled, overflow) = planes.multipliedReportingOverflow(by: widthPerGroup)
-      let (width, overflowToo) = (scaled / 64).multipliedReportingOverflow(by: groups)
-      return overflow || overflowToo ? nil : width
+    /// The kind of most blocks.
+    public var block: Block {
+      (stages.max { $0.blocks.count < $1.blocks.count } ?? stages.first)?.block ?? .basic
     }
 
-    /// Convolutions and linear layers on the longest path, shortcuts not counted: 50 for `[3, 4, 6, 3]`.
+    /// Blocks of each stage: `[3, 4, 6, 3]` for ResNet-50.
+    public var layers: [Int] { stages.map(\.blocks.count) }
+
+    /// Groups of the first stage's 3×3 convolutions (ResNeXt's cardinality).
+    public var groups: Int { stages.first?.groups ?? 1 }
+
+    /// Channels of one group of the first stage's 3×3 convolutions, for 64 channels of `planes`.
+    public var widthPerGroup: Int {
+      guard let stage = stages.first, stage.block != .basic, let width = stage.blocks.first?.first else {
+        return 64
+      }
+      let planes = max(1, stage.outputChannels / stage.block.expansion)
+      let (share, overflow) = planes.multipliedReportingOverflow(by: max(1, stage.groups))
+      return overflow ? 1 : max(1, width &* 64 / share)
+    }
+
+    /// Convolutions and linear layers on the longest path, shortcuts not counted and a deep stem counted once: 50 for
+    /// `[3, 4, 6, 3]`.
     public var depth: Int {
-      // Wrapping, because the numbers may be a stranger's; those that make a graph are far from wrapping.
-      2 &+ layers.reduce(0, &+) &* (block == .basic ? 2 : 3)
+      2 + stages.reduce(0) { $0 + $1.blocks.count * $1.block.kernels.count }
+    }
+
+    /// The same with everything that no tensor shows as is usual: two networks of equal shapes are equal here.
+    public var shapes: Configuration {
+      var told = Configuration(stages: stages)
+      told.stem = stem
+      told.stemPooling = stemPooling == .convolution ? .convolution : .max
+      told.shortcut = shortcut == .pooledProjection && order == .pre ? .projection : shortcut
+      told.order = order
+      told.normalization = normalization
+      told.convolutionsHaveBias = convolutionsHaveBias
+      told.stemHasBias = stemHasBias
+      let squeezes = stages.contains { if case .squeezeExcitation = $0.attention { true } else { false } }
+      told.attendsInside = attendsInside && squeezes
+      told.normalizesLast = normalizesLast
+      told.lastConvolution = lastConvolution
+      told.head = head
+      told.classes = classes
+      told.inputChannels = inputChannels
+      var channels = stem.channels
+      for index in told.stages.indices {
+        // A shortcut is projected for its channels, and then its stride does not show.
+        if told.stages[index].blocks.first?.last != channels || shortcut == .padding {
+          told.stages[index].stride = index == 0 ? 1 : 2
+        }
+        channels = told.stages[index].outputChannels
+      }
+      return told
+    }
+
+    /// Whether another network has the same names and shapes, the number of outputs aside.
+    public func hasShapes(of other: Configuration) -> Bool {
+      var (own, theirs) = (shapes, other.shapes)
+      // A network without a head is the same as with one.
+      if classes == 0 || other.classes == 0 { (own.head, theirs.head) = (.linear(), .linear()) }
+      (own.classes, theirs.classes) = (1, 1)
+      return own == theirs
     }
   }
 
@@ -108,58 +240,5 @@ extension ResNet {
     public let reason: String
 
     public var description: String { reason }
-  }
-}
-
-extension ResNet.Configuration {
-  /// Most channels, classes or units of stride that a configuration may ask for. Real ones stay under 32,768.
-  static let largestSize = 1 << 24
-  /// Most blocks of one network. The deepest published has 66 (ResNet-200).
-  static let mostBlocks = 4096
-
-  /// Says what keeps this configuration from being a network.
-  ///
-  /// - Throws: ``ResNet/ConfigurationError`` that names the first bad value.
-  public func validate() throws(ResNet.ConfigurationError) {
-    func fail(_ reason: String) -> ResNet.ConfigurationError { ResNet.ConfigurationError(reason: reason) }
-    guard !layers.isEmpty, layers.count == planes.count else {
-      throw fail("layers \(layers) and planes \(planes) must be as many, and at least one")
-    }
-    let stemSizes =
-      switch stem {
-      case .single(let kernel): [kernel]
-      case .deep(let first, let second): [first, second]
-      }
-    let named = [
-      ("stemChannels", [stemChannels]), ("stem", stemSizes), ("groups", [groups]),
-      ("widthPerGroup", [widthPerGroup]), ("classes", [max(classes, 1)]),
-      ("inputChannels", [inputChannels]), ("stride0", [stride0]), ("layers", layers),
-      ("planes", planes),
-    ]
-    for (name, values) in named {
-      for value in values where value < 1 || value > Self.largestSize {
-        throw fail("\(name) \(value) is not between 1 and \(Self.largestSize)")
-      }
-    }
-    guard layers.count <= Self.mostBlocks, layers.reduce(0, +) <= Self.mostBlocks else {
-      throw fail("\(layers) has more than \(Self.mostBlocks) blocks")
-    }
-    if case .squeezeExcitation(let ratio) = attention, !(1...4096 ~= ratio) {
-      throw fail("attention with \(ratio) times fewer channels is no ResNet's")
-    }
-    guard classes >= 0 else { throw fail("classes \(classes) is negative") }
-    if case .single(let kernel) = stem, kernel > 31 {
-      throw fail("a stem of \(kernel)×\(kernel) is no ResNet's")
-    }
-    guard epsilon >= 0, epsilon.isFinite else { throw fail("epsilon \(epsilon) is negative or not finite") }
-    if block == .basic, groups != 1 || widthPerGroup != 64 {
-      throw fail("basic blocks have 1 group of width 64, not \(groups) of \(widthPerGroup)")
-    }
-    for planes in planes {
-      guard let width = width(planes: planes), 1...Self.largestSize ~= width else {
-        throw fail("planes \(planes), widthPerGroup \(widthPerGroup) and groups \(groups) make no width")
-      }
-      if !width.isMultiple(of: groups) { throw fail("width \(width) does not divide into \(groups) groups") }
-    }
   }
 }

@@ -3,76 +3,177 @@ public import Tensors
 extension ResNet.Configuration {
   /// The configuration that a network's names and shapes tell.
   ///
-  /// Shapes tell the stem, block, layers, widths, groups, classes, channels and the kind of shortcut. They do not tell
-  /// ``stride0`` and ``stemPooling``, which here are what is usual for the stem's kernel, nor anything else that leaves no
-  /// trace in a shape.
+  /// What leaves no trace in a shape is what is usual for networks of these shapes: that of the first published one that
+  /// has them, else the libraries' defaults.
   ///
-  /// - Parameter tensors: under this project's names, as ``ResNet/Naming/tensors`` has them.
+  /// - Parameter naming: the network's tensors under this project's names.
   /// - Throws: ``TensorError`` that says what is missing for a ResNet. Whether every other name and shape fits is
-  ///   for ``ResNet/Verification`` to say. O(layers).
-  public init(shapesOf tensors: StateDict) throws(TensorError) {
-    func shape(_ name: String, rank: Int) throws(TensorError) -> [Int] {
-      guard let tensor = tensors[name] else { throw TensorError("there is no \(name)") }
-      guard tensor.shape.count == rank, tensor.shape.allSatisfy({ 1...1 << 20 ~= $0 }) else {
-        throw TensorError("\(name) has shape \(tensor.shape), not \(rank) sizes as a ResNet's")
-      }
-      return tensor.shape
-    }
-    let isBottleneck = tensors["layer1.0.conv3.weight"] != nil
-    var layers: [Int] = []
-    var planes: [Int] = []
-    while tensors["layer\(layers.count + 1).0.conv1.weight"] != nil, layers.count < 16 {
-      let stage = "layer\(layers.count + 1)"
-      var blocks = 1
-      while tensors["\(stage).\(blocks).conv1.weight"] != nil { blocks += 1 }
-      layers.append(blocks)
-      planes.append(
-        isBottleneck
-          ? try shape("\(stage).0.conv3.weight", rank: 4)[0] / 4
-          : try shape("\(stage).0.conv1.weight", rank: 4)[0])
-    }
-    guard let firstPlanes = planes.first, planes.allSatisfy({ $0 > 0 }) else {
-      throw TensorError("there is no layer1.0.conv1.weight with output channels a block can have")
-    }
-    self.init(block: isBottleneck ? .bottleneck : .basic, layers: layers)
-    self.planes = planes
-    if isBottleneck {
-      let width = try shape("layer1.0.conv1.weight", rank: 4)[0]
-      let perGroup = try shape("layer1.0.conv2.weight", rank: 4)[1]
-      groups = max(1, width / perGroup)
-      // torchvision: width = planes × width per group / 64 × groups.
-      widthPerGroup = max(1, width * 64 / (firstPlanes * groups))
-    }
-    if tensors["conv1.weight"] == nil, tensors["conv1.0.weight"] != nil {
-      let first = try shape("conv1.0.weight", rank: 4)
-      let second = try shape("conv1.3.weight", rank: 4)
-      stem = .deep(first[0], second[0])
-      stemChannels = try shape("conv1.6.weight", rank: 4)[0]
-      inputChannels = first[1]
-    } else {
-      let first = try shape("conv1.weight", rank: 4)
-      stem = .single(kernel: first[2])
-      stemChannels = first[0]
-      inputChannels = first[1]
-      if first[2] < 7 { (stride0, stemPooling) = (1, .none) }
-    }
-    if tensors["layer1.0.downsample.1.weight"]?.shape.count == 4
-      || tensors["layer2.0.downsample.1.weight"]?.shape.count == 4
-    {
+  ///   for ``ResNet/Verification`` to say. O(tensors).
+  public init(shapesOf naming: ResNet.Naming) throws(TensorError) {
+    let reader = ShapeReader(tensors: naming.tensors)
+    let stem = try reader.stem()
+    self.init(stages: try reader.stages(stem: stem))
+    self.stem = stem.stem
+    inputChannels = stem.inputChannels
+    if case .single(let kernel, _) = self.stem, kernel < 7 { (stride0, stemPooling) = (1, .none) }
+    if reader.has("maxpool.0.weight") { stemPooling = .convolution }
+    normalization = reader.normalization(isComputed: naming.dialect.computesNormalization)
+    order = reader.order(stages)
+    convolutionsHaveBias = reader.has("layer1.0.conv1.bias")
+    stemHasBias = !convolutionsHaveBias && reader.has("conv1.bias")
+    normalizesLast = reader.has("norm.weight")
+    lastConvolution = reader.shape("final_conv.conv.weight", rank: 4)?.first
+    if reader.hasPooledShortcuts {
       shortcut = .pooledProjection
-    } else if !tensors.entries.contains(where: { $0.name.contains(".downsample.") }), layers.count > 1 {
+    } else if !naming.tensors.entries.contains(where: { $0.name.contains(".downsample.") }), stages.count > 1
+    {
       shortcut = .padding
     }
-    if tensors["maxpool.0.weight"] != nil { stemPooling = .convolution }
-    // The last stage's: where there are few channels, eight are left whatever the ratio.
-    if let squeezed = tensors["layer\(layers.count).0.se.fc1.weight"]?.shape, squeezed.count == 4,
-      squeezed[0] > 0
-    {
-      attention = .squeezeExcitation(ratio: max(1, min(4096, squeezed[1] / squeezed[0])))
-    } else if tensors["layer1.0.se.conv.weight"] != nil {
-      attention = .efficient
+    attendsInside = reader.attendsInside(stages)
+    (head, classes) = try reader.head()
+    if case .attention = head { (stemPooling, antialiasing) = (.average, .average) }
+    if let published = ResNet.Architecture.all.first(where: { $0.configuration.hasShapes(of: self) }) {
+      let told = self
+      self = published.configuration
+      (head, classes) = (told.head, told.classes)
+    }
+    if naming.dialect.blockStride == .first { blockStride = .first }
+  }
+}
+
+/// What the shapes of a network's tensors tell, piece by piece.
+private struct ShapeReader {
+  let tensors: StateDict
+
+  func has(_ name: String) -> Bool { tensors[name] != nil }
+
+  /// A tensor's shape, when it has so many sizes, each at least 1 and none beyond what a network has.
+  func shape(_ name: String, rank: Int) -> [Int]? {
+    guard let shape = tensors[name]?.shape, shape.count == rank, shape.allSatisfy({ 1...1 << 24 ~= $0 })
+    else {
+      return nil
+    }
+    return shape
+  }
+
+  private func convolution(_ name: String) throws(TensorError) -> [Int] {
+    if let shape = shape(name, rank: 4) { return shape }
+    throw TensorError(
+      tensors[name].map { "\(name) has shape \($0.shape), not four sizes as a ResNet's" }
+        ?? "there is no \(name)")
+  }
+
+  func stem() throws(TensorError) -> (stem: ResNet.Stem, inputChannels: Int) {
+    guard has("conv1.0.weight"), !has("conv1.weight") else {
+      let first = try convolution("conv1.weight")
+      return (.single(kernel: first[2], channels: first[0]), first[1])
+    }
+    var shapes: [[Int]] = []
+    while shapes.count < 16, let shape = shape("conv1.\(3 * shapes.count).weight", rank: 4) {
+      shapes.append(shape)
+    }
+    guard let first = shapes.first else { throw TensorError("there is no conv1.0.weight of four sizes") }
+    let bare = shapes.indices.dropLast().prefix { !has("conv1.\(3 * $0 + 1).weight") }
+    return (.deep(shapes.map { $0[0] }, bare: bare.count), first[1])
+  }
+
+  func stages(stem: (stem: ResNet.Stem, inputChannels: Int)) throws(TensorError) -> [ResNet.Stage] {
+    var stages: [ResNet.Stage] = []
+    var channels = stem.stem.channels
+    while stages.count < 16, has("layer\(stages.count + 1).0.conv1.weight") {
+      let name = "layer\(stages.count + 1)"
+      let stage = try stage(name, index: stages.count, inputChannels: channels)
+      channels = stage.outputChannels
+      stages.append(stage)
+    }
+    if stages.isEmpty { throw TensorError("there is no layer1.0.conv1.weight") }
+    return stages
+  }
+
+  private func stage(_ name: String, index: Int, inputChannels: Int) throws(TensorError) -> ResNet.Stage {
+    var blocks: [[Int]] = []
+    var first: [[Int]] = []
+    while blocks.count <= ResNet.Configuration.mostBlocks, has("\(name).\(blocks.count).conv1.weight") {
+      var shapes: [[Int]] = []
+      while shapes.count < 8, has("\(name).\(blocks.count).conv\(shapes.count + 1).weight") {
+        shapes.append(try convolution("\(name).\(blocks.count).conv\(shapes.count + 1).weight"))
+      }
+      if blocks.isEmpty { first = shapes }
+      blocks.append(shapes.map { $0[0] })
+    }
+    let kernels = first.map { $0[2] }
+    guard let block = ResNet.Block(kernels: kernels) else {
+      throw TensorError("\(name).0 has kernels of \(kernels), and no ResNet's block has")
+    }
+    let wide = kernels.firstIndex { $0 > 1 } ?? 0
+    let input = wide == 0 ? inputChannels : first[wide - 1][0]
+    let projects = has("\(name).0.downsample.0.weight") || has("\(name).0.downsample.1.weight")
+    let fits = inputChannels == blocks[0].last
+    return ResNet.Stage(
+      block, blocks: blocks, groups: max(1, input / first[wide][1]),
+      stride: fits ? (projects ? 2 : 1) : (index == 0 ? 1 : 2), attention: attention("\(name).0.se"))
+  }
+
+  private func attention(_ name: String) -> ResNet.Attention? {
+    if let squeezed = shape(name + ".fc1.weight", rank: 4) { return .squeezeExcitation(reduced: squeezed[0]) }
+    return shape(name + ".conv.weight", rank: 3).map { .efficient(kernel: $0[2]) }
+  }
+
+  /// Whether squeeze and excitation weighs what the last convolution reads.
+  func attendsInside(_ stages: [ResNet.Stage]) -> Bool {
+    for (index, stage) in stages.enumerated() {
+      guard let squeezed = shape("layer\(index + 1).0.se.fc1.weight", rank: 4)?[1] else { continue }
+      if squeezed != stage.outputChannels { return squeezed == stage.blocks[0].dropLast().last }
+    }
+    return false
+  }
+
+  /// A shortcut that pools before it projects has its convolution in second place.
+  var hasPooledShortcuts: Bool {
+    (1...4).contains { shape("layer\($0).0.downsample.1.weight", rank: 4) != nil }
+  }
+
+  func normalization(isComputed: Bool) -> ResNet.Normalization {
+    let name = "layer1.0.bn1"
+    guard has(name + ".weight") else { return .none }
+    if has(name + ".running_var") { return .batch }
+    if has(name + ".v") { return .evolved }
+    if has(name + ".tau") { return .filterResponse }
+    return isComputed ? .affine : .group
+  }
+
+  /// Whether a block's normalizations are as wide as what its convolutions read or as what they make.
+  func order(_ stages: [ResNet.Stage]) -> ResNet.Order {
+    for (index, stage) in stages.enumerated() {
+      for number in 1...stage.block.kernels.count {
+        let name = "layer\(index + 1).0"
+        guard let weight = shape("\(name).conv\(number).weight", rank: 4),
+          let size = shape("\(name).bn\(number).weight", rank: 1)?.first
+        else { continue }
+        let input = weight[1] * (stage.block.kernels[number - 1] > 1 ? stage.groups : 1)
+        if input != weight[0] { return size == input ? .pre : .post }
+      }
+    }
+    return has("layer1.0.bn1.weight") && !has("bn1.weight") ? .pre : .post
+  }
+
+  func head() throws(TensorError) -> (ResNet.Head, classes: Int) {
+    func outputs(_ name: String, rank: Int) throws(TensorError) -> Int {
+      if let size = shape(name, rank: rank)?.first { return size }
+      throw TensorError("\(name) has shape \(tensors[name]?.shape ?? []), not \(rank) sizes as a ResNet's")
+    }
+    if let tokens = shape("attnpool.positional_embedding", rank: 2)?.first {
+      return (.attention(tokens: tokens), try outputs("attnpool.c_proj.weight", rank: 2))
+    }
+    if let hidden = shape("fc.0.weight", rank: 2)?.first, has("fc.2.weight") {
+      return (.perceptron(hidden: hidden), try outputs("fc.2.weight", rank: 2))
+    }
+    if let hidden = shape("head.pre_logits.fc.weight", rank: 2)?.first {
+      return (.normalizedPerceptron(hidden: hidden), try outputs("fc.weight", rank: 2))
     }
     // A backbone has no head.
-    classes = tensors["fc.weight"] == nil ? 0 : try shape("fc.weight", rank: 2)[0]
+    guard let found = tensors["fc.weight"] else { return (.linear(), 0) }
+    if found.shape.count == 4 { return (.convolution, try outputs("fc.weight", rank: 4)) }
+    return (.linear(hasBias: has("fc.bias")), try outputs("fc.weight", rank: 2))
   }
 }

@@ -1,179 +1,200 @@
 public import Graphs
 
 extension ResNet.Configuration {
-  /// The network as a graph, with torchvision's module names in the order of its `state_dict()`.
+  /// The network as a graph, with this project's names in the order of PyTorch's `state_dict()`.
   ///
   /// Input N×`inputChannels`×H×W, output N×`classes`. Stages: `stem`, `maxpool`, `layer1` …, `avgpool`,
   /// `logits`.
   /// - Throws: ``ResNet/ConfigurationError`` when ``validate()`` does. O(blocks).
   public func graph() throws(ResNet.ConfigurationError) -> Graph {
     try validate()
-    var graph = Graph(inputChannels: inputChannels)
+    var builder = GraphBuilder(configuration: self, graph: Graph(inputChannels: inputChannels))
+    builder.appendStem()
+    builder.appendStemPooling()
+    for (index, stage) in stages.enumerated() { builder.append(stage, "layer\(index + 1)") }
+    builder.appendHead()
+    return builder.graph
+  }
+}
 
-    var value = appendStem(to: &graph)
-    graph.nameStage("stem", value)
-    switch stemPooling {
+/// A graph in the making: the value that was made last, and its channels.
+struct GraphBuilder {
+  let configuration: ResNet.Configuration
+  var graph: Graph
+  private(set) var value: Value
+  private(set) var channels: Int
+  /// Pixels of the input for one of the value's.
+  private(set) var stride = 1
+  /// Of the 3×3 convolutions, once a stride is kept for a dilation.
+  var dilation = 1
+
+  init(configuration: ResNet.Configuration, graph: Graph) {
+    self.configuration = configuration
+    self.graph = graph
+    value = graph.input
+    channels = configuration.inputChannels
+  }
+
+  /// Goes back to an earlier value.
+  mutating func resume(_ value: Value, channels: Int) { (self.value, self.channels) = (value, channels) }
+
+  mutating func append(_ name: String, _ operation: Operation) {
+    value = graph.append(name, operation, value)
+  }
+
+  mutating func append(
+    _ name: String, kernel: Int, channels: Int, stride: Int = 1, dilation: Int = 1, groups: Int = 1,
+    hasBias: Bool? = nil
+  ) {
+    var convolution = Convolution(
+      inputChannels: self.channels, outputChannels: channels, kernel: kernel, stride: stride,
+      padding: kernel / 2 * dilation, dilation: dilation, groups: groups)
+    convolution.hasBias = hasBias ?? configuration.convolutionsHaveBias
+    // timm's StdConv2d.
+    if configuration.standardizesWeights { convolution.standardization = 1e-8 }
+    append(name, .conv(convolution))
+    self.channels = channels
+  }
+
+  mutating func appendNormalization(_ name: String) {
+    let epsilon = configuration.epsilon
+    func own(_ name: String, _ parameter: String) -> Operation {
+      .opaque(
+        OpaqueOperator(
+          name, parameters: ["weight", "bias", parameter].map { (suffix: $0, shape: [channels]) }))
+    }
+    switch configuration.normalization {
+    case .batch: append(name, .batchNormalization(channels: channels, epsilon: epsilon))
+    case .group:
+      append(
+        name,
+        .groupNormalization(channels: channels, groups: configuration.normalizationGroups, epsilon: epsilon))
+    case .affine: append(name, .channelAffine(channels: channels))
     case .none: break
+    case .evolved: append(name, own("EvoNorm-S0", "v"))
+    case .filterResponse: append(name, own("filter response normalization", "tau"))
+    }
+  }
+
+  mutating func appendActivation(_ name: String) {
+    append(name, configuration.nonlinearity == .relu ? .relu : .silu)
+  }
+
+  /// The stride that a stage has of its own: none where a dilation takes its place.
+  mutating func enter(_ stage: ResNet.Stage) -> Int {
+    if let limit = configuration.outputStride, stride &* stage.stride > limit {
+      dilation = min(dilation &* stage.stride, ResNet.Configuration.largestSize)
+      return 1
+    }
+    stride = stride &* stage.stride
+    return stage.stride
+  }
+
+  /// What has the stride in place of a convolution; nothing where the convolution has it itself.
+  mutating func appendAntialiasing(_ name: String, stride: Int) {
+    guard stride > 1 else { return }
+    switch configuration.antialiasing {
+    case .none: break
+    case .average: append(name, .averagePool(size: stride, keepsRest: false))
+    case .blur: append(name, .blurPool(stride: stride))
+    }
+  }
+
+  /// The stem's convolutions; the last normalization is `bn1` whatever their number, as in timm.
+  mutating func appendStem() {
+    let normalizesLast = configuration.order == .post
+    switch configuration.stem {
+    case .single(let kernel, let channels):
+      append(
+        "conv1", kernel: kernel, channels: channels, stride: configuration.stride0,
+        hasBias: configuration.convolutionsHaveBias || configuration.stemHasBias)
+      if normalizesLast { appendNormalization("bn1") }
+    case .deep(let sizes, let bare):
+      for (index, channels) in sizes.enumerated() {
+        let isLast = index == sizes.count - 1
+        let halves = index == 0 || isLast && configuration.stemPooling == .lastConvolution
+        append(
+          "conv1.\(3 * index)", kernel: 3, channels: channels, stride: halves ? configuration.stride0 : 1)
+        guard index >= bare, !isLast else { continue }
+        appendNormalization("conv1.\(3 * index + 1)")
+        appendActivation("conv1.\(3 * index + 2)")
+      }
+      if normalizesLast { appendNormalization("bn1") }
+    }
+    if normalizesLast { appendActivation("relu") }
+    graph.nameStage("stem", value)
+    stride = configuration.stride0 * (configuration.stemPooling == .none ? 1 : configuration.stride0)
+  }
+
+  mutating func appendStemPooling() {
+    let stride = configuration.stride0
+    let convolves = configuration.antialiasing == .none
+    switch configuration.stemPooling {
+    case .none, .lastConvolution: return
+    case .max where configuration.antialiasing == .average, .average:
+      // timm replaces the max pool by the filter when that is a pool itself.
+      append("maxpool", .averagePool(size: stride, keepsRest: false))
     case .max:
-      let pooling = Pooling(kernel: 3, stride: antialiases ? 1 : stride0, padding: 1)
-      value = graph.append("maxpool", .maxPool(pooling), value)
-      if antialiases { value = graph.append("maxpool.aa", .antialias(stride: stride0), value) }
-      graph.nameStage("maxpool", value)
+      append("maxpool", .maxPool(Pooling(kernel: 3, stride: convolves ? stride : 1, padding: 1)))
+      appendAntialiasing("maxpool.aa", stride: stride)
+    case .maxOverZeros:
+      append("maxpool", .maxPool(Pooling(kernel: 3, stride: stride, padding: 1, padsWithZeros: true)))
     case .convolution:
-      let convolution = Convolution(
-        inputChannels: stemChannels, outputChannels: stemChannels, kernel: 3,
-        stride: antialiases ? 1 : stride0,
-        padding: 1)
-      value = graph.normalized("maxpool.0", convolution, "maxpool.1", epsilon, value)
-      value = graph.append("maxpool.2", .relu, value)
-      if antialiases { value = graph.append("maxpool.aa", .antialias(stride: stride0), value) }
-      graph.nameStage("maxpool", value)
+      append("maxpool.0", kernel: 3, channels: channels, stride: convolves ? stride : 1)
+      appendAntialiasing("maxpool.aa", stride: stride)
+      appendNormalization("maxpool.1")
+      appendActivation("maxpool.2")
     }
+    graph.nameStage("maxpool", value)
+  }
 
-    var channels = stemChannels
-    for (index, (blocks, planes)) in zip(layers, planes).enumerated() {
-      let stage = "layer\(index + 1)"
-      for block in 0..<blocks {
-        let stride = index > 0 && block == 0 ? 2 : 1
-        value = append(
-          "\(stage).\(block)", planes: planes, stride: stride, inputChannels: channels, value, to: &graph)
-        channels = planes * self.block.expansion
-      }
-      graph.nameStage(stage, value)
+  mutating func appendHead() {
+    if configuration.normalizesLast {
+      appendNormalization("norm")
+      appendActivation("norm.act")
     }
-
-    value = graph.append("avgpool", .globalAveragePool, value)
+    if let size = configuration.lastConvolution {
+      append("final_conv.conv", kernel: 1, channels: size)
+      appendNormalization("final_conv.bn")
+      appendActivation("final_conv.act")
+    }
+    let (outputs, features) = (configuration.classes, channels)
+    if outputs > 0, case .attention(let tokens) = configuration.head {
+      // CLIP and timm: heads of 64 channels.
+      let pooling = AttentionPooling(
+        channels: features, tokens: tokens, heads: max(1, features / 64), outputs: outputs)
+      append("attnpool", .attentionPool(pooling))
+      return graph.nameStage("logits", value)
+    }
+    append("avgpool", .globalAveragePool)
     graph.nameStage("avgpool", value)
-    if classes > 0 {
-      value = graph.append("fc", .gemm(inputs: channels, outputs: classes), value)
-      graph.nameStage("logits", value)
+    guard outputs > 0 else { return }
+    func layer(_ inputs: Int, _ outputs: Int) -> FullyConnected {
+      FullyConnected(inputs: inputs, outputs: outputs)
     }
-    return graph
-  }
-
-  /// Appends the stem's convolutions; the last normalization is `bn1` whatever their number, as in timm.
-  private func appendStem(to graph: inout Graph) -> Value {
-    var value = graph.input
-    switch stem {
-    case .single(let kernel):
-      let convolution = Convolution(
-        inputChannels: inputChannels, outputChannels: stemChannels, kernel: kernel, stride: stride0,
-        padding: kernel / 2)
-      value = graph.normalized("conv1", convolution, "bn1", epsilon, value)
-    case .deep(let first, let second):
-      let channels = [inputChannels, first, second, stemChannels]
-      for index in 0..<3 {
-        let convolution = Convolution(
-          inputChannels: channels[index], outputChannels: channels[index + 1], kernel: 3,
-          stride: index == 0 ? stride0 : 1, padding: 1)
-        let normalization = index == 2 ? "bn1" : "conv1.\(3 * index + 1)"
-        value = graph.normalized("conv1.\(3 * index)", convolution, normalization, epsilon, value)
-        if index < 2 { value = graph.append("conv1.\(3 * index + 2)", .relu, value) }
-      }
+    switch configuration.head {
+    case .linear(let hasBias):
+      append("fc", .gemm(FullyConnected(inputs: features, outputs: outputs, hasBias: hasBias)))
+    case .convolution:
+      append("fc", .gemm(FullyConnected(inputs: features, outputs: outputs, isConvolution: true)))
+    case .perceptron(let hidden):
+      append("fc.0", .gemm(layer(features, hidden)))
+      append("fc.1", .relu)
+      append("fc.2", .gemm(layer(hidden, outputs)))
+    case .normalizedPerceptron(let hidden):
+      append(
+        "head.norm",
+        .opaque(
+          OpaqueOperator(
+            "batch normalization of pooled features",
+            parameters: ["weight", "bias", "running_mean", "running_var"].map {
+              (suffix: $0, shape: [features])
+            } + [(suffix: "num_batches_tracked", shape: [])])))
+      append("head.pre_logits.fc", .gemm(layer(features, hidden)))
+      append("head.pre_logits.act", .opaque(OpaqueOperator("the activation of a hidden layer")))
+      append("fc", .gemm(layer(hidden, outputs)))
+    case .attention: break
     }
-    return graph.append("relu", .relu, value)
-  }
-
-  /// Appends one residual block; its shortcut is a `downsample` exactly when stride or channels change.
-  private func append(
-    _ name: String, planes: Int, stride: Int, inputChannels: Int, _ input: Value, to graph: inout Graph
-  ) -> Value {
-    let outputChannels = planes * block.expansion
-    // `validate()` has shown that the width fits.
-    let width = self.width(planes: planes) ?? planes
-    var convolutions: [Convolution]
-    switch block {
-    case .basic:
-      convolutions = [
-        Convolution(
-          inputChannels: inputChannels, outputChannels: width, kernel: 3, stride: stride, padding: 1),
-        Convolution(inputChannels: width, outputChannels: outputChannels, kernel: 3, padding: 1),
-      ]
-    case .bottleneck:
-      convolutions = [
-        Convolution(inputChannels: inputChannels, outputChannels: width, kernel: 1),
-        Convolution(
-          inputChannels: width, outputChannels: width, kernel: 3, stride: stride, padding: 1, groups: groups),
-        Convolution(inputChannels: width, outputChannels: outputChannels, kernel: 1),
-      ]
-    }
-    var value = input
-    for (index, strided) in convolutions.enumerated() {
-      let number = index + 1
-      var convolution = strided
-      if antialiases { convolution.stride = 1 }
-      value = graph.normalized("\(name).conv\(number)", convolution, "\(name).bn\(number)", epsilon, value)
-      if number < convolutions.count { value = graph.append("\(name).relu\(number)", .relu, value) }
-      if antialiases, strided.stride > 1 {
-        value = graph.append("\(name).aa", .antialias(stride: strided.stride), value)
-      }
-    }
-    switch attention {
-    case .squeezeExcitation(let ratio):
-      let operation = Operation.squeezeExcitation(
-        channels: outputChannels, reduced: Self.reduced(outputChannels, by: ratio))
-      value = graph.append("\(name).se", operation, value)
-    case .efficient:
-      value = graph.append(
-        "\(name).se", .efficientChannelAttention(kernel: Self.efficientKernel(outputChannels)), value)
-    case nil: break
-    }
-    let shortcut =
-      stride == 1 && inputChannels == outputChannels
-      ? input
-      : appendShortcut(
-        name + ".downsample", inputChannels: inputChannels, outputChannels: outputChannels, stride: stride,
-        input,
-        to: &graph)
-    value = graph.append("\(name).add", .add, value, shortcut)
-    return graph.append("\(name).relu\(convolutions.count)", .relu, value)
-  }
-}
-
-extension ResNet.Configuration {
-  /// The nearest multiple of eight that is not more than a tenth below the exact quotient.
-  static func reduced(_ channels: Int, by ratio: Int) -> Int {
-    let exact = Double(channels) / Double(ratio)
-    let rounded = max(8, Int(exact + 4) / 8 * 8)
-    return Double(rounded) < 0.9 * exact ? rounded + 8 : rounded
-  }
-
-  /// The length of the convolution along the channels: odd, about half their number's logarithm.
-  static func efficientKernel(_ channels: Int) -> Int {
-    let length = (Int.bitWidth - channels.leadingZeroBitCount) / 2
-    return max(3, length.isMultiple(of: 2) ? length + 1 : length)
-  }
-
-  /// Appends what a shortcut does where stride or channels change.
-  private func appendShortcut(
-    _ name: String, inputChannels: Int, outputChannels: Int, stride: Int, _ input: Value,
-    to graph: inout Graph
-  ) -> Value {
-    var projection = Convolution(
-      inputChannels: inputChannels, outputChannels: outputChannels, kernel: 1, stride: stride)
-    switch shortcut {
-    case .projection: return graph.normalized("\(name).0", projection, "\(name).1", epsilon, input)
-    case .pooledProjection:
-      projection.stride = 1
-      let pooled =
-        stride == 1
-        ? input
-        : graph.append("\(name).0", .averagePool(size: stride), input)
-      return graph.normalized("\(name).1", projection, "\(name).2", epsilon, pooled)
-    case .padding:
-      return graph.append(
-        name, .padChannels(each: max(0, outputChannels - inputChannels) / 2, stride: stride), input)
-    }
-  }
-}
-
-extension Graph {
-  /// Appends a convolution and its batch normalization.
-  fileprivate mutating func normalized(
-    _ name: String, _ convolution: Convolution, _ normalization: String, _ epsilon: Double, _ input: Value
-  ) -> Value {
-    let value = append(name, .conv(convolution), input)
-    return append(
-      normalization, .batchNormalization(channels: convolution.outputChannels, epsilon: epsilon), value)
+    graph.nameStage("logits", value)
   }
 }

@@ -1,5 +1,5 @@
-public import Graphs
-public import Tensors
+internal import Graphs
+internal import Tensors
 
 extension ResNet {
   /// Which network a ResNet's tensors are, how that is known, and what they cannot say.
@@ -40,7 +40,7 @@ extension ResNet {
     /// - Throws: ``TensorError`` when they make no network.
     public init(_ naming: Naming, published: PublishedFile? = nil) throws {
       self.naming = naming
-      let configuration = try Configuration(shapesOf: naming.tensors)
+      let configuration = try Configuration(shapesOf: naming)
       let graph: Graph
       do { graph = try configuration.graph() } catch {
         throw TensorError("its shapes make no network: \(error.reason)")
@@ -50,9 +50,7 @@ extension ResNet {
       let all = Architecture.all
       let sameShapes =
         verification.isMatch ? all.filter { $0.configuration.hasShapes(of: configuration) }.map(\.name) : []
-      let fitting = all.first {
-        sameShapes.contains($0.name) && $0.configuration.stride0 == configuration.stride0
-      }
+      let fitting = sameShapes.isEmpty ? nil : Architecture.fitting(configuration)
       self.sameShapes = sameShapes
       architecture = sameShapes.first { $0 == published?.architecture } ?? fitting?.name
       nearest =
@@ -60,7 +58,7 @@ extension ResNet {
         ? all.map { ($0.name, configuration.differences(from: $0.configuration)) }
           .min { $0.1.count < $1.1.count }.map { (name: $0.0, differences: $0.1) }
         : nil
-      let questions = Self.openQuestions(configuration, sameShapes)
+      let questions = Self.openQuestions(naming, configuration, sameShapes)
       guard let published, sameShapes.contains(published.architecture) else {
         facts = Self.facts(naming, configuration)
         undetermined = questions
@@ -76,99 +74,24 @@ extension ResNet {
       undetermined = questions.filter { $0.name == "preprocessing" }
     }
 
-    private static func facts(_ naming: Naming, _ configuration: Configuration) -> [Fact] {
-      func shape(_ canonical: String) -> String {
-        let name = naming.spelling(of: canonical)
-        guard let tensor = naming.tensors[canonical] else { return "there is no \(name)" }
-        return "\(name) \(tensor.shape)"
-      }
-      let isBottleneck = configuration.block == .bottleneck
-      let layers = configuration.layers.map(String.init).joined(separator: ", ")
-      let last = configuration.layers.count
-      var facts = [
-        Fact(name: "block", value: configuration.block.rawValue, source: shape("layer1.0.conv3.weight")),
-        Fact(
-          name: "layers", value: layers,
-          source:
-            "blocks counted, the last being \(naming.spelling(of: "layer\(last).\((configuration.layers.last ?? 1) - 1).conv1.weight"))"
-        ),
-        Fact(
-          name: "depth", value: String(configuration.depth),
-          source:
-            "1 + \(isBottleneck ? 3 : 2) × \(configuration.layers.reduce(0, +)) + 1 layers with weights, shortcuts not counted"
-        ),
-      ]
-      switch configuration.stem {
-      case .single(let kernel):
-        facts.append(
-          Fact(
-            name: "stem",
-            value: "one \(kernel)×\(kernel) convolution, \(configuration.stemChannels) channels",
-            source: shape("conv1.weight")))
-      case .deep(let first, let second):
-        facts.append(
-          Fact(
-            name: "stem",
-            value: "three 3×3 convolutions, \(first), \(second) and \(configuration.stemChannels) channels",
-            source: shape("conv1.0.weight")))
-      }
-      if isBottleneck {
-        facts.append(
-          Fact(
-            name: "groups", value: String(configuration.groups),
-            source: shape("layer1.0.conv2.weight") + " of " + shape("layer1.0.conv1.weight")))
-        facts.append(
-          Fact(
-            name: "width_per_group", value: String(configuration.widthPerGroup),
-            source: shape("layer1.0.conv1.weight")))
-      }
-      switch configuration.shortcut {
-      case .projection:
-        facts.append(
-          Fact(
-            name: "shortcut", value: "projection", source: shape("layer\(min(2, last)).0.downsample.0.weight")
-          ))
-      case .pooledProjection:
-        facts.append(
-          Fact(
-            name: "shortcut", value: "average pool, projection",
-            source: shape("layer\(min(2, last)).0.downsample.1.weight")))
-      case .padding:
-        facts.append(
-          Fact(
-            name: "shortcut", value: "without parameters (option A), if there is one",
-            source: "no tensor stands between stages of different channels"))
-      }
-      if let attention = configuration.attention {
-        facts.append(
-          Fact(
-            name: "attention", value: attention.words,
-            source: shape(
-              attention == .efficient ? "layer1.0.se.conv.weight" : "layer\(last).0.se.fc1.weight")))
-      }
-      facts.append(
-        Fact(
-          name: "classes", value: configuration.classes == 0 ? "no head" : String(configuration.classes),
-          source: shape("fc.weight")))
-      facts.append(
-        Fact(
-          name: "input_channels", value: String(configuration.inputChannels),
-          source: shape(naming.tensors["conv1.weight"] == nil ? "conv1.0.weight" : "conv1.weight")))
-      return facts
-    }
-
-    private static func openQuestions(_ configuration: Configuration, _ names: [String]) -> [OpenQuestion] {
+    private static func openQuestions(
+      _ naming: Naming, _ configuration: Configuration, _ names: [String]
+    ) -> [OpenQuestion] {
       var questions = [
         OpenQuestion(
           name: "stride0",
-          usual: configuration.stemPooling == .max
+          usual: configuration.stemPooling != .none
             ? "\(configuration.stride0)"
               + (names.contains("resnet50nodown")
                 ? " (1 in resnet50nodown, whose names and shapes are the same)" : "")
             : "\(configuration.stride0)", option: "--stride0")
       ]
-      for fact in configuration.geometry {
-        questions.append(OpenQuestion(name: fact.name, usual: fact.value, option: nil))
+      let options = [
+        "block_stride": "--block-stride", "max_pool": "--stem-pooling", "epsilon": "--epsilon",
+        "output_stride": "--output-stride",
+      ]
+      for fact in configuration.geometry where fact.name != "stride0" {
+        questions.append(OpenQuestion(name: fact.name, usual: fact.value, option: options[fact.name]))
       }
       questions.append(
         OpenQuestion(
@@ -177,50 +100,8 @@ extension ResNet {
       questions.append(
         OpenQuestion(
           name: "preprocessing",
-          usual: configuration.stemPooling == .max
-            ? "RGB, 224×224, mean 0.485 0.456 0.406, deviation 0.229 0.224 0.225" : "RGB, 32×32", option: nil)
-      )
+          usual: naming.dialect.preprocessing, option: nil))
       return questions
-    }
-  }
-}
-
-extension ResNet.Configuration {
-  /// What a shape tells and differs from another configuration, in words.
-  func differences(from other: ResNet.Configuration) -> [String] {
-    var found: [String] = []
-    func compare<T: Equatable>(_ name: String, _ own: T, _ theirs: T) {
-      if own != theirs { found.append("\(name) \(own), not \(theirs)") }
-    }
-    compare("block", block.rawValue, other.block.rawValue)
-    compare("layers", layers, other.layers)
-    compare("planes", planes, other.planes)
-    compare("groups", groups, other.groups)
-    compare("width per group", widthPerGroup, other.widthPerGroup)
-    compare("stem", stem.words, other.stem.words)
-    compare("stem pooling", stemPooling.rawValue, other.stemPooling.rawValue)
-    compare("stem channels", stemChannels, other.stemChannels)
-    compare("input channels", inputChannels, other.inputChannels)
-    compare("shortcut", shortcut.rawValue, other.shortcut.rawValue)
-    compare("attention", attention?.words ?? "none", other.attention?.words ?? "none")
-    return found
-  }
-}
-
-extension ResNet.Stem {
-  var words: String {
-    switch self {
-    case .single(let kernel): "\(kernel)×\(kernel)"
-    case .deep(let first, let second): "deep (\(first), \(second))"
-    }
-  }
-}
-
-extension ResNet.Attention {
-  var words: String {
-    switch self {
-    case .squeezeExcitation(let ratio): "squeeze and excitation, channels / \(ratio)"
-    case .efficient: "efficient channel attention"
     }
   }
 }

@@ -29,12 +29,17 @@ extension ResNet {
       let graph = try configuration.graph()
       block = configuration.block
       layers = configuration.layers
-      let perBlock = configuration.block == .bottleneck ? 3 : 2
-      let blocks = configuration.layers.reduce(0, +)
       weightedLayers = configuration.depth
-      let sum = configuration.layers.map(String.init).joined(separator: " + ")
+      let sizes = configuration.stages.map(\.block.kernels.count)
+      let equal = Set(sizes).count == 1
+      let sum = zip(configuration.layers, sizes).map { equal ? "\($0)" : "\($0) × \($1)" }.joined(
+        separator: " + ")
+      let stem =
+        if case .deep(let convolutions, _) = configuration.stem {
+          "1 for the stem of \(convolutions.count) convolutions"
+        } else { "1 stem convolution" }
       arithmetic =
-        "1 stem convolution + \(perBlock) × (\(sum)) = \(perBlock * blocks) block convolutions + 1 fully connected layer"
+        "\(stem) + \(equal ? "\(sizes.first ?? 0) × (\(sum))" : sum) = \(weightedLayers - 2) block convolutions + 1 fully connected layer"
 
       func convolution(_ name: String) -> Convolution? {
         for node in graph.nodes where node.name == name {
@@ -45,7 +50,9 @@ extension ResNet {
       stages = configuration.layers.indices.map { index in
         let name = "layer\(index + 1)"
         let last = "\(name).\(configuration.layers[index] - 1)"
-        let convolutions = (1...perBlock).compactMap { convolution("\(last).conv\($0)") }
+        let convolutions = (1...configuration.stages[index].block.kernels.count).compactMap {
+          convolution("\(last).conv\($0)")
+        }
         let output = convolutions.last?.outputChannels ?? 0
         let inner = convolutions.map(\.outputChannels)
         let downsample = ["0", "1"].compactMap({ convolution("\(name).0.downsample.\($0)") }).first.map {

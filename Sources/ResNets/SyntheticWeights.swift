@@ -70,7 +70,12 @@ public enum SyntheticWeights {
     case .convolutionWeight, .squeezeWeight, .excitationWeight:
       Rule(gain: 6, fanIn: parameter.shape.dropFirst().reduce(1, &*))
     case .linearWeight: Rule(gain: 3, fanIn: parameter.shape.dropFirst().reduce(1, &*))
-    case .linearBias, .squeezeBias, .excitationBias, .channelConvolutionWeight: .linearBias
+    case .queryWeight, .keyWeight, .valueWeight:
+      Rule(gain: 3, fanIn: parameter.shape.dropFirst().reduce(1, &*))
+    case .linearBias, .squeezeBias, .excitationBias, .channelConvolutionWeight, .convolutionBias, .positions,
+      .queryBias, .keyBias, .valueBias:
+      .linearBias
+    case .opaque: .normalizationScale
     case .normalizationScale: isLastOfBranch(parameter.name, names) ? .lastScale : .normalizationScale
     case .normalizationBias: isLastOfBranch(parameter.name, names) ? .lastBias : .normalizationBias
     case .runningMean: .runningMean

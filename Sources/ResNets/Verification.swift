@@ -30,8 +30,10 @@ extension ResNet {
 
     /// Parameters the network has and the state dict lacks; those it may lack are not counted.
     public let missing: [Missing]
-    /// Names the network has no use for.
+    /// Names among the network's own that it has no use for.
     public let unexpected: [String]
+    /// Names of what stands beside the network: without its prefix, or below none of its modules.
+    public let beside: [String]
     /// Tensors of another shape or kind of number.
     public let mismatched: [Mismatch]
     public let nonFinite: [NonFinite]
@@ -49,17 +51,23 @@ extension ResNet {
     ///
     /// - Parameters:
     ///   - naming: the tensors and their names; what the dialect does not know is unexpected.
+    ///   - standsAlone: whether nothing may stand beside the network; what does is then unexpected.
     ///   - readsNumbers: whether every floating-point number of the state dict is read, to find those that are not finite.
     /// - Throws: whatever reading the data throws. O(bytes), or O(parameters) when no numbers are read.
-    public init(of naming: Naming, against graph: Graph, readsNumbers: Bool = true) throws {
+    public init(
+      of naming: Naming, against graph: Graph, standsAlone: Bool = false, readsNumbers: Bool = true
+    ) throws {
       var missing: [Missing] = []
       var mismatched: [Mismatch] = []
       var known: Set<String> = []
       var matched = 0
       var absentOptional = 0
+      // The modules just behind the prefix, as the file spells them.
+      var modules: Set<Substring> = []
       for parameter in graph.parameters {
         let name = naming.spelling(of: parameter.name)
         known.insert(parameter.name)
+        modules.insert(Self.module(name, behind: naming.prefix))
         guard let tensor = naming.tensors[parameter.name] else {
           if parameter.isOptional {
             absentOptional += 1
@@ -84,17 +92,29 @@ extension ResNet {
         if count > 0 { nonFinite.append(NonFinite(name: entry.name, count: count)) }
       }
       self.missing = missing
-      self.unexpected = naming.entries.compactMap { entry in
-        if let canonical = entry.canonical, known.contains(canonical) { nil } else { entry.name }
+      let others = naming.entries.lazy.filter { entry in entry.canonical.map { !known.contains($0) } ?? true }
+        .map(\.name)
+      let isBeside = { (name: String) in
+        !standsAlone
+          && !(name.utf8.starts(with: naming.prefix.utf8)
+            && modules.contains(Self.module(name, behind: naming.prefix)))
       }
+      unexpected = others.filter { !isBeside($0) }
+      beside = others.filter(isBeside)
       self.mismatched = mismatched
       self.nonFinite = nonFinite
       self.matched = matched
       self.absentOptional = absentOptional
     }
 
+    /// The first step of a name behind a prefix.
+    private static func module(_ name: String, behind prefix: String) -> Substring {
+      Substring(name.utf8.dropFirst(prefix.utf8.count)).prefix { $0 != "." && $0 != "/" }
+    }
+
     /// What a parameter's numbers should be, when they are something else.
     private static func expectedType(_ role: Parameter.Role, _ dtype: DType) -> String? {
+      if role == .opaque { return nil }
       if role == .batchCounter { return dtype.kind == .signedInteger ? nil : "an integer type" }
       return dtype.kind == .floatingPoint ? nil : "a floating-point type"
     }

@@ -131,6 +131,19 @@ public struct Tensor: Sendable {
     return strides
   }
 
+  /// The same elements with their axes in another order: a view, as PyTorch's `permute`.
+  ///
+  /// - Parameter axes: which of this tensor's axes each new one is.
+  /// - Throws: ``TensorError`` when elements share bytes and would no longer stand in order.
+  public func permuted(_ axes: [Int]) throws(TensorError) -> Tensor {
+    precondition(axes.sorted() == Array(shape.indices), "axes \(axes) are no order of \(shape.count)")
+    if axes == Array(shape.indices) { return self }
+    return try Tensor(
+      dtype: dtype, shape: axes.map { shape[$0] }, strides: axes.map { strides[$0] }, storage: storage,
+      storageOffset: storageOffset, isConjugated: isConjugated, isNegated: isNegated,
+      requiresGrad: requiresGrad)
+  }
+
   /// The same view of other bookkeeping: what `_rebuild_parameter` says of a tensor.
   public func with(requiresGrad: Bool) -> Tensor {
     var tensor = self

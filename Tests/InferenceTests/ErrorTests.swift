@@ -143,7 +143,7 @@ import Testing
     var norm = Graph(inputChannels: 2)
     _ = norm.append("bn", .batchNormalization(channels: 4, epsilon: 0), norm.input)
     var features = Graph(inputChannels: 2)
-    _ = features.append("fc", .gemm(inputs: 2, outputs: 1), features.input)
+    _ = features.append("fc", .gemm(FullyConnected(inputs: 2, outputs: 1)), features.input)
     for graph in [channels, sum, padded, vector, norm, features, Graph(inputChannels: 2)] {
       guard case .unsupportedGraph = try error(graph, weights(graph)) else {
         Issue.record("\(graph.nodes.map(\.name)) was accepted")

@@ -16,34 +16,37 @@ import Testing
   @Test func saysWhatIsWrong() {
     #expect(reason { _ in } == nil)
     #expect(reason { $0.classes = 0 } == nil)
-    #expect(reason { $0.classes = -1 } == "classes -1 is negative")
-    #expect(reason { $0.layers = [1, 2] }?.hasPrefix("layers [1, 2] and planes") == true)
-    #expect(reason { $0.layers = [] }?.hasPrefix("layers [] and planes") == true)
-    #expect(reason { $0.layers = [1, 1, 1, 5000] }?.contains("more than 4096 blocks") == true)
-    #expect(reason { $0.groups = 3 } == nil)
+    #expect(reason { $0.classes = -1 } == "classes -1 is no number of outputs")
+    #expect(reason { $0.stages = [] } == "a network has at least one stage")
+    #expect(reason { $0.stages[3].blocks = [] } == "layer4: a stage has at least one block")
     #expect(
-      reason {
-        $0.widthPerGroup = 1
-        $0.planes = [32, 64, 64, 64]
-      }?.contains("make no width") == true)
+      reason { $0.stages[3].blocks = Array(repeating: [512, 512, 2048], count: 5000) }?.contains(
+        "more than 4096 blocks") == true)
+    #expect(
+      reason { $0.stages[0].groups = 3 } == "layer1: 64 channels do not divide into 3 groups")
+    #expect(
+      reason { $0.stages[1].blocks = [[128, 512]] }
+        == "layer2: [128, 512] are no channels of a bottleneck block")
+    #expect(
+      reason { $0.stages[1].blocks = [[8, 8, 512], [8, 8, 511]] }
+        == "layer2: blocks of 511 and 512 channels do not add")
     #expect(reason { $0.epsilon = .nan }?.contains("epsilon") == true)
-    #expect(
-      reason {
-        $0.block = .basic
-        $0.groups = 32
-      }?.contains("basic blocks have 1 group") == true)
+    #expect(reason { $0.stem = .deep([]) }?.contains("stem of 0 convolutions") == true)
   }
 
   @Test(arguments: [Int.min, -1, 0, 1 << 24, (1 << 24) + 1, 1 << 40, Int.max])
   func survivesAnyNumber(_ value: Int) {
     let changes: [(inout ResNet.Configuration) -> Void] = [
-      { $0.classes = value }, { $0.groups = value }, { $0.widthPerGroup = value },
-      { $0.stemChannels = value },
-      { $0.inputChannels = value }, { $0.stride0 = value }, { $0.planes = [value, value, 64, 64] },
-      { $0.layers = [value, 1, 1, value] },
+      { $0.classes = value }, { $0.stages[0].groups = value }, { $0.stages[2].stride = value },
+      { $0.stem = .single(kernel: 7, channels: value) }, { $0.stem = .single(kernel: value, channels: 64) },
+      { $0.stem = .deep([value, value], bare: value) }, { $0.inputChannels = value }, { $0.stride0 = value },
+      { $0.stages[1].blocks = [[value, value, value]] }, { $0.lastConvolution = value },
+      { $0.stages[0].attention = .squeezeExcitation(reduced: value) },
+      { $0.stages[0].attention = .efficient(kernel: value) }, { $0.head = .attention(tokens: value) },
+      { $0.head = .perceptron(hidden: value) }, { $0.normalizationGroups = value },
       {
-        $0.groups = value
-        $0.widthPerGroup = value
+        $0 = ResNet.Configuration(
+          block: .bottleneck, layers: [value, 1], planes: [value, value], groups: value, widthPerGroup: value)
       },
     ]
     for change in changes {
@@ -51,7 +54,7 @@ import Testing
       var configuration = ResNet.Configuration(block: .bottleneck, layers: [1, 1, 1, 1])
       change(&configuration)
       _ = configuration.depth
-      _ = configuration.width(planes: value)
+      _ = configuration.widthPerGroup
     }
   }
 }

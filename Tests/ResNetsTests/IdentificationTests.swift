@@ -94,7 +94,7 @@ import Testing
 
   @Test func whatHasNoNameSaysWhatIsNearest() throws {
     var configuration = try #require(ResNet.Architecture.named("resnet50")).configuration
-    configuration.layers = [3, 4, 9, 3]
+    configuration.stages[2].blocks = Array(repeating: [256, 256, 1024], count: 9)
     let found = try ResNet.Identification(.only(in: weights(configuration)))
     #expect(found.architecture == nil && found.sameShapes.isEmpty)
     #expect(found.nearest?.name == "resnet50")
@@ -108,7 +108,7 @@ import Testing
     #expect(Set(["resnet50", "resnet50nodown"]).isSubset(of: found.sameShapes))
     #expect(found.undetermined.first?.name == "stride0" && found.undetermined.first?.option == "--stride0")
     #expect(throws: TensorError.self) {
-      try ResNet.Resolution(of: weights(nodown.configuration), as: nil, stride0: nil, classes: nil)
+      try ResNet.Resolution(of: weights(nodown.configuration))
     }
   }
 }

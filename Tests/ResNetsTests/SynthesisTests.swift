@@ -36,9 +36,8 @@ import Testing
   }
 
   @Test func anyPartOfAWeightReadsAlone() throws {
-    var configuration = ResNet.Configuration(block: .basic, layers: [1])
-    configuration.planes = [8]
-    configuration.stemChannels = 8
+    var configuration = ResNet.Configuration(block: .basic, layers: [1], planes: [8])
+    configuration.stem = .single(kernel: 7, channels: 8)
     let weights = try SyntheticWeights.stateDict(try configuration.graph(), seed: 3)
     let content = try #require(weights["conv1.weight"]?.storage.content)
     let whole = try read(content, 0, content.byteCount)

@@ -26,6 +26,48 @@ extension ResNet {
     public let summary: String
     /// The first row that fits a name counts.
     public let rows: [Row]
+    /// What is usually done to images of these networks before they go in.
+    public var preprocessing =
+      "RGB, 224×224, scaled to 0…1, mean 0.485 0.456 0.406, deviation 0.229 0.224 0.225"
+    /// How convolutions' weights lie.
+    public var kernelLayout = KernelLayout.oihw
+    /// Whether factors and summands without statistics are those into which a batch normalization was computed, not those
+    /// of a group normalization.
+    public var computesNormalization = false
+
+    /// Which convolution of a bottleneck usually has the stride.
+    public var blockStride = BlockStride.second
+
+    /// The order of a convolution weight's sizes: output channels, input channels, height, width.
+    public enum KernelLayout: String, Sendable {
+      /// PyTorch's.
+      case oihw
+      /// TensorFlow's.
+      case hwio
+
+      /// The axes of a tensor of this layout in PyTorch's order; every tensor but a convolution's weight is as it is.
+      public func axes(of rank: Int) -> [Int] { self == .hwio && rank == 4 ? [3, 2, 0, 1] : Array(0..<rank) }
+
+      /// The axes of PyTorch's tensor in the order of this layout.
+      public func axesFromPyTorch(rank: Int) -> [Int] {
+        self == .hwio && rank == 4 ? [2, 3, 1, 0] : Array(0..<rank)
+      }
+    }
+
+    /// The names of the stem's first convolution, by which a network is found.
+    var stems: [String] { ["conv1.weight", "conv1.0.weight"].compactMap { spelling(of: $0) } }
+    /// The name of the first convolution of the first block.
+    var firstBlock: String? { spelling(of: "layer1.0.conv1.weight") }
+
+    init(
+      _ name: String, _ summary: String, _ rows: [(canonical: String, spelled: String)],
+      preprocessing: String? = nil
+    ) {
+      self.name = name
+      self.summary = summary
+      if let preprocessing { self.preprocessing = preprocessing }
+      self.rows = rows.map { Row($0.canonical, $0.spelled) }
+    }
 
     /// The dialect of a name; nil when none is called so.
     public static func named(_ name: String) -> Dialect? { all.first { $0.name == name } }

@@ -1,87 +1,35 @@
 extension ResNet.Dialect {
   /// Every dialect, in the order in which they are tried: of two that fit a file equally the first is named.
-  ///
-  /// Sources: torchvision 0.28 `models/resnet.py`; timm 1.0 `models/resnet.py`; transformers `modeling_resnet.py`;
-  /// detectron2 `modeling/backbone/resnet.py`; mmpretrain and mmdetection `backbones/resnet.py`; CLIP `model.py`;
-  /// kuangliu/pytorch-cifar; fastai `vision/learner.py`.
-  public static let all: [ResNet.Dialect] = [
-    make("torchvision", "torchvision, and who builds on it", plain),
-    make("timm", "timm's resnet: deep stems, average-pooled shortcuts, SE and ECA", plain + deep),
-    make(
-      "transformers", "Hugging Face ResNetForImageClassification",
-      transformers("resnet.") + [("fc.*", "classifier.1.*")]),
-    make("transformers-backbone", "Hugging Face ResNetModel", transformers("")),
-    make(
-      "detectron2", "detectron2's ResNet and what is converted for it",
-      [
-        ("conv1.weight", "stem.conv1.weight"), ("bn1.*", "stem.conv1.norm.*"),
-        ("layer{s}.{b}.conv{i}.weight", "res{s+1}.{b}.conv{i}.weight"),
-        ("layer{s}.{b}.bn{i}.*", "res{s+1}.{b}.conv{i}.norm.*"),
-        ("layer{s}.{b}.downsample.0.weight", "res{s+1}.{b}.shortcut.weight"),
-        ("layer{s}.{b}.downsample.1.*", "res{s+1}.{b}.shortcut.norm.*"), ("fc.*", "linear.*"),
-      ]),
-    make("mmpretrain", "mmpretrain's classifiers", moved(body, below: "backbone.") + [("fc.*", "head.fc.*")]),
-    make(
-      "mmpretrain-deep", "mmpretrain's ResNetV1c and ResNetV1d: a stem of three convolutions",
-      moved(stages + pooled + mmStem, below: "backbone.") + [("fc.*", "head.fc.*")]),
-    make(
-      "mmdetection-deep", "mmdetection's and mmsegmentation's ResNetV1c and ResNetV1d",
-      stages + pooled + sequentialStem),
-    make(
-      "mmpretrain-ema", "the averaged weights that mmcv's EMA hook keeps beside the others",
-      [
-        ("conv1.weight", "ema_backbone_conv1_weight"), ("bn1.*", "ema_backbone_bn1_*"),
-        ("layer{s}.{b}.conv{i}.weight", "ema_backbone_layer{s}_{b}_conv{i}_weight"),
-        ("layer{s}.{b}.bn{i}.*", "ema_backbone_layer{s}_{b}_bn{i}_*"),
-        ("layer{s}.{b}.downsample.{n}.*", "ema_backbone_layer{s}_{b}_downsample_{n}_*"),
-        ("fc.*", "ema_head_fc_*"),
-      ]),
-    make(
-      "cifar", "kuangliu's and akamaster's ResNets for CIFAR",
-      cifar("layer{s}", "conv{i}", "bn{i}", "shortcut", "linear.*")),
-    make(
-      "cifar-underscored", "ResNets for CIFAR with stage_1.0.conv_1",
-      cifar("stage_{s}", "conv_{i}", "bn_{i}", "downsample", "fc.*")),
-    make("clip", "CLIP's modified ResNet, its image tower", clip),
-    make(
-      "sequential", "torch.nn.Sequential of a ResNet's children, as fastai cuts it",
-      [
-        ("conv1.weight", "0.weight"), ("bn1.*", "1.*"),
-        ("layer{s}.{b}.conv{i}.weight", "{s+3}.{b}.conv{i}.weight"),
-        ("layer{s}.{b}.bn{i}.*", "{s+3}.{b}.bn{i}.*"),
-        ("layer{s}.{b}.downsample.{n}.*", "{s+3}.{b}.downsample.{n}.*"),
-      ]),
-  ]
+  public static let all: [ResNet.Dialect] =
+    [torchvision] + timm + transformers + [detectron2, caffe2] + openMMLab + cifar
+    + [pretrainedmodels, clip, sequential] + bigTransfer
 
-  private typealias Names = [(canonical: String, spelled: String)]
+  typealias Names = [(canonical: String, spelled: String)]
 
-  private static func make(_ name: String, _ summary: String, _ rows: Names) -> ResNet.Dialect {
-    ResNet.Dialect(name: name, summary: summary, rows: rows.map { Row($0.canonical, $0.spelled) })
-  }
-
-  private static func same(_ names: String...) -> Names { names.map { ($0, $0) } }
-
-  private static func moved(_ rows: Names, below prefix: String) -> Names {
-    rows.map { ($0.canonical, prefix + $0.spelled) }
-  }
+  static func same(_ names: String...) -> Names { names.map { ($0, $0) } }
 
   /// Bottleneck or basic blocks, projections where the shape changes.
-  private static let stages = same(
-    "layer{s}.{b}.conv{i}.weight", "layer{s}.{b}.bn{i}.*", "layer{s}.{b}.downsample.0.weight",
+  static let blocks = same(
+    "layer{s}.{b}.conv{i}.*", "layer{s}.{b}.bn{i}.*", "layer{s}.{b}.downsample.0.*",
     "layer{s}.{b}.downsample.1.*")
   /// A stem of one convolution before the stages.
-  private static let body = same("conv1.weight", "bn1.*") + stages
-  private static let plain = body + same("fc.*")
+  static let body = same("conv1.*", "bn1.*") + blocks
   /// A shortcut that pools before it projects: the pool is 0.
-  private static let pooled = same("layer{s}.{b}.downsample.2.*")
-  /// A stem of three convolutions, with what else timm puts in a block.
-  private static let deep =
-    pooled
-    + same(
-      "conv1.{n}.*", "layer{s}.{b}.se.fc{i}.*", "layer{s}.{b}.se.bn.*", "layer{s}.{b}.se.conv.weight",
-      "maxpool.{n}.*")
+  static let pooled = same("layer{s}.{b}.downsample.2.*")
 
-  private static func transformers(_ body: String) -> Names {
+  /// Source: torchvision 0.28 `models/resnet.py`; MoCo v2 and SimCLR replace `fc` by two layers.
+  private static let torchvision = ResNet.Dialect(
+    "torchvision", "torchvision, and who builds on it", body + same("fc.*", "fc.0.*", "fc.2.*"))
+
+  /// Source: transformers `modeling_resnet.py`.
+  private static let transformers = [
+    ResNet.Dialect(
+      "transformers", "Hugging Face ResNetForImageClassification",
+      huggingFace("resnet.") + [("fc.*", "classifier.1.*")]),
+    ResNet.Dialect("transformers-backbone", "Hugging Face ResNetModel", huggingFace("")),
+  ]
+
+  private static func huggingFace(_ body: String) -> Names {
     let layer = body + "encoder.stages.{s-1}.layers.{b}."
     return [
       ("conv1.weight", body + "embedder.embedder.convolution.weight"),
@@ -93,42 +41,72 @@ extension ResNet.Dialect {
     ]
   }
 
-  /// mmpretrain's stem of three ConvModules.
-  private static let mmStem: Names = [
-    ("conv1.0.weight", "stem.0.conv.weight"), ("conv1.1.*", "stem.0.bn.*"),
-    ("conv1.3.weight", "stem.1.conv.weight"), ("conv1.4.*", "stem.1.bn.*"),
-    ("conv1.6.weight", "stem.2.conv.weight"), ("bn1.*", "stem.2.bn.*"),
-  ]
+  private static let caffeImages = "BGR, 0…255, mean 103.53 116.28 123.675, deviation 1"
 
-  /// mmdetection's stem of three convolutions in one Sequential.
-  private static let sequentialStem: Names = [
-    ("conv1.0.weight", "stem.0.weight"), ("conv1.1.*", "stem.1.*"), ("conv1.3.weight", "stem.3.weight"),
-    ("conv1.4.*", "stem.4.*"), ("conv1.6.weight", "stem.6.weight"), ("bn1.*", "stem.7.*"),
-  ]
+  /// Source: detectron2 `modeling/backbone/resnet.py`, `config/defaults.py`.
+  private static let detectron2 = ResNet.Dialect(
+    "detectron2", "detectron2's ResNet and what is converted for it",
+    [
+      ("conv1.*", "stem.conv1.*"), ("bn1.*", "stem.conv1.norm.*"),
+      ("layer{s}.{b}.conv{i}.*", "res{s+1}.{b}.conv{i}.*"),
+      ("layer{s}.{b}.bn{i}.*", "res{s+1}.{b}.conv{i}.norm.*"),
+      ("layer{s}.{b}.downsample.0.*", "res{s+1}.{b}.shortcut.*"),
+      ("layer{s}.{b}.downsample.1.*", "res{s+1}.{b}.shortcut.norm.*"), ("fc.*", "linear.*"),
+    ], preprocessing: caffeImages)
 
-  private static func cifar(
-    _ stage: String, _ convolution: String, _ normalization: String, _ shortcut: String, _ head: String
-  ) -> Names {
-    func first(_ family: String) -> String { family.replacing("{i}", with: "1") }
-    return [
-      ("conv1.weight", first(convolution) + ".weight"), ("bn1.*", first(normalization) + ".*"),
-      ("layer{s}.{b}.conv{i}.weight", "\(stage).{b}.\(convolution).weight"),
-      ("layer{s}.{b}.bn{i}.*", "\(stage).{b}.\(normalization).*"),
-      ("layer{s}.{b}.downsample.0.weight", "\(stage).{b}.\(shortcut).0.weight"),
-      ("layer{s}.{b}.downsample.1.*", "\(stage).{b}.\(shortcut).1.*"), ("fc.*", head),
+  /// Source: detectron2 `checkpoint/c2_model_loading.py`, which reads them.
+  private static let caffe2: ResNet.Dialect = {
+    var rows: Names = [
+      ("conv1.weight", "conv1_w"), ("conv1.bias", "conv1_b"),
+      ("layer{s}.{b}.conv{i}.weight", "res{s+1}_{b}_branch2{i:abc}_w"),
+      ("layer{s}.{b}.downsample.0.weight", "res{s+1}_{b}_branch1_w"), ("fc.weight", "fc1000_w"),
+      ("fc.bias", "fc1000_b"),
     ]
-  }
+    for (own, theirs) in [("weight", "s"), ("bias", "b"), ("running_mean", "rm"), ("running_var", "riv")] {
+      rows += [
+        ("bn1.\(own)", "res_conv1_bn_\(theirs)"),
+        ("layer{s}.{b}.bn{i}.\(own)", "res{s+1}_{b}_branch2{i:abc}_bn_\(theirs)"),
+        ("layer{s}.{b}.downsample.1.\(own)", "res{s+1}_{b}_branch1_bn_\(theirs)"),
+      ]
+    }
+    var dialect = ResNet.Dialect("caffe2", "Caffe2 and Detectron, and the MSRA weights in their names", rows)
+    dialect.computesNormalization = true
+    dialect.preprocessing = caffeImages
+    dialect.blockStride = .first
+    return dialect
+  }()
 
-  /// Three convolutions with their own numbers; a shortcut's pool is -1.
-  private static let clip: Names = [
-    ("conv1.0.weight", "conv1.weight"), ("conv1.1.*", "bn1.*"), ("conv1.3.weight", "conv2.weight"),
-    ("conv1.4.*", "bn2.*"), ("conv1.6.weight", "conv3.weight"), ("bn1.*", "bn3.*"),
-    ("layer{s}.{b}.conv{i}.weight", "layer{s}.{b}.conv{i}.weight"),
-    ("layer{s}.{b}.bn{i}.*", "layer{s}.{b}.bn{i}.*"),
-    ("layer{s}.{b}.downsample.1.weight", "layer{s}.{b}.downsample.0.weight"),
-    ("layer{s}.{b}.downsample.2.*", "layer{s}.{b}.downsample.1.*"),
-    ("attnpool.positional_embedding", "attnpool.positional_embedding"),
-    ("attnpool.q_proj.*", "attnpool.q_proj.*"), ("attnpool.k_proj.*", "attnpool.k_proj.*"),
-    ("attnpool.v_proj.*", "attnpool.v_proj.*"), ("attnpool.c_proj.*", "attnpool.c_proj.*"),
-  ]
+  /// Source: pretrainedmodels `models/senet.py`, timm's `legacy_seresnet`.
+  private static let pretrainedmodels = ResNet.Dialect(
+    "pretrainedmodels", "Cadene's pretrainedmodels and timm's legacy_seresnet",
+    [("conv1.*", "layer0.conv1.*"), ("bn1.*", "layer0.bn1.*")] + blocks
+      + [("layer{s}.{b}.se.fc{i}.*", "layer{s}.{b}.se_module.fc{i}.*"), ("fc.*", "last_linear.*")])
+
+  /// Three convolutions with their own numbers; a shortcut's pool is -1. Source: CLIP `model.py`.
+  private static let clip = ResNet.Dialect(
+    "clip", "CLIP's modified ResNet, its image tower",
+    [
+      ("conv1.0.weight", "conv1.weight"), ("conv1.1.*", "bn1.*"), ("conv1.3.weight", "conv2.weight"),
+      ("conv1.4.*", "bn2.*"), ("conv1.6.weight", "conv3.weight"), ("bn1.*", "bn3.*"),
+      ("layer{s}.{b}.conv{i}.weight", "layer{s}.{b}.conv{i}.weight"),
+      ("layer{s}.{b}.bn{i}.*", "layer{s}.{b}.bn{i}.*"),
+      ("layer{s}.{b}.downsample.1.weight", "layer{s}.{b}.downsample.0.weight"),
+      ("layer{s}.{b}.downsample.2.*", "layer{s}.{b}.downsample.1.*"),
+    ]
+      + same(
+        "attnpool.positional_embedding", "attnpool.q_proj.*", "attnpool.k_proj.*", "attnpool.v_proj.*",
+        "attnpool.c_proj.*"),
+    preprocessing:
+      "RGB, scaled to 0…1, mean 0.48145466 0.4578275 0.40821073, deviation 0.26862954 0.26130258 0.27577711"
+  )
+
+  /// Source: fastai `vision/learner.py`.
+  private static let sequential = ResNet.Dialect(
+    "sequential", "torch.nn.Sequential of a ResNet's children, as fastai cuts it",
+    [
+      ("conv1.weight", "0.weight"), ("bn1.*", "1.*"),
+      ("layer{s}.{b}.conv{i}.weight", "{s+3}.{b}.conv{i}.weight"),
+      ("layer{s}.{b}.bn{i}.*", "{s+3}.{b}.bn{i}.*"),
+      ("layer{s}.{b}.downsample.{n}.*", "{s+3}.{b}.downsample.{n}.*"),
+    ])
 }

@@ -1,11 +1,12 @@
 /// A family of parameter names: `layer{s}.{b}.conv{i}.*`.
 ///
-/// `{s}` stands for a decimal number, `{s+1}` for the same number as it is spelled here, one larger; `{i:abc}` for the
-/// letter at that place, counted from 1; a last `*` for one or more characters without a dot.
+/// `{s}` stands for a decimal number, `{s+1}` for the same number as it is spelled here, one larger, `{b+1:2}` for it in two
+/// digits or more; `{i:abc}` for the letter at that place, counted from 1; a last `*` for one or more characters without a
+/// dot.
 struct NamePattern: Sendable, Equatable {
   private enum Part: Equatable {
     case text([UInt8])
-    case number(variable: UInt8, added: Int)
+    case number(variable: UInt8, added: Int, digits: Int)
     case letter(variable: UInt8, alphabet: [UInt8])
     case rest
   }
@@ -44,15 +45,8 @@ struct NamePattern: Sendable, Equatable {
           preconditionFailure("the pattern \(text) has no closing brace")
         }
         flush()
-        let modifier = rest[..<end]
+        parts.append(Self.part(variable, String(decoding: rest[..<end], as: UTF8.self), in: text))
         rest = rest[(end + 1)...]
-        if modifier.first == UInt8(ascii: ":") {
-          parts.append(.letter(variable: variable, alphabet: Array(modifier.dropFirst())))
-        } else {
-          let added = Int(String(decoding: modifier, as: UTF8.self)) ?? 0
-          precondition(modifier.isEmpty || added != 0, "the pattern \(text) adds no number")
-          parts.append(.number(variable: variable, added: added))
-        }
       case UInt8(ascii: "*"):
         precondition(rest.isEmpty, "the pattern \(text) goes on after *")
         flush()
@@ -64,6 +58,16 @@ struct NamePattern: Sendable, Equatable {
     self.parts = parts
   }
 
+  /// What stands between a variable and its closing brace: `+1`, `:abc`, `+1:2`.
+  private static func part(_ variable: UInt8, _ modifier: String, in text: String) -> Part {
+    let halves = modifier.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+    let digits = halves.count == 2 ? Int(halves[1]) : 1
+    guard let digits else { return .letter(variable: variable, alphabet: Array(halves[1].utf8)) }
+    let added = halves[0].isEmpty ? 0 : Int(halves[0])
+    guard let added else { preconditionFailure("the pattern \(text) adds no number") }
+    return .number(variable: variable, added: added, digits: digits)
+  }
+
   /// What the variables stand for in a name; nil when it is not of this family. O(length).
   func binding(of name: Substring.UTF8View) -> Binding? {
     var rest = name
@@ -73,10 +77,10 @@ struct NamePattern: Sendable, Equatable {
       case .text(let text):
         guard rest.starts(with: text) else { return nil }
         rest = rest.dropFirst(text.count)
-      case .number(let variable, let added):
+      case .number(let variable, let added, let least):
         let digits = rest.prefix { UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0 }
-        // Five digits are more than any network has, and a leading zero would not come back.
-        guard 1...5 ~= digits.count, digits.count == 1 || digits.first != UInt8(ascii: "0") else {
+        // Five digits are more than any network has, and zeros before more than are asked for would not come back.
+        guard least...5 ~= digits.count, digits.count == least || digits.first != UInt8(ascii: "0") else {
           return nil
         }
         let value = digits.reduce(0) { $0 * 10 + Int($1 - UInt8(ascii: "0")) } - added
@@ -102,9 +106,10 @@ struct NamePattern: Sendable, Equatable {
     for part in parts {
       switch part {
       case .text(let text): name += text
-      case .number(let variable, let added):
+      case .number(let variable, let added, let least):
         guard let value = binding[variable], value + added >= 0 else { return nil }
-        name += Array(String(value + added).utf8)
+        let digits = String(value + added)
+        name += Array(repeating: UInt8(ascii: "0"), count: max(0, least - digits.utf8.count)) + digits.utf8
       case .letter(let variable, let alphabet):
         guard let value = binding[variable], 1...alphabet.count ~= value else { return nil }
         name.append(alphabet[value - 1])

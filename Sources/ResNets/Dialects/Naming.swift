@@ -34,9 +34,13 @@ extension ResNet {
           name: entry.name, canonical: Self.canonicalName(of: entry.name, dialect, prefix),
           tensor: entry.tensor)
       }
-      tensors = try StateDict(
-        entries.compactMap { entry in entry.canonical.map { StateDict.Entry(name: $0, tensor: entry.tensor) }
-        })
+      var own: [StateDict.Entry] = []
+      for entry in entries {
+        guard let canonical = entry.canonical else { continue }
+        let axes = dialect.kernelLayout.axes(of: entry.tensor.shape.count)
+        own.append(StateDict.Entry(name: canonical, tensor: try entry.tensor.permuted(axes)))
+      }
+      tensors = try StateDict(own)
     }
 
     private static func canonicalName(of name: String, _ dialect: Dialect, _ prefix: String) -> String? {
@@ -59,8 +63,8 @@ extension ResNet {
       }
       var found: [(stem: String, best: Found)] = []
       for dialect in Dialect.all {
-        guard let block = dialect.spelling(of: "layer1.0.conv1.weight") else { continue }
-        for stem in ["conv1.weight", "conv1.0.weight"].compactMap({ dialect.spelling(of: $0) }) {
+        guard let block = dialect.firstBlock else { continue }
+        for stem in dialect.stems {
           for entry in stateDict.entries
           where entry.tensor.shape.count == 4 && entry.name.utf8.reversed().starts(with: stem.utf8.reversed())
           {

@@ -1,0 +1,52 @@
+internal import Glibc
+
+/// Group normalization with its parameters (Wu & He 2018).
+struct GroupNormalization<Scalar: ReferenceScalar>: Sendable {
+  let channels: Int
+  let groups: Int
+  let epsilon: Double
+  let scale: WeightBuffer<Scalar>
+  let shift: WeightBuffer<Scalar>
+}
+
+extension GroupNormalization where Scalar: KernelScalar {
+  /// Mean and variance over the channels of a group and all pixels of one image, summed in Double.
+  func apply(
+    _ shape: ValueShape, _ source: UnsafePointer<Scalar>, _ target: UnsafeMutablePointer<Scalar>,
+    _ pool: WorkerPool
+  ) {
+    let area = shape.height * shape.width
+    let share = channels / groups
+    pool.forEach(groups * shape.batch) { task, _ in
+      let (group, image) = task.quotientAndRemainder(dividingBy: shape.batch)
+      let members = group * share..<(group + 1) * share
+      func start(_ channel: Int) -> Int { (channel * shape.batch + image) * area }
+      var sum = 0.0
+      for channel in members {
+        for place in start(channel)..<start(channel) + area { unsafe sum += Double(source[place]) }
+      }
+      let mean = sum / Double(share * area)
+      var squares = 0.0
+      for channel in members {
+        for place in start(channel)..<start(channel) + area {
+          let difference = unsafe Double(source[place]) - mean
+          squares += difference * difference
+        }
+      }
+      let deviation = (squares / Double(share * area) + epsilon).squareRoot()
+      for channel in members {
+        let factor = unsafe Double(scale.base[channel]) / deviation
+        let summand = unsafe Double(shift.base[channel]) - mean * factor
+        for place in start(channel)..<start(channel) + area {
+          unsafe target[place] = Scalar(Double(source[place]) * factor + summand)
+        }
+      }
+    }
+  }
+}
+
+/// `x × sigmoid(x)`, computed in Double.
+@inline(__always)
+func silu<Scalar: KernelScalar>(_ value: Scalar) -> Scalar {
+  Scalar(Double(value) / (1 + exp(-Double(value))))
+}

@@ -1,0 +1,75 @@
+extension ResNet {
+  /// A published network: its name and its configuration.
+  public struct Architecture: Sendable, Equatable {
+    /// torchvision's name, else timm's, else its authors': `resnet50nodown`, `resnet20`.
+    public let name: String
+    public let configuration: Configuration
+
+    /// Every architecture that can be asked for by name, in the order they are listed to users.
+    public static let all: [Architecture] =
+      torchvision + detectors + timm + pruned + preactivated + byobnet + cifar
+
+    /// The architecture of a name, or nil when none is called so.
+    public static func named(_ name: String) -> Architecture? { all.first { $0.name == name } }
+
+    /// The first architecture of a configuration's shapes and stride, whatever its outputs; nil when none has them.
+    static func fitting(_ configuration: Configuration) -> Architecture? {
+      all.first {
+        $0.configuration.hasShapes(of: configuration) && $0.configuration.stride0 == configuration.stride0
+      }
+    }
+
+    /// torchvision's network of a block and layers, changed in its order.
+    init(
+      _ name: String, _ block: Block, _ layers: [Int], planes: [Int] = [64, 128, 256, 512], groups: Int = 1,
+      width: Int = 64, _ changes: Change...
+    ) {
+      self.name = name
+      var configuration = Configuration(
+        block: block, layers: layers, planes: planes, groups: groups, widthPerGroup: width)
+      for change in changes { change.apply(&configuration) }
+      self.configuration = configuration
+    }
+
+    /// A network of its own stages.
+    init(_ name: String, _ stages: [Stage], _ changes: Change...) {
+      self.name = name
+      var configuration = Configuration(stages: stages)
+      for change in changes { change.apply(&configuration) }
+      self.configuration = configuration
+    }
+
+    /// What turns one network into another.
+    struct Change: Sendable {
+      let apply: @Sendable (inout Configuration) -> Void
+
+      init(_ apply: @escaping @Sendable (inout Configuration) -> Void) { self.apply = apply }
+
+      static func attention(_ attention: @escaping @Sendable (_ channels: Int) -> Attention) -> Change {
+        Change { configuration in
+          for index in configuration.stages.indices {
+            let stage = configuration.stages[index]
+            let channels =
+              configuration.attendsInside ? stage.blocks[0].dropLast().last : stage.outputChannels
+            configuration.stages[index].attention = attention(channels ?? 0)
+          }
+        }
+      }
+
+      /// Squeeze and excitation: the nearest multiple of eight that is not more than a tenth below the exact quotient.
+      static func squeezed(by ratio: Int) -> Change {
+        attention { channels in
+          let exact = Double(channels) / Double(ratio)
+          let rounded = max(8, Int(exact + 4) / 8 * 8)
+          return .squeezeExcitation(reduced: Double(rounded) < 0.9 * exact ? rounded + 8 : rounded)
+        }
+      }
+
+      /// The length of the convolution along the channels: odd, about half their number's logarithm.
+      static let efficient = attention { channels in
+        let length = (Int.bitWidth - channels.leadingZeroBitCount) / 2
+        return .efficient(kernel: max(3, length.isMultiple(of: 2) ? length + 1 : length))
+      }
+    }
+  }
+}

@@ -1,0 +1,86 @@
+internal import Graphs
+
+extension GraphBuilder {
+  /// Appends the blocks of one stage.
+  mutating func append(_ stage: ResNet.Stage, _ name: String) {
+    // The first block is dilated as the stage before it, as in torchvision.
+    let before = dilation
+    let stride = enter(stage)
+    for (index, widths) in stage.blocks.enumerated() {
+      append(
+        stage, widths, "\(name).\(index)", stride: index == 0 ? stride : 1,
+        dilation: index == 0 ? before : dilation)
+    }
+    graph.nameStage(name, value)
+  }
+
+  /// Appends one residual block; its shortcut is a `downsample` exactly when stride or channels change.
+  private mutating func append(
+    _ stage: ResNet.Stage, _ widths: [Int], _ name: String, stride: Int, dilation: Int
+  ) {
+    let isPre = configuration.order == .pre
+    let (input, inputChannels) = (value, channels)
+    let outputChannels = widths.last ?? channels
+    let projects = stride != 1 || inputChannels != outputChannels
+    let kernels = stage.block.kernels
+    let strided =
+      stage.block.kernels.count == 2 || configuration.blockStride == .first ? 0 : 1
+    if isPre { appendNormalizedActivation(name, 1) }
+    let activated = value
+    for (index, width) in widths.enumerated() {
+      let number = index + 1
+      let isLast = index == widths.count - 1
+      if isPre, index > 0 { appendNormalizedActivation(name, number) }
+      let own = index == strided ? stride : 1
+      append(
+        "\(name).conv\(number)", kernel: kernels[index], channels: width,
+        stride: configuration.antialiasing == .none ? own : 1, dilation: kernels[index] > 1 ? dilation : 1,
+        groups: kernels[index] > 1 ? stage.groups : 1)
+      if !isPre {
+        appendNormalization("\(name).bn\(number)")
+        if !isLast { appendActivation("\(name).relu\(number)") }
+      }
+      appendAntialiasing("\(name).aa", stride: own)
+      if configuration.attendsInside, index == widths.count - 2 { appendAttention(stage, "\(name).se") }
+    }
+    if !configuration.attendsInside { appendAttention(stage, "\(name).se") }
+    let result = value
+    // A pre-activation block projects what it has activated, and passes on what it has not.
+    resume(isPre && projects ? activated : input, channels: inputChannels)
+    if projects { appendShortcut("\(name).downsample", channels: outputChannels, stride: stride) }
+    resume(graph.append("\(name).add", .add, result, value), channels: outputChannels)
+    if !isPre { appendActivation("\(name).relu\(widths.count)") }
+  }
+
+  private mutating func appendNormalizedActivation(_ block: String, _ number: Int) {
+    appendNormalization("\(block).bn\(number)")
+    appendActivation("\(block).relu\(number)")
+  }
+
+  private mutating func appendAttention(_ stage: ResNet.Stage, _ name: String) {
+    switch stage.attention {
+    case .squeezeExcitation(let reduced):
+      append(name, .squeezeExcitation(channels: channels, reduced: reduced))
+    case .efficient(let kernel): append(name, .efficientChannelAttention(kernel: kernel))
+    case nil: break
+    }
+  }
+
+  /// Appends what a shortcut does where stride or channels change.
+  private mutating func appendShortcut(_ name: String, channels: Int, stride: Int) {
+    let normalizes = configuration.order == .post
+    switch configuration.shortcut {
+    case .projection:
+      append("\(name).0", kernel: 1, channels: channels, stride: stride)
+      if normalizes { appendNormalization("\(name).1") }
+    case .pooledProjection:
+      // As the block pools itself: timm's keep what does not fill a window, CLIP's do not.
+      let keepsRest = configuration.antialiasing != .average
+      if stride > 1 { append("\(name).0", .averagePool(size: stride, keepsRest: keepsRest)) }
+      append(normalizes ? "\(name).1" : "\(name).0", kernel: 1, channels: channels)
+      if normalizes { appendNormalization("\(name).2") }
+    case .padding:
+      append(name, .padChannels(each: max(0, channels - self.channels) / 2, stride: stride))
+    }
+  }
+}

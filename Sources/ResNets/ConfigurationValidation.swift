@@ -1,0 +1,75 @@
+extension ResNet.Configuration {
+  /// Most channels, classes or units of stride that a configuration may ask for. Real ones stay under 32,768.
+  static let largestSize = 1 << 24
+  /// Most blocks of one network. The deepest published has 600 (ResNet-1202).
+  static let mostBlocks = 4096
+
+  /// Says what keeps this configuration from being a network.
+  ///
+  /// - Throws: ``ResNet/ConfigurationError`` that names the first bad value.
+  public func validate() throws(ResNet.ConfigurationError) {
+    func fail(_ reason: String) -> ResNet.ConfigurationError { ResNet.ConfigurationError(reason: reason) }
+    func check(_ name: String, _ values: Int...) throws(ResNet.ConfigurationError) {
+      for value in values where !(1...Self.largestSize ~= value) {
+        throw fail("\(name) \(value) is not between 1 and \(Self.largestSize)")
+      }
+    }
+    guard !stages.isEmpty else { throw fail("a network has at least one stage") }
+    guard stages.count <= Self.mostBlocks, layers.reduce(0, +) <= Self.mostBlocks else {
+      throw fail("\(layers) has more than \(Self.mostBlocks) blocks")
+    }
+    switch stem {
+    case .single(let kernel, _):
+      guard 1...31 ~= kernel else { throw fail("a stem of \(kernel)×\(kernel) is no ResNet's") }
+    case .deep(let channels, let bare):
+      guard 1...16 ~= channels.count, 0...channels.count ~= bare else {
+        throw fail("a stem of \(channels.count) convolutions is no ResNet's")
+      }
+      for channels in channels { try check("stem channels", channels) }
+    }
+    try check("stem channels", stem.channels)
+    try check("input channels", inputChannels)
+    try check("stride0", stride0)
+    if let outputStride { try check("output stride", outputStride) }
+    try check("normalization groups", normalizationGroups)
+    if let lastConvolution { try check("channels of the last convolution", lastConvolution) }
+    guard 0...Self.largestSize ~= classes else { throw fail("classes \(classes) is no number of outputs") }
+    switch head {
+    case .linear, .convolution: break
+    case .perceptron(let size), .normalizedPerceptron(let size), .attention(let size):
+      try check("size of the head", size)
+    }
+    guard epsilon >= 0, epsilon.isFinite else { throw fail("epsilon \(epsilon) is negative or not finite") }
+    for (index, stage) in stages.enumerated() { try validate(stage, "layer\(index + 1)") }
+  }
+
+  private func validate(_ stage: ResNet.Stage, _ name: String) throws(ResNet.ConfigurationError) {
+    func fail(_ reason: String) -> ResNet.ConfigurationError {
+      ResNet.ConfigurationError(reason: "\(name): \(reason)")
+    }
+    guard !stage.blocks.isEmpty else { throw fail("a stage has at least one block") }
+    guard 1...Self.largestSize ~= stage.groups, 1...16 ~= stage.stride else {
+      throw fail("\(stage.groups) groups and stride \(stage.stride) are no ResNet's")
+    }
+    for widths in stage.blocks {
+      guard widths.count == stage.block.kernels.count, widths.allSatisfy({ 1...Self.largestSize ~= $0 })
+      else {
+        throw fail("\(widths) are no channels of a \(stage.block.rawValue) block")
+      }
+      for (kernel, width) in zip(stage.block.kernels, widths) where kernel > 1 {
+        guard width.isMultiple(of: stage.groups) else {
+          throw fail("\(width) channels do not divide into \(stage.groups) groups")
+        }
+      }
+      // The blocks of a stage add to each other.
+      guard widths.last == stage.outputChannels else {
+        throw fail("blocks of \(stage.outputChannels) and \(widths.last ?? 0) channels do not add")
+      }
+    }
+    switch stage.attention {
+    case .squeezeExcitation(let size), .efficient(let size):
+      guard 1...Self.largestSize ~= size else { throw fail("attention of size \(size) is no ResNet's") }
+    case nil: break
+    }
+  }
+}

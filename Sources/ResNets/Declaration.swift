@@ -1,0 +1,41 @@
+extension ResNet {
+  /// What a caller says of a network: what it should be, and what no file tells. Nil where nothing is said.
+  public struct Declaration: Sendable {
+    /// The network it should be.
+    public var architecture: Architecture?
+    /// What stands before the names of the one that is meant, when there are several.
+    public var prefix: String?
+    /// How many outputs it should have; 0 for a network without a head.
+    public var classes: Int?
+    public var stride0: Int?
+    public var blockStride: BlockStride?
+    public var stemPooling: StemPooling?
+    public var outputStride: Int?
+    public var epsilon: Double?
+
+    /// Nothing said.
+    public init() {}
+
+    /// The same network with what is said of its geometry.
+    func applied(to configuration: Configuration) -> Configuration {
+      var changed = configuration
+      if let stride0 { changed.stride0 = stride0 }
+      if let blockStride { changed.blockStride = blockStride }
+      if let stemPooling { changed.stemPooling = stemPooling }
+      if let outputStride { changed.outputStride = outputStride }
+      if let epsilon { changed.epsilon = epsilon }
+      return changed
+    }
+
+    /// The names of the facts that are said.
+    var facts: Set<String> {
+      var names: Set<String> = []
+      if stride0 != nil { names.insert("stride0") }
+      if blockStride != nil { names.insert("block_stride") }
+      if stemPooling != nil { names.insert("max_pool") }
+      if outputStride != nil { names.insert("output_stride") }
+      if epsilon != nil { names.insert("epsilon") }
+      return names
+    }
+  }
+}

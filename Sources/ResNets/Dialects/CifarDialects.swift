@@ -1,0 +1,26 @@
+extension ResNet.Dialect {
+  /// Source: kuangliu/pytorch-cifar, akamaster/pytorch_resnet_cifar10.
+  static let cifar: [ResNet.Dialect] = [
+    ResNet.Dialect(
+      "cifar", "kuangliu's and akamaster's ResNets for CIFAR",
+      cifar("layer{s}", "conv{i}", "bn{i}", "shortcut", "linear.*"), preprocessing: images),
+    ResNet.Dialect(
+      "cifar-underscored", "ResNets for CIFAR with stage_1.0.conv_1",
+      cifar("stage_{s}", "conv_{i}", "bn_{i}", "downsample", "fc.*"), preprocessing: images),
+  ]
+
+  private static let images = "RGB, 32×32, scaled to 0…1; mean and deviation are each training's own"
+
+  private static func cifar(
+    _ stage: String, _ convolution: String, _ normalization: String, _ shortcut: String, _ head: String
+  ) -> Names {
+    func first(_ family: String) -> String { family.replacing("{i}", with: "1") }
+    return [
+      ("conv1.*", first(convolution) + ".*"), ("bn1.*", first(normalization) + ".*"),
+      ("layer{s}.{b}.conv{i}.*", "\(stage).{b}.\(convolution).*"),
+      ("layer{s}.{b}.bn{i}.*", "\(stage).{b}.\(normalization).*"),
+      ("layer{s}.{b}.downsample.0.*", "\(stage).{b}.\(shortcut).0.*"),
+      ("layer{s}.{b}.downsample.1.*", "\(stage).{b}.\(shortcut).1.*"), ("fc.*", head),
+    ]
+  }
+}

@@ -1,0 +1,157 @@
+internal import Tensors
+
+extension ResNet.Identification {
+  /// What names and shapes tell, each with the tensor that tells it.
+  static func facts(_ naming: ResNet.Naming, _ configuration: ResNet.Configuration) -> [Fact] {
+    func shape(_ canonical: String) -> String {
+      let name = naming.spelling(of: canonical)
+      guard let tensor = naming.tensors[canonical] else { return "there is no \(name)" }
+      return "\(name) \(tensor.shape)"
+    }
+    var facts: [Fact] = []
+    func add(_ name: String, _ value: String, _ source: String) {
+      facts.append(Fact(name: name, value: value, source: source))
+    }
+    let layers = configuration.layers
+    let last = layers.count
+    add("block", configuration.block.rawValue, shape("layer1.0.conv3.weight"))
+    add(
+      "layers", layers.map(String.init).joined(separator: ", "),
+      "blocks counted, the last being \(naming.spelling(of: "layer\(last).\((layers.last ?? 1) - 1).conv1.weight"))"
+    )
+    let sizes = configuration.stages.map(\.block.kernels.count)
+    let sum =
+      Set(sizes).count == 1
+      ? "\(sizes.first ?? 0) × \(layers.reduce(0, +))"
+      : zip(sizes, layers).map { "\($0) × \($1)" }.joined(separator: " + ")
+    add(
+      "depth", String(configuration.depth), "1 + \(sum) + 1 layers with weights, shortcuts not counted")
+    switch configuration.stem {
+    case .single(let kernel, let channels):
+      add("stem", "one \(kernel)×\(kernel) convolution, \(channels) channels", shape("conv1.weight"))
+    case .deep(let channels, _):
+      let words = channels.map(String.init).joined(separator: ", ")
+      add("stem", "\(channels.count) convolutions of 3×3, \(words) channels", shape("conv1.0.weight"))
+    }
+    if configuration.block != .basic {
+      add(
+        "groups", String(configuration.groups),
+        shape("layer1.0.conv2.weight") + " of " + shape("layer1.0.conv1.weight"))
+      add("width_per_group", String(configuration.widthPerGroup), shape("layer1.0.conv1.weight"))
+    }
+    if configuration.order == .pre {
+      add(
+        "order", configuration.order.rawValue,
+        "\(shape("layer2.0.bn1.weight")) as wide as \(shape("layer2.0.conv1.weight")) reads")
+    }
+    if configuration.normalization != .batch {
+      add("normalization", configuration.normalization.rawValue, shape("layer1.0.bn1.running_var"))
+    }
+    let second = "layer\(min(2, last)).0.downsample"
+    switch configuration.shortcut {
+    case .projection: add("shortcut", "projection", shape("\(second).0.weight"))
+    case .pooledProjection:
+      add(
+        "shortcut", "average pool, projection",
+        shape(configuration.order == .pre ? "\(second).0.weight" : "\(second).1.weight"))
+    case .padding:
+      add(
+        "shortcut", "without parameters (option A), if there is one",
+        "no tensor stands between stages of different channels")
+    }
+    if let attention = configuration.stages.last?.attention {
+      add(
+        "attention", attention.words,
+        shape("layer\(last).0.se.fc1.weight", or: "layer\(last).0.se.conv.weight"))
+    }
+    func shape(_ one: String, or other: String) -> String { shape(naming.tensors[one] == nil ? other : one) }
+    if configuration.classes == 0 {
+      add("classes", "no head", shape("fc.weight"))
+    } else {
+      let name = configuration.head.lastParameter
+      add("classes", String(configuration.classes), shape(name))
+      if configuration.head != .linear() { add("head", configuration.head.words, shape(name)) }
+    }
+    add("input_channels", String(configuration.inputChannels), shape("conv1.weight", or: "conv1.0.weight"))
+    return facts
+  }
+}
+
+extension ResNet.Configuration {
+  /// What a shape tells and differs from another configuration, in words.
+  func differences(from other: ResNet.Configuration) -> [String] {
+    var found: [String] = []
+    func compare(_ name: String, _ own: String, _ theirs: String) {
+      if own != theirs { found.append("\(name) \(own), not \(theirs)") }
+    }
+    func compare(_ name: String, _ value: KeyPath<Self, Int>) {
+      compare(name, String(self[keyPath: value]), String(other[keyPath: value]))
+    }
+    compare("block", block.rawValue, other.block.rawValue)
+    compare("layers", "\(layers)", "\(other.layers)")
+    compare("channels", "\(stages.map(\.outputChannels))", "\(other.stages.map(\.outputChannels))")
+    compare("widths", "\(stages.map { $0.blocks[0][0] })", "\(other.stages.map { $0.blocks[0][0] })")
+    compare("groups", "\(stages.map(\.groups))", "\(other.stages.map(\.groups))")
+    compare("stem", stem.words, other.stem.words)
+    if (stemPooling == .convolution) != (other.stemPooling == .convolution) {
+      compare("stem pooling", stemPooling.rawValue, other.stemPooling.rawValue)
+    }
+    compare("input channels", \.inputChannels)
+    compare("shortcut", shortcut.rawValue, other.shortcut.rawValue)
+    compare("order", order.rawValue, other.order.rawValue)
+    compare("normalization", normalization.rawValue, other.normalization.rawValue)
+    compare(
+      "biases", convolutionsHaveBias ? "in convolutions" : "none",
+      other.convolutionsHaveBias ? "in convolutions" : "none")
+    let attentions = [self, other].map { $0.stages.map { $0.attention?.words ?? "none" } }
+    if attentions[0] != attentions[1] {
+      compare("attention", attentions[0].last ?? "none", attentions[1].last ?? "none")
+    }
+    compare(
+      "channels of the last convolution", lastConvolution.map(String.init) ?? "none",
+      other.lastConvolution.map(String.init) ?? "none")
+    if classes > 0, other.classes > 0 { compare("head", head.words, other.head.words) }
+    if found.isEmpty, !hasShapes(of: other) { found.append("widths of single blocks") }
+    return found
+  }
+}
+
+extension ResNet.Stem {
+  var words: String {
+    switch self {
+    case .single(let kernel, let channels): "\(kernel)×\(kernel) of \(channels) channels"
+    case .deep(let channels, _): "deep, of \(channels) channels"
+    }
+  }
+}
+
+extension ResNet.Attention {
+  var words: String {
+    switch self {
+    case .squeezeExcitation(let reduced): "squeeze and excitation, \(reduced) channels"
+    case .efficient(let kernel): "efficient channel attention, length \(kernel)"
+    }
+  }
+}
+
+extension ResNet.Head {
+  var words: String {
+    switch self {
+    case .linear(true): "fully connected"
+    case .linear(false): "fully connected, without bias"
+    case .convolution: "1×1 convolution"
+    case .perceptron(let hidden): "two fully connected layers, \(hidden) hidden"
+    case .normalizedPerceptron(let hidden): "normalization and two fully connected layers, \(hidden) hidden"
+    case .attention(let tokens): "attention pool of \(tokens) positions"
+    }
+  }
+
+  /// The parameter whose first size is the number of outputs.
+  var lastParameter: String {
+    switch self {
+    case .linear, .convolution, .normalizedPerceptron: "fc.weight"
+    case .perceptron: "fc.2.weight"
+    case .attention: "attnpool.c_proj.weight"
+    }
+  }
+}

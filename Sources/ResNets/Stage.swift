@@ -1,0 +1,74 @@
+extension ResNet {
+  /// The kinds of residual block, by the kernels of their convolutions.
+  public enum Block: String, Sendable, CaseIterable {
+    /// Two 3×3 convolutions.
+    case basic
+    /// 1×1, 3×3 and 1×1 convolutions.
+    case bottleneck
+    /// A bottleneck with two 3×3 convolutions (timm's `extra_conv`).
+    case longBottleneck = "long bottleneck"
+    /// 3×3 and 1×1 convolutions (timm's `edge`).
+    case edge
+
+    /// Sizes of the kernels, in order.
+    public var kernels: [Int] {
+      switch self {
+      case .basic: [3, 3]
+      case .bottleneck: [1, 3, 1]
+      case .longBottleneck: [1, 3, 3, 1]
+      case .edge: [3, 1]
+      }
+    }
+
+    /// Channels of the block's result for one channel of `planes`, as torchvision counts them.
+    public var expansion: Int { self == .basic ? 1 : 4 }
+
+    /// The block of some kernels; nil when it is none of a ResNet's.
+    init?(kernels: [Int]) {
+      guard let block = Self.allCases.first(where: { $0.kernels == kernels }) else { return nil }
+      self = block
+    }
+  }
+
+  /// What weighs a block's channels.
+  public enum Attention: Sendable, Equatable {
+    /// Two 1×1 convolutions on the channels' means, with so many channels between them (Hu et al. 2017).
+    case squeezeExcitation(reduced: Int)
+    /// One convolution of this length along the channels' means (Wang et al. 2019).
+    case efficient(kernel: Int)
+  }
+
+  /// Blocks that work at one resolution; the first may halve it.
+  public struct Stage: Sendable, Equatable {
+    public var block: Block
+    /// Channels of each convolution's result, for every block: `[[64, 64, 256], …]`.
+    public var blocks: [[Int]]
+    /// Groups of the 3×3 convolutions.
+    public var groups = 1
+    /// Stride of the first block.
+    public var stride: Int
+    public var attention: Attention?
+
+    /// Blocks of the given channels.
+    public init(_ block: Block, blocks: [[Int]], groups: Int = 1, stride: Int, attention: Attention? = nil) {
+      self.block = block
+      self.blocks = blocks
+      self.groups = groups
+      self.stride = stride
+      self.attention = attention
+    }
+
+    /// Equal blocks.
+    public init(_ block: Block, count: Int, widths: [Int], groups: Int = 1, stride: Int) {
+      // One more than a network may have is enough for it to be refused.
+      let count = max(0, min(count, Configuration.mostBlocks + 1))
+      self.init(block, blocks: Array(repeating: widths, count: count), groups: groups, stride: stride)
+    }
+
+    /// Channels of the stage's result.
+    public var outputChannels: Int { blocks.last?.last ?? 0 }
+
+    /// Whether the first block's shortcut is more than the identity.
+    func projects(from channels: Int) -> Bool { stride != 1 || blocks.first?.last != channels }
+  }
+}
