@@ -17,9 +17,15 @@ struct IdentifyCommand: ParsableCommand {
   var prefix: String?
   @Flag(help: "Print the table of dialects instead.") var dialects = false
   @Flag(help: "Print the architectures that have a name instead.") var architectures = false
+  @Flag(help: "Explain the network too: what each stage costs, what a block does, why the depth is what it is.")
+  var explain = false
+  @Option(help: "Height and width of the image that --explain counts for.") var size = 224
+  @Option(help: "Stride of the stem's convolution and of its pooling that --explain counts with.") var stride0: Int?
   @Flag(help: "Print JSON, schema 1.") var json = false
 
   func validate() throws {
+    if !(1...16_384 ~= size) { throw ValidationError("--size is between 1 and 16,384, not \(size).") }
+    if let stride0, !(1...2 ~= stride0) { throw ValidationError("--stride0 is 1 or 2, not \(stride0).") }
     if [file != nil, dialects, architectures].count(where: { $0 }) != 1 {
       throw ValidationError("Name a file, or give --dialects or --architectures.")
     }
@@ -37,7 +43,9 @@ struct IdentifyCommand: ParsableCommand {
       guard ResNet.Naming.all(in: stateDict).isEmpty else {
         throw CheckpointError(error.reason.escapedForDisplay, file: file)
       }
-      StandardStreams.error("\(file.escapedForDisplay): \(Self.refusal(stateDict))")
+      let absence = AbsenceReport(ResNet.Absence(of: stateDict))
+      if json { StandardStreams.line(absence.json.indentedText) }
+      StandardStreams.error("\(file.escapedForDisplay): \(absence.text)")
       throw ExitStatus.no
     }
     let identification: ResNet.Identification
@@ -53,7 +61,18 @@ struct IdentifyCommand: ParsableCommand {
       printJSON(identification, selection)
     } else {
       print(identification, selection)
+      if explain { try printExplanation(identification) }
     }
+  }
+
+  private func printExplanation(_ identification: ResNet.Identification) throws {
+    var configuration = identification.configuration
+    if let stride0 { configuration.stride0 = stride0 }
+    guard let report = ExplanationReport(identification, configuration, inputSize: size) else {
+      throw CheckpointError("an image of \(size)×\(size) does not fit the network", file: file)
+    }
+    StandardStreams.line()
+    report.print()
   }
 
   /// The file's SHA-256; nil for several files and for those that are too large to be published weights.
@@ -70,20 +89,6 @@ struct IdentifyCommand: ParsableCommand {
       )
     }
     return digest
-  }
-
-  /// Why a state dict is no ResNet: the prefixes there are, with the first shape behind each.
-  private static func refusal(_ stateDict: StateDict) -> String {
-    var seen: Set<String> = []
-    var samples: [String] = []
-    for entry in stateDict.entries {
-      let first = entry.name.prefix { $0 != "." }
-      guard samples.count < 8, seen.insert(String(first)).inserted else { continue }
-      samples.append("\(entry.name.escapedForDisplay) \(Spelling.shape(entry.tensor.shape))")
-    }
-    return "no ResNet: no dialect's stem and first block stand in it"
-      + (samples.isEmpty ? "" : ". It begins with \(samples.joined(separator: ", "))")
-      + ". decant identify --dialects prints the names that are looked for."
   }
 
   private func printDialects() {

@@ -4,16 +4,18 @@ import ResNets
 struct SummaryReport {
   let configuration: ResNet.Configuration
 
-  func print() throws {
-    let summary = try ResNet.Summary(configuration)
+  func print() {
+    let summary = ResNet.Summary(configuration)
     let layers = summary.layers.map(String.init).joined(separator: ", ")
     StandardStreams.line("  block: \(summary.block.rawValue), layers [\(layers)]")
     StandardStreams.line("  depth: \(summary.arithmetic) = \(summary.weightedLayers) weighted layers")
     for stage in summary.stages {
       let channels = stage.channels.map(String.init).joined(separator: " → ")
-      let verb = summary.block == .bottleneck ? "reduces and restores" : "keeps"
+      let verb = summary.block == .basic ? "keeps" : "reduces and restores"
       let shortcut =
-        stage.downsample.map { "downsample in \($0)" } ?? "no downsample: sizes and channels already fit"
+        stage.downsample.map { "downsample in \($0)" }
+        ?? (configuration.shortcut == .padding
+          ? "no downsample: shortcuts have no parameters" : "no downsample: sizes and channels already fit")
       StandardStreams.line(
         "  \(stage.name): \(Spelling.count(stage.blocks, "block")), \(verb) \(channels); \(shortcut)")
     }

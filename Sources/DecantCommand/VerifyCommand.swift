@@ -40,7 +40,7 @@ struct VerifyCommand: ParsableCommand {
     if json {
       printJSON(resolution, verification)
     } else {
-      try print(resolution, verification, shapes: network.arch == nil ? nil : whatShapesTell(stateDict))
+      print(resolution, verification, shapes: network.arch == nil ? nil : whatShapesTell(stateDict))
     }
     if !verification.isMatch { throw ExitStatus.no }
   }
@@ -60,9 +60,7 @@ struct VerifyCommand: ParsableCommand {
       + (names.isEmpty ? ": those of no published network" : ": those of \(names.joined(separator: ", "))")
   }
 
-  private func print(_ resolution: ResNet.Resolution, _ verification: ResNet.Verification, shapes: String?)
-    throws
-  {
+  private func print(_ resolution: ResNet.Resolution, _ verification: ResNet.Verification, shapes: String?) {
     let name = resolution.architecture ?? "a ResNet without a published name"
     var lines: [String] = []
     for missing in verification.missing {
@@ -101,7 +99,7 @@ struct VerifyCommand: ParsableCommand {
       )
     }
     StandardStreams.line()
-    try SummaryReport(configuration: resolution.configuration).print()
+    SummaryReport(configuration: resolution.configuration).print()
     for (words, facts) in [("declared", resolution.declared), ("assumed", resolution.assumed)]
     where !facts.isEmpty {
       StandardStreams.line()

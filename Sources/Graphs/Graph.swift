@@ -170,6 +170,9 @@ public struct Convolution: Sendable, Equatable {
     self.groups = groups
   }
 
+  /// Sizes of the weight: output channels, input channels of a group, kernel, kernel.
+  public var weightShape: [Int] { [outputChannels, inputChannels / groups, kernel, kernel] }
+
   /// The output's height or width for an input's; less than 1 when the kernel does not fit.
   public func outputSize(_ size: Int) -> Int {
     let span = size + 2 * padding - dilation * (kernel - 1) - 1

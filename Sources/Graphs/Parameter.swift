@@ -38,8 +38,7 @@ extension Node {
     }
     switch operation {
     case .conv(let conv):
-      let shape = [conv.outputChannels, conv.inputChannels / conv.groups, conv.kernel, conv.kernel]
-      return [parameter("weight", shape, .convolutionWeight)]
+      return [parameter("weight", conv.weightShape, .convolutionWeight)]
         + (conv.hasBias ? [parameter("bias", [conv.outputChannels], .convolutionBias)] : [])
     case .batchNormalization(let channels, _):
       return [

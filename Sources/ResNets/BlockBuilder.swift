@@ -48,7 +48,7 @@ extension GraphBuilder {
     // A pre-activation block projects what it has activated, and passes on what it has not.
     resume(isPre && projects ? activated : input, channels: inputChannels)
     if projects { appendShortcut("\(name).downsample", channels: outputChannels, stride: stride) }
-    resume(graph.append("\(name).add", .add, result, value), channels: outputChannels)
+    appendSum(name, result, value, channels: outputChannels)
     if !isPre { appendActivation("\(name).relu\(widths.count)") }
   }
 

@@ -122,6 +122,8 @@ extension ResNet {
     public var convolutionsHaveBias = false
     /// Whether the stem's convolution has one though the others have none (Caffe2).
     public var stemHasBias = false
+    /// Whether weights are quantised and normalizations computed into them (PyTorch's eager mode).
+    public var isQuantized = false
     /// Whether attention stands before the block's last convolution, not after it.
     public var attendsInside = false
     /// Whether a normalization and an activation stand after the last stage, as pre-activation needs.
@@ -207,6 +209,7 @@ extension ResNet {
       told.normalization = normalization
       told.convolutionsHaveBias = convolutionsHaveBias
       told.stemHasBias = stemHasBias
+      told.isQuantized = isQuantized
       let squeezes = stages.contains { if case .squeezeExcitation = $0.attention { true } else { false } }
       told.attendsInside = attendsInside && squeezes
       told.normalizesLast = normalizesLast
@@ -225,12 +228,21 @@ extension ResNet {
       return told
     }
 
-    /// Whether another network has the same names and shapes, the number of outputs aside.
+    /// Quantises the weights, which computes the normalizations into biases.
+    mutating func quantize() {
+      (isQuantized, normalization, convolutionsHaveBias) = (true, .none, true)
+    }
+
+    /// Whether another network has the same names and shapes, the number of outputs and quantisation aside.
     public func hasShapes(of other: Configuration) -> Bool {
       var (own, theirs) = (shapes, other.shapes)
       // A network without a head is the same as with one.
       if classes == 0 || other.classes == 0 { (own.head, theirs.head) = (.linear(), .linear()) }
       (own.classes, theirs.classes) = (1, 1)
+      if isQuantized || other.isQuantized {
+        own.quantize()
+        theirs.quantize()
+      }
       return own == theirs
     }
   }

@@ -20,6 +20,7 @@ extension ResNet.Configuration {
     normalization = reader.normalization(isComputed: naming.dialect.computesNormalization)
     order = reader.order(stages)
     convolutionsHaveBias = reader.has("layer1.0.conv1.bias")
+    isQuantized = reader.has("layer1.0.conv1.zero_point")
     stemHasBias = !convolutionsHaveBias && reader.has("conv1.bias")
     normalizesLast = reader.has("norm.weight")
     lastConvolution = reader.shape("final_conv.conv.weight", rank: 4)?.first
@@ -36,6 +37,7 @@ extension ResNet.Configuration {
       let told = self
       self = published.configuration
       (head, classes) = (told.head, told.classes)
+      if told.isQuantized { quantize() }
     }
     if naming.dialect.blockStride == .first { blockStride = .first }
   }

@@ -52,7 +52,11 @@ struct GraphBuilder {
     convolution.hasBias = hasBias ?? configuration.convolutionsHaveBias
     // timm's StdConv2d.
     if configuration.standardizesWeights { convolution.standardization = 1e-8 }
-    append(name, .conv(convolution))
+    if configuration.isQuantized {
+      append(name, .opaque(.quantized("convolution", weight: convolution.weightShape)))
+    } else {
+      append(name, .conv(convolution))
+    }
     self.channels = channels
   }
 
@@ -98,6 +102,14 @@ struct GraphBuilder {
     case .average: append(name, .averagePool(size: stride, keepsRest: false))
     case .blur: append(name, .blurPool(stride: stride))
     }
+  }
+
+  /// The sum of a block and its shortcut; a quantised one has a scale of its own.
+  mutating func appendSum(_ block: String, _ one: Value, _ other: Value, channels: Int) {
+    resume(
+      configuration.isQuantized
+        ? graph.append("\(block).add_relu", .opaque(.quantized("addition", weight: nil)), one, other)
+        : graph.append("\(block).add", .add, one, other), channels: channels)
   }
 
   /// The stem's convolutions; the last normalization is `bn1` whatever their number, as in timm.
@@ -173,6 +185,8 @@ struct GraphBuilder {
       FullyConnected(inputs: inputs, outputs: outputs)
     }
     switch configuration.head {
+    case .linear where configuration.isQuantized:
+      append("fc", .opaque(.quantized("fully connected layer", weight: [outputs, features])))
     case .linear(let hasBias):
       append("fc", .gemm(FullyConnected(inputs: features, outputs: outputs, hasBias: hasBias)))
     case .convolution:
@@ -196,5 +210,15 @@ struct GraphBuilder {
     case .attention: break
     }
     graph.nameStage("logits", value)
+  }
+}
+
+extension OpaqueOperator {
+  /// A quantised operator of PyTorch's eager mode: its scale and zero point, behind a weight and bias if it has them.
+  fileprivate static func quantized(_ name: String, weight: [Int]?) -> OpaqueOperator {
+    let own = weight.map { [(suffix: "weight", shape: $0), (suffix: "bias", shape: [$0[0]])] } ?? []
+    return OpaqueOperator(
+      "quantised \(name)",
+      parameters: own + [(suffix: "scale", shape: []), (suffix: "zero_point", shape: [])])
   }
 }

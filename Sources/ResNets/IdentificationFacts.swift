@@ -44,6 +44,7 @@ extension ResNet.Identification {
         "order", configuration.order.rawValue,
         "\(shape("layer2.0.bn1.weight")) as wide as \(shape("layer2.0.conv1.weight")) reads")
     }
+    if configuration.isQuantized { add("quantised", "weights and sums", shape("layer1.0.conv1.zero_point")) }
     if configuration.normalization != .batch {
       add("normalization", configuration.normalization.rawValue, shape("layer1.0.bn1.running_var"))
     }

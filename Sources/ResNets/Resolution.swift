@@ -35,8 +35,9 @@ extension ResNet {
       if let architecture = said.architecture {
         configuration = architecture.configuration
         // A head that is missing is missed.
-        if let found = try? Configuration(shapesOf: naming), found.classes > 0 {
-          configuration.classes = found.classes
+        if let found = try? Configuration(shapesOf: naming) {
+          if found.classes > 0 { configuration.classes = found.classes }
+          if found.isQuantized { configuration.quantize() }
         }
       } else {
         configuration = try Configuration(shapesOf: naming)

@@ -1,5 +1,3 @@
-internal import Graphs
-
 extension ResNet {
   /// What a configuration means, in the words of the questions people ask of it.
   public struct Summary: Sendable {
@@ -21,12 +19,8 @@ extension ResNet {
     public let arithmetic: String
     public let stages: [Stage]
 
-    /// Reads a configuration.
-    ///
-    /// - Throws: ``ConfigurationError`` when it makes no network.
-    public init(_ configuration: Configuration) throws(ConfigurationError) {
-      // The graph knows where shortcuts have convolutions; this only reads it.
-      let graph = try configuration.graph()
+    /// Reads a configuration. O(stages).
+    public init(_ configuration: Configuration) {
       block = configuration.block
       layers = configuration.layers
       weightedLayers = configuration.depth
@@ -40,33 +34,21 @@ extension ResNet {
         } else { "1 stem convolution" }
       arithmetic =
         "\(stem) + \(equal ? "\(sizes.first ?? 0) × (\(sum))" : sum) = \(weightedLayers - 2) block convolutions + 1 fully connected layer"
-
-      func convolution(_ name: String) -> Convolution? {
-        for node in graph.nodes where node.name == name {
-          if case .conv(let convolution) = node.operation { return convolution }
-        }
-        return nil
-      }
-      stages = configuration.layers.indices.map { index in
+      var channels = configuration.stem.channels
+      var stages: [Stage] = []
+      for (index, stage) in configuration.stages.enumerated() {
         let name = "layer\(index + 1)"
-        let last = "\(name).\(configuration.layers[index] - 1)"
-        let convolutions = (1...configuration.stages[index].block.kernels.count).compactMap {
-          convolution("\(last).conv\($0)")
-        }
-        let output = convolutions.last?.outputChannels ?? 0
-        let inner = convolutions.map(\.outputChannels)
-        let downsample = ["0", "1"].compactMap({ convolution("\(name).0.downsample.\($0)") }).first.map {
-          shortcut in
-          var reasons: [String] = []
-          if shortcut.stride != 1 { reasons.append("stride \(shortcut.stride)") }
-          if shortcut.inputChannels != shortcut.outputChannels {
-            reasons.append("\(shortcut.inputChannels) → \(shortcut.outputChannels) channels")
-          }
-          return "\(name).0 (\(reasons.joined(separator: ", ")))"
-        }
-        return Stage(
-          name: name, blocks: configuration.layers[index], channels: [output] + inner, downsample: downsample)
+        var reasons: [String] = []
+        if stage.stride != 1 { reasons.append("stride \(stage.stride)") }
+        if channels != stage.outputChannels { reasons.append("\(channels) → \(stage.outputChannels) channels") }
+        let projects = stage.projects(from: channels) && configuration.shortcut != .padding
+        channels = stage.outputChannels
+        stages.append(
+          Stage(
+            name: name, blocks: stage.blocks.count, channels: [channels] + (stage.blocks.last ?? []),
+            downsample: projects ? "\(name).0 (\(reasons.joined(separator: ", ")))" : nil))
       }
+      self.stages = stages
     }
   }
 }

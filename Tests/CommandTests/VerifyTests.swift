@@ -33,6 +33,9 @@ import Testing
             max_pool: 3×3, padding 1
             epsilon: 1e-05
             shortcut: added before the last ReLU
+            activation: ReLU
+            antialiasing: none
+            output_stride: as the strides make it
 
         """)
     #expect(run.errors == "decant: using the only state dict, --key model\n")

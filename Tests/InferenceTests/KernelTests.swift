@@ -62,11 +62,73 @@ import Testing
       "\(sizes)")
   }
 
+  @Test(arguments: wholeMeanCases.indices, [1, 3])
+  func averagePoolOfFullWindowsIsPyTorchs(_ index: Int, _ threads: Int) throws {
+    let (sizes, expected) = wholeMeanCases[index]
+    let operation = Graphs.Operation.averagePool(size: sizes[4], keepsRest: false)
+    #expect(try checksumAlone(operation, sizes, threads: threads) == expected, "\(sizes)")
+  }
+
+  @Test(arguments: blurCases.indices, [1, 3])
+  func blurPoolIsPyTorchs(_ index: Int, _ threads: Int) throws {
+    let (sizes, expected) = blurCases[index]
+    #expect(try checksumAlone(.blurPool(stride: sizes[4]), sizes, threads: threads) == expected, "\(sizes)")
+  }
+
+  @Test(arguments: zeroPoolCases.indices, [1, 3])
+  func maxPoolOverZerosIsPyTorchs(_ index: Int, _ threads: Int) throws {
+    let (sizes, expected) = zeroPoolCases[index]
+    let pooling = Pooling(kernel: sizes[4], stride: sizes[5], padding: sizes[6], padsWithZeros: true)
+    #expect(try checksumAlone(.maxPool(pooling), sizes, threads: threads) == expected, "\(sizes)")
+  }
+
   @Test(arguments: padCases.indices, [1, 3])
   func paddedShortcutIsPyTorchs(_ index: Int, _ threads: Int) throws {
     let (sizes, expected) = padCases[index]
     let operation = Graphs.Operation.padChannels(each: sizes[4], stride: sizes[5])
     #expect(try checksumAlone(operation, sizes, threads: threads) == expected, "\(sizes)")
+  }
+
+  /// Groups of two channels by hand: mean 2 and deviation 1 in the first image, 0 and 2 in the second.
+  @Test func groupNormalizationByHand() throws {
+    var graph = Graph(inputChannels: 2)
+    _ = graph.append("gn", .groupNormalization(channels: 2, groups: 1, epsilon: 0), graph.input)
+    let weights = try StateDict([
+      .init(name: "gn.weight", tensor: Tensor([2, -1] as [Float], shape: [2])),
+      .init(name: "gn.bias", tensor: Tensor([0, 10] as [Float], shape: [2])),
+    ])
+    let network = try ReferenceNetwork<Double>(graph: graph, weights: weights, threads: 2)
+    let input = try Activation<Double>(shape: [2, 2, 1, 2], values: [1, 3, 3, 1, 2, -2, -2, 2])
+    #expect(try network.run(input).values == [-2, 2, 9, 11, 2, -2, 11, 9])
+    var odd = Graph(inputChannels: 2)
+    _ = odd.append("gn", .groupNormalization(channels: 2, groups: 3, epsilon: 0), odd.input)
+    let refusing = try ReferenceNetwork<Double>(graph: odd, weights: weights)
+    #expect(throws: InferenceError.self) { try refusing.run(input) }
+  }
+
+  /// Without keys all positions weigh alike, so the result is the mean of all values by hand; one key decides.
+  @Test func attentionPoolByHand() throws {
+    var graph = Graph(inputChannels: 2)
+    let pooling = AttentionPooling(channels: 2, tokens: 3, heads: 1, outputs: 1)
+    _ = graph.append("pool", .attentionPool(pooling), graph.input)
+    func output(key: [Float]) throws -> [Double] {
+      let parameters: [(String, [Float], [Int])] = [
+        ("positional_embedding", [0, 0, 1, 0, 0, 1], [3, 2]), ("k_proj.weight", key, [2, 2]),
+        ("k_proj.bias", [0, 0], [2]), ("q_proj.weight", [0, 0, 0, 0], [2, 2]), ("q_proj.bias", [1, 0], [2]),
+        ("v_proj.weight", [1, 0, 0, 1], [2, 2]), ("v_proj.bias", [0, 0], [2]), ("c_proj.weight", [1, 10], [1, 2]),
+        ("c_proj.bias", [5], [1]),
+      ]
+      let weights = try StateDict(
+        parameters.map { .init(name: "pool." + $0.0, tensor: try Tensor($0.1, shape: $0.2)) })
+      let network = try ReferenceNetwork<Double>(graph: graph, weights: weights, threads: 2)
+      // As many pixels as there are embeddings beside the mean's.
+      #expect(throws: InferenceError.self) { try network.run(Activation(shape: [1, 2, 1, 1], values: [2, 6])) }
+      return try network.run(Activation(shape: [1, 2, 1, 2], values: [2, 4, 6, 8])).values
+    }
+    // Rows: the mean [3, 7], the pixels [2, 6] + [1, 0] and [4, 8] + [0, 1].
+    #expect(try output(key: [0, 0, 0, 0]) == [5 + 10.0 / 3 + 10 * 22.0 / 3])
+    // The last pixel's key is larger by thousands.
+    #expect(try output(key: [0, 2000, 0, 0]) == [5 + 4 + 90])
   }
 
   /// PyTorch: NaN passes through max_pool2d and ReLU.

@@ -64,3 +64,33 @@ let padCases: [(sizes: [Int], checksum: Double)] = [
   ([1, 2, 3, 3, 1, 1], -6243),
   ([1, 2, 10, 9, 3, 3], -21777),
 ]
+
+/// Sizes of a max pool over a border of zeros and the checksum of PyTorch's result.
+let zeroPoolCases: [(sizes: [Int], checksum: Double)] = [
+  ([1, 1, 1, 1, 3, 2, 1], 0),
+  ([1, 2, 1, 1, 3, 1, 1], 0),
+  ([2, 3, 5, 7, 3, 2, 1], -3790),
+  ([2, 3, 5, 7, 3, 1, 1], -40729),
+  ([1, 2, 8, 9, 2, 2, 0], -5786),
+  ([1, 2, 19, 33, 3, 2, 1], -104227),
+  ([1, 2, 19, 33, 3, 1, 1], -508847),
+  ([2, 1, 1, 20, 3, 2, 1], 0),
+  ([2, 1, 20, 1, 3, 1, 1], 0),
+  ([1, 1, 11, 12, 5, 3, 2], -489),
+]
+
+/// Sizes of an average pool of full windows and the checksum of PyTorch's result.
+let wholeMeanCases: [(sizes: [Int], checksum: Double)] = [
+  ([2, 3, 4, 6, 2], -12655.75),
+  ([2, 3, 5, 7, 2], -12362.75),
+  ([1, 2, 9, 8, 4], -680.125),
+]
+
+/// Sizes of a binomial filter and the checksum of PyTorch's result.
+let blurCases: [(sizes: [Int], checksum: Double)] = [
+  ([1, 1, 2, 2, 1], -195.0),
+  ([2, 3, 5, 7, 2], -49844.25),
+  ([1, 2, 8, 9, 2], -15433.625),
+  ([1, 2, 9, 8, 1], -111212.1875),
+  ([1, 1, 2, 20, 3], -489.125),
+]

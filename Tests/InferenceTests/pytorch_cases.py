@@ -32,6 +32,10 @@ POOLS = [
 MEANS = [(1, 1, 1, 1, 2), (2, 3, 4, 6, 2), (2, 3, 5, 7, 2), (1, 2, 1, 9, 2), (1, 2, 8, 9, 4), (3, 2, 3, 3, 1)]
 # n, c, h, w, channels of zeros on each side, stride
 PADS = [(1, 1, 1, 1, 1, 2), (2, 3, 5, 7, 2, 2), (2, 3, 4, 6, 0, 2), (1, 2, 3, 3, 1, 1), (1, 2, 10, 9, 3, 3)]
+# n, c, h, w, size: the same without the windows that are not full
+WHOLE_MEANS = [(2, 3, 4, 6, 2), (2, 3, 5, 7, 2), (1, 2, 9, 8, 4)]
+# n, c, h, w, stride of a binomial filter, edges reflected; sums of sixteenths, exact in float32
+BLURS = [(1, 1, 2, 2, 1), (2, 3, 5, 7, 2), (1, 2, 8, 9, 2), (1, 2, 9, 8, 1), (1, 1, 2, 20, 3)]
 
 
 def integers(shape, factor, modulus, centre):
@@ -74,4 +78,25 @@ for case in PADS:
     n, c, h, w, each, stride = case
     y = torch.nn.functional.pad(integers((n, c, h, w), 7, 23, 30)[:, :, ::stride, ::stride], (0, 0, 0, 0, each, each))
     print(f"  ({list(case)}, {checksum(y)}),")
+print("]")
+print("\n/// Sizes of a max pool over a border of zeros and the checksum of PyTorch's result.")
+print("let zeroPoolCases: [(sizes: [Int], checksum: Double)] = [")
+for case in POOLS:
+    n, c, h, w, kernel, stride, padding = case
+    x = torch.nn.functional.pad(integers((n, c, h, w), 7, 23, 30), (padding,) * 4)
+    print(f"  ({list(case)}, {checksum(torch.nn.functional.max_pool2d(x, kernel, stride))}),")
+print("]\n\n/// Sizes of an average pool of full windows and the checksum of PyTorch's result.")
+print("let wholeMeanCases: [(sizes: [Int], checksum: Double)] = [")
+for case in WHOLE_MEANS:
+    n, c, h, w, size = case
+    y = torch.nn.functional.avg_pool2d(integers((n, c, h, w), 7, 23, 30), size)
+    print(f"  ({list(case)}, {checksum(y * size * size) / size**2}),")
+print("]\n\n/// Sizes of a binomial filter and the checksum of PyTorch's result.")
+print("let blurCases: [(sizes: [Int], checksum: Double)] = [")
+for case in BLURS:
+    n, c, h, w, stride = case
+    x = torch.nn.functional.pad(integers((n, c, h, w), 7, 23, 30), (1, 1, 1, 1), mode="reflect")
+    row = torch.tensor([1.0, 2.0, 1.0])
+    kernel = (row[:, None] * row)[None, None].expand(c, 1, 3, 3)
+    print(f"  ({list(case)}, {checksum(torch.nn.functional.conv2d(x, kernel, stride=stride, groups=c)) / 16}),")
 print("]")

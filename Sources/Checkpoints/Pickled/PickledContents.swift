@@ -187,9 +187,12 @@ struct PickledContents {
       return
     }
     guard budget.admit(visits: elements.count) else { return }
+    // The weight and bias of a quantised linear layer are one entry of its state dict.
+    let isPacked = if case .text(let name)? = visit.key { name.hasSuffix("_packed_params") } else { false }
+    let stateDict = isPacked ? visit.stateDict : inherited(visit.stateDict)
     push(
       elements.enumerated().map {
-        Visit(value: $1, parent: place, key: .position($0), stateDict: inherited(visit.stateDict))
+        Visit(value: $1, parent: place, key: .position($0), stateDict: stateDict)
       })
   }
 

@@ -3,7 +3,7 @@ extension ResNet {
   ///
   /// A dialect is data: rows that pair a family of names of this project with the library's. This project's names are
   /// torchvision's where it has them and timm's for the rest.
-  public struct Dialect: Sendable, Equatable {
+  public struct Dialect: Sendable, Equatable, CustomStringConvertible {
     /// One family of names in both spellings.
     public struct Row: Sendable, Equatable {
       let own: NamePattern
@@ -68,6 +68,8 @@ extension ResNet {
       if let preprocessing { self.preprocessing = preprocessing }
       self.rows = rows.map { Row($0.canonical, $0.spelled) }
     }
+
+    public var description: String { name }
 
     /// The dialect of a name; nil when none is called so.
     public static func named(_ name: String) -> Dialect? { all.first { $0.name == name } }

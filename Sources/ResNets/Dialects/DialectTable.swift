@@ -1,8 +1,8 @@
 extension ResNet.Dialect {
   /// Every dialect, in the order in which they are tried: of two that fit a file equally the first is named.
   public static let all: [ResNet.Dialect] =
-    [torchvision] + timm + transformers + [detectron2, caffe2] + openMMLab + cifar
-    + [pretrainedmodels, clip, sequential] + bigTransfer
+    [torchvision, quantized] + timm + transformers + [detectron2, caffe2] + openMMLab + cifar
+    + [pretrainedmodels, clip, sequential] + bigTransfer + [canonical]
 
   typealias Names = [(canonical: String, spelled: String)]
 
@@ -20,6 +20,25 @@ extension ResNet.Dialect {
   /// Source: torchvision 0.28 `models/resnet.py`; MoCo v2 and SimCLR replace `fc` by two layers.
   private static let torchvision = ResNet.Dialect(
     "torchvision", "torchvision, and who builds on it", body + same("fc.*", "fc.0.*", "fc.2.*"))
+
+  /// Source: torchvision 0.28 `models/quantization/resnet.py`; PyTorch `ao/nn/quantized/modules/linear.py`.
+  private static let quantized = ResNet.Dialect(
+    "torchvision-quantized", "torchvision's quantised networks, in PyTorch's eager mode",
+    [("fc.weight", "fc._packed_params._packed_params.0"), ("fc.bias", "fc._packed_params._packed_params.1")]
+      + same(
+        "conv1.*", "layer{s}.{b}.conv{i}.*", "layer{s}.{b}.downsample.0.*", "layer{s}.{b}.add_relu.*",
+        "fc.scale", "fc.zero_point"))
+
+  /// Whatever a network has, in this project's names: what `decant synthesize` writes, and what a network is renamed to
+  /// when its own library's names are to be left.
+  private static let canonical = ResNet.Dialect(
+    "canonical", "this project's own names, which cover what any of the others name",
+    body + pooled
+      + same(
+        "conv1.{n}.*", "maxpool.{n}.*", "layer{s}.{b}.se.fc{i}.*", "layer{s}.{b}.se.bn.*",
+        "layer{s}.{b}.se.conv.weight", "norm.*", "final_conv.conv.*", "final_conv.bn.*",
+        "attnpool.positional_embedding", "attnpool.q_proj.*", "attnpool.k_proj.*", "attnpool.v_proj.*",
+        "attnpool.c_proj.*", "head.norm.*", "head.pre_logits.fc.*", "fc.*", "fc.0.*", "fc.2.*"))
 
   /// Source: transformers `modeling_resnet.py`.
   private static let transformers = [

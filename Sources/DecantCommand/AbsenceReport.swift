@@ -1,0 +1,55 @@
+import ByteParsing
+import ResNets
+import Tensors
+
+/// Why a state dict is no ResNet, and what is in it instead.
+struct AbsenceReport {
+  private let absence: ResNet.Absence
+  /// As many prefixes as are shown.
+  private static let mostShown = 8
+  private static let reason = "no stem and no stages of any dialect's names"
+
+  init(_ absence: ResNet.Absence) { self.absence = absence }
+
+  var text: String {
+    var parts = ["no ResNet: \(Self.reason)"]
+    if let nearest = absence.nearest {
+      let prefix = nearest.prefix.isEmpty ? "" : " behind \(nearest.prefix.escapedForDisplay)"
+      parts.append(
+        "nearest: \(nearest.architecture) in \(nearest.dialect)'s words\(prefix), with \(Spelling.count(nearest.count, "name")) of a ResNet's, \(Spelling.count(nearest.fitting)) of its shapes"
+      )
+    } else {
+      parts.append("nearest: none, for no name is one that a ResNet has")
+    }
+    let groups = absence.groups.prefix(Self.mostShown).map { group in
+      let prefix = group.prefix.isEmpty ? "\"\"" : group.prefix.escapedForDisplay
+      return
+        "\(prefix) (\(Spelling.count(group.count, "tensor")), the first \(group.first.name.escapedForDisplay) \(Spelling.shape(group.first.tensor.shape)))"
+    }
+    let more = absence.groups.count - groups.count
+    if !groups.isEmpty {
+      parts.append(
+        "prefixes found: \(groups.joined(separator: ", "))\(more > 0 ? " and \(Spelling.count(more)) more" : "")")
+    }
+    return parts.joined(separator: "; ") + ". decant identify --dialects prints the names that are looked for."
+  }
+
+  var json: JSONValue {
+    .object([
+      (key: "schema", value: 1), (key: "architecture", value: .null), (key: "same_shapes_as", value: .array([])),
+      (key: "nearest", value: absence.nearest.map { .string($0.architecture) } ?? .null),
+      (key: "reason", value: .string(Self.reason)),
+      (
+        key: "prefixes",
+        value: .array(
+          absence.groups.prefix(Self.mostShown).map { group in
+            .object([
+              (key: "prefix", value: .string(group.prefix)), (key: "tensors", value: .exact(Int64(group.count))),
+              (key: "first", value: .string(group.first.name)),
+              (key: "shape", value: .array(group.first.tensor.shape.map { .exact(Int64($0)) })),
+            ])
+          })
+      ),
+    ])
+  }
+}

@@ -1,0 +1,104 @@
+import ByteParsing
+import Graphs
+import ResNets
+
+/// What a network does, with the numbers of the file at hand: the answers to the questions of who meets it first.
+struct ExplanationReport {
+  let configuration: ResNet.Configuration
+  let graph: Graph
+  /// One for each node.
+  let costs: [NodeCost]
+  /// Height and width of the image.
+  let inputSize: Int
+  /// The file's name of a tensor.
+  let spelling: (_ canonical: String) -> String
+
+  /// Nil when an image of this size does not fit the network.
+  init?(_ identification: ResNet.Identification, _ configuration: ResNet.Configuration, inputSize: Int) {
+    guard let graph = try? configuration.graph(),
+      let costs = graph.costs(height: inputSize, width: inputSize)
+    else { return nil }
+    self.configuration = configuration
+    self.graph = graph
+    self.costs = costs
+    self.inputSize = inputSize
+    spelling = { identification.naming.spelling(of: $0) }
+  }
+
+  func print() {
+    StandardStreams.line(
+      "for one image of \(inputSize)×\(inputSize), with stride0 \(configuration.stride0) (--size and --stride0 change it)")
+    printStages()
+    let summary = ResNet.Summary(configuration)
+    StandardStreams.line()
+    StandardStreams.line("why \(configuration.depth) layers")
+    StandardStreams.line(
+      "  \(summary.arithmetic) = \(summary.weightedLayers). Convolutions of shortcuts are not counted.")
+    StandardStreams.line("what a block does")
+    for line in blockLines { StandardStreams.line("  " + line) }
+    StandardStreams.line("where a downsample stands, and why")
+    StandardStreams.line("  " + downsample(summary))
+  }
+
+  private func printStages() {
+    var table = TextTable([
+      ("stage", .left), ("result", .left), ("multiply-adds", .right), ("share", .right), ("parameters", .right),
+    ])
+    let total = costs.reduce(0) { $0 + $1.multiplyAdds }
+    func row(_ name: String, _ result: String, _ part: ArraySlice<NodeCost>) {
+      let count = part.reduce(0) { $0 + $1.multiplyAdds }
+      table.row(
+        name, result, Spelling.count(count),
+        Spelling.fixed(100 * Double(count) / Double(max(total, 1)), 1) + " %",
+        Spelling.count(part.reduce(0) { $0 + $1.parameterCount }))
+    }
+    var start = 0
+    for stage in graph.stages {
+      let part = costs[start..<stage.value.index]
+      start = stage.value.index
+      guard let last = part.last else { continue }
+      let isVector = ["avgpool", "logits"].contains(stage.name)
+      row(
+        stage.name, Spelling.shape(isVector ? [last.channels] : [last.channels, last.height, last.width]), part)
+    }
+    row("total", "", costs[...])
+    table.show()
+  }
+
+  /// The convolutions of the first stage's last block, whose shortcut is the identity in networks of several blocks.
+  private var blockLines: [String] {
+    let name = "layer1.\((configuration.layers.first ?? 1) - 1)"
+    let convolutions = zip(graph.nodes, costs).compactMap { node, cost -> (String, Convolution, Int)? in
+      guard node.name.hasPrefix(name + ".conv"), case .conv(let convolution) = node.operation else { return nil }
+      return (spelling(node.name + ".weight"), convolution, cost.parameterCount)
+    }
+    var lines = convolutions.map { name, convolution, count in
+      let (input, output) = (convolution.inputChannels, convolution.outputChannels)
+      let verb =
+        output < input
+        ? "reduces \(input) channels to \(output)" : output > input ? "restores \(output)" : "works on \(output)"
+      let groups = convolution.groups > 1 ? " in \(convolution.groups) groups" : ""
+      return
+        "\(name.escapedForDisplay) (\(convolution.kernel)×\(convolution.kernel)\(groups)) \(verb): \(Spelling.count(count, "weight"))"
+    }
+    let total = convolutions.reduce(0) { $0 + $1.2 }
+    if configuration.block != .basic, let first = convolutions.first?.1, let last = convolutions.last?.1, total > 0 {
+      let plain = 9 * (first.inputChannels + last.outputChannels) * last.outputChannels
+      lines.append(
+        "together \(Spelling.count(total)); two 3×3 convolutions on all \(last.outputChannels) channels would have \(Spelling.count(plain)), \(Spelling.fixed(Double(plain) / Double(total), 1)) times as many"
+      )
+    }
+    return lines
+  }
+
+  private func downsample(_ summary: ResNet.Summary) -> String {
+    if configuration.shortcut == .padding {
+      return
+        "nowhere: where stride or channels change, the shortcut takes every second pixel and adds channels of zeros, without parameters"
+    }
+    let places = summary.stages.compactMap(\.downsample)
+    return places.isEmpty
+      ? "nowhere: every shortcut is the identity"
+      : "\(places.joined(separator: ", ")): what is added must have the size and channels of the block's result; every other shortcut is the identity and has no weights"
+  }
+}

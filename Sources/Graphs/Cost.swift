@@ -1,0 +1,86 @@
+/// What one node costs for an input of some size, one image.
+public struct NodeCost: Sendable, Equatable {
+  /// The node's result: channels, height, width; height and width are 1 for vectors.
+  public let channels: Int
+  public let height: Int
+  public let width: Int
+  /// Products that are added to a sum: of convolutions, fully connected layers and attention's projections. What is done
+  /// number by number, as normalization, is not counted.
+  public let multiplyAdds: Int
+  /// Numbers that training changes.
+  public let parameterCount: Int
+}
+
+extension Graph {
+  /// The cost of every node, in order, for one image of height × width pixels.
+  ///
+  /// Nil when a window does not fit, or a count does not fit an `Int`. Source of the convention: fvcore counts one
+  /// multiply-add for each weight and position, as torchvision's tables do. O(nodes).
+  public func costs(height: Int, width: Int) -> [NodeCost]? {
+    guard height > 0, width > 0 else { return nil }
+    var sizes = [(channels: inputChannels, height: height, width: width)]
+    var costs: [NodeCost] = []
+    for node in nodes {
+      guard let index = node.inputs.first?.index else { return nil }
+      let input = sizes[index]
+      var output = input
+      var products: [Int] = [0]
+      func halved(_ size: Int, _ stride: Int) -> Int { (size - 1) / stride + 1 }
+      switch node.operation {
+      case .conv(let convolution):
+        output = (
+          convolution.outputChannels, convolution.outputSize(input.height), convolution.outputSize(input.width)
+        )
+        products = [
+          output.channels, output.height, output.width, convolution.inputChannels / convolution.groups,
+          convolution.kernel, convolution.kernel,
+        ]
+      case .maxPool(let pooling):
+        output = (input.channels, pooling.outputSize(input.height), pooling.outputSize(input.width))
+      case .averagePool(let size, let keepsRest):
+        output.height = keepsRest ? halved(input.height, size) : input.height / size
+        output.width = keepsRest ? halved(input.width, size) : input.width / size
+      case .blurPool(let stride):
+        (output.height, output.width) = (halved(input.height, stride), halved(input.width, stride))
+      case .padChannels(let each, let stride):
+        output = (
+          input.channels + 2 * each, halved(input.height, stride), halved(input.width, stride)
+        )
+      case .globalAveragePool: output = (input.channels, 1, 1)
+      case .gemm(let layer):
+        output = (layer.outputs, 1, 1)
+        products = [layer.inputs, layer.outputs]
+      case .squeezeExcitation(let channels, let reduced): products = [2, channels, reduced]
+      case .efficientChannelAttention(let kernel): products = [input.channels, kernel]
+      case .attentionPool(let pooling):
+        output = (pooling.outputs, 1, 1)
+        // Queries, keys and values, then the result; the weighing itself is small beside them.
+        products = [2 * pooling.tokens + 1, pooling.channels, pooling.channels]
+      case .batchNormalization, .channelAffine, .groupNormalization, .relu, .silu, .add, .opaque: break
+      }
+      guard output.height > 0, output.width > 0, let count = Self.product(products) else { return nil }
+      let parameters = node.parameters.lazy.filter { !$0.isBuffer }.map { Self.product($0.shape) }
+      var parameterCount = 0
+      for count in parameters {
+        guard let count, !parameterCount.addingReportingOverflow(count).overflow else { return nil }
+        parameterCount += count
+      }
+      sizes.append(output)
+      costs.append(
+        NodeCost(
+          channels: output.channels, height: output.height, width: output.width, multiplyAdds: count,
+          parameterCount: parameterCount))
+    }
+    return costs
+  }
+
+  private static func product(_ factors: [Int]) -> Int? {
+    var product = 1
+    for factor in factors {
+      let (next, overflow) = product.multipliedReportingOverflow(by: factor)
+      if overflow { return nil }
+      product = next
+    }
+    return product
+  }
+}
