@@ -1,4 +1,4 @@
-internal import ByteParsing
+public import ByteParsing
 public import Tensors
 
 /// How to convert a checkpoint.
@@ -6,7 +6,7 @@ public struct ConversionOptions: Sendable {
   /// The part to convert, as names print it; nil for every tensor under its full name.
   public var key: String?
   /// What becomes of tensors, by their names; the others stay as they are.
-  public var renamed: [String: Renaming] = [:]
+  public var renamed: [ExactText: Renaming] = [:]
   /// What to take off the front of every name.
   public var stripPrefix: String?
   /// The type floating-point tensors are cast to; integers, bool and complex numbers stay.
@@ -92,7 +92,7 @@ extension Checkpoint {
     let (selection, wrappers) = withoutWrappers(given)
     let named = try names(of: selection, options)
     let tensors = try zip(selection.tensors, written(selection.tensors, options)).map { entry, tensor in
-      try options.renamed[selection.name(of: entry)].map { try tensor.permuted($0.axes) } ?? tensor
+      try options.renamed[ExactText(selection.name(of: entry))].map { try tensor.permuted($0.axes) } ?? tensor
     }
     let items = zip(named, tensors).map { name, tensor in
       let dtype = options.dtype.flatMap { tensor.isCast(to: $0) ? $0 : nil } ?? tensor.dtype
@@ -240,7 +240,7 @@ extension Checkpoint {
     var names: [String] = []
     for entry in selection.tensors {
       var name = selection.name(of: entry)
-      name = options.renamed[name]?.name ?? name
+      name = options.renamed[ExactText(name)]?.name ?? name
       if let prefix = options.stripPrefix {
         guard name.hasPrefix(prefix) else {
           throw CheckpointError(

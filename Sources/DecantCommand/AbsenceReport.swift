@@ -7,12 +7,15 @@ struct AbsenceReport {
   private let absence: ResNet.Absence
   /// As many prefixes as are shown.
   private static let mostShown = 8
-  private static let reason = "no stem and no stages of any dialect's names"
-
   init(_ absence: ResNet.Absence) { self.absence = absence }
 
   var text: String {
-    var parts = ["no ResNet: \(Self.reason)"]
+    var parts = ["no ResNet: \(ResNet.Absence.reason)"]
+    if let stem = absence.oddStem {
+      parts.append(
+        "\(stem.name.escapedForDisplay) has shape \(Spelling.shape(stem.tensor.shape)), and the stem of a network for images has four sizes"
+      )
+    }
     if let nearest = absence.nearest {
       let prefix = nearest.prefix.isEmpty ? "" : " behind \(nearest.prefix.escapedForDisplay)"
       parts.append(
@@ -38,7 +41,7 @@ struct AbsenceReport {
     .object([
       (key: "schema", value: 1), (key: "architecture", value: .null), (key: "same_shapes_as", value: .array([])),
       (key: "nearest", value: absence.nearest.map { .string($0.architecture) } ?? .null),
-      (key: "reason", value: .string(Self.reason)),
+      (key: "reason", value: .string(ResNet.Absence.reason)),
       (
         key: "prefixes",
         value: .array(

@@ -105,7 +105,7 @@ struct ConvertCommand: ParsableCommand {
   }
 
   /// The network's names in another dialect, by those in the file; the prefix stays.
-  private func renamed(_ checkpoint: Checkpoint, into dialect: ResNet.Dialect) throws -> [String:
+  private func renamed(_ checkpoint: Checkpoint, into dialect: ResNet.Dialect) throws -> [ExactText:
     ConversionOptions.Renaming]
   {
     let stateDict = try checkpoint.selection(key: key ?? ".").stateDict()
@@ -115,14 +115,14 @@ struct ConvertCommand: ParsableCommand {
         "cannot be renamed: \(error.reason.escapedForDisplay)", file: checkpoint.path,
         remedy: "Nothing was written.")
     }
-    var renamed: [String: ConversionOptions.Renaming] = [:]
+    var renamed: [ExactText: ConversionOptions.Renaming] = [:]
     var nameless: [String] = []
     for entry in naming.entries {
       guard let canonical = entry.canonical else { continue }
       if let name = dialect.spelling(of: canonical) {
         let rank = entry.tensor.shape.count
         let axes = naming.dialect.kernelLayout.axes(of: rank)
-        renamed[entry.name] = ConversionOptions.Renaming(
+        renamed[ExactText(entry.name)] = ConversionOptions.Renaming(
           name: naming.prefix + name,
           axes: dialect.kernelLayout.axesFromPyTorch(rank: rank).map { axes[$0] })
       } else {

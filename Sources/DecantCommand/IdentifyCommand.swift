@@ -63,6 +63,7 @@ struct IdentifyCommand: ParsableCommand {
       print(identification, selection)
       if explain { try printExplanation(identification) }
     }
+    if !identification.verification.isMatch { throw ExitStatus.no }
   }
 
   private func printExplanation(_ identification: ResNet.Identification) throws {
@@ -117,8 +118,10 @@ struct IdentifyCommand: ParsableCommand {
     let verification = found.verification
     let total = naming.entries.count
     StandardStreams.line(
-      found.architecture.map { "consistent with \($0)" }
-        ?? found.sameShapes.first.map { "consistent with \($0)" } ?? "a ResNet without a published name")
+      verification.isMatch
+        ? (found.architecture ?? found.sameShapes.first).map { "consistent with \($0)" }
+          ?? "a ResNet without a published name"
+        : "no ResNet as it stands, though parts are named like one's")
     if found.sameShapes.count > 1 {
       StandardStreams.line("  same names and shapes: \(found.sameShapes.joined(separator: ", "))")
     }
@@ -175,6 +178,17 @@ struct IdentifyCommand: ParsableCommand {
       (key: "dialect", value: .string(found.naming.dialect.name)),
       (key: "key", value: .string(selection.key)),
       (key: "prefix", value: .string(found.naming.prefix)),
+      (key: "ok", value: .bool(found.verification.isMatch)),
+      (
+        key: "tensors",
+        value: .object([
+          (key: "matched", value: number(found.verification.matched)),
+          (key: "missing", value: number(found.verification.missing.count)),
+          (key: "mismatched", value: number(found.verification.mismatched.count)),
+          (key: "unexpected", value: number(found.verification.unexpected.count)),
+          (key: "beside", value: number(found.verification.beside.count)),
+        ])
+      ),
       (key: "facts", value: .array(facts)),
       (key: "undetermined", value: .array(found.undetermined.map { .string($0.name) })),
     ])

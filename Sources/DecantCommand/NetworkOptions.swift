@@ -20,6 +20,7 @@ struct NetworkOptions: ParsableArguments {
   @Option(
     help: "Pixels of the input for one of the last stage's, with dilation instead of strides: 8, 16 or 32.")
   var outputStride: Int?
+  @Option(help: "Strides of the stages' first blocks, such as 1,2,2,2.") var stageStrides: String?
   @Option(help: "What normalization adds to the variance; usually 1e-5.") var epsilon: Double?
 
   func validate() throws {
@@ -39,6 +40,10 @@ struct NetworkOptions: ParsableArguments {
     if let outputStride, !(1...32 ~= outputStride) {
       throw ValidationError("--output-stride is between 1 and 32, not \(outputStride).")
     }
+    if let stageStrides, Self.strides(stageStrides) == nil {
+      throw ValidationError(
+        "--stage-strides takes numbers from 1 to 16 with commas between them, not \(stageStrides.escapedForDisplay).")
+    }
     if let epsilon, !(epsilon >= 0 && epsilon < 1) {
       throw ValidationError("--epsilon is between 0 and 1, not \(epsilon).")
     }
@@ -47,6 +52,11 @@ struct NetworkOptions: ParsableArguments {
   private static let blockStrides: [String: ResNet.BlockStride] = ["3x3": .second, "1x1": .first]
   private static let stemPoolings: [String: ResNet.StemPooling] = Dictionary(
     uniqueKeysWithValues: [.max, .maxOverZeros, .average, .none].map { ($0.rawValue, $0) })
+
+  private static func strides(_ text: String) -> [Int]? {
+    let strides = text.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) ?? 0 }
+    return strides.allSatisfy { 1...16 ~= $0 } && strides.count <= 16 ? strides : nil
+  }
 
   /// What the options say of the network.
   private func declaration(classes: Int?) -> ResNet.Declaration {
@@ -58,6 +68,7 @@ struct NetworkOptions: ParsableArguments {
     said.blockStride = blockStride.flatMap { Self.blockStrides[$0] }
     said.stemPooling = stemPooling.flatMap { Self.stemPoolings[$0] }
     said.outputStride = outputStride
+    said.stageStrides = stageStrides.flatMap { Self.strides($0) }
     said.epsilon = epsilon
     return said
   }

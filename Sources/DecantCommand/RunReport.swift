@@ -5,6 +5,8 @@ import ResNets
 /// What `decant run` prints.
 struct RunReport<T: ReferenceScalar> {
   let architecture: String?
+  /// Whether the results are of a head; else they are pooled features.
+  let hasHead: Bool
   let assumed: [ResNet.Resolution.Fact]
   let declared: [ResNet.Resolution.Fact]
   let dtype: String
@@ -37,7 +39,7 @@ struct RunReport<T: ReferenceScalar> {
         let best = row.indices.sorted { (row[$1], $0) < (row[$0], $1) }.prefix(5)
         StandardStreams.line(
           "  image \(image): "
-            + best.map { "class \($0) \(Spelling.fixed(Double(row[$0]), 6))" }.joined(separator: "  "))
+            + best.map { "\(hasHead ? "class" : "feature") \($0) \(Spelling.fixed(Double(row[$0]), 6))" }.joined(separator: "  "))
       }
     }
     if !comparisons.isEmpty {

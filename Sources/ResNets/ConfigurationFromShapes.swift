@@ -61,7 +61,7 @@ private struct ShapeReader {
   private func convolution(_ name: String) throws(TensorError) -> [Int] {
     if let shape = shape(name, rank: 4) { return shape }
     throw TensorError(
-      tensors[name].map { "\(name) has shape \($0.shape), not four sizes as a ResNet's" }
+      tensors[name].map { "\(name) has shape \($0.shape), not four sizes that a ResNet can have" }
         ?? "there is no \(name)")
   }
 
@@ -88,6 +88,7 @@ private struct ShapeReader {
       channels = stage.outputChannels
       stages.append(stage)
     }
+    if has("layer\(stages.count + 1).0.conv1.weight") { throw TensorError("it has more than 16 stages") }
     if stages.isEmpty { throw TensorError("there is no layer1.0.conv1.weight") }
     return stages
   }
@@ -105,7 +106,9 @@ private struct ShapeReader {
     }
     let kernels = first.map { $0[2] }
     guard let block = ResNet.Block(kernels: kernels) else {
-      throw TensorError("\(name).0 has kernels of \(kernels), and no ResNet's block has")
+      throw TensorError(
+        "\(name).0 has \(kernels.count == 1 ? "one convolution, of kernel" : "convolutions of kernels") \(kernels.map(String.init).joined(separator: ", ")), and no ResNet's block has"
+      )
     }
     let wide = kernels.firstIndex { $0 > 1 } ?? 0
     let input = wide == 0 ? inputChannels : first[wide - 1][0]
@@ -162,7 +165,7 @@ private struct ShapeReader {
   func head() throws(TensorError) -> (ResNet.Head, classes: Int) {
     func outputs(_ name: String, rank: Int) throws(TensorError) -> Int {
       if let size = shape(name, rank: rank)?.first { return size }
-      throw TensorError("\(name) has shape \(tensors[name]?.shape ?? []), not \(rank) sizes as a ResNet's")
+      throw TensorError("\(name) has shape \(tensors[name]?.shape ?? []), not \(rank) sizes that a ResNet can have")
     }
     if let tokens = shape("attnpool.positional_embedding", rank: 2)?.first {
       return (.attention(tokens: tokens), try outputs("attnpool.c_proj.weight", rank: 2))

@@ -11,19 +11,30 @@ extension ResNet {
     public var blockStride: BlockStride?
     public var stemPooling: StemPooling?
     public var outputStride: Int?
+    /// The stride of each stage's first block.
+    public var stageStrides: [Int]?
     public var epsilon: Double?
 
     /// Nothing said.
     public init() {}
 
     /// The same network with what is said of its geometry.
-    func applied(to configuration: Configuration) -> Configuration {
+    ///
+    /// - Throws: ``ConfigurationError`` when it has another count of stages.
+    func applied(to configuration: Configuration) throws(ConfigurationError) -> Configuration {
       var changed = configuration
       if let stride0 { changed.stride0 = stride0 }
       if let blockStride { changed.blockStride = blockStride }
       if let stemPooling { changed.stemPooling = stemPooling }
       if let outputStride { changed.outputStride = outputStride }
       if let epsilon { changed.epsilon = epsilon }
+      if let stageStrides {
+        guard stageStrides.count == changed.stages.count else {
+          throw ConfigurationError(
+            reason: "it has \(changed.stages.count) stages, and \(stageStrides.count) strides are given")
+        }
+        for (index, stride) in stageStrides.enumerated() { changed.stages[index].stride = stride }
+      }
       return changed
     }
 
@@ -34,6 +45,7 @@ extension ResNet {
       if blockStride != nil { names.insert("block_stride") }
       if stemPooling != nil { names.insert("max_pool") }
       if outputStride != nil { names.insert("output_stride") }
+      if stageStrides != nil { names.insert("stage_strides") }
       if epsilon != nil { names.insert("epsilon") }
       return names
     }

@@ -53,25 +53,41 @@ extension ResNet {
       let fitting = sameShapes.isEmpty ? nil : Architecture.fitting(configuration)
       self.sameShapes = sameShapes
       architecture = sameShapes.first { $0 == published?.architecture } ?? fitting?.name
-      nearest =
-        sameShapes.isEmpty
-        ? all.map { ($0.name, configuration.differences(from: $0.configuration)) }
-          .min { $0.1.count < $1.1.count }.map { (name: $0.0, differences: $0.1) }
-        : nil
+      nearest = sameShapes.isEmpty ? Self.nearest(to: configuration, verification) : nil
       let questions = Self.openQuestions(naming, configuration, sameShapes)
       guard let published, sameShapes.contains(published.architecture) else {
-        facts = Self.facts(naming, configuration)
+        facts = Self.facts(naming, configuration, verification)
         undetermined = questions
         return
       }
       facts =
-        Self.facts(naming, configuration)
+        Self.facts(naming, configuration, verification)
         + questions.filter { $0.name != "preprocessing" }.map { question in
           Fact(
             name: question.name, value: question.name == "residual" ? "shortcuts are added" : question.usual,
             source: "torchvision's code, of which this is a published file (SHA-256 \(published.digest)…)")
         }
       undetermined = questions.filter { $0.name == "preprocessing" }
+    }
+
+    /// Of the published networks that differ in fewest things one with the same stem and attention of the same kind.
+    private static func nearest(
+      to configuration: Configuration, _ verification: Verification
+    ) -> (name: String, differences: [String])? {
+      func rank(_ candidate: (Architecture, [String])) -> (Int, Int, Int) {
+        let theirs = candidate.0.configuration
+        return (
+          candidate.1.count, configuration.hasAttention(of: theirs) ? 0 : 1, configuration.stem == theirs.stem ? 0 : 1
+        )
+      }
+      let all = Architecture.all.map { ($0, configuration.differences(from: $0.configuration)) }
+      let strangers = verification.unexpected.count
+      return all.min { rank($0) < rank($1) }.map { nearest in
+        (
+          name: nearest.0.name,
+          differences: nearest.1 + (strangers > 0 ? ["\(strangers) tensors that none has"] : [])
+        )
+      }
     }
 
     private static func openQuestions(
@@ -88,7 +104,7 @@ extension ResNet {
       ]
       let options = [
         "block_stride": "--block-stride", "max_pool": "--stem-pooling", "epsilon": "--epsilon",
-        "output_stride": "--output-stride",
+        "output_stride": "--output-stride", "stage_strides": "--stage-strides",
       ]
       for fact in configuration.geometry where fact.name != "stride0" {
         questions.append(OpenQuestion(name: fact.name, usual: fact.value, option: options[fact.name]))

@@ -2,7 +2,9 @@ internal import Tensors
 
 extension ResNet.Identification {
   /// What names and shapes tell, each with the tensor that tells it.
-  static func facts(_ naming: ResNet.Naming, _ configuration: ResNet.Configuration) -> [Fact] {
+  static func facts(
+    _ naming: ResNet.Naming, _ configuration: ResNet.Configuration, _ verification: ResNet.Verification
+  ) -> [Fact] {
     func shape(_ canonical: String) -> String {
       let name = naming.spelling(of: canonical)
       guard let tensor = naming.tensors[canonical] else { return "there is no \(name)" }
@@ -25,7 +27,7 @@ extension ResNet.Identification {
       ? "\(sizes.first ?? 0) × \(layers.reduce(0, +))"
       : zip(sizes, layers).map { "\($0) × \($1)" }.joined(separator: " + ")
     add(
-      "depth", String(configuration.depth), "1 + \(sum) + 1 layers with weights, shortcuts not counted")
+      "depth", String(configuration.depth), "1 + \(sum) + 1 layers with weights, shortcuts not counted\(configuration.classes == 0 ? "; the last is a head's" : "")")
     switch configuration.stem {
     case .single(let kernel, let channels):
       add("stem", "one \(kernel)×\(kernel) convolution, \(channels) channels", shape("conv1.weight"))
@@ -67,7 +69,17 @@ extension ResNet.Identification {
     }
     func shape(_ one: String, or other: String) -> String { shape(naming.tensors[one] == nil ? other : one) }
     if configuration.classes == 0 {
-      add("classes", "no head", shape("fc.weight"))
+      // A matrix beside the network may be a head of its own kind.
+      let beside = Set(verification.beside)
+      let matrices = naming.entries.lazy.filter { $0.tensor.shape.count == 2 && beside.contains($0.name) }
+        .prefix(4).map { "\($0.name) \($0.tensor.shape)" }
+      if matrices.isEmpty {
+        add("classes", "no head", shape("fc.weight"))
+      } else {
+        add(
+          "classes", "no head that is known",
+          "\(matrices.joined(separator: ", ")) \(matrices.count == 1 ? "stands" : "stand") beside the network")
+      }
     } else {
       let name = configuration.head.lastParameter
       add("classes", String(configuration.classes), shape(name))
@@ -92,7 +104,9 @@ extension ResNet.Configuration {
     compare("layers", "\(layers)", "\(other.layers)")
     compare("channels", "\(stages.map(\.outputChannels))", "\(other.stages.map(\.outputChannels))")
     compare("widths", "\(stages.map { $0.blocks[0][0] })", "\(other.stages.map { $0.blocks[0][0] })")
-    compare("groups", "\(stages.map(\.groups))", "\(other.stages.map(\.groups))")
+    if zip(stages, other.stages).contains(where: { $0.groups != $1.groups }) {
+      compare("groups", "\(stages.map(\.groups))", "\(other.stages.map(\.groups))")
+    }
     compare("stem", stem.words, other.stem.words)
     if (stemPooling == .convolution) != (other.stemPooling == .convolution) {
       compare("stem pooling", stemPooling.rawValue, other.stemPooling.rawValue)
@@ -114,6 +128,16 @@ extension ResNet.Configuration {
     if classes > 0, other.classes > 0 { compare("head", head.words, other.head.words) }
     if found.isEmpty, !hasShapes(of: other) { found.append("widths of single blocks") }
     return found
+  }
+}
+
+extension ResNet.Configuration {
+  /// Whether another network has the same kind of attention.
+  func hasAttention(of other: ResNet.Configuration) -> Bool {
+    switch (stages.last?.attention, other.stages.last?.attention) {
+    case (nil, nil), (.squeezeExcitation, .squeezeExcitation), (.efficient, .efficient): true
+    default: false
+    }
   }
 }
 

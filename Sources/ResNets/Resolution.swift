@@ -43,7 +43,9 @@ extension ResNet {
         configuration = try Configuration(shapesOf: naming)
       }
       if let classes = said.classes { configuration.classes = classes }
-      configuration = said.applied(to: configuration)
+      do throws(ConfigurationError) { configuration = try said.applied(to: configuration) } catch {
+        throw TensorError(error.reason)
+      }
       if said.stride0 == nil, said.architecture == nil, configuration.classes == 1,
         configuration.stemPooling != .none
       {
@@ -98,6 +100,7 @@ extension ResNet.Configuration {
         antialiasing == .none ? "none" : antialiasing == .average ? "average pools" : "binomial filters"
       ),
     ]
+    facts.append(("stage_strides", stages.map { String($0.stride) }.joined(separator: ", ")))
     facts.append(("output_stride", outputStride.map { "\($0), by dilation" } ?? "as the strides make it"))
     if normalization == .group {
       facts.append(("normalization", "group normalization of \(normalizationGroups) groups"))

@@ -92,15 +92,16 @@ extension ResNet {
         if count > 0 { nonFinite.append(NonFinite(name: entry.name, count: count)) }
       }
       self.missing = missing
-      let others = naming.entries.lazy.filter { entry in entry.canonical.map { !known.contains($0) } ?? true }
-        .map(\.name)
-      let isBeside = { (name: String) in
-        !standsAlone
-          && !(name.utf8.starts(with: naming.prefix.utf8)
-            && modules.contains(Self.module(name, behind: naming.prefix)))
+      var (unexpected, beside): ([String], [String]) = ([], [])
+      for entry in naming.entries where entry.canonical.map({ !known.contains($0) }) ?? true {
+        // What the dialect has a name for is the network's, or none of it is.
+        let isOwn =
+          standsAlone || entry.canonical != nil
+          || entry.name.utf8.starts(with: naming.prefix.utf8)
+            && modules.contains(Self.module(entry.name, behind: naming.prefix))
+        if isOwn { unexpected.append(entry.name) } else { beside.append(entry.name) }
       }
-      unexpected = others.filter { !isBeside($0) }
-      beside = others.filter(isBeside)
+      (self.unexpected, self.beside) = (unexpected, beside)
       self.mismatched = mismatched
       self.nonFinite = nonFinite
       self.matched = matched

@@ -35,14 +35,15 @@ import Testing
           classes          1                                 fc.weight [1, 2048]
           input_channels   3                                 conv1.weight [64, 3, 7, 7]
 
-          the file does not say  usual                                                                    declare with
-          stride0                2 (1 in resnet50nodown, whose names and shapes are the same)             --stride0
+          the file does not say  usual                                                                     declare with
+          stride0                2 (1 in resnet50nodown, whose names and shapes are the same)              --stride0
           block_stride           on the 3×3 convolution (v1.5)                                             --block-stride
           max_pool               3×3, padding 1                                                            --stem-pooling
           epsilon                1e-05                                                                     --epsilon
           shortcut               added before the last ReLU
           activation             ReLU
           antialiasing           none
+          stage_strides          1, 2, 2, 2                                                                --stage-strides
           output_stride          as the strides make it                                                    --output-stride
           residual               shortcuts are added; a plain network can have the same names and shapes
           preprocessing          RGB, 224×224, scaled to 0…1, mean 0.485 0.456 0.406, deviation 0.229 0.224 0.225
@@ -122,9 +123,7 @@ import Testing
           "nearest": "resnet18",
           "reason": "no stem and no stages of any dialect's names",
           "prefixes": [
-            {
-              "prefix": "bn1",
-              "tensors": 3,
+            {"prefix": "bn1", "tensors": 3, "first": "bn1.num_batches_tracked", "shape": []},
         """), "\(json.output)")
     let run = try decant("identify fixtures/torch/weights.safetensors")
     #expect(run.status == 1 && run.output.isEmpty)

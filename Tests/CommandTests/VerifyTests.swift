@@ -35,6 +35,7 @@ import Testing
             shortcut: added before the last ReLU
             activation: ReLU
             antialiasing: none
+            stage_strides: 1, 2, 2, 2
             output_stride: as the strides make it
 
         """)

@@ -24,6 +24,11 @@ extension ResNet {
       public let fitting: Int
     }
 
+    /// Why there is none, in a clause.
+    public static let reason = "no stem and no stages of any dialect's names"
+
+    /// A stem by name that is none by shape: its name and sizes; nil when there is none.
+    public let oddStem: StateDict.Entry?
     /// The groups, the largest ones first.
     public let groups: [Group]
     /// Nil when no name is a ResNet's.
@@ -50,6 +55,10 @@ extension ResNet {
         .sorted { ($1.element.count, $0.offset) < ($0.element.count, $1.offset) }
         .map { Group(prefix: $0.element.prefix, count: $0.element.count, first: $0.element.first) }
 
+      let stems = Set(Dialect.all.flatMap(\.stems))
+      oddStem = entries.first { entry in
+        entry.tensor.shape.count != 4 && stems.contains { entry.name.utf8.reversed().starts(with: $0.utf8.reversed()) }
+      }
       var best: (dialect: Dialect, prefix: String, shapes: [String: [Int]])?
       for dialect in Dialect.all {
         for (prefix, shapes) in Self.names(of: dialect, in: entries)

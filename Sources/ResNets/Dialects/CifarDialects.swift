@@ -1,5 +1,6 @@
 extension ResNet.Dialect {
-  /// Source: kuangliu/pytorch-cifar, akamaster/pytorch_resnet_cifar10.
+  /// Source: kuangliu/pytorch-cifar, akamaster/pytorch_resnet_cifar10, weiaicunzai/pytorch-cifar100,
+  /// xternalz/WideResNet-pytorch.
   static let cifar: [ResNet.Dialect] = [
     ResNet.Dialect(
       "cifar", "kuangliu's and akamaster's ResNets for CIFAR",
@@ -7,6 +8,27 @@ extension ResNet.Dialect {
     ResNet.Dialect(
       "cifar-underscored", "ResNets for CIFAR with stage_1.0.conv_1",
       cifar("stage_{s}", "conv_{i}", "bn_{i}", "downsample", "fc.*"), preprocessing: images),
+    ResNet.Dialect(
+      "cifar-residual-function", "weiaicunzai's ResNets for CIFAR-100",
+      [("conv1.*", "conv1.0.*"), ("bn1.*", "conv1.1.*")]
+        + (1...3).flatMap { number -> Names in
+          let block = "conv{s+1}_x.{b}.residual_function"
+          return [
+            ("layer{s}.{b}.conv\(number).*", "\(block).\(3 * number - 3).*"),
+            ("layer{s}.{b}.bn\(number).*", "\(block).\(3 * number - 2).*"),
+          ]
+        } + [
+          ("layer{s}.{b}.downsample.0.*", "conv{s+1}_x.{b}.shortcut.0.*"),
+          ("layer{s}.{b}.downsample.1.*", "conv{s+1}_x.{b}.shortcut.1.*"), ("fc.*", "fc.*"),
+        ], preprocessing: images),
+    ResNet.Dialect(
+      "wide-resnet", "xternalz's Wide ResNets for CIFAR: pre-activation",
+      [
+        ("conv1.weight", "conv1.weight"), ("norm.*", "bn1.*"),
+        ("layer{s}.{b}.conv{i}.weight", "block{s}.layer.{b}.conv{i}.weight"),
+        ("layer{s}.{b}.bn{i}.*", "block{s}.layer.{b}.bn{i}.*"),
+        ("layer{s}.{b}.downsample.0.weight", "block{s}.layer.{b}.convShortcut.weight"), ("fc.*", "fc.*"),
+      ], preprocessing: images),
   ]
 
   private static let images = "RGB, 32×32, scaled to 0…1; mean and deviation are each training's own"

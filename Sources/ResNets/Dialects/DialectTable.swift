@@ -1,7 +1,7 @@
 extension ResNet.Dialect {
   /// Every dialect, in the order in which they are tried: of two that fit a file equally the first is named.
   public static let all: [ResNet.Dialect] =
-    [torchvision, quantized] + timm + transformers + [detectron2, caffe2] + openMMLab + cifar
+    [torchvision, quantized] + timm + transformers + [detectron2, maskrcnnBenchmark, caffe2] + openMMLab + cifar
     + [pretrainedmodels, clip, sequential] + bigTransfer + [canonical]
 
   typealias Names = [(canonical: String, spelled: String)]
@@ -46,7 +46,21 @@ extension ResNet.Dialect {
       "transformers", "Hugging Face ResNetForImageClassification",
       huggingFace("resnet.") + [("fc.*", "classifier.1.*")]),
     ResNet.Dialect("transformers-backbone", "Hugging Face ResNetModel", huggingFace("")),
+    ResNet.Dialect(
+      "transformers-bit", "Hugging Face BitForImageClassification",
+      bigTransferOfHuggingFace("bit.") + [("fc.*", "classifier.1.*")]),
+    ResNet.Dialect("transformers-bit-backbone", "Hugging Face BitModel", bigTransferOfHuggingFace("")),
   ]
+
+  /// Source: transformers `modeling_bit.py`.
+  private static func bigTransferOfHuggingFace(_ body: String) -> Names {
+    let layer = body + "encoder.stages.{s-1}.layers.{b}."
+    return [
+      ("conv1.weight", body + "embedder.convolution.weight"),
+      ("layer{s}.{b}.conv{i}.weight", layer + "conv{i}.weight"), ("layer{s}.{b}.bn{i}.*", layer + "norm{i}.*"),
+      ("layer{s}.{b}.downsample.0.weight", layer + "downsample.conv.weight"), ("norm.*", body + "norm.*"),
+    ]
+  }
 
   private static func huggingFace(_ body: String) -> Names {
     let layer = body + "encoder.stages.{s-1}.layers.{b}."
@@ -94,6 +108,11 @@ extension ResNet.Dialect {
     dialect.blockStride = .first
     return dialect
   }()
+
+  /// Source: maskrcnn-benchmark `modeling/backbone/resnet.py`.
+  private static let maskrcnnBenchmark = ResNet.Dialect(
+    "maskrcnn-benchmark", "maskrcnn-benchmark's ResNet",
+    [("conv1.*", "stem.conv1.*"), ("bn1.*", "stem.bn1.*")] + blocks, preprocessing: caffeImages)
 
   /// Source: pretrainedmodels `models/senet.py`, timm's `legacy_seresnet`.
   private static let pretrainedmodels = ResNet.Dialect(

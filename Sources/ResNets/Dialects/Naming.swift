@@ -20,20 +20,34 @@ extension ResNet {
       public let tensor: Tensor
     }
 
+    /// What the head is called behind the prefix, where the dialect calls it something else.
+    private let foreignHead: String?
+
     /// The name in the file of a tensor of the network, also of one that is missing there.
     public func spelling(of canonical: String) -> String {
-      prefix + (dialect.spelling(of: canonical) ?? canonical)
+      if let foreignHead, canonical.hasPrefix("fc.") { return prefix + foreignHead + canonical.dropFirst(2) }
+      return prefix + (dialect.spelling(of: canonical) ?? canonical)
     }
 
     /// The tensors that have one dialect's names after a prefix.
     init(_ stateDict: StateDict, _ dialect: Dialect, prefix: String) throws(TensorError) {
       self.dialect = dialect
       self.prefix = prefix
-      entries = stateDict.entries.map { entry in
+      var entries = stateDict.entries.map { entry in
         Entry(
           name: entry.name, canonical: Self.canonicalName(of: entry.name, dialect, prefix),
           tensor: entry.tensor)
       }
+      foreignHead = Self.foreignHead(of: entries, prefix: prefix)
+      if let foreignHead {
+        for (index, entry) in entries.enumerated() {
+          for parameter in ["weight", "bias"]
+          where entry.name.utf8.elementsEqual("\(prefix)\(foreignHead).\(parameter)".utf8) {
+            entries[index] = Entry(name: entry.name, canonical: "fc.\(parameter)", tensor: entry.tensor)
+          }
+        }
+      }
+      self.entries = entries
       var own: [StateDict.Entry] = []
       for entry in entries {
         guard let canonical = entry.canonical else { continue }
@@ -48,57 +62,101 @@ extension ResNet {
       return dialect.canonicalName(of: Substring(name.utf8.dropFirst(prefix.utf8.count)))
     }
 
-    /// As many networks as are looked for in one state dict.
-    private static let mostFound = 16
+    /// The module of the only matrix behind the prefix, where it reads the last stage's channels and no head is known: a
+    /// fully connected layer by another name, such as `classifier` or `fc.1` behind a dropout.
+    private static func foreignHead(of entries: [Entry], prefix: String) -> String? {
+      let heads = ["fc.", "attnpool.", "head."]
+      var last: (stage: Int, convolution: String, channels: Int)?
+      for entry in entries {
+        guard let canonical = entry.canonical else { continue }
+        if heads.contains(where: { canonical.hasPrefix($0) }) { return nil }
+        let steps = canonical.split(separator: ".")
+        guard steps.count == 4, steps[0].hasPrefix("layer"), steps[2].hasPrefix("conv"), steps[3] == "weight",
+          let stage = Int(steps[0].dropFirst(5)), let channels = entry.tensor.shape.first
+        else { continue }
+        let convolution = String(steps[2])
+        if last.map({ ($0.stage, $0.convolution) < (stage, convolution) }) ?? true {
+          last = (stage, convolution, channels)
+        }
+      }
+      let matrices = entries.filter {
+        $0.canonical == nil && $0.tensor.shape.count == 2 && $0.name.utf8.starts(with: prefix.utf8)
+      }
+      guard let last, matrices.count == 1, let matrix = matrices.first, matrix.tensor.shape[1] == last.channels,
+        matrix.name.hasSuffix(".weight")
+      else { return nil }
+      let module = String(Substring(matrix.name.utf8.dropFirst(prefix.utf8.count))).dropLast(".weight".count)
+      return module.split(separator: ".").count <= 2 ? String(module) : nil
+    }
 
-    /// Every ResNet in a state dict, each in the dialect that names most of its tensors; in the file's order.
+    /// As many networks as are looked for in one state dict.
+    static let mostFound = 16
+
+    /// Every ResNet in a state dict, up to ``mostFound`` and one more, each in the dialect in which fewest of its tensors
+    /// are wrong and most are named; in the file's order.
     ///
     /// A ResNet is where one prefix stands before a four-dimensional stem and the first convolution of the first
     /// block. O(dialects × tensors).
-    public static func all(in stateDict: StateDict) -> [Naming] {
-      struct Found {
-        var dialect: Dialect
-        var prefix: String
-        var count: Int
-      }
-      var found: [(stem: String, best: Found)] = []
-      for dialect in Dialect.all {
-        guard let block = dialect.firstBlock else { continue }
+    ///
+    /// - Parameter prefix: the only one to look behind; nil for any.
+    public static func all(in stateDict: StateDict, prefix only: String? = nil) -> [Naming] {
+      var stems: [(spelling: String, dialects: [Dialect])] = []
+      for dialect in Dialect.all where dialect.firstBlock != nil {
         for stem in dialect.stems {
-          for entry in stateDict.entries
-          where entry.tensor.shape.count == 4 && entry.name.utf8.reversed().starts(with: stem.utf8.reversed())
-          {
-            let prefix = String(Substring(entry.name.utf8.dropLast(stem.utf8.count)))
-            guard stateDict[prefix + block] != nil else { continue }
-            let place = found.firstIndex { $0.stem == entry.name }
-            guard place != nil || found.count < mostFound else { continue }
-            let count = stateDict.entries.count { canonicalName(of: $0.name, dialect, prefix) != nil }
-            let candidate = Found(dialect: dialect, prefix: prefix, count: count)
-            if let place {
-              if found[place].best.count < count { found[place].best = candidate }
-            } else {
-              found.append((entry.name, candidate))
-            }
+          if let place = stems.firstIndex(where: { $0.spelling == stem }) {
+            stems[place].dialects.append(dialect)
+          } else {
+            stems.append((stem, [dialect]))
           }
         }
       }
-      return found.compactMap { try? Naming(stateDict, $0.best.dialect, prefix: $0.best.prefix) }
+      var found: [Naming] = []
+      for entry in stateDict.entries where entry.tensor.shape.count == 4 {
+        let candidates = stems.flatMap { stem, dialects -> [(dialect: Dialect, prefix: String)] in
+          let name = entry.name.utf8
+          guard name.count >= stem.utf8.count, name.suffix(stem.utf8.count).elementsEqual(stem.utf8) else { return [] }
+          let prefix = String(Substring(name.dropLast(stem.utf8.count)))
+          if let only, !only.utf8.elementsEqual(prefix.utf8) { return [] }
+          return dialects.filter { stateDict[prefix + ($0.firstBlock ?? "")] != nil }.map { ($0, prefix) }
+        }
+        guard !candidates.isEmpty else { continue }
+        let namings = candidates.compactMap { try? Naming(stateDict, $0.dialect, prefix: $0.prefix) }
+        // One that names the head itself comes before one that had to look for it; then as the table is ordered.
+        func rank(_ naming: Naming) -> (Int, Int, Int) {
+          (naming.problems, naming.foreignHead == nil ? 0 : 1, -naming.tensors.count)
+        }
+        if let best = namings.min(by: { rank($0) < rank($1) }) {
+          found.append(best)
+          if found.count > mostFound { break }
+        }
+      }
+      return found
+    }
+
+    /// How many tensors are not as the network that they are read as would have them.
+    private var problems: Int {
+      guard let graph = try? Configuration(shapesOf: self).graph(),
+        let verification = try? Verification(of: self, against: graph, readsNumbers: false)
+      else { return .max }
+      return verification.missing.count + verification.unexpected.count + verification.mismatched.count
     }
 
     /// The one ResNet in a state dict, or the one behind a prefix.
     ///
     /// - Throws: ``TensorError`` that lists the prefixes when there are several, or says that there is none.
     public static func only(in stateDict: StateDict, prefix: String? = nil) throws(TensorError) -> Naming {
-      let all = all(in: stateDict)
-      let found = prefix.map { prefix in all.filter { $0.prefix.utf8.elementsEqual(prefix.utf8) } } ?? all
+      let found = all(in: stateDict, prefix: prefix)
       if let only = found.first, found.count == 1 { return only }
-      let list = all.map { "'\($0.prefix)' (\($0.tensors.count) tensors, \($0.dialect.name))" }
+      let all = prefix == nil ? found : all(in: stateDict)
+      if all.isEmpty { throw TensorError(Absence.reason) }
+      let list = all.prefix(mostFound).map { "'\($0.prefix)' (\($0.tensors.count) tensors, \($0.dialect.name))" }
         .joined(separator: ", ")
-      if all.isEmpty { throw TensorError("no dialect's stem and first block stand in it") }
+      let count = all.count > mostFound ? "more than \(mostFound)" : "\(all.count)"
       throw TensorError(
         found.isEmpty
-          ? "no ResNet's names begin with '\(prefix ?? "")'; the prefixes are \(list)"
-          : "it holds \(found.count) ResNets, behind the prefixes \(list); choose one with --prefix")
+          ? "no ResNet's names begin with '\(prefix ?? "")'; the prefixes are \(list)\(all.count > mostFound ? ", …" : "")"
+          : "it holds \(count) ResNets, behind the prefixes \(list)\(all.count > mostFound ? ", …" : ""); choose one with --prefix"
+      )
     }
   }
 }
