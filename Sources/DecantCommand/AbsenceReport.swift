@@ -5,12 +5,16 @@ import Tensors
 /// Why a state dict is no ResNet, and what is in it instead.
 struct AbsenceReport {
   private let absence: ResNet.Absence
+  private let reason: String
   /// As many prefixes as are shown.
   private static let mostShown = 8
-  init(_ absence: ResNet.Absence) { self.absence = absence }
+  init(_ stateDict: StateDict, reason: String = ResNet.Absence.reason) {
+    absence = ResNet.Absence(of: stateDict)
+    self.reason = reason
+  }
 
   var text: String {
-    var parts = ["no ResNet: \(ResNet.Absence.reason)"]
+    var parts = ["no ResNet: \(reason.escapedForDisplay)"]
     if let stem = absence.oddStem {
       parts.append(
         "\(stem.name.escapedForDisplay) has shape \(Spelling.shape(stem.tensor.shape)), and the stem of a network for images has four sizes"
@@ -32,22 +36,26 @@ struct AbsenceReport {
     let more = absence.groups.count - groups.count
     if !groups.isEmpty {
       parts.append(
-        "prefixes found: \(groups.joined(separator: ", "))\(more > 0 ? " and \(Spelling.count(more)) more" : "")")
+        "prefixes found: \(groups.joined(separator: ", "))\(more > 0 ? " and \(Spelling.count(more)) more" : "")"
+      )
     }
-    return parts.joined(separator: "; ") + ". decant identify --dialects prints the names that are looked for."
+    return parts.joined(separator: "; ")
+      + ". decant identify --dialects prints the names that are looked for."
   }
 
   var json: JSONValue {
     .object([
-      (key: "schema", value: 1), (key: "architecture", value: .null), (key: "same_shapes_as", value: .array([])),
+      (key: "schema", value: 1), (key: "architecture", value: .null),
+      (key: "same_shapes_as", value: .array([])),
       (key: "nearest", value: absence.nearest.map { .string($0.architecture) } ?? .null),
-      (key: "reason", value: .string(ResNet.Absence.reason)),
+      (key: "reason", value: .string(reason)),
       (
         key: "prefixes",
         value: .array(
           absence.groups.prefix(Self.mostShown).map { group in
             .object([
-              (key: "prefix", value: .string(group.prefix)), (key: "tensors", value: .exact(Int64(group.count))),
+              (key: "prefix", value: .string(group.prefix)),
+              (key: "tensors", value: .exact(Int64(group.count))),
               (key: "first", value: .string(group.first.name)),
               (key: "shape", value: .array(group.first.tensor.shape.map { .exact(Int64($0)) })),
             ])

@@ -27,7 +27,8 @@ struct ExplanationReport {
 
   func print() {
     StandardStreams.line(
-      "for one image of \(inputSize)×\(inputSize), with stride0 \(configuration.stride0) (--size and --stride0 change it)")
+      "for one image of \(inputSize)×\(inputSize), with stride0 \(configuration.stride0) (--size and --stride0 change it)"
+    )
     printStages()
     let summary = ResNet.Summary(configuration)
     StandardStreams.line()
@@ -42,7 +43,8 @@ struct ExplanationReport {
 
   private func printStages() {
     var table = TextTable([
-      ("stage", .left), ("result", .left), ("multiply-adds", .right), ("share", .right), ("parameters", .right),
+      ("stage", .left), ("result", .left), ("multiply-adds", .right), ("share", .right),
+      ("parameters", .right),
     ])
     let total = costs.reduce(0) { $0 + $1.multiplyAdds }
     func row(_ name: String, _ result: String, _ part: ArraySlice<NodeCost>) {
@@ -59,7 +61,8 @@ struct ExplanationReport {
       guard let last = part.last else { continue }
       let isVector = ["avgpool", "logits"].contains(stage.name)
       row(
-        stage.name, Spelling.shape(isVector ? [last.channels] : [last.channels, last.height, last.width]), part)
+        stage.name, Spelling.shape(isVector ? [last.channels] : [last.channels, last.height, last.width]),
+        part)
     }
     row("total", "", costs[...])
     table.show()
@@ -69,20 +72,25 @@ struct ExplanationReport {
   private var blockLines: [String] {
     let name = "layer1.\((configuration.layers.first ?? 1) - 1)"
     let convolutions = zip(graph.nodes, costs).compactMap { node, cost -> (String, Convolution, Int)? in
-      guard node.name.hasPrefix(name + ".conv"), case .conv(let convolution) = node.operation else { return nil }
+      guard node.name.hasPrefix(name + ".conv"), case .conv(let convolution) = node.operation else {
+        return nil
+      }
       return (spelling(node.name + ".weight"), convolution, cost.parameterCount)
     }
     var lines = convolutions.map { name, convolution, count in
       let (input, output) = (convolution.inputChannels, convolution.outputChannels)
       let verb =
         output < input
-        ? "reduces \(input) channels to \(output)" : output > input ? "restores \(output)" : "works on \(output)"
+        ? "reduces \(input) channels to \(output)"
+        : output > input ? "restores \(output)" : "works on \(output)"
       let groups = convolution.groups > 1 ? " in \(convolution.groups) groups" : ""
       return
         "\(name.escapedForDisplay) (\(convolution.kernel)×\(convolution.kernel)\(groups)) \(verb): \(Spelling.count(count, "weight"))"
     }
     let total = convolutions.reduce(0) { $0 + $1.2 }
-    if configuration.block != .basic, let first = convolutions.first?.1, let last = convolutions.last?.1, total > 0 {
+    if configuration.block != .basic, let first = convolutions.first?.1, let last = convolutions.last?.1,
+      total > 0
+    {
       let plain = 9 * (first.inputChannels + last.outputChannels) * last.outputChannels
       lines.append(
         "together \(Spelling.count(total)); two 3×3 convolutions on all \(last.outputChannels) channels would have \(Spelling.count(plain)), \(Spelling.fixed(Double(plain) / Double(total), 1)) times as many"

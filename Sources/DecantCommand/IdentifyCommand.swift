@@ -17,10 +17,12 @@ struct IdentifyCommand: ParsableCommand {
   var prefix: String?
   @Flag(help: "Print the table of dialects instead.") var dialects = false
   @Flag(help: "Print the architectures that have a name instead.") var architectures = false
-  @Flag(help: "Explain the network too: what each stage costs, what a block does, why the depth is what it is.")
+  @Flag(
+    help: "Explain the network too: what each stage costs, what a block does, why the depth is what it is.")
   var explain = false
   @Option(help: "Height and width of the image that --explain counts for.") var size = 224
-  @Option(help: "Stride of the stem's convolution and of its pooling that --explain counts with.") var stride0: Int?
+  @Option(help: "Stride of the stem's convolution and of its pooling that --explain counts with.")
+  var stride0: Int?
   @Flag(help: "Print JSON, schema 1.") var json = false
 
   func validate() throws {
@@ -43,10 +45,7 @@ struct IdentifyCommand: ParsableCommand {
       guard ResNet.Naming.all(in: stateDict).isEmpty else {
         throw CheckpointError(error.reason.escapedForDisplay, file: file)
       }
-      let absence = AbsenceReport(ResNet.Absence(of: stateDict))
-      if json { StandardStreams.line(absence.json.indentedText) }
-      StandardStreams.error("\(file.escapedForDisplay): \(absence.text)")
-      throw ExitStatus.no
+      throw refuse(AbsenceReport(stateDict))
     }
     let identification: ResNet.Identification
     let digest = try wholeDigest(of: checkpoint)
@@ -54,8 +53,7 @@ struct IdentifyCommand: ParsableCommand {
       identification = try ResNet.Identification(
         naming, published: digest.flatMap { ResNet.PublishedFile.of(sha256: $0) })
     } catch let error as TensorError {
-      StandardStreams.error("\(file.escapedForDisplay): no ResNet: \(error.reason.escapedForDisplay)")
-      throw ExitStatus.no
+      throw refuse(AbsenceReport(stateDict, reason: error.reason))
     }
     if json {
       printJSON(identification, selection)
@@ -63,7 +61,14 @@ struct IdentifyCommand: ParsableCommand {
       print(identification, selection)
       if explain { try printExplanation(identification) }
     }
-    if !identification.verification.isMatch { throw ExitStatus.no }
+    if !identification.isResNet { throw ExitStatus.no }
+  }
+
+  /// Says that there is no ResNet, and what there is.
+  private func refuse(_ absence: AbsenceReport) -> ExitStatus {
+    if json { StandardStreams.line(absence.json.indentedText) }
+    StandardStreams.error("\((file ?? "").escapedForDisplay): \(absence.text)")
+    return .no
   }
 
   private func printExplanation(_ identification: ResNet.Identification) throws {
@@ -118,10 +123,13 @@ struct IdentifyCommand: ParsableCommand {
     let verification = found.verification
     let total = naming.entries.count
     StandardStreams.line(
-      verification.isMatch
-        ? (found.architecture ?? found.sameShapes.first).map { "consistent with \($0)" }
-          ?? "a ResNet without a published name"
-        : "no ResNet as it stands, though parts are named like one's")
+      found.isResNet
+        ? (found.architecture ?? found.sameShapes.first).map {
+          "consistent with \($0)\(found.hasPublishedHead ? "" : ", but for its head")"
+        } ?? "a ResNet without a published name"
+        : found.isPart
+          ? "no ResNet as it stands, but another network that begins like one"
+          : "no ResNet as it stands, though parts are named like one's")
     if found.sameShapes.count > 1 {
       StandardStreams.line("  same names and shapes: \(found.sameShapes.joined(separator: ", "))")
     }
@@ -178,7 +186,7 @@ struct IdentifyCommand: ParsableCommand {
       (key: "dialect", value: .string(found.naming.dialect.name)),
       (key: "key", value: .string(selection.key)),
       (key: "prefix", value: .string(found.naming.prefix)),
-      (key: "ok", value: .bool(found.verification.isMatch)),
+      (key: "ok", value: .bool(found.isResNet)),
       (
         key: "tensors",
         value: .object([

@@ -15,7 +15,7 @@ struct NetworkOptions: ParsableArguments {
   @Option(help: "Which convolution of a bottleneck has the stride: 3x3 (v1.5) or 1x1 (v1).") var blockStride:
     String?
   @Option(
-    help: "What halves the map after the stem: max, 'max over zeros', average or none.")
+    help: "What halves the map after the stem: max, 'max over zeros', 'max over the edge', average or none.")
   var stemPooling: String?
   @Option(
     help: "Pixels of the input for one of the last stage's, with dilation instead of strides: 8, 16 or 32.")
@@ -35,14 +35,16 @@ struct NetworkOptions: ParsableArguments {
     }
     if let stemPooling, Self.stemPoolings[stemPooling] == nil {
       throw ValidationError(
-        "--stem-pooling is max, 'max over zeros', average or none, not \(stemPooling.escapedForDisplay).")
+        "--stem-pooling is max, 'max over zeros', 'max over the edge', average or none, not \(stemPooling.escapedForDisplay)."
+      )
     }
     if let outputStride, !(1...32 ~= outputStride) {
       throw ValidationError("--output-stride is between 1 and 32, not \(outputStride).")
     }
     if let stageStrides, Self.strides(stageStrides) == nil {
       throw ValidationError(
-        "--stage-strides takes numbers from 1 to 16 with commas between them, not \(stageStrides.escapedForDisplay).")
+        "--stage-strides takes numbers from 1 to 16 with commas between them, not \(stageStrides.escapedForDisplay)."
+      )
     }
     if let epsilon, !(epsilon >= 0 && epsilon < 1) {
       throw ValidationError("--epsilon is between 0 and 1, not \(epsilon).")
@@ -51,7 +53,7 @@ struct NetworkOptions: ParsableArguments {
 
   private static let blockStrides: [String: ResNet.BlockStride] = ["3x3": .second, "1x1": .first]
   private static let stemPoolings: [String: ResNet.StemPooling] = Dictionary(
-    uniqueKeysWithValues: [.max, .maxOverZeros, .average, .none].map { ($0.rawValue, $0) })
+    uniqueKeysWithValues: [.max, .maxOverZeros, .maxOverEdge, .average, .none].map { ($0.rawValue, $0) })
 
   private static func strides(_ text: String) -> [Int]? {
     let strides = text.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) ?? 0 }

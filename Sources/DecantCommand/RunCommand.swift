@@ -95,7 +95,8 @@ struct RunCommand: ParsableCommand {
     }
     let threads = self.threads ?? Processors.count
     var report = RunReport<T>(
-      architecture: resolution.architecture, hasHead: resolution.configuration.classes > 0, assumed: resolution.assumed, declared: resolution.declared,
+      architecture: resolution.architecture, hasHead: resolution.configuration.classes > 0,
+      assumed: resolution.assumed, declared: resolution.declared,
       dtype: T.dtype.rawValue, threads: threads, inputShape: image.shape)
     report.goldenNotes = Dictionary(
       goldenFile?.hints.map { ($0.label, $0.text) } ?? [], uniquingKeysWith: { first, _ in first })

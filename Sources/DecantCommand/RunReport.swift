@@ -39,7 +39,8 @@ struct RunReport<T: ReferenceScalar> {
         let best = row.indices.sorted { (row[$1], $0) < (row[$0], $1) }.prefix(5)
         StandardStreams.line(
           "  image \(image): "
-            + best.map { "\(hasHead ? "class" : "feature") \($0) \(Spelling.fixed(Double(row[$0]), 6))" }.joined(separator: "  "))
+            + best.map { "\(hasHead ? "class" : "feature") \($0) \(Spelling.fixed(Double(row[$0]), 6))" }
+            .joined(separator: "  "))
       }
     }
     if !comparisons.isEmpty {

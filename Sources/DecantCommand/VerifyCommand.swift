@@ -54,7 +54,7 @@ struct VerifyCommand: ParsableCommand {
     let layers = found.configuration.layers.map(String.init).joined(separator: ", ")
     let block =
       "\(found.configuration.block.rawValue) blocks [\(layers)], \(Spelling.count(found.configuration.classes, "output"))"
-    let names = ResNet.Architecture.all.filter { $0.configuration.hasShapes(of: found.configuration) }.map(
+    let names = ResNet.Architecture.all.filter { $0.configuration.hasTrunk(of: found.configuration) }.map(
       \.name)
     return block
       + (names.isEmpty ? ": those of no published network" : ": those of \(names.joined(separator: ", "))")

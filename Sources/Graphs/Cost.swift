@@ -29,7 +29,8 @@ extension Graph {
       switch node.operation {
       case .conv(let convolution):
         output = (
-          convolution.outputChannels, convolution.outputSize(input.height), convolution.outputSize(input.width)
+          convolution.outputChannels, convolution.outputSize(input.height),
+          convolution.outputSize(input.width)
         )
         products = [
           output.channels, output.height, output.width, convolution.inputChannels / convolution.groups,

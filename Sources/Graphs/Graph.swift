@@ -187,18 +187,24 @@ public struct Pooling: Sendable, Equatable {
   public var padding: Int
   /// Whether the padding counts as zeros; else it is never the maximum.
   public var padsWithZeros = false
+  /// Whether a last window that reaches over the edge counts too (`ceil_mode`, as in Caffe).
+  public var keepsRest = false
 
   /// Makes a window.
-  public init(kernel: Int, stride: Int, padding: Int, padsWithZeros: Bool = false) {
+  public init(kernel: Int, stride: Int, padding: Int, padsWithZeros: Bool = false, keepsRest: Bool = false) {
+    self.keepsRest = keepsRest
     self.kernel = kernel
     self.stride = stride
     self.padding = padding
     self.padsWithZeros = padsWithZeros
   }
 
-  /// The output's height or width for an input's (floor mode); less than 1 when the window does not fit.
+  /// The output's height or width for an input's; less than 1 when the window does not fit.
   public func outputSize(_ size: Int) -> Int {
     let span = size + 2 * padding - kernel
-    return span < 0 ? 0 : span / stride + 1
+    guard keepsRest, span > 0 else { return span < 0 ? 0 : span / stride + 1 }
+    let count = (span + stride - 1) / stride + 1
+    // PyTorch: a window begins inside the input or its padding before.
+    return (count - 1) * stride >= size + padding ? count - 1 : count
   }
 }

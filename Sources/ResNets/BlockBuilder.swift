@@ -38,7 +38,7 @@ extension GraphBuilder {
         groups: kernels[index] > 1 ? stage.groups : 1)
       if !isPre {
         appendNormalization("\(name).bn\(number)")
-        if !isLast { appendActivation("\(name).relu\(number)") }
+        if !isLast || configuration.activatesBranch { appendActivation("\(name).relu\(number)") }
       }
       appendAntialiasing("\(name).aa", stride: own)
       if configuration.attendsInside, index == widths.count - 2 { appendAttention(stage, "\(name).se") }
@@ -49,7 +49,7 @@ extension GraphBuilder {
     resume(isPre && projects ? activated : input, channels: inputChannels)
     if projects { appendShortcut("\(name).downsample", channels: outputChannels, stride: stride) }
     appendSum(name, result, value, channels: outputChannels)
-    if !isPre { appendActivation("\(name).relu\(widths.count)") }
+    if !isPre { appendActivation("\(name).relu") }
   }
 
   private mutating func appendNormalizedActivation(_ block: String, _ number: Int) {

@@ -27,6 +27,8 @@ extension ResNet {
     case max
     /// A 3×3 max pool over a border of zeros (BiT). No tensor shows it.
     case maxOverZeros = "max over zeros"
+    /// A 3×3 max pool without padding, with a last window over the edge (Caffe). No tensor shows it.
+    case maxOverEdge = "max over the edge"
     /// A 2×2 average pool (CLIP). No tensor shows it.
     case average
     /// A 3×3 convolution in its place, with its normalization (ResNet-RS).
@@ -147,6 +149,8 @@ extension ResNet {
     public var epsilon = 1e-5
     public var antialiasing = Antialiasing.none
     public var nonlinearity = Nonlinearity.relu
+    /// Whether a block's result is activated before its attention too (pretrainedmodels' basic block).
+    public var activatesBranch = false
     /// Groups of group normalization.
     public var normalizationGroups = 32
     /// Whether each output channel's weights are standardised before use (BiT).
@@ -233,17 +237,20 @@ extension ResNet {
       (isQuantized, normalization, convolutionsHaveBias) = (true, .none, true)
     }
 
-    /// Whether another network has the same names and shapes, the number of outputs and quantisation aside.
-    public func hasShapes(of other: Configuration) -> Bool {
+    /// Whether another network has the same names and shapes, the head and quantisation aside.
+    public func hasTrunk(of other: Configuration) -> Bool {
       var (own, theirs) = (shapes, other.shapes)
-      // A network without a head is the same as with one.
-      if classes == 0 || other.classes == 0 { (own.head, theirs.head) = (.linear(), .linear()) }
-      (own.classes, theirs.classes) = (1, 1)
+      (own.head, own.classes) = (theirs.head, theirs.classes)
       if isQuantized || other.isQuantized {
         own.quantize()
         theirs.quantize()
       }
       return own == theirs
+    }
+
+    /// Whether another network has the same kind of head, the number of outputs aside.
+    public func hasHead(of other: Configuration) -> Bool {
+      classes == 0 || other.classes == 0 ? classes == other.classes : head == other.head
     }
   }
 

@@ -33,7 +33,7 @@ extension ResNet.Configuration {
     attendsInside = reader.attendsInside(stages)
     (head, classes) = try reader.head()
     if case .attention = head { (stemPooling, antialiasing) = (.average, .average) }
-    if let published = ResNet.Architecture.all.first(where: { $0.configuration.hasShapes(of: self) }) {
+    if let published = ResNet.Architecture.sharing(self, naming.dialect).first {
       let told = self
       self = published.configuration
       (head, classes) = (told.head, told.classes)
@@ -165,7 +165,8 @@ private struct ShapeReader {
   func head() throws(TensorError) -> (ResNet.Head, classes: Int) {
     func outputs(_ name: String, rank: Int) throws(TensorError) -> Int {
       if let size = shape(name, rank: rank)?.first { return size }
-      throw TensorError("\(name) has shape \(tensors[name]?.shape ?? []), not \(rank) sizes that a ResNet can have")
+      throw TensorError(
+        "\(name) has shape \(tensors[name]?.shape ?? []), not \(rank) sizes that a ResNet can have")
     }
     if let tokens = shape("attnpool.positional_embedding", rank: 2)?.first {
       return (.attention(tokens: tokens), try outputs("attnpool.c_proj.weight", rank: 2))

@@ -151,6 +151,8 @@ struct GraphBuilder {
       appendAntialiasing("maxpool.aa", stride: stride)
     case .maxOverZeros:
       append("maxpool", .maxPool(Pooling(kernel: 3, stride: stride, padding: 1, padsWithZeros: true)))
+    case .maxOverEdge:
+      append("maxpool", .maxPool(Pooling(kernel: 3, stride: stride, padding: 0, keepsRest: true)))
     case .convolution:
       append("maxpool.0", kernel: 3, channels: channels, stride: convolves ? stride : 1)
       appendAntialiasing("maxpool.aa", stride: stride)

@@ -25,8 +25,16 @@ extension ResNet {
     public let configuration: Configuration
     /// The published name that fits in everything a shape tells; nil when none does.
     public let architecture: String?
-    /// Every published name with the same names and shapes, ``architecture`` among them.
+    /// Every published name with the same names and shapes, ``architecture`` among them; where none has the head, those
+    /// that have all else.
     public let sameShapes: [String]
+    /// Whether the head is one of theirs; a backbone has none to differ in.
+    public let hasPublishedHead: Bool
+    /// Whether more convolutions stand beside the network, behind the same prefix, than are its own: it is the beginning of
+    /// another.
+    public let isPart: Bool
+    /// Whether it is a ResNet and nothing contradicts that.
+    public var isResNet: Bool { verification.isMatch && !isPart }
     /// The published name that needs the fewest changes, and those, when none fits.
     public let nearest: (name: String, differences: [String])?
     public let facts: [Fact]
@@ -47,12 +55,14 @@ extension ResNet {
       }
       self.configuration = configuration
       verification = try Verification(of: naming, against: graph, readsNumbers: false)
-      let all = Architecture.all
-      let sameShapes =
-        verification.isMatch ? all.filter { $0.configuration.hasShapes(of: configuration) }.map(\.name) : []
-      let fitting = sameShapes.isEmpty ? nil : Architecture.fitting(configuration)
+      isPart = Self.isPart(naming, verification)
+      let sharing = verification.isMatch && !isPart ? Architecture.sharing(configuration, naming.dialect) : []
+      let sameShapes = sharing.map(\.name)
       self.sameShapes = sameShapes
-      architecture = sameShapes.first { $0 == published?.architecture } ?? fitting?.name
+      hasPublishedHead = sharing.first?.configuration.hasHead(of: configuration) ?? true
+      architecture =
+        sameShapes.first { $0 == published?.architecture }
+        ?? sharing.first { $0.configuration.stride0 == configuration.stride0 }?.name
       nearest = sameShapes.isEmpty ? Self.nearest(to: configuration, verification) : nil
       let questions = Self.openQuestions(naming, configuration, sameShapes)
       guard let published, sameShapes.contains(published.architecture) else {
@@ -70,6 +80,15 @@ extension ResNet {
       undetermined = questions.filter { $0.name == "preprocessing" }
     }
 
+    private static func isPart(_ naming: Naming, _ verification: Verification) -> Bool {
+      let beside = Set(verification.beside)
+      let convolutions = naming.entries.filter {
+        $0.tensor.shape.count == 4 && $0.name.utf8.starts(with: naming.prefix.utf8)
+      }
+      let strangers = convolutions.count { beside.contains($0.name) }
+      return strangers > convolutions.count - strangers
+    }
+
     /// Of the published networks that differ in fewest things one with the same stem and attention of the same kind.
     private static func nearest(
       to configuration: Configuration, _ verification: Verification
@@ -77,7 +96,8 @@ extension ResNet {
       func rank(_ candidate: (Architecture, [String])) -> (Int, Int, Int) {
         let theirs = candidate.0.configuration
         return (
-          candidate.1.count, configuration.hasAttention(of: theirs) ? 0 : 1, configuration.stem == theirs.stem ? 0 : 1
+          candidate.1.count, configuration.hasAttention(of: theirs) ? 0 : 1,
+          configuration.stem == theirs.stem ? 0 : 1
         )
       }
       let all = Architecture.all.map { ($0, configuration.differences(from: $0.configuration)) }

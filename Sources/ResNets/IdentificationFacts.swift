@@ -27,7 +27,9 @@ extension ResNet.Identification {
       ? "\(sizes.first ?? 0) × \(layers.reduce(0, +))"
       : zip(sizes, layers).map { "\($0) × \($1)" }.joined(separator: " + ")
     add(
-      "depth", String(configuration.depth), "1 + \(sum) + 1 layers with weights, shortcuts not counted\(configuration.classes == 0 ? "; the last is a head's" : "")")
+      "depth", String(configuration.depth),
+      "1 + \(sum) + 1 layers with weights, shortcuts not counted\(configuration.classes == 0 ? "; the last is a head's" : "")"
+    )
     switch configuration.stem {
     case .single(let kernel, let channels):
       add("stem", "one \(kernel)×\(kernel) convolution, \(channels) channels", shape("conv1.weight"))
@@ -78,7 +80,8 @@ extension ResNet.Identification {
       } else {
         add(
           "classes", "no head that is known",
-          "\(matrices.joined(separator: ", ")) \(matrices.count == 1 ? "stands" : "stand") beside the network")
+          "\(matrices.joined(separator: ", ")) \(matrices.count == 1 ? "stands" : "stand") beside the network"
+        )
       }
     } else {
       let name = configuration.head.lastParameter
@@ -126,7 +129,7 @@ extension ResNet.Configuration {
       "channels of the last convolution", lastConvolution.map(String.init) ?? "none",
       other.lastConvolution.map(String.init) ?? "none")
     if classes > 0, other.classes > 0 { compare("head", head.words, other.head.words) }
-    if found.isEmpty, !hasShapes(of: other) { found.append("widths of single blocks") }
+    if found.isEmpty, !hasTrunk(of: other) { found.append("widths of single blocks") }
     return found
   }
 }

@@ -57,7 +57,11 @@ extension ResNet {
         throw TensorError("its shapes make no network: \(error.reason)")
       }
       self.configuration = configuration
-      architecture = said.architecture?.name ?? Architecture.fitting(configuration)?.name
+      architecture =
+        said.architecture?.name
+        ?? Architecture.sharing(configuration, naming.dialect).first {
+          $0.configuration.stride0 == configuration.stride0
+        }?.name
       let facts = configuration.geometry
       // Who names an architecture declares all of it.
       declared = facts.filter { said.architecture != nil || said.facts.contains($0.name) }
@@ -82,6 +86,7 @@ extension ResNet.Configuration {
       case .none: "none"
       case .max: "3×3, padding 1"
       case .maxOverZeros: "3×3, over a border of zeros"
+      case .maxOverEdge: "3×3, no padding, a last window over the edge"
       case .average: "none; a 2×2 average pool"
       case .convolution: "a 3×3 convolution in its place"
       case .lastConvolution: "none; the stem's last convolution has the stride"

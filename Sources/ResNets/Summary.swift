@@ -40,7 +40,9 @@ extension ResNet {
         let name = "layer\(index + 1)"
         var reasons: [String] = []
         if stage.stride != 1 { reasons.append("stride \(stage.stride)") }
-        if channels != stage.outputChannels { reasons.append("\(channels) → \(stage.outputChannels) channels") }
+        if channels != stage.outputChannels {
+          reasons.append("\(channels) → \(stage.outputChannels) channels")
+        }
         let projects = stage.projects(from: channels) && configuration.shortcut != .padding
         channels = stage.outputChannels
         stages.append(

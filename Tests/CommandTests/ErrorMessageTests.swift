@@ -332,7 +332,7 @@ import Testing
   @Test(arguments: [
     (
       ["verify", "FILE", "--arch", "resnet51"],
-      "No architecture is called 'resnet51'. decant identify --architectures lists the 124 there are."
+      "No architecture is called 'resnet51'. decant identify --architectures lists the 132 there are."
     ),
     (["run", "FILE", "--arch", "vgg16", "--input", "x.npy"], "No architecture is called 'vgg16'."),
     (["synthesize", "\u{1b}[31m", "-o", "x.pth"], #"No architecture is called '\x1b[31m'."#),
@@ -348,10 +348,11 @@ import Testing
     (["inspect", "FILE", "--nonsense"], "Unknown option '--nonsense'"),
     (
       ["verify", "FILE", "--num-classes=-1"], "--num-classes is at least 0, which is no head, not -1."
-    ), (["run", "FILE", "--input", "x.npy", "--block-stride", "2x2"], "--block-stride is 3x3 or 1x1, not 2x2."),
+    ),
+    (["run", "FILE", "--input", "x.npy", "--block-stride", "2x2"], "--block-stride is 3x3 or 1x1, not 2x2."),
     (
       ["verify", "FILE", "--stem-pooling", "min"],
-      "--stem-pooling is max, 'max over zeros', average or none, not min."
+      "--stem-pooling is max, 'max over zeros', 'max over the edge', average or none, not min."
     ), (["verify", "FILE", "--output-stride", "64"], "--output-stride is between 1 and 32, not 64."),
     (["verify", "FILE", "--epsilon", "2"], "--epsilon is between 0 and 1, not 2.0."),
     (["identify", "FILE", "--size", "0"], "--size is between 1 and 16,384, not 0."),

@@ -106,7 +106,8 @@ import Testing
 
         """), "\(run.output)")
     #expect(try decant("identify OUT/r.pth --explain --stride0 1").output.contains("  256×224×224 "))
-    let tiny = try decant("synthesize resnet50_clip -o OUT/c.pth && decant identify OUT/c.pth --explain --size 1")
+    let tiny = try decant(
+      "synthesize resnet50_clip -o OUT/c.pth && decant identify OUT/c.pth --explain --size 1")
     #expect(tiny.status == 2 && tiny.errors.hasSuffix("an image of 1×1 does not fit the network.\n"))
   }
 

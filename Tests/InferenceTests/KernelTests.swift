@@ -75,6 +75,13 @@ import Testing
     #expect(try checksumAlone(.blurPool(stride: sizes[4]), sizes, threads: threads) == expected, "\(sizes)")
   }
 
+  @Test(arguments: edgePoolCases.indices, [1, 3])
+  func maxPoolOverTheEdgeIsPyTorchs(_ index: Int, _ threads: Int) throws {
+    let (sizes, expected) = edgePoolCases[index]
+    let pooling = Pooling(kernel: sizes[4], stride: sizes[5], padding: sizes[6], keepsRest: true)
+    #expect(try checksumAlone(.maxPool(pooling), sizes, threads: threads) == expected, "\(sizes)")
+  }
+
   @Test(arguments: zeroPoolCases.indices, [1, 3])
   func maxPoolOverZerosIsPyTorchs(_ index: Int, _ threads: Int) throws {
     let (sizes, expected) = zeroPoolCases[index]
@@ -115,14 +122,17 @@ import Testing
       let parameters: [(String, [Float], [Int])] = [
         ("positional_embedding", [0, 0, 1, 0, 0, 1], [3, 2]), ("k_proj.weight", key, [2, 2]),
         ("k_proj.bias", [0, 0], [2]), ("q_proj.weight", [0, 0, 0, 0], [2, 2]), ("q_proj.bias", [1, 0], [2]),
-        ("v_proj.weight", [1, 0, 0, 1], [2, 2]), ("v_proj.bias", [0, 0], [2]), ("c_proj.weight", [1, 10], [1, 2]),
+        ("v_proj.weight", [1, 0, 0, 1], [2, 2]), ("v_proj.bias", [0, 0], [2]),
+        ("c_proj.weight", [1, 10], [1, 2]),
         ("c_proj.bias", [5], [1]),
       ]
       let weights = try StateDict(
         parameters.map { .init(name: "pool." + $0.0, tensor: try Tensor($0.1, shape: $0.2)) })
       let network = try ReferenceNetwork<Double>(graph: graph, weights: weights, threads: 2)
       // As many pixels as there are embeddings beside the mean's.
-      #expect(throws: InferenceError.self) { try network.run(Activation(shape: [1, 2, 1, 1], values: [2, 6])) }
+      #expect(throws: InferenceError.self) {
+        try network.run(Activation(shape: [1, 2, 1, 1], values: [2, 6]))
+      }
       return try network.run(Activation(shape: [1, 2, 1, 2], values: [2, 4, 6, 8])).values
     }
     // Rows: the mean [3, 7], the pixels [2, 6] + [1, 0] and [4, 8] + [0, 1].

@@ -26,7 +26,7 @@ CONVOLUTIONS = [
 POOLS = [
     (1, 1, 1, 1, 3, 2, 1), (1, 2, 1, 1, 3, 1, 1), (2, 3, 5, 7, 3, 2, 1), (2, 3, 5, 7, 3, 1, 1), (1, 2, 8, 9, 2, 2, 0),
     (1, 2, 19, 33, 3, 2, 1), (1, 2, 19, 33, 3, 1, 1), (2, 1, 1, 20, 3, 2, 1), (2, 1, 20, 1, 3, 1, 1),
-    (1, 1, 11, 12, 5, 3, 2),
+    (1, 1, 11, 12, 5, 3, 2), (1, 1, 8, 9, 3, 2, 0), (2, 2, 13, 16, 3, 2, 0), (1, 1, 6, 7, 2, 3, 1),
 ]  # fmt: skip
 # n, c, h, w, size: means of 4, 2 or 1 integers, exact in float32
 MEANS = [(1, 1, 1, 1, 2), (2, 3, 4, 6, 2), (2, 3, 5, 7, 2), (1, 2, 1, 9, 2), (1, 2, 8, 9, 4), (3, 2, 3, 3, 1)]
@@ -85,6 +85,12 @@ for case in POOLS:
     n, c, h, w, kernel, stride, padding = case
     x = torch.nn.functional.pad(integers((n, c, h, w), 7, 23, 30), (padding,) * 4)
     print(f"  ({list(case)}, {checksum(torch.nn.functional.max_pool2d(x, kernel, stride))}),")
+print("]\n\n/// Sizes of a max pool in ceil mode and the checksum of PyTorch's result.")
+print("let edgePoolCases: [(sizes: [Int], checksum: Double)] = [")
+for case in POOLS:
+    n, c, h, w, kernel, stride, padding = case
+    y = torch.nn.functional.max_pool2d(integers((n, c, h, w), 7, 23, 30), kernel, stride, padding, ceil_mode=True)
+    print(f"  ({list(case)}, {checksum(y)}),")
 print("]\n\n/// Sizes of an average pool of full windows and the checksum of PyTorch's result.")
 print("let wholeMeanCases: [(sizes: [Int], checksum: Double)] = [")
 for case in WHOLE_MEANS:

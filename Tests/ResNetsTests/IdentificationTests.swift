@@ -17,7 +17,7 @@ import Testing
     let found = try ResNet.Identification(.only(in: weights(architecture.configuration)))
     #expect(found.verification.isMatch)
     #expect(found.sameShapes.contains(name))
-    #expect(found.configuration.hasShapes(of: architecture.configuration))
+    #expect(found.configuration.hasTrunk(of: architecture.configuration))
     #expect(found.naming.prefix.isEmpty && found.nearest == nil)
   }
 

@@ -4,19 +4,24 @@ extension ResNet {
     /// torchvision's name, else timm's, else its authors': `resnet50nodown`, `resnet20`.
     public let name: String
     public let configuration: Configuration
+    /// The dialect whose networks it is one of, where another of the same shapes is the usual one.
+    var dialect: String?
 
     /// Every architecture that can be asked for by name, in the order they are listed to users.
     public static let all: [Architecture] =
-      torchvision + detectors + timm + pruned + preactivated + byobnet + cifar
+      torchvision + detectors + timm + pruned + preactivated + byobnet + cifar + legacy
 
     /// The architecture of a name, or nil when none is called so.
     public static func named(_ name: String) -> Architecture? { all.first { $0.name == name } }
 
-    /// The first architecture of a configuration's shapes and stride, whatever its outputs; nil when none has them.
-    static func fitting(_ configuration: Configuration) -> Architecture? {
-      all.first {
-        $0.configuration.hasShapes(of: configuration) && $0.configuration.stride0 == configuration.stride0
-      }
+    /// The architectures that have a configuration's names and shapes, the number of outputs aside; where none has its
+    /// head, those that have everything else. A dialect's own stand first.
+    static func sharing(_ configuration: Configuration, _ dialect: Dialect? = nil) -> [Architecture] {
+      let alike = all.filter { $0.configuration.hasTrunk(of: configuration) }
+      let equal = alike.filter { $0.configuration.hasHead(of: configuration) }
+      let found = equal.isEmpty ? alike : equal
+      guard let dialect else { return found }
+      return found.filter { $0.dialect == dialect.name } + found.filter { $0.dialect != dialect.name }
     }
 
     /// torchvision's network of a block and layers, changed in its order.

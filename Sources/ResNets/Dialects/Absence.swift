@@ -57,7 +57,8 @@ extension ResNet {
 
       let stems = Set(Dialect.all.flatMap(\.stems))
       oddStem = entries.first { entry in
-        entry.tensor.shape.count != 4 && stems.contains { entry.name.utf8.reversed().starts(with: $0.utf8.reversed()) }
+        entry.tensor.shape.count != 4
+          && stems.contains { entry.name.utf8.reversed().starts(with: $0.utf8.reversed()) }
       }
       var best: (dialect: Dialect, prefix: String, shapes: [String: [Int]])?
       for dialect in Dialect.all {
@@ -69,7 +70,10 @@ extension ResNet {
       nearest = best.flatMap { best in
         let fits = Architecture.all.compactMap { architecture -> (name: String, count: Int)? in
           guard let graph = try? architecture.configuration.graph() else { return nil }
-          return (architecture.name, graph.parameters.count { !$0.shape.isEmpty && best.shapes[$0.name] == $0.shape })
+          return (
+            architecture.name,
+            graph.parameters.count { !$0.shape.isEmpty && best.shapes[$0.name] == $0.shape }
+          )
         }
         // The first of those that fit equally: the list begins with the most common.
         return fits.max { $0.count < $1.count }.map {

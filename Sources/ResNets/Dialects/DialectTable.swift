@@ -1,7 +1,8 @@
 extension ResNet.Dialect {
   /// Every dialect, in the order in which they are tried: of two that fit a file equally the first is named.
   public static let all: [ResNet.Dialect] =
-    [torchvision, quantized] + timm + transformers + [detectron2, maskrcnnBenchmark, caffe2] + openMMLab + cifar
+    [torchvision, quantized] + timm + transformers + [detectron2, maskrcnnBenchmark, caffe2] + openMMLab
+    + cifar
     + [pretrainedmodels, clip, sequential] + bigTransfer + [canonical]
 
   typealias Names = [(canonical: String, spelled: String)]
@@ -57,7 +58,8 @@ extension ResNet.Dialect {
     let layer = body + "encoder.stages.{s-1}.layers.{b}."
     return [
       ("conv1.weight", body + "embedder.convolution.weight"),
-      ("layer{s}.{b}.conv{i}.weight", layer + "conv{i}.weight"), ("layer{s}.{b}.bn{i}.*", layer + "norm{i}.*"),
+      ("layer{s}.{b}.conv{i}.weight", layer + "conv{i}.weight"),
+      ("layer{s}.{b}.bn{i}.*", layer + "norm{i}.*"),
       ("layer{s}.{b}.downsample.0.weight", layer + "downsample.conv.weight"), ("norm.*", body + "norm.*"),
     ]
   }

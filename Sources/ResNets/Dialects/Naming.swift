@@ -82,7 +82,8 @@ extension ResNet {
       let matrices = entries.filter {
         $0.canonical == nil && $0.tensor.shape.count == 2 && $0.name.utf8.starts(with: prefix.utf8)
       }
-      guard let last, matrices.count == 1, let matrix = matrices.first, matrix.tensor.shape[1] == last.channels,
+      guard let last, matrices.count == 1, let matrix = matrices.first,
+        matrix.tensor.shape[1] == last.channels,
         matrix.name.hasSuffix(".weight")
       else { return nil }
       let module = String(Substring(matrix.name.utf8.dropFirst(prefix.utf8.count))).dropLast(".weight".count)
@@ -114,7 +115,9 @@ extension ResNet {
       for entry in stateDict.entries where entry.tensor.shape.count == 4 {
         let candidates = stems.flatMap { stem, dialects -> [(dialect: Dialect, prefix: String)] in
           let name = entry.name.utf8
-          guard name.count >= stem.utf8.count, name.suffix(stem.utf8.count).elementsEqual(stem.utf8) else { return [] }
+          guard name.count >= stem.utf8.count, name.suffix(stem.utf8.count).elementsEqual(stem.utf8) else {
+            return []
+          }
           let prefix = String(Substring(name.dropLast(stem.utf8.count)))
           if let only, !only.utf8.elementsEqual(prefix.utf8) { return [] }
           return dialects.filter { stateDict[prefix + ($0.firstBlock ?? "")] != nil }.map { ($0, prefix) }
@@ -149,8 +152,10 @@ extension ResNet {
       if let only = found.first, found.count == 1 { return only }
       let all = prefix == nil ? found : all(in: stateDict)
       if all.isEmpty { throw TensorError(Absence.reason) }
-      let list = all.prefix(mostFound).map { "'\($0.prefix)' (\($0.tensors.count) tensors, \($0.dialect.name))" }
-        .joined(separator: ", ")
+      let list = all.prefix(mostFound).map {
+        "'\($0.prefix)' (\($0.tensors.count) tensors, \($0.dialect.name))"
+      }
+      .joined(separator: ", ")
       let count = all.count > mostFound ? "more than \(mostFound)" : "\(all.count)"
       throw TensorError(
         found.isEmpty
