@@ -34,15 +34,14 @@ extension ResNet {
     /// Nil when no name is a ResNet's.
     public let nearest: Nearest?
 
-    /// As many tensors as are looked at.
+    /// As many tensors' names as are compared with the dialects'.
     private static let mostExamined = 20_000
 
     /// Looks at what is there. O(dialects × tensors).
     public init(of stateDict: StateDict) {
-      let entries = stateDict.entries.prefix(Self.mostExamined)
       var places: [String: Int] = [:]
       var groups: [(prefix: String, count: Int, first: StateDict.Entry)] = []
-      for entry in entries {
+      for entry in stateDict.entries {
         let prefix = String(entry.name.prefix { $0 != "." && $0 != "/" })
         if let place = places[prefix] {
           groups[place].count += 1
@@ -55,10 +54,9 @@ extension ResNet {
         .sorted { ($1.element.count, $0.offset) < ($0.element.count, $1.offset) }
         .map { Group(prefix: $0.element.prefix, count: $0.element.count, first: $0.element.first) }
 
-      let stems = Set(Dialect.all.flatMap(\.stems))
+      let entries = stateDict.entries.prefix(Self.mostExamined)
       oddStem = entries.first { entry in
-        entry.tensor.shape.count != 4
-          && stems.contains { entry.name.utf8.reversed().starts(with: $0.utf8.reversed()) }
+        entry.tensor.shape.count != 4 && !Naming.dialects(ofStem: entry.name, in: stateDict).isEmpty
       }
       var best: (dialect: Dialect, prefix: String, shapes: [String: [Int]])?
       for dialect in Dialect.all {

@@ -101,26 +101,10 @@ extension ResNet {
     ///
     /// - Parameter prefix: the only one to look behind; nil for any.
     public static func all(in stateDict: StateDict, prefix only: String? = nil) -> [Naming] {
-      var stems: [(spelling: String, dialects: [Dialect])] = []
-      for dialect in Dialect.all where dialect.firstBlock != nil {
-        for stem in dialect.stems {
-          if let place = stems.firstIndex(where: { $0.spelling == stem }) {
-            stems[place].dialects.append(dialect)
-          } else {
-            stems.append((stem, [dialect]))
-          }
-        }
-      }
       var found: [Naming] = []
       for entry in stateDict.entries where entry.tensor.shape.count == 4 {
-        let candidates = stems.flatMap { stem, dialects -> [(dialect: Dialect, prefix: String)] in
-          let name = entry.name.utf8
-          guard name.count >= stem.utf8.count, name.suffix(stem.utf8.count).elementsEqual(stem.utf8) else {
-            return []
-          }
-          let prefix = String(Substring(name.dropLast(stem.utf8.count)))
-          if let only, !only.utf8.elementsEqual(prefix.utf8) { return [] }
-          return dialects.filter { stateDict[prefix + ($0.firstBlock ?? "")] != nil }.map { ($0, prefix) }
+        let candidates = dialects(ofStem: entry.name, in: stateDict).filter { candidate in
+          only.map { $0.utf8.elementsEqual(candidate.prefix.utf8) } ?? true
         }
         guard !candidates.isEmpty else { continue }
         let namings = candidates.compactMap { try? Naming(stateDict, $0.dialect, prefix: $0.prefix) }
@@ -131,6 +115,38 @@ extension ResNet {
         if let best = namings.min(by: { rank($0) < rank($1) }) {
           found.append(best)
           if found.count > mostFound { break }
+        }
+      }
+      return found
+    }
+
+    /// The names of stems, each with the dialects that have it and their first blocks.
+    private static let stems: [(spelling: String, dialects: [(dialect: Dialect, firstBlock: String)])] = {
+      var stems: [(spelling: String, dialects: [(dialect: Dialect, firstBlock: String)])] = []
+      for dialect in Dialect.all {
+        guard let block = dialect.firstBlock else { continue }
+        for stem in dialect.stems {
+          if let place = stems.firstIndex(where: { $0.spelling == stem }) {
+            stems[place].dialects.append((dialect, block))
+          } else {
+            stems.append((stem, [(dialect, block)]))
+          }
+        }
+      }
+      return stems
+    }()
+
+    /// The dialects in which a name is that of a stem behind some prefix, and a first block stands behind it too.
+    static func dialects(
+      ofStem name: String, in stateDict: StateDict
+    ) -> [(dialect: Dialect, prefix: String)] {
+      let bytes = name.utf8
+      var found: [(dialect: Dialect, prefix: String)] = []
+      for (stem, dialects) in stems
+      where bytes.count >= stem.utf8.count && bytes.suffix(stem.utf8.count).elementsEqual(stem.utf8) {
+        let prefix = String(Substring(bytes.dropLast(stem.utf8.count)))
+        for (dialect, firstBlock) in dialects where stateDict[prefix + firstBlock] != nil {
+          found.append((dialect, prefix))
         }
       }
       return found
