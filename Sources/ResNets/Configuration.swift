@@ -248,9 +248,9 @@ extension ResNet {
       return own == theirs
     }
 
-    /// Whether another network has the same kind of head, the number of outputs aside.
+    /// Whether another network has the same kind of head, the number of outputs aside; a backbone can be any's.
     public func hasHead(of other: Configuration) -> Bool {
-      classes == 0 || other.classes == 0 ? classes == other.classes : head == other.head
+      classes == 0 || other.classes > 0 && head == other.head
     }
   }
 

@@ -59,7 +59,7 @@ extension ResNet {
       let sharing = verification.isMatch && !isPart ? Architecture.sharing(configuration, naming.dialect) : []
       let sameShapes = sharing.map(\.name)
       self.sameShapes = sameShapes
-      hasPublishedHead = sharing.first?.configuration.hasHead(of: configuration) ?? true
+      hasPublishedHead = sharing.first.map { configuration.hasHead(of: $0.configuration) } ?? true
       architecture =
         sameShapes.first { $0 == published?.architecture }
         ?? sharing.first { $0.configuration.stride0 == configuration.stride0 }?.name

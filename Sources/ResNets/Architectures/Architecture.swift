@@ -4,24 +4,34 @@ extension ResNet {
     /// torchvision's name, else timm's, else its authors': `resnet50nodown`, `resnet20`.
     public let name: String
     public let configuration: Configuration
-    /// The dialect whose networks it is one of, where another of the same shapes is the usual one.
-    var dialect: String?
+    /// The dialects whose networks it is one of, where another of the same shapes is the usual one.
+    private(set) var dialects: [String] = []
+
+    /// The same network as one of some dialects.
+    func of(_ dialects: String...) -> Architecture {
+      var architecture = self
+      architecture.dialects = dialects
+      return architecture
+    }
 
     /// Every architecture that can be asked for by name, in the order they are listed to users.
     public static let all: [Architecture] =
-      torchvision + detectors + timm + pruned + preactivated + byobnet + cifar + legacy
+      torchvision + detectors + timm + pruned + preactivated + byobnet + clips + cifar + legacy
 
     /// The architecture of a name, or nil when none is called so.
     public static func named(_ name: String) -> Architecture? { all.first { $0.name == name } }
 
     /// The architectures that have a configuration's names and shapes, the number of outputs aside; where none has its
-    /// head, those that have everything else. A dialect's own stand first.
-    static func sharing(_ configuration: Configuration, _ dialect: Dialect? = nil) -> [Architecture] {
+    /// head, those that have everything else. Those of the dialect come first, and those that have no head either.
+    static func sharing(_ configuration: Configuration, _ dialect: Dialect) -> [Architecture] {
       let alike = all.filter { $0.configuration.hasTrunk(of: configuration) }
-      let equal = alike.filter { $0.configuration.hasHead(of: configuration) }
+      let equal = alike.filter { configuration.hasHead(of: $0.configuration) }
+      func rank(_ architecture: Architecture) -> Int {
+        (architecture.dialects.contains(dialect.name) ? 0 : 2)
+          + (architecture.configuration.classes == 0 && configuration.classes == 0 ? 0 : 1)
+      }
       let found = equal.isEmpty ? alike : equal
-      guard let dialect else { return found }
-      return found.filter { $0.dialect == dialect.name } + found.filter { $0.dialect != dialect.name }
+      return (0...3).flatMap { place in found.filter { rank($0) == place } }
     }
 
     /// torchvision's network of a block and layers, changed in its order.

@@ -22,6 +22,11 @@ extension ResNet.Architecture {
         bottlenecks(6, 1536, width: 384, groups: 12, .longBottleneck),
         bottlenecks(4, 1536, width: 1536, groups: 1536, .longBottleneck),
       ], quadruple(bare: 0), last(2048)),
+  ]
+
+  /// CLIP's trunks, with an attention pool or an average.
+  static let clips: [ResNet.Architecture] = trunks.map { $0.of("clip", "timm-clip") }
+  private static let trunks: [ResNet.Architecture] = [
     .init("resnet50_clip", .bottleneck, [3, 4, 6, 3], clip, attention(50, 1024)),
     .init("resnet50_clip_gap", .bottleneck, [3, 4, 6, 3], clip, headless),
     .init(

@@ -136,26 +136,22 @@ extension ResNet.Architecture {
   }
 
   /// Squeeze and excitation as its authors published it, ported from Caffe. Source: timm 1.0 `models/senet.py`.
-  static let legacy: [ResNet.Architecture] =
-    [
-      ("18", .basic, [2, 2, 2, 2]), ("34", .basic, [3, 4, 6, 3]), ("50", .bottleneck, [3, 4, 6, 3]),
-      ("101", .bottleneck, [3, 4, 23, 3]), ("152", .bottleneck, [3, 8, 36, 3]),
-    ].map { depth, block, layers in
-      ported(.init("legacy_seresnet\(depth)", block, layers, caffe, Change { $0.blockStride = .first }))
-    }
-    + [("26", [2, 2, 2, 2]), ("50", [3, 4, 6, 3]), ("101", [3, 4, 23, 3])].map { depth, layers in
-      ported(.init("legacy_seresnext\(depth)_32x4d", .bottleneck, layers, groups: 32, width: 4, caffe))
-    }
+  static let legacy: [ResNet.Architecture] = ported.map { $0.of("pretrainedmodels") }
+  private static let ported: [ResNet.Architecture] = [
+    .init("legacy_seresnet18", .basic, [2, 2, 2, 2], caffe),
+    .init("legacy_seresnet34", .basic, [3, 4, 6, 3], caffe),
+    .init("legacy_seresnet50", .bottleneck, [3, 4, 6, 3], caffe, first),
+    .init("legacy_seresnet101", .bottleneck, [3, 4, 23, 3], caffe, first),
+    .init("legacy_seresnet152", .bottleneck, [3, 8, 36, 3], caffe, first),
+    .init("legacy_seresnext26_32x4d", .bottleneck, [2, 2, 2, 2], groups: 32, width: 4, caffe),
+    .init("legacy_seresnext50_32x4d", .bottleneck, [3, 4, 6, 3], groups: 32, width: 4, caffe),
+    .init("legacy_seresnext101_32x4d", .bottleneck, [3, 4, 23, 3], groups: 32, width: 4, caffe),
+  ]
 
+  private static let first = Change { $0.blockStride = .first }
   private static let caffe = Change {
     $0.stemPooling = .maxOverEdge
     Change.attention { .squeezeExcitation(reduced: $0 / 16) }.apply(&$0)
     $0.activatesBranch = $0.block == .basic
-  }
-
-  private static func ported(_ architecture: ResNet.Architecture) -> ResNet.Architecture {
-    var architecture = architecture
-    architecture.dialect = "pretrainedmodels"
-    return architecture
   }
 }
