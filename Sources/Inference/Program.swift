@@ -25,6 +25,8 @@ struct Step<Scalar: ReferenceScalar>: Sendable {
     case groupNormalization(GroupNormalization<Scalar>)
     case silu
     case attentionPool(AttentionPool<Scalar>)
+    /// By the batch's own mean and variance, as while training.
+    case batchNormalization(scale: WeightBuffer<Scalar>, bias: WeightBuffer<Scalar>, epsilon: Double)
     case linear(inputs: Int, outputs: Int, weights: WeightBuffer<Scalar>, bias: WeightBuffer<Scalar>)
     /// Only the epilogue.
     case pointwise
@@ -52,7 +54,9 @@ struct Program<Scalar: ReferenceScalar>: Sendable {
   private(set) var steps: [Step<Scalar>] = []
 
   /// Binds the weights and fuses BatchNormalization, Add and Relu into the step whose result only they read.
-  init(_ graph: Graph, _ binding: ParameterBinding<Scalar>) throws(InferenceError) {
+  init(
+    _ graph: Graph, _ binding: ParameterBinding<Scalar>, normalizing: NormalizationStatistics
+  ) throws(InferenceError) {
     self.graph = graph
     guard !graph.nodes.isEmpty else {
       throw .unsupportedGraph(node: "-", reason: "the graph has no nodes")
@@ -65,10 +69,10 @@ struct Program<Scalar: ReferenceScalar>: Sendable {
     let kept = Set(graph.stages.map(\.value.index) + [graph.output.index])
     var isFused = [Bool](repeating: false, count: graph.nodes.count)
     for start in graph.nodes.indices where !isFused[start] {
-      var step = try Self.step(graph.nodes[start], at: start, binding)
+      var step = try Self.step(graph.nodes[start], at: start, binding, normalizing)
       while !kept.contains(step.output), readers[step.output].count == 1,
         let next = readers[step.output].first,
-        try Self.fuse(graph.nodes[next], into: &step, startedAt: start, binding)
+        try Self.fuse(graph.nodes[next], into: &step, startedAt: start, binding, normalizing)
       {
         isFused[next] = true
         step.output = next + 1
@@ -78,7 +82,7 @@ struct Program<Scalar: ReferenceScalar>: Sendable {
   }
 
   private static func step(
-    _ node: Node, at index: Int, _ binding: ParameterBinding<Scalar>
+    _ node: Node, at index: Int, _ binding: ParameterBinding<Scalar>, _ normalizing: NormalizationStatistics
   ) throws(InferenceError) -> Step<Scalar> {
     let operands = node.operation == .add ? 2 : 1
     guard let input = node.inputs.first?.index, node.inputs.count == operands else {
@@ -151,6 +155,11 @@ struct Program<Scalar: ReferenceScalar>: Sendable {
     case .channelAffine:
       kernel = .pointwise
       epilogue.affine = try binding.affine(node)
+    case .batchNormalization(_, let epsilon) where normalizing == .ofTheBatch:
+      kernel = .batchNormalization(
+        scale: try binding.buffer(node, .normalizationScale),
+        bias: try binding.buffer(node, .normalizationBias),
+        epsilon: epsilon)
     case .batchNormalization(_, let epsilon):
       kernel = .pointwise
       epilogue.affine = try binding.normalization(node, epsilon: epsilon)
@@ -166,14 +175,15 @@ struct Program<Scalar: ReferenceScalar>: Sendable {
 
   /// Lets a node ride on the step whose result it reads, if it can; says whether it did.
   private static func fuse(
-    _ node: Node, into step: inout Step<Scalar>, startedAt start: Int, _ binding: ParameterBinding<Scalar>
+    _ node: Node, into step: inout Step<Scalar>, startedAt start: Int, _ binding: ParameterBinding<Scalar>,
+    _ normalizing: NormalizationStatistics
   ) throws(InferenceError) -> Bool {
     switch step.kernel {
     case .convolution, .pointwise: break
     default: return false
     }
     switch node.operation {
-    case .batchNormalization(_, let epsilon) where step.epilogue.isEmpty:
+    case .batchNormalization(_, let epsilon) where step.epilogue.isEmpty && normalizing == .running:
       step.epilogue.affine = try binding.normalization(node, epsilon: epsilon)
     case .channelAffine where step.epilogue.isEmpty:
       step.epilogue.affine = try binding.affine(node)

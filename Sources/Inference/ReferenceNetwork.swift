@@ -3,6 +3,14 @@ public import Graphs
 import Synchronization
 public import Tensors
 
+/// By which mean and variance a batch normalization divides.
+public enum NormalizationStatistics: Sendable {
+  /// Those of the weights, `running_mean` and `running_var`: how a trained network is used.
+  case running
+  /// Those of the batch that runs, over all its images: how a network is trained.
+  case ofTheBatch
+}
+
 /// A graph with its weights, executed by matrix products of OpenBLAS: the engine others are measured against.
 ///
 /// Convolutions are im2col and gemm; batch normalization, addition and ReLU are applied to each product while
@@ -20,14 +28,18 @@ public final class ReferenceNetwork<Scalar: ReferenceScalar>: Sendable {
   /// converted to `Scalar`.
   /// OpenBLAS is loaded, and for the whole process told to use one thread per call.
   ///
-  /// - Parameter threads: how many cores share a run, 1 to 1024.
+  /// - Parameters:
+  ///   - threads: how many cores share a run, 1 to 1024.
+  ///   - normalizing: by which statistics batch normalizations divide.
   /// - Throws: ``InferenceError`` when parameters are missing, have another shape or cannot be read, when the
   ///   graph contradicts itself, or when OpenBLAS is not installed.
-  public init(graph: Graph, weights: StateDict, threads: Int = 1) throws(InferenceError) {
+  public init(
+    graph: Graph, weights: StateDict, threads: Int = 1, normalizing: NormalizationStatistics = .running
+  ) throws(InferenceError) {
     guard 1...1024 ~= threads else { throw .threads(threads) }
     if let problem = unsafe copenblas_load() { throw .libraryMissing(unsafe String(cString: problem)) }
     self.threads = threads
-    program = try Program(graph, ParameterBinding(graph, weights))
+    program = try Program(graph, ParameterBinding(graph, weights), normalizing: normalizing)
   }
 
   /// Computes the graph's output.

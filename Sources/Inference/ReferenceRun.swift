@@ -54,6 +54,8 @@ extension ReferenceRun where Scalar: KernelScalar {
         }
       case .attentionPool(let pool):
         unsafe pool.apply(input, from, target, workspace.pool)
+      case .batchNormalization(let scale, let bias, let epsilon):
+        unsafe normalize(scale.base, bias.base, epsilon, input, from, target)
       case .globalAveragePool:
         unsafe average(input, from, target)
       case .linear(let inputs, let outputs, let weights, let bias):

@@ -70,6 +70,11 @@ extension Program {
         throw fail("its input has \(input.channels) channels, not as many as its weights")
       }
       return output
+    case .batchNormalization(let scale, _, _):
+      guard !input.isVector, input.channels == scale.count else {
+        throw fail("its batch normalization has other channels")
+      }
+      return output
     case .averagePool(let size, let keepsRest):
       guard !input.isVector else { throw fail("its input is no map") }
       output.height = keepsRest ? (input.height - 1) / size + 1 : input.height / size

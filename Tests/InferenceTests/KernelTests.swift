@@ -141,6 +141,25 @@ import Testing
     #expect(try output(key: [0, 2000, 0, 0]) == [5 + 4 + 90])
   }
 
+  /// By hand: channel 0 holds 1, 3, 5, 7 (mean 4, variance 5), channel 1 is constant; the weights' statistics play no part.
+  @Test(arguments: [1, 3])
+  func normalizationByTheBatch(_ threads: Int) throws {
+    var graph = Graph(inputChannels: 2)
+    let value = graph.append("bn", .batchNormalization(channels: 2, epsilon: 4), graph.input)
+    _ = graph.append("relu", .relu, value)
+    func vector(_ name: String, _ values: [Float]) throws -> StateDict.Entry {
+      .init(name: "bn." + name, tensor: try Tensor(values, shape: [2]))
+    }
+    let weights = try StateDict([
+      vector("weight", [6, 1]), vector("bias", [1, 0.5]), vector("running_mean", [100, 100]),
+      vector("running_var", [9, 9]),
+    ])
+    let network = try ReferenceNetwork<Double>(
+      graph: graph, weights: weights, threads: threads, normalizing: .ofTheBatch)
+    let input = try Activation<Double>(shape: [2, 2, 1, 2], values: [1, 3, 8, 8, 5, 7, 8, 8])
+    #expect(try network.run(input).values == [0, 0, 0.5, 0.5, 3, 7, 0.5, 0.5])
+  }
+
   /// PyTorch: NaN passes through max_pool2d and ReLU.
   @Test func notANumberIsNotHidden() throws {
     var graph = Graph(inputChannels: 1)
