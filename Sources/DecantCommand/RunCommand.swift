@@ -80,7 +80,7 @@ struct RunCommand: ParsableCommand {
   private func execute<T: ReferenceScalar>(
     _ scalar: T.Type, _ graph: Graph, _ weights: StateDict, _ resolution: ResNet.Resolution
   ) throws {
-    let image = try readInput(T.self)
+    let image = try NetworkInput.read(input, as: T.self)
     let goldenFile = try compare.map { path throws(CheckpointError) in try Checkpoint(path: path) }
     let golden = try goldenFile.map { file throws(CheckpointError) in
       Golden(try file.onlyStateDict().stateDict())
@@ -138,21 +138,5 @@ struct RunCommand: ParsableCommand {
     }
     if json { report.printJSON() } else { report.print() }
     if !report.comparisons.allSatisfy(\.passes) { throw ExitStatus.no }
-  }
-
-  private func readInput<T: ReferenceScalar>(_ scalar: T.Type) throws -> Activation<T> {
-    let tensor = try NpyArray.read(path: input)
-    guard tensor.shape.count == 4, tensor.shape.allSatisfy({ $0 > 0 }) else {
-      throw CheckpointError(
-        "has shape \(Spelling.shape(tensor.shape)); a network takes N×C×H×W", file: input,
-        remedy: "In Python, add the batch: array[None], or move the channels: array.transpose(0, 3, 1, 2).")
-    }
-    guard tensor.dtype.kind == .floatingPoint else {
-      throw CheckpointError(
-        "holds \(tensor.dtype.rawValue), and a network takes numbers that are already normalised",
-        file: input,
-        remedy: "In Python: (array / 255.0 - mean) / std, as the network was trained.")
-    }
-    return try Activation(shape: tensor.shape, values: try tensor.elements(as: T.self))
   }
 }
