@@ -10,6 +10,7 @@ let package = Package(
       name: "DecantLibrary",
       targets: [
         "ByteParsing", "Pickle", "Tensors", "Checkpoints", "Scanning", "Graphs", "ResNets", "Inference",
+        "Measuring",
       ]),
   ],
   dependencies: [
@@ -31,10 +32,12 @@ let package = Package(
     .target(name: "Scanning", dependencies: ["ByteParsing", "Pickle", "Checkpoints"]),
     .target(name: "ResNets", dependencies: ["ByteParsing", "Tensors", "Graphs"]),
     .target(name: "Inference", dependencies: ["ByteParsing", "Tensors", "Graphs", "COpenBLAS"]),
+    .target(name: "Measuring", dependencies: ["ByteParsing", "Tensors", "Graphs", "ResNets", "Inference"]),
     .executableTarget(
       name: "DecantCommand",
       dependencies: [
         "ByteParsing", "Pickle", "Tensors", "Checkpoints", "Scanning", "Graphs", "ResNets", "Inference",
+        "Measuring",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
@@ -64,6 +67,8 @@ let package = Package(
       name: "InferenceTests",
       dependencies: ["Checkpoints", "Graphs", "Inference", "ResNets", "Tensors", "TestSupport"],
       exclude: ["pytorch_cases.py"]),
+    .testTarget(
+      name: "MeasuringTests", dependencies: ["Graphs", "Inference", "Measuring", "ResNets", "Tensors"]),
     // Depends on the tool so that `swift test` builds the binary the tests run.
     .testTarget(
       name: "CommandTests",
