@@ -15,6 +15,7 @@ struct IdentifyCommand: ParsableCommand {
   @Option(help: "The state dict to use, as names print it; '.' is the root.") var key: String?
   @Option(help: "What stands before the names of the network that is meant, when there are several.")
   var prefix: String?
+  @OptionGroup var measuring: MeasureOptions
   @Flag(help: "Print the table of dialects instead.") var dialects = false
   @Flag(help: "Print the architectures that have a name instead.") var architectures = false
   @Flag(
@@ -55,11 +56,13 @@ struct IdentifyCommand: ParsableCommand {
     } catch let error as TensorError {
       throw refuse(AbsenceReport(stateDict, reason: error.reason))
     }
+    let measured = try measuring.report(on: identification, in: checkpoint, selection)
     if json {
-      printJSON(identification, selection)
+      printJSON(identification, selection, measured)
     } else {
       print(identification, selection)
       if explain { try printExplanation(identification) }
+      measured?.print()
     }
     if !identification.isResNet { throw ExitStatus.no }
   }
@@ -162,7 +165,9 @@ struct IdentifyCommand: ParsableCommand {
     open.show()
   }
 
-  private func printJSON(_ found: ResNet.Identification, _ selection: Selection) {
+  private func printJSON(
+    _ found: ResNet.Identification, _ selection: Selection, _ measured: MeasureReport?
+  ) {
     let configuration = found.configuration
     func number(_ value: Int) -> JSONValue { .exact(Int64(value)) }
     let facts: [JSONValue] = found.facts.map {
@@ -200,6 +205,6 @@ struct IdentifyCommand: ParsableCommand {
       (key: "facts", value: .array(facts)),
       (key: "undetermined", value: .array(found.undetermined.map { .string($0.name) })),
     ])
-    StandardStreams.line(result.indentedText)
+    StandardStreams.line((measured?.added(to: result) ?? result).indentedText)
   }
 }

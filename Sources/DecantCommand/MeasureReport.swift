@@ -1,0 +1,138 @@
+import ArgumentParser
+import ByteParsing
+import Checkpoints
+import Inference
+import Measuring
+import ResNets
+import Tensors
+
+/// The options by which `identify` measures what no shape tells.
+struct MeasureOptions: ParsableArguments {
+  @Flag(help: "Say which stride of the stem suits the running statistics; a hint, with its error rate.")
+  var measure = false
+  @Option(
+    help:
+      "Measure with these images, a .npy of N×C×H×W numbers normalised as for training, instead of with noise."
+  )
+  var images: String?
+
+  func validate() throws {
+    if images != nil && !measure {
+      throw ValidationError("--images is what --measure measures with; give --measure too.")
+    }
+  }
+
+  /// What was measured; nil when nobody asks.
+  func report(
+    on found: ResNet.Identification, in checkpoint: Checkpoint, _ selection: Selection
+  ) throws -> MeasureReport? {
+    guard measure else { return nil }
+    try checkpoint.requireIntact()
+    try checkpoint.verifyChecksums(of: selection.tensors)
+    Processors.explainLostPages()
+    let images = try images.map { try NetworkInput.read($0, as: Double.self) }
+    do throws(MeasurementError) {
+      let measurement = try StrideMeasurement(
+        of: found.configuration, weights: found.naming.tensors, images: images, threads: Processors.count)
+      return MeasureReport(measurement: measurement)
+    } catch {
+      var error = error
+      if case .missing(let names) = error { error = .missing(names.map(found.naming.spelling(of:))) }
+      throw CheckpointError(
+        "cannot be measured: \("\(error)".escapedForDisplay)", file: checkpoint.path,
+        remedy: "decant identify without --measure says what names and shapes tell.")
+    }
+  }
+}
+
+/// What `identify --measure` adds: divergences and a verdict, which settles nothing.
+struct MeasureReport {
+  let measurement: StrideMeasurement
+
+  /// How often noise was wrong or undecided on networks that were trained to find out (docs/adr/0010).
+  static let errorRate = (wrong: 4, undecided: 30, of: 92)
+
+  private var usesImages: Bool { measurement.hypotheses.contains { $0.noise == nil } }
+
+  /// The verdict in words.
+  var sentence: String {
+    switch measurement.verdict {
+    case .suggests(let stride0):
+      "suggests stride0 \(stride0)"
+        + (usesImages
+          ? ""
+          : " (of \(Self.errorRate.of) networks trained to find out, \(Self.errorRate.wrong) suggested the wrong one and \(Self.errorRate.undecided) none)")
+    case .tooClose:
+      "cannot tell: the smaller divergence is not \(Spelling.fixed(StrideMeasurement.leastRatio, 2)) times smaller than the other"
+    case .neitherFits:
+      "cannot tell: neither stride explains the running statistics, whose divergence should be less than \(Spelling.fixed(StrideMeasurement.largestDivergence, 2))"
+    }
+  }
+
+  func print() {
+    StandardStreams.line()
+    var table = TextTable([
+      ("measured", .left), ("divergence", .right), ("best images", .left),
+    ])
+    for hypothesis in measurement.hypotheses {
+      table.row(
+        "stride0 \(hypothesis.stride0)", Spelling.fixed(hypothesis.divergence, 4), hypothesis.images)
+    }
+    table.show()
+    StandardStreams.line("  \(sentence)")
+  }
+
+  /// The JSON of `identify` with one more member, `measured`.
+  func added(to identification: JSONValue) -> JSONValue {
+    guard case .object(let members) = identification else { return identification }
+    return .object(members + [(key: "measured", value: json)])
+  }
+
+  private var json: JSONValue {
+    var suggested: JSONValue = .null
+    if case .suggests(let stride0) = measurement.verdict { suggested = .exact(Int64(stride0)) }
+    return .object([
+      (key: "stride0", value: suggested), (key: "verdict", value: .string(sentence)),
+      (
+        key: "error_rate",
+        value: usesImages
+          ? .null
+          : .object([
+            (key: "wrong", value: .exact(Int64(Self.errorRate.wrong))),
+            (key: "undecided", value: .exact(Int64(Self.errorRate.undecided))),
+            (key: "networks", value: .exact(Int64(Self.errorRate.of))),
+          ])
+      ),
+      (key: "hypotheses", value: .array(measurement.hypotheses.map(\.json))),
+    ])
+  }
+}
+
+extension StrideMeasurement.Hypothesis {
+  /// The images that suited it best, in words.
+  fileprivate var images: String {
+    let pixels = "\(Spelling.shape(size)) pixels"
+    guard let noise else { return "those given, \(pixels)" }
+    return "noise 1/f^\(Spelling.fixed(noise.exponent, 1))\(noise.softness == nil ? "" : ", soft"), \(pixels)"
+  }
+
+  /// Means and variances are written for images that somebody else has too.
+  fileprivate var json: JSONValue {
+    let layers: [JSONValue] = layers.map { layer in
+      var members: [(key: String, value: JSONValue)] = [
+        (key: "name", value: .string(layer.name)), (key: "divergence", value: .exact(layer.divergence)),
+      ]
+      if noise == nil {
+        members.append((key: "mean", value: .array(layer.mean.map { .exact($0) })))
+        members.append((key: "variance", value: .array(layer.variance.map { .exact($0) })))
+      }
+      return .object(members)
+    }
+    return .object([
+      (key: "stride0", value: .exact(Int64(stride0))), (key: "divergence", value: .exact(divergence)),
+      (key: "exponent", value: noise.map { .exact($0.exponent) } ?? .null),
+      (key: "softness", value: noise?.softness.map { .exact($0) } ?? .null),
+      (key: "size", value: .array(size.map { .exact(Int64($0)) })), (key: "layers", value: .array(layers)),
+    ])
+  }
+}
