@@ -18,6 +18,7 @@ sys.path.insert(0, str(ROOT / "fixtures"))
 
 import networks  # noqa: E402  (before anything imports torchvision: it makes that import work on a CPU build)
 import torch  # noqa: E402
+from accuracy import Runner  # noqa: E402
 from tool import Decant  # noqa: E402
 
 torch.set_num_threads(2)
@@ -64,6 +65,12 @@ def folder():
     """A folder that is gone after the test, whatever became of it: checkpoints are large."""
     with tempfile.TemporaryDirectory(prefix="decant-peers-") as path:
         yield Path(path)
+
+
+@pytest.fixture
+def run(decant, folder):
+    """`decant run` on arrays."""
+    return Runner(decant, folder)
 
 
 @pytest.fixture(scope="session")

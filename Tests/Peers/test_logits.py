@@ -1,8 +1,4 @@
-"""`decant run` against live PyTorch: logits of real architectures in float32 and float64.
-
-PyTorch's float64 run is the truth. A float32 engine is judged by the RMS of its error over many logits,
-beside PyTorch's own float32 error on the same images: one logit of one image is chance.
-"""
+"""`decant run` against live PyTorch: logits of real architectures in float32 and float64."""
 
 import networks
 import numpy as np
@@ -10,70 +6,7 @@ import pytest
 import safetensors.torch
 import synthesis
 import torch
-
-# Largest float64 difference, as a part of the largest logit.
-FLOAT64 = 1e-12
-# Largest ratio of our float32 RMS error to PyTorch's.
-RATIO = 2.0
-
-
-class Runner:
-    """Runs `decant run` on arrays."""
-
-    def __init__(self, decant, folder):
-        self.decant = decant
-        self.folder = folder
-
-    def __call__(self, file, images: np.ndarray, *options, dtype=np.float32) -> np.ndarray:
-        np.save(self.folder / "x.npy", images)
-        precision = ["--float64"] if dtype == np.float64 else []
-        paths = ["--input", self.folder / "x.npy", "--output", self.folder / "y.npy"]
-        self.decant("run", file, *paths, *precision, *options, seconds=240)
-        logits = np.load(self.folder / "y.npy")
-        assert logits.dtype == dtype and logits.ndim == 2 and len(logits) == len(images)
-        return logits
-
-
-@pytest.fixture
-def run(decant, folder):
-    return Runner(decant, folder)
-
-
-@torch.no_grad()
-def both_precisions(network, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """PyTorch's logits in float32 and in float64."""
-    x = torch.from_numpy(images)
-    single = network.float()(x).numpy()
-    double = network.double()(x.double()).numpy()
-    network.float()  # the same bits as before
-    return single, double
-
-
-def rms(error: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(np.square(error))))
-
-
-def measure(run, file, network, images: np.ndarray, *options) -> dict[str, float]:
-    """Errors against PyTorch's float64, relative: both RMS in float32, our largest in either precision."""
-    single, double = both_precisions(network, images)
-    largest = np.abs(double).max()
-    ours = run(file, images, *options)
-    ours64 = run(file, images, *options, dtype=np.float64)
-    assert np.isfinite(ours).all() and np.isfinite(ours64).all()
-    assert ours.shape == ours64.shape == double.shape
-    return {
-        "ours": rms(ours - double) / largest,
-        "torch": rms(single - double) / largest,
-        "largest": float(np.abs(ours - double).max() / largest),
-        "float64": float(np.abs(ours64 - double).max() / largest),
-    }
-
-
-def describe(errors: dict[str, float]) -> str:
-    return (
-        f"RMS error of the largest logit: ours {errors['ours']:.2e}, torch's {errors['torch']:.2e}, "
-        f"ratio {errors['ours'] / errors['torch']:.2f}; float64, largest: {errors['float64']:.1e}"
-    )
+from accuracy import FLOAT64, RATIO, both_precisions, describe, measure
 
 
 @pytest.mark.parametrize("architecture", ["resnet18", "resnet50", "resnet50nodown"])
