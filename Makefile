@@ -11,10 +11,10 @@ TESTFLAGS := -c release --scratch-path .build/tests
 DECANT := .build/release/decant
 PYTHON := .build/peers/bin/python
 
-.PHONY: help packages build demo test fuzz peers bench format clean
+.PHONY: help packages build demo test fuzz peers peers-all bench format clean
 
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 packages: ## Install the Debian packages that are missing.
 	@Tests/Scripts/install-packages.sh libdeflate-dev libzip-dev libopenblas-dev libssl3
@@ -43,6 +43,10 @@ fuzz: packages ## Fuzz every reader for a minute each: DURATION=900 for longer, 
 peers: build $(PYTHON) ## Test against the real peers: PyTorch, safetensors, NumPy, CPython's pickletools.
 	@echo "testing against the peers in .build/peers"
 	@DECANT=$(CURDIR)/$(DECANT) DECANT_CORPUS=$(abspath ../shared/checkpoints) $(PYTHON) -m pytest -q -p no:cacheprovider -rs Tests/Peers
+
+peers-all: build $(PYTHON) ## Name, verify and run every ResNet of torchvision and timm; writes docs/IDENTIFIED.md (about an hour).
+	@echo "making, identifying and running about two hundred networks, the largest of 4 GB in a temporary folder"
+	@DECANT=$(CURDIR)/$(DECANT) $(PYTHON) -m pytest -q -p no:cacheprovider Tests/Peers/every_name.py
 
 bench: build $(PYTHON) ## Measure beside the peers in one run; prints the tables of docs/BENCHMARKS.md.
 	@$(PYTHON) Tests/Benchmarks/bench.py $(DECANT)
