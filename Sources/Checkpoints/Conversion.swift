@@ -29,11 +29,11 @@ public struct ConversionOptions: Sendable {
   /// A new name, and a new order of the axes.
   public struct Renaming: Sendable {
     public let name: String
-    /// Which of the tensor's axes each of the written one's is.
-    public let axes: [Int]
+    /// Which of the tensor's axes each of the written one's is, as ``Tensor/arranged(_:)`` has them.
+    public let axes: [Int?]
 
-    /// Makes one; `axes` is an order of the tensor's.
-    public init(name: String, axes: [Int]) {
+    /// Makes one.
+    public init(name: String, axes: [Int?]) {
       self.name = name
       self.axes = axes
     }
@@ -92,7 +92,7 @@ extension Checkpoint {
     let (selection, wrappers) = withoutWrappers(given)
     let named = try names(of: selection, options)
     let tensors = try zip(selection.tensors, written(selection.tensors, options)).map { entry, tensor in
-      try options.renamed[ExactText(selection.name(of: entry))].map { try tensor.permuted($0.axes) } ?? tensor
+      try options.renamed[ExactText(selection.name(of: entry))].map { try tensor.arranged($0.axes) } ?? tensor
     }
     let items = zip(named, tensors).map { name, tensor in
       let dtype = options.dtype.flatMap { tensor.isCast(to: $0) ? $0 : nil } ?? tensor.dtype

@@ -120,11 +120,9 @@ struct ConvertCommand: ParsableCommand {
     for entry in naming.entries {
       guard let canonical = entry.canonical else { continue }
       if let name = dialect.spelling(of: canonical) {
-        let rank = entry.tensor.shape.count
-        let axes = naming.dialect.kernelLayout.axes(of: rank)
         renamed[ExactText(entry.name)] = ConversionOptions.Renaming(
           name: naming.prefix + name,
-          axes: dialect.kernelLayout.axesFromPyTorch(rank: rank).map { axes[$0] })
+          axes: dialect.axes(from: naming.dialect, of: canonical, rank: entry.tensor.shape.count))
       } else {
         nameless.append(entry.name)
       }

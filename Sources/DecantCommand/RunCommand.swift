@@ -15,6 +15,8 @@ struct RunCommand: ParsableCommand {
   @Argument(help: "The checkpoint.") var file: String
   @OptionGroup var limits: LimitOptions
   @OptionGroup var network: NetworkOptions
+  @Option(help: "How many outputs it should have, 0 for no head; by default as many as the file has.")
+  var numClasses: Int?
   @Option(help: "The input, a .npy of N×C×H×W floating-point numbers, used as it is.") var input: String
   @Option(help: "Write the logits, or what --stage names, to this .npy.") var output: String?
   @Option(help: "The stage that --output writes: stem, maxpool, layer1 …, avgpool, logits.") var stage:
@@ -30,6 +32,9 @@ struct RunCommand: ParsableCommand {
   @Flag(help: "Print JSON, schema 1.") var json = false
 
   func validate() throws {
+    if let numClasses, numClasses < 0 {
+      throw ValidationError("--num-classes is at least 0, which is no head, not \(numClasses).")
+    }
     if let threads, !(1...256 ~= threads) {
       throw ValidationError("--threads is between 1 and 256, not \(threads).")
     }
@@ -50,7 +55,7 @@ struct RunCommand: ParsableCommand {
     try checkpoint.requireIntact()
     let selection = try network.selection(of: checkpoint)
     let stateDict = try selection.stateDict()
-    let resolution = try network.resolve(stateDict, in: checkpoint)
+    let resolution = try network.resolve(stateDict, in: checkpoint, classes: numClasses)
     let graph = resolution.graph
     if let stage, !graph.stages.contains(where: { $0.name == stage }) {
       throw CheckpointError(

@@ -114,6 +114,14 @@ struct GraphBuilder {
 
   /// The stem's convolutions; the last normalization is `bn1` whatever their number, as in timm.
   mutating func appendStem() {
+    if configuration.isQuantized {
+      append(
+        "quant",
+        .opaque(
+          OpaqueOperator(
+            "quantisation", parameters: ["scale", "zero_point"].map { (suffix: $0, shape: [1]) }))
+      )
+    }
     let normalizesLast = configuration.order == .post
     switch configuration.stem {
     case .single(let kernel, let channels):

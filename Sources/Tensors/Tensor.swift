@@ -131,16 +131,21 @@ public struct Tensor: Sendable {
     return strides
   }
 
-  /// The same elements with their axes in another order: a view, as PyTorch's `permute`.
+  /// The same elements with their axes in another order: a view, as PyTorch's `permute`, `squeeze` and `unsqueeze`.
   ///
-  /// - Parameter axes: which of this tensor's axes each new one is.
-  /// - Throws: ``TensorError`` when elements share bytes and would no longer stand in order.
-  public func permuted(_ axes: [Int]) throws(TensorError) -> Tensor {
-    precondition(axes.sorted() == Array(shape.indices), "axes \(axes) are no order of \(shape.count)")
+  /// - Parameter axes: which of this tensor's axes each new one is; nil for a new one of size 1. Axes of size 1 may be left
+  ///   out.
+  /// - Throws: ``TensorError`` when a larger axis is left out, or elements share bytes and would no longer stand in order.
+  public func arranged(_ axes: [Int?]) throws(TensorError) -> Tensor {
     if axes == Array(shape.indices) { return self }
+    let used = Set(axes.compactMap { $0 })
+    guard used.count == axes.count(where: { $0 != nil }), used.isSubset(of: shape.indices),
+      shape.indices.allSatisfy({ used.contains($0) || shape[$0] == 1 })
+    else { throw TensorError("a tensor of shape \(shape) has no such order of axes: \(axes)") }
     return try Tensor(
-      dtype: dtype, shape: axes.map { shape[$0] }, strides: axes.map { strides[$0] }, storage: storage,
-      storageOffset: storageOffset, isConjugated: isConjugated, isNegated: isNegated,
+      dtype: dtype, shape: axes.map { $0.map { shape[$0] } ?? 1 },
+      strides: axes.map { $0.map { strides[$0] } ?? 1 },
+      storage: storage, storageOffset: storageOffset, isConjugated: isConjugated, isNegated: isNegated,
       requiresGrad: requiresGrad)
   }
 

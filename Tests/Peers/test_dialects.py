@@ -170,14 +170,12 @@ def test_big_transfer_of_transformers_there_and_back(decant, folder):
     assert equal(converted(decant, folder, theirs, "transformers-bit"), state)
 
 
-@pytest.mark.xfail(strict=True, reason="the head stays timm's 1×1 convolution; transformers' is fully connected")
 def test_transformers_loads_big_transfers(decant, folder):
     loaded = converted(decant, folder, of_timm("resnetv2_50x1_bit"), "transformers-bit")
     config = transformers.BitConfig(num_labels=1000)
     transformers.BitForImageClassification(config).load_state_dict(loaded, strict=True)
 
 
-@pytest.mark.xfail(strict=True, reason="the head stays transformers' fully connected layer; timm's is a convolution")
 def test_timm_loads_big_transfers_of_transformers(decant, folder):
     state = transformers.BitForImageClassification(transformers.BitConfig(num_labels=1000)).state_dict()
     loaded = converted(decant, folder, state, "timm-resnetv2")

@@ -165,7 +165,6 @@ def test_clip_of_published_size(decant, run, folder, figures):
     assert errors["ours"] <= RATIO * errors["torch"]
 
 
-@pytest.mark.xfail(strict=True, reason="of another size CLIP's is taken for resnet50d, which pools otherwise")
 @pytest.mark.parametrize("names", ["OpenAI", "timm"])
 def test_clip_of_another_size(run, folder, figures, names):
     """ResNet-50's depth and 64×64 images: only the attention pool's positions differ from the published network's."""

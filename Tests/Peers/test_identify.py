@@ -85,7 +85,6 @@ def test_quantised(decant, folder, quantized):
     assert finished.status == 2 and "quantised convolution" in finished.errors
 
 
-@pytest.mark.xfail(strict=True, reason="with --arch the image's quant.scale and zero_point are held against it")
 def test_quantised_by_name(decant, quantized):
     nets.verify(decant, quantized, "--arch", "resnet18")
 

@@ -31,6 +31,9 @@ extension ResNet {
       "RGB, 224×224, scaled to 0…1, mean 0.485 0.456 0.406, deviation 0.229 0.224 0.225"
     /// How convolutions' weights lie.
     public var kernelLayout = KernelLayout.oihw
+    /// How many sizes the weight of the head has: 4 where it is a 1×1 convolution, 2 where it is a fully connected layer; nil
+    /// where both are met.
+    public var headRank: Int?
     /// Whether factors and summands without statistics are those into which a batch normalization was computed, not those
     /// of a group normalization.
     public var computesNormalization = false
@@ -46,12 +49,16 @@ extension ResNet {
       case hwio
 
       /// The axes of a tensor of this layout in PyTorch's order; every tensor but a convolution's weight is as it is.
-      public func axes(of rank: Int) -> [Int] { self == .hwio && rank == 4 ? [3, 2, 0, 1] : Array(0..<rank) }
+      func axes(of rank: Int) -> [Int] { self == .hwio && rank == 4 ? [3, 2, 0, 1] : Array(0..<rank) }
+    }
 
-      /// The axes of PyTorch's tensor in the order of this layout.
-      public func axesFromPyTorch(rank: Int) -> [Int] {
-        self == .hwio && rank == 4 ? [2, 3, 1, 0] : Array(0..<rank)
+    /// Which axes of another dialect's tensor each axis of this one's is; nil for one of size 1.
+    public func axes(from other: Dialect, of canonical: String, rank: Int) -> [Int?] {
+      var axes: [Int?] = other.kernelLayout.axes(of: rank)
+      if canonical == "fc.weight", let headRank, headRank != rank {
+        axes = headRank == 4 ? axes + [nil, nil] : Array(axes.prefix(2))
       }
+      return kernelLayout == .hwio && axes.count == 4 ? [axes[2], axes[3], axes[1], axes[0]] : axes
     }
 
     /// The names of the stem's first convolution, by which a network is found.
@@ -61,10 +68,11 @@ extension ResNet {
 
     init(
       _ name: String, _ summary: String, _ rows: [(canonical: String, spelled: String)],
-      preprocessing: String? = nil
+      preprocessing: String? = nil, headRank: Int? = nil
     ) {
       self.name = name
       self.summary = summary
+      self.headRank = headRank
       if let preprocessing { self.preprocessing = preprocessing }
       self.rows = rows.map { Row($0.canonical, $0.spelled) }
     }

@@ -27,7 +27,8 @@ extension ResNet.Dialect {
     "torchvision-quantized", "torchvision's quantised networks, in PyTorch's eager mode",
     [("fc.weight", "fc._packed_params._packed_params.0"), ("fc.bias", "fc._packed_params._packed_params.1")]
       + same(
-        "conv1.*", "layer{s}.{b}.conv{i}.*", "layer{s}.{b}.downsample.0.*", "layer{s}.{b}.add_relu.*",
+        "quant.*", "conv1.*", "layer{s}.{b}.conv{i}.*", "layer{s}.{b}.downsample.0.*",
+        "layer{s}.{b}.add_relu.*",
         "fc.scale", "fc.zero_point"))
 
   /// Whatever a network has, in this project's names: what `decant synthesize` writes, and what a network is renamed to
@@ -49,7 +50,7 @@ extension ResNet.Dialect {
     ResNet.Dialect("transformers-backbone", "Hugging Face ResNetModel", huggingFace("")),
     ResNet.Dialect(
       "transformers-bit", "Hugging Face BitForImageClassification",
-      bigTransferOfHuggingFace("bit.") + [("fc.*", "classifier.1.*")]),
+      bigTransferOfHuggingFace("bit.") + [("fc.*", "classifier.1.*")], headRank: 2),
     ResNet.Dialect("transformers-bit-backbone", "Hugging Face BitModel", bigTransferOfHuggingFace("")),
   ]
 

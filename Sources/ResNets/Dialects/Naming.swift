@@ -52,7 +52,7 @@ extension ResNet {
       for entry in entries {
         guard let canonical = entry.canonical else { continue }
         let axes = dialect.kernelLayout.axes(of: entry.tensor.shape.count)
-        own.append(StateDict.Entry(name: canonical, tensor: try entry.tensor.permuted(axes)))
+        own.append(StateDict.Entry(name: canonical, tensor: try entry.tensor.arranged(axes)))
       }
       tensors = try StateDict(own)
     }

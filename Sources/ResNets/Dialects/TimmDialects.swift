@@ -18,7 +18,7 @@ extension ResNet.Dialect {
         ("layer{s}.{b}.downsample.0.weight", "stages.{s-1}.blocks.{b}.downsample.conv.weight"),
         ("layer{s}.{b}.downsample.1.*", "stages.{s-1}.blocks.{b}.downsample.norm.*"), ("norm.*", "norm.*"),
         ("fc.*", "head.fc.*"),
-      ]),
+      ], headRank: 4),
     ResNet.Dialect(
       "timm-byobnet", "timm's byobnet: resnet33ts, resnext26ts",
       byobStem(3, bare: 0) + byobBlocks + byobProjection + byobRest),
@@ -98,6 +98,7 @@ extension ResNet.Dialect {
       ])
     arrays.kernelLayout = .hwio
     arrays.preprocessing = images
+    arrays.headRank = 4
     return [
       ResNet.Dialect(
         "bit", "Big Transfer's own PyTorch model",
@@ -107,7 +108,7 @@ extension ResNet.Dialect {
           ("layer{s}.{b}.bn{i}.*", "body.block{s}.unit{b+1:2}.gn{i}.*"),
           ("layer{s}.{b}.downsample.0.weight", "body.block{s}.unit{b+1:2}.downsample.weight"),
           ("norm.*", "head.gn.*"), ("fc.*", "head.conv.*"),
-        ], preprocessing: images), arrays,
+        ], preprocessing: images, headRank: 4), arrays,
     ]
   }()
 }
