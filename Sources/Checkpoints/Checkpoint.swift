@@ -54,6 +54,8 @@ public struct Checkpoint: Sendable {
   /// The files it is read from: one, or the index and its shards.
   let files: [InputFile]
   let limits: Limits
+  /// The archive of a TorchScript checkpoint.
+  private let script: ScriptArchive?
 
   /// What a container's reader finds.
   struct Parts {
@@ -63,6 +65,7 @@ public struct Checkpoint: Sendable {
     var damage: [CheckpointError] = []
     var hints: [(String, String)] = []
     var truncation: CheckpointError?
+    var script: ScriptArchive?
 
     /// Throws what makes the data unfit for use.
     func requireIntact() throws(CheckpointError) {
@@ -101,8 +104,13 @@ public struct Checkpoint: Sendable {
     warnings = parts.warnings
     damage = parts.damage
     truncation = parts.truncation
+    script = parts.script
     hints = parts.hints.map { (label: $0.0, text: $0.1) }
   }
+
+  /// The code of a TorchScript archive's classes by their qualified names, such as
+  /// `__torch__.torchvision.models.resnet.BasicBlock`: evidence of what was saved, never run. O(bytes of code).
+  public func scriptClasses() -> [String: String] { script?.classTexts() ?? [:] }
 
   /// Reads whatever container some bytes are, judged by the bytes.
   ///

@@ -64,16 +64,26 @@ public struct CheckpointObject: Sendable {
   public var shape: [Int]? = nil
   /// The bytes it is stored in, when it is such a tensor and the file tells them.
   public var byteCount: Int? = nil
+  /// Each module of a state dict's `_metadata`, in its order: those without parameters too.
+  public var moduleVersions: [ModuleVersion]? = nil
 
   /// The same value below other steps.
   func moved(below steps: [PathKey]) -> CheckpointObject {
     CheckpointObject(
       path: steps + path, type: type, value: value, count: count, unreadTensor: unreadTensor, shape: shape,
-      byteCount: byteCount)
+      byteCount: byteCount, moduleVersions: moduleVersions)
   }
 
   /// The path joined with dots.
   public var name: String { path.joinedName }
+}
+
+/// What a state dict's `_metadata` says of one module.
+public struct ModuleVersion: Sendable, Equatable {
+  /// The module's path: `layer1.0.conv1`; empty for the outermost.
+  public let path: String
+  /// The version of the format of the module's own state; nil when none is recorded.
+  public let version: Int64?
 }
 
 /// The source of a class of modules, which PyTorch before 1.6 put beside a whole pickled module.

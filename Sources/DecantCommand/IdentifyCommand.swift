@@ -50,9 +50,10 @@ struct IdentifyCommand: ParsableCommand {
     }
     let identification: ResNet.Identification
     let digest = try wholeDigest(of: checkpoint)
+    let evidence = EvidenceGathering.evidence(in: checkpoint, selection, of: naming)
     do {
       identification = try ResNet.Identification(
-        naming, published: digest.flatMap { ResNet.PublishedFile.of(sha256: $0) })
+        naming, published: digest.flatMap { ResNet.PublishedFile.of(sha256: $0) }, evidence: evidence)
     } catch let error as TensorError {
       throw refuse(AbsenceReport(stateDict, reason: error.reason))
     }
@@ -127,8 +128,8 @@ struct IdentifyCommand: ParsableCommand {
     let total = naming.entries.count
     StandardStreams.line(
       found.isResNet
-        ? (found.architecture ?? found.sameShapes.first).map {
-          "consistent with \($0)\(found.hasPublishedHead ? "" : ", but for its head")"
+        ? found.architecture.map {
+          "\(found.isProven ? "is" : "consistent with") \($0)\(found.hasPublishedHead ? "" : ", but for its head")"
         } ?? "a ResNet without a published name"
         : found.isPart
           ? "no ResNet as it stands, but another network that begins like one"
@@ -157,12 +158,33 @@ struct IdentifyCommand: ParsableCommand {
     }
     StandardStreams.line()
     var facts = TextTable([("fact", .left), ("value", .left), ("source", .left)])
-    for fact in found.facts { facts.row(fact.name, fact.value, fact.source.escapedForDisplay) }
+    for fact in found.facts {
+      facts.row(fact.name.escapedForDisplay, fact.value.escapedForDisplay, fact.source.escapedForDisplay)
+    }
     facts.show()
+    printContradictions(found)
+    guard !found.undetermined.isEmpty else { return }
     StandardStreams.line()
     var open = TextTable([("the file does not say", .left), ("usual", .left), ("declare with", .left)])
     for question in found.undetermined { open.row(question.name, question.usual, question.option ?? "") }
     open.show()
+  }
+
+  /// What sources say differently of one matter; the strongest first, none dropped.
+  private func printContradictions(_ found: ResNet.Identification) {
+    guard !found.contradictions.isEmpty else { return }
+    StandardStreams.line()
+    var table = TextTable([
+      ("contradiction", .left), ("value", .left), ("source, the strongest first", .left),
+    ])
+    for contradiction in found.contradictions {
+      for (place, claim) in contradiction.claims.enumerated() {
+        table.row(
+          place == 0 ? contradiction.name.escapedForDisplay : "", claim.value.escapedForDisplay,
+          claim.source.escapedForDisplay)
+      }
+    }
+    table.show()
   }
 
   private func printJSON(
@@ -173,7 +195,7 @@ struct IdentifyCommand: ParsableCommand {
     let facts: [JSONValue] = found.facts.map {
       .object([
         (key: "name", value: .string($0.name)), (key: "value", value: .string($0.value)),
-        (key: "source", value: .string($0.source)),
+        (key: "source", value: .string($0.source)), (key: "kind", value: .string($0.kind)),
       ])
     }
     let result: JSONValue = .object([
@@ -202,7 +224,26 @@ struct IdentifyCommand: ParsableCommand {
           (key: "beside", value: number(found.verification.beside.count)),
         ])
       ),
+      (key: "proven", value: .bool(found.isProven)),
       (key: "facts", value: .array(facts)),
+      (
+        key: "contradictions",
+        value: .array(
+          found.contradictions.map { contradiction in
+            .object([
+              (key: "name", value: .string(contradiction.name)),
+              (
+                key: "claims",
+                value: .array(
+                  contradiction.claims.map {
+                    .object([
+                      (key: "value", value: .string($0.value)), (key: "source", value: .string($0.source)),
+                    ])
+                  })
+              ),
+            ])
+          })
+      ),
       (key: "undetermined", value: .array(found.undetermined.map { .string($0.name) })),
     ])
     StandardStreams.line((measured?.added(to: result) ?? result).indentedText)

@@ -118,6 +118,15 @@ enum InspectionJSON {
       members.append((key: "shape", value: .array(shape.map { .exact(Int64($0)) })))
     }
     if let bytes = object.byteCount { members.append((key: "bytes", value: .exact(Int64(bytes)))) }
+    if let versions = object.moduleVersions {
+      let modules: [JSONValue] = versions.map {
+        .object([
+          (key: "path", value: .string($0.path)),
+          (key: "version", value: $0.version.map { .exact($0) } ?? .null),
+        ])
+      }
+      members.append((key: "modules", value: .array(modules)))
+    }
     return .object(members)
   }
 

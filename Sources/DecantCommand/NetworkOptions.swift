@@ -11,7 +11,8 @@ struct NetworkOptions: ParsableArguments {
   @Option(help: "The state dict to use, as names print it; '.' is the root.") var key: String?
   @Option(help: "What stands before the names of the network that is meant, when there are several.")
   var prefix: String?
-  @Option(help: "Stride of the stem's convolution and of its pooling, which no file tells.") var stride0: Int?
+  @Option(help: "Stride of the stem's convolution and of its pooling, which no shape tells.") var stride0:
+    Int?
   @Option(help: "Which convolution of a bottleneck has the stride: 3x3 (v1.5) or 1x1 (v1).") var blockStride:
     String?
   @Option(
@@ -94,11 +95,13 @@ struct NetworkOptions: ParsableArguments {
 
   /// What the chosen state dict is taken for; says what was recognised and assumed.
   func resolve(
-    _ stateDict: StateDict, in checkpoint: Checkpoint, classes: Int? = nil
+    _ stateDict: StateDict, _ selection: Selection, in checkpoint: Checkpoint, classes: Int? = nil
   ) throws(CheckpointError) -> ResNet.Resolution {
     let resolution: ResNet.Resolution
     do throws(TensorError) {
-      resolution = try ResNet.Resolution(of: stateDict, declaration(classes: classes))
+      resolution = try ResNet.Resolution(
+        of: stateDict, declaration(classes: classes),
+        evidence: { EvidenceGathering.evidence(in: checkpoint, selection, of: $0) })
     } catch {
       throw CheckpointError(
         "cannot be taken for a ResNet: \(error.reason.escapedForDisplay)", file: checkpoint.path,
@@ -110,6 +113,11 @@ struct NetworkOptions: ParsableArguments {
     }
     if !naming.prefix.isEmpty {
       StandardStreams.note("every name is read without its prefix \(naming.prefix.escapedForDisplay)")
+    }
+    for warning in resolution.warnings { StandardStreams.note("warning: \(warning.escapedForDisplay)") }
+    for (place, items) in resolution.read.byPlace {
+      let facts = items.map { "\($0.name) \($0.value)" }.joined(separator: "; ")
+      StandardStreams.note("read from \(place): \(facts)".escapedForDisplay)
     }
     if !resolution.assumed.isEmpty {
       let facts = resolution.assumed.map { "\($0.name) \($0.value)" }.joined(separator: "; ")
@@ -124,4 +132,22 @@ extension [ResNet.Resolution.Fact] {
   var json: JSONValue {
     .object(map { (key: $0.name, value: Int64($0.value).map { .integer($0) } ?? .string($0.value)) })
   }
+}
+
+extension [ResNet.Evidence.Item] {
+  /// What was found, by the place it was found in; the strongest place first.
+  var byPlace: [(place: String, items: [ResNet.Evidence.Item])] {
+    var found: [(place: String, items: [ResNet.Evidence.Item])] = []
+    for item in self {
+      if let known = found.firstIndex(where: { $0.place == item.place }) {
+        found[known].items.append(item)
+      } else {
+        found.append((item.place, [item]))
+      }
+    }
+    return found
+  }
+
+  /// What was found as a JSON object; whole numbers as numbers.
+  var json: JSONValue { map { ResNet.Resolution.Fact(name: $0.name, value: $0.value) }.json }
 }

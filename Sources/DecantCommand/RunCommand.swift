@@ -55,7 +55,7 @@ struct RunCommand: ParsableCommand {
     try checkpoint.requireIntact()
     let selection = try network.selection(of: checkpoint)
     let stateDict = try selection.stateDict()
-    let resolution = try network.resolve(stateDict, in: checkpoint, classes: numClasses)
+    let resolution = try network.resolve(stateDict, selection, in: checkpoint, classes: numClasses)
     let graph = resolution.graph
     if let stage, !graph.stages.contains(where: { $0.name == stage }) {
       throw CheckpointError(
@@ -101,7 +101,7 @@ struct RunCommand: ParsableCommand {
     let threads = self.threads ?? Processors.count
     var report = RunReport<T>(
       architecture: resolution.architecture, hasHead: resolution.configuration.classes > 0,
-      assumed: resolution.assumed, declared: resolution.declared,
+      assumed: resolution.assumed, declared: resolution.declared, read: resolution.read,
       dtype: T.dtype.rawValue, threads: threads, inputShape: image.shape)
     report.goldenNotes = Dictionary(
       goldenFile?.hints.map { ($0.label, $0.text) } ?? [], uniquingKeysWith: { first, _ in first })

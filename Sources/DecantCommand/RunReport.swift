@@ -9,6 +9,7 @@ struct RunReport<T: ReferenceScalar> {
   let hasHead: Bool
   let assumed: [ResNet.Resolution.Fact]
   let declared: [ResNet.Resolution.Fact]
+  let read: [ResNet.Evidence.Item]
   let dtype: String
   let threads: Int
   let inputShape: [Int]
@@ -77,6 +78,7 @@ struct RunReport<T: ReferenceScalar> {
       (key: "preprocessing", value: "none"),
       (key: "declared", value: declared.json),
       (key: "assumed", value: assumed.json),
+      (key: "read", value: read.json),
       (key: "logits", value: .array(rows.map { .array($0.map { .exact(Double($0)) }) })),
     ]
     if !comparisons.isEmpty {

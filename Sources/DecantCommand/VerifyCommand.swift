@@ -31,7 +31,7 @@ struct VerifyCommand: ParsableCommand {
     let stateDict = try selection.stateDict()
     let published = network.arch.flatMap { ResNet.Architecture.named($0) }
     let resolution = try network.resolve(
-      stateDict, in: checkpoint, classes: numClasses ?? published?.configuration.classes)
+      stateDict, selection, in: checkpoint, classes: numClasses ?? published?.configuration.classes)
     try checkpoint.verifyChecksums(of: selection.tensors)
     // Who names an architecture and finds it without a prefix expects nothing else in the file.
     let verification = try ResNet.Verification(
@@ -100,6 +100,11 @@ struct VerifyCommand: ParsableCommand {
     }
     StandardStreams.line()
     SummaryReport(configuration: resolution.configuration).print()
+    for (place, items) in resolution.read.byPlace {
+      StandardStreams.line()
+      StandardStreams.line("  read from \(place.escapedForDisplay), not verified: no name or shape tells")
+      for item in items { StandardStreams.line("    \(item.name): \(item.value)".escapedForDisplay) }
+    }
     for (words, facts) in [("declared", resolution.declared), ("assumed", resolution.assumed)]
     where !facts.isEmpty {
       StandardStreams.line()
@@ -148,6 +153,7 @@ struct VerifyCommand: ParsableCommand {
       (key: "prefix", value: .string(resolution.naming.prefix)),
       (key: "declared", value: resolution.declared.json),
       (key: "assumed", value: resolution.assumed.json),
+      (key: "read", value: resolution.read.json),
     ])
     StandardStreams.line(result.indentedText)
   }

@@ -29,6 +29,11 @@ public struct Graph: Sendable, Equatable {
 
   /// Appends a node and returns the value it makes.
   public mutating func append(_ name: String, _ operation: Operation, _ inputs: Value...) -> Value {
+    append(name, operation, inputs: inputs)
+  }
+
+  /// Appends a node and returns the value it makes.
+  public mutating func append(_ name: String, _ operation: Operation, inputs: [Value]) -> Value {
     precondition(inputs.allSatisfy { $0.index <= nodes.count }, "a node reads only what stands before it")
     nodes.append(Node(name: name, operation: operation, inputs: inputs))
     return Value(index: nodes.count)

@@ -10,6 +10,8 @@ extension ResNet {
       public let value: String
       /// The tensor and shape, the name or the count that settles it.
       public let source: String
+      /// What kind of source it is: `shape`, `sha256`, or that of ``ResNet/Evidence``.
+      public var kind = "shape"
     }
 
     /// Something that the file does not settle.
@@ -39,43 +41,60 @@ extension ResNet {
     public let nearest: (name: String, differences: [String])?
     public let facts: [Fact]
     public let undetermined: [OpenQuestion]
+    /// What sources say differently of one matter.
+    public let contradictions: [Evidence.Contradiction]
+    /// Whether the file proves the network: its code, every layer's geometry, names and shapes.
+    public let isProven: Bool
     /// How names and shapes compare with the network's.
     public let verification: Verification
 
     /// Reads what names and shapes tell. O(tensors).
     ///
-    /// - Parameter published: the published file these are the tensors of, which settles what shapes cannot.
+    /// - Parameters:
+    ///   - published: the published file these are the tensors of, which settles what shapes cannot.
+    ///   - evidence: what else the file and those beside it say.
     /// - Throws: ``TensorError`` when they make no network.
-    public init(_ naming: Naming, published: PublishedFile? = nil) throws {
+    public init(_ naming: Naming, published: PublishedFile? = nil, evidence: Evidence = .none) throws {
       self.naming = naming
       let configuration = try Configuration(shapesOf: naming)
       let graph: Graph
       do { graph = try configuration.graph() } catch {
         throw TensorError("its shapes make no network: \(error.reason)")
       }
-      self.configuration = configuration
+      let applied = evidence.applied(to: configuration).configuration
+      self.configuration = applied
       verification = try Verification(of: naming, against: graph, readsNumbers: false)
       isPart = Self.isPart(naming, verification)
       let sharing = verification.isMatch && !isPart ? Architecture.sharing(configuration, naming.dialect) : []
       let sameShapes = sharing.map(\.name)
       self.sameShapes = sameShapes
       hasPublishedHead = sharing.first.map { configuration.hasHead(of: $0.configuration) } ?? true
-      architecture =
-        sameShapes.first { $0 == published?.architecture }
-        ?? sharing.first { $0.configuration.stride0 == configuration.stride0 }?.name
+      let allowed = sharing.filter { evidence.allows($0) }
+      let named = allowed.first { evidence.settled("architecture")?.setting == .architecture($0.name) }
+      let fitting = allowed.first { $0.configuration.stride0 == applied.stride0 }
+      architecture = sameShapes.first { $0 == published?.architecture } ?? (named ?? fitting)?.name
       nearest = sameShapes.isEmpty ? Self.nearest(to: configuration, verification) : nil
       let questions = Self.openQuestions(naming, configuration, sameShapes)
+      let shapeFacts = Self.facts(naming, configuration, verification)
+      contradictions = evidence.contradictions(with: shapeFacts, architectures: sameShapes)
       guard let published, sameShapes.contains(published.architecture) else {
-        facts = Self.facts(naming, configuration, verification)
-        undetermined = questions
+        let told = evidence.answers(questions, after: shapeFacts)
+        facts = shapeFacts + told.facts
+        undetermined = told.open
+        isProven =
+          evidence.provesNetwork && verification.isMatch && !isPart && hasPublishedHead
+          && architecture.flatMap { Architecture.named($0) }?.configuration.isSame(asBody: applied) == true
+          && told.open.allSatisfy { $0.name == "preprocessing" }
         return
       }
+      isProven = false
       facts =
-        Self.facts(naming, configuration, verification)
+        shapeFacts
         + questions.filter { $0.name != "preprocessing" }.map { question in
           Fact(
             name: question.name, value: question.name == "residual" ? "shortcuts are added" : question.usual,
-            source: "torchvision's code, of which this is a published file (SHA-256 \(published.digest)…)")
+            source: "torchvision's code, of which this is a published file (SHA-256 \(published.digest)…)",
+            kind: "sha256")
         }
       undetermined = questions.filter { $0.name == "preprocessing" }
     }

@@ -8,6 +8,12 @@ extension ResNet {
     public struct Fact: Sendable, Equatable {
       public let name: String
       public let value: String
+
+      /// Notes a fact.
+      public init(name: String, value: String) {
+        self.name = name
+        self.value = value
+      }
     }
 
     public let configuration: Configuration
@@ -21,12 +27,20 @@ extension ResNet {
     public let declared: [Fact]
     /// Facts nobody declared and the file cannot tell.
     public let assumed: [Fact]
+    /// What the file or one beside it says, and a run relies on.
+    public let read: [Evidence.Item]
+    /// What was declared against strong evidence, and evidence that is not relied on: sentences.
+    public let warnings: [String]
 
     /// Takes a state dict for a network.
     ///
+    /// - Parameter evidence: what the file and those beside it say beyond names and shapes, once the names are known.
     /// - Throws: ``TensorError`` when the names are no ResNet's or those of several, or when a file with one output could
     ///   be a detector of either stride and nobody says which: a plausible wrong logit is the worst answer.
-    public init(of stateDict: StateDict, _ said: Declaration = Declaration()) throws(TensorError) {
+    public init(
+      of stateDict: StateDict, _ said: Declaration = Declaration(),
+      evidence: (Naming) -> Evidence = { _ in .none }
+    ) throws(TensorError) {
       naming =
         said.prefix == nil && Naming.all(in: stateDict).isEmpty
         ? try Naming(stateDict, Dialect.all[0], prefix: "")
@@ -43,17 +57,23 @@ extension ResNet {
         configuration = try Configuration(shapesOf: naming)
       }
       if let classes = said.classes { configuration.classes = classes }
-      do throws(ConfigurationError) { configuration = try said.applied(to: configuration) } catch {
+      let told: Evidence.Taken
+      do throws(ConfigurationError) { told = try evidence(naming).taken(for: configuration, said) } catch {
         throw TensorError(error.reason)
       }
-      if said.stride0 == nil, said.architecture == nil, configuration.classes == 1,
+      if let refusal = told.refusal { throw TensorError(refusal) }
+      configuration = told.configuration
+      (read, warnings) = (told.read, told.warnings)
+      let known = Set(told.read.map(\.name))
+      if said.stride0 == nil, said.architecture == nil, !known.contains("stride0"),
+        configuration.classes == 1,
         configuration.stemPooling != .none
       {
         throw TensorError(
           "the file has one output, and detectors of one output exist with stride0 1 (resnet50nodown) and with stride0 2 (resnet50), with the same names and shapes; "
             + "say which with --arch or --stride0")
       }
-      do throws(ConfigurationError) { graph = try configuration.graph() } catch {
+      do throws(ConfigurationError) { graph = try told.graph() } catch {
         throw TensorError("its shapes make no network: \(error.reason)")
       }
       self.configuration = configuration
@@ -65,7 +85,9 @@ extension ResNet {
       let facts = configuration.geometry
       // Who names an architecture declares all of it.
       declared = facts.filter { said.architecture != nil || said.facts.contains($0.name) }
-      assumed = facts.filter { said.architecture == nil && !said.facts.contains($0.name) }
+      assumed = facts.filter {
+        said.architecture == nil && !said.facts.contains($0.name) && !known.contains($0.name)
+      }
     }
   }
 }

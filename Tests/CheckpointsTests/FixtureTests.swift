@@ -144,6 +144,67 @@ struct ExpectedTensor: Equatable, CustomStringConvertible {
   }
 }
 
+/// What stands around a state dict and tells of its network.
+@Suite struct SurroundingsTests {
+  @Test func metadataListsEveryModule() throws {
+    let checkpoint = try Checkpoint(path: Fixtures.path("torch/small_nodown.pth"))
+    let listed = try #require(checkpoint.objects.first { $0.type == "module versions" })
+    #expect(listed.name == "model._metadata")
+    let versions = try #require(listed.moduleVersions)
+    #expect(versions.count == listed.count)
+    #expect(versions.first?.path == "" && versions.first?.version == 1)
+    #expect(versions.contains { $0.path == "maxpool" && $0.version == 1 })
+    #expect(versions.contains { $0.path == "layer1.0.bn1" && $0.version == 2 })
+    // Too much text: counted, and no error.
+    var limits = Limits()
+    limits.allTextBytes = 100
+    let less = try Checkpoint(path: Fixtures.path("torch/small_nodown.pth"), limits: limits)
+    #expect(less.objects.first { $0.type == "module versions" }.map { $0.moduleVersions == nil } == true)
+  }
+
+  @Test func codeOfTorchScript() throws {
+    let checkpoint = try Checkpoint(path: Fixtures.path("scripts/script.pt"))
+    let classes = checkpoint.scriptClasses()
+    let root = try #require(checkpoint.objects.first { $0.path.isEmpty }?.type)
+    #expect(try #require(classes[root]).hasPrefix("class "))
+    #expect(
+      classes.values.allSatisfy {
+        $0.hasPrefix("class ") && $0.split(separator: "\n").dropFirst().allSatisfy { $0.hasPrefix(" ") }
+      })
+    #expect(try Checkpoint(path: Fixtures.path("torch/module.pth")).scriptClasses().isEmpty)
+  }
+
+  @Test func filesBeside() throws {
+    let checkpoint = try Checkpoint(path: Fixtures.path("torch/module.pth"))
+    guard case .content(let bytes) = checkpoint.fileBeside(named: "expected.json") else {
+      Issue.record("it is not read")
+      return
+    }
+    #expect(bytes.first == UInt8(ascii: "{"))
+    guard case .absent = checkpoint.fileBeside(named: "config.json") else {
+      Issue.record("it is absent")
+      return
+    }
+    for name in ["../README.md", "/etc/passwd", "", "a/../b", "expected.json/x"] {
+      guard case .refused = checkpoint.fileBeside(named: name) else {
+        Issue.record("\(name) is not refused")
+        continue
+      }
+    }
+    guard case .refused(let error) = checkpoint.fileBeside(named: "expected.json", limit: 10) else {
+      Issue.record("it is too large")
+      return
+    }
+    #expect(error.description.contains("more than a configuration needs (10)"))
+    // A folder's own files lie beside it.
+    let folder = try Checkpoint(path: Fixtures.path("folders/dcp"))
+    guard case .content = folder.fileBeside(named: ".metadata", limit: 1 << 20) else {
+      Issue.record("it is not read")
+      return
+    }
+  }
+}
+
 /// Every file of PyTorch's in the corpus, against an independent reader's digests.
 @Suite(.enabled(if: Corpus.folder != nil, "../shared/checkpoints is absent, so no corpus file is read"))
 struct CorpusTests {

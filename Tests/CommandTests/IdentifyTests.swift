@@ -63,7 +63,7 @@ import Testing
     #expect(object["dialect"] as? String == "torchvision" && object["key"] as? String == "model")
     #expect(object["prefix"] as? String == "")
     let facts = try #require(object["facts"] as? [[String: String]])
-    #expect(facts.allSatisfy { Set($0.keys) == ["name", "value", "source"] } && facts.count > 5)
+    #expect(facts.allSatisfy { Set($0.keys) == ["name", "value", "source", "kind"] } && facts.count > 5)
     #expect((object["undetermined"] as? [String])?.first == "stride0")
   }
 

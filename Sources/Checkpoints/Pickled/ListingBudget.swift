@@ -11,6 +11,7 @@ struct ListingBudget {
   private var visits = 0
   private var pathBytes = 0
   private var textBytes = 0
+  private var modules = 0
   /// Whether it must stop because values stand under too many paths, or too long ones.
   private(set) var isCrowded = false
   /// Why the listing must stop.
@@ -47,6 +48,13 @@ struct ListingBudget {
   mutating func listsText(byteCount: Int) -> Bool {
     guard byteCount <= limits.textBytes, textBytes + byteCount <= limits.allTextBytes else { return false }
     textBytes += byteCount
+    return true
+  }
+
+  /// Whether the modules of a `_metadata` are listed one by one; those of the others are counted.
+  mutating func listsModules(_ count: Int) -> Bool {
+    guard count <= allowedByContent - modules else { return false }
+    modules += count
     return true
   }
 

@@ -128,4 +128,22 @@ extension PickledContents {
     }
     return true
   }
+
+  /// What `_metadata` says of each module; nil when it says more than a listing may hold.
+  mutating func moduleVersions(_ pairs: [PicklePair]) -> [ModuleVersion]? {
+    guard budget.listsModules(pairs.count) else { return nil }
+    var versions: [ModuleVersion] = []
+    for pair in pairs {
+      let byteCount = graph.textByteCount(pair.key)
+      guard budget.listsText(byteCount: byteCount), let path = graph.text(pair.key) else { return nil }
+      let members = graph.mappingPairs(pair.value) ?? []
+      var version: Int64?
+      // The first few: PyTorch writes one member, or two.
+      if case .int(let number)? = members.prefix(8).first(where: { graph.isText($0.key, "version") })?.value {
+        version = number
+      }
+      versions.append(ModuleVersion(path: path, version: version))
+    }
+    return versions
+  }
 }

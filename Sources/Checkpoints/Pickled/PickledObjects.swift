@@ -235,11 +235,11 @@ extension PickledContents {
         let name = key(pair.key)
         // PyTorch's own record of module versions, one per module: listed as a whole.
         if name == .text("_metadata") {
-          let count = graph.object(pair.value)?.pairs.count ?? graph.dictionary(pair.value)?.count
+          let listed = graph.object(pair.value)?.pairs ?? graph.dictionary(pair.value)
           contents.objects.append(
             CheckpointObject(
-              path: path(to: place) + [name], type: "module versions", value: nil, count: count,
-              unreadTensor: nil))
+              path: path(to: place) + [name], type: "module versions", value: nil, count: listed?.count,
+              unreadTensor: nil, moduleVersions: listed.flatMap { moduleVersions($0) }))
         } else {
           attributes.append(Visit(value: pair.value, parent: place, key: name))
         }

@@ -60,15 +60,17 @@ enum TorchZip {
       var contents = try PickledContents.list(
         graph, path: file.path, nesting: nesting, limits: limits
       ) { reference throws(CheckpointError) in try storages.storage(reference) }
+      var script: ScriptArchive?
       if isScript {
-        let script = ScriptArchive(
+        let opened = ScriptArchive(
           archive: archive, prefix: prefix, byteOrder: byteOrder, limits: limits, nesting: nesting)
-        try script.complete(&contents, &hints, &warnings, &damage)
+        script = opened
+        try opened.complete(&contents, &hints, &warnings, &damage)
       }
       if archive.salvage != nil { contents.tensors = contents.tensors.map { $0.withState() } }
       return Checkpoint.Parts(
         container: isScript ? .torchscript : .torchZip, contents: contents, warnings: warnings,
-        damage: damage, hints: hints, truncation: truncation(archive, contents.tensors))
+        damage: damage, hints: hints, truncation: truncation(archive, contents.tensors), script: script)
     } catch { throw error.located(file: file.path) }
   }
 

@@ -24,6 +24,48 @@ struct ScriptArchive {
     hints.append(contentsOf: records())
   }
 
+  // MARK: Code
+
+  /// The code of the archive's classes by their qualified names, as it stands and never run: `class Net(Module):` and
+  /// what is indented below. Texts beyond `Limits.allTextBytes` together are left out. O(bytes).
+  func classTexts() -> [String: String] {
+    var texts: [String: String] = [:]
+    var left = limits.allTextBytes
+    let folder = prefix + "code/"
+    for entry in archive.entries where entry.name.hasPrefix(folder) && entry.name.hasSuffix(".py") {
+      guard entry.byteCount <= left,
+        let (bytes, isIntact) = try? archive.bytes(of: entry, limit: left, named: "Limits.allTextBytes"),
+        isIntact
+      else { continue }
+      left -= bytes.count
+      let module = entry.name.dropFirst(folder.count).dropLast(3).split(separator: "/").joined(separator: ".")
+      for (name, text) in Self.classTexts(in: bytes) where texts[module + "." + name] == nil {
+        texts[module + "." + name] = text
+      }
+    }
+    return texts
+  }
+
+  /// Each class of a source text, with its lines.
+  static func classTexts(in source: [UInt8]) -> [(name: String, text: String)] {
+    var found: [(name: String, start: Int, end: Int)] = []
+    var place = 0
+    var isOpen = false
+    for line in source.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false) {
+      if line.starts(with: "class ".utf8) {
+        let name = line.dropFirst(6).prefix { $0 != UInt8(ascii: "(") && $0 != UInt8(ascii: ":") }
+        found.append((String(decoding: name, as: UTF8.self), place, place + line.count))
+        isOpen = true
+      } else if line.first == UInt8(ascii: " ") || line.isEmpty {
+        if isOpen { found[found.count - 1].end = place + line.count }
+      } else {
+        isOpen = false
+      }
+      place += line.count + 1
+    }
+    return found.map { name, start, end in (name, String(decoding: source[start..<end], as: UTF8.self)) }
+  }
+
   // MARK: Roles
 
   /// The parameters and buffers of a class, by name.

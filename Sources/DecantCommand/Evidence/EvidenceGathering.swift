@@ -1,0 +1,89 @@
+import ByteParsing
+import Checkpoints
+import ResNets
+
+/// Gathers what a checkpoint and the files beside it say of a network, for ``ResNet/Evidence`` to read.
+///
+/// It stands in the command because it knows both sides: checkpoints and ResNets do not know each other
+/// (docs/adr/0001), and what to do about a file beside that is not read is for the command line to say.
+struct EvidenceGathering {
+  private(set) var traces = ResNet.Traces()
+  /// Files beside the checkpoint that are not read, and why.
+  private(set) var notes: [String] = []
+
+  init(_ checkpoint: Checkpoint, _ selection: Selection) {
+    gatherModules(checkpoint, selection)
+    traces.configurations = InnerConfigurations.found(in: checkpoint, around: selection.path)
+    if checkpoint.container == .safetensors {
+      let metadata = JSONValue.object(checkpoint.hints.map { (key: $0.label, value: .string($0.text)) })
+      traces.configurations.append((place: "safetensors __metadata__", content: metadata))
+    }
+    gatherBeside(checkpoint)
+    traces.fileName = checkpoint.path.split(separator: "/").last.map(String.init)
+  }
+
+  /// What is found, after notes about what is not read.
+  static func evidence(
+    in checkpoint: Checkpoint, _ selection: Selection, of naming: ResNet.Naming
+  ) -> ResNet.Evidence {
+    let gathered = EvidenceGathering(checkpoint, selection)
+    for note in gathered.notes { StandardStreams.note(note) }
+    return ResNet.Evidence(gathered.traces, of: naming)
+  }
+
+  // MARK: In the file
+
+  private mutating func gatherModules(_ checkpoint: Checkpoint, _ selection: Selection) {
+    for object in checkpoint.objects where object.path.starts(with: selection.path) {
+      let steps = object.path.dropFirst(selection.path.count).map(\.name)
+      let path = steps.joined(separator: ".")
+      if let versions = object.moduleVersions, steps == ["_metadata"] {
+        traces.moduleVersions = versions.map { ($0.path, $0.version.flatMap { Int(exactly: $0) }) }
+      } else if let value = object.value {
+        if traces.modules.values[path] == nil { traces.modules.values[path] = value }
+      } else if object.count == nil, object.type.contains("."), traces.modules.classes[path] == nil {
+        traces.modules.classes[path] = object.type
+      }
+      // An empty dictionary of hooks is what every module has.
+      if let hook = steps.firstIndex(where: {
+        ["_forward_hooks", "_forward_pre_hooks", "forward"].contains($0)
+      }),
+        !(hook == steps.count - 1 && object.count == 0)
+      {
+        traces.modules.altered.insert(steps[..<hook].joined(separator: "."))
+      }
+    }
+    if checkpoint.container == .torchscript { traces.script = checkpoint.scriptClasses() }
+    for source in checkpoint.moduleSources {
+      if let text = source.text, traces.sources[source.className] == nil {
+        traces.sources[source.className] = text
+      }
+    }
+  }
+
+  // MARK: Beside it
+
+  /// What Hugging Face, timm and the detectors' authors put beside weights.
+  private static let beside = ["config.json", "preprocessor_config.json", "config.yaml", "args.yaml"]
+
+  private mutating func gatherBeside(_ checkpoint: Checkpoint) {
+    for name in Self.beside {
+      switch checkpoint.fileBeside(named: name) {
+      case .absent: continue
+      case .refused(let error): notes.append("\(name) beside the checkpoint is not read: \(error)")
+      case .content(let bytes):
+        if name.hasSuffix(".json") {
+          guard let content = try? JSONValue(parsing: unsafe bytes.span.bytes, depth: 64) else {
+            notes.append("\(name) beside the checkpoint is not read: it is no JSON")
+            continue
+          }
+          traces.configurations.append((place: name, content: content))
+        } else if let text = String(validating: bytes, as: UTF8.self),
+          let content = ResNet.Traces.settings(inLines: text)
+        {
+          traces.configurations.append((place: name, content: content))
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,80 @@
+internal import ByteParsing
+
+/// What the classes of pickled modules say of the code that runs them.
+///
+/// A class is a name; what its code does is known of those that torchvision, timm and transformers define under their
+/// module paths, and read from the source of others where the file holds it.
+struct ClassProof {
+  private(set) var items: [ResNet.Evidence.Item] = []
+  /// Whether the network's own class is known, and every block's.
+  private(set) var isWhole = false
+
+  private static let networks: Set<String> = [
+    "torchvision.models.resnet.ResNet", "timm.models.resnet.ResNet", "timm.models.resnetv2.ResNetV2",
+  ]
+  private static let blocks: Set<String> = [
+    "torchvision.models.resnet.BasicBlock", "torchvision.models.resnet.Bottleneck",
+    "timm.models.resnet.BasicBlock", "timm.models.resnet.Bottleneck", "timm.models.resnetv2.PreActBasic",
+    "timm.models.resnetv2.PreActBottleneck",
+    "transformers.models.resnet.modeling_resnet.ResNetBasicLayer",
+    "transformers.models.resnet.modeling_resnet.ResNetBottleNeckLayer",
+  ]
+
+  init(_ tree: ResNet.ModuleTree, _ layout: ResNet.ModuleLayout, sources: [String: String]) {
+    let classes = Self.blockClasses(tree, layout)
+    guard !classes.isEmpty, let names = classes.all else { return }
+    let root = tree.classes[layout.root]
+    if let root {
+      items.append(
+        ResNet.Evidence.Item(
+          "class", root, .attribute, place: "module attributes",
+          layout.root.isEmpty ? "the outermost module" : layout.root))
+    }
+    // A forward that was replaced, or a hook, runs other code than the class has.
+    guard !Self.isTampered(tree, layout) else { return }
+    let sorted = names.sorted()
+    if names.isSubset(of: Self.blocks) {
+      addShortcuts(
+        .attribute, place: "module attributes", "the blocks are \(sorted.joined(separator: ", "))", layout)
+      isWhole = root.map { Self.networks.contains($0) } ?? false
+    } else if sorted.allSatisfy({ name in sources[name].map(ClassSource.addsShortcut) ?? false }) {
+      addShortcuts(
+        .code, place: "embedded source", sorted.joined(separator: ", "), layout)
+      isWhole = true
+    }
+  }
+
+  private mutating func addShortcuts(
+    _ source: ResNet.Evidence.Source, place: String, _ detail: String, _ layout: ResNet.ModuleLayout
+  ) {
+    items.append(
+      ResNet.Evidence.Item("residual", "shortcuts are added", source, place: place, detail))
+    let usual = layout.configuration.geometry.first { $0.name == "shortcut" }
+    // Of the shortcuts that have no parameters, only code that is known says what they do.
+    if let usual, source == .attribute || layout.configuration.shortcut == .projection {
+      items.append(ResNet.Evidence.Item("shortcut", usual.value, source, place: place, detail))
+    }
+  }
+
+  /// The classes of the blocks; nil for those that are not listed.
+  private static func blockClasses(
+    _ tree: ResNet.ModuleTree, _ layout: ResNet.ModuleLayout
+  ) -> (all: Set<String>?, isEmpty: Bool) {
+    var names: Set<String> = []
+    for path in layout.blocks.flatMap({ $0 }) {
+      guard var name = tree.classes[path] else { return (nil, false) }
+      // transformers keeps a block's convolutions in a Sequential of its own.
+      if ResNet.ModuleTree.kind(name) == "Sequential", let dot = path.lastIndex(of: ".") {
+        guard let outer = tree.classes[String(path[..<dot])] else { return (nil, false) }
+        name = outer
+      }
+      names.insert(name)
+    }
+    return (names, names.isEmpty)
+  }
+
+  /// Whether a module of the network has a hook, or a `forward` among its attributes.
+  private static func isTampered(_ tree: ResNet.ModuleTree, _ layout: ResNet.ModuleLayout) -> Bool {
+    tree.altered.contains { layout.isInside($0) }
+  }
+}

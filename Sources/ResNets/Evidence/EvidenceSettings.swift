@@ -1,0 +1,124 @@
+extension ResNet.Evidence {
+  /// A configuration that shapes told, with what strong evidence adds, and what it adds.
+  ///
+  /// Each matter is settled by its strongest item.
+  func applied(
+    to shapes: ResNet.Configuration
+  ) -> (configuration: ResNet.Configuration, used: [Item], epsilons: [String: Double]) {
+    var configuration = shapes
+    var used: [Item] = []
+    var epsilons: [String: Double] = [:]
+    let geometry = Set(shapes.geometry.map(\.name))
+    for item in settledItems {
+      switch item.setting {
+      case .epsilons(let each): epsilons = each
+      case .architecture: break
+      case .other: continue
+      // Where shortcuts are added, for one: it changes nothing, and need not be assumed.
+      case nil: guard geometry.contains(item.name) else { continue }
+      case let setting?: setting.apply(to: &configuration)
+      }
+      used.append(item)
+    }
+    return (configuration, used, epsilons)
+  }
+
+  /// Whether strong evidence leaves room for a published network, whose shapes are the file's.
+  func allows(_ architecture: ResNet.Architecture) -> Bool {
+    guard beyondConfiguration.isEmpty else { return false }
+    return settledItems.allSatisfy { item in
+      guard let setting = item.setting else { return true }
+      var changed = architecture.configuration
+      setting.apply(to: &changed)
+      // An epsilon of one's own makes no other network, and v1 and v1.5 go by one name.
+      changed.epsilon = architecture.configuration.epsilon
+      changed.blockStride = architecture.configuration.blockStride
+      return changed == architecture.configuration
+    }
+  }
+
+  /// The strongest item of each matter, hints left out.
+  private var settledItems: [Item] {
+    var seen: Set<String> = []
+    return items.filter { $0.source.isStrong && seen.insert($0.name).inserted }
+  }
+
+  /// What sources say differently of one matter, each with its strongest source first.
+  ///
+  /// - Parameters:
+  ///   - facts: what shapes tell, which stands before everything else.
+  ///   - architectures: the published names with these shapes.
+  func contradictions(
+    with facts: [ResNet.Identification.Fact], architectures: [String]
+  ) -> [Contradiction] {
+    var names: [String] = []
+    for item in items where !names.contains(item.name) { names.append(item.name) }
+    return names.compactMap { name in
+      var claims: [Contradiction.Claim] = []
+      func add(_ value: String, _ source: String) {
+        if !claims.contains(where: { $0.value == value }) {
+          claims.append(Contradiction.Claim(value: value, source: source))
+        }
+      }
+      // Shapes tell what a shortcut is made of and evidence where it is added, and so on: two matters of one name.
+      for fact in facts where fact.name == name && !["shortcut", "normalization"].contains(name) {
+        add(fact.value, fact.source)
+      }
+      if name == "architecture",
+        items.contains(where: { $0.name == name && !architectures.contains($0.value) })
+      {
+        add(
+          architectures.isEmpty ? "none that has a name" : architectures.joined(separator: ", "),
+          "names and shapes")
+      }
+      for item in items where item.name == name { add(item.value, item.words) }
+      return claims.count > 1 ? Contradiction(name: name, claims: claims) : nil
+    }
+  }
+
+  /// The facts that evidence adds to those of shapes, and the questions that it leaves open.
+  func answers(
+    _ questions: [ResNet.Identification.OpenQuestion], after shapes: [ResNet.Identification.Fact]
+  ) -> (facts: [ResNet.Identification.Fact], open: [ResNet.Identification.OpenQuestion]) {
+    let facts = items.filter { item in
+      // What shapes say too needs no second word.
+      !shapes.contains { $0.name == item.name && $0.value == item.value }
+    }.map {
+      ResNet.Identification.Fact(name: $0.name, value: $0.value, source: $0.words, kind: $0.source.name)
+    }
+    return (facts, questions.filter { settled($0.name) == nil })
+  }
+}
+
+extension ResNet.Evidence.Setting {
+  /// Puts what is said into a configuration. What has tensors stays as they are.
+  func apply(to configuration: inout ResNet.Configuration) {
+    switch self {
+    case .stride0(let stride): configuration.stride0 = stride
+    case .blockStride(let stride):
+      // Blocks of two convolutions have it on the first, whatever this says.
+      if configuration.block != .basic, configuration.block != .edge { configuration.blockStride = stride }
+    case .stageStrides(let strides):
+      guard strides.count == configuration.stages.count else { return }
+      for (index, stride) in strides.enumerated() { configuration.stages[index].stride = stride }
+    case .stemPooling(let pooling):
+      if configuration.stemPooling != .convolution { configuration.stemPooling = pooling }
+    case .antialiasing(let antialiasing): configuration.antialiasing = antialiasing
+    case .outputStride(let stride): configuration.outputStride = stride
+    case .nonlinearity(let nonlinearity): configuration.nonlinearity = nonlinearity
+    case .epsilon(let epsilon): configuration.epsilon = epsilon
+    case .normalizationGroups(let groups): configuration.normalizationGroups = groups
+    case .standardizesWeights(let standardizes): configuration.standardizesWeights = standardizes
+    case .epsilons, .architecture, .other: break
+    }
+  }
+}
+
+extension ResNet.Configuration {
+  /// Whether another configuration is this one but for the outputs.
+  func isSame(asBody other: ResNet.Configuration) -> Bool {
+    var other = other
+    (other.head, other.classes) = (head, classes)
+    return other == self
+  }
+}

@@ -1,0 +1,100 @@
+internal import Graphs
+
+extension ResNet.Evidence {
+  /// What a run takes of evidence: a user's word goes before it, and the file's before what is usual.
+  struct Taken {
+    var configuration: ResNet.Configuration
+    var read: [Item] = []
+    var warnings: [String] = []
+    /// Why nothing is built: the file says that it is a network of another geometry than any that is.
+    var refusal: String?
+    /// This project's names of normalizations, and what each adds to the variance.
+    fileprivate var epsilons: [String: Double] = [:]
+
+    /// The network, with each normalization's own epsilon.
+    func graph() throws(ResNet.ConfigurationError) -> Graph {
+      let graph = try configuration.graph()
+      return epsilons.isEmpty ? graph : graph.replacing(epsilons: epsilons)
+    }
+  }
+
+  /// Takes what strong evidence says for a configuration of the shapes; what is declared goes before it, with a warning
+  /// where the two differ.
+  ///
+  /// - Parameter shapes: the configuration before anything is said of its geometry.
+  func taken(
+    for shapes: ResNet.Configuration, _ said: ResNet.Declaration
+  ) throws(ResNet.ConfigurationError) -> Taken {
+    let applied = applied(to: shapes)
+    var taken = Taken(configuration: try said.applied(to: shapes))
+    let flags = [
+      "stride0": said.stride0.map { "--stride0 \($0)" },
+      "block_stride": said.blockStride.map { "--block-stride \($0 == .first ? "1x1" : "3x3")" },
+      "max_pool": said.stemPooling.map { "--stem-pooling \($0.rawValue)" },
+      "output_stride": said.outputStride.map { "--output-stride \($0)" },
+      "stage_strides": said.stageStrides.map {
+        "--stage-strides \($0.map(String.init).joined(separator: ","))"
+      },
+      "epsilon": said.epsilon.map { "--epsilon \($0)" },
+    ].compactMapValues { $0 }
+    func flag(_ name: String) -> String? {
+      flags[name] ?? said.architecture.map { "--arch \($0.name)" }
+    }
+    for item in applied.used + beyondConfiguration {
+      guard let flag = flag(item.name) else { continue }
+      var changed = taken.configuration
+      let differs: Bool
+      switch item.setting {
+      case .architecture(let name)?: differs = said.architecture.map { $0.name != name } ?? false
+      case .other?, .epsilons?: differs = true
+      case let setting?:
+        setting.apply(to: &changed)
+        differs = changed != taken.configuration
+      case nil: differs = false
+      }
+      if differs { taken.warnings.append("\(flag) goes against \(item.name) \(item.value) of \(item.words)") }
+    }
+    guard said.architecture == nil else { return taken }
+    taken.configuration = try said.applied(to: applied.configuration)
+    if said.epsilon == nil { taken.epsilons = applied.epsilons }
+    taken.read = applied.used.filter { item in
+      guard case .architecture(let name)? = item.setting else { return flags[item.name] == nil }
+      // A name that other shapes have is told of below.
+      return ResNet.Architecture.named(name)?.configuration.hasTrunk(of: shapes) == true
+    }
+    if let first = beyondConfiguration.first(where: { flags[$0.name] == nil }) {
+      taken.refusal =
+        "it is a network of another geometry than is built: \(first.name) \(first.value) (\(first.words)); "
+        + "--arch runs it as another network all the same"
+    }
+    // What shapes prove is not argued with; a source that says otherwise is worth a word.
+    if let named = settled("architecture"), case .architecture(let name)? = named.setting,
+      let published = ResNet.Architecture.named(name), !published.configuration.hasTrunk(of: shapes)
+    {
+      taken.warnings.append("\(named.words) says \(name), and the shapes are another network's")
+    }
+    return taken
+  }
+}
+
+extension Graph {
+  /// The same network with another epsilon in each named normalization.
+  fileprivate func replacing(epsilons: [String: Double]) -> Graph {
+    var graph = Graph(inputChannels: inputChannels)
+    var stages = stages[...]
+    func name(_ value: Value) {
+      while let stage = stages.first, stage.value == value {
+        graph.nameStage(stage.name, value)
+        stages.removeFirst()
+      }
+    }
+    for node in nodes {
+      var operation = node.operation
+      if case .batchNormalization(let channels, _) = operation, let epsilon = epsilons[node.name] {
+        operation = .batchNormalization(channels: channels, epsilon: epsilon)
+      }
+      name(graph.append(node.name, operation, inputs: node.inputs))
+    }
+    return graph
+  }
+}

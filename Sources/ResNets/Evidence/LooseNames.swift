@@ -1,0 +1,57 @@
+extension ResNet.Architecture {
+  /// The network that a configuration or a script calls so: `ResNet-50`, `timm/resnet50.a1_in1k`, `res50nodown`.
+  ///
+  /// Nil for what is none of ``all``; a guess is never made.
+  static func named(loosely spelled: String) -> ResNet.Architecture? {
+    var name = spelled.lowercased()[...]
+    if let slash = name.lastIndex(of: "/") { name = name[name.index(after: slash)...] }
+    // timm's tag of the weights.
+    if let dot = name.firstIndex(of: ".") { name = name[..<dot] }
+    let letters = plain(String(name))
+    let candidates =
+      [letters]
+      + prefixes.compactMap { prefix, whole in
+        letters.hasPrefix(prefix) ? whole + letters.dropFirst(prefix.count) : nil
+      }
+    for candidate in candidates {
+      if let found = all.first(where: { plain($0.name) == candidate }) { return found }
+    }
+    return nil
+  }
+
+  /// Other beginnings that names have, and what stands for them here.
+  private static let prefixes = [
+    ("tvresnet", "resnet"), ("wrn502", "wideresnet502"), ("res", "resnet"),
+  ]
+
+  /// A name without what separates its parts.
+  private static func plain(_ name: String) -> String {
+    String(name.filter { $0 != "-" && $0 != "_" && $0 != " " })
+  }
+}
+
+/// What a file's name hints at.
+enum FileNameReading {
+  /// An architecture, and words that say what shapes do not.
+  static func items(_ fileName: String) -> [ResNet.Evidence.Item] {
+    let name = fileName.lowercased()
+    func item(
+      _ about: String, _ value: String, _ setting: ResNet.Evidence.Setting?
+    ) -> ResNet.Evidence.Item {
+      ResNet.Evidence.Item(about, value, .fileName, place: "file name (weak)", fileName, setting: setting)
+    }
+    var items: [ResNet.Evidence.Item] = []
+    let spelled = ResNet.Architecture.all.map(\.name).filter { name.contains($0) }
+    // The longest: resnet50nodown also contains resnet50, and seresnet50 too.
+    if let longest = spelled.max(by: { $0.utf8.count < $1.utf8.count }) {
+      items.append(item("architecture", longest, .architecture(longest)))
+    }
+    if name.contains("nodown") || name.contains("stride0_1") || name.contains("stride0-1") {
+      items.append(item("stride0", "1", .stride0(1)))
+    }
+    if name.contains("caffe") || name.contains("msra") {
+      items.append(item("block_stride", "on the first 1×1 convolution (v1)", .blockStride(.first)))
+    }
+    return items
+  }
+}

@@ -1,0 +1,73 @@
+internal import Tensors
+
+/// What `_metadata` tells: the module list of a state dict with the version of each module's format.
+///
+/// It lists modules without parameters too, by their paths and not by their classes, so most of it is a hint.
+struct ModuleListReading {
+  private(set) var items: [ResNet.Evidence.Item] = []
+
+  init(_ versions: [(path: String, version: Int?)], _ naming: ResNet.Naming, _ layout: ResNet.ModuleLayout) {
+    // Lists without a single module below the network are of another naming.
+    let below = versions.filter { layout.isInside($0.path) }
+    let listed = Dictionary(below.map { ($0.path, $0.version) }, uniquingKeysWith: { first, _ in first })
+    guard let stem = layout.convolutions.first, listed[stem.path] != nil else { return }
+    readStem(listed, naming, layout)
+    readFrozen(listed, naming, layout)
+  }
+
+  private mutating func hint(
+    _ name: String, _ value: String, _ detail: String, _ setting: ResNet.Evidence.Setting?
+  ) {
+    items.append(
+      ResNet.Evidence.Item(
+        name, value, .moduleList, place: "_metadata (hint)", detail, setting: setting))
+  }
+
+  private mutating func readStem(
+    _ listed: [String: Int?], _ naming: ResNet.Naming, _ layout: ResNet.ModuleLayout
+  ) {
+    func has(_ step: String) -> Bool { listed[ResNet.ModuleTree.join(layout.root, step)] != nil }
+    let isTorchvisions = naming.dialect.name == "torchvision" || naming.dialect.name == "timm"
+    guard isTorchvisions else { return }
+    // The activation shows that modules without parameters are listed at all.
+    let activation = ["relu", "act1"].first(where: has)
+    if layout.configuration.stemPooling != .convolution, has("maxpool.0"), has("maxpool.1") {
+      hint("antialiasing", "binomial filters", "maxpool.0 and maxpool.1 are listed", .antialiasing(.blur))
+    } else if let activation, layout.configuration.stemPooling != .convolution, !has("maxpool") {
+      hint("max_pool", "none", "\(activation) is listed and no maxpool is", .stemPooling(.none))
+    }
+    if has("dropout"), layout.configuration.block == .bottleneck {
+      hint(
+        "stride0", "1", "a module dropout is listed, as in resnet50nodown and not in torchvision's resnet50",
+        .stride0(1))
+    }
+  }
+
+  /// detectron2's frozen normalizations of format 1 and 2 used the running variance as it stands.
+  ///
+  /// Only under detectron2's names: torchvision's class of the same name has version 1 and adds its epsilon.
+  private mutating func readFrozen(
+    _ listed: [String: Int?], _ naming: ResNet.Naming, _ layout: ResNet.ModuleLayout
+  ) {
+    guard naming.dialect.name == "detectron2" else { return }
+    var epsilons: [String: Double] = [:]
+    var old: [(path: String, version: Int)] = []
+    for (name, path) in layout.normalizations {
+      epsilons[name] = layout.configuration.epsilon
+      guard naming.tensors[name + ".num_batches_tracked"] == nil, let version = listed[path] ?? nil,
+        1...2 ~= version
+      else { continue }
+      epsilons[name] = 0
+      old.append((path, version))
+    }
+    guard let first = old.first else { return }
+    let isWhole = old.count == layout.normalizations.count
+    items.append(
+      ResNet.Evidence.Item(
+        "epsilon", isWhole ? "0" : "0 where frozen, else \(layout.configuration.epsilon)", .moduleVersion,
+        place: "_metadata",
+        "\(layout.relative(first.path)) is a FrozenBatchNorm2d of version \(first.version), which added none"
+          + (isWhole ? "" : "; \(old.count) of \(layout.normalizations.count) are"),
+        setting: isWhole ? .epsilon(0) : .epsilons(epsilons)))
+  }
+}

@@ -1,0 +1,221 @@
+internal import ByteParsing
+internal import Graphs
+
+/// What the attributes of modules, or the literals of TorchScript's calls, say of a network's geometry.
+///
+/// What is found becomes a configuration, and every convolution is compared with the one that it builds, so nothing that
+/// differs passes in silence.
+struct ModuleReading {
+  typealias Item = ResNet.Evidence.Item
+  typealias Tree = ResNet.ModuleTree
+
+  let tree: ResNet.ModuleTree
+  let layout: ResNet.ModuleLayout
+  let source: ResNet.Evidence.Source
+  private let place: String
+  /// What is found so far.
+  var told: ResNet.Configuration
+  private(set) var items: [Item] = []
+
+  init(
+    _ tree: ResNet.ModuleTree, _ layout: ResNet.ModuleLayout, _ source: ResNet.Evidence.Source, place: String
+  ) {
+    self.tree = tree
+    self.layout = layout
+    self.source = source
+    self.place = place
+    told = layout.configuration
+    readAntialiasing()
+    readStem()
+    readBlockStrides()
+    readConvolutions()
+    readNormalizations()
+    readActivations()
+    readDropout()
+  }
+
+  mutating func add(
+    _ name: String, _ value: String, _ detail: String, _ setting: ResNet.Evidence.Setting? = nil
+  ) {
+    items.append(Item(name, value, source, place: place, detail, setting: setting))
+  }
+
+  /// Notes a fact of the configuration as it is told now.
+  mutating func add(_ name: String, _ detail: String, _ setting: ResNet.Evidence.Setting? = nil) {
+    add(name, told.geometry.first { $0.name == name }?.value ?? "", detail, setting)
+  }
+
+  /// A path as seen from the network.
+  func short(_ path: String) -> String { layout.relative(path) }
+
+  func convolution(_ name: String) -> (path: String, stride: Tree.Size)? {
+    guard let path = layout.paths[name], let stride = tree.size(path, "stride") else { return nil }
+    return (path, stride)
+  }
+
+  // MARK: Blocks
+
+  /// The convolutions of each stage's first block: names and strides; nil when one is not known.
+  private var firstBlocks: [(stage: Int, strides: [Int])]? {
+    var found: [(stage: Int, strides: [Int])] = []
+    for (index, stage) in told.stages.enumerated() {
+      let strides = (1...stage.block.kernels.count).map {
+        convolution("layer\(index + 1).0.conv\($0)")?.stride.both
+      }
+      guard !strides.contains(nil) else { return nil }
+      found.append((index, strides.compactMap { $0 }))
+    }
+    return found
+  }
+
+  /// The filter against aliasing of a stage's first block, which timm calls `aa` and CLIP `avgpool`.
+  private func filter(ofStage stage: Int) -> (path: String, kind: String)? {
+    guard let block = layout.blocks[stage].first else { return nil }
+    var places = [Tree.join(block, "aa"), Tree.join(block, "avgpool")]
+    for number in 1...told.stages[stage].block.kernels.count {
+      let path = layout.paths["layer\(stage + 1).0.conv\(number)"] ?? ""
+      if let dot = path.lastIndex(of: ".") { places.append(path[..<dot] + ".aa") }
+    }
+    for path in places { if let kind = tree.kind(path), kind != "Identity" { return (path, kind) } }
+    return nil
+  }
+
+  private mutating func readAntialiasing() {
+    guard let stage = told.stages.firstIndex(where: { $0.stride > 1 }), stage < layout.blocks.count else {
+      return
+    }
+    if let (path, kind) = filter(ofStage: stage) {
+      switch kind {
+      case "AvgPool2d": told.antialiasing = .average
+      case "BlurPool2d": told.antialiasing = .blur
+      default: return add("antialiasing", kind, "\(short(path)) is \(kind)", .other)
+      }
+      add("antialiasing", "\(short(path)) is \(kind)", .antialiasing(told.antialiasing))
+    } else if let first = firstBlocks?.first(where: { $0.strides.contains { $0 > 1 } }) {
+      told.antialiasing = .none
+      add("antialiasing", "layer\(first.stage + 1).0: the convolutions have the stride", .antialiasing(.none))
+    }
+  }
+
+  /// Where the stride of a stage stands among its first block's convolutions, and how large it is.
+  private mutating func readBlockStrides() {
+    guard let blocks = firstBlocks else { return }
+    func words(_ stage: Int, _ strides: [Int]) -> String {
+      "layer\(stage + 1).0: strides \(strides.map(String.init).joined(separator: ", "))"
+    }
+    var first: (stage: Int, strides: [Int])?
+    for (stage, strides) in blocks where strides.contains(where: { $0 != 1 }) {
+      if first == nil { first = (stage, strides) }
+      if let first,
+        first.strides.firstIndex(where: { $0 != 1 }) != strides.firstIndex(where: { $0 != 1 })
+          || strides.count(where: { $0 != 1 }) != 1
+      {
+        return add(
+          "block_stride", "not alike", "\(words(first.stage, first.strides)); \(words(stage, strides))",
+          .other)
+      }
+    }
+    if let (stage, strides) = first {
+      switch strides.firstIndex(where: { $0 != 1 }) {
+      case 0?: told.blockStride = .first
+      case 1?: told.blockStride = .second
+      default: return add("block_stride", "elsewhere", words(stage, strides), .other)
+      }
+      add("block_stride", words(stage, strides), .blockStride(told.blockStride))
+    } else if told.antialiasing != .none,
+      let (path, _) = filter(ofStage: told.stages.firstIndex { $0.stride > 1 } ?? 0)
+    {
+      told.blockStride = .second
+      add("block_stride", "\(short(path)) has it", .blockStride(.second))
+    }
+    readStageStrides(blocks)
+  }
+
+  private mutating func readStageStrides(_ blocks: [(stage: Int, strides: [Int])]) {
+    for (stage, strides) in blocks {
+      if told.antialiasing != .none, let (path, _) = filter(ofStage: stage) {
+        guard let stride = tree.size(path, "stride")?.both, 1...16 ~= stride else { return }
+        told.stages[stage].stride = stride
+        continue
+      }
+      let product = strides.reduce(1) { $0.multipliedReportingOverflow(by: $1).partialValue }
+      // A stage that is dilated keeps its stride for the dilation to replace.
+      if product != 1 || !isDilated(stage) { told.stages[stage].stride = max(1, min(product, 16)) }
+    }
+    add(
+      "stage_strides",
+      told.antialiasing == .none ? "the first blocks' convolutions" : "the first blocks' filters",
+      .stageStrides(told.stages.map(\.stride)))
+  }
+
+  private func isDilated(_ stage: Int) -> Bool {
+    told.stages[stage].blocks.indices.contains { block in
+      (1...told.stages[stage].block.kernels.count).contains { number in
+        let path = layout.paths["layer\(stage + 1).\(block).conv\(number)"] ?? ""
+        return (tree.size(path, "dilation")?.both ?? 1) != 1
+      }
+    }
+  }
+
+  // MARK: Convolutions
+
+  /// Dilation in place of strides; then every convolution beside the one that is built.
+  private mutating func readConvolutions() {
+    let known = layout.convolutions.count { tree.size($0.path, "stride") != nil }
+    guard known == layout.convolutions.count, known > 0 else { return }
+    let all = "all \(known) convolutions"
+    guard let difference = difference(from: told) else {
+      told.outputStride = nil
+      add("output_stride", all, .outputStride(nil))
+      return addStandardization(all)
+    }
+    for stride in [32, 16, 8, 4, 2, 1] {
+      var dilated = told
+      dilated.outputStride = stride
+      guard self.difference(from: dilated) == nil else { continue }
+      told = dilated
+      add("output_stride", difference.detail, .outputStride(stride))
+      return addStandardization(all)
+    }
+    add(difference.name, "others than usual", difference.detail, .other)
+  }
+
+  /// The first thing in which a convolution is not as a configuration builds it.
+  private func difference(from configuration: ResNet.Configuration) -> (name: String, detail: String)? {
+    guard let graph = try? configuration.graph() else { return ("geometry", "no network is built of it") }
+    for node in graph.nodes {
+      guard case .conv(let built) = node.operation, let path = layout.paths[node.name] else { continue }
+      func differs(_ attribute: String, _ expected: Int) -> String? {
+        guard let found = tree.size(path, attribute), found.both != expected else { return nil }
+        return "\(short(path)).\(attribute) \(found.words), built with \(expected)"
+      }
+      if let detail = differs("dilation", built.dilation) { return ("dilation", detail) }
+      if let detail = differs("stride", built.stride) { return ("strides", detail) }
+      if let detail = differs("groups", built.groups) { return ("groups", detail) }
+      let padding = tree.size(path, "padding")
+      // The same, by its name.
+      let isSame = padding?.text == "same" && built.stride == 1 && built.kernel % 2 == 1
+      if !isSame, let detail = differs("padding", built.padding) { return ("padding", detail) }
+      if let mode = tree.value(path, "padding_mode")?.string, mode != "zeros" {
+        return ("padding", "\(short(path)).padding_mode \(mode)")
+      }
+    }
+    return nil
+  }
+
+  private mutating func addStandardization(_ all: String) {
+    guard told.normalization == .group else { return }
+    let kinds = Set(layout.convolutions.compactMap { tree.kind($0.path) })
+    if kinds == ["Conv2d"] {
+      told.standardizesWeights = false
+      add("weight_standardization", "\(all) are Conv2d", .standardizesWeights(false))
+    } else if kinds == ["StdConv2d"],
+      layout.convolutions.allSatisfy({ tree.value($0.path, "eps")?.double == 1e-8 })
+    {
+      told.standardizesWeights = true
+      add("weight_standardization", "\(all) are StdConv2d", .standardizesWeights(true))
+    } else {
+      add("weight_standardization", kinds.sorted().joined(separator: ", "), all, .other)
+    }
+  }
+}

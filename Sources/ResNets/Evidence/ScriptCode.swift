@@ -1,0 +1,269 @@
+internal import ByteParsing
+
+/// What the code of a TorchScript archive says: the literals of its convolutions, normalizations and pools, and whether
+/// a block adds its input to its result.
+///
+/// PyTorch prints this code in one way only, so a few forms are recognised as they stand; anything else is passed over.
+struct ScriptCode {
+  /// The archive's modules with plain class names, and the literals that their calls have.
+  private(set) var modules = ResNet.ModuleTree()
+  private(set) var items: [ResNet.Evidence.Item] = []
+  /// Whether every block's code adds its shortcut.
+  private(set) var provesShortcuts = false
+
+  init(_ script: [String: String], _ tree: ResNet.ModuleTree, _ layout: ResNet.ModuleLayout) {
+    modules.values = tree.values
+    var read: [String: [Call]] = [:]
+    for (path, name) in tree.classes where layout.isInside(path) {
+      modules.classes[path] = Self.plainName(name)
+      guard let text = script[name] else { continue }
+      let calls = read[name] ?? Self.calls(text)
+      read[name] = calls
+      take(calls, of: path, kind: ResNet.ModuleTree.kind(name))
+    }
+    if let root = tree.classes[layout.root] {
+      items.append(
+        ResNet.Evidence.Item(
+          "class", Self.plainName(root), .code, place: "TorchScript code",
+          layout.root.isEmpty ? "the outermost module" : layout.root))
+    }
+    readShortcuts(script, tree, layout)
+  }
+
+  /// A class's name as Python has it: without `__torch__.` and what keeps copies apart.
+  static func plainName(_ name: String) -> String {
+    name.split(separator: ".").filter { $0 != "__torch__" && !$0.hasPrefix("___torch_mangle_") }
+      .joined(separator: ".")
+  }
+
+  // MARK: Literals
+
+  /// The literals of one call, by the attribute of a module that would say the same.
+  private struct Call {
+    /// The class of module that does it.
+    let kind: String
+    let values: [(attribute: String, value: JSONValue)]
+  }
+
+  private mutating func take(_ calls: [Call], of path: String, kind: String) {
+    let own = calls.filter { $0.kind == kind }
+    if own.count == 1 {
+      for (attribute, value) in own[0].values { set(path, attribute, value) }
+    } else if own.isEmpty, let only = calls.first, calls.count == 1, only.kind == "Conv2d" {
+      // A filter against aliasing is a convolution under another name.
+      for (attribute, value) in only.values where attribute == "stride" { set(path, attribute, value) }
+    }
+    // A pool that is no module of its own stands in the code of whoever calls it.
+    let pools = calls.filter { $0.kind == "MaxPool2d" }
+    if kind != "MaxPool2d", let pool = pools.first {
+      for (place, pool) in (pools.count == 1 ? [pool] : pools).enumerated() {
+        let step = ResNet.ModuleTree.join(path, place == 0 ? "max_pool2d" : "max_pool2d_\(place)")
+        modules.classes[step] = "torch.nn.functional.MaxPool2d"
+        for (attribute, value) in pool.values { set(step, attribute, value) }
+      }
+    }
+  }
+
+  private mutating func set(_ path: String, _ attribute: String, _ value: JSONValue) {
+    let name = ResNet.ModuleTree.join(path, attribute)
+    guard case .array(let elements) = value else {
+      modules.values[name] = value
+      return
+    }
+    for (place, element) in elements.enumerated() { modules.values["\(name).\(place)"] = element }
+  }
+
+  /// The calls of a class's code whose literals say what a module does, and what `Final` attributes say.
+  private static func calls(_ text: String) -> [Call] {
+    var found: [Call] = []
+    // `_0 = __torch__.torch.nn.functional._max_pool2d`, then `_0(…)`.
+    var functions: [(name: String, kind: String)] = [
+      ("torch.conv2d", "conv2d"), ("torch._convolution", "_convolution"), ("torch.batch_norm", "batch_norm"),
+      ("torch.max_pool2d", "max_pool2d"), ("torch.avg_pool2d", "avg_pool2d"),
+    ]
+    var finals: [(attribute: String, value: JSONValue)] = []
+    for line in text.split(separator: "\n") {
+      let line = line.trimmed
+      if let final = final(line) { finals.append(final) }
+      if let equal = line.firstRange(of: " = __torch__.torch.nn.functional.") {
+        let name = line[..<equal.lowerBound]
+        let function = line[equal.upperBound...]
+        if LiteralReader.isName(name) {
+          let kinds = ["_max_pool2d": "max_pool2d", "max_pool2d": "max_pool2d", "batch_norm": "batch_norm"]
+          // A class names a few of them.
+          if functions.count < 32, let kind = kinds[String(function)] {
+            functions.append((String(name), kind))
+          }
+        }
+      }
+      for (name, kind) in functions {
+        guard let range = line.firstRange(of: name + "("), line.startsName(at: range.lowerBound) else {
+          continue
+        }
+        guard let arguments = LiteralReader.arguments(line[range.upperBound...]) else { continue }
+        if let call = call(kind, arguments.map { LiteralReader.value($0) }) { found.append(call) }
+      }
+    }
+    let names = Set(finals.map(\.attribute))
+    let kind: String? =
+      if names.isSuperset(of: ["eps", "num_features"]) {
+        "BatchNorm2d"
+      } else if names.isSuperset(of: ["kernel_size", "stride", "groups"]) {
+        "Conv2d"
+      } else if names.isSuperset(of: ["kernel_size", "stride", "return_indices"]) {
+        "MaxPool2d"
+      } else {
+        nil
+      }
+    // What the code calls comes first: it is what runs.
+    if let kind, !found.contains(where: { $0.kind == kind }) {
+      found.append(Call(kind: kind, values: finals))
+    }
+    return found
+  }
+
+  /// `stride : Final[Tuple[int, int]] = (2, 2)`.
+  private static func final(_ line: String) -> (attribute: String, value: JSONValue)? {
+    guard let colon = line.firstRange(of: " : Final["), let equal = line.firstRange(of: "] = ") else {
+      return nil
+    }
+    let name = line[..<colon.lowerBound]
+    guard LiteralReader.isName(name), let value = LiteralReader.value(line[equal.upperBound...]) else {
+      return nil
+    }
+    return (String(name), value)
+  }
+
+  private static func call(_ kind: String, _ arguments: [JSONValue?]) -> Call? {
+    func argument(_ place: Int) -> JSONValue? { place < arguments.count ? arguments[place] : nil }
+    func pairs(_ places: [(String, Int)]) -> [(attribute: String, value: JSONValue)]? {
+      let found = places.compactMap { name, place in argument(place).map { (attribute: name, value: $0) } }
+      return found.count == places.count ? found : nil
+    }
+    switch kind {
+    case "conv2d":
+      guard let values = pairs([("stride", 3), ("padding", 4), ("dilation", 5)]) else { return nil }
+      return Call(kind: "Conv2d", values: values + [("groups", argument(6) ?? 1)])
+    case "_convolution":
+      guard argument(6) == .bool(false),
+        let values = pairs([("stride", 3), ("padding", 4), ("dilation", 5), ("groups", 8)])
+      else { return nil }
+      return Call(kind: "Conv2d", values: values)
+    case "batch_norm":
+      guard let values = pairs([("eps", 7)]) else { return nil }
+      let usesBatch = argument(5) == .bool(true)
+      return Call(
+        kind: "BatchNorm2d", values: values + (usesBatch ? [("track_running_stats", .bool(false))] : []))
+    case "max_pool2d":
+      guard let values = pairs([("kernel_size", 1), ("stride", 2), ("padding", 3), ("dilation", 4)]) else {
+        return nil
+      }
+      return Call(kind: "MaxPool2d", values: values + [("ceil_mode", argument(5) ?? .bool(false))])
+    case "avg_pool2d":
+      guard let values = pairs([("kernel_size", 1), ("stride", 2), ("padding", 3)]) else { return nil }
+      return Call(kind: "AvgPool2d", values: values)
+    default: return nil
+    }
+  }
+
+  // MARK: Shortcuts
+
+  private mutating func readShortcuts(
+    _ script: [String: String], _ tree: ResNet.ModuleTree, _ layout: ResNet.ModuleLayout
+  ) {
+    var known: [String: Shortcut] = [:]
+    var names: [String] = []
+    var activated = true
+    for path in layout.blocks.flatMap({ $0 }) {
+      guard var name = tree.classes[path] else { return }
+      if ResNet.ModuleTree.kind(name) == "Sequential", let dot = path.lastIndex(of: ".") {
+        guard let outer = tree.classes[String(path[..<dot])] else { return }
+        name = outer
+      }
+      guard let text = script[name] else { return }
+      let shortcut = known[name] ?? Self.shortcut(text)
+      known[name] = shortcut
+      guard shortcut != .none else { return }
+      activated = activated && shortcut == .beforeActivation
+      let plain = Self.plainName(name)
+      if !names.contains(plain) { names.append(plain) }
+    }
+    guard !names.isEmpty else { return }
+    provesShortcuts = true
+    let detail = "torch.add in the forward of \(names.joined(separator: ", "))"
+    items.append(
+      ResNet.Evidence.Item("residual", "shortcuts are added", .code, place: "TorchScript code", detail))
+    if activated, layout.configuration.shortcut == .projection,
+      let usual = layout.configuration.geometry.first(where: { $0.name == "shortcut" })
+    {
+      items.append(
+        ResNet.Evidence.Item("shortcut", usual.value, .code, place: "TorchScript code", detail))
+    }
+  }
+
+  private enum Shortcut { case none, added, beforeActivation }
+
+  /// Whether a block's `forward` adds its input, or what its shortcut makes of it, to something else.
+  private static func shortcut(_ text: String) -> Shortcut {
+    guard let start = text.firstRange(of: "def forward("),
+      let signature = LiteralReader.arguments(text[start.upperBound...]),
+      signature.count >= 2, let colon = signature[1].firstIndex(of: ":")
+    else { return .none }
+    let input = String(signature[1][..<colon])
+    var inputs: Set<String> = [input]
+    func isShortcut(_ spelled: String) -> Bool {
+      if inputs.contains(spelled) { return true }
+      // `(downsample).forward(x, )`
+      guard spelled.hasPrefix("("), let close = spelled.firstIndex(of: ")") else { return false }
+      let module = spelled[spelled.index(after: spelled.startIndex)..<close]
+      let rest = spelled[close...]
+      return ClassSource.isShortcutName(module) && rest.hasPrefix(").forward(")
+        && LiteralReader.arguments(rest.dropFirst(").forward(".count))?.first.map(inputs.contains) == true
+    }
+    // Names that hold what a layer or a function made.
+    var results: Set<String> = []
+    func isResult(_ spelled: String) -> Bool {
+      results.contains(spelled) || spelled.hasPrefix("(") && spelled.contains(").forward")
+    }
+    var sum: String?
+    var found = Shortcut.none
+    for line in text[start.upperBound...].split(separator: "\n") {
+      // The next method is none that is looked at.
+      if line.hasPrefix("  def ") { break }
+      let line = line.trimmed
+      if let sum, ["relu", "act"].contains(where: { line.contains("(\($0)") || line.contains(".\($0)") }),
+        line.contains("(\(sum), )") || line.contains("(\(sum))")
+      {
+        found = .beforeActivation
+      }
+      guard let equal = line.firstRange(of: " = ") else { continue }
+      let name = String(line[..<equal.lowerBound])
+      let value = String(line[equal.upperBound...])
+      guard LiteralReader.isName(name) else { continue }
+      for function in ["torch.add_(", "torch.add("] where value.hasPrefix(function) {
+        guard let operands = LiteralReader.arguments(value.dropFirst(function.count)), operands.count >= 2,
+          operands.dropFirst(2).allSatisfy({ $0 == "alpha=1" || $0 == "1" }),
+          isShortcut(operands[0]) && isResult(operands[1]) && !isShortcut(operands[1])
+            || isShortcut(operands[1]) && isResult(operands[0]) && !isShortcut(operands[0])
+        else { continue }
+        if found == .none { found = .added }
+        sum = name
+      }
+      let isInput = isShortcut(value)
+      let isMade = isResult(value) || value.hasPrefix("torch.") && value.hasSuffix(")")
+      inputs.remove(name)
+      results.remove(name)
+      if isInput { inputs.insert(name) } else if isMade { results.insert(name) }
+    }
+    return found
+  }
+}
+
+extension String {
+  /// Whether no name goes on before a place.
+  fileprivate func startsName(at place: Index) -> Bool {
+    guard place > startIndex else { return true }
+    let before = self[index(before: place)]
+    return before == " " || before == "(" || before == ","
+  }
+}
