@@ -88,8 +88,12 @@ struct RecordedStatistics: Sendable {
 
   /// The error rate is known of these alone.
   private static func requireMeasuredKind(_ configuration: ResNet.Configuration) throws(MeasurementError) {
+    // Normalizations without them are taken for group normalization.
+    guard configuration.normalization == .batch else {
+      throw .otherKind("its normalizations have no running statistics")
+    }
     guard case .single(kernel: 7, _) = configuration.stem, configuration.stemPooling == .max,
-      configuration.order == .post, configuration.normalization == .batch, !configuration.isQuantized,
+      configuration.order == .post, !configuration.isQuantized,
       configuration.stages.first?.attention == nil, configuration.inputChannels == 3
     else {
       throw .otherKind(

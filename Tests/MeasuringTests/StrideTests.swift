@@ -98,6 +98,9 @@ import Testing
       "\(missing)"
         == "there is no bn1.running_mean, bn1.running_var, layer1.0.bn1.running_mean, layer1.0.bn1.running_var and 2 more are missing"
     )
+    var grouped = small
+    grouped.normalization = .group
+    #expect(refusal(grouped, bare) == .otherKind("its normalizations have no running statistics"))
     var cifar = small
     cifar.stemPooling = .none
     #expect(
