@@ -68,9 +68,9 @@ APART = {"torchvision-quantized"}
 
 
 def digests(state: dict[str, torch.Tensor]) -> collections.Counter:
-    """How often each content occurs, whatever it is called."""
+    """How often each content occurs, whatever it is called; a head may be a 1×1 convolution or fully connected."""
     return collections.Counter(
-        (tuple(tensor.shape), hashlib.sha256(tensor.contiguous().numpy().tobytes()).hexdigest())
+        (tuple(size for size in tensor.shape if size != 1), hashlib.sha256(tensor.contiguous().numpy().tobytes()).hexdigest())
         for tensor in state.values()
     )
 

@@ -22,16 +22,18 @@ extension ResNet {
     public static func named(_ name: String) -> Architecture? { all.first { $0.name == name } }
 
     /// The architectures that have a configuration's names and shapes, the number of outputs aside; where none has its
-    /// head, those that have everything else. Those of the dialect come first, and those that have no head either.
+    /// head, those that have everything else. Those of the dialect come first and those of another last; for a backbone,
+    /// those without a head before the rest of each.
     static func sharing(_ configuration: Configuration, _ dialect: Dialect) -> [Architecture] {
       let alike = all.filter { $0.configuration.hasTrunk(of: configuration) }
       let equal = alike.filter { configuration.hasHead(of: $0.configuration) }
       func rank(_ architecture: Architecture) -> Int {
-        (architecture.dialects.contains(dialect.name) ? 0 : 2)
-          + (architecture.configuration.classes == 0 && configuration.classes == 0 ? 0 : 1)
+        let dialects = architecture.dialects
+        let place = dialects.contains(dialect.name) ? 0 : dialects.isEmpty ? 1 : 2
+        return 2 * place + (architecture.configuration.classes == 0 && configuration.classes == 0 ? 0 : 1)
       }
       let found = equal.isEmpty ? alike : equal
-      return (0...3).flatMap { place in found.filter { rank($0) == place } }
+      return (0...5).flatMap { place in found.filter { rank($0) == place } }
     }
 
     /// torchvision's network of a block and layers, changed in its order.
