@@ -41,13 +41,11 @@ struct IdentifyCommand: ParsableCommand {
       try key.map { key throws(CheckpointError) in try checkpoint.selection(key: key) }
       ?? checkpoint.onlyStateDict()
     let stateDict = try selection.stateDict()
-    let naming: ResNet.Naming
-    do throws(TensorError) { naming = try ResNet.Naming.only(in: stateDict, prefix: prefix) } catch {
-      guard ResNet.Naming.all(in: stateDict).isEmpty else {
-        throw CheckpointError(error.reason.escapedForDisplay, file: file)
-      }
-      throw refuse(AbsenceReport(stateDict))
+    let found: ResNet.Naming?
+    do throws(TensorError) { found = try ResNet.Naming.onlyIfAny(in: stateDict, prefix: prefix) } catch {
+      throw CheckpointError(error.reason.escapedForDisplay, file: file)
     }
+    guard let naming = found else { throw refuse(AbsenceReport(stateDict)) }
     let identification: ResNet.Identification
     let digest = try wholeDigest(of: checkpoint)
     let evidence = EvidenceGathering.evidence(in: checkpoint, selection, of: naming)

@@ -38,16 +38,24 @@ extension ResNet {
       return changed
     }
 
-    /// The names of the facts that are said.
-    var facts: Set<String> {
-      var names: Set<String> = []
-      if stride0 != nil { names.insert("stride0") }
-      if blockStride != nil { names.insert("block_stride") }
-      if stemPooling != nil { names.insert("max_pool") }
-      if outputStride != nil { names.insert("output_stride") }
-      if stageStrides != nil { names.insert("stage_strides") }
-      if epsilon != nil { names.insert("epsilon") }
-      return names
+    /// The options that declare a fact, by the fact's name.
+    static let options = [
+      "stride0": "--stride0", "block_stride": "--block-stride", "max_pool": "--stem-pooling",
+      "output_stride": "--output-stride", "stage_strides": "--stage-strides", "epsilon": "--epsilon",
+    ]
+
+    /// What is said, by the facts' names: each option with its value.
+    var said: [String: String] {
+      let values: [String: String?] = [
+        "stride0": stride0.map { "\($0)" },
+        "block_stride": blockStride.map { $0 == .first ? "1x1" : "3x3" },
+        "max_pool": stemPooling?.rawValue, "output_stride": outputStride.map { "\($0)" },
+        "stage_strides": stageStrides?.map(String.init).joined(separator: ","),
+        "epsilon": epsilon.map { "\($0)" },
+      ]
+      return Self.options.reduce(into: [:]) { said, option in
+        if let value = values[option.key] ?? nil { said[option.key] = "\(option.value) \(value)" }
+      }
     }
   }
 }

@@ -139,14 +139,11 @@ extension ResNet {
             ? "\(configuration.stride0)"
               + (names.contains("resnet50nodown")
                 ? " (1 in resnet50nodown, whose names and shapes are the same)" : "")
-            : "\(configuration.stride0)", option: "--stride0")
-      ]
-      let options = [
-        "block_stride": "--block-stride", "max_pool": "--stem-pooling", "epsilon": "--epsilon",
-        "output_stride": "--output-stride", "stage_strides": "--stage-strides",
+            : "\(configuration.stride0)", option: Declaration.options["stride0"])
       ]
       for fact in configuration.geometry where fact.name != "stride0" {
-        questions.append(OpenQuestion(name: fact.name, usual: fact.value, option: options[fact.name]))
+        questions.append(
+          OpenQuestion(name: fact.name, usual: fact.value, option: Declaration.options[fact.name]))
       }
       questions.append(
         OpenQuestion(

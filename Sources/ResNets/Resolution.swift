@@ -41,10 +41,13 @@ extension ResNet {
       of stateDict: StateDict, _ said: Declaration = Declaration(),
       evidence: (Naming) -> Evidence = { _ in .none }
     ) throws(TensorError) {
-      naming =
-        said.prefix == nil && Naming.all(in: stateDict).isEmpty
-        ? try Naming(stateDict, Dialect.all[0], prefix: "")
-        : try Naming.only(in: stateDict, prefix: said.prefix)
+      if let found = try Naming.onlyIfAny(in: stateDict, prefix: said.prefix) {
+        naming = found
+      } else {
+        // What is missing of the network it should be is told by the first dialect's names.
+        guard said.prefix == nil else { throw TensorError(Absence.reason) }
+        naming = try Naming(stateDict, Dialect.all[0], prefix: "")
+      }
       var configuration: Configuration
       if let architecture = said.architecture {
         configuration = architecture.configuration
@@ -83,10 +86,11 @@ extension ResNet {
           $0.configuration.stride0 == configuration.stride0
         }?.name
       let facts = configuration.geometry
+      let options = said.said
       // Who names an architecture declares all of it.
-      declared = facts.filter { said.architecture != nil || said.facts.contains($0.name) }
+      declared = facts.filter { said.architecture != nil || options[$0.name] != nil }
       assumed = facts.filter {
-        said.architecture == nil && !said.facts.contains($0.name) && !known.contains($0.name)
+        said.architecture == nil && options[$0.name] == nil && !known.contains($0.name)
       }
     }
   }

@@ -164,10 +164,18 @@ extension ResNet {
     ///
     /// - Throws: ``TensorError`` that lists the prefixes when there are several, or says that there is none.
     public static func only(in stateDict: StateDict, prefix: String? = nil) throws(TensorError) -> Naming {
+      if let only = try onlyIfAny(in: stateDict, prefix: prefix) { return only }
+      throw TensorError(Absence.reason)
+    }
+
+    /// The same, and nil when there is none behind any prefix.
+    public static func onlyIfAny(
+      in stateDict: StateDict, prefix: String? = nil
+    ) throws(TensorError) -> Naming? {
       let found = all(in: stateDict, prefix: prefix)
-      if let only = found.first, found.count == 1 { return only }
+      if found.count == 1 { return found.first }
       let all = prefix == nil ? found : all(in: stateDict)
-      if all.isEmpty { throw TensorError(Absence.reason) }
+      if all.isEmpty { return nil }
       let list = all.prefix(mostFound).map {
         "'\($0.prefix)' (\($0.tensors.count) tensors, \($0.dialect.name))"
       }

@@ -27,16 +27,7 @@ extension ResNet.Evidence {
   ) throws(ResNet.ConfigurationError) -> Taken {
     let applied = applied(to: shapes)
     var taken = Taken(configuration: try said.applied(to: shapes))
-    let flags = [
-      "stride0": said.stride0.map { "--stride0 \($0)" },
-      "block_stride": said.blockStride.map { "--block-stride \($0 == .first ? "1x1" : "3x3")" },
-      "max_pool": said.stemPooling.map { "--stem-pooling \($0.rawValue)" },
-      "output_stride": said.outputStride.map { "--output-stride \($0)" },
-      "stage_strides": said.stageStrides.map {
-        "--stage-strides \($0.map(String.init).joined(separator: ","))"
-      },
-      "epsilon": said.epsilon.map { "--epsilon \($0)" },
-    ].compactMapValues { $0 }
+    let flags = said.said
     func flag(_ name: String) -> String? {
       flags[name] ?? said.architecture.map { "--arch \($0.name)" }
     }
