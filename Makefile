@@ -31,7 +31,7 @@ test: build ## Run every test that needs no Python.
 	@DECANT=$(CURDIR)/$(DECANT) Tests/Scripts/test.sh $(SWIFT) test $(TESTFLAGS)
 
 # Leaks are looked for too: LeakSanitizer comes with the address sanitizer and needs no package besides Swift's.
-TARGETS ?= pickle zip legacy tar safetensors gguf npy folder scan
+TARGETS ?= pickle zip legacy tar safetensors gguf npy folder scan evidence
 DURATION ?= 60
 fuzz: packages ## Fuzz every reader for a minute each: DURATION=900 for longer, TARGETS="pickle zip" for some.
 	@echo "building the fuzzer with the address sanitizer in .build/fuzz (the first time takes about two minutes)"

@@ -48,7 +48,8 @@ let package = Package(
     .target(
       name: "FuzzTargets",
       dependencies: [
-        "ByteParsing", "CLibdeflate", "Checkpoints", "Pickle", "Scanning", "Tensors", "TestSupport",
+        "ByteParsing", "CLibdeflate", "Checkpoints", "Graphs", "Pickle", "ResNets", "Scanning", "Tensors",
+        "TestSupport",
       ],
       path: "Tests/Fuzzing/Targets"),
     .testTarget(name: "ByteParsingTests", dependencies: ["ByteParsing"]),

@@ -62,6 +62,10 @@ extension GraphBuilder {
     case .squeezeExcitation(let reduced):
       append(name, .squeezeExcitation(channels: channels, reduced: reduced))
     case .efficient(let kernel): append(name, .efficientChannelAttention(kernel: kernel))
+    case .globalContext(let reduced):
+      append(name, .opaque(.globalContext(channels: channels, reduced: reduced)))
+    case .bilinear(let reduced, let groups, let block):
+      append(name, .opaque(.bilinear(channels: channels, reduced: reduced, groups: groups, block: block)))
     case nil: break
     }
   }

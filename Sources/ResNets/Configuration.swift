@@ -214,8 +214,7 @@ extension ResNet {
       told.convolutionsHaveBias = convolutionsHaveBias
       told.stemHasBias = stemHasBias
       told.isQuantized = isQuantized
-      let squeezes = stages.contains { if case .squeezeExcitation = $0.attention { true } else { false } }
-      told.attendsInside = attendsInside && squeezes
+      told.attendsInside = attendsInside && stages.contains { $0.attention?.tellsChannels == true }
       told.normalizesLast = normalizesLast
       told.lastConvolution = lastConvolution
       told.head = head

@@ -121,14 +121,25 @@ private struct ShapeReader {
 
   private func attention(_ name: String) -> ResNet.Attention? {
     if let squeezed = shape(name + ".fc1.weight", rank: 4) { return .squeezeExcitation(reduced: squeezed[0]) }
+    if let context = shape(name + ".mlp_add.fc1.weight", rank: 4) {
+      return .globalContext(reduced: context[0])
+    }
+    if let reduced = shape(name + ".conv1.conv.weight", rank: 4),
+      let mixed = shape(name + ".ba.conv_p.weight", rank: 4)
+    {
+      return .bilinear(reduced: reduced[0], groups: mixed[1], block: mixed[2])
+    }
     return shape(name + ".conv.weight", rank: 3).map { .efficient(kernel: $0[2]) }
   }
 
-  /// Whether squeeze and excitation weighs what the last convolution reads.
+  /// Whether attention weighs what the last convolution reads.
   func attendsInside(_ stages: [ResNet.Stage]) -> Bool {
     for (index, stage) in stages.enumerated() {
-      guard let squeezed = shape("layer\(index + 1).0.se.fc1.weight", rank: 4)?[1] else { continue }
-      if squeezed != stage.outputChannels { return squeezed == stage.blocks[0].dropLast().last }
+      let weights = ["fc1", "mlp_add.fc1", "conv1.conv"].lazy.compactMap { first in
+        shape("layer\(index + 1).0.se.\(first).weight", rank: 4)
+      }
+      guard let weighed = weights.first?[1] else { continue }
+      if weighed != stage.outputChannels { return weighed == stage.blocks[0].dropLast().last }
     }
     return false
   }

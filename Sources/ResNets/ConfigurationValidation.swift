@@ -67,8 +67,12 @@ extension ResNet.Configuration {
       }
     }
     switch stage.attention {
-    case .squeezeExcitation(let size), .efficient(let size):
+    case .squeezeExcitation(let size), .efficient(let size), .globalContext(let size):
       guard 1...Self.largestSize ~= size else { throw fail("attention of size \(size) is no ResNet's") }
+    case .bilinear(let reduced, let groups, let block):
+      guard 1...Self.largestSize ~= reduced, 1...Self.largestSize ~= groups, 1...256 ~= block else {
+        throw fail("attention of sizes \(reduced), \(groups) and \(block) is no ResNet's")
+      }
     case nil: break
     }
   }

@@ -206,29 +206,12 @@ struct GraphBuilder {
       append("fc.1", .relu)
       append("fc.2", .gemm(layer(hidden, outputs)))
     case .normalizedPerceptron(let hidden):
-      append(
-        "head.norm",
-        .opaque(
-          OpaqueOperator(
-            "batch normalization of pooled features",
-            parameters: ["weight", "bias", "running_mean", "running_var"].map {
-              (suffix: $0, shape: [features])
-            } + [(suffix: "num_batches_tracked", shape: [])])))
+      append("head.norm", .opaque(.pooledNormalization(features: features)))
       append("head.pre_logits.fc", .gemm(layer(features, hidden)))
       append("head.pre_logits.act", .opaque(OpaqueOperator("the activation of a hidden layer")))
       append("fc", .gemm(layer(hidden, outputs)))
     case .attention: break
     }
     graph.nameStage("logits", value)
-  }
-}
-
-extension OpaqueOperator {
-  /// A quantised operator of PyTorch's eager mode: its scale and zero point, behind a weight and bias if it has them.
-  fileprivate static func quantized(_ name: String, weight: [Int]?) -> OpaqueOperator {
-    let own = weight.map { [(suffix: "weight", shape: $0), (suffix: "bias", shape: [$0[0]])] } ?? []
-    return OpaqueOperator(
-      "quantised \(name)",
-      parameters: own + [(suffix: "scale", shape: []), (suffix: "zero_point", shape: [])])
   }
 }

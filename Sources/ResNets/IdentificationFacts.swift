@@ -138,7 +138,9 @@ extension ResNet.Configuration {
   /// Whether another network has the same kind of attention.
   func hasAttention(of other: ResNet.Configuration) -> Bool {
     switch (stages.last?.attention, other.stages.last?.attention) {
-    case (nil, nil), (.squeezeExcitation, .squeezeExcitation), (.efficient, .efficient): true
+    case (nil, nil), (.squeezeExcitation, .squeezeExcitation), (.efficient, .efficient),
+      (.globalContext, .globalContext), (.bilinear, .bilinear):
+      true
     default: false
     }
   }
@@ -158,6 +160,9 @@ extension ResNet.Attention {
     switch self {
     case .squeezeExcitation(let reduced): "squeeze and excitation, \(reduced) channels"
     case .efficient(let kernel): "efficient channel attention, length \(kernel)"
+    case .globalContext(let reduced): "global context, \(reduced) channels"
+    case .bilinear(let reduced, let groups, let block):
+      "bilinear attention, \(reduced) channels in \(groups) groups, blocks of \(block)×\(block)"
     }
   }
 }

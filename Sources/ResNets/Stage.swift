@@ -36,6 +36,14 @@ extension ResNet {
     case squeezeExcitation(reduced: Int)
     /// One convolution of this length along the channels' means (Wang et al. 2019).
     case efficient(kernel: Int)
+    /// A mean weighed by a convolution, and two 1×1 convolutions with a normalization between (Cao et al. 2019).
+    case globalContext(reduced: Int)
+    /// Each group's rows and columns mixed by matrices of `block`² numbers, made of the map itself, among so many
+    /// channels (Chi et al. 2020).
+    case bilinear(reduced: Int, groups: Int, block: Int)
+
+    /// Whether its shapes tell how many channels it weighs.
+    var tellsChannels: Bool { if case .efficient = self { false } else { true } }
   }
 
   /// Blocks that work at one resolution; the first may halve it.

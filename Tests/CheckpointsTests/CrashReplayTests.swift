@@ -33,9 +33,18 @@ import Testing
           TarMember(name: name, data: try Fixtures.bytes("folders/\(folder)/\(name)")).sealed
         }
       }
+    case .evidence: return try files("torch", ".json") + Self.texts.map { Array($0.utf8) }
     case .scan: return try files("pickles", ".pkl") + files("torch", ".pth") + files("arrays", ".npz")
     }
   }
+
+  private static let texts = [
+    "class Net(Module):\n  def forward(self, x: Tensor) -> Tensor:\n    _0 = torch.conv2d(x, w, None, [2, 2], [3, 3], [1, 1], 1)\n    out = torch.add_((self.bn1).forward(_0, ), x)\n    return out\n",
+    "  stride : Final[Tuple[int, int]] = (2, 2)\n  eps : Final[float] = 1.0000000000000001e-05\n",
+    "def forward(self, x):\n    identity = x\n    out = self.conv1(x)\n    out += identity\n    return out\n",
+    #"{"architectures": ["ResNetForImageClassification"], "hidden_sizes": [64, 128], "downsample_in_first_stage": true}"#,
+    "arch: resnet50nodown\nstride0: 1\nmodel: dict(type='ResNet', depth=18, strides=(1, 2, 2, 2))\n",
+  ]
 
   @Test(arguments: FuzzTarget.allCases)
   func survivesMutation(_ target: FuzzTarget) throws {

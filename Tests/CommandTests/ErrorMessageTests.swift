@@ -332,7 +332,7 @@ import Testing
   @Test(arguments: [
     (
       ["verify", "FILE", "--arch", "resnet51"],
-      "No architecture is called 'resnet51'. decant identify --architectures lists the 132 there are."
+      "No architecture is called 'resnet51'. decant identify --architectures lists the 139 there are."
     ),
     (["run", "FILE", "--arch", "vgg16", "--input", "x.npy"], "No architecture is called 'vgg16'."),
     (["synthesize", "\u{1b}[31m", "-o", "x.pth"], #"No architecture is called '\x1b[31m'."#),

@@ -14,6 +14,8 @@ let package = Package(
     .target(name: "Tensors", dependencies: ["ByteParsing", "CLibcrypto"]),
     .target(
       name: "Checkpoints", dependencies: ["ByteParsing", "Pickle", "Tensors", "CLibdeflate", "CLibcrypto"]),
+    .target(name: "Graphs"),
+    .target(name: "ResNets", dependencies: ["ByteParsing", "Tensors", "Graphs"]),
     .target(name: "Scanning", dependencies: ["ByteParsing", "Pickle", "Checkpoints"]),
 
     .target(
@@ -22,7 +24,8 @@ let package = Package(
     .target(
       name: "FuzzTargets",
       dependencies: [
-        "ByteParsing", "CLibdeflate", "Checkpoints", "Pickle", "Scanning", "Tensors", "TestSupport",
+        "ByteParsing", "CLibdeflate", "Checkpoints", "Graphs", "Pickle", "ResNets", "Scanning", "Tensors",
+        "TestSupport",
       ],
       path: "Targets"),
     .executableTarget(

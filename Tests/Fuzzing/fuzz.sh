@@ -28,6 +28,7 @@ case $target in
   npy) begins='93 4e 55 4d 50 59 ' names='' words='npy pickle' ;;
   folder) begins='none' names='' words='folder pickle safetensors' ;;
   scan) begins='' names='' words='pickle zip tar' ;;
+  evidence) begins='none' names='.*\.(json|ya?ml|py)' words='evidence' ;;
   *) echo "no such target: $target" >&2 && exit 64 ;;
 esac
 

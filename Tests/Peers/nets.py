@@ -12,7 +12,7 @@ import torchvision
 LARGEST = 120_000_000
 FAMILIES = (
     "resnet", "resnext", "wide_resnet", "seresnet", "seresnext", "ecaresnet", "eca_resnet", "eca_resnext",
-    "legacy_seresnet", "legacy_seresnext",
+    "ecaresnext", "legacy_seresnet", "legacy_seresnext", "gcresne", "bat_resnext",
 )  # fmt: skip
 
 TORCHVISION = [name for name in torchvision.models.list_models(module=torchvision.models) if "resne" in name]
@@ -30,6 +30,8 @@ REFUSED = {
     "resnetv2_50d_evos": "EvoNorm-S0",
     "resnetv2_50d_frn": "filter response normalization",
     "resnet50_mlp": "batch normalization of pooled features",
+    **{name: "global context attention" for name in TIMM if name.startswith("gc")},
+    "bat_resnext26ts": "bilinear attention",
 }
 
 

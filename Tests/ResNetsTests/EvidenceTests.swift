@@ -322,6 +322,14 @@ import Testing
     }
   }
 
+  @Test(arguments: [
+    ("fcn_resnet50_coco.pth", ["resnet50"]), ("my-resnet50nodown-v2.pth", ["resnet50nodown", "1"]),
+    ("iresnet18.pth", []), ("resnet50nodownsample.pth", []), ("nodown.pth", ["1"]),
+  ])
+  func onlyWholeWordsOfAFileNameHint(_ name: String, _ hints: [String]) throws {
+    #expect(evidence(try naming("resnet18")) { $0.fileName = name }.items.map(\.value) == hints)
+  }
+
   @Test func frozenFormatsOfDetectron2() throws {
     let configuration = try #require(ResNet.Architecture.named("resnet50")).configuration
     let detectron = try #require(ResNet.Dialect.all.first { $0.name == "detectron2" })

@@ -5,9 +5,15 @@ extension ResNet.Architecture {
     .init("resnet33ts", narrow, tieredStride, last(1280)),
     .init("seresnet33ts", narrow, tieredStride, last(1280), squeezed),
     .init("eca_resnet33ts", narrow, tieredStride, last(1280), efficient),
-    .init("resnext26ts", cardinal, tieredPooled),
-    .init("seresnext26ts", cardinal, tieredPooled, squeezed),
-    .init("eca_resnext26ts", cardinal, tieredPooled, efficient),
+    .init("gcresnet33ts", narrow, tieredStride, last(1280), contextual),
+    .init("resnext26ts", cardinal([2, 2, 2, 2]), tieredPooled),
+    .init("seresnext26ts", cardinal([2, 2, 2, 2]), tieredPooled, squeezed),
+    .init("eca_resnext26ts", cardinal([2, 2, 2, 2]), tieredPooled, efficient),
+    .init("gcresnext26ts", cardinal([2, 2, 2, 2]), tieredPooled, contextual),
+    .init("gcresnext50ts", cardinal([3, 4, 6, 3]), tieredPooled, contextual),
+    .init("bat_resnext26ts", cardinal([2, 2, 2, 2]), tieredPooled, bilinear),
+    .init(
+      "gcresnet50t", .bottleneck, [3, 4, 6, 3], tieredStride, Change { $0.nonlinearity = .relu }, contextual),
     .init(
       "resnet51q",
       [
@@ -61,8 +67,10 @@ extension ResNet.Architecture {
     bottlenecks(2, 1536, width: 384),
   ]
   /// Groups of 32 channels each.
-  private static let cardinal = [64, 128, 256, 512].map { width in
-    bottlenecks(2, 4 * width, width: width, groups: width / 32, stride: width == 64 ? 1 : 2)
+  private static func cardinal(_ layers: [Int]) -> [ResNet.Stage] {
+    zip(layers, [64, 128, 256, 512]).map { count, width in
+      bottlenecks(count, 4 * width, width: width, groups: width / 32, stride: width == 64 ? 1 : 2)
+    }
   }
 
   private static let tieredPooled = Change {
@@ -88,6 +96,14 @@ extension ResNet.Architecture {
   private static let efficient = Change {
     $0.attendsInside = true
     Change.efficient.apply(&$0)
+  }
+  private static let contextual = Change {
+    $0.attendsInside = true
+    Change.attention { .globalContext(reduced: $0 / 8) }.apply(&$0)
+  }
+  private static let bilinear = Change {
+    $0.attendsInside = true
+    Change.attention { .bilinear(reduced: $0 / 4, groups: 2, block: 8) }.apply(&$0)
   }
 
   /// Average pools wherever there is a stride (Radford et al. 2021).

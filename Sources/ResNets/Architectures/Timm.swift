@@ -63,6 +63,8 @@ extension ResNet.Architecture {
     .init("ecaresnet200d", .bottleneck, [3, 24, 36, 3], pooled, .efficient),
     .init("ecaresnet269d", .bottleneck, [3, 30, 48, 8], pooled, .efficient),
     .init("ecaresnetlight", .bottleneck, [1, 1, 11, 3], plainPooled, .efficient),
+    .init("ecaresnext26t_32x4d", .bottleneck, [2, 2, 2, 2], groups: 32, width: 4, tiered, .efficient),
+    .init("ecaresnext50t_32x4d", .bottleneck, [3, 4, 6, 3], groups: 32, width: 4, tiered, .efficient),
     .init("resnetrs50", .bottleneck, [3, 4, 6, 3], pooled, rescaled),
     .init("resnetrs101", .bottleneck, [3, 4, 23, 3], pooled, rescaled),
     .init("resnetrs152", .bottleneck, [3, 8, 36, 3], pooled, rescaled),

@@ -18,6 +18,12 @@ extension ResNet.Dialect {
   /// A shortcut that pools before it projects: the pool is 0.
   static let pooled = same("layer{s}.{b}.downsample.2.*")
 
+  /// What timm's kinds of attention have: squeeze and excitation, efficient, global context, bilinear.
+  static let attention = [
+    "fc{i}.*", "conv.weight", "conv_attn.*", "mlp_add.fc{i}.*", "mlp_add.norm.*", "conv{i}.conv.weight",
+    "conv{i}.bn.*", "ba.conv{i}.conv.weight", "ba.conv{i}.bn.*", "ba.conv_p.*", "ba.conv_q.*",
+  ]
+
   /// Source: torchvision 0.28 `models/resnet.py`; MoCo v2 and SimCLR replace `fc` by two layers.
   private static let torchvision = ResNet.Dialect(
     "torchvision", "torchvision, and who builds on it", body + same("fc.*", "fc.0.*", "fc.2.*"))
@@ -37,10 +43,11 @@ extension ResNet.Dialect {
     "canonical", "this project's own names, which cover what any of the others name",
     body + pooled
       + same(
-        "conv1.{n}.*", "maxpool.{n}.*", "layer{s}.{b}.se.fc{i}.*", "layer{s}.{b}.se.bn.*",
-        "layer{s}.{b}.se.conv.weight", "norm.*", "final_conv.conv.*", "final_conv.bn.*",
+        "conv1.{n}.*", "maxpool.{n}.*", "layer{s}.{b}.se.bn.*", "norm.*", "final_conv.conv.*",
+        "final_conv.bn.*",
         "attnpool.positional_embedding", "attnpool.q_proj.*", "attnpool.k_proj.*", "attnpool.v_proj.*",
-        "attnpool.c_proj.*", "head.norm.*", "head.pre_logits.fc.*", "fc.*", "fc.0.*", "fc.2.*"))
+        "attnpool.c_proj.*", "head.norm.*", "head.pre_logits.fc.*", "fc.*", "fc.0.*", "fc.2.*")
+      + attention.map { ("layer{s}.{b}.se." + $0, "layer{s}.{b}.se." + $0) })
 
   /// Source: transformers `modeling_resnet.py`.
   private static let transformers = [

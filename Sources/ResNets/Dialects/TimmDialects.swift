@@ -73,12 +73,11 @@ extension ResNet.Dialect {
     ("layer{s}.{b}.downsample.1.*", "stages.{s-1}.{b}.shortcut.bn.*"),
   ]
 
-  private static let byobRest: Names = [
-    ("layer{s}.{b}.se.fc{i}.*", "stages.{s-1}.{b}.attn.fc{i}.*"),
-    ("layer{s}.{b}.se.conv.weight", "stages.{s-1}.{b}.attn.conv.weight"),
-    ("final_conv.conv.weight", "final_conv.conv.weight"), ("final_conv.bn.*", "final_conv.bn.*"),
-    ("fc.*", "head.fc.*"),
-  ]
+  private static let byobRest: Names =
+    attention.map { ("layer{s}.{b}.se." + $0, "stages.{s-1}.{b}.attn." + $0) } + [
+      ("final_conv.conv.weight", "final_conv.conv.weight"), ("final_conv.bn.*", "final_conv.bn.*"),
+      ("fc.*", "head.fc.*"),
+    ]
 
   /// Source: big_transfer `bit_pytorch/models.py`, which reads both.
   static let bigTransfer: [ResNet.Dialect] = {

@@ -41,17 +41,25 @@ enum FileNameReading {
       ResNet.Evidence.Item(about, value, .fileName, place: "file name (weak)", fileName, setting: setting)
     }
     var items: [ResNet.Evidence.Item] = []
-    let spelled = ResNet.Architecture.all.map(\.name).filter { name.contains($0) }
+    let spelled = ResNet.Architecture.all.map(\.name).filter { stands($0, in: name) }
     // The longest: resnet50nodown also contains resnet50, and seresnet50 too.
     if let longest = spelled.max(by: { $0.utf8.count < $1.utf8.count }) {
       items.append(item("architecture", longest, .architecture(longest)))
     }
-    if name.contains("nodown") || name.contains("stride0_1") || name.contains("stride0-1") {
+    if ["nodown", "resnet50nodown", "stride0_1", "stride0-1"].contains(where: { stands($0, in: name) }) {
       items.append(item("stride0", "1", .stride0(1)))
     }
     if name.contains("caffe") || name.contains("msra") {
       items.append(item("block_stride", "on the first 1×1 convolution (v1)", .blockStride(.first)))
     }
     return items
+  }
+
+  /// Whether a word stands in a name between what continues no word.
+  private static func stands(_ word: String, in name: String) -> Bool {
+    name.ranges(of: word).contains { range in
+      name[..<range.lowerBound].last?.isLetter != true
+        && name[range.upperBound...].first.map { $0.isLetter || $0.isNumber } != true
+    }
   }
 }

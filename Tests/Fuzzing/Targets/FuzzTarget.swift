@@ -1,6 +1,8 @@
 package import ByteParsing
 internal import Checkpoints
+internal import Graphs
 internal import Pickle
+internal import ResNets
 internal import Scanning
 internal import Tensors
 
@@ -13,6 +15,8 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
   case folder
   /// Whatever the bytes are, what loading them would execute.
   case scan
+  /// A text in or beside a file that may tell of its network: code, a configuration, a name.
+  case evidence
 
   /// Does with an input all that a user can ask.
   package func run(_ bytes: [UInt8], limits: Limits = Limits()) {
@@ -20,6 +24,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     case .pickle: runPickle(bytes, limits)
     case .folder: runFolder(bytes, limits)
     case .scan: runScan(bytes)
+    case .evidence: runEvidence(bytes)
     case .zip, .legacy, .tar, .safetensors, .gguf, .npy:
       // A conversion starts a thread and writes a file, which one input in sixteen is worth.
       read(converting: bytes.reduce(0, &+) % 16 == 0) { () throws(CheckpointError) in
@@ -123,6 +128,45 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
       }
     } catch { preconditionFailure("what was converted can be read: \(error)") }
   }
+
+  // MARK: - Evidence
+
+  /// Lets every reader of texts take the input for its own kind, of a network that is there by its shapes alone.
+  private func runEvidence(_ bytes: [UInt8]) {
+    let text = String(decoding: bytes, as: UTF8.self)
+    var traces = ResNet.Traces()
+    if let lines = ResNet.Traces.settings(inLines: text) { traces.configurations.append(("args", lines)) }
+    let content = (try? JSONValue(parsing: bytes.span.bytes, depth: 64)) ?? .object([("repr", .string(text))])
+    traces.configurations.append(("config.json", content))
+    traces.fileName = text
+    let className = "__torch__.Net"
+    for path in ["", "conv1", "bn1", "maxpool", "layer1.0", "layer2.0", "layer2.0.conv1", "fc"] {
+      traces.modules.classes[path] = className
+    }
+    for isScript in [true, false] {
+      traces.script = isScript ? [className: text] : [:]
+      traces.sources = isScript ? [:] : [className: text]
+      let evidence = ResNet.Evidence(traces, of: Self.network)
+      guard let found = try? ResNet.Identification(Self.network, evidence: evidence) else {
+        preconditionFailure("texts take no network away")
+      }
+      precondition(found.facts.allSatisfy { !$0.name.isEmpty && !$0.source.isEmpty })
+    }
+  }
+
+  /// ResNet-18 by its names and shapes, without data.
+  private static let network: ResNet.Naming = {
+    do {
+      let graph = try ResNet.Architecture.named("resnet18")?.configuration.graph()
+      let entries = try (graph?.parameters ?? []).map { parameter in
+        let byteCount = parameter.shape.reduce(4, *)
+        let storage = Storage(key: "meta", byteCount: byteCount, content: nil)
+        let tensor = try Tensor(dtype: .float32, shape: parameter.shape, storage: storage)
+        return StateDict.Entry(name: parameter.name, tensor: tensor)
+      }
+      return try ResNet.Naming.only(in: StateDict(entries))
+    } catch { preconditionFailure("a published network is one: \(error)") }
+  }()
 
   // MARK: - Scans
 
