@@ -7,7 +7,7 @@ import Tensors
 /// `decant convert IN OUT`.
 struct ConvertCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "convert", abstract: "Write the tensors to a .safetensors file, whole or not at all.")
+    commandName: "convert", abstract: "Write the tensors in another format, whole or not at all.")
 
   @Argument(help: "The checkpoint.") var input: String
   @OptionGroup var limits: LimitOptions
@@ -22,8 +22,24 @@ struct ConvertCommand: ParsableCommand {
   @Option(help: "What stands before the names of the network that --names means, when there are several.")
   var prefix: String?
   @Option(help: "Take this off the front of every name, such as 'module.'.") var stripPrefix: String?
-  @Option(help: "Cast floating-point tensors to float64, float32, float16 or bfloat16; others stay.")
+  @Option(
+    help: ArgumentHelp(
+      "Change every name as sed does: 's/pattern/replacement/'; again for another.", valueName: "expression"))
+  var rename: [String] = []
+  @Option(
+    help: ArgumentHelp("Only tensors whose names match this glob; again for another.", valueName: "glob"))
+  var only: [String] = []
+  @Option(help: ArgumentHelp("No tensors whose names match this glob; again for another.", valueName: "glob"))
+  var except: [String] = []
+  @Option(help: "Cast floating-point tensors to this type, such as float16; others stay.")
   var dtype: String?
+  @Option(help: "Order of the sizes of convolutions' weights: nchw as PyTorch has them, or nhwc.")
+  var layout: Layout = .nchw
+  @Option(
+    help: ArgumentHelp(
+      "Write several .safetensors files of at most this size, such as 5GB, and their index.",
+      valueName: "size"))
+  var shardSize: String?
   @Flag(help: "Write quantised tensors as the float32 numbers they stand for.") var dequantize = false
   @Flag(help: "Write sparse tensors in full, zeros included.") var toDense = false
   @Flag(help: "Refuse to replace an existing file.") var noClobber = false
@@ -31,21 +47,38 @@ struct ConvertCommand: ParsableCommand {
     help: "Of a file that was cut off or damaged, convert the tensors that are whole, and name the others.")
   var salvage = false
   @Flag(help: "Put the source file's SHA-256 into the metadata.") var sourceDigest = false
+  @Flag(help: "Flush file and folder to the disk before saying that it is done.") var durable = false
+  @Flag(help: "Read what was written and compare every tensor with the source.") var check = false
+
+  /// The order of the sizes of convolutions' weights.
+  enum Layout: String, ExpressibleByArgument, CaseIterable { case nchw, nhwc }
 
   func validate() throws {
-    if !output.hasSuffix(".safetensors") {
+    if TargetFormat(path: output) == nil {
       throw ValidationError(
-        "The output's extension chooses the format, and .safetensors is the one that is written: \(output.escapedForDisplay)"
+        "The output's extension chooses the format, and \(output.escapedForDisplay) chooses none. There are .safetensors, .npz, .npy, .gguf, .pth, and a path that ends in / for a folder of .npy files."
       )
     }
     if let names, ResNet.Dialect.named(names) == nil {
       let all = ResNet.Dialect.all.map(\.name).joined(separator: ", ")
       throw ValidationError("No dialect is called '\(names.escapedForDisplay)'. There are: \(all).")
     }
+    if let shardSize {
+      if !output.hasSuffix(".safetensors") {
+        throw ValidationError("--shard-size is for .safetensors files.")
+      }
+      if (Spelling.byteCount(shardSize) ?? 0) < 1 {
+        throw ValidationError(
+          "--shard-size takes a size such as 500MB or 5GB, not \(shardSize.escapedForDisplay).")
+      }
+    }
+    if names != nil, layout == .nhwc {
+      throw ValidationError("--names changes the layout as the dialect needs it: leave out --layout.")
+    }
     if prefix != nil, names == nil { throw ValidationError("--prefix says which network --names means.") }
-    if let dtype, !Tensor.castTargets.contains(where: { $0.rawValue == dtype }) {
+    if let dtype, !Cast.targets.contains(where: { $0.rawValue == dtype }) {
       throw ValidationError(
-        "--dtype takes \(Tensor.castTargets.map(\.rawValue).joined(separator: ", ")), not \(dtype.escapedForDisplay)."
+        "--dtype takes \(Cast.targets.map(\.rawValue).joined(separator: ", ")), not \(dtype.escapedForDisplay)."
       )
     }
   }
@@ -65,43 +98,17 @@ struct ConvertCommand: ParsableCommand {
     options.toDense = toDense
     options.overwrite = !noClobber
     options.sourceDigest = sourceDigest
+    options.only = only
+    options.except = except
+    options.substitutions = try rename.map { expression throws(CheckpointError) in
+      try NameSubstitution(expression)
+    }
+    options.channelsLast = layout == .nhwc
+    options.shardByteCount = shardSize.flatMap { Spelling.byteCount($0) }
+    options.isDurable = durable
     options.salvage = salvage
-    let report = try checkpoint.writeSafetensors(to: output, options)
-    let time = Spelling.duration(clock.now - start)
-    for warning in checkpoint.warnings { StandardStreams.note("warning: \(warning)") }
-    if let truncation = checkpoint.truncation { StandardStreams.note("warning: \(truncation)") }
-    for (name, reason) in report.lost {
-      StandardStreams.note("left out: \(name.escapedForDisplay) (\(reason))")
-    }
-    if report.droppedObjectCount > 0 {
-      StandardStreams.note(
-        "note: \(Spelling.count(report.droppedObjectCount, "value")) that \(report.droppedObjectCount == 1 ? "is no tensor has" : "are no tensors have") no place in safetensors and stayed behind"
-      )
-    }
-    if let first = report.wrappers.first {
-      let count = report.wrappers.count
-      StandardStreams.note(
-        "note: \(first.name.escapedForDisplay) (\(first.type.escapedForDisplay))"
-          + (count > 1 ? " and \(count - 1) like it are wrappers" : " is a wrapper")
-          + " without data of \(count > 1 ? "their" : "its") own: the tensors below \(count > 1 ? "them" : "it") were written"
-      )
-    }
-    if !report.aliases.isEmpty {
-      let shown = report.aliases.prefix(4).map {
-        "\($0.name.escapedForDisplay) (of \($0.of.escapedForDisplay))"
-      }
-      StandardStreams.note(
-        "note: \(Spelling.count(report.aliases.count, "tensor")) sharing data with another \(report.aliases.count == 1 ? "was" : "were") written in full: "
-          + shown.joined(separator: ", ") + (report.aliases.count > 4 ? ", …" : ""))
-    }
-    var casts = ""
-    if let dtype {
-      casts =
-        ", \(Spelling.count(report.castCount)) cast to \(dtype), \(Spelling.count(report.uncastCount)) of other kinds kept"
-    }
-    StandardStreams.line(
-      "\(Spelling.count(report.tensorCount, "tensor")), \(Spelling.count(report.byteCount, "byte"))\(casts), \(time): \(output.escapedForDisplay)"
-    )
+    let report = try checkpoint.convert(to: output, options)
+    ConversionSummary(report, checkpoint, options).print(clock.now - start, output)
   }
 
   /// The network's names in another dialect, by those in the file; the prefix stays.

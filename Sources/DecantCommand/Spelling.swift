@@ -37,6 +37,19 @@ enum Spelling {
     return (number < 0 ? "-" : "") + groups.joined(separator: ",")
   }
 
+  /// The number of bytes that a size such as `5GB`, `500MiB` or `1000` spells; nil for anything else.
+  static func byteCount(_ text: String) -> Int? {
+    let digits = text.prefix { $0.isASCII && $0.isNumber }
+    let units: [String: Int] = [
+      "": 1, "B": 1, "KB": 1000, "MB": 1_000_000, "GB": 1_000_000_000, "KIB": 1 << 10, "MIB": 1 << 20,
+      "GIB": 1 << 30,
+    ]
+    guard let number = Int(digits), let unit = units[text.dropFirst(digits.count).uppercased()] else {
+      return nil
+    }
+    return number.checkedMultiplying(by: unit)
+  }
+
   /// `1 tensor`, `2 tensors`.
   static func count(_ number: Int, _ noun: String) -> String {
     count(number) + " " + noun + (number == 1 ? "" : "s")

@@ -1,34 +1,117 @@
 extension Tensor {
-  /// The types a cast can produce.
-  public static var castTargets: [DType] { [.float64, .float32, .float16, .bfloat16] }
-
   /// Whether a cast to `target` changes this tensor: only floating-point tensors are cast.
   public func isCast(to target: DType) -> Bool {
     dtype.kind == .floatingPoint && dtype != .float4_e2m1fn_x2 && dtype != target
   }
+}
 
-  /// The elements of ``readRowMajor(capacity:_:)`` in another floating-point type, rounded to nearest, ties to
-  /// even, once.
+/// A cast between floating-point types: each number rounded to nearest, ties to even, once.
+///
+/// What is beyond the target's largest number becomes infinite, or in a type without infinities not a number, as in
+/// PyTorch. Source: IEEE 754-2019; OCP "8-bit Floating Point Specification" 1.0.
+public struct Cast: Sendable {
+  /// The types a cast can produce.
+  public static let targets: [DType] = [
+    .float64, .float32, .float16, .bfloat16, .float8_e4m3fn, .float8_e5m2, .float8_e4m3fnuz, .float8_e5m2fnuz,
+  ]
+
+  public let source: DType
+  public let target: DType
+  /// Finite numbers that the target has no finite number for.
+  public internal(set) var overflowed = 0
+  /// Numbers other than zero that became zero.
+  public internal(set) var underflowed = 0
+
+  /// A cast of a tensor's elements; nil when the target is none of ``targets`` or the tensor is not cast.
+  public init?(_ tensor: Tensor, to target: DType) {
+    guard tensor.isCast(to: target), Cast.targets.contains(target) else { return nil }
+    source = tensor.dtype
+    self.target = target
+  }
+
+  /// Casts little-endian elements; O(elements).
   ///
-  /// - Parameter target: one of ``castTargets``.
-  public func readRowMajor(
-    castTo target: DType, capacity: Int = 1 << 18, _ body: (UnsafeRawBufferPointer) throws -> Void
-  ) throws {
-    guard isCast(to: target) else {
-      return try unsafe readRowMajor(capacity: capacity) { try unsafe body(UnsafeRawBufferPointer($0)) }
+  /// - Parameters:
+  ///   - elements: begins at a multiple of an element's size.
+  ///   - bytes: room for as many elements of the target as `elements` has of the source, at a multiple of theirs.
+  public mutating func convert(
+    _ elements: UnsafeRawBufferPointer, into bytes: UnsafeMutableRawBufferPointer
+  ) {
+    let count = elements.count / source.byteCount
+    precondition(bytes.count == count * target.byteCount, "each element has its place")
+    switch (source, target) {
+    case (.float32, .float16): unsafe narrow(HalfFormat.self, elements, into: bytes)
+    case (.float32, .bfloat16): unsafe narrow(BrainFormat.self, elements, into: bytes)
+    case (.float64, .float32): unsafe narrowDoubles(elements, into: bytes, count)
+    case (.bfloat16, .float32):
+      for index in 0..<count {
+        let pattern = unsafe elements.loadUnaligned(fromByteOffset: 2 * index, as: UInt16.self)
+        unsafe bytes.storeBytes(of: UInt32(pattern) << 16, toByteOffset: 4 * index, as: UInt32.self)
+      }
+    default: unsafe convertOneByOne(elements, into: bytes)
     }
-    guard Tensor.castTargets.contains(target) else {
-      throw TensorError("no cast to \(target.rawValue) exists")
+  }
+
+  private mutating func narrowDoubles(
+    _ elements: UnsafeRawBufferPointer, into bytes: UnsafeMutableRawBufferPointer, _ count: Int
+  ) {
+    var (over, under) = (0, 0)
+    for index in 0..<count {
+      let number = unsafe elements.loadUnaligned(fromByteOffset: 8 * index, as: Double.self)
+      let nearest = Float(number)
+      over += nearest.isInfinite && number.isFinite ? 1 : 0
+      under += nearest == 0 && number != 0 ? 1 : 0
+      unsafe bytes.storeBytes(of: nearest.bitPattern, toByteOffset: 4 * index, as: UInt32.self)
     }
+    overflowed += over
+    underflowed += under
+  }
+
+  /// Casts float32 numbers that stand at a multiple of their size.
+  private mutating func narrow<F: NarrowFormat>(
+    _ format: F.Type, _ elements: UnsafeRawBufferPointer, into bytes: UnsafeMutableRawBufferPointer
+  ) {
+    guard let source = unsafe elements.bindMemory(to: UInt32.self).baseAddress,
+      let target = unsafe bytes.bindMemory(to: UInt16.self).baseAddress
+    else { return }
+    let counts = unsafe F.narrow(source, target, elements.count / 4)
+    overflowed += counts.overflowed
+    underflowed += counts.underflowed
+  }
+
+  private mutating func convertOneByOne(
+    _ elements: UnsafeRawBufferPointer, into bytes: UnsafeMutableRawBufferPointer
+  ) {
     var numbers: [Double] = []
-    var bytes: [UInt8] = []
-    // Pieces that stay in the second-level cache as doubles.
-    try unsafe readRowMajor(capacity: min(capacity, 1 << 16)) { piece in
-      numbers.removeAll(keepingCapacity: true)
-      bytes.removeAll(keepingCapacity: true)
-      try unsafe appendNumbers(of: UnsafeRawBufferPointer(piece), dtype, to: &numbers)
-      appendBytes(of: numbers, as: target, to: &bytes)
-      try unsafe bytes.withUnsafeBytes { try unsafe body($0) }
+    numbers.reserveCapacity(elements.count / source.byteCount)
+    // The initializer has admitted floating-point types only, and those are read as numbers.
+    try? unsafe appendNumbers(of: elements, source, to: &numbers)
+    let format = EightBitFloat.format(of: target)
+    let size = target.byteCount
+    for (index, number) in numbers.enumerated() {
+      let (pattern, isInfinite, isZero): (UInt64, Bool, Bool)
+      switch target {
+      case .float64: (pattern, isInfinite, isZero) = (number.bitPattern, number.isInfinite, number == 0)
+      case .float32:
+        let nearest = Float(number)
+        (pattern, isInfinite, isZero) = (UInt64(nearest.bitPattern), nearest.isInfinite, nearest == 0)
+      case .float16:
+        let nearest = Float16(number)
+        (pattern, isInfinite, isZero) = (UInt64(nearest.bitPattern), nearest.isInfinite, nearest == 0)
+      case .bfloat16:
+        let nearest = bfloat16Pattern(number)
+        (pattern, isInfinite, isZero) = (UInt64(nearest), nearest & 0x7FFF == 0x7F80, nearest & 0x7FFF == 0)
+      default:
+        let nearest = format?.nearest(to: number) ?? (pattern: 0, isFinite: true)
+        (pattern, isInfinite, isZero) = (
+          UInt64(nearest.pattern), !nearest.isFinite, nearest.pattern & 0x7F == 0
+        )
+      }
+      if isInfinite, number.isFinite { overflowed += 1 }
+      if isZero, !isInfinite, number != 0 { underflowed += 1 }
+      for place in 0..<size {
+        unsafe bytes[index * size + place] = UInt8(truncatingIfNeeded: pattern >> (8 * UInt64(place)))
+      }
     }
   }
 }

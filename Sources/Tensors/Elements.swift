@@ -126,20 +126,3 @@ func appendNumbers<T: ComputingScalar>(
     append(UInt8.self) { T(table[Int($0)]) }
   }
 }
-
-/// Writes numbers in another floating-point format, rounded to nearest, ties to even.
-///
-/// The caller proves that `dtype` is float64, float32, float16 or bfloat16 with ``Tensor/castTargets``.
-func appendBytes(of numbers: [Double], as dtype: DType, to bytes: inout [UInt8]) {
-  func append<W: FixedWidthInteger>(_ pattern: W) {
-    for shift in stride(from: 0, to: W.bitWidth, by: 8) {
-      bytes.append(UInt8(truncatingIfNeeded: pattern >> shift))
-    }
-  }
-  switch dtype {
-  case .float64: for number in numbers { append(number.bitPattern) }
-  case .float32: for number in numbers { append(Float(number).bitPattern) }
-  case .float16: for number in numbers { append(Float16(number).bitPattern) }
-  default: for number in numbers { append(bfloat16Pattern(number)) }
-  }
-}

@@ -56,6 +56,35 @@ struct EightBitFloat {
     return sign == .minus ? -magnitude : magnitude
   }
 
+  /// The pattern nearest to a number, ties to even, and whether it is a finite one; for formats with a sign.
+  func nearest(to value: Double) -> (pattern: UInt8, isFinite: Bool) {
+    let sign: UInt8 = value.sign == .minus ? 0x80 : 0
+    let infinite: UInt8 =
+      switch specials {
+      case .ieee: UInt8(((1 << exponentBits) - 1) << mantissaBits)
+      case .allOnesIsNaN, .exponentOnly: 0x7F
+      case .negativeZeroIsNaN: 0x80
+      }
+    if value.isNaN { return (specials == .negativeZeroIsNaN ? 0x80 : 0x7F | sign, false) }
+    let magnitude = value.magnitude
+    // Numbers below the least normal one are as far from each other as those above it.
+    let exponent = max(magnitude == 0 ? .min : Int(magnitude.exponent), 1 - bias)
+    guard exponent <= (1 << exponentBits) - bias else { return (infinite | sign, false) }
+    let spacing = Double(sign: .plus, exponent: exponent - mantissaBits, significand: 1)
+    let steps = Int((magnitude / spacing).rounded(.toNearestOrEven))
+    // The leading one of a normal number adds one to the exponent's field.
+    let pattern = (exponent - (1 - bias)) << mantissaBits + steps
+    let largest =
+      switch specials {
+      case .ieee: Int(infinite) - 1
+      case .allOnesIsNaN, .exponentOnly: 0x7E
+      case .negativeZeroIsNaN: 0x7F
+      }
+    if pattern > largest { return (infinite | sign, false) }
+    if pattern == 0, specials == .negativeZeroIsNaN { return (0, true) }
+    return (UInt8(pattern) | sign, true)
+  }
+
   /// The value of all 256 patterns.
   var table: [Float] { (0...255).map { value(UInt8($0)) } }
 }

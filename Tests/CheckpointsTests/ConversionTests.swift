@@ -14,7 +14,7 @@ import Testing
     ConversionReport, Checkpoint
   ) {
     let target = folder.path("out.safetensors")
-    let report = try Checkpoint(path: Fixtures.path("torch/" + name)).writeSafetensors(to: target, options)
+    let report = try Checkpoint(path: Fixtures.path("torch/" + name)).convert(to: target, options)
     return (report, try Checkpoint(path: target))
   }
 
@@ -113,15 +113,15 @@ import Testing
     let source = try Checkpoint(path: Fixtures.path("torch/nested.pth"))
     var options = ConversionOptions()
     options.overwrite = false
-    #expect(throws: CheckpointError.self) { try source.writeSafetensors(to: target, options) }
+    #expect(throws: CheckpointError.self) { try source.convert(to: target, options) }
     #expect(throws: CheckpointError.self) {
-      try Checkpoint(path: Fixtures.path("torch/dtypes.pth")).writeSafetensors(to: target)
+      try Checkpoint(path: Fixtures.path("torch/dtypes.pth")).convert(to: target)
     }
     #expect(try String(contentsOfFile: target, encoding: .utf8) == "old")
-    _ = try source.writeSafetensors(to: target)
+    _ = try source.convert(to: target)
     #expect(try Checkpoint(path: target).tensors.count == 13)
     #expect(folder.names == ["out.safetensors"])
-    #expect(throws: CheckpointError.self) { try Checkpoint(path: target).writeSafetensors(to: target) }
+    #expect(throws: CheckpointError.self) { try Checkpoint(path: target).convert(to: target) }
     #expect(try Checkpoint(path: target).tensors.count == 13)
   }
 
@@ -129,7 +129,7 @@ import Testing
     let target = try folder.write("real.safetensors", [])
     try FileManager.default.createSymbolicLink(
       atPath: folder.path("link.safetensors"), withDestinationPath: target)
-    _ = try Checkpoint(path: Fixtures.path("torch/nested.pth")).writeSafetensors(
+    _ = try Checkpoint(path: Fixtures.path("torch/nested.pth")).convert(
       to: folder.path("link.safetensors"))
     #expect(try Checkpoint(path: target).tensors.count == 13)
     #expect(
@@ -145,7 +145,7 @@ import Testing
     let path = try folder.write("damaged.pth", bytes)
     let checkpoint = try Checkpoint(path: path)
     do {
-      _ = try checkpoint.writeSafetensors(to: folder.path("out.safetensors"))
+      _ = try checkpoint.convert(to: folder.path("out.safetensors"))
       Issue.record("the conversion went through")
     } catch let error as CheckpointError {
       #expect(

@@ -54,7 +54,7 @@ import Testing
     for name in ["dcp", "shards", "dcp_safetensors"] {
       let checkpoint = try Checkpoint(path: Fixtures.path("folders/" + name))
       let target = folder.path(name + ".safetensors")
-      let report = try checkpoint.writeSafetensors(to: target)
+      let report = try checkpoint.convert(to: target)
       #expect(report.tensorCount == checkpoint.tensors.count)
       let written = try Checkpoint(path: target)
       for entry in written.tensors {
@@ -211,10 +211,14 @@ import Testing
     let folder = try TemporaryFolder()
     try FileManager.default.copyItem(atPath: Fixtures.path("folders/shards"), toPath: folder.path("shards"))
     let checkpoint = try Checkpoint(path: folder.path("shards"))
-    for name in ["model-00002-of-00002.safetensors", "model.safetensors.index.json"] {
+    let before = folder.names
+    for (name, shardByteCount) in [("model-00002-of-00002", nil), ("model", 20), ("model", 100)] {
+      var options = ConversionOptions()
+      options.shardByteCount = shardByteCount
       let error = #expect(throws: CheckpointError.self) {
-        _ = try checkpoint.writeSafetensors(to: folder.path("shards/" + name))
+        _ = try checkpoint.convert(to: folder.path("shards/\(name).safetensors"), options)
       }
+      #expect(folder.names == before)
       #expect(error?.reason == "is the file being read")
     }
   }

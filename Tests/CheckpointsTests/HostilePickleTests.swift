@@ -125,7 +125,7 @@ import Testing
     let checkpoint = try open(pickle, records)
     #expect(try checkpoint.tensors.map { try $0.tensor.elements(as: Float.self) } == [[1], [2]])
     let target = folder.path("o.safetensors")
-    #expect(try checkpoint.writeSafetensors(to: target).tensorCount == 2)
+    #expect(try checkpoint.convert(to: target).tensorCount == 2)
     #expect(try Checkpoint(path: target).tensors.count == 2)
   }
 

@@ -52,7 +52,7 @@ import Testing
     #expect(checkpoint.objects.map(\.unreadTensor) == ["F6_E2M3, which PyTorch has not"])
     #expect(checkpoint.objects.map(\.shape) == [[2, 2]] && checkpoint.objects.map(\.byteCount) == [3])
     do {
-      _ = try checkpoint.writeSafetensors(to: folder.path("w.safetensors"))
+      _ = try checkpoint.convert(to: folder.path("w.safetensors"))
       Issue.record("converted")
     } catch let error as CheckpointError {
       #expect(

@@ -112,17 +112,17 @@ import Testing
       }
       let intact = checkpoint.tensors.filter { $0.state == .whole }
       #expect(throws: CheckpointError.self) {
-        _ = try checkpoint.writeSafetensors(to: folder.path("out.safetensors"))
+        _ = try checkpoint.convert(to: folder.path("out.safetensors"))
       }
       var options = ConversionOptions()
       options.salvage = true
       guard !intact.isEmpty else {
         #expect(throws: CheckpointError.self) {
-          _ = try checkpoint.writeSafetensors(to: folder.path("out.safetensors"), options)
+          _ = try checkpoint.convert(to: folder.path("out.safetensors"), options)
         }
         continue
       }
-      let report = try checkpoint.writeSafetensors(to: folder.path("out.safetensors"), options)
+      let report = try checkpoint.convert(to: folder.path("out.safetensors"), options)
       #expect(report.tensorCount == intact.count)
       #expect(report.lost.count == checkpoint.tensors.count - intact.count)
       let written = try Checkpoint(path: folder.path("out.safetensors"))
@@ -146,10 +146,10 @@ import Testing
     let damaged = try Checkpoint(path: folder.write("damaged.pth", bytes))
     var options = ConversionOptions()
     #expect(throws: CheckpointError.self) {
-      _ = try damaged.writeSafetensors(to: folder.path("o.safetensors"), options)
+      _ = try damaged.convert(to: folder.path("o.safetensors"), options)
     }
     options.salvage = true
-    let report = try damaged.writeSafetensors(to: folder.path("o.safetensors"), options)
+    let report = try damaged.convert(to: folder.path("o.safetensors"), options)
     #expect(report.lost.map(\.name).contains(tensor.name))
     #expect(report.lost.allSatisfy { $0.reason.contains("CRC-32") })
   }

@@ -18,7 +18,7 @@ func pour(_ source: String, into target: String) throws {
 
   var options = ConversionOptions()
   options.key = weights.key
-  print(try checkpoint.writeSafetensors(to: target, options).byteCount, "bytes")
+  print(try checkpoint.convert(to: target, options).byteCount, "bytes")
 }
 // README END
 

@@ -338,11 +338,11 @@ import Testing
     (["synthesize", "\u{1b}[31m", "-o", "x.pth"], #"No architecture is called '\x1b[31m'."#),
     (
       ["convert", "FILE", "out.h5"],
-      "The output's extension chooses the format, and .safetensors is the one that is written: out.h5"
+      "The output's extension chooses the format, and out.h5 chooses none. There are .safetensors, .npz, .npy, .gguf, .pth, and a path that ends in / for a folder of .npy files."
     ),
     (
       ["convert", "FILE", "out.safetensors", "--dtype", "int8"],
-      "--dtype takes float64, float32, float16, bfloat16, not int8."
+      "--dtype takes float64, float32, float16, bfloat16, float8_e4m3fn, float8_e5m2, float8_e4m3fnuz, float8_e5m2fnuz, not int8."
     ),
     (["inspect"], "Missing expected argument '<file>'"),
     (["inspect", "FILE", "--nonsense"], "Unknown option '--nonsense'"),

@@ -101,14 +101,40 @@ final class AtomicOutput {
 
   /// Gives the file its name, replacing what had it.
   ///
+  /// - Parameter isDurable: whether the file's data and then its name are flushed to the disk, which survives a power cut
+  ///   and costs more than the writing.
   /// - Throws: ``CheckpointError`` when a write has failed or the name cannot be given; nothing has changed then.
-  func commit() throws(CheckpointError) {
+  func commit(isDurable: Bool = false) throws(CheckpointError) {
+    try finish()
+    if isDurable, fsync(descriptor) != 0 { throw failure() }
+    try name()
+    if isDurable {
+      try AtomicOutput.flush(folder: AtomicOutput.folder(of: target))
+    }
+  }
+
+  /// Flushes the names in a folder to the disk.
+  static func flush(folder path: String) throws(CheckpointError) {
+    let folder = unsafe open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    defer { if folder >= 0 { close(folder) } }
+    guard folder >= 0, fsync(folder) == 0 else {
+      throw CheckpointError("cannot be flushed to the disk: \(systemMessage(errno))", file: path)
+    }
+  }
+
+  /// Waits until every byte is written.
+  ///
+  /// - Throws: ``CheckpointError`` when a write has failed.
+  func finish() throws(CheckpointError) {
     if let failure = writer.finish() {
       throw CheckpointError(
         "cannot be written: \(systemMessage(failure.code))", file: path, offset: failure.offset,
         remedy: failure.code == ENOSPC
           ? "Free some space, or write to another disk. Nothing was changed." : "Nothing was changed.")
     }
+  }
+
+  private func name() throws(CheckpointError) {
     if let temporary {
       guard unsafe rename(temporary, target) == 0 else { throw failure() }
       self.temporary = nil
@@ -132,12 +158,12 @@ final class AtomicOutput {
       "cannot be put in place: \(systemMessage(errno))", file: path, remedy: "Nothing was changed.")
   }
 
-  private static func folder(of path: String) -> String {
+  static func folder(of path: String) -> String {
     guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return "." }
     return slash == path.utf8.startIndex ? "/" : String(path[..<slash])
   }
 
-  private static func temporaryName(for path: String) -> String {
+  static func temporaryName(for path: String) -> String {
     "\(folder(of: path))/.decant-\(getpid())-\(String(UInt32.random(in: 0 ... .max), radix: 16))"
   }
 }

@@ -33,6 +33,12 @@ struct GGMLType: Equatable {
     blockBytes = bytes
   }
 
+  /// The number of a tensor type; nil for those that ggml lacks.
+  static func code(_ dtype: DType) -> UInt32? { codes[dtype] }
+
+  private static let codes: [DType: UInt32] = Dictionary(
+    uniqueKeysWithValues: all.compactMap { code, type in type.dtype.map { ($0, code) } })
+
   private static let all: [UInt32: GGMLType] = [
     0: GGMLType(.float32, "F32"), 1: GGMLType(.float16, "F16"), 24: GGMLType(.int8, "I8"),
     25: GGMLType(.int16, "I16"), 26: GGMLType(.int32, "I32"), 27: GGMLType(.int64, "I64"),

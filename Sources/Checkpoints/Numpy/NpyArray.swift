@@ -21,16 +21,8 @@ public enum NpyArray {
   public static func write<T: ComputingScalar>(_ values: [T], shape: [Int], to path: String)
     throws(CheckpointError)
   {
-    let sizes = shape.map(String.init).joined(separator: ", ") + (shape.count == 1 ? "," : "")
-    let type = T.dtype == .float64 ? "<f8" : "<f4"
-    var header = "{'descr': '\(type)', 'fortran_order': False, 'shape': (\(sizes)), }"
-    // The data begins at a multiple of 64.
-    header += String(repeating: " ", count: 63 - (10 + header.utf8.count) % 64) + "\n"
     let output = try AtomicOutput(path, overwrite: true)
-    let length = UInt16(header.utf8.count)
-    output.write(
-      NpyHeader.magic + [1, 0, UInt8(truncatingIfNeeded: length), UInt8(length >> 8)]
-        + Array(header.utf8))
+    output.write(NpyHeader.bytes(T.dtype, shape))
     unsafe values.withUnsafeBytes { unsafe output.write($0) }
     try output.commit()
   }

@@ -7,6 +7,12 @@ enum NumpyTypes {
   /// The type of a code without byte order, such as `f4`; nil for text, objects, dates and records.
   static func dtype(_ code: String) -> DType? { types[code] }
 
+  /// The code of a type, with its byte order; nil for those that NumPy lacks.
+  static func code(_ dtype: DType) -> String? {
+    codes[dtype].map { (dtype.byteCount == 1 ? "|" : "<") + $0 }
+  }
+
+  private static let codes = Dictionary(uniqueKeysWithValues: types.map { ($0.value, $0.key) })
   private static let types: [String: DType] = [
     "f8": .float64, "f4": .float32, "f2": .float16, "i8": .int64, "i4": .int32, "i2": .int16, "i1": .int8,
     "u8": .uint64, "u4": .uint32, "u2": .uint16, "u1": .uint8, "b1": .bool, "c8": .complex64,

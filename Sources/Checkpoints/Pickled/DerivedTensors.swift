@@ -236,7 +236,7 @@ extension TensorReconstruction {
     let elementType = try dtype(arguments[1])
     let location = graph.deviceName(arguments[2])
     guard
-      elementType == data.dtype || data.isCast(to: elementType) && Tensor.castTargets.contains(elementType)
+      elementType == data.dtype || Cast(data, to: elementType) != nil
     else {
       throw CheckpointError(
         "a device tensor of \(elementType.rawValue) is saved as \(data.dtype.rawValue), which is not converted"
@@ -271,10 +271,16 @@ extension TensorReconstruction {
 extension Tensor {
   /// Every element in another floating-point type, in memory. O(elements).
   fileprivate func castInMemory(to target: DType) throws -> BytesInMemory {
-    var bytes: [UInt8] = []
-    bytes.reserveCapacity(elementCount * target.byteCount)
-    try unsafe readRowMajor(castTo: target) { unsafe bytes.append(contentsOf: $0) }
-    return BytesInMemory(bytes)
+    guard var cast = Cast(self, to: target) else { throw TensorError("no cast to \(target.rawValue) exists") }
+    return try unsafe BytesInMemory(byteCount: elementCount * target.byteCount) { bytes in
+      var done = 0
+      try unsafe readRowMajor { elements in
+        let end = done + elements.count / dtype.byteCount * target.byteCount
+        unsafe cast.convert(
+          UnsafeRawBufferPointer(elements), into: UnsafeMutableRawBufferPointer(rebasing: bytes[done..<end]))
+        done = end
+      }
+    }
   }
 }
 

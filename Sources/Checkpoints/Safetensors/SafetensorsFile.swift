@@ -7,11 +7,14 @@ public enum SafetensorsFile {
   ///
   /// - Throws: ``CheckpointError`` for a type the format lacks. O(bytes).
   public static func write(_ tensors: [(name: String, tensor: Tensor)], to path: String) throws {
-    let writer = try SafetensorsWriter(
-      tensors.map { SafetensorsWriter.Item(name: $0.name, tensor: $0.tensor, dtype: $0.tensor.dtype) },
-      metadata: [(key: "format", value: "pt")])
+    let planned = tensors.map { name, tensor in
+      let entry = CheckpointTensor(path: [.text(name)], tensor: tensor)
+      return PlannedTensor(name: name, entry: entry, tensor: tensor, dtype: tensor.dtype)
+    }
+    let writer = try SafetensorsWriter(planned, metadata: [(key: "format", value: "pt")])
     let output = try AtomicOutput(path, overwrite: true)
-    try writer.write(to: output)
+    var pouring = TensorPouring(planned, progress: nil)
+    try writer.write(to: output, &pouring)
     try output.commit()
   }
 }

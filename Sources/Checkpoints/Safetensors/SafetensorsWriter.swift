@@ -5,25 +5,16 @@ internal import Tensors
 ///
 /// Source: the safetensors specification 0.8; docs/formats/safetensors.md.
 struct SafetensorsWriter {
-  /// A tensor to write and the type to write it in.
-  struct Item {
-    let name: String
-    let tensor: Tensor
-    let dtype: DType
-
-    var byteCount: Int { tensor.elementCount * dtype.byteCount }
-  }
-
   /// The items in the order of their data: larger elements first, so that every tensor is aligned to its own
   /// element size whatever the sizes of the others; the source's order among equals.
-  let items: [Item]
+  let items: [PlannedTensor]
   /// Length and JSON, padded with spaces so that the data begins at a multiple of 8.
   let header: [UInt8]
 
   /// Plans a file; writes nothing.
   ///
   /// - Throws: ``CheckpointError`` that lists every tensor the format cannot hold.
-  init(_ items: [Item], metadata: [(key: String, value: JSONValue)]) throws(CheckpointError) {
+  init(_ items: [PlannedTensor], metadata: [(key: String, value: String)]) throws(CheckpointError) {
     // PyTorch keeps four-bit floats in pairs along the last dimension, which the format counts one by one.
     let refused = items.filter {
       SafetensorsTypes.name($0.dtype) == nil
@@ -43,7 +34,9 @@ struct SafetensorsWriter {
       return a == b ? left.offset < right.offset : a > b
     }.map(\.element)
 
-    var members: [(key: String, value: JSONValue)] = [(key: "__metadata__", value: .object(metadata))]
+    var members: [(key: String, value: JSONValue)] = [
+      (key: "__metadata__", value: .object(metadata.map { (key: $0.key, value: .string($0.value)) }))
+    ]
     var offset = 0
     for item in self.items {
       guard let end = offset.checkedAdding(item.byteCount) else {
@@ -73,44 +66,9 @@ struct SafetensorsWriter {
     header = (0..<8).map { UInt8(truncatingIfNeeded: json.count >> ($0 * 8)) } + json
   }
 
-  /// Writes the planned file, streaming; every storage's recorded checksum is compared on the way.
-  func write(to output: AtomicOutput) throws {
+  /// Writes the planned file, streaming.
+  func write(to output: AtomicOutput, _ pouring: inout TensorPouring) throws {
     output.write(header)
-    var verified: Set<ObjectIdentifier> = []
-    for item in items {
-      do {
-        try write(item, to: output, isNew: verified.insert(ObjectIdentifier(item.tensor.storage)).inserted)
-      } catch let error as CheckpointError {
-        throw error.located(tensor: item.name)
-      } catch let error as TensorError {
-        throw CheckpointError(error.reason, tensor: item.name)
-      }
-    }
-  }
-
-  /// - Parameter isNew: whether the storage's checksum has not been compared yet.
-  private func write(_ item: Item, to output: AtomicOutput, isNew: Bool) throws {
-    let tensor = item.tensor
-    let checked = isNew ? tensor.storage.content as? any ChecksummedContent : nil
-    guard item.dtype == tensor.dtype else {
-      try verify(checked)
-      return try unsafe tensor.readRowMajor(castTo: item.dtype) { unsafe output.write($0) }
-    }
-    var reader = try RowMajorReader(tensor)
-    // A whole record as it stands: its checksum is that of the bytes that pass by.
-    guard reader.passesStorageUnchanged, let record = try checked?.wholeRecord() else {
-      try verify(checked)
-      return try unsafe output.append(byteCount: tensor.byteCount) { try unsafe reader.read(into: $0) }
-    }
-    var crc = CRC32()
-    try unsafe output.append(byteCount: tensor.byteCount) { piece in
-      try unsafe reader.read(into: piece)
-      unsafe crc.update(UnsafeRawBufferPointer(piece))
-    }
-    try record.compare(crc)
-  }
-
-  private func verify(_ content: (any ChecksummedContent)?) throws {
-    if let first = try content?.damage(stopsAtFirst: true).first { throw first }
+    for item in items { try pouring.pour(item, into: output) }
   }
 }

@@ -1,0 +1,102 @@
+internal import ByteParsing
+public import Tensors
+
+extension Checkpoint {
+  /// Writes the tensors in another format, atomically and in bounded memory.
+  ///
+  /// - Parameter path: the file, whose extension chooses the format; a folder of arrays when it ends in a slash.
+  /// - Throws: ``CheckpointError``; before anything is written when a tensor has no place in the format, a name
+  ///   stands twice or a prefix fits no name. O(bytes).
+  public func convert(
+    to path: String, _ options: ConversionOptions = ConversionOptions()
+  ) throws -> ConversionReport {
+    guard let format = TargetFormat(path: path) else {
+      throw CheckpointError(
+        "the extension chooses no format that is written", file: path,
+        remedy:
+          "There are \(TargetFormat.extensions.map(\.key).joined(separator: ", ")), and / for a folder of .npy files."
+      )
+    }
+    let plan = try ConversionPlan(self, to: format, options)
+    let metadata = try ConversionMetadata(plan)
+    var pouring = TensorPouring(plan.tensors, progress: options.progress)
+    let files: [(path: String, byteCount: Int)]
+    do {
+      files = try write(plan, metadata, to: path, &pouring)
+    } catch let error as CheckpointError { throw error.located(file: self.path) }
+    let casts = plan.tensors.count { $0.dtype != $0.tensor.dtype }
+    let aliases = Aliases(plan.selection.tensors.map(\.tensor))
+    return ConversionReport(
+      files: files, tensorCount: plan.tensors.count, castCount: casts,
+      uncastCount: options.dtype == nil ? 0 : plan.tensors.count { $0.tensor.dtype != options.dtype } - casts,
+      losses: pouring.losses,
+      aliases: plan.tensors.indices.compactMap { index in
+        aliases.first(of: index).map { (name: plan.tensors[index].name, of: plan.tensors[$0].name) }
+      },
+      droppedObjectCount: objects.count { $0.path.starts(with: plan.selection.path) },
+      droppedMetadata: format.holdsMetadata ? [] : metadata.fromSource.map(\.key), lost: plan.lost,
+      wrappers: plan.wrappers)
+  }
+
+  private func write(
+    _ plan: ConversionPlan, _ metadata: ConversionMetadata, to path: String, _ pouring: inout TensorPouring
+  ) throws -> [(path: String, byteCount: Int)] {
+    func file(_ write: (AtomicOutput) throws -> Void) throws -> [(path: String, byteCount: Int)] {
+      let output = try AtomicOutput(path, overwrite: plan.options.overwrite, sources: files.map(\.identity))
+      try write(output)
+      try output.commit(isDurable: plan.options.isDurable)
+      return [(path, output.byteCount)]
+    }
+    switch plan.format {
+    case .safetensors:
+      if let limit = plan.options.shardByteCount {
+        return try SafetensorsShards(plan.tensors, metadata.texts, limit, path).write(
+          overwrite: plan.options.overwrite, isDurable: plan.options.isDurable,
+          sources: files.map(\.identity),
+          &pouring)
+      }
+      let writer = try SafetensorsWriter(plan.tensors, metadata: metadata.texts)
+      return try file { try writer.write(to: $0, &pouring) }
+    case .npz:
+      let writer = try NpzWriter(plan.tensors)
+      return try file { try writer.write(to: $0, &pouring) }
+    case .npy:
+      let writer = try NpyWriter(plan.tensors)
+      return try file { try writer.write(to: $0, &pouring) }
+    case .npyFolder:
+      return try NpyFolderWriter(plan.tensors, path).write(
+        overwrite: plan.options.overwrite, isDurable: plan.options.isDurable, &pouring)
+    case .gguf:
+      let writer = try GGUFWriter(plan.tensors, metadata)
+      return try file { try writer.write(to: $0, &pouring) }
+    case .torchZip:
+      throw CheckpointError("PyTorch files are not written yet")
+    }
+  }
+
+  /// Bytes of the file it is read from; nil when there are several.
+  public var fileByteCount: Int? { files.count == 1 ? files.first?.byteCount : nil }
+
+  /// The file's SHA-256 in lower-case hexadecimal. O(bytes).
+  ///
+  /// - Throws: ``CheckpointError`` for a checkpoint of several files, which has no one digest.
+  public func sha256() throws -> String {
+    guard files.count == 1, let file = files.first else {
+      throw CheckpointError(
+        "consists of \(files.count) files, which have no one SHA-256", file: path,
+        remedy: "Leave out --source-digest.")
+    }
+    let hash = try SHA256()
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 64)
+    defer { unsafe buffer.deallocate() }
+    var done = 0
+    while done < file.byteCount {
+      let part = unsafe UnsafeMutableRawBufferPointer(
+        rebasing: buffer[..<min(buffer.count, file.byteCount - done)])
+      try unsafe file.read(into: part, at: done)
+      unsafe hash.update(UnsafeRawBufferPointer(part))
+      done += part.count
+    }
+    return hash.finish()
+  }
+}

@@ -1,0 +1,98 @@
+public import ByteParsing
+public import Tensors
+
+/// How to convert a checkpoint.
+public struct ConversionOptions: Sendable {
+  // MARK: What is written
+
+  /// The part to convert, as names print it; nil for every tensor under its full name.
+  public var key: String?
+  /// Only tensors whose names match one of these globs; empty for all.
+  public var only: [String] = []
+  /// Tensors whose names match one of these globs are left out.
+  public var except: [String] = []
+  /// Whether a checkpoint that is not all there is converted all the same: the tensors that are whole, and whose
+  /// checksums are right.
+  public var salvage = false
+  /// Whether values that the target could hold and its readers would not load are left out.
+  public var dropsObjects = false
+
+  // MARK: What becomes of names
+
+  /// What becomes of tensors, by their names; the others stay as they are.
+  public var renamed: [ExactText: Renaming] = [:]
+  /// What to take off the front of every name.
+  public var stripPrefix: String?
+  /// What to change in every name, in order, after all else.
+  public var substitutions: [NameSubstitution] = []
+
+  // MARK: What becomes of data
+
+  /// The type floating-point tensors are cast to; integers, bool and complex numbers stay.
+  public var dtype: DType?
+  /// Whether quantised tensors are written as the float32 numbers they stand for.
+  public var dequantize = false
+  /// Whether sparse tensors are written in full, zeros included.
+  public var toDense = false
+  /// Whether weights of convolutions are written output channels, height, width, input channels.
+  public var channelsLast = false
+  /// Whether a `.pth` file gets only the parts of storages that its tensors use.
+  public var shrinks = false
+
+  // MARK: How it is written
+
+  /// Whether an existing file is replaced.
+  public var overwrite = true
+  /// The most bytes of tensors in one file; nil for one file.
+  public var shardByteCount: Int?
+  /// Whether the file and its folder are flushed to the disk before the conversion is done.
+  public var isDurable = false
+  /// Whether the source file's SHA-256 goes into the metadata; hashing costs more than copying.
+  public var sourceDigest = false
+  /// What to say of the network in the metadata, where the target has some.
+  public var metadata: [(key: String, value: String)] = []
+  /// Is told how many bytes are written of how many, for every mebibyte.
+  public var progress: (@Sendable (_ done: Int, _ total: Int) -> Void)?
+
+  /// Every tensor, as it is.
+  public init() {}
+
+  /// A new name, and a new order of the axes.
+  public struct Renaming: Sendable {
+    public let name: String
+    /// Which of the tensor's axes each of the written one's is, as ``Tensor/arranged(_:)`` has them.
+    public let axes: [Int?]
+
+    /// Makes one.
+    public init(name: String, axes: [Int?]) {
+      self.name = name
+      self.axes = axes
+    }
+  }
+}
+
+/// What a conversion did.
+public struct ConversionReport: Sendable {
+  /// The files that were written, each path with its bytes.
+  public let files: [(path: String, byteCount: Int)]
+  public let tensorCount: Int
+  /// Floating-point tensors that were cast.
+  public let castCount: Int
+  /// Tensors of other types that stayed as they are although a cast was asked for.
+  public let uncastCount: Int
+  /// Tensors of which numbers had no finite number or none but zero in the type they were cast to, and how many.
+  public let losses: [(name: String, overflowed: Int, underflowed: Int)]
+  /// Names whose data is also another name's, each written in full: the name and the first of its group.
+  public let aliases: [(name: String, of: String)]
+  /// Values that are no tensors and have no place in the target, or none its readers would load.
+  public let droppedObjectCount: Int
+  /// Keys of the source's metadata that have no place in the target.
+  public let droppedMetadata: [String]
+  /// Tensors that were left out because their data is not whole, and why.
+  public let lost: [(name: String, reason: String)]
+  /// Wrappers such as torchao's, whose parts were written in their place: the name, the class and the number of parts.
+  public let wrappers: [(name: String, type: String, partCount: Int)]
+
+  /// Bytes of all files.
+  public var byteCount: Int { files.reduce(0) { $0 + $1.byteCount } }
+}

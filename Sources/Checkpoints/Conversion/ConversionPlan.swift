@@ -1,0 +1,235 @@
+internal import ByteParsing
+internal import Glibc
+internal import Tensors
+
+/// What of a checkpoint is written, under which names and in which types, before a format has its say.
+struct ConversionPlan {
+  let checkpoint: Checkpoint
+  let options: ConversionOptions
+  let format: TargetFormat
+  /// Where the tensors stand; their names begin there.
+  private(set) var selection: Selection
+  /// In the source's order.
+  private(set) var tensors: [PlannedTensor] = []
+  private(set) var lost: [(name: String, reason: String)] = []
+  private(set) var wrappers: [(name: String, type: String, partCount: Int)] = []
+
+  /// Decides what is written.
+  ///
+  /// - Throws: ``CheckpointError`` when a tensor cannot be written as asked, naming every one.
+  init(_ checkpoint: Checkpoint, to format: TargetFormat, _ options: ConversionOptions) throws {
+    self.checkpoint = checkpoint
+    self.options = options
+    self.format = format
+    selection = try checkpoint.selection(key: options.key ?? ".")
+    try filter()
+    if options.salvage { try salvage() } else { try checkpoint.requireIntact() }
+    try requireReadable()
+    takePartsOfWrappers()
+    let views = try written()
+    let names = try names()
+    tensors = try zip(selection.tensors.indices, zip(names, views)).map { index, named in
+      let (name, view) = named
+      let tensor = try arranged(view, of: selection.tensors[index])
+      let dtype = options.dtype.flatMap { tensor.isCast(to: $0) ? $0 : nil } ?? tensor.dtype
+      return PlannedTensor(name: name, entry: selection.tensors[index], tensor: tensor, dtype: dtype)
+    }
+    try requireData()
+  }
+
+  // MARK: Which tensors
+
+  /// Keeps the tensors whose names the globs ask for.
+  private mutating func filter() throws(CheckpointError) {
+    guard !options.only.isEmpty || !options.except.isEmpty else { return }
+    var unused = Set(options.only + options.except)
+    let kept = selection.tensors.filter { entry in
+      let name = selection.name(of: entry)
+      func matches(_ globs: [String]) -> Bool {
+        let found = globs.filter { unsafe fnmatch($0, name, 0) == 0 }
+        unused.subtract(found)
+        return !found.isEmpty
+      }
+      let (isAsked, isLeftOut) = (matches(options.only), matches(options.except))
+      return (options.only.isEmpty || isAsked) && !isLeftOut
+    }
+    guard unused.isEmpty else {
+      throw CheckpointError(
+        "no tensor's name matches \(unused.sorted().map(\.escapedForDisplay).joined(separator: ", "))",
+        file: checkpoint.path,
+        remedy: "decant inspect --filter shows what a glob matches. Nothing was written.")
+    }
+    selection = Selection(path: selection.path, tensors: kept)
+  }
+
+  /// Keeps what is whole and has the right checksum. O(bytes).
+  private mutating func salvage() throws {
+    var verdicts: [ObjectIdentifier: String] = [:]
+    var kept: [CheckpointTensor] = []
+    for entry in selection.tensors {
+      let reason =
+        entry.state == .whole ? try damage(of: entry, &verdicts) : entry.state.rawValue
+      if let reason { lost.append((entry.name, reason)) } else { kept.append(entry) }
+    }
+    selection = Selection(path: selection.path, tensors: kept)
+    guard !kept.isEmpty || lost.isEmpty else {
+      throw CheckpointError(
+        "has no tensor left that is whole", file: checkpoint.path,
+        remedy: "Fetch the file again. Nothing was written.")
+    }
+  }
+
+  /// What is wrong with a tensor's storages; nil for nothing.
+  private func damage(
+    of entry: CheckpointTensor, _ verdicts: inout [ObjectIdentifier: String]
+  ) throws -> String? {
+    for tensor in [entry.tensor] + entry.tensor.parts.map(\.tensor) {
+      guard let content = tensor.storage.content as? any ChecksummedContent else { continue }
+      let storage = ObjectIdentifier(tensor.storage)
+      if verdicts[storage] == nil {
+        do { verdicts[storage] = try content.damage(stopsAtFirst: true).first?.reason ?? "" } catch let error
+          as CheckpointError
+        {
+          verdicts[storage] = error.reason
+        }
+      }
+      if let verdict = verdicts[storage], !verdict.isEmpty { return verdict }
+    }
+    return nil
+  }
+
+  /// Refuses a selection without tensors, and one with tensors of kinds that are not read.
+  private func requireReadable() throws(CheckpointError) {
+    let isFiltered = !options.only.isEmpty || !options.except.isEmpty
+    let unread = checkpoint.objects.filter { $0.unreadTensor != nil && $0.path.starts(with: selection.path) }
+    guard unread.isEmpty || isFiltered else {
+      let list = unread.map {
+        "\($0.path.isEmpty ? "the one at the root" : $0.name.escapedForDisplay) (\($0.unreadTensor ?? ""))"
+      }.joined(separator: ", ")
+      throw CheckpointError(
+        "holds tensors of kinds that are not converted: \(list)", file: checkpoint.path,
+        remedy: "Choose the other tensors with --key, --only or --except. Nothing was written.")
+    }
+    guard !selection.tensors.isEmpty else {
+      throw CheckpointError(
+        "holds no tensors", file: checkpoint.path,
+        remedy: "decant inspect shows what it holds. Nothing was written.")
+    }
+  }
+
+  /// Takes, for wrappers that hold no data of their own, only the tensors that stand below them.
+  private mutating func takePartsOfWrappers() {
+    guard selection.tensors.contains(where: { $0.subclass != nil && $0.tensor.storage.content == nil }) else {
+      return
+    }
+    // Parts follow their wrapper in the file's order, and may be wrappers themselves.
+    var kept: [CheckpointTensor] = []
+    var open: [(entry: CheckpointTensor, partCount: Int)] = []
+    func close() {
+      let last = open.removeLast()
+      if last.partCount > 0 {
+        wrappers.append((last.entry.name, last.entry.subclass ?? "", last.partCount))
+      } else {
+        kept.append(last.entry)
+      }
+    }
+    for entry in selection.tensors {
+      while let last = open.last, !entry.path.starts(with: last.entry.path + [.text("__dict__")]) { close() }
+      let hasData = entry.tensor.storage.content != nil
+      if hasData { for place in open.indices { open[place].partCount += 1 } }
+      if entry.subclass != nil, !hasData { open.append((entry, 0)) } else { kept.append(entry) }
+    }
+    while !open.isEmpty { close() }
+    selection = Selection(path: selection.path, tensors: kept)
+  }
+
+  // MARK: In which form
+
+  /// The tensors as they are written: sparse and quantised ones only in the form that was asked for.
+  private func written() throws -> [Tensor] {
+    let entries = selection.tensors
+    let sparse = entries.filter { $0.tensor.layout != .strided }
+    guard sparse.isEmpty || options.toDense else {
+      throw refusal("sparse", sparse, "Write them in full with --to-dense.")
+    }
+    let quantized = entries.filter { $0.tensor.quantization != nil }
+    guard quantized.isEmpty || options.dequantize else {
+      throw refusal("quantised", quantized, "Write the numbers they stand for with --dequantize.")
+    }
+    return try entries.map { entry in
+      do { return try entry.tensor.quantization == nil ? entry.tensor : entry.tensor.dequantized() } catch {
+        throw CheckpointError("\(error)", file: checkpoint.path, tensor: entry.name)
+      }
+    }
+  }
+
+  private func refusal(
+    _ what: String, _ entries: [CheckpointTensor], _ remedy: String
+  ) -> CheckpointError {
+    let list = entries.prefix(16).map { "\($0.name.escapedForDisplay) (\($0.tensor.dtype.rawValue))" }
+    return CheckpointError(
+      "\(entries.count == 1 ? "this tensor is" : "these \(entries.count) tensors are") \(what), which \(format.name) cannot hold: "
+        + list.joined(separator: ", ") + (entries.count > 16 ? ", …" : ""), file: checkpoint.path,
+      remedy: remedy + " Nothing was written.")
+  }
+
+  /// A tensor with its axes in the order that was asked for.
+  private func arranged(_ tensor: Tensor, of entry: CheckpointTensor) throws -> Tensor {
+    if let renaming = options.renamed[ExactText(selection.name(of: entry))] {
+      return try tensor.arranged(renaming.axes)
+    }
+    guard options.channelsLast, tensor.isConvolutionWeight else { return tensor }
+    return try tensor.arranged([0, 2, 3, 1])
+  }
+
+  private func requireData() throws(CheckpointError) {
+    let meta = tensors.filter { $0.tensor.storage.content == nil }
+    guard meta.isEmpty else {
+      throw CheckpointError(
+        "holds tensors without data: \(meta.prefix(16).map(\.name.escapedForDisplay).joined(separator: ", "))"
+          + (meta.count > 16 ? ", …" : ""), file: checkpoint.path,
+        remedy:
+          "They were saved from the meta device, or as the part of another rank: save them with their data. Nothing was written."
+      )
+    }
+  }
+
+  // MARK: Under which names
+
+  /// The names tensors get in the target.
+  private func names() throws(CheckpointError) -> [String] {
+    var names: [String] = []
+    for entry in selection.tensors {
+      var name = selection.name(of: entry)
+      name = options.renamed[ExactText(name)]?.name ?? name
+      if let prefix = options.stripPrefix {
+        guard name.hasPrefix(prefix) else {
+          throw CheckpointError(
+            "does not begin with the prefix \(prefix.escapedForDisplay) that is to be stripped",
+            file: checkpoint.path, tensor: name,
+            remedy: "Leave out --strip-prefix, or choose with --key the tensors that have it.")
+        }
+        name = String(name.dropFirst(prefix.count))
+      }
+      names.append(name)
+    }
+    for substitution in options.substitutions { names = substitution.applied(to: names) }
+    var paths: [ExactText: [PathKey]] = [:]
+    for (name, entry) in zip(names, selection.tensors) {
+      if let other = paths.updateValue(entry.path, forKey: ExactText(name)) {
+        func spell(_ path: [PathKey]) -> String {
+          "[" + path.map { $0.json.text }.joined(separator: ", ") + "]"
+        }
+        throw CheckpointError(
+          "two tensors would be called \(name.escapedForDisplay): \(spell(other)) and \(spell(entry.path))",
+          file: checkpoint.path, remedy: "Choose one of them with --key. Nothing was written.")
+      }
+    }
+    return names
+  }
+}
+
+extension Tensor {
+  /// Whether it can be the weight of a two-dimensional convolution: four sizes of floating-point numbers.
+  fileprivate var isConvolutionWeight: Bool { shape.count == 4 && dtype.kind == .floatingPoint }
+}

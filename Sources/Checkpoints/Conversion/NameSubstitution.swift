@@ -1,0 +1,104 @@
+internal import ByteParsing
+
+/// A change of names as `sed` spells it: `s/pattern/replacement/`, with `g` behind it for every match.
+///
+/// The pattern is a regular expression of Swift's `Regex`; `&` and `\1` to `\9` in the replacement stand for what
+/// matched. Any other character than `/` may part the three.
+public struct NameSubstitution: Sendable {
+  private let pattern: String
+  private let replacement: [Piece]
+  private let isGlobal: Bool
+
+  private enum Piece: Sendable {
+    case text(String)
+    /// A group of the pattern; 0 is the whole match.
+    case group(Int)
+  }
+
+  /// Reads an expression.
+  ///
+  /// - Throws: ``CheckpointError`` that says what is wrong with it.
+  public init(_ expression: String) throws(CheckpointError) {
+    func refuse(_ reason: String) -> CheckpointError {
+      CheckpointError(
+        "\(expression.escapedForDisplay) \(reason)", remedy: "Write it as sed does: s/pattern/replacement/.")
+    }
+    let characters = Array(expression)
+    guard characters.count > 2, characters[0] == "s" else { throw refuse("is no substitution") }
+    let separator = characters[1]
+    guard separator != "\\", !separator.isLetter, !separator.isNumber else {
+      throw refuse("has no character that parts pattern and replacement")
+    }
+    var parts = [""]
+    var place = 2
+    while place < characters.count {
+      if characters[place] == "\\", place + 1 < characters.count {
+        // An escaped separator is the character itself.
+        if characters[place + 1] != separator { parts[parts.count - 1].append("\\") }
+        parts[parts.count - 1].append(characters[place + 1])
+        place += 2
+      } else {
+        if characters[place] == separator {
+          parts.append("")
+        } else {
+          parts[parts.count - 1].append(characters[place])
+        }
+        place += 1
+      }
+    }
+    guard parts.count == 3 else { throw refuse("has \(parts.count - 1) of the 3 parts' ends") }
+    guard ["", "g"].contains(parts[2]) else { throw refuse("has flags other than g") }
+    pattern = parts[0]
+    isGlobal = parts[2] == "g"
+    // A match of nothing has a place for each group all the same.
+    guard let groups = try? Regex("(?:\(pattern))|").firstMatch(in: "").map({ $0.output.count - 1 }) else {
+      throw refuse("has a pattern that is no regular expression")
+    }
+    replacement = Self.pieces(parts[1])
+    for case .group(let number) in replacement where number > groups {
+      throw refuse("names group \(number), and the pattern has \(groups)")
+    }
+  }
+
+  private static func pieces(_ text: String) -> [Piece] {
+    var pieces: [Piece] = []
+    var literal = ""
+    var isEscaped = false
+    func close() {
+      if !literal.isEmpty { pieces.append(.text(literal)) }
+      literal = ""
+    }
+    for character in text {
+      if isEscaped, let digit = character.wholeNumberValue, character.isASCII, 1...9 ~= digit {
+        close()
+        pieces.append(.group(digit))
+      } else if isEscaped {
+        literal.append(character)
+      } else if character == "&" {
+        close()
+        pieces.append(.group(0))
+      } else if character != "\\" {
+        literal.append(character)
+      }
+      isEscaped = !isEscaped && character == "\\"
+    }
+    close()
+    return pieces
+  }
+
+  /// Changes names; O(bytes) for patterns that do not backtrack.
+  func applied(to names: [String]) -> [String] {
+    // Proven to be one when it was read.
+    guard let regex = try? Regex(pattern) else { return names }
+    return names.map { name in
+      name.replacing(regex, maxReplacements: isGlobal ? .max : 1) { match in
+        replacement.map { piece in
+          switch piece {
+          case .text(let text): text
+          case .group(let number): match.output[number].substring.map(String.init) ?? ""
+          }
+        }.joined()
+      }
+    }
+  }
+}

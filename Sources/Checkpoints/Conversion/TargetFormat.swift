@@ -1,0 +1,46 @@
+public import Tensors
+
+/// The formats that are written.
+public enum TargetFormat: String, Sendable, CaseIterable {
+  case safetensors, npz, npy
+  /// A folder of one `.npy` file for each tensor.
+  case npyFolder = "npy-folder"
+  case gguf
+  case torchZip = "torch-zip"
+
+  /// The format that a path's extension chooses: a folder of arrays for one that ends in a slash; nil for others.
+  public init?(path: String) {
+    if path.hasSuffix("/") {
+      self = .npyFolder
+      return
+    }
+    let name = path[(path.lastIndex(of: "/").map { path.index(after: $0) } ?? path.startIndex)...]
+    guard let dot = name.lastIndex(of: "."), let format = Self.extensions[name[dot...].lowercased()] else {
+      return nil
+    }
+    self = format
+  }
+
+  /// The extensions and the formats that they choose.
+  static let extensions: KeyValuePairs<String, TargetFormat> = [
+    ".safetensors": .safetensors, ".npz": .npz, ".npy": .npy, ".gguf": .gguf, ".pth": .torchZip,
+    ".pt": .torchZip,
+  ]
+
+  /// What messages call it.
+  public var name: String {
+    switch self {
+    case .safetensors: "safetensors"
+    case .npz, .npy, .npyFolder: "NumPy"
+    case .gguf: "GGUF"
+    case .torchZip: "PyTorch"
+    }
+  }
+
+  /// Whether it has a place for metadata.
+  var holdsMetadata: Bool { self == .safetensors || self == .gguf }
+}
+
+extension KeyValuePairs<String, TargetFormat> {
+  fileprivate subscript(name: String) -> TargetFormat? { first { $0.key == name }?.value }
+}

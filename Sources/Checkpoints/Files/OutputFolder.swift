@@ -1,0 +1,72 @@
+internal import Glibc
+
+/// A folder that appears under its name whole, or not at all.
+///
+/// It is filled under a temporary name beside the target, and removed with all that is in it unless it is committed.
+final class OutputFolder {
+  /// Where its files are written.
+  let path: String
+  private let target: String
+  private var isCommitted = false
+
+  /// Makes the temporary folder.
+  ///
+  /// - Throws: ``CheckpointError`` when the target exists and is no empty folder, or nothing can be made beside it.
+  init(_ target: String) throws(CheckpointError) {
+    var trimmed = target[...]
+    while trimmed.count > 1, trimmed.hasSuffix("/") { trimmed = trimmed.dropLast() }
+    self.target = String(trimmed)
+    path = AtomicOutput.temporaryName(for: self.target)
+    // rmdir and mkdir tell without a gap whether the folder is empty.
+    var status = stat()
+    if unsafe stat(self.target, &status) == 0 {
+      guard status.st_mode & S_IFMT == S_IFDIR else {
+        throw CheckpointError("is no folder", file: target, remedy: "Choose another name.")
+      }
+      guard OutputFolder.isEmpty(self.target) else {
+        throw CheckpointError(
+          "is a folder with something in it, which is not replaced", file: target,
+          remedy: "Empty it, or choose another name.")
+      }
+    }
+    guard unsafe mkdir(path, 0o777) == 0 else {
+      throw CheckpointError(
+        "cannot be written: \(systemMessage(errno))", file: target,
+        remedy: "Choose a folder you may write to.")
+    }
+  }
+
+  deinit {
+    guard !isCommitted else { return }
+    OutputFolder.forEachName(in: path) { unsafe unlink(path + "/" + $0) }
+    unsafe rmdir(path)
+  }
+
+  /// Gives the folder its name.
+  func commit(isDurable: Bool) throws(CheckpointError) {
+    // Replaces an empty folder, and nothing else.
+    guard unsafe rename(path, target) == 0 else {
+      throw CheckpointError(
+        "cannot be put in place: \(systemMessage(errno))", file: target, remedy: "Nothing was changed.")
+    }
+    isCommitted = true
+    if isDurable { try AtomicOutput.flush(folder: AtomicOutput.folder(of: target)) }
+  }
+
+  private static func isEmpty(_ path: String) -> Bool {
+    var isEmpty = true
+    forEachName(in: path) { _ in isEmpty = false }
+    return isEmpty
+  }
+
+  private static func forEachName(in path: String, _ body: (String) -> Void) {
+    guard let stream = unsafe opendir(path) else { return }
+    defer { unsafe closedir(stream) }
+    while let entry = unsafe readdir(stream) {
+      let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) { pointer in
+        unsafe pointer.withMemoryRebound(to: CChar.self, capacity: 256) { unsafe String(cString: $0) }
+      }
+      if name != ".", name != ".." { body(name) }
+    }
+  }
+}

@@ -1,0 +1,160 @@
+internal import ByteParsing
+internal import Tensors
+
+/// Writes GGUF files of version 3, little-endian.
+///
+/// Source: the GGUF specification (ggml `docs/gguf.md`), ggml `include/{ggml,gguf}.h`; docs/formats/gguf.md.
+struct GGUFWriter {
+  private static let alignment = 32
+  /// ggml's GGML_MAX_DIMS, and GGML_MAX_NAME less the zero that ends it.
+  private static let mostDimensions = 4
+  private static let longestName = 63
+
+  private let tensors: [PlannedTensor]
+  /// Everything before the data.
+  private let header: [UInt8]
+
+  /// Plans a file; writes nothing.
+  ///
+  /// - Throws: ``CheckpointError`` that lists every tensor the format cannot hold.
+  init(_ tensors: [PlannedTensor], _ metadata: ConversionMetadata) throws(CheckpointError) {
+    var unwritable = UnwritableTensors()
+    unwritable.add("GGUF has no element type for", tensors.filter { GGMLType.code($0.dtype) == nil })
+    unwritable.add(
+      "GGUF has no more than \(Self.mostDimensions) dimensions for",
+      tensors.filter { $0.shape.count > Self.mostDimensions })
+    unwritable.add(
+      "GGUF has no more than \(Self.longestName) bytes for the name of",
+      tensors.filter { $0.name.utf8.count > Self.longestName })
+    try unwritable.refuse(
+      remedy:
+        "Cast with --dtype, shorten names with --rename, or choose the others with --key, --only or --except."
+    )
+    self.tensors = tensors
+    var header = GGUFReader.magic
+    header.appendLittleEndian(UInt32(3))
+    header.appendLittleEndian(UInt64(tensors.count))
+    let values = Self.values(metadata, tensors)
+    header.appendLittleEndian(UInt64(values.count))
+    for (key, value) in values {
+      header.appendText(key)
+      value.append(to: &header)
+    }
+    var offset = 0
+    for tensor in tensors {
+      header.appendText(tensor.name)
+      header.appendLittleEndian(UInt32(tensor.shape.count))
+      for size in tensor.shape.reversed() { header.appendLittleEndian(UInt64(size)) }
+      header.appendLittleEndian(GGMLType.code(tensor.dtype) ?? 0)
+      header.appendLittleEndian(UInt64(offset))
+      guard let end = offset.checkedAdding(tensor.byteCount + Self.padding(tensor.byteCount)) else {
+        throw CheckpointError("the tensors together have more bytes than any file")
+      }
+      offset = end
+    }
+    self.header = header + [UInt8](repeating: 0, count: Self.padding(header.count))
+  }
+
+  /// Writes the planned file, streaming.
+  func write(to output: AtomicOutput, _ pouring: inout TensorPouring) throws {
+    output.write(header)
+    for tensor in tensors {
+      try pouring.pour(tensor, into: output)
+      output.write([UInt8](repeating: 0, count: Self.padding(tensor.byteCount)))
+    }
+  }
+
+  private static func padding(_ byteCount: Int) -> Int { (alignment - byteCount % alignment) % alignment }
+
+  /// What loaders look for, then what the source and the conversion say.
+  private static func values(
+    _ metadata: ConversionMetadata, _ tensors: [PlannedTensor]
+  ) -> [(key: String, value: GGUFValue)] {
+    let typed = metadata.typed
+    var values: [(key: String, value: GGUFValue)] = []
+    func add(_ key: String, _ value: GGUFValue) {
+      if !values.contains(where: { $0.key == key }) { values.append((key, value)) }
+    }
+    let named = metadata.own.first { $0.key == "decant.architecture" }?.value
+    add(
+      "general.architecture",
+      typed.first { $0.key == "general.architecture" }?.value ?? .text(named ?? "unknown"))
+    add("general.type", typed.first { $0.key == "general.type" }?.value ?? .text("model"))
+    add("general.alignment", .integer("uint32", Int64(alignment)))
+    if let fileType = fileType(tensors) { add("general.file_type", .integer("uint32", fileType)) }
+    for (key, value) in typed { add(key, value) }
+    for (key, value) in metadata.own { add(key, .text(value)) }
+    return values
+  }
+
+  /// llama.cpp's number for the type that most bytes have; nil for those it has no number for.
+  private static func fileType(_ tensors: [PlannedTensor]) -> Int64? {
+    var byteCounts: [DType: Int] = [:]
+    for tensor in tensors { byteCounts[tensor.dtype, default: 0] += tensor.byteCount }
+    let numbers: [DType: Int64] = [.float32: 0, .float16: 1, .bfloat16: 32]
+    // Of equal counts always the same one.
+    return byteCounts.max { ($0.value, $0.key.rawValue) < ($1.value, $1.key.rawValue) }.flatMap {
+      numbers[$0.key]
+    }
+  }
+}
+
+/// A value of a GGUF file's metadata.
+enum GGUFValue {
+  case text(String)
+  case bool(Bool)
+  /// An integer of a type by GGUF's name: `uint32`.
+  case integer(String, Int64)
+  case float32(Float)
+  case float64(Double)
+
+  /// A value as the reader lists it; nil for arrays, whose elements it does not keep.
+  init?(_ object: CheckpointObject) {
+    switch (object.type, object.value) {
+    case ("string", .string(let text)?): self = .text(text)
+    case ("bool", .bool(let value)?): self = .bool(value)
+    case ("float32", .number(let number)?): self = .float32(Float(number))
+    case ("float64", .number(let number)?): self = .float64(number)
+    case ("float32", .integer(let number)?): self = .float32(Float(number))
+    case ("float64", .integer(let number)?): self = .float64(Double(number))
+    case (let type, .integer(let number)?) where Self.integerTypes[type] != nil: self = .integer(type, number)
+    default: return nil
+    }
+  }
+
+  /// Appends type and value.
+  func append(to bytes: inout [UInt8]) {
+    switch self {
+    case .text(let text):
+      bytes.appendLittleEndian(UInt32(8))
+      bytes.appendText(text)
+    case .bool(let value):
+      bytes.appendLittleEndian(UInt32(7))
+      bytes.append(value ? 1 : 0)
+    case .float32(let number):
+      bytes.appendLittleEndian(UInt32(6))
+      bytes.appendLittleEndian(number.bitPattern)
+    case .float64(let number):
+      bytes.appendLittleEndian(UInt32(12))
+      bytes.appendLittleEndian(number.bitPattern)
+    case .integer(let type, let number):
+      guard let (code, byteCount) = Self.integerTypes[type] else { return }
+      bytes.appendLittleEndian(code)
+      for place in 0..<byteCount { bytes.append(UInt8(truncatingIfNeeded: number >> (8 * Int64(place)))) }
+    }
+  }
+
+  /// The integer types: number and bytes.
+  private static let integerTypes: [String: (code: UInt32, byteCount: Int)] = [
+    "uint8": (0, 1), "int8": (1, 1), "uint16": (2, 2), "int16": (3, 2), "uint32": (4, 4), "int32": (5, 4),
+    "uint64": (10, 8), "int64": (11, 8),
+  ]
+}
+
+extension [UInt8] {
+  /// Appends a text as GGUF writes it: the number of its bytes, and those.
+  fileprivate mutating func appendText(_ text: String) {
+    appendLittleEndian(UInt64(text.utf8.count))
+    self += text.utf8
+  }
+}

@@ -1,0 +1,127 @@
+internal import ByteParsing
+internal import Tensors
+
+/// Writes a tensor as a `.npy` file of version 1: row-major, little-endian.
+struct NpyWriter {
+  private let tensor: PlannedTensor
+  private let header: [UInt8]
+
+  /// Plans a file of one tensor.
+  ///
+  /// - Throws: ``CheckpointError`` when there are several, or NumPy has no such type.
+  init(_ tensors: [PlannedTensor]) throws(CheckpointError) {
+    try NumpyTypes.requireWritable(tensors)
+    guard tensors.count == 1, let only = tensors.first else {
+      throw CheckpointError(
+        "a .npy file holds one array, and there are \(tensors.count) tensors",
+        remedy:
+          "Write an .npz file, or a folder of .npy files: a path that ends in a slash. Nothing was written.")
+    }
+    tensor = only
+    header = NpyHeader.bytes(only.dtype, only.shape)
+  }
+
+  /// Writes the planned file, streaming.
+  func write(to output: AtomicOutput, _ pouring: inout TensorPouring) throws {
+    output.write(header)
+    try pouring.pour(tensor, into: output)
+  }
+}
+
+/// Writes tensors as an `.npz` archive: stored entries of one `.npy` each, the data at multiples of 64 bytes.
+struct NpzWriter {
+  private let tensors: [PlannedTensor]
+
+  /// - Throws: ``CheckpointError`` that lists every tensor the format cannot hold.
+  init(_ tensors: [PlannedTensor]) throws(CheckpointError) {
+    try NumpyTypes.requireWritable(tensors)
+    var unwritable = UnwritableTensors()
+    unwritable.add("a zip entry's name has no room for", tensors.filter { $0.name.utf8.count > 65_000 })
+    try unwritable.refuse(remedy: "Shorten the names with --rename.")
+    self.tensors = tensors
+  }
+
+  /// Writes the planned file, streaming.
+  func write(to output: AtomicOutput, _ pouring: inout TensorPouring) throws {
+    var zip = ZipWriter(output)
+    for tensor in tensors {
+      let header = NpyHeader.bytes(tensor.dtype, tensor.shape)
+      try unsafe pouring.pour(tensor) { byteCount, fill in
+        var rest = header[...]
+        _ = try unsafe zip.entry(tensor.name + ".npy", byteCount: header.count + byteCount) { piece in
+          // A piece ends where a buffer does, at a whole number of mebibytes; the header is a whole number of 64.
+          let own = min(rest.count, piece.count)
+          unsafe piece.copyBytes(from: rest.prefix(own))
+          rest = rest.dropFirst(own)
+          if own < piece.count { try unsafe fill(UnsafeMutableRawBufferPointer(rebasing: piece[own...])) }
+        }
+      }
+    }
+    zip.finish()
+  }
+}
+
+/// Writes tensors to a folder, each as a `.npy` file of its name.
+///
+/// The folder is filled under a temporary name beside the target and then renamed, so it appears whole or not at all.
+final class NpyFolderWriter {
+  private let tensors: [PlannedTensor]
+  private let target: String
+  private var temporary: OutputFolder?
+
+  /// - Parameter path: ends in a slash.
+  /// - Throws: ``CheckpointError`` that lists every tensor the format cannot hold, and whose name is no file's.
+  init(_ tensors: [PlannedTensor], _ path: String) throws(CheckpointError) {
+    try NumpyTypes.requireWritable(tensors)
+    var unwritable = UnwritableTensors()
+    unwritable.add(
+      "no file can be called like",
+      tensors.filter { tensor in
+        let name = tensor.name.utf8
+        return name.isEmpty || name.count > 250 || name.contains(UInt8(ascii: "/")) || name.contains(0)
+          || name.first == UInt8(ascii: ".")
+      })
+    try unwritable.refuse(remedy: "Change the names with --rename, or write an .npz file.")
+    self.tensors = tensors
+    target = path
+  }
+
+  func write(
+    overwrite: Bool, isDurable: Bool, _ pouring: inout TensorPouring
+  ) throws -> [(path: String, byteCount: Int)] {
+    let folder = try OutputFolder(target)
+    var files: [(path: String, byteCount: Int)] = []
+    for tensor in tensors {
+      let name = tensor.name + ".npy"
+      let output = try AtomicOutput(folder.path + "/" + name, overwrite: false)
+      output.write(NpyHeader.bytes(tensor.dtype, tensor.shape))
+      try pouring.pour(tensor, into: output)
+      try output.commit(isDurable: isDurable)
+      files.append((target + name, output.byteCount))
+    }
+    try folder.commit(isDurable: isDurable)
+    return files
+  }
+}
+
+extension NumpyTypes {
+  /// - Throws: ``CheckpointError`` that lists every tensor of a type that NumPy lacks.
+  static func requireWritable(_ tensors: [PlannedTensor]) throws(CheckpointError) {
+    var unwritable = UnwritableTensors()
+    unwritable.add("NumPy has no element type for", tensors.filter { code($0.dtype) == nil })
+    try unwritable.refuse(
+      remedy: "Cast them with --dtype float32, or choose the others with --key, --only or --except.")
+  }
+}
+
+extension NpyHeader {
+  /// The header of a row-major, little-endian array, as long as a multiple of 64 bytes.
+  static func bytes(_ dtype: DType, _ shape: [Int]) -> [UInt8] {
+    let sizes = shape.map(String.init).joined(separator: ", ") + (shape.count == 1 ? "," : "")
+    var text = "{'descr': '\(NumpyTypes.code(dtype) ?? "")', 'fortran_order': False, 'shape': (\(sizes)), }"
+    text += String(repeating: " ", count: 63 - (10 + text.utf8.count) % 64) + "\n"
+    var bytes = magic + [1, 0]
+    bytes.appendLittleEndian(UInt16(text.utf8.count))
+    return bytes + text.utf8
+  }
+}

@@ -1,0 +1,79 @@
+internal import ByteParsing
+internal import Glibc
+internal import Tensors
+
+/// Writes tensors to several safetensors files and an index of them, as transformers' loaders read them.
+///
+/// The tensors stand in the source's order; a file is closed before the tensor that would bring it beyond the limit.
+/// Source: huggingface_hub `serialization/_base.py`; docs/formats/shards.md.
+struct SafetensorsShards {
+  private let shards: [(path: String, name: String, writer: SafetensorsWriter)]
+  private let indexPath: String
+  private let index: [UInt8]
+
+  /// Plans the files of a target: `name-00001-of-00003.safetensors` …, and `name.safetensors.index.json`; one file under
+  /// the target's own name when everything fits.
+  init(
+    _ tensors: [PlannedTensor], _ metadata: [(key: String, value: String)], _ limit: Int, _ path: String
+  ) throws(CheckpointError) {
+    var groups: [[PlannedTensor]] = [[]]
+    var byteCount = 0
+    for tensor in tensors {
+      if byteCount > 0, byteCount.addingReportingOverflow(tensor.byteCount).partialValue > limit {
+        groups.append([])
+        byteCount = 0
+      }
+      groups[groups.count - 1].append(tensor)
+      byteCount += tensor.byteCount
+    }
+    let folder = path.lastIndex(of: "/").map { path[...$0] } ?? ""
+    let stem = path.dropFirst(folder.count).dropLast(".safetensors".count)
+    var shards: [(path: String, name: String, writer: SafetensorsWriter)] = []
+    for (place, group) in groups.enumerated() {
+      func padded(_ number: Int) -> String {
+        String(repeating: "0", count: max(0, 5 - String(number).count)) + String(number)
+      }
+      let name =
+        groups.count == 1
+        ? "\(stem).safetensors" : "\(stem)-\(padded(place + 1))-of-\(padded(groups.count)).safetensors"
+      shards.append((folder + name, name, try SafetensorsWriter(group, metadata: metadata)))
+    }
+    self.shards = shards
+    indexPath = path + ".index.json"
+    let total = tensors.reduce(0) { $0 + $1.byteCount }
+    let weights = zip(groups, shards).flatMap { group, shard in
+      group.map { (key: $0.name, value: JSONValue.string(shard.name)) }
+    }
+    index = Array(
+      (JSONValue.object([
+        (key: "metadata", value: .object([(key: "total_size", value: .integer(Int64(total)))])),
+        (key: "weight_map", value: .object(weights)),
+      ]).indentedText + "\n").utf8)
+  }
+
+  /// Writes every file, and gives them their names when all are whole: the index last.
+  func write(
+    overwrite: Bool, isDurable: Bool, sources: [FileIdentity], _ pouring: inout TensorPouring
+  ) throws -> [(path: String, byteCount: Int)] {
+    var outputs: [AtomicOutput] = []
+    for shard in shards {
+      let output = try AtomicOutput(shard.path, overwrite: overwrite, sources: sources)
+      try shard.writer.write(to: output, &pouring)
+      try output.finish()
+      outputs.append(output)
+    }
+    var files = zip(shards, outputs).map { ($0.path, $1.byteCount) }
+    var last: AtomicOutput?
+    if shards.count > 1 {
+      last = try AtomicOutput(indexPath, overwrite: overwrite, sources: sources)
+      last?.write(index)
+      try last?.finish()
+      files.append((indexPath, index.count))
+      // An index of before must not stand beside files of now, should the process end between two names.
+      unsafe unlink(indexPath)
+    }
+    for output in outputs { try output.commit(isDurable: isDurable) }
+    try last?.commit(isDurable: isDurable)
+    return files
+  }
+}

@@ -1,0 +1,86 @@
+import ByteParsing
+import Checkpoints
+import Tensors
+
+/// What the user is told of a conversion: a line of result, and notes of everything that is not in the file as it was.
+struct ConversionSummary {
+  private let report: ConversionReport
+  private let checkpoint: Checkpoint
+  private let options: ConversionOptions
+
+  init(_ report: ConversionReport, _ checkpoint: Checkpoint, _ options: ConversionOptions) {
+    self.report = report
+    self.checkpoint = checkpoint
+    self.options = options
+  }
+
+  /// Prints the notes on standard error and the result on standard output.
+  func print(_ time: Duration, _ target: String) {
+    for warning in checkpoint.warnings { StandardStreams.note("warning: \(warning)") }
+    if let truncation = checkpoint.truncation { StandardStreams.note("warning: \(truncation)") }
+    for (name, reason) in report.lost {
+      StandardStreams.note("left out: \(name.escapedForDisplay) (\(reason))")
+    }
+    let format = TargetFormat(path: target)?.name ?? ""
+    if report.droppedObjectCount > 0 {
+      let isOne = report.droppedObjectCount == 1
+      StandardStreams.note(
+        "note: \(Spelling.count(report.droppedObjectCount, "value")) that \(isOne ? "is no tensor has" : "are no tensors have") no place in \(format) and stayed behind"
+      )
+    }
+    if !report.droppedMetadata.isEmpty {
+      StandardStreams.note(
+        "note: \(Spelling.count(report.droppedMetadata.count, "key")) of the source's metadata \(report.droppedMetadata.count == 1 ? "has" : "have") no place in \(format) and stayed behind: "
+          + list(report.droppedMetadata))
+    }
+    notesOnWrappers()
+    notesOnAliases()
+    notesOnLosses()
+    let files = report.files.count > 1 ? " in \(Spelling.count(report.files.count, "file"))" : ""
+    StandardStreams.line(
+      "\(Spelling.count(report.tensorCount, "tensor")), \(Spelling.count(report.byteCount, "byte"))\(files)\(casts), \(Spelling.duration(time)): \(target.escapedForDisplay)"
+    )
+  }
+
+  private var casts: String {
+    guard let dtype = options.dtype?.rawValue else { return "" }
+    return
+      ", \(Spelling.count(report.castCount)) cast to \(dtype), \(Spelling.count(report.uncastCount)) of other kinds kept"
+  }
+
+  private func notesOnWrappers() {
+    guard let first = report.wrappers.first else { return }
+    let count = report.wrappers.count
+    StandardStreams.note(
+      "note: \(first.name.escapedForDisplay) (\(first.type.escapedForDisplay))"
+        + (count > 1 ? " and \(count - 1) like it are wrappers" : " is a wrapper")
+        + " without data of \(count > 1 ? "their" : "its") own: the tensors below \(count > 1 ? "them" : "it") were written"
+    )
+  }
+
+  private func notesOnAliases() {
+    guard !report.aliases.isEmpty else { return }
+    StandardStreams.note(
+      "note: \(Spelling.count(report.aliases.count, "tensor")) sharing data with another \(report.aliases.count == 1 ? "was" : "were") written in full: "
+        + list(report.aliases.map { "\($0.name) (of \($0.of))" }))
+  }
+
+  private func notesOnLosses() {
+    let dtype = options.dtype?.rawValue ?? ""
+    for (what, losses) in [
+      ("were too large for \(dtype)", report.losses.map { ($0.name, $0.overflowed) }),
+      ("became zero in \(dtype)", report.losses.map { ($0.name, $0.underflowed) }),
+    ] {
+      let found = losses.filter { $0.1 > 0 }
+      guard !found.isEmpty else { continue }
+      StandardStreams.note(
+        "warning: \(Spelling.count(found.reduce(0) { $0 + $1.1 }, "number")) of \(Spelling.count(found.count, "tensor")) \(what): "
+          + list(found.map { "\($0.0) (\(Spelling.count($0.1)))" }))
+    }
+  }
+
+  /// The first few of some names.
+  private func list(_ names: [String]) -> String {
+    names.prefix(4).map(\.escapedForDisplay).joined(separator: ", ") + (names.count > 4 ? ", …" : "")
+  }
+}
