@@ -8,20 +8,27 @@ struct ConversionSummary {
   private let checkpoint: Checkpoint
   private let options: ConversionOptions
 
-  init(_ report: ConversionReport, _ checkpoint: Checkpoint, _ options: ConversionOptions) {
+  private let format: String
+
+  init(
+    _ report: ConversionReport, _ checkpoint: Checkpoint, _ options: ConversionOptions,
+    _ format: TargetFormat?
+  ) {
+    self.format = format?.name ?? ""
     self.report = report
     self.checkpoint = checkpoint
     self.options = options
   }
 
   /// Prints the notes on standard error and the result on standard output.
-  func print(_ time: Duration, _ target: String) {
+  ///
+  /// - Parameter target: nil when standard output has the file; the result then is a note.
+  func print(_ time: Duration, _ target: String?) {
     for warning in checkpoint.warnings { StandardStreams.note("warning: \(warning)") }
     if let truncation = checkpoint.truncation { StandardStreams.note("warning: \(truncation)") }
     for (name, reason) in report.lost {
       StandardStreams.note("left out: \(name.escapedForDisplay) (\(reason))")
     }
-    let format = TargetFormat(path: target)?.name ?? ""
     if report.droppedObjectCount > 0 {
       let isOne = report.droppedObjectCount == 1
       StandardStreams.note(
@@ -37,9 +44,11 @@ struct ConversionSummary {
     notesOnAliases()
     notesOnLosses()
     let files = report.files.count > 1 ? " in \(Spelling.count(report.files.count, "file"))" : ""
-    StandardStreams.line(
-      "\(Spelling.count(report.tensorCount, "tensor")), \(Spelling.count(report.byteCount, "byte"))\(files)\(casts), \(Spelling.duration(time)): \(target.escapedForDisplay)"
-    )
+    let result =
+      "\(Spelling.count(report.tensorCount, "tensor")), \(Spelling.count(report.byteCount, "byte"))\(files)\(casts)"
+      + (options.checks ? ", read again and equal" : "") + ", \(Spelling.duration(time))"
+    guard let target else { return StandardStreams.note("\(result): standard output") }
+    StandardStreams.line("\(result): \(target.escapedForDisplay)")
   }
 
   private var casts: String {

@@ -1,6 +1,7 @@
 import ArgumentParser
 import ByteParsing
 import Checkpoints
+import Glibc
 import ResNets
 import Tensors
 
@@ -11,7 +12,13 @@ struct ConvertCommand: ParsableCommand {
 
   @Argument(help: "The checkpoint.") var input: String
   @OptionGroup var limits: LimitOptions
-  @Argument(help: "The file to write; its extension chooses the format.") var output: String
+  @Argument(help: "The file to write, whose extension chooses the format; - for standard output.")
+  var output: String
+  @Option(
+    help:
+      "The format to write, whatever the extension: \(TargetFormat.allCases.map(\.rawValue).joined(separator: ", ")).",
+    transform: { try ConvertCommand.format($0) })
+  var format: TargetFormat?
   @Option(help: "Convert only what stands under this key, named from there; '.' is the root.") var key:
     String?
   @Option(
@@ -54,7 +61,17 @@ struct ConvertCommand: ParsableCommand {
   enum Layout: String, ExpressibleByArgument, CaseIterable { case nchw, nhwc }
 
   func validate() throws {
-    if TargetFormat(path: output) == nil {
+    if isStandardOutput {
+      if format == nil { throw ValidationError("Standard output has no extension: say which --format.") }
+      if format == .npyFolder || check || noClobber || durable || shardSize != nil {
+        throw ValidationError(
+          "Standard output takes one file as it comes: no folder, no --check, --durable, --no-clobber, --shard-size."
+        )
+      }
+      if isatty(STDOUT_FILENO) == 1 {
+        throw ValidationError("Standard output is a terminal, which shows no weights: redirect it.")
+      }
+    } else if target == nil {
       throw ValidationError(
         "The output's extension chooses the format, and \(output.escapedForDisplay) chooses none. There are .safetensors, .npz, .npy, .gguf, .pth, and a path that ends in / for a folder of .npy files."
       )
@@ -64,7 +81,7 @@ struct ConvertCommand: ParsableCommand {
       throw ValidationError("No dialect is called '\(names.escapedForDisplay)'. There are: \(all).")
     }
     if let shardSize {
-      if !output.hasSuffix(".safetensors") {
+      if target != .safetensors || !output.hasSuffix(".safetensors") {
         throw ValidationError("--shard-size is for .safetensors files.")
       }
       if (Spelling.byteCount(shardSize) ?? 0) < 1 {
@@ -72,6 +89,7 @@ struct ConvertCommand: ParsableCommand {
           "--shard-size takes a size such as 500MB or 5GB, not \(shardSize.escapedForDisplay).")
       }
     }
+    for expression in rename { _ = try Self.substitution(expression) }
     if names != nil, layout == .nhwc {
       throw ValidationError("--names changes the layout as the dialect needs it: leave out --layout.")
     }
@@ -100,15 +118,41 @@ struct ConvertCommand: ParsableCommand {
     options.sourceDigest = sourceDigest
     options.only = only
     options.except = except
-    options.substitutions = try rename.map { expression throws(CheckpointError) in
-      try NameSubstitution(expression)
-    }
+    options.substitutions = try rename.map { try Self.substitution($0) }
     options.channelsLast = layout == .nhwc
     options.shardByteCount = shardSize.flatMap { Spelling.byteCount($0) }
     options.isDurable = durable
     options.salvage = salvage
-    let report = try checkpoint.convert(to: output, options)
-    ConversionSummary(report, checkpoint, options).print(clock.now - start, output)
+    options.checks = check
+    let line = ProgressLine()
+    options.progress = { done, total in
+      if done == 0 { Interruption.watch() }
+      try Interruption.check()
+      line.update(done, of: total)
+    }
+    defer { line.clear() }
+    let report = try checkpoint.convert(to: isStandardOutput ? nil : output, as: target, options)
+    line.clear()
+    ConversionSummary(report, checkpoint, options, target).print(
+      clock.now - start, isStandardOutput ? nil : output)
+  }
+
+  private var isStandardOutput: Bool { output == "-" }
+
+  private var target: TargetFormat? { format ?? TargetFormat(path: output) }
+
+  private static func format(_ name: String) throws -> TargetFormat {
+    guard let format = TargetFormat(rawValue: name) else {
+      throw ValidationError(
+        "--format knows \(TargetFormat.allCases.map(\.rawValue).joined(separator: ", ")).")
+    }
+    return format
+  }
+
+  private static func substitution(_ expression: String) throws -> NameSubstitution {
+    do throws(CheckpointError) { return try NameSubstitution(expression) } catch {
+      throw ValidationError("--rename: \(error)")
+    }
   }
 
   /// The network's names in another dialect, by those in the file; the prefix stays.

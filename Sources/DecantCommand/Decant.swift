@@ -30,6 +30,8 @@ struct Decant: ParsableCommand {
       StandardStreams.flush()
       StandardStreams.error("\(error)")
       Glibc.exit(ExitStatus.wrong.rawValue)
+    } catch let interruption as Interruption {
+      interruption.die()
     } catch let status as ExitStatus {
       StandardStreams.flush()
       Glibc.exit(status.rawValue)

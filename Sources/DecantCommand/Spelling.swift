@@ -86,9 +86,14 @@ enum Spelling {
       + String(repeating: "0", count: max(0, 2 - digits.count)) + digits
   }
 
+  /// The seconds of a duration.
+  static func seconds(_ duration: Duration) -> Double {
+    Double(duration.components.seconds) + Double(duration.components.attoseconds) * 1e-18
+  }
+
   /// A duration in seconds or milliseconds.
   static func duration(_ duration: Duration) -> String {
-    let seconds = Double(duration.components.seconds) + Double(duration.components.attoseconds) * 1e-18
+    let seconds = seconds(duration)
     return seconds < 1 ? fixed(seconds * 1000, 1) + " ms" : fixed(seconds, 2) + " s"
   }
 }

@@ -43,6 +43,9 @@ enum StandardStreams {
     }
   }
 
+  /// Writes text as it stands to standard error.
+  static func raw(_ text: String) { _ = write(Array(text.utf8), to: STDERR_FILENO) }
+
   private static func message(_ text: String) {
     flush()
     _ = write(Array((text + "\n").utf8), to: STDERR_FILENO)

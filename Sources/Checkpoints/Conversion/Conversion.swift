@@ -4,13 +4,15 @@ public import Tensors
 extension Checkpoint {
   /// Writes the tensors in another format, atomically and in bounded memory.
   ///
-  /// - Parameter path: the file, whose extension chooses the format; a folder of arrays when it ends in a slash.
+  /// - Parameters:
+  ///   - path: the file, or the folder of a format that is one; nil for standard output.
+  ///   - format: by default the one that the path's extension chooses.
   /// - Throws: ``CheckpointError``; before anything is written when a tensor has no place in the format, a name
   ///   stands twice or a prefix fits no name. O(bytes).
   public func convert(
-    to path: String, _ options: ConversionOptions = ConversionOptions()
+    to path: String?, as format: TargetFormat? = nil, _ options: ConversionOptions = ConversionOptions()
   ) throws -> ConversionReport {
-    guard let format = TargetFormat(path: path) else {
+    guard let format = format ?? path.flatMap({ TargetFormat(path: $0) }) else {
       throw CheckpointError(
         "the extension chooses no format that is written", file: path,
         remedy:
@@ -19,7 +21,7 @@ extension Checkpoint {
     }
     let plan = try ConversionPlan(self, to: format, options)
     let metadata = try ConversionMetadata(plan)
-    var pouring = TensorPouring(plan.tensors, progress: options.progress)
+    var pouring = try TensorPouring(plan.tensors, progress: options.progress)
     let files: [(path: String, byteCount: Int)]
     do {
       files = try write(plan, metadata, to: path, &pouring)
@@ -39,21 +41,23 @@ extension Checkpoint {
   }
 
   private func write(
-    _ plan: ConversionPlan, _ metadata: ConversionMetadata, to path: String, _ pouring: inout TensorPouring
+    _ plan: ConversionPlan, _ metadata: ConversionMetadata, to path: String?, _ pouring: inout TensorPouring
   ) throws -> [(path: String, byteCount: Int)] {
+    let options = plan.options
+    let policy = OutputPolicy(
+      overwrite: options.overwrite, isDurable: options.isDurable, checks: options.checks,
+      sources: files.map(\.identity))
     func file(_ write: (AtomicOutput) throws -> Void) throws -> [(path: String, byteCount: Int)] {
-      let output = try AtomicOutput(path, overwrite: plan.options.overwrite, sources: files.map(\.identity))
+      let output = try path.map { path throws(CheckpointError) in try policy.open(path) } ?? .standardOutput()
       try write(output)
-      try output.commit(isDurable: plan.options.isDurable)
-      return [(path, output.byteCount)]
+      try policy.complete(output, holding: plan.tensors)
+      try policy.commit(output)
+      return [(output.path, output.byteCount)]
     }
     switch plan.format {
     case .safetensors:
-      if let limit = plan.options.shardByteCount {
-        return try SafetensorsShards(plan.tensors, metadata.texts, limit, path).write(
-          overwrite: plan.options.overwrite, isDurable: plan.options.isDurable,
-          sources: files.map(\.identity),
-          &pouring)
+      if let limit = options.shardByteCount, let path {
+        return try SafetensorsShards(plan.tensors, metadata.texts, limit, path).write(policy, &pouring)
       }
       let writer = try SafetensorsWriter(plan.tensors, metadata: metadata.texts)
       return try file { try writer.write(to: $0, &pouring) }
@@ -64,8 +68,8 @@ extension Checkpoint {
       let writer = try NpyWriter(plan.tensors)
       return try file { try writer.write(to: $0, &pouring) }
     case .npyFolder:
-      return try NpyFolderWriter(plan.tensors, path).write(
-        overwrite: plan.options.overwrite, isDurable: plan.options.isDurable, &pouring)
+      guard let path else { throw CheckpointError("a folder has no place on standard output") }
+      return try NpyFolderWriter(plan.tensors, path).write(policy, &pouring)
     case .gguf:
       let writer = try GGUFWriter(plan.tensors, metadata)
       return try file { try writer.write(to: $0, &pouring) }

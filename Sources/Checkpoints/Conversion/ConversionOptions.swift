@@ -51,8 +51,14 @@ public struct ConversionOptions: Sendable {
   public var sourceDigest = false
   /// What to say of the network in the metadata, where the target has some.
   public var metadata: [(key: String, value: String)] = []
-  /// Is told how many bytes are written of how many, for every mebibyte.
-  public var progress: (@Sendable (_ done: Int, _ total: Int) -> Void)?
+  /// Whether what was written is read and compared with the source before it gets its name.
+  public var checks = false
+  /// Is told how many bytes are written of how many, before the first and for every mebibyte; what it throws ends the
+  /// conversion.
+  public var progress: Progress?
+
+  /// How far a conversion is, in bytes of tensors.
+  public typealias Progress = @Sendable (_ done: Int, _ total: Int) throws -> Void
 
   /// Every tensor, as it is.
   public init() {}

@@ -24,11 +24,13 @@ struct TensorPouring {
   private var verified: Set<ObjectIdentifier> = []
   private var doneByteCount = 0
   private let totalByteCount: Int
-  private let progress: (@Sendable (Int, Int) -> Void)?
+  private let progress: ConversionOptions.Progress?
 
-  init(_ tensors: [PlannedTensor], progress: (@Sendable (Int, Int) -> Void)?) {
+  /// - Throws: what `progress` throws, which is told of the beginning.
+  init(_ tensors: [PlannedTensor], progress: ConversionOptions.Progress? = nil) throws {
     totalByteCount = tensors.reduce(0) { $0 + $1.byteCount }
     self.progress = progress
+    try progress?(0, totalByteCount)
   }
 
   /// Hands one tensor to `sink`, which asks for all its bytes in order, in pieces of whole elements.
@@ -43,7 +45,7 @@ struct TensorPouring {
       let result = try unsafe sink(planned.byteCount) { piece in
         try unsafe feed.read(into: piece)
         done += piece.count
-        progress?(done, totalByteCount)
+        try progress?(done, totalByteCount)
       }
       doneByteCount = done
       try feed.finish()

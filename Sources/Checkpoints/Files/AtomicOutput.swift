@@ -7,13 +7,27 @@ internal import Glibc
 /// get a temporary one, removed on failure. Durability against a power cut is not promised: that costs more
 /// than the copy.
 final class AtomicOutput {
-  private let path: String
+  /// The path as the caller gave it.
+  let path: String
   /// Where the bytes end up: `path` with symbolic links followed, as `cp` does.
   private let target: String
   private let descriptor: Int32
   /// The temporary file's name when the file system has no nameless files.
   private var temporary: String?
   private let writer: WriteBehind
+  /// Whether the bytes go to standard output as they come, and nothing is given a name.
+  private let isStream: Bool
+
+  /// Standard output, to which bytes go as they come.
+  static func standardOutput() -> AtomicOutput { AtomicOutput() }
+
+  private init() {
+    path = "standard output"
+    target = ""
+    descriptor = STDOUT_FILENO
+    isStream = true
+    writer = WriteBehind(descriptor: STDOUT_FILENO, isStream: true)
+  }
 
   /// Opens a nameless file beside `path`.
   ///
@@ -64,12 +78,13 @@ final class AtomicOutput {
     // Past the umask: a file that is replaced keeps its mode.
     if replaces { fchmod(descriptor, mode) }
     self.descriptor = descriptor
+    isStream = false
     writer = WriteBehind(descriptor: descriptor)
   }
 
   deinit {
     _ = writer.finish()
-    close(descriptor)
+    if !isStream { close(descriptor) }
     if let temporary { unsafe unlink(temporary) }
   }
 
@@ -106,6 +121,7 @@ final class AtomicOutput {
   /// - Throws: ``CheckpointError`` when a write has failed or the name cannot be given; nothing has changed then.
   func commit(isDurable: Bool = false) throws(CheckpointError) {
     try finish()
+    if isStream { return }
     if isDurable, fsync(descriptor) != 0 { throw failure() }
     try name()
     if isDurable {
@@ -130,9 +146,13 @@ final class AtomicOutput {
       throw CheckpointError(
         "cannot be written: \(systemMessage(failure.code))", file: path, offset: failure.offset,
         remedy: failure.code == ENOSPC
-          ? "Free some space, or write to another disk. Nothing was changed." : "Nothing was changed.")
+          ? "Free some space, or write to another disk. Nothing was changed."
+          : isStream ? nil : "Nothing was changed.")
     }
   }
+
+  /// The bytes written so far, to be read.
+  func reopened() throws(CheckpointError) -> InputFile { try InputFile("/proc/self/fd/\(descriptor)") }
 
   private func name() throws(CheckpointError) {
     if let temporary {

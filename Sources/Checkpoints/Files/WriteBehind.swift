@@ -13,6 +13,8 @@ internal import Glibc
   private static let bufferCount = 3
 
   private let descriptor: Int32
+  /// Whether it cannot seek, such as a pipe.
+  private let isStream: Bool
   private let queue = DispatchQueue(label: "decant.write-behind")
   /// Counts the buffers that nobody is filling or writing.
   private let free = DispatchSemaphore(value: bufferCount - 1)
@@ -24,8 +26,9 @@ internal import Glibc
   /// The system's error number and offset of the first write that failed; only the queue touches it.
   private var failure: (code: Int32, offset: Int)?
 
-  init(descriptor: Int32) {
+  init(descriptor: Int32, isStream: Bool = false) {
     self.descriptor = descriptor
+    self.isStream = isStream
     unsafe buffers = (0..<Self.bufferCount).map { _ in
       UnsafeMutableRawBufferPointer.allocate(byteCount: Self.bufferByteCount, alignment: 4096)
     }
@@ -79,8 +82,11 @@ internal import Glibc
   private func write(_ place: Int, _ count: Int, at start: Int) -> (code: Int32, offset: Int)? {
     var done = 0
     while done < count {
-      let written = unsafe pwrite(
-        descriptor, buffers[place].baseAddress! + done, count - done, off_t(start + done))
+      let rest = unsafe buffers[place].baseAddress! + done
+      let written =
+        isStream
+        ? unsafe Glibc.write(descriptor, rest, count - done)
+        : unsafe pwrite(descriptor, rest, count - done, off_t(start + done))
       if written >= 0 { done += written } else if errno != EINTR { return (errno, start + done) }
     }
     return nil

@@ -64,10 +64,9 @@ struct NpzWriter {
 /// Writes tensors to a folder, each as a `.npy` file of its name.
 ///
 /// The folder is filled under a temporary name beside the target and then renamed, so it appears whole or not at all.
-final class NpyFolderWriter {
+struct NpyFolderWriter {
   private let tensors: [PlannedTensor]
   private let target: String
-  private var temporary: OutputFolder?
 
   /// - Parameter path: ends in a slash.
   /// - Throws: ``CheckpointError`` that lists every tensor the format cannot hold, and whose name is no file's.
@@ -86,20 +85,22 @@ final class NpyFolderWriter {
     target = path
   }
 
+  /// Writes a file for each tensor.
   func write(
-    overwrite: Bool, isDurable: Bool, _ pouring: inout TensorPouring
+    _ policy: OutputPolicy, _ pouring: inout TensorPouring
   ) throws -> [(path: String, byteCount: Int)] {
     let folder = try OutputFolder(target)
     var files: [(path: String, byteCount: Int)] = []
     for tensor in tensors {
       let name = tensor.name + ".npy"
-      let output = try AtomicOutput(folder.path + "/" + name, overwrite: false)
+      let output = try policy.open(folder.path + "/" + name)
       output.write(NpyHeader.bytes(tensor.dtype, tensor.shape))
       try pouring.pour(tensor, into: output)
-      try output.commit(isDurable: isDurable)
+      try policy.complete(output, holding: [tensor])
+      try policy.commit(output)
       files.append((target + name, output.byteCount))
     }
-    try folder.commit(isDurable: isDurable)
+    try folder.commit(isDurable: policy.isDurable)
     return files
   }
 }

@@ -13,7 +13,7 @@ public enum SafetensorsFile {
     }
     let writer = try SafetensorsWriter(planned, metadata: [(key: "format", value: "pt")])
     let output = try AtomicOutput(path, overwrite: true)
-    var pouring = TensorPouring(planned, progress: nil)
+    var pouring = try TensorPouring(planned)
     try writer.write(to: output, &pouring)
     try output.commit()
   }

@@ -53,27 +53,26 @@ struct SafetensorsShards {
 
   /// Writes every file, and gives them their names when all are whole: the index last.
   func write(
-    overwrite: Bool, isDurable: Bool, sources: [FileIdentity], _ pouring: inout TensorPouring
+    _ policy: OutputPolicy, _ pouring: inout TensorPouring
   ) throws -> [(path: String, byteCount: Int)] {
     var outputs: [AtomicOutput] = []
     for shard in shards {
-      let output = try AtomicOutput(shard.path, overwrite: overwrite, sources: sources)
+      let output = try policy.open(shard.path)
       try shard.writer.write(to: output, &pouring)
-      try output.finish()
+      try policy.complete(output, holding: shard.writer.items)
       outputs.append(output)
     }
     var files = zip(shards, outputs).map { ($0.path, $1.byteCount) }
     var last: AtomicOutput?
     if shards.count > 1 {
-      last = try AtomicOutput(indexPath, overwrite: overwrite, sources: sources)
+      last = try policy.open(indexPath)
       last?.write(index)
       try last?.finish()
       files.append((indexPath, index.count))
       // An index of before must not stand beside files of now, should the process end between two names.
       unsafe unlink(indexPath)
     }
-    for output in outputs { try output.commit(isDurable: isDurable) }
-    try last?.commit(isDurable: isDurable)
+    for output in outputs + [last].compactMap({ $0 }) { try policy.commit(output) }
     return files
   }
 }

@@ -1,0 +1,72 @@
+internal import ByteParsing
+internal import Tensors
+
+/// How the files of a conversion come into being.
+struct OutputPolicy {
+  let overwrite: Bool
+  let isDurable: Bool
+  /// Whether what was written is read and compared with the source.
+  let checks: Bool
+  /// The files that are read, which must not be written.
+  let sources: [FileIdentity]
+
+  /// Begins a file.
+  func open(_ path: String) throws(CheckpointError) -> AtomicOutput {
+    try AtomicOutput(path, overwrite: overwrite, sources: sources)
+  }
+
+  /// Waits until everything is written, and compares it with the source where that was asked for.
+  func complete(_ output: AtomicOutput, holding tensors: [PlannedTensor]) throws {
+    try output.finish()
+    if checks { try compare(output, tensors) }
+  }
+
+  /// Gives a complete file its name.
+  func commit(_ output: AtomicOutput) throws(CheckpointError) { try output.commit(isDurable: isDurable) }
+
+  /// Reads a file that has no name yet, as anybody would, and compares the SHA-256 of every tensor with that of the source.
+  /// O(bytes), of both.
+  private func compare(_ output: AtomicOutput, _ tensors: [PlannedTensor]) throws {
+    func differs(_ name: String, _ reason: String) -> CheckpointError {
+      CheckpointError(
+        "what was written is not what was to be: \(reason)", file: output.path, tensor: name,
+        remedy: "Please report this. Nothing was changed.")
+    }
+    let file = try output.reopened()
+    let written = try Checkpoint(file, named: output.path)
+    guard written.tensors.count == tensors.count else {
+      throw differs("", "\(written.tensors.count) tensors are there, not \(tensors.count)")
+    }
+    let isOne = written.container == .npy
+    var found: [ExactText: Tensor] = [:]
+    for entry in written.tensors { found[ExactText(entry.name)] = entry.tensor }
+    for planned in tensors {
+      guard let tensor = isOne ? written.tensors.first?.tensor : found[ExactText(planned.name)] else {
+        throw differs(planned.name, "it is not there")
+      }
+      guard tensor.dtype == planned.dtype, tensor.shape == planned.shape else {
+        throw differs(planned.name, "it is \(tensor.dtype.rawValue) of shape \(tensor.shape)")
+      }
+      guard try tensor.sha256() == planned.sha256() else {
+        throw differs(planned.name, "its numbers are others")
+      }
+    }
+  }
+}
+
+extension PlannedTensor {
+  /// The SHA-256 of the elements that are to be written, read from the source. O(elements).
+  func sha256() throws -> String {
+    guard var cast = Cast(tensor, to: dtype) else { return try tensor.sha256() }
+    let hash = try SHA256()
+    var bytes: [UInt8] = []
+    try unsafe tensor.readRowMajor { elements in
+      bytes = [UInt8](repeating: 0, count: elements.count / tensor.dtype.byteCount * dtype.byteCount)
+      unsafe bytes.withUnsafeMutableBytes { target in
+        unsafe cast.convert(UnsafeRawBufferPointer(elements), into: target)
+        unsafe hash.update(UnsafeRawBufferPointer(target))
+      }
+    }
+    return hash.finish()
+  }
+}
