@@ -35,8 +35,10 @@ extension Checkpoint {
       aliases: plan.tensors.indices.compactMap { index in
         aliases.first(of: index).map { (name: plan.tensors[index].name, of: plan.tensors[$0].name) }
       },
-      droppedObjectCount: objects.count { $0.path.starts(with: plan.selection.path) },
-      droppedMetadata: format.holdsMetadata ? [] : metadata.fromSource.map(\.key), lost: plan.lost,
+      // What stands beside tensors in GGUF is its metadata.
+      droppedObjectCount: container == .gguf
+        ? 0 : objects.count { $0.path.starts(with: plan.selection.path) },
+      droppedMetadata: metadata.dropped(by: format), lost: plan.lost,
       wrappers: plan.wrappers)
   }
 

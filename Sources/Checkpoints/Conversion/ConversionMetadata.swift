@@ -2,9 +2,11 @@ internal import ByteParsing
 
 /// What a converted file says of itself: the source's own metadata, then what the conversion knows.
 struct ConversionMetadata {
-  /// The keys and texts of the source's metadata.
-  let fromSource: [(key: String, value: String)]
-  /// The keys that the conversion adds; they replace the source's of the same names, so nothing nests.
+  /// The source's metadata with the types that GGUF has for it.
+  private(set) var fromSource: [(key: String, value: GGUFValue)] = []
+  /// Keys of the source's whose values are not kept: long arrays.
+  private(set) var unkept: [String] = []
+  /// What the conversion adds; it replaces the source's of the same keys, so nothing nests.
   let own: [(key: String, value: String)]
 
   init(_ plan: ConversionPlan) throws {
@@ -16,35 +18,39 @@ struct ConversionMetadata {
     if options.channelsLast { own.append(("decant.layout", "nhwc")) }
     own += options.metadata
     self.own = own
-    func isKept(_ key: String) -> Bool {
-      key != "format" && !key.hasPrefix("decant.") && !own.contains { $0.key == key }
+    switch checkpoint.container {
+    case .safetensors: for hint in checkpoint.hints { add(hint.label, .text(hint.text)) }
+    case .shards:
+      for hint in checkpoint.hints where hint.label != "shards" { add(hint.label, .text(hint.text)) }
+    case .gguf: for object in checkpoint.objects where object.unreadTensor == nil { add(object) }
+    default: break
     }
-    let texts = Self.metadata(of: checkpoint).filter { isKept($0.key) }
-    fromSource = texts
-    typed =
-      checkpoint.container == .gguf
-      ? checkpoint.objects.compactMap { object in
-        isKept(object.name) ? GGUFValue(object).map { (object.name, $0) } : nil
-      } : texts.map { ($0.key, .text($0.value)) }
   }
 
-  /// The source's metadata with the types that GGUF has for it.
-  let typed: [(key: String, value: GGUFValue)]
-
   /// Everything as texts, in the order in which it is written.
-  var texts: [(key: String, value: String)] { [("format", "pt")] + fromSource + own }
+  var texts: [(key: String, value: String)] {
+    [("format", "pt")] + fromSource.map { ($0.key, $0.value.text) } + own
+  }
 
-  /// What a source's format has as metadata.
-  private static func metadata(of checkpoint: Checkpoint) -> [(key: String, value: String)] {
-    switch checkpoint.container {
-    case .safetensors: checkpoint.hints.map { ($0.label, $0.text) }
-    case .shards: checkpoint.hints.filter { $0.label != "shards" }.map { ($0.label, $0.text) }
-    case .gguf:
-      checkpoint.objects.compactMap { object in
-        guard !object.name.hasPrefix("general.alignment"), let value = object.value else { return nil }
-        return (object.name, value.string ?? value.text)
-      }
-    default: []
+  /// The source's keys that a format leaves behind.
+  func dropped(by format: TargetFormat) -> [String] {
+    (format.holdsMetadata ? [] : fromSource.map(\.key)) + unkept
+  }
+
+  private mutating func add(_ key: String, _ value: GGUFValue) {
+    let describesSource = ["format", "general.alignment"].contains(key) || key.hasPrefix("decant.")
+    if !describesSource, !own.contains(where: { $0.key == key }) { fromSource.append((key, value)) }
+  }
+
+  /// Adds a value of a GGUF file; the elements of a short array stand one after the other, below its key.
+  private mutating func add(_ object: CheckpointObject) {
+    guard let key = object.path.first?.name else { return }
+    guard let value = GGUFValue(object) else { return unkept.append(key) }
+    guard object.path.count > 1 else { return add(key, value) }
+    if let last = fromSource.last, last.key == key, case .array(let elements) = last.value {
+      fromSource[fromSource.count - 1].value = .array(elements + [value])
+    } else {
+      add(key, .array([value]))
     }
   }
 }

@@ -42,24 +42,32 @@ struct ConversionPlan {
   /// Keeps the tensors whose names the globs ask for.
   private mutating func filter() throws(CheckpointError) {
     guard !options.only.isEmpty || !options.except.isEmpty else { return }
-    var unused = Set(options.only + options.except)
-    let kept = selection.tensors.filter { entry in
-      let name = selection.name(of: entry)
-      func matches(_ globs: [String]) -> Bool {
-        let found = globs.filter { unsafe fnmatch($0, name, 0) == 0 }
-        unused.subtract(found)
-        return !found.isEmpty
-      }
-      let (isAsked, isLeftOut) = (matches(options.only), matches(options.except))
-      return (options.only.isEmpty || isAsked) && !isLeftOut
+    let kept = selection.tensors.filter { isChosen(selection.name(of: $0)) }
+    let names = selection.tensors.map { selection.name(of: $0) } + unread.map { name(of: $0) }
+    let unused = (options.only + options.except).filter { glob in
+      !names.contains { unsafe fnmatch(glob, $0, 0) == 0 }
     }
     guard unused.isEmpty else {
       throw CheckpointError(
-        "no tensor's name matches \(unused.sorted().map(\.escapedForDisplay).joined(separator: ", "))",
+        "no tensor's name matches \(unused.map(\.escapedForDisplay).joined(separator: ", "))",
         file: checkpoint.path,
         remedy: "decant inspect --filter shows what a glob matches. Nothing was written.")
     }
     selection = Selection(path: selection.path, tensors: kept)
+  }
+
+  private func isChosen(_ name: String) -> Bool {
+    func matches(_ globs: [String]) -> Bool { globs.contains { unsafe fnmatch($0, name, 0) == 0 } }
+    return (options.only.isEmpty || matches(options.only)) && !matches(options.except)
+  }
+
+  /// Tensors of the part to convert that are of kinds that are not read.
+  private var unread: [CheckpointObject] {
+    checkpoint.objects.filter { $0.unreadTensor != nil && $0.path.starts(with: selection.path) }
+  }
+
+  private func name(of object: CheckpointObject) -> String {
+    object.path.dropFirst(selection.path.count).joinedName
   }
 
   /// Keeps what is whole and has the right checksum. O(bytes).
@@ -100,9 +108,8 @@ struct ConversionPlan {
 
   /// Refuses a selection without tensors, and one with tensors of kinds that are not read.
   private func requireReadable() throws(CheckpointError) {
-    let isFiltered = !options.only.isEmpty || !options.except.isEmpty
-    let unread = checkpoint.objects.filter { $0.unreadTensor != nil && $0.path.starts(with: selection.path) }
-    guard unread.isEmpty || isFiltered else {
+    let unread = unread.filter { isChosen(name(of: $0)) }
+    guard unread.isEmpty else {
       let list = unread.map {
         "\($0.path.isEmpty ? "the one at the root" : $0.name.escapedForDisplay) (\($0.unreadTensor ?? ""))"
       }.joined(separator: ", ")

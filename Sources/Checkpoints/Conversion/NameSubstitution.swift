@@ -46,7 +46,9 @@ public struct NameSubstitution: Sendable {
         place += 1
       }
     }
-    guard parts.count == 3 else { throw refuse("has \(parts.count - 1) of the two \(separator) that end pattern and replacement") }
+    guard parts.count == 3 else {
+      throw refuse("has \(parts.count - 1) of the two \(separator) that end pattern and replacement")
+    }
     guard ["", "g"].contains(parts[2]) else { throw refuse("has flags other than g") }
     pattern = parts[0]
     isGlobal = parts[2] == "g"

@@ -70,7 +70,7 @@ struct GGUFWriter {
   private static func values(
     _ metadata: ConversionMetadata, _ tensors: [PlannedTensor]
   ) -> [(key: String, value: GGUFValue)] {
-    let typed = metadata.typed
+    let typed = metadata.fromSource
     var values: [(key: String, value: GGUFValue)] = []
     func add(_ key: String, _ value: GGUFValue) {
       if !values.contains(where: { $0.key == key }) { values.append((key, value)) }
@@ -96,65 +96,5 @@ struct GGUFWriter {
     return byteCounts.max { ($0.value, $0.key.rawValue) < ($1.value, $1.key.rawValue) }.flatMap {
       numbers[$0.key]
     }
-  }
-}
-
-/// A value of a GGUF file's metadata.
-enum GGUFValue {
-  case text(String)
-  case bool(Bool)
-  /// An integer of a type by GGUF's name: `uint32`.
-  case integer(String, Int64)
-  case float32(Float)
-  case float64(Double)
-
-  /// A value as the reader lists it; nil for arrays, whose elements it does not keep.
-  init?(_ object: CheckpointObject) {
-    switch (object.type, object.value) {
-    case ("string", .string(let text)?): self = .text(text)
-    case ("bool", .bool(let value)?): self = .bool(value)
-    case ("float32", .number(let number)?): self = .float32(Float(number))
-    case ("float64", .number(let number)?): self = .float64(number)
-    case ("float32", .integer(let number)?): self = .float32(Float(number))
-    case ("float64", .integer(let number)?): self = .float64(Double(number))
-    case (let type, .integer(let number)?) where Self.integerTypes[type] != nil: self = .integer(type, number)
-    default: return nil
-    }
-  }
-
-  /// Appends type and value.
-  func append(to bytes: inout [UInt8]) {
-    switch self {
-    case .text(let text):
-      bytes.appendLittleEndian(UInt32(8))
-      bytes.appendText(text)
-    case .bool(let value):
-      bytes.appendLittleEndian(UInt32(7))
-      bytes.append(value ? 1 : 0)
-    case .float32(let number):
-      bytes.appendLittleEndian(UInt32(6))
-      bytes.appendLittleEndian(number.bitPattern)
-    case .float64(let number):
-      bytes.appendLittleEndian(UInt32(12))
-      bytes.appendLittleEndian(number.bitPattern)
-    case .integer(let type, let number):
-      guard let (code, byteCount) = Self.integerTypes[type] else { return }
-      bytes.appendLittleEndian(code)
-      for place in 0..<byteCount { bytes.append(UInt8(truncatingIfNeeded: number >> (8 * Int64(place)))) }
-    }
-  }
-
-  /// The integer types: number and bytes.
-  private static let integerTypes: [String: (code: UInt32, byteCount: Int)] = [
-    "uint8": (0, 1), "int8": (1, 1), "uint16": (2, 2), "int16": (3, 2), "uint32": (4, 4), "int32": (5, 4),
-    "uint64": (10, 8), "int64": (11, 8),
-  ]
-}
-
-extension [UInt8] {
-  /// Appends a text as GGUF writes it: the number of its bytes, and those.
-  fileprivate mutating func appendText(_ text: String) {
-    appendLittleEndian(UInt64(text.utf8.count))
-    self += text.utf8
   }
 }
