@@ -1,7 +1,8 @@
 """What a Python user runs instead of Decant; bench.py starts it as a process of its own.
 
     peer.py list FILE
-    peer.py convert FILE OUT
+    peer.py convert|halve|map FILE OUT      to safetensors: as it is, in float16, through a mapping
+    peer.py save|random FILE TENSORS ELEMENTS
     peer.py verify FILE ARCHITECTURE
     peer.py run FILE ARCHITECTURE INPUT THREADS REPEAT [LOGITS]    compares with LOGITS.npy where it is given
 
@@ -32,6 +33,27 @@ def convert(file: str, output: str):
     from safetensors.torch import save_file
 
     save_file(load(file), output)
+
+
+def halve(file: str, output: str):
+    from safetensors.torch import save_file
+
+    save_file({name: t.half() if t.is_floating_point() else t for name, t in load(file).items()}, output)
+
+
+def convert_mapped(file: str, output: str):
+    import torch
+    from safetensors.torch import save_file
+
+    save_file(torch.load(file, mmap=True, weights_only=True)["model"], output)
+
+
+def save_random(file: str, tensors: str, elements: str):
+    import torch
+
+    generator = torch.Generator().manual_seed(7)
+    state = {f"layer{i}.weight": torch.rand(int(elements), generator=generator) for i in range(int(tensors))}
+    torch.save({"model": state}, file)
 
 
 def save(file: str, tensors: str, elements: str):
@@ -115,6 +137,9 @@ if __name__ == "__main__":
         "list": list_tensors,
         "save": save,
         "convert": convert,
+        "halve": halve,
+        "map": convert_mapped,
+        "random": save_random,
         "verify": verify,
         "run": run,
         "thousand": thousand,

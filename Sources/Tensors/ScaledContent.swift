@@ -1,0 +1,68 @@
+internal import Synchronization
+
+extension Tensor {
+  /// The same numbers, each slice of the first axis times its factor: rounded once, to float64 from float64 and to float32
+  /// from other types.
+  ///
+  /// They are computed when they are read, and let go when the last of them was.
+  /// - Throws: ``TensorError`` when there is not one factor for each slice, or the numbers are no floating-point ones.
+  public func scaled(by factors: [Double]) throws(TensorError) -> Tensor {
+    guard let rows = shape.first, factors.count == rows, dtype.kind == .floatingPoint, storage.content != nil
+    else {
+      throw TensorError("a tensor of \(dtype.rawValue) and shape \(shape) has no \(factors.count) factors")
+    }
+    let type: DType = dtype == .float64 ? .float64 : .float32
+    let content = ScaledContent(self, factors, type)
+    return try Tensor(
+      dtype: type, shape: shape,
+      storage: Storage(key: "scaled", byteCount: content.byteCount, content: content))
+  }
+}
+
+/// What ``Tensor/scaled(by:)`` gives.
+private final class ScaledContent: StorageContent {
+  private let tensor: Tensor
+  private let factors: [Double]
+  private let dtype: DType
+  private let computed = Mutex<BytesInMemory?>(nil)
+
+  init(_ tensor: Tensor, _ factors: [Double], _ dtype: DType) {
+    self.tensor = tensor
+    self.factors = factors
+    self.dtype = dtype
+  }
+
+  var byteCount: Int { tensor.elementCount * dtype.byteCount }
+
+  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws {
+    let bytes = try computed.withLock { computed in
+      let bytes = try computed ?? compute()
+      computed = offset + buffer.count < byteCount ? bytes : nil
+      return bytes
+    }
+    try unsafe bytes.read(into: buffer, at: offset)
+  }
+
+  func mappedBytes() -> UnsafeRawBufferPointer? { nil }
+
+  private func compute() throws -> BytesInMemory {
+    let length = tensor.elementCount / max(1, factors.count)
+    return try unsafe BytesInMemory(byteCount: byteCount) { target in
+      var numbers: [Double] = []
+      var place = 0
+      try unsafe tensor.readRowMajor { elements in
+        numbers.removeAll(keepingCapacity: true)
+        try unsafe appendNumbers(of: UnsafeRawBufferPointer(elements), tensor.dtype, to: &numbers)
+        for number in numbers {
+          let scaled = number * factors[place / length]
+          if dtype == .float64 {
+            unsafe target.storeBytes(of: scaled, toByteOffset: 8 * place, as: Double.self)
+          } else {
+            unsafe target.storeBytes(of: Float(scaled), toByteOffset: 4 * place, as: Float.self)
+          }
+          place += 1
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,111 @@
+import ByteParsing
+import Checkpoints
+import Foundation
+import Tensors
+import TestSupport
+import Testing
+
+/// Every format that is written, read back by the readers of this project; `make peers` asks the real ones.
+@Suite struct TargetTests {
+  private let folder: TemporaryFolder
+
+  init() throws { folder = try TemporaryFolder() }
+
+  private func digests(_ checkpoint: Checkpoint) throws -> [String: String] {
+    Dictionary(uniqueKeysWithValues: try checkpoint.tensors.map { ($0.name, try $0.tensor.sha256()) })
+  }
+
+  @Test(arguments: ["out.safetensors", "out.npz", "out.gguf", "OUT.NPZ"])
+  func keepsEveryElement(_ name: String) throws {
+    let source = try Checkpoint(path: Fixtures.path("torch/nested.pth"))
+    var options = ConversionOptions()
+    options.checks = true
+    let report = try source.convert(to: folder.path(name), options)
+    let written = try Checkpoint(path: folder.path(name))
+    #expect(try digests(written) == digests(source) && report.tensorCount == 13)
+    if !name.hasSuffix(".safetensors") {
+      #expect(written.tensors.map(\.name) == source.tensors.map(\.name))
+    }
+    _ = try source.convert(to: folder.path("again"), as: TargetFormat(path: name), options)
+    #expect(
+      FileManager.default.contents(atPath: folder.path("again"))
+        == FileManager.default.contents(atPath: folder.path(name)))
+  }
+
+  @Test func writesAFolderOfArrays() throws {
+    let source = try Checkpoint(path: Fixtures.path("torch/nested.pth"))
+    let report = try source.convert(to: folder.path("arrays") + "/")
+    #expect(report.files.count == 13 && folder.names == ["arrays"])
+    for entry in source.tensors {
+      let array = try NpyArray.read(path: folder.path("arrays/\(entry.name).npy"))
+      #expect(try array.sha256() == entry.tensor.sha256() && array.shape == entry.tensor.shape)
+    }
+    let error = #expect(throws: CheckpointError.self) { try source.convert(to: folder.path("arrays") + "/") }
+    #expect(error?.reason == "is a folder with something in it, which is not replaced")
+    var options = ConversionOptions()
+    options.substitutions = [try NameSubstitution("s/model/..\\/up/")]
+    let outside = #expect(throws: CheckpointError.self) {
+      try source.convert(to: folder.path("other") + "/", options)
+    }
+    #expect(
+      outside?.reason.contains("no file can be called like these") == true && folder.names == ["arrays"])
+  }
+
+  @Test(arguments: [(1, 13), (200, 4), (1 << 20, 1)])
+  func dealsIntoShards(_ limit: Int, _ most: Int) throws {
+    let source = try Checkpoint(path: Fixtures.path("torch/nested.pth"))
+    var options = ConversionOptions()
+    options.shardByteCount = limit
+    let report = try source.convert(to: folder.path("m.safetensors"), options)
+    let index = most == 1 ? "m.safetensors" : "m.safetensors.index.json"
+    #expect(report.files.count <= most + 1 && folder.names.contains(index))
+    #expect(try digests(Checkpoint(path: folder.path(index))) == digests(source))
+  }
+
+  @Test(arguments: [
+    ("s/a/b/", "banana", "bbnana"), ("s/a/b/g", "banana", "bbnbnb"), ("s|^x\\.||", "x.y", "y"),
+    (#"s/layer(\d)\.(.*)/\2.\1/"#, "layer3.bn", "bn.3"), ("s/an/[&]/g", "banana", "b[an][an]a"),
+    (#"s/\//./"#, "a/b", "a.b"), (#"s/a/\&\\/"#, "a", #"&\"#),
+  ])
+  func substitutes(_ expression: String, _ name: String, _ expected: String) throws {
+    var options = ConversionOptions()
+    options.substitutions = [try NameSubstitution(expression)]
+    let path = folder.path("one.safetensors")
+    try SafetensorsFile.write([(name, try Tensor([Float(1)], shape: [1]))], to: path)
+    _ = try Checkpoint(path: path).convert(to: folder.path("two.safetensors"), options)
+    #expect(try Checkpoint(path: folder.path("two.safetensors")).tensors.map(\.name) == [expected])
+  }
+
+  @Test(arguments: ["", "s", "s/", "s/a", "s/a/b", "s/a/b/x", "y/a/b/", #"s/a/\1/"#, "s/(/b/", "saab"])
+  func refusesExpressions(_ expression: String) {
+    #expect(throws: CheckpointError.self) { try NameSubstitution(expression) }
+  }
+
+  @Test func namesWhatAFormatCannotHold() throws {
+    func reason(_ name: String, _ target: String) -> String {
+      do {
+        _ = try Checkpoint(path: Fixtures.path("torch/\(name)")).convert(to: folder.path(target))
+        return "accepted"
+      } catch { return (error as? CheckpointError)?.reason ?? "\(error)" }
+    }
+    #expect(reason("dtypes.pth", "o.gguf").contains("GGUF has no element type for these"))
+    #expect(reason("dtypes.pth", "o.npz").contains("NumPy has no element type for these"))
+    #expect(reason("nested.pth", "o.npy") == "a .npy file holds one array, and there are 13 tensors")
+    #expect(folder.names.isEmpty)
+  }
+
+  @Test func countsWhatACastLoses() throws {
+    let path = folder.path("one.safetensors")
+    try SafetensorsFile.write(
+      [("x", try Tensor([Float(1e6), -1e-9, 0, .infinity, 1, -7e4], shape: [6]))], to: path)
+    for (dtype, overflowed, underflowed) in [
+      (DType.float16, 2, 1), (.bfloat16, 0, 0), (.float8_e4m3fn, 2, 1),
+    ] {
+      var options = ConversionOptions()
+      options.dtype = dtype
+      let report = try Checkpoint(path: path).convert(to: folder.path("o.safetensors"), options)
+      #expect(report.losses.map(\.overflowed) == (overflowed == 0 ? [] : [overflowed]))
+      #expect(report.losses.map(\.underflowed) == (overflowed == 0 ? [] : [underflowed]))
+    }
+  }
+}
