@@ -10,7 +10,7 @@ let package = Package(
       name: "DecantLibrary",
       targets: [
         "ByteParsing", "Pickle", "Tensors", "Checkpoints", "Scanning", "Graphs", "ResNets", "Inference",
-        "Measuring",
+        "Measuring", "ONNX",
       ]),
   ],
   dependencies: [
@@ -33,11 +33,12 @@ let package = Package(
     .target(name: "ResNets", dependencies: ["ByteParsing", "Tensors", "Graphs"]),
     .target(name: "Inference", dependencies: ["ByteParsing", "Tensors", "Graphs", "COpenBLAS"]),
     .target(name: "Measuring", dependencies: ["ByteParsing", "Tensors", "Graphs", "ResNets", "Inference"]),
+    .target(name: "ONNX", dependencies: ["ByteParsing", "Tensors", "Graphs", "Checkpoints"]),
     .executableTarget(
       name: "DecantCommand",
       dependencies: [
         "ByteParsing", "Pickle", "Tensors", "Checkpoints", "Scanning", "Graphs", "ResNets", "Inference",
-        "Measuring",
+        "Measuring", "ONNX",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
@@ -70,6 +71,8 @@ let package = Package(
       exclude: ["pytorch_cases.py"]),
     .testTarget(
       name: "MeasuringTests", dependencies: ["Graphs", "Inference", "Measuring", "ResNets", "Tensors"]),
+    .testTarget(
+      name: "ONNXTests", dependencies: ["ByteParsing", "Checkpoints", "Graphs", "ONNX", "Tensors"]),
     // Depends on the tool so that `swift test` builds the binary the tests run.
     .testTarget(
       name: "CommandTests",

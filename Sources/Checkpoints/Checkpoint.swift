@@ -52,7 +52,7 @@ public struct Checkpoint: Sendable {
   public let hints: [(label: String, text: String)]
 
   /// The files it is read from: one, or the index and its shards.
-  let files: [InputFile]
+  package let files: [InputFile]
   let limits: Limits
   /// The archive of a TorchScript checkpoint.
   private let script: ScriptArchive?

@@ -8,7 +8,8 @@ import Tensors
 /// `decant convert IN OUT`.
 struct ConvertCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "convert", abstract: "Write the tensors in another format, whole or not at all.")
+    commandName: "convert",
+    abstract: "Write the tensors in another format, or the network as an ONNX model, whole or not at all.")
 
   @Argument(help: "The checkpoint.") var input: String
   @OptionGroup var limits: LimitOptions
@@ -19,15 +20,16 @@ struct ConvertCommand: ParsableCommand {
       "The format to write, whatever the extension: \(TargetFormat.allCases.map(\.rawValue).joined(separator: ", ")).",
     transform: { try ConvertCommand.format($0) })
   var format: TargetFormat?
-  @Option(help: "Convert only what stands under this key, named from there; '.' is the root.") var key:
-    String?
+  @OptionGroup var network: NetworkOptions
+  @Option(help: "How many outputs the network should have, 0 for no head; only for .onnx.")
+  var numClasses: Int?
+  @Flag(help: "Compute normalizations into the convolutions before them; only for .onnx.") var foldBn = false
+  @Flag(help: "Write the weights to OUTPUT.data beside the model; only for .onnx.") var externalData = false
   @Option(
     help:
       "Rename a ResNet's tensors into this library's names, such as timm; decant identify --dialects lists them."
   )
   var names: String?
-  @Option(help: "What stands before the names of the network that --names means, when there are several.")
-  var prefix: String?
   @Option(help: "Take this off the front of every name, such as 'module.'.") var stripPrefix: String?
   @Option(
     help: ArgumentHelp(
@@ -61,6 +63,11 @@ struct ConvertCommand: ParsableCommand {
   enum Layout: String, ExpressibleByArgument, CaseIterable { case nchw, nhwc }
 
   func validate() throws {
+    if isNetwork { return try validateForONNX() }
+    try refuse(
+      network.geometryOptions + [
+        ("--num-classes", numClasses != nil), ("--fold-bn", foldBn), ("--external-data", externalData),
+      ], "only for a network that is written as .onnx")
     if isStandardOutput {
       if format == nil { throw ValidationError("Standard output has no extension: say which --format.") }
       if format == .npyFolder || check || noClobber || durable || shardSize != nil {
@@ -73,7 +80,7 @@ struct ConvertCommand: ParsableCommand {
       }
     } else if target == nil {
       throw ValidationError(
-        "The output's extension chooses the format, and \(output.escapedForDisplay) chooses none. There are .safetensors, .npz, .npy, .gguf, .pth, and a path that ends in / for a folder of .npy files."
+        "The output's extension chooses the format, and \(output.escapedForDisplay) chooses none. There are .safetensors, .npz, .npy, .gguf, .pth, .onnx, and a path that ends in / for a folder of .npy files."
       )
     }
     if let names, ResNet.Dialect.named(names) == nil {
@@ -93,7 +100,9 @@ struct ConvertCommand: ParsableCommand {
     if names != nil, layout == .nhwc {
       throw ValidationError("--names changes the layout as the dialect needs it: leave out --layout.")
     }
-    if prefix != nil, names == nil { throw ValidationError("--prefix says which network --names means.") }
+    if network.prefix != nil, names == nil {
+      throw ValidationError("--prefix says which network --names means.")
+    }
     if let dtype, !Cast.targets.contains(where: { $0.rawValue == dtype }) {
       throw ValidationError(
         "--dtype takes \(Cast.targets.map(\.rawValue).joined(separator: ", ")), not \(dtype.escapedForDisplay)."
@@ -101,12 +110,40 @@ struct ConvertCommand: ParsableCommand {
     }
   }
 
+  private func validateForONNX() throws {
+    try refuse(
+      [
+        ("--format", format != nil), ("--names", names != nil), ("--strip-prefix", stripPrefix != nil),
+        ("--rename", !rename.isEmpty), ("--only", !only.isEmpty), ("--except", !except.isEmpty),
+        ("--dtype", dtype != nil), ("--layout", layout != .nchw), ("--shard-size", shardSize != nil),
+        ("--dequantize", dequantize), ("--to-dense", toDense), ("--salvage", salvage), ("--check", check),
+      ], "not for .onnx, which is the whole network in float32")
+    if let numClasses, numClasses < 0 {
+      throw ValidationError("--num-classes is at least 0, which is no head, not \(numClasses).")
+    }
+  }
+
+  /// Refuses options that mean nothing for the output.
+  private func refuse(_ options: [(name: String, isGiven: Bool)], _ why: String) throws {
+    let given = options.filter(\.isGiven).map(\.name)
+    guard given.isEmpty else {
+      throw ValidationError("\(given.joined(separator: ", ")): \(why).")
+    }
+  }
+
   func run() throws {
+    if isNetwork {
+      return try ONNXConversion(
+        checkpoint: Checkpoint(path: input, limits: limits.limits), network: network, numClasses: numClasses,
+        foldsNormalization: foldBn, hasExternalData: externalData, overwrite: !noClobber,
+        isDurable: durable, sourceDigest: sourceDigest
+      ).write(to: output)
+    }
     let clock = ContinuousClock()
     let start = clock.now
     let checkpoint = try Checkpoint(path: input, limits: limits.limits)
     var options = ConversionOptions()
-    options.key = key
+    options.key = network.key
     options.stripPrefix = stripPrefix
     if let dialect = names.flatMap({ ResNet.Dialect.named($0) }) {
       options.renamed = try renamed(checkpoint, into: dialect)
@@ -137,6 +174,9 @@ struct ConvertCommand: ParsableCommand {
       clock.now - start, isStandardOutput ? nil : output)
   }
 
+  /// Whether the network itself is written, not tensors.
+  private var isNetwork: Bool { output.hasSuffix(".onnx") }
+
   private var isStandardOutput: Bool { output == "-" }
 
   private var target: TargetFormat? { format ?? TargetFormat(path: output) }
@@ -159,9 +199,9 @@ struct ConvertCommand: ParsableCommand {
   private func renamed(_ checkpoint: Checkpoint, into dialect: ResNet.Dialect) throws -> [ExactText:
     ConversionOptions.Renaming]
   {
-    let stateDict = try checkpoint.selection(key: key ?? ".").stateDict()
+    let stateDict = try checkpoint.selection(key: network.key ?? ".").stateDict()
     let naming: ResNet.Naming
-    do throws(TensorError) { naming = try ResNet.Naming.only(in: stateDict, prefix: prefix) } catch {
+    do throws(TensorError) { naming = try ResNet.Naming.only(in: stateDict, prefix: network.prefix) } catch {
       throw CheckpointError(
         "cannot be renamed: \(error.reason.escapedForDisplay)", file: checkpoint.path,
         remedy: "Nothing was written.")

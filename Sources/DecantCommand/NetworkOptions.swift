@@ -4,7 +4,7 @@ import Checkpoints
 import ResNets
 import Tensors
 
-/// The options by which `verify` and `run` choose a state dict and take it for a network.
+/// The options by which `verify`, `run` and `convert` choose a state dict and take it for a network.
 struct NetworkOptions: ParsableArguments {
   @Option(help: "The network it should be, such as resnet50; by default what the shapes tell.") var arch:
     String?
@@ -50,6 +50,15 @@ struct NetworkOptions: ParsableArguments {
     if let epsilon, !(epsilon >= 0 && epsilon < 1) {
       throw ValidationError("--epsilon is between 0 and 1, not \(epsilon).")
     }
+  }
+
+  /// The options that say what network it is, and whether each was given; `--key` and `--prefix` only choose.
+  var geometryOptions: [(name: String, isGiven: Bool)] {
+    [
+      ("--arch", arch != nil), ("--stride0", stride0 != nil), ("--block-stride", blockStride != nil),
+      ("--stem-pooling", stemPooling != nil), ("--output-stride", outputStride != nil),
+      ("--stage-strides", stageStrides != nil), ("--epsilon", epsilon != nil),
+    ]
   }
 
   private static let blockStrides: [String: ResNet.BlockStride] = ["3x3": .second, "1x1": .first]

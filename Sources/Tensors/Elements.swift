@@ -30,6 +30,19 @@ extension Tensor {
     return result
   }
 
+  /// Hands every element to `body`, in row-major order, in pieces. Memory: one piece.
+  ///
+  /// - Throws: as ``elements(as:)``, and what `body` throws.
+  public func readNumbers(_ body: ([Double]) throws -> Void) throws {
+    var numbers: [Double] = []
+    // Pieces that stay in the second-level cache as doubles.
+    try unsafe readRowMajor(capacity: 1 << 16) { bytes in
+      numbers.removeAll(keepingCapacity: true)
+      try unsafe appendNumbers(of: UnsafeRawBufferPointer(bytes), dtype, to: &numbers)
+      try body(numbers)
+    }
+  }
+
   /// Every element of an integer tensor in row-major order; O(elements).
   ///
   /// - Throws: ``TensorError`` for other types, and for data that cannot be read.

@@ -6,7 +6,7 @@ internal import Glibc
 /// the process ends, whatever ends it; ``commit()`` gives it its name. File systems that have no nameless files
 /// get a temporary one, removed on failure. Durability against a power cut is not promised: that costs more
 /// than the copy.
-final class AtomicOutput {
+package final class AtomicOutput {
   /// The path as the caller gave it.
   let path: String
   /// Where the bytes end up: `path` with symbolic links followed, as `cp` does.
@@ -33,7 +33,7 @@ final class AtomicOutput {
   ///
   /// - Throws: ``CheckpointError`` when the folder cannot be written, the target is no regular file, it is
   ///   one of the `sources`, or it exists and `overwrite` is false.
-  init(_ path: String, overwrite: Bool, sources: [FileIdentity] = []) throws(CheckpointError) {
+  package init(_ path: String, overwrite: Bool, sources: [FileIdentity] = []) throws(CheckpointError) {
     self.path = path
     var target = path
     var mode: mode_t = 0o666
@@ -89,19 +89,19 @@ final class AtomicOutput {
   }
 
   /// Bytes appended so far.
-  var byteCount: Int { writer.byteCount }
+  package var byteCount: Int { writer.byteCount }
 
   /// Appends `count` bytes that `fill` writes in place, in pieces of its own choice.
   ///
   /// A write that fails is told by ``commit()``: until then nothing has been promised.
-  func append<E: Error>(
+  package func append<E: Error>(
     byteCount count: Int, fill: (UnsafeMutableRawBufferPointer) throws(E) -> Void
   ) throws(E) {
     try unsafe writer.append(byteCount: count, fill: fill)
   }
 
   /// Appends bytes.
-  func write(_ bytes: UnsafeRawBufferPointer) {
+  package func write(_ bytes: UnsafeRawBufferPointer) {
     var done = 0
     unsafe writer.append(byteCount: bytes.count) { target in
       unsafe target.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[done..<done + target.count]))
@@ -110,7 +110,7 @@ final class AtomicOutput {
   }
 
   /// Appends bytes.
-  func write(_ bytes: [UInt8]) {
+  package func write(_ bytes: [UInt8]) {
     unsafe bytes.withUnsafeBytes { unsafe write($0) }
   }
 
@@ -119,7 +119,7 @@ final class AtomicOutput {
   /// - Parameter isDurable: whether the file's data and then its name are flushed to the disk, which survives a power cut
   ///   and costs more than the writing.
   /// - Throws: ``CheckpointError`` when a write has failed or the name cannot be given; nothing has changed then.
-  func commit(isDurable: Bool = false) throws(CheckpointError) {
+  package func commit(isDurable: Bool = false) throws(CheckpointError) {
     try finish()
     if isStream { return }
     if isDurable, fsync(descriptor) != 0 { throw failure() }
@@ -141,7 +141,7 @@ final class AtomicOutput {
   /// Waits until every byte is written.
   ///
   /// - Throws: ``CheckpointError`` when a write has failed.
-  func finish() throws(CheckpointError) {
+  package func finish() throws(CheckpointError) {
     if let failure = writer.finish() {
       throw CheckpointError(
         "cannot be written: \(systemMessage(failure.code))", file: path, offset: failure.offset,

@@ -13,7 +13,7 @@ package final class InputFile: StorageContent, Sendable {
   /// The size when it was opened.
   package let byteCount: Int
   /// Device and inode, to recognise the same file under another name.
-  let identity: FileIdentity
+  package let identity: FileIdentity
   private let descriptor: Int32
   private let mapping = Mutex<Mapping?>(nil)
 
@@ -110,7 +110,7 @@ package final class InputFile: StorageContent, Sendable {
 }
 
 /// Which file a path leads to.
-struct FileIdentity: Equatable, Sendable {
+package struct FileIdentity: Equatable, Sendable {
   let device: UInt64
   let inode: UInt64
 }

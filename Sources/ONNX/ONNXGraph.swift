@@ -1,0 +1,157 @@
+internal import ByteParsing
+internal import Checkpoints
+internal import Graphs
+internal import Tensors
+
+/// A network's graph in ONNX's operators and constants.
+///
+/// A value that a node of the network makes has the node's name; what stands between has it before a slash and an operator's
+/// name. Values and constants share one space of names.
+struct ONNXGraph {
+  static let input = "input"
+
+  let weights: ONNXWeights
+  let inputChannels: Int
+  private(set) var nodes: [ONNXNode] = []
+  private(set) var initializers: [ONNXInitializer] = []
+  /// Every normalization that was computed into a convolution.
+  private(set) var foldedCount = 0
+  /// The network's values.
+  private var values: [Value]
+  private var taken: Set<String>
+  /// Names of parameters that are free for them alone.
+  private var reserved: Set<String> = []
+  private var filters: [Int: String] = [:]
+
+  /// A value of the network: its name, its channels, and how many sizes it has.
+  struct Value {
+    let name: String
+    let channels: Int
+    let rank: Int
+  }
+
+  /// The network's result.
+  var result: Value { values[values.count - 1] }
+
+  /// Translates a graph.
+  ///
+  /// - Parameter output: the result's name.
+  /// - Throws: ``CheckpointError`` for an operator that ONNX is not told of, or a parameter that cannot be had.
+  init(
+    _ graph: Graph, _ weights: ONNXWeights, output: String, foldsNormalization: Bool
+  ) throws(CheckpointError) {
+    self.weights = weights
+    inputChannels = graph.inputChannels
+    values = [Value(name: Self.input, channels: graph.inputChannels, rank: 4)]
+    taken = [Self.input, output]
+    for name in weights.names where taken.insert(name).inserted { reserved.insert(name) }
+    var readers = [[Int]](repeating: [], count: graph.nodes.count + 1)
+    for (index, node) in graph.nodes.enumerated() {
+      for input in node.inputs { readers[input.index].append(index) }
+    }
+    var folded: Set<Int> = []
+    for (index, node) in graph.nodes.enumerated() {
+      let inputs = node.inputs.map { values[$0.index] }
+      guard let first = inputs.first else { throw Self.refusal(node, "it reads nothing") }
+      if folded.contains(index) {
+        values.append(first)
+        continue
+      }
+      var normalization: Node?
+      if foldsNormalization, case .conv = node.operation, readers[index + 1].count == 1,
+        let reader = readers[index + 1].first, graph.nodes[reader].isFoldable
+      {
+        normalization = graph.nodes[reader]
+        folded.insert(reader)
+        foldedCount += 1
+      }
+      let made = try append(node, inputs.map(\.name), channels: first.channels, folding: normalization)
+      let rank = node.makesVector ? 2 : first.rank
+      values.append(Value(name: made.name, channels: made.channels, rank: rank))
+    }
+    guard let place = nodes.lastIndex(where: { $0.output == result.name }) else {
+      throw CheckpointError("the network has no nodes", remedy: "Nothing was written.")
+    }
+    nodes[place].output = output
+  }
+
+  /// A name that nothing has yet.
+  mutating func claim(_ name: String) -> String {
+    var (unique, number) = (name, 1)
+    while !taken.insert(unique).inserted {
+      number += 1
+      unique = "\(name)_\(number)"
+    }
+    return unique
+  }
+
+  /// Appends an operator and returns its output's name.
+  mutating func append(
+    _ type: String, _ inputs: [String], _ name: String,
+    _ attributes: [(name: String, value: ONNXNode.Attribute)] = []
+  ) -> String {
+    let name = claim(name)
+    nodes.append(ONNXNode(type: type, name: name, inputs: inputs, output: name, attributes: attributes))
+    return name
+  }
+
+  /// Appends a parameter with the file's name and numbers, in other sizes if they are given.
+  mutating func parameter(
+    _ node: Node, _ role: Parameter.Role, shape: [Int]? = nil
+  ) throws(CheckpointError) -> String {
+    let weight = try weights[node, role]
+    if reserved.remove(weight.name) != nil { taken.remove(weight.name) }
+    return constant(weight.name, shape: shape ?? weight.tensor.shape, .stored(weight.tensor), isWeight: true)
+  }
+
+  static func refusal(_ node: Node, _ reason: String) -> CheckpointError {
+    CheckpointError(
+      "node \(node.name.escapedForDisplay) cannot be written as ONNX: \(reason)",
+      remedy: "Nothing was written.")
+  }
+
+  /// Appends a constant and returns its name.
+  mutating func constant(
+    _ name: String, shape: [Int], _ content: ONNXInitializer.Content, isWeight: Bool = false
+  ) -> String {
+    let name = claim(name)
+    initializers.append(
+      ONNXInitializer(name: name, shape: shape, content: content, isWeight: isWeight))
+    return name
+  }
+
+  /// Appends a line of integers: sizes, axes.
+  mutating func integers(_ name: String, _ values: [Int]) -> String {
+    constant(name, shape: [values.count], .integers(values.map { Int64($0) }))
+  }
+
+  /// The binomial filter for so many channels: one for all nodes that need it.
+  mutating func binomialFilter(channels: Int) -> String {
+    if let known = filters[channels] { return known }
+    let line: [Float] = [0.25, 0.5, 0.25]
+    let filter = line.flatMap { row in line.map { row * $0 } }
+    let name = constant(
+      "binomial_filter/\(channels)", shape: [channels, 1, 3, 3],
+      .floats((0..<channels).flatMap { _ in filter }))
+    filters[channels] = name
+    return name
+  }
+}
+
+extension Node {
+  /// Whether it is a factor and a summand for each channel.
+  fileprivate var isFoldable: Bool {
+    switch operation {
+    case .batchNormalization, .channelAffine: true
+    default: false
+    }
+  }
+
+  /// Whether its result has no height and width.
+  fileprivate var makesVector: Bool {
+    switch operation {
+    case .globalAveragePool, .gemm, .attentionPool: true
+    default: false
+    }
+  }
+}

@@ -1,0 +1,102 @@
+internal import ByteParsing
+internal import Checkpoints
+internal import Tensors
+
+/// A constant of an ONNX graph: a `TensorProto` whose numbers are written after it is planned.
+struct ONNXInitializer {
+  /// Where the numbers come from.
+  enum Content {
+    /// A tensor's numbers as float32, in row-major order.
+    case stored(Tensor)
+    /// A convolution's weights, each output channel less its own number and times another; float32.
+    case scaled(Tensor, less: [Double], times: [Double])
+    case floats([Float])
+    case integers([Int64])
+  }
+
+  let name: String
+  let shape: [Int]
+  let content: Content
+
+  /// Whether it is one of the network's parameters, or computed from them, and not a constant of an operator.
+  var isWeight = true
+
+  /// Bytes of the numbers.
+  var byteCount: Int {
+    switch content {
+    case .stored(let tensor), .scaled(let tensor, _, _): tensor.elementCount * 4
+    case .floats(let values): values.count * 4
+    case .integers(let values): values.count * 8
+    }
+  }
+
+  /// The fields of a `TensorProto` up to the numbers, which follow if they are inside.
+  func message(external: (location: String, offset: Int)?) -> ProtobufMessage {
+    var message = ProtobufMessage()
+    for size in shape { message.append(1, size) }
+    if case .integers = content { message.append(2, 7) } else { message.append(2, 1) }
+    message.append(8, name)
+    guard let external else {
+      message.beginBytes(9, count: byteCount)
+      return message
+    }
+    for (key, value) in [
+      ("location", external.location), ("offset", "\(external.offset)"), ("length", "\(byteCount)"),
+    ] {
+      message.append(13, .entry(key, value))
+    }
+    message.append(14, 1)
+    return message
+  }
+
+  /// Writes the numbers, streaming.
+  ///
+  /// - Throws: ``CheckpointError`` when they cannot be read, or one is not finite in float32.
+  func write(to output: AtomicOutput) throws {
+    do {
+      switch content {
+      case .stored(let tensor) where tensor.dtype == .float32:
+        // Not straight into the output's buffers: where they end, an element need not.
+        try unsafe tensor.readRowMajor { unsafe output.write(UnsafeRawBufferPointer($0)) }
+      case .stored(let tensor):
+        try tensor.readNumbers { numbers in try write(numbers.map { Float($0) }, to: output) }
+      case .scaled(let tensor, let less, let times):
+        let rowLength = tensor.elementCount / max(tensor.shape.first ?? 1, 1)
+        var (row, place) = (0, 0)
+        try tensor.readNumbers { numbers in
+          let values = numbers.map { number in
+            let value = Float((number - less[row]) * times[row])
+            place += 1
+            if place == rowLength { (row, place) = (row + 1, 0) }
+            return value
+          }
+          try write(values, to: output)
+        }
+      case .floats(let values): try write(values, to: output)
+      case .integers(let values): unsafe values.withUnsafeBytes { unsafe output.write($0) }
+      }
+    } catch let error as CheckpointError { throw error.located(tensor: name) } catch let error as TensorError
+    {
+      throw CheckpointError(error.reason, tensor: name, remedy: "Nothing was written.")
+    }
+  }
+
+  private func write(_ values: [Float], to output: AtomicOutput) throws(CheckpointError) {
+    if let other = values.first(where: { !$0.isFinite }) {
+      throw CheckpointError(
+        "a number would be \(other) in float32", tensor: name,
+        remedy: "decant inspect --stats shows the ranges the file has. Nothing was written.")
+    }
+    unsafe values.withUnsafeBytes { unsafe output.write($0) }
+  }
+}
+
+extension ProtobufMessage {
+  /// A `StringStringEntryProto`.
+  static func entry(_ key: String, _ value: String) -> ProtobufMessage {
+    var message = ProtobufMessage()
+    message.append(1, key)
+    message.append(2, value)
+    return message
+  }
+}

@@ -1,0 +1,204 @@
+internal import ByteParsing
+public import Checkpoints
+public import Graphs
+public import Tensors
+
+/// A network as an ONNX model of opset 17: the whole graph, which any runtime of ONNX executes, with its weights.
+///
+/// Making one plans every byte and reads few weights; ``write(to:_:)`` streams the rest. docs/formats/onnx.md says what
+/// is written.
+public struct ONNXModel {
+  /// What becomes of the network.
+  public struct Options: Sendable {
+    /// Whether a normalization behind a convolution is computed into its weights.
+    public var foldsNormalization = false
+    /// What the graph is called.
+    public var name = "network"
+    /// Entries of `metadata_props`, in order.
+    public var metadata: [(key: String, value: String)] = []
+
+    /// The network as it is.
+    public init() {}
+  }
+
+  /// Where the model goes.
+  public struct Target: Sendable {
+    /// Whether weights go to a second file, `PATH.data`.
+    public var hasExternalData = false
+    /// Whether existing files are replaced.
+    public var overwrite = true
+    /// What the weights are read from: it is never replaced.
+    public var source: Checkpoint?
+
+    /// One file.
+    public init() {}
+  }
+
+  /// What was written.
+  public struct Report: Sendable {
+    /// Operators.
+    public let nodeCount: Int
+    /// Parameters of the network, computed ones among them.
+    public let weightCount: Int
+    /// Normalizations that were computed into convolutions.
+    public let foldedCount: Int
+    /// Tensors that are no float32 numbers in the source, by their type.
+    public let castCounts: [(dtype: DType, count: Int)]
+    /// Bytes of the model.
+    public let byteCount: Int
+    /// Bytes of the second file; nil when there is none.
+    public let dataByteCount: Int?
+  }
+
+  private let graph: ONNXGraph
+  private let castCounts: [(dtype: DType, count: Int)]
+  private let output: String
+  private let options: Options
+
+  /// Plans a model.
+  ///
+  /// - Parameters:
+  ///   - output: the name of the result; the input is `input`.
+  ///   - weight: the tensor of each of the graph's parameters, by its name in the graph.
+  /// - Throws: ``CheckpointError`` for an operator that is not written, and a parameter that is missing, has other sizes,
+  ///   or cannot be read where it has to be.
+  public init(
+    _ graph: Graph, output: String = "logits", _ options: Options = Options(), weight: (String) -> ONNXWeight?
+  ) throws(CheckpointError) {
+    let weights = try ONNXWeights(graph, weight)
+    castCounts = weights.castCounts(graph)
+    self.graph = try ONNXGraph(
+      graph, weights, output: output, foldsNormalization: options.foldsNormalization)
+    self.output = output
+    self.options = options
+  }
+
+  /// Writes the model: whole, or nothing. O(bytes), in a few megabytes of memory.
+  ///
+  /// - Throws: ``CheckpointError`` when it would be larger than protobuf allows, a number is not finite in float32, or
+  ///   something cannot be read or written.
+  public func write(to path: String, _ target: Target = Target()) throws -> Report {
+    let sources = target.source?.files.map(\.identity) ?? []
+    let location = target.hasExternalData ? path.split(separator: "/").last.map { "\($0).data" } : nil
+    let layout = ONNXLayout(graph.initializers, dataFile: location)
+    let parts = Parts(self, layout)
+    guard parts.byteCount <= Self.largestByteCount else {
+      throw CheckpointError(
+        "the model would have \(parts.byteCount) bytes, and protobuf allows \(Self.largestByteCount)",
+        file: path,
+        remedy: "Write the weights to a file of their own with --external-data. Nothing was written.")
+    }
+    let model = try AtomicOutput(path, overwrite: target.overwrite, sources: sources)
+    let data =
+      location == nil
+      ? nil : try AtomicOutput(path + ".data", overwrite: target.overwrite, sources: sources)
+    if let data { try layout.write(graph.initializers, to: data) }
+    model.write(parts.head)
+    for (place, initializer) in graph.initializers.enumerated() {
+      model.write(parts.initializers[place])
+      if layout.offsets[place] == nil { try initializer.write(to: model) }
+    }
+    model.write(parts.tail)
+    // Whatever usually fails has been done before the first name is given.
+    try data?.finish()
+    try model.finish()
+    try data?.commit()
+    do throws(CheckpointError) { try model.commit() } catch {
+      throw data == nil
+        ? error : error.advising("\(path.escapedForDisplay).data is the new one already: convert again.")
+    }
+    return Report(
+      nodeCount: graph.nodes.count, weightCount: graph.initializers.count(where: \.isWeight),
+      foldedCount: graph.foldedCount, castCounts: castCounts, byteCount: model.byteCount,
+      dataByteCount: data?.byteCount)
+  }
+
+  /// What protobuf's readers accept: counts of 31 bits.
+  private static let largestByteCount = Int(Int32.max)
+
+  /// The model but for the numbers that stand in it: each follows its initialiser's bytes.
+  private struct Parts {
+    let head: [UInt8]
+    let initializers: [[UInt8]]
+    let tail: [UInt8]
+    /// Bytes of the whole model.
+    let byteCount: Int
+
+    /// Fields in the order of their numbers, as protobuf's own writers have them.
+    init(_ model: ONNXModel, _ layout: ONNXLayout) {
+      var nodes = ProtobufMessage()
+      for node in model.graph.nodes { nodes.append(1, node.message) }
+      nodes.append(2, model.options.name)
+      var inside = 0
+      initializers = model.graph.initializers.indices.map { place in
+        let initializer = model.graph.initializers[place]
+        let fields = initializer.message(external: layout.place(of: place)).bytes
+        let numbers = layout.offsets[place] == nil ? initializer.byteCount : 0
+        var header = ProtobufMessage()
+        header.beginBytes(5, count: fields.count + numbers)
+        inside += numbers
+        return header.bytes + fields
+      }
+      var ends = ProtobufMessage()
+      let map: [Size] = [.any("batch"), .fixed(model.graph.inputChannels), .any("height"), .any("width")]
+      ends.append(11, Self.value(ONNXGraph.input, map))
+      let result = model.graph.result
+      let sizes: [Size] = [.any("batch"), .fixed(result.channels)]
+      let rest: [Size] = result.rank == 4 ? [.any("output_height"), .any("output_width")] : []
+      ends.append(12, Self.value(model.output, sizes + rest))
+
+      var before = ProtobufMessage()
+      // IR version 8 came with opset 17.
+      before.append(1, 8)
+      before.append(2, "decant")
+      before.beginBytes(
+        7,
+        count: nodes.bytes.count + initializers.reduce(0) { $0 + $1.count } + inside + ends.bytes.count)
+      var after = ProtobufMessage()
+      var opset = ProtobufMessage()
+      opset.append(1, "")
+      opset.append(2, 17)
+      after.append(8, opset)
+      for (key, value) in model.options.metadata { after.append(14, .entry(key, value)) }
+      head = before.bytes + nodes.bytes
+      tail = ends.bytes + after.bytes
+      byteCount = head.count + initializers.reduce(0) { $0 + $1.count } + inside + tail.count
+    }
+
+    private enum Size {
+      case fixed(Int)
+      case any(String)
+    }
+
+    /// A `ValueInfoProto` of float32.
+    private static func value(_ name: String, _ sizes: [Size]) -> ProtobufMessage {
+      var shape = ProtobufMessage()
+      for size in sizes {
+        var dimension = ProtobufMessage()
+        switch size {
+        case .fixed(let count): dimension.append(1, count)
+        case .any(let name): dimension.append(2, name)
+        }
+        shape.append(1, dimension)
+      }
+      var tensor = ProtobufMessage()
+      tensor.append(1, 1)
+      tensor.append(2, shape)
+      var type = ProtobufMessage()
+      type.append(1, tensor)
+      var value = ProtobufMessage()
+      value.append(1, name)
+      value.append(2, type)
+      return value
+    }
+  }
+}
+
+extension CheckpointError {
+  /// The same error with another remedy.
+  fileprivate func advising(_ remedy: String) -> CheckpointError {
+    var error = self
+    error.remedy = remedy
+    return error
+  }
+}

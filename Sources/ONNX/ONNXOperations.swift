@@ -1,0 +1,187 @@
+internal import Checkpoints
+internal import Graphs
+internal import Tensors
+
+/// Each operation of a network in ONNX's operators of opset 17. docs/formats/onnx.md has the table.
+extension ONNXGraph {
+  /// Appends a node of the network.
+  ///
+  /// - Parameter folding: the normalization behind a convolution that is computed into it.
+  /// - Returns: the name of the value it makes, and its channels.
+  mutating func append(
+    _ node: Node, _ inputs: [String], channels: Int, folding: Node?
+  ) throws(CheckpointError) -> (name: String, channels: Int) {
+    let name = node.name
+    guard let x = inputs.first, inputs.count == (node.operation == .add ? 2 : 1) else {
+      throw Self.refusal(node, "it has \(inputs.count) inputs")
+    }
+    switch node.operation {
+    case .conv(let convolution):
+      return (try append(convolution, node, x, folding), convolution.outputChannels)
+    case .batchNormalization(_, let epsilon):
+      let roles: [Parameter.Role] = [.normalizationScale, .normalizationBias, .runningMean, .runningVariance]
+      var operands = [x]
+      for role in roles { operands.append(try parameter(node, role)) }
+      return (append("BatchNormalization", operands, name, [("epsilon", .float(Float(epsilon)))]), channels)
+    case .channelAffine:
+      return (try appendAffine(node, x, channels), channels)
+    case .groupNormalization(_, let groups, let epsilon):
+      return (try appendGroupNormalization(node, x, channels, groups, epsilon), channels)
+    case .relu:
+      return (append("Relu", [x], name), channels)
+    case .silu:
+      let gate = append("Sigmoid", [x], name + "/Sigmoid")
+      return (append("Mul", [x, gate], name), channels)
+    case .add:
+      return (append("Add", inputs, name), channels)
+    case .maxPool(let pooling):
+      return (try append(pooling, node, x), channels)
+    case .averagePool(let size, let keepsRest):
+      let attributes: [(name: String, value: ONNXNode.Attribute)] = [
+        ("ceil_mode", .integer(keepsRest ? 1 : 0)), ("count_include_pad", .integer(0)),
+        ("kernel_shape", .integers([size, size])), ("strides", .integers([size, size])),
+      ]
+      return (append("AveragePool", [x], name, attributes), channels)
+    case .padChannels(let each, let stride):
+      return (appendPadding(name, x, each: each, stride: stride), channels + 2 * each)
+    case .squeezeExcitation:
+      return (try appendSqueezeExcitation(node, x), channels)
+    case .efficientChannelAttention(let kernel):
+      return (try appendChannelAttention(node, x, channels, kernel: kernel), channels)
+    case .blurPool(let stride):
+      let pads = integers(name + "/pads", [0, 0, 1, 1, 0, 0, 1, 1])
+      let padded = append("Pad", [x, pads], name + "/Pad", [("mode", .text("reflect"))])
+      let filter = binomialFilter(channels: channels)
+      let attributes = Self.convolution(kernel: [3, 3], strides: [stride, stride], groups: channels)
+      return (append("Conv", [padded, filter], name, attributes), channels)
+    case .globalAveragePool:
+      let means = append("GlobalAveragePool", [x], name + "/GlobalAveragePool")
+      return (append("Flatten", [means], name, [("axis", .integer(1))]), channels)
+    case .gemm(let layer):
+      return (try append(layer, node, x), layer.outputs)
+    case .attentionPool(let pooling):
+      return (try append(pooling, node, x), pooling.outputs)
+    case .opaque(let operation):
+      throw Self.refusal(node, "\(operation.name) is not written")
+    }
+  }
+
+  /// The attributes of a Conv, all of them.
+  static func convolution(
+    kernel: [Int], strides: [Int], pads: [Int]? = nil, dilations: [Int]? = nil, groups: Int = 1
+  ) -> [(name: String, value: ONNXNode.Attribute)] {
+    [
+      ("dilations", .integers(dilations ?? kernel.map { _ in 1 })), ("group", .integer(groups)),
+      ("kernel_shape", .integers(kernel)), ("pads", .integers(pads ?? (kernel + kernel).map { _ in 0 })),
+      ("strides", .integers(strides)),
+    ]
+  }
+
+  private mutating func append(
+    _ convolution: Convolution, _ node: Node, _ x: String, _ folding: Node?
+  ) throws(CheckpointError) -> String {
+    let weight = try weights[node, .convolutionWeight]
+    var operands = [x]
+    var less = [Double](repeating: 0, count: convolution.outputChannels)
+    var times = [Double](repeating: 1, count: convolution.outputChannels)
+    if let epsilon = convolution.standardization {
+      (less, times) = try weights.standardization(node, epsilon: epsilon)
+    }
+    if let folding {
+      let (scale, shift) = try weights.affine(folding)
+      let bias = convolution.hasBias ? try weights.numbers(node, .convolutionBias) : []
+      let summands = shift.indices.map { Float(bias.isEmpty ? shift[$0] : bias[$0] * scale[$0] + shift[$0]) }
+      for channel in times.indices { times[channel] *= scale[channel] }
+      operands.append(
+        constant(
+          weight.name + ".folded", shape: weight.tensor.shape,
+          .scaled(weight.tensor, less: less, times: times), isWeight: true))
+      let name = try weights[folding, .normalizationBias].name
+      operands.append(
+        constant(name + ".folded", shape: [summands.count], .floats(summands), isWeight: true))
+    } else {
+      if convolution.standardization != nil {
+        operands.append(
+          constant(
+            weight.name + ".standardized", shape: weight.tensor.shape,
+            .scaled(weight.tensor, less: less, times: times), isWeight: true))
+      } else {
+        operands.append(try parameter(node, .convolutionWeight))
+      }
+      if convolution.hasBias { operands.append(try parameter(node, .convolutionBias)) }
+    }
+    func both(_ size: Int) -> [Int] { [size, size] }
+    let attributes = Self.convolution(
+      kernel: both(convolution.kernel), strides: both(convolution.stride),
+      pads: both(convolution.padding) + both(convolution.padding), dilations: both(convolution.dilation),
+      groups: convolution.groups)
+    return append("Conv", operands, node.name, attributes)
+  }
+
+  /// `x × scale + bias`, the parameters in sizes that spread over a map.
+  private mutating func appendAffine(
+    _ node: Node, _ x: String, _ channels: Int
+  ) throws(CheckpointError) -> String {
+    let scale = try parameter(node, .normalizationScale, shape: [channels, 1, 1])
+    let scaled = append("Mul", [x, scale], node.name + "/Mul")
+    let bias = try parameter(node, .normalizationBias, shape: [channels, 1, 1])
+    return append("Add", [scaled, bias], node.name)
+  }
+
+  /// A group is an instance of one channel: opset 17 has no operator of its own.
+  private mutating func appendGroupNormalization(
+    _ node: Node, _ x: String, _ channels: Int, _ groups: Int, _ epsilon: Double
+  ) throws(CheckpointError) -> String {
+    let name = node.name
+    let sizes = append("Shape", [x], name + "/Shape")
+    let grouped = append("Reshape", [x, integers(name + "/groups", [0, groups, -1])], name + "/Reshape")
+    let ones = constant(name + "/ones", shape: [groups], .floats([Float](repeating: 1, count: groups)))
+    let zeros = constant(name + "/zeros", shape: [groups], .floats([Float](repeating: 0, count: groups)))
+    let normalized = append(
+      "InstanceNormalization", [grouped, ones, zeros], name + "/InstanceNormalization",
+      [("epsilon", .float(Float(epsilon)))])
+    let map = append("Reshape", [normalized, sizes], name + "/map")
+    return try appendAffine(node, map, channels)
+  }
+
+  private mutating func append(
+    _ pooling: Pooling, _ node: Node, _ x: String
+  ) throws(CheckpointError) -> String {
+    // A window that begins beyond the map is left out by PyTorch; runtimes differ there.
+    guard !pooling.keepsRest || pooling.padding + pooling.stride <= pooling.kernel else {
+      throw Self.refusal(node, "its last window could lie beyond the map")
+    }
+    var (map, padding) = (x, pooling.padding)
+    if pooling.padsWithZeros, padding > 0 {
+      let ends = [0, 0, padding, padding]
+      map = append("Pad", [x, integers(node.name + "/pads", ends + ends)], node.name + "/Pad")
+      padding = 0
+    }
+    return append(
+      "MaxPool", [map], node.name,
+      [
+        ("ceil_mode", .integer(pooling.keepsRest ? 1 : 0)),
+        ("kernel_shape", .integers([pooling.kernel, pooling.kernel])),
+        ("pads", .integers([Int](repeating: padding, count: 4))),
+        ("strides", .integers([pooling.stride, pooling.stride])),
+      ])
+  }
+
+  private mutating func appendPadding(_ name: String, _ x: String, each: Int, stride: Int) -> String {
+    let starts = integers(name + "/starts", [0, 0])
+    let ends = integers(name + "/ends", [.max, .max])
+    let axes = integers(name + "/axes", [2, 3])
+    let steps = integers(name + "/steps", [stride, stride])
+    let left = append("Slice", [x, starts, ends, axes, steps], name + "/Slice")
+    return append("Pad", [left, integers(name + "/pads", [0, each, 0, 0, 0, each, 0, 0])], name)
+  }
+
+  private mutating func append(
+    _ layer: FullyConnected, _ node: Node, _ x: String
+  ) throws(CheckpointError) -> String {
+    // The weight of a 1×1 convolution has the same numbers in the same order.
+    var operands = [x, try parameter(node, .linearWeight, shape: [layer.outputs, layer.inputs])]
+    if layer.hasBias { operands.append(try parameter(node, .linearBias)) }
+    return append("Gemm", operands, node.name, [("transB", .integer(1))])
+  }
+}

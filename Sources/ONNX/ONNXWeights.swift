@@ -1,0 +1,135 @@
+internal import ByteParsing
+internal import Checkpoints
+internal import Graphs
+public import Tensors
+
+/// A parameter's tensor, and what the file calls it.
+public struct ONNXWeight: Sendable {
+  public let name: String
+  public let tensor: Tensor
+
+  /// Makes one.
+  public init(name: String, tensor: Tensor) {
+    self.name = name
+    self.tensor = tensor
+  }
+}
+
+extension Node {
+  /// The parameters that stand in a model; those of an operator that is not written are not asked for.
+  fileprivate var writtenParameters: [Parameter] {
+    if case .opaque = operation { [] } else { parameters.filter { $0.role != .batchCounter } }
+  }
+}
+
+/// Fetches the parameters of a graph's nodes.
+struct ONNXWeights {
+  private let found: [String: ONNXWeight]
+
+  /// Finds every parameter that inference needs.
+  ///
+  /// - Throws: ``CheckpointError`` for one that is missing, has another shape, no data, or numbers that are no
+  ///   floating-point numbers.
+  init(_ graph: Graph, _ weight: (String) -> ONNXWeight?) throws(CheckpointError) {
+    var found: [String: ONNXWeight] = [:]
+    var byteCount = 0
+    for parameter in graph.nodes.flatMap(\.writtenParameters) {
+      guard let weight = weight(parameter.name) else {
+        throw CheckpointError("the network needs \(parameter.name.escapedForDisplay), which is not there")
+      }
+      let tensor = weight.tensor
+      func refuse(_ reason: String) -> CheckpointError {
+        CheckpointError(reason, tensor: weight.name, remedy: "Nothing was written.")
+      }
+      guard tensor.shape == parameter.shape else {
+        throw refuse("has shape \(tensor.shape), not \(parameter.shape)")
+      }
+      guard tensor.dtype == .float32 || tensor.isCast(to: .float32) else {
+        throw refuse("its elements are \(tensor.dtype.rawValue), not floating-point numbers")
+      }
+      guard tensor.storage.content != nil else { throw refuse("has no data") }
+      // Room for every gap and name is left.
+      guard let own = tensor.elementCount.checkedMultiplying(by: 4), let sum = byteCount.checkedAdding(own),
+        sum < 1 << 60
+      else { throw refuse("the weights together have more bytes than any file") }
+      byteCount = sum
+      found[parameter.name] = weight
+    }
+    self.found = found
+  }
+
+  /// What the file calls them.
+  var names: [String] { found.values.map(\.name) }
+
+  /// How many have each type other than float32, in the types' order of first use.
+  func castCounts(_ graph: Graph) -> [(dtype: DType, count: Int)] {
+    var counts: [(dtype: DType, count: Int)] = []
+    for dtype in graph.parameters.compactMap({ found[$0.name]?.tensor.dtype }) where dtype != .float32 {
+      if let place = counts.firstIndex(where: { $0.dtype == dtype }) {
+        counts[place].count += 1
+      } else {
+        counts.append((dtype, 1))
+      }
+    }
+    return counts
+  }
+
+  /// A node's parameter of one role.
+  subscript(node: Node, role: Parameter.Role) -> ONNXWeight {
+    get throws(CheckpointError) {
+      guard let name = node.parameters.first(where: { $0.role == role })?.name, let weight = found[name]
+      else {
+        throw CheckpointError("node \(node.name.escapedForDisplay) has no parameter for \(role.rawValue)")
+      }
+      return weight
+    }
+  }
+
+  /// Every number of a node's parameter.
+  func numbers(_ node: Node, _ role: Parameter.Role) throws(CheckpointError) -> [Double] {
+    let weight = try self[node, role]
+    do { return try weight.tensor.elements(as: Double.self) } catch let error as CheckpointError {
+      throw error.located(tensor: weight.name)
+    } catch { throw CheckpointError("\(error)", tensor: weight.name) }
+  }
+
+  /// A normalization as `x × scale + shift` per channel, in Double.
+  func affine(_ node: Node) throws(CheckpointError) -> (scale: [Double], shift: [Double]) {
+    let scale = try numbers(node, .normalizationScale)
+    let bias = try numbers(node, .normalizationBias)
+    guard case .batchNormalization(_, let epsilon) = node.operation else { return (scale, bias) }
+    let mean = try numbers(node, .runningMean)
+    let variance = try numbers(node, .runningVariance)
+    let factors = scale.indices.map { scale[$0] / (variance[$0] + epsilon).squareRoot() }
+    return (factors, bias.indices.map { bias[$0] - mean[$0] * factors[$0] })
+  }
+
+  /// Mean and one part of the deviation of each output channel of a convolution's weights, in Double. O(weights), three
+  /// readings of them and a number for each channel in memory.
+  func standardization(
+    _ node: Node, epsilon: Double
+  ) throws(CheckpointError) -> (less: [Double], times: [Double]) {
+    let weight = try self[node, .convolutionWeight]
+    let rows = weight.tensor.shape[0]
+    let length = weight.tensor.elementCount / max(rows, 1)
+    func sums(_ term: (Double, Int) -> Double) throws(CheckpointError) -> [Double] {
+      var sums = [Double](repeating: 0, count: rows)
+      var place = 0
+      do {
+        try weight.tensor.readNumbers { numbers in
+          for number in numbers {
+            let row = place / length
+            sums[row] += term(number, row)
+            place += 1
+          }
+        }
+      } catch let error as CheckpointError { throw error.located(tensor: weight.name) } catch {
+        throw CheckpointError("\(error)", tensor: weight.name)
+      }
+      return sums
+    }
+    let means = try sums { number, _ in number }.map { $0 / Double(length) }
+    let squares = try sums { number, row in (number - means[row]) * (number - means[row]) }
+    return (means, squares.map { 1 / ($0 / Double(length) + epsilon).squareRoot() })
+  }
+}

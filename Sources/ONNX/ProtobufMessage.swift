@@ -1,0 +1,52 @@
+/// A protobuf message in the making: fields are appended in the order they are written.
+///
+/// Source: Protocol Buffers, encoding. Three wire types are enough for ONNX: 0 is a varint, 2 is bytes behind their
+/// count, 5 is four bytes. A negative integer is the varint of its 64 bits, ten bytes long.
+struct ProtobufMessage {
+  private(set) var bytes: [UInt8] = []
+
+  /// Appends an integer, an enumeration's value or a truth value.
+  mutating func append(_ field: Int, _ value: Int) {
+    appendTag(field, wireType: 0)
+    appendVarint(UInt64(bitPattern: Int64(value)))
+  }
+
+  /// Appends a float.
+  mutating func append(_ field: Int, _ value: Float) {
+    appendTag(field, wireType: 5)
+    for shift in stride(from: 0, to: 32, by: 8) {
+      bytes.append(UInt8(truncatingIfNeeded: value.bitPattern >> UInt32(shift)))
+    }
+  }
+
+  /// Appends a text.
+  mutating func append(_ field: Int, _ text: String) { append(field, Array(text.utf8)) }
+
+  /// Appends a message within this one.
+  mutating func append(_ field: Int, _ message: ProtobufMessage) { append(field, message.bytes) }
+
+  /// Appends bytes.
+  mutating func append(_ field: Int, _ content: [UInt8]) {
+    beginBytes(field, count: content.count)
+    bytes += content
+  }
+
+  /// Appends only what stands before bytes that are written by somebody else.
+  mutating func beginBytes(_ field: Int, count: Int) {
+    appendTag(field, wireType: 2)
+    appendVarint(UInt64(count))
+  }
+
+  private mutating func appendTag(_ field: Int, wireType: Int) {
+    appendVarint(UInt64(field << 3 | wireType))
+  }
+
+  private mutating func appendVarint(_ value: UInt64) {
+    var left = value
+    while left >= 0x80 {
+      bytes.append(UInt8(truncatingIfNeeded: left) | 0x80)
+      left >>= 7
+    }
+    bytes.append(UInt8(left))
+  }
+}
