@@ -338,7 +338,15 @@ import Testing
     (["synthesize", "\u{1b}[31m", "-o", "x.pth"], #"No architecture is called '\x1b[31m'."#),
     (
       ["convert", "FILE", "out.h5"],
-      "The output's extension chooses the format, and out.h5 chooses none. There are .safetensors, .npz, .npy, .gguf, .pth, and a path that ends in / for a folder of .npy files."
+      "The output's extension chooses the format, and out.h5 chooses none. There are .safetensors, .npz, .npy, .gguf, .pth, .onnx, and a path that ends in / for a folder of .npy files."
+    ),
+    (
+      ["convert", "FILE", "out.safetensors", "--arch", "resnet18", "--fold-bn"],
+      "--arch, --fold-bn: only for a network that is written as .onnx."
+    ),
+    (
+      ["convert", "FILE", "out.onnx", "--names", "timm"],
+      "--names: not for .onnx, which is the whole network in float32."
     ),
     (
       ["convert", "FILE", "out.safetensors", "--dtype", "int8"],
