@@ -61,16 +61,9 @@ struct ONNXInitializer {
       case .stored(let tensor):
         try tensor.readNumbers { numbers in try write(numbers.map { Float($0) }, to: output) }
       case .scaled(let tensor, let less, let times):
-        let rowLength = tensor.elementCount / max(tensor.shape.first ?? 1, 1)
-        var (row, place) = (0, 0)
-        try tensor.readNumbers { numbers in
-          let values = numbers.map { number in
-            let value = Float((number - less[row]) * times[row])
-            place += 1
-            if place == rowLength { (row, place) = (row + 1, 0) }
-            return value
-          }
-          try write(values, to: output)
+        try tensor.readRows { row, numbers in
+          let (less, times) = (less[row], times[row])
+          try write(numbers.map { Float(($0 - less) * times) }, to: output)
         }
       case .floats(let values): try write(values, to: output)
       case .integers(let values): unsafe values.withUnsafeBytes { unsafe output.write($0) }

@@ -104,32 +104,49 @@ struct ONNXWeights {
     return (factors, bias.indices.map { bias[$0] - mean[$0] * factors[$0] })
   }
 
-  /// Mean and one part of the deviation of each output channel of a convolution's weights, in Double. O(weights), three
-  /// readings of them and a number for each channel in memory.
+  /// Mean and the inverse of the deviation of each output channel of a convolution's weights, in Double. O(weights), in two
+  /// readings; memory: numbers for each channel.
   func standardization(
     _ node: Node, epsilon: Double
   ) throws(CheckpointError) -> (less: [Double], times: [Double]) {
     let weight = try self[node, .convolutionWeight]
     let rows = weight.tensor.shape[0]
-    let length = weight.tensor.elementCount / max(rows, 1)
-    func sums(_ term: (Double, Int) -> Double) throws(CheckpointError) -> [Double] {
-      var sums = [Double](repeating: 0, count: rows)
-      var place = 0
-      do {
-        try weight.tensor.readNumbers { numbers in
-          for number in numbers {
-            let row = place / length
-            sums[row] += term(number, row)
-            place += 1
-          }
-        }
-      } catch let error as CheckpointError { throw error.located(tensor: weight.name) } catch {
-        throw CheckpointError("\(error)", tensor: weight.name)
+    let length = Double(weight.tensor.elementCount / max(rows, 1))
+    var (means, squares) = ([Double](repeating: 0, count: rows), [Double](repeating: 0, count: rows))
+    do {
+      try weight.tensor.readRows { row, numbers in
+        var sum = means[row]
+        for number in numbers { sum += number }
+        means[row] = sum
       }
-      return sums
+      means = means.map { $0 / length }
+      try weight.tensor.readRows { row, numbers in
+        let mean = means[row]
+        var sum = squares[row]
+        for number in numbers { sum += (number - mean) * (number - mean) }
+        squares[row] = sum
+      }
+    } catch let error as CheckpointError { throw error.located(tensor: weight.name) } catch {
+      throw CheckpointError("\(error)", tensor: weight.name)
     }
-    let means = try sums { number, _ in number }.map { $0 / Double(length) }
-    let squares = try sums { number, row in (number - means[row]) * (number - means[row]) }
-    return (means, squares.map { 1 / ($0 / Double(length) + epsilon).squareRoot() })
+    return (means, squares.map { 1 / ($0 / length + epsilon).squareRoot() })
+  }
+}
+
+extension Tensor {
+  /// Hands over every element in row-major order, in runs of one index of the first dimension.
+  func readRows(_ body: (Int, ArraySlice<Double>) throws -> Void) throws {
+    let length = elementCount / max(shape.first ?? 1, 1)
+    var (row, left) = (0, length)
+    try readNumbers { numbers in
+      var start = 0
+      while start < numbers.count {
+        let end = min(start + left, numbers.count)
+        try body(row, numbers[start..<end])
+        left -= end - start
+        if left == 0 { (row, left) = (row + 1, length) }
+        start = end
+      }
+    }
   }
 }

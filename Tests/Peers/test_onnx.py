@@ -3,6 +3,8 @@
 Weights are compared bit for bit, logits with PyTorch's float64 as the truth and its own float32 error as the measure.
 """
 
+import hashlib
+import json
 import os
 import resource
 import subprocess
@@ -292,6 +294,17 @@ def test_bytes(export, folder, small):
     (value,) = model.proto.graph.input
     sizes = [size.dim_param or size.dim_value for size in value.type.tensor_type.shape.dim]
     assert value.name == "input" and sizes == ["batch", 3, "height", "width"]
+
+
+def test_metadata(export, folder, small):
+    """What the files beside it say, and which file it was."""
+    plain = export(small, *SMALL, output="plain.onnx")
+    assert list(plain.metadata) == ["architecture", "dialect", "stride0", "decant.container"]
+    assert plain.proto.graph.name == plain.metadata["architecture"] == "resnet20"
+    (folder / "preprocessor_config.json").write_text(json.dumps({"image_mean": [0.5, 0.25, 0.125], "image_std": [0.5] * 3}))
+    model = export(small, *SMALL, "--source-digest")
+    assert all(number in model.metadata["preprocessing"] for number in ("0.5", "0.25", "0.125"))
+    assert model.metadata["decant.source_sha256"] == hashlib.sha256(small.read_bytes()).hexdigest()
 
 
 def test_external_data(export, folder, small):
