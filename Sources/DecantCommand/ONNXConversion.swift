@@ -12,6 +12,7 @@ struct ONNXConversion {
   var foldsNormalization = false
   var hasExternalData = false
   var overwrite = true
+  var isDurable = false
   var sourceDigest = false
 
   /// Takes the file for a network as `decant run` does, verifies it, and writes it.
@@ -34,7 +35,15 @@ struct ONNXConversion {
     var target = ONNXModel.Target()
     target.hasExternalData = hasExternalData
     target.overwrite = overwrite
+    target.isDurable = isDurable
     target.source = checkpoint
+    let line = ProgressLine()
+    target.progress = { done, total in
+      if done == 0 { Interruption.watch() }
+      try Interruption.check()
+      line.update(done, of: total)
+    }
+    defer { line.clear() }
     let report: ONNXModel.Report
     do {
       let model = try ONNXModel(
@@ -46,6 +55,7 @@ struct ONNXConversion {
       }
       report = try model.write(to: output, target)
     } catch let error as CheckpointError { throw error.located(file: checkpoint.path) }
+    line.clear()
     print(report, output, clock.now - start)
   }
 

@@ -14,8 +14,8 @@ struct ONNXGraph {
   let inputChannels: Int
   private(set) var nodes: [ONNXNode] = []
   private(set) var initializers: [ONNXInitializer] = []
-  /// Every normalization that was computed into a convolution.
-  private(set) var foldedCount = 0
+  /// How many normalizations were computed into convolutions.
+  let foldedCount: Int
   /// The network's values.
   private var values: [Value]
   private var taken: Set<String>
@@ -45,10 +45,8 @@ struct ONNXGraph {
     values = [Value(name: Self.input, channels: graph.inputChannels, rank: 4)]
     taken = [Self.input, output]
     for name in weights.names where taken.insert(name).inserted { reserved.insert(name) }
-    var readers = [[Int]](repeating: [], count: graph.nodes.count + 1)
-    for (index, node) in graph.nodes.enumerated() {
-      for input in node.inputs { readers[input.index].append(index) }
-    }
+    let foldable = foldsNormalization ? graph.foldableNormalizations : [:]
+    foldedCount = foldable.count
     var folded: Set<Int> = []
     for (index, node) in graph.nodes.enumerated() {
       let inputs = node.inputs.map { values[$0.index] }
@@ -57,13 +55,9 @@ struct ONNXGraph {
         values.append(first)
         continue
       }
-      var normalization: Node?
-      if foldsNormalization, case .conv = node.operation, readers[index + 1].count == 1,
-        let reader = readers[index + 1].first, graph.nodes[reader].isFoldable
-      {
-        normalization = graph.nodes[reader]
+      let normalization = foldable[index].map { reader in
         folded.insert(reader)
-        foldedCount += 1
+        return graph.nodes[reader]
       }
       let made = try append(node, inputs.map(\.name), channels: first.channels, folding: normalization)
       let rank = node.makesVector ? 2 : first.rank
@@ -139,14 +133,6 @@ struct ONNXGraph {
 }
 
 extension Node {
-  /// Whether it is a factor and a summand for each channel.
-  fileprivate var isFoldable: Bool {
-    switch operation {
-    case .batchNormalization, .channelAffine: true
-    default: false
-    }
-  }
-
   /// Whether its result has no height and width.
   fileprivate var makesVector: Bool {
     switch operation {

@@ -1,9 +1,9 @@
-internal import Checkpoints
-
 /// Where each initialiser's numbers stand: in the model, or in a file beside it.
 struct ONNXLayout {
   /// Offsets in the file beside the model; nil for what stands in the model.
   let offsets: [Int?]
+  /// Bytes of that file.
+  let byteCount: Int
   private let location: String?
 
   /// Lays weights out one after another; constants of operators stay in the model, where shapes are inferred from them.
@@ -19,6 +19,7 @@ struct ONNXLayout {
       end = offset + initializer.byteCount
       return offset
     }
+    byteCount = end
   }
 
   /// Whole pages can be mapped; what is smaller than one begins at a line of the cache.
@@ -28,14 +29,5 @@ struct ONNXLayout {
   func place(of index: Int) -> (location: String, offset: Int)? {
     guard let location, let offset = offsets[index] else { return nil }
     return (location, offset)
-  }
-
-  /// Writes the file beside the model, zeros in the gaps.
-  func write(_ initializers: [ONNXInitializer], to data: AtomicOutput) throws {
-    for (initializer, offset) in zip(initializers, offsets) {
-      guard let offset else { continue }
-      data.write([UInt8](repeating: 0, count: offset - data.byteCount))
-      try initializer.write(to: data)
-    }
   }
 }

@@ -22,11 +22,15 @@ public struct ONNXModel {
   }
 
   /// Where the model goes.
-  public struct Target: Sendable {
+  public struct Target {
     /// Whether weights go to a second file, `PATH.data`.
     public var hasExternalData = false
     /// Whether existing files are replaced.
     public var overwrite = true
+    /// Whether the files are flushed to the disk before it is done.
+    public var isDurable = false
+    /// Told how many of how many bytes are written; an error it throws ends the writing, and leaves nothing.
+    public var progress: (_ done: Int, _ total: Int) throws -> Void = { _, _ in }
     /// What the weights are read from: it is never replaced.
     public var source: Checkpoint?
 
@@ -92,18 +96,26 @@ public struct ONNXModel {
     let data =
       location == nil
       ? nil : try AtomicOutput(path + ".data", overwrite: target.overwrite, sources: sources)
-    if let data { try layout.write(graph.initializers, to: data) }
+    let total = parts.byteCount + layout.byteCount
+    try target.progress(0, total)
     model.write(parts.head)
     for (place, initializer) in graph.initializers.enumerated() {
+      try target.progress(model.byteCount + (data?.byteCount ?? 0), total)
       model.write(parts.initializers[place])
-      if layout.offsets[place] == nil { try initializer.write(to: model) }
+      if let data, let offset = layout.offsets[place] {
+        // Zeros in the gaps.
+        data.write([UInt8](repeating: 0, count: offset - data.byteCount))
+        try initializer.write(to: data)
+      } else {
+        try initializer.write(to: model)
+      }
     }
     model.write(parts.tail)
     // Whatever usually fails has been done before the first name is given.
     try data?.finish()
     try model.finish()
-    try data?.commit()
-    do throws(CheckpointError) { try model.commit() } catch {
+    try data?.commit(isDurable: target.isDurable)
+    do throws(CheckpointError) { try model.commit(isDurable: target.isDurable) } catch {
       throw data == nil
         ? error : error.advising("\(path.escapedForDisplay).data is the new one already: convert again.")
     }

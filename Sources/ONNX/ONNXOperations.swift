@@ -88,10 +88,10 @@ extension ONNXGraph {
       (less, times) = try weights.standardization(node, epsilon: epsilon)
     }
     if let folding {
-      let (scale, shift) = try weights.affine(folding)
+      let affine = try weights.affine(folding)
       let bias = convolution.hasBias ? try weights.numbers(node, .convolutionBias) : []
-      let summands = shift.indices.map { Float(bias.isEmpty ? shift[$0] : bias[$0] * scale[$0] + shift[$0]) }
-      for channel in times.indices { times[channel] *= scale[channel] }
+      let summands = affine.summands(behind: bias).map { Float($0) }
+      times = zip(times, affine.factors).map { $0 * $1 }
       operands.append(
         constant(
           weight.name + ".folded", shape: weight.tensor.shape,

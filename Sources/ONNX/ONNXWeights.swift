@@ -93,15 +93,16 @@ struct ONNXWeights {
     } catch { throw CheckpointError("\(error)", tensor: weight.name) }
   }
 
-  /// A normalization as `x × scale + shift` per channel, in Double.
-  func affine(_ node: Node) throws(CheckpointError) -> (scale: [Double], shift: [Double]) {
+  /// A normalization as a factor and a summand for each channel.
+  func affine(_ node: Node) throws(CheckpointError) -> ChannelFactors {
     let scale = try numbers(node, .normalizationScale)
     let bias = try numbers(node, .normalizationBias)
-    guard case .batchNormalization(_, let epsilon) = node.operation else { return (scale, bias) }
-    let mean = try numbers(node, .runningMean)
-    let variance = try numbers(node, .runningVariance)
-    let factors = scale.indices.map { scale[$0] / (variance[$0] + epsilon).squareRoot() }
-    return (factors, bias.indices.map { bias[$0] - mean[$0] * factors[$0] })
+    guard case .batchNormalization(_, let epsilon) = node.operation else {
+      return ChannelFactors(scale: scale, bias: bias)
+    }
+    return ChannelFactors(
+      scale: scale, bias: bias, mean: try numbers(node, .runningMean),
+      variance: try numbers(node, .runningVariance), epsilon: epsilon)
   }
 
   /// Mean and the inverse of the deviation of each output channel of a convolution's weights, in Double. O(weights), in two

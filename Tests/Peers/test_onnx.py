@@ -288,7 +288,7 @@ def test_bytes(export, folder, small):
     written = model.path.read_bytes()
     assert model.proto.SerializeToString(deterministic=True) == written
     (folder / "elsewhere").mkdir()
-    assert export(small, *SMALL, output="elsewhere/other.onnx").path.read_bytes() == written
+    assert export(small, *SMALL, "--durable", output="elsewhere/other.onnx").path.read_bytes() == written
     assert model.proto.producer_name == "decant" and model.proto.ir_version == 8
     assert [(opset.domain, opset.version) for opset in model.proto.opset_import] == [("", 17)]
     (value,) = model.proto.graph.input
@@ -396,7 +396,9 @@ def test_numbers_beyond_float32(decant, folder):
 def test_options_of_other_formats(decant, folder, small):
     for output, options in [
         ("net.onnx", ["--names", "timm"]), ("net.onnx", ["--strip-prefix", "module."]), ("net.onnx", ["--dtype", "float16"]),
-        ("net.onnx", ["--salvage"]), ("net.onnx", ["--to-dense"]), ("net.onnx", ["--num-classes", "-1"]),
+        ("net.onnx", ["--salvage"]), ("net.onnx", ["--to-dense"]), ("net.onnx", ["--check"]), ("net.onnx", ["--only", "*"]),
+        ("net.onnx", ["--format", "gguf"]), ("net.onnx", ["--layout", "nhwc"]), ("net.onnx", ["--rename", "s/a/b/"]),
+        ("net.onnx", ["--shard-size", "1GB"]), ("net.onnx", ["--num-classes", "-1"]),
         ("net.safetensors", ["--arch", "resnet20"]), ("net.safetensors", ["--stride0", "1"]),
         ("net.safetensors", ["--fold-bn"]), ("net.safetensors", ["--external-data"]),
         ("net.safetensors", ["--num-classes", "10"]), ("net.onnx", ["--arch", "resnet9000"]), ("net.ort", []),
