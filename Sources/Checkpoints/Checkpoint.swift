@@ -1,4 +1,5 @@
 public import ByteParsing
+internal import Pickle
 package import Tensors
 
 /// An open checkpoint: what it holds, read lazily from whatever container it is in.
@@ -54,6 +55,8 @@ public struct Checkpoint: Sendable {
   /// The files it is read from: one, or the index and its shards.
   package let files: [InputFile]
   let limits: Limits
+  /// The pickle that says everything the checkpoint holds; nil for formats that are none.
+  let graph: PickleGraph?
   /// The archive of a TorchScript checkpoint.
   private let script: ScriptArchive?
 
@@ -105,6 +108,8 @@ public struct Checkpoint: Sendable {
     damage = parts.damage
     truncation = parts.truncation
     script = parts.script
+    graph =
+      [.torchZip, .torchLegacy, .torchTar, .pickle].contains(parts.container) ? parts.contents.graph : nil
     hints = parts.hints.map { (label: $0.0, text: $0.1) }
   }
 

@@ -1,4 +1,5 @@
 public import ByteParsing
+internal import Pickle
 public import Tensors
 
 /// A tensor of a checkpoint and where it stands.
@@ -103,6 +104,8 @@ struct CheckpointContents {
   var tensors: [CheckpointTensor] = []
   var objects: [CheckpointObject] = []
   var sources: [ModuleSource] = []
+  /// The pickle that says all of it, when one does.
+  var graph: PickleGraph?
   /// The storage that is the whole file, and its class, when the file is no more than one.
   var rootStorage: (Storage, StorageTypes.StorageClass)?
 }

@@ -51,6 +51,13 @@ struct ConvertCommand: ParsableCommand {
   var shardSize: String?
   @Flag(help: "Write quantised tensors as the float32 numbers they stand for.") var dequantize = false
   @Flag(help: "Write sparse tensors in full, zeros included.") var toDense = false
+  @Flag(
+    help:
+      "Into .pth, leave out the values that torch.load(weights_only=True) would refuse; where tensors lie in them, their state dict is written."
+  )
+  var dropObjects = false
+  @Flag(help: "Into .pth, write only the parts of storages that tensors use.") var shrink = false
+  @Flag(help: "Write .pth in the format before PyTorch 1.6.") var legacy = false
   @Flag(help: "Refuse to replace an existing file.") var noClobber = false
   @Flag(
     help: "Of a file that was cut off or damaged, convert the tensors that are whole, and name the others.")
@@ -97,6 +104,12 @@ struct ConvertCommand: ParsableCommand {
       }
     }
     for expression in rename { _ = try Self.substitution(expression) }
+    if target != .torchZip {
+      for (flag, isSet) in [("--drop-objects", dropObjects), ("--shrink", shrink), ("--legacy", legacy)]
+      where isSet {
+        throw ValidationError("\(flag) is for .pth and .pt files.")
+      }
+    }
     if names != nil, layout == .nhwc {
       throw ValidationError("--names changes the layout as the dialect needs it: leave out --layout.")
     }
@@ -151,6 +164,9 @@ struct ConvertCommand: ParsableCommand {
     options.dtype = dtype.flatMap { DType(rawValue: $0) }
     options.dequantize = dequantize
     options.toDense = toDense
+    options.dropsObjects = dropObjects
+    options.shrinks = shrink
+    options.isLegacy = legacy
     options.overwrite = !noClobber
     options.sourceDigest = sourceDigest
     options.only = only

@@ -21,10 +21,12 @@ extension Checkpoint {
     }
     let plan = try ConversionPlan(self, to: format, options)
     let metadata = try ConversionMetadata(plan)
-    var pouring = try TensorPouring(plan.tensors, progress: options.progress)
+    let pickling = format == .torchZip ? try CheckpointPickling(plan) : nil
+    var pouring = try TensorPouring(
+      pickling?.tensors.stored.records.map(\.elements) ?? plan.tensors, progress: options.progress)
     let files: [(path: String, byteCount: Int)]
     do {
-      files = try write(plan, metadata, to: path, &pouring)
+      files = try write(plan, metadata, pickling, to: path, &pouring)
     } catch let error as CheckpointError { throw error.located(file: self.path) }
     let casts = plan.tensors.count { $0.dtype != $0.tensor.dtype }
     let aliases = Aliases(plan.selection.tensors.map(\.tensor))
@@ -32,18 +34,21 @@ extension Checkpoint {
       files: files, tensorCount: plan.tensors.count, castCount: casts,
       uncastCount: options.dtype == nil ? 0 : plan.tensors.count { $0.tensor.dtype != options.dtype } - casts,
       losses: pouring.losses,
-      aliases: plan.tensors.indices.compactMap { index in
-        aliases.first(of: index).map { (name: plan.tensors[index].name, of: plan.tensors[$0].name) }
-      },
+      aliases: pickling != nil
+        ? []
+        : plan.tensors.indices.compactMap { index in
+          aliases.first(of: index).map { (name: plan.tensors[index].name, of: plan.tensors[$0].name) }
+        },
       // What stands beside tensors in GGUF is its metadata.
-      droppedObjectCount: container == .gguf
-        ? 0 : objects.count { $0.path.starts(with: plan.selection.path) },
+      droppedObjectCount: pickling?.droppedCount
+        ?? (container == .gguf ? 0 : objects.count { $0.path.starts(with: plan.selection.path) }),
       droppedMetadata: metadata.dropped(by: format), lost: plan.lost,
       wrappers: plan.wrappers)
   }
 
   private func write(
-    _ plan: ConversionPlan, _ metadata: ConversionMetadata, to path: String?, _ pouring: inout TensorPouring
+    _ plan: ConversionPlan, _ metadata: ConversionMetadata, _ pickling: CheckpointPickling?, to path: String?,
+    _ pouring: inout TensorPouring
   ) throws -> [(path: String, byteCount: Int)] {
     let options = plan.options
     let policy = OutputPolicy(
@@ -76,7 +81,14 @@ extension Checkpoint {
       let writer = try GGUFWriter(plan.tensors, metadata)
       return try file { try writer.write(to: $0, &pouring) }
     case .torchZip:
-      throw CheckpointError("PyTorch files are not written yet")
+      guard let pickling else { preconditionFailure("what is written as a pickle was planned as one") }
+      let stored = pickling.tensors.stored
+      if plan.options.isLegacy {
+        let writer = TorchLegacyWriter(pickling.bytes, stored)
+        return try file { try writer.write(to: $0, &pouring) }
+      }
+      let writer = TorchZipWriter(pickling.bytes, stored, names: plan.tensors.map(\.name))
+      return try file { try writer.write(to: $0, &pouring) }
     }
   }
 

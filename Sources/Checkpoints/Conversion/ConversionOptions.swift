@@ -36,6 +36,8 @@ public struct ConversionOptions: Sendable {
   public var toDense = false
   /// Whether weights of convolutions are written output channels, height, width, input channels.
   public var channelsLast = false
+  /// Whether a `.pth` file is written in the format before PyTorch 1.6.
+  public var isLegacy = false
   /// Whether a `.pth` file gets only the parts of storages that its tensors use.
   public var shrinks = false
 

@@ -156,15 +156,21 @@ struct ConversionPlan {
   private func written() throws -> [Tensor] {
     let entries = selection.tensors
     let sparse = entries.filter { $0.tensor.layout != .strided }
-    guard sparse.isEmpty || options.toDense else {
+    guard sparse.isEmpty || options.toDense || format == .torchZip else {
       throw refusal("sparse", sparse, "Write them in full with --to-dense.")
     }
     let quantized = entries.filter { $0.tensor.quantization != nil }
-    guard quantized.isEmpty || options.dequantize else {
+    guard quantized.isEmpty || options.dequantize || format == .torchZip else {
       throw refusal("quantised", quantized, "Write the numbers they stand for with --dequantize.")
     }
     return try entries.map { entry in
-      do { return try entry.tensor.quantization == nil ? entry.tensor : entry.tensor.dequantized() } catch {
+      let tensor = entry.tensor
+      do {
+        if options.toDense, tensor.layout != .strided {
+          return try Tensor(dtype: tensor.dtype, shape: tensor.shape, storage: tensor.storage)
+        }
+        return try tensor.quantization == nil || !options.dequantize ? tensor : tensor.dequantized()
+      } catch {
         throw CheckpointError("\(error)", file: checkpoint.path, tensor: entry.name)
       }
     }
@@ -190,7 +196,7 @@ struct ConversionPlan {
   }
 
   private func requireData() throws(CheckpointError) {
-    let meta = tensors.filter { $0.tensor.storage.content == nil }
+    let meta = tensors.filter { $0.tensor.storage.content == nil && !(format == .torchZip && $0.isMeta) }
     guard meta.isEmpty else {
       throw CheckpointError(
         "holds tensors without data: \(meta.prefix(16).map(\.name.escapedForDisplay).joined(separator: ", "))"
@@ -221,6 +227,8 @@ struct ConversionPlan {
       names.append(name)
     }
     for substitution in options.substitutions { names = substitution.applied(to: names) }
+    // Objects that are kept keep the places apart that names do not.
+    if format == .torchZip, checkpoint.graph != nil { return names }
     var paths: [ExactText: [PathKey]] = [:]
     for (name, entry) in zip(names, selection.tensors) {
       if let other = paths.updateValue(entry.path, forKey: ExactText(name)) {

@@ -14,6 +14,11 @@ struct PlannedTensor {
   /// Bytes of what is written.
   var byteCount: Int { dtype == tensor.dtype ? tensor.byteCount : tensor.elementCount * dtype.byteCount }
 
+  /// Whether it is a tensor of the meta device: sizes without data.
+  var isMeta: Bool {
+    tensor.storage.content == nil && tensor.storage.location == "meta" && tensor.layout == .strided
+  }
+
   var shape: [Int] { tensor.shape }
 }
 

@@ -82,6 +82,7 @@ struct PickledContents {
       try walk.run()
     }
     walk.contents.sources = sources
+    walk.contents.graph = graph
     return walk.contents
   }
 
@@ -247,13 +248,8 @@ struct PickledContents {
   /// A key as a step; nothing of it is copied once all of them have become too long.
   mutating func key(_ value: PickleValue) -> PathKey {
     guard budget.admit(steps: 1, textBytes: graph.textByteCount(value)) else { return .position(0) }
-    if let text = graph.text(value) { return .text(text) }
-    if let bytes = graph.bytes(value), let text = String(validating: bytes, as: UTF8.self) {
-      return .bytes(text)
-    }
-    if case .int(let number) = value { return .integer(number) }
     if case .node(let id) = value, let number = parameterNumbers[id] { return .integer(number) }
-    return .other(graph.pythonSpelling(value))
+    return graph.pathKey(value)
   }
 
   mutating func add(_ place: Int, _ type: String, _ value: JSONValue?, count: Int? = nil) {

@@ -64,6 +64,14 @@ extension PickleGraph {
     }
   }
 
+  /// A key of a mapping as a step of a path.
+  func pathKey(_ value: PickleValue) -> PathKey {
+    if let text = text(value) { return .text(text) }
+    if let bytes = bytes(value), let text = String(validating: bytes, as: UTF8.self) { return .bytes(text) }
+    if case .int(let number) = value { return .integer(number) }
+    return .other(pythonSpelling(value))
+  }
+
   /// A key as Python would print it, cut short where it nests deep.
   func pythonSpelling(_ value: PickleValue, depth: Int = 2) -> String {
     func list(_ elements: [PickleValue], _ open: String, _ close: String, _ isTuple: Bool = false) -> String {

@@ -7,8 +7,8 @@ internal import Tensors
 /// Source: PyTorch `torch/serialization.py` (`_legacy_save`, `_legacy_load`); docs/formats/torch-legacy.md.
 enum TorchLegacy {
   /// 0x1950a86a20f9469cfc6c, little-endian: the first pickle's integer.
-  private static let magic: [UInt8] = [0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19]
-  private static let version: Int64 = 1001
+  static let magic: [UInt8] = [0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19]
+  static let version: Int64 = 1001
 
   /// What a file holds, before anything is listed.
   struct File {

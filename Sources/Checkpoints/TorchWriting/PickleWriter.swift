@@ -1,75 +1,187 @@
 /// Writes pickles of protocol 2 with only the opcodes that PyTorch's `weights_only` loader accepts.
 ///
+/// Names and the few texts that every tensor repeats are written once and then fetched from the memo.
 /// Source: CPython `Lib/pickletools.py`, PyTorch `torch/_weights_only_unpickler.py`.
 struct PickleWriter {
-  private(set) var bytes: [UInt8] = [0x80, 2]
-
-  /// Ends the pickle.
-  mutating func stop() { bytes.append(UInt8(ascii: ".")) }
-
-  mutating func global(_ module: String, _ name: String) {
-    bytes += [UInt8(ascii: "c")] + Array(module.utf8) + [0x0A] + Array(name.utf8) + [0x0A]
+  /// Opcodes without an argument.
+  enum Opcode: UInt8 {
+    case mark = 0x28
+    case emptyTuple = 0x29
+    case stop = 0x2E
+    case none = 0x4E
+    case persistentID = 0x51
+    case reduce = 0x52
+    case emptyList = 0x5D
+    case build = 0x62
+    case appends = 0x65
+    case tuple = 0x74
+    case setItems = 0x75
+    case emptyDictionary = 0x7D
+    case tuple1 = 0x85
+    case tuple2 = 0x86
+    case tuple3 = 0x87
+    case newTrue = 0x88
+    case newFalse = 0x89
   }
 
-  mutating func text(_ text: String) {
-    let utf8 = Array(text.utf8)
+  private(set) var bytes: [UInt8] = [0x80, 2]
+  private var memoCount = 0
+  private var globals: [String: Int] = [:]
+  private var constants: [String: Int] = [:]
+
+  /// The most bytes an integer may take: LONG4 is not accepted.
+  static let longestInteger = 255
+
+  mutating func write(_ opcode: Opcode) { bytes.append(opcode.rawValue) }
+
+  // MARK: Memo
+
+  /// Gives the value written last a place in the memo.
+  mutating func remember() -> Int {
+    let place = memoCount
+    memoCount += 1
+    if place < 0x100 {
+      bytes.append(UInt8(ascii: "q"))
+      bytes.append(UInt8(place))
+    } else {
+      bytes.append(UInt8(ascii: "r"))
+      bytes.appendLittleEndian(UInt32(truncatingIfNeeded: place))
+    }
+    return place
+  }
+
+  /// Writes what has a place in the memo.
+  mutating func recall(_ place: Int) {
+    if place < 0x100 {
+      bytes.append(UInt8(ascii: "h"))
+      bytes.append(UInt8(place))
+    } else {
+      bytes.append(UInt8(ascii: "j"))
+      bytes.appendLittleEndian(UInt32(truncatingIfNeeded: place))
+    }
+  }
+
+  // MARK: Scalars
+
+  mutating func global(_ module: String, _ name: String) {
+    let whole = module + "\n" + name
+    if let place = globals[whole] { return recall(place) }
+    bytes.append(UInt8(ascii: "c"))
+    bytes.append(contentsOf: whole.utf8)
+    bytes.append(0x0A)
+    globals[whole] = remember()
+  }
+
+  mutating func text(_ text: String) { self.text(utf8: text.utf8) }
+
+  /// Writes text of UTF-8 in which lone surrogates may stand.
+  mutating func text(utf8: some Collection<UInt8>) {
     bytes.append(UInt8(ascii: "X"))
-    append(UInt32(utf8.count))
-    bytes += utf8
+    bytes.appendLittleEndian(UInt32(truncatingIfNeeded: utf8.count))
+    bytes.append(contentsOf: utf8)
+  }
+
+  /// Writes a text that will be written again.
+  mutating func constant(_ text: String) {
+    if let place = constants[text] { return recall(place) }
+    self.text(text)
+    constants[text] = remember()
   }
 
   mutating func integer(_ value: Int) {
     switch value {
-    case 0...0xFF: bytes += [UInt8(ascii: "K"), UInt8(value)]
+    case 0...0xFF:
+      bytes.append(UInt8(ascii: "K"))
+      bytes.append(UInt8(value))
     case 0x100...0xFFFF:
       bytes.append(UInt8(ascii: "M"))
-      append(UInt16(value))
+      bytes.appendLittleEndian(UInt16(value))
     case Int(Int32.min)...Int(Int32.max):
       bytes.append(UInt8(ascii: "J"))
-      append(Int32(value))
+      bytes.appendLittleEndian(Int32(value))
     default:
-      bytes += [0x8A, 8]
-      append(Int64(value))
+      var form: [UInt8] = []
+      form.appendLittleEndian(Int64(value))
+      // The shortest two's complement, as CPython has it.
+      while let last = form.last, form.count > 1,
+        last == 0 && form[form.count - 2] < 0x80 || last == 0xFF && form[form.count - 2] >= 0x80
+      {
+        form.removeLast()
+      }
+      long(form)
     }
   }
 
-  mutating func boolean(_ value: Bool) { bytes.append(value ? 0x88 : 0x89) }
+  /// Writes an integer of at most ``longestInteger`` bytes: two's complement, the lowest first.
+  mutating func long(_ form: [UInt8]) {
+    bytes.append(0x8A)
+    bytes.append(UInt8(truncatingIfNeeded: form.count))
+    bytes.append(contentsOf: form)
+  }
 
-  /// A tuple of what `elements` writes.
-  mutating func tuple(_ elements: (inout PickleWriter) -> Void) {
-    mark()
-    elements(&self)
-    bytes.append(UInt8(ascii: "t"))
+  mutating func float(_ value: Double) {
+    bytes.append(UInt8(ascii: "G"))
+    bytes.appendLittleEndian(value.bitPattern.byteSwapped)
+  }
+
+  mutating func boolean(_ value: Bool) { write(value ? .newTrue : .newFalse) }
+
+  /// `_codecs.encode(text, 'latin1')`: protocol 2 has no bytes.
+  mutating func byteString(_ content: [UInt8]) {
+    global("_codecs", "encode")
+    latin1(content)
+    write(.tuple2)
+    write(.reduce)
+  }
+
+  mutating func byteArray(_ content: [UInt8]) {
+    global("__builtin__", "bytearray")
+    byteString(content)
+    write(.tuple1)
+    write(.reduce)
+  }
+
+  private mutating func latin1(_ content: [UInt8]) {
+    var utf8: [UInt8] = []
+    utf8.reserveCapacity(content.count * 3 / 2)
+    for byte in content {
+      if byte < 0x80 {
+        utf8.append(byte)
+      } else {
+        utf8.append(0xC0 | byte >> 6)
+        utf8.append(0x80 | byte & 0x3F)
+      }
+    }
+    text(utf8: utf8)
+    constant("latin1")
+  }
+
+  // MARK: Containers
+
+  /// Opens a tuple of so many elements, which ``endTuple(count:)`` closes.
+  mutating func beginTuple(count: Int) { if count > 3 { write(.mark) } }
+
+  mutating func endTuple(count: Int) {
+    switch count {
+    case 0: write(.emptyTuple)
+    case 1: write(.tuple1)
+    case 2: write(.tuple2)
+    case 3: write(.tuple3)
+    default: write(.tuple)
+    }
   }
 
   mutating func integers(_ values: [Int]) {
-    tuple { writer in for value in values { writer.integer(value) } }
+    beginTuple(count: values.count)
+    for value in values { integer(value) }
+    endTuple(count: values.count)
   }
-
-  /// `callable(*arguments)` of the two values written last.
-  mutating func reduce() { bytes.append(UInt8(ascii: "R")) }
-
-  /// The persistent id of the value written last.
-  mutating func persistentID() { bytes.append(UInt8(ascii: "Q")) }
-
-  mutating func emptyDictionary() { bytes.append(UInt8(ascii: "}")) }
 
   mutating func emptyOrderedDictionary() {
     global("collections", "OrderedDict")
-    bytes.append(UInt8(ascii: ")"))
-    reduce()
+    write(.emptyTuple)
+    write(.reduce)
   }
-
-  /// Sets the keys and values that `pairs` writes in the mapping written last.
-  mutating func setItems(_ pairs: (inout PickleWriter) -> Void) {
-    mark()
-    pairs(&self)
-    bytes.append(UInt8(ascii: "u"))
-  }
-
-  private mutating func mark() { bytes.append(UInt8(ascii: "(")) }
-
-  private mutating func append(_ value: some FixedWidthInteger) { bytes.appendLittleEndian(value) }
 }
 
 extension [UInt8] {

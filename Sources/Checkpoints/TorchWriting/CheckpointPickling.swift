@@ -1,0 +1,230 @@
+internal import ByteParsing
+internal import Pickle
+internal import Tensors
+
+/// Writes what a checkpoint holds as one pickle that PyTorch's `weights_only` loader reads.
+///
+/// A source that is a pickle keeps its objects: everything that the loader makes is written again, shared values once.
+/// What it refuses is an error, or is left out; where tensors lie in it, a state dict of them takes its place. The walk
+/// keeps its own stack, so depth costs no host stack.
+struct CheckpointPickling {
+  /// The pickle.
+  var bytes: [UInt8] { writer.bytes }
+  /// Values that were left out because the loader refuses them.
+  private(set) var droppedCount = 0
+  let tensors: TensorPickling
+
+  let plan: ConversionPlan
+  let graph: PickleGraph?
+  var places: TensorPlaces
+  var writer = PickleWriter()
+  /// For every node of the graph its place in the memo, or -1.
+  var memo: [Int]
+  var pending: [Step] = []
+  /// The way to every value that was looked at, for messages.
+  private var trail: [Way] = []
+  private var refusals: [(path: String, type: String)] = []
+  var openTuples: Set<PickleNodeID> = []
+  /// Which planned tensors the pickle has.
+  var isWritten: [Bool]
+  /// Whether a value that holds tensors may be written once for all its places.
+  var sharesContainers: Bool { places.isUnchanged && plan.options.renamed.isEmpty }
+  var keyVerdicts: [PickleNodeID: Bool] = [:]
+  /// Which places are written of a checkpoint without a pickle.
+  var keptBranches: [Bool] = []
+
+  /// A step of the way from the root.
+  private struct Way {
+    let parent: Int
+    let key: PathKey
+  }
+
+  enum Step {
+    /// A value, its place among those of tensors, and the way to it.
+    case value(PickleValue, place: Int?, way: Int)
+    /// A place of a checkpoint without a pickle.
+    case branch(Int)
+    case stateDict(Int)
+    case key(PickleValue)
+    case text(String)
+    case arrival(Int, isDetached: Bool)
+    case nothing
+    case opcode(PickleWriter.Opcode)
+    case remember(PickleNodeID)
+    case endTuple(PickleNodeID, count: Int)
+  }
+
+  /// Writes the pickle; reads no weights. O(values + tensors).
+  ///
+  /// - Throws: ``CheckpointError`` that names every value the loader refuses unless they are to be left out, and every
+  ///   tensor that cannot be written.
+  init(_ plan: ConversionPlan) throws {
+    self.plan = plan
+    graph = plan.checkpoint.graph
+    places = TensorPlaces(plan)
+    memo = [Int](repeating: -1, count: graph?.nodes.count ?? 0)
+    isWritten = [Bool](repeating: false, count: plan.tensors.count)
+    tensors = try TensorPickling(
+      plan.tensors, shrinks: plan.options.shrinks, isLegacy: plan.options.isLegacy)
+    if let graph, let root = graph.value(at: plan.selection.path) {
+      setForms(root, in: graph)
+      try places.settle(plan.tensors)
+      pending = [.value(root, place: 0, way: -1)]
+    } else if plan.checkpoint.container == .dcp {
+      setFormsOfBranches()
+      try places.settle(plan.tensors)
+      keepBranches()
+      pending = [.branch(0)]
+    } else {
+      places.set(.stateDict, at: 0)
+      try places.settle(plan.tensors)
+      noteObjects()
+      pending = [.stateDict(0)]
+    }
+    while let step = pending.popLast() { try take(step) }
+    writer.write(.stop)
+    try refuse()
+    if let lost = isWritten.firstIndex(of: false) {
+      throw CheckpointError(
+        "stands at a place that is written twice in the file, and only one can be kept",
+        file: plan.checkpoint.path,
+        tensor: plan.tensors[lost].name, remedy: "Choose another part with --key. Nothing was written.")
+    }
+  }
+
+  private mutating func take(_ step: Step) throws(CheckpointError) {
+    switch step {
+    case .value(let value, let place, let way): try write(value, place, way)
+    case .branch(let place): try write(branch: place)
+    case .stateDict(let place): try write(stateDict: place)
+    case .key(let key): writeKey(key)
+    case .text(let text): writer.text(text)
+    case .arrival(let index, let isDetached): write(arrival: index, isDetached: isDetached)
+    case .nothing: writer.write(.none)
+    case .opcode(let opcode): writer.write(opcode)
+    case .remember(let id): memo[Int(id.index)] = writer.remember()
+    case .endTuple(let id, let count):
+      writer.endTuple(count: count)
+      openTuples.remove(id)
+      memo[Int(id.index)] = writer.remember()
+    }
+  }
+
+  // MARK: What is written where
+
+  /// Decides what is written at every place above a tensor.
+  private mutating func setForms(_ root: PickleValue, in graph: PickleGraph) {
+    var open: [(value: PickleValue, place: Int)] = [(root, 0)]
+    func step(_ place: Int, _ key: PathKey, _ value: PickleValue) {
+      if let child = places.child(of: place, key) { open.append((value, child)) }
+    }
+    while let (value, place) = open.popLast() {
+      // Two values can have one path; the first says what is written.
+      guard places[place].form == .absent else { continue }
+      if places[place].isTensor {
+        guard places[place].tensor != nil else {
+          places.set(.stateDict, at: place)
+          continue
+        }
+        places.set(.tensor, at: place)
+        if let state = attachment(to: value, in: graph)?.state { step(place, .text("__dict__"), state) }
+        continue
+      }
+      switch LoadableValue(value, in: graph) {
+      case .mapping(_, let pairs, let attributes):
+        places.set(.mapping, at: place)
+        for pair in pairs + attributes { step(place, graph.pathKey(pair.key), pair.value) }
+      case .list(let elements), .tuple(let elements):
+        places.set(.sequence, at: place)
+        for (position, element) in elements.enumerated() { step(place, .position(position), element) }
+      default: places.set(.stateDict, at: place)
+      }
+    }
+  }
+
+  /// What Python code had attached to a tensor of a class that the loader knows.
+  func attachment(
+    to value: PickleValue, in graph: PickleGraph
+  ) -> (state: PickleValue, isParameter: Bool)? {
+    guard let object = graph.object(value), let arguments = graph.tuple(object.arguments),
+      arguments.count == 4, let function = graph.global(object.callable)?.qualifiedName
+    else { return nil }
+    switch function {
+    case "torch._utils._rebuild_parameter_with_state":
+      return (arguments[3], true)
+    case "torch._tensor._rebuild_from_type", "torch._tensor._rebuild_from_type_v2":
+      guard let type = graph.global(arguments[1])?.qualifiedName else { return nil }
+      let isTensor = ["torch.Tensor", "torch._tensor.Tensor"].contains(type)
+      let isParameter = type == "torch.nn.parameter.Parameter"
+      return isTensor || isParameter ? (arguments[3], isParameter) : nil
+    default: return nil
+    }
+  }
+
+  // MARK: What is refused
+
+  /// Takes one step more; O(1).
+  mutating func add(_ key: PathKey, to way: Int) -> Int {
+    trail.append(Way(parent: way, key: key))
+    return trail.count - 1
+  }
+
+  /// What messages call a value that is not written.
+  func typeName(_ value: PickleValue) -> String {
+    guard let graph else { return "" }
+    return switch LoadableValue(value, in: graph) {
+    case .refused(let type): type
+    case .list: "list"
+    case .mapping: "dict"
+    case .set: "set"
+    case .byteArray: "bytearray"
+    default: "tuple"
+    }
+  }
+
+  /// Notes a value that the loader refuses.
+  mutating func note(_ way: Int, _ type: String) {
+    guard refusals.count < Self.namedCount else {
+      droppedCount += 1
+      return
+    }
+    var keys: [PathKey] = []
+    var way = way
+    while way >= 0 {
+      keys.append(trail[way].key)
+      way = trail[way].parent
+    }
+    note((plan.selection.path + keys.reversed()).joinedName, type)
+  }
+
+  /// Notes a value that is not written.
+  mutating func note(_ name: String, _ type: String) {
+    droppedCount += 1
+    if refusals.count < Self.namedCount { refusals.append((name, type)) }
+  }
+
+  /// Notes the objects of a source whose objects have no place beside a state dict.
+  private mutating func noteObjects() {
+    // The metadata of these is told of as such.
+    guard ![.gguf, .safetensors].contains(plan.checkpoint.container) else { return }
+    for object in plan.checkpoint.objects where object.path.starts(with: plan.selection.path) {
+      note(object.name, object.type)
+    }
+  }
+
+  private static let namedCount = 32
+
+  private func refuse() throws(CheckpointError) {
+    guard droppedCount > 0, !plan.options.dropsObjects else { return }
+    let list = refusals.map { path, type in
+      "\(path.isEmpty ? "the root" : path.escapedForDisplay) (\(type.escapedForDisplay))"
+    }.joined(separator: ", ")
+    throw CheckpointError(
+      "holds \(droppedCount == 1 ? "a value" : "\(droppedCount) values") that torch.load(weights_only=True) would not load: \(list)"
+        + (droppedCount > refusals.count ? " and \(droppedCount - refusals.count) more" : ""),
+      file: plan.checkpoint.path,
+      remedy:
+        "Leave \(droppedCount == 1 ? "it" : "them") out with --drop-objects; tensors are kept. Nothing was written."
+    )
+  }
+}
