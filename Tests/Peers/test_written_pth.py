@@ -294,7 +294,9 @@ def test_names_and_filters(decant, folder):
     assert list(found) == ["state_dict", "epoch"]
     network.module.load_state_dict(found["state_dict"], strict=True)
     decant("convert", source, output, "--key", "state_dict", "--strip-prefix", "module.")
-    network.module.load_state_dict(load(output), strict=True)
+    found = load(output)
+    network.module.load_state_dict(found, strict=True)
+    assert dict(found._metadata) == dict(network.module.state_dict()._metadata)
     # A name that leaves its dictionary goes to the nearest one that it fits.
     decant("convert", source, output, "--rename", r"s/^ema\.module\.0\.weight/averaged/")
     found = load(output)

@@ -21,7 +21,10 @@ extension Checkpoint {
     }
     let plan = try ConversionPlan(self, to: format, options)
     let metadata = try ConversionMetadata(plan)
-    let pickling = format == .torchZip ? try CheckpointPickling(plan) : nil
+    let pickling: CheckpointPickling?
+    do { pickling = format == .torchZip ? try CheckpointPickling(plan) : nil } catch let error
+      as CheckpointError
+    { throw error.located(file: self.path) }
     var pouring = try TensorPouring(
       pickling?.tensors.stored.records.map(\.elements) ?? plan.tensors, progress: options.progress)
     let files: [(path: String, byteCount: Int)]

@@ -66,6 +66,7 @@ extension CheckpointPickling {
       }
       steps.sort { $0.position < $1.position }
       writer.write(.emptyList)
+      _ = writer.remember()
       writer.write(.mark)
       pending.append(.opcode(.appends))
       pending.append(contentsOf: steps.reversed().map(\.step))
@@ -88,6 +89,7 @@ extension CheckpointPickling {
         steps += [.text(arrival.key), .arrival(arrival.tensor, isDetached: false)]
       }
       if place == 0 { writer.emptyOrderedDictionary() } else { writer.write(.emptyDictionary) }
+      _ = writer.remember()
       if !steps.isEmpty { steps = [.opcode(.mark)] + steps + [.opcode(.setItems)] }
       pending.append(contentsOf: steps.reversed())
     }
@@ -101,9 +103,11 @@ extension CheckpointPickling {
     case .tuple?: writer.write(.emptyTuple)
     case .mapping(.ordered, _, _)?: writer.emptyOrderedDictionary()
     case .mapping?: writer.write(.emptyDictionary)
-    case let scalar?: write(scalar: scalar)
-    case nil: writer.write(.none)
+    case .text(let utf8)?: writer.text(utf8: utf8)
+    case let scalar?: return write(scalar: scalar)
+    case nil: return writer.write(.none)
     }
+    _ = writer.remember()
   }
 
   /// The value of a scalar or of an empty container; nil when the listing does not tell it.

@@ -51,6 +51,8 @@ struct CheckpointPickling {
     case nothing
     case opcode(PickleWriter.Opcode)
     case remember(PickleNodeID)
+    case rememberNew
+    case emptyOrderedDictionary
     case endTuple(PickleNodeID, count: Int)
   }
 
@@ -75,6 +77,10 @@ struct CheckpointPickling {
       try places.settle(plan.tensors)
       keepBranches()
       pending = [.branch(0)]
+    } else if places[0].tensor != nil {
+      places.set(.tensor, at: 0)
+      try places.settle(plan.tensors)
+      pending = [.branch(0)]
     } else {
       places.set(.stateDict, at: 0)
       try places.settle(plan.tensors)
@@ -98,11 +104,13 @@ struct CheckpointPickling {
     case .branch(let place): try write(branch: place)
     case .stateDict(let place): try write(stateDict: place)
     case .key(let key): writeKey(key)
-    case .text(let text): writer.text(text)
+    case .text(let text): writeNew(text: text)
     case .arrival(let index, let isDetached): write(arrival: index, isDetached: isDetached)
     case .nothing: writer.write(.none)
     case .opcode(let opcode): writer.write(opcode)
     case .remember(let id): memo[Int(id.index)] = writer.remember()
+    case .rememberNew: _ = writer.remember()
+    case .emptyOrderedDictionary: writer.emptyOrderedDictionary()
     case .endTuple(let id, let count):
       writer.endTuple(count: count)
       openTuples.remove(id)

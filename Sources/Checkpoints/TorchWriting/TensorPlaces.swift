@@ -110,8 +110,8 @@ struct TensorPlaces {
     for place in places.indices {
       if places[place].isTensor, places[place].tensor == nil { isUnchanged = false }
       if place > 0 {
-        let parent = places[places[place].parent]
-        places[place].isCutOff = parent.isMoved || parent.isCutOff
+        let parent = places[place].parent
+        places[place].isCutOff = places[parent].isMoved || places[parent].isCutOff
       }
       guard let tensor = places[place].tensor else { continue }
       try settle(tensor, at: place, name: tensors[tensor].name)

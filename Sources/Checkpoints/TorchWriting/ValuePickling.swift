@@ -188,6 +188,10 @@ extension CheckpointPickling {
     for pair in attributes {
       let key = graph.pathKey(pair.key)
       let own = add(key, to: way)
+      if key == .text("_metadata"), let versions = renamedVersions(pair.value, of: place, own) {
+        steps += versions
+        continue
+      }
       guard isKey(pair.key),
         let step = admitted(pair.value, place.flatMap { places.child(of: $0, key) }, own)
       else { continue }
@@ -273,12 +277,13 @@ extension CheckpointPickling {
   /// Writes an OrderedDict of the tensors that came to a place.
   mutating func write(stateDict place: Int) throws(CheckpointError) {
     writer.emptyOrderedDictionary()
+    _ = writer.remember()
     guard !places[place].arrivals.isEmpty else { return }
     var distinct = DistinctKeys()
     writer.write(.mark)
     for arrival in places[place].arrivals {
       try distinct.add(arrival.key, to: plan.checkpoint)
-      writer.text(arrival.key)
+      writeNew(text: arrival.key)
       write(arrival: arrival.tensor, isDetached: true)
     }
     writer.write(.setItems)
@@ -290,6 +295,14 @@ extension CheckpointPickling {
     let isParameter = !isDetached && plan.tensors[index].entry.role == .parameter
     tensors.write(
       index, as: isParameter ? .parameter : .tensor, isCoalesced: nil, isDetached: isDetached, to: &writer)
+    // What is read from the written file is remembered too: written again, it is the same bytes.
+    _ = writer.remember()
+  }
+
+  /// Writes a text that the source does not have.
+  mutating func writeNew(text: String) {
+    writer.text(text)
+    _ = writer.remember()
   }
 
   /// Marks the tensors of a value that is written once for several places.
