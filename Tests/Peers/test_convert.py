@@ -381,7 +381,7 @@ def test_metadata_that_has_no_place(decant, folder):
     for target in ["a.npz", "out/"]:
         finished = decant("convert", folder / "a.safetensors", f"{folder}/{target}")
         assert "2 keys of the source's metadata have no place in NumPy" in finished.errors
-        assert "author, b" in finished.errors
+        assert "author" in finished.errors
 
 
 # MARK: The same bytes
