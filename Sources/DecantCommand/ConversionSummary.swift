@@ -32,7 +32,7 @@ struct ConversionSummary {
     if report.droppedObjectCount > 0 {
       let isOne = report.droppedObjectCount == 1
       StandardStreams.note(
-        TargetFormat(path: target) == .torchZip
+        format == TargetFormat.torchZip.name
           ? "note: \(Spelling.count(report.droppedObjectCount, "value")) that torch.load(weights_only=True) would refuse \(isOne ? "was" : "were") left out"
           : "note: \(Spelling.count(report.droppedObjectCount, "value")) that \(isOne ? "is no tensor has" : "are no tensors have") no place in \(format) and stayed behind"
       )

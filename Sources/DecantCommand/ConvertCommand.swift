@@ -21,9 +21,9 @@ struct ConvertCommand: ParsableCommand {
     transform: { try ConvertCommand.format($0) })
   var format: TargetFormat?
   @OptionGroup var network: NetworkOptions
-  @Option(help: "How many outputs the network should have, 0 for no head; only for .onnx.")
+  @Option(help: "How many outputs the network should have, 0 for no head; for .onnx and --fold-bn.")
   var numClasses: Int?
-  @Flag(help: "Compute normalizations into the convolutions before them; only for .onnx.") var foldBn = false
+  @Flag(help: "Compute a ResNet's normalizations into the convolutions before them.") var foldBn = false
   @Flag(help: "Write the weights to OUTPUT.data beside the model; only for .onnx.") var externalData = false
   @Option(
     help:
@@ -71,10 +71,12 @@ struct ConvertCommand: ParsableCommand {
 
   func validate() throws {
     if isNetwork { return try validateForONNX() }
-    try refuse(
-      network.geometryOptions + [
-        ("--num-classes", numClasses != nil), ("--fold-bn", foldBn), ("--external-data", externalData),
-      ], "only for a network that is written as .onnx")
+    try refuse([("--external-data", externalData)], "only for a network that is written as .onnx")
+    if !foldBn {
+      try refuse(
+        network.geometryOptions + [("--num-classes", numClasses != nil)],
+        "only for a network that is written as .onnx or with --fold-bn")
+    }
     if isStandardOutput {
       if format == nil { throw ValidationError("Standard output has no extension: say which --format.") }
       if format == .npyFolder || check || noClobber || durable || shardSize != nil {
@@ -113,8 +115,8 @@ struct ConvertCommand: ParsableCommand {
     if names != nil, layout == .nhwc {
       throw ValidationError("--names changes the layout as the dialect needs it: leave out --layout.")
     }
-    if network.prefix != nil, names == nil {
-      throw ValidationError("--prefix says which network --names means.")
+    if network.prefix != nil, names == nil, !foldBn {
+      throw ValidationError("--prefix says which network --names or --fold-bn means.")
     }
     if let dtype, !Cast.targets.contains(where: { $0.rawValue == dtype }) {
       throw ValidationError(
@@ -158,9 +160,10 @@ struct ConvertCommand: ParsableCommand {
     var options = ConversionOptions()
     options.key = network.key
     options.stripPrefix = stripPrefix
-    if let dialect = names.flatMap({ ResNet.Dialect.named($0) }) {
-      options.renamed = try renamed(checkpoint, into: dialect)
-    }
+    let edits = NetworkEdits(checkpoint: checkpoint, network: network)
+    let dialect = names.flatMap { ResNet.Dialect.named($0) }
+    if let dialect { options.renamed = try edits.renamed(into: dialect) }
+    if foldBn { options.replaced = try edits.folded(classes: numClasses, into: dialect) }
     options.dtype = dtype.flatMap { DType(rawValue: $0) }
     options.dequantize = dequantize
     options.toDense = toDense
@@ -178,11 +181,7 @@ struct ConvertCommand: ParsableCommand {
     options.salvage = salvage
     options.checks = check
     let line = ProgressLine()
-    options.progress = { done, total in
-      if done == 0 { Interruption.watch() }
-      try Interruption.check()
-      line.update(done, of: total)
-    }
+    options.progress = { try line.watch($0, of: $1) }
     defer { line.clear() }
     let report = try checkpoint.convert(to: isStandardOutput ? nil : output, as: target, options)
     line.clear()
@@ -209,42 +208,5 @@ struct ConvertCommand: ParsableCommand {
     do throws(CheckpointError) { return try NameSubstitution(expression) } catch {
       throw ValidationError("--rename: \(error)")
     }
-  }
-
-  /// The network's names in another dialect, by those in the file; the prefix stays.
-  private func renamed(_ checkpoint: Checkpoint, into dialect: ResNet.Dialect) throws -> [ExactText:
-    ConversionOptions.Renaming]
-  {
-    let stateDict = try checkpoint.selection(key: network.key ?? ".").stateDict()
-    let naming: ResNet.Naming
-    do throws(TensorError) { naming = try ResNet.Naming.only(in: stateDict, prefix: network.prefix) } catch {
-      throw CheckpointError(
-        "cannot be renamed: \(error.reason.escapedForDisplay)", file: checkpoint.path,
-        remedy: "Nothing was written.")
-    }
-    var renamed: [ExactText: ConversionOptions.Renaming] = [:]
-    var nameless: [String] = []
-    for entry in naming.entries {
-      guard let canonical = entry.canonical else { continue }
-      if let name = dialect.spelling(of: canonical) {
-        renamed[ExactText(entry.name)] = ConversionOptions.Renaming(
-          name: naming.prefix + name,
-          axes: dialect.axes(from: naming.dialect, of: canonical, rank: entry.tensor.shape.count))
-      } else {
-        nameless.append(entry.name)
-      }
-    }
-    guard nameless.isEmpty else {
-      throw CheckpointError(
-        "\(dialect.name) has no name for \(nameless.prefix(8).map(\.escapedForDisplay).joined(separator: ", "))"
-          + (nameless.count > 8 ? " and \(nameless.count - 8) more" : ""),
-        file: checkpoint.path,
-        remedy: "Choose another dialect of decant identify --dialects. Nothing was written.")
-    }
-    let others = naming.entries.count - renamed.count
-    StandardStreams.note(
-      "\(Spelling.count(renamed.count, "name")) of \(naming.dialect.name) written as \(dialect.name)'s"
-        + (others == 0 ? "" : "; \(Spelling.count(others, "other")) kept"))
-    return renamed
   }
 }

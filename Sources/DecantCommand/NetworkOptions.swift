@@ -102,6 +102,18 @@ struct NetworkOptions: ParsableArguments {
     return selection
   }
 
+  /// Says what is wrong with the weights, if anything is; `decant verify` lists it.
+  static func requireMatch(_ resolution: ResNet.Resolution, in checkpoint: Checkpoint) throws {
+    let verification = try ResNet.Verification(of: resolution.naming, against: resolution.graph)
+    guard !verification.isMatch else { return }
+    StandardStreams.error(
+      "\(checkpoint.path.escapedForDisplay): the weights are not those of \(resolution.architecture ?? "the network"): "
+        + "\(verification.missing.count) missing, \(verification.unexpected.count) unexpected, "
+        + "\(verification.mismatched.count) mismatched, \(verification.nonFinite.count) with non-finite numbers. "
+        + "decant verify lists them. Nothing was written.")
+    throw ExitStatus.no
+  }
+
   /// What the chosen state dict is taken for; says what was recognised and assumed.
   func resolve(
     _ stateDict: StateDict, _ selection: Selection, in checkpoint: Checkpoint, classes: Int? = nil

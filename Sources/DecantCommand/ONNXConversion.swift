@@ -27,7 +27,7 @@ struct ONNXConversion {
     let resolution = try network.resolve(stateDict, selection, in: checkpoint, classes: numClasses)
     for warning in checkpoint.warnings { StandardStreams.note("warning: \(warning)") }
     try checkpoint.verifyChecksums(of: selection.tensors)
-    try requireMatch(resolution)
+    try NetworkOptions.requireMatch(resolution, in: checkpoint)
     var options = ONNXModel.Options()
     options.foldsNormalization = foldsNormalization
     options.name = resolution.architecture ?? "resnet"
@@ -38,11 +38,7 @@ struct ONNXConversion {
     target.isDurable = isDurable
     target.source = checkpoint
     let line = ProgressLine()
-    target.progress = { done, total in
-      if done == 0 { Interruption.watch() }
-      try Interruption.check()
-      line.update(done, of: total)
-    }
+    target.progress = { try line.watch($0, of: $1) }
     defer { line.clear() }
     let report: ONNXModel.Report
     do {
@@ -57,18 +53,6 @@ struct ONNXConversion {
     } catch let error as CheckpointError { throw error.located(file: checkpoint.path) }
     line.clear()
     print(report, output, clock.now - start)
-  }
-
-  /// Says what is wrong with the weights, if anything is; `decant verify` lists it.
-  private func requireMatch(_ resolution: ResNet.Resolution) throws {
-    let verification = try ResNet.Verification(of: resolution.naming, against: resolution.graph)
-    guard !verification.isMatch else { return }
-    StandardStreams.error(
-      "\(checkpoint.path.escapedForDisplay): the weights are not those of \(resolution.architecture ?? "the network"): "
-        + "\(verification.missing.count) missing, \(verification.unexpected.count) unexpected, "
-        + "\(verification.mismatched.count) mismatched, \(verification.nonFinite.count) with non-finite numbers. "
-        + "decant verify lists them. Nothing was written.")
-    throw ExitStatus.no
   }
 
   /// What the model says of itself.

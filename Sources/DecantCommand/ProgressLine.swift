@@ -16,8 +16,15 @@ final class ProgressLine: @unchecked Sendable {
     shown = start + .milliseconds(400)
   }
 
+  /// Ends the work when a signal has come, else says how many bytes are done. From the first call on signals are waited for.
+  func watch(_ done: Int, of total: Int) throws {
+    if done == 0 { Interruption.watch() }
+    try Interruption.check()
+    update(done, of: total)
+  }
+
   /// Says how many bytes are done, several times a second.
-  func update(_ done: Int, of total: Int) {
+  private func update(_ done: Int, of total: Int) {
     guard isOnTerminal, total > 0 else { return }
     let now = clock.now
     guard now - shown > .milliseconds(100) else { return }

@@ -29,8 +29,10 @@ import Testing
   }
 
   @Test(arguments: [
-    "views.pth", "shared_storages.pth", "nested.pth", "nested_adam.pth", "hostile_keys.pth", "keys.pth", "dtypes.pth",
-    "sparse.pth", "quantized.pth", "parameters.pth", "scalars_and_empty.pth", "list.pth", "tensor.pth", "legacy.pth",
+    "views.pth", "shared_storages.pth", "nested.pth", "nested_adam.pth", "hostile_keys.pth", "keys.pth",
+    "dtypes.pth",
+    "sparse.pth", "quantized.pth", "parameters.pth", "scalars_and_empty.pth", "list.pth", "tensor.pth",
+    "legacy.pth",
     "without_data.pth",
   ])
   func everythingIsKept(_ name: String) throws {
@@ -53,7 +55,9 @@ import Testing
 
   @Test func theSecondTimeGivesTheSameBytes() throws {
     let folder = try TemporaryFolder()
-    for (place, name) in ["views.pth", "nested_adam.pth", "protocol5.pth", "legacy_protocol1.pth"].enumerated() {
+    for (place, name) in ["views.pth", "nested_adam.pth", "protocol5.pth", "legacy_protocol1.pth"]
+      .enumerated()
+    {
       let first = folder.path("\(place).1.pth")
       let second = folder.path("\(place).2.pth")
       _ = try Checkpoint(path: Fixtures.path("torch/" + name)).convert(to: first)

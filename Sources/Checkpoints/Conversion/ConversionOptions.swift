@@ -28,6 +28,9 @@ public struct ConversionOptions: Sendable {
 
   // MARK: What becomes of data
 
+  /// What stands in the place of tensors, by their names; nothing for those that go.
+  public var replaced: [ExactText: [Replacement]] = [:]
+
   /// The type floating-point tensors are cast to; integers, bool and complex numbers stay.
   public var dtype: DType?
   /// Whether quantised tensors are written as the float32 numbers they stand for.
@@ -64,6 +67,19 @@ public struct ConversionOptions: Sendable {
 
   /// Every tensor, as it is.
   public init() {}
+
+  /// A tensor in the place of another.
+  public struct Replacement: Sendable {
+    /// Its name.
+    public let name: String
+    public let tensor: Tensor
+
+    /// Makes one.
+    public init(name: String, tensor: Tensor) {
+      self.name = name
+      self.tensor = tensor
+    }
+  }
 
   /// A new name, and a new order of the axes.
   public struct Renaming: Sendable {

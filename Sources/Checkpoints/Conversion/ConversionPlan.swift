@@ -22,6 +22,7 @@ struct ConversionPlan {
     self.options = options
     self.format = format
     selection = try checkpoint.selection(key: options.key ?? ".")
+    replace()
     try filter()
     if options.salvage { try salvage() } else { try checkpoint.requireIntact() }
     try requireReadable()
@@ -38,6 +39,28 @@ struct ConversionPlan {
   }
 
   // MARK: Which tensors
+
+  /// Puts what was computed in the place of what it was computed from.
+  private mutating func replace() {
+    guard !options.replaced.isEmpty else { return }
+    let tensors = selection.tensors.flatMap { entry -> [CheckpointTensor] in
+      let name = selection.name(of: entry)
+      guard let replacements = options.replaced[ExactText(name)] else { return [entry] }
+      return replacements.map { replacement in
+        var path = entry.path
+        if ExactText(replacement.name) != ExactText(name) {
+          // Beside it, where the names of all steps above begin alike.
+          let above = String(name.utf8.dropLast(path.removeLast().name.utf8.count)) ?? ""
+          let isBeside = replacement.name.utf8.starts(with: above.utf8)
+          if !isBeside { path = selection.path }
+          path.append(.text(isBeside ? String(replacement.name.dropFirst(above.count)) : replacement.name))
+        }
+        return CheckpointTensor(
+          path: path, tensor: replacement.tensor, role: entry.role, stateDict: entry.stateDict)
+      }
+    }
+    selection = Selection(path: selection.path, tensors: tensors)
+  }
 
   /// Keeps the tensors whose names the globs ask for.
   private mutating func filter() throws(CheckpointError) {

@@ -96,7 +96,7 @@ extension TorchZipWriter {
     writer.write(.setItems)
     writer.write(.stop)
     let output = try AtomicOutput(path, overwrite: true)
-    var pouring = TensorPouring(tensors.stored.records.map(\.elements), progress: nil)
+    var pouring = try TensorPouring(tensors.stored.records.map(\.elements))
     try TorchZipWriter(writer.bytes, tensors.stored, names: stateDict.names).write(to: output, &pouring)
     try output.commit()
   }

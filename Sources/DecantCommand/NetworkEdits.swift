@@ -1,0 +1,89 @@
+import ByteParsing
+import Checkpoints
+import ResNets
+import Tensors
+
+/// What `decant convert` changes of the one ResNet in a file: its names, and its normalizations.
+struct NetworkEdits {
+  let checkpoint: Checkpoint
+  let network: NetworkOptions
+
+  /// The part that is converted; without a key it is the whole file, and prefixes tell the network.
+  private func selection() throws -> Selection { try checkpoint.selection(key: network.key ?? ".") }
+
+  /// The network's names in another dialect, by those in the file; the prefix stays.
+  func renamed(into dialect: ResNet.Dialect) throws -> [ExactText: ConversionOptions.Renaming] {
+    let stateDict = try selection().stateDict()
+    let naming: ResNet.Naming
+    do throws(TensorError) { naming = try ResNet.Naming.only(in: stateDict, prefix: network.prefix) } catch {
+      throw CheckpointError(
+        "cannot be renamed: \(error.reason.escapedForDisplay)", file: checkpoint.path,
+        remedy: "Nothing was written.")
+    }
+    var renamed: [ExactText: ConversionOptions.Renaming] = [:]
+    var nameless: [String] = []
+    for entry in naming.entries {
+      guard let canonical = entry.canonical else { continue }
+      if let name = dialect.spelling(of: canonical) {
+        renamed[ExactText(entry.name)] = ConversionOptions.Renaming(
+          name: naming.prefix + name,
+          axes: dialect.axes(from: naming.dialect, of: canonical, rank: entry.tensor.shape.count))
+      } else {
+        nameless.append(entry.name)
+      }
+    }
+    guard nameless.isEmpty else {
+      throw CheckpointError(
+        "\(dialect.name) has no name for \(nameless.prefix(8).map(\.escapedForDisplay).joined(separator: ", "))"
+          + (nameless.count > 8 ? " and \(nameless.count - 8) more" : ""),
+        file: checkpoint.path,
+        remedy: "Choose another dialect of decant identify --dialects. Nothing was written.")
+    }
+    let others = naming.entries.count - renamed.count
+    StandardStreams.note(
+      "\(Spelling.count(renamed.count, "name")) of \(naming.dialect.name) written as \(dialect.name)'s"
+        + (others == 0 ? "" : "; \(Spelling.count(others, "other")) kept"))
+    return renamed
+  }
+
+  /// What stands in the place of the network's convolutions and normalizations once these are computed into those; biases that
+  /// are new have the names of `dialect`, else of the file's own.
+  ///
+  /// - Throws: ``ExitStatus/no`` when the weights are not the network's.
+  func folded(
+    classes: Int?, into dialect: ResNet.Dialect?
+  ) throws -> [ExactText: [ConversionOptions.Replacement]] {
+    let selection = try selection()
+    let resolution = try network.resolve(
+      try selection.stateDict(), selection, in: checkpoint, classes: classes)
+    try checkpoint.verifyChecksums(of: selection.tensors)
+    try NetworkOptions.requireMatch(resolution, in: checkpoint)
+    let naming = resolution.naming
+    let folding: ResNet.FoldedNormalization
+    do { folding = try ResNet.FoldedNormalization(naming, resolution.graph) } catch let error as TensorError {
+      throw CheckpointError(
+        "cannot be folded: \(error.reason.escapedForDisplay)", file: checkpoint.path,
+        remedy: "Nothing was written.")
+    }
+    let present = Set(naming.entries.map { ExactText($0.name) })
+    var replaced: [ExactText: [ConversionOptions.Replacement]] = [:]
+    for name in folding.removed { replaced[ExactText(name)] = [] }
+    for convolution in folding.convolutions {
+      var weights = [
+        ConversionOptions.Replacement(name: convolution.weight.name, tensor: convolution.weight.tensor)
+      ]
+      let bias = convolution.bias
+      if present.contains(ExactText(bias.name)) {
+        replaced[ExactText(bias.name)] = [ConversionOptions.Replacement(name: bias.name, tensor: bias.tensor)]
+      } else {
+        let name = dialect?.spelling(of: bias.canonical).map { naming.prefix + $0 } ?? bias.name
+        weights.append(ConversionOptions.Replacement(name: name, tensor: bias.tensor))
+      }
+      replaced[ExactText(convolution.weight.name)] = weights
+    }
+    StandardStreams.note(
+      "\(Spelling.count(folding.convolutions.count, "normalization")) computed into the convolution before each"
+    )
+    return replaced
+  }
+}
