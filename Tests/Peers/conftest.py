@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 
 sys.dont_write_bytecode = True
+# PyTorch's threads spin while they wait, and take the processors from the tool and from ONNX Runtime. Read when torch is
+# imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "fixtures"))
 
