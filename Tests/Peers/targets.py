@@ -27,7 +27,8 @@ Record = tuple[str, str, list[int], bytes]
 def record(name: str, tensor: torch.Tensor) -> Record:
     """A tensor as torch has it."""
     plain = tensor.detach().resolve_conj().resolve_neg().contiguous()
-    data = plain.reshape(-1).view(torch.uint8).numpy().tobytes()
+    # The view below is refused for an empty tensor of odd strides.
+    data = plain.reshape(-1).view(torch.uint8).numpy().tobytes() if plain.numel() else b""
     return name, str(tensor.dtype).removeprefix("torch."), list(tensor.shape), data
 
 
