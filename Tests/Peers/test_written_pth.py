@@ -1,8 +1,11 @@
 """`decant convert IN OUT.pth`: what PyTorch's safe loader makes of it is what it made of the source."""
 
+import argparse
 import collections
+import datetime
 import json
 import pickletools
+import time
 import zipfile
 
 import expectations
@@ -10,6 +13,7 @@ import networks
 import pytest
 import safetensors.torch
 import torch
+import torch.distributed.checkpoint as dcp
 import torchvision
 from pouring import load_records, name_of
 from sameness import Sameness, bits
@@ -185,11 +189,11 @@ def test_every_fixture(decant, folder, fixtures, figures):
     whole = dropped = 0
     for source in sorted((fixtures / "torch").glob("*.pth")):
         output, again = folder / f"{source.stem}.1.pth", folder / f"{source.stem}.2.pth"
-        finished = decant.attempt("convert", source, output)
+        finished = decant.attempt("convert", source, output, "--check")
         if finished.status:
             assert "--drop-objects" in finished.errors, finished.errors
             assert not output.exists()
-            decant("convert", source, output, "--drop-objects")
+            decant("convert", source, output, "--drop-objects", "--check")
             dropped += 1
             load(output)
         else:
@@ -218,9 +222,6 @@ def test_bare_pickles_and_tar(decant, folder, fixtures):
 
 
 def test_objects_that_are_refused(decant, folder):
-    import argparse
-    import datetime
-
     source, output = folder / "source.pth", folder / "output.pth"
     value = {
         "w": seeded(2), "args": argparse.Namespace(lr=0.1), "list": [1, datetime.date(2020, 1, 1), 3],
@@ -310,7 +311,6 @@ def test_casts_keep_what_is_shared(decant, folder):
     value = {"a": base, "b": base[1:], "c": base.t(), "n": torch.arange(3), "mixed": seeded(4)}
     value["raw"] = value["mixed"].view(torch.int32)[1:]
     source, output = folder / "a.pth", folder / "b.pth"
-    torch.serialization.skip_data  # noqa: B018
     save_mixed(value, source)
     decant("convert", source, output, "--dtype", "float16")
     found = load(output)
@@ -360,8 +360,6 @@ def test_shrink(decant, folder):
 
 
 def test_distributed_checkpoints_nest_again(decant, folder):
-    import torch.distributed.checkpoint as dcp
-
     value = {"model": {"a.weight": seeded(3, 2), "b": seeded(4)}, "optimizer": {"groups": [{"lr": 0.5, "m": seeded(2)}, {"lr": None, "m": seeded(2)}]},
              "epoch": 7, "name": "run"}  # fmt: skip
     dcp.save(value, checkpoint_id=folder / "dcp", no_dist=True)
@@ -408,8 +406,6 @@ def test_one_source_one_file(decant, folder, fixtures):
 
 
 def test_many_tensors(decant, folder, figures):
-    import time
-
     base = seeded(4)
     torch.save({f"layers.{index}.weight": base[index % 4].clone() for index in range(100_000)}, folder / "a.pth")
     start = time.monotonic()
@@ -434,9 +430,7 @@ def test_a_large_storage(decant, folder, figures):
 
 def test_every_file_of_the_corpus(decant, corpus, folder, figures):
     """Whatever reads is written, and the safe loader reads it back with equal bits."""
-    import collections as c
-
-    counts, tensors = c.Counter(), 0
+    counts, tensors = collections.Counter(), 0
     for row in corpus.files:
         listing = decant.attempt("inspect", "--json", "--digest", row["file"])
         if listing.status:
