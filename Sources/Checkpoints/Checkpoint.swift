@@ -159,13 +159,17 @@ public struct Checkpoint: Sendable {
   ) throws -> [CheckpointError] {
     var seen: Set<ObjectIdentifier> = []
     var damaged: [CheckpointError] = []
-    for entry in tensors where seen.insert(ObjectIdentifier(entry.tensor.storage)).inserted {
-      guard let content = entry.tensor.storage.content as? any ChecksummedContent else { continue }
-      do {
-        damaged += try content.damage(stopsAtFirst: stopsAtFirst).map { $0.located(tensor: entry.name) }
-        if stopsAtFirst, !damaged.isEmpty { break }
-      } catch let error as CheckpointError {
-        throw error.located(file: path, tensor: entry.name)
+    for entry in tensors {
+      // A sparse tensor's own storage is computed: what the file holds is its parts.
+      for tensor in [entry.tensor] + entry.tensor.parts.map(\.tensor)
+      where seen.insert(ObjectIdentifier(tensor.storage)).inserted {
+        guard let content = tensor.storage.content as? any ChecksummedContent else { continue }
+        do {
+          damaged += try content.damage(stopsAtFirst: stopsAtFirst).map { $0.located(tensor: entry.name) }
+          if stopsAtFirst, !damaged.isEmpty { return damaged }
+        } catch let error as CheckpointError {
+          throw error.located(file: path, tensor: entry.name)
+        }
       }
     }
     return damaged

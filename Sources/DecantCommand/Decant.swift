@@ -14,8 +14,8 @@ struct Decant: ParsableCommand {
       """,
     version: "0.1.0",
     subcommands: [
-      InspectCommand.self, IdentifyCommand.self, VerifyCommand.self, ConvertCommand.self, RunCommand.self,
-      ScanCommand.self,
+      InspectCommand.self, IdentifyCommand.self, VerifyCommand.self, DiffCommand.self, ConvertCommand.self,
+      RunCommand.self, ScanCommand.self,
       SynthesizeCommand.self,
     ])
 

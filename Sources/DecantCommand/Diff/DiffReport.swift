@@ -1,0 +1,135 @@
+import ByteParsing
+import Checkpoints
+import Tensors
+
+/// The text of `decant diff`.
+struct DiffReport {
+  let result: DiffResult
+  /// Whether the lists are printed to their ends.
+  let showsAll: Bool
+
+  private static let shown = 16
+
+  func print() {
+    StandardStreams.line(answer)
+    printChanges("changed", result.changed)
+    printWorst()
+    printChanges("within tolerance", result.tolerated)
+    list("reshaped, every bit the same", result.reshaped) {
+      [names($0), "\(Spelling.shape($0.left.tensor.shape)) → \(Spelling.shape($0.right.tensor.shape))"]
+    }
+    list("renamed, every bit the same", result.renamed) { pair in
+      [
+        name(pair.left.name), "→ " + name(pair.right.name),
+        pair.axes.map { "axes " + $0.map { $0.map(String.init) ?? "new" }.joined(separator: ", ") } ?? "",
+      ]
+    }
+    for (letter, items) in [("A", result.onlyA), ("B", result.onlyB)] {
+      list("only in \(letter)", items) {
+        [name($0.name), Spelling.shape($0.tensor.shape), $0.tensor.dtype.rawValue]
+      }
+    }
+  }
+
+  /// The first line.
+  private var answer: String {
+    let all: [(count: Int, what: String)] = [
+      (result.identicalCount, "identical"), (result.tolerated.count, "within tolerance"),
+      (result.renamed.count, "renamed"), (result.reshaped.count, "reshaped"),
+      (result.changed.count, "changed"), (result.onlyA.count, "only in A"), (result.onlyB.count, "only in B"),
+    ]
+    let counts = all.filter { $0.count > 0 }.map { Spelling.count($0.count) + " " + $0.what }
+      .joined(separator: ", ")
+    if result.isSame {
+      let total = result.identicalCount + result.tolerated.count + result.renamed.count
+      let tensors = "the same: \(Spelling.count(total, "tensor"))"
+      if result.identicalCount == total { return tensors + ", every bit" }
+      return tensors + ": " + counts + (result.tolerated.isEmpty ? ", every bit" : "")
+    }
+    guard result.isSameData else { return "not the same: " + counts }
+    let data = result.tolerated.isEmpty ? "all data is the same, every bit" : "all data is within tolerance"
+    return "not the same: \(counts); \(data), only names differ (--ignore-names accepts that)"
+  }
+
+  private func printChanges(_ title: String, _ pairs: [DiffResult.Compared]) {
+    guard !pairs.isEmpty else { return }
+    StandardStreams.line()
+    var table = TextTable([
+      (title, .left), ("dtype", .left), ("shape", .left), ("differ", .right), ("max abs", .right),
+      ("max rel", .right), ("ULP", .right), ("cosine", .right), ("remark", .left),
+    ])
+    for pair in pairs {
+      let (left, right) = (pair.left.tensor, pair.right.tensor)
+      let measures = pair.difference
+      table.row(
+        names(pair), both(left.dtype.rawValue, right.dtype.rawValue),
+        both(Spelling.shape(left.shape), Spelling.shape(right.shape)),
+        measures.map { "\(Spelling.count($0.differingCount)) of \(Spelling.count($0.elementCount))" } ?? "-",
+        measures.map { Spelling.scientific($0.maxAbsolute) } ?? "-",
+        measures.map { Spelling.scientific($0.maxRelative) } ?? "-",
+        measures.map(steps) ?? "-", measures?.cosine.map { Spelling.fixed($0, 9) } ?? "-", pair.remark)
+    }
+    table.show()
+  }
+
+  /// The largest difference of several, and what was rounded.
+  private func printWorst() {
+    let measured = result.changed.compactMap { pair in pair.difference.map { (pair, $0) } }
+    if result.changed.count > 1, let worst = measured.max(by: { $0.1.maxAbsolute < $1.1.maxAbsolute }) {
+      StandardStreams.line(
+        "\n  the largest absolute difference, \(Spelling.scientific(worst.1.maxAbsolute)), is in \(name(worst.0.left.name))"
+      )
+    }
+    var roundings: [(text: String, count: Int)] = []
+    for (pair, difference) in measured where difference.isRounding && difference.differingCount > 0 {
+      let text = Self.rounding(pair.left.tensor.dtype, pair.right.tensor.dtype)
+      if let known = roundings.firstIndex(where: { $0.text == text }) {
+        roundings[known].count += 1
+      } else {
+        roundings.append((text, 1))
+      }
+    }
+    for (text, count) in roundings {
+      StandardStreams.line(
+        "  in \(Spelling.count(count)) of the changed, \(text) to the nearest, ties to even"
+      )
+    }
+  }
+
+  /// Which of two types is the other rounded.
+  private static func rounding(_ left: DType, _ right: DType) -> String {
+    let (coarse, fine) = DType.coarser(left, right) == left ? (left, right) : (right, left)
+    return "\(coarse.rawValue) is the \(fine.rawValue) rounded once"
+  }
+
+  private func steps(_ measures: TensorDifference) -> String {
+    if measures.nanCount > 0 { return "NaN differs" }
+    guard let steps = measures.maxULP else { return "-" }
+    return Int(exactly: steps).map { Spelling.count($0) } ?? String(steps)
+  }
+
+  private func list<Element>(_ title: String, _ elements: [Element], _ cells: (Element) -> [String]) {
+    guard !elements.isEmpty else { return }
+    StandardStreams.line("\n  \(title):")
+    var table = TextTable([("", .left), ("", .left), ("", .left)])
+    for element in showsAll ? elements[...] : elements.prefix(Self.shown) {
+      var cells = cells(element)
+      cells += [String](repeating: "", count: 3 - cells.count)
+      table.row("  " + cells[0], cells[1], cells[2])
+    }
+    table.show()
+    if !showsAll, elements.count > Self.shown {
+      StandardStreams.line(
+        "    … and \(Spelling.count(elements.count - Self.shown)) more; --all lists them")
+    }
+  }
+
+  private func names(_ pair: DiffResult.Compared) -> String {
+    pair.hasOneName ? name(pair.left.name) : name(pair.left.name) + " → " + name(pair.right.name)
+  }
+
+  private func both(_ left: String, _ right: String) -> String { left == right ? left : "\(left) → \(right)" }
+
+  /// A name, escaped; in quotes when a reader could not see it.
+  private func name(_ name: String) -> String { Spelling.name([.text(name)]) }
+}

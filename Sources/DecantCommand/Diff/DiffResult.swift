@@ -1,0 +1,70 @@
+import Tensors
+
+/// What two files have in common and what they have not.
+struct DiffResult {
+  /// Two tensors that were compared.
+  struct Compared {
+    let left: DiffSide.Item
+    let right: DiffSide.Item
+    let reason: TensorMatching.Reason
+    let difference: TensorDifference?
+    let remark: String
+    /// The order of axes by which A's tensor was read, where it is not the file's own.
+    let axes: [Int?]?
+
+    /// Whether the names are equal, perhaps behind a prefix that was recognised.
+    var hasOneName: Bool { reason == .name }
+  }
+
+  private(set) var identicalCount = 0
+  /// Pairs whose data is the same under two names.
+  private(set) var renamed: [Compared] = []
+  /// Pairs whose data is the same in two shapes.
+  private(set) var reshaped: [Compared] = []
+  /// Pairs that differ, and no tolerance allows it.
+  private(set) var changed: [Compared] = []
+  /// Pairs that differ within the tolerances.
+  private(set) var tolerated: [Compared] = []
+  let onlyA: [DiffSide.Item]
+  let onlyB: [DiffSide.Item]
+  let prefixes: [NameMatching.Prefixes]
+  let ignoresNames: Bool
+
+  init(
+    _ a: DiffSide, _ b: DiffSide, _ matching: TensorMatching, _ verdicts: [PairVerdict], ignoresNames: Bool,
+    isTolerant: Bool
+  ) {
+    onlyA = matching.onlyA.map { a.items[$0] }
+    onlyB = matching.onlyB.map { b.items[$0] }
+    prefixes = matching.prefixes
+    self.ignoresNames = ignoresNames
+    for (pair, verdict) in zip(matching.pairs, verdicts) {
+      func compared(_ difference: TensorDifference? = nil, _ remark: String = "") -> Compared {
+        let item = a.items[pair.a]
+        let isFilesOrder = pair.axes.map { $0 == Array(item.tensor.shape.indices) } ?? true
+        return Compared(
+          left: item, right: b.items[pair.b], reason: pair.reason, difference: difference, remark: remark,
+          axes: isFilesOrder ? nil : pair.axes)
+      }
+      switch verdict {
+      case .identical where pair.reason == .name: identicalCount += 1
+      case .identical: renamed.append(compared())
+      case .reshaped: reshaped.append(compared())
+      case .changed(let difference, let remark):
+        if isTolerant, let difference, difference.beyondCount == 0 {
+          tolerated.append(compared(difference, remark))
+        } else {
+          changed.append(compared(difference, remark))
+        }
+      }
+    }
+  }
+
+  /// Whether nothing differs but what the caller allows.
+  var isSame: Bool {
+    isSameData && (ignoresNames || (renamed.isEmpty && tolerated.allSatisfy(\.hasOneName)))
+  }
+
+  /// Whether nothing differs but names and what the tolerances allow.
+  var isSameData: Bool { changed.isEmpty && reshaped.isEmpty && onlyA.isEmpty && onlyB.isEmpty }
+}

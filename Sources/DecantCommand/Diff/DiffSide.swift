@@ -1,0 +1,121 @@
+import ByteParsing
+import Checkpoints
+import Tensors
+
+/// One of the two files, and the tensors of it that are compared.
+struct DiffSide: Sendable {
+  /// A tensor as it is compared.
+  struct Item: Sendable {
+    /// The name from the key on.
+    let name: String
+    let entry: CheckpointTensor
+    /// As it stands, or dense or dequantised where that was asked for.
+    let tensor: Tensor
+  }
+
+  /// `A` or `B`.
+  let letter: String
+  let checkpoint: Checkpoint
+  let key: String?
+  let items: [Item]
+  let stateDict: StateDict
+  /// The keys of state dicts below the key, as names begin with them: `model.`.
+  let stateDictKeys: [String]
+  /// Wrappers without data of their own, whose parts are compared in their place.
+  let wrapperNames: [String]
+
+  /// Opens a file and chooses.
+  ///
+  /// - Throws: ``CheckpointError`` for a file or a key that is wrong, and for tensors that cannot be compared at all.
+  init(
+    _ letter: String, path: String, key: String?, dequantize: Bool, limits: Limits
+  ) throws(CheckpointError) {
+    self.letter = letter
+    self.key = key
+    checkpoint = try Checkpoint(path: path, limits: limits)
+    try checkpoint.requireIntact()
+    let selection = try checkpoint.selection(key: key ?? ".")
+    try Self.requireKnownKinds(selection, in: checkpoint)
+    let wrappers = Self.wrappers(selection.tensors)
+    stateDictKeys = checkpoint.stateDictCandidates.compactMap { candidate in
+      guard candidate.path.count > selection.path.count, candidate.path.starts(with: selection.path) else {
+        return nil
+      }
+      return candidate.path.dropFirst(selection.path.count).joinedName + "."
+    }
+    wrapperNames = selection.tensors.filter { wrappers.contains($0.path) }.map(\.name)
+    let entries =
+      wrappers.isEmpty ? selection.tensors : selection.tensors.filter { !wrappers.contains($0.path) }
+    guard !entries.isEmpty else {
+      throw CheckpointError(
+        "holds no tensors", file: path, remedy: "decant inspect shows what it holds.")
+    }
+    let meta = entries.filter { $0.tensor.storage.content == nil }
+    guard meta.isEmpty else {
+      throw CheckpointError(
+        "holds tensors without data, which cannot be compared: \(Self.list(meta.map(\.name)))", file: path,
+        remedy:
+          "They were saved from the meta device, or as the part of another rank: save them with their data.")
+    }
+    do throws(CheckpointError) { stateDict = try selection.stateDict() } catch {
+      throw error.located(file: path)
+    }
+    var items: [Item] = []
+    items.reserveCapacity(entries.count)
+    for entry in entries {
+      var tensor = entry.tensor
+      if dequantize, tensor.quantization != nil {
+        do { tensor = try tensor.dequantized() } catch {
+          throw CheckpointError("\(error)", file: path, tensor: entry.name)
+        }
+      }
+      items.append(Item(name: selection.name(of: entry), entry: entry, tensor: tensor))
+    }
+    self.items = items
+  }
+
+  /// Compares every recorded checksum of the tensors with their data.
+  func verifyChecksums() throws { try checkpoint.verifyChecksums(of: items.map(\.entry)) }
+
+  /// An error of reading one of the tensors, with its place.
+  func located(_ error: any Error, _ item: Item) -> any Error {
+    switch error {
+    case let error as CheckpointError: error.located(file: checkpoint.path, tensor: item.entry.name)
+    case let error as TensorError:
+      CheckpointError(error.reason, file: checkpoint.path, tensor: item.entry.name)
+    default: error
+    }
+  }
+
+  /// Names in one line, the first sixteen.
+  static func list(_ names: [String]) -> String {
+    names.prefix(16).map(\.escapedForDisplay).joined(separator: ", ")
+      + (names.count > 16 ? " and \(Spelling.count(names.count - 16)) more" : "")
+  }
+
+  private static func requireKnownKinds(
+    _ selection: Selection, in checkpoint: Checkpoint
+  ) throws(CheckpointError) {
+    let unread = checkpoint.objects.filter { $0.unreadTensor != nil && $0.path.starts(with: selection.path) }
+    guard unread.isEmpty else {
+      throw CheckpointError(
+        "holds tensors of kinds that are not compared: "
+          + list(
+            unread.map { "\($0.path.isEmpty ? "the one at the root" : $0.name) (\($0.unreadTensor ?? ""))" }),
+        file: checkpoint.path, remedy: "Choose the other tensors with --key, --key-a or --key-b.")
+    }
+  }
+
+  /// Where wrappers stand that hold no data of their own, only tensors below them.
+  private static func wrappers(_ entries: [CheckpointTensor]) -> Set<[PathKey]> {
+    let empty = entries.filter { $0.subclass != nil && $0.tensor.storage.content == nil }
+    guard !empty.isEmpty else { return [] }
+    var withParts: Set<[PathKey]> = []
+    for entry in entries where entry.tensor.storage.content != nil {
+      for (place, step) in entry.path.enumerated() where step == .text("__dict__") {
+        withParts.insert(Array(entry.path[..<place]))
+      }
+    }
+    return withParts.intersection(empty.map(\.path))
+  }
+}

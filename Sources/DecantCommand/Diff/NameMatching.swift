@@ -1,0 +1,133 @@
+import ByteParsing
+
+/// Which names of two lists mean the same place, by the names alone.
+///
+/// Names are compared as bytes. Equal names come first. Of those that are left, prefixes are looked for behind which at
+/// least half of the names of one side are equal: `model.` of a file whose state dict has a key, `module.` of a wrapped
+/// network. Keys of state dicts aside, only one side may have a prefix: `fc.` and `head.` are two names.
+struct NameMatching {
+  /// What stands before names on each side, and how many pairs were found behind it.
+  struct Prefixes: Equatable {
+    let left: String
+    let right: String
+    fileprivate(set) var count: Int
+  }
+
+  /// Places in the two lists, in the order of the left one.
+  private(set) var pairs: [(left: Int, right: Int)] = []
+  private(set) var prefixes: [Prefixes] = []
+  /// Places of the names without a partner.
+  private(set) var leftOver: [Int] = []
+  private(set) var rightOver: [Int] = []
+
+  /// As many pairs of prefixes as are looked for: a student and a teacher under other names are two.
+  private static let mostPrefixes = 8
+  /// As many steps as a prefix may have, and as many places as one rest of a name may stand at.
+  private static let mostSteps = 12
+  private static let mostPlaces = 8
+
+  /// Matches two lists in which no name stands twice. O(names × steps).
+  ///
+  /// - Parameters:
+  ///   - leftKeys: the keys of state dicts in the left list, each with its dot: `model.`.
+  ///   - rightKeys: the same of the right list.
+  init(
+    _ left: [String], _ right: [String], leftKeys: [String] = [], rightKeys: [String] = [],
+    findsPrefixes: Bool = true
+  ) {
+    leftOver = Array(left.indices)
+    rightOver = Array(right.indices)
+    pair(left, right, Prefixes(left: "", right: "", count: 0))
+    while findsPrefixes, prefixes.count < Self.mostPrefixes, !leftOver.isEmpty, !rightOver.isEmpty,
+      let found = Self.best(leftOver.map { left[$0] }, rightOver.map { right[$0] }, leftKeys, rightKeys)
+    {
+      let before = pairs.count
+      pair(left, right, found)
+      guard pairs.count > before else { break }
+      prefixes.append(Prefixes(left: found.left, right: found.right, count: pairs.count - before))
+    }
+    pairs.sort { $0.left < $1.left }
+  }
+
+  /// Pairs what is left and equal behind two prefixes.
+  private mutating func pair(_ left: [String], _ right: [String], _ prefixes: Prefixes) {
+    var places: [ExactText: Int] = [:]
+    places.reserveCapacity(rightOver.count)
+    for place in rightOver {
+      if let rest = Self.rest(right[place], prefixes.right) { places[ExactText(rest)] = place }
+    }
+    var taken: Set<Int> = []
+    leftOver = leftOver.filter { place in
+      guard let rest = Self.rest(left[place], prefixes.left), let other = places[ExactText(rest)] else {
+        return true
+      }
+      pairs.append((place, other))
+      taken.insert(other)
+      return false
+    }
+    if !taken.isEmpty { rightOver = rightOver.filter { !taken.contains($0) } }
+  }
+
+  private static func rest(_ name: String, _ prefix: String) -> String? {
+    if prefix.isEmpty { return name }
+    guard name.utf8.starts(with: prefix.utf8) else { return nil }
+    return String(Substring(name.utf8.dropFirst(prefix.utf8.count)))
+  }
+
+  /// The prefixes behind which the most names are equal, and at least half of all on one side; of several the shortest. Nil
+  /// when there are none.
+  private static func best(
+    _ left: [String], _ right: [String], _ leftKeys: [String], _ rightKeys: [String]
+  ) -> Prefixes? {
+    var places: [ExactText: [String]] = [:]
+    for name in right {
+      for (prefix, rest) in splits(name) {
+        let key = ExactText(rest)
+        if places[key]?.count ?? 0 < mostPlaces { places[key, default: []].append(prefix) }
+      }
+    }
+    struct Votes: Hashable {
+      let left: ExactText
+      let right: ExactText
+    }
+    var votes: [Votes: Int] = [:]
+    for name in left {
+      // The longest rest that both have: what stands before it has nothing in common.
+      for (prefix, rest) in splits(name) {
+        guard let others = places[ExactText(rest)] else { continue }
+        for other in others {
+          votes[Votes(left: ExactText(prefix), right: ExactText(other)), default: 0] += 1
+        }
+        break
+      }
+    }
+    func rank(_ entry: (key: Votes, value: Int)) -> (Int, Int, String, String) {
+      let (left, right) = (entry.key.left.text, entry.key.right.text)
+      return (-entry.value, left.utf8.count + right.utf8.count, left, right)
+    }
+    let needed = min(left.count, right.count)
+    let allowed = votes.filter { entry in
+      entry.value * 2 >= needed
+        && (isKey(entry.key.left.text, leftKeys) || isKey(entry.key.right.text, rightKeys))
+    }
+    guard let best = allowed.min(by: { rank($0) < rank($1) }) else { return nil }
+    let (prefix, other) = (best.key.left.text, best.key.right.text)
+    return Prefixes(left: prefix, right: other, count: best.value)
+  }
+
+  /// Whether a prefix is nothing but the key of a state dict, or empty.
+  private static func isKey(_ prefix: String, _ keys: [String]) -> Bool {
+    prefix.isEmpty || keys.contains { $0.utf8.elementsEqual(prefix.utf8) }
+  }
+
+  /// A name cut behind each of its first dots, the longest rest first: `("", "a.b")`, `("a.", "b")`.
+  private static func splits(_ name: String) -> [(prefix: String, rest: String)] {
+    var splits = [(prefix: "", rest: name)]
+    var place = name.utf8.startIndex
+    while splits.count <= mostSteps, let dot = name.utf8[place...].firstIndex(of: 0x2E) {
+      place = name.utf8.index(after: dot)
+      splits.append((String(name[..<place]), String(name[place...])))
+    }
+    return splits
+  }
+}

@@ -1,0 +1,200 @@
+import ByteParsing
+import Checkpoints
+import Tensors
+
+/// What came of comparing two tensors.
+enum PairVerdict: Sendable {
+  /// Type, shape and every bit are the same.
+  case identical
+  /// Type and every bit are the same, in another shape.
+  case reshaped
+  /// Something differs; the measures are nil where there are no numbers to measure, and the remark says why.
+  case changed(TensorDifference?, remark: String)
+}
+
+/// Compares the tensors of pairs, and looks for equal data among those without a partner.
+struct PairComparison: Sendable {
+  let a: DiffSide
+  let b: DiffSide
+  let tolerance: Tolerance
+  let dequantize: Bool
+  let toDense: Bool
+  let threads: Int
+
+  /// The verdict on every pair, in order. O(bytes), twice for pairs that differ.
+  ///
+  /// - Throws: ``CheckpointError`` when something cannot be read or compared; nothing is compared when a flag is missing.
+  func verdicts(_ pairs: [TensorMatching.Pair]) throws -> [PairVerdict] {
+    try requireComparable(pairs)
+    return try parallelMap(pairs.count, threads: threads) { try verdict(pairs[$0]) }
+  }
+
+  private func verdict(_ pair: TensorMatching.Pair) throws -> PairVerdict {
+    let (left, right) = (a.items[pair.a], b.items[pair.b])
+    return try locating(left, right) {
+      var tensor = left.tensor
+      if hasParts(tensor) { return try compareParts(tensor, right.tensor) }
+      if let axes = pair.axes { tensor = try tensor.arranged(axes) }
+      return try compare(tensor, right.tensor)
+    }
+  }
+
+  private func compare(_ left: Tensor, _ right: Tensor) throws -> PairVerdict {
+    if try left.hasSameBits(as: right) { return left.shape == right.shape ? .identical : .reshaped }
+    if left.shape != right.shape {
+      return .changed(nil, remark: left.elementCount == right.elementCount ? "shape and data" : "shape")
+    }
+    guard let difference = try left.difference(from: right, tolerance: tolerance) else {
+      return .changed(nil, remark: left.dtype == right.dtype ? "bits" : "type")
+    }
+    return .changed(difference, remark: remark(difference, left.dtype, right.dtype))
+  }
+
+  private func remark(_ difference: TensorDifference, _ left: DType, _ right: DType) -> String {
+    if difference.differingCount == 0 {
+      return left != right ? "the same numbers" : left == .bool ? "other bytes for true" : "other NaN bits"
+    }
+    if difference.isRounding { return "rounded once" }
+    return difference.nanCount > 0
+      ? "\(Spelling.count(difference.nanCount)) NaN on one side" : ""
+  }
+
+  // MARK: Sparse and quantised tensors, by their parts
+
+  /// Whether a tensor is compared by what it is made from.
+  private func hasParts(_ tensor: Tensor) -> Bool {
+    tensor.quantization != nil || (tensor.layout != .strided && !toDense)
+  }
+
+  /// Throws when a pair could be compared only in a form that was not asked for.
+  private func requireComparable(_ pairs: [TensorMatching.Pair]) throws(CheckpointError) {
+    var refused: [(name: String, flag: String)] = []
+    for pair in pairs {
+      let (left, right) = (a.items[pair.a], b.items[pair.b])
+      if (left.tensor.quantization == nil) != (right.tensor.quantization == nil) {
+        refused.append((left.name, "--dequantize"))
+      } else if !toDense, (left.tensor.layout == .strided) != (right.tensor.layout == .strided) {
+        refused.append((left.name, "--to-dense"))
+      }
+    }
+    guard let first = refused.first else { return }
+    let what = first.flag == "--dequantize" ? "quantised" : "sparse"
+    let names = refused.filter { $0.flag == first.flag }.map(\.name)
+    throw CheckpointError(
+      "\(names.count == 1 ? "this tensor is" : "these \(names.count) tensors are") \(what) in one of the files only: "
+        + DiffSide.list(names), file: "\(a.checkpoint.path) and \(b.checkpoint.path)",
+      remedy: "Compare the numbers they stand for with \(first.flag).")
+  }
+
+  private func compareParts(_ left: Tensor, _ right: Tensor) throws -> PairVerdict {
+    if left.shape != right.shape { return .changed(nil, remark: "shape") }
+    if left.dtype != right.dtype { return .changed(nil, remark: "type") }
+    if left.layout != right.layout { return .changed(nil, remark: "layout; --to-dense compares the numbers") }
+    var differing: [String] = []
+    switch (left.quantization, right.quantization) {
+    case (.perTensor(let scale, let zero)?, .perTensor(let otherScale, let otherZero)?):
+      if scale.bitPattern != otherScale.bitPattern { differing.append("scale") }
+      if zero != otherZero { differing.append("zero_point") }
+    case (.perChannel(_, _, let axis, let isFloat)?, .perChannel(_, _, let otherAxis, let isOtherFloat)?):
+      if (axis, isFloat) != (otherAxis, isOtherFloat) { differing.append("scheme") }
+    case (nil, nil): break
+    default: differing.append("scheme")
+    }
+    if left.quantization != nil, try !left.hasSameBits(as: right) { differing.append("integers") }
+    if !differing.contains("scheme") {
+      for (part, other) in zip(left.parts, right.parts) {
+        if try part.tensor.shape != other.tensor.shape || !part.tensor.hasSameBits(as: other.tensor) {
+          differing.append(part.name)
+        }
+      }
+    }
+    if differing.isEmpty { return .identical }
+    let flag = left.quantization != nil ? "--dequantize" : "--to-dense"
+    return .changed(nil, remark: differing.joined(separator: ", ") + "; \(flag) measures it")
+  }
+
+  // MARK: Data of equal bits
+
+  /// Pairs of tensors without a partner whose data is the same: those of one shape, in order, when each side has as many
+  /// of them; and those of two shapes that no other data resembles. O(bytes) of the tensors that have a like.
+  func pairsOfEqualData(_ onlyA: [Int], _ onlyB: [Int]) throws -> [TensorMatching.Pair] {
+    let common = Set(onlyA.map { Kind(a.items[$0].tensor) }).intersection(
+      onlyB.map { Kind(b.items[$0].tensor) })
+    let left = onlyA.filter { common.contains(Kind(a.items[$0].tensor)) }
+    let right = onlyB.filter { common.contains(Kind(b.items[$0].tensor)) }
+    let digests = try parallelMap(left.count + right.count, threads: threads) { index in
+      try index < left.count
+        ? digest(a, a.items[left[index]]) : digest(b, b.items[right[index - left.count]])
+    }
+    var groups: [Data: (a: [Int], b: [Int])] = [:]
+    var order: [Data] = []
+    for (index, digest) in digests.enumerated() {
+      let place = index < left.count ? left[index] : right[index - left.count]
+      let item = index < left.count ? a.items[place] : b.items[place]
+      let data = Data(kind: Kind(item.tensor), digest: digest)
+      if groups[data] == nil { order.append(data) }
+      if index < left.count {
+        groups[data, default: ([], [])].a.append(place)
+      } else {
+        groups[data, default: ([], [])].b.append(place)
+      }
+    }
+    var pairs: [TensorMatching.Pair] = []
+    for data in order {
+      guard let group = groups[data], !group.a.isEmpty, !group.b.isEmpty else { continue }
+      let shapes = Set(group.a.map { a.items[$0].tensor.shape })
+      var rest = group
+      for shape in shapes {
+        let ofA = group.a.filter { a.items[$0].tensor.shape == shape }
+        let ofB = group.b.filter { b.items[$0].tensor.shape == shape }
+        guard ofA.count == ofB.count else { continue }
+        pairs += zip(ofA, ofB).map { TensorMatching.Pair(a: $0, b: $1, reason: .data) }
+        rest.a.removeAll { ofA.contains($0) }
+        rest.b.removeAll { ofB.contains($0) }
+      }
+      if rest.a.count == 1, rest.b.count == 1, data.kind.elementCount > 1 {
+        pairs.append(TensorMatching.Pair(a: rest.a[0], b: rest.b[0], reason: .data))
+      }
+    }
+    return pairs.sorted { $0.a < $1.a }
+  }
+
+  /// What tensors of equal data have in common before any is read.
+  private struct Kind: Hashable {
+    let dtype: DType
+    let elementCount: Int
+    let layout: TensorLayout
+
+    init(_ tensor: Tensor) {
+      dtype = tensor.dtype
+      elementCount = tensor.elementCount
+      layout = tensor.layout
+    }
+  }
+
+  private struct Data: Hashable {
+    let kind: Kind
+    let digest: String
+  }
+
+  private func digest(_ side: DiffSide, _ item: DiffSide.Item) throws -> String {
+    do {
+      let tensor = item.tensor
+      guard hasParts(tensor) else { return try tensor.sha256() }
+      var digests = tensor.quantization == nil ? [] : [try tensor.sha256()]
+      if case .perTensor(let scale, let zero) = tensor.quantization {
+        digests.append("\(scale.bitPattern) \(zero)")
+      }
+      for part in tensor.parts { digests.append(try part.tensor.sha256()) }
+      return digests.joined(separator: " ")
+    } catch { throw side.located(error, item) }
+  }
+
+  /// Runs what reads two tensors; its errors get the place of the one that could not be read.
+  private func locating<T>(_ left: DiffSide.Item, _ right: DiffSide.Item, _ body: () throws -> T) throws -> T
+  {
+    do { return try body() } catch let error as TensorComparisonError {
+      throw error.isOfOther ? b.located(error.cause, right) : a.located(error.cause, left)
+    } catch { throw a.located(error, left) }
+  }
+}

@@ -1,0 +1,118 @@
+import ByteParsing
+import Checkpoints
+import ResNets
+import Tensors
+
+/// Which tensors of two files are compared with each other.
+struct TensorMatching {
+  /// Why two tensors are a pair.
+  enum Reason: String {
+    /// Their names are equal, as they stand or behind a recognised prefix.
+    case name
+    /// Two libraries' names mean the same tensor of a ResNet.
+    case dialect
+    /// Their data is the same.
+    case data
+  }
+
+  /// Two tensors, by their places in the files.
+  struct Pair {
+    let a: Int
+    let b: Int
+    let reason: Reason
+    /// Which axes of A's tensor each axis is in B's dialect, as ``Tensor/arranged(_:)`` has them.
+    var axes: [Int?]?
+  }
+
+  private(set) var pairs: [Pair] = []
+  let prefixes: [NameMatching.Prefixes]
+  /// The dialects of both sides, when names were matched by them.
+  private(set) var dialects: (a: ResNet.Dialect, b: ResNet.Dialect)?
+  private(set) var onlyA: [Int] = []
+  private(set) var onlyB: [Int] = []
+
+  /// Matches by names, then by dialects. Nothing is read.
+  ///
+  /// - Parameter exactNames: whether only names that are equal as they stand make a pair.
+  init(_ a: DiffSide, _ b: DiffSide, exactNames: Bool) {
+    let names = NameMatching(
+      a.items.map(\.name), b.items.map(\.name), leftKeys: a.stateDictKeys, rightKeys: b.stateDictKeys,
+      findsPrefixes: !exactNames)
+    prefixes = names.prefixes
+    pairs = names.pairs.map { Pair(a: $0.left, b: $0.right, reason: .name) }
+    onlyA = names.leftOver
+    onlyB = names.rightOver
+    if !exactNames, !onlyA.isEmpty, !onlyB.isEmpty { matchByDialect(a, b) }
+  }
+
+  /// Pairs tensors that were found to hold the same data.
+  mutating func add(_ found: [Pair]) {
+    guard !found.isEmpty else { return }
+    pairs += found
+    let (a, b) = (Set(found.map(\.a)), Set(found.map(\.b)))
+    onlyA.removeAll { a.contains($0) }
+    onlyB.removeAll { b.contains($0) }
+    pairs.sort { $0.a < $1.a }
+  }
+
+  /// Where both sides hold one ResNet in two dialects, its tensors are paired by what they are called in this project.
+  ///
+  /// That comes before equal names, which may mean two things: `layer1.0.downsample.1.weight` is a convolution in timm's
+  /// names and a normalization in CLIP's.
+  private mutating func matchByDialect(_ a: DiffSide, _ b: DiffSide) {
+    guard let left = Self.naming(a, onlyA), let right = Self.naming(b, onlyB) else { return }
+    let (ofA, ofB) = (Self.places(left, in: a), Self.places(right, in: b))
+    var partner: [Int: (b: Int, axes: [Int?])] = [:]
+    for (canonical, place) in ofA {
+      guard let other = ofB[canonical] else { continue }
+      let tensor = a.items[place].tensor
+      let axes = right.dialect.axes(from: left.dialect, of: canonical, rank: tensor.shape.count)
+      partner[place] = (other, Self.fitting(axes, tensor.shape, rank: b.items[other].tensor.shape.count))
+    }
+    let taken = Set(partner.values.map(\.b))
+    let isNew = onlyA.contains { partner[$0] != nil }
+    guard isNew else { return }
+    var kept: [Pair] = []
+    for pair in pairs {
+      if partner[pair.a]?.b == pair.b || (partner[pair.a] == nil && !taken.contains(pair.b)) {
+        kept.append(pair)
+        partner[pair.a] = nil
+      }
+    }
+    kept += partner.map { Pair(a: $0.key, b: $0.value.b, reason: .dialect, axes: $0.value.axes) }
+    let (usedA, usedB) = (Set(kept.map(\.a)), Set(kept.map(\.b)))
+    pairs = kept.sorted { $0.a < $1.a }
+    onlyA = a.items.indices.filter { !usedA.contains($0) }
+    onlyB = b.items.indices.filter { !usedB.contains($0) }
+    dialects = (left.dialect, right.dialect)
+  }
+
+  /// The one ResNet of a side: of all its tensors, or of those without a partner.
+  private static func naming(_ side: DiffSide, _ leftOver: [Int]) -> ResNet.Naming? {
+    if let whole = try? ResNet.Naming.onlyIfAny(in: side.stateDict) { return whole }
+    let entries = leftOver.map { side.items[$0] }
+    guard
+      let rest = try? StateDict(entries.map { StateDict.Entry(name: $0.name, tensor: $0.entry.tensor) })
+    else { return nil }
+    return try? ResNet.Naming.onlyIfAny(in: rest)
+  }
+
+  /// The tensors of a network by this project's names.
+  private static func places(_ naming: ResNet.Naming, in side: DiffSide) -> [String: Int] {
+    var canonical: [ExactText: String] = [:]
+    for entry in naming.entries { canonical[ExactText(entry.name)] = entry.canonical }
+    var places: [String: Int] = [:]
+    for (place, item) in side.items.enumerated() {
+      if let name = canonical[ExactText(item.name)] { places[name] = place }
+    }
+    return places
+  }
+
+  /// The axes with those of size 1 at the end added or left out, as the other tensor's rank asks for.
+  private static func fitting(_ axes: [Int?], _ shape: [Int], rank: Int) -> [Int?] {
+    var axes = axes
+    while axes.count > rank, let last = axes.last, last.map({ shape[$0] == 1 }) ?? true { axes.removeLast() }
+    while axes.count < rank, axes.count < 4 { axes.append(nil) }
+    return axes
+  }
+}

@@ -1,0 +1,342 @@
+internal import Glibc
+
+/// How far a tensor's numbers lie from another's, measured in one pass.
+///
+/// Of every two elements x and y at one place, each exact in float64 (or as whole numbers, where both are integers):
+///
+/// - absolute difference: |x − y|
+/// - relative difference: |x − y| / max(|x|, |y|), at most 2; 0 where both are 0
+/// - ULP: steps from x to y through the numbers of their type, in which −0 and +0 are neighbours, and infinity follows
+///   the largest number. Of two floating-point types it is the coarser, into which the other's number is first rounded to
+///   the nearest, ties to even. Of integers it is |x − y|.
+/// - cosine: Σxy / √(Σx² · Σy²) over the elements that are finite in both
+///
+/// Two NaNs are the same number, and so are two infinities of one sign. A NaN beside a number is infinitely far from it,
+/// and so is an infinity from any other number. Complex numbers are compared part by part.
+public struct TensorDifference: Sendable {
+  /// Elements that were compared; a complex one counts as its two parts.
+  public fileprivate(set) var elementCount = 0
+  /// Elements of another value, or of another sign of zero.
+  public fileprivate(set) var differingCount = 0
+  /// Elements of which one is NaN and the other is not.
+  public fileprivate(set) var nanCount = 0
+  /// Elements that no tolerance allows; ``differingCount`` when there is none.
+  public fileprivate(set) var beyondCount = 0
+  public fileprivate(set) var maxAbsolute = 0.0
+  public fileprivate(set) var maxRelative = 0.0
+  /// The most steps between two elements; nil for an integer type beside a floating-point one. NaNs beside numbers are
+  /// counted in ``nanCount``, not here.
+  public fileprivate(set) var maxULP: UInt128?
+  /// Nil when a sum is 0 or leaves the range of float64.
+  public fileprivate(set) var cosine: Double?
+  /// Whether one tensor is the other rounded once to its own coarser floating-point type, to the nearest, ties to even.
+  public fileprivate(set) var isRounding = false
+}
+
+/// How far two elements may lie apart; one limit that allows it is enough.
+public struct Tolerance: Sendable {
+  public var absolute: Double?
+  public var relative: Double?
+  public var ulp: UInt64?
+
+  /// Takes limits; nil allows nothing.
+  public init(absolute: Double? = nil, relative: Double? = nil, ulp: UInt64? = nil) {
+    self.absolute = absolute
+    self.relative = relative
+    self.ulp = ulp
+  }
+}
+
+/// Why two tensors could not be compared: one of them could not be read.
+public struct TensorComparisonError: Error {
+  /// Whether it is the second one.
+  public let isOfOther: Bool
+  public let cause: any Error
+}
+
+extension Tensor {
+  /// Whether the elements in row-major order are the same, bit by bit, and of the same type; shapes may differ.
+  ///
+  /// Stops at the first difference. Memory: two pieces. O(elements).
+  ///
+  /// - Throws: ``TensorComparisonError``.
+  public func hasSameBits(as other: Tensor) throws -> Bool {
+    guard dtype == other.dtype, elementCount == other.elementCount else { return false }
+    var isSame = true
+    // Packed elements may leave bits of the last byte unused.
+    let perByte = dtype.elementsPerByte
+    let unused = elementCount % perByte == 0 ? 0 : 8 - elementCount % perByte * (8 / perByte)
+    var left = byteCount
+    try unsafe readBeside(other, units: (1 << 17) / dtype.byteCount) { one, two in
+      left -= one.count
+      if left == 0, unused > 0 {
+        unsafe one[one.count - 1] &= 0xFF >> UInt8(unused)
+        unsafe two[two.count - 1] &= 0xFF >> UInt8(unused)
+      }
+      isSame = unsafe memcmp(one.baseAddress!, two.baseAddress!, one.count) == 0
+      return isSame
+    }
+    return isSame
+  }
+
+  /// How far this tensor's numbers lie from another's of the same shape.
+  ///
+  /// Memory: a few pieces. O(elements).
+  ///
+  /// - Returns: nil when a type is not read as numbers (see ``DType/isMeasurable``) or the shapes differ.
+  /// - Throws: ``TensorComparisonError``.
+  public func difference(from other: Tensor, tolerance: Tolerance = Tolerance()) throws -> TensorDifference? {
+    guard shape == other.shape, dtype.isMeasurable, other.dtype.isMeasurable else { return nil }
+    let isComplex = dtype.kind == .complex || other.dtype.kind == .complex
+    var one = NumberPiece(dtype, isComplex: isComplex)
+    var two = NumberPiece(other.dtype, isComplex: isComplex)
+    var meter = DifferenceMeter(one.part, two.part, tolerance)
+    try unsafe readBeside(other, units: 1 << 13) { left, right in
+      do {
+        try unsafe one.load(UnsafeRawBufferPointer(left))
+        try unsafe two.load(UnsafeRawBufferPointer(right))
+      } catch { throw TensorComparisonError(isOfOther: false, cause: error) }
+      switch (one.isWide, two.isWide) {
+      case (false, false): meter.add(one.doubles, two.doubles)
+      case (true, true): meter.add(one.integers, two.integers)
+      case (true, false): meter.add(one.integers, two.doubles)
+      case (false, true): meter.add(two.integers, one.doubles)
+      }
+      return true
+    }
+    return meter.finished
+  }
+
+  /// Hands the same elements of two tensors of one element count to `body`, until it returns false.
+  private func readBeside(
+    _ other: Tensor, units: Int,
+    _ body: (UnsafeMutableRawBufferPointer, UnsafeMutableRawBufferPointer) throws -> Bool
+  ) throws {
+    func reading<T>(_ isOfOther: Bool, _ read: () throws -> T) throws(TensorComparisonError) -> T {
+      do { return try read() } catch { throw TensorComparisonError(isOfOther: isOfOther, cause: error) }
+    }
+    var one = try reading(false) { try RowMajorReader(self) }
+    var two = try reading(true) { try RowMajorReader(other) }
+    let count = byteCount / dtype.byteCount
+    let widths = (dtype.byteCount, other.dtype.byteCount)
+    let piece = min(units, count)
+    let left = UnsafeMutableRawBufferPointer.allocate(byteCount: piece * widths.0, alignment: 64)
+    defer { unsafe left.deallocate() }
+    let right = UnsafeMutableRawBufferPointer.allocate(byteCount: piece * widths.1, alignment: 64)
+    defer { unsafe right.deallocate() }
+    var done = 0
+    while done < count {
+      let next = min(piece, count - done)
+      let (first, second) = unsafe (
+        UnsafeMutableRawBufferPointer(rebasing: left[..<(next * widths.0)]),
+        UnsafeMutableRawBufferPointer(rebasing: right[..<(next * widths.1)])
+      )
+      try reading(false) { try unsafe one.read(into: first) }
+      try reading(true) { try unsafe two.read(into: second) }
+      guard try unsafe body(first, second) else { return }
+      done += next
+    }
+  }
+}
+
+extension DType {
+  /// Whether elements are numbers that can be measured: all but bits, quantised types and those smaller than a byte.
+  public var isMeasurable: Bool {
+    switch self {
+    case .float4_e2m1fn_x2, .int1, .int2, .int3, .int4, .int5, .int6, .int7, .uint1, .uint2, .uint3, .uint4,
+      .uint5, .uint6, .uint7:
+      false
+    default: kind != .bits && kind != .quantized
+    }
+  }
+}
+
+/// A piece of one tensor as numbers: whole ones of 64 bits as they are, all others as float64, which is exact.
+private struct NumberPiece {
+  /// The type, or that of a complex number's parts.
+  let part: DType
+  let isWide: Bool
+  private(set) var doubles: [Double] = []
+  private(set) var integers: [Int128] = []
+  /// Whether the numbers are real and get imaginary parts of 0, since the other tensor is complex.
+  private let isWidened: Bool
+
+  init(_ dtype: DType, isComplex: Bool) {
+    part = dtype.part ?? dtype
+    isWide = dtype == .int64 || dtype == .uint64
+    isWidened = isComplex && dtype.part == nil
+  }
+
+  mutating func load(_ bytes: UnsafeRawBufferPointer) throws(TensorError) {
+    doubles.removeAll(keepingCapacity: true)
+    integers.removeAll(keepingCapacity: true)
+    switch part {
+    case .int64:
+      unsafe integers.append(contentsOf: bytes.bindMemory(to: Int64.self).lazy.map { Int128($0) })
+    case .uint64:
+      unsafe integers.append(contentsOf: bytes.bindMemory(to: UInt64.self).lazy.map { Int128($0) })
+    default: try unsafe appendNumbers(of: bytes, part, to: &doubles)
+    }
+    if isWidened {
+      doubles = doubles.flatMap { [$0, 0] }
+      integers = integers.flatMap { [$0, 0] }
+    }
+  }
+}
+
+/// Gathers a ``TensorDifference`` piece by piece.
+private struct DifferenceMeter {
+  private var result = TensorDifference()
+  private let tolerance: Tolerance
+  private let unit: Unit
+  private let isOfOneType: Bool
+  private var dot = 0.0
+  private var leftSquares = 0.0
+  private var rightSquares = 0.0
+  private var maxULP: UInt64 = 0
+  private var maxWideULP: UInt128 = 0
+  /// NaNs beside numbers that are no overflow of a type without infinity.
+  private var strayNaNCount = 0
+  private var leftKeys: [Int64] = []
+  private var rightKeys: [Int64] = []
+
+  /// What a step is.
+  private enum Unit {
+    case place(FloatOrder)
+    case one
+    case none
+  }
+
+  init(_ left: DType, _ right: DType, _ tolerance: Tolerance) {
+    self.tolerance = tolerance
+    isOfOneType = left == right
+    let floats = [left, right].map { $0.kind == .floatingPoint }
+    unit =
+      floats == [true, true]
+      ? .place(FloatOrder(coarserOf: left, right)) : floats == [false, false] ? .one : .none
+  }
+
+  /// The measures of everything that was added.
+  var finished: TensorDifference {
+    var result = result
+    let norm = leftSquares.squareRoot() * rightSquares.squareRoot()
+    let cosine = dot / norm
+    result.cosine = cosine.isFinite && norm.isFinite ? max(-1, min(1, cosine)) : nil
+    switch unit {
+    case .place:
+      result.maxULP = UInt128(maxULP)
+      result.isRounding = !isOfOneType && maxULP == 0 && strayNaNCount == 0
+    case .one: result.maxULP = max(UInt128(maxULP), maxWideULP)
+    case .none: break
+    }
+    return result
+  }
+
+  mutating func add(_ left: [Double], _ right: [Double]) {
+    result.elementCount += left.count
+    var (hasPlaces, isWhole) = (false, false)
+    switch unit {
+    case .place(let order):
+      order.keys(of: left, into: &leftKeys)
+      order.keys(of: right, into: &rightKeys)
+      hasPlaces = true
+    case .one: isWhole = true
+    case .none: break
+    }
+    // Sums of a piece, then of the pieces: the rounding errors stay small.
+    var sums = (0.0, 0.0, 0.0)
+    for index in left.indices {
+      let (x, y) = (left[index], right[index])
+      let difference = (x - y).magnitude
+      let ulp =
+        hasPlaces ? steps(leftKeys[index], rightKeys[index]) : isWhole ? UInt64(difference) : 0
+      if x.isFinite && y.isFinite {
+        sums.0 += x * y
+        sums.1 += x * x
+        sums.2 += y * y
+        if difference != 0 || ulp != 0 { note(difference, max(x.magnitude, y.magnitude), ulp) }
+      } else {
+        addNonFinite(x, y, ulp)
+      }
+    }
+    dot += sums.0
+    leftSquares += sums.1
+    rightSquares += sums.2
+  }
+
+  private mutating func addNonFinite(_ x: Double, _ y: Double, _ ulp: UInt64) {
+    if x == y || (x.isNaN && y.isNaN) { return }
+    guard x.isNaN || y.isNaN else { return note(.infinity, .infinity, ulp) }
+    result.nanCount += 1
+    if case .place(let order) = unit, order.isOverflow(x.isNaN ? y : x) {} else { strayNaNCount += 1 }
+    noteNaN()
+  }
+
+  mutating func add(_ left: [Int128], _ right: [Int128]) {
+    result.elementCount += left.count
+    for index in left.indices {
+      let (x, y) = (Double(left[index]), Double(right[index]))
+      dot += x * y
+      leftSquares += x * x
+      rightSquares += y * y
+      let steps = (left[index] - right[index]).magnitude
+      guard steps > 0 else { continue }
+      maxWideULP = max(maxWideULP, steps)
+      note(Double(steps), max(x.magnitude, y.magnitude), UInt64(clamping: steps))
+    }
+  }
+
+  /// Whole numbers of 64 bits beside others; which is left and which right makes no difference.
+  mutating func add(_ wide: [Int128], _ others: [Double]) {
+    result.elementCount += wide.count
+    for index in wide.indices {
+      let y = others[index]
+      let x = Double(wide[index])
+      guard y.isFinite else {
+        if y.isNaN {
+          result.nanCount += 1
+          noteNaN()
+        } else {
+          note(.infinity, .infinity, .max)
+        }
+        continue
+      }
+      dot += x * y
+      leftSquares += x * x
+      rightSquares += y * y
+      // What float64 lost of the whole number is put back.
+      let difference = ((x - y) + Double(wide[index] - Int128(x))).magnitude
+      guard difference != 0 else { continue }
+      if case .one = unit { maxWideULP = max(maxWideULP, (wide[index] - Int128(y)).magnitude) }
+      note(difference, max(x.magnitude, y.magnitude), UInt64(min(difference, 0x1p63)))
+    }
+  }
+
+  private func steps(_ left: Int64, _ right: Int64) -> UInt64 {
+    UInt64(bitPattern: left < right ? right &- left : left &- right)
+  }
+
+  /// - Parameter scale: the larger magnitude of the two.
+  private mutating func note(_ difference: Double, _ scale: Double, _ ulp: UInt64) {
+    // Two numbers of one magnitude are at most twice it apart, also where the difference overflows.
+    let relative =
+      difference == 0 ? 0 : difference.isFinite ? difference / scale : scale.isFinite ? 2 : .infinity
+    result.differingCount += 1
+    result.maxAbsolute = max(result.maxAbsolute, difference)
+    result.maxRelative = max(result.maxRelative, relative)
+    maxULP = max(maxULP, ulp)
+    let isAllowed =
+      tolerance.absolute.map { difference <= $0 } == true || tolerance.relative.map { relative <= $0 } == true
+      || (tolerance.ulp.map { ulp <= $0 } == true && hasUnit)
+    if !isAllowed { result.beyondCount += 1 }
+  }
+
+  private var hasUnit: Bool { if case .none = unit { false } else { true } }
+
+  private mutating func noteNaN() {
+    result.differingCount += 1
+    result.beyondCount += 1
+    result.maxAbsolute = .infinity
+    result.maxRelative = .infinity
+  }
+}
