@@ -39,7 +39,7 @@ struct NameMatching {
     rightOver = Array(right.indices)
     pair(left, right, Prefixes(left: "", right: "", count: 0))
     while findsPrefixes, prefixes.count < Self.mostPrefixes, !leftOver.isEmpty, !rightOver.isEmpty,
-      let found = Self.best(leftOver.map { left[$0] }, rightOver.map { right[$0] }, leftKeys, rightKeys)
+      let found = best(leftOver.map { left[$0] }, rightOver.map { right[$0] }, leftKeys, rightKeys)
     {
       let before = pairs.count
       pair(left, right, found)
@@ -76,14 +76,14 @@ struct NameMatching {
 
   /// The prefixes behind which the most names are equal, and at least half of all on one side; of several the shortest. Nil
   /// when there are none.
-  private static func best(
+  private func best(
     _ left: [String], _ right: [String], _ leftKeys: [String], _ rightKeys: [String]
   ) -> Prefixes? {
     var places: [ExactText: [String]] = [:]
     for name in right {
-      for (prefix, rest) in splits(name) {
+      for (prefix, rest) in Self.splits(name) {
         let key = ExactText(rest)
-        if places[key]?.count ?? 0 < mostPlaces { places[key, default: []].append(prefix) }
+        if places[key]?.count ?? 0 < Self.mostPlaces { places[key, default: []].append(prefix) }
       }
     }
     struct Votes: Hashable {
@@ -93,7 +93,7 @@ struct NameMatching {
     var votes: [Votes: Int] = [:]
     for name in left {
       // The longest rest that both have: what stands before it has nothing in common.
-      for (prefix, rest) in splits(name) {
+      for (prefix, rest) in Self.splits(name) {
         guard let others = places[ExactText(rest)] else { continue }
         for other in others {
           votes[Votes(left: ExactText(prefix), right: ExactText(other)), default: 0] += 1
@@ -108,7 +108,11 @@ struct NameMatching {
     let needed = min(left.count, right.count)
     let allowed = votes.filter { entry in
       entry.value * 2 >= needed
-        && (isKey(entry.key.left.text, leftKeys) || isKey(entry.key.right.text, rightKeys))
+        && (Self.isKey(entry.key.left.text, leftKeys) || Self.isKey(entry.key.right.text, rightKeys))
+        // A network has one prefix: two places of one side are no one place of the other.
+        && !prefixes.contains {
+          ExactText($0.left) == entry.key.left || ExactText($0.right) == entry.key.right
+        }
     }
     guard let best = allowed.min(by: { rank($0) < rank($1) }) else { return nil }
     let (prefix, other) = (best.key.left.text, best.key.right.text)
