@@ -14,7 +14,8 @@ import safetensors.torch
 import torch
 import torchvision
 
-FLOATS = ["float64", "float32", "float16", "bfloat16", "float8_e5m2", "float8_e4m3fn", "float8_e5m2fnuz", "float8_e4m3fnuz"]
+SMALL = ["float16", "bfloat16", "float8_e5m2", "float8_e4m3fn", "float8_e5m2fnuz", "float8_e4m3fnuz"]
+FLOATS = ["float64", "float32", *SMALL]
 WIDTHS = {8: torch.int64, 4: torch.int32, 2: torch.int16, 1: torch.uint8}
 
 
@@ -136,7 +137,7 @@ def test_measures_of_one_type(decant, folder, dtype):
     assert change["dtype_a"] == change["dtype_b"] == dtype and change["rounded"] is False
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float8_e5m2", "float8_e4m3fn", "float8_e5m2fnuz", "float8_e4m3fnuz"])
+@pytest.mark.parametrize("dtype", SMALL)
 def test_every_two_patterns_of_a_small_type(decant, folder, dtype):
     """All patterns beside a shuffle of them: subnormals, both zeros, infinities and NaNs."""
     bits = 8 * getattr(torch, dtype).itemsize
@@ -149,11 +150,12 @@ def test_every_two_patterns_of_a_small_type(decant, folder, dtype):
     assert change["nan_on_one_side"] == (np.isnan(x) != np.isnan(y)).sum()
     assert change["max_abs"] == change["max_ulp"] == "Infinity"
     kept = torch.from_numpy(np.isfinite(x) & np.isfinite(y))
-    left, right = (tensor.view(numbers.dtype).to(torch.int32)[kept].to(numbers.dtype).view(left.dtype) for tensor in (left, right))
+    patterns = (tensor.view(numbers.dtype).to(torch.int32)[kept].to(numbers.dtype) for tensor in (left, right))
+    left, right = (pattern.view(left.dtype) for pattern in patterns)
     check(only_change(decant, folder, left, right), measures(left, right))
 
 
-@pytest.mark.parametrize("coarse", FLOATS[2:] + ["float8_e8m0fnu"])
+@pytest.mark.parametrize("coarse", [*SMALL, "float8_e8m0fnu"])
 @pytest.mark.parametrize("swapped", [False, True])
 def test_float32_rounded_once(decant, folder, coarse, swapped):
     generator = torch.Generator().manual_seed(7)
@@ -234,7 +236,8 @@ def test_whole_numbers_are_exact(decant, folder):
     unsigned = torch.tensor([2**63 - 1], dtype=torch.int64).to(torch.uint64)
     assert only_change(decant, folder, torch.tensor([-(2**63)]), unsigned)["max_ulp"] == str(2**64 - 1)
     assert only_change(decant, folder, torch.tensor([1, 2]), torch.tensor([1, 2], dtype=torch.int8))["max_abs"] == 0
-    assert only_change(decant, folder, torch.tensor([200], dtype=torch.uint8), torch.tensor([-3], dtype=torch.int8))["max_ulp"] == 203
+    bytes_ = torch.tensor([200], dtype=torch.uint8), torch.tensor([-3], dtype=torch.int8)
+    assert only_change(decant, folder, *bytes_)["max_ulp"] == 203
     change = only_change(decant, folder, torch.tensor([True, False]), torch.tensor([1, 1], dtype=torch.uint8))
     assert (change["max_abs"], change["max_ulp"], change["dtype_a"], change["dtype_b"]) == (1, 1, "bool", "uint8")
     assert only_change(decant, folder, torch.tensor([True]), torch.tensor([0.25]))["max_abs"] == 0.75
@@ -332,13 +335,42 @@ def test_what_is_missing_or_shaped_otherwise(decant, folder):
     torch.save(other, folder / "b.pth")
     found = diff(decant, folder / "a.pth", folder / "b.pth", status=1)
     assert sorted(found["only_a"]) == ["fc.bias", "layer1.0.bn1.num_batches_tracked"] and found["only_b"] == ["extra"]
-    assert found["reshaped"] == [{"a": "fc.weight", "b": "fc.weight", "shape_a": [1000, 512], "shape_b": [1000, 512, 1, 1]}]
+    (reshaped,) = found["reshaped"]
+    assert reshaped == {"a": "fc.weight", "b": "fc.weight", "shape_a": [1000, 512], "shape_b": [1000, 512, 1, 1]}
     (change,) = found["changed"]
     assert (change["name"], change["max_abs"], change["remark"]) == ("conv1.weight", None, "shape")
     assert change["shape_a"] == [64, 3, 7, 7] and change["shape_b"] == [32, 3, 7, 7]
     assert found["identical"] == len(state) - 4
     finished = decant.attempt("diff", folder / "a.pth", folder / "b.pth")
     assert finished.output.startswith("not the same: 118 identical, 1 reshaped, 1 changed, 2 only in A, 1 only in B\n")
+
+
+def test_other_axes(decant, folder):
+    kernel = torch.randn(8, 3, 5, 7, generator=torch.Generator().manual_seed(1))
+    torch.save({"matrix": kernel[0, 0], "kernel": kernel, "view": kernel.permute(1, 0, 2, 3)}, folder / "a.pth")
+    other = {"matrix": kernel[0, 0].T.contiguous(), "kernel": kernel.permute(2, 3, 1, 0).contiguous()}
+    other["view"] = other["kernel"].permute(2, 3, 0, 1).contiguous()
+    torch.save(other, folder / "b.pth")
+    found = diff(decant, folder / "a.pth", folder / "b.pth", status=1)
+    assert {pair["a"]: pair["axes"] for pair in found["reshaped"]} == {"matrix": [1, 0], "kernel": [2, 3, 1, 0]}
+    assert found["identical"] == 1 and found["changed"] == []
+
+
+def test_a_part_by_its_names(decant, folder, fixtures):
+    torch.save({"model": {"weight": torch.ones(3), "bias": torch.ones(2), "steps": torch.tensor(3)}}, folder / "a.pth")
+    torch.save({"weight": torch.ones(3), "bias": torch.zeros(2), "steps": torch.tensor(4)}, folder / "b.pth")
+    files = folder / "a.pth", folder / "b.pth"
+    (steps,) = diff(decant, *files, "--skip", "*bias", status=1)["changed"]
+    assert (steps["name"], steps["name_b"], steps["max_abs"]) == ("model.steps", "steps", 1)
+    left_out = decant("diff", *files, "--skip", "*bias", "--skip", "*steps")
+    assert left_out.output == "the same: 1 tensor, every bit\n"
+    assert left_out.errors.startswith("decant: 2 tensors of A left out\ndecant: 2 tensors of B left out\n")
+    assert diff(decant, *files, "--filter", "*weight", status=0)["identical"] == 1
+    assert decant.attempt("diff", *files, "--filter", "weight").status == 2
+    gguf = fixtures / "arrays" / "tensors.gguf"
+    refused = decant.attempt("diff", gguf, gguf)
+    assert refused.status == 2 and "blk.0.weight (gguf Q4_0)" in refused.errors
+    assert decant("diff", gguf, gguf, "--skip", "blk.*").output == "the same: 5 tensors, every bit\n"
 
 
 def test_equal_data_is_paired_only_where_it_is_plain(decant, folder):
@@ -391,8 +423,9 @@ def test_quantised_and_sparse(decant, folder, fixtures):
     torch.save({"x": dense}, folder / "a.pth")
     refused = decant.attempt("diff", folder / "a.pth", folder / "b.pth")
     assert refused.status == 2 and "--to-dense" in refused.errors
-    for name in ("sparse.pth", "quantized.pth", "nested_tensors.pth", "subclass.pth", "dtypes.pth", "dtypes_sub_byte.pth"):
-        assert decant("diff", fixtures / "torch" / name, fixtures / "torch" / name).output.startswith("the same: "), name
+    for name in ("sparse", "quantized", "nested_tensors", "subclass", "dtypes", "dtypes_sub_byte"):
+        file = fixtures / "torch" / f"{name}.pth"
+        assert decant("diff", file, file).output.startswith("the same: "), name
 
 
 def test_refusals_name_what_is_wrong(decant, folder, fixtures):

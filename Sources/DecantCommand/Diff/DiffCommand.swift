@@ -20,6 +20,8 @@ struct DiffCommand: ParsableCommand {
   var key: String?
   @Option(help: "The key in A.") var keyA: String?
   @Option(help: "The key in B.") var keyB: String?
+  @Option(help: "Compare only tensors whose name matches this glob, such as '*.weight'.") var filter: String?
+  @Option(help: "Leave out tensors whose name matches this glob; again for another.") var skip: [String] = []
   @Option(help: "Let numbers differ by this much: |x - y|.") var toleranceAbs: Double?
   @Option(help: "Let numbers differ by this part of the larger: |x - y| / max(|x|, |y|).")
   var toleranceRel: Double?
@@ -48,9 +50,9 @@ struct DiffCommand: ParsableCommand {
   }
 
   func run() throws {
-    let (limits, dequantize) = (limits.limits, dequantize)
-    let left = try DiffSide("A", path: a, key: keyA ?? key, dequantize: dequantize, limits: limits)
-    let right = try DiffSide("B", path: b, key: keyB ?? key, dequantize: dequantize, limits: limits)
+    let choice = DiffSide.Choice(filter: filter, skipped: skip, dequantize: dequantize)
+    let left = try DiffSide("A", path: a, key: keyA ?? key, choice, limits: limits.limits)
+    let right = try DiffSide("B", path: b, key: keyB ?? key, choice, limits: limits.limits)
     for side in [left, right] { note(side) }
     var matching = TensorMatching(left, right, exactNames: exactNames)
     note(matching)
@@ -60,7 +62,7 @@ struct DiffCommand: ParsableCommand {
     let comparison = PairComparison(
       a: left, b: right,
       tolerance: Tolerance(absolute: toleranceAbs, relative: toleranceRel, ulp: toleranceUlp),
-      dequantize: dequantize, toDense: toDense, threads: threads)
+      toDense: toDense, threads: threads)
     if !exactNames, !matching.onlyA.isEmpty, !matching.onlyB.isEmpty {
       matching.add(try comparison.pairsOfEqualData(matching.onlyA, matching.onlyB))
     }
@@ -75,6 +77,9 @@ struct DiffCommand: ParsableCommand {
   private func note(_ side: DiffSide) {
     for warning in side.checkpoint.warnings {
       StandardStreams.note("warning: \(side.checkpoint.path.escapedForDisplay): \(warning)")
+    }
+    if side.skippedCount > 0 {
+      StandardStreams.note("\(Spelling.count(side.skippedCount, "tensor")) of \(side.letter) left out")
     }
     if !side.wrapperNames.isEmpty {
       StandardStreams.note(

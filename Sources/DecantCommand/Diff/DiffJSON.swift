@@ -34,32 +34,35 @@ enum DiffJSON {
   private static func sizes(_ shape: [Int]) -> JSONValue { .array(shape.map { .exact(Int64($0)) }) }
 
   private static func renaming(_ pair: DiffResult.Compared) -> JSONValue {
-    var members: [(key: String, value: JSONValue)] = [
+    let members: [(key: String, value: JSONValue)] = [
       (key: "a", value: .string(pair.left.name)), (key: "b", value: .string(pair.right.name)),
       (key: "by", value: .string(pair.reason.rawValue)),
     ]
-    if let axes = pair.axes {
-      members.append((key: "axes", value: .array(axes.map { $0.map { .integer(Int64($0)) } ?? .null })))
-    }
-    return .object(members)
+    return .object(members + axes(pair))
+  }
+
+  private static func axes(_ pair: DiffResult.Compared) -> [(key: String, value: JSONValue)] {
+    guard let axes = pair.axes else { return [] }
+    return [(key: "axes", value: .array(axes.map { $0.map { .integer(Int64($0)) } ?? .null }))]
   }
 
   private static func reshaping(_ pair: DiffResult.Compared) -> JSONValue {
-    .object([
+    let members: [(key: String, value: JSONValue)] = [
       (key: "a", value: .string(pair.left.name)), (key: "b", value: .string(pair.right.name)),
       (key: "shape_a", value: sizes(pair.left.tensor.shape)),
       (key: "shape_b", value: sizes(pair.right.tensor.shape)),
-    ])
+    ]
+    return .object(members + axes(pair))
   }
 
   private static func change(_ pair: DiffResult.Compared) -> JSONValue {
     let (left, right) = (pair.left.tensor, pair.right.tensor)
     let measures = pair.difference
     var members: [(key: String, value: JSONValue)] = [(key: "name", value: .string(pair.left.name))]
-    if !pair.hasOneName {
+    if ExactText(pair.left.name) != ExactText(pair.right.name) {
       members.append((key: "name_b", value: .string(pair.right.name)))
-      members.append((key: "by", value: .string(pair.reason.rawValue)))
     }
+    if !pair.hasOneName { members.append((key: "by", value: .string(pair.reason.rawValue))) }
     members += [
       (key: "dtype_a", value: .string(left.dtype.rawValue)),
       (key: "dtype_b", value: .string(right.dtype.rawValue)),

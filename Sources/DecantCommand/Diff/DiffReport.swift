@@ -16,13 +16,13 @@ struct DiffReport {
     printWorst()
     printChanges("within tolerance", result.tolerated)
     list("reshaped, every bit the same", result.reshaped) {
-      [names($0), "\(Spelling.shape($0.left.tensor.shape)) → \(Spelling.shape($0.right.tensor.shape))"]
+      [
+        names($0), "\(Spelling.shape($0.left.tensor.shape)) → \(Spelling.shape($0.right.tensor.shape))",
+        axes($0),
+      ]
     }
     list("renamed, every bit the same", result.renamed) { pair in
-      [
-        name(pair.left.name), "→ " + name(pair.right.name),
-        pair.axes.map { "axes " + $0.map { $0.map(String.init) ?? "new" }.joined(separator: ", ") } ?? "",
-      ]
+      [name(pair.left.name), "→ " + name(pair.right.name), axes(pair)]
     }
     for (letter, items) in [("A", result.onlyA), ("B", result.onlyB)] {
       list("only in \(letter)", items) {
@@ -75,7 +75,7 @@ struct DiffReport {
   /// The largest difference of several, and what was rounded.
   private func printWorst() {
     let measured = result.changed.compactMap { pair in pair.difference.map { (pair, $0) } }
-    if result.changed.count > 1, let worst = measured.max(by: { $0.1.maxAbsolute < $1.1.maxAbsolute }) {
+    if measured.count > 1, let worst = measured.max(by: { $0.1.maxAbsolute < $1.1.maxAbsolute }) {
       StandardStreams.line(
         "\n  the largest absolute difference, \(Spelling.scientific(worst.1.maxAbsolute)), is in \(name(worst.0.left.name))"
       )
@@ -126,6 +126,10 @@ struct DiffReport {
 
   private func names(_ pair: DiffResult.Compared) -> String {
     pair.hasOneName ? name(pair.left.name) : name(pair.left.name) + " → " + name(pair.right.name)
+  }
+
+  private func axes(_ pair: DiffResult.Compared) -> String {
+    pair.axes.map { "axes " + $0.map { $0.map(String.init) ?? "new" }.joined(separator: ", ") } ?? ""
   }
 
   private func both(_ left: String, _ right: String) -> String { left == right ? left : "\(left) → \(right)" }

@@ -39,17 +39,19 @@ struct DiffResult {
     prefixes = matching.prefixes
     self.ignoresNames = ignoresNames
     for (pair, verdict) in zip(matching.pairs, verdicts) {
-      func compared(_ difference: TensorDifference? = nil, _ remark: String = "") -> Compared {
+      func compared(
+        _ difference: TensorDifference? = nil, _ remark: String = "", axes: [Int]? = nil
+      ) -> Compared {
         let item = a.items[pair.a]
         let isFilesOrder = pair.axes.map { $0 == Array(item.tensor.shape.indices) } ?? true
         return Compared(
           left: item, right: b.items[pair.b], reason: pair.reason, difference: difference, remark: remark,
-          axes: isFilesOrder ? nil : pair.axes)
+          axes: axes ?? (isFilesOrder ? nil : pair.axes))
       }
       switch verdict {
       case .identical where pair.reason == .name: identicalCount += 1
       case .identical: renamed.append(compared())
-      case .reshaped: reshaped.append(compared())
+      case .reshaped(let axes): reshaped.append(compared(axes: axes))
       case .changed(let difference, let remark):
         if isTolerant, let difference, difference.beyondCount == 0 {
           tolerated.append(compared(difference, remark))

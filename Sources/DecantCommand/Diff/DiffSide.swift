@@ -1,5 +1,6 @@
 import ByteParsing
 import Checkpoints
+import Glibc
 import Tensors
 
 /// One of the two files, and the tensors of it that are compared.
@@ -13,6 +14,24 @@ struct DiffSide: Sendable {
     let tensor: Tensor
   }
 
+  /// Which tensors take part, and as what.
+  struct Choice: Sendable {
+    /// A glob that names have to match; nil for any.
+    var filter: String?
+    /// Globs of names that are left out.
+    var skipped: [String] = []
+    var dequantize = false
+
+    /// Whether a tensor takes part, by its name from the key on.
+    func takes(_ name: String) -> Bool {
+      if let filter, unsafe fnmatch(filter, name, 0) != 0 { return false }
+      return !skipped.contains { unsafe fnmatch($0, name, 0) == 0 }
+    }
+
+    /// Whether any tensor may be left out.
+    var isPartial: Bool { filter != nil || !skipped.isEmpty }
+  }
+
   /// `A` or `B`.
   let letter: String
   let checkpoint: Checkpoint
@@ -23,19 +42,21 @@ struct DiffSide: Sendable {
   let stateDictKeys: [String]
   /// Wrappers without data of their own, whose parts are compared in their place.
   let wrapperNames: [String]
+  /// How many tensors the choice left out.
+  let skippedCount: Int
 
   /// Opens a file and chooses.
   ///
   /// - Throws: ``CheckpointError`` for a file or a key that is wrong, and for tensors that cannot be compared at all.
   init(
-    _ letter: String, path: String, key: String?, dequantize: Bool, limits: Limits
+    _ letter: String, path: String, key: String?, _ choice: Choice, limits: Limits
   ) throws(CheckpointError) {
     self.letter = letter
     self.key = key
     checkpoint = try Checkpoint(path: path, limits: limits)
     try checkpoint.requireIntact()
     let selection = try checkpoint.selection(key: key ?? ".")
-    try Self.requireKnownKinds(selection, in: checkpoint)
+    try Self.requireKnownKinds(selection, choice, in: checkpoint)
     let wrappers = Self.wrappers(selection.tensors)
     stateDictKeys = checkpoint.stateDictCandidates.compactMap { candidate in
       guard candidate.path.count > selection.path.count, candidate.path.starts(with: selection.path) else {
@@ -44,8 +65,16 @@ struct DiffSide: Sendable {
       return candidate.path.dropFirst(selection.path.count).joinedName + "."
     }
     wrapperNames = selection.tensors.filter { wrappers.contains($0.path) }.map(\.name)
-    let entries =
+    var entries =
       wrappers.isEmpty ? selection.tensors : selection.tensors.filter { !wrappers.contains($0.path) }
+    let count = entries.count
+    if choice.isPartial { entries = entries.filter { choice.takes(selection.name(of: $0)) } }
+    skippedCount = count - entries.count
+    guard count == 0 || !entries.isEmpty else {
+      throw CheckpointError(
+        "has no tensor left that --filter and --skip let pass", file: path,
+        remedy: "decant inspect shows the names it has.")
+    }
     guard !entries.isEmpty else {
       throw CheckpointError(
         "holds no tensors", file: path, remedy: "decant inspect shows what it holds.")
@@ -55,7 +84,8 @@ struct DiffSide: Sendable {
       throw CheckpointError(
         "holds tensors without data, which cannot be compared: \(Self.list(meta.map(\.name)))", file: path,
         remedy:
-          "They were saved from the meta device, or as the part of another rank: save them with their data.")
+          "They were saved from the meta device, or as the part of another rank: save them with their data, or leave them out with --skip."
+      )
     }
     do throws(CheckpointError) { stateDict = try selection.stateDict() } catch {
       throw error.located(file: path)
@@ -64,7 +94,7 @@ struct DiffSide: Sendable {
     items.reserveCapacity(entries.count)
     for entry in entries {
       var tensor = entry.tensor
-      if dequantize, tensor.quantization != nil {
+      if choice.dequantize, tensor.quantization != nil {
         do { tensor = try tensor.dequantized() } catch {
           throw CheckpointError("\(error)", file: path, tensor: entry.name)
         }
@@ -94,15 +124,18 @@ struct DiffSide: Sendable {
   }
 
   private static func requireKnownKinds(
-    _ selection: Selection, in checkpoint: Checkpoint
+    _ selection: Selection, _ choice: Choice, in checkpoint: Checkpoint
   ) throws(CheckpointError) {
-    let unread = checkpoint.objects.filter { $0.unreadTensor != nil && $0.path.starts(with: selection.path) }
+    let unread = checkpoint.objects.filter {
+      $0.unreadTensor != nil && $0.path.starts(with: selection.path)
+        && choice.takes($0.path.dropFirst(selection.path.count).joinedName)
+    }
     guard unread.isEmpty else {
       throw CheckpointError(
         "holds tensors of kinds that are not compared: "
           + list(
             unread.map { "\($0.path.isEmpty ? "the one at the root" : $0.name) (\($0.unreadTensor ?? ""))" }),
-        file: checkpoint.path, remedy: "Choose the other tensors with --key, --key-a or --key-b.")
+        file: checkpoint.path, remedy: "Leave them out with --skip, or choose others with --key or --filter.")
     }
   }
 

@@ -6,8 +6,8 @@ import Tensors
 enum PairVerdict: Sendable {
   /// Type, shape and every bit are the same.
   case identical
-  /// Type and every bit are the same, in another shape.
-  case reshaped
+  /// Type and every bit are the same, in another shape; with the order of axes when that is another too.
+  case reshaped(axes: [Int]?)
   /// Something differs; the measures are nil where there are no numbers to measure, and the remark says why.
   case changed(TensorDifference?, remark: String)
 }
@@ -17,7 +17,6 @@ struct PairComparison: Sendable {
   let a: DiffSide
   let b: DiffSide
   let tolerance: Tolerance
-  let dequantize: Bool
   let toDense: Bool
   let threads: Int
 
@@ -40,14 +39,41 @@ struct PairComparison: Sendable {
   }
 
   private func compare(_ left: Tensor, _ right: Tensor) throws -> PairVerdict {
-    if try left.hasSameBits(as: right) { return left.shape == right.shape ? .identical : .reshaped }
+    if try left.hasSameBits(as: right) {
+      return left.shape == right.shape ? .identical : .reshaped(axes: nil)
+    }
     if left.shape != right.shape {
+      if let axes = try transposition(left, right) { return .reshaped(axes: axes) }
       return .changed(nil, remark: left.elementCount == right.elementCount ? "shape and data" : "shape")
     }
     guard let difference = try left.difference(from: right, tolerance: tolerance) else {
       return .changed(nil, remark: left.dtype == right.dtype ? "bits" : "type")
     }
     return .changed(difference, remark: remark(difference, left.dtype, right.dtype))
+  }
+
+  /// Bytes of a tensor that is looked at along other axes: no more than are gathered in memory.
+  private static let transposedBytes = 64 << 20
+
+  /// The order of the left tensor's axes in which it has the shape and the bits of the right one: that of a transposed
+  /// matrix, or of TensorFlow's kernels.
+  private func transposition(_ left: Tensor, _ right: Tensor) throws -> [Int]? {
+    guard left.dtype == right.dtype, left.dtype.elementsPerByte == 1, 2...4 ~= left.shape.count,
+      left.shape.sorted() == right.shape.sorted(), left.byteCount <= Self.transposedBytes
+    else { return nil }
+    for axes in Self.orders(left.shape.count) where axes.map({ left.shape[$0] }) == right.shape {
+      if try left.arranged(axes).hasSameBits(as: right) { return axes }
+    }
+    return nil
+  }
+
+  /// Every order of so many axes.
+  private static func orders(_ count: Int) -> [[Int]] {
+    count == 0
+      ? [[]]
+      : orders(count - 1).flatMap { order in
+        (0..<count).map { place in Array(order[..<place]) + [count - 1] + Array(order[place...]) }
+      }
   }
 
   private func remark(_ difference: TensorDifference, _ left: DType, _ right: DType) -> String {

@@ -1,0 +1,91 @@
+import Foundation
+import TestSupport
+import Testing
+
+@Suite struct DiffTests {
+  private let folder: TemporaryFolder
+
+  init() throws { folder = try TemporaryFolder() }
+
+  private func decant(_ line: String) throws -> DecantRun {
+    try DecantProcess.shell(line.replacing("OUT/", with: folder.url.path + "/"), in: Fixtures.root)
+  }
+
+  @Test func theSameInAnotherContainer() throws {
+    _ = try decant("decant convert fixtures/torch/small_basic.pth OUT/small.safetensors --key model")
+    let run = try decant("decant diff fixtures/torch/small_basic.pth OUT/small.safetensors")
+    #expect(run.status == 0)
+    #expect(run.output == "the same: 86 tensors, every bit\n")
+    #expect(run.errors == "decant: 86 names compared without the prefix model. of A\n")
+  }
+
+  @Test func everyKindOfDifference() throws {
+    let run = try decant(
+      "decant diff fixtures/torch/small_basic.pth fixtures/torch/small_nodown.pth "
+        + "--filter 'model.layer[13].0.bn[23].*' --skip '*.running*'")
+    #expect(run.status == 1)
+    #expect(
+      run.output == """
+        not the same: 2 identical, 4 changed, 6 only in B
+
+          changed                    dtype    shape    differ   max abs   max rel            ULP       cosine
+          model.layer1.0.bn2.weight  float32  8        8 of 8  9.63e-01  8.31e-01     20,971,520  0.998955225
+          model.layer1.0.bn2.bias    float32  8        8 of 8  1.25e-01  1.24e+00  2,056,593,417  0.738719251
+          model.layer3.0.bn2.weight  float32  32     32 of 32  9.93e-01  8.32e-01     20,971,520  0.998792966
+          model.layer3.0.bn2.bias    float32  32     32 of 32  1.25e-01  1.95e+00  2,063,381,081  0.763560852
+
+          the largest absolute difference, 9.93e-01, is in model.layer3.0.bn2.weight
+
+          only in B:
+            model.layer1.0.bn3.weight               32      float32
+            model.layer1.0.bn3.bias                 32      float32
+            model.layer1.0.bn3.num_batches_tracked  scalar  int64
+            model.layer3.0.bn3.weight               128     float32
+            model.layer3.0.bn3.bias                 128     float32
+            model.layer3.0.bn3.num_batches_tracked  scalar  int64
+
+        """)
+    #expect(run.errors == "decant: 80 tensors of A left out\ndecant: 110 tensors of B left out\n")
+  }
+
+  @Test func renamed() throws {
+    _ = try decant("decant convert fixtures/torch/small_basic.pth OUT/other.safetensors --names detectron2")
+    let run = try decant("decant diff fixtures/torch/small_basic.pth OUT/other.safetensors")
+    #expect(run.status == 1)
+    let lines = run.output.split(separator: "\n")
+    #expect(
+      lines.first
+        == "not the same: 86 renamed; all data is the same, every bit, only names differ (--ignore-names accepts that)"
+    )
+    #expect(lines.last == "    … and 70 more; --all lists them" && lines.count == 19)
+    #expect(
+      lines.contains { $0.contains("model.bn1.weight") && $0.hasSuffix("→ model.stem.conv1.norm.weight") })
+    #expect(run.errors == "decant: A has names of the dialect torchvision, B of detectron2\n")
+    let same = try decant("decant diff fixtures/torch/small_basic.pth OUT/other.safetensors --ignore-names")
+    #expect(same.status == 0)
+    #expect(same.output.hasPrefix("the same: 86 tensors: 86 renamed, every bit\n"))
+  }
+
+  @Test func json() throws {
+    let run = try decant("decant diff fixtures/torch/prefix.pth fixtures/torch/protocol3.pth --json")
+    #expect(run.status == 1)
+    let object = try #require(try JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any])
+    #expect(object["schema"] as? Int == 1 && object["same"] as? Bool == false)
+    #expect(object["identical"] as? Int == 0)
+    for member in ["renamed", "changed", "only_a", "only_b"] { #expect(object[member] is [Any]) }
+  }
+
+  @Test func whatCannotBeCompared() throws {
+    let run = try decant("decant diff fixtures/torch/without_data.pth fixtures/torch/without_data.pth")
+    #expect(run.status == 2)
+    #expect(
+      run.errors
+        == "decant: error: fixtures/torch/without_data.pth: holds tensors without data, which cannot be compared: "
+        + "meta, meta_transposed, meta_parameter. They were saved from the meta device, or as the part of another rank: "
+        + "save them with their data, or leave them out with --skip.\n")
+    #expect(
+      try decant("decant diff fixtures/torch/prefix.pth fixtures/torch/prefix.pth --tolerance-abs=-1").status
+        == 64)
+    #expect(try decant("decant diff fixtures/torch/prefix.pth fixtures/torch/absent.pth").status == 2)
+  }
+}
