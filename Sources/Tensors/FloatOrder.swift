@@ -3,12 +3,12 @@
 /// Negative numbers have negative places: −0 stands at −1, +0 at 0. Types without −0 have no place −1.
 struct FloatOrder {
   let dtype: DType
-  private let eightBit: EightBitRounding?
+  private let eightBit: EightBitFloat?
 
   /// The order of whichever type has the shorter significand.
   init(coarserOf left: DType, _ right: DType) {
     dtype = DType.coarser(left, right)
-    eightBit = EightBitFloat.format(of: dtype).map(EightBitRounding.init)
+    eightBit = EightBitFloat.format(of: dtype)
   }
 
   /// The places of numbers, each rounded to the type's nearest, ties to even; a NaN's place has no meaning. O(count).
@@ -37,47 +37,31 @@ struct FloatOrder {
   }
 }
 
-/// Rounding to a format of eight bits, to the nearest, ties to even; e8m0 takes ties up, as PyTorch does.
-///
-/// Source: PyTorch `c10/util/Float8_*.h`.
-private struct EightBitRounding {
-  /// The numbers from 0 on, by pattern; behind the largest one what would follow it.
-  private let magnitudes: [Double]
-  private let specials: EightBitFloat.Specials
-
-  init(_ format: EightBitFloat) {
-    specials = format.specials
-    let patterns = specials == .exponentOnly ? 0...254 : 0...127
-    var finite = patterns.map { Double(format.value(UInt8($0))) }.filter { $0.isFinite }
-    let last = finite[finite.count - 1]
-    finite.append(specials == .exponentOnly ? 2 * last : 2 * last - finite[finite.count - 2])
-    magnitudes = finite
-  }
-
-  /// The pattern of the nearest magnitude; one more than the largest number's for what lies beyond.
-  private func pattern(_ magnitude: Double) -> Int {
-    var low = 0
-    var high = magnitudes.count - 1
-    while low < high {
-      let middle = (low + high + 1) / 2
-      if magnitudes[middle] <= magnitude { low = middle } else { high = middle - 1 }
-    }
-    guard low + 1 < magnitudes.count, magnitude > magnitudes[low] else { return low }
-    let halfway = (magnitudes[low] + magnitudes[low + 1]) / 2
-    if magnitude == halfway { return specials == .exponentOnly ? low + 1 : low + low % 2 }
-    return magnitude > halfway ? low + 1 : low
-  }
-
-  func key(of number: Double) -> Int64 {
+extension EightBitFloat {
+  /// The place of the number's nearest; what is too large has infinity's or, where there is none, the largest number's:
+  /// casts to such types make one or NaN of it (OCP "8-bit Floating Point Specification" 1.0, 5.2.1).
+  fileprivate func key(of number: Double) -> Int64 {
     if number.isNaN { return 0 }
-    let place = Int64(pattern(number.magnitude))
+    if specials == .exponentOnly { return powerOfTwo(number) }
+    let (pattern, isFinite) = nearest(to: number)
+    let largest: Int64 = specials == .allOnesIsNaN ? 0x7E : 0x7F
+    let place = isFinite || specials == .ieee ? Int64(pattern & 0x7F) : largest
     guard number.sign == .minus else { return place }
-    // Without a negative zero what rounds to zero is zero.
     return specials == .negativeZeroIsNaN ? -place : -place - 1
   }
 
-  func isOverflow(_ number: Double) -> Bool {
-    specials != .ieee && !number.isNaN && pattern(number.magnitude) == magnitudes.count - 1
+  /// Whether a number becomes NaN because there is no infinity.
+  fileprivate func isOverflow(_ number: Double) -> Bool {
+    if number.isNaN || specials == .ieee { return false }
+    return specials == .exponentOnly ? number >= 0x1.8p127 : !nearest(to: number).isFinite
+  }
+
+  /// The place of the nearest power of two in e8m0: from 2⁻¹²⁷ at 0, ties up as PyTorch has them. There is no sign.
+  private func powerOfTwo(_ number: Double) -> Int64 {
+    if number < 0 { return -1 }
+    guard number >= Double(value(0)) else { return 0 }
+    guard number.isFinite else { return 254 }
+    return min(254, Int64(number.exponent) + Int64(bias) + (number.significand >= 1.5 ? 1 : 0))
   }
 }
 

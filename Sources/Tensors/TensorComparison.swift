@@ -29,7 +29,8 @@ public struct TensorDifference: Sendable {
   public fileprivate(set) var maxULP: UInt128?
   /// Nil when a sum is 0 or leaves the range of float64.
   public fileprivate(set) var cosine: Double?
-  /// Whether one tensor is the other rounded once to its own coarser floating-point type, to the nearest, ties to even.
+  /// Whether one tensor is the other rounded once to its own coarser floating-point type, to the nearest, ties to even;
+  /// what is too large for a type without infinity may have become the largest number or NaN.
   public fileprivate(set) var isRounding = false
 }
 

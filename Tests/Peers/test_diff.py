@@ -187,6 +187,21 @@ def test_float64_rounded_once(decant, folder, coarse):
     assert only_change(decant, folder, fine.to(torch.bfloat16), fine.to(torch.float16))["max_ulp"] <= 1
 
 
+@pytest.mark.parametrize("coarse", ["float8_e4m3fn", "float8_e5m2fnuz", "float8_e4m3fnuz", "float8_e8m0fnu"])
+def test_what_is_too_large_for_a_type_without_infinity(decant, folder, coarse):
+    """PyTorch's casts make NaN or the largest number of it, by type and version: it is rounded all the same."""
+    dtype = getattr(torch, coarse)
+    fine = torch.tensor([1.0, 3e38 if coarse == "float8_e8m0fnu" else 1e6])
+    assert only_change(decant, folder, fine, fine.to(dtype))["rounded"] is True
+    largest = torch.finfo(dtype).max
+    change = only_change(decant, folder, fine, torch.tensor([1.0, largest]).to(dtype))
+    assert change["rounded"] is True and change["max_ulp"] == 0 and change["nan_on_one_side"] == 0
+    change = only_change(decant, folder, fine, torch.tensor([1.0, math.nan]).to(dtype))
+    assert change["rounded"] is True and change["max_ulp"] == "Infinity" and change["nan_on_one_side"] == 1
+    change = only_change(decant, folder, torch.tensor([1.0, largest]), torch.tensor([1.0, math.nan]).to(dtype))
+    assert change["rounded"] is False and change["nan_on_one_side"] == 1
+
+
 def test_the_same_numbers_in_another_type(decant, folder):
     half = torch.randn(100, generator=torch.Generator().manual_seed(2)).half()
     change = only_change(decant, folder, half, half.double())
@@ -265,7 +280,8 @@ def test_tolerances(decant, folder):
         (("--tolerance-ulp", "1", "--tolerance-abs", "1e-8", "--tolerance-rel", "6e-4"), 0),
     ]:  # fmt: skip
         assert diff(decant, *files, *options, status=status)["same"] is (status == 0), options
-    assert decant("diff", *files, "--tolerance-abs", "0.5").output.startswith("the same: 1 tensor: 1 within tolerance\n")
+    allowed = decant("diff", *files, "--tolerance-abs", "0.5").output
+    assert allowed.startswith("the same: 1 tensor: 1 within tolerance\n")
     for wrong in ("-1", "inf", "nan", "x"):
         assert decant.attempt("diff", *files, f"--tolerance-abs={wrong}").status == 64
 
