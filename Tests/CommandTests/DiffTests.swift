@@ -22,7 +22,7 @@ import Testing
   @Test func everyKindOfDifference() throws {
     let run = try decant(
       "decant diff fixtures/torch/small_basic.pth fixtures/torch/small_nodown.pth "
-        + "--filter 'model.layer[13].0.bn[23].*' --skip '*.running*'")
+        + "--only 'model.layer[13].0.bn[23].*' --except '*.running*'")
     #expect(run.status == 1)
     #expect(
       run.output == """
@@ -67,12 +67,15 @@ import Testing
   }
 
   @Test func json() throws {
-    let run = try decant("decant diff fixtures/torch/prefix.pth fixtures/torch/protocol3.pth --json")
+    let run = try decant("decant diff fixtures/torch/small_basic.pth fixtures/torch/small_nodown.pth --json")
     #expect(run.status == 1)
     let object = try #require(try JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any])
     #expect(object["schema"] as? Int == 1 && object["same"] as? Bool == false)
-    #expect(object["identical"] as? Int == 0)
-    for member in ["renamed", "changed", "only_a", "only_b"] { #expect(object[member] is [Any]) }
+    #expect(object["identical"] as? Int == 45)
+    let changed = try #require(object["changed"] as? [[String: Any]])
+    #expect(changed.count == 29 && changed[1]["name"] as? String == "model.layer1.0.bn2.weight")
+    #expect(changed[1]["max_ulp"] as? Int == 20_971_520 && changed[0]["max_abs"] is NSNull)
+    for member in ["renamed", "only_a", "only_b"] { #expect(object[member] is [Any]) }
   }
 
   @Test func whatCannotBeCompared() throws {
@@ -82,7 +85,7 @@ import Testing
       run.errors
         == "decant: error: fixtures/torch/without_data.pth: holds tensors without data, which cannot be compared: "
         + "meta, meta_transposed, meta_parameter. They were saved from the meta device, or as the part of another rank: "
-        + "save them with their data, or leave them out with --skip.\n")
+        + "save them with their data, or leave them out with --except.\n")
     #expect(
       try decant("decant diff fixtures/torch/prefix.pth fixtures/torch/prefix.pth --tolerance-abs=-1").status
         == 64)

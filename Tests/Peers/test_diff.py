@@ -376,17 +376,18 @@ def test_a_part_by_its_names(decant, folder, fixtures):
     torch.save({"model": {"weight": torch.ones(3), "bias": torch.ones(2), "steps": torch.tensor(3)}}, folder / "a.pth")
     torch.save({"weight": torch.ones(3), "bias": torch.zeros(2), "steps": torch.tensor(4)}, folder / "b.pth")
     files = folder / "a.pth", folder / "b.pth"
-    (steps,) = diff(decant, *files, "--skip", "*bias", status=1)["changed"]
+    (steps,) = diff(decant, *files, "--except", "*bias", status=1)["changed"]
     assert (steps["name"], steps["name_b"], steps["max_abs"]) == ("model.steps", "steps", 1)
-    left_out = decant("diff", *files, "--skip", "*bias", "--skip", "*steps")
+    left_out = decant("diff", *files, "--except", "*bias", "--except", "*steps")
     assert left_out.output == "the same: 1 tensor, every bit\n"
     assert left_out.errors.startswith("decant: 2 tensors of A left out\ndecant: 2 tensors of B left out\n")
-    assert diff(decant, *files, "--filter", "*weight", status=0)["identical"] == 1
-    assert decant.attempt("diff", *files, "--filter", "weight").status == 2
+    assert diff(decant, *files, "--only", "*weight", status=0)["identical"] == 1
+    assert decant.attempt("diff", *files, "--only", "weight").status == 2
+    assert decant.attempt("diff", *files, "--except", "*.bais").status == 2
     gguf = fixtures / "arrays" / "tensors.gguf"
     refused = decant.attempt("diff", gguf, gguf)
     assert refused.status == 2 and "blk.0.weight (gguf Q4_0)" in refused.errors
-    assert decant("diff", gguf, gguf, "--skip", "blk.*").output == "the same: 5 tensors, every bit\n"
+    assert decant("diff", gguf, gguf, "--except", "blk.*").output == "the same: 5 tensors, every bit\n"
 
 
 def test_equal_data_is_paired_only_where_it_is_plain(decant, folder):
@@ -469,6 +470,18 @@ def test_refusals_name_what_is_wrong(decant, folder, fixtures):
         damaged = decant.attempt("diff", *pair)
         assert damaged.status == 2 and "damaged.pth" in damaged.errors and "tensor x" in damaged.errors, damaged
         assert entry.filename in damaged.errors
+
+
+def test_a_damaged_part_of_a_sparse_tensor(decant, folder):
+    good, damaged = folder / "good.pth", folder / "damaged.pth"
+    torch.save({"x": (torch.eye(40) * 7).to_sparse()}, good)
+    data = bytearray(good.read_bytes())
+    data[data.index(torch.full((40,), 7.0).numpy().tobytes()) + 9] ^= 1
+    damaged.write_bytes(data)
+    refused = decant.attempt("diff", good, damaged)
+    assert refused.status == 2 and "damaged.pth" in refused.errors and "tensor x" in refused.errors
+    assert decant.attempt("inspect", "--checksums", damaged).status == 2
+    decant("inspect", "--checksums", good)
 
 
 def test_a_reader_that_goes_away(decant, folder):

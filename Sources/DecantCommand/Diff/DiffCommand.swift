@@ -20,8 +20,11 @@ struct DiffCommand: ParsableCommand {
   var key: String?
   @Option(help: "The key in A.") var keyA: String?
   @Option(help: "The key in B.") var keyB: String?
-  @Option(help: "Compare only tensors whose name matches this glob, such as '*.weight'.") var filter: String?
-  @Option(help: "Leave out tensors whose name matches this glob; again for another.") var skip: [String] = []
+  @Option(
+    help: ArgumentHelp("Only tensors whose names match this glob; again for another.", valueName: "glob"))
+  var only: [String] = []
+  @Option(help: ArgumentHelp("No tensors whose names match this glob; again for another.", valueName: "glob"))
+  var except: [String] = []
   @Option(help: "Let numbers differ by this much: |x - y|.") var toleranceAbs: Double?
   @Option(help: "Let numbers differ by this part of the larger: |x - y| / max(|x|, |y|).")
   var toleranceRel: Double?
@@ -50,9 +53,15 @@ struct DiffCommand: ParsableCommand {
   }
 
   func run() throws {
-    let choice = DiffSide.Choice(filter: filter, skipped: skip, dequantize: dequantize)
+    let choice = DiffSide.Choice(only: only, except: except, dequantize: dequantize)
     let left = try DiffSide("A", path: a, key: keyA ?? key, choice, limits: limits.limits)
     let right = try DiffSide("B", path: b, key: keyB ?? key, choice, limits: limits.limits)
+    let unused = (only + except).filter { !left.hasName($0) && !right.hasName($0) }
+    guard unused.isEmpty else {
+      throw CheckpointError(
+        "no tensor's name matches \(unused.map(\.escapedForDisplay).joined(separator: ", "))",
+        file: "\(a) and \(b)", remedy: "decant inspect --filter shows what a glob matches.")
+    }
     for side in [left, right] { note(side) }
     var matching = TensorMatching(left, right, exactNames: exactNames)
     note(matching)

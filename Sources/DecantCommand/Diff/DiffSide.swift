@@ -16,20 +16,20 @@ struct DiffSide: Sendable {
 
   /// Which tensors take part, and as what.
   struct Choice: Sendable {
-    /// A glob that names have to match; nil for any.
-    var filter: String?
+    /// Globs of which names have to match one; empty for any name.
+    var only: [String] = []
     /// Globs of names that are left out.
-    var skipped: [String] = []
+    var except: [String] = []
     var dequantize = false
 
     /// Whether a tensor takes part, by its name from the key on.
     func takes(_ name: String) -> Bool {
-      if let filter, unsafe fnmatch(filter, name, 0) != 0 { return false }
-      return !skipped.contains { unsafe fnmatch($0, name, 0) == 0 }
+      func matches(_ globs: [String]) -> Bool { globs.contains { unsafe fnmatch($0, name, 0) == 0 } }
+      return (only.isEmpty || matches(only)) && !matches(except)
     }
 
     /// Whether any tensor may be left out.
-    var isPartial: Bool { filter != nil || !skipped.isEmpty }
+    var isPartial: Bool { !only.isEmpty || !except.isEmpty }
   }
 
   /// `A` or `B`.
@@ -72,7 +72,7 @@ struct DiffSide: Sendable {
     skippedCount = count - entries.count
     guard count == 0 || !entries.isEmpty else {
       throw CheckpointError(
-        "has no tensor left that --filter and --skip let pass", file: path,
+        "has no tensor left that --only and --except let pass", file: path,
         remedy: "decant inspect shows the names it has.")
     }
     guard !entries.isEmpty else {
@@ -84,7 +84,7 @@ struct DiffSide: Sendable {
       throw CheckpointError(
         "holds tensors without data, which cannot be compared: \(Self.list(meta.map(\.name)))", file: path,
         remedy:
-          "They were saved from the meta device, or as the part of another rank: save them with their data, or leave them out with --skip."
+          "They were saved from the meta device, or as the part of another rank: save them with their data, or leave them out with --except."
       )
     }
     do throws(CheckpointError) { stateDict = try selection.stateDict() } catch {
@@ -102,6 +102,14 @@ struct DiffSide: Sendable {
       items.append(Item(name: selection.name(of: entry), entry: entry, tensor: tensor))
     }
     self.items = items
+  }
+
+  /// Whether a glob fits the name of a tensor, be it one that was left out or is of a kind that is not read.
+  func hasName(_ glob: String) -> Bool {
+    let depth = (try? checkpoint.selection(key: key ?? "."))?.path.count ?? 0
+    func fits(_ path: [PathKey]) -> Bool { unsafe fnmatch(glob, path.dropFirst(depth).joinedName, 0) == 0 }
+    return checkpoint.tensors.contains { fits($0.path) }
+      || checkpoint.objects.contains { $0.unreadTensor != nil && fits($0.path) }
   }
 
   /// Compares every recorded checksum of the tensors with their data.
@@ -135,7 +143,7 @@ struct DiffSide: Sendable {
         "holds tensors of kinds that are not compared: "
           + list(
             unread.map { "\($0.path.isEmpty ? "the one at the root" : $0.name) (\($0.unreadTensor ?? ""))" }),
-        file: checkpoint.path, remedy: "Leave them out with --skip, or choose others with --key or --filter.")
+        file: checkpoint.path, remedy: "Leave them out with --except, or choose others with --key or --only.")
     }
   }
 
