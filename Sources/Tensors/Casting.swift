@@ -7,8 +7,9 @@ extension Tensor {
 
 /// A cast between floating-point types: each number rounded to nearest, ties to even, once.
 ///
-/// What is beyond the target's largest number becomes infinite, or in a type without infinities not a number, as in
-/// PyTorch. Source: IEEE 754-2019; OCP "8-bit Floating Point Specification" 1.0.
+/// What is beyond the target's largest number becomes infinite, or in a type without infinities not a number, so that it
+/// is seen; PyTorch 2.13 makes it the largest number in float8_e4m3fn. Source: IEEE 754-2019; OCP "8-bit Floating Point
+/// Specification" 1.0; ml_dtypes does the same.
 public struct Cast: Sendable {
   /// The types a cast can produce.
   public static let targets: [DType] = [
