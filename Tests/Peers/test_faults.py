@@ -696,3 +696,24 @@ def test_standard_output_that_is_the_source(decant, source, folder):
             [decant.binary, "convert", copy, "-", "--format", "npz"], stdout=file, stderr=subprocess.DEVNULL, check=False
         )
     assert done.returncode == 2 and copy.read_bytes() == source.read_bytes()
+
+
+@pytest.mark.parametrize("name", [*FILES, "out/"])
+def test_reading_again_that_fails(failing, source, folder, name):
+    """--check: what cannot be read again gets no name."""
+    for number in range(1, 800, 5):
+        finished = failing(f"pread:{number}:{errno.EIO}", source, f"{folder}/{name}", "--check", *options(name))
+        if finished.status == 0:
+            break
+        check(finished, CAUSES[errno.EIO])
+        assert contents(folder) == {}
+    assert 15 < number < 790
+
+
+@pytest.mark.xfail(strict=True, reason="an error of --check names /proc/self/fd/N, not the file")
+def test_reading_again_that_fails_is_named(failing, source, folder):
+    for number in range(1, 90):
+        finished = failing(f"pread:{number}:end", source, folder / "new.gguf", "--check")
+        if finished.status == 0:
+            break
+        assert str(source) in finished.errors or str(folder / "new.gguf") in finished.errors, finished.errors
