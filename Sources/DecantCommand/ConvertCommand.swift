@@ -181,7 +181,12 @@ struct ConvertCommand: ParsableCommand {
     options.salvage = salvage
     options.checks = check
     let line = ProgressLine()
-    options.progress = { try line.watch($0, of: $1) }
+    // Where there is nothing to clean up, signals end the process themselves, also while a pipe is full.
+    if isStandardOutput {
+      options.progress = { line.update($0, of: $1) }
+    } else {
+      options.progress = { try line.watch($0, of: $1) }
+    }
     defer { line.clear() }
     let report = try checkpoint.convert(to: isStandardOutput ? nil : output, as: target, options)
     line.clear()

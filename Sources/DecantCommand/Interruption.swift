@@ -19,7 +19,14 @@ struct Interruption: Error {
       Interruption.pending.store(number, ordering: .relaxed)
     }
     action.sa_flags = Int32(bitPattern: UInt32(SA_RESETHAND))
-    for number in [SIGINT, SIGTERM, SIGHUP] { unsafe sigaction(number, &action, nil) }
+    for number in [SIGINT, SIGTERM, SIGHUP] {
+      var before = sigaction()
+      // nohup and shells' background jobs have some ignored, and so they stay.
+      guard unsafe sigaction(number, nil, &before) == 0,
+        unsafe unsafeBitCast(before.__sigaction_handler.sa_handler, to: Int.self) != 1
+      else { continue }
+      unsafe sigaction(number, &action, nil)
+    }
   }
 
   /// - Throws: ``Interruption`` when a signal has come.

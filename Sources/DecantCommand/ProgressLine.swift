@@ -24,7 +24,7 @@ final class ProgressLine: @unchecked Sendable {
   }
 
   /// Says how many bytes are done, several times a second.
-  private func update(_ done: Int, of total: Int) {
+  func update(_ done: Int, of total: Int) {
     guard isOnTerminal, total > 0 else { return }
     let now = clock.now
     guard now - shown > .milliseconds(100) else { return }

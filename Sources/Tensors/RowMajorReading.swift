@@ -5,7 +5,7 @@ extension Tensor {
   ///
   /// The bytes come in pieces of at most `capacity` bytes, each a whole number of elements; an empty tensor
   /// gives none. Memory: one piece, and for a tensor that is not contiguous the part of its storage it spans
-  /// (up to ``gatherBytes``; beyond that single runs are read, slowly). O(elements).
+  /// (in parts of up to ``gatherBytes``; where even one run spans more, single elements are read, slowly). O(elements).
   ///
   /// - Throws: ``TensorError`` for a tensor without data, and whatever reading the storage or `body` throws.
   public func readRowMajor(
@@ -129,9 +129,12 @@ private struct Gather: Sendable {
   /// The next element's index along every dimension, and where it stands in the storage (in elements).
   var index: [Int]
   var position: Int
-  /// The part of the storage in memory, and where it begins (in bytes); empty when it would be too large.
+  /// The part of the storage in memory, and where it begins (in bytes); empty where single runs are read.
   var window: [UInt8] = []
   var windowStart = 0
+  /// How many dimensions are outside of a window, the bytes that those inside span, and how many indices of the dimension
+  /// just outside a window has; nil where no window is small and dense enough.
+  private let frame: (outerCount: Int, span: Int, batch: Int)?
 
   init(_ tensor: Tensor, _ content: any StorageContent) throws {
     self.content = content
@@ -147,14 +150,42 @@ private struct Gather: Sendable {
     }
     index = [Int](repeating: 0, count: shape.count)
     position = tensor.storageOffset
-    let last = zip(shape, strides).reduce(0) { $0 + ($1.0 - 1) * $1.1 }
-    let span = (last + 1) * elementBytes
-    if span <= Tensor.gatherBytes {
-      windowStart = position * elementBytes
-      window = try unsafe [UInt8](unsafeUninitializedCapacity: span) { buffer, count in
-        try unsafe content.read(into: UnsafeMutableRawBufferPointer(buffer), at: windowStart)
-        count = span
-      }
+    frame = Self.frame(shape, strides, elementBytes)
+    try open()
+  }
+
+  private static func frame(
+    _ shape: [Int], _ strides: [Int], _ size: Int
+  ) -> (outerCount: Int, span: Int, batch: Int)? {
+    func span(_ outer: Int) -> Int {
+      (zip(shape[outer...], strides[outer...]).reduce(0) { $0 + ($1.0 - 1) * $1.1 } + 1) * size
+    }
+    guard let outer = shape.indices.first(where: { span($0) <= Tensor.gatherBytes }) else { return nil }
+    let inner = span(outer)
+    let used = shape[outer...].reduce(size, *)
+    // Where less than this share of what lies between is used, single runs are less to read.
+    func isDense(_ used: Int, _ spanned: Int) -> Bool { spanned / 64 <= used }
+    guard isDense(used, inner) else { return nil }
+    guard outer > 0, strides[outer - 1] > 0 else { return (outer, inner, 1) }
+    let step = strides[outer - 1] * size
+    let batch = 1 + (Tensor.gatherBytes - inner) / step
+    return (outer, inner, isDense(used, step) ? batch : 1)
+  }
+
+  /// Makes sure that the window has the elements that come next, up to the next step of an outer dimension.
+  private mutating func open() throws {
+    guard let frame else { return }
+    let start = position * elementBytes
+    if !window.isEmpty, start >= windowStart, start + frame.span <= windowStart + window.count { return }
+    var count = frame.span
+    if frame.outerCount > 0 {
+      let left = shape[frame.outerCount - 1] - index[frame.outerCount - 1]
+      count += (min(frame.batch, left) - 1) * strides[frame.outerCount - 1] * elementBytes
+    }
+    windowStart = start
+    window = try unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
+      try unsafe content.read(into: UnsafeMutableRawBufferPointer(buffer), at: start)
+      filled = count
     }
   }
 
@@ -172,7 +203,7 @@ private struct Gather: Sendable {
         try unsafe copy(part, from: (position + step * stride) * elementBytes)
         done += bytes
       }
-      advance(by: count)
+      if advance(by: count), index[0] < shape[0] { try open() }
     }
   }
 
@@ -187,7 +218,8 @@ private struct Gather: Sendable {
     }
   }
 
-  private mutating func advance(by count: Int) {
+  /// Goes on, and tells whether an outer dimension did.
+  private mutating func advance(by count: Int) -> Bool {
     var axis = shape.count - 1
     index[axis] += count
     position += count * strides[axis]
@@ -198,5 +230,6 @@ private struct Gather: Sendable {
       index[axis] += 1
       position += strides[axis]
     }
+    return frame.map { axis < $0.outerCount } ?? false
   }
 }

@@ -58,7 +58,9 @@ extension Checkpoint {
       overwrite: options.overwrite, isDurable: options.isDurable, checks: options.checks,
       sources: files.map(\.identity))
     func file(_ write: (AtomicOutput) throws -> Void) throws -> [(path: String, byteCount: Int)] {
-      let output = try path.map { path throws(CheckpointError) in try policy.open(path) } ?? .standardOutput()
+      let output =
+        try path.map { path throws(CheckpointError) in try policy.open(path) }
+        ?? .standardOutput(sources: policy.sources)
       try write(output)
       try policy.complete(output, holding: plan.tensors)
       try policy.commit(output)

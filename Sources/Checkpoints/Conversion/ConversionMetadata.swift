@@ -39,7 +39,9 @@ struct ConversionMetadata {
 
   private mutating func add(_ key: String, _ value: GGUFValue) {
     let describesSource = ["format", "general.alignment"].contains(key) || key.hasPrefix("decant.")
-    if !describesSource, !own.contains(where: { $0.key == key }) { fromSource.append((key, value)) }
+    if !describesSource, !own.contains(where: { ExactText($0.key) == ExactText(key) }) {
+      fromSource.append((key, value))
+    }
   }
 
   /// Adds a value of a GGUF file; the elements of a short array stand one after the other, below its key.

@@ -11,8 +11,10 @@ struct OutputPolicy {
   let sources: [FileIdentity]
 
   /// Begins a file.
-  func open(_ path: String) throws(CheckpointError) -> AtomicOutput {
-    try AtomicOutput(path, overwrite: overwrite, sources: sources)
+  ///
+  /// - Parameter name: what messages call it; by default the path.
+  func open(_ path: String, named name: String? = nil) throws(CheckpointError) -> AtomicOutput {
+    try AtomicOutput(path, named: name, overwrite: overwrite, sources: sources)
   }
 
   /// Waits until everything is written, and compares it with the source where that was asked for.

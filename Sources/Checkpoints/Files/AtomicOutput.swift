@@ -15,15 +15,29 @@ package final class AtomicOutput {
   /// The temporary file's name when the file system has no nameless files.
   private var temporary: String?
   private let writer: WriteBehind
+  private let overwrite: Bool
   /// Whether the bytes go to standard output as they come, and nothing is given a name.
   private let isStream: Bool
 
   /// Standard output, to which bytes go as they come.
-  static func standardOutput() -> AtomicOutput { AtomicOutput() }
+  ///
+  /// - Throws: ``CheckpointError`` when it is one of the `sources`.
+  static func standardOutput(sources: [FileIdentity]) throws(CheckpointError) -> AtomicOutput {
+    var status = stat()
+    if unsafe fstat(STDOUT_FILENO, &status) == 0, sources.contains(FileIdentity(status)) {
+      throw sourceIsTarget("standard output")
+    }
+    return AtomicOutput()
+  }
+
+  private static func sourceIsTarget(_ path: String) -> CheckpointError {
+    CheckpointError("is the file being read", file: path, remedy: "Write under another name, then move it.")
+  }
 
   private init() {
     path = "standard output"
     target = ""
+    overwrite = true
     descriptor = STDOUT_FILENO
     isStream = true
     writer = WriteBehind(descriptor: STDOUT_FILENO, isStream: true)
@@ -33,8 +47,13 @@ package final class AtomicOutput {
   ///
   /// - Throws: ``CheckpointError`` when the folder cannot be written, the target is no regular file, it is
   ///   one of the `sources`, or it exists and `overwrite` is false.
-  package init(_ path: String, overwrite: Bool, sources: [FileIdentity] = []) throws(CheckpointError) {
-    self.path = path
+  ///
+  /// - Parameter name: what messages call it; by default the path.
+  package init(
+    _ path: String, named name: String? = nil, overwrite: Bool, sources: [FileIdentity] = []
+  ) throws(CheckpointError) {
+    self.path = name ?? path
+    self.overwrite = overwrite
     var target = path
     var mode: mode_t = 0o666
     var replaces = false
@@ -48,16 +67,17 @@ package final class AtomicOutput {
       guard overwrite else {
         throw CheckpointError("exists already", file: path, remedy: "Leave out --no-clobber to replace it.")
       }
-      if sources.contains(FileIdentity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))) {
-        throw CheckpointError(
-          "is the file being read", file: path, remedy: "Write under another name, then move it.")
-      }
+      if sources.contains(FileIdentity(status)) { throw AtomicOutput.sourceIsTarget(path) }
       mode = status.st_mode & 0o777
       replaces = true
       if let resolved = unsafe realpath(path, nil) {
         target = unsafe String(cString: resolved)
         unsafe free(resolved)
       }
+    } else if unsafe lstat(path, &status) == 0 {
+      // As cp: neither is the link replaced, nor is a file made in a place that nobody named.
+      throw CheckpointError(
+        "is a symbolic link that leads to nothing", file: self.path, remedy: "Name the file to write.")
     }
     self.target = target
     let folder = AtomicOutput.folder(of: target)
@@ -71,7 +91,7 @@ package final class AtomicOutput {
     }
     guard descriptor >= 0 else {
       throw CheckpointError(
-        "cannot be written: \(systemMessage(errno))", file: path,
+        "cannot be written: \(systemMessage(errno))", file: self.path,
         remedy: errno == ENOENT
           ? "Make the folder first: mkdir -p \(folder)" : "Choose a folder you may write to.")
     }
@@ -152,17 +172,28 @@ package final class AtomicOutput {
   }
 
   /// The bytes written so far, to be read.
-  func reopened() throws(CheckpointError) -> InputFile { try InputFile("/proc/self/fd/\(descriptor)") }
+  func reopened() throws(CheckpointError) -> InputFile {
+    let copy = unsafe open("/proc/self/fd/\(descriptor)", O_RDONLY | O_CLOEXEC)
+    guard copy >= 0 else {
+      throw CheckpointError("cannot be read again: \(systemMessage(errno))", file: path)
+    }
+    return try InputFile(descriptor: copy, path: path)
+  }
+
+  /// Takes the file away that has the name now, if there is one.
+  func removeTarget() { unsafe unlink(target) }
 
   private func name() throws(CheckpointError) {
     if let temporary {
-      guard unsafe rename(temporary, target) == 0 else { throw failure() }
-      self.temporary = nil
+      // A link, unlike a rename, never replaces a file that came in the meantime.
+      let isNamed = unsafe overwrite ? rename(temporary, target) : link(temporary, target)
+      guard isNamed == 0 else { throw failure() }
+      if overwrite { self.temporary = nil }
       return
     }
     let nameless = "/proc/self/fd/\(descriptor)"
     if unsafe linkat(AT_FDCWD, nameless, AT_FDCWD, target, AT_SYMLINK_FOLLOW) == 0 { return }
-    guard errno == EEXIST else { throw failure() }
+    guard errno == EEXIST, overwrite else { throw failure() }
     // A link cannot replace a file; a rename can.
     let name = AtomicOutput.temporaryName(for: target)
     guard unsafe linkat(AT_FDCWD, nameless, AT_FDCWD, name, AT_SYMLINK_FOLLOW) == 0 else { throw failure() }
@@ -174,8 +205,10 @@ package final class AtomicOutput {
   }
 
   private func failure() -> CheckpointError {
-    CheckpointError(
-      "cannot be put in place: \(systemMessage(errno))", file: path, remedy: "Nothing was changed.")
+    let code = errno
+    return CheckpointError(
+      code == EEXIST ? "exists already" : "cannot be put in place: \(systemMessage(code))", file: path,
+      remedy: code == EEXIST ? "Leave out --no-clobber to replace it." : "Nothing was changed.")
   }
 
   static func folder(of path: String) -> String {

@@ -49,7 +49,7 @@ package final class InputFile: StorageContent, Sendable {
     self.path = path
     self.descriptor = descriptor
     byteCount = Int(status.st_size)
-    identity = FileIdentity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
+    identity = FileIdentity(status)
   }
 
   /// The error of a path that leads to something else than a file with bytes.
@@ -113,6 +113,8 @@ package final class InputFile: StorageContent, Sendable {
 package struct FileIdentity: Equatable, Sendable {
   let device: UInt64
   let inode: UInt64
+
+  init(_ status: stat) { (device, inode) = (UInt64(status.st_dev), UInt64(status.st_ino)) }
 }
 
 /// The system's text for an error number.

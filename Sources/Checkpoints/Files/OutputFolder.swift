@@ -15,11 +15,17 @@ final class OutputFolder {
   init(_ target: String) throws(CheckpointError) {
     var trimmed = target[...]
     while trimmed.count > 1, trimmed.hasSuffix("/") { trimmed = trimmed.dropLast() }
-    self.target = String(trimmed)
-    path = AtomicOutput.temporaryName(for: self.target)
-    // rmdir and mkdir tell without a gap whether the folder is empty.
     var status = stat()
-    if unsafe stat(self.target, &status) == 0 {
+    let exists = unsafe stat(String(trimmed), &status) == 0
+    // A link's own place is not where its folder is, and `.` has no name that could be given.
+    if exists, let resolved = unsafe realpath(String(trimmed), nil) {
+      self.target = unsafe String(cString: resolved)
+      unsafe free(resolved)
+    } else {
+      self.target = String(trimmed)
+    }
+    path = AtomicOutput.temporaryName(for: self.target)
+    if exists {
       guard status.st_mode & S_IFMT == S_IFDIR else {
         throw CheckpointError("is no folder", file: target, remedy: "Choose another name.")
       }

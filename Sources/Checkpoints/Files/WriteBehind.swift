@@ -18,7 +18,8 @@ internal import Glibc
   private let queue = DispatchQueue(label: "decant.write-behind")
   /// Counts the buffers that nobody is filling or writing.
   private let free = DispatchSemaphore(value: bufferCount - 1)
-  private let buffers: [UnsafeMutableRawBufferPointer]
+  /// None once everything is written.
+  private var buffers: [UnsafeMutableRawBufferPointer]
   private var place = 0
   /// The file's offset of the buffer that is being filled, and how much of it is full.
   private var offset = 0
@@ -37,7 +38,7 @@ internal import Glibc
   deinit {
     // Every hand-over has signalled by then, so the semaphore is back where it began, as it must be.
     queue.sync {}
-    for place in 0..<Self.bufferCount { unsafe buffers[place].deallocate() }
+    release()
   }
 
   /// Bytes appended so far.
@@ -64,7 +65,15 @@ internal import Glibc
   /// - Returns: the system's error number and the offset of the first write that failed.
   func finish() -> (code: Int32, offset: Int)? {
     if filled > 0 { handOver() }
-    return queue.sync { failure }
+    let failure = queue.sync { self.failure }
+    // Several files of one conversion are whole before the first gets its name.
+    release()
+    return failure
+  }
+
+  private func release() {
+    for buffer in unsafe buffers { unsafe buffer.deallocate() }
+    unsafe buffers = []
   }
 
   private func handOver() {
@@ -87,7 +96,11 @@ internal import Glibc
         isStream
         ? unsafe Glibc.write(descriptor, rest, count - done)
         : unsafe pwrite(descriptor, rest, count - done, off_t(start + done))
-      if written >= 0 { done += written } else if errno != EINTR { return (errno, start + done) }
+      if written > 0 {
+        done += written
+      } else if written == 0 || errno != EINTR {
+        return (written == 0 ? EIO : errno, start + done)
+      }
     }
     return nil
   }

@@ -72,8 +72,9 @@ struct GGUFWriter {
   ) -> [(key: String, value: GGUFValue)] {
     let typed = metadata.fromSource
     var values: [(key: String, value: GGUFValue)] = []
+    var keys: Set<ExactText> = []
     func add(_ key: String, _ value: GGUFValue) {
-      if !values.contains(where: { $0.key == key }) { values.append((key, value)) }
+      if keys.insert(ExactText(key)).inserted { values.append((key, value)) }
     }
     let named = metadata.own.first { $0.key == "decant.architecture" }?.value
     add(

@@ -36,7 +36,13 @@ struct NpzWriter {
   init(_ tensors: [PlannedTensor]) throws(CheckpointError) {
     try NumpyTypes.requireWritable(tensors)
     var unwritable = UnwritableTensors()
+    let names = Set(tensors.map { ExactText($0.name) })
     unwritable.add("a zip entry's name has no room for", tensors.filter { $0.name.utf8.count > 65_000 })
+    // Readers of zips end names there.
+    unwritable.add("NumPy cuts the name of", tensors.filter { $0.name.utf8.contains(0) })
+    unwritable.add(
+      "by this name NumPy finds another than",
+      tensors.filter { $0.name.hasSuffix(".npy") && names.contains(ExactText(String($0.name.dropLast(4)))) })
     try unwritable.refuse(remedy: "Shorten the names with --rename.")
     self.tensors = tensors
   }
@@ -93,7 +99,7 @@ struct NpyFolderWriter {
     var files: [(path: String, byteCount: Int)] = []
     for tensor in tensors {
       let name = tensor.name + ".npy"
-      let output = try policy.open(folder.path + "/" + name)
+      let output = try policy.open(folder.path + "/" + name, named: target + name)
       output.write(NpyHeader.bytes(tensor.dtype, tensor.shape))
       try pouring.pour(tensor, into: output)
       try policy.complete(output, holding: [tensor])
@@ -110,6 +116,8 @@ extension NumpyTypes {
   static func requireWritable(_ tensors: [PlannedTensor]) throws(CheckpointError) {
     var unwritable = UnwritableTensors()
     unwritable.add("NumPy has no element type for", tensors.filter { code($0.dtype) == nil })
+    // NPY_MAXDIMS of NumPy 2.
+    unwritable.add("NumPy has no more than 64 dimensions for", tensors.filter { $0.shape.count > 64 })
     try unwritable.refuse(
       remedy: "Cast them with --dtype float32, or choose the others with --key, --only or --except.")
   }

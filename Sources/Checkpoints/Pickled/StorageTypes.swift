@@ -29,7 +29,7 @@ enum StorageTypes {
     }
     switch global.module {
     case "torch", "torch.cuda":
-      return dtypes[global.name].map { .typed($0) }
+      return (dtypes[global.name] ?? scriptDtypes[global.name]).map { .typed($0) }
     default:
       return nil
     }
@@ -48,6 +48,14 @@ enum StorageTypes {
 
   /// The class in `torch` whose elements have a type; nil for types that only untyped storages hold.
   static func typedStorageName(_ dtype: DType) -> String? { dtypes.first { $0.value == dtype }?.key }
+
+  /// Classes that PyTorch's C++ code names, in TorchScript archives, and Python has not.
+  private static let scriptDtypes: [String: DType] = [
+    "Float8_e5m2Storage": .float8_e5m2, "Float8_e4m3fnStorage": .float8_e4m3fn,
+    "Float8_e5m2fnuzStorage": .float8_e5m2fnuz, "Float8_e4m3fnuzStorage": .float8_e4m3fnuz,
+    "Float8_e8m0fnuStorage": .float8_e8m0fnu, "ComplexHalfStorage": .complex32, "UInt16Storage": .uint16,
+    "UInt32Storage": .uint32, "UInt64Storage": .uint64,
+  ]
 
   private static let dtypes: [String: DType] = [
     "DoubleStorage": .float64, "FloatStorage": .float32, "HalfStorage": .float16,

@@ -55,6 +55,7 @@ struct SafetensorsShards {
   func write(
     _ policy: OutputPolicy, _ pouring: inout TensorPouring
   ) throws -> [(path: String, byteCount: Int)] {
+    try OpenFiles.allow(shards.count)
     var outputs: [AtomicOutput] = []
     for shard in shards {
       let output = try policy.open(shard.path)
@@ -70,9 +71,17 @@ struct SafetensorsShards {
       try last?.finish()
       files.append((indexPath, index.count))
       // An index of before must not stand beside files of now, should the process end between two names.
-      unsafe unlink(indexPath)
+      last?.removeTarget()
     }
-    for output in outputs + [last].compactMap({ $0 }) { try policy.commit(output) }
+    for (place, output) in (outputs + [last].compactMap { $0 }).enumerated() {
+      do throws(CheckpointError) { try policy.commit(output) } catch {
+        guard place > 0 else { throw error }
+        var partial = error
+        partial.remedy =
+          "\(place) of the \(files.count) files have their names already, and there is no index: convert again."
+        throw partial
+      }
+    }
     return files
   }
 }

@@ -1,0 +1,20 @@
+internal import Glibc
+
+/// How many files the process may have open.
+enum OpenFiles {
+  /// Raises the limit as far as the system allows, for a conversion that keeps so many open at once.
+  ///
+  /// - Throws: ``CheckpointError`` when that is not enough.
+  static func allow(_ count: Int) throws(CheckpointError) {
+    // Sources and libraries have some open too.
+    let needed = rlim_t(count + 64)
+    var limit = rlimit()
+    guard unsafe getrlimit(__rlimit_resource_t(7), &limit) == 0, limit.rlim_cur < needed else { return }
+    limit.rlim_cur = min(needed, limit.rlim_max)
+    guard limit.rlim_cur >= needed, unsafe setrlimit(__rlimit_resource_t(7), &limit) == 0 else {
+      throw CheckpointError(
+        "\(count) files would be open at once, and the system allows \(limit.rlim_max)",
+        remedy: "Choose a larger --shard-size. Nothing was written.")
+    }
+  }
+}
