@@ -26,7 +26,7 @@ extension Checkpoint {
       as CheckpointError
     { throw error.located(file: self.path) }
     var pouring = try TensorPouring(
-      pickling?.tensors.stored.records.map(\.elements) ?? plan.tensors, progress: options.progress)
+      pickling?.tensors.records.map(\.elements) ?? plan.tensors, progress: options.progress)
     let files: [(path: String, byteCount: Int)]
     do {
       files = try write(plan, metadata, pickling, to: path, &pouring)
@@ -87,12 +87,12 @@ extension Checkpoint {
       return try file { try writer.write(to: $0, &pouring) }
     case .torchZip:
       guard let pickling else { preconditionFailure("what is written as a pickle was planned as one") }
-      let stored = pickling.tensors.stored
+      let records = pickling.tensors.records
       if plan.options.isLegacy {
-        let writer = TorchLegacyWriter(pickling.bytes, stored)
+        let writer = TorchLegacyWriter(pickling.bytes, records)
         return try file { try writer.write(to: $0, &pouring) }
       }
-      let writer = TorchZipWriter(pickling.bytes, stored, names: plan.tensors.map(\.name))
+      let writer = TorchZipWriter(pickling.bytes, records)
       return try file { try writer.write(to: $0, &pouring) }
     }
   }

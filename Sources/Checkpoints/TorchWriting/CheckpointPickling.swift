@@ -12,7 +12,7 @@ struct CheckpointPickling {
   var bytes: [UInt8] { writer.bytes }
   /// Values that were left out because the loader refuses them.
   private(set) var droppedCount = 0
-  let tensors: TensorPickling
+  var tensors: TensorPickling
 
   let plan: ConversionPlan
   let graph: PickleGraph?

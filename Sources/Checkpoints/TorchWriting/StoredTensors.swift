@@ -57,24 +57,6 @@ struct StoredTensors {
       members[group].append(index)
     }
     for group in members { try place(group) }
-    number()
-  }
-
-  /// Numbers the records in the order in which the tensors use them, as PyTorch does: so that what is read from the file and
-  /// written again has the same numbers.
-  private mutating func number() {
-    var numbers: [Int: Int] = [:]
-    var ordered: [Record] = []
-    for index in placed.indices {
-      guard let view = placed[index] else { continue }
-      let number = numbers[view.record, default: ordered.count]
-      if number == ordered.count {
-        numbers[view.record] = number
-        ordered.append(records[view.record])
-      }
-      placed[index] = View(record: number, offset: view.offset, shape: view.shape, strides: view.strides)
-    }
-    records = ordered
   }
 
   /// The view that a tensor of the list is.

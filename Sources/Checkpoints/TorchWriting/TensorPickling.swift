@@ -15,7 +15,10 @@ struct TensorPickling {
   private let tensors: [PlannedTensor]
   /// For every planned tensor where its parts begin in `stored`: itself, or those it is made from.
   private var firsts: [Int] = []
-  let stored: StoredTensors
+  private let stored: StoredTensors
+  /// For every record the number it has in the file, or -1: records are numbered as the pickle comes to them.
+  private var numbers: [Int]
+  private var order: [Int] = []
   /// Whether persistent ids have the sixth part that the format before PyTorch 1.6 wants.
   private let isLegacy: Bool
 
@@ -49,7 +52,11 @@ struct TensorPickling {
       try unwritable.refuse(remedy: "Leave out --legacy, or cast them with --dtype float32.")
     }
     stored = try StoredTensors(pieces, shrinks: shrinks, takesUntyped: !isLegacy)
+    numbers = [Int](repeating: -1, count: stored.records.count)
   }
+
+  /// The records that the written tensors are views of, by their numbers.
+  var records: [StoredTensors.Record] { order.map { stored.records[$0] } }
 
   // MARK: Calls
 
@@ -58,7 +65,7 @@ struct TensorPickling {
   /// - Parameters:
   ///   - isCoalesced: what the source says of a sparse one.
   ///   - isDetached: whether it is written as `state_dict()` gives it, which never asks for a gradient.
-  func write(
+  mutating func write(
     _ index: Int, as wrapping: Wrapping, isCoalesced: Bool?, isDetached: Bool, to writer: inout PickleWriter
   ) {
     let (function, requiresGrad) = (function(index, wrapping), tensors[index].tensor.requiresGrad)
@@ -78,7 +85,7 @@ struct TensorPickling {
   }
 
   /// Writes the tuple that the function takes.
-  func writeArguments(
+  mutating func writeArguments(
     _ index: Int, _ wrapping: Wrapping, _ isCoalesced: Bool?, _ requiresGrad: Bool,
     _ writer: inout PickleWriter
   ) {
@@ -109,7 +116,7 @@ struct TensorPickling {
   private func record(_ piece: Int) -> StoredTensors.Record { stored.records[stored[piece].record] }
 
   /// `(storage, offset, size, stride, requires_grad, hooks[, dtype])`.
-  private func strided(
+  private mutating func strided(
     _ piece: Int, dtype: DType, _ requiresGrad: Bool, _ writer: inout PickleWriter
   ) {
     writer.write(.mark)
@@ -121,7 +128,7 @@ struct TensorPickling {
   }
 
   /// `storage, offset, size, stride`.
-  private func view(_ piece: Int, _ writer: inout PickleWriter) {
+  private mutating func view(_ piece: Int, _ writer: inout PickleWriter) {
     let view = stored[piece]
     storage(view.record, &writer)
     writer.integer(view.offset)
@@ -130,7 +137,7 @@ struct TensorPickling {
   }
 
   /// `('storage', class, key, 'cpu', count)` as a persistent id.
-  private func storage(_ index: Int, _ writer: inout PickleWriter) {
+  private mutating func storage(_ index: Int, _ writer: inout PickleWriter) {
     let record = stored.records[index]
     writer.write(.mark)
     writer.constant("storage")
@@ -139,7 +146,11 @@ struct TensorPickling {
     } else {
       writer.global("torch.storage", "UntypedStorage")
     }
-    writer.text(String(index))
+    if numbers[index] < 0 {
+      numbers[index] = order.count
+      order.append(index)
+    }
+    writer.text(String(numbers[index]))
     writer.constant("cpu")
     writer.integer(record.count)
     if isLegacy { writer.write(.none) }
@@ -148,7 +159,7 @@ struct TensorPickling {
   }
 
   /// `(layout, (part, …, size[, is_coalesced]))`.
-  private func sparse(_ index: Int, _ isCoalesced: Bool?, _ writer: inout PickleWriter) {
+  private mutating func sparse(_ index: Int, _ isCoalesced: Bool?, _ writer: inout PickleWriter) {
     let tensor = tensors[index].tensor
     writer.global("torch.serialization", "_get_layout")
     writer.constant("torch." + tensor.layout.rawValue)
@@ -166,7 +177,7 @@ struct TensorPickling {
   }
 
   /// `(storage, offset, size, stride, (scheme, scale, zero point), requires_grad, hooks)`.
-  private func quantized(
+  private mutating func quantized(
     _ index: Int, _ quantization: Quantization, _ requiresGrad: Bool, _ writer: inout PickleWriter
   ) {
     writer.write(.mark)
@@ -193,7 +204,7 @@ struct TensorPickling {
   }
 
   /// A tensor that another is made from.
-  private func part(_ piece: Int, of part: TensorPart, _ index: Int, _ writer: inout PickleWriter) {
+  private mutating func part(_ piece: Int, of part: TensorPart, _ index: Int, _ writer: inout PickleWriter) {
     writer.global("torch._utils", record(piece).isUntyped ? "_rebuild_tensor_v3" : "_rebuild_tensor_v2")
     let cast = part.tensor.dtype == tensors[index].tensor.dtype && tensors[index].tensor.layout != .strided
     strided(piece, dtype: cast ? tensors[index].dtype : part.tensor.dtype, false, &writer)

@@ -8,9 +8,9 @@ struct TorchLegacyWriter {
   private let records: [StoredTensors.Record]
 
   /// A file of a pickle and the storages its tensors are views of.
-  init(_ pickle: [UInt8], _ tensors: StoredTensors) {
+  init(_ pickle: [UInt8], _ records: [StoredTensors.Record]) {
     self.pickle = pickle
-    records = tensors.records
+    self.records = records
   }
 
   /// Writes the planned file, streaming.

@@ -7,14 +7,11 @@ public import Tensors
 public struct TorchZipWriter {
   private let pickle: [UInt8]
   private let records: [StoredTensors.Record]
-  /// The tensors' names, which the serialization id is made from.
-  private let names: [String]
 
   /// A file of a pickle and the storages its tensors are views of.
-  init(_ pickle: [UInt8], _ tensors: StoredTensors, names: [String]) {
+  init(_ pickle: [UInt8], _ records: [StoredTensors.Record]) {
     self.pickle = pickle
-    self.names = names
-    records = tensors.records
+    self.records = records
   }
 
   /// Writes the planned file, streaming.
@@ -32,30 +29,21 @@ public struct TorchZipWriter {
       crcs.append(crc)
     }
     crcs.append(zip.entry("archive/version", Array("3\n".utf8)))
-    zip.entry("archive/.data/serialization_id", Self.serializationID(names: names, crcs))
+    zip.entry("archive/.data/serialization_id", Self.serializationID(pickle, crcs))
     zip.finish()
   }
 
-  /// Forty digits that depend on the content only: twenty from the names, twenty from the checksums.
-  private static func serializationID(names: [String], _ crcs: [UInt32]) -> [UInt8] {
-    // FNV-1a, 64 bits: not a defence, a fingerprint.
-    var hash = UInt64(0)
-    func add(_ byte: UInt8) { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
-    func digits() -> String {
+  /// Forty digits that depend on the content only: twenty from the pickle, twenty from the checksums.
+  private static func serializationID(_ pickle: [UInt8], _ crcs: [UInt32]) -> [UInt8] {
+    func digits(_ bytes: [UInt8]) -> String {
+      // FNV-1a, 64 bits: not a defence, a fingerprint.
+      let hash = bytes.reduce(UInt64(0xCBF2_9CE4_8422_2325)) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
       let text = String(hash)
       return String(repeating: "0", count: 20 - text.count) + text
     }
-    hash = 0xCBF2_9CE4_8422_2325
-    for (index, name) in names.enumerated() {
-      if index > 0 { add(0x0A) }
-      for byte in name.utf8 { add(byte) }
-    }
-    let ofNames = digits()
-    hash = 0xCBF2_9CE4_8422_2325
-    var bytes: [UInt8] = []
-    for crc in crcs { bytes.appendLittleEndian(crc) }
-    for byte in bytes { add(byte) }
-    return Array((ofNames + digits()).utf8)
+    var crcBytes: [UInt8] = []
+    for crc in crcs { crcBytes.appendLittleEndian(crc) }
+    return Array((digits(pickle) + digits(crcBytes)).utf8)
   }
 }
 
@@ -75,7 +63,7 @@ extension TorchZipWriter {
         name: entry.name, entry: CheckpointTensor(path: [.text(entry.name)], tensor: entry.tensor),
         tensor: entry.tensor, dtype: entry.tensor.dtype)
     }
-    let tensors = try TensorPickling(planned)
+    var tensors = try TensorPickling(planned)
     var writer = PickleWriter()
     writer.write(.emptyDictionary)
     writer.write(.mark)
@@ -96,8 +84,8 @@ extension TorchZipWriter {
     writer.write(.setItems)
     writer.write(.stop)
     let output = try AtomicOutput(path, overwrite: true)
-    var pouring = try TensorPouring(tensors.stored.records.map(\.elements))
-    try TorchZipWriter(writer.bytes, tensors.stored, names: stateDict.names).write(to: output, &pouring)
+    var pouring = try TensorPouring(tensors.records.map(\.elements))
+    try TorchZipWriter(writer.bytes, tensors.records).write(to: output, &pouring)
     try output.commit()
   }
 }
