@@ -341,8 +341,8 @@ import Testing
       "The output's extension chooses the format, and out.h5 chooses none. There are .safetensors, .npz, .npy, .gguf, .pth, .onnx, and a path that ends in / for a folder of .npy files."
     ),
     (
-      ["convert", "FILE", "out.safetensors", "--arch", "resnet18", "--fold-bn"],
-      "--arch, --fold-bn: only for a network that is written as .onnx."
+      ["convert", "FILE", "out.safetensors", "--arch", "resnet18"],
+      "--arch: only for a network that is written as .onnx or with --fold-bn."
     ),
     (
       ["convert", "FILE", "out.onnx", "--names", "timm"],
