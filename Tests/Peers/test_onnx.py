@@ -400,7 +400,7 @@ def test_options_of_other_formats(decant, folder, small):
         ("net.onnx", ["--format", "gguf"]), ("net.onnx", ["--layout", "nhwc"]), ("net.onnx", ["--rename", "s/a/b/"]),
         ("net.onnx", ["--shard-size", "1GB"]), ("net.onnx", ["--num-classes", "-1"]),
         ("net.safetensors", ["--arch", "resnet20"]), ("net.safetensors", ["--stride0", "1"]),
-        ("net.safetensors", ["--fold-bn"]), ("net.safetensors", ["--external-data"]),
+        ("net.safetensors", ["--external-data"]),
         ("net.safetensors", ["--num-classes", "10"]), ("net.onnx", ["--arch", "resnet9000"]), ("net.ort", []),
     ]:  # fmt: skip
         finished = decant.attempt("convert", small, folder / output, *options)
