@@ -42,7 +42,8 @@ fuzz: packages ## Fuzz every reader for a minute each: DURATION=900 for longer, 
 
 peers: build $(PYTHON) ## Test against the real peers: PyTorch, safetensors, NumPy, CPython's pickletools.
 	@echo "testing against the peers in .build/peers"
-	@DECANT=$(CURDIR)/$(DECANT) DECANT_CORPUS=$(abspath ../shared/checkpoints) $(PYTHON) -m pytest -q -p no:cacheprovider -rs Tests/Peers
+	@DECANT=$(CURDIR)/$(DECANT) DECANT_CORPUS=$(abspath ../shared/checkpoints) $(PYTHON) -m pytest -q -p no:cacheprovider -rs \
+	  -n 2 --dist worksteal Tests/Peers
 
 peers-all: build $(PYTHON) ## Name, verify and run every ResNet of torchvision and timm; writes docs/IDENTIFIED.md (about an hour).
 	@echo "making, identifying and running about two hundred networks, the largest of 4 GB in a temporary folder"

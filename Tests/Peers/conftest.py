@@ -37,6 +37,12 @@ def pytest_report_header():
     return f"torch {torch.__version__}; the tool: {_binary()}"
 
 
+def pytest_runtest_logreport(report):
+    """Takes the figures of a test, whichever process ran it."""
+    if report.when == "teardown":
+        _figures.extend(line for name, line in report.user_properties if name == "figure")
+
+
 def pytest_terminal_summary(terminalreporter):
     """Figures are part of the result: they are printed whether or not a test fails."""
     if _figures:
@@ -49,10 +55,10 @@ def _binary() -> Path:
     return Path(os.environ.get("DECANT") or ROOT / ".build" / "release" / "decant").resolve()
 
 
-@pytest.fixture(scope="session")
-def figures():
+@pytest.fixture
+def figures(record_property):
     """Takes a line that the summary prints."""
-    return _figures.append
+    return lambda line: record_property("figure", line)
 
 
 @pytest.fixture(scope="session")

@@ -446,7 +446,8 @@ def test_a_source_that_is_overwritten_meanwhile(failing, source, folder):
     copy = folder / "copy.pth"
     shutil.copy(source, copy)
     size = copy.stat().st_size
-    stopped = failing.stopped("pwrite:1:after", copy, folder / "new.npz")
+    # Reads come one after the other, so what follows the fourth has not been read.
+    stopped = failing.stopped("pread:4:before", copy, folder / "new.npz")
     with open(copy, "r+b") as file:
         file.seek(size * 3 // 4)
         file.write(b"other" * 1000)
