@@ -48,11 +48,8 @@ private final class ScaledContent: StorageContent {
   private func compute() throws -> BytesInMemory {
     let length = tensor.elementCount / max(1, factors.count)
     return try unsafe BytesInMemory(byteCount: byteCount) { target in
-      var numbers: [Double] = []
       var place = 0
-      try unsafe tensor.readRowMajor { elements in
-        numbers.removeAll(keepingCapacity: true)
-        try unsafe appendNumbers(of: UnsafeRawBufferPointer(elements), tensor.dtype, to: &numbers)
+      try tensor.readNumbers { numbers in
         for number in numbers {
           let scaled = number * factors[place / length]
           if dtype == .float64 {

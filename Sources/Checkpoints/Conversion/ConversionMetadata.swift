@@ -16,7 +16,6 @@ struct ConversionMetadata {
     if let key = options.key { own.append(("decant.key", key)) }
     if options.sourceDigest { own.append(("decant.source_sha256", try checkpoint.sha256())) }
     if options.channelsLast { own.append(("decant.layout", "nhwc")) }
-    own += options.metadata
     self.own = own
     switch checkpoint.container {
     case .safetensors: for hint in checkpoint.hints { add(hint.label, .text(hint.text)) }

@@ -54,8 +54,6 @@ public struct ConversionOptions: Sendable {
   public var isDurable = false
   /// Whether the source file's SHA-256 goes into the metadata; hashing costs more than copying.
   public var sourceDigest = false
-  /// What to say of the network in the metadata, where the target has some.
-  public var metadata: [(key: String, value: String)] = []
   /// Whether what was written is read and compared with the source before it gets its name.
   public var checks = false
   /// Is told how many bytes are written of how many, before the first and for every mebibyte; what it throws ends the

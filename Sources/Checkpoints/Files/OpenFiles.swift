@@ -6,12 +6,14 @@ enum OpenFiles {
   ///
   /// - Throws: ``CheckpointError`` when that is not enough.
   static func allow(_ count: Int) throws(CheckpointError) {
+    // RLIMIT_NOFILE of <sys/resource.h>, which Swift imports as another type than the functions take.
+    let openFiles = __rlimit_resource_t(7)
     // Sources and libraries have some open too.
     let needed = rlim_t(count + 64)
     var limit = rlimit()
-    guard unsafe getrlimit(__rlimit_resource_t(7), &limit) == 0, limit.rlim_cur < needed else { return }
+    guard unsafe getrlimit(openFiles, &limit) == 0, limit.rlim_cur < needed else { return }
     limit.rlim_cur = min(needed, limit.rlim_max)
-    guard limit.rlim_cur >= needed, unsafe setrlimit(__rlimit_resource_t(7), &limit) == 0 else {
+    guard limit.rlim_cur >= needed, unsafe setrlimit(openFiles, &limit) == 0 else {
       throw CheckpointError(
         "\(count) files would be open at once, and the system allows \(limit.rlim_max)",
         remedy: "Choose a larger --shard-size. Nothing was written.")

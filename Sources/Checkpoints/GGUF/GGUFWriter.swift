@@ -76,10 +76,9 @@ struct GGUFWriter {
     func add(_ key: String, _ value: GGUFValue) {
       if keys.insert(ExactText(key)).inserted { values.append((key, value)) }
     }
-    let named = metadata.own.first { $0.key == "decant.architecture" }?.value
     add(
       "general.architecture",
-      typed.first { $0.key == "general.architecture" }?.value ?? .text(named ?? "unknown"))
+      typed.first { $0.key == "general.architecture" }?.value ?? .text("unknown"))
     add("general.type", typed.first { $0.key == "general.type" }?.value ?? .text("model"))
     add("general.alignment", .integer("uint32", Int64(alignment)))
     if let fileType = fileType(tensors) { add("general.file_type", .integer("uint32", fileType)) }
