@@ -69,19 +69,34 @@ public struct RowMajorReader: Sendable {
       && !tensor.isConjugated && !tensor.isNegated
   }
 
+  /// Whether elements can be read in any order, by ``read(into:at:)``, at no further cost.
+  public var isRandomAccess: Bool { gather == nil && content.isRandomAccess }
+
+  /// Fills `target` with the elements that begin at byte `offset` of a contiguous tensor, as ``read(into:)`` does.
+  ///
+  /// - Parameter target: a whole number of elements, all of them the tensor's, as `offset` is.
+  public func read(into target: UnsafeMutableRawBufferPointer, at offset: Int) throws {
+    precondition(
+      gather == nil && target.count % tensor.dtype.byteCount == 0 && offset % tensor.dtype.byteCount == 0
+        && offset >= 0 && target.count <= tensor.byteCount - offset,
+      "a reader gives whole elements of those there are")
+    try unsafe content.read(into: target, at: tensor.byteOffset + offset)
+    unsafe resolveBits(target)
+  }
+
   /// Fills `target` with the next elements: row-major, little-endian, `conj` and `neg` resolved.
   ///
   /// - Parameter target: a whole number of elements, no more than are left.
   public mutating func read(into target: UnsafeMutableRawBufferPointer) throws {
-    precondition(
-      target.count % tensor.dtype.byteCount == 0 && target.count <= tensor.byteCount - done,
-      "a reader gives whole elements, and no more than there are")
-    if gather != nil {
-      try unsafe gather?.fill(target)
+    if gather == nil {
+      try unsafe read(into: target, at: done)
     } else {
-      try unsafe content.read(into: target, at: tensor.byteOffset + done)
+      precondition(
+        target.count % tensor.dtype.byteCount == 0 && target.count <= tensor.byteCount - done,
+        "a reader gives whole elements, and no more than there are")
+      try unsafe gather?.fill(target)
+      unsafe resolveBits(target)
     }
-    unsafe resolveBits(target)
     done += target.count
   }
 

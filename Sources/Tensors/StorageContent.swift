@@ -15,6 +15,15 @@ public protocol StorageContent: Sendable {
   ///
   /// The pointer is valid for as long as the content lives, not only during the call.
   func mappedBytes() throws -> UnsafeRawBufferPointer?
+
+  /// Whether a read costs what its bytes cost, wherever it begins and whatever was read before.
+  ///
+  /// By default it is not: bytes that are worked out as they pass are read from first to last.
+  var isRandomAccess: Bool { get }
+}
+
+extension StorageContent {
+  public var isRandomAccess: Bool { false }
 }
 
 /// Bytes held in memory, 64-byte aligned; never changed after they are made, hence `@unchecked Sendable`.
@@ -41,6 +50,8 @@ public protocol StorageContent: Sendable {
   deinit { unsafe bytes.deallocate() }
 
   public var byteCount: Int { unsafe bytes.count }
+
+  public var isRandomAccess: Bool { true }
 
   public func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws {
     let count = buffer.count

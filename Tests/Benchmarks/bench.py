@@ -102,12 +102,12 @@ class Bench:
             ["`decant inspect` of 10 MB (100 tensors)", thousandth.time, thousandth.memory, "", ""],
         ])  # fmt: skip
 
-    def fresh(self, name: str, command: list[str]):
+    def fresh(self, name: str, command: list[str], touching: int = 200):
         """Runs a command that writes a file, given last, under a name that does not exist."""
         path = self.folder / name
         path.unlink(missing_ok=True)
         os.sync()  # what the round before wrote is not this round's to wait for
-        return self.machine.measure([*command, str(path)])
+        return self.machine.measure([*command, str(path)], touching)
 
     def convert(self):
         """Conversion to names that do not exist, beside cp."""
@@ -150,9 +150,9 @@ class Bench:
         Path(large).read_bytes()
         ours, copy, mapped = interleave(
             self.rounds(5),
-            lambda: self.fresh("a.safetensors", [self.decant, "convert", large]),
-            lambda: self.fresh("b.pth", ["cp", large]),
-            lambda: self.fresh("c.safetensors", self.peer("map", large)),
+            lambda: self.fresh("a.safetensors", [self.decant, "convert", large], touching=5_000),
+            lambda: self.fresh("b.pth", ["cp", large], touching=5_000),
+            lambda: self.fresh("c.safetensors", self.peer("map", large), touching=5_000),
         )
         small, python = interleave(
             self.rounds(5),

@@ -69,9 +69,9 @@ class Machine:
             return None
         return str(program)
 
-    def measure(self, command: list[str]) -> Sample:
-        """Runs a command with its output thrown away."""
-        return self._run(command)[0]
+    def measure(self, command: list[str], touching: int = 0) -> Sample:
+        """Runs a command with its output thrown away, after so many megabytes of memory were touched."""
+        return self._run(command, touching=touching)[0]
 
     def output(self, command: list[str]) -> str:
         """Runs a command for what it prints."""
@@ -85,8 +85,8 @@ class Machine:
             raise SystemExit(f"no median at the end of {' '.join(command)}")
         return Sample(float(found[1]), sample.megabytes)
 
-    def _run(self, command: list[str], keep: bool = False) -> tuple[Sample, str]:
-        prefix = [self.launcher, str(self.result)] if self.launcher else []
+    def _run(self, command: list[str], keep: bool = False, touching: int = 0) -> tuple[Sample, str]:
+        prefix = [self.launcher, str(self.result), str(touching)] if self.launcher else []
         start = time.perf_counter_ns()
         done = subprocess.run(
             [*prefix, *command],

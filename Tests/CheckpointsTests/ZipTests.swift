@@ -140,4 +140,20 @@ import Testing
       }
     }
   }
+
+  /// Parts of one run, checked apart and put together, against the run checked at once.
+  @Test(arguments: [[], [0], [1], [7, 0, 4096], [1 << 20, 3, 1 << 20], [255, 65_537, 12_345, 1]])
+  func checksumsOfPartsMakeThatOfTheWhole(sizes: [Int]) {
+    var generator = SystemRandomNumberGenerator()
+    let bytes = (0..<sizes.reduce(0, +)).map { _ in UInt8.random(in: 0...255, using: &generator) }
+    var joined = CRC32()
+    var start = 0
+    for size in sizes {
+      var part = CRC32()
+      unsafe Array(bytes[start..<start + size]).withUnsafeBytes { unsafe part.update($0) }
+      joined.append(part, byteCount: size)
+      start += size
+    }
+    #expect(joined.value == CRC32.of(bytes))
+  }
 }

@@ -15,6 +15,8 @@ package final class AtomicOutput {
   /// The temporary file's name when the file system has no nameless files.
   private var temporary: String?
   private let writer: WriteBehind
+  /// What is judged when everything is written.
+  private var feeds: [any OutputFeed] = []
   private let overwrite: Bool
   /// Whether the bytes go to standard output as they come, and nothing is given a name.
   private let isStream: Bool
@@ -120,6 +122,14 @@ package final class AtomicOutput {
     try unsafe writer.append(byteCount: count, fill: fill)
   }
 
+  /// Appends what `feed` gives; ``finish()`` tells what went wrong with it.
+  ///
+  /// - Parameter appended: told of the bytes that have their place.
+  func append<E: Error>(_ feed: any OutputFeed, appended: (Int) throws(E) -> Void) throws(E) {
+    feeds.append(feed)
+    try writer.append(feed, appended: appended)
+  }
+
   /// Appends bytes.
   package func write(_ bytes: UnsafeRawBufferPointer) {
     var done = 0
@@ -160,15 +170,20 @@ package final class AtomicOutput {
 
   /// Waits until every byte is written.
   ///
-  /// - Throws: ``CheckpointError`` when a write has failed.
+  /// - Throws: ``CheckpointError`` when a write has failed, or a feed.
   package func finish() throws(CheckpointError) {
-    if let failure = writer.finish() {
+    switch writer.finish() {
+    case .write(let code, let offset):
       throw CheckpointError(
-        "cannot be written: \(systemMessage(failure.code))", file: path, offset: failure.offset,
-        remedy: failure.code == ENOSPC
+        "cannot be written: \(systemMessage(code))", file: path, offset: offset,
+        remedy: code == ENOSPC
           ? "Free some space, or write to another disk. Nothing was changed."
           : isStream ? nil : "Nothing was changed.")
+    case .feed(let error, _): throw error
+    case nil: break
     }
+    for feed in feeds { try feed.finish() }
+    feeds = []
   }
 
   /// The bytes written so far, to be read.

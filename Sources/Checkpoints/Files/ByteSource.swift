@@ -11,6 +11,9 @@ package struct ByteSource: Sendable {
   private let content: any StorageContent
   private let start: Int
 
+  /// Whether its parts can be read in any order at no further cost.
+  var isRandomAccess: Bool { content.isRandomAccess }
+
   /// The whole of a file.
   init(_ file: InputFile) { self.init(file, path: file.path) }
 
@@ -103,6 +106,7 @@ final class ByteRange: StorageContent {
   }
 
   var byteCount: Int { source.byteCount }
+  var isRandomAccess: Bool { source.isRandomAccess }
 
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws {
     try unsafe source.read(into: buffer, at: offset)

@@ -61,6 +61,8 @@ package final class InputFile: StorageContent, Sendable {
         ? "Name a file inside it." : "Copy its contents to a regular file first: reading needs to seek.")
   }
 
+  package var isRandomAccess: Bool { true }
+
   deinit {
     mapping.withLock { mapping in
       if let mapping {

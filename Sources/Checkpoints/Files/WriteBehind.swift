@@ -1,105 +1,190 @@
 internal import Dispatch
 internal import Glibc
+internal import Synchronization
 
-/// Writes full buffers to a file on a thread of its own while the caller fills the next one.
+/// Bytes that several threads may fill in, in pieces and in any order.
+protocol OutputFeed: AnyObject, Sendable {
+  var byteCount: Int { get }
+
+  /// Fills `piece` with the bytes that begin at `offset`.
+  func fill(_ piece: UnsafeMutableRawBufferPointer, at offset: Int) throws(CheckpointError)
+
+  /// Judges the whole when every piece was given.
+  func finish() throws(CheckpointError)
+}
+
+/// Fills and writes blocks of a file on two threads, of which the caller's is one.
 ///
-/// Buffers are of ``bufferByteCount`` bytes and so are the offsets they are written at: the kernel takes whole
-/// mebibytes at multiples of a mebibyte in two thirds of the time of other sizes. Memory: three buffers.
+/// Blocks are of ``blockByteCount`` bytes and so are the offsets they are written at: the kernel takes whole
+/// mebibytes at multiples of a mebibyte in two thirds of the time of other sizes, and one block of a file at a time.
+/// Each thread reads, works on and writes a block by itself, and the caller does so when the other has enough to do, so
+/// that neither waits; a stream's blocks are all the caller's. Memory: four blocks.
 ///
-/// One thread calls; what it shares with the writing thread is handed over through the queue, hence
-/// `@unchecked Sendable`.
+/// One thread calls, and a block belongs to whoever holds it, hence `@unchecked Sendable`.
 @safe final class WriteBehind: @unchecked Sendable {
-  static let bufferByteCount = 1 << 20
-  private static let bufferCount = 3
+  static let blockByteCount = 1 << 20
+  /// Blocks that wait for the other thread at most.
+  private static let pendingCount = 2
+
+  /// What went wrong first, at an offset of the file.
+  enum Failure {
+    /// The system's error number of a write.
+    case write(Int32, offset: Int)
+    /// What a feed threw.
+    case feed(CheckpointError, offset: Int)
+
+    var offset: Int {
+      switch self {
+      case .write(_, let offset), .feed(_, let offset): offset
+      }
+    }
+  }
+
+  @safe private final class Block: @unchecked Sendable {
+    let bytes: UnsafeMutableRawBufferPointer
+    /// The file's offset of its first byte, and how many bytes were given.
+    var offset = 0
+    var filled = 0
+    /// What is filled in before the block is written.
+    var parts: [(range: Range<Int>, feed: any OutputFeed, offset: Int)] = []
+
+    init() {
+      unsafe bytes = UnsafeMutableRawBufferPointer.allocate(
+        byteCount: WriteBehind.blockByteCount, alignment: 4096)
+    }
+
+    deinit { unsafe bytes.deallocate() }
+
+    func begin(at offset: Int) {
+      self.offset = offset
+      filled = 0
+      parts.removeAll(keepingCapacity: true)
+    }
+  }
+
+  private struct Shared {
+    /// Blocks that were handed over and are not written.
+    var pendingCount = 0
+    var idle: [Block] = []
+    var failure: Failure?
+  }
 
   private let descriptor: Int32
   /// Whether it cannot seek, such as a pipe.
   private let isStream: Bool
-  private let queue = DispatchQueue(label: "decant.write-behind")
-  /// Counts the buffers that nobody is filling or writing.
-  private let free = DispatchSemaphore(value: bufferCount - 1)
-  /// None once everything is written.
-  private var buffers: [UnsafeMutableRawBufferPointer]
-  private var place = 0
-  /// The file's offset of the buffer that is being filled, and how much of it is full.
-  private var offset = 0
-  private var filled = 0
-  /// The system's error number and offset of the first write that failed; only the queue touches it.
-  private var failure: (code: Int32, offset: Int)?
+  private let queue: DispatchQueue
+  private let shared = Mutex(Shared())
+  /// The block that the caller is filling.
+  private var current: Block?
+  /// Bytes appended so far.
+  private(set) var byteCount = 0
 
   init(descriptor: Int32, isStream: Bool = false) {
     self.descriptor = descriptor
     self.isStream = isStream
-    unsafe buffers = (0..<Self.bufferCount).map { _ in
-      UnsafeMutableRawBufferPointer.allocate(byteCount: Self.bufferByteCount, alignment: 4096)
-    }
+    queue = DispatchQueue(label: "decant.write-behind")
   }
 
-  deinit {
-    // Every hand-over has signalled by then, so the semaphore is back where it began, as it must be.
-    queue.sync {}
-    release()
-  }
-
-  /// Bytes appended so far.
-  var byteCount: Int { offset + filled }
-
-  /// Appends `count` bytes that `fill` writes in place, in pieces that end at a buffer's end.
+  /// Appends `count` bytes that `fill` writes in place, in pieces that end at a block's end.
   ///
   /// - Throws: what `fill` throws.
   func append<E: Error>(
     byteCount count: Int, fill: (UnsafeMutableRawBufferPointer) throws(E) -> Void
   ) throws(E) {
+    try append(byteCount: count) { block, range throws(E) in
+      try unsafe fill(UnsafeMutableRawBufferPointer(rebasing: block.bytes[range]))
+    }
+  }
+
+  /// Appends what `feed` gives when it is asked, on other threads.
+  ///
+  /// - Parameter appended: told of the bytes that have their place.
+  /// - Throws: what `appended` throws.
+  func append<E: Error>(_ feed: any OutputFeed, appended: (Int) throws(E) -> Void) throws(E) {
+    var done = 0
+    try append(byteCount: feed.byteCount) { block, range throws(E) in
+      block.parts.append((range, feed, done))
+      done += range.count
+      try appended(done)
+    }
+  }
+
+  private func append<E: Error>(byteCount count: Int, part: (Block, Range<Int>) throws(E) -> Void) throws(E) {
     var left = count
     while left > 0 {
-      let end = min(Self.bufferByteCount, filled + left)
-      try unsafe fill(UnsafeMutableRawBufferPointer(rebasing: buffers[place][filled..<end]))
-      left -= end - filled
-      filled = end
-      if filled == Self.bufferByteCount { handOver() }
+      let block = current ?? nextBlock()
+      let range = block.filled..<min(Self.blockByteCount, block.filled + left)
+      try part(block, range)
+      block.filled = range.upperBound
+      byteCount += range.count
+      left -= range.count
+      if block.filled == Self.blockByteCount { release(block) }
     }
   }
 
   /// Writes what is left and waits for all writes.
   ///
-  /// - Returns: the system's error number and the offset of the first write that failed.
-  func finish() -> (code: Int32, offset: Int)? {
-    if filled > 0 { handOver() }
-    let failure = queue.sync { self.failure }
-    // Several files of one conversion are whole before the first gets its name.
-    release()
-    return failure
-  }
-
-  private func release() {
-    for buffer in unsafe buffers { unsafe buffer.deallocate() }
-    unsafe buffers = []
-  }
-
-  private func handOver() {
-    let (full, count, start) = (place, filled, offset)
-    queue.async { [self] in
-      if failure == nil { failure = write(full, count, at: start) }
-      free.signal()
+  /// - Returns: what failed, at the lowest offset.
+  func finish() -> Failure? {
+    if let block = current { release(block) }
+    queue.sync {}
+    return shared.withLock {
+      // Several files of one conversion are whole before the first gets its name.
+      $0.idle = []
+      return $0.failure
     }
-    free.wait()
-    place = (place + 1) % Self.bufferCount
-    offset += filled
-    filled = 0
   }
 
-  private func write(_ place: Int, _ count: Int, at start: Int) -> (code: Int32, offset: Int)? {
+  private func nextBlock() -> Block {
+    let block = shared.withLock { $0.idle.popLast() } ?? Block()
+    block.begin(at: byteCount)
+    current = block
+    return block
+  }
+
+  /// Gives a full block to the other thread unless it has enough to do, or writes it.
+  private func release(_ block: Block) {
+    current = nil
+    let isHandedOver = shared.withLock {
+      guard !isStream, $0.pendingCount < Self.pendingCount else { return false }
+      $0.pendingCount += 1
+      return true
+    }
+    guard isHandedOver else { return write(block) }
+    queue.async { [self] in
+      write(block)
+      shared.withLock { $0.pendingCount -= 1 }
+    }
+  }
+
+  private func write(_ block: Block) {
+    // After a failure nothing is worth reading or writing.
+    let failure = shared.withLock { $0.failure == nil } ? complete(block) : nil
+    shared.withLock {
+      if let failure, failure.offset < $0.failure?.offset ?? .max { $0.failure = failure }
+      $0.idle.append(block)
+    }
+  }
+
+  /// Fills in what is missing, and writes.
+  private func complete(_ block: Block) -> Failure? {
+    for part in block.parts {
+      do throws(CheckpointError) {
+        try unsafe part.feed.fill(
+          UnsafeMutableRawBufferPointer(rebasing: block.bytes[part.range]), at: part.offset)
+      } catch { return .feed(error, offset: block.offset + part.range.lowerBound) }
+    }
     var done = 0
-    while done < count {
-      let rest = unsafe buffers[place].baseAddress! + done
+    while done < block.filled {
+      let (rest, count) = unsafe (block.bytes.baseAddress! + done, block.filled - done)
       let written =
         isStream
-        ? unsafe Glibc.write(descriptor, rest, count - done)
-        : unsafe pwrite(descriptor, rest, count - done, off_t(start + done))
+        ? unsafe Glibc.write(descriptor, rest, count)
+        : unsafe pwrite(descriptor, rest, count, off_t(block.offset + done))
       if written > 0 {
         done += written
       } else if written == 0 || errno != EINTR {
-        return (written == 0 ? EIO : errno, start + done)
+        return .write(written == 0 ? EIO : errno, offset: block.offset + done)
       }
     }
     return nil

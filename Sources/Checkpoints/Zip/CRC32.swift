@@ -17,4 +17,34 @@ package struct CRC32 {
     unsafe bytes.withUnsafeBytes { unsafe crc.update($0) }
     return crc.value
   }
+
+  /// Adds bytes whose own CRC-32 is known, without the bytes. O(log length).
+  ///
+  /// The CRC of two runs together is that of the first, moved past the second's bits (a multiplication by a power of
+  /// x), plus that of the second.
+  mutating func append(_ other: CRC32, byteCount: Int) {
+    value = Self.product(Self.power(ofBytes: byteCount), value) ^ other.value
+  }
+
+  /// x to the power of eight times `count`, modulo the polynomial.
+  private static func power(ofBytes count: Int) -> UInt32 {
+    var (result, left) = (UInt32(1) << 31, count)
+    var factor = UInt32(1) << 23  // x to the eighth
+    while left > 0 {
+      if left & 1 == 1 { result = product(factor, result) }
+      factor = product(factor, factor)
+      left >>= 1
+    }
+    return result
+  }
+
+  /// The product of two polynomials modulo the CRC's, the highest power in the lowest bit.
+  private static func product(_ one: UInt32, _ two: UInt32) -> UInt32 {
+    var (sum, two) = (UInt32(0), two)
+    for bit in stride(from: 31, through: 0, by: -1) {
+      if one >> UInt32(bit) & 1 == 1 { sum ^= two }
+      two = two & 1 == 1 ? (two >> 1) ^ 0xEDB8_8320 : two >> 1
+    }
+    return sum
+  }
 }

@@ -202,6 +202,7 @@ final class ZipRecord: StorageContent, Sendable {
   }
 
   var byteCount: Int { entry.byteCount }
+  var isRandomAccess: Bool { entry.method == ZipEntry.stored && archive.file.isRandomAccess }
 
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws {
     try unsafe content(keep: false).read(into: buffer, at: offset)
@@ -267,6 +268,7 @@ final class ZipRecord: StorageContent, Sendable {
 final class ZipRecordPart: StorageContent {
   let record: ZipRecord
   let byteCount: Int
+  var isRandomAccess: Bool { record.isRandomAccess }
   private let offset: Int
 
   /// Takes a part that must lie inside the entry.

@@ -1,0 +1,64 @@
+internal import Tensors
+
+/// Hands tensors to a writer one after the other: cast, their storages' checksums compared, what was lost counted.
+struct TensorPouring {
+  private var feeds: [TensorFeed] = []
+  private var verified: Set<ObjectIdentifier> = []
+  private var doneByteCount = 0
+  private let totalByteCount: Int
+  private let progress: ConversionOptions.Progress?
+
+  /// A tensor of fewer bytes is filled in on the spot: to hand it over would take as long.
+  private static let deferredByteCount = 1 << 16
+
+  /// - Throws: what `progress` throws, which is told of the beginning.
+  init(_ tensors: [PlannedTensor], progress: ConversionOptions.Progress? = nil) throws {
+    totalByteCount = tensors.reduce(0) { $0 + $1.byteCount }
+    self.progress = progress
+    try progress?(0, totalByteCount)
+  }
+
+  /// What casts lost, by tensor, once everything is written.
+  var losses: [(name: String, overflowed: Int, underflowed: Int)] { feeds.compactMap(\.loss) }
+
+  /// Hands one tensor to `sink`, which asks for all its bytes in order, in pieces of whole elements.
+  mutating func pour<R>(
+    _ planned: PlannedTensor,
+    _ sink: (_ byteCount: Int, _ fill: (UnsafeMutableRawBufferPointer) throws -> Void) throws -> R
+  ) throws -> R {
+    try unsafe pour(feed(planned), sink)
+  }
+
+  /// Appends one tensor to a file, whose threads read a large one.
+  mutating func pour(_ planned: PlannedTensor, into output: AtomicOutput) throws {
+    let feed = try feed(planned)
+    guard feed.isRandomAccess, planned.byteCount >= Self.deferredByteCount else {
+      return try unsafe pour(feed) { count, fill in try unsafe output.append(byteCount: count, fill: fill) }
+    }
+    let start = doneByteCount
+    try output.append(feed) { try progress?(start + $0, totalByteCount) }
+    doneByteCount += planned.byteCount
+  }
+
+  private mutating func pour<R>(
+    _ feed: TensorFeed,
+    _ sink: (_ byteCount: Int, _ fill: (UnsafeMutableRawBufferPointer) throws -> Void) throws -> R
+  ) throws -> R {
+    var done = 0
+    let result = try unsafe sink(feed.byteCount) { piece in
+      try unsafe feed.fill(piece, at: done)
+      done += piece.count
+      try progress?(doneByteCount + done, totalByteCount)
+    }
+    doneByteCount += done
+    try feed.finish()
+    return result
+  }
+
+  private mutating func feed(_ planned: PlannedTensor) throws -> TensorFeed {
+    let isNew = verified.insert(ObjectIdentifier(planned.tensor.storage)).inserted
+    let feed = try TensorFeed(planned, comparesChecksum: isNew)
+    if feed.casts { feeds.append(feed) }
+    return feed
+  }
+}
