@@ -19,6 +19,7 @@ let package = Package(
   targets: [
     // Loaded on first use (docs/adr/0002): a run that needs none of them pays nothing at its start.
     .target(name: "COpenBLAS", linkerSettings: [.linkedLibrary("dl")]),
+    .target(name: "COneDNN", linkerSettings: [.linkedLibrary("dl")]),
     .target(name: "CLibcrypto", linkerSettings: [.linkedLibrary("dl")]),
     .systemLibrary(name: "CLibdeflate", pkgConfig: "libdeflate", providers: [.apt(["libdeflate-dev"])]),
 
@@ -31,7 +32,7 @@ let package = Package(
       dependencies: ["ByteParsing", "Pickle", "Tensors", "CLibdeflate", "CLibcrypto"]),
     .target(name: "Scanning", dependencies: ["ByteParsing", "Pickle", "Checkpoints"]),
     .target(name: "ResNets", dependencies: ["ByteParsing", "Tensors", "Graphs"]),
-    .target(name: "Inference", dependencies: ["ByteParsing", "Tensors", "Graphs", "COpenBLAS"]),
+    .target(name: "Inference", dependencies: ["ByteParsing", "Tensors", "Graphs", "COpenBLAS", "COneDNN"]),
     .target(name: "Measuring", dependencies: ["ByteParsing", "Tensors", "Graphs", "ResNets", "Inference"]),
     .target(name: "ONNX", dependencies: ["ByteParsing", "Tensors", "Graphs", "Checkpoints"]),
     .executableTarget(

@@ -26,6 +26,7 @@ struct RunCommand: ParsableCommand {
     String?
   @Option(help: "Largest difference that --compare allows, as a part of the stage's largest value.")
   var tolerance = 1e-5
+  @OptionGroup var engine: EngineOptions
   @Flag(help: "Compute in float64.") var float64 = false
   @Option(help: "Threads to compute with; by default one for each processor.") var threads: Int?
   @Option(help: "Run so many times and end with the median time.") var `repeat` = 1
@@ -76,14 +77,16 @@ struct RunCommand: ParsableCommand {
     Processors.explainLostPages()
     let weights = resolution.naming.tensors
     if float64 {
-      try execute(Double.self, graph, weights, resolution)
+      try execute(try engine.double(graph, weights, threads: threadCount), graph, resolution)
     } else {
-      try execute(Float.self, graph, weights, resolution)
+      try execute(try engine.float(graph, weights, threads: threadCount), graph, resolution)
     }
   }
 
+  private var threadCount: Int { threads ?? Processors.count }
+
   private func execute<T: ReferenceScalar>(
-    _ scalar: T.Type, _ graph: Graph, _ weights: StateDict, _ resolution: ResNet.Resolution
+    _ chosen: ChosenEngine<T>, _ graph: Graph, _ resolution: ResNet.Resolution
   ) throws {
     let image = try NetworkInput.read(input, as: T.self)
     let goldenFile = try compare.map { path throws(CheckpointError) in try Checkpoint(path: path) }
@@ -98,21 +101,21 @@ struct RunCommand: ParsableCommand {
         "holds none of the network's stages", file: compare,
         remedy: "Its tensors should be called \(graph.stages.map(\.name).joined(separator: ", ")).")
     }
-    let threads = self.threads ?? Processors.count
     var report = RunReport<T>(
       architecture: resolution.architecture, hasHead: resolution.configuration.classes > 0,
       assumed: resolution.assumed, declared: resolution.declared, read: resolution.read,
-      dtype: T.dtype.rawValue, threads: threads, inputShape: image.shape)
+      engine: chosen.description, dtype: T.dtype.rawValue, threads: threadCount, inputShape: image.shape)
     report.goldenNotes = Dictionary(
       goldenFile?.hints.map { ($0.label, $0.text) } ?? [], uniquingKeysWith: { first, _ in first })
     var kept: [(name: String, activation: Activation<T>)] = []
     do throws(InferenceError) {
-      let engine = try ReferenceNetwork<T>(graph: graph, weights: weights, threads: threads)
       let clock = ContinuousClock()
       var times: [Duration] = []
       for round in 0..<`repeat` {
         let start = clock.now
-        let logits = try engine.run(image, stages: round == 0 ? Set(wanted) : []) { kept.append(($0, $1)) }
+        let logits = try chosen.network.run(image, stages: round == 0 ? Set(wanted) : []) {
+          kept.append(($0, $1))
+        }
         times.append(clock.now - start)
         if round == 0 { report.logits = logits }
       }

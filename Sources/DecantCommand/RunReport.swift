@@ -10,6 +10,8 @@ struct RunReport<T: ReferenceScalar> {
   let assumed: [ResNet.Resolution.Fact]
   let declared: [ResNet.Resolution.Fact]
   let read: [ResNet.Evidence.Item]
+  /// Which engine, and how.
+  let engine: String
   let dtype: String
   let threads: Int
   let inputShape: [Int]
@@ -30,7 +32,7 @@ struct RunReport<T: ReferenceScalar> {
 
   func print() {
     StandardStreams.line(
-      "\(architecture ?? "a ResNet without a published name"), reference engine, \(dtype), "
+      "\(architecture ?? "a ResNet without a published name"), \(engine), \(dtype), "
         + "\(Spelling.count(threads, "thread")), input \(Spelling.shape(inputShape)) as given, no preprocessing"
     )
     for (image, row) in rows.enumerated() {
@@ -71,7 +73,7 @@ struct RunReport<T: ReferenceScalar> {
     var members: [(key: String, value: JSONValue)] = [
       (key: "schema", value: 1),
       (key: "architecture", value: architecture.map { .string($0) } ?? .null),
-      (key: "engine", value: "reference"),
+      (key: "engine", value: .string(engine)),
       (key: "dtype", value: .string(dtype)),
       (key: "threads", value: .integer(Int64(threads))),
       (key: "input_shape", value: .array(inputShape.map { .integer(Int64($0)) })),

@@ -29,28 +29,27 @@ struct ParameterBinding<Scalar: ReferenceScalar> {
   }
 
   /// Batch normalization as `x × scale + shift` per channel, each computed in Double and rounded once.
-  func normalization(_ node: Node, epsilon: Double) throws(InferenceError) -> (
-    scale: WeightBuffer<Scalar>, shift: WeightBuffer<Scalar>
-  ) {
+  func normalization(_ node: Node, epsilon: Double) throws(InferenceError) -> ChannelAffine<Scalar> {
     let weight = try doubles(node, .normalizationScale)
     let bias = try doubles(node, .normalizationBias)
     let mean = try doubles(node, .runningMean)
     let variance = try doubles(node, .runningVariance)
-    var scales: [Scalar] = []
+    var factors: [Double] = []
     var shifts: [Scalar] = []
     for channel in weight.indices {
       let scale = weight[channel] / (variance[channel] + epsilon).squareRoot()
-      scales.append(Scalar(scale))
+      factors.append(scale)
       shifts.append(Scalar(bias[channel] - mean[channel] * scale))
     }
-    return (try WeightBuffer(scales), try WeightBuffer(shifts))
+    return ChannelAffine(
+      scale: try WeightBuffer(factors.map { Scalar($0) }), shift: try WeightBuffer(shifts), factors: factors)
   }
 
   /// The factors and summands of a computed normalization.
-  func affine(_ node: Node) throws(InferenceError) -> (
-    scale: WeightBuffer<Scalar>, shift: WeightBuffer<Scalar>
-  ) {
-    (try buffer(node, .normalizationScale), try buffer(node, .normalizationBias))
+  func affine(_ node: Node) throws(InferenceError) -> ChannelAffine<Scalar> {
+    ChannelAffine(
+      scale: try buffer(node, .normalizationScale), shift: try buffer(node, .normalizationBias),
+      factors: try doubles(node, .normalizationScale))
   }
 
   /// A convolution's weights with mean 0 and variance 1 for each output channel, computed in Double and rounded once.

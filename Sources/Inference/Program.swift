@@ -1,10 +1,18 @@
 internal import ByteParsing
 internal import Graphs
 
+/// A factor and a summand for each channel.
+struct ChannelAffine<Scalar: ReferenceScalar>: Sendable {
+  let scale: WeightBuffer<Scalar>
+  let shift: WeightBuffer<Scalar>
+  /// The factors before they were rounded; nil where all are 1.
+  let factors: [Double]?
+}
+
 /// What is done to a step's numbers while they are still in the cache, in this order.
 struct Epilogue<Scalar: ReferenceScalar>: Sendable {
   /// Per-channel factors and summands, both or neither.
-  var affine: (scale: WeightBuffer<Scalar>, shift: WeightBuffer<Scalar>)?
+  var affine: ChannelAffine<Scalar>?
   /// The index of a value of the same shape that is added.
   var residual: Int?
   var relu = false
@@ -100,7 +108,8 @@ struct Program<Scalar: ReferenceScalar>: Sendable {
       kernel = .convolution(convolution, weights: weights)
       if convolution.hasBias {
         let ones = [Scalar](repeating: 1, count: convolution.outputChannels)
-        epilogue.affine = (try WeightBuffer(ones), try binding.buffer(node, .convolutionBias))
+        epilogue.affine = ChannelAffine(
+          scale: try WeightBuffer(ones), shift: try binding.buffer(node, .convolutionBias), factors: nil)
       }
     case .maxPool(let pooling):
       try pooling.check(node.name)

@@ -15,7 +15,7 @@ public enum NormalizationStatistics: Sendable {
 ///
 /// Convolutions are im2col and gemm; batch normalization, addition and ReLU are applied to each product while
 /// it is in the cache. The same input gives the same bits every time, on any count of threads.
-public final class ReferenceNetwork<Scalar: ReferenceScalar>: Sendable {
+public final class ReferenceNetwork<Scalar: ReferenceScalar>: NetworkEngine, Sendable {
   /// The threads one run works with.
   public let threads: Int
   private let program: Program<Scalar>

@@ -1,0 +1,244 @@
+internal import Graphs
+
+/// How convolutions are computed.
+public enum Numerics: String, Sendable, CaseIterable {
+  /// By their definition: each product once.
+  case exact
+  /// By Winograd's minimal filtering (Lavin and Gray 2016) where that is worth it: fewer products, more rounding.
+  case fast
+}
+
+/// Turns a program's steps into operations of the library, for one size of input.
+struct OneDNNCompiler {
+  /// Where a value lies and how.
+  struct Located {
+    let shape: ValueShape
+    let layout: OneDNNLayout
+    let location: Location
+  }
+
+  enum Location {
+    case input
+    /// A piece of the run's memory, and how many numbers into it.
+    case memory(Int, offset: Int = 0)
+    case constant(AlignedBuffer<Float>)
+
+    /// So many numbers further; only values in the run's memory have parts.
+    func advanced(by count: Int) -> Location {
+      guard case .memory(let piece, let offset) = self else {
+        preconditionFailure("an input has its channels first")
+      }
+      return .memory(piece, offset: offset + count)
+    }
+  }
+
+  struct Draft {
+    let name: String
+    let operation: OneDNNOperation?
+    var operands: [(role: OneDNNRole, layout: OneDNNLayout, location: Location)]
+  }
+
+  let numerics: Numerics
+  let weights: OneDNNWeights
+  /// The step that is being compiled, for messages.
+  var name = "-"
+  private var drafts: [Draft] = []
+  private var pieces: [(byteCount: Int, lifetime: ClosedRange<Int>?)] = []
+  private var values: [Int: Located] = [:]
+
+  private init(_ numerics: Numerics, _ weights: OneDNNWeights) {
+    self.numerics = numerics
+    self.weights = weights
+  }
+
+  /// Prepares a program for inputs of some sizes.
+  ///
+  /// - Throws: ``InferenceError`` when the sizes do not suit it, or the library lacks an operation.
+  static func plan(
+    _ program: Program<Float>, _ inputSizes: [Int], _ numerics: Numerics, _ weights: OneDNNWeights
+  ) throws(InferenceError) -> OneDNNPlan {
+    let shapes = try program.shapes(input: inputSizes)
+    var compiler = OneDNNCompiler(numerics, weights)
+    guard let input = shapes[0], let layout = OneDNNLayout.rowMajor(input.mapSizes) else {
+      throw .inputTooLarge(node: "input")
+    }
+    compiler.values[0] = Located(shape: input, layout: layout, location: .input)
+    var readers: [Int: Int] = [program.graph.output.index: 1]
+    for step in program.steps { for value in step.reads { readers[value, default: 0] += 1 } }
+    var results: [(value: Int, located: Located, count: Int)] = []
+    let named = Set(program.graph.stages.map(\.value.index) + [program.graph.output.index])
+    if named.contains(0), let input = compiler.values[0] { results.append((0, input, 0)) }
+    for (index, step) in program.steps.enumerated() {
+      guard let output = shapes[step.output] else { continue }
+      compiler.name = step.name
+      for value in step.reads { readers[value, default: 0] -= 1 }
+      // Not what the same step reads otherwise.
+      let residual = step.epilogue.residual.map {
+        ($0, mayBeOverwritten: readers[$0] == 0 && $0 != step.input)
+      }
+      let made = try compiler.compile(step, index, output, residual)
+      compiler.values[step.output] = made
+      if named.contains(step.output) { results.append((step.output, made, compiler.drafts.count)) }
+    }
+    return compiler.finished(results)
+  }
+
+  /// The names of the operators in a program that this engine does not compute.
+  static func missing(in program: Program<Float>) -> (node: String, reason: String)? {
+    for step in program.steps {
+      let reason: String? =
+        switch step.kernel {
+        case .blurPool: "blur pooling"
+        case .groupNormalization: "group normalization"
+        case .attentionPool: "attention pooling"
+        case .batchNormalization: "normalization by the batch's own statistics"
+        case .maxPool(let pooling) where pooling.padsWithZeros && pooling.padding > 0:
+          program.steps.contains { $0.output == step.input && $0.epilogue.relu }
+            ? nil : "max pooling padded with zeros"
+        default: nil
+        }
+      if let reason { return (step.name, reason) }
+    }
+    return nil
+  }
+
+  // MARK: values
+
+  private func located(_ value: Int) throws(InferenceError) -> Located {
+    guard let found = values[value] else {
+      throw .unsupportedGraph(node: name, reason: "it reads a value that is not there")
+    }
+    return found
+  }
+
+  func unsupported(_ what: String) -> InferenceError {
+    .unsupportedGraph(node: name, reason: "oneDNN has no \(what) for these sizes")
+  }
+
+  mutating func newValue(_ shape: ValueShape, _ layout: OneDNNLayout) -> Located {
+    pieces.append((layout.byteCount, nil))
+    return Located(shape: shape, layout: layout, location: .memory(pieces.count - 1))
+  }
+
+  mutating func emit(
+    _ operation: OneDNNOperation?, _ operands: [(role: OneDNNRole, layout: OneDNNLayout, location: Location)]
+  ) {
+    var draft = Draft(name: name, operation: operation, operands: operands)
+    if let scratch = operation?.layout(.scratch), scratch.byteCount > 0 {
+      pieces.append((scratch.byteCount, nil))
+      draft.operands.append((.scratch, scratch, .memory(pieces.count - 1)))
+    }
+    for operand in draft.operands {
+      guard case .memory(let piece, _) = operand.location else { continue }
+      let first = pieces[piece].lifetime?.lowerBound ?? drafts.count
+      pieces[piece].lifetime = first...drafts.count
+    }
+    drafts.append(draft)
+  }
+
+  /// A value in a layout: itself, or a copy in it.
+  ///
+  /// - Parameter isCopy: whether it must be a copy, since it will be written over.
+  mutating func arranged(_ value: Located, as layout: OneDNNLayout, isCopy: Bool = false)
+    throws(InferenceError)
+    -> Located
+  {
+    if !isCopy, value.layout == layout { return value }
+    guard let reorder = OneDNNOperation.reorder(from: value.layout, to: layout) else {
+      throw unsupported("rearrangement")
+    }
+    let copy = newValue(value.shape, layout)
+    emit(reorder, [(.input, value.layout, value.location), (.output, layout, copy.location)])
+    return copy
+  }
+
+  // MARK: steps
+
+  private mutating func compile(
+    _ step: Step<Float>, _ index: Int, _ output: ValueShape, _ residual: (value: Int, mayBeOverwritten: Bool)?
+  ) throws(InferenceError) -> Located {
+    let input = try located(step.input)
+    let added: Addend? = try residual.map { residual throws(InferenceError) in
+      Addend(value: try located(residual.value), mayBeOverwritten: residual.mayBeOverwritten)
+    }
+    let activation: OneDNNEpilogue.Activation = step.epilogue.relu ? .relu : .identity
+    switch step.kernel {
+    case .convolution(let convolution, let weights):
+      return try convolve(
+        input, output, ConvolutionWeights(index, convolution, weights, step.epilogue.affine),
+        .init(
+          kernel: (convolution.kernel, convolution.kernel), stride: (convolution.stride, convolution.stride),
+          dilation: (convolution.dilation, convolution.dilation),
+          before: (convolution.padding, convolution.padding),
+          after: (convolution.padding, convolution.padding)),
+        activation, adding: added)
+    case .linear(let inputs, let outputs, let weights, let bias):
+      let factors = ConvolutionWeights(
+        key: index, part: 0, sizes: [outputs, inputs, 1, 1], groups: 1, values: weights, factors: nil,
+        bias: bias)
+      return try convolve(input, output, factors, .init(kernel: (1, 1)), activation, adding: added)
+    case .maxPool(let pooling):
+      return try pool(
+        input, output, maximum: true, kernel: pooling.kernel, stride: pooling.stride, pooling.padding)
+    case .averagePool(let size, _):
+      return try pool(input, output, maximum: false, kernel: size, stride: size, 0)
+    case .globalAveragePool:
+      return try globalAverage(input, output)
+    case .padChannels(let each, let stride):
+      return try padChannels(input, output, each: each, stride: stride)
+    case .channelGate(let gate):
+      return try self.gate(input, gate, index)
+    case .silu:
+      guard let operation = OneDNNOperation.activation(input.layout, .silu) else { throw unsupported("SiLU") }
+      return apply(operation, to: input)
+    case .pointwise:
+      return try pointwise(input, output, step.epilogue.affine, index, activation, adding: added)
+    case .blurPool, .groupNormalization, .attentionPool, .batchNormalization:
+      throw unsupported("such operation")
+    }
+  }
+
+  /// What a step adds to its result.
+  struct Addend {
+    let value: Located
+    let mayBeOverwritten: Bool
+  }
+
+  private mutating func apply(_ operation: OneDNNOperation, to input: Located) -> Located {
+    let output = newValue(input.shape, input.layout)
+    emit(operation, [(.input, input.layout, input.location), (.output, output.layout, output.location)])
+    return output
+  }
+
+  // MARK: the end
+
+  private func finished(_ results: [(value: Int, located: Located, count: Int)]) -> OneDNNPlan {
+    let memory = OneDNNMemoryPlan(pieces.map { ($0.byteCount, $0.lifetime ?? 0...0) })
+    func place(_ location: Location) -> OneDNNPlan.Place {
+      switch location {
+      case .input: .input
+      case .memory(let piece, let offset):
+        .memory(memory.offsets[piece] + offset * MemoryLayout<Float>.stride)
+      case .constant(let buffer): .constant(buffer)
+      }
+    }
+    return OneDNNPlan(
+      instructions: drafts.map { draft in
+        let operands = draft.operands.map {
+          OneDNNPlan.Operand(role: $0.role, layout: $0.layout, place: place($0.location))
+        }
+        guard let operation = draft.operation else {
+          return .init(
+            name: draft.name, work: .zero(operands[0].place, byteCount: operands[0].layout.byteCount))
+        }
+        return .init(name: draft.name, work: .execute(operation, operands))
+      },
+      results: results.map {
+        .init(
+          value: $0.value, shape: $0.located.shape, layout: $0.located.layout,
+          place: place($0.located.location),
+          instructionCount: $0.count)
+      },
+      memoryByteCount: memory.byteCount)
+  }
+}

@@ -1,0 +1,135 @@
+internal import Graphs
+
+extension OneDNNCompiler {
+  /// The largest or the mean number of each window.
+  mutating func pool(
+    _ input: Located, _ output: ValueShape, maximum: Bool, kernel: Int, stride: Int, _ padding: Int
+  ) throws(InferenceError) -> Located {
+    // A last window may reach over the edge.
+    func after(_ size: Int, _ outputSize: Int) -> Int { (outputSize - 1) * stride + kernel - size - padding }
+    let window = OneDNNWindow(
+      kernel: (kernel, kernel), stride: (stride, stride), before: (padding, padding),
+      after: (after(input.shape.height, output.height), after(input.shape.width, output.width)))
+    guard let any = OneDNNLayout(output.mapSizes, strides: nil),
+      let operation = OneDNNOperation.pooling(maximum: maximum, input: input.layout, output: any, window),
+      let layout = operation.layout(.output)
+    else { throw unsupported("pooling") }
+    let result = newValue(output, layout)
+    emit(operation, [(.input, input.layout, input.location), (.output, layout, result.location)])
+    return result
+  }
+
+  /// The mean of each channel, as N×C.
+  mutating func globalAverage(_ input: Located, _ output: ValueShape) throws(InferenceError) -> Located {
+    let window = OneDNNWindow(kernel: (input.shape.height, input.shape.width))
+    guard let any = OneDNNLayout(output.mapSizes, strides: nil),
+      let operation = OneDNNOperation.pooling(maximum: false, input: input.layout, output: any, window),
+      let layout = operation.layout(.output)
+    else { throw unsupported("global average pooling") }
+    let result = newValue(output, layout)
+    emit(operation, [(.input, input.layout, input.location), (.output, layout, result.location)])
+    return result
+  }
+
+  /// Every `stride`-th pixel between as many channels of zeros on each side.
+  mutating func padChannels(_ input: Located, _ output: ValueShape, each: Int, stride: Int)
+    throws(InferenceError)
+    -> Located
+  {
+    guard let plain = OneDNNLayout.channelsLast(input.shape), let layout = OneDNNLayout.channelsLast(output)
+    else {
+      throw unsupported("rearrangement")
+    }
+    let source = try arranged(input, as: plain, isCopy: input.isInput)
+    let result = newValue(output, layout)
+    emit(nil, [(.output, layout, result.location)])
+    try sample(source, every: (stride, stride), into: result, channel: each)
+    return result
+  }
+
+  /// A value times a number between 0 and 1 for each channel, made of the channels' means.
+  mutating func gate(_ input: Located, _ gate: ChannelGate<Float>, _ step: Int) throws(InferenceError)
+    -> Located
+  {
+    let (batch, channels) = (input.shape.batch, input.shape.channels)
+    let means = try globalAverage(input, ValueShape(batch: batch, channels: channels, isVector: true))
+    let factors: Located
+    switch gate {
+    case .squeezeExcitation(_, let reduced, let squeeze, let squeezeBias, let excitation, let excitationBias):
+      let inner = try convolve(
+        means, ValueShape(batch: batch, channels: reduced),
+        ConvolutionWeights(
+          key: step, part: 0, sizes: [reduced, channels, 1, 1], groups: 1, values: squeeze, factors: nil,
+          bias: squeezeBias), .init(kernel: (1, 1)), .relu)
+      factors = try convolve(
+        inner, ValueShape(batch: batch, channels: channels),
+        ConvolutionWeights(
+          key: step, part: 1, sizes: [channels, reduced, 1, 1], groups: 1, values: excitation, factors: nil,
+          bias: excitationBias), .init(kernel: (1, 1)), .sigmoid)
+    case .efficient(let length, let weights):
+      // The means lie side by side: a map of one channel, as high as there are channels.
+      let column = ValueShape(batch: batch, channels: 1, height: channels)
+      guard let layout = OneDNNLayout.rowMajor(column.mapSizes) else { throw unsupported("rearrangement") }
+      guard let vector = OneDNNLayout.rowMajor(means.shape.mapSizes) else {
+        throw unsupported("rearrangement")
+      }
+      let sideBySide = try arranged(means, as: vector)
+      let made = try convolve(
+        Located(shape: column, layout: layout, location: sideBySide.location), column,
+        ConvolutionWeights(
+          key: step, part: 0, sizes: [1, 1, length, 1], groups: 1, values: weights, factors: nil, bias: nil),
+        .init(kernel: (length, 1), before: (length / 2, 0), after: (length / 2, 0)), .sigmoid)
+      let plain = try arranged(made, as: layout)
+      factors = Located(
+        shape: ValueShape(batch: batch, channels: channels), layout: vector, location: plain.location)
+    }
+    guard let operation = OneDNNOperation.binary(multiplies: true, input.layout, factors.layout, .init())
+    else {
+      throw unsupported("product of a map and its channels' factors")
+    }
+    return combine(operation, input, factors)
+  }
+
+  /// Normalization, addition and activation of a value by themselves.
+  mutating func pointwise(
+    _ input: Located, _ output: ValueShape, _ affine: ChannelAffine<Float>?,
+    _ step: Int, _ activation: OneDNNEpilogue.Activation, adding addend: Addend?
+  ) throws(InferenceError) -> Located {
+    if let affine {
+      // A convolution of each channel by itself, with one weight.
+      let channels = output.channels
+      return try convolve(
+        input, output,
+        ConvolutionWeights(
+          key: step, part: 0, sizes: channels > 1 ? [channels, 1, 1, 1, 1] : [1, 1, 1, 1], groups: channels,
+          values: affine.scale, factors: nil, bias: affine.shift), .init(kernel: (1, 1)), activation,
+        adding: addend)
+    }
+    guard let addend else {
+      guard activation != .identity else { return try arranged(input, as: input.layout, isCopy: true) }
+      guard let operation = OneDNNOperation.activation(input.layout, activation) else {
+        throw unsupported("activation")
+      }
+      let result = newValue(input.shape, input.layout)
+      emit(operation, [(.input, input.layout, input.location), (.output, result.layout, result.location)])
+      return result
+    }
+    let other = try arranged(addend.value, as: input.layout)
+    guard
+      let operation = OneDNNOperation.binary(
+        multiplies: false, input.layout, other.layout, .init(activation: activation))
+    else { throw unsupported("addition") }
+    return combine(operation, input, other)
+  }
+
+  private mutating func combine(_ operation: OneDNNOperation, _ one: Located, _ two: Located) -> Located {
+    let result = newValue(one.shape, one.layout)
+    emit(
+      operation,
+      [
+        (.input, one.layout, one.location), (.second, two.layout, two.location),
+        (.output, result.layout, result.location),
+      ])
+    return result
+  }
+}

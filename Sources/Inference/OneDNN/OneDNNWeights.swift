@@ -1,0 +1,48 @@
+internal import Synchronization
+
+/// Weights in the layouts that operations want them in, packed once for every size of input.
+final class OneDNNWeights: Sendable {
+  private struct Packed: Sendable {
+    let layout: OneDNNLayout
+    let buffer: AlignedBuffer<Float>
+  }
+
+  /// A step and the place of the weights among those it has.
+  struct Key: Hashable, Sendable {
+    let step: Int
+    let part: Int
+  }
+
+  private let packed = Mutex<[Key: [Packed]]>([:])
+
+  /// Weights of some sizes, row-major, in a layout; each output channel's times its factor.
+  func pack(
+    _ key: Key, _ source: WeightBuffer<Float>, _ sizes: [Int], factors: [Double]?, as layout: OneDNNLayout
+  ) throws(InferenceError) -> AlignedBuffer<Float> {
+    if let found = packed.withLock({ $0[key] })?.first(where: { $0.layout == layout }) { return found.buffer }
+    let target = try AlignedBuffer<Float>(count: (layout.byteCount + 3) / 4)
+    let scaled = try factors.map { factors throws(InferenceError) in try Self.scaled(source, factors) }
+    let from = unsafe scaled.map { unsafe UnsafePointer($0.base) } ?? source.base
+    guard let plain = OneDNNLayout.rowMajor(sizes), unsafe try plain.copy(from, to: target.base, as: layout)
+    else {
+      throw .unsupportedGraph(node: "-", reason: "oneDNN cannot arrange weights of sizes \(sizes)")
+    }
+    withExtendedLifetime((scaled, source)) {}
+    packed.withLock { $0[key, default: []].append(Packed(layout: layout, buffer: target)) }
+    return target
+  }
+
+  /// Each row times its factor, rounded once.
+  private static func scaled(
+    _ source: WeightBuffer<Float>, _ factors: [Double]
+  ) throws(InferenceError) -> AlignedBuffer<Float> {
+    let scaled = try AlignedBuffer<Float>(count: source.count)
+    let count = source.count / max(factors.count, 1)
+    for row in 0..<factors.count {
+      let (from, to) = unsafe (source.base + row * count, scaled.base + row * count)
+      let factor = factors[row]
+      for place in 0..<count { unsafe to[place] = Float(Double(from[place]) * factor) }
+    }
+    return scaled
+  }
+}
