@@ -17,7 +17,7 @@ help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 packages: ## Install the Debian packages that are missing.
-	@Tests/Scripts/install-packages.sh libdeflate-dev libzip-dev libopenblas-dev libssl3
+	@Tests/Scripts/install-packages.sh libdeflate-dev libzip-dev libopenblas-dev libssl3 libpng16-16 libturbojpeg0
 
 build: packages ## Build the tool in release.
 	@echo "building decant in release (the first time takes about two minutes)"
@@ -31,7 +31,7 @@ test: build ## Run every test that needs no Python.
 	@DECANT=$(CURDIR)/$(DECANT) Tests/Scripts/test.sh $(SWIFT) test $(TESTFLAGS)
 
 # Leaks are looked for too: LeakSanitizer comes with the address sanitizer and needs no package besides Swift's.
-TARGETS ?= pickle zip legacy tar safetensors gguf npy folder scan evidence
+TARGETS ?= pickle zip legacy tar safetensors gguf npy folder scan evidence image
 DURATION ?= 60
 fuzz: packages ## Fuzz every reader for a minute each: DURATION=900 for longer, TARGETS="pickle zip" for some.
 	@echo "building the fuzzer with the address sanitizer in .build/fuzz (the first time takes about two minutes)"

@@ -10,7 +10,7 @@ let package = Package(
       name: "DecantLibrary",
       targets: [
         "ByteParsing", "Pickle", "Tensors", "Checkpoints", "Scanning", "Graphs", "ResNets", "Inference",
-        "Measuring", "ONNX",
+        "Measuring", "ONNX", "Images",
       ]),
   ],
   dependencies: [
@@ -21,6 +21,7 @@ let package = Package(
     .target(name: "COpenBLAS", linkerSettings: [.linkedLibrary("dl")]),
     .target(name: "COneDNN", linkerSettings: [.linkedLibrary("dl")]),
     .target(name: "CLibcrypto", linkerSettings: [.linkedLibrary("dl")]),
+    .target(name: "CImageCodecs", linkerSettings: [.linkedLibrary("dl")]),
     .systemLibrary(name: "CLibdeflate", pkgConfig: "libdeflate", providers: [.apt(["libdeflate-dev"])]),
 
     .target(name: "ByteParsing"),
@@ -35,11 +36,12 @@ let package = Package(
     .target(name: "Inference", dependencies: ["ByteParsing", "Tensors", "Graphs", "COpenBLAS", "COneDNN"]),
     .target(name: "Measuring", dependencies: ["ByteParsing", "Tensors", "Graphs", "ResNets", "Inference"]),
     .target(name: "ONNX", dependencies: ["ByteParsing", "Tensors", "Graphs", "Checkpoints"]),
+    .target(name: "Images", dependencies: ["ByteParsing", "CImageCodecs"]),
     .executableTarget(
       name: "DecantCommand",
       dependencies: [
         "ByteParsing", "Pickle", "Tensors", "Checkpoints", "Scanning", "Graphs", "ResNets", "Inference",
-        "Measuring", "ONNX",
+        "Measuring", "ONNX", "Images",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
@@ -50,7 +52,7 @@ let package = Package(
     .target(
       name: "FuzzTargets",
       dependencies: [
-        "ByteParsing", "CLibdeflate", "Checkpoints", "Graphs", "Pickle", "ResNets", "Scanning", "Tensors",
+        "ByteParsing", "CLibdeflate", "Checkpoints", "Graphs", "Images", "Pickle", "ResNets", "Scanning", "Tensors",
         "TestSupport",
       ],
       path: "Tests/Fuzzing/Targets"),
@@ -74,6 +76,7 @@ let package = Package(
       name: "MeasuringTests", dependencies: ["Graphs", "Inference", "Measuring", "ResNets", "Tensors"]),
     .testTarget(
       name: "ONNXTests", dependencies: ["ByteParsing", "Checkpoints", "Graphs", "ONNX", "Tensors"]),
+    .testTarget(name: "ImagesTests", dependencies: ["ByteParsing", "Images", "TestSupport"]),
     // Depends on the tool so that `swift test` builds the binary the tests run.
     .testTarget(
       name: "CommandTests",
@@ -90,7 +93,7 @@ let swiftSettings: [SwiftSetting] = [
 ]
 
 for target in package.targets
-where target.type != .system && !["COpenBLAS", "CLibcrypto"].contains(target.name) {
+where target.type != .system && !["COpenBLAS", "CLibcrypto", "CImageCodecs"].contains(target.name) {
   // Tests hand C buffers about on purpose; the library marks every such place.
   let isTest = target.type == .test || ["TestSupport", "FuzzTargets"].contains(target.name)
   target.swiftSettings = swiftSettings + (isTest ? [] : [.strictMemorySafety()])

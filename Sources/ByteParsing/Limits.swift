@@ -55,6 +55,12 @@ public struct Limits: Sendable, Equatable {
   public var allocation = 8 << 30
   /// Bytes of a JSON header (safetensors). The format's own bound.
   public var headerBytes = 100_000_000
+  /// Bytes of a picture's file, which is read into memory.
+  public var imageBytes = 1 << 30
+  /// Pixels of a picture. Those of the largest cameras have a tenth.
+  public var imagePixels = 1 << 28
+  /// Scans of one JPEG, each of which goes over the whole image. Progressive ones have about ten.
+  public var imageScans = 100
 
   /// The defaults.
   public init() {}
@@ -83,6 +89,7 @@ public struct Limits: Sendable, Equatable {
       ("pickleInflation", \.pickleInflation), ("deflatedValues", \.deflatedValues),
       ("inflatedBytes", \.inflatedBytes),
       ("allocation", \.allocation), ("headerBytes", \.headerBytes),
+      ("imageBytes", \.imageBytes), ("imagePixels", \.imagePixels), ("imageScans", \.imageScans),
     ]
   }
 }

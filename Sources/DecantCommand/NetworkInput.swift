@@ -2,20 +2,26 @@ import Checkpoints
 import Inference
 import Tensors
 
-/// Images that a network takes, read from a `.npy` and used as they are.
+/// Images that a network takes, read from a file of numbers and used as they are.
 enum NetworkInput {
-  /// N×C×H×W floating-point numbers.
+  /// N×C×H×W floating-point numbers of a `.npy`.
   static func read<T: ReferenceScalar>(_ path: String, as scalar: T.Type) throws -> Activation<T> {
-    let tensor = try NpyArray.read(path: path)
+    try activation(NpyArray.read(path: path), of: path)
+  }
+
+  /// N×C×H×W floating-point numbers of a file's tensor.
+  static func activation<T: ReferenceScalar>(_ tensor: Tensor, of path: String, name: String? = nil) throws
+    -> Activation<T>
+  {
     guard tensor.shape.count == 4, tensor.shape.allSatisfy({ $0 > 0 }) else {
       throw CheckpointError(
-        "has shape \(Spelling.shape(tensor.shape)); a network takes N×C×H×W", file: path,
+        "has shape \(Spelling.shape(tensor.shape)); a network takes N×C×H×W", file: path, tensor: name,
         remedy: "In Python, add the batch: array[None], or move the channels: array.transpose(0, 3, 1, 2).")
     }
     guard tensor.dtype.kind == .floatingPoint else {
       throw CheckpointError(
         "holds \(tensor.dtype.rawValue), and a network takes numbers that are already normalised",
-        file: path,
+        file: path, tensor: name,
         remedy: "In Python: (array / 255.0 - mean) / std, as the network was trained.")
     }
     return try Activation(shape: tensor.shape, values: try tensor.elements(as: T.self))

@@ -25,17 +25,29 @@ final class ProgressLine: @unchecked Sendable {
 
   /// Says how many bytes are done, several times a second.
   func update(_ done: Int, of total: Int) {
-    guard isOnTerminal, total > 0 else { return }
+    guard let (rate, left) = pace(done, of: total) else { return }
+    show("\(done * 100 / total) %, \(Spelling.fixed(rate / 1e6, 0)) MB/s, \(Spelling.fixed(left, 0)) s left")
+  }
+
+  /// Says how many images are done, several times a second.
+  func update(images done: Int, of total: Int) {
+    guard let (rate, left) = pace(done, of: total) else { return }
+    show("\(done) of \(total) images, \(Spelling.fixed(rate, 1)) a second, \(Spelling.fixed(left, 0)) s left")
+  }
+
+  /// How much is done in a second, and the seconds that are left; nil when it is too soon to say it again.
+  private func pace(_ done: Int, of total: Int) -> (rate: Double, left: Double)? {
+    guard isOnTerminal, total > 0 else { return nil }
     let now = clock.now
-    guard now - shown > .milliseconds(100) else { return }
+    guard now - shown > .milliseconds(100) else { return nil }
     shown = now
+    let rate = Double(done) / Spelling.seconds(now - start)
+    return (rate, rate > 0 ? Double(total - done) / rate : 0)
+  }
+
+  private func show(_ text: String) {
     isVisible = true
-    let seconds = Spelling.seconds(now - start)
-    let rate = Double(done) / seconds
-    let left = rate > 0 ? Double(total - done) / rate : 0
-    let percent = done * 100 / total
-    StandardStreams.raw(
-      "\r\(percent) %, \(Spelling.fixed(rate / 1e6, 0)) MB/s, \(Spelling.fixed(left, 0)) s left\u{1B}[K")
+    StandardStreams.raw("\r\(text)\u{1B}[K")
   }
 
   /// Takes the line away.

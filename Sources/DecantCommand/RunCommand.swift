@@ -2,6 +2,7 @@ import ArgumentParser
 import ByteParsing
 import Checkpoints
 import Graphs
+import Images
 import Inference
 import ResNets
 import Tensors
@@ -17,9 +18,11 @@ struct RunCommand: ParsableCommand {
   @OptionGroup var network: NetworkOptions
   @Option(help: "How many outputs it should have, 0 for no head; by default as many as the file has.")
   var numClasses: Int?
-  @Option(help: "The input, a .npy of N×C×H×W floating-point numbers, used as it is.") var input: String
-  @Option(help: "Write the logits, or what --stage names, to this .npy.") var output: String?
-  @Option(help: "The stage that --output writes: stem, maxpool, layer1 …, avgpool, logits.") var stage:
+  @OptionGroup var inputs: InputOptions
+  @Option(help: "How many classes to show of each image, the largest first.") var top = 5
+  @Option(help: "Names of the classes, one a line.") var labels: String?
+  @Option(help: "Write the logits of all images, or what --stage names, to this .npy.") var output: String?
+  @Option(help: "The stage that --output writes: input, stem, maxpool, layer1 …, avgpool, logits.") var stage:
     String?
   @Option(help: "Write every stage to this .safetensors.") var stages: String?
   @Option(help: "Compare every stage with this golden .safetensors; exit 1 when one differs.") var compare:
@@ -42,6 +45,10 @@ struct RunCommand: ParsableCommand {
     if !(1...100_000 ~= `repeat`) {
       throw ValidationError("--repeat is between 1 and 100,000, not \(`repeat`).")
     }
+    if top < 1 { throw ValidationError("--top is at least 1, not \(top).") }
+    if inputs.tile, stages != nil || compare != nil || (stage != nil && !["input", "logits"].contains(stage)) {
+      throw ValidationError("--tile averages logits; other stages are of whole images, run without it.")
+    }
     if !(tolerance >= 0) { throw ValidationError("--tolerance is not negative.") }
     if stage != nil && output == nil {
       throw ValidationError("--stage chooses what --output writes; give --output too.")
@@ -58,10 +65,11 @@ struct RunCommand: ParsableCommand {
     let stateDict = try selection.stateDict()
     let resolution = try network.resolve(stateDict, selection, in: checkpoint, classes: numClasses)
     let graph = resolution.graph
-    if let stage, !graph.stages.contains(where: { $0.name == stage }) {
+    let stageNames = ["input"] + graph.stages.map(\.name)
+    if let stage, !stageNames.contains(stage) {
       throw CheckpointError(
         "the network has no stage \(stage.escapedForDisplay)", file: file,
-        remedy: "There are: \(graph.stages.map(\.name).joined(separator: ", ")).")
+        remedy: "There are: \(stageNames.joined(separator: ", ")).")
     }
     for warning in checkpoint.warnings { StandardStreams.note("warning: \(warning)") }
     try checkpoint.verifyChecksums(of: selection.tensors)
@@ -88,7 +96,16 @@ struct RunCommand: ParsableCommand {
   private func execute<T: ReferenceScalar>(
     _ chosen: ChosenEngine<T>, _ graph: Graph, _ resolution: ResNet.Resolution
   ) throws {
-    let image = try NetworkInput.read(input, as: T.self)
+    let sources = try inputs.sources()
+    if sources.count > 1, stages != nil || compare != nil {
+      throw CheckpointError(
+        "--stages and --compare take one input, and there are \(Spelling.count(sources.count))",
+        remedy: "Run each by itself, or write one stage of all with --stage and --output.")
+    }
+    let classes = resolution.configuration.classes
+    let labels = try labels.map { path throws(CheckpointError) in try ClassLabels(path: path, classes: classes) }
+    var batches = InputBatches<T>(sources, inputs, limits: limits.limits)
+    let first = try batches.batch()
     let goldenFile = try compare.map { path throws(CheckpointError) in try Checkpoint(path: path) }
     let golden = try goldenFile.map { file throws(CheckpointError) in
       Golden(try file.onlyStateDict().stateDict())
@@ -104,25 +121,60 @@ struct RunCommand: ParsableCommand {
     var report = RunReport<T>(
       architecture: resolution.architecture, hasHead: resolution.configuration.classes > 0,
       assumed: resolution.assumed, declared: resolution.declared, read: resolution.read,
-      engine: chosen.description, dtype: T.dtype.rawValue, threads: threadCount, inputShape: image.shape)
+      engine: chosen.description, dtype: T.dtype.rawValue, threads: threadCount, preprocessing: inputs.preprocessing ?? .none,
+      fileCount: sources.count, top: top, labels: labels)
     report.goldenNotes = Dictionary(
       goldenFile?.hints.map { ($0.label, $0.text) } ?? [], uniquingKeysWith: { first, _ in first })
     var kept: [(name: String, activation: Activation<T>)] = []
-    do throws(InferenceError) {
-      let clock = ContinuousClock()
-      var times: [Duration] = []
-      for round in 0..<`repeat` {
-        let start = clock.now
-        let logits = try chosen.network.run(image, stages: round == 0 ? Set(wanted) : []) {
-          kept.append(($0, $1))
+    var collected = OutputCollection<T>()
+    var times = [Duration](repeating: .zero, count: `repeat`)
+    let progress = ProgressLine()
+    var next = first
+    while var batch = next {
+      let input: Activation<T>
+      var logits: Activation<T>?
+      var stageResult: Activation<T>?
+      do throws(InferenceError) {
+        input = try batch.activation()
+        if inputs.tile { batch.split(Tiling(height: input.shape[2], width: input.shape[3])) }
+        let clock = ContinuousClock()
+        for round in times.indices {
+          let start = clock.now
+          let result = try TiledRun.logits(input, tiles: inputs.tile) { (part) throws(InferenceError) in
+            try chosen.network.run(part, stages: round == 0 ? Set(wanted) : []) { name, value in
+              if sources.count == 1 { kept.append((name, value)) }
+              if name == stage { stageResult = value }
+            }
+          }
+          times[round] += clock.now - start
+          if round == 0 { logits = result }
         }
-        times.append(clock.now - start)
-        if round == 0 { report.logits = logits }
+      } catch {
+        progress.clear()
+        throw CheckpointError("cannot be run: \(error)", file: file)
       }
-      if `repeat` > 1 { report.median = times.sorted()[times.count / 2] }
-    } catch {
-      throw CheckpointError("cannot be run: \(error)", file: file)
+      if let logits {
+        report.add(batch, logits)
+        if output != nil, let image = batch.images.first {
+          let shown = stage == "input" ? input : stage == nil || stage == "logits" ? logits : stageResult
+          do throws(CheckpointError) {
+            if let shown { try collected.append(shown, stage: stage, of: image) }
+          } catch {
+            progress.clear()
+            throw error
+          }
+        }
+      }
+      if sources.count > 1 {
+        progress.clear()
+        if !json { report.printResults() }
+        progress.update(images: batches.done, of: sources.count)
+      }
+      next = try batches.batch()
     }
+    progress.clear()
+    report.failures = batches.failures
+    if `repeat` > 1 { report.median = times.sorted()[times.count / 2] }
     if let golden {
       do {
         for (name, activation) in kept where golden.holds(name) {
@@ -134,10 +186,14 @@ struct RunCommand: ParsableCommand {
         throw CheckpointError(error.reason, file: compare)
       }
     }
-    if let output,
-      let shown = stage == nil ? report.logits : kept.first(where: { $0.name == stage })?.activation
-    {
-      try NpyArray.write(shown.values, shape: shown.shape, to: output)
+    if let output {
+      if batches.failures.isEmpty {
+        try collected.write(to: output)
+      } else {
+        StandardStreams.note(
+          "\(output.escapedForDisplay) was not written, since \(Spelling.count(batches.failures.count, "input")) "
+            + "could not be read.")
+      }
     }
     if let stages {
       try SafetensorsFile.write(
@@ -145,6 +201,7 @@ struct RunCommand: ParsableCommand {
         to: stages)
     }
     if json { report.printJSON() } else { report.print() }
+    if !batches.failures.isEmpty { throw ExitStatus.wrong }
     if !report.comparisons.allSatisfy(\.passes) { throw ExitStatus.no }
   }
 }

@@ -1,4 +1,6 @@
 import ByteParsing
+import Checkpoints
+import Images
 import Inference
 import ResNets
 
@@ -14,38 +16,107 @@ struct RunReport<T: ReferenceScalar> {
   let engine: String
   let dtype: String
   let threads: Int
-  let inputShape: [Int]
-  /// N×classes.
-  var logits: Activation<T>?
+  let preprocessing: Preprocessing
+  let fileCount: Int
+  let top: Int
+  let labels: ClassLabels?
+  /// What was answered, in order; and how many of it was printed.
+  private(set) var results: [ImageResult<T>] = []
+  private var printed = 0
+  private var channels = 0
+  /// Inputs that could not be read.
+  var failures: [CheckpointError] = []
   var comparisons: [StageComparison] = []
   /// What the golden says of the float32 error of PyTorch itself, by stage.
   var goldenNotes: [String: String] = [:]
   var median: Duration?
 
-  /// The logits of every image.
-  private var rows: [[T]] {
-    guard let logits, let classes = logits.shape.last, classes > 0 else { return [] }
-    return stride(from: 0, to: logits.values.count, by: classes).map { start in
-      Array(logits.values[start..<start + classes])
+  init(
+    architecture: String?, hasHead: Bool, assumed: [ResNet.Resolution.Fact],
+    declared: [ResNet.Resolution.Fact], read: [ResNet.Evidence.Item], engine: String, dtype: String, threads: Int,
+    preprocessing: Preprocessing, fileCount: Int, top: Int, labels: ClassLabels?
+  ) {
+    (self.architecture, self.hasHead, self.assumed) = (architecture, hasHead, assumed)
+    (self.declared, self.read, self.engine, self.dtype) = (declared, read, engine, dtype)
+    self.threads = threads
+    (self.preprocessing, self.fileCount, self.top, self.labels) = (preprocessing, fileCount, top, labels)
+  }
+
+  /// Takes the answers to some images.
+  mutating func add(_ batch: InputBatch<T>, _ logits: Activation<T>) {
+    channels = batch.channels
+    let classes = logits.values.count / max(batch.images.count, 1)
+    for (place, image) in batch.images.enumerated() {
+      results.append(
+        ImageResult(image: image, logits: Array(logits.values[place * classes..<(place + 1) * classes])))
     }
   }
 
-  func print() {
+  /// N×C×H×W of all that was run; nil where sizes differ.
+  private var inputShape: [Int]? {
+    guard let first = results.first?.image,
+      results.allSatisfy({ $0.image.height == first.height && $0.image.width == first.width })
+    else { return nil }
+    return [results.count, channels, first.height, first.width]
+  }
+
+  private func printHeading() {
+    let shape = fileCount == 1 ? inputShape.map { "input \(Spelling.shape($0))" } : nil
     StandardStreams.line(
       "\(architecture ?? "a ResNet without a published name"), \(engine), \(dtype), "
-        + "\(Spelling.count(threads, "thread")), input \(Spelling.shape(inputShape)) as given, no preprocessing"
-    )
-    for (image, row) in rows.enumerated() {
-      if row.count <= 10 {
-        StandardStreams.line("  image \(image): " + row.map { "\($0)" }.joined(separator: "  "))
-      } else {
-        let best = row.indices.sorted { (row[$1], $0) < (row[$0], $1) }.prefix(5)
-        StandardStreams.line(
-          "  image \(image): "
-            + best.map { "\(hasHead ? "class" : "feature") \($0) \(Spelling.fixed(Double(row[$0]), 6))" }
-            .joined(separator: "  "))
-      }
+        + "\(Spelling.count(threads, "thread")), \(shape ?? Spelling.count(fileCount, "input")) "
+        + (preprocessing == .none
+          ? "as given, no preprocessing" : "by \(preprocessing.rawValue): \(preprocessing.summary)"))
+  }
+
+  /// Prints the answers that were not yet printed.
+  mutating func printResults() {
+    if printed == 0 { printHeading() }
+    for result in results[printed...] { print(result) }
+    printed = results.count
+  }
+
+  private func print(_ result: ImageResult<T>) {
+    let image = result.image
+    let number = image.index.map { "image \($0)" }
+    let isFile = fileCount > 1 || number == nil
+    let name = [isFile ? image.file.escapedForDisplay : nil, number].compactMap { $0 }.joined(separator: " ")
+    let history = image.history(preprocessing).map { "  (\($0))" } ?? ""
+    if hasHead, result.logits.count == 1 {
+      let logit = result.logits[0]
+      StandardStreams.line(
+        "  \(name): logit \(logit), probability \(Spelling.fixed(ImageResult.sigmoid(logit), 6))\(history)")
+      return
     }
+    let entries = result.top(top)
+    guard hasHead else {
+      StandardStreams.line(
+        "  \(name): "
+          + entries.map { "feature \($0.place) \(Spelling.fixed(Double($0.logit), 6))" }.joined(separator: "  ")
+          + history)
+      return
+    }
+    if entries.count == 1, let only = entries.first {
+      let label = labels.map { " \($0[only.place].escapedForDisplay)" } ?? ""
+      StandardStreams.line(
+        "  \(name): class \(only.place)\(label), logit \(Spelling.fixed(Double(only.logit), 6)), "
+          + "probability \(Spelling.fixed(only.probability, 6))\(history)")
+      return
+    }
+    StandardStreams.line("  \(name):\(history)")
+    var table = TextTable([
+      ("  class", .left), ("", .left), ("logit", .right), ("probability", .right),
+    ])
+    for entry in entries {
+      table.row(
+        "  \(entry.place)", labels.map { $0[entry.place].escapedForDisplay } ?? "",
+        Spelling.fixed(Double(entry.logit), 6), Spelling.fixed(entry.probability, 6))
+    }
+    table.show()
+  }
+
+  mutating func print() {
+    printResults()
     if !comparisons.isEmpty {
       StandardStreams.line()
       var table = TextTable([
@@ -76,13 +147,26 @@ struct RunReport<T: ReferenceScalar> {
       (key: "engine", value: .string(engine)),
       (key: "dtype", value: .string(dtype)),
       (key: "threads", value: .integer(Int64(threads))),
-      (key: "input_shape", value: .array(inputShape.map { .integer(Int64($0)) })),
-      (key: "preprocessing", value: "none"),
+      (key: "input_shape", value: inputShape.map { .array($0.map { .integer(Int64($0)) }) } ?? .null),
+      (key: "preprocessing", value: .string(preprocessing.rawValue)),
       (key: "declared", value: declared.json),
       (key: "assumed", value: assumed.json),
       (key: "read", value: read.json),
-      (key: "logits", value: .array(rows.map { .array($0.map { .exact(Double($0)) }) })),
+      (key: "logits", value: .array(results.map { .array($0.logits.map { .exact(Double($0)) }) })),
+      (key: "images", value: .array(results.map { .object(json(of: $0)) })),
     ]
+    if !failures.isEmpty {
+      members.append(
+        (
+          key: "failures",
+          value: .array(
+            failures.map {
+              .object([
+                (key: "file", value: .string($0.file ?? "")), (key: "error", value: .string($0.description)),
+              ])
+            })
+        ))
+    }
     if !comparisons.isEmpty {
       members.append((key: "same", value: .bool(comparisons.allSatisfy(\.passes))))
       members.append(
@@ -103,6 +187,25 @@ struct RunReport<T: ReferenceScalar> {
     if let median { members.append((key: "median_ms", value: .exact(Double(milliseconds(median)) ?? 0))) }
     StandardStreams.line(JSONValue.object(members).indentedText)
     if let median { StandardStreams.line("median \(milliseconds(median)) ms") }
+  }
+
+  private func json(of result: ImageResult<T>) -> [(key: String, value: JSONValue)] {
+    if hasHead, result.logits.count == 1 {
+      return result.image.json + [
+        (key: "logit", value: .exact(Double(result.logits[0]))),
+        (key: "probability", value: .exact(ImageResult.sigmoid(result.logits[0]))),
+      ]
+    }
+    let entries = result.top(top).map { entry in
+      var members: [(key: String, value: JSONValue)] = [
+        (key: hasHead ? "class" : "feature", value: .integer(Int64(entry.place)))
+      ]
+      if let labels { members.append((key: "label", value: .string(labels[entry.place]))) }
+      members.append((key: "logit", value: .exact(Double(entry.logit))))
+      if hasHead { members.append((key: "probability", value: .exact(entry.probability))) }
+      return JSONValue.object(members)
+    }
+    return result.image.json + [(key: "top", value: .array(entries))]
   }
 
   /// Milliseconds with one decimal.

@@ -1,0 +1,75 @@
+import ByteParsing
+import Glibc
+import Images
+import Inference
+
+/// What the network answered to one image.
+struct ImageResult<T: ReferenceScalar> {
+  let image: InputImage
+  let logits: [T]
+
+  /// A class, or a feature where the network has no head.
+  struct Entry {
+    let place: Int
+    let logit: T
+    let probability: Double
+  }
+
+  /// The largest, the first of equals first. Probabilities are the softmax of all logits.
+  func top(_ count: Int) -> [Entry] {
+    let largest = logits.reduce(-T.infinity) { max($0, $1) }
+    let powers = logits.map { exp(Double($0) - Double(largest)) }
+    let sum = powers.reduce(0, +)
+    return logits.indices.sorted { (logits[$1], $0) < (logits[$0], $1) }.prefix(count)
+      .map { Entry(place: $0, logit: logits[$0], probability: powers[$0] / sum) }
+  }
+
+  /// The probability that one logit stands for.
+  static func sigmoid(_ logit: T) -> Double { 1 / (1 + exp(-Double(logit))) }
+}
+
+extension InputImage {
+  /// What was done to it, in words; nil when nothing was.
+  func history(_ preprocessing: Preprocessing) -> String? {
+    var parts: [String] = []
+    if let picture {
+      parts.append("\(picture.format.rawValue) of \(picture.storedSize.width)×\(picture.storedSize.height)")
+      if picture.orientation != .upright {
+        parts.append(
+          "orientation \(picture.orientation.rawValue), "
+            + (picture.isTurned ? picture.orientation.correction : "not applied"))
+      }
+      parts += picture.notes
+      if preprocessing == .imagenetEval { parts.append("to \(width)×\(height)") }
+    }
+    if tiles > 1 { parts.append("mean of \(tiles) tiles") }
+    return parts.isEmpty ? nil : parts.joined(separator: "; ")
+  }
+
+  /// The members of its object in `--json`.
+  var json: [(key: String, value: JSONValue)] {
+    func size(_ height: Int, _ width: Int) -> JSONValue {
+      .object([(key: "height", value: .integer(Int64(height))), (key: "width", value: .integer(Int64(width)))])
+    }
+    var members: [(key: String, value: JSONValue)] = [(key: "file", value: .string(file))]
+    if let index { members.append((key: "index", value: .integer(Int64(index)))) }
+    if let picture {
+      members += [
+        (key: "format", value: .string(picture.format.rawValue)),
+        (key: "size_before", value: size(picture.storedSize.height, picture.storedSize.width)),
+        (
+          key: "orientation",
+          value: .object([
+            (key: "value", value: .integer(Int64(picture.orientation.rawValue))),
+            (key: "applied", value: .bool(picture.isTurned)),
+            (key: "meaning", value: .string(picture.orientation.correction)),
+          ])
+        ),
+        (key: "notes", value: .array(picture.notes.map { .string($0) })),
+      ]
+    }
+    members.append((key: "size_after", value: size(height, width)))
+    if tiles > 1 { members.append((key: "tiles", value: .integer(Int64(tiles)))) }
+    return members
+  }
+}

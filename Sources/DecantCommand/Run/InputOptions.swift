@@ -1,0 +1,67 @@
+import ArgumentParser
+import ByteParsing
+import Checkpoints
+import Images
+import Scanning
+
+/// What is run, and how pictures become numbers.
+struct InputOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "The input: N×C×H×W numbers in a .npy or .safetensors, a PNG or JPEG, or a folder of these; again for another.",
+      valueName: "path"))
+  var input: [String] = []
+  @Option(help: "The tensor that is the input, in a .safetensors that holds several.") var inputKey: String?
+  @Option(
+    help: "How a picture becomes numbers: imagenet-eval, imagenet-raw, or none for files of numbers.")
+  var preprocess: String?
+  @Flag(help: "Take pictures as they are stored, whatever orientation they state.") var ignoreOrientation =
+    false
+  @Flag(help: "Score images larger than 1536 pixels on both sides as the mean of tiles of 1024, weighed by area.")
+  var tile = false
+
+  /// What was declared; nil where nothing was.
+  var preprocessing: Preprocessing? { preprocess.flatMap(Preprocessing.init(rawValue:)) }
+
+  func validate() throws {
+    guard !input.isEmpty else { throw ValidationError("--input names what to run.") }
+    if let preprocess, preprocessing == nil {
+      throw ValidationError(
+        "--preprocess is \(Self.names), not \(preprocess.escapedForDisplay).")
+    }
+    if tile, preprocessing == .imagenetEval {
+      throw ValidationError("--tile is for whole images, and --preprocess imagenet-eval leaves 224×224 of each.")
+    }
+  }
+
+  static let names = "imagenet-eval, imagenet-raw or none"
+
+  /// The files to run, in the order of the paths and within a folder by name; what is no input there is passed over.
+  ///
+  /// - Throws: ``CheckpointError`` when a path leads nowhere, or nothing is left.
+  func sources() throws(CheckpointError) -> [InputSource] {
+    var sources: [InputSource] = []
+    for path in input {
+      let tree = FileTree([path])
+      if let error = tree.errors.first { throw error }
+      if tree.files == [path] {
+        sources.append(try InputSource(path))
+        continue
+      }
+      var passed = tree.skipped.count
+      for file in tree.files {
+        let source = try? InputSource(file)
+        if let source, source.kind != .other { sources.append(source) } else { passed += 1 }
+      }
+      if passed > 0 {
+        StandardStreams.note(
+          "\(path.escapedForDisplay): \(Spelling.count(passed, "file")) of other kinds passed over")
+      }
+    }
+    guard !sources.isEmpty else {
+      throw CheckpointError(
+        "holds no PNG, JPEG, .npy or .safetensors", file: input.first, remedy: "Name a folder that does.")
+    }
+    return sources
+  }
+}

@@ -1,0 +1,32 @@
+import ByteParsing
+import Checkpoints
+import Inference
+import Tensors
+
+/// Results of all images on their way into one `.npy`.
+struct OutputCollection<T: ReferenceScalar> {
+  private var shape: [Int] = []
+  private var values: [T] = []
+  private var first = ""
+
+  /// Takes the results of some images.
+  ///
+  /// - Throws: ``CheckpointError`` when theirs have another shape than those before.
+  mutating func append(_ results: Activation<T>, stage: String?, of image: InputImage) throws(CheckpointError) {
+    if shape.isEmpty {
+      shape = results.shape
+      first = image.file
+    } else {
+      guard shape.dropFirst() == results.shape.dropFirst() else {
+        throw CheckpointError(
+          "the stage \(stage ?? "logits") is \(Spelling.shape(Array(results.shape.dropFirst()))) here and "
+            + "\(Spelling.shape(Array(shape.dropFirst()))) in \(first.escapedForDisplay), and --output has one shape",
+          file: image.file, remedy: "Run images of one size together. Nothing was written.")
+      }
+      shape[0] += results.shape[0]
+    }
+    values += results.values
+  }
+
+  func write(to path: String) throws(CheckpointError) { try NpyArray.write(values, shape: shape, to: path) }
+}

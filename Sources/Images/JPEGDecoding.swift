@@ -1,0 +1,108 @@
+internal import ByteParsing
+internal import CImageCodecs
+
+/// JPEG by libjpeg-turbo: its accurate inverse transform and its smooth enlargement of chroma, which are Pillow's too.
+enum JPEGDecoding {
+  /// Pixels that one byte of Huffman codes can stand for: a bit for a block of 64, in units of up to 16 blocks.
+  private static let pixelsPerByte = 8 * 64 * 16
+
+  static func picture(_ bytes: [UInt8], _ limits: Limits) throws(ImageError) -> Picture {
+    let markers = try JPEGMarkers(unsafe bytes.span.bytes)
+    try check(markers, limits)
+    guard markers.width * markers.height / pixelsPerByte <= bytes.count else {
+      throw .truncated(
+        "claims \(markers.width)×\(markers.height) pixels, which its \(bytes.count) bytes cannot hold")
+    }
+    if let problem = unsafe cimage_load_jpeg() {
+      throw ImageError("cannot be decoded: \(unsafe String(cString: problem))")
+    }
+    var notes: [String] = []
+    var (samples, warning) = try decode(bytes, markers, goesOn: false)
+    if let first = warning {
+      // Bytes that are left over between two parts are no loss, and cameras write them. Anything else is.
+      guard first.contains("extraneous bytes before marker") else {
+        throw ImageError(
+          "is a JPEG with damage: \(first)", remedy: "The file is damaged: fetch it again, or save it anew.")
+      }
+      (samples, warning) = try decode(bytes, markers, goesOn: true)
+      notes.append("libjpeg-turbo says: \(warning ?? first)")
+    }
+    if markers.components == 4 {
+      samples = rgb(inks: samples)
+      notes.append("its four inks were taken as inverted and without a colour profile, as Pillow takes them")
+    }
+    var picture = Picture(format: .jpeg, height: markers.height, width: markers.width, pixels: samples)
+    picture.notes = notes
+    picture.orient(exif: markers.exif, xmp: markers.xmp)
+    return picture
+  }
+
+  private static func check(_ markers: JPEGMarkers, _ limits: Limits) throws(ImageError) {
+    guard markers.frame != 0, markers.scans > 0 else {
+      throw ImageError("is a JPEG without an image", remedy: "The file is damaged: fetch it again.")
+    }
+    try Picture.check(markers.height, markers.width, limits)
+    let kind: String? =
+      switch markers.frame {
+      case 0xC0...0xC2: nil
+      case 0xC3: "lossless"
+      case 0xC9...0xCB: "arithmetically coded"
+      default: "hierarchical"
+      }
+    if let kind {
+      throw ImageError("is a \(kind) JPEG, which is not read", remedy: "Save it as PNG.")
+    }
+    guard markers.precision == 8 else {
+      throw ImageError(
+        "is a JPEG of \(markers.precision) bits, and those of 8 are read", remedy: "Save it with 8 bits.")
+    }
+    guard [1, 3, 4].contains(markers.components) else {
+      throw ImageError(
+        "is a JPEG of \(markers.components) components, and those of 1, 3 and 4 are read", remedy: "Save it anew.")
+    }
+    // Every scan goes over the whole image, and a few bytes make one.
+    guard markers.scans <= limits.imageScans else {
+      throw .tooLarge("is a JPEG of \(markers.scans) scans", limit: "imageScans", limits.imageScans)
+    }
+  }
+
+  /// The samples, and the first thing that was wrong; without `goesOn` the samples are then not all there.
+  private static func decode(_ bytes: [UInt8], _ markers: JPEGMarkers, goesOn: Bool) throws(ImageError)
+    -> (samples: [UInt8], warning: String?)
+  {
+    var message = [CChar](repeating: 0, count: Int(CIMAGE_MESSAGE_SIZE))
+    var status: Int32 = 0
+    let isCMYK = markers.components == 4
+    let count = markers.width * markers.height * (isCMYK ? 4 : 3)
+    let samples = unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, initialised in
+      if let rows = buffer.baseAddress {
+        status = unsafe cimage_decode_jpeg(
+          bytes, markers.end, Int32(markers.width), Int32(markers.height), isCMYK ? 1 : 0, goesOn ? 1 : 0, rows,
+          &message)
+      }
+      initialised = status == 0 || status == 1 && goesOn ? count : 0
+    }
+    let text = PNGDecoding.text(message)
+    switch status {
+    case 0: return (samples, nil)
+    case 1: return (samples, text)
+    default:
+      throw ImageError(
+        "is a JPEG that cannot be decoded: \(text)", remedy: "The file is damaged: fetch it again, or save it anew.")
+    }
+  }
+
+  /// Pillow's CMYK → RGB, of inks stored inverted as Adobe does.
+  private static func rgb(inks: [UInt8]) -> [UInt8] {
+    var pixels: [UInt8] = []
+    pixels.reserveCapacity(inks.count / 4 * 3)
+    for place in stride(from: 0, to: inks.count, by: 4) {
+      let white = Int(inks[place + 3])
+      for channel in 0..<3 {
+        let product = (255 - Int(inks[place + channel])) * white + 128
+        pixels.append(UInt8(clamping: white - ((product >> 8) + product) >> 8))
+      }
+    }
+    return pixels
+  }
+}

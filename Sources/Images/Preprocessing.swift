@@ -1,0 +1,62 @@
+/// How a picture becomes the numbers a network takes. No file says which one its network was trained with.
+public enum Preprocessing: String, Sendable, CaseIterable {
+  /// torchvision's `Resize(256)`, `CenterCrop(224)`, `ToTensor()` and `Normalize` with ImageNet's mean and deviation.
+  case imagenetEval = "imagenet-eval"
+  /// `ToTensor()` and the same `Normalize` at the picture's own size.
+  case imagenetRaw = "imagenet-raw"
+  /// Nothing: for tensors, which are used as they are.
+  case none
+
+  /// What it does, in a few words.
+  public var summary: String {
+    switch self {
+    case .imagenetEval: "the shorter side to 256, the middle 224×224, ImageNet's mean and deviation"
+    case .imagenetRaw: "every pixel, ImageNet's mean and deviation"
+    case .none: "as given"
+    }
+  }
+
+  /// Sizes of torchvision's transforms for ImageNet.
+  private static let (shorterSide, cropSide) = (256, 224)
+  /// Means and deviations of ImageNet's channels on a scale from 0 to 1.
+  private static let means: [Float] = [0.485, 0.456, 0.406]
+  private static let deviations: [Float] = [0.229, 0.224, 0.225]
+
+  /// Height and width of what a picture becomes.
+  public func size(of picture: Picture) -> (height: Int, width: Int) {
+    self == .imagenetEval ? (Self.cropSide, Self.cropSide) : (picture.height, picture.width)
+  }
+
+  /// The numbers of a picture: 3×H×W, row-major; nil for `none`, which takes no picture. O(pixels).
+  public func values(of picture: Picture) -> [Float]? {
+    switch self {
+    case .none: nil
+    case .imagenetRaw: Self.normalised(picture.pixels)
+    case .imagenetEval: Self.normalised(picture.resampled(to: Self.target(picture)))
+    }
+  }
+
+  /// torchvision's `Resize` and `CenterCrop`: the longer side is rounded down, half a pixel of the crop to even.
+  static func target(_ picture: Picture) -> ResamplingTarget {
+    let (short, long) = (min(picture.height, picture.width), max(picture.height, picture.width))
+    let longer = Int(Double(shorterSide * long) / Double(short))
+    let isUpright = picture.width <= picture.height
+    let (height, width) = isUpright ? (longer, shorterSide) : (shorterSide, longer)
+    func middle(_ size: Int) -> Range<Int> {
+      let start = Int((Double(size - cropSide) / 2).rounded(.toNearestOrEven))
+      return start..<start + cropSide
+    }
+    return ResamplingTarget(height: height, width: width, rows: middle(height), columns: middle(width))
+  }
+
+  /// From pixels to planes, in float32 as `ToTensor` and `Normalize` compute.
+  private static func normalised(_ pixels: [UInt8]) -> [Float] {
+    var values: [Float] = []
+    values.reserveCapacity(pixels.count)
+    for channel in 0..<3 {
+      let table = (0..<256).map { (Float($0) / 255 - means[channel]) / deviations[channel] }
+      for place in stride(from: channel, to: pixels.count, by: 3) { values.append(table[Int(pixels[place])]) }
+    }
+    return values
+  }
+}
