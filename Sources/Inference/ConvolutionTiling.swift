@@ -29,13 +29,13 @@ struct ConvolutionTiling: Equatable {
   /// Most output channels of one matrix product.
   static let largestBlock = 512
 
-  init(_ convolution: Convolution, output: ValueShape) {
+  init(_ convolution: Convolution, output: ValueShape, widestTile: Int = Self.widestTile) {
     columns = output.columns
     groups = convolution.groups
     depth = convolution.inputChannels / groups * convolution.kernel * convolution.kernel
     channels = convolution.outputChannels / groups
-    isDirect = convolution.kernel == 1 && convolution.stride == 1 && convolution.padding == 0
-    let least = (columns - 1) / Self.widestTile + 1
+    isDirect = convolution.readsOnePixel
+    let least = (columns - 1) / widestTile + 1
     // An even count divides well between two cores; widths are whole cache lines, which OpenBLAS's kernels
     // like.
     let even = least == 1 ? 1 : (least + 1) / 2 * 2

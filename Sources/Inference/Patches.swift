@@ -12,11 +12,11 @@ struct Patches {
   /// Writes the rows of `channels` and the columns of `columns`, row after row without gaps.
   ///
   /// - Parameters:
-  ///   - source: the input, C×N×H×W, from its first channel on.
+  ///   - source: the input's columns that are in memory: all that lie under the windows.
   ///   - target: room for `channels.count` × kernel² × `columns.count` numbers.
   @inline(__always)
   func write<Scalar: KernelScalar>(
-    channels: Range<Int>, columns: Range<Int>, from source: UnsafePointer<Scalar>,
+    channels: Range<Int>, columns: Range<Int>, from source: HeldColumns<Scalar>,
     to target: UnsafeMutablePointer<Scalar>
   ) {
     let keepsSize = convolution.stride == 1 && output.height == input.height && output.width == input.width
@@ -39,7 +39,7 @@ struct Patches {
   /// plane, shifted, with the positions zeroed that the shift brings over from the neighbouring line.
   @inline(__always)
   private func writeShifted<Scalar: KernelScalar>(
-    _ channels: Range<Int>, _ columns: Range<Int>, dy: Int, dx: Int, from source: UnsafePointer<Scalar>,
+    _ channels: Range<Int>, _ columns: Range<Int>, dy: Int, dx: Int, from source: HeldColumns<Scalar>,
     to rows: UnsafeMutablePointer<Scalar>
   ) {
     let (height, width) = (input.height, input.width)
@@ -56,14 +56,16 @@ struct Patches {
       let image = begin / area
       let origin = image * area
       let end = min(columns.upperBound, origin + area)
-      // Positions in the plane from here on. Copied are those on existing lines whose source is in the plane.
+      // Positions in the plane from here on. Copied are those on existing lines whose source is in the plane and in
+      // memory: what the shift brings over from a line that is no longer there is zeroed anyway.
       let first = begin - origin
       let last = end - origin
-      let from = min(max(first, firstLine * width, -shift), last)
-      let to = max(min(last, lastLine * width, area - shift), from)
+      let held = unsafe source.columns.lowerBound - origin..<source.columns.upperBound - origin
+      let from = min(max(first, firstLine * width, max(held.lowerBound, 0) - shift), last)
+      let to = max(min(last, lastLine * width, min(held.upperBound, area) - shift), from)
       let fromX = from % width
       var row = unsafe rows + (begin - columns.lowerBound)
-      var plane = unsafe source + (channels.lowerBound * input.columns + origin + shift)
+      var plane = unsafe source.pointer(channels.lowerBound, origin + shift)
       for _ in channels {
         unsafe row.update(repeating: 0, count: from - first)
         unsafe (row + (from - first)).update(from: plane + from, count: to - from)
@@ -76,7 +78,7 @@ struct Patches {
           }
         }
         unsafe row += rowStride
-        unsafe plane += input.columns
+        unsafe plane += source.stride
       }
       begin = end
     }
@@ -85,7 +87,7 @@ struct Patches {
   /// The rows of one kernel position of any convolution, line by line.
   @inline(__always)
   private func writeStrided<Scalar: KernelScalar>(
-    _ channels: Range<Int>, _ columns: Range<Int>, dy: Int, dx: Int, from source: UnsafePointer<Scalar>,
+    _ channels: Range<Int>, _ columns: Range<Int>, dy: Int, dx: Int, from source: HeldColumns<Scalar>,
     to rows: UnsafeMutablePointer<Scalar>
   ) {
     let stride = convolution.stride
@@ -104,17 +106,18 @@ struct Patches {
       let from = isInside ? min(max(firstX, startX), endX) : endX
       let to = isInside ? max(min(lastX, endX), from) : endX
       var row = unsafe next
-      var plane = unsafe source + channels.lowerBound * input.columns
       // Where the line's first copied position comes from; not used when nothing is copied.
-      let start = from < to ? (image * input.height + sourceY) * input.width + from * stride + dx : 0
+      let start =
+        unsafe from < to
+        ? (image * input.height + sourceY) * input.width + from * stride + dx : source.columns.lowerBound
+      var plane = unsafe source.pointer(channels.lowerBound, start)
       for _ in channels {
         unsafe row.update(repeating: 0, count: from - startX)
-        let first = unsafe plane + start
         let target = unsafe row + (from - startX)
-        for x in 0..<to - from { unsafe target[x] = first[x * stride] }
+        for x in 0..<to - from { unsafe target[x] = plane[x * stride] }
         unsafe (row + (to - startX)).update(repeating: 0, count: endX - to)
         unsafe row += rowStride
-        unsafe plane += input.columns
+        unsafe plane += source.stride
       }
       unsafe next += endX - startX
       left -= endX - startX

@@ -19,6 +19,7 @@ public final class ReferenceNetwork<Scalar: ReferenceScalar>: NetworkEngine, Sen
   /// The threads one run works with.
   public let threads: Int
   private let program: Program<Scalar>
+  private let banding: Banding
   /// The memory and threads of the last run, for the next of the same size.
   private let idle = Mutex<Workspace<Scalar>?>(nil)
 
@@ -33,12 +34,22 @@ public final class ReferenceNetwork<Scalar: ReferenceScalar>: NetworkEngine, Sen
   ///   - normalizing: by which statistics batch normalizations divide.
   /// - Throws: ``InferenceError`` when parameters are missing, have another shape or cannot be read, when the
   ///   graph contradicts itself, or when OpenBLAS is not installed.
-  public init(
+  public convenience init(
     graph: Graph, weights: StateDict, threads: Int = 1, normalizing: NormalizationStatistics = .running
+  ) throws(InferenceError) {
+    try self.init(
+      graph: graph, weights: weights, threads: threads, normalizing: normalizing, banding: Banding())
+  }
+
+  /// Binds a state dict to a graph, with bands as they are told.
+  package init(
+    graph: Graph, weights: StateDict, threads: Int = 1, normalizing: NormalizationStatistics = .running,
+    banding: Banding
   ) throws(InferenceError) {
     guard 1...1024 ~= threads else { throw .threads(threads) }
     if let problem = unsafe copenblas_load() { throw .libraryMissing(unsafe String(cString: problem)) }
     self.threads = threads
+    self.banding = banding
     program = try Program(graph, ParameterBinding(graph, weights), normalizing: normalizing)
   }
 
@@ -50,22 +61,19 @@ public final class ReferenceNetwork<Scalar: ReferenceScalar>: NetworkEngine, Sen
   ///   - stage: receives those stages' names and values, in the graph's order.
   /// - Returns: the output, N×features for a classifier.
   /// - Throws: ``InferenceError`` when the input does not suit the graph or memory is refused.
-  /// - Complexity: two operations per weight and position; memory for the largest three values or so.
+  /// - Complexity: two operations per weight and position; memory for the largest three values or so, or, where that
+  ///   is much, for bands of all values up to the mean over all pixels, which grows with the input's width only.
   public func run(
     _ input: Activation<Scalar>, stages: Set<String> = [],
     stage: (_ name: String, _ value: Activation<Scalar>) -> Void = { _, _ in }
   ) throws(InferenceError) -> Activation<Scalar> {
     let workspace = try takeWorkspace(inputSizes: input.shape)
     workspace.load(input.values)
-    let observed = program.graph.stages.filter { stages.contains($0.name) }
-    func observe(_ value: Int) {
-      for found in observed where found.value.index == value {
-        if let activation = workspace.activation(value) { stage(found.name, activation) }
-      }
-    }
-    observe(program.graph.input.index)
-    withoutActuallyEscaping(observe) { observe in
-      Scalar.execute(ReferenceRun(program: program, workspace: workspace, finished: observe))
+    let observed = program.graph.stages.filter { stages.contains($0.name) }.map { ($0.name, $0.value.index) }
+    withoutActuallyEscaping(stage) { stage in
+      let collector = StageCollector(observed, workspace, stage)
+      collector.take(program.graph.input.index, 0..<(workspace.shapes[0]?.columns ?? 0))
+      Scalar.execute(ReferenceRun(program: program, workspace: workspace, finished: collector.take))
     }
     guard let output = workspace.activation(program.graph.output.index) else {
       throw .unsupportedGraph(node: "-", reason: "the graph makes no output")
@@ -83,6 +91,6 @@ public final class ReferenceNetwork<Scalar: ReferenceScalar>: NetworkEngine, Sen
       return idle
     }
     if let found, found.inputSizes == inputSizes { return found }
-    return try Workspace(program, inputSizes: inputSizes, threads: threads)
+    return try Workspace(program, inputSizes: inputSizes, threads: threads, banding: banding)
   }
 }

@@ -4,82 +4,112 @@ internal import Graphs
 public struct ReferenceRun<Scalar: ReferenceScalar> {
   let program: Program<Scalar>
   let workspace: Workspace<Scalar>
-  /// Called after each step with the index of the value it made.
-  let finished: (Int) -> Void
+  /// Called after each band and each whole step, with the index of the value and the columns that it made of it.
+  let finished: (Int, Range<Int>) -> Void
 }
 
 extension ReferenceRun where Scalar: KernelScalar {
-  /// Executes every step in order.
+  /// Executes the first steps band by band where they are planned so, then every other step in order.
   func perform() {
-    for step in program.steps {
-      guard let input = workspace.shapes[step.input], let output = workspace.shapes[step.output],
-        let source = unsafe workspace.pointer(step.input), let target = unsafe workspace.pointer(step.output)
-      else { preconditionFailure("step \(step.name) has no memory") }
-      let epilogue = unsafe EpilogueKernel<Scalar>(
-        scale: step.epilogue.affine?.scale.base, shift: step.epilogue.affine?.shift.base,
-        residual: step.epilogue.residual.flatMap { unsafe UnsafePointer(workspace.pointer($0)) },
-        relu: step.epilogue.relu)
-      let from = unsafe UnsafePointer(source)
-      switch step.kernel {
-      case .convolution(let convolution, let weights):
-        let tiling = ConvolutionTiling(convolution, output: output)
-        let patches = Patches(convolution: convolution, input: input, output: output)
-        if tiling.splitsChannels {
-          unsafe convolveByChannels(tiling, patches, weights.base, from, epilogue, target)
-        } else {
-          unsafe convolveByColumns(tiling, patches, weights.base, from, epilogue, target)
+    var done = 0
+    if let plan = workspace.bands {
+      done = plan.steps.count
+      for band in plan.bands {
+        let step = program.steps[band.step]
+        workspace.prepare(band, of: step.output)
+        execute(step, band.columns)
+        let isLast = band.columns.upperBound == plan.steps[band.step].map.columns
+        if plan.steps[band.step].isStored { finished(step.output, band.columns) } else if isLast {
+          finished(step.output, 0..<(workspace.shapes[step.output]?.columns ?? 0))
         }
-      case .maxPool(let pooling):
-        unsafe maxPool(pooling, input, from, target)
-      case .averagePool(let size, let keepsRest):
-        unsafe forEachPlane(input, output, from, target) { plane, result in
-          unsafe means(
-            of: plane, height: input.height, width: input.width, size: size, keepsRest: keepsRest, to: result)
-        }
-      case .blurPool(let stride):
-        unsafe forEachPlane(input, output, from, target) { plane, result in
-          unsafe blurred(plane, height: input.height, width: input.width, stride: stride, to: result)
-        }
-      case .padChannels(let each, let stride):
-        unsafe padChannels(each, stride, input, output, from, target)
-      case .channelGate(let gate):
-        unsafe self.gate(gate, input, from, target)
-      case .groupNormalization(let normalization):
-        unsafe normalization.apply(input, from, target, workspace.pool)
-      case .silu:
-        workspace.pool.forEach(input.channels) { channel, _ in
-          for place in channel * input.columns..<(channel + 1) * input.columns {
-            unsafe target[place] = silu(source[place])
-          }
-        }
-      case .attentionPool(let pool):
-        unsafe pool.apply(input, from, target, workspace.pool)
-      case .batchNormalization(let scale, let bias, let epsilon):
-        unsafe normalize(scale.base, bias.base, epsilon, input, from, target)
-      case .globalAveragePool:
-        unsafe average(input, from, target)
-      case .linear(let inputs, let outputs, let weights, let bias):
-        unsafe multiply(inputs, outputs, weights.base, bias.base, batch: input.batch, from, target)
-      case .pointwise:
-        unsafe applyAlone(epilogue, output, from, target)
       }
-      finished(step.output)
+    }
+    for step in program.steps.dropFirst(done) {
+      guard let columns = workspace.shapes[step.sumsAll ? step.input : step.output]?.columns else { continue }
+      execute(step, 0..<columns)
+      finished(step.output, 0..<(workspace.shapes[step.output]?.columns ?? 0))
+    }
+  }
+
+  /// Makes some columns of a step's value, or takes them in when it is a sum over all; everything of those that cannot
+  /// be executed in bands.
+  private func execute(_ step: Step<Scalar>, _ columns: Range<Int>) {
+    guard let input = workspace.shapes[step.input], let output = workspace.shapes[step.output],
+      let source = unsafe workspace.held(step.input), let target = unsafe workspace.held(step.output)
+    else { preconditionFailure("step \(step.name) has no memory") }
+    let epilogue = unsafe EpilogueKernel<Scalar>(
+      scale: step.epilogue.affine?.scale.base, shift: step.epilogue.affine?.shift.base,
+      residual: step.epilogue.residual.flatMap { unsafe workspace.held($0) },
+      relu: step.epilogue.relu)
+    let from = unsafe UnsafePointer(source.base)
+    switch step.kernel {
+    case .convolution(let convolution, let weights):
+      let tiling = ConvolutionTiling(convolution, output: output, widestTile: workspace.widestTile)
+      let patches = Patches(convolution: convolution, input: input, output: output)
+      if tiling.splitsChannels {
+        unsafe convolveByChannels(tiling, patches, weights.base, source, epilogue, target)
+      } else {
+        unsafe convolveByColumns(tiling, patches, weights.base, source, columns, epilogue, target)
+      }
+    case .maxPool(let pooling):
+      unsafe forEachLine(input, output, source, columns, target) { y, plane, worker, result in
+        unsafe pooling.maxima(
+          line: y, of: plane, merged: workspace.patches.base + worker * input.width, to: result)
+      }
+    case .averagePool(let size, let keepsRest):
+      unsafe forEachLine(input, output, source, columns, target) { y, plane, _, result in
+        unsafe means(line: y, of: plane, size: size, keepsRest: keepsRest, to: result)
+      }
+    case .blurPool(let stride):
+      unsafe forEachLine(input, output, source, columns, target) { y, plane, _, result in
+        unsafe blurred(line: y, of: plane, stride: stride, to: result)
+      }
+    case .padChannels(let each, let stride):
+      unsafe padChannels(each, stride, input, output, source, columns, target)
+    case .channelGate(let gate):
+      unsafe self.gate(gate, input, from, target.base)
+    case .groupNormalization(let normalization):
+      unsafe normalization.apply(input, from, target.base, workspace.pool)
+    case .silu:
+      workspace.pool.forEach(input.channels) { channel, _ in
+        let values = unsafe source.pointer(channel, columns.lowerBound)
+        let result = unsafe target.pointer(channel, columns.lowerBound)
+        for place in 0..<columns.count { unsafe result[place] = silu(values[place]) }
+      }
+    case .attentionPool(let pool):
+      unsafe pool.apply(input, from, target.base, workspace.pool)
+    case .batchNormalization(let scale, let bias, let epsilon):
+      unsafe normalize(scale.base, bias.base, epsilon, input, from, target.base)
+    case .globalAveragePool:
+      if let sums = workspace.sums[step.output] { unsafe average(input, sums, source, columns, target.base) }
+    case .linear(let inputs, let outputs, let weights, let bias):
+      unsafe multiply(inputs, outputs, weights.base, bias.base, batch: input.batch, from, target.base)
+    case .pointwise:
+      workspace.pool.forEach(output.channels) { channel, _ in
+        unsafe epilogue.apply(
+          channels: channel..<channel + 1, columns: columns,
+          from: UnsafePointer(source.pointer(channel, columns.lowerBound)), inputStride: source.stride,
+          to: target)
+      }
     }
   }
 
   /// Each task makes some columns of every channel; patches, products and epilogue stay in its core's cache.
   private func convolveByColumns(
     _ tiling: ConvolutionTiling, _ patches: Patches, _ weights: UnsafePointer<Scalar>,
-    _ source: UnsafePointer<Scalar>, _ epilogue: EpilogueKernel<Scalar>,
-    _ target: UnsafeMutablePointer<Scalar>
+    _ source: HeldColumns<Scalar>, _ made: Range<Int>, _ epilogue: EpilogueKernel<Scalar>,
+    _ target: HeldColumns<Scalar>
   ) {
     let groupChannels = patches.convolution.inputChannels / tiling.groups
-    workspace.pool.forEach(tiling.tiles) { tile, worker in
-      let start = tile * tiling.tileWidth
+    // Bands begin and end with tiles.
+    let first = made.lowerBound / tiling.tileWidth
+    let tiles = (made.upperBound - 1) / tiling.tileWidth + 1 - first
+    workspace.pool.forEach(tiles) { tile, worker in
+      let start = (first + tile) * tiling.tileWidth
       let columns = start..<min(start + tiling.tileWidth, tiling.columns)
       for group in 0..<tiling.groups {
         let channels = group * groupChannels..<(group + 1) * groupChannels
-        var matrix = unsafe source + (channels.lowerBound * tiling.columns + start)
+        var matrix = unsafe UnsafePointer(source.pointer(channels.lowerBound, start))
         if !tiling.isDirect {
           let room = unsafe workspace.patches.base + worker * tiling.workerPatchCount
           unsafe patches.write(channels: channels, columns: columns, from: source, to: room)
@@ -88,7 +118,7 @@ extension ReferenceRun where Scalar: KernelScalar {
         for block in 0..<tiling.blocks {
           unsafe multiplyBlock(
             tiling, group: group, block: block, worker: worker, weights, matrix,
-            stride: tiling.isDirect ? tiling.columns : columns.count, columns, epilogue, target)
+            stride: tiling.isDirect ? source.stride : columns.count, columns, epilogue, target)
         }
       }
     }
@@ -97,11 +127,11 @@ extension ReferenceRun where Scalar: KernelScalar {
   /// All columns at once: the tasks first share the writing of the patches, then each makes some channels.
   private func convolveByChannels(
     _ tiling: ConvolutionTiling, _ patches: Patches, _ weights: UnsafePointer<Scalar>,
-    _ source: UnsafePointer<Scalar>, _ epilogue: EpilogueKernel<Scalar>,
-    _ target: UnsafeMutablePointer<Scalar>
+    _ source: HeldColumns<Scalar>, _ epilogue: EpilogueKernel<Scalar>, _ target: HeldColumns<Scalar>
   ) {
     let columns = 0..<tiling.columns
-    var matrix = unsafe source
+    var matrix = unsafe UnsafePointer(source.pointer(0, 0))
+    let stride = unsafe tiling.isDirect ? source.stride : tiling.columns
     if !tiling.isDirect {
       let channels = patches.convolution.inputChannels
       let area = patches.convolution.kernel * patches.convolution.kernel
@@ -117,7 +147,7 @@ extension ReferenceRun where Scalar: KernelScalar {
       let (group, block) = task.quotientAndRemainder(dividingBy: tiling.blocks)
       unsafe multiplyBlock(
         tiling, group: group, block: block, worker: worker, weights,
-        matrix + group * tiling.depth * tiling.columns, stride: tiling.columns, columns, epilogue, target)
+        matrix + group * tiling.depth * stride, stride: stride, columns, epilogue, target)
     }
   }
 
@@ -126,7 +156,7 @@ extension ReferenceRun where Scalar: KernelScalar {
   private func multiplyBlock(
     _ tiling: ConvolutionTiling, group: Int, block: Int, worker: Int, _ weights: UnsafePointer<Scalar>,
     _ matrix: UnsafePointer<Scalar>, stride: Int, _ columns: Range<Int>, _ epilogue: EpilogueKernel<Scalar>,
-    _ target: UnsafeMutablePointer<Scalar>
+    _ target: HeldColumns<Scalar>
   ) {
     let first = group * tiling.channels + block * tiling.blockChannels
     let last = min(first + tiling.blockChannels, (group + 1) * tiling.channels)
@@ -139,53 +169,42 @@ extension ReferenceRun where Scalar: KernelScalar {
       beta: 0,
       c: products, ldc: Int32(truncatingIfNeeded: columns.count))
     unsafe epilogue.apply(
-      channels: first..<last, count: columns.count, from: UnsafePointer(products), inputStride: columns.count,
-      to: target, outputStride: tiling.columns, outputOffset: columns.lowerBound)
+      channels: first..<last, columns: columns, from: UnsafePointer(products), inputStride: columns.count,
+      to: target)
   }
 
-  private func maxPool(
-    _ pooling: Pooling, _ input: ValueShape, _ source: UnsafePointer<Scalar>,
-    _ target: UnsafeMutablePointer<Scalar>
+  /// Calls `body` for every line of the columns, once for each channel.
+  private func forEachLine(
+    _ input: ValueShape, _ output: ValueShape, _ source: HeldColumns<Scalar>, _ columns: Range<Int>,
+    _ target: HeldColumns<Scalar>,
+    _ body: (_ y: Int, HeldLines<Scalar>, _ worker: Int, UnsafeMutablePointer<Scalar>) -> Void
   ) {
-    let area = input.height * input.width
-    let outputArea = pooling.outputSize(input.height) * pooling.outputSize(input.width)
-    workspace.pool.forEach(input.channels * input.batch) { plane, worker in
-      unsafe pooling.maxima(
-        of: source + plane * area, height: input.height, width: input.width,
-        line: workspace.patches.base + worker * input.width, to: target + plane * outputArea)
-    }
-  }
-
-  private func forEachPlane(
-    _ input: ValueShape, _ output: ValueShape, _ source: UnsafePointer<Scalar>,
-    _ target: UnsafeMutablePointer<Scalar>,
-    _ body: (UnsafePointer<Scalar>, UnsafeMutablePointer<Scalar>) -> Void
-  ) {
-    workspace.pool.forEach(input.channels * input.batch) { plane, _ in
-      unsafe body(
-        source + plane * input.height * input.width, target + plane * output.height * output.width)
+    let lines = columns.lowerBound / output.width..<columns.upperBound / output.width
+    workspace.pool.forEach(input.channels) { channel, worker in
+      for line in lines {
+        let (image, y) = line.quotientAndRemainder(dividingBy: output.height)
+        let plane = unsafe HeldLines(
+          source, channel: channel, image: image, height: input.height, width: input.width)
+        unsafe body(y, plane, worker, target.pointer(channel, line * output.width))
+      }
     }
   }
 
   /// Option A of He et al. 2015: what is left of the map stands between channels of zeros.
   private func padChannels(
-    _ each: Int, _ stride: Int, _ input: ValueShape, _ output: ValueShape, _ source: UnsafePointer<Scalar>,
-    _ target: UnsafeMutablePointer<Scalar>
+    _ each: Int, _ stride: Int, _ input: ValueShape, _ output: ValueShape, _ source: HeldColumns<Scalar>,
+    _ columns: Range<Int>, _ target: HeldColumns<Scalar>
   ) {
-    let area = output.height * output.width
+    let lines = columns.lowerBound / output.width..<columns.upperBound / output.width
     workspace.pool.forEach(output.channels) { channel, _ in
-      let planes = unsafe target + channel * output.batch * area
       guard each..<each + input.channels ~= channel else {
-        return unsafe planes.update(repeating: 0, count: output.batch * area)
+        return unsafe target.pointer(channel, columns.lowerBound).update(repeating: 0, count: columns.count)
       }
-      for image in 0..<output.batch {
-        let plane =
-          unsafe source + ((channel - each) * input.batch + image) * input.height * input.width
-        for y in 0..<output.height {
-          for x in 0..<output.width {
-            unsafe planes[image * area + y * output.width + x] = plane[y * stride * input.width + x * stride]
-          }
-        }
+      for line in lines {
+        let (image, y) = line.quotientAndRemainder(dividingBy: output.height)
+        let from = unsafe source.pointer(channel - each, (image * input.height + y * stride) * input.width)
+        let to = unsafe target.pointer(channel, line * output.width)
+        for x in 0..<output.width { unsafe to[x] = from[x * stride] }
       }
     }
   }
@@ -214,15 +233,22 @@ extension ReferenceRun where Scalar: KernelScalar {
     }
   }
 
-  /// C×N×H×W to N×C.
+  /// C×N×H×W to N×C, when the last columns have come.
   private func average(
-    _ input: ValueShape, _ source: UnsafePointer<Scalar>, _ target: UnsafeMutablePointer<Scalar>
+    _ input: ValueShape, _ sums: PlaneSums, _ source: HeldColumns<Scalar>, _ columns: Range<Int>,
+    _ target: UnsafeMutablePointer<Scalar>
   ) {
-    let area = input.height * input.width
+    if columns.lowerBound == 0 { sums.reset() }
+    let share = 64
+    workspace.pool.forEach((input.channels - 1) / share + 1) { task, _ in
+      for channel in task * share..<min((task + 1) * share, input.channels) {
+        unsafe sums.add(source, channel: channel, columns: columns)
+      }
+    }
+    guard columns.upperBound == input.columns else { return }
     for channel in 0..<input.channels {
       for image in 0..<input.batch {
-        let plane = unsafe source + (channel * input.batch + image) * area
-        unsafe target[image * input.channels + channel] = mean(plane, count: area)
+        unsafe target[image * input.channels + channel] = sums.mean(channel: channel, image: image)
       }
     }
   }
@@ -243,15 +269,11 @@ extension ReferenceRun where Scalar: KernelScalar {
       }
     }
   }
+}
 
-  private func applyAlone(
-    _ epilogue: EpilogueKernel<Scalar>, _ shape: ValueShape, _ source: UnsafePointer<Scalar>,
-    _ target: UnsafeMutablePointer<Scalar>
-  ) {
-    workspace.pool.forEach(shape.channels) { channel, _ in
-      unsafe epilogue.apply(
-        channels: channel..<channel + 1, count: shape.columns, from: source + channel * shape.columns,
-        inputStride: shape.columns, to: target, outputStride: shape.columns, outputOffset: 0)
-    }
+extension Step {
+  /// Whether it goes through its input's columns rather than its result's.
+  fileprivate var sumsAll: Bool {
+    if case .globalAveragePool = kernel { true } else { false }
   }
 }
