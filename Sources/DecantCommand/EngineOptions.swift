@@ -8,11 +8,11 @@ import Tensors
 /// Which engine executes a network, and how.
 struct EngineOptions: ParsableArguments {
   /// The engines there are.
-  enum Engine: String, ExpressibleByArgument, CaseIterable { case reference, onednn }
+  enum Engine: String, ExpressibleByArgument, CaseIterable { case reference, onednn, both }
 
   @Option(
     help:
-      "The engine: onednn, which is fast, or reference, which others are measured against; by default onednn where it can."
+      "The engine: onednn, which is fast, reference, which others are measured against, or both, which compares them; by default onednn where it can."
   )
   var engine: Engine?
   @Option(
@@ -27,46 +27,61 @@ struct EngineOptions: ParsableArguments {
     })
   var numerics: Numerics = .exact
 
-  /// The engine for float32.
+  /// The engines for float32; of several the first gives the answers.
   ///
   /// - Throws: ``CheckpointError`` when the engine that was asked for cannot execute the graph.
-  func float(_ graph: Graph, _ weights: StateDict, threads: Int) throws -> ChosenEngine<Float> {
+  func float(_ graph: Graph, _ weights: StateDict, threads: Int) throws -> [ChosenEngine<Float>] {
+    var chosen: [ChosenEngine<Float>] = []
     if engine != .reference {
       do throws(InferenceError) {
         let network = try OneDNNNetwork(graph: graph, weights: weights, threads: threads, numerics: numerics)
-        return ChosenEngine(
-          network: network, description: "onednn engine \(try OneDNNLibrary.version()), \(numerics.rawValue)")
+        chosen.append(
+          ChosenEngine(
+            network: network,
+            note: EngineNote(name: "onednn", version: try OneDNNLibrary.version(), numerics: numerics)))
       } catch {
-        if engine == .onednn {
+        if engine != nil {
           throw CheckpointError("cannot be run by onednn: \(error)", remedy: "Use --engine reference.")
         }
         StandardStreams.note("the reference engine is used: \(error)")
       }
     }
-    return try reference(graph, weights, threads: threads)
+    if chosen.isEmpty || engine == .both { chosen.append(try reference(graph, weights, threads: threads)) }
+    return chosen
   }
 
   /// The engine for float64, which is the reference.
   func double(_ graph: Graph, _ weights: StateDict, threads: Int) throws -> ChosenEngine<Double> {
-    if engine == .onednn {
+    if engine == .onednn || engine == .both {
       throw CheckpointError("onednn computes in float32", remedy: "Leave out --float64 or --engine.")
     }
     return try reference(graph, weights, threads: threads)
   }
 
-  private func reference<T: ReferenceScalar>(
+  func reference<T: ReferenceScalar>(
     _ graph: Graph, _ weights: StateDict, threads: Int
   ) throws -> ChosenEngine<T> {
     do throws(InferenceError) {
       return ChosenEngine(
         network: try ReferenceNetwork<T>(graph: graph, weights: weights, threads: threads),
-        description: "reference engine")
+        note: EngineNote(name: "reference"))
     } catch { throw CheckpointError("cannot be run: \(error)") }
   }
 }
 
-/// A network ready to run, and what to call its engine.
+/// A network ready to run, and its engine.
 struct ChosenEngine<T: ReferenceScalar> {
   let network: any NetworkEngine<T>
-  let description: String
+  let note: EngineNote
+}
+
+/// What a report says of an engine.
+struct EngineNote: CustomStringConvertible {
+  let name: String
+  var version: String?
+  var numerics: Numerics?
+
+  var description: String {
+    [name, "engine", version.map { "\($0)," }, numerics?.rawValue].compactMap(\.self).joined(separator: " ")
+  }
 }

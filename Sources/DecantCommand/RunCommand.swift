@@ -31,6 +31,10 @@ struct RunCommand: ParsableCommand {
   var tolerance = 1e-5
   @OptionGroup var engine: EngineOptions
   @Flag(help: "Compute in float64.") var float64 = false
+  @Flag(
+    name: .customLong("validate"),
+    help: "Compare every stage with the reference in float64, and say whether it is rounding; exit 1 when it is not.")
+  var validates = false
   @Option(help: "Threads to compute with; by default one for each processor.") var threads: Int?
   @Option(help: "Run so many times and end with the median time.") var `repeat` = 1
   @Flag(help: "Print JSON, schema 1.") var json = false
@@ -46,7 +50,8 @@ struct RunCommand: ParsableCommand {
       throw ValidationError("--repeat is between 1 and 100,000, not \(`repeat`).")
     }
     if top < 1 { throw ValidationError("--top is at least 1, not \(top).") }
-    if inputs.tile, stages != nil || compare != nil || (stage != nil && !["input", "logits"].contains(stage)) {
+    if validates, float64 { throw ValidationError("--float64 is what --validate compares with; leave it out.") }
+    if inputs.tile, stages != nil || compare != nil || validates || engine.engine == .both || (stage != nil && !["input", "logits"].contains(stage)) {
       throw ValidationError("--tile averages logits; other stages are of whole images, run without it.")
     }
     if !(tolerance >= 0) { throw ValidationError("--tolerance is not negative.") }
@@ -85,21 +90,48 @@ struct RunCommand: ParsableCommand {
     Processors.explainLostPages()
     let weights = resolution.naming.tensors
     if float64 {
-      try execute(try engine.double(graph, weights, threads: threadCount), graph, resolution)
+      let chosen = try engine.double(graph, weights, threads: threadCount)
+      try execute(chosen, graph, resolution) { _, _ in nil }
     } else {
-      try execute(try engine.float(graph, weights, threads: threadCount), graph, resolution)
+      let engines = try engine.float(graph, weights, threads: threadCount)
+      try execute(engines[0], graph, resolution) { try validated($0, $1, engines, graph, weights) }
     }
+  }
+
+  /// Every stage by every engine, against float64 or by one engine against the other; nil where nobody asked.
+  private func validated(
+    _ input: Activation<Float>, _ golden: Golden?, _ engines: [ChosenEngine<Float>], _ graph: Graph,
+    _ weights: StateDict
+  ) throws -> Validation? {
+    guard validates || engines.count > 1 else { return nil }
+    let stages = graph.stages.map(\.name)
+    var validation: Validation
+    if validates {
+      let truth: ChosenEngine<Double> = try engine.reference(graph, weights, threads: threadCount)
+      validation = try Validation(
+        "the reference engine in float64", truth.network,
+        Activation(shape: input.shape, values: input.values.map { Double($0) }), stages: stages, tolerance: tolerance)
+    } else {
+      validation = try Validation(
+        "the reference engine in float32", engines[1].network, input, stages: stages, tolerance: tolerance)
+    }
+    for chosen in validates ? engines : [engines[0]] {
+      _ = try chosen.network.run(input, stages: Set(stages)) { validation.measure(chosen.note.name, $0, $1) }
+    }
+    if let golden { try validation.measure(golden) }
+    return validation
   }
 
   private var threadCount: Int { threads ?? Processors.count }
 
   private func execute<T: ReferenceScalar>(
-    _ chosen: ChosenEngine<T>, _ graph: Graph, _ resolution: ResNet.Resolution
+    _ chosen: ChosenEngine<T>, _ graph: Graph, _ resolution: ResNet.Resolution,
+    validated: (Activation<T>, Golden?) throws -> Validation?
   ) throws {
     let sources = try inputs.sources()
-    if sources.count > 1, stages != nil || compare != nil {
+    if sources.count > 1, stages != nil || compare != nil || validates || engine.engine == .both {
       throw CheckpointError(
-        "--stages and --compare take one input, and there are \(Spelling.count(sources.count))",
+        "--stages, --compare, --validate and --engine both take one input, and there are \(Spelling.count(sources.count))",
         remedy: "Run each by itself, or write one stage of all with --stage and --output.")
     }
     let classes = resolution.configuration.classes
@@ -121,7 +153,7 @@ struct RunCommand: ParsableCommand {
     var report = RunReport<T>(
       architecture: resolution.architecture, hasHead: resolution.configuration.classes > 0,
       assumed: resolution.assumed, declared: resolution.declared, read: resolution.read,
-      engine: chosen.description, dtype: T.dtype.rawValue, threads: threadCount, preprocessing: inputs.preprocessing ?? .none,
+      engine: chosen.note, dtype: T.dtype.rawValue, threads: threadCount, preprocessing: inputs.preprocessing ?? .none,
       fileCount: sources.count, top: top, labels: labels)
     report.goldenNotes = Dictionary(
       goldenFile?.hints.map { ($0.label, $0.text) } ?? [], uniquingKeysWith: { first, _ in first })
@@ -165,6 +197,13 @@ struct RunCommand: ParsableCommand {
           }
         }
       }
+      if sources.count == 1 {
+        do { report.validation = try validated(input, golden) } catch let error as InferenceError {
+          throw CheckpointError("cannot be run: \(error)", file: file)
+        } catch let error as GoldenError {
+          throw CheckpointError(error.reason, file: compare)
+        }
+      }
       if sources.count > 1 {
         progress.clear()
         if !json { report.printResults() }
@@ -202,6 +241,6 @@ struct RunCommand: ParsableCommand {
     }
     if json { report.printJSON() } else { report.print() }
     if !batches.failures.isEmpty { throw ExitStatus.wrong }
-    if !report.comparisons.allSatisfy(\.passes) { throw ExitStatus.no }
+    if !report.comparisons.allSatisfy(\.passes) || report.validation?.isRounding == false { throw ExitStatus.no }
   }
 }

@@ -13,7 +13,7 @@ struct RunReport<T: ReferenceScalar> {
   let declared: [ResNet.Resolution.Fact]
   let read: [ResNet.Evidence.Item]
   /// Which engine, and how.
-  let engine: String
+  let engine: EngineNote
   let dtype: String
   let threads: Int
   let preprocessing: Preprocessing
@@ -29,11 +29,12 @@ struct RunReport<T: ReferenceScalar> {
   var comparisons: [StageComparison] = []
   /// What the golden says of the float32 error of PyTorch itself, by stage.
   var goldenNotes: [String: String] = [:]
+  var validation: Validation?
   var median: Duration?
 
   init(
     architecture: String?, hasHead: Bool, assumed: [ResNet.Resolution.Fact],
-    declared: [ResNet.Resolution.Fact], read: [ResNet.Evidence.Item], engine: String, dtype: String, threads: Int,
+    declared: [ResNet.Resolution.Fact], read: [ResNet.Evidence.Item], engine: EngineNote, dtype: String, threads: Int,
     preprocessing: Preprocessing, fileCount: Int, top: Int, labels: ClassLabels?
   ) {
     (self.architecture, self.hasHead, self.assumed) = (architecture, hasHead, assumed)
@@ -137,6 +138,7 @@ struct RunReport<T: ReferenceScalar> {
       StandardStreams.line(
         "  \(passed) of \(comparisons.count) stages agree within \(tolerance) of the stage's largest value")
     }
+    validation?.print()
     if let median { StandardStreams.line("median \(milliseconds(median)) ms") }
   }
 
@@ -144,7 +146,9 @@ struct RunReport<T: ReferenceScalar> {
     var members: [(key: String, value: JSONValue)] = [
       (key: "schema", value: 1),
       (key: "architecture", value: architecture.map { .string($0) } ?? .null),
-      (key: "engine", value: .string(engine)),
+      (key: "engine", value: .string(engine.name)),
+      (key: "engine_version", value: engine.version.map { .string($0) } ?? .null),
+      (key: "numerics", value: engine.numerics.map { .string($0.rawValue) } ?? .null),
       (key: "dtype", value: .string(dtype)),
       (key: "threads", value: .integer(Int64(threads))),
       (key: "input_shape", value: inputShape.map { .array($0.map { .integer(Int64($0)) }) } ?? .null),
@@ -184,6 +188,7 @@ struct RunReport<T: ReferenceScalar> {
             })
         ))
     }
+    if let validation { members.append((key: "validation", value: validation.json)) }
     if let median { members.append((key: "median_ms", value: .exact(Double(milliseconds(median)) ?? 0))) }
     StandardStreams.line(JSONValue.object(members).indentedText)
     if let median { StandardStreams.line("median \(milliseconds(median)) ms") }

@@ -23,31 +23,42 @@ public struct Golden: Sendable {
     _ stage: String, _ activation: Activation<T>, tolerance: Double
   ) throws -> StageComparison {
     let count = activation.values.count
-    var reference: [Double]
-    var found: [Double]
-    var largest: Double
+    let held = try values(of: stage, count: count, shape: activation.shape)
+    let found = held.places.map { places in places.map { Double(activation.values[$0]) } }
+    return StageComparison(
+      stage: stage, found: found ?? activation.values.map { Double($0) }, reference: held.values,
+      largest: held.largest, tolerance: tolerance)
+  }
+
+  /// How far what it holds of a stage is from the truth.
+  ///
+  /// - Throws: ``GoldenError`` when the golden is malformed or of another size.
+  public func error(against truth: StageTruth) throws -> StageError {
+    let held = try values(of: truth.stage, count: truth.count, shape: nil)
+    return truth.error(of: held.values, at: held.places ?? Array(held.values.indices))
+  }
+
+  /// What it holds of a stage: all values, or those of some places; and the largest magnitude of all.
+  private func values(
+    of stage: String, count: Int, shape: [Int]?
+  ) throws -> (values: [Double], places: [Int]?, largest: Double) {
     if let whole = tensors[stage] {
       guard whole.elementCount == count else {
-        throw GoldenError("stage \(stage) has shape \(activation.shape) and its golden \(whole.shape)")
+        throw GoldenError(
+          "stage \(stage) has \(shape.map { "shape \($0)" } ?? "\(count) values") and its golden \(whole.shape)")
       }
-      reference = try whole.elements(as: Double.self)
-      found = activation.values.map { Double($0) }
-      largest = reference.reduce(0) { max($0, $1.magnitude) }
-    } else {
-      guard let indices = tensors[stage + ".index"], let values = tensors[stage + ".value"],
-        let maximum = tensors[stage + ".max_abs"], indices.dtype == .int64, maximum.elementCount == 1,
-        indices.elementCount == values.elementCount, indices.elementCount > 0
-      else { throw GoldenError("the golden of stage \(stage) lacks its index, value or max_abs") }
-      let positions = try indices.integers()
-      guard positions.allSatisfy({ 0..<count ~= $0 }) else {
-        throw GoldenError("the golden of stage \(stage) samples positions beyond its \(count) elements")
-      }
-      reference = try values.elements(as: Double.self)
-      found = positions.map { Double(activation.values[$0]) }
-      largest = try maximum.elements(as: Double.self)[0]
+      let values = try whole.elements(as: Double.self)
+      return (values, nil, values.reduce(0) { max($0, $1.magnitude) })
     }
-    return StageComparison(
-      stage: stage, found: found, reference: reference, largest: largest, tolerance: tolerance)
+    guard let indices = tensors[stage + ".index"], let values = tensors[stage + ".value"],
+      let maximum = tensors[stage + ".max_abs"], indices.dtype == .int64, maximum.elementCount == 1,
+      indices.elementCount == values.elementCount, indices.elementCount > 0
+    else { throw GoldenError("the golden of stage \(stage) lacks its index, value or max_abs") }
+    let places = try indices.integers()
+    guard places.allSatisfy({ 0..<count ~= $0 }) else {
+      throw GoldenError("the golden of stage \(stage) samples positions beyond its \(count) elements")
+    }
+    return (try values.elements(as: Double.self), places, try maximum.elements(as: Double.self)[0])
   }
 }
 

@@ -1,0 +1,86 @@
+import ByteParsing
+import Checkpoints
+import Inference
+
+/// Every stage of a network as some engines compute it, beside the truth.
+struct Validation {
+  /// What the others are measured against, such as "reference engine in float64".
+  let truth: String
+  /// The largest difference that is taken for rounding, as a part of a stage's largest value.
+  let tolerance: Double
+  private let truths: [StageTruth]
+  private var rows: [(engine: String, error: StageError)] = []
+
+  /// Runs the engine that is the truth, and keeps its stages.
+  init<T: ReferenceScalar>(
+    _ truth: String, _ network: any NetworkEngine<T>, _ input: Activation<T>, stages: [String], tolerance: Double
+  ) throws(InferenceError) {
+    self.truth = truth
+    self.tolerance = tolerance
+    var truths: [StageTruth] = []
+    _ = try network.run(input, stages: Set(stages)) { truths.append(StageTruth($0, $1)) }
+    self.truths = truths
+  }
+
+  /// Takes a stage as an engine has computed it.
+  mutating func measure<T: ReferenceScalar>(_ engine: String, _ stage: String, _ value: Activation<T>) {
+    guard let truth = truths.first(where: { $0.stage == stage }), let error = truth.error(of: value) else { return }
+    rows.append((engine, error))
+  }
+
+  /// Takes what a golden holds of a stage.
+  mutating func measure(_ golden: Golden) throws {
+    for truth in truths where golden.holds(truth.stage) {
+      rows.append(("golden", try golden.error(against: truth)))
+    }
+  }
+
+  /// Whether every difference may be rounding.
+  var isRounding: Bool { rows.allSatisfy { $0.error.maxRelative <= tolerance } }
+
+  func print() {
+    StandardStreams.line()
+    StandardStreams.line("against \(truth):")
+    var table = TextTable([
+      ("stage", .left), ("by", .left), ("largest", .right), ("max abs", .right), ("max relative", .right),
+      ("RMS relative", .right), ("ULP of largest", .right), ("median ULP", .right), ("", .left),
+    ])
+    for truth in truths {
+      for (engine, error) in rows where error.stage == truth.stage {
+        table.row(
+          truth.stage, engine, Spelling.scientific(truth.largest), Spelling.scientific(error.maxAbsolute),
+          Spelling.scientific(error.maxRelative), Spelling.scientific(error.rmsRelative),
+          Spelling.fixed(error.ulpOfLargest, 1), Spelling.fixed(error.medianULP, 1),
+          error.maxRelative <= tolerance ? "rounding" : "MORE THAN ROUNDING")
+      }
+    }
+    table.show()
+    let worst = rows.map(\.error.maxRelative).max { $1.isNaN || $0 < $1 } ?? 0
+    StandardStreams.line(
+      isRounding
+        ? "  every stage is within \(Spelling.scientific(tolerance)) of its largest value: rounding"
+        : "  the largest difference is \(Spelling.scientific(worst)) of its stage's largest value: a mistake, or a network that cannot be computed in float32"
+    )
+  }
+
+  var json: JSONValue {
+    .object([
+      (key: "truth", value: .string(truth)), (key: "rounding", value: .bool(isRounding)),
+      (
+        key: "stages",
+        value: .array(
+          rows.map { engine, error in
+            .object([
+              (key: "stage", value: .string(error.stage)), (key: "by", value: .string(engine)),
+              (key: "compared", value: .integer(Int64(error.count))),
+              (key: "max_abs", value: .exact(error.maxAbsolute)),
+              (key: "max_relative", value: .exact(error.maxRelative)),
+              (key: "rms_relative", value: .exact(error.rmsRelative)),
+              (key: "ulp_of_largest", value: .exact(error.ulpOfLargest)),
+              (key: "median_ulp", value: .exact(error.medianULP)),
+            ])
+          })
+      ),
+    ])
+  }
+}
