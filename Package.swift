@@ -52,7 +52,8 @@ let package = Package(
     .target(
       name: "FuzzTargets",
       dependencies: [
-        "ByteParsing", "CLibdeflate", "Checkpoints", "Graphs", "Images", "Pickle", "ResNets", "Scanning", "Tensors",
+        "ByteParsing", "CLibdeflate", "Checkpoints", "Graphs", "Images", "Pickle", "ResNets", "Scanning",
+        "Tensors",
         "TestSupport",
       ],
       path: "Tests/Fuzzing/Targets"),

@@ -33,7 +33,9 @@ struct RunCommand: ParsableCommand {
   @Flag(help: "Compute in float64.") var float64 = false
   @Flag(
     name: .customLong("validate"),
-    help: "Compare every stage with the reference in float64, and say whether it is rounding; exit 1 when it is not.")
+    help:
+      "Compare every stage with the reference in float64, and say whether it is rounding; exit 1 when it is not."
+  )
   var validates = false
   @Option(help: "Threads to compute with; by default one for each processor.") var threads: Int?
   @Option(help: "Run so many times and end with the median time.") var `repeat` = 1
@@ -50,8 +52,13 @@ struct RunCommand: ParsableCommand {
       throw ValidationError("--repeat is between 1 and 100,000, not \(`repeat`).")
     }
     if top < 1 { throw ValidationError("--top is at least 1, not \(top).") }
-    if validates, float64 { throw ValidationError("--float64 is what --validate compares with; leave it out.") }
-    if inputs.tile, stages != nil || compare != nil || validates || engine.engine == .both || (stage != nil && !["input", "logits"].contains(stage)) {
+    if validates, float64 {
+      throw ValidationError("--float64 is what --validate compares with; leave it out.")
+    }
+    if inputs.tile,
+      stages != nil || compare != nil || validates || engine.engine == .both
+        || (stage != nil && !["input", "logits"].contains(stage))
+    {
       throw ValidationError("--tile averages logits; other stages are of whole images, run without it.")
     }
     if !(tolerance >= 0) { throw ValidationError("--tolerance is not negative.") }
@@ -110,7 +117,8 @@ struct RunCommand: ParsableCommand {
       let truth: ChosenEngine<Double> = try engine.reference(graph, weights, threads: threadCount)
       validation = try Validation(
         "the reference engine in float64", truth.network,
-        Activation(shape: input.shape, values: input.values.map { Double($0) }), stages: stages, tolerance: tolerance)
+        Activation(shape: input.shape, values: input.values.map { Double($0) }), stages: stages,
+        tolerance: tolerance)
     } else {
       validation = try Validation(
         "the reference engine in float32", engines[1].network, input, stages: stages, tolerance: tolerance)
@@ -135,7 +143,9 @@ struct RunCommand: ParsableCommand {
         remedy: "Run each by itself, or write one stage of all with --stage and --output.")
     }
     let classes = resolution.configuration.classes
-    let labels = try labels.map { path throws(CheckpointError) in try ClassLabels(path: path, classes: classes) }
+    let labels = try labels.map { path throws(CheckpointError) in
+      try ClassLabels(path: path, classes: classes)
+    }
     var batches = InputBatches<T>(sources, inputs, limits: limits.limits)
     let first = try batches.batch()
     let goldenFile = try compare.map { path throws(CheckpointError) in try Checkpoint(path: path) }
@@ -153,7 +163,8 @@ struct RunCommand: ParsableCommand {
     var report = RunReport<T>(
       architecture: resolution.architecture, hasHead: resolution.configuration.classes > 0,
       assumed: resolution.assumed, declared: resolution.declared, read: resolution.read,
-      engine: chosen.note, dtype: T.dtype.rawValue, threads: threadCount, preprocessing: inputs.preprocessing ?? .none,
+      engine: chosen.note, dtype: T.dtype.rawValue, threads: threadCount,
+      preprocessing: inputs.preprocessing ?? .none,
       fileCount: sources.count, top: top, labels: labels)
     report.goldenNotes = Dictionary(
       goldenFile?.hints.map { ($0.label, $0.text) } ?? [], uniquingKeysWith: { first, _ in first })
@@ -241,6 +252,8 @@ struct RunCommand: ParsableCommand {
     }
     if json { report.printJSON() } else { report.print() }
     if !batches.failures.isEmpty { throw ExitStatus.wrong }
-    if !report.comparisons.allSatisfy(\.passes) || report.validation?.isRounding == false { throw ExitStatus.no }
+    if !report.comparisons.allSatisfy(\.passes) || report.validation?.isRounding == false {
+      throw ExitStatus.no
+    }
   }
 }

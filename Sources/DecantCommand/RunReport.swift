@@ -34,7 +34,8 @@ struct RunReport<T: ReferenceScalar> {
 
   init(
     architecture: String?, hasHead: Bool, assumed: [ResNet.Resolution.Fact],
-    declared: [ResNet.Resolution.Fact], read: [ResNet.Evidence.Item], engine: EngineNote, dtype: String, threads: Int,
+    declared: [ResNet.Resolution.Fact], read: [ResNet.Evidence.Item], engine: EngineNote, dtype: String,
+    threads: Int,
     preprocessing: Preprocessing, fileCount: Int, top: Int, labels: ClassLabels?
   ) {
     (self.architecture, self.hasHead, self.assumed) = (architecture, hasHead, assumed)
@@ -93,7 +94,8 @@ struct RunReport<T: ReferenceScalar> {
     guard hasHead else {
       StandardStreams.line(
         "  \(name): "
-          + entries.map { "feature \($0.place) \(Spelling.fixed(Double($0.logit), 6))" }.joined(separator: "  ")
+          + entries.map { "feature \($0.place) \(Spelling.fixed(Double($0.logit), 6))" }.joined(
+            separator: "  ")
           + history)
       return
     }

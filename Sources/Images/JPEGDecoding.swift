@@ -58,7 +58,8 @@ enum JPEGDecoding {
     }
     guard [1, 3, 4].contains(markers.components) else {
       throw ImageError(
-        "is a JPEG of \(markers.components) components, and those of 1, 3 and 4 are read", remedy: "Save it anew.")
+        "is a JPEG of \(markers.components) components, and those of 1, 3 and 4 are read",
+        remedy: "Save it anew.")
     }
     // Every scan goes over the whole image, and a few bytes make one.
     guard markers.scans <= limits.imageScans else {
@@ -77,7 +78,8 @@ enum JPEGDecoding {
     let samples = unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, initialised in
       if let rows = buffer.baseAddress {
         status = unsafe cimage_decode_jpeg(
-          bytes, markers.end, Int32(markers.width), Int32(markers.height), isCMYK ? 1 : 0, goesOn ? 1 : 0, rows,
+          bytes, markers.end, Int32(markers.width), Int32(markers.height), isCMYK ? 1 : 0, goesOn ? 1 : 0,
+          rows,
           &message)
       }
       initialised = status == 0 || status == 1 && goesOn ? count : 0
@@ -88,7 +90,8 @@ enum JPEGDecoding {
     case 1: return (samples, text)
     default:
       throw ImageError(
-        "is a JPEG that cannot be decoded: \(text)", remedy: "The file is damaged: fetch it again, or save it anew.")
+        "is a JPEG that cannot be decoded: \(text)",
+        remedy: "The file is damaged: fetch it again, or save it anew.")
     }
   }
 

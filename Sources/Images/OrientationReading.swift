@@ -17,7 +17,9 @@ struct OrientationTag: Equatable {
     var isDamaged = false
     if let exif, !exif.isEmpty {
       do throws(ParsingError) {
-        if let value = try valueInTIFF(unsafe exif.span.bytes) { return (OrientationTag(value: value, place: "EXIF"), false) }
+        if let value = try valueInTIFF(unsafe exif.span.bytes) {
+          return (OrientationTag(value: value, place: "EXIF"), false)
+        }
       } catch {
         isDamaged = true
       }
@@ -35,7 +37,9 @@ struct OrientationTag: Equatable {
     case Array("II".utf8): isBigEndian = false
     default: throw ParsingError(offset: 0, "no TIFF header")
     }
-    func number<T: FixedWidthInteger & BitwiseCopyable>(_ type: T.Type, at offset: Int) throws(ParsingError) -> T {
+    func number<T: FixedWidthInteger & BitwiseCopyable>(_ type: T.Type, at offset: Int) throws(ParsingError)
+      -> T
+    {
       var cursor = ByteCursor(bytes)
       try cursor.seek(to: offset)
       return isBigEndian ? try cursor.readBigEndian(type) : try cursor.readLittleEndian(type)
@@ -47,7 +51,9 @@ struct OrientationTag: Equatable {
       let place = start + 2 + entry * 12
       // A directory that breaks off keeps what it has.
       guard place + 12 <= bytes.byteCount else { break }
-      guard try number(UInt16.self, at: place) == 274, try number(UInt32.self, at: place + 4) == 1 else { continue }
+      guard try number(UInt16.self, at: place) == 274, try number(UInt32.self, at: place + 4) == 1 else {
+        continue
+      }
       switch try number(UInt16.self, at: place + 2) {
       case 3: found = Int(try number(UInt16.self, at: place + 8))
       case 4: found = Int(try number(UInt32.self, at: place + 8))

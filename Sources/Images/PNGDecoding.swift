@@ -12,14 +12,16 @@ enum PNGDecoding {
     let held = (chunks.width * channels * chunks.bitDepth + 7) / 8 * chunks.height
     guard held / limits.inflation <= chunks.dataByteCount else {
       throw .truncated(
-        "claims \(chunks.width)×\(chunks.height) pixels, which its \(chunks.dataByteCount) bytes of data cannot hold")
+        "claims \(chunks.width)×\(chunks.height) pixels, which its \(chunks.dataByteCount) bytes of data cannot hold"
+      )
     }
     if let problem = unsafe cimage_load_png() {
       throw ImageError("cannot be decoded: \(unsafe String(cString: problem))")
     }
     let rows = try decode(bytes, chunks, rowByteCount: chunks.width * channels)
     var picture = Picture(
-      format: .png, height: chunks.height, width: chunks.width, pixels: rgb(rows.samples, rows.palette, chunks))
+      format: .png, height: chunks.height, width: chunks.width,
+      pixels: rgb(rows.samples, rows.palette, chunks))
     if chunks.colourType == 4 || chunks.colourType == 6 {
       picture.notes.append("its alpha channel was dropped")
     } else if chunks.hasTransparency {
@@ -80,7 +82,8 @@ enum PNGDecoding {
 
   /// A library's words, escaped.
   static func text(_ message: [CChar]) -> String {
-    String(decoding: message.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self).escapedForDisplay
+    String(decoding: message.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+      .escapedForDisplay
   }
 
   private static func rgb(_ samples: [UInt8], _ palette: [UInt8], _ chunks: PNGChunks) -> [UInt8] {

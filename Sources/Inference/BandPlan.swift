@@ -97,6 +97,9 @@ package struct BandPlan: Equatable, Sendable {
     capacity = greatest
   }
 
+  /// The sizes of a value, by value index.
+  package func map(of value: Int) -> BandMap? { maps[value] }
+
   /// Every band in the order in which they are made.
   package var bands: Bands { Bands(self) }
 
@@ -180,7 +183,9 @@ extension BandStep.Reach {
   /// The lines of an image of `height` lines under one line of the result, clipped to the image; empty where the
   /// window lies in the padding alone.
   package func lines(under line: Int, height: Int) -> Range<Int> {
-    guard case .window(let kernel, let stride, let padding, let dilation) = self else { return line..<line + 1 }
+    guard case .window(let kernel, let stride, let padding, let dilation) = self else {
+      return line..<line + 1
+    }
     let first = line * stride - padding
     let last = first + dilation * (kernel - 1) + 1
     let start = min(max(first, 0), height)

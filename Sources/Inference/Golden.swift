@@ -45,7 +45,8 @@ public struct Golden: Sendable {
     if let whole = tensors[stage] {
       guard whole.elementCount == count else {
         throw GoldenError(
-          "stage \(stage) has \(shape.map { "shape \($0)" } ?? "\(count) values") and its golden \(whole.shape)")
+          "stage \(stage) has \(shape.map { "shape \($0)" } ?? "\(count) values") and its golden \(whole.shape)"
+        )
       }
       let values = try whole.elements(as: Double.self)
       return (values, nil, values.reduce(0) { max($0, $1.magnitude) })

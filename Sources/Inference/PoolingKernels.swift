@@ -52,7 +52,8 @@ extension Pooling {
 /// them be, or left out.
 @inline(__always)
 func means<Scalar: KernelScalar>(
-  line y: Int, of plane: HeldLines<Scalar>, size: Int, keepsRest: Bool, to output: UnsafeMutablePointer<Scalar>
+  line y: Int, of plane: HeldLines<Scalar>, size: Int, keepsRest: Bool,
+  to output: UnsafeMutablePointer<Scalar>
 ) {
   let width = unsafe plane.width
   var target = unsafe output

@@ -19,7 +19,9 @@ extension ReferenceRun where Scalar: KernelScalar {
         workspace.prepare(band, of: step.output)
         execute(step, band.columns)
         let isLast = band.columns.upperBound == plan.steps[band.step].map.columns
-        if plan.steps[band.step].isStored { finished(step.output, band.columns) } else if isLast {
+        if plan.steps[band.step].isStored {
+          finished(step.output, band.columns)
+        } else if isLast {
           finished(step.output, 0..<(workspace.shapes[step.output]?.columns ?? 0))
         }
       }

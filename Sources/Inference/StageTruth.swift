@@ -37,7 +37,8 @@ public struct StageTruth: Sendable {
   func error(of found: [Double], at places: [Int]) -> StageError {
     let kept = places.indices.filter { places[$0] % step == 0 && values.indices.contains(places[$0] / step) }
     return StageError(
-      stage: stage, found: kept.map { found[$0] }, truth: kept.map { values[places[$0] / step] }, largest: largest)
+      stage: stage, found: kept.map { found[$0] }, truth: kept.map { values[places[$0] / step] },
+      largest: largest)
   }
 }
 

@@ -138,6 +138,35 @@ import Testing
     }
   }
 
+  /// Bands of lines against whole values: the last bits may differ, the stages are the same.
+  @Test(arguments: [
+    "resnet18", "resnet50", "resnet50nodown", "resnext50_32x4d", "resnet50d", "resnet20", "seresnet18",
+  ])
+  func bandsAgreeWithWholeValues(_ name: String) throws {
+    let graph = try graph(name)
+    let weights = try SyntheticWeights.stateDict(graph, seed: 7)
+    let stages = Set(graph.stages.map(\.name))
+    for numerics in Numerics.allCases {
+      let networks = try [Banding.Choice.never, .always].map {
+        try OneDNNNetwork(graph: graph, weights: weights, threads: 2, numerics: numerics, bands: $0)
+      }
+      for (count, height, width) in [(1, 97, 51), (2, 70, 33), (1, 5, 40), (1, 1, 1)] {
+        var found = [[(String, Activation<Float>)]](repeating: [], count: 2)
+        for (place, network) in networks.enumerated() {
+          _ = try network.run(images(count, height, width), stages: stages) { found[place].append(($0, $1)) }
+        }
+        #expect(found[0].map(\.0) == found[1].map(\.0))
+        for (whole, banded) in zip(found[0], found[1]) {
+          let largest = whole.1.values.reduce(0) { max($0, $1.magnitude) }
+          let worst = zip(whole.1.values, banded.1.values).map { ($0 - $1).magnitude }.max() ?? .nan
+          #expect(whole.1.shape == banded.1.shape)
+          #expect(
+            worst <= 1e-5 * largest, "\(name) \(numerics) \(height)×\(width) \(whole.0): \(worst / largest)")
+        }
+      }
+    }
+  }
+
   @Test(arguments: [(1, 1), (1, 40), (33, 2), (8, 7)])
   func smallMapsRun(_ height: Int, _ width: Int) throws {
     let graph = try graph("resnet18")

@@ -49,7 +49,9 @@ extension InputImage {
   /// The members of its object in `--json`.
   var json: [(key: String, value: JSONValue)] {
     func size(_ height: Int, _ width: Int) -> JSONValue {
-      .object([(key: "height", value: .integer(Int64(height))), (key: "width", value: .integer(Int64(width)))])
+      .object([
+        (key: "height", value: .integer(Int64(height))), (key: "width", value: .integer(Int64(width))),
+      ])
     }
     var members: [(key: String, value: JSONValue)] = [(key: "file", value: .string(file))]
     if let index { members.append((key: "index", value: .integer(Int64(index)))) }

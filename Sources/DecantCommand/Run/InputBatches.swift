@@ -94,7 +94,8 @@ struct InputBatches<T: ReferenceScalar> {
       }
       let image = found.images[0]
       let isAlike =
-        image.picture != nil && image.height == before.images[0].height && image.width == before.images[0].width
+        image.picture != nil && image.height == before.images[0].height
+        && image.width == before.images[0].width
         && (before.images.count + 1) * image.height * image.width <= Self.largestPixelCount
       guard isAlike else {
         held = found

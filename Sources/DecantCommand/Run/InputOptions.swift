@@ -17,7 +17,8 @@ struct InputOptions: ParsableArguments {
   var preprocess: String?
   @Flag(help: "Take pictures as they are stored, whatever orientation they state.") var ignoreOrientation =
     false
-  @Flag(help: "Score images larger than 1536 pixels on both sides as the mean of tiles of 1024, weighed by area.")
+  @Flag(
+    help: "Score images larger than 1536 pixels on both sides as the mean of tiles of 1024, weighed by area.")
   var tile = false
 
   /// What was declared; nil where nothing was.
@@ -30,7 +31,8 @@ struct InputOptions: ParsableArguments {
         "--preprocess is \(Self.names), not \(preprocess.escapedForDisplay).")
     }
     if tile, preprocessing == .imagenetEval {
-      throw ValidationError("--tile is for whole images, and --preprocess imagenet-eval leaves 224×224 of each.")
+      throw ValidationError(
+        "--tile is for whole images, and --preprocess imagenet-eval leaves 224×224 of each.")
     }
   }
 

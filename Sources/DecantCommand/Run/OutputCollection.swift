@@ -12,7 +12,8 @@ struct OutputCollection<T: ReferenceScalar> {
   /// Takes the results of some images.
   ///
   /// - Throws: ``CheckpointError`` when theirs have another shape than those before.
-  mutating func append(_ results: Activation<T>, stage: String?, of image: InputImage) throws(CheckpointError) {
+  mutating func append(_ results: Activation<T>, stage: String?, of image: InputImage) throws(CheckpointError)
+  {
     if shape.isEmpty {
       shape = results.shape
       first = image.file

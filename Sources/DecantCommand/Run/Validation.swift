@@ -13,7 +13,8 @@ struct Validation {
 
   /// Runs the engine that is the truth, and keeps its stages.
   init<T: ReferenceScalar>(
-    _ truth: String, _ network: any NetworkEngine<T>, _ input: Activation<T>, stages: [String], tolerance: Double
+    _ truth: String, _ network: any NetworkEngine<T>, _ input: Activation<T>, stages: [String],
+    tolerance: Double
   ) throws(InferenceError) {
     self.truth = truth
     self.tolerance = tolerance
@@ -24,7 +25,9 @@ struct Validation {
 
   /// Takes a stage as an engine has computed it.
   mutating func measure<T: ReferenceScalar>(_ engine: String, _ stage: String, _ value: Activation<T>) {
-    guard let truth = truths.first(where: { $0.stage == stage }), let error = truth.error(of: value) else { return }
+    guard let truth = truths.first(where: { $0.stage == stage }), let error = truth.error(of: value) else {
+      return
+    }
     rows.append((engine, error))
   }
 

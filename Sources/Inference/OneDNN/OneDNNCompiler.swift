@@ -18,17 +18,19 @@ struct OneDNNCompiler {
   }
 
   enum Location {
-    case input
+    /// The n-th of the caller's values, and how many numbers into it.
+    case given(Int, offset: Int = 0)
     /// A piece of the run's memory, and how many numbers into it.
     case memory(Int, offset: Int = 0)
     case constant(AlignedBuffer<Float>)
 
-    /// So many numbers further; only values in the run's memory have parts.
+    /// So many numbers further.
     func advanced(by count: Int) -> Location {
-      guard case .memory(let piece, let offset) = self else {
-        preconditionFailure("an input has its channels first")
+      switch self {
+      case .given(let index, let offset): .given(index, offset: offset + count)
+      case .memory(let piece, let offset): .memory(piece, offset: offset + count)
+      case .constant: preconditionFailure("weights have no parts")
       }
-      return .memory(piece, offset: offset + count)
     }
   }
 
@@ -42,6 +44,10 @@ struct OneDNNCompiler {
   let weights: OneDNNWeights
   /// The step that is being compiled, for messages.
   var name = "-"
+  /// Of a band: the lines of padding above what is read.
+  private var paddingAbove: Int?
+  /// Where the result of a band goes.
+  private var target: Located?
   private var drafts: [Draft] = []
   private var pieces: [(byteCount: Int, lifetime: ClosedRange<Int>?)] = []
   private var values: [Int: Located] = [:]
@@ -51,24 +57,25 @@ struct OneDNNCompiler {
     self.weights = weights
   }
 
-  /// Prepares a program for inputs of some sizes.
+  /// Prepares a program's steps from the `first` on, for values of some shapes.
   ///
-  /// - Throws: ``InferenceError`` when the sizes do not suit it, or the library lacks an operation.
+  /// - Parameter given: the values that the caller has when those steps begin, by value index.
+  /// - Throws: ``InferenceError`` when the library lacks an operation.
   static func plan(
-    _ program: Program<Float>, _ inputSizes: [Int], _ numerics: Numerics, _ weights: OneDNNWeights
+    _ program: Program<Float>, _ shapes: [ValueShape?], from first: Int = 0,
+    given: [(value: Int, layout: OneDNNLayout)], _ numerics: Numerics, _ weights: OneDNNWeights
   ) throws(InferenceError) -> OneDNNPlan {
-    let shapes = try program.shapes(input: inputSizes)
     var compiler = OneDNNCompiler(numerics, weights)
-    guard let input = shapes[0], let layout = OneDNNLayout.rowMajor(input.mapSizes) else {
-      throw .inputTooLarge(node: "input")
+    for (place, value) in given.enumerated() {
+      guard let shape = shapes[value.value] else { continue }
+      compiler.values[value.value] = Located(shape: shape, layout: value.layout, location: .given(place))
     }
-    compiler.values[0] = Located(shape: input, layout: layout, location: .input)
     var readers: [Int: Int] = [program.graph.output.index: 1]
-    for step in program.steps { for value in step.reads { readers[value, default: 0] += 1 } }
+    for step in program.steps[first...] { for value in step.reads { readers[value, default: 0] += 1 } }
     var results: [(value: Int, located: Located, count: Int)] = []
     let named = Set(program.graph.stages.map(\.value.index) + [program.graph.output.index])
-    if named.contains(0), let input = compiler.values[0] { results.append((0, input, 0)) }
-    for (index, step) in program.steps.enumerated() {
+    if first == 0, named.contains(0), let input = compiler.values[0] { results.append((0, input, 0)) }
+    for (index, step) in program.steps.enumerated().dropFirst(first) {
       guard let output = shapes[step.output] else { continue }
       compiler.name = step.name
       for value in step.reads { readers[value, default: 0] -= 1 }
@@ -81,6 +88,50 @@ struct OneDNNCompiler {
       if named.contains(step.output) { results.append((step.output, made, compiler.drafts.count)) }
     }
     return compiler.finished(results)
+  }
+
+  /// A band of a step's result: some lines of a map, made of the lines of its inputs that are needed.
+  struct Band: Hashable {
+    let step: Int
+    /// Lines of the input, and of those of its window that lie above it.
+    let inputLines: Int
+    let paddingAbove: Int
+    let lines: Int
+  }
+
+  /// Prepares a band. The caller gives the input's lines, the lines of what is added, and the result's, each with its
+  /// channels last.
+  static func plan(
+    _ program: Program<Float>, _ shapes: [ValueShape?], _ band: Band, _ numerics: Numerics,
+    _ weights: OneDNNWeights
+  ) throws(InferenceError) -> OneDNNPlan {
+    let step = program.steps[band.step]
+    var compiler = OneDNNCompiler(numerics, weights)
+    compiler.name = step.name
+    guard var input = shapes[step.input], var output = shapes[step.output] else {
+      throw .unsupportedGraph(node: step.name, reason: "its values have no sizes")
+    }
+    input.height = band.inputLines
+    if !output.isVector { output.height = band.lines }
+    func given(_ place: Int, _ shape: ValueShape, _ layout: OneDNNLayout?) throws(InferenceError) -> Located {
+      guard let layout else { throw .inputTooLarge(node: step.name) }
+      return Located(shape: shape, layout: layout, location: .given(place))
+    }
+    let target = try given(2, output, .channelsLast(output))
+    // The network's own input has its channels first, and those of all lines.
+    let lines =
+      step.input == 0 ? OneDNNLayout.lines(of: shapes[0], count: band.inputLines) : .channelsLast(input)
+    compiler.values[step.input] = try given(0, input, lines)
+    compiler.paddingAbove = band.paddingAbove
+    compiler.target = target
+    var residual: (value: Int, mayBeOverwritten: Bool)?
+    if let value = step.epilogue.residual {
+      compiler.values[value] = try given(1, output, .channelsLast(output))
+      residual = (value, false)
+    }
+    let made = try compiler.compile(step, band.step, output, residual)
+    if case .given(2, _) = made.location {} else { try compiler.move(made, to: target) }
+    return compiler.finished([])
   }
 
   /// The names of the operators in a program that this engine does not compute.
@@ -120,6 +171,22 @@ struct OneDNNCompiler {
     return Located(shape: shape, layout: layout, location: .memory(pieces.count - 1))
   }
 
+  /// Where a step's result goes.
+  mutating func newResult(_ shape: ValueShape, _ layout: OneDNNLayout) -> Located {
+    if let target, target.layout == layout { return target }
+    return newValue(shape, layout)
+  }
+
+  /// A window as it lies over the lines that are there: those of a band may have others above and below.
+  func fitted(_ window: OneDNNWindow, _ input: ValueShape, _ output: ValueShape) -> OneDNNWindow {
+    guard let paddingAbove else { return window }
+    var window = window
+    let span = (output.height - 1) * window.stride.0 + (window.kernel.0 - 1) * window.dilation.0 + 1
+    window.before.0 = paddingAbove
+    window.after.0 = span - input.height - paddingAbove
+    return window
+  }
+
   mutating func emit(
     _ operation: OneDNNOperation?, _ operands: [(role: OneDNNRole, layout: OneDNNLayout, location: Location)]
   ) {
@@ -150,6 +217,14 @@ struct OneDNNCompiler {
     let copy = newValue(value.shape, layout)
     emit(reorder, [(.input, value.layout, value.location), (.output, layout, copy.location)])
     return copy
+  }
+
+  /// Copies a value to where another lies.
+  mutating func move(_ value: Located, to target: Located) throws(InferenceError) {
+    guard let reorder = OneDNNOperation.reorder(from: value.layout, to: target.layout) else {
+      throw unsupported("rearrangement")
+    }
+    emit(reorder, [(.input, value.layout, value.location), (.output, target.layout, target.location)])
   }
 
   // MARK: steps
@@ -205,7 +280,7 @@ struct OneDNNCompiler {
   }
 
   private mutating func apply(_ operation: OneDNNOperation, to input: Located) -> Located {
-    let output = newValue(input.shape, input.layout)
+    let output = newResult(input.shape, input.layout)
     emit(operation, [(.input, input.layout, input.location), (.output, output.layout, output.location)])
     return output
   }
@@ -216,7 +291,7 @@ struct OneDNNCompiler {
     let memory = OneDNNMemoryPlan(pieces.map { ($0.byteCount, $0.lifetime ?? 0...0) })
     func place(_ location: Location) -> OneDNNPlan.Place {
       switch location {
-      case .input: .input
+      case .given(let index, let offset): .given(index, offset * MemoryLayout<Float>.stride)
       case .memory(let piece, let offset):
         .memory(memory.offsets[piece] + offset * MemoryLayout<Float>.stride)
       case .constant(let buffer): .constant(buffer)

@@ -34,7 +34,7 @@ extension OneDNNCompiler {
     _ input: Located, _ output: ValueShape, _ weights: ConvolutionWeights, _ window: OneDNNWindow,
     _ activation: OneDNNEpilogue.Activation, adding addend: Addend? = nil
   ) throws(InferenceError) -> Located {
-    var (input, window) = (input, window)
+    var (input, window) = (input, fitted(window, input.shape, output))
     if let sampled = try sampled(input, output, window, groups: weights.groups) {
       input = sampled
       window.stride = (1, 1)
@@ -64,10 +64,13 @@ extension OneDNNCompiler {
       as: weightsLayout)
     let bias = try self.bias(weights, biasLayout)
     // What is added lies where the result will.
-    let result =
-      try addend.map { addend throws(InferenceError) in
-        try arranged(addend.value, as: outputLayout, isCopy: !addend.mayBeOverwritten || addend.value.isInput)
-      } ?? newValue(output, outputLayout)
+    let result: Located
+    if let addend, addend.mayBeOverwritten, !addend.value.isGiven {
+      result = try arranged(addend.value, as: outputLayout)
+    } else {
+      result = newResult(output, outputLayout)
+      if let addend { try move(addend.value, to: result) }
+    }
     emit(
       operation,
       [
@@ -93,7 +96,7 @@ extension OneDNNCompiler {
   private mutating func sampled(
     _ input: Located, _ output: ValueShape, _ window: OneDNNWindow, groups: Int
   ) throws(InferenceError) -> Located? {
-    guard !input.isInput, window.kernel == (1, 1), window.stride != (1, 1), window.before == (0, 0),
+    guard window.kernel == (1, 1), window.stride != (1, 1), window.before == (0, 0),
       groups == 1,
       let last = OneDNNLayout.channelsLast(input.shape), input.layout == last
     else { return nil }
@@ -133,8 +136,9 @@ extension OneDNNCompiler {
 }
 
 extension OneDNNCompiler.Located {
-  var isInput: Bool {
-    if case .input = location { true } else { false }
+  /// Whether the caller gave it, to be read only.
+  var isGiven: Bool {
+    if case .given = location { true } else { false }
   }
 }
 

@@ -47,6 +47,14 @@ public enum OneDNNLibrary {
       shape.mapSizes, strides: [shape.height * width * channels, 1, width * channels, channels])
   }
 
+  /// Some lines of a map of one image that lies row-major.
+  static func lines(of shape: ValueShape?, count: Int) -> OneDNNLayout? {
+    guard let shape else { return nil }
+    let area = shape.height * shape.width
+    return OneDNNLayout(
+      [1, shape.channels, count, shape.width], strides: [shape.channels * area, area, shape.width, 1])
+  }
+
   /// Bytes from the first number to the last.
   var byteCount: Int { unsafe conednn_layout_bytes(handle) }
 

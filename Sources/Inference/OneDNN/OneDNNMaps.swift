@@ -7,14 +7,15 @@ extension OneDNNCompiler {
   ) throws(InferenceError) -> Located {
     // A last window may reach over the edge.
     func after(_ size: Int, _ outputSize: Int) -> Int { (outputSize - 1) * stride + kernel - size - padding }
-    let window = OneDNNWindow(
+    let whole = OneDNNWindow(
       kernel: (kernel, kernel), stride: (stride, stride), before: (padding, padding),
       after: (after(input.shape.height, output.height), after(input.shape.width, output.width)))
+    let window = fitted(whole, input.shape, output)
     guard let any = OneDNNLayout(output.mapSizes, strides: nil),
       let operation = OneDNNOperation.pooling(maximum: maximum, input: input.layout, output: any, window),
       let layout = operation.layout(.output)
     else { throw unsupported("pooling") }
-    let result = newValue(output, layout)
+    let result = newResult(output, layout)
     emit(operation, [(.input, input.layout, input.location), (.output, layout, result.location)])
     return result
   }
@@ -40,8 +41,8 @@ extension OneDNNCompiler {
     else {
       throw unsupported("rearrangement")
     }
-    let source = try arranged(input, as: plain, isCopy: input.isInput)
-    let result = newValue(output, layout)
+    let source = try arranged(input, as: plain)
+    let result = newResult(output, layout)
     emit(nil, [(.output, layout, result.location)])
     try sample(source, every: (stride, stride), into: result, channel: each)
     return result
@@ -110,7 +111,7 @@ extension OneDNNCompiler {
       guard let operation = OneDNNOperation.activation(input.layout, activation) else {
         throw unsupported("activation")
       }
-      let result = newValue(input.shape, input.layout)
+      let result = newResult(input.shape, input.layout)
       emit(operation, [(.input, input.layout, input.location), (.output, result.layout, result.location)])
       return result
     }
@@ -123,7 +124,7 @@ extension OneDNNCompiler {
   }
 
   private mutating func combine(_ operation: OneDNNOperation, _ one: Located, _ two: Located) -> Located {
-    let result = newValue(one.shape, one.layout)
+    let result = newResult(one.shape, one.layout)
     emit(
       operation,
       [

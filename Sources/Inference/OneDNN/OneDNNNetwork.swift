@@ -15,17 +15,18 @@ public final class OneDNNNetwork: NetworkEngine, Sendable {
   public let numerics: Numerics
   private let program: Program<Float>
   private let weights = OneDNNWeights()
+  private let bands: Banding.Choice
   private let state = Mutex(State())
 
   private struct State {
-    /// The plans of the last sizes, the newest last.
-    var plans: [(sizes: [Int], plan: OneDNNPlan)] = []
+    /// The passes for the last sizes, the newest last.
+    var passes: [(sizes: [Int], pass: OneDNNPass)] = []
     /// Memory that no run uses.
     var idle: [AlignedBuffer<UInt8>] = []
   }
 
-  /// Sizes of input whose plans are kept.
-  private static let planCount = 8
+  /// Sizes of input that are kept.
+  private static let passCount = 8
 
   /// Binds a state dict to a graph.
   ///
@@ -33,13 +34,21 @@ public final class OneDNNNetwork: NetworkEngine, Sendable {
   ///   - threads: how many cores share a run, 1 to 1024.
   /// - Throws: ``InferenceError`` when parameters are missing, have another shape or cannot be read, when the graph
   ///   holds what this engine does not compute, or oneDNN is not installed.
-  public init(
+  public convenience init(
     graph: Graph, weights: StateDict, threads: Int = 1, numerics: Numerics = .exact
+  ) throws(InferenceError) {
+    try self.init(graph: graph, weights: weights, threads: threads, numerics: numerics, bands: .automatic)
+  }
+
+  /// Binds a state dict to a graph that is executed in bands where `bands` says so.
+  package init(
+    graph: Graph, weights: StateDict, threads: Int, numerics: Numerics, bands: Banding.Choice
   ) throws(InferenceError) {
     guard 1...1024 ~= threads else { throw .threads(threads) }
     _ = try OneDNNLibrary.version()
     self.threads = threads
     self.numerics = numerics
+    self.bands = bands
     program = try Program(graph, ParameterBinding(graph, weights), normalizing: .running)
     if let missing = OneDNNCompiler.missing(in: program) {
       throw .unsupportedGraph(node: missing.node, reason: "the engine onednn has no \(missing.reason)")
@@ -48,26 +57,56 @@ public final class OneDNNNetwork: NetworkEngine, Sendable {
 
   /// Computes the graph's output; see ``ReferenceNetwork/run(_:stages:stage:)``.
   ///
-  /// The first run with an input of new sizes prepares operations for them.
+  /// The first run with an input of new sizes prepares operations for them. Where whole values would take much memory,
+  /// the first steps are executed in bands of lines, image by image.
   public func run(
     _ input: Activation<Float>, stages: Set<String> = [],
     stage: (_ name: String, _ value: Activation<Float>) -> Void = { _, _ in }
   ) throws(InferenceError) -> Activation<Float> {
     conednn_set_threads(Int32(threads))
-    let plan = try plan(for: input.shape)
-    let memory = try takeMemory(plan.memoryByteCount)
+    let pass = try pass(for: input.shape)
+    guard input.shape[0] > 1, pass.takesOneImage else { return try run(input, pass, stages, stage) }
+    // Image after image, and the results put together.
+    let count = input.values.count / input.shape[0]
+    var outputs: [Activation<Float>] = []
+    var parts: [(name: String, images: [Activation<Float>])] = []
+    for image in 0..<input.shape[0] {
+      let one = try Activation(
+        shape: [1] + input.shape.dropFirst(), values: Array(input.values[image * count..<(image + 1) * count])
+      )
+      var place = 0
+      outputs.append(
+        try run(one, pass, stages) { name, value in
+          if image == 0 { parts.append((name, [])) }
+          parts[place].images.append(value)
+          place += 1
+        })
+    }
+    for part in parts { stage(part.name, try Self.joined(part.images)) }
+    return try Self.joined(outputs)
+  }
+
+  private static func joined(_ images: [Activation<Float>]) throws(InferenceError) -> Activation<Float> {
+    try Activation(
+      shape: [images.count] + (images.first?.shape.dropFirst() ?? []), values: images.flatMap(\.values))
+  }
+
+  private func run(
+    _ input: Activation<Float>, _ pass: OneDNNPass, _ stages: Set<String>,
+    _ stage: (_ name: String, _ value: Activation<Float>) -> Void
+  ) throws(InferenceError) -> Activation<Float> {
+    let memory = try takeMemory(pass.memoryByteCount)
     defer { state.withLock { $0.idle.append(memory) } }
-    let base = unsafe UnsafeMutableRawPointer(memory.base)
     let observed = program.graph.stages.filter { stages.contains($0.name) }
     let output = unsafe input.values.withUnsafeBufferPointer {
       values -> Swift.Result<Activation<Float>, InferenceError> in
       guard let start = values.baseAddress else { return .failure(.inputTooLarge(node: "input")) }
-      let run = unsafe Run(plan: plan, memory: base, input: UnsafeMutableRawPointer(mutating: start))
+      let base = unsafe UnsafeMutableRawPointer(memory.base)
       do throws(InferenceError) {
-        let output = try run.perform(output: program.graph.output.index) { result throws(InferenceError) in
-          for found in observed where found.value.index == result.value {
-            stage(found.name, try run.activation(result))
-          }
+        let output = try unsafe pass.perform(
+          UnsafeMutableRawPointer(mutating: start), base, observing: Set(observed.map(\.value.index))
+        ) { value, activation in
+          for found in observed where found.value.index == value { stage(found.name, activation) }
         }
         return .success(output)
       } catch { return .failure(error) }
@@ -75,14 +114,14 @@ public final class OneDNNNetwork: NetworkEngine, Sendable {
     return try output.get()
   }
 
-  private func plan(for sizes: [Int]) throws(InferenceError) -> OneDNNPlan {
-    if let found = state.withLock({ $0.plans.first { $0.sizes == sizes }?.plan }) { return found }
-    let plan = try OneDNNCompiler.plan(program, sizes, numerics, weights)
+  private func pass(for sizes: [Int]) throws(InferenceError) -> OneDNNPass {
+    if let found = state.withLock({ $0.passes.first { $0.sizes == sizes }?.pass }) { return found }
+    let pass = try OneDNNPass(program, sizes, numerics, weights, bands: bands)
     state.withLock {
-      $0.plans.append((sizes, plan))
-      if $0.plans.count > Self.planCount { $0.plans.removeFirst() }
+      $0.passes.append((sizes, pass))
+      if $0.passes.count > Self.passCount { $0.passes.removeFirst() }
     }
-    return plan
+    return pass
   }
 
   /// Memory of an earlier run that is large enough, or new.
@@ -95,70 +134,5 @@ public final class OneDNNNetwork: NetworkEngine, Sendable {
     }
     if let found { return found }
     return try AlignedBuffer(count: byteCount)
-  }
-
-  /// One pass through the network.
-  @safe private struct Run {
-    let plan: OneDNNPlan
-    let memory: UnsafeMutableRawPointer
-    let input: UnsafeMutableRawPointer
-
-    /// Executes everything in order.
-    ///
-    /// - Parameter finished: told of each value with a name once it is there.
-    func perform(
-      output: Int, finished: (OneDNNPlan.Result) throws(InferenceError) -> Void
-    ) throws(InferenceError) -> Activation<Float> {
-      var results = plan.results[...]
-      var last: Activation<Float>?
-      for done in 0...plan.instructions.count {
-        while let result = results.first, result.instructionCount == done {
-          results.removeFirst()
-          try finished(result)
-          if result.value == output { last = try activation(result) }
-        }
-        guard done < plan.instructions.count else { break }
-        let instruction = plan.instructions[done]
-        switch instruction.work {
-        case .zero(let place, let byteCount):
-          unsafe address(place).initializeMemory(as: UInt8.self, repeating: 0, count: byteCount)
-        case .execute(let operation, let operands):
-          let arguments = unsafe operands.map {
-            unsafe conednn_argument(
-              what: $0.role.rawValue, layout: $0.layout.handle, memory: address($0.place))
-          }
-          guard unsafe operation.execute(arguments) else { throw failure(instruction.name) }
-        }
-      }
-      guard let last else { throw failure("output") }
-      return last
-    }
-
-    /// A value in PyTorch's order.
-    func activation(_ result: OneDNNPlan.Result) throws(InferenceError) -> Activation<Float> {
-      let plain = OneDNNLayout.rowMajor(result.shape.mapSizes)
-      var outcome = Swift.Result<Bool, InferenceError>.success(false)
-      let values = unsafe [Float](unsafeUninitializedCapacity: result.shape.count) { target, count in
-        guard let base = target.baseAddress, let plain else { return }
-        do throws(InferenceError) {
-          outcome = .success(try unsafe result.layout.copy(address(result.place), to: base, as: plain))
-        } catch { outcome = .failure(error) }
-        count = result.shape.count
-      }
-      guard try outcome.get() else { throw failure("output") }
-      return try Activation(shape: result.shape.sizes, values: values)
-    }
-
-    private func address(_ place: OneDNNPlan.Place) -> UnsafeMutableRawPointer {
-      switch place {
-      case .input: unsafe input
-      case .memory(let offset): unsafe memory + offset
-      case .constant(let buffer): unsafe UnsafeMutableRawPointer(buffer.base)
-      }
-    }
-
-    private func failure(_ node: String) -> InferenceError {
-      .unsupportedGraph(node: node, reason: "oneDNN failed to execute it")
-    }
   }
 }

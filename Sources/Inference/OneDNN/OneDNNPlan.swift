@@ -1,11 +1,11 @@
 internal import COneDNN
 
-/// A network prepared for inputs of one size: its operations in order, and where what they read and write lies.
+/// Steps of a network prepared for one size: operations in order, and where what they read and write lies.
 struct OneDNNPlan: Sendable {
   /// Where an operand lies.
   enum Place: Sendable {
-    /// The caller's input.
-    case input
+    /// So many bytes into the n-th of the caller's values.
+    case given(Int, Int)
     /// So many bytes into the run's memory.
     case memory(Int)
     case constant(AlignedBuffer<Float>)
