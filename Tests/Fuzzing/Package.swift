@@ -8,6 +8,7 @@ let package = Package(
   products: [.executable(name: "decant-fuzz", targets: ["Driver"])],
   targets: [
     .target(name: "CLibcrypto", linkerSettings: [.linkedLibrary("dl")]),
+    .target(name: "CImageCodecs", linkerSettings: [.linkedLibrary("dl")]),
     .systemLibrary(name: "CLibdeflate", pkgConfig: "libdeflate", providers: [.apt(["libdeflate-dev"])]),
     .target(name: "ByteParsing"),
     .target(name: "Pickle", dependencies: ["ByteParsing"]),
@@ -15,6 +16,7 @@ let package = Package(
     .target(
       name: "Checkpoints", dependencies: ["ByteParsing", "Pickle", "Tensors", "CLibdeflate", "CLibcrypto"]),
     .target(name: "Graphs"),
+    .target(name: "Images", dependencies: ["ByteParsing", "CImageCodecs"]),
     .target(name: "ResNets", dependencies: ["ByteParsing", "Tensors", "Graphs"]),
     .target(name: "Scanning", dependencies: ["ByteParsing", "Pickle", "Checkpoints"]),
 
@@ -24,7 +26,8 @@ let package = Package(
     .target(
       name: "FuzzTargets",
       dependencies: [
-        "ByteParsing", "CLibdeflate", "Checkpoints", "Graphs", "Pickle", "ResNets", "Scanning", "Tensors",
+        "ByteParsing", "CLibdeflate", "Checkpoints", "Graphs", "Images", "Pickle", "ResNets", "Scanning",
+        "Tensors",
         "TestSupport",
       ],
       path: "Targets"),
@@ -38,13 +41,14 @@ let package = Package(
 
 // `swift build --sanitize fuzzer` leaves the main function to libFuzzer. The address sanitizer is named here, with it:
 // the compiler obeys the last such option alone, so a second `--sanitize` would turn off one of the two, by chance.
-for target in package.targets where target.name == "CLibcrypto" {
+for target in package.targets where ["CLibcrypto", "CImageCodecs"].contains(target.name) {
   // Undefined behaviour traps, which needs no library of the sanitizer's; Swift on Linux has no such check.
   target.cSettings = [
     .unsafeFlags(["-fsanitize=fuzzer-no-link,address,undefined", "-fsanitize-trap=undefined"])
   ]
 }
-for target in package.targets where target.type != .system && target.name != "CLibcrypto" {
+for target in package.targets
+where target.type != .system && !["CLibcrypto", "CImageCodecs"].contains(target.name) {
   target.swiftSettings =
     (target.swiftSettings ?? []) + [
       .unsafeFlags(["-sanitize=fuzzer,address"]),

@@ -29,6 +29,7 @@ case $target in
   folder) begins='none' names='' words='folder pickle safetensors' ;;
   scan) begins='' names='' words='pickle zip tar' ;;
   evidence) begins='none' names='.*\.(json|ya?ml|py)' words='evidence' ;;
+  image) begins='(89 50 4e 47|ff d8 ff) ' names='' words='image' ;;
   *) echo "no such target: $target" >&2 && exit 64 ;;
 esac
 

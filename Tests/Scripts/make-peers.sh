@@ -8,7 +8,6 @@ pip() { "$folder.new/bin/python" -m pip install --quiet --disable-pip-version-ch
 pip -r "$here/../Peers/requirements.txt"
 # PyPI's torchvision asks for a CUDA build of PyTorch; its Python code runs on the CPU build as it is.
 pip --no-deps torchvision==0.28.0
-pip pillow
 rm -rf "$folder"
 mv "$folder.new" "$folder"
 # A moved environment keeps its interpreter; only its scripts name the old folder, and none is used.

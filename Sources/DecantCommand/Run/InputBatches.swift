@@ -108,12 +108,7 @@ struct InputBatches<T: ReferenceScalar> {
   }
 
   private func read(_ source: InputSource) throws -> InputBatch<T> {
-    guard source.kind == .picture else {
-      if let preprocessing = options.preprocessing, preprocessing != .none {
-        throw CheckpointError(
-          "holds numbers, and --preprocess \(preprocessing.rawValue) is for pictures", file: source.path,
-          remedy: "Run files of numbers by themselves, without --preprocess.")
-      }
+    guard source.kind == .picture, let preprocessing = options.preprocessing else {
       let (tensor, name) = try source.tensor(key: options.inputKey, limits: limits)
       let activation: Activation<T> = try NetworkInput.activation(tensor, of: source.path, name: name)
       let shape = activation.shape
@@ -122,14 +117,6 @@ struct InputBatches<T: ReferenceScalar> {
           InputImage(file: source.path, index: $0, height: shape[2], width: shape[3])
         },
         channels: shape[1], values: activation.values)
-    }
-    // Asked before decoding: nobody waits for a picture that cannot be used.
-    guard let preprocessing = options.preprocessing, preprocessing != .none else {
-      let choices = Preprocessing.allCases.filter { $0 != .none }
-        .map { "--preprocess \($0.rawValue) (\($0.summary))" }
-      throw CheckpointError(
-        "is a picture, and no file says how its network wants pictures", file: source.path,
-        remedy: "Say it with \(choices.joined(separator: " or ")), or give the numbers in a .npy.")
     }
     let picture = try source.picture(turning: !options.ignoreOrientation, limits: limits)
     let size = preprocessing.size(of: picture)

@@ -8,7 +8,7 @@ import Scanning
 struct InputOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "The input: N×C×H×W numbers in a .npy or .safetensors, a PNG or JPEG, or a folder of these; again for another.",
+      "The input: N×C×H×W numbers in a .npy or .safetensors, a PNG or JPEG, or a folder with pictures and .npy; again for another.",
       valueName: "path"))
   var input: [String] = []
   @Option(help: "The tensor that is the input, in a .safetensors that holds several.") var inputKey: String?
@@ -53,7 +53,11 @@ struct InputOptions: ParsableArguments {
       var passed = tree.skipped.count
       for file in tree.files {
         let source = try? InputSource(file)
-        if let source, source.kind != .other { sources.append(source) } else { passed += 1 }
+        if let source, source.kind == .picture || source.kind == .npy {
+          sources.append(source)
+        } else {
+          passed += 1
+        }
       }
       if passed > 0 {
         StandardStreams.note(
@@ -62,8 +66,27 @@ struct InputOptions: ParsableArguments {
     }
     guard !sources.isEmpty else {
       throw CheckpointError(
-        "holds no PNG, JPEG, .npy or .safetensors", file: input.first, remedy: "Name a folder that does.")
+        "holds no PNG, JPEG or .npy", file: input.first, remedy: "Name a folder that does.")
     }
+    // Asked before anything is decoded: a request that cannot be served fails at once, not picture by picture.
+    try requirePreprocessing(of: sources)
     return sources
+  }
+
+  private func requirePreprocessing(of sources: [InputSource]) throws(CheckpointError) {
+    if let preprocessing, preprocessing != .none {
+      guard let numbers = sources.first(where: { $0.kind != .picture }) else { return }
+      // What is no input at all is told so when it is opened.
+      guard numbers.kind != .other else { return }
+      throw CheckpointError(
+        "holds numbers, and --preprocess \(preprocessing.rawValue) is for pictures", file: numbers.path,
+        remedy: "Run files of numbers by themselves, without --preprocess.")
+    }
+    guard let picture = sources.first(where: { $0.kind == .picture }) else { return }
+    let choices = Preprocessing.allCases.filter { $0 != .none }
+      .map { "--preprocess \($0.rawValue) (\($0.summary))" }
+    throw CheckpointError(
+      "is a picture, and no file says how its network wants pictures", file: picture.path,
+      remedy: "Say it with \(choices.joined(separator: " or ")), or give the numbers in a .npy.")
   }
 }

@@ -11,7 +11,7 @@ struct Envelope {
   init?(_ bytes: [UInt8]) {
     guard
       let envelope = Envelope(zip: bytes) ?? Envelope(tar: bytes) ?? Envelope(safetensors: bytes)
-        ?? Envelope(npy: bytes)
+        ?? Envelope(npy: bytes) ?? Envelope(png: bytes)
     else { return nil }
     self = envelope
   }
@@ -85,6 +85,30 @@ struct Envelope {
         TarMember(header: parts[$0], data: parts[$0 + 1]).sealed
       }
       return members.flatMap(\.self) + [UInt8](repeating: 0, count: 1024)
+    }
+  }
+
+  // MARK: - PNG
+
+  /// Chunks, each by its name and content.
+  private init?(png bytes: [UInt8]) {
+    let signature: [UInt8] = [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A]
+    guard bytes.starts(with: signature) else { return nil }
+    var chunks: [[UInt8]] = []
+    var place = signature.count
+    while bytes.count - place >= 12, chunks.count < 200 {
+      let length = bytes[place..<place + 4].reduce(0) { $0 << 8 | Int($1) }
+      guard length <= bytes.count - place - 12 else { break }
+      chunks.append(Array(bytes[place + 4..<place + 8 + length]))
+      place += 12 + length
+    }
+    guard !chunks.isEmpty else { return nil }
+    self.init(parts: chunks) { parts in
+      parts.reduce(into: signature) { file, part in
+        let crc = part.withUnsafeBytes { UInt32(libdeflate_crc32(0, $0.baseAddress, $0.count)) }
+        file += ZipBuilder.little(UInt32(Swift.max(0, part.count - 4))).reversed() + part
+        file += ZipBuilder.little(crc).reversed()
+      }
     }
   }
 

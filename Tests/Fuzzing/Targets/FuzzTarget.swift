@@ -1,6 +1,7 @@
 package import ByteParsing
 internal import Checkpoints
 internal import Graphs
+internal import Images
 internal import Pickle
 internal import ResNets
 internal import Scanning
@@ -17,6 +18,8 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
   case scan
   /// A text in or beside a file that may tell of its network: code, a configuration, a name.
   case evidence
+  /// A picture: PNG or JPEG.
+  case image
 
   /// Does with an input all that a user can ask.
   package func run(_ bytes: [UInt8], limits: Limits = Limits()) {
@@ -25,6 +28,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     case .folder: runFolder(bytes, limits)
     case .scan: runScan(bytes)
     case .evidence: runEvidence(bytes)
+    case .image: runImage(bytes, limits)
     case .zip, .legacy, .tar, .safetensors, .gguf, .npy:
       // A conversion starts a thread and writes a file, which one input in sixteen is worth.
       read(converting: bytes.reduce(0, &+) % 16 == 0) { () throws(CheckpointError) in
@@ -170,6 +174,31 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
       return try ResNet.Naming.only(in: StateDict(entries))
     } catch { preconditionFailure("a published network is one: \(error)") }
   }()
+
+  // MARK: - Pictures
+
+  private func runImage(_ bytes: [UInt8], _ limits: Limits) {
+    // What the format allows to claim is tested elsewhere: here every pixel costs time.
+    var limits = limits
+    limits.imagePixels = min(limits.imagePixels, 1 << 18)
+    do throws(ImageError) {
+      let stored = try Picture(decoding: bytes, turning: false, limits: limits)
+      let picture = try Picture(decoding: bytes, limits: limits)
+      precondition(picture.pixels.count == picture.height * picture.width * 3, "every pixel is there")
+      precondition(stored.pixels.count == picture.pixels.count, "turning adds no pixels")
+      precondition(picture.isTurned || stored == picture, "decoding twice gives the same")
+      precondition(
+        picture.notes.allSatisfy { $0.escapedForDisplay == $0 }, "nothing of the file is said unescaped")
+      for preprocessing in [Preprocessing.imagenetEval, .imagenetRaw] {
+        let (height, width) = preprocessing.size(of: picture)
+        let values = preprocessing.values(of: picture) ?? []
+        precondition(
+          values.count == 3 * height * width && values.allSatisfy { abs($0) < 3 }, "numbers are normalised")
+      }
+    } catch {
+      precondition(!error.reason.isEmpty && (error.offset ?? 0) <= bytes.count, "an error says something")
+    }
+  }
 
   // MARK: - Scans
 

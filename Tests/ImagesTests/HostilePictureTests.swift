@@ -1,0 +1,135 @@
+import ByteParsing
+import Images
+import TestSupport
+import Testing
+
+/// Files that break off, lie or ask for too much: each is an error that says so.
+@Suite struct HostilePictureTests {
+  private static func png(_ chunks: [(name: String, content: [UInt8])]) -> [UInt8] {
+    chunks.reduce(into: [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A]) { file, chunk in
+      let body = Array(chunk.name.utf8) + chunk.content
+      file += big(UInt32(chunk.content.count)) + body + big(ZipBuilder.crc32(body))
+    }
+  }
+
+  private static func big(_ number: UInt32) -> [UInt8] { ZipBuilder.little(number).reversed() }
+
+  private static func header(_ width: UInt32, _ height: UInt32, _ depth: UInt8 = 8, _ colour: UInt8 = 2)
+    -> (name: String, content: [UInt8])
+  { ("IHDR", big(width) + big(height) + [depth, colour, 0, 0, 0]) }
+
+  /// Bytes in one stored block of zlib.
+  private static func stored(_ bytes: [UInt8]) -> [UInt8] {
+    let size = ZipBuilder.little(UInt16(bytes.count))
+    let sums = bytes.reduce((a: 1, b: 0)) { sums, byte in
+      let a = (sums.a + Int(byte)) % 65_521
+      return (a, (sums.b + a) % 65_521)
+    }
+    return [0x78, 1, 1] + size + size.map { ~$0 } + bytes + big(UInt32(sums.b << 16 | sums.a))
+  }
+
+  private static let end: (name: String, content: [UInt8]) = ("IEND", [])
+
+  private func error(_ bytes: [UInt8], limits: Limits = Limits()) throws -> ImageError {
+    try #require(throws: ImageError.self) { try Picture(decoding: bytes, limits: limits) }
+  }
+
+  @Test func aFileMadeHereIsRead() throws {
+    let bytes = Self.png([Self.header(1, 1), ("IDAT", Self.stored([0, 7, 8, 9])), Self.end])
+    #expect(try Picture(decoding: bytes).pixels == [7, 8, 9])
+  }
+
+  /// Every shorter file is refused, and none is a crash.
+  @Test(arguments: ["colours.png", "palette.png", "progressive.jpg", "photo.jpg"])
+  func everyTruncation(_ name: String) throws {
+    let bytes = try Fixtures.bytes("pictures/" + name)
+    for count in 0..<bytes.count {
+      let error = try error(Array(bytes.prefix(count)))
+      #expect(!error.reason.isEmpty && error.remedy != nil)
+      if count > 40 {
+        #expect(error.remedy == "The file is truncated: fetch it again.", "\(count): \(error.reason)")
+      }
+    }
+  }
+
+  @Test func everyChecksumIsCompared() throws {
+    let bytes = try Fixtures.bytes("pictures/colours.png")
+    for place in [29, bytes.count - 1] {
+      var wrong = bytes
+      wrong[place] ^= 1
+      #expect(try error(wrong).reason.contains("CRC error"))
+    }
+    // The one of an ignored chunk too.
+    var chunks: [(name: String, content: [UInt8])] = [
+      Self.header(1, 1), ("tEXt", [65, 0, 66]), ("IDAT", Self.stored([0, 1, 2, 3])), Self.end,
+    ]
+    #expect(try Picture(decoding: Self.png(chunks)).pixels == [1, 2, 3])
+    chunks[1].content = [65, 0, 67]
+    var wrong = Self.png(chunks)
+    wrong[8 + 25 + 10] = 66
+    #expect(try error(wrong).reason.contains("CRC error"))
+  }
+
+  @Test func sizesAreCheckedBeforeMemoryIsTaken() throws {
+    let data = Self.stored([0, 1, 2, 3])
+    func png(_ width: UInt32, _ height: UInt32, _ depth: UInt8 = 8, _ colour: UInt8 = 2) -> [UInt8] {
+      Self.png([Self.header(width, height, depth, colour), ("IDAT", data), Self.end])
+    }
+    #expect(try error(png(0, 5)).reason == "is a picture of 0×5 pixels, which is none")
+    #expect(try error(png(5, 0)).reason == "is a picture of 5×0 pixels, which is none")
+    let large = try error(png(60_000, 60_000))
+    #expect(large.reason.contains("more than the 268435456 that the limit imagePixels allows"))
+    #expect(large.remedy?.contains("--limit imagePixels=NUMBER") == true)
+    #expect(try error(png(.max, .max)).reason.contains("imagePixels"))
+    #expect(try error(png(16_384, 16_384)).reason.contains("bytes of data cannot hold"))
+    #expect(try error(png(65, 65)).reason.contains("cannot be decoded"), "fewer rows than claimed")
+    var limits = Limits()
+    limits.imagePixels = 3
+    #expect(try error(png(2, 2), limits: limits).reason.contains("more than the 3 "))
+    limits.imageBytes = 10
+    #expect(try error(png(1, 1), limits: limits).reason.contains("imageBytes"))
+    #expect(try error(png(1, 1, 3)).reason.contains("colour type 2 with 3 bits, which does not exist"))
+    #expect(try error(png(1, 1, 8, 3)).reason.contains("cannot be decoded"), "no palette")
+    #expect(try error(png(1, 1, 16, 0)).reason.contains("greyscale PNG of 16 bits"))
+  }
+
+  @Test func jpegsThatClaim() throws {
+    let bytes = try Fixtures.bytes("pictures/grey.jpg")
+    let frame = try #require(bytes.indices.first { bytes[$0...].starts(with: [0xFF, 0xC0]) })
+    func changed(_ changes: [(Int, UInt8)]) -> [UInt8] {
+      changes.reduce(into: bytes) { $0[frame + $1.0] = $1.1 }
+    }
+    #expect(try error(changed([(5, 0), (6, 0)])).reason.contains("which is none"))
+    #expect(try error(changed([(5, 255), (7, 255)])).reason.contains("imagePixels"))
+    #expect(try error(changed([(5, 60), (7, 60)])).reason.contains("bytes cannot hold"))
+    #expect(try error(changed([(5, 4)])).reason.contains("with damage"), "fewer rows than claimed")
+    #expect(try error(changed([(4, 12)])).reason.contains("is a JPEG of 12 bits"))
+    #expect(try error(changed([(1, 0xC9)])).reason.contains("arithmetically coded"))
+    #expect(try error(changed([(1, 0xC3)])).reason.contains("lossless"))
+    #expect(try error(changed([(9, 2)])).reason.contains("of 2 components"))
+    #expect(try error(changed([(1, 0xFE)])).reason == "is a JPEG without an image")
+    var limits = Limits()
+    limits.imageScans = 2
+    let progressive = try Fixtures.bytes("pictures/progressive.jpg")
+    #expect(try error(progressive, limits: limits).reason.contains("scans, more than the 2 "))
+  }
+
+  @Test func otherBytesAreNamed() throws {
+    #expect(try error([]).reason == "is no picture that is read")
+    #expect(try error(Array("GIF89a".utf8)).reason == "is a GIF picture, which is not read")
+    #expect(try error(Array("RIFF\u{0}\u{0}\u{0}\u{0}WEBPVP8 ".utf8)).reason.contains("WebP"))
+    #expect(try error([0xFF, 0xD8, 0xFF, 0xD9]).reason == "is a JPEG without an image")
+  }
+
+  /// EXIF that lies about its places is no orientation, and the picture is read.
+  @Test(arguments: [
+    [UInt8]("MM\u{0}*".utf8), Array("II*\u{0}".utf8) + [255, 255, 255, 127], Array("hello, world".utf8),
+    Array("MM\u{0}*\u{0}\u{0}\u{0}\u{8}".utf8) + [255, 255],
+  ])
+  func exifThatLies(_ exif: [UInt8]) throws {
+    let bytes = Self.png([Self.header(1, 1), ("eXIf", exif), ("IDAT", Self.stored([0, 7, 8, 9])), Self.end])
+    let picture = try Picture(decoding: bytes)
+    #expect(picture.orientation == .upright && picture.pixels == [7, 8, 9])
+    #expect(picture.notes.isEmpty == exif.starts(with: [0x4D, 0x4D, 0, 42, 0]))
+  }
+}
