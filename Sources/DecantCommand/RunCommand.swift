@@ -147,7 +147,7 @@ struct RunCommand: ParsableCommand {
       try ClassLabels(path: path, classes: classes)
     }
     var batches = InputBatches<T>(sources, inputs, limits: limits.limits)
-    let first = try batches.batch()
+    let first = try batches.batch { StandardStreams.error("\($0)") }
     let goldenFile = try compare.map { path throws(CheckpointError) in try Checkpoint(path: path) }
     let golden = try goldenFile.map { file throws(CheckpointError) in
       Golden(try file.onlyStateDict().stateDict())
@@ -170,61 +170,51 @@ struct RunCommand: ParsableCommand {
       goldenFile?.hints.map { ($0.label, $0.text) } ?? [], uniquingKeysWith: { first, _ in first })
     var kept: [(name: String, activation: Activation<T>)] = []
     var collected = OutputCollection<T>()
-    var times = [Duration](repeating: .zero, count: `repeat`)
+    var runs = BatchRun<T>(tiles: inputs.tile, stages: wanted, rounds: `repeat`)
     let progress = ProgressLine()
+    defer { progress.clear() }
     var next = first
     while var batch = next {
       let input: Activation<T>
-      var logits: Activation<T>?
-      var stageResult: Activation<T>?
+      let result: (logits: Activation<T>, stages: [BatchRun<T>.Stage])
       do throws(InferenceError) {
         input = try batch.activation()
-        if inputs.tile { batch.split(Tiling(height: input.shape[2], width: input.shape[3])) }
-        let clock = ContinuousClock()
-        for round in times.indices {
-          let start = clock.now
-          let result = try TiledRun.logits(input, tiles: inputs.tile) { (part) throws(InferenceError) in
-            try chosen.network.run(part, stages: round == 0 ? Set(wanted) : []) { name, value in
-              if sources.count == 1 { kept.append((name, value)) }
-              if name == stage { stageResult = value }
-            }
-          }
-          times[round] += clock.now - start
-          if round == 0 { logits = result }
+        result = try runs.run(input) { (part, stages, stage) throws(InferenceError) in
+          try chosen.network.run(part, stages: stages, stage: stage)
         }
       } catch {
-        progress.clear()
         throw CheckpointError("cannot be run: \(error)", file: file)
       }
-      if let logits {
-        report.add(batch, logits)
-        if output != nil, let image = batch.images.first {
-          let shown = stage == "input" ? input : stage == nil || stage == "logits" ? logits : stageResult
-          do throws(CheckpointError) {
-            if let shown { try collected.append(shown, stage: stage, of: image) }
-          } catch {
-            progress.clear()
-            throw error
+      if inputs.tile { batch.split(Tiling(height: input.shape[2], width: input.shape[3])) }
+      report.add(batch, result.logits)
+      if output != nil, let image = batch.images.first {
+        let shown =
+          switch stage {
+          case nil, "logits": result.logits
+          case "input": input
+          default: result.stages.first { $0.name == stage }?.activation
           }
-        }
+        if let shown { try collected.append(shown, stage: stage, of: image) }
       }
       if sources.count == 1 {
+        kept = result.stages
         do { report.validation = try validated(input, golden) } catch let error as InferenceError {
           throw CheckpointError("cannot be run: \(error)", file: file)
         } catch let error as GoldenError {
           throw CheckpointError(error.reason, file: compare)
         }
-      }
-      if sources.count > 1 {
+      } else if !json {
         progress.clear()
-        if !json { report.printResults() }
-        progress.update(images: batches.done, of: sources.count)
+        report.printResults()
       }
-      next = try batches.batch()
+      if sources.count > 1 { progress.update(images: batches.done, of: sources.count) }
+      next = try batches.batch { error in
+        progress.clear()
+        StandardStreams.error("\(error)")
+      }
     }
-    progress.clear()
     report.failures = batches.failures
-    if `repeat` > 1 { report.median = times.sorted()[times.count / 2] }
+    if `repeat` > 1 { report.median = runs.times.sorted()[runs.times.count / 2] }
     if let golden {
       do {
         for (name, activation) in kept where golden.holds(name) {

@@ -365,6 +365,20 @@ import Testing
     (["verify", "FILE", "--epsilon", "2"], "--epsilon is between 0 and 1, not 2.0."),
     (["identify", "FILE", "--size", "0"], "--size is between 1 and 16,384, not 0."),
     (["run", "FILE", "--input", "x.npy", "--stride0", "3"], "--stride0 is 1 or 2, not 3."),
+    (["run", "FILE"], "--input names what to run."),
+    (["run", "FILE", "--input", "x.npy", "--top", "0"], "--top is at least 1, not 0."),
+    (
+      ["run", "FILE", "--input", "x.png", "--preprocess", "imagenet"],
+      "--preprocess is imagenet-eval, imagenet-raw or none, not imagenet."
+    ),
+    (
+      ["run", "FILE", "--input", "x.png", "--preprocess", "imagenet-eval", "--tile"],
+      "--tile is for whole images, and --preprocess imagenet-eval leaves 224×224 of each."
+    ),
+    (
+      ["run", "FILE", "--input", "x.npy", "--tile", "--stages", "s.safetensors"],
+      "--tile averages logits; other stages are of whole images, run without it."
+    ),
   ])
   func usage(_ arguments: [String], _ text: String) throws {
     let run = try DecantProcess.run(arguments, in: folder.url)

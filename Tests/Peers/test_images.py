@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pty
+import shutil
 import struct
 import subprocess
 import zlib
@@ -293,7 +294,7 @@ def score_by_tiles(network, image: torch.Tensor) -> torch.Tensor:
 def test_tiling(decant, folder, figures):
     """Larger than 1536 on both sides, on one, on none; a narrow rest; a picture and numbers."""
     torch.manual_seed(3)
-    network = networks.small(networks.models.BasicBlock, [1, 1, 1, 1], 1, 2)
+    network = networks.small(networks.models.BasicBlock, [1, 1, 1, 1], 1, 1)
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.1)
@@ -310,7 +311,7 @@ def test_tiling(decant, folder, figures):
         wanted = score_by_tiles(network, image).item()
         for options in (["a.png", "--preprocess", "imagenet-raw"], ["a.npy"]):
             finished = decant(
-                "run", folder / "net.pth", "--stride0", 2, "--tile", "--json", "--input", folder / options[0], *options[1:])
+                "run", folder / "net.pth", "--stride0", 1, "--tile", "--json", "--input", folder / options[0], *options[1:])
             report = json.loads(finished.output)
             assert report["images"][0].get("tiles", 1) == tiles
             found = report["logits"][0][0]
@@ -335,6 +336,39 @@ def test_a_bad_picture_among_good_ones(pictures, decant, folder):
     assert finished.status == 2 and "b\\n.png, offset" in finished.errors and not (folder / "y.npy").exists()
     assert [image["file"] for image in report["images"]] == [str(paths[0]), str(paths[2])]
     assert [failure["file"] for failure in report["failures"]] == [str(paths[1])]
+
+
+MISSING = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <string.h>
+void *dlopen(const char *name, int mode) {
+  if (name && strstr(name, getenv("MISSING_LIBRARY"))) return NULL;
+  return ((void *(*)(const char *, int))dlsym(RTLD_NEXT, "dlopen"))(name, mode);
+}
+"""
+
+
+@pytest.mark.parametrize(("library", "package", "format"), [
+    ("libpng16", "libpng16-16", "PNG"), ("libturbojpeg", "libturbojpeg0", "JPEG")])  # fmt: skip
+def test_a_missing_library_is_named_and_nothing_else_needs_it(pictures, decant, folder, library, package, format):
+    compiler = next(filter(None, map(shutil.which, ["cc", "gcc", "clang"])), None)
+    if not compiler:
+        pytest.skip("there is no C compiler, so no library can be made to be missing")
+    (folder / "missing.c").write_text(MISSING)
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", folder / "missing.so", folder / "missing.c", "-ldl"], check=True)
+    environment = os.environ | {"LD_PRELOAD": str(folder / "missing.so"), "MISSING_LIBRARY": library}
+    image = Image.fromarray(bytes_of(40, 40))
+    np.save(folder / "x.npy", np.zeros((1, 3, 40, 40), np.float32))
+    for name in ("PNG", "JPEG", "npy"):
+        path = folder / "x.npy" if name == "npy" else pictures.write(name, saved(image, name))
+        options = [] if name == "npy" else ["--preprocess", "imagenet-raw"]
+        finished = subprocess.run(
+            [decant.binary, "run", pictures.network, "--input", path, *options], env=environment, capture_output=True,
+            text=True, check=False)  # fmt: skip
+        assert finished.returncode == (2 if name == format else 0), finished.stderr
+        assert (f"apt-get install {package}" in finished.stderr) == (name == format)
 
 
 def test_a_terminal_is_told_how_far_it_is(pictures, decant, folder):

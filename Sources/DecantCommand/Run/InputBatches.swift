@@ -72,7 +72,9 @@ struct InputBatches<T: ReferenceScalar> {
   var done: Int { next - (held == nil ? 0 : 1) }
 
   /// The next images; nil after the last.
-  mutating func batch() throws -> InputBatch<T>? {
+  ///
+  /// - Parameter failed: is told what could not be read, when there are other sources to go on with.
+  mutating func batch(failed: (CheckpointError) -> Void) throws -> InputBatch<T>? {
     var batch = held
     held = nil
     while next < sources.count {
@@ -84,7 +86,7 @@ struct InputBatches<T: ReferenceScalar> {
         found = try read(source)
       } catch let error as CheckpointError {
         guard sources.count > 1 else { throw error }
-        StandardStreams.error("\(error)")
+        failed(error)
         failures.append(error)
         continue
       }

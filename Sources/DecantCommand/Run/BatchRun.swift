@@ -1,0 +1,62 @@
+import Images
+import Inference
+
+/// Runs batches by whichever engine: whole, or as the mean of their tiles.
+struct BatchRun<T: ReferenceScalar> {
+  typealias Stage = (name: String, activation: Activation<T>)
+  /// Runs an input and hands over the stages that are asked for.
+  typealias Engine = (
+    _ input: Activation<T>, _ stages: Set<String>, _ stage: (String, Activation<T>) -> Void
+  ) throws(InferenceError) -> Activation<T>
+
+  /// Whether large images are cut.
+  let tiles: Bool
+  /// The stages that are kept.
+  let stages: Set<String>
+  /// What each round took, over all batches.
+  private(set) var times: [Duration]
+
+  init(tiles: Bool, stages: [String], rounds: Int) {
+    (self.tiles, self.stages) = (tiles, Set(stages))
+    times = Array(repeating: .zero, count: rounds)
+  }
+
+  /// The logits, and the stages of the first round.
+  mutating func run(_ input: Activation<T>, _ engine: Engine) throws(InferenceError)
+    -> (logits: Activation<T>, stages: [Stage])
+  {
+    let tiling = tiles ? Tiling(height: input.shape[2], width: input.shape[3]) : nil
+    var kept: [Stage] = []
+    var logits = input
+    let clock = ContinuousClock()
+    for round in times.indices {
+      let start = clock.now
+      if let tiling, tiling.tiles.count > 1 {
+        logits = try Self.mean(tiling, input, engine)
+      } else {
+        logits = try engine(input, round == 0 ? stages : []) { kept.append(($0, $1)) }
+      }
+      times[round] += clock.now - start
+    }
+    return (logits, kept)
+  }
+
+  /// The mean of the tiles' logits.
+  private static func mean(_ tiling: Tiling, _ input: Activation<T>, _ engine: Engine) throws(InferenceError)
+    -> Activation<T>
+  {
+    var parts: [[Double]] = []
+    var shape: [Int] = []
+    for tile in tiling.tiles {
+      let part = try engine(
+        Activation(
+          shape: [input.shape[0], input.shape[1], tile.rows.count, tile.columns.count],
+          values: tile.values(of: input.values, height: input.shape[2], width: input.shape[3])), []
+      ) { _, _ in }
+      shape = part.shape
+      parts.append(part.values.map { Double($0) })
+    }
+    // Summed in float64: the mean rounds once.
+    return try Activation(shape: shape, values: tiling.mean(of: parts).map { T($0) })
+  }
+}
