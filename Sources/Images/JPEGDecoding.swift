@@ -18,14 +18,16 @@ enum JPEGDecoding {
     }
     var notes: [String] = []
     var (samples, warning) = try decode(bytes, markers, goesOn: false)
-    if let first = warning {
-      // Bytes that are left over between two parts are no loss, and cameras write them. Anything else is.
-      guard first.contains("extraneous bytes before marker") else {
-        throw ImageError(
-          "is a JPEG with damage: \(first)", remedy: "The file is damaged: fetch it again, or save it anew.")
-      }
+    // Bytes that are left over between two parts are no loss, and cameras write them. Anything else is.
+    if let first = warning, isHarmless(first) {
       (samples, warning) = try decode(bytes, markers, goesOn: true)
-      notes.append("libjpeg-turbo says: \(warning ?? first)")
+      notes.append("libjpeg-turbo says: \(first)")
+    }
+    // libjpeg-turbo calls what ends it a warning too when one came before: the words alone tell.
+    if let warning, !isHarmless(warning) {
+      throw ImageError(
+        "is a JPEG with damage: \(warning)",
+        remedy: "The file is damaged: fetch it again, or save it anew.")
     }
     if markers.components == 4 {
       samples = rgb(inks: samples)
@@ -35,6 +37,10 @@ enum JPEGDecoding {
     picture.notes = notes
     picture.orient(exif: markers.exif, xmp: markers.xmp)
     return picture
+  }
+
+  private static func isHarmless(_ warning: String) -> Bool {
+    warning.contains("extraneous bytes before marker")
   }
 
   private static func check(_ markers: JPEGMarkers, _ limits: Limits) throws(ImageError) {
@@ -77,6 +83,8 @@ enum JPEGDecoding {
     let count = markers.width * markers.height * (isCMYK ? 4 : 3)
     let samples = unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, initialised in
       if let rows = buffer.baseAddress {
+        // Whatever a damaged file leaves out is never what was in memory before.
+        if goesOn { unsafe rows.initialize(repeating: 0, count: count) }
         status = unsafe cimage_decode_jpeg(
           bytes, markers.end, Int32(markers.width), Int32(markers.height), isCMYK ? 1 : 0, goesOn ? 1 : 0,
           rows,

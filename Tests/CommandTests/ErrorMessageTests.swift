@@ -366,6 +366,7 @@ import Testing
     (["identify", "FILE", "--size", "0"], "--size is between 1 and 16,384, not 0."),
     (["run", "FILE", "--input", "x.npy", "--stride0", "3"], "--stride0 is 1 or 2, not 3."),
     (["run", "FILE"], "--input names what to run."),
+    (["run", "FILE", "--input", "x.npy", "--batch", "0"], "--batch is between 1 and 256, not 0."),
     (["run", "FILE", "--input", "x.npy", "--top", "0"], "--top is at least 1, not 0."),
     (
       ["run", "FILE", "--input", "x.png", "--preprocess", "imagenet"],

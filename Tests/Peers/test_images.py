@@ -247,7 +247,7 @@ def test_logits_end_to_end(decant, checkpoints, folder, figures):
     (folder / "labels.txt").write_text("".join(f"class \x1b[31m{number}\n" for number in range(1000)))
     file = checkpoints.file("resnet18")
     common = ["run", file, "--arch", "resnet18", "--input", place, "--preprocess", "imagenet-eval"]
-    finished = decant(*common, "--labels", folder / "labels.txt", "--top", 3, "--json", "--output", folder / "y.npy")
+    finished = decant(*common, "--labels", folder / "labels.txt", "--top", 3, "--json", "--output", folder / "y.npy", "--batch", 3)
     report = json.loads(finished.output)
     assert "1 file of other kinds passed over" in finished.errors
     network = checkpoints.network("resnet18")
@@ -331,7 +331,7 @@ def test_a_bad_picture_among_good_ones(pictures, decant, folder):
              [("a", good), ("b\n", good[:-20]), ("c", good)]]  # fmt: skip
     arguments = [part for path in paths for part in ("--input", path)]
     finished = decant.attempt(
-        "run", pictures.network, *arguments, "--preprocess", "imagenet-raw", "--json", "--output", folder / "y.npy")
+        "run", pictures.network, *arguments, "--preprocess", "imagenet-raw", "--json", "--output", folder / "y.npy", "--batch", 3)
     report = json.loads(finished.output)
     assert finished.status == 2 and "b\\n.png, offset" in finished.errors and not (folder / "y.npy").exists()
     assert [image["file"] for image in report["images"]] == [str(paths[0]), str(paths[2])]

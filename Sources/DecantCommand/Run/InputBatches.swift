@@ -49,12 +49,8 @@ struct InputBatch<T: ReferenceScalar> {
   }
 }
 
-/// The files one after the other: pictures of one size together, a file of numbers by itself.
+/// The files one after the other: as many pictures of one size together as asked, a file of numbers by itself.
 struct InputBatches<T: ReferenceScalar> {
-  /// Pictures of one batch, and their pixels together: what is larger goes alone, so that memory stays what one takes.
-  private static var largestCount: Int { 8 }
-  private static var largestPixelCount: Int { 8 * 256 * 256 }
-
   private let sources: [InputSource]
   private let options: InputOptions
   private let limits: Limits
@@ -78,7 +74,7 @@ struct InputBatches<T: ReferenceScalar> {
     var batch = held
     held = nil
     while next < sources.count {
-      if let batch, batch.images.count >= Self.largestCount || batch.images[0].picture == nil { return batch }
+      if let batch, batch.images.count >= options.batch || batch.images[0].picture == nil { return batch }
       let source = sources[next]
       next += 1
       let found: InputBatch<T>
@@ -98,7 +94,6 @@ struct InputBatches<T: ReferenceScalar> {
       let isAlike =
         image.picture != nil && image.height == before.images[0].height
         && image.width == before.images[0].width
-        && (before.images.count + 1) * image.height * image.width <= Self.largestPixelCount
       guard isAlike else {
         held = found
         return before

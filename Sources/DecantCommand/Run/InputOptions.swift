@@ -15,6 +15,8 @@ struct InputOptions: ParsableArguments {
   @Option(
     help: "How a picture becomes numbers: imagenet-eval, imagenet-raw, or none for files of numbers.")
   var preprocess: String?
+  @Option(help: "How many pictures of one size run at once; more may change the last bits of a result.")
+  var batch = 1
   @Flag(help: "Take pictures as they are stored, whatever orientation they state.") var ignoreOrientation =
     false
   @Flag(
@@ -30,6 +32,7 @@ struct InputOptions: ParsableArguments {
       throw ValidationError(
         "--preprocess is \(Self.names), not \(preprocess.escapedForDisplay).")
     }
+    if !(1...256 ~= batch) { throw ValidationError("--batch is between 1 and 256, not \(batch).") }
     if tile, preprocessing == .imagenetEval {
       throw ValidationError(
         "--tile is for whole images, and --preprocess imagenet-eval leaves 224×224 of each.")
