@@ -57,7 +57,7 @@ public struct Limits: Sendable, Equatable {
   public var headerBytes = 100_000_000
   /// Bytes of a picture's file, which is read into memory.
   public var imageBytes = 1 << 30
-  /// Pixels of a picture. Those of the largest cameras have a tenth.
+  /// Pixels of a picture. Those of the largest cameras have half as many.
   public var imagePixels = 1 << 28
   /// Scans of one JPEG, each of which goes over the whole image. Progressive ones have about ten.
   public var imageScans = 100

@@ -64,7 +64,22 @@ def kinds_of_jpeg():
         yield f"kept-rgb-{width}x{height}", saved(image, "JPEG", keep_rgb=True)
 
 
+    # What Pillow does not write: the same blocks under other samplings, and inks as YCCK.
+    square = Image.fromarray(bytes_of(32, 32))
+    for subsampling, sampling in ((1, 0x12), (2, 0x41), (2, 0x14)):
+        data = bytearray(saved(square, "JPEG", subsampling=subsampling))
+        data[data.index(b"\xff\xc0") + 11] = sampling
+        yield f"rgb-sampling-{sampling:x}", bytes(data)
+    inks = bytearray(saved(Image.fromarray(bytes_of(32, 32, 4), "CMYK"), "JPEG"))
+    inks[inks.index(b"Adobe") + 11] = 2
+    yield "inks-ycck", bytes(inks)
+
+
 FILES = dict(kinds_of_png()) | {f"jpeg-{name}": data for name, data in kinds_of_jpeg()}
+
+
+# Pillow warns of palettes with alpha, which are converted all the same.
+pytestmark = pytest.mark.filterwarnings("ignore:Palette images with Transparency")
 
 
 class Pictures:
