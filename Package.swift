@@ -10,7 +10,7 @@ let package = Package(
       name: "DecantLibrary",
       targets: [
         "ByteParsing", "Pickle", "Tensors", "Checkpoints", "Scanning", "Graphs", "ResNets", "Inference",
-        "Measuring", "ONNX", "Images",
+        "Measuring", "ONNX", "Images", "Networks",
       ]),
   ],
   dependencies: [
@@ -34,6 +34,9 @@ let package = Package(
     .target(name: "Scanning", dependencies: ["ByteParsing", "Pickle", "Checkpoints"]),
     .target(name: "ResNets", dependencies: ["ByteParsing", "Tensors", "Graphs"]),
     .target(name: "Inference", dependencies: ["ByteParsing", "Tensors", "Graphs", "COpenBLAS", "COneDNN"]),
+    .target(
+      name: "Networks",
+      dependencies: ["ByteParsing", "Tensors", "Checkpoints", "Graphs", "ResNets", "Inference"]),
     .target(name: "Measuring", dependencies: ["ByteParsing", "Tensors", "Graphs", "ResNets", "Inference"]),
     .target(name: "ONNX", dependencies: ["ByteParsing", "Tensors", "Graphs", "Checkpoints"]),
     .target(name: "Images", dependencies: ["ByteParsing", "CImageCodecs"]),
@@ -41,7 +44,7 @@ let package = Package(
       name: "DecantCommand",
       dependencies: [
         "ByteParsing", "Pickle", "Tensors", "Checkpoints", "Scanning", "Graphs", "ResNets", "Inference",
-        "Measuring", "ONNX", "Images",
+        "Measuring", "ONNX", "Images", "Networks",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
@@ -74,6 +77,9 @@ let package = Package(
       dependencies: ["Checkpoints", "Graphs", "Inference", "ResNets", "Tensors", "TestSupport"],
       exclude: ["pytorch_cases.py"]),
     .testTarget(
+      name: "NetworksTests",
+      dependencies: ["Checkpoints", "Inference", "Networks", "ResNets", "Tensors", "TestSupport"]),
+    .testTarget(
       name: "MeasuringTests", dependencies: ["Graphs", "Inference", "Measuring", "ResNets", "Tensors"]),
     .testTarget(
       name: "ONNXTests", dependencies: ["ByteParsing", "Checkpoints", "Graphs", "ONNX", "Tensors"]),
@@ -81,7 +87,9 @@ let package = Package(
     // Depends on the tool so that `swift test` builds the binary the tests run.
     .testTarget(
       name: "CommandTests",
-      dependencies: ["DecantCommand", "Checkpoints", "ResNets", "Tensors", "TestSupport"]),
+      dependencies: [
+        "DecantCommand", "Checkpoints", "Inference", "Networks", "ResNets", "Tensors", "TestSupport",
+      ]),
   ]
 )
 

@@ -1,6 +1,7 @@
 import ArgumentParser
 import ByteParsing
 import Checkpoints
+import Networks
 import ResNets
 import Tensors
 
@@ -48,7 +49,8 @@ struct IdentifyCommand: ParsableCommand {
     guard let naming = found else { throw refuse(AbsenceReport(stateDict)) }
     let identification: ResNet.Identification
     let digest = try wholeDigest(of: checkpoint)
-    let evidence = EvidenceGathering.evidence(in: checkpoint, selection, of: naming)
+    let evidence = EvidenceGathering.evidence(
+      in: checkpoint, selection, of: naming, note: StandardStreams.note)
     do {
       identification = try ResNet.Identification(
         naming, published: digest.flatMap { ResNet.PublishedFile.of(sha256: $0) }, evidence: evidence)

@@ -1,6 +1,7 @@
 import ArgumentParser
 import ByteParsing
 import Checkpoints
+import Networks
 import ResNets
 import Tensors
 
@@ -122,7 +123,9 @@ struct NetworkOptions: ParsableArguments {
     do throws(TensorError) {
       resolution = try ResNet.Resolution(
         of: stateDict, declaration(classes: classes),
-        evidence: { EvidenceGathering.evidence(in: checkpoint, selection, of: $0) })
+        evidence: {
+          EvidenceGathering.evidence(in: checkpoint, selection, of: $0, note: StandardStreams.note)
+        })
     } catch {
       throw CheckpointError(
         "cannot be taken for a ResNet: \(error.reason.escapedForDisplay)", file: checkpoint.path,

@@ -1,5 +1,7 @@
 import Checkpoints
 import Foundation
+import Inference
+import Networks
 import ResNets
 import Tensors
 import TestSupport
@@ -19,6 +21,14 @@ func pour(_ source: String, into target: String) throws {
   var options = ConversionOptions()
   options.key = weights.key
   print(try checkpoint.convert(to: target, options).byteCount, "bytes")
+}
+
+func score(_ image: Activation<Float>, with path: String) throws -> [Float] {
+  var said = ResNet.Declaration()
+  said.architecture = ResNet.Architecture.named("resnet50nodown")  // what no file can say
+  let network = try ResNet.load(from: path, declaring: said, threads: 2)
+  for fact in network.resolution.assumed { print("assumed:", fact.name, fact.value) }
+  return try network(image).values  // N×classes; call it again, from any task
 }
 // README END
 
@@ -55,12 +65,14 @@ func pour(_ source: String, into target: String) throws {
     let readme = try String(contentsOf: Fixtures.root.appending(path: "README.md"), encoding: .utf8)
     #expect(
       readme.contains(
-        "```swift\nimport Checkpoints\nimport ResNets\nimport Tensors\n\n"
+        "```swift\nimport Checkpoints\nimport Inference\nimport Networks\nimport ResNets\nimport Tensors\n\n"
           + source[begin.upperBound..<end.lowerBound] + "```"))
     let folder = try TemporaryFolder()
     #expect(try DecantProcess.run(["synthesize", "resnet50nodown", "-o", folder.path("n.pth")]).status == 0)
     try pour(folder.path("n.pth"), into: folder.path("n.safetensors"))
     #expect(try Checkpoint(path: folder.path("n.safetensors")).tensors.count == 320)
+    let image = try Activation<Float>(shape: [1, 3, 32, 32], values: Array(repeating: 0.5, count: 3072))
+    #expect(try score(image, with: folder.path("n.pth")).allSatisfy(\.isFinite))
   }
 
   private func commands(in document: String) throws -> [Shown] {

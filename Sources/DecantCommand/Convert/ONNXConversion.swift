@@ -1,6 +1,7 @@
 import ByteParsing
 import Checkpoints
 import ONNX
+import Networks
 import ResNets
 import Tensors
 

@@ -1,17 +1,17 @@
-import ByteParsing
-import Checkpoints
-import ResNets
+internal import ByteParsing
+package import Checkpoints
+package import ResNets
 
 /// Gathers what a checkpoint and the files beside it say of a network, for ``ResNet/Evidence`` to read.
 ///
-/// It stands in the command because it knows both sides: checkpoints and ResNets do not know each other
-/// (docs/adr/0001), and what to do about a file beside that is not read is for the command line to say.
-struct EvidenceGathering {
-  private(set) var traces = ResNet.Traces()
+/// It stands in a module of its own because it knows both sides: checkpoints and ResNets do not know each other
+/// (docs/adr/0001).
+package struct EvidenceGathering {
+  package private(set) var traces = ResNet.Traces()
   /// Files beside the checkpoint that are not read, and why.
-  private(set) var notes: [String] = []
+  package private(set) var notes: [String] = []
 
-  init(_ checkpoint: Checkpoint, _ selection: Selection) {
+  package init(_ checkpoint: Checkpoint, _ selection: Selection) {
     gatherModules(checkpoint, selection)
     traces.configurations = InnerConfigurations.found(in: checkpoint, around: selection.path)
     if checkpoint.container == .safetensors {
@@ -22,12 +22,14 @@ struct EvidenceGathering {
     traces.fileName = checkpoint.path.split(separator: "/").last.map(String.init)
   }
 
-  /// What is found, after notes about what is not read.
-  static func evidence(
-    in checkpoint: Checkpoint, _ selection: Selection, of naming: ResNet.Naming
+  /// What is found.
+  ///
+  /// - Parameter note: told of what is not read.
+  package static func evidence(
+    in checkpoint: Checkpoint, _ selection: Selection, of naming: ResNet.Naming, note: (String) -> Void
   ) -> ResNet.Evidence {
     let gathered = EvidenceGathering(checkpoint, selection)
-    for note in gathered.notes { StandardStreams.note(note) }
+    for text in gathered.notes { note(text) }
     return ResNet.Evidence(gathered.traces, of: naming)
   }
 

@@ -1,5 +1,5 @@
-import ByteParsing
-import Checkpoints
+internal import ByteParsing
+internal import Checkpoints
 
 /// The configurations inside a checkpoint: what training scripts and libraries keep beside a state dict, or a whole
 /// module among its attributes.

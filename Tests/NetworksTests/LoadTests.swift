@@ -1,0 +1,75 @@
+import Checkpoints
+import Inference
+import Networks
+import ResNets
+import TestSupport
+import Tensors
+import Testing
+
+/// From a file to logits, as a program does it.
+@Suite(.serialized) struct LoadTests {
+  private func file(_ architecture: String, in folder: TemporaryFolder) throws -> String {
+    let path = folder.url.appending(path: architecture + ".pth").path
+    let configuration = try #require(ResNet.Architecture.named(architecture)).configuration
+    try TorchZipWriter.write(
+      SyntheticWeights.stateDict(configuration.graph(), seed: 7), under: "model", beside: [("epoch", 3)],
+      to: path)
+    return path
+  }
+
+  private func images(_ count: Int, _ size: Int) throws -> Activation<Float> {
+    try Activation(
+      shape: [count, 3, size, size],
+      values: SyntheticImage.values(seed: 7, count: count, height: size, width: size))
+  }
+
+  private func declaring(_ architecture: String) -> ResNet.Declaration {
+    var declared = ResNet.Declaration()
+    declared.architecture = ResNet.Architecture.named(architecture)
+    return declared
+  }
+
+  @Test(arguments: [ResNet.Engine.reference, .fastest(.exact), .fastest(.fast)])
+  func logitsAreThoseOfTheReference(_ engine: ResNet.Engine) throws {
+    let folder = try TemporaryFolder()
+    let network = try ResNet.load(
+      from: file("resnet50nodown", in: folder), declaring: declaring("resnet50nodown"), engine: engine,
+      threads: 2)
+    #expect(network.resolution.architecture == "resnet50nodown" && network.resolution.assumed.isEmpty)
+    let resolution = network.resolution
+    let truth = try ReferenceNetwork<Double>(graph: resolution.graph, weights: resolution.naming.tensors)
+    let input = try images(2, 33)
+    let expected = try truth.run(Activation(shape: input.shape, values: input.values.map { Double($0) }))
+    var features: [Int] = []
+    let found = try network(input, stages: ["layer4"]) { features = $1.shape }
+    #expect(found.shape == [2, 1] && features[1] == 2048)
+    for (value, expected) in zip(found.values, expected.values) {
+      #expect((Double(value) - expected).magnitude <= 1e-5 * expected.magnitude)
+    }
+  }
+
+  @Test func anyTaskMayCall() async throws {
+    let folder = try TemporaryFolder()
+    let network = try ResNet.load(from: file("resnet18", in: folder))
+    let input = try images(1, 40)
+    let expected = try network(input)
+    await withTaskGroup(of: Bool.self) { group in
+      for _ in 0..<8 { group.addTask { (try? network(input)) == expected } }
+      for await same in group { #expect(same) }
+    }
+  }
+
+  @Test func whatNoFileSaysIsAsked() throws {
+    let folder = try TemporaryFolder()
+    let path = try file("resnet50nodown", in: folder)
+    #expect { _ = try ResNet.load(from: path) } throws: { "\($0)".contains("say which") }
+  }
+
+  @Test func weightsOfAnotherNetworkAreRefused() throws {
+    let folder = try TemporaryFolder()
+    let path = try file("resnet18", in: folder)
+    #expect {
+      _ = try ResNet.load(from: path, declaring: declaring("resnet34"))
+    } throws: { ($0 as? NetworkMismatch)?.verification.missing.isEmpty == false }
+  }
+}
