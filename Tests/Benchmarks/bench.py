@@ -1,10 +1,11 @@
 """Measures the built tool beside what users have today, in one run; prints the tables of docs/BENCHMARKS.md.
 
-    python Tests/Benchmarks/bench.py DECANT [--quick] [--only start,sizes,convert,run,scan,other]
+    python Tests/Benchmarks/bench.py DECANT [--quick] [--only start,sizes,convert,engines,scan,other] [--networks resnet18,…]
 
 Python is the interpreter that runs this file, with the peers of Tests/Peers/requirements.txt. Things compared
 are measured in turns (A B A B), so that both see the same machine; a figure is the median of its rounds, with
-the fastest and the slowest behind it. Peak memory is the process's own (launch.c). Four minutes on two cores.
+the fastest and the slowest behind it. Peak memory is the process's own (launch.c). Threads wait as each library waits
+by default, which is by spinning: on a machine that does anything else, inference is not measured but drowned.
 """
 
 import argparse
@@ -15,20 +16,21 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-from measuring import Cell, Machine, interleave, table
+from engines import NETWORKS, Engines
+from measuring import Machine, interleave, ratio, table, verdict
 
 HERE = Path(__file__).resolve().parent
-FIXTURES = HERE.parents[1] / "fixtures"
-THREADS = "2"
 
 
 class Bench:
     """The measurements, each a method that prints its table."""
 
-    def __init__(self, decant: Path, folder: Path, quick: bool):
+    def __init__(self, decant: Path, folder: Path, quick: bool, networks: list[str]):
         self.decant = str(decant)
         self.folder = folder
         self.machine = Machine(folder, HERE)
+        self.quick = quick
+        self.networks = networks
         self.shorten = 3 if quick else 1
         self.files = {}
 
@@ -174,43 +176,9 @@ class Bench:
             ["Python: torch.load, save_file", python.time, python.memory, "", ""],
         ])  # fmt: skip
 
-    def run(self):
-        """Inference with the weights loaded: rounds of processes, each giving the median of its runs."""
-        image = str(FIXTURES / "inputs" / "input_224.npy")
-        rows = []
-        for architecture, rounds, repeat in [
-            ("resnet18", 5, 15),
-            ("resnet50", 5, 15),
-            ("resnet50nodown", 3, 3),
-        ]:
-            file, logits = self.file(architecture), str(self.folder / "logits.npy")
-            arguments = ["--arch", architecture, "--input", image, "--threads", THREADS]
-            # Once before any timing: the two must compute the same network.
-            self.machine.output([self.decant, "run", file, *arguments, "--output", logits])
-            self.machine.output(self.peer("run", file, architecture, image, THREADS, 1, logits))
-            ours, theirs = interleave(
-                self.rounds(rounds),
-                lambda: self.machine.median([self.decant, "run", file, *arguments, "--repeat", str(repeat)]),
-                lambda: self.machine.median(self.peer("run", file, architecture, image, THREADS, repeat)),
-            )
-            factor = ours.milliseconds / theirs.milliseconds
-            aim = f"≤ 1.2 ×: {verdict(factor <= 1.2)}" if architecture == "resnet50" else ""
-            rows.append(
-                [
-                    architecture,
-                    ours.time,
-                    theirs.time,
-                    ratio(ours, theirs, "×"),
-                    ours.memory,
-                    theirs.memory,
-                    aim,
-                ]
-            )
-        title = (
-            f"Inference, float32, 1×3×224×224, {THREADS} threads, weights loaded, median of a process's runs"
-        )
-        table(title, ["network", "decant, reference engine", "PyTorch eager", "ratio", "decant's peak memory",
-               "PyTorch's peak memory", "aim"], rows)  # fmt: skip
+    def engines(self):
+        """Inference by every engine beside the peers."""
+        Engines(self, self.networks).tables()
 
     def scan(self):
         """A folder of a thousand checkpoints, beside picklescan and beside only reading the files."""
@@ -238,28 +206,7 @@ class Bench:
 
     def other(self):
         """Whole jobs from process start."""
-        image = str(FIXTURES / "inputs" / "input_224.npy")
         rows = []
-        for architecture in ["resnet18", "resnet50"]:
-            file = self.file(architecture)
-            command = [
-                self.decant,
-                "run",
-                file,
-                "--arch",
-                architecture,
-                "--input",
-                image,
-                "--threads",
-                THREADS,
-            ]
-            ours, theirs = interleave(
-                self.rounds(5),
-                lambda: self.machine.measure(command),
-                lambda: self.machine.measure(self.peer("run", file, architecture, image, THREADS, 1)),
-            )
-            figures = [ours.time, ours.memory, theirs.time, theirs.memory, ratio(ours, theirs, "×")]
-            rows.append([f"process start to logits, {architecture}", *figures])
         file = self.file("resnet50nodown")
         ours, theirs = interleave(
             self.rounds(5),
@@ -280,15 +227,6 @@ class Bench:
         table("Whole processes", ["work", "decant", "peak memory", "Python", "peak memory", "ratio"], rows)
 
 
-def ratio(a: Cell, b: Cell, unit: str) -> str:
-    factor = a.milliseconds / b.milliseconds
-    return f"{factor:.{2 if factor >= 0.1 else 3}f} {unit} ({a.milliseconds:.1f} / {b.milliseconds:.1f} ms)"
-
-
-def verdict(met: bool) -> str:
-    return "met" if met else "missed"
-
-
 def processor() -> str:
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
@@ -303,17 +241,18 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("decant", type=Path)
     parser.add_argument("--quick", action="store_true", help="a third of the rounds")
-    parser.add_argument("--only", default="start,sizes,convert,run,scan,other", help="which tables, separated by commas")
+    parser.add_argument("--only", default="start,sizes,convert,engines,scan,other", help="which tables, separated by commas")
+    parser.add_argument("--networks", default=",".join(NETWORKS), help="what engines run, separated by commas")
     options = parser.parse_args()
     decant = options.decant.resolve()
     if not os.access(decant, os.X_OK):
         parser.error(f"there is no tool at {decant}: run make build")
-    peers = ", ".join(f"{name} {version(name)}" for name in ["torch", "safetensors"])
+    peers = ", ".join(f"{name} {version(name)}" for name in ["torch", "safetensors", "onnxruntime", "openvino"])
     system = f"{platform.system()} {platform.release()}"
     print(f"{processor()}, {len(os.sched_getaffinity(0))} processors, {system}; ", end="")
     print(f"{peers}, Python {platform.python_version()}; load before: {os.getloadavg()[0]:.1f}\n", flush=True)
     with tempfile.TemporaryDirectory(prefix="decant-bench-") as folder:
-        bench = Bench(decant, Path(folder), options.quick)
+        bench = Bench(decant, Path(folder), options.quick, options.networks.split(","))
         for name in options.only.split(","):
             getattr(bench, name)()
     print(f"load after: {os.getloadavg()[0]:.1f}")

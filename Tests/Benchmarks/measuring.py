@@ -113,3 +113,12 @@ def table(title: str, columns: list[str], rows: list[list[str]]):
     for cells in [columns, ["---"] * len(columns), *rows]:
         print("| " + " | ".join(cells) + " |")
     print(flush=True)
+
+
+def ratio(a: Cell, b: Cell, unit: str) -> str:
+    factor = a.milliseconds / b.milliseconds
+    return f"{factor:.{2 if factor >= 0.1 else 3}f} {unit} ({a.milliseconds:.1f} / {b.milliseconds:.1f} ms)"
+
+
+def verdict(met: bool) -> str:
+    return "met" if met else "missed"
