@@ -1,6 +1,7 @@
 """Measures the built tool beside what users have today, in one run; prints the tables of docs/BENCHMARKS.md.
 
-    python Tests/Benchmarks/bench.py DECANT [--quick] [--only start,sizes,convert,engines,scan,other] [--networks resnet18,…]
+    python Tests/Benchmarks/bench.py DECANT [--quick] [--only start,sizes,convert,engines,scan,other]
+                                     [--networks resnet18,resnet50]
 
 Python is the interpreter that runs this file, with the peers of Tests/Peers/requirements.txt. Things compared
 are measured in turns (A B A B), so that both see the same machine; a figure is the median of its rounds, with
@@ -11,6 +12,7 @@ by default, which is by spinning: on a machine that does anything else, inferenc
 import argparse
 import os
 import platform
+import signal
 import sys
 import tempfile
 from importlib.metadata import version
@@ -241,9 +243,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("decant", type=Path)
     parser.add_argument("--quick", action="store_true", help="a third of the rounds")
-    parser.add_argument("--only", default="start,sizes,convert,engines,scan,other", help="which tables, separated by commas")
-    parser.add_argument("--networks", default=",".join(NETWORKS), help="what engines run, separated by commas")
+    everything = "start,sizes,convert,engines,scan,other"
+    parser.add_argument("--only", default=everything, help="which tables, separated by commas")
+    parser.add_argument("--networks", default=",".join(NETWORKS), help="what `engines` runs, separated by commas")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that folders and peers go too
     decant = options.decant.resolve()
     if not os.access(decant, os.X_OK):
         parser.error(f"there is no tool at {decant}: run make build")

@@ -1,8 +1,8 @@
 """Inference beside what PyPI has: speed with the weights loaded, cold start, and memory.
 
 Contenders of a network take turns. A peer is a process that has loaded its weights and is stopped (SIGSTOP) while it is
-not its turn, so that none spins while another is measured; in its turn it waits as it does by default. Decant's turn is
-a process too, whose runs are timed after its weights are loaded. Before anything is timed, all must give the same logits.
+not its turn, so that none spins while another is measured; in its turn it waits as it does by default. Decant's turn
+is a process too, whose runs are timed after its weights are loaded. All must give the same logits before any is timed.
 """
 
 import signal
@@ -153,7 +153,8 @@ class Engines:
         self.models: dict[str, str] = {}
 
     def tables(self):
-        inputs = [(network, batch, 224) for network in self.networks for batch in ([1] if network == NODOWN else [1, 8])]
+        batches = {network: [1] if network == NODOWN else [1, 8] for network in self.networks}
+        inputs = [(network, batch, 224) for network in self.networks for batch in batches[network]]
         if NODOWN in self.networks and not self.bench.quick:
             inputs.append((NODOWN, 1, 1024))
         rows = []
