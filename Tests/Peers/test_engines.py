@@ -147,6 +147,47 @@ def test_the_default_is_onednn_in_exact_numerics(decant, small, folder):
     assert "reference engine" not in finished.errors
 
 
+@pytest.mark.parametrize(("name", "lacks"), [
+    ("resnetblur18", "blur pooling"), ("resnetv2_50d_gn", "group normalization"),
+    ("resnetv2_50x1_bit", "max pooling padded with zeros"),
+])  # fmt: skip
+def test_what_onednn_lacks_runs_on_the_reference(decant, run, folder, name, lacks):
+    """By default, and said; who asks for onednn is told which operator it has not."""
+    network = nets.randomise(nets.build("timm", name))
+    file, images = nets.save(network, folder), image(1, 3, 64, 75)
+    single, double = both_precisions(network, images)
+    # Group normalizations of few numbers amplify rounding, PyTorch's too.
+    assert far(run(file, images, "--arch", name), double) < max(CLOSE, 3 * far(single, double))
+    command = ["run", file, "--arch", name, "--input", folder / "x.npy"]
+    finished = decant(*command)
+    assert said_engine(finished.output) == "reference engine"
+    assert "the reference engine is used" in finished.errors and lacks in finished.errors
+    for engine in ["onednn", "both"]:
+        finished = decant.attempt(*command, "--engine", engine)
+        assert finished.status == 2 and lacks in finished.errors and "--engine reference" in finished.errors
+
+
+DROPPED = pytest.mark.xfail(strict=True, reason="oneDNN's ReLU and max pooling drop what is not a number")
+
+
+@pytest.mark.parametrize("engine", [
+    "reference", pytest.param("exact", marks=DROPPED), pytest.param("fast", marks=DROPPED),
+])  # fmt: skip
+@pytest.mark.parametrize("where", ["weights", "image"])
+@torch.no_grad()
+def test_what_is_not_a_number_stays(run, small, folder, where, engine):
+    """As in PyTorch: of a training that diverged nobody may read logits that look like some."""
+    file, network = small
+    images = image(1, 3, 64, 64)
+    if where == "image":
+        images[0, 1, 20, 20] = np.nan
+    else:
+        network.layer1[0].conv1.weight[0, 0, 0, 0] = np.nan
+        nets.save(network, folder)
+    assert np.isnan(network(torch.from_numpy(images)).numpy()).all()
+    assert np.isnan(run(file, images, *ENGINES[engine])).all()
+
+
 STAGES = ["stem", "maxpool", "layer1", "layer2", "layer3", "layer4", "avgpool", "logits"]
 
 
