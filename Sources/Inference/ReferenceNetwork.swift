@@ -42,15 +42,21 @@ public final class ReferenceNetwork<Scalar: ReferenceScalar>: NetworkEngine, Sen
   }
 
   /// Binds a state dict to a graph, with bands as they are told.
-  package init(
+  package convenience init(
     graph: Graph, weights: StateDict, threads: Int = 1, normalizing: NormalizationStatistics = .running,
     banding: Banding
   ) throws(InferenceError) {
+    try self.init(
+      Program(graph, ParameterBinding(graph, weights), normalizing: normalizing), threads: threads, banding: banding)
+  }
+
+  /// Executes a program.
+  init(_ program: Program<Scalar>, threads: Int, banding: Banding = Banding()) throws(InferenceError) {
     guard 1...1024 ~= threads else { throw .threads(threads) }
     if let problem = unsafe copenblas_load() { throw .libraryMissing(unsafe String(cString: problem)) }
     self.threads = threads
     self.banding = banding
-    program = try Program(graph, ParameterBinding(graph, weights), normalizing: normalizing)
+    self.program = program
   }
 
   /// Computes the graph's output.

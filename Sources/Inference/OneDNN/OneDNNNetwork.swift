@@ -8,6 +8,8 @@ public import Tensors
 /// Batch normalizations are computed into the weights, additions and ReLUs into the convolutions before them; the
 /// library chooses layouts, weights are packed once, and values share memory. One network serves any number of
 /// concurrent calls. The same input gives the same bits every time on the same processor, library and count of threads.
+/// The library's ReLU makes 0 of what is not a number, so weights and inputs that are not all finite are given to the
+/// reference, which hides nothing.
 public final class OneDNNNetwork: NetworkEngine, Sendable {
   /// The threads one run works with.
   public let threads: Int
@@ -16,6 +18,7 @@ public final class OneDNNNetwork: NetworkEngine, Sendable {
   private let program: Program<Float>
   private let weights = OneDNNWeights()
   private let bands: Banding.Choice
+  private let hasFiniteWeights: Bool
   private let state = Mutex(State())
 
   private struct State {
@@ -23,6 +26,8 @@ public final class OneDNNNetwork: NetworkEngine, Sendable {
     var passes: [(sizes: [Int], pass: OneDNNPass)] = []
     /// Memory that no run uses.
     var idle: [AlignedBuffer<UInt8>] = []
+    /// For what is not finite.
+    var reference: ReferenceNetwork<Float>?
   }
 
   /// Sizes of input that are kept.
@@ -50,6 +55,7 @@ public final class OneDNNNetwork: NetworkEngine, Sendable {
     self.numerics = numerics
     self.bands = bands
     program = try Program(graph, ParameterBinding(graph, weights), normalizing: .running)
+    hasFiniteWeights = program.steps.allSatisfy(\.hasFiniteWeights)
     if let missing = OneDNNCompiler.missing(in: program) {
       throw .unsupportedGraph(node: missing.node, reason: "the engine onednn has no \(missing.reason)")
     }
@@ -63,6 +69,9 @@ public final class OneDNNNetwork: NetworkEngine, Sendable {
     _ input: Activation<Float>, stages: Set<String> = [],
     stage: (_ name: String, _ value: Activation<Float>) -> Void = { _, _ in }
   ) throws(InferenceError) -> Activation<Float> {
+    guard hasFiniteWeights, unsafe input.values.withUnsafeBufferPointer({ unsafe areFinite($0) }) else {
+      return try reference().run(input, stages: stages, stage: stage)
+    }
     conednn_set_threads(Int32(threads))
     let pass = try pass(for: input.shape)
     guard input.shape[0] > 1, pass.takesOneImage else { return try run(input, pass, stages, stage) }
@@ -84,6 +93,13 @@ public final class OneDNNNetwork: NetworkEngine, Sendable {
     }
     for part in parts { stage(part.name, try Self.joined(part.images)) }
     return try Self.joined(outputs)
+  }
+
+  private func reference() throws(InferenceError) -> ReferenceNetwork<Float> {
+    if let found = state.withLock({ $0.reference }) { return found }
+    let made = try ReferenceNetwork<Float>(program, threads: threads)
+    state.withLock { $0.reference = made }
+    return made
   }
 
   private static func joined(_ images: [Activation<Float>]) throws(InferenceError) -> Activation<Float> {

@@ -1,5 +1,30 @@
 internal import Synchronization
 
+/// Whether no number is infinite or not a number; O(count).
+func areFinite(_ numbers: UnsafeBufferPointer<Float>) -> Bool {
+  var largest: Int32 = 0
+  for index in unsafe numbers.indices {
+    largest = max(largest, Int32(bitPattern: unsafe numbers[index].bitPattern & 0x7FFF_FFFF))
+  }
+  return largest < 0x7F80_0000
+}
+
+extension Step where Scalar == Float {
+  /// Whether every number that it multiplies or adds is finite.
+  var hasFiniteWeights: Bool {
+    var buffers: [WeightBuffer<Float>] = [epilogue.affine?.scale, epilogue.affine?.shift].compactMap(\.self)
+    switch kernel {
+    case .convolution(_, let weights): buffers.append(weights)
+    case .linear(_, _, let weights, let bias): buffers += [weights, bias]
+    case .channelGate(.squeezeExcitation(_, _, let squeeze, let squeezeBias, let excitation, let excitationBias)):
+      buffers += [squeeze, squeezeBias, excitation, excitationBias]
+    case .channelGate(.efficient(_, let weights)): buffers.append(weights)
+    default: break
+    }
+    return buffers.allSatisfy { unsafe areFinite(UnsafeBufferPointer(start: $0.base, count: $0.count)) }
+  }
+}
+
 /// Weights in the layouts that operations want them in, packed once for every size of input.
 final class OneDNNWeights: Sendable {
   private struct Packed: Sendable {
