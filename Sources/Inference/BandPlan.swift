@@ -53,6 +53,10 @@ package struct Band: Equatable, Sendable {
   /// The columns of the step's value that must first move to the front of its memory, over those that nobody reads
   /// any more; nil when there is room behind them.
   package var kept: Range<Int>?
+
+  package init(step: Int, columns: Range<Int>, kept: Range<Int>? = nil) {
+    (self.step, self.columns, self.kept) = (step, columns, kept)
+  }
 }
 
 /// In which order steps make bands of their values, and how many columns of each value are in memory at once.

@@ -74,12 +74,13 @@ public final class ReferenceNetwork<Scalar: ReferenceScalar>: NetworkEngine, Sen
     stage: (_ name: String, _ value: Activation<Scalar>) -> Void = { _, _ in }
   ) throws(InferenceError) -> Activation<Scalar> {
     let workspace = try takeWorkspace(inputSizes: input.shape)
-    workspace.load(input.values)
     let observed = program.graph.stages.filter { stages.contains($0.name) }.map { ($0.name, $0.value.index) }
     withoutActuallyEscaping(stage) { stage in
       let collector = StageCollector(observed, workspace, stage)
-      collector.take(program.graph.input.index, 0..<(workspace.shapes[0]?.columns ?? 0))
-      Scalar.execute(ReferenceRun(program: program, workspace: workspace, finished: collector.take))
+      workspace.withInput(input.values) {
+        collector.take(program.graph.input.index, 0..<(workspace.shapes[0]?.columns ?? 0))
+        Scalar.execute(ReferenceRun(program: program, workspace: workspace, finished: collector.take))
+      }
     }
     guard let output = workspace.activation(program.graph.output.index) else {
       throw .unsupportedGraph(node: "-", reason: "the graph makes no output")
@@ -90,6 +91,11 @@ public final class ReferenceNetwork<Scalar: ReferenceScalar>: NetworkEngine, Sen
 
   /// What computes the products: OpenBLAS's own description of its build.
   public var libraryDescription: String { unsafe String(cString: copenblas_config()) }
+
+  /// How the first steps of a run on such an input are executed in bands; nil when all values are whole.
+  package func bandPlan(inputSizes: [Int]) throws(InferenceError) -> BandPlan? {
+    banding.plan(program, try program.shapes(input: inputSizes), threads: threads)
+  }
 
   private func takeWorkspace(inputSizes: [Int]) throws(InferenceError) -> Workspace<Scalar> {
     let found = idle.withLock { idle -> Workspace<Scalar>? in

@@ -22,8 +22,10 @@ final class Workspace<Scalar: ReferenceScalar>: @unchecked Sendable {
   let productCount: Int
   /// Sums for the mean of all pixels, by the value it makes.
   let sums: [Int: PlaneSums]
-  /// The input as C×N×H×W.
+  /// Room for an input of several images as C×N×H×W.
   private let input: AlignedBuffer<Scalar>
+  /// The input of a run as C×N×H×W.
+  private var inputBase: UnsafeMutablePointer<Scalar>?
 
   /// Plans and allocates.
   ///
@@ -74,12 +76,12 @@ final class Workspace<Scalar: ReferenceScalar>: @unchecked Sendable {
     self.buffers = buffers
     patches = try AlignedBuffer(count: patchCount)
     products = try AlignedBuffer(count: productCount * threads)
-    input = try AlignedBuffer(count: shapes[0]?.count ?? 0)
+    input = try AlignedBuffer(count: inputSizes[0] > 1 ? shapes[0]?.count ?? 0 : 0)
   }
 
-  /// Where a value lies; nil for values inside a step.
-  func pointer(_ value: Int) -> UnsafeMutablePointer<Scalar>? {
-    if value == 0 { return unsafe input.base }
+  /// Where a value lies; nil for values inside a step. Nobody writes to the input.
+  private func pointer(_ value: Int) -> UnsafeMutablePointer<Scalar>? {
+    if value == 0 { return unsafe inputBase }
     return unsafe place[value].map { unsafe buffers[$0].base }
   }
 
@@ -112,18 +114,21 @@ final class Workspace<Scalar: ReferenceScalar>: @unchecked Sendable {
     columns[value] = first..<band.columns.upperBound
   }
 
-  /// Copies the input in, images side by side in each channel.
-  func load(_ values: [Scalar]) {
+  /// Calls `body` while the input lies as C×N×H×W: one image where it is, several copied side by side in each channel.
+  func withInput(_ values: [Scalar], _ body: () -> Void) {
     guard let shape = shapes[0] else { return }
     let area = shape.height * shape.width
     unsafe values.withUnsafeBufferPointer { values in
       guard let source = values.baseAddress else { return }
-      for image in 0..<shape.batch {
+      unsafe inputBase = shape.batch > 1 ? input.base : UnsafeMutablePointer(mutating: source)
+      for image in 0..<shape.batch where shape.batch > 1 {
         for channel in 0..<shape.channels {
           unsafe (input.base + (channel * shape.batch + image) * area)
             .update(from: source + (image * shape.channels + channel) * area, count: area)
         }
       }
+      body()
+      unsafe inputBase = nil
     }
   }
 
