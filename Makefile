@@ -17,7 +17,7 @@ help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 packages: ## Install the Debian packages that are missing.
-	@Tests/Scripts/install-packages.sh libdeflate-dev libzip-dev libopenblas-dev libssl3 libpng16-16 libturbojpeg0
+	@Tests/Scripts/install-packages.sh libdeflate-dev libzip-dev libopenblas-dev libssl3 libdnnl2 libpng16-16 libturbojpeg0
 
 build: packages ## Build the tool in release.
 	@echo "building decant in release (the first time takes about two minutes)"

@@ -113,6 +113,7 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static const char *problem;
 static bool is_2;
 static char version[48];
+static char reason[512];
 static handle engine;
 
 static void load(void) {
@@ -120,7 +121,12 @@ static void load(void) {
   void *library = NULL;
   for (int place = 0; place < 2 && !library; place++) library = dlopen(names[place], RTLD_NOW | RTLD_LOCAL);
   if (!library) {
-    problem = "libdnnl.so.3 or .2 is not on this machine; install the package libdnnl2 (apt-get install libdnnl2)";
+    /* What the loader says of the last name, or that there is none. */
+    const char *said = dlerror();
+    bool isAbsent = !said || strstr(said, "No such file");
+    snprintf(reason, sizeof reason, "oneDNN %s%s; install the package libdnnl2 (apt-get install libdnnl2)",
+             isAbsent ? "is not on this machine" : "cannot be loaded: ", isAbsent ? "" : said);
+    problem = reason;
     return;
   }
   bool complete = true;

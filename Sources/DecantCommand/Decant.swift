@@ -22,6 +22,11 @@ struct Decant: ParsableCommand {
   /// Parses, runs, and turns every failure into a message and an exit code.
   static func main() {
     StandardStreams.prepare()
+    if CommandLine.arguments.dropFirst() == ["--version"] {
+      StandardStreams.line(configuration.version)
+      for line in EngineOptions.description { StandardStreams.line(line) }
+      return StandardStreams.flush()
+    }
     do {
       var command = try parseAsRoot()
       try command.run()

@@ -27,6 +27,24 @@ struct EngineOptions: ParsableArguments {
     })
   var numerics: Numerics = .exact
 
+  /// The engines that are here, and what is missing for the others; a line each.
+  static var description: [String] {
+    var lines: [String] = []
+    do throws(InferenceError) { lines.append("engine onednn: oneDNN \(try OneDNNLibrary.version())") } catch {
+      lines.append("engine onednn: \(error)")
+    }
+    do throws(InferenceError) {
+      lines.append("engine reference: \(try ReferenceNetwork<Float>.library())")
+    } catch { lines.append("engine reference: \(error)") }
+    return lines
+  }
+
+  func validate() throws {
+    if numerics == .fast, engine == .reference {
+      throw ValidationError("--numerics is how onednn computes; the reference is always exact.")
+    }
+  }
+
   /// The engines for float32; of several the first gives the answers.
   ///
   /// - Throws: ``CheckpointError`` when the engine that was asked for cannot execute the graph.

@@ -52,6 +52,9 @@ struct RunCommand: ParsableCommand {
       throw ValidationError("--repeat is between 1 and 100,000, not \(`repeat`).")
     }
     if top < 1 { throw ValidationError("--top is at least 1, not \(top).") }
+    if float64, engine.numerics == .fast {
+      throw ValidationError("--numerics is how onednn computes, and --float64 is the reference.")
+    }
     if validates, float64 {
       throw ValidationError("--float64 is what --validate compares with; leave it out.")
     }

@@ -193,7 +193,6 @@ struct RunReport<T: ReferenceScalar> {
     if let validation { members.append((key: "validation", value: validation.json)) }
     if let median { members.append((key: "median_ms", value: .exact(Double(milliseconds(median)) ?? 0))) }
     StandardStreams.line(JSONValue.object(members).indentedText)
-    if let median { StandardStreams.line("median \(milliseconds(median)) ms") }
   }
 
   private func json(of result: ImageResult<T>) -> [(key: String, value: JSONValue)] {

@@ -47,13 +47,14 @@ public final class ReferenceNetwork<Scalar: ReferenceScalar>: NetworkEngine, Sen
     banding: Banding
   ) throws(InferenceError) {
     try self.init(
-      Program(graph, ParameterBinding(graph, weights), normalizing: normalizing), threads: threads, banding: banding)
+      Program(graph, ParameterBinding(graph, weights), normalizing: normalizing), threads: threads,
+      banding: banding)
   }
 
   /// Executes a program.
   init(_ program: Program<Scalar>, threads: Int, banding: Banding = Banding()) throws(InferenceError) {
     guard 1...1024 ~= threads else { throw .threads(threads) }
-    if let problem = unsafe copenblas_load() { throw .libraryMissing(unsafe String(cString: problem)) }
+    _ = try Self.library()
     self.threads = threads
     self.banding = banding
     self.program = program
@@ -90,7 +91,12 @@ public final class ReferenceNetwork<Scalar: ReferenceScalar>: NetworkEngine, Sen
   }
 
   /// What computes the products: OpenBLAS's own description of its build.
-  public var libraryDescription: String { unsafe String(cString: copenblas_config()) }
+  ///
+  /// - Throws: ``InferenceError/libraryMissing(_:)`` with the package that brings it.
+  public static func library() throws(InferenceError) -> String {
+    if let problem = unsafe copenblas_load() { throw .libraryMissing(unsafe String(cString: problem)) }
+    return unsafe String(cString: copenblas_config())
+  }
 
   /// How the first steps of a run on such an input are executed in bands; nil when all values are whole.
   package func bandPlan(inputSizes: [Int]) throws(InferenceError) -> BandPlan? {

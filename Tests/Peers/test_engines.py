@@ -167,12 +167,7 @@ def test_what_onednn_lacks_runs_on_the_reference(decant, run, folder, name, lack
         assert finished.status == 2 and lacks in finished.errors and "--engine reference" in finished.errors
 
 
-DROPPED = pytest.mark.xfail(strict=True, reason="oneDNN's ReLU and max pooling drop what is not a number")
-
-
-@pytest.mark.parametrize("engine", [
-    "reference", pytest.param("exact", marks=DROPPED), pytest.param("fast", marks=DROPPED),
-])  # fmt: skip
+@pytest.mark.parametrize("engine", ["reference", "exact", "fast"])
 @pytest.mark.parametrize("where", ["weights", "image"])
 @torch.no_grad()
 def test_what_is_not_a_number_stays(run, small, folder, where, engine):

@@ -16,7 +16,8 @@ extension Step where Scalar == Float {
     switch kernel {
     case .convolution(_, let weights): buffers.append(weights)
     case .linear(_, _, let weights, let bias): buffers += [weights, bias]
-    case .channelGate(.squeezeExcitation(_, _, let squeeze, let squeezeBias, let excitation, let excitationBias)):
+    case .channelGate(
+      .squeezeExcitation(_, _, let squeeze, let squeezeBias, let excitation, let excitationBias)):
       buffers += [squeeze, squeezeBias, excitation, excitationBias]
     case .channelGate(.efficient(_, let weights)): buffers.append(weights)
     default: break
