@@ -9,7 +9,7 @@ import Testing
 /// From a file to logits, as a program does it.
 @Suite(.serialized) struct LoadTests {
   private func file(_ architecture: String, in folder: TemporaryFolder) throws -> String {
-    let path = folder.url.appending(path: architecture + ".pth").path
+    let path = folder.path(architecture + ".pth")
     let configuration = try #require(ResNet.Architecture.named(architecture)).configuration
     try TorchZipWriter.write(
       SyntheticWeights.stateDict(configuration.graph(), seed: 7), under: "model", beside: [("epoch", 3)],
