@@ -367,6 +367,19 @@ import Testing
     (["run", "FILE", "--input", "x.npy", "--stride0", "3"], "--stride0 is 1 or 2, not 3."),
     (["run", "FILE"], "--input names what to run."),
     (["run", "FILE", "--input", "x.npy", "--batch", "0"], "--batch is between 1 and 256, not 0."),
+    (
+      ["run", "FILE", "--input", "x.npy", "--engine", "reference", "--numerics", "fast"],
+      "--numerics is how onednn computes; the reference is always exact."
+    ),
+    (
+      ["run", "FILE", "--input", "x.npy", "--float64", "--numerics", "fast"],
+      "--numerics is how onednn computes, and --float64 is the reference."
+    ),
+    (
+      ["run", "FILE", "--input", "x.npy", "--float64", "--validate"],
+      "--float64 is what --validate compares with; leave it out."
+    ),
+    (["run", "FILE", "--input", "x.npy", "--numerics", "quick"], "There are exact and fast, not quick."),
     (["run", "FILE", "--input", "x.npy", "--top", "0"], "--top is at least 1, not 0."),
     (
       ["run", "FILE", "--input", "x.png", "--preprocess", "imagenet"],

@@ -135,7 +135,7 @@ import Testing
     ),
     (
       "--input fixtures/pictures --preprocess imagenet-eval --stages OUT/s.safetensors",
-      "--stages and --compare take one input, and there are 8"
+      "--stages, --compare, --validate and --engine both take one input, and there are 8"
     ),
     (
       "--input fixtures/pictures/photo.jpg --preprocess imagenet-raw --limit imagePixels=1000",

@@ -95,6 +95,26 @@ import Testing
     #expect(last.wholeMatch(of: /median \d+\.\d ms/) != nil)
   }
 
+  @Test func jsonHoldsTheMedianAndNothingFollowsIt() throws {
+    let run = try decant(
+      "decant run fixtures/torch/small_basic.pth --input OUT/small_basic.npy --repeat 2 --json")
+    let object = try #require(try JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any])
+    #expect(object["median_ms"] as? Double != nil)
+  }
+
+  @Test func enginesAreComparedStageByStage() throws {
+    let run = try decant(
+      "decant run fixtures/torch/small_basic.pth --input OUT/small_basic.npy --engine both --validate --json")
+    let object = try #require(try JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any])
+    #expect(object["engine"] as? String == "onednn" && object["numerics"] as? String == "exact")
+    let validation = try #require(object["validation"] as? [String: Any])
+    #expect(validation["truth"] as? String == "the reference engine in float64")
+    #expect(validation["rounding"] as? Bool == true)
+    let stages = try #require(validation["stages"] as? [[String: Any]])
+    #expect(Set(stages.compactMap { $0["by"] as? String }) == ["onednn", "reference"])
+    #expect(stages.allSatisfy { ($0["max_relative"] as? Double ?? 1) < 1e-5 })
+  }
+
   @Test func theWrongNetworkIsRefused() throws {
     let run = try decant(
       "decant run fixtures/torch/small_basic.pth --arch resnet50 --input OUT/small_basic.npy")

@@ -113,8 +113,8 @@ import Testing
 
   /// Kinds of networks: groups, gates, deep stems, pooled and padded shortcuts, pre-activation.
   @Test(arguments: [
-    "resnext50_32x4d", "resnet34", "seresnet50", "ecaresnet50d", "resnet50d", "resnet20", "resnetv2_50",
-    "resnetrs50", "legacy_seresnet18",
+    "resnext50_32x4d", "seresnet50", "ecaresnet50d", "resnet50d", "resnet20", "resnetv2_50",
+    "legacy_seresnet18",
   ])
   func agreesWithTheTruth(_ name: String) throws {
     guard let configuration = ResNet.Architecture.named(name)?.configuration else {
@@ -126,7 +126,7 @@ import Testing
     let truth = try ReferenceNetwork<Double>(graph: graph, weights: weights, threads: 2)
     for numerics in Numerics.allCases {
       let network = try OneDNNNetwork(graph: graph, weights: weights, threads: 2, numerics: numerics)
-      for (count, height, width) in [(2, 65, 51), (1, 32, 32), (3, 33, 64)] {
+      for (count, height, width) in [(3, 33, 64), (1, 65, 51)] {
         let expected = try truth.run(images(count, height, width))
         let found = try network.run(images(count, height, width))
         let largest = expected.values.reduce(0) { max($0, $1.magnitude) }
