@@ -379,7 +379,10 @@ import Testing
       ["run", "FILE", "--input", "x.npy", "--float64", "--validate"],
       "--float64 is what --validate compares with; leave it out."
     ),
-    (["run", "FILE", "--input", "x.npy", "--numerics", "quick"], "There are exact and fast, not quick."),
+    (
+      ["run", "FILE", "--input", "x.npy", "--numerics", "quick"],
+      "The value 'quick' is invalid for '--numerics <exact|fast>': There are exact and fast, not quick."
+    ),
     (["run", "FILE", "--input", "x.npy", "--top", "0"], "--top is at least 1, not 0."),
     (
       ["run", "FILE", "--input", "x.png", "--preprocess", "imagenet"],
