@@ -1,0 +1,108 @@
+internal import COneDNN
+
+/// An operation of the library, prepared; any number of threads may execute it, hence `@unchecked Sendable`.
+@safe final class OneDNNOperation: @unchecked Sendable {
+  private let handle: OpaquePointer
+
+  private init?(_ handle: OpaquePointer?) {
+    guard let handle = unsafe handle else { return nil }
+    unsafe self.handle = handle
+  }
+
+  deinit { unsafe conednn_operation_free(handle) }
+
+  static func convolution(
+    winograd: Bool, input: OneDNNLayout, weights: OneDNNLayout, bias: OneDNNLayout, output: OneDNNLayout,
+    _ window: OneDNNWindow, _ epilogue: OneDNNEpilogue
+  ) -> OneDNNOperation? {
+    var window = window.values
+    return unsafe OneDNNOperation(
+      conednn_convolution(
+        winograd, input.handle, weights.handle, bias.handle, output.handle, &window, epilogue.values))
+  }
+
+  /// The largest number of each window, or the mean of those that are no padding.
+  static func pooling(
+    maximum: Bool, input: OneDNNLayout, output: OneDNNLayout, _ window: OneDNNWindow
+  ) -> OneDNNOperation? {
+    var window = window.values
+    return unsafe OneDNNOperation(conednn_pooling(maximum, input.handle, output.handle, &window))
+  }
+
+  static func reorder(from: OneDNNLayout, to: OneDNNLayout) -> OneDNNOperation? {
+    unsafe OneDNNOperation(conednn_reorder(from.handle, to.handle))
+  }
+
+  static func activation(_ layout: OneDNNLayout, _ activation: OneDNNEpilogue.Activation) -> OneDNNOperation?
+  {
+    unsafe OneDNNOperation(
+      conednn_activation(layout.handle, OneDNNEpilogue(activation: activation).values))
+  }
+
+  /// The sum or product of two values, sizes of 1 in the second repeated.
+  static func binary(
+    multiplies: Bool, _ one: OneDNNLayout, _ two: OneDNNLayout, _ epilogue: OneDNNEpilogue
+  ) -> OneDNNOperation? {
+    unsafe OneDNNOperation(conednn_binary(multiplies, one.handle, two.handle, epilogue.values))
+  }
+
+  /// The layout in which it takes or gives one of its operands; nil when it has no such operand.
+  func layout(_ role: OneDNNRole) -> OneDNNLayout? {
+    unsafe OneDNNLayout(conednn_operation_layout(handle, role.rawValue))
+  }
+
+  /// Executes and waits; says whether it succeeded.
+  func execute(_ arguments: [conednn_argument]) -> Bool {
+    unsafe arguments.withUnsafeBufferPointer {
+      guard let base = $0.baseAddress else { return false }
+      return unsafe conednn_execute(handle, base, Int32($0.count))
+    }
+  }
+}
+
+/// What an operand is to an operation.
+enum OneDNNRole: Int32 {
+  case input = 1
+  case second = 2
+  case output = 17
+  case weights = 33
+  case bias = 41
+  case scratch = 80
+}
+
+/// What is done to each number of a result.
+struct OneDNNEpilogue {
+  enum Activation: UInt32 { case identity, relu, sigmoid, silu }
+
+  /// Whether what the result's memory held before is added.
+  var adds = false
+  var activation = Activation.identity
+
+  fileprivate var values: conednn_epilogue {
+    var values = conednn_epilogue()
+    values.adds = adds
+    switch activation {
+    case .identity: values.activation = CONEDNN_IDENTITY
+    case .relu: values.activation = CONEDNN_RELU
+    case .sigmoid: values.activation = CONEDNN_SIGMOID
+    case .silu: values.activation = CONEDNN_SILU
+    }
+    return values
+  }
+}
+
+/// A window that moves over a map; of each pair the first is along the height.
+struct OneDNNWindow {
+  var kernel: (Int, Int)
+  var stride = (1, 1)
+  var dilation = (1, 1)
+  var before = (0, 0)
+  var after = (0, 0)
+
+  fileprivate var values: conednn_window {
+    func pair(_ values: (Int, Int)) -> (Int64, Int64) { (Int64(values.0), Int64(values.1)) }
+    return conednn_window(
+      kernel: pair(kernel), stride: pair(stride), dilation: pair(dilation), padding_before: pair(before),
+      padding_after: pair(after))
+  }
+}
