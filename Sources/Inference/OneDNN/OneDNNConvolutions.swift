@@ -34,6 +34,7 @@ extension OneDNNCompiler {
     _ input: Located, _ output: ValueShape, _ weights: ConvolutionWeights, _ window: OneDNNWindow,
     _ activation: OneDNNEpilogue.Activation, adding addend: Addend? = nil
   ) throws(InferenceError) -> Located {
+    let given = (input: input, window: window)
     var (input, window) = (input, fitted(window, input.shape, output))
     if let sampled = try sampled(input, output, window, groups: weights.groups) {
       input = sampled
@@ -57,6 +58,10 @@ extension OneDNNCompiler {
       let inputLayout = operation.layout(.input), let outputLayout = operation.layout(.output),
       let weightsLayout = operation.layout(.weights)
     else { throw unsupported("convolution") }
+    if let addend, operation.beginsWithAddend {
+      return try add(
+        addend.value, to: convolve(given.input, output, weights, given.window, .identity), activation)
+    }
     let source = try arranged(input, as: inputLayout)
     let packed = try self.weights.pack(
       .init(step: weights.key, part: 2 * weights.part), weights.values, weights.sizes,

@@ -88,7 +88,7 @@ extension OneDNNCompiler {
     else {
       throw unsupported("product of a map and its channels' factors")
     }
-    return combine(operation, input, factors)
+    return combine(operation, input, factors, into: newResult(input.shape, input.layout))
   }
 
   /// Normalization, addition and activation of a value by themselves.
@@ -115,16 +115,25 @@ extension OneDNNCompiler {
       emit(operation, [(.input, input.layout, input.location), (.output, result.layout, result.location)])
       return result
     }
-    let other = try arranged(addend.value, as: input.layout)
-    guard
-      let operation = OneDNNOperation.binary(
-        multiplies: false, input.layout, other.layout, .init(activation: activation))
-    else { throw unsupported("addition") }
-    return combine(operation, input, other)
+    let result = newResult(input.shape, input.layout)
+    return try add(addend.value, to: input, activation, into: result)
   }
 
-  private mutating func combine(_ operation: OneDNNOperation, _ one: Located, _ two: Located) -> Located {
-    let result = newResult(one.shape, one.layout)
+  /// The sum of two values, activated; by default in place of the second.
+  mutating func add(
+    _ addend: Located, to value: Located, _ activation: OneDNNEpilogue.Activation, into result: Located? = nil
+  ) throws(InferenceError) -> Located {
+    let other = try arranged(addend, as: value.layout)
+    guard
+      let operation = OneDNNOperation.binary(
+        multiplies: false, value.layout, other.layout, .init(activation: activation))
+    else { throw unsupported("addition") }
+    return combine(operation, value, other, into: result ?? value)
+  }
+
+  private mutating func combine(
+    _ operation: OneDNNOperation, _ one: Located, _ two: Located, into result: Located
+  ) -> Located {
     emit(
       operation,
       [
