@@ -54,6 +54,7 @@ typedef struct {
   F(size_t, dnnl_memory_desc_get_size, (const void *))                                                         \
   F(int, dnnl_post_ops_create, (handle *))                                                                     \
   F(int, dnnl_post_ops_destroy, (handle))                                                                      \
+  F(int, dnnl_post_ops_append_binary, (handle, int, const void *))                                             \
   F(int, dnnl_primitive_attr_create, (handle *))                                                               \
   F(int, dnnl_primitive_attr_destroy, (handle))                                                                \
   F(int, dnnl_primitive_attr_set_post_ops, (handle, handle))                                                   \
@@ -232,6 +233,9 @@ static handle attributes(conednn_epilogue epilogue) {
   if (good && epilogue.adds) {
     good = (is_2 ? dnnl.append_sum_2(operations, 1) : dnnl.append_sum_3(operations, 1, 0, 0)) == SUCCESS;
   }
+  if (good && epilogue.added) {
+    good = dnnl.dnnl_post_ops_append_binary(operations, ADD, epilogue.added) == SUCCESS;
+  }
   if (good && epilogue.activation != CONEDNN_IDENTITY) {
     float alpha;
     int number = activation_number(epilogue, &alpha);
@@ -375,6 +379,11 @@ const char *conednn_operation_implementation(const conednn_operation *operation)
   return status == SUCCESS && name ? name : "unknown";
 }
 
+/* The library's number for an operand: what an epilogue adds is the second operand of its first operation. */
+static int number(int what) {
+  return what == CONEDNN_ADDED ? (is_2 ? 1 << 14 : 1 << 15) | CONEDNN_SECOND : what;
+}
+
 bool conednn_execute(const conednn_operation *operation, const conednn_argument *arguments, int count) {
   enum { MOST = 8 };
   if (count > MOST) return false;
@@ -383,7 +392,7 @@ bool conednn_execute(const conednn_operation *operation, const conednn_argument 
   int made = 0;
   bool good = dnnl.dnnl_stream_create(&stream, engine, DEFAULT_STREAM) == SUCCESS;
   for (; good && made < count; made++) {
-    given[made].arg = arguments[made].what;
+    given[made].arg = number(arguments[made].what);
     good = dnnl.dnnl_memory_create(&given[made].memory, arguments[made].layout, engine, arguments[made].memory) ==
            SUCCESS;
     if (!good) break;

@@ -57,6 +57,10 @@ struct EngineOptions: ParsableArguments {
           ChosenEngine(
             network: network,
             note: EngineNote(name: "onednn", version: try OneDNNLibrary.version(), numerics: numerics)))
+        if numerics == .fast, !(try OneDNNLibrary.hasWinograd()) {
+          StandardStreams.note(
+            "--numerics fast is exact here: oneDNN has no Winograd filtering for this processor")
+        }
       } catch {
         if engine != nil {
           throw CheckpointError("cannot be run by onednn: \(error)", remedy: "Use --engine reference.")

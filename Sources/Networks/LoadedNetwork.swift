@@ -1,8 +1,8 @@
-public import Checkpoints
+internal import Checkpoints
 internal import Graphs
 public import Inference
 public import ResNets
-public import Tensors
+internal import Tensors
 
 extension ResNet {
   /// Opens a checkpoint and makes the network that its weights are, ready to run.

@@ -9,8 +9,9 @@ import torch
 
 # Largest float64 difference, as a part of the largest number.
 FLOAT64 = 1e-12
-# Largest ratio of our float32 RMS error to PyTorch's.
+# Largest ratio of our float32 RMS error to PyTorch's, of the engine that is the default and of the reference.
 RATIO = 2.0
+ENGINES = ["default", "reference"]
 
 
 class Runner:
@@ -56,23 +57,30 @@ def rms(error: np.ndarray) -> float:
 
 
 def measure(run, file, network, images: np.ndarray, *options, exact: int | None = None) -> dict[str, float]:
-    """Errors against PyTorch's float64, relative: both RMS in float32, our largest in either precision.
+    """Errors against PyTorch's float64, relative: RMS in float32 of each engine and of PyTorch, our largest in either precision.
 
     In float64 the first `exact` images are run, by default all.
     """
     single, double = both_precisions(network, images)
     assert np.isfinite(single).all()
     largest = np.abs(double).max()
-    ours = run(file, images, *options)
+    engines = {"default": run(file, images, *options), "reference": run(file, images, *options, "--engine", "reference")}
     ours64 = run(file, images[:exact], *options, dtype=np.float64)
-    assert np.isfinite(ours).all() and np.isfinite(ours64).all()
-    assert ours.shape == double.shape and ours64.shape == double[:exact].shape
+    assert all(np.isfinite(ours).all() and ours.shape == double.shape for ours in engines.values())
+    assert np.isfinite(ours64).all() and ours64.shape == double[:exact].shape
     return {
-        "ours": rms(ours - double) / largest,
+        **{engine: rms(ours - double) / largest for engine, ours in engines.items()},
         "torch": rms(single - double) / largest,
-        "largest": float(np.abs(ours - double).max() / largest),
+        "largest": max(float(np.abs(ours - double).max() / largest) for ours in engines.values()),
         "float64": float(np.abs(ours64 - double[:exact]).max() / largest),
     }
+
+
+def check_errors(errors: dict[str, float]):
+    """Requires what is promised of `measure`'s errors."""
+    assert errors["float64"] < FLOAT64
+    for engine in ENGINES:
+        assert errors[engine] <= RATIO * errors["torch"], engine
 
 
 @torch.no_grad()
@@ -85,7 +93,5 @@ def distance(run, file, network, images: np.ndarray, *options) -> float:
 
 
 def describe(errors: dict[str, float]) -> str:
-    return (
-        f"RMS error of the largest logit: ours {errors['ours']:.2e}, torch's {errors['torch']:.2e}, "
-        f"ratio {errors['ours'] / errors['torch']:.2f}; float64, largest: {errors['float64']:.1e}"
-    )
+    said = ", ".join(f"{engine} {errors[engine]:.2e}, {errors[engine] / errors['torch']:.2f} times" for engine in ENGINES)
+    return f"RMS error of the largest logit: {said} torch's {errors['torch']:.2e}; float64, largest: {errors['float64']:.1e}"

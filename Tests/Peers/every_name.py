@@ -11,7 +11,7 @@ import pytest
 import timm
 import torch
 import torchvision
-from accuracy import FLOAT64, RATIO, image, measure
+from accuracy import FLOAT64, RATIO, check_errors, image, measure
 from conftest import ROOT
 from modules import Cifar
 
@@ -79,8 +79,8 @@ class Table:
             "",
             "- *Named*: `decant identify` gives the name as its `architecture`, or in `same_shapes_as` beside the one",
             "  in brackets.",
-            "- *Error*: RMS of the float32 logits' error against PyTorch in float64, as a multiple of PyTorch's own",
-            f"  float32 error on the same images; {RATIO:g} is allowed. In float64 every one is within {FLOAT64:g} of the",
+            "- *Error*: RMS of the error of the float32 logits of `--engine reference` against PyTorch in float64, as a",
+            f"  multiple of PyTorch's own on the same images; {RATIO:g} is allowed. In float64 every one is within {FLOAT64:g} of the",
             "  largest logit. Where an operator is missing, `decant run` names it and exits 2.",
             "- The CIFAR networks are He et al.'s of 2015 with shortcuts that have no parameters (option A), for 10",
             "  classes.",
@@ -141,10 +141,9 @@ def test_named(decant, run, folder, table, library, name):
         refused(run, folder, file, images[:1], row)
     else:
         errors = measure(run, file, network, images, "--arch", name, exact=2)
-        row.forward = f"{errors['ours'] / errors['torch']:.2f}"
+        row.forward = f"{errors['reference'] / errors['torch']:.2f}"
         row.images = f"{len(images)} of {images.shape[2]}×{images.shape[3]}"
-        assert errors["float64"] < FLOAT64, errors
-        assert errors["ours"] <= RATIO * errors["torch"], errors
+        check_errors(errors)
     assert row.named != "no" and row.verified == "yes"
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from accuracy import FLOAT64, RATIO, describe, distance, image, measure
+from accuracy import FLOAT64, check_errors, describe, distance, image, measure
 from modules import Affine, Cifar, Clip, Detector, Frozen, caffe2, stride_first, weiaicunzai, xternalz
 
 LIBRARIES = [
@@ -41,8 +41,7 @@ def check(run, folder, figures, what: str, network, *options, state=None, sizes=
     if len(sizes) > 1:
         errors["float64"] = max(errors["float64"], distance(run, file, network, image(1, 3, *sizes[1]), *options))
     figures(f"run, {what}, 16 images of {sizes[0]}x{sizes[0]}: {describe(errors)}")
-    assert errors["float64"] < FLOAT64
-    assert errors["ours"] <= RATIO * errors["torch"]
+    check_errors(errors)
 
 
 @pytest.mark.parametrize(("library", "name"), LIBRARIES, ids=[name for _, name in LIBRARIES])
@@ -161,8 +160,7 @@ def test_clip_of_published_size(decant, run, folder, figures):
     decant("verify", file, "--arch", "resnet50_clip")
     errors = measure(run, file, network, image(2, 3, 224, 224), "--arch", "resnet50_clip", exact=1)
     figures(f"run, CLIP's resnet50, 2 images of 224x224: {describe(errors)}")
-    assert errors["float64"] < FLOAT64
-    assert errors["ours"] <= RATIO * errors["torch"]
+    check_errors(errors)
 
 
 @pytest.mark.parametrize("projects", [False, True])

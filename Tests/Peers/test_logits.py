@@ -6,7 +6,7 @@ import pytest
 import safetensors.torch
 import synthesis
 import torch
-from accuracy import FLOAT64, RATIO, both_precisions, describe, measure
+from accuracy import FLOAT64, both_precisions, check_errors, describe, measure
 
 
 @pytest.mark.parametrize("architecture", ["resnet18", "resnet50", "resnet50nodown"])
@@ -16,8 +16,7 @@ def test_accuracy_over_16_images(run, checkpoints, figures, architecture):
     file, network = checkpoints.file(architecture), checkpoints.network(architecture)
     errors = measure(run, file, network, images, "--arch", architecture)
     figures(f"run, {architecture}, 16 images of 96x96: {describe(errors)}")
-    assert errors["float64"] < FLOAT64
-    assert errors["ours"] <= RATIO * errors["torch"]
+    check_errors(errors)
 
 
 @pytest.mark.parametrize(
@@ -30,8 +29,7 @@ def test_every_kind_of_network(run, checkpoints, figures, architecture):
     file, network = checkpoints.file(architecture), checkpoints.network(architecture)
     errors = measure(run, file, network, images)
     figures(f"run, {architecture}, 2 images of 64x64: {describe(errors)}")
-    assert errors["float64"] < FLOAT64
-    assert errors["ours"] <= RATIO * errors["torch"]
+    check_errors(errors)
     file.unlink()
 
 
@@ -80,8 +78,7 @@ def test_a_checkpoint_that_torch_wrote(run, folder, figures):
     torch.save({"state_dict": state, "epoch": 3, "arch": "resnet34"}, folder / "trained.pth")
     errors = measure(run, folder / "trained.pth", network, synthesis.image(7, 600, 16, 3, 48, 64))
     figures(f"run, resnet34 as torch initialises it, 16 images of 48x64: {describe(errors)}")
-    assert errors["float64"] < FLOAT64
-    assert errors["ours"] <= RATIO * errors["torch"]
+    check_errors(errors)
 
 
 def test_another_epsilon_is_not_assumed_away(run, checkpoints):

@@ -35,6 +35,7 @@ typedef struct conednn_operation conednn_operation;
 /* What is done to each number of a result, in this order. */
 typedef struct {
   bool adds; /* what the result's memory held before is added */
+  const conednn_layout *_Nullable added; /* a value that is added instead */
   enum { CONEDNN_IDENTITY, CONEDNN_RELU, CONEDNN_SIGMOID, CONEDNN_SILU } activation;
 } conednn_epilogue;
 
@@ -46,7 +47,7 @@ typedef struct {
 /* The functions that make an operation return NULL when the library has none for the layouts. */
 conednn_operation *_Nullable conednn_convolution(
     bool winograd, const conednn_layout *_Nonnull input, const conednn_layout *_Nonnull weights,
-    const conednn_layout *_Nonnull bias, const conednn_layout *_Nonnull output, const conednn_window *_Nonnull window,
+    const conednn_layout *_Nullable bias, const conednn_layout *_Nonnull output, const conednn_window *_Nonnull window,
     conednn_epilogue epilogue);
 conednn_operation *_Nullable conednn_pooling(bool maximum, const conednn_layout *_Nonnull input,
                                              const conednn_layout *_Nonnull output,
@@ -65,7 +66,8 @@ enum {
   CONEDNN_OUTPUT = 17,
   CONEDNN_WEIGHTS = 33,
   CONEDNN_BIAS = 41,
-  CONEDNN_SCRATCH = 80
+  CONEDNN_SCRATCH = 80,
+  CONEDNN_ADDED = -1 /* the epilogue's value */
 };
 
 /* The layout that an operation wants for one of those, a copy; NULL when it has none. */

@@ -34,10 +34,13 @@ struct OneDNNCompiler {
     }
   }
 
+  /// What an operation reads or writes.
+  typealias Operand = (role: OneDNNRole, layout: OneDNNLayout, location: Location)
+
   struct Draft {
     let name: String
     let operation: OneDNNOperation?
-    var operands: [(role: OneDNNRole, layout: OneDNNLayout, location: Location)]
+    var operands: [Operand]
   }
 
   let numerics: Numerics
@@ -187,9 +190,7 @@ struct OneDNNCompiler {
     return window
   }
 
-  mutating func emit(
-    _ operation: OneDNNOperation?, _ operands: [(role: OneDNNRole, layout: OneDNNLayout, location: Location)]
-  ) {
+  mutating func emit(_ operation: OneDNNOperation?, _ operands: [Operand]) {
     var draft = Draft(name: name, operation: operation, operands: operands)
     if let scratch = operation?.layout(.scratch), scratch.byteCount > 0 {
       pieces.append((scratch.byteCount, nil))

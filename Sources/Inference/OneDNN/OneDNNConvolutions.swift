@@ -34,7 +34,6 @@ extension OneDNNCompiler {
     _ input: Located, _ output: ValueShape, _ weights: ConvolutionWeights, _ window: OneDNNWindow,
     _ activation: OneDNNEpilogue.Activation, adding addend: Addend? = nil
   ) throws(InferenceError) -> Located {
-    let given = (input: input, window: window)
     var (input, window) = (input, fitted(window, input.shape, output))
     if let sampled = try sampled(input, output, window, groups: weights.groups) {
       input = sampled
@@ -58,16 +57,42 @@ extension OneDNNCompiler {
       let inputLayout = operation.layout(.input), let outputLayout = operation.layout(.output),
       let weightsLayout = operation.layout(.weights)
     else { throw unsupported("convolution") }
-    if let addend, operation.beginsWithAddend {
-      return try add(
-        addend.value, to: convolve(given.input, output, weights, given.window, .identity), activation)
-    }
     let source = try arranged(input, as: inputLayout)
     let packed = try self.weights.pack(
       .init(step: weights.key, part: 2 * weights.part), weights.values, weights.sizes,
       factors: weights.factors,
       as: weightsLayout)
     let bias = try self.bias(weights, biasLayout)
+    var operands: [Operand] = [
+      (.input, inputLayout, source.location), (.weights, weightsLayout, .constant(packed)),
+    ]
+    if output.isVector, addend == nil,
+      let biasMap = OneDNNLayout.rowMajor([1, weights.outputChannels, 1, 1]),
+      let products = OneDNNOperation.convolution(
+        winograd: false, input: inputLayout, weights: weightsLayout, bias: nil, output: outputLayout, window,
+        .init()),
+      let sum = OneDNNOperation.binary(
+        multiplies: false, outputLayout, biasMap, .init(activation: activation))
+    {
+      let result = newResult(output, outputLayout)
+      let place: Operand = (.output, outputLayout, result.location)
+      emit(products, operands + [place])
+      emit(sum, [(.input, outputLayout, result.location), (.second, biasMap, .constant(bias)), place])
+      return result
+    }
+    operands.append((.bias, biasLayout, .constant(bias)))
+    if let addend, operation.beginsWithAddend,
+      let later = OneDNNOperation.convolution(
+        winograd: false, input: inputLayout, weights: weightsLayout, bias: biasLayout, output: outputLayout,
+        window, .init(added: outputLayout, activation: activation)),
+      later.implementation == operation.implementation
+    {
+      let added = try arranged(addend.value, as: outputLayout)
+      let result = newResult(output, outputLayout)
+      emit(
+        later, operands + [(.added, outputLayout, added.location), (.output, outputLayout, result.location)])
+      return result
+    }
     // What is added lies where the result will.
     let result: Located
     if let addend, addend.mayBeOverwritten, !addend.value.isGiven {
@@ -76,12 +101,7 @@ extension OneDNNCompiler {
       result = newResult(output, outputLayout)
       if let addend { try move(addend.value, to: result) }
     }
-    emit(
-      operation,
-      [
-        (.input, inputLayout, source.location), (.weights, weightsLayout, .constant(packed)),
-        (.bias, biasLayout, .constant(bias)), (.output, outputLayout, result.location),
-      ])
+    emit(operation, operands + [(.output, outputLayout, result.location)])
     return Located(shape: output, layout: outputLayout, location: result.location)
   }
 

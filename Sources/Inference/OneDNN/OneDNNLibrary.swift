@@ -11,4 +11,15 @@ public enum OneDNNLibrary {
     if let problem = unsafe conednn_load() { throw .libraryMissing(unsafe String(cString: problem)) }
     return unsafe String(cString: conednn_version())
   }
+
+  /// Whether it has Winograd's filtering for this processor; version 2.6 wants AVX-512. Without, ``Numerics/fast`` is exact.
+  public static func hasWinograd() throws(InferenceError) -> Bool {
+    _ = try version()
+    guard let map = OneDNNLayout([1, 64, 56, 56], strides: nil),
+      let weights = OneDNNLayout([64, 64, 3, 3], strides: nil), let bias = OneDNNLayout.rowMajor([64])
+    else { return false }
+    let window = OneDNNWindow(kernel: (3, 3), before: (1, 1), after: (1, 1))
+    return OneDNNOperation.convolution(
+      winograd: true, input: map, weights: weights, bias: bias, output: map, window, .init()) != nil
+  }
 }

@@ -21,8 +21,19 @@ extension OneDNNCompiler {
   }
 
   /// The mean of each channel, as N×C.
+  ///
+  /// Of each line first, then of the lines: the library adds one number after the other, and the error grows with how many
+  /// there are.
   mutating func globalAverage(_ input: Located, _ output: ValueShape) throws(InferenceError) -> Located {
-    let window = OneDNNWindow(kernel: (input.shape.height, input.shape.width))
+    var lines = input.shape
+    lines.width = 1
+    let means = try average(input, lines, .init(kernel: (1, input.shape.width)))
+    return try average(means, output, .init(kernel: (input.shape.height, 1)))
+  }
+
+  private mutating func average(
+    _ input: Located, _ output: ValueShape, _ window: OneDNNWindow
+  ) throws(InferenceError) -> Located {
     guard let any = OneDNNLayout(output.mapSizes, strides: nil),
       let operation = OneDNNOperation.pooling(maximum: false, input: input.layout, output: any, window),
       let layout = operation.layout(.output)
@@ -88,7 +99,7 @@ extension OneDNNCompiler {
     else {
       throw unsupported("product of a map and its channels' factors")
     }
-    return combine(operation, input, factors, into: newResult(input.shape, input.layout))
+    return combine(operation, input, factors)
   }
 
   /// Normalization, addition and activation of a value by themselves.
@@ -115,25 +126,16 @@ extension OneDNNCompiler {
       emit(operation, [(.input, input.layout, input.location), (.output, result.layout, result.location)])
       return result
     }
-    let result = newResult(input.shape, input.layout)
-    return try add(addend.value, to: input, activation, into: result)
-  }
-
-  /// The sum of two values, activated; by default in place of the second.
-  mutating func add(
-    _ addend: Located, to value: Located, _ activation: OneDNNEpilogue.Activation, into result: Located? = nil
-  ) throws(InferenceError) -> Located {
-    let other = try arranged(addend, as: value.layout)
+    let other = try arranged(addend.value, as: input.layout)
     guard
       let operation = OneDNNOperation.binary(
-        multiplies: false, value.layout, other.layout, .init(activation: activation))
+        multiplies: false, input.layout, other.layout, .init(activation: activation))
     else { throw unsupported("addition") }
-    return combine(operation, value, other, into: result ?? value)
+    return combine(operation, input, other)
   }
 
-  private mutating func combine(
-    _ operation: OneDNNOperation, _ one: Located, _ two: Located, into result: Located
-  ) -> Located {
+  private mutating func combine(_ operation: OneDNNOperation, _ one: Located, _ two: Located) -> Located {
+    let result = newResult(one.shape, one.layout)
     emit(
       operation,
       [

@@ -12,13 +12,13 @@ internal import COneDNN
   deinit { unsafe conednn_operation_free(handle) }
 
   static func convolution(
-    winograd: Bool, input: OneDNNLayout, weights: OneDNNLayout, bias: OneDNNLayout, output: OneDNNLayout,
+    winograd: Bool, input: OneDNNLayout, weights: OneDNNLayout, bias: OneDNNLayout?, output: OneDNNLayout,
     _ window: OneDNNWindow, _ epilogue: OneDNNEpilogue
   ) -> OneDNNOperation? {
     var window = window.values
     return unsafe OneDNNOperation(
       conednn_convolution(
-        winograd, input.handle, weights.handle, bias.handle, output.handle, &window, epilogue.values))
+        winograd, input.handle, weights.handle, bias?.handle, output.handle, &window, epilogue.values))
   }
 
   /// The largest number of each window, or the mean of those that are no padding.
@@ -51,13 +51,13 @@ internal import COneDNN
     unsafe OneDNNLayout(conednn_operation_layout(handle, role.rawValue))
   }
 
-  /// Whether each sum of products starts from what is added to it, so that it rounds at the size of both from the first
-  /// product on: so do the convolutions for processors without AVX-512, and the error of ResNet-18 doubles. Those of
-  /// single pixels add at the end. Source: jit_avx2_conv_kernel_f32.cpp.
-  var beginsWithAddend: Bool {
-    let name = unsafe String(cString: conednn_operation_implementation(handle))
-    return name == "jit:avx2" || name == "jit:sse41"
-  }
+  /// The library's name for how it computes.
+  var implementation: String { unsafe String(cString: conednn_operation_implementation(handle)) }
+
+  /// Whether a convolution begins its sums of products with what the result's memory held, so that they round at the size
+  /// of that from the first product on: the error of ResNet-18 doubles. Those for processors without AVX-512 do so,
+  /// except of single pixels. Source: oneDNN's jit_avx2_conv_kernel_f32.cpp.
+  var beginsWithAddend: Bool { ["jit:avx2", "jit:sse41"].contains(implementation) }
 
   /// Executes and waits; says whether it succeeded.
   func execute(_ arguments: [conednn_argument]) -> Bool {
@@ -76,6 +76,8 @@ enum OneDNNRole: Int32 {
   case weights = 33
   case bias = 41
   case scratch = 80
+  /// Of ``OneDNNEpilogue/added``.
+  case added = -1
 }
 
 /// What is done to each number of a result.
@@ -84,11 +86,15 @@ struct OneDNNEpilogue {
 
   /// Whether what the result's memory held before is added.
   var adds = false
+  /// The layout of a value that is added instead.
+  var added: OneDNNLayout?
   var activation = Activation.identity
 
+  /// Valid as long as the layouts.
   fileprivate var values: conednn_epilogue {
     var values = conednn_epilogue()
     values.adds = adds
+    unsafe values.added = added?.handle
     switch activation {
     case .identity: values.activation = CONEDNN_IDENTITY
     case .relu: values.activation = CONEDNN_RELU
