@@ -56,25 +56,28 @@ extension JSONValue: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, Ex
 
 extension JSONValue {
   /// The value on one line, without spaces.
-  public var text: String {
-    var text = ""
+  public var text: String { String(decoding: utf8, as: UTF8.self) }
+
+  /// The bytes of ``text``.
+  public var utf8: [UInt8] {
+    var text: [UInt8] = []
     write(to: &text, indent: nil, level: 0)
     return text
   }
 
   /// The value over several lines; arrays of scalars stay on one.
   public var indentedText: String {
-    var text = ""
+    var text: [UInt8] = []
     write(to: &text, indent: "  ", level: 0)
-    return text
+    return String(decoding: text, as: UTF8.self)
   }
 
-  private func write(to text: inout String, indent: String?, level: Int) {
+  private func write(to text: inout [UInt8], indent: String?, level: Int) {
     switch self {
-    case .null: text += "null"
-    case .bool(let value): text += value ? "true" : "false"
-    case .integer(let number): text += String(number)
-    case .number(let number): text += JSONValue.spelling(number)
+    case .null: text += "null".utf8
+    case .bool(let value): text += (value ? "true" : "false").utf8
+    case .integer(let number): text += String(number).utf8
+    case .number(let number): text += JSONValue.spelling(number).utf8
     case .string(let value): JSONValue.quote(value, to: &text)
     case .array(let elements):
       let isFlat = elements.allSatisfy(\.isScalar)
@@ -85,25 +88,30 @@ extension JSONValue {
       let isFlat = level > 1 && members.allSatisfy { $0.value.isFlat }
       JSONValue.list(members, "{", "}", to: &text, isFlat ? nil : indent, level, space: indent != nil) {
         JSONValue.quote($0.key, to: &$1)
-        $1 += indent == nil ? ":" : ": "
+        $1 += (indent == nil ? ":" : ": ").utf8
         $0.value.write(to: &$1, indent: indent, level: level + 1)
       }
     }
   }
 
   private static func list<Element>(
-    _ elements: [Element], _ open: String, _ close: String, to text: inout String, _ indent: String?,
+    _ elements: [Element], _ open: String, _ close: String, to text: inout [UInt8], _ indent: String?,
     _ level: Int,
-    space: Bool, _ write: (Element, inout String) -> Void
+    space: Bool, _ write: (Element, inout [UInt8]) -> Void
   ) {
-    text += open
+    func newLine(_ level: Int) {
+      guard let indent else { return }
+      text.append(UInt8(ascii: "\n"))
+      for _ in 0..<level { text += indent.utf8 }
+    }
+    text += open.utf8
     for (place, element) in elements.enumerated() {
-      if place > 0 { text += indent == nil && space ? ", " : "," }
-      if let indent { text += "\n" + String(repeating: indent, count: level + 1) }
+      if place > 0 { text += (indent == nil && space ? ", " : ",").utf8 }
+      newLine(level + 1)
       write(element, &text)
     }
-    if let indent, !elements.isEmpty { text += "\n" + String(repeating: indent, count: level) }
-    text += close
+    if !elements.isEmpty { newLine(level) }
+    text += close.utf8
   }
 
   private var isScalar: Bool {
@@ -126,30 +134,30 @@ extension JSONValue {
   }
 
   /// Writes a string with everything escaped that a terminal or a reader could misread.
-  private static func quote(_ value: String, to text: inout String) {
-    text += "\""
+  private static func quote(_ value: String, to text: inout [UInt8]) {
+    text.append(UInt8(ascii: "\""))
     if value.utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7F && $0 != 0x22 && $0 != 0x5C }) {
-      text += value
+      text += value.utf8
     } else {
       for scalar in value.unicodeScalars {
         switch scalar {
-        case "\"": text += "\\\""
-        case "\\": text += "\\\\"
-        case "\n": text += "\\n"
-        case "\r": text += "\\r"
-        case "\t": text += "\\t"
+        case "\"": text += "\\\"".utf8
+        case "\\": text += "\\\\".utf8
+        case "\n": text += "\\n".utf8
+        case "\r": text += "\\r".utf8
+        case "\t": text += "\\t".utf8
         default:
           switch scalar.properties.generalCategory {
           case .control, .format, .lineSeparator, .paragraphSeparator, .privateUse, .unassigned:
             for unit in UTF16.encode(scalar)! {
               let hex = String(unit, radix: 16)
-              text += "\\u" + String(repeating: "0", count: 4 - hex.count) + hex
+              text += ("\\u" + String(repeating: "0", count: 4 - hex.count) + hex).utf8
             }
-          default: text.unicodeScalars.append(scalar)
+          default: text += String(scalar).utf8
           }
         }
       }
     }
-    text += "\""
+    text.append(UInt8(ascii: "\""))
   }
 }

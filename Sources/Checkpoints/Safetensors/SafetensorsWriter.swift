@@ -57,7 +57,7 @@ struct SafetensorsWriter {
         ))
       offset = end
     }
-    var json = Array(JSONValue.object(members).text.utf8)
+    var json = JSONValue.object(members).utf8
     json += [UInt8](repeating: 0x20, count: (8 - json.count % 8) % 8)
     guard json.count <= Limits().headerBytes else {
       throw CheckpointError(

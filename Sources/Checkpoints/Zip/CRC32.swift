@@ -23,20 +23,20 @@ package struct CRC32 {
   /// The CRC of two runs together is that of the first, moved past the second's bits (a multiplication by a power of
   /// x), plus that of the second.
   mutating func append(_ other: CRC32, byteCount: Int) {
-    value = Self.product(Self.power(ofBytes: byteCount), value) ^ other.value
+    if value != 0 {
+      for (bit, power) in Self.powers.enumerated() where byteCount >> bit & 1 == 1 {
+        value = Self.product(power, value)
+      }
+    }
+    value ^= other.value
   }
 
-  /// x to the power of eight times `count`, modulo the polynomial.
-  private static func power(ofBytes count: Int) -> UInt32 {
-    var (result, left) = (UInt32(1) << 31, count)
-    var factor = UInt32(1) << 23  // x to the eighth
-    while left > 0 {
-      if left & 1 == 1 { result = product(factor, result) }
-      factor = product(factor, factor)
-      left >>= 1
-    }
-    return result
-  }
+  /// x to the power of eight times 1, 2, 4, 8 and so on, modulo the polynomial.
+  private static let powers: [UInt32] = {
+    var powers = [UInt32(1) << 23]
+    while powers.count < Int.bitWidth - 1 { powers.append(product(powers.last!, powers.last!)) }
+    return powers
+  }()
 
   /// The product of two polynomials modulo the CRC's, the highest power in the lowest bit.
   private static func product(_ one: UInt32, _ two: UInt32) -> UInt32 {
