@@ -22,11 +22,12 @@ let package = Package(
     .target(name: "COneDNN", linkerSettings: [.linkedLibrary("dl")]),
     .target(name: "CLibcrypto", linkerSettings: [.linkedLibrary("dl")]),
     .target(name: "CImageCodecs", linkerSettings: [.linkedLibrary("dl")]),
+    .target(name: "CNarrowing"),
     .systemLibrary(name: "CLibdeflate", pkgConfig: "libdeflate", providers: [.apt(["libdeflate-dev"])]),
 
     .target(name: "ByteParsing"),
     .target(name: "Pickle", dependencies: ["ByteParsing"]),
-    .target(name: "Tensors", dependencies: ["ByteParsing", "CLibcrypto"]),
+    .target(name: "Tensors", dependencies: ["ByteParsing", "CLibcrypto", "CNarrowing"]),
     .target(name: "Graphs"),
     .target(
       name: "Checkpoints",
@@ -102,7 +103,9 @@ let swiftSettings: [SwiftSetting] = [
 ]
 
 for target in package.targets
-where target.type != .system && !["COpenBLAS", "CLibcrypto", "CImageCodecs"].contains(target.name) {
+where target.type != .system
+  && !["COpenBLAS", "CLibcrypto", "CImageCodecs", "CNarrowing"].contains(target.name)
+{
   // Tests hand C buffers about on purpose; the library marks every such place.
   let isTest = target.type == .test || ["TestSupport", "FuzzTargets"].contains(target.name)
   target.swiftSettings = swiftSettings + (isTest ? [] : [.strictMemorySafety()])

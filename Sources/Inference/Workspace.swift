@@ -2,7 +2,7 @@
 ///
 /// Values of steps in bands have memory for some of their columns, each its own; those of the others lie where the
 /// ``MemoryPlan`` says. Only one run uses it at once, hence `@unchecked Sendable`.
-final class Workspace<Scalar: ReferenceScalar>: @unchecked Sendable {
+@safe final class Workspace<Scalar: ReferenceScalar>: @unchecked Sendable {
   let inputSizes: [Int]
   let shapes: [ValueShape?]
   let pool: WorkerPool

@@ -1,8 +1,15 @@
+internal import CNarrowing
+
 /// What float32 numbers are in a 16-bit format, rounded to nearest, ties to even; written without branches, so that the
-/// compiler does many at once.
+/// compiler does many at once where the processor has no instructions for it.
 protocol NarrowFormat {
   /// The pattern of the nearest number.
   static func narrowed(_ bits: UInt32) -> UInt32
+  /// Narrows numbers with the processor's own instructions; returns how many from the first on were done.
+  static func narrowWide(
+    _ source: UnsafePointer<UInt32>, _ target: UnsafeMutablePointer<UInt16>, _ count: Int,
+    _ loss: inout cnarrowing_loss
+  ) -> Int
   /// The pattern of infinity.
   static var infinity: UInt32 { get }
 }
@@ -23,6 +30,11 @@ enum HalfFormat: NarrowFormat {
     let large = magnitude > 0x7F80_0000 ? 0x7E00 | ((magnitude &>> 13) & 0x3FF) : infinity
     return (magnitude >= 0x4780_0000 ? large : finite) | ((bits &>> 16) & 0x8000)
   }
+
+  static func narrowWide(
+    _ source: UnsafePointer<UInt32>, _ target: UnsafeMutablePointer<UInt16>, _ count: Int,
+    _ loss: inout cnarrowing_loss
+  ) -> Int { unsafe cnarrowing_float16(source, target, count, &loss) }
 }
 
 /// bfloat16: the upper half of a float32; every NaN becomes 0x7FC0.
@@ -36,6 +48,11 @@ enum BrainFormat: NarrowFormat {
     let nearest = (bits &+ 0x7FFF &+ ((bits &>> 16) & 1)) &>> 16
     return bits & 0x7FFF_FFFF > 0x7F80_0000 ? 0x7FC0 : nearest
   }
+
+  static func narrowWide(
+    _ source: UnsafePointer<UInt32>, _ target: UnsafeMutablePointer<UInt16>, _ count: Int,
+    _ loss: inout cnarrowing_loss
+  ) -> Int { unsafe cnarrowing_bfloat16(source, target, count, &loss) }
 }
 
 extension NarrowFormat {
@@ -44,8 +61,10 @@ extension NarrowFormat {
   static func narrow(
     _ source: UnsafePointer<UInt32>, _ target: UnsafeMutablePointer<UInt16>, _ count: Int
   ) -> (overflowed: Int, underflowed: Int) {
+    var loss = cnarrowing_loss()
+    let done = unsafe narrowWide(source, target, count, &loss)
     var (over, under): (UInt32, UInt32) = (0, 0)
-    for index in 0..<count {
+    for index in done..<count {
       let bits = unsafe source[index]
       let nearest = narrowed(bits)
       unsafe target[index] = UInt16(truncatingIfNeeded: nearest)
@@ -53,6 +72,6 @@ extension NarrowFormat {
       over &+= (before < 0x7F80_0000 ? 1 : 0) & (after == infinity ? 1 : 0)
       under &+= (before != 0 ? 1 : 0) & (after == 0 ? 1 : 0)
     }
-    return (Int(over), Int(under))
+    return (loss.overflowed + Int(over), loss.underflowed + Int(under))
   }
 }

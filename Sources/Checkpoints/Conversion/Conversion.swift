@@ -1,5 +1,5 @@
 internal import ByteParsing
-public import Tensors
+internal import Tensors
 
 extension Checkpoint {
   /// Writes the tensors in another format, atomically and in bounded memory.

@@ -1,5 +1,3 @@
-public import Tensors
-
 /// The formats that are written.
 public enum TargetFormat: String, Sendable, CaseIterable {
   case safetensors, npz, npy

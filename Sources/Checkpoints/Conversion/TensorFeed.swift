@@ -25,6 +25,8 @@ final class TensorFeed: OutputFeed {
     var underflowed = 0
   }
 
+  /// Bytes that are read before their checksum is taken: as many as stay in the second-level cache.
+  private static let readByteCount = 1 << 18
   /// Elements that are cast at once: as many as stay in the second-level cache.
   private static let castCount = 1 << 14
 
@@ -87,16 +89,21 @@ final class TensorFeed: OutputFeed {
 
   /// Reads elements as the source has them, from byte `offset` of them.
   private func read(into piece: UnsafeMutableRawBufferPointer, at offset: Int) throws {
-    if isRandomAccess {
-      try unsafe reader.read(into: piece, at: offset)
-    } else {
-      // The pieces come in order.
-      try state.withLock { try unsafe $0.reader.read(into: piece) }
-    }
-    guard record != nil else { return }
     var crc = CRC32()
-    unsafe crc.update(UnsafeRawBufferPointer(piece))
-    state.withLock { $0.checksums.append((offset, piece.count, crc)) }
+    var done = 0
+    while done < piece.count {
+      let part = unsafe UnsafeMutableRawBufferPointer(
+        rebasing: piece[done..<min(done + Self.readByteCount, piece.count)])
+      if isRandomAccess {
+        try unsafe reader.read(into: part, at: offset + done)
+      } else {
+        // The pieces come in order.
+        try state.withLock { try unsafe $0.reader.read(into: part) }
+      }
+      if record != nil { unsafe crc.update(UnsafeRawBufferPointer(part)) }
+      done += part.count
+    }
+    if record != nil { state.withLock { $0.checksums.append((offset, piece.count, crc)) } }
   }
 
   /// Compares the checksum when every piece was given.

@@ -74,6 +74,6 @@ extension OneDNNLayout {
       unsafe arguments.append(
         conednn_argument(what: OneDNNRole.scratch.rawValue, layout: layout.handle, memory: scratch.base))
     }
-    return unsafe withExtendedLifetime((scratch, layout)) { unsafe reorder.execute(arguments) }
+    return withExtendedLifetime((scratch, layout)) { unsafe reorder.execute(arguments) }
   }
 }

@@ -101,7 +101,7 @@ struct OneDNNEpilogue {
     case .sigmoid: values.activation = CONEDNN_SIGMOID
     case .silu: values.activation = CONEDNN_SILU
     }
-    return values
+    return unsafe values
   }
 }
 

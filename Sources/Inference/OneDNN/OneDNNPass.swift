@@ -62,7 +62,7 @@ struct OneDNNPass: Sendable {
       if observing.contains(0) {
         let numbers = unsafe UnsafeBufferPointer(
           start: input.assumingMemoryBound(to: Float.self), count: self.input.count)
-        receive(0, try Activation(shape: self.input.sizes, values: Array(numbers)))
+        receive(0, try unsafe Activation(shape: self.input.sizes, values: Array(numbers)))
       }
       try unsafe bands.perform(input, memory, observing: observing, receive: receive)
       unsafe given = bands.results.map { unsafe memory + $0.offset }

@@ -3,7 +3,7 @@ internal import Synchronization
 /// Whether no number is infinite or not a number; O(count).
 func areFinite(_ numbers: UnsafeBufferPointer<Float>) -> Bool {
   var largest: Int32 = 0
-  for index in unsafe numbers.indices {
+  for index in numbers.indices {
     largest = max(largest, Int32(bitPattern: unsafe numbers[index].bitPattern & 0x7FFF_FFFF))
   }
   return largest < 0x7F80_0000

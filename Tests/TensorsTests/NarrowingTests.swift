@@ -1,0 +1,43 @@
+import Testing
+
+@testable import Tensors
+
+@Suite struct NarrowingTests {
+  /// Patterns of every exponent and sign, with mantissas at, below and above what is cut off, and chance ones.
+  private static let patterns: [UInt32] = {
+    var patterns: [UInt32] = []
+    for upper in 0..<UInt32(1 << 9) {
+      for mantissa: UInt32 in [
+        0, 1, 0xFFF, 0x1000, 0x1001, 0x3000, 0x7FFF, 0x8000, 0x8001, 0x1_8000, 0x7F_FFFF,
+      ] {
+        patterns.append(upper << 23 | mantissa)
+      }
+    }
+    var state: UInt32 = 7
+    for _ in 0..<1_000_003 {
+      state = state &* 1_664_525 &+ 1_013_904_223
+      patterns.append(state)
+    }
+    return patterns
+  }()
+
+  private func check<F: NarrowFormat>(_ format: F.Type) {
+    var found = [UInt16](repeating: 0, count: Self.patterns.count)
+    let loss = Self.patterns.withUnsafeBufferPointer { source in
+      found.withUnsafeMutableBufferPointer { target in
+        F.narrow(source.baseAddress!, target.baseAddress!, source.count)
+      }
+    }
+    let expected = Self.patterns.map { UInt16(truncatingIfNeeded: F.narrowed($0)) }
+    #expect(found == expected)
+    let pairs = zip(Self.patterns, expected).map { ($0 & 0x7FFF_FFFF, UInt32($1 & 0x7FFF)) }
+    #expect(loss.overflowed == pairs.count { $0 < 0x7F80_0000 && $1 == F.infinity })
+    #expect(loss.underflowed == pairs.count { $0 != 0 && $1 == 0 })
+  }
+
+  /// By the processor's instructions and one by one.
+  @Test func everyWayGivesTheSame() {
+    check(HalfFormat.self)
+    check(BrainFormat.self)
+  }
+}
