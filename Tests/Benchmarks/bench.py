@@ -118,7 +118,7 @@ class Bench:
         file = self.file("resnet50")
         targets = ["safetensors", "npz", "gguf", "pth"]
         *ours, half, copy = interleave(
-            self.rounds(15),
+            self.rounds(31),
             *(lambda to=to: self.fresh(f"a.{to}", [self.decant, "convert", file]) for to in targets),
             lambda: self.fresh("h.safetensors", [self.decant, "convert", "--dtype", "float16", file]),
             lambda: self.fresh("b.pth", ["cp", file]),
