@@ -23,6 +23,7 @@ let package = Package(
     .target(name: "CLibcrypto", linkerSettings: [.linkedLibrary("dl")]),
     .target(name: "CImageCodecs", linkerSettings: [.linkedLibrary("dl")]),
     .target(name: "CNarrowing"),
+    .systemLibrary(name: "CFallocate"),
     .systemLibrary(name: "CLibdeflate", pkgConfig: "libdeflate", providers: [.apt(["libdeflate-dev"])]),
 
     .target(name: "ByteParsing"),
@@ -31,7 +32,7 @@ let package = Package(
     .target(name: "Graphs"),
     .target(
       name: "Checkpoints",
-      dependencies: ["ByteParsing", "Pickle", "Tensors", "CLibdeflate", "CLibcrypto"]),
+      dependencies: ["ByteParsing", "Pickle", "Tensors", "CFallocate", "CLibdeflate", "CLibcrypto"]),
     .target(name: "Scanning", dependencies: ["ByteParsing", "Pickle", "Checkpoints"]),
     .target(name: "ResNets", dependencies: ["ByteParsing", "Tensors", "Graphs"]),
     .target(name: "Inference", dependencies: ["ByteParsing", "Tensors", "Graphs", "COpenBLAS", "COneDNN"]),

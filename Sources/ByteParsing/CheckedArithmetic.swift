@@ -1,6 +1,7 @@
 /// The product of sizes, or nil when it does not fit or a size is negative.
 ///
 /// Any zero makes the product zero, however large the others are.
+@inlinable
 public func checkedProduct(_ sizes: some Collection<Int>) -> Int? {
   if sizes.contains(0) { return sizes.contains { $0 < 0 } ? nil : 0 }
   var product = 1

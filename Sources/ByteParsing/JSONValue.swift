@@ -65,6 +65,21 @@ extension JSONValue {
     return text
   }
 
+  /// The bytes of an object's ``text`` whose members are made one by one; O(bytes) of memory for any number of them.
+  public static func utf8<E: Error>(
+    ofObject add: ((_ key: String, _ value: JSONValue) -> Void) throws(E) -> Void
+  ) throws(E) -> [UInt8] {
+    var text = [UInt8(ascii: "{")]
+    try add { key, value in
+      if text.count > 1 { text.append(UInt8(ascii: ",")) }
+      quote(key, to: &text)
+      text.append(UInt8(ascii: ":"))
+      value.write(to: &text, indent: nil, level: 1)
+    }
+    text.append(UInt8(ascii: "}"))
+    return text
+  }
+
   /// The value over several lines; arrays of scalars stay on one.
   public var indentedText: String {
     var text: [UInt8] = []

@@ -66,5 +66,13 @@ public enum PathKey: Hashable, Sendable {
 
 extension Sequence<PathKey> {
   /// The steps joined with dots, as every command prints and takes names.
-  public var joinedName: String { map(\.name).joined(separator: ".") }
+  public var joinedName: String {
+    var steps = makeIterator()
+    guard var name = steps.next()?.name else { return "" }
+    while let step = steps.next() {
+      name += "."
+      name += step.name
+    }
+    return name
+  }
 }

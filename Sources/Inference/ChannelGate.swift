@@ -22,7 +22,7 @@ extension ChannelGate where Scalar: KernelScalar {
   /// N×C means to N×C factors.
   func factors(_ means: [Scalar], channels: Int, batch: Int) -> [Scalar] {
     unsafe means.withUnsafeBufferPointer { means in
-      guard let base = unsafe means.baseAddress else { return [] }
+      guard let base = means.baseAddress else { return [] }
       return (0..<batch).flatMap { image in
         unsafe weigh(base + image * channels, channels).map { Scalar(1 / (1 + exp(-Double($0)))) }
       }
@@ -37,7 +37,7 @@ extension ChannelGate where Scalar: KernelScalar {
       }
       return unsafe inner.withUnsafeBufferPointer { inner in
         (0..<count).map { row in
-          guard let base = unsafe inner.baseAddress else { return unsafe excitationBias.base[row] }
+          guard let base = inner.baseAddress else { return unsafe excitationBias.base[row] }
           return unsafe dot(excitation.base + row * reduced, base, count: reduced) + excitationBias.base[row]
         }
       }

@@ -92,10 +92,13 @@ public struct ONNXModel {
         file: path,
         remedy: "Write the weights to a file of their own with --external-data. Nothing was written.")
     }
-    let model = try AtomicOutput(path, overwrite: target.overwrite, sources: sources)
+    let model = try AtomicOutput(
+      path, holding: parts.byteCount, overwrite: target.overwrite, sources: sources)
     let data =
       location == nil
-      ? nil : try AtomicOutput(path + ".data", overwrite: target.overwrite, sources: sources)
+      ? nil
+      : try AtomicOutput(
+        path + ".data", holding: layout.byteCount, overwrite: target.overwrite, sources: sources)
     let total = parts.byteCount + layout.byteCount
     try target.progress(0, total)
     model.write(parts.head)

@@ -125,7 +125,7 @@ private struct Slab {
     let window = UnsafeMutableRawBufferPointer.allocate(
       byteCount: min(Self.windowBytes, spans[0]), alignment: 64)
     defer { unsafe window.deallocate() }
-    guard let base = unsafe slab.baseAddress else { return }
+    guard let base = slab.baseAddress else { return }
     try unsafe read(0, offset, base, window)
   }
 
@@ -148,7 +148,7 @@ private struct Slab {
           let part = unsafe UnsafeMutableRawBufferPointer(
             rebasing: window[..<(inner + (count - 1) * lane.stored)])
           try unsafe content.read(into: part, at: offset + first * lane.stored)
-          guard let source = unsafe UnsafeRawPointer(part.baseAddress) else { return }
+          guard let source = UnsafeRawPointer(part.baseAddress) else { return }
           unsafe scatter(place, count, source, target + first * lane.placed)
         }
         return

@@ -112,9 +112,9 @@ public struct Tensor: Sendable {
   public var isContiguous: Bool {
     if elementCount == 0 { return true }
     var expected = 1
-    for (size, stride) in zip(shape, strides).reversed() where size != 1 {
-      if stride != expected { return false }
-      expected *= size
+    for axis in shape.indices.reversed() where shape[axis] != 1 {
+      if strides[axis] != expected { return false }
+      expected *= shape[axis]
     }
     return true
   }

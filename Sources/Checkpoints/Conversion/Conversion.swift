@@ -59,7 +59,9 @@ extension Checkpoint {
       sources: files.map(\.identity))
     func file(_ write: (AtomicOutput) throws -> Void) throws -> [(path: String, byteCount: Int)] {
       let output =
-        try path.map { path throws(CheckpointError) in try policy.open(path) }
+        try path.map { path throws(CheckpointError) in
+          try policy.open(path, holding: pouring.totalByteCount)
+        }
         ?? .standardOutput(sources: policy.sources)
       try write(output)
       try policy.complete(output, holding: plan.tensors)

@@ -235,6 +235,7 @@ struct ConversionPlan {
   /// The names tensors get in the target.
   private func names() throws(CheckpointError) -> [String] {
     var names: [String] = []
+    names.reserveCapacity(selection.tensors.count)
     for entry in selection.tensors {
       var name = selection.name(of: entry)
       name = options.renamed[ExactText(name)]?.name ?? name
@@ -252,14 +253,14 @@ struct ConversionPlan {
     for substitution in options.substitutions { names = substitution.applied(to: names) }
     // Objects that are kept keep the places apart that names do not.
     if format == .torchZip, checkpoint.graph != nil { return names }
-    var paths: [ExactText: [PathKey]] = [:]
-    for (name, entry) in zip(names, selection.tensors) {
-      if let other = paths.updateValue(entry.path, forKey: ExactText(name)) {
-        func spell(_ path: [PathKey]) -> String {
-          "[" + path.map { $0.json.text }.joined(separator: ", ") + "]"
+    var places = [ExactText: Int](minimumCapacity: names.count)
+    for (place, name) in names.enumerated() {
+      if let other = places.updateValue(place, forKey: ExactText(name)) {
+        func spell(_ place: Int) -> String {
+          "[" + selection.tensors[place].path.map { $0.json.text }.joined(separator: ", ") + "]"
         }
         throw CheckpointError(
-          "two tensors would be called \(name.escapedForDisplay): \(spell(other)) and \(spell(entry.path))",
+          "two tensors would be called \(name.escapedForDisplay): \(spell(other)) and \(spell(place))",
           file: checkpoint.path, remedy: "Choose one of them with --key. Nothing was written.")
       }
     }

@@ -12,9 +12,13 @@ struct OutputPolicy {
 
   /// Begins a file.
   ///
-  /// - Parameter name: what messages call it; by default the path.
-  func open(_ path: String, named name: String? = nil) throws(CheckpointError) -> AtomicOutput {
-    try AtomicOutput(path, named: name, overwrite: overwrite, sources: sources)
+  /// - Parameters:
+  ///   - name: what messages call it; by default the path.
+  ///   - byteCount: how many bytes it will have at least.
+  func open(
+    _ path: String, named name: String? = nil, holding byteCount: Int
+  ) throws(CheckpointError) -> AtomicOutput {
+    try AtomicOutput(path, named: name, holding: byteCount, overwrite: overwrite, sources: sources)
   }
 
   /// Waits until everything is written, and compares it with the source where that was asked for.

@@ -1,7 +1,7 @@
 internal import Tensors
 
-/// A tensor as it is to be written.
-struct PlannedTensor {
+/// A tensor as it is to be written; one object, since every stage of a conversion passes it on.
+final class PlannedTensor: Sendable {
   /// Its name in the target.
   let name: String
   /// Where it stands in the source.
@@ -10,6 +10,13 @@ struct PlannedTensor {
   let tensor: Tensor
   /// The type they are written in.
   let dtype: DType
+
+  init(name: String, entry: CheckpointTensor, tensor: Tensor, dtype: DType) {
+    self.name = name
+    self.entry = entry
+    self.tensor = tensor
+    self.dtype = dtype
+  }
 
   /// Bytes of what is written.
   var byteCount: Int { dtype == tensor.dtype ? tensor.byteCount : tensor.elementCount * dtype.byteCount }

@@ -5,7 +5,8 @@ struct TensorPouring {
   private var feeds: [TensorFeed] = []
   private var verified: Set<ObjectIdentifier> = []
   private var doneByteCount = 0
-  private let totalByteCount: Int
+  /// Bytes of all tensors.
+  let totalByteCount: Int
   private let progress: ConversionOptions.Progress?
 
   /// A tensor of fewer bytes is filled in on the spot: to hand it over would take as long.

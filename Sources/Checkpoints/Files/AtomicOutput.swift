@@ -1,3 +1,4 @@
+internal import CFallocate
 internal import Glibc
 
 /// A file that appears under its name whole, or not at all.
@@ -50,9 +51,12 @@ package final class AtomicOutput {
   /// - Throws: ``CheckpointError`` when the folder cannot be written, the target is no regular file, it is
   ///   one of the `sources`, or it exists and `overwrite` is false.
   ///
-  /// - Parameter name: what messages call it; by default the path.
+  /// - Parameters:
+  ///   - name: what messages call it; by default the path.
+  ///   - byteCount: how many bytes it will have at least, for which the disk must have room.
   package init(
-    _ path: String, named name: String? = nil, overwrite: Bool, sources: [FileIdentity] = []
+    _ path: String, named name: String? = nil, holding byteCount: Int = 0, overwrite: Bool,
+    sources: [FileIdentity] = []
   ) throws(CheckpointError) {
     self.path = name ?? path
     self.overwrite = overwrite
@@ -102,6 +106,28 @@ package final class AtomicOutput {
     self.descriptor = descriptor
     isStream = false
     writer = WriteBehind(descriptor: descriptor)
+    try reserve(byteCount)
+  }
+
+  /// Takes room on the disk at once, by which blocks are written in two thirds of the time; the file's size stays.
+  ///
+  /// A file system that cannot reserve gives room as the bytes come.
+  private func reserve(_ byteCount: Int) throws(CheckpointError) {
+    guard byteCount >= WriteBehind.blockByteCount,
+      fallocate(descriptor, FALLOCATE_KEEP_SIZE, 0, off_t(byteCount)) != 0
+    else { return }
+    let code = errno
+    guard [ENOSPC, EDQUOT, EFBIG].contains(code) else { return }
+    throw refusal(code, "its \(byteCount) bytes cannot be written")
+  }
+
+  /// A write, or the room for it, that the system refuses.
+  private func refusal(_ code: Int32, _ reason: String, at offset: Int? = nil) -> CheckpointError {
+    CheckpointError(
+      "\(reason): \(systemMessage(code))", file: path, offset: offset,
+      remedy: code == ENOSPC
+        ? "Free some space, or write to another disk. Nothing was changed."
+        : isStream ? nil : "Nothing was changed.")
   }
 
   deinit {
@@ -173,12 +199,7 @@ package final class AtomicOutput {
   /// - Throws: ``CheckpointError`` when a write has failed, or a feed.
   package func finish() throws(CheckpointError) {
     switch writer.finish() {
-    case .write(let code, let offset):
-      throw CheckpointError(
-        "cannot be written: \(systemMessage(code))", file: path, offset: offset,
-        remedy: code == ENOSPC
-          ? "Free some space, or write to another disk. Nothing was changed."
-          : isStream ? nil : "Nothing was changed.")
+    case .write(let code, let offset): throw refusal(code, "cannot be written", at: offset)
     case .feed(let error, _): throw error
     case nil: break
     }

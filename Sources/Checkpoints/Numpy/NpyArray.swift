@@ -21,7 +21,7 @@ public enum NpyArray {
   public static func write<T: ComputingScalar>(_ values: [T], shape: [Int], to path: String)
     throws(CheckpointError)
   {
-    let output = try AtomicOutput(path, overwrite: true)
+    let output = try AtomicOutput(path, holding: values.count * T.dtype.byteCount, overwrite: true)
     output.write(NpyHeader.bytes(T.dtype, shape))
     unsafe values.withUnsafeBytes { unsafe output.write($0) }
     try output.commit()

@@ -99,7 +99,7 @@ struct NpyFolderWriter {
     var files: [(path: String, byteCount: Int)] = []
     for tensor in tensors {
       let name = tensor.name + ".npy"
-      let output = try policy.open(folder.path + "/" + name, named: target + name)
+      let output = try policy.open(folder.path + "/" + name, named: target + name, holding: tensor.byteCount)
       output.write(NpyHeader.bytes(tensor.dtype, tensor.shape))
       try pouring.pour(tensor, into: output)
       try policy.complete(output, holding: [tensor])

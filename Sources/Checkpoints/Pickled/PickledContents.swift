@@ -236,13 +236,14 @@ struct PickledContents {
     guard place >= 0, budget.admit(steps: places[place].depth, textBytes: places[place].textBytes) else {
       return []
     }
-    var keys: [PathKey] = []
+    let depth = places[place].depth
     var place = place
-    while place >= 0 {
-      keys.append(places[place].key)
+    var keys = [PathKey](repeating: places[place].key, count: depth)
+    for step in keys.indices.reversed() {
+      keys[step] = places[place].key
       place = places[place].parent
     }
-    return keys.reversed()
+    return keys
   }
 
   /// A key as a step; nothing of it is copied once all of them have become too long.

@@ -12,8 +12,8 @@ public enum SafetensorsFile {
       return PlannedTensor(name: name, entry: entry, tensor: tensor, dtype: tensor.dtype)
     }
     let writer = try SafetensorsWriter(planned, metadata: [(key: "format", value: "pt")])
-    let output = try AtomicOutput(path, overwrite: true)
     var pouring = try TensorPouring(planned)
+    let output = try AtomicOutput(path, holding: pouring.totalByteCount, overwrite: true)
     try writer.write(to: output, &pouring)
     try output.commit()
   }

@@ -58,7 +58,7 @@ struct SafetensorsShards {
     try OpenFiles.allow(shards.count)
     var outputs: [AtomicOutput] = []
     for shard in shards {
-      let output = try policy.open(shard.path)
+      let output = try policy.open(shard.path, holding: shard.writer.byteCount)
       try shard.writer.write(to: output, &pouring)
       try policy.complete(output, holding: shard.writer.items)
       outputs.append(output)
@@ -66,7 +66,7 @@ struct SafetensorsShards {
     var files = zip(shards, outputs).map { ($0.path, $1.byteCount) }
     var last: AtomicOutput?
     if shards.count > 1 {
-      last = try policy.open(indexPath)
+      last = try policy.open(indexPath, holding: index.count)
       last?.write(index)
       try last?.finish()
       files.append((indexPath, index.count))

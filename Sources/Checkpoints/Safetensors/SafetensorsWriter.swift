@@ -10,6 +10,8 @@ struct SafetensorsWriter {
   let items: [PlannedTensor]
   /// Length and JSON, padded with spaces so that the data begins at a multiple of 8.
   let header: [UInt8]
+  /// Bytes of the file.
+  let byteCount: Int
 
   /// Plans a file; writes nothing.
   ///
@@ -29,41 +31,37 @@ struct SafetensorsWriter {
     guard !items.contains(where: { $0.name == "__metadata__" }) else {
       throw CheckpointError("a tensor is called __metadata__, a name that safetensors keeps for itself")
     }
-    self.items = items.enumerated().sorted { left, right in
+    let ordered = items.enumerated().sorted { left, right in
       let (a, b) = (left.element.dtype.byteCount, right.element.dtype.byteCount)
       return a == b ? left.offset < right.offset : a > b
     }.map(\.element)
 
-    var members: [(key: String, value: JSONValue)] = [
-      (key: "__metadata__", value: .object(metadata.map { (key: $0.key, value: .string($0.value)) }))
-    ]
     var offset = 0
-    for item in self.items {
-      guard let end = offset.checkedAdding(item.byteCount) else {
-        throw CheckpointError("the tensors together have more bytes than any file")
-      }
-      members.append(
-        (
-          key: item.name,
-          value: .object([
+    var json = try JSONValue.utf8 { add throws(CheckpointError) in
+      add("__metadata__", .object(metadata.map { (key: $0.key, value: .string($0.value)) }))
+      for item in ordered {
+        guard let end = offset.checkedAdding(item.byteCount) else {
+          throw CheckpointError("the tensors together have more bytes than any file")
+        }
+        let shape = SafetensorsTypes.shape(item.tensor.shape, of: item.dtype)
+        add(
+          item.name,
+          .object([
             (key: "dtype", value: .string(SafetensorsTypes.name(item.dtype) ?? "")),
-            (
-              key: "shape",
-              value: .array(
-                SafetensorsTypes.shape(item.tensor.shape, of: item.dtype).map { .integer(Int64($0)) })
-            ),
+            (key: "shape", value: .array(shape.map { .integer(Int64($0)) })),
             (key: "data_offsets", value: .array([.integer(Int64(offset)), .integer(Int64(end))])),
-          ])
-        ))
-      offset = end
+          ]))
+        offset = end
+      }
     }
-    var json = JSONValue.object(members).utf8
     json += [UInt8](repeating: 0x20, count: (8 - json.count % 8) % 8)
     guard json.count <= Limits().headerBytes else {
       throw CheckpointError(
         "the header would have \(json.count) bytes, more than the format allows (\(Limits().headerBytes))")
     }
     header = (0..<8).map { UInt8(truncatingIfNeeded: json.count >> ($0 * 8)) } + json
+    byteCount = header.count + offset
+    self.items = ordered
   }
 
   /// Writes the planned file, streaming.

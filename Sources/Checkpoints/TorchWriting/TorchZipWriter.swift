@@ -83,8 +83,8 @@ extension TorchZipWriter {
     }
     writer.write(.setItems)
     writer.write(.stop)
-    let output = try AtomicOutput(path, overwrite: true)
     var pouring = try TensorPouring(tensors.records.map(\.elements))
+    let output = try AtomicOutput(path, holding: pouring.totalByteCount, overwrite: true)
     try TorchZipWriter(writer.bytes, tensors.records).write(to: output, &pouring)
     try output.commit()
   }

@@ -92,14 +92,14 @@ struct OneDNNEpilogue {
 
   /// Valid as long as the layouts.
   fileprivate var values: conednn_epilogue {
-    var values = conednn_epilogue()
-    values.adds = adds
+    var values = unsafe conednn_epilogue()
+    unsafe values.adds = adds
     unsafe values.added = added?.handle
     switch activation {
-    case .identity: values.activation = CONEDNN_IDENTITY
-    case .relu: values.activation = CONEDNN_RELU
-    case .sigmoid: values.activation = CONEDNN_SIGMOID
-    case .silu: values.activation = CONEDNN_SILU
+    case .identity: unsafe values.activation = CONEDNN_IDENTITY
+    case .relu: unsafe values.activation = CONEDNN_RELU
+    case .sigmoid: unsafe values.activation = CONEDNN_SIGMOID
+    case .silu: unsafe values.activation = CONEDNN_SILU
     }
     return unsafe values
   }
