@@ -5,63 +5,71 @@
 
 #define AVX2 __attribute__((target("avx2,f16c")))
 
-/* Eight counters of 32 bits; those of a lane hold as long as a call has fewer than 2^35 numbers. */
-typedef struct {
-  __m256i overflowed, underflowed;
-} counters;
+/* Numbers of four registers are judged at once: losses are counted only where there is one, or a zero, infinity or NaN. */
+enum { REGISTERS = 4, BATCH = 8 * REGISTERS };
 
-AVX2 static inline void count_losses(counters *counters, __m256i magnitude, __m256i nearest, int infinity) {
-  __m256i finite = _mm256_cmpgt_epi32(_mm256_set1_epi32(0x7F800000), magnitude);
-  __m256i infinite = _mm256_cmpeq_epi32(nearest, _mm256_set1_epi32(infinity));
-  __m256i zero = _mm256_cmpeq_epi32(nearest, _mm256_setzero_si256());
-  __m256i was_zero = _mm256_cmpeq_epi32(magnitude, _mm256_setzero_si256());
-  /* A comparison that holds is -1. */
-  counters->overflowed = _mm256_sub_epi32(counters->overflowed, _mm256_and_si256(finite, infinite));
-  counters->underflowed = _mm256_sub_epi32(counters->underflowed, _mm256_andnot_si256(was_zero, zero));
+AVX2 static inline __m256i load(const uint32_t *source, int place) {
+  return _mm256_loadu_si256((const __m256i *)source + place);
 }
 
-AVX2 static size_t sum(__m256i counters) {
-  uint32_t lanes[8];
-  _mm256_storeu_si256((__m256i *)lanes, counters);
-  size_t sum = 0;
-  for (int lane = 0; lane < 8; lane++) sum += lanes[lane];
-  return sum;
+AVX2 static inline __m256i magnitude(__m256i bits) { return _mm256_and_si256(bits, _mm256_set1_epi32(0x7FFFFFFF)); }
+
+/* Whether every magnitude of a batch lies from `least` to `largest`, which become numbers other than zero and infinity. */
+AVX2 static inline int is_plain(const uint32_t *source, int least, int largest) {
+  __m256i span = _mm256_set1_epi32(largest - least), most = span;
+  for (int place = 0; place < REGISTERS; place++) {
+    __m256i above = _mm256_sub_epi32(magnitude(load(source, place)), _mm256_set1_epi32(least));
+    most = _mm256_max_epu32(most, above);
+  }
+  return _mm256_movemask_epi8(_mm256_cmpeq_epi32(most, span)) == -1;
+}
+
+/* Counts what a batch lost; `target` may lack no bit but the sign. */
+static void count_losses(const uint32_t *source, const uint16_t *target, int infinity, cnarrowing_loss *loss) {
+  for (int place = 0; place < BATCH; place++) {
+    uint32_t magnitude = source[place] & 0x7FFFFFFF;
+    int nearest = target[place] & 0x7FFF;
+    loss->overflowed += magnitude < 0x7F800000 && nearest == infinity;
+    loss->underflowed += magnitude != 0 && nearest == 0;
+  }
+}
+
+AVX2 static inline __m128i half(__m256i bits) {
+  return _mm256_cvtps_ph(_mm256_castsi256_ps(bits), _MM_FROUND_TO_NEAREST_INT);
 }
 
 AVX2 static size_t float16(const uint32_t *source, uint16_t *target, size_t count, cnarrowing_loss *loss) {
-  counters counters = {_mm256_setzero_si256(), _mm256_setzero_si256()};
   size_t done = 0;
-  for (; count - done >= 8; done += 8) {
-    __m256i bits = _mm256_loadu_si256((const __m256i *)(source + done));
-    __m128i nearest = _mm256_cvtps_ph(_mm256_castsi256_ps(bits), _MM_FROUND_TO_NEAREST_INT);
-    _mm_storeu_si128((__m128i *)(target + done), nearest);
-    __m256i magnitude = _mm256_and_si256(bits, _mm256_set1_epi32(0x7FFFFFFF));
-    __m256i wide = _mm256_cvtepu16_epi32(_mm_and_si128(nearest, _mm_set1_epi16(0x7FFF)));
-    count_losses(&counters, magnitude, wide, 0x7C00);
+  for (; count - done >= BATCH; done += BATCH) {
+    for (int place = 0; place < REGISTERS; place += 2) {
+      __m256i pair = _mm256_set_m128i(half(load(source + done, place + 1)), half(load(source + done, place)));
+      _mm256_storeu_si256((__m256i *)(target + done + 8 * place), pair);
+    }
+    /* From above 2^-25, half of the least, to below 65520, half above the largest. */
+    if (!is_plain(source + done, 0x33000001, 0x477FEFFF)) count_losses(source + done, target + done, 0x7C00, loss);
   }
-  loss->overflowed += sum(counters.overflowed);
-  loss->underflowed += sum(counters.underflowed);
   return done;
 }
 
+AVX2 static inline __m256i brain(__m256i bits) {
+  /* Half of what is cut off, less a bit where the last that stays is even. */
+  __m256i last = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+  __m256i half = _mm256_add_epi32(_mm256_set1_epi32(0x7FFF), last);
+  __m256i nearest = _mm256_srli_epi32(_mm256_add_epi32(bits, half), 16);
+  __m256i is_nan = _mm256_cmpgt_epi32(magnitude(bits), _mm256_set1_epi32(0x7F800000));
+  return _mm256_blendv_epi8(nearest, _mm256_set1_epi32(0x7FC0), is_nan);
+}
+
 AVX2 static size_t bfloat16(const uint32_t *source, uint16_t *target, size_t count, cnarrowing_loss *loss) {
-  counters counters = {_mm256_setzero_si256(), _mm256_setzero_si256()};
   size_t done = 0;
-  for (; count - done >= 8; done += 8) {
-    __m256i bits = _mm256_loadu_si256((const __m256i *)(source + done));
-    __m256i magnitude = _mm256_and_si256(bits, _mm256_set1_epi32(0x7FFFFFFF));
-    /* Half of what is cut off, less a bit where the last that stays is even. */
-    __m256i last = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
-    __m256i half = _mm256_add_epi32(_mm256_set1_epi32(0x7FFF), last);
-    __m256i nearest = _mm256_srli_epi32(_mm256_add_epi32(bits, half), 16);
-    __m256i is_nan = _mm256_cmpgt_epi32(magnitude, _mm256_set1_epi32(0x7F800000));
-    nearest = _mm256_blendv_epi8(nearest, _mm256_set1_epi32(0x7FC0), is_nan);
-    __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(nearest, nearest), 0x08);
-    _mm_storeu_si128((__m128i *)(target + done), _mm256_castsi256_si128(packed));
-    count_losses(&counters, magnitude, _mm256_and_si256(nearest, _mm256_set1_epi32(0x7FFF)), 0x7F80);
+  for (; count - done >= BATCH; done += BATCH) {
+    for (int place = 0; place < REGISTERS; place += 2) {
+      /* Packing takes turns between the halves of its operands. */
+      __m256i turns = _mm256_packus_epi32(brain(load(source + done, place)), brain(load(source + done, place + 1)));
+      _mm256_storeu_si256((__m256i *)(target + done + 8 * place), _mm256_permute4x64_epi64(turns, 0xD8));
+    }
+    if (!is_plain(source + done, 0x8001, 0x7F7F7FFF)) count_losses(source + done, target + done, 0x7F80, loss);
   }
-  loss->overflowed += sum(counters.overflowed);
-  loss->underflowed += sum(counters.underflowed);
   return done;
 }
 

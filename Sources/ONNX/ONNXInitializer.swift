@@ -30,11 +30,16 @@ struct ONNXInitializer {
     }
   }
 
+  /// What ONNX's `TensorProto.DataType` calls the numbers: 1 is float32, 7 is int64.
+  var elementType: UInt64 {
+    if case .integers = content { 7 } else { 1 }
+  }
+
   /// The fields of a `TensorProto` up to the numbers, which follow if they are inside.
   func message(external: (location: String, offset: Int)?) -> ProtobufMessage {
     var message = ProtobufMessage()
     for size in shape { message.append(1, size) }
-    if case .integers = content { message.append(2, 7) } else { message.append(2, 1) }
+    message.append(2, Int(elementType))
     message.append(8, name)
     guard let external else {
       message.beginBytes(9, count: byteCount)
@@ -49,24 +54,24 @@ struct ONNXInitializer {
     return message
   }
 
-  /// Writes the numbers, streaming.
+  /// Hands the numbers to `body` as they are to be written, piece by piece.
   ///
   /// - Throws: ``CheckpointError`` when they cannot be read, or one is not finite in float32.
-  func write(to output: AtomicOutput) throws {
+  func readNumbers(_ body: (UnsafeRawBufferPointer) throws -> Void) throws {
     do {
       switch content {
       case .stored(let tensor) where tensor.dtype == .float32:
         // Not straight into the output's buffers: where they end, an element need not.
-        try unsafe tensor.readRowMajor { unsafe output.write(UnsafeRawBufferPointer($0)) }
+        try unsafe tensor.readRowMajor { try unsafe body(UnsafeRawBufferPointer($0)) }
       case .stored(let tensor):
-        try tensor.readNumbers { numbers in try write(numbers.map { Float($0) }, to: output) }
+        try tensor.readNumbers { numbers in try unsafe hand(numbers.map { Float($0) }, to: body) }
       case .scaled(let tensor, let less, let times):
         try tensor.readRows { row, numbers in
           let (less, times) = (less[row], times[row])
-          try write(numbers.map { Float(($0 - less) * times) }, to: output)
+          try unsafe hand(numbers.map { Float(($0 - less) * times) }, to: body)
         }
-      case .floats(let values): try write(values, to: output)
-      case .integers(let values): unsafe values.withUnsafeBytes { unsafe output.write($0) }
+      case .floats(let values): try unsafe hand(values, to: body)
+      case .integers(let values): try unsafe values.withUnsafeBytes { try unsafe body($0) }
       }
     } catch let error as CheckpointError { throw error.located(tensor: name) } catch let error as TensorError
     {
@@ -74,13 +79,13 @@ struct ONNXInitializer {
     }
   }
 
-  private func write(_ values: [Float], to output: AtomicOutput) throws(CheckpointError) {
+  private func hand(_ values: [Float], to body: (UnsafeRawBufferPointer) throws -> Void) throws {
     if let other = values.first(where: { !$0.isFinite }) {
       throw CheckpointError(
         "a number would be \(other) in float32", tensor: name,
         remedy: "decant inspect --stats shows the ranges the file has. Nothing was written.")
     }
-    unsafe values.withUnsafeBytes { unsafe output.write($0) }
+    try unsafe values.withUnsafeBytes { try unsafe body($0) }
   }
 }
 

@@ -29,6 +29,8 @@ public struct ONNXModel {
     public var overwrite = true
     /// Whether the files are flushed to the disk before it is done.
     public var isDurable = false
+    /// Whether what was written is read and its constants compared with the source's.
+    public var checks = false
     /// Told how many of how many bytes are written; an error it throws ends the writing, and leaves nothing.
     public var progress: (_ done: Int, _ total: Int) throws -> Void = { _, _ in }
     /// What the weights are read from: it is never replaced.
@@ -79,8 +81,8 @@ public struct ONNXModel {
 
   /// Writes the model: whole, or nothing. O(bytes), in a few megabytes of memory.
   ///
-  /// - Throws: ``CheckpointError`` when it would be larger than protobuf allows, a number is not finite in float32, or
-  ///   something cannot be read or written.
+  /// - Throws: ``CheckpointError`` when it would be larger than protobuf allows, a number is not finite in float32,
+  ///   something cannot be read or written, or what was written is not what was to be.
   public func write(to path: String, _ target: Target = Target()) throws -> Report {
     let sources = target.source?.files.map(\.identity) ?? []
     let location = target.hasExternalData ? path.split(separator: "/").last.map { "\($0).data" } : nil
@@ -108,15 +110,16 @@ public struct ONNXModel {
       if let data, let offset = layout.offsets[place] {
         // Zeros in the gaps.
         data.write([UInt8](repeating: 0, count: offset - data.byteCount))
-        try initializer.write(to: data)
+        try unsafe initializer.readNumbers { unsafe data.write($0) }
       } else {
-        try initializer.write(to: model)
+        try unsafe initializer.readNumbers { unsafe model.write($0) }
       }
     }
     model.write(parts.tail)
     // Whatever usually fails has been done before the first name is given.
     try data?.finish()
     try model.finish()
+    if target.checks { try layout.compare(model, data, graph.initializers) }
     try data?.commit(isDurable: target.isDurable)
     do throws(CheckpointError) { try model.commit(isDurable: target.isDurable) } catch {
       throw data == nil

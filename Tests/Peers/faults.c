@@ -4,9 +4,9 @@
 //     FAULT_LASTS=1            and of every one after it
 //     NO_TMPFILE=1             the file system has no files without names
 //
-// CALL is pwrite, pread, write (to standard output), open (to write), linkat, rename, mkdir, unlink or fsync. WHAT is
-// an error's number, `short` (half of the bytes, at least one), `end` (none: the file ends here), or `before` and
-// `after`, which stop the process there until it is told to go on.
+// CALL is pwrite, pread, write (to standard output), open (to write), linkat, rename, mkdir, unlink, fsync or fallocate.
+// WHAT is an error's number, `short` (half of the bytes, at least one), `end` (none: the file ends here), `flip` (a bit in
+// the middle of what a pwrite writes), or `before` and `after`, which stop the process there until it is told to go on.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -36,7 +36,7 @@ __attribute__((constructor)) static void configure(void) {
   strncpy(what, second + 1, sizeof what - 1);
 }
 
-// Whether this call is the one: 0 for no, else 'e' error, 's' short, 'n' end, 'b' before, 'a' after.
+// Whether this call is the one: 0 for no, else 'e' error, 's' short, 'n' end, 'f' flip, 'b' before, 'a' after.
 static int due(const char *name) {
   if (number < 0 || strcmp(name, call) != 0) return 0;
   long place = atomic_fetch_add(&count, 1) + 1;
@@ -47,6 +47,14 @@ static int due(const char *name) {
   }
   if (what[0] == 'b') raise(SIGSTOP);
   return what[0] == 'e' ? 'n' : what[0];
+}
+
+// A copy with another bit in the middle.
+static void *flipped(const void *bytes, size_t size) {
+  char *copy = malloc(size);
+  memcpy(copy, bytes, size);
+  copy[size / 2] ^= 1;
+  return copy;
 }
 
 #define THE(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
@@ -68,6 +76,7 @@ static int due(const char *name) {
     if (fate == 'e') return -1;                             \
     if (fate == 'n') return 0;                              \
     if (fate == 's' && size > 1) size /= 2;                 \
+    if (fate == 'f') bytes = flipped(bytes, size);          \
     ssize_t result = THE(name)(file, bytes, size, ##__VA_ARGS__); \
     if (fate == 'a') raise(SIGSTOP);                        \
     return result;                                          \
@@ -102,4 +111,7 @@ int linkat(int from, const char *old, int to, const char *new, int flags) {
 int rename(const char *old, const char *new) { RUN(int, rename, THE(rename)(old, new)); }
 int mkdir(const char *path, mode_t mode) { RUN(int, mkdir, THE(mkdir)(path, mode)); }
 int unlink(const char *path) { RUN(int, unlink, THE(unlink)(path)); }
+int fallocate(int file, int mode, off_t offset, off_t size) {
+  RUN(int, fallocate, THE(fallocate)(file, mode, offset, size));
+}
 int fsync(int file) { RUN(int, fsync, THE(fsync)(file)); }

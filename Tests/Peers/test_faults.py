@@ -24,7 +24,7 @@ import torch
 from failing import CAUSES, Failing, compiled, contents
 
 OLD = b"what was there before"
-FILES = ["new.safetensors", "new.npz", "new.gguf", "new.npy"]
+FILES = ["new.safetensors", "new.npz", "new.gguf", "new.npy", "new.pth"]
 ROOT = os.geteuid() == 0
 
 
@@ -68,6 +68,7 @@ def check(finished, *texts: str):
 
 # The calls a conversion makes, and the errors that each may end with.
 FAULTS = {
+    "fallocate": [errno.ENOSPC, errno.EDQUOT],
     "pwrite": [errno.ENOSPC, errno.EIO, errno.EDQUOT],
     "pread": [errno.EIO],
     "open": [errno.ENOSPC, errno.EACCES, errno.EROFS],
@@ -109,6 +110,28 @@ def test_every_call_that_fails(failing, source, outputs, folder, name, exists, n
                 pytest.fail(f"{call} never ends")
             target.unlink(missing_ok=True)
     assert tried >= 12
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_system_that_reserves_nothing(failing, source, outputs, folder, name):
+    for code in [errno.EOPNOTSUPP, errno.ENOSYS, errno.EINTR, errno.EINVAL]:
+        assert failing(f"fallocate:1:{code}", source, folder / name, *options(name)).status == 0
+        assert (folder / name).read_bytes() == outputs[name]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_write_that_changes_a_bit(failing, source, outputs, folder, name):
+    """`--check` finds a tensor's bit that is not what was to be."""
+    (folder / name).write_bytes(OLD)
+    for number in range(1, 60):
+        finished = failing(f"pwrite:{number}:flip", source, folder / name, *options(name), "--check")
+        if finished.status == 0:
+            break
+        check(finished, str(folder / name), "what was written is not what was to be")
+        assert contents(folder) == {name: OLD}
+    assert number > (1 if name == "new.npy" else 3), "every block holds numbers of a tensor"
+    assert failing("pwrite:1:flip", source, folder / name, *options(name)).status == 0
+    assert (folder / name).read_bytes() != outputs[name], "nothing tells without --check"
 
 
 @pytest.mark.parametrize("name", FILES)

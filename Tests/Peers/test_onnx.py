@@ -19,6 +19,7 @@ import onnxruntime
 import pytest
 import torch
 from accuracy import image, rms
+from failing import Failing, compiled
 from modules import Affine, Cifar, Clip, Frozen, caffe2, stride_first
 
 # Largest ratio of the RMS errors, and what is right at any ratio, as a part of the largest number.
@@ -73,7 +74,7 @@ def export(decant, folder):
 
     def run(content, *options, output="net.onnx") -> Model:
         file = content if isinstance(content, Path) else nets.save(content, folder)
-        decant("convert", file, folder / output, *options)
+        decant("convert", file, folder / output, "--check", *options)
         return Model(folder / output)
 
     return run
@@ -393,10 +394,22 @@ def test_numbers_beyond_float32(decant, folder):
     assert not (folder / "net.onnx").exists()
 
 
+def test_a_write_that_changes_a_bit(decant, folder, small, tmp_path):
+    """`--check` finds a bit that is not what was to be, in the model and beside it, and the file that was there stays."""
+    failing = Failing(decant, compiled(tmp_path))
+    (folder / "net.onnx").write_bytes(b"before")
+    for options in [[], ["--external-data"], ["--fold-bn"]]:
+        finished = failing("pwrite:1:flip", small, folder / "net.onnx", *SMALL, *options, "--check")
+        assert finished.status == 2 and "what was written is not what was to be" in finished.errors, finished
+        assert (folder / "net.onnx").read_bytes() == b"before" and not (folder / "net.onnx.data").exists()
+    # Without it nothing tells.
+    assert failing("pwrite:1:flip", small, folder / "net.onnx", *SMALL).status == 0
+
+
 def test_options_of_other_formats(decant, folder, small):
     for output, options in [
         ("net.onnx", ["--names", "timm"]), ("net.onnx", ["--strip-prefix", "module."]), ("net.onnx", ["--dtype", "float16"]),
-        ("net.onnx", ["--salvage"]), ("net.onnx", ["--to-dense"]), ("net.onnx", ["--check"]), ("net.onnx", ["--only", "*"]),
+        ("net.onnx", ["--salvage"]), ("net.onnx", ["--to-dense"]), ("net.onnx", ["--only", "*"]),
         ("net.onnx", ["--format", "gguf"]), ("net.onnx", ["--layout", "nhwc"]), ("net.onnx", ["--rename", "s/a/b/"]),
         ("net.onnx", ["--shard-size", "1GB"]), ("net.onnx", ["--num-classes", "-1"]),
         ("net.safetensors", ["--arch", "resnet20"]), ("net.safetensors", ["--stride0", "1"]),

@@ -3,9 +3,16 @@ import Testing
 @testable import Tensors
 
 @Suite struct NarrowingTests {
-  /// Patterns of every exponent and sign, with mantissas at, below and above what is cut off, and chance ones.
+  /// Patterns of every exponent and sign, with mantissas at, below and above what is cut off, and chance ones; before them,
+  /// thirty-two of each around the magnitudes from which on numbers become zero or infinity, since so many are judged
+  /// at once.
   private static let patterns: [UInt32] = {
     var patterns: [UInt32] = []
+    for edge: UInt32 in [0, 0x8000, 0x3300_0000, 0x477F_F000, 0x7F7F_8000, 0x7F80_0000] {
+      for pattern in [edge &- 1, edge, edge + 1] {
+        for sign: UInt32 in [0, 1 << 31] { patterns += [UInt32](repeating: pattern ^ sign, count: 32) }
+      }
+    }
     for upper in 0..<UInt32(1 << 9) {
       for mantissa: UInt32 in [
         0, 1, 0xFFF, 0x1000, 0x1001, 0x3000, 0x7FFF, 0x8000, 0x8001, 0x1_8000, 0x7F_FFFF,

@@ -111,17 +111,6 @@ extension Checkpoint {
         "consists of \(files.count) files, which have no one SHA-256", file: path,
         remedy: "Leave out --source-digest.")
     }
-    let hash = try SHA256()
-    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 64)
-    defer { unsafe buffer.deallocate() }
-    var done = 0
-    while done < file.byteCount {
-      let part = unsafe UnsafeMutableRawBufferPointer(
-        rebasing: buffer[..<min(buffer.count, file.byteCount - done)])
-      try unsafe file.read(into: part, at: done)
-      unsafe hash.update(UnsafeRawBufferPointer(part))
-      done += part.count
-    }
-    return hash.finish()
+    return try file.sha256(0..<file.byteCount)
   }
 }

@@ -30,18 +30,13 @@ struct OutputPolicy {
   /// Gives a complete file its name.
   func commit(_ output: AtomicOutput) throws(CheckpointError) { try output.commit(isDurable: isDurable) }
 
-  /// Reads a file that has no name yet, as anybody would, and compares the SHA-256 of every tensor with that of the source.
-  /// O(bytes), of both.
+  /// Reads a file that has no name yet, as anybody would, and compares the SHA-256 of every tensor with that of the source,
+  /// and the checksums it records with its data. O(bytes), of both.
   private func compare(_ output: AtomicOutput, _ tensors: [PlannedTensor]) throws {
-    func differs(_ name: String, _ reason: String) -> CheckpointError {
-      CheckpointError(
-        "what was written is not what was to be: \(reason)", file: output.path, tensor: name,
-        remedy: "Please report this. Nothing was changed.")
-    }
     let file = try output.reopened()
     let written = try Checkpoint(file, named: output.path)
     guard written.tensors.count == tensors.count else {
-      throw differs("", "\(written.tensors.count) tensors are there, not \(tensors.count)")
+      throw output.mismatch("\(written.tensors.count) tensors are there, not \(tensors.count)")
     }
     let isOne = written.container == .npy
     // Of one name there may be several where objects keep them apart: those come in the order of the plan.
@@ -51,15 +46,18 @@ struct OutputPolicy {
       guard
         let tensor = isOne
           ? written.tensors.first?.tensor : found[ExactText(planned.name), default: []].popLast()
-      else { throw differs(planned.name, "it is not there") }
+      else { throw output.mismatch("it is not there", tensor: planned.name) }
       guard tensor.dtype == planned.dtype, tensor.shape == planned.shape else {
-        throw differs(planned.name, "it is \(tensor.dtype.rawValue) of shape \(tensor.shape)")
+        throw output.mismatch("it is \(tensor.dtype.rawValue) of shape \(tensor.shape)", tensor: planned.name)
       }
       if planned.isMeta, tensor.storage.content == nil { continue }
       guard try tensor.sha256() == planned.sha256() else {
-        throw differs(planned.name, "its numbers are others")
+        throw output.mismatch("its numbers are others", tensor: planned.name)
       }
     }
+    let damage =
+      try written.damage.first ?? written.damagedRecords(of: written.tensors, stopsAtFirst: true).first
+    if let damage { throw output.mismatch(damage.reason, tensor: damage.tensor) }
   }
 }
 

@@ -1,7 +1,7 @@
 internal import Synchronization
 internal import Tensors
 
-/// Gives a tensor's bytes as they are to be written, and compares its storage's checksum.
+/// Gives a tensor's bytes as they are to be written, compares its storage's checksum, and takes that of what is written.
 ///
 /// Errors name the tensor. Where ``isRandomAccess`` says so, several threads may ask for pieces in any order.
 final class TensorFeed: OutputFeed {
@@ -14,13 +14,16 @@ final class TensorFeed: OutputFeed {
   private let reader: RowMajorReader
   /// The record whose bytes pass by as they stand.
   private let record: ZipRecord?
+  /// Whether the checksum of what is written is asked for.
+  private let takesChecksum: Bool
   private let state: Mutex<State>
 
   private struct State {
     /// Reads from first to last what cannot be read in any order.
     var reader: RowMajorReader
-    /// Checksums of what has passed, by place.
-    var checksums: [(offset: Int, byteCount: Int, crc: CRC32)] = []
+    /// Checksums of what was read and of what a cast made of it, by place.
+    var read: [(offset: Int, byteCount: Int, crc: CRC32)] = []
+    var cast: [(offset: Int, byteCount: Int, crc: CRC32)] = []
     var overflowed = 0
     var underflowed = 0
   }
@@ -30,10 +33,13 @@ final class TensorFeed: OutputFeed {
   /// Elements that are cast at once: as many as stay in the second-level cache.
   private static let castCount = 1 << 14
 
-  /// - Parameter comparesChecksum: whether the storage's checksum is compared: while its bytes pass by when all of them
-  ///   do, and else before. O(bytes) in the second case.
-  init(_ planned: PlannedTensor, comparesChecksum: Bool) throws {
+  /// - Parameters:
+  ///   - comparesChecksum: whether the storage's checksum is compared: while its bytes pass by when all of them
+  ///     do, and else before. O(bytes) in the second case.
+  ///   - takesChecksum: whether ``checksum`` will be asked for.
+  init(_ planned: PlannedTensor, comparesChecksum: Bool, takesChecksum: Bool = false) throws {
     let tensor = planned.tensor
+    self.takesChecksum = takesChecksum
     name = planned.name
     byteCount = planned.byteCount
     cast = Cast(tensor, to: planned.dtype)
@@ -58,6 +64,9 @@ final class TensorFeed: OutputFeed {
     return over + under > 0 ? (name, over, under) : nil
   }
 
+  /// The CRC-32 of what was written, once every piece was given.
+  var checksum: CRC32 { CRC32(state.withLock { casts ? $0.cast : $0.read }) }
+
   /// Fills `piece` with the bytes that begin at `offset`, both of whole elements.
   func fill(_ piece: UnsafeMutableRawBufferPointer, at offset: Int) throws(CheckpointError) {
     try Self.locating(name) {
@@ -68,6 +77,7 @@ final class TensorFeed: OutputFeed {
 
   private func fill(_ piece: UnsafeMutableRawBufferPointer, at offset: Int, by cast: Cast) throws {
     var cast = cast
+    var crc = CRC32()
     let (size, sourceSize) = (cast.target.byteCount, cast.source.byteCount)
     try unsafe withUnsafeTemporaryAllocation(byteCount: Self.castCount * sourceSize, alignment: 64) {
       var done = 0
@@ -75,13 +85,14 @@ final class TensorFeed: OutputFeed {
         let count = min(Self.castCount, (piece.count - done) / size)
         let elements = unsafe UnsafeMutableRawBufferPointer(rebasing: $0[..<(count * sourceSize)])
         try unsafe read(into: elements, at: (offset + done) / size * sourceSize)
-        unsafe cast.convert(
-          UnsafeRawBufferPointer(elements),
-          into: UnsafeMutableRawBufferPointer(rebasing: piece[done..<done + count * size]))
+        let target = unsafe UnsafeMutableRawBufferPointer(rebasing: piece[done..<done + count * size])
+        unsafe cast.convert(UnsafeRawBufferPointer(elements), into: target)
+        if takesChecksum { unsafe crc.update(UnsafeRawBufferPointer(target)) }
         done += count * size
       }
     }
     state.withLock {
+      if takesChecksum { $0.cast.append((offset, piece.count, crc)) }
       $0.overflowed += cast.overflowed
       $0.underflowed += cast.underflowed
     }
@@ -89,6 +100,7 @@ final class TensorFeed: OutputFeed {
 
   /// Reads elements as the source has them, from byte `offset` of them.
   private func read(into piece: UnsafeMutableRawBufferPointer, at offset: Int) throws {
+    let isChecked = record != nil || takesChecksum && !casts
     var crc = CRC32()
     var done = 0
     while done < piece.count {
@@ -100,18 +112,16 @@ final class TensorFeed: OutputFeed {
         // The pieces come in order.
         try state.withLock { try unsafe $0.reader.read(into: part) }
       }
-      if record != nil { unsafe crc.update(UnsafeRawBufferPointer(part)) }
+      if isChecked { unsafe crc.update(UnsafeRawBufferPointer(part)) }
       done += part.count
     }
-    if record != nil { state.withLock { $0.checksums.append((offset, piece.count, crc)) } }
+    if isChecked { state.withLock { $0.read.append((offset, piece.count, crc)) } }
   }
 
   /// Compares the checksum when every piece was given.
   func finish() throws(CheckpointError) {
     guard let record else { return }
-    var whole = CRC32()
-    let parts = state.withLock { $0.checksums.sorted { $0.offset < $1.offset } }
-    for part in parts { whole.append(part.crc, byteCount: part.byteCount) }
+    let whole = CRC32(state.withLock { $0.read })
     try Self.locating(name) { try record.compare(whole) }
   }
 

@@ -36,9 +36,25 @@ struct TensorPouring {
     guard feed.isRandomAccess, planned.byteCount >= Self.deferredByteCount else {
       return try unsafe pour(feed) { count, fill in try unsafe output.append(byteCount: count, fill: fill) }
     }
+    try hand(feed, to: output)
+  }
+
+  /// Appends one tensor as the data of a zip's entry.
+  mutating func pour(_ planned: PlannedTensor, intoEntryOf output: AtomicOutput) throws -> EntryChecksum {
+    let feed = try feed(planned, takesChecksum: true)
+    // What goes behind a stream's data cannot wait until all is written.
+    guard feed.isRandomAccess, planned.byteCount >= Self.deferredByteCount, !output.isStream else {
+      try unsafe pour(feed) { count, fill in try unsafe output.append(byteCount: count, fill: fill) }
+      return .known(feed.checksum)
+    }
+    try hand(feed, to: output)
+    return .late { feed.checksum }
+  }
+
+  private mutating func hand(_ feed: TensorFeed, to output: AtomicOutput) throws {
     let start = doneByteCount
     try output.append(feed) { try progress?(start + $0, totalByteCount) }
-    doneByteCount += planned.byteCount
+    doneByteCount += feed.byteCount
   }
 
   private mutating func pour<R>(
@@ -56,9 +72,9 @@ struct TensorPouring {
     return result
   }
 
-  private mutating func feed(_ planned: PlannedTensor) throws -> TensorFeed {
+  private mutating func feed(_ planned: PlannedTensor, takesChecksum: Bool = false) throws -> TensorFeed {
     let isNew = verified.insert(ObjectIdentifier(planned.tensor.storage)).inserted
-    let feed = try TensorFeed(planned, comparesChecksum: isNew)
+    let feed = try TensorFeed(planned, comparesChecksum: isNew, takesChecksum: takesChecksum)
     if feed.casts { feeds.append(feed) }
     return feed
   }

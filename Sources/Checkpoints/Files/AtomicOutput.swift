@@ -20,7 +20,7 @@ package final class AtomicOutput {
   private var feeds: [any OutputFeed] = []
   private let overwrite: Bool
   /// Whether the bytes go to standard output as they come, and nothing is given a name.
-  private let isStream: Bool
+  let isStream: Bool
 
   /// Standard output, to which bytes go as they come.
   ///
@@ -170,6 +170,11 @@ package final class AtomicOutput {
     unsafe bytes.withUnsafeBytes { unsafe write($0) }
   }
 
+  /// Puts other bytes in the place of some that are written, as ``finish()`` has told.
+  func replace(at offset: Int, with bytes: [UInt8]) throws(CheckpointError) {
+    if let failure = writer.replace(at: offset, with: bytes) { throw error(of: failure) }
+  }
+
   /// Gives the file its name, replacing what had it.
   ///
   /// - Parameter isDurable: whether the file's data and then its name are flushed to the disk, which survives a power cut
@@ -198,22 +203,32 @@ package final class AtomicOutput {
   ///
   /// - Throws: ``CheckpointError`` when a write has failed, or a feed.
   package func finish() throws(CheckpointError) {
-    switch writer.finish() {
-    case .write(let code, let offset): throw refusal(code, "cannot be written", at: offset)
-    case .feed(let error, _): throw error
-    case nil: break
-    }
+    if let failure = writer.finish() { throw error(of: failure) }
     for feed in feeds { try feed.finish() }
     feeds = []
   }
 
   /// The bytes written so far, to be read.
-  func reopened() throws(CheckpointError) -> InputFile {
+  package func reopened() throws(CheckpointError) -> InputFile {
     let copy = unsafe open("/proc/self/fd/\(descriptor)", O_RDONLY | O_CLOEXEC)
     guard copy >= 0 else {
       throw CheckpointError("cannot be read again: \(systemMessage(errno))", file: path)
     }
     return try InputFile(descriptor: copy, path: path)
+  }
+
+  private func error(of failure: WriteBehind.Failure) -> CheckpointError {
+    switch failure {
+    case .write(let code, let offset): refusal(code, "cannot be written", at: offset)
+    case .feed(let error, _): error
+    }
+  }
+
+  /// What `--check` says of bytes that are not those that were given.
+  package func mismatch(_ reason: String, tensor: String? = nil) -> CheckpointError {
+    CheckpointError(
+      "what was written is not what was to be: \(reason)", file: path, tensor: tensor,
+      remedy: "Please report this. Nothing was changed.")
   }
 
   /// Takes the file away that has the name now, if there is one.

@@ -6,8 +6,8 @@ internal import Tensors
 /// takes one of these.
 package struct ByteSource: Sendable {
   /// What messages call it: the file's path, with the entry for a part of one.
-  let path: String
-  let byteCount: Int
+  package let path: String
+  package let byteCount: Int
   private let content: any StorageContent
   private let start: Int
 
@@ -15,7 +15,7 @@ package struct ByteSource: Sendable {
   var isRandomAccess: Bool { content.isRandomAccess }
 
   /// The whole of a file.
-  init(_ file: InputFile) { self.init(file, path: file.path) }
+  package init(_ file: InputFile) { self.init(file, path: file.path) }
 
   /// The whole of some content.
   init(_ content: any StorageContent, path: String) {
@@ -53,7 +53,7 @@ package struct ByteSource: Sendable {
   /// The bytes of a range.
   ///
   /// - Throws: ``CheckpointError`` when the range lies outside; nothing is allocated before that is known.
-  func bytes(at offset: Int, count: Int) throws(CheckpointError) -> [UInt8] {
+  package func bytes(at offset: Int, count: Int) throws(CheckpointError) -> [UInt8] {
     try require(count, at: offset)
     var failure: CheckpointError?
     let bytes = unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in

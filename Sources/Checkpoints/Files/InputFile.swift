@@ -92,6 +92,23 @@ package final class InputFile: StorageContent, Sendable {
     }
   }
 
+  /// The SHA-256 of a part of it in lower-case hexadecimal; O(length).
+  package func sha256(_ range: Range<Int>) throws -> String {
+    let hash = try SHA256()
+    let buffer = UnsafeMutableRawBufferPointer.allocate(
+      byteCount: max(min(range.count, 1 << 20), 1), alignment: 64)
+    defer { unsafe buffer.deallocate() }
+    var done = range.lowerBound
+    while done < range.upperBound {
+      let part = unsafe UnsafeMutableRawBufferPointer(
+        rebasing: buffer[..<min(buffer.count, range.upperBound - done)])
+      try unsafe read(into: part, at: done)
+      unsafe hash.update(UnsafeRawBufferPointer(part))
+      done += part.count
+    }
+    return hash.finish()
+  }
+
   /// The whole file as memory, mapped on first use and for as long as this object lives.
   package func mappedBytes() throws -> UnsafeRawBufferPointer? {
     let result = mapping.withLock { mapping -> Result<Mapping, CheckpointError> in

@@ -154,6 +154,11 @@ protocol OutputFeed: AnyObject, Sendable {
     }
   }
 
+  /// Writes over bytes that ``finish()`` has waited for; not for a stream.
+  func replace(at offset: Int, with bytes: [UInt8]) -> Failure? {
+    unsafe bytes.withUnsafeBytes { unsafe write($0, at: offset) }
+  }
+
   private func nextBlock() -> Block {
     let block = shared.withLock {
       // One is filled, one written and one waits at most.
@@ -197,17 +202,23 @@ protocol OutputFeed: AnyObject, Sendable {
           UnsafeMutableRawBufferPointer(rebasing: block.bytes[part.range]), at: part.offset)
       } catch { return .feed(error, offset: block.offset + part.range.lowerBound) }
     }
+    let bytes = unsafe UnsafeRawBufferPointer(rebasing: block.bytes[..<block.filled])
+    return unsafe write(bytes, at: block.offset)
+  }
+
+  /// Writes all of `bytes`.
+  private func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) -> Failure? {
     var done = 0
-    while done < block.filled {
-      let (rest, count) = unsafe (block.bytes.baseAddress! + done, block.filled - done)
+    while done < bytes.count {
+      let (rest, count) = unsafe (bytes.baseAddress! + done, bytes.count - done)
       let written =
         isStream
         ? unsafe Glibc.write(descriptor, rest, count)
-        : unsafe pwrite(descriptor, rest, count, off_t(block.offset + done))
+        : unsafe pwrite(descriptor, rest, count, off_t(offset + done))
       if written > 0 {
         done += written
       } else if written == 0 || errno != EINTR {
-        return .write(written == 0 ? EIO : errno, offset: block.offset + done)
+        return .write(written == 0 ? EIO : errno, offset: offset + done)
       }
     }
     return nil

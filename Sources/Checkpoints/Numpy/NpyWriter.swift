@@ -52,18 +52,14 @@ struct NpzWriter {
     var zip = ZipWriter(output)
     for tensor in tensors {
       let header = NpyHeader.bytes(tensor.dtype, tensor.shape)
-      try unsafe pouring.pour(tensor) { byteCount, fill in
-        var rest = header[...]
-        _ = try unsafe zip.entry(tensor.name + ".npy", byteCount: header.count + byteCount) { piece in
-          // A piece ends where a buffer does, at a whole number of mebibytes; the header is a whole number of 64.
-          let own = min(rest.count, piece.count)
-          unsafe piece.copyBytes(from: rest.prefix(own))
-          rest = rest.dropFirst(own)
-          if own < piece.count { try unsafe fill(UnsafeMutableRawBufferPointer(rebasing: piece[own...])) }
-        }
+      try zip.entry(tensor.name + ".npy", byteCount: header.count + tensor.byteCount) { output in
+        // The header is a whole number of 64 bytes, so that no element lies in two of the output's blocks.
+        output.write(header)
+        return try pouring.pour(tensor, intoEntryOf: output)
+          .behind(header, dataByteCount: tensor.byteCount)
       }
     }
-    zip.finish()
+    try zip.finish()
   }
 }
 

@@ -17,20 +17,19 @@ public struct TorchZipWriter {
   /// Writes the planned file, streaming.
   func write(to output: AtomicOutput, _ pouring: inout TensorPouring) throws {
     var zip = ZipWriter(output)
-    var crcs: [UInt32] = []
-    crcs.append(zip.entry("archive/data.pkl", pickle))
-    crcs.append(zip.entry("archive/.format_version", Array("1".utf8)))
-    crcs.append(zip.entry("archive/.storage_alignment", Array("64".utf8)))
-    crcs.append(zip.entry("archive/byteorder", Array("little".utf8)))
+    zip.entry("archive/data.pkl", pickle)
+    zip.entry("archive/.format_version", Array("1".utf8))
+    zip.entry("archive/.storage_alignment", Array("64".utf8))
+    zip.entry("archive/byteorder", Array("little".utf8))
     for (index, record) in records.enumerated() {
-      let crc = try unsafe pouring.pour(record.elements) { byteCount, fill in
-        try unsafe zip.entry("archive/data/\(index)", byteCount: byteCount, fill: fill)
+      try zip.entry("archive/data/\(index)", byteCount: record.byteCount) { output in
+        try pouring.pour(record.elements, intoEntryOf: output)
       }
-      crcs.append(crc)
     }
-    crcs.append(zip.entry("archive/version", Array("3\n".utf8)))
-    zip.entry("archive/.data/serialization_id", Self.serializationID(pickle, crcs))
-    zip.finish()
+    zip.entry("archive/version", Array("3\n".utf8))
+    try zip.settle()
+    zip.entry("archive/.data/serialization_id", Self.serializationID(pickle, zip.checksums))
+    try zip.finish()
   }
 
   /// Forty digits that depend on the content only: twenty from the pickle, twenty from the checksums.

@@ -11,12 +11,11 @@ package struct CRC32 {
     value = unsafe libdeflate_crc32(value, bytes.baseAddress, bytes.count)
   }
 
+  /// That of some bytes.
+  init(_ bytes: [UInt8]) { unsafe bytes.withUnsafeBytes { unsafe update($0) } }
+
   /// The CRC-32 of some bytes.
-  static func of(_ bytes: [UInt8]) -> UInt32 {
-    var crc = CRC32()
-    unsafe bytes.withUnsafeBytes { unsafe crc.update($0) }
-    return crc.value
-  }
+  static func of(_ bytes: [UInt8]) -> UInt32 { CRC32(bytes).value }
 
   /// Adds bytes whose own CRC-32 is known, without the bytes. O(log length).
   ///
@@ -29,6 +28,11 @@ package struct CRC32 {
       }
     }
     value ^= other.value
+  }
+
+  /// That of runs of bytes one after the other, given with their places in any order.
+  init(_ runs: [(offset: Int, byteCount: Int, crc: CRC32)]) {
+    for run in runs.sorted(by: { $0.offset < $1.offset }) { append(run.crc, byteCount: run.byteCount) }
   }
 
   /// x to the power of eight times 1, 2, 4, 8 and so on, modulo the polynomial.

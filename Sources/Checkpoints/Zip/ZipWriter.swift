@@ -6,16 +6,25 @@
 struct ZipWriter {
   private let output: AtomicOutput
   private var directory: [UInt8] = []
-  private var entryCount = 0
+  /// The CRC-32 of every entry so far; zeros for those that ``settle()`` has still to fill in.
+  private(set) var checksums: [UInt32] = []
+  private var late: [Late] = []
+
+  /// An entry whose checksum is known only when everything is written.
+  private struct Late {
+    let entry: Int
+    /// Where it goes: in the file, and in the directory.
+    let place: Int
+    let directoryPlace: Int
+    let checksum: () -> CRC32
+  }
 
   init(_ output: AtomicOutput) { self.output = output }
 
-  /// Writes one entry of `byteCount` bytes that `fill` writes in place, in pieces.
-  ///
-  /// - Returns: the data's CRC-32.
+  /// Writes one entry of `byteCount` bytes that `append` gives to the output.
   mutating func entry<E: Error>(
-    _ name: String, byteCount: Int, fill: (UnsafeMutableRawBufferPointer) throws(E) -> Void
-  ) throws(E) -> UInt32 {
+    _ name: String, byteCount: Int, append: (AtomicOutput) throws(E) -> EntryChecksum
+  ) throws(E) {
     let headerOffset = output.byteCount
     let name = Array(name.utf8)
     let isWide = byteCount >= 0xFFFF_FFFF || headerOffset >= 0xFFFF_FFFF
@@ -31,15 +40,20 @@ struct ZipWriter {
     header += [UInt8](repeating: UInt8(ascii: "Z"), count: padding)
     output.write(header)
 
-    var crc = CRC32()
-    try unsafe output.append(byteCount: byteCount) { piece throws(E) in
-      try unsafe fill(piece)
-      unsafe crc.update(UnsafeRawBufferPointer(piece))
+    let checksum = try append(output)
+    var crc = UInt32(0)
+    switch checksum {
+    case .known(let known): crc = known.value
+    case .late(let checksum):
+      late.append(
+        Late(
+          entry: checksums.count, place: output.byteCount + 4, directoryPlace: directory.count + 16,
+          checksum: checksum))
     }
 
     var descriptor: [UInt8] = []
     descriptor.appendLittleEndian(UInt32(0x0807_4B50))
-    descriptor.appendLittleEndian(crc.value)
+    descriptor.appendLittleEndian(crc)
     for _ in 0..<2 {
       if isWide {
         descriptor.appendLittleEndian(UInt64(byteCount))
@@ -53,7 +67,7 @@ struct ZipWriter {
     directory.appendLittleEndian(UInt16(0))
     let narrow = isWide ? 0xFFFF_FFFF : byteCount
     appendCommon(
-      to: &directory, crc32: crc.value, byteCount: narrow, nameCount: name.count, extraCount: isWide ? 28 : 0)
+      to: &directory, crc32: crc, byteCount: narrow, nameCount: name.count, extraCount: isWide ? 28 : 0)
     directory += [UInt8](repeating: 0, count: 10)
     directory.appendLittleEndian(UInt32(isWide ? 0xFFFF_FFFF : headerOffset))
     directory += name
@@ -62,23 +76,40 @@ struct ZipWriter {
       directory.appendLittleEndian(UInt16(24))
       for value in [byteCount, byteCount, headerOffset] { directory.appendLittleEndian(UInt64(value)) }
     }
-    entryCount += 1
-    return crc.value
+    checksums.append(crc)
   }
 
   /// Writes one entry from memory.
-  @discardableResult
-  mutating func entry(_ name: String, _ bytes: [UInt8]) -> UInt32 {
-    var rest = bytes[...]
-    return unsafe entry(name, byteCount: bytes.count) { piece in
-      unsafe piece.copyBytes(from: rest.prefix(piece.count))
-      rest = rest.dropFirst(piece.count)
+  mutating func entry(_ name: String, _ bytes: [UInt8]) {
+    entry(name, byteCount: bytes.count) { output in
+      output.write(bytes)
+      return .known(CRC32(bytes))
     }
   }
 
+  /// Waits until all entries are written, and fills in the checksums that were not known before.
+  ///
+  /// - Throws: ``CheckpointError`` when something cannot be read or written.
+  mutating func settle() throws(CheckpointError) {
+    guard !late.isEmpty else { return }
+    try output.finish()
+    for entry in late {
+      let crc = entry.checksum().value
+      checksums[entry.entry] = crc
+      var bytes: [UInt8] = []
+      bytes.appendLittleEndian(crc)
+      try output.replace(at: entry.place, with: bytes)
+      directory.replaceSubrange(entry.directoryPlace..<entry.directoryPlace + 4, with: bytes)
+    }
+    late = []
+  }
+
   /// Writes the directory and the end records.
-  func finish() {
-    let offset = output.byteCount
+  ///
+  /// - Throws: what ``settle()`` throws.
+  mutating func finish() throws(CheckpointError) {
+    try settle()
+    let (offset, entryCount) = (output.byteCount, checksums.count)
     output.write(directory)
     let end = output.byteCount
     var record: [UInt8] = []
@@ -115,5 +146,24 @@ struct ZipWriter {
     header.appendLittleEndian(UInt32(byteCount))
     header.appendLittleEndian(UInt16(nameCount))
     header.appendLittleEndian(UInt16(extraCount))
+  }
+}
+
+/// The CRC-32 of an entry's data.
+enum EntryChecksum {
+  case known(CRC32)
+  /// To be asked for when everything is written.
+  case late(() -> CRC32)
+
+  /// That of `bytes` and then the data.
+  func behind(_ bytes: [UInt8], dataByteCount: Int) -> EntryChecksum {
+    let first = CRC32(bytes)
+    func whole(_ data: CRC32) -> CRC32 {
+      CRC32([(0, bytes.count, first), (bytes.count, dataByteCount, data)])
+    }
+    switch self {
+    case .known(let data): return .known(whole(data))
+    case .late(let data): return .late { whole(data()) }
+    }
   }
 }

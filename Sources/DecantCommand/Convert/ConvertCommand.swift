@@ -131,7 +131,7 @@ struct ConvertCommand: ParsableCommand {
         ("--format", format != nil), ("--names", names != nil), ("--strip-prefix", stripPrefix != nil),
         ("--rename", !rename.isEmpty), ("--only", !only.isEmpty), ("--except", !except.isEmpty),
         ("--dtype", dtype != nil), ("--layout", layout != .nchw), ("--shard-size", shardSize != nil),
-        ("--dequantize", dequantize), ("--to-dense", toDense), ("--salvage", salvage), ("--check", check),
+        ("--dequantize", dequantize), ("--to-dense", toDense), ("--salvage", salvage),
       ], "not for .onnx, which is the whole network in float32")
     if let numClasses, numClasses < 0 {
       throw ValidationError("--num-classes is at least 0, which is no head, not \(numClasses).")
@@ -151,7 +151,7 @@ struct ConvertCommand: ParsableCommand {
       return try ONNXConversion(
         checkpoint: Checkpoint(path: input, limits: limits.limits), network: network, numClasses: numClasses,
         foldsNormalization: foldBn, hasExternalData: externalData, overwrite: !noClobber,
-        isDurable: durable, sourceDigest: sourceDigest
+        isDurable: durable, checks: check, sourceDigest: sourceDigest
       ).write(to: output)
     }
     let clock = ContinuousClock()

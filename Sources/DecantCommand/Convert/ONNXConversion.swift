@@ -14,6 +14,7 @@ struct ONNXConversion {
   var hasExternalData = false
   var overwrite = true
   var isDurable = false
+  var checks = false
   var sourceDigest = false
 
   /// Takes the file for a network as `decant run` does, verifies it, and writes it.
@@ -37,6 +38,7 @@ struct ONNXConversion {
     target.hasExternalData = hasExternalData
     target.overwrite = overwrite
     target.isDurable = isDurable
+    target.checks = checks
     target.source = checkpoint
     let line = ProgressLine()
     target.progress = { try line.watch($0, of: $1) }
@@ -91,7 +93,7 @@ struct ONNXConversion {
     }
     let data = report.dataByteCount.map { " and \(Spelling.count($0, "byte")) of data" } ?? ""
     StandardStreams.line(
-      "\(Spelling.count(report.nodeCount, "node")), \(Spelling.count(report.weightCount, "weight")), \(Spelling.count(report.byteCount, "byte"))\(data), \(Spelling.duration(time)): \(output.escapedForDisplay)"
+      "\(Spelling.count(report.nodeCount, "node")), \(Spelling.count(report.weightCount, "weight")), \(Spelling.count(report.byteCount, "byte"))\(data)\(checks ? ", read again and equal" : ""), \(Spelling.duration(time)): \(output.escapedForDisplay)"
     )
   }
 }
