@@ -67,6 +67,8 @@ public struct CheckpointObject: Sendable {
   public var byteCount: Int? = nil
   /// Each module of a state dict's `_metadata`, in its order: those without parameters too.
   public var moduleVersions: [ModuleVersion]? = nil
+  /// A value of a GGUF file's metadata that is not listed.
+  var encoded: GGUFEncodedValue? = nil
 
   /// The same value below other steps.
   func moved(below steps: [PathKey]) -> CheckpointObject {

@@ -117,12 +117,15 @@ struct NetworkOptions: ParsableArguments {
 
   /// What the chosen state dict is taken for; says what was recognised and assumed.
   func resolve(
-    _ stateDict: StateDict, _ selection: Selection, in checkpoint: Checkpoint, classes: Int? = nil
+    _ stateDict: StateDict, _ selection: Selection, in checkpoint: Checkpoint, classes: Int? = nil,
+    leavingGeometryOpen: Bool = false
   ) throws(CheckpointError) -> ResNet.Resolution {
+    var said = declaration(classes: classes)
+    said.leavesGeometryOpen = leavingGeometryOpen
     let resolution: ResNet.Resolution
     do throws(TensorError) {
       resolution = try ResNet.Resolution(
-        of: stateDict, declaration(classes: classes),
+        of: stateDict, said,
         evidence: {
           EvidenceGathering.evidence(in: checkpoint, selection, of: $0, note: StandardStreams.note)
         })

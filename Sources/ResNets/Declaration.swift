@@ -14,6 +14,8 @@ extension ResNet {
     /// The stride of each stage's first block.
     public var stageStrides: [Int]?
     public var epsilon: Double?
+    /// Whether only the weights are asked about, so that the geometry that they fit may stay open.
+    public var leavesGeometryOpen = false
 
     /// Nothing said.
     public init() {}

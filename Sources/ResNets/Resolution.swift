@@ -68,9 +68,8 @@ extension ResNet {
       configuration = told.configuration
       (read, warnings) = (told.read, told.warnings)
       let known = Set(told.read.map(\.name))
-      if said.stride0 == nil, said.architecture == nil, !known.contains("stride0"),
-        configuration.classes == 1,
-        configuration.stemPooling != .none
+      if said.stride0 == nil, said.architecture == nil, !said.leavesGeometryOpen,
+        !known.contains("stride0"), configuration.classes == 1, configuration.stemPooling != .none
       {
         throw TensorError(
           "the file has one output, and detectors of one output exist with stride0 1 (resnet50nodown) and with stride0 2 (resnet50), with the same names and shapes; "
@@ -91,6 +90,7 @@ extension ResNet {
       declared = facts.filter { said.architecture != nil || options[$0.name] != nil }
       assumed = facts.filter {
         said.architecture == nil && options[$0.name] == nil && !known.contains($0.name)
+          && (!said.leavesGeometryOpen || $0.name == "epsilon")
       }
     }
   }

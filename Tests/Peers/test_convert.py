@@ -331,8 +331,8 @@ EXTREMES = {
 }  # fmt: skip
 
 
-def typed(folder: Path, values: dict, arrays: dict | None = None) -> Path:
-    writer = gguf.GGUFWriter(folder / "typed.gguf", "resnet")
+def typed(folder: Path, values: dict, arrays: dict | None = None, end=gguf.GGUFEndian.LITTLE) -> Path:
+    writer = gguf.GGUFWriter(folder / "typed.gguf", "resnet", endianess=end)
     for key, (value, kind) in values.items():
         writer.add_key_value(key, value, kind)
     for key, value in (arrays or {}).items():
@@ -363,14 +363,42 @@ def test_extreme_values_survive(decant, folder, key):
     check_typed(decant, typed(folder, {key: EXTREMES[key]}))
 
 
-@pytest.mark.parametrize("array", [[1, 2, 3], ["a", "b"]], ids=["few", "texts"])
-def test_arrays_survive(decant, folder, array):
-    check_typed(decant, typed(folder, {}, {"array": array}))
+ARRAYS = {
+    "few": [1, 2, 3], "few texts": ["a", "b"], "many": list(range(-20, 40_000)), "flags": [True, False] * 20,
+    "floats": [0.5, -0.0, 1e30] * 20, "texts": ["", "ü", '"', "\n"] * 10_000, "nested": [[1, 2], [3]] * 20,
+}  # fmt: skip
 
 
-def test_a_long_array_is_said_to_be_left(decant, folder):
-    finished = decant("convert", typed(folder, {}, {"array": list(range(40))}), folder / "again.gguf")
-    assert "1 key of the source's metadata has no place in GGUF and stayed behind: array" in finished.errors
+@pytest.mark.parametrize("end", list(gguf.GGUFEndian), ids=lambda end: end.name)
+@pytest.mark.parametrize("array", ARRAYS)
+def test_arrays_survive(decant, folder, array, end):
+    check_typed(decant, typed(folder, {}, {"array": ARRAYS[array]}, end))
+
+
+@pytest.mark.parametrize("end", list(gguf.GGUFEndian), ids=lambda end: end.name)
+def test_arrays_become_texts(decant, folder, end):
+    """Where metadata is text, an array is JSON, whose elements are texts."""
+    arrays = {key: ARRAYS[key] for key in ["few", "many", "texts", "nested"]}
+    decant("convert", typed(folder, {}, arrays, end), folder / "a.safetensors")
+
+    def texts(value):
+        return [texts(element) for element in value] if isinstance(value, list) else str(value)
+
+    found = metadata_of(folder / "a.safetensors")
+    assert {key: json.loads(found[key]) for key in arrays} == {key: texts(value) for key, value in arrays.items()}
+
+
+def test_long_texts_survive(decant, folder):
+    check_typed(decant, typed(folder, {"text": ("ü" * 3_000_000, Value.STRING)}))
+
+
+def test_what_is_too_long_is_said_to_be_left(decant, folder):
+    """A text of more than a quarter of what safetensors allows its header."""
+    source = typed(folder, {"long": ("x" * 25_000_001, Value.STRING), "short": ("y", Value.STRING)})
+    finished = decant("convert", source, folder / "a.safetensors")
+    assert "1 key of the source's metadata has no place in safetensors and stayed behind: long" in finished.errors
+    found = metadata_of(folder / "a.safetensors")
+    assert found["short"] == "y" and "long" not in found
 
 
 def test_what_was_kept_is_not_said_to_be_left(decant, folder):

@@ -78,3 +78,16 @@ def test_another_network_is_not_folded(decant, folder):
     torch.save({"x": torch.zeros(3)}, folder / "none.pth")
     finished = decant.attempt("convert", folder / "none.pth", folder / "folded.safetensors", "--fold-bn")
     assert finished.status == 2 and "cannot be taken for a ResNet" in finished.errors
+
+
+def test_no_stride_is_asked_for(decant, folder):
+    """With one output either stride of the stem is possible, and the folded numbers are the same."""
+    network = randomise(build("torchvision", "resnet18"))
+    network.fc = torch.nn.Linear(512, 1)
+    file = save(network.state_dict(), folder)
+    written = []
+    for options in [], ["--stride0", "1"], ["--stride0", "2"]:
+        finished = decant("convert", file, folder / "a.safetensors", "--fold-bn", *options)
+        assert "stride" not in finished.errors and "epsilon" in finished.errors, finished.errors
+        written.append((folder / "a.safetensors").read_bytes())
+    assert written[0] == written[1] == written[2]

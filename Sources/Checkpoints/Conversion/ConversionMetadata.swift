@@ -4,8 +4,10 @@ internal import ByteParsing
 struct ConversionMetadata {
   /// The source's metadata with the types that GGUF has for it.
   private(set) var fromSource: [(key: String, value: GGUFValue)] = []
-  /// Keys of the source's whose values are not kept: long arrays.
+  /// Keys of the source's whose values are not kept: those too long for the target's header.
   private(set) var unkept: [String] = []
+  /// Bytes of the source's long arrays and texts, which go through memory.
+  private var encodedByteCount = 0
   /// What the conversion adds; it replaces the source's of the same keys, so nothing nests.
   let own: [(key: String, value: String)]
 
@@ -21,7 +23,8 @@ struct ConversionMetadata {
     case .safetensors: for hint in checkpoint.hints { add(hint.label, .text(hint.text)) }
     case .shards:
       for hint in checkpoint.hints where hint.label != "shards" { add(hint.label, .text(hint.text)) }
-    case .gguf: for object in checkpoint.objects where object.unreadTensor == nil { add(object) }
+    case .gguf:
+      for object in checkpoint.objects where object.unreadTensor == nil { try add(object, plan.format) }
     default: break
     }
   }
@@ -44,9 +47,19 @@ struct ConversionMetadata {
   }
 
   /// Adds a value of a GGUF file; the elements of a short array stand one after the other, below its key.
-  private mutating func add(_ object: CheckpointObject) {
+  private mutating func add(_ object: CheckpointObject, _ format: TargetFormat) throws(CheckpointError) {
     guard let key = object.path.first?.name else { return }
-    guard let value = GGUFValue(object) else { return unkept.append(key) }
+    guard var value = GGUFValue(object) else { return unkept.append(key) }
+    if case .encoded(let encoded) = value, format.holdsMetadata {
+      encodedByteCount += encoded.byteCount
+      // As text a number is several times as long, and the header must hold the tensors too.
+      let most = Limits().headerBytes / (format == .gguf ? 1 : 4)
+      guard encodedByteCount <= most else { return unkept.append(key) }
+      if format != .gguf {
+        guard let text = try encoded.text(limit: most) else { return unkept.append(key) }
+        value = .text(text)
+      }
+    }
     guard object.path.count > 1 else { return add(key, value) }
     if let last = fromSource.last, last.key == key, case .array(let elements) = last.value {
       fromSource[fromSource.count - 1].value = .array(elements + [value])

@@ -10,9 +10,39 @@ enum GGUFValue {
   case float64(Double)
   /// Values of one type, at least one.
   case array([GGUFValue])
+  /// A value that stays in its file.
+  case encoded(GGUFEncodedValue)
 
-  /// A value as the reader lists it; nil for those that it does not keep, such as long arrays.
+  /// Reads a value that is neither text nor array.
+  ///
+  /// - Throws: ``CheckpointError`` for a truth value that is none.
+  init(_ type: GGUFValueType, from cursor: inout GGUFCursor) throws(CheckpointError) {
+    switch type {
+    case .uint8: self = .integer("uint8", Int64(try cursor.integer(UInt8.self)))
+    case .int8: self = .integer("int8", Int64(try cursor.integer(Int8.self)))
+    case .uint16: self = .integer("uint16", Int64(try cursor.integer(UInt16.self)))
+    case .int16: self = .integer("int16", Int64(try cursor.integer(Int16.self)))
+    case .uint32: self = .integer("uint32", Int64(try cursor.integer(UInt32.self)))
+    case .int32: self = .integer("int32", Int64(try cursor.integer(Int32.self)))
+    case .uint64: self = .integer("uint64", Int64(bitPattern: try cursor.integer(UInt64.self)))
+    case .int64: self = .integer("int64", try cursor.integer(Int64.self))
+    case .float32: self = .float32(Float(bitPattern: try cursor.integer(UInt32.self)))
+    case .float64: self = .float64(Double(bitPattern: try cursor.integer(UInt64.self)))
+    case .bool:
+      let start = cursor.offset
+      let byte = try cursor.integer(UInt8.self)
+      guard byte <= 1 else { throw cursor.refusal("a truth value is \(byte), neither 0 nor 1", at: start) }
+      self = .bool(byte == 1)
+    case .string, .array: preconditionFailure("texts and arrays are not read as one value")
+    }
+  }
+
+  /// A value as the reader lists it; nil for those that no list shows.
   init?(_ object: CheckpointObject) {
+    if let encoded = object.encoded {
+      self = .encoded(encoded)
+      return
+    }
     switch (object.type, object.value) {
     case ("string", .string(let text)?): self = .text(text)
     case ("bool", .bool(let value)?): self = .bool(value)
@@ -30,6 +60,21 @@ enum GGUFValue {
     }
   }
 
+  /// The value as the reader lists it.
+  var json: JSONValue {
+    switch self {
+    case .text(let text): .string(text)
+    case .bool(let value): .bool(value)
+    // Beyond 63 bits a text stands for the number.
+    case .integer("uint64", let number) where number < 0: .string(text)
+    case .integer(_, let number): .exact(number)
+    case .float32(let number): .exact(Double(number))
+    case .float64(let number): .exact(number)
+    case .array(let elements): .array(elements.map(\.json))
+    case .encoded: .null
+    }
+  }
+
   /// The value as a text, for formats that hold no others.
   var text: String {
     switch self {
@@ -41,13 +86,16 @@ enum GGUFValue {
     case .float64(let number): String(number)
     case .array(let elements):
       JSONValue.array(elements.map { .string($0.text) }).text
+    case .encoded: preconditionFailure("ConversionMetadata reads it first")
     }
   }
 
   /// Appends type and value.
-  func append(to bytes: inout [UInt8]) {
+  ///
+  /// - Throws: ``CheckpointError`` when a value that stays in its file cannot be read.
+  func append(to bytes: inout [UInt8]) throws(CheckpointError) {
     bytes.appendLittleEndian(typeCode)
-    appendValue(to: &bytes)
+    try appendValue(to: &bytes)
   }
 
   private var typeCode: UInt32 {
@@ -58,10 +106,11 @@ enum GGUFValue {
     case .float32: 6
     case .float64: 12
     case .array: 9
+    case .encoded(let value): value.type.rawValue
     }
   }
 
-  private func appendValue(to bytes: inout [UInt8]) {
+  private func appendValue(to bytes: inout [UInt8]) throws(CheckpointError) {
     switch self {
     case .text(let text): bytes.appendText(text)
     case .bool(let value): bytes.append(value ? 1 : 0)
@@ -74,7 +123,8 @@ enum GGUFValue {
     case .array(let elements):
       bytes.appendLittleEndian(elements.first?.typeCode ?? 8)
       bytes.appendLittleEndian(UInt64(elements.count))
-      for element in elements { element.appendValue(to: &bytes) }
+      for element in elements { try element.appendValue(to: &bytes) }
+    case .encoded(let value): try value.append(to: &bytes)
     }
   }
 

@@ -38,7 +38,7 @@ struct GGUFWriter {
     header.appendLittleEndian(UInt64(values.count))
     for (key, value) in values {
       header.appendText(key)
-      value.append(to: &header)
+      try value.append(to: &header)
     }
     var offset = 0
     for tensor in tensors {

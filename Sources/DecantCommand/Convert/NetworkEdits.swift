@@ -55,7 +55,7 @@ struct NetworkEdits {
   ) throws -> [ExactText: [ConversionOptions.Replacement]] {
     let selection = try selection()
     let resolution = try network.resolve(
-      try selection.stateDict(), selection, in: checkpoint, classes: classes)
+      try selection.stateDict(), selection, in: checkpoint, classes: classes, leavingGeometryOpen: true)
     try checkpoint.verifyChecksums(of: selection.tensors)
     try NetworkOptions.requireMatch(resolution, in: checkpoint)
     let naming = resolution.naming

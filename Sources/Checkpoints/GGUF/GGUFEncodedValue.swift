@@ -1,0 +1,122 @@
+internal import ByteParsing
+
+/// The types of a GGUF file's metadata, by their numbers.
+enum GGUFValueType: UInt32 {
+  case uint8, int8, uint16, int16, uint32, int32, float32, bool, string, array, uint64, int64, float64
+
+  /// Bytes of a value, the least that a text or an array has.
+  var byteCount: Int {
+    switch self {
+    case .uint8, .int8, .bool: 1
+    case .uint16, .int16: 2
+    case .uint32, .int32, .float32: 4
+    case .uint64, .int64, .float64, .string: 8
+    case .array: 12
+    }
+  }
+}
+
+/// A value of a GGUF file's metadata that stays in the file until it is asked for: an array that is not listed element by
+/// element, or a text that is not listed at all.
+final class GGUFEncodedValue: Sendable {
+  let type: GGUFValueType
+  private let file: ByteSource
+  private let offset: Int
+  private let isBigEndian: Bool
+  /// Bytes it has in the file.
+  let byteCount: Int
+
+  /// The value from `offset` to where the cursor stands, which the reader has walked over.
+  init(_ type: GGUFValueType, at offset: Int, to cursor: GGUFCursor) {
+    self.type = type
+    self.offset = offset
+    file = cursor.file
+    isBigEndian = cursor.isBigEndian
+    byteCount = cursor.offset - offset
+  }
+
+  /// Appends the value as a little-endian file has it. O(bytes).
+  func append(to bytes: inout [UInt8]) throws(CheckpointError) {
+    guard isBigEndian else { return bytes += try file.bytes(at: offset, count: byteCount) }
+    var cursor = GGUFCursor(file, at: offset, isBigEndian: true)
+    try Self.copy(type, from: &cursor, to: &bytes)
+  }
+
+  private static func copy(
+    _ type: GGUFValueType, from cursor: inout GGUFCursor, to bytes: inout [UInt8]
+  ) throws(CheckpointError) {
+    switch type {
+    case .string:
+      let text = try cursor.text()
+      bytes.appendLittleEndian(UInt64(text.count))
+      bytes += text
+    case .array:
+      let (inner, count) = try cursor.array()
+      bytes.appendLittleEndian(inner.rawValue)
+      bytes.appendLittleEndian(UInt64(count))
+      for _ in 0..<count { try copy(inner, from: &cursor, to: &bytes) }
+    default:
+      switch type.byteCount {
+      case 1: bytes.append(try cursor.integer(UInt8.self))
+      case 2: bytes.appendLittleEndian(try cursor.integer(UInt16.self))
+      case 4: bytes.appendLittleEndian(try cursor.integer(UInt32.self))
+      default: bytes.appendLittleEndian(try cursor.integer(UInt64.self))
+      }
+    }
+  }
+
+  /// The value as a text, as ``GGUFValue/text`` has it; nil when that would have more than `limit` bytes, or is no UTF-8.
+  func text(limit: Int) throws(CheckpointError) -> String? {
+    var cursor = GGUFCursor(file, at: offset, isBigEndian: isBigEndian)
+    if type == .string {
+      return byteCount <= limit ? String(validating: try cursor.text(), as: UTF8.self) : nil
+    }
+    var text: [UInt8] = []
+    return try Self.spell(type, from: &cursor, to: &text, limit) ? String(decoding: text, as: UTF8.self) : nil
+  }
+
+  /// Appends an element as JSON, all but arrays as a string.
+  private static func spell(
+    _ type: GGUFValueType, from cursor: inout GGUFCursor, to text: inout [UInt8], _ limit: Int
+  ) throws(CheckpointError) -> Bool {
+    guard text.count <= limit else { return false }
+    switch type {
+    case .array:
+      let (inner, count) = try cursor.array()
+      text.append(UInt8(ascii: "["))
+      for place in 0..<count {
+        if place > 0 { text.append(UInt8(ascii: ",")) }
+        guard try spell(inner, from: &cursor, to: &text, limit) else { return false }
+      }
+      text.append(UInt8(ascii: "]"))
+    case .string:
+      guard let element = String(validating: try cursor.text(), as: UTF8.self) else { return false }
+      text += JSONValue.string(element).utf8
+    default: text += JSONValue.string(try GGUFValue(type, from: &cursor).text).utf8
+    }
+    return true
+  }
+}
+
+extension GGUFCursor {
+  /// What stands before an array's elements: their type and number.
+  mutating func array() throws(CheckpointError) -> (type: GGUFValueType, count: Int) {
+    let type = try type()
+    return (type, try count(of: "elements of an array", size: type.byteCount))
+  }
+
+  /// A type's number.
+  mutating func type() throws(CheckpointError) -> GGUFValueType {
+    let start = offset
+    let code = try integer(UInt32.self)
+    guard let type = GGUFValueType(rawValue: code) else {
+      throw refusal("the metadata has a value of type \(code), and 0 to 12 are known", at: start)
+    }
+    return type
+  }
+
+  /// An error that says the file's header is wrong.
+  func refusal(_ reason: String, at offset: Int) -> CheckpointError {
+    CheckpointError(reason, file: file.path, offset: offset, remedy: "The file is damaged: fetch it again.")
+  }
+}
