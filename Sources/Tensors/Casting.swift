@@ -44,13 +44,46 @@ public struct Cast: Sendable {
     case (.float32, .float16): unsafe narrow(HalfFormat.self, elements, into: bytes)
     case (.float32, .bfloat16): unsafe narrow(BrainFormat.self, elements, into: bytes)
     case (.float64, .float32): unsafe narrowDoubles(elements, into: bytes, count)
-    case (.bfloat16, .float32):
-      for index in 0..<count {
-        let pattern = unsafe elements.loadUnaligned(fromByteOffset: 2 * index, as: UInt16.self)
-        unsafe bytes.storeBytes(of: UInt32(pattern) << 16, toByteOffset: 4 * index, as: UInt32.self)
+    case (.bfloat16, .float32): unsafe map(elements, into: bytes) { (bits: UInt16) in UInt32(bits) << 16 }
+    case (.float32, .float64):
+      unsafe map(elements, into: bytes) { (bits: UInt32) in Double(Float(bitPattern: bits)).bitPattern }
+    default:
+      if source == .float32, let entries = EightBitFloat.narrowing(to: target) {
+        unsafe narrow(elements, into: bytes, by: entries)
+      } else {
+        unsafe convertOneByOne(elements, into: bytes)
       }
-    default: unsafe convertOneByOne(elements, into: bytes)
     }
+  }
+
+  /// Casts patterns that lose nothing.
+  @inline(__always)
+  private func map<Narrow: FixedWidthInteger, Wide: FixedWidthInteger>(
+    _ elements: UnsafeRawBufferPointer, into bytes: UnsafeMutableRawBufferPointer, _ body: (Narrow) -> Wide
+  ) {
+    let (size, wideSize) = (MemoryLayout<Narrow>.size, MemoryLayout<Wide>.size)
+    for index in 0..<elements.count / size {
+      let bits = unsafe elements.loadUnaligned(fromByteOffset: size * index, as: Narrow.self)
+      unsafe bytes.storeBytes(of: body(bits), toByteOffset: wideSize * index, as: Wide.self)
+    }
+  }
+
+  /// Casts float32 numbers to eight bits.
+  private mutating func narrow(
+    _ elements: UnsafeRawBufferPointer, into bytes: UnsafeMutableRawBufferPointer, by entries: [UInt16]
+  ) {
+    var (over, under) = (0, 0)
+    unsafe entries.withUnsafeBufferPointer { entries in
+      for index in 0..<bytes.count {
+        let bits = unsafe elements.loadUnaligned(fromByteOffset: 4 * index, as: UInt32.self)
+        let entry = unsafe entries[Int(bits >> 16 | (bits & 0xFFFF != 0 ? 1 : 0))]
+        unsafe bytes[index] = UInt8(truncatingIfNeeded: entry)
+        over += Int(entry >> 8 & 1)
+        under += Int(entry >> 9)
+      }
+    }
+    overflowed += over
+    underflowed += under
   }
 
   private mutating func narrowDoubles(
@@ -113,6 +146,40 @@ public struct Cast: Sendable {
       for place in 0..<size {
         unsafe bytes[index * size + place] = UInt8(truncatingIfNeeded: pattern >> (8 * UInt64(place)))
       }
+    }
+  }
+}
+
+extension EightBitFloat {
+  /// What float32 numbers become, by their upper halves with the lowest bit set where the lower half is not zero: the
+  /// pattern, and above it whether a finite number has none (256) and whether another than zero becomes zero (512).
+  ///
+  /// So cut to odd, a number keeps its place between those of eight bits and the middles between them, since an upper half has
+  /// at least two bits of mantissa more. Source: Boldo and Melquiond, "Emulation of FMA and correctly rounded sums: proved
+  /// algorithms using rounding to odd", 2008.
+  static func narrowing(to dtype: DType) -> [UInt16]? {
+    switch dtype {
+    case .float8_e5m2: toE5M2
+    case .float8_e4m3fn: toE4M3FN
+    case .float8_e5m2fnuz: toE5M2FNUZ
+    case .float8_e4m3fnuz: toE4M3FNUZ
+    default: nil
+    }
+  }
+
+  private static let toE5M2 = entries(.float8_e5m2)
+  private static let toE4M3FN = entries(.float8_e4m3fn)
+  private static let toE5M2FNUZ = entries(.float8_e5m2fnuz)
+  private static let toE4M3FNUZ = entries(.float8_e4m3fnuz)
+
+  private static func entries(_ dtype: DType) -> [UInt16] {
+    guard let format = format(of: dtype) else { return [] }
+    return (0..<UInt32(1 << 16)).map { upper in
+      let number = Double(Float(bitPattern: upper << 16))
+      let (pattern, isFinite) = format.nearest(to: number)
+      let overflows = !isFinite && number.isFinite
+      let underflows = isFinite && pattern & 0x7F == 0 && number != 0
+      return UInt16(pattern) | (overflows ? 256 : 0) | (underflows ? 512 : 0)
     }
   }
 }

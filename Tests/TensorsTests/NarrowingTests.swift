@@ -42,6 +42,27 @@ import Testing
     #expect(loss.underflowed == pairs.count { $0 != 0 && $1 == 0 })
   }
 
+  /// By a table of upper halves and by arithmetic.
+  @Test(arguments: [DType.float8_e5m2, .float8_e4m3fn, .float8_e5m2fnuz, .float8_e4m3fnuz])
+  func eightBitsAreTheNearest(_ dtype: DType) throws {
+    let tensor = try Tensor([0 as Float], shape: [1])
+    let format = try #require(EightBitFloat.format(of: dtype))
+    var cast = try #require(Cast(tensor, to: dtype))
+    var found = [UInt8](repeating: 0, count: Self.patterns.count)
+    Self.patterns.withUnsafeBytes { source in
+      found.withUnsafeMutableBytes { cast.convert(source, into: $0) }
+    }
+    var (overflowed, underflowed) = (0, 0)
+    let expected = Self.patterns.map { bits in
+      let number = Double(Float(bitPattern: bits))
+      let nearest = format.nearest(to: number)
+      if !nearest.isFinite, number.isFinite { overflowed += 1 }
+      if nearest.isFinite, nearest.pattern & 0x7F == 0, number != 0 { underflowed += 1 }
+      return nearest.pattern
+    }
+    #expect(found == expected && cast.overflowed == overflowed && cast.underflowed == underflowed)
+  }
+
   /// By the processor's instructions and one by one.
   @Test func everyWayGivesTheSame() {
     check(HalfFormat.self)
