@@ -17,6 +17,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import safetensors.torch
 import torch
 from accuracy import image, rms
 from failing import Failing, compiled
@@ -306,6 +307,16 @@ def test_metadata(export, folder, small):
     model = export(small, *SMALL, "--source-digest")
     assert all(number in model.metadata["preprocessing"] for number in ("0.5", "0.25", "0.125"))
     assert model.metadata["decant.source_sha256"] == hashlib.sha256(small.read_bytes()).hexdigest()
+
+
+def test_the_sources_metadata(export, decant, folder, small):
+    """Texts of a safetensors source go along, before the conversion's own; what is said of its format does not."""
+    state = torch.load(small, weights_only=True)
+    texts = {"author": "me", "stride0": "7", "Grüße": "\n\"", "format": "pt"}
+    safetensors.torch.save_file({key: value.contiguous() for key, value in state.items()}, folder / "a.safetensors", metadata=texts)
+    model = export(folder / "a.safetensors", *SMALL)
+    assert model.metadata["author"] == "me" and model.metadata["Grüße"] == '\n"' and "format" not in model.metadata
+    assert model.metadata["stride0"] == "1" and model.metadata["decant.container"] == "safetensors"
 
 
 def test_external_data(export, folder, small):

@@ -135,8 +135,8 @@ final class ZipArchive: Sendable {
     let stored = long(18)
     let size = long(22)
     let isKnown = flags & 8 == 0
-    guard [entry.storedByteCount, 0xFFFF_FFFF].contains(stored) || (!isKnown && stored == 0),
-      [entry.byteCount, 0xFFFF_FFFF].contains(size) || (!isKnown && size == 0)
+    guard stored == entry.storedByteCount || stored == 0xFFFF_FFFF || (!isKnown && stored == 0),
+      size == entry.byteCount || size == 0xFFFF_FFFF || (!isKnown && size == 0)
     else {
       throw refuse(
         "the local header says \(stored) bytes stored, \(size) in all, and the directory \(entry.storedByteCount) and "

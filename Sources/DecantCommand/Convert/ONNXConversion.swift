@@ -77,7 +77,14 @@ struct ONNXConversion {
     }
     entries.append(("decant.container", checkpoint.container.rawValue))
     if sourceDigest { entries.append(("decant.source_sha256", try checkpoint.sha256())) }
-    return entries
+    let source = try checkpoint.metadata()
+    if !source.tooLong.isEmpty {
+      StandardStreams.note(
+        "note: too long for the model's metadata: "
+          + source.tooLong.map(\.escapedForDisplay).joined(separator: ", "))
+    }
+    let own = Set(entries.map(\.key))
+    return source.texts.filter { !own.contains($0.key) } + entries
   }
 
   private func print(_ report: ONNXModel.Report, _ output: String, _ time: Duration) {

@@ -1,0 +1,66 @@
+internal import ByteParsing
+
+/// What a safetensors, sharded or GGUF file says of itself, but for what holds of that file only.
+struct SourceMetadata {
+  /// How a target holds metadata.
+  enum Form {
+    case typed, texts, nowhere
+  }
+
+  /// In the file's order, with the types that GGUF has for it; with `.texts`, none stays in its file.
+  private(set) var values: [(key: String, value: GGUFValue)] = []
+  /// Keys whose values are too long for a header.
+  private(set) var tooLong: [String] = []
+  /// Bytes of long arrays and texts, which go through memory.
+  private var encodedByteCount = 0
+
+  /// - Throws: ``CheckpointError`` when a value that stayed in the file cannot be read.
+  init(_ checkpoint: Checkpoint, as form: Form) throws(CheckpointError) {
+    switch checkpoint.container {
+    case .safetensors: for hint in checkpoint.hints { add(hint.label, .text(hint.text)) }
+    case .shards:
+      for hint in checkpoint.hints where hint.label != "shards" { add(hint.label, .text(hint.text)) }
+    case .gguf: for object in checkpoint.objects where object.unreadTensor == nil { try add(object, form) }
+    default: break
+    }
+  }
+
+  private mutating func add(_ key: String, _ value: GGUFValue) {
+    let describesSource = ["format", "general.alignment"].contains(key) || key.hasPrefix("decant.")
+    if !describesSource { values.append((key, value)) }
+  }
+
+  /// Adds a value of a GGUF file; the elements of a short array stand one after the other, below its key.
+  private mutating func add(_ object: CheckpointObject, _ form: Form) throws(CheckpointError) {
+    guard let key = object.path.first?.name else { return }
+    guard var value = GGUFValue(object) else { return tooLong.append(key) }
+    if case .encoded(let encoded) = value, form != .nowhere {
+      encodedByteCount += encoded.byteCount
+      // As text a number is several times as long, and the header must hold the tensors too.
+      let most = Limits().headerBytes / (form == .typed ? 1 : 4)
+      guard encodedByteCount <= most else { return tooLong.append(key) }
+      if form == .texts {
+        guard let text = try encoded.text(limit: most) else { return tooLong.append(key) }
+        value = .text(text)
+      }
+    }
+    guard object.path.count > 1 else { return add(key, value) }
+    if let last = values.last, last.key == key, case .array(let elements) = last.value {
+      values[values.count - 1].value = .array(elements + [value])
+    } else {
+      add(key, .array([value]))
+    }
+  }
+}
+
+extension Checkpoint {
+  /// What a safetensors, sharded or GGUF file says of itself, as texts in its order; none of other files. Arrays are JSON.
+  ///
+  /// - Returns: the keys of values that are too long, too.
+  /// - Throws: ``CheckpointError`` when a value that stayed in the file cannot be read.
+  public func metadata() throws(CheckpointError) -> (texts: [(key: String, value: String)], tooLong: [String])
+  {
+    let source = try SourceMetadata(self, as: .texts)
+    return (source.values.map { ($0.key, $0.value.text) }, source.tooLong)
+  }
+}
