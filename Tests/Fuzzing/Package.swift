@@ -9,12 +9,15 @@ let package = Package(
   targets: [
     .target(name: "CLibcrypto", linkerSettings: [.linkedLibrary("dl")]),
     .target(name: "CImageCodecs", linkerSettings: [.linkedLibrary("dl")]),
+    .target(name: "CNarrowing"),
+    .systemLibrary(name: "CFallocate"),
     .systemLibrary(name: "CLibdeflate", pkgConfig: "libdeflate", providers: [.apt(["libdeflate-dev"])]),
     .target(name: "ByteParsing"),
     .target(name: "Pickle", dependencies: ["ByteParsing"]),
-    .target(name: "Tensors", dependencies: ["ByteParsing", "CLibcrypto"]),
+    .target(name: "Tensors", dependencies: ["ByteParsing", "CLibcrypto", "CNarrowing"]),
     .target(
-      name: "Checkpoints", dependencies: ["ByteParsing", "Pickle", "Tensors", "CLibdeflate", "CLibcrypto"]),
+      name: "Checkpoints",
+      dependencies: ["ByteParsing", "Pickle", "Tensors", "CFallocate", "CLibdeflate", "CLibcrypto"]),
     .target(name: "Graphs"),
     .target(name: "Images", dependencies: ["ByteParsing", "CImageCodecs"]),
     .target(name: "ResNets", dependencies: ["ByteParsing", "Tensors", "Graphs"]),
@@ -41,14 +44,15 @@ let package = Package(
 
 // `swift build --sanitize fuzzer` leaves the main function to libFuzzer. The address sanitizer is named here, with it:
 // the compiler obeys the last such option alone, so a second `--sanitize` would turn off one of the two, by chance.
-for target in package.targets where ["CLibcrypto", "CImageCodecs"].contains(target.name) {
+let inC = ["CLibcrypto", "CImageCodecs", "CNarrowing"]
+for target in package.targets where inC.contains(target.name) {
   // Undefined behaviour traps, which needs no library of the sanitizer's; Swift on Linux has no such check.
   target.cSettings = [
     .unsafeFlags(["-fsanitize=fuzzer-no-link,address,undefined", "-fsanitize-trap=undefined"])
   ]
 }
 for target in package.targets
-where target.type != .system && !["CLibcrypto", "CImageCodecs"].contains(target.name) {
+where target.type != .system && !inC.contains(target.name) {
   target.swiftSettings =
     (target.swiftSettings ?? []) + [
       .unsafeFlags(["-sanitize=fuzzer,address"]),

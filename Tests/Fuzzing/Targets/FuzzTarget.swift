@@ -31,7 +31,9 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     case .image: runImage(bytes, limits)
     case .zip, .legacy, .tar, .safetensors, .gguf, .npy:
       // A conversion starts a thread and writes a file, which one input in sixteen is worth.
-      read(converting: bytes.reduce(0, &+) % 16 == 0) { () throws(CheckpointError) in
+      let sum = bytes.reduce(0) { $0 &+ Int($1) }
+      let target = sum % 16 == 0 ? Self.converted[sum / 16 % Self.converted.count] : nil
+      read(converting: target) { () throws(CheckpointError) in
         try Checkpoint(BytesInMemory(bytes), named: "input", limits: limits)
       }
     }
@@ -63,13 +65,16 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     read { () throws(CheckpointError) in try Checkpoint(path: folder.path, limits: limits) }
   }
 
-  private func read(converting: Bool = false, _ open: () throws(CheckpointError) -> Checkpoint) {
+  /// Files that inputs are converted to.
+  private static let converted = ["out.safetensors", "out.npz", "out.gguf", "out.pth"]
+
+  private func read(converting target: String? = nil, _ open: () throws(CheckpointError) -> Checkpoint) {
     do throws(CheckpointError) {
       let checkpoint = try open()
       list(checkpoint)
       read(checkpoint.tensors)
       _ = try? checkpoint.verifyChecksums(of: checkpoint.tensors)
-      if converting { convert(checkpoint) }
+      if let target { convert(checkpoint, to: target) }
     } catch {
       precondition(!error.description.isEmpty, "an error says something")
     }
@@ -107,8 +112,8 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     }
   }
 
-  /// Writes the tensors as safetensors and reads them again: their elements are the same.
-  private func convert(_ checkpoint: Checkpoint) {
+  /// Writes the tensors to a file and reads them again: their elements are the same, and `--check` finds nothing.
+  private func convert(_ checkpoint: Checkpoint, to target: String) {
     let byteCount = checkpoint.tensors.reduce(0) { sum, entry in
       sum.addingReportingOverflow(entry.tensor.byteCount).partialValue
     }
@@ -118,8 +123,12 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     else { return }
     var options = ConversionOptions()
     (options.dequantize, options.toDense, options.salvage) = (true, true, true)
-    let path = folder.file("out.safetensors")
-    guard (try? checkpoint.convert(to: path, options)) != nil else { return }
+    (options.dropsObjects, options.checks) = (true, true)
+    let path = folder.file(target)
+    do { _ = try checkpoint.convert(to: path, options) } catch {
+      precondition(!"\(error)".contains("Please report this"), "\(error)")
+      return
+    }
     do {
       let written = try Checkpoint(path: path)
       for entry in checkpoint.tensors

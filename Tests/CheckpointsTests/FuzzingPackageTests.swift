@@ -1,0 +1,28 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// The fuzzer is a package of its own that names the library's modules again, and no test builds it.
+@Suite struct FuzzingPackageTests {
+  /// The dependencies of every target of a manifest.
+  private static func dependencies(_ manifest: String) throws -> [String: Set<String>] {
+    let text = try String(contentsOf: Fixtures.root.appending(path: manifest), encoding: .utf8)
+    let target =
+      #/\.(?:target|systemLibrary)\(\s*name: "(?<name>\w+)"(?:,\s*dependencies: \[(?<list>[^\]]*)\])?/#
+    return Dictionary(
+      uniqueKeysWithValues: text.matches(of: target).map { match in
+        let list = (match.list ?? "").matches(of: #/"(\w+)"/#)
+        return (String(match.name), Set(list.map { String($0.1) }))
+      })
+  }
+
+  @Test func modulesDependOnTheSame() throws {
+    let package = try Self.dependencies("Package.swift")
+    let fuzzing = try Self.dependencies("Tests/Fuzzing/Package.swift")
+    #expect(fuzzing.count > 10 && fuzzing["Tensors"]?.isEmpty == false)
+    for (name, dependencies) in fuzzing {
+      #expect(dependencies == package[name], "\(name)")
+      for dependency in dependencies { #expect(fuzzing[dependency] != nil, "\(dependency) of \(name)") }
+    }
+  }
+}
