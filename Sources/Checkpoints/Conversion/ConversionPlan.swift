@@ -219,6 +219,19 @@ struct ConversionPlan {
   }
 
   private func requireData() throws(CheckpointError) {
+    // Those that stay sparse are not filled in.
+    let huge = tensors.filter {
+      $0.tensor.layout == .strided && $0.tensor.storage.content != nil && !$0.tensor.isReadable
+    }
+    guard huge.isEmpty else {
+      let list = huge.prefix(16).map { "\($0.name.escapedForDisplay) (\($0.tensor.byteCount) bytes)" }
+      throw CheckpointError(
+        "in full these take more bytes than Limits.expansion allows: \(list.joined(separator: ", "))"
+          + (huge.count > 16 ? ", …" : ""), file: checkpoint.path,
+        remedy:
+          "Choose the others with --key, --only or --except, or keep them sparse in a .pth. Nothing was written."
+      )
+    }
     let meta = tensors.filter { $0.tensor.storage.content == nil && !(format == .torchZip && $0.isMeta) }
     guard meta.isEmpty else {
       throw CheckpointError(

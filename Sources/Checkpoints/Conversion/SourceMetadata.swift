@@ -33,23 +33,30 @@ struct SourceMetadata {
   /// Adds a value of a GGUF file; the elements of a short array stand one after the other, below its key.
   private mutating func add(_ object: CheckpointObject, _ form: Form) throws(CheckpointError) {
     guard let key = object.path.first?.name else { return }
-    guard var value = GGUFValue(object) else { return tooLong.append(key) }
-    if case .encoded(let encoded) = value, form != .nowhere {
-      encodedByteCount += encoded.byteCount
-      // As text a number is several times as long, and the header must hold the tensors too.
-      let most = Limits().headerBytes / (form == .typed ? 1 : 4)
-      guard encodedByteCount <= most else { return tooLong.append(key) }
-      if form == .texts {
-        guard let text = try encoded.text(limit: most) else { return tooLong.append(key) }
-        value = .text(text)
-      }
+    guard object.path.count > 1 else {
+      if let value = try value(of: object, form) { add(key, value) } else { tooLong.append(key) }
+      return
     }
-    guard object.path.count > 1 else { return add(key, value) }
-    if let last = values.last, last.key == key, case .array(let elements) = last.value {
-      values[values.count - 1].value = .array(elements + [value])
-    } else {
-      add(key, .array([value]))
+    // Without one of its elements an array is another.
+    if tooLong.last == key { return }
+    let others = values.last?.key == key ? values.removeLast().value : .array([])
+    guard let value = try value(of: object, form), case .array(let elements) = others else {
+      return tooLong.append(key)
     }
+    add(key, .array(elements + [value]))
+  }
+
+  /// A value in a form that the target can hold; nil for one that is too long for it.
+  private mutating func value(
+    of object: CheckpointObject, _ form: Form
+  ) throws(CheckpointError) -> GGUFValue? {
+    let value = GGUFValue(object)
+    guard case .encoded(let encoded)? = value, form != .nowhere else { return value }
+    encodedByteCount += encoded.byteCount
+    // As text a number is several times as long, and the header must hold the tensors too.
+    let most = Limits().headerBytes / (form == .typed ? 1 : 4)
+    guard encodedByteCount <= most else { return nil }
+    return form == .typed ? value : try encoded.text(limit: most).map { .text($0) }
   }
 }
 
