@@ -73,16 +73,22 @@ let package = Package(
     .testTarget(
       name: "ScanningTests",
       dependencies: ["ByteParsing", "Checkpoints", "Pickle", "Scanning", "TestSupport"]),
-    .testTarget(name: "ResNetsTests", dependencies: ["Graphs", "ResNets", "Tensors", "TestSupport"]),
+    .testTarget(
+      name: "ResNetsTests", dependencies: ["ByteParsing", "Graphs", "ResNets", "Tensors", "TestSupport"]),
     .testTarget(
       name: "InferenceTests",
-      dependencies: ["Checkpoints", "Graphs", "Inference", "ResNets", "Tensors", "TestSupport"],
+      dependencies: [
+        "ByteParsing", "Checkpoints", "Graphs", "Inference", "ResNets", "Tensors", "TestSupport",
+      ],
       exclude: ["pytorch_cases.py"]),
     .testTarget(
       name: "NetworksTests",
-      dependencies: ["Checkpoints", "Inference", "Networks", "ResNets", "Tensors", "TestSupport"]),
+      dependencies: [
+        "ByteParsing", "Checkpoints", "Inference", "Networks", "ResNets", "Tensors", "TestSupport",
+      ]),
     .testTarget(
-      name: "MeasuringTests", dependencies: ["Graphs", "Inference", "Measuring", "ResNets", "Tensors"]),
+      name: "MeasuringTests",
+      dependencies: ["ByteParsing", "Graphs", "Inference", "Measuring", "ResNets", "Tensors"]),
     .testTarget(
       name: "ONNXTests", dependencies: ["ByteParsing", "Checkpoints", "Graphs", "ONNX", "Tensors"]),
     .testTarget(name: "ImagesTests", dependencies: ["ByteParsing", "Images", "TestSupport"]),
@@ -90,7 +96,8 @@ let package = Package(
     .testTarget(
       name: "CommandTests",
       dependencies: [
-        "DecantCommand", "Checkpoints", "Inference", "Networks", "ResNets", "Tensors", "TestSupport",
+        "ByteParsing", "DecantCommand", "Checkpoints", "Inference", "Networks", "ResNets", "Tensors",
+        "TestSupport",
       ]),
   ]
 )

@@ -2,27 +2,27 @@
 ///
 /// The cursor borrows the bytes; it neither copies nor owns them. Every read is O(1) except those that
 /// return arrays, which are O(length).
-public struct ByteCursor: ~Escapable {
+package struct ByteCursor: ~Escapable {
   /// The bytes being read.
-  public let bytes: RawSpan
+  package let bytes: RawSpan
   /// Where the next read begins, in bytes from the start of `bytes`.
-  public private(set) var offset: Int
+  package private(set) var offset: Int
 
   /// Begins at `offset` of `bytes`.
   @_lifetime(copy bytes)
-  public init(_ bytes: RawSpan, at offset: Int = 0) {
+  package init(_ bytes: RawSpan, at offset: Int = 0) {
     self.bytes = bytes
     self.offset = min(max(offset, 0), bytes.byteCount)
   }
 
   /// How many bytes are left.
-  public var remaining: Int { bytes.byteCount - offset }
+  package var remaining: Int { bytes.byteCount - offset }
 
   /// Whether nothing is left.
-  public var isAtEnd: Bool { offset == bytes.byteCount }
+  package var isAtEnd: Bool { offset == bytes.byteCount }
 
   /// The next byte, if there is one, without moving.
-  public var peek: UInt8? {
+  package var peek: UInt8? {
     unsafe isAtEnd ? nil : bytes.unsafeLoad(fromUncheckedByteOffset: offset, as: UInt8.self)
   }
 
@@ -30,7 +30,7 @@ public struct ByteCursor: ~Escapable {
   ///
   /// - Throws: ``ParsingError`` when the offset is outside the bytes.
   @_lifetime(self: copy self)
-  public mutating func seek(to target: Int) throws(ParsingError) {
+  package mutating func seek(to target: Int) throws(ParsingError) {
     guard target >= 0, target <= bytes.byteCount else {
       throw ParsingError(offset: offset, "offset \(target) lies outside the \(bytes.byteCount) bytes present")
     }
@@ -39,7 +39,7 @@ public struct ByteCursor: ~Escapable {
 
   /// Moves past `count` bytes.
   @_lifetime(self: copy self)
-  public mutating func skip(_ count: Int) throws(ParsingError) {
+  package mutating func skip(_ count: Int) throws(ParsingError) {
     try require(count)
     offset += count
   }
@@ -47,13 +47,13 @@ public struct ByteCursor: ~Escapable {
   /// Reads one byte.
   @inlinable
   @_lifetime(self: copy self)
-  public mutating func readByte() throws(ParsingError) -> UInt8 {
+  package mutating func readByte() throws(ParsingError) -> UInt8 {
     try readLittleEndian(UInt8.self)
   }
 
   /// Reads a little-endian integer of the given width.
   @_lifetime(self: copy self)
-  public mutating func readLittleEndian<T: FixedWidthInteger & BitwiseCopyable>(_ type: T.Type)
+  package mutating func readLittleEndian<T: FixedWidthInteger & BitwiseCopyable>(_ type: T.Type)
     throws(ParsingError) -> T
   {
     let size = MemoryLayout<T>.size
@@ -64,7 +64,7 @@ public struct ByteCursor: ~Escapable {
 
   /// Reads a big-endian integer of the given width.
   @_lifetime(self: copy self)
-  public mutating func readBigEndian<T: FixedWidthInteger & BitwiseCopyable>(_ type: T.Type)
+  package mutating func readBigEndian<T: FixedWidthInteger & BitwiseCopyable>(_ type: T.Type)
     throws(ParsingError) -> T
   {
     try readLittleEndian(type).byteSwapped
@@ -74,7 +74,7 @@ public struct ByteCursor: ~Escapable {
   ///
   /// Nothing is allocated before the bytes are known to exist.
   @_lifetime(self: copy self)
-  public mutating func readBytes(_ count: Int) throws(ParsingError) -> [UInt8] {
+  package mutating func readBytes(_ count: Int) throws(ParsingError) -> [UInt8] {
     try require(count)
     let start = offset
     offset += count
@@ -85,7 +85,7 @@ public struct ByteCursor: ~Escapable {
   ///
   /// - Throws: ``ParsingError`` when no newline follows.
   @_lifetime(self: copy self)
-  public mutating func readLine() throws(ParsingError) -> [UInt8] {
+  package mutating func readLine() throws(ParsingError) -> [UInt8] {
     var end = offset
     while end < bytes.byteCount, unsafe bytes.unsafeLoad(fromUncheckedByteOffset: end, as: UInt8.self) != 0x0A
     {
@@ -108,7 +108,7 @@ public struct ByteCursor: ~Escapable {
 
 extension RawSpan {
   /// Copies a range of bytes into an array; O(length). The range must lie inside the span.
-  public func copy(_ range: Range<Int>) -> [UInt8] {
+  package func copy(_ range: Range<Int>) -> [UInt8] {
     let part = extracting(range)
     return unsafe [UInt8](unsafeUninitializedCapacity: part.byteCount) { buffer, count in
       unsafe part.withUnsafeBytes { source in

@@ -2,7 +2,7 @@
 ///
 /// Any zero makes the product zero, however large the others are.
 @inlinable
-public func checkedProduct(_ sizes: some Collection<Int>) -> Int? {
+package func checkedProduct(_ sizes: some Collection<Int>) -> Int? {
   if sizes.contains(0) { return sizes.contains { $0 < 0 } ? nil : 0 }
   var product = 1
   for size in sizes {
@@ -17,14 +17,14 @@ public func checkedProduct(_ sizes: some Collection<Int>) -> Int? {
 extension FixedWidthInteger {
   /// The sum, or nil when it does not fit.
   @inlinable
-  public func checkedAdding(_ other: Self) -> Self? {
+  package func checkedAdding(_ other: Self) -> Self? {
     let (sum, overflow) = addingReportingOverflow(other)
     return overflow ? nil : sum
   }
 
   /// The product, or nil when it does not fit.
   @inlinable
-  public func checkedMultiplying(by other: Self) -> Self? {
+  package func checkedMultiplying(by other: Self) -> Self? {
     let (product, overflow) = multipliedReportingOverflow(by: other)
     return overflow ? nil : product
   }
@@ -32,5 +32,5 @@ extension FixedWidthInteger {
 
 extension Sequence<Int> {
   /// The sum of sizes, or `Int.max` when it does not fit: for totals that are only shown.
-  public var saturatingSum: Int { reduce(0) { $0.checkedAdding($1) ?? .max } }
+  package var saturatingSum: Int { reduce(0) { $0.checkedAdding($1) ?? .max } }
 }

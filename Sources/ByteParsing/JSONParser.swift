@@ -4,7 +4,7 @@ extension JSONValue {
   /// - Parameter depth: how deep arrays and objects may nest; the parser recurses that far and no further.
   /// - Throws: ``ParsingError`` for anything that is no JSON, for a key that stands twice in an object, and for
   ///   bytes after the value other than spaces. O(length).
-  public init(parsing bytes: RawSpan, depth: Int = 64) throws(ParsingError) {
+  package init(parsing bytes: RawSpan, depth: Int = 64) throws(ParsingError) {
     var parser = JSONParser(cursor: ByteCursor(bytes))
     self = try parser.value(depth)
     parser.skipSpace()

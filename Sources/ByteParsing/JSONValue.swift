@@ -2,7 +2,7 @@
 ///
 /// Foundation's JSON reader loses order and lets duplicate keys pass, and the safetensors format forbids
 /// both (docs/adr/0003).
-public enum JSONValue: Sendable, Equatable {
+package enum JSONValue: Sendable, Equatable {
   case null
   case bool(Bool)
   /// A number without fraction or exponent that fits 64 bits.
@@ -14,29 +14,29 @@ public enum JSONValue: Sendable, Equatable {
   case object([(key: String, value: JSONValue)])
 
   /// The value of a member of an object.
-  public subscript(key: String) -> JSONValue? {
+  package subscript(key: String) -> JSONValue? {
     guard case .object(let members) = self else { return nil }
     return members.first { $0.key == key }?.value
   }
 
   /// The text of a string.
-  public var string: String? { if case .string(let text) = self { text } else { nil } }
+  package var string: String? { if case .string(let text) = self { text } else { nil } }
 
   /// The elements of an array.
-  public var array: [JSONValue]? { if case .array(let elements) = self { elements } else { nil } }
+  package var array: [JSONValue]? { if case .array(let elements) = self { elements } else { nil } }
 
   /// The number, when it is an integer that is not negative.
-  public var size: Int? { if case .integer(let number) = self, number >= 0 { Int(number) } else { nil } }
+  package var size: Int? { if case .integer(let number) = self, number >= 0 { Int(number) } else { nil } }
 
-  public static func == (left: JSONValue, right: JSONValue) -> Bool { left.text == right.text }
+  package static func == (left: JSONValue, right: JSONValue) -> Bool { left.text == right.text }
 
   /// An integer as the contract writes it: beyond 2^53, which readers with doubles would round, as a string.
-  public static func exact(_ number: Int64) -> JSONValue {
+  package static func exact(_ number: Int64) -> JSONValue {
     number.magnitude <= 1 << 53 ? .integer(number) : .string(String(number))
   }
 
   /// A number as the contract writes it: not finite ones, which JSON cannot hold, as strings.
-  public static func exact(_ number: Double) -> JSONValue {
+  package static func exact(_ number: Double) -> JSONValue {
     if number.isNaN { return .string("NaN") }
     return number.isFinite ? .number(number) : .string(number < 0 ? "-Infinity" : "Infinity")
   }
@@ -45,28 +45,28 @@ public enum JSONValue: Sendable, Equatable {
 extension JSONValue: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByBooleanLiteral,
   ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral
 {
-  public init(stringLiteral text: String) { self = .string(text) }
-  public init(integerLiteral number: Int64) { self = .integer(number) }
-  public init(booleanLiteral value: Bool) { self = .bool(value) }
-  public init(arrayLiteral elements: JSONValue...) { self = .array(elements) }
-  public init(dictionaryLiteral members: (String, JSONValue)...) {
+  package init(stringLiteral text: String) { self = .string(text) }
+  package init(integerLiteral number: Int64) { self = .integer(number) }
+  package init(booleanLiteral value: Bool) { self = .bool(value) }
+  package init(arrayLiteral elements: JSONValue...) { self = .array(elements) }
+  package init(dictionaryLiteral members: (String, JSONValue)...) {
     self = .object(members.map { (key: $0.0, value: $0.1) })
   }
 }
 
 extension JSONValue {
   /// The value on one line, without spaces.
-  public var text: String { String(decoding: utf8, as: UTF8.self) }
+  package var text: String { String(decoding: utf8, as: UTF8.self) }
 
   /// The bytes of ``text``.
-  public var utf8: [UInt8] {
+  package var utf8: [UInt8] {
     var text: [UInt8] = []
     write(to: &text, indent: nil, level: 0)
     return text
   }
 
   /// The bytes of an object's ``text`` whose members are made one by one; O(bytes) of memory for any number of them.
-  public static func utf8<E: Error>(
+  package static func utf8<E: Error>(
     ofObject add: ((_ key: String, _ value: JSONValue) -> Void) throws(E) -> Void
   ) throws(E) -> [UInt8] {
     var text = [UInt8(ascii: "{")]
@@ -81,7 +81,7 @@ extension JSONValue {
   }
 
   /// The value over several lines; arrays of scalars stay on one.
-  public var indentedText: String {
+  package var indentedText: String {
     var text: [UInt8] = []
     write(to: &text, indent: "  ", level: 0)
     return String(decoding: text, as: UTF8.self)

@@ -2,17 +2,17 @@
 ///
 /// Swift's strings are equal when they look the same: `é` as one character or as two. Names in files are bytes, and
 /// two that look alike are two names.
-public struct ExactText: Hashable, Sendable {
-  public let text: String
+package struct ExactText: Hashable, Sendable {
+  package let text: String
 
   /// Wraps text.
-  public init(_ text: String) { self.text = text }
+  package init(_ text: String) { self.text = text }
 
-  public static func == (left: ExactText, right: ExactText) -> Bool {
+  package static func == (left: ExactText, right: ExactText) -> Bool {
     left.text.utf8.elementsEqual(right.text.utf8)
   }
 
-  public func hash(into hasher: inout Hasher) {
+  package func hash(into hasher: inout Hasher) {
     var text = text
     text.withUTF8 { unsafe hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
   }
@@ -23,7 +23,7 @@ extension String {
   ///
   /// Control characters (C0, C1, DEL), line separators, bidirectional and other invisible format characters
   /// and the backslash become `\n`, `\x1b` or `\u{202e}`. O(length).
-  public var escapedForDisplay: String {
+  package var escapedForDisplay: String {
     if utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7F && $0 != 0x5C }) { return self }
     var result = ""
     for scalar in unicodeScalars {

@@ -1,4 +1,4 @@
-public import ByteParsing
+package import ByteParsing
 internal import Pickle
 package import Tensors
 
@@ -9,9 +9,9 @@ package import Tensors
 ///
 /// Opening reads the container's directory and the pickle or header; weights are read when a tensor's elements
 /// are asked for. Nothing a file says is ever executed.
-public struct Checkpoint: Sendable {
+package struct Checkpoint: Sendable {
   /// The kinds of checkpoint that are read; raw values are the contract's names.
-  public enum Container: String, Sendable, CaseIterable {
+  package enum Container: String, Sendable, CaseIterable {
     case torchZip = "torch-zip"
     case torchLegacy = "torch-legacy"
     case torchTar = "torch-tar"
@@ -33,24 +33,24 @@ public struct Checkpoint: Sendable {
   }
 
   /// The file, as the caller named it.
-  public let path: String
+  package let path: String
   /// What kind of file it is, judged by its content.
-  public let container: Container
+  package let container: Container
   /// Every tensor, in the file's order.
-  public let tensors: [CheckpointTensor]
+  package let tensors: [CheckpointTensor]
   /// Everything that is no tensor, in the file's order.
-  public let objects: [CheckpointObject]
+  package let objects: [CheckpointObject]
   /// The sources of modules' classes that the file holds: evidence of what was saved, never run.
-  public let moduleSources: [ModuleSource]
+  package let moduleSources: [ModuleSource]
   /// What a reader should know and no command needs to stop for.
-  public let warnings: [String]
+  package let warnings: [String]
   /// Records whose checksum is wrong: a warning to who looks, an error to who uses the data.
-  public let damage: [CheckpointError]
+  package let damage: [DecantError]
   /// What is missing of a file that was cut off, or of files that are absent; nil for whole checkpoints. The tensors
   /// that are not whole say so in their ``CheckpointTensor/state-swift.property``.
-  public let truncation: CheckpointError?
+  package let truncation: DecantError?
   /// What the container says about its own writing, such as its version, as label and text: untrusted, as it stands.
-  public let hints: [(label: String, text: String)]
+  package let hints: [(label: String, text: String)]
 
   /// The files it is read from: one, or the index and its shards.
   package let files: [InputFile]
@@ -65,32 +65,32 @@ public struct Checkpoint: Sendable {
     let container: Container
     var contents: CheckpointContents
     var warnings: [String] = []
-    var damage: [CheckpointError] = []
+    var damage: [DecantError] = []
     var hints: [(String, String)] = []
-    var truncation: CheckpointError?
+    var truncation: DecantError?
     var script: ScriptArchive?
 
     /// Throws what makes the data unfit for use.
-    func requireIntact() throws(CheckpointError) {
+    func requireIntact() throws(DecantError) {
       if let first = truncation ?? damage.first { throw first }
     }
   }
 
   /// Opens a checkpoint.
   ///
-  /// - Throws: ``CheckpointError`` when the file is none, or none that is read, or is damaged.
+  /// - Throws: ``DecantError`` when the file is none, or none that is read, or is damaged.
   ///   O(entries + tensors), whatever the weights weigh.
-  public init(path: String, limits: Limits = Limits()) throws(CheckpointError) {
+  package init(path: String, limits: Limits = Limits()) throws(DecantError) {
     let (parts, files) = try Checkpoint.open(path: path, limits: limits)
     self.init(parts, path: path, files: files, limits: limits)
   }
 
   /// Opens a checkpoint that is in memory, or wherever some content is; `name` is what messages call it.
   ///
-  /// - Throws: ``CheckpointError`` as for a file.
+  /// - Throws: ``DecantError`` as for a file.
   package init(
     _ content: any StorageContent, named name: String, limits: Limits = Limits()
-  ) throws(CheckpointError) {
+  ) throws(DecantError) {
     self.init(
       try Checkpoint.parts(of: ByteSource(content, path: name), limits: limits), path: name, files: [],
       limits: limits)
@@ -115,13 +115,12 @@ public struct Checkpoint: Sendable {
 
   /// The code of a TorchScript archive's classes by their qualified names, such as
   /// `__torch__.torchvision.models.resnet.BasicBlock`: evidence of what was saved, never run. O(bytes of code).
-  public func scriptClasses() -> [String: String] { script?.classTexts() ?? [:] }
+  package func scriptClasses() -> [String: String] { script?.classTexts() ?? [:] }
 
   /// Reads whatever container some bytes are, judged by the bytes.
   ///
   /// - Parameter nesting: how many containers the bytes lie in.
-  static func parts(of source: ByteSource, limits: Limits, nesting: Int = 0) throws(CheckpointError) -> Parts
-  {
+  static func parts(of source: ByteSource, limits: Limits, nesting: Int = 0) throws(DecantError) -> Parts {
     switch FileKind(try source.head(), tail: try source.tail(), fileByteCount: source.byteCount) {
     case .zip: return try ZipContainer.open(source, limits: limits, nesting: nesting)
     case .npy: return try NpyReader.open(source, limits: limits, nesting: nesting)
@@ -132,33 +131,33 @@ public struct Checkpoint: Sendable {
     case .pickle: return try BarePickle.open(source, limits: limits, nesting: nesting)
     case .unknown(let description, let remedy):
       if let parts = try BarePickle.openIfAny(source, limits: limits, nesting: nesting) { return parts }
-      throw CheckpointError(description, file: source.path, remedy: remedy)
+      throw DecantError(.unclassified, description, file: source.path, remedy: remedy)
     case .foreign(let description, let remedy):
-      throw CheckpointError(description, file: source.path, remedy: remedy)
+      throw DecantError(.unclassified, description, file: source.path, remedy: remedy)
     }
   }
 
   /// Throws what makes the data unfit for use; what every command does that uses the data.
-  public func requireIntact() throws(CheckpointError) {
+  package func requireIntact() throws(DecantError) {
     if let first = truncation ?? damage.first { throw first }
   }
 
   /// Compares the recorded checksum of every storage the tensors use with its data. O(bytes).
   ///
-  /// - Throws: ``CheckpointError`` that names the first entry that differs.
-  public func verifyChecksums(of tensors: [CheckpointTensor]) throws {
+  /// - Throws: ``DecantError`` that names the first entry that differs.
+  package func verifyChecksums(of tensors: [CheckpointTensor]) throws {
     try requireIntact()
     if let first = try damagedRecords(of: tensors, stopsAtFirst: true).first { throw first }
   }
 
   /// The storages the tensors use whose data is not what its checksum records, each named. O(bytes).
   ///
-  /// - Throws: ``CheckpointError`` for data that cannot be read at all.
-  public func damagedRecords(
+  /// - Throws: ``DecantError`` for data that cannot be read at all.
+  package func damagedRecords(
     of tensors: [CheckpointTensor], stopsAtFirst: Bool = false
-  ) throws -> [CheckpointError] {
+  ) throws -> [DecantError] {
     var seen: Set<ObjectIdentifier> = []
-    var damaged: [CheckpointError] = []
+    var damaged: [DecantError] = []
     for entry in tensors {
       // A sparse tensor's own storage is computed: what the file holds is its parts.
       for tensor in [entry.tensor] + entry.tensor.parts.map(\.tensor)
@@ -167,7 +166,7 @@ public struct Checkpoint: Sendable {
         do {
           damaged += try content.damage(stopsAtFirst: stopsAtFirst).map { $0.located(tensor: entry.name) }
           if stopsAtFirst, !damaged.isEmpty { return damaged }
-        } catch let error as CheckpointError {
+        } catch let error as DecantError {
           throw error.located(file: path, tensor: entry.name)
         }
       }

@@ -1,22 +1,22 @@
-public import ByteParsing
+package import ByteParsing
 internal import Pickle
-public import Tensors
+package import Tensors
 
 /// A tensor of a checkpoint and where it stands.
-public struct CheckpointTensor: Sendable {
+package struct CheckpointTensor: Sendable {
   /// What PyTorch's modules use a tensor for, where the file tells.
-  public enum Role: String, Sendable {
+  package enum Role: String, Sendable {
     case parameter, buffer
   }
   /// The steps from the root.
-  public let path: [PathKey]
-  public let tensor: Tensor
+  package let path: [PathKey]
+  package let tensor: Tensor
   /// Known for tensors of pickled modules and of `torch.nn.Parameter`.
-  public let role: Role?
+  package let role: Role?
   /// The path of the state dict it belongs to; nil for tensors of none, such as an optimizer's.
-  public let stateDict: [PathKey]?
+  package let stateDict: [PathKey]?
   /// The class of a subclass of `torch.Tensor`, such as `torch.distributed.tensor.DTensor`.
-  public let subclass: String?
+  package let subclass: String?
 
   init(
     path: [PathKey], tensor: Tensor, role: Role? = nil, stateDict: [PathKey]? = nil, subclass: String? = nil
@@ -38,35 +38,35 @@ public struct CheckpointTensor: Sendable {
   }
 
   /// How much of its data the file still has.
-  public internal(set) var state = State.whole
+  package internal(set) var state = State.whole
 
   /// How much of a tensor's data is there: all of it, unless the file was cut off or a file is absent.
-  public enum State: String, Sendable {
+  package enum State: String, Sendable {
     case whole, truncated, missing
   }
 
   /// The path joined with dots.
-  public var name: String { path.joinedName }
+  package var name: String { path.joinedName }
 }
 
 /// A value of a checkpoint that is no tensor.
-public struct CheckpointObject: Sendable {
+package struct CheckpointObject: Sendable {
   /// The steps from the root.
-  public let path: [PathKey]
+  package let path: [PathKey]
   /// Python's name of its type: `int`, `dict`, `argparse.Namespace`.
-  public let type: String
+  package let type: String
   /// The value of a scalar or text.
-  public let value: JSONValue?
+  package let value: JSONValue?
   /// How many elements a collection has whose elements are not listed one by one.
-  public let count: Int?
+  package let count: Int?
   /// The kind of tensor this is, when it is one of a kind that is not read.
-  public let unreadTensor: String?
+  package let unreadTensor: String?
   /// Its sizes, outermost first, when it is such a tensor and the file tells them.
-  public var shape: [Int]? = nil
+  package var shape: [Int]? = nil
   /// The bytes it is stored in, when it is such a tensor and the file tells them.
-  public var byteCount: Int? = nil
+  package var byteCount: Int? = nil
   /// Each module of a state dict's `_metadata`, in its order: those without parameters too.
-  public var moduleVersions: [ModuleVersion]? = nil
+  package var moduleVersions: [ModuleVersion]? = nil
   /// A value of a GGUF file's metadata that is not listed.
   var encoded: GGUFEncodedValue? = nil
 
@@ -78,27 +78,27 @@ public struct CheckpointObject: Sendable {
   }
 
   /// The path joined with dots.
-  public var name: String { path.joinedName }
+  package var name: String { path.joinedName }
 }
 
 /// What a state dict's `_metadata` says of one module.
-public struct ModuleVersion: Sendable, Equatable {
+package struct ModuleVersion: Sendable, Equatable {
   /// The module's path: `layer1.0.conv1`; empty for the outermost.
-  public let path: String
+  package let path: String
   /// The version of the format of the module's own state; nil when none is recorded.
-  public let version: Int64?
+  package let version: Int64?
 }
 
 /// The source of a class of modules, which PyTorch before 1.6 put beside a whole pickled module.
-public struct ModuleSource: Sendable {
+package struct ModuleSource: Sendable {
   /// The class: `__main__.Net`.
-  public let className: String
+  package let className: String
   /// The file it stood in, on the machine that wrote the checkpoint.
-  public let file: String?
+  package let file: String?
   /// The text; nil when it is longer than `Limits.textBytes`, or all of them than `Limits.allTextBytes`.
-  public let text: String?
+  package let text: String?
   /// Bytes of the text.
-  public let byteCount: Int
+  package let byteCount: Int
 }
 
 /// Everything a checkpoint holds, in the file's order.

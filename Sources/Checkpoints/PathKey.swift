@@ -1,8 +1,8 @@
-public import ByteParsing
+package import ByteParsing
 internal import Pickle
 
 /// One step of the way from a checkpoint's root to a value.
-public enum PathKey: Hashable, Sendable {
+package enum PathKey: Hashable, Sendable {
   /// A key that is text, or an attribute's name.
   case text(String)
   /// A key that is `bytes` and reads as text.
@@ -15,7 +15,7 @@ public enum PathKey: Hashable, Sendable {
   case other(String)
 
   /// Steps are equal byte by byte, not when they look alike.
-  public static func == (left: PathKey, right: PathKey) -> Bool {
+  package static func == (left: PathKey, right: PathKey) -> Bool {
     switch (left, right) {
     case (.text(let a), .text(let b)), (.bytes(let a), .bytes(let b)), (.other(let a), .other(let b)):
       ExactText(a) == ExactText(b)
@@ -25,10 +25,10 @@ public enum PathKey: Hashable, Sendable {
     }
   }
 
-  public func hash(into hasher: inout Hasher) { hasher.combine(ExactText(name)) }
+  package func hash(into hasher: inout Hasher) { hasher.combine(ExactText(name)) }
 
   /// The step as it stands in a joined name.
-  public var name: String {
+  package var name: String {
     switch self {
     case .text(let text), .bytes(let text), .other(let text): text
     case .integer(let number): String(number)
@@ -53,7 +53,7 @@ public enum PathKey: Hashable, Sendable {
   }
 
   /// The step as it stands in a JSON path.
-  public var json: JSONValue {
+  package var json: JSONValue {
     switch self {
     case .text(let text): .string(text)
     case .integer(let number): .exact(number)
@@ -66,7 +66,7 @@ public enum PathKey: Hashable, Sendable {
 
 extension Sequence<PathKey> {
   /// The steps joined with dots, as every command prints and takes names.
-  public var joinedName: String {
+  package var joinedName: String {
     var steps = makeIterator()
     guard var name = steps.next()?.name else { return "" }
     while let step = steps.next() {

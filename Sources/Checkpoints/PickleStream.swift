@@ -1,12 +1,12 @@
-public import ByteParsing
+package import ByteParsing
 internal import Pickle
 
 /// One pickle of a file, to be written out opcode by opcode.
-public struct PickleStream: Sendable {
+package struct PickleStream: Sendable {
   /// What it holds: `the list of storages`.
-  public let title: String
+  package let title: String
   /// Bytes from the start of the file; nil when it lies in an archive's entry.
-  public let offset: Int?
+  package let offset: Int?
   private let bytes: Bytes
   private let mostValues: Int
 
@@ -23,7 +23,7 @@ public struct PickleStream: Sendable {
     self.bytes = .memory(bytes)
   }
 
-  init(_ stream: PickleSequence.Stream, of source: ByteSource) throws(CheckpointError) {
+  init(_ stream: PickleSequence.Stream, of source: ByteSource) throws(DecantError) {
     title = stream.title
     mostValues = .max
     offset = stream.offset
@@ -32,9 +32,9 @@ public struct PickleStream: Sendable {
 
   /// Hands over every line of the disassembly, as `pickletools.dis` prints it.
   ///
-  /// - Throws: `PickleError` where `pickletools.dis` raises; ``CheckpointError`` when the bytes cannot be read;
+  /// - Throws: `PickleError` where `pickletools.dis` raises; ``DecantError`` when the bytes cannot be read;
   ///   whatever `line` throws.
-  public func disassemble(limits: Limits = Limits(), line: (String) throws -> Void) throws {
+  package func disassemble(limits: Limits = Limits(), line: (String) throws -> Void) throws {
     var limits = limits
     limits.pickleValues = min(limits.pickleValues, mostValues)
     let bytes =
@@ -51,9 +51,9 @@ extension Checkpoint {
   /// the five of a legacy file, those of a tar's members, or those that any other file begins with.
   ///
   /// Works on files that are no checkpoint: that is when one wants to look.
-  public static func pickleStreams(
+  package static func pickleStreams(
     path: String, limits: Limits = Limits()
-  ) throws(CheckpointError) -> [PickleStream] {
+  ) throws(DecantError) -> [PickleStream] {
     let source = ByteSource(try InputFile(path))
     let streams: [PickleSequence.Stream]
     switch FileKind(try source.head(), fileByteCount: source.byteCount) {

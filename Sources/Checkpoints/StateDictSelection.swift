@@ -1,59 +1,60 @@
-internal import ByteParsing
-public import Tensors
+package import ByteParsing
+package import Tensors
 
 /// A part of a checkpoint that can be loaded into a network.
-public struct StateDictCandidate: Sendable, Equatable {
+package struct StateDictCandidate: Sendable, Equatable {
   /// The steps from the root; empty for the root itself.
-  public let path: [PathKey]
-  public let tensorCount: Int
+  package let path: [PathKey]
+  package let tensorCount: Int
 
   /// What to pass as `--key`; `.` stands for the root.
-  public var key: String { path.isEmpty ? "." : path.joinedName }
+  package var key: String { path.isEmpty ? "." : path.joinedName }
 }
 
 /// The tensors below one place of a checkpoint, named from there.
-public struct Selection: Sendable {
+package struct Selection: Sendable {
   /// Where they stand; empty for the root.
-  public let path: [PathKey]
+  package let path: [PathKey]
   /// The tensors in the file's order, with their full paths.
-  public let tensors: [CheckpointTensor]
+  package let tensors: [CheckpointTensor]
 
   /// What was passed as `--key`, or would have to be.
-  public var key: String { path.isEmpty ? "." : path.joinedName }
+  package var key: String { path.isEmpty ? "." : path.joinedName }
 
   /// Every tensor of a checkpoint under its full name.
-  public static func all(of checkpoint: Checkpoint) -> Selection {
+  package static func all(of checkpoint: Checkpoint) -> Selection {
     Selection(path: [], tensors: checkpoint.tensors)
   }
 
   /// A tensor's name from here on.
-  public func name(of entry: CheckpointTensor) -> String {
+  package func name(of entry: CheckpointTensor) -> String {
     entry.path.dropFirst(path.count).joinedName
   }
 
   /// The tensors by name.
   ///
-  /// - Throws: ``CheckpointError`` when two paths are spelled alike; it names both.
-  public func stateDict() throws(CheckpointError) -> StateDict {
+  /// - Throws: ``DecantError`` when two paths are spelled alike; it names both.
+  package func stateDict() throws(DecantError) -> StateDict {
     var paths: [ExactText: [PathKey]] = [:]
     for entry in tensors {
       if let other = paths.updateValue(entry.path, forKey: ExactText(name(of: entry))) {
         func spell(_ path: [PathKey]) -> String { path.map { $0.json.text }.joined(separator: ", ") }
-        throw CheckpointError(
+        throw DecantError(
+          .unclassified,
           "two tensors are called \(name(of: entry).escapedForDisplay): [\(spell(other))] and [\(spell(entry.path))]",
           remedy: "Choose one of them with --key.")
       }
     }
-    do throws(TensorError) {
+    do throws(DecantError) {
       return try StateDict(tensors.map { StateDict.Entry(name: name(of: $0), tensor: $0.tensor) })
-    } catch { throw CheckpointError(error.reason) }
+    } catch { throw DecantError(.unclassified, error.reason) }
   }
 }
 
 extension Checkpoint {
   /// Every mapping or module that directly holds tensors under text keys, in the file's order. Optimizers are left out, and
   /// mappings of scalars (the scores that callbacks keep) where there is one of more than scalars.
-  public var stateDictCandidates: [StateDictCandidate] {
+  package var stateDictCandidates: [StateDictCandidate] {
     var order: [[PathKey]] = []
     var counts: [[PathKey]: Int] = [:]
     var shaped: Set<[PathKey]> = []
@@ -69,8 +70,8 @@ extension Checkpoint {
 
   /// The tensors below a key as names print it; a literal key that holds dots wins. `.` is the root.
   ///
-  /// - Throws: ``CheckpointError`` when nothing has that name.
-  public func selection(key: String) throws(CheckpointError) -> Selection {
+  /// - Throws: ``DecantError`` when nothing has that name.
+  package func selection(key: String) throws(DecantError) -> Selection {
     if key == "." { return .all(of: self) }
     // Of all paths that are spelled so, the one of fewest steps: its steps hold the dots themselves.
     var found: [PathKey]?
@@ -87,14 +88,15 @@ extension Checkpoint {
     }
     guard let found else {
       if objects.contains(where: { $0.name == key || $0.name.hasPrefix(key + ".") }) {
-        throw CheckpointError(
+        throw DecantError(
+          .unclassified,
           "no tensor stands under the key \(key.escapedForDisplay); what stands there is no tensor",
           file: path,
           remedy: "decant inspect lists the keys that hold tensors.")
       }
       let candidates = stateDictCandidates.prefix(8).map(\.key.escapedForDisplay).joined(separator: ", ")
-      throw CheckpointError(
-        "has no key \(key.escapedForDisplay)", file: path,
+      throw DecantError(
+        .unclassified, "has no key \(key.escapedForDisplay)", file: path,
         remedy: candidates.isEmpty
           ? "decant inspect lists the keys it has." : "Keys that hold a state dict: \(candidates).")
     }
@@ -103,19 +105,20 @@ extension Checkpoint {
 
   /// The only state dict there is.
   ///
-  /// - Throws: ``CheckpointError`` that lists them when there are several, or says that there is none.
-  public func onlyStateDict() throws(CheckpointError) -> Selection {
+  /// - Throws: ``DecantError`` that lists them when there are several, or says that there is none.
+  package func onlyStateDict() throws(DecantError) -> Selection {
     let candidates = stateDictCandidates
     guard candidates.count == 1, let only = candidates.first else {
       if candidates.isEmpty {
-        throw CheckpointError(
-          tensors.isEmpty ? "holds no tensors" : "holds tensors and no state dict", file: path,
+        throw DecantError(
+          .unclassified, tensors.isEmpty ? "holds no tensors" : "holds tensors and no state dict", file: path,
           remedy: "decant inspect shows what it holds.")
       }
       let list = candidates.prefix(16).map { "\($0.key.escapedForDisplay) (\($0.tensorCount) tensors)" }
         .joined(separator: ", ")
-      throw CheckpointError(
-        "holds \(candidates.count) state dicts: \(list)\(candidates.count > 16 ? ", …" : "")", file: path,
+      throw DecantError(
+        .unclassified, "holds \(candidates.count) state dicts: \(list)\(candidates.count > 16 ? ", …" : "")",
+        file: path,
         remedy: "Choose one with --key.")
     }
     let selected = tensors.filter { $0.stateDict == only.path && $0.path.starts(with: only.path) }

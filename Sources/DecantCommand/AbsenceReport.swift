@@ -4,12 +4,12 @@ import Tensors
 
 /// Why a state dict is no ResNet, and what is in it instead.
 struct AbsenceReport {
-  private let absence: ResNet.Absence
+  private let absence: ResNetAbsence
   private let reason: String
   /// As many prefixes as are shown.
   private static let mostShown = 8
-  init(_ stateDict: StateDict, reason: String = ResNet.Absence.reason) {
-    absence = ResNet.Absence(of: stateDict)
+  init(_ stateDict: StateDict, reason: String = ResNetAbsence.reason) {
+    absence = ResNetAbsence(of: stateDict)
     self.reason = reason
   }
 

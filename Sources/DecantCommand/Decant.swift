@@ -1,3 +1,4 @@
+import ByteParsing
 import ArgumentParser
 import Checkpoints
 import Glibc
@@ -40,14 +41,16 @@ struct Decant: ParsableCommand {
       for line in EngineOptions.description { StandardStreams.line(line) }
       return StandardStreams.flush()
     }
+    var isJSON = CommandLine.arguments.contains("--json")
     do {
       var command = try parsed()
+      isJSON = (command as? any JSONReporting)?.json ?? false
       try command.run()
       StandardStreams.flush()
-    } catch let error as CheckpointError {
-      StandardStreams.flush()
-      StandardStreams.error("\(error)")
-      Glibc.exit(ExitStatus.wrong.rawValue)
+    } catch let error as DecantError {
+      if isJSON { StandardStreams.line(error.jsonDocument.indentedText) }
+      StandardStreams.error(error.commandText)
+      Glibc.exit(error.exitStatus.rawValue)
     } catch let interruption as Interruption {
       interruption.die()
     } catch let status as ExitStatus {

@@ -47,7 +47,7 @@ struct EngineOptions: ParsableArguments {
 
   /// The engines for float32; of several the first gives the answers.
   ///
-  /// - Throws: ``CheckpointError`` when the engine that was asked for cannot execute the graph.
+  /// - Throws: ``DecantError`` when the engine that was asked for cannot execute the graph.
   func float(_ graph: Graph, _ weights: StateDict, threads: Int) throws -> [ChosenEngine<Float>] {
     var chosen: [ChosenEngine<Float>] = []
     if engine != .reference {
@@ -63,7 +63,8 @@ struct EngineOptions: ParsableArguments {
         }
       } catch {
         if engine != nil {
-          throw CheckpointError("cannot be run by onednn: \(error)", remedy: "Use --engine reference.")
+          throw DecantError(
+            .unclassified, "cannot be run by onednn: \(error)", remedy: "Use --engine reference.")
         }
         StandardStreams.note("the reference engine is used: \(error)")
       }
@@ -75,7 +76,8 @@ struct EngineOptions: ParsableArguments {
   /// The engine for float64, which is the reference.
   func double(_ graph: Graph, _ weights: StateDict, threads: Int) throws -> ChosenEngine<Double> {
     if engine == .onednn || engine == .both {
-      throw CheckpointError("onednn computes in float32", remedy: "Leave out --float64 or --engine.")
+      throw DecantError(
+        .unclassified, "onednn computes in float32", remedy: "Leave out --float64 or --engine.")
     }
     return try reference(graph, weights, threads: threads)
   }
@@ -87,7 +89,7 @@ struct EngineOptions: ParsableArguments {
       return ChosenEngine(
         network: try ReferenceNetwork<T>(graph: graph, weights: weights, threads: threads),
         note: EngineNote(name: "reference"))
-    } catch { throw CheckpointError("cannot be run: \(error)") }
+    } catch { throw DecantError(.unclassified, "cannot be run: \(error)") }
   }
 }
 

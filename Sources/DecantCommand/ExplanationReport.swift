@@ -4,7 +4,7 @@ import ResNets
 
 /// What a network does, with the numbers of the file at hand: the answers to the questions of who meets it first.
 struct ExplanationReport {
-  let configuration: ResNet.Configuration
+  let configuration: ResNetConfiguration
   let graph: Graph
   /// One for each node.
   let costs: [NodeCost]
@@ -14,7 +14,7 @@ struct ExplanationReport {
   let spelling: (_ canonical: String) -> String
 
   /// Nil when an image of this size does not fit the network.
-  init?(_ identification: ResNet.Identification, _ configuration: ResNet.Configuration, inputSize: Int) {
+  init?(_ identification: ResNetIdentification, _ configuration: ResNetConfiguration, inputSize: Int) {
     guard let graph = try? configuration.graph(),
       let costs = graph.costs(height: inputSize, width: inputSize)
     else { return nil }
@@ -30,7 +30,7 @@ struct ExplanationReport {
       "for one image of \(inputSize)×\(inputSize), with stride0 \(configuration.stride0) (--size and --stride0 change it)"
     )
     printStages()
-    let summary = ResNet.Summary(configuration)
+    let summary = ResNetSummary(configuration)
     StandardStreams.line()
     StandardStreams.line("why \(configuration.depth) layers")
     StandardStreams.line(
@@ -99,7 +99,7 @@ struct ExplanationReport {
     return lines
   }
 
-  private func downsample(_ summary: ResNet.Summary) -> String {
+  private func downsample(_ summary: ResNetSummary) -> String {
     if configuration.shortcut == .padding {
       return
         "nowhere: where stride or channels change, the shortcut takes every second pixel and adds channels of zeros, without parameters"

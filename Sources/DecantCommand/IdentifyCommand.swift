@@ -6,7 +6,7 @@ import ResNets
 import Tensors
 
 /// `decant identify FILE`.
-struct IdentifyCommand: ParsableCommand {
+struct IdentifyCommand: ParsableCommand, JSONReporting {
   static let configuration = CommandConfiguration(
     commandName: "identify",
     abstract: "Say which ResNet a checkpoint is, how that is known, and what the file cannot tell.")
@@ -39,22 +39,22 @@ struct IdentifyCommand: ParsableCommand {
     guard let file else { return dialects ? printDialects() : printArchitectures() }
     let checkpoint = try Checkpoint(path: file, limits: limits.limits)
     let selection =
-      try key.map { key throws(CheckpointError) in try checkpoint.selection(key: key) }
+      try key.map { key throws(DecantError) in try checkpoint.selection(key: key) }
       ?? checkpoint.onlyStateDict()
     let stateDict = try selection.stateDict()
-    let found: ResNet.Naming?
-    do throws(TensorError) { found = try ResNet.Naming.onlyIfAny(in: stateDict, prefix: prefix) } catch {
-      throw CheckpointError(error.reason.escapedForDisplay, file: file)
+    let found: ResNetNaming?
+    do throws(DecantError) { found = try ResNetNaming.onlyIfAny(in: stateDict, prefix: prefix) } catch {
+      throw DecantError(.unclassified, error.reason.escapedForDisplay, file: file)
     }
     guard let naming = found else { throw refuse(AbsenceReport(stateDict)) }
-    let identification: ResNet.Identification
+    let identification: ResNetIdentification
     let digest = try wholeDigest(of: checkpoint)
     let evidence = EvidenceGathering.evidence(
       in: checkpoint, selection, of: naming, note: StandardStreams.note)
     do {
-      identification = try ResNet.Identification(
-        naming, published: digest.flatMap { ResNet.PublishedFile.of(sha256: $0) }, evidence: evidence)
-    } catch let error as TensorError {
+      identification = try ResNetIdentification(
+        naming, published: digest.flatMap { PublishedFile.of(sha256: $0) }, evidence: evidence)
+    } catch let error as DecantError {
       throw refuse(AbsenceReport(stateDict, reason: error.reason))
     }
     let measured = try measuring.report(on: identification, in: checkpoint, selection)
@@ -75,11 +75,11 @@ struct IdentifyCommand: ParsableCommand {
     return .no
   }
 
-  private func printExplanation(_ identification: ResNet.Identification) throws {
+  private func printExplanation(_ identification: ResNetIdentification) throws {
     var configuration = identification.configuration
     if let stride0 { configuration.stride0 = stride0 }
     guard let report = ExplanationReport(identification, configuration, inputSize: size) else {
-      throw CheckpointError("an image of \(size)×\(size) does not fit the network", file: file)
+      throw DecantError(.unclassified, "an image of \(size)×\(size) does not fit the network", file: file)
     }
     StandardStreams.line()
     report.print()
@@ -91,7 +91,7 @@ struct IdentifyCommand: ParsableCommand {
   private func wholeDigest(of checkpoint: Checkpoint) throws -> String? {
     guard let byteCount = checkpoint.fileByteCount, byteCount <= 1 << 30 else { return nil }
     let digest = try checkpoint.sha256()
-    if let claimed = ResNet.PublishedFile.claimedDigest(inFileName: checkpoint.path),
+    if let claimed = PublishedFile.claimedDigest(inFileName: checkpoint.path),
       !digest.hasPrefix(claimed)
     {
       StandardStreams.note(
@@ -102,7 +102,7 @@ struct IdentifyCommand: ParsableCommand {
   }
 
   private func printDialects() {
-    for dialect in ResNet.Dialect.all {
+    for dialect in ResNetDialect.all {
       StandardStreams.line("\(dialect.name): \(dialect.summary)")
       var table = TextTable([("here", .left), ("there", .left)])
       for row in dialect.rows { table.row(row.canonical, row.spelled) }
@@ -113,7 +113,7 @@ struct IdentifyCommand: ParsableCommand {
 
   private func printArchitectures() {
     var table = TextTable([("name", .left), ("block", .left), ("layers", .left), ("depth", .right)])
-    for architecture in ResNet.Architecture.all {
+    for architecture in ResNetArchitecture.all {
       let configuration = architecture.configuration
       table.row(
         architecture.name, configuration.block.rawValue,
@@ -122,7 +122,7 @@ struct IdentifyCommand: ParsableCommand {
     table.show()
   }
 
-  private func print(_ found: ResNet.Identification, _ selection: Selection) {
+  private func print(_ found: ResNetIdentification, _ selection: Selection) {
     let naming = found.naming
     let verification = found.verification
     let total = naming.entries.count
@@ -171,7 +171,7 @@ struct IdentifyCommand: ParsableCommand {
   }
 
   /// What sources say differently of one matter; the strongest first, none dropped.
-  private func printContradictions(_ found: ResNet.Identification) {
+  private func printContradictions(_ found: ResNetIdentification) {
     guard !found.contradictions.isEmpty else { return }
     StandardStreams.line()
     var table = TextTable([
@@ -188,7 +188,7 @@ struct IdentifyCommand: ParsableCommand {
   }
 
   private func printJSON(
-    _ found: ResNet.Identification, _ selection: Selection, _ measured: MeasureReport?
+    _ found: ResNetIdentification, _ selection: Selection, _ measured: MeasureReport?
   ) {
     let configuration = found.configuration
     func number(_ value: Int) -> JSONValue { .exact(Int64(value)) }

@@ -6,7 +6,7 @@ import Pickle
 import Tensors
 
 /// `decant inspect FILE`.
-struct InspectCommand: ParsableCommand {
+struct InspectCommand: ParsableCommand, JSONReporting {
   static let configuration = CommandConfiguration(
     commandName: "inspect",
     abstract: "Show what is in a checkpoint: every tensor and everything that is none.")
@@ -42,7 +42,7 @@ struct InspectCommand: ParsableCommand {
     _ = unsafe Unmanaged.passRetained(Kept(checkpoint))
     var rows = try InspectionRow.rows(
       of: checkpoint,
-      under: key.map { key throws(CheckpointError) in try checkpoint.selection(key: key).path } ?? [])
+      under: key.map { key throws(DecantError) in try checkpoint.selection(key: key).path } ?? [])
     if let filter { rows = rows.filter { unsafe fnmatch(filter, $0.entry.name, 0) == 0 } }
     switch sort {
     case .file: break
@@ -76,7 +76,7 @@ struct InspectCommand: ParsableCommand {
       do { try stream.disassemble(limits: limits.limits) { StandardStreams.line($0) } } catch let error
         as PickleError
       {
-        throw CheckpointError(error.description, file: file)
+        throw DecantError(.unclassified, error.description, file: file)
       }
     }
   }
@@ -105,7 +105,7 @@ struct InspectionRow {
   private(set) var quantization: JSONValue?
 
   /// The tensors at or below a path.
-  static func rows(of checkpoint: Checkpoint, under path: [PathKey]) throws(CheckpointError)
+  static func rows(of checkpoint: Checkpoint, under path: [PathKey]) throws(DecantError)
     -> [InspectionRow]
   {
     let aliases = Aliases(checkpoint.tensors.map(\.tensor))
@@ -138,9 +138,7 @@ struct InspectionRow {
       guard entry.tensor.isReadable else { return }
       if stats { statistics = try entry.tensor.statistics() }
       if digest { self.digest = try entry.tensor.sha256() }
-    } catch let error as TensorError {
-      throw CheckpointError(error.reason, file: checkpoint.path, tensor: entry.name)
-    } catch let error as CheckpointError {
+    } catch let error as DecantError {
       throw error.located(file: checkpoint.path, tensor: entry.name)
     }
   }

@@ -24,7 +24,7 @@ struct MeasureOptions: ParsableArguments {
 
   /// What was measured; nil when nobody asks.
   func report(
-    on found: ResNet.Identification, in checkpoint: Checkpoint, _ selection: Selection
+    on found: ResNetIdentification, in checkpoint: Checkpoint, _ selection: Selection
   ) throws -> MeasureReport? {
     guard measure else { return nil }
     try checkpoint.requireIntact()
@@ -38,8 +38,8 @@ struct MeasureOptions: ParsableArguments {
     } catch {
       var error = error
       if case .missing(let names) = error { error = .missing(names.map(found.naming.spelling(of:))) }
-      throw CheckpointError(
-        "cannot be measured: \("\(error)".escapedForDisplay)", file: checkpoint.path,
+      throw DecantError(
+        .unclassified, "cannot be measured: \("\(error)".escapedForDisplay)", file: checkpoint.path,
         remedy: "decant identify without --measure says what names and shapes tell.")
     }
   }

@@ -1,3 +1,4 @@
+import ByteParsing
 import Checkpoints
 import Inference
 import Tensors
@@ -14,12 +15,14 @@ enum NetworkInput {
     -> Activation<T>
   {
     guard tensor.shape.count == 4, tensor.shape.allSatisfy({ $0 > 0 }) else {
-      throw CheckpointError(
-        "has shape \(Spelling.shape(tensor.shape)); a network takes N×C×H×W", file: path, tensor: name,
+      throw DecantError(
+        .unclassified, "has shape \(Spelling.shape(tensor.shape)); a network takes N×C×H×W", file: path,
+        tensor: name,
         remedy: "In Python, add the batch: array[None], or move the channels: array.transpose(0, 3, 1, 2).")
     }
     guard tensor.dtype.kind == .floatingPoint else {
-      throw CheckpointError(
+      throw DecantError(
+        .unclassified,
         "holds \(tensor.dtype.rawValue), and a network takes numbers that are already normalised",
         file: path, tensor: name,
         remedy: "In Python: (array / 255.0 - mean) / std, as the network was trained.")

@@ -26,7 +26,7 @@ struct NetworkOptions: ParsableArguments {
   @Option(help: "What normalization adds to the variance; usually 1e-5.") var epsilon: Double?
 
   func validate() throws {
-    if let arch, ResNet.Architecture.named(arch) == nil {
+    if let arch, ResNetArchitecture.named(arch) == nil {
       throw Self.unknownArchitecture(arch)
     }
     if let stride0, !(1...2 ~= stride0) {
@@ -62,8 +62,8 @@ struct NetworkOptions: ParsableArguments {
     ]
   }
 
-  private static let blockStrides: [String: ResNet.BlockStride] = ["3x3": .second, "1x1": .first]
-  private static let stemPoolings: [String: ResNet.StemPooling] = Dictionary(
+  private static let blockStrides: [String: ResNetBlockStride] = ["3x3": .second, "1x1": .first]
+  private static let stemPoolings: [String: ResNetStemPooling] = Dictionary(
     uniqueKeysWithValues: [.max, .maxOverZeros, .maxOverEdge, .average, .none].map { ($0.rawValue, $0) })
 
   private static func strides(_ text: String) -> [Int]? {
@@ -72,9 +72,9 @@ struct NetworkOptions: ParsableArguments {
   }
 
   /// What the options say of the network.
-  private func declaration(classes: Int?) -> ResNet.Declaration {
-    var said = ResNet.Declaration()
-    said.architecture = arch.flatMap { ResNet.Architecture.named($0) }
+  private func declaration(classes: Int?) -> ResNetDeclaration {
+    var said = ResNetDeclaration()
+    said.architecture = arch.flatMap { ResNetArchitecture.named($0) }
     said.prefix = prefix
     said.classes = classes
     said.stride0 = stride0
@@ -89,12 +89,12 @@ struct NetworkOptions: ParsableArguments {
   /// What to say of a name that no architecture has.
   static func unknownArchitecture(_ name: String) -> ValidationError {
     ValidationError(
-      "No architecture is called '\(name.escapedForDisplay)'. decant identify --architectures lists the \(ResNet.Architecture.all.count) there are."
+      "No architecture is called '\(name.escapedForDisplay)'. decant identify --architectures lists the \(ResNetArchitecture.all.count) there are."
     )
   }
 
   /// The chosen part of a checkpoint; says on standard error what was chosen when nobody did.
-  func selection(of checkpoint: Checkpoint) throws(CheckpointError) -> Selection {
+  func selection(of checkpoint: Checkpoint) throws(DecantError) -> Selection {
     if let key { return try checkpoint.selection(key: key) }
     let selection = try checkpoint.onlyStateDict()
     if !selection.path.isEmpty {
@@ -104,8 +104,8 @@ struct NetworkOptions: ParsableArguments {
   }
 
   /// Says what is wrong with the weights, if anything is; `decant verify` lists it.
-  static func requireMatch(_ resolution: ResNet.Resolution, in checkpoint: Checkpoint) throws {
-    let verification = try ResNet.Verification(of: resolution.naming, against: resolution.graph)
+  static func requireMatch(_ resolution: ResNetResolution, in checkpoint: Checkpoint) throws {
+    let verification = try ResNetVerification(of: resolution.naming, against: resolution.graph)
     guard !verification.isMatch else { return }
     StandardStreams.error(
       "\(checkpoint.path.escapedForDisplay): the weights are not those of \(resolution.architecture ?? "the network"): "
@@ -119,23 +119,24 @@ struct NetworkOptions: ParsableArguments {
   func resolve(
     _ stateDict: StateDict, _ selection: Selection, in checkpoint: Checkpoint, classes: Int? = nil,
     leavingGeometryOpen: Bool = false
-  ) throws(CheckpointError) -> ResNet.Resolution {
+  ) throws(DecantError) -> ResNetResolution {
     var said = declaration(classes: classes)
     said.leavesGeometryOpen = leavingGeometryOpen
-    let resolution: ResNet.Resolution
-    do throws(TensorError) {
-      resolution = try ResNet.Resolution(
+    let resolution: ResNetResolution
+    do throws(DecantError) {
+      resolution = try ResNetResolution(
         of: stateDict, said,
         evidence: {
           EvidenceGathering.evidence(in: checkpoint, selection, of: $0, note: StandardStreams.note)
         })
     } catch {
-      throw CheckpointError(
-        "cannot be taken for a ResNet: \(error.reason.escapedForDisplay)", file: checkpoint.path,
+      throw DecantError(
+        .unclassified, "cannot be taken for a ResNet: \(error.reason.escapedForDisplay)",
+        file: checkpoint.path,
         remedy: "decant inspect shows the names and shapes it has.")
     }
     let naming = resolution.naming
-    if naming.dialect != ResNet.Dialect.all[0] {
+    if naming.dialect != ResNetDialect.all[0] {
       StandardStreams.note("names of the dialect \(naming.dialect.name): \(naming.dialect.summary)")
     }
     if !naming.prefix.isEmpty {
@@ -154,17 +155,17 @@ struct NetworkOptions: ParsableArguments {
   }
 }
 
-extension [ResNet.Resolution.Fact] {
+extension [ResNetResolution.Fact] {
   /// The facts as a JSON object; whole numbers as numbers.
   var json: JSONValue {
     .object(map { (key: $0.name, value: Int64($0.value).map { .integer($0) } ?? .string($0.value)) })
   }
 }
 
-extension [ResNet.Evidence.Item] {
+extension [ResNetEvidence.Item] {
   /// What was found, by the place it was found in; the strongest place first.
-  var byPlace: [(place: String, items: [ResNet.Evidence.Item])] {
-    var found: [(place: String, items: [ResNet.Evidence.Item])] = []
+  var byPlace: [(place: String, items: [ResNetEvidence.Item])] {
+    var found: [(place: String, items: [ResNetEvidence.Item])] = []
     for item in self {
       if let known = found.firstIndex(where: { $0.place == item.place }) {
         found[known].items.append(item)
@@ -176,5 +177,5 @@ extension [ResNet.Evidence.Item] {
   }
 
   /// What was found as a JSON object; whole numbers as numbers.
-  var json: JSONValue { map { ResNet.Resolution.Fact(name: $0.name, value: $0.value) }.json }
+  var json: JSONValue { map { ResNetResolution.Fact(name: $0.name, value: $0.value) }.json }
 }

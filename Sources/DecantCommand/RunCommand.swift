@@ -8,7 +8,7 @@ import ResNets
 import Tensors
 
 /// `decant run FILE`.
-struct RunCommand: ParsableCommand {
+struct RunCommand: ParsableCommand, JSONReporting {
   static let configuration = CommandConfiguration(
     commandName: "run",
     abstract: "Rebuild the network, run it on an input, and compare every stage with a golden.")
@@ -82,13 +82,13 @@ struct RunCommand: ParsableCommand {
     let graph = resolution.graph
     let stageNames = ["input"] + graph.stages.map(\.name)
     if let stage, !stageNames.contains(stage) {
-      throw CheckpointError(
-        "the network has no stage \(stage.escapedForDisplay)", file: file,
+      throw DecantError(
+        .unclassified, "the network has no stage \(stage.escapedForDisplay)", file: file,
         remedy: "There are: \(stageNames.joined(separator: ", ")).")
     }
     for warning in checkpoint.warnings { StandardStreams.note("warning: \(warning)") }
     try checkpoint.verifyChecksums(of: selection.tensors)
-    let verification = try ResNet.Verification(
+    let verification = try ResNetVerification(
       of: resolution.naming, against: graph, readsNumbers: false)
     guard verification.isMatch else {
       StandardStreams.error(
@@ -136,31 +136,32 @@ struct RunCommand: ParsableCommand {
   private var threadCount: Int { threads ?? Processors.count }
 
   private func execute<T: ReferenceScalar>(
-    _ chosen: ChosenEngine<T>, _ graph: Graph, _ resolution: ResNet.Resolution,
+    _ chosen: ChosenEngine<T>, _ graph: Graph, _ resolution: ResNetResolution,
     validated: (Activation<T>, Golden?) throws -> Validation?
   ) throws {
     let sources = try inputs.sources()
     if sources.count > 1, stages != nil || compare != nil || validates || engine.engine == .both {
-      throw CheckpointError(
+      throw DecantError(
+        .unclassified,
         "--stages, --compare, --validate and --engine both take one input, and there are \(Spelling.count(sources.count))",
         remedy: "Run each by itself, or write one stage of all with --stage and --output.")
     }
     let classes = resolution.configuration.classes
-    let labels = try labels.map { path throws(CheckpointError) in
+    let labels = try labels.map { path throws(DecantError) in
       try ClassLabels(path: path, classes: classes)
     }
     var batches = InputBatches<T>(sources, inputs, limits: limits.limits)
     let first = try batches.batch { StandardStreams.error("\($0)") }
-    let goldenFile = try compare.map { path throws(CheckpointError) in try Checkpoint(path: path) }
-    let golden = try goldenFile.map { file throws(CheckpointError) in
+    let goldenFile = try compare.map { path throws(DecantError) in try Checkpoint(path: path) }
+    let golden = try goldenFile.map { file throws(DecantError) in
       Golden(try file.onlyStateDict().stateDict())
     }
     let wanted = graph.stages.map(\.name).filter { name in
       golden?.holds(name) == true || stages != nil || (output != nil && stage == name)
     }
     if golden != nil, !wanted.contains(where: { golden?.holds($0) == true }) {
-      throw CheckpointError(
-        "holds none of the network's stages", file: compare,
+      throw DecantError(
+        .unclassified, "holds none of the network's stages", file: compare,
         remedy: "Its tensors should be called \(graph.stages.map(\.name).joined(separator: ", ")).")
     }
     var report = RunReport<T>(
@@ -186,7 +187,7 @@ struct RunCommand: ParsableCommand {
           try chosen.network.run(part, stages: stages, stage: stage)
         }
       } catch {
-        throw CheckpointError("cannot be run: \(error)", file: file)
+        throw DecantError(.unclassified, "cannot be run: \(error)", file: file)
       }
       if inputs.tile { batch.split(Tiling(height: input.shape[2], width: input.shape[3])) }
       report.add(batch, result.logits)
@@ -202,9 +203,9 @@ struct RunCommand: ParsableCommand {
       if sources.count == 1 {
         kept = result.stages
         do { report.validation = try validated(input, golden) } catch let error as InferenceError {
-          throw CheckpointError("cannot be run: \(error)", file: file)
-        } catch let error as GoldenError {
-          throw CheckpointError(error.reason, file: compare)
+          throw DecantError(.unclassified, "cannot be run: \(error)", file: file)
+        } catch let error as DecantError {
+          throw DecantError(.unclassified, error.reason, file: compare)
         }
       } else if !json {
         progress.clear()
@@ -213,7 +214,7 @@ struct RunCommand: ParsableCommand {
       if sources.count > 1 { progress.update(images: batches.done, of: sources.count) }
       next = try batches.batch { error in
         progress.clear()
-        StandardStreams.error("\(error)")
+        StandardStreams.error(error.commandText)
       }
     }
     report.failures = batches.failures
@@ -223,11 +224,7 @@ struct RunCommand: ParsableCommand {
         for (name, activation) in kept where golden.holds(name) {
           report.comparisons.append(try golden.compare(name, activation, tolerance: tolerance))
         }
-      } catch let error as GoldenError {
-        throw CheckpointError(error.reason, file: compare)
-      } catch let error as TensorError {
-        throw CheckpointError(error.reason, file: compare)
-      }
+      } catch let error as DecantError { throw error.located(file: compare) }
     }
     if let output {
       if batches.failures.isEmpty {

@@ -9,9 +9,9 @@ struct RunReport<T: ReferenceScalar> {
   let architecture: String?
   /// Whether the results are of a head; else they are pooled features.
   let hasHead: Bool
-  let assumed: [ResNet.Resolution.Fact]
-  let declared: [ResNet.Resolution.Fact]
-  let read: [ResNet.Evidence.Item]
+  let assumed: [ResNetResolution.Fact]
+  let declared: [ResNetResolution.Fact]
+  let read: [ResNetEvidence.Item]
   /// Which engine, and how.
   let engine: EngineNote
   let dtype: String
@@ -25,7 +25,7 @@ struct RunReport<T: ReferenceScalar> {
   private var printed = 0
   private var channels = 0
   /// Inputs that could not be read.
-  var failures: [CheckpointError] = []
+  var failures: [DecantError] = []
   var comparisons: [StageComparison] = []
   /// What the golden says of the float32 error of PyTorch itself, by stage.
   var goldenNotes: [String: String] = [:]
@@ -33,8 +33,8 @@ struct RunReport<T: ReferenceScalar> {
   var median: Duration?
 
   init(
-    architecture: String?, hasHead: Bool, assumed: [ResNet.Resolution.Fact],
-    declared: [ResNet.Resolution.Fact], read: [ResNet.Evidence.Item], engine: EngineNote, dtype: String,
+    architecture: String?, hasHead: Bool, assumed: [ResNetResolution.Fact],
+    declared: [ResNetResolution.Fact], read: [ResNetEvidence.Item], engine: EngineNote, dtype: String,
     threads: Int,
     preprocessing: Preprocessing, fileCount: Int, top: Int, labels: ClassLabels?
   ) {
@@ -168,7 +168,8 @@ struct RunReport<T: ReferenceScalar> {
           value: .array(
             failures.map {
               .object([
-                (key: "file", value: .string($0.file ?? "")), (key: "error", value: .string($0.description)),
+                (key: "file", value: .string($0.location.file ?? "")),
+                (key: "error", value: .string($0.description)),
               ])
             })
         ))

@@ -5,7 +5,7 @@ import Glibc
 import Scanning
 
 /// `decant scan FILE|DIR…`.
-struct ScanCommand: ParsableCommand {
+struct ScanCommand: ParsableCommand, JSONReporting {
   static let configuration = CommandConfiguration(
     commandName: "scan",
     abstract: "Say what loading a file would execute, without loading it.",
@@ -65,7 +65,7 @@ struct ScanCommand: ParsableCommand {
     if json { StandardStreams.line(ScanJSON.document(kept).indentedText) }
     if sarif { StandardStreams.line(ScanSARIF.document(kept, errors).indentedText) }
     if !json && !sarif { report.printTotals() }
-    for error in errors { StandardStreams.error("\(error)") }
+    for error in errors { StandardStreams.error(error.commandText) }
     if !errors.isEmpty { throw ExitStatus.wrong }
     if report.fails(failOn) { throw ExitStatus.no }
   }

@@ -1,3 +1,4 @@
+import ByteParsing
 import Checkpoints
 import Dispatch
 import Glibc
@@ -6,7 +7,7 @@ import Synchronization
 
 /// Scans files on several threads and hands the results over in the order of the files.
 final class ScanQueue: Sendable {
-  typealias Outcome = Result<FileScan, CheckpointError>
+  typealias Outcome = Result<FileScan, DecantError>
 
   private struct State {
     var next = 0
@@ -76,7 +77,7 @@ final class ScanQueue: Sendable {
   }
 
   private func scan(_ index: Int) -> Outcome {
-    do throws(CheckpointError) { return .success(try scanner.scan(path: files[index])) } catch {
+    do throws(DecantError) { return .success(try scanner.scan(path: files[index])) } catch {
       return .failure(error)
     }
   }

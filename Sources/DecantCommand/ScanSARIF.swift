@@ -7,7 +7,7 @@ import Scanning
 enum ScanSARIF {
   private static let schema = "https://json.schemastore.org/sarif-2.1.0.json"
 
-  static func document(_ scans: [FileScan], _ errors: [CheckpointError]) -> JSONValue {
+  static func document(_ scans: [FileScan], _ errors: [DecantError]) -> JSONValue {
     let rules: [JSONValue] = Rule.allCases.map { rule in
       .object([
         (key: "id", value: .string(rule.rawValue)),

@@ -2,10 +2,10 @@ import ResNets
 
 /// What an architecture is, in the words of the questions people ask of it.
 struct SummaryReport {
-  let configuration: ResNet.Configuration
+  let configuration: ResNetConfiguration
 
   func print() {
-    let summary = ResNet.Summary(configuration)
+    let summary = ResNetSummary(configuration)
     let layers = summary.layers.map(String.init).joined(separator: ", ")
     StandardStreams.line("  block: \(summary.block.rawValue), layers [\(layers)]")
     StandardStreams.line("  depth: \(summary.arithmetic) = \(summary.weightedLayers) weighted layers")

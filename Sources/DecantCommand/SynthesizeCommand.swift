@@ -19,7 +19,7 @@ struct SynthesizeCommand: ParsableCommand {
   @Option(help: "The epoch that stands beside them.") var epoch = 0
 
   func validate() throws {
-    if ResNet.Architecture.named(architecture) == nil {
+    if ResNetArchitecture.named(architecture) == nil {
       throw NetworkOptions.unknownArchitecture(architecture)
     }
     if let numClasses, !(1...1_000_000 ~= numClasses) {
@@ -28,7 +28,7 @@ struct SynthesizeCommand: ParsableCommand {
   }
 
   func run() throws {
-    guard let architecture = ResNet.Architecture.named(architecture) else { throw ExitStatus.wrong }
+    guard let architecture = ResNetArchitecture.named(architecture) else { throw ExitStatus.wrong }
     let clock = ContinuousClock()
     let start = clock.now
     var configuration = architecture.configuration

@@ -6,7 +6,7 @@ import ResNets
 import Tensors
 
 /// `decant verify FILE`.
-struct VerifyCommand: ParsableCommand {
+struct VerifyCommand: ParsableCommand, JSONReporting {
   static let configuration = CommandConfiguration(
     commandName: "verify",
     abstract: "Check that a checkpoint is the network it should be: names, shapes, types, finite numbers.")
@@ -29,12 +29,12 @@ struct VerifyCommand: ParsableCommand {
     try checkpoint.requireIntact()
     let selection = try network.selection(of: checkpoint)
     let stateDict = try selection.stateDict()
-    let published = network.arch.flatMap { ResNet.Architecture.named($0) }
+    let published = network.arch.flatMap { ResNetArchitecture.named($0) }
     let resolution = try network.resolve(
       stateDict, selection, in: checkpoint, classes: numClasses ?? published?.configuration.classes)
     try checkpoint.verifyChecksums(of: selection.tensors)
     // Who names an architecture and finds it without a prefix expects nothing else in the file.
-    let verification = try ResNet.Verification(
+    let verification = try ResNetVerification(
       of: resolution.naming, against: resolution.graph,
       standsAlone: network.arch != nil && resolution.naming.prefix.isEmpty)
     if json {
@@ -47,20 +47,20 @@ struct VerifyCommand: ParsableCommand {
 
   /// Which network the names and shapes are of, for who expected another; nil when of none.
   private func whatShapesTell(_ stateDict: StateDict) -> String? {
-    var said = ResNet.Declaration()
+    var said = ResNetDeclaration()
     said.prefix = network.prefix
     said.stride0 = 1
-    guard let found = try? ResNet.Resolution(of: stateDict, said) else { return nil }
+    guard let found = try? ResNetResolution(of: stateDict, said) else { return nil }
     let layers = found.configuration.layers.map(String.init).joined(separator: ", ")
     let block =
       "\(found.configuration.block.rawValue) blocks [\(layers)], \(Spelling.count(found.configuration.classes, "output"))"
-    let names = ResNet.Architecture.all.filter { $0.configuration.hasTrunk(of: found.configuration) }.map(
+    let names = ResNetArchitecture.all.filter { $0.configuration.hasTrunk(of: found.configuration) }.map(
       \.name)
     return block
       + (names.isEmpty ? ": those of no published network" : ": those of \(names.joined(separator: ", "))")
   }
 
-  private func print(_ resolution: ResNet.Resolution, _ verification: ResNet.Verification, shapes: String?) {
+  private func print(_ resolution: ResNetResolution, _ verification: ResNetVerification, shapes: String?) {
     let name = resolution.architecture ?? "a ResNet without a published name"
     var lines: [String] = []
     for missing in verification.missing {
@@ -113,7 +113,7 @@ struct VerifyCommand: ParsableCommand {
     }
   }
 
-  private func printJSON(_ resolution: ResNet.Resolution, _ verification: ResNet.Verification) {
+  private func printJSON(_ resolution: ResNetResolution, _ verification: ResNetVerification) {
     func names(_ names: [String]) -> JSONValue { .array(names.map { .string($0) }) }
     func sizes(_ sizes: [Int]) -> JSONValue { .array(sizes.map { .exact(Int64($0)) }) }
     func entry(_ name: String, _ expected: JSONValue, _ found: JSONValue) -> JSONValue {

@@ -1,14 +1,14 @@
 /// What one node costs for an input of some size, one image.
-public struct NodeCost: Sendable, Equatable {
+package struct NodeCost: Sendable, Equatable {
   /// The node's result: channels, height, width; height and width are 1 for vectors.
-  public let channels: Int
-  public let height: Int
-  public let width: Int
+  package let channels: Int
+  package let height: Int
+  package let width: Int
   /// Products that are added to a sum: of convolutions, fully connected layers and attention's projections. What is done
   /// number by number, as normalization, is not counted.
-  public let multiplyAdds: Int
+  package let multiplyAdds: Int
   /// Numbers that training changes.
-  public let parameterCount: Int
+  package let parameterCount: Int
 }
 
 extension Graph {
@@ -16,7 +16,7 @@ extension Graph {
   ///
   /// Nil when a window does not fit, or a count does not fit an `Int`. Source of the convention: fvcore counts one
   /// multiply-add for each weight and position, as torchvision's tables do. O(nodes).
-  public func costs(height: Int, width: Int) -> [NodeCost]? {
+  package func costs(height: Int, width: Int) -> [NodeCost]? {
     guard height > 0, width > 0 else { return nil }
     var sizes = [(channels: inputChannels, height: height, width: width)]
     var costs: [NodeCost] = []

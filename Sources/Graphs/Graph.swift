@@ -2,67 +2,67 @@
 ///
 /// One graph has four uses: verification compares a state dict with its parameters, an engine executes it, a
 /// writer exports it, a summary draws it. Nothing else lists layer names.
-public struct Graph: Sendable, Equatable {
+package struct Graph: Sendable, Equatable {
   /// Channels of the one input, an N×C×H×W tensor.
-  public let inputChannels: Int
+  package let inputChannels: Int
   /// The nodes; each reads only values of earlier nodes or the input.
-  public private(set) var nodes: [Node] = []
+  package private(set) var nodes: [Node] = []
   /// The values that have a name of their own, in order: `stem`, `maxpool`, `layer1` … `logits`.
-  public private(set) var stages: [Stage] = []
+  package private(set) var stages: [Stage] = []
 
   /// A named value of the graph.
-  public struct Stage: Sendable, Equatable {
-    public let name: String
-    public let value: Value
+  package struct Stage: Sendable, Equatable {
+    package let name: String
+    package let value: Value
   }
 
   /// Begins a graph whose input has the given channels.
-  public init(inputChannels: Int) {
+  package init(inputChannels: Int) {
     self.inputChannels = inputChannels
   }
 
   /// The graph's input.
-  public var input: Value { Value(index: 0) }
+  package var input: Value { Value(index: 0) }
 
   /// The value of the last node.
-  public var output: Value { Value(index: nodes.count) }
+  package var output: Value { Value(index: nodes.count) }
 
   /// Appends a node and returns the value it makes.
-  public mutating func append(_ name: String, _ operation: Operation, _ inputs: Value...) -> Value {
+  package mutating func append(_ name: String, _ operation: Operation, _ inputs: Value...) -> Value {
     append(name, operation, inputs: inputs)
   }
 
   /// Appends a node and returns the value it makes.
-  public mutating func append(_ name: String, _ operation: Operation, inputs: [Value]) -> Value {
+  package mutating func append(_ name: String, _ operation: Operation, inputs: [Value]) -> Value {
     precondition(inputs.allSatisfy { $0.index <= nodes.count }, "a node reads only what stands before it")
     nodes.append(Node(name: name, operation: operation, inputs: inputs))
     return Value(index: nodes.count)
   }
 
   /// Gives a value a stage's name.
-  public mutating func nameStage(_ name: String, _ value: Value) {
+  package mutating func nameStage(_ name: String, _ value: Value) {
     stages.append(Stage(name: name, value: value))
   }
 
   /// Every parameter and buffer, in the order PyTorch's `state_dict()` has them.
-  public var parameters: [Parameter] { nodes.flatMap(\.parameters) }
+  package var parameters: [Parameter] { nodes.flatMap(\.parameters) }
 }
 
 /// A value of a ``Graph``: 0 is the input, n the output of the n-th node.
-public struct Value: Hashable, Sendable {
-  public let index: Int
+package struct Value: Hashable, Sendable {
+  package let index: Int
 }
 
 /// One step of a ``Graph``.
-public struct Node: Sendable, Equatable {
+package struct Node: Sendable, Equatable {
   /// The module's path, such as `layer1.0.conv1`; its parameters' names begin with it.
-  public let name: String
-  public let operation: Operation
-  public let inputs: [Value]
+  package let name: String
+  package let operation: Operation
+  package let inputs: [Value]
 }
 
 /// What a node does. Names and meanings are ONNX's.
-public enum Operation: Sendable, Equatable {
+package enum Operation: Sendable, Equatable {
   case conv(Convolution)
   /// Inference form: `(x − mean) / sqrt(variance + epsilon) × scale + bias` per channel.
   case batchNormalization(channels: Int, epsilon: Double)
@@ -99,15 +99,15 @@ public enum Operation: Sendable, Equatable {
 }
 
 /// A fully connected layer.
-public struct FullyConnected: Sendable, Equatable {
-  public var inputs: Int
-  public var outputs: Int
-  public var hasBias = true
+package struct FullyConnected: Sendable, Equatable {
+  package var inputs: Int
+  package var outputs: Int
+  package var hasBias = true
   /// Whether the weight is stored as that of a 1×1 convolution, with four sizes.
-  public var isConvolution = false
+  package var isConvolution = false
 
   /// Makes a layer.
-  public init(inputs: Int, outputs: Int, hasBias: Bool = true, isConvolution: Bool = false) {
+  package init(inputs: Int, outputs: Int, hasBias: Bool = true, isConvolution: Bool = false) {
     self.inputs = inputs
     self.outputs = outputs
     self.hasBias = hasBias
@@ -116,15 +116,15 @@ public struct FullyConnected: Sendable, Equatable {
 }
 
 /// A pooling by multi-head attention, with one query: the mean.
-public struct AttentionPooling: Sendable, Equatable {
-  public var channels: Int
+package struct AttentionPooling: Sendable, Equatable {
+  package var channels: Int
   /// Positions that have an embedding: the mean's and one for each pixel.
-  public var tokens: Int
-  public var heads: Int
-  public var outputs: Int
+  package var tokens: Int
+  package var heads: Int
+  package var outputs: Int
 
   /// Makes a pooling.
-  public init(channels: Int, tokens: Int, heads: Int, outputs: Int) {
+  package init(channels: Int, tokens: Int, heads: Int, outputs: Int) {
     self.channels = channels
     self.tokens = tokens
     self.heads = heads
@@ -133,35 +133,35 @@ public struct AttentionPooling: Sendable, Equatable {
 }
 
 /// An operator that has a name and parameters and no engine.
-public struct OpaqueOperator: Sendable, Equatable {
+package struct OpaqueOperator: Sendable, Equatable {
   /// What the field calls it.
-  public var name: String
+  package var name: String
   /// Its parameters, with the last step of their names.
-  public var parameters: [Parameter]
+  package var parameters: [Parameter]
 
   /// Makes an operator.
-  public init(_ name: String, parameters: [(suffix: String, shape: [Int])] = []) {
+  package init(_ name: String, parameters: [(suffix: String, shape: [Int])] = []) {
     self.name = name
     self.parameters = parameters.map { Parameter(name: $0.suffix, shape: $0.shape, role: .opaque) }
   }
 }
 
 /// A two-dimensional convolution; sizes in pixels, the same for height and width.
-public struct Convolution: Sendable, Equatable {
-  public var inputChannels: Int
-  public var outputChannels: Int
-  public var kernel: Int
-  public var stride = 1
-  public var padding = 0
-  public var dilation = 1
-  public var groups = 1
-  public var hasBias = false
+package struct Convolution: Sendable, Equatable {
+  package var inputChannels: Int
+  package var outputChannels: Int
+  package var kernel: Int
+  package var stride = 1
+  package var padding = 0
+  package var dilation = 1
+  package var groups = 1
+  package var hasBias = false
   /// What is added to the variance when each output channel's weights are standardised before use (Qiao et al. 2019);
   /// nil where they are used as they are.
-  public var standardization: Double?
+  package var standardization: Double?
 
   /// Makes a convolution without bias; `inputChannels` and `outputChannels` are multiples of `groups`.
-  public init(
+  package init(
     inputChannels: Int, outputChannels: Int, kernel: Int, stride: Int = 1, padding: Int = 0,
     dilation: Int = 1,
     groups: Int = 1
@@ -176,27 +176,27 @@ public struct Convolution: Sendable, Equatable {
   }
 
   /// Sizes of the weight: output channels, input channels of a group, kernel, kernel.
-  public var weightShape: [Int] { [outputChannels, inputChannels / groups, kernel, kernel] }
+  package var weightShape: [Int] { [outputChannels, inputChannels / groups, kernel, kernel] }
 
   /// The output's height or width for an input's; less than 1 when the kernel does not fit.
-  public func outputSize(_ size: Int) -> Int {
+  package func outputSize(_ size: Int) -> Int {
     let span = size + 2 * padding - dilation * (kernel - 1) - 1
     return span < 0 ? 0 : span / stride + 1
   }
 }
 
 /// A two-dimensional pooling window; sizes in pixels.
-public struct Pooling: Sendable, Equatable {
-  public var kernel: Int
-  public var stride: Int
-  public var padding: Int
+package struct Pooling: Sendable, Equatable {
+  package var kernel: Int
+  package var stride: Int
+  package var padding: Int
   /// Whether the padding counts as zeros; else it is never the maximum.
-  public var padsWithZeros = false
+  package var padsWithZeros = false
   /// Whether a last window that reaches over the edge counts too (`ceil_mode`, as in Caffe).
-  public var keepsRest = false
+  package var keepsRest = false
 
   /// Makes a window.
-  public init(kernel: Int, stride: Int, padding: Int, padsWithZeros: Bool = false, keepsRest: Bool = false) {
+  package init(kernel: Int, stride: Int, padding: Int, padsWithZeros: Bool = false, keepsRest: Bool = false) {
     self.keepsRest = keepsRest
     self.kernel = kernel
     self.stride = stride
@@ -205,7 +205,7 @@ public struct Pooling: Sendable, Equatable {
   }
 
   /// The output's height or width for an input's; less than 1 when the window does not fit.
-  public func outputSize(_ size: Int) -> Int {
+  package func outputSize(_ size: Int) -> Int {
     let span = size + 2 * padding - kernel
     guard keepsRest, span > 0 else { return span < 0 ? 0 : span / stride + 1 }
     let count = (span + stride - 1) / stride + 1

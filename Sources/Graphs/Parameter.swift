@@ -1,7 +1,7 @@
 /// A tensor that a node needs, as PyTorch names it.
-public struct Parameter: Sendable, Equatable {
+package struct Parameter: Sendable, Equatable {
   /// What a parameter is for.
-  public enum Role: String, Sendable, CaseIterable {
+  package enum Role: String, Sendable, CaseIterable {
     case convolutionWeight, convolutionBias, normalizationScale, normalizationBias, runningMean,
       runningVariance
     case batchCounter
@@ -13,12 +13,12 @@ public struct Parameter: Sendable, Equatable {
     case opaque
   }
   /// The name in the state dict: `layer1.0.conv1.weight`.
-  public let name: String
-  public let shape: [Int]
-  public let role: Role
+  package let name: String
+  package let shape: [Int]
+  package let role: Role
 
   /// Whether training changes it by gradient; the others are buffers.
-  public var isBuffer: Bool {
+  package var isBuffer: Bool {
     switch role {
     case .runningMean, .runningVariance, .batchCounter: true
     default: false
@@ -27,12 +27,12 @@ public struct Parameter: Sendable, Equatable {
 
   /// Whether a file may leave it out: `num_batches_tracked` is absent before PyTorch 0.4.1 and is not used to
   /// infer.
-  public var isOptional: Bool { role == .batchCounter }
+  package var isOptional: Bool { role == .batchCounter }
 }
 
 extension Node {
   /// The node's parameters and buffers in PyTorch's order.
-  public var parameters: [Parameter] {
+  package var parameters: [Parameter] {
     func parameter(_ suffix: String, _ shape: [Int], _ role: Parameter.Role) -> Parameter {
       Parameter(name: name + "." + suffix, shape: shape, role: role)
     }

@@ -1,13 +1,13 @@
 /// What kind of picture bytes are, judged by how they begin.
-public enum ImageFormat: String, Sendable {
+package enum ImageFormat: String, Sendable {
   case png = "PNG"
   case jpeg = "JPEG"
 
   /// How many first bytes tell.
-  public static let headByteCount = 16
+  package static let headByteCount = 16
 
   /// The format that is read; nil for anything else.
-  public init?(head: some Collection<UInt8>) {
+  package init?(head: some Collection<UInt8>) {
     if head.starts(with: PNGChunks.signature) {
       self = .png
     } else if head.starts(with: [0xFF, 0xD8, 0xFF]) {
@@ -18,7 +18,7 @@ public enum ImageFormat: String, Sendable {
   }
 
   /// The name of a format of pictures that is not read; nil for what is no picture.
-  public static func foreignName(head: some Collection<UInt8>) -> String? {
+  package static func foreignName(head: some Collection<UInt8>) -> String? {
     let head = Array(head)
     func holds(_ text: String, at offset: Int = 0) -> Bool { head.dropFirst(offset).starts(with: text.utf8) }
     if holds("GIF8") { return "GIF" }

@@ -6,15 +6,15 @@ enum JPEGDecoding {
   /// Pixels that one byte of Huffman codes can stand for: a bit for a block of 64, in units of up to 16 blocks.
   private static let pixelsPerByte = 8 * 64 * 16
 
-  static func picture(_ bytes: [UInt8], _ limits: Limits) throws(ImageError) -> Picture {
+  static func picture(_ bytes: [UInt8], _ limits: Limits) throws(DecantError) -> Picture {
     let markers = try JPEGMarkers(unsafe bytes.span.bytes)
     try check(markers, limits)
     guard markers.width * markers.height / pixelsPerByte <= bytes.count else {
-      throw .truncated(
+      throw .truncatedImage(
         "claims \(markers.width)×\(markers.height) pixels, which its \(bytes.count) bytes cannot hold")
     }
     if let problem = unsafe cimage_load_jpeg() {
-      throw ImageError("cannot be decoded: \(unsafe String(cString: problem))")
+      throw DecantError(.unclassified, "cannot be decoded: \(unsafe String(cString: problem))")
     }
     var notes: [String] = []
     var (samples, warning) = try decode(bytes, markers, goesOn: false)
@@ -25,8 +25,8 @@ enum JPEGDecoding {
     }
     // libjpeg-turbo calls what ends it a warning too when one came before: the words alone tell.
     if let warning, !isHarmless(warning) {
-      throw ImageError(
-        "is a JPEG with damage: \(warning)",
+      throw DecantError(
+        .unclassified, "is a JPEG with damage: \(warning)",
         remedy: "The file is damaged: fetch it again, or save it anew.")
     }
     if markers.components == 4 {
@@ -43,9 +43,10 @@ enum JPEGDecoding {
     warning.contains("extraneous bytes before marker")
   }
 
-  private static func check(_ markers: JPEGMarkers, _ limits: Limits) throws(ImageError) {
+  private static func check(_ markers: JPEGMarkers, _ limits: Limits) throws(DecantError) {
     guard markers.frame != 0, markers.scans > 0 else {
-      throw ImageError("is a JPEG without an image", remedy: "The file is damaged: fetch it again.")
+      throw DecantError(
+        .unclassified, "is a JPEG without an image", remedy: "The file is damaged: fetch it again.")
     }
     try Picture.check(markers.height, markers.width, limits)
     let kind: String? =
@@ -56,25 +57,26 @@ enum JPEGDecoding {
       default: "hierarchical"
       }
     if let kind {
-      throw ImageError("is a \(kind) JPEG, which is not read", remedy: "Save it as PNG.")
+      throw DecantError(.unclassified, "is a \(kind) JPEG, which is not read", remedy: "Save it as PNG.")
     }
     guard markers.precision == 8 else {
-      throw ImageError(
-        "is a JPEG of \(markers.precision) bits, and those of 8 are read", remedy: "Save it with 8 bits.")
+      throw DecantError(
+        .unclassified, "is a JPEG of \(markers.precision) bits, and those of 8 are read",
+        remedy: "Save it with 8 bits.")
     }
     guard [1, 3, 4].contains(markers.components) else {
-      throw ImageError(
-        "is a JPEG of \(markers.components) components, and those of 1, 3 and 4 are read",
+      throw DecantError(
+        .unclassified, "is a JPEG of \(markers.components) components, and those of 1, 3 and 4 are read",
         remedy: "Save it anew.")
     }
     // Every scan goes over the whole image, and a few bytes make one.
     guard markers.scans <= limits.imageScans else {
-      throw .tooLarge("is a JPEG of \(markers.scans) scans", limit: "imageScans", limits.imageScans)
+      throw .imageTooLarge("is a JPEG of \(markers.scans) scans", limit: "imageScans", limits.imageScans)
     }
   }
 
   /// The samples, and the first thing that was wrong; without `goesOn` the samples are then not all there.
-  private static func decode(_ bytes: [UInt8], _ markers: JPEGMarkers, goesOn: Bool) throws(ImageError)
+  private static func decode(_ bytes: [UInt8], _ markers: JPEGMarkers, goesOn: Bool) throws(DecantError)
     -> (samples: [UInt8], warning: String?)
   {
     var message = [CChar](repeating: 0, count: Int(CIMAGE_MESSAGE_SIZE))
@@ -97,8 +99,8 @@ enum JPEGDecoding {
     case 0: return (samples, nil)
     case 1: return (samples, text)
     default:
-      throw ImageError(
-        "is a JPEG that cannot be decoded: \(text)",
+      throw DecantError(
+        .unclassified, "is a JPEG that cannot be decoded: \(text)",
         remedy: "The file is damaged: fetch it again, or save it anew.")
     }
   }

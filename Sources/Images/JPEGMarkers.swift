@@ -15,7 +15,7 @@ struct JPEGMarkers {
   var end = 0
 
   /// Walks the markers to the end of the image. O(length).
-  init(_ bytes: RawSpan) throws(ImageError) {
+  init(_ bytes: RawSpan) throws(DecantError) {
     var cursor = ByteCursor(bytes, at: 2)
     do throws(ParsingError) {
       while true {
@@ -43,7 +43,7 @@ struct JPEGMarkers {
         }
       }
     } catch {
-      throw .truncated("is a JPEG that breaks off before its end: \(error.reason)", at: error.offset)
+      throw .truncatedImage("is a JPEG that breaks off before its end: \(error.reason)", at: error.offset)
     }
   }
 

@@ -1,10 +1,10 @@
 /// How a picture's rows stand to what was photographed: EXIF's tag 274.
-public enum Orientation: Int, Sendable, CaseIterable {
+package enum Orientation: Int, Sendable, CaseIterable {
   case upright = 1
   case mirrored, upsideDown, flipped, transposed, turnRight, transversed, turnLeft
 
   /// What has to be done to set it upright.
-  public var correction: String {
+  package var correction: String {
     switch self {
     case .upright: "upright as stored"
     case .mirrored: "mirrored left to right"

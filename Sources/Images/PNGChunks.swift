@@ -16,10 +16,10 @@ struct PNGChunks {
   var isAnimated = false
 
   /// Walks the chunks up to IEND; what follows it is not the picture's. O(chunks).
-  init(_ bytes: RawSpan) throws(ImageError) {
+  init(_ bytes: RawSpan) throws(DecantError) {
     var cursor = ByteCursor(bytes, at: Self.signature.count)
     guard bytes.byteCount >= 33, bytes.copy(8..<16) == [0, 0, 0, 13] + Array("IHDR".utf8) else {
-      throw .truncated("begins like a PNG and has no header", at: cursor.offset)
+      throw .truncatedImage("begins like a PNG and has no header", at: cursor.offset)
     }
     var start = cursor.offset
     do throws(ParsingError) {
@@ -43,7 +43,8 @@ struct PNGChunks {
         }
       }
     } catch {
-      throw .truncated("is a PNG that breaks off in the part that begins here: \(error.reason)", at: start)
+      throw .truncatedImage(
+        "is a PNG that breaks off in the part that begins here: \(error.reason)", at: start)
     }
   }
 

@@ -3,7 +3,7 @@ internal import CImageCodecs
 
 /// PNG by libpng, turned into RGB as Pillow turns its modes.
 enum PNGDecoding {
-  static func picture(_ bytes: [UInt8], _ limits: Limits) throws(ImageError) -> Picture {
+  static func picture(_ bytes: [UInt8], _ limits: Limits) throws(DecantError) -> Picture {
     let chunks = try PNGChunks(unsafe bytes.span.bytes)
     try Picture.check(chunks.height, chunks.width, limits)
     let channels = try channels(chunks)
@@ -11,12 +11,12 @@ enum PNGDecoding {
     // many pixels is refused before anything is allocated for them.
     let held = (chunks.width * channels * chunks.bitDepth + 7) / 8 * chunks.height
     guard held / limits.inflation <= chunks.dataByteCount else {
-      throw .truncated(
+      throw .truncatedImage(
         "claims \(chunks.width)×\(chunks.height) pixels, which its \(chunks.dataByteCount) bytes of data cannot hold"
       )
     }
     if let problem = unsafe cimage_load_png() {
-      throw ImageError("cannot be decoded: \(unsafe String(cString: problem))")
+      throw DecantError(.unclassified, "cannot be decoded: \(unsafe String(cString: problem))")
     }
     let rows = try decode(bytes, chunks, rowByteCount: chunks.width * channels)
     var picture = Picture(
@@ -37,7 +37,7 @@ enum PNGDecoding {
   }
 
   /// Samples of a pixel.
-  private static func channels(_ chunks: PNGChunks) throws(ImageError) -> Int {
+  private static func channels(_ chunks: PNGChunks) throws(DecantError) -> Int {
     switch (chunks.colourType, chunks.bitDepth) {
     case (0, 1), (0, 2), (0, 4), (0, 8), (3, 1), (3, 2), (3, 4), (3, 8): return 1
     case (4, 8), (4, 16): return 2
@@ -45,17 +45,18 @@ enum PNGDecoding {
     case (6, 8), (6, 16): return 4
     case (0, 16):
       // Pillow's I;16 → RGB clips at 255: nearly every pixel would be white.
-      throw ImageError(
-        "is a greyscale PNG of 16 bits, which has no settled meaning in 8",
+      throw DecantError(
+        .unclassified, "is a greyscale PNG of 16 bits, which has no settled meaning in 8",
         remedy: "Save it with 8 bits, scaled as the network was trained.")
     default:
-      throw ImageError(
+      throw DecantError(
+        .unclassified,
         "is a PNG of colour type \(chunks.colourType) with \(chunks.bitDepth) bits, which does not exist",
         remedy: "Save it anew.")
     }
   }
 
-  private static func decode(_ bytes: [UInt8], _ chunks: PNGChunks, rowByteCount: Int) throws(ImageError)
+  private static func decode(_ bytes: [UInt8], _ chunks: PNGChunks, rowByteCount: Int) throws(DecantError)
     -> (samples: [UInt8], palette: [UInt8])
   {
     var message = [CChar](repeating: 0, count: Int(CIMAGE_MESSAGE_SIZE))
@@ -73,8 +74,8 @@ enum PNGDecoding {
       initialised = status == 0 ? count : 0
     }
     guard status == 0 else {
-      throw ImageError(
-        "is a PNG that cannot be decoded: \(text(message))",
+      throw DecantError(
+        .unclassified, "is a PNG that cannot be decoded: \(text(message))",
         remedy: "The file is damaged: fetch it again, or save it anew.")
     }
     return (samples, Array(palette.prefix(Int(paletteCount) * 3)))

@@ -1,20 +1,20 @@
-public import ByteParsing
+package import ByteParsing
 
 /// A picture as 8-bit RGB: what `Image.open(path).convert("RGB")` gives, set upright or as stored.
-public struct Picture: Sendable, Equatable {
-  public internal(set) var height: Int
-  public internal(set) var width: Int
+package struct Picture: Sendable, Equatable {
+  package internal(set) var height: Int
+  package internal(set) var width: Int
   /// Row by row, three bytes a pixel.
-  public internal(set) var pixels: [UInt8]
-  public internal(set) var format: ImageFormat
+  package internal(set) var pixels: [UInt8]
+  package internal(set) var format: ImageFormat
   /// What the file calls its orientation; `upright` where it says nothing.
-  public internal(set) var orientation = Orientation.upright
+  package internal(set) var orientation = Orientation.upright
   /// Whether the orientation was applied to the pixels.
-  public internal(set) var isTurned = false
+  package internal(set) var isTurned = false
   /// Height and width as stored, before the orientation was applied.
-  public internal(set) var storedSize: (height: Int, width: Int)
+  package internal(set) var storedSize: (height: Int, width: Int)
   /// What was left out or decided on the way, one clause each: an alpha channel, bits, inks.
-  public internal(set) var notes: [String] = []
+  package internal(set) var notes: [String] = []
 
   /// Decodes a PNG or a JPEG.
   ///
@@ -22,19 +22,19 @@ public struct Picture: Sendable, Equatable {
   /// could not fill.
   ///
   /// - Parameter turning: whether the orientation that the file states is applied.
-  /// - Throws: ``ImageError`` for bytes that are no picture, that break off or are damaged, for kinds that are
+  /// - Throws: ``DecantError`` for bytes that are no picture, that break off or are damaged, for kinds that are
   ///   refused, beyond `limits`, or when a library is not installed.
-  public init(decoding bytes: [UInt8], turning: Bool = true, limits: Limits = Limits()) throws(ImageError) {
+  package init(decoding bytes: [UInt8], turning: Bool = true, limits: Limits = Limits()) throws(DecantError) {
     guard bytes.count <= limits.imageBytes else {
-      throw .tooLarge("a picture of \(bytes.count) bytes", limit: "imageBytes", limits.imageBytes)
+      throw .imageTooLarge("a picture of \(bytes.count) bytes", limit: "imageBytes", limits.imageBytes)
     }
     switch ImageFormat(head: bytes.prefix(ImageFormat.headByteCount)) {
     case .png: self = try PNGDecoding.picture(bytes, limits)
     case .jpeg: self = try JPEGDecoding.picture(bytes, limits)
     case nil:
       let name = ImageFormat.foreignName(head: bytes.prefix(ImageFormat.headByteCount))
-      throw ImageError(
-        name.map { "is a \($0) picture, which is not read" } ?? "is no picture that is read",
+      throw DecantError(
+        .unclassified, name.map { "is a \($0) picture, which is not read" } ?? "is no picture that is read",
         remedy: "Pictures are PNG or JPEG: save it as PNG.")
     }
     guard turning, orientation != .upright else { return }
@@ -59,18 +59,34 @@ public struct Picture: Sendable, Equatable {
     }
   }
 
-  public static func == (left: Picture, right: Picture) -> Bool {
+  package static func == (left: Picture, right: Picture) -> Bool {
     left.height == right.height && left.width == right.width && left.pixels == right.pixels
       && left.orientation == right.orientation && left.isTurned == right.isTurned && left.notes == right.notes
   }
 
   /// Refuses sizes of 0 and beyond the limit.
-  static func check(_ height: Int, _ width: Int, _ limits: Limits) throws(ImageError) {
+  static func check(_ height: Int, _ width: Int, _ limits: Limits) throws(DecantError) {
     guard height > 0, width > 0 else {
-      throw ImageError("is a picture of \(width)×\(height) pixels, which is none", remedy: "Save it anew.")
+      throw DecantError(
+        .unclassified, "is a picture of \(width)×\(height) pixels, which is none", remedy: "Save it anew.")
     }
     guard let count = checkedProduct([height, width]), count <= limits.imagePixels else {
-      throw .tooLarge("is a picture of \(width)×\(height) pixels", limit: "imagePixels", limits.imagePixels)
+      throw .imageTooLarge(
+        "is a picture of \(width)×\(height) pixels", limit: "imagePixels", limits.imagePixels)
     }
+  }
+}
+
+extension DecantError {
+  /// An image file that ends before its contents do; `offset` counts bytes from its start.
+  static func truncatedImage(_ reason: String, at offset: Int? = nil) -> DecantError {
+    DecantError(.truncated, reason, offset: offset, remedy: "The file is truncated: download it again.")
+  }
+
+  /// An image beyond one of ``Limits``.
+  static func imageTooLarge(_ subject: String, limit name: String, _ limit: Int) -> DecantError {
+    DecantError(
+      .limitExceeded, "\(subject), more than the \(limit) that the limit \(name) allows",
+      advice: .raiseLimit(name, to: nil))
   }
 }

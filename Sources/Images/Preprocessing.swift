@@ -1,5 +1,5 @@
 /// How a picture becomes the numbers a network takes. No file says which one its network was trained with.
-public enum Preprocessing: String, Sendable, CaseIterable {
+package enum Preprocessing: String, Sendable, CaseIterable {
   /// torchvision's `Resize(256)`, `CenterCrop(224)`, `ToTensor()` and `Normalize` with ImageNet's mean and deviation.
   case imagenetEval = "imagenet-eval"
   /// `ToTensor()` and the same `Normalize` at the picture's own size.
@@ -8,7 +8,7 @@ public enum Preprocessing: String, Sendable, CaseIterable {
   case none
 
   /// What it does, in a few words.
-  public var summary: String {
+  package var summary: String {
     switch self {
     case .imagenetEval: "the shorter side to 256, the middle 224×224, ImageNet's mean and deviation"
     case .imagenetRaw: "every pixel, ImageNet's mean and deviation"
@@ -23,12 +23,12 @@ public enum Preprocessing: String, Sendable, CaseIterable {
   private static let deviations: [Float] = [0.229, 0.224, 0.225]
 
   /// Height and width of what a picture becomes.
-  public func size(of picture: Picture) -> (height: Int, width: Int) {
+  package func size(of picture: Picture) -> (height: Int, width: Int) {
     self == .imagenetEval ? (Self.cropSide, Self.cropSide) : (picture.height, picture.width)
   }
 
   /// The numbers of a picture: 3×H×W, row-major; nil for `none`, which takes no picture. O(pixels).
-  public func values(of picture: Picture) -> [Float]? {
+  package func values(of picture: Picture) -> [Float]? {
     switch self {
     case .none: nil
     case .imagenetRaw: Self.normalised(picture.pixels)

@@ -2,23 +2,23 @@
 ///
 /// An image larger than ``largestWhole`` on both sides is cut at multiples of ``side`` from the top left. What is left at the
 /// right and at the bottom is a tile too, however narrow, with the weight of its own area. Any other image is one tile.
-public struct Tiling: Sendable, Equatable {
+package struct Tiling: Sendable, Equatable {
   /// Pixels of a tile's side.
-  public static let side = 1_024
+  package static let side = 1_024
   /// Pixels that a side may have for the image to stay whole.
-  public static let largestWhole = 1_536
+  package static let largestWhole = 1_536
 
   /// One part.
-  public struct Tile: Sendable, Equatable {
-    public let rows: Range<Int>
-    public let columns: Range<Int>
+  package struct Tile: Sendable, Equatable {
+    package let rows: Range<Int>
+    package let columns: Range<Int>
 
     /// Its pixels.
-    @inlinable public var area: Int { rows.count * columns.count }
+    @inlinable package var area: Int { rows.count * columns.count }
 
     /// The tile's numbers out of planes of a whole image. O(elements of the tile).
     @inlinable
-    public func values<T>(of planes: [T], height: Int, width: Int) -> [T] {
+    package func values<T>(of planes: [T], height: Int, width: Int) -> [T] {
       var values: [T] = []
       let planeCount = height * width > 0 ? planes.count / (height * width) : 0
       values.reserveCapacity(planeCount * area)
@@ -33,10 +33,10 @@ public struct Tiling: Sendable, Equatable {
   }
 
   /// The tiles, row by row.
-  public let tiles: [Tile]
+  package let tiles: [Tile]
 
   /// Cuts an image.
-  public init(height: Int, width: Int) {
+  package init(height: Int, width: Int) {
     func parts(_ size: Int) -> [Range<Int>] {
       stride(from: 0, to: size, by: Self.side).map { $0..<min($0 + Self.side, size) }
     }
@@ -48,7 +48,7 @@ public struct Tiling: Sendable, Equatable {
   }
 
   /// The mean of the tiles' logits; `logits` has one list for each tile, all of one length.
-  public func mean(of logits: [[Double]]) -> [Double] {
+  package func mean(of logits: [[Double]]) -> [Double] {
     guard let classes = logits.first?.count, logits.count == tiles.count else { return [] }
     let total = Double(tiles.reduce(0) { $0 + $1.area })
     return (0..<classes).map { place in

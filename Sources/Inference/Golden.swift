@@ -1,25 +1,25 @@
 internal import ByteParsing
-public import Tensors
+package import Tensors
 
 /// Stage activations that another implementation computed, to compare with.
 ///
 /// A stage is there whole, as a tensor of its name, or as a sample: `STAGE.index` (positions in row-major order,
 /// int64), `STAGE.value` (float64) and `STAGE.max_abs`.
-public struct Golden: Sendable {
+package struct Golden: Sendable {
   private let tensors: StateDict
 
   /// Takes the tensors of a golden file; reads nothing yet.
-  public init(_ tensors: StateDict) { self.tensors = tensors }
+  package init(_ tensors: StateDict) { self.tensors = tensors }
 
   /// Whether it holds a stage, whole or sampled.
-  public func holds(_ stage: String) -> Bool { tensors[stage] != nil || tensors[stage + ".value"] != nil }
+  package func holds(_ stage: String) -> Bool { tensors[stage] != nil || tensors[stage + ".value"] != nil }
 
   /// Compares a stage's values with what it holds.
   ///
   /// - Parameters:
   ///   - tolerance: the largest difference allowed, as a part of the stage's largest value.
-  /// - Throws: ``GoldenError`` when the golden is malformed or of another size. O(elements compared).
-  public func compare<T: ReferenceScalar>(
+  /// - Throws: ``DecantError`` when the golden is malformed or of another size. O(elements compared).
+  package func compare<T: ReferenceScalar>(
     _ stage: String, _ activation: Activation<T>, tolerance: Double
   ) throws -> StageComparison {
     let count = activation.values.count
@@ -32,8 +32,8 @@ public struct Golden: Sendable {
 
   /// How far what it holds of a stage is from the truth.
   ///
-  /// - Throws: ``GoldenError`` when the golden is malformed or of another size.
-  public func error(against truth: StageTruth) throws -> StageError {
+  /// - Throws: ``DecantError`` when the golden is malformed or of another size.
+  package func error(against truth: StageTruth) throws -> StageError {
     let held = try values(of: truth.stage, count: truth.count, shape: nil)
     return truth.error(of: held.values, at: held.places ?? Array(held.values.indices))
   }
@@ -44,7 +44,8 @@ public struct Golden: Sendable {
   ) throws -> (values: [Double], places: [Int]?, largest: Double) {
     if let whole = tensors[stage] {
       guard whole.elementCount == count else {
-        throw GoldenError(
+        throw DecantError(
+          .unclassified,
           "stage \(stage) has \(shape.map { "shape \($0)" } ?? "\(count) values") and its golden \(whole.shape)"
         )
       }
@@ -54,40 +55,36 @@ public struct Golden: Sendable {
     guard let indices = tensors[stage + ".index"], let values = tensors[stage + ".value"],
       let maximum = tensors[stage + ".max_abs"], indices.dtype == .int64, maximum.elementCount == 1,
       indices.elementCount == values.elementCount, indices.elementCount > 0
-    else { throw GoldenError("the golden of stage \(stage) lacks its index, value or max_abs") }
+    else {
+      throw DecantError(.unclassified, "the golden of stage \(stage) lacks its index, value or max_abs")
+    }
     let places = try indices.integers()
     guard places.allSatisfy({ 0..<count ~= $0 }) else {
-      throw GoldenError("the golden of stage \(stage) samples positions beyond its \(count) elements")
+      throw DecantError(
+        .unclassified, "the golden of stage \(stage) samples positions beyond its \(count) elements")
     }
     return (try values.elements(as: Double.self), places, try maximum.elements(as: Double.self)[0])
   }
 }
 
-/// What is wrong with a golden: one clause, without a full stop.
-public struct GoldenError: Error, Sendable, Equatable {
-  public let reason: String
-
-  init(_ reason: String) { self.reason = reason }
-}
-
 /// How far a stage's values are from another implementation's.
-public struct StageComparison: Sendable {
-  public let stage: String
+package struct StageComparison: Sendable {
+  package let stage: String
   /// How many elements were compared.
-  public let count: Int
+  package let count: Int
   /// The reference's largest magnitude, over all elements of the stage.
-  public let largest: Double
+  package let largest: Double
   /// The largest absolute difference.
-  public let maxAbsolute: Double
+  package let maxAbsolute: Double
   /// The mean absolute difference.
-  public let meanAbsolute: Double
+  package let meanAbsolute: Double
   /// The largest difference allowed, as a part of ``largest``.
-  public let tolerance: Double
+  package let tolerance: Double
   /// Whether every compared pair is finite and within the tolerance.
-  public let passes: Bool
+  package let passes: Bool
 
   /// The largest difference as a part of the stage's largest value.
-  public var maxRelative: Double { largest > 0 ? maxAbsolute / largest : maxAbsolute }
+  package var maxRelative: Double { largest > 0 ? maxAbsolute / largest : maxAbsolute }
 
   init(stage: String, found: [Double], reference: [Double], largest: Double, tolerance: Double) {
     self.stage = stage

@@ -1,5 +1,5 @@
 /// Why a network cannot be made or run; the description is one clause, without a full stop.
-public enum InferenceError: Error, Sendable, Equatable, CustomStringConvertible {
+package enum InferenceError: Error, Sendable, Equatable, CustomStringConvertible {
   /// The state dict lacks these parameters of the graph.
   case missingParameters([String])
   /// A parameter's shape is not the graph's.
@@ -23,7 +23,7 @@ public enum InferenceError: Error, Sendable, Equatable, CustomStringConvertible 
   /// OpenBLAS is missing; the text names the package.
   case libraryMissing(String)
 
-  public var description: String {
+  package var description: String {
     switch self {
     case .missingParameters(let names):
       return "the state dict lacks \(names.prefix(8).joined(separator: ", "))"

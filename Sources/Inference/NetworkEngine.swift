@@ -1,5 +1,5 @@
 /// What executes a network: the reference, or a faster engine that is measured against it.
-public protocol NetworkEngine<Scalar>: Sendable {
+package protocol NetworkEngine<Scalar>: Sendable {
   associatedtype Scalar: ReferenceScalar
 
   /// Computes the output of a network.

@@ -1,10 +1,10 @@
 internal import COpenBLAS
-public import Graphs
+package import Graphs
 import Synchronization
-public import Tensors
+package import Tensors
 
 /// By which mean and variance a batch normalization divides.
-public enum NormalizationStatistics: Sendable {
+package enum NormalizationStatistics: Sendable {
   /// Those of the weights, `running_mean` and `running_var`: how a trained network is used.
   case running
   /// Those of the batch that runs, over all its images: how a network is trained.
@@ -15,9 +15,9 @@ public enum NormalizationStatistics: Sendable {
 ///
 /// Convolutions are im2col and gemm; batch normalization, addition and ReLU are applied to each product while
 /// it is in the cache. The same input gives the same bits every time, on any count of threads.
-public final class ReferenceNetwork<Scalar: ReferenceScalar>: NetworkEngine, Sendable {
+package final class ReferenceNetwork<Scalar: ReferenceScalar>: NetworkEngine, Sendable {
   /// The threads one run works with.
-  public let threads: Int
+  package let threads: Int
   private let program: Program<Scalar>
   private let banding: Banding
   /// The memory and threads of the last run, for the next of the same size.
@@ -34,7 +34,7 @@ public final class ReferenceNetwork<Scalar: ReferenceScalar>: NetworkEngine, Sen
   ///   - normalizing: by which statistics batch normalizations divide.
   /// - Throws: ``InferenceError`` when parameters are missing, have another shape or cannot be read, when the
   ///   graph contradicts itself, or when OpenBLAS is not installed.
-  public convenience init(
+  package convenience init(
     graph: Graph, weights: StateDict, threads: Int = 1, normalizing: NormalizationStatistics = .running
   ) throws(InferenceError) {
     try self.init(
@@ -70,7 +70,7 @@ public final class ReferenceNetwork<Scalar: ReferenceScalar>: NetworkEngine, Sen
   /// - Throws: ``InferenceError`` when the input does not suit the graph or memory is refused.
   /// - Complexity: two operations per weight and position; memory for the largest three values or so, or, where that
   ///   is much, for bands of all values up to the mean over all pixels, which grows with the input's width only.
-  public func run(
+  package func run(
     _ input: Activation<Scalar>, stages: Set<String> = [],
     stage: (_ name: String, _ value: Activation<Scalar>) -> Void = { _, _ in }
   ) throws(InferenceError) -> Activation<Scalar> {
@@ -93,7 +93,7 @@ public final class ReferenceNetwork<Scalar: ReferenceScalar>: NetworkEngine, Sen
   /// What computes the products: OpenBLAS's own description of its build.
   ///
   /// - Throws: ``InferenceError/libraryMissing(_:)`` with the package that brings it.
-  public static func library() throws(InferenceError) -> String {
+  package static func library() throws(InferenceError) -> String {
     if let problem = unsafe copenblas_load() { throw .libraryMissing(unsafe String(cString: problem)) }
     return unsafe String(cString: copenblas_config())
   }

@@ -1,7 +1,7 @@
 internal import Graphs
 
 /// One pass through a network, ready to be executed; made and used by ``ReferenceNetwork``.
-public struct ReferenceRun<Scalar: ReferenceScalar> {
+package struct ReferenceRun<Scalar: ReferenceScalar> {
   let program: Program<Scalar>
   let workspace: Workspace<Scalar>
   /// Called after each band and each whole step, with the index of the value and the columns that it made of it.

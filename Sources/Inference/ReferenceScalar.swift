@@ -1,8 +1,8 @@
 internal import COpenBLAS
-public import Tensors
+package import Tensors
 
 /// A type of number that ``ReferenceNetwork`` computes in: `Float` or `Double`.
-public protocol ReferenceScalar: ComputingScalar, SIMDScalar, Codable {
+package protocol ReferenceScalar: ComputingScalar, SIMDScalar, Codable {
   /// Executes a prepared run.
   ///
   /// Each type calls the generic kernels with itself from inside this module, so they are compiled for it;
@@ -11,11 +11,11 @@ public protocol ReferenceScalar: ComputingScalar, SIMDScalar, Codable {
 }
 
 extension Float: ReferenceScalar {
-  public static func execute(_ run: ReferenceRun<Float>) { run.perform() }
+  package static func execute(_ run: ReferenceRun<Float>) { run.perform() }
 }
 
 extension Double: ReferenceScalar {
-  public static func execute(_ run: ReferenceRun<Double>) { run.perform() }
+  package static func execute(_ run: ReferenceRun<Double>) { run.perform() }
 }
 
 /// What the kernels need of a number beyond arithmetic.

@@ -1,8 +1,8 @@
 /// A stage's values as a more exact computation has them, to say how far others are from them.
-public struct StageTruth: Sendable {
-  public let stage: String
+package struct StageTruth: Sendable {
+  package let stage: String
   /// The largest magnitude.
-  public let largest: Double
+  package let largest: Double
   /// Every so many values are compared, so that a large stage takes little memory.
   private let step: Int
   let count: Int
@@ -12,7 +12,7 @@ public struct StageTruth: Sendable {
   private static let compared = 1 << 20
 
   /// Takes a stage's values; O(elements).
-  public init<T: ReferenceScalar>(_ stage: String, _ activation: Activation<T>) {
+  package init<T: ReferenceScalar>(_ stage: String, _ activation: Activation<T>) {
     self.stage = stage
     count = activation.values.count
     step = max(1, (count + Self.compared - 1) / Self.compared)
@@ -27,7 +27,7 @@ public struct StageTruth: Sendable {
   }
 
   /// How far a stage is from it; nil when it has another size. O(elements compared).
-  public func error<T: ReferenceScalar>(of activation: Activation<T>) -> StageError? {
+  package func error<T: ReferenceScalar>(of activation: Activation<T>) -> StageError? {
     guard activation.values.count == count else { return nil }
     let places = Array(stride(from: 0, to: count, by: step))
     return error(of: places.map { Double(activation.values[$0]) }, at: places)
@@ -43,20 +43,20 @@ public struct StageTruth: Sendable {
 }
 
 /// How far a stage's values are from the truth.
-public struct StageError: Sendable {
-  public let stage: String
+package struct StageError: Sendable {
+  package let stage: String
   /// How many values were compared.
-  public let count: Int
+  package let count: Int
   /// The largest difference.
-  public let maxAbsolute: Double
+  package let maxAbsolute: Double
   /// The largest difference as a part of the stage's largest value.
-  public let maxRelative: Double
+  package let maxRelative: Double
   /// The root of the mean square of the differences, as a part of the stage's largest value.
-  public let rmsRelative: Double
+  package let rmsRelative: Double
   /// The largest difference in units of the last place of the stage's largest value, in float32.
-  public let ulpOfLargest: Double
+  package let ulpOfLargest: Double
   /// The median of the differences, each in units of the last place of its own true value, in float32.
-  public let medianULP: Double
+  package let medianULP: Double
 
   init(stage: String, found: [Double], truth: [Double], largest: Double) {
     self.stage = stage

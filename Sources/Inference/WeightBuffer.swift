@@ -1,3 +1,4 @@
+internal import ByteParsing
 internal import Tensors
 
 /// A parameter's numbers in row-major order, in the type the engine computes in.
@@ -14,7 +15,8 @@ internal import Tensors
   init(_ tensor: Tensor) throws {
     count = tensor.elementCount
     guard tensor.dtype.kind == .floatingPoint else {
-      throw TensorError("its elements are \(tensor.dtype.rawValue), not floating-point numbers")
+      throw DecantError(
+        .unclassified, "its elements are \(tensor.dtype.rawValue), not floating-point numbers")
     }
     if let content = tensor.storage.content, let base = unsafe try Self.borrow(tensor, content) {
       unsafe self.base = base

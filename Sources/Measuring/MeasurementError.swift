@@ -1,7 +1,7 @@
-public import Inference
+package import Inference
 
 /// Why nothing can be measured; the description is one clause, without a full stop.
-public enum MeasurementError: Error, Sendable, Equatable, CustomStringConvertible {
+package enum MeasurementError: Error, Sendable, Equatable, CustomStringConvertible {
   /// The error rate was measured on networks of another kind than this.
   case otherKind(String)
   /// These tensors are not there, running statistics or the weights that lead to them.
@@ -15,7 +15,7 @@ public enum MeasurementError: Error, Sendable, Equatable, CustomStringConvertibl
   /// The engine refuses.
   case engine(InferenceError)
 
-  public var description: String {
+  package var description: String {
     switch self {
     case .otherKind(let reason): reason
     case .missing(let names):

@@ -3,14 +3,14 @@ internal import ResNets
 
 /// Noise with the second-order statistics of photographs: amplitudes that fall with the frequency f as 1/f^β, softened
 /// or not, and colours that mostly rise and fall together.
-public struct NaturalNoise: Sendable, Equatable {
+package struct NaturalNoise: Sendable, Equatable {
   /// β: 0 is white, 1 a photograph's usual value, 2 a blurred one's.
-  public let exponent: Double
+  package let exponent: Double
   /// Cycles per pixel at which a lens has let amplitudes fall to 1/e of the power law; nil for a sharp one.
-  public let softness: Double?
+  package let softness: Double?
 
   /// The spectra that are tried under each hypothesis.
-  public static let all: [NaturalNoise] = (1...10).flatMap { step in
+  package static let all: [NaturalNoise] = (1...10).flatMap { step in
     [nil, 0.25].map { NaturalNoise(exponent: Double(step) / 5, softness: $0) }
   }
 

@@ -26,7 +26,7 @@ struct RecordedStatistics: Sendable {
   ///
   /// - Throws: ``MeasurementError`` when the network is of a kind that was not measured, a tensor is missing, or no
   ///   training leaves such numbers behind.
-  init(_ configuration: ResNet.Configuration, _ weights: StateDict) throws(MeasurementError) {
+  init(_ configuration: ResNetConfiguration, _ weights: StateDict) throws(MeasurementError) {
     try Self.requireMeasuredKind(configuration)
     let graph = try Self.graph(configuration, stride0: 2)
     let missing = graph.parameters.filter { !$0.isOptional && weights[$0.name] == nil }
@@ -64,7 +64,7 @@ struct RecordedStatistics: Sendable {
   private static let stem = "bn1"
 
   /// The stem and the first block; each normalization's input is a stage of its name.
-  static func graph(_ configuration: ResNet.Configuration, stride0: Int) throws(MeasurementError) -> Graph {
+  static func graph(_ configuration: ResNetConfiguration, stride0: Int) throws(MeasurementError) -> Graph {
     var first = configuration
     first.stages = configuration.stages.prefix(1).map { stage in
       var stage = stage
@@ -75,7 +75,7 @@ struct RecordedStatistics: Sendable {
     first.classes = 0
     first.stride0 = stride0
     var graph: Graph
-    do throws(ResNet.ConfigurationError) { graph = try first.graph() } catch {
+    do throws(DecantError) { graph = try first.graph() } catch {
       throw .otherKind(error.reason)
     }
     for node in graph.nodes {
@@ -87,7 +87,7 @@ struct RecordedStatistics: Sendable {
   }
 
   /// The error rate is known of these alone.
-  private static func requireMeasuredKind(_ configuration: ResNet.Configuration) throws(MeasurementError) {
+  private static func requireMeasuredKind(_ configuration: ResNetConfiguration) throws(MeasurementError) {
     // Normalizations without them are taken for group normalization.
     guard configuration.normalization == .batch else {
       throw .otherKind("its normalizations have no running statistics")

@@ -1,6 +1,6 @@
-public import Inference
-public import ResNets
-public import Tensors
+package import Inference
+package import ResNets
+package import Tensors
 internal import Graphs
 
 /// How well either stride of the stem explains a network's running statistics.
@@ -9,31 +9,31 @@ internal import Graphs
 /// are sent through the stem and the first block with either stride, every layer by the statistics of its own batch so
 /// that no deviation reaches the next, and the variances compared with the recorded ones. The smaller the divergence,
 /// the better the stride explains them. It is evidence, never a proof (docs/adr/0010).
-public struct StrideMeasurement: Sendable {
+package struct StrideMeasurement: Sendable {
   /// What one normalization of the first block says.
-  public struct Layer: Sendable, Equatable {
-    public let name: String
+  package struct Layer: Sendable, Equatable {
+    package let name: String
     /// The mean over its channels of |ln(batch variance / running variance)|.
-    public let divergence: Double
+    package let divergence: Double
     /// The batch's mean and variance of each channel.
-    public let mean: [Double]
-    public let variance: [Double]
+    package let mean: [Double]
+    package let variance: [Double]
   }
 
   /// One stride, with the images that suit it best.
-  public struct Hypothesis: Sendable, Equatable {
-    public let stride0: Int
+  package struct Hypothesis: Sendable, Equatable {
+    package let stride0: Int
     /// The mean of its layers' divergences.
-    public let divergence: Double
-    public let layers: [Layer]
+    package let divergence: Double
+    package let layers: [Layer]
     /// The spectrum of the noise; nil when the images were given.
-    public let noise: NaturalNoise?
+    package let noise: NaturalNoise?
     /// Height and width of the images.
-    public let size: [Int]
+    package let size: [Int]
   }
 
   /// What the divergences say.
-  public enum Verdict: Sendable, Equatable {
+  package enum Verdict: Sendable, Equatable {
     case suggests(stride0: Int)
     /// Neither stride is much better than the other.
     case tooClose
@@ -42,12 +42,12 @@ public struct StrideMeasurement: Sendable {
   }
 
   /// Stride 1 and stride 2.
-  public let hypotheses: [Hypothesis]
+  package let hypotheses: [Hypothesis]
 
   /// How many times smaller the divergence of the suggested stride is, at least.
-  public static let leastRatio = 1.25
+  package static let leastRatio = 1.25
   /// Largest divergence that counts as an explanation; trained networks have had less than 0.3.
-  public static let largestDivergence = 0.35
+  package static let largestDivergence = 0.35
   /// Sizes of the noise under each hypothesis, since the zeros around small maps count too, and how many images: more for
   /// stride 2, whose maps have a sixteenth of the pixels. Too few leave it the larger divergence by chance alone.
   static let trials = [
@@ -57,7 +57,7 @@ public struct StrideMeasurement: Sendable {
   /// Most weights of the convolutions that run: ResNet-50 has 83,136, the widest ResNeXt (32x48d) 1,180,864.
   static let mostWeights = 1 << 21
 
-  public var verdict: Verdict {
+  package var verdict: Verdict {
     let ordered = hypotheses.sorted { $0.divergence < $1.divergence }
     guard let best = ordered.first, best.divergence <= Self.largestDivergence else { return .neitherFits }
     guard let second = ordered.dropFirst().first, second.divergence > best.divergence,
@@ -74,8 +74,8 @@ public struct StrideMeasurement: Sendable {
   /// - Throws: ``MeasurementError`` for networks of a kind that the error rate is not known of, and weights that lack
   ///   running statistics or have useless ones.
   /// - Complexity: with noise, 20 passes of the images of ``trials``.
-  public init(
-    of configuration: ResNet.Configuration, weights: StateDict, images: Activation<Double>? = nil,
+  package init(
+    of configuration: ResNetConfiguration, weights: StateDict, images: Activation<Double>? = nil,
     threads: Int = 1
   ) throws(MeasurementError) {
     let recorded = try RecordedStatistics(configuration, weights)
@@ -91,7 +91,7 @@ public struct StrideMeasurement: Sendable {
   }
 
   private static func measure(
-    _ configuration: ResNet.Configuration, _ weights: StateDict, _ recorded: RecordedStatistics,
+    _ configuration: ResNetConfiguration, _ weights: StateDict, _ recorded: RecordedStatistics,
     with images: Activation<Double>, _ threads: Int
   ) throws(MeasurementError) -> [Hypothesis] {
     var found: [Hypothesis] = []
@@ -105,7 +105,7 @@ public struct StrideMeasurement: Sendable {
 
   /// In float32: what chance does to the variances of noise is a hundred times what rounding does.
   private static func measureWithNoise(
-    _ configuration: ResNet.Configuration, _ weights: StateDict, _ recorded: RecordedStatistics,
+    _ configuration: ResNetConfiguration, _ weights: StateDict, _ recorded: RecordedStatistics,
     _ threads: Int
   ) throws(MeasurementError) -> [Hypothesis] {
     let channels = configuration.inputChannels
@@ -137,7 +137,7 @@ private struct Trial<Scalar: ReferenceScalar> {
   private(set) var best: StrideMeasurement.Hypothesis?
 
   init(
-    _ configuration: ResNet.Configuration, stride0: Int, _ weights: StateDict, _ recorded: RecordedStatistics,
+    _ configuration: ResNetConfiguration, stride0: Int, _ weights: StateDict, _ recorded: RecordedStatistics,
     threads: Int
   ) throws(MeasurementError) {
     self.stride0 = stride0

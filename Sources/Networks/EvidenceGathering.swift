@@ -7,7 +7,7 @@ package import ResNets
 /// It stands in a module of its own because it knows both sides: checkpoints and ResNets do not know each other
 /// (docs/adr/0001).
 package struct EvidenceGathering {
-  package private(set) var traces = ResNet.Traces()
+  package private(set) var traces = ResNetTraces()
   /// Files beside the checkpoint that are not read, and why.
   package private(set) var notes: [String] = []
 
@@ -26,11 +26,11 @@ package struct EvidenceGathering {
   ///
   /// - Parameter note: told of what is not read.
   package static func evidence(
-    in checkpoint: Checkpoint, _ selection: Selection, of naming: ResNet.Naming, note: (String) -> Void
-  ) -> ResNet.Evidence {
+    in checkpoint: Checkpoint, _ selection: Selection, of naming: ResNetNaming, note: (String) -> Void
+  ) -> ResNetEvidence {
     let gathered = EvidenceGathering(checkpoint, selection)
     for text in gathered.notes { note(text) }
-    return ResNet.Evidence(gathered.traces, of: naming)
+    return ResNetEvidence(gathered.traces, of: naming)
   }
 
   // MARK: In the file
@@ -81,7 +81,7 @@ package struct EvidenceGathering {
           }
           traces.configurations.append((place: name, content: content))
         } else if let text = String(validating: bytes, as: UTF8.self),
-          let content = ResNet.Traces.settings(inLines: text)
+          let content = ResNetTraces.settings(inLines: text)
         {
           traces.configurations.append((place: name, content: content))
         }

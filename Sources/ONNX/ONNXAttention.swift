@@ -1,10 +1,11 @@
+internal import ByteParsing
 internal import Checkpoints
 internal import Graphs
 
 /// Attention over channels and over pixels, in ONNX's operators of opset 17.
 extension ONNXGraph {
   /// The channels' means through two 1×1 convolutions, a ReLU between them.
-  mutating func appendSqueezeExcitation(_ node: Node, _ x: String) throws(CheckpointError) -> String {
+  mutating func appendSqueezeExcitation(_ node: Node, _ x: String) throws(DecantError) -> String {
     let name = node.name
     let means = append("GlobalAveragePool", [x], name + "/GlobalAveragePool")
     let attributes = Self.convolution(kernel: [1, 1], strides: [1, 1])
@@ -22,7 +23,7 @@ extension ONNXGraph {
   /// One convolution along the channels' means.
   mutating func appendChannelAttention(
     _ node: Node, _ x: String, _ channels: Int, kernel: Int
-  ) throws(CheckpointError) -> String {
+  ) throws(DecantError) -> String {
     let name = node.name
     let means = append("GlobalAveragePool", [x], name + "/GlobalAveragePool")
     let line = append("Reshape", [means, integers(name + "/line", [0, 1, channels])], name + "/Reshape")
@@ -37,7 +38,7 @@ extension ONNXGraph {
   /// One query, the mean of all pixels, over the mean and the pixels.
   mutating func append(
     _ pooling: AttentionPooling, _ node: Node, _ x: String
-  ) throws(CheckpointError) -> String {
+  ) throws(DecantError) -> String {
     let name = node.name
     let (channels, heads) = (pooling.channels, pooling.heads)
     let size = channels / max(heads, 1)
@@ -58,7 +59,7 @@ extension ONNXGraph {
     let split = integers(name + "/split", [0, pooling.tokens, heads, size])
     func project(
       _ letter: String, _ weight: Parameter.Role, _ bias: Parameter.Role, _ order: [Int]
-    ) throws(CheckpointError) -> String {
+    ) throws(DecantError) -> String {
       let turned = append(
         "Transpose", [try parameter(node, weight)], "\(name)/\(letter)_proj/Transpose",
         [("perm", .integers([1, 0]))])

@@ -13,7 +13,7 @@ private struct WrittenInitializer {
   var external: [String: String] = [:]
 
   /// Reads a `TensorProto`.
-  init(_ source: ByteSource, _ range: Range<Int>) throws(CheckpointError) {
+  init(_ source: ByteSource, _ range: Range<Int>) throws(DecantError) {
     var fields = ProtobufReader(source, range)
     while let (number, value) = try fields.next() {
       switch (number, value) {
@@ -32,7 +32,7 @@ private struct WrittenInitializer {
   }
 
   /// The constants of a model: field 5 of its field 7.
-  static func all(in source: ByteSource) throws(CheckpointError) -> [WrittenInitializer] {
+  static func all(in source: ByteSource) throws(DecantError) -> [WrittenInitializer] {
     var found: [WrittenInitializer] = []
     var model = ProtobufReader(source)
     while let (number, value) = try model.next() {

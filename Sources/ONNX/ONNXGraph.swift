@@ -36,10 +36,10 @@ struct ONNXGraph {
   /// Translates a graph.
   ///
   /// - Parameter output: the result's name.
-  /// - Throws: ``CheckpointError`` for an operator that ONNX is not told of, or a parameter that cannot be had.
+  /// - Throws: ``DecantError`` for an operator that ONNX is not told of, or a parameter that cannot be had.
   init(
     _ graph: Graph, _ weights: ONNXWeights, output: String, foldsNormalization: Bool
-  ) throws(CheckpointError) {
+  ) throws(DecantError) {
     self.weights = weights
     inputChannels = graph.inputChannels
     values = [Value(name: Self.input, channels: graph.inputChannels, rank: 4)]
@@ -64,7 +64,7 @@ struct ONNXGraph {
       values.append(Value(name: made.name, channels: made.channels, rank: rank))
     }
     guard let place = nodes.lastIndex(where: { $0.output == result.name }) else {
-      throw CheckpointError("the network has no nodes", remedy: "Nothing was written.")
+      throw DecantError(.unclassified, "the network has no nodes", remedy: "Nothing was written.")
     }
     nodes[place].output = output
   }
@@ -92,15 +92,15 @@ struct ONNXGraph {
   /// Appends a parameter with the file's name and numbers, in other sizes if they are given.
   mutating func parameter(
     _ node: Node, _ role: Parameter.Role, shape: [Int]? = nil
-  ) throws(CheckpointError) -> String {
+  ) throws(DecantError) -> String {
     let weight = try weights[node, role]
     if reserved.remove(weight.name) != nil { taken.remove(weight.name) }
     return constant(weight.name, shape: shape ?? weight.tensor.shape, .stored(weight.tensor), isWeight: true)
   }
 
-  static func refusal(_ node: Node, _ reason: String) -> CheckpointError {
-    CheckpointError(
-      "node \(node.name.escapedForDisplay) cannot be written as ONNX: \(reason)",
+  static func refusal(_ node: Node, _ reason: String) -> DecantError {
+    DecantError(
+      .unclassified, "node \(node.name.escapedForDisplay) cannot be written as ONNX: \(reason)",
       remedy: "Nothing was written.")
   }
 

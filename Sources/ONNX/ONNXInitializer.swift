@@ -56,7 +56,7 @@ struct ONNXInitializer {
 
   /// Hands the numbers to `body` as they are to be written, piece by piece.
   ///
-  /// - Throws: ``CheckpointError`` when they cannot be read, or one is not finite in float32.
+  /// - Throws: ``DecantError`` when they cannot be read, or one is not finite in float32.
   func readNumbers(_ body: (UnsafeRawBufferPointer) throws -> Void) throws {
     do {
       switch content {
@@ -73,16 +73,15 @@ struct ONNXInitializer {
       case .floats(let values): try unsafe hand(values, to: body)
       case .integers(let values): try unsafe values.withUnsafeBytes { try unsafe body($0) }
       }
-    } catch let error as CheckpointError { throw error.located(tensor: name) } catch let error as TensorError
-    {
-      throw CheckpointError(error.reason, tensor: name, remedy: "Nothing was written.")
+    } catch let error as DecantError { throw error.located(tensor: name) } catch let error as DecantError {
+      throw DecantError(.unclassified, error.reason, tensor: name, remedy: "Nothing was written.")
     }
   }
 
   private func hand(_ values: [Float], to body: (UnsafeRawBufferPointer) throws -> Void) throws {
     if let other = values.first(where: { !$0.isFinite }) {
-      throw CheckpointError(
-        "a number would be \(other) in float32", tensor: name,
+      throw DecantError(
+        .unclassified, "a number would be \(other) in float32", tensor: name,
         remedy: "decant inspect --stats shows the ranges the file has. Nothing was written.")
     }
     try unsafe values.withUnsafeBytes { try unsafe body($0) }

@@ -1,59 +1,59 @@
-internal import ByteParsing
-public import Checkpoints
-public import Graphs
-public import Tensors
+package import ByteParsing
+package import Checkpoints
+package import Graphs
+package import Tensors
 
 /// A network as an ONNX model of opset 17: the whole graph, which any runtime of ONNX executes, with its weights.
 ///
 /// Making one plans every byte and reads few weights; ``write(to:_:)`` streams the rest. docs/formats/onnx.md says what
 /// is written.
-public struct ONNXModel {
+package struct ONNXModel {
   /// What becomes of the network.
-  public struct Options: Sendable {
+  package struct Options: Sendable {
     /// Whether a normalization behind a convolution is computed into its weights.
-    public var foldsNormalization = false
+    package var foldsNormalization = false
     /// What the graph is called.
-    public var name = "network"
+    package var name = "network"
     /// Entries of `metadata_props`, in order.
-    public var metadata: [(key: String, value: String)] = []
+    package var metadata: [(key: String, value: String)] = []
 
     /// The network as it is.
-    public init() {}
+    package init() {}
   }
 
   /// Where the model goes.
-  public struct Target {
+  package struct Target {
     /// Whether weights go to a second file, `PATH.data`.
-    public var hasExternalData = false
+    package var hasExternalData = false
     /// Whether existing files are replaced.
-    public var overwrite = true
+    package var overwrite = true
     /// Whether the files are flushed to the disk before it is done.
-    public var isDurable = false
+    package var isDurable = false
     /// Whether what was written is read and its constants compared with the source's.
-    public var checks = false
+    package var checks = false
     /// Told how many of how many bytes are written; an error it throws ends the writing, and leaves nothing.
-    public var progress: (_ done: Int, _ total: Int) throws -> Void = { _, _ in }
+    package var progress: (_ done: Int, _ total: Int) throws -> Void = { _, _ in }
     /// What the weights are read from: it is never replaced.
-    public var source: Checkpoint?
+    package var source: Checkpoint?
 
     /// One file.
-    public init() {}
+    package init() {}
   }
 
   /// What was written.
-  public struct Report: Sendable {
+  package struct Report: Sendable {
     /// Operators.
-    public let nodeCount: Int
+    package let nodeCount: Int
     /// Parameters of the network, computed ones among them.
-    public let weightCount: Int
+    package let weightCount: Int
     /// Normalizations that were computed into convolutions.
-    public let foldedCount: Int
+    package let foldedCount: Int
     /// Tensors that are no float32 numbers in the source, by their type.
-    public let castCounts: [(dtype: DType, count: Int)]
+    package let castCounts: [(dtype: DType, count: Int)]
     /// Bytes of the model.
-    public let byteCount: Int
+    package let byteCount: Int
     /// Bytes of the second file; nil when there is none.
-    public let dataByteCount: Int?
+    package let dataByteCount: Int?
   }
 
   private let graph: ONNXGraph
@@ -66,11 +66,11 @@ public struct ONNXModel {
   /// - Parameters:
   ///   - output: the name of the result; the input is `input`.
   ///   - weight: the tensor of each of the graph's parameters, by its name in the graph.
-  /// - Throws: ``CheckpointError`` for an operator that is not written, and a parameter that is missing, has other sizes,
+  /// - Throws: ``DecantError`` for an operator that is not written, and a parameter that is missing, has other sizes,
   ///   or cannot be read where it has to be.
-  public init(
+  package init(
     _ graph: Graph, output: String = "logits", _ options: Options = Options(), weight: (String) -> ONNXWeight?
-  ) throws(CheckpointError) {
+  ) throws(DecantError) {
     let weights = try ONNXWeights(graph, weight)
     castCounts = weights.castCounts(graph)
     self.graph = try ONNXGraph(
@@ -81,15 +81,16 @@ public struct ONNXModel {
 
   /// Writes the model: whole, or nothing. O(bytes), in a few megabytes of memory.
   ///
-  /// - Throws: ``CheckpointError`` when it would be larger than protobuf allows, a number is not finite in float32,
+  /// - Throws: ``DecantError`` when it would be larger than protobuf allows, a number is not finite in float32,
   ///   something cannot be read or written, or what was written is not what was to be.
-  public func write(to path: String, _ target: Target = Target()) throws -> Report {
+  package func write(to path: String, _ target: Target = Target()) throws -> Report {
     let sources = target.source?.files.map(\.identity) ?? []
     let location = target.hasExternalData ? path.split(separator: "/").last.map { "\($0).data" } : nil
     let layout = ONNXLayout(graph.initializers, dataFile: location)
     let parts = Parts(self, layout)
     guard parts.byteCount <= Self.largestByteCount else {
-      throw CheckpointError(
+      throw DecantError(
+        .unclassified,
         "the model would have \(parts.byteCount) bytes, and protobuf allows \(Self.largestByteCount)",
         file: path,
         remedy: "Write the weights to a file of their own with --external-data. Nothing was written.")
@@ -121,9 +122,10 @@ public struct ONNXModel {
     try model.finish()
     if target.checks { try layout.compare(model, data, graph.initializers) }
     try data?.commit(isDurable: target.isDurable)
-    do throws(CheckpointError) { try model.commit(isDurable: target.isDurable) } catch {
+    do throws(DecantError) { try model.commit(isDurable: target.isDurable) } catch {
       throw data == nil
-        ? error : error.advising("\(path.escapedForDisplay).data is the new one already: convert again.")
+        ? error
+        : error.advising(.text("\(path.escapedForDisplay).data is the new one already: convert again."))
     }
     return Report(
       nodeCount: graph.nodes.count, weightCount: graph.initializers.count(where: \.isWeight),
@@ -209,14 +211,5 @@ public struct ONNXModel {
       value.append(2, type)
       return value
     }
-  }
-}
-
-extension CheckpointError {
-  /// The same error with another remedy.
-  fileprivate func advising(_ remedy: String) -> CheckpointError {
-    var error = self
-    error.remedy = remedy
-    return error
   }
 }

@@ -1,3 +1,4 @@
+internal import ByteParsing
 internal import Checkpoints
 internal import Graphs
 internal import Tensors
@@ -10,7 +11,7 @@ extension ONNXGraph {
   /// - Returns: the name of the value it makes, and its channels.
   mutating func append(
     _ node: Node, _ inputs: [String], channels: Int, folding: Node?
-  ) throws(CheckpointError) -> (name: String, channels: Int) {
+  ) throws(DecantError) -> (name: String, channels: Int) {
     let name = node.name
     guard let x = inputs.first, inputs.count == (node.operation == .add ? 2 : 1) else {
       throw Self.refusal(node, "it has \(inputs.count) inputs")
@@ -79,7 +80,7 @@ extension ONNXGraph {
 
   private mutating func append(
     _ convolution: Convolution, _ node: Node, _ x: String, _ folding: Node?
-  ) throws(CheckpointError) -> String {
+  ) throws(DecantError) -> String {
     let weight = try weights[node, .convolutionWeight]
     var operands = [x]
     var less = [Double](repeating: 0, count: convolution.outputChannels)
@@ -121,7 +122,7 @@ extension ONNXGraph {
   /// `x × scale + bias`, the parameters in sizes that spread over a map.
   private mutating func appendAffine(
     _ node: Node, _ x: String, _ channels: Int
-  ) throws(CheckpointError) -> String {
+  ) throws(DecantError) -> String {
     let scale = try parameter(node, .normalizationScale, shape: [channels, 1, 1])
     let scaled = append("Mul", [x, scale], node.name + "/Mul")
     let bias = try parameter(node, .normalizationBias, shape: [channels, 1, 1])
@@ -131,7 +132,7 @@ extension ONNXGraph {
   /// A group is an instance of one channel: opset 17 has no operator of its own.
   private mutating func appendGroupNormalization(
     _ node: Node, _ x: String, _ channels: Int, _ groups: Int, _ epsilon: Double
-  ) throws(CheckpointError) -> String {
+  ) throws(DecantError) -> String {
     let name = node.name
     let sizes = append("Shape", [x], name + "/Shape")
     let grouped = append("Reshape", [x, integers(name + "/groups", [0, groups, -1])], name + "/Reshape")
@@ -146,7 +147,7 @@ extension ONNXGraph {
 
   private mutating func append(
     _ pooling: Pooling, _ node: Node, _ x: String
-  ) throws(CheckpointError) -> String {
+  ) throws(DecantError) -> String {
     // A window that begins beyond the map is left out by PyTorch; runtimes differ there.
     guard !pooling.keepsRest || pooling.padding + pooling.stride <= pooling.kernel else {
       throw Self.refusal(node, "its last window could lie beyond the map")
@@ -178,7 +179,7 @@ extension ONNXGraph {
 
   private mutating func append(
     _ layer: FullyConnected, _ node: Node, _ x: String
-  ) throws(CheckpointError) -> String {
+  ) throws(DecantError) -> String {
     // The weight of a 1×1 convolution has the same numbers in the same order.
     var operands = [x, try parameter(node, .linearWeight, shape: [layer.outputs, layer.inputs])]
     if layer.hasBias { operands.append(try parameter(node, .linearBias)) }

@@ -1,15 +1,15 @@
 internal import ByteParsing
 internal import Checkpoints
 internal import Graphs
-public import Tensors
+package import Tensors
 
 /// A parameter's tensor, and what the file calls it.
-public struct ONNXWeight: Sendable {
-  public let name: String
-  public let tensor: Tensor
+package struct ONNXWeight: Sendable {
+  package let name: String
+  package let tensor: Tensor
 
   /// Makes one.
-  public init(name: String, tensor: Tensor) {
+  package init(name: String, tensor: Tensor) {
     self.name = name
     self.tensor = tensor
   }
@@ -28,18 +28,19 @@ struct ONNXWeights {
 
   /// Finds every parameter that inference needs.
   ///
-  /// - Throws: ``CheckpointError`` for one that is missing, has another shape, no data, or numbers that are no
+  /// - Throws: ``DecantError`` for one that is missing, has another shape, no data, or numbers that are no
   ///   floating-point numbers.
-  init(_ graph: Graph, _ weight: (String) -> ONNXWeight?) throws(CheckpointError) {
+  init(_ graph: Graph, _ weight: (String) -> ONNXWeight?) throws(DecantError) {
     var found: [String: ONNXWeight] = [:]
     var byteCount = 0
     for parameter in graph.nodes.flatMap(\.writtenParameters) {
       guard let weight = weight(parameter.name) else {
-        throw CheckpointError("the network needs \(parameter.name.escapedForDisplay), which is not there")
+        throw DecantError(
+          .unclassified, "the network needs \(parameter.name.escapedForDisplay), which is not there")
       }
       let tensor = weight.tensor
-      func refuse(_ reason: String) -> CheckpointError {
-        CheckpointError(reason, tensor: weight.name, remedy: "Nothing was written.")
+      func refuse(_ reason: String) -> DecantError {
+        DecantError(.unclassified, reason, tensor: weight.name, remedy: "Nothing was written.")
       }
       guard tensor.shape == parameter.shape else {
         throw refuse("has shape \(tensor.shape), not \(parameter.shape)")
@@ -76,25 +77,26 @@ struct ONNXWeights {
 
   /// A node's parameter of one role.
   subscript(node: Node, role: Parameter.Role) -> ONNXWeight {
-    get throws(CheckpointError) {
+    get throws(DecantError) {
       guard let name = node.parameters.first(where: { $0.role == role })?.name, let weight = found[name]
       else {
-        throw CheckpointError("node \(node.name.escapedForDisplay) has no parameter for \(role.rawValue)")
+        throw DecantError(
+          .unclassified, "node \(node.name.escapedForDisplay) has no parameter for \(role.rawValue)")
       }
       return weight
     }
   }
 
   /// Every number of a node's parameter.
-  func numbers(_ node: Node, _ role: Parameter.Role) throws(CheckpointError) -> [Double] {
+  func numbers(_ node: Node, _ role: Parameter.Role) throws(DecantError) -> [Double] {
     let weight = try self[node, role]
-    do { return try weight.tensor.elements(as: Double.self) } catch let error as CheckpointError {
+    do { return try weight.tensor.elements(as: Double.self) } catch let error as DecantError {
       throw error.located(tensor: weight.name)
-    } catch { throw CheckpointError("\(error)", tensor: weight.name) }
+    } catch { throw DecantError(.unclassified, "\(error)", tensor: weight.name) }
   }
 
   /// A normalization as a factor and a summand for each channel.
-  func affine(_ node: Node) throws(CheckpointError) -> ChannelFactors {
+  func affine(_ node: Node) throws(DecantError) -> ChannelFactors {
     let scale = try numbers(node, .normalizationScale)
     let bias = try numbers(node, .normalizationBias)
     guard case .batchNormalization(_, let epsilon) = node.operation else {
@@ -109,7 +111,7 @@ struct ONNXWeights {
   /// readings; memory: numbers for each channel.
   func standardization(
     _ node: Node, epsilon: Double
-  ) throws(CheckpointError) -> (less: [Double], times: [Double]) {
+  ) throws(DecantError) -> (less: [Double], times: [Double]) {
     let weight = try self[node, .convolutionWeight]
     let rows = weight.tensor.shape[0]
     let length = Double(weight.tensor.elementCount / max(rows, 1))
@@ -127,8 +129,8 @@ struct ONNXWeights {
         for number in numbers { sum += (number - mean) * (number - mean) }
         squares[row] = sum
       }
-    } catch let error as CheckpointError { throw error.located(tensor: weight.name) } catch {
-      throw CheckpointError("\(error)", tensor: weight.name)
+    } catch let error as DecantError { throw error.located(tensor: weight.name) } catch {
+      throw DecantError(.unclassified, "\(error)", tensor: weight.name)
     }
     return (means, squares.map { 1 / ($0 / length + epsilon).squareRoot() })
   }

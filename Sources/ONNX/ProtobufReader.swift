@@ -1,3 +1,4 @@
+internal import ByteParsing
 internal import Checkpoints
 
 /// Reads the fields of a protobuf message, one after another; what is not asked for is skipped unread.
@@ -23,8 +24,8 @@ struct ProtobufReader {
 
   /// The next field; nil at the message's end.
   ///
-  /// - Throws: ``CheckpointError`` for what is no field, and when the file cannot be read.
-  mutating func next() throws(CheckpointError) -> (number: Int, value: Value)? {
+  /// - Throws: ``DecantError`` for what is no field, and when the file cannot be read.
+  mutating func next() throws(DecantError) -> (number: Int, value: Value)? {
     guard offset < end else { return nil }
     let start = offset
     let tag = try varint()
@@ -45,11 +46,11 @@ struct ProtobufReader {
   }
 
   /// The bytes at a field's place as text.
-  func text(_ range: Range<Int>) throws(CheckpointError) -> String {
+  func text(_ range: Range<Int>) throws(DecantError) -> String {
     String(decoding: try source.bytes(at: range.lowerBound, count: range.count), as: UTF8.self)
   }
 
-  private mutating func varint() throws(CheckpointError) -> UInt64 {
+  private mutating func varint() throws(DecantError) -> UInt64 {
     let start = offset
     var value: UInt64 = 0
     for (place, byte) in try source.bytes(at: offset, count: min(end - offset, 10)).enumerated() {
@@ -62,7 +63,7 @@ struct ProtobufReader {
     throw broken(start)
   }
 
-  private func broken(_ offset: Int) -> CheckpointError {
-    CheckpointError("is no protobuf message", file: source.path, offset: offset)
+  private func broken(_ offset: Int) -> DecantError {
+    DecantError(.unclassified, "is no protobuf message", file: source.path, offset: offset)
   }
 }

@@ -1,10 +1,10 @@
-public import ByteParsing
+package import ByteParsing
 
 /// Writes a pickle stream out, opcode by opcode, as CPython 3.11's `pickletools.dis` does.
 ///
 /// Lines equal those of `pickletools.dis` byte for byte, and where that raises, this throws with its words.
 /// Only the shape of the stack is followed; nothing is built.
-public struct PickleDisassembler: ~Escapable {
+package struct PickleDisassembler: ~Escapable {
   private var reader: PickleArgumentReader
   private let limits: Limits
   private var stack: [PickleStackKind] = []
@@ -30,7 +30,7 @@ public struct PickleDisassembler: ~Escapable {
   ///   - line: Takes one line.
   /// - Throws: ``PickleError`` where `pickletools.dis` raises, its `reason` being the exception's text, or
   ///   where a limit is passed; whatever `line` throws.
-  public static func disassemble(
+  package static func disassemble(
     _ bytes: RawSpan, limits: Limits = Limits(), line: (String) throws -> Void
   ) throws {
     var disassembler = PickleDisassembler(bytes, limits: limits)

@@ -1,23 +1,25 @@
+import ByteParsing
+
 /// Why a pickle stream was refused, and where.
-public struct PickleError: Error, Sendable, Equatable, CustomStringConvertible {
+package struct PickleError: Error, Sendable, Equatable, CustomStringConvertible {
   /// Where the refused opcode begins: bytes from the start of the stream.
-  public let offset: Int
+  package let offset: Int
   /// The refused opcode; nil where the byte is none, or the stream ends before one.
-  public let opcode: PickleOpcode?
+  package let opcode: PickleOpcode?
   /// One clause, without a full stop, that says what is wrong.
   ///
   /// Bytes and text of the stream stand in it only as escaped literals.
-  public let reason: String
+  package let reason: String
 
   /// Makes an error about the opcode that begins at `offset`.
-  public init(offset: Int, opcode: PickleOpcode?, _ reason: String) {
+  package init(offset: Int, opcode: PickleOpcode?, _ reason: String) {
     self.offset = offset
     self.opcode = opcode
     self.reason = reason
   }
 
   /// Place, opcode and reason in one clause.
-  public var description: String {
+  package var description: String {
     if let opcode {
       "at byte \(offset) of the pickle, \(opcode.name): \(reason)"
     } else {

@@ -1,11 +1,11 @@
-public import ByteParsing
+package import ByteParsing
 
 /// The pickle machine: runs a stream and returns what it describes as inert values.
 ///
 /// Nothing is imported, called or resolved: GLOBAL gives a name, REDUCE and its kin a record of what was
 /// asked. Stack, marks and memo behave as those of CPython 3.11's `_pickle.c`, so a stream means here what
 /// it means there. The machine never recurses, and refuses what passes its ``Limits``.
-public struct PickleMachine: ~Escapable {
+package struct PickleMachine: ~Escapable {
   let bytes: RawSpan
   let limits: Limits
   /// Where the next byte is read.
@@ -43,7 +43,8 @@ public struct PickleMachine: ~Escapable {
   ///   - limits: What the stream may ask for.
   /// - Throws: ``PickleError`` at the first opcode that CPython would refuse whatever its imports did, or
   ///   that passes a limit.
-  public static func interpret(_ bytes: RawSpan, limits: Limits = Limits()) throws(PickleError) -> PickleGraph
+  package static func interpret(_ bytes: RawSpan, limits: Limits = Limits()) throws(PickleError)
+    -> PickleGraph
   {
     var machine = PickleMachine(bytes, limits: limits)
     try machine.run()
@@ -54,7 +55,7 @@ public struct PickleMachine: ~Escapable {
   ///
   /// CPython calls what it meets as it goes, so a stream that breaks off has already acted: whoever audits a
   /// stream needs the part before the break. Without a STOP the root is `.none`.
-  public static func interpretAsFarAsPossible(
+  package static func interpretAsFarAsPossible(
     _ bytes: RawSpan, limits: Limits = Limits()
   ) -> (graph: PickleGraph, error: PickleError?) {
     var machine = PickleMachine(bytes, limits: limits)

@@ -1,7 +1,7 @@
 /// The 68 instructions of pickle protocols 0 to 5, by their byte in the stream.
 ///
 /// Names and protocols are those of CPython 3.11's `pickletools`.
-public enum PickleOpcode: UInt8, CaseIterable, Sendable {
+package enum PickleOpcode: UInt8, CaseIterable, Sendable {
   case mark = 0x28
   case emptyTuple = 0x29
   case stop = 0x2E
@@ -72,7 +72,7 @@ public enum PickleOpcode: UInt8, CaseIterable, Sendable {
   case readonlyBuffer = 0x98
 
   /// The name `pickletools` gives it, such as `SHORT_BINUNICODE`.
-  public var name: String {
+  package var name: String {
     switch self {
     case .mark: "MARK"
     case .emptyTuple: "EMPTY_TUPLE"
@@ -146,7 +146,7 @@ public enum PickleOpcode: UInt8, CaseIterable, Sendable {
   }
 
   /// The protocol that introduced it, 0 to 5.
-  public var protocolVersion: Int {
+  package var protocolVersion: Int {
     switch self {
     case .mark, .stop, .pop, .dup, .float, .int, .long, .noneValue, .persID, .reduce, .string, .unicode,
       .append,

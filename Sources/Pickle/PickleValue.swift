@@ -2,7 +2,7 @@
 ///
 /// Values are small and inert. Containers live in the graph, so shared and recursive references need no
 /// reference cycles, and neither building nor dropping a deep value recurses on the host stack.
-public enum PickleValue: Hashable, Sendable {
+package enum PickleValue: Hashable, Sendable {
   case none
   case bool(Bool)
   /// An integer that fits 64 bits; larger ones are ``PickleNode/longInteger(_:)``.
@@ -13,7 +13,7 @@ public enum PickleValue: Hashable, Sendable {
 }
 
 /// The place of a node in its ``PickleGraph``.
-public struct PickleNodeID: Hashable, Sendable {
+package struct PickleNodeID: Hashable, Sendable {
   package let index: Int32
 }
 
@@ -23,7 +23,7 @@ public struct PickleNodeID: Hashable, Sendable {
 ///
 /// A tuple, frozenset or string never changes once made; lists, dictionaries, sets and objects are filled by
 /// later opcodes, in the stream's order, duplicates kept.
-public enum PickleNode: Sendable {
+package enum PickleNode: Sendable {
   /// An integer beyond 64 bits: two's complement, little-endian, shortest form.
   case longInteger([UInt8])
   /// Unicode text: UTF-8 in which lone surrogates may stand (Python's "surrogatepass").
@@ -53,23 +53,23 @@ public enum PickleNode: Sendable {
 }
 
 /// Text as pickles hold it: UTF-8 in which lone surrogates may stand.
-public struct PickleText: Hashable, Sendable {
+package struct PickleText: Hashable, Sendable {
   /// The bytes as they stand in the stream (escapes of protocol 0 resolved).
-  public let utf8: [UInt8]
+  package let utf8: [UInt8]
 
   /// Wraps bytes.
-  public init(utf8: [UInt8]) { self.utf8 = utf8 }
+  package init(utf8: [UInt8]) { self.utf8 = utf8 }
 
   /// The text; lone surrogates become U+FFFD. O(length).
-  public var string: String { String(decoding: utf8, as: UTF8.self) }
+  package var string: String { String(decoding: utf8, as: UTF8.self) }
 }
 
 /// One key and its value.
-public struct PicklePair: Hashable, Sendable {
-  public var key: PickleValue
-  public var value: PickleValue
+package struct PicklePair: Hashable, Sendable {
+  package var key: PickleValue
+  package var value: PickleValue
   /// Makes a pair.
-  public init(key: PickleValue, value: PickleValue) {
+  package init(key: PickleValue, value: PickleValue) {
     self.key = key
     self.value = value
   }
@@ -78,13 +78,13 @@ public struct PicklePair: Hashable, Sendable {
 /// A name a stream wants imported: `module.name`, as the stream spells it.
 ///
 /// STACK_GLOBAL with operands that are no text gives a ``PickleObject`` instead.
-public struct PickleGlobal: Hashable, Sendable {
-  public let module: String
-  public let name: String
+package struct PickleGlobal: Hashable, Sendable {
+  package let module: String
+  package let name: String
   /// `module.name`.
-  public let qualifiedName: String
+  package let qualifiedName: String
   /// Makes a name.
-  public init(module: String, name: String) {
+  package init(module: String, name: String) {
     self.module = module
     self.name = name
     qualifiedName = module + "." + name
@@ -92,9 +92,9 @@ public struct PickleGlobal: Hashable, Sendable {
 }
 
 /// A record of what the stream asked to be made, and how it was filled afterwards.
-public struct PickleObject: Sendable {
+package struct PickleObject: Sendable {
   /// The way an object is asked for.
-  public enum Construction: String, Sendable {
+  package enum Construction: String, Sendable {
     /// `callable(*arguments)`: REDUCE.
     case reduce
     /// `cls.__new__(cls, *arguments)`: NEWOBJ.
@@ -106,21 +106,21 @@ public struct PickleObject: Sendable {
     /// An import whose module or name is computed and no text: STACK_GLOBAL. `arguments` are the two.
     case computedGlobal
   }
-  public let construction: Construction
+  package let construction: Construction
   /// What would be called; `.none` for a computed global.
-  public let callable: PickleValue
+  package let callable: PickleValue
   /// The positional arguments: a tuple's node, or whatever else the stream put there.
-  public let arguments: PickleValue
+  package let arguments: PickleValue
   /// The keyword arguments of NEWOBJ_EX.
-  public let keywords: PickleValue?
+  package let keywords: PickleValue?
   /// Where the opcode stands: bytes from the start of the stream.
-  public let offset: Int
+  package let offset: Int
   /// The states given by BUILD, in order; almost always none or one.
-  public var states: [PickleValue] = []
+  package var states: [PickleValue] = []
   /// What APPEND, APPENDS and ADDITEMS added.
-  public var items: [PickleValue] = []
+  package var items: [PickleValue] = []
   /// What SETITEM and SETITEMS set, in order, duplicates kept.
-  public var pairs: [PicklePair] = []
+  package var pairs: [PicklePair] = []
 
   init(
     _ construction: Construction, callable: PickleValue, arguments: PickleValue,

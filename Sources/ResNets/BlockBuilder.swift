@@ -2,7 +2,7 @@ internal import Graphs
 
 extension GraphBuilder {
   /// Appends the blocks of one stage.
-  mutating func append(_ stage: ResNet.Stage, _ name: String) {
+  mutating func append(_ stage: ResNetStage, _ name: String) {
     // The first block is dilated as the stage before it, as in torchvision.
     let before = dilation
     let stride = enter(stage)
@@ -16,7 +16,7 @@ extension GraphBuilder {
 
   /// Appends one residual block; its shortcut is a `downsample` exactly when stride or channels change.
   private mutating func append(
-    _ stage: ResNet.Stage, _ widths: [Int], _ name: String, stride: Int, dilation: Int
+    _ stage: ResNetStage, _ widths: [Int], _ name: String, stride: Int, dilation: Int
   ) {
     let isPre = configuration.order == .pre
     let (input, inputChannels) = (value, channels)
@@ -57,7 +57,7 @@ extension GraphBuilder {
     appendActivation("\(block).relu\(number)")
   }
 
-  private mutating func appendAttention(_ stage: ResNet.Stage, _ name: String) {
+  private mutating func appendAttention(_ stage: ResNetStage, _ name: String) {
     switch stage.attention {
     case .squeezeExcitation(let reduced):
       append(name, .squeezeExcitation(channels: channels, reduced: reduced))

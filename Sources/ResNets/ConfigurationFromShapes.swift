@@ -1,15 +1,16 @@
-public import Tensors
+package import ByteParsing
+internal import Tensors
 
-extension ResNet.Configuration {
+extension ResNetConfiguration {
   /// The configuration that a network's names and shapes tell.
   ///
   /// What leaves no trace in a shape is what is usual for networks of these shapes: that of the first published one that
   /// has them, else the libraries' defaults.
   ///
   /// - Parameter naming: the network's tensors under this project's names.
-  /// - Throws: ``TensorError`` that says what is missing for a ResNet. Whether every other name and shape fits is
+  /// - Throws: ``DecantError`` that says what is missing for a ResNet. Whether every other name and shape fits is
   ///   for ``ResNet/Verification`` to say. O(tensors).
-  public init(shapesOf naming: ResNet.Naming) throws(TensorError) {
+  package init(shapesOf naming: ResNetNaming) throws(DecantError) {
     let reader = ShapeReader(tensors: naming.tensors)
     let stem = try reader.stem()
     self.init(stages: try reader.stages(stem: stem))
@@ -33,7 +34,7 @@ extension ResNet.Configuration {
     attendsInside = reader.attendsInside(stages)
     (head, classes) = try reader.head()
     if case .attention = head { (stemPooling, antialiasing) = (.average, .average) }
-    if let published = ResNet.Architecture.sharing(self, naming.dialect).first {
+    if let published = ResNetArchitecture.sharing(self, naming.dialect).first {
       let told = self
       self = published.configuration
       (head, classes) = (told.head, told.classes)
@@ -58,14 +59,15 @@ private struct ShapeReader {
     return shape
   }
 
-  private func convolution(_ name: String) throws(TensorError) -> [Int] {
+  private func convolution(_ name: String) throws(DecantError) -> [Int] {
     if let shape = shape(name, rank: 4) { return shape }
-    throw TensorError(
+    throw DecantError(
+      .unclassified,
       tensors[name].map { "\(name) has shape \($0.shape), not four sizes that a ResNet can have" }
         ?? "there is no \(name)")
   }
 
-  func stem() throws(TensorError) -> (stem: ResNet.Stem, inputChannels: Int) {
+  func stem() throws(DecantError) -> (stem: ResNetStem, inputChannels: Int) {
     guard has("conv1.0.weight"), !has("conv1.weight") else {
       let first = try convolution("conv1.weight")
       return (.single(kernel: first[2], channels: first[0]), first[1])
@@ -74,13 +76,15 @@ private struct ShapeReader {
     while shapes.count < 16, let shape = shape("conv1.\(3 * shapes.count).weight", rank: 4) {
       shapes.append(shape)
     }
-    guard let first = shapes.first else { throw TensorError("there is no conv1.0.weight of four sizes") }
+    guard let first = shapes.first else {
+      throw DecantError(.unclassified, "there is no conv1.0.weight of four sizes")
+    }
     let bare = shapes.indices.dropLast().prefix { !has("conv1.\(3 * $0 + 1).weight") }
     return (.deep(shapes.map { $0[0] }, bare: bare.count), first[1])
   }
 
-  func stages(stem: (stem: ResNet.Stem, inputChannels: Int)) throws(TensorError) -> [ResNet.Stage] {
-    var stages: [ResNet.Stage] = []
+  func stages(stem: (stem: ResNetStem, inputChannels: Int)) throws(DecantError) -> [ResNetStage] {
+    var stages: [ResNetStage] = []
     var channels = stem.stem.channels
     while stages.count < 16, has("layer\(stages.count + 1).0.conv1.weight") {
       let name = "layer\(stages.count + 1)"
@@ -88,15 +92,17 @@ private struct ShapeReader {
       channels = stage.outputChannels
       stages.append(stage)
     }
-    if has("layer\(stages.count + 1).0.conv1.weight") { throw TensorError("it has more than 16 stages") }
-    if stages.isEmpty { throw TensorError("there is no layer1.0.conv1.weight") }
+    if has("layer\(stages.count + 1).0.conv1.weight") {
+      throw DecantError(.unclassified, "it has more than 16 stages")
+    }
+    if stages.isEmpty { throw DecantError(.unclassified, "there is no layer1.0.conv1.weight") }
     return stages
   }
 
-  private func stage(_ name: String, index: Int, inputChannels: Int) throws(TensorError) -> ResNet.Stage {
+  private func stage(_ name: String, index: Int, inputChannels: Int) throws(DecantError) -> ResNetStage {
     var blocks: [[Int]] = []
     var first: [[Int]] = []
-    while blocks.count <= ResNet.Configuration.mostBlocks, has("\(name).\(blocks.count).conv1.weight") {
+    while blocks.count <= ResNetConfiguration.mostBlocks, has("\(name).\(blocks.count).conv1.weight") {
       var shapes: [[Int]] = []
       while shapes.count < 8, has("\(name).\(blocks.count).conv\(shapes.count + 1).weight") {
         shapes.append(try convolution("\(name).\(blocks.count).conv\(shapes.count + 1).weight"))
@@ -105,8 +111,9 @@ private struct ShapeReader {
       blocks.append(shapes.map { $0[0] })
     }
     let kernels = first.map { $0[2] }
-    guard let block = ResNet.Block(kernels: kernels) else {
-      throw TensorError(
+    guard let block = ResNetBlock(kernels: kernels) else {
+      throw DecantError(
+        .unclassified,
         "\(name).0 has \(kernels.count == 1 ? "one convolution, of kernel" : "convolutions of kernels") \(kernels.map(String.init).joined(separator: ", ")), and no ResNet's block has"
       )
     }
@@ -114,12 +121,12 @@ private struct ShapeReader {
     let input = wide == 0 ? inputChannels : first[wide - 1][0]
     let projects = has("\(name).0.downsample.0.weight") || has("\(name).0.downsample.1.weight")
     let fits = inputChannels == blocks[0].last
-    return ResNet.Stage(
+    return ResNetStage(
       block, blocks: blocks, groups: max(1, input / first[wide][1]),
       stride: fits ? (projects ? 2 : 1) : (index == 0 ? 1 : 2), attention: attention("\(name).0.se"))
   }
 
-  private func attention(_ name: String) -> ResNet.Attention? {
+  private func attention(_ name: String) -> ResNetAttention? {
     if let squeezed = shape(name + ".fc1.weight", rank: 4) { return .squeezeExcitation(reduced: squeezed[0]) }
     if let context = shape(name + ".mlp_add.fc1.weight", rank: 4) {
       return .globalContext(reduced: context[0])
@@ -133,7 +140,7 @@ private struct ShapeReader {
   }
 
   /// Whether attention weighs what the last convolution reads.
-  func attendsInside(_ stages: [ResNet.Stage]) -> Bool {
+  func attendsInside(_ stages: [ResNetStage]) -> Bool {
     for (index, stage) in stages.enumerated() {
       let weights = ["fc1", "mlp_add.fc1", "conv1.conv"].lazy.compactMap { first in
         shape("layer\(index + 1).0.se.\(first).weight", rank: 4)
@@ -149,7 +156,7 @@ private struct ShapeReader {
     (1...4).contains { shape("layer\($0).0.downsample.1.weight", rank: 4) != nil }
   }
 
-  func normalization(isComputed: Bool) -> ResNet.Normalization {
+  func normalization(isComputed: Bool) -> ResNetNormalization {
     let name = "layer1.0.bn1"
     guard has(name + ".weight") else { return .none }
     if has(name + ".running_var") { return .batch }
@@ -159,7 +166,7 @@ private struct ShapeReader {
   }
 
   /// Whether a block's normalizations are as wide as what its convolutions read or as what they make.
-  func order(_ stages: [ResNet.Stage]) -> ResNet.Order {
+  func order(_ stages: [ResNetStage]) -> ResNetOrder {
     for (index, stage) in stages.enumerated() {
       for number in 1...stage.block.kernels.count {
         let name = "layer\(index + 1).0"
@@ -173,10 +180,11 @@ private struct ShapeReader {
     return has("layer1.0.bn1.weight") && !has("bn1.weight") ? .pre : .post
   }
 
-  func head() throws(TensorError) -> (ResNet.Head, classes: Int) {
-    func outputs(_ name: String, rank: Int) throws(TensorError) -> Int {
+  func head() throws(DecantError) -> (ResNetHead, classes: Int) {
+    func outputs(_ name: String, rank: Int) throws(DecantError) -> Int {
       if let size = shape(name, rank: rank)?.first { return size }
-      throw TensorError(
+      throw DecantError(
+        .unclassified,
         "\(name) has shape \(tensors[name]?.shape ?? []), not \(rank) sizes that a ResNet can have")
     }
     if let tokens = shape("attnpool.positional_embedding", rank: 2)?.first {

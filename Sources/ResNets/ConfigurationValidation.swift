@@ -1,4 +1,6 @@
-extension ResNet.Configuration {
+package import ByteParsing
+
+extension ResNetConfiguration {
   /// Most channels, classes or units of stride that a configuration may ask for. Real ones stay under 32,768.
   static let largestSize = 1 << 24
   /// Most blocks of one network. The deepest published has 600 (ResNet-1202).
@@ -7,9 +9,9 @@ extension ResNet.Configuration {
   /// Says what keeps this configuration from being a network.
   ///
   /// - Throws: ``ResNet/ConfigurationError`` that names the first bad value.
-  public func validate() throws(ResNet.ConfigurationError) {
-    func fail(_ reason: String) -> ResNet.ConfigurationError { ResNet.ConfigurationError(reason: reason) }
-    func check(_ name: String, _ values: Int...) throws(ResNet.ConfigurationError) {
+  package func validate() throws(DecantError) {
+    func fail(_ reason: String) -> DecantError { DecantError(.unclassified, reason) }
+    func check(_ name: String, _ values: Int...) throws(DecantError) {
       for value in values where !(1...Self.largestSize ~= value) {
         throw fail("\(name) \(value) is not between 1 and \(Self.largestSize)")
       }
@@ -43,9 +45,9 @@ extension ResNet.Configuration {
     for (index, stage) in stages.enumerated() { try validate(stage, "layer\(index + 1)") }
   }
 
-  private func validate(_ stage: ResNet.Stage, _ name: String) throws(ResNet.ConfigurationError) {
-    func fail(_ reason: String) -> ResNet.ConfigurationError {
-      ResNet.ConfigurationError(reason: "\(name): \(reason)")
+  private func validate(_ stage: ResNetStage, _ name: String) throws(DecantError) {
+    func fail(_ reason: String) -> DecantError {
+      DecantError(.unclassified, "\(name): \(reason)")
     }
     guard !stage.blocks.isEmpty else { throw fail("a stage has at least one block") }
     guard 1...Self.largestSize ~= stage.groups, 1...16 ~= stage.stride else {

@@ -1,85 +1,87 @@
-public import Graphs
-public import Tensors
+internal import ByteParsing
+package import Graphs
+package import Tensors
 
-extension ResNet {
-  /// A network's tensors with its batch normalizations computed into the convolutions before them, in double precision
-  /// and rounded once.
+/// A network's tensors with its batch normalizations computed into the convolutions before them, in double precision
+/// and rounded once.
+///
+/// Source: Jacob et al. 2017, 3.2; PyTorch `torch/nn/utils/fusion.py`.
+package struct FoldedNormalization: Sendable {
+  /// What becomes of one convolution.
+  package struct Convolution: Sendable {
+    /// The weight's name in the file, and what it is now.
+    package let weight: (name: String, tensor: Tensor)
+    /// The bias's name in the file, which may be new, this project's name for it, and its numbers.
+    package let bias: (name: String, canonical: String, tensor: Tensor)
+  }
+
+  package let convolutions: [Convolution]
+  /// The names in the file of what the convolutions now do.
+  package let removed: [String]
+
+  /// Folds what can be folded; the weights are computed when they are read. O(channels).
   ///
-  /// Source: Jacob et al. 2017, 3.2; PyTorch `torch/nn/utils/fusion.py`.
-  public struct FoldedNormalization: Sendable {
-    /// What becomes of one convolution.
-    public struct Convolution: Sendable {
-      /// The weight's name in the file, and what it is now.
-      public let weight: (name: String, tensor: Tensor)
-      /// The bias's name in the file, which may be new, this project's name for it, and its numbers.
-      public let bias: (name: String, canonical: String, tensor: Tensor)
-    }
-
-    public let convolutions: [Convolution]
-    /// The names in the file of what the convolutions now do.
-    public let removed: [String]
-
-    /// Folds what can be folded; the weights are computed when they are read. O(channels).
-    ///
-    /// - Throws: ``TensorError`` when nothing can be, or a bias has no name.
-    public init(_ naming: Naming, _ graph: Graph) throws {
-      var convolutions: [Convolution] = []
-      var removed: [String] = []
-      let pairs = graph.foldableNormalizations
-      for (place, node) in graph.nodes.enumerated() {
-        guard let normalization = pairs[place].map({ graph.nodes[$0] }) else { continue }
-        func tensor(_ node: Node, _ role: Parameter.Role) throws(TensorError) -> (String, Tensor)? {
-          guard let name = node.parameters.first(where: { $0.role == role })?.name else { return nil }
-          guard let tensor = naming.tensors[name] else { throw TensorError("there is no \(name)") }
-          return (name, tensor)
+  /// - Throws: ``DecantError`` when nothing can be, or a bias has no name.
+  package init(_ naming: ResNetNaming, _ graph: Graph) throws {
+    var convolutions: [Convolution] = []
+    var removed: [String] = []
+    let pairs = graph.foldableNormalizations
+    for (place, node) in graph.nodes.enumerated() {
+      guard let normalization = pairs[place].map({ graph.nodes[$0] }) else { continue }
+      func tensor(_ node: Node, _ role: Parameter.Role) throws(DecantError) -> (String, Tensor)? {
+        guard let name = node.parameters.first(where: { $0.role == role })?.name else { return nil }
+        guard let tensor = naming.tensors[name] else {
+          throw DecantError(.unclassified, "there is no \(name)")
         }
-        func numbers(_ role: Parameter.Role) throws -> [Double] {
-          try tensor(normalization, role)?.1.elements(as: Double.self) ?? []
-        }
-        guard let (weightName, weight) = try tensor(node, .convolutionWeight) else { continue }
-        let (scale, bias) = (try numbers(.normalizationScale), try numbers(.normalizationBias))
-        let affine: ChannelFactors
-        if case .batchNormalization(_, let epsilon) = normalization.operation {
-          affine = ChannelFactors(
-            scale: scale, bias: bias, mean: try numbers(.runningMean),
-            variance: try numbers(.runningVariance),
-            epsilon: epsilon)
-        } else {
-          affine = ChannelFactors(scale: scale, bias: bias)
-        }
-        let own = try tensor(node, .convolutionBias)
-        let summands = affine.summands(behind: try own?.1.elements(as: Double.self) ?? [])
-        let canonical = String(weightName.dropLast("weight".count)) + "bias"
-        convolutions.append(
-          Convolution(
-            weight: (naming.spelling(of: weightName), try weight.scaled(by: affine.factors)),
-            bias: (
-              try Self.biasName(canonical, weightName, naming), canonical,
-              try weight.dtype == .float64
-                ? Tensor(summands, shape: [summands.count])
-                : Tensor(summands.map { Float($0) }, shape: [summands.count])
-            )))
-        for parameter in normalization.parameters where naming.tensors[parameter.name] != nil {
-          removed.append(naming.spelling(of: parameter.name))
-        }
+        return (name, tensor)
       }
-      guard !convolutions.isEmpty else {
-        throw TensorError("no normalization stands directly behind a convolution")
+      func numbers(_ role: Parameter.Role) throws -> [Double] {
+        try tensor(normalization, role)?.1.elements(as: Double.self) ?? []
       }
-      self.convolutions = convolutions
-      self.removed = removed
+      guard let (weightName, weight) = try tensor(node, .convolutionWeight) else { continue }
+      let (scale, bias) = (try numbers(.normalizationScale), try numbers(.normalizationBias))
+      let affine: ChannelFactors
+      if case .batchNormalization(_, let epsilon) = normalization.operation {
+        affine = ChannelFactors(
+          scale: scale, bias: bias, mean: try numbers(.runningMean),
+          variance: try numbers(.runningVariance),
+          epsilon: epsilon)
+      } else {
+        affine = ChannelFactors(scale: scale, bias: bias)
+      }
+      let own = try tensor(node, .convolutionBias)
+      let summands = affine.summands(behind: try own?.1.elements(as: Double.self) ?? [])
+      let canonical = String(weightName.dropLast("weight".count)) + "bias"
+      convolutions.append(
+        Convolution(
+          weight: (naming.spelling(of: weightName), try weight.scaled(by: affine.factors)),
+          bias: (
+            try Self.biasName(canonical, weightName, naming), canonical,
+            try weight.dtype == .float64
+              ? Tensor(summands, shape: [summands.count])
+              : Tensor(summands.map { Float($0) }, shape: [summands.count])
+          )))
+      for parameter in normalization.parameters where naming.tensors[parameter.name] != nil {
+        removed.append(naming.spelling(of: parameter.name))
+      }
     }
+    guard !convolutions.isEmpty else {
+      throw DecantError(.unclassified, "no normalization stands directly behind a convolution")
+    }
+    self.convolutions = convolutions
+    self.removed = removed
+  }
 
-    /// The dialect's name for a bias; where it has none, the weight's with another end.
-    private static func biasName(
-      _ canonical: String, _ weight: String, _ naming: Naming
-    ) throws(TensorError) -> String {
-      if naming.dialect.spelling(of: canonical) != nil { return naming.spelling(of: canonical) }
-      let name = naming.spelling(of: weight)
-      guard name.hasSuffix("weight") else {
-        throw TensorError("the dialect \(naming.dialect.name) has no name for the bias of \(name)")
-      }
-      return name.dropLast("weight".count) + "bias"
+  /// The dialect's name for a bias; where it has none, the weight's with another end.
+  private static func biasName(
+    _ canonical: String, _ weight: String, _ naming: ResNetNaming
+  ) throws(DecantError) -> String {
+    if naming.dialect.spelling(of: canonical) != nil { return naming.spelling(of: canonical) }
+    let name = naming.spelling(of: weight)
+    guard name.hasSuffix("weight") else {
+      throw DecantError(
+        .unclassified, "the dialect \(naming.dialect.name) has no name for the bias of \(name)")
     }
+    return name.dropLast("weight".count) + "bias"
   }
 }

@@ -1,12 +1,13 @@
-public import Graphs
+package import ByteParsing
+package import Graphs
 
-extension ResNet.Configuration {
+extension ResNetConfiguration {
   /// The network as a graph, with this project's names in the order of PyTorch's `state_dict()`.
   ///
   /// Input N×`inputChannels`×H×W, output N×`classes`. Stages: `stem`, `maxpool`, `layer1` …, `avgpool`,
   /// `logits`.
   /// - Throws: ``ResNet/ConfigurationError`` when ``validate()`` does. O(blocks).
-  public func graph() throws(ResNet.ConfigurationError) -> Graph {
+  package func graph() throws(DecantError) -> Graph {
     try validate()
     var builder = GraphBuilder(configuration: self, graph: Graph(inputChannels: inputChannels))
     builder.appendStem()
@@ -19,7 +20,7 @@ extension ResNet.Configuration {
 
 /// A graph in the making: the value that was made last, and its channels.
 struct GraphBuilder {
-  let configuration: ResNet.Configuration
+  let configuration: ResNetConfiguration
   var graph: Graph
   private(set) var value: Value
   private(set) var channels: Int
@@ -28,7 +29,7 @@ struct GraphBuilder {
   /// Of the 3×3 convolutions, once a stride is kept for a dilation.
   var dilation = 1
 
-  init(configuration: ResNet.Configuration, graph: Graph) {
+  init(configuration: ResNetConfiguration, graph: Graph) {
     self.configuration = configuration
     self.graph = graph
     value = graph.input
@@ -85,9 +86,9 @@ struct GraphBuilder {
   }
 
   /// The stride that a stage has of its own: none where a dilation takes its place.
-  mutating func enter(_ stage: ResNet.Stage) -> Int {
+  mutating func enter(_ stage: ResNetStage) -> Int {
     if let limit = configuration.outputStride, stride &* stage.stride > limit {
-      dilation = min(dilation &* stage.stride, ResNet.Configuration.largestSize)
+      dilation = min(dilation &* stage.stride, ResNetConfiguration.largestSize)
       return 1
     }
     stride = stride &* stage.stride

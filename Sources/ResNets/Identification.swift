@@ -1,159 +1,162 @@
+internal import ByteParsing
 internal import Graphs
 internal import Tensors
 
-extension ResNet {
-  /// Which network a ResNet's tensors are, how that is known, and what they cannot say.
-  public struct Identification: Sendable {
-    /// Something about the network, and what says so.
-    public struct Fact: Sendable, Equatable {
-      public let name: String
-      public let value: String
-      /// The tensor and shape, the name or the count that settles it.
-      public let source: String
-      /// What kind of source it is: `shape`, `sha256`, or that of ``ResNet/Evidence``.
-      public var kind = "shape"
+/// Which network a ResNet's tensors are, how that is known, and what they cannot say.
+package struct ResNetIdentification: Sendable {
+  /// Something about the network, and what says so.
+  package struct Fact: Sendable, Equatable {
+    package let name: String
+    package let value: String
+    /// The tensor and shape, the name or the count that settles it.
+    package let source: String
+    /// What kind of source it is: `shape`, `sha256`, or that of ``ResNet/Evidence``.
+    package var kind = "shape"
+  }
+
+  /// Something that the file does not settle.
+  package struct OpenQuestion: Sendable, Equatable {
+    package let name: String
+    /// What is usual for networks of these names.
+    package let usual: String
+    /// The option that declares it; nil where nothing but a run depends on it.
+    package let option: String?
+  }
+
+  package let naming: ResNetNaming
+  package let configuration: ResNetConfiguration
+  /// The published name that fits in everything a shape tells; nil when none does.
+  package let architecture: String?
+  /// Every published name with the same names and shapes, ``architecture`` among them; where none has the head, those
+  /// that have all else.
+  package let sameShapes: [String]
+  /// Whether the head is one of theirs; a backbone has none to differ in.
+  package let hasPublishedHead: Bool
+  /// Whether more convolutions stand beside the network, behind the same prefix, than are its own: it is the beginning of
+  /// another.
+  package let isPart: Bool
+  /// Whether it is a ResNet and nothing contradicts that.
+  package var isResNet: Bool { verification.isMatch && !isPart }
+  /// The published name that needs the fewest changes, and those, when none fits.
+  package let nearest: (name: String, differences: [String])?
+  package let facts: [Fact]
+  package let undetermined: [OpenQuestion]
+  /// What sources say differently of one matter.
+  package let contradictions: [ResNetEvidence.Contradiction]
+  /// Whether the file proves the network: its code, every layer's geometry, names and shapes.
+  package let isProven: Bool
+  /// How names and shapes compare with the network's.
+  package let verification: ResNetVerification
+
+  /// Reads what names and shapes tell. O(tensors).
+  ///
+  /// - Parameters:
+  ///   - published: the published file these are the tensors of, which settles what shapes cannot.
+  ///   - evidence: what else the file and those beside it say.
+  /// - Throws: ``DecantError`` when they make no network.
+  package init(_ naming: ResNetNaming, published: PublishedFile? = nil, evidence: ResNetEvidence = .none)
+    throws
+  {
+    self.naming = naming
+    let configuration = try ResNetConfiguration(shapesOf: naming)
+    let graph: Graph
+    do { graph = try configuration.graph() } catch {
+      throw DecantError(.unclassified, "its shapes make no network: \(error.reason)")
     }
-
-    /// Something that the file does not settle.
-    public struct OpenQuestion: Sendable, Equatable {
-      public let name: String
-      /// What is usual for networks of these names.
-      public let usual: String
-      /// The option that declares it; nil where nothing but a run depends on it.
-      public let option: String?
+    let applied = evidence.applied(to: configuration).configuration
+    self.configuration = applied
+    verification = try ResNetVerification(of: naming, against: graph, readsNumbers: false)
+    isPart = Self.isPart(naming, verification)
+    let sharing =
+      verification.isMatch && !isPart ? ResNetArchitecture.sharing(configuration, naming.dialect) : []
+    let sameShapes = sharing.map(\.name)
+    self.sameShapes = sameShapes
+    hasPublishedHead = sharing.first.map { configuration.hasHead(of: $0.configuration) } ?? true
+    let allowed = sharing.filter { evidence.allows($0) }
+    let named = allowed.first { evidence.settled("architecture")?.setting == .architecture($0.name) }
+    let fitting = allowed.first { $0.configuration.stride0 == applied.stride0 }
+    architecture = sameShapes.first { $0 == published?.architecture } ?? (named ?? fitting)?.name
+    nearest = sameShapes.isEmpty ? Self.nearest(to: configuration, verification) : nil
+    let questions = Self.openQuestions(naming, configuration, sameShapes)
+    let shapeFacts = Self.facts(naming, configuration, verification)
+    contradictions = evidence.contradictions(with: shapeFacts, architectures: sameShapes)
+    guard let published, sameShapes.contains(published.architecture) else {
+      let told = evidence.answers(questions, after: shapeFacts)
+      facts = shapeFacts + told.facts
+      undetermined = told.open
+      isProven =
+        evidence.provesNetwork && verification.isMatch && !isPart && hasPublishedHead
+        && architecture.flatMap { ResNetArchitecture.named($0) }?.configuration.isSame(asBody: applied)
+          == true
+        && told.open.allSatisfy { $0.name == "preprocessing" }
+      return
     }
-
-    public let naming: Naming
-    public let configuration: Configuration
-    /// The published name that fits in everything a shape tells; nil when none does.
-    public let architecture: String?
-    /// Every published name with the same names and shapes, ``architecture`` among them; where none has the head, those
-    /// that have all else.
-    public let sameShapes: [String]
-    /// Whether the head is one of theirs; a backbone has none to differ in.
-    public let hasPublishedHead: Bool
-    /// Whether more convolutions stand beside the network, behind the same prefix, than are its own: it is the beginning of
-    /// another.
-    public let isPart: Bool
-    /// Whether it is a ResNet and nothing contradicts that.
-    public var isResNet: Bool { verification.isMatch && !isPart }
-    /// The published name that needs the fewest changes, and those, when none fits.
-    public let nearest: (name: String, differences: [String])?
-    public let facts: [Fact]
-    public let undetermined: [OpenQuestion]
-    /// What sources say differently of one matter.
-    public let contradictions: [Evidence.Contradiction]
-    /// Whether the file proves the network: its code, every layer's geometry, names and shapes.
-    public let isProven: Bool
-    /// How names and shapes compare with the network's.
-    public let verification: Verification
-
-    /// Reads what names and shapes tell. O(tensors).
-    ///
-    /// - Parameters:
-    ///   - published: the published file these are the tensors of, which settles what shapes cannot.
-    ///   - evidence: what else the file and those beside it say.
-    /// - Throws: ``TensorError`` when they make no network.
-    public init(_ naming: Naming, published: PublishedFile? = nil, evidence: Evidence = .none) throws {
-      self.naming = naming
-      let configuration = try Configuration(shapesOf: naming)
-      let graph: Graph
-      do { graph = try configuration.graph() } catch {
-        throw TensorError("its shapes make no network: \(error.reason)")
+    isProven = false
+    facts =
+      shapeFacts
+      + questions.filter { $0.name != "preprocessing" }.map { question in
+        Fact(
+          name: question.name, value: question.name == "residual" ? "shortcuts are added" : question.usual,
+          source: "torchvision's code, of which this is a published file (SHA-256 \(published.digest)…)",
+          kind: "sha256")
       }
-      let applied = evidence.applied(to: configuration).configuration
-      self.configuration = applied
-      verification = try Verification(of: naming, against: graph, readsNumbers: false)
-      isPart = Self.isPart(naming, verification)
-      let sharing = verification.isMatch && !isPart ? Architecture.sharing(configuration, naming.dialect) : []
-      let sameShapes = sharing.map(\.name)
-      self.sameShapes = sameShapes
-      hasPublishedHead = sharing.first.map { configuration.hasHead(of: $0.configuration) } ?? true
-      let allowed = sharing.filter { evidence.allows($0) }
-      let named = allowed.first { evidence.settled("architecture")?.setting == .architecture($0.name) }
-      let fitting = allowed.first { $0.configuration.stride0 == applied.stride0 }
-      architecture = sameShapes.first { $0 == published?.architecture } ?? (named ?? fitting)?.name
-      nearest = sameShapes.isEmpty ? Self.nearest(to: configuration, verification) : nil
-      let questions = Self.openQuestions(naming, configuration, sameShapes)
-      let shapeFacts = Self.facts(naming, configuration, verification)
-      contradictions = evidence.contradictions(with: shapeFacts, architectures: sameShapes)
-      guard let published, sameShapes.contains(published.architecture) else {
-        let told = evidence.answers(questions, after: shapeFacts)
-        facts = shapeFacts + told.facts
-        undetermined = told.open
-        isProven =
-          evidence.provesNetwork && verification.isMatch && !isPart && hasPublishedHead
-          && architecture.flatMap { Architecture.named($0) }?.configuration.isSame(asBody: applied) == true
-          && told.open.allSatisfy { $0.name == "preprocessing" }
-        return
-      }
-      isProven = false
-      facts =
-        shapeFacts
-        + questions.filter { $0.name != "preprocessing" }.map { question in
-          Fact(
-            name: question.name, value: question.name == "residual" ? "shortcuts are added" : question.usual,
-            source: "torchvision's code, of which this is a published file (SHA-256 \(published.digest)…)",
-            kind: "sha256")
-        }
-      undetermined = questions.filter { $0.name == "preprocessing" }
+    undetermined = questions.filter { $0.name == "preprocessing" }
+  }
+
+  private static func isPart(_ naming: ResNetNaming, _ verification: ResNetVerification) -> Bool {
+    let beside = Set(verification.beside)
+    let convolutions = naming.entries.filter {
+      $0.tensor.shape.count == 4 && $0.name.utf8.starts(with: naming.prefix.utf8)
     }
+    let strangers = convolutions.count { beside.contains($0.name) }
+    return strangers > convolutions.count - strangers
+  }
 
-    private static func isPart(_ naming: Naming, _ verification: Verification) -> Bool {
-      let beside = Set(verification.beside)
-      let convolutions = naming.entries.filter {
-        $0.tensor.shape.count == 4 && $0.name.utf8.starts(with: naming.prefix.utf8)
-      }
-      let strangers = convolutions.count { beside.contains($0.name) }
-      return strangers > convolutions.count - strangers
+  /// Of the published networks that differ in fewest things one with the same stem and attention of the same kind.
+  private static func nearest(
+    to configuration: ResNetConfiguration, _ verification: ResNetVerification
+  ) -> (name: String, differences: [String])? {
+    func rank(_ candidate: (ResNetArchitecture, [String])) -> (Int, Int, Int) {
+      let theirs = candidate.0.configuration
+      return (
+        candidate.1.count, configuration.hasAttention(of: theirs) ? 0 : 1,
+        configuration.stem == theirs.stem ? 0 : 1
+      )
     }
-
-    /// Of the published networks that differ in fewest things one with the same stem and attention of the same kind.
-    private static func nearest(
-      to configuration: Configuration, _ verification: Verification
-    ) -> (name: String, differences: [String])? {
-      func rank(_ candidate: (Architecture, [String])) -> (Int, Int, Int) {
-        let theirs = candidate.0.configuration
-        return (
-          candidate.1.count, configuration.hasAttention(of: theirs) ? 0 : 1,
-          configuration.stem == theirs.stem ? 0 : 1
-        )
-      }
-      let all = Architecture.all.map { ($0, configuration.differences(from: $0.configuration)) }
-      let strangers = verification.unexpected.count
-      return all.min { rank($0) < rank($1) }.map { nearest in
-        (
-          name: nearest.0.name,
-          differences: nearest.1 + (strangers > 0 ? ["\(strangers) tensors that none has"] : [])
-        )
-      }
+    let all = ResNetArchitecture.all.map { ($0, configuration.differences(from: $0.configuration)) }
+    let strangers = verification.unexpected.count
+    return all.min { rank($0) < rank($1) }.map { nearest in
+      (
+        name: nearest.0.name,
+        differences: nearest.1 + (strangers > 0 ? ["\(strangers) tensors that none has"] : [])
+      )
     }
+  }
 
-    private static func openQuestions(
-      _ naming: Naming, _ configuration: Configuration, _ names: [String]
-    ) -> [OpenQuestion] {
-      var questions = [
-        OpenQuestion(
-          name: "stride0",
-          usual: configuration.stemPooling != .none
-            ? "\(configuration.stride0)"
-              + (names.contains("resnet50nodown")
-                ? " (1 in resnet50nodown, whose names and shapes are the same)" : "")
-            : "\(configuration.stride0)", option: Declaration.options["stride0"])
-      ]
-      for fact in configuration.geometry where fact.name != "stride0" {
-        questions.append(
-          OpenQuestion(name: fact.name, usual: fact.value, option: Declaration.options[fact.name]))
-      }
+  private static func openQuestions(
+    _ naming: ResNetNaming, _ configuration: ResNetConfiguration, _ names: [String]
+  ) -> [OpenQuestion] {
+    var questions = [
+      OpenQuestion(
+        name: "stride0",
+        usual: configuration.stemPooling != .none
+          ? "\(configuration.stride0)"
+            + (names.contains("resnet50nodown")
+              ? " (1 in resnet50nodown, whose names and shapes are the same)" : "")
+          : "\(configuration.stride0)", option: ResNetDeclaration.options["stride0"])
+    ]
+    for fact in configuration.geometry where fact.name != "stride0" {
       questions.append(
-        OpenQuestion(
-          name: "residual", usual: "shortcuts are added; a plain network can have the same names and shapes",
-          option: nil))
-      questions.append(
-        OpenQuestion(
-          name: "preprocessing",
-          usual: naming.dialect.preprocessing, option: nil))
-      return questions
+        OpenQuestion(name: fact.name, usual: fact.value, option: ResNetDeclaration.options[fact.name]))
     }
+    questions.append(
+      OpenQuestion(
+        name: "residual", usual: "shortcuts are added; a plain network can have the same names and shapes",
+        option: nil))
+    questions.append(
+      OpenQuestion(
+        name: "preprocessing",
+        usual: naming.dialect.preprocessing, option: nil))
+    return questions
   }
 }

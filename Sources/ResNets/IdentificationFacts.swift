@@ -1,9 +1,9 @@
 internal import Tensors
 
-extension ResNet.Identification {
+extension ResNetIdentification {
   /// What names and shapes tell, each with the tensor that tells it.
   static func facts(
-    _ naming: ResNet.Naming, _ configuration: ResNet.Configuration, _ verification: ResNet.Verification
+    _ naming: ResNetNaming, _ configuration: ResNetConfiguration, _ verification: ResNetVerification
   ) -> [Fact] {
     func shape(_ canonical: String) -> String {
       let name = naming.spelling(of: canonical)
@@ -93,9 +93,9 @@ extension ResNet.Identification {
   }
 }
 
-extension ResNet.Configuration {
+extension ResNetConfiguration {
   /// What a shape tells and differs from another configuration, in words.
-  func differences(from other: ResNet.Configuration) -> [String] {
+  func differences(from other: ResNetConfiguration) -> [String] {
     var found: [String] = []
     func compare(_ name: String, _ own: String, _ theirs: String) {
       if own != theirs { found.append("\(name) \(own), not \(theirs)") }
@@ -134,9 +134,9 @@ extension ResNet.Configuration {
   }
 }
 
-extension ResNet.Configuration {
+extension ResNetConfiguration {
   /// Whether another network has the same kind of attention.
-  func hasAttention(of other: ResNet.Configuration) -> Bool {
+  func hasAttention(of other: ResNetConfiguration) -> Bool {
     switch (stages.last?.attention, other.stages.last?.attention) {
     case (nil, nil), (.squeezeExcitation, .squeezeExcitation), (.efficient, .efficient),
       (.globalContext, .globalContext), (.bilinear, .bilinear):
@@ -146,7 +146,7 @@ extension ResNet.Configuration {
   }
 }
 
-extension ResNet.Stem {
+extension ResNetStem {
   var words: String {
     switch self {
     case .single(let kernel, let channels): "\(kernel)×\(kernel) of \(channels) channels"
@@ -155,7 +155,7 @@ extension ResNet.Stem {
   }
 }
 
-extension ResNet.Attention {
+extension ResNetAttention {
   var words: String {
     switch self {
     case .squeezeExcitation(let reduced): "squeeze and excitation, \(reduced) channels"
@@ -167,7 +167,7 @@ extension ResNet.Attention {
   }
 }
 
-extension ResNet.Head {
+extension ResNetHead {
   var words: String {
     switch self {
     case .linear(true): "fully connected"

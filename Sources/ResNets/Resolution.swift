@@ -1,104 +1,104 @@
-public import Graphs
-public import Tensors
+package import ByteParsing
+package import Graphs
+package import Tensors
 
-extension ResNet {
-  /// Which network a state dict is taken for, and what had to be assumed to say so.
-  public struct Resolution: Sendable {
-    /// A fact that no shape tells and that a run depends on.
-    public struct Fact: Sendable, Equatable {
-      public let name: String
-      public let value: String
+/// Which network a state dict is taken for, and what had to be assumed to say so.
+package struct ResNetResolution: Sendable {
+  /// A fact that no shape tells and that a run depends on.
+  package struct Fact: Sendable, Equatable {
+    package let name: String
+    package let value: String
 
-      /// Notes a fact.
-      public init(name: String, value: String) {
-        self.name = name
-        self.value = value
-      }
+    /// Notes a fact.
+    package init(name: String, value: String) {
+      self.name = name
+      self.value = value
     }
+  }
 
-    public let configuration: Configuration
-    /// The network of the configuration.
-    public let graph: Graph
-    /// The published name, when the configuration has one or the caller gave it.
-    public let architecture: String?
-    /// The network's tensors, whose names they have, and what else the state dict holds.
-    public let naming: Naming
-    /// Facts the caller declared, by naming an architecture or by themselves.
-    public let declared: [Fact]
-    /// Facts nobody declared and the file cannot tell.
-    public let assumed: [Fact]
-    /// What the file or one beside it says, and a run relies on.
-    public let read: [Evidence.Item]
-    /// What was declared against strong evidence, and evidence that is not relied on: sentences.
-    public let warnings: [String]
+  package let configuration: ResNetConfiguration
+  /// The network of the configuration.
+  package let graph: Graph
+  /// The published name, when the configuration has one or the caller gave it.
+  package let architecture: String?
+  /// The network's tensors, whose names they have, and what else the state dict holds.
+  package let naming: ResNetNaming
+  /// Facts the caller declared, by naming an architecture or by themselves.
+  package let declared: [Fact]
+  /// Facts nobody declared and the file cannot tell.
+  package let assumed: [Fact]
+  /// What the file or one beside it says, and a run relies on.
+  package let read: [ResNetEvidence.Item]
+  /// What was declared against strong evidence, and evidence that is not relied on: sentences.
+  package let warnings: [String]
 
-    /// Takes a state dict for a network.
-    ///
-    /// - Parameter evidence: what the file and those beside it say beyond names and shapes, once the names are known.
-    /// - Throws: ``TensorError`` when the names are no ResNet's or those of several, or when a file with one output could
-    ///   be a detector of either stride and nobody says which: a plausible wrong logit is the worst answer.
-    public init(
-      of stateDict: StateDict, _ said: Declaration = Declaration(),
-      evidence: (Naming) -> Evidence = { _ in .none }
-    ) throws(TensorError) {
-      if let found = try Naming.onlyIfAny(in: stateDict, prefix: said.prefix) {
-        naming = found
-      } else {
-        // What is missing of the network it should be is told by the first dialect's names.
-        guard said.prefix == nil else { throw TensorError(Absence.reason) }
-        naming = try Naming(stateDict, Dialect.all[0], prefix: "")
+  /// Takes a state dict for a network.
+  ///
+  /// - Parameter evidence: what the file and those beside it say beyond names and shapes, once the names are known.
+  /// - Throws: ``DecantError`` when the names are no ResNet's or those of several, or when a file with one output could
+  ///   be a detector of either stride and nobody says which: a plausible wrong logit is the worst answer.
+  package init(
+    of stateDict: StateDict, _ said: ResNetDeclaration = ResNetDeclaration(),
+    evidence: (ResNetNaming) -> ResNetEvidence = { _ in .none }
+  ) throws(DecantError) {
+    if let found = try ResNetNaming.onlyIfAny(in: stateDict, prefix: said.prefix) {
+      naming = found
+    } else {
+      // What is missing of the network it should be is told by the first dialect's names.
+      guard said.prefix == nil else { throw DecantError(.unclassified, ResNetAbsence.reason) }
+      naming = try ResNetNaming(stateDict, ResNetDialect.all[0], prefix: "")
+    }
+    var configuration: ResNetConfiguration
+    if let architecture = said.architecture {
+      configuration = architecture.configuration
+      // A head that is missing is missed.
+      if let found = try? ResNetConfiguration(shapesOf: naming) {
+        if found.classes > 0 { configuration.classes = found.classes }
+        if found.isQuantized { configuration.quantize() }
       }
-      var configuration: Configuration
-      if let architecture = said.architecture {
-        configuration = architecture.configuration
-        // A head that is missing is missed.
-        if let found = try? Configuration(shapesOf: naming) {
-          if found.classes > 0 { configuration.classes = found.classes }
-          if found.isQuantized { configuration.quantize() }
-        }
-      } else {
-        configuration = try Configuration(shapesOf: naming)
-      }
-      if let classes = said.classes { configuration.classes = classes }
-      let told: Evidence.Taken
-      do throws(ConfigurationError) { told = try evidence(naming).taken(for: configuration, said) } catch {
-        throw TensorError(error.reason)
-      }
-      if let refusal = told.refusal { throw TensorError(refusal) }
-      configuration = told.configuration
-      (read, warnings) = (told.read, told.warnings)
-      let known = Set(told.read.map(\.name))
-      if said.stride0 == nil, said.architecture == nil, !said.leavesGeometryOpen,
-        !known.contains("stride0"), configuration.classes == 1, configuration.stemPooling != .none
-      {
-        throw TensorError(
-          "the file has one output, and detectors of one output exist with stride0 1 (resnet50nodown) and with stride0 2 (resnet50), with the same names and shapes; "
-            + "say which with --arch or --stride0")
-      }
-      do throws(ConfigurationError) { graph = try told.graph() } catch {
-        throw TensorError("its shapes make no network: \(error.reason)")
-      }
-      self.configuration = configuration
-      architecture =
-        said.architecture?.name
-        ?? Architecture.sharing(configuration, naming.dialect).first {
-          $0.configuration.stride0 == configuration.stride0
-        }?.name
-      let facts = configuration.geometry
-      let options = said.said
-      // Who names an architecture declares all of it.
-      declared = facts.filter { said.architecture != nil || options[$0.name] != nil }
-      assumed = facts.filter {
-        said.architecture == nil && options[$0.name] == nil && !known.contains($0.name)
-          && (!said.leavesGeometryOpen || $0.name == "epsilon")
-      }
+    } else {
+      configuration = try ResNetConfiguration(shapesOf: naming)
+    }
+    if let classes = said.classes { configuration.classes = classes }
+    let told: ResNetEvidence.Taken
+    do throws(DecantError) { told = try evidence(naming).taken(for: configuration, said) } catch {
+      throw DecantError(.unclassified, error.reason)
+    }
+    if let refusal = told.refusal { throw DecantError(.unclassified, refusal) }
+    configuration = told.configuration
+    (read, warnings) = (told.read, told.warnings)
+    let known = Set(told.read.map(\.name))
+    if said.stride0 == nil, said.architecture == nil, !said.leavesGeometryOpen,
+      !known.contains("stride0"), configuration.classes == 1, configuration.stemPooling != .none
+    {
+      throw DecantError(
+        .unclassified,
+        "the file has one output, and detectors of one output exist with stride0 1 (resnet50nodown) and with stride0 2 (resnet50), with the same names and shapes; "
+          + "say which with --arch or --stride0")
+    }
+    do throws(DecantError) { graph = try told.graph() } catch {
+      throw DecantError(.unclassified, "its shapes make no network: \(error.reason)")
+    }
+    self.configuration = configuration
+    architecture =
+      said.architecture?.name
+      ?? ResNetArchitecture.sharing(configuration, naming.dialect).first {
+        $0.configuration.stride0 == configuration.stride0
+      }?.name
+    let facts = configuration.geometry
+    let options = said.said
+    // Who names an architecture declares all of it.
+    declared = facts.filter { said.architecture != nil || options[$0.name] != nil }
+    assumed = facts.filter {
+      said.architecture == nil && options[$0.name] == nil && !known.contains($0.name)
+        && (!said.leavesGeometryOpen || $0.name == "epsilon")
     }
   }
 }
 
-extension ResNet.Configuration {
+extension ResNetConfiguration {
   /// What no shape tells and a run depends on, in words.
-  var geometry: [ResNet.Resolution.Fact] {
+  var geometry: [ResNetResolution.Fact] {
     let addition =
       order == .post ? "added before the last \(nonlinearity.rawValue)" : "added, and nothing after it"
     let shortcuts =
@@ -137,6 +137,6 @@ extension ResNet.Configuration {
       facts.append(("normalization", "group normalization of \(normalizationGroups) groups"))
       facts.append(("weight_standardization", standardizesWeights ? "yes" : "no"))
     }
-    return facts.map { ResNet.Resolution.Fact(name: $0.0, value: $0.1) }
+    return facts.map { ResNetResolution.Fact(name: $0.0, value: $0.1) }
   }
 }

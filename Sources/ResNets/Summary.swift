@@ -1,56 +1,54 @@
-extension ResNet {
-  /// What a configuration means, in the words of the questions people ask of it.
-  public struct Summary: Sendable {
-    /// One stage of blocks.
-    public struct Stage: Sendable {
-      public let name: String
-      public let blocks: Int
-      /// Channels on the way through the second and later blocks: `256 → 64 → 64 → 256`.
-      public let channels: [Int]
-      /// Where the shortcut has a convolution of its own, and why; nil when every shortcut is the identity.
-      public let downsample: String?
-    }
-    public let block: Block
-    public let layers: [Int]
-    /// Layers with weights: the stem's convolution, the blocks' and the fully connected one. Shortcuts are not
-    /// counted (He et al. 2015, table 1).
-    public let weightedLayers: Int
-    /// The sum that gives ``weightedLayers``.
-    public let arithmetic: String
-    public let stages: [Stage]
+/// What a configuration means, in the words of the questions people ask of it.
+package struct ResNetSummary: Sendable {
+  /// One stage of blocks.
+  package struct ResNetStage: Sendable {
+    package let name: String
+    package let blocks: Int
+    /// Channels on the way through the second and later blocks: `256 → 64 → 64 → 256`.
+    package let channels: [Int]
+    /// Where the shortcut has a convolution of its own, and why; nil when every shortcut is the identity.
+    package let downsample: String?
+  }
+  package let block: ResNetBlock
+  package let layers: [Int]
+  /// Layers with weights: the stem's convolution, the blocks' and the fully connected one. Shortcuts are not
+  /// counted (He et al. 2015, table 1).
+  package let weightedLayers: Int
+  /// The sum that gives ``weightedLayers``.
+  package let arithmetic: String
+  package let stages: [ResNetStage]
 
-    /// Reads a configuration. O(stages).
-    public init(_ configuration: Configuration) {
-      block = configuration.block
-      layers = configuration.layers
-      weightedLayers = configuration.depth
-      let sizes = configuration.stages.map(\.block.kernels.count)
-      let equal = Set(sizes).count == 1
-      let sum = zip(configuration.layers, sizes).map { equal ? "\($0)" : "\($0) × \($1)" }.joined(
-        separator: " + ")
-      let stem =
-        if case .deep(let convolutions, _) = configuration.stem {
-          "1 for the stem of \(convolutions.count) convolutions"
-        } else { "1 stem convolution" }
-      arithmetic =
-        "\(stem) + \(equal ? "\(sizes.first ?? 0) × (\(sum))" : sum) = \(weightedLayers - 2) block convolutions + 1 fully connected layer"
-      var channels = configuration.stem.channels
-      var stages: [Stage] = []
-      for (index, stage) in configuration.stages.enumerated() {
-        let name = "layer\(index + 1)"
-        var reasons: [String] = []
-        if stage.stride != 1 { reasons.append("stride \(stage.stride)") }
-        if channels != stage.outputChannels {
-          reasons.append("\(channels) → \(stage.outputChannels) channels")
-        }
-        let projects = stage.projects(from: channels) && configuration.shortcut != .padding
-        channels = stage.outputChannels
-        stages.append(
-          Stage(
-            name: name, blocks: stage.blocks.count, channels: [channels] + (stage.blocks.last ?? []),
-            downsample: projects ? "\(name).0 (\(reasons.joined(separator: ", ")))" : nil))
+  /// Reads a configuration. O(stages).
+  package init(_ configuration: ResNetConfiguration) {
+    block = configuration.block
+    layers = configuration.layers
+    weightedLayers = configuration.depth
+    let sizes = configuration.stages.map(\.block.kernels.count)
+    let equal = Set(sizes).count == 1
+    let sum = zip(configuration.layers, sizes).map { equal ? "\($0)" : "\($0) × \($1)" }.joined(
+      separator: " + ")
+    let stem =
+      if case .deep(let convolutions, _) = configuration.stem {
+        "1 for the stem of \(convolutions.count) convolutions"
+      } else { "1 stem convolution" }
+    arithmetic =
+      "\(stem) + \(equal ? "\(sizes.first ?? 0) × (\(sum))" : sum) = \(weightedLayers - 2) block convolutions + 1 fully connected layer"
+    var channels = configuration.stem.channels
+    var stages: [ResNetStage] = []
+    for (index, stage) in configuration.stages.enumerated() {
+      let name = "layer\(index + 1)"
+      var reasons: [String] = []
+      if stage.stride != 1 { reasons.append("stride \(stage.stride)") }
+      if channels != stage.outputChannels {
+        reasons.append("\(channels) → \(stage.outputChannels) channels")
       }
-      self.stages = stages
+      let projects = stage.projects(from: channels) && configuration.shortcut != .padding
+      channels = stage.outputChannels
+      stages.append(
+        ResNetStage(
+          name: name, blocks: stage.blocks.count, channels: [channels] + (stage.blocks.last ?? []),
+          downsample: projects ? "\(name).0 (\(reasons.joined(separator: ", ")))" : nil))
     }
+    self.stages = stages
   }
 }

@@ -1,22 +1,24 @@
-internal import ByteParsing
-public import Tensors
+package import ByteParsing
+package import Tensors
 
 /// Seeded images, smooth with noise, so that the features of two of them differ.
 ///
 /// The same bits as `image` of `fixtures/synthesis.py`: noise of every pixel, halved, plus noise of 8×8 and
 /// of 32×32 cells; values in (−2.5, 2.5).
-public enum SyntheticImage {
+package enum SyntheticImage {
   /// Images `first` ..< `first + count` of a seed: float32, N×C×H×W in row-major order. O(elements).
   ///
-  /// - Throws: ``TensorError`` when a size is less than 1, `first` is negative or the image does not fit.
-  public static func values(
+  /// - Throws: ``DecantError`` when a size is less than 1, `first` is negative or the image does not fit.
+  package static func values(
     seed: UInt64, first: Int = 0, count: Int = 1, channels: Int = 3, height: Int, width: Int
-  ) throws(TensorError) -> [Float] {
+  ) throws(DecantError) -> [Float] {
     let end = first.checkedAdding(count)
     guard first >= 0, let end, [count, channels, height, width].allSatisfy({ $0 >= 1 }),
       checkedProduct([end, channels, height, width, 4]) != nil,
       let elementCount = checkedProduct([count, channels, height, width])
-    else { throw TensorError("no image has the shape [\(count), \(channels), \(height), \(width)]") }
+    else {
+      throw DecantError(.unclassified, "no image has the shape [\(count), \(channels), \(height), \(width)]")
+    }
 
     let fine = Field(seed: seed, name: "image.fine", cell: 1, height: height, width: width)
     let coarse8 = Field(seed: seed, name: "image.coarse8", cell: 8, height: height, width: width)
@@ -35,9 +37,9 @@ public enum SyntheticImage {
   }
 
   /// ``values(seed:first:count:channels:height:width:)`` as a tensor.
-  public static func tensor(
+  package static func tensor(
     seed: UInt64, first: Int = 0, count: Int = 1, channels: Int = 3, height: Int, width: Int
-  ) throws(TensorError) -> Tensor {
+  ) throws(DecantError) -> Tensor {
     let values = try values(
       seed: seed, first: first, count: count, channels: channels, height: height, width: width)
     return try Tensor(values, shape: [count, channels, height, width])

@@ -1,12 +1,12 @@
-internal import ByteParsing
-public import Graphs
-public import Tensors
+package import ByteParsing
+package import Graphs
+package import Tensors
 
 /// Seeded weights for any graph: no training, but activations of order one in every stage.
 ///
 /// The same bits as `fixtures/synthesis.py`, whose constants were calibrated with PyTorch over networks of 18
 /// to 152 layers.
-public enum SyntheticWeights {
+package enum SyntheticWeights {
   /// `centre + unit × spread`, rounded to float32 after each operation.
   struct Rule: Equatable, Sendable {
     var centre: Float = 0
@@ -39,8 +39,8 @@ public enum SyntheticWeights {
   /// Every parameter and buffer of a graph, in its order, one storage each.
   ///
   /// Values are computed when they are read; nothing is held in memory. O(parameters).
-  /// - Throws: ``TensorError`` when the graph names a parameter twice or one does not fit the address space.
-  public static func stateDict(_ graph: Graph, seed: UInt64) throws(TensorError) -> StateDict {
+  /// - Throws: ``DecantError`` when the graph names a parameter twice or one does not fit the address space.
+  package static func stateDict(_ graph: Graph, seed: UInt64) throws(DecantError) -> StateDict {
     let parameters = graph.parameters
     let names = Set(parameters.map(\.name))
     var entries: [StateDict.Entry] = []
@@ -48,7 +48,7 @@ public enum SyntheticWeights {
       let rule = rule(parameter, names: names)
       let dtype: DType = rule == nil ? .int64 : .float32
       guard let byteCount = checkedProduct(parameter.shape + [dtype.byteCount]) else {
-        throw TensorError("\(parameter.name) of shape \(parameter.shape) is too large")
+        throw DecantError(.unclassified, "\(parameter.name) of shape \(parameter.shape) is too large")
       }
       let content: any StorageContent
       if let rule {
@@ -106,7 +106,8 @@ private struct HashedContent: StorageContent {
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws {
     let count = buffer.count
     guard offset >= 0, offset <= byteCount, count <= byteCount - offset else {
-      throw TensorError("\(count) bytes at \(offset) lie outside a storage of \(byteCount) bytes")
+      throw DecantError(
+        .unclassified, "\(count) bytes at \(offset) lie outside a storage of \(byteCount) bytes")
     }
     // A read may begin and end inside an element; between, whole ones are stored four bytes at a time.
     let head = min((4 - offset % 4) % 4, count)

@@ -1,123 +1,121 @@
-public import Graphs
-public import Tensors
+package import Graphs
+package import Tensors
 
-extension ResNet {
-  /// What differs between a state dict and the network it should be: every finding, not the first.
-  public struct Verification: Sendable {
-    /// A tensor that is there and not as expected.
-    public struct Mismatch: Sendable, Equatable {
-      /// What differs.
-      public enum Difference: Sendable, Equatable {
-        case shape(expected: [Int], found: [Int])
-        /// The kind of number; `expected` says it in words.
-        case type(expected: String, found: DType)
-      }
-      public let name: String
-      public let difference: Difference
+/// What differs between a state dict and the network it should be: every finding, not the first.
+package struct ResNetVerification: Sendable {
+  /// A tensor that is there and not as expected.
+  package struct Mismatch: Sendable, Equatable {
+    /// What differs.
+    package enum Difference: Sendable, Equatable {
+      case shape(expected: [Int], found: [Int])
+      /// The kind of number; `expected` says it in words.
+      case type(expected: String, found: DType)
     }
-    /// A tensor with numbers that are infinite or not a number.
-    public struct NonFinite: Sendable, Equatable {
-      public let name: String
-      public let count: Int
-    }
+    package let name: String
+    package let difference: Difference
+  }
+  /// A tensor with numbers that are infinite or not a number.
+  package struct NonFinite: Sendable, Equatable {
+    package let name: String
+    package let count: Int
+  }
 
-    /// A parameter the network has and the state dict lacks.
-    public struct Missing: Sendable, Equatable {
-      /// The name it would have in the file.
-      public let name: String
-      public let shape: [Int]
-    }
+  /// A parameter the network has and the state dict lacks.
+  package struct Missing: Sendable, Equatable {
+    /// The name it would have in the file.
+    package let name: String
+    package let shape: [Int]
+  }
 
-    /// Parameters the network has and the state dict lacks; those it may lack are not counted.
-    public let missing: [Missing]
-    /// Names among the network's own that it has no use for.
-    public let unexpected: [String]
-    /// Names of what stands beside the network: without its prefix, or below none of its modules.
-    public let beside: [String]
-    /// Tensors of another shape or kind of number.
-    public let mismatched: [Mismatch]
-    public let nonFinite: [NonFinite]
-    /// Tensors whose shape is the network's.
-    public let matched: Int
-    /// Optional tensors that are absent, such as `num_batches_tracked` before PyTorch 0.4.1.
-    public let absentOptional: Int
+  /// Parameters the network has and the state dict lacks; those it may lack are not counted.
+  package let missing: [Missing]
+  /// Names among the network's own that it has no use for.
+  package let unexpected: [String]
+  /// Names of what stands beside the network: without its prefix, or below none of its modules.
+  package let beside: [String]
+  /// Tensors of another shape or kind of number.
+  package let mismatched: [Mismatch]
+  package let nonFinite: [NonFinite]
+  /// Tensors whose shape is the network's.
+  package let matched: Int
+  /// Optional tensors that are absent, such as `num_batches_tracked` before PyTorch 0.4.1.
+  package let absentOptional: Int
 
-    /// Whether the state dict is the network's.
-    public var isMatch: Bool {
-      missing.isEmpty && unexpected.isEmpty && mismatched.isEmpty && nonFinite.isEmpty
-    }
+  /// Whether the state dict is the network's.
+  package var isMatch: Bool {
+    missing.isEmpty && unexpected.isEmpty && mismatched.isEmpty && nonFinite.isEmpty
+  }
 
-    /// Compares the tensors of a network with a graph's parameters.
-    ///
-    /// - Parameters:
-    ///   - naming: the tensors and their names; what the dialect does not know is unexpected.
-    ///   - standsAlone: whether nothing may stand beside the network; what does is then unexpected.
-    ///   - readsNumbers: whether every floating-point number of the state dict is read, to find those that are not finite.
-    /// - Throws: whatever reading the data throws. O(bytes), or O(parameters) when no numbers are read.
-    public init(
-      of naming: Naming, against graph: Graph, standsAlone: Bool = false, readsNumbers: Bool = true
-    ) throws {
-      var missing: [Missing] = []
-      var mismatched: [Mismatch] = []
-      var known: Set<String> = []
-      var matched = 0
-      var absentOptional = 0
-      // The modules just behind the prefix, as the file spells them.
-      var modules: Set<Substring> = []
-      for parameter in graph.parameters {
-        let name = naming.spelling(of: parameter.name)
-        known.insert(parameter.name)
-        modules.insert(Self.module(name, behind: naming.prefix))
-        guard let tensor = naming.tensors[parameter.name] else {
-          if parameter.isOptional {
-            absentOptional += 1
-          } else {
-            missing.append(Missing(name: name, shape: parameter.shape))
-          }
-          continue
-        }
-        if tensor.shape != parameter.shape {
-          mismatched.append(
-            Mismatch(name: name, difference: .shape(expected: parameter.shape, found: tensor.shape)))
-        } else if let expected = Verification.expectedType(parameter.role, tensor.dtype) {
-          mismatched.append(
-            Mismatch(name: name, difference: .type(expected: expected, found: tensor.dtype)))
+  /// Compares the tensors of a network with a graph's parameters.
+  ///
+  /// - Parameters:
+  ///   - naming: the tensors and their names; what the dialect does not know is unexpected.
+  ///   - standsAlone: whether nothing may stand beside the network; what does is then unexpected.
+  ///   - readsNumbers: whether every floating-point number of the state dict is read, to find those that are not finite.
+  /// - Throws: whatever reading the data throws. O(bytes), or O(parameters) when no numbers are read.
+  package init(
+    of naming: ResNetNaming, against graph: Graph, standsAlone: Bool = false, readsNumbers: Bool = true
+  ) throws {
+    var missing: [Missing] = []
+    var mismatched: [Mismatch] = []
+    var known: Set<String> = []
+    var matched = 0
+    var absentOptional = 0
+    // The modules just behind the prefix, as the file spells them.
+    var modules: Set<Substring> = []
+    for parameter in graph.parameters {
+      let name = naming.spelling(of: parameter.name)
+      known.insert(parameter.name)
+      modules.insert(Self.module(name, behind: naming.prefix))
+      guard let tensor = naming.tensors[parameter.name] else {
+        if parameter.isOptional {
+          absentOptional += 1
         } else {
-          matched += 1
+          missing.append(Missing(name: name, shape: parameter.shape))
         }
+        continue
       }
-      var nonFinite: [NonFinite] = []
-      for entry in naming.entries where readsNumbers && entry.tensor.storage.content != nil {
-        let count = try entry.tensor.countNonFinite()
-        if count > 0 { nonFinite.append(NonFinite(name: entry.name, count: count)) }
+      if tensor.shape != parameter.shape {
+        mismatched.append(
+          Mismatch(name: name, difference: .shape(expected: parameter.shape, found: tensor.shape)))
+      } else if let expected = ResNetVerification.expectedType(parameter.role, tensor.dtype) {
+        mismatched.append(
+          Mismatch(name: name, difference: .type(expected: expected, found: tensor.dtype)))
+      } else {
+        matched += 1
       }
-      self.missing = missing
-      var (unexpected, beside): ([String], [String]) = ([], [])
-      for entry in naming.entries where entry.canonical.map({ !known.contains($0) }) ?? true {
-        // What the dialect has a name for is the network's, or none of it is.
-        let isOwn =
-          standsAlone || entry.canonical != nil
-          || entry.name.utf8.starts(with: naming.prefix.utf8)
-            && modules.contains(Self.module(entry.name, behind: naming.prefix))
-        if isOwn { unexpected.append(entry.name) } else { beside.append(entry.name) }
-      }
-      (self.unexpected, self.beside) = (unexpected, beside)
-      self.mismatched = mismatched
-      self.nonFinite = nonFinite
-      self.matched = matched
-      self.absentOptional = absentOptional
     }
+    var nonFinite: [NonFinite] = []
+    for entry in naming.entries where readsNumbers && entry.tensor.storage.content != nil {
+      let count = try entry.tensor.countNonFinite()
+      if count > 0 { nonFinite.append(NonFinite(name: entry.name, count: count)) }
+    }
+    self.missing = missing
+    var (unexpected, beside): ([String], [String]) = ([], [])
+    for entry in naming.entries where entry.canonical.map({ !known.contains($0) }) ?? true {
+      // What the dialect has a name for is the network's, or none of it is.
+      let isOwn =
+        standsAlone || entry.canonical != nil
+        || entry.name.utf8.starts(with: naming.prefix.utf8)
+          && modules.contains(Self.module(entry.name, behind: naming.prefix))
+      if isOwn { unexpected.append(entry.name) } else { beside.append(entry.name) }
+    }
+    (self.unexpected, self.beside) = (unexpected, beside)
+    self.mismatched = mismatched
+    self.nonFinite = nonFinite
+    self.matched = matched
+    self.absentOptional = absentOptional
+  }
 
-    /// The first step of a name behind a prefix.
-    private static func module(_ name: String, behind prefix: String) -> Substring {
-      Substring(name.utf8.dropFirst(prefix.utf8.count)).prefix { $0 != "." && $0 != "/" }
-    }
+  /// The first step of a name behind a prefix.
+  private static func module(_ name: String, behind prefix: String) -> Substring {
+    Substring(name.utf8.dropFirst(prefix.utf8.count)).prefix { $0 != "." && $0 != "/" }
+  }
 
-    /// What a parameter's numbers should be, when they are something else.
-    private static func expectedType(_ role: Parameter.Role, _ dtype: DType) -> String? {
-      if role == .opaque { return nil }
-      if role == .batchCounter { return dtype.kind == .signedInteger ? nil : "an integer type" }
-      return dtype.kind == .floatingPoint ? nil : "a floating-point type"
-    }
+  /// What a parameter's numbers should be, when they are something else.
+  private static func expectedType(_ role: Parameter.Role, _ dtype: DType) -> String? {
+    if role == .opaque { return nil }
+    if role == .batchCounter { return dtype.kind == .signedInteger ? nil : "an integer type" }
+    return dtype.kind == .floatingPoint ? nil : "a floating-point type"
   }
 }

@@ -1,14 +1,15 @@
-public import Checkpoints
+package import ByteParsing
+internal import Checkpoints
 internal import Glibc
 
 /// The files that paths name: themselves, and what lies under folders.
-public struct FileTree: Sendable {
+package struct FileTree: Sendable {
   /// The files, in the order of the paths, each folder's sorted by their bytes.
-  public private(set) var files: [String] = []
+  package private(set) var files: [String] = []
   /// What was passed over, and why, as clauses.
-  public private(set) var skipped: [(path: String, reason: String)] = []
+  package private(set) var skipped: [(path: String, reason: String)] = []
   /// Paths and folders that cannot be opened.
-  public private(set) var errors: [CheckpointError] = []
+  package private(set) var errors: [DecantError] = []
 
   /// Finds the files.
   ///
@@ -16,7 +17,7 @@ public struct FileTree: Sendable {
   /// Folders that are links are not, so that nothing loops. Pipes, sockets and devices are passed over. O(files).
   ///
   /// - Parameter isSkipped: Whether a file found in a folder is left out; asked with its name.
-  public init(_ paths: [String], skip isSkipped: (String) -> Bool = { _ in false }) {
+  package init(_ paths: [String], skip isSkipped: (String) -> Bool = { _ in false }) {
     for path in paths {
       var status = stat()
       guard unsafe stat(path, &status) == 0 else {
@@ -27,10 +28,10 @@ public struct FileTree: Sendable {
     }
   }
 
-  private static func error(_ path: String) -> CheckpointError {
+  private static func error(_ path: String) -> DecantError {
     let code = errno
-    return CheckpointError(
-      "cannot be opened: \(unsafe String(cString: strerror(code)))", file: path,
+    return DecantError(
+      .unclassified, "cannot be opened: \(unsafe String(cString: strerror(code)))", file: path,
       remedy: code == ENOENT
         ? "Check the path." : code == EACCES ? "Ask its owner for permission to read it." : nil)
   }

@@ -1,5 +1,5 @@
 /// What a scan looks for. Raw values are part of the contract with scripts: they never change.
-public enum Rule: String, Sendable, CaseIterable {
+package enum Rule: String, Sendable, CaseIterable {
   // Names
   case runsCode = "runs-code"
   case standardLibrary = "standard-library"
@@ -53,7 +53,7 @@ public enum Rule: String, Sendable, CaseIterable {
   case notACheckpoint = "not-a-checkpoint"
 
   /// One line that says what it is.
-  public var meaning: String {
+  package var meaning: String {
     switch self {
     case .runsCode: "A name that evaluates or executes code, imports, or hands out attributes."
     case .standardLibrary: "A function or class of Python's standard library that no checkpoint needs."
@@ -108,7 +108,7 @@ public enum Rule: String, Sendable, CaseIterable {
   }
 
   /// One sentence that says what to do.
-  public var remedy: String {
+  package var remedy: String {
     switch self {
     case .libraryName, .torchObject, .mainName, .embeddedSource, .loadFromBytes, .standardValue:
       "Load it only if you trust who made it; decant convert pours the weights out without running anything."

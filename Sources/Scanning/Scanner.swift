@@ -1,5 +1,5 @@
-public import ByteParsing
-public import Checkpoints
+package import ByteParsing
+internal import Checkpoints
 
 /// Says what loading a file would execute, without loading it.
 ///
@@ -8,12 +8,12 @@ public import Checkpoints
 ///
 /// A file is clean only when every name in it is one that tensor files use, used as they use it. Nothing a file says is
 /// imported or called. A scanner holds nothing, so one serves every thread.
-public struct Scanner: Sendable {
+package struct Scanner: Sendable {
   /// Findings kept of one file; dangerous ones are kept before others.
-  public static let findingLimit = 1_000
+  package static let findingLimit = 1_000
 
   /// What one file may ask for: less than reading it, since hostile files are what a scanner is given.
-  public static let defaultLimits: Limits = {
+  package static let defaultLimits: Limits = {
     var limits = Limits()
     // So the worst pickle costs 200 MB; a checkpoint of 100,000 tensors pushes two million values and makes a million
     // nodes.
@@ -30,18 +30,18 @@ public struct Scanner: Sendable {
     return limits
   }()
 
-  public let limits: Limits
+  package let limits: Limits
 
   /// Makes a scanner.
-  public init(limits: Limits = Scanner.defaultLimits) { self.limits = limits }
+  package init(limits: Limits = Scanner.defaultLimits) { self.limits = limits }
 
   /// Files up to this size are read whole; larger ones are mapped, and only what is looked at is read.
   private static let readWhole = 1 << 17
 
   /// Scans a file.
   ///
-  /// - Throws: ``CheckpointError`` when it cannot be opened or read.
-  public func scan(path: String) throws(CheckpointError) -> FileScan {
+  /// - Throws: ``DecantError`` when it cannot be opened or read.
+  package func scan(path: String) throws(DecantError) -> FileScan {
     let file = try InputFile(path)
     let audit = FileAudit(limits: limits)
     let isKnown: Bool
@@ -57,7 +57,7 @@ public struct Scanner: Sendable {
   }
 
   /// Scans bytes in memory.
-  public func scan(_ bytes: [UInt8], named name: String) -> FileScan {
+  package func scan(_ bytes: [UInt8], named name: String) -> FileScan {
     let audit = FileAudit(limits: limits)
     if unsafe ContentScan(audit: audit).scan(bytes.span.bytes, in: "") == nil {
       audit.report(.unreadable, .notACheckpoint, in: "", at: 0, "is nothing that can be judged")
@@ -65,10 +65,10 @@ public struct Scanner: Sendable {
     return audit.result(path: name)
   }
 
-  private static func read(_ file: InputFile) throws(CheckpointError) -> [UInt8] {
-    var failure: CheckpointError?
+  private static func read(_ file: InputFile) throws(DecantError) -> [UInt8] {
+    var failure: DecantError?
     let bytes = unsafe [UInt8](unsafeUninitializedCapacity: file.byteCount) { buffer, initialized in
-      do throws(CheckpointError) {
+      do throws(DecantError) {
         try unsafe file.read(into: UnsafeMutableRawBufferPointer(buffer), at: 0)
         initialized = file.byteCount
       } catch { failure = error }
@@ -77,20 +77,20 @@ public struct Scanner: Sendable {
     return bytes
   }
 
-  private static func map(_ file: InputFile) throws(CheckpointError) -> UnsafeRawBufferPointer {
+  private static func map(_ file: InputFile) throws(DecantError) -> UnsafeRawBufferPointer {
     do {
       guard let bytes = try unsafe file.mappedBytes() else {
-        throw CheckpointError("cannot be mapped", file: file.path)
+        throw DecantError(.unclassified, "cannot be mapped", file: file.path)
       }
       return unsafe bytes
-    } catch let error as CheckpointError { throw error } catch {
-      throw CheckpointError("cannot be mapped: \(error)", file: file.path)
+    } catch let error as DecantError { throw error } catch {
+      throw DecantError(.unclassified, "cannot be mapped: \(error)", file: file.path)
     }
   }
 
   /// What a file is that no reader of checkpoints takes.
   private static func description(of path: String) -> String {
-    do throws(CheckpointError) {
+    do throws(DecantError) {
       _ = try Checkpoint(path: path)
       return "is nothing that can be judged"
     } catch {

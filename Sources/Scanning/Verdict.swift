@@ -1,5 +1,5 @@
 /// What a scan says of a whole file; the worst finding decides.
-public enum Verdict: String, Sendable, CaseIterable {
+package enum Verdict: String, Sendable, CaseIterable {
   /// Only names that build tensors, used as tensor files use them.
   case clean
   /// Names that other libraries define: loading imports them and runs their code.
@@ -11,11 +11,11 @@ public enum Verdict: String, Sendable, CaseIterable {
 }
 
 /// How bad a finding is, in rising order.
-public enum Severity: Int, Sendable, Comparable, CaseIterable {
+package enum Severity: Int, Sendable, Comparable, CaseIterable {
   case unknown, unreadable, dangerous
 
   /// The contract's word.
-  public var word: String {
+  package var word: String {
     switch self {
     case .unknown: "unknown"
     case .unreadable: "unreadable"
@@ -23,38 +23,38 @@ public enum Severity: Int, Sendable, Comparable, CaseIterable {
     }
   }
 
-  public static func < (left: Severity, right: Severity) -> Bool { left.rawValue < right.rawValue }
+  package static func < (left: Severity, right: Severity) -> Bool { left.rawValue < right.rawValue }
 }
 
 /// One reason for a verdict.
-public struct Finding: Sendable {
-  public let severity: Severity
-  public let rule: Rule
+package struct Finding: Sendable {
+  package let severity: Severity
+  package let rule: Rule
   /// Which stream or entry it is in: `archive/data.pkl`, `stream 4`; empty for the file itself.
-  public let place: String
+  package let place: String
   /// Where the opcode or the header begins: bytes from the start of that stream, or of the file.
-  public let offset: Int
+  package let offset: Int
   /// What was found, as a clause. Text from the file stands in it escaped.
-  public let what: String
+  package let what: String
   /// The call as Python would have made it, shortened; nil where nothing is called.
-  public let call: String?
+  package let call: String?
   /// How often the same thing was found in the same place.
-  public internal(set) var count = 1
+  package internal(set) var count = 1
 }
 
 /// What a scan says of one file.
-public struct FileScan: Sendable {
+package struct FileScan: Sendable {
   /// The path as it was given or found.
-  public let path: String
+  package let path: String
   /// In order of severity, the worst first, then as they stand in the file.
-  public let findings: [Finding]
+  package let findings: [Finding]
   /// How many pickle streams were followed.
-  public let streamCount: Int
+  package let streamCount: Int
   /// Findings beyond ``Scanner/findingLimit`` that were left out.
-  public let leftOut: Int
+  package let leftOut: Int
 
   /// What the worst finding decides.
-  public var verdict: Verdict {
+  package var verdict: Verdict {
     switch findings.first?.severity {
     case nil: .clean
     case .unknown: .unknown

@@ -1,10 +1,10 @@
 /// Which tensors of a list share elements with others.
-public struct Aliases: Sendable {
+package struct Aliases: Sendable {
   /// For every tensor that overlaps earlier ones, the first of its group.
   private var firsts: [Int: Int] = [:]
 
   /// Finds groups of tensors whose spans of one storage overlap. O(n log n).
-  public init(_ tensors: [Tensor]) {
+  package init(_ tensors: [Tensor]) {
     var spans: [Span] = []
     spans.reserveCapacity(tensors.count)
     for (index, tensor) in tensors.enumerated() where tensor.elementCount > 0 {
@@ -44,7 +44,7 @@ public struct Aliases: Sendable {
 
   /// The first tensor, in the list's order, of the group a tensor shares elements with; nil when it is that
   /// first one itself or shares none.
-  public func first(of index: Int) -> Int? { firsts[index] }
+  package func first(of index: Int) -> Int? { firsts[index] }
 
   private mutating func close(_ group: [Int]) {
     guard group.count > 1, let first = group.min() else { return }

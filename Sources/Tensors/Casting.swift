@@ -1,6 +1,6 @@
 extension Tensor {
   /// Whether a cast to `target` changes this tensor: only floating-point tensors are cast.
-  public func isCast(to target: DType) -> Bool {
+  package func isCast(to target: DType) -> Bool {
     dtype.kind == .floatingPoint && dtype != .float4_e2m1fn_x2 && dtype != target
   }
 }
@@ -10,21 +10,21 @@ extension Tensor {
 /// What is beyond the target's largest number becomes infinite, or in a type without infinities not a number, so that it
 /// is seen; PyTorch 2.13 makes it the largest number in float8_e4m3fn. Source: IEEE 754-2019; OCP "8-bit Floating Point
 /// Specification" 1.0; ml_dtypes does the same.
-public struct Cast: Sendable {
+package struct Cast: Sendable {
   /// The types a cast can produce.
-  public static let targets: [DType] = [
+  package static let targets: [DType] = [
     .float64, .float32, .float16, .bfloat16, .float8_e4m3fn, .float8_e5m2, .float8_e4m3fnuz, .float8_e5m2fnuz,
   ]
 
-  public let source: DType
-  public let target: DType
+  package let source: DType
+  package let target: DType
   /// Finite numbers that the target has no finite number for.
-  public internal(set) var overflowed = 0
+  package internal(set) var overflowed = 0
   /// Numbers other than zero that became zero.
-  public internal(set) var underflowed = 0
+  package internal(set) var underflowed = 0
 
   /// A cast of a tensor's elements; nil when the target is none of ``targets`` or the tensor is not cast.
-  public init?(_ tensor: Tensor, to target: DType) {
+  package init?(_ tensor: Tensor, to target: DType) {
     guard tensor.isCast(to: target), Cast.targets.contains(target) else { return nil }
     source = tensor.dtype
     self.target = target
@@ -35,7 +35,7 @@ public struct Cast: Sendable {
   /// - Parameters:
   ///   - elements: begins at a multiple of an element's size.
   ///   - bytes: room for as many elements of the target as `elements` has of the source, at a multiple of theirs.
-  public mutating func convert(
+  package mutating func convert(
     _ elements: UnsafeRawBufferPointer, into bytes: UnsafeMutableRawBufferPointer
   ) {
     let count = elements.count / source.byteCount

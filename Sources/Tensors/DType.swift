@@ -1,7 +1,7 @@
 /// The type of a tensor's elements; raw values are PyTorch's names without `torch.`.
 ///
 /// Source: PyTorch `c10/core/ScalarType.h`.
-public enum DType: String, Sendable, CaseIterable {
+package enum DType: String, Sendable, CaseIterable {
   case float64, float32, float16, bfloat16
   case float8_e5m2, float8_e4m3fn, float8_e5m2fnuz, float8_e4m3fnuz, float8_e8m0fnu
   /// Two four-bit floats in a byte; one element is the pair.
@@ -15,12 +15,12 @@ public enum DType: String, Sendable, CaseIterable {
   case qint8, quint8, qint32, quint4x2, quint2x4
 
   /// What kind of number an element is.
-  public enum Kind: Sendable {
+  package enum Kind: Sendable {
     case floatingPoint, complex, signedInteger, unsignedInteger, boolean, bits, quantized
   }
 
   /// What kind of number an element is.
-  public var kind: Kind {
+  package var kind: Kind {
     switch self {
     case .float64, .float32, .float16, .bfloat16, .float8_e5m2, .float8_e4m3fn, .float8_e5m2fnuz,
       .float8_e4m3fnuz, .float8_e8m0fnu, .float4_e2m1fn_x2:
@@ -36,7 +36,7 @@ public enum DType: String, Sendable, CaseIterable {
   }
 
   /// Bytes of one element as PyTorch counts them (`torch.dtype.itemsize`).
-  public var byteCount: Int {
+  package var byteCount: Int {
     switch self {
     case .complex128: 16
     case .float64, .complex64, .int64, .uint64: 8
@@ -47,7 +47,7 @@ public enum DType: String, Sendable, CaseIterable {
   }
 
   /// Elements that stand in one byte: more than one for the quantised types of four and two bits.
-  public var elementsPerByte: Int {
+  package var elementsPerByte: Int {
     switch self {
     case .quint4x2: 2
     case .quint2x4: 4
@@ -56,10 +56,10 @@ public enum DType: String, Sendable, CaseIterable {
   }
 
   /// Bytes of the unit whose byte order matters: the element, or half of a complex one.
-  public var wordByteCount: Int { kind == .complex ? byteCount / 2 : byteCount }
+  package var wordByteCount: Int { kind == .complex ? byteCount / 2 : byteCount }
 
   /// The type of a complex number's two parts.
-  public var part: DType? {
+  package var part: DType? {
     switch self {
     case .complex32: .float16
     case .complex64: .float32

@@ -1,15 +1,17 @@
+internal import ByteParsing
+
 /// A type that numeric code computes in: Float or Double.
-public protocol ComputingScalar: BinaryFloatingPoint, BitwiseCopyable, Sendable {
+package protocol ComputingScalar: BinaryFloatingPoint, BitwiseCopyable, Sendable {
   /// The tensor element type of the same format.
   static var dtype: DType { get }
 }
 
 extension Float: ComputingScalar {
-  public static var dtype: DType { .float32 }
+  package static var dtype: DType { .float32 }
 }
 
 extension Double: ComputingScalar {
-  public static var dtype: DType { .float64 }
+  package static var dtype: DType { .float64 }
 }
 
 extension Tensor {
@@ -18,10 +20,10 @@ extension Tensor {
   /// Floating-point types of 32 bits and fewer, bool and integers to 32 bits are exact in Double; float64 is
   /// rounded to the nearest when Float is asked for.
   ///
-  /// - Throws: ``TensorError`` for complex, quantised and bits types, and for data that cannot be read.
+  /// - Throws: ``DecantError`` for complex, quantised and bits types, and for data that cannot be read.
   @_specialize(where T == Float)
   @_specialize(where T == Double)
-  public func elements<T: ComputingScalar>(as type: T.Type) throws -> [T] {
+  package func elements<T: ComputingScalar>(as type: T.Type) throws -> [T] {
     var result: [T] = []
     result.reserveCapacity(elementCount)
     try unsafe readRowMajor { bytes in
@@ -33,7 +35,7 @@ extension Tensor {
   /// Hands every element to `body`, in row-major order, in pieces. Memory: one piece.
   ///
   /// - Throws: as ``elements(as:)``, and what `body` throws.
-  public func readNumbers(_ body: ([Double]) throws -> Void) throws {
+  package func readNumbers(_ body: ([Double]) throws -> Void) throws {
     var numbers: [Double] = []
     // Pieces that stay in the second-level cache as doubles.
     try unsafe readRowMajor(capacity: 1 << 16) { bytes in
@@ -45,8 +47,8 @@ extension Tensor {
 
   /// Every element of an integer tensor in row-major order; O(elements).
   ///
-  /// - Throws: ``TensorError`` for other types, and for data that cannot be read.
-  public func integers() throws -> [Int] {
+  /// - Throws: ``DecantError`` for other types, and for data that cannot be read.
+  package func integers() throws -> [Int] {
     var result: [Int] = []
     result.reserveCapacity(elementCount)
     try unsafe readRowMajor { bytes in
@@ -56,7 +58,7 @@ extension Tensor {
       case .int16: unsafe result.append(contentsOf: bytes.bindMemory(to: Int16.self).map(Int.init))
       case .int8: unsafe result.append(contentsOf: bytes.bindMemory(to: Int8.self).map(Int.init))
       case .uint8: unsafe result.append(contentsOf: bytes.map(Int.init))
-      default: throw TensorError("\(dtype.rawValue) elements are no integers")
+      default: throw DecantError(.unclassified, "\(dtype.rawValue) elements are no integers")
       }
     }
     return result
@@ -65,7 +67,7 @@ extension Tensor {
   /// How many elements are infinite or not a number; a complex one counts once. 0 for types that have neither.
   ///
   /// O(elements); reads every byte of floating-point and complex tensors and none of the others.
-  public func countNonFinite() throws -> Int {
+  package func countNonFinite() throws -> Int {
     guard dtype.kind == .floatingPoint || dtype.kind == .complex, dtype != .float4_e2m1fn_x2 else { return 0 }
     let isFinite8 = EightBitFloat.format(of: dtype)?.table.map(\.isFinite)
     var count = 0
@@ -109,7 +111,7 @@ extension UnsafeMutableRawBufferPointer {
 @_specialize(where T == Double)
 func appendNumbers<T: ComputingScalar>(
   of bytes: UnsafeRawBufferPointer, _ dtype: DType, to result: inout [T]
-) throws(TensorError) {
+) throws(DecantError) {
   func append<S: BitwiseCopyable>(_ stored: S.Type, _ convert: (S) -> T) {
     let count = bytes.count / MemoryLayout<S>.size
     for index in 0..<count {
@@ -134,7 +136,7 @@ func appendNumbers<T: ComputingScalar>(
   case .bool: append(UInt8.self) { $0 == 0 ? 0 : 1 }
   default:
     guard let table = EightBitFloat.format(of: dtype)?.table else {
-      throw TensorError("\(dtype.rawValue) elements are not read as numbers")
+      throw DecantError(.unclassified, "\(dtype.rawValue) elements are not read as numbers")
     }
     append(UInt8.self) { T(table[Int($0)]) }
   }

@@ -73,7 +73,7 @@ extension DType {
   ]
 
   /// Of two floating-point or complex types, the one whose numbers have fewer digits; the first when there is neither.
-  public static func coarser(_ left: DType, _ right: DType) -> DType {
+  package static func coarser(_ left: DType, _ right: DType) -> DType {
     let parts = (left.part ?? left, right.part ?? right)
     guard let first = byFineness.firstIndex(of: parts.0), let second = byFineness.firstIndex(of: parts.1)
     else { return left }

@@ -3,7 +3,7 @@ internal import ByteParsing
 /// What the integers of a quantised tensor stand for.
 ///
 /// Source: PyTorch `aten/src/ATen/quantized/Quantizer.h`, `torch/_utils.py` (`_rebuild_qtensor`).
-public enum Quantization: Sendable {
+package enum Quantization: Sendable {
   /// number = (integer - zeroPoint) × scale.
   case perTensor(scale: Double, zeroPoint: Int64)
   /// The same with a scale and a zero point for each index along `axis`; with `hasFloatZeroPoints`
@@ -11,7 +11,7 @@ public enum Quantization: Sendable {
   indirect case perChannel(scales: Tensor, zeroPoints: Tensor, axis: Int, hasFloatZeroPoints: Bool)
 
   /// PyTorch's name of the scheme, without `torch.`.
-  public var scheme: String {
+  package var scheme: String {
     switch self {
     case .perTensor: "per_tensor_affine"
     case .perChannel(_, _, _, let hasFloatZeroPoints):
@@ -27,13 +27,14 @@ public enum Quantization: Sendable {
     }
   }
 
-  func require(_ dtype: DType, _ shape: [Int]) throws(TensorError) {
+  func require(_ dtype: DType, _ shape: [Int]) throws(DecantError) {
     guard dtype.kind == .quantized else {
-      throw TensorError("a tensor of \(dtype.rawValue) cannot be quantised")
+      throw DecantError(.unclassified, "a tensor of \(dtype.rawValue) cannot be quantised")
     }
     guard case .perChannel(let scales, let zeroPoints, let axis, _) = self else { return }
     guard shape.indices.contains(axis), scales.shape == [shape[axis]], zeroPoints.shape == scales.shape else {
-      throw TensorError(
+      throw DecantError(
+        .unclassified,
         "scales of shape \(scales.shape) and zero points of \(zeroPoints.shape) do not fit axis \(axis) of \(shape)"
       )
     }
@@ -43,12 +44,12 @@ public enum Quantization: Sendable {
 extension Tensor {
   /// The numbers a quantised tensor stands for, float32, computed when they are read.
   ///
-  /// - Throws: ``TensorError`` for a tensor that is not quantised, or whose scales cannot be read.
+  /// - Throws: ``DecantError`` for a tensor that is not quantised, or whose scales cannot be read.
   ///   O(channels); reading is O(elements).
-  public func dequantized() throws -> Tensor {
-    guard let quantization else { throw TensorError("the tensor has no scale and zero point") }
+  package func dequantized() throws -> Tensor {
+    guard let quantization else { throw DecantError(.unclassified, "the tensor has no scale and zero point") }
     guard let byteCount = elementCount.checkedMultiplying(by: MemoryLayout<Float>.size) else {
-      throw TensorError("the tensor's numbers take more bytes than any memory has")
+      throw DecantError(.unclassified, "the tensor's numbers take more bytes than any memory has")
     }
     let content = try DequantizedContent(self, quantization, byteCount: byteCount)
     let storage = Storage(
@@ -97,7 +98,8 @@ private final class DequantizedContent: StorageContent {
 
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws {
     guard offset >= 0, offset <= byteCount, buffer.count <= byteCount - offset else {
-      throw TensorError("\(buffer.count) bytes at \(offset) lie outside a tensor of \(byteCount) bytes")
+      throw DecantError(
+        .unclassified, "\(buffer.count) bytes at \(offset) lie outside a tensor of \(byteCount) bytes")
     }
     let width = MemoryLayout<Float>.size
     let first = offset / width

@@ -6,8 +6,8 @@ extension Tensor {
   /// The bytes come in pieces of at most `capacity` bytes, each a whole number of elements; an empty tensor
   /// gives none. Memory: one piece, and 20 MiB for a large tensor that is not contiguous. O(elements).
   ///
-  /// - Throws: ``TensorError`` for a tensor without data, and whatever reading the storage or `body` throws.
-  public func readRowMajor(
+  /// - Throws: ``DecantError`` for a tensor without data, and whatever reading the storage or `body` throws.
+  package func readRowMajor(
     capacity: Int = 1 << 18, _ body: (UnsafeMutableRawBufferPointer) throws -> Void
   ) throws {
     var reader = try RowMajorReader(self)
@@ -24,7 +24,7 @@ extension Tensor {
   }
 
   /// Every element's bytes in row-major order, little-endian, `conj` and `neg` resolved; O(elements).
-  public func rowMajorBytes() throws -> [UInt8] {
+  package func rowMajorBytes() throws -> [UInt8] {
     var bytes: [UInt8] = []
     bytes.reserveCapacity(byteCount)
     try unsafe readRowMajor { unsafe bytes.append(contentsOf: $0) }
@@ -32,7 +32,7 @@ extension Tensor {
   }
 
   /// The SHA-256 of ``rowMajorBytes()`` in lower-case hexadecimal, without holding them.
-  public func sha256() throws -> String {
+  package func sha256() throws -> String {
     let hash = try SHA256()
     try unsafe readRowMajor { unsafe hash.update(UnsafeRawBufferPointer($0)) }
     return hash.finish()
@@ -40,7 +40,7 @@ extension Tensor {
 }
 
 /// Reads a tensor's elements from the first to the last, in pieces of the caller's size.
-public struct RowMajorReader: Sendable {
+package struct RowMajorReader: Sendable {
   private let tensor: Tensor
   private let content: any StorageContent
   /// Walks the view when it is not contiguous.
@@ -49,14 +49,15 @@ public struct RowMajorReader: Sendable {
 
   /// Begins at the first element; reads nothing.
   ///
-  /// - Throws: ``TensorError`` for a tensor without data.
-  public init(_ tensor: Tensor) throws {
+  /// - Throws: ``DecantError`` for a tensor without data.
+  package init(_ tensor: Tensor) throws {
     guard let content = tensor.storage.content else {
-      throw TensorError("the tensor has no data (device \(tensor.storage.location.escapedForDisplay))")
+      throw DecantError(
+        .unclassified, "the tensor has no data (device \(tensor.storage.location.escapedForDisplay))")
     }
     let kind = tensor.dtype.kind
     if (tensor.isNegated || tensor.isConjugated) && kind != .complex && kind != .floatingPoint {
-      throw TensorError("a conj or neg bit on \(tensor.dtype.rawValue) has no meaning")
+      throw DecantError(.unclassified, "a conj or neg bit on \(tensor.dtype.rawValue) has no meaning")
     }
     self.tensor = tensor
     self.content = content
@@ -64,18 +65,18 @@ public struct RowMajorReader: Sendable {
   }
 
   /// Whether what is read is the storage's bytes as they stand, all of them.
-  public var passesStorageUnchanged: Bool {
+  package var passesStorageUnchanged: Bool {
     tensor.isContiguous && tensor.byteCount == tensor.storage.byteCount && tensor.storage.byteOrder == .little
       && !tensor.isConjugated && !tensor.isNegated
   }
 
   /// Whether elements can be read in any order, by ``read(into:at:)``, at no further cost.
-  public var isRandomAccess: Bool { gather == nil && content.isRandomAccess }
+  package var isRandomAccess: Bool { gather == nil && content.isRandomAccess }
 
   /// Fills `target` with the elements that begin at byte `offset` of a contiguous tensor, as ``read(into:)`` does.
   ///
   /// - Parameter target: a whole number of elements, all of them the tensor's, as `offset` is.
-  public func read(into target: UnsafeMutableRawBufferPointer, at offset: Int) throws {
+  package func read(into target: UnsafeMutableRawBufferPointer, at offset: Int) throws {
     precondition(
       gather == nil && target.count % tensor.dtype.byteCount == 0 && offset % tensor.dtype.byteCount == 0
         && offset >= 0 && target.count <= tensor.byteCount - offset,
@@ -87,7 +88,7 @@ public struct RowMajorReader: Sendable {
   /// Fills `target` with the next elements: row-major, little-endian, `conj` and `neg` resolved.
   ///
   /// - Parameter target: a whole number of elements, no more than are left.
-  public mutating func read(into target: UnsafeMutableRawBufferPointer) throws {
+  package mutating func read(into target: UnsafeMutableRawBufferPointer) throws {
     if gather == nil {
       try unsafe read(into: target, at: done)
     } else {

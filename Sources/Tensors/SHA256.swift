@@ -1,15 +1,17 @@
+package import ByteParsing
 internal import CLibcrypto
 
 /// A running SHA-256 (FIPS 180-4), computed by OpenSSL's libcrypto.
-@safe public final class SHA256 {
+@safe package final class SHA256 {
   private let state: OpaquePointer
 
   /// Begins a hash.
   ///
-  /// - Throws: ``TensorError`` when libcrypto is not installed.
-  public init() throws(TensorError) {
+  /// - Throws: ``DecantError`` when libcrypto is not installed.
+  package init() throws(DecantError) {
     guard let state = unsafe decant_sha256_create() else {
-      throw TensorError("hashing needs OpenSSL's libcrypto; install it with: apt-get install libssl3")
+      throw DecantError(
+        .unclassified, "hashing needs OpenSSL's libcrypto; install it with: apt-get install libssl3")
     }
     unsafe self.state = state
   }
@@ -17,14 +19,14 @@ internal import CLibcrypto
   deinit { unsafe decant_sha256_destroy(state) }
 
   /// Adds bytes; O(length).
-  public func update(_ bytes: UnsafeRawBufferPointer) {
+  package func update(_ bytes: UnsafeRawBufferPointer) {
     guard let base = bytes.baseAddress else { return }
     let status = unsafe decant_sha256_update(state, base, bytes.count)
     precondition(status == 0, "libcrypto refused to hash")
   }
 
   /// The digest in lower-case hexadecimal. Call once.
-  public func finish() -> String {
+  package func finish() -> String {
     var digest = [UInt8](repeating: 0, count: 32)
     let status = unsafe decant_sha256_finish(state, &digest)
     precondition(status == 0, "libcrypto refused to finish a hash")

@@ -1,3 +1,4 @@
+package import ByteParsing
 internal import Synchronization
 
 extension Tensor {
@@ -5,11 +6,12 @@ extension Tensor {
   /// from other types.
   ///
   /// They are computed when they are read, and let go when the last of them was.
-  /// - Throws: ``TensorError`` when there is not one factor for each slice, or the numbers are no floating-point ones.
-  public func scaled(by factors: [Double]) throws(TensorError) -> Tensor {
+  /// - Throws: ``DecantError`` when there is not one factor for each slice, or the numbers are no floating-point ones.
+  package func scaled(by factors: [Double]) throws(DecantError) -> Tensor {
     guard let rows = shape.first, factors.count == rows, dtype.kind == .floatingPoint, storage.content != nil
     else {
-      throw TensorError("a tensor of \(dtype.rawValue) and shape \(shape) has no \(factors.count) factors")
+      throw DecantError(
+        .unclassified, "a tensor of \(dtype.rawValue) and shape \(shape) has no \(factors.count) factors")
     }
     let type: DType = dtype == .float64 ? .float64 : .float32
     let content = ScaledContent(self, factors, type)

@@ -1,4 +1,4 @@
-public import ByteParsing
+package import ByteParsing
 internal import Synchronization
 
 extension Tensor {
@@ -8,22 +8,24 @@ extension Tensor {
   ///
   /// - Parameters:
   ///   - parts: in the order of ``TensorLayout/partNames``; indices are integers, values have any type.
-  /// - Throws: ``TensorError`` when shapes and layout do not fit each other. O(rank).
-  public static func sparse(
+  /// - Throws: ``DecantError`` when shapes and layout do not fit each other. O(rank).
+  package static func sparse(
     _ layout: TensorLayout, shape: [Int], parts: [Tensor], limits: Limits = Limits()
-  ) throws(TensorError) -> Tensor {
+  ) throws(DecantError) -> Tensor {
     guard parts.count == layout.partNames.count, let values = parts.last else {
-      throw TensorError("a tensor of layout \(layout.rawValue) has not the \(parts.count) parts given")
+      throw DecantError(
+        .unclassified, "a tensor of layout \(layout.rawValue) has not the \(parts.count) parts given")
     }
     for (name, part) in zip(layout.partNames, parts) where part.byteCount > part.storage.byteCount {
-      throw TensorError("the \(name) are a view that repeats its elements, as no sparse tensor's are")
+      throw DecantError(
+        .unclassified, "the \(name) are a view that repeats its elements, as no sparse tensor's are")
     }
     let geometry = try SparseGeometry(layout, shape: shape, parts: parts)
     guard let byteCount = checkedProduct(shape)?.checkedMultiplying(by: values.dtype.byteCount) else {
-      throw TensorError("shape \(shape) is negative or too large")
+      throw DecantError(.unclassified, "shape \(shape) is negative or too large")
     }
     guard values.dtype.elementsPerByte == 1 else {
-      throw TensorError("sparse values of \(values.dtype.rawValue) do not exist")
+      throw DecantError(.unclassified, "sparse values of \(values.dtype.rawValue) do not exist")
     }
     // Without data (the meta device) there is nothing to fill in.
     let hasData = parts.allSatisfy { $0.storage.content != nil }
@@ -42,7 +44,7 @@ extension Tensor {
   }
 
   /// Whether every element can be read within the limits: false for sparse tensors whose dense form is too large.
-  public var isReadable: Bool {
+  package var isReadable: Bool {
     (storage.content as? SparseContent)?.isWithinLimits ?? (storage.content != nil)
   }
 }
@@ -62,9 +64,10 @@ struct SparseGeometry: Sendable {
   /// Elements of one value: the product of the trailing dense dimensions.
   let dense: Int
 
-  init(_ layout: TensorLayout, shape: [Int], parts: [Tensor]) throws(TensorError) {
-    func refuse(_ part: Int) -> TensorError {
-      TensorError(
+  init(_ layout: TensorLayout, shape: [Int], parts: [Tensor]) throws(DecantError) {
+    func refuse(_ part: Int) -> DecantError {
+      DecantError(
+        .unclassified,
         "\(layout.partNames[part]) of shape \(parts[part].shape) do not fit a \(layout.rawValue) tensor of shape \(shape)"
       )
     }
@@ -73,7 +76,8 @@ struct SparseGeometry: Sendable {
     let last = parts.count - 1
     let values = parts[last].shape
     for part in 0..<last where parts[part].dtype != .int64 && parts[part].dtype != .int32 {
-      throw TensorError("\(layout.partNames[part]) are \(parts[part].dtype.rawValue), not integers")
+      throw DecantError(
+        .unclassified, "\(layout.partNames[part]) are \(parts[part].dtype.rawValue), not integers")
     }
     let tail: ArraySlice<Int>
     if layout == .sparseCOO {
@@ -110,7 +114,9 @@ struct SparseGeometry: Sendable {
         throw refuse(0)
       }
     }
-    guard let dense = checkedProduct(tail) else { throw TensorError("shape \(shape) is too large") }
+    guard let dense = checkedProduct(tail) else {
+      throw DecantError(.unclassified, "shape \(shape) is too large")
+    }
     self.dense = dense
   }
 
@@ -125,7 +131,7 @@ struct SparseGeometry: Sendable {
 
   /// Every run, in the order of the values. O(stored values).
   ///
-  /// - Throws: ``TensorError`` for an index outside the shape.
+  /// - Throws: ``DecantError`` for an index outside the shape.
   func runs(_ parts: [Tensor]) throws -> [Run] {
     layout == .sparseCOO ? try coordinateRuns(parts[0]) : try compressedRuns(parts[0], parts[1])
   }
@@ -154,12 +160,12 @@ struct SparseGeometry: Sendable {
     for item in 0..<items {
       let first = item * (lines + 1)
       guard starts[first] == 0, starts[first + lines] == stored else {
-        throw TensorError("\(layout.partNames[0]) do not begin with 0 and end with \(stored)")
+        throw DecantError(.unclassified, "\(layout.partNames[0]) do not begin with 0 and end with \(stored)")
       }
       for line in 0..<lines {
         let (from, to) = (starts[first + line], starts[first + line + 1])
         guard 0 <= from, from <= to, to <= stored else {
-          throw TensorError("\(layout.partNames[0]) are not in ascending order")
+          throw DecantError(.unclassified, "\(layout.partNames[0]) are not in ascending order")
         }
         for value in from..<to {
           let other = try place(others[item * stored + value], isByRow ? columns : rows)
@@ -177,9 +183,9 @@ struct SparseGeometry: Sendable {
     return runs
   }
 
-  private func place(_ index: Int, _ size: Int) throws(TensorError) -> Int {
+  private func place(_ index: Int, _ size: Int) throws(DecantError) -> Int {
     guard index >= 0, index < size else {
-      throw TensorError("an index, \(index), lies outside a dimension of \(size)")
+      throw DecantError(.unclassified, "an index, \(index), lies outside a dimension of \(size)")
     }
     return index
   }
@@ -213,11 +219,13 @@ private final class SparseContent: StorageContent {
 
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws {
     guard offset >= 0, offset <= byteCount, buffer.count <= byteCount - offset else {
-      throw TensorError("\(buffer.count) bytes at \(offset) lie outside a tensor of \(byteCount) bytes")
+      throw DecantError(
+        .unclassified, "\(buffer.count) bytes at \(offset) lie outside a tensor of \(byteCount) bytes")
     }
     guard buffer.count > 0 else { return }
     guard isWithinLimits else {
-      throw TensorError(
+      throw DecantError(
+        .unclassified,
         "the dense form of the sparse tensor takes \(byteCount) bytes, more than Limits.expansion allows")
     }
     let filled = try filled.withLock { known in
@@ -297,7 +305,7 @@ private final class SparseContent: StorageContent {
     case .int8, .uint8: add(UInt8.self, 1, &+)
     case .bool: add(UInt8.self, 1, |)
     default:
-      throw TensorError("indices repeat, and values of \(dtype.rawValue) are not added up")
+      throw DecantError(.unclassified, "indices repeat, and values of \(dtype.rawValue) are not added up")
     }
   }
 }

@@ -1,8 +1,10 @@
+internal import ByteParsing
+
 /// Where a storage's bytes are; whoever reads files implements this.
 ///
 /// Both ways give the same bytes: `read` copies a part into a caller's buffer, `withBytes` lends all of them
 /// without a copy where that is possible.
-public protocol StorageContent: Sendable {
+package protocol StorageContent: Sendable {
   /// How many bytes there are.
   var byteCount: Int { get }
 
@@ -23,22 +25,22 @@ public protocol StorageContent: Sendable {
 }
 
 extension StorageContent {
-  public var isRandomAccess: Bool { false }
+  package var isRandomAccess: Bool { false }
 }
 
 /// Bytes held in memory, 64-byte aligned; never changed after they are made, hence `@unchecked Sendable`.
-@safe public final class BytesInMemory: StorageContent, @unchecked Sendable {
+@safe package final class BytesInMemory: StorageContent, @unchecked Sendable {
   private let bytes: UnsafeRawBufferPointer
 
   /// Copies `bytes`; O(length).
-  public init(_ bytes: some Collection<UInt8>) {
+  package init(_ bytes: some Collection<UInt8>) {
     let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 64)
     unsafe buffer.copyBytes(from: bytes)
     unsafe self.bytes = UnsafeRawBufferPointer(buffer)
   }
 
   /// Lets `fill` write `byteCount` bytes.
-  public init(byteCount: Int, fill: (UnsafeMutableRawBufferPointer) throws -> Void) rethrows {
+  package init(byteCount: Int, fill: (UnsafeMutableRawBufferPointer) throws -> Void) rethrows {
     let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: byteCount, alignment: 64)
     do { try unsafe fill(buffer) } catch {
       unsafe buffer.deallocate()
@@ -49,20 +51,21 @@ extension StorageContent {
 
   deinit { unsafe bytes.deallocate() }
 
-  public var byteCount: Int { unsafe bytes.count }
+  package var byteCount: Int { unsafe bytes.count }
 
-  public var isRandomAccess: Bool { true }
+  package var isRandomAccess: Bool { true }
 
-  public func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws {
+  package func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws {
     let count = buffer.count
     guard offset >= 0, offset <= byteCount, count <= byteCount - offset else {
-      throw TensorError("\(count) bytes at \(offset) lie outside a storage of \(byteCount) bytes")
+      throw DecantError(
+        .unclassified, "\(count) bytes at \(offset) lie outside a storage of \(byteCount) bytes")
     }
     unsafe buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + count]))
   }
 
-  public func mappedBytes() -> UnsafeRawBufferPointer? { unsafe bytes }
+  package func mappedBytes() -> UnsafeRawBufferPointer? { unsafe bytes }
 
   /// The bytes as an array. O(length).
-  public var copied: [UInt8] { unsafe [UInt8](bytes) }
+  package var copied: [UInt8] { unsafe [UInt8](bytes) }
 }

@@ -1,3 +1,4 @@
+internal import ByteParsing
 internal import Glibc
 
 /// How far a tensor's numbers lie from another's, measured in one pass.
@@ -13,35 +14,35 @@ internal import Glibc
 ///
 /// Two NaNs are the same number, and so are two infinities of one sign. A NaN beside a number is infinitely far from it,
 /// and so is an infinity from any other number. Complex numbers are compared part by part.
-public struct TensorDifference: Sendable {
+package struct TensorDifference: Sendable {
   /// Elements that were compared; a complex one counts as its two parts.
-  public fileprivate(set) var elementCount = 0
+  package fileprivate(set) var elementCount = 0
   /// Elements of another value, or of another sign of zero.
-  public fileprivate(set) var differingCount = 0
+  package fileprivate(set) var differingCount = 0
   /// Elements of which one is NaN and the other is not.
-  public fileprivate(set) var nanCount = 0
+  package fileprivate(set) var nanCount = 0
   /// Elements that no tolerance allows; ``differingCount`` when there is none.
-  public fileprivate(set) var beyondCount = 0
-  public fileprivate(set) var maxAbsolute = 0.0
-  public fileprivate(set) var maxRelative = 0.0
+  package fileprivate(set) var beyondCount = 0
+  package fileprivate(set) var maxAbsolute = 0.0
+  package fileprivate(set) var maxRelative = 0.0
   /// The most steps between two elements; nil for an integer type beside a floating-point one. NaNs beside numbers are
   /// counted in ``nanCount``, not here.
-  public fileprivate(set) var maxULP: UInt128?
+  package fileprivate(set) var maxULP: UInt128?
   /// Nil when a sum is 0 or leaves the range of float64.
-  public fileprivate(set) var cosine: Double?
+  package fileprivate(set) var cosine: Double?
   /// Whether one tensor is the other rounded once to its own coarser floating-point type, to the nearest, ties to even;
   /// what is too large for a type without infinity may have become the largest number or NaN.
-  public fileprivate(set) var isRounding = false
+  package fileprivate(set) var isRounding = false
 }
 
 /// How far two elements may lie apart; one limit that allows it is enough.
-public struct Tolerance: Sendable {
-  public var absolute: Double?
-  public var relative: Double?
-  public var ulp: UInt64?
+package struct Tolerance: Sendable {
+  package var absolute: Double?
+  package var relative: Double?
+  package var ulp: UInt64?
 
   /// Takes limits; nil allows nothing.
-  public init(absolute: Double? = nil, relative: Double? = nil, ulp: UInt64? = nil) {
+  package init(absolute: Double? = nil, relative: Double? = nil, ulp: UInt64? = nil) {
     self.absolute = absolute
     self.relative = relative
     self.ulp = ulp
@@ -49,10 +50,10 @@ public struct Tolerance: Sendable {
 }
 
 /// Why two tensors could not be compared: one of them could not be read.
-public struct TensorComparisonError: Error {
+package struct TensorComparisonError: Error {
   /// Whether it is the second one.
-  public let isOfOther: Bool
-  public let cause: any Error
+  package let isOfOther: Bool
+  package let cause: any Error
 }
 
 extension Tensor {
@@ -61,7 +62,7 @@ extension Tensor {
   /// Stops at the first difference. Memory: two pieces. O(elements).
   ///
   /// - Throws: ``TensorComparisonError``.
-  public func hasSameBits(as other: Tensor) throws -> Bool {
+  package func hasSameBits(as other: Tensor) throws -> Bool {
     guard dtype == other.dtype, elementCount == other.elementCount else { return false }
     var isSame = true
     // Packed elements may leave bits of the last byte unused.
@@ -86,7 +87,8 @@ extension Tensor {
   ///
   /// - Returns: nil when a type is not read as numbers (see ``DType/isMeasurable``) or the shapes differ.
   /// - Throws: ``TensorComparisonError``.
-  public func difference(from other: Tensor, tolerance: Tolerance = Tolerance()) throws -> TensorDifference? {
+  package func difference(from other: Tensor, tolerance: Tolerance = Tolerance()) throws -> TensorDifference?
+  {
     guard shape == other.shape, dtype.isMeasurable, other.dtype.isMeasurable else { return nil }
     let isComplex = dtype.kind == .complex || other.dtype.kind == .complex
     var one = NumberPiece(dtype, isComplex: isComplex)
@@ -142,7 +144,7 @@ extension Tensor {
 
 extension DType {
   /// Whether elements are numbers that can be measured: all but bits, quantised types and those smaller than a byte.
-  public var isMeasurable: Bool {
+  package var isMeasurable: Bool {
     switch self {
     case .float4_e2m1fn_x2, .int1, .int2, .int3, .int4, .int5, .int6, .int7, .uint1, .uint2, .uint3, .uint4,
       .uint5, .uint6, .uint7:
@@ -168,7 +170,7 @@ private struct NumberPiece {
     isWidened = isComplex && dtype.part == nil
   }
 
-  mutating func load(_ bytes: UnsafeRawBufferPointer) throws(TensorError) {
+  mutating func load(_ bytes: UnsafeRawBufferPointer) throws(DecantError) {
     doubles.removeAll(keepingCapacity: true)
     integers.removeAll(keepingCapacity: true)
     switch part {

@@ -1,7 +1,7 @@
 /// How a tensor's elements are held; raw values are PyTorch's names without `torch.`.
 ///
 /// Source: PyTorch `c10/core/Layout.h`.
-public enum TensorLayout: String, Sendable, CaseIterable {
+package enum TensorLayout: String, Sendable, CaseIterable {
   case strided
   case sparseCOO = "sparse_coo"
   case sparseCSR = "sparse_csr"
@@ -11,7 +11,7 @@ public enum TensorLayout: String, Sendable, CaseIterable {
   case jagged
 
   /// PyTorch's names of the tensors a sparse one is made from, in the order it saves them.
-  public var partNames: [String] {
+  package var partNames: [String] {
     switch self {
     case .strided, .jagged: []
     case .sparseCOO: ["indices", "values"]
@@ -22,13 +22,13 @@ public enum TensorLayout: String, Sendable, CaseIterable {
 }
 
 /// One of the tensors that another is made from.
-public struct TensorPart: Sendable {
+package struct TensorPart: Sendable {
   /// PyTorch's name of it: `values`, `crow_indices`, `scales`.
-  public let name: String
-  public let tensor: Tensor
+  package let name: String
+  package let tensor: Tensor
 
   /// Names a part.
-  public init(name: String, tensor: Tensor) {
+  package init(name: String, tensor: Tensor) {
     self.name = name
     self.tensor = tensor
   }

@@ -71,12 +71,12 @@ import Testing
     let whole = try Fixtures.bytes("arrays/plain.npy")
     let path = try folder.write(
       "f.npz", ZipBuilder([.init("good.npy", whole), .init("bad.npy", bytes)]).bytes)
-    do throws(CheckpointError) {
+    do throws(DecantError) {
       _ = try Checkpoint(path: path)
       Issue.record("accepted")
     } catch {
       #expect(
-        error.reason == reason && error.entry == "bad.npy" && error.offset == offset && error.file == path)
+        error.reason == reason && error.location.entry == "bad.npy" && error.location.offset == offset && error.location.file == path)
     }
   }
 
@@ -89,7 +89,7 @@ import Testing
     let needed = name.hasSuffix("gguf") ? whole.count - 31 : whole.count
     for count in 1..<needed {
       let path = try folder.write("f", Array(whole[..<count]))
-      #expect(throws: CheckpointError.self, "\(count)") { try Checkpoint(path: path) }
+      #expect(throws: DecantError.self, "\(count)") { try Checkpoint(path: path) }
     }
   }
 
@@ -107,7 +107,7 @@ import Testing
         bytes[place] ^= change
         defer { bytes[place] ^= change }
         let path = try folder.write("f", bytes)
-        do throws(CheckpointError) {
+        do throws(DecantError) {
           let checkpoint = try Checkpoint(path: path)
           for entry in checkpoint.tensors { _ = try? entry.tensor.sha256() }
           answers += 1

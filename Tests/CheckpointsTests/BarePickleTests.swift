@@ -1,3 +1,4 @@
+import ByteParsing
 import Checkpoints
 import Foundation
 import Tensors
@@ -15,7 +16,7 @@ import Testing
   }
 
   private func refusal(_ bytes: [UInt8]) throws -> String {
-    do { return "accepted \(try open(bytes).tensors.count)" } catch let error as CheckpointError {
+    do { return "accepted \(try open(bytes).tensors.count)" } catch let error as DecantError {
       return error.reason
     }
   }

@@ -22,7 +22,7 @@ import Testing
     do {
       _ = try convert(name, options)
       return "accepted"
-    } catch let error as CheckpointError {
+    } catch let error as DecantError {
       #expect(folder.names.isEmpty)
       return error.reason
     }
@@ -113,15 +113,15 @@ import Testing
     let source = try Checkpoint(path: Fixtures.path("torch/nested.pth"))
     var options = ConversionOptions()
     options.overwrite = false
-    #expect(throws: CheckpointError.self) { try source.convert(to: target, options) }
-    #expect(throws: CheckpointError.self) {
+    #expect(throws: DecantError.self) { try source.convert(to: target, options) }
+    #expect(throws: DecantError.self) {
       try Checkpoint(path: Fixtures.path("torch/dtypes.pth")).convert(to: target)
     }
     #expect(try String(contentsOfFile: target, encoding: .utf8) == "old")
     _ = try source.convert(to: target)
     #expect(try Checkpoint(path: target).tensors.count == 13)
     #expect(folder.names == ["out.safetensors"])
-    #expect(throws: CheckpointError.self) { try Checkpoint(path: target).convert(to: target) }
+    #expect(throws: DecantError.self) { try Checkpoint(path: target).convert(to: target) }
     #expect(try Checkpoint(path: target).tensors.count == 13)
   }
 
@@ -147,10 +147,10 @@ import Testing
     do {
       _ = try checkpoint.convert(to: folder.path("out.safetensors"))
       Issue.record("the conversion went through")
-    } catch let error as CheckpointError {
+    } catch let error as DecantError {
       #expect(
-        error.reason.contains("CRC-32") && error.entry?.hasSuffix("data/0") == true
-          && error.tensor == "model.0.weight")
+        error.reason.contains("CRC-32") && error.location.entry?.hasSuffix("data/0") == true
+          && error.location.tensor == "model.0.weight")
     }
     #expect(folder.names == ["damaged.pth"])
   }

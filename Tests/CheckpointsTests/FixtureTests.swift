@@ -119,7 +119,7 @@ struct ExpectedTensor: Equatable, CustomStringConvertible {
   @Test func candidates() throws {
     let checkpoint = try Checkpoint(path: Fixtures.path("torch/candidates.pth"))
     #expect(checkpoint.stateDictCandidates.map(\.key) == ["state_dict", "state_dict_ema"])
-    #expect(throws: CheckpointError.self) { try checkpoint.onlyStateDict() }
+    #expect(throws: DecantError.self) { try checkpoint.onlyStateDict() }
     #expect(try checkpoint.selection(key: "state_dict_ema").stateDict().names.first == "conv1.weight")
     let nested = try Checkpoint(path: Fixtures.path("torch/nested.pth"))
     #expect(try nested.onlyStateDict().key == "model")
@@ -131,7 +131,7 @@ struct ExpectedTensor: Equatable, CustomStringConvertible {
     let twice = try #require(names.first { name in names.count { $0 == name } > 1 })
     let selection = try checkpoint.selection(key: twice)
     #expect(selection.path.count == checkpoint.tensors.filter { $0.name == twice }.map(\.path.count).min())
-    #expect(throws: CheckpointError.self) { try Selection.all(of: checkpoint).stateDict() }
+    #expect(throws: DecantError.self) { try Selection.all(of: checkpoint).stateDict() }
   }
 
   @Test func aPickledModuleTellsParametersFromBuffers() throws {
@@ -254,7 +254,7 @@ struct CorpusTests {
     let folder = try #require(Corpus.folder)
     for row in try Corpus.table("MANIFEST.tsv") {
       guard let path = row["path"] else { continue }
-      do throws(CheckpointError) {
+      do throws(DecantError) {
         _ = try Checkpoint(path: folder.appending(path: path).path)
       } catch {
         #expect(!error.reason.isEmpty)

@@ -102,7 +102,7 @@ import Testing
     ("length", "ends before the item's end"), ("missing", "is missing"),
   ])
   func metadataThatLies(_ name: String, _ reason: String) throws {
-    let error = #expect(throws: CheckpointError.self) {
+    let error = #expect(throws: DecantError.self) {
       let checkpoint = try Checkpoint(path: Fixtures.path("folders/hostile/\(name).metadata"))
       for entry in checkpoint.tensors { _ = try entry.tensor.rowMajorBytes() }
     }
@@ -142,7 +142,7 @@ import Testing
       ("fifo", "not a regular file"), ("deep", "is a directory"), ("/dev/zero", "does not stay inside"),
       ("gone", "cannot be opened"), ("model.safetensors.index.json", "JSON text"),
     ] {
-      let error = #expect(throws: CheckpointError.self) { _ = try open(name) }
+      let error = #expect(throws: DecantError.self) { _ = try open(name) }
       #expect(error?.reason.contains(reason) == true, "\(name): \(error?.description ?? "")")
     }
   }
@@ -166,7 +166,7 @@ import Testing
     #expect(try Checkpoint(path: folder.path("m/snapshots/r")).tensors.count == 9)
     // The same link in a folder that is no snapshot.
     try manager.moveItem(atPath: folder.path("m/snapshots"), toPath: folder.path("m/others"))
-    #expect(throws: CheckpointError.self) { _ = try Checkpoint(path: folder.path("m/others/r")) }
+    #expect(throws: DecantError.self) { _ = try Checkpoint(path: folder.path("m/others/r")) }
   }
 
   @Test func whatAnIndexGetsWrong() throws {
@@ -187,15 +187,15 @@ import Testing
       ("{\"weight_map\": {\"rows\": 3}}", "gives no file"), ("{\"weight_map\": [1]}", "no JSON object"),
       ("{\"weight_map\": {\"rows\": \"\(first)\", \"rows\": \"\(first)\"}}", "stands twice"),
     ] {
-      let error = #expect(throws: CheckpointError.self) { _ = try open(json) }
+      let error = #expect(throws: DecantError.self) { _ = try open(json) }
       #expect(error?.reason.contains(reason) == true, "\(error?.description ?? "")")
     }
   }
 
   @Test func foldersWithoutAnIndexSayWhatTheyHold() throws {
     let folder = try TemporaryFolder()
-    func error() -> CheckpointError? {
-      #expect(throws: CheckpointError.self) { _ = try Checkpoint(path: folder.url.path) }
+    func error() -> DecantError? {
+      #expect(throws: DecantError.self) { _ = try Checkpoint(path: folder.url.path) }
     }
     #expect(error()?.reason == "is a folder without files")
     _ = try folder.write("notes.txt", [1])
@@ -215,7 +215,7 @@ import Testing
     for (name, shardByteCount) in [("model-00002-of-00002", nil), ("model", 20), ("model", 100)] {
       var options = ConversionOptions()
       options.shardByteCount = shardByteCount
-      let error = #expect(throws: CheckpointError.self) {
+      let error = #expect(throws: DecantError.self) {
         _ = try checkpoint.convert(to: folder.path("shards/\(name).safetensors"), options)
       }
       #expect(folder.names == before)

@@ -39,7 +39,7 @@ import Testing
 
   private func refusal(_ bytes: [UInt8]) throws -> String {
     let path = try folder.write("f.gguf", bytes)
-    do throws(CheckpointError) {
+    do throws(DecantError) {
       let checkpoint = try Checkpoint(path: path)
       return "accepted" + (checkpoint.warnings.isEmpty ? "" : ": " + checkpoint.warnings.joined())
     } catch { return error.reason }
@@ -176,7 +176,7 @@ import Testing
     limits.paths = 3
     let values = (0..<4).map { GGUFTests.value("k\($0)", 0, [1]) }
     let path = try folder.write("f.gguf", GGUFTests.file([], values))
-    do throws(CheckpointError) {
+    do throws(DecantError) {
       _ = try Checkpoint(path: path, limits: limits)
       Issue.record("accepted")
     } catch { #expect(error.reason == "more than 3 paths lead to values (Limits.paths)") }

@@ -21,7 +21,7 @@ import Testing
     do {
       let checkpoint = try open(pickle, records)
       return "accepted \(checkpoint.tensors.count) \(checkpoint.objects.count)"
-    } catch let error as CheckpointError { return error.reason }
+    } catch let error as DecantError { return error.reason }
   }
 
   private func global(_ module: String, _ name: String) -> [UInt8] { Array("c\(module)\n\(name)\n".utf8) }
@@ -186,7 +186,7 @@ import Testing
       if values.count == 2, count < 5_000_000 { continue }
       let path = try deflated([0x80, 2] + body + [0x4E, 0x2E])
       #expect { try Checkpoint(path: path) } throws: { error in
-        (error as? CheckpointError)?.reason.contains(reason) == true
+        (error as? DecantError)?.reason.contains(reason) == true
       }
       for stream in (try? Checkpoint.pickleStreams(path: path)) ?? [] {
         #expect(throws: (any Error).self) { try stream.disassemble { _ in } }
@@ -196,7 +196,7 @@ import Testing
     (limits.pickleInflation, limits.largeInflation) = (1_032, 1_032)
     let path = try deflated([0x80, 2] + [UInt8](repeating: 0x4E, count: 12_000_000) + [0x2E])
     #expect { try Checkpoint(path: path, limits: limits) } throws: { error in
-      (error as? CheckpointError)?.reason.contains("limit pickleValues") == true
+      (error as? DecantError)?.reason.contains("limit pickleValues") == true
     }
   }
 }

@@ -32,7 +32,7 @@ import Testing
       let checkpoint = try open(bytes)
       try checkpoint.requireIntact()
       return "accepted \(checkpoint.tensors.count)"
-    } catch let error as CheckpointError { return error.reason }
+    } catch let error as DecantError { return error.reason }
   }
 
   private let tensor = PickleBytes.tensor(PickleBytes.storage("0", count: 1), size: 1)
@@ -288,7 +288,7 @@ import Testing
   func truncated(_ name: String) throws {
     let whole = try Fixtures.bytes("torch/" + name)
     for count in stride(from: 200, to: whole.count, by: 7) {
-      #expect(throws: CheckpointError.self) { try open(Array(whole[..<count])).requireIntact() }
+      #expect(throws: DecantError.self) { try open(Array(whole[..<count])).requireIntact() }
     }
   }
 
@@ -301,7 +301,7 @@ import Testing
       var bytes = whole
       bytes[place] ^= [0xFF, 0x01, 0x80][place % 3]
       let path = try folder.write("f", bytes)
-      do throws(CheckpointError) { _ = try Checkpoint(path: path) } catch { #expect(!error.reason.isEmpty) }
+      do throws(DecantError) { _ = try Checkpoint(path: path) } catch { #expect(!error.reason.isEmpty) }
       answered += 1
     }
     #expect(answered > 100)

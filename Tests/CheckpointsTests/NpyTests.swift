@@ -1,3 +1,4 @@
+import ByteParsing
 import Checkpoints
 import Tensors
 import TestSupport
@@ -68,7 +69,7 @@ import Testing
   ])
   func refuses(_ header: String, _ reason: String) throws {
     let path = try folder.write("f.npy", npy(header, [0, 0, 0, 0]))
-    do throws(CheckpointError) {
+    do throws(DecantError) {
       _ = try NpyArray.read(path: path)
       Issue.record("accepted")
     } catch { #expect(error.reason.hasPrefix(reason)) }

@@ -1,3 +1,4 @@
+import ByteParsing
 import Checkpoints
 import Tensors
 import TestSupport
@@ -13,7 +14,7 @@ import Testing
     let json = Array(header.utf8)
     let bytes = ZipBuilder.little(length ?? UInt64(json.count)) + json + [UInt8](repeating: 0, count: data)
     let path = try folder.write("f.safetensors", bytes)
-    do throws(CheckpointError) {
+    do throws(DecantError) {
       try Checkpoint(path: path).requireIntact()
       return "accepted"
     } catch { return error.reason }
@@ -54,7 +55,7 @@ import Testing
     do {
       _ = try checkpoint.convert(to: folder.path("w.safetensors"))
       Issue.record("converted")
-    } catch let error as CheckpointError {
+    } catch let error as DecantError {
       #expect(
         error.reason
           == "holds tensors of kinds that are not converted: a (F6_E2M3, which PyTorch has not)")

@@ -1,3 +1,4 @@
+import ByteParsing
 import Checkpoints
 import Foundation
 import Tensors
@@ -20,7 +21,7 @@ import Testing
   {
     let path = try folder.write("cut", bytes)
     let checkpoint: Checkpoint
-    do throws(CheckpointError) { checkpoint = try Checkpoint(path: path) } catch {
+    do throws(DecantError) { checkpoint = try Checkpoint(path: path) } catch {
       #expect(!error.reason.isEmpty)
       return nil
     }
@@ -35,7 +36,7 @@ import Testing
       #expect(throws: (any Error).self) { _ = try entry.tensor.sha256() }
     }
     #expect(checkpoint.truncation != nil)
-    #expect(throws: CheckpointError.self) { try checkpoint.requireIntact() }
+    #expect(throws: DecantError.self) { try checkpoint.requireIntact() }
     return intact.count
   }
 
@@ -111,13 +112,13 @@ import Testing
         continue
       }
       let intact = checkpoint.tensors.filter { $0.state == .whole }
-      #expect(throws: CheckpointError.self) {
+      #expect(throws: DecantError.self) {
         _ = try checkpoint.convert(to: folder.path("out.safetensors"))
       }
       var options = ConversionOptions()
       options.salvage = true
       guard !intact.isEmpty else {
-        #expect(throws: CheckpointError.self) {
+        #expect(throws: DecantError.self) {
           _ = try checkpoint.convert(to: folder.path("out.safetensors"), options)
         }
         continue
@@ -145,7 +146,7 @@ import Testing
     let folder = try TemporaryFolder()
     let damaged = try Checkpoint(path: folder.write("damaged.pth", bytes))
     var options = ConversionOptions()
-    #expect(throws: CheckpointError.self) {
+    #expect(throws: DecantError.self) {
       _ = try damaged.convert(to: folder.path("o.safetensors"), options)
     }
     options.salvage = true
@@ -182,7 +183,7 @@ import Testing
           .init(".DS_Store", [1]),
         ]).bytes
     }
-    let error = #expect(throws: CheckpointError.self) {
+    let error = #expect(throws: DecantError.self) {
       _ = try Checkpoint(path: folder.write("outer.zip", bytes))
     }
     #expect(error?.reason.contains("more than 4 deep") == true)
@@ -194,7 +195,7 @@ import Testing
     let note = ZipBuilder.Entry("README.txt", Array("weights".utf8))
     let one = try Checkpoint(path: folder.write("a.zip", ZipBuilder([note, .init("w.pth", inner)]).bytes))
     #expect(one.hints.contains { $0.text == "w.pth" })
-    #expect(throws: CheckpointError.self) {
+    #expect(throws: DecantError.self) {
       _ = try Checkpoint(
         path: folder.write("b.zip", ZipBuilder([.init("v.pth", inner), .init("w.pth", inner)]).bytes))
     }

@@ -1,3 +1,4 @@
+import ByteParsing
 import Checkpoints
 import Foundation
 import Tensors
@@ -89,7 +90,7 @@ import Testing
       ("FLOAT", "STRING"), ("tensors/2", "../version"),
       ("\"strides\": [\"1\", \"2\"]", "\"strides\": [\"-1\", \"2\"]"),
     ] {
-      #expect(throws: CheckpointError.self, "\(to)") {
+      #expect(throws: DecantError.self, "\(to)") {
         _ = try Checkpoint(
           path: folder.write("bad.pt", archive(model.replacingOccurrences(of: from, with: to))))
       }

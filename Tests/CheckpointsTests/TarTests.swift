@@ -1,3 +1,4 @@
+import ByteParsing
 import Checkpoints
 import Foundation
 import Tensors
@@ -67,7 +68,7 @@ import Testing
   }
 
   private func refusal(_ bytes: [UInt8]) throws -> String {
-    do { return "accepted \(try open(bytes).tensors.count)" } catch let error as CheckpointError {
+    do { return "accepted \(try open(bytes).tensors.count)" } catch let error as DecantError {
       return error.reason
     }
   }
@@ -207,7 +208,7 @@ import Testing
     let whole = try Fixtures.bytes("torch/tar.pth")
     let last = 0x2600 + 578  // where the last member's data ends
     for count in stride(from: 600, to: last, by: 211) {
-      #expect(throws: CheckpointError.self) { try open(Array(whole[..<count])) }
+      #expect(throws: DecantError.self) { try open(Array(whole[..<count])) }
     }
   }
 }

@@ -40,11 +40,11 @@ import Testing
       let array = try NpyArray.read(path: folder.path("arrays/\(entry.name).npy"))
       #expect(try array.sha256() == entry.tensor.sha256() && array.shape == entry.tensor.shape)
     }
-    let error = #expect(throws: CheckpointError.self) { try source.convert(to: folder.path("arrays") + "/") }
+    let error = #expect(throws: DecantError.self) { try source.convert(to: folder.path("arrays") + "/") }
     #expect(error?.reason == "is a folder with something in it, which is not replaced")
     var options = ConversionOptions()
     options.substitutions = [try NameSubstitution("s/model/..\\/up/")]
-    let outside = #expect(throws: CheckpointError.self) {
+    let outside = #expect(throws: DecantError.self) {
       try source.convert(to: folder.path("other") + "/", options)
     }
     #expect(
@@ -78,7 +78,7 @@ import Testing
 
   @Test(arguments: ["", "s", "s/", "s/a", "s/a/b", "s/a/b/x", "y/a/b/", #"s/a/\1/"#, "s/(/b/", "saab"])
   func refusesExpressions(_ expression: String) {
-    #expect(throws: CheckpointError.self) { try NameSubstitution(expression) }
+    #expect(throws: DecantError.self) { try NameSubstitution(expression) }
   }
 
   @Test func namesWhatAFormatCannotHold() throws {
@@ -86,7 +86,7 @@ import Testing
       do {
         _ = try Checkpoint(path: Fixtures.path("torch/\(name)")).convert(to: folder.path(target))
         return "accepted"
-      } catch { return (error as? CheckpointError)?.reason ?? "\(error)" }
+      } catch { return (error as? DecantError)?.reason ?? "\(error)" }
     }
     #expect(reason("dtypes.pth", "o.gguf").contains("GGUF has no element type for these"))
     #expect(reason("dtypes.pth", "o.npz").contains("NumPy has no element type for these"))

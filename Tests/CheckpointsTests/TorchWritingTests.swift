@@ -73,14 +73,14 @@ import Testing
     let (source, result, _) = try written("shared_storages.pth", options)
     #expect(result.container == .torchLegacy)
     #expect(try result.tensors.map(describe) == source.tensors.map(describe))
-    #expect(throws: CheckpointError.self) { try written("dtypes.pth", options) }
+    #expect(throws: DecantError.self) { try written("dtypes.pth", options) }
   }
 
   @Test func whatPyTorchWouldRefuseIsNamedOrLeftOut() throws {
     do {
       _ = try written("objects.pth")
       Issue.record("objects.pth was written whole")
-    } catch let error as CheckpointError {
+    } catch let error as DecantError {
       #expect(error.reason.contains("args (argparse.Namespace)"))
       #expect(error.reason.contains("numpy_scalar (numpy._core.multiarray.scalar)"))
       #expect(error.remedy?.contains("--drop-objects") == true)

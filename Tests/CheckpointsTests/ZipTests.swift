@@ -17,7 +17,7 @@ import Testing
 
   private func refusal(_ zip: ZipBuilder, _ change: ([UInt8]) -> [UInt8] = { $0 }) throws -> String {
     let path = try folder.write("f.pth", change(zip.bytes))
-    do throws(CheckpointError) {
+    do throws(DecantError) {
       try Checkpoint(path: path).requireIntact()
       return "accepted"
     } catch { return error.description.replacing(path, with: "FILE") }
@@ -83,7 +83,7 @@ import Testing
     let whole = try Fixtures.bytes("torch/nested.pth")
     for step in 0..<50 {
       let path = try folder.write("cut.pth", Array(whole[..<(whole.count * step / 50)]))
-      #expect(throws: CheckpointError.self) { try Checkpoint(path: path).requireIntact() }
+      #expect(throws: DecantError.self) { try Checkpoint(path: path).requireIntact() }
     }
   }
 
@@ -110,7 +110,7 @@ import Testing
         "the data's CRC-32 is 0x35a01e70 and the archive records 0x00000001"
       ]
         || checkpoint.damage.count == 1)
-    #expect(throws: CheckpointError.self) { try checkpoint.requireIntact() }
+    #expect(throws: DecantError.self) { try checkpoint.requireIntact() }
     for index in zip.entries.indices { zip.entries[index].crc32 = 0 }
     path = try folder.write("zero.pth", zip.bytes)
     let unrecorded = try Checkpoint(path: path)

@@ -14,8 +14,8 @@ func pour(_ source: String, into target: String) throws {
   for entry in checkpoint.tensors { print(entry.name, entry.tensor.dtype, entry.tensor.shape) }
 
   let weights = try checkpoint.onlyStateDict()
-  let network = try ResNet.Architecture.named("resnet50nodown")!.configuration.graph()
-  let verification = try ResNet.Verification(of: .only(in: weights.stateDict()), against: network)
+  let network = try ResNetArchitecture.named("resnet50nodown")!.configuration.graph()
+  let verification = try ResNetVerification(of: .only(in: weights.stateDict()), against: network)
   guard verification.isMatch else { fatalError("\(verification.missing.count) tensors are missing") }
 
   var options = ConversionOptions()
@@ -24,8 +24,8 @@ func pour(_ source: String, into target: String) throws {
 }
 
 func score(_ image: Activation<Float>, with path: String) throws -> [Float] {
-  var said = ResNet.Declaration()
-  said.architecture = ResNet.Architecture.named("resnet50nodown")  // what no file can say
+  var said = ResNetDeclaration()
+  said.architecture = ResNetArchitecture.named("resnet50nodown")  // what no file can say
   let network = try ResNet.load(from: path, declaring: said, threads: 2)
   for fact in network.resolution.assumed { print("assumed:", fact.name, fact.value) }
   return try network(image).values  // N×classes; call it again, from any task

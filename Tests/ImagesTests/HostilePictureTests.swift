@@ -30,8 +30,8 @@ import Testing
 
   private static let end: (name: String, content: [UInt8]) = ("IEND", [])
 
-  private func error(_ bytes: [UInt8], limits: Limits = Limits()) throws -> ImageError {
-    try #require(throws: ImageError.self) { try Picture(decoding: bytes, limits: limits) }
+  private func error(_ bytes: [UInt8], limits: Limits = Limits()) throws -> DecantError {
+    try #require(throws: DecantError.self) { try Picture(decoding: bytes, limits: limits) }
   }
 
   @Test func aFileMadeHereIsRead() throws {

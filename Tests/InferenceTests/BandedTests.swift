@@ -207,7 +207,7 @@ import Testing
   ])
   func architecturesHaveTheSameBits(_ name: String) throws {
     let words = name.split(separator: " ").map(String.init)
-    var configuration = try #require(ResNet.Architecture.named(words[0])).configuration
+    var configuration = try #require(ResNetArchitecture.named(words[0])).configuration
     if words.last == "B" { configuration.shortcut = .projection }
     if words.last == "trunk" { configuration.classes = 0 }
     // An average pool that leaves out an odd rest does not fit the shortcut's.
@@ -218,7 +218,7 @@ import Testing
 
   /// Large inputs go in bands by themselves, and what bands hold grows with the width alone; small ones do not.
   @Test func memoryGrowsWithTheWidth() throws {
-    let graph = try #require(ResNet.Architecture.named("resnet50nodown")).configuration.graph()
+    let graph = try #require(ResNetArchitecture.named("resnet50nodown")).configuration.graph()
     let weights = try SyntheticWeights.stateDict(graph, seed: 7)
     let network = try ReferenceNetwork<Float>(graph: graph, weights: weights, threads: 2)
     #expect(try network.bandPlan(inputSizes: [1, 3, 224, 224]) == nil)

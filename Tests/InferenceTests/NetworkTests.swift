@@ -10,11 +10,11 @@ import Testing
 @Suite(.serialized) struct NetworkTests {
   private func graph(_ name: String) throws -> Graph {
     if name == "small_nodown" {
-      var small = ResNet.Configuration(block: .bottleneck, layers: [1, 2, 1, 1], planes: [8, 16, 32, 64])
+      var small = ResNetConfiguration(block: .bottleneck, layers: [1, 2, 1, 1], planes: [8, 16, 32, 64])
       (small.stem, small.stride0, small.classes) = (.single(kernel: 7, channels: 8), 1, 1)
       return try small.graph()
     }
-    return try #require(ResNet.Architecture.named(name)).configuration.graph()
+    return try #require(ResNetArchitecture.named(name)).configuration.graph()
   }
 
   private func network<T: ReferenceScalar>(_ name: String, threads: Int = 2) throws -> ReferenceNetwork<T> {

@@ -63,7 +63,7 @@ import Testing
   }
 
   private func graph(_ name: String) throws -> Graph {
-    try #require(ResNet.Architecture.named(name)).configuration.graph()
+    try #require(ResNetArchitecture.named(name)).configuration.graph()
   }
 
   private func network(_ name: String, _ numerics: Numerics = .exact, threads: Int = 2) throws
@@ -117,7 +117,7 @@ import Testing
     "legacy_seresnet18",
   ])
   func agreesWithTheTruth(_ name: String) throws {
-    guard let configuration = ResNet.Architecture.named(name)?.configuration else {
+    guard let configuration = ResNetArchitecture.named(name)?.configuration else {
       Issue.record("no architecture is called \(name)")
       return
     }

@@ -6,8 +6,8 @@ import Tensors
 import Testing
 
 @Suite struct StrideTests {
-  private var small: ResNet.Configuration {
-    var configuration = ResNet.Configuration(block: .basic, layers: [2, 1], planes: [8, 16])
+  private var small: ResNetConfiguration {
+    var configuration = ResNetConfiguration(block: .basic, layers: [2, 1], planes: [8, 16])
     configuration.stem = .single(kernel: 7, channels: 8)
     configuration.classes = 2
     return configuration
@@ -86,7 +86,7 @@ import Testing
   @Test func whatCannotBeMeasuredSaysWhy() throws {
     let images = try images(1, 32)
     let weights = try SyntheticWeights.stateDict(small.graph(), seed: 5)
-    func refusal(_ configuration: ResNet.Configuration, _ weights: StateDict) -> MeasurementError? {
+    func refusal(_ configuration: ResNetConfiguration, _ weights: StateDict) -> MeasurementError? {
       do throws(MeasurementError) {
         _ = try StrideMeasurement(of: configuration, weights: weights, images: images)
         return nil
@@ -124,7 +124,7 @@ import Testing
     #expect(
       refusal(small, infinite)
         == .unusable(tensor: "layer1.0.bn2", reason: "makes numbers that are not finite"))
-    var huge = ResNet.Configuration(block: .basic, layers: [1], planes: [512])
+    var huge = ResNetConfiguration(block: .basic, layers: [1], planes: [512])
     huge.stem = .single(kernel: 7, channels: 8)
     let wide = try SyntheticWeights.stateDict(huge.graph(), seed: 5)
     #expect(refusal(huge, wide)?.description.contains("weights, more than any ResNet") == true)

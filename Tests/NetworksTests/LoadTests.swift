@@ -10,7 +10,7 @@ import Testing
 @Suite(.serialized) struct LoadTests {
   private func file(_ architecture: String, in folder: TemporaryFolder) throws -> String {
     let path = folder.path(architecture + ".pth")
-    let configuration = try #require(ResNet.Architecture.named(architecture)).configuration
+    let configuration = try #require(ResNetArchitecture.named(architecture)).configuration
     try TorchZipWriter.write(
       SyntheticWeights.stateDict(configuration.graph(), seed: 7), under: "model", beside: [("epoch", 3)],
       to: path)
@@ -23,9 +23,9 @@ import Testing
       values: SyntheticImage.values(seed: 7, count: count, height: size, width: size))
   }
 
-  private func declaring(_ architecture: String) -> ResNet.Declaration {
-    var declared = ResNet.Declaration()
-    declared.architecture = ResNet.Architecture.named(architecture)
+  private func declaring(_ architecture: String) -> ResNetDeclaration {
+    var declared = ResNetDeclaration()
+    declared.architecture = ResNetArchitecture.named(architecture)
     return declared
   }
 

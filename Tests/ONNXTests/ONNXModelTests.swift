@@ -91,11 +91,11 @@ import Testing
   @Test func whatIsNotWrittenIsNamed() throws {
     var graph = Graph(inputChannels: 1)
     _ = graph.append("strange", .opaque(OpaqueOperator("EvoNorm-S0")), graph.input)
-    #expect(throws: CheckpointError.self) { try ONNXModel(graph) { _ in nil } }
+    #expect(throws: DecantError.self) { try ONNXModel(graph) { _ in nil } }
     do { _ = try ONNXModel(graph) { _ in nil } } catch {
       #expect(error.reason == "node strange cannot be written as ONNX: EvoNorm-S0 is not written")
     }
-    #expect(throws: CheckpointError.self) { try ONNXModel(Graph(inputChannels: 1)) { _ in nil } }
+    #expect(throws: DecantError.self) { try ONNXModel(Graph(inputChannels: 1)) { _ in nil } }
   }
 
   @Test func parametersMustFit() throws {
@@ -137,7 +137,7 @@ import Testing
       storage: Storage(key: "0", byteCount: 4, content: content), limits: limits)
     let model = try ONNXModel(graph) { ONNXWeight(name: $0, tensor: wide) }
     let path = FileManager.default.temporaryDirectory.appending(path: "\(UUID().uuidString).onnx").path
-    let error = try #require(throws: CheckpointError.self) { try model.write(to: path) }
+    let error = try #require(throws: DecantError.self) { try model.write(to: path) }
     #expect(error.reason.contains("2147483647") && error.remedy?.contains("--external-data") == true)
     #expect(!FileManager.default.fileExists(atPath: path))
   }

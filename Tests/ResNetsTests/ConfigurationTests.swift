@@ -1,11 +1,12 @@
+import ByteParsing
 import Graphs
 import ResNets
 import Testing
 
 /// Configurations come from files and command lines: every one makes a graph or an error, never a trap.
 @Suite struct ConfigurationTests {
-  private func reason(_ change: (inout ResNet.Configuration) -> Void) -> String? {
-    var configuration = ResNet.Configuration(block: .bottleneck, layers: [1, 1, 1, 1])
+  private func reason(_ change: (inout ResNetConfiguration) -> Void) -> String? {
+    var configuration = ResNetConfiguration(block: .bottleneck, layers: [1, 1, 1, 1])
     change(&configuration)
     do {
       _ = try configuration.graph()
@@ -36,7 +37,7 @@ import Testing
 
   @Test(arguments: [Int.min, -1, 0, 1 << 24, (1 << 24) + 1, 1 << 40, Int.max])
   func survivesAnyNumber(_ value: Int) {
-    let changes: [(inout ResNet.Configuration) -> Void] = [
+    let changes: [(inout ResNetConfiguration) -> Void] = [
       { $0.classes = value }, { $0.stages[0].groups = value }, { $0.stages[2].stride = value },
       { $0.stem = .single(kernel: 7, channels: value) }, { $0.stem = .single(kernel: value, channels: 64) },
       { $0.stem = .deep([value, value], bare: value) }, { $0.inputChannels = value }, { $0.stride0 = value },
@@ -45,13 +46,13 @@ import Testing
       { $0.stages[0].attention = .efficient(kernel: value) }, { $0.head = .attention(tokens: value) },
       { $0.head = .perceptron(hidden: value) }, { $0.normalizationGroups = value },
       {
-        $0 = ResNet.Configuration(
+        $0 = ResNetConfiguration(
           block: .bottleneck, layers: [value, 1], planes: [value, value], groups: value, widthPerGroup: value)
       },
     ]
     for change in changes {
       _ = reason(change)
-      var configuration = ResNet.Configuration(block: .bottleneck, layers: [1, 1, 1, 1])
+      var configuration = ResNetConfiguration(block: .bottleneck, layers: [1, 1, 1, 1])
       change(&configuration)
       _ = configuration.depth
       _ = configuration.widthPerGroup

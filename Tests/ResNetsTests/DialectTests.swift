@@ -22,8 +22,8 @@ import Testing
     return names
   }()
 
-  @Test(arguments: ResNet.Dialect.all)
-  func thereAndBack(_ dialect: ResNet.Dialect) {
+  @Test(arguments: ResNetDialect.all)
+  func thereAndBack(_ dialect: ResNetDialect) {
     var spelled: Set<String> = []
     for name in Self.canonical {
       guard let theirs = dialect.spelling(of: name) else { continue }
@@ -34,18 +34,18 @@ import Testing
   }
 
   @Test func numbersHaveTheirDigits() {
-    let bit = ResNet.Dialect.named("bit")
+    let bit = ResNetDialect.named("bit")
     #expect(bit?.canonicalName(of: "body.block1.unit1.conv1.weight") == nil)
     #expect(bit?.canonicalName(of: "body.block1.unit001.conv1.weight") == nil)
     #expect(bit?.canonicalName(of: "body.block1.unit00.conv1.weight") == nil)
     #expect(bit?.canonicalName(of: "body.block1.unit100.conv1.weight") == "layer1.99.conv1.weight")
   }
 
-  @Test(arguments: ResNet.Dialect.all)
-  func everyRowIsOfUse(_ dialect: ResNet.Dialect) {
+  @Test(arguments: ResNetDialect.all)
+  func everyRowIsOfUse(_ dialect: ResNetDialect) {
     #expect(Set(dialect.rows.map(\.canonical)).count == dialect.rows.count)
     #expect(Set(dialect.rows.map(\.spelled)).count == dialect.rows.count)
-    #expect(ResNet.Dialect.named(dialect.name) == dialect)
+    #expect(ResNetDialect.named(dialect.name) == dialect)
   }
 
   /// What the libraries themselves call these.
@@ -83,7 +83,7 @@ import Testing
     ("bit-npz", "layer4.11.conv3.weight", "resnet/block4/unit12/c/standardized_conv2d/kernel"),
   ])
   func spells(_ dialect: String, _ canonical: String, _ theirs: String) throws {
-    let dialect = try #require(ResNet.Dialect.named(dialect))
+    let dialect = try #require(ResNetDialect.named(dialect))
     #expect(dialect.spelling(of: canonical) == theirs)
     #expect(dialect.canonicalName(of: theirs[...]) == canonical)
   }
@@ -94,6 +94,6 @@ import Testing
     "layer-1.0.conv1.weight", "layer١.0.conv1.weight",
   ])
   func knowsNoOther(_ name: String) {
-    for dialect in ResNet.Dialect.all { #expect(dialect.canonicalName(of: name[...]) == nil) }
+    for dialect in ResNetDialect.all { #expect(dialect.canonicalName(of: name[...]) == nil) }
   }
 }

@@ -7,19 +7,19 @@ import Testing
 /// What evidence makes of traces that are written down here; Tests/Peers/test_evidence.py has those of real libraries.
 @Suite struct EvidenceTests {
   private func naming(_ architecture: String, classes: Int? = nil, prefix: String = "") throws
-    -> ResNet.Naming
+    -> ResNetNaming
   {
-    var configuration = try #require(ResNet.Architecture.named(architecture)).configuration
+    var configuration = try #require(ResNetArchitecture.named(architecture)).configuration
     if let classes { configuration.classes = classes }
     let weights = try SyntheticWeights.stateDict(configuration.graph(), seed: 1)
     return try .only(in: weights.renamed { prefix + $0 })
   }
 
   /// The modules that torchvision would pickle for an architecture.
-  private func modules(_ architecture: String, prefix: String = "") throws -> ResNet.ModuleTree {
-    let configuration = try #require(ResNet.Architecture.named(architecture)).configuration
+  private func modules(_ architecture: String, prefix: String = "") throws -> ModuleTree {
+    let configuration = try #require(ResNetArchitecture.named(architecture)).configuration
     let kind = configuration.block == .bottleneck ? "Bottleneck" : "BasicBlock"
-    var tree = ResNet.ModuleTree()
+    var tree = ModuleTree()
     tree.classes[String(prefix.dropLast())] = "torchvision.models.resnet.ResNet"
     tree.classes[prefix + "maxpool"] = "torch.nn.modules.pooling.MaxPool2d"
     tree.classes[prefix + "relu"] = "torch.nn.modules.activation.ReLU"
@@ -56,14 +56,14 @@ import Testing
     return tree
   }
 
-  private func evidence(_ naming: ResNet.Naming, _ change: (inout ResNet.Traces) -> Void) -> ResNet.Evidence {
-    var traces = ResNet.Traces()
+  private func evidence(_ naming: ResNetNaming, _ change: (inout ResNetTraces) -> Void) -> ResNetEvidence {
+    var traces = ResNetTraces()
     change(&traces)
-    return ResNet.Evidence(traces, of: naming)
+    return ResNetEvidence(traces, of: naming)
   }
 
-  private func said(_ change: (inout ResNet.Declaration) -> Void) -> ResNet.Declaration {
-    var said = ResNet.Declaration()
+  private func said(_ change: (inout ResNetDeclaration) -> Void) -> ResNetDeclaration {
+    var said = ResNetDeclaration()
     change(&said)
     return said
   }
@@ -79,7 +79,7 @@ import Testing
   func attributesProveANetwork(_ name: String, _ prefix: String) throws {
     let naming = try naming(name, prefix: prefix)
     let tree = try modules(name, prefix: prefix)
-    let found = try ResNet.Identification(naming, evidence: evidence(naming) { $0.modules = tree })
+    let found = try ResNetIdentification(naming, evidence: evidence(naming) { $0.modules = tree })
     #expect(found.architecture == name && found.isProven && found.contradictions.isEmpty)
     #expect(found.undetermined.map(\.name) == ["preprocessing"])
     for name in geometry {
@@ -91,25 +91,25 @@ import Testing
     let naming = try naming("resnet50nodown")
     var tree = try modules("resnet50nodown")
     let weights = try StateDict(naming.entries.map { .init(name: $0.name, tensor: $0.tensor) })
-    let resolution = try ResNet.Resolution(
+    let resolution = try ResNetResolution(
       of: weights, evidence: { naming in evidence(naming) { $0.modules = tree } })
     #expect(resolution.configuration.stride0 == 1 && resolution.architecture == "resnet50nodown")
     #expect(resolution.assumed.isEmpty && resolution.declared.isEmpty && resolution.warnings.isEmpty)
     #expect(Set(resolution.read.map(\.name)).isSuperset(of: geometry.dropLast()))
-    let declared = try ResNet.Resolution(
+    let declared = try ResNetResolution(
       of: weights, said { $0.stride0 = 2 }, evidence: { naming in evidence(naming) { $0.modules = tree } })
     #expect(declared.configuration.stride0 == 2)
     #expect(
       declared.warnings == [
         "--stride0 2 goes against stride0 1 of module attributes: conv1.stride 1, maxpool.stride 1"
       ])
-    let named = try ResNet.Resolution(
+    let named = try ResNetResolution(
       of: weights, said { $0.architecture = .named("resnet50") },
       evidence: { naming in evidence(naming) { $0.modules = tree } })
     #expect(named.configuration.stride0 == 2 && named.warnings.count == 1)
     // Epsilons that differ reach the graph, each its own.
     tree.values["layer1.0.bn2.eps"] = .number(0.5)
-    let mixed = try ResNet.Resolution(
+    let mixed = try ResNetResolution(
       of: weights, evidence: { naming in evidence(naming) { $0.modules = tree } })
     let epsilons = mixed.graph.nodes.compactMap { node -> Double? in
       if case .batchNormalization(_, let epsilon) = node.operation { epsilon } else { nil }
@@ -128,16 +128,16 @@ import Testing
     let naming = try naming("resnet50")
     var tree = try modules("resnet50")
     for side in 0...1 { tree.values["\(attribute).\(side)"] = .integer(value) }
-    let found = try ResNet.Identification(naming, evidence: evidence(naming) { $0.modules = tree })
+    let found = try ResNetIdentification(naming, evidence: evidence(naming) { $0.modules = tree })
     #expect(found.architecture == nil && !found.isProven && found.sameShapes.contains("resnet50"))
     let weights = try StateDict(naming.entries.map { .init(name: $0.name, tensor: $0.tensor) })
     #expect {
-      try ResNet.Resolution(
+      try ResNetResolution(
         of: weights, evidence: { naming in evidence(naming) { $0.modules = tree } })
     } throws: { error in
-      (error as? TensorError)?.reason.contains("another geometry than is built: \(name) ") == true
+      (error as? DecantError)?.reason.contains("another geometry than is built: \(name) ") == true
     }
-    let declared = try ResNet.Resolution(
+    let declared = try ResNetResolution(
       of: weights, said { $0.architecture = .named("resnet50") },
       evidence: { naming in evidence(naming) { $0.modules = tree } })
     #expect(declared.warnings.contains { $0.hasPrefix("--arch resnet50 goes against \(name) ") })
@@ -200,7 +200,7 @@ import Testing
 
   @Test func literalsOfTorchScript() throws {
     let naming = try naming("resnet18")
-    var tree = ResNet.ModuleTree()
+    var tree = ModuleTree()
     var code: [String: String] = [:]
     for node in try naming.graph().nodes {
       switch node.operation {
@@ -254,18 +254,18 @@ import Testing
 
   @Test func settingsOfLines() throws {
     let settings = try #require(
-      ResNet.Traces.settings(
+      ResNetTraces.settings(
         inLines:
           "# text\narch: res50nodown\nsize: [3, 224] # pixels\nrate: 1e-3\nnested:\n  arch: no\nlast: null\n")
     )
     #expect(settings["arch"]?.string == "res50nodown" && settings["size"] == [3, 224])
     #expect(settings["rate"] == .number(1e-3) && settings["last"] == .null && settings["nested"] == nil)
     for text in ["", "a sentence\n", "key with spaces: 1\n", "{\"arch\": 1}\n", "# only this\n"] {
-      #expect(ResNet.Traces.settings(inLines: text) == nil, "\(text)")
+      #expect(ResNetTraces.settings(inLines: text) == nil, "\(text)")
     }
     // What nests without end is a word and no value.
     let deep = "a: " + String(repeating: "[", count: 10_000) + "\n"
-    #expect(ResNet.Traces.settings(inLines: deep)?["a"]?.string?.count == 10_000)
+    #expect(ResNetTraces.settings(inLines: deep)?["a"]?.string?.count == 10_000)
   }
 
   @Test(arguments: [
@@ -288,7 +288,7 @@ import Testing
   @Test func contradictionsKeepEveryClaim() throws {
     let naming = try naming("resnet50")
     let tree = try modules("resnet50")
-    let found = try ResNet.Identification(
+    let found = try ResNetIdentification(
       naming,
       evidence: evidence(naming) {
         $0.modules = tree
@@ -317,8 +317,8 @@ import Testing
     #expect(found.items.map(\.source) == [.moduleList, .fileName, .fileName])
     #expect(found.settled("stride0") == nil && found.settled("architecture") == nil)
     let weights = try StateDict(naming.entries.map { .init(name: $0.name, tensor: $0.tensor) })
-    #expect(throws: TensorError.self) {
-      try ResNet.Resolution(of: weights, evidence: { _ in found })
+    #expect(throws: DecantError.self) {
+      try ResNetResolution(of: weights, evidence: { _ in found })
     }
   }
 
@@ -331,14 +331,14 @@ import Testing
   }
 
   @Test func frozenFormatsOfDetectron2() throws {
-    let configuration = try #require(ResNet.Architecture.named("resnet50")).configuration
-    let detectron = try #require(ResNet.Dialect.all.first { $0.name == "detectron2" })
+    let configuration = try #require(ResNetArchitecture.named("resnet50")).configuration
+    let detectron = try #require(ResNetDialect.all.first { $0.name == "detectron2" })
     let weights = try SyntheticWeights.stateDict(configuration.graph(), seed: 1).renamed { name in
       name.hasSuffix("num_batches_tracked") ? nil : detectron.spelling(of: name)
     }
     for (dialect, version, value) in [(true, 2, "0"), (true, 1, "0"), (true, 3, nil), (false, 1, nil)] {
       let named = dialect ? weights : try weights.renamed { detectron.canonicalName(of: Substring($0)) }
-      let naming = try ResNet.Naming.only(in: named)
+      let naming = try ResNetNaming.only(in: named)
       let paths = Set(named.names.map { $0.split(separator: ".").dropLast().joined(separator: ".") })
       let found = evidence(naming) { $0.moduleVersions = paths.sorted().map { ($0, version) } }
       #expect(found.settled("epsilon")?.value == value)
@@ -346,6 +346,6 @@ import Testing
   }
 }
 
-extension ResNet.Naming {
-  fileprivate func graph() throws -> Graph { try ResNet.Configuration(shapesOf: self).graph() }
+extension ResNetNaming {
+  fileprivate func graph() throws -> Graph { try ResNetConfiguration(shapesOf: self).graph() }
 }

@@ -5,7 +5,7 @@ import Testing
 
 @Suite struct GraphTests {
   private func graph(_ name: String) throws -> Graph {
-    try #require(ResNet.Architecture.named(name)).configuration.graph()
+    try #require(ResNetArchitecture.named(name)).configuration.graph()
   }
 
   /// torchvision's published counts: entries of `state_dict()` and parameters.
@@ -80,7 +80,7 @@ import Testing
 
   @Test func depthCountsWeightedLayers() {
     for (name, depth) in [("resnet18", 18), ("resnet34", 34), ("resnet50", 50), ("wide_resnet101_2", 101)] {
-      #expect(ResNet.Architecture.named(name)?.configuration.depth == depth)
+      #expect(ResNetArchitecture.named(name)?.configuration.depth == depth)
     }
   }
 }

@@ -1,3 +1,4 @@
+import ByteParsing
 import Graphs
 import ResNets
 import Tensors
@@ -6,25 +7,25 @@ import Testing
 /// Names and shapes alone, since what a shape tells does not depend on numbers.
 @Suite struct IdentificationTests {
   private func weights(
-    _ configuration: ResNet.Configuration, _ name: (String) -> String? = { $0 }
+    _ configuration: ResNetConfiguration, _ name: (String) -> String? = { $0 }
   ) throws -> StateDict {
     try SyntheticWeights.stateDict(configuration.graph(), seed: 1).renamed(name)
   }
 
-  @Test(arguments: ResNet.Architecture.all.map(\.name))
+  @Test(arguments: ResNetArchitecture.all.map(\.name))
   func everyArchitectureIsFoundAgain(_ name: String) throws {
-    let architecture = try #require(ResNet.Architecture.named(name))
-    let found = try ResNet.Identification(.only(in: weights(architecture.configuration)))
+    let architecture = try #require(ResNetArchitecture.named(name))
+    let found = try ResNetIdentification(.only(in: weights(architecture.configuration)))
     #expect(found.verification.isMatch)
     #expect(found.sameShapes.contains(name))
     #expect(found.configuration.hasTrunk(of: architecture.configuration))
     #expect(found.naming.prefix.isEmpty && found.nearest == nil)
   }
 
-  @Test(arguments: ResNet.Dialect.all, ["", "module.", "model.backbone.0.body."])
-  func everyDialectIsRecognised(_ dialect: ResNet.Dialect, _ prefix: String) throws {
+  @Test(arguments: ResNetDialect.all, ["", "module.", "model.backbone.0.body."])
+  func everyDialectIsRecognised(_ dialect: ResNetDialect, _ prefix: String) throws {
     for architecture in ["resnet50", "resnet50d", "resnet20"] {
-      let configuration = try #require(ResNet.Architecture.named(architecture)).configuration
+      let configuration = try #require(ResNetArchitecture.named(architecture)).configuration
       let parameters = try configuration.graph().parameters.map(\.name)
       var headless = configuration
       headless.classes = 0
@@ -32,29 +33,29 @@ import Testing
       guard try headless.graph().parameters.map(\.name).allSatisfy(isNamed) else { continue }
       let source = try weights(parameters.allSatisfy(isNamed) ? configuration : headless)
       let renamed = try source.renamed { dialect.spelling(of: $0).map { prefix + $0 } }
-      let naming = try ResNet.Naming.only(in: renamed)
+      let naming = try ResNetNaming.only(in: renamed)
       #expect(naming.tensors.names == source.names, "\(dialect.name) \(architecture)")
       #expect(naming.names() == renamed.names)
-      let found = try ResNet.Identification(naming)
+      let found = try ResNetIdentification(naming)
       #expect(found.sameShapes.contains(architecture) && found.verification.matched == source.count)
     }
   }
 
   /// What shapes leave open, the digest of a published file settles.
   @Test func publishedFilesAreKnownByTheirDigest() throws {
-    for file in ResNet.PublishedFile.all {
-      #expect(ResNet.Architecture.named(file.architecture) != nil)
-      #expect(ResNet.PublishedFile.of(sha256: file.digest + String(repeating: "0", count: 56)) == file)
+    for file in PublishedFile.all {
+      #expect(ResNetArchitecture.named(file.architecture) != nil)
+      #expect(PublishedFile.of(sha256: file.digest + String(repeating: "0", count: 56)) == file)
     }
-    #expect(ResNet.PublishedFile.of(sha256: String(repeating: "0", count: 64)) == nil)
-    let published = try #require(ResNet.PublishedFile.all.first { $0.architecture == "resnet50" })
-    let naming = try ResNet.Naming.only(in: weights(ResNet.Architecture.named("resnet50")!.configuration))
-    let found = try ResNet.Identification(naming, published: published)
+    #expect(PublishedFile.of(sha256: String(repeating: "0", count: 64)) == nil)
+    let published = try #require(PublishedFile.all.first { $0.architecture == "resnet50" })
+    let naming = try ResNetNaming.only(in: weights(ResNetArchitecture.named("resnet50")!.configuration))
+    let found = try ResNetIdentification(naming, published: published)
     #expect(found.architecture == "resnet50" && found.undetermined.map(\.name) == ["preprocessing"])
     #expect(found.facts.contains { $0.name == "stride0" && $0.source.contains(published.digest) })
     // A digest of another network's file settles nothing.
-    let other = try #require(ResNet.PublishedFile.all.first { $0.architecture == "resnet18" })
-    #expect(try ResNet.Identification(naming, published: other).undetermined.count > 5)
+    let other = try #require(PublishedFile.all.first { $0.architecture == "resnet18" })
+    #expect(try ResNetIdentification(naming, published: other).undetermined.count > 5)
   }
 
   @Test(arguments: [
@@ -63,21 +64,21 @@ import Testing
     ("a-0676BA61.pth", nil), ("a-0676ba6.pth", nil), ("a-0676ba6g.pth", nil), ("", nil), ("-", nil),
   ])
   func namesClaimDigests(_ name: String, _ digits: String?) {
-    #expect(ResNet.PublishedFile.claimedDigest(inFileName: name) == digits)
+    #expect(PublishedFile.claimedDigest(inFileName: name) == digits)
   }
 
   @Test func severalNetworksAreAskedFor() throws {
-    let one = try weights(ResNet.Architecture.named("resnet18")!.configuration)
+    let one = try weights(ResNetArchitecture.named("resnet18")!.configuration)
     let both = try StateDict(
       ["encoder_q.", "encoder_k."].flatMap { prefix in
         one.entries.map { StateDict.Entry(name: "module." + prefix + $0.name, tensor: $0.tensor) }
       })
-    #expect(ResNet.Naming.all(in: both).map(\.prefix) == ["module.encoder_q.", "module.encoder_k."])
-    #expect { try ResNet.Naming.only(in: both) } throws: { error in
-      (error as? TensorError)?.reason
+    #expect(ResNetNaming.all(in: both).map(\.prefix) == ["module.encoder_q.", "module.encoder_k."])
+    #expect { try ResNetNaming.only(in: both) } throws: { error in
+      (error as? DecantError)?.reason
         == "it holds 2 ResNets, behind the prefixes 'module.encoder_q.' (122 tensors, torchvision), 'module.encoder_k.' (122 tensors, torchvision); choose one with --prefix"
     }
-    let chosen = try ResNet.Naming.only(in: both, prefix: "module.encoder_k.")
+    let chosen = try ResNetNaming.only(in: both, prefix: "module.encoder_k.")
     #expect(chosen.tensors.count == 122 && chosen.entries.count == 244)
   }
 
@@ -87,15 +88,15 @@ import Testing
         names.map {
           .init(name: $0, tensor: try Tensor([Float](repeating: 0, count: 1), shape: [1, 1, 1, 1]))
         })
-      #expect(ResNet.Naming.all(in: stateDict).isEmpty)
-      #expect(throws: TensorError.self) { try ResNet.Naming.only(in: stateDict) }
+      #expect(ResNetNaming.all(in: stateDict).isEmpty)
+      #expect(throws: DecantError.self) { try ResNetNaming.only(in: stateDict) }
     }
   }
 
   @Test func whatHasNoNameSaysWhatIsNearest() throws {
-    var configuration = try #require(ResNet.Architecture.named("resnet50")).configuration
+    var configuration = try #require(ResNetArchitecture.named("resnet50")).configuration
     configuration.stages[2].blocks = Array(repeating: [256, 256, 1024], count: 9)
-    let found = try ResNet.Identification(.only(in: weights(configuration)))
+    let found = try ResNetIdentification(.only(in: weights(configuration)))
     #expect(found.architecture == nil && found.sameShapes.isEmpty)
     #expect(found.nearest?.name == "resnet50")
     #expect(found.nearest?.differences == ["layers [3, 4, 9, 3], not [3, 4, 6, 3]"])
@@ -103,17 +104,17 @@ import Testing
 
   /// The detector and the classifier cannot be told apart, and which it is stays open.
   @Test func nodownIsNeverGuessed() throws {
-    let nodown = try #require(ResNet.Architecture.named("resnet50nodown"))
-    let found = try ResNet.Identification(.only(in: weights(nodown.configuration)))
+    let nodown = try #require(ResNetArchitecture.named("resnet50nodown"))
+    let found = try ResNetIdentification(.only(in: weights(nodown.configuration)))
     #expect(Set(["resnet50", "resnet50nodown"]).isSubset(of: found.sameShapes))
     #expect(found.undetermined.first?.name == "stride0" && found.undetermined.first?.option == "--stride0")
-    #expect(throws: TensorError.self) {
-      try ResNet.Resolution(of: weights(nodown.configuration))
+    #expect(throws: DecantError.self) {
+      try ResNetResolution(of: weights(nodown.configuration))
     }
   }
 }
 
-extension ResNet.Naming {
+extension ResNetNaming {
   /// The names in the file, made again from this project's.
   fileprivate func names() -> [String] { tensors.names.map { spelling(of: $0) } }
 }

@@ -1,3 +1,4 @@
+import ByteParsing
 import Foundation
 import Graphs
 import ResNets
@@ -25,7 +26,7 @@ import Testing
     let table = String(decoding: try Fixtures.bytes("goldens/weights.tsv"), as: UTF8.self)
     let row = try #require(table.split(separator: "\n").first { $0.hasPrefix(name + "\t") }).split(
       separator: "\t")
-    let graph = try #require(ResNet.Architecture.named(name)).configuration.graph()
+    let graph = try #require(ResNetArchitecture.named(name)).configuration.graph()
     let weights = try SyntheticWeights.stateDict(graph, seed: 7)
     #expect(String(weights.count) == row[1])
     let digest = try SHA256()
@@ -36,7 +37,7 @@ import Testing
   }
 
   @Test func anyPartOfAWeightReadsAlone() throws {
-    var configuration = ResNet.Configuration(block: .basic, layers: [1], planes: [8])
+    var configuration = ResNetConfiguration(block: .basic, layers: [1], planes: [8])
     configuration.stem = .single(kernel: 7, channels: 8)
     let weights = try SyntheticWeights.stateDict(try configuration.graph(), seed: 3)
     let content = try #require(weights["conv1.weight"]?.storage.content)
@@ -46,9 +47,9 @@ import Testing
     ] {
       #expect(try read(content, offset, count) == Array(whole[offset..<offset + count]))
     }
-    #expect(throws: TensorError.self) { try read(content, content.byteCount, 1) }
-    #expect(throws: TensorError.self) { try read(content, -1, 1) }
-    #expect(throws: TensorError.self) { try read(content, Int.max, 1) }
+    #expect(throws: DecantError.self) { try read(content, content.byteCount, 1) }
+    #expect(throws: DecantError.self) { try read(content, -1, 1) }
+    #expect(throws: DecantError.self) { try read(content, Int.max, 1) }
   }
 
   @Test func imagesAreThoseOfPython() throws {
@@ -71,7 +72,7 @@ import Testing
       (0, 1, 0, 5), (-1, 1, 5, 5), (Int.max, 1, 5, 5), (0, Int.max, 5, 5), (0, 1, Int.max, Int.max),
       (0, 0, 1, 1),
     ] {
-      #expect(throws: TensorError.self) {
+      #expect(throws: DecantError.self) {
         try SyntheticImage.values(seed: 1, first: first, count: count, height: height, width: width)
       }
     }

@@ -55,7 +55,7 @@ import Testing
     ([-1], [1], 0), ([2], [-1], 1), ([1], [1], -1), ([Int.max, Int.max], [0, 0], 0), ([2], [1, 1], 0),
   ])
   func refusesWhatLeavesTheStorage(_ shape: [Int], _ strides: [Int], _ offset: Int) {
-    #expect(throws: TensorError.self) {
+    #expect(throws: DecantError.self) {
       try Tensor(dtype: .float32, shape: shape, strides: strides, storage: twelve, storageOffset: offset)
     }
   }
@@ -67,8 +67,8 @@ import Testing
       try Tensor(dtype: .float32, shape: [count], strides: [0], storage: twelve, limits: limits)
     }
     #expect(try view(64 * 12).elementCount == 768)
-    #expect(throws: TensorError.self) { try view(64 * 12 + 1) }
-    #expect(throws: TensorError.self) {
+    #expect(throws: DecantError.self) { try view(64 * 12 + 1) }
+    #expect(throws: DecantError.self) {
       try Tensor(dtype: .uint8, shape: [1 << 40], strides: [0], storage: twelve)
     }
   }
@@ -87,7 +87,7 @@ import Testing
       dtype: .complex64, shape: [1], storage: storageOfFloats([1, 2]), isConjugated: true, isNegated: true)
     #expect(try both.rowMajorBytes() == storageBytes([-1, 2]))
     let integers = try Tensor(dtype: .int32, shape: [1], storage: twelve, isNegated: true)
-    #expect(throws: TensorError.self) { try integers.rowMajorBytes() }
+    #expect(throws: DecantError.self) { try integers.rowMajorBytes() }
   }
 
   /// Two or four quantised elements share a byte; the last byte may be filled in part.
@@ -101,11 +101,11 @@ import Testing
       try Tensor(dtype: .quint4x2, shape: [2], storage: storage(bytes), storageOffset: 2).rowMajorBytes() == [
         0x43
       ])
-    #expect(throws: TensorError.self) { try Tensor(dtype: .quint4x2, shape: [7], storage: storage(bytes)) }
-    #expect(throws: TensorError.self) {
+    #expect(throws: DecantError.self) { try Tensor(dtype: .quint4x2, shape: [7], storage: storage(bytes)) }
+    #expect(throws: DecantError.self) {
       try Tensor(dtype: .quint4x2, shape: [2, 2], strides: [1, 2], storage: storage(bytes))
     }
-    #expect(throws: TensorError.self) {
+    #expect(throws: DecantError.self) {
       try Tensor(dtype: .quint4x2, shape: [2], storage: storage(bytes), storageOffset: 1)
     }
   }
@@ -127,7 +127,9 @@ import Testing
   @Test func refusesNamesThatStandTwice() throws {
     let tensor = try Tensor(dtype: .float32, shape: [1], storage: twelve)
     let entry = StateDict.Entry(name: "a", tensor: tensor)
-    #expect(throws: TensorError("two tensors share the name a")) { try StateDict([entry, entry]) }
+    #expect(throws: DecantError(.unclassified, "two tensors share the name a")) {
+      try StateDict([entry, entry])
+    }
   }
 }
 

@@ -1,30 +1,30 @@
-public import Foundation
+package import Foundation
 
 /// One run of the built `decant`.
-public struct DecantRun: Sendable {
-  public let status: Int32
-  public let output: String
-  public let errors: String
+package struct DecantRun: Sendable {
+  package let status: Int32
+  package let output: String
+  package let errors: String
   /// Whether a signal ended it.
-  public let wasKilled: Bool
+  package let wasKilled: Bool
 }
 
 /// The tool: what the environment's DECANT names, or the one built beside the tests.
-public enum DecantProcess {
-  public static let binary: URL = {
+package enum DecantProcess {
+  package static let binary: URL = {
     if let path = ProcessInfo.processInfo.environment["DECANT"] { return URL(filePath: path) }
     return URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent().appending(path: "decant")
   }()
 
   /// Runs the tool and waits.
-  public static func run(
+  package static func run(
     _ arguments: [String], in folder: URL? = nil, environment: [String: String] = [:]
   ) throws -> DecantRun {
     try run(binary, arguments, in: folder, environment: environment)
   }
 
   /// Runs a line of shell in which `decant` is the built tool.
-  public static func shell(_ line: String, in folder: URL? = nil) throws -> DecantRun {
+  package static func shell(_ line: String, in folder: URL? = nil) throws -> DecantRun {
     let path =
       binary.deletingLastPathComponent().path + ":" + (ProcessInfo.processInfo.environment["PATH"] ?? "")
     return try run(URL(filePath: "/bin/sh"), ["-c", line], in: folder, environment: ["PATH": path])

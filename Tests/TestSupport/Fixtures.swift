@@ -1,36 +1,36 @@
-public import Foundation
+package import Foundation
 
 /// The files of `fixtures/`, found from this source file: a folder at the top cannot be a target's resource.
-public enum Fixtures {
+package enum Fixtures {
   /// The package's folder.
-  public static let root = URL(filePath: #filePath)
+  package static let root = URL(filePath: #filePath)
     .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
 
   /// The path of a file under `fixtures/`.
-  public static func path(_ name: String) -> String { root.appending(path: "fixtures/" + name).path }
+  package static func path(_ name: String) -> String { root.appending(path: "fixtures/" + name).path }
 
   /// The names of the files in a folder under `fixtures/` that end so, in order.
-  public static func names(in folder: String, endingIn suffix: String) -> [String] {
+  package static func names(in folder: String, endingIn suffix: String) -> [String] {
     let names = (try? FileManager.default.contentsOfDirectory(atPath: path(folder))) ?? []
     return names.filter { $0.hasSuffix(suffix) }.sorted()
   }
 
   /// The bytes of a file under `fixtures/`.
-  public static func bytes(_ name: String) throws -> [UInt8] {
+  package static func bytes(_ name: String) throws -> [UInt8] {
     [UInt8](try Data(contentsOf: URL(filePath: path(name))))
   }
 }
 
 /// The real files of public repositories that lie beside the project, where they do.
-public enum Corpus {
+package enum Corpus {
   /// The folder; nil on machines that have none.
-  public static let folder: URL? = {
+  package static let folder: URL? = {
     let folder = Fixtures.root.deletingLastPathComponent().appending(path: "shared/checkpoints")
     return FileManager.default.fileExists(atPath: folder.appending(path: "MANIFEST.tsv").path) ? folder : nil
   }()
 
   /// The rows of a table of tab-separated values with a heading, as dictionaries.
-  public static func table(_ name: String) throws -> [[String: String]] {
+  package static func table(_ name: String) throws -> [[String: String]] {
     guard let folder else { return [] }
     let lines = try String(contentsOf: folder.appending(path: name), encoding: .utf8).split(separator: "\n")
     guard let heading = lines.first?.split(separator: "\t", omittingEmptySubsequences: false) else {
@@ -45,10 +45,10 @@ public enum Corpus {
 }
 
 /// A folder that is removed with everything in it.
-public final class TemporaryFolder {
-  public let url: URL
+package final class TemporaryFolder {
+  package let url: URL
 
-  public init() throws {
+  package init() throws {
     url = FileManager.default.temporaryDirectory.appending(path: "decant-test-" + UUID().uuidString)
     try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
   }
@@ -56,16 +56,16 @@ public final class TemporaryFolder {
   deinit { try? FileManager.default.removeItem(at: url) }
 
   /// The path of a file in it.
-  public func path(_ name: String) -> String { url.appending(path: name).path }
+  package func path(_ name: String) -> String { url.appending(path: name).path }
 
   /// Writes a file and returns its path.
-  public func write(_ name: String, _ bytes: [UInt8]) throws -> String {
+  package func write(_ name: String, _ bytes: [UInt8]) throws -> String {
     try Data(bytes).write(to: URL(filePath: path(name)))
     return path(name)
   }
 
   /// The names of what is in it.
-  public var names: [String] {
+  package var names: [String] {
     ((try? FileManager.default.contentsOfDirectory(atPath: url.path)) ?? []).sorted()
   }
 }

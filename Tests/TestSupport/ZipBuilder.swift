@@ -1,35 +1,35 @@
 /// Builds zip files byte by byte, the odd ones too.
-public struct ZipBuilder {
+package struct ZipBuilder {
   /// One entry; every field can lie.
-  public struct Entry {
-    public var name: String
-    public var data: [UInt8]
-    public var method: UInt16 = 0
-    public var flags: UInt16 = 0x0800
-    public var crc32: UInt32?
+  package struct Entry {
+    package var name: String
+    package var data: [UInt8]
+    package var method: UInt16 = 0
+    package var flags: UInt16 = 0x0800
+    package var crc32: UInt32?
     /// Bytes the headers announce, when not those of `data`.
-    public var size: UInt32?
+    package var size: UInt32?
     /// Bytes that `data` inflates to, when it is compressed.
-    public var inflatedSize: UInt32?
-    public var localSize: UInt32?
-    public var localName: String?
+    package var inflatedSize: UInt32?
+    package var localSize: UInt32?
+    package var localName: String?
     /// Where the directory says the header stands, when elsewhere.
-    public var headerOffset: UInt32?
+    package var headerOffset: UInt32?
 
-    public init(_ name: String, _ data: [UInt8]) {
+    package init(_ name: String, _ data: [UInt8]) {
       self.name = name
       self.data = data
     }
   }
 
-  public var entries: [Entry] = []
-  public var comment: [UInt8] = []
-  public var announcedCount: UInt16?
+  package var entries: [Entry] = []
+  package var comment: [UInt8] = []
+  package var announcedCount: UInt16?
 
-  public init(_ entries: [Entry] = []) { self.entries = entries }
+  package init(_ entries: [Entry] = []) { self.entries = entries }
 
   /// The file.
-  public var bytes: [UInt8] {
+  package var bytes: [UInt8] {
     var file: [UInt8] = []
     var directory: [UInt8] = []
     for entry in entries {
@@ -59,12 +59,12 @@ public struct ZipBuilder {
   }
 
   /// An integer's bytes, least significant first.
-  public static func little<T: FixedWidthInteger>(_ value: T) -> [UInt8] {
+  package static func little<T: FixedWidthInteger>(_ value: T) -> [UInt8] {
     stride(from: 0, to: T.bitWidth, by: 8).map { UInt8(truncatingIfNeeded: value >> $0) }
   }
 
   /// CRC-32 bit by bit: slow, and independent of what is tested.
-  public static func crc32(_ bytes: [UInt8]) -> UInt32 {
+  package static func crc32(_ bytes: [UInt8]) -> UInt32 {
     ~bytes.reduce(UInt32.max) { crc, byte in
       (0..<8).reduce(crc ^ UInt32(byte)) { value, _ in value & 1 == 1 ? value >> 1 ^ 0xEDB8_8320 : value >> 1
       }

@@ -7,14 +7,14 @@ extension Checkpoint {
   /// - Parameters:
   ///   - path: the file, or the folder of a format that is one; nil for standard output.
   ///   - format: by default the one that the path's extension chooses.
-  /// - Throws: ``CheckpointError``; before anything is written when a tensor has no place in the format, a name
+  /// - Throws: ``DecantError``; before anything is written when a tensor has no place in the format, a name
   ///   stands twice or a prefix fits no name. O(bytes).
-  public func convert(
+  package func convert(
     to path: String?, as format: TargetFormat? = nil, _ options: ConversionOptions = ConversionOptions()
   ) throws -> ConversionReport {
     guard let format = format ?? path.flatMap({ TargetFormat(path: $0) }) else {
-      throw CheckpointError(
-        "the extension chooses no format that is written", file: path,
+      throw DecantError(
+        .unclassified, "the extension chooses no format that is written", file: path,
         remedy:
           "There are \(TargetFormat.extensions.map(\.key).joined(separator: ", ")), and / for a folder of .npy files."
       )
@@ -23,14 +23,14 @@ extension Checkpoint {
     let metadata = try ConversionMetadata(plan)
     let pickling: CheckpointPickling?
     do { pickling = format == .torchZip ? try CheckpointPickling(plan) : nil } catch let error
-      as CheckpointError
+      as DecantError
     { throw error.located(file: self.path) }
     var pouring = try TensorPouring(
       pickling?.tensors.records.map(\.elements) ?? plan.tensors, progress: options.progress)
     let files: [(path: String, byteCount: Int)]
     do {
       files = try write(plan, metadata, pickling, to: path, &pouring)
-    } catch let error as CheckpointError { throw error.located(file: self.path) }
+    } catch let error as DecantError { throw error.located(file: self.path) }
     let casts = plan.tensors.count { $0.dtype != $0.tensor.dtype }
     let aliases = Aliases(plan.selection.tensors.map(\.tensor))
     return ConversionReport(
@@ -59,7 +59,7 @@ extension Checkpoint {
       sources: files.map(\.identity))
     func file(_ write: (AtomicOutput) throws -> Void) throws -> [(path: String, byteCount: Int)] {
       let output =
-        try path.map { path throws(CheckpointError) in
+        try path.map { path throws(DecantError) in
           try policy.open(path, holding: pouring.totalByteCount)
         }
         ?? .standardOutput(sources: policy.sources)
@@ -82,7 +82,7 @@ extension Checkpoint {
       let writer = try NpyWriter(plan.tensors)
       return try file { try writer.write(to: $0, &pouring) }
     case .npyFolder:
-      guard let path else { throw CheckpointError("a folder has no place on standard output") }
+      guard let path else { throw DecantError(.unclassified, "a folder has no place on standard output") }
       return try NpyFolderWriter(plan.tensors, path).write(policy, &pouring)
     case .gguf:
       let writer = try GGUFWriter(plan.tensors, metadata)
@@ -100,15 +100,15 @@ extension Checkpoint {
   }
 
   /// Bytes of the file it is read from; nil when there are several.
-  public var fileByteCount: Int? { files.count == 1 ? files.first?.byteCount : nil }
+  package var fileByteCount: Int? { files.count == 1 ? files.first?.byteCount : nil }
 
   /// The file's SHA-256 in lower-case hexadecimal. O(bytes).
   ///
-  /// - Throws: ``CheckpointError`` for a checkpoint of several files, which has no one digest.
-  public func sha256() throws -> String {
+  /// - Throws: ``DecantError`` for a checkpoint of several files, which has no one digest.
+  package func sha256() throws -> String {
     guard files.count == 1, let file = files.first else {
-      throw CheckpointError(
-        "consists of \(files.count) files, which have no one SHA-256", file: path,
+      throw DecantError(
+        .unclassified, "consists of \(files.count) files, which have no one SHA-256", file: path,
         remedy: "Leave out --source-digest.")
     }
     return try file.sha256(0..<file.byteCount)

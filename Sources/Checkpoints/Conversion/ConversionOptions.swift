@@ -1,92 +1,92 @@
-public import ByteParsing
-public import Tensors
+package import ByteParsing
+package import Tensors
 
 /// How to convert a checkpoint.
-public struct ConversionOptions: Sendable {
+package struct ConversionOptions: Sendable {
   // MARK: What is written
 
   /// The part to convert, as names print it; nil for every tensor under its full name.
-  public var key: String?
+  package var key: String?
   /// Only tensors whose names match one of these globs; empty for all.
-  public var only: [String] = []
+  package var only: [String] = []
   /// Tensors whose names match one of these globs are left out.
-  public var except: [String] = []
+  package var except: [String] = []
   /// Whether a checkpoint that is not all there is converted all the same: the tensors that are whole, and whose
   /// checksums are right.
-  public var salvage = false
+  package var salvage = false
   /// Whether values that the target could hold and its readers would not load are left out.
-  public var dropsObjects = false
+  package var dropsObjects = false
 
   // MARK: What becomes of names
 
   /// What becomes of tensors, by their names; the others stay as they are.
-  public var renamed: [ExactText: Renaming] = [:]
+  package var renamed: [ExactText: Renaming] = [:]
   /// What to take off the front of every name.
-  public var stripPrefix: String?
+  package var stripPrefix: String?
   /// What to change in every name, in order, after all else.
-  public var substitutions: [NameSubstitution] = []
+  package var substitutions: [NameSubstitution] = []
 
   // MARK: What becomes of data
 
   /// What stands in the place of tensors, by their names; nothing for those that go.
-  public var replaced: [ExactText: [Replacement]] = [:]
+  package var replaced: [ExactText: [Replacement]] = [:]
 
   /// The type floating-point tensors are cast to; integers, bool and complex numbers stay.
-  public var dtype: DType?
+  package var dtype: DType?
   /// Whether quantised tensors are written as the float32 numbers they stand for.
-  public var dequantize = false
+  package var dequantize = false
   /// Whether sparse tensors are written in full, zeros included.
-  public var toDense = false
+  package var toDense = false
   /// Whether weights of convolutions are written output channels, height, width, input channels.
-  public var channelsLast = false
+  package var channelsLast = false
   /// Whether a `.pth` file is written in the format before PyTorch 1.6.
-  public var isLegacy = false
+  package var isLegacy = false
   /// Whether a `.pth` file gets only the parts of storages that its tensors use.
-  public var shrinks = false
+  package var shrinks = false
 
   // MARK: How it is written
 
   /// Whether an existing file is replaced.
-  public var overwrite = true
+  package var overwrite = true
   /// The most bytes of tensors in one file; nil for one file.
-  public var shardByteCount: Int?
+  package var shardByteCount: Int?
   /// Whether the file and its folder are flushed to the disk before the conversion is done.
-  public var isDurable = false
+  package var isDurable = false
   /// Whether the source file's SHA-256 goes into the metadata; hashing costs more than copying.
-  public var sourceDigest = false
+  package var sourceDigest = false
   /// Whether what was written is read and compared with the source before it gets its name.
-  public var checks = false
+  package var checks = false
   /// Is told how many bytes are written of how many, before the first and for every mebibyte; what it throws ends the
   /// conversion.
-  public var progress: Progress?
+  package var progress: Progress?
 
   /// How far a conversion is, in bytes of tensors.
-  public typealias Progress = @Sendable (_ done: Int, _ total: Int) throws -> Void
+  package typealias Progress = @Sendable (_ done: Int, _ total: Int) throws -> Void
 
   /// Every tensor, as it is.
-  public init() {}
+  package init() {}
 
   /// A tensor in the place of another.
-  public struct Replacement: Sendable {
+  package struct Replacement: Sendable {
     /// Its name.
-    public let name: String
-    public let tensor: Tensor
+    package let name: String
+    package let tensor: Tensor
 
     /// Makes one.
-    public init(name: String, tensor: Tensor) {
+    package init(name: String, tensor: Tensor) {
       self.name = name
       self.tensor = tensor
     }
   }
 
   /// A new name, and a new order of the axes.
-  public struct Renaming: Sendable {
-    public let name: String
+  package struct Renaming: Sendable {
+    package let name: String
     /// Which of the tensor's axes each of the written one's is, as ``Tensor/arranged(_:)`` has them.
-    public let axes: [Int?]
+    package let axes: [Int?]
 
     /// Makes one.
-    public init(name: String, axes: [Int?]) {
+    package init(name: String, axes: [Int?]) {
       self.name = name
       self.axes = axes
     }
@@ -94,27 +94,27 @@ public struct ConversionOptions: Sendable {
 }
 
 /// What a conversion did.
-public struct ConversionReport: Sendable {
+package struct ConversionReport: Sendable {
   /// The files that were written, each path with its bytes.
-  public let files: [(path: String, byteCount: Int)]
-  public let tensorCount: Int
+  package let files: [(path: String, byteCount: Int)]
+  package let tensorCount: Int
   /// Floating-point tensors that were cast.
-  public let castCount: Int
+  package let castCount: Int
   /// Tensors of other types that stayed as they are although a cast was asked for.
-  public let uncastCount: Int
+  package let uncastCount: Int
   /// Tensors of which numbers had no finite number or none but zero in the type they were cast to, and how many.
-  public let losses: [(name: String, overflowed: Int, underflowed: Int)]
+  package let losses: [(name: String, overflowed: Int, underflowed: Int)]
   /// Names whose data is also another name's, each written in full: the name and the first of its group.
-  public let aliases: [(name: String, of: String)]
+  package let aliases: [(name: String, of: String)]
   /// Values that are no tensors and have no place in the target, or none its readers would load.
-  public let droppedObjectCount: Int
+  package let droppedObjectCount: Int
   /// Keys of the source's metadata that have no place in the target.
-  public let droppedMetadata: [String]
+  package let droppedMetadata: [String]
   /// Tensors that were left out because their data is not whole, and why.
-  public let lost: [(name: String, reason: String)]
+  package let lost: [(name: String, reason: String)]
   /// Wrappers such as torchao's, whose parts were written in their place: the name, the class and the number of parts.
-  public let wrappers: [(name: String, type: String, partCount: Int)]
+  package let wrappers: [(name: String, type: String, partCount: Int)]
 
   /// Bytes of all files.
-  public var byteCount: Int { files.reduce(0) { $0 + $1.byteCount } }
+  package var byteCount: Int { files.reduce(0) { $0 + $1.byteCount } }
 }

@@ -16,7 +16,7 @@ struct ConversionPlan {
 
   /// Decides what is written.
   ///
-  /// - Throws: ``CheckpointError`` when a tensor cannot be written as asked, naming every one.
+  /// - Throws: ``DecantError`` when a tensor cannot be written as asked, naming every one.
   init(_ checkpoint: Checkpoint, to format: TargetFormat, _ options: ConversionOptions) throws {
     self.checkpoint = checkpoint
     self.options = options
@@ -63,7 +63,7 @@ struct ConversionPlan {
   }
 
   /// Keeps the tensors whose names the globs ask for.
-  private mutating func filter() throws(CheckpointError) {
+  private mutating func filter() throws(DecantError) {
     guard !options.only.isEmpty || !options.except.isEmpty else { return }
     let kept = selection.tensors.filter { isChosen(selection.name(of: $0)) }
     let names = selection.tensors.map { selection.name(of: $0) } + unread.map { name(of: $0) }
@@ -71,8 +71,8 @@ struct ConversionPlan {
       !names.contains { unsafe fnmatch(glob, $0, 0) == 0 }
     }
     guard unused.isEmpty else {
-      throw CheckpointError(
-        "no tensor's name matches \(unused.map(\.escapedForDisplay).joined(separator: ", "))",
+      throw DecantError(
+        .unclassified, "no tensor's name matches \(unused.map(\.escapedForDisplay).joined(separator: ", "))",
         file: checkpoint.path,
         remedy: "decant inspect --filter shows what a glob matches. Nothing was written.")
     }
@@ -104,8 +104,8 @@ struct ConversionPlan {
     }
     selection = Selection(path: selection.path, tensors: kept)
     guard !kept.isEmpty || lost.isEmpty else {
-      throw CheckpointError(
-        "has no tensor left that is whole", file: checkpoint.path,
+      throw DecantError(
+        .unclassified, "has no tensor left that is whole", file: checkpoint.path,
         remedy: "Fetch the file again. Nothing was written.")
     }
   }
@@ -119,7 +119,7 @@ struct ConversionPlan {
       let storage = ObjectIdentifier(tensor.storage)
       if verdicts[storage] == nil {
         do { verdicts[storage] = try content.damage(stopsAtFirst: true).first?.reason ?? "" } catch let error
-          as CheckpointError
+          as DecantError
         {
           verdicts[storage] = error.reason
         }
@@ -130,19 +130,19 @@ struct ConversionPlan {
   }
 
   /// Refuses a selection without tensors, and one with tensors of kinds that are not read.
-  private func requireReadable() throws(CheckpointError) {
+  private func requireReadable() throws(DecantError) {
     let unread = unread.filter { isChosen(name(of: $0)) }
     guard unread.isEmpty else {
       let list = unread.map {
         "\($0.path.isEmpty ? "the one at the root" : $0.name.escapedForDisplay) (\($0.unreadTensor ?? ""))"
       }.joined(separator: ", ")
-      throw CheckpointError(
-        "holds tensors of kinds that are not converted: \(list)", file: checkpoint.path,
+      throw DecantError(
+        .unclassified, "holds tensors of kinds that are not converted: \(list)", file: checkpoint.path,
         remedy: "Choose the other tensors with --key, --only or --except. Nothing was written.")
     }
     guard !selection.tensors.isEmpty else {
-      throw CheckpointError(
-        "holds no tensors", file: checkpoint.path,
+      throw DecantError(
+        .unclassified, "holds no tensors", file: checkpoint.path,
         remedy: "decant inspect shows what it holds. Nothing was written.")
     }
   }
@@ -194,16 +194,17 @@ struct ConversionPlan {
         }
         return try tensor.quantization == nil || !options.dequantize ? tensor : tensor.dequantized()
       } catch {
-        throw CheckpointError("\(error)", file: checkpoint.path, tensor: entry.name)
+        throw DecantError(.unclassified, "\(error)", file: checkpoint.path, tensor: entry.name)
       }
     }
   }
 
   private func refusal(
     _ what: String, _ entries: [CheckpointTensor], _ remedy: String
-  ) -> CheckpointError {
+  ) -> DecantError {
     let list = entries.prefix(16).map { "\($0.name.escapedForDisplay) (\($0.tensor.dtype.rawValue))" }
-    return CheckpointError(
+    return DecantError(
+      .unclassified,
       "\(entries.count == 1 ? "this tensor is" : "these \(entries.count) tensors are") \(what), which \(format.name) cannot hold: "
         + list.joined(separator: ", ") + (entries.count > 16 ? ", …" : ""), file: checkpoint.path,
       remedy: remedy + " Nothing was written.")
@@ -218,14 +219,15 @@ struct ConversionPlan {
     return try tensor.arranged([0, 2, 3, 1])
   }
 
-  private func requireData() throws(CheckpointError) {
+  private func requireData() throws(DecantError) {
     // Those that stay sparse are not filled in.
     let huge = tensors.filter {
       $0.tensor.layout == .strided && $0.tensor.storage.content != nil && !$0.tensor.isReadable
     }
     guard huge.isEmpty else {
       let list = huge.prefix(16).map { "\($0.name.escapedForDisplay) (\($0.tensor.byteCount) bytes)" }
-      throw CheckpointError(
+      throw DecantError(
+        .unclassified,
         "in full these take more bytes than Limits.expansion allows: \(list.joined(separator: ", "))"
           + (huge.count > 16 ? ", …" : ""), file: checkpoint.path,
         remedy:
@@ -234,7 +236,8 @@ struct ConversionPlan {
     }
     let meta = tensors.filter { $0.tensor.storage.content == nil && !(format == .torchZip && $0.isMeta) }
     guard meta.isEmpty else {
-      throw CheckpointError(
+      throw DecantError(
+        .unclassified,
         "holds tensors without data: \(meta.prefix(16).map(\.name.escapedForDisplay).joined(separator: ", "))"
           + (meta.count > 16 ? ", …" : ""), file: checkpoint.path,
         remedy:
@@ -246,7 +249,7 @@ struct ConversionPlan {
   // MARK: Under which names
 
   /// The names tensors get in the target.
-  private func names() throws(CheckpointError) -> [String] {
+  private func names() throws(DecantError) -> [String] {
     var names: [String] = []
     names.reserveCapacity(selection.tensors.count)
     for entry in selection.tensors {
@@ -254,7 +257,8 @@ struct ConversionPlan {
       name = options.renamed[ExactText(name)]?.name ?? name
       if let prefix = options.stripPrefix {
         guard name.hasPrefix(prefix) else {
-          throw CheckpointError(
+          throw DecantError(
+            .unclassified,
             "does not begin with the prefix \(prefix.escapedForDisplay) that is to be stripped",
             file: checkpoint.path, tensor: name,
             remedy: "Leave out --strip-prefix, or choose with --key the tensors that have it.")
@@ -272,7 +276,8 @@ struct ConversionPlan {
         func spell(_ place: Int) -> String {
           "[" + selection.tensors[place].path.map { $0.json.text }.joined(separator: ", ") + "]"
         }
-        throw CheckpointError(
+        throw DecantError(
+          .unclassified,
           "two tensors would be called \(name.escapedForDisplay): \(spell(other)) and \(spell(place))",
           file: checkpoint.path, remedy: "Choose one of them with --key. Nothing was written.")
       }

@@ -1,10 +1,10 @@
-internal import ByteParsing
+package import ByteParsing
 
 /// A change of names as `sed` spells it: `s/pattern/replacement/`, with `g` behind it for every match.
 ///
 /// The pattern is a regular expression of Swift's `Regex`; `&` and `\1` to `\9` in the replacement stand for what
 /// matched. Any other character than `/` may part the three.
-public struct NameSubstitution: Sendable {
+package struct NameSubstitution: Sendable {
   private let pattern: String
   private let replacement: [Piece]
   private let isGlobal: Bool
@@ -17,11 +17,12 @@ public struct NameSubstitution: Sendable {
 
   /// Reads an expression.
   ///
-  /// - Throws: ``CheckpointError`` that says what is wrong with it.
-  public init(_ expression: String) throws(CheckpointError) {
-    func refuse(_ reason: String) -> CheckpointError {
-      CheckpointError(
-        "\(expression.escapedForDisplay) \(reason)", remedy: "Write it as sed does: s/pattern/replacement/.")
+  /// - Throws: ``DecantError`` that says what is wrong with it.
+  package init(_ expression: String) throws(DecantError) {
+    func refuse(_ reason: String) -> DecantError {
+      DecantError(
+        .unclassified, "\(expression.escapedForDisplay) \(reason)",
+        remedy: "Write it as sed does: s/pattern/replacement/.")
     }
     let characters = Array(expression)
     guard characters.count > 2, characters[0] == "s" else { throw refuse("is no substitution") }

@@ -17,7 +17,7 @@ struct OutputPolicy {
   ///   - byteCount: how many bytes it will have at least.
   func open(
     _ path: String, named name: String? = nil, holding byteCount: Int
-  ) throws(CheckpointError) -> AtomicOutput {
+  ) throws(DecantError) -> AtomicOutput {
     try AtomicOutput(path, named: name, holding: byteCount, overwrite: overwrite, sources: sources)
   }
 
@@ -28,7 +28,7 @@ struct OutputPolicy {
   }
 
   /// Gives a complete file its name.
-  func commit(_ output: AtomicOutput) throws(CheckpointError) { try output.commit(isDurable: isDurable) }
+  func commit(_ output: AtomicOutput) throws(DecantError) { try output.commit(isDurable: isDurable) }
 
   /// Reads a file that has no name yet, as anybody would, and compares the SHA-256 of every tensor with that of the source,
   /// and the checksums it records with its data. O(bytes), of both.
@@ -57,7 +57,7 @@ struct OutputPolicy {
     }
     let damage =
       try written.damage.first ?? written.damagedRecords(of: written.tensors, stopsAtFirst: true).first
-    if let damage { throw output.mismatch(damage.reason, tensor: damage.tensor) }
+    if let damage { throw output.mismatch(damage.reason, tensor: damage.location.tensor) }
   }
 }
 

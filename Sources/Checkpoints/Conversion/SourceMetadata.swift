@@ -1,4 +1,4 @@
-internal import ByteParsing
+package import ByteParsing
 
 /// What a safetensors, sharded or GGUF file says of itself, but for what holds of that file only.
 struct SourceMetadata {
@@ -14,8 +14,8 @@ struct SourceMetadata {
   /// Bytes of long arrays and texts, which go through memory.
   private var encodedByteCount = 0
 
-  /// - Throws: ``CheckpointError`` when a value that stayed in the file cannot be read.
-  init(_ checkpoint: Checkpoint, as form: Form) throws(CheckpointError) {
+  /// - Throws: ``DecantError`` when a value that stayed in the file cannot be read.
+  init(_ checkpoint: Checkpoint, as form: Form) throws(DecantError) {
     switch checkpoint.container {
     case .safetensors: for hint in checkpoint.hints { add(hint.label, .text(hint.text)) }
     case .shards:
@@ -31,7 +31,7 @@ struct SourceMetadata {
   }
 
   /// Adds a value of a GGUF file; the elements of a short array stand one after the other, below its key.
-  private mutating func add(_ object: CheckpointObject, _ form: Form) throws(CheckpointError) {
+  private mutating func add(_ object: CheckpointObject, _ form: Form) throws(DecantError) {
     guard let key = object.path.first?.name else { return }
     guard object.path.count > 1 else {
       if let value = try value(of: object, form) { add(key, value) } else { tooLong.append(key) }
@@ -49,7 +49,7 @@ struct SourceMetadata {
   /// A value in a form that the target can hold; nil for one that is too long for it.
   private mutating func value(
     of object: CheckpointObject, _ form: Form
-  ) throws(CheckpointError) -> GGUFValue? {
+  ) throws(DecantError) -> GGUFValue? {
     let value = GGUFValue(object)
     guard case .encoded(let encoded)? = value, form != .nowhere else { return value }
     encodedByteCount += encoded.byteCount
@@ -64,9 +64,10 @@ extension Checkpoint {
   /// What a safetensors, sharded or GGUF file says of itself, as texts in its order; none of other files. Arrays are JSON.
   ///
   /// - Returns: the keys of values that are too long, too.
-  /// - Throws: ``CheckpointError`` when a value that stayed in the file cannot be read.
-  public func metadata() throws(CheckpointError) -> (texts: [(key: String, value: String)], tooLong: [String])
-  {
+  /// - Throws: ``DecantError`` when a value that stayed in the file cannot be read.
+  package func metadata() throws(DecantError) -> (
+    texts: [(key: String, value: String)], tooLong: [String]
+  ) {
     let source = try SourceMetadata(self, as: .texts)
     return (source.values.map { ($0.key, $0.value.text) }, source.tooLong)
   }

@@ -1,5 +1,5 @@
 /// The formats that are written.
-public enum TargetFormat: String, Sendable, CaseIterable {
+package enum TargetFormat: String, Sendable, CaseIterable {
   case safetensors, npz, npy
   /// A folder of one `.npy` file for each tensor.
   case npyFolder = "npy-folder"
@@ -7,7 +7,7 @@ public enum TargetFormat: String, Sendable, CaseIterable {
   case torchZip = "torch-zip"
 
   /// The format that a path's extension chooses: a folder of arrays for one that ends in a slash; nil for others.
-  public init?(path: String) {
+  package init?(path: String) {
     if path.hasSuffix("/") {
       self = .npyFolder
       return
@@ -26,7 +26,7 @@ public enum TargetFormat: String, Sendable, CaseIterable {
   ]
 
   /// What messages call it.
-  public var name: String {
+  package var name: String {
     switch self {
     case .safetensors: "safetensors"
     case .npz, .npy, .npyFolder: "NumPy"

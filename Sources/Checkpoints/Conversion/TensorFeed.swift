@@ -1,3 +1,4 @@
+internal import ByteParsing
 internal import Synchronization
 internal import Tensors
 
@@ -68,7 +69,7 @@ final class TensorFeed: OutputFeed {
   var checksum: CRC32 { CRC32(state.withLock { casts ? $0.cast : $0.read }) }
 
   /// Fills `piece` with the bytes that begin at `offset`, both of whole elements.
-  func fill(_ piece: UnsafeMutableRawBufferPointer, at offset: Int) throws(CheckpointError) {
+  func fill(_ piece: UnsafeMutableRawBufferPointer, at offset: Int) throws(DecantError) {
     try Self.locating(name) {
       guard let cast else { return try unsafe read(into: piece, at: offset) }
       try unsafe fill(piece, at: offset, by: cast)
@@ -119,19 +120,19 @@ final class TensorFeed: OutputFeed {
   }
 
   /// Compares the checksum when every piece was given.
-  func finish() throws(CheckpointError) {
+  func finish() throws(DecantError) {
     guard let record else { return }
     let whole = CRC32(state.withLock { $0.read })
     try Self.locating(name) { try record.compare(whole) }
   }
 
-  private static func locating<R>(_ name: String, _ body: () throws -> R) throws(CheckpointError) -> R {
-    do { return try body() } catch let error as CheckpointError {
+  private static func locating<R>(_ name: String, _ body: () throws -> R) throws(DecantError) -> R {
+    do { return try body() } catch let error as DecantError {
       throw error.located(tensor: name)
-    } catch let error as TensorError {
-      throw CheckpointError(error.reason, tensor: name)
+    } catch let error as DecantError {
+      throw DecantError(.unclassified, error.reason, tensor: name)
     } catch {
-      throw CheckpointError("cannot be read: \(error)", tensor: name)
+      throw DecantError(.unclassified, "cannot be read: \(error)", tensor: name)
     }
   }
 }

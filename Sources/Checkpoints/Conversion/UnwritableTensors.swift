@@ -10,14 +10,14 @@ struct UnwritableTensors {
     if !tensors.isEmpty { reasons.append((reason, tensors)) }
   }
 
-  /// - Throws: ``CheckpointError`` that names every tensor that was noted.
-  func refuse(remedy: String) throws(CheckpointError) {
+  /// - Throws: ``DecantError`` that names every tensor that was noted.
+  func refuse(remedy: String) throws(DecantError) {
     guard !reasons.isEmpty else { return }
     let list = reasons.map { reason, tensors in
       let names = tensors.map { "\($0.name.escapedForDisplay) (\($0.dtype.rawValue))" }.joined(
         separator: ", ")
       return "\(reason) \(tensors.count == 1 ? "this tensor" : "these \(tensors.count) tensors"): \(names)"
     }
-    throw CheckpointError(list.joined(separator: "; "), remedy: remedy + " Nothing was written.")
+    throw DecantError(.unclassified, list.joined(separator: "; "), remedy: remedy + " Nothing was written.")
   }
 }

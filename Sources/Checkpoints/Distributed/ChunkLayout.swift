@@ -34,20 +34,21 @@ struct ChunkLayout: Sendable {
 
   /// Proves a layout. Boxes without elements are left out.
   ///
-  /// - Throws: ``CheckpointError`` when an element lies in no box or in two, or when the boxes interlock so much that
+  /// - Throws: ``DecantError`` when an element lies in no box or in two, or when the boxes interlock so much that
   ///   finding one would be slow. O(boxes · rank) for layouts that sharding makes.
   init(shape: [Int], elementByteCount: Int, boxes given: [(offsets: [Int], sizes: [Int])])
-    throws(CheckpointError)
+    throws(DecantError)
   {
     sizes = shape + [elementByteCount]
     strides = ChunkLayout.strides(sizes)
     for box in given {
       guard box.offsets.count == shape.count, box.sizes.count == shape.count else {
-        throw CheckpointError("a chunk has \(box.sizes.count) sizes and the tensor \(shape.count)")
+        throw DecantError(.unclassified, "a chunk has \(box.sizes.count) sizes and the tensor \(shape.count)")
       }
       for axis in shape.indices {
         guard let end = box.offsets[axis].checkedAdding(box.sizes[axis]), end <= shape[axis] else {
-          throw CheckpointError(
+          throw DecantError(
+            .unclassified,
             "the chunk of sizes \(box.sizes) at \(box.offsets) leaves the tensor's shape \(shape)")
         }
       }
@@ -65,10 +66,10 @@ struct ChunkLayout: Sendable {
 
   private mutating func cut(
     _ members: [Int], axis: Int, corner: [Int], _ budget: inout Int
-  ) throws(CheckpointError) -> Node.Target {
+  ) throws(DecantError) -> Node.Target {
     guard let first = members.first else {
       let place = corner + [Int](repeating: 0, count: max(0, sizes.count - 1 - corner.count))
-      throw CheckpointError("no chunk holds the element at \(place)")
+      throw DecantError(.unclassified, "no chunk holds the element at \(place)")
     }
     if members.count == 1,
       (axis..<sizes.count).allSatisfy({ boxes[first].lower[$0] == 0 && boxes[first].upper[$0] == sizes[$0] })
@@ -76,7 +77,7 @@ struct ChunkLayout: Sendable {
       return .box(first)
     }
     guard axis < sizes.count - 1 else {
-      throw CheckpointError("two chunks hold the element at \(corner)")
+      throw DecantError(.unclassified, "two chunks hold the element at \(corner)")
     }
     var bounds: Set<Int> = [0]
     for member in members {
@@ -98,8 +99,8 @@ struct ChunkLayout: Sendable {
       }
       budget -= 1 + active.count
       guard budget >= 0 else {
-        throw CheckpointError(
-          "its \(boxes.count) chunks interlock in a way that no sharding makes",
+        throw DecantError(
+          .unclassified, "its \(boxes.count) chunks interlock in a way that no sharding makes",
           remedy: "Load it with PyTorch and save it again in one process.")
       }
       node.targets.append(try cut(active, axis: axis + 1, corner: corner + [start], &budget))

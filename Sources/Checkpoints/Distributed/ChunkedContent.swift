@@ -1,3 +1,4 @@
+internal import ByteParsing
 internal import Tensors
 
 /// A tensor's elements in row-major order, put together from the items that hold boxes of it.
@@ -15,7 +16,8 @@ final class ChunkedContent: StorageContent, ChecksummedContent {
 
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws {
     guard offset >= 0, offset <= byteCount, buffer.count <= byteCount - offset else {
-      throw TensorError("\(buffer.count) bytes at \(offset) lie outside a tensor of \(byteCount) bytes")
+      throw DecantError(
+        .unclassified, "\(buffer.count) bytes at \(offset) lie outside a tensor of \(byteCount) bytes")
     }
     var done = 0
     while done < buffer.count {
@@ -35,8 +37,8 @@ final class ChunkedContent: StorageContent, ChecksummedContent {
 
   func wholeRecord() throws -> ZipRecord? { items.count == 1 ? try items[0].wholeRecord() : nil }
 
-  func damage(stopsAtFirst: Bool) throws -> [CheckpointError] {
-    var damaged: [CheckpointError] = []
+  func damage(stopsAtFirst: Bool) throws -> [DecantError] {
+    var damaged: [DecantError] = []
     for item in items {
       guard let error = try item.damage() else { continue }
       damaged.append(error)
@@ -49,11 +51,11 @@ final class ChunkedContent: StorageContent, ChecksummedContent {
 /// What holds the elements of one box of a tensor.
 protocol ChunkItem: Sendable {
   /// The elements in row-major order.
-  func content() throws(CheckpointError) -> any StorageContent
+  func content() throws(DecantError) -> any StorageContent
   /// The record whose bytes, all of them, are the elements in row-major order; nil when there is none.
-  func wholeRecord() throws(CheckpointError) -> ZipRecord?
+  func wholeRecord() throws(DecantError) -> ZipRecord?
   /// The error of data that is not what its checksum records; nil when it is. O(bytes).
-  func damage() throws -> CheckpointError?
+  func damage() throws -> DecantError?
 }
 
 /// A box whose elements are at hand, without a checksum.
@@ -64,5 +66,5 @@ struct OpenItem: ChunkItem {
 
   func content() -> any StorageContent { elements }
   func wholeRecord() -> ZipRecord? { nil }
-  func damage() -> CheckpointError? { nil }
+  func damage() -> DecantError? { nil }
 }

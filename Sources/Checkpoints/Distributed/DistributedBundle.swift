@@ -20,17 +20,17 @@ final class DistributedBundle: Sendable {
   }
 
   /// A tensor of the bundle; nil when the bytes are a stream of torch.save's.
-  func tensor(_ name: String) throws(CheckpointError) -> Tensor? {
+  func tensor(_ name: String) throws(DecantError) -> Tensor? {
     guard let tensors = try read() else { return nil }
     guard let tensor = tensors[ExactText(name)] else {
-      throw CheckpointError(
-        "the safetensors file holds no \(name.escapedForDisplay)", file: source.path,
+      throw DecantError(
+        .unclassified, "the safetensors file holds no \(name.escapedForDisplay)", file: source.path,
         remedy: "The metadata and the data are of different checkpoints, or damaged.")
     }
     return tensor
   }
 
-  private func read() throws(CheckpointError) -> [ExactText: Tensor]? {
+  private func read() throws(DecantError) -> [ExactText: Tensor]? {
     if let known = tensors.withLock({ $0 }) { return known }
     var made: [ExactText: Tensor]?
     if SafetensorsReader.recognises(try source.head(), fileByteCount: source.byteCount) {

@@ -22,7 +22,7 @@ struct DistributedCheckpoint {
   /// - Parameter metadata: one file, or one of each rank.
   static func open(
     _ metadata: [InputFile], in folder: CheckpointFolder, limits: Limits
-  ) throws(CheckpointError) -> (Checkpoint.Parts, [InputFile]) {
+  ) throws(DecantError) -> (Checkpoint.Parts, [InputFile]) {
     var reader = DistributedCheckpoint(folder: folder, limits: limits, files: metadata)
     try reader.read(metadata)
     return (reader.parts, reader.files)
@@ -34,12 +34,12 @@ struct DistributedCheckpoint {
     self.files = files
   }
 
-  private mutating func read(_ metadata: [InputFile]) throws(CheckpointError) {
+  private mutating func read(_ metadata: [InputFile]) throws(DecantError) {
     guard let first = metadata.first else { return }
     var merged = try DistributedMetadata(ByteSource(first), limits: limits)
     var replicas = 0
     for other in metadata.dropFirst() {
-      do throws(CheckpointError) {
+      do throws(DecantError) {
         replicas += try merged.merge(try DistributedMetadata(ByteSource(other), limits: limits))
       } catch { throw error.located(file: other.path) }
     }
@@ -54,7 +54,7 @@ struct DistributedCheckpoint {
     }
     let optimizers = Self.optimizers(merged.entries.map(\.path))
     for entry in merged.entries {
-      do throws(CheckpointError) {
+      do throws(DecantError) {
         switch entry.value {
         case .tensor(let dtype, let shape, let requiresGrad, let chunks):
           try addTensor(entry, dtype, shape, requiresGrad, chunks, optimizers)
@@ -63,7 +63,8 @@ struct DistributedCheckpoint {
       } catch { throw error.located(file: first.path, tensor: entry.name) }
     }
     guard parts.contents.tensors.count + parts.contents.objects.count <= limits.paths else {
-      throw CheckpointError("more than \(limits.paths) values are listed (Limits.paths)", file: first.path)
+      throw DecantError(
+        .unclassified, "more than \(limits.paths) values are listed (Limits.paths)", file: first.path)
     }
     if !transformed.isEmpty {
       parts.warnings.append(
@@ -79,13 +80,14 @@ struct DistributedCheckpoint {
   private mutating func addTensor(
     _ entry: DistributedMetadata.Entry, _ dtype: DType, _ shape: [Int], _ requiresGrad: Bool,
     _ chunks: [DistributedMetadata.Chunk], _ optimizers: Set<[PathKey]>
-  ) throws(CheckpointError) {
+  ) throws(DecantError) {
     guard let byteCount = Self.byteCount(dtype, shape) else {
-      throw CheckpointError("shape \(shape) is negative or too large")
+      throw DecantError(.unclassified, "shape \(shape) is negative or too large")
     }
     let isPacked = dtype.elementsPerByte > 1
     guard !isPacked || (chunks.count == 1 && chunks[0].sizes == shape) else {
-      throw CheckpointError("elements of \(dtype.rawValue), which share bytes, stand in several chunks")
+      throw DecantError(
+        .unclassified, "elements of \(dtype.rawValue), which share bytes, stand in several chunks")
     }
     let layout = try ChunkLayout(
       shape: isPacked ? [byteCount] : shape, elementByteCount: isPacked ? 1 : dtype.byteCount,
@@ -104,10 +106,10 @@ struct DistributedCheckpoint {
       key: key, byteCount: byteCount,
       content: ChunkedContent(byteCount: byteCount, layout: layout, items: items))
     let tensor: Tensor
-    do throws(TensorError) {
+    do throws(DecantError) {
       tensor = try Tensor(
         dtype: dtype, shape: shape, storage: storage, requiresGrad: requiresGrad, limits: limits)
-    } catch { throw CheckpointError(error.reason) }
+    } catch { throw DecantError(.unclassified, error.reason) }
     var listed = CheckpointTensor(
       path: entry.path, tensor: tensor, role: nil, stateDict: Self.stateDict(of: entry.path, optimizers))
     if lost > 0 { listed.state = isCut || lost < chunks.count ? .truncated : .missing }
@@ -116,12 +118,12 @@ struct DistributedCheckpoint {
 
   private mutating func item(
     _ chunk: DistributedMetadata.Chunk, _ dtype: DType, _ name: String
-  ) throws(CheckpointError) -> (DistributedItem, CheckpointTensor.State) {
+  ) throws(DecantError) -> (DistributedItem, CheckpointTensor.State) {
     let (source, state) = try source(of: chunk.place)
-    var refusal: CheckpointError?
+    var refusal: DecantError?
     if state != .whole {
-      refusal = CheckpointError(
-        state == .missing ? "is missing" : "ends before the item's end",
+      refusal = DecantError(
+        .unclassified, state == .missing ? "is missing" : "ends before the item's end",
         file: folder.path(of: chunk.place.file),
         offset: chunk.place.offset, remedy: "Fetch the file again.")
     } else if !chunk.place.transformations.isEmpty {
@@ -135,7 +137,7 @@ struct DistributedCheckpoint {
   }
 
   /// What stands from an item's place to the end of its file.
-  private mutating func bundle(_ place: DistributedMetadata.Place) throws(CheckpointError)
+  private mutating func bundle(_ place: DistributedMetadata.Place) throws(DecantError)
     -> DistributedBundle?
   {
     guard let file = try open(place.file) else { return nil }
@@ -148,8 +150,9 @@ struct DistributedCheckpoint {
     return made
   }
 
-  private static func refusal(of transformations: [String], _ path: String) -> CheckpointError {
-    CheckpointError(
+  private static func refusal(of transformations: [String], _ path: String) -> DecantError {
+    DecantError(
+      .unclassified,
       "is stored through \(transformations.map(\.escapedForDisplay).joined(separator: ", ")), which is not read",
       file: path, remedy: "Load the checkpoint with PyTorch and save it without extensions.")
   }
@@ -166,9 +169,9 @@ struct DistributedCheckpoint {
 
   private mutating func addObject(
     _ entry: DistributedMetadata.Entry, _ place: DistributedMetadata.Place, _ optimizers: Set<[PathKey]>
-  ) throws(CheckpointError) {
+  ) throws(DecantError) {
     let (source, state) = try source(of: place)
-    func list(_ note: String, _ error: CheckpointError? = nil) {
+    func list(_ note: String, _ error: DecantError? = nil) {
       parts.contents.objects.append(
         CheckpointObject(
           path: entry.path, type: "bytes", value: nil, count: place.byteCount, unreadTensor: nil))
@@ -182,8 +185,7 @@ struct DistributedCheckpoint {
       return list("", Self.refusal(of: place.transformations, source.path))
     }
     let inner: Checkpoint.Parts
-    do throws(CheckpointError) { inner = try Checkpoint.parts(of: source, limits: limits, nesting: 1) } catch
-    {
+    do throws(DecantError) { inner = try Checkpoint.parts(of: source, limits: limits, nesting: 1) } catch {
       return list("", error)
     }
     parts.damage += (inner.damage + [inner.truncation].compactMap { $0 }).map {
@@ -212,11 +214,12 @@ struct DistributedCheckpoint {
   /// The bytes of an item, as far as its file has them.
   private mutating func source(
     of place: DistributedMetadata.Place
-  ) throws(CheckpointError) -> (ByteSource, CheckpointTensor.State) {
+  ) throws(DecantError) -> (ByteSource, CheckpointTensor.State) {
     let name = "\(folder.path(of: place.file)), item at \(place.offset)"
     guard let file = try open(place.file) else {
       return (
-        ByteSource(AbsentContent(byteCount: 0, CheckpointError("is missing", file: name)), path: name),
+        ByteSource(
+          AbsentContent(byteCount: 0, DecantError(.unclassified, "is missing", file: name)), path: name),
         .missing
       )
     }
@@ -227,7 +230,7 @@ struct DistributedCheckpoint {
     return (try file.part(at: place.offset, count: place.byteCount, named: name), .whole)
   }
 
-  private mutating func open(_ name: String) throws(CheckpointError) -> ByteSource? {
+  private mutating func open(_ name: String) throws(DecantError) -> ByteSource? {
     if let known = sources[ExactText(name)] { return known }
     if absent.contains(name) { return nil }
     guard let file = try folder.find(name) else {

@@ -13,7 +13,7 @@ final class DistributedItem: ChunkItem {
   private let limits: Limits
   private let nesting: Int
   /// Why it cannot be read, where that is known beforehand.
-  private let refusal: CheckpointError?
+  private let refusal: DecantError?
   private let bundle: DistributedBundle?
   /// The tensor's flat name, which a bundle knows it by.
   private let name: String
@@ -26,7 +26,7 @@ final class DistributedItem: ChunkItem {
 
   init(
     _ source: ByteSource, dtype: DType, sizes: [Int], limits: Limits, nesting: Int,
-    refusal: CheckpointError? = nil, bundle: DistributedBundle? = nil, name: String = ""
+    refusal: DecantError? = nil, bundle: DistributedBundle? = nil, name: String = ""
   ) {
     self.source = source
     self.dtype = dtype
@@ -39,10 +39,10 @@ final class DistributedItem: ChunkItem {
   }
 
   /// The elements in row-major order.
-  func content() throws(CheckpointError) -> any StorageContent { try open().content }
+  func content() throws(DecantError) -> any StorageContent { try open().content }
 
   /// The record whose bytes, all of them, are the elements in row-major order; nil when there is none.
-  func wholeRecord() throws(CheckpointError) -> ZipRecord? {
+  func wholeRecord() throws(DecantError) -> ZipRecord? {
     let opened = try open()
     guard opened.content.isPlain, let record = opened.record, record.byteCount == opened.content.byteCount
     else {
@@ -52,23 +52,24 @@ final class DistributedItem: ChunkItem {
   }
 
   /// The error of data that is not what its checksum records; nil when it is. O(bytes).
-  func damage() throws -> CheckpointError? {
+  func damage() throws -> DecantError? {
     guard let record = try open().record, let found = try record.wrongChecksum() else { return nil }
     return checksumMismatch(record.archive.file, record.entry, found: found)
   }
 
-  private func open() throws(CheckpointError) -> Opened {
+  private func open() throws(DecantError) -> Opened {
     if let refusal { throw refusal }
     if let known = opened.withLock({ $0 }) { return known }
     let tensor: Tensor
     if let bundled = try bundle?.tensor(name) { tensor = bundled } else { tensor = try onlyTensor() }
     guard tensor.dtype == dtype, tensor.shape == sizes else {
-      throw CheckpointError(
+      throw DecantError(
+        .unclassified,
         "holds \(tensor.dtype.rawValue) \(tensor.shape) where the metadata says \(dtype.rawValue) \(sizes)",
         file: source.path, remedy: "The metadata and the data are of different checkpoints, or damaged.")
     }
     guard tensor.storage.content != nil else {
-      throw CheckpointError("holds a tensor without data", file: source.path)
+      throw DecantError(.unclassified, "holds a tensor without data", file: source.path)
     }
     let made = Opened(content: RowMajorContent(tensor), record: tensor.storage.content as? ZipRecord)
     opened.withLock { $0 = made }
@@ -76,9 +77,9 @@ final class DistributedItem: ChunkItem {
   }
 
   /// The tensor that a torch.save stream is.
-  private func onlyTensor() throws(CheckpointError) -> Tensor {
+  private func onlyTensor() throws(DecantError) -> Tensor {
     let parts: Checkpoint.Parts
-    do throws(CheckpointError) {
+    do throws(DecantError) {
       parts = try Checkpoint.parts(of: source, limits: limits, nesting: nesting)
     } catch {
       throw error.located(file: source.path)
@@ -88,7 +89,8 @@ final class DistributedItem: ChunkItem {
       let entry = parts.contents.tensors.first,
       entry.path.isEmpty
     else {
-      throw CheckpointError(
+      throw DecantError(
+        .unclassified,
         "holds \(parts.contents.tensors.count) tensors and \(parts.contents.objects.count) other values, not one tensor",
         file: source.path, remedy: "The checkpoint is damaged: fetch it again.")
     }

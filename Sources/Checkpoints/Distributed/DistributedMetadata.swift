@@ -55,46 +55,50 @@ struct DistributedMetadata {
 
   /// Reads the pickle; nothing in it is executed.
   ///
-  /// - Throws: ``CheckpointError`` when it is damaged or does not say of every value where it lies.
-  init(_ file: ByteSource, limits: Limits) throws(CheckpointError) {
+  /// - Throws: ``DecantError`` when it is damaged or does not say of every value where it lies.
+  init(_ file: ByteSource, limits: Limits) throws(DecantError) {
     guard file.byteCount <= limits.pickleBytes else {
-      throw CheckpointError(
-        "has \(file.byteCount) bytes, more than Limits.pickleBytes (\(limits.pickleBytes))", file: file.path)
+      throw DecantError(
+        .unclassified, "has \(file.byteCount) bytes, more than Limits.pickleBytes (\(limits.pickleBytes))",
+        file: file.path)
     }
     let bytes = try file.bytes(at: 0, count: file.byteCount)
     let graph: PickleGraph
     do throws(PickleError) {
       graph = try PickleMachine.interpret(unsafe bytes.span.bytes, limits: limits)
     } catch {
-      throw CheckpointError(
-        error.description, file: file.path, offset: error.offset,
+      throw DecantError(
+        .unclassified, error.description, file: file.path, offset: error.offset,
         remedy: "The checkpoint's metadata is damaged: fetch it again.")
     }
-    do throws(CheckpointError) { try read(graph, limits) } catch {
+    do throws(DecantError) { try read(graph, limits) } catch {
       throw error.located(file: file.path)
     }
   }
 
-  private mutating func read(_ graph: PickleGraph, _ limits: Limits) throws(CheckpointError) {
+  private mutating func read(_ graph: PickleGraph, _ limits: Limits) throws(DecantError) {
     guard let root = graph.dataclass(graph.root, "Metadata", in: Self.module) else {
-      throw CheckpointError("the pickle holds no Metadata, so it describes no distributed checkpoint")
+      throw DecantError(
+        .unclassified, "the pickle holds no Metadata, so it describes no distributed checkpoint")
     }
     guard let values = root["state_dict_metadata"].flatMap({ graph.mappingPairs($0) }) else {
-      throw CheckpointError("the metadata has no state_dict_metadata")
+      throw DecantError(.unclassified, "the metadata has no state_dict_metadata")
     }
     guard values.count <= limits.paths else {
-      throw CheckpointError("more than \(limits.paths) values are listed (Limits.paths)")
+      throw DecantError(.unclassified, "more than \(limits.paths) values are listed (Limits.paths)")
     }
     var stored = try Self.places(root["storage_data"], graph)
     let paths = Self.paths(root["planner_data"], graph)
     var names: Set<ExactText> = []
     for pair in values {
-      guard let name = graph.text(pair.key) else { throw CheckpointError("a value's name is no text") }
-      guard names.insert(ExactText(name)).inserted else {
-        throw CheckpointError(
-          "two values have this name, and readers disagree on which one counts", tensor: name)
+      guard let name = graph.text(pair.key) else {
+        throw DecantError(.unclassified, "a value's name is no text")
       }
-      do throws(CheckpointError) {
+      guard names.insert(ExactText(name)).inserted else {
+        throw DecantError(
+          .unclassified, "two values have this name, and readers disagree on which one counts", tensor: name)
+      }
+      do throws(DecantError) {
         entries.append(
           Entry(
             name: name, path: paths[ExactText(name)] ?? [.text(name)],
@@ -126,10 +130,11 @@ struct DistributedMetadata {
   private static func value(
     _ name: String, _ value: PickleValue, _ stored: inout [ItemKey: Place], _ graph: PickleGraph,
     _ limits: Limits
-  ) throws(CheckpointError) -> Value {
-    func place(_ key: ItemKey) throws(CheckpointError) -> Place {
+  ) throws(DecantError) -> Value {
+    func place(_ key: ItemKey) throws(DecantError) -> Place {
       guard let place = stored.removeValue(forKey: key) else {
-        throw CheckpointError(
+        throw DecantError(
+          .unclassified,
           "the metadata does not say where \(key.offsets.map { "the part at \($0)" } ?? "the value") is stored"
         )
       }
@@ -139,18 +144,18 @@ struct DistributedMetadata {
       return .object(try place(ItemKey(name: ExactText(name), offsets: nil)))
     }
     guard let fields = graph.dataclass(value, "TensorStorageMetadata", in: module) else {
-      throw CheckpointError("the value is neither a tensor nor bytes")
+      throw DecantError(.unclassified, "the value is neither a tensor nor bytes")
     }
     guard let shape = fields["size"].flatMap({ graph.sizes($0) }),
       let list = fields["chunks"].flatMap({ graph.list($0) })
-    else { throw CheckpointError("the metadata does not give the tensor's size and chunks") }
+    else { throw DecantError(.unclassified, "the metadata does not give the tensor's size and chunks") }
     let (dtype, requiresGrad) = try properties(fields["properties"], graph)
     var chunks: [Chunk] = []
     for element in list {
       guard let chunk = graph.dataclass(element, "ChunkStorageMetadata", in: module),
         let offsets = chunk["offsets"].flatMap({ graph.sizes($0) }),
         let sizes = chunk["sizes"].flatMap({ graph.sizes($0) })
-      else { throw CheckpointError("a chunk has no offsets and sizes") }
+      else { throw DecantError(.unclassified, "a chunk has no offsets and sizes") }
       chunks.append(
         Chunk(
           offsets: offsets, sizes: sizes, place: try place(ItemKey(name: ExactText(name), offsets: offsets))))
@@ -161,11 +166,11 @@ struct DistributedMetadata {
   /// `TensorProperties`: `__setstate__((dtype, layout, requires_grad, memory format, pin_memory))`, or its fields.
   private static func properties(
     _ value: PickleValue?, _ graph: PickleGraph
-  ) throws(CheckpointError) -> (DType, requiresGrad: Bool) {
+  ) throws(DecantError) -> (DType, requiresGrad: Bool) {
     guard let value, let object = graph.object(value),
       graph.global(object.callable)?.name == "TensorProperties",
       let state = object.states.last
-    else { throw CheckpointError("the metadata does not give the tensor's properties") }
+    else { throw DecantError(.unclassified, "the metadata does not give the tensor's properties") }
     let fields =
       graph.tuple(state)
       ?? graph.dictionary(state).map { pairs in
@@ -175,7 +180,7 @@ struct DistributedMetadata {
       }
     guard let fields, fields.count >= 3, let dtype = graph.global(fields[0]).flatMap(StorageTypes.dtype)
     else {
-      throw CheckpointError("the tensor's dtype is none that PyTorch has")
+      throw DecantError(.unclassified, "the tensor's dtype is none that PyTorch has")
     }
     return (dtype, fields[2] == .bool(true))
   }
@@ -191,17 +196,17 @@ struct DistributedMetadata {
 
   private static func places(
     _ value: PickleValue?, _ graph: PickleGraph
-  ) throws(CheckpointError) -> [ItemKey: Place] {
+  ) throws(DecantError) -> [ItemKey: Place] {
     guard let value, let pairs = graph.mappingPairs(value) else {
-      throw CheckpointError("the metadata has no storage_data")
+      throw DecantError(.unclassified, "the metadata has no storage_data")
     }
     var places: [ItemKey: Place] = [:]
     places.reserveCapacity(pairs.count)
     for pair in pairs {
       guard let index = graph.dataclass(pair.key, "MetadataIndex", in: module), let fqn = index["fqn"],
         let name = graph.text(fqn)
-      else { throw CheckpointError("a key of storage_data is no MetadataIndex") }
-      func refuse(_ reason: String) -> CheckpointError { CheckpointError(reason, tensor: name) }
+      else { throw DecantError(.unclassified, "a key of storage_data is no MetadataIndex") }
+      func refuse(_ reason: String) -> DecantError { DecantError(.unclassified, reason, tensor: name) }
       var offsets: [Int]?
       if let offset = index["offset"], offset != .none {
         guard let sizes = graph.sizes(offset) else { throw refuse("the offset of a part is no torch.Size") }
@@ -297,8 +302,8 @@ extension DistributedMetadata {
   /// Adds what another rank's metadata says.
   ///
   /// - Returns: how many parts both have; those of this one are kept.
-  /// - Throws: ``CheckpointError`` when the two contradict each other.
-  mutating func merge(_ other: DistributedMetadata) throws(CheckpointError) -> Int {
+  /// - Throws: ``DecantError`` when the two contradict each other.
+  mutating func merge(_ other: DistributedMetadata) throws(DecantError) -> Int {
     var places = Dictionary(
       entries.enumerated().map { (ExactText($1.name), $0) }, uniquingKeysWith: { first, _ in first })
     var replicas = 0
@@ -314,7 +319,8 @@ extension DistributedMetadata {
         .tensor(let dtype, let shape, let requiresGrad, var chunks), .tensor(let type, let size, _, let more)
       ):
         guard dtype == type, shape == size else {
-          throw CheckpointError("two ranks give the tensor another dtype or size", tensor: entry.name)
+          throw DecantError(
+            .unclassified, "two ranks give the tensor another dtype or size", tensor: entry.name)
         }
         var known = Set(chunks.map { [$0.offsets, $0.sizes] })
         for chunk in more {
@@ -328,7 +334,7 @@ extension DistributedMetadata {
           name: entry.name, path: entries[place].path,
           value: .tensor(dtype: dtype, shape: shape, requiresGrad: requiresGrad, chunks: chunks))
       default:
-        throw CheckpointError("two ranks describe the value differently", tensor: entry.name)
+        throw DecantError(.unclassified, "two ranks describe the value differently", tensor: entry.name)
       }
     }
     unusedCount += other.unusedCount

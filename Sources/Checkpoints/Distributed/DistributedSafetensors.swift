@@ -16,7 +16,7 @@ enum DistributedSafetensors {
   /// Opens every file; reads no weights.
   static func open(
     _ names: [String], in folder: CheckpointFolder, limits: Limits
-  ) throws(CheckpointError) -> (Checkpoint.Parts, [InputFile]) {
+  ) throws(DecantError) -> (Checkpoint.Parts, [InputFile]) {
     var files: [InputFile] = []
     var result = Checkpoint.Parts(container: .dcp, contents: CheckpointContents())
     var order: [String] = []
@@ -24,23 +24,25 @@ enum DistributedSafetensors {
     for name in names {
       let file = try folder.file(name)
       files.append(file)
-      do throws(CheckpointError) {
+      do throws(DecantError) {
         let parts = try SafetensorsReader.open(ByteSource(file), limits: limits)
         let offsets = try savedOffsets(try SafetensorsReader.metadata(of: ByteSource(file), limits: limits))
         for entry in parts.contents.tensors {
           let tensor = entry.tensor
           let corner = offsets[ExactText(entry.name)] ?? [Int](repeating: 0, count: tensor.shape.count)
           guard corner.count == tensor.shape.count, let content = tensor.storage.content else {
-            throw CheckpointError("the saved offsets have another rank than the tensor", tensor: entry.name)
+            throw DecantError(
+              .unclassified, "the saved offsets have another rank than the tensor", tensor: entry.name)
           }
           let ends = zip(corner, tensor.shape).compactMap { $0.checkedAdding($1) }
           guard ends.count == corner.count else {
-            throw CheckpointError("the saved offsets are too large", tensor: entry.name)
+            throw DecantError(.unclassified, "the saved offsets are too large", tensor: entry.name)
           }
           if wholes[ExactText(entry.name)] == nil { order.append(entry.name) }
           var whole = wholes[ExactText(entry.name)] ?? Whole(dtype: tensor.dtype, shape: ends)
           guard whole.dtype == tensor.dtype, whole.shape.count == ends.count else {
-            throw CheckpointError("two files hold parts of different types or ranks", tensor: entry.name)
+            throw DecantError(
+              .unclassified, "two files hold parts of different types or ranks", tensor: entry.name)
           }
           whole.shape = zip(whole.shape, ends).map { max($0, $1) }
           whole.boxes.append((corner, tensor.shape))
@@ -51,7 +53,7 @@ enum DistributedSafetensors {
     }
     for name in order {
       guard let whole = wholes[ExactText(name)] else { continue }
-      do throws(CheckpointError) {
+      do throws(DecantError) {
         result.contents.tensors.append(
           CheckpointTensor(
             path: [.text(name)], tensor: try tensor(name, whole, limits), role: nil, stateDict: []))
@@ -61,44 +63,44 @@ enum DistributedSafetensors {
     return (result, files)
   }
 
-  private static func tensor(_ name: String, _ whole: Whole, _ limits: Limits) throws(CheckpointError)
+  private static func tensor(_ name: String, _ whole: Whole, _ limits: Limits) throws(DecantError)
     -> Tensor
   {
     guard let count = checkedProduct(whole.shape),
       let byteCount = count.checkedMultiplying(by: whole.dtype.byteCount)
-    else { throw CheckpointError("shape \(whole.shape) is too large") }
+    else { throw DecantError(.unclassified, "shape \(whole.shape) is too large") }
     let layout = try ChunkLayout(
       shape: whole.shape, elementByteCount: whole.dtype.byteCount, boxes: whole.boxes)
     let content = ChunkedContent(
       byteCount: byteCount, layout: layout, items: whole.parts.map { OpenItem($0) })
-    do throws(TensorError) {
+    do throws(DecantError) {
       return try Tensor(
         dtype: whole.dtype, shape: whole.shape,
         storage: Storage(key: name, byteCount: byteCount, content: content), limits: limits)
-    } catch { throw CheckpointError(error.reason) }
+    } catch { throw DecantError(.unclassified, error.reason) }
   }
 
   /// `{"NAME": {"saved_offsets": [0, 4]}}`, JSON inside the metadata of the header.
-  private static func savedOffsets(_ metadata: [(String, String)]) throws(CheckpointError) -> [ExactText:
+  private static func savedOffsets(_ metadata: [(String, String)]) throws(DecantError) -> [ExactText:
     [Int]]
   {
     guard let text = metadata.first(where: { $0.0 == "DCP_SHARDING_INFO" })?.1 else { return [:] }
     let bytes = Array(text.utf8)
     let json: JSONValue
     do throws(ParsingError) { json = try JSONValue(parsing: unsafe bytes.span.bytes, depth: 8) } catch {
-      throw CheckpointError("DCP_SHARDING_INFO is no JSON: \(error.reason)")
+      throw DecantError(.unclassified, "DCP_SHARDING_INFO is no JSON: \(error.reason)")
     }
     guard case .object(let members) = json else {
-      throw CheckpointError("DCP_SHARDING_INFO is no JSON object")
+      throw DecantError(.unclassified, "DCP_SHARDING_INFO is no JSON object")
     }
     var offsets: [ExactText: [Int]] = [:]
     for (name, value) in members {
       guard let list = value["saved_offsets"]?.array else {
-        throw CheckpointError("DCP_SHARDING_INFO gives no saved_offsets", tensor: name)
+        throw DecantError(.unclassified, "DCP_SHARDING_INFO gives no saved_offsets", tensor: name)
       }
       let sizes = list.compactMap(\.size)
       guard sizes.count == list.count else {
-        throw CheckpointError("saved_offsets are no sizes", tensor: name)
+        throw DecantError(.unclassified, "saved_offsets are no sizes", tensor: name)
       }
       offsets[ExactText(name)] = sizes
     }

@@ -1,3 +1,4 @@
+internal import ByteParsing
 internal import Synchronization
 internal import Tensors
 
@@ -28,7 +29,8 @@ final class RowMajorContent: StorageContent {
 
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws {
     guard offset >= 0, offset <= byteCount, buffer.count <= byteCount - offset else {
-      throw TensorError("\(buffer.count) bytes at \(offset) lie outside a tensor of \(byteCount) bytes")
+      throw DecantError(
+        .unclassified, "\(buffer.count) bytes at \(offset) lie outside a tensor of \(byteCount) bytes")
     }
     guard buffer.count > 0 else { return }
     if isPlain, let content = tensor.storage.content {

@@ -18,9 +18,9 @@ struct ExportArchive {
   /// Reads the weights' descriptions; nil when the archive is none of torch.export's.
   static func open(
     _ archive: ZipArchive, limits: Limits, nesting: Int
-  ) throws(CheckpointError) -> Checkpoint.Parts? {
+  ) throws(DecantError) -> Checkpoint.Parts? {
     if let prefix = archive.folder(of: "archive_format") {
-      var damage: [CheckpointError] = []
+      var damage: [DecantError] = []
       guard try archive.text(prefix + "archive_format", &damage) == "pt2" else { return nil }
       var reader = try ExportArchive(archive, prefix, limits, nesting)
       reader.parts.damage += damage
@@ -36,7 +36,7 @@ struct ExportArchive {
   }
 
   private init(_ archive: ZipArchive, _ prefix: String, _ limits: Limits, _ nesting: Int)
-    throws(CheckpointError)
+    throws(DecantError)
   {
     self.archive = archive
     self.prefix = prefix
@@ -55,17 +55,18 @@ struct ExportArchive {
 
   // MARK: PyTorch 2.8 and later
 
-  private mutating func readModels() throws(CheckpointError) {
+  private mutating func readModels() throws(DecantError) {
     let models = names(in: "models/", suffix: ".json")
     let compiled = archive.entries.contains { $0.name.hasPrefix(prefix + "data/aotinductor/") }
     guard !models.isEmpty else {
       if compiled {
-        throw CheckpointError(
+        throw DecantError(
+          .unclassified,
           "is a package of AOTInductor: compiled programs, whose weights are inside their libraries",
           file: archive.file.path, remedy: "Name the checkpoint the model was exported from.")
       }
-      throw CheckpointError(
-        "is an archive of torch.export without a model", file: archive.file.path,
+      throw DecantError(
+        .unclassified, "is an archive of torch.export without a model", file: archive.file.path,
         remedy: "The file is incomplete: fetch it again.")
     }
     if compiled { parts.hints.append(("compiled code", "of AOTInductor, not run")) }
@@ -100,7 +101,7 @@ struct ExportArchive {
   /// The weights or the constants of a model: a table of names, or a file of torch.save (PyTorch 2.8).
   private mutating func readPayload(
     _ kind: String, _ model: String, _ root: [PathKey], isState: Bool
-  ) throws(CheckpointError) {
+  ) throws(DecantError) {
     let folder = "data/\(kind)/"
     if let entry = archive.entry(prefix + folder + model + ".pt") {
       try readFile(entry, root, isState: isState)
@@ -116,19 +117,21 @@ struct ExportArchive {
     let (bytes, isIntact) = try archive.bytes(
       of: entry, limit: limits.headerBytes, named: "Limits.headerBytes")
     if !isIntact { parts.damage.append(checksumMismatch(archive.file, entry, found: CRC32.of(bytes))) }
-    do throws(CheckpointError) {
+    do throws(DecantError) {
       let json: JSONValue
       do throws(ParsingError) { json = try JSONValue(parsing: unsafe bytes.span.bytes) } catch {
-        throw CheckpointError("the table of \(kind) is no JSON: \(error.reason)", offset: error.offset)
+        throw DecantError(
+          .unclassified, "the table of \(kind) is no JSON: \(error.reason)", offset: error.offset)
       }
       guard case .object(let members)? = json["config"] else {
-        throw CheckpointError("the table of \(kind) has no config", remedy: "It is none of torch.export's.")
+        throw DecantError(
+          .unclassified, "the table of \(kind) has no config", remedy: "It is none of torch.export's.")
       }
       guard parts.contents.tensors.count + members.count <= limits.paths else {
-        throw CheckpointError("more than \(limits.paths) values are listed (Limits.paths)")
+        throw DecantError(.unclassified, "more than \(limits.paths) values are listed (Limits.paths)")
       }
       for member in members {
-        do throws(CheckpointError) {
+        do throws(DecantError) {
           try read(member.value, folder, root + [.text(member.key)], isState ? root : nil)
         } catch { throw error.located(tensor: member.key) }
       }
@@ -138,13 +141,13 @@ struct ExportArchive {
   /// One row: `{"path_name": "weight_0", "is_param": true, "use_pickle": false, "tensor_meta": {…}}`.
   private mutating func read(
     _ row: JSONValue, _ folder: String, _ path: [PathKey], _ stateDict: [PathKey]?
-  ) throws(CheckpointError) {
+  ) throws(DecantError) {
     guard let record = row["path_name"]?.string else {
-      throw CheckpointError("the table does not say where the data is")
+      throw DecantError(.unclassified, "the table does not say where the data is")
     }
     guard let entry = archive.entry(prefix + folder + record) else {
-      throw CheckpointError(
-        "the archive has no entry for the data", entry: prefix + folder + record,
+      throw DecantError(
+        .unclassified, "the archive has no entry for the data", entry: prefix + folder + record,
         remedy: "The file is incomplete: fetch it again.")
     }
     let role: CheckpointTensor.Role? =
@@ -172,15 +175,18 @@ struct ExportArchive {
   /// A tensor over the raw bytes of a record.
   private mutating func tensor(
     _ meta: JSONValue, _ entry: ZipEntry, _ record: String
-  ) throws(CheckpointError) -> Tensor {
+  ) throws(DecantError) -> Tensor {
     guard let code = meta["dtype"]?.size, let shape = integers(meta["sizes"]),
       let strides = integers(meta["strides"]), let offset = integer(meta["storage_offset"])
-    else { throw CheckpointError("the table does not give the tensor's type, sizes, strides and offset") }
+    else {
+      throw DecantError(.unclassified, "the table does not give the tensor's type, sizes, strides and offset")
+    }
     guard let dtype = ExportArchive.dtypes[code] else {
-      throw CheckpointError("the element type \(code) is none that torch.export has")
+      throw DecantError(.unclassified, "the element type \(code) is none that torch.export has")
     }
     guard meta["layout"] == .integer(7) else {
-      throw CheckpointError("the tensor's layout is not strided", remedy: "Ask who made it for a state dict.")
+      throw DecantError(
+        .unclassified, "the tensor's layout is not strided", remedy: "Ask who made it for a state dict.")
     }
     let key = ExactText(entry.name)
     let storage =
@@ -189,13 +195,13 @@ struct ExportArchive {
         key: record, location: meta["device"]?["type"]?.string ?? "cpu", byteOrder: byteOrder,
         byteCount: entry.byteCount, content: ZipRecord(archive, entry), entry: entry.name)
     storages[key] = storage
-    do throws(TensorError) {
+    do throws(DecantError) {
       return try Tensor(
         dtype: dtype, shape: shape, strides: strides, storage: storage, storageOffset: offset,
         requiresGrad: meta["requires_grad"] == .bool(true), limits: limits)
     } catch {
-      throw CheckpointError(
-        error.reason, entry: entry.name,
+      throw DecantError(
+        .unclassified, error.reason, entry: entry.name,
         remedy: "PyTorch writes no such tensor: the file is damaged or made to deceive.")
     }
   }
@@ -220,7 +226,7 @@ struct ExportArchive {
   // MARK: PyTorch 2.1 to 2.7
 
   /// Files of torch.save beside the program's JSON.
-  private mutating func readOlder() throws(CheckpointError) {
+  private mutating func readOlder() throws(DecantError) {
     for (record, isState) in [("serialized_state_dict", true), ("serialized_constants", false)] {
       for suffix in [".pt", ".json"] {
         guard let entry = archive.entry(prefix + record + suffix), entry.byteCount > 0 else { continue }
@@ -241,8 +247,7 @@ struct ExportArchive {
   }
 
   /// Lists a file of torch.save, a dictionary by names.
-  private mutating func readFile(_ entry: ZipEntry, _ root: [PathKey], isState: Bool) throws(CheckpointError)
-  {
+  private mutating func readFile(_ entry: ZipEntry, _ root: [PathKey], isState: Bool) throws(DecantError) {
     let contents = try inner(entry)
     for tensor in contents.tensors {
       parts.contents.tensors.append(
@@ -256,10 +261,11 @@ struct ExportArchive {
   }
 
   /// What a file within the archive holds.
-  private mutating func inner(_ entry: ZipEntry) throws(CheckpointError) -> CheckpointContents {
+  private mutating func inner(_ entry: ZipEntry) throws(DecantError) -> CheckpointContents {
     guard nesting < InnerFiles.deepest else {
-      throw CheckpointError(
-        "files lie in each other more than \(InnerFiles.deepest) deep", file: archive.file.path)
+      throw DecantError(
+        .unclassified, "files lie in each other more than \(InnerFiles.deepest) deep", file: archive.file.path
+      )
     }
     let inner = try Checkpoint.parts(of: archive.source(of: entry), limits: limits, nesting: nesting + 1)
     parts.damage += inner.damage

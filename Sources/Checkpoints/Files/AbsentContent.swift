@@ -1,11 +1,12 @@
+internal import ByteParsing
 internal import Tensors
 
 /// The place of bytes that a file no longer has; reading them throws why.
 final class AbsentContent: StorageContent {
   let byteCount: Int
-  private let reason: CheckpointError
+  private let reason: DecantError
 
-  init(byteCount: Int, _ reason: CheckpointError) {
+  init(byteCount: Int, _ reason: DecantError) {
     self.byteCount = byteCount
     self.reason = reason
   }

@@ -1,3 +1,4 @@
+package import ByteParsing
 internal import CFallocate
 internal import Glibc
 
@@ -24,8 +25,8 @@ package final class AtomicOutput {
 
   /// Standard output, to which bytes go as they come.
   ///
-  /// - Throws: ``CheckpointError`` when it is one of the `sources`.
-  static func standardOutput(sources: [FileIdentity]) throws(CheckpointError) -> AtomicOutput {
+  /// - Throws: ``DecantError`` when it is one of the `sources`.
+  static func standardOutput(sources: [FileIdentity]) throws(DecantError) -> AtomicOutput {
     var status = stat()
     if unsafe fstat(STDOUT_FILENO, &status) == 0, sources.contains(FileIdentity(status)) {
       throw sourceIsTarget("standard output")
@@ -33,8 +34,9 @@ package final class AtomicOutput {
     return AtomicOutput()
   }
 
-  private static func sourceIsTarget(_ path: String) -> CheckpointError {
-    CheckpointError("is the file being read", file: path, remedy: "Write under another name, then move it.")
+  private static func sourceIsTarget(_ path: String) -> DecantError {
+    DecantError(
+      .unclassified, "is the file being read", file: path, remedy: "Write under another name, then move it.")
   }
 
   private init() {
@@ -48,7 +50,7 @@ package final class AtomicOutput {
 
   /// Opens a nameless file beside `path`.
   ///
-  /// - Throws: ``CheckpointError`` when the folder cannot be written, the target is no regular file, it is
+  /// - Throws: ``DecantError`` when the folder cannot be written, the target is no regular file, it is
   ///   one of the `sources`, or it exists and `overwrite` is false.
   ///
   /// - Parameters:
@@ -57,7 +59,7 @@ package final class AtomicOutput {
   package init(
     _ path: String, named name: String? = nil, holding byteCount: Int = 0, overwrite: Bool,
     sources: [FileIdentity] = []
-  ) throws(CheckpointError) {
+  ) throws(DecantError) {
     self.path = name ?? path
     self.overwrite = overwrite
     var target = path
@@ -66,12 +68,14 @@ package final class AtomicOutput {
     var status = stat()
     if unsafe stat(path, &status) == 0 {
       guard status.st_mode & S_IFMT == S_IFREG else {
-        throw CheckpointError(
-          status.st_mode & S_IFMT == S_IFDIR ? "is a directory" : "is not a regular file", file: path,
+        throw DecantError(
+          .unclassified, status.st_mode & S_IFMT == S_IFDIR ? "is a directory" : "is not a regular file",
+          file: path,
           remedy: "Name the file to write.")
       }
       guard overwrite else {
-        throw CheckpointError("exists already", file: path, remedy: "Leave out --no-clobber to replace it.")
+        throw DecantError(
+          .unclassified, "exists already", file: path, remedy: "Leave out --no-clobber to replace it.")
       }
       if sources.contains(FileIdentity(status)) { throw AtomicOutput.sourceIsTarget(path) }
       mode = status.st_mode & 0o777
@@ -82,8 +86,9 @@ package final class AtomicOutput {
       }
     } else if unsafe lstat(path, &status) == 0 {
       // As cp: neither is the link replaced, nor is a file made in a place that nobody named.
-      throw CheckpointError(
-        "is a symbolic link that leads to nothing", file: self.path, remedy: "Name the file to write.")
+      throw DecantError(
+        .unclassified, "is a symbolic link that leads to nothing", file: self.path,
+        remedy: "Name the file to write.")
     }
     self.target = target
     let folder = AtomicOutput.folder(of: target)
@@ -96,8 +101,8 @@ package final class AtomicOutput {
       temporary = descriptor < 0 ? nil : name
     }
     guard descriptor >= 0 else {
-      throw CheckpointError(
-        "cannot be written: \(systemMessage(errno))", file: self.path,
+      throw DecantError(
+        .unclassified, "cannot be written: \(systemMessage(errno))", file: self.path,
         remedy: errno == ENOENT
           ? "Make the folder first: mkdir -p \(folder)" : "Choose a folder you may write to.")
     }
@@ -112,7 +117,7 @@ package final class AtomicOutput {
   /// Takes room on the disk at once, by which blocks are written in two thirds of the time; the file's size stays.
   ///
   /// A file system that cannot reserve gives room as the bytes come.
-  private func reserve(_ byteCount: Int) throws(CheckpointError) {
+  private func reserve(_ byteCount: Int) throws(DecantError) {
     guard byteCount >= WriteBehind.blockByteCount,
       fallocate(descriptor, FALLOCATE_KEEP_SIZE, 0, off_t(byteCount)) != 0
     else { return }
@@ -122,9 +127,9 @@ package final class AtomicOutput {
   }
 
   /// A write, or the room for it, that the system refuses.
-  private func refusal(_ code: Int32, _ reason: String, at offset: Int? = nil) -> CheckpointError {
-    CheckpointError(
-      "\(reason): \(systemMessage(code))", file: path, offset: offset,
+  private func refusal(_ code: Int32, _ reason: String, at offset: Int? = nil) -> DecantError {
+    DecantError(
+      .unclassified, "\(reason): \(systemMessage(code))", file: path, offset: offset,
       remedy: code == ENOSPC
         ? "Free some space, or write to another disk. Nothing was changed."
         : isStream ? nil : "Nothing was changed.")
@@ -171,7 +176,7 @@ package final class AtomicOutput {
   }
 
   /// Puts other bytes in the place of some that are written, as ``finish()`` has told.
-  func replace(at offset: Int, with bytes: [UInt8]) throws(CheckpointError) {
+  func replace(at offset: Int, with bytes: [UInt8]) throws(DecantError) {
     if let failure = writer.replace(at: offset, with: bytes) { throw error(of: failure) }
   }
 
@@ -179,8 +184,8 @@ package final class AtomicOutput {
   ///
   /// - Parameter isDurable: whether the file's data and then its name are flushed to the disk, which survives a power cut
   ///   and costs more than the writing.
-  /// - Throws: ``CheckpointError`` when a write has failed or the name cannot be given; nothing has changed then.
-  package func commit(isDurable: Bool = false) throws(CheckpointError) {
+  /// - Throws: ``DecantError`` when a write has failed or the name cannot be given; nothing has changed then.
+  package func commit(isDurable: Bool = false) throws(DecantError) {
     try finish()
     if isStream { return }
     if isDurable, fsync(descriptor) != 0 { throw failure() }
@@ -191,33 +196,33 @@ package final class AtomicOutput {
   }
 
   /// Flushes the names in a folder to the disk.
-  static func flush(folder path: String) throws(CheckpointError) {
+  static func flush(folder path: String) throws(DecantError) {
     let folder = unsafe open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     defer { if folder >= 0 { close(folder) } }
     guard folder >= 0, fsync(folder) == 0 else {
-      throw CheckpointError("cannot be flushed to the disk: \(systemMessage(errno))", file: path)
+      throw DecantError(.unclassified, "cannot be flushed to the disk: \(systemMessage(errno))", file: path)
     }
   }
 
   /// Waits until every byte is written.
   ///
-  /// - Throws: ``CheckpointError`` when a write has failed, or a feed.
-  package func finish() throws(CheckpointError) {
+  /// - Throws: ``DecantError`` when a write has failed, or a feed.
+  package func finish() throws(DecantError) {
     if let failure = writer.finish() { throw error(of: failure) }
     for feed in feeds { try feed.finish() }
     feeds = []
   }
 
   /// The bytes written so far, to be read.
-  package func reopened() throws(CheckpointError) -> InputFile {
+  package func reopened() throws(DecantError) -> InputFile {
     let copy = unsafe open("/proc/self/fd/\(descriptor)", O_RDONLY | O_CLOEXEC)
     guard copy >= 0 else {
-      throw CheckpointError("cannot be read again: \(systemMessage(errno))", file: path)
+      throw DecantError(.unclassified, "cannot be read again: \(systemMessage(errno))", file: path)
     }
     return try InputFile(descriptor: copy, path: path)
   }
 
-  private func error(of failure: WriteBehind.Failure) -> CheckpointError {
+  private func error(of failure: WriteBehind.Failure) -> DecantError {
     switch failure {
     case .write(let code, let offset): refusal(code, "cannot be written", at: offset)
     case .feed(let error, _): error
@@ -225,16 +230,16 @@ package final class AtomicOutput {
   }
 
   /// What `--check` says of bytes that are not those that were given.
-  package func mismatch(_ reason: String, tensor: String? = nil) -> CheckpointError {
-    CheckpointError(
-      "what was written is not what was to be: \(reason)", file: path, tensor: tensor,
+  package func mismatch(_ reason: String, tensor: String? = nil) -> DecantError {
+    DecantError(
+      .unclassified, "what was written is not what was to be: \(reason)", file: path, tensor: tensor,
       remedy: "Please report this. Nothing was changed.")
   }
 
   /// Takes the file away that has the name now, if there is one.
   func removeTarget() { unsafe unlink(target) }
 
-  private func name() throws(CheckpointError) {
+  private func name() throws(DecantError) {
     if let temporary {
       // A link, unlike a rename, never replaces a file that came in the meantime.
       let isNamed = unsafe overwrite ? rename(temporary, target) : link(temporary, target)
@@ -255,10 +260,11 @@ package final class AtomicOutput {
     }
   }
 
-  private func failure() -> CheckpointError {
+  private func failure() -> DecantError {
     let code = errno
-    return CheckpointError(
-      code == EEXIST ? "exists already" : "cannot be put in place: \(systemMessage(code))", file: path,
+    return DecantError(
+      .unclassified, code == EEXIST ? "exists already" : "cannot be put in place: \(systemMessage(code))",
+      file: path,
       remedy: code == EEXIST ? "Leave out --no-clobber to replace it." : "Nothing was changed.")
   }
 

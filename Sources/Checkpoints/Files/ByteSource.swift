@@ -1,3 +1,4 @@
+package import ByteParsing
 internal import Tensors
 
 /// A run of bytes that a container is read from: a file, a part of one, or bytes in memory.
@@ -34,30 +35,30 @@ package struct ByteSource: Sendable {
 
   /// A part of this source, under a name of its own.
   ///
-  /// - Throws: ``CheckpointError`` when it lies outside.
-  func part(at offset: Int, count: Int, named name: String? = nil) throws(CheckpointError) -> ByteSource {
+  /// - Throws: ``DecantError`` when it lies outside.
+  func part(at offset: Int, count: Int, named name: String? = nil) throws(DecantError) -> ByteSource {
     try require(count, at: offset)
     return ByteSource(self, start: start + offset, byteCount: count, path: name ?? path)
   }
 
   /// Fills `buffer` with the bytes at `offset`.
   ///
-  /// - Throws: ``CheckpointError`` when they lie outside, or cannot be read.
-  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws(CheckpointError) {
+  /// - Throws: ``DecantError`` when they lie outside, or cannot be read.
+  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws(DecantError) {
     try require(buffer.count, at: offset)
-    do { try unsafe content.read(into: buffer, at: start + offset) } catch let error as CheckpointError {
+    do { try unsafe content.read(into: buffer, at: start + offset) } catch let error as DecantError {
       throw error
-    } catch { throw CheckpointError("cannot be read: \(error)", file: path, offset: offset) }
+    } catch { throw DecantError(.unclassified, "cannot be read: \(error)", file: path, offset: offset) }
   }
 
   /// The bytes of a range.
   ///
-  /// - Throws: ``CheckpointError`` when the range lies outside; nothing is allocated before that is known.
-  package func bytes(at offset: Int, count: Int) throws(CheckpointError) -> [UInt8] {
+  /// - Throws: ``DecantError`` when the range lies outside; nothing is allocated before that is known.
+  package func bytes(at offset: Int, count: Int) throws(DecantError) -> [UInt8] {
     try require(count, at: offset)
-    var failure: CheckpointError?
+    var failure: DecantError?
     let bytes = unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
-      do throws(CheckpointError) {
+      do throws(DecantError) {
         try unsafe read(into: UnsafeMutableRawBufferPointer(buffer), at: offset)
         initialized = count
       } catch { failure = error }
@@ -67,29 +68,30 @@ package struct ByteSource: Sendable {
   }
 
   /// The first bytes, as many as there are up to `count`.
-  func head(_ count: Int = 512) throws(CheckpointError) -> [UInt8] {
+  func head(_ count: Int = 512) throws(DecantError) -> [UInt8] {
     try bytes(at: 0, count: min(count, byteCount))
   }
 
   /// The last bytes, as many as there are up to `count`.
-  func tail(_ count: Int = 8) throws(CheckpointError) -> [UInt8] {
+  func tail(_ count: Int = 8) throws(DecantError) -> [UInt8] {
     let count = min(count, byteCount)
     return try bytes(at: byteCount - count, count: count)
   }
 
   /// The bytes in memory without a copy, for as long as the content lives; nil where that cannot be.
-  func mapped() throws(CheckpointError) -> UnsafeRawBufferPointer? {
+  func mapped() throws(DecantError) -> UnsafeRawBufferPointer? {
     do {
       guard let all = try unsafe content.mappedBytes() else { return nil }
       return unsafe UnsafeRawBufferPointer(rebasing: all[start..<start + byteCount])
-    } catch let error as CheckpointError { throw error } catch {
-      throw CheckpointError("cannot be mapped: \(error)", file: path)
+    } catch let error as DecantError { throw error } catch {
+      throw DecantError(.unclassified, "cannot be mapped: \(error)", file: path)
     }
   }
 
-  private func require(_ count: Int, at offset: Int) throws(CheckpointError) {
+  private func require(_ count: Int, at offset: Int) throws(DecantError) {
     guard offset >= 0, count >= 0, offset <= byteCount, count <= byteCount - offset else {
-      throw CheckpointError(
+      throw DecantError(
+        .unclassified,
         "\(count) bytes are needed and the file has \(max(0, byteCount - max(offset, 0))) there", file: path,
         offset: offset, remedy: "The file is truncated or damaged: fetch it again.")
     }
@@ -101,7 +103,7 @@ final class ByteRange: StorageContent {
   let source: ByteSource
 
   /// Takes a part that must lie inside the source.
-  init(_ source: ByteSource, offset: Int, byteCount: Int) throws(CheckpointError) {
+  init(_ source: ByteSource, offset: Int, byteCount: Int) throws(DecantError) {
     self.source = try source.part(at: offset, count: byteCount)
   }
 

@@ -21,26 +21,25 @@ struct CheckpointFolder {
 
   /// Opens a folder; nil when the path leads to something else.
   ///
-  /// - Throws: ``CheckpointError`` when it may not be read.
-  init?(_ path: String) throws(CheckpointError) {
+  /// - Throws: ``DecantError`` when it may not be read.
+  init?(_ path: String) throws(DecantError) {
     let descriptor = unsafe open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     guard descriptor >= 0 else {
       if errno == ENOTDIR || errno == ENOENT { return nil }
-      throw CheckpointError(
-        "cannot be opened: \(systemMessage(errno))", file: path,
+      throw DecantError(
+        .unclassified, "cannot be opened: \(systemMessage(errno))", file: path,
         remedy: errno == EACCES ? "Ask its owner for permission to read it." : nil)
     }
     handle = Handle(descriptor)
     self.path = path
     guard let place = CheckpointFolder.place(of: descriptor) else {
-      throw CheckpointError("cannot be located: /proc is not mounted", file: path)
+      throw DecantError(.unclassified, "cannot be located: /proc is not mounted", file: path)
     }
     roots = [place] + (CheckpointFolder.blobs(ofSnapshot: place).map { [$0] } ?? [])
   }
 
   /// The folder a file lies in, and the file's name there.
-  static func containing(_ path: String) throws(CheckpointError) -> (folder: CheckpointFolder, name: String)?
-  {
+  static func containing(_ path: String) throws(DecantError) -> (folder: CheckpointFolder, name: String)? {
     let slash = path.utf8.lastIndex(of: UInt8(ascii: "/"))
     let parent = slash.map { $0 == path.utf8.startIndex ? "/" : String(path[..<$0]) } ?? "."
     guard let folder = try CheckpointFolder(parent) else { return nil }
@@ -54,8 +53,8 @@ struct CheckpointFolder {
 
   /// Opens a file by a name that is relative to the folder.
   ///
-  /// - Throws: ``CheckpointError`` for a name that leads out of the folder, to nothing, or to what is no file.
-  func file(_ name: String) throws(CheckpointError) -> InputFile {
+  /// - Throws: ``DecantError`` for a name that leads out of the folder, to nothing, or to what is no file.
+  func file(_ name: String) throws(DecantError) -> InputFile {
     if let file = try find(name) { return file }
     errno = ENOENT
     throw CheckpointFolder.failure(path(of: name))
@@ -63,15 +62,16 @@ struct CheckpointFolder {
 
   /// Opens a file by a name that is relative to the folder; nil when nothing has that name.
   ///
-  /// - Throws: ``CheckpointError`` for a name that leads out of the folder, or to what is no file.
-  func find(_ name: String) throws(CheckpointError) -> InputFile? {
+  /// - Throws: ``DecantError`` for a name that leads out of the folder, or to what is no file.
+  func find(_ name: String) throws(DecantError) -> InputFile? {
     let path = path(of: name)
     let steps = name.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
     guard !name.isEmpty, !name.utf8.contains(0),
       !steps.contains(where: { $0.isEmpty || $0.elementsEqual("..".utf8) })
     else {
-      throw CheckpointError(
-        "the name \"\(name.escapedForDisplay)\" does not stay inside the folder", file: self.path,
+      throw DecantError(
+        .unclassified, "the name \"\(name.escapedForDisplay)\" does not stay inside the folder",
+        file: self.path,
         remedy: "Do not trust the checkpoint: no writer makes such a name.")
     }
     let found = CheckpointFolder.retryingWithMoreDescriptors {
@@ -87,7 +87,8 @@ struct CheckpointFolder {
     guard let place = CheckpointFolder.place(of: found),
       roots.contains(where: { place.utf8.starts(with: ($0 == "/" ? "/" : $0 + "/").utf8) })
     else {
-      throw CheckpointError(
+      throw DecantError(
+        .unclassified,
         "is a link to a file outside its folder\(CheckpointFolder.place(of: found).map { " (\($0.escapedForDisplay))" } ?? "")",
         file: path,
         remedy: "If you trust the link, put the file itself in its place: cp -L copies what links lead to.")
@@ -101,11 +102,11 @@ struct CheckpointFolder {
 
   /// The names of the files in the folder, sorted by their bytes. O(files).
   ///
-  /// - Throws: ``CheckpointError`` when it cannot be read, or holds more than `limit`.
-  func names(limit: Int) throws(CheckpointError) -> [String] {
+  /// - Throws: ``DecantError`` when it cannot be read, or holds more than `limit`.
+  func names(limit: Int) throws(DecantError) -> [String] {
     let own = unsafe openat(handle.descriptor, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     guard own >= 0, let stream = unsafe fdopendir(own) else {
-      throw CheckpointError("cannot be read: \(systemMessage(errno))", file: path)
+      throw DecantError(.unclassified, "cannot be read: \(systemMessage(errno))", file: path)
     }
     defer { unsafe closedir(stream) }
     var names: [String] = []
@@ -116,8 +117,8 @@ struct CheckpointFolder {
           unsafe name.withMemoryRebound(to: CChar.self, capacity: 256) { unsafe String(cString: $0) }
         })
       guard names.count <= limit else {
-        throw CheckpointError(
-          "holds more than \(limit) files", file: path, remedy: "Name the checkpoint's index.")
+        throw DecantError(
+          .unclassified, "holds more than \(limit) files", file: path, remedy: "Name the checkpoint's index.")
       }
     }
     return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
@@ -165,10 +166,10 @@ struct CheckpointFolder {
     return open()
   }
 
-  private static func failure(_ path: String) -> CheckpointError {
+  private static func failure(_ path: String) -> DecantError {
     let code = errno
-    return CheckpointError(
-      "cannot be opened: \(systemMessage(code))", file: path,
+    return DecantError(
+      .unclassified, "cannot be opened: \(systemMessage(code))", file: path,
       remedy: code == ENOENT
         ? "The checkpoint is incomplete: fetch the file that is missing."
         : code == EACCES

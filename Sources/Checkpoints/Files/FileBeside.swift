@@ -1,10 +1,10 @@
-internal import ByteParsing
+package import ByteParsing
 
 /// A file that lies beside a checkpoint, such as its configuration.
-public enum FileBeside: Sendable {
+package enum FileBeside: Sendable {
   case absent
   /// There is one, and it is not read, for this reason.
-  case refused(CheckpointError)
+  case refused(DecantError)
   case content([UInt8])
 }
 
@@ -12,17 +12,17 @@ extension Checkpoint {
   /// Reads a file in the folder of the checkpoint, or in the folder that it is.
   ///
   /// What leads out of the folder is not followed (docs/adr/0007), and what is larger than `limit` is not read.
-  public func fileBeside(named name: String, limit: Int = 1 << 20) -> FileBeside {
+  package func fileBeside(named name: String, limit: Int = 1 << 20) -> FileBeside {
     // What is in memory has a name and lies nowhere.
     guard !files.isEmpty else { return .absent }
-    do throws(CheckpointError) {
+    do throws(DecantError) {
       var found = try CheckpointFolder(path)
       if found == nil { found = try CheckpointFolder.containing(path)?.folder }
       guard let folder = found, let file = try folder.find(name) else { return .absent }
       let source = ByteSource(file)
       guard source.byteCount <= limit else {
-        throw CheckpointError(
-          "has \(source.byteCount) bytes, more than a configuration needs (\(limit))",
+        throw DecantError(
+          .unclassified, "has \(source.byteCount) bytes, more than a configuration needs (\(limit))",
           file: folder.path(of: name))
       }
       return .content(try source.bytes(at: 0, count: source.byteCount))

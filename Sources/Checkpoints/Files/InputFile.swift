@@ -1,3 +1,4 @@
+package import ByteParsing
 internal import Glibc
 internal import Synchronization
 internal import Tensors
@@ -23,14 +24,14 @@ package final class InputFile: StorageContent, Sendable {
 
   /// Opens a file.
   ///
-  /// - Throws: ``CheckpointError`` when it does not exist, may not be read, or is no regular file.
-  package convenience init(_ path: String) throws(CheckpointError) {
+  /// - Throws: ``DecantError`` when it does not exist, may not be read, or is no regular file.
+  package convenience init(_ path: String) throws(DecantError) {
     // O_NONBLOCK: opening a FIFO without a writer must not wait.
     let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else {
       let code = errno
-      throw CheckpointError(
-        "cannot be opened: \(systemMessage(code))", file: path,
+      throw DecantError(
+        .unclassified, "cannot be opened: \(systemMessage(code))", file: path,
         remedy: code == ENOENT
           ? "Check the path." : code == EACCES ? "Ask its owner for permission to read it." : nil)
     }
@@ -39,8 +40,8 @@ package final class InputFile: StorageContent, Sendable {
 
   /// Takes over a descriptor that is open for reading; it is closed when it is no regular file.
   ///
-  /// - Throws: ``CheckpointError`` when it is no regular file.
-  init(descriptor: Int32, path: String) throws(CheckpointError) {
+  /// - Throws: ``DecantError`` when it is no regular file.
+  init(descriptor: Int32, path: String) throws(DecantError) {
     var status = stat()
     guard unsafe fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
       close(descriptor)
@@ -53,10 +54,11 @@ package final class InputFile: StorageContent, Sendable {
   }
 
   /// The error of a path that leads to something else than a file with bytes.
-  static func notRegular(_ mode: mode_t, _ path: String) -> CheckpointError {
+  static func notRegular(_ mode: mode_t, _ path: String) -> DecantError {
     let isDirectory = mode & S_IFMT == S_IFDIR
-    return CheckpointError(
-      isDirectory ? "is a directory, not a checkpoint file" : "is not a regular file", file: path,
+    return DecantError(
+      .unclassified, isDirectory ? "is a directory, not a checkpoint file" : "is not a regular file",
+      file: path,
       remedy: isDirectory
         ? "Name a file inside it." : "Copy its contents to a regular file first: reading needs to seek.")
   }
@@ -74,8 +76,8 @@ package final class InputFile: StorageContent, Sendable {
 
   /// Fills `buffer` with the bytes at `offset`.
   ///
-  /// - Throws: ``CheckpointError`` when the file ends before the buffer is full, or the device fails.
-  package func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws(CheckpointError) {
+  /// - Throws: ``DecantError`` when the file ends before the buffer is full, or the device fails.
+  package func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws(DecantError) {
     var done = 0
     while done < buffer.count {
       let count = unsafe pread(
@@ -83,11 +85,13 @@ package final class InputFile: StorageContent, Sendable {
       if count > 0 {
         done += count
       } else if count == 0 {
-        throw CheckpointError(
-          "ends where \(buffer.count - done) more bytes are needed", file: path, offset: offset + done,
+        throw DecantError(
+          .unclassified, "ends where \(buffer.count - done) more bytes are needed", file: path,
+          offset: offset + done,
           remedy: "The file is shorter than when it was opened, or truncated: fetch it again.")
       } else if errno != EINTR {
-        throw CheckpointError("cannot be read: \(systemMessage(errno))", file: path, offset: offset + done)
+        throw DecantError(
+          .unclassified, "cannot be read: \(systemMessage(errno))", file: path, offset: offset + done)
       }
     }
   }
@@ -111,14 +115,14 @@ package final class InputFile: StorageContent, Sendable {
 
   /// The whole file as memory, mapped on first use and for as long as this object lives.
   package func mappedBytes() throws -> UnsafeRawBufferPointer? {
-    let result = mapping.withLock { mapping -> Result<Mapping, CheckpointError> in
+    let result = mapping.withLock { mapping -> Result<Mapping, DecantError> in
       if let mapping { return .success(mapping) }
       guard byteCount > 0 else {
         return .success(unsafe Mapping(bytes: UnsafeRawBufferPointer(start: nil, count: 0)))
       }
       let address = unsafe mmap(nil, byteCount, PROT_READ, MAP_PRIVATE, descriptor, 0)
       guard let address = unsafe address, unsafe address != MAP_FAILED else {
-        return .failure(CheckpointError("cannot be mapped: \(systemMessage(errno))", file: path))
+        return .failure(DecantError(.unclassified, "cannot be mapped: \(systemMessage(errno))", file: path))
       }
       let made = unsafe Mapping(bytes: UnsafeRawBufferPointer(start: address, count: byteCount))
       mapping = made

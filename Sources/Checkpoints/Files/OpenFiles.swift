@@ -1,11 +1,12 @@
+internal import ByteParsing
 internal import Glibc
 
 /// How many files the process may have open.
 enum OpenFiles {
   /// Raises the limit as far as the system allows, for a conversion that keeps so many open at once.
   ///
-  /// - Throws: ``CheckpointError`` when that is not enough.
-  static func allow(_ count: Int) throws(CheckpointError) {
+  /// - Throws: ``DecantError`` when that is not enough.
+  static func allow(_ count: Int) throws(DecantError) {
     // RLIMIT_NOFILE of <sys/resource.h>, which Swift imports as another type than the functions take.
     let openFiles = __rlimit_resource_t(7)
     // Sources and libraries have some open too.
@@ -14,8 +15,8 @@ enum OpenFiles {
     guard unsafe getrlimit(openFiles, &limit) == 0, limit.rlim_cur < needed else { return }
     limit.rlim_cur = min(needed, limit.rlim_max)
     guard limit.rlim_cur >= needed, unsafe setrlimit(openFiles, &limit) == 0 else {
-      throw CheckpointError(
-        "\(count) files would be open at once, and the system allows \(limit.rlim_max)",
+      throw DecantError(
+        .unclassified, "\(count) files would be open at once, and the system allows \(limit.rlim_max)",
         remedy: "Choose a larger --shard-size. Nothing was written.")
     }
   }

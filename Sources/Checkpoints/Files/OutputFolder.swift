@@ -1,3 +1,4 @@
+internal import ByteParsing
 internal import Glibc
 
 /// A folder that appears under its name whole, or not at all.
@@ -11,8 +12,8 @@ final class OutputFolder {
 
   /// Makes the temporary folder.
   ///
-  /// - Throws: ``CheckpointError`` when the target exists and is no empty folder, or nothing can be made beside it.
-  init(_ target: String) throws(CheckpointError) {
+  /// - Throws: ``DecantError`` when the target exists and is no empty folder, or nothing can be made beside it.
+  init(_ target: String) throws(DecantError) {
     var trimmed = target[...]
     while trimmed.count > 1, trimmed.hasSuffix("/") { trimmed = trimmed.dropLast() }
     var status = stat()
@@ -27,17 +28,17 @@ final class OutputFolder {
     path = AtomicOutput.temporaryName(for: self.target)
     if exists {
       guard status.st_mode & S_IFMT == S_IFDIR else {
-        throw CheckpointError("is no folder", file: target, remedy: "Choose another name.")
+        throw DecantError(.unclassified, "is no folder", file: target, remedy: "Choose another name.")
       }
       guard OutputFolder.isEmpty(self.target) else {
-        throw CheckpointError(
-          "is a folder with something in it, which is not replaced", file: target,
+        throw DecantError(
+          .unclassified, "is a folder with something in it, which is not replaced", file: target,
           remedy: "Empty it, or choose another name.")
       }
     }
     guard unsafe mkdir(path, 0o777) == 0 else {
-      throw CheckpointError(
-        "cannot be written: \(systemMessage(errno))", file: target,
+      throw DecantError(
+        .unclassified, "cannot be written: \(systemMessage(errno))", file: target,
         remedy: "Choose a folder you may write to.")
     }
   }
@@ -49,11 +50,12 @@ final class OutputFolder {
   }
 
   /// Gives the folder its name.
-  func commit(isDurable: Bool) throws(CheckpointError) {
+  func commit(isDurable: Bool) throws(DecantError) {
     // Replaces an empty folder, and nothing else.
     guard unsafe rename(path, target) == 0 else {
-      throw CheckpointError(
-        "cannot be put in place: \(systemMessage(errno))", file: target, remedy: "Nothing was changed.")
+      throw DecantError(
+        .unclassified, "cannot be put in place: \(systemMessage(errno))", file: target,
+        remedy: "Nothing was changed.")
     }
     isCommitted = true
     if isDurable { try AtomicOutput.flush(folder: AtomicOutput.folder(of: target)) }

@@ -1,3 +1,4 @@
+internal import ByteParsing
 internal import Tensors
 
 /// A storage of a file that was cut off: the bytes that are there, and why the others are not.
@@ -5,10 +6,10 @@ final class PartialContent: StorageContent {
   let byteCount: Int
   /// The first of them; the others are lost.
   let available: ByteRange
-  private let reason: CheckpointError
+  private let reason: DecantError
 
   /// - Parameter available: no longer than `byteCount`.
-  init(byteCount: Int, available: ByteRange, _ reason: CheckpointError) {
+  init(byteCount: Int, available: ByteRange, _ reason: DecantError) {
     self.byteCount = byteCount
     self.available = available
     self.reason = reason

@@ -1,3 +1,4 @@
+internal import ByteParsing
 internal import Dispatch
 internal import Glibc
 internal import Synchronization
@@ -7,10 +8,10 @@ protocol OutputFeed: AnyObject, Sendable {
   var byteCount: Int { get }
 
   /// Fills `piece` with the bytes that begin at `offset`.
-  func fill(_ piece: UnsafeMutableRawBufferPointer, at offset: Int) throws(CheckpointError)
+  func fill(_ piece: UnsafeMutableRawBufferPointer, at offset: Int) throws(DecantError)
 
   /// Judges the whole when every piece was given.
-  func finish() throws(CheckpointError)
+  func finish() throws(DecantError)
 }
 
 /// Fills and writes blocks of a file on two threads, of which the caller's is one.
@@ -31,7 +32,7 @@ protocol OutputFeed: AnyObject, Sendable {
     /// The system's error number of a write.
     case write(Int32, offset: Int)
     /// What a feed threw.
-    case feed(CheckpointError, offset: Int)
+    case feed(DecantError, offset: Int)
 
     var offset: Int {
       switch self {
@@ -197,7 +198,7 @@ protocol OutputFeed: AnyObject, Sendable {
   /// Fills in what is missing, and writes.
   private func complete(_ block: Block) -> Failure? {
     for part in block.parts {
-      do throws(CheckpointError) {
+      do throws(DecantError) {
         try unsafe part.feed.fill(
           UnsafeMutableRawBufferPointer(rebasing: block.bytes[part.range]), at: part.offset)
       } catch { return .feed(error, offset: block.offset + part.range.lowerBound) }

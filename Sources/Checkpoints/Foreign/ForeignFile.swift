@@ -1,3 +1,5 @@
+import ByteParsing
+
 /// What a file is that is no checkpoint, or one of a kind that is not read, and what to do about it.
 ///
 /// Judged by content alone: a name proves nothing. Each row is a signature, by the format's own specification.

@@ -23,7 +23,7 @@ struct GGUFCursor {
   var remaining: Int { file.byteCount - offset }
 
   /// An integer in the file's byte order.
-  mutating func integer<T: FixedWidthInteger>(_ type: T.Type) throws(CheckpointError) -> T {
+  mutating func integer<T: FixedWidthInteger>(_ type: T.Type) throws(DecantError) -> T {
     let size = T.bitWidth / 8
     guard size <= remaining else { throw partialDownload(file, of: nil) }
     if offset < windowStart || offset + size > windowStart + window.count {
@@ -40,19 +40,20 @@ struct GGUFCursor {
   }
 
   /// A count of things that have at least `size` bytes each, so that as many can follow.
-  mutating func count(of things: String, size: Int) throws(CheckpointError) -> Int {
+  mutating func count(of things: String, size: Int) throws(DecantError) -> Int {
     let start = offset
     let announced = try integer(UInt64.self)
     guard let count = Int(exactly: announced), count <= remaining / size else {
-      throw CheckpointError(
-        "\(announced) \(things) are announced and \(remaining) bytes follow", file: file.path, offset: start,
+      throw DecantError(
+        .unclassified, "\(announced) \(things) are announced and \(remaining) bytes follow", file: file.path,
+        offset: start,
         remedy: "The file is cut short or damaged: fetch it again.")
     }
     return count
   }
 
   /// The bytes of a text, which stand after their number.
-  mutating func text() throws(CheckpointError) -> [UInt8] {
+  mutating func text() throws(DecantError) -> [UInt8] {
     let count = try count(of: "bytes of text", size: 1)
     let start = offset
     offset += count
@@ -63,10 +64,10 @@ struct GGUFCursor {
   }
 
   /// Moves over a text and reads none of it.
-  mutating func skipText() throws(CheckpointError) { offset += try count(of: "bytes of text", size: 1) }
+  mutating func skipText() throws(DecantError) { offset += try count(of: "bytes of text", size: 1) }
 
   /// Moves over as many bytes, which must be there.
-  mutating func skip(_ count: Int) throws(CheckpointError) {
+  mutating func skip(_ count: Int) throws(DecantError) {
     guard count <= remaining else { throw partialDownload(file, of: nil) }
     offset += count
   }

@@ -36,7 +36,7 @@ final class GGUFEncodedValue: Sendable {
   }
 
   /// Appends the value as a little-endian file has it. O(bytes).
-  func append(to bytes: inout [UInt8]) throws(CheckpointError) {
+  func append(to bytes: inout [UInt8]) throws(DecantError) {
     guard isBigEndian else { return bytes += try file.bytes(at: offset, count: byteCount) }
     var cursor = GGUFCursor(file, at: offset, isBigEndian: true)
     try Self.copy(type, from: &cursor, to: &bytes)
@@ -44,7 +44,7 @@ final class GGUFEncodedValue: Sendable {
 
   private static func copy(
     _ type: GGUFValueType, from cursor: inout GGUFCursor, to bytes: inout [UInt8]
-  ) throws(CheckpointError) {
+  ) throws(DecantError) {
     switch type {
     case .string:
       let text = try cursor.text()
@@ -66,7 +66,7 @@ final class GGUFEncodedValue: Sendable {
   }
 
   /// The value as a text, as ``GGUFValue/text`` has it; nil when that would have more than `limit` bytes, or is no UTF-8.
-  func text(limit: Int) throws(CheckpointError) -> String? {
+  func text(limit: Int) throws(DecantError) -> String? {
     var cursor = GGUFCursor(file, at: offset, isBigEndian: isBigEndian)
     if type == .string {
       return byteCount <= limit ? String(validating: try cursor.text(), as: UTF8.self) : nil
@@ -78,7 +78,7 @@ final class GGUFEncodedValue: Sendable {
   /// Appends an element as JSON, all but arrays as a string.
   private static func spell(
     _ type: GGUFValueType, from cursor: inout GGUFCursor, to text: inout [UInt8], _ limit: Int
-  ) throws(CheckpointError) -> Bool {
+  ) throws(DecantError) -> Bool {
     guard text.count <= limit else { return false }
     switch type {
     case .array:
@@ -100,13 +100,13 @@ final class GGUFEncodedValue: Sendable {
 
 extension GGUFCursor {
   /// What stands before an array's elements: their type and number.
-  mutating func array() throws(CheckpointError) -> (type: GGUFValueType, count: Int) {
+  mutating func array() throws(DecantError) -> (type: GGUFValueType, count: Int) {
     let type = try type()
     return (type, try count(of: "elements of an array", size: type.byteCount))
   }
 
   /// A type's number.
-  mutating func type() throws(CheckpointError) -> GGUFValueType {
+  mutating func type() throws(DecantError) -> GGUFValueType {
     let start = offset
     let code = try integer(UInt32.self)
     guard let type = GGUFValueType(rawValue: code) else {
@@ -116,7 +116,8 @@ extension GGUFCursor {
   }
 
   /// An error that says the file's header is wrong.
-  func refusal(_ reason: String, at offset: Int) -> CheckpointError {
-    CheckpointError(reason, file: file.path, offset: offset, remedy: "The file is damaged: fetch it again.")
+  func refusal(_ reason: String, at offset: Int) -> DecantError {
+    DecantError(
+      .unclassified, reason, file: file.path, offset: offset, remedy: "The file is damaged: fetch it again.")
   }
 }

@@ -18,8 +18,8 @@ struct GGUFMetadata {
 
   /// Reads as many keys and values.
   ///
-  /// - Throws: ``CheckpointError`` for a key that stands twice, an unknown type, and beyond the limits.
-  init(_ cursor: inout GGUFCursor, count: Int, limits: Limits) throws(CheckpointError) {
+  /// - Throws: ``DecantError`` for a key that stands twice, an unknown type, and beyond the limits.
+  init(_ cursor: inout GGUFCursor, count: Int, limits: Limits) throws(DecantError) {
     self.limits = limits
     // Nothing in this format is shared.
     budget = ListingBudget(limits, values: .max)
@@ -40,7 +40,7 @@ struct GGUFMetadata {
 
   private static func alignment(
     _ object: CheckpointObject?, _ cursor: GGUFCursor, _ start: Int
-  ) throws(CheckpointError) -> Int {
+  ) throws(DecantError) -> Int {
     guard let object, object.type == "uint32", case .integer(let number)? = object.value, number > 0,
       number.nonzeroBitCount == 1
     else {
@@ -52,7 +52,7 @@ struct GGUFMetadata {
   /// Reads a value and lists it.
   private mutating func value(
     _ cursor: inout GGUFCursor, _ path: [PathKey], _ type: GGUFValueType
-  ) throws(CheckpointError) {
+  ) throws(DecantError) {
     switch type {
     case .string: try text(&cursor, path)
     case .array: try array(&cursor, path)
@@ -61,7 +61,7 @@ struct GGUFMetadata {
   }
 
   /// A text, or its length in bytes when it is too long to list or no UTF-8.
-  private mutating func text(_ cursor: inout GGUFCursor, _ path: [PathKey]) throws(CheckpointError) {
+  private mutating func text(_ cursor: inout GGUFCursor, _ path: [PathKey]) throws(DecantError) {
     let start = cursor.offset
     var ahead = cursor
     let count = try ahead.count(of: "bytes of text", size: 1)
@@ -78,7 +78,7 @@ struct GGUFMetadata {
   }
 
   /// An array: its elements when they are few and plain, or else their number.
-  private mutating func array(_ cursor: inout GGUFCursor, _ path: [PathKey]) throws(CheckpointError) {
+  private mutating func array(_ cursor: inout GGUFCursor, _ path: [PathKey]) throws(DecantError) {
     let start = cursor.offset
     let (type, count) = try cursor.array()
     if count > 0 && count <= GGUFMetadata.listed && type != .array {
@@ -92,7 +92,7 @@ struct GGUFMetadata {
   /// Moves over the elements of an array.
   private func skip(
     _ cursor: inout GGUFCursor, _ count: Int, _ type: GGUFValueType, depth: Int
-  ) throws(CheckpointError) {
+  ) throws(DecantError) {
     switch type {
     case .string: for _ in 0..<count { try cursor.skipText() }
     case .array:

@@ -19,14 +19,15 @@ enum GGUFReader {
   }
 
   /// Reads metadata and the table of tensors; no weights.
-  static func open(_ file: ByteSource, limits: Limits) throws(CheckpointError) -> Checkpoint.Parts {
+  static func open(_ file: ByteSource, limits: Limits) throws(DecantError) -> Checkpoint.Parts {
     var cursor = try begin(file)
     let version = cursor.version
     let tensorCount = try cursor.cursor.count(of: "tensors", size: 24)
     let valueCount = try cursor.cursor.count(of: "keys of metadata", size: 13)
     guard tensorCount <= limits.paths else {
-      throw CheckpointError(
-        "\(tensorCount) tensors are announced, more than Limits.paths (\(limits.paths))", file: file.path)
+      throw DecantError(
+        .unclassified, "\(tensorCount) tensors are announced, more than Limits.paths (\(limits.paths))",
+        file: file.path)
     }
     let metadata = try GGUFMetadata(&cursor.cursor, count: valueCount, limits: limits)
     var entries: [Entry] = []
@@ -35,8 +36,9 @@ enum GGUFReader {
       let start = cursor.cursor.offset
       let entry = try entry(&cursor.cursor, limits)
       guard names.insert(ExactText(entry.name)).inserted else {
-        throw CheckpointError(
-          "two tensors have this name, and readers disagree on which one counts", file: file.path,
+        throw DecantError(
+          .unclassified, "two tensors have this name, and readers disagree on which one counts",
+          file: file.path,
           offset: start, tensor: entry.name,
           remedy: "Do not trust the file: no writer of checkpoints makes this.")
       }
@@ -61,7 +63,7 @@ enum GGUFReader {
   /// The version and byte order, and a cursor behind them.
   private static func begin(
     _ file: ByteSource
-  ) throws(CheckpointError) -> (cursor: GGUFCursor, version: UInt32) {
+  ) throws(DecantError) -> (cursor: GGUFCursor, version: UInt32) {
     var cursor = GGUFCursor(file, at: 4, isBigEndian: false)
     var version = try cursor.integer(UInt32.self)
     // No version has 65,536 predecessors: the file was written by a machine of the other byte order.
@@ -70,8 +72,9 @@ enum GGUFReader {
       version = try cursor.integer(UInt32.self)
     }
     guard 2...3 ~= version else {
-      throw CheckpointError(
-        "is a GGUF file of version \(version), and 2 and 3 are read", file: file.path, offset: 4,
+      throw DecantError(
+        .unclassified, "is a GGUF file of version \(version), and 2 and 3 are read", file: file.path,
+        offset: 4,
         remedy: version == 1
           ? "Make it again from its source with a current llama.cpp: version 1 was in use for two months of 2023."
           : "It is damaged, or newer than this reader.")
@@ -79,15 +82,16 @@ enum GGUFReader {
     return (cursor, version)
   }
 
-  private static func entry(_ cursor: inout GGUFCursor, _ limits: Limits) throws(CheckpointError) -> Entry {
+  private static func entry(_ cursor: inout GGUFCursor, _ limits: Limits) throws(DecantError) -> Entry {
     let start = cursor.offset
     let path = cursor.file.path
     guard let name = String(validating: try cursor.text(), as: UTF8.self) else {
-      throw CheckpointError("a tensor's name is no UTF-8", file: path, offset: start)
+      throw DecantError(.unclassified, "a tensor's name is no UTF-8", file: path, offset: start)
     }
-    func refuse(_ reason: String) -> CheckpointError {
-      CheckpointError(
-        reason, file: path, offset: start, tensor: name, remedy: "The file is damaged: fetch it again.")
+    func refuse(_ reason: String) -> DecantError {
+      DecantError(
+        .unclassified, reason, file: path, offset: start, tensor: name,
+        remedy: "The file is damaged: fetch it again.")
     }
     let rank = try cursor.integer(UInt32.self)
     guard rank <= limits.rank else {
@@ -120,18 +124,19 @@ enum GGUFReader {
   /// Proves that the tensors lie one after the other, each at the next multiple of the alignment, as ggml requires.
   ///
   /// - Returns: how many bytes follow the last one and its padding.
-  /// - Throws: ``CheckpointError`` that says how long the file should be when that is all that is wrong.
+  /// - Throws: ``DecantError`` that says how long the file should be when that is all that is wrong.
   private static func requireLayout(
     _ entries: [Entry], dataOffset: Int, alignment: Int, _ file: ByteSource
-  ) throws(CheckpointError) -> Int {
+  ) throws(DecantError) -> Int {
     var end = 0
     let order = entries.sorted {
       ($0.range.lowerBound, $0.range.upperBound) < ($1.range.lowerBound, $1.range.upperBound)
     }
     for entry in order {
-      func refuse(_ reason: String) -> CheckpointError {
-        CheckpointError(
-          reason, file: file.path, tensor: entry.name, remedy: "The file is damaged: fetch it again.")
+      func refuse(_ reason: String) -> DecantError {
+        DecantError(
+          .unclassified, reason, file: file.path, tensor: entry.name,
+          remedy: "The file is damaged: fetch it again.")
       }
       let begin = entry.range.lowerBound
       guard begin % alignment == 0 else {
@@ -151,7 +156,7 @@ enum GGUFReader {
   private static func add(
     _ entry: Entry, _ dataOffset: Int, _ file: ByteSource, isBigEndian: Bool, _ limits: Limits,
     to contents: inout CheckpointContents
-  ) throws(CheckpointError) {
+  ) throws(DecantError) {
     let path: [PathKey] = [.text(entry.name)]
     guard let dtype = entry.type.dtype else {
       let blocks = "blocks of \(entry.type.blockElements) elements in \(entry.type.blockBytes) bytes"
@@ -166,10 +171,10 @@ enum GGUFReader {
     let storage = Storage(
       key: String(entry.range.lowerBound), byteOrder: isBigEndian ? .big : .little,
       byteCount: entry.range.count, content: content)
-    do throws(TensorError) {
+    do throws(DecantError) {
       let tensor = try Tensor(dtype: dtype, shape: entry.shape, storage: storage, limits: limits)
       contents.tensors.append(CheckpointTensor(path: path, tensor: tensor, role: nil, stateDict: []))
-    } catch { throw CheckpointError(error.reason, file: file.path, tensor: entry.name) }
+    } catch { throw DecantError(.unclassified, error.reason, file: file.path, tensor: entry.name) }
   }
 
   private static func aligned(_ offset: Int, to alignment: Int) -> Int? {

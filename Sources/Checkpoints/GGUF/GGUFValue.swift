@@ -15,8 +15,8 @@ enum GGUFValue {
 
   /// Reads a value that is neither text nor array.
   ///
-  /// - Throws: ``CheckpointError`` for a truth value that is none.
-  init(_ type: GGUFValueType, from cursor: inout GGUFCursor) throws(CheckpointError) {
+  /// - Throws: ``DecantError`` for a truth value that is none.
+  init(_ type: GGUFValueType, from cursor: inout GGUFCursor) throws(DecantError) {
     switch type {
     case .uint8: self = .integer("uint8", Int64(try cursor.integer(UInt8.self)))
     case .int8: self = .integer("int8", Int64(try cursor.integer(Int8.self)))
@@ -92,8 +92,8 @@ enum GGUFValue {
 
   /// Appends type and value.
   ///
-  /// - Throws: ``CheckpointError`` when a value that stays in its file cannot be read.
-  func append(to bytes: inout [UInt8]) throws(CheckpointError) {
+  /// - Throws: ``DecantError`` when a value that stays in its file cannot be read.
+  func append(to bytes: inout [UInt8]) throws(DecantError) {
     bytes.appendLittleEndian(typeCode)
     try appendValue(to: &bytes)
   }
@@ -110,7 +110,7 @@ enum GGUFValue {
     }
   }
 
-  private func appendValue(to bytes: inout [UInt8]) throws(CheckpointError) {
+  private func appendValue(to bytes: inout [UInt8]) throws(DecantError) {
     switch self {
     case .text(let text): bytes.appendText(text)
     case .bool(let value): bytes.append(value ? 1 : 0)

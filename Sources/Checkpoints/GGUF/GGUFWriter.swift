@@ -16,8 +16,8 @@ struct GGUFWriter {
 
   /// Plans a file; writes nothing.
   ///
-  /// - Throws: ``CheckpointError`` that lists every tensor the format cannot hold.
-  init(_ tensors: [PlannedTensor], _ metadata: ConversionMetadata) throws(CheckpointError) {
+  /// - Throws: ``DecantError`` that lists every tensor the format cannot hold.
+  init(_ tensors: [PlannedTensor], _ metadata: ConversionMetadata) throws(DecantError) {
     var unwritable = UnwritableTensors()
     unwritable.add("GGUF has no element type for", tensors.filter { GGMLType.code($0.dtype) == nil })
     unwritable.add(
@@ -48,7 +48,7 @@ struct GGUFWriter {
       header.appendLittleEndian(GGMLType.code(tensor.dtype) ?? 0)
       header.appendLittleEndian(UInt64(offset))
       guard let end = offset.checkedAdding(tensor.byteCount + Self.padding(tensor.byteCount)) else {
-        throw CheckpointError("the tensors together have more bytes than any file")
+        throw DecantError(.unclassified, "the tensors together have more bytes than any file")
       }
       offset = end
     }

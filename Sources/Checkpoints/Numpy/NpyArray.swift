@@ -1,25 +1,25 @@
-public import ByteParsing
-public import Tensors
+package import ByteParsing
+package import Tensors
 
 /// Arrays in NumPy's `.npy` format, versions 1 to 3.
 ///
 /// Source: NumPy `numpy/lib/_format_impl.py`, NEP 1.
-public enum NpyArray {
+package enum NpyArray {
   /// Reads an array's header; its elements are read when asked for.
   ///
   /// - Returns: a tensor, contiguous, or with the strides of column-major order where the file says so.
-  /// - Throws: ``CheckpointError`` when the file is no `.npy`, holds anything but numbers, or is cut short.
-  public static func read(path: String, limits: Limits = Limits()) throws(CheckpointError) -> Tensor {
+  /// - Throws: ``DecantError`` when the file is no `.npy`, holds anything but numbers, or is cut short.
+  package static func read(path: String, limits: Limits = Limits()) throws(DecantError) -> Tensor {
     let file = ByteSource(try InputFile(path))
     return try NpyReader.tensor(file, try NpyHeader(file), key: "0", limits: limits) {
-      (offset, count) throws(CheckpointError) in
+      (offset, count) throws(DecantError) in
       try ByteRange(file, offset: offset, byteCount: count)
     }
   }
 
   /// Writes numbers in row-major order as version 1.0, atomically.
-  public static func write<T: ComputingScalar>(_ values: [T], shape: [Int], to path: String)
-    throws(CheckpointError)
+  package static func write<T: ComputingScalar>(_ values: [T], shape: [Int], to path: String)
+    throws(DecantError)
   {
     let output = try AtomicOutput(path, holding: values.count * T.dtype.byteCount, overwrite: true)
     output.write(NpyHeader.bytes(T.dtype, shape))

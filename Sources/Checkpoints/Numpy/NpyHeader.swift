@@ -38,17 +38,19 @@ struct NpyHeader {
 
   /// Reads and proves a header; no data.
   ///
-  /// - Throws: ``CheckpointError`` for everything NumPy refuses, and for spellings its writers do not use.
-  init(_ file: ByteSource) throws(CheckpointError) {
+  /// - Throws: ``DecantError`` for everything NumPy refuses, and for spellings its writers do not use.
+  init(_ file: ByteSource) throws(DecantError) {
     let head = try file.head(12)
     guard head.starts(with: NpyHeader.magic) else {
-      throw CheckpointError(
-        "is no .npy file", file: file.path, remedy: "In Python: numpy.save(FILE, array) writes one.")
+      throw DecantError(
+        .unclassified, "is no .npy file", file: file.path,
+        remedy: "In Python: numpy.save(FILE, array) writes one.")
     }
     guard head.count >= 8, 1...3 ~= head[6], head[7] == 0 else {
       let version = head.dropFirst(6).prefix(2).map { String($0) }.joined(separator: ".")
-      throw CheckpointError(
-        "has .npy version \(version), and 1.0, 2.0 and 3.0 are known", file: file.path, offset: 6)
+      throw DecantError(
+        .unclassified, "has .npy version \(version), and 1.0, 2.0 and 3.0 are known", file: file.path,
+        offset: 6)
     }
     let version = head[6]
     let prefix = version == 1 ? 10 : 12
@@ -56,30 +58,32 @@ struct NpyHeader {
     let length = head[8..<prefix].reversed().reduce(0) { $0 << 8 | Int($1) }
     // A character has at most four bytes.
     guard length <= NpyHeader.longest * (version == 3 ? 4 : 1) else {
-      throw CheckpointError(
-        "has a header of \(length) bytes, which no plain array needs", file: file.path, offset: 8)
+      throw DecantError(
+        .unclassified, "has a header of \(length) bytes, which no plain array needs", file: file.path,
+        offset: 8)
     }
     guard length <= file.byteCount - prefix else { throw partialDownload(file, of: nil) }
     let bytes = try file.bytes(at: prefix, count: length)
     let text: [Unicode.Scalar]
     if version == 3 {
       guard let decoded = String(validating: bytes, as: UTF8.self) else {
-        throw CheckpointError("has a header that is no UTF-8", file: file.path, offset: prefix)
+        throw DecantError(.unclassified, "has a header that is no UTF-8", file: file.path, offset: prefix)
       }
       text = Array(decoded.unicodeScalars)
     } else {
       text = bytes.map { Unicode.Scalar($0) }
     }
     guard text.count <= NpyHeader.longest else {
-      throw CheckpointError(
-        "has a header of \(text.count) characters, which no plain array needs", file: file.path, offset: 8)
+      throw DecantError(
+        .unclassified, "has a header of \(text.count) characters, which no plain array needs",
+        file: file.path, offset: 8)
     }
     dataOffset = prefix + length
     do throws(ParsingError) {
       (type, elements, isColumnMajor, shape) = try NpyHeader.parse(text, longIntegers: version < 3)
     } catch {
-      throw CheckpointError(
-        "has a header that describes no array: \(error.reason)", file: file.path,
+      throw DecantError(
+        .unclassified, "has a header that describes no array: \(error.reason)", file: file.path,
         offset: prefix + error.offset
       )
     }
@@ -201,8 +205,9 @@ struct NpyHeader {
 /// The error of a file that ends before what it announces.
 ///
 /// - Parameter expected: how many bytes it should have, where it tells.
-func partialDownload(_ file: ByteSource, of expected: Int?) -> CheckpointError {
-  CheckpointError(
+func partialDownload(_ file: ByteSource, of expected: Int?) -> DecantError {
+  DecantError(
+    .unclassified,
     expected.map { "is cut short: it has \(file.byteCount) of the \($0) bytes that its header announces" }
       ?? "is cut short: it has \(file.byteCount) bytes and its header goes on", file: file.path,
     remedy: "The download or copy broke off: fetch the file again, or resume it.")

@@ -9,10 +9,10 @@ enum NpyReader {
   /// Reads the file as a checkpoint whose root is one array.
   static func open(
     _ file: ByteSource, limits: Limits, nesting: Int
-  ) throws(CheckpointError) -> Checkpoint.Parts {
+  ) throws(DecantError) -> Checkpoint.Parts {
     var parts = Checkpoint.Parts(container: .npy, contents: CheckpointContents())
     try read(file, key: "0", at: [], into: &parts, stateDict: nil, limits: limits, nesting: nesting) {
-      (offset, count) throws(CheckpointError) in
+      (offset, count) throws(DecantError) in
       try ByteRange(file, offset: offset, byteCount: count)
     }
     return parts
@@ -26,8 +26,8 @@ enum NpyReader {
   static func read(
     _ file: ByteSource, key: String, at path: [PathKey], into parts: inout Checkpoint.Parts,
     stateDict: [PathKey]?, limits: Limits, nesting: Int,
-    content: (Int, Int) throws(CheckpointError) -> any StorageContent
-  ) throws(CheckpointError) {
+    content: (Int, Int) throws(DecantError) -> any StorageContent
+  ) throws(DecantError) {
     let header = try NpyHeader(file)
     let size = header.elements.byteCount
     let byteCount = checkedProduct(header.shape).flatMap { count in
@@ -59,7 +59,7 @@ enum NpyReader {
   }
 
   /// The bytes of the pickle that an array of Python objects is; nil for other arrays.
-  static func pickle(_ file: ByteSource, limits: Limits) throws(CheckpointError) -> [UInt8]? {
+  static func pickle(_ file: ByteSource, limits: Limits) throws(DecantError) -> [UInt8]? {
     let header = try NpyHeader(file)
     guard case .objects = header.elements else { return nil }
     return try pickle(file, header, limits)
@@ -67,14 +67,15 @@ enum NpyReader {
 
   /// A tensor over an array of numbers.
   ///
-  /// - Throws: ``CheckpointError`` when the data is not as long as the shape says.
+  /// - Throws: ``DecantError`` when the data is not as long as the shape says.
   static func tensor(
     _ file: ByteSource, _ header: NpyHeader, key: String, limits: Limits,
-    content: (Int, Int) throws(CheckpointError) -> any StorageContent
-  ) throws(CheckpointError) -> Tensor {
+    content: (Int, Int) throws(DecantError) -> any StorageContent
+  ) throws(DecantError) -> Tensor {
     guard case .numbers(let dtype, let order) = header.elements else {
-      throw CheckpointError(
-        "holds elements of type \(header.type.escapedForDisplay), not plain numbers", file: file.path,
+      throw DecantError(
+        .unclassified, "holds elements of type \(header.type.escapedForDisplay), not plain numbers",
+        file: file.path,
         remedy: "In Python: numpy.save(FILE, array.astype('float32')).")
     }
     let byteCount = try dataByteCount(file, header)
@@ -83,22 +84,23 @@ enum NpyReader {
     let shape = header.shape
     let strides =
       header.isColumnMajor ? Array(Tensor.contiguousStrides(shape.reversed()).reversed()) : nil
-    do throws(TensorError) {
+    do throws(DecantError) {
       return try Tensor(dtype: dtype, shape: shape, strides: strides, storage: storage, limits: limits)
-    } catch { throw CheckpointError(error.reason, file: file.path) }
+    } catch { throw DecantError(.unclassified, error.reason, file: file.path) }
   }
 
   /// Bytes of the data, which must be all that follows the header.
-  private static func dataByteCount(_ file: ByteSource, _ header: NpyHeader) throws(CheckpointError) -> Int {
+  private static func dataByteCount(_ file: ByteSource, _ header: NpyHeader) throws(DecantError) -> Int {
     guard let size = header.elements.byteCount,
       let byteCount = checkedProduct(header.shape)?.checkedMultiplying(by: size),
       let end = byteCount.checkedAdding(header.dataOffset)
     else {
-      throw CheckpointError("has a shape that no memory holds: \(header.shape)", file: file.path)
+      throw DecantError(.unclassified, "has a shape that no memory holds: \(header.shape)", file: file.path)
     }
     guard end <= file.byteCount else { throw partialDownload(file, of: end) }
     guard end == file.byteCount else {
-      throw CheckpointError(
+      throw DecantError(
+        .unclassified,
         "\(file.byteCount - end) bytes follow the \(byteCount) that shape \(header.shape) needs",
         file: file.path,
         offset: end, remedy: "The file is damaged or holds more than an array: write it again.")
@@ -108,11 +110,12 @@ enum NpyReader {
 
   private static func pickle(
     _ file: ByteSource, _ header: NpyHeader, _ limits: Limits
-  ) throws(CheckpointError) -> [UInt8] {
+  ) throws(DecantError) -> [UInt8] {
     let count = file.byteCount - header.dataOffset
     guard count <= limits.pickleBytes else {
-      throw CheckpointError(
-        "the pickle has \(count) bytes, more than Limits.pickleBytes (\(limits.pickleBytes))", file: file.path
+      throw DecantError(
+        .unclassified, "the pickle has \(count) bytes, more than Limits.pickleBytes (\(limits.pickleBytes))",
+        file: file.path
       )
     }
     return try file.bytes(at: header.dataOffset, count: count)
@@ -122,27 +125,28 @@ enum NpyReader {
   private static func addObjects(
     _ file: ByteSource, _ header: NpyHeader, at path: [PathKey], to all: inout CheckpointContents,
     limits: Limits, nesting: Int
-  ) throws(CheckpointError) {
+  ) throws(DecantError) {
     let bytes = try pickle(file, header, limits)
     let graph: PickleGraph
     do throws(PickleError) {
       graph = try PickleMachine.interpret(unsafe bytes.span.bytes, limits: limits)
     } catch {
-      throw CheckpointError(
-        error.description, file: file.path, offset: header.dataOffset + error.offset,
+      throw DecantError(
+        .unclassified, error.description, file: file.path, offset: header.dataOffset + error.offset,
         remedy: "The file is damaged or was never an array; decant inspect --pickle shows how far it reads.")
     }
     guard graph.byteCount == bytes.count else {
-      throw CheckpointError(
-        "\(bytes.count - graph.byteCount) bytes follow the end of the pickle", file: file.path,
+      throw DecantError(
+        .unclassified, "\(bytes.count - graph.byteCount) bytes follow the end of the pickle", file: file.path,
         offset: header.dataOffset + graph.byteCount,
         remedy: "The file is damaged or holds more than an array: write it again.")
     }
     let contents: CheckpointContents
-    do throws(CheckpointError) {
+    do throws(DecantError) {
       contents = try PickledContents.list(graph, path: file.path, nesting: nesting, limits: limits) {
-        reference throws(CheckpointError) in
-        throw CheckpointError(
+        reference throws(DecantError) in
+        throw DecantError(
+          .unclassified,
           "the pickle of an array wants PyTorch's storage \(reference.key.escapedForDisplay), which no .npy file has"
         )
       }

@@ -8,12 +8,12 @@ struct NpyWriter {
 
   /// Plans a file of one tensor.
   ///
-  /// - Throws: ``CheckpointError`` when there are several, or NumPy has no such type.
-  init(_ tensors: [PlannedTensor]) throws(CheckpointError) {
+  /// - Throws: ``DecantError`` when there are several, or NumPy has no such type.
+  init(_ tensors: [PlannedTensor]) throws(DecantError) {
     try NumpyTypes.requireWritable(tensors)
     guard tensors.count == 1, let only = tensors.first else {
-      throw CheckpointError(
-        "a .npy file holds one array, and there are \(tensors.count) tensors",
+      throw DecantError(
+        .unclassified, "a .npy file holds one array, and there are \(tensors.count) tensors",
         remedy:
           "Write an .npz file, or a folder of .npy files: a path that ends in a slash. Nothing was written.")
     }
@@ -32,8 +32,8 @@ struct NpyWriter {
 struct NpzWriter {
   private let tensors: [PlannedTensor]
 
-  /// - Throws: ``CheckpointError`` that lists every tensor the format cannot hold.
-  init(_ tensors: [PlannedTensor]) throws(CheckpointError) {
+  /// - Throws: ``DecantError`` that lists every tensor the format cannot hold.
+  init(_ tensors: [PlannedTensor]) throws(DecantError) {
     try NumpyTypes.requireWritable(tensors)
     var unwritable = UnwritableTensors()
     let names = Set(tensors.map { ExactText($0.name) })
@@ -71,8 +71,8 @@ struct NpyFolderWriter {
   private let target: String
 
   /// - Parameter path: ends in a slash.
-  /// - Throws: ``CheckpointError`` that lists every tensor the format cannot hold, and whose name is no file's.
-  init(_ tensors: [PlannedTensor], _ path: String) throws(CheckpointError) {
+  /// - Throws: ``DecantError`` that lists every tensor the format cannot hold, and whose name is no file's.
+  init(_ tensors: [PlannedTensor], _ path: String) throws(DecantError) {
     try NumpyTypes.requireWritable(tensors)
     var unwritable = UnwritableTensors()
     unwritable.add(
@@ -108,8 +108,8 @@ struct NpyFolderWriter {
 }
 
 extension NumpyTypes {
-  /// - Throws: ``CheckpointError`` that lists every tensor of a type that NumPy lacks.
-  static func requireWritable(_ tensors: [PlannedTensor]) throws(CheckpointError) {
+  /// - Throws: ``DecantError`` that lists every tensor of a type that NumPy lacks.
+  static func requireWritable(_ tensors: [PlannedTensor]) throws(DecantError) {
     var unwritable = UnwritableTensors()
     unwritable.add("NumPy has no element type for", tensors.filter { code($0.dtype) == nil })
     // NPY_MAXDIMS of NumPy 2.

@@ -9,8 +9,8 @@ enum NpzReader {
 
   /// Whether an archive holds arrays and nothing else.
   ///
-  /// - Throws: ``CheckpointError`` for one that holds arrays beside something else.
-  static func recognises(_ archive: ZipArchive) throws(CheckpointError) -> Bool {
+  /// - Throws: ``DecantError`` for one that holds arrays beside something else.
+  static func recognises(_ archive: ZipArchive) throws(DecantError) -> Bool {
     let other = archive.entries.first { !$0.name.hasSuffix(suffix) }
     guard let array = archive.entries.first(where: { $0.name.hasSuffix(suffix) }) else { return false }
     guard let other else { return true }
@@ -22,7 +22,8 @@ enum NpzReader {
         return false
       }
     }
-    throw CheckpointError(
+    throw DecantError(
+      .unclassified,
       "is a zip archive with both NumPy arrays (\(array.name.escapedForDisplay)) and something else "
         + "(\((pickle ?? other).name.escapedForDisplay)), so neither an .npz file nor a checkpoint",
       file: archive.file.path,
@@ -30,21 +31,21 @@ enum NpzReader {
   }
 
   /// The pickles of the arrays of Python objects; nil when the archive is no `.npz`.
-  static func pickles(_ file: ByteSource, limits: Limits) throws(CheckpointError) -> [PickleStream]? {
+  static func pickles(_ file: ByteSource, limits: Limits) throws(DecantError) -> [PickleStream]? {
     guard let archive = try? ZipArchive(file, limits: limits), (try? recognises(archive)) == true else {
       return nil
     }
     var streams: [PickleStream] = []
     for entry in archive.entries {
       let array = ByteSource(ZipRecord(archive, entry), path: file.path)
-      do throws(CheckpointError) {
+      do throws(DecantError) {
         guard let pickle = try NpyReader.pickle(array, limits: limits) else { continue }
         streams.append(PickleStream(title: entry.name, bytes: pickle))
       } catch { throw error.located(file: file.path, entry: entry.name) }
     }
     guard !streams.isEmpty else {
-      throw CheckpointError(
-        "holds arrays of numbers, and none of Python objects, so no pickle", file: file.path,
+      throw DecantError(
+        .unclassified, "holds arrays of numbers, and none of Python objects, so no pickle", file: file.path,
         remedy: "decant inspect lists the arrays.")
     }
     return streams
@@ -56,7 +57,7 @@ enum NpzReader {
   /// elements are asked for.
   static func open(
     _ archive: ZipArchive, limits: Limits, nesting: Int
-  ) throws(CheckpointError) -> Checkpoint.Parts {
+  ) throws(DecantError) -> Checkpoint.Parts {
     var parts = Checkpoint.Parts(container: .npz, contents: CheckpointContents())
     if !archive.recordsChecksums {
       parts.warnings.append("no CRC-32 is recorded in the archive, so damage to the data cannot be noticed")
@@ -64,11 +65,11 @@ enum NpzReader {
     for entry in archive.entries {
       let record = ZipRecord(archive, entry)
       let file = ByteSource(record, path: archive.file.path)
-      do throws(CheckpointError) {
+      do throws(DecantError) {
         try NpyReader.read(
           file, key: entry.name, at: [.text(String(entry.name.dropLast(suffix.count)))], into: &parts,
           stateDict: [], limits: limits, nesting: nesting
-        ) { (offset, count) throws(CheckpointError) in
+        ) { (offset, count) throws(DecantError) in
           ZipRecordPart(record, offset: offset, byteCount: count)
         }
       } catch { throw error.located(file: archive.file.path, entry: entry.name) }

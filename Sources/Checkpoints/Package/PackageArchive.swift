@@ -12,7 +12,7 @@ enum PackageArchive {
   /// Reads every pickle; nil when the archive is no package.
   static func open(
     _ archive: ZipArchive, limits: Limits, nesting: Int
-  ) throws(CheckpointError) -> Checkpoint.Parts? {
+  ) throws(DecantError) -> Checkpoint.Parts? {
     guard let prefix = archive.folder(of: mark) else { return nil }
     var parts = Checkpoint.Parts(container: .torchPackage, contents: CheckpointContents())
     let byteOrder = try archive.byteOrder(prefix, &parts.hints, &parts.damage)
@@ -42,10 +42,10 @@ enum PackageArchive {
       let name = String(entry.name.dropFirst(prefix.count))
       let graph = try TorchZip.interpret(entry, in: archive, &parts.warnings, &parts.damage)
       let contents: CheckpointContents
-      do throws(CheckpointError) {
+      do throws(DecantError) {
         contents = try PickledContents.list(
           graph, path: archive.file.path, nesting: nesting, limits: limits
-        ) { reference throws(CheckpointError) in try storages.storage(reference) }
+        ) { reference throws(DecantError) in try storages.storage(reference) }
       } catch { throw error.located(file: archive.file.path, entry: entry.name) }
       // Each pickle is within the limits; so must all of them be together.
       _ = budget.admit(visits: contents.tensors.count + contents.objects.count)

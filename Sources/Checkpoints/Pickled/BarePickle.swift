@@ -10,14 +10,14 @@ enum BarePickle {
   /// Lists what the first pickle of a file holds.
   static func open(
     _ source: ByteSource, limits: Limits, nesting: Int
-  ) throws(CheckpointError) -> Checkpoint.Parts {
+  ) throws(DecantError) -> Checkpoint.Parts {
     var sequence = PickleSequence(source, limits: limits)
     let graph: PickleGraph
-    do throws(CheckpointError) { graph = try sequence.next("the pickle") } catch {
+    do throws(DecantError) { graph = try sequence.next("the pickle") } catch {
       // An array of joblib's stands where no opcode can: what wrapped it is said before.
-      let before = try source.bytes(at: 0, count: min(error.offset ?? 0, source.byteCount, 1 << 20))
+      let before = try source.bytes(at: 0, count: min(error.location.offset ?? 0, source.byteCount, 1 << 20))
       guard let foreign = ForeignFile(joblib: before) else { throw error }
-      throw CheckpointError(foreign.description, file: source.path, remedy: foreign.remedy)
+      throw DecantError(.unclassified, foreign.description, file: source.path, remedy: foreign.remedy)
     }
     return try list(graph, sequence, nesting: nesting)
   }
@@ -26,7 +26,7 @@ enum BarePickle {
   /// beginning of their own.
   static func openIfAny(
     _ source: ByteSource, limits: Limits, nesting: Int
-  ) throws(CheckpointError) -> Checkpoint.Parts? {
+  ) throws(DecantError) -> Checkpoint.Parts? {
     var sequence = PickleSequence(source, limits: limits)
     guard let graph = try? sequence.next("the pickle") else { return nil }
     return try list(graph, sequence, nesting: nesting)
@@ -34,7 +34,7 @@ enum BarePickle {
 
   private static func list(
     _ graph: PickleGraph, _ sequence: PickleSequence, nesting: Int
-  ) throws(CheckpointError) -> Checkpoint.Parts {
+  ) throws(DecantError) -> Checkpoint.Parts {
     let source = sequence.source
     var warnings: [String] = []
     if sequence.bytesLeft > 0 {
@@ -42,11 +42,12 @@ enum BarePickle {
         "\(sequence.bytesLeft) bytes follow the pickle, at offset \(sequence.offset), and are not listed; "
           + "decant inspect --pickle shows pickles among them")
     }
-    do throws(CheckpointError) {
+    do throws(DecantError) {
       let contents = try PickledContents.list(
         graph, path: source.path, nesting: nesting, limits: sequence.limits
-      ) { reference throws(CheckpointError) in
-        throw CheckpointError(
+      ) { reference throws(DecantError) in
+        throw DecantError(
+          .unclassified,
           "the data is in storage \(reference.key.escapedForDisplay), which lies outside this pickle",
           remedy: "Name the checkpoint that the pickle was taken out of.")
       }

@@ -7,21 +7,21 @@ internal import Tensors
 /// Source: PyTorch `torch/_utils.py`; docs/formats/torch-objects.md.
 extension TensorReconstruction {
   /// `(storage, offset, size, stride, quantizer, requires_grad, hooks)`: integers, and what they stand for.
-  func quantized(_ arguments: [PickleValue], nesting: Int) throws(CheckpointError) -> Tensor {
+  func quantized(_ arguments: [PickleValue], nesting: Int) throws(DecantError) -> Tensor {
     let integers = try view(arguments, dtype: nil, requiresGrad: arguments[5], metadata: nil)
     guard let parameters = graph.tuple(arguments[4]), parameters.count >= 3,
       let scheme = graph.global(parameters[0]), scheme.module == "torch"
-    else { throw CheckpointError("the quantised tensor's parameters name no scheme") }
+    else { throw DecantError(.unclassified, "the quantised tensor's parameters name no scheme") }
     let quantization: Quantization
     switch scheme.name {
     case "per_tensor_affine":
       guard let scale = graph.number(parameters[1]), case .int(let zeroPoint) = parameters[2] else {
-        throw CheckpointError("the quantised tensor's scale and zero point are no numbers")
+        throw DecantError(.unclassified, "the quantised tensor's scale and zero point are no numbers")
       }
       quantization = .perTensor(scale: scale, zeroPoint: zeroPoint)
     case "per_channel_affine", "per_channel_affine_float_qparams":
       guard parameters.count == 4, case .int(let axis) = parameters[3], let axis = Int(exactly: axis) else {
-        throw CheckpointError("the quantised tensor's axis is no integer")
+        throw DecantError(.unclassified, "the quantised tensor's axis is no integer")
       }
       let zeroPoints = try numbers(parameters[2], "the zero points", nesting: nesting)
       // PyTorch writes per_channel_affine for both schemes and tells them apart by the type.
@@ -30,57 +30,60 @@ extension TensorReconstruction {
         axis: axis,
         hasFloatZeroPoints: zeroPoints.dtype.kind == .floatingPoint)
     default:
-      throw CheckpointError("the quantisation scheme \(scheme.name.escapedForDisplay) is none that is known")
+      throw DecantError(
+        .unclassified, "the quantisation scheme \(scheme.name.escapedForDisplay) is none that is known")
     }
-    return try checked { () throws(TensorError) in try integers.with(quantization) }
+    return try checked { () throws(DecantError) in try integers.with(quantization) }
   }
 
   /// A tensor of numbers: one of the file's, or the list of numbers of older files.
   private func numbers(
     _ value: PickleValue, _ role: String, nesting: Int
-  ) throws(CheckpointError) -> Tensor {
+  ) throws(DecantError) -> Tensor {
     guard let elements = graph.list(value) ?? graph.tuple(value) else {
       return try tensor(value, role, nesting: nesting)
     }
     var numbers: [Double] = []
     var isWhole = true
     for element in elements {
-      guard let number = graph.number(element) else { throw CheckpointError("\(role) are no numbers") }
+      guard let number = graph.number(element) else {
+        throw DecantError(.unclassified, "\(role) are no numbers")
+      }
       if case .float = element { isWhole = false }
       numbers.append(number)
     }
     if isWhole {
       let integers = elements.compactMap { if case .int(let integer) = $0 { integer } else { nil } }
-      return try checked { () throws(TensorError) in try Tensor(integers: integers) }
+      return try checked { () throws(DecantError) in try Tensor(integers: integers) }
     }
-    return try checked { () throws(TensorError) in try Tensor(numbers, shape: [numbers.count]) }
+    return try checked { () throws(DecantError) in try Tensor(numbers, shape: [numbers.count]) }
   }
 
   /// `(layout, data)`: indices and values.
-  func sparse(_ arguments: [PickleValue], nesting: Int) throws(CheckpointError) -> Tensor {
+  func sparse(_ arguments: [PickleValue], nesting: Int) throws(DecantError) -> Tensor {
     guard let layout = graph.layout(arguments[0]), let data = graph.tuple(arguments[1]) else {
-      throw CheckpointError("the sparse tensor's layout is none that is known")
+      throw DecantError(.unclassified, "the sparse tensor's layout is none that is known")
     }
     let names = layout.partNames
     // A COO tensor may say beside whether its indices are sorted and unique.
     guard !names.isEmpty, data.count == names.count + 1 || (layout == .sparseCOO && data.count == 4),
       let shape = integers(data[names.count])
-    else { throw CheckpointError("the \(layout.rawValue) tensor has not the parts PyTorch saves") }
+    else { throw DecantError(.unclassified, "the \(layout.rawValue) tensor has not the parts PyTorch saves") }
     var parts: [Tensor] = []
     for (name, value) in zip(names, data) { parts.append(try tensor(value, "the \(name)", nesting: nesting)) }
-    return try checked { () throws(TensorError) in
+    return try checked { () throws(DecantError) in
       try Tensor.sparse(layout, shape: shape, parts: parts, limits: limits)
     }
   }
 
   /// `(buffer, sizes, strides, storage_offsets)`: one tensor for each row of sizes.
-  func nested(_ arguments: [PickleValue], nesting: Int) throws(CheckpointError) -> [Tensor] {
+  func nested(_ arguments: [PickleValue], nesting: Int) throws(DecantError) -> [Tensor] {
     let buffer = try tensor(arguments[0], "the nested tensor's buffer", nesting: nesting)
     let sizes = try tensor(arguments[1], "the nested tensor's sizes", nesting: nesting)
     let strides = try tensor(arguments[2], "the nested tensor's strides", nesting: nesting)
     guard buffer.shape.count == 1, buffer.strides == [1], sizes.shape.count == 2, strides.shape == sizes.shape
     else {
-      throw CheckpointError("the nested tensor's sizes do not fit its buffer")
+      throw DecantError(.unclassified, "the nested tensor's sizes do not fit its buffer")
     }
     let allSizes = try smallIntegers(sizes)
     let allStrides = try smallIntegers(strides)
@@ -89,7 +92,8 @@ extension TensorReconstruction {
         try smallIntegers(try tensor(arguments[3], "the nested tensor's offsets", nesting: nesting))
       }
     guard offsets.count == sizes.shape[0] else {
-      throw CheckpointError("the nested tensor has \(sizes.shape[0]) sizes and \(offsets.count) offsets")
+      throw DecantError(
+        .unclassified, "the nested tensor has \(sizes.shape[0]) sizes and \(offsets.count) offsets")
     }
     let rank = sizes.shape[1]
     var components: [Tensor] = []
@@ -103,15 +107,15 @@ extension TensorReconstruction {
   }
 
   /// The keywords of a jagged nested tensor: values, and where along one dimension each component begins.
-  func jagged(_ keywords: PickleValue, nesting: Int) throws(CheckpointError) -> [Tensor] {
+  func jagged(_ keywords: PickleValue, nesting: Int) throws(DecantError) -> [Tensor] {
     guard let pairs = graph.mappingPairs(keywords) else {
-      throw CheckpointError("the jagged tensor is made from something that is no dictionary")
+      throw DecantError(.unclassified, "the jagged tensor is made from something that is no dictionary")
     }
     func value(_ name: String) -> PickleValue? {
       pairs.last { graph.isText($0.key, name) }.map(\.value).flatMap { $0 == .none ? nil : $0 }
     }
     guard let given = value("values"), let starts = value("offsets") else {
-      throw CheckpointError("the jagged tensor has no values or no offsets")
+      throw DecantError(.unclassified, "the jagged tensor has no values or no offsets")
     }
     let values = try tensor(given, "the jagged tensor's values", nesting: nesting)
     let offsets = try smallIntegers(try tensor(starts, "the jagged tensor's offsets", nesting: nesting))
@@ -122,14 +126,14 @@ extension TensorReconstruction {
     var ragged = 1
     if let given = value("_ragged_idx") ?? value("ragged_idx") {
       guard case .int(let index) = given, let index = Int(exactly: index) else {
-        throw CheckpointError("the jagged tensor's ragged dimension is no integer")
+        throw DecantError(.unclassified, "the jagged tensor's ragged dimension is no integer")
       }
       ragged = index
     }
     let axis = ragged - 1
     let count = max(offsets.count - 1, 0)
     guard values.shape.indices.contains(axis), lengths == nil || lengths?.count == count else {
-      throw CheckpointError("the jagged tensor's offsets do not fit its values")
+      throw DecantError(.unclassified, "the jagged tensor's offsets do not fit its values")
     }
     let requiresGrad = value("requires_grad") == .bool(true)
     var components: [Tensor] = []
@@ -137,7 +141,7 @@ extension TensorReconstruction {
       let start = offsets[index]
       let length = lengths?[index] ?? offsets[index + 1] - start
       guard start >= 0, length >= 0, start <= values.shape[axis], length <= values.shape[axis] - start else {
-        throw CheckpointError("component \(index) of the jagged tensor lies outside its values")
+        throw DecantError(.unclassified, "component \(index) of the jagged tensor lies outside its values")
       }
       var shape = values.shape
       shape[axis] = length
@@ -151,11 +155,11 @@ extension TensorReconstruction {
   /// A view of another tensor's storage, `offset` elements on.
   private func part(
     of tensor: Tensor, shape: [Int], strides: [Int], offset: Int
-  ) throws(CheckpointError) -> Tensor {
+  ) throws(DecantError) -> Tensor {
     guard let offset = tensor.storageOffset.checkedAdding(offset) else {
-      throw CheckpointError("an offset of \(offset) leaves the nested tensor")
+      throw DecantError(.unclassified, "an offset of \(offset) leaves the nested tensor")
     }
-    return try checked { () throws(TensorError) in
+    return try checked { () throws(DecantError) in
       try Tensor(
         dtype: tensor.dtype, shape: shape, strides: strides, storage: tensor.storage, storageOffset: offset,
         isConjugated: tensor.isConjugated, isNegated: tensor.isNegated, requiresGrad: tensor.requiresGrad,
@@ -164,18 +168,19 @@ extension TensorReconstruction {
   }
 
   /// The elements of a tensor that describes others; read at once.
-  private func smallIntegers(_ tensor: Tensor) throws(CheckpointError) -> [Int] {
+  private func smallIntegers(_ tensor: Tensor) throws(DecantError) -> [Int] {
     guard tensor.elementCount <= limits.paths, tensor.byteCount <= tensor.storage.byteCount else {
-      throw CheckpointError(
+      throw DecantError(
+        .unclassified,
         "a nested tensor of \(tensor.elementCount) sizes has more than Limits.paths (\(limits.paths))")
     }
-    do { return try tensor.integers() } catch let error as CheckpointError { throw error } catch {
-      throw CheckpointError("the sizes of a nested tensor cannot be read: \(error)")
+    do { return try tensor.integers() } catch let error as DecantError { throw error } catch {
+      throw DecantError(.unclassified, "the sizes of a nested tensor cannot be read: \(error)")
     }
   }
 
   /// The data of a `DTensor` that lies on one rank, or on each of them in full: its local tensor has all its sizes.
-  private func localTensor(_ arguments: [PickleValue], nesting: Int) throws(CheckpointError) -> Tensor? {
+  private func localTensor(_ arguments: [PickleValue], nesting: Int) throws(DecantError) -> Tensor? {
     guard arguments.count == 4, let type = graph.global(arguments[1])?.qualifiedName,
       TensorReconstruction.distributedTensors.contains(type)
     else { return nil }
@@ -196,7 +201,7 @@ extension TensorReconstruction {
   ]
 
   /// A `DTensor` as its local tensor, when that is all of it.
-  func wholeDistributed(_ arguments: [PickleValue], nesting: Int) throws(CheckpointError) -> Tensor? {
+  func wholeDistributed(_ arguments: [PickleValue], nesting: Int) throws(DecantError) -> Tensor? {
     guard let local = try localTensor(arguments, nesting: nesting),
       let outer = graph.tuple(arguments[2]), outer.count == 8, local.storage.content != nil,
       integers(outer[2]) == local.shape, (try? dtype(outer[1])) == local.dtype
@@ -208,11 +213,11 @@ extension TensorReconstruction {
   func withoutData(
     dtype: PickleValue, size: PickleValue, stride: PickleValue, offset: PickleValue, location: String,
     requiresGrad: PickleValue
-  ) throws(CheckpointError) -> Tensor {
+  ) throws(DecantError) -> Tensor {
     let elementType = try self.dtype(dtype)
     guard let shape = integers(size), let count = checkedProduct(shape),
       let byteCount = count.checkedMultiplying(by: elementType.byteCount)
-    else { throw CheckpointError("the tensor's size is none that a tensor can have") }
+    else { throw DecantError(.unclassified, "the tensor's size is none that a tensor can have") }
     // A wrapper may have no strides or a symbolic offset; nothing is read through them.
     let strides = integers(stride).flatMap { $0.count == shape.count && $0.allSatisfy { $0 >= 0 } ? $0 : nil }
     let strideSpan = zip(shape, strides ?? []).reduce(Int?.some(1)) { sum, next in
@@ -220,10 +225,10 @@ extension TensorReconstruction {
     }
     guard let span = count == 0 || strides == nil ? count : strideSpan,
       let storageBytes = span.checkedMultiplying(by: elementType.byteCount)
-    else { throw CheckpointError("the tensor's strides are none that a tensor can have") }
+    else { throw DecantError(.unclassified, "the tensor's strides are none that a tensor can have") }
     let storage = Storage(
       key: location, location: location, byteCount: max(byteCount, storageBytes), content: nil)
-    return try checked { () throws(TensorError) in
+    return try checked { () throws(DecantError) in
       try Tensor(
         dtype: elementType, shape: shape, strides: strides, storage: storage,
         requiresGrad: requiresGrad == .bool(true), limits: limits)
@@ -231,14 +236,15 @@ extension TensorReconstruction {
   }
 
   /// `(data, dtype, device, requires_grad)`: data of the host, a PyTorch or a NumPy array, for another device.
-  func deviceTensor(_ arguments: [PickleValue], nesting: Int) throws(CheckpointError) -> Tensor {
+  func deviceTensor(_ arguments: [PickleValue], nesting: Int) throws(DecantError) -> Tensor {
     let data = try tensor(arguments[0], "the device tensor's data", nesting: nesting)
     let elementType = try dtype(arguments[1])
     let location = graph.deviceName(arguments[2])
     guard
       elementType == data.dtype || Cast(data, to: elementType) != nil
     else {
-      throw CheckpointError(
+      throw DecantError(
+        .unclassified,
         "a device tensor of \(elementType.rawValue) is saved as \(data.dtype.rawValue), which is not converted"
       )
     }
@@ -254,16 +260,17 @@ extension TensorReconstruction {
         dtype: elementType, shape: data.shape, strides: isSame ? data.strides : nil, storage: storage,
         storageOffset: isSame ? data.storageOffset : 0, requiresGrad: arguments[3] == .bool(true),
         limits: limits)
-    } catch let error as CheckpointError { throw error } catch {
-      throw CheckpointError("the device tensor cannot be read: \(error)")
+    } catch let error as DecantError { throw error } catch {
+      throw DecantError(.unclassified, "the device tensor cannot be read: \(error)")
     }
   }
 
   /// Runs what proves a view, and words its refusal.
-  func checked(_ make: () throws(TensorError) -> Tensor) throws(CheckpointError) -> Tensor {
-    do throws(TensorError) { return try make() } catch {
-      throw CheckpointError(
-        error.reason, remedy: "PyTorch writes no such tensor: the file is damaged or made to deceive.")
+  func checked(_ make: () throws(DecantError) -> Tensor) throws(DecantError) -> Tensor {
+    do throws(DecantError) { return try make() } catch {
+      throw DecantError(
+        .unclassified, error.reason,
+        remedy: "PyTorch writes no such tensor: the file is damaged or made to deceive.")
     }
   }
 }
@@ -271,7 +278,9 @@ extension TensorReconstruction {
 extension Tensor {
   /// Every element in another floating-point type, in memory. O(elements).
   fileprivate func castInMemory(to target: DType) throws -> BytesInMemory {
-    guard var cast = Cast(self, to: target) else { throw TensorError("no cast to \(target.rawValue) exists") }
+    guard var cast = Cast(self, to: target) else {
+      throw DecantError(.unclassified, "no cast to \(target.rawValue) exists")
+    }
     return try unsafe BytesInMemory(byteCount: elementCount * target.byteCount) { bytes in
       var done = 0
       try unsafe readRowMajor { elements in

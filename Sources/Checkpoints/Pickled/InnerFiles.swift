@@ -25,14 +25,14 @@ final class InnerFiles {
 
   /// What the file in some bytes holds.
   ///
-  /// - Throws: ``CheckpointError`` when the value is no bytes, or the bytes are no checkpoint.
-  func open(_ value: PickleValue, in graph: PickleGraph) throws(CheckpointError) -> CheckpointContents {
+  /// - Throws: ``DecantError`` when the value is no bytes, or the bytes are no checkpoint.
+  func open(_ value: PickleValue, in graph: PickleGraph) throws(DecantError) -> CheckpointContents {
     if let known = opened[value] { return known }
     guard nesting < Self.deepest else {
-      throw CheckpointError("files lie in each other more than \(Self.deepest) deep")
+      throw DecantError(.unclassified, "files lie in each other more than \(Self.deepest) deep")
     }
     guard let bytes = graph.bytes(value) else {
-      throw CheckpointError("a file within the pickle is no bytes")
+      throw DecantError(.unclassified, "a file within the pickle is no bytes")
     }
     let source = ByteSource(BytesInMemory(bytes), path: "\(path), the file within its pickle")
     let parts = try Checkpoint.parts(of: source, limits: limits, nesting: nesting + 1)

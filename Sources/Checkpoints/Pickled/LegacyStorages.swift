@@ -20,7 +20,7 @@ final class LegacyStorages {
   private(set) var records: [Record] = []
   private(set) var warnings: [String] = []
   /// Why they could not be followed to the end.
-  private(set) var failure: CheckpointError?
+  private(set) var failure: DecantError?
   /// Where the last storage ends.
   private(set) var end: Int
   /// How long the file was before it was cut off within its storages; nil when it was not. `failure` then says where.
@@ -48,7 +48,7 @@ final class LegacyStorages {
       let key = ExactText(reference.key)
       if references[key] == nil { references[key] = (reference, type.width) }
     }
-    do throws(CheckpointError) {
+    do throws(DecantError) {
       for (index, key) in keys.enumerated() {
         let next = index + 1 < keys.count ? references[ExactText(keys[index + 1])] : nil
         try add(
@@ -72,15 +72,16 @@ final class LegacyStorages {
 
   private func add(
     _ key: String, _ reference: (StorageReference, width: Int)?, following: Int?, isLast: Bool
-  ) throws(CheckpointError) {
+  ) throws(DecantError) {
     guard places[ExactText(key)] == nil else {
-      throw CheckpointError(
-        "storage \(key.escapedForDisplay) is listed twice", offset: end,
+      throw DecantError(
+        .unclassified, "storage \(key.escapedForDisplay) is listed twice", offset: end,
         remedy: "PyTorch writes no such list: the file is damaged or made to deceive.")
     }
     guard source.byteCount - end >= 8 else {
       isCutShort = true
-      throw CheckpointError(
+      throw DecantError(
+        .unclassified,
         "the element count of storage \(key.escapedForDisplay) is missing: \(8) bytes are needed and the file "
           + "has \(source.byteCount - end) there", offset: end,
         remedy: "The file is truncated: fetch it again.")
@@ -91,7 +92,8 @@ final class LegacyStorages {
     if let (reference, width) = reference {
       let expected = Int64(reference.byteCount / width)
       guard count == expected || count.byteSwapped == expected else {
-        throw CheckpointError(
+        throw DecantError(
+          .unclassified,
           "storage \(key.escapedForDisplay) has \(count) elements and the pickle says \(expected)",
           offset: end,
           remedy: "The file is damaged: fetch it again.")
@@ -106,7 +108,8 @@ final class LegacyStorages {
     records.append(Record(key: key, offset: offset, byteCount: byteCount, isWhole: isWhole))
     guard isWhole else {
       isCutShort = true
-      throw CheckpointError(
+      throw DecantError(
+        .unclassified,
         "storage \(key.escapedForDisplay) needs \(byteCount) bytes and the file has "
           + "\(source.byteCount - offset) there", offset: offset,
         remedy: "The file is truncated: fetch it again.")
@@ -114,7 +117,7 @@ final class LegacyStorages {
     end = offset + byteCount
   }
 
-  private func count(at offset: Int) throws(CheckpointError) -> Int64 {
+  private func count(at offset: Int) throws(DecantError) -> Int64 {
     try source.bytes(at: offset, count: 8).reversed().reduce(0) { $0 << 8 | Int64($1) }
   }
 
@@ -122,7 +125,7 @@ final class LegacyStorages {
   /// count, or the end of the file, stands where it must.
   private func unreferenced(
     _ key: String, _ count: Int64, following: Int?, isLast: Bool
-  ) throws(CheckpointError) -> Int {
+  ) throws(DecantError) -> Int {
     var sizes: Set<Int> = []
     for width in [1, 2, 4, 8, 16] {
       guard let count = Int(exactly: count), count >= 0, let size = count.checkedMultiplying(by: width),
@@ -136,7 +139,8 @@ final class LegacyStorages {
       }
     }
     guard sizes.count == 1, let size = sizes.first else {
-      throw CheckpointError(
+      throw DecantError(
+        .unclassified,
         "storage \(key.escapedForDisplay) of \(count) elements is listed and nothing in the pickle refers to it, "
           + "so its length is unknown", offset: end,
         remedy: "PyTorch writes no such file and refuses it: it is damaged or made to deceive.")
@@ -147,24 +151,26 @@ final class LegacyStorages {
   }
 
   /// The storage a reference leads to: a record, or a part of one.
-  func storage(_ reference: StorageReference) throws(CheckpointError) -> Storage {
+  func storage(_ reference: StorageReference) throws(DecantError) -> Storage {
     let root = try root(reference)
     guard root.byteCount == reference.byteCount else {
-      throw CheckpointError(
+      throw DecantError(
+        .unclassified,
         "the pickle says storage \(reference.key.escapedForDisplay) has \(reference.byteCount) bytes, and elsewhere "
           + "\(root.byteCount)", remedy: "The file is damaged: fetch it again.")
     }
     guard let view = reference.view else { return root }
     let key = ExactText(view.key)
     guard places[key] == nil else {
-      throw CheckpointError(
+      throw DecantError(
+        .unclassified,
         "storage \(view.key.escapedForDisplay) is listed with its data and is a view of "
           + reference.key.escapedForDisplay, remedy: "The file is damaged or made to deceive.")
     }
     if let (known, storage) = views[key] {
       guard known == view, storage.root === root else {
-        throw CheckpointError(
-          "view \(view.key.escapedForDisplay) is described twice and differently",
+        throw DecantError(
+          .unclassified, "view \(view.key.escapedForDisplay) is described twice and differently",
           remedy: "The file is damaged or made to deceive.")
       }
       return storage
@@ -182,7 +188,7 @@ final class LegacyStorages {
     return storage
   }
 
-  private func root(_ reference: StorageReference) throws(CheckpointError) -> Storage {
+  private func root(_ reference: StorageReference) throws(DecantError) -> Storage {
     let key = ExactText(reference.key)
     if let known = storages[key] { return known }
     var content: (any StorageContent)?
@@ -194,8 +200,8 @@ final class LegacyStorages {
     } else if lost.contains(key) {
       content = try bytes(at: source.byteCount, byteCount: byteCount)
     } else if reference.location != "meta" {
-      throw CheckpointError(
-        "the file's list of storages has no storage \(reference.key.escapedForDisplay)",
+      throw DecantError(
+        .unclassified, "the file's list of storages has no storage \(reference.key.escapedForDisplay)",
         remedy: "The file is incomplete: fetch it again.")
     }
     let storage = Storage(
@@ -205,14 +211,15 @@ final class LegacyStorages {
   }
 
   /// Bytes of a storage, as far as the file has them.
-  private func bytes(at offset: Int, byteCount: Int) throws(CheckpointError) -> any StorageContent {
+  private func bytes(at offset: Int, byteCount: Int) throws(DecantError) -> any StorageContent {
     let start = min(offset, source.byteCount)
     let available = min(byteCount, source.byteCount - start)
     let range = try ByteRange(source, offset: start, byteCount: available)
     if available == byteCount { return range }
     return PartialContent(
       byteCount: byteCount, available: range,
-      CheckpointError(
-        "the file ends before the data does", file: source.path, remedy: "Fetch the file again."))
+      DecantError(
+        .unclassified, "the file ends before the data does", file: source.path,
+        remedy: "Fetch the file again."))
   }
 }

@@ -15,7 +15,7 @@ struct ListingBudget {
   /// Whether it must stop because values stand under too many paths, or too long ones.
   private(set) var isCrowded = false
   /// Why the listing must stop.
-  private(set) var refusal: CheckpointError?
+  private(set) var refusal: DecantError?
 
   /// - Parameter values: How many values the pickle made.
   init(_ limits: Limits, values: Int) {
@@ -61,8 +61,8 @@ struct ListingBudget {
   private mutating func refuse(_ reason: String) {
     if refusal == nil {
       isCrowded = true
-      refusal = CheckpointError(
-        reason, remedy: "No checkpoint holds so much: the file is damaged or made to deceive.")
+      refusal = DecantError(
+        .unclassified, reason, remedy: "No checkpoint holds so much: the file is damaged or made to deceive.")
     }
   }
 }

@@ -15,8 +15,8 @@ extension PickleGraph {
 
   /// The sources that stand beside the classes of modules, in the stream's order. O(nodes).
   ///
-  /// - Throws: ``CheckpointError`` when they are more than a listing may hold.
-  func moduleSources(limits: Limits) throws(CheckpointError) -> [ModuleSource] {
+  /// - Throws: ``DecantError`` when they are more than a listing may hold.
+  func moduleSources(limits: Limits) throws(DecantError) -> [ModuleSource] {
     var sources: [ModuleSource] = []
     var nameBytes = 0
     var textBytes = 0
@@ -29,7 +29,8 @@ extension PickleGraph {
       guard byteCount > 0 else { continue }
       nameBytes += name.module.utf8.count + name.name.utf8.count + textByteCount(file)
       guard nameBytes <= limits.allTextBytes else {
-        throw CheckpointError(
+        throw DecantError(
+          .unclassified,
           "the classes and files of modules' sources take more than \(limits.allTextBytes) bytes (Limits.allTextBytes)",
           remedy: "No checkpoint holds so much: the file is damaged or made to deceive.")
       }

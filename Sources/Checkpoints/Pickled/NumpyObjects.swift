@@ -11,17 +11,17 @@ extension TensorReconstruction {
   /// What a call of NumPy's makes; nil for other calls.
   func numpyOutcome(
     of global: PickleGlobal, _ arguments: [PickleValue], _ object: PickleObject
-  ) throws(CheckpointError) -> Outcome? {
+  ) throws(DecantError) -> Outcome? {
     // numpy.core became numpy._core in NumPy 2.
     switch (global.module, global.name) {
     case ("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct"):
       return try array(filledBy: object.states.last, object)
     case ("numpy.core.numeric", "_frombuffer"), ("numpy._core.numeric", "_frombuffer"):
       guard arguments.count == 4 else {
-        throw CheckpointError("\(global.qualifiedName) has not four arguments")
+        throw DecantError(.unclassified, "\(global.qualifiedName) has not four arguments")
       }
       guard let shape = integers(arguments[2]) else {
-        throw CheckpointError("the array's shape is no tuple of integers")
+        throw DecantError(.unclassified, "the array's shape is no tuple of integers")
       }
       return try array(
         arguments[0], arguments[1], shape, isColumnMajor: graph.text(arguments[3]) == "F", object)
@@ -32,15 +32,14 @@ extension TensorReconstruction {
   }
 
   /// `(version, shape, dtype, is_fortran, data)`: what BUILD gives an array; the version may be missing.
-  private func array(filledBy state: PickleValue?, _ object: PickleObject) throws(CheckpointError) -> Outcome
-  {
+  private func array(filledBy state: PickleValue?, _ object: PickleObject) throws(DecantError) -> Outcome {
     guard let state else { return .array(type: "numpy.ndarray", count: 0, elements: nil) }
     guard let all = graph.tuple(state), all.count == 4 || all.count == 5 else {
-      throw CheckpointError("the array's state is no tuple of its shape, dtype, order and data")
+      throw DecantError(.unclassified, "the array's state is no tuple of its shape, dtype, order and data")
     }
     let fields = all.suffix(4).map { $0 }
     guard let shape = integers(fields[0]) else {
-      throw CheckpointError("the array's shape is no tuple of integers")
+      throw DecantError(.unclassified, "the array's shape is no tuple of integers")
     }
     let isColumnMajor = fields[2] == .bool(true) || fields[2] == .int(1)
     return try array(fields[3], fields[1], shape, isColumnMajor: isColumnMajor, object)
@@ -48,14 +47,14 @@ extension TensorReconstruction {
 
   private func array(
     _ data: PickleValue, _ type: PickleValue, _ shape: [Int], isColumnMajor: Bool, _ object: PickleObject
-  ) throws(CheckpointError) -> Outcome {
+  ) throws(DecantError) -> Outcome {
     guard let count = checkedProduct(shape) else {
-      throw CheckpointError("the array's shape \(shape) is negative or too large")
+      throw DecantError(.unclassified, "the array's shape \(shape) is negative or too large")
     }
     guard let (code, dtype, order) = elementType(type) else {
       // NumPy 2's texts of any length have a dtype of another class.
       guard let made = graph.object(type).flatMap({ graph.callable($0.callable) }) else {
-        throw CheckpointError("the array's dtype is no call of numpy.dtype")
+        throw DecantError(.unclassified, "the array's dtype is no call of numpy.dtype")
       }
       return .array(
         type: "numpy.ndarray of \(made.name.escapedForDisplay)", count: count, elements: graph.list(data))
@@ -67,36 +66,39 @@ extension TensorReconstruction {
     if case .outOfBandBuffer = graph.node(data) {
       return .unread("array whose data was saved apart from the pickle")
     }
-    guard let bytes = graph.bytes(data) else { throw CheckpointError("the array's data are no bytes") }
+    guard let bytes = graph.bytes(data) else {
+      throw DecantError(.unclassified, "the array's data are no bytes")
+    }
     guard count.checkedMultiplying(by: dtype.byteCount) == bytes.count else {
-      throw CheckpointError(
+      throw DecantError(
+        .unclassified,
         "an array of shape \(shape) and type \(dtype.rawValue) has \(bytes.count) bytes of data")
     }
     let storage = Storage(
       key: "numpy@\(object.offset)", byteOrder: order, byteCount: bytes.count, content: PickledBytes(bytes))
     let strides = isColumnMajor ? Array(Tensor.contiguousStrides(shape.reversed()).reversed()) : nil
     return .tensor(
-      try checked { () throws(TensorError) in
+      try checked { () throws(DecantError) in
         try Tensor(dtype: dtype, shape: shape, strides: strides, storage: storage, limits: limits)
       })
   }
 
   /// `(dtype, bytes)`: one element.
-  private func scalar(_ arguments: [PickleValue]) throws(CheckpointError) -> Outcome {
+  private func scalar(_ arguments: [PickleValue]) throws(DecantError) -> Outcome {
     guard arguments.count == 2, let (code, dtype, order) = elementType(arguments[0]) else {
-      throw CheckpointError("a NumPy scalar has no dtype")
+      throw DecantError(.unclassified, "a NumPy scalar has no dtype")
     }
     guard let dtype, let bytes = graph.bytes(arguments[1]), bytes.count == dtype.byteCount else {
       return .array(type: "numpy scalar of \(code.escapedForDisplay)", count: 1, elements: [arguments[1]])
     }
     let storage = Storage(
       key: "scalar", byteOrder: order, byteCount: bytes.count, content: PickledBytes(bytes))
-    let tensor = try checked { () throws(TensorError) in try Tensor(dtype: dtype, shape: [], storage: storage)
+    let tensor = try checked { () throws(DecantError) in try Tensor(dtype: dtype, shape: [], storage: storage)
     }
     return .scalar(type: "numpy.\(dtype.rawValue)", try value(tensor))
   }
 
-  private func value(_ tensor: Tensor) throws(CheckpointError) -> JSONValue {
+  private func value(_ tensor: Tensor) throws(DecantError) -> JSONValue {
     do {
       switch tensor.dtype.kind {
       case .boolean: return .bool(try tensor.elements(as: Double.self) != [0])
@@ -113,7 +115,7 @@ extension TensorReconstruction {
         return .array(pair.map { .exact($0) })
       default: return try tensor.elements(as: Double.self).first.map { .exact($0) } ?? .null
       }
-    } catch { throw CheckpointError("a NumPy scalar cannot be read: \(error)") }
+    } catch { throw DecantError(.unclassified, "a NumPy scalar cannot be read: \(error)") }
   }
 
   /// The type a dtype object stands for: its code, the element type when tensors have it, and the byte order.
@@ -154,7 +156,8 @@ final class PickledBytes: StorageContent {
 
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws {
     guard offset >= 0, offset <= bytes.count, buffer.count <= bytes.count - offset else {
-      throw TensorError("\(buffer.count) bytes at \(offset) lie outside a storage of \(bytes.count) bytes")
+      throw DecantError(
+        .unclassified, "\(buffer.count) bytes at \(offset) lie outside a storage of \(bytes.count) bytes")
     }
     unsafe bytes.withUnsafeBytes { bytes in
       unsafe buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + buffer.count]))

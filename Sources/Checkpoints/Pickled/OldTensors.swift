@@ -33,7 +33,7 @@ enum OldTensors {
 /// of PyTorch 0.1 to 0.3.
 extension TensorReconstruction {
   /// The tensor an object is by its class and state; nil when it is none of these.
-  func oldTensor(_ object: PickleObject, nesting: Int) throws(CheckpointError) -> Outcome? {
+  func oldTensor(_ object: PickleObject, nesting: Int) throws(DecantError) -> Outcome? {
     guard let callable = graph.callable(object.callable), OldTensors.mayBe(callable) else { return nil }
     let type = graph.madeClass(object) ?? callable
     var arguments = graph.tuple(object.arguments) ?? []
@@ -46,7 +46,7 @@ extension TensorReconstruction {
     let dtype = StorageTypes.tensorClass(type)
     guard isWrapper || dtype != nil || OldTensors.tensors.contains(name) else { return nil }
     guard nesting < 16 else {
-      throw CheckpointError("calls that make a tensor wrap each other more than 16 deep")
+      throw DecantError(.unclassified, "calls that make a tensor wrap each other more than 16 deep")
     }
     var data = arguments.first
     var requiresGrad: PickleValue =
@@ -58,7 +58,8 @@ extension TensorReconstruction {
       case 4:
         let view = try view(parts, dtype: nil, requiresGrad: nil, metadata: nil)
         guard dtype == nil || dtype == view.dtype else {
-          throw CheckpointError("\(name) has a storage of \(view.dtype.rawValue), which PyTorch refuses")
+          throw DecantError(
+            .unclassified, "\(name) has a storage of \(view.dtype.rawValue), which PyTorch refuses")
         }
         return .tensor(view)
       case 5: (data, requiresGrad) = (parts[0], parts[3])
@@ -70,7 +71,7 @@ extension TensorReconstruction {
   }
 
   /// The tensor a value is: an object that makes one, or a persistent id that stands for one.
-  func tensor(_ value: PickleValue, nesting: Int) throws(CheckpointError) -> Tensor? {
+  func tensor(_ value: PickleValue, nesting: Int) throws(DecantError) -> Tensor? {
     if let tensor = persistentTensor(value) { return tensor }
     guard let object = graph.object(value), case .tensor(let tensor) = try outcome(object, nesting: nesting)
     else { return nil }

@@ -36,15 +36,16 @@ struct PickleSequence {
 
   /// Reads one pickle, which the errors call `title`.
   ///
-  /// - Throws: ``CheckpointError`` where the stream is broken, or is longer than `Limits.pickleBytes`.
-  mutating func next(_ title: String) throws(CheckpointError) -> PickleGraph {
+  /// - Throws: ``DecantError`` where the stream is broken, or is longer than `Limits.pickleBytes`.
+  mutating func next(_ title: String) throws(DecantError) -> PickleGraph {
     let count = min(bytesLeft, limits.pickleBytes)
     let (graph, error) = try interpret(count: count)
     guard let graph, error == nil else {
       streams.append(Stream(title: title, offset: offset, byteCount: count))
       let opcode = error?.opcode.map { $0.name + ": " } ?? ""
       let reason = opcode + (error?.reason ?? "nothing is left to read")
-      throw CheckpointError(
+      throw DecantError(
+        .unclassified,
         count < bytesLeft
           ? "\(title): \(reason) (Limits.pickleBytes, \(limits.pickleBytes), ends what is looked at)"
           : "\(title): \(reason)",
@@ -57,7 +58,7 @@ struct PickleSequence {
     return graph
   }
 
-  private func interpret(count: Int) throws(CheckpointError) -> (PickleGraph?, PickleError?) {
+  private func interpret(count: Int) throws(DecantError) -> (PickleGraph?, PickleError?) {
     if let mapped = try unsafe source.mapped() {
       let bytes = unsafe UnsafeRawBufferPointer(rebasing: mapped[offset..<offset + count])
       do throws(PickleError) {
@@ -79,11 +80,12 @@ struct PickleSequence {
   }
 
   /// Reads little-endian bytes of a number.
-  mutating func number<T: FixedWidthInteger>(_ type: T.Type) throws(CheckpointError) -> T {
+  mutating func number<T: FixedWidthInteger>(_ type: T.Type) throws(DecantError) -> T {
     let bytes = try source.bytes(at: offset, count: min(MemoryLayout<T>.size, bytesLeft))
     guard bytes.count == MemoryLayout<T>.size else {
-      throw CheckpointError(
-        "ends inside a number of \(MemoryLayout<T>.size) bytes", file: source.path, offset: offset,
+      throw DecantError(
+        .unclassified, "ends inside a number of \(MemoryLayout<T>.size) bytes", file: source.path,
+        offset: offset,
         remedy: "The file is truncated: fetch it again.")
     }
     offset += bytes.count

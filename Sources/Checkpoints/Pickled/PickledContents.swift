@@ -56,7 +56,7 @@ struct PickledContents {
 
   /// Walks a graph.
   ///
-  /// - Throws: ``CheckpointError`` for a tensor whose description is wrong, and beyond the limits.
+  /// - Throws: ``DecantError`` for a tensor whose description is wrong, and beyond the limits.
   ///
   /// - Parameters:
   ///   - path: What messages call the file.
@@ -66,15 +66,15 @@ struct PickledContents {
   static func list(
     _ graph: PickleGraph, path: String, nesting: Int, limits: Limits,
     named: [ExactText: PersistentObject] = [:], takesPlainReferences: Bool = false,
-    storage: @escaping (StorageReference) throws(CheckpointError) -> Storage
-  ) throws(CheckpointError) -> CheckpointContents {
+    storage: @escaping (StorageReference) throws(DecantError) -> Storage
+  ) throws(DecantError) -> CheckpointContents {
     let inner = InnerFiles(path: path, limits: limits, nesting: nesting)
     let reconstruction = TensorReconstruction(
       graph: graph, limits: limits, storage: storage, inner: inner, named: named,
       takesPlainReferences: takesPlainReferences)
     let sources = try graph.moduleSources(limits: limits)
     var walk = PickledContents(graph, limits, reconstruction)
-    do throws(CheckpointError) { try walk.run() } catch {
+    do throws(DecantError) { try walk.run() } catch {
       guard walk.budget.isCrowded else { throw error }
       // Programs and configurations refer to each other so often that their paths multiply.
       walk = PickledContents(graph, limits, reconstruction)
@@ -93,7 +93,7 @@ struct PickledContents {
     budget = ListingBudget(limits, values: graph.nodes.count)
   }
 
-  private mutating func run() throws(CheckpointError) {
+  private mutating func run() throws(DecantError) {
     pending = [Visit(value: graph.root, parent: -1, key: nil)]
     while let visit = pending.popLast() {
       let before = (pending.count, places.count)
@@ -104,12 +104,12 @@ struct PickledContents {
     }
   }
 
-  private mutating func list(_ visit: Visit) throws(CheckpointError) {
+  private mutating func list(_ visit: Visit) throws(DecantError) {
     var place = visit.parent
     if let key = visit.key {
       let depth = visit.parent < 0 ? 1 : places[visit.parent].depth + 1
       guard depth <= limits.depth else {
-        throw CheckpointError("values nest more than \(limits.depth) deep (Limits.depth)")
+        throw DecantError(.unclassified, "values nest more than \(limits.depth) deep (Limits.depth)")
       }
       var node: PickleNodeID?
       if case .node(let id) = visit.value { node = id }
@@ -146,7 +146,7 @@ struct PickledContents {
 
   private mutating func list(
     _ node: PickleNode, _ id: PickleNodeID, _ visit: Visit, _ place: Int
-  ) throws(CheckpointError) {
+  ) throws(DecantError) {
     switch node {
     case .longInteger(let bytes):
       if bytes.count <= WideInteger.longestSpelled, budget.listsText(byteCount: 3 * bytes.count) {

@@ -6,12 +6,12 @@ internal import Tensors
 extension PickledContents {
   mutating func list(
     _ object: PickleObject, _ id: PickleNodeID, _ visit: Visit, _ place: Int
-  ) throws(CheckpointError) {
+  ) throws(DecantError) {
     let outcome: TensorReconstruction.Outcome
     if let known = listed[id] {
       outcome = .tensor(contents.tensors[known].tensor)
     } else {
-      do throws(CheckpointError) { outcome = try reconstruction.outcome(object) } catch {
+      do throws(DecantError) { outcome = try reconstruction.outcome(object) } catch {
         throw error.located(tensor: path(to: place).joinedName)
       }
       if case .tensor = outcome { listed[id] = contents.tensors.count }
@@ -45,7 +45,7 @@ extension PickledContents {
   }
 
   /// Lists what a file within the pickle holds below the place where it stands.
-  private mutating func graft(_ inner: CheckpointContents, _ place: Int) throws(CheckpointError) {
+  private mutating func graft(_ inner: CheckpointContents, _ place: Int) throws(DecantError) {
     guard budget.admit(visits: inner.tensors.count + inner.objects.count) else { return }
     let steps = path(to: place)
     for entry in inner.tensors {

@@ -26,14 +26,14 @@ extension PickleGraph {
   /// The description of a persistent id `('storage', class, key, location, count[, view])`.
   func storageReference(
     _ value: PickleValue
-  ) throws(CheckpointError) -> (StorageReference, StorageTypes.StorageClass) {
+  ) throws(DecantError) -> (StorageReference, StorageTypes.StorageClass) {
     guard case .persistentID(let id) = node(value), let parts = tuple(id) else {
       if case .persistentID(let id) = node(value), text(id)?.hasPrefix("(") == true {
-        throw CheckpointError(
-          "the tensor's storage is spelled as text, as pickle protocol 0 does",
+        throw DecantError(
+          .unclassified, "the tensor's storage is spelled as text, as pickle protocol 0 does",
           remedy: "PyTorch itself cannot load such a file: save it again with the usual protocol.")
       }
-      throw CheckpointError("the tensor's storage is no persistent id of a storage")
+      throw DecantError(.unclassified, "the tensor's storage is no persistent id of a storage")
     }
     return try storageReference(of: parts)
   }
@@ -41,19 +41,19 @@ extension PickleGraph {
   /// The description that the parts of a persistent id give.
   func storageReference(
     of parts: [PickleValue]
-  ) throws(CheckpointError) -> (StorageReference, StorageTypes.StorageClass) {
+  ) throws(DecantError) -> (StorageReference, StorageTypes.StorageClass) {
     guard parts.count >= 5, isText(parts[0], "storage"), let key = name(parts[2]),
       let location = name(parts[3], orInteger: false), case .int(let count) = parts[4],
       let count = Int(exactly: count),
       count >= 0
-    else { throw CheckpointError("the tensor's storage is no persistent id of a storage") }
+    else { throw DecantError(.unclassified, "the tensor's storage is no persistent id of a storage") }
     guard let global = global(parts[1]), let storageClass = StorageTypes.storageClass(global) else {
       let name = global(parts[1])?.qualifiedName.escapedForDisplay ?? "no name"
-      throw CheckpointError("the tensor's storage is of no known class (\(name))")
+      throw DecantError(.unclassified, "the tensor's storage is of no known class (\(name))")
     }
     guard let byteCount = count.checkedMultiplying(by: storageClass.width) else {
-      throw CheckpointError(
-        "storage \(key.escapedForDisplay) announces \(count) elements, which no memory holds")
+      throw DecantError(
+        .unclassified, "storage \(key.escapedForDisplay) announces \(count) elements, which no memory holds")
     }
     var reference = StorageReference(key: key, location: location, byteCount: byteCount)
     if parts.count > 5, parts[5] != .none {
@@ -65,17 +65,18 @@ extension PickleGraph {
   /// `(key, offset, count)`, in elements of the storage.
   private func view(
     _ value: PickleValue, in reference: StorageReference, width: Int
-  ) throws(CheckpointError) -> StorageReference.View {
+  ) throws(DecantError) -> StorageReference.View {
     guard let parts = tuple(value), parts.count == 3, let key = name(parts[0], orInteger: false),
       case .int(let offset) = parts[1], case .int(let count) = parts[2], offset >= 0, count >= 0,
       let byteOffset = Int(exactly: offset)?.checkedMultiplying(by: width),
       let byteCount = Int(exactly: count)?.checkedMultiplying(by: width)
     else {
-      throw CheckpointError(
-        "the view of storage \(reference.key.escapedForDisplay) is no key, offset and count")
+      throw DecantError(
+        .unclassified, "the view of storage \(reference.key.escapedForDisplay) is no key, offset and count")
     }
     guard let end = byteOffset.checkedAdding(byteCount), end <= reference.byteCount else {
-      throw CheckpointError(
+      throw DecantError(
+        .unclassified,
         "view \(key.escapedForDisplay) of \(byteCount) bytes at \(byteOffset) reaches beyond storage "
           + "\(reference.key.escapedForDisplay), which holds \(reference.byteCount)",
         remedy: "PyTorch writes no such view: the file is damaged or made to deceive.")

@@ -25,7 +25,7 @@ struct TensorReconstruction {
   let graph: PickleGraph
   let limits: Limits
   /// Finds a storage's bytes.
-  let storage: (StorageReference) throws(CheckpointError) -> Storage
+  let storage: (StorageReference) throws(DecantError) -> Storage
   /// Files within the pickle, each opened once.
   let inner: InnerFiles
   /// What the persistent ids that are one name stand for, where the container says it apart.
@@ -35,8 +35,8 @@ struct TensorReconstruction {
 
   /// What an object is.
   ///
-  /// - Throws: ``CheckpointError`` when it is a tensor whose description is wrong.
-  func outcome(_ object: PickleObject, nesting: Int = 0) throws(CheckpointError) -> Outcome {
+  /// - Throws: ``DecantError`` when it is a tensor whose description is wrong.
+  func outcome(_ object: PickleObject, nesting: Int = 0) throws(DecantError) -> Outcome {
     if let old = try oldTensor(object, nesting: nesting) { return old }
     guard object.construction == .reduce, let global = graph.callable(object.callable) else {
       return .noTensor
@@ -48,9 +48,9 @@ struct TensorReconstruction {
 
   private func outcome(
     of global: PickleGlobal, _ arguments: [PickleValue], nesting: Int
-  ) throws(CheckpointError) -> Outcome {
+  ) throws(DecantError) -> Outcome {
     guard nesting < 16 else {
-      throw CheckpointError("calls that make a tensor wrap each other more than 16 deep")
+      throw DecantError(.unclassified, "calls that make a tensor wrap each other more than 16 deep")
     }
     switch global.qualifiedName {
     case "torch._utils._rebuild_tensor":
@@ -78,7 +78,7 @@ struct TensorReconstruction {
       // (function, type, arguments, state): the tensor that function(*arguments) makes.
       try require(arguments, 4...4, global)
       guard let function = graph.global(arguments[0]), let inner = graph.tuple(arguments[2]) else {
-        throw CheckpointError("\(global.qualifiedName) names no function to rebuild from")
+        throw DecantError(.unclassified, "\(global.qualifiedName) names no function to rebuild from")
       }
       if let whole = try wholeDistributed(arguments, nesting: nesting) { return .tensor(whole) }
       let outcome = try outcome(of: function, inner, nesting: nesting + 1)
@@ -124,43 +124,43 @@ struct TensorReconstruction {
   /// The tensor a value is.
   ///
   /// - Parameter role: what the tensor is for, for the message when it is none.
-  func tensor(_ value: PickleValue, _ role: String, nesting: Int) throws(CheckpointError) -> Tensor {
+  func tensor(_ value: PickleValue, _ role: String, nesting: Int) throws(DecantError) -> Tensor {
     if let tensor = persistentTensor(value) { return tensor }
     if let object = graph.object(value), case .tensor(let tensor) = try outcome(object, nesting: nesting + 1)
     {
       return tensor
     }
-    throw CheckpointError("\(role) is no tensor")
+    throw DecantError(.unclassified, "\(role) is no tensor")
   }
 
   private func require(
     _ arguments: [PickleValue], _ counts: ClosedRange<Int>, _ global: PickleGlobal
-  ) throws(CheckpointError) {
+  ) throws(DecantError) {
     guard counts ~= arguments.count else {
-      throw CheckpointError(
-        "\(global.qualifiedName) has \(arguments.count) arguments, which no PyTorch writes")
+      throw DecantError(
+        .unclassified, "\(global.qualifiedName) has \(arguments.count) arguments, which no PyTorch writes")
     }
   }
 
   /// `(data, requires_grad, hooks…)`: the data's tensor, trained or not.
-  private func parameter(_ arguments: [PickleValue], nesting: Int) throws(CheckpointError) -> Outcome {
+  private func parameter(_ arguments: [PickleValue], nesting: Int) throws(DecantError) -> Outcome {
     let requiresGrad = arguments[1] == .bool(true)
     if let tensor = persistentTensor(arguments[0]) { return .tensor(tensor.with(requiresGrad: requiresGrad)) }
     guard let object = graph.object(arguments[0]) else {
-      throw CheckpointError("a parameter holds something that is no tensor")
+      throw DecantError(.unclassified, "a parameter holds something that is no tensor")
     }
     switch try outcome(object, nesting: nesting + 1) {
     case .tensor(let tensor): return .tensor(tensor.with(requiresGrad: requiresGrad))
     case .nested(let tensors): return .nested(tensors.map { $0.with(requiresGrad: requiresGrad) })
     case .unread(let kind): return .unread(kind)
-    default: throw CheckpointError("a parameter holds something that is no tensor")
+    default: throw DecantError(.unclassified, "a parameter holds something that is no tensor")
     }
   }
 
   /// `(storage, offset, size, stride, …)`: a view.
   func view(
     _ arguments: [PickleValue], dtype: PickleValue?, requiresGrad: PickleValue?, metadata: PickleValue?
-  ) throws(CheckpointError) -> Tensor {
+  ) throws(DecantError) -> Tensor {
     let (storage, storageClass) = try storage(of: arguments[0])
     let elementType: DType
     if let dtype {
@@ -168,32 +168,33 @@ struct TensorReconstruction {
     } else if case .typed(let typed) = storageClass {
       elementType = typed
     } else {
-      throw CheckpointError("the tensor has an untyped storage and no dtype")
+      throw DecantError(.unclassified, "the tensor has an untyped storage and no dtype")
     }
     guard case .int(let offset) = arguments[1], let offset = Int(exactly: offset),
       let shape = integers(arguments[2]), let strides = integers(arguments[3])
-    else { throw CheckpointError("the tensor's offset, size or stride is no integer") }
+    else { throw DecantError(.unclassified, "the tensor's offset, size or stride is no integer") }
     let bits = try lazyBits(metadata)
-    do throws(TensorError) {
+    do throws(DecantError) {
       return try Tensor(
         dtype: elementType, shape: shape, strides: strides, storage: storage, storageOffset: offset,
         isConjugated: bits.conj, isNegated: bits.neg, requiresGrad: requiresGrad == .bool(true),
         limits: limits)
     } catch {
-      throw CheckpointError(
-        error.reason, entry: storage.entry,
+      throw DecantError(
+        .unclassified, error.reason, entry: storage.entry,
         remedy: "PyTorch writes no such view: the file is damaged or made to deceive.")
     }
   }
 
   /// The storage a value stands for: a persistent id, or a file within the pickle that holds one.
-  func storage(of value: PickleValue) throws(CheckpointError) -> (Storage, StorageTypes.StorageClass) {
+  func storage(of value: PickleValue) throws(DecantError) -> (Storage, StorageTypes.StorageClass) {
     if let object = graph.object(value),
       graph.global(object.callable)?.qualifiedName == "torch.storage._load_from_bytes",
       let arguments = graph.tuple(object.arguments), arguments.count == 1
     {
       guard let root = try inner.open(arguments[0], in: graph).rootStorage else {
-        throw CheckpointError("the tensor's storage is a file within the pickle that holds no storage")
+        throw DecantError(
+          .unclassified, "the tensor's storage is a file within the pickle that holds no storage")
       }
       return root
     }
@@ -203,9 +204,9 @@ struct TensorReconstruction {
   }
 
   /// The element type a value names.
-  func dtype(_ value: PickleValue) throws(CheckpointError) -> DType {
+  func dtype(_ value: PickleValue) throws(DecantError) -> DType {
     guard let dtype = graph.global(value).flatMap(StorageTypes.dtype) else {
-      throw CheckpointError("the tensor's dtype is none that PyTorch has")
+      throw DecantError(.unclassified, "the tensor's dtype is none that PyTorch has")
     }
     return dtype
   }
@@ -213,7 +214,7 @@ struct TensorReconstruction {
   /// The description of a storage's persistent id.
   func storageReference(
     _ value: PickleValue
-  ) throws(CheckpointError) -> (StorageReference, StorageTypes.StorageClass) {
+  ) throws(DecantError) -> (StorageReference, StorageTypes.StorageClass) {
     // Imitations of PyTorch 0.1's tar files put the tuple itself where the persistent id stands.
     if takesPlainReferences, let parts = graph.tuple(value) { return try graph.storageReference(of: parts) }
     return try graph.storageReference(value)
@@ -238,11 +239,11 @@ struct TensorReconstruction {
   }
 
   /// The `conj` and `neg` bits of a metadata dictionary.
-  private func lazyBits(_ metadata: PickleValue?) throws(CheckpointError) -> (conj: Bool, neg: Bool) {
+  private func lazyBits(_ metadata: PickleValue?) throws(DecantError) -> (conj: Bool, neg: Bool) {
     var bits = (conj: false, neg: false)
     guard let metadata, metadata != .none else { return bits }
     guard case .dictionary(let pairs) = graph.node(metadata) else {
-      throw CheckpointError("the tensor's metadata is no dictionary")
+      throw DecantError(.unclassified, "the tensor's metadata is no dictionary")
     }
     for pair in pairs {
       switch graph.text(pair.key) {

@@ -28,14 +28,14 @@ enum TorchLegacy {
   /// Reads the pickles and the storages' counts; no weights.
   static func open(
     _ source: ByteSource, limits: Limits, nesting: Int
-  ) throws(CheckpointError) -> Checkpoint.Parts {
+  ) throws(DecantError) -> Checkpoint.Parts {
     let file = try read(source, limits: limits)
     let expected = file.storages.expectedByteCount
     if let failure = file.storages.failure, expected == nil { throw failure }
-    do throws(CheckpointError) {
+    do throws(DecantError) {
       var contents = try PickledContents.list(
         file.graph, path: source.path, nesting: nesting, limits: limits
-      ) { reference throws(CheckpointError) in try file.storages.storage(reference)
+      ) { reference throws(DecantError) in try file.storages.storage(reference)
       }
       if expected != nil { contents.tensors = contents.tensors.map { $0.withState() } }
       return Checkpoint.Parts(
@@ -48,7 +48,7 @@ enum TorchLegacy {
   }
 
   /// Reads the pickles and finds the storages, as far as they can be followed.
-  static func read(_ source: ByteSource, limits: Limits) throws(CheckpointError) -> File {
+  static func read(_ source: ByteSource, limits: Limits) throws(DecantError) -> File {
     var sequence = PickleSequence(source, limits: limits)
     return try read(&sequence)
   }
@@ -67,16 +67,18 @@ enum TorchLegacy {
       : "little"
   }
 
-  private static func read(_ sequence: inout PickleSequence) throws(CheckpointError) -> File {
+  private static func read(_ sequence: inout PickleSequence) throws(DecantError) -> File {
     let source = sequence.source
     let number = try sequence.next("the magic number")
     guard case .longInteger(magic) = number.node(number.root) else {
-      throw CheckpointError("does not begin with the magic number of PyTorch's files", file: source.path)
+      throw DecantError(
+        .unclassified, "does not begin with the magic number of PyTorch's files", file: source.path)
     }
     let start = sequence.offset
     let version = try sequence.next("the protocol version")
     guard version.root == .int(Self.version) else {
-      throw CheckpointError(
+      throw DecantError(
+        .unclassified,
         "the format's version is \(version.pythonSpelling(version.root)), and PyTorch writes only "
           + "\(Self.version)", file: source.path, offset: start,
         remedy: "The file is damaged: fetch it again.")
@@ -89,9 +91,10 @@ enum TorchLegacy {
     if graph.protocolVersion != 2 { hints.append(("pickle protocol", String(graph.protocolVersion))) }
     let listStart = sequence.offset
     let list = try sequence.next("the list of storages")
-    func wrong(_ reason: String) -> CheckpointError {
-      CheckpointError(
-        reason, file: source.path, offset: listStart, remedy: "The file is damaged: fetch it again.")
+    func wrong(_ reason: String) -> DecantError {
+      DecantError(
+        .unclassified, reason, file: source.path, offset: listStart,
+        remedy: "The file is damaged: fetch it again.")
     }
     var keys: [String] = []
     var keyBytes = 0

@@ -9,7 +9,7 @@ enum TorchTar {
   /// Reads the members' pickles and the numbers between them; no weights.
   static func open(
     _ source: ByteSource, limits: Limits, nesting: Int
-  ) throws(CheckpointError) -> Checkpoint.Parts {
+  ) throws(DecantError) -> Checkpoint.Parts {
     var reader = Reader(source, limits: limits, nesting: nesting)
     return try reader.read()
   }
@@ -35,20 +35,22 @@ enum TorchTar {
       self.limits = limits
     }
 
-    mutating func read() throws(CheckpointError) -> Checkpoint.Parts {
+    mutating func read() throws(DecantError) -> Checkpoint.Parts {
       let archive = try TarArchive(source, limits: limits)
-      func member(_ name: String) throws(CheckpointError) -> TarArchive.Member? {
+      func member(_ name: String) throws(DecantError) -> TarArchive.Member? {
         let found = archive.members.filter { $0.name.utf8.elementsEqual(name.utf8) }
         guard found.count <= 1 else {
-          throw CheckpointError(
-            "the archive has \(found.count) members of this name", file: source.path, entry: name,
+          throw DecantError(
+            .unclassified, "the archive has \(found.count) members of this name", file: source.path,
+            entry: name,
             remedy: "PyTorch writes no such archive: the file is damaged or made to deceive.")
         }
         return found.first
       }
       guard let pickle = try member("pickle"), let storages = try member("storages") else {
         let names = archive.members.prefix(3).map(\.name.escapedForDisplay).joined(separator: ", ")
-        throw CheckpointError(
+        throw DecantError(
+          .unclassified,
           "is a tar archive without the members pickle and storages, so no PyTorch checkpoint"
             + (names.isEmpty ? "" : " (it holds \(names)…)"), file: source.path,
           remedy: "If a checkpoint lies inside, extract it (tar xf FILE) and name that file.")
@@ -70,18 +72,19 @@ enum TorchTar {
       if sequence.bytesLeft > 0 { warnings.append("\(sequence.bytesLeft) bytes follow the pickle") }
       if graph.protocolVersion != 2 { hints.append(("pickle protocol", String(graph.protocolVersion))) }
       let named = named
-      do throws(CheckpointError) {
+      do throws(DecantError) {
         let contents = try PickledContents.list(
           graph, path: source.path, nesting: nesting, limits: limits, named: named,
           takesPlainReferences: tensors == nil
-        ) { reference throws(CheckpointError) in
+        ) { reference throws(DecantError) in
           guard reference.view == nil, case .storage(let storage, _)? = named[ExactText(reference.key)] else {
-            throw CheckpointError(
-              "the archive has no storage \(reference.key.escapedForDisplay)",
+            throw DecantError(
+              .unclassified, "the archive has no storage \(reference.key.escapedForDisplay)",
               remedy: "The file is incomplete: fetch it again.")
           }
           guard storage.byteCount == reference.byteCount else {
-            throw CheckpointError(
+            throw DecantError(
+              .unclassified,
               "the pickle says storage \(reference.key.escapedForDisplay) has \(reference.byteCount) bytes and the "
                 + "archive has \(storage.byteCount)", remedy: "The file is damaged: fetch it again.")
           }
@@ -98,7 +101,7 @@ enum TorchTar {
 
     private mutating func systemInformation(
       _ member: TarArchive.Member
-    ) throws(CheckpointError) -> [(String, String)] {
+    ) throws(DecantError) -> [(String, String)] {
       var sequence = sequence(member)
       defer { streams += sequence.streams }
       let graph = try sequence.next("the system information")
@@ -116,7 +119,7 @@ enum TorchTar {
     // MARK: Storages
 
     /// A count; so many times a description, an element count and the bytes; then the list of views.
-    private mutating func readStorages(_ member: TarArchive.Member) throws(CheckpointError) {
+    private mutating func readStorages(_ member: TarArchive.Member) throws(DecantError) {
       var sequence = sequence(member)
       defer { streams += sequence.streams }
       for _ in 0..<(try count(&sequence, "the number of storages")) {
@@ -138,7 +141,8 @@ enum TorchTar {
           warnings.append("storage \(key.escapedForDisplay) has a big-endian element count")
         }
         guard let byteCount = fits(elements) ?? fits(elements.byteSwapped) else {
-          throw CheckpointError(
+          throw DecantError(
+            .unclassified,
             "storage \(key.escapedForDisplay) has \(elements) elements of \(type.width) bytes and the member has "
               + "\(sequence.bytesLeft) bytes there", file: source.path, entry: "storages",
             offset: numberStart,
@@ -158,7 +162,7 @@ enum TorchTar {
     }
 
     /// `[(view, storage, offset, count)…]`, in elements.
-    private mutating func readViews(_ sequence: inout PickleSequence) throws(CheckpointError) {
+    private mutating func readViews(_ sequence: inout PickleSequence) throws(DecantError) {
       let start = sequence.offset
       let graph = try sequence.next("the list of views")
       for element in graph.list(graph.root) ?? graph.tuple(graph.root) ?? [.none] {
@@ -192,7 +196,7 @@ enum TorchTar {
     // MARK: Tensors
 
     /// A count; so many times a description, the rank, four bytes without meaning, sizes, strides and the offset.
-    private mutating func readTensors(_ member: TarArchive.Member) throws(CheckpointError) {
+    private mutating func readTensors(_ member: TarArchive.Member) throws(DecantError) {
       var sequence = sequence(member)
       defer { streams += sequence.streams }
       for _ in 0..<(try count(&sequence, "the number of tensors")) {
@@ -224,7 +228,7 @@ enum TorchTar {
         // PyTorch 0.1 had no scalars: no dimensions meant no elements.
         let isEmpty = rank == 0 && storage.byteCount == 0
         let tensor: Tensor
-        do throws(TensorError) {
+        do throws(DecantError) {
           tensor = try Tensor(
             dtype: dtype, shape: isEmpty ? [0] : Array(numbers[..<rank]),
             strides: isEmpty ? [1] : Array(numbers[rank..<2 * rank]), storage: storage,
@@ -241,7 +245,7 @@ enum TorchTar {
 
     // MARK: Parts
 
-    private func count(_ sequence: inout PickleSequence, _ title: String) throws(CheckpointError) -> Int {
+    private func count(_ sequence: inout PickleSequence, _ title: String) throws(DecantError) -> Int {
       let start = sequence.offset
       let graph = try sequence.next(title)
       guard case .int(let count) = graph.root, count >= 0, let count = Int(exactly: count) else {
@@ -252,15 +256,15 @@ enum TorchTar {
 
     private mutating func add(
       _ key: String, _ object: PersistentObject, _ offset: Int
-    ) throws(CheckpointError) {
+    ) throws(DecantError) {
       guard named.updateValue(object, forKey: ExactText(key)) == nil else {
         throw wrong("two things are called \(key.escapedForDisplay)", offset)
       }
     }
 
-    private func wrong(_ reason: String, _ offset: Int) -> CheckpointError {
-      CheckpointError(
-        reason, file: source.path, offset: offset,
+    private func wrong(_ reason: String, _ offset: Int) -> DecantError {
+      DecantError(
+        .unclassified, reason, file: source.path, offset: offset,
         remedy: "PyTorch writes no such file: it is damaged or made to deceive.")
     }
   }

@@ -10,7 +10,7 @@ enum TorchZip {
   /// Reads the directory, `data.pkl` and the small records beside it; no weights.
   static func open(
     _ archive: ZipArchive, limits: Limits, nesting: Int
-  ) throws(CheckpointError) -> Checkpoint.Parts {
+  ) throws(DecantError) -> Checkpoint.Parts {
     let file = archive.file
     let prefix = try prefix(of: archive)
     guard let pickle = archive.entry(prefix + "data.pkl") else {
@@ -19,7 +19,7 @@ enum TorchZip {
     }
     let isScript = archive.entry(prefix + "constants.pkl") != nil
     var warnings: [String] = []
-    var damage: [CheckpointError] = []
+    var damage: [DecantError] = []
     var hints: [(String, String)] = []
     let byteOrder = try archive.byteOrder(prefix, &hints, &damage)
     for (record, label) in [
@@ -56,10 +56,10 @@ enum TorchZip {
     }
 
     let storages = Records(archive: archive, folder: prefix + "data/", byteOrder: byteOrder)
-    do throws(CheckpointError) {
+    do throws(DecantError) {
       var contents = try PickledContents.list(
         graph, path: file.path, nesting: nesting, limits: limits
-      ) { reference throws(CheckpointError) in try storages.storage(reference) }
+      ) { reference throws(DecantError) in try storages.storage(reference) }
       var script: ScriptArchive?
       if isScript {
         let opened = ScriptArchive(
@@ -77,16 +77,16 @@ enum TorchZip {
   /// A pickle of an archive, as a graph.
   static func interpret(
     _ entry: ZipEntry, in archive: ZipArchive, _ warnings: inout [String],
-    _ damage: inout [CheckpointError]
-  ) throws(CheckpointError) -> PickleGraph {
+    _ damage: inout [DecantError]
+  ) throws(DecantError) -> PickleGraph {
     let (bytes, isIntact, limits) = try archive.pickle(entry)
     if !isIntact { damage.append(checksumMismatch(archive.file, entry, found: CRC32.of(bytes))) }
     let graph: PickleGraph
     do throws(PickleError) {
       graph = try PickleMachine.interpret(unsafe bytes.span.bytes, limits: limits)
     } catch {
-      throw CheckpointError(
-        error.description, file: archive.file.path, entry: entry.name, offset: error.offset,
+      throw DecantError(
+        .unclassified, error.description, file: archive.file.path, entry: entry.name, offset: error.offset,
         remedy:
           "The file is damaged or was never a checkpoint; decant inspect --pickle shows how far it reads.")
     }
@@ -99,14 +99,14 @@ enum TorchZip {
   }
 
   /// Whether an archive holds a checkpoint of PyTorch's itself.
-  static func holdsCheckpoint(_ archive: ZipArchive) throws(CheckpointError) -> Bool {
+  static func holdsCheckpoint(_ archive: ZipArchive) throws(DecantError) -> Bool {
     let prefix = try prefix(of: archive)
     return archive.entry(prefix + "data.pkl") != nil
       || archive.entry(prefix + "model.json") != nil && archive.entry(prefix + "version") != nil
   }
 
   /// What is said of an archive whose directory was lost.
-  private static func truncation(_ archive: ZipArchive, _ tensors: [CheckpointTensor]) -> CheckpointError? {
+  private static func truncation(_ archive: ZipArchive, _ tensors: [CheckpointTensor]) -> DecantError? {
     guard let (walk, reason) = archive.salvage else { return nil }
     let file = archive.file
     if walk.reachesDirectory {
@@ -124,9 +124,9 @@ enum TorchZip {
   }
 
   /// An archive's `data.pkl`, for the disassembler.
-  static func pickle(_ file: ByteSource, limits: Limits) throws(CheckpointError) -> PickleStream {
+  static func pickle(_ file: ByteSource, limits: Limits) throws(DecantError) -> PickleStream {
     let archive: ZipArchive
-    do throws(CheckpointError) { archive = try ZipArchive(file, limits: limits) } catch {
+    do throws(DecantError) { archive = try ZipArchive(file, limits: limits) } catch {
       guard error.mayBeSalvaged, let salvage = try ZipSalvage(file, limits: limits) else { throw error }
       archive = ZipArchive(file, salvage, because: error, limits: limits)
     }
@@ -137,7 +137,7 @@ enum TorchZip {
 
   /// The folder that holds the checkpoint, with its slash: that of the first entry, as PyTorch reads it, or else
   /// of the only `data.pkl` (`model.json` before PyTorch 1.4).
-  private static func prefix(of archive: ZipArchive) throws(CheckpointError) -> String {
+  private static func prefix(of archive: ZipArchive) throws(DecantError) -> String {
     let first = archive.entries.first { !$0.name.hasPrefix("__MACOSX/") }
     for record in ["data.pkl", "model.json"] {
       if let first, let slash = first.name.utf8.firstIndex(of: UInt8(ascii: "/")) {
@@ -150,7 +150,8 @@ enum TorchZip {
       let shallow = found.filter { $0.name.utf8.count { $0 == UInt8(ascii: "/") } <= 1 }
       let candidates = shallow.isEmpty ? found : shallow
       guard candidates.count <= 1 else {
-        throw CheckpointError(
+        throw DecantError(
+          .unclassified,
           "\(candidates.count) folders hold a \(record): \(candidates.prefix(8).map(\.name.escapedForDisplay).joined(separator: ", "))",
           file: archive.file.path, remedy: "Unzip the archive and zip each folder by itself.")
       }
@@ -159,12 +160,13 @@ enum TorchZip {
     return ""
   }
 
-  static func notTorch(_ archive: ZipArchive) -> CheckpointError {
+  static func notTorch(_ archive: ZipArchive) -> DecantError {
     if let foreign = ForeignFile(archive: archive.entries.map(\.name)) {
-      return CheckpointError(foreign.description, file: archive.file.path, remedy: foreign.remedy)
+      return DecantError(.unclassified, foreign.description, file: archive.file.path, remedy: foreign.remedy)
     }
     let names = archive.entries.prefix(3).map(\.name.escapedForDisplay).joined(separator: ", ")
-    return CheckpointError(
+    return DecantError(
+      .unclassified,
       archive.entries.isEmpty
         ? "is an empty zip archive"
         : "is a zip archive without a data.pkl, so no PyTorch checkpoint (it holds \(names)…)",
@@ -200,9 +202,10 @@ final class Records: Sendable {
     storages = Mutex([Storage?](repeating: nil, count: archive.entries.count))
   }
 
-  func storage(_ reference: StorageReference) throws(CheckpointError) -> Storage {
+  func storage(_ reference: StorageReference) throws(DecantError) -> Storage {
     guard reference.view == nil else {
-      throw CheckpointError(
+      throw DecantError(
+        .unclassified,
         "storage \(reference.key.escapedForDisplay) has a view, which no zip file of PyTorch's holds",
         remedy: "The file is damaged or made to deceive.")
     }
@@ -216,8 +219,8 @@ final class Records: Sendable {
           key: reference.key, location: reference.location, byteOrder: byteOrder,
           byteCount: reference.byteCount, content: try cutOff(reference, name, walk), entry: name)
       }
-      throw CheckpointError(
-        "the archive has no entry for storage \(reference.key.escapedForDisplay)", entry: name,
+      throw DecantError(
+        .unclassified, "the archive has no entry for storage \(reference.key.escapedForDisplay)", entry: name,
         remedy: "The file is incomplete: fetch it again.")
     }
     let storage = storages.withLock { storages in
@@ -229,7 +232,8 @@ final class Records: Sendable {
       return made
     }
     guard storage.byteCount == reference.byteCount else {
-      throw CheckpointError(
+      throw DecantError(
+        .unclassified,
         "the pickle says storage \(reference.key.escapedForDisplay) has \(reference.byteCount) bytes and its record has "
           + "\(storage.byteCount)", entry: name, remedy: "The file is damaged: fetch it again.")
     }
@@ -239,9 +243,9 @@ final class Records: Sendable {
   /// What is left of a storage that the end of the file cuts off.
   private func cutOff(
     _ reference: StorageReference, _ name: String, _ walk: ZipSalvage
-  ) throws(CheckpointError) -> PartialContent {
-    let reason = CheckpointError(
-      "the file ends before the data does", file: archive.file.path, entry: name,
+  ) throws(DecantError) -> PartialContent {
+    let reason = DecantError(
+      .unclassified, "the file ends before the data does", file: archive.file.path, entry: name,
       remedy: "Fetch the file again.")
     let cut = walk.cut[ExactText(name)]?.available
     let available = try ByteRange(

@@ -1,12 +1,12 @@
 internal import ByteParsing
-public import Tensors
+package import Tensors
 
 /// Safetensors files made from tensors in memory.
-public enum SafetensorsFile {
+package enum SafetensorsFile {
   /// Writes tensors with `format` = `pt` as metadata, atomically; larger elements first, then in order.
   ///
-  /// - Throws: ``CheckpointError`` for a type the format lacks. O(bytes).
-  public static func write(_ tensors: [(name: String, tensor: Tensor)], to path: String) throws {
+  /// - Throws: ``DecantError`` for a type the format lacks. O(bytes).
+  package static func write(_ tensors: [(name: String, tensor: Tensor)], to path: String) throws {
     let planned = tensors.map { name, tensor in
       let entry = CheckpointTensor(path: [.text(name)], tensor: tensor)
       return PlannedTensor(name: name, entry: entry, tensor: tensor, dtype: tensor.dtype)

@@ -13,7 +13,7 @@ enum SafetensorsReader {
   }
 
   /// Reads the header; no weights.
-  static func open(_ file: ByteSource, limits: Limits) throws(CheckpointError) -> Checkpoint.Parts {
+  static func open(_ file: ByteSource, limits: Limits) throws(DecantError) -> Checkpoint.Parts {
     var (members, length) = try header(of: file, limits)
     let data = try file.part(at: 8 + length, count: file.byteCount - 8 - length)
     var notes: [(String, String)] = []
@@ -48,9 +48,9 @@ enum SafetensorsReader {
   }
 
   /// What the header's `__metadata__` says, as it stands there.
-  static func metadata(of file: ByteSource, limits: Limits) throws(CheckpointError) -> [(String, String)] {
+  static func metadata(of file: ByteSource, limits: Limits) throws(DecantError) -> [(String, String)] {
     let (members, _) = try header(of: file, limits)
-    return try members.first { $0.key == "__metadata__" }.map { member throws(CheckpointError) in
+    return try members.first { $0.key == "__metadata__" }.map { member throws(DecantError) in
       try metadata(member.value, file)
     } ?? []
   }
@@ -58,27 +58,29 @@ enum SafetensorsReader {
   /// The header's members, and its length.
   private static func header(
     of file: ByteSource, _ limits: Limits
-  ) throws(CheckpointError) -> (members: [(key: String, value: JSONValue)], byteCount: Int) {
+  ) throws(DecantError) -> (members: [(key: String, value: JSONValue)], byteCount: Int) {
     let lengthBytes = try file.bytes(at: 0, count: 8)
     let length = lengthBytes.reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
     guard length <= UInt64(limits.headerBytes) else {
-      throw CheckpointError(
-        "the header has \(length) bytes, more than the format allows (\(limits.headerBytes))", file: file.path
+      throw DecantError(
+        .unclassified, "the header has \(length) bytes, more than the format allows (\(limits.headerBytes))",
+        file: file.path
       )
     }
     guard Int(length) <= file.byteCount - 8 else {
-      throw CheckpointError(
-        "the header has \(length) bytes and only \(file.byteCount - 8) follow", file: file.path, offset: 8,
+      throw DecantError(
+        .unclassified, "the header has \(length) bytes and only \(file.byteCount - 8) follow",
+        file: file.path, offset: 8,
         remedy: "The file is truncated: fetch it again.")
     }
     let bytes = try file.bytes(at: 8, count: Int(length))
     let header: JSONValue
     do throws(ParsingError) { header = try JSONValue(parsing: unsafe bytes.span.bytes, depth: 8) } catch {
-      throw CheckpointError(
-        "the header is no JSON: \(error.reason)", file: file.path, offset: 8 + error.offset)
+      throw DecantError(
+        .unclassified, "the header is no JSON: \(error.reason)", file: file.path, offset: 8 + error.offset)
     }
     guard case .object(let members) = header else {
-      throw CheckpointError("the header is no JSON object", file: file.path, offset: 8)
+      throw DecantError(.unclassified, "the header is no JSON object", file: file.path, offset: 8)
     }
     return (members, Int(length))
   }
@@ -96,9 +98,9 @@ enum SafetensorsReader {
 
   private static func entry(
     _ name: String, _ description: JSONValue, _ file: ByteSource
-  ) throws(CheckpointError) -> Entry {
-    func refuse(_ reason: String) -> CheckpointError {
-      CheckpointError(reason, file: file.path, tensor: name)
+  ) throws(DecantError) -> Entry {
+    func refuse(_ reason: String) -> DecantError {
+      DecantError(.unclassified, reason, file: file.path, tensor: name)
     }
     guard let typeName = description["dtype"]?.string, let shape = description["shape"]?.array,
       let offsets = description["data_offsets"]?.array, offsets.count == 2, let begin = offsets[0].size,
@@ -132,7 +134,7 @@ enum SafetensorsReader {
   private static func add(
     _ entry: Entry, _ data: ByteSource, _ file: ByteSource, _ limits: Limits,
     to contents: inout CheckpointContents
-  ) throws(CheckpointError) {
+  ) throws(DecantError) {
     let path: [PathKey] = [.text(entry.name)]
     guard let dtype = entry.dtype else {
       contents.objects.append(
@@ -149,15 +151,15 @@ enum SafetensorsReader {
         content: try content(entry.range, data, file))
       let tensor = try Tensor(dtype: dtype, shape: entry.shape, storage: own, limits: limits)
       contents.tensors.append(CheckpointTensor(path: path, tensor: tensor, role: nil, stateDict: []))
-    } catch let error as CheckpointError { throw error.located(tensor: entry.name) } catch {
-      throw CheckpointError("\(error)", file: file.path, tensor: entry.name)
+    } catch let error as DecantError { throw error.located(tensor: entry.name) } catch {
+      throw DecantError(.unclassified, "\(error)", file: file.path, tensor: entry.name)
     }
   }
 
   /// A tensor's bytes, as far as the file has them.
   private static func content(
     _ range: Range<Int>, _ data: ByteSource, _ file: ByteSource
-  ) throws(CheckpointError) -> any StorageContent {
+  ) throws(DecantError) -> any StorageContent {
     if range.upperBound <= data.byteCount {
       return try ByteRange(data, offset: range.lowerBound, byteCount: range.count)
     }
@@ -165,13 +167,15 @@ enum SafetensorsReader {
     return PartialContent(
       byteCount: range.count,
       available: try ByteRange(data, offset: start, byteCount: data.byteCount - start),
-      CheckpointError("the file ends before the data does", file: file.path, remedy: "Fetch the file again."))
+      DecantError(
+        .unclassified, "the file ends before the data does", file: file.path, remedy: "Fetch the file again.")
+    )
   }
 
   /// Refuses bytes that belong to two tensors or to none: places to hide things, which the format forbids.
   private static func requireNoGaps(
     _ entries: [Entry], data: ByteSource, _ file: ByteSource
-  ) throws(CheckpointError) {
+  ) throws(DecantError) {
     var end = 0
     let order = entries.indices.sorted {
       let (left, right) = (entries[$0].range, entries[$1].range)
@@ -180,7 +184,8 @@ enum SafetensorsReader {
     for place in order {
       let entry = entries[place]
       guard entry.range.lowerBound == end else {
-        throw CheckpointError(
+        throw DecantError(
+          .unclassified,
           entry.range.lowerBound < end
             ? "the tensor's data overlaps another's"
             : "\(entry.range.lowerBound - end) bytes before the tensor's data belong to none",
@@ -189,22 +194,23 @@ enum SafetensorsReader {
       end = entry.range.upperBound
     }
     guard end >= data.byteCount else {
-      throw CheckpointError(
-        "\(data.byteCount - end) bytes at the end belong to no tensor", file: file.path,
+      throw DecantError(
+        .unclassified, "\(data.byteCount - end) bytes at the end belong to no tensor", file: file.path,
         remedy: "The file is damaged: fetch it again.")
     }
   }
 
-  private static func metadata(_ value: JSONValue, _ file: ByteSource) throws(CheckpointError) -> [(
+  private static func metadata(_ value: JSONValue, _ file: ByteSource) throws(DecantError) -> [(
     String, String
   )] {
     guard case .object(let members) = value else {
-      throw CheckpointError("the header's __metadata__ is no JSON object", file: file.path)
+      throw DecantError(.unclassified, "the header's __metadata__ is no JSON object", file: file.path)
     }
     var notes: [(String, String)] = []
     for (key, value) in members {
       guard let text = value.string else {
-        throw CheckpointError("the header's __metadata__ holds something that is no text", file: file.path)
+        throw DecantError(
+          .unclassified, "the header's __metadata__ holds something that is no text", file: file.path)
       }
       notes.append((key, text))
     }

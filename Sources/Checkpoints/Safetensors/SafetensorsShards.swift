@@ -15,7 +15,7 @@ struct SafetensorsShards {
   /// the target's own name when everything fits.
   init(
     _ tensors: [PlannedTensor], _ metadata: [(key: String, value: String)], _ limit: Int, _ path: String
-  ) throws(CheckpointError) {
+  ) throws(DecantError) {
     var groups: [[PlannedTensor]] = [[]]
     var byteCount = 0
     for tensor in tensors {
@@ -74,12 +74,12 @@ struct SafetensorsShards {
       last?.removeTarget()
     }
     for (place, output) in (outputs + [last].compactMap { $0 }).enumerated() {
-      do throws(CheckpointError) { try policy.commit(output) } catch {
+      do throws(DecantError) { try policy.commit(output) } catch {
         guard place > 0 else { throw error }
-        var partial = error
-        partial.remedy =
-          "\(place) of the \(files.count) files have their names already, and there is no index: convert again."
-        throw partial
+        throw error.advising(
+          .text(
+            "\(place) of the \(files.count) files have their names already, and there is no index: convert again."
+          ))
       }
     }
     return files

@@ -15,8 +15,8 @@ struct SafetensorsWriter {
 
   /// Plans a file; writes nothing.
   ///
-  /// - Throws: ``CheckpointError`` that lists every tensor the format cannot hold.
-  init(_ items: [PlannedTensor], metadata: [(key: String, value: String)]) throws(CheckpointError) {
+  /// - Throws: ``DecantError`` that lists every tensor the format cannot hold.
+  init(_ items: [PlannedTensor], metadata: [(key: String, value: String)]) throws(DecantError) {
     // PyTorch keeps four-bit floats in pairs along the last dimension, which the format counts one by one.
     let refused = items.filter {
       SafetensorsTypes.name($0.dtype) == nil
@@ -24,12 +24,14 @@ struct SafetensorsWriter {
     }
     guard refused.isEmpty else {
       let list = refused.map { "\($0.name.escapedForDisplay) (\($0.dtype.rawValue))" }.joined(separator: ", ")
-      throw CheckpointError(
+      throw DecantError(
+        .unclassified,
         "safetensors has no element type for \(refused.count == 1 ? "this tensor" : "these \(refused.count) tensors"): \(list)",
         remedy: "Choose the other tensors with --key. Nothing was written.")
     }
     guard !items.contains(where: { $0.name == "__metadata__" }) else {
-      throw CheckpointError("a tensor is called __metadata__, a name that safetensors keeps for itself")
+      throw DecantError(
+        .unclassified, "a tensor is called __metadata__, a name that safetensors keeps for itself")
     }
     let ordered = items.enumerated().sorted { left, right in
       let (a, b) = (left.element.dtype.byteCount, right.element.dtype.byteCount)
@@ -37,11 +39,11 @@ struct SafetensorsWriter {
     }.map(\.element)
 
     var offset = 0
-    var json = try JSONValue.utf8 { add throws(CheckpointError) in
+    var json = try JSONValue.utf8 { add throws(DecantError) in
       add("__metadata__", .object(metadata.map { (key: $0.key, value: .string($0.value)) }))
       for item in ordered {
         guard let end = offset.checkedAdding(item.byteCount) else {
-          throw CheckpointError("the tensors together have more bytes than any file")
+          throw DecantError(.unclassified, "the tensors together have more bytes than any file")
         }
         let shape = SafetensorsTypes.shape(item.tensor.shape, of: item.dtype)
         add(
@@ -56,7 +58,8 @@ struct SafetensorsWriter {
     }
     json += [UInt8](repeating: 0x20, count: (8 - json.count % 8) % 8)
     guard json.count <= Limits().headerBytes else {
-      throw CheckpointError(
+      throw DecantError(
+        .unclassified,
         "the header would have \(json.count) bytes, more than the format allows (\(Limits().headerBytes))")
     }
     header = (0..<8).map { UInt8(truncatingIfNeeded: json.count >> ($0 * 8)) } + json

@@ -4,7 +4,7 @@ extension Checkpoint {
   /// Reads what a path leads to: a file of any container, an index with its shards, or a folder that holds a checkpoint.
   ///
   /// - Returns: what was found, and every file it is read from.
-  static func open(path: String, limits: Limits) throws(CheckpointError) -> (Parts, [InputFile]) {
+  static func open(path: String, limits: Limits) throws(DecantError) -> (Parts, [InputFile]) {
     if let folder = try CheckpointFolder(path) { return try open(folder, limits) }
     let file = try InputFile(path)
     let source = ByteSource(file)
@@ -21,7 +21,7 @@ extension Checkpoint {
     return (try parts(of: source, limits: limits), [file])
   }
 
-  private static func open(_ folder: CheckpointFolder, _ limits: Limits) throws(CheckpointError) -> (
+  private static func open(_ folder: CheckpointFolder, _ limits: Limits) throws(DecantError) -> (
     Parts, [InputFile]
   ) {
     let names = try folder.names(limit: limits.paths)
@@ -41,8 +41,8 @@ extension Checkpoint {
     if indices.count == 1 {
       let file = try folder.file(indices[0])
       guard let index = try ShardedCheckpoint.Index(ByteSource(file), limits: limits) else {
-        throw CheckpointError(
-          "is JSON text without a weight_map, so no index of shards", file: file.path,
+        throw DecantError(
+          .unclassified, "is JSON text without a weight_map, so no index of shards", file: file.path,
           remedy: "Name the file with the weights.")
       }
       return try ShardedCheckpoint.open(index, file, in: folder, limits: limits)
@@ -62,14 +62,15 @@ extension Checkpoint {
   }
 
   private static func nothingToOpen(_ folder: CheckpointFolder, _ names: [String], _ indices: [String])
-    -> CheckpointError
+    -> DecantError
   {
     func list(_ names: [String]) -> String {
       names.prefix(8).map(\.escapedForDisplay).joined(separator: ", ") + (names.count > 8 ? ", …" : "")
     }
     if indices.count > 1 {
-      return CheckpointError(
-        "is a folder with \(indices.count) indices of shards: \(list(indices))", file: folder.path,
+      return DecantError(
+        .unclassified, "is a folder with \(indices.count) indices of shards: \(list(indices))",
+        file: folder.path,
         remedy: "Name the one to read: \(folder.path(of: indices[0]).escapedForDisplay)")
     }
     let endings = [
@@ -77,13 +78,15 @@ extension Checkpoint {
     ]
     let checkpoints = names.filter { name in endings.contains { name.hasSuffix($0) } }
     if let first = checkpoints.first {
-      return CheckpointError(
-        "is a folder without an index or .metadata; it holds \(list(checkpoints))", file: folder.path,
+      return DecantError(
+        .unclassified, "is a folder without an index or .metadata; it holds \(list(checkpoints))",
+        file: folder.path,
         remedy:
           "Name \(checkpoints.count == 1 ? "the file" : "one of them"): \(folder.path(of: first).escapedForDisplay)"
       )
     }
-    return CheckpointError(
+    return DecantError(
+      .unclassified,
       names.isEmpty
         ? "is a folder without files" : "is a folder without a checkpoint; it holds \(list(names))",
       file: folder.path,

@@ -15,8 +15,8 @@ struct ShardedCheckpoint {
 
     /// Reads an index; nil when the file is JSON of another kind, or none.
     ///
-    /// - Throws: ``CheckpointError`` for an index that is wrong.
-    init?(_ file: ByteSource, limits: Limits) throws(CheckpointError) {
+    /// - Throws: ``DecantError`` for an index that is wrong.
+    init?(_ file: ByteSource, limits: Limits) throws(DecantError) {
       guard file.byteCount <= limits.headerBytes, let first = try file.head().first(where: { $0 > 0x20 }),
         first == UInt8(ascii: "{")
       else { return nil }
@@ -24,23 +24,25 @@ struct ShardedCheckpoint {
       guard Index.mentionsWeightMap(bytes) else { return nil }
       let json: JSONValue
       do throws(ParsingError) { json = try JSONValue(parsing: unsafe bytes.span.bytes, depth: 16) } catch {
-        throw CheckpointError(
-          "the index is no JSON: \(error.reason)", file: file.path, offset: error.offset,
+        throw DecantError(
+          .unclassified, "the index is no JSON: \(error.reason)", file: file.path, offset: error.offset,
           remedy: "The index is damaged: fetch it again.")
       }
       guard let map = json["weight_map"] else { return nil }
       guard case .object(let members) = map else {
-        throw CheckpointError("the index's weight_map is no JSON object", file: file.path)
+        throw DecantError(.unclassified, "the index's weight_map is no JSON object", file: file.path)
       }
       var weights: [(name: String, file: String)] = []
       for (name, value) in members {
         guard let shard = value.string else {
-          throw CheckpointError("the index gives no file for the tensor", file: file.path, tensor: name)
+          throw DecantError(
+            .unclassified, "the index gives no file for the tensor", file: file.path, tensor: name)
         }
         weights.append((name, shard))
       }
       guard weights.count <= limits.paths else {
-        throw CheckpointError("more than \(limits.paths) tensors are listed (Limits.paths)", file: file.path)
+        throw DecantError(
+          .unclassified, "more than \(limits.paths) tensors are listed (Limits.paths)", file: file.path)
       }
       self.weights = weights
       totalByteCount = json["metadata"]?["total_size"]?.size
@@ -74,7 +76,7 @@ struct ShardedCheckpoint {
   /// Opens every shard an index names; reads no weights.
   static func open(
     _ index: Index, _ file: InputFile, in folder: CheckpointFolder, limits: Limits
-  ) throws(CheckpointError) -> (Checkpoint.Parts, [InputFile]) {
+  ) throws(DecantError) -> (Checkpoint.Parts, [InputFile]) {
     var files = [file]
     var parts = Checkpoint.Parts(container: .shards, contents: CheckpointContents())
     /// Of each shard, in the order they are first named, the tensors by name.
@@ -83,7 +85,7 @@ struct ShardedCheckpoint {
     var order: [String] = []
     for (name, shard) in index.weights where shards[ExactText(shard)] == nil {
       let opened: Checkpoint.Parts
-      do throws(CheckpointError) {
+      do throws(DecantError) {
         let input = try folder.file(shard)
         files.append(input)
         opened = try Checkpoint.parts(of: ByteSource(input), limits: limits, nesting: 1)
@@ -113,7 +115,8 @@ struct ShardedCheckpoint {
     }
     guard absent.isEmpty else {
       let list = absent.prefix(3).map { "\($0.name.escapedForDisplay) in \($0.file.escapedForDisplay)" }
-      throw CheckpointError(
+      throw DecantError(
+        .unclassified,
         "\(absent.count) tensors are not in the shards the index names: \(list.joined(separator: ", "))\(absent.count > 3 ? ", …" : "")",
         file: file.path,
         remedy: "The index and the shards are of different checkpoints: fetch all of them again.")

@@ -25,9 +25,9 @@ struct TarArchive {
 
   /// Reads every header. O(members).
   ///
-  /// - Throws: ``CheckpointError`` for a header whose checksum or number is wrong, and a member that reaches beyond
+  /// - Throws: ``DecantError`` for a header whose checksum or number is wrong, and a member that reaches beyond
   ///   the archive.
-  init(_ source: ByteSource, limits: Limits) throws(CheckpointError) {
+  init(_ source: ByteSource, limits: Limits) throws(DecantError) {
     var offset = 0
     var announced: (name: String?, byteCount: Int?) = (nil, nil)
     var headers = 0
@@ -36,12 +36,13 @@ struct TarArchive {
       if block.allSatisfy({ $0 == 0 }) { break }
       headers += 1
       guard headers <= limits.zipEntries else {
-        throw CheckpointError(
-          "the archive has more than \(limits.zipEntries) members (Limits.zipEntries)", file: source.path)
+        throw DecantError(
+          .unclassified, "the archive has more than \(limits.zipEntries) members (Limits.zipEntries)",
+          file: source.path)
       }
-      func refuse(_ reason: String, truncated: Bool = false) -> CheckpointError {
-        CheckpointError(
-          reason, file: source.path, entry: Self.name(block), offset: offset,
+      func refuse(_ reason: String, truncated: Bool = false) -> DecantError {
+        DecantError(
+          .unclassified, reason, file: source.path, entry: Self.name(block), offset: offset,
           remedy: truncated
             ? "The file is truncated: fetch it again." : "The file is damaged: fetch it again.")
       }

@@ -18,26 +18,27 @@ struct ModelDefinition {
   /// Reads the description; no weights.
   static func open(
     _ model: ZipEntry, in archive: ZipArchive, prefix: String, limits: Limits
-  ) throws(CheckpointError) -> Checkpoint.Parts {
+  ) throws(DecantError) -> Checkpoint.Parts {
     let file = archive.file
-    var damage: [CheckpointError] = []
+    var damage: [DecantError] = []
     var warnings: [String] = []
     let (bytes, isIntact) = try archive.bytes(
       of: model, limit: limits.headerBytes, named: "Limits.headerBytes")
     if !isIntact { damage.append(checksumMismatch(file, model, found: CRC32.of(bytes))) }
     let json: JSONValue
     do throws(ParsingError) { json = try JSONValue(parsing: unsafe bytes.span.bytes, depth: 256) } catch {
-      throw CheckpointError(
-        "the model's description is no JSON: \(error.reason)", file: file.path, entry: model.name,
+      throw DecantError(
+        .unclassified, "the model's description is no JSON: \(error.reason)", file: file.path,
+        entry: model.name,
         offset: error.offset)
     }
     guard let module = json["mainModule"] else {
-      throw CheckpointError(
-        "the model's description has no mainModule", file: file.path, entry: model.name,
+      throw DecantError(
+        .unclassified, "the model's description has no mainModule", file: file.path, entry: model.name,
         remedy: "It is no archive of TorchScript's.")
     }
     var reader: ModelDefinition
-    do throws(CheckpointError) {
+    do throws(DecantError) {
       reader = try ModelDefinition(archive, prefix, limits, json, &warnings, &damage)
       try reader.list(module, [])
     } catch { throw error.located(file: file.path, entry: model.name) }
@@ -56,15 +57,15 @@ struct ModelDefinition {
 
   private init(
     _ archive: ZipArchive, _ prefix: String, _ limits: Limits, _ json: JSONValue, _ warnings: inout [String],
-    _ damage: inout [CheckpointError]
-  ) throws(CheckpointError) {
+    _ damage: inout [DecantError]
+  ) throws(DecantError) {
     self.archive = archive
     self.prefix = prefix
     self.limits = limits
     var storages: [ExactText: Storage] = [:]
     var tensors: [Tensor] = []
     for (index, description) in (json["tensors"]?.array ?? []).enumerated() {
-      do throws(CheckpointError) {
+      do throws(DecantError) {
         tensors.append(try Self.tensor(description, archive, prefix, &storages, limits))
       } catch { throw error.located(tensor: "CONSTANTS.c\(index)") }
     }
@@ -82,16 +83,20 @@ struct ModelDefinition {
   private static func tensor(
     _ json: JSONValue, _ archive: ZipArchive, _ prefix: String, _ storages: inout [ExactText: Storage],
     _ limits: Limits
-  ) throws(CheckpointError) -> Tensor {
+  ) throws(DecantError) -> Tensor {
     guard let typeName = json["dataType"]?.string, let key = json["data"]?["key"]?.string,
       let offset = integer(json["offset"] ?? "0"), let shape = integers(json["dims"]),
       let strides = integers(json["strides"])
-    else { throw CheckpointError("the description does not give the tensor's type, sizes and data") }
+    else {
+      throw DecantError(.unclassified, "the description does not give the tensor's type, sizes and data")
+    }
     guard json["isQuantized"] != .bool(true) else {
-      throw CheckpointError("the tensor is quantised, which archives of this kind are not read with")
+      throw DecantError(
+        .unclassified, "the tensor is quantised, which archives of this kind are not read with")
     }
     guard let dtype = dtypes[typeName] else {
-      throw CheckpointError("the element type \(typeName.escapedForDisplay) is none that PyTorch has")
+      throw DecantError(
+        .unclassified, "the element type \(typeName.escapedForDisplay) is none that PyTorch has")
     }
     let name = prefix + key
     let storage: Storage
@@ -99,8 +104,8 @@ struct ModelDefinition {
       storage = known
     } else {
       guard let entry = archive.entry(name) else {
-        throw CheckpointError(
-          "the archive has no entry for the tensor", entry: name,
+        throw DecantError(
+          .unclassified, "the archive has no entry for the tensor", entry: name,
           remedy: "The file is incomplete: fetch it again.")
       }
       storage = Storage(
@@ -108,11 +113,11 @@ struct ModelDefinition {
         content: ZipRecord(archive, entry), entry: name)
       storages[ExactText(key)] = storage
     }
-    do throws(TensorError) {
+    do throws(DecantError) {
       return try Tensor(
         dtype: dtype, shape: shape, strides: strides, storage: storage, storageOffset: offset,
         requiresGrad: json["requiresGrad"] == .bool(true), limits: limits)
-    } catch { throw CheckpointError(error.reason, entry: name) }
+    } catch { throw DecantError(.unclassified, error.reason, entry: name) }
   }
 
   /// A 64-bit integer, which the JSON of protocol buffers writes as text.
@@ -131,8 +136,8 @@ struct ModelDefinition {
   /// `attributes.pkl`: a tuple in which `build_tensor_from_id(n)` stands for a tensor of the table.
   private static func attributes(
     _ archive: ZipArchive, _ prefix: String, _ limits: Limits, _ warnings: inout [String],
-    _ damage: inout [CheckpointError]
-  ) throws(CheckpointError) -> [Int?] {
+    _ damage: inout [DecantError]
+  ) throws(DecantError) -> [Int?] {
     guard let entry = archive.entry(prefix + "attributes.pkl") else { return [] }
     let graph = try TorchZip.interpret(entry, in: archive, &warnings, &damage)
     return (graph.tuple(graph.root) ?? graph.list(graph.root) ?? []).map { value in
@@ -146,20 +151,20 @@ struct ModelDefinition {
 
   // MARK: Modules
 
-  private mutating func list(_ module: JSONValue, _ path: [PathKey]) throws(CheckpointError) {
+  private mutating func list(_ module: JSONValue, _ path: [PathKey]) throws(DecantError) {
     guard contents.tensors.count + contents.objects.count <= limits.paths else {
-      throw CheckpointError("more than \(limits.paths) values are listed (Limits.paths)")
+      throw DecantError(.unclassified, "more than \(limits.paths) values are listed (Limits.paths)")
     }
     for parameter in module["parameters"]?.array ?? [] {
       guard let name = parameter["name"]?.string, let id = parameter["tensorId"].flatMap(Self.integer) else {
-        throw CheckpointError("a parameter has no name or tensor")
+        throw DecantError(.unclassified, "a parameter has no name or tensor")
       }
       try add(id, path + [.text(name)], role: parameter["isBuffer"] == .bool(true) ? .buffer : .parameter)
     }
     for attribute in module["attributes"]?.array ?? [] {
       guard let name = attribute["name"]?.string, let type = attribute["type"]?.string,
         let id = attribute["id"].flatMap(Self.integer)
-      else { throw CheckpointError("an attribute has no name, type or id") }
+      else { throw DecantError(.unclassified, "an attribute has no name, type or id") }
       if attributes.indices.contains(id), let tensor = attributes[id] {
         try add(tensor, path + [.text(name)], role: nil)
       } else {
@@ -168,16 +173,18 @@ struct ModelDefinition {
       }
     }
     for submodule in module["submodules"]?.array ?? [] {
-      guard let name = submodule["name"]?.string else { throw CheckpointError("a module has no name") }
+      guard let name = submodule["name"]?.string else {
+        throw DecantError(.unclassified, "a module has no name")
+      }
       try list(submodule, path + [.text(name)])
     }
   }
 
   private mutating func add(_ id: Int, _ path: [PathKey], role: CheckpointTensor.Role?)
-    throws(CheckpointError)
+    throws(DecantError)
   {
     guard tensors.indices.contains(id) else {
-      throw CheckpointError("there is no tensor \(id)", tensor: path.joinedName)
+      throw DecantError(.unclassified, "there is no tensor \(id)", tensor: path.joinedName)
     }
     used.insert(id)
     contents.tensors.append(

@@ -16,8 +16,8 @@ struct ScriptArchive {
   /// Adds the constants, tells parameters from buffers, and says what is not read.
   func complete(
     _ contents: inout CheckpointContents, _ hints: inout [(String, String)], _ warnings: inout [String],
-    _ damage: inout [CheckpointError]
-  ) throws(CheckpointError) {
+    _ damage: inout [DecantError]
+  ) throws(DecantError) {
     tellRoles(&contents, &warnings)
     try addConstants(&contents, &warnings, &damage)
     listExtraFiles(&contents)
@@ -106,7 +106,7 @@ struct ScriptArchive {
     let folder = prefix + "code/"
     for entry in archive.entries where entry.name.hasPrefix(folder) && entry.name.hasSuffix(".py") {
       let module = entry.name.dropFirst(folder.count).dropLast(3).split(separator: "/").joined(separator: ".")
-      do throws(CheckpointError) {
+      do throws(DecantError) {
         let (bytes, _) = try archive.bytes(of: entry, limit: 64 << 20, named: "the 64 MiB that code may have")
         for (name, found) in ScriptArchive.classes(in: bytes) {
           classes[ExactText(module + "." + name)] = found
@@ -147,14 +147,14 @@ struct ScriptArchive {
   /// Lists `constants.pkl`, a tuple, under the names the code uses: `CONSTANTS.c0`. An attribute's name holds no dot, so
   /// no other path begins so.
   private func addConstants(
-    _ contents: inout CheckpointContents, _ warnings: inout [String], _ damage: inout [CheckpointError]
-  ) throws(CheckpointError) {
+    _ contents: inout CheckpointContents, _ warnings: inout [String], _ damage: inout [DecantError]
+  ) throws(DecantError) {
     guard let entry = archive.entry(prefix + "constants.pkl") else { return }
     let graph = try TorchZip.interpret(entry, in: archive, &warnings, &damage)
     let storages = Records(archive: archive, folder: prefix + "constants/", byteOrder: byteOrder)
     let constants = try PickledContents.list(
       graph, path: archive.file.path, nesting: nesting, limits: limits
-    ) { reference throws(CheckpointError) in try storages.storage(reference) }
+    ) { reference throws(DecantError) in try storages.storage(reference) }
     func path(_ path: [PathKey]) -> [PathKey] {
       guard let first = path.first else { return [.text("CONSTANTS")] }
       return [.text("CONSTANTS.c" + first.name)] + path.dropFirst()

@@ -53,7 +53,7 @@ extension CheckpointPickling {
   }
 
   /// Writes what stands at a place and below.
-  mutating func write(branch place: Int) throws(CheckpointError) {
+  mutating func write(branch place: Int) throws(DecantError) {
     if let tensor = places[place].tensor { return write(arrival: tensor, isDetached: false) }
     switch places[place].form {
     case .stateDict: try write(stateDict: place)
@@ -82,8 +82,8 @@ extension CheckpointPickling {
       }
       for arrival in places[place].arrivals {
         if let other = places.child(of: place, .text(arrival.key)), keptBranches[other] {
-          throw CheckpointError(
-            "two values of one dictionary would be called \(arrival.key.escapedForDisplay)",
+          throw DecantError(
+            .unclassified, "two values of one dictionary would be called \(arrival.key.escapedForDisplay)",
             file: plan.checkpoint.path, remedy: "Choose other names. Nothing was written.")
         }
         steps += [.text(arrival.key), .arrival(arrival.tensor, isDetached: false)]

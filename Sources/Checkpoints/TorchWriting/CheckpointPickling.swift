@@ -58,7 +58,7 @@ struct CheckpointPickling {
 
   /// Writes the pickle; reads no weights. O(values + tensors).
   ///
-  /// - Throws: ``CheckpointError`` that names every value the loader refuses unless they are to be left out, and every
+  /// - Throws: ``DecantError`` that names every value the loader refuses unless they are to be left out, and every
   ///   tensor that cannot be written.
   init(_ plan: ConversionPlan) throws {
     self.plan = plan
@@ -91,14 +91,14 @@ struct CheckpointPickling {
     writer.write(.stop)
     try refuse()
     if let lost = isWritten.firstIndex(of: false) {
-      throw CheckpointError(
-        "stands at a place that is written twice in the file, and only one can be kept",
+      throw DecantError(
+        .unclassified, "stands at a place that is written twice in the file, and only one can be kept",
         file: plan.checkpoint.path,
         tensor: plan.tensors[lost].name, remedy: "Choose another part with --key. Nothing was written.")
     }
   }
 
-  private mutating func take(_ step: Step) throws(CheckpointError) {
+  private mutating func take(_ step: Step) throws(DecantError) {
     switch step {
     case .value(let value, let place, let way): try write(value, place, way)
     case .branch(let place): try write(branch: place)
@@ -222,12 +222,13 @@ struct CheckpointPickling {
 
   private static let namedCount = 32
 
-  private func refuse() throws(CheckpointError) {
+  private func refuse() throws(DecantError) {
     guard droppedCount > 0, !plan.options.dropsObjects else { return }
     let list = refusals.map { path, type in
       "\(path.isEmpty ? "the root" : path.escapedForDisplay) (\(type.escapedForDisplay))"
     }.joined(separator: ", ")
-    throw CheckpointError(
+    throw DecantError(
+      .unclassified,
       "holds \(droppedCount == 1 ? "a value" : "\(droppedCount) values") that torch.load(weights_only=True) would not load: \(list)"
         + (droppedCount > refusals.count ? " and \(droppedCount - refusals.count) more" : ""),
       file: plan.checkpoint.path,

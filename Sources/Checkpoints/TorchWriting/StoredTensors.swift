@@ -39,7 +39,7 @@ struct StoredTensors {
   ///   - tensors: strided ones; the parts of those that are not.
   ///   - shrinks: whether only what tensors use of a storage is written.
   ///   - takesUntyped: whether the format has storages without a type.
-  /// - Throws: ``TensorError`` when a storage cannot be described, which no storage that was read is.
+  /// - Throws: ``DecantError`` when a storage cannot be described, which no storage that was read is.
   init(_ tensors: [PlannedTensor], shrinks: Bool, takesUntyped: Bool) throws {
     self.tensors = tensors
     self.shrinks = shrinks

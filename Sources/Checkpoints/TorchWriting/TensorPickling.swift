@@ -24,7 +24,7 @@ struct TensorPickling {
 
   /// Plans the storages.
   ///
-  /// - Throws: ``CheckpointError`` that names every tensor that the format cannot hold.
+  /// - Throws: ``DecantError`` that names every tensor that the format cannot hold.
   init(_ tensors: [PlannedTensor], shrinks: Bool = false, isLegacy: Bool = false) throws {
     self.tensors = tensors
     self.isLegacy = isLegacy

@@ -104,8 +104,8 @@ struct TensorPlaces {
 
   /// Gives every tensor its place by its name, once all forms are set.
   ///
-  /// - Throws: ``CheckpointError`` for a name that fits no mapping.
-  mutating func settle(_ tensors: [PlannedTensor]) throws(CheckpointError) {
+  /// - Throws: ``DecantError`` for a name that fits no mapping.
+  mutating func settle(_ tensors: [PlannedTensor]) throws(DecantError) {
     isUnchanged = true
     for place in places.indices {
       if places[place].isTensor, places[place].tensor == nil { isUnchanged = false }
@@ -118,7 +118,7 @@ struct TensorPlaces {
     }
   }
 
-  private mutating func settle(_ tensor: Int, at place: Int, name: String) throws(CheckpointError) {
+  private mutating func settle(_ tensor: Int, at place: Int, name: String) throws(DecantError) {
     let parent = places[place].parent
     let isWritten =
       parent < 0 || [.mapping, .sequence].contains(places[parent].form) && !places[place].isCutOff
@@ -143,8 +143,8 @@ struct TensorPlaces {
       }
       home = places[home].parent
     }
-    throw CheckpointError(
-      "stands in no dictionary that could hold it under this name", tensor: name,
+    throw DecantError(
+      .unclassified, "stands in no dictionary that could hold it under this name", tensor: name,
       remedy: "Choose with --key the part whose names are to change. Nothing was written.")
   }
 

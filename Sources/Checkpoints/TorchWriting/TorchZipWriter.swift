@@ -1,10 +1,11 @@
-public import Tensors
+import ByteParsing
+package import Tensors
 
 /// Writes the zip files that PyTorch writes since 1.6 and that `torch.load(weights_only=True)` reads.
 ///
 /// Deterministic: the folder is always called `archive`, and nothing of the machine or the time is in it. Source:
 /// PyTorch `torch/serialization.py`, `caffe2/serialize/inline_container.cc`; docs/formats/torch-zip.md.
-public struct TorchZipWriter {
+package struct TorchZipWriter {
   private let pickle: [UInt8]
   private let records: [StoredTensors.Record]
 
@@ -53,8 +54,8 @@ extension TorchZipWriter {
   ///   - stateDict: strided tensors.
   ///   - key: what the state dict stands under, such as `model`.
   ///   - numbers: integers to stand beside it, such as the epoch.
-  /// - Throws: ``CheckpointError`` for a tensor that cannot be written. O(bytes); one piece of a tensor in memory.
-  public static func write(
+  /// - Throws: ``DecantError`` for a tensor that cannot be written. O(bytes); one piece of a tensor in memory.
+  package static func write(
     _ stateDict: StateDict, under key: String, beside numbers: [(name: String, value: Int)], to path: String
   ) throws {
     let planned = stateDict.entries.map { entry in

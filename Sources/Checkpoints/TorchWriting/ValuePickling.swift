@@ -4,7 +4,7 @@ internal import Tensors
 
 /// The values of a source that is a pickle.
 extension CheckpointPickling {
-  mutating func write(_ value: PickleValue, _ place: Int?, _ way: Int) throws(CheckpointError) {
+  mutating func write(_ value: PickleValue, _ place: Int?, _ way: Int) throws(DecantError) {
     guard let graph else { return }
     if case .node(let id) = value, memo[Int(id.index)] >= 0, place == nil || sharesContainers {
       if let place { markWritten(below: place) }
@@ -132,7 +132,7 @@ extension CheckpointPickling {
   private mutating func write(
     mapping kind: LoadableValue.Mapping, _ pairs: [PicklePair], _ attributes: [PicklePair],
     _ id: PickleNodeID, _ place: Int?, _ way: Int
-  ) throws(CheckpointError) {
+  ) throws(DecantError) {
     guard let graph else { return }
     var distinct = place.map { hasNewKeys($0) } == true ? DistinctKeys() : nil
     var steps: [Step] = []
@@ -275,7 +275,7 @@ extension CheckpointPickling {
   }
 
   /// Writes an OrderedDict of the tensors that came to a place.
-  mutating func write(stateDict place: Int) throws(CheckpointError) {
+  mutating func write(stateDict place: Int) throws(DecantError) {
     writer.emptyOrderedDictionary()
     _ = writer.remember()
     guard !places[place].arrivals.isEmpty else { return }
@@ -348,10 +348,11 @@ extension PickleGraph {
 private struct DistinctKeys {
   private var keys: Set<ExactText> = []
 
-  mutating func add(_ key: String, to checkpoint: Checkpoint) throws(CheckpointError) {
+  mutating func add(_ key: String, to checkpoint: Checkpoint) throws(DecantError) {
     guard !keys.insert(ExactText(key)).inserted else { return }
-    throw CheckpointError(
-      "two values of one dictionary would be called \(key.escapedForDisplay)", file: checkpoint.path,
+    throw DecantError(
+      .unclassified, "two values of one dictionary would be called \(key.escapedForDisplay)",
+      file: checkpoint.path,
       remedy: "Choose one of them with --key, or other names. Nothing was written.")
   }
 }

@@ -1,3 +1,4 @@
+internal import ByteParsing
 internal import Tensors
 
 /// A content whose bytes were recorded with checksums: a zip's record, or several put together.
@@ -6,13 +7,13 @@ protocol ChecksummedContent: StorageContent {
   func wholeRecord() throws -> ZipRecord?
 
   /// What of the data is not what its checksum records. O(bytes).
-  func damage(stopsAtFirst: Bool) throws -> [CheckpointError]
+  func damage(stopsAtFirst: Bool) throws -> [DecantError]
 }
 
 extension ZipRecord: ChecksummedContent {
   func wholeRecord() -> ZipRecord? { self }
 
-  func damage(stopsAtFirst: Bool) throws -> [CheckpointError] {
+  func damage(stopsAtFirst: Bool) throws -> [DecantError] {
     try wrongChecksum().map { [checksumMismatch(archive.file, entry, found: $0)] } ?? []
   }
 }
@@ -20,7 +21,7 @@ extension ZipRecord: ChecksummedContent {
 extension ZipRecordPart: ChecksummedContent {
   func wholeRecord() -> ZipRecord? { nil }
 
-  func damage(stopsAtFirst: Bool) throws -> [CheckpointError] {
+  func damage(stopsAtFirst: Bool) throws -> [DecantError] {
     try record.damage(stopsAtFirst: stopsAtFirst)
   }
 }

@@ -4,7 +4,7 @@ internal import Tensors
 /// The small records of text that PyTorch puts beside the data.
 extension ZipArchive {
   /// A record's text without the line ends after it; nil when there is no such record.
-  func text(_ name: String, _ damage: inout [CheckpointError]) throws(CheckpointError) -> String? {
+  func text(_ name: String, _ damage: inout [DecantError]) throws(DecantError) -> String? {
     guard let entry = entry(name) else { return nil }
     let (bytes, isIntact) = try bytes(of: entry, limit: 4096, named: "the 4096 bytes it may have")
     if !isIntact { damage.append(checksumMismatch(file, entry, found: CRC32.of(bytes))) }
@@ -15,12 +15,13 @@ extension ZipArchive {
 
   /// The byte order that the record `byteorder` of a folder names; little where there is none.
   func byteOrder(
-    _ prefix: String, _ hints: inout [(String, String)], _ damage: inout [CheckpointError]
-  ) throws(CheckpointError) -> Storage.ByteOrder {
+    _ prefix: String, _ hints: inout [(String, String)], _ damage: inout [DecantError]
+  ) throws(DecantError) -> Storage.ByteOrder {
     guard let name = try text(prefix + "byteorder", &damage) else { return .little }
     guard let order = Storage.ByteOrder(rawValue: name) else {
-      throw CheckpointError(
-        "the byte order is \"\(name.escapedForDisplay)\", neither little nor big", file: file.path,
+      throw DecantError(
+        .unclassified, "the byte order is \"\(name.escapedForDisplay)\", neither little nor big",
+        file: file.path,
         entry: prefix + "byteorder")
     }
     hints.append(("byte order", name))

@@ -15,7 +15,7 @@ final class ZipArchive: Sendable {
   private let allocated = Mutex(0)
 
   /// Reads the directory and nothing else.
-  init(_ file: ByteSource, limits: Limits) throws(CheckpointError) {
+  init(_ file: ByteSource, limits: Limits) throws(DecantError) {
     self.file = file
     self.limits = limits
     salvage = nil
@@ -26,7 +26,7 @@ final class ZipArchive: Sendable {
   }
 
   /// Takes the records that a walk through the file has found; its directory is lost.
-  init(_ file: ByteSource, _ salvage: ZipSalvage, because reason: CheckpointError, limits: Limits) {
+  init(_ file: ByteSource, _ salvage: ZipSalvage, because reason: DecantError, limits: Limits) {
     self.file = file
     self.limits = limits
     self.salvage = (salvage, reason)
@@ -36,7 +36,7 @@ final class ZipArchive: Sendable {
   }
 
   /// How the records were found when the directory was lost, and why it was.
-  let salvage: (walk: ZipSalvage, reason: CheckpointError)?
+  let salvage: (walk: ZipSalvage, reason: DecantError)?
 
   /// Whether any checksum was recorded: PyTorch can be told to write zeros for all of them.
   let recordsChecksums: Bool
@@ -51,13 +51,14 @@ final class ZipArchive: Sendable {
 
   /// An entry's bytes in memory, with whether they match the recorded checksum.
   ///
-  /// - Throws: ``CheckpointError`` when the entry is larger than `limit`.
-  func bytes(of entry: ZipEntry, limit: Int, named limitName: String) throws(CheckpointError) -> (
+  /// - Throws: ``DecantError`` when the entry is larger than `limit`.
+  func bytes(of entry: ZipEntry, limit: Int, named limitName: String) throws(DecantError) -> (
     bytes: [UInt8], isIntact: Bool
   ) {
     guard entry.byteCount <= limit else {
-      throw CheckpointError(
-        "the entry has \(entry.byteCount) bytes, more than \(limitName) (\(limit))", file: file.path,
+      throw DecantError(
+        .unclassified, "the entry has \(entry.byteCount) bytes, more than \(limitName) (\(limit))",
+        file: file.path,
         entry: entry.name)
     }
     try allocate(entry)
@@ -74,7 +75,7 @@ final class ZipArchive: Sendable {
   /// them with: what a few deflated bytes inflate to may ask for no more memory than a file of that size.
   func pickle(
     _ entry: ZipEntry
-  ) throws(CheckpointError) -> (bytes: [UInt8], isIntact: Bool, limits: Limits) {
+  ) throws(DecantError) -> (bytes: [UInt8], isIntact: Bool, limits: Limits) {
     var limits = limits
     if entry.method != ZipEntry.stored {
       func times(_ factor: Int) -> Int {
@@ -82,7 +83,8 @@ final class ZipArchive: Sendable {
         return overflow ? .max : product
       }
       guard entry.byteCount <= max(4 << 20, times(limits.pickleInflation)) else {
-        throw CheckpointError(
+        throw DecantError(
+          .unclassified,
           "the pickle inflates \(entry.storedByteCount) bytes to \(entry.byteCount), more than "
             + "\(limits.pickleInflation) times as many (Limits.pickleInflation)", file: file.path,
           entry: entry.name)
@@ -94,13 +96,14 @@ final class ZipArchive: Sendable {
   }
 
   /// Counts an entry that is to stand in memory.
-  func allocate(_ entry: ZipEntry) throws(CheckpointError) {
+  func allocate(_ entry: ZipEntry) throws(DecantError) {
     let total = allocated.withLock { allocated in
       allocated = allocated.checkedAdding(entry.byteCount) ?? .max
       return allocated
     }
     guard total <= limits.allocation else {
-      throw CheckpointError(
+      throw DecantError(
+        .unclassified,
         "the entries to be held in memory take \(total) bytes, more than Limits.allocation (\(limits.allocation))",
         file: file.path, entry: entry.name,
         remedy: "Unzip the archive and zip it again without compression: zip -0 -r OUT.pth FOLDER")
@@ -111,10 +114,10 @@ final class ZipArchive: Sendable {
   ///
   /// PyTorch pads the local header's extra field so that data is aligned; the directory's own copy of the
   /// extra field has another length and must not be used.
-  func dataOffset(of entry: ZipEntry) throws(CheckpointError) -> Int {
-    func refuse(_ reason: String) -> CheckpointError {
-      CheckpointError(
-        reason, file: file.path, entry: entry.name, offset: entry.headerOffset,
+  func dataOffset(of entry: ZipEntry) throws(DecantError) -> Int {
+    func refuse(_ reason: String) -> DecantError {
+      DecantError(
+        .unclassified, reason, file: file.path, entry: entry.name, offset: entry.headerOffset,
         remedy: "The file is damaged or made to deceive: fetch it again.")
     }
     // One read for the header and the name it should have; the directory has proved that they lie in the file.
@@ -150,20 +153,22 @@ final class ZipArchive: Sendable {
   }
 
   /// A deflated entry's bytes; the last one stays in memory.
-  func inflate(_ entry: ZipEntry) throws(CheckpointError) -> BytesInMemory {
+  func inflate(_ entry: ZipEntry) throws(DecantError) -> BytesInMemory {
     if let content = inflated.withLock({ $0?.index == entry.index ? $0?.content : nil }) { return content }
     let start = try dataOffset(of: entry)
     let isLarge = entry.byteCount > 128 << 20
     let (factor, name) = isLarge ? (limits.largeInflation, "largeInflation") : (limits.inflation, "inflation")
     let allowed = entry.storedByteCount.multipliedReportingOverflow(by: factor)
     guard allowed.overflow || entry.byteCount <= allowed.partialValue else {
-      throw CheckpointError(
+      throw DecantError(
+        .unclassified,
         "the entry inflates \(entry.storedByteCount) bytes to \(entry.byteCount), more than \(factor) times as "
           + "many (Limits.\(name))", file: file.path, entry: entry.name,
         remedy: isLarge ? "If you trust it: --limit largeInflation=1032." : nil)
     }
     guard entry.byteCount <= limits.inflatedBytes else {
-      throw CheckpointError(
+      throw DecantError(
+        .unclassified,
         "the entry inflates to \(entry.byteCount) bytes, more than Limits.inflatedBytes (\(limits.inflatedBytes))",
         file: file.path, entry: entry.name,
         remedy: "Unzip the archive and zip it again without compression: zip -0 -r OUT.pth FOLDER")
@@ -174,7 +179,8 @@ final class ZipArchive: Sendable {
       isSound = unsafe deflated.withUnsafeBytes { unsafe Deflate.inflate($0, into: buffer) }
     }
     guard isSound else {
-      throw CheckpointError(
+      throw DecantError(
+        .unclassified,
         "the entry's compressed data is damaged, or does not inflate to \(entry.byteCount) bytes",
         file: file.path,
         entry: entry.name, remedy: "The file is damaged: fetch it again.")
@@ -235,7 +241,7 @@ final class ZipRecord: StorageContent, Sendable {
   }
 
   /// Throws unless a checksum is the recorded one.
-  func compare(_ crc: CRC32) throws(CheckpointError) {
+  func compare(_ crc: CRC32) throws(DecantError) {
     guard !archive.recordsChecksum(of: entry) || crc.value == entry.crc32 else {
       throw checksumMismatch(archive.file, entry, found: crc.value)
     }
@@ -281,7 +287,8 @@ final class ZipRecordPart: StorageContent {
 
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws {
     guard offset >= 0, offset <= byteCount, buffer.count <= byteCount - offset else {
-      throw TensorError("\(buffer.count) bytes at \(offset) lie outside a storage of \(byteCount) bytes")
+      throw DecantError(
+        .unclassified, "\(buffer.count) bytes at \(offset) lie outside a storage of \(byteCount) bytes")
     }
     try unsafe record.read(into: buffer, at: self.offset + offset)
   }
@@ -293,13 +300,14 @@ final class ZipRecordPart: StorageContent {
 }
 
 /// The error of an entry whose data is not what was written.
-func checksumMismatch(_ file: ByteSource, _ entry: ZipEntry, found: UInt32) -> CheckpointError {
+func checksumMismatch(_ file: ByteSource, _ entry: ZipEntry, found: UInt32) -> DecantError {
   func hex(_ value: UInt32) -> String {
     let digits = String(value, radix: 16)
     return "0x" + String(repeating: "0", count: 8 - digits.count) + digits
   }
-  return CheckpointError(
-    "the data's CRC-32 is \(hex(found)) and the archive records \(hex(entry.crc32))", file: file.path,
+  return DecantError(
+    .unclassified, "the data's CRC-32 is \(hex(found)) and the archive records \(hex(entry.crc32))",
+    file: file.path,
     entry: entry.name,
     remedy: "The data changed after it was written: fetch the file again.")
 }

@@ -6,9 +6,9 @@ enum ZipContainer {
   /// Reads the directory and what it tells of the contents; no weights.
   static func open(
     _ file: ByteSource, limits: Limits, nesting: Int
-  ) throws(CheckpointError) -> Checkpoint.Parts {
+  ) throws(DecantError) -> Checkpoint.Parts {
     let archive: ZipArchive
-    do throws(CheckpointError) { archive = try ZipArchive(file, limits: limits) } catch {
+    do throws(DecantError) { archive = try ZipArchive(file, limits: limits) } catch {
       // Only a directory that is lost or damaged: one that deceives is not argued with.
       guard error.mayBeSalvaged, let salvage = try ZipSalvage(file, limits: limits) else { throw error }
       return try TorchZip.open(
@@ -24,7 +24,8 @@ enum ZipContainer {
     if let parts = try PackageArchive.open(archive, limits: limits, nesting: nesting) { return parts }
     guard let entry = try onlyCheckpoint(in: archive, limits) else { throw TorchZip.notTorch(archive) }
     guard nesting < InnerFiles.deepest else {
-      throw CheckpointError("files lie in each other more than \(InnerFiles.deepest) deep", file: file.path)
+      throw DecantError(
+        .unclassified, "files lie in each other more than \(InnerFiles.deepest) deep", file: file.path)
     }
     let (inner, damage) = try source(of: entry, in: archive)
     var parts = try Checkpoint.parts(of: inner, limits: limits, nesting: nesting + 1)
@@ -52,7 +53,7 @@ enum ZipContainer {
   /// The only entry that begins like a checkpoint, of at most 16.
   private static func onlyCheckpoint(
     in archive: ZipArchive, _ limits: Limits
-  ) throws(CheckpointError) -> ZipEntry? {
+  ) throws(DecantError) -> ZipEntry? {
     let files = archive.entries.filter { !isLitter($0) && $0.byteCount > 0 }
     guard files.count <= 16 else { return nil }
     var found: [ZipEntry] = []
@@ -70,7 +71,7 @@ enum ZipContainer {
   /// An entry's bytes: a part of the file, or inflated; then with the error of a wrong checksum.
   private static func source(
     of entry: ZipEntry, in archive: ZipArchive
-  ) throws(CheckpointError) -> (ByteSource, CheckpointError?) {
+  ) throws(DecantError) -> (ByteSource, DecantError?) {
     let path = archive.file.path + "/" + entry.name
     if entry.method == ZipEntry.stored {
       let offset = try archive.dataOffset(of: entry)

@@ -29,12 +29,13 @@ struct ZipDirectory: Sendable {
 
   /// Reads the directory at the end of a file; O(entries).
   ///
-  /// - Throws: ``CheckpointError`` when there is none, or when entries are encrypted, truncated, duplicate or
+  /// - Throws: ``DecantError`` when there is none, or when entries are encrypted, truncated, duplicate or
   ///   overlapping.
-  init(_ file: ByteSource, limits: Limits) throws(CheckpointError) {
+  init(_ file: ByteSource, limits: Limits) throws(DecantError) {
     let end = try EndRecord(file)
     guard end.entryCount <= limits.zipEntries else {
-      throw CheckpointError(
+      throw DecantError(
+        .limitExceeded,
         "the directory announces \(end.entryCount) entries, more than Limits.zipEntries (\(limits.zipEntries))",
         file: file.path)
     }
@@ -107,12 +108,12 @@ struct ZipDirectory: Sendable {
   }
 
   /// Believes an entry's fields, or says why not.
-  private static func entry(_ fields: Fields, index: Int, file: ByteSource) throws(CheckpointError)
+  private static func entry(_ fields: Fields, index: Int, file: ByteSource) throws(DecantError)
     -> ZipEntry
   {
     let name = String(decoding: fields.name, as: UTF8.self)
-    func refuse(_ reason: String, _ remedy: String? = nil) -> CheckpointError {
-      CheckpointError(reason, file: file.path, entry: name, remedy: remedy)
+    func refuse(_ reason: String, _ remedy: String? = nil) -> DecantError {
+      DecantError(.unclassified, reason, file: file.path, entry: name, remedy: remedy)
     }
     guard !fields.name.contains(0) else { throw refuse("the entry's name holds a zero byte") }
     // Bit 0: encrypted; bit 6: strong encryption; bit 13: encrypted directory.
@@ -174,12 +175,12 @@ struct ZipDirectory: Sendable {
 
   private static func places(
     of entries: [ZipEntry], _ file: ByteSource
-  ) throws(CheckpointError) -> [[UInt8]: Int] {
+  ) throws(DecantError) -> [[UInt8]: Int] {
     var places: [[UInt8]: Int] = [:]
     places.reserveCapacity(entries.count)
     for entry in entries where places.updateValue(entry.index, forKey: entry.rawName) != nil {
-      throw CheckpointError(
-        "two entries have this name, and readers disagree on which one counts", file: file.path,
+      throw DecantError(
+        .deceptive, "two entries have this name, and readers disagree on which one counts", file: file.path,
         entry: entry.name,
         remedy: "Do not trust the file: no writer of checkpoints makes this.")
     }
@@ -189,7 +190,7 @@ struct ZipDirectory: Sendable {
   /// Gives every entry the offset it must end before, and refuses those that already cannot.
   private static func bounded(
     _ entries: [ZipEntry], directoryOffset: Int, _ file: ByteSource
-  ) throws(CheckpointError) -> [ZipEntry] {
+  ) throws(DecantError) -> [ZipEntry] {
     var entries = entries
     let order = entries.indices.sorted { entries[$0].headerOffset < entries[$1].headerOffset }
     for (place, index) in order.enumerated() {
@@ -198,15 +199,15 @@ struct ZipDirectory: Sendable {
       let smallest = entry.headerOffset.checkedAdding(30 + entry.rawName.count)?
         .checkedAdding(entry.storedByteCount)
       guard let smallest, smallest <= directoryOffset else {
-        throw CheckpointError(
-          "the entry ends beyond the data of the archive", file: file.path, entry: entry.name,
+        throw DecantError(
+          .truncated, "the entry ends beyond the data of the archive", file: file.path, entry: entry.name,
           offset: entry.headerOffset, remedy: "The file is truncated or damaged: fetch it again."
-        ).salvageable
+        )
       }
       guard smallest <= next else {
         let other = place + 1 < order.count ? entries[order[place + 1]].name : "the directory"
-        throw CheckpointError(
-          "the entry overlaps \(other.escapedForDisplay)", file: file.path, entry: entry.name,
+        throw DecantError(
+          .deceptive, "the entry overlaps \(other.escapedForDisplay)", file: file.path, entry: entry.name,
           offset: entry.headerOffset, remedy: "Do not trust the file: no writer of checkpoints makes this.")
       }
       entries[index].bound = next
@@ -221,16 +222,16 @@ private struct EndRecord {
   let directoryByteCount: Int
   let entryCount: Int
 
-  init(_ file: ByteSource) throws(CheckpointError) {
+  init(_ file: ByteSource) throws(DecantError) {
     // The end record has 22 bytes and a comment of at most 65,535.
     let tailCount = min(file.byteCount, 22 + 65_535)
     let tailOffset = file.byteCount - tailCount
     let tail = try file.bytes(at: tailOffset, count: tailCount)
     guard let place = EndRecord.find(tail) else {
-      throw CheckpointError(
-        "begins like a zip archive and has no directory at its end", file: file.path,
+      throw DecantError(
+        .truncated, "begins like a zip archive and has no directory at its end", file: file.path,
         remedy: "The file is truncated, as after a download that broke off: fetch it again."
-      ).salvageable
+      )
     }
     do throws(ParsingError) {
       var cursor = unsafe ByteCursor(tail.span.bytes, at: place + 4)
@@ -289,7 +290,7 @@ private struct EndRecord {
     _ file: ByteSource, locator: Int
   ) throws(ParsingError) -> (place: Int, count: UInt64, size: UInt64, offset: UInt64)? {
     func bytes(_ offset: Int, _ count: Int) throws(ParsingError) -> [UInt8] {
-      do throws(CheckpointError) { return try file.bytes(at: offset, count: count) } catch {
+      do throws(DecantError) { return try file.bytes(at: offset, count: count) } catch {
         throw ParsingError(offset: 0, error.reason)
       }
     }
@@ -316,8 +317,14 @@ private struct EndRecord {
 }
 
 /// An error that says a zip file is damaged.
-private func damaged(_ file: ByteSource, _ offset: Int?, _ reason: String) -> CheckpointError {
-  CheckpointError(
-    reason, file: file.path, offset: offset, remedy: "Fetch the file again, or ask who made it."
-  ).salvageable
+private func damaged(_ file: ByteSource, _ offset: Int?, _ reason: String) -> DecantError {
+  DecantError(
+    .damaged, reason, file: file.path, offset: offset, remedy: "Fetch the file again, or ask who made it."
+  )
+}
+
+extension DecantError {
+  /// The directory is lost or damaged, and the entries may still be found without it. A directory that is arranged to
+  /// deceive is not worked around.
+  var mayBeSalvaged: Bool { code == .truncated || code == .damaged }
 }

@@ -36,7 +36,7 @@ struct ZipSalvage {
   private var cutSize: (name: String, start: Int)?
 
   /// Walks a file; nil when it holds no whole `data.pkl`, or two records of one name.
-  init?(_ file: ByteSource, limits: Limits) throws(CheckpointError) {
+  init?(_ file: ByteSource, limits: Limits) throws(DecantError) {
     self.file = file
     self.limits = limits
     var names: Set<ExactText> = []
@@ -59,7 +59,7 @@ struct ZipSalvage {
   }
 
   /// Takes the record at the position; its name, or nil when none begins there.
-  private mutating func step() throws(CheckpointError) -> String? {
+  private mutating func step() throws(DecantError) -> String? {
     guard let header = try header(at: position) else { return nil }
     let place = position
     func entry(_ stored: Int, _ size: Int, _ crc: UInt32) -> ZipEntry {
@@ -102,7 +102,7 @@ struct ZipSalvage {
   }
 
   /// Notes a record whose data the file's end cuts off.
-  private mutating func lose(_ header: Header, _ length: Int?) throws(CheckpointError) -> String? {
+  private mutating func lose(_ header: Header, _ length: Int?) throws(DecantError) -> String? {
     let range = try ByteRange(file, offset: header.start, byteCount: file.byteCount - header.start)
     if header.method == ZipEntry.stored { cut[ExactText(header.name)] = Cut(available: range) }
     cutSize = (header.name, header.start)
@@ -110,7 +110,7 @@ struct ZipSalvage {
     return header.name
   }
 
-  private mutating func header(at place: Int) throws(CheckpointError) -> Header? {
+  private mutating func header(at place: Int) throws(DecantError) -> Header? {
     guard place < file.byteCount else { return nil }
     let signature = try file.bytes(at: place, count: min(4, file.byteCount - place))
     if [0x50, 0x4B, 3, 4].starts(with: signature), place > file.byteCount - 30 { isCutShort = true }
@@ -168,7 +168,7 @@ struct ZipSalvage {
   ///
   /// - Returns: its length; nil when the file ends before it does, or it is damaged.
   @discardableResult
-  private mutating func readPickle(_ header: Header, _ stored: Int?) throws(CheckpointError) -> Int? {
+  private mutating func readPickle(_ header: Header, _ stored: Int?) throws(DecantError) -> Int? {
     guard header.method == ZipEntry.stored else { return nil }
     let most = min(stored ?? .max, file.byteCount - header.start, limits.pickleBytes)
     var count = min(most, 1 << 20)
@@ -211,7 +211,7 @@ struct ZipSalvage {
 
   /// The descriptor that stands at a place, when it is one of data that began at `start`.
   private func descriptor(at place: Int, of start: Int, method: UInt16 = ZipEntry.stored)
-    throws(CheckpointError)
+    throws(DecantError)
     -> Descriptor?
   {
     let bytes = try file.bytes(at: place, count: min(24, file.byteCount - place))
@@ -236,7 +236,7 @@ struct ZipSalvage {
   }
 
   /// Looks through the data for the descriptor that ends it. O(data).
-  private func findDescriptor(from start: Int, method: UInt16) throws(CheckpointError) -> Descriptor? {
+  private func findDescriptor(from start: Int, method: UInt16) throws(DecantError) -> Descriptor? {
     var place = start
     while place < file.byteCount {
       // Pieces overlap by a descriptor's length, so that none is cut.
@@ -259,7 +259,7 @@ struct ZipSalvage {
     return nil
   }
 
-  private func crc32(at start: Int, count: Int) throws(CheckpointError) -> UInt32 {
+  private func crc32(at start: Int, count: Int) throws(DecantError) -> UInt32 {
     var crc = CRC32()
     var done = 0
     while done < count {
@@ -274,9 +274,9 @@ struct ZipSalvage {
 
   /// The size of the whole file as PyTorch's writer would have made it: the records that are there, then the storages
   /// that are not, `version` and, since 2.1, `.data/serialization_id`, the directory and its end.
-  private func expected() throws(CheckpointError) -> Int? {
+  private func expected() throws(DecantError) -> Int? {
     guard let prefix, entries.first?.name == prefix + "data.pkl" else { return nil }
-    func text(_ name: String) throws(CheckpointError) -> String? {
+    func text(_ name: String) throws(DecantError) -> String? {
       guard let entry = entries.first(where: { $0.name == prefix + name }), entry.byteCount <= 64 else {
         return nil
       }

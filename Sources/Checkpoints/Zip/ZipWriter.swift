@@ -1,3 +1,5 @@
+internal import ByteParsing
+
 /// Writes a zip file of stored entries laid out as PyTorch's writer does: data at multiples of 64 bytes, padding
 /// in the local headers' extra fields, data descriptors, a zip64 end record.
 ///
@@ -89,8 +91,8 @@ struct ZipWriter {
 
   /// Waits until all entries are written, and fills in the checksums that were not known before.
   ///
-  /// - Throws: ``CheckpointError`` when something cannot be read or written.
-  mutating func settle() throws(CheckpointError) {
+  /// - Throws: ``DecantError`` when something cannot be read or written.
+  mutating func settle() throws(DecantError) {
     guard !late.isEmpty else { return }
     try output.finish()
     for entry in late {
@@ -107,7 +109,7 @@ struct ZipWriter {
   /// Writes the directory and the end records.
   ///
   /// - Throws: what ``settle()`` throws.
-  mutating func finish() throws(CheckpointError) {
+  mutating func finish() throws(DecantError) {
     try settle()
     let (offset, entryCount) = (output.byteCount, checksums.count)
     output.write(directory)

@@ -92,8 +92,8 @@ struct ConvertCommand: ParsableCommand {
         "The output's extension chooses the format, and \(output.escapedForDisplay) chooses none. There are .safetensors, .npz, .npy, .gguf, .pth, .onnx, and a path that ends in / for a folder of .npy files."
       )
     }
-    if let names, ResNet.Dialect.named(names) == nil {
-      let all = ResNet.Dialect.all.map(\.name).joined(separator: ", ")
+    if let names, ResNetDialect.named(names) == nil {
+      let all = ResNetDialect.all.map(\.name).joined(separator: ", ")
       throw ValidationError("No dialect is called '\(names.escapedForDisplay)'. There are: \(all).")
     }
     if let shardSize {
@@ -161,7 +161,7 @@ struct ConvertCommand: ParsableCommand {
     options.key = network.key
     options.stripPrefix = stripPrefix
     let edits = NetworkEdits(checkpoint: checkpoint, network: network)
-    let dialect = names.flatMap { ResNet.Dialect.named($0) }
+    let dialect = names.flatMap { ResNetDialect.named($0) }
     if let dialect { options.renamed = try edits.renamed(into: dialect) }
     if foldBn { options.replaced = try edits.folded(classes: numClasses, into: dialect) }
     options.dtype = dtype.flatMap { DType(rawValue: $0) }
@@ -210,7 +210,7 @@ struct ConvertCommand: ParsableCommand {
   }
 
   private static func substitution(_ expression: String) throws -> NameSubstitution {
-    do throws(CheckpointError) { return try NameSubstitution(expression) } catch {
+    do throws(DecantError) { return try NameSubstitution(expression) } catch {
       throw ValidationError("--rename: \(error)")
     }
   }

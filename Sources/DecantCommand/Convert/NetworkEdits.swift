@@ -12,12 +12,12 @@ struct NetworkEdits {
   private func selection() throws -> Selection { try checkpoint.selection(key: network.key ?? ".") }
 
   /// The network's names in another dialect, by those in the file; the prefix stays.
-  func renamed(into dialect: ResNet.Dialect) throws -> [ExactText: ConversionOptions.Renaming] {
+  func renamed(into dialect: ResNetDialect) throws -> [ExactText: ConversionOptions.Renaming] {
     let stateDict = try selection().stateDict()
-    let naming: ResNet.Naming
-    do throws(TensorError) { naming = try ResNet.Naming.only(in: stateDict, prefix: network.prefix) } catch {
-      throw CheckpointError(
-        "cannot be renamed: \(error.reason.escapedForDisplay)", file: checkpoint.path,
+    let naming: ResNetNaming
+    do throws(DecantError) { naming = try ResNetNaming.only(in: stateDict, prefix: network.prefix) } catch {
+      throw DecantError(
+        .unclassified, "cannot be renamed: \(error.reason.escapedForDisplay)", file: checkpoint.path,
         remedy: "Nothing was written.")
     }
     var renamed: [ExactText: ConversionOptions.Renaming] = [:]
@@ -33,7 +33,8 @@ struct NetworkEdits {
       }
     }
     guard nameless.isEmpty else {
-      throw CheckpointError(
+      throw DecantError(
+        .unclassified,
         "\(dialect.name) has no name for \(nameless.prefix(8).map(\.escapedForDisplay).joined(separator: ", "))"
           + (nameless.count > 8 ? " and \(nameless.count - 8) more" : ""),
         file: checkpoint.path,
@@ -51,7 +52,7 @@ struct NetworkEdits {
   ///
   /// - Throws: ``ExitStatus/no`` when the weights are not the network's.
   func folded(
-    classes: Int?, into dialect: ResNet.Dialect?
+    classes: Int?, into dialect: ResNetDialect?
   ) throws -> [ExactText: [ConversionOptions.Replacement]] {
     let selection = try selection()
     let resolution = try network.resolve(
@@ -59,10 +60,10 @@ struct NetworkEdits {
     try checkpoint.verifyChecksums(of: selection.tensors)
     try NetworkOptions.requireMatch(resolution, in: checkpoint)
     let naming = resolution.naming
-    let folding: ResNet.FoldedNormalization
-    do { folding = try ResNet.FoldedNormalization(naming, resolution.graph) } catch let error as TensorError {
-      throw CheckpointError(
-        "cannot be folded: \(error.reason.escapedForDisplay)", file: checkpoint.path,
+    let folding: FoldedNormalization
+    do { folding = try FoldedNormalization(naming, resolution.graph) } catch let error as DecantError {
+      throw DecantError(
+        .unclassified, "cannot be folded: \(error.reason.escapedForDisplay)", file: checkpoint.path,
         remedy: "Nothing was written.")
     }
     let present = Set(naming.entries.map { ExactText($0.name) })

@@ -53,20 +53,20 @@ struct ONNXConversion {
         }
       }
       report = try model.write(to: output, target)
-    } catch let error as CheckpointError { throw error.located(file: checkpoint.path) }
+    } catch let error as DecantError { throw error.located(file: checkpoint.path) }
     line.clear()
     print(report, output, clock.now - start)
   }
 
   /// What the model says of itself.
   private func metadata(
-    _ resolution: ResNet.Resolution, _ selection: Selection
+    _ resolution: ResNetResolution, _ selection: Selection
   ) throws -> [(key: String, value: String)] {
     var entries: [(key: String, value: String)] = []
     if let architecture = resolution.architecture { entries.append(("architecture", architecture)) }
     entries.append(("dialect", resolution.naming.dialect.name))
     entries.append(("stride0", "\(resolution.configuration.stride0)"))
-    let evidence = ResNet.Evidence(
+    let evidence = ResNetEvidence(
       EvidenceGathering(checkpoint, selection).traces, of: resolution.naming)
     if let preprocessing = evidence.settled("preprocessing") {
       entries.append(("preprocessing", preprocessing.value))

@@ -5,7 +5,7 @@ import ResNets
 import Tensors
 
 /// `decant diff A B`.
-struct DiffCommand: ParsableCommand {
+struct DiffCommand: ParsableCommand, JSONReporting {
   static let configuration = CommandConfiguration(
     commandName: "diff",
     abstract: "Compare the tensors of two checkpoints, whatever their containers, dialects and types.",
@@ -58,8 +58,8 @@ struct DiffCommand: ParsableCommand {
     let right = try DiffSide("B", path: b, key: keyB ?? key, choice, limits: limits.limits)
     let unused = (only + except).filter { !left.hasName($0) && !right.hasName($0) }
     guard unused.isEmpty else {
-      throw CheckpointError(
-        "no tensor's name matches \(unused.map(\.escapedForDisplay).joined(separator: ", "))",
+      throw DecantError(
+        .unclassified, "no tensor's name matches \(unused.map(\.escapedForDisplay).joined(separator: ", "))",
         file: "\(a) and \(b)", remedy: "decant inspect --filter shows what a glob matches.")
     }
     for side in [left, right] { note(side) }

@@ -1,3 +1,4 @@
+import ByteParsing
 import Tensors
 
 /// What two files have in common and what they have not.

@@ -47,10 +47,10 @@ struct DiffSide: Sendable {
 
   /// Opens a file and chooses.
   ///
-  /// - Throws: ``CheckpointError`` for a file or a key that is wrong, and for tensors that cannot be compared at all.
+  /// - Throws: ``DecantError`` for a file or a key that is wrong, and for tensors that cannot be compared at all.
   init(
     _ letter: String, path: String, key: String?, _ choice: Choice, limits: Limits
-  ) throws(CheckpointError) {
+  ) throws(DecantError) {
     self.letter = letter
     self.key = key
     checkpoint = try Checkpoint(path: path, limits: limits)
@@ -71,23 +71,24 @@ struct DiffSide: Sendable {
     if choice.isPartial { entries = entries.filter { choice.takes(selection.name(of: $0)) } }
     skippedCount = count - entries.count
     guard count == 0 || !entries.isEmpty else {
-      throw CheckpointError(
-        "has no tensor left that --only and --except let pass", file: path,
+      throw DecantError(
+        .unclassified, "has no tensor left that --only and --except let pass", file: path,
         remedy: "decant inspect shows the names it has.")
     }
     guard !entries.isEmpty else {
-      throw CheckpointError(
-        "holds no tensors", file: path, remedy: "decant inspect shows what it holds.")
+      throw DecantError(
+        .unclassified, "holds no tensors", file: path, remedy: "decant inspect shows what it holds.")
     }
     let meta = entries.filter { $0.tensor.storage.content == nil }
     guard meta.isEmpty else {
-      throw CheckpointError(
-        "holds tensors without data, which cannot be compared: \(Self.list(meta.map(\.name)))", file: path,
+      throw DecantError(
+        .unclassified, "holds tensors without data, which cannot be compared: \(Self.list(meta.map(\.name)))",
+        file: path,
         remedy:
           "They were saved from the meta device, or as the part of another rank: save them with their data, or leave them out with --except."
       )
     }
-    do throws(CheckpointError) { stateDict = try selection.stateDict() } catch {
+    do throws(DecantError) { stateDict = try selection.stateDict() } catch {
       throw error.located(file: path)
     }
     var items: [Item] = []
@@ -96,7 +97,7 @@ struct DiffSide: Sendable {
       var tensor = entry.tensor
       if choice.dequantize, tensor.quantization != nil {
         do { tensor = try tensor.dequantized() } catch {
-          throw CheckpointError("\(error)", file: path, tensor: entry.name)
+          throw DecantError(.unclassified, "\(error)", file: path, tensor: entry.name)
         }
       }
       items.append(Item(name: selection.name(of: entry), entry: entry, tensor: tensor))
@@ -118,9 +119,7 @@ struct DiffSide: Sendable {
   /// An error of reading one of the tensors, with its place.
   func located(_ error: any Error, _ item: Item) -> any Error {
     switch error {
-    case let error as CheckpointError: error.located(file: checkpoint.path, tensor: item.entry.name)
-    case let error as TensorError:
-      CheckpointError(error.reason, file: checkpoint.path, tensor: item.entry.name)
+    case let error as DecantError: error.located(file: checkpoint.path, tensor: item.entry.name)
     default: error
     }
   }
@@ -133,13 +132,14 @@ struct DiffSide: Sendable {
 
   private static func requireKnownKinds(
     _ selection: Selection, _ choice: Choice, in checkpoint: Checkpoint
-  ) throws(CheckpointError) {
+  ) throws(DecantError) {
     let unread = checkpoint.objects.filter {
       $0.unreadTensor != nil && $0.path.starts(with: selection.path)
         && choice.takes($0.path.dropFirst(selection.path.count).joinedName)
     }
     guard unread.isEmpty else {
-      throw CheckpointError(
+      throw DecantError(
+        .unclassified,
         "holds tensors of kinds that are not compared: "
           + list(
             unread.map { "\($0.path.isEmpty ? "the one at the root" : $0.name) (\($0.unreadTensor ?? ""))" }),

@@ -22,7 +22,7 @@ struct PairComparison: Sendable {
 
   /// The verdict on every pair, in order. O(bytes), twice for pairs that differ.
   ///
-  /// - Throws: ``CheckpointError`` when something cannot be read or compared; nothing is compared when a flag is missing.
+  /// - Throws: ``DecantError`` when something cannot be read or compared; nothing is compared when a flag is missing.
   func verdicts(_ pairs: [TensorMatching.Pair]) throws -> [PairVerdict] {
     try requireComparable(pairs)
     return try parallelMap(pairs.count, threads: threads) { try verdict(pairs[$0]) }
@@ -93,7 +93,7 @@ struct PairComparison: Sendable {
   }
 
   /// Throws when a pair could be compared only in a form that was not asked for.
-  private func requireComparable(_ pairs: [TensorMatching.Pair]) throws(CheckpointError) {
+  private func requireComparable(_ pairs: [TensorMatching.Pair]) throws(DecantError) {
     var refused: [(name: String, flag: String)] = []
     for pair in pairs {
       let (left, right) = (a.items[pair.a], b.items[pair.b])
@@ -106,7 +106,8 @@ struct PairComparison: Sendable {
     guard let first = refused.first else { return }
     let what = first.flag == "--dequantize" ? "quantised" : "sparse"
     let names = refused.filter { $0.flag == first.flag }.map(\.name)
-    throw CheckpointError(
+    throw DecantError(
+      .unclassified,
       "\(names.count == 1 ? "this tensor is" : "these \(names.count) tensors are") \(what) in one of the files only: "
         + DiffSide.list(names), file: "\(a.checkpoint.path) and \(b.checkpoint.path)",
       remedy: "Compare the numbers they stand for with \(first.flag).")

@@ -27,7 +27,7 @@ struct TensorMatching {
   private(set) var pairs: [Pair] = []
   let prefixes: [NameMatching.Prefixes]
   /// The dialects of both sides, when names were matched by them.
-  private(set) var dialects: (a: ResNet.Dialect, b: ResNet.Dialect)?
+  private(set) var dialects: (a: ResNetDialect, b: ResNetDialect)?
   private(set) var onlyA: [Int] = []
   private(set) var onlyB: [Int] = []
 
@@ -88,17 +88,17 @@ struct TensorMatching {
   }
 
   /// The one ResNet of a side: of all its tensors, or of those without a partner.
-  private static func naming(_ side: DiffSide, _ leftOver: [Int]) -> ResNet.Naming? {
-    if let whole = try? ResNet.Naming.onlyIfAny(in: side.stateDict) { return whole }
+  private static func naming(_ side: DiffSide, _ leftOver: [Int]) -> ResNetNaming? {
+    if let whole = try? ResNetNaming.onlyIfAny(in: side.stateDict) { return whole }
     let entries = leftOver.map { side.items[$0] }
     guard
       let rest = try? StateDict(entries.map { StateDict.Entry(name: $0.name, tensor: $0.entry.tensor) })
     else { return nil }
-    return try? ResNet.Naming.onlyIfAny(in: rest)
+    return try? ResNetNaming.onlyIfAny(in: rest)
   }
 
   /// The tensors of a network by this project's names.
-  private static func places(_ naming: ResNet.Naming, in side: DiffSide) -> [String: Int] {
+  private static func places(_ naming: ResNetNaming, in side: DiffSide) -> [String: Int] {
     var canonical: [ExactText: String] = [:]
     for entry in naming.entries { canonical[ExactText(entry.name)] = entry.canonical }
     var places: [String: Int] = [:]

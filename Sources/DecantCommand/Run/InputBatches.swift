@@ -58,7 +58,7 @@ struct InputBatches<T: ReferenceScalar> {
   /// A picture that did not fit the batch before.
   private var held: InputBatch<T>?
   /// What could not be read, in order; with one source it is thrown instead.
-  private(set) var failures: [CheckpointError] = []
+  private(set) var failures: [DecantError] = []
 
   init(_ sources: [InputSource], _ options: InputOptions, limits: Limits) {
     (self.sources, self.options, self.limits) = (sources, options, limits)
@@ -70,7 +70,7 @@ struct InputBatches<T: ReferenceScalar> {
   /// The next images; nil after the last.
   ///
   /// - Parameter failed: is told what could not be read, when there are other sources to go on with.
-  mutating func batch(failed: (CheckpointError) -> Void) throws -> InputBatch<T>? {
+  mutating func batch(failed: (DecantError) -> Void) throws -> InputBatch<T>? {
     var batch = held
     held = nil
     while next < sources.count {
@@ -80,7 +80,7 @@ struct InputBatches<T: ReferenceScalar> {
       let found: InputBatch<T>
       do {
         found = try read(source)
-      } catch let error as CheckpointError {
+      } catch let error as DecantError {
         guard sources.count > 1 else { throw error }
         failed(error)
         failures.append(error)

@@ -43,8 +43,8 @@ struct InputOptions: ParsableArguments {
 
   /// The files to run, in the order of the paths and within a folder by name; what is no input there is passed over.
   ///
-  /// - Throws: ``CheckpointError`` when a path leads nowhere, or nothing is left.
-  func sources() throws(CheckpointError) -> [InputSource] {
+  /// - Throws: ``DecantError`` when a path leads nowhere, or nothing is left.
+  func sources() throws(DecantError) -> [InputSource] {
     var sources: [InputSource] = []
     for path in input {
       let tree = FileTree([path])
@@ -68,28 +68,29 @@ struct InputOptions: ParsableArguments {
       }
     }
     guard !sources.isEmpty else {
-      throw CheckpointError(
-        "holds no PNG, JPEG or .npy", file: input.first, remedy: "Name a folder that does.")
+      throw DecantError(
+        .unclassified, "holds no PNG, JPEG or .npy", file: input.first, remedy: "Name a folder that does.")
     }
     // Asked before anything is decoded: a request that cannot be served fails at once, not picture by picture.
     try requirePreprocessing(of: sources)
     return sources
   }
 
-  private func requirePreprocessing(of sources: [InputSource]) throws(CheckpointError) {
+  private func requirePreprocessing(of sources: [InputSource]) throws(DecantError) {
     if let preprocessing, preprocessing != .none {
       guard let numbers = sources.first(where: { $0.kind != .picture }) else { return }
       // What is no input at all is told so when it is opened.
       guard numbers.kind != .other else { return }
-      throw CheckpointError(
-        "holds numbers, and --preprocess \(preprocessing.rawValue) is for pictures", file: numbers.path,
+      throw DecantError(
+        .unclassified, "holds numbers, and --preprocess \(preprocessing.rawValue) is for pictures",
+        file: numbers.path,
         remedy: "Run files of numbers by themselves, without --preprocess.")
     }
     guard let picture = sources.first(where: { $0.kind == .picture }) else { return }
     let choices = Preprocessing.allCases.filter { $0 != .none }
       .map { "--preprocess \($0.rawValue) (\($0.summary))" }
-    throw CheckpointError(
-      "is a picture, and no file says how its network wants pictures", file: picture.path,
+    throw DecantError(
+      .unclassified, "is a picture, and no file says how its network wants pictures", file: picture.path,
       remedy: "Say it with \(choices.joined(separator: " or ")), or give the numbers in a .npy.")
   }
 }

@@ -16,7 +16,7 @@ struct InputSource {
   let kind: Kind
 
   /// Looks at the first bytes.
-  init(_ path: String) throws(CheckpointError) {
+  init(_ path: String) throws(DecantError) {
     self.path = path
     let file = try InputFile(path)
     let count = min(file.byteCount, ImageFormat.headByteCount)
@@ -33,53 +33,52 @@ struct InputSource {
     }
   }
 
-  private static func read(_ file: InputFile, into bytes: inout [UInt8]) throws(CheckpointError) {
-    var failure: CheckpointError?
+  private static func read(_ file: InputFile, into bytes: inout [UInt8]) throws(DecantError) {
+    var failure: DecantError?
     unsafe bytes.withUnsafeMutableBytes { buffer in
-      do throws(CheckpointError) { unsafe try file.read(into: buffer, at: 0) } catch { failure = error }
+      do throws(DecantError) { unsafe try file.read(into: buffer, at: 0) } catch { failure = error }
     }
     if let failure { throw failure }
   }
 
   /// The picture, decoded.
-  func picture(turning: Bool, limits: Limits) throws(CheckpointError) -> Picture {
+  func picture(turning: Bool, limits: Limits) throws(DecantError) -> Picture {
     let file = try InputFile(path)
-    do throws(ImageError) {
+    do throws(DecantError) {
       guard file.byteCount <= limits.imageBytes else {
-        throw ImageError(
+        throw DecantError(
+          .limitExceeded,
           "has \(file.byteCount) bytes, more than the \(limits.imageBytes) that the limit imageBytes allows",
-          remedy: "Allow it with --limit imageBytes=NUMBER if you trust the file.")
+          advice: .raiseLimit("imageBytes", to: nil))
       }
       var bytes = [UInt8](repeating: 0, count: file.byteCount)
-      do throws(CheckpointError) { try Self.read(file, into: &bytes) } catch {
-        throw ImageError(error.reason, offset: error.offset, remedy: error.remedy)
-      }
+      try Self.read(file, into: &bytes)
       return try Picture(decoding: bytes, turning: turning, limits: limits)
-    } catch {
-      throw CheckpointError(error.reason, file: path, offset: error.offset, remedy: error.remedy)
-    }
+    } catch { throw error.located(file: path) }
   }
 
   /// The tensor of a file of numbers.
-  func tensor(key: String?, limits: Limits) throws(CheckpointError) -> (tensor: Tensor, name: String?) {
+  func tensor(key: String?, limits: Limits) throws(DecantError) -> (tensor: Tensor, name: String?) {
     if kind == .npy { return (try NpyArray.read(path: path, limits: limits), nil) }
     let checkpoint = try Checkpoint(path: path, limits: limits)
     guard checkpoint.container == .safetensors else {
-      throw CheckpointError(
-        "is no input but a checkpoint (\(checkpoint.container.rawValue))", file: path,
+      throw DecantError(
+        .unclassified, "is no input but a checkpoint (\(checkpoint.container.rawValue))", file: path,
         remedy: "An input is a .npy, a .safetensors, a PNG or a JPEG.")
     }
     let names = checkpoint.tensors.prefix(20).map { $0.name.escapedForDisplay }.joined(separator: ", ")
     if let key {
       guard let found = checkpoint.tensors.first(where: { $0.name.utf8.elementsEqual(key.utf8) }) else {
-        throw CheckpointError(
-          "holds no tensor \(key.escapedForDisplay)", file: path, remedy: "There are: \(names).")
+        throw DecantError(
+          .unclassified, "holds no tensor \(key.escapedForDisplay)", file: path,
+          remedy: "There are: \(names).")
       }
       return (found.tensor, found.name)
     }
     guard checkpoint.tensors.count == 1, let only = checkpoint.tensors.first else {
-      throw CheckpointError(
-        "holds \(Spelling.count(checkpoint.tensors.count, "tensor")), and one is the input", file: path,
+      throw DecantError(
+        .unclassified, "holds \(Spelling.count(checkpoint.tensors.count, "tensor")), and one is the input",
+        file: path,
         remedy: checkpoint.tensors.isEmpty ? nil : "Say which with --input-key: \(names).")
     }
     return (only.tensor, only.name)

@@ -11,15 +11,15 @@ struct OutputCollection<T: ReferenceScalar> {
 
   /// Takes the results of some images.
   ///
-  /// - Throws: ``CheckpointError`` when theirs have another shape than those before.
-  mutating func append(_ results: Activation<T>, stage: String?, of image: InputImage) throws(CheckpointError)
-  {
+  /// - Throws: ``DecantError`` when theirs have another shape than those before.
+  mutating func append(_ results: Activation<T>, stage: String?, of image: InputImage) throws(DecantError) {
     if shape.isEmpty {
       shape = results.shape
       first = image.file
     } else {
       guard shape.dropFirst() == results.shape.dropFirst() else {
-        throw CheckpointError(
+        throw DecantError(
+          .unclassified,
           "the stage \(stage ?? "logits") is \(Spelling.shape(Array(results.shape.dropFirst()))) here and "
             + "\(Spelling.shape(Array(shape.dropFirst()))) in \(first.escapedForDisplay), and --output has one shape",
           file: image.file, remedy: "Run images of one size together. Nothing was written.")
@@ -29,5 +29,5 @@ struct OutputCollection<T: ReferenceScalar> {
     values += results.values
   }
 
-  func write(to path: String) throws(CheckpointError) { try NpyArray.write(values, shape: shape, to: path) }
+  func write(to path: String) throws(DecantError) { try NpyArray.write(values, shape: shape, to: path) }
 }

@@ -1,7 +1,8 @@
+import ByteParsing
 internal import COneDNN
-public import Graphs
+package import Graphs
 import Synchronization
-public import Tensors
+package import Tensors
 
 /// A graph with its weights, executed by oneDNN: the fast engine.
 ///
@@ -10,11 +11,11 @@ public import Tensors
 /// concurrent calls. The same input gives the same bits every time on the same processor, library and count of threads.
 /// The library's ReLU makes 0 of what is not a number, so weights and inputs that are not all finite are given to the
 /// reference, which hides nothing.
-public final class OneDNNNetwork: NetworkEngine, Sendable {
+package final class OneDNNNetwork: NetworkEngine, Sendable {
   /// The threads one run works with.
-  public let threads: Int
+  package let threads: Int
   /// How convolutions are computed.
-  public let numerics: Numerics
+  package let numerics: Numerics
   private let program: Program<Float>
   private let weights = OneDNNWeights()
   private let bands: Banding.Choice
@@ -39,7 +40,7 @@ public final class OneDNNNetwork: NetworkEngine, Sendable {
   ///   - threads: how many cores share a run, 1 to 1024.
   /// - Throws: ``InferenceError`` when parameters are missing, have another shape or cannot be read, when the graph
   ///   holds what this engine does not compute, or oneDNN is not installed.
-  public convenience init(
+  package convenience init(
     graph: Graph, weights: StateDict, threads: Int = 1, numerics: Numerics = .exact
   ) throws(InferenceError) {
     try self.init(graph: graph, weights: weights, threads: threads, numerics: numerics, bands: .automatic)
@@ -65,7 +66,7 @@ public final class OneDNNNetwork: NetworkEngine, Sendable {
   ///
   /// The first run with an input of new sizes prepares operations for them. Where whole values would take much memory,
   /// the first steps are executed in bands of lines, image by image.
-  public func run(
+  package func run(
     _ input: Activation<Float>, stages: Set<String> = [],
     stage: (_ name: String, _ value: Activation<Float>) -> Void = { _, _ in }
   ) throws(InferenceError) -> Activation<Float> {

@@ -1,92 +1,92 @@
-extension ResNet {
-  /// A published network: its name and its configuration.
-  public struct Architecture: Sendable, Equatable {
-    /// torchvision's name, else timm's, else its authors': `resnet50nodown`, `resnet20`.
-    public let name: String
-    public let configuration: Configuration
-    /// The dialects whose networks it is one of, where another of the same shapes is the usual one.
-    private(set) var dialects: [String] = []
+/// A published network: its name and its configuration.
+package struct ResNetArchitecture: Sendable, Equatable {
+  /// torchvision's name, else timm's, else its authors': `resnet50nodown`, `resnet20`.
+  package let name: String
+  package let configuration: ResNetConfiguration
+  /// The dialects whose networks it is one of, where another of the same shapes is the usual one.
+  private(set) var dialects: [String] = []
 
-    /// The same network as one of some dialects.
-    func of(_ dialects: String...) -> Architecture {
-      var architecture = self
-      architecture.dialects = dialects
-      return architecture
+  /// The same network as one of some dialects.
+  func of(_ dialects: String...) -> ResNetArchitecture {
+    var architecture = self
+    architecture.dialects = dialects
+    return architecture
+  }
+
+  /// Every architecture that can be asked for by name, in the order they are listed to users.
+  package static let all: [ResNetArchitecture] =
+    torchvision + detectors + timm + pruned + preactivated + byobnet + clips + cifar + legacy
+
+  /// The architecture of a name, or nil when none is called so.
+  package static func named(_ name: String) -> ResNetArchitecture? { all.first { $0.name == name } }
+
+  /// The architectures that have a configuration's names and shapes, the number of outputs aside; where none has its
+  /// head, those that have everything else. Those of the dialect come first and those of another last; for a backbone,
+  /// those without a head before the rest of each.
+  static func sharing(_ configuration: ResNetConfiguration, _ dialect: ResNetDialect) -> [ResNetArchitecture]
+  {
+    let alike = all.filter { $0.configuration.hasTrunk(of: configuration) }
+    let equal = alike.filter { configuration.hasHead(of: $0.configuration) }
+    func rank(_ architecture: ResNetArchitecture) -> Int {
+      let dialects = architecture.dialects
+      let place = dialects.contains(dialect.name) ? 0 : dialects.isEmpty ? 1 : 2
+      return 2 * place + (architecture.configuration.classes == 0 && configuration.classes == 0 ? 0 : 1)
     }
+    let found = equal.isEmpty ? alike : equal
+    return (0...5).flatMap { place in found.filter { rank($0) == place } }
+  }
 
-    /// Every architecture that can be asked for by name, in the order they are listed to users.
-    public static let all: [Architecture] =
-      torchvision + detectors + timm + pruned + preactivated + byobnet + clips + cifar + legacy
+  /// torchvision's network of a block and layers, changed in its order.
+  init(
+    _ name: String, _ block: ResNetBlock, _ layers: [Int], planes: [Int] = [64, 128, 256, 512],
+    groups: Int = 1,
+    width: Int = 64, _ changes: Change...
+  ) {
+    self.name = name
+    var configuration = ResNetConfiguration(
+      block: block, layers: layers, planes: planes, groups: groups, widthPerGroup: width)
+    for change in changes { change.apply(&configuration) }
+    self.configuration = configuration
+  }
 
-    /// The architecture of a name, or nil when none is called so.
-    public static func named(_ name: String) -> Architecture? { all.first { $0.name == name } }
+  /// A network of its own stages.
+  init(_ name: String, _ stages: [ResNetStage], _ changes: Change...) {
+    self.name = name
+    var configuration = ResNetConfiguration(stages: stages)
+    for change in changes { change.apply(&configuration) }
+    self.configuration = configuration
+  }
 
-    /// The architectures that have a configuration's names and shapes, the number of outputs aside; where none has its
-    /// head, those that have everything else. Those of the dialect come first and those of another last; for a backbone,
-    /// those without a head before the rest of each.
-    static func sharing(_ configuration: Configuration, _ dialect: Dialect) -> [Architecture] {
-      let alike = all.filter { $0.configuration.hasTrunk(of: configuration) }
-      let equal = alike.filter { configuration.hasHead(of: $0.configuration) }
-      func rank(_ architecture: Architecture) -> Int {
-        let dialects = architecture.dialects
-        let place = dialects.contains(dialect.name) ? 0 : dialects.isEmpty ? 1 : 2
-        return 2 * place + (architecture.configuration.classes == 0 && configuration.classes == 0 ? 0 : 1)
-      }
-      let found = equal.isEmpty ? alike : equal
-      return (0...5).flatMap { place in found.filter { rank($0) == place } }
-    }
+  /// What turns one network into another.
+  struct Change: Sendable {
+    let apply: @Sendable (inout ResNetConfiguration) -> Void
 
-    /// torchvision's network of a block and layers, changed in its order.
-    init(
-      _ name: String, _ block: Block, _ layers: [Int], planes: [Int] = [64, 128, 256, 512], groups: Int = 1,
-      width: Int = 64, _ changes: Change...
-    ) {
-      self.name = name
-      var configuration = Configuration(
-        block: block, layers: layers, planes: planes, groups: groups, widthPerGroup: width)
-      for change in changes { change.apply(&configuration) }
-      self.configuration = configuration
-    }
+    init(_ apply: @escaping @Sendable (inout ResNetConfiguration) -> Void) { self.apply = apply }
 
-    /// A network of its own stages.
-    init(_ name: String, _ stages: [Stage], _ changes: Change...) {
-      self.name = name
-      var configuration = Configuration(stages: stages)
-      for change in changes { change.apply(&configuration) }
-      self.configuration = configuration
-    }
-
-    /// What turns one network into another.
-    struct Change: Sendable {
-      let apply: @Sendable (inout Configuration) -> Void
-
-      init(_ apply: @escaping @Sendable (inout Configuration) -> Void) { self.apply = apply }
-
-      static func attention(_ attention: @escaping @Sendable (_ channels: Int) -> Attention) -> Change {
-        Change { configuration in
-          for index in configuration.stages.indices {
-            let stage = configuration.stages[index]
-            let channels =
-              configuration.attendsInside ? stage.blocks[0].dropLast().last : stage.outputChannels
-            configuration.stages[index].attention = attention(channels ?? 0)
-          }
+    static func attention(_ attention: @escaping @Sendable (_ channels: Int) -> ResNetAttention) -> Change {
+      Change { configuration in
+        for index in configuration.stages.indices {
+          let stage = configuration.stages[index]
+          let channels =
+            configuration.attendsInside ? stage.blocks[0].dropLast().last : stage.outputChannels
+          configuration.stages[index].attention = attention(channels ?? 0)
         }
       }
+    }
 
-      /// Squeeze and excitation: the nearest multiple of eight that is not more than a tenth below the exact quotient.
-      static func squeezed(by ratio: Int) -> Change {
-        attention { channels in
-          let exact = Double(channels) / Double(ratio)
-          let rounded = max(8, Int(exact + 4) / 8 * 8)
-          return .squeezeExcitation(reduced: Double(rounded) < 0.9 * exact ? rounded + 8 : rounded)
-        }
+    /// Squeeze and excitation: the nearest multiple of eight that is not more than a tenth below the exact quotient.
+    static func squeezed(by ratio: Int) -> Change {
+      attention { channels in
+        let exact = Double(channels) / Double(ratio)
+        let rounded = max(8, Int(exact + 4) / 8 * 8)
+        return .squeezeExcitation(reduced: Double(rounded) < 0.9 * exact ? rounded + 8 : rounded)
       }
+    }
 
-      /// The length of the convolution along the channels: odd, about half their number's logarithm.
-      static let efficient = attention { channels in
-        let length = (Int.bitWidth - channels.leadingZeroBitCount) / 2
-        return .efficient(kernel: max(3, length.isMultiple(of: 2) ? length + 1 : length))
-      }
+    /// The length of the convolution along the channels: odd, about half their number's logarithm.
+    static let efficient = attention { channels in
+      let length = (Int.bitWidth - channels.leadingZeroBitCount) / 2
+      return .efficient(kernel: max(3, length.isMultiple(of: 2) ? length + 1 : length))
     }
   }
 }

@@ -1,6 +1,6 @@
-extension ResNet.Architecture {
+extension ResNetArchitecture {
   /// Networks described block by block. Source: timm 1.0 `models/byobnet.py`.
-  static let byobnet: [ResNet.Architecture] = [
+  static let byobnet: [ResNetArchitecture] = [
     .init("resnet32ts", narrow, tieredStride),
     .init("resnet33ts", narrow, tieredStride, last(1280)),
     .init("seresnet33ts", narrow, tieredStride, last(1280), squeezed),
@@ -23,7 +23,7 @@ extension ResNet.Architecture {
     .init(
       "resnet61q",
       [
-        ResNet.Stage(.edge, count: 1, widths: [256, 256], stride: 1),
+        ResNetStage(.edge, count: 1, widths: [256, 256], stride: 1),
         bottlenecks(4, 512, width: 128, groups: 4, .longBottleneck),
         bottlenecks(6, 1536, width: 384, groups: 12, .longBottleneck),
         bottlenecks(4, 1536, width: 1536, groups: 1536, .longBottleneck),
@@ -31,8 +31,8 @@ extension ResNet.Architecture {
   ]
 
   /// CLIP's trunks, with an attention pool or an average.
-  static let clips: [ResNet.Architecture] = trunks.map { $0.of("clip", "timm-clip") }
-  private static let trunks: [ResNet.Architecture] = [
+  static let clips: [ResNetArchitecture] = trunks.map { $0.of("clip", "timm-clip") }
+  private static let trunks: [ResNetArchitecture] = [
     .init("resnet50_clip", .bottleneck, [3, 4, 6, 3], clip, attention(50, 1024)),
     .init("resnet50_clip_gap", .bottleneck, [3, 4, 6, 3], clip, headless),
     .init(
@@ -54,11 +54,11 @@ extension ResNet.Architecture {
   ]
 
   private static func bottlenecks(
-    _ count: Int, _ channels: Int, width: Int, groups: Int = 1, _ block: ResNet.Block = .bottleneck,
+    _ count: Int, _ channels: Int, width: Int, groups: Int = 1, _ block: ResNetBlock = .bottleneck,
     stride: Int = 2
-  ) -> ResNet.Stage {
+  ) -> ResNetStage {
     let inner = Array(repeating: width, count: block.kernels.count - 1)
-    return ResNet.Stage(block, count: count, widths: inner + [channels], groups: groups, stride: stride)
+    return ResNetStage(block, count: count, widths: inner + [channels], groups: groups, stride: stride)
   }
 
   private static let narrow = [
@@ -67,7 +67,7 @@ extension ResNet.Architecture {
     bottlenecks(2, 1536, width: 384),
   ]
   /// Groups of 32 channels each.
-  private static func cardinal(_ layers: [Int]) -> [ResNet.Stage] {
+  private static func cardinal(_ layers: [Int]) -> [ResNetStage] {
     zip(layers, [64, 128, 256, 512]).map { count, width in
       bottlenecks(count, 4 * width, width: width, groups: width / 32, stride: width == 64 ? 1 : 2)
     }

@@ -1,8 +1,8 @@
-extension ResNet.Architecture {
+extension ResNetArchitecture {
   /// Networks of which channels were removed one by one, so that every block has widths of its own.
   ///
   /// Source: the shapes of timm 1.0's models of these names.
-  static let pruned: [ResNet.Architecture] = [
+  static let pruned: [ResNetArchitecture] = [
     .init(
       "ecaresnet50d_pruned",
       stages([
@@ -33,9 +33,9 @@ extension ResNet.Architecture {
   ]
 
   /// Attention keeps the length it had before the channels were removed: 7 in the last stage, 5 before.
-  private static func stages(_ widths: [[[Int]]]) -> [ResNet.Stage] {
+  private static func stages(_ widths: [[[Int]]]) -> [ResNetStage] {
     widths.enumerated().map { index, blocks in
-      ResNet.Stage(
+      ResNetStage(
         .bottleneck, blocks: blocks, stride: index == 0 ? 1 : 2,
         attention: .efficient(kernel: index == widths.count - 1 ? 7 : 5))
     }

@@ -1,7 +1,7 @@
-extension ResNet.Architecture {
+extension ResNetArchitecture {
   /// Source: timm 1.0 `models/resnet.py`. Deep stems: `c` and `d` of 32 channels, `s` of 64, `t` of 24 and 32; `d` and
   /// `t` pool in their shortcuts.
-  static let timm: [ResNet.Architecture] = [
+  static let timm: [ResNetArchitecture] = [
     .init("resnet10t", .basic, [1, 1, 1, 1], tiered),
     .init("resnet14t", .bottleneck, [1, 1, 1, 1], tiered),
     .init("resnet18d", .basic, [2, 2, 2, 2], pooled),
@@ -75,7 +75,7 @@ extension ResNet.Architecture {
   ]
 
   /// Normalization and activation before each convolution. Source: timm 1.0 `models/resnetv2.py`.
-  static let preactivated: [ResNet.Architecture] =
+  static let preactivated: [ResNetArchitecture] =
     [
       .init("resnetv2_18", .basic, [2, 2, 2, 2], before),
       .init("resnetv2_18d", .basic, [2, 2, 2, 2], pooled, before),
@@ -138,8 +138,8 @@ extension ResNet.Architecture {
   }
 
   /// Squeeze and excitation as its authors published it, ported from Caffe. Source: timm 1.0 `models/senet.py`.
-  static let legacy: [ResNet.Architecture] = ported.map { $0.of("pretrainedmodels") }
-  private static let ported: [ResNet.Architecture] = [
+  static let legacy: [ResNetArchitecture] = ported.map { $0.of("pretrainedmodels") }
+  private static let ported: [ResNetArchitecture] = [
     .init("legacy_seresnet18", .basic, [2, 2, 2, 2], caffe),
     .init("legacy_seresnet34", .basic, [3, 4, 6, 3], caffe),
     .init("legacy_seresnet50", .bottleneck, [3, 4, 6, 3], caffe, first),

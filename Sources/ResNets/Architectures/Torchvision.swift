@@ -1,6 +1,6 @@
-extension ResNet.Architecture {
+extension ResNetArchitecture {
   /// Source: torchvision 0.28 `models/resnet.py`.
-  static let torchvision: [ResNet.Architecture] = [
+  static let torchvision: [ResNetArchitecture] = [
     .init("resnet18", .basic, [2, 2, 2, 2]),
     .init("resnet34", .basic, [3, 4, 6, 3]),
     .init("resnet50", .bottleneck, [3, 4, 6, 3]),
@@ -13,7 +13,7 @@ extension ResNet.Architecture {
     .init("wide_resnet101_2", .bottleneck, [3, 4, 23, 3], width: 128),
   ]
 
-  static let detectors: [ResNet.Architecture] = [
+  static let detectors: [ResNetArchitecture] = [
     // The image-forensics detector: only layer2 to layer4 halve the map, and one logit comes out.
     .init(
       "resnet50nodown", .bottleneck, [3, 4, 6, 3],
@@ -24,7 +24,7 @@ extension ResNet.Architecture {
   ]
 
   /// He et al. 2015, section 4.2: 6n + 2 layers for images of 32 pixels, as akamaster/pytorch_resnet_cifar10 has them.
-  static let cifar: [ResNet.Architecture] = [3, 5, 7, 9, 18, 200].map { blocks in
+  static let cifar: [ResNetArchitecture] = [3, 5, 7, 9, 18, 200].map { blocks in
     .init(
       "resnet\(6 * blocks + 2)", .basic, [blocks, blocks, blocks], planes: [16, 32, 64],
       Change {

@@ -1,14 +1,14 @@
-extension ResNet.Dialect {
+extension ResNetDialect {
   /// Source: kuangliu/pytorch-cifar, akamaster/pytorch_resnet_cifar10, weiaicunzai/pytorch-cifar100,
   /// xternalz/WideResNet-pytorch.
-  static let cifar: [ResNet.Dialect] = [
-    ResNet.Dialect(
+  static let cifar: [ResNetDialect] = [
+    ResNetDialect(
       "cifar", "kuangliu's and akamaster's ResNets for CIFAR",
       cifar("layer{s}", "conv{i}", "bn{i}", "shortcut", "linear.*"), preprocessing: images),
-    ResNet.Dialect(
+    ResNetDialect(
       "cifar-underscored", "ResNets for CIFAR with stage_1.0.conv_1",
       cifar("stage_{s}", "conv_{i}", "bn_{i}", "downsample", "fc.*"), preprocessing: images),
-    ResNet.Dialect(
+    ResNetDialect(
       "cifar-residual-function", "weiaicunzai's ResNets for CIFAR-100",
       [("conv1.*", "conv1.0.*"), ("bn1.*", "conv1.1.*")]
         + (1...3).flatMap { number -> Names in
@@ -21,7 +21,7 @@ extension ResNet.Dialect {
           ("layer{s}.{b}.downsample.0.*", "conv{s+1}_x.{b}.shortcut.0.*"),
           ("layer{s}.{b}.downsample.1.*", "conv{s+1}_x.{b}.shortcut.1.*"), ("fc.*", "fc.*"),
         ], preprocessing: images),
-    ResNet.Dialect(
+    ResNetDialect(
       "wide-resnet", "xternalz's Wide ResNets for CIFAR: pre-activation",
       [
         ("conv1.weight", "conv1.weight"), ("norm.*", "bn1.*"),

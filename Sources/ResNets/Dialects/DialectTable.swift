@@ -1,6 +1,6 @@
-extension ResNet.Dialect {
+extension ResNetDialect {
   /// Every dialect, in the order in which they are tried: of two that fit a file equally the first is named.
-  public static let all: [ResNet.Dialect] =
+  package static let all: [ResNetDialect] =
     [torchvision, quantized] + timm + transformers + [detectron2, maskrcnnBenchmark, caffe2] + openMMLab
     + cifar
     + [pretrainedmodels, clip, sequential] + bigTransfer + [canonical]
@@ -25,11 +25,11 @@ extension ResNet.Dialect {
   ]
 
   /// Source: torchvision 0.28 `models/resnet.py`; MoCo v2 and SimCLR replace `fc` by two layers.
-  private static let torchvision = ResNet.Dialect(
+  private static let torchvision = ResNetDialect(
     "torchvision", "torchvision, and who builds on it", body + same("fc.*", "fc.0.*", "fc.2.*"))
 
   /// Source: torchvision 0.28 `models/quantization/resnet.py`; PyTorch `ao/nn/quantized/modules/linear.py`.
-  private static let quantized = ResNet.Dialect(
+  private static let quantized = ResNetDialect(
     "torchvision-quantized", "torchvision's quantised networks, in PyTorch's eager mode",
     [("fc.weight", "fc._packed_params._packed_params.0"), ("fc.bias", "fc._packed_params._packed_params.1")]
       + same(
@@ -39,7 +39,7 @@ extension ResNet.Dialect {
 
   /// Whatever a network has, in this project's names: what `decant synthesize` writes, and what a network is renamed to
   /// when its own library's names are to be left.
-  private static let canonical = ResNet.Dialect(
+  private static let canonical = ResNetDialect(
     "canonical", "this project's own names, which cover what any of the others name",
     body + pooled
       + same(
@@ -51,14 +51,14 @@ extension ResNet.Dialect {
 
   /// Source: transformers `modeling_resnet.py`.
   private static let transformers = [
-    ResNet.Dialect(
+    ResNetDialect(
       "transformers", "Hugging Face ResNetForImageClassification",
       huggingFace("resnet.") + [("fc.*", "classifier.1.*")]),
-    ResNet.Dialect("transformers-backbone", "Hugging Face ResNetModel", huggingFace("")),
-    ResNet.Dialect(
+    ResNetDialect("transformers-backbone", "Hugging Face ResNetModel", huggingFace("")),
+    ResNetDialect(
       "transformers-bit", "Hugging Face BitForImageClassification",
       bigTransferOfHuggingFace("bit.") + [("fc.*", "classifier.1.*")], headRank: 2),
-    ResNet.Dialect("transformers-bit-backbone", "Hugging Face BitModel", bigTransferOfHuggingFace("")),
+    ResNetDialect("transformers-bit-backbone", "Hugging Face BitModel", bigTransferOfHuggingFace("")),
   ]
 
   /// Source: transformers `modeling_bit.py`.
@@ -87,7 +87,7 @@ extension ResNet.Dialect {
   private static let caffeImages = "BGR, 0…255, mean 103.53 116.28 123.675, deviation 1"
 
   /// Source: detectron2 `modeling/backbone/resnet.py`, `config/defaults.py`.
-  private static let detectron2 = ResNet.Dialect(
+  private static let detectron2 = ResNetDialect(
     "detectron2", "detectron2's ResNet and what is converted for it",
     [
       ("conv1.*", "stem.conv1.*"), ("bn1.*", "stem.conv1.norm.*"),
@@ -98,7 +98,7 @@ extension ResNet.Dialect {
     ], preprocessing: caffeImages)
 
   /// Source: detectron2 `checkpoint/c2_model_loading.py`, which reads them.
-  private static let caffe2: ResNet.Dialect = {
+  private static let caffe2: ResNetDialect = {
     var rows: Names = [
       ("conv1.weight", "conv1_w"), ("conv1.bias", "conv1_b"),
       ("layer{s}.{b}.conv{i}.weight", "res{s+1}_{b}_branch2{i:abc}_w"),
@@ -112,7 +112,7 @@ extension ResNet.Dialect {
         ("layer{s}.{b}.downsample.1.\(own)", "res{s+1}_{b}_branch1_bn_\(theirs)"),
       ]
     }
-    var dialect = ResNet.Dialect("caffe2", "Caffe2 and Detectron, and the MSRA weights in their names", rows)
+    var dialect = ResNetDialect("caffe2", "Caffe2 and Detectron, and the MSRA weights in their names", rows)
     dialect.computesNormalization = true
     dialect.preprocessing = caffeImages
     dialect.blockStride = .first
@@ -120,18 +120,18 @@ extension ResNet.Dialect {
   }()
 
   /// Source: maskrcnn-benchmark `modeling/backbone/resnet.py`.
-  private static let maskrcnnBenchmark = ResNet.Dialect(
+  private static let maskrcnnBenchmark = ResNetDialect(
     "maskrcnn-benchmark", "maskrcnn-benchmark's ResNet",
     [("conv1.*", "stem.conv1.*"), ("bn1.*", "stem.bn1.*")] + blocks, preprocessing: caffeImages)
 
   /// Source: pretrainedmodels `models/senet.py`, timm's `legacy_seresnet`.
-  private static let pretrainedmodels = ResNet.Dialect(
+  private static let pretrainedmodels = ResNetDialect(
     "pretrainedmodels", "Cadene's pretrainedmodels and timm's legacy_seresnet",
     [("conv1.*", "layer0.conv1.*"), ("bn1.*", "layer0.bn1.*")] + blocks
       + [("layer{s}.{b}.se.fc{i}.*", "layer{s}.{b}.se_module.fc{i}.*"), ("fc.*", "last_linear.*")])
 
   /// Three convolutions with their own numbers; a shortcut's pool is -1. Source: CLIP `model.py`.
-  private static let clip = ResNet.Dialect(
+  private static let clip = ResNetDialect(
     "clip", "CLIP's modified ResNet, its image tower",
     [
       ("conv1.0.weight", "conv1.weight"), ("conv1.1.*", "bn1.*"), ("conv1.3.weight", "conv2.weight"),
@@ -149,7 +149,7 @@ extension ResNet.Dialect {
   )
 
   /// Source: fastai `vision/learner.py`.
-  private static let sequential = ResNet.Dialect(
+  private static let sequential = ResNetDialect(
     "sequential", "torch.nn.Sequential of a ResNet's children, as fastai cuts it",
     [
       ("conv1.weight", "0.weight"), ("bn1.*", "1.*"),

@@ -1,14 +1,14 @@
-extension ResNet.Dialect {
+extension ResNetDialect {
   /// Source: mmpretrain and mmdetection `backbones/resnet.py`; mmcv's EMA hook.
-  static let openMMLab: [ResNet.Dialect] = [
-    ResNet.Dialect("mmpretrain", "mmpretrain's classifiers", backbone(body) + [("fc.*", "head.fc.*")]),
-    ResNet.Dialect(
+  static let openMMLab: [ResNetDialect] = [
+    ResNetDialect("mmpretrain", "mmpretrain's classifiers", backbone(body) + [("fc.*", "head.fc.*")]),
+    ResNetDialect(
       "mmpretrain-deep", "mmpretrain's ResNetV1c and ResNetV1d: a stem of three convolutions",
       backbone(blocks + pooled + stemOfModules) + [("fc.*", "head.fc.*")]),
-    ResNet.Dialect(
+    ResNetDialect(
       "mmdetection-deep", "mmdetection's and mmsegmentation's ResNetV1c and ResNetV1d",
       blocks + pooled + stemOfLayers),
-    ResNet.Dialect(
+    ResNetDialect(
       "mmpretrain-ema", "the averaged weights that mmcv's EMA hook keeps beside the others",
       [
         ("conv1.weight", "ema_backbone_conv1_weight"), ("bn1.*", "ema_backbone_bn1_*"),

@@ -1,13 +1,13 @@
-extension ResNet.Dialect {
+extension ResNetDialect {
   /// Source: timm 1.0 `models/{resnet,resnetv2,byobnet}.py`.
-  static let timm: [ResNet.Dialect] = [
-    ResNet.Dialect(
+  static let timm: [ResNetDialect] = [
+    ResNetDialect(
       "timm", "timm's resnet: deep stems, average-pooled shortcuts, SE and ECA",
       body + pooled
         + same(
           "conv1.{n}.*", "layer{s}.{b}.se.fc{i}.*", "layer{s}.{b}.se.bn.*", "layer{s}.{b}.se.conv.weight",
           "maxpool.{n}.*", "fc.*")),
-    ResNet.Dialect(
+    ResNetDialect(
       "timm-resnetv2", "timm's resnetv2: pre-activation, and BiT",
       [
         ("conv1.weight", "stem.conv.weight"), ("conv1.0.weight", "stem.conv1.weight"),
@@ -19,10 +19,10 @@ extension ResNet.Dialect {
         ("layer{s}.{b}.downsample.1.*", "stages.{s-1}.blocks.{b}.downsample.norm.*"), ("norm.*", "norm.*"),
         ("fc.*", "head.fc.*"),
       ], headRank: 4),
-    ResNet.Dialect(
+    ResNetDialect(
       "timm-byobnet", "timm's byobnet: resnet33ts, resnext26ts",
       byobStem(3, bare: 0) + byobBlocks + byobProjection + byobRest),
-    ResNet.Dialect(
+    ResNetDialect(
       "timm-clip", "timm's names for CLIP's modified ResNet: resnet50_clip",
       byobStem(3, bare: 0) + byobBlocks
         + [
@@ -33,10 +33,10 @@ extension ResNet.Dialect {
           ("attnpool.c_proj.*", "head.proj.*"), ("head.norm.*", "head.norm.*"),
           ("head.pre_logits.fc.*", "head.pre_logits.fc.*"), ("fc.*", "head.fc.*"),
         ]),
-    ResNet.Dialect(
+    ResNetDialect(
       "timm-byobnet-51q", "timm's resnet51q: a stem of four convolutions, two of them bare",
       byobStem(4, bare: 2) + byobBlocks + byobProjection + byobRest),
-    ResNet.Dialect(
+    ResNetDialect(
       "timm-byobnet-61q", "timm's resnet61q: a stem of four convolutions, two 3×3 in a block",
       byobStem(4, bare: 0) + byobBlock("layer1.{b}", "stages.0.{b}", ["conv1_kxk", "conv2_1x1"])
         + byobBlock(
@@ -80,9 +80,9 @@ extension ResNet.Dialect {
     ]
 
   /// Source: big_transfer `bit_pytorch/models.py`, which reads both.
-  static let bigTransfer: [ResNet.Dialect] = {
+  static let bigTransfer: [ResNetDialect] = {
     let images = "RGB, scaled to −1…1"
-    var arrays = ResNet.Dialect(
+    var arrays = ResNetDialect(
       "bit-npz", "Big Transfer's .npz, with TensorFlow's layout of weights",
       [
         ("conv1.weight", "resnet/root_block/standardized_conv2d/kernel"),
@@ -99,7 +99,7 @@ extension ResNet.Dialect {
     arrays.preprocessing = images
     arrays.headRank = 4
     return [
-      ResNet.Dialect(
+      ResNetDialect(
         "bit", "Big Transfer's own PyTorch model",
         [
           ("conv1.weight", "root.conv.weight"),

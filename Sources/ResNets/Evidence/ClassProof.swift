@@ -5,7 +5,7 @@ internal import ByteParsing
 /// A class is a name; what its code does is known of those that torchvision, timm and transformers define under their
 /// module paths, and read from the source of others where the file holds it.
 struct ClassProof {
-  private(set) var items: [ResNet.Evidence.Item] = []
+  private(set) var items: [ResNetEvidence.Item] = []
   /// Whether the network's own class is known, and every block's.
   private(set) var isWhole = false
 
@@ -20,13 +20,13 @@ struct ClassProof {
     "transformers.models.resnet.modeling_resnet.ResNetBottleNeckLayer",
   ]
 
-  init(_ tree: ResNet.ModuleTree, _ layout: ResNet.ModuleLayout, sources: [String: String]) {
+  init(_ tree: ModuleTree, _ layout: ModuleLayout, sources: [String: String]) {
     let classes = Self.blockClasses(tree, layout)
     guard !classes.isEmpty, let names = classes.all else { return }
     let root = tree.classes[layout.root]
     if let root {
       items.append(
-        ResNet.Evidence.Item(
+        ResNetEvidence.Item(
           "class", root, .attribute, place: "module attributes",
           layout.root.isEmpty ? "the outermost module" : layout.root))
     }
@@ -45,26 +45,26 @@ struct ClassProof {
   }
 
   private mutating func addShortcuts(
-    _ source: ResNet.Evidence.Source, place: String, _ detail: String, _ layout: ResNet.ModuleLayout
+    _ source: ResNetEvidence.Source, place: String, _ detail: String, _ layout: ModuleLayout
   ) {
     items.append(
-      ResNet.Evidence.Item("residual", "shortcuts are added", source, place: place, detail))
+      ResNetEvidence.Item("residual", "shortcuts are added", source, place: place, detail))
     let usual = layout.configuration.geometry.first { $0.name == "shortcut" }
     // Of the shortcuts that have no parameters, only code that is known says what they do.
     if let usual, source == .attribute || layout.configuration.shortcut == .projection {
-      items.append(ResNet.Evidence.Item("shortcut", usual.value, source, place: place, detail))
+      items.append(ResNetEvidence.Item("shortcut", usual.value, source, place: place, detail))
     }
   }
 
   /// The classes of the blocks; nil for those that are not listed.
   private static func blockClasses(
-    _ tree: ResNet.ModuleTree, _ layout: ResNet.ModuleLayout
+    _ tree: ModuleTree, _ layout: ModuleLayout
   ) -> (all: Set<String>?, isEmpty: Bool) {
     var names: Set<String> = []
     for path in layout.blocks.flatMap({ $0 }) {
       guard var name = tree.classes[path] else { return (nil, false) }
       // transformers keeps a block's convolutions in a Sequential of its own.
-      if ResNet.ModuleTree.kind(name) == "Sequential", let dot = path.lastIndex(of: ".") {
+      if ModuleTree.kind(name) == "Sequential", let dot = path.lastIndex(of: ".") {
         guard let outer = tree.classes[String(path[..<dot])] else { return (nil, false) }
         name = outer
       }
@@ -74,7 +74,7 @@ struct ClassProof {
   }
 
   /// Whether a module of the network has a hook, or a `forward` among its attributes.
-  private static func isTampered(_ tree: ResNet.ModuleTree, _ layout: ResNet.ModuleLayout) -> Bool {
+  private static func isTampered(_ tree: ModuleTree, _ layout: ModuleLayout) -> Bool {
     tree.altered.contains { layout.isInside($0) }
   }
 }

@@ -4,18 +4,18 @@ internal import ByteParsing
 ///
 /// Only what is written in the forms these libraries write is taken; the rest is passed over.
 struct ConfigurationReading {
-  private typealias Setting = ResNet.Evidence.Setting
+  private typealias Setting = ResNetEvidence.Setting
 
-  private(set) var items: [ResNet.Evidence.Item] = []
+  private(set) var items: [ResNetEvidence.Item] = []
   private let place: String
   private let dialect: String
-  private let shapes: ResNet.Configuration
+  private let shapes: ResNetConfiguration
 
   /// - Parameters:
   ///   - place: the file or the key, as messages call it.
   ///   - dialect: the dialect of the tensors, which must be the configuration's own for what its code implies.
   ///   - shapes: the network that the tensors are of.
-  init(_ content: JSONValue, place: String, dialect: String, _ shapes: ResNet.Configuration) {
+  init(_ content: JSONValue, place: String, dialect: String, _ shapes: ResNetConfiguration) {
     self.place = place
     self.dialect = dialect
     self.shapes = shapes
@@ -27,16 +27,16 @@ struct ConfigurationReading {
   }
 
   private mutating func add(
-    _ name: String, _ value: String, _ detail: String, _ setting: ResNet.Evidence.Setting? = nil
+    _ name: String, _ value: String, _ detail: String, _ setting: ResNetEvidence.Setting? = nil
   ) {
     items.append(
-      ResNet.Evidence.Item(
+      ResNetEvidence.Item(
         name, value, .configuration, place: place, detail,
         setting: setting))
   }
 
   private mutating func addArchitecture(_ spelled: String, _ key: String) {
-    let known = ResNet.Architecture.named(loosely: spelled)?.name
+    let known = ResNetArchitecture.named(loosely: spelled)?.name
     add("architecture", known ?? spelled, "\(key) \(spelled)", known.map { .architecture($0) })
   }
 
@@ -168,7 +168,7 @@ struct ConfigurationReading {
       }
     }
     for key in Self.mayName {
-      if let text = content[key]?.string, ResNet.Architecture.named(loosely: text) != nil {
+      if let text = content[key]?.string, ResNetArchitecture.named(loosely: text) != nil {
         addArchitecture(text, key)
       }
     }

@@ -1,10 +1,10 @@
-extension ResNet.Evidence {
+extension ResNetEvidence {
   /// A configuration that shapes told, with what strong evidence adds, and what it adds.
   ///
   /// Each matter is settled by its strongest item.
   func applied(
-    to shapes: ResNet.Configuration
-  ) -> (configuration: ResNet.Configuration, used: [Item], epsilons: [String: Double]) {
+    to shapes: ResNetConfiguration
+  ) -> (configuration: ResNetConfiguration, used: [Item], epsilons: [String: Double]) {
     var configuration = shapes
     var used: [Item] = []
     var epsilons: [String: Double] = [:]
@@ -24,7 +24,7 @@ extension ResNet.Evidence {
   }
 
   /// Whether strong evidence leaves room for a published network, whose shapes are the file's.
-  func allows(_ architecture: ResNet.Architecture) -> Bool {
+  func allows(_ architecture: ResNetArchitecture) -> Bool {
     guard beyondConfiguration.isEmpty else { return false }
     return settledItems.allSatisfy { item in
       guard let setting = item.setting else { return true }
@@ -49,7 +49,7 @@ extension ResNet.Evidence {
   ///   - facts: what shapes tell, which stands before everything else.
   ///   - architectures: the published names with these shapes.
   func contradictions(
-    with facts: [ResNet.Identification.Fact], architectures: [String]
+    with facts: [ResNetIdentification.Fact], architectures: [String]
   ) -> [Contradiction] {
     var names: [String] = []
     for item in items where !names.contains(item.name) { names.append(item.name) }
@@ -78,21 +78,21 @@ extension ResNet.Evidence {
 
   /// The facts that evidence adds to those of shapes, and the questions that it leaves open.
   func answers(
-    _ questions: [ResNet.Identification.OpenQuestion], after shapes: [ResNet.Identification.Fact]
-  ) -> (facts: [ResNet.Identification.Fact], open: [ResNet.Identification.OpenQuestion]) {
+    _ questions: [ResNetIdentification.OpenQuestion], after shapes: [ResNetIdentification.Fact]
+  ) -> (facts: [ResNetIdentification.Fact], open: [ResNetIdentification.OpenQuestion]) {
     let facts = items.filter { item in
       // What shapes say too needs no second word.
       !shapes.contains { $0.name == item.name && $0.value == item.value }
     }.map {
-      ResNet.Identification.Fact(name: $0.name, value: $0.value, source: $0.words, kind: $0.source.name)
+      ResNetIdentification.Fact(name: $0.name, value: $0.value, source: $0.words, kind: $0.source.name)
     }
     return (facts, questions.filter { settled($0.name) == nil })
   }
 }
 
-extension ResNet.Evidence.Setting {
+extension ResNetEvidence.Setting {
   /// Puts what is said into a configuration. What has tensors stays as they are.
-  func apply(to configuration: inout ResNet.Configuration) {
+  func apply(to configuration: inout ResNetConfiguration) {
     switch self {
     case .stride0(let stride): configuration.stride0 = stride
     case .blockStride(let stride):
@@ -114,9 +114,9 @@ extension ResNet.Evidence.Setting {
   }
 }
 
-extension ResNet.Configuration {
+extension ResNetConfiguration {
   /// Whether another configuration is this one but for the outputs.
-  func isSame(asBody other: ResNet.Configuration) -> Bool {
+  func isSame(asBody other: ResNetConfiguration) -> Bool {
     var other = other
     (other.head, other.classes) = (head, classes)
     return other == self

@@ -1,9 +1,10 @@
+internal import ByteParsing
 internal import Graphs
 
-extension ResNet.Evidence {
+extension ResNetEvidence {
   /// What a run takes of evidence: a user's word goes before it, and the file's before what is usual.
   struct Taken {
-    var configuration: ResNet.Configuration
+    var configuration: ResNetConfiguration
     var read: [Item] = []
     var warnings: [String] = []
     /// Why nothing is built: the file says that it is a network of another geometry than any that is.
@@ -12,7 +13,7 @@ extension ResNet.Evidence {
     fileprivate var epsilons: [String: Double] = [:]
 
     /// The network, with each normalization's own epsilon.
-    func graph() throws(ResNet.ConfigurationError) -> Graph {
+    func graph() throws(DecantError) -> Graph {
       let graph = try configuration.graph()
       return epsilons.isEmpty ? graph : graph.replacing(epsilons: epsilons)
     }
@@ -23,8 +24,8 @@ extension ResNet.Evidence {
   ///
   /// - Parameter shapes: the configuration before anything is said of its geometry.
   func taken(
-    for shapes: ResNet.Configuration, _ said: ResNet.Declaration
-  ) throws(ResNet.ConfigurationError) -> Taken {
+    for shapes: ResNetConfiguration, _ said: ResNetDeclaration
+  ) throws(DecantError) -> Taken {
     let applied = applied(to: shapes)
     var taken = Taken(configuration: try said.applied(to: shapes))
     let flags = said.said
@@ -51,7 +52,7 @@ extension ResNet.Evidence {
     taken.read = applied.used.filter { item in
       guard case .architecture(let name)? = item.setting else { return flags[item.name] == nil }
       // A name that other shapes have is told of below.
-      return ResNet.Architecture.named(name)?.configuration.hasTrunk(of: shapes) == true
+      return ResNetArchitecture.named(name)?.configuration.hasTrunk(of: shapes) == true
     }
     if let first = beyondConfiguration.first(where: { flags[$0.name] == nil }) {
       taken.refusal =
@@ -60,7 +61,7 @@ extension ResNet.Evidence {
     }
     // What shapes prove is not argued with; a source that says otherwise is worth a word.
     if let named = settled("architecture"), case .architecture(let name)? = named.setting,
-      let published = ResNet.Architecture.named(name), !published.configuration.hasTrunk(of: shapes)
+      let published = ResNetArchitecture.named(name), !published.configuration.hasTrunk(of: shapes)
     {
       taken.warnings.append("\(named.words) says \(name), and the shapes are another network's")
     }

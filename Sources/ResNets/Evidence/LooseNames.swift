@@ -1,8 +1,8 @@
-extension ResNet.Architecture {
+extension ResNetArchitecture {
   /// The network that a configuration or a script calls so: `ResNet-50`, `timm/resnet50.a1_in1k`, `res50nodown`.
   ///
   /// Nil for what is none of ``all``; a guess is never made.
-  static func named(loosely spelled: String) -> ResNet.Architecture? {
+  static func named(loosely spelled: String) -> ResNetArchitecture? {
     var name = spelled.lowercased()[...]
     if let slash = name.lastIndex(of: "/") { name = name[name.index(after: slash)...] }
     // timm's tag of the weights.
@@ -33,15 +33,15 @@ extension ResNet.Architecture {
 /// What a file's name hints at.
 enum FileNameReading {
   /// An architecture, and words that say what shapes do not.
-  static func items(_ fileName: String) -> [ResNet.Evidence.Item] {
+  static func items(_ fileName: String) -> [ResNetEvidence.Item] {
     let name = fileName.lowercased()
     func item(
-      _ about: String, _ value: String, _ setting: ResNet.Evidence.Setting?
-    ) -> ResNet.Evidence.Item {
-      ResNet.Evidence.Item(about, value, .fileName, place: "file name (weak)", fileName, setting: setting)
+      _ about: String, _ value: String, _ setting: ResNetEvidence.Setting?
+    ) -> ResNetEvidence.Item {
+      ResNetEvidence.Item(about, value, .fileName, place: "file name (weak)", fileName, setting: setting)
     }
-    var items: [ResNet.Evidence.Item] = []
-    let spelled = ResNet.Architecture.all.map(\.name).filter { stands($0, in: name) }
+    var items: [ResNetEvidence.Item] = []
+    let spelled = ResNetArchitecture.all.map(\.name).filter { stands($0, in: name) }
     // The longest: resnet50nodown also contains resnet50, and seresnet50 too.
     if let longest = spelled.max(by: { $0.utf8.count < $1.utf8.count }) {
       items.append(item("architecture", longest, .architecture(longest)))

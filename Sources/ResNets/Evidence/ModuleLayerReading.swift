@@ -71,7 +71,7 @@ extension ModuleReading {
     let sorted = kinds.sorted { $0.key < $1.key }
     let detail = sorted.prefix(8).map { "\(short($0.value)) is \($0.key)" }.joined(separator: ", ")
     let names = sorted.prefix(8).map(\.key).joined(separator: ", ")
-    guard let known = ["ReLU": ResNet.Nonlinearity.relu, "SiLU": .silu][names] else {
+    guard let known = ["ReLU": ResNetNonlinearity.relu, "SiLU": .silu][names] else {
       return add("activation", names, detail, .other)
     }
     told.nonlinearity = known

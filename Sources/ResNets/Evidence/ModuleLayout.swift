@@ -1,78 +1,76 @@
 internal import Graphs
 
-extension ResNet {
-  /// Where a network's layers stand among a file's modules, and what each does when it is built from the shapes.
-  struct ModuleLayout {
-    /// What stands before every module's path, without its dot.
-    let root: String
-    let configuration: Configuration
-    /// This project's name, and the module's path in the file.
-    let convolutions: [(name: String, path: String)]
-    let normalizations: [(name: String, path: String)]
-    /// The paths of both by their names.
-    let paths: [String: String]
-    /// The names of the stem's convolutions.
-    let stem: [String]
-    /// The paths of the blocks in order, stage by stage: what the paths of their convolutions have in common.
-    let blocks: [[String]]
-    private let blockPaths: Set<String>
+/// Where a network's layers stand among a file's modules, and what each does when it is built from the shapes.
+struct ModuleLayout {
+  /// What stands before every module's path, without its dot.
+  let root: String
+  let configuration: ResNetConfiguration
+  /// This project's name, and the module's path in the file.
+  let convolutions: [(name: String, path: String)]
+  let normalizations: [(name: String, path: String)]
+  /// The paths of both by their names.
+  let paths: [String: String]
+  /// The names of the stem's convolutions.
+  let stem: [String]
+  /// The paths of the blocks in order, stage by stage: what the paths of their convolutions have in common.
+  let blocks: [[String]]
+  private let blockPaths: Set<String>
 
-    init(_ naming: Naming, _ configuration: Configuration) {
-      self.configuration = configuration
-      root = naming.prefix.hasSuffix(".") ? String(naming.prefix.dropLast()) : naming.prefix
-      func path(_ layer: String) -> String {
-        let name = naming.spelling(of: layer + ".weight")
-        return name.hasSuffix(".weight") ? String(name.dropLast(7)) : name
-      }
-      var convolutions: [(name: String, path: String)] = []
-      var normalizations: [(name: String, path: String)] = []
-      for node in (try? configuration.graph())?.nodes ?? [] {
-        switch node.operation {
-        case .conv: convolutions.append((node.name, path(node.name)))
-        case .batchNormalization, .groupNormalization: normalizations.append((node.name, path(node.name)))
-        default: break
-        }
-      }
-      paths = Dictionary(
-        (convolutions + normalizations).map { ($0.name, $0.path) }, uniquingKeysWith: { first, _ in first })
-      stem = convolutions.map(\.name).filter { $0 == "conv1" || $0.hasPrefix("conv1.") }
-      self.convolutions = convolutions
-      self.normalizations = normalizations
-      let blocks = configuration.layers.enumerated().map { stage, count in
-        (0..<count).map { block in
-          let first = path("layer\(stage + 1).\(block).conv1")
-          let second = path("layer\(stage + 1).\(block).conv2")
-          return Self.common(first, second)
-        }
-      }
-      self.blocks = blocks
-      blockPaths = Set(blocks.flatMap { $0 })
+  init(_ naming: ResNetNaming, _ configuration: ResNetConfiguration) {
+    self.configuration = configuration
+    root = naming.prefix.hasSuffix(".") ? String(naming.prefix.dropLast()) : naming.prefix
+    func path(_ layer: String) -> String {
+      let name = naming.spelling(of: layer + ".weight")
+      return name.hasSuffix(".weight") ? String(name.dropLast(7)) : name
     }
-
-    /// Whether a module lies in the network and in none of its blocks.
-    func isOutsideBlocks(_ path: String) -> Bool { isInside(path) && !isInBlock(path) }
-
-    private func isInBlock(_ path: String) -> Bool {
-      var rest = path[...]
-      while let dot = rest.lastIndex(of: ".") {
-        rest = rest[..<dot]
-        if blockPaths.contains(String(rest)) { return true }
+    var convolutions: [(name: String, path: String)] = []
+    var normalizations: [(name: String, path: String)] = []
+    for node in (try? configuration.graph())?.nodes ?? [] {
+      switch node.operation {
+      case .conv: convolutions.append((node.name, path(node.name)))
+      case .batchNormalization, .groupNormalization: normalizations.append((node.name, path(node.name)))
+      default: break
       }
-      return false
     }
-
-    /// Whether a module is the network or lies in it.
-    func isInside(_ path: String) -> Bool { root.isEmpty || path == root || path.hasPrefix(root + ".") }
-
-    /// A module's path as seen from the network.
-    func relative(_ path: String) -> String {
-      root.isEmpty || !path.hasPrefix(root + ".") ? path : String(path.dropFirst(root.count + 1))
+    paths = Dictionary(
+      (convolutions + normalizations).map { ($0.name, $0.path) }, uniquingKeysWith: { first, _ in first })
+    stem = convolutions.map(\.name).filter { $0 == "conv1" || $0.hasPrefix("conv1.") }
+    self.convolutions = convolutions
+    self.normalizations = normalizations
+    let blocks = configuration.layers.enumerated().map { stage, count in
+      (0..<count).map { block in
+        let first = path("layer\(stage + 1).\(block).conv1")
+        let second = path("layer\(stage + 1).\(block).conv2")
+        return Self.common(first, second)
+      }
     }
+    self.blocks = blocks
+    blockPaths = Set(blocks.flatMap { $0 })
+  }
 
-    /// The steps that two paths begin with alike.
-    private static func common(_ left: String, _ right: String) -> String {
-      zip(left.split(separator: "."), right.split(separator: ".")).prefix { $0 == $1 }
-        .map { String($0.0) }.joined(separator: ".")
+  /// Whether a module lies in the network and in none of its blocks.
+  func isOutsideBlocks(_ path: String) -> Bool { isInside(path) && !isInBlock(path) }
+
+  private func isInBlock(_ path: String) -> Bool {
+    var rest = path[...]
+    while let dot = rest.lastIndex(of: ".") {
+      rest = rest[..<dot]
+      if blockPaths.contains(String(rest)) { return true }
     }
+    return false
+  }
+
+  /// Whether a module is the network or lies in it.
+  func isInside(_ path: String) -> Bool { root.isEmpty || path == root || path.hasPrefix(root + ".") }
+
+  /// A module's path as seen from the network.
+  func relative(_ path: String) -> String {
+    root.isEmpty || !path.hasPrefix(root + ".") ? path : String(path.dropFirst(root.count + 1))
+  }
+
+  /// The steps that two paths begin with alike.
+  private static func common(_ left: String, _ right: String) -> String {
+    zip(left.split(separator: "."), right.split(separator: ".")).prefix { $0 == $1 }
+      .map { String($0.0) }.joined(separator: ".")
   }
 }

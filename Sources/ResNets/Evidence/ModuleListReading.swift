@@ -4,9 +4,9 @@ internal import Tensors
 ///
 /// It lists modules without parameters too, by their paths and not by their classes, so most of it is a hint.
 struct ModuleListReading {
-  private(set) var items: [ResNet.Evidence.Item] = []
+  private(set) var items: [ResNetEvidence.Item] = []
 
-  init(_ versions: [(path: String, version: Int?)], _ naming: ResNet.Naming, _ layout: ResNet.ModuleLayout) {
+  init(_ versions: [(path: String, version: Int?)], _ naming: ResNetNaming, _ layout: ModuleLayout) {
     // Lists without a single module below the network are of another naming.
     let below = versions.filter { layout.isInside($0.path) }
     let listed = Dictionary(below.map { ($0.path, $0.version) }, uniquingKeysWith: { first, _ in first })
@@ -16,17 +16,17 @@ struct ModuleListReading {
   }
 
   private mutating func hint(
-    _ name: String, _ value: String, _ detail: String, _ setting: ResNet.Evidence.Setting?
+    _ name: String, _ value: String, _ detail: String, _ setting: ResNetEvidence.Setting?
   ) {
     items.append(
-      ResNet.Evidence.Item(
+      ResNetEvidence.Item(
         name, value, .moduleList, place: "_metadata (hint)", detail, setting: setting))
   }
 
   private mutating func readStem(
-    _ listed: [String: Int?], _ naming: ResNet.Naming, _ layout: ResNet.ModuleLayout
+    _ listed: [String: Int?], _ naming: ResNetNaming, _ layout: ModuleLayout
   ) {
-    func has(_ step: String) -> Bool { listed[ResNet.ModuleTree.join(layout.root, step)] != nil }
+    func has(_ step: String) -> Bool { listed[ModuleTree.join(layout.root, step)] != nil }
     let isTorchvisions = naming.dialect.name == "torchvision" || naming.dialect.name == "timm"
     guard isTorchvisions else { return }
     // The activation shows that modules without parameters are listed at all.
@@ -47,7 +47,7 @@ struct ModuleListReading {
   ///
   /// Only under detectron2's names: torchvision's class of the same name has version 1 and adds its epsilon.
   private mutating func readFrozen(
-    _ listed: [String: Int?], _ naming: ResNet.Naming, _ layout: ResNet.ModuleLayout
+    _ listed: [String: Int?], _ naming: ResNetNaming, _ layout: ModuleLayout
   ) {
     guard naming.dialect.name == "detectron2" else { return }
     var epsilons: [String: Double] = [:]
@@ -63,7 +63,7 @@ struct ModuleListReading {
     guard let first = old.first else { return }
     let isWhole = old.count == layout.normalizations.count
     items.append(
-      ResNet.Evidence.Item(
+      ResNetEvidence.Item(
         "epsilon", isWhole ? "0" : "0 where frozen, else \(layout.configuration.epsilon)", .moduleVersion,
         place: "_metadata",
         "\(layout.relative(first.path)) is a FrozenBatchNorm2d of version \(first.version), which added none"

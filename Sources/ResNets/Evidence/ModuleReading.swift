@@ -6,19 +6,19 @@ internal import Graphs
 /// What is found becomes a configuration, and every convolution is compared with the one that it builds, so nothing that
 /// differs passes in silence.
 struct ModuleReading {
-  typealias Item = ResNet.Evidence.Item
-  typealias Tree = ResNet.ModuleTree
+  typealias Item = ResNetEvidence.Item
+  typealias Tree = ModuleTree
 
-  let tree: ResNet.ModuleTree
-  let layout: ResNet.ModuleLayout
-  let source: ResNet.Evidence.Source
+  let tree: ModuleTree
+  let layout: ModuleLayout
+  let source: ResNetEvidence.Source
   private let place: String
   /// What is found so far.
-  var told: ResNet.Configuration
+  var told: ResNetConfiguration
   private(set) var items: [Item] = []
 
   init(
-    _ tree: ResNet.ModuleTree, _ layout: ResNet.ModuleLayout, _ source: ResNet.Evidence.Source, place: String
+    _ tree: ModuleTree, _ layout: ModuleLayout, _ source: ResNetEvidence.Source, place: String
   ) {
     self.tree = tree
     self.layout = layout
@@ -35,13 +35,13 @@ struct ModuleReading {
   }
 
   mutating func add(
-    _ name: String, _ value: String, _ detail: String, _ setting: ResNet.Evidence.Setting? = nil
+    _ name: String, _ value: String, _ detail: String, _ setting: ResNetEvidence.Setting? = nil
   ) {
     items.append(Item(name, value, source, place: place, detail, setting: setting))
   }
 
   /// Notes a fact of the configuration as it is told now.
-  mutating func add(_ name: String, _ detail: String, _ setting: ResNet.Evidence.Setting? = nil) {
+  mutating func add(_ name: String, _ detail: String, _ setting: ResNetEvidence.Setting? = nil) {
     add(name, told.geometry.first { $0.name == name }?.value ?? "", detail, setting)
   }
 
@@ -181,7 +181,7 @@ struct ModuleReading {
   }
 
   /// The first thing in which a convolution is not as a configuration builds it.
-  private func difference(from configuration: ResNet.Configuration) -> (name: String, detail: String)? {
+  private func difference(from configuration: ResNetConfiguration) -> (name: String, detail: String)? {
     guard let graph = try? configuration.graph() else { return ("geometry", "no network is built of it") }
     for node in graph.nodes {
       guard case .conv(let built) = node.operation, let path = layout.paths[node.name] else { continue }

@@ -4,7 +4,7 @@ internal import ByteParsing
 extension ModuleReading {
   private struct Pool {
     /// Nil where a filter pools, which the configuration has elsewhere.
-    let pooling: ResNet.StemPooling?
+    let pooling: ResNetStemPooling?
     let stride: Tree.Size
     /// The attributes that have the stride.
     let words: String

@@ -1,61 +1,59 @@
-public import ByteParsing
+package import ByteParsing
 
-extension ResNet {
-  /// The modules of a network as a file lists them: their classes, and the scalars among their attributes.
-  public struct ModuleTree: Sendable {
-    /// The class of each module by its path, which is empty for the outermost: `torch.nn.modules.conv.Conv2d`.
-    public var classes: [String: String] = [:]
-    /// Each scalar by the path of its attribute: `conv1.stride.0` of a pair, `maxpool.stride` of one number.
-    public var values: [String: JSONValue] = [:]
+/// The modules of a network as a file lists them: their classes, and the scalars among their attributes.
+package struct ModuleTree: Sendable {
+  /// The class of each module by its path, which is empty for the outermost: `torch.nn.modules.conv.Conv2d`.
+  package var classes: [String: String] = [:]
+  /// Each scalar by the path of its attribute: `conv1.stride.0` of a pair, `maxpool.stride` of one number.
+  package var values: [String: JSONValue] = [:]
 
-    /// The paths of modules that have a hook or a `forward` of their own, so that other code runs than their class has.
-    public var altered: Set<String> = []
+  /// The paths of modules that have a hook or a `forward` of their own, so that other code runs than their class has.
+  package var altered: Set<String> = []
 
-    /// An empty tree.
-    public init() {}
+  /// An empty tree.
+  package init() {}
 
-    /// Whether nothing is known.
-    public var isEmpty: Bool { classes.isEmpty }
+  /// Whether nothing is known.
+  package var isEmpty: Bool { classes.isEmpty }
 
-    /// A number for height and width alike; nil when it is not given, and not when the two differ.
-    func size(_ module: String, _ attribute: String) -> Size? {
-      let path = Self.join(module, attribute)
-      if let value = values[path] {
-        if let number = value.size { return Size(number, number) }
-        return value.string.map { Size(text: $0) }
-      }
-      guard let height = values[path + ".0"]?.size, let width = values[path + ".1"]?.size else { return nil }
-      return Size(height, width)
+  /// A number for height and width alike; nil when it is not given, and not when the two differ.
+  func size(_ module: String, _ attribute: String) -> Size? {
+    let path = Self.join(module, attribute)
+    if let value = values[path] {
+      if let number = value.size { return Size(number, number) }
+      return value.string.map { Size(text: $0) }
     }
+    guard let height = values[path + ".0"]?.size, let width = values[path + ".1"]?.size else { return nil }
+    return Size(height, width)
+  }
 
-    /// A scalar attribute of a module.
-    func value(_ module: String, _ attribute: String) -> JSONValue? { values[Self.join(module, attribute)] }
+  /// A scalar attribute of a module.
+  func value(_ module: String, _ attribute: String) -> JSONValue? { values[Self.join(module, attribute)] }
 
-    /// The last part of a class's name.
-    func kind(_ module: String) -> String? { classes[module].map(Self.kind) }
+  /// The last part of a class's name.
+  func kind(_ module: String) -> String? { classes[module].map(Self.kind) }
 
-    static func kind(_ className: String) -> String {
-      className.split(separator: ".").last.map(String.init) ?? className
-    }
+  static func kind(_ className: String) -> String {
+    className.split(separator: ".").last.map(String.init) ?? className
+  }
 
-    static func join(_ module: String, _ step: String) -> String {
-      module.isEmpty ? step : module + "." + step
-    }
+  static func join(_ module: String, _ step: String) -> String {
+    module.isEmpty ? step : module + "." + step
+  }
 
-    /// What height and width have: two numbers, or a word such as `same`.
-    struct Size: Equatable {
-      let height: Int
-      let width: Int
-      let text: String?
+  /// What height and width have: two numbers, or a word such as `same`.
+  struct Size: Equatable {
+    let height: Int
+    let width: Int
+    let text: String?
 
-      init(_ height: Int, _ width: Int) { (self.height, self.width, text) = (height, width, nil) }
-      init(text: String) { (height, width, self.text) = (-1, -1, text) }
+    init(_ height: Int, _ width: Int) { (self.height, self.width, text) = (height, width, nil) }
+    init(text: String) { (height, width, self.text) = (-1, -1, text) }
 
-      /// The number of both; nil when they differ.
-      var both: Int? { height == width && height >= 0 ? height : nil }
+    /// The number of both; nil when they differ.
+    var both: Int? { height == width && height >= 0 ? height : nil }
 
-      var words: String { text ?? (height == width ? "\(height)" : "\(height)×\(width)") }
-    }
+    var words: String { text ?? (height == width ? "\(height)" : "\(height)×\(width)") }
   }
 }
 

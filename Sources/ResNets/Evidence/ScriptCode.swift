@@ -6,12 +6,12 @@ internal import ByteParsing
 /// PyTorch prints this code in one way only, so a few forms are recognised as they stand; anything else is passed over.
 struct ScriptCode {
   /// The archive's modules with plain class names, and the literals that their calls have.
-  private(set) var modules = ResNet.ModuleTree()
-  private(set) var items: [ResNet.Evidence.Item] = []
+  private(set) var modules = ModuleTree()
+  private(set) var items: [ResNetEvidence.Item] = []
   /// Whether every block's code adds its shortcut.
   private(set) var provesShortcuts = false
 
-  init(_ script: [String: String], _ tree: ResNet.ModuleTree, _ layout: ResNet.ModuleLayout) {
+  init(_ script: [String: String], _ tree: ModuleTree, _ layout: ModuleLayout) {
     modules.values = tree.values
     var read: [String: [Call]] = [:]
     for (path, name) in tree.classes where layout.isInside(path) {
@@ -19,11 +19,11 @@ struct ScriptCode {
       guard let text = script[name] else { continue }
       let calls = read[name] ?? Self.calls(text)
       read[name] = calls
-      take(calls, of: path, kind: ResNet.ModuleTree.kind(name))
+      take(calls, of: path, kind: ModuleTree.kind(name))
     }
     if let root = tree.classes[layout.root] {
       items.append(
-        ResNet.Evidence.Item(
+        ResNetEvidence.Item(
           "class", Self.plainName(root), .code, place: "TorchScript code",
           layout.root.isEmpty ? "the outermost module" : layout.root))
     }
@@ -57,7 +57,7 @@ struct ScriptCode {
     let pools = calls.filter { $0.kind == "MaxPool2d" }
     if kind != "MaxPool2d", let pool = pools.first {
       for (place, pool) in (pools.count == 1 ? [pool] : pools).enumerated() {
-        let step = ResNet.ModuleTree.join(path, place == 0 ? "max_pool2d" : "max_pool2d_\(place)")
+        let step = ModuleTree.join(path, place == 0 ? "max_pool2d" : "max_pool2d_\(place)")
         modules.classes[step] = "torch.nn.functional.MaxPool2d"
         for (attribute, value) in pool.values { set(step, attribute, value) }
       }
@@ -65,7 +65,7 @@ struct ScriptCode {
   }
 
   private mutating func set(_ path: String, _ attribute: String, _ value: JSONValue) {
-    let name = ResNet.ModuleTree.join(path, attribute)
+    let name = ModuleTree.join(path, attribute)
     guard case .array(let elements) = value else {
       modules.values[name] = value
       return
@@ -169,14 +169,14 @@ struct ScriptCode {
   // MARK: Shortcuts
 
   private mutating func readShortcuts(
-    _ script: [String: String], _ tree: ResNet.ModuleTree, _ layout: ResNet.ModuleLayout
+    _ script: [String: String], _ tree: ModuleTree, _ layout: ModuleLayout
   ) {
     var known: [String: Shortcut] = [:]
     var names: [String] = []
     var activated = true
     for path in layout.blocks.flatMap({ $0 }) {
       guard var name = tree.classes[path] else { return }
-      if ResNet.ModuleTree.kind(name) == "Sequential", let dot = path.lastIndex(of: ".") {
+      if ModuleTree.kind(name) == "Sequential", let dot = path.lastIndex(of: ".") {
         guard let outer = tree.classes[String(path[..<dot])] else { return }
         name = outer
       }
@@ -192,12 +192,12 @@ struct ScriptCode {
     provesShortcuts = true
     let detail = "torch.add in the forward of \(names.joined(separator: ", "))"
     items.append(
-      ResNet.Evidence.Item("residual", "shortcuts are added", .code, place: "TorchScript code", detail))
+      ResNetEvidence.Item("residual", "shortcuts are added", .code, place: "TorchScript code", detail))
     if activated, layout.configuration.shortcut == .projection,
       let usual = layout.configuration.geometry.first(where: { $0.name == "shortcut" })
     {
       items.append(
-        ResNet.Evidence.Item("shortcut", usual.value, .code, place: "TorchScript code", detail))
+        ResNetEvidence.Item("shortcut", usual.value, .code, place: "TorchScript code", detail))
     }
   }
 

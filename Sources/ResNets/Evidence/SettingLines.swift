@@ -1,11 +1,11 @@
-public import ByteParsing
+package import ByteParsing
 
-extension ResNet.Traces {
+extension ResNetTraces {
   /// The settings of a text of `key: value` lines, as YAML files of flat settings are; nil when it is something else.
   ///
   /// Values are literals or words. What is indented or begins with a dash is passed over; there are no anchors, tags,
   /// references or documents, so nothing is expanded.
-  public static func settings(inLines text: String) -> JSONValue? {
+  package static func settings(inLines text: String) -> JSONValue? {
     var members: [(key: String, value: JSONValue)] = []
     for line in text.split(separator: "\n", omittingEmptySubsequences: true) {
       guard let first = line.utf8.first,

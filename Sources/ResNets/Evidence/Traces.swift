@@ -1,32 +1,30 @@
-public import ByteParsing
+package import ByteParsing
 
-extension ResNet {
-  /// What was gathered around a state dict that may tell of its network: inert values and texts, never run.
-  public struct Traces: Sendable {
-    /// The modules of a whole pickled network, or of a TorchScript archive; paths as the state dict's names have them.
-    public var modules = ModuleTree()
-    /// The code of TorchScript's classes by their names: `__torch__.torchvision.models.resnet.BasicBlock`.
-    public var script: [String: String] = [:]
-    /// The source texts of pickled modules' classes by their names.
-    public var sources: [String: String] = [:]
-    /// Configurations, each with the name of its place: `config.json`, `args`.
-    public var configurations: [(place: String, content: JSONValue)] = []
-    /// The module paths of `_metadata`, in its order, each with its version; nil when the state dict has none.
-    public var moduleVersions: [(path: String, version: Int?)]?
-    /// The file's name, without its folder.
-    public var fileName: String?
+/// What was gathered around a state dict that may tell of its network: inert values and texts, never run.
+package struct ResNetTraces: Sendable {
+  /// The modules of a whole pickled network, or of a TorchScript archive; paths as the state dict's names have them.
+  package var modules = ModuleTree()
+  /// The code of TorchScript's classes by their names: `__torch__.torchvision.models.resnet.BasicBlock`.
+  package var script: [String: String] = [:]
+  /// The source texts of pickled modules' classes by their names.
+  package var sources: [String: String] = [:]
+  /// Configurations, each with the name of its place: `config.json`, `args`.
+  package var configurations: [(place: String, content: JSONValue)] = []
+  /// The module paths of `_metadata`, in its order, each with its version; nil when the state dict has none.
+  package var moduleVersions: [(path: String, version: Int?)]?
+  /// The file's name, without its folder.
+  package var fileName: String?
 
-    /// Nothing gathered yet.
-    public init() {}
-  }
+  /// Nothing gathered yet.
+  package init() {}
 }
 
-extension ResNet.Evidence {
+extension ResNetEvidence {
   /// Reads what traces tell of one network. O(traces).
-  public init(_ traces: ResNet.Traces, of naming: ResNet.Naming) {
+  package init(_ traces: ResNetTraces, of naming: ResNetNaming) {
     self.init()
-    guard let shapes = try? ResNet.Configuration(shapesOf: naming) else { return }
-    let layout = ResNet.ModuleLayout(naming, shapes)
+    guard let shapes = try? ResNetConfiguration(shapesOf: naming) else { return }
+    let layout = ModuleLayout(naming, shapes)
     if !traces.modules.isEmpty {
       if traces.script.isEmpty {
         let proof = ClassProof(traces.modules, layout, sources: traces.sources)
@@ -47,13 +45,13 @@ extension ResNet.Evidence {
       add(ModuleListReading(versions, naming, layout).items)
     }
     if let name = traces.fileName { add(FileNameReading.items(name)) }
-    let architectures = ResNet.Architecture.sharing(shapes, naming.dialect)
+    let architectures = ResNetArchitecture.sharing(shapes, naming.dialect)
     add(items.flatMap { Self.implied(by: $0, among: architectures) })
   }
 
   /// What a published name says of the geometry: that in which it differs from other names of these shapes. Of strong
   /// sources only, and nothing when its shapes are others.
-  private static func implied(by item: Item, among architectures: [ResNet.Architecture]) -> [Item] {
+  private static func implied(by item: Item, among architectures: [ResNetArchitecture]) -> [Item] {
     guard item.source.isStrong, case .architecture(let name)? = item.setting,
       let published = architectures.first(where: { $0.name == name })?.configuration
     else { return [] }

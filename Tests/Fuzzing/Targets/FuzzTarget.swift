@@ -33,7 +33,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
       // A conversion starts a thread and writes a file, which one input in sixteen is worth.
       let sum = bytes.reduce(0) { $0 &+ Int($1) }
       let target = sum % 16 == 0 ? Self.converted[sum / 16 % Self.converted.count] : nil
-      read(converting: target) { () throws(CheckpointError) in
+      read(converting: target) { () throws(DecantError) in
         try Checkpoint(BytesInMemory(bytes), named: "input", limits: limits)
       }
     }
@@ -62,14 +62,14 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
 
   private func runFolder(_ bytes: [UInt8], _ limits: Limits) {
     guard let folder = ScratchFolder(tar: bytes) else { return }
-    read { () throws(CheckpointError) in try Checkpoint(path: folder.path, limits: limits) }
+    read { () throws(DecantError) in try Checkpoint(path: folder.path, limits: limits) }
   }
 
   /// Files that inputs are converted to.
   private static let converted = ["out.safetensors", "out.npz", "out.gguf", "out.pth"]
 
-  private func read(converting target: String? = nil, _ open: () throws(CheckpointError) -> Checkpoint) {
-    do throws(CheckpointError) {
+  private func read(converting target: String? = nil, _ open: () throws(DecantError) -> Checkpoint) {
+    do throws(DecantError) {
       let checkpoint = try open()
       list(checkpoint)
       read(checkpoint.tensors)
@@ -147,8 +147,8 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
   /// Lets every reader of texts take the input for its own kind, of a network that is there by its shapes alone.
   private func runEvidence(_ bytes: [UInt8]) {
     let text = String(decoding: bytes, as: UTF8.self)
-    var traces = ResNet.Traces()
-    if let lines = ResNet.Traces.settings(inLines: text) { traces.configurations.append(("args", lines)) }
+    var traces = ResNetTraces()
+    if let lines = ResNetTraces.settings(inLines: text) { traces.configurations.append(("args", lines)) }
     let content = (try? JSONValue(parsing: bytes.span.bytes, depth: 64)) ?? .object([("repr", .string(text))])
     traces.configurations.append(("config.json", content))
     traces.fileName = text
@@ -159,11 +159,11 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     for isScript in [true, false] {
       traces.script = isScript ? [className: text] : [:]
       traces.sources = isScript ? [:] : [className: text]
-      let evidence = ResNet.Evidence(traces, of: Self.network)
+      let evidence = ResNetEvidence(traces, of: Self.network)
       precondition(evidence.items.allSatisfy { !$0.name.isEmpty && !$0.place.isEmpty })
       // An identification compares with every architecture, which one input in sixteen is worth.
       guard bytes.reduce(0, &+) % 16 == 0 else { continue }
-      guard let found = try? ResNet.Identification(Self.network, evidence: evidence) else {
+      guard let found = try? ResNetIdentification(Self.network, evidence: evidence) else {
         preconditionFailure("texts take no network away")
       }
       precondition(found.facts.allSatisfy { !$0.name.isEmpty && !$0.source.isEmpty })
@@ -171,16 +171,16 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
   }
 
   /// ResNet-18 by its names and shapes, without data.
-  private static let network: ResNet.Naming = {
+  private static let network: ResNetNaming = {
     do {
-      let graph = try ResNet.Architecture.named("resnet18")?.configuration.graph()
+      let graph = try ResNetArchitecture.named("resnet18")?.configuration.graph()
       let entries = try (graph?.parameters ?? []).map { parameter in
         let byteCount = parameter.shape.reduce(4, *)
         let storage = Storage(key: "meta", byteCount: byteCount, content: nil)
         let tensor = try Tensor(dtype: .float32, shape: parameter.shape, storage: storage)
         return StateDict.Entry(name: parameter.name, tensor: tensor)
       }
-      return try ResNet.Naming.only(in: StateDict(entries))
+      return try ResNetNaming.only(in: StateDict(entries))
     } catch { preconditionFailure("a published network is one: \(error)") }
   }()
 
@@ -190,7 +190,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     // What the format allows to claim is tested elsewhere: here every pixel costs time.
     var limits = limits
     limits.imagePixels = min(limits.imagePixels, 1 << 18)
-    do throws(ImageError) {
+    do throws(DecantError) {
       let stored = try Picture(decoding: bytes, turning: false, limits: limits)
       let picture = try Picture(decoding: bytes, limits: limits)
       precondition(picture.pixels.count == picture.height * picture.width * 3, "every pixel is there")
@@ -205,7 +205,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
           values.count == 3 * height * width && values.allSatisfy { abs($0) < 3 }, "numbers are normalised")
       }
     } catch {
-      precondition(!error.reason.isEmpty && (error.offset ?? 0) <= bytes.count, "an error says something")
+      precondition(!error.reason.isEmpty && (error.location.offset ?? 0) <= bytes.count, "an error says something")
     }
   }
 

@@ -1,0 +1,59 @@
+import ByteParsing
+
+/// The errors of the library as the command line reports them: remedies name options and commands.
+extension DecantError {
+  /// The place, the reason, and a remedy that can be typed.
+  var commandText: String { text(remedy: advice?.commandText) }
+
+  /// The exit code that the contract gives to this kind of failure.
+  var exitStatus: ExitStatus { code == .mismatch ? .no : .wrong }
+
+  /// The error as a member of a JSON document.
+  var json: JSONValue {
+    var members: [(key: String, value: JSONValue)] = [
+      (key: "code", value: .string(code.rawValue)), (key: "message", value: .string(reason)),
+    ]
+    let texts = [
+      ("file", location.file), ("entry", location.entry), ("tensor", location.tensor),
+      ("remedy", advice?.commandText),
+    ]
+    for (key, text) in texts { if let text { members.append((key: key, value: .string(text))) } }
+    if let offset = location.offset { members.append((key: "offset", value: .exact(Int64(offset)))) }
+    return .object(members)
+  }
+
+  /// The document that stands on standard output when a command with `--json` fails.
+  var jsonDocument: JSONValue { .object([(key: "schema", value: 1), (key: "error", value: json)]) }
+}
+
+extension DecantError.Advice {
+  /// The remedy in terms of the command line.
+  var commandText: String {
+    switch self {
+    case .text(let text): text
+    case .chooseKey(let keys):
+      keys.isEmpty
+        ? "Choose one with --key."
+        : "Choose one with --key: \(keys.map(\.escapedForDisplay).joined(separator: ", "))."
+    case .listKeys: "decant inspect lists the keys it has."
+    case .listNames: "decant inspect --filter shows which names a pattern matches."
+    case .chooseTensors: "Choose other tensors with --key, --only or --except."
+    case .raiseLimit(let name, let value):
+      "If you trust the file: --limit \(name)=\(value.map { "\($0)" } ?? "NUMBER")."
+    case .dequantize: "Write the numbers they represent with --dequantize."
+    case .makeDense: "Write them in full with --to-dense."
+    case .cast: "Cast them with --dtype float32."
+    case .rename: "Change the names with --rename."
+    case .replaceOutput: "Leave out --no-clobber to replace it."
+    case .salvage: "Download it again; decant convert --salvage keeps the tensors that are whole."
+    case .disassemble:
+      "The file is damaged or was never a checkpoint; decant inspect --pickle shows how far it reads."
+    }
+  }
+}
+
+/// A command that prints JSON when asked.
+protocol JSONReporting {
+  /// Whether results and errors are printed as JSON.
+  var json: Bool { get }
+}
