@@ -6,12 +6,7 @@ let package = Package(
   products: [
     .executable(name: "decant", targets: ["DecantCommand"]),
     // A module named Decant would collide with the product `decant` on case-insensitive disks.
-    .library(
-      name: "DecantLibrary",
-      targets: [
-        "ByteParsing", "Pickle", "Tensors", "Checkpoints", "Scanning", "Graphs", "ResNets", "Inference",
-        "Measuring", "ONNX", "Images", "Networks",
-      ]),
+    .library(name: "DecantKit", targets: ["DecantKit"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
@@ -36,20 +31,32 @@ let package = Package(
     .target(name: "Scanning", dependencies: ["ByteParsing", "Pickle", "Checkpoints"]),
     .target(name: "ResNets", dependencies: ["ByteParsing", "Tensors", "Graphs"]),
     .target(name: "Inference", dependencies: ["ByteParsing", "Tensors", "Graphs", "COpenBLAS", "COneDNN"]),
+    .target(name: "Comparing", dependencies: ["ByteParsing", "Tensors", "Checkpoints", "ResNets"]),
     .target(
       name: "Networks",
-      dependencies: ["ByteParsing", "Tensors", "Checkpoints", "Graphs", "ResNets", "Inference"]),
+      dependencies: ["ByteParsing", "Tensors", "Checkpoints", "Graphs", "Images", "ResNets", "Inference"]),
     .target(name: "Measuring", dependencies: ["ByteParsing", "Tensors", "Graphs", "ResNets", "Inference"]),
     .target(name: "ONNX", dependencies: ["ByteParsing", "Tensors", "Graphs", "Checkpoints"]),
     .target(name: "Images", dependencies: ["ByteParsing", "CImageCodecs"]),
+    .target(
+      name: "DecantKit",
+      dependencies: [
+        "ByteParsing", "Tensors", "Checkpoints", "Scanning", "Graphs", "ResNets", "Inference", "Comparing",
+        "Images",
+        "Networks", "ONNX",
+      ]),
     .executableTarget(
       name: "DecantCommand",
       dependencies: [
-        "ByteParsing", "Pickle", "Tensors", "Checkpoints", "Scanning", "Graphs", "ResNets", "Inference",
+        "ByteParsing", "Comparing", "DecantKit", "Pickle", "Tensors", "Checkpoints", "Scanning", "Graphs",
+        "ResNets", "Inference",
         "Measuring", "ONNX", "Images", "Networks",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
+    // Sees public API only, as another package would; Tests/Sample is also a package of its own.
+    .executableTarget(
+      name: "Sample", dependencies: ["DecantKit"], path: "Tests/Sample/Sources/Sample", packageAccess: false),
     .systemLibrary(
       name: "CLibzip", path: "Tests/CLibzip", pkgConfig: "libzip", providers: [.apt(["libzip-dev"])]),
     .target(name: "TestSupport", path: "Tests/TestSupport"),
@@ -96,7 +103,8 @@ let package = Package(
     .testTarget(
       name: "CommandTests",
       dependencies: [
-        "ByteParsing", "DecantCommand", "Checkpoints", "Inference", "Networks", "ResNets", "Tensors",
+        "Sample", "ByteParsing", "DecantCommand", "Checkpoints", "Inference", "Networks", "ResNets",
+        "Tensors",
         "TestSupport",
       ]),
   ]
@@ -115,6 +123,6 @@ where target.type != .system
   && !["COpenBLAS", "CLibcrypto", "CImageCodecs", "CNarrowing"].contains(target.name)
 {
   // Tests hand C buffers about on purpose; the library marks every such place.
-  let isTest = target.type == .test || ["TestSupport", "FuzzTargets"].contains(target.name)
+  let isTest = target.type == .test || ["TestSupport", "FuzzTargets", "Sample"].contains(target.name)
   target.swiftSettings = swiftSettings + (isTest ? [] : [.strictMemorySafety()])
 }

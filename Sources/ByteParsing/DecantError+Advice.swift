@@ -1,5 +1,3 @@
-import ByteParsing
-
 extension DecantError {
   /// A way past an error. The library and the command line spell it each in their own terms.
   package enum Advice: Sendable, Equatable {

@@ -1,5 +1,3 @@
-import ByteParsing
-
 extension DecantError {
   /// The kinds of failure. Raw values are stable: scripts and programs decide by them.
   public enum Code: String, Sendable, CaseIterable {

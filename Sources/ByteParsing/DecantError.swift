@@ -1,5 +1,3 @@
-import ByteParsing
-
 /// Describes what went wrong, where, and what to do about it. Every public function of Decant throws this error only.
 ///
 /// Programs decide by ``code``, which is stable; people read ``reason`` and ``remedy``, whose wording may change.
@@ -57,6 +55,13 @@ public struct DecantError: Error, Sendable, Equatable {
     var error = self
     error.advice = advice
     return error
+  }
+
+  /// Runs what throws errors of several types, and throws only this one.
+  package static func mapping<T>(_ body: () throws -> T) throws(DecantError) -> T {
+    do { return try body() } catch let error as DecantError { throw error } catch {
+      throw DecantError(.readFailed, "cannot be read: \(error)")
+    }
   }
 
   /// The place in a file that an error is about.

@@ -2,7 +2,7 @@
 ///
 /// Foundation's JSON reader loses order and lets duplicate keys pass, and the safetensors format forbids
 /// both (docs/adr/0003).
-package enum JSONValue: Sendable, Equatable {
+public enum JSONValue: Sendable, Equatable {
   case null
   case bool(Bool)
   /// A number without fraction or exponent that fits 64 bits.
@@ -28,7 +28,7 @@ package enum JSONValue: Sendable, Equatable {
   /// The number, when it is an integer that is not negative.
   package var size: Int? { if case .integer(let number) = self, number >= 0 { Int(number) } else { nil } }
 
-  package static func == (left: JSONValue, right: JSONValue) -> Bool { left.text == right.text }
+  public static func == (left: JSONValue, right: JSONValue) -> Bool { left.text == right.text }
 
   /// An integer as the contract writes it: beyond 2^53, which readers with doubles would round, as a string.
   package static func exact(_ number: Int64) -> JSONValue {
@@ -45,18 +45,18 @@ package enum JSONValue: Sendable, Equatable {
 extension JSONValue: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByBooleanLiteral,
   ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral
 {
-  package init(stringLiteral text: String) { self = .string(text) }
-  package init(integerLiteral number: Int64) { self = .integer(number) }
-  package init(booleanLiteral value: Bool) { self = .bool(value) }
-  package init(arrayLiteral elements: JSONValue...) { self = .array(elements) }
-  package init(dictionaryLiteral members: (String, JSONValue)...) {
+  public init(stringLiteral text: String) { self = .string(text) }
+  public init(integerLiteral number: Int64) { self = .integer(number) }
+  public init(booleanLiteral value: Bool) { self = .bool(value) }
+  public init(arrayLiteral elements: JSONValue...) { self = .array(elements) }
+  public init(dictionaryLiteral members: (String, JSONValue)...) {
     self = .object(members.map { (key: $0.0, value: $0.1) })
   }
 }
 
 extension JSONValue {
   /// The value on one line, without spaces.
-  package var text: String { String(decoding: utf8, as: UTF8.self) }
+  public var text: String { String(decoding: utf8, as: UTF8.self) }
 
   /// The bytes of ``text``.
   package var utf8: [UInt8] {

@@ -2,68 +2,68 @@
 ///
 /// Every default is far above what real checkpoints need and far below what hurts: a reader that meets a
 /// limit throws an error that names it.
-package struct Limits: Sendable, Equatable {
+public struct Limits: Sendable, Equatable {
   /// Values that may stand on the pickle machine's stack at once. Real files stay under 10,000.
-  package var pickleStack = 10_000_000
+  public var pickleStack = 10_000_000
   /// Entries of the pickle memo. CPython memoises most objects, so this follows ``pickleValues``.
-  package var pickleMemo = 50_000_000
+  public var pickleMemo = 50_000_000
   /// Values one pickle may push, a shared one each time it is pushed. A checkpoint of 100,000 tensors pushes
   /// about two million; the worst of hostile ones costs 80 bytes for each.
-  package var pickleValues = 20_000_000
+  public var pickleValues = 20_000_000
   /// Nodes one pickle may make: strings, containers, objects. A tensor takes nine; ``pickleValues`` bounds them too.
-  package var pickleNodes = 50_000_000
+  public var pickleNodes = 50_000_000
   /// Bytes of one integer (LONG1, LONG4, LONG lines); beyond this no checkpoint has a reason to go.
-  package var longBytes = 1 << 20
+  public var longBytes = 1 << 20
   /// Bytes of a pickle that is read into memory (`data.pkl`). Weights never stand there.
-  package var pickleBytes = 1 << 30
+  public var pickleBytes = 1 << 30
   /// Paths, tensors and other leaves together, that one file may list. Shared containers can multiply few
   /// bytes into billions of paths.
-  package var paths = 1_000_000
+  public var paths = 1_000_000
   /// Paths that lead to values, as a multiple of the values a pickle made; 100,000 are always allowed. Real
   /// files list a value once, or a few times.
-  package var sharing = 16
+  public var sharing = 16
   /// Bytes that the paths to them may take together, at 40 for each step and one for each byte of a name.
-  package var pathBytes = 160 << 20
+  public var pathBytes = 160 << 20
   /// Bytes of one text whose value is listed; a longer one is listed by its length.
-  package var textBytes = 1 << 16
+  public var textBytes = 1 << 16
   /// Bytes of all texts whose values are listed.
-  package var allTextBytes = 32 << 20
+  public var allTextBytes = 32 << 20
   /// Dimensions of a tensor: PyTorch's own operators take no more.
-  package var rank = 64
+  public var rank = 64
   /// Depth of containers below the root of a pickle. A path longer than this says nothing to a reader.
-  package var depth = 1_000
+  public var depth = 1_000
   /// Entries of one zip directory.
-  package var zipEntries = 2_000_000
+  public var zipEntries = 2_000_000
   /// Logical bytes of a tensor, as a multiple of the bytes it is stored in. Only views with a stride of 0,
   /// or that overlap, exceed 1.
-  package var expansion = 64
+  public var expansion = 64
   /// Logical bytes that are always allowed, whatever the ``expansion``.
-  package var expansionFloor = 1 << 30
+  public var expansionFloor = 1 << 30
   /// Inflated bytes as a multiple of the deflated; DEFLATE itself cannot exceed 1,032.
-  package var inflation = 1_032
+  public var inflation = 1_032
   /// The same for entries that inflate to more than 128 MiB, which a file of some kilobytes could else ask for. Weights
   /// reach 2; arrays of zeros alone exceed it.
-  package var largeInflation = 64
+  public var largeInflation = 64
   /// Bytes of a deflated pickle as a multiple of the deflated; 4 MiB are always allowed. Real ones reach 15.
-  package var pickleInflation = 64
+  public var pickleInflation = 64
   /// Values that a deflated pickle may make, as a multiple of the deflated bytes; two million are always allowed, and
   /// ``pickleValues`` bounds them too. Real ones make about one.
-  package var deflatedValues = 8
+  public var deflatedValues = 8
   /// Bytes that one deflated entry may inflate to: they stand in memory, which stored entries never need.
-  package var inflatedBytes = 4 << 30
+  public var inflatedBytes = 4 << 30
   /// Bytes of all entries and pickles of one archive that may stand in memory together.
-  package var allocation = 8 << 30
+  public var allocation = 8 << 30
   /// Bytes of a JSON header (safetensors). The format's own bound.
-  package var headerBytes = 100_000_000
+  public var headerBytes = 100_000_000
   /// Bytes of a picture's file, which is read into memory.
-  package var imageBytes = 1 << 30
+  public var imageBytes = 1 << 30
   /// Pixels of a picture. Those of the largest cameras have half as many.
-  package var imagePixels = 1 << 28
+  public var imagePixels = 1 << 28
   /// Scans of one JPEG, each of which goes over the whole image. Progressive ones have about ten.
-  package var imageScans = 100
+  public var imageScans = 100
 
   /// The defaults.
-  package init() {}
+  public init() {}
 
   /// Every limit by its name, for those who set them from text.
   package static var names: [String] { settings.map(\.name) }

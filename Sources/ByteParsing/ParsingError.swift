@@ -1,5 +1,3 @@
-import ByteParsing
-
 /// What was wrong with some bytes, and where.
 package struct ParsingError: Error, Sendable, Equatable {
   /// Bytes from the start of what was being parsed.

@@ -1,4 +1,4 @@
-package import ByteParsing
+public import ByteParsing
 internal import Pickle
 package import Tensors
 
@@ -9,9 +9,9 @@ package import Tensors
 ///
 /// Opening reads the container's directory and the pickle or header; weights are read when a tensor's elements
 /// are asked for. Nothing a file says is ever executed.
-package struct Checkpoint: Sendable {
+public struct Checkpoint: Sendable {
   /// The kinds of checkpoint that are read; raw values are the contract's names.
-  package enum Container: String, Sendable, CaseIterable {
+  public enum Container: String, Sendable, CaseIterable {
     case torchZip = "torch-zip"
     case torchLegacy = "torch-legacy"
     case torchTar = "torch-tar"
@@ -33,17 +33,17 @@ package struct Checkpoint: Sendable {
   }
 
   /// The file, as the caller named it.
-  package let path: String
+  public let path: String
   /// What kind of file it is, judged by its content.
-  package let container: Container
+  public let container: Container
   /// Every tensor, in the file's order.
-  package let tensors: [CheckpointTensor]
+  public let tensors: [CheckpointTensor]
   /// Everything that is no tensor, in the file's order.
-  package let objects: [CheckpointObject]
+  public let objects: [CheckpointObject]
   /// The sources of modules' classes that the file holds: evidence of what was saved, never run.
   package let moduleSources: [ModuleSource]
   /// What a reader should know and no command needs to stop for.
-  package let warnings: [String]
+  public let warnings: [String]
   /// Records whose checksum is wrong: a warning to who looks, an error to who uses the data.
   package let damage: [DecantError]
   /// What is missing of a file that was cut off, or of files that are absent; nil for whole checkpoints. The tensors
@@ -80,7 +80,7 @@ package struct Checkpoint: Sendable {
   ///
   /// - Throws: ``DecantError`` when the file is none, or none that is read, or is damaged.
   ///   O(entries + tensors), whatever the weights weigh.
-  package init(path: String, limits: Limits = Limits()) throws(DecantError) {
+  public init(path: String, limits: Limits = Limits()) throws(DecantError) {
     let (parts, files) = try Checkpoint.open(path: path, limits: limits)
     self.init(parts, path: path, files: files, limits: limits)
   }
@@ -95,6 +95,32 @@ package struct Checkpoint: Sendable {
       try Checkpoint.parts(of: ByteSource(content, path: name), limits: limits), path: name, files: [],
       limits: limits)
   }
+
+  /// Opens a checkpoint that is in memory.
+  ///
+  /// - Parameters:
+  ///   - bytes: the whole file.
+  ///   - name: what messages call it.
+  /// - Throws: ``DecantError`` as for a file.
+  public init(
+    _ bytes: [UInt8], name: String = "checkpoint in memory", limits: Limits = Limits()
+  ) throws(DecantError) {
+    try self.init(BytesInMemory(bytes), named: name, limits: limits)
+  }
+
+  /// Makes a checkpoint of tensors in memory, to be written.
+  package init(holding stateDict: StateDict) {
+    let tensors = stateDict.entries.map {
+      CheckpointTensor(path: [.text($0.name)], tensor: $0.tensor, stateDict: [])
+    }
+    self.init(
+      Parts(container: .pickle, contents: CheckpointContents(tensors: tensors)), path: "state dict in memory",
+      files: [], limits: Limits())
+    isMadeInMemory = true
+  }
+
+  /// Whether it was made of tensors in memory, so that no file says anything else of it.
+  private(set) var isMadeInMemory = false
 
   private init(_ parts: Parts, path: String, files: [InputFile], limits: Limits) {
     self.path = path

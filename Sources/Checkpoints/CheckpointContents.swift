@@ -1,18 +1,18 @@
-package import ByteParsing
+public import ByteParsing
 internal import Pickle
-package import Tensors
+public import Tensors
 
 /// A tensor of a checkpoint and where it stands.
-package struct CheckpointTensor: Sendable {
+public struct CheckpointTensor: Sendable {
   /// What PyTorch's modules use a tensor for, where the file tells.
-  package enum Role: String, Sendable {
+  public enum Role: String, Sendable {
     case parameter, buffer
   }
   /// The steps from the root.
   package let path: [PathKey]
-  package let tensor: Tensor
+  public let tensor: Tensor
   /// Known for tensors of pickled modules and of `torch.nn.Parameter`.
-  package let role: Role?
+  public let role: Role?
   /// The path of the state dict it belongs to; nil for tensors of none, such as an optimizer's.
   package let stateDict: [PathKey]?
   /// The class of a subclass of `torch.Tensor`, such as `torch.distributed.tensor.DTensor`.
@@ -38,27 +38,27 @@ package struct CheckpointTensor: Sendable {
   }
 
   /// How much of its data the file still has.
-  package internal(set) var state = State.whole
+  public internal(set) var state = State.whole
 
   /// How much of a tensor's data is there: all of it, unless the file was cut off or a file is absent.
-  package enum State: String, Sendable {
+  public enum State: String, Sendable {
     case whole, truncated, missing
   }
 
   /// The path joined with dots.
-  package var name: String { path.joinedName }
+  public var name: String { path.joinedName }
 }
 
 /// A value of a checkpoint that is no tensor.
-package struct CheckpointObject: Sendable {
+public struct CheckpointObject: Sendable {
   /// The steps from the root.
   package let path: [PathKey]
   /// Python's name of its type: `int`, `dict`, `argparse.Namespace`.
-  package let type: String
+  public let type: String
   /// The value of a scalar or text.
-  package let value: JSONValue?
+  public let value: JSONValue?
   /// How many elements a collection has whose elements are not listed one by one.
-  package let count: Int?
+  public let count: Int?
   /// The kind of tensor this is, when it is one of a kind that is not read.
   package let unreadTensor: String?
   /// Its sizes, outermost first, when it is such a tensor and the file tells them.
@@ -78,7 +78,7 @@ package struct CheckpointObject: Sendable {
   }
 
   /// The path joined with dots.
-  package var name: String { path.joinedName }
+  public var name: String { path.joinedName }
 }
 
 /// What a state dict's `_metadata` says of one module.

@@ -1,3 +1,4 @@
+import Networks
 import ArgumentParser
 import ByteParsing
 import Checkpoints

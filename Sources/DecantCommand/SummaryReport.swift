@@ -1,3 +1,4 @@
+import ByteParsing
 import ResNets
 
 /// What an architecture is, in the words of the questions people ask of it.

@@ -1,5 +1,5 @@
 /// How a picture becomes the numbers a network takes. No file says which one its network was trained with.
-package enum Preprocessing: String, Sendable, CaseIterable {
+public enum Preprocessing: String, Sendable, CaseIterable {
   /// torchvision's `Resize(256)`, `CenterCrop(224)`, `ToTensor()` and `Normalize` with ImageNet's mean and deviation.
   case imagenetEval = "imagenet-eval"
   /// `ToTensor()` and the same `Normalize` at the picture's own size.

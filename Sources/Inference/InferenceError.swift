@@ -1,3 +1,5 @@
+package import ByteParsing
+
 /// Why a network cannot be made or run; the description is one clause, without a full stop.
 package enum InferenceError: Error, Sendable, Equatable, CustomStringConvertible {
   /// The state dict lacks these parameters of the graph.
@@ -49,5 +51,22 @@ package enum InferenceError: Error, Sendable, Equatable, CustomStringConvertible
     case .libraryMissing(let reason):
       return reason
     }
+  }
+}
+
+extension InferenceError {
+  /// The public error.
+  package var decantError: DecantError {
+    let code: DecantError.Code =
+      switch self {
+      case .missingParameters, .mismatchedParameter: .mismatch
+      case .unreadableParameter: .readFailed
+      case .unsupportedGraph: .unsupportedNetwork
+      case .valueCount, .inputShape, .inputTooSmall, .inputTooLarge: .invalidInput
+      case .outOfMemory: .outOfMemory
+      case .threads: .invalidArgument
+      case .libraryMissing: .libraryMissing
+      }
+    return DecantError(code, "cannot be run: \(self)")
   }
 }

@@ -1,69 +1,76 @@
-internal import ByteParsing
+public import ByteParsing
 internal import Checkpoints
 internal import Graphs
-package import Inference
-package import ResNets
-internal import Tensors
+public import Inference
+public import ResNets
+public import Tensors
 
-/// The weights of a file are not those of the network that it is taken for.
-package struct NetworkMismatch: Error, Sendable {
-  /// What is missing, unexpected or of another shape.
-  package let verification: ResNetVerification
-}
-
-/// A network with its weights: call it with images.
+/// A residual network with its weights, ready to run.
 ///
-/// Weights are packed once; any number of tasks may call it at the same time.
-package final class ResNet: Sendable {
-  /// Opens a checkpoint and makes the network that its weights are, ready to run.
-  ///
-  /// - Parameters:
-  ///   - path: any container that Decant reads.
-  ///   - key: the state dict to use, as its name is printed; by default the only one.
-  ///   - declaring: what no file can say, such as the architecture or `stride0`.
-  ///   - engine: by default the fastest that can execute it.
-  ///   - threads: how many cores share a call.
-  /// - Throws: ``DecantError`` or ``DecantError`` when the file cannot be read, is damaged or is no ResNet,
-  ///   ``NetworkMismatch`` when its weights are not those of the network, ``InferenceError`` when no engine executes it.
-  package static func load(
-    from path: String, key: String? = nil, declaring: ResNetDeclaration = ResNetDeclaration(),
-    engine: Engine = .fastest(.exact),
-    threads: Int = 1
-  ) throws -> ResNet {
-    let checkpoint = try Checkpoint(path: path)
-    try checkpoint.requireIntact()
-    let selection =
-      try key.map { key throws(DecantError) in try checkpoint.selection(key: key) }
-      ?? checkpoint.onlyStateDict()
-    var notes: [String] = []
-    let resolution = try ResNetResolution(
-      of: selection.stateDict(), declaring,
-      evidence: { EvidenceGathering.evidence(in: checkpoint, selection, of: $0) { notes.append($0) } })
-    try checkpoint.verifyChecksums(of: selection.tensors)
-    let verification = try ResNetVerification(
-      of: resolution.naming, against: resolution.graph, readsNumbers: false)
-    guard verification.isMatch else { throw NetworkMismatch(verification: verification) }
-    return try ResNet(resolution, notes, engine, threads: threads)
-  }
-
-  /// What executes a network.
-  package enum Engine: Sendable {
+///     let network = try ResNet(.resnet50nodown, weights: weights)
+///     let logits = try network(ImageTensor(path: "photo.jpg", preprocessing: .imagenetEval))
+///
+/// Weights are packed once. Any number of tasks may call one network at the same time.
+/// Source: torchvision 0.28 `models/resnet.py`; timm 1.0 `models/{resnet,resnetv2,byobnet}.py`.
+public final class ResNet: Sendable {
+  /// The library that computes.
+  public enum Engine: Sendable {
     /// oneDNN where it is installed and has the network's operators, else the reference.
-    case fastest(Numerics)
-    /// Matrix products of OpenBLAS: the engine that others are measured against.
+    case fastest(Numerics = .exact)
+    /// Matrix products of OpenBLAS: slower, and the engine that others are measured against.
     case reference
   }
 
-  /// What the file was taken for, and what was declared, read and assumed to say so.
+  /// The network's published name, such as `resnet50`; nil for a custom ResNet.
+  public var architecture: String? { resolution.architecture }
+  /// The network's blocks, widths, strides and number of classes.
+  public var configuration: ResNetConfiguration { resolution.configuration }
+  /// The facts that neither the caller nor the file gave, such as the stem's stride, with the default that is used.
+  public var assumptions: [(name: String, value: String)] { resolution.assumed.map { ($0.name, $0.value) } }
+  /// The names of the stages that ``callAsFunction(_:stages:stage:)`` can hand over, in order: `stem`, `maxpool`, `layer1` …
+  /// `logits`.
+  public var stages: [String] { resolution.graph.stages.map(\.name) }
+  /// What a caller may want to know: files beside the checkpoint that were not read, why the reference engine is used.
+  public let notes: [String]
+
   package let resolution: ResNetResolution
-  /// Files beside the checkpoint that were not read, and why not the fastest engine where the reference took its place.
-  package let notes: [String]
+  /// What the network was made of.
+  package let weights: StateDict
   private let network: any NetworkEngine<Float>
 
-  init(
-    _ resolution: ResNetResolution, _ notes: [String], _ engine: ResNet.Engine, threads: Int
+  /// Builds a network and gives it weights. O(bytes of weights).
+  ///
+  /// Names of timm, transformers and other libraries are recognised, and prefixes such as `module.`.
+  ///
+  /// - Parameters:
+  ///   - architecture: the network; nil for the one that the names, the shapes and the file's own evidence say.
+  ///   - weights: the network's parameters; other tensors beside them are ignored.
+  ///   - overrides: facts that no weights can tell, such as the stem's stride.
+  ///   - engine: by default the fastest that is installed.
+  ///   - threads: the number of cores that share one call, 1 to 1024.
+  /// - Throws: ``DecantError``: `mismatch` with every missing, unexpected and misshapen tensor; `notAResNet`; `undetermined`
+  ///   when the weights fit several networks and no architecture is given; `checksumMismatch`; `libraryMissing` when no
+  ///   engine is installed; `unsupportedNetwork`.
+  public convenience init(
+    _ architecture: ResNetArchitecture? = nil, weights: StateDict,
+    overrides: ResNetOverrides = ResNetOverrides(),
+    engine: Engine = .fastest(), threads: Int = 1
+  ) throws(DecantError) {
+    var overrides = overrides
+    if let architecture { overrides.architecture = architecture }
+    var notes: [String] = []
+    let (resolution, verification) = try ResNetResolution.verified(weights, overrides) { notes.append($0) }
+    guard verification.isMatch else { throw verification.error(for: resolution.architecture, in: weights) }
+    do throws(InferenceError) {
+      try self.init(resolution, weights, notes, engine, threads: threads)
+    } catch { throw error.decantError.located(file: weights.part?.checkpoint.path) }
+  }
+
+  private init(
+    _ resolution: ResNetResolution, _ stateDict: StateDict, _ notes: [String], _ engine: Engine, threads: Int
   ) throws(InferenceError) {
     self.resolution = resolution
+    weights = stateDict
     let (graph, weights) = (resolution.graph, resolution.naming.tensors)
     var notes = notes
     if case .fastest(let numerics) = engine {
@@ -77,21 +84,64 @@ package final class ResNet: Sendable {
     self.notes = notes
   }
 
-  /// The stages that ``callAsFunction(_:stages:stage:)`` can hand over, in order: `stem`, `maxpool`, `layer1` … `logits`.
-  package var stages: [String] { resolution.graph.stages.map(\.name) }
-
-  /// Computes the logits, or the features of a network without a head.
+  /// Computes the logits, or the features of a network without a head. O(operations of the network).
   ///
   /// - Parameters:
   ///   - images: N×C×H×W, prepared as the network was trained.
-  ///   - stages: names of stages to hand over too.
-  ///   - stage: receives them.
+  ///   - stages: names of stages to hand over too; see ``stages``.
+  ///   - stage: receives the name and the values of each, N×C×H×W, in the network's order.
   /// - Returns: N×classes.
-  /// - Throws: ``InferenceError`` when the images do not suit the network or memory is refused.
-  package func callAsFunction(
-    _ images: Activation<Float>, stages: Set<String> = [],
-    stage: (_ name: String, _ value: Activation<Float>) -> Void = { _, _ in }
-  ) throws(InferenceError) -> Activation<Float> {
-    try network.run(images, stages: stages, stage: stage)
+  /// - Throws: ``DecantError``: `invalidInput` when the images do not suit the network, `outOfMemory`.
+  public func callAsFunction(
+    _ images: ImageTensor, stages: Set<String> = [],
+    stage: (_ name: String, _ output: NetworkOutput) -> Void = { _, _ in }
+  ) throws(DecantError) -> NetworkOutput {
+    do throws(InferenceError) {
+      let input = try Activation(shape: images.shape, values: images.values)
+      let output = try network.run(input, stages: stages) { stage($0, NetworkOutput($1)) }
+      return NetworkOutput(output)
+    } catch { throw error.decantError }
+  }
+}
+
+/// The values that a network or one of its stages computed.
+public struct NetworkOutput: Sendable, Equatable {
+  /// N×classes for logits, N×features without a head, N×C×H×W for a stage's maps.
+  public let shape: [Int]
+  /// The values in row-major order.
+  public let values: [Float]
+
+  init(_ activation: Activation<Float>) { (shape, values) = (activation.shape, activation.values) }
+
+  /// Returns the largest values of one image, largest first, with their indices: the predicted classes. O(classes log classes).
+  ///
+  /// - Parameter image: the image's index in the batch.
+  public func top(_ count: Int, ofImage image: Int = 0) -> [(index: Int, value: Float)] {
+    let width = shape.dropFirst().reduce(1, *)
+    guard image >= 0, image < shape.first ?? 0, count > 0 else { return [] }
+    let row = values[image * width..<(image + 1) * width]
+    return zip(0..., row).sorted { $0.1 > $1.1 }.prefix(count).map { (index: $0.0, value: $0.1) }
+  }
+}
+
+extension ResNetResolution {
+  /// Decides which network a state dict is, reads its checksums and compares names and shapes.
+  static func verified(
+    _ weights: StateDict, _ overrides: ResNetOverrides, readsNumbers: Bool = false, note: (String) -> Void
+  ) throws(DecantError) -> (ResNetResolution, ResNetVerification) {
+    let part = weights.part
+    do throws(DecantError) {
+      let resolution = try ResNetResolution(
+        of: weights, overrides,
+        evidence: { naming in
+          part.map { EvidenceGathering.evidence(in: $0.checkpoint, $0.selection, of: naming, note: note) }
+            ?? .none
+        })
+      try weights.verifyChecksums()
+      let verification = try DecantError.mapping {
+        try ResNetVerification(of: resolution.naming, against: resolution.graph, readsNumbers: readsNumbers)
+      }
+      return (resolution, verification)
+    } catch { throw error.located(file: part?.checkpoint.path) }
   }
 }

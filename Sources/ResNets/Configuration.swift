@@ -18,7 +18,7 @@ package enum ResNetStem: Sendable, Equatable {
 }
 
 /// What halves the map after the stem's first convolution.
-package enum ResNetStemPooling: String, Sendable, CaseIterable {
+public enum ResNetStemPooling: String, Sendable, CaseIterable {
   /// Nothing: images of 32 pixels are small enough.
   case none
   /// A 3×3 max pool. No tensor shows it.
@@ -70,7 +70,7 @@ package enum ResNetNormalization: String, Sendable, CaseIterable {
 }
 
 /// Which convolution of a bottleneck has the stride.
-package enum ResNetBlockStride: String, Sendable, CaseIterable {
+public enum ResNetBlockStride: String, Sendable, CaseIterable {
   /// The first, 1×1 (He et al. 2015; v1).
   case first
   /// The 3×3 (torchvision; v1.5).
@@ -111,7 +111,7 @@ package enum ResNetHead: Sendable, Equatable {
 ///
 /// The values may come from a file or a command line: ``graph()`` refuses those that make no network.
 /// Source: torchvision 0.28 `models/resnet.py`; timm 1.0 `models/{resnet,resnetv2,byobnet}.py`.
-package struct ResNetConfiguration: Sendable, Equatable {
+public struct ResNetConfiguration: Sendable, Equatable {
   package var stages: [ResNetStage]
   package var stem = ResNetStem.single(kernel: 7, channels: 64)
   package var stemPooling = ResNetStemPooling.max
@@ -132,13 +132,13 @@ package struct ResNetConfiguration: Sendable, Equatable {
   package var lastConvolution: Int?
   package var head = ResNetHead.linear()
   /// Length of the logits; 0 for a network without a head, whose result is the pooled features.
-  package var classes = 1000
-  package var inputChannels = 3
+  public package(set) var classes = 1000
+  public package(set) var inputChannels = 3
 
   // No tensor shows what follows.
 
   /// Stride of the first convolution and of the max pool; 1 makes a `nodown` network.
-  package var stride0 = 2
+  public package(set) var stride0 = 2
   package var blockStride = ResNetBlockStride.second
   /// Pixels of the input for one of the last stage's; where strides would go beyond, stages are dilated instead. Nil for
   /// as many as the strides make.
@@ -175,18 +175,18 @@ package struct ResNetConfiguration: Sendable, Equatable {
   }
 
   /// The kind of most blocks.
-  package var block: ResNetBlock {
+  public var block: ResNetBlock {
     (stages.max { $0.blocks.count < $1.blocks.count } ?? stages.first)?.block ?? .basic
   }
 
   /// Blocks of each stage: `[3, 4, 6, 3]` for ResNet-50.
-  package var layers: [Int] { stages.map(\.blocks.count) }
+  public var layers: [Int] { stages.map(\.blocks.count) }
 
   /// Groups of the first stage's 3×3 convolutions (ResNeXt's cardinality).
-  package var groups: Int { stages.first?.groups ?? 1 }
+  public var groups: Int { stages.first?.groups ?? 1 }
 
   /// Channels of one group of the first stage's 3×3 convolutions, for 64 channels of `planes`.
-  package var widthPerGroup: Int {
+  public var widthPerGroup: Int {
     guard let stage = stages.first, stage.block != .basic, let width = stage.blocks.first?.first else {
       return 64
     }
@@ -197,7 +197,7 @@ package struct ResNetConfiguration: Sendable, Equatable {
 
   /// Convolutions and linear layers on the longest path, shortcuts not counted and a deep stem counted once: 50 for
   /// `[3, 4, 6, 3]`.
-  package var depth: Int {
+  public var depth: Int {
     2 + stages.reduce(0) { $0 + $1.blocks.count * $1.block.kernels.count }
   }
 

@@ -1,25 +1,25 @@
 internal import ByteParsing
 
 /// What a caller says of a network: what it should be, and what no file tells. Nil where nothing is said.
-package struct ResNetDeclaration: Sendable {
+public struct ResNetOverrides: Sendable {
   /// The network it should be.
-  package var architecture: ResNetArchitecture?
+  public var architecture: ResNetArchitecture?
   /// What stands before the names of the one that is meant, when there are several.
-  package var prefix: String?
+  public var prefix: String?
   /// How many outputs it should have; 0 for a network without a head.
-  package var classes: Int?
-  package var stride0: Int?
-  package var blockStride: ResNetBlockStride?
-  package var stemPooling: ResNetStemPooling?
-  package var outputStride: Int?
+  public var classes: Int?
+  public var stride0: Int?
+  public var blockStride: ResNetBlockStride?
+  public var stemPooling: ResNetStemPooling?
+  public var outputStride: Int?
   /// The stride of each stage's first block.
-  package var stageStrides: [Int]?
-  package var epsilon: Double?
+  public var stageStrides: [Int]?
+  public var epsilon: Double?
   /// Whether only the weights are asked about, so that the geometry that they fit may stay open.
   package var leavesGeometryOpen = false
 
   /// Nothing said.
-  package init() {}
+  public init() {}
 
   /// The same network with what is said of its geometry.
   ///

@@ -3,50 +3,50 @@ internal import Graphs
 internal import Tensors
 
 /// Which network a ResNet's tensors are, how that is known, and what they cannot say.
-package struct ResNetIdentification: Sendable {
+public struct ResNetIdentification: Sendable {
   /// Something about the network, and what says so.
-  package struct Fact: Sendable, Equatable {
-    package let name: String
-    package let value: String
+  public struct Fact: Sendable, Equatable {
+    public let name: String
+    public let value: String
     /// The tensor and shape, the name or the count that settles it.
-    package let source: String
+    public let source: String
     /// What kind of source it is: `shape`, `sha256`, or that of ``ResNet/Evidence``.
     package var kind = "shape"
   }
 
   /// Something that the file does not settle.
-  package struct OpenQuestion: Sendable, Equatable {
-    package let name: String
+  public struct OpenQuestion: Sendable, Equatable {
+    public let name: String
     /// What is usual for networks of these names.
-    package let usual: String
+    public let usual: String
     /// The option that declares it; nil where nothing but a run depends on it.
     package let option: String?
   }
 
   package let naming: ResNetNaming
-  package let configuration: ResNetConfiguration
+  public let configuration: ResNetConfiguration
   /// The published name that fits in everything a shape tells; nil when none does.
-  package let architecture: String?
+  public let architecture: String?
   /// Every published name with the same names and shapes, ``architecture`` among them; where none has the head, those
   /// that have all else.
-  package let sameShapes: [String]
+  public let sameShapes: [String]
   /// Whether the head is one of theirs; a backbone has none to differ in.
   package let hasPublishedHead: Bool
   /// Whether more convolutions stand beside the network, behind the same prefix, than are its own: it is the beginning of
   /// another.
   package let isPart: Bool
   /// Whether it is a ResNet and nothing contradicts that.
-  package var isResNet: Bool { verification.isMatch && !isPart }
+  public var isResNet: Bool { verification.isMatch && !isPart }
   /// The published name that needs the fewest changes, and those, when none fits.
-  package let nearest: (name: String, differences: [String])?
-  package let facts: [Fact]
-  package let undetermined: [OpenQuestion]
+  public let nearest: (name: String, differences: [String])?
+  public let facts: [Fact]
+  public let undetermined: [OpenQuestion]
   /// What sources say differently of one matter.
   package let contradictions: [ResNetEvidence.Contradiction]
   /// Whether the file proves the network: its code, every layer's geometry, names and shapes.
-  package let isProven: Bool
+  public let isProven: Bool
   /// How names and shapes compare with the network's.
-  package let verification: ResNetVerification
+  public let verification: ResNetVerification
 
   /// Reads what names and shapes tell. O(tensors).
   ///
@@ -143,11 +143,11 @@ package struct ResNetIdentification: Sendable {
           ? "\(configuration.stride0)"
             + (names.contains("resnet50nodown")
               ? " (1 in resnet50nodown, whose names and shapes are the same)" : "")
-          : "\(configuration.stride0)", option: ResNetDeclaration.options["stride0"])
+          : "\(configuration.stride0)", option: ResNetOverrides.options["stride0"])
     ]
     for fact in configuration.geometry where fact.name != "stride0" {
       questions.append(
-        OpenQuestion(name: fact.name, usual: fact.value, option: ResNetDeclaration.options[fact.name]))
+        OpenQuestion(name: fact.name, usual: fact.value, option: ResNetOverrides.options[fact.name]))
     }
     questions.append(
       OpenQuestion(

@@ -1,5 +1,5 @@
 /// The kinds of residual block, by the kernels of their convolutions.
-package enum ResNetBlock: String, Sendable, CaseIterable {
+public enum ResNetBlock: String, Sendable, CaseIterable {
   /// Two 3×3 convolutions.
   case basic
   /// 1×1, 3×3 and 1×1 convolutions.

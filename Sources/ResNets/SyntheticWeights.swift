@@ -1,6 +1,6 @@
-package import ByteParsing
+public import ByteParsing
 package import Graphs
-package import Tensors
+public import Tensors
 
 /// Seeded weights for any graph: no training, but activations of order one in every stage.
 ///
@@ -128,5 +128,16 @@ private struct HashedContent: StorageContent {
 
   private func byte(at offset: Int) -> UInt8 {
     UInt8(truncatingIfNeeded: value(UInt64(offset / 4)).bitPattern >> UInt32(offset % 4 * 8))
+  }
+}
+
+extension ResNetArchitecture {
+  /// Returns seeded weights for this network, for tests and demos: no training, activations of order one.
+  ///
+  /// The same seed gives the same bits everywhere. Values are computed when they are read. O(parameters).
+  ///
+  /// - Throws: ``DecantError`` when the network cannot be built.
+  public func syntheticWeights(seed: UInt64 = 7) throws(DecantError) -> StateDict {
+    try SyntheticWeights.stateDict(try configuration.graph(), seed: seed)
   }
 }

@@ -1,48 +1,48 @@
 package import Graphs
-package import Tensors
+public import Tensors
 
 /// What differs between a state dict and the network it should be: every finding, not the first.
-package struct ResNetVerification: Sendable {
+public struct ResNetVerification: Sendable {
   /// A tensor that is there and not as expected.
-  package struct Mismatch: Sendable, Equatable {
+  public struct Mismatch: Sendable, Equatable {
     /// What differs.
-    package enum Difference: Sendable, Equatable {
+    public enum Difference: Sendable, Equatable {
       case shape(expected: [Int], found: [Int])
       /// The kind of number; `expected` says it in words.
       case type(expected: String, found: DType)
     }
-    package let name: String
-    package let difference: Difference
+    public let name: String
+    public let difference: Difference
   }
   /// A tensor with numbers that are infinite or not a number.
-  package struct NonFinite: Sendable, Equatable {
-    package let name: String
-    package let count: Int
+  public struct NonFinite: Sendable, Equatable {
+    public let name: String
+    public let count: Int
   }
 
   /// A parameter the network has and the state dict lacks.
-  package struct Missing: Sendable, Equatable {
+  public struct Missing: Sendable, Equatable {
     /// The name it would have in the file.
-    package let name: String
-    package let shape: [Int]
+    public let name: String
+    public let shape: [Int]
   }
 
   /// Parameters the network has and the state dict lacks; those it may lack are not counted.
-  package let missing: [Missing]
+  public let missing: [Missing]
   /// Names among the network's own that it has no use for.
-  package let unexpected: [String]
+  public let unexpected: [String]
   /// Names of what stands beside the network: without its prefix, or below none of its modules.
-  package let beside: [String]
+  public let beside: [String]
   /// Tensors of another shape or kind of number.
-  package let mismatched: [Mismatch]
-  package let nonFinite: [NonFinite]
+  public let mismatched: [Mismatch]
+  public let nonFinite: [NonFinite]
   /// Tensors whose shape is the network's.
-  package let matched: Int
+  public let matched: Int
   /// Optional tensors that are absent, such as `num_batches_tracked` before PyTorch 0.4.1.
-  package let absentOptional: Int
+  public let absentOptional: Int
 
   /// Whether the state dict is the network's.
-  package var isMatch: Bool {
+  public var isMatch: Bool {
     missing.isEmpty && unexpected.isEmpty && mismatched.isEmpty && nonFinite.isEmpty
   }
 

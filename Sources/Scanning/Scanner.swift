@@ -1,19 +1,19 @@
-package import ByteParsing
+public import ByteParsing
 internal import Checkpoints
 
 /// Says what loading a file would execute, without loading it.
 ///
-///     let scan = try Scanner().scan(path: "model.pth")
+///     let scan = try CheckpointScanner().scan(path: "model.pth")
 ///     for finding in scan.findings { print(finding.rule.rawValue, finding.what, finding.call ?? "") }
 ///
 /// A file is clean only when every name in it is one that tensor files use, used as they use it. Nothing a file says is
 /// imported or called. A scanner holds nothing, so one serves every thread.
-package struct Scanner: Sendable {
+public struct CheckpointScanner: Sendable {
   /// Findings kept of one file; dangerous ones are kept before others.
-  package static let findingLimit = 1_000
+  public static let findingLimit = 1_000
 
   /// What one file may ask for: less than reading it, since hostile files are what a scanner is given.
-  package static let defaultLimits: Limits = {
+  public static let defaultLimits: Limits = {
     var limits = Limits()
     // So the worst pickle costs 200 MB; a checkpoint of 100,000 tensors pushes two million values and makes a million
     // nodes.
@@ -33,7 +33,7 @@ package struct Scanner: Sendable {
   package let limits: Limits
 
   /// Makes a scanner.
-  package init(limits: Limits = Scanner.defaultLimits) { self.limits = limits }
+  public init(limits: Limits = CheckpointScanner.defaultLimits) { self.limits = limits }
 
   /// Files up to this size are read whole; larger ones are mapped, and only what is looked at is read.
   private static let readWhole = 1 << 17
@@ -41,7 +41,7 @@ package struct Scanner: Sendable {
   /// Scans a file.
   ///
   /// - Throws: ``DecantError`` when it cannot be opened or read.
-  package func scan(path: String) throws(DecantError) -> FileScan {
+  public func scan(path: String) throws(DecantError) -> FileScan {
     let file = try InputFile(path)
     let audit = FileAudit(limits: limits)
     let isKnown: Bool
@@ -57,7 +57,7 @@ package struct Scanner: Sendable {
   }
 
   /// Scans bytes in memory.
-  package func scan(_ bytes: [UInt8], named name: String) -> FileScan {
+  public func scan(_ bytes: [UInt8], named name: String) -> FileScan {
     let audit = FileAudit(limits: limits)
     if unsafe ContentScan(audit: audit).scan(bytes.span.bytes, in: "") == nil {
       audit.report(.unreadable, .notACheckpoint, in: "", at: 0, "is nothing that can be judged")

@@ -1,7 +1,7 @@
 /// The type of a tensor's elements; raw values are PyTorch's names without `torch.`.
 ///
 /// Source: PyTorch `c10/core/ScalarType.h`.
-package enum DType: String, Sendable, CaseIterable {
+public enum DType: String, Sendable, CaseIterable {
   case float64, float32, float16, bfloat16
   case float8_e5m2, float8_e4m3fn, float8_e5m2fnuz, float8_e4m3fnuz, float8_e8m0fnu
   /// Two four-bit floats in a byte; one element is the pair.
@@ -15,12 +15,12 @@ package enum DType: String, Sendable, CaseIterable {
   case qint8, quint8, qint32, quint4x2, quint2x4
 
   /// What kind of number an element is.
-  package enum Kind: Sendable {
+  public enum Kind: Sendable {
     case floatingPoint, complex, signedInteger, unsignedInteger, boolean, bits, quantized
   }
 
   /// What kind of number an element is.
-  package var kind: Kind {
+  public var kind: Kind {
     switch self {
     case .float64, .float32, .float16, .bfloat16, .float8_e5m2, .float8_e4m3fn, .float8_e5m2fnuz,
       .float8_e4m3fnuz, .float8_e8m0fnu, .float4_e2m1fn_x2:
@@ -36,7 +36,7 @@ package enum DType: String, Sendable, CaseIterable {
   }
 
   /// Bytes of one element as PyTorch counts them (`torch.dtype.itemsize`).
-  package var byteCount: Int {
+  public var byteCount: Int {
     switch self {
     case .complex128: 16
     case .float64, .complex64, .int64, .uint64: 8

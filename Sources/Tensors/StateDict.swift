@@ -1,7 +1,12 @@
-package import ByteParsing
+public import ByteParsing
 
 /// Named tensors in the file's order, each name once.
-package struct StateDict: Sendable {
+///
+///     for (name, tensor) in weights { print(name, tensor.dtype, tensor.shape) }
+///     let bias = weights["fc.bias"]
+///
+/// Tensors are views: their elements stay in the file until they are asked for.
+public struct StateDict: Sendable {
   /// One name and its tensor.
   package struct Entry: Sendable {
     package let name: String
@@ -15,34 +20,63 @@ package struct StateDict: Sendable {
 
   package let entries: [Entry]
   private let places: [ExactText: Int]
+  /// The checkpoint that the tensors were read from, with what it holds besides; nil for a state dict made in memory.
+  package private(set) var source: (any StateDictSource)?
 
   /// Takes entries in order.
   ///
-  /// - Throws: ``DecantError`` that names the first name that stands twice. O(count).
+  /// - Throws: ``DecantError`` that names the first name that occurs twice. O(count).
   package init(_ entries: [Entry]) throws(DecantError) {
     var places: [ExactText: Int] = [:]
     places.reserveCapacity(entries.count)
     for (place, entry) in entries.enumerated() {
       if places.updateValue(place, forKey: ExactText(entry.name)) != nil {
-        throw DecantError(.unclassified, "two tensors share the name \(entry.name)")
+        throw DecantError(.duplicateName, "two tensors share the name \(entry.name.escapedForDisplay)")
       }
     }
     self.entries = entries
     self.places = places
   }
 
-  /// The tensor of a name. O(1).
-  package subscript(name: String) -> Tensor? { places[ExactText(name)].map { entries[$0].tensor } }
+  /// Collects named tensors in order, for writing or for a network.
+  ///
+  /// - Throws: ``DecantError`` with the code `duplicateName` when a name occurs twice. O(count).
+  public init(_ tensors: some Sequence<(name: String, tensor: Tensor)>) throws(DecantError) {
+    try self.init(tensors.map { Entry(name: $0.name, tensor: $0.tensor) })
+  }
 
-  /// The names in order.
-  package var names: [String] { entries.map(\.name) }
+  /// The tensor with this name, or nil. O(1).
+  public subscript(name: String) -> Tensor? { places[ExactText(name)].map { entries[$0].tensor } }
 
-  /// How many tensors there are.
-  package var count: Int { entries.count }
+  /// The names in order. O(count).
+  public var names: [String] { entries.map(\.name) }
 
-  /// The same tensors under other names, or without those whose new name is nil.
-  package func renamed(_ rename: (String) -> String?) throws(DecantError) -> StateDict {
+  /// Returns the same tensors under other names, without those whose new name is nil.
+  ///
+  /// The result no longer belongs to a file: writing it keeps tensors only, no metadata.
+  ///
+  /// - Throws: ``DecantError`` with the code `duplicateName` when two new names are equal. O(count).
+  public func renamed(_ rename: (String) -> String?) throws(DecantError) -> StateDict {
     try StateDict(
       entries.compactMap { entry in rename(entry.name).map { Entry(name: $0, tensor: entry.tensor) } })
   }
+
+  /// Returns the same state dict as a part of what it was read from.
+  package func belonging(to source: any StateDictSource) -> StateDict {
+    var result = self
+    result.source = source
+    return result
+  }
 }
+
+extension StateDict: RandomAccessCollection {
+  public var startIndex: Int { 0 }
+  /// The number of tensors.
+  public var endIndex: Int { entries.count }
+  public subscript(position: Int) -> (name: String, tensor: Tensor) {
+    (name: entries[position].name, tensor: entries[position].tensor)
+  }
+}
+
+/// What a state dict was read from. Only the modules that read and write checkpoints look inside.
+package protocol StateDictSource: Sendable {}

@@ -1,17 +1,17 @@
 /// What a look at every number of a tensor tells.
-package struct TensorStatistics: Sendable {
+public struct TensorStatistics: Sendable {
   /// Elements that are infinite or not a number.
-  package let nonFiniteCount: Int
+  public let nonFiniteCount: Int
   /// The least and greatest finite number and the mean of the finite ones; nil for types that are not read as
   /// real numbers and for tensors without finite numbers.
-  package let least: Double?
-  package let greatest: Double?
-  package let mean: Double?
+  public let least: Double?
+  public let greatest: Double?
+  public let mean: Double?
 }
 
 extension Tensor {
   /// Reads every element. Means are of doubles, summed piece by piece. O(elements).
-  package func statistics() throws -> TensorStatistics {
+  public func statistics() throws -> TensorStatistics {
     guard isReal else {
       return TensorStatistics(nonFiniteCount: try countNonFinite(), least: nil, greatest: nil, mean: nil)
     }

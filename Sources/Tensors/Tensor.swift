@@ -1,31 +1,31 @@
-package import ByteParsing
+public import ByteParsing
 
 /// A view of a storage: element type, sizes, strides and where it begins.
 ///
 /// Making one proves that every element lies inside the storage; it reads nothing.
-package struct Tensor: Sendable {
-  package let dtype: DType
+public struct Tensor: Sendable {
+  public let dtype: DType
   /// The sizes, outermost first; empty for a scalar.
-  package let shape: [Int]
+  public let shape: [Int]
   /// Elements between neighbours along each dimension.
-  package let strides: [Int]
+  public let strides: [Int]
   package let storage: Storage
   /// Where the first element stands: elements from the storage's start.
-  package let storageOffset: Int
+  public let storageOffset: Int
   /// Whether the stored numbers stand for their complex conjugates (PyTorch's lazy `conj` bit).
   package let isConjugated: Bool
   /// Whether the stored numbers stand for their negatives (PyTorch's lazy `neg` bit).
   package let isNegated: Bool
   /// Whether PyTorch would train it.
-  package private(set) var requiresGrad: Bool
+  public private(set) var requiresGrad: Bool
   /// How the file holds the elements; `storage` gives them as one view whatever it is.
-  package private(set) var layout = TensorLayout.strided
+  public private(set) var layout = TensorLayout.strided
   /// The tensors a sparse or quantised one is made from, in PyTorch's order.
   package private(set) var parts: [TensorPart] = []
   /// What the integers of a quantised tensor stand for.
   package private(set) var quantization: Quantization?
   /// How many elements it has, views counted in full.
-  package let elementCount: Int
+  public let elementCount: Int
 
   /// Proves a view and makes it.
   ///
@@ -85,8 +85,10 @@ package struct Tensor: Sendable {
     }
   }
 
-  /// Makes a contiguous tensor of values in row-major order, copied.
-  package init<T: ComputingScalar>(_ values: [T], shape: [Int]) throws(DecantError) {
+  /// Makes a contiguous tensor of values in row-major order, copied. O(elements).
+  ///
+  /// - Throws: ``DecantError`` with the code `invalidArgument` when the shape has not as many elements as there are values.
+  public init<T: TensorScalar>(_ values: [T], shape: [Int]) throws(DecantError) {
     let content = unsafe values.withUnsafeBytes { unsafe BytesInMemory($0) }
     let storage = Storage(key: "memory", byteCount: content.byteCount, content: content)
     try self.init(dtype: T.dtype, shape: shape, storage: storage)
@@ -103,7 +105,7 @@ package struct Tensor: Sendable {
   }
 
   /// Bytes of all elements in row-major order, views counted in full.
-  package var byteCount: Int {
+  public var byteCount: Int {
     // Packed elements share bytes; the last may be filled in part.
     let perByte = dtype.elementsPerByte
     return elementCount / perByte * dtype.byteCount + (elementCount % perByte == 0 ? 0 : 1)
@@ -113,7 +115,7 @@ package struct Tensor: Sendable {
   var byteOffset: Int { storageOffset / dtype.elementsPerByte * dtype.byteCount }
 
   /// Whether the elements stand in row-major order without gaps (PyTorch's `is_contiguous`).
-  package var isContiguous: Bool {
+  public var isContiguous: Bool {
     if elementCount == 0 { return true }
     var expected = 1
     for axis in shape.indices.reversed() where shape[axis] != 1 {

@@ -1,7 +1,7 @@
 /// How a tensor's elements are held; raw values are PyTorch's names without `torch.`.
 ///
 /// Source: PyTorch `c10/core/Layout.h`.
-package enum TensorLayout: String, Sendable, CaseIterable {
+public enum TensorLayout: String, Sendable, CaseIterable {
   case strided
   case sparseCOO = "sparse_coo"
   case sparseCSR = "sparse_csr"

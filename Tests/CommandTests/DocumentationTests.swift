@@ -7,31 +7,6 @@ import Tensors
 import TestSupport
 import Testing
 
-/// The README's example, word for word: ``DocumentationTests/theReadmeExampleRuns()`` compares and runs it.
-// README BEGIN
-func pour(_ source: String, into target: String) throws {
-  let checkpoint = try Checkpoint(path: source)
-  for entry in checkpoint.tensors { print(entry.name, entry.tensor.dtype, entry.tensor.shape) }
-
-  let weights = try checkpoint.onlyStateDict()
-  let network = try ResNetArchitecture.named("resnet50nodown")!.configuration.graph()
-  let verification = try ResNetVerification(of: .only(in: weights.stateDict()), against: network)
-  guard verification.isMatch else { fatalError("\(verification.missing.count) tensors are missing") }
-
-  var options = ConversionOptions()
-  options.key = weights.key
-  print(try checkpoint.convert(to: target, options).byteCount, "bytes")
-}
-
-func score(_ image: Activation<Float>, with path: String) throws -> [Float] {
-  var said = ResNetDeclaration()
-  said.architecture = ResNetArchitecture.named("resnet50nodown")  // what no file can say
-  let network = try ResNet.load(from: path, declaring: said, threads: 2)
-  for fact in network.resolution.assumed { print("assumed:", fact.name, fact.value) }
-  return try network(image).values  // N×classes; call it again, from any task
-}
-// README END
-
 /// Every command line shown in the documents is run, and what it prints is what is shown.
 @Suite struct DocumentationTests {
   /// A command of a `console` block, and the lines shown under it.
@@ -58,21 +33,24 @@ func score(_ image: Activation<Float>, with path: String) throws -> [Float] {
     }
   }
 
+  /// The sample is built with the tests, from the source whose first part the README shows.
   @Test func theReadmeExampleRuns() throws {
-    let source = try String(contentsOfFile: #filePath, encoding: .utf8)
-    let begin = try #require(source.firstRange(of: "// README BEGIN\n"))
-    let end = try #require(source.firstRange(of: "// README END\n"))
-    let readme = try String(contentsOf: Fixtures.root.appending(path: "README.md"), encoding: .utf8)
-    #expect(
-      readme.contains(
-        "```swift\nimport Checkpoints\nimport Inference\nimport Networks\nimport ResNets\nimport Tensors\n\n"
-          + source[begin.upperBound..<end.lowerBound] + "```"))
+    let root = Fixtures.root
+    let sample = try String(
+      contentsOf: root.appending(path: "Tests/Sample/Sources/Sample/main.swift"), encoding: .utf8)
+    let begin = try #require(sample.firstRange(of: "// README BEGIN\n"))
+    let end = try #require(sample.firstRange(of: "// README END\n"))
+    let readme = try String(contentsOf: root.appending(path: "README.md"), encoding: .utf8)
+    #expect(readme.contains("```swift\n" + sample[begin.upperBound..<end.lowerBound] + "```"))
     let folder = try TemporaryFolder()
-    #expect(try DecantProcess.run(["synthesize", "resnet50nodown", "-o", folder.path("n.pth")]).status == 0)
-    try pour(folder.path("n.pth"), into: folder.path("n.safetensors"))
-    #expect(try Checkpoint(path: folder.path("n.safetensors")).tensors.count == 320)
-    let image = try Activation<Float>(shape: [1, 3, 32, 32], values: Array(repeating: 0.5, count: 3072))
-    #expect(try score(image, with: folder.path("n.pth")).allSatisfy(\.isFinite))
+    #expect(
+      try DecantProcess.run(["synthesize", "resnet50nodown", "-o", folder.path("resnet50nodown.pth")]).status
+        == 0)
+    try FileManager.default.copyItem(
+      atPath: root.appending(path: "fixtures/pictures/photo.jpg").path, toPath: folder.path("photo.jpg"))
+    let run = try DecantProcess.shell("'\(DecantProcess.sample.path)'", in: folder.url)
+    #expect(run.status == 0, "\(run.errors)")
+    #expect(run.output.contains("\nlogits [1, 1] ["))
   }
 
   private func commands(in document: String) throws -> [Shown] {

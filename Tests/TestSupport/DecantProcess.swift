@@ -16,6 +16,10 @@ package enum DecantProcess {
     return URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent().appending(path: "decant")
   }()
 
+  /// The sample program that is built beside the tests.
+  package static let sample = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent()
+    .appending(path: "Sample")
+
   /// Runs the tool and waits.
   package static func run(
     _ arguments: [String], in folder: URL? = nil, environment: [String: String] = [:]

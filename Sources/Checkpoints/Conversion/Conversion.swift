@@ -9,17 +9,19 @@ extension Checkpoint {
   ///   - format: by default the one that the path's extension chooses.
   /// - Throws: ``DecantError``; before anything is written when a tensor has no place in the format, a name
   ///   stands twice or a prefix fits no name. O(bytes).
+  @discardableResult
   package func convert(
-    to path: String?, as format: TargetFormat? = nil, _ options: ConversionOptions = ConversionOptions()
-  ) throws -> ConversionReport {
-    guard let format = format ?? path.flatMap({ TargetFormat(path: $0) }) else {
+    to path: String?, as format: OutputFormat? = nil, selecting: Selection? = nil,
+    _ options: WriteOptions = WriteOptions()
+  ) throws -> WriteReport {
+    guard let format = format ?? path.flatMap({ OutputFormat(path: $0) }) else {
       throw DecantError(
         .unclassified, "the extension chooses no format that is written", file: path,
         remedy:
-          "There are \(TargetFormat.extensions.map(\.key).joined(separator: ", ")), and / for a folder of .npy files."
+          "There are \(OutputFormat.extensions.map(\.key).joined(separator: ", ")), and / for a folder of .npy files."
       )
     }
-    let plan = try ConversionPlan(self, to: format, options)
+    let plan = try ConversionPlan(self, to: format, selecting: selecting, options)
     let metadata = try ConversionMetadata(plan)
     let pickling: CheckpointPickling?
     do { pickling = format == .torchZip ? try CheckpointPickling(plan) : nil } catch let error
@@ -33,7 +35,7 @@ extension Checkpoint {
     } catch let error as DecantError { throw error.located(file: self.path) }
     let casts = plan.tensors.count { $0.dtype != $0.tensor.dtype }
     let aliases = Aliases(plan.selection.tensors.map(\.tensor))
-    return ConversionReport(
+    return WriteReport(
       files: files, tensorCount: plan.tensors.count, castCount: casts,
       uncastCount: options.dtype == nil ? 0 : plan.tensors.count { $0.tensor.dtype != options.dtype } - casts,
       losses: pouring.losses,

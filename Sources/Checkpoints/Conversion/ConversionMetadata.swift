@@ -11,9 +11,12 @@ struct ConversionMetadata {
 
   init(_ plan: ConversionPlan) throws {
     let (checkpoint, options) = (plan.checkpoint, plan.options)
-    var own: [(key: String, value: String)] = [("decant.container", checkpoint.container.rawValue)]
+    var own: [(key: String, value: String)] = []
+    if !checkpoint.isMadeInMemory { own.append(("decant.container", checkpoint.container.rawValue)) }
     if !plan.lost.isEmpty { own.append(("decant.lost", String(plan.lost.count))) }
-    if let key = options.key { own.append(("decant.key", key)) }
+    if let key = options.key ?? (plan.selection.path.isEmpty ? nil : plan.selection.key) {
+      own.append(("decant.key", key))
+    }
     if options.sourceDigest { own.append(("decant.source_sha256", try checkpoint.sha256())) }
     if options.channelsLast { own.append(("decant.layout", "nhwc")) }
     self.own = own
@@ -29,7 +32,7 @@ struct ConversionMetadata {
   }
 
   /// The source's keys that a format leaves behind.
-  func dropped(by format: TargetFormat) -> [String] {
+  func dropped(by format: OutputFormat) -> [String] {
     (format.holdsMetadata ? [] : fromSource.map(\.key)) + unkept
   }
 }

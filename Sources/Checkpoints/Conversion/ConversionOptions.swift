@@ -1,30 +1,30 @@
 package import ByteParsing
-package import Tensors
+public import Tensors
 
 /// How to convert a checkpoint.
-package struct ConversionOptions: Sendable {
+public struct WriteOptions: Sendable {
   // MARK: What is written
 
   /// The part to convert, as names print it; nil for every tensor under its full name.
   package var key: String?
   /// Only tensors whose names match one of these globs; empty for all.
-  package var only: [String] = []
+  public var only: [String] = []
   /// Tensors whose names match one of these globs are left out.
-  package var except: [String] = []
+  public var except: [String] = []
   /// Whether a checkpoint that is not all there is converted all the same: the tensors that are whole, and whose
   /// checksums are right.
-  package var salvage = false
+  public var salvage = false
   /// Whether values that the target could hold and its readers would not load are left out.
-  package var dropsObjects = false
+  public var dropsObjects = false
 
   // MARK: What becomes of names
 
   /// What becomes of tensors, by their names; the others stay as they are.
   package var renamed: [ExactText: Renaming] = [:]
   /// What to take off the front of every name.
-  package var stripPrefix: String?
+  public var stripPrefix: String?
   /// What to change in every name, in order, after all else.
-  package var substitutions: [NameSubstitution] = []
+  public var substitutions: [NameSubstitution] = []
 
   // MARK: What becomes of data
 
@@ -32,39 +32,39 @@ package struct ConversionOptions: Sendable {
   package var replaced: [ExactText: [Replacement]] = [:]
 
   /// The type floating-point tensors are cast to; integers, bool and complex numbers stay.
-  package var dtype: DType?
+  public var dtype: DType?
   /// Whether quantised tensors are written as the float32 numbers they stand for.
-  package var dequantize = false
+  public var dequantize = false
   /// Whether sparse tensors are written in full, zeros included.
-  package var toDense = false
+  public var makeDense = false
   /// Whether weights of convolutions are written output channels, height, width, input channels.
-  package var channelsLast = false
+  public var channelsLast = false
   /// Whether a `.pth` file is written in the format before PyTorch 1.6.
-  package var isLegacy = false
+  public var isLegacy = false
   /// Whether a `.pth` file gets only the parts of storages that its tensors use.
-  package var shrinks = false
+  public var shrinks = false
 
   // MARK: How it is written
 
   /// Whether an existing file is replaced.
-  package var overwrite = true
+  public var overwrite = true
   /// The most bytes of tensors in one file; nil for one file.
-  package var shardByteCount: Int?
+  public var shardByteCount: Int?
   /// Whether the file and its folder are flushed to the disk before the conversion is done.
-  package var isDurable = false
+  public var isDurable = false
   /// Whether the source file's SHA-256 goes into the metadata; hashing costs more than copying.
-  package var sourceDigest = false
+  public var sourceDigest = false
   /// Whether what was written is read and compared with the source before it gets its name.
-  package var checks = false
+  public var checks = false
   /// Is told how many bytes are written of how many, before the first and for every mebibyte; what it throws ends the
   /// conversion.
-  package var progress: Progress?
+  public var progress: Progress?
 
   /// How far a conversion is, in bytes of tensors.
-  package typealias Progress = @Sendable (_ done: Int, _ total: Int) throws -> Void
+  public typealias Progress = @Sendable (_ done: Int, _ total: Int) throws -> Void
 
   /// Every tensor, as it is.
-  package init() {}
+  public init() {}
 
   /// A tensor in the place of another.
   package struct Replacement: Sendable {
@@ -94,27 +94,27 @@ package struct ConversionOptions: Sendable {
 }
 
 /// What a conversion did.
-package struct ConversionReport: Sendable {
+public struct WriteReport: Sendable {
   /// The files that were written, each path with its bytes.
-  package let files: [(path: String, byteCount: Int)]
-  package let tensorCount: Int
+  public let files: [(path: String, byteCount: Int)]
+  public let tensorCount: Int
   /// Floating-point tensors that were cast.
-  package let castCount: Int
+  public let castCount: Int
   /// Tensors of other types that stayed as they are although a cast was asked for.
   package let uncastCount: Int
   /// Tensors of which numbers had no finite number or none but zero in the type they were cast to, and how many.
-  package let losses: [(name: String, overflowed: Int, underflowed: Int)]
+  public let losses: [(name: String, overflowed: Int, underflowed: Int)]
   /// Names whose data is also another name's, each written in full: the name and the first of its group.
-  package let aliases: [(name: String, of: String)]
+  public let aliases: [(name: String, of: String)]
   /// Values that are no tensors and have no place in the target, or none its readers would load.
   package let droppedObjectCount: Int
   /// Keys of the source's metadata that have no place in the target.
   package let droppedMetadata: [String]
   /// Tensors that were left out because their data is not whole, and why.
-  package let lost: [(name: String, reason: String)]
+  public let lost: [(name: String, reason: String)]
   /// Wrappers such as torchao's, whose parts were written in their place: the name, the class and the number of parts.
   package let wrappers: [(name: String, type: String, partCount: Int)]
 
   /// Bytes of all files.
-  package var byteCount: Int { files.reduce(0) { $0 + $1.byteCount } }
+  public var byteCount: Int { files.reduce(0) { $0 + $1.byteCount } }
 }

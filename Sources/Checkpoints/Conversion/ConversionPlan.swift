@@ -5,8 +5,8 @@ internal import Tensors
 /// What of a checkpoint is written, under which names and in which types, before a format has its say.
 struct ConversionPlan {
   let checkpoint: Checkpoint
-  let options: ConversionOptions
-  let format: TargetFormat
+  let options: WriteOptions
+  let format: OutputFormat
   /// Where the tensors stand; their names begin there.
   private(set) var selection: Selection
   /// In the source's order.
@@ -17,11 +17,13 @@ struct ConversionPlan {
   /// Decides what is written.
   ///
   /// - Throws: ``DecantError`` when a tensor cannot be written as asked, naming every one.
-  init(_ checkpoint: Checkpoint, to format: TargetFormat, _ options: ConversionOptions) throws {
+  init(
+    _ checkpoint: Checkpoint, to format: OutputFormat, selecting: Selection? = nil, _ options: WriteOptions
+  ) throws {
     self.checkpoint = checkpoint
     self.options = options
     self.format = format
-    selection = try checkpoint.selection(key: options.key ?? ".")
+    selection = try selecting ?? checkpoint.selection(key: options.key ?? ".")
     replace()
     try filter()
     if options.salvage { try salvage() } else { try checkpoint.requireIntact() }
@@ -179,7 +181,7 @@ struct ConversionPlan {
   private func written() throws -> [Tensor] {
     let entries = selection.tensors
     let sparse = entries.filter { $0.tensor.layout != .strided }
-    guard sparse.isEmpty || options.toDense || format == .torchZip else {
+    guard sparse.isEmpty || options.makeDense || format == .torchZip else {
       throw refusal("sparse", sparse, "Write them in full with --to-dense.")
     }
     let quantized = entries.filter { $0.tensor.quantization != nil }
@@ -189,7 +191,7 @@ struct ConversionPlan {
     return try entries.map { entry in
       let tensor = entry.tensor
       do {
-        if options.toDense, tensor.layout != .strided {
+        if options.makeDense, tensor.layout != .strided {
           return try Tensor(dtype: tensor.dtype, shape: tensor.shape, storage: tensor.storage)
         }
         return try tensor.quantization == nil || !options.dequantize ? tensor : tensor.dequantized()

@@ -1,10 +1,10 @@
-package import ByteParsing
+public import ByteParsing
 
 /// A change of names as `sed` spells it: `s/pattern/replacement/`, with `g` behind it for every match.
 ///
 /// The pattern is a regular expression of Swift's `Regex`; `&` and `\1` to `\9` in the replacement stand for what
 /// matched. Any other character than `/` may part the three.
-package struct NameSubstitution: Sendable {
+public struct NameSubstitution: Sendable {
   private let pattern: String
   private let replacement: [Piece]
   private let isGlobal: Bool
@@ -18,7 +18,7 @@ package struct NameSubstitution: Sendable {
   /// Reads an expression.
   ///
   /// - Throws: ``DecantError`` that says what is wrong with it.
-  package init(_ expression: String) throws(DecantError) {
+  public init(_ expression: String) throws(DecantError) {
     func refuse(_ reason: String) -> DecantError {
       DecantError(
         .unclassified, "\(expression.escapedForDisplay) \(reason)",

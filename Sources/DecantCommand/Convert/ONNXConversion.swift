@@ -1,5 +1,6 @@
 import ByteParsing
 import Checkpoints
+import DecantKit
 import ONNX
 import Networks
 import ResNets
@@ -30,10 +31,6 @@ struct ONNXConversion {
     for warning in checkpoint.warnings { StandardStreams.note("warning: \(warning)") }
     try checkpoint.verifyChecksums(of: selection.tensors)
     try NetworkOptions.requireMatch(resolution, in: checkpoint)
-    var options = ONNXModel.Options()
-    options.foldsNormalization = foldsNormalization
-    options.name = resolution.architecture ?? "resnet"
-    options.metadata = try metadata(resolution, selection)
     var target = ONNXModel.Target()
     target.hasExternalData = hasExternalData
     target.overwrite = overwrite
@@ -45,46 +42,17 @@ struct ONNXConversion {
     defer { line.clear() }
     let report: ONNXModel.Report
     do {
-      let model = try ONNXModel(
-        resolution.graph, output: resolution.configuration.classes > 0 ? "logits" : "features", options
-      ) { name in
-        resolution.naming.tensors[name].map {
-          ONNXWeight(name: resolution.naming.spelling(of: name), tensor: $0)
-        }
+      let export = try ONNXExport(
+        resolution, CheckpointPart(checkpoint: checkpoint, selection: selection), sourceDigest: sourceDigest)
+      if !export.tooLong.isEmpty {
+        StandardStreams.note(
+          "note: too long for the model's metadata: "
+            + export.tooLong.map(\.escapedForDisplay).joined(separator: ", "))
       }
-      report = try model.write(to: output, target)
+      report = try export.model(foldsNormalization: foldsNormalization).write(to: output, target)
     } catch let error as DecantError { throw error.located(file: checkpoint.path) }
     line.clear()
     print(report, output, clock.now - start)
-  }
-
-  /// What the model says of itself.
-  private func metadata(
-    _ resolution: ResNetResolution, _ selection: Selection
-  ) throws -> [(key: String, value: String)] {
-    var entries: [(key: String, value: String)] = []
-    if let architecture = resolution.architecture { entries.append(("architecture", architecture)) }
-    entries.append(("dialect", resolution.naming.dialect.name))
-    entries.append(("stride0", "\(resolution.configuration.stride0)"))
-    let evidence = ResNetEvidence(
-      EvidenceGathering(checkpoint, selection).traces, of: resolution.naming)
-    if let preprocessing = evidence.settled("preprocessing") {
-      entries.append(("preprocessing", preprocessing.value))
-    }
-    if !resolution.assumed.isEmpty {
-      let facts = resolution.assumed.map { "\($0.name) \($0.value)" }
-      entries.append(("decant.assumed", facts.joined(separator: "; ")))
-    }
-    entries.append(("decant.container", checkpoint.container.rawValue))
-    if sourceDigest { entries.append(("decant.source_sha256", try checkpoint.sha256())) }
-    let source = try checkpoint.metadata()
-    if !source.tooLong.isEmpty {
-      StandardStreams.note(
-        "note: too long for the model's metadata: "
-          + source.tooLong.map(\.escapedForDisplay).joined(separator: ", "))
-    }
-    let own = Set(entries.map(\.key))
-    return source.texts.filter { !own.contains($0.key) } + entries
   }
 
   private func print(_ report: ONNXModel.Report, _ output: String, _ time: Duration) {

@@ -1,3 +1,4 @@
+import Comparing
 import ArgumentParser
 import ByteParsing
 import Checkpoints

@@ -1,3 +1,4 @@
+import Comparing
 import ByteParsing
 import Checkpoints
 import Tensors

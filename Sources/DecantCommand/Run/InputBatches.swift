@@ -1,3 +1,4 @@
+import Networks
 import ByteParsing
 import Checkpoints
 import Images

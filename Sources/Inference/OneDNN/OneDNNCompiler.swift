@@ -1,7 +1,7 @@
 internal import Graphs
 
 /// How convolutions are computed.
-package enum Numerics: String, Sendable, CaseIterable {
+public enum Numerics: String, Sendable, CaseIterable {
   /// By their definition: each product once.
   case exact
   /// By Winograd's minimal filtering (Lavin and Gray 2016) where that is worth it: fewer products, more rounding.

@@ -1,8 +1,8 @@
 /// A published network: its name and its configuration.
-package struct ResNetArchitecture: Sendable, Equatable {
+public struct ResNetArchitecture: Sendable, Equatable {
   /// torchvision's name, else timm's, else its authors': `resnet50nodown`, `resnet20`.
-  package let name: String
-  package let configuration: ResNetConfiguration
+  public let name: String
+  public let configuration: ResNetConfiguration
   /// The dialects whose networks it is one of, where another of the same shapes is the usual one.
   private(set) var dialects: [String] = []
 
@@ -14,11 +14,11 @@ package struct ResNetArchitecture: Sendable, Equatable {
   }
 
   /// Every architecture that can be asked for by name, in the order they are listed to users.
-  package static let all: [ResNetArchitecture] =
+  public static let all: [ResNetArchitecture] =
     torchvision + detectors + timm + pruned + preactivated + byobnet + clips + cifar + legacy
 
-  /// The architecture of a name, or nil when none is called so.
-  package static func named(_ name: String) -> ResNetArchitecture? { all.first { $0.name == name } }
+  /// Returns the architecture with a published name, such as `resnext50_32x4d`, or nil when there is none.
+  public static func named(_ name: String) -> ResNetArchitecture? { all.first { $0.name == name } }
 
   /// The architectures that have a configuration's names and shapes, the number of outputs aside; where none has its
   /// head, those that have everything else. Those of the dialect come first and those of another last; for a backbone,

@@ -1,11 +1,23 @@
 extension ResNetArchitecture {
+  public static let resnet18 = ResNetArchitecture("resnet18", .basic, [2, 2, 2, 2])
+  public static let resnet34 = ResNetArchitecture("resnet34", .basic, [3, 4, 6, 3])
+  public static let resnet50 = ResNetArchitecture("resnet50", .bottleneck, [3, 4, 6, 3])
+  public static let resnet101 = ResNetArchitecture("resnet101", .bottleneck, [3, 4, 23, 3])
+  public static let resnet152 = ResNetArchitecture("resnet152", .bottleneck, [3, 8, 36, 3])
+
+  /// ResNet-50 with stride 1 in the stem's convolution and max pool, and one output: an image-forensics detector.
+  ///
+  /// Only layer2 to layer4 halve the map.
+  public static let resnet50nodown = ResNetArchitecture(
+    "resnet50nodown", .bottleneck, [3, 4, 6, 3],
+    Change {
+      $0.stride0 = 1
+      $0.classes = 1
+    })
+
   /// Source: torchvision 0.28 `models/resnet.py`.
   static let torchvision: [ResNetArchitecture] = [
-    .init("resnet18", .basic, [2, 2, 2, 2]),
-    .init("resnet34", .basic, [3, 4, 6, 3]),
-    .init("resnet50", .bottleneck, [3, 4, 6, 3]),
-    .init("resnet101", .bottleneck, [3, 4, 23, 3]),
-    .init("resnet152", .bottleneck, [3, 8, 36, 3]),
+    resnet18, resnet34, resnet50, resnet101, resnet152,
     .init("resnext50_32x4d", .bottleneck, [3, 4, 6, 3], groups: 32, width: 4),
     .init("resnext101_32x8d", .bottleneck, [3, 4, 23, 3], groups: 32, width: 8),
     .init("resnext101_64x4d", .bottleneck, [3, 4, 23, 3], groups: 64, width: 4),
@@ -13,15 +25,7 @@ extension ResNetArchitecture {
     .init("wide_resnet101_2", .bottleneck, [3, 4, 23, 3], width: 128),
   ]
 
-  static let detectors: [ResNetArchitecture] = [
-    // The image-forensics detector: only layer2 to layer4 halve the map, and one logit comes out.
-    .init(
-      "resnet50nodown", .bottleneck, [3, 4, 6, 3],
-      Change {
-        $0.stride0 = 1
-        $0.classes = 1
-      })
-  ]
+  static let detectors: [ResNetArchitecture] = [resnet50nodown]
 
   /// He et al. 2015, section 4.2: 6n + 2 layers for images of 32 pixels, as akamaster/pytorch_resnet_cifar10 has them.
   static let cifar: [ResNetArchitecture] = [3, 5, 7, 9, 18, 200].map { blocks in

@@ -1,12 +1,12 @@
-import ByteParsing
-import Checkpoints
-import ResNets
-import Tensors
+internal import ByteParsing
+internal import Checkpoints
+package import ResNets
+internal import Tensors
 
 /// Which tensors of two files are compared with each other.
-struct TensorMatching {
+package struct TensorMatching {
   /// Why two tensors are a pair.
-  enum Reason: String {
+  package enum Reason: String {
     /// Their names are equal, as they stand or behind a recognised prefix.
     case name
     /// Two libraries' names mean the same tensor of a ResNet.
@@ -16,25 +16,25 @@ struct TensorMatching {
   }
 
   /// Two tensors, by their places in the files.
-  struct Pair {
-    let a: Int
-    let b: Int
-    let reason: Reason
+  package struct Pair {
+    package let a: Int
+    package let b: Int
+    package let reason: Reason
     /// Which axes of A's tensor each axis is in B's dialect, as ``Tensor/arranged(_:)`` has them.
-    var axes: [Int?]?
+    package var axes: [Int?]?
   }
 
-  private(set) var pairs: [Pair] = []
-  let prefixes: [NameMatching.Prefixes]
+  package private(set) var pairs: [Pair] = []
+  package let prefixes: [NameMatching.Prefixes]
   /// The dialects of both sides, when names were matched by them.
-  private(set) var dialects: (a: ResNetDialect, b: ResNetDialect)?
-  private(set) var onlyA: [Int] = []
-  private(set) var onlyB: [Int] = []
+  package private(set) var dialects: (a: ResNetDialect, b: ResNetDialect)?
+  package private(set) var onlyA: [Int] = []
+  package private(set) var onlyB: [Int] = []
 
   /// Matches by names, then by dialects. Nothing is read.
   ///
   /// - Parameter exactNames: whether only names that are equal as they stand make a pair.
-  init(_ a: DiffSide, _ b: DiffSide, exactNames: Bool) {
+  package init(_ a: DiffSide, _ b: DiffSide, exactNames: Bool) {
     let names = NameMatching(
       a.items.map(\.name), b.items.map(\.name), leftKeys: a.stateDictKeys, rightKeys: b.stateDictKeys,
       findsPrefixes: !exactNames)
@@ -46,7 +46,7 @@ struct TensorMatching {
   }
 
   /// Pairs tensors that were found to hold the same data.
-  mutating func add(_ found: [Pair]) {
+  package mutating func add(_ found: [Pair]) {
     guard !found.isEmpty else { return }
     pairs += found
     let (a, b) = (Set(found.map(\.a)), Set(found.map(\.b)))

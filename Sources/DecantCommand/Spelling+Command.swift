@@ -3,17 +3,12 @@ import Checkpoints
 import Tensors
 
 /// Names and numbers as the tool prints them.
-enum Spelling {
+extension Spelling {
   /// A name from a file, escaped; quoted when a reader could not see it.
   static func name(_ path: [PathKey]) -> String {
     if path.isEmpty { return "(the root)" }
     let name = path.joinedName.escapedForDisplay
     return name.isEmpty || name.hasPrefix(" ") || name.hasSuffix(" ") ? "\"\(name)\"" : name
-  }
-
-  /// A shape as people write it: `64×3×7×7`, or `scalar`.
-  static func shape(_ shape: [Int]) -> String {
-    shape.isEmpty ? "scalar" : shape.map(String.init).joined(separator: "×")
   }
 
   /// A quantised tensor's scheme: `(q - 3) × 0.0625`, or how many scales there are.
@@ -23,18 +18,6 @@ enum Spelling {
     case .perChannel(let scales, _, let axis, _):
       "\(count(scales.elementCount, "scale")) along axis \(axis)"
     }
-  }
-
-  /// An integer with commas between thousands.
-  static func count(_ number: Int) -> String {
-    var digits = String(number.magnitude)
-    var groups: [String] = []
-    while digits.count > 3 {
-      groups.insert(String(digits.suffix(3)), at: 0)
-      digits.removeLast(3)
-    }
-    groups.insert(digits, at: 0)
-    return (number < 0 ? "-" : "") + groups.joined(separator: ",")
   }
 
   /// The number of bytes that a size such as `5GB`, `500MiB` or `1000` spells; nil for anything else.
@@ -48,11 +31,6 @@ enum Spelling {
       return nil
     }
     return number.checkedMultiplying(by: unit)
-  }
-
-  /// `1 tensor`, `2 tensors`.
-  static func count(_ number: Int, _ noun: String) -> String {
-    count(number) + " " + noun + (number == 1 ? "" : "s")
   }
 
   /// A number with a fixed count of decimals.

@@ -1,22 +1,22 @@
-import ByteParsing
-import Checkpoints
-import Images
-import Inference
-import Tensors
+package import ByteParsing
+internal import Checkpoints
+package import Images
+internal import Inference
+package import Tensors
 
 /// A file to run, and what it is by its first bytes.
-struct InputSource {
-  enum Kind: Equatable {
+package struct InputSource {
+  package enum Kind: Equatable {
     case picture, npy, safetensors
     /// Nothing that is run, unless it was named by the user: then the error says what it is.
     case other
   }
 
-  let path: String
-  let kind: Kind
+  package let path: String
+  package let kind: Kind
 
   /// Looks at the first bytes.
-  init(_ path: String) throws(DecantError) {
+  package init(_ path: String) throws(DecantError) {
     self.path = path
     let file = try InputFile(path)
     let count = min(file.byteCount, ImageFormat.headByteCount)
@@ -42,7 +42,7 @@ struct InputSource {
   }
 
   /// The picture, decoded.
-  func picture(turning: Bool, limits: Limits) throws(DecantError) -> Picture {
+  package func picture(turning: Bool, limits: Limits) throws(DecantError) -> Picture {
     let file = try InputFile(path)
     do throws(DecantError) {
       guard file.byteCount <= limits.imageBytes else {
@@ -58,7 +58,7 @@ struct InputSource {
   }
 
   /// The tensor of a file of numbers.
-  func tensor(key: String?, limits: Limits) throws(DecantError) -> (tensor: Tensor, name: String?) {
+  package func tensor(key: String?, limits: Limits) throws(DecantError) -> (tensor: Tensor, name: String?) {
     if kind == .npy { return (try NpyArray.read(path: path, limits: limits), nil) }
     let checkpoint = try Checkpoint(path: path, limits: limits)
     guard checkpoint.container == .safetensors else {

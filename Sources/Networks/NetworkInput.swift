@@ -1,17 +1,19 @@
-import ByteParsing
-import Checkpoints
-import Inference
-import Tensors
+internal import ByteParsing
+internal import Checkpoints
+internal import Images
+package import Inference
+package import Tensors
 
 /// Images that a network takes, read from a file of numbers and used as they are.
-enum NetworkInput {
+package enum NetworkInput {
   /// N×C×H×W floating-point numbers of a `.npy`.
-  static func read<T: ReferenceScalar>(_ path: String, as scalar: T.Type) throws -> Activation<T> {
+  package static func read<T: ReferenceScalar>(_ path: String, as scalar: T.Type) throws -> Activation<T> {
     try activation(NpyArray.read(path: path), of: path)
   }
 
   /// N×C×H×W floating-point numbers of a file's tensor.
-  static func activation<T: ReferenceScalar>(_ tensor: Tensor, of path: String, name: String? = nil) throws
+  package static func activation<T: ReferenceScalar>(_ tensor: Tensor, of path: String, name: String? = nil)
+    throws
     -> Activation<T>
   {
     guard tensor.shape.count == 4, tensor.shape.allSatisfy({ $0 > 0 }) else {

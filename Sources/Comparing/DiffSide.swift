@@ -1,61 +1,77 @@
-import ByteParsing
-import Checkpoints
-import Glibc
-import Tensors
+package import ByteParsing
+package import Checkpoints
+internal import Glibc
+package import Tensors
 
 /// One of the two files, and the tensors of it that are compared.
-struct DiffSide: Sendable {
+package struct DiffSide: Sendable {
   /// A tensor as it is compared.
-  struct Item: Sendable {
+  package struct Item: Sendable {
     /// The name from the key on.
-    let name: String
-    let entry: CheckpointTensor
+    package let name: String
+    package let entry: CheckpointTensor
     /// As it stands, or dense or dequantised where that was asked for.
-    let tensor: Tensor
+    package let tensor: Tensor
   }
 
   /// Which tensors take part, and as what.
-  struct Choice: Sendable {
+  package struct Choice: Sendable {
     /// Globs of which names have to match one; empty for any name.
-    var only: [String] = []
+    package var only: [String] = []
     /// Globs of names that are left out.
-    var except: [String] = []
-    var dequantize = false
+    package var except: [String] = []
+    package var dequantize = false
+
+    /// Makes a choice; by default of every tensor as it is stored.
+    package init(only: [String] = [], except: [String] = [], dequantize: Bool = false) {
+      (self.only, self.except, self.dequantize) = (only, except, dequantize)
+    }
 
     /// Whether a tensor takes part, by its name from the key on.
-    func takes(_ name: String) -> Bool {
+    package func takes(_ name: String) -> Bool {
       func matches(_ globs: [String]) -> Bool { globs.contains { unsafe fnmatch($0, name, 0) == 0 } }
       return (only.isEmpty || matches(only)) && !matches(except)
     }
 
     /// Whether any tensor may be left out.
-    var isPartial: Bool { !only.isEmpty || !except.isEmpty }
+    package var isPartial: Bool { !only.isEmpty || !except.isEmpty }
   }
 
   /// `A` or `B`.
-  let letter: String
-  let checkpoint: Checkpoint
-  let key: String?
-  let items: [Item]
-  let stateDict: StateDict
+  package let letter: String
+  package let checkpoint: Checkpoint
+  /// The number of steps that lead to the selection.
+  private let depth: Int
+  package let items: [Item]
+  package let stateDict: StateDict
   /// The keys of state dicts below the key, as names begin with them: `model.`.
-  let stateDictKeys: [String]
+  package let stateDictKeys: [String]
   /// Wrappers without data of their own, whose parts are compared in their place.
-  let wrapperNames: [String]
+  package let wrapperNames: [String]
   /// How many tensors the choice left out.
-  let skippedCount: Int
+  package let skippedCount: Int
 
   /// Opens a file and chooses.
   ///
   /// - Throws: ``DecantError`` for a file or a key that is wrong, and for tensors that cannot be compared at all.
-  init(
+  package init(
     _ letter: String, path: String, key: String?, _ choice: Choice, limits: Limits
   ) throws(DecantError) {
-    self.letter = letter
-    self.key = key
-    checkpoint = try Checkpoint(path: path, limits: limits)
+    let checkpoint = try Checkpoint(path: path, limits: limits)
     try checkpoint.requireIntact()
-    let selection = try checkpoint.selection(key: key ?? ".")
+    try self.init(letter, checkpoint, checkpoint.selection(key: key ?? "."), choice)
+  }
+
+  /// Takes tensors of an open checkpoint.
+  ///
+  /// - Throws: ``DecantError`` for tensors that cannot be compared at all.
+  package init(
+    _ letter: String, _ checkpoint: Checkpoint, _ selection: Selection, _ choice: Choice
+  ) throws(DecantError) {
+    self.letter = letter
+    self.checkpoint = checkpoint
+    depth = selection.path.count
+    let path = checkpoint.path
     try Self.requireKnownKinds(selection, choice, in: checkpoint)
     let wrappers = Self.wrappers(selection.tensors)
     stateDictKeys = checkpoint.stateDictCandidates.compactMap { candidate in
@@ -106,18 +122,17 @@ struct DiffSide: Sendable {
   }
 
   /// Whether a glob fits the name of a tensor, be it one that was left out or is of a kind that is not read.
-  func hasName(_ glob: String) -> Bool {
-    let depth = (try? checkpoint.selection(key: key ?? "."))?.path.count ?? 0
+  package func hasName(_ glob: String) -> Bool {
     func fits(_ path: [PathKey]) -> Bool { unsafe fnmatch(glob, path.dropFirst(depth).joinedName, 0) == 0 }
     return checkpoint.tensors.contains { fits($0.path) }
       || checkpoint.objects.contains { $0.unreadTensor != nil && fits($0.path) }
   }
 
   /// Compares every recorded checksum of the tensors with their data.
-  func verifyChecksums() throws { try checkpoint.verifyChecksums(of: items.map(\.entry)) }
+  package func verifyChecksums() throws { try checkpoint.verifyChecksums(of: items.map(\.entry)) }
 
   /// An error of reading one of the tensors, with its place.
-  func located(_ error: any Error, _ item: Item) -> any Error {
+  package func located(_ error: any Error, _ item: Item) -> any Error {
     switch error {
     case let error as DecantError: error.located(file: checkpoint.path, tensor: item.entry.name)
     default: error
@@ -125,7 +140,7 @@ struct DiffSide: Sendable {
   }
 
   /// Names in one line, the first sixteen.
-  static func list(_ names: [String]) -> String {
+  package static func list(_ names: [String]) -> String {
     names.prefix(16).map(\.escapedForDisplay).joined(separator: ", ")
       + (names.count > 16 ? " and \(Spelling.count(names.count - 16)) more" : "")
   }

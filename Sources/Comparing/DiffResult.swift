@@ -1,37 +1,37 @@
-import ByteParsing
-import Tensors
+internal import ByteParsing
+package import Tensors
 
 /// What two files have in common and what they have not.
-struct DiffResult {
+package struct DiffResult {
   /// Two tensors that were compared.
-  struct Compared {
-    let left: DiffSide.Item
-    let right: DiffSide.Item
-    let reason: TensorMatching.Reason
-    let difference: TensorDifference?
-    let remark: String
+  package struct Compared {
+    package let left: DiffSide.Item
+    package let right: DiffSide.Item
+    package let reason: TensorMatching.Reason
+    package let difference: TensorDifference?
+    package let remark: String
     /// The order of axes by which A's tensor was read, where it is not the file's own.
-    let axes: [Int?]?
+    package let axes: [Int?]?
 
     /// Whether the names are equal, perhaps behind a prefix that was recognised.
-    var hasOneName: Bool { reason == .name }
+    package var hasOneName: Bool { reason == .name }
   }
 
-  private(set) var identicalCount = 0
+  package private(set) var identicalCount = 0
   /// Pairs whose data is the same under two names.
-  private(set) var renamed: [Compared] = []
+  package private(set) var renamed: [Compared] = []
   /// Pairs whose data is the same in two shapes.
-  private(set) var reshaped: [Compared] = []
+  package private(set) var reshaped: [Compared] = []
   /// Pairs that differ, and no tolerance allows it.
-  private(set) var changed: [Compared] = []
+  package private(set) var changed: [Compared] = []
   /// Pairs that differ within the tolerances.
-  private(set) var tolerated: [Compared] = []
-  let onlyA: [DiffSide.Item]
-  let onlyB: [DiffSide.Item]
-  let prefixes: [NameMatching.Prefixes]
-  let ignoresNames: Bool
+  package private(set) var tolerated: [Compared] = []
+  package let onlyA: [DiffSide.Item]
+  package let onlyB: [DiffSide.Item]
+  package let prefixes: [NameMatching.Prefixes]
+  package let ignoresNames: Bool
 
-  init(
+  package init(
     _ a: DiffSide, _ b: DiffSide, _ matching: TensorMatching, _ verdicts: [PairVerdict], ignoresNames: Bool,
     isTolerant: Bool
   ) {
@@ -64,10 +64,10 @@ struct DiffResult {
   }
 
   /// Whether nothing differs but what the caller allows.
-  var isSame: Bool {
+  package var isSame: Bool {
     isSameData && (ignoresNames || (renamed.isEmpty && tolerated.allSatisfy(\.hasOneName)))
   }
 
   /// Whether nothing differs but names and what the tolerances allow.
-  var isSameData: Bool { changed.isEmpty && reshaped.isEmpty && onlyA.isEmpty && onlyB.isEmpty }
+  package var isSameData: Bool { changed.isEmpty && reshaped.isEmpty && onlyA.isEmpty && onlyB.isEmpty }
 }

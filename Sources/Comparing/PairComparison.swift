@@ -1,9 +1,9 @@
-import ByteParsing
-import Checkpoints
-import Tensors
+internal import ByteParsing
+internal import Checkpoints
+package import Tensors
 
 /// What came of comparing two tensors.
-enum PairVerdict: Sendable {
+package enum PairVerdict: Sendable {
   /// Type, shape and every bit are the same.
   case identical
   /// Type and every bit are the same, in another shape; with the order of axes when that is another too.
@@ -13,17 +13,22 @@ enum PairVerdict: Sendable {
 }
 
 /// Compares the tensors of pairs, and looks for equal data among those without a partner.
-struct PairComparison: Sendable {
-  let a: DiffSide
-  let b: DiffSide
-  let tolerance: Tolerance
-  let toDense: Bool
-  let threads: Int
+package struct PairComparison: Sendable {
+  package let a: DiffSide
+  package let b: DiffSide
+  package let tolerance: Tolerance
+  package let toDense: Bool
+  package let threads: Int
+
+  /// Compares with tolerances; `toDense` fills in sparse tensors.
+  package init(a: DiffSide, b: DiffSide, tolerance: Tolerance, toDense: Bool, threads: Int) {
+    (self.a, self.b, self.tolerance, self.toDense, self.threads) = (a, b, tolerance, toDense, threads)
+  }
 
   /// The verdict on every pair, in order. O(bytes), twice for pairs that differ.
   ///
   /// - Throws: ``DecantError`` when something cannot be read or compared; nothing is compared when a flag is missing.
-  func verdicts(_ pairs: [TensorMatching.Pair]) throws -> [PairVerdict] {
+  package func verdicts(_ pairs: [TensorMatching.Pair]) throws -> [PairVerdict] {
     try requireComparable(pairs)
     return try parallelMap(pairs.count, threads: threads) { try verdict(pairs[$0]) }
   }
@@ -144,7 +149,7 @@ struct PairComparison: Sendable {
 
   /// Pairs of tensors without a partner whose data is the same: those of one shape, in order, when each side has as many
   /// of them; and those of two shapes that no other data resembles. O(bytes) of the tensors that have a like.
-  func pairsOfEqualData(_ onlyA: [Int], _ onlyB: [Int]) throws -> [TensorMatching.Pair] {
+  package func pairsOfEqualData(_ onlyA: [Int], _ onlyB: [Int]) throws -> [TensorMatching.Pair] {
     let common = Set(onlyA.map { Kind(a.items[$0].tensor) }).intersection(
       onlyB.map { Kind(b.items[$0].tensor) })
     let left = onlyA.filter { common.contains(Kind(a.items[$0].tensor)) }
@@ -188,11 +193,11 @@ struct PairComparison: Sendable {
 
   /// What tensors of equal data have in common before any is read.
   private struct Kind: Hashable {
-    let dtype: DType
-    let elementCount: Int
-    let layout: TensorLayout
+    package let dtype: DType
+    package let elementCount: Int
+    package let layout: TensorLayout
 
-    init(_ tensor: Tensor) {
+    package init(_ tensor: Tensor) {
       dtype = tensor.dtype
       elementCount = tensor.elementCount
       layout = tensor.layout
@@ -200,8 +205,8 @@ struct PairComparison: Sendable {
   }
 
   private struct Data: Hashable {
-    let kind: Kind
-    let digest: String
+    package let kind: Kind
+    package let digest: String
   }
 
   private func digest(_ side: DiffSide, _ item: DiffSide.Item) throws -> String {

@@ -1,10 +1,10 @@
-import Dispatch
-import Synchronization
+internal import Dispatch
+internal import Synchronization
 
 /// Calls `body` for every index below `count` on several threads, and returns the results in order.
 ///
 /// Indices are handed out in order, so of several failures the one of the least index is thrown, whatever the threads do.
-func parallelMap<Result: Sendable>(
+package func parallelMap<Result: Sendable>(
   _ count: Int, threads: Int, _ body: @escaping @Sendable (Int) throws -> Result
 ) throws -> [Result] {
   let workers = min(threads, count)
@@ -22,16 +22,16 @@ func parallelMap<Result: Sendable>(
 private final class ParallelShared<Result: Sendable>: Sendable {
   private let state: Mutex<ParallelState<Result>>
 
-  init(_ state: consuming sending Mutex<ParallelState<Result>>) { self.state = state }
+  package init(_ state: consuming sending Mutex<ParallelState<Result>>) { self.state = state }
 
-  func work(_ body: (Int) throws -> Result) {
+  package func work(_ body: (Int) throws -> Result) {
     while let index = state.withLock({ $0.take() }) {
       let outcome = Swift.Result { try body(index) }
       state.withLock { $0.put(outcome, index) }
     }
   }
 
-  func results() throws -> [Result] {
+  package func results() throws -> [Result] {
     try state.withLock { state in
       if let failure = state.failure { throw failure.error }
       return state.results.compactMap { $0 }
@@ -41,19 +41,19 @@ private final class ParallelShared<Result: Sendable>: Sendable {
 
 private struct ParallelState<Result: Sendable> {
   private var next = 0
-  private(set) var results: [Result?]
-  private(set) var failure: (index: Int, error: any Error)?
+  package private(set) var results: [Result?]
+  package private(set) var failure: (index: Int, error: any Error)?
 
-  init(_ count: Int) { results = [Result?](repeating: nil, count: count) }
+  package init(_ count: Int) { results = [Result?](repeating: nil, count: count) }
 
   /// The next index nobody has; nil at the end, and after a failure.
-  mutating func take() -> Int? {
+  package mutating func take() -> Int? {
     guard failure == nil, next < results.count else { return nil }
     next += 1
     return next - 1
   }
 
-  mutating func put(_ outcome: Swift.Result<Result, any Error>, _ index: Int) {
+  package mutating func put(_ outcome: Swift.Result<Result, any Error>, _ index: Int) {
     switch outcome {
     case .success(let result): results[index] = result
     case .failure(let error):

@@ -1,24 +1,24 @@
-import ByteParsing
+internal import ByteParsing
 
 /// Which names of two lists mean the same place, by the names alone.
 ///
 /// Names are compared as bytes. Equal names come first. Of those that are left, prefixes are looked for behind which at
 /// least half of the names of one side are equal: `model.` of a file whose state dict has a key, `module.` of a wrapped
 /// network. Keys of state dicts aside, only one side may have a prefix: `fc.` and `head.` are two names.
-struct NameMatching {
+package struct NameMatching {
   /// What stands before names on each side, and how many pairs were found behind it.
-  struct Prefixes: Equatable {
-    let left: String
-    let right: String
-    fileprivate(set) var count: Int
+  package struct Prefixes: Equatable {
+    package let left: String
+    package let right: String
+    package fileprivate(set) var count: Int
   }
 
   /// Places in the two lists, in the order of the left one.
-  private(set) var pairs: [(left: Int, right: Int)] = []
-  private(set) var prefixes: [Prefixes] = []
+  package private(set) var pairs: [(left: Int, right: Int)] = []
+  package private(set) var prefixes: [Prefixes] = []
   /// Places of the names without a partner.
-  private(set) var leftOver: [Int] = []
-  private(set) var rightOver: [Int] = []
+  package private(set) var leftOver: [Int] = []
+  package private(set) var rightOver: [Int] = []
 
   /// As many pairs of prefixes as are looked for: a student and a teacher under other names are two.
   private static let mostPrefixes = 8
@@ -31,7 +31,7 @@ struct NameMatching {
   /// - Parameters:
   ///   - leftKeys: the keys of state dicts in the left list, each with its dot: `model.`.
   ///   - rightKeys: the same of the right list.
-  init(
+  package init(
     _ left: [String], _ right: [String], leftKeys: [String] = [], rightKeys: [String] = [],
     findsPrefixes: Bool = true
   ) {

@@ -1,0 +1,24 @@
+/// Numbers, counts and shapes as messages print them.
+package enum Spelling {
+  /// A shape as people write it: `64×3×7×7`, or `scalar`.
+  package static func shape(_ shape: [Int]) -> String {
+    shape.isEmpty ? "scalar" : shape.map(String.init).joined(separator: "×")
+  }
+
+  /// An integer with commas between thousands.
+  package static func count(_ number: Int) -> String {
+    var digits = String(number.magnitude)
+    var groups: [String] = []
+    while digits.count > 3 {
+      groups.insert(String(digits.suffix(3)), at: 0)
+      digits.removeLast(3)
+    }
+    groups.insert(digits, at: 0)
+    return (number < 0 ? "-" : "") + groups.joined(separator: ",")
+  }
+
+  /// `1 tensor`, `2 tensors`.
+  package static func count(_ number: Int, _ noun: String) -> String {
+    count(number) + " " + noun + (number == 1 ? "" : "s")
+  }
+}

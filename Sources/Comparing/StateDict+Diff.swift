@@ -1,0 +1,82 @@
+public import ByteParsing
+internal import Checkpoints
+public import Tensors
+
+extension StateDict {
+  /// Compares these tensors with others, whatever their containers, dialects, prefixes and types.
+  ///
+  ///     let difference = try weights.diff(converted)
+  ///     if !difference.isSame { print(difference.changed) }
+  ///
+  /// - Returns: every tensor that was added, removed, renamed or changed.
+  /// - Throws: ``DecantError`` for data that cannot be read, for tensors without data, and for a quantised or sparse tensor
+  ///   beside one that is not. O(bytes), at most twice for tensors that differ.
+  public func diff(_ other: StateDict) throws(DecantError) -> StateDictDifference {
+    try DecantError.mapping {
+      let (a, b) = try (DiffSide("A", self), DiffSide("B", other))
+      var matching = TensorMatching(a, b, exactNames: false)
+      for side in [a, b] { try side.verifyChecksums() }
+      let comparison = PairComparison(a: a, b: b, tolerance: Tolerance(), toDense: false, threads: 1)
+      if !matching.onlyA.isEmpty, !matching.onlyB.isEmpty {
+        matching.add(try comparison.pairsOfEqualData(matching.onlyA, matching.onlyB))
+      }
+      return StateDictDifference(
+        DiffResult(
+          a, b, matching, try comparison.verdicts(matching.pairs), ignoresNames: false, isTolerant: false))
+    }
+  }
+}
+
+extension DiffSide {
+  /// Takes a state dict, of a file or made in memory.
+  fileprivate init(_ letter: String, _ stateDict: StateDict) throws(DecantError) {
+    if let part = stateDict.part {
+      try self.init(letter, part.checkpoint, part.selection, Choice())
+    } else {
+      let checkpoint = Checkpoint(holding: stateDict)
+      try self.init(letter, checkpoint, .all(of: checkpoint), Choice())
+    }
+  }
+}
+
+/// How two state dicts differ.
+public struct StateDictDifference: Sendable {
+  /// Two tensors with the same name, or names that mean the same, and different contents.
+  public struct Change: Sendable {
+    /// The name in the first state dict.
+    public let name: String
+    /// The largest absolute difference of two elements; nil where shapes or types cannot be compared.
+    public let maxAbsolute: Double?
+    /// The largest difference in steps of the coarser type; nil where it has no meaning.
+    public let maxULP: UInt64?
+  }
+
+  /// Every tensor has its like, with the same name, dtype, shape and bits.
+  public let isSame: Bool
+  /// The number of tensors that are equal bit by bit, under the same name.
+  public let identicalCount: Int
+  /// Equal tensors under two names.
+  public let renamed: [(first: String, second: String)]
+  /// Tensors that differ.
+  public let changed: [Change]
+  /// Tensors with equal elements in another shape: the names.
+  public let reshaped: [String]
+  /// Names that only the first state dict has.
+  public let onlyInFirst: [String]
+  /// Names that only the second state dict has.
+  public let onlyInSecond: [String]
+
+  init(_ result: DiffResult) {
+    isSame = result.isSame
+    identicalCount = result.identicalCount
+    renamed = result.renamed.map { ($0.left.name, $0.right.name) }
+    changed = result.changed.map {
+      Change(
+        name: $0.left.name, maxAbsolute: $0.difference?.maxAbsolute,
+        maxULP: $0.difference?.maxULP.map { UInt64(clamping: $0) })
+    }
+    reshaped = result.reshaped.map(\.left.name)
+    onlyInFirst = result.onlyA.map(\.name)
+    onlyInSecond = result.onlyB.map(\.name)
+  }
+}

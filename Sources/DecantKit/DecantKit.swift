@@ -1,0 +1,18 @@
+// The library: one import. The modules below say what they hold; everything public in them is listed here.
+//
+// ByteParsing   DecantError, Limits, JSONValue
+// Tensors       Tensor, DType, StateDict
+// Checkpoints   Checkpoint, writing in other formats
+// ResNets       architectures, identification, verification
+// Networks      ResNet, ImageTensor: a file as a network that runs
+// Comparing     StateDict.diff
+// Scanning      what loading a file would execute
+@_exported public import ByteParsing
+@_exported public import Checkpoints
+@_exported public import Comparing
+@_exported public import Images
+@_exported public import Inference
+@_exported public import Networks
+@_exported public import ResNets
+@_exported public import Scanning
+@_exported public import Tensors

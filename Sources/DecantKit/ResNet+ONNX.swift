@@ -1,0 +1,109 @@
+package import ByteParsing
+package import Checkpoints
+internal import Graphs
+package import ONNX
+package import ResNets
+internal import Tensors
+
+/// How a network is written as an ONNX model.
+public struct ONNXOptions: Sendable {
+  /// Batch normalizations are computed into the convolutions before them.
+  public var foldsNormalization = false
+  /// Weights go to a second file, `PATH.data`; models beyond 2 GB need it.
+  public var hasExternalData = false
+  /// An existing file is replaced; otherwise `outputExists` is thrown.
+  public var overwrite = true
+  /// What was written is read again and compared with the source.
+  public var checks = false
+
+  /// Makes the options of one file that replaces an existing one.
+  public init() {}
+}
+
+extension ResNet {
+  /// Writes the network as an ONNX model of opset 17 that any ONNX runtime executes: whole, or not at all.
+  ///
+  ///     try network.writeONNX(to: "nodown.onnx")
+  ///
+  /// The input is `input`, N×C×H×W with free N, H and W; the output is `logits`, or `features` without a head. Weights are
+  /// float32. docs/formats/onnx.md describes the file.
+  ///
+  /// - Throws: ``DecantError``: `notRepresentable` for a number that float32 cannot hold or a model beyond 2 GB without
+  ///   external data, `diskFull`, `outputExists`. O(bytes), in a few megabytes of memory.
+  public func writeONNX(to path: String, _ options: ONNXOptions = ONNXOptions()) throws(DecantError) {
+    var target = ONNXModel.Target()
+    target.hasExternalData = options.hasExternalData
+    target.overwrite = options.overwrite
+    target.checks = options.checks
+    let part = weights.part
+    target.source = part?.checkpoint
+    do throws(DecantError) {
+      let export = try ONNXExport(resolution, part)
+      try DecantError.mapping {
+        _ = try export.model(foldsNormalization: options.foldsNormalization).write(to: path, target)
+      }
+    } catch { throw error.located(file: part?.checkpoint.path) }
+  }
+}
+
+/// A network that a checkpoint was taken for, and what its ONNX model says of itself.
+package struct ONNXExport {
+  private let resolution: ResNetResolution
+  private var metadata: [(key: String, value: String)]
+  /// Keys of the source's metadata whose values are too long for a model.
+  package let tooLong: [String]
+
+  /// Collects the metadata: the facts of the network, then the source's own.
+  ///
+  /// - Parameter part: where the weights were read; nil when they were made in memory.
+  /// - Throws: ``DecantError`` when metadata that stayed in the file cannot be read.
+  package init(
+    _ resolution: ResNetResolution, _ part: CheckpointPart?, sourceDigest: Bool = false
+  ) throws(DecantError) {
+    self.resolution = resolution
+    var entries: [(key: String, value: String)] = []
+    if let architecture = resolution.architecture { entries.append(("architecture", architecture)) }
+    entries.append(("dialect", resolution.naming.dialect.name))
+    entries.append(("stride0", "\(resolution.configuration.stride0)"))
+    if let part {
+      let evidence = ResNetEvidence(
+        EvidenceGathering(part.checkpoint, part.selection).traces, of: resolution.naming)
+      if let preprocessing = evidence.settled("preprocessing") {
+        entries.append(("preprocessing", preprocessing.value))
+      }
+    }
+    if !resolution.assumed.isEmpty {
+      let facts = resolution.assumed.map { "\($0.name) \($0.value)" }
+      entries.append(("decant.assumed", facts.joined(separator: "; ")))
+    }
+    guard let checkpoint = part?.checkpoint else {
+      (metadata, tooLong) = (entries, [])
+      return
+    }
+    entries.append(("decant.container", checkpoint.container.rawValue))
+    if sourceDigest {
+      entries.append(("decant.source_sha256", try DecantError.mapping { try checkpoint.sha256() }))
+    }
+    let source = try checkpoint.metadata()
+    let own = Set(entries.map(\.key))
+    metadata = source.texts.filter { !own.contains($0.key) } + entries
+    tooLong = source.tooLong
+  }
+
+  /// Plans the model; reads few weights.
+  ///
+  /// - Throws: ``DecantError`` for an operator that is not written and a parameter that cannot be read.
+  package func model(foldsNormalization: Bool) throws(DecantError) -> ONNXModel {
+    var options = ONNXModel.Options()
+    options.foldsNormalization = foldsNormalization
+    options.name = resolution.architecture ?? "resnet"
+    options.metadata = metadata
+    return try ONNXModel(
+      resolution.graph, output: resolution.configuration.classes > 0 ? "logits" : "features", options
+    ) { name in
+      resolution.naming.tensors[name].map {
+        ONNXWeight(name: resolution.naming.spelling(of: name), tensor: $0)
+      }
+    }
+  }
+}

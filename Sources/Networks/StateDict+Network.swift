@@ -1,0 +1,107 @@
+public import ByteParsing
+public import Checkpoints
+internal import Graphs
+public import ResNets
+public import Tensors
+
+extension Checkpoint {
+  /// Returns which ResNet the checkpoint holds, how each fact is known, and what the file cannot say.
+  ///
+  ///     let found = try checkpoint.identify()
+  ///     print(found.architecture ?? "custom", found.facts.map { "\($0.name): \($0.value), from \($0.source)" })
+  ///
+  /// - Parameters:
+  ///   - key: the state dict to look at; nil for the only one.
+  ///   - prefix: what the network's names begin with, when the state dict holds several networks.
+  /// - Throws: ``DecantError``: `notAResNet`, `keyNotFound`, `ambiguousStateDict`, `undetermined`. O(tensors); a file of up to
+  ///   1 GiB is hashed, to recognise published weights, where libcrypto is installed.
+  public func identify(key: String? = nil, prefix: String? = nil) throws(DecantError) -> ResNetIdentification
+  {
+    try stateDict(at: key).identify(prefix: prefix)
+  }
+}
+
+extension StateDict {
+  /// Returns which ResNet these tensors are, how each fact is known, and what they cannot say.
+  ///
+  /// - Parameter prefix: what the network's names begin with, when there are several networks.
+  /// - Throws: ``DecantError``: `notAResNet`, `undetermined`. O(tensors).
+  public func identify(prefix: String? = nil) throws(DecantError) -> ResNetIdentification {
+    let part = self.part
+    do throws(DecantError) {
+      guard let naming = try ResNetNaming.onlyIfAny(in: self, prefix: prefix) else {
+        throw DecantError(.notAResNet, ResNetAbsence.reason)
+      }
+      let evidence = part.map {
+        EvidenceGathering.evidence(in: $0.checkpoint, $0.selection, of: naming, note: { _ in })
+      }
+      let published = part?.checkpoint.publishedFile()
+      return try DecantError.mapping {
+        try ResNetIdentification(naming, published: published, evidence: evidence ?? .none)
+      }
+    } catch { throw error.located(file: part?.checkpoint.path) }
+  }
+
+  /// Compares names, shapes, types and finite numbers with those of a network, and returns every finding.
+  ///
+  ///     let result = try weights.verify(against: .resnet50nodown)
+  ///     for missing in result.missing { print("missing", missing.name, missing.shape) }
+  ///
+  /// - Parameters:
+  ///   - architecture: the network.
+  ///   - classes: the number of outputs; nil for the architecture's published number.
+  ///   - prefix: what the network's names begin with, when there are several networks.
+  /// - Throws: ``DecantError`` for data that cannot be read, `checksumMismatch`. O(bytes).
+  public func verify(
+    against architecture: ResNetArchitecture, classes: Int? = nil, prefix: String? = nil
+  ) throws(DecantError) -> ResNetVerification {
+    var overrides = ResNetOverrides()
+    overrides.architecture = architecture
+    overrides.prefix = prefix
+    overrides.classes = classes ?? architecture.configuration.classes
+    return try ResNetResolution.verified(self, overrides, readsNumbers: true) { _ in }.1
+  }
+}
+
+extension Checkpoint {
+  /// The published file that this one is, by its SHA-256; nil for others, for several files, for files too large to be one,
+  /// and without libcrypto.
+  package func publishedFile() -> PublishedFile? {
+    guard let byteCount = fileByteCount, byteCount <= 1 << 30, let digest = try? sha256() else { return nil }
+    return PublishedFile.of(sha256: digest)
+  }
+}
+
+extension ResNetVerification {
+  /// The error that lists every finding.
+  package func error(for architecture: String?, in weights: StateDict) -> DecantError {
+    var findings: [String] = []
+    if !missing.isEmpty {
+      findings.append(Self.list("missing", missing.map { "\($0.name.escapedForDisplay) \($0.shape)" }))
+    }
+    if !unexpected.isEmpty { findings.append(Self.list("unexpected", unexpected.map(\.escapedForDisplay))) }
+    if !mismatched.isEmpty {
+      findings.append(
+        Self.list(
+          "mismatched",
+          mismatched.map { mismatch in
+            let name = mismatch.name.escapedForDisplay
+            return switch mismatch.difference {
+            case .shape(let expected, let found): "\(name) is \(found), not \(expected)"
+            case .type(let expected, let found): "\(name) is \(found.rawValue), not \(expected)"
+            }
+          }))
+    }
+    if !nonFinite.isEmpty {
+      findings.append(Self.list("with NaN or Inf", nonFinite.map { $0.name.escapedForDisplay }))
+    }
+    return DecantError(
+      .mismatch,
+      "the weights are not those of \(architecture ?? "the network"): \(findings.joined(separator: "; "))",
+      file: weights.part?.checkpoint.path)
+  }
+
+  private static func list(_ kind: String, _ items: [String]) -> String {
+    "\(items.count) \(kind) (\(items.joined(separator: ", ")))"
+  }
+}

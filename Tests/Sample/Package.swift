@@ -1,0 +1,11 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// A package of its own that uses Decant as any other package would: it sees public API only.
+let package = Package(
+  name: "sample",
+  dependencies: [.package(name: "decant", path: "../..")],
+  targets: [
+    .executableTarget(name: "Sample", dependencies: [.product(name: "DecantKit", package: "decant")])
+  ]
+)
