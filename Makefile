@@ -62,3 +62,8 @@ format: ## Format the Swift sources.
 
 clean: ## Remove everything that was built.
 	@rm -rf .build
+
+.PHONY: same-answers
+same-answers: build ## Compare the answers of OLD=path, a decant built before a change, with this one's: OPTIONS=--quick for some.
+	@Tests/Scripts/install-packages.sh jq
+	@Tests/Scripts/same-answers.sh $(OPTIONS) $(OLD) $(DECANT)
