@@ -1,6 +1,8 @@
 import ArgumentParser
+import CArguments
 import Checkpoints
 import Glibc
+import Tensors
 
 /// The tool `decant`.
 @main
@@ -19,9 +21,14 @@ struct Decant: ParsableCommand {
       SynthesizeCommand.self,
     ])
 
+  /// The arguments without the program's name.
+  private static let arguments: [String] =
+    carguments_count() > 0
+    ? (1..<max(1, carguments_count())).map { unsafe String(cString: carguments_argument($0)) }
+    : Array(CommandLine.arguments.dropFirst())
+
   /// Parses a subcommand by itself, which takes half the time; what does not parse so is for the whole command to explain.
   private static func parsed() throws -> any ParsableCommand {
-    let arguments = CommandLine.arguments.dropFirst()
     if let subcommand = configuration.subcommands.first(where: {
       $0.configuration.commandName == arguments.first
     }),
@@ -29,13 +36,13 @@ struct Decant: ParsableCommand {
     {
       return command
     }
-    return try parseAsRoot()
+    return try parseAsRoot(arguments)
   }
 
   /// Parses, runs, and turns every failure into a message and an exit code.
   static func main() {
     StandardStreams.prepare()
-    if CommandLine.arguments.dropFirst() == ["--version"] {
+    if arguments == ["--version"] {
       StandardStreams.line(configuration.version)
       for line in EngineOptions.description { StandardStreams.line(line) }
       return StandardStreams.flush()
@@ -45,6 +52,10 @@ struct Decant: ParsableCommand {
       try command.run()
       StandardStreams.flush()
     } catch let error as CheckpointError {
+      StandardStreams.flush()
+      StandardStreams.error("\(error)")
+      Glibc.exit(ExitStatus.wrong.rawValue)
+    } catch let error as TensorError {
       StandardStreams.flush()
       StandardStreams.error("\(error)")
       Glibc.exit(ExitStatus.wrong.rawValue)
