@@ -40,7 +40,7 @@ toolchain_packages="binutils-gold gcc git gnupg2 libcurl4-openssl-dev libedit-de
   libxml2-dev libncurses-dev libz3-dev pkg-config tzdata unzip uuid-dev zlib1g-dev"
 toolchain=$(dirname "$(dirname "$(readlink -f "$(command -v "${SWIFT:-swift}")")")")
 mirror=$(apt-get indextargets --format '$(ORIGIN) $(LABEL) $(REPO_URI)' 'Created-By: Packages' |
-  awk '$1 == "Debian" && $2 == "Debian" { print $3; exit }')
+  awk '$1 == "Debian" && $2 == "Debian" && !found++ { print $3 }')
 [ -n "$mirror" ] || { echo "error: apt's configuration names no mirror of Debian; run apt-get update first" >&2; exit 1; }
 
 say "a bare Debian 12"
