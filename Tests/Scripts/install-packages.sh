@@ -34,7 +34,7 @@ fi
 source "$(dirname "$0")/follow.sh"
 log=.build/packages.log begun=$SECONDS
 on_line() { :; }
-on_tick() { clock "$(tail -n 1 "$log" | cut -c 1-100)"; }
+on_tick() { clock "$(grep -v '^ *$' "$log" | tail -n 1 | cut -c 1-100)"; }
 apt() {
   local status=0
   follow "$log" "${as_root[@]}" timeout --kill-after 10 "$1" env DEBIAN_FRONTEND=noninteractive LC_ALL=C apt-get -q \
@@ -47,7 +47,7 @@ apt() {
   [ "$status" -ne 124 ] || reason="not finished after $1 s"
   return 1
 }
-echo "installing ${#missing[@]} Debian packages: ${missing[*]}"
+echo "installing from Debian: ${missing[*]}"
 # Without Error-Mode apt-get calls it a success when nothing could be fetched.
 if ! apt 300 update -o APT::Update::Error-Mode=any; then
   # One source of several may be gone, and not the one that matters.
