@@ -3,7 +3,7 @@
 # make, and a clean clone of HEAD. Then what can go wrong: no network, no root, no Swift, missing libraries. Only as
 # root. Everything that is printed goes to .build/bare.log too. BASE=FOLDER takes a debootstrap that was made before.
 set -eu -o pipefail
-cd "$(dirname "$0")/../.."
+[ -n "${DECANT_BARE:-}" ] || cd "$(dirname "$0")/../.."
 if [ "$(id -u)" -ne 0 ]; then
   echo "error: make bare mounts and changes its root, which only root may" >&2
   exit 1
@@ -14,7 +14,9 @@ if [ -z "${DECANT_BARE:-}" ]; then
   folder=$(mktemp -d /var/tmp/decant-bare.XXXXXX)
   trap 'kill -KILL "$inner" 2>/dev/null || true; wait; rm -rf --one-file-system "$folder"' EXIT
   trap 'exit 130' INT TERM
-  DECANT_BARE=$folder unshare --mount --propagation private --pid --fork --kill-child "$0" "$@" \
+  # A copy runs: bash reads a script as it goes, and this one takes long enough to be edited meanwhile.
+  cp "$0" "$folder/bare.sh"
+  DECANT_BARE=$folder unshare --mount --propagation private --pid --fork --kill-child bash "$folder/bare.sh" \
     > >(tee .build/bare.log) 2>&1 &
   inner=$!
   status=0

@@ -9,8 +9,8 @@ what=$1 log=.build/$2.log
 shift 2
 step='' begun=$SECONDS
 on_line() {
-  # Other steps, such as "Write sources", are taken when nothing is to be built, too.
-  [[ $1 == \[*\]\ @(Compiling|Linking|Emitting)* ]] || return 0
+  # Other steps, such as "Write sources" and "Compiling plugin", are taken when nothing is to be built, too.
+  [[ $1 == \[*\]\ @(Compiling\ !(plugin*)|Linking|Emitting)* ]] || return 0
   [ -n "$step" ] || echo "$what"
   step=$1
 }

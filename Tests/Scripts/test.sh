@@ -13,6 +13,8 @@ declare -A skipped=()
 on_line() {
   local line=$1 reason
   case $line in
+    # Plugins are compiled when nothing is to be built, too.
+    \[*\]' Compiling plugin '*) ;;
     \[*\]' '@(Compiling|Linking|Emitting)*)
       [ -n "$step" ] || echo "building the tests in release (about 7 minutes from nothing on two processors)"
       step=$line
@@ -24,7 +26,10 @@ on_line() {
     # Durations are left out: suites run side by side and end together.
     '✔ Suite '*) echo "  ${line%% passed after *}" ;;
     '✘ Suite '*) ;;
-    '✔ Test run with '* | '✘ Test run with '*) finished=yes ;;
+    *[✔✘]' Test run with '*)
+      finished=${line#*Test run with }
+      finished=${finished%% test*}
+      ;;
     '✔ Test '*) passed=$((passed + 1)) ;;
     '✘ Test '*' failed after '*) failed=$((failed + 1)) && echo "${line%% failed after *} failed" ;;
     '✘ '*) echo "$line" ;;
@@ -47,8 +52,12 @@ on_tick() {
 }
 status=0
 follow "$log" "$@" || status=$?
-for reason in "${!skipped[@]}"; do echo "${skipped[$reason]} skipped: $reason"; done
-[ -z "$finished" ] || echo "$passed passed, $failed failed"
+for reason in "${!skipped[@]}"; do
+  echo "${skipped[$reason]} skipped: $reason"
+  finished=${finished:+$((finished - ${skipped[$reason]}))}
+done
+# From the whole count, which is of skipped tests too: a line that something else was printed into was not counted.
+[ -z "$finished" ] || echo "$((finished - failed)) passed, $failed failed"
 if [ "$status" -ne 0 ]; then
   # Without a result the build failed, or the tests died: the end says why.
   [ -n "$finished" ] || grep -vE '^\[[0-9]+/[0-9]+\] |^[✔◇]' "$log" | tail -n 60 >&2
