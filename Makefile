@@ -3,39 +3,49 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 SWIFT ?= swift
-# Release, with the Swift runtime inside: starts 3 ms sooner and needs no Swift where it runs.
-FLAGS := -c release --static-swift-stdlib
+# Release, with the Swift runtime inside: starts 3 ms sooner and needs no Swift where it runs. Symbols are stripped by
+# the linker, which takes more than half of the file's size.
+FLAGS := -c release --static-swift-stdlib -Xlinker -s
 # The testing library exists only as a shared one, so the tests are built apart; those of the command line run
 # the tool as it ships.
 TESTFLAGS := -c release --scratch-path .build/tests
 DECANT := .build/release/decant
 PYTHON := .build/peers/bin/python
 
-.PHONY: help packages build demo test fuzz peers peers-all bench format clean
+# What links the tool; what it loads when it first needs it; what only the tests load.
+PACKAGES := git ca-certificates gcc libc6-dev libstdc++-12-dev \
+  libdeflate0 libssl3 libdnnl2 libopenblas0-pthread libpng16-16 libturbojpeg0
+TEST_PACKAGES := libzip4
+
+.PHONY: help packages build demo test fuzz peers peers-all bench bare proofs format clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-packages: ## Install the Debian packages that are missing.
-	@Tests/Scripts/install-packages.sh libdeflate-dev libzip-dev libopenblas-dev libssl3 libdnnl2 libpng16-16 libturbojpeg0
+packages: ## Check Swift and install the Debian packages that are missing.
+	@Tests/Scripts/check-swift.sh $(SWIFT)
+	@Tests/Scripts/install-packages.sh $(PACKAGES)
+	@Tests/Scripts/probe-linker.sh $(SWIFT) $(FLAGS)
 
 build: packages ## Build the tool in release.
-	@echo "building decant in release (the first time takes about two minutes)"
-	@Tests/Scripts/quietly.sh $(SWIFT) build $(FLAGS) --product decant
+	@Tests/Scripts/fetch-dependencies.sh .build $(SWIFT)
+	@Tests/Scripts/progress.sh "building decant in release (about 4 minutes from nothing on two processors)" build \
+	  $(SWIFT) build $(FLAGS) --product decant
 
 demo: build ## Run the main job on real size: synthesise, inspect, verify, convert, run, compare with PyTorch.
 	@Tests/Scripts/demo.sh $(DECANT)
 
 test: build ## Run every test that needs no Python.
-	@echo "building and running the tests in release (debug floats are 170 times slower)"
+	@Tests/Scripts/install-packages.sh $(TEST_PACKAGES)
+	@Tests/Scripts/fetch-dependencies.sh .build/tests $(SWIFT)
 	@DECANT=$(CURDIR)/$(DECANT) Tests/Scripts/test.sh $(SWIFT) test $(TESTFLAGS)
 
 # Leaks are looked for too: LeakSanitizer comes with the address sanitizer and needs no package besides Swift's.
 TARGETS ?= pickle zip legacy tar safetensors gguf npy folder scan evidence image
 DURATION ?= 60
 fuzz: packages ## Fuzz every reader for a minute each: DURATION=900 for longer, TARGETS="pickle zip" for some.
-	@echo "building the fuzzer with the address sanitizer in .build/fuzz (the first time takes about two minutes)"
-	@Tests/Scripts/quietly.sh $(SWIFT) build -c release --package-path Tests/Fuzzing --scratch-path .build/fuzz \
+	@Tests/Scripts/progress.sh "building the fuzzer with the address sanitizer in .build/fuzz (about three minutes)" fuzz \
+	  $(SWIFT) build -c release --package-path Tests/Fuzzing --scratch-path .build/fuzz \
 	  --sanitize fuzzer --product decant-fuzz
 	@echo "fuzzing two targets at a time for $(DURATION) s each; what is found goes to .build/fuzz/found"
 	@printf '%s\n' $(TARGETS) | xargs -P 2 -I {} Tests/Fuzzing/fuzz.sh {} $(DURATION)
@@ -51,6 +61,12 @@ peers-all: build $(PYTHON) ## Name, verify and run every ResNet of torchvision a
 
 bench: build $(PYTHON) ## Measure beside the peers in one run; prints the tables of docs/BENCHMARKS.md.
 	@$(PYTHON) Tests/Benchmarks/bench.py $(DECANT)
+
+bare: ## Run make demo and make test on a bare Debian 12, and what goes wrong there; as root, log in .build/bare.log.
+	@Tests/Scripts/bare.sh
+
+proofs: ## Run what is longer than the gate (hours) and write docs/PROOFS.md; PARTS="bare fuzz" for some.
+	@Tests/Scripts/proofs.sh $(PARTS)
 
 $(PYTHON): Tests/Peers/requirements.txt
 	@Tests/Scripts/install-packages.sh python3-venv

@@ -16,10 +16,11 @@ let package = Package(
     .target(name: "COpenBLAS", linkerSettings: [.linkedLibrary("dl")]),
     .target(name: "COneDNN", linkerSettings: [.linkedLibrary("dl")]),
     .target(name: "CLibcrypto", linkerSettings: [.linkedLibrary("dl")]),
+    .target(name: "CLibdeflate", linkerSettings: [.linkedLibrary("dl")]),
     .target(name: "CImageCodecs", linkerSettings: [.linkedLibrary("dl")]),
+    .target(name: "CArguments"),
     .target(name: "CNarrowing"),
     .systemLibrary(name: "CFallocate"),
-    .systemLibrary(name: "CLibdeflate", pkgConfig: "libdeflate", providers: [.apt(["libdeflate-dev"])]),
 
     .target(name: "ByteParsing"),
     .target(name: "Pickle", dependencies: ["ByteParsing"]),
@@ -50,21 +51,20 @@ let package = Package(
       dependencies: [
         "ByteParsing", "Comparing", "DecantKit", "Pickle", "Tensors", "Checkpoints", "Scanning", "Graphs",
         "ResNets", "Inference",
-        "Measuring", "ONNX", "Images", "Networks",
+        "Measuring", "ONNX", "Images", "Networks", "CArguments",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
     // Sees public API only, as another package would; Tests/Sample is also a package of its own.
     .executableTarget(
       name: "Sample", dependencies: ["DecantKit"], path: "Tests/Sample/Sources/Sample", packageAccess: false),
-    .systemLibrary(
-      name: "CLibzip", path: "Tests/CLibzip", pkgConfig: "libzip", providers: [.apt(["libzip-dev"])]),
+    .target(name: "CTestLibraries", path: "Tests/CTestLibraries", linkerSettings: [.linkedLibrary("dl")]),
     .target(name: "TestSupport", path: "Tests/TestSupport"),
     // Shared with the fuzzer, which is a package of its own (Tests/Fuzzing/Package.swift).
     .target(
       name: "FuzzTargets",
       dependencies: [
-        "ByteParsing", "CLibdeflate", "Checkpoints", "Graphs", "Images", "Pickle", "ResNets", "Scanning",
+        "ByteParsing", "Checkpoints", "Graphs", "Images", "Pickle", "ResNets", "Scanning",
         "Tensors",
         "TestSupport",
       ],
@@ -75,7 +75,8 @@ let package = Package(
     .testTarget(
       name: "CheckpointsTests",
       dependencies: [
-        "ByteParsing", "Checkpoints", "CLibdeflate", "CLibzip", "FuzzTargets", "Tensors", "TestSupport",
+        "ByteParsing", "Checkpoints", "CLibdeflate", "CTestLibraries", "FuzzTargets", "Tensors",
+        "TestSupport",
       ]),
     .testTarget(
       name: "ScanningTests",
@@ -120,7 +121,10 @@ let swiftSettings: [SwiftSetting] = [
 
 for target in package.targets
 where target.type != .system
-  && !["COpenBLAS", "CLibcrypto", "CImageCodecs", "CNarrowing"].contains(target.name)
+  && ![
+    "COpenBLAS", "CLibcrypto", "CLibdeflate", "CTestLibraries", "CImageCodecs", "CNarrowing", "CArguments",
+  ]
+  .contains(target.name)
 {
   // Tests hand C buffers about on purpose; the library marks every such place.
   let isTest = target.type == .test || ["TestSupport", "FuzzTargets", "Sample"].contains(target.name)

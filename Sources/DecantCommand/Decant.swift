@@ -1,7 +1,9 @@
 import ByteParsing
 import ArgumentParser
+import CArguments
 import Checkpoints
 import Glibc
+import Tensors
 
 /// The tool `decant`.
 @main
@@ -20,9 +22,14 @@ struct Decant: ParsableCommand {
       SynthesizeCommand.self,
     ])
 
+  /// The arguments without the program's name.
+  private static let arguments: [String] =
+    carguments_count() > 0
+    ? (1..<max(1, carguments_count())).map { unsafe String(cString: carguments_argument($0)) }
+    : Array(CommandLine.arguments.dropFirst())
+
   /// Parses a subcommand by itself, which takes half the time; what does not parse so is for the whole command to explain.
   private static func parsed() throws -> any ParsableCommand {
-    let arguments = CommandLine.arguments.dropFirst()
     if let subcommand = configuration.subcommands.first(where: {
       $0.configuration.commandName == arguments.first
     }),
@@ -30,13 +37,13 @@ struct Decant: ParsableCommand {
     {
       return command
     }
-    return try parseAsRoot()
+    return try parseAsRoot(arguments)
   }
 
   /// Parses, runs, and turns every failure into a message and an exit code.
   static func main() {
     StandardStreams.prepare()
-    if CommandLine.arguments.dropFirst() == ["--version"] {
+    if arguments == ["--version"] {
       StandardStreams.line(configuration.version)
       for line in EngineOptions.description { StandardStreams.line(line) }
       return StandardStreams.flush()

@@ -50,6 +50,7 @@ struct EngineOptions: ParsableArguments {
   /// - Throws: ``DecantError`` when the engine that was asked for cannot execute the graph.
   func float(_ graph: Graph, _ weights: StateDict, threads: Int) throws -> [ChosenEngine<Float>] {
     var chosen: [ChosenEngine<Float>] = []
+    var reason: InferenceError?
     if engine != .reference {
       do throws(InferenceError) {
         let network = try OneDNNNetwork(graph: graph, weights: weights, threads: threads, numerics: numerics)
@@ -66,10 +67,16 @@ struct EngineOptions: ParsableArguments {
           throw DecantError(
             .unclassified, "cannot be run by onednn: \(error)", remedy: "Use --engine reference.")
         }
-        StandardStreams.note("the reference engine is used: \(error)")
+        reason = error
       }
     }
-    if chosen.isEmpty || engine == .both { chosen.append(try reference(graph, weights, threads: threads)) }
+    if chosen.isEmpty || engine == .both {
+      if case .libraryMissing = reason, !ReferenceNetwork<Float>.isInstalled {
+        throw DecantError(.unclassified, "cannot be run: \(InferenceError.noEngine)")
+      }
+      if let reason { StandardStreams.note("the reference engine is used: \(reason)") }
+      chosen.append(try reference(graph, weights, threads: threads))
+    }
     return chosen
   }
 

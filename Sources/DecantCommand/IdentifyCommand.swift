@@ -85,11 +85,16 @@ struct IdentifyCommand: ParsableCommand, JSONReporting {
     report.print()
   }
 
-  /// The file's SHA-256; nil for several files and for those that are too large to be published weights.
+  /// The file's SHA-256; nil for several files, for those that are too large to be published weights, and without
+  /// libcrypto, which is said: the architecture is found without it.
   ///
   /// Says on standard error when the file's name claims another.
   private func wholeDigest(of checkpoint: Checkpoint) throws -> String? {
     guard let byteCount = checkpoint.fileByteCount, byteCount <= 1 << 30 else { return nil }
+    do { _ = try SHA256() } catch {
+      StandardStreams.note("the file is not compared with published weights: \(error)")
+      return nil
+    }
     let digest = try checkpoint.sha256()
     if let claimed = PublishedFile.claimedDigest(inFileName: checkpoint.path),
       !digest.hasPrefix(claimed)

@@ -4,7 +4,7 @@ import Scanning
 /// What a scan found, for people.
 struct ScanReport {
   let isQuiet: Bool
-  private var counts: [Verdict: Int] = [:]
+  private var counts: [ScanVerdict: Int] = [:]
 
   init(isQuiet: Bool) { self.isQuiet = isQuiet }
 

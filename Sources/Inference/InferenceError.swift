@@ -22,8 +22,12 @@ package enum InferenceError: Error, Sendable, Equatable, CustomStringConvertible
   case outOfMemory(bytes: Int)
   /// The threads asked for are fewer than 1, more than 1024, or could not be started.
   case threads(Int)
-  /// OpenBLAS is missing; the text names the package.
+  /// An engine's library is missing; the text names the package.
   case libraryMissing(String)
+
+  /// Neither engine's library is installed; one package is enough, and oneDNN is the faster.
+  package static let noEngine = InferenceError.libraryMissing(
+    "neither oneDNN nor OpenBLAS is on this machine; install the package libdnnl2 (apt-get install libdnnl2)")
 
   package var description: String {
     switch self {

@@ -98,6 +98,9 @@ package final class ReferenceNetwork<Scalar: ReferenceScalar>: NetworkEngine, Se
     return unsafe String(cString: copenblas_config())
   }
 
+  /// OpenBLAS can be loaded.
+  package static var isInstalled: Bool { (try? library()) != nil }
+
   /// How the first steps of a run on such an input are executed in bands; nil when all values are whole.
   package func bandPlan(inputSizes: [Int]) throws(InferenceError) -> BandPlan? {
     banding.plan(program, try program.shapes(input: inputSizes), threads: threads)

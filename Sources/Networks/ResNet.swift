@@ -78,7 +78,10 @@ public final class ResNet: Sendable {
         network = try OneDNNNetwork(graph: graph, weights: weights, threads: threads, numerics: numerics)
         self.notes = notes
         return
-      } catch { notes.append("the reference engine is used: \(error)") }
+      } catch {
+        if case .libraryMissing = error, !ReferenceNetwork<Float>.isInstalled { throw .noEngine }
+        notes.append("the reference engine is used: \(error)")
+      }
     }
     network = try ReferenceNetwork<Float>(graph: graph, weights: weights, threads: threads)
     self.notes = notes

@@ -206,7 +206,7 @@ struct ExpectedTensor: Equatable, CustomStringConvertible {
 }
 
 /// Every file of PyTorch's in the corpus, against an independent reader's digests.
-@Suite(.enabled(if: Corpus.folder != nil, "../shared/checkpoints is absent, so no corpus file is read"))
+@Suite(.enabled(if: Corpus.folder != nil, "../shared/checkpoints is not here"))
 struct CorpusTests {
   /// NumPy's names, in which the digests stand: it has no bfloat16, and no quantised or boolean storage there.
   private static let numpyNames: [DType: String] = [

@@ -1,4 +1,5 @@
-import CLibzip
+import CLibdeflate
+import CTestLibraries
 import ByteParsing
 @testable import Checkpoints
 import Foundation
@@ -121,24 +122,43 @@ import Testing
   }
 
   /// libzip reads the directory and the data of every entry; it is the second opinion.
-  @Test func libzipReadsTheSame() throws {
+  @Test(.enabled(if: ctest_load_libzip(), "libzip is not installed: apt-get install libzip4"))
+  func libzipReadsTheSame() throws {
     for name in Fixtures.names(in: "torch", endingIn: ".pth") {
       let path = Fixtures.path("torch/" + name)
       guard let archive = try? ZipArchive(ByteSource(InputFile(path)), limits: Limits()) else { continue }
-      var code: Int32 = 0
-      let other = try #require(zip_open(path, ZIP_RDONLY, &code))
-      defer { zip_discard(other) }
-      #expect(zip_get_num_entries(other, 0) == Int64(archive.entries.count))
+      let other = try #require(ctest_zip_open(path))
+      defer { ctest_zip_close(other) }
+      #expect(ctest_zip_count(other) == Int64(archive.entries.count))
       for entry in archive.entries {
-        let file = try #require(zip_fopen_index(other, UInt64(entry.index), 0))
-        defer { zip_fclose(file) }
-        #expect(String(cString: zip_get_name(other, UInt64(entry.index), 0)) == entry.name)
+        let index = UInt64(entry.index)
+        #expect(ctest_zip_name(other, index).map { String(cString: $0) } == entry.name)
         var bytes = [UInt8](repeating: 0, count: entry.byteCount + 1)
-        #expect(zip_fread(file, &bytes, UInt64(bytes.count)) == Int64(entry.byteCount))
+        #expect(ctest_zip_read(other, index, &bytes, bytes.count) == Int64(entry.byteCount))
         let (mine, isIntact) = try archive.bytes(of: entry, limit: 1 << 30, named: "the test's limit")
         #expect(isIntact && mine.elementsEqual(bytes.dropLast()))
       }
     }
+  }
+
+  /// The tables stand in for libdeflate where it is not installed.
+  @Test(arguments: [0, 1, 7, 8, 9, 63, 64, 4_099, 1 << 18])
+  func checksumsByTablesAreThoseOfLibdeflate(count: Int) throws {
+    try #require(clibdeflate_load() == nil)
+    var generator = SystemRandomNumberGenerator()
+    let bytes = (0..<count + 3).map { _ in UInt8.random(in: 0...255, using: &generator) }
+    let start = UInt32.random(in: 0...UInt32.max, using: &generator)
+    bytes.withUnsafeBytes { bytes in
+      // From an odd address, too.
+      for skipped in 0..<3 {
+        let part = UnsafeRawBufferPointer(rebasing: bytes[skipped..<skipped + count])
+        let expected = clibdeflate_crc32(start, part.baseAddress, count)
+        #expect(clibdeflate_crc32_by_tables(start, part.baseAddress, count) == expected)
+      }
+    }
+    #expect(
+      Array("123456789".utf8).withUnsafeBytes { clibdeflate_crc32_by_tables(0, $0.baseAddress, 9) }
+        == 0xCBF4_3926)
   }
 
   /// Parts of one run, checked apart and put together, against the run checked at once.

@@ -14,6 +14,15 @@ import Testing
     return try #require(try JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any])
   }
 
+  /// Decant writes what PyTorch 2.7 would, and is recognised all the same.
+  @Test func whoWroteTheFile() throws {
+    let folder = try TemporaryFolder()
+    let path = folder.path("written.pth")
+    #expect(try DecantProcess.run(["convert", Fixtures.path("torch/nested.pth"), path]).status == 0)
+    let run = try DecantProcess.run(["inspect", path])
+    #expect(run.output.contains("\n  written by: decant, as PyTorch 2.7 or later writes\n"))
+  }
+
   @Test func exactText() throws {
     let run = try inspect("nested.pth", "--filter", "model.*")
     #expect(run.status == 0)

@@ -8,10 +8,10 @@ let package = Package(
   products: [.executable(name: "decant-fuzz", targets: ["Driver"])],
   targets: [
     .target(name: "CLibcrypto", linkerSettings: [.linkedLibrary("dl")]),
+    .target(name: "CLibdeflate", linkerSettings: [.linkedLibrary("dl")]),
     .target(name: "CImageCodecs", linkerSettings: [.linkedLibrary("dl")]),
     .target(name: "CNarrowing"),
     .systemLibrary(name: "CFallocate"),
-    .systemLibrary(name: "CLibdeflate", pkgConfig: "libdeflate", providers: [.apt(["libdeflate-dev"])]),
     .target(name: "ByteParsing"),
     .target(name: "Pickle", dependencies: ["ByteParsing"]),
     .target(name: "Tensors", dependencies: ["ByteParsing", "CLibcrypto", "CNarrowing"]),
@@ -29,7 +29,7 @@ let package = Package(
     .target(
       name: "FuzzTargets",
       dependencies: [
-        "ByteParsing", "CLibdeflate", "Checkpoints", "Graphs", "Images", "Pickle", "ResNets", "Scanning",
+        "ByteParsing", "Checkpoints", "Graphs", "Images", "Pickle", "ResNets", "Scanning",
         "Tensors",
         "TestSupport",
       ],
@@ -44,7 +44,7 @@ let package = Package(
 
 // `swift build --sanitize fuzzer` leaves the main function to libFuzzer. The address sanitizer is named here, with it:
 // the compiler obeys the last such option alone, so a second `--sanitize` would turn off one of the two, by chance.
-let inC = ["CLibcrypto", "CImageCodecs", "CNarrowing"]
+let inC = ["CLibcrypto", "CLibdeflate", "CImageCodecs", "CNarrowing"]
 for target in package.targets where inC.contains(target.name) {
   // Undefined behaviour traps, which needs no library of the sanitizer's; Swift on Linux has no such check.
   target.cSettings = [

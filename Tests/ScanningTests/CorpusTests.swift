@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// Real files, hostile and benign, whose notes in the manifest say what they call. None is ever loaded.
-@Suite(.enabled(if: Corpus.folder != nil, "the corpus ../shared/checkpoints is not here"))
+@Suite(.enabled(if: Corpus.folder != nil, "../shared/checkpoints is not here"))
 struct CorpusTests {
   /// Functions that hostile files of the corpus call and that rebuild tensors or arrays.
   private static let harmless = [

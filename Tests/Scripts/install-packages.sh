@@ -1,37 +1,56 @@
 #!/usr/bin/env bash
-# Installs the Debian packages named as arguments that are not there yet; says which, and how it failed.
-set -u
-missing=()
-for package in "$@"; do
-  status=$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null)
-  [ "$status" = "install ok installed" ] || missing+=("$package")
-done
-if [ ${#missing[@]} -eq 0 ]; then
-  echo "packages are installed: $*"
+# Installs the Debian packages named as arguments that are not there yet. Silent when none is missing; when it fails,
+# one sentence says which are missing and why. What apt-get prints stays in .build/packages.log. SKIP_PACKAGES=1 looks
+# for none, where nothing may be installed.
+set -eu
+[ -z "${SKIP_PACKAGES:-}" ] || exit 0
+if ! command -v dpkg-query >/dev/null; then
+  echo "note: this is not Debian, so these packages were not looked for: $*" >&2
   exit 0
 fi
-if ! command -v apt-get >/dev/null; then
-  echo "these packages are missing and there is no apt-get to install them: ${missing[*]}" >&2
+here=$(dpkg-query -W -f '${db:Status-Abbrev}${Package}\n' "$@" 2>/dev/null) || true
+missing=()
+for package in "$@"; do
+  grep -qx "ii *$package" <<<"$here" || missing+=("$package")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+fail() {
+  echo "error: $1; not installed: ${missing[*]}" >&2
   exit 1
-fi
+}
+command -v apt-get >/dev/null || fail "there is no apt-get"
 as_root=()
 if [ "$(id -u)" -ne 0 ]; then
-  if ! command -v sudo >/dev/null; then
-    echo "these packages are missing and installing needs root or sudo: ${missing[*]}" >&2
-    echo "as root: apt-get install ${missing[*]}" >&2
-    exit 1
-  fi
+  command -v sudo >/dev/null ||
+    fail "installing packages needs root or sudo, and there is neither (SKIP_PACKAGES=1 tries without them)"
+  # Asks for the password now, not behind a log. Without a terminal it cannot be asked for.
+  if [ -t 0 ]; then sudo -v || fail "sudo refused"; else sudo -n true 2>/dev/null || fail "sudo wants a password"; fi
   as_root=(sudo)
 fi
-echo "installing: ${missing[*]}"
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
-run() {
-  if ! "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive "$@" >"$log" 2>&1; then
-    tail -n 15 "$log" >&2
-    echo "installing ${missing[*]} failed at: ${as_root[*]} $*" >&2
-    exit 1
-  fi
+
+# A mirror that does not answer is given up after two times 10 s, the whole command after its own limit. DEBIAN_FRONTEND
+# and the closed input keep packages from asking.
+source "$(dirname "$0")/follow.sh"
+log=.build/packages.log begun=$SECONDS
+on_line() { :; }
+on_tick() { clock "$(grep -v '^ *$' "$log" | tail -n 1 | cut -c 1-100)"; }
+apt() {
+  local status=0
+  follow "$log" "${as_root[@]}" timeout --kill-after 10 "$1" env DEBIAN_FRONTEND=noninteractive LC_ALL=C apt-get -q \
+    -o Acquire::http::Timeout=10 -o Acquire::https::Timeout=10 -o Acquire::Retries=1 -o DPkg::Lock::Timeout=60 \
+    "${@:2}" || status=$?
+  [ "$status" -ne 0 ] || return 0
+  reason=$(grep -m 1 '^E: ' "$log") || reason=$(grep -m 1 '^W: ' "$log") || reason="E: status $status, see $log"
+  reason=${reason:3}
+  reason=${reason//  / }
+  [ "$status" -ne 124 ] || reason="not finished after $1 s"
+  return 1
 }
-run apt-get update
-run apt-get install -y --no-install-recommends "${missing[@]}"
+echo "installing from Debian: ${missing[*]}"
+# Without Error-Mode apt-get calls it a success when nothing could be fetched.
+if ! apt 300 update -o APT::Update::Error-Mode=any; then
+  # One source of several may be gone, and not the one that matters.
+  grep -qE '^(Get|Hit):' "$log" || fail "apt-get update failed: $reason"
+fi
+apt 1200 install -y --no-install-recommends "${missing[@]}" || fail "apt-get install failed: $reason"

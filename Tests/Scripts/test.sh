@@ -1,13 +1,66 @@
 #!/usr/bin/env bash
-# Runs a test command; shows its suites, its failures and the accuracy it prints, not every case. The whole output
-# stays in .build/test.log.
-set -u -o pipefail
-mkdir -p .build
+# Builds and runs the tests: the build's steps, then suites, failures and measured accuracy as they come, what was
+# skipped and why, and the count of what ran. The whole output stays in .build/test.log. Argument: the test command.
+set -eu
+shopt -s extglob
+source "$(dirname "$0")/follow.sh"
+log=.build/test.log
 # Tests run side by side; threads of oneDNN that wait for work by spinning would take the processors from them.
 export OMP_WAIT_POLICY=passive
-"$@" 2>&1 | tee .build/test.log | awk '
-  /^✔ Suite / || /RMS error/ { print "  " $0; fflush(); next }
-  /^✘/ || /^↳/ || /error:/ || /Test run with/ || /warning: .*Sources/ { print; fflush() }'
-status=${PIPESTATUS[0]}
-[ "$status" -eq 0 ] || echo "the whole output is in .build/test.log" >&2
+
+passed=0 failed=0 finished='' step='' begun=$SECONDS
+declare -A skipped=()
+on_line() {
+  local line=$1 reason
+  case $line in
+    # Plugins are compiled when nothing is to be built, too.
+    \[*\]' Compiling plugin '*) ;;
+    \[*\]' '@(Compiling|Linking|Emitting)*)
+      [ -n "$step" ] || echo "building the tests in release (about 7 minutes from nothing on two processors)"
+      step=$line
+      ;;
+    '◇ Test run started.'*)
+      echo "running the tests"
+      step='' begun=$SECONDS
+      ;;
+    # Durations are left out: suites run side by side and end together.
+    '✔ Suite '*) echo "  ${line%% passed after *}" ;;
+    '✘ Suite '*) ;;
+    *[✔✘]' Test run with '*)
+      finished=${line#*Test run with }
+      finished=${finished%% test*}
+      ;;
+    '✔ Test '*) passed=$((passed + 1)) ;;
+    '✘ Test '*' failed after '*) failed=$((failed + 1)) && echo "${line%% failed after *} failed" ;;
+    '✘ '*) echo "$line" ;;
+    '➜ Test '*' skipped'*)
+      reason=${line##* skipped}
+      reason=${reason#*\"}
+      reason=${reason%\"*}
+      skipped[${reason:-no reason given}]=$((${skipped[${reason:-no reason given}]:-0} + 1))
+      ;;
+    '↳ Testing Library Version'* | '↳ Target Platform'* | '↳ ///'*) ;;
+    '↳ '* | *error:* | *'RMS error'*) echo "  $line" ;;
+  esac
+}
+on_tick() {
+  if [ -n "$step" ]; then
+    clock "$step"
+  elif [ $((passed + failed)) -gt 0 ]; then
+    clock "$((passed + failed)) tests ran"
+  fi
+}
+status=0
+follow "$log" "$@" || status=$?
+for reason in "${!skipped[@]}"; do
+  echo "${skipped[$reason]} skipped: $reason"
+  finished=${finished:+$((finished - ${skipped[$reason]}))}
+done
+# From the whole count, which is of skipped tests too: a line that something else was printed into was not counted.
+[ -z "$finished" ] || echo "$((finished - failed)) passed, $failed failed"
+if [ "$status" -ne 0 ]; then
+  # Without a result the build failed, or the tests died: the end says why.
+  [ -n "$finished" ] || grep -vE '^\[[0-9]+/[0-9]+\] |^[✔◇]' "$log" | tail -n 60 >&2
+  echo "error: $* failed; the whole output is in $log" >&2
+fi
 exit "$status"

@@ -56,6 +56,12 @@ extension Checkpoint {
     _ pouring: inout TensorPouring
   ) throws -> [(path: String, byteCount: Int)] {
     let options = plan.options
+    if options.checks {
+      // Fails without libcrypto, and before anything is written.
+      do throws(DecantError) { _ = try SHA256() } catch {
+        throw DecantError(.unclassified, error.reason, file: self.path)
+      }
+    }
     let policy = OutputPolicy(
       overwrite: options.overwrite, isDurable: options.isDurable, checks: options.checks,
       sources: files.map(\.identity))

@@ -174,13 +174,27 @@ enum TorchZip {
       remedy: "If a checkpoint lies inside, unzip it and name that file.")
   }
 
-  /// Which PyTorch wrote an archive, as far as its records tell.
+  /// The program that wrote an archive, as far as its records show.
   private static func writer(_ archive: ZipArchive, _ prefix: String) -> String {
+    if isDecants(archive, prefix) { return "decant, as PyTorch 2.7 or later writes" }
     if archive.entry(prefix + ".storage_alignment") != nil { return "PyTorch 2.7 or later" }
     if archive.entry(prefix + ".format_version") != nil { return "PyTorch 2.6 or later" }
     if archive.entry(prefix + ".data/serialization_id") != nil { return "PyTorch 2.1 or later" }
     if archive.entry(prefix + "byteorder") != nil { return "PyTorch 2.1 or later" }
     return "PyTorch 1.4 or later"
+  }
+}
+
+extension TorchZip {
+  /// Whether an archive's serialization ID is the one that ``TorchZipWriter`` computes from its checksums.
+  private static func isDecants(_ archive: ZipArchive, _ prefix: String) -> Bool {
+    let name = prefix + TorchZipWriter.serializationIDName
+    var ignored: [DecantError] = []
+    guard let entry = archive.entry(name), archive.recordsChecksum(of: entry), entry.byteCount == 40,
+      let id = try? archive.text(name, &ignored)
+    else { return false }
+    let checksums = archive.entries.prefix { $0.index != entry.index }.map(\.crc32)
+    return id.hasSuffix(TorchZipWriter.digits(of: checksums))
   }
 }
 

@@ -29,21 +29,30 @@ package struct TorchZipWriter {
     }
     zip.entry("archive/version", Array("3\n".utf8))
     try zip.settle()
-    zip.entry("archive/.data/serialization_id", Self.serializationID(pickle, zip.checksums))
+    zip.entry("archive/" + Self.serializationIDName, Self.serializationID(pickle, zip.checksums))
     try zip.finish()
   }
 
+  /// The name of the entry that identifies a file, inside the archive's folder.
+  static let serializationIDName = ".data/serialization_id"
+
   /// Forty digits that depend on the content only: twenty from the pickle, twenty from the checksums.
   private static func serializationID(_ pickle: [UInt8], _ crcs: [UInt32]) -> [UInt8] {
-    func digits(_ bytes: [UInt8]) -> String {
-      // FNV-1a, 64 bits: not a defence, a fingerprint.
-      let hash = bytes.reduce(UInt64(0xCBF2_9CE4_8422_2325)) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
-      let text = String(hash)
-      return String(repeating: "0", count: 20 - text.count) + text
-    }
-    var crcBytes: [UInt8] = []
-    for crc in crcs { crcBytes.appendLittleEndian(crc) }
-    return Array((digits(pickle) + digits(crcBytes)).utf8)
+    Array((digits(of: pickle) + digits(of: crcs)).utf8)
+  }
+
+  /// The ID's last twenty digits, by which a file of Decant's is recognised.
+  static func digits(of crcs: [UInt32]) -> String {
+    var bytes: [UInt8] = []
+    for crc in crcs { bytes.appendLittleEndian(crc) }
+    return digits(of: bytes)
+  }
+
+  private static func digits(of bytes: [UInt8]) -> String {
+    // FNV-1a, 64 bits: not a defence, a fingerprint.
+    let hash = bytes.reduce(UInt64(0xCBF2_9CE4_8422_2325)) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
+    let text = String(hash)
+    return String(repeating: "0", count: 20 - text.count) + text
   }
 }
 

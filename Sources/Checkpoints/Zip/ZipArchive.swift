@@ -174,13 +174,20 @@ final class ZipArchive: Sendable {
         remedy: "Unzip the archive and zip it again without compression: zip -0 -r OUT.pth FOLDER")
     }
     let deflated = try file.bytes(at: start, count: entry.storedByteCount)
-    var isSound = false
+    var isSound = Result<Bool, Deflate.LibraryMissing>.success(false)
     let content = unsafe BytesInMemory(byteCount: entry.byteCount) { buffer in
-      isSound = unsafe deflated.withUnsafeBytes { unsafe Deflate.inflate($0, into: buffer) }
+      isSound = unsafe deflated.withUnsafeBytes { deflated in
+        Result { () throws(Deflate.LibraryMissing) in try unsafe Deflate.inflate(deflated, into: buffer) }
+      }
     }
-    guard isSound else {
+    if case .failure(let missing) = isSound {
       throw DecantError(
-        .unclassified,
+        .libraryMissing, missing.reason, file: file.path, entry: entry.name,
+        remedy: "Install the package \(missing.debianPackage): apt-get install \(missing.debianPackage)")
+    }
+    guard case .success(true) = isSound else {
+      throw DecantError(
+        .damaged,
         "the entry's compressed data is damaged, or does not inflate to \(entry.byteCount) bytes",
         file: file.path,
         entry: entry.name, remedy: "The file is damaged: fetch it again.")

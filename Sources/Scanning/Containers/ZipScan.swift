@@ -180,11 +180,20 @@ extension ContentScan {
       }
       audit.inflationLeft -= count
       var isSound = false
-      let content = unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
-        isSound = unsafe stored.withUnsafeBytes {
-          unsafe Deflate.inflate($0, into: UnsafeMutableRawBufferPointer(buffer))
+      let content: [UInt8]
+      do {
+        content = try unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
+          isSound = try unsafe stored.withUnsafeBytes {
+            try unsafe Deflate.inflate($0, into: UnsafeMutableRawBufferPointer(buffer))
+          }
+          initialized = isSound ? count : 0
         }
-        initialized = isSound ? count : 0
+      } catch {
+        let missing = error as? Deflate.LibraryMissing
+        report(
+          .unreadable, .notACheckpoint,
+          missing.map { "\($0.reason) (apt-get install \($0.debianPackage))" } ?? "it cannot be inflated")
+        return nil
       }
       guard isSound else {
         if entry.flags & 1 != 0 {

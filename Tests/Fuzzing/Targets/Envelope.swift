@@ -1,4 +1,4 @@
-internal import CLibdeflate
+internal import Checkpoints
 internal import TestSupport
 
 /// A file taken apart into what its container holds, to be closed again around changed parts.
@@ -23,6 +23,12 @@ struct Envelope {
 
   /// The container with the parts as they are now, every length and checksum right.
   func sealed() -> [UInt8] { seal(parts) }
+
+  private static func crc32(_ bytes: [UInt8]) -> UInt32 {
+    var crc = CRC32()
+    bytes.withUnsafeBytes { crc.update($0) }
+    return crc.value
+  }
 
   // MARK: - Zip
 
@@ -66,7 +72,7 @@ struct Envelope {
           var entry = entry
           entry.data = data
           if entry.method == 0 {
-            entry.crc32 = data.withUnsafeBytes { UInt32(libdeflate_crc32(0, $0.baseAddress, $0.count)) }
+            entry.crc32 = Self.crc32(data)
           }
           return entry
         }
@@ -105,7 +111,7 @@ struct Envelope {
     guard !chunks.isEmpty else { return nil }
     self.init(parts: chunks) { parts in
       parts.reduce(into: signature) { file, part in
-        let crc = part.withUnsafeBytes { UInt32(libdeflate_crc32(0, $0.baseAddress, $0.count)) }
+        let crc = Self.crc32(part)
         file += ZipBuilder.little(UInt32(Swift.max(0, part.count - 4))).reversed() + part
         file += ZipBuilder.little(crc).reversed()
       }

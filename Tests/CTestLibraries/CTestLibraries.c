@@ -1,0 +1,73 @@
+#include "CTestLibraries.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+
+/* The prototypes that zip.h documents. */
+static void *(*open_archive)(const char *, int, int *);
+static void (*discard)(void *);
+static int64_t (*get_num_entries)(void *, uint32_t);
+static const char *(*get_name)(void *, uint64_t, uint32_t);
+static void *(*fopen_index)(void *, uint64_t, uint32_t);
+static int64_t (*fread_entry)(void *, void *, uint64_t);
+static int (*fclose_entry)(void *);
+static bool is_loaded;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+enum { READ_ONLY = 16 };
+
+static void load(void) {
+  void *library = dlopen("libzip.so.4", RTLD_NOW | RTLD_LOCAL);
+  if (!library) library = dlopen("libzip.so.5", RTLD_NOW | RTLD_LOCAL);
+  if (!library) return;
+  *(void **)&open_archive = dlsym(library, "zip_open");
+  *(void **)&discard = dlsym(library, "zip_discard");
+  *(void **)&get_num_entries = dlsym(library, "zip_get_num_entries");
+  *(void **)&get_name = dlsym(library, "zip_get_name");
+  *(void **)&fopen_index = dlsym(library, "zip_fopen_index");
+  *(void **)&fread_entry = dlsym(library, "zip_fread");
+  *(void **)&fclose_entry = dlsym(library, "zip_fclose");
+  is_loaded =
+      open_archive && discard && get_num_entries && get_name && fopen_index && fread_entry && fclose_entry;
+}
+
+bool ctest_load_libzip(void) {
+  pthread_once(&once, load);
+  return is_loaded;
+}
+
+ctest_zip *ctest_zip_open(const char *path) {
+  int code = 0;
+  return open_archive(path, READ_ONLY, &code);
+}
+
+void ctest_zip_close(ctest_zip *archive) { discard(archive); }
+int64_t ctest_zip_count(ctest_zip *archive) { return get_num_entries(archive, 0); }
+const char *ctest_zip_name(ctest_zip *archive, uint64_t index) { return get_name(archive, index, 0); }
+
+int64_t ctest_zip_read(ctest_zip *archive, uint64_t index, void *bytes, size_t size) {
+  void *file = fopen_index(archive, index, 0);
+  if (!file) return -1;
+  int64_t count = fread_entry(file, bytes, size);
+  fclose_entry(file);
+  return count;
+}
+
+size_t ctest_deflate(const void *bytes, size_t count, void *room, size_t size) {
+  void *library = dlopen("libdeflate.so.0", RTLD_NOW | RTLD_LOCAL);
+  if (!library) return 0;
+  void *(*alloc)(int);
+  size_t (*compress)(void *, const void *, size_t, void *, size_t);
+  void (*release)(void *);
+  *(void **)&alloc = dlsym(library, "libdeflate_alloc_compressor");
+  *(void **)&compress = dlsym(library, "libdeflate_deflate_compress");
+  *(void **)&release = dlsym(library, "libdeflate_free_compressor");
+  size_t written = 0;
+  void *compressor = alloc && compress && release ? alloc(9) : NULL;
+  if (compressor) {
+    written = compress(compressor, bytes, count, room, size);
+    release(compressor);
+  }
+  dlclose(library);
+  return written;
+}

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Builds the tool twice from nothing, and compares: the same sources give the same bytes. Argument: the build command.
+set -eu
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+for number in 1 2; do
+  # In the same place, since paths stand in the files.
+  rm -rf "$folder/clone"
+  git clone -q . "$folder/clone"
+  (cd "$folder/clone" && "$@" >/dev/null)
+  cp "$folder/clone/.build/release/decant" "$folder/decant.$number"
+done
+sha256sum "$folder"/decant.? | sed "s|$folder/||"
+cmp "$folder/decant.1" "$folder/decant.2"
