@@ -41,6 +41,7 @@ extension DecantError {
       case .tooDeep: .limitExceeded
       }
     self.init(
-      code, (part.map { $0 + ": " } ?? "") + error.reason, file: file, entry: entry, offset: base + error.offset)
+      code, (part.map { $0 + ": " } ?? "") + error.reason, file: file, entry: entry,
+      offset: base + error.offset)
   }
 }

@@ -72,8 +72,8 @@ struct NetworkOptions: ParsableArguments {
   }
 
   /// What the options say of the network.
-  private func declaration(classes: Int?) -> ResNetDeclaration {
-    var said = ResNetDeclaration()
+  private func declaration(classes: Int?) -> ResNetOverrides {
+    var said = ResNetOverrides()
     said.architecture = arch.flatMap { ResNetArchitecture.named($0) }
     said.prefix = prefix
     said.classes = classes

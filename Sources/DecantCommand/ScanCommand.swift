@@ -49,7 +49,7 @@ struct ScanCommand: ParsableCommand, JSONReporting {
     var errors = tree.errors
     var report = ScanReport(isQuiet: quiet)
     var kept: [FileScan] = []
-    let scanner = Scanner(limits: limits.changing(Scanner.defaultLimits))
+    let scanner = CheckpointScanner(limits: limits.changing(CheckpointScanner.defaultLimits))
     ScanQueue(tree.files, scanner).run(threads: threads) { result in
       switch result {
       case .success(let scan):

@@ -21,7 +21,7 @@ enum ScanJSON {
     ])
   }
 
-  private static func finding(_ finding: Finding) -> JSONValue {
+  private static func finding(_ finding: ScanFinding) -> JSONValue {
     .object([
       (key: "severity", value: .string(finding.severity.word)),
       (key: "rule", value: .string(finding.rule.rawValue)),

@@ -16,13 +16,13 @@ final class ScanQueue: Sendable {
   }
 
   private let files: [String]
-  private let scanner: Scanner
+  private let scanner: CheckpointScanner
   private let state = Mutex(State())
   private let ready = DispatchSemaphore(value: 0)
   /// How many results may wait: a huge folder must not pile them up.
   private let room = DispatchSemaphore(value: 4096)
 
-  init(_ files: [String], _ scanner: Scanner) {
+  init(_ files: [String], _ scanner: CheckpointScanner) {
     self.files = files
     self.scanner = scanner
   }

@@ -40,7 +40,7 @@ struct ScanReport {
 
   func printTotals() {
     let total = counts.values.reduce(0, +)
-    let parts = Verdict.allCases.compactMap { verdict in
+    let parts = ScanVerdict.allCases.compactMap { verdict in
       counts[verdict].map { "\(Spelling.count($0)) \(verdict.rawValue)" }
     }
     StandardStreams.line(
@@ -50,7 +50,7 @@ struct ScanReport {
   /// The table of rules.
   static func printRules() {
     var table = TextTable([("rule", .left), ("what it looks for", .left)])
-    for rule in Rule.allCases { table.row(rule.rawValue, rule.meaning) }
+    for rule in ScanRule.allCases { table.row(rule.rawValue, rule.meaning) }
     table.show()
   }
 }

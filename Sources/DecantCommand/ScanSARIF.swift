@@ -8,7 +8,7 @@ enum ScanSARIF {
   private static let schema = "https://json.schemastore.org/sarif-2.1.0.json"
 
   static func document(_ scans: [FileScan], _ errors: [DecantError]) -> JSONValue {
-    let rules: [JSONValue] = Rule.allCases.map { rule in
+    let rules: [JSONValue] = ScanRule.allCases.map { rule in
       .object([
         (key: "id", value: .string(rule.rawValue)),
         (key: "shortDescription", value: text(rule.meaning)),
@@ -45,7 +45,7 @@ enum ScanSARIF {
     ])
   }
 
-  private static func result(_ finding: Finding, _ path: String, _ artifact: Int) -> JSONValue {
+  private static func result(_ finding: ScanFinding, _ path: String, _ artifact: Int) -> JSONValue {
     let place = finding.place.isEmpty ? "" : " in \(finding.place)"
     let call = finding.call.map { ": \($0)" } ?? ""
     let physical: JSONValue = .object([
@@ -68,7 +68,7 @@ enum ScanSARIF {
     }
     return .object([
       (key: "ruleId", value: .string(finding.rule.rawValue)),
-      (key: "ruleIndex", value: .integer(Int64(Rule.allCases.firstIndex(of: finding.rule) ?? 0))),
+      (key: "ruleIndex", value: .integer(Int64(ScanRule.allCases.firstIndex(of: finding.rule) ?? 0))),
       (key: "level", value: finding.severity == .unknown ? "warning" : "error"),
       (key: "message", value: text("\(finding.what)\(call) (byte \(finding.offset)\(place))")),
       (key: "locations", value: .array([.object(parts)])),

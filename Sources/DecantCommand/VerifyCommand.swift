@@ -47,7 +47,7 @@ struct VerifyCommand: ParsableCommand, JSONReporting {
 
   /// Which network the names and shapes are of, for who expected another; nil when of none.
   private func whatShapesTell(_ stateDict: StateDict) -> String? {
-    var said = ResNetDeclaration()
+    var said = ResNetOverrides()
     said.prefix = network.prefix
     said.stride0 = 1
     guard let found = try? ResNetResolution(of: stateDict, said) else { return nil }

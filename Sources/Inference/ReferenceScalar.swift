@@ -2,7 +2,7 @@ internal import COpenBLAS
 package import Tensors
 
 /// A type of number that ``ReferenceNetwork`` computes in: `Float` or `Double`.
-package protocol ReferenceScalar: ComputingScalar, SIMDScalar, Codable {
+package protocol ReferenceScalar: TensorScalar, SIMDScalar, Codable {
   /// Executes a prepared run.
   ///
   /// Each type calls the generic kernels with itself from inside this module, so they are compiled for it;

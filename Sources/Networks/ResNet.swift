@@ -26,7 +26,7 @@ package final class ResNet: Sendable {
   /// - Throws: ``DecantError`` or ``DecantError`` when the file cannot be read, is damaged or is no ResNet,
   ///   ``NetworkMismatch`` when its weights are not those of the network, ``InferenceError`` when no engine executes it.
   package static func load(
-    from path: String, key: String? = nil, declaring: ResNetDeclaration = ResNetDeclaration(),
+    from path: String, key: String? = nil, declaring: ResNetOverrides = ResNetOverrides(),
     engine: Engine = .fastest(.exact),
     threads: Int = 1
   ) throws -> ResNet {

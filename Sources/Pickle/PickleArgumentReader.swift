@@ -31,7 +31,9 @@ struct PickleArgumentReader: ~Escapable {
   mutating func next() throws(PickleError) -> (PickleOpcode, Argument?) {
     start = offset
     opcode = nil
-    guard let byte = read(1).first else { throw failure("pickle exhausted before seeing STOP", cause: .truncated) }
+    guard let byte = read(1).first else {
+      throw failure("pickle exhausted before seeing STOP", cause: .truncated)
+    }
     guard let next = PickleOpcode(rawValue: byte) else {
       throw failure("at position \(start), opcode \(PythonRepr.bytes([byte])) unknown")
     }
@@ -147,7 +149,9 @@ struct PickleArgumentReader: ~Escapable {
   private mutating func long(_ count: Int64, _ form: String) throws(PickleError) -> String {
     guard count >= 0 else { throw failure("\(form) byte count < 0: \(count)") }
     let digits = read(Int(count))
-    guard digits.count == count else { throw failure("not enough data in stream to read \(form)", cause: .truncated) }
+    guard digits.count == count else {
+      throw failure("not enough data in stream to read \(form)", cause: .truncated)
+    }
     return try decimal(PythonInteger.shortest(digits))
   }
 

@@ -112,7 +112,8 @@ package struct PickleDisassembler: ~Escapable {
     // Every open MARK indents every line below it: few bytes would print gigabytes.
     guard marks.count <= limits.depth else {
       throw PickleError(
-        offset: start, opcode: opcode, cause: .limit("depth"), "more than \(limits.depth) MARKs are open (limit depth)")
+        offset: start, opcode: opcode, cause: .limit("depth"),
+        "more than \(limits.depth) MARKs are open (limit depth)")
     }
     if let result { stack.append(result) }
     if opcode == .dup { stack.append(.any) }

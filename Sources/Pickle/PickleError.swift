@@ -56,7 +56,8 @@ extension DecantError {
       case .limit(let name): (.limitExceeded, .raiseLimit(name, to: nil))
       }
     self.init(
-      code, "the pickle: \(error.opcode.map { "\($0.name): " } ?? "")\(error.reason)", file: file, entry: entry,
+      code, "the pickle: \(error.opcode.map { "\($0.name): " } ?? "")\(error.reason)", file: file,
+      entry: entry,
       offset: base + error.offset, advice: advice)
   }
 }

@@ -186,7 +186,8 @@ package struct PickleMachine: ~Escapable {
   private mutating func checkFrame() throws(PickleError) {
     let length = try read(UInt64.self)
     guard length <= UInt64(bytes.byteCount - offset) else {
-      throw failure("the frame has \(length) bytes and \(bytes.byteCount - offset) are left", cause: .truncated)
+      throw failure(
+        "the frame has \(length) bytes and \(bytes.byteCount - offset) are left", cause: .truncated)
     }
   }
 

@@ -16,9 +16,13 @@ extension PickleMachine {
   @inline(never)
   private func stackLimit() -> PickleError {
     if pushes > limits.pickleValues {
-      failure("more than \(limits.pickleValues) values are made (limit pickleValues)", cause: .limit("pickleValues"))
+      failure(
+        "more than \(limits.pickleValues) values are made (limit pickleValues)", cause: .limit("pickleValues")
+      )
     } else {
-      failure("more than \(limits.pickleStack) values stand on the stack (limit pickleStack)", cause: .limit("pickleStack"))
+      failure(
+        "more than \(limits.pickleStack) values stand on the stack (limit pickleStack)",
+        cause: .limit("pickleStack"))
     }
   }
 
@@ -41,7 +45,8 @@ extension PickleMachine {
   @_lifetime(self: copy self)
   mutating func make(_ node: PickleNode) throws(PickleError) -> PickleValue {
     guard graph.nodes.count < limits.pickleNodes, let index = Int32(exactly: graph.nodes.count) else {
-      throw failure("more than \(limits.pickleNodes) nodes are made (limit pickleNodes)", cause: .limit("pickleNodes"))
+      throw failure(
+        "more than \(limits.pickleNodes) nodes are made (limit pickleNodes)", cause: .limit("pickleNodes"))
     }
     graph.nodes.append(node)
     return .node(PickleNodeID(index: index))
@@ -63,7 +68,8 @@ extension PickleMachine {
   @_lifetime(self: copy self)
   mutating func setMark() throws(PickleError) {
     guard marks.count < limits.pickleStack else {
-      throw failure("more than \(limits.pickleStack) MARKs are open (limit pickleStack)", cause: .limit("pickleStack"))
+      throw failure(
+        "more than \(limits.pickleStack) MARKs are open (limit pickleStack)", cause: .limit("pickleStack"))
     }
     fence = stack.count
     marks.append(fence)
@@ -138,7 +144,8 @@ extension PickleMachine {
   mutating func memoize(at index: Int) throws(PickleError) {
     let value = try top()
     guard memo.count < limits.pickleMemo else {
-      throw failure("more than \(limits.pickleMemo) values are memoised (limit pickleMemo)", cause: .limit("pickleMemo"))
+      throw failure(
+        "more than \(limits.pickleMemo) values are memoised (limit pickleMemo)", cause: .limit("pickleMemo"))
     }
     if let old = memo[index], old != value { noteChange(of: index, from: old, to: value) }
     memo.store(value, at: index)

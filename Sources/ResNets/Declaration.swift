@@ -1,7 +1,7 @@
 internal import ByteParsing
 
 /// What a caller says of a network: what it should be, and what no file tells. Nil where nothing is said.
-package struct ResNetDeclaration: Sendable {
+package struct ResNetOverrides: Sendable {
   /// The network it should be.
   package var architecture: ResNetArchitecture?
   /// What stands before the names of the one that is meant, when there are several.

@@ -143,11 +143,11 @@ package struct ResNetIdentification: Sendable {
           ? "\(configuration.stride0)"
             + (names.contains("resnet50nodown")
               ? " (1 in resnet50nodown, whose names and shapes are the same)" : "")
-          : "\(configuration.stride0)", option: ResNetDeclaration.options["stride0"])
+          : "\(configuration.stride0)", option: ResNetOverrides.options["stride0"])
     ]
     for fact in configuration.geometry where fact.name != "stride0" {
       questions.append(
-        OpenQuestion(name: fact.name, usual: fact.value, option: ResNetDeclaration.options[fact.name]))
+        OpenQuestion(name: fact.name, usual: fact.value, option: ResNetOverrides.options[fact.name]))
     }
     questions.append(
       OpenQuestion(

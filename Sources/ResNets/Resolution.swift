@@ -38,7 +38,7 @@ package struct ResNetResolution: Sendable {
   /// - Throws: ``DecantError`` when the names are no ResNet's or those of several, or when a file with one output could
   ///   be a detector of either stride and nobody says which: a plausible wrong logit is the worst answer.
   package init(
-    of stateDict: StateDict, _ said: ResNetDeclaration = ResNetDeclaration(),
+    of stateDict: StateDict, _ said: ResNetOverrides = ResNetOverrides(),
     evidence: (ResNetNaming) -> ResNetEvidence = { _ in .none }
   ) throws(DecantError) {
     if let found = try ResNetNaming.onlyIfAny(in: stateDict, prefix: said.prefix) {

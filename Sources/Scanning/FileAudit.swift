@@ -5,7 +5,7 @@ internal import ByteParsing
 /// One thread scans one file; nothing is shared.
 final class FileAudit {
   let limits: Limits
-  private(set) var findings: [Finding] = []
+  private(set) var findings: [ScanFinding] = []
   private(set) var leftOut = 0
   /// Findings that are less than dangerous.
   private var milder = 0
@@ -18,7 +18,7 @@ final class FileAudit {
 
   /// Findings are the same when they say the same of the same place.
   private struct Key: Hashable {
-    let rule: Rule
+    let rule: ScanRule
     let place: ExactText
     let subject: ExactText
   }
@@ -30,14 +30,15 @@ final class FileAudit {
 
   /// Adds a finding, or counts it with its like: dangerous ones by their call, others by what they are.
   func report(
-    _ severity: Severity, _ rule: Rule, in place: String, at offset: Int, _ what: String, call: String? = nil
+    _ severity: ScanSeverity, _ rule: ScanRule, in place: String, at offset: Int, _ what: String,
+    call: String? = nil
   ) {
     let subject = severity == .dangerous ? what + (call ?? "") : what
     let key = Key(rule: rule, place: ExactText(place), subject: ExactText(subject))
     if let index = places[key] {
       findings[index].count += 1
-    } else if findings.count < Scanner.findingLimit || severity == .dangerous && isFullOfMilder {
-      if findings.count >= Scanner.findingLimit,
+    } else if findings.count < CheckpointScanner.findingLimit || severity == .dangerous && isFullOfMilder {
+      if findings.count >= CheckpointScanner.findingLimit,
         let last = findings.lastIndex(where: { $0.severity < .dangerous })
       {
         // The worst must not be crowded out by what is mild.
@@ -49,7 +50,7 @@ final class FileAudit {
       places[key] = findings.count
       if severity < .dangerous { milder += 1 }
       findings.append(
-        Finding(severity: severity, rule: rule, place: place, offset: offset, what: what, call: call))
+        ScanFinding(severity: severity, rule: rule, place: place, offset: offset, what: what, call: call))
     } else {
       leftOut += 1
     }
@@ -58,8 +59,10 @@ final class FileAudit {
   private var isFullOfMilder: Bool { milder > 0 }
 
   /// Counts a finding of no new kind where nothing more is kept; false when it should be reported.
-  func leavesOut(_ severity: Severity) -> Bool {
-    guard findings.count >= Scanner.findingLimit, severity < .dangerous || milder == 0 else { return false }
+  func leavesOut(_ severity: ScanSeverity) -> Bool {
+    guard findings.count >= CheckpointScanner.findingLimit, severity < .dangerous || milder == 0 else {
+      return false
+    }
     leftOut += 1
     return true
   }
@@ -74,7 +77,7 @@ final class FileAudit {
   }
 
   /// The worst severity among the findings from an index up.
-  func worst(since index: Int) -> Severity? {
+  func worst(since index: Int) -> ScanSeverity? {
     findings.dropFirst(index).map(\.severity).max()
   }
 

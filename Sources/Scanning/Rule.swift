@@ -1,5 +1,5 @@
 /// What a scan looks for. Raw values are part of the contract with scripts: they never change.
-package enum Rule: String, Sendable, CaseIterable {
+package enum ScanRule: String, Sendable, CaseIterable {
   // Names
   case runsCode = "runs-code"
   case standardLibrary = "standard-library"

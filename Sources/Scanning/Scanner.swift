@@ -3,12 +3,12 @@ internal import Checkpoints
 
 /// Says what loading a file would execute, without loading it.
 ///
-///     let scan = try Scanner().scan(path: "model.pth")
+///     let scan = try CheckpointScanner().scan(path: "model.pth")
 ///     for finding in scan.findings { print(finding.rule.rawValue, finding.what, finding.call ?? "") }
 ///
 /// A file is clean only when every name in it is one that tensor files use, used as they use it. Nothing a file says is
 /// imported or called. A scanner holds nothing, so one serves every thread.
-package struct Scanner: Sendable {
+package struct CheckpointScanner: Sendable {
   /// Findings kept of one file; dangerous ones are kept before others.
   package static let findingLimit = 1_000
 
@@ -33,7 +33,7 @@ package struct Scanner: Sendable {
   package let limits: Limits
 
   /// Makes a scanner.
-  package init(limits: Limits = Scanner.defaultLimits) { self.limits = limits }
+  package init(limits: Limits = CheckpointScanner.defaultLimits) { self.limits = limits }
 
   /// Files up to this size are read whole; larger ones are mapped, and only what is looked at is read.
   private static let readWhole = 1 << 17

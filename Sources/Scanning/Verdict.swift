@@ -1,5 +1,5 @@
 /// What a scan says of a whole file; the worst finding decides.
-package enum Verdict: String, Sendable, CaseIterable {
+package enum ScanVerdict: String, Sendable, CaseIterable {
   /// Only names that build tensors, used as tensor files use them.
   case clean
   /// Names that other libraries define: loading imports them and runs their code.
@@ -11,7 +11,7 @@ package enum Verdict: String, Sendable, CaseIterable {
 }
 
 /// How bad a finding is, in rising order.
-package enum Severity: Int, Sendable, Comparable, CaseIterable {
+package enum ScanSeverity: Int, Sendable, Comparable, CaseIterable {
   case unknown, unreadable, dangerous
 
   /// The contract's word.
@@ -23,13 +23,13 @@ package enum Severity: Int, Sendable, Comparable, CaseIterable {
     }
   }
 
-  package static func < (left: Severity, right: Severity) -> Bool { left.rawValue < right.rawValue }
+  package static func < (left: ScanSeverity, right: ScanSeverity) -> Bool { left.rawValue < right.rawValue }
 }
 
 /// One reason for a verdict.
-package struct Finding: Sendable {
-  package let severity: Severity
-  package let rule: Rule
+package struct ScanFinding: Sendable {
+  package let severity: ScanSeverity
+  package let rule: ScanRule
   /// Which stream or entry it is in: `archive/data.pkl`, `stream 4`; empty for the file itself.
   package let place: String
   /// Where the opcode or the header begins: bytes from the start of that stream, or of the file.
@@ -47,14 +47,14 @@ package struct FileScan: Sendable {
   /// The path as it was given or found.
   package let path: String
   /// In order of severity, the worst first, then as they stand in the file.
-  package let findings: [Finding]
+  package let findings: [ScanFinding]
   /// How many pickle streams were followed.
   package let streamCount: Int
-  /// Findings beyond ``Scanner/findingLimit`` that were left out.
+  /// Findings beyond ``CheckpointScanner/findingLimit`` that were left out.
   package let leftOut: Int
 
   /// What the worst finding decides.
-  package var verdict: Verdict {
+  package var verdict: ScanVerdict {
     switch findings.first?.severity {
     case nil: .clean
     case .unknown: .unknown

@@ -1,16 +1,16 @@
 internal import ByteParsing
 
 /// A type that numeric code computes in: Float or Double.
-package protocol ComputingScalar: BinaryFloatingPoint, BitwiseCopyable, Sendable {
+package protocol TensorScalar: BinaryFloatingPoint, BitwiseCopyable, Sendable {
   /// The tensor element type of the same format.
   static var dtype: DType { get }
 }
 
-extension Float: ComputingScalar {
+extension Float: TensorScalar {
   package static var dtype: DType { .float32 }
 }
 
-extension Double: ComputingScalar {
+extension Double: TensorScalar {
   package static var dtype: DType { .float64 }
 }
 
@@ -23,7 +23,7 @@ extension Tensor {
   /// - Throws: ``DecantError`` for complex, quantised and bits types, and for data that cannot be read.
   @_specialize(where T == Float)
   @_specialize(where T == Double)
-  package func elements<T: ComputingScalar>(as type: T.Type) throws -> [T] {
+  package func elements<T: TensorScalar>(as type: T.Type) throws -> [T] {
     var result: [T] = []
     result.reserveCapacity(elementCount)
     try unsafe readRowMajor { bytes in
@@ -109,7 +109,7 @@ extension UnsafeMutableRawBufferPointer {
 /// Appends the numbers that little-endian bytes of one element type hold.
 @_specialize(where T == Float)
 @_specialize(where T == Double)
-func appendNumbers<T: ComputingScalar>(
+func appendNumbers<T: TensorScalar>(
   of bytes: UnsafeRawBufferPointer, _ dtype: DType, to result: inout [T]
 ) throws(DecantError) {
   func append<S: BitwiseCopyable>(_ stored: S.Type, _ convert: (S) -> T) {

@@ -86,7 +86,7 @@ package struct Tensor: Sendable {
   }
 
   /// Makes a contiguous tensor of values in row-major order, copied.
-  package init<T: ComputingScalar>(_ values: [T], shape: [Int]) throws(DecantError) {
+  package init<T: TensorScalar>(_ values: [T], shape: [Int]) throws(DecantError) {
     let content = unsafe values.withUnsafeBytes { unsafe BytesInMemory($0) }
     let storage = Storage(key: "memory", byteCount: content.byteCount, content: content)
     try self.init(dtype: T.dtype, shape: shape, storage: storage)

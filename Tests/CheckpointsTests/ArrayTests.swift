@@ -76,7 +76,8 @@ import Testing
       Issue.record("accepted")
     } catch {
       #expect(
-        error.reason == reason && error.location.entry == "bad.npy" && error.location.offset == offset && error.location.file == path)
+        error.reason == reason && error.location.entry == "bad.npy" && error.location.offset == offset
+          && error.location.file == path)
     }
   }
 

@@ -10,15 +10,15 @@ import Testing
 
   init() throws { folder = try TemporaryFolder() }
 
-  private func convert(_ name: String, _ options: ConversionOptions = ConversionOptions()) throws -> (
-    ConversionReport, Checkpoint
+  private func convert(_ name: String, _ options: WriteOptions = WriteOptions()) throws -> (
+    WriteReport, Checkpoint
   ) {
     let target = folder.path("out.safetensors")
     let report = try Checkpoint(path: Fixtures.path("torch/" + name)).convert(to: target, options)
     return (report, try Checkpoint(path: target))
   }
 
-  private func refusal(_ name: String, _ options: ConversionOptions = ConversionOptions()) throws -> String {
+  private func refusal(_ name: String, _ options: WriteOptions = WriteOptions()) throws -> String {
     do {
       _ = try convert(name, options)
       return "accepted"
@@ -53,7 +53,7 @@ import Testing
   }
 
   @Test func metadataAndKey() throws {
-    var options = ConversionOptions()
+    var options = WriteOptions()
     options.key = "model"
     options.sourceDigest = true
     let (report, output) = try convert("nested.pth", options)
@@ -67,7 +67,7 @@ import Testing
   }
 
   @Test func casts() throws {
-    var options = ConversionOptions()
+    var options = WriteOptions()
     options.dtype = .float16
     let (report, output) = try convert("nested.pth", options)
     #expect(Set(output.tensors.map(\.tensor.dtype)) == [.float16, .int64])
@@ -79,7 +79,7 @@ import Testing
   @Test func bigEndian() throws {
     let source = try Checkpoint(path: Fixtures.path("torch/big_endian.pth"))
     for entry in source.tensors where entry.tensor.dtype != .complex128 {
-      var options = ConversionOptions()
+      var options = WriteOptions()
       options.key = entry.name
       let (_, output) = try convert("big_endian.pth", options)
       #expect(try output.tensors.map { try $0.tensor.sha256() } == [try entry.tensor.sha256()])
@@ -87,7 +87,7 @@ import Testing
   }
 
   @Test func strips() throws {
-    var options = ConversionOptions()
+    var options = WriteOptions()
     options.stripPrefix = "module."
     #expect(
       try refusal("nested.pth", options) == "does not begin with the prefix module. that is to be stripped")
@@ -103,7 +103,7 @@ import Testing
     let types = try refusal("dtypes.pth")
     #expect(types.contains("safetensors has no element type for these") && types.contains("complex128"))
     #expect(try refusal("same_names.pth").contains("two tensors would be called"))
-    var options = ConversionOptions()
+    var options = WriteOptions()
     options.key = "nothing"
     #expect(try refusal("nested.pth", options) == "has no key nothing")
   }
@@ -111,7 +111,7 @@ import Testing
   @Test func replacesWholeOrNotAtAll() throws {
     let target = try folder.write("out.safetensors", Array("old".utf8))
     let source = try Checkpoint(path: Fixtures.path("torch/nested.pth"))
-    var options = ConversionOptions()
+    var options = WriteOptions()
     options.overwrite = false
     #expect(throws: DecantError.self) { try source.convert(to: target, options) }
     #expect(throws: DecantError.self) {

@@ -213,7 +213,7 @@ import Testing
     let checkpoint = try Checkpoint(path: folder.path("shards"))
     let before = folder.names
     for (name, shardByteCount) in [("model-00002-of-00002", nil), ("model", 20), ("model", 100)] {
-      var options = ConversionOptions()
+      var options = WriteOptions()
       options.shardByteCount = shardByteCount
       let error = #expect(throws: DecantError.self) {
         _ = try checkpoint.convert(to: folder.path("shards/\(name).safetensors"), options)

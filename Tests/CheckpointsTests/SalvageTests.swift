@@ -115,7 +115,7 @@ import Testing
       #expect(throws: DecantError.self) {
         _ = try checkpoint.convert(to: folder.path("out.safetensors"))
       }
-      var options = ConversionOptions()
+      var options = WriteOptions()
       options.salvage = true
       guard !intact.isEmpty else {
         #expect(throws: DecantError.self) {
@@ -145,7 +145,7 @@ import Testing
     bytes[place + 5] ^= 1
     let folder = try TemporaryFolder()
     let damaged = try Checkpoint(path: folder.write("damaged.pth", bytes))
-    var options = ConversionOptions()
+    var options = WriteOptions()
     #expect(throws: DecantError.self) {
       _ = try damaged.convert(to: folder.path("o.safetensors"), options)
     }

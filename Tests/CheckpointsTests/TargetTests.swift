@@ -18,7 +18,7 @@ import Testing
   @Test(arguments: ["out.safetensors", "out.npz", "out.gguf", "OUT.NPZ"])
   func keepsEveryElement(_ name: String) throws {
     let source = try Checkpoint(path: Fixtures.path("torch/nested.pth"))
-    var options = ConversionOptions()
+    var options = WriteOptions()
     options.checks = true
     let report = try source.convert(to: folder.path(name), options)
     let written = try Checkpoint(path: folder.path(name))
@@ -26,7 +26,7 @@ import Testing
     if !name.hasSuffix(".safetensors") {
       #expect(written.tensors.map(\.name) == source.tensors.map(\.name))
     }
-    _ = try source.convert(to: folder.path("again"), as: TargetFormat(path: name), options)
+    _ = try source.convert(to: folder.path("again"), as: OutputFormat(path: name), options)
     #expect(
       FileManager.default.contents(atPath: folder.path("again"))
         == FileManager.default.contents(atPath: folder.path(name)))
@@ -42,7 +42,7 @@ import Testing
     }
     let error = #expect(throws: DecantError.self) { try source.convert(to: folder.path("arrays") + "/") }
     #expect(error?.reason == "is a folder with something in it, which is not replaced")
-    var options = ConversionOptions()
+    var options = WriteOptions()
     options.substitutions = [try NameSubstitution("s/model/..\\/up/")]
     let outside = #expect(throws: DecantError.self) {
       try source.convert(to: folder.path("other") + "/", options)
@@ -54,7 +54,7 @@ import Testing
   @Test(arguments: [(1, 13), (200, 4), (1 << 20, 1)])
   func dealsIntoShards(_ limit: Int, _ most: Int) throws {
     let source = try Checkpoint(path: Fixtures.path("torch/nested.pth"))
-    var options = ConversionOptions()
+    var options = WriteOptions()
     options.shardByteCount = limit
     let report = try source.convert(to: folder.path("m.safetensors"), options)
     let index = most == 1 ? "m.safetensors" : "m.safetensors.index.json"
@@ -68,7 +68,7 @@ import Testing
     (#"s/\//./"#, "a/b", "a.b"), (#"s/a/\&\\/"#, "a", #"&\"#),
   ])
   func substitutes(_ expression: String, _ name: String, _ expected: String) throws {
-    var options = ConversionOptions()
+    var options = WriteOptions()
     options.substitutions = [try NameSubstitution(expression)]
     let path = folder.path("one.safetensors")
     try SafetensorsFile.write([(name, try Tensor([Float(1)], shape: [1]))], to: path)
@@ -101,7 +101,7 @@ import Testing
     for (dtype, overflowed, underflowed) in [
       (DType.float16, 2, 1), (.bfloat16, 0, 0), (.float8_e4m3fn, 2, 1),
     ] {
-      var options = ConversionOptions()
+      var options = WriteOptions()
       options.dtype = dtype
       let report = try Checkpoint(path: path).convert(to: folder.path("o.safetensors"), options)
       #expect(report.losses.map(\.overflowed) == (overflowed == 0 ? [] : [overflowed]))

@@ -8,8 +8,8 @@ import Testing
 /// What is written as `.pth`, read again: PyTorch itself judges the files in `make peers`.
 @Suite struct TorchWritingTests {
   /// A fixture converted and read again.
-  private func written(_ name: String, _ options: ConversionOptions = ConversionOptions()) throws -> (
-    source: Checkpoint, result: Checkpoint, report: ConversionReport
+  private func written(_ name: String, _ options: WriteOptions = WriteOptions()) throws -> (
+    source: Checkpoint, result: Checkpoint, report: WriteReport
   ) {
     let folder = try TemporaryFolder()
     let source = try Checkpoint(path: Fixtures.path("torch/" + name))
@@ -37,7 +37,7 @@ import Testing
     "without_data.pth",
   ])
   func everythingIsKept(_ name: String) throws {
-    var options = ConversionOptions()
+    var options = WriteOptions()
     options.dropsObjects = name == "keys.pth"
     let (source, result, report) = try written(name, options)
     #expect(result.container == .torchZip)
@@ -68,7 +68,7 @@ import Testing
   }
 
   @Test func theFormatBefore16() throws {
-    var options = ConversionOptions()
+    var options = WriteOptions()
     options.isLegacy = true
     let (source, result, _) = try written("shared_storages.pth", options)
     #expect(result.container == .torchLegacy)
@@ -85,7 +85,7 @@ import Testing
       #expect(error.reason.contains("numpy_scalar (numpy._core.multiarray.scalar)"))
       #expect(error.remedy?.contains("--drop-objects") == true)
     }
-    var options = ConversionOptions()
+    var options = WriteOptions()
     options.dropsObjects = true
     let (source, result, report) = try written("objects.pth", options)
     #expect(report.droppedObjectCount > 5)
@@ -96,7 +96,7 @@ import Testing
   }
 
   @Test func shrinkingLeavesOutWhatNoTensorUses() throws {
-    var options = ConversionOptions()
+    var options = WriteOptions()
     options.shrinks = true
     options.only = ["row"]
     let (_, result, _) = try written("views.pth", options)
@@ -105,7 +105,7 @@ import Testing
   }
 
   @Test func newNamesGoWhereTheyFit() throws {
-    var options = ConversionOptions()
+    var options = WriteOptions()
     options.substitutions = [try NameSubstitution(#"s/^model\.0\./model.stem./"#)]
     let (source, result, _) = try written("nested.pth", options)
     let names = source.tensors.map { $0.name.replacingOccurrences(of: "model.0.", with: "model.stem.") }

@@ -18,13 +18,13 @@ func pour(_ source: String, into target: String) throws {
   let verification = try ResNetVerification(of: .only(in: weights.stateDict()), against: network)
   guard verification.isMatch else { fatalError("\(verification.missing.count) tensors are missing") }
 
-  var options = ConversionOptions()
+  var options = WriteOptions()
   options.key = weights.key
   print(try checkpoint.convert(to: target, options).byteCount, "bytes")
 }
 
 func score(_ image: Activation<Float>, with path: String) throws -> [Float] {
-  var said = ResNetDeclaration()
+  var said = ResNetOverrides()
   said.architecture = ResNetArchitecture.named("resnet50nodown")  // what no file can say
   let network = try ResNet.load(from: path, declaring: said, threads: 2)
   for fact in network.resolution.assumed { print("assumed:", fact.name, fact.value) }

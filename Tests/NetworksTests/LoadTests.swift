@@ -23,8 +23,8 @@ import Testing
       values: SyntheticImage.values(seed: 7, count: count, height: size, width: size))
   }
 
-  private func declaring(_ architecture: String) -> ResNetDeclaration {
-    var declared = ResNetDeclaration()
+  private func declaring(_ architecture: String) -> ResNetOverrides {
+    var declared = ResNetOverrides()
     declared.architecture = ResNetArchitecture.named(architecture)
     return declared
   }

@@ -62,8 +62,8 @@ import Testing
     return ResNetEvidence(traces, of: naming)
   }
 
-  private func said(_ change: (inout ResNetDeclaration) -> Void) -> ResNetDeclaration {
-    var said = ResNetDeclaration()
+  private func said(_ change: (inout ResNetOverrides) -> Void) -> ResNetOverrides {
+    var said = ResNetOverrides()
     change(&said)
     return said
   }

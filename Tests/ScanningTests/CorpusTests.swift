@@ -18,7 +18,7 @@ struct CorpusTests {
     let isHostile: Bool
     /// Whether its note says that loading it runs something.
     let runsCode: Bool
-    let verdict: Verdict
+    let verdict: ScanVerdict
   }
 
   private func rows() throws -> [Row] {
@@ -37,7 +37,7 @@ struct CorpusTests {
       return Row(
         path: path, container: row["container"] ?? "", isHostile: isHostile,
         runsCode: isHostile && !note.contains("memory bomb") && row["container"] != "7z",
-        verdict: try Scanner().scan(path: folder.appending(path: path).path).verdict)
+        verdict: try CheckpointScanner().scan(path: folder.appending(path: path).path).verdict)
     }
   }
 

@@ -16,13 +16,13 @@ import Testing
 
   @Test(arguments: numbers + arrays + archives + handed + attributes + programs)
   func isDangerous(_ example: Case) {
-    let scan = Scanner().scan(example.bytes, named: "file")
+    let scan = CheckpointScanner().scan(example.bytes, named: "file")
     #expect(scan.verdict == .dangerous, "\(scan.findings.map { "\($0.rule.rawValue) \($0.what)" })")
   }
 
   @Test(arguments: benign)
   func isNotDangerous(_ example: Case) {
-    let scan = Scanner().scan(example.bytes, named: "file")
+    let scan = CheckpointScanner().scan(example.bytes, named: "file")
     #expect(
       scan.verdict == .clean || scan.verdict == .unknown,
       "\(scan.findings.map { "\($0.rule.rawValue) \($0.what)" })")

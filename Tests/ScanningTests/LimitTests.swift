@@ -5,10 +5,10 @@ import Testing
 
 /// Files that ask for much are judged in part, and never called clean.
 @Suite struct LimitTests {
-  private func findings(_ bytes: [UInt8], _ change: (inout Limits) -> Void) -> [Finding] {
-    var limits = Scanner.defaultLimits
+  private func findings(_ bytes: [UInt8], _ change: (inout Limits) -> Void) -> [ScanFinding] {
+    var limits = CheckpointScanner.defaultLimits
     change(&limits)
-    return Scanner(limits: limits).scan(bytes, named: "file").findings
+    return CheckpointScanner(limits: limits).scan(bytes, named: "file").findings
   }
 
   @Test func values() {
@@ -26,7 +26,7 @@ import Testing
   @Test func depth() {
     var file = zip(("a.pkl", Stream.call.bytes))
     for _ in 0..<6 { file = zip(("inner.zip", file)) }
-    let scan = Scanner().scan(file, named: "file")
+    let scan = CheckpointScanner().scan(file, named: "file")
     #expect(scan.findings.map(\.rule).contains(.limit))
     #expect(scan.verdict != .clean)
   }
@@ -47,9 +47,9 @@ import Testing
     var stream = Stream.proto4
     for index in 0..<3_000 { stream.bytes += Stream.name("library\(index)", "Class").bytes + [0x30] }
     stream = stream + .name("os", "system") + "."
-    let scan = Scanner().scan(stream.bytes, named: "file")
-    #expect(scan.findings.count == Scanner.findingLimit)
-    #expect(scan.leftOut == 3_001 - Scanner.findingLimit)
+    let scan = CheckpointScanner().scan(stream.bytes, named: "file")
+    #expect(scan.findings.count == CheckpointScanner.findingLimit)
+    #expect(scan.leftOut == 3_001 - CheckpointScanner.findingLimit)
     #expect(scan.findings.first?.what.hasPrefix("os.system") == true)
   }
 
@@ -64,11 +64,12 @@ import Testing
     var verdicts = 0
     for file in files {
       for count in 0..<min(file.count, 700) {
-        verdicts += Scanner().scan(Array(file.prefix(count)), named: "file").findings.isEmpty ? 0 : 1
+        verdicts +=
+          CheckpointScanner().scan(Array(file.prefix(count)), named: "file").findings.isEmpty ? 0 : 1
         for value: UInt8 in [0, 0x2E, 0x63, 0x80, 0xFF] {
           var changed = file
           changed[count] = value
-          verdicts += Scanner().scan(changed, named: "file").findings.isEmpty ? 0 : 1
+          verdicts += CheckpointScanner().scan(changed, named: "file").findings.isEmpty ? 0 : 1
         }
       }
     }

@@ -5,18 +5,21 @@ import Testing
 /// Every rule: bytes that it is for, and bytes that come near and are something else.
 @Suite struct RuleTests {
   struct Case: Sendable, CustomTestStringConvertible {
-    let rule: Rule
-    let severity: Severity
+    let rule: ScanRule
+    let severity: ScanSeverity
     let hostile: [UInt8]
     let near: [UInt8]
-    let nearVerdict: Verdict
+    let nearVerdict: ScanVerdict
     var testDescription: String { rule.rawValue }
 
-    init(_ rule: Rule, _ severity: Severity, _ hostile: Stream, near: Stream, _ verdict: Verdict) {
+    init(_ rule: ScanRule, _ severity: ScanSeverity, _ hostile: Stream, near: Stream, _ verdict: ScanVerdict)
+    {
       self.init(rule, severity, hostile.bytes, near: near.bytes, verdict)
     }
 
-    init(_ rule: Rule, _ severity: Severity, _ hostile: [UInt8], near: [UInt8], _ verdict: Verdict) {
+    init(
+      _ rule: ScanRule, _ severity: ScanSeverity, _ hostile: [UInt8], near: [UInt8], _ verdict: ScanVerdict
+    ) {
       self.rule = rule
       self.severity = severity
       self.hostile = hostile
@@ -388,7 +391,7 @@ import Testing
 
   @Test(arguments: names + disguises + streams + archives)
   func isFound(_ example: Case) {
-    let scan = Scanner().scan(example.hostile, named: "file")
+    let scan = CheckpointScanner().scan(example.hostile, named: "file")
     let findings = scan.findings.filter { $0.rule == example.rule }
     #expect(
       findings.contains { $0.severity == example.severity },
@@ -398,7 +401,7 @@ import Testing
 
   @Test(arguments: names + disguises + streams + archives)
   func isNotFoundNearBy(_ example: Case) {
-    let scan = Scanner().scan(example.near, named: "file")
+    let scan = CheckpointScanner().scan(example.near, named: "file")
     #expect(
       scan.verdict == example.nearVerdict,
       "\(scan.findings.map { "\($0.rule.rawValue) \($0.place) \($0.what)" })")
@@ -408,6 +411,6 @@ import Testing
   @Test func everyRuleHasAnExample() {
     let covered = Set((Self.names + Self.disguises + Self.streams + Self.archives).map(\.rule))
     // Limits are tested with small ones, in LimitTests.
-    #expect(Set(Rule.allCases).subtracting(covered) == [.limit])
+    #expect(Set(ScanRule.allCases).subtracting(covered) == [.limit])
   }
 }

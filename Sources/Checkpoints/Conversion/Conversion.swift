@@ -10,13 +10,13 @@ extension Checkpoint {
   /// - Throws: ``DecantError``; before anything is written when a tensor has no place in the format, a name
   ///   stands twice or a prefix fits no name. O(bytes).
   package func convert(
-    to path: String?, as format: TargetFormat? = nil, _ options: ConversionOptions = ConversionOptions()
-  ) throws -> ConversionReport {
-    guard let format = format ?? path.flatMap({ TargetFormat(path: $0) }) else {
+    to path: String?, as format: OutputFormat? = nil, _ options: WriteOptions = WriteOptions()
+  ) throws -> WriteReport {
+    guard let format = format ?? path.flatMap({ OutputFormat(path: $0) }) else {
       throw DecantError(
         .unknownOutputFormat, "the extension is not that of a format that can be written", file: path,
         remedy:
-          "There are \(TargetFormat.extensions.map(\.key).joined(separator: ", ")), and / for a folder of .npy files."
+          "There are \(OutputFormat.extensions.map(\.key).joined(separator: ", ")), and / for a folder of .npy files."
       )
     }
     let plan = try ConversionPlan(self, to: format, options)
@@ -33,7 +33,7 @@ extension Checkpoint {
     } catch let error as DecantError { throw error.located(file: self.path) }
     let casts = plan.tensors.count { $0.dtype != $0.tensor.dtype }
     let aliases = Aliases(plan.selection.tensors.map(\.tensor))
-    return ConversionReport(
+    return WriteReport(
       files: files, tensorCount: plan.tensors.count, castCount: casts,
       uncastCount: options.dtype == nil ? 0 : plan.tensors.count { $0.tensor.dtype != options.dtype } - casts,
       losses: pouring.losses,

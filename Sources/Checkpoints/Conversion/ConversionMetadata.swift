@@ -29,7 +29,7 @@ struct ConversionMetadata {
   }
 
   /// The source's keys that a format leaves behind.
-  func dropped(by format: TargetFormat) -> [String] {
+  func dropped(by format: OutputFormat) -> [String] {
     (format.holdsMetadata ? [] : fromSource.map(\.key)) + unkept
   }
 }

@@ -2,7 +2,7 @@ package import ByteParsing
 package import Tensors
 
 /// How to convert a checkpoint.
-package struct ConversionOptions: Sendable {
+package struct WriteOptions: Sendable {
   // MARK: What is written
 
   /// The part to convert, as names print it; nil for every tensor under its full name.
@@ -36,7 +36,7 @@ package struct ConversionOptions: Sendable {
   /// Whether quantised tensors are written as the float32 numbers they stand for.
   package var dequantize = false
   /// Whether sparse tensors are written in full, zeros included.
-  package var toDense = false
+  package var makeDense = false
   /// Whether weights of convolutions are written output channels, height, width, input channels.
   package var channelsLast = false
   /// Whether a `.pth` file is written in the format before PyTorch 1.6.
@@ -94,7 +94,7 @@ package struct ConversionOptions: Sendable {
 }
 
 /// What a conversion did.
-package struct ConversionReport: Sendable {
+package struct WriteReport: Sendable {
   /// The files that were written, each path with its bytes.
   package let files: [(path: String, byteCount: Int)]
   package let tensorCount: Int

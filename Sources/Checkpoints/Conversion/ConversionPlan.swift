@@ -5,8 +5,8 @@ internal import Tensors
 /// What of a checkpoint is written, under which names and in which types, before a format has its say.
 struct ConversionPlan {
   let checkpoint: Checkpoint
-  let options: ConversionOptions
-  let format: TargetFormat
+  let options: WriteOptions
+  let format: OutputFormat
   /// Where the tensors stand; their names begin there.
   private(set) var selection: Selection
   /// In the source's order.
@@ -17,7 +17,7 @@ struct ConversionPlan {
   /// Decides what is written.
   ///
   /// - Throws: ``DecantError`` when a tensor cannot be written as asked, naming every one.
-  init(_ checkpoint: Checkpoint, to format: TargetFormat, _ options: ConversionOptions) throws {
+  init(_ checkpoint: Checkpoint, to format: OutputFormat, _ options: WriteOptions) throws {
     self.checkpoint = checkpoint
     self.options = options
     self.format = format
@@ -181,7 +181,7 @@ struct ConversionPlan {
   private func written() throws -> [Tensor] {
     let entries = selection.tensors
     let sparse = entries.filter { $0.tensor.layout != .strided }
-    guard sparse.isEmpty || options.toDense || format == .torchZip else {
+    guard sparse.isEmpty || options.makeDense || format == .torchZip else {
       throw refusal("sparse", sparse, .makeDense)
     }
     let quantized = entries.filter { $0.tensor.quantization != nil }
@@ -191,7 +191,7 @@ struct ConversionPlan {
     return try entries.map { entry in
       let tensor = entry.tensor
       do {
-        if options.toDense, tensor.layout != .strided {
+        if options.makeDense, tensor.layout != .strided {
           return try Tensor(dtype: tensor.dtype, shape: tensor.shape, storage: tensor.storage)
         }
         return try tensor.quantization == nil || !options.dequantize ? tensor : tensor.dequantized()

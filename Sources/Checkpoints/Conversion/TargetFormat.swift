@@ -1,5 +1,5 @@
 /// The formats that are written.
-package enum TargetFormat: String, Sendable, CaseIterable {
+package enum OutputFormat: String, Sendable, CaseIterable {
   case safetensors, npz, npy
   /// A folder of one `.npy` file for each tensor.
   case npyFolder = "npy-folder"
@@ -20,7 +20,7 @@ package enum TargetFormat: String, Sendable, CaseIterable {
   }
 
   /// The extensions and the formats that they choose.
-  static let extensions: KeyValuePairs<String, TargetFormat> = [
+  static let extensions: KeyValuePairs<String, OutputFormat> = [
     ".safetensors": .safetensors, ".npz": .npz, ".npy": .npy, ".gguf": .gguf, ".pth": .torchZip,
     ".pt": .torchZip,
   ]
@@ -39,6 +39,6 @@ package enum TargetFormat: String, Sendable, CaseIterable {
   var holdsMetadata: Bool { self == .safetensors || self == .gguf }
 }
 
-extension KeyValuePairs<String, TargetFormat> {
-  fileprivate subscript(name: String) -> TargetFormat? { first { $0.key == name }?.value }
+extension KeyValuePairs<String, OutputFormat> {
+  fileprivate subscript(name: String) -> OutputFormat? { first { $0.key == name }?.value }
 }

@@ -7,13 +7,13 @@ struct TensorPouring {
   private var doneByteCount = 0
   /// Bytes of all tensors.
   let totalByteCount: Int
-  private let progress: ConversionOptions.Progress?
+  private let progress: WriteOptions.Progress?
 
   /// A tensor of fewer bytes is filled in on the spot: to hand it over would take as long.
   private static let deferredByteCount = 1 << 16
 
   /// - Throws: what `progress` throws, which is told of the beginning.
-  init(_ tensors: [PlannedTensor], progress: ConversionOptions.Progress? = nil) throws {
+  init(_ tensors: [PlannedTensor], progress: WriteOptions.Progress? = nil) throws {
     totalByteCount = tensors.reduce(0) { $0 + $1.byteCount }
     self.progress = progress
     try progress?(0, totalByteCount)

@@ -18,7 +18,7 @@ package enum NpyArray {
   }
 
   /// Writes numbers in row-major order as version 1.0, atomically.
-  package static func write<T: ComputingScalar>(_ values: [T], shape: [Int], to path: String)
+  package static func write<T: TensorScalar>(_ values: [T], shape: [Int], to path: String)
     throws(DecantError)
   {
     let output = try AtomicOutput(path, holding: values.count * T.dtype.byteCount, overwrite: true)

@@ -116,7 +116,8 @@ struct NpyHeader {
     }
     let descr = value("descr")
     guard let elements = elements(of: descr) else {
-      throw fail("its descr \(descr.spelling.prefix(60).description.escapedForDisplay) is not a type of NumPy")
+      throw fail(
+        "its descr \(descr.spelling.prefix(60).description.escapedForDisplay) is not a type of NumPy")
     }
     var type = descr.spelling
     if case .text(let text) = descr { type = text }

@@ -4,15 +4,15 @@ import Tensors
 
 /// What the user is told of a conversion: a line of result, and notes of everything that is not in the file as it was.
 struct ConversionSummary {
-  private let report: ConversionReport
+  private let report: WriteReport
   private let checkpoint: Checkpoint
-  private let options: ConversionOptions
+  private let options: WriteOptions
 
   private let format: String
 
   init(
-    _ report: ConversionReport, _ checkpoint: Checkpoint, _ options: ConversionOptions,
-    _ format: TargetFormat?
+    _ report: WriteReport, _ checkpoint: Checkpoint, _ options: WriteOptions,
+    _ format: OutputFormat?
   ) {
     self.format = format?.name ?? ""
     self.report = report
@@ -32,7 +32,7 @@ struct ConversionSummary {
     if report.droppedObjectCount > 0 {
       let isOne = report.droppedObjectCount == 1
       StandardStreams.note(
-        format == TargetFormat.torchZip.name
+        format == OutputFormat.torchZip.name
           ? "note: \(Spelling.count(report.droppedObjectCount, "value")) that torch.load(weights_only=True) would refuse \(isOne ? "was" : "were") left out"
           : "note: \(Spelling.count(report.droppedObjectCount, "value")) that \(isOne ? "is no tensor has" : "are no tensors have") no place in \(format) and stayed behind"
       )

@@ -17,9 +17,9 @@ struct ConvertCommand: ParsableCommand {
   var output: String
   @Option(
     help:
-      "The format to write, whatever the extension: \(TargetFormat.allCases.map(\.rawValue).joined(separator: ", ")).",
+      "The format to write, whatever the extension: \(OutputFormat.allCases.map(\.rawValue).joined(separator: ", ")).",
     transform: { try ConvertCommand.format($0) })
-  var format: TargetFormat?
+  var format: OutputFormat?
   @OptionGroup var network: NetworkOptions
   @Option(help: "How many outputs the network should have, 0 for no head; for .onnx and --fold-bn.")
   var numClasses: Int?
@@ -157,7 +157,7 @@ struct ConvertCommand: ParsableCommand {
     let clock = ContinuousClock()
     let start = clock.now
     let checkpoint = try Checkpoint(path: input, limits: limits.limits)
-    var options = ConversionOptions()
+    var options = WriteOptions()
     options.key = network.key
     options.stripPrefix = stripPrefix
     let edits = NetworkEdits(checkpoint: checkpoint, network: network)
@@ -166,7 +166,7 @@ struct ConvertCommand: ParsableCommand {
     if foldBn { options.replaced = try edits.folded(classes: numClasses, into: dialect) }
     options.dtype = dtype.flatMap { DType(rawValue: $0) }
     options.dequantize = dequantize
-    options.toDense = toDense
+    options.makeDense = toDense
     options.dropsObjects = dropObjects
     options.shrinks = shrink
     options.isLegacy = legacy
@@ -199,12 +199,12 @@ struct ConvertCommand: ParsableCommand {
 
   private var isStandardOutput: Bool { output == "-" }
 
-  private var target: TargetFormat? { format ?? TargetFormat(path: output) }
+  private var target: OutputFormat? { format ?? OutputFormat(path: output) }
 
-  private static func format(_ name: String) throws -> TargetFormat {
-    guard let format = TargetFormat(rawValue: name) else {
+  private static func format(_ name: String) throws -> OutputFormat {
+    guard let format = OutputFormat(rawValue: name) else {
       throw ValidationError(
-        "--format knows \(TargetFormat.allCases.map(\.rawValue).joined(separator: ", ")).")
+        "--format knows \(OutputFormat.allCases.map(\.rawValue).joined(separator: ", ")).")
     }
     return format
   }

@@ -12,7 +12,7 @@ struct NetworkEdits {
   private func selection() throws -> Selection { try checkpoint.selection(key: network.key ?? ".") }
 
   /// The network's names in another dialect, by those in the file; the prefix stays.
-  func renamed(into dialect: ResNetDialect) throws -> [ExactText: ConversionOptions.Renaming] {
+  func renamed(into dialect: ResNetDialect) throws -> [ExactText: WriteOptions.Renaming] {
     let stateDict = try selection().stateDict()
     let naming: ResNetNaming
     do throws(DecantError) { naming = try ResNetNaming.only(in: stateDict, prefix: network.prefix) } catch {
@@ -20,12 +20,12 @@ struct NetworkEdits {
         .unclassified, "cannot be renamed: \(error.reason.escapedForDisplay)", file: checkpoint.path,
         remedy: "Nothing was written.")
     }
-    var renamed: [ExactText: ConversionOptions.Renaming] = [:]
+    var renamed: [ExactText: WriteOptions.Renaming] = [:]
     var nameless: [String] = []
     for entry in naming.entries {
       guard let canonical = entry.canonical else { continue }
       if let name = dialect.spelling(of: canonical) {
-        renamed[ExactText(entry.name)] = ConversionOptions.Renaming(
+        renamed[ExactText(entry.name)] = WriteOptions.Renaming(
           name: naming.prefix + name,
           axes: dialect.axes(from: naming.dialect, of: canonical, rank: entry.tensor.shape.count))
       } else {
@@ -53,7 +53,7 @@ struct NetworkEdits {
   /// - Throws: ``ExitStatus/no`` when the weights are not the network's.
   func folded(
     classes: Int?, into dialect: ResNetDialect?
-  ) throws -> [ExactText: [ConversionOptions.Replacement]] {
+  ) throws -> [ExactText: [WriteOptions.Replacement]] {
     let selection = try selection()
     let resolution = try network.resolve(
       try selection.stateDict(), selection, in: checkpoint, classes: classes, leavingGeometryOpen: true)
@@ -67,18 +67,18 @@ struct NetworkEdits {
         remedy: "Nothing was written.")
     }
     let present = Set(naming.entries.map { ExactText($0.name) })
-    var replaced: [ExactText: [ConversionOptions.Replacement]] = [:]
+    var replaced: [ExactText: [WriteOptions.Replacement]] = [:]
     for name in folding.removed { replaced[ExactText(name)] = [] }
     for convolution in folding.convolutions {
       var weights = [
-        ConversionOptions.Replacement(name: convolution.weight.name, tensor: convolution.weight.tensor)
+        WriteOptions.Replacement(name: convolution.weight.name, tensor: convolution.weight.tensor)
       ]
       let bias = convolution.bias
       if present.contains(ExactText(bias.name)) {
-        replaced[ExactText(bias.name)] = [ConversionOptions.Replacement(name: bias.name, tensor: bias.tensor)]
+        replaced[ExactText(bias.name)] = [WriteOptions.Replacement(name: bias.name, tensor: bias.tensor)]
       } else {
         let name = dialect?.spelling(of: bias.canonical).map { naming.prefix + $0 } ?? bias.name
-        weights.append(ConversionOptions.Replacement(name: name, tensor: bias.tensor))
+        weights.append(WriteOptions.Replacement(name: name, tensor: bias.tensor))
       }
       replaced[ExactText(convolution.weight.name)] = weights
     }

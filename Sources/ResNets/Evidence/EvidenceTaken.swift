@@ -24,7 +24,7 @@ extension ResNetEvidence {
   ///
   /// - Parameter shapes: the configuration before anything is said of its geometry.
   func taken(
-    for shapes: ResNetConfiguration, _ said: ResNetDeclaration
+    for shapes: ResNetConfiguration, _ said: ResNetOverrides
   ) throws(DecantError) -> Taken {
     let applied = applied(to: shapes)
     var taken = Taken(configuration: try said.applied(to: shapes))

@@ -15,7 +15,7 @@ extension ContentScan {
     var seen: Set<[UInt8]> = []
     for member in members {
       let name = String(decoding: member.name.prefix(200), as: UTF8.self).escapedForDisplay
-      func report(_ severity: Severity, _ rule: Rule, _ what: String) {
+      func report(_ severity: ScanSeverity, _ rule: ScanRule, _ what: String) {
         audit.report(severity, rule, in: place, at: member.header, what)
       }
       if Self.leadsOut(member.name) { report(.dangerous, .archiveName, "\(name) leads out of its folder") }

@@ -24,8 +24,8 @@ struct ZipLayout {
 
   /// Something that contradicts, or is where nothing should be.
   struct Fault {
-    let severity: Severity
-    let rule: Rule
+    let severity: ScanSeverity
+    let rule: ScanRule
     let offset: Int
     let what: String
   }
@@ -79,7 +79,7 @@ struct ZipLayout {
     walk(bytes, upTo: directoryStart, limits)
   }
 
-  private mutating func fault(_ severity: Severity, _ rule: Rule, _ offset: Int, _ what: String) {
+  private mutating func fault(_ severity: ScanSeverity, _ rule: ScanRule, _ offset: Int, _ what: String) {
     if faults.count < 1_000 {
       faults.append(Fault(severity: severity, rule: rule, offset: offset, what: what))
     }

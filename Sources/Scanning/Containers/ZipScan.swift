@@ -101,7 +101,7 @@ extension ContentScan {
     for entry in layout.entries {
       let name = layout.display(entry.name)
       let label = join(place, name)
-      func report(_ severity: Severity, _ rule: Rule, _ what: String) {
+      func report(_ severity: ScanSeverity, _ rule: ScanRule, _ what: String) {
         audit.report(severity, rule, in: place, at: entry.header, what)
       }
       if !entry.isListed, layout.hasDirectory {
@@ -167,7 +167,7 @@ extension ContentScan {
     of entry: ZipLayout.Entry, _ bytes: RawSpan, _ label: String, _ body: (RawSpan) -> Result
   ) -> Result? {
     let stored = bytes.part(entry.data)
-    func report(_ severity: Severity, _ rule: Rule, _ what: String) {
+    func report(_ severity: ScanSeverity, _ rule: ScanRule, _ what: String) {
       audit.report(severity, rule, in: label, at: entry.header, what)
     }
     switch entry.method {

@@ -3,11 +3,11 @@ enum NameStanding: Equatable {
   /// A name of tensor files, good for this.
   case known(KnownUse)
   /// A name whose code runs when the file is loaded; nothing more is known of it.
-  case unknown(Rule, String)
+  case unknown(ScanRule, String)
   /// A name that no checkpoint needs.
-  case dangerous(Rule, String)
+  case dangerous(ScanRule, String)
   /// A function of PyTorch or NumPy: unknown as a value, dangerous once it is called.
-  case dangerousWhenCalled(Rule, String)
+  case dangerousWhenCalled(ScanRule, String)
 }
 
 /// What a name of tensor files is good for.

@@ -111,7 +111,7 @@ extension PickleAudit {
           continue
         }
         guard let function = name(of: pair.value) else { continue }
-        let severity: Severity
+        let severity: ScanSeverity
         switch audit.standing(module: function.module, name: function.name) {
         case .known(.value): continue
         case .dangerousWhenCalled: severity = .dangerous

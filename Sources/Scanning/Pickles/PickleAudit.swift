@@ -61,7 +61,8 @@ struct PickleAudit {
     }
   }
 
-  func report(_ severity: Severity, _ rule: Rule, _ offset: Int, _ what: String, call: String? = nil) {
+  func report(_ severity: ScanSeverity, _ rule: ScanRule, _ offset: Int, _ what: String, call: String? = nil)
+  {
     audit.report(severity, rule, in: place, at: offset, what, call: call)
   }
 

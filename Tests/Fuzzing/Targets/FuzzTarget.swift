@@ -121,8 +121,8 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
       checkpoint.tensors.allSatisfy({ $0.tensor.byteCount <= Self.readBudget }),
       0...Self.readBudget ~= byteCount, let folder = ScratchFolder()
     else { return }
-    var options = ConversionOptions()
-    (options.dequantize, options.toDense, options.salvage) = (true, true, true)
+    var options = WriteOptions()
+    (options.dequantize, options.makeDense, options.salvage) = (true, true, true)
     (options.dropsObjects, options.checks) = (true, true)
     let path = folder.file(target)
     do { _ = try checkpoint.convert(to: path, options) } catch {
@@ -205,15 +205,16 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
           values.count == 3 * height * width && values.allSatisfy { abs($0) < 3 }, "numbers are normalised")
       }
     } catch {
-      precondition(!error.reason.isEmpty && (error.location.offset ?? 0) <= bytes.count, "an error says something")
+      precondition(
+        !error.reason.isEmpty && (error.location.offset ?? 0) <= bytes.count, "an error says something")
     }
   }
 
   // MARK: - Scans
 
   private func runScan(_ bytes: [UInt8]) {
-    let scan = Scanner().scan(bytes, named: "input")
-    precondition(scan.findings.count <= Scanner.findingLimit, "findings are bounded")
+    let scan = CheckpointScanner().scan(bytes, named: "input")
+    precondition(scan.findings.count <= CheckpointScanner.findingLimit, "findings are bounded")
     precondition((scan.verdict == .clean) == scan.findings.isEmpty, "a finding is what stands in the way")
     for finding in scan.findings.prefix(100) {
       precondition(!finding.what.isEmpty && finding.count > 0, "a finding says something")
