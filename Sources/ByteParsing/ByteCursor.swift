@@ -32,7 +32,9 @@ package struct ByteCursor: ~Escapable {
   @_lifetime(self: copy self)
   package mutating func seek(to target: Int) throws(ParsingError) {
     guard target >= 0, target <= bytes.byteCount else {
-      throw ParsingError(offset: offset, "offset \(target) lies outside the \(bytes.byteCount) bytes present")
+      throw ParsingError(
+        offset: offset, cause: .truncated,
+        "offset \(target) lies outside the \(bytes.byteCount) bytes present")
     }
     offset = target
   }
@@ -92,7 +94,7 @@ package struct ByteCursor: ~Escapable {
       end += 1
     }
     guard end < bytes.byteCount else {
-      throw ParsingError(offset: offset, "no newline ends the line that begins here")
+      throw ParsingError(offset: offset, cause: .truncated, "no newline ends the line that begins here")
     }
     let line = try readBytes(end - offset)
     offset += 1
@@ -101,7 +103,8 @@ package struct ByteCursor: ~Escapable {
 
   private func require(_ count: Int) throws(ParsingError) {
     guard count >= 0, count <= remaining else {
-      throw ParsingError(offset: offset, "\(count) bytes are needed and \(remaining) are left")
+      throw ParsingError(
+        offset: offset, cause: .truncated, "\(count) bytes are needed and \(remaining) are left")
     }
   }
 }

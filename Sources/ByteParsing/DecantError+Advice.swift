@@ -27,6 +27,18 @@ extension DecantError {
     case salvage
     /// Look at the pickle's opcodes.
     case disassemble
+    /// List the names and shapes of the tensors.
+    case inspect
+    /// Leave out the values that the format cannot hold.
+    case dropObjects
+    /// Write fewer files, so that fewer are open at once.
+    case largerShards
+    /// Write the current format instead of that before PyTorch 1.6.
+    case currentFormat
+    /// Leave the prefix of the names, or choose the tensors that have it.
+    case keepPrefix
+    /// Do not record the digest of the source.
+    case omitSourceDigest
 
     /// One sentence in terms of the library.
     var libraryText: String {
@@ -49,6 +61,12 @@ extension DecantError {
       case .salvage:
         "Download the file again, or set WriteOptions.salvage to keep the tensors that are whole."
       case .disassemble: "The file is damaged or was never a checkpoint."
+      case .inspect: "Checkpoint.tensors lists the names and shapes."
+      case .dropObjects: "Leave out the values; the tensors are kept."
+      case .largerShards: "Choose a larger size for the shards."
+      case .currentFormat: "Write the format of PyTorch 1.6 and later."
+      case .keepPrefix: "Do not strip the prefix, or choose the tensors that have it."
+      case .omitSourceDigest: "Compute the SHA-256 of each file by itself."
       }
     }
   }

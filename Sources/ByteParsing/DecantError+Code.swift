@@ -20,7 +20,7 @@ extension DecantError {
     case truncated
     /// The file contradicts its own format.
     case damaged
-    /// The file is arranged so that two readers see different contents: overlapping or repeated entries.
+    /// The file is arranged to mislead: overlapping or repeated entries, or names of files outside its folder.
     case deceptive
     /// The data differs from its recorded checksum.
     case checksumMismatch
@@ -46,6 +46,8 @@ extension DecantError {
     case duplicateName
     /// An option or argument cannot be used so.
     case invalidArgument
+    /// A tensor has no data: it was saved from the meta device, or its data belongs to another rank.
+    case noData
 
     // MARK: Writing
     /// The output format cannot hold a tensor, a name or a value.

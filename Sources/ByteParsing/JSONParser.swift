@@ -22,7 +22,9 @@ private struct JSONParser: ~Escapable {
 
   @_lifetime(self: copy self)
   mutating func value(_ depth: Int) throws(ParsingError) -> JSONValue {
-    guard depth > 0 else { throw ParsingError(offset: cursor.offset, "the JSON nests too deep") }
+    guard depth > 0 else {
+      throw ParsingError(offset: cursor.offset, cause: .tooDeep, "the JSON nests too deep")
+    }
     skipSpace()
     switch cursor.peek {
     case UInt8(ascii: "{"): return try object(depth)

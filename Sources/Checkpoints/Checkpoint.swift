@@ -155,11 +155,11 @@ public struct Checkpoint: Sendable {
     case .torchLegacy: return try TorchLegacy.open(source, limits: limits, nesting: nesting)
     case .tar: return try TorchTar.open(source, limits: limits, nesting: nesting)
     case .pickle: return try BarePickle.open(source, limits: limits, nesting: nesting)
-    case .unknown(let description, let remedy):
+    case .unknown(let foreign):
       if let parts = try BarePickle.openIfAny(source, limits: limits, nesting: nesting) { return parts }
-      throw DecantError(.unclassified, description, file: source.path, remedy: remedy)
-    case .foreign(let description, let remedy):
-      throw DecantError(.unclassified, description, file: source.path, remedy: remedy)
+      throw foreign.error(file: source.path)
+    case .foreign(let foreign):
+      throw foreign.error(file: source.path)
     }
   }
 

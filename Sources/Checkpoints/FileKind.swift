@@ -12,10 +12,10 @@ enum FileKind {
   case tar
   /// Begins like a pickle of protocol 2 or later.
   case pickle
-  /// Something else: what it is, and what to do about it.
-  case foreign(String, remedy: String)
+  /// Something else.
+  case foreign(ForeignFile)
   /// Nothing that begins in a known way; a pickle of protocol 0 or 1 may be all the same.
-  case unknown(String, remedy: String)
+  case unknown(ForeignFile)
 
   init(_ head: [UInt8], tail: [UInt8] = [], fileByteCount: Int) {
     func begins(_ bytes: [UInt8], at offset: Int = 0) -> Bool {
@@ -24,7 +24,8 @@ enum FileKind {
     func begins(_ text: String) -> Bool { begins(Array(text.utf8)) }
 
     if head.isEmpty {
-      self = .foreign("is empty", remedy: "The download or copy failed: fetch the file again.")
+      self = .foreign(
+        ForeignFile("is empty", "The download or copy failed: fetch the file again.", .notACheckpoint))
     } else if begins([0x50, 0x4B, 3, 4]) || begins([0x50, 0x4B, 5, 6]) {
       self = .zip
     } else if SafetensorsReader.recognises(head, fileByteCount: fileByteCount) {
@@ -34,7 +35,7 @@ enum FileKind {
     } else if begins(GGUFReader.magic) {
       self = .gguf
     } else if let foreign = ForeignFile(pointer: head) ?? ForeignFile(joblib: head) {
-      self = .foreign(foreign.description, remedy: foreign.remedy)
+      self = .foreign(foreign)
     } else if TarArchive.recognises(head) {
       self = .tar
     } else if TorchLegacy.recognises(head) {
@@ -42,18 +43,19 @@ enum FileKind {
     } else if begins([0x80]) && head.count > 1 && head[1] <= 5 {
       self = .pickle
     } else if let foreign = ForeignFile(signatureOf: head) {
-      self = .foreign(foreign.description, remedy: foreign.remedy)
+      self = .foreign(foreign)
     } else if let foreign = ForeignFile(textOf: head, fileByteCount: fileByteCount) ?? ForeignFile(
       table: tail)
       ?? ForeignFile(messagePack: head) ?? ForeignFile(protobuf: head)
     {
       // Pickles of protocol 0 are text, and those of 1 may be anything.
-      self = .unknown(foreign.description, remedy: foreign.remedy)
+      self = .unknown(foreign)
     } else {
       let bytes = head.prefix(4).map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }
       self = .unknown(
-        "is no checkpoint: it begins with the bytes \(bytes.joined(separator: " "))",
-        remedy: "Name a .pth file written by torch.save, or a .safetensors file.")
+        ForeignFile(
+          "is not a checkpoint: it begins with the bytes \(bytes.joined(separator: " "))",
+          "Name a .pth file written by torch.save, or a .safetensors file.", .notACheckpoint))
     }
   }
 }

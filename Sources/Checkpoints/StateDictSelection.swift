@@ -40,14 +40,12 @@ package struct Selection: Sendable {
       if let other = paths.updateValue(entry.path, forKey: ExactText(name(of: entry))) {
         func spell(_ path: [PathKey]) -> String { path.map { $0.json.text }.joined(separator: ", ") }
         throw DecantError(
-          .unclassified,
-          "two tensors are called \(name(of: entry).escapedForDisplay): [\(spell(other))] and [\(spell(entry.path))]",
-          remedy: "Choose one of them with --key.")
+          .duplicateName,
+          "two tensors have the name \(name(of: entry).escapedForDisplay): [\(spell(other))] and [\(spell(entry.path))]",
+          advice: .chooseKey([]))
       }
     }
-    do throws(DecantError) {
-      return try StateDict(tensors.map { StateDict.Entry(name: name(of: $0), tensor: $0.tensor) })
-    } catch { throw DecantError(.unclassified, error.reason) }
+    return try StateDict(tensors.map { StateDict.Entry(name: name(of: $0), tensor: $0.tensor) })
   }
 }
 
@@ -89,16 +87,15 @@ extension Checkpoint {
     guard let found else {
       if objects.contains(where: { $0.name == key || $0.name.hasPrefix(key + ".") }) {
         throw DecantError(
-          .unclassified,
-          "no tensor stands under the key \(key.escapedForDisplay); what stands there is no tensor",
+          .keyNotFound,
+          "the value of the key \(key.escapedForDisplay) is not a tensor and holds none",
           file: path,
-          remedy: "decant inspect lists the keys that hold tensors.")
+          advice: .listKeys)
       }
-      let candidates = stateDictCandidates.prefix(8).map(\.key.escapedForDisplay).joined(separator: ", ")
+      let candidates = stateDictCandidates.prefix(8).map(\.key)
       throw DecantError(
-        .unclassified, "has no key \(key.escapedForDisplay)", file: path,
-        remedy: candidates.isEmpty
-          ? "decant inspect lists the keys it has." : "Keys that hold a state dict: \(candidates).")
+        .keyNotFound, "has no key \(key.escapedForDisplay)", file: path,
+        advice: candidates.isEmpty ? .listKeys : .chooseKey(candidates))
     }
     return Selection(path: found, tensors: tensors.filter { $0.path.starts(with: found) })
   }
@@ -111,15 +108,16 @@ extension Checkpoint {
     guard candidates.count == 1, let only = candidates.first else {
       if candidates.isEmpty {
         throw DecantError(
-          .unclassified, tensors.isEmpty ? "holds no tensors" : "holds tensors and no state dict", file: path,
-          remedy: "decant inspect shows what it holds.")
+          .noStateDict, tensors.isEmpty ? "holds no tensors" : "holds tensors and no state dict", file: path,
+          advice: .inspect)
       }
       let list = candidates.prefix(16).map { "\($0.key.escapedForDisplay) (\($0.tensorCount) tensors)" }
         .joined(separator: ", ")
       throw DecantError(
-        .unclassified, "holds \(candidates.count) state dicts: \(list)\(candidates.count > 16 ? ", …" : "")",
+        .ambiguousStateDict,
+        "holds \(candidates.count) state dicts: \(list)\(candidates.count > 16 ? ", …" : "")",
         file: path,
-        remedy: "Choose one with --key.")
+        advice: .chooseKey([]))
     }
     let selected = tensors.filter { $0.stateDict == only.path && $0.path.starts(with: only.path) }
     return Selection(path: only.path, tensors: selected)

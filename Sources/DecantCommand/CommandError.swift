@@ -48,6 +48,12 @@ extension DecantError.Advice {
     case .salvage: "Download it again; decant convert --salvage keeps the tensors that are whole."
     case .disassemble:
       "The file is damaged or was never a checkpoint; decant inspect --pickle shows how far it reads."
+    case .inspect: "decant inspect shows the names and shapes it has."
+    case .dropObjects: "Leave them out with --drop-objects; tensors are kept."
+    case .largerShards: "Choose a larger --shard-size."
+    case .currentFormat: "Leave out --legacy."
+    case .keepPrefix: "Leave out --strip-prefix, or choose with --key the tensors that have it."
+    case .omitSourceDigest: "Leave out --source-digest."
     }
   }
 }

@@ -31,7 +31,9 @@ struct PickleArgumentReader: ~Escapable {
   mutating func next() throws(PickleError) -> (PickleOpcode, Argument?) {
     start = offset
     opcode = nil
-    guard let byte = read(1).first else { throw failure("pickle exhausted before seeing STOP") }
+    guard let byte = read(1).first else {
+      throw failure("pickle exhausted before seeing STOP", cause: .truncated)
+    }
     guard let next = PickleOpcode(rawValue: byte) else {
       throw failure("at position \(start), opcode \(PythonRepr.bytes([byte])) unknown")
     }
@@ -82,8 +84,8 @@ struct PickleArgumentReader: ~Escapable {
 
   // MARK: - Bytes
 
-  private func failure(_ reason: String) -> PickleError {
-    PickleError(offset: start, opcode: opcode, reason)
+  private func failure(_ reason: String, cause: PickleError.Cause = .invalid) -> PickleError {
+    PickleError(offset: start, opcode: opcode, cause: cause, reason)
   }
 
   /// Reads as many bytes as are there, up to `count`.
@@ -99,7 +101,7 @@ struct PickleArgumentReader: ~Escapable {
     _ type: T.Type, _ form: PickleArgument
   ) throws(PickleError) -> T {
     guard bytes.byteCount - offset >= MemoryLayout<T>.size else {
-      throw failure("not enough data in stream to read \(form)")
+      throw failure("not enough data in stream to read \(form)", cause: .truncated)
     }
     defer { offset += MemoryLayout<T>.size }
     return T(littleEndian: unsafe bytes.unsafeLoadUnaligned(fromUncheckedByteOffset: offset, as: T.self))
@@ -112,7 +114,7 @@ struct PickleArgumentReader: ~Escapable {
     }
     let left = bytes.byteCount - offset
     guard count <= left else {
-      throw failure("expected \(count) bytes in a \(form), but only \(left) remain")
+      throw failure("expected \(count) bytes in a \(form), but only \(left) remain", cause: .truncated)
     }
     return read(count)
   }
@@ -134,7 +136,7 @@ struct PickleArgumentReader: ~Escapable {
       }
       end += 1
     }
-    throw failure("no newline found when trying to read \(form)")
+    throw failure("no newline found when trying to read \(form)", cause: .truncated)
   }
 
   // MARK: - Numbers
@@ -147,7 +149,9 @@ struct PickleArgumentReader: ~Escapable {
   private mutating func long(_ count: Int64, _ form: String) throws(PickleError) -> String {
     guard count >= 0 else { throw failure("\(form) byte count < 0: \(count)") }
     let digits = read(Int(count))
-    guard digits.count == count else { throw failure("not enough data in stream to read \(form)") }
+    guard digits.count == count else {
+      throw failure("not enough data in stream to read \(form)", cause: .truncated)
+    }
     return try decimal(PythonInteger.shortest(digits))
   }
 

@@ -73,7 +73,7 @@ package struct PickleMachine: ~Escapable {
     while true {
       start = offset
       opcode = nil
-      guard offset < bytes.byteCount else { throw failure("the stream ends before STOP") }
+      guard offset < bytes.byteCount else { throw failure("the stream ends before STOP", cause: .truncated) }
       let byte = unsafe bytes.unsafeLoad(fromUncheckedByteOffset: offset, as: UInt8.self)
       guard let next = PickleOpcode(rawValue: byte) else {
         throw failure("0x\(byte < 16 ? "0" : "")\(String(byte, radix: 16)) is no opcode")
@@ -186,7 +186,8 @@ package struct PickleMachine: ~Escapable {
   private mutating func checkFrame() throws(PickleError) {
     let length = try read(UInt64.self)
     guard length <= UInt64(bytes.byteCount - offset) else {
-      throw failure("the frame has \(length) bytes and \(bytes.byteCount - offset) are left")
+      throw failure(
+        "the frame has \(length) bytes and \(bytes.byteCount - offset) are left", cause: .truncated)
     }
   }
 

@@ -15,7 +15,7 @@ extension PickleMachine {
 
   @inline(never)
   private func truncated(_ count: some BinaryInteger) -> PickleError {
-    failure("its argument takes \(count) bytes and \(bytes.byteCount - offset) are left")
+    failure("its argument takes \(count) bytes and \(bytes.byteCount - offset) are left", cause: .truncated)
   }
 
   /// Reads a length of eight bytes.
@@ -56,7 +56,7 @@ extension PickleMachine {
       }
       end += 1
     }
-    throw failure("no newline ends its argument")
+    throw failure("no newline ends its argument", cause: .truncated)
   }
 
   @_lifetime(self: copy self)
@@ -127,7 +127,9 @@ extension PickleMachine {
 
   private func checkLong(_ count: Int) throws(PickleError) {
     guard count <= limits.longBytes else {
-      throw failure("an integer of \(count) bytes is refused (limit longBytes, \(limits.longBytes))")
+      throw failure(
+        "an integer of \(count) bytes is refused (limit longBytes, \(limits.longBytes))",
+        cause: .limit("longBytes"))
     }
   }
 

@@ -4,8 +4,8 @@ import ByteParsing
 extension PickleMachine {
   /// An error about the opcode being run.
   @inline(never)
-  func failure(_ reason: String) -> PickleError {
-    PickleError(offset: start, opcode: opcode, reason)
+  func failure(_ reason: String, cause: PickleError.Cause = .invalid) -> PickleError {
+    PickleError(offset: start, opcode: opcode, cause: cause, reason)
   }
 
   @inline(never)
@@ -16,9 +16,13 @@ extension PickleMachine {
   @inline(never)
   private func stackLimit() -> PickleError {
     if pushes > limits.pickleValues {
-      failure("more than \(limits.pickleValues) values are made (limit pickleValues)")
+      failure(
+        "more than \(limits.pickleValues) values are made (limit pickleValues)", cause: .limit("pickleValues")
+      )
     } else {
-      failure("more than \(limits.pickleStack) values stand on the stack (limit pickleStack)")
+      failure(
+        "more than \(limits.pickleStack) values stand on the stack (limit pickleStack)",
+        cause: .limit("pickleStack"))
     }
   }
 
@@ -41,7 +45,8 @@ extension PickleMachine {
   @_lifetime(self: copy self)
   mutating func make(_ node: PickleNode) throws(PickleError) -> PickleValue {
     guard graph.nodes.count < limits.pickleNodes, let index = Int32(exactly: graph.nodes.count) else {
-      throw failure("more than \(limits.pickleNodes) nodes are made (limit pickleNodes)")
+      throw failure(
+        "more than \(limits.pickleNodes) nodes are made (limit pickleNodes)", cause: .limit("pickleNodes"))
     }
     graph.nodes.append(node)
     return .node(PickleNodeID(index: index))
@@ -63,7 +68,8 @@ extension PickleMachine {
   @_lifetime(self: copy self)
   mutating func setMark() throws(PickleError) {
     guard marks.count < limits.pickleStack else {
-      throw failure("more than \(limits.pickleStack) MARKs are open (limit pickleStack)")
+      throw failure(
+        "more than \(limits.pickleStack) MARKs are open (limit pickleStack)", cause: .limit("pickleStack"))
     }
     fence = stack.count
     marks.append(fence)
@@ -138,7 +144,8 @@ extension PickleMachine {
   mutating func memoize(at index: Int) throws(PickleError) {
     let value = try top()
     guard memo.count < limits.pickleMemo else {
-      throw failure("more than \(limits.pickleMemo) values are memoised (limit pickleMemo)")
+      throw failure(
+        "more than \(limits.pickleMemo) values are memoised (limit pickleMemo)", cause: .limit("pickleMemo"))
     }
     if let old = memo[index], old != value { noteChange(of: index, from: old, to: value) }
     memo.store(value, at: index)

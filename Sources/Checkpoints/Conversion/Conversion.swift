@@ -16,7 +16,7 @@ extension Checkpoint {
   ) throws -> WriteReport {
     guard let format = format ?? path.flatMap({ OutputFormat(path: $0) }) else {
       throw DecantError(
-        .unclassified, "the extension chooses no format that is written", file: path,
+        .unknownOutputFormat, "the extension is not that of a format that can be written", file: path,
         remedy:
           "There are \(OutputFormat.extensions.map(\.key).joined(separator: ", ")), and / for a folder of .npy files."
       )
@@ -90,7 +90,9 @@ extension Checkpoint {
       let writer = try NpyWriter(plan.tensors)
       return try file { try writer.write(to: $0, &pouring) }
     case .npyFolder:
-      guard let path else { throw DecantError(.unclassified, "a folder has no place on standard output") }
+      guard let path else {
+        throw DecantError(.invalidArgument, "a folder cannot be written to standard output")
+      }
       return try NpyFolderWriter(plan.tensors, path).write(policy, &pouring)
     case .gguf:
       let writer = try GGUFWriter(plan.tensors, metadata)
@@ -116,8 +118,8 @@ extension Checkpoint {
   package func sha256() throws -> String {
     guard files.count == 1, let file = files.first else {
       throw DecantError(
-        .unclassified, "consists of \(files.count) files, which have no one SHA-256", file: path,
-        remedy: "Leave out --source-digest.")
+        .invalidArgument, "consists of \(files.count) files, so it has no single SHA-256", file: path,
+        advice: .omitSourceDigest)
     }
     return try file.sha256(0..<file.byteCount)
   }

@@ -74,9 +74,10 @@ struct ConversionPlan {
     }
     guard unused.isEmpty else {
       throw DecantError(
-        .unclassified, "no tensor's name matches \(unused.map(\.escapedForDisplay).joined(separator: ", "))",
+        .tensorNotFound,
+        "no tensor's name matches \(unused.map(\.escapedForDisplay).joined(separator: ", "))",
         file: checkpoint.path,
-        remedy: "decant inspect --filter shows what a glob matches. Nothing was written.")
+        advice: .listNames)
     }
     selection = Selection(path: selection.path, tensors: kept)
   }
@@ -107,8 +108,9 @@ struct ConversionPlan {
     selection = Selection(path: selection.path, tensors: kept)
     guard !kept.isEmpty || lost.isEmpty else {
       throw DecantError(
-        .unclassified, "has no tensor left that is whole", file: checkpoint.path,
-        remedy: "Fetch the file again. Nothing was written.")
+        (checkpoint.truncation ?? checkpoint.damage.first)?.code ?? .checksumMismatch,
+        "has no whole tensor left",
+        file: checkpoint.path, remedy: "Fetch the file again. Nothing was written.")
     }
   }
 
@@ -139,13 +141,13 @@ struct ConversionPlan {
         "\($0.path.isEmpty ? "the one at the root" : $0.name.escapedForDisplay) (\($0.unreadTensor ?? ""))"
       }.joined(separator: ", ")
       throw DecantError(
-        .unclassified, "holds tensors of kinds that are not converted: \(list)", file: checkpoint.path,
-        remedy: "Choose the other tensors with --key, --only or --except. Nothing was written.")
+        .unreadTensors, "holds tensors of kinds that are not converted: \(list)", file: checkpoint.path,
+        advice: .chooseTensors)
     }
     guard !selection.tensors.isEmpty else {
       throw DecantError(
-        .unclassified, "holds no tensors", file: checkpoint.path,
-        remedy: "decant inspect shows what it holds. Nothing was written.")
+        .noStateDict, "holds no tensors", file: checkpoint.path,
+        advice: .inspect)
     }
   }
 
@@ -182,11 +184,11 @@ struct ConversionPlan {
     let entries = selection.tensors
     let sparse = entries.filter { $0.tensor.layout != .strided }
     guard sparse.isEmpty || options.makeDense || format == .torchZip else {
-      throw refusal("sparse", sparse, "Write them in full with --to-dense.")
+      throw refusal("sparse", sparse, .makeDense)
     }
     let quantized = entries.filter { $0.tensor.quantization != nil }
     guard quantized.isEmpty || options.dequantize || format == .torchZip else {
-      throw refusal("quantised", quantized, "Write the numbers they stand for with --dequantize.")
+      throw refusal("quantised", quantized, .dequantize)
     }
     return try entries.map { entry in
       let tensor = entry.tensor
@@ -195,21 +197,21 @@ struct ConversionPlan {
           return try Tensor(dtype: tensor.dtype, shape: tensor.shape, storage: tensor.storage)
         }
         return try tensor.quantization == nil || !options.dequantize ? tensor : tensor.dequantized()
-      } catch {
-        throw DecantError(.unclassified, "\(error)", file: checkpoint.path, tensor: entry.name)
+      } catch let error as DecantError {
+        throw error.located(file: checkpoint.path, tensor: entry.name)
       }
     }
   }
 
   private func refusal(
-    _ what: String, _ entries: [CheckpointTensor], _ remedy: String
+    _ what: String, _ entries: [CheckpointTensor], _ advice: DecantError.Advice
   ) -> DecantError {
     let list = entries.prefix(16).map { "\($0.name.escapedForDisplay) (\($0.tensor.dtype.rawValue))" }
     return DecantError(
-      .unclassified,
+      .notRepresentable,
       "\(entries.count == 1 ? "this tensor is" : "these \(entries.count) tensors are") \(what), which \(format.name) cannot hold: "
         + list.joined(separator: ", ") + (entries.count > 16 ? ", …" : ""), file: checkpoint.path,
-      remedy: remedy + " Nothing was written.")
+      advice: advice)
   }
 
   /// A tensor with its axes in the order that was asked for.
@@ -229,17 +231,15 @@ struct ConversionPlan {
     guard huge.isEmpty else {
       let list = huge.prefix(16).map { "\($0.name.escapedForDisplay) (\($0.tensor.byteCount) bytes)" }
       throw DecantError(
-        .unclassified,
-        "in full these take more bytes than Limits.expansion allows: \(list.joined(separator: ", "))"
+        .limitExceeded,
+        "in full these take more bytes than Limits.expansion allows (a .pth keeps them sparse): \(list.joined(separator: ", "))"
           + (huge.count > 16 ? ", …" : ""), file: checkpoint.path,
-        remedy:
-          "Choose the others with --key, --only or --except, or keep them sparse in a .pth. Nothing was written."
-      )
+        advice: .chooseTensors)
     }
     let meta = tensors.filter { $0.tensor.storage.content == nil && !(format == .torchZip && $0.isMeta) }
     guard meta.isEmpty else {
       throw DecantError(
-        .unclassified,
+        .noData,
         "holds tensors without data: \(meta.prefix(16).map(\.name.escapedForDisplay).joined(separator: ", "))"
           + (meta.count > 16 ? ", …" : ""), file: checkpoint.path,
         remedy:
@@ -260,10 +260,10 @@ struct ConversionPlan {
       if let prefix = options.stripPrefix {
         guard name.hasPrefix(prefix) else {
           throw DecantError(
-            .unclassified,
+            .invalidArgument,
             "does not begin with the prefix \(prefix.escapedForDisplay) that is to be stripped",
             file: checkpoint.path, tensor: name,
-            remedy: "Leave out --strip-prefix, or choose with --key the tensors that have it.")
+            advice: .keepPrefix)
         }
         name = String(name.dropFirst(prefix.count))
       }
@@ -279,9 +279,9 @@ struct ConversionPlan {
           "[" + selection.tensors[place].path.map { $0.json.text }.joined(separator: ", ") + "]"
         }
         throw DecantError(
-          .unclassified,
-          "two tensors would be called \(name.escapedForDisplay): \(spell(other)) and \(spell(place))",
-          file: checkpoint.path, remedy: "Choose one of them with --key. Nothing was written.")
+          .duplicateName,
+          "two tensors would have the name \(name.escapedForDisplay): \(spell(other)) and \(spell(place))",
+          file: checkpoint.path, advice: .chooseKey([]))
       }
     }
     return names

@@ -21,14 +21,14 @@ public struct NameSubstitution: Sendable {
   public init(_ expression: String) throws(DecantError) {
     func refuse(_ reason: String) -> DecantError {
       DecantError(
-        .unclassified, "\(expression.escapedForDisplay) \(reason)",
+        .invalidArgument, "\(expression.escapedForDisplay) \(reason)",
         remedy: "Write it as sed does: s/pattern/replacement/.")
     }
     let characters = Array(expression)
-    guard characters.count > 2, characters[0] == "s" else { throw refuse("is no substitution") }
+    guard characters.count > 2, characters[0] == "s" else { throw refuse("is not a substitution") }
     let separator = characters[1]
     guard separator != "\\", !separator.isLetter, !separator.isNumber else {
-      throw refuse("has no character that parts pattern and replacement")
+      throw refuse("has no separator between pattern and replacement")
     }
     var parts = [""]
     var place = 2
@@ -55,7 +55,7 @@ public struct NameSubstitution: Sendable {
     isGlobal = parts[2] == "g"
     // A match of nothing has a place for each group all the same.
     guard let groups = try? Regex("(?:\(pattern))|").firstMatch(in: "").map({ $0.output.count - 1 }) else {
-      throw refuse("has a pattern that is no regular expression")
+      throw refuse("has a pattern that is not a regular expression")
     }
     replacement = Self.pieces(parts[1])
     for case .group(let number) in replacement where number > groups {

@@ -129,10 +129,8 @@ final class TensorFeed: OutputFeed {
   private static func locating<R>(_ name: String, _ body: () throws -> R) throws(DecantError) -> R {
     do { return try body() } catch let error as DecantError {
       throw error.located(tensor: name)
-    } catch let error as DecantError {
-      throw DecantError(.unclassified, error.reason, tensor: name)
     } catch {
-      throw DecantError(.unclassified, "cannot be read: \(error)", tensor: name)
+      throw DecantError(.readFailed, "cannot be read: \(error)", tensor: name)
     }
   }
 }

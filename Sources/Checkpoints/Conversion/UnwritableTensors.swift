@@ -11,13 +11,18 @@ struct UnwritableTensors {
   }
 
   /// - Throws: ``DecantError`` that names every tensor that was noted.
-  func refuse(remedy: String) throws(DecantError) {
+  func refuse(_ advice: DecantError.Advice) throws(DecantError) {
     guard !reasons.isEmpty else { return }
     let list = reasons.map { reason, tensors in
       let names = tensors.map { "\($0.name.escapedForDisplay) (\($0.dtype.rawValue))" }.joined(
         separator: ", ")
       return "\(reason) \(tensors.count == 1 ? "this tensor" : "these \(tensors.count) tensors"): \(names)"
     }
-    throw DecantError(.unclassified, list.joined(separator: "; "), remedy: remedy + " Nothing was written.")
+    throw DecantError(.notRepresentable, list.joined(separator: "; "), advice: advice)
+  }
+
+  /// Returns what to do about tensors of types that a format lacks: only floating-point ones can be cast.
+  static func advice(onTypesOf tensors: [PlannedTensor]) -> DecantError.Advice {
+    !tensors.isEmpty && tensors.allSatisfy { $0.dtype.kind == .floatingPoint } ? .cast : .chooseTensors
   }
 }

@@ -43,12 +43,12 @@ struct ChunkLayout: Sendable {
     strides = ChunkLayout.strides(sizes)
     for box in given {
       guard box.offsets.count == shape.count, box.sizes.count == shape.count else {
-        throw DecantError(.unclassified, "a chunk has \(box.sizes.count) sizes and the tensor \(shape.count)")
+        throw DecantError(.damaged, "a chunk has \(box.sizes.count) sizes and the tensor \(shape.count)")
       }
       for axis in shape.indices {
         guard let end = box.offsets[axis].checkedAdding(box.sizes[axis]), end <= shape[axis] else {
           throw DecantError(
-            .unclassified,
+            .damaged,
             "the chunk of sizes \(box.sizes) at \(box.offsets) leaves the tensor's shape \(shape)")
         }
       }
@@ -69,7 +69,7 @@ struct ChunkLayout: Sendable {
   ) throws(DecantError) -> Node.Target {
     guard let first = members.first else {
       let place = corner + [Int](repeating: 0, count: max(0, sizes.count - 1 - corner.count))
-      throw DecantError(.unclassified, "no chunk holds the element at \(place)")
+      throw DecantError(.damaged, "no chunk holds the element at \(place)")
     }
     if members.count == 1,
       (axis..<sizes.count).allSatisfy({ boxes[first].lower[$0] == 0 && boxes[first].upper[$0] == sizes[$0] })
@@ -77,7 +77,7 @@ struct ChunkLayout: Sendable {
       return .box(first)
     }
     guard axis < sizes.count - 1 else {
-      throw DecantError(.unclassified, "two chunks hold the element at \(corner)")
+      throw DecantError(.deceptive, "two chunks hold the element at \(corner)")
     }
     var bounds: Set<Int> = [0]
     for member in members {
@@ -100,7 +100,7 @@ struct ChunkLayout: Sendable {
       budget -= 1 + active.count
       guard budget >= 0 else {
         throw DecantError(
-          .unclassified, "its \(boxes.count) chunks interlock in a way that no sharding makes",
+          .unsupportedFormat, "its \(boxes.count) chunks interlock in a way that no sharding makes",
           remedy: "Load it with PyTorch and save it again in one process.")
       }
       node.targets.append(try cut(active, axis: axis + 1, corner: corner + [start], &budget))

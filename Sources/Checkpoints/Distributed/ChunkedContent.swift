@@ -17,7 +17,7 @@ final class ChunkedContent: StorageContent, ChecksummedContent {
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws {
     guard offset >= 0, offset <= byteCount, buffer.count <= byteCount - offset else {
       throw DecantError(
-        .unclassified, "\(buffer.count) bytes at \(offset) lie outside a tensor of \(byteCount) bytes")
+        .invalidArgument, "\(buffer.count) bytes at \(offset) are outside a tensor of \(byteCount) bytes")
     }
     var done = 0
     while done < buffer.count {

@@ -24,7 +24,7 @@ final class DistributedBundle: Sendable {
     guard let tensors = try read() else { return nil }
     guard let tensor = tensors[ExactText(name)] else {
       throw DecantError(
-        .unclassified, "the safetensors file holds no \(name.escapedForDisplay)", file: source.path,
+        .damaged, "the safetensors file holds no \(name.escapedForDisplay)", file: source.path,
         remedy: "The metadata and the data are of different checkpoints, or damaged.")
     }
     return tensor

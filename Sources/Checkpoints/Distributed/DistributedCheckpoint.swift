@@ -64,7 +64,8 @@ struct DistributedCheckpoint {
     }
     guard parts.contents.tensors.count + parts.contents.objects.count <= limits.paths else {
       throw DecantError(
-        .unclassified, "more than \(limits.paths) values are listed (Limits.paths)", file: first.path)
+        .limitExceeded, "more than \(limits.paths) values are listed (Limits.paths)", file: first.path,
+        advice: .raiseLimit("paths", to: nil))
     }
     if !transformed.isEmpty {
       parts.warnings.append(
@@ -82,12 +83,12 @@ struct DistributedCheckpoint {
     _ chunks: [DistributedMetadata.Chunk], _ optimizers: Set<[PathKey]>
   ) throws(DecantError) {
     guard let byteCount = Self.byteCount(dtype, shape) else {
-      throw DecantError(.unclassified, "shape \(shape) is negative or too large")
+      throw DecantError(.damaged, "shape \(shape) is negative or too large")
     }
     let isPacked = dtype.elementsPerByte > 1
     guard !isPacked || (chunks.count == 1 && chunks[0].sizes == shape) else {
       throw DecantError(
-        .unclassified, "elements of \(dtype.rawValue), which share bytes, stand in several chunks")
+        .unsupportedFormat, "elements of \(dtype.rawValue), which share bytes, are in several chunks")
     }
     let layout = try ChunkLayout(
       shape: isPacked ? [byteCount] : shape, elementByteCount: isPacked ? 1 : dtype.byteCount,
@@ -105,11 +106,8 @@ struct DistributedCheckpoint {
     let storage = Storage(
       key: key, byteCount: byteCount,
       content: ChunkedContent(byteCount: byteCount, layout: layout, items: items))
-    let tensor: Tensor
-    do throws(DecantError) {
-      tensor = try Tensor(
-        dtype: dtype, shape: shape, storage: storage, requiresGrad: requiresGrad, limits: limits)
-    } catch { throw DecantError(.unclassified, error.reason) }
+    let tensor = try Tensor(
+      dtype: dtype, shape: shape, storage: storage, requiresGrad: requiresGrad, limits: limits)
     var listed = CheckpointTensor(
       path: entry.path, tensor: tensor, role: nil, stateDict: Self.stateDict(of: entry.path, optimizers))
     if lost > 0 { listed.state = isCut || lost < chunks.count ? .truncated : .missing }
@@ -123,7 +121,8 @@ struct DistributedCheckpoint {
     var refusal: DecantError?
     if state != .whole {
       refusal = DecantError(
-        .unclassified, state == .missing ? "is missing" : "ends before the item's end",
+        state == .missing ? .partMissing : .truncated,
+        state == .missing ? "is missing" : "ends before the item's end",
         file: folder.path(of: chunk.place.file),
         offset: chunk.place.offset, remedy: "Fetch the file again.")
     } else if !chunk.place.transformations.isEmpty {
@@ -152,7 +151,7 @@ struct DistributedCheckpoint {
 
   private static func refusal(of transformations: [String], _ path: String) -> DecantError {
     DecantError(
-      .unclassified,
+      .unsupportedFormat,
       "is stored through \(transformations.map(\.escapedForDisplay).joined(separator: ", ")), which is not read",
       file: path, remedy: "Load the checkpoint with PyTorch and save it without extensions.")
   }
@@ -219,7 +218,7 @@ struct DistributedCheckpoint {
     guard let file = try open(place.file) else {
       return (
         ByteSource(
-          AbsentContent(byteCount: 0, DecantError(.unclassified, "is missing", file: name)), path: name),
+          AbsentContent(byteCount: 0, DecantError(.partMissing, "is missing", file: name)), path: name),
         .missing
       )
     }
@@ -258,7 +257,8 @@ struct DistributedCheckpoint {
         "\(short.count) \(short.count == 1 ? "is" : "are") shorter than the metadata says (\(list(short)))")
     }
     parts.truncation = Truncation.error(
-      clauses.joined(separator: " and "), parts.contents.tensors, file: folder.path)
+      absent.isEmpty ? .truncated : .partMissing, clauses.joined(separator: " and "), parts.contents.tensors,
+      file: folder.path)
   }
 
   // MARK: State dicts

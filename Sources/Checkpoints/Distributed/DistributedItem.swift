@@ -64,12 +64,12 @@ final class DistributedItem: ChunkItem {
     if let bundled = try bundle?.tensor(name) { tensor = bundled } else { tensor = try onlyTensor() }
     guard tensor.dtype == dtype, tensor.shape == sizes else {
       throw DecantError(
-        .unclassified,
+        .damaged,
         "holds \(tensor.dtype.rawValue) \(tensor.shape) where the metadata says \(dtype.rawValue) \(sizes)",
         file: source.path, remedy: "The metadata and the data are of different checkpoints, or damaged.")
     }
     guard tensor.storage.content != nil else {
-      throw DecantError(.unclassified, "holds a tensor without data", file: source.path)
+      throw DecantError(.noData, "holds a tensor without data", file: source.path)
     }
     let made = Opened(content: RowMajorContent(tensor), record: tensor.storage.content as? ZipRecord)
     opened.withLock { $0 = made }
@@ -90,7 +90,7 @@ final class DistributedItem: ChunkItem {
       entry.path.isEmpty
     else {
       throw DecantError(
-        .unclassified,
+        .damaged,
         "holds \(parts.contents.tensors.count) tensors and \(parts.contents.objects.count) other values, not one tensor",
         file: source.path, remedy: "The checkpoint is damaged: fetch it again.")
     }

@@ -59,17 +59,15 @@ struct DistributedMetadata {
   init(_ file: ByteSource, limits: Limits) throws(DecantError) {
     guard file.byteCount <= limits.pickleBytes else {
       throw DecantError(
-        .unclassified, "has \(file.byteCount) bytes, more than Limits.pickleBytes (\(limits.pickleBytes))",
-        file: file.path)
+        .limitExceeded, "has \(file.byteCount) bytes, more than Limits.pickleBytes (\(limits.pickleBytes))",
+        file: file.path, advice: .raiseLimit("pickleBytes", to: file.byteCount))
     }
     let bytes = try file.bytes(at: 0, count: file.byteCount)
     let graph: PickleGraph
     do throws(PickleError) {
       graph = try PickleMachine.interpret(unsafe bytes.span.bytes, limits: limits)
     } catch {
-      throw DecantError(
-        .unclassified, error.description, file: file.path, offset: error.offset,
-        remedy: "The checkpoint's metadata is damaged: fetch it again.")
+      throw DecantError(error, file: file.path)
     }
     do throws(DecantError) { try read(graph, limits) } catch {
       throw error.located(file: file.path)
@@ -79,24 +77,26 @@ struct DistributedMetadata {
   private mutating func read(_ graph: PickleGraph, _ limits: Limits) throws(DecantError) {
     guard let root = graph.dataclass(graph.root, "Metadata", in: Self.module) else {
       throw DecantError(
-        .unclassified, "the pickle holds no Metadata, so it describes no distributed checkpoint")
+        .notACheckpoint, "the pickle holds no Metadata, so it does not describe a distributed checkpoint")
     }
     guard let values = root["state_dict_metadata"].flatMap({ graph.mappingPairs($0) }) else {
-      throw DecantError(.unclassified, "the metadata has no state_dict_metadata")
+      throw DecantError(.damaged, "the metadata has no state_dict_metadata")
     }
     guard values.count <= limits.paths else {
-      throw DecantError(.unclassified, "more than \(limits.paths) values are listed (Limits.paths)")
+      throw DecantError(
+        .limitExceeded, "more than \(limits.paths) values are listed (Limits.paths)",
+        advice: .raiseLimit("paths", to: values.count))
     }
     var stored = try Self.places(root["storage_data"], graph)
     let paths = Self.paths(root["planner_data"], graph)
     var names: Set<ExactText> = []
     for pair in values {
       guard let name = graph.text(pair.key) else {
-        throw DecantError(.unclassified, "a value's name is no text")
+        throw DecantError(.damaged, "a value's name is not text")
       }
       guard names.insert(ExactText(name)).inserted else {
         throw DecantError(
-          .unclassified, "two values have this name, and readers disagree on which one counts", tensor: name)
+          .deceptive, "two values have this name, and readers disagree on which one counts", tensor: name)
       }
       do throws(DecantError) {
         entries.append(
@@ -134,7 +134,7 @@ struct DistributedMetadata {
     func place(_ key: ItemKey) throws(DecantError) -> Place {
       guard let place = stored.removeValue(forKey: key) else {
         throw DecantError(
-          .unclassified,
+          .damaged,
           "the metadata does not say where \(key.offsets.map { "the part at \($0)" } ?? "the value") is stored"
         )
       }
@@ -144,18 +144,18 @@ struct DistributedMetadata {
       return .object(try place(ItemKey(name: ExactText(name), offsets: nil)))
     }
     guard let fields = graph.dataclass(value, "TensorStorageMetadata", in: module) else {
-      throw DecantError(.unclassified, "the value is neither a tensor nor bytes")
+      throw DecantError(.damaged, "the value is neither a tensor nor bytes")
     }
     guard let shape = fields["size"].flatMap({ graph.sizes($0) }),
       let list = fields["chunks"].flatMap({ graph.list($0) })
-    else { throw DecantError(.unclassified, "the metadata does not give the tensor's size and chunks") }
+    else { throw DecantError(.damaged, "the metadata does not give the tensor's size and chunks") }
     let (dtype, requiresGrad) = try properties(fields["properties"], graph)
     var chunks: [Chunk] = []
     for element in list {
       guard let chunk = graph.dataclass(element, "ChunkStorageMetadata", in: module),
         let offsets = chunk["offsets"].flatMap({ graph.sizes($0) }),
         let sizes = chunk["sizes"].flatMap({ graph.sizes($0) })
-      else { throw DecantError(.unclassified, "a chunk has no offsets and sizes") }
+      else { throw DecantError(.damaged, "a chunk has no offsets and sizes") }
       chunks.append(
         Chunk(
           offsets: offsets, sizes: sizes, place: try place(ItemKey(name: ExactText(name), offsets: offsets))))
@@ -170,7 +170,7 @@ struct DistributedMetadata {
     guard let value, let object = graph.object(value),
       graph.global(object.callable)?.name == "TensorProperties",
       let state = object.states.last
-    else { throw DecantError(.unclassified, "the metadata does not give the tensor's properties") }
+    else { throw DecantError(.damaged, "the metadata does not give the tensor's properties") }
     let fields =
       graph.tuple(state)
       ?? graph.dictionary(state).map { pairs in
@@ -180,7 +180,7 @@ struct DistributedMetadata {
       }
     guard let fields, fields.count >= 3, let dtype = graph.global(fields[0]).flatMap(StorageTypes.dtype)
     else {
-      throw DecantError(.unclassified, "the tensor's dtype is none that PyTorch has")
+      throw DecantError(.unsupportedFormat, "PyTorch has no such dtype as the tensor's")
     }
     return (dtype, fields[2] == .bool(true))
   }
@@ -198,18 +198,22 @@ struct DistributedMetadata {
     _ value: PickleValue?, _ graph: PickleGraph
   ) throws(DecantError) -> [ItemKey: Place] {
     guard let value, let pairs = graph.mappingPairs(value) else {
-      throw DecantError(.unclassified, "the metadata has no storage_data")
+      throw DecantError(.damaged, "the metadata has no storage_data")
     }
     var places: [ItemKey: Place] = [:]
     places.reserveCapacity(pairs.count)
     for pair in pairs {
       guard let index = graph.dataclass(pair.key, "MetadataIndex", in: module), let fqn = index["fqn"],
         let name = graph.text(fqn)
-      else { throw DecantError(.unclassified, "a key of storage_data is no MetadataIndex") }
-      func refuse(_ reason: String) -> DecantError { DecantError(.unclassified, reason, tensor: name) }
+      else { throw DecantError(.damaged, "a key of storage_data is not a MetadataIndex") }
+      func refuse(_ reason: String, _ code: DecantError.Code = .damaged) -> DecantError {
+        DecantError(code, reason, tensor: name)
+      }
       var offsets: [Int]?
       if let offset = index["offset"], offset != .none {
-        guard let sizes = graph.sizes(offset) else { throw refuse("the offset of a part is no torch.Size") }
+        guard let sizes = graph.sizes(offset) else {
+          throw refuse("the offset of a part is not a torch.Size")
+        }
         offsets = sizes
       }
       guard
@@ -223,12 +227,13 @@ struct DistributedMetadata {
         let list = graph.list(descriptors) ?? graph.tuple(descriptors) ?? []
         transformations = list.compactMap { graph.text($0) }
         guard !transformations.isEmpty || list.isEmpty, transformations.count == list.count else {
-          throw refuse("the transformations of an item are no list of text")
+          throw refuse("the transformations of an item are not a list of text")
         }
       }
       let place = Place(file: file, offset: offset, byteCount: length, transformations: transformations)
       guard places.updateValue(place, forKey: ItemKey(name: ExactText(name), offsets: offsets)) == nil else {
-        throw refuse("two items are stored for the same part, and readers disagree on which one counts")
+        throw refuse(
+          "two items are stored for the same part, and readers disagree on which one counts", .deceptive)
       }
     }
     return places
@@ -320,7 +325,7 @@ extension DistributedMetadata {
       ):
         guard dtype == type, shape == size else {
           throw DecantError(
-            .unclassified, "two ranks give the tensor another dtype or size", tensor: entry.name)
+            .damaged, "two ranks give the tensor another dtype or size", tensor: entry.name)
         }
         var known = Set(chunks.map { [$0.offsets, $0.sizes] })
         for chunk in more {
@@ -334,7 +339,7 @@ extension DistributedMetadata {
           name: entry.name, path: entries[place].path,
           value: .tensor(dtype: dtype, shape: shape, requiresGrad: requiresGrad, chunks: chunks))
       default:
-        throw DecantError(.unclassified, "two ranks describe the value differently", tensor: entry.name)
+        throw DecantError(.damaged, "two ranks describe the value differently", tensor: entry.name)
       }
     }
     unusedCount += other.unusedCount

@@ -32,17 +32,17 @@ enum DistributedSafetensors {
           let corner = offsets[ExactText(entry.name)] ?? [Int](repeating: 0, count: tensor.shape.count)
           guard corner.count == tensor.shape.count, let content = tensor.storage.content else {
             throw DecantError(
-              .unclassified, "the saved offsets have another rank than the tensor", tensor: entry.name)
+              .damaged, "the saved offsets have another rank than the tensor", tensor: entry.name)
           }
           let ends = zip(corner, tensor.shape).compactMap { $0.checkedAdding($1) }
           guard ends.count == corner.count else {
-            throw DecantError(.unclassified, "the saved offsets are too large", tensor: entry.name)
+            throw DecantError(.damaged, "the saved offsets are too large", tensor: entry.name)
           }
           if wholes[ExactText(entry.name)] == nil { order.append(entry.name) }
           var whole = wholes[ExactText(entry.name)] ?? Whole(dtype: tensor.dtype, shape: ends)
           guard whole.dtype == tensor.dtype, whole.shape.count == ends.count else {
             throw DecantError(
-              .unclassified, "two files hold parts of different types or ranks", tensor: entry.name)
+              .damaged, "two files hold parts of different types or ranks", tensor: entry.name)
           }
           whole.shape = zip(whole.shape, ends).map { max($0, $1) }
           whole.boxes.append((corner, tensor.shape))
@@ -68,16 +68,14 @@ enum DistributedSafetensors {
   {
     guard let count = checkedProduct(whole.shape),
       let byteCount = count.checkedMultiplying(by: whole.dtype.byteCount)
-    else { throw DecantError(.unclassified, "shape \(whole.shape) is too large") }
+    else { throw DecantError(.damaged, "shape \(whole.shape) is too large") }
     let layout = try ChunkLayout(
       shape: whole.shape, elementByteCount: whole.dtype.byteCount, boxes: whole.boxes)
     let content = ChunkedContent(
       byteCount: byteCount, layout: layout, items: whole.parts.map { OpenItem($0) })
-    do throws(DecantError) {
-      return try Tensor(
-        dtype: whole.dtype, shape: whole.shape,
-        storage: Storage(key: name, byteCount: byteCount, content: content), limits: limits)
-    } catch { throw DecantError(.unclassified, error.reason) }
+    return try Tensor(
+      dtype: whole.dtype, shape: whole.shape,
+      storage: Storage(key: name, byteCount: byteCount, content: content), limits: limits)
   }
 
   /// `{"NAME": {"saved_offsets": [0, 4]}}`, JSON inside the metadata of the header.
@@ -88,19 +86,19 @@ enum DistributedSafetensors {
     let bytes = Array(text.utf8)
     let json: JSONValue
     do throws(ParsingError) { json = try JSONValue(parsing: unsafe bytes.span.bytes, depth: 8) } catch {
-      throw DecantError(.unclassified, "DCP_SHARDING_INFO is no JSON: \(error.reason)")
+      throw DecantError(error, in: "DCP_SHARDING_INFO")
     }
     guard case .object(let members) = json else {
-      throw DecantError(.unclassified, "DCP_SHARDING_INFO is no JSON object")
+      throw DecantError(.damaged, "DCP_SHARDING_INFO is not a JSON object")
     }
     var offsets: [ExactText: [Int]] = [:]
     for (name, value) in members {
       guard let list = value["saved_offsets"]?.array else {
-        throw DecantError(.unclassified, "DCP_SHARDING_INFO gives no saved_offsets", tensor: name)
+        throw DecantError(.damaged, "DCP_SHARDING_INFO gives no saved_offsets", tensor: name)
       }
       let sizes = list.compactMap(\.size)
       guard sizes.count == list.count else {
-        throw DecantError(.unclassified, "saved_offsets are no sizes", tensor: name)
+        throw DecantError(.damaged, "saved_offsets are not sizes", tensor: name)
       }
       offsets[ExactText(name)] = sizes
     }

@@ -30,7 +30,7 @@ final class RowMajorContent: StorageContent {
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws {
     guard offset >= 0, offset <= byteCount, buffer.count <= byteCount - offset else {
       throw DecantError(
-        .unclassified, "\(buffer.count) bytes at \(offset) lie outside a tensor of \(byteCount) bytes")
+        .invalidArgument, "\(buffer.count) bytes at \(offset) are outside a tensor of \(byteCount) bytes")
     }
     guard buffer.count > 0 else { return }
     if isPlain, let content = tensor.storage.content {

@@ -61,12 +61,12 @@ struct ExportArchive {
     guard !models.isEmpty else {
       if compiled {
         throw DecantError(
-          .unclassified,
+          .unsupportedFormat,
           "is a package of AOTInductor: compiled programs, whose weights are inside their libraries",
           file: archive.file.path, remedy: "Name the checkpoint the model was exported from.")
       }
       throw DecantError(
-        .unclassified, "is an archive of torch.export without a model", file: archive.file.path,
+        .damaged, "is an archive of torch.export without a model", file: archive.file.path,
         remedy: "The file is incomplete: fetch it again.")
     }
     if compiled { parts.hints.append(("compiled code", "of AOTInductor, not run")) }
@@ -115,20 +115,21 @@ struct ExportArchive {
       return
     }
     let (bytes, isIntact) = try archive.bytes(
-      of: entry, limit: limits.headerBytes, named: "Limits.headerBytes")
+      of: entry, limit: limits.headerBytes, named: "headerBytes")
     if !isIntact { parts.damage.append(checksumMismatch(archive.file, entry, found: CRC32.of(bytes))) }
     do throws(DecantError) {
       let json: JSONValue
       do throws(ParsingError) { json = try JSONValue(parsing: unsafe bytes.span.bytes) } catch {
-        throw DecantError(
-          .unclassified, "the table of \(kind) is no JSON: \(error.reason)", offset: error.offset)
+        throw DecantError(error, in: "the table of \(kind)")
       }
       guard case .object(let members)? = json["config"] else {
         throw DecantError(
-          .unclassified, "the table of \(kind) has no config", remedy: "It is none of torch.export's.")
+          .damaged, "the table of \(kind) has no config", remedy: "torch.export did not write it.")
       }
       guard parts.contents.tensors.count + members.count <= limits.paths else {
-        throw DecantError(.unclassified, "more than \(limits.paths) values are listed (Limits.paths)")
+        throw DecantError(
+          .limitExceeded, "more than \(limits.paths) values are listed (Limits.paths)",
+          advice: .raiseLimit("paths", to: nil))
       }
       for member in members {
         do throws(DecantError) {
@@ -143,11 +144,11 @@ struct ExportArchive {
     _ row: JSONValue, _ folder: String, _ path: [PathKey], _ stateDict: [PathKey]?
   ) throws(DecantError) {
     guard let record = row["path_name"]?.string else {
-      throw DecantError(.unclassified, "the table does not say where the data is")
+      throw DecantError(.damaged, "the table does not say where the data is")
     }
     guard let entry = archive.entry(prefix + folder + record) else {
       throw DecantError(
-        .unclassified, "the archive has no entry for the data", entry: prefix + folder + record,
+        .damaged, "the archive has no entry for the data", entry: prefix + folder + record,
         remedy: "The file is incomplete: fetch it again.")
     }
     let role: CheckpointTensor.Role? =
@@ -179,14 +180,14 @@ struct ExportArchive {
     guard let code = meta["dtype"]?.size, let shape = integers(meta["sizes"]),
       let strides = integers(meta["strides"]), let offset = integer(meta["storage_offset"])
     else {
-      throw DecantError(.unclassified, "the table does not give the tensor's type, sizes, strides and offset")
+      throw DecantError(.damaged, "the table does not give the tensor's type, sizes, strides and offset")
     }
     guard let dtype = ExportArchive.dtypes[code] else {
-      throw DecantError(.unclassified, "the element type \(code) is none that torch.export has")
+      throw DecantError(.unsupportedFormat, "torch.export has no element type \(code)")
     }
     guard meta["layout"] == .integer(7) else {
       throw DecantError(
-        .unclassified, "the tensor's layout is not strided", remedy: "Ask who made it for a state dict.")
+        .unsupportedFormat, "the tensor's layout is not strided", remedy: "Ask who made it for a state dict.")
     }
     let key = ExactText(entry.name)
     let storage =
@@ -200,9 +201,7 @@ struct ExportArchive {
         dtype: dtype, shape: shape, strides: strides, storage: storage, storageOffset: offset,
         requiresGrad: meta["requires_grad"] == .bool(true), limits: limits)
     } catch {
-      throw DecantError(
-        .unclassified, error.reason, entry: entry.name,
-        remedy: "PyTorch writes no such tensor: the file is damaged or made to deceive.")
+      throw error.ofTensor.located(entry: entry.name)
     }
   }
 
@@ -264,7 +263,8 @@ struct ExportArchive {
   private mutating func inner(_ entry: ZipEntry) throws(DecantError) -> CheckpointContents {
     guard nesting < InnerFiles.deepest else {
       throw DecantError(
-        .unclassified, "files lie in each other more than \(InnerFiles.deepest) deep", file: archive.file.path
+        .limitExceeded, "files contain each other more than \(InnerFiles.deepest) deep",
+        file: archive.file.path
       )
     }
     let inner = try Checkpoint.parts(of: archive.source(of: entry), limits: limits, nesting: nesting + 1)

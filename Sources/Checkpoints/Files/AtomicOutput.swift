@@ -36,7 +36,8 @@ package final class AtomicOutput {
 
   private static func sourceIsTarget(_ path: String) -> DecantError {
     DecantError(
-      .unclassified, "is the file being read", file: path, remedy: "Write under another name, then move it.")
+      .invalidArgument, "is the file being read", file: path,
+      remedy: "Write under another name, then move it.")
   }
 
   private init() {
@@ -69,13 +70,13 @@ package final class AtomicOutput {
     if unsafe stat(path, &status) == 0 {
       guard status.st_mode & S_IFMT == S_IFREG else {
         throw DecantError(
-          .unclassified, status.st_mode & S_IFMT == S_IFDIR ? "is a directory" : "is not a regular file",
+          .notAFile, status.st_mode & S_IFMT == S_IFDIR ? "is a directory" : "is not a regular file",
           file: path,
           remedy: "Name the file to write.")
       }
       guard overwrite else {
         throw DecantError(
-          .unclassified, "exists already", file: path, remedy: "Leave out --no-clobber to replace it.")
+          .outputExists, "exists already", file: path, advice: .replaceOutput)
       }
       if sources.contains(FileIdentity(status)) { throw AtomicOutput.sourceIsTarget(path) }
       mode = status.st_mode & 0o777
@@ -87,7 +88,7 @@ package final class AtomicOutput {
     } else if unsafe lstat(path, &status) == 0 {
       // As cp: neither is the link replaced, nor is a file made in a place that nobody named.
       throw DecantError(
-        .unclassified, "is a symbolic link that leads to nothing", file: self.path,
+        .notAFile, "is a symbolic link to a file that does not exist", file: self.path,
         remedy: "Name the file to write.")
     }
     self.target = target
@@ -101,9 +102,10 @@ package final class AtomicOutput {
       temporary = descriptor < 0 ? nil : name
     }
     guard descriptor >= 0 else {
+      let code = errno
       throw DecantError(
-        .unclassified, "cannot be written: \(systemMessage(errno))", file: self.path,
-        remedy: errno == ENOENT
+        .writing(code), "cannot be written: \(systemMessage(code))", file: self.path,
+        remedy: code == ENOENT
           ? "Make the folder first: mkdir -p \(folder)" : "Choose a folder you may write to.")
     }
     // Past the umask: a file that is replaced keeps its mode.
@@ -129,7 +131,7 @@ package final class AtomicOutput {
   /// A write, or the room for it, that the system refuses.
   private func refusal(_ code: Int32, _ reason: String, at offset: Int? = nil) -> DecantError {
     DecantError(
-      .unclassified, "\(reason): \(systemMessage(code))", file: path, offset: offset,
+      .writing(code), "\(reason): \(systemMessage(code))", file: path, offset: offset,
       remedy: code == ENOSPC
         ? "Free some space, or write to another disk. Nothing was changed."
         : isStream ? nil : "Nothing was changed.")
@@ -200,7 +202,7 @@ package final class AtomicOutput {
     let folder = unsafe open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     defer { if folder >= 0 { close(folder) } }
     guard folder >= 0, fsync(folder) == 0 else {
-      throw DecantError(.unclassified, "cannot be flushed to the disk: \(systemMessage(errno))", file: path)
+      throw DecantError(.writing(errno), "cannot be flushed to the disk: \(systemMessage(errno))", file: path)
     }
   }
 
@@ -217,7 +219,7 @@ package final class AtomicOutput {
   package func reopened() throws(DecantError) -> InputFile {
     let copy = unsafe open("/proc/self/fd/\(descriptor)", O_RDONLY | O_CLOEXEC)
     guard copy >= 0 else {
-      throw DecantError(.unclassified, "cannot be read again: \(systemMessage(errno))", file: path)
+      throw DecantError(.reading(errno), "cannot be read again: \(systemMessage(errno))", file: path)
     }
     return try InputFile(descriptor: copy, path: path)
   }
@@ -232,7 +234,7 @@ package final class AtomicOutput {
   /// What `--check` says of bytes that are not those that were given.
   package func mismatch(_ reason: String, tensor: String? = nil) -> DecantError {
     DecantError(
-      .unclassified, "what was written is not what was to be: \(reason)", file: path, tensor: tensor,
+      .outputDiffers, "the output differs from what was to be written: \(reason)", file: path, tensor: tensor,
       remedy: "Please report this. Nothing was changed.")
   }
 
@@ -263,9 +265,9 @@ package final class AtomicOutput {
   private func failure() -> DecantError {
     let code = errno
     return DecantError(
-      .unclassified, code == EEXIST ? "exists already" : "cannot be put in place: \(systemMessage(code))",
+      .writing(code), code == EEXIST ? "exists already" : "cannot be put in place: \(systemMessage(code))",
       file: path,
-      remedy: code == EEXIST ? "Leave out --no-clobber to replace it." : "Nothing was changed.")
+      advice: code == EEXIST ? .replaceOutput : .text("Nothing was changed."))
   }
 
   static func folder(of path: String) -> String {

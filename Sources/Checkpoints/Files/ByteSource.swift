@@ -48,7 +48,7 @@ package struct ByteSource: Sendable {
     try require(buffer.count, at: offset)
     do { try unsafe content.read(into: buffer, at: start + offset) } catch let error as DecantError {
       throw error
-    } catch { throw DecantError(.unclassified, "cannot be read: \(error)", file: path, offset: offset) }
+    } catch { throw DecantError(.readFailed, "cannot be read: \(error)", file: path, offset: offset) }
   }
 
   /// The bytes of a range.
@@ -84,14 +84,14 @@ package struct ByteSource: Sendable {
       guard let all = try unsafe content.mappedBytes() else { return nil }
       return unsafe UnsafeRawBufferPointer(rebasing: all[start..<start + byteCount])
     } catch let error as DecantError { throw error } catch {
-      throw DecantError(.unclassified, "cannot be mapped: \(error)", file: path)
+      throw DecantError(.readFailed, "cannot be mapped: \(error)", file: path)
     }
   }
 
   private func require(_ count: Int, at offset: Int) throws(DecantError) {
     guard offset >= 0, count >= 0, offset <= byteCount, count <= byteCount - offset else {
       throw DecantError(
-        .unclassified,
+        .truncated,
         "\(count) bytes are needed and the file has \(max(0, byteCount - max(offset, 0))) there", file: path,
         offset: offset, remedy: "The file is truncated or damaged: fetch it again.")
     }

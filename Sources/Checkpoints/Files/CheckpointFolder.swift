@@ -26,14 +26,15 @@ struct CheckpointFolder {
     let descriptor = unsafe open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     guard descriptor >= 0 else {
       if errno == ENOTDIR || errno == ENOENT { return nil }
+      let code = errno
       throw DecantError(
-        .unclassified, "cannot be opened: \(systemMessage(errno))", file: path,
-        remedy: errno == EACCES ? "Ask its owner for permission to read it." : nil)
+        .reading(code), "cannot be opened: \(systemMessage(code))", file: path,
+        remedy: code == EACCES ? "Ask its owner for permission to read it." : nil)
     }
     handle = Handle(descriptor)
     self.path = path
     guard let place = CheckpointFolder.place(of: descriptor) else {
-      throw DecantError(.unclassified, "cannot be located: /proc is not mounted", file: path)
+      throw DecantError(.readFailed, "cannot be located: /proc is not mounted", file: path)
     }
     roots = [place] + (CheckpointFolder.blobs(ofSnapshot: place).map { [$0] } ?? [])
   }
@@ -70,7 +71,7 @@ struct CheckpointFolder {
       !steps.contains(where: { $0.isEmpty || $0.elementsEqual("..".utf8) })
     else {
       throw DecantError(
-        .unclassified, "the name \"\(name.escapedForDisplay)\" does not stay inside the folder",
+        .deceptive, "the name \"\(name.escapedForDisplay)\" does not stay inside the folder",
         file: self.path,
         remedy: "Do not trust the checkpoint: no writer makes such a name.")
     }
@@ -88,7 +89,7 @@ struct CheckpointFolder {
       roots.contains(where: { place.utf8.starts(with: ($0 == "/" ? "/" : $0 + "/").utf8) })
     else {
       throw DecantError(
-        .unclassified,
+        .deceptive,
         "is a link to a file outside its folder\(CheckpointFolder.place(of: found).map { " (\($0.escapedForDisplay))" } ?? "")",
         file: path,
         remedy: "If you trust the link, put the file itself in its place: cp -L copies what links lead to.")
@@ -106,7 +107,7 @@ struct CheckpointFolder {
   func names(limit: Int) throws(DecantError) -> [String] {
     let own = unsafe openat(handle.descriptor, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     guard own >= 0, let stream = unsafe fdopendir(own) else {
-      throw DecantError(.unclassified, "cannot be read: \(systemMessage(errno))", file: path)
+      throw DecantError(.reading(errno), "cannot be read: \(systemMessage(errno))", file: path)
     }
     defer { unsafe closedir(stream) }
     var names: [String] = []
@@ -118,7 +119,8 @@ struct CheckpointFolder {
         })
       guard names.count <= limit else {
         throw DecantError(
-          .unclassified, "holds more than \(limit) files", file: path, remedy: "Name the checkpoint's index.")
+          .limitExceeded, "holds more than \(limit) files", file: path, remedy: "Name the checkpoint's index."
+        )
       }
     }
     return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
@@ -169,7 +171,7 @@ struct CheckpointFolder {
   private static func failure(_ path: String) -> DecantError {
     let code = errno
     return DecantError(
-      .unclassified, "cannot be opened: \(systemMessage(code))", file: path,
+      code == ENOENT ? .partMissing : .reading(code), "cannot be opened: \(systemMessage(code))", file: path,
       remedy: code == ENOENT
         ? "The checkpoint is incomplete: fetch the file that is missing."
         : code == EACCES

@@ -31,7 +31,7 @@ package final class InputFile: StorageContent, Sendable {
     guard descriptor >= 0 else {
       let code = errno
       throw DecantError(
-        .unclassified, "cannot be opened: \(systemMessage(code))", file: path,
+        .reading(code), "cannot be opened: \(systemMessage(code))", file: path,
         remedy: code == ENOENT
           ? "Check the path." : code == EACCES ? "Ask its owner for permission to read it." : nil)
     }
@@ -57,7 +57,7 @@ package final class InputFile: StorageContent, Sendable {
   static func notRegular(_ mode: mode_t, _ path: String) -> DecantError {
     let isDirectory = mode & S_IFMT == S_IFDIR
     return DecantError(
-      .unclassified, isDirectory ? "is a directory, not a checkpoint file" : "is not a regular file",
+      .notAFile, isDirectory ? "is a directory, not a checkpoint file" : "is not a regular file",
       file: path,
       remedy: isDirectory
         ? "Name a file inside it." : "Copy its contents to a regular file first: reading needs to seek.")
@@ -85,13 +85,14 @@ package final class InputFile: StorageContent, Sendable {
       if count > 0 {
         done += count
       } else if count == 0 {
+        // Nobody reads beyond the length that it had when it was opened.
         throw DecantError(
-          .unclassified, "ends where \(buffer.count - done) more bytes are needed", file: path,
-          offset: offset + done,
-          remedy: "The file is shorter than when it was opened, or truncated: fetch it again.")
+          .readFailed, "became shorter while it was read: \(buffer.count - done) more bytes are needed",
+          file: path,
+          offset: offset + done, remedy: "Wait until it is written completely.")
       } else if errno != EINTR {
         throw DecantError(
-          .unclassified, "cannot be read: \(systemMessage(errno))", file: path, offset: offset + done)
+          .reading(errno), "cannot be read: \(systemMessage(errno))", file: path, offset: offset + done)
       }
     }
   }
@@ -125,7 +126,7 @@ package final class InputFile: StorageContent, Sendable {
       }
       let address = unsafe mmap(nil, byteCount, PROT_READ, MAP_PRIVATE, descriptor, 0)
       guard let address = unsafe address, unsafe address != MAP_FAILED else {
-        return .failure(DecantError(.unclassified, "cannot be mapped: \(systemMessage(errno))", file: path))
+        return .failure(DecantError(.reading(errno), "cannot be mapped: \(systemMessage(errno))", file: path))
       }
       let made = unsafe Mapping(bytes: UnsafeRawBufferPointer(start: address, count: byteCount))
       mapping = made
@@ -144,6 +145,30 @@ package struct FileIdentity: Equatable, Sendable {
 }
 
 /// The system's text for an error number.
+extension DecantError.Code {
+  /// Returns the code of a system call that read, or was to open, a file.
+  static func reading(_ number: Int32) -> Self {
+    switch number {
+    case ENOENT, ENOTDIR: .fileNotFound
+    case EACCES, EPERM: .permissionDenied
+    case ENOMEM: .outOfMemory
+    default: .readFailed
+    }
+  }
+
+  /// Returns the code of a system call that made or wrote a file.
+  static func writing(_ number: Int32) -> Self {
+    switch number {
+    case ENOENT, ENOTDIR: .fileNotFound
+    case EACCES, EPERM, EROFS: .permissionDenied
+    case ENOSPC, EDQUOT: .diskFull
+    case EEXIST, ENOTEMPTY: .outputExists
+    case ENOMEM: .outOfMemory
+    default: .writeFailed
+    }
+  }
+}
+
 func systemMessage(_ code: Int32) -> String {
   unsafe String(cString: strerror(code))
 }

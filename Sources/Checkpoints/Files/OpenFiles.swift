@@ -16,8 +16,8 @@ enum OpenFiles {
     limit.rlim_cur = min(needed, limit.rlim_max)
     guard limit.rlim_cur >= needed, unsafe setrlimit(openFiles, &limit) == 0 else {
       throw DecantError(
-        .unclassified, "\(count) files would be open at once, and the system allows \(limit.rlim_max)",
-        remedy: "Choose a larger --shard-size. Nothing was written.")
+        .writeFailed, "\(count) files would be open at once, and the system allows \(limit.rlim_max)",
+        advice: .largerShards)
     }
   }
 }

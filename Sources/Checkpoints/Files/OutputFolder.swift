@@ -28,17 +28,18 @@ final class OutputFolder {
     path = AtomicOutput.temporaryName(for: self.target)
     if exists {
       guard status.st_mode & S_IFMT == S_IFDIR else {
-        throw DecantError(.unclassified, "is no folder", file: target, remedy: "Choose another name.")
+        throw DecantError(
+          .outputExists, "exists and is not a folder", file: target, remedy: "Choose another name.")
       }
       guard OutputFolder.isEmpty(self.target) else {
         throw DecantError(
-          .unclassified, "is a folder with something in it, which is not replaced", file: target,
+          .outputExists, "is a folder that is not empty, which is not replaced", file: target,
           remedy: "Empty it, or choose another name.")
       }
     }
     guard unsafe mkdir(path, 0o777) == 0 else {
       throw DecantError(
-        .unclassified, "cannot be written: \(systemMessage(errno))", file: target,
+        .writing(errno), "cannot be written: \(systemMessage(errno))", file: target,
         remedy: "Choose a folder you may write to.")
     }
   }
@@ -54,7 +55,7 @@ final class OutputFolder {
     // Replaces an empty folder, and nothing else.
     guard unsafe rename(path, target) == 0 else {
       throw DecantError(
-        .unclassified, "cannot be put in place: \(systemMessage(errno))", file: target,
+        .writing(errno), "cannot be put in place: \(systemMessage(errno))", file: target,
         remedy: "Nothing was changed.")
     }
     isCommitted = true

@@ -1,14 +1,16 @@
 internal import ByteParsing
 
-/// What is said of a checkpoint that is not all there.
+/// Errors of checkpoints that are incomplete.
 enum Truncation {
-  /// The error that whoever needs all of the data gets.
+  /// Returns the error for commands that need all of the data.
   ///
   /// - Parameter reason: a clause that says what is cut off.
-  static func error(_ reason: String, _ tensors: [CheckpointTensor], file: String) -> DecantError {
+  static func error(_ code: DecantError.Code, _ reason: String, _ tensors: [CheckpointTensor], file: String)
+    -> DecantError
+  {
     let whole = tensors.count { $0.state == .whole }
     return DecantError(
-      .unclassified, "\(reason); \(whole) of \(tensors.count) tensors are whole", file: file,
-      remedy: "Fetch it again; decant convert --salvage keeps the tensors that are whole.")
+      code, "\(reason); \(whole) of \(tensors.count) tensors are whole", file: file,
+      advice: .salvage)
   }
 }

@@ -1,4 +1,4 @@
-import ByteParsing
+internal import ByteParsing
 
 /// What a file is that is no checkpoint, or one of a kind that is not read, and what to do about it.
 ///
@@ -6,19 +6,26 @@ import ByteParsing
 struct ForeignFile {
   let description: String
   let remedy: String
+  /// ``DecantError/Code/unsupportedFormat`` for what holds weights or can be unpacked, else
+  /// ``DecantError/Code/notACheckpoint``.
+  let code: DecantError.Code
+
+  /// The error of a file that is refused for what it is.
+  func error(file: String) -> DecantError { DecantError(code, description, file: file, remedy: remedy) }
 
   /// Looks for a signature at the beginning of a file.
   init?(signatureOf head: [UInt8]) {
     for signature in ForeignFile.signatures where signature.stands(in: head) {
-      self.init(signature.description, signature.remedy)
+      self.init(signature.description, signature.remedy, signature.code)
       return
     }
     return nil
   }
 
-  init(_ description: String, _ remedy: String) {
+  init(_ description: String, _ remedy: String, _ code: DecantError.Code) {
     self.description = description
     self.remedy = remedy
+    self.code = code
   }
 
   private struct Signature {
@@ -26,16 +33,24 @@ struct ForeignFile {
     let bytes: [UInt8]
     let description: String
     let remedy: String
+    let code: DecantError.Code
 
-    init(_ bytes: [UInt8], at offset: Int = 0, _ description: String, _ remedy: String) {
+    init(
+      _ bytes: [UInt8], at offset: Int = 0, _ description: String, _ remedy: String,
+      _ code: DecantError.Code = .unsupportedFormat
+    ) {
+      self.code = code
       self.bytes = bytes
       self.offset = offset
       self.description = description
       self.remedy = remedy
     }
 
-    init(_ text: String, at offset: Int = 0, _ description: String, _ remedy: String) {
-      self.init(Array(text.utf8), at: offset, description, remedy)
+    init(
+      _ text: String, at offset: Int = 0, _ description: String, _ remedy: String,
+      _ code: DecantError.Code = .unsupportedFormat
+    ) {
+      self.init(Array(text.utf8), at: offset, description, remedy, code)
     }
 
     func stands(in head: [UInt8]) -> Bool {
@@ -74,12 +89,12 @@ struct ForeignFile {
       "MATLAB 5.0 MAT-file", "is a MATLAB file, as MatConvNet writes",
       "In Python: numpy.savez(NEW, **arrays) of what scipy.io.loadmat gives writes one that is read."),
     Signature([0x5D, 0, 0], "is compressed by LZMA", "Decompress it first: unlzma FILE.lzma"),
-    Signature("SQLite format 3\u{0}", "is an SQLite database", notWeights),
-    Signature("PAR1", "is a Parquet table", notWeights),
-    Signature("ARROW1", "is an Arrow table", notWeights),
-    Signature([0x89, 0x50, 0x4E, 0x47], "is a PNG picture", notWeights),
-    Signature([0xFF, 0xD8, 0xFF], "is a JPEG picture", notWeights),
-    Signature("%PDF-", "is a PDF document", notWeights),
-    Signature([0x7F, 0x45, 0x4C, 0x46], "is a program or library (ELF)", notWeights),
+    Signature("SQLite format 3\u{0}", "is an SQLite database", notWeights, .notACheckpoint),
+    Signature("PAR1", "is a Parquet table", notWeights, .notACheckpoint),
+    Signature("ARROW1", "is an Arrow table", notWeights, .notACheckpoint),
+    Signature([0x89, 0x50, 0x4E, 0x47], "is a PNG picture", notWeights, .notACheckpoint),
+    Signature([0xFF, 0xD8, 0xFF], "is a JPEG picture", notWeights, .notACheckpoint),
+    Signature("%PDF-", "is a PDF document", notWeights, .notACheckpoint),
+    Signature([0x7F, 0x45, 0x4C, 0x46], "is a program or library (ELF)", notWeights, .notACheckpoint),
   ]
 }

@@ -1,3 +1,5 @@
+internal import ByteParsing
+
 extension ForeignFile {
   /// What joblib writes: a pickle with the data of arrays in its midst, or a compressed one.
   init?(joblib head: [UInt8]) {
@@ -5,10 +7,11 @@ extension ForeignFile {
     let resave = "In Python: numpy.savez(NEW, **arrays) of its arrays writes one that is read."
     if head.first == 0x80, head.indices.contains(where: { head[$0...].starts(with: wrapper) }) {
       self.init(
-        "is a joblib file, whose arrays stand between the opcodes of a pickle and are not read", resave)
+        "is a joblib file, whose arrays are between the opcodes of a pickle and are not read", resave,
+        .unsupportedFormat)
     } else if head.count > 2, head[0] == 0x78, [0x01, 0x5E, 0x9C, 0xDA].contains(head[1]) {
       // RFC 1950: the first two bytes are a multiple of 31.
-      self.init("is compressed by zlib, as joblib writes", resave)
+      self.init("is compressed by zlib, as joblib writes", resave, .unsupportedFormat)
     } else {
       return nil
     }
@@ -17,6 +20,8 @@ extension ForeignFile {
   /// TensorFlow's index of variables (`.index`), which is known by its last eight bytes.
   init?(table tail: [UInt8]) {
     guard tail.suffix(8) == [0x57, 0xFB, 0x80, 0x8B, 0x24, 0x75, 0x47, 0xDB] else { return nil }
-    self.init("is the index of a TensorFlow checkpoint", "Name the PyTorch checkpoint it was made from.")
+    self.init(
+      "is the index of a TensorFlow checkpoint", "Name the PyTorch checkpoint it was made from.",
+      .unsupportedFormat)
   }
 }

@@ -1,3 +1,5 @@
+internal import ByteParsing
+
 /// The first fields of a protocol buffer, as far as the beginning of a file shows them.
 ///
 /// Source: the encoding of Protocol Buffers; the messages are those of ONNX, TensorFlow, Core ML, Caffe and Paddle.
@@ -63,26 +65,26 @@ extension ForeignFile {
     if first.number == 1, let version = first.varint, 1...64 ~= version, let second {
       // ONNX ModelProto: ir_version, producer_name, then producer_version, domain, graph or opset.
       if second.number == 2, second.isName, fields.count > 2, 3...8 ~= fields[2].number {
-        self.init("is an ONNX model", remedy)
+        self.init("is an ONNX model", remedy, .unsupportedFormat)
         return
       }
       // The same without a producer: the graph, whose first field is a node, then the opset.
       if second.number == 7, second.varint == nil, version >= 3, let part = second.inner.first,
         [1, 2, 5].contains(part.number), part.varint == nil
       {
-        self.init("is an ONNX model", remedy)
+        self.init("is an ONNX model", remedy, .unsupportedFormat)
         return
       }
       let inner = second.number == 2 ? second.inner.first : nil
       if let inner, inner.number == 1, let innermost = inner.inner.first {
         // Core ML Model: version, description { input { name } }.
         if innermost.number == 1, innermost.isName {
-          self.init("is a Core ML model", remedy)
+          self.init("is a Core ML model", remedy, .unsupportedFormat)
           return
         }
         // TensorFlow SavedModel: schema 1, meta graph { meta information { operations … } }.
         if version == 1, 2...7 ~= innermost.number {
-          self.init("is a TensorFlow SavedModel", remedy)
+          self.init("is a TensorFlow SavedModel", remedy, .unsupportedFormat)
           return
         }
       }
@@ -91,7 +93,7 @@ extension ForeignFile {
     guard first.number == 1, first.varint == nil else { return nil }
     // Caffe NetParameter: name, then layers, inputs or layer.
     if first.isName, let second, [2, 3, 100].contains(second.number), second.varint == nil {
-      self.init("is a Caffe model", remedy)
+      self.init("is a Caffe model", remedy, .unsupportedFormat)
       return
     }
     let inner = first.inner
@@ -100,12 +102,13 @@ extension ForeignFile {
     if inner[0].number == 1, inner[0].isName, inner[1].number == 2, inner[1].isName,
       inner[1].bytes.first.map({ 0x41...0x5A ~= $0 }) == true
     {
-      self.init("is a frozen TensorFlow graph", remedy)
+      self.init("is a frozen TensorFlow graph", remedy, .unsupportedFormat)
       return
     }
     // Paddle ProgramDesc: block { index 0, parent -1, variables }.
     if inner[0].number == 1, inner[0].varint == 0, inner[1].number == 2, inner[1].varint == .max {
-      self.init("is a PaddlePaddle program (.pdmodel)", "Name the .pdparams file beside it.")
+      self.init(
+        "is a PaddlePaddle program (.pdmodel)", "Name the .pdparams file beside it.", .unsupportedFormat)
       return
     }
     return nil

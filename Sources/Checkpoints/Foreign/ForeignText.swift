@@ -16,7 +16,7 @@ extension ForeignFile {
     }
     var description = "is a Git LFS pointer, not the file itself"
     if let size, let digest { description += ", which has \(size) bytes and the SHA-256 \(digest)" }
-    self.init(description, "Run git lfs pull in its repository to fetch the file.")
+    self.init(description, "Run git lfs pull in its repository to fetch the file.", .notACheckpoint)
   }
 
   /// A file of zeros or of text.
@@ -26,7 +26,7 @@ extension ForeignFile {
         head.count == fileByteCount
           ? "holds \(fileByteCount) zero bytes and nothing else"
           : "begins with \(head.count) zero bytes, as a file does whose download set room aside and broke off",
-        "Fetch the file again.")
+        "Fetch the file again.", .notACheckpoint)
       return
     }
     guard let text = ForeignFile.text(head, isWhole: head.count == fileByteCount) else { return nil }
@@ -36,16 +36,17 @@ extension ForeignFile {
     case "<":
       self.init(
         "is a web page (HTML or XML), as a download that needed a login leaves behind",
-        "Open the address in a browser to see what it says, then fetch the file itself.")
+        "Open the address in a browser to see what it says, then fetch the file itself.", .notACheckpoint)
     case "{"
     where ["\"architectures\"", "\"model_type\"", "\"_class_name\""].contains(where: visible.contains):
-      self.init("is the configuration of a model (JSON), not its weights", notWeights)
-    case "{", "[": self.init("is JSON text, not a checkpoint", notWeights)
+      self.init("is the configuration of a model (JSON), not its weights", notWeights, .notACheckpoint)
+    case "{", "[": self.init("is JSON text, not a checkpoint", notWeights, .notACheckpoint)
     default:
       let line = visible.prefix { !$0.isNewline }.prefix(40)
       self.init(
         "is text, not a checkpoint: it begins \"\(String(line).escapedForDisplay)\"",
-        "If it is the answer of a server, fetch the file again; if it is a configuration, name the weights beside it."
+        "If it is the answer of a server, fetch the file again; if it is a configuration, name the weights beside it.",
+        .notACheckpoint
       )
     }
   }
@@ -65,7 +66,8 @@ extension ForeignFile {
     guard name.count == Int(head[start] & 31), name.allSatisfy({ 0x20..<0x7F ~= $0 }) else { return nil }
     self.init(
       "is MessagePack, as Flax and JAX write, not a PyTorch checkpoint",
-      "In Python: numpy.savez(NEW, **arrays) of what flax.serialization.msgpack_restore gives writes one that is read."
+      "In Python: numpy.savez(NEW, **arrays) of what flax.serialization.msgpack_restore gives writes one that is read.",
+      .unsupportedFormat
     )
   }
 

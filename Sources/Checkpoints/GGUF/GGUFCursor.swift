@@ -45,7 +45,7 @@ struct GGUFCursor {
     let announced = try integer(UInt64.self)
     guard let count = Int(exactly: announced), count <= remaining / size else {
       throw DecantError(
-        .unclassified, "\(announced) \(things) are announced and \(remaining) bytes follow", file: file.path,
+        .truncated, "\(announced) \(things) are announced and \(remaining) bytes follow", file: file.path,
         offset: start,
         remedy: "The file is cut short or damaged: fetch it again.")
     }

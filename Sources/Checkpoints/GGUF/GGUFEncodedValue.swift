@@ -116,8 +116,8 @@ extension GGUFCursor {
   }
 
   /// An error that says the file's header is wrong.
-  func refusal(_ reason: String, at offset: Int) -> DecantError {
+  func refusal(_ reason: String, at offset: Int, _ code: DecantError.Code = .damaged) -> DecantError {
     DecantError(
-      .unclassified, reason, file: file.path, offset: offset, remedy: "The file is damaged: fetch it again.")
+      code, reason, file: file.path, offset: offset, remedy: "The file is damaged: fetch it again.")
   }
 }

@@ -27,10 +27,10 @@ struct GGUFMetadata {
     for _ in 0..<count {
       let start = cursor.offset
       guard let key = String(validating: try cursor.text(), as: UTF8.self) else {
-        throw cursor.refusal("a key of the metadata is no UTF-8", at: start)
+        throw cursor.refusal("a key of the metadata is not UTF-8", at: start)
       }
       guard keys.insert(ExactText(key)).inserted else {
-        throw cursor.refusal("the key \(key.escapedForDisplay) stands twice", at: start)
+        throw cursor.refusal("the key \(key.escapedForDisplay) appears twice", at: start)
       }
       try value(&cursor, [.text(key)], try cursor.type())
       if key == "general.alignment" { alignment = try GGUFMetadata.alignment(objects.last, cursor, start) }
@@ -44,7 +44,7 @@ struct GGUFMetadata {
     guard let object, object.type == "uint32", case .integer(let number)? = object.value, number > 0,
       number.nonzeroBitCount == 1
     else {
-      throw cursor.refusal("general.alignment is no power of two of type uint32", at: start)
+      throw cursor.refusal("general.alignment is not a power of two of type uint32", at: start)
     }
     return Int(number)
   }
@@ -97,7 +97,8 @@ struct GGUFMetadata {
     case .string: for _ in 0..<count { try cursor.skipText() }
     case .array:
       guard depth > 1 else {
-        throw cursor.refusal("arrays nest more than \(GGUFMetadata.depth) deep", at: cursor.offset)
+        throw cursor.refusal(
+          "arrays nest more than \(GGUFMetadata.depth) deep", at: cursor.offset, .limitExceeded)
       }
       for _ in 0..<count {
         let (inner, innerCount) = try cursor.array()

@@ -26,8 +26,8 @@ enum GGUFReader {
     let valueCount = try cursor.cursor.count(of: "keys of metadata", size: 13)
     guard tensorCount <= limits.paths else {
       throw DecantError(
-        .unclassified, "\(tensorCount) tensors are announced, more than Limits.paths (\(limits.paths))",
-        file: file.path)
+        .limitExceeded, "\(tensorCount) tensors are announced, more than Limits.paths (\(limits.paths))",
+        file: file.path, advice: .raiseLimit("paths", to: tensorCount))
     }
     let metadata = try GGUFMetadata(&cursor.cursor, count: valueCount, limits: limits)
     var entries: [Entry] = []
@@ -37,7 +37,7 @@ enum GGUFReader {
       let entry = try entry(&cursor.cursor, limits)
       guard names.insert(ExactText(entry.name)).inserted else {
         throw DecantError(
-          .unclassified, "two tensors have this name, and readers disagree on which one counts",
+          .deceptive, "two tensors have this name, and readers disagree on which one counts",
           file: file.path,
           offset: start, tensor: entry.name,
           remedy: "Do not trust the file: no writer of checkpoints makes this.")
@@ -73,7 +73,7 @@ enum GGUFReader {
     }
     guard 2...3 ~= version else {
       throw DecantError(
-        .unclassified, "is a GGUF file of version \(version), and 2 and 3 are read", file: file.path,
+        .unsupportedFormat, "is a GGUF file of version \(version), and 2 and 3 are read", file: file.path,
         offset: 4,
         remedy: version == 1
           ? "Make it again from its source with a current llama.cpp: version 1 was in use for two months of 2023."
@@ -86,16 +86,19 @@ enum GGUFReader {
     let start = cursor.offset
     let path = cursor.file.path
     guard let name = String(validating: try cursor.text(), as: UTF8.self) else {
-      throw DecantError(.unclassified, "a tensor's name is no UTF-8", file: path, offset: start)
+      throw DecantError(.damaged, "a tensor's name is not UTF-8", file: path, offset: start)
     }
-    func refuse(_ reason: String) -> DecantError {
-      DecantError(
-        .unclassified, reason, file: path, offset: start, tensor: name,
-        remedy: "The file is damaged: fetch it again.")
+    func refuse(
+      _ reason: String, _ code: DecantError.Code = .damaged,
+      _ advice: DecantError.Advice = .text("The file is damaged: fetch it again.")
+    ) -> DecantError {
+      DecantError(code, reason, file: path, offset: start, tensor: name, advice: advice)
     }
     let rank = try cursor.integer(UInt32.self)
     guard rank <= limits.rank else {
-      throw refuse("the tensor has \(rank) dimensions, more than Limits.rank (\(limits.rank))")
+      throw refuse(
+        "the tensor has \(rank) dimensions, more than Limits.rank (\(limits.rank))", .limitExceeded,
+        .raiseLimit("rank", to: Int(rank)))
     }
     var sizes: [Int] = []
     for _ in 0..<rank {
@@ -106,12 +109,14 @@ enum GGUFReader {
     }
     let code = try cursor.integer(UInt32.self)
     guard let type = GGMLType(code) else {
-      throw refuse("the tensor is of ggml's type \(code), which is not known, so neither is its length")
+      throw refuse(
+        "the tensor is of ggml's type \(code), which is not known, so neither is its length",
+        .unsupportedFormat, .text("It is damaged, or newer than this reader."))
     }
     let begin = try cursor.integer(UInt64.self)
     guard (sizes.first ?? 1) % type.blockElements == 0 else {
       throw refuse(
-        "rows of \(sizes.first ?? 1) elements are no whole blocks of \(type.name), which have \(type.blockElements)"
+        "rows of \(sizes.first ?? 1) elements are not whole blocks of \(type.name), which have \(type.blockElements)"
       )
     }
     guard let count = checkedProduct(sizes),
@@ -133,18 +138,18 @@ enum GGUFReader {
       ($0.range.lowerBound, $0.range.upperBound) < ($1.range.lowerBound, $1.range.upperBound)
     }
     for entry in order {
-      func refuse(_ reason: String) -> DecantError {
+      func refuse(_ reason: String, _ code: DecantError.Code = .damaged) -> DecantError {
         DecantError(
-          .unclassified, reason, file: file.path, tensor: entry.name,
+          code, reason, file: file.path, tensor: entry.name,
           remedy: "The file is damaged: fetch it again.")
       }
       let begin = entry.range.lowerBound
       guard begin % alignment == 0 else {
-        throw refuse("the tensor's offset \(begin) is no multiple of the alignment \(alignment)")
+        throw refuse("the tensor's offset \(begin) is not a multiple of the alignment \(alignment)")
       }
-      guard begin >= end else { throw refuse("the tensor's data overlaps another's") }
+      guard begin >= end else { throw refuse("the tensor's data overlaps another's", .deceptive) }
       guard begin - end < alignment else {
-        throw refuse("\(begin - end) bytes before the tensor's data belong to none")
+        throw refuse("\(begin - end) bytes before the tensor's data belong to no tensor")
       }
       end = entry.range.upperBound
     }
@@ -174,7 +179,7 @@ enum GGUFReader {
     do throws(DecantError) {
       let tensor = try Tensor(dtype: dtype, shape: entry.shape, storage: storage, limits: limits)
       contents.tensors.append(CheckpointTensor(path: path, tensor: tensor, role: nil, stateDict: []))
-    } catch { throw DecantError(.unclassified, error.reason, file: file.path, tensor: entry.name) }
+    } catch { throw error.located(file: file.path, tensor: entry.name) }
   }
 
   private static func aligned(_ offset: Int, to alignment: Int) -> Int? {

@@ -19,17 +19,17 @@ struct GGUFWriter {
   /// - Throws: ``DecantError`` that lists every tensor the format cannot hold.
   init(_ tensors: [PlannedTensor], _ metadata: ConversionMetadata) throws(DecantError) {
     var unwritable = UnwritableTensors()
-    unwritable.add("GGUF has no element type for", tensors.filter { GGMLType.code($0.dtype) == nil })
+    let foreign = tensors.filter { GGMLType.code($0.dtype) == nil }
+    unwritable.add("GGUF has no element type for", foreign)
     unwritable.add(
       "GGUF has no more than \(Self.mostDimensions) dimensions for",
       tensors.filter { $0.shape.count > Self.mostDimensions })
     unwritable.add(
       "GGUF has no more than \(Self.longestName) bytes for the name of",
       tensors.filter { $0.name.utf8.count > Self.longestName })
+    let hasLongNames = tensors.contains { $0.name.utf8.count > Self.longestName }
     try unwritable.refuse(
-      remedy:
-        "Cast with --dtype, shorten names with --rename, or choose the others with --key, --only or --except."
-    )
+      foreign.isEmpty && hasLongNames ? .rename : UnwritableTensors.advice(onTypesOf: foreign))
     self.tensors = tensors
     var header = GGUFReader.magic
     header.appendLittleEndian(UInt32(3))
@@ -48,7 +48,7 @@ struct GGUFWriter {
       header.appendLittleEndian(GGMLType.code(tensor.dtype) ?? 0)
       header.appendLittleEndian(UInt64(offset))
       guard let end = offset.checkedAdding(tensor.byteCount + Self.padding(tensor.byteCount)) else {
-        throw DecantError(.unclassified, "the tensors together have more bytes than any file")
+        throw DecantError(.notRepresentable, "the tensors together have more bytes than any file")
       }
       offset = end
     }

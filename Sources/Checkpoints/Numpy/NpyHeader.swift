@@ -43,13 +43,13 @@ struct NpyHeader {
     let head = try file.head(12)
     guard head.starts(with: NpyHeader.magic) else {
       throw DecantError(
-        .unclassified, "is no .npy file", file: file.path,
+        .notACheckpoint, "is not a .npy file", file: file.path,
         remedy: "In Python: numpy.save(FILE, array) writes one.")
     }
     guard head.count >= 8, 1...3 ~= head[6], head[7] == 0 else {
       let version = head.dropFirst(6).prefix(2).map { String($0) }.joined(separator: ".")
       throw DecantError(
-        .unclassified, "has .npy version \(version), and 1.0, 2.0 and 3.0 are known", file: file.path,
+        .unsupportedFormat, "has .npy version \(version), and 1.0, 2.0 and 3.0 are known", file: file.path,
         offset: 6)
     }
     let version = head[6]
@@ -59,7 +59,7 @@ struct NpyHeader {
     // A character has at most four bytes.
     guard length <= NpyHeader.longest * (version == 3 ? 4 : 1) else {
       throw DecantError(
-        .unclassified, "has a header of \(length) bytes, which no plain array needs", file: file.path,
+        .limitExceeded, "has a header of \(length) bytes, which no plain array needs", file: file.path,
         offset: 8)
     }
     guard length <= file.byteCount - prefix else { throw partialDownload(file, of: nil) }
@@ -67,7 +67,7 @@ struct NpyHeader {
     let text: [Unicode.Scalar]
     if version == 3 {
       guard let decoded = String(validating: bytes, as: UTF8.self) else {
-        throw DecantError(.unclassified, "has a header that is no UTF-8", file: file.path, offset: prefix)
+        throw DecantError(.damaged, "has a header that is not UTF-8", file: file.path, offset: prefix)
       }
       text = Array(decoded.unicodeScalars)
     } else {
@@ -75,7 +75,7 @@ struct NpyHeader {
     }
     guard text.count <= NpyHeader.longest else {
       throw DecantError(
-        .unclassified, "has a header of \(text.count) characters, which no plain array needs",
+        .limitExceeded, "has a header of \(text.count) characters, which no plain array needs",
         file: file.path, offset: 8)
     }
     dataOffset = prefix + length
@@ -83,7 +83,7 @@ struct NpyHeader {
       (type, elements, isColumnMajor, shape) = try NpyHeader.parse(text, longIntegers: version < 3)
     } catch {
       throw DecantError(
-        .unclassified, "has a header that describes no array: \(error.reason)", file: file.path,
+        .damaged, "has a header that does not describe an array: \(error.reason)", file: file.path,
         offset: prefix + error.offset
       )
     }
@@ -95,7 +95,7 @@ struct NpyHeader {
   ) throws(ParsingError) -> (String, Elements, Bool, [Int]) {
     let literal = try PythonLiteral(parsing: text, longIntegers: longIntegers)
     func fail(_ reason: String) -> ParsingError { ParsingError(offset: 0, reason) }
-    guard case .dictionary(let pairs) = literal else { throw fail("it is no dictionary") }
+    guard case .dictionary(let pairs) = literal else { throw fail("it is not a dictionary") }
     let keys = ["descr", "fortran_order", "shape"]
     guard pairs.map(\.key).sorted() == keys else {
       throw fail(
@@ -106,17 +106,18 @@ struct NpyHeader {
     guard case .bool(let isColumnMajor) = value("fortran_order") else {
       throw fail("its fortran_order is neither True nor False")
     }
-    guard case .tuple(let sizes) = value("shape") else { throw fail("its shape is no tuple of sizes") }
+    guard case .tuple(let sizes) = value("shape") else { throw fail("its shape is not a tuple of sizes") }
     var shape: [Int] = []
     for size in sizes {
-      guard case .integer(let size) = size else { throw fail("its shape is no tuple of sizes") }
+      guard case .integer(let size) = size else { throw fail("its shape is not a tuple of sizes") }
       guard let size else { throw fail("its shape holds a size of more than 63 bits") }
       guard size >= 0 else { throw fail("its shape holds a negative size") }
       shape.append(size)
     }
     let descr = value("descr")
     guard let elements = elements(of: descr) else {
-      throw fail("its descr \(descr.spelling.prefix(60).description.escapedForDisplay) is no type of NumPy's")
+      throw fail(
+        "its descr \(descr.spelling.prefix(60).description.escapedForDisplay) is not a type of NumPy")
     }
     var type = descr.spelling
     if case .text(let text) = descr { type = text }
@@ -207,7 +208,7 @@ struct NpyHeader {
 /// - Parameter expected: how many bytes it should have, where it tells.
 func partialDownload(_ file: ByteSource, of expected: Int?) -> DecantError {
   DecantError(
-    .unclassified,
+    .truncated,
     expected.map { "is cut short: it has \(file.byteCount) of the \($0) bytes that its header announces" }
       ?? "is cut short: it has \(file.byteCount) bytes and its header goes on", file: file.path,
     remedy: "The download or copy broke off: fetch the file again, or resume it.")

@@ -74,7 +74,7 @@ enum NpyReader {
   ) throws(DecantError) -> Tensor {
     guard case .numbers(let dtype, let order) = header.elements else {
       throw DecantError(
-        .unclassified, "holds elements of type \(header.type.escapedForDisplay), not plain numbers",
+        .unsupportedFormat, "holds elements of type \(header.type.escapedForDisplay), not plain numbers",
         file: file.path,
         remedy: "In Python: numpy.save(FILE, array.astype('float32')).")
     }
@@ -86,7 +86,7 @@ enum NpyReader {
       header.isColumnMajor ? Array(Tensor.contiguousStrides(shape.reversed()).reversed()) : nil
     do throws(DecantError) {
       return try Tensor(dtype: dtype, shape: shape, strides: strides, storage: storage, limits: limits)
-    } catch { throw DecantError(.unclassified, error.reason, file: file.path) }
+    } catch { throw error.located(file: file.path) }
   }
 
   /// Bytes of the data, which must be all that follows the header.
@@ -95,12 +95,12 @@ enum NpyReader {
       let byteCount = checkedProduct(header.shape)?.checkedMultiplying(by: size),
       let end = byteCount.checkedAdding(header.dataOffset)
     else {
-      throw DecantError(.unclassified, "has a shape that no memory holds: \(header.shape)", file: file.path)
+      throw DecantError(.damaged, "has the shape \(header.shape), which no memory can hold", file: file.path)
     }
     guard end <= file.byteCount else { throw partialDownload(file, of: end) }
     guard end == file.byteCount else {
       throw DecantError(
-        .unclassified,
+        .damaged,
         "\(file.byteCount - end) bytes follow the \(byteCount) that shape \(header.shape) needs",
         file: file.path,
         offset: end, remedy: "The file is damaged or holds more than an array: write it again.")
@@ -114,9 +114,8 @@ enum NpyReader {
     let count = file.byteCount - header.dataOffset
     guard count <= limits.pickleBytes else {
       throw DecantError(
-        .unclassified, "the pickle has \(count) bytes, more than Limits.pickleBytes (\(limits.pickleBytes))",
-        file: file.path
-      )
+        .limitExceeded, "the pickle has \(count) bytes, more than Limits.pickleBytes (\(limits.pickleBytes))",
+        file: file.path, advice: .raiseLimit("pickleBytes", to: count))
     }
     return try file.bytes(at: header.dataOffset, count: count)
   }
@@ -131,13 +130,11 @@ enum NpyReader {
     do throws(PickleError) {
       graph = try PickleMachine.interpret(unsafe bytes.span.bytes, limits: limits)
     } catch {
-      throw DecantError(
-        .unclassified, error.description, file: file.path, offset: header.dataOffset + error.offset,
-        remedy: "The file is damaged or was never an array; decant inspect --pickle shows how far it reads.")
+      throw DecantError(error, file: file.path, at: header.dataOffset)
     }
     guard graph.byteCount == bytes.count else {
       throw DecantError(
-        .unclassified, "\(bytes.count - graph.byteCount) bytes follow the end of the pickle", file: file.path,
+        .damaged, "\(bytes.count - graph.byteCount) bytes follow the end of the pickle", file: file.path,
         offset: header.dataOffset + graph.byteCount,
         remedy: "The file is damaged or holds more than an array: write it again.")
     }
@@ -146,7 +143,7 @@ enum NpyReader {
       contents = try PickledContents.list(graph, path: file.path, nesting: nesting, limits: limits) {
         reference throws(DecantError) in
         throw DecantError(
-          .unclassified,
+          .damaged,
           "the pickle of an array wants PyTorch's storage \(reference.key.escapedForDisplay), which no .npy file has"
         )
       }

@@ -13,7 +13,7 @@ struct NpyWriter {
     try NumpyTypes.requireWritable(tensors)
     guard tensors.count == 1, let only = tensors.first else {
       throw DecantError(
-        .unclassified, "a .npy file holds one array, and there are \(tensors.count) tensors",
+        .notRepresentable, "a .npy file holds one array, and there are \(tensors.count) tensors",
         remedy:
           "Write an .npz file, or a folder of .npy files: a path that ends in a slash. Nothing was written.")
     }
@@ -43,7 +43,7 @@ struct NpzWriter {
     unwritable.add(
       "by this name NumPy finds another than",
       tensors.filter { $0.name.hasSuffix(".npy") && names.contains(ExactText(String($0.name.dropLast(4)))) })
-    try unwritable.refuse(remedy: "Shorten the names with --rename.")
+    try unwritable.refuse(.rename)
     self.tensors = tensors
   }
 
@@ -76,13 +76,13 @@ struct NpyFolderWriter {
     try NumpyTypes.requireWritable(tensors)
     var unwritable = UnwritableTensors()
     unwritable.add(
-      "no file can be called like",
+      "no file can have the name of",
       tensors.filter { tensor in
         let name = tensor.name.utf8
         return name.isEmpty || name.count > 250 || name.contains(UInt8(ascii: "/")) || name.contains(0)
           || name.first == UInt8(ascii: ".")
       })
-    try unwritable.refuse(remedy: "Change the names with --rename, or write an .npz file.")
+    try unwritable.refuse(.rename)
     self.tensors = tensors
     target = path
   }
@@ -111,11 +111,11 @@ extension NumpyTypes {
   /// - Throws: ``DecantError`` that lists every tensor of a type that NumPy lacks.
   static func requireWritable(_ tensors: [PlannedTensor]) throws(DecantError) {
     var unwritable = UnwritableTensors()
-    unwritable.add("NumPy has no element type for", tensors.filter { code($0.dtype) == nil })
+    let foreign = tensors.filter { code($0.dtype) == nil }
+    unwritable.add("NumPy has no element type for", foreign)
     // NPY_MAXDIMS of NumPy 2.
     unwritable.add("NumPy has no more than 64 dimensions for", tensors.filter { $0.shape.count > 64 })
-    try unwritable.refuse(
-      remedy: "Cast them with --dtype float32, or choose the others with --key, --only or --except.")
+    try unwritable.refuse(UnwritableTensors.advice(onTypesOf: foreign))
   }
 }
 

@@ -23,9 +23,9 @@ enum NpzReader {
       }
     }
     throw DecantError(
-      .unclassified,
+      .notACheckpoint,
       "is a zip archive with both NumPy arrays (\(array.name.escapedForDisplay)) and something else "
-        + "(\((pickle ?? other).name.escapedForDisplay)), so neither an .npz file nor a checkpoint",
+        + "(\((pickle ?? other).name.escapedForDisplay)), so it is neither an .npz file nor a checkpoint",
       file: archive.file.path,
       remedy: "Unzip it and name the file inside that you mean.")
   }
@@ -45,8 +45,8 @@ enum NpzReader {
     }
     guard !streams.isEmpty else {
       throw DecantError(
-        .unclassified, "holds arrays of numbers, and none of Python objects, so no pickle", file: file.path,
-        remedy: "decant inspect lists the arrays.")
+        .invalidArgument, "holds arrays of numbers only, so it has no pickle", file: file.path,
+        advice: .inspect)
     }
     return streams
   }

@@ -109,7 +109,7 @@ private struct PythonLiteralParser {
       guard next == "'" || next == "\"" else { throw fail("a key is expected") }
       let key = try string()
       guard !pairs.contains(where: { ExactText($0.key) == ExactText(key) }) else {
-        throw fail("the key '\(key.escapedForDisplay)' stands twice")
+        throw fail("the key '\(key.escapedForDisplay)' appears twice")
       }
       skipSpace()
       guard take(":") else { throw fail("a colon is expected") }
@@ -192,7 +192,7 @@ private struct PythonLiteralParser {
       code = code << 4 | UInt32(digit)
       place += 1
     }
-    guard let scalar = Unicode.Scalar(code) else { throw fail("an escape stands for no character") }
+    guard let scalar = Unicode.Scalar(code) else { throw fail("an escape is not a character") }
     return scalar
   }
 }

@@ -14,10 +14,10 @@ enum BarePickle {
     var sequence = PickleSequence(source, limits: limits)
     let graph: PickleGraph
     do throws(DecantError) { graph = try sequence.next("the pickle") } catch {
-      // An array of joblib's stands where no opcode can: what wrapped it is said before.
+      // An array of joblib's is where no opcode can be: what wrapped it is said before.
       let before = try source.bytes(at: 0, count: min(error.location.offset ?? 0, source.byteCount, 1 << 20))
       guard let foreign = ForeignFile(joblib: before) else { throw error }
-      throw DecantError(.unclassified, foreign.description, file: source.path, remedy: foreign.remedy)
+      throw foreign.error(file: source.path)
     }
     return try list(graph, sequence, nesting: nesting)
   }
@@ -39,16 +39,15 @@ enum BarePickle {
     var warnings: [String] = []
     if sequence.bytesLeft > 0 {
       warnings.append(
-        "\(sequence.bytesLeft) bytes follow the pickle, at offset \(sequence.offset), and are not listed; "
-          + "decant inspect --pickle shows pickles among them")
+        "\(sequence.bytesLeft) bytes follow the pickle, at offset \(sequence.offset), and are not listed")
     }
     do throws(DecantError) {
       let contents = try PickledContents.list(
         graph, path: source.path, nesting: nesting, limits: sequence.limits
       ) { reference throws(DecantError) in
         throw DecantError(
-          .unclassified,
-          "the data is in storage \(reference.key.escapedForDisplay), which lies outside this pickle",
+          .partMissing,
+          "the data is in storage \(reference.key.escapedForDisplay), which is outside this pickle",
           remedy: "Name the checkpoint that the pickle was taken out of.")
       }
       return Checkpoint.Parts(

@@ -11,17 +11,17 @@ extension TensorReconstruction {
     let integers = try view(arguments, dtype: nil, requiresGrad: arguments[5], metadata: nil)
     guard let parameters = graph.tuple(arguments[4]), parameters.count >= 3,
       let scheme = graph.global(parameters[0]), scheme.module == "torch"
-    else { throw DecantError(.unclassified, "the quantised tensor's parameters name no scheme") }
+    else { throw DecantError(.damaged, "the quantised tensor's parameters do not name a scheme") }
     let quantization: Quantization
     switch scheme.name {
     case "per_tensor_affine":
       guard let scale = graph.number(parameters[1]), case .int(let zeroPoint) = parameters[2] else {
-        throw DecantError(.unclassified, "the quantised tensor's scale and zero point are no numbers")
+        throw DecantError(.damaged, "the quantised tensor's scale and zero point are not numbers")
       }
       quantization = .perTensor(scale: scale, zeroPoint: zeroPoint)
     case "per_channel_affine", "per_channel_affine_float_qparams":
       guard parameters.count == 4, case .int(let axis) = parameters[3], let axis = Int(exactly: axis) else {
-        throw DecantError(.unclassified, "the quantised tensor's axis is no integer")
+        throw DecantError(.damaged, "the quantised tensor's axis is not an integer")
       }
       let zeroPoints = try numbers(parameters[2], "the zero points", nesting: nesting)
       // PyTorch writes per_channel_affine for both schemes and tells them apart by the type.
@@ -31,7 +31,7 @@ extension TensorReconstruction {
         hasFloatZeroPoints: zeroPoints.dtype.kind == .floatingPoint)
     default:
       throw DecantError(
-        .unclassified, "the quantisation scheme \(scheme.name.escapedForDisplay) is none that is known")
+        .unsupportedFormat, "the quantisation scheme \(scheme.name.escapedForDisplay) is not known")
     }
     return try checked { () throws(DecantError) in try integers.with(quantization) }
   }
@@ -47,7 +47,7 @@ extension TensorReconstruction {
     var isWhole = true
     for element in elements {
       guard let number = graph.number(element) else {
-        throw DecantError(.unclassified, "\(role) are no numbers")
+        throw DecantError(.damaged, "\(role) are not numbers")
       }
       if case .float = element { isWhole = false }
       numbers.append(number)
@@ -62,13 +62,15 @@ extension TensorReconstruction {
   /// `(layout, data)`: indices and values.
   func sparse(_ arguments: [PickleValue], nesting: Int) throws(DecantError) -> Tensor {
     guard let layout = graph.layout(arguments[0]), let data = graph.tuple(arguments[1]) else {
-      throw DecantError(.unclassified, "the sparse tensor's layout is none that is known")
+      throw DecantError(.unsupportedFormat, "the sparse tensor's layout is not known")
     }
     let names = layout.partNames
     // A COO tensor may say beside whether its indices are sorted and unique.
     guard !names.isEmpty, data.count == names.count + 1 || (layout == .sparseCOO && data.count == 4),
       let shape = integers(data[names.count])
-    else { throw DecantError(.unclassified, "the \(layout.rawValue) tensor has not the parts PyTorch saves") }
+    else {
+      throw DecantError(.damaged, "the \(layout.rawValue) tensor does not have the parts that PyTorch saves")
+    }
     var parts: [Tensor] = []
     for (name, value) in zip(names, data) { parts.append(try tensor(value, "the \(name)", nesting: nesting)) }
     return try checked { () throws(DecantError) in
@@ -83,7 +85,7 @@ extension TensorReconstruction {
     let strides = try tensor(arguments[2], "the nested tensor's strides", nesting: nesting)
     guard buffer.shape.count == 1, buffer.strides == [1], sizes.shape.count == 2, strides.shape == sizes.shape
     else {
-      throw DecantError(.unclassified, "the nested tensor's sizes do not fit its buffer")
+      throw DecantError(.damaged, "the nested tensor's sizes do not fit its buffer")
     }
     let allSizes = try smallIntegers(sizes)
     let allStrides = try smallIntegers(strides)
@@ -93,7 +95,7 @@ extension TensorReconstruction {
       }
     guard offsets.count == sizes.shape[0] else {
       throw DecantError(
-        .unclassified, "the nested tensor has \(sizes.shape[0]) sizes and \(offsets.count) offsets")
+        .damaged, "the nested tensor has \(sizes.shape[0]) sizes and \(offsets.count) offsets")
     }
     let rank = sizes.shape[1]
     var components: [Tensor] = []
@@ -109,13 +111,13 @@ extension TensorReconstruction {
   /// The keywords of a jagged nested tensor: values, and where along one dimension each component begins.
   func jagged(_ keywords: PickleValue, nesting: Int) throws(DecantError) -> [Tensor] {
     guard let pairs = graph.mappingPairs(keywords) else {
-      throw DecantError(.unclassified, "the jagged tensor is made from something that is no dictionary")
+      throw DecantError(.damaged, "the jagged tensor is not made from a dictionary")
     }
     func value(_ name: String) -> PickleValue? {
       pairs.last { graph.isText($0.key, name) }.map(\.value).flatMap { $0 == .none ? nil : $0 }
     }
     guard let given = value("values"), let starts = value("offsets") else {
-      throw DecantError(.unclassified, "the jagged tensor has no values or no offsets")
+      throw DecantError(.damaged, "the jagged tensor has no values or no offsets")
     }
     let values = try tensor(given, "the jagged tensor's values", nesting: nesting)
     let offsets = try smallIntegers(try tensor(starts, "the jagged tensor's offsets", nesting: nesting))
@@ -126,14 +128,14 @@ extension TensorReconstruction {
     var ragged = 1
     if let given = value("_ragged_idx") ?? value("ragged_idx") {
       guard case .int(let index) = given, let index = Int(exactly: index) else {
-        throw DecantError(.unclassified, "the jagged tensor's ragged dimension is no integer")
+        throw DecantError(.damaged, "the jagged tensor's ragged dimension is not an integer")
       }
       ragged = index
     }
     let axis = ragged - 1
     let count = max(offsets.count - 1, 0)
     guard values.shape.indices.contains(axis), lengths == nil || lengths?.count == count else {
-      throw DecantError(.unclassified, "the jagged tensor's offsets do not fit its values")
+      throw DecantError(.damaged, "the jagged tensor's offsets do not fit its values")
     }
     let requiresGrad = value("requires_grad") == .bool(true)
     var components: [Tensor] = []
@@ -141,7 +143,7 @@ extension TensorReconstruction {
       let start = offsets[index]
       let length = lengths?[index] ?? offsets[index + 1] - start
       guard start >= 0, length >= 0, start <= values.shape[axis], length <= values.shape[axis] - start else {
-        throw DecantError(.unclassified, "component \(index) of the jagged tensor lies outside its values")
+        throw DecantError(.damaged, "component \(index) of the jagged tensor is outside its values")
       }
       var shape = values.shape
       shape[axis] = length
@@ -157,7 +159,7 @@ extension TensorReconstruction {
     of tensor: Tensor, shape: [Int], strides: [Int], offset: Int
   ) throws(DecantError) -> Tensor {
     guard let offset = tensor.storageOffset.checkedAdding(offset) else {
-      throw DecantError(.unclassified, "an offset of \(offset) leaves the nested tensor")
+      throw DecantError(.damaged, "an offset of \(offset) leaves the nested tensor")
     }
     return try checked { () throws(DecantError) in
       try Tensor(
@@ -171,11 +173,12 @@ extension TensorReconstruction {
   private func smallIntegers(_ tensor: Tensor) throws(DecantError) -> [Int] {
     guard tensor.elementCount <= limits.paths, tensor.byteCount <= tensor.storage.byteCount else {
       throw DecantError(
-        .unclassified,
-        "a nested tensor of \(tensor.elementCount) sizes has more than Limits.paths (\(limits.paths))")
+        .limitExceeded,
+        "a nested tensor of \(tensor.elementCount) sizes has more than Limits.paths (\(limits.paths))",
+        advice: .raiseLimit("paths", to: tensor.elementCount))
     }
     do { return try tensor.integers() } catch let error as DecantError { throw error } catch {
-      throw DecantError(.unclassified, "the sizes of a nested tensor cannot be read: \(error)")
+      throw DecantError(.readFailed, "the sizes of a nested tensor cannot be read: \(error)")
     }
   }
 
@@ -217,7 +220,7 @@ extension TensorReconstruction {
     let elementType = try self.dtype(dtype)
     guard let shape = integers(size), let count = checkedProduct(shape),
       let byteCount = count.checkedMultiplying(by: elementType.byteCount)
-    else { throw DecantError(.unclassified, "the tensor's size is none that a tensor can have") }
+    else { throw DecantError(.damaged, "the tensor's size is not one that a tensor can have") }
     // A wrapper may have no strides or a symbolic offset; nothing is read through them.
     let strides = integers(stride).flatMap { $0.count == shape.count && $0.allSatisfy { $0 >= 0 } ? $0 : nil }
     let strideSpan = zip(shape, strides ?? []).reduce(Int?.some(1)) { sum, next in
@@ -225,7 +228,7 @@ extension TensorReconstruction {
     }
     guard let span = count == 0 || strides == nil ? count : strideSpan,
       let storageBytes = span.checkedMultiplying(by: elementType.byteCount)
-    else { throw DecantError(.unclassified, "the tensor's strides are none that a tensor can have") }
+    else { throw DecantError(.damaged, "the tensor's strides are not ones that a tensor can have") }
     let storage = Storage(
       key: location, location: location, byteCount: max(byteCount, storageBytes), content: nil)
     return try checked { () throws(DecantError) in
@@ -244,7 +247,7 @@ extension TensorReconstruction {
       elementType == data.dtype || Cast(data, to: elementType) != nil
     else {
       throw DecantError(
-        .unclassified,
+        .unsupportedFormat,
         "a device tensor of \(elementType.rawValue) is saved as \(data.dtype.rawValue), which is not converted"
       )
     }
@@ -261,17 +264,22 @@ extension TensorReconstruction {
         storageOffset: isSame ? data.storageOffset : 0, requiresGrad: arguments[3] == .bool(true),
         limits: limits)
     } catch let error as DecantError { throw error } catch {
-      throw DecantError(.unclassified, "the device tensor cannot be read: \(error)")
+      throw DecantError(.readFailed, "the device tensor cannot be read: \(error)")
     }
   }
 
-  /// Runs what proves a view, and words its refusal.
+  /// Makes a tensor; an error without advice gets some.
   func checked(_ make: () throws(DecantError) -> Tensor) throws(DecantError) -> Tensor {
-    do throws(DecantError) { return try make() } catch {
-      throw DecantError(
-        .unclassified, error.reason,
-        remedy: "PyTorch writes no such tensor: the file is damaged or made to deceive.")
-    }
+    do throws(DecantError) { return try make() } catch { throw error.ofTensor }
+  }
+}
+
+extension DecantError {
+  /// The same error about a tensor that a file describes, with advice if it has none.
+  var ofTensor: DecantError {
+    advice != nil
+      ? self
+      : advising(.text("PyTorch writes no such tensor: the file is damaged or made to deceive."))
   }
 }
 
@@ -279,7 +287,7 @@ extension Tensor {
   /// Every element in another floating-point type, in memory. O(elements).
   fileprivate func castInMemory(to target: DType) throws -> BytesInMemory {
     guard var cast = Cast(self, to: target) else {
-      throw DecantError(.unclassified, "no cast to \(target.rawValue) exists")
+      throw DecantError(.unsupportedFormat, "no cast to \(target.rawValue) exists")
     }
     return try unsafe BytesInMemory(byteCount: elementCount * target.byteCount) { bytes in
       var done = 0

@@ -29,10 +29,10 @@ final class InnerFiles {
   func open(_ value: PickleValue, in graph: PickleGraph) throws(DecantError) -> CheckpointContents {
     if let known = opened[value] { return known }
     guard nesting < Self.deepest else {
-      throw DecantError(.unclassified, "files lie in each other more than \(Self.deepest) deep")
+      throw DecantError(.limitExceeded, "files contain each other more than \(Self.deepest) deep")
     }
     guard let bytes = graph.bytes(value) else {
-      throw DecantError(.unclassified, "a file within the pickle is no bytes")
+      throw DecantError(.damaged, "a file within the pickle is not bytes")
     }
     let source = ByteSource(BytesInMemory(bytes), path: "\(path), the file within its pickle")
     let parts = try Checkpoint.parts(of: source, limits: limits, nesting: nesting + 1)

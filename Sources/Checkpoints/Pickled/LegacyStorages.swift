@@ -75,13 +75,13 @@ final class LegacyStorages {
   ) throws(DecantError) {
     guard places[ExactText(key)] == nil else {
       throw DecantError(
-        .unclassified, "storage \(key.escapedForDisplay) is listed twice", offset: end,
+        .deceptive, "storage \(key.escapedForDisplay) is listed twice", offset: end,
         remedy: "PyTorch writes no such list: the file is damaged or made to deceive.")
     }
     guard source.byteCount - end >= 8 else {
       isCutShort = true
       throw DecantError(
-        .unclassified,
+        .truncated,
         "the element count of storage \(key.escapedForDisplay) is missing: \(8) bytes are needed and the file "
           + "has \(source.byteCount - end) there", offset: end,
         remedy: "The file is truncated: fetch it again.")
@@ -93,7 +93,7 @@ final class LegacyStorages {
       let expected = Int64(reference.byteCount / width)
       guard count == expected || count.byteSwapped == expected else {
         throw DecantError(
-          .unclassified,
+          .damaged,
           "storage \(key.escapedForDisplay) has \(count) elements and the pickle says \(expected)",
           offset: end,
           remedy: "The file is damaged: fetch it again.")
@@ -109,7 +109,7 @@ final class LegacyStorages {
     guard isWhole else {
       isCutShort = true
       throw DecantError(
-        .unclassified,
+        .truncated,
         "storage \(key.escapedForDisplay) needs \(byteCount) bytes and the file has "
           + "\(source.byteCount - offset) there", offset: offset,
         remedy: "The file is truncated: fetch it again.")
@@ -140,7 +140,7 @@ final class LegacyStorages {
     }
     guard sizes.count == 1, let size = sizes.first else {
       throw DecantError(
-        .unclassified,
+        .damaged,
         "storage \(key.escapedForDisplay) of \(count) elements is listed and nothing in the pickle refers to it, "
           + "so its length is unknown", offset: end,
         remedy: "PyTorch writes no such file and refuses it: it is damaged or made to deceive.")
@@ -155,7 +155,7 @@ final class LegacyStorages {
     let root = try root(reference)
     guard root.byteCount == reference.byteCount else {
       throw DecantError(
-        .unclassified,
+        .damaged,
         "the pickle says storage \(reference.key.escapedForDisplay) has \(reference.byteCount) bytes, and elsewhere "
           + "\(root.byteCount)", remedy: "The file is damaged: fetch it again.")
     }
@@ -163,14 +163,14 @@ final class LegacyStorages {
     let key = ExactText(view.key)
     guard places[key] == nil else {
       throw DecantError(
-        .unclassified,
+        .deceptive,
         "storage \(view.key.escapedForDisplay) is listed with its data and is a view of "
           + reference.key.escapedForDisplay, remedy: "The file is damaged or made to deceive.")
     }
     if let (known, storage) = views[key] {
       guard known == view, storage.root === root else {
         throw DecantError(
-          .unclassified, "view \(view.key.escapedForDisplay) is described twice and differently",
+          .deceptive, "view \(view.key.escapedForDisplay) is described twice and differently",
           remedy: "The file is damaged or made to deceive.")
       }
       return storage
@@ -201,7 +201,7 @@ final class LegacyStorages {
       content = try bytes(at: source.byteCount, byteCount: byteCount)
     } else if reference.location != "meta" {
       throw DecantError(
-        .unclassified, "the file's list of storages has no storage \(reference.key.escapedForDisplay)",
+        .damaged, "the file's list of storages has no storage \(reference.key.escapedForDisplay)",
         remedy: "The file is incomplete: fetch it again.")
     }
     let storage = Storage(
@@ -219,7 +219,7 @@ final class LegacyStorages {
     return PartialContent(
       byteCount: byteCount, available: range,
       DecantError(
-        .unclassified, "the file ends before the data does", file: source.path,
+        .truncated, "the file ends before the data does", file: source.path,
         remedy: "Fetch the file again."))
   }
 }

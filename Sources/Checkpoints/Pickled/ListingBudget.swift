@@ -28,9 +28,9 @@ struct ListingBudget {
   mutating func admit(visits count: Int) -> Bool {
     visits += count
     if visits > limits.paths {
-      refuse("more than \(limits.paths) paths lead to values (Limits.paths)")
+      refuse("paths", "more than \(limits.paths) paths lead to values")
     } else if visits > allowedByContent {
-      refuse("shared values stand under more than \(allowedByContent) paths (Limits.sharing)")
+      refuse("sharing", "shared values have more than \(allowedByContent) paths")
     }
     return refusal == nil
   }
@@ -39,7 +39,7 @@ struct ListingBudget {
   mutating func admit(steps: Int, textBytes: Int) -> Bool {
     pathBytes += 40 * steps + textBytes
     if pathBytes > limits.pathBytes {
-      refuse("the paths to values take more than \(limits.pathBytes) bytes (Limits.pathBytes)")
+      refuse("pathBytes", "the paths to values take more than \(limits.pathBytes) bytes")
     }
     return refusal == nil
   }
@@ -58,11 +58,11 @@ struct ListingBudget {
     return true
   }
 
-  private mutating func refuse(_ reason: String) {
+  private mutating func refuse(_ limit: String, _ reason: String) {
     if refusal == nil {
       isCrowded = true
       refusal = DecantError(
-        .unclassified, reason, remedy: "No checkpoint holds so much: the file is damaged or made to deceive.")
+        .limitExceeded, "\(reason) (Limits.\(limit))", advice: .raiseLimit(limit, to: nil))
     }
   }
 }

@@ -30,9 +30,9 @@ extension PickleGraph {
       nameBytes += name.module.utf8.count + name.name.utf8.count + textByteCount(file)
       guard nameBytes <= limits.allTextBytes else {
         throw DecantError(
-          .unclassified,
+          .limitExceeded,
           "the classes and files of modules' sources take more than \(limits.allTextBytes) bytes (Limits.allTextBytes)",
-          remedy: "No checkpoint holds so much: the file is damaged or made to deceive.")
+          advice: .raiseLimit("allTextBytes", to: nil))
       }
       let isListed = byteCount <= limits.textBytes && textBytes + byteCount <= limits.allTextBytes
       if isListed { textBytes += byteCount }

@@ -18,10 +18,10 @@ extension TensorReconstruction {
       return try array(filledBy: object.states.last, object)
     case ("numpy.core.numeric", "_frombuffer"), ("numpy._core.numeric", "_frombuffer"):
       guard arguments.count == 4 else {
-        throw DecantError(.unclassified, "\(global.qualifiedName) has not four arguments")
+        throw DecantError(.damaged, "\(global.qualifiedName) does not have four arguments")
       }
       guard let shape = integers(arguments[2]) else {
-        throw DecantError(.unclassified, "the array's shape is no tuple of integers")
+        throw DecantError(.damaged, "the array's shape is not a tuple of integers")
       }
       return try array(
         arguments[0], arguments[1], shape, isColumnMajor: graph.text(arguments[3]) == "F", object)
@@ -35,11 +35,11 @@ extension TensorReconstruction {
   private func array(filledBy state: PickleValue?, _ object: PickleObject) throws(DecantError) -> Outcome {
     guard let state else { return .array(type: "numpy.ndarray", count: 0, elements: nil) }
     guard let all = graph.tuple(state), all.count == 4 || all.count == 5 else {
-      throw DecantError(.unclassified, "the array's state is no tuple of its shape, dtype, order and data")
+      throw DecantError(.damaged, "the array's state is not a tuple of its shape, dtype, order and data")
     }
     let fields = all.suffix(4).map { $0 }
     guard let shape = integers(fields[0]) else {
-      throw DecantError(.unclassified, "the array's shape is no tuple of integers")
+      throw DecantError(.damaged, "the array's shape is not a tuple of integers")
     }
     let isColumnMajor = fields[2] == .bool(true) || fields[2] == .int(1)
     return try array(fields[3], fields[1], shape, isColumnMajor: isColumnMajor, object)
@@ -49,12 +49,12 @@ extension TensorReconstruction {
     _ data: PickleValue, _ type: PickleValue, _ shape: [Int], isColumnMajor: Bool, _ object: PickleObject
   ) throws(DecantError) -> Outcome {
     guard let count = checkedProduct(shape) else {
-      throw DecantError(.unclassified, "the array's shape \(shape) is negative or too large")
+      throw DecantError(.damaged, "the array's shape \(shape) is negative or too large")
     }
     guard let (code, dtype, order) = elementType(type) else {
       // NumPy 2's texts of any length have a dtype of another class.
       guard let made = graph.object(type).flatMap({ graph.callable($0.callable) }) else {
-        throw DecantError(.unclassified, "the array's dtype is no call of numpy.dtype")
+        throw DecantError(.damaged, "the array's dtype is not a call of numpy.dtype")
       }
       return .array(
         type: "numpy.ndarray of \(made.name.escapedForDisplay)", count: count, elements: graph.list(data))
@@ -67,11 +67,11 @@ extension TensorReconstruction {
       return .unread("array whose data was saved apart from the pickle")
     }
     guard let bytes = graph.bytes(data) else {
-      throw DecantError(.unclassified, "the array's data are no bytes")
+      throw DecantError(.damaged, "the array's data is not bytes")
     }
     guard count.checkedMultiplying(by: dtype.byteCount) == bytes.count else {
       throw DecantError(
-        .unclassified,
+        .damaged,
         "an array of shape \(shape) and type \(dtype.rawValue) has \(bytes.count) bytes of data")
     }
     let storage = Storage(
@@ -86,7 +86,7 @@ extension TensorReconstruction {
   /// `(dtype, bytes)`: one element.
   private func scalar(_ arguments: [PickleValue]) throws(DecantError) -> Outcome {
     guard arguments.count == 2, let (code, dtype, order) = elementType(arguments[0]) else {
-      throw DecantError(.unclassified, "a NumPy scalar has no dtype")
+      throw DecantError(.damaged, "a NumPy scalar has no dtype")
     }
     guard let dtype, let bytes = graph.bytes(arguments[1]), bytes.count == dtype.byteCount else {
       return .array(type: "numpy scalar of \(code.escapedForDisplay)", count: 1, elements: [arguments[1]])
@@ -115,7 +115,9 @@ extension TensorReconstruction {
         return .array(pair.map { .exact($0) })
       default: return try tensor.elements(as: Double.self).first.map { .exact($0) } ?? .null
       }
-    } catch { throw DecantError(.unclassified, "a NumPy scalar cannot be read: \(error)") }
+    } catch let error as DecantError { throw error } catch {
+      throw DecantError(.readFailed, "a NumPy scalar cannot be read: \(error)")
+    }
   }
 
   /// The type a dtype object stands for: its code, the element type when tensors have it, and the byte order.
@@ -157,7 +159,7 @@ final class PickledBytes: StorageContent {
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws {
     guard offset >= 0, offset <= bytes.count, buffer.count <= bytes.count - offset else {
       throw DecantError(
-        .unclassified, "\(buffer.count) bytes at \(offset) lie outside a storage of \(bytes.count) bytes")
+        .invalidArgument, "\(buffer.count) bytes at \(offset) are outside a storage of \(bytes.count) bytes")
     }
     unsafe bytes.withUnsafeBytes { bytes in
       unsafe buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + buffer.count]))

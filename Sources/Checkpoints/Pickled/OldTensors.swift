@@ -46,7 +46,7 @@ extension TensorReconstruction {
     let dtype = StorageTypes.tensorClass(type)
     guard isWrapper || dtype != nil || OldTensors.tensors.contains(name) else { return nil }
     guard nesting < 16 else {
-      throw DecantError(.unclassified, "calls that make a tensor wrap each other more than 16 deep")
+      throw DecantError(.limitExceeded, "calls that make a tensor wrap each other more than 16 deep")
     }
     var data = arguments.first
     var requiresGrad: PickleValue =
@@ -59,7 +59,7 @@ extension TensorReconstruction {
         let view = try view(parts, dtype: nil, requiresGrad: nil, metadata: nil)
         guard dtype == nil || dtype == view.dtype else {
           throw DecantError(
-            .unclassified, "\(name) has a storage of \(view.dtype.rawValue), which PyTorch refuses")
+            .damaged, "\(name) has a storage of \(view.dtype.rawValue), which PyTorch refuses")
         }
         return .tensor(view)
       case 5: (data, requiresGrad) = (parts[0], parts[3])

@@ -43,15 +43,18 @@ struct PickleSequence {
     guard let graph, error == nil else {
       streams.append(Stream(title: title, offset: offset, byteCount: count))
       let opcode = error?.opcode.map { $0.name + ": " } ?? ""
-      let reason = opcode + (error?.reason ?? "nothing is left to read")
-      throw DecantError(
-        .unclassified,
-        count < bytesLeft
-          ? "\(title): \(reason) (Limits.pickleBytes, \(limits.pickleBytes), ends what is looked at)"
-          : "\(title): \(reason)",
-        file: source.path, offset: offset + (error?.offset ?? 0),
-        remedy:
-          "The file is damaged or was never a checkpoint; decant inspect --pickle shows how far it reads.")
+      let reason = "\(title): \(opcode)\(error?.reason ?? "nothing is left to read")"
+      if count < bytesLeft, error?.cause == .truncated {
+        throw DecantError(
+          .limitExceeded, "\(reason) (Limits.pickleBytes, \(limits.pickleBytes), ends the part that is read)",
+          file: source.path, offset: offset + (error?.offset ?? 0),
+          advice: .raiseLimit("pickleBytes", to: nil))
+      }
+      var failure =
+        error.map { DecantError($0, file: source.path, at: offset) }
+        ?? DecantError(.truncated, reason, file: source.path, offset: offset, advice: .disassemble)
+      failure.reason = reason
+      throw failure
     }
     streams.append(Stream(title: title, offset: offset, byteCount: graph.byteCount))
     offset += graph.byteCount
@@ -84,7 +87,7 @@ struct PickleSequence {
     let bytes = try source.bytes(at: offset, count: min(MemoryLayout<T>.size, bytesLeft))
     guard bytes.count == MemoryLayout<T>.size else {
       throw DecantError(
-        .unclassified, "ends inside a number of \(MemoryLayout<T>.size) bytes", file: source.path,
+        .truncated, "ends inside a number of \(MemoryLayout<T>.size) bytes", file: source.path,
         offset: offset,
         remedy: "The file is truncated: fetch it again.")
     }

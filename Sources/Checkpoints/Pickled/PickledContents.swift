@@ -109,7 +109,9 @@ struct PickledContents {
     if let key = visit.key {
       let depth = visit.parent < 0 ? 1 : places[visit.parent].depth + 1
       guard depth <= limits.depth else {
-        throw DecantError(.unclassified, "values nest more than \(limits.depth) deep (Limits.depth)")
+        throw DecantError(
+          .limitExceeded, "values nest more than \(limits.depth) deep (Limits.depth)",
+          advice: .raiseLimit("depth", to: nil))
       }
       var node: PickleNodeID?
       if case .node(let id) = visit.value { node = id }

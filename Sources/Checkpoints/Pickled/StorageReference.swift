@@ -30,10 +30,10 @@ extension PickleGraph {
     guard case .persistentID(let id) = node(value), let parts = tuple(id) else {
       if case .persistentID(let id) = node(value), text(id)?.hasPrefix("(") == true {
         throw DecantError(
-          .unclassified, "the tensor's storage is spelled as text, as pickle protocol 0 does",
+          .unsupportedFormat, "the tensor's storage is given as text, as pickle protocol 0 does",
           remedy: "PyTorch itself cannot load such a file: save it again with the usual protocol.")
       }
-      throw DecantError(.unclassified, "the tensor's storage is no persistent id of a storage")
+      throw DecantError(.damaged, "the tensor's storage is not the persistent id of a storage")
     }
     return try storageReference(of: parts)
   }
@@ -46,14 +46,14 @@ extension PickleGraph {
       let location = name(parts[3], orInteger: false), case .int(let count) = parts[4],
       let count = Int(exactly: count),
       count >= 0
-    else { throw DecantError(.unclassified, "the tensor's storage is no persistent id of a storage") }
+    else { throw DecantError(.damaged, "the tensor's storage is not the persistent id of a storage") }
     guard let global = global(parts[1]), let storageClass = StorageTypes.storageClass(global) else {
       let name = global(parts[1])?.qualifiedName.escapedForDisplay ?? "no name"
-      throw DecantError(.unclassified, "the tensor's storage is of no known class (\(name))")
+      throw DecantError(.unsupportedFormat, "the tensor's storage is of no known class (\(name))")
     }
     guard let byteCount = count.checkedMultiplying(by: storageClass.width) else {
       throw DecantError(
-        .unclassified, "storage \(key.escapedForDisplay) announces \(count) elements, which no memory holds")
+        .damaged, "storage \(key.escapedForDisplay) announces \(count) elements, which no memory can hold")
     }
     var reference = StorageReference(key: key, location: location, byteCount: byteCount)
     if parts.count > 5, parts[5] != .none {
@@ -72,11 +72,12 @@ extension PickleGraph {
       let byteCount = Int(exactly: count)?.checkedMultiplying(by: width)
     else {
       throw DecantError(
-        .unclassified, "the view of storage \(reference.key.escapedForDisplay) is no key, offset and count")
+        .damaged, "the view of storage \(reference.key.escapedForDisplay) is not a key, an offset and a count"
+      )
     }
     guard let end = byteOffset.checkedAdding(byteCount), end <= reference.byteCount else {
       throw DecantError(
-        .unclassified,
+        .damaged,
         "view \(key.escapedForDisplay) of \(byteCount) bytes at \(byteOffset) reaches beyond storage "
           + "\(reference.key.escapedForDisplay), which holds \(reference.byteCount)",
         remedy: "PyTorch writes no such view: the file is damaged or made to deceive.")

@@ -50,7 +50,7 @@ struct TensorReconstruction {
     of global: PickleGlobal, _ arguments: [PickleValue], nesting: Int
   ) throws(DecantError) -> Outcome {
     guard nesting < 16 else {
-      throw DecantError(.unclassified, "calls that make a tensor wrap each other more than 16 deep")
+      throw DecantError(.limitExceeded, "calls that make a tensor wrap each other more than 16 deep")
     }
     switch global.qualifiedName {
     case "torch._utils._rebuild_tensor":
@@ -78,7 +78,7 @@ struct TensorReconstruction {
       // (function, type, arguments, state): the tensor that function(*arguments) makes.
       try require(arguments, 4...4, global)
       guard let function = graph.global(arguments[0]), let inner = graph.tuple(arguments[2]) else {
-        throw DecantError(.unclassified, "\(global.qualifiedName) names no function to rebuild from")
+        throw DecantError(.damaged, "\(global.qualifiedName) does not name a function to rebuild from")
       }
       if let whole = try wholeDistributed(arguments, nesting: nesting) { return .tensor(whole) }
       let outcome = try outcome(of: function, inner, nesting: nesting + 1)
@@ -130,7 +130,7 @@ struct TensorReconstruction {
     {
       return tensor
     }
-    throw DecantError(.unclassified, "\(role) is no tensor")
+    throw DecantError(.damaged, "\(role) is not a tensor")
   }
 
   private func require(
@@ -138,7 +138,7 @@ struct TensorReconstruction {
   ) throws(DecantError) {
     guard counts ~= arguments.count else {
       throw DecantError(
-        .unclassified, "\(global.qualifiedName) has \(arguments.count) arguments, which no PyTorch writes")
+        .damaged, "\(global.qualifiedName) has \(arguments.count) arguments, which no PyTorch writes")
     }
   }
 
@@ -147,13 +147,13 @@ struct TensorReconstruction {
     let requiresGrad = arguments[1] == .bool(true)
     if let tensor = persistentTensor(arguments[0]) { return .tensor(tensor.with(requiresGrad: requiresGrad)) }
     guard let object = graph.object(arguments[0]) else {
-      throw DecantError(.unclassified, "a parameter holds something that is no tensor")
+      throw DecantError(.damaged, "a parameter holds a value that is not a tensor")
     }
     switch try outcome(object, nesting: nesting + 1) {
     case .tensor(let tensor): return .tensor(tensor.with(requiresGrad: requiresGrad))
     case .nested(let tensors): return .nested(tensors.map { $0.with(requiresGrad: requiresGrad) })
     case .unread(let kind): return .unread(kind)
-    default: throw DecantError(.unclassified, "a parameter holds something that is no tensor")
+    default: throw DecantError(.damaged, "a parameter holds a value that is not a tensor")
     }
   }
 
@@ -168,11 +168,11 @@ struct TensorReconstruction {
     } else if case .typed(let typed) = storageClass {
       elementType = typed
     } else {
-      throw DecantError(.unclassified, "the tensor has an untyped storage and no dtype")
+      throw DecantError(.damaged, "the tensor has an untyped storage and no dtype")
     }
     guard case .int(let offset) = arguments[1], let offset = Int(exactly: offset),
       let shape = integers(arguments[2]), let strides = integers(arguments[3])
-    else { throw DecantError(.unclassified, "the tensor's offset, size or stride is no integer") }
+    else { throw DecantError(.damaged, "the tensor's offset, size or stride is not an integer") }
     let bits = try lazyBits(metadata)
     do throws(DecantError) {
       return try Tensor(
@@ -180,9 +180,7 @@ struct TensorReconstruction {
         isConjugated: bits.conj, isNegated: bits.neg, requiresGrad: requiresGrad == .bool(true),
         limits: limits)
     } catch {
-      throw DecantError(
-        .unclassified, error.reason, entry: storage.entry,
-        remedy: "PyTorch writes no such view: the file is damaged or made to deceive.")
+      throw error.ofTensor.located(entry: storage.entry)
     }
   }
 
@@ -194,7 +192,7 @@ struct TensorReconstruction {
     {
       guard let root = try inner.open(arguments[0], in: graph).rootStorage else {
         throw DecantError(
-          .unclassified, "the tensor's storage is a file within the pickle that holds no storage")
+          .damaged, "the tensor's storage is a file within the pickle that holds no storage")
       }
       return root
     }
@@ -206,7 +204,7 @@ struct TensorReconstruction {
   /// The element type a value names.
   func dtype(_ value: PickleValue) throws(DecantError) -> DType {
     guard let dtype = graph.global(value).flatMap(StorageTypes.dtype) else {
-      throw DecantError(.unclassified, "the tensor's dtype is none that PyTorch has")
+      throw DecantError(.unsupportedFormat, "PyTorch has no such dtype as the tensor's")
     }
     return dtype
   }
@@ -243,7 +241,7 @@ struct TensorReconstruction {
     var bits = (conj: false, neg: false)
     guard let metadata, metadata != .none else { return bits }
     guard case .dictionary(let pairs) = graph.node(metadata) else {
-      throw DecantError(.unclassified, "the tensor's metadata is no dictionary")
+      throw DecantError(.damaged, "the tensor's metadata is not a dictionary")
     }
     for pair in pairs {
       switch graph.text(pair.key) {

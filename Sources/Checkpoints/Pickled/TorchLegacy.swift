@@ -42,7 +42,8 @@ enum TorchLegacy {
         container: .torchLegacy, contents: contents, warnings: file.warnings, hints: file.hints,
         truncation: expected.map {
           Truncation.error(
-            "is cut short: it has \(source.byteCount) of \($0) bytes", contents.tensors, file: source.path)
+            .truncated, "is cut short: it has \(source.byteCount) of \($0) bytes", contents.tensors,
+            file: source.path)
         })
     } catch { throw error.located(file: source.path) }
   }
@@ -72,13 +73,13 @@ enum TorchLegacy {
     let number = try sequence.next("the magic number")
     guard case .longInteger(magic) = number.node(number.root) else {
       throw DecantError(
-        .unclassified, "does not begin with the magic number of PyTorch's files", file: source.path)
+        .damaged, "does not begin with the magic number of PyTorch's files", file: source.path)
     }
     let start = sequence.offset
     let version = try sequence.next("the protocol version")
     guard version.root == .int(Self.version) else {
       throw DecantError(
-        .unclassified,
+        .damaged,
         "the format's version is \(version.pythonSpelling(version.root)), and PyTorch writes only "
           + "\(Self.version)", file: source.path, offset: start,
         remedy: "The file is damaged: fetch it again.")
@@ -93,7 +94,7 @@ enum TorchLegacy {
     let list = try sequence.next("the list of storages")
     func wrong(_ reason: String) -> DecantError {
       DecantError(
-        .unclassified, reason, file: source.path, offset: listStart,
+        .damaged, reason, file: source.path, offset: listStart,
         remedy: "The file is damaged: fetch it again.")
     }
     var keys: [String] = []
@@ -102,7 +103,7 @@ enum TorchLegacy {
       // Different keys stand apart in the stream; only a shared one can take more bytes than the stream has.
       keyBytes += list.textByteCount(element)
       guard keyBytes <= list.byteCount else { throw wrong("the list of storages names one storage twice") }
-      guard let key = list.text(element) else { throw wrong("the list of storages is no list of names") }
+      guard let key = list.text(element) else { throw wrong("the list of storages is not a list of names") }
       keys.append(key)
     }
     let storages = LegacyStorages(source, at: sequence.offset, keys: keys, graph: graph)

@@ -41,7 +41,7 @@ enum TorchTar {
         let found = archive.members.filter { $0.name.utf8.elementsEqual(name.utf8) }
         guard found.count <= 1 else {
           throw DecantError(
-            .unclassified, "the archive has \(found.count) members of this name", file: source.path,
+            .deceptive, "the archive has \(found.count) members of this name", file: source.path,
             entry: name,
             remedy: "PyTorch writes no such archive: the file is damaged or made to deceive.")
         }
@@ -50,10 +50,10 @@ enum TorchTar {
       guard let pickle = try member("pickle"), let storages = try member("storages") else {
         let names = archive.members.prefix(3).map(\.name.escapedForDisplay).joined(separator: ", ")
         throw DecantError(
-          .unclassified,
-          "is a tar archive without the members pickle and storages, so no PyTorch checkpoint"
+          .notACheckpoint,
+          "is a tar archive without the members pickle and storages, so it is not a PyTorch checkpoint"
             + (names.isEmpty ? "" : " (it holds \(names)…)"), file: source.path,
-          remedy: "If a checkpoint lies inside, extract it (tar xf FILE) and name that file.")
+          remedy: "If a checkpoint is inside, extract it (tar xf FILE) and name that file.")
       }
       var hints: [(String, String)] = []
       if let system = try member("sys_info") { hints = try systemInformation(system) }
@@ -79,12 +79,12 @@ enum TorchTar {
         ) { reference throws(DecantError) in
           guard reference.view == nil, case .storage(let storage, _)? = named[ExactText(reference.key)] else {
             throw DecantError(
-              .unclassified, "the archive has no storage \(reference.key.escapedForDisplay)",
+              .damaged, "the archive has no storage \(reference.key.escapedForDisplay)",
               remedy: "The file is incomplete: fetch it again.")
           }
           guard storage.byteCount == reference.byteCount else {
             throw DecantError(
-              .unclassified,
+              .damaged,
               "the pickle says storage \(reference.key.escapedForDisplay) has \(reference.byteCount) bytes and the "
                 + "archive has \(storage.byteCount)", remedy: "The file is damaged: fetch it again.")
           }
@@ -128,7 +128,7 @@ enum TorchTar {
         guard let parts = graph.tuple(graph.root), parts.count == 3, let key = graph.name(parts[0]),
           let location = graph.text(parts[1]),
           let type = graph.global(parts[2]).flatMap(StorageTypes.storageClass)
-        else { throw wrong("a storage is described by no key, location and class", start) }
+        else { throw wrong("the description of a storage is not a key, a location and a class", start) }
         let numberStart = sequence.offset
         let elements = try sequence.number(Int64.self)
         func fits(_ count: Int64) -> Int? {
@@ -142,7 +142,7 @@ enum TorchTar {
         }
         guard let byteCount = fits(elements) ?? fits(elements.byteSwapped) else {
           throw DecantError(
-            .unclassified,
+            .damaged,
             "storage \(key.escapedForDisplay) has \(elements) elements of \(type.width) bytes and the member has "
               + "\(sequence.bytesLeft) bytes there", file: source.path, entry: "storages",
             offset: numberStart,
@@ -170,10 +170,12 @@ enum TorchTar {
           let key = graph.name(parts[0]), let rootKey = graph.name(parts[1]),
           case .int(let offset) = parts[2],
           case .int(let count) = parts[3], offset >= 0, count >= 0
-        else { throw wrong("a view is described by no key, storage, offset and count", start) }
+        else {
+          throw wrong("the description of a view is not a key, a storage, an offset and a count", start)
+        }
         guard case .storage(let root, let type)? = named[ExactText(rootKey)], root.root == nil else {
           throw wrong(
-            "view \(key.escapedForDisplay) is of storage \(rootKey.escapedForDisplay), which is not there",
+            "view \(key.escapedForDisplay) is of storage \(rootKey.escapedForDisplay), which does not exist",
             start)
         }
         guard let byteOffset = Int(exactly: offset)?.checkedMultiplying(by: type.width),
@@ -203,13 +205,14 @@ enum TorchTar {
         let start = sequence.offset
         let graph = try sequence.next("the description of a tensor")
         guard let parts = graph.tuple(graph.root), parts.count == 3, let key = graph.name(parts[0]) else {
-          throw wrong("a tensor is described by no key, storage and class", start)
+          throw wrong("the description of a tensor is not a key, a storage and a class", start)
         }
         let rank = Int(try sequence.number(Int32.self))
         _ = try sequence.number(Int32.self)
         guard rank >= 0, rank <= limits.rank else {
           throw wrong(
-            "tensor \(key.escapedForDisplay) has \(rank) dimensions (Limits.rank is \(limits.rank))", start)
+            "tensor \(key.escapedForDisplay) has \(rank) dimensions (Limits.rank is \(limits.rank))", start,
+            rank < 0 ? .damaged : .limitExceeded)
         }
         var numbers: [Int] = []
         for _ in 0..<(2 * rank + 1) { numbers.append(Int(try sequence.number(Int64.self))) }
@@ -220,7 +223,7 @@ enum TorchTar {
         default:
           // A tensor that never had elements has no storage.
           guard parts[1] == .none, let type = graph.global(parts[2]).flatMap(StorageTypes.tensorClass) else {
-            throw wrong("tensor \(key.escapedForDisplay) has a storage that is not there", start)
+            throw wrong("tensor \(key.escapedForDisplay) has a storage that does not exist", start)
           }
           dtype = type
           storage = Storage(key: "none", byteCount: 0, content: BytesInMemory([]))
@@ -234,7 +237,10 @@ enum TorchTar {
             strides: isEmpty ? [1] : Array(numbers[rank..<2 * rank]), storage: storage,
             storageOffset: numbers[2 * rank], limits: limits)
         } catch {
-          throw wrong("tensor \(key.escapedForDisplay): \(error.reason)", start)
+          var failure = error.ofTensor.located(file: source.path)
+          failure.reason = "tensor \(key.escapedForDisplay): \(error.reason)"
+          failure.location.offset = start
+          throw failure
         }
         try add(key, .tensor(tensor), start)
       }
@@ -249,7 +255,7 @@ enum TorchTar {
       let start = sequence.offset
       let graph = try sequence.next(title)
       guard case .int(let count) = graph.root, count >= 0, let count = Int(exactly: count) else {
-        throw wrong("\(title) is no number", start)
+        throw wrong("\(title) is not a number", start)
       }
       return count
     }
@@ -258,13 +264,15 @@ enum TorchTar {
       _ key: String, _ object: PersistentObject, _ offset: Int
     ) throws(DecantError) {
       guard named.updateValue(object, forKey: ExactText(key)) == nil else {
-        throw wrong("two things are called \(key.escapedForDisplay)", offset)
+        throw wrong("two storages or tensors have the key \(key.escapedForDisplay)", offset, .deceptive)
       }
     }
 
-    private func wrong(_ reason: String, _ offset: Int) -> DecantError {
+    private func wrong(
+      _ reason: String, _ offset: Int, _ code: DecantError.Code = .damaged
+    ) -> DecantError {
       DecantError(
-        .unclassified, reason, file: source.path, offset: offset,
+        code, reason, file: source.path, offset: offset,
         remedy: "PyTorch writes no such file: it is damaged or made to deceive.")
     }
   }

@@ -85,10 +85,7 @@ enum TorchZip {
     do throws(PickleError) {
       graph = try PickleMachine.interpret(unsafe bytes.span.bytes, limits: limits)
     } catch {
-      throw DecantError(
-        .unclassified, error.description, file: archive.file.path, entry: entry.name, offset: error.offset,
-        remedy:
-          "The file is damaged or was never a checkpoint; decant inspect --pickle shows how far it reads.")
+      throw DecantError(error, file: archive.file.path, entry: entry.name)
     }
     if graph.byteCount < bytes.count {
       warnings.append(
@@ -111,16 +108,18 @@ enum TorchZip {
     let file = archive.file
     if walk.reachesDirectory {
       return Truncation.error(
-        "its directory is damaged (\(reason.reason)), but its records were found", tensors, file: file.path)
+        .damaged, "its directory is damaged (\(reason.reason)), but its records were found", tensors,
+        file: file.path)
     }
     if walk.end < file.byteCount {
       return Truncation.error(
-        "is damaged: its directory is lost, and no record begins at \(walk.end), where one should", tensors,
+        .damaged, "is damaged: its directory is lost, and no record begins at \(walk.end), where one should",
+        tensors,
         file: file.path)
     }
     let expected = walk.expectedByteCount.map { " of \($0)" } ?? ""
     return Truncation.error(
-      "is cut short: it has \(file.byteCount)\(expected) bytes", tensors, file: file.path)
+      .truncated, "is cut short: it has \(file.byteCount)\(expected) bytes", tensors, file: file.path)
   }
 
   /// An archive's `data.pkl`, for the disassembler.
@@ -151,7 +150,7 @@ enum TorchZip {
       let candidates = shallow.isEmpty ? found : shallow
       guard candidates.count <= 1 else {
         throw DecantError(
-          .unclassified,
+          .unsupportedFormat,
           "\(candidates.count) folders hold a \(record): \(candidates.prefix(8).map(\.name.escapedForDisplay).joined(separator: ", "))",
           file: archive.file.path, remedy: "Unzip the archive and zip each folder by itself.")
       }
@@ -162,16 +161,16 @@ enum TorchZip {
 
   static func notTorch(_ archive: ZipArchive) -> DecantError {
     if let foreign = ForeignFile(archive: archive.entries.map(\.name)) {
-      return DecantError(.unclassified, foreign.description, file: archive.file.path, remedy: foreign.remedy)
+      return foreign.error(file: archive.file.path)
     }
     let names = archive.entries.prefix(3).map(\.name.escapedForDisplay).joined(separator: ", ")
     return DecantError(
-      .unclassified,
+      .notACheckpoint,
       archive.entries.isEmpty
         ? "is an empty zip archive"
-        : "is a zip archive without a data.pkl, so no PyTorch checkpoint (it holds \(names)…)",
+        : "is a zip archive without a data.pkl, so it is not a PyTorch checkpoint (it holds \(names)…)",
       file: archive.file.path,
-      remedy: "If a checkpoint lies inside, unzip it and name that file.")
+      remedy: "If a checkpoint is inside, unzip it and name that file.")
   }
 
   /// The program that wrote an archive, as far as its records show.
@@ -219,7 +218,7 @@ final class Records: Sendable {
   func storage(_ reference: StorageReference) throws(DecantError) -> Storage {
     guard reference.view == nil else {
       throw DecantError(
-        .unclassified,
+        .damaged,
         "storage \(reference.key.escapedForDisplay) has a view, which no zip file of PyTorch's holds",
         remedy: "The file is damaged or made to deceive.")
     }
@@ -234,7 +233,7 @@ final class Records: Sendable {
           byteCount: reference.byteCount, content: try cutOff(reference, name, walk), entry: name)
       }
       throw DecantError(
-        .unclassified, "the archive has no entry for storage \(reference.key.escapedForDisplay)", entry: name,
+        .damaged, "the archive has no entry for storage \(reference.key.escapedForDisplay)", entry: name,
         remedy: "The file is incomplete: fetch it again.")
     }
     let storage = storages.withLock { storages in
@@ -247,7 +246,7 @@ final class Records: Sendable {
     }
     guard storage.byteCount == reference.byteCount else {
       throw DecantError(
-        .unclassified,
+        .damaged,
         "the pickle says storage \(reference.key.escapedForDisplay) has \(reference.byteCount) bytes and its record has "
           + "\(storage.byteCount)", entry: name, remedy: "The file is damaged: fetch it again.")
     }
@@ -259,7 +258,7 @@ final class Records: Sendable {
     _ reference: StorageReference, _ name: String, _ walk: ZipSalvage
   ) throws(DecantError) -> PartialContent {
     let reason = DecantError(
-      .unclassified, "the file ends before the data does", file: archive.file.path, entry: name,
+      .truncated, "the file ends before the data does", file: archive.file.path, entry: name,
       remedy: "Fetch the file again.")
     let cut = walk.cut[ExactText(name)]?.available
     let available = try ByteRange(

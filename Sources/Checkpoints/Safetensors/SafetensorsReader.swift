@@ -43,7 +43,8 @@ enum SafetensorsReader {
       hints: notes,
       truncation: isTruncated
         ? Truncation.error(
-          "is cut short: it has \(file.byteCount) of \(whole) bytes", contents.tensors, file: file.path)
+          .truncated, "is cut short: it has \(file.byteCount) of \(whole) bytes", contents.tensors,
+          file: file.path)
         : nil)
   }
 
@@ -63,24 +64,22 @@ enum SafetensorsReader {
     let length = lengthBytes.reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
     guard length <= UInt64(limits.headerBytes) else {
       throw DecantError(
-        .unclassified, "the header has \(length) bytes, more than the format allows (\(limits.headerBytes))",
-        file: file.path
-      )
+        .limitExceeded, "the header has \(length) bytes, more than the format allows (\(limits.headerBytes))",
+        file: file.path, advice: .raiseLimit("headerBytes", to: Int(exactly: length)))
     }
     guard Int(length) <= file.byteCount - 8 else {
       throw DecantError(
-        .unclassified, "the header has \(length) bytes and only \(file.byteCount - 8) follow",
+        .truncated, "the header has \(length) bytes and only \(file.byteCount - 8) follow",
         file: file.path, offset: 8,
         remedy: "The file is truncated: fetch it again.")
     }
     let bytes = try file.bytes(at: 8, count: Int(length))
     let header: JSONValue
     do throws(ParsingError) { header = try JSONValue(parsing: unsafe bytes.span.bytes, depth: 8) } catch {
-      throw DecantError(
-        .unclassified, "the header is no JSON: \(error.reason)", file: file.path, offset: 8 + error.offset)
+      throw DecantError(error, in: "the header", file: file.path, at: 8)
     }
     guard case .object(let members) = header else {
-      throw DecantError(.unclassified, "the header is no JSON object", file: file.path, offset: 8)
+      throw DecantError(.damaged, "the header is not a JSON object", file: file.path, offset: 8)
     }
     return (members, Int(length))
   }
@@ -99,15 +98,15 @@ enum SafetensorsReader {
   private static func entry(
     _ name: String, _ description: JSONValue, _ file: ByteSource
   ) throws(DecantError) -> Entry {
-    func refuse(_ reason: String) -> DecantError {
-      DecantError(.unclassified, reason, file: file.path, tensor: name)
+    func refuse(_ reason: String, _ code: DecantError.Code = .damaged) -> DecantError {
+      DecantError(code, reason, file: file.path, tensor: name)
     }
     guard let typeName = description["dtype"]?.string, let shape = description["shape"]?.array,
       let offsets = description["data_offsets"]?.array, offsets.count == 2, let begin = offsets[0].size,
       let end = offsets[1].size
     else { throw refuse("the header does not give the tensor's dtype, shape and data_offsets") }
     guard let bits = SafetensorsTypes.bits(typeName) else {
-      throw refuse("the element type \(typeName.escapedForDisplay) is none that PyTorch has")
+      throw refuse("PyTorch has no element type \(typeName.escapedForDisplay)", .unsupportedFormat)
     }
     var sizes = shape.compactMap(\.size)
     guard sizes.count == shape.count, let count = checkedProduct(sizes),
@@ -124,7 +123,8 @@ enum SafetensorsReader {
     if dtype == .float4_e2m1fn_x2 {
       // The format counts halves of bytes; PyTorch counts the pairs, along the last dimension.
       guard let last = sizes.last, last % 2 == 0 else {
-        throw refuse("the last size of an F4 tensor is odd, and PyTorch keeps its elements in pairs")
+        throw refuse(
+          "the last size of an F4 tensor is odd, and PyTorch keeps its elements in pairs", .unsupportedFormat)
       }
       sizes[sizes.count - 1] = last / 2
     }
@@ -144,16 +144,14 @@ enum SafetensorsReader {
           byteCount: entry.range.count))
       return
     }
-    do {
+    do throws(DecantError) {
       // A storage of its own: safetensors aligns nothing, so an offset in elements may not exist.
       let own = Storage(
         key: String(entry.range.lowerBound), byteCount: entry.range.count,
         content: try content(entry.range, data, file))
       let tensor = try Tensor(dtype: dtype, shape: entry.shape, storage: own, limits: limits)
       contents.tensors.append(CheckpointTensor(path: path, tensor: tensor, role: nil, stateDict: []))
-    } catch let error as DecantError { throw error.located(tensor: entry.name) } catch {
-      throw DecantError(.unclassified, "\(error)", file: file.path, tensor: entry.name)
-    }
+    } catch { throw error.located(file: file.path, tensor: entry.name) }
   }
 
   /// A tensor's bytes, as far as the file has them.
@@ -168,7 +166,7 @@ enum SafetensorsReader {
       byteCount: range.count,
       available: try ByteRange(data, offset: start, byteCount: data.byteCount - start),
       DecantError(
-        .unclassified, "the file ends before the data does", file: file.path, remedy: "Fetch the file again.")
+        .truncated, "the file ends before the data does", file: file.path, remedy: "Fetch the file again.")
     )
   }
 
@@ -185,17 +183,17 @@ enum SafetensorsReader {
       let entry = entries[place]
       guard entry.range.lowerBound == end else {
         throw DecantError(
-          .unclassified,
+          entry.range.lowerBound < end ? .deceptive : .damaged,
           entry.range.lowerBound < end
             ? "the tensor's data overlaps another's"
-            : "\(entry.range.lowerBound - end) bytes before the tensor's data belong to none",
+            : "\(entry.range.lowerBound - end) bytes before the tensor's data belong to no tensor",
           file: file.path, tensor: entry.name)
       }
       end = entry.range.upperBound
     }
     guard end >= data.byteCount else {
       throw DecantError(
-        .unclassified, "\(data.byteCount - end) bytes at the end belong to no tensor", file: file.path,
+        .damaged, "\(data.byteCount - end) bytes at the end belong to no tensor", file: file.path,
         remedy: "The file is damaged: fetch it again.")
     }
   }
@@ -204,13 +202,13 @@ enum SafetensorsReader {
     String, String
   )] {
     guard case .object(let members) = value else {
-      throw DecantError(.unclassified, "the header's __metadata__ is no JSON object", file: file.path)
+      throw DecantError(.damaged, "the header's __metadata__ is not a JSON object", file: file.path)
     }
     var notes: [(String, String)] = []
     for (key, value) in members {
       guard let text = value.string else {
         throw DecantError(
-          .unclassified, "the header's __metadata__ holds something that is no text", file: file.path)
+          .damaged, "the header's __metadata__ holds a value that is not text", file: file.path)
       }
       notes.append((key, text))
     }

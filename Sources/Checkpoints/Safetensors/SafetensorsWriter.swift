@@ -25,13 +25,14 @@ struct SafetensorsWriter {
     guard refused.isEmpty else {
       let list = refused.map { "\($0.name.escapedForDisplay) (\($0.dtype.rawValue))" }.joined(separator: ", ")
       throw DecantError(
-        .unclassified,
+        .notRepresentable,
         "safetensors has no element type for \(refused.count == 1 ? "this tensor" : "these \(refused.count) tensors"): \(list)",
-        remedy: "Choose the other tensors with --key. Nothing was written.")
+        advice: .chooseTensors)
     }
     guard !items.contains(where: { $0.name == "__metadata__" }) else {
       throw DecantError(
-        .unclassified, "a tensor is called __metadata__, a name that safetensors keeps for itself")
+        .notRepresentable, "a tensor is called __metadata__, a name that safetensors keeps for itself",
+        advice: .rename)
     }
     let ordered = items.enumerated().sorted { left, right in
       let (a, b) = (left.element.dtype.byteCount, right.element.dtype.byteCount)
@@ -43,7 +44,7 @@ struct SafetensorsWriter {
       add("__metadata__", .object(metadata.map { (key: $0.key, value: .string($0.value)) }))
       for item in ordered {
         guard let end = offset.checkedAdding(item.byteCount) else {
-          throw DecantError(.unclassified, "the tensors together have more bytes than any file")
+          throw DecantError(.notRepresentable, "the tensors together have more bytes than any file")
         }
         let shape = SafetensorsTypes.shape(item.tensor.shape, of: item.dtype)
         add(
@@ -59,7 +60,7 @@ struct SafetensorsWriter {
     json += [UInt8](repeating: 0x20, count: (8 - json.count % 8) % 8)
     guard json.count <= Limits().headerBytes else {
       throw DecantError(
-        .unclassified,
+        .notRepresentable,
         "the header would have \(json.count) bytes, more than the format allows (\(Limits().headerBytes))")
     }
     header = (0..<8).map { UInt8(truncatingIfNeeded: json.count >> ($0 * 8)) } + json

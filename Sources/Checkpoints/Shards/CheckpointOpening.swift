@@ -42,7 +42,8 @@ extension Checkpoint {
       let file = try folder.file(indices[0])
       guard let index = try ShardedCheckpoint.Index(ByteSource(file), limits: limits) else {
         throw DecantError(
-          .unclassified, "is JSON text without a weight_map, so no index of shards", file: file.path,
+          .notACheckpoint, "is JSON text without a weight_map, so it is not an index of shards",
+          file: file.path,
           remedy: "Name the file with the weights.")
       }
       return try ShardedCheckpoint.open(index, file, in: folder, limits: limits)
@@ -69,7 +70,7 @@ extension Checkpoint {
     }
     if indices.count > 1 {
       return DecantError(
-        .unclassified, "is a folder with \(indices.count) indices of shards: \(list(indices))",
+        .notAFile, "is a folder with \(indices.count) indices of shards: \(list(indices))",
         file: folder.path,
         remedy: "Name the one to read: \(folder.path(of: indices[0]).escapedForDisplay)")
     }
@@ -79,14 +80,14 @@ extension Checkpoint {
     let checkpoints = names.filter { name in endings.contains { name.hasSuffix($0) } }
     if let first = checkpoints.first {
       return DecantError(
-        .unclassified, "is a folder without an index or .metadata; it holds \(list(checkpoints))",
+        .notAFile, "is a folder without an index or .metadata; it holds \(list(checkpoints))",
         file: folder.path,
         remedy:
           "Name \(checkpoints.count == 1 ? "the file" : "one of them"): \(folder.path(of: first).escapedForDisplay)"
       )
     }
     return DecantError(
-      .unclassified,
+      .notACheckpoint,
       names.isEmpty
         ? "is a folder without files" : "is a folder without a checkpoint; it holds \(list(names))",
       file: folder.path,

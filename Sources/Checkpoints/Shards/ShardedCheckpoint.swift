@@ -24,25 +24,24 @@ struct ShardedCheckpoint {
       guard Index.mentionsWeightMap(bytes) else { return nil }
       let json: JSONValue
       do throws(ParsingError) { json = try JSONValue(parsing: unsafe bytes.span.bytes, depth: 16) } catch {
-        throw DecantError(
-          .unclassified, "the index is no JSON: \(error.reason)", file: file.path, offset: error.offset,
-          remedy: "The index is damaged: fetch it again.")
+        throw DecantError(error, in: "the index", file: file.path)
       }
       guard let map = json["weight_map"] else { return nil }
       guard case .object(let members) = map else {
-        throw DecantError(.unclassified, "the index's weight_map is no JSON object", file: file.path)
+        throw DecantError(.damaged, "the index's weight_map is not a JSON object", file: file.path)
       }
       var weights: [(name: String, file: String)] = []
       for (name, value) in members {
         guard let shard = value.string else {
           throw DecantError(
-            .unclassified, "the index gives no file for the tensor", file: file.path, tensor: name)
+            .damaged, "the index gives no file for the tensor", file: file.path, tensor: name)
         }
         weights.append((name, shard))
       }
       guard weights.count <= limits.paths else {
         throw DecantError(
-          .unclassified, "more than \(limits.paths) tensors are listed (Limits.paths)", file: file.path)
+          .limitExceeded, "more than \(limits.paths) tensors are listed (Limits.paths)", file: file.path,
+          advice: .raiseLimit("paths", to: weights.count))
       }
       self.weights = weights
       totalByteCount = json["metadata"]?["total_size"]?.size
@@ -116,7 +115,7 @@ struct ShardedCheckpoint {
     guard absent.isEmpty else {
       let list = absent.prefix(3).map { "\($0.name.escapedForDisplay) in \($0.file.escapedForDisplay)" }
       throw DecantError(
-        .unclassified,
+        .damaged,
         "\(absent.count) tensors are not in the shards the index names: \(list.joined(separator: ", "))\(absent.count > 3 ? ", …" : "")",
         file: file.path,
         remedy: "The index and the shards are of different checkpoints: fetch all of them again.")

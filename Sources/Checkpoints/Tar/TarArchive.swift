@@ -37,20 +37,21 @@ struct TarArchive {
       headers += 1
       guard headers <= limits.zipEntries else {
         throw DecantError(
-          .unclassified, "the archive has more than \(limits.zipEntries) members (Limits.zipEntries)",
-          file: source.path)
+          .limitExceeded, "the archive has more than \(limits.zipEntries) members (Limits.zipEntries)",
+          file: source.path, advice: .raiseLimit("zipEntries", to: nil))
       }
       func refuse(_ reason: String, truncated: Bool = false) -> DecantError {
         DecantError(
-          .unclassified, reason, file: source.path, entry: Self.name(block), offset: offset,
+          truncated ? .truncated : .damaged, reason, file: source.path, entry: Self.name(block),
+          offset: offset,
           remedy: truncated
             ? "The file is truncated: fetch it again." : "The file is damaged: fetch it again.")
       }
       guard block[257..<262].elementsEqual("ustar".utf8), Self.hasRightChecksum(block) else {
-        throw refuse("no tar header with a right checksum stands here")
+        throw refuse("there is no tar header with a correct checksum here")
       }
       guard let size = Self.number(block[124..<136]) else {
-        throw refuse("the member's size is no number that fits")
+        throw refuse("the member's size is not a valid number")
       }
       let kind = block[156]
       let isRegular = [0, UInt8(ascii: "0"), UInt8(ascii: "7")].contains(kind)

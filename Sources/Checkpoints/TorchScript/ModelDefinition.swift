@@ -23,19 +23,16 @@ struct ModelDefinition {
     var damage: [DecantError] = []
     var warnings: [String] = []
     let (bytes, isIntact) = try archive.bytes(
-      of: model, limit: limits.headerBytes, named: "Limits.headerBytes")
+      of: model, limit: limits.headerBytes, named: "headerBytes")
     if !isIntact { damage.append(checksumMismatch(file, model, found: CRC32.of(bytes))) }
     let json: JSONValue
     do throws(ParsingError) { json = try JSONValue(parsing: unsafe bytes.span.bytes, depth: 256) } catch {
-      throw DecantError(
-        .unclassified, "the model's description is no JSON: \(error.reason)", file: file.path,
-        entry: model.name,
-        offset: error.offset)
+      throw DecantError(error, in: "the model's description", file: file.path, entry: model.name)
     }
     guard let module = json["mainModule"] else {
       throw DecantError(
-        .unclassified, "the model's description has no mainModule", file: file.path, entry: model.name,
-        remedy: "It is no archive of TorchScript's.")
+        .notACheckpoint, "the model's description has no mainModule", file: file.path, entry: model.name,
+        remedy: "TorchScript did not write it.")
     }
     var reader: ModelDefinition
     do throws(DecantError) {
@@ -88,15 +85,15 @@ struct ModelDefinition {
       let offset = integer(json["offset"] ?? "0"), let shape = integers(json["dims"]),
       let strides = integers(json["strides"])
     else {
-      throw DecantError(.unclassified, "the description does not give the tensor's type, sizes and data")
+      throw DecantError(.damaged, "the description does not give the tensor's type, sizes and data")
     }
     guard json["isQuantized"] != .bool(true) else {
       throw DecantError(
-        .unclassified, "the tensor is quantised, which archives of this kind are not read with")
+        .unsupportedFormat, "the tensor is quantised, which is not read from archives of this kind")
     }
     guard let dtype = dtypes[typeName] else {
       throw DecantError(
-        .unclassified, "the element type \(typeName.escapedForDisplay) is none that PyTorch has")
+        .unsupportedFormat, "PyTorch has no element type \(typeName.escapedForDisplay)")
     }
     let name = prefix + key
     let storage: Storage
@@ -105,7 +102,7 @@ struct ModelDefinition {
     } else {
       guard let entry = archive.entry(name) else {
         throw DecantError(
-          .unclassified, "the archive has no entry for the tensor", entry: name,
+          .damaged, "the archive has no entry for the tensor", entry: name,
           remedy: "The file is incomplete: fetch it again.")
       }
       storage = Storage(
@@ -117,7 +114,7 @@ struct ModelDefinition {
       return try Tensor(
         dtype: dtype, shape: shape, strides: strides, storage: storage, storageOffset: offset,
         requiresGrad: json["requiresGrad"] == .bool(true), limits: limits)
-    } catch { throw DecantError(.unclassified, error.reason, entry: name) }
+    } catch { throw error.located(entry: name) }
   }
 
   /// A 64-bit integer, which the JSON of protocol buffers writes as text.
@@ -153,18 +150,20 @@ struct ModelDefinition {
 
   private mutating func list(_ module: JSONValue, _ path: [PathKey]) throws(DecantError) {
     guard contents.tensors.count + contents.objects.count <= limits.paths else {
-      throw DecantError(.unclassified, "more than \(limits.paths) values are listed (Limits.paths)")
+      throw DecantError(
+        .limitExceeded, "more than \(limits.paths) values are listed (Limits.paths)",
+        advice: .raiseLimit("paths", to: nil))
     }
     for parameter in module["parameters"]?.array ?? [] {
       guard let name = parameter["name"]?.string, let id = parameter["tensorId"].flatMap(Self.integer) else {
-        throw DecantError(.unclassified, "a parameter has no name or tensor")
+        throw DecantError(.damaged, "a parameter has no name or tensor")
       }
       try add(id, path + [.text(name)], role: parameter["isBuffer"] == .bool(true) ? .buffer : .parameter)
     }
     for attribute in module["attributes"]?.array ?? [] {
       guard let name = attribute["name"]?.string, let type = attribute["type"]?.string,
         let id = attribute["id"].flatMap(Self.integer)
-      else { throw DecantError(.unclassified, "an attribute has no name, type or id") }
+      else { throw DecantError(.damaged, "an attribute has no name, type or id") }
       if attributes.indices.contains(id), let tensor = attributes[id] {
         try add(tensor, path + [.text(name)], role: nil)
       } else {
@@ -174,7 +173,7 @@ struct ModelDefinition {
     }
     for submodule in module["submodules"]?.array ?? [] {
       guard let name = submodule["name"]?.string else {
-        throw DecantError(.unclassified, "a module has no name")
+        throw DecantError(.damaged, "a module has no name")
       }
       try list(submodule, path + [.text(name)])
     }
@@ -184,7 +183,7 @@ struct ModelDefinition {
     throws(DecantError)
   {
     guard tensors.indices.contains(id) else {
-      throw DecantError(.unclassified, "there is no tensor \(id)", tensor: path.joinedName)
+      throw DecantError(.damaged, "the description has no tensor \(id)", tensor: path.joinedName)
     }
     used.insert(id)
     contents.tensors.append(

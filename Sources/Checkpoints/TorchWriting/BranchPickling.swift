@@ -83,8 +83,9 @@ extension CheckpointPickling {
       for arrival in places[place].arrivals {
         if let other = places.child(of: place, .text(arrival.key)), keptBranches[other] {
           throw DecantError(
-            .unclassified, "two values of one dictionary would be called \(arrival.key.escapedForDisplay)",
-            file: plan.checkpoint.path, remedy: "Choose other names. Nothing was written.")
+            .duplicateName,
+            "two values of one dictionary would have the key \(arrival.key.escapedForDisplay)",
+            file: plan.checkpoint.path, advice: .rename)
         }
         steps += [.text(arrival.key), .arrival(arrival.tensor, isDetached: false)]
       }

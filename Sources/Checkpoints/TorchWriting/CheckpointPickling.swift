@@ -92,9 +92,9 @@ struct CheckpointPickling {
     try refuse()
     if let lost = isWritten.firstIndex(of: false) {
       throw DecantError(
-        .unclassified, "stands at a place that is written twice in the file, and only one can be kept",
+        .notRepresentable, "is at a path that is written twice in the file, and only one can be kept",
         file: plan.checkpoint.path,
-        tensor: plan.tensors[lost].name, remedy: "Choose another part with --key. Nothing was written.")
+        tensor: plan.tensors[lost].name, advice: .chooseKey([]))
     }
   }
 
@@ -228,12 +228,10 @@ struct CheckpointPickling {
       "\(path.isEmpty ? "the root" : path.escapedForDisplay) (\(type.escapedForDisplay))"
     }.joined(separator: ", ")
     throw DecantError(
-      .unclassified,
+      .notRepresentable,
       "holds \(droppedCount == 1 ? "a value" : "\(droppedCount) values") that torch.load(weights_only=True) would not load: \(list)"
         + (droppedCount > refusals.count ? " and \(droppedCount - refusals.count) more" : ""),
       file: plan.checkpoint.path,
-      remedy:
-        "Leave \(droppedCount == 1 ? "it" : "them") out with --drop-objects; tensors are kept. Nothing was written."
-    )
+      advice: .dropObjects)
   }
 }

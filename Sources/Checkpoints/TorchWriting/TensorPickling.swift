@@ -44,12 +44,12 @@ struct TensorPickling {
     unwritable.add(
       "without a scale, or with its axes in another order, PyTorch does not rebuild",
       tensors.filter { $0.dtype.kind == .quantized && $0.tensor.quantization == nil })
-    try unwritable.refuse(remedy: "Write the numbers they stand for with --dequantize.")
+    try unwritable.refuse(.dequantize)
     if isLegacy {
       unwritable.add(
         "the format before PyTorch 1.6 has no storage for",
         tensors.filter { StorageTypes.typedStorageName($0.dtype) == nil })
-      try unwritable.refuse(remedy: "Leave out --legacy, or cast them with --dtype float32.")
+      try unwritable.refuse(.currentFormat)
     }
     stored = try StoredTensors(pieces, shrinks: shrinks, takesUntyped: !isLegacy)
     numbers = [Int](repeating: -1, count: stored.records.count)

@@ -144,8 +144,8 @@ struct TensorPlaces {
       home = places[home].parent
     }
     throw DecantError(
-      .unclassified, "stands in no dictionary that could hold it under this name", tensor: name,
-      remedy: "Choose with --key the part whose names are to change. Nothing was written.")
+      .notRepresentable, "is in no dictionary that could hold it under this name", tensor: name,
+      advice: .chooseKey([]))
   }
 
   private mutating func count(_ place: Int) {

@@ -351,8 +351,7 @@ private struct DistinctKeys {
   mutating func add(_ key: String, to checkpoint: Checkpoint) throws(DecantError) {
     guard !keys.insert(ExactText(key)).inserted else { return }
     throw DecantError(
-      .unclassified, "two values of one dictionary would be called \(key.escapedForDisplay)",
-      file: checkpoint.path,
-      remedy: "Choose one of them with --key, or other names. Nothing was written.")
+      .duplicateName, "two values of one dictionary would have the key \(key.escapedForDisplay)",
+      file: checkpoint.path, advice: .rename)
   }
 }

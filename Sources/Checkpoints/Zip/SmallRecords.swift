@@ -6,7 +6,7 @@ extension ZipArchive {
   /// A record's text without the line ends after it; nil when there is no such record.
   func text(_ name: String, _ damage: inout [DecantError]) throws(DecantError) -> String? {
     guard let entry = entry(name) else { return nil }
-    let (bytes, isIntact) = try bytes(of: entry, limit: 4096, named: "the 4096 bytes it may have")
+    let (bytes, isIntact) = try bytes(of: entry, limit: 4096, named: nil)
     if !isIntact { damage.append(checksumMismatch(file, entry, found: CRC32.of(bytes))) }
     var text = String(decoding: bytes, as: UTF8.self)[...]
     while let last = text.last, last.isNewline { text.removeLast() }
@@ -20,7 +20,7 @@ extension ZipArchive {
     guard let name = try text(prefix + "byteorder", &damage) else { return .little }
     guard let order = Storage.ByteOrder(rawValue: name) else {
       throw DecantError(
-        .unclassified, "the byte order is \"\(name.escapedForDisplay)\", neither little nor big",
+        .damaged, "the byte order is \"\(name.escapedForDisplay)\", neither little nor big",
         file: file.path,
         entry: prefix + "byteorder")
     }

@@ -52,14 +52,14 @@ final class ZipArchive: Sendable {
   /// An entry's bytes in memory, with whether they match the recorded checksum.
   ///
   /// - Throws: ``DecantError`` when the entry is larger than `limit`.
-  func bytes(of entry: ZipEntry, limit: Int, named limitName: String) throws(DecantError) -> (
+  func bytes(of entry: ZipEntry, limit: Int, named limitName: String?) throws(DecantError) -> (
     bytes: [UInt8], isIntact: Bool
   ) {
     guard entry.byteCount <= limit else {
       throw DecantError(
-        .unclassified, "the entry has \(entry.byteCount) bytes, more than \(limitName) (\(limit))",
-        file: file.path,
-        entry: entry.name)
+        .limitExceeded,
+        "the entry has \(entry.byteCount) bytes, more than \(limitName.map { "Limits.\($0)" } ?? "it may have") (\(limit))",
+        file: file.path, entry: entry.name, advice: limitName.map { .raiseLimit($0, to: entry.byteCount) })
     }
     try allocate(entry)
     let bytes: [UInt8]
@@ -84,14 +84,15 @@ final class ZipArchive: Sendable {
       }
       guard entry.byteCount <= max(4 << 20, times(limits.pickleInflation)) else {
         throw DecantError(
-          .unclassified,
+          .limitExceeded,
           "the pickle inflates \(entry.storedByteCount) bytes to \(entry.byteCount), more than "
             + "\(limits.pickleInflation) times as many (Limits.pickleInflation)", file: file.path,
-          entry: entry.name)
+          entry: entry.name,
+          advice: .raiseLimit("pickleInflation", to: entry.byteCount / max(entry.storedByteCount, 1) + 1))
       }
       limits.pickleValues = min(limits.pickleValues, max(2_000_000, times(limits.deflatedValues)))
     }
-    let (bytes, isIntact) = try bytes(of: entry, limit: limits.pickleBytes, named: "Limits.pickleBytes")
+    let (bytes, isIntact) = try bytes(of: entry, limit: limits.pickleBytes, named: "pickleBytes")
     return (bytes, isIntact, limits)
   }
 
@@ -103,7 +104,7 @@ final class ZipArchive: Sendable {
     }
     guard total <= limits.allocation else {
       throw DecantError(
-        .unclassified,
+        .limitExceeded,
         "the entries to be held in memory take \(total) bytes, more than Limits.allocation (\(limits.allocation))",
         file: file.path, entry: entry.name,
         remedy: "Unzip the archive and zip it again without compression: zip -0 -r OUT.pth FOLDER")
@@ -115,24 +116,28 @@ final class ZipArchive: Sendable {
   /// PyTorch pads the local header's extra field so that data is aligned; the directory's own copy of the
   /// extra field has another length and must not be used.
   func dataOffset(of entry: ZipEntry) throws(DecantError) -> Int {
-    func refuse(_ reason: String) -> DecantError {
+    func refuse(_ code: DecantError.Code, _ reason: String) -> DecantError {
       DecantError(
-        .unclassified, reason, file: file.path, entry: entry.name, offset: entry.headerOffset,
+        code, reason, file: file.path, entry: entry.name, offset: entry.headerOffset,
         remedy: "The file is damaged or made to deceive: fetch it again.")
     }
     // One read for the header and the name it should have; the directory has proved that they lie in the file.
     let header = try file.bytes(at: entry.headerOffset, count: 30 + entry.rawName.count)
     func word(_ place: Int) -> Int { Int(header[place]) | Int(header[place + 1]) << 8 }
     func long(_ place: Int) -> Int { word(place) | word(place + 2) << 16 }
-    guard long(0) == 0x0403_4B50 else { throw refuse("no local header stands where the directory says") }
+    guard long(0) == 0x0403_4B50 else {
+      throw refuse(.damaged, "there is no local header where the directory says")
+    }
     let flags = word(6)
-    guard flags & 0x2041 == 0 else { throw refuse("the local header says the entry is encrypted") }
+    guard flags & 0x2041 == 0 else {
+      throw refuse(.deceptive, "the local header says the entry is encrypted")
+    }
     guard word(8) == Int(entry.method) else {
-      throw refuse("the local header and the directory disagree on the compression")
+      throw refuse(.deceptive, "the local header and the directory disagree on the compression")
     }
     guard word(26) == entry.rawName.count, header[30...].elementsEqual(entry.rawName) else {
       let name = String(decoding: header[30...].prefix(word(26)), as: UTF8.self)
-      throw refuse("the local header has another name, \(name.escapedForDisplay)")
+      throw refuse(.deceptive, "the local header has another name, \(name.escapedForDisplay)")
     }
     // With bit 3 the sizes follow the data; otherwise zero, full (zip64) or equal to the directory's.
     let stored = long(18)
@@ -142,12 +147,13 @@ final class ZipArchive: Sendable {
       size == entry.byteCount || size == 0xFFFF_FFFF || (!isKnown && size == 0)
     else {
       throw refuse(
+        .deceptive,
         "the local header says \(stored) bytes stored, \(size) in all, and the directory \(entry.storedByteCount) and "
           + "\(entry.byteCount)")
     }
     let start = entry.headerOffset + 30 + word(26) + word(28)
     guard let end = start.checkedAdding(entry.storedByteCount), end <= entry.bound else {
-      throw refuse("the entry's data runs into the next entry")
+      throw refuse(.deceptive, "the entry's data runs into the next entry")
     }
     return start
   }
@@ -161,14 +167,14 @@ final class ZipArchive: Sendable {
     let allowed = entry.storedByteCount.multipliedReportingOverflow(by: factor)
     guard allowed.overflow || entry.byteCount <= allowed.partialValue else {
       throw DecantError(
-        .unclassified,
+        .limitExceeded,
         "the entry inflates \(entry.storedByteCount) bytes to \(entry.byteCount), more than \(factor) times as "
           + "many (Limits.\(name))", file: file.path, entry: entry.name,
-        remedy: isLarge ? "If you trust it: --limit largeInflation=1032." : nil)
+        advice: isLarge ? .raiseLimit("largeInflation", to: 1032) : nil)
     }
     guard entry.byteCount <= limits.inflatedBytes else {
       throw DecantError(
-        .unclassified,
+        .limitExceeded,
         "the entry inflates to \(entry.byteCount) bytes, more than Limits.inflatedBytes (\(limits.inflatedBytes))",
         file: file.path, entry: entry.name,
         remedy: "Unzip the archive and zip it again without compression: zip -0 -r OUT.pth FOLDER")
@@ -295,7 +301,7 @@ final class ZipRecordPart: StorageContent {
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws {
     guard offset >= 0, offset <= byteCount, buffer.count <= byteCount - offset else {
       throw DecantError(
-        .unclassified, "\(buffer.count) bytes at \(offset) lie outside a storage of \(byteCount) bytes")
+        .invalidArgument, "\(buffer.count) bytes at \(offset) are outside a storage of \(byteCount) bytes")
     }
     try unsafe record.read(into: buffer, at: self.offset + offset)
   }
@@ -313,7 +319,7 @@ func checksumMismatch(_ file: ByteSource, _ entry: ZipEntry, found: UInt32) -> D
     return "0x" + String(repeating: "0", count: 8 - digits.count) + digits
   }
   return DecantError(
-    .unclassified, "the data's CRC-32 is \(hex(found)) and the archive records \(hex(entry.crc32))",
+    .checksumMismatch, "the data's CRC-32 is \(hex(found)) and the archive records \(hex(entry.crc32))",
     file: file.path,
     entry: entry.name,
     remedy: "The data changed after it was written: fetch the file again.")

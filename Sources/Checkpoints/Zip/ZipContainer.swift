@@ -25,7 +25,7 @@ enum ZipContainer {
     guard let entry = try onlyCheckpoint(in: archive, limits) else { throw TorchZip.notTorch(archive) }
     guard nesting < InnerFiles.deepest else {
       throw DecantError(
-        .unclassified, "files lie in each other more than \(InnerFiles.deepest) deep", file: file.path)
+        .limitExceeded, "files contain each other more than \(InnerFiles.deepest) deep", file: file.path)
     }
     let (inner, damage) = try source(of: entry, in: archive)
     var parts = try Checkpoint.parts(of: inner, limits: limits, nesting: nesting + 1)

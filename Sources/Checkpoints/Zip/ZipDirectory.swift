@@ -37,7 +37,7 @@ struct ZipDirectory: Sendable {
       throw DecantError(
         .limitExceeded,
         "the directory announces \(end.entryCount) entries, more than Limits.zipEntries (\(limits.zipEntries))",
-        file: file.path)
+        file: file.path, advice: .raiseLimit("zipEntries", to: end.entryCount))
     }
     // The shortest entry has 46 bytes, so a count that lies is found before anything is allocated for it.
     guard end.entryCount <= end.directoryByteCount / 46 else {
@@ -112,28 +112,31 @@ struct ZipDirectory: Sendable {
     -> ZipEntry
   {
     let name = String(decoding: fields.name, as: UTF8.self)
-    func refuse(_ reason: String, _ remedy: String? = nil) -> DecantError {
-      DecantError(.unclassified, reason, file: file.path, entry: name, remedy: remedy)
+    // Neither .truncated nor .damaged: what the directory says of an entry is not worked around by a salvage.
+    func refuse(_ code: DecantError.Code, _ reason: String, _ remedy: String? = nil) -> DecantError {
+      DecantError(code, reason, file: file.path, entry: name, remedy: remedy)
     }
-    guard !fields.name.contains(0) else { throw refuse("the entry's name holds a zero byte") }
+    guard !fields.name.contains(0) else { throw refuse(.deceptive, "the entry's name holds a zero byte") }
     // Bit 0: encrypted; bit 6: strong encryption; bit 13: encrypted directory.
     guard fields.flags & 0x2041 == 0 else {
       throw refuse(
-        "the entry is encrypted", "Decrypt the archive first: unzip it with its password and zip it again.")
+        .unsupportedFormat, "the entry is encrypted",
+        "Decrypt the archive first: unzip it with its password and zip it again.")
     }
     guard fields.disk == 0 || fields.disk == 0xFFFF else {
-      throw refuse("the entry lies on another disk of a split archive")
+      throw refuse(.unsupportedFormat, "the entry is on another disk of a split archive")
     }
     guard fields.method == ZipEntry.stored || fields.method == ZipEntry.deflated else {
       throw refuse(
+        .unsupportedFormat,
         "the entry is compressed by method \(fields.method); PyTorch stores, and only DEFLATE is read besides",
         "Unzip the archive and zip it again without compression: zip -0 -r OUT.pth FOLDER")
     }
     guard let stored = Int(exactly: fields.stored), let size = Int(exactly: fields.size),
       let header = Int(exactly: fields.header)
-    else { throw refuse("the entry's sizes do not fit 63 bits") }
+    else { throw refuse(.deceptive, "the entry's sizes do not fit 63 bits") }
     guard fields.method != ZipEntry.stored || stored == size else {
-      throw refuse("the entry is stored, yet says it has \(size) bytes in \(stored)")
+      throw refuse(.deceptive, "the entry is stored, yet says it has \(size) bytes in \(stored)")
     }
     return ZipEntry(
       name: name, rawName: fields.name, index: index, method: fields.method, crc32: fields.crc32,
@@ -308,7 +311,7 @@ private struct EndRecord {
       throw ParsingError(offset: 0, "its zip64 locator does not point to an end record")
     }
     guard try record.readLittleEndian(UInt64.self) == UInt64(locator - place - 12) else {
-      throw ParsingError(offset: 0, "its zip64 end record has another length than the room it stands in")
+      throw ParsingError(offset: 0, "its zip64 end record does not have the length of the room for it")
     }
     try record.skip(20)
     let count = try record.readLittleEndian(UInt64.self)
@@ -324,7 +327,7 @@ private func damaged(_ file: ByteSource, _ offset: Int?, _ reason: String) -> De
 }
 
 extension DecantError {
-  /// The directory is lost or damaged, and the entries may still be found without it. A directory that is arranged to
-  /// deceive is not worked around.
+  /// True when the directory is lost or damaged, and the entries may still be found without it. A directory that is
+  /// arranged to deceive is not worked around.
   var mayBeSalvaged: Bool { code == .truncated || code == .damaged }
 }
