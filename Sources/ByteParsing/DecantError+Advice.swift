@@ -40,6 +40,13 @@ extension DecantError {
     /// Do not record the digest of the source.
     case omitSourceDigest
 
+    /// Save the checkpoint again with whole, ordinary tensors.
+    case saveWhole
+    /// Use the network without its head.
+    case leaveOutHead
+    /// Write the network without the tensors of its head, whose names match these patterns.
+    case leaveOutTensors([String])
+
     /// One sentence in terms of the library.
     var libraryText: String {
       switch self {
@@ -53,6 +60,12 @@ extension DecantError {
       case .chooseTensors: "Choose other tensors with WriteOptions.only or WriteOptions.except."
       case .raiseLimit(let name, let value):
         "If you trust the file, raise Limits.\(name)\(value.map { " to \($0)" } ?? "")."
+      case .saveWhole:
+        "Save the checkpoint again as whole tensors on the CPU. Checkpoint.tensors holds those that can be read."
+      case .leaveOutHead:
+        "Set ResNetOverrides.classes to 0 to use the network without a head; its output is then the pooled features."
+      case .leaveOutTensors(let patterns):
+        "Use the network without a head: leave out the tensors named \(patterns.joined(separator: ", "))."
       case .dequantize: "Set WriteOptions.dequantize to write the numbers they represent."
       case .makeDense: "Set WriteOptions.makeDense to write them in full."
       case .cast: "Cast them with WriteOptions.dtype."

@@ -22,11 +22,12 @@ extension Checkpoint {
   /// - Parameter key: the path as names print it, such as `model` or `state.ema`; `.` for everything; nil for the only
   ///   state dict that the checkpoint holds.
   /// - Throws: ``DecantError``: `keyNotFound`, `noStateDict`, `ambiguousStateDict` when there are several and no key is
-  ///   given, `duplicateName`; `truncated` or `checksumMismatch` when the file is known to be damaged. O(tensors).
+  ///   given, `duplicateName`; `unreadTensors` and `partialCheckpoint` when tensors below the key cannot be read whole; `truncated` or `checksumMismatch` when the file is known to be damaged. O(tensors).
   public func stateDict(at key: String? = nil) throws(DecantError) -> StateDict {
     try requireIntact()
     let chosen: Selection
     if let key { chosen = try selection(key: key) } else { chosen = try onlyStateDict() }
+    try requireReadable(chosen)
     do throws(DecantError) { return try stateDict(of: chosen) } catch { throw error.located(file: path) }
   }
 

@@ -34,8 +34,12 @@ public struct CheckpointTensor: Sendable {
       path: steps + path, tensor: tensor, role: role, stateDict: stateDict.map { steps + $0 },
       subclass: subclass)
     entry.state = state
+    entry.rankPart = rankPart?.moved(below: steps)
     return entry
   }
+
+  /// Which part of a larger tensor this is, when it is one process's part of a checkpoint of several.
+  var rankPart: RankPart?
 
   /// How much of its data the file still has.
   public internal(set) var state = State.whole
@@ -60,7 +64,9 @@ public struct CheckpointObject: Sendable {
   /// How many elements a collection has whose elements are not listed one by one.
   public let count: Int?
   /// The kind of tensor this is, when it is one of a kind that is not read.
-  package let unreadTensor: String?
+  package internal(set) var unreadTensor: String?
+  /// The path of the state dict that such a tensor belongs to; nil when it belongs to none.
+  var stateDict: [PathKey]? = nil
   /// Its sizes, outermost first, when it is such a tensor and the file tells them.
   package var shape: [Int]? = nil
   /// The bytes it is stored in, when it is such a tensor and the file tells them.
@@ -73,8 +79,9 @@ public struct CheckpointObject: Sendable {
   /// The same value below other steps.
   func moved(below steps: [PathKey]) -> CheckpointObject {
     CheckpointObject(
-      path: steps + path, type: type, value: value, count: count, unreadTensor: unreadTensor, shape: shape,
-      byteCount: byteCount, moduleVersions: moduleVersions)
+      path: steps + path, type: type, value: value, count: count, unreadTensor: unreadTensor,
+      stateDict: stateDict.map { steps + $0 }, shape: shape, byteCount: byteCount,
+      moduleVersions: moduleVersions)
   }
 
   /// The path joined with dots.

@@ -17,19 +17,25 @@ package struct Selection: Sendable {
   package let path: [PathKey]
   /// The tensors in the file's order, with their full paths.
   package let tensors: [CheckpointTensor]
+  /// Tensors that belong to it and are of kinds that are not read.
+  package internal(set) var unread: [CheckpointObject] = []
 
   /// What was passed as `--key`, or would have to be.
   package var key: String { path.isEmpty ? "." : path.joinedName }
 
   /// Every tensor of a checkpoint under its full name.
   package static func all(of checkpoint: Checkpoint) -> Selection {
-    Selection(path: [], tensors: checkpoint.tensors)
+    Selection(
+      path: [], tensors: checkpoint.tensors, unread: checkpoint.objects.filter { $0.unreadTensor != nil })
   }
 
   /// A tensor's name from here on.
   package func name(of entry: CheckpointTensor) -> String {
-    entry.path.dropFirst(path.count).joinedName
+    name(of: entry.path)
   }
+
+  /// The name from here on of what a path leads to.
+  func name(of path: [PathKey]) -> String { path.dropFirst(self.path.count).joinedName }
 
   /// The tensors by name.
   ///
@@ -73,12 +79,13 @@ extension Checkpoint {
     if key == "." { return .all(of: self) }
     // Of all paths that are spelled so, the one of fewest steps: its steps hold the dots themselves.
     var found: [PathKey]?
-    for tensor in tensors {
+    let unread = objects.filter { $0.unreadTensor != nil }
+    for path in tensors.map(\.path) + unread.map(\.path) {
       var spelled = ""
-      for (place, step) in tensor.path.enumerated() {
+      for (place, step) in path.enumerated() {
         spelled += (place == 0 ? "" : ".") + step.name
         if spelled.utf8.elementsEqual(key.utf8) {
-          if place + 1 < (found?.count ?? .max) { found = Array(tensor.path[...place]) }
+          if place + 1 < (found?.count ?? .max) { found = Array(path[...place]) }
           break
         }
         if spelled.utf8.count > key.utf8.count { break }
@@ -97,7 +104,9 @@ extension Checkpoint {
         .keyNotFound, "has no key \(key.escapedForDisplay)", file: path,
         advice: candidates.isEmpty ? .listKeys : .chooseKey(candidates))
     }
-    return Selection(path: found, tensors: tensors.filter { $0.path.starts(with: found) })
+    return Selection(
+      path: found, tensors: tensors.filter { $0.path.starts(with: found) },
+      unread: unread.filter { $0.path.starts(with: found) })
   }
 
   /// The only state dict there is.
@@ -105,8 +114,10 @@ extension Checkpoint {
   /// - Throws: ``DecantError`` that lists them when there are several, or says that there is none.
   package func onlyStateDict() throws(DecantError) -> Selection {
     let candidates = stateDictCandidates
+    let unread = objects.filter { $0.unreadTensor != nil }
     guard candidates.count == 1, let only = candidates.first else {
       if candidates.isEmpty {
+        if !unread.isEmpty { throw unreadRefusal(unread, "read", .saveWhole) }
         throw DecantError(
           .noStateDict, tensors.isEmpty ? "holds no tensors" : "holds tensors and no state dict", file: path,
           advice: .inspect)
@@ -120,6 +131,8 @@ extension Checkpoint {
         advice: .chooseKey([]))
     }
     let selected = tensors.filter { $0.stateDict == only.path && $0.path.starts(with: only.path) }
-    return Selection(path: only.path, tensors: selected)
+    return Selection(
+      path: only.path, tensors: selected,
+      unread: unread.filter { $0.stateDict == only.path && $0.path.starts(with: only.path) })
   }
 }

@@ -40,6 +40,14 @@ extension DecantError.Advice {
     case .chooseTensors: "Choose other tensors with --key, --only or --except."
     case .raiseLimit(let name, let value):
       "If you trust the file: --limit \(name)=\(value.map { "\($0)" } ?? "NUMBER")."
+    case .saveWhole:
+      "Save the checkpoint again as whole tensors on the CPU. decant inspect lists all of them."
+    case .leaveOutHead:
+      "--num-classes 0 uses the network without a head; its output is then the pooled features. "
+        + "decant convert to .safetensors, .npz, .gguf or .pth writes every tensor."
+    case .leaveOutTensors(let patterns):
+      "To use the network without a head, write one: decant convert IN OUT.safetensors "
+        + patterns.map { "--except '\($0.escapedForDisplay)'" }.joined(separator: " ")
     case .dequantize: "Write the numbers they represent with --dequantize."
     case .makeDense: "Write them in full with --to-dense."
     case .cast: "Cast them with --dtype float32."

@@ -94,19 +94,53 @@ struct NetworkOptions: ParsableArguments {
   }
 
   /// The chosen part of a checkpoint; says on standard error what was chosen when nobody did.
+  ///
+  /// - Throws: ``DecantError`` when there is none, or when tensors of it are not read or are one rank's part.
   func selection(of checkpoint: Checkpoint) throws(DecantError) -> Selection {
-    if let key { return try checkpoint.selection(key: key) }
-    let selection = try checkpoint.onlyStateDict()
-    if !selection.path.isEmpty {
+    let selection: Selection
+    if let key {
+      selection = try checkpoint.selection(key: key)
+    } else {
+      selection = try checkpoint.onlyStateDict()
+    }
+    if key == nil, !selection.path.isEmpty {
       StandardStreams.note("using the only state dict, --key \(selection.key.escapedForDisplay)")
+    }
+    try checkpoint.requireReadable(selection)
+    if let warning = checkpoint.unreadWarning(outside: selection) {
+      StandardStreams.note("warning: \(warning)")
     }
     return selection
   }
 
+  /// Refuses a head that is not computed, and says what else the file holds.
+  func requireSupportedHead(
+    _ resolution: ResNetResolution, _ verification: ResNetVerification, in checkpoint: Checkpoint,
+    classes: Int?
+  ) throws(DecantError) {
+    try resolution.requireSupportedHead(
+      verification, of: checkpoint.path, classes: classes, isNamed: arch != nil)
+  }
+
+  /// Says which tensors of the file are none of the network's.
+  static func noteOthers(_ verification: ResNetVerification) {
+    guard let first = verification.beside.first else { return }
+    StandardStreams.note(
+      "note: \(Spelling.count(verification.beside.count, "other tensor")), such as \(first.escapedForDisplay), \(verification.beside.count == 1 ? "is" : "are") not part of the network"
+    )
+  }
+
   /// Says what is wrong with the weights, if anything is; `decant verify` lists it.
-  static func requireMatch(_ resolution: ResNetResolution, in checkpoint: Checkpoint) throws {
+  ///
+  /// - Parameter check: what is asked of the comparison before.
+  @discardableResult
+  static func requireMatch(
+    _ resolution: ResNetResolution, in checkpoint: Checkpoint,
+    check: (ResNetVerification) throws(DecantError) -> Void = { _ throws(DecantError) in }
+  ) throws -> ResNetVerification {
     let verification = try ResNetVerification(of: resolution.naming, against: resolution.graph)
-    guard !verification.isMatch else { return }
+    try check(verification)
+    guard !verification.isMatch else { return verification }
     StandardStreams.error(
       "\(checkpoint.path.escapedForDisplay): the weights are not those of \(resolution.architecture ?? "the network"): "
         + "\(verification.missing.count) missing, \(verification.unexpected.count) unexpected, "

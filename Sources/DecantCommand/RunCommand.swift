@@ -91,6 +91,7 @@ struct RunCommand: ParsableCommand, JSONReporting {
     try checkpoint.verifyChecksums(of: selection.tensors)
     let verification = try ResNetVerification(
       of: resolution.naming, against: graph, readsNumbers: false)
+    try network.requireSupportedHead(resolution, verification, in: checkpoint, classes: numClasses)
     guard verification.isMatch else {
       StandardStreams.error(
         "\(file.escapedForDisplay): the weights are not those of \(resolution.architecture ?? "the network"): "
@@ -98,6 +99,7 @@ struct RunCommand: ParsableCommand, JSONReporting {
           + "\(verification.mismatched.count) mismatched. decant verify lists them.")
       throw ExitStatus.no
     }
+    NetworkOptions.noteOthers(verification)
     Processors.explainLostPages()
     let weights = resolution.naming.tensors
     if float64 {

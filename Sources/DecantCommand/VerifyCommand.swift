@@ -37,6 +37,7 @@ struct VerifyCommand: ParsableCommand, JSONReporting {
     let verification = try ResNetVerification(
       of: resolution.naming, against: resolution.graph,
       standsAlone: network.arch != nil && resolution.naming.prefix.isEmpty)
+    try network.requireSupportedHead(resolution, verification, in: checkpoint, classes: numClasses)
     if json {
       printJSON(resolution, verification)
     } else {

@@ -60,10 +60,13 @@ public final class ResNet: Sendable {
     if let architecture { overrides.architecture = architecture }
     var notes: [String] = []
     let (resolution, verification) = try ResNetResolution.verified(weights, overrides) { notes.append($0) }
+    let path = weights.part?.checkpoint.path
+    try resolution.requireSupportedHead(
+      verification, of: path, classes: overrides.classes, isNamed: overrides.architecture != nil)
     guard verification.isMatch else { throw verification.error(for: resolution.architecture, in: weights) }
     do throws(InferenceError) {
       try self.init(resolution, weights, notes, engine, threads: threads)
-    } catch { throw error.decantError.located(file: weights.part?.checkpoint.path) }
+    } catch { throw error.decantError.located(file: path) }
   }
 
   private init(
@@ -133,6 +136,7 @@ extension ResNetResolution {
     _ weights: StateDict, _ overrides: ResNetOverrides, readsNumbers: Bool = false, note: (String) -> Void
   ) throws(DecantError) -> (ResNetResolution, ResNetVerification) {
     let part = weights.part
+    if let part, let warning = part.checkpoint.unreadWarning(outside: part.selection) { note(warning) }
     do throws(DecantError) {
       let resolution = try ResNetResolution(
         of: weights, overrides,

@@ -92,7 +92,10 @@ struct ExpectedTensor: Equatable, CustomStringConvertible {
   func everyTensor(_ name: String) throws {
     let checkpoint = try Checkpoint(path: Fixtures.path("torch/" + name))
     let found = try checkpoint.tensors.map { try ExpectedTensor($0) }
-    #expect(checkpoint.objects.allSatisfy { $0.unreadTensor == nil })
+    // One file holds a storage that no tensor has.
+    #expect(
+      checkpoint.objects.filter { $0.unreadTensor != nil }.map(\.name)
+        == (name == "legacy_storages.pth" ? ["alone"] : []))
     let expected = ExpectedTensor.all[name, default: []]
     #expect(!expected.isEmpty)
     // safetensors keeps no order: its own writer sorts, and JSON readers may too.

@@ -57,18 +57,21 @@ struct ConversionPlan {
           if !isBeside { path = selection.path }
           path.append(.text(isBeside ? String(replacement.name.dropFirst(above.count)) : replacement.name))
         }
-        return CheckpointTensor(
+        var replaced = CheckpointTensor(
           path: path, tensor: replacement.tensor, role: entry.role, stateDict: entry.stateDict)
+        replaced.rankPart = entry.rankPart
+        return replaced
       }
     }
-    selection = Selection(path: selection.path, tensors: tensors)
+    selection = Selection(path: selection.path, tensors: tensors, unread: selection.unread)
   }
 
   /// Keeps the tensors whose names the globs ask for.
   private mutating func filter() throws(DecantError) {
     guard !options.only.isEmpty || !options.except.isEmpty else { return }
-    let kept = selection.tensors.filter { isChosen(selection.name(of: $0)) }
-    let names = selection.tensors.map { selection.name(of: $0) } + unread.map { name(of: $0) }
+    let kept = selection.tensors.filter { isChosen($0) }
+    let names =
+      selection.tensors.map { selection.name(of: $0) } + selection.unread.map { selection.name(of: $0.path) }
     let unused = (options.only + options.except).filter { glob in
       !names.contains { unsafe fnmatch(glob, $0, 0) == 0 }
     }
@@ -79,7 +82,7 @@ struct ConversionPlan {
         file: checkpoint.path,
         advice: .listNames)
     }
-    selection = Selection(path: selection.path, tensors: kept)
+    selection = Selection(path: selection.path, tensors: kept, unread: selection.unread)
   }
 
   private func isChosen(_ name: String) -> Bool {
@@ -87,13 +90,17 @@ struct ConversionPlan {
     return (options.only.isEmpty || matches(options.only)) && !matches(options.except)
   }
 
-  /// Tensors of the part to convert that are of kinds that are not read.
-  private var unread: [CheckpointObject] {
-    checkpoint.objects.filter { $0.unreadTensor != nil && $0.path.starts(with: selection.path) }
-  }
-
-  private func name(of object: CheckpointObject) -> String {
-    object.path.dropFirst(selection.path.count).joinedName
+  /// Whether a tensor is chosen by its name; what a tensor that was cut consists of goes with that tensor.
+  private func isChosen(_ entry: CheckpointTensor) -> Bool {
+    guard let owner = entry.rankPart?.owner, owner != entry.path else {
+      return isChosen(selection.name(of: entry))
+    }
+    func matches(_ globs: [String], _ name: String) -> Bool {
+      globs.contains { unsafe fnmatch($0, name, 0) == 0 }
+    }
+    let names = [selection.name(of: owner), selection.name(of: entry)]
+    return (options.only.isEmpty || names.contains { matches(options.only, $0) })
+      && !names.contains { matches(options.except, $0) }
   }
 
   /// Keeps what is whole and has the right checksum. O(bytes).
@@ -105,7 +112,7 @@ struct ConversionPlan {
         entry.state == .whole ? try damage(of: entry, &verdicts) : entry.state.rawValue
       if let reason { lost.append((entry.name, reason)) } else { kept.append(entry) }
     }
-    selection = Selection(path: selection.path, tensors: kept)
+    selection = Selection(path: selection.path, tensors: kept, unread: selection.unread)
     guard !kept.isEmpty || lost.isEmpty else {
       throw DecantError(
         (checkpoint.truncation ?? checkpoint.damage.first)?.code ?? .checksumMismatch,
@@ -135,15 +142,7 @@ struct ConversionPlan {
 
   /// Refuses a selection without tensors, and one with tensors of kinds that are not read.
   private func requireReadable() throws(DecantError) {
-    let unread = unread.filter { isChosen(name(of: $0)) }
-    guard unread.isEmpty else {
-      let list = unread.map {
-        "\($0.path.isEmpty ? "the one at the root" : $0.name.escapedForDisplay) (\($0.unreadTensor ?? ""))"
-      }.joined(separator: ", ")
-      throw DecantError(
-        .unreadTensors, "holds tensors of kinds that are not converted: \(list)", file: checkpoint.path,
-        advice: .chooseTensors)
-    }
+    try checkpoint.requireReadable(selection, use: "converted", advice: .chooseTensors) { isChosen($0) }
     guard !selection.tensors.isEmpty else {
       throw DecantError(
         .noStateDict, "holds no tensors", file: checkpoint.path,
@@ -174,7 +173,7 @@ struct ConversionPlan {
       if entry.subclass != nil, !hasData { open.append((entry, 0)) } else { kept.append(entry) }
     }
     while !open.isEmpty { close() }
-    selection = Selection(path: selection.path, tensors: kept)
+    selection = Selection(path: selection.path, tensors: kept, unread: selection.unread)
   }
 
   // MARK: In which form

@@ -198,13 +198,19 @@ struct DistributedCheckpoint {
         path: entry.path + tensor.path, tensor: tensor.tensor, role: tensor.role,
         stateDict: Self.isInside(entry.path, optimizers) ? nil : own)
       listed.state = tensor.state
+      listed.rankPart = tensor.rankPart?.moved(below: entry.path)
       parts.contents.tensors.append(listed)
     }
     for object in inner.contents.objects {
-      parts.contents.objects.append(
-        CheckpointObject(
-          path: entry.path + object.path, type: object.type, value: object.value, count: object.count,
-          unreadTensor: object.unreadTensor))
+      var listed = CheckpointObject(
+        path: entry.path + object.path, type: object.type, value: object.value, count: object.count,
+        unreadTensor: object.unreadTensor)
+      if object.unreadTensor != nil, !Self.isInside(entry.path, optimizers) {
+        listed.stateDict =
+          object.path.isEmpty
+          ? Self.stateDict(of: entry.path, optimizers) : object.stateDict.map { entry.path + $0 }
+      }
+      parts.contents.objects.append(listed)
     }
   }
 

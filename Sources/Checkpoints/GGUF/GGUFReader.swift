@@ -168,7 +168,7 @@ enum GGUFReader {
       contents.objects.append(
         CheckpointObject(
           path: path, type: blocks, value: nil, count: nil, unreadTensor: "gguf \(entry.type.name)",
-          shape: entry.shape, byteCount: entry.range.count))
+          stateDict: [], shape: entry.shape, byteCount: entry.range.count))
       return
     }
     let content = try ByteRange(

@@ -182,36 +182,6 @@ extension TensorReconstruction {
     }
   }
 
-  /// The data of a `DTensor` that lies on one rank, or on each of them in full: its local tensor has all its sizes.
-  private func localTensor(_ arguments: [PickleValue], nesting: Int) throws(DecantError) -> Tensor? {
-    guard arguments.count == 4, let type = graph.global(arguments[1])?.qualifiedName,
-      TensorReconstruction.distributedTensors.contains(type)
-    else { return nil }
-    let state = graph.tuple(arguments[3]) ?? [arguments[3]]
-    for part in state {
-      guard let pair = graph.dictionary(part)?.first(where: { graph.isText($0.key, "_local_tensor") }) else {
-        continue
-      }
-      return try tensor(pair.value, "the local tensor", nesting: nesting)
-    }
-    return nil
-  }
-
-  /// The names of `DTensor`, by the module it has been in.
-  static let distributedTensors: Set<String> = [
-    "torch.distributed.tensor.DTensor", "torch.distributed._tensor.api.DTensor",
-    "torch.distributed.tensor._api.DTensor", "torch.distributed._tensor.DTensor",
-  ]
-
-  /// A `DTensor` as its local tensor, when that is all of it.
-  func wholeDistributed(_ arguments: [PickleValue], nesting: Int) throws(DecantError) -> Tensor? {
-    guard let local = try localTensor(arguments, nesting: nesting),
-      let outer = graph.tuple(arguments[2]), outer.count == 8, local.storage.content != nil,
-      integers(outer[2]) == local.shape, (try? dtype(outer[1])) == local.dtype
-    else { return nil }
-    return local.with(requiresGrad: outer[7] == .bool(true))
-  }
-
   /// A tensor the file holds no elements of.
   func withoutData(
     dtype: PickleValue, size: PickleValue, stride: PickleValue, offset: PickleValue, location: String,

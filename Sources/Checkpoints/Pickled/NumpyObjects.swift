@@ -61,10 +61,20 @@ extension TensorReconstruction {
     }
     guard let dtype else {
       let elements = graph.list(data)
-      return .array(type: "numpy.ndarray of \(code.escapedForDisplay)", count: count, elements: elements)
+      var unread: ArrayDataSearch.Finding?
+      // Numbers and records of numbers; texts, dates and Python's objects are no tensors.
+      if let first = code.first, "fcV".contains(first) || code.hasPrefix("ml_dtypes."),
+        let bytes = graph.bytes(data), !bytes.isEmpty
+      {
+        unread = ArrayDataSearch.Finding(
+          kind: "numpy array of \(code.escapedForDisplay)", shape: shape, byteCount: bytes.count)
+      }
+      return .array(
+        type: "numpy.ndarray of \(code.escapedForDisplay)", count: count, elements: elements, unread: unread)
     }
     if case .outOfBandBuffer = graph.node(data) {
-      return .unread("array whose data was saved apart from the pickle")
+      return .unread(
+        ArrayDataSearch.Finding(kind: "array whose data was saved apart from the pickle", shape: shape))
     }
     guard let bytes = graph.bytes(data) else {
       throw DecantError(.damaged, "the array's data is not bytes")

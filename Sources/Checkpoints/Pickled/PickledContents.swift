@@ -21,6 +21,12 @@ struct PickledContents {
   var parameterNumbers: [PickleNodeID: Int64] = [:]
   /// Whether an object that is neither tensor nor module is listed once only, and those that have been.
   var listsOnce = false
+  /// Finds the calls that make tensors and are not known.
+  var search: ArrayDataSearch
+  /// Storages that no call was found to make a tensor of: which object lists each.
+  private var bareStorages: [(object: Int, key: String, byteCount: Int, stateDict: [PathKey]?)] = []
+  /// The objects that hold one process's parts of tensors, by their paths.
+  var partOwners: [[PathKey]: RankPart] = [:]
   var listedOnce: Set<PickleNodeID> = []
 
   private struct Place {
@@ -90,6 +96,7 @@ struct PickledContents {
     self.graph = graph
     self.limits = limits
     self.reconstruction = reconstruction
+    search = ArrayDataSearch(graph)
     budget = ListingBudget(limits, values: graph.nodes.count)
   }
 
@@ -101,6 +108,27 @@ struct PickledContents {
       if let refusal = budget.refusal { throw refusal }
       // Nothing below this value is to come, so nobody will ask for its place.
       if pending.count == before.0 { places.removeLast(places.count - before.1) }
+    }
+    keepUnreadStorages()
+    RankPart.mark(&contents, owners: partOwners)
+  }
+
+  /// Calls a storage that stands by itself unread, unless tensors have all of its data.
+  private mutating func keepUnreadStorages() {
+    guard !bareStorages.isEmpty else { return }
+    var byteCounts: [String: (read: Int, all: Int)] = [:]
+    for entry in contents.tensors {
+      let tensor = entry.tensor
+      let read = byteCounts[tensor.storage.key]?.read ?? 0
+      byteCounts[tensor.storage.key] = (
+        read.checkedAdding(tensor.byteCount) ?? .max, tensor.storage.byteCount
+      )
+    }
+    for storage in bareStorages {
+      if let known = byteCounts[storage.key], known.read >= known.all { continue }
+      contents.objects[storage.object].unreadTensor = "a storage that no tensor has"
+      contents.objects[storage.object].byteCount = storage.byteCount
+      contents.objects[storage.object].stateDict = storage.stateDict
     }
   }
 
@@ -160,12 +188,17 @@ struct PickledContents {
     case .byteString(let bytes): addText(.node(id), byteCount: bytes.count, place)
     case .bytes(let bytes): add(place, "bytes", nil, count: bytes.count)
     case .byteArray(let bytes): add(place, "bytearray", nil, count: bytes.count)
-    case .list(let elements): addSequence(elements, "list", visit, place)
-    case .tuple(let elements): addSequence(elements, "tuple", visit, place)
+    case .list(let elements):
+      addIfArray(id, "list", visit, place)
+      addSequence(elements, "list", visit, place)
+    case .tuple(let elements):
+      addIfArray(id, "tuple", visit, place)
+      addSequence(elements, "tuple", visit, place)
     case .set(let elements): addSequence(elements, "set", visit, place)
     case .frozenSet(let elements): addSequence(elements, "frozenset", visit, place)
     case .dictionary(let pairs):
       if pairs.isEmpty { add(place, "dict", nil, count: 0) }
+      addIfArray(id, "dict", visit, place)
       push(pairs: pairs, visit, place)
     case .global(let global): add(place, "global", .string(global.qualifiedName))
     case .persistentID:
@@ -175,6 +208,7 @@ struct PickledContents {
       }
       if place < 0 { contents.rootStorage = try? reconstruction.storage(of: .node(id)) }
       add(place, persistentType(.node(id)), nil)
+      noteStorage(id, visit)
     case .extensionCode(let code): add(place, "copyreg extension \(code)", nil)
     case .outOfBandBuffer(let index, _): add(place, "out-of-band buffer \(index)", nil)
     case .object(let object): try list(object, id, visit, place)
@@ -253,6 +287,40 @@ struct PickledContents {
     guard budget.admit(steps: 1, textBytes: graph.textByteCount(value)) else { return .position(0) }
     if case .node(let id) = value, let number = parameterNumbers[id] { return .integer(number) }
     return graph.pathKey(value)
+  }
+
+  /// Lists a tensor of a kind that is not read.
+  mutating func addUnread(
+    _ finding: ArrayDataSearch.Finding, _ type: String, _ visit: Visit, _ place: Int, count: Int? = nil
+  ) {
+    contents.objects.append(
+      CheckpointObject(
+        path: path(to: place), type: type, value: nil, count: count, unreadTensor: finding.kind,
+        stateDict: stateDictPath(visit), shape: finding.shape, byteCount: finding.byteCount))
+  }
+
+  /// Lists a container that is an array's type, shape and bytes.
+  private mutating func addIfArray(_ id: PickleNodeID, _ type: String, _ visit: Visit, _ place: Int) {
+    if let finding = search.finding(container: .node(id), type) { addUnread(finding, type, visit, place) }
+  }
+
+  /// Remembers a storage that no call was found to make a tensor of.
+  private mutating func noteStorage(_ id: PickleNodeID, _ visit: Visit) {
+    guard !search.claimed.contains(id) else { return }
+    let named = reconstruction.namedStorage(.node(id))?.0
+    guard let byteCount = named?.byteCount ?? search.storageByteCount(.node(id)), byteCount > 0 else {
+      return
+    }
+    let key = named?.key ?? (try? graph.storageReference(.node(id)))?.0.key ?? ""
+    bareStorages.append((contents.objects.count - 1, key, byteCount, stateDictPath(visit)))
+  }
+
+  /// The path of the state dict that a value belongs to.
+  mutating func stateDictPath(_ visit: Visit) -> [PathKey]? {
+    switch visit.stateDict {
+    case .mapping(let place), .module(let place): path(to: place)
+    case .none, .outside: nil
+    }
   }
 
   mutating func add(_ place: Int, _ type: String, _ value: JSONValue?, count: Int? = nil) {

@@ -31,21 +31,25 @@ extension PickledContents {
       }
       listAttached(object, type, place, ofNested: true)
     case .scalar(let type, let value): add(place, type, value)
-    case .array(let type, let count, let elements):
-      add(place, type, nil, count: count)
+    case .array(let type, let count, let elements, let unread):
+      if let unread {
+        addUnread(unread, type, visit, place, count: count)
+      } else {
+        add(place, type, nil, count: count)
+      }
       if let elements, !elements.allSatisfy({ graph.isPlain($0) }) {
         addSequence(elements, type, visit, place)
       }
-    case .contents(let inner): try graft(inner, place)
-    case .unread(let kind):
-      contents.objects.append(
-        CheckpointObject(path: path(to: place), type: type, value: nil, count: nil, unreadTensor: kind))
+    case .contents(let inner): try graft(inner, visit, place)
+    case .unread(let finding): addUnread(finding, type, visit, place)
     case .noTensor: listPlain(object, id, type, visit, place)
     }
   }
 
   /// Lists what a file within the pickle holds below the place where it stands.
-  private mutating func graft(_ inner: CheckpointContents, _ place: Int) throws(DecantError) {
+  private mutating func graft(
+    _ inner: CheckpointContents, _ visit: Visit, _ place: Int
+  ) throws(DecantError) {
     guard budget.admit(visits: inner.tensors.count + inner.objects.count) else { return }
     let steps = path(to: place)
     for entry in inner.tensors {
@@ -54,7 +58,9 @@ extension PickledContents {
     }
     for object in inner.objects {
       guard budget.admit(steps: object.path.count + steps.count, textBytes: 0) else { return }
-      contents.objects.append(object.moved(below: steps))
+      var moved = object.moved(below: steps)
+      if object.unreadTensor != nil, object.path.isEmpty { moved.stateDict = stateDictPath(visit) }
+      contents.objects.append(moved)
     }
   }
 
@@ -62,26 +68,24 @@ extension PickledContents {
     _ tensor: Tensor, _ object: PickleObject?, _ type: String, _ visit: Visit, _ place: Int,
     _ steps: [PathKey]? = nil
   ) {
-    let stateDict: Int?
-    switch visit.stateDict {
-    case .mapping(let mapping): stateDict = mapping
-    case .module(let module): stateDict = module
-    case .none, .outside: stateDict = nil
-    }
     let arguments = object.flatMap { graph.tuple($0.arguments) } ?? []
     let isFromType = type.hasPrefix("torch._tensor._rebuild_from_type") && arguments.count == 4
     let subclass = isFromType ? graph.global(arguments[1])?.qualifiedName : nil
     let isParameter =
       type.hasPrefix("torch._utils._rebuild_parameter") || subclass == "torch.nn.parameter.Parameter"
       || OldTensors.parameters.contains(type)
-    contents.tensors.append(
-      CheckpointTensor(
-        path: steps ?? path(to: place), tensor: tensor,
-        role: visit.role ?? (isParameter ? .parameter : nil),
-        stateDict: stateDict.map { path(to: $0) },
-        subclass: subclass.flatMap {
-          ["torch.Tensor", "torch._tensor.Tensor", "torch.nn.parameter.Parameter"].contains($0) ? nil : $0
-        }))
+    var entry = CheckpointTensor(
+      path: steps ?? path(to: place), tensor: tensor,
+      role: visit.role ?? (isParameter ? .parameter : nil),
+      stateDict: stateDictPath(visit),
+      subclass: subclass.flatMap {
+        ["torch.Tensor", "torch._tensor.Tensor", "torch.nn.parameter.Parameter"].contains($0) ? nil : $0
+      })
+    if tensor.storage.content == nil, let object, let kind = reconstruction.rankPartKind(of: object) {
+      entry.rankPart = RankPart(kind: kind, owner: entry.path)
+      partOwners[entry.path] = entry.rankPart
+    }
+    contents.tensors.append(entry)
   }
 
   /// Lists what Python code had attached to a tensor: `(…, state)`, the state a dictionary or a pair of them.
@@ -93,7 +97,8 @@ extension PickledContents {
     else { return }
     let pairs = (graph.tuple(state) ?? [state]).compactMap { graph.dictionary($0) }.flatMap { $0 }
     if isWhole, let type = graph.tuple(object.arguments)?.dropFirst().first.flatMap({ graph.global($0) }),
-      TensorReconstruction.distributedTensors.contains(type.qualifiedName)
+      TensorReconstruction.distributedTensors.union(TensorReconstruction.shardedTensors)
+        .contains(type.qualifiedName)
     {
       // The local tensor is the tensor itself; how it was placed on its only rank is said by its class.
       let placed = pairs.first { graph.isText($0.key, "_spec") }.flatMap { graph.object($0.value) }
@@ -173,7 +178,15 @@ extension PickledContents {
       }
       if !isModule(object) { listedOnce.insert(id) }
     }
-    add(place, type, nil)
+    if let finding = search.finding(object) {
+      addUnread(finding, type, visit, place)
+    } else {
+      add(place, type, nil)
+      if let kind = reconstruction.rankPartKind(of: object) {
+        let owner = path(to: place)
+        partOwners[owner] = RankPart(kind: kind, owner: owner)
+      }
+    }
     guard budget.admit(visits: arguments.count + object.items.count) else { return }
     var children: [Visit] = []
     if !arguments.allSatisfy({ graph.isPlain($0) }) {

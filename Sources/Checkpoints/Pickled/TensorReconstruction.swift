@@ -13,12 +13,13 @@ struct TensorReconstruction {
     case nested([Tensor])
     /// A number that NumPy wraps.
     case scalar(type: String, JSONValue)
-    /// An array of what no tensor holds: its type, and its elements when they are values of their own.
-    case array(type: String, count: Int, elements: [PickleValue]?)
+    /// An array of what no tensor holds: its type, and its elements when they are values of their own. Numbers are a tensor
+    /// that is not read.
+    case array(type: String, count: Int, elements: [PickleValue]?, unread: ArrayDataSearch.Finding? = nil)
     /// Everything a file within the pickle holds.
     case contents(CheckpointContents)
-    /// A tensor, of a kind that is not read: the kind's name.
-    case unread(String)
+    /// A tensor of a kind that is not read.
+    case unread(ArrayDataSearch.Finding)
     case noTensor
   }
 
@@ -82,7 +83,9 @@ struct TensorReconstruction {
       }
       if let whole = try wholeDistributed(arguments, nesting: nesting) { return .tensor(whole) }
       let outcome = try outcome(of: function, inner, nesting: nesting + 1)
-      if case .noTensor = outcome { return .unread(function.qualifiedName.escapedForDisplay) }
+      if case .noTensor = outcome {
+        return .unread(ArrayDataSearch.Finding(kind: function.qualifiedName.escapedForDisplay))
+      }
       return outcome
     case "torch._utils._rebuild_qtensor":
       try require(arguments, 6...7, global)
@@ -121,6 +124,18 @@ struct TensorReconstruction {
     }
   }
 
+  /// Whether a call is one of those that ``outcome(_:nesting:)`` turns into tensors, or into nothing else of weight.
+  static func isKnown(_ callable: PickleGlobal) -> Bool {
+    [
+      "torch._utils", "torch._tensor", "torch.storage", "torch.serialization",
+      "torch.nested._internal.nested_tensor",
+      "numpy.core.multiarray", "numpy._core.multiarray", "numpy.core.numeric", "numpy._core.numeric",
+    ].contains(callable.module) || StorageTypes.tensorClass(callable) != nil
+      || OldTensors.parameters.contains(callable.qualifiedName)
+      || OldTensors.variables.contains(callable.qualifiedName)
+      || OldTensors.tensors.contains(callable.qualifiedName)
+  }
+
   /// The tensor a value is.
   ///
   /// - Parameter role: what the tensor is for, for the message when it is none.
@@ -152,7 +167,11 @@ struct TensorReconstruction {
     switch try outcome(object, nesting: nesting + 1) {
     case .tensor(let tensor): return .tensor(tensor.with(requiresGrad: requiresGrad))
     case .nested(let tensors): return .nested(tensors.map { $0.with(requiresGrad: requiresGrad) })
-    case .unread(let kind): return .unread(kind)
+    case .unread(let finding): return .unread(finding)
+    case .noTensor:
+      var search = ArrayDataSearch(graph)
+      if let finding = search.finding(object) { return .unread(finding) }
+      throw DecantError(.damaged, "a parameter holds a value that is not a tensor")
     default: throw DecantError(.damaged, "a parameter holds a value that is not a tensor")
     }
   }

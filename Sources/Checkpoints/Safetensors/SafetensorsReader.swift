@@ -140,7 +140,7 @@ enum SafetensorsReader {
       contents.objects.append(
         CheckpointObject(
           path: path, type: "safetensors.\(entry.typeName)", value: nil, count: nil,
-          unreadTensor: "\(entry.typeName), which PyTorch has not", shape: entry.shape,
+          unreadTensor: "\(entry.typeName), which PyTorch has not", stateDict: [], shape: entry.shape,
           byteCount: entry.range.count))
       return
     }

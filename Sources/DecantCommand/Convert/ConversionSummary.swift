@@ -25,6 +25,11 @@ struct ConversionSummary {
   /// - Parameter target: nil when standard output has the file; the result then is a note.
   func print(_ time: Duration, _ target: String?) {
     for warning in checkpoint.warnings { StandardStreams.note("warning: \(warning)") }
+    if let key = options.key, let selection = try? checkpoint.selection(key: key),
+      let warning = checkpoint.unreadWarning(outside: selection)
+    {
+      StandardStreams.note("warning: \(warning)")
+    }
     if let truncation = checkpoint.truncation { StandardStreams.note("warning: \(truncation)") }
     for (name, reason) in report.lost {
       StandardStreams.note("left out: \(name.escapedForDisplay) (\(reason))")

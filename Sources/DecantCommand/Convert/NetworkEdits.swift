@@ -55,6 +55,7 @@ struct NetworkEdits {
     classes: Int?, into dialect: ResNetDialect?
   ) throws -> [ExactText: [WriteOptions.Replacement]] {
     let selection = try selection()
+    try checkpoint.requireReadable(selection, use: "converted")
     let resolution = try network.resolve(
       try selection.stateDict(), selection, in: checkpoint, classes: classes, leavingGeometryOpen: true)
     try checkpoint.verifyChecksums(of: selection.tensors)

@@ -30,7 +30,11 @@ struct ONNXConversion {
     let resolution = try network.resolve(stateDict, selection, in: checkpoint, classes: numClasses)
     for warning in checkpoint.warnings { StandardStreams.note("warning: \(warning)") }
     try checkpoint.verifyChecksums(of: selection.tensors)
-    try NetworkOptions.requireMatch(resolution, in: checkpoint)
+    let verification = try NetworkOptions.requireMatch(resolution, in: checkpoint) {
+      verification throws(DecantError) in
+      try network.requireSupportedHead(resolution, verification, in: checkpoint, classes: numClasses)
+    }
+    NetworkOptions.noteOthers(verification)
     var target = ONNXModel.Target()
     target.hasExternalData = hasExternalData
     target.overwrite = overwrite

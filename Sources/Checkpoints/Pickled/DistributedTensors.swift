@@ -1,0 +1,139 @@
+internal import ByteParsing
+internal import Pickle
+internal import Tensors
+
+/// Tensors of which each process holds a part: `DTensor` and `ShardedTensor`.
+///
+/// Source: PyTorch `torch/distributed/tensor/_api.py`, `torch/distributed/_shard/sharded_tensor/api.py`;
+/// docs/formats/torch-objects.md.
+extension TensorReconstruction {
+  /// The names of `DTensor`, by the module it has been in.
+  static let distributedTensors: Set<String> = [
+    "torch.distributed.tensor.DTensor", "torch.distributed._tensor.api.DTensor",
+    "torch.distributed.tensor._api.DTensor", "torch.distributed._tensor.DTensor",
+  ]
+
+  /// The names of `ShardedTensor`, by the module it has been in.
+  static let shardedTensors: Set<String> = [
+    "torch.distributed._shard.sharded_tensor.api.ShardedTensor",
+    "torch.distributed._shard.sharded_tensor.ShardedTensor",
+    "torch.distributed._sharded_tensor.api.ShardedTensor", "torch.distributed._sharded_tensor.ShardedTensor",
+  ]
+
+  /// The data of a distributed tensor, when this process has all of it.
+  func wholeDistributed(_ arguments: [PickleValue], nesting: Int) throws(DecantError) -> Tensor? {
+    guard let type = graph.global(arguments[1])?.qualifiedName, let outer = graph.tuple(arguments[2]),
+      outer.count == 8
+    else { return nil }
+    let local: Tensor?
+    if Self.distributedTensors.contains(type) {
+      local = try localTensor(arguments[3], nesting: nesting)
+    } else if Self.shardedTensors.contains(type) {
+      local = try onlyShard(arguments[3], nesting: nesting)
+    } else {
+      return nil
+    }
+    guard let local, local.storage.content != nil, integers(outer[2]) == local.shape,
+      (try? dtype(outer[1])) == local.dtype
+    else { return nil }
+    return local.with(requiresGrad: outer[7] == .bool(true))
+  }
+
+  /// The local tensor of a `DTensor`; nil when it is to be added to those of other processes.
+  private func localTensor(_ state: PickleValue, nesting: Int) throws(DecantError) -> Tensor? {
+    for part in graph.tuple(state) ?? [state] {
+      guard let pairs = graph.dictionary(part),
+        let local = pairs.first(where: { graph.isText($0.key, "_local_tensor") })
+      else { continue }
+      if let spec = pairs.first(where: { graph.isText($0.key, "_spec") })?.value, isPartialSum(spec) {
+        return nil
+      }
+      return try tensor(local.value, "the local tensor", nesting: nesting)
+    }
+    return nil
+  }
+
+  /// Whether a specification has the placement `Partial` on a mesh of more than one process.
+  private func isPartialSum(_ spec: PickleValue) -> Bool {
+    guard let placements = attribute("placements", of: spec),
+      let all = graph.tuple(placements) ?? graph.list(placements)
+    else { return false }
+    let isPartial = all.contains { placement in
+      graph.object(placement).flatMap { graph.madeClass($0) ?? graph.callable($0.callable) }?.name
+        .contains("Partial") == true
+    }
+    return isPartial && attribute("mesh", of: spec).flatMap { processCount(of: $0) } != 1
+  }
+
+  /// The number of processes of a device mesh; nil when it cannot be told.
+  private func processCount(of mesh: PickleValue) -> Int? {
+    for name in ["_flatten_rank_map", "mesh", "_mesh", "_rank_map"] {
+      guard let ranks = attribute(name, of: mesh) else { continue }
+      if let list = graph.tuple(ranks) ?? graph.list(ranks) { return list.count }
+      if let tensor = try? tensor(ranks, "the mesh", nesting: 1) { return tensor.elementCount }
+    }
+    return nil
+  }
+
+  /// The shard of a `ShardedTensor` that has only one.
+  private func onlyShard(_ state: PickleValue, nesting: Int) throws(DecantError) -> Tensor? {
+    guard holdsAllShards(state), let shards = graph.tuple(state).flatMap({ graph.list($0[0]) }),
+      shards.count == 1,
+      let data = attribute("tensor", of: shards[0])
+    else { return nil }
+    return try tensor(data, "the shard", nesting: nesting)
+  }
+
+  /// Whether a state `(local shards, metadata, …)` has all the shards that its metadata counts.
+  private func holdsAllShards(_ state: PickleValue) -> Bool {
+    guard let parts = graph.tuple(state), parts.count >= 2, let local = graph.list(parts[0]),
+      let all = attribute("shards_metadata", of: parts[1]).flatMap({ graph.list($0) })
+    else { return false }
+    return local.count == all.count
+  }
+
+  /// An attribute of an object, of a class with slots or without.
+  private func attribute(_ name: String, of value: PickleValue) -> PickleValue? {
+    guard let object = graph.object(value) else { return nil }
+    for state in object.states {
+      for members in [state] + (graph.tuple(state) ?? []) {
+        if let pair = graph.dictionary(members)?.last(where: { graph.isText($0.key, name) }) {
+          return pair.value
+        }
+      }
+    }
+    return nil
+  }
+
+  /// Returns which library cut the tensor that a call makes, when this process holds a part of it.
+  func rankPartKind(of object: PickleObject, depth: Int = 8) -> RankPart.Kind? {
+    guard depth > 0, let callable = graph.madeClass(object) ?? graph.callable(object.callable) else {
+      return nil
+    }
+    let name = callable.qualifiedName
+    if Self.shardedTensors.contains(name) {
+      // PyTorch before 2.0 wrote an object and its state.
+      return object.states.contains { holdsAllShards($0) } ? nil : .shardedTensor
+    }
+    guard callable.module == "torch._tensor" || callable.module == "torch._utils",
+      let arguments = graph.tuple(object.arguments)
+    else { return nil }
+    if name.hasPrefix("torch._tensor._rebuild_from_type"), arguments.count == 4 {
+      if let type = graph.global(arguments[1])?.qualifiedName {
+        if Self.distributedTensors.contains(type) {
+          // All of it, made of other tensors.
+          let local = (try? localTensor(arguments[3], nesting: 1)) ?? nil
+          let shape = graph.tuple(arguments[2]).flatMap { $0.count > 2 ? integers($0[2]) : nil }
+          return local != nil && local?.shape == shape ? nil : .distributedTensor
+        }
+        if Self.shardedTensors.contains(type) { return .shardedTensor }
+      }
+      guard let inner = graph.tuple(arguments[2])?.first.flatMap({ graph.object($0) }) else { return nil }
+      return rankPartKind(of: inner, depth: depth - 1)
+    }
+    guard name.hasPrefix("torch._utils._rebuild_parameter"),
+      let inner = arguments.first.flatMap({ graph.object($0) })
+    else { return nil }
+    return rankPartKind(of: inner, depth: depth - 1)
+  }
+}

@@ -1,0 +1,96 @@
+package import ByteParsing
+internal import Tensors
+
+/// Refuses what would lose weights in silence: tensors of kinds that are not read, and one process's parts of tensors.
+extension Checkpoint {
+  /// Throws when tensors of a selection are not read, or are parts of tensors whose rest is in other files.
+  ///
+  /// - Parameters:
+  ///   - use: a participle for the message, such as `converted`.
+  ///   - isChosen: tells by a name, from the selection's path on, whether the tensor takes part.
+  ///   - advice: how the caller goes on without them.
+  /// - Throws: ``DecantError`` that names the first of them.
+  package func requireReadable(
+    _ selection: Selection, use: String = "read", advice: DecantError.Advice = .saveWhole,
+    isChosen: (String) -> Bool = { _ in true }
+  ) throws(DecantError) {
+    let unread = selection.unread.filter { isChosen(selection.name(of: $0.path)) }
+    guard unread.isEmpty else { throw unreadRefusal(unread, use, advice) }
+    let parts = selection.tensors.filter { entry in
+      entry.rankPart.map {
+        isChosen(selection.name(of: $0.owner)) || isChosen(selection.name(of: entry.path))
+      } ?? false
+    }
+    guard parts.isEmpty else { throw rankRefusal(parts) }
+  }
+
+  /// Returns a sentence that names the unread tensors and the parts outside a selection; nil when there are none.
+  package func unreadWarning(outside selection: Selection) -> String? {
+    let within = Set(selection.unread.map(\.path))
+    let unread = objects.filter { $0.unreadTensor != nil && !within.contains($0.path) }
+    let parts = tensors.filter { $0.rankPart != nil && !$0.path.starts(with: selection.path) }
+    var clauses: [String] = []
+    if !unread.isEmpty {
+      clauses.append("\(Self.count(unread.count)) of kinds that are not read: \(Self.list(unread))")
+    }
+    if !parts.isEmpty {
+      let owners = Self.owners(parts)
+      clauses.append("one rank's part of \(Self.count(owners.count)): \(Self.list(owners))")
+    }
+    return clauses.isEmpty
+      ? nil
+      : "outside \(selection.key.escapedForDisplay) the file also holds \(clauses.joined(separator: ", and "))"
+  }
+
+  /// The error for tensors of kinds that are not read.
+  func unreadRefusal(_ unread: [CheckpointObject], _ use: String, _ advice: DecantError.Advice) -> DecantError {
+    DecantError(
+      .unreadTensors,
+      "holds \(unread.count > Self.mostNamed ? Self.count(unread.count) : "tensors") of kinds that are not \(use): \(Self.list(unread))",
+      file: path, advice: advice)
+  }
+
+  /// The error for one process's parts of tensors.
+  private func rankRefusal(_ parts: [CheckpointTensor]) -> DecantError {
+    let owners = Self.owners(parts)
+    let kind = parts.first?.rankPart
+    return DecantError(
+      .partialCheckpoint,
+      "holds only one rank's part of \(Self.count(owners.count)) (\(kind?.description ?? "")): \(Self.list(owners))",
+      file: path, remedy: kind?.remedy)
+  }
+
+  // MARK: Spelling
+
+  private static let mostNamed = 8
+
+  private static func count(_ count: Int) -> String { "\(count) tensor\(count == 1 ? "" : "s")" }
+
+  private static func list(_ unread: [CheckpointObject]) -> String {
+    func name(_ object: CheckpointObject) -> String {
+      object.path.isEmpty ? "the one at the root" : object.name.escapedForDisplay
+    }
+    let kinds = Set(unread.map(\.unreadTensor))
+    if kinds.count == 1, unread.count > 1, let kind = unread[0].unreadTensor {
+      return list(unread.prefix(mostNamed).map(name), of: unread.count) + " (all: \(kind))"
+    }
+    return list(
+      unread.prefix(mostNamed).map { "\(name($0)) (\($0.unreadTensor ?? ""))" }, of: unread.count)
+  }
+
+  private static func list(_ owners: [[PathKey]]) -> String {
+    list(
+      owners.prefix(mostNamed).map { $0.isEmpty ? "the one at the root" : $0.joinedName.escapedForDisplay },
+      of: owners.count)
+  }
+
+  private static func list(_ names: [String], of count: Int) -> String {
+    names.joined(separator: ", ") + (count > names.count ? " and \(count - names.count) more" : "")
+  }
+
+  /// The tensors that were cut, each once, in the file's order.
+  private static func owners(_ parts: [CheckpointTensor]) -> [[PathKey]] {
+    var seen: Set<[PathKey]> = []
+    return parts.compactMap { $0.rankPart?.owner }.filter { seen.insert($0).inserted }
+  }
+}

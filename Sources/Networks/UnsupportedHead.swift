@@ -1,0 +1,48 @@
+package import ByteParsing
+internal import Checkpoints
+package import ResNets
+internal import Tensors
+
+extension ResNetResolution {
+  /// Throws when the file holds more of the network's head than the graph computes: what it computes would not be the
+  /// network's answer.
+  ///
+  /// - Parameters:
+  ///   - verification: of these tensors against this graph. Where it finds anything else wrong, that is the answer.
+  ///   - classes: how many outputs the caller declared; 0 asks for the network without its head.
+  ///   - isNamed: whether the caller named the architecture.
+  /// - Throws: ``DecantError`` that names the tensors.
+  package func requireSupportedHead(
+    _ verification: ResNetVerification, of path: String?, classes: Int?, isNamed: Bool
+  ) throws(DecantError) {
+    guard classes != 0, verification.missing.isEmpty, verification.mismatched.isEmpty else { return }
+    let names = headContinuation
+    guard !names.isEmpty, Set(verification.unexpected).isSubset(of: names),
+      !isNamed || verification.unexpected.isEmpty
+    else { return }
+    let list =
+      names.prefix(8).map(\.escapedForDisplay).joined(separator: ", ")
+      + (names.count > 8 ? " and \(names.count - 8) more" : "")
+    // What the graph has of the head, or has a name for, has to go too.
+    let isApart = configuration.classes == 0 && verification.unexpected.isEmpty
+    throw DecantError(
+      .unsupportedNetwork,
+      "has a head that is not supported: the layers of \(names.count == 1 ? "this tensor" : "these \(names.count) tensors") are not computed: \(list)",
+      file: path,
+      advice: isApart ? .leaveOutHead : .leaveOutTensors(exceptions(names))
+    )
+  }
+
+  /// Patterns of the names of the head and of what continues it.
+  private func exceptions(_ names: [String]) -> [String] {
+    let head = ["fc.weight", "fc.0.weight", "attnpool.c_proj.weight"].first { naming.tensors[$0] != nil }
+    var patterns: [String] = []
+    for name in names + (head.map { [naming.spelling(of: $0)] } ?? []) {
+      let behind =
+        name.utf8.starts(with: naming.prefix.utf8) ? String(name.dropFirst(naming.prefix.count)) : name
+      let pattern = name.prefix(name.count - behind.count) + behind.prefix { $0 != "." } + ".*"
+      if !patterns.contains(String(pattern)) { patterns.append(String(pattern)) }
+    }
+    return patterns
+  }
+}

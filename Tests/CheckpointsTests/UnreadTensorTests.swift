@@ -1,0 +1,247 @@
+import Checkpoints
+import TestSupport
+import Testing
+
+/// Tensors of kinds that are not read: found wherever a call hides their data, and never lost in silence.
+@Suite struct UnreadTensorTests {
+  typealias Value = TorchFile.Value
+
+  private let folder: TemporaryFolder
+
+  init() throws { folder = try TemporaryFolder() }
+
+  private static let data = [UInt8](repeating: 1, count: 24)
+
+  /// Calls that hold the data of a tensor of shape [2, 3], by what each stands for.
+  private static let kinds: [(name: String, make: @Sendable (inout TorchFile) -> Value)] = [
+    (
+      "a device library's function",
+      {
+        .call(
+          .global("torch_npu.utils.storage", "_rebuild_npu_tensor"), $0.tensorArguments([2, 3]) + [.int(2)])
+      }
+    ),
+    (
+      "a storage deep in tuples",
+      { .call(.global("lib", "make"), [.tuple([.tuple([$0.storage(6)])]), .sizes([2, 3])]) }
+    ),
+    ("a storage in a list", { .call(.global("lib", "make"), [.list([.list([$0.storage(6)])])]) }),
+    ("a storage in a dictionary", { .call(.global("lib", "make"), [.mapping(["storage": $0.storage(6)])]) }),
+    (
+      "a storage in the state",
+      { .call(.global("lib", "Tensor"), [], state: .tuple([$0.storage(6), .int(0)])) }
+    ),
+    ("a storage by itself", { $0.storage(6) }),
+    (
+      "jax",
+      { _ in
+        .call(
+          .global("jax._src.array", "_reconstruct_array"),
+          [
+            .global("numpy._core.multiarray", "_reconstruct"),
+            .tuple([.global("numpy", "ndarray"), .sizes([0]), .bytes([98])]),
+            .tuple([.int(1), .sizes([2, 3]), .numpyType("f4"), .bool(false), .bytes(data)]),
+            .mapping(["weak_type": .bool(false)]),
+          ])
+      }
+    ),
+    (
+      "a masked array",
+      { _ in
+        .call(
+          .global("numpy.ma.core", "_mareconstruct"), [.global("numpy.ma.core", "MaskedArray"), .sizes([0])],
+          state: .tuple([
+            .int(1), .sizes([2, 3]), .numpyType("f4"), .bool(false), .bytes(data), .bytes([0, 0]),
+          ]))
+      }
+    ),
+    (
+      "bytes and the name of a type",
+      { _ in
+        .call(.global("paddle.base", "to_tensor"), [.bytes(data), .text("paddle.float32"), .sizes([2, 3])])
+      }
+    ),
+    (
+      "bytes and a type of torch",
+      { _ in
+        .call(
+          .global("torch_xla", "_rebuild"), [.bytes(data), .global("torch", "bfloat16"), .sizes([3, 4])])
+      }
+    ),
+    (
+      "attributes",
+      { _ in
+        .call(
+          .global("mindspore", "Tensor"), [],
+          state: .mapping(["dtype": .text("Float32"), "shape": .sizes([2, 3]), "data": .bytes(data)]))
+      }
+    ),
+    (
+      "a handle",
+      { _ in .call(.global("mxnet", "NDArray"), [.none], state: .mapping(["handle": .bytes(data)])) }
+    ),
+    (
+      "a dictionary of type, shape and bytes",
+      { _ in .mapping(["dtype": .text("<f4"), "shape": .list([.int(2), .int(3)]), "data": .bytes(data)]) }
+    ),
+    (
+      "numbers that no tensor has",
+      { _ in
+        .call(
+          .global("numpy.core.multiarray", "_reconstruct"),
+          [.global("numpy", "ndarray"), .sizes([0]), .bytes([98])],
+          state: .tuple([
+            .int(1), .sizes([2]), .numpyType("f16"), .bool(false), .bytes([UInt8](repeating: 1, count: 32)),
+          ]))
+      }
+    ),
+    (
+      "a storage as protocol 0 spells it",
+      { _ in
+        .call(
+          .global("lib", "make"),
+          [.persistentID(.text("('storage', <class 'torch.FloatStorage'>, '0', 'cpu', 6)"))])
+      }
+    ),
+    (
+      "such a storage by itself",
+      { _ in .persistentID(.text("('storage', <class 'torch.FloatStorage'>, '0', 'cpu', 6)")) }
+    ),
+    (
+      "a storage in what is called",
+      { .call(.call(.global("functools", "partial"), [.global("lib", "make"), $0.storage(6)]), []) }
+    ),
+    (
+      "numbers one by one",
+      { _ in .call(.global("array", "array"), [.text("f"), .list([.float(1), .float(2), .float(3)])]) }
+    ),
+    (
+      "a parameter of such a tensor",
+      {
+        .call(
+          .global("torch._utils", "_rebuild_parameter"),
+          [
+            .call(.global("torch_npu.utils.storage", "_rebuild_npu_tensor"), $0.tensorArguments([2, 3])),
+            .bool(true), .call(.global("collections", "OrderedDict"), []),
+          ])
+      }
+    ),
+  ]
+
+  /// Writes `{'whole': a tensor, 'x': what is made}`.
+  private func open(_ make: (inout TorchFile) -> Value) throws -> Checkpoint {
+    var file = TorchFile()
+    let root = Value.mapping(["whole": file.tensor([2]), "x": make(&file)])
+    return try Checkpoint(path: try folder.write("in.pth", file.bytes(root)))
+  }
+
+  private func convert(_ checkpoint: Checkpoint, _ change: (inout WriteOptions) -> Void = { _ in })
+    throws -> Int
+  {
+    var options = WriteOptions()
+    change(&options)
+    return try checkpoint.convert(to: folder.path("out.safetensors"), options).tensorCount
+  }
+
+  @Test(arguments: kinds.indices)
+  func isNamedAndRefused(_ kind: Int) throws {
+    let (name, make) = Self.kinds[kind]
+    let checkpoint = try open(make)
+    let unread = checkpoint.objects.filter { $0.unreadTensor != nil }
+    #expect(unread.map(\.name) == ["x"], "\(name)")
+    #expect(checkpoint.tensors.map(\.name) == ["whole"], "\(name)")
+    let kindText = try #require(unread.first?.unreadTensor)
+    #expect {
+      _ = try convert(checkpoint)
+    } throws: { error in
+      (error as? DecantError)?.reason == "holds tensors of kinds that are not converted: x (\(kindText))"
+        && (error as? DecantError)?.remedy
+          == "Choose the other tensors with --key, --only or --except. Nothing was written."
+    }
+    #expect(folder.names == ["in.pth"])
+    #expect(throws: DecantError.self) { try checkpoint.requireReadable(checkpoint.onlyStateDict()) }
+    #expect(try convert(checkpoint) { $0.except = ["x"] } == 1)
+    #expect(try convert(checkpoint) { $0.only = ["whole"] } == 1)
+  }
+
+  /// What is no tensor stays what it was.
+  @Test func otherObjectsAreNone() throws {
+    let checkpoint = try open { file in
+      let storage = file.storage(4)
+      return .mapping([
+        "args": .call(
+          .global("argparse", "Namespace"), [],
+          state: .mapping(["dtype": .text("float32"), "shape": .sizes([2, 3]), "digest": .bytes([1, 2, 3])])),
+        "when": .call(.global("datetime", "datetime"), [.bytes([7, 228, 1, 1, 0, 0, 0, 0, 0, 0])]),
+        "blob": .bytes(Self.data), "type": .text("float32"),
+        "scalar": .call(
+          .global("numpy.core.multiarray", "scalar"),
+          [.numpyType("f8"), .bytes([UInt8](repeating: 0, count: 8))]),
+        "its": .call(
+          .global("torch._utils", "_rebuild_tensor_v2"),
+          [storage, .int(0), .sizes([4]), .sizes([1]), .bool(false), .none]),
+        "storage": storage,
+      ])
+    }
+    #expect(checkpoint.objects.allSatisfy { $0.unreadTensor == nil })
+    #expect(try convert(checkpoint) == 2)
+  }
+
+  /// Outside what was chosen it is a warning.
+  @Test func outsideTheSelectionIsAWarning() throws {
+    var file = TorchFile()
+    let lost = Value.call(.global("lib", "make"), [file.storage(6)])
+    let root = Value.mapping([
+      "model": .mapping(["w": file.tensor([2])]),
+      "optimizer": .mapping([
+        "state": .dictionary([(.int(0), .mapping(["m": lost]))]), "param_groups": .list([]),
+      ]),
+    ])
+    let checkpoint = try Checkpoint(path: try folder.write("in.pth", file.bytes(root)))
+    let selection = try checkpoint.onlyStateDict()
+    try checkpoint.requireReadable(selection)
+    #expect(
+      checkpoint.unreadWarning(outside: selection)
+        == "outside model the file also holds 1 tensor of kinds that are not read: optimizer.state.0.m (lib.make)"
+    )
+    #expect(checkpoint.unreadWarning(outside: .all(of: checkpoint)) == nil)
+    #expect(try convert(checkpoint) { $0.key = "model" } == 1)
+    #expect(throws: DecantError.self) { try convert(checkpoint) }
+  }
+
+  /// Many are counted, and their kind is said once.
+  @Test func manyAreCounted() throws {
+    var file = TorchFile()
+    let pairs = (0..<20).map { (Value.text("w\($0)"), Value.call(.global("lib", "make"), [file.storage(1)])) }
+    let checkpoint = try Checkpoint(path: try folder.write("in.pth", file.bytes(.dictionary(pairs))))
+    #expect {
+      _ = try checkpoint.onlyStateDict()
+    } throws: {
+      ($0 as? DecantError)?.reason
+        == "holds 20 tensors of kinds that are not read: w0, w1, w2, w3, w4, w5, w6, w7 and 12 more (all: lib.make)"
+    }
+  }
+
+  /// What an outer container was looked through for is looked for again, deeper.
+  @Test func deepInAWideDictionary() throws {
+    var file = TorchFile()
+    let deep = Value.call(.global("lib", "make"), [.list([.list([.list([.tuple([file.storage(6)])])])])])
+    let root = Value.mapping(["a": file.tensor([2]), "b": .int(1), "c": .text("float32"), "x": deep])
+    let checkpoint = try Checkpoint(path: try folder.write("in.pth", file.bytes(root)))
+    #expect(checkpoint.objects.filter { $0.unreadTensor != nil }.map(\.name) == ["x"])
+  }
+
+  /// A container that holds itself, in a call.
+  @Test func endsOnHostileGraphs() throws {
+    // {'x': make(l)} with l = [l, …]: GLOBAL, EMPTY_LIST, BINPUT 0, BINGET 0, APPEND.
+    let pickle: [UInt8] =
+      [0x80, 2] + Array("}X\u{1}\0\0\0xclib\nmake\n".utf8) + [
+        0x5D, 0x71, 0, 0x68, 0, 0x61, 0x85, 0x52, 0x73, 0x2E,
+      ]
+    let zip = ZipBuilder([
+      ZipBuilder.Entry("a/data.pkl", pickle), ZipBuilder.Entry("a/version", Array("3\n".utf8)),
+    ])
+    let checkpoint = try Checkpoint(path: try folder.write("in.pth", zip.bytes))
+    #expect(checkpoint.objects.contains { $0.type == "lib.make" && $0.unreadTensor == nil })
+  }
+}

@@ -1,0 +1,221 @@
+import Checkpoints
+import Networks
+import ResNets
+import TestSupport
+import Testing
+
+/// Commands that would lose a part of the weights in silence refuse instead: exit 2, one paragraph on standard error.
+@Suite struct LossTests {
+  typealias Value = TorchFile.Value
+
+  private let folder: TemporaryFolder
+
+  init() throws { folder = try TemporaryFolder() }
+
+  private func write(_ name: String, _ make: (inout TorchFile) -> Value) throws {
+    var file = TorchFile()
+    let root = make(&file)
+    _ = try folder.write(name, file.bytes(root))
+  }
+
+  private func decant(_ line: String) throws -> DecantRun {
+    try DecantProcess.run(line.split(separator: " ").map(String.init), in: folder.url)
+  }
+
+  /// Every command that uses weights refuses, and writes nothing.
+  private func refused(
+    _ commands: [String], saying text: String, remedy: String,
+    sourceLocation: SourceLocation = #_sourceLocation
+  ) throws {
+    let before = folder.names
+    for command in commands {
+      let run = try decant(command)
+      #expect(run.status == 2 && run.output.isEmpty, "\(command)", sourceLocation: sourceLocation)
+      let last = run.errors.split(separator: "\n").last.map(String.init) ?? ""
+      #expect(last.hasPrefix("decant: error: in.pth: "), "\(command)", sourceLocation: sourceLocation)
+      #expect(last.contains(text), "\(command): \(last)", sourceLocation: sourceLocation)
+      #expect(last.contains(remedy), "\(command): \(last)", sourceLocation: sourceLocation)
+    }
+    #expect(folder.names == before, sourceLocation: sourceLocation)
+  }
+
+  private func writeInput() throws {
+    let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 3, 32, 32), }"
+    let padded = header + String(repeating: " ", count: 117 - header.utf8.count) + "\n"
+    _ = try folder.write(
+      "x.npy",
+      [0x93] + Array("NUMPY".utf8) + [1, 0] + ZipBuilder.little(UInt16(padded.utf8.count))
+        + Array(padded.utf8)
+        + [UInt8](repeating: 0, count: 4 * 3 * 32 * 32))
+  }
+
+  private static let network = ["verify in.pth", "run in.pth --input x.npy", "convert in.pth out.onnx"]
+
+  @Test func unreadTensors() throws {
+    try writeInput()
+    try write("in.pth") { file in
+      let lost = Value.call(
+        .global("torch_npu.utils.storage", "_rebuild_npu_tensor"), file.tensorArguments([4, 3, 7, 7]))
+      return .mapping(["state_dict": .mapping(["conv1.weight": lost, "fc.bias": file.tensor([3])])])
+    }
+    let text = "state_dict.conv1.weight (torch_npu.utils.storage._rebuild_npu_tensor)"
+    try refused(
+      Self.network, saying: "holds tensors of kinds that are not read: " + text, remedy: "decant inspect")
+    try refused(
+      [
+        "convert in.pth out.safetensors", "convert in.pth out.pth", "convert in.pth out.npz",
+        "convert in.pth out/",
+      ],
+      saying: "holds tensors of kinds that are not converted: " + text, remedy: "--key, --only or --except")
+    #expect(try decant("convert in.pth out.safetensors --except state_dict.conv1.weight").status == 0)
+    #expect(try decant("inspect in.pth").status == 0)
+  }
+
+  @Test func everyTensorUnread() throws {
+    try writeInput()
+    try write("in.pth") { file in
+      .mapping(["conv1.weight": .call(.global("lib", "make"), file.tensorArguments([4, 3, 7, 7]))])
+    }
+    try refused(Self.network, saying: "conv1.weight (lib.make)", remedy: "decant inspect")
+  }
+
+  @Test func outsideTheSelectionIsAWarning() throws {
+    try write("in.pth") { file in
+      .mapping([
+        "model": file.resnet(),
+        "optimizer": .mapping([
+          "state": .mapping(["0": .call(.global("lib", "make"), [file.storage(2)])]),
+          "param_groups": .list([]),
+        ]),
+      ])
+    }
+    let text =
+      "decant: warning: outside model the file also holds 1 tensor of kinds that are not read: optimizer.state.0 (lib.make)\n"
+    let run = try decant("verify in.pth")
+    #expect(run.status == 0 && run.errors.contains(text))
+    let converted = try decant("convert in.pth out.safetensors --key model")
+    #expect(converted.status == 0 && converted.errors.contains(text))
+    #expect(try decant("convert in.pth all.safetensors").status == 2)
+  }
+
+  @Test func rankParts() throws {
+    try writeInput()
+    try write("in.pth") { file in
+      .mapping([
+        "module": .mapping(["conv1.weight": file.tensor([0]), "fc.bias": file.tensor([0])]),
+        "param_shapes": .list([.mapping(["conv1.weight": .shape([4, 3, 7, 7]), "fc.bias": .shape([3])])]),
+      ])
+    }
+    try refused(
+      Self.network + ["convert in.pth out.safetensors", "convert in.pth out.pth"],
+      saying:
+        "holds only one rank's part of 2 tensors (DeepSpeed ZeRO stage 3): module.conv1.weight, module.fc.bias",
+      remedy: "python zero_to_fp32.py")
+    #expect(try decant("inspect in.pth").status == 0)
+    #expect(try decant("scan in.pth").status == 0)
+  }
+
+  // MARK: Heads
+
+  private static let normalization: KeyValuePairs<String, [Int]> = [
+    "fc.0.weight": [16, 32], "fc.1.weight": [16], "fc.1.bias": [16], "fc.1.running_mean": [16],
+    "fc.1.running_var": [16], "fc.3.weight": [3, 16],
+  ]
+  private static let heads: [KeyValuePairs<String, [Int]>] = [
+    ["fc.0.weight": [16, 32], "fc.0.bias": [16], "fc.3.weight": [3, 16], "fc.3.bias": [3]], normalization,
+    ["head.fc1.weight": [16, 32], "head.fc2.weight": [3, 16]],
+    ["fc1.weight": [16, 32], "fc2.weight": [3, 16]],
+    ["fc.0.weight": [16, 32], "fc.2.weight": [8, 16], "fc.4.weight": [3, 8]],
+    ["embedding.weight": [16, 32], "classifier.weight": [3, 16]],
+    ["fc.weight": [16, 32], "fc.bias": [16], "fc2.weight": [3, 16], "fc2.bias": [3]],
+    [
+      "bottleneck.weight": [32], "bottleneck.bias": [32], "bottleneck.running_mean": [32],
+      "classifier.weight": [3, 32],
+    ],
+    ["head.0.weight": [32], "head.0.bias": [32], "head.1.weight": [3, 32]],
+  ]
+
+  @Test(arguments: heads.indices)
+  func heads(_ index: Int) throws {
+    try writeInput()
+    let head = Self.heads[index]
+    try write("in.pth") { $0.resnet(head) }
+    // The layer that the graph has is no part of what it lacks.
+    let own =
+      ["fc.weight", "fc.bias"]
+      + (head.contains { $0.key == "bottleneck.weight" } ? ["classifier.weight"] : [])
+    let names = head.map(\.key).filter { !own.contains($0) }
+    #expect(!names.isEmpty)
+    try refused(Self.network, saying: names.prefix(8).joined(separator: ", "), remedy: "ecant")
+    // Weights are written whole.
+    let written = try decant("convert in.pth out.safetensors")
+    #expect(written.status == 0)
+    let tensors = try Checkpoint(path: folder.path("out.safetensors")).tensors.map(\.name)
+    #expect(Set(tensors).isSuperset(of: head.map(\.key)))
+    #expect { _ = try ResNet.load(from: folder.path("in.pth")) } throws: {
+      "\($0)".contains("has a head that is not supported")
+    }
+  }
+
+  @Test(arguments: heads.indices)
+  func whatTheMessageAdvisesWorks(_ index: Int) throws {
+    try writeInput()
+    try write("in.pth") { $0.resnet(Self.heads[index]) }
+    let errors = try decant("verify in.pth").errors
+    if errors.contains("--num-classes 0 uses the network without a head") {
+      for command in Self.network {
+        #expect(try decant(command + " --num-classes 0").status == 0, "\(command)")
+      }
+      return
+    }
+    let advice = try #require(errors.split(separator: "decant convert IN OUT.safetensors ").last)
+    let options = advice.replacing("'", with: "").replacing("\n", with: "")
+    #expect(try decant("convert in.pth trunk.safetensors " + options).status == 0)
+    let run = try decant("run trunk.safetensors --input x.npy --json")
+    #expect(run.status == 0, "\(run.errors)")
+  }
+
+  /// What no head goes on in: no layer of a network that is whole is missed.
+  @Test(
+    arguments: [
+      [:], ["fc.weight": [3, 32], "fc.bias": [3]], ["fc.0.weight": [32, 32], "fc.2.weight": [8, 32]],
+      ["classifier.1.weight": [3, 32], "classifier.1.bias": [3]],
+      [
+        "projection_head.0.weight": [32, 32], "projection_head.2.weight": [8, 32],
+        "prototypes.weight": [9, 8],
+      ],
+      [
+        "decoder.conv.weight": [32, 32, 3, 3], "decoder.bn.weight": [32], "decoder.bn.bias": [32],
+        "out.weight": [3, 32, 1, 1],
+      ],
+      ["fc.weight": [3, 32], "fc.bias": [3], "criterion.weight": [3], "auxiliary.weight": [2, 32]],
+    ] as [KeyValuePairs<String, [Int]>])
+  func wholeNetworks(_ head: KeyValuePairs<String, [Int]>) throws {
+    try writeInput()
+    try write("in.pth") { $0.resnet(head) }
+    for command in Self.network { #expect(try decant(command).status == 0, "\(command) \(head)") }
+  }
+
+  /// A network within another: the part that is run says what it leaves.
+  @Test func partsOfLargerNetworks() throws {
+    try writeInput()
+    try write("in.pth") {
+      $0.resnet(["head.mlp.0.weight": [32, 32], "head.mlp.2.weight": [8, 32]], prefix: "backbone.")
+    }
+    let run = try decant("run in.pth --input x.npy")
+    #expect(run.status == 0)
+    #expect(
+      run.errors.contains("note: 2 other tensors, such as head.mlp.0.weight, are not part of the network\n"))
+    try write("in.pth") {
+      $0.resnet(["fc.0.weight": [16, 32], "fc.3.weight": [3, 16]], prefix: "backbone.")
+    }
+    try refused(Self.network, saying: "fc.0.weight, fc.3.weight", remedy: "--num-classes 0")
+  }
+
+  /// What is wrong besides the head is the answer, as before.
+  @Test func anotherNetworkIsStillNo() throws {
+    try write("in.pth") { $0.resnet(Self.heads[0]) }
+    let run = try decant("verify in.pth --arch resnet18")
+    #expect(run.status == 1 && run.output.hasPrefix("no: this is not resnet18"))
+  }
+}
