@@ -11,7 +11,8 @@ internal import CLibcrypto
   package init() throws(DecantError) {
     guard let state = unsafe decant_sha256_create() else {
       throw DecantError(
-        .unclassified, "hashing needs OpenSSL's libcrypto; install it with: apt-get install libssl3")
+        .libraryMissing, "hashing needs OpenSSL's libcrypto, which is not on this machine",
+        remedy: "Install the package libssl3: apt-get install libssl3")
     }
     unsafe self.state = state
   }

@@ -163,24 +163,24 @@ cp "$root/decant/.build/release/decant" "$lean/"
 cp "$root"/decant/.build/demo/resnet50nodown.* "$root"/decant/fixtures/torch/deflated.pth \
   "$root"/decant/fixtures/inputs/input_97x131.npy "$lean/"
 mount -t proc proc "$lean/proc"
-tool() { env -i chroot "$lean" /decant "$@"; }
-expect "it starts" 0 '^[0-9]+\.[0-9]+' 2 tool --version
-expect "a stored archive opens" 0 'state dict: model' 5 tool inspect resnet50nodown.pth --filter 'model.fc*'
-expect "and is converted" 0 '320 tensors' 20 tool convert resnet50nodown.pth /tmp/out.safetensors
+tool() { chroot "$lean" /decant "$@"; }
+expect "it starts" 0 '^[0-9]+\.[0-9]+' 10 tool --version
+expect "a stored archive opens" 0 'state dict: model' 20 tool inspect resnet50nodown.pth --filter 'model.fc*'
+expect "and is converted" 0 '320 tensors' 20 tool convert resnet50nodown.pth /tmp/out.safetensors --key model
 cmp "$lean/tmp/out.safetensors" "$lean/resnet50nodown.safetensors" || fail "it is converted to other bytes"
-expect "a deflated archive without libdeflate" 2 'deflated\.pth.*libdeflate0' 2 tool inspect deflated.pth
-expect "scan of it" 1 'unreadable.*libdeflate0' 2 bash -c "env -i chroot '$lean' /decant scan deflated.pth | head -n 2; exit \${PIPESTATUS[0]}"
-expect "identify without libcrypto" 0 'published.*libssl3' 5 tool identify resnet50nodown.pth
-expect "--source-digest without libcrypto" 2 'resnet50nodown\.pth.*libssl3' 5 \
+expect "a deflated archive without libdeflate" 2 'deflated\.pth.*libdeflate0' 10 tool inspect deflated.pth
+expect "scan of it" 1 'unreadable.*libdeflate0' 10 bash -c "chroot '$lean' /decant scan deflated.pth | head -n 2; exit \${PIPESTATUS[0]}"
+expect "identify without libcrypto" 0 'published.*libssl3' 20 tool identify resnet50nodown.pth
+expect "--source-digest without libcrypto" 2 'resnet50nodown\.pth.*libssl3' 20 \
   tool convert resnet50nodown.pth /tmp/digest.safetensors --source-digest
-expect "run without an engine" 2 'libdnnl2' 5 \
+expect "run without an engine" 2 'libdnnl2' 20 \
   tool run resnet50nodown.pth --arch resnet50nodown --input input_97x131.npy
 if tool run resnet50nodown.pth --arch resnet50nodown --input input_97x131.npy 2>&1 | grep openblas; then
   fail "run without an engine names two packages"
 fi
 cp -L "$root/$libraries"/{libdeflate.so.0,libcrypto.so.3} "$lean/$libraries/"
-expect "the deflated archive with libdeflate" 0 'tensor' 2 tool inspect deflated.pth
-expect "--source-digest with libcrypto" 0 '320 tensors' 5 \
+expect "the deflated archive with libdeflate" 0 'tensor' 10 tool inspect deflated.pth
+expect "--source-digest with libcrypto" 0 '320 tensors' 20 \
   tool convert resnet50nodown.pth /tmp/digest.safetensors --source-digest
 part "missing libraries"
 

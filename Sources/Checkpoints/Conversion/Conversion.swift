@@ -58,8 +58,7 @@ extension Checkpoint {
     let options = plan.options
     if options.checks {
       // Fails without libcrypto, and before anything is written.
-      do throws(DecantError) { _ = try SHA256() } catch {
-        throw DecantError(.unclassified, error.reason, file: self.path)
+      do throws(DecantError) { _ = try SHA256() } catch { throw error.located(file: self.path)
       }
     }
     let policy = OutputPolicy(
