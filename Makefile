@@ -17,7 +17,7 @@ PACKAGES := git ca-certificates gcc libc6-dev libstdc++-12-dev \
   libdeflate0 libssl3 libdnnl2 libopenblas0-pthread libpng16-16 libturbojpeg0
 TEST_PACKAGES := libzip4
 
-.PHONY: help packages build demo test fuzz peers peers-all bench bare proofs format clean
+.PHONY: help packages build demo test fuzz peers peers-all bench docs threads bare proofs format clean same-answers
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,12 @@ peers-all: build $(PYTHON) ## Name, verify and run every ResNet of torchvision a
 bench: build $(PYTHON) ## Measure beside the peers in one run; prints the tables of docs/BENCHMARKS.md.
 	@$(PYTHON) Tests/Benchmarks/bench.py $(DECANT)
 
+docs: packages ## Write the documentation of the library to .build/docs.
+	@Tests/Scripts/make-docs.sh $(SWIFT)
+
+threads: build ## Look for data races: the sample program under ThreadSanitizer.
+	@Tests/Scripts/threads.sh $(SWIFT) $(DECANT)
+
 bare: ## Run make demo and make test on a bare Debian 12, and what goes wrong there; as root, log in .build/bare.log.
 	@Tests/Scripts/bare.sh
 
@@ -79,7 +85,6 @@ format: ## Format the Swift sources.
 clean: ## Remove everything that was built.
 	@rm -rf .build
 
-.PHONY: same-answers
 same-answers: build ## Compare the answers of OLD=path, a decant built before a change, with this one's: OPTIONS=--quick for some.
 	@Tests/Scripts/install-packages.sh jq
 	@Tests/Scripts/same-answers.sh $(OPTIONS) $(OLD) $(DECANT)

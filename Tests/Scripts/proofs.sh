@@ -18,6 +18,8 @@ part() {
 
 # A line for each part: its name, then the command that fails when the proof does.
 part bare make bare
+part docs make docs
+part threads make threads
 part fuzz make fuzz DURATION="${FUZZING:-900}"
 part builds Tests/Scripts/two-builds.sh make build
 part peers-all make peers-all

@@ -58,7 +58,8 @@ extension Checkpoint {
     let options = plan.options
     if options.checks {
       // Fails without libcrypto, and before anything is written.
-      do throws(DecantError) { _ = try SHA256() } catch { throw error.located(file: self.path)
+      do throws(DecantError) { _ = try SHA256() } catch {
+        throw error.located(file: self.path)
       }
     }
     let policy = OutputPolicy(

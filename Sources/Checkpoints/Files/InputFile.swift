@@ -100,7 +100,8 @@ package final class InputFile: StorageContent, Sendable {
   /// The SHA-256 of a part of it in lower-case hexadecimal; O(length).
   package func sha256(_ range: Range<Int>) throws -> String {
     let hash: SHA256
-    do throws(DecantError) { hash = try SHA256() } catch { throw error.located(file: path)
+    do throws(DecantError) { hash = try SHA256() } catch {
+      throw error.located(file: path)
     }
     let buffer = UnsafeMutableRawBufferPointer.allocate(
       byteCount: max(min(range.count, 1 << 20), 1), alignment: 64)

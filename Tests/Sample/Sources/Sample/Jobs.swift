@@ -122,5 +122,6 @@ struct Jobs {
       }
       try await group.waitForAll()
     }
+    print("tasks: 8 called one network and read one checkpoint")
   }
 }

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Runs the sample program, in which many tasks call one network and read one checkpoint, under ThreadSanitizer. Arguments: swift,
+# the decant binary.
+set -eu
+swift=$1 decant=$(readlink -f "$2") root=$PWD
+"$swift" build -c release --scratch-path .build/threads --sanitize thread --product Sample
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder"
+"$decant" synthesize resnet50nodown -o resnet50nodown.pth
+cp "$root/fixtures/pictures/photo.jpg" .
+TSAN_OPTIONS=halt_on_error=1 "$root/.build/threads/release/Sample" >sample.log 2>&1 || { tail -n 60 sample.log; exit 1; }
+grep -q '^tasks: ' sample.log || { echo "error: the sample did not reach its tasks" >&2; exit 1; }
+echo "no data race in the sample program"
