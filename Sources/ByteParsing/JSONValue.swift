@@ -28,6 +28,7 @@ public enum JSONValue: Sendable, Equatable {
   /// The number, when it is an integer that is not negative.
   package var size: Int? { if case .integer(let number) = self, number >= 0 { Int(number) } else { nil } }
 
+  /// Returns true when both print the same JSON text. O(size).
   public static func == (left: JSONValue, right: JSONValue) -> Bool { left.text == right.text }
 
   /// An integer as the contract writes it: beyond 2^53, which readers with doubles would round, as a string.
@@ -45,17 +46,22 @@ public enum JSONValue: Sendable, Equatable {
 extension JSONValue: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByBooleanLiteral,
   ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral
 {
+  /// Makes a text.
   public init(stringLiteral text: String) { self = .string(text) }
+  /// Makes an integer.
   public init(integerLiteral number: Int64) { self = .integer(number) }
+  /// Makes `true` or `false`.
   public init(booleanLiteral value: Bool) { self = .bool(value) }
+  /// Makes an array.
   public init(arrayLiteral elements: JSONValue...) { self = .array(elements) }
+  /// Makes an object whose members keep their order.
   public init(dictionaryLiteral members: (String, JSONValue)...) {
     self = .object(members.map { (key: $0.0, value: $0.1) })
   }
 }
 
 extension JSONValue {
-  /// The value on one line, without spaces.
+  /// The JSON text on one line, without spaces. O(size).
   public var text: String { String(decoding: utf8, as: UTF8.self) }
 
   /// The bytes of ``text``.

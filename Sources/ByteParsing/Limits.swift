@@ -1,7 +1,11 @@
-/// How much a file may ask of the machine before it is refused.
+/// Bounds on what a file may ask of the machine before it is refused.
 ///
-/// Every default is far above what real checkpoints need and far below what hurts: a reader that meets a
-/// limit throws an error that names it.
+/// Every default is far above what real checkpoints need and far below what hurts. A reader that meets a limit throws a
+/// ``DecantError`` with the code `limitExceeded` that names the limit.
+///
+///     var limits = Limits()
+///     limits.headerBytes = 1 << 20
+///     let checkpoint = try Checkpoint(path: path, limits: limits)
 public struct Limits: Sendable, Equatable {
   /// Values that may stand on the pickle machine's stack at once. Real files stay under 10,000.
   public var pickleStack = 10_000_000
@@ -14,7 +18,7 @@ public struct Limits: Sendable, Equatable {
   public var pickleNodes = 50_000_000
   /// Bytes of one integer (LONG1, LONG4, LONG lines); beyond this no checkpoint has a reason to go.
   public var longBytes = 1 << 20
-  /// Bytes of a pickle that is read into memory (`data.pkl`). Weights never stand there.
+  /// Bytes of a pickle that is read into memory (`data.pkl`). It never holds weights.
   public var pickleBytes = 1 << 30
   /// Paths, tensors and other leaves together, that one file may list. Shared containers can multiply few
   /// bytes into billions of paths.
@@ -41,28 +45,27 @@ public struct Limits: Sendable, Equatable {
   public var expansionFloor = 1 << 30
   /// Inflated bytes as a multiple of the deflated; DEFLATE itself cannot exceed 1,032.
   public var inflation = 1_032
-  /// The same for entries that inflate to more than 128 MiB, which a file of some kilobytes could else ask for. Weights
-  /// reach 2; arrays of zeros alone exceed it.
+  /// The same for entries that inflate to more than 128 MiB. Weights reach 2; only arrays of zeros exceed it.
   public var largeInflation = 64
   /// Bytes of a deflated pickle as a multiple of the deflated; 4 MiB are always allowed. Real ones reach 15.
   public var pickleInflation = 64
   /// Values that a deflated pickle may make, as a multiple of the deflated bytes; two million are always allowed, and
   /// ``pickleValues`` bounds them too. Real ones make about one.
   public var deflatedValues = 8
-  /// Bytes that one deflated entry may inflate to: they stand in memory, which stored entries never need.
+  /// Bytes that one deflated entry may inflate to. They are held in memory, which stored entries never need.
   public var inflatedBytes = 4 << 30
-  /// Bytes of all entries and pickles of one archive that may stand in memory together.
+  /// Bytes of all entries and pickles of one archive that may be held in memory together.
   public var allocation = 8 << 30
   /// Bytes of a JSON header (safetensors). The format's own bound.
   public var headerBytes = 100_000_000
-  /// Bytes of a picture's file, which is read into memory.
+  /// Bytes of an image file, which is read into memory.
   public var imageBytes = 1 << 30
-  /// Pixels of a picture. Those of the largest cameras have half as many.
+  /// Pixels of an image. Those of the largest cameras have half as many.
   public var imagePixels = 1 << 28
   /// Scans of one JPEG, each of which goes over the whole image. Progressive ones have about ten.
   public var imageScans = 100
 
-  /// The defaults.
+  /// Makes the default limits.
   public init() {}
 
   /// Every limit by its name, for those who set them from text.

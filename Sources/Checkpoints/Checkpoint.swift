@@ -10,7 +10,7 @@ package import Tensors
 /// Opening reads the container's directory and the pickle or header; weights are read when a tensor's elements
 /// are asked for. Nothing a file says is ever executed.
 public struct Checkpoint: Sendable {
-  /// The kinds of checkpoint that are read; raw values are the contract's names.
+  /// The kinds of checkpoint that are read; raw values are those of `decant inspect --json`.
   public enum Container: String, Sendable, CaseIterable {
     case torchZip = "torch-zip"
     case torchLegacy = "torch-legacy"
@@ -34,15 +34,15 @@ public struct Checkpoint: Sendable {
 
   /// The file, as the caller named it.
   public let path: String
-  /// What kind of file it is, judged by its content.
+  /// The kind of file, judged by its content, never by its name.
   public let container: Container
   /// Every tensor, in the file's order.
   public let tensors: [CheckpointTensor]
-  /// Everything that is no tensor, in the file's order.
+  /// Every value that is not a tensor, in the file's order.
   public let objects: [CheckpointObject]
   /// The sources of modules' classes that the file holds: evidence of what was saved, never run.
   package let moduleSources: [ModuleSource]
-  /// What a reader should know and no command needs to stop for.
+  /// Sentences that a user should see, such as missing checksums; empty for an ordinary file.
   public let warnings: [String]
   /// Records whose checksum is wrong: a warning to who looks, an error to who uses the data.
   package let damage: [DecantError]
@@ -76,10 +76,10 @@ public struct Checkpoint: Sendable {
     }
   }
 
-  /// Opens a checkpoint.
+  /// Opens a file or a folder that is one checkpoint. O(entries + tensors), whatever the weights weigh.
   ///
-  /// - Throws: ``DecantError`` when the file is none, or none that is read, or is damaged.
-  ///   O(entries + tensors), whatever the weights weigh.
+  /// - Throws: ``DecantError``: `fileNotFound`, `permissionDenied`, `notACheckpoint`, `unsupportedFormat`, `truncated`, `damaged`,
+  ///   `limitExceeded`, `partMissing`.
   public init(path: String, limits: Limits = Limits()) throws(DecantError) {
     let (parts, files) = try Checkpoint.open(path: path, limits: limits)
     self.init(parts, path: path, files: files, limits: limits)

@@ -2,16 +2,17 @@ public import ByteParsing
 internal import Pickle
 public import Tensors
 
-/// A tensor of a checkpoint and where it stands.
+/// A tensor of a checkpoint and its place in it.
 public struct CheckpointTensor: Sendable {
-  /// What PyTorch's modules use a tensor for, where the file tells.
+  /// The use that PyTorch's modules make of a tensor.
   public enum Role: String, Sendable {
     case parameter, buffer
   }
   /// The steps from the root.
   package let path: [PathKey]
+  /// The tensor; its elements stay in the file until they are asked for.
   public let tensor: Tensor
-  /// Known for tensors of pickled modules and of `torch.nn.Parameter`.
+  /// Parameter or buffer; nil where the file does not say, as in a plain state dict.
   public let role: Role?
   /// The path of the state dict it belongs to; nil for tensors of none, such as an optimizer's.
   package let stateDict: [PathKey]?
@@ -41,19 +42,19 @@ public struct CheckpointTensor: Sendable {
   /// Which part of a larger tensor this is, when it is one process's part of a checkpoint of several.
   var rankPart: RankPart?
 
-  /// How much of its data the file still has.
+  /// Whole, unless the file was cut off or a file of several is absent.
   public internal(set) var state = State.whole
 
-  /// How much of a tensor's data is there: all of it, unless the file was cut off or a file is absent.
+  /// How much of a tensor's data is there.
   public enum State: String, Sendable {
     case whole, truncated, missing
   }
 
-  /// The path joined with dots.
+  /// The path from the root, joined with dots: `model.conv1.weight`.
   public var name: String { path.joinedName }
 }
 
-/// A value of a checkpoint that is no tensor.
+/// A value of a checkpoint that is not a tensor, such as an epoch or a training argument.
 public struct CheckpointObject: Sendable {
   /// The steps from the root.
   package let path: [PathKey]
@@ -61,7 +62,7 @@ public struct CheckpointObject: Sendable {
   public let type: String
   /// The value of a scalar or text.
   public let value: JSONValue?
-  /// How many elements a collection has whose elements are not listed one by one.
+  /// The number of elements of a collection that are not listed one by one; nil for other values.
   public let count: Int?
   /// The kind of tensor this is, when it is one of a kind that is not read.
   package internal(set) var unreadTensor: String?
@@ -84,7 +85,7 @@ public struct CheckpointObject: Sendable {
       moduleVersions: moduleVersions)
   }
 
-  /// The path joined with dots.
+  /// The path from the root, joined with dots: `model.conv1.weight`.
   public var name: String { path.joinedName }
 }
 

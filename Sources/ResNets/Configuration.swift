@@ -107,9 +107,8 @@ package enum ResNetHead: Sendable, Equatable {
   case attention(tokens: Int)
 }
 
-/// What tells one residual network from another.
+/// The numbers that tell one residual network from another.
 ///
-/// The values may come from a file or a command line: ``graph()`` refuses those that make no network.
 /// Source: torchvision 0.28 `models/resnet.py`; timm 1.0 `models/{resnet,resnetv2,byobnet}.py`.
 public struct ResNetConfiguration: Sendable, Equatable {
   package var stages: [ResNetStage]
@@ -131,13 +130,14 @@ public struct ResNetConfiguration: Sendable, Equatable {
   /// Channels of a 1×1 convolution with normalization and activation after the last stage; nil for none.
   package var lastConvolution: Int?
   package var head = ResNetHead.linear()
-  /// Length of the logits; 0 for a network without a head, whose result is the pooled features.
+  /// The number of outputs; 0 for a network without a head, whose result is the pooled features.
   public package(set) var classes = 1000
+  /// The number of channels of the input: 3 for RGB.
   public package(set) var inputChannels = 3
 
   // No tensor shows what follows.
 
-  /// Stride of the first convolution and of the max pool; 1 makes a `nodown` network.
+  /// The stride of the stem's convolution and max pool: 2, or 1 in a `nodown` network.
   public package(set) var stride0 = 2
   package var blockStride = ResNetBlockStride.second
   /// Pixels of the input for one of the last stage's; where strides would go beyond, stages are dilated instead. Nil for

@@ -1,24 +1,29 @@
 internal import ByteParsing
 
-/// What a caller says of a network: what it should be, and what no file tells. Nil where nothing is said.
+/// Facts about a network that the caller gives, since no weights can tell them; nil leaves a fact to the file or its default.
 public struct ResNetOverrides: Sendable {
   /// The network it should be.
   public var architecture: ResNetArchitecture?
-  /// What stands before the names of the one that is meant, when there are several.
+  /// The prefix of the network's names, when the state dict holds several networks.
   public var prefix: String?
-  /// How many outputs it should have; 0 for a network without a head.
+  /// The number of outputs; 0 for a network without a head.
   public var classes: Int?
+  /// The stride of the stem's convolution and max pool: 1 or 2.
   public var stride0: Int?
+  /// The convolution of a bottleneck that has the stride.
   public var blockStride: ResNetBlockStride?
+  /// The pooling behind the stem's convolution.
   public var stemPooling: ResNetStemPooling?
+  /// The ratio of the input's size to the last stage's; where strides would exceed it, stages are dilated.
   public var outputStride: Int?
   /// The stride of each stage's first block.
   public var stageStrides: [Int]?
+  /// The number that batch norm adds to the variance.
   public var epsilon: Double?
   /// Whether only the weights are asked about, so that the geometry that they fit may stay open.
   package var leavesGeometryOpen = false
 
-  /// Nothing said.
+  /// Leaves every fact to the file or its default.
   public init() {}
 
   /// The same network with what is said of its geometry.

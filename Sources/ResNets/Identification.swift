@@ -2,48 +2,53 @@ internal import ByteParsing
 internal import Graphs
 internal import Tensors
 
-/// Which network a ResNet's tensors are, how that is known, and what they cannot say.
+/// The network that tensors belong to, how each fact is known, and what the file cannot say.
 public struct ResNetIdentification: Sendable {
-  /// Something about the network, and what says so.
+  /// A fact about the network, and its source.
   public struct Fact: Sendable, Equatable {
+    /// The name of the fact, such as `layers`.
     public let name: String
+    /// The value, such as `3, 4, 6, 3`.
     public let value: String
-    /// The tensor and shape, the name or the count that settles it.
+    /// The tensor and shape, the name or the count that shows it.
     public let source: String
     /// What kind of source it is: `shape`, `sha256`, or that of ``ResNet/Evidence``.
     package var kind = "shape"
   }
 
-  /// Something that the file does not settle.
+  /// A fact that the file does not hold.
   public struct OpenQuestion: Sendable, Equatable {
+    /// The name of the fact, such as `stride0`.
     public let name: String
-    /// What is usual for networks of these names.
+    /// The usual value for networks with these names.
     public let usual: String
     /// The option that declares it; nil where nothing but a run depends on it.
     package let option: String?
   }
 
   package let naming: ResNetNaming
+  /// The network's blocks, widths, strides and number of classes, with defaults where the file says nothing.
   public let configuration: ResNetConfiguration
-  /// The published name that fits in everything a shape tells; nil when none does.
+  /// The published name of the network; nil for a custom ResNet.
   public let architecture: String?
-  /// Every published name with the same names and shapes, ``architecture`` among them; where none has the head, those
-  /// that have all else.
+  /// Every published name with the same names and shapes, ``architecture`` among them.
   public let sameShapes: [String]
   /// Whether the head is one of theirs; a backbone has none to differ in.
   package let hasPublishedHead: Bool
   /// Whether more convolutions stand beside the network, behind the same prefix, than are its own: it is the beginning of
   /// another.
   package let isPart: Bool
-  /// Whether it is a ResNet and nothing contradicts that.
+  /// Every tensor of a ResNet is there, and the ResNet is not the beginning of a larger network.
   public var isResNet: Bool { verification.isMatch && !isPart }
-  /// The published name that needs the fewest changes, and those, when none fits.
+  /// The published network with the fewest differences, and what differs, when none fits.
   public let nearest: (name: String, differences: [String])?
+  /// What the tensors and the file's own evidence show.
   public let facts: [Fact]
+  /// What the file cannot say, such as the stem's stride.
   public let undetermined: [OpenQuestion]
   /// What sources say differently of one matter.
   package let contradictions: [ResNetEvidence.Contradiction]
-  /// Whether the file proves the network: its code, every layer's geometry, names and shapes.
+  /// The file itself proves the network: its code, the geometry of every layer, names and shapes.
   public let isProven: Bool
   /// How names and shapes compare with the network's.
   public let verification: ResNetVerification

@@ -1,47 +1,53 @@
 package import Graphs
 public import Tensors
 
-/// What differs between a state dict and the network it should be: every finding, not the first.
+/// Every difference between tensors and the network they should be.
 public struct ResNetVerification: Sendable {
-  /// A tensor that is there and not as expected.
+  /// A tensor with another shape or type.
   public struct Mismatch: Sendable, Equatable {
-    /// What differs.
+    /// The kinds of mismatch.
     public enum Difference: Sendable, Equatable {
       case shape(expected: [Int], found: [Int])
       /// The kind of number; `expected` says it in words.
       case type(expected: String, found: DType)
     }
+    /// The name in the file.
     public let name: String
+    /// The shape or the type that was expected, and the one that was found.
     public let difference: Difference
   }
-  /// A tensor with numbers that are infinite or not a number.
+  /// A tensor with elements that are NaN or infinite.
   public struct NonFinite: Sendable, Equatable {
+    /// The name in the file.
     public let name: String
+    /// The number of such elements.
     public let count: Int
   }
 
-  /// A parameter the network has and the state dict lacks.
+  /// A parameter that the network has and the tensors lack.
   public struct Missing: Sendable, Equatable {
     /// The name it would have in the file.
     public let name: String
+    /// The shape it would have.
     public let shape: [Int]
   }
 
-  /// Parameters the network has and the state dict lacks; those it may lack are not counted.
+  /// Parameters that are missing. Those that PyTorch's strict loading does not need are not counted.
   public let missing: [Missing]
-  /// Names among the network's own that it has no use for.
+  /// Names below the network's prefix that the network does not have.
   public let unexpected: [String]
-  /// Names of what stands beside the network: without its prefix, or below none of its modules.
+  /// Names of tensors that do not belong to the network: outside its prefix, or below none of its modules.
   public let beside: [String]
-  /// Tensors of another shape or kind of number.
+  /// Tensors with another shape or type than the network's.
   public let mismatched: [Mismatch]
+  /// Tensors with elements that are NaN or infinite.
   public let nonFinite: [NonFinite]
-  /// Tensors whose shape is the network's.
+  /// The number of tensors with the network's names and shapes.
   public let matched: Int
-  /// Optional tensors that are absent, such as `num_batches_tracked` before PyTorch 0.4.1.
+  /// The number of optional tensors that are absent, such as `num_batches_tracked` before PyTorch 0.4.1.
   public let absentOptional: Int
 
-  /// Whether the state dict is the network's.
+  /// Nothing is missing, unexpected, mismatched or non-finite.
   public var isMatch: Bool {
     missing.isEmpty && unexpected.isEmpty && mismatched.isEmpty && nonFinite.isEmpty
   }

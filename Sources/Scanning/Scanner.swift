@@ -1,15 +1,15 @@
 public import ByteParsing
 internal import Checkpoints
 
-/// Says what loading a file would execute, without loading it.
+/// Finds what loading a file would execute, without loading it.
 ///
 ///     let scan = try CheckpointScanner().scan(path: "model.pth")
 ///     for finding in scan.findings { print(finding.rule.rawValue, finding.what, finding.call ?? "") }
 ///
-/// A file is clean only when every name in it is one that tensor files use, used as they use it. Nothing a file says is
-/// imported or called. A scanner holds nothing, so one serves every thread.
+/// A file is clean only when every name in it is one that tensor files use, used as they use it. Nothing is imported or called. A
+/// scanner holds no state: any number of tasks may use one.
 public struct CheckpointScanner: Sendable {
-  /// Findings kept of one file; dangerous ones are kept before others.
+  /// The number of findings kept of one file; dangerous ones are kept before others.
   public static let findingLimit = 1_000
 
   /// What one file may ask for: less than reading it, since hostile files are what a scanner is given.
@@ -32,15 +32,15 @@ public struct CheckpointScanner: Sendable {
 
   package let limits: Limits
 
-  /// Makes a scanner.
+  /// Makes a scanner with limits of its own.
   public init(limits: Limits = CheckpointScanner.defaultLimits) { self.limits = limits }
 
   /// Files up to this size are read whole; larger ones are mapped, and only what is looked at is read.
   private static let readWhole = 1 << 17
 
-  /// Scans a file.
+  /// Scans a file. O(bytes of pickles, code and headers); weights are not read.
   ///
-  /// - Throws: ``DecantError`` when it cannot be opened or read.
+  /// - Throws: ``DecantError`` when the file cannot be opened or read. A file that is not a checkpoint has the verdict `unreadable`.
   public func scan(path: String) throws(DecantError) -> FileScan {
     let file = try InputFile(path)
     let audit = FileAudit(limits: limits)
@@ -56,7 +56,7 @@ public struct CheckpointScanner: Sendable {
     return audit.result(path: path)
   }
 
-  /// Scans bytes in memory.
+  /// Scans a file's bytes in memory; `name` is what the result calls it. O(bytes).
   public func scan(_ bytes: [UInt8], named name: String) -> FileScan {
     let audit = FileAudit(limits: limits)
     if unsafe ContentScan(audit: audit).scan(bytes.span.bytes, in: "") == nil {

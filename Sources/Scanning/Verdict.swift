@@ -1,4 +1,4 @@
-/// What a scan says of a whole file; the worst finding decides.
+/// The answer for a whole file; the worst finding decides.
 public enum ScanVerdict: String, Sendable, CaseIterable {
   /// Only names that build tensors, used as tensor files use them.
   case clean
@@ -23,37 +23,40 @@ public enum ScanSeverity: Int, Sendable, Comparable, CaseIterable {
     }
   }
 
+  /// Returns true when the first is less bad.
   public static func < (left: ScanSeverity, right: ScanSeverity) -> Bool { left.rawValue < right.rawValue }
 }
 
 /// One reason for a verdict.
 public struct ScanFinding: Sendable {
+  /// How bad it is.
   public let severity: ScanSeverity
+  /// The rule that found it; docs/SECURITY-MODEL.md explains each.
   public let rule: ScanRule
-  /// Which stream or entry it is in: `archive/data.pkl`, `stream 4`; empty for the file itself.
+  /// The stream or entry: `archive/data.pkl`, `stream 4`; empty for the file itself.
   public let place: String
-  /// Where the opcode or the header begins: bytes from the start of that stream, or of the file.
+  /// The offset of the opcode or header: bytes from the start of that stream, or of the file.
   public let offset: Int
-  /// What was found, as a clause. Text from the file stands in it escaped.
+  /// What was found, as one clause. Text from the file is escaped.
   public let what: String
   /// The call as Python would have made it, shortened; nil where nothing is called.
   public let call: String?
-  /// How often the same thing was found in the same place.
+  /// The number of times it was found in the same place.
   public internal(set) var count = 1
 }
 
-/// What a scan says of one file.
+/// The findings of one file.
 public struct FileScan: Sendable {
-  /// The path as it was given or found.
+  /// The path as it was given.
   public let path: String
-  /// In order of severity, the worst first, then as they stand in the file.
+  /// The findings, worst first, then in the file's order.
   public let findings: [ScanFinding]
-  /// How many pickle streams were followed.
+  /// The number of pickle streams that were followed.
   public let streamCount: Int
-  /// Findings beyond ``CheckpointScanner/findingLimit`` that were left out.
+  /// The number of findings beyond ``CheckpointScanner/findingLimit``, which are not kept.
   public let leftOut: Int
 
-  /// What the worst finding decides.
+  /// The verdict of the worst finding.
   public var verdict: ScanVerdict {
     switch findings.first?.severity {
     case nil: .clean

@@ -14,12 +14,12 @@ public enum DType: String, Sendable, CaseIterable {
   case bits8, bits16, bits1x8, bits2x4, bits4x2
   case qint8, quint8, qint32, quint4x2, quint2x4
 
-  /// What kind of number an element is.
+  /// The kinds of number an element can be.
   public enum Kind: Sendable {
     case floatingPoint, complex, signedInteger, unsignedInteger, boolean, bits, quantized
   }
 
-  /// What kind of number an element is.
+  /// The kind of number an element is.
   public var kind: Kind {
     switch self {
     case .float64, .float32, .float16, .bfloat16, .float8_e5m2, .float8_e4m3fn, .float8_e5m2fnuz,

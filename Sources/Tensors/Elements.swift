@@ -7,10 +7,12 @@ public protocol TensorScalar: BinaryFloatingPoint, BitwiseCopyable, Sendable {
 }
 
 extension Float: TensorScalar {
+  /// float32.
   public static var dtype: DType { .float32 }
 }
 
 extension Double: TensorScalar {
+  /// float64.
   public static var dtype: DType { .float64 }
 }
 

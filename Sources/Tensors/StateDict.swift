@@ -70,9 +70,11 @@ public struct StateDict: Sendable {
 }
 
 extension StateDict: RandomAccessCollection {
+  /// 0.
   public var startIndex: Int { 0 }
   /// The number of tensors.
   public var endIndex: Int { entries.count }
+  /// The name and the tensor at a position in the file's order. O(1).
   public subscript(position: Int) -> (name: String, tensor: Tensor) {
     (name: entries[position].name, tensor: entries[position].tensor)
   }

@@ -1,16 +1,19 @@
-/// What a look at every number of a tensor tells.
+/// The range and the mean of a tensor's elements.
 public struct TensorStatistics: Sendable {
-  /// Elements that are infinite or not a number.
+  /// The number of elements that are infinite or not a number.
   public let nonFiniteCount: Int
-  /// The least and greatest finite number and the mean of the finite ones; nil for types that are not read as
-  /// real numbers and for tensors without finite numbers.
+  /// The least finite element; nil for types that are not read as real numbers, and without finite elements.
   public let least: Double?
+  /// The greatest finite element; nil as ``least`` is.
   public let greatest: Double?
+  /// The mean of the finite elements; nil as ``least`` is.
   public let mean: Double?
 }
 
 extension Tensor {
-  /// Reads every element. Means are of doubles, summed piece by piece. O(elements).
+  /// Reads every element and returns their range and mean, computed in float64. O(elements), in bounded memory.
+  ///
+  /// - Throws: ``DecantError`` for a tensor without data and for data that cannot be read.
   public func statistics() throws -> TensorStatistics {
     guard isReal else {
       return TensorStatistics(nonFiniteCount: try countNonFinite(), least: nil, greatest: nil, mean: nil)

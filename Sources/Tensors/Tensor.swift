@@ -1,30 +1,34 @@
 public import ByteParsing
 
-/// A view of a storage: element type, sizes, strides and where it begins.
+/// A view of stored elements: type, sizes and strides, as PyTorch's tensors are.
 ///
-/// Making one proves that every element lies inside the storage; it reads nothing.
+/// Elements are read when they are asked for. Every element has been proved to lie inside the storage.
+///
+///     let bias = weights["fc.bias"]!
+///     print(bias.dtype, bias.shape, try bias.values(as: Float.self))
 public struct Tensor: Sendable {
+  /// The type of the elements.
   public let dtype: DType
   /// The sizes, outermost first; empty for a scalar.
   public let shape: [Int]
-  /// Elements between neighbours along each dimension.
+  /// The distance of neighbours along each dimension, in elements.
   public let strides: [Int]
   package let storage: Storage
-  /// Where the first element stands: elements from the storage's start.
+  /// The offset of the first element in its storage, in elements.
   public let storageOffset: Int
   /// Whether the stored numbers stand for their complex conjugates (PyTorch's lazy `conj` bit).
   package let isConjugated: Bool
   /// Whether the stored numbers stand for their negatives (PyTorch's lazy `neg` bit).
   package let isNegated: Bool
-  /// Whether PyTorch would train it.
+  /// PyTorch would train it: `requires_grad`.
   public private(set) var requiresGrad: Bool
-  /// How the file holds the elements; `storage` gives them as one view whatever it is.
+  /// How the file stores the elements: strided, or a sparse format. Reading gives all elements, zeros included.
   public private(set) var layout = TensorLayout.strided
   /// The tensors a sparse or quantised one is made from, in PyTorch's order.
   package private(set) var parts: [TensorPart] = []
   /// What the integers of a quantised tensor stand for.
   package private(set) var quantization: Quantization?
-  /// How many elements it has, views counted in full.
+  /// The number of elements; those of an expanded view count each time (`numel`).
   public let elementCount: Int
 
   /// Proves a view and makes it.
@@ -104,7 +108,7 @@ public struct Tensor: Sendable {
     try self.init(dtype: .int64, shape: [integers.count], storage: storage)
   }
 
-  /// Bytes of all elements in row-major order, views counted in full.
+  /// The number of bytes of all elements in row-major order.
   public var byteCount: Int {
     // Packed elements share bytes; the last may be filled in part.
     let perByte = dtype.elementsPerByte
@@ -114,7 +118,7 @@ public struct Tensor: Sendable {
   /// Where the first element stands: bytes from the storage's start.
   var byteOffset: Int { storageOffset / dtype.elementsPerByte * dtype.byteCount }
 
-  /// Whether the elements stand in row-major order without gaps (PyTorch's `is_contiguous`).
+  /// The elements are stored in row-major order without gaps (`is_contiguous`).
   public var isContiguous: Bool {
     if elementCount == 0 { return true }
     var expected = 1

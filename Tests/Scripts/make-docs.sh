@@ -13,7 +13,7 @@ rm -rf "$folder" && mkdir -p "$folder/symbols"
   -experimental-allowed-reexported-modules="$modules" -minimum-access-level public \
   -target "$("$swift" -print-target-info | sed -n 's/.*"triple" *: *"\(.*\)".*/\1/p' | head -n 1)" \
   $(find Sources -name module.modulemap -printf '-Xcc -fmodule-map-file=%p ') \
-  $(find .build/release -name module.modulemap -printf '-Xcc -fmodule-map-file=%p ') \
+  $(find .build/release/ -path "*/C*.build/module.modulemap" -printf '-Xcc -fmodule-map-file=%p ') \
   $(find Sources -maxdepth 2 -name include -printf '-Xcc -I%p ') \
   -output-dir "$folder/symbols"
 "$tools/docc" convert --additional-symbol-graph-dir "$folder/symbols" --fallback-display-name DecantKit \

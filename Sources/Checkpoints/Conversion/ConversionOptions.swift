@@ -1,29 +1,33 @@
 package import ByteParsing
 public import Tensors
 
-/// How to convert a checkpoint.
+/// How tensors are written; by default all of them, as they are.
+///
+///     var options = WriteOptions()
+///     options.dtype = .float16
+///     options.except = ["fc.*"]
+///     try weights.write(to: "half.safetensors", options)
 public struct WriteOptions: Sendable {
   // MARK: What is written
 
   /// The part to convert, as names print it; nil for every tensor under its full name.
   package var key: String?
-  /// Only tensors whose names match one of these globs; empty for all.
+  /// Patterns such as `layer4.*`: only tensors with a matching name are written; empty for all.
   public var only: [String] = []
-  /// Tensors whose names match one of these globs are left out.
+  /// Patterns such as `fc.*`: tensors with a matching name are left out.
   public var except: [String] = []
-  /// Whether a checkpoint that is not all there is converted all the same: the tensors that are whole, and whose
-  /// checksums are right.
+  /// Of a truncated or damaged file, writes the tensors that are whole; ``WriteReport/lost`` names the others.
   public var salvage = false
-  /// Whether values that the target could hold and its readers would not load are left out.
+  /// In a `.pth`, leaves out the values that `torch.load(weights_only=True)` would refuse.
   public var dropsObjects = false
 
   // MARK: What becomes of names
 
   /// What becomes of tensors, by their names; the others stay as they are.
   package var renamed: [ExactText: Renaming] = [:]
-  /// What to take off the front of every name.
+  /// The prefix to remove from every name, such as `module.`; it is an error when a name lacks it.
   public var stripPrefix: String?
-  /// What to change in every name, in order, after all else.
+  /// Changes of names, applied in order after everything else.
   public var substitutions: [NameSubstitution] = []
 
   // MARK: What becomes of data
@@ -31,39 +35,38 @@ public struct WriteOptions: Sendable {
   /// What stands in the place of tensors, by their names; nothing for those that go.
   package var replaced: [ExactText: [Replacement]] = [:]
 
-  /// The type floating-point tensors are cast to; integers, bool and complex numbers stay.
+  /// The type that floating-point tensors are cast to; integers, bool and complex numbers keep theirs. Nil for no cast.
   public var dtype: DType?
-  /// Whether quantised tensors are written as the float32 numbers they stand for.
+  /// Writes quantised tensors as the float32 numbers they represent.
   public var dequantize = false
-  /// Whether sparse tensors are written in full, zeros included.
+  /// Writes sparse tensors in full, zeros included.
   public var makeDense = false
-  /// Whether weights of convolutions are written output channels, height, width, input channels.
+  /// Writes convolution weights as output channels, height, width, input channels (NHWC).
   public var channelsLast = false
-  /// Whether a `.pth` file is written in the format before PyTorch 1.6.
+  /// Writes a `.pth` in the format before PyTorch 1.6.
   public var isLegacy = false
-  /// Whether a `.pth` file gets only the parts of storages that its tensors use.
+  /// In a `.pth`, writes only the parts of storages that the tensors use.
   public var shrinks = false
 
   // MARK: How it is written
 
-  /// Whether an existing file is replaced.
+  /// Replaces an existing file; otherwise `outputExists` is thrown.
   public var overwrite = true
-  /// The most bytes of tensors in one file; nil for one file.
+  /// The most bytes of tensors in one `.safetensors` file; nil for one file.
   public var shardByteCount: Int?
-  /// Whether the file and its folder are flushed to the disk before the conversion is done.
+  /// Flushes the file and its folder to the disk before the call returns.
   public var isDurable = false
-  /// Whether the source file's SHA-256 goes into the metadata; hashing costs more than copying.
+  /// Writes the source's SHA-256 into the metadata; needs libcrypto. O(bytes of the source).
   public var sourceDigest = false
-  /// Whether what was written is read and compared with the source before it gets its name.
+  /// Reads back what was written and compares every tensor with the source before the file gets its name.
   public var checks = false
-  /// Is told how many bytes are written of how many, before the first and for every mebibyte; what it throws ends the
-  /// conversion.
+  /// Called before the first byte and after every mebibyte; an error it throws ends the writing and leaves nothing behind.
   public var progress: Progress?
 
-  /// How far a conversion is, in bytes of tensors.
+  /// Receives the bytes of tensors that are written, and the bytes of all.
   public typealias Progress = @Sendable (_ done: Int, _ total: Int) throws -> Void
 
-  /// Every tensor, as it is.
+  /// Makes the options that write every tensor as it is.
   public init() {}
 
   /// A tensor in the place of another.
@@ -93,28 +96,29 @@ public struct WriteOptions: Sendable {
   }
 }
 
-/// What a conversion did.
+/// What was written, and everything that was not written as it was.
 public struct WriteReport: Sendable {
-  /// The files that were written, each path with its bytes.
+  /// The files that were written, with their sizes in bytes.
   public let files: [(path: String, byteCount: Int)]
+  /// The number of tensors written.
   public let tensorCount: Int
-  /// Floating-point tensors that were cast.
+  /// The number of floating-point tensors that were cast.
   public let castCount: Int
   /// Tensors of other types that stayed as they are although a cast was asked for.
   package let uncastCount: Int
-  /// Tensors of which numbers had no finite number or none but zero in the type they were cast to, and how many.
+  /// Tensors with elements that the new type cannot hold: how many became infinite or the largest number, how many zero.
   public let losses: [(name: String, overflowed: Int, underflowed: Int)]
-  /// Names whose data is also another name's, each written in full: the name and the first of its group.
+  /// Names that share their data with an earlier name in the source; each is written in full.
   public let aliases: [(name: String, of: String)]
-  /// Values that are no tensors and have no place in the target, or none its readers would load.
-  package let droppedObjectCount: Int
-  /// Keys of the source's metadata that have no place in the target.
-  package let droppedMetadata: [String]
-  /// Tensors that were left out because their data is not whole, and why.
+  /// The number of values that were left out since they are not tensors, or since the format's readers would refuse them.
+  public let droppedObjectCount: Int
+  /// Keys of the source's metadata that the format has no place for.
+  public let droppedMetadata: [String]
+  /// Tensors that were left out since their data is not whole, and why; only with ``WriteOptions/salvage``.
   public let lost: [(name: String, reason: String)]
-  /// Wrappers such as torchao's, whose parts were written in their place: the name, the class and the number of parts.
-  package let wrappers: [(name: String, type: String, partCount: Int)]
+  /// Tensor subclasses that hold no data of their own, whose parts were written instead: name, class and number of parts.
+  public let wrappers: [(name: String, type: String, partCount: Int)]
 
-  /// Bytes of all files.
+  /// The number of bytes of all files.
   public var byteCount: Int { files.reduce(0) { $0 + $1.byteCount } }
 }

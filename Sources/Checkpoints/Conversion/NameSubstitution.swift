@@ -1,9 +1,9 @@
 public import ByteParsing
 
-/// A change of names as `sed` spells it: `s/pattern/replacement/`, with `g` behind it for every match.
+/// A change of names in the notation of `sed`: `s/pattern/replacement/`, with a trailing `g` for every match.
 ///
-/// The pattern is a regular expression of Swift's `Regex`; `&` and `\1` to `\9` in the replacement stand for what
-/// matched. Any other character than `/` may part the three.
+/// The pattern is a regular expression of Swift's `Regex`. In the replacement `&` is the match and `\1` to `\9` are its groups.
+/// Any character may take the place of `/`.
 public struct NameSubstitution: Sendable {
   private let pattern: String
   private let replacement: [Piece]
@@ -17,7 +17,7 @@ public struct NameSubstitution: Sendable {
 
   /// Reads an expression.
   ///
-  /// - Throws: ``DecantError`` that says what is wrong with it.
+  /// - Throws: ``DecantError`` with the code `invalidArgument`.
   public init(_ expression: String) throws(DecantError) {
     func refuse(_ reason: String) -> DecantError {
       DecantError(

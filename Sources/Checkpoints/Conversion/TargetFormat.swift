@@ -1,4 +1,4 @@
-/// The formats that are written.
+/// The formats that weights are written in.
 public enum OutputFormat: String, Sendable, CaseIterable {
   case safetensors, npz, npy
   /// A folder of one `.npy` file for each tensor.
@@ -6,7 +6,7 @@ public enum OutputFormat: String, Sendable, CaseIterable {
   case gguf
   case torchZip = "torch-zip"
 
-  /// The format that a path's extension chooses: a folder of arrays for one that ends in a slash; nil for others.
+  /// Chooses the format by a path's extension; a path that ends in `/` is a folder of `.npy` files. Nil for other extensions.
   public init?(path: String) {
     if path.hasSuffix("/") {
       self = .npyFolder

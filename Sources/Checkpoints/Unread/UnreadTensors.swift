@@ -43,7 +43,8 @@ extension Checkpoint {
   }
 
   /// The error for tensors of kinds that are not read.
-  func unreadRefusal(_ unread: [CheckpointObject], _ use: String, _ advice: DecantError.Advice) -> DecantError {
+  func unreadRefusal(_ unread: [CheckpointObject], _ use: String, _ advice: DecantError.Advice) -> DecantError
+  {
     DecantError(
       .unreadTensors,
       "holds \(unread.count > Self.mostNamed ? Self.count(unread.count) : "tensors") of kinds that are not \(use): \(Self.list(unread))",

@@ -1,6 +1,6 @@
 internal import Graphs
 
-/// How convolutions are computed.
+/// How oneDNN computes convolutions.
 public enum Numerics: String, Sendable, CaseIterable {
   /// By their definition: each product once.
   case exact

@@ -1,7 +1,11 @@
 /// A published network: its name and its configuration.
+///
+///     ResNetArchitecture.resnet50nodown
+///     ResNetArchitecture.named("resnext50_32x4d")
 public struct ResNetArchitecture: Sendable, Equatable {
-  /// torchvision's name, else timm's, else its authors': `resnet50nodown`, `resnet20`.
+  /// The name in torchvision, else in timm, else its authors': `resnet50nodown`, `resnet20`.
   public let name: String
+  /// The network's blocks, widths, strides and number of classes.
   public let configuration: ResNetConfiguration
   /// The dialects whose networks it is one of, where another of the same shapes is the usual one.
   private(set) var dialects: [String] = []

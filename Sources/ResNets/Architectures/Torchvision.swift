@@ -1,8 +1,13 @@
 extension ResNetArchitecture {
+  /// ResNet-18: [2, 2, 2, 2] basic blocks, 1000 classes.
   public static let resnet18 = ResNetArchitecture("resnet18", .basic, [2, 2, 2, 2])
+  /// ResNet-34: [3, 4, 6, 3] basic blocks, 1000 classes.
   public static let resnet34 = ResNetArchitecture("resnet34", .basic, [3, 4, 6, 3])
+  /// ResNet-50: [3, 4, 6, 3] bottlenecks, 1000 classes.
   public static let resnet50 = ResNetArchitecture("resnet50", .bottleneck, [3, 4, 6, 3])
+  /// ResNet-101: [3, 4, 23, 3] bottlenecks, 1000 classes.
   public static let resnet101 = ResNetArchitecture("resnet101", .bottleneck, [3, 4, 23, 3])
+  /// ResNet-152: [3, 8, 36, 3] bottlenecks, 1000 classes.
   public static let resnet152 = ResNetArchitecture("resnet152", .bottleneck, [3, 8, 36, 3])
 
   /// ResNet-50 with stride 1 in the stem's convolution and max pool, and one output: an image-forensics detector.
