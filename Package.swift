@@ -107,7 +107,8 @@ let package = Package(
         "Sample", "ByteParsing", "DecantCommand", "Checkpoints", "Inference", "Networks", "ResNets",
         "Tensors",
         "TestSupport",
-      ]),
+      ],
+      exclude: ["messages.txt"]),
   ]
 )
 

@@ -104,7 +104,9 @@ package struct ByteCursor: ~Escapable {
   private func require(_ count: Int) throws(ParsingError) {
     guard count >= 0, count <= remaining else {
       throw ParsingError(
-        offset: offset, cause: .truncated, "\(count) bytes are needed and \(remaining) are left")
+        offset: offset, cause: .truncated,
+        count == 1 ? "1 byte is needed and 0 are left" : "\(count) bytes are needed and \(remaining) are left"
+      )
     }
   }
 }

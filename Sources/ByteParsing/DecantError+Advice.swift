@@ -11,6 +11,10 @@ extension DecantError {
     case listNames
     /// Choose other tensors, by key or by name.
     case chooseTensors
+    /// Choose one of several networks by the prefix of its names; the prefixes, when they are known.
+    case choosePrefix([String])
+    /// List the dialects of tensor names.
+    case listDialects
     /// Raise a limit, if the file is trusted; nil for the value leaves it to the caller.
     case raiseLimit(String, to: Int?)
     /// Write quantised tensors as the numbers they represent.
@@ -21,6 +25,10 @@ extension DecantError {
     case cast
     /// Change names.
     case rename
+    /// Write the weights to a file of their own.
+    case useExternalData
+    /// Show the range of each tensor's numbers.
+    case showRanges
     /// Allow an existing output to be replaced.
     case replaceOutput
     /// Keep the tensors that are whole.
@@ -46,9 +54,15 @@ extension DecantError {
     case leaveOutHead
     /// Write the network without the tensors of its head, whose names match these patterns.
     case leaveOutTensors([String])
+    /// Give settings that the file does not hold, by their names in `ResNetOverrides`.
+    case declare([String])
+    /// List every difference between the weights and the network.
+    case verify
+    /// Execute the network with the reference engine.
+    case useReference
 
     /// One sentence in terms of the library.
-    var libraryText: String {
+    package var libraryText: String {
       switch self {
       case .text(let text): text
       case .chooseKey(let keys):
@@ -66,21 +80,48 @@ extension DecantError {
         "Set ResNetOverrides.classes to 0 to use the network without a head; its output is then the pooled features."
       case .leaveOutTensors(let patterns):
         "Use the network without a head: leave out the tensors named \(patterns.joined(separator: ", "))."
-      case .dequantize: "Set WriteOptions.dequantize to write the numbers they represent."
-      case .makeDense: "Set WriteOptions.makeDense to write them in full."
+      case .choosePrefix(let prefixes):
+        "Set ResNetOverrides.prefix"
+          + (prefixes.isEmpty ? "." : " to one of \(prefixes.map(\.quoted).joined(separator: ", ")).")
+      case .inspect: "Checkpoint.tensors lists the names and shapes."
+      case .listDialects: "docs/formats/ lists the dialects."
+      case .dequantize: "Set WriteOptions.dequantize to use the numbers they represent."
+      case .makeDense: "Set WriteOptions.makeDense to fill in the zeros."
       case .cast: "Cast them with WriteOptions.dtype."
-      case .rename: "Change the names with WriteOptions.renaming."
+      case .rename: "Change the names with WriteOptions.substitutions."
+      case .useExternalData: "Set ONNXOptions.hasExternalData to write the weights to a second file."
+      case .showRanges: "Tensor.statistics() gives the range of a tensor's numbers."
       case .replaceOutput: "Set WriteOptions.overwrite to replace it."
       case .salvage:
         "Download the file again, or set WriteOptions.salvage to keep the tensors that are whole."
-      case .disassemble: "The file is damaged or was never a checkpoint."
-      case .inspect: "Checkpoint.tensors lists the names and shapes."
-      case .dropObjects: "Leave out the values; the tensors are kept."
-      case .largerShards: "Choose a larger size for the shards."
-      case .currentFormat: "Write the format of PyTorch 1.6 and later."
-      case .keepPrefix: "Do not strip the prefix, or choose the tensors that have it."
-      case .omitSourceDigest: "Compute the SHA-256 of each file by itself."
+      case .dropObjects: "Set WriteOptions.dropsObjects to leave them out; tensors are kept."
+      case .largerShards: "Set a larger WriteOptions.shardByteCount."
+      case .currentFormat: "Leave WriteOptions.isLegacy false."
+      case .keepPrefix: "Leave WriteOptions.stripPrefix nil, or choose the tensors that have it."
+      case .omitSourceDigest: "Leave WriteOptions.sourceDigest false."
+      case .disassemble:
+        "The file is damaged or was never a checkpoint."
+      case .declare(let settings):
+        "Set \(settings.joined(separator: " or ")) in ResNetOverrides."
+      case .verify: "ResNetVerification lists every difference."
+      case .useReference: "Pass ResNet.Engine.reference."
       }
     }
+
+    /// One of each kind, for the documentation.
+    package static let samples: [DecantError.Advice] = [
+      .chooseKey([]), .chooseKey(["model", "ema"]), .listKeys, .listNames, .chooseTensors,
+      .choosePrefix(["encoder.", "head."]), .inspect, .listDialects, .raiseLimit("inflatedBytes", to: nil),
+      .raiseLimit("zipEntries", to: 200_000), .dequantize, .makeDense, .cast, .rename, .useExternalData,
+      .showRanges, .replaceOutput, .salvage, .disassemble, .declare(["architecture", "stride0"]), .verify,
+      .useReference, .dropObjects, .largerShards, .currentFormat, .keepPrefix, .omitSourceDigest, .saveWhole,
+      .leaveOutHead,
+      .leaveOutTensors(["fc.*", "classifier.*"]),
+    ]
   }
+}
+
+extension String {
+  /// The text between single quotes, escaped.
+  package var quoted: String { "'\(escapedForDisplay)'" }
 }

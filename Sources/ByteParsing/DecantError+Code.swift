@@ -1,20 +1,18 @@
 extension DecantError {
   /// The kinds of failure. Raw values are stable: scripts and programs decide by them.
   public enum Code: String, Sendable, CaseIterable {
-    /// Not sorted yet.
-    case unclassified
     // MARK: Reading a file
     /// Nothing has this path.
     case fileNotFound
-    /// The system does not let this user read or write here.
+    /// The system does not allow this user to read or write here.
     case permissionDenied
-    /// The path leads to a folder, a pipe or a device where a file is needed.
+    /// The path names a folder, a pipe or a device where a file is needed.
     case notAFile
     /// The system could not read the file.
     case readFailed
-    /// The file or folder is no checkpoint: another kind of file, a download page, an empty file.
+    /// The file or folder is not a checkpoint: it is another kind of file, a download page or empty.
     case notACheckpoint
-    /// The file is a checkpoint of a format, version or feature that is not read.
+    /// The file has a format, a version or a feature that is not read.
     case unsupportedFormat
     /// The file ends before its contents do.
     case truncated
@@ -26,7 +24,7 @@ extension DecantError {
     case checksumMismatch
     /// Reading would need more than ``Limits`` allows.
     case limitExceeded
-    /// A file that belongs to the checkpoint is absent.
+    /// A file that belongs to the checkpoint is missing.
     case partMissing
     /// The file is one rank's part of a sharded checkpoint and cannot be used alone.
     case partialCheckpoint
@@ -34,17 +32,17 @@ extension DecantError {
     case unreadTensors
 
     // MARK: Choosing
-    /// The checkpoint has no such key.
+    /// The checkpoint has no such key or prefix.
     case keyNotFound
     /// No tensor has such a name, or matches such a pattern.
     case tensorNotFound
     /// The checkpoint holds no state dict.
     case noStateDict
-    /// The checkpoint holds several state dicts, and none was chosen.
+    /// The checkpoint holds several state dicts or networks, and none was chosen.
     case ambiguousStateDict
     /// Two tensors have the same name.
     case duplicateName
-    /// An option or argument cannot be used so.
+    /// An option or argument cannot be used like this.
     case invalidArgument
     /// A tensor has no data: it was saved from the meta device, or its data belongs to another rank.
     case noData
@@ -52,31 +50,166 @@ extension DecantError {
     // MARK: Writing
     /// The output format cannot hold a tensor, a name or a value.
     case notRepresentable
-    /// The output's extension chooses no format that is written.
+    /// The output's extension is not that of a format that can be written.
     case unknownOutputFormat
-    /// The output exists and must not be replaced.
+    /// The output exists already and must not be replaced.
     case outputExists
     /// The disk, or the user's quota, has no room for the output.
     case diskFull
     /// The system could not write the output.
     case writeFailed
-    /// What was written differs from the source when it is read again.
+    /// The output differs from the source when it is read again.
     case outputDiffers
 
     // MARK: Networks
     /// The names and shapes are not those of a ResNet.
     case notAResNet
-    /// The weights fit several networks, and a fact that the file does not hold must be given.
+    /// The weights fit several networks, and a setting that the file does not hold must be given.
     case undetermined
     /// The weights are not those of the network: tensors are missing, unexpected or of another shape.
     case mismatch
     /// The network has a part that cannot be built or executed.
     case unsupportedNetwork
-    /// The input does not suit the network.
+    /// The input, the labels or the reference outputs do not suit the network.
     case invalidInput
     /// A shared library is not installed or cannot be used.
     case libraryMissing
-    /// The system did not give the memory or threads needed.
+    /// The system did not provide the memory or the threads needed.
     case outOfMemory
+    /// The running statistics cannot tell the stem's stride: they are missing, untrained or of another kind of network.
+    case notMeasurable
+  }
+}
+
+/// The documentation of the codes; docs/ERRORS.md is written from it.
+extension DecantError.Code {
+  /// One sentence that says what is wrong: the code's documentation comment.
+  package var cause: String {
+    switch self {
+    case .fileNotFound: "Nothing has this path."
+    case .permissionDenied: "The system does not allow this user to read or write here."
+    case .notAFile: "The path names a folder, a pipe or a device where a file is needed."
+    case .readFailed: "The system could not read the file."
+    case .notACheckpoint:
+      "The file or folder is not a checkpoint: it is another kind of file, a download page or empty."
+    case .unsupportedFormat: "The file has a format, a version or a feature that is not read."
+    case .truncated: "The file ends before its contents do."
+    case .damaged: "The file contradicts its own format."
+    case .deceptive:
+      "The file is arranged so that two readers see different contents: overlapping or repeated entries."
+    case .checksumMismatch: "The data differs from its recorded checksum."
+    case .limitExceeded: "Reading would need more than `Limits` allows."
+    case .partMissing: "A file that belongs to the checkpoint is missing."
+    case .partialCheckpoint: "The file is one rank's part of a sharded checkpoint and cannot be used alone."
+    case .unreadTensors: "The file holds tensors that are not read."
+    case .keyNotFound: "The checkpoint has no such key or prefix."
+    case .tensorNotFound: "No tensor has such a name, or matches such a pattern."
+    case .noStateDict: "The checkpoint holds no state dict."
+    case .ambiguousStateDict: "The checkpoint holds several state dicts or networks, and none was chosen."
+    case .duplicateName: "Two tensors have the same name."
+    case .invalidArgument: "An option or argument cannot be used like this."
+    case .noData:
+      "A tensor has no data: it was saved from the meta device, or its data belongs to another rank."
+    case .notRepresentable: "The output format cannot hold a tensor, a name or a value."
+    case .unknownOutputFormat: "The output's extension is not that of a format that can be written."
+    case .outputExists: "The output exists already and must not be replaced."
+    case .diskFull: "The disk, or the user's quota, has no room for the output."
+    case .writeFailed: "The system could not write the output."
+    case .outputDiffers: "The output differs from the source when it is read again."
+    case .notAResNet: "The names and shapes are not those of a ResNet."
+    case .undetermined:
+      "The weights fit several networks, and a setting that the file does not hold must be given."
+    case .mismatch:
+      "The weights are not those of the network: tensors are missing, unexpected or of another shape."
+    case .unsupportedNetwork: "The network has a part that cannot be built or executed."
+    case .invalidInput: "The input, the labels or the reference outputs do not suit the network."
+    case .libraryMissing: "A shared library is not installed or cannot be used."
+    case .outOfMemory: "The system did not provide the memory or the threads needed."
+    case .notMeasurable:
+      "The running statistics cannot tell the stem's stride: they are missing, untrained or of another kind of network."
+    }
+  }
+
+  /// The operations that throw it.
+  package var origin: String {
+    switch self {
+    case .fileNotFound: "opening any file"
+    case .permissionDenied: "opening a file, listing a folder, writing an output"
+    case .notAFile: "opening a file, writing an output"
+    case .readFailed: "reading any file"
+    case .notACheckpoint: "opening a checkpoint, an input or a list of labels"
+    case .unsupportedFormat: "opening a checkpoint or a picture; reading numbers of an unusual type"
+    case .truncated: "opening a checkpoint or a picture"
+    case .damaged: "opening a checkpoint or a picture; reading a tensor"
+    case .deceptive: "opening an archive"
+    case .checksumMismatch: "reading a tensor or an entry"
+    case .limitExceeded: "opening a checkpoint or a picture; reading a tensor"
+    case .partMissing: "opening a checkpoint of several files"
+    case .partialCheckpoint: "opening a checkpoint of several files"
+    case .unreadTensors: "converting, comparing"
+    case .keyNotFound: "choosing a state dict or a network"
+    case .tensorNotFound: "choosing tensors by name or pattern"
+    case .noStateDict: "choosing a state dict"
+    case .ambiguousStateDict: "choosing a state dict or a network"
+    case .duplicateName: "making a state dict, converting"
+    case .invalidArgument: "any call whose arguments contradict each other or the file"
+    case .noData: "reading, comparing or writing a tensor"
+    case .notRepresentable: "converting"
+    case .unknownOutputFormat: "converting"
+    case .outputExists: "writing an output"
+    case .diskFull: "writing an output"
+    case .writeFailed: "writing an output"
+    case .outputDiffers: "converting with a check of the result"
+    case .notAResNet: "recognising a network"
+    case .undetermined: "recognising a network in order to run or write it"
+    case .mismatch: "verifying the weights before a network is run or written"
+    case .unsupportedNetwork: "building or executing a network, writing it as ONNX"
+    case .invalidInput: "running a network"
+    case .libraryMissing: "running a network, decoding a picture, computing SHA-256"
+    case .outOfMemory: "running a network"
+    case .notMeasurable: "measuring the running statistics"
+    }
+  }
+
+  /// The usual ways out; an error's own advice is more precise.
+  package var usualAdvice: [DecantError.Advice] {
+    switch self {
+    case .fileNotFound: [.text("Check the path.")]
+    case .permissionDenied: [.text("Ask the owner for permission, or use another folder.")]
+    case .notAFile: [.text("Give the path of a file.")]
+    case .readFailed: [.text("Check the disk or the network connection, then try again.")]
+    case .notACheckpoint: [.text("Give the path of the file that holds the weights.")]
+    case .unsupportedFormat: [.text("Save it again in a format that is read; the message says which.")]
+    case .truncated: [.salvage]
+    case .damaged: [.disassemble, .salvage]
+    case .deceptive: [.text("Do not load it. Ask its maker for another copy.")]
+    case .checksumMismatch: [.salvage]
+    case .limitExceeded: [.raiseLimit("inflatedBytes", to: nil)]
+    case .partMissing: [.text("Put the missing file next to the others.")]
+    case .partialCheckpoint: [.text("Give the path of the folder that holds every rank.")]
+    case .unreadTensors: [.chooseTensors]
+    case .keyNotFound: [.listKeys, .choosePrefix([])]
+    case .tensorNotFound: [.listNames, .inspect]
+    case .noStateDict: [.inspect]
+    case .ambiguousStateDict: [.chooseKey([]), .choosePrefix([])]
+    case .duplicateName: [.rename, .chooseTensors]
+    case .invalidArgument: [.dequantize, .makeDense]
+    case .noData: [.chooseTensors]
+    case .notRepresentable:
+      [.dequantize, .makeDense, .cast, .rename, .chooseTensors, .useExternalData, .showRanges]
+    case .unknownOutputFormat: [.text("Use one of the extensions that the message lists.")]
+    case .outputExists: [.replaceOutput]
+    case .diskFull: [.text("Make room, or write to another disk.")]
+    case .writeFailed: [.text("Check the disk and the folder, then try again.")]
+    case .outputDiffers: [.text("Convert again. If it happens twice, the disk or the memory is faulty.")]
+    case .notAResNet: [.inspect]
+    case .undetermined: [.declare(["architecture", "stride0"])]
+    case .mismatch: [.verify]
+    case .unsupportedNetwork: [.useReference, .declare(["architecture"])]
+    case .invalidInput: [.text("Prepare the input as the message says.")]
+    case .libraryMissing: [.text("Install the package that the message names.")]
+    case .outOfMemory: [.text("Use a smaller input, a smaller batch or fewer threads.")]
+    case .notMeasurable: [.text("Use the facts that names and shapes give.")]
+    }
   }
 }

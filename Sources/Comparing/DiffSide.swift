@@ -88,20 +88,19 @@ package struct DiffSide: Sendable {
     skippedCount = count - entries.count
     guard count == 0 || !entries.isEmpty else {
       throw DecantError(
-        .unclassified, "has no tensor left that --only and --except let pass", file: path,
-        remedy: "decant inspect shows the names it has.")
+        .tensorNotFound, "--only and --except leave no tensor", file: path, advice: .listNames)
     }
     guard !entries.isEmpty else {
       throw DecantError(
-        .unclassified, "holds no tensors", file: path, remedy: "decant inspect shows what it holds.")
+        .noStateDict, "holds no tensors", file: path, remedy: "decant inspect shows what it holds.")
     }
     let meta = entries.filter { $0.tensor.storage.content == nil }
     guard meta.isEmpty else {
       throw DecantError(
-        .unclassified, "holds tensors without data, which cannot be compared: \(Self.list(meta.map(\.name)))",
+        .noData, "holds tensors without data, which cannot be compared: \(Self.list(meta.map(\.name)))",
         file: path,
         remedy:
-          "They were saved from the meta device, or as the part of another rank: save them with their data, or leave them out with --except."
+          "They were saved from the meta device or belong to another rank. Save them with their data, or leave them out with --except."
       )
     }
     do throws(DecantError) { stateDict = try selection.stateDict() } catch {
@@ -113,7 +112,7 @@ package struct DiffSide: Sendable {
       var tensor = entry.tensor
       if choice.dequantize, tensor.quantization != nil {
         do { tensor = try tensor.dequantized() } catch {
-          throw DecantError(.unclassified, "\(error)", file: path, tensor: entry.name)
+          throw DecantError(reading: error).located(file: path, tensor: entry.name)
         }
       }
       items.append(Item(name: selection.name(of: entry), entry: entry, tensor: tensor))
@@ -154,11 +153,11 @@ package struct DiffSide: Sendable {
     }
     guard unread.isEmpty else {
       throw DecantError(
-        .unclassified,
+        .unreadTensors,
         "holds tensors of kinds that are not compared: "
           + list(
             unread.map { "\($0.path.isEmpty ? "the one at the root" : $0.name) (\($0.unreadTensor ?? ""))" }),
-        file: checkpoint.path, remedy: "Leave them out with --except, or choose others with --key or --only.")
+        file: checkpoint.path, advice: .chooseTensors)
     }
   }
 

@@ -99,23 +99,23 @@ package struct PairComparison: Sendable {
 
   /// Throws when a pair could be compared only in a form that was not asked for.
   private func requireComparable(_ pairs: [TensorMatching.Pair]) throws(DecantError) {
-    var refused: [(name: String, flag: String)] = []
+    var (quantised, sparse): ([String], [String]) = ([], [])
     for pair in pairs {
       let (left, right) = (a.items[pair.a], b.items[pair.b])
       if (left.tensor.quantization == nil) != (right.tensor.quantization == nil) {
-        refused.append((left.name, "--dequantize"))
+        quantised.append(left.name)
       } else if !toDense, (left.tensor.layout == .strided) != (right.tensor.layout == .strided) {
-        refused.append((left.name, "--to-dense"))
+        sparse.append(left.name)
       }
     }
-    guard let first = refused.first else { return }
-    let what = first.flag == "--dequantize" ? "quantised" : "sparse"
-    let names = refused.filter { $0.flag == first.flag }.map(\.name)
+    let isQuantised = !quantised.isEmpty
+    let names = isQuantised ? quantised : sparse
+    guard !names.isEmpty else { return }
     throw DecantError(
-      .unclassified,
-      "\(names.count == 1 ? "this tensor is" : "these \(names.count) tensors are") \(what) in one of the files only: "
+      .invalidArgument,
+      "\(names.count == 1 ? "this tensor is" : "these \(names.count) tensors are") \(isQuantised ? "quantised" : "sparse") in one of the files only: "
         + DiffSide.list(names), file: "\(a.checkpoint.path) and \(b.checkpoint.path)",
-      remedy: "Compare the numbers they stand for with \(first.flag).")
+      advice: isQuantised ? .dequantize : .makeDense)
   }
 
   private func compareParts(_ left: Tensor, _ right: Tensor) throws -> PairVerdict {

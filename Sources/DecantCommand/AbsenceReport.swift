@@ -14,19 +14,19 @@ struct AbsenceReport {
   }
 
   var text: String {
-    var parts = ["no ResNet: \(reason.escapedForDisplay)"]
+    var parts = [reason.escapedForDisplay]
     if let stem = absence.oddStem {
       parts.append(
         "\(stem.name.escapedForDisplay) has shape \(Spelling.shape(stem.tensor.shape)), and the stem of a network for images has four sizes"
       )
     }
     if let nearest = absence.nearest {
-      let prefix = nearest.prefix.isEmpty ? "" : " behind \(nearest.prefix.escapedForDisplay)"
+      let prefix = nearest.prefix.isEmpty ? "" : " with the prefix \(nearest.prefix.escapedForDisplay)"
       parts.append(
-        "nearest: \(nearest.architecture) in \(nearest.dialect)'s words\(prefix), with \(Spelling.count(nearest.count, "name")) of a ResNet's, \(Spelling.count(nearest.fitting)) of its shapes"
+        "nearest: \(nearest.architecture) (\(nearest.dialect) names\(prefix)), of which \(Spelling.count(nearest.count, "name")) and \(Spelling.count(nearest.fitting, "shape")) match"
       )
     } else {
-      parts.append("nearest: none, for no name is one that a ResNet has")
+      parts.append("nearest: none, since no name is a ResNet's")
     }
     let groups = absence.groups.prefix(Self.mostShown).map { group in
       let prefix = group.prefix.isEmpty ? "\"\"" : group.prefix.escapedForDisplay

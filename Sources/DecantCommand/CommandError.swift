@@ -1,4 +1,10 @@
 import ByteParsing
+import Inference
+import Measuring
+import Pickle
+import ResNets
+import Scanning
+import Tensors
 
 /// The errors of the library as the command line reports them: remedies name options and commands.
 extension DecantError {
@@ -22,13 +28,24 @@ extension DecantError {
     return .object(members)
   }
 
-  /// The document that stands on standard output when a command with `--json` fails.
+  /// The document on standard output when a command with `--json` fails.
   var jsonDocument: JSONValue { .object([(key: "schema", value: 1), (key: "error", value: json)]) }
+
+  /// The document for a command line that is wrong; its exit code is 64.
+  static func usageDocument(_ message: String) -> JSONValue {
+    .object([
+      (key: "schema", value: 1),
+      (
+        key: "error",
+        value: .object([(key: "code", value: "usage"), (key: "message", value: .string(message))])
+      ),
+    ])
+  }
 }
 
 extension DecantError.Advice {
   /// The remedy in terms of the command line.
-  var commandText: String {
+  package var commandText: String {
     switch self {
     case .text(let text): text
     case .chooseKey(let keys):
@@ -48,26 +65,82 @@ extension DecantError.Advice {
     case .leaveOutTensors(let patterns):
       "To use the network without a head, write one: decant convert IN OUT.safetensors "
         + patterns.map { "--except '\($0.escapedForDisplay)'" }.joined(separator: " ")
-    case .dequantize: "Write the numbers they represent with --dequantize."
-    case .makeDense: "Write them in full with --to-dense."
+    case .choosePrefix(let prefixes):
+      "Choose one with --prefix"
+        + (prefixes.isEmpty ? "." : ": \(prefixes.map(\.quoted).joined(separator: ", ")).")
+    case .inspect: "decant inspect shows the names and shapes it has."
+    case .listDialects: "decant identify --dialects lists the dialects."
+    case .dequantize: "Pass --dequantize to use the numbers they represent."
+    case .makeDense: "Pass --to-dense to fill in the zeros."
     case .cast: "Cast them with --dtype float32."
     case .rename: "Change the names with --rename."
+    case .useExternalData: "Pass --external-data to write the weights to a second file."
+    case .showRanges: "decant inspect --stats shows the ranges of the numbers."
     case .replaceOutput: "Leave out --no-clobber to replace it."
     case .salvage: "Download it again; decant convert --salvage keeps the tensors that are whole."
     case .disassemble:
       "The file is damaged or was never a checkpoint; decant inspect --pickle shows how far it reads."
-    case .inspect: "decant inspect shows the names and shapes it has."
     case .dropObjects: "Leave them out with --drop-objects; tensors are kept."
     case .largerShards: "Choose a larger --shard-size."
     case .currentFormat: "Leave out --legacy."
     case .keepPrefix: "Leave out --strip-prefix, or choose with --key the tensors that have it."
     case .omitSourceDigest: "Leave out --source-digest."
+    case .declare(let settings):
+      "Say which network it is with \(settings.map(Self.option).joined(separator: " or "))."
+    case .verify: "decant verify lists every difference."
+    case .useReference: "Pass --engine reference."
     }
   }
 }
 
+extension DecantError.Advice {
+  /// The command line's spelling of one of ``ResNetOverrides``'s settings.
+  private static func option(_ setting: String) -> String {
+    ResNetSetting(rawValue: setting)?.option ?? setting
+  }
+}
+
+extension ResNetSetting {
+  /// The option that gives it, such as `--stem-pooling`.
+  var option: String {
+    switch self {
+    case .architecture: "--arch"
+    case .prefix: "--prefix"
+    case .classes: "--num-classes"
+    case .stride0: "--stride0"
+    case .blockStride: "--block-stride"
+    case .stemPooling: "--stem-pooling"
+    case .outputStride: "--output-stride"
+    case .stageStrides: "--stage-strides"
+    case .epsilon: "--epsilon"
+    }
+  }
+}
+
+extension DecantError {
+  /// Makes the error that a low-level module's error becomes where it reaches the command line.
+  ///
+  /// Returns nil for errors of other kinds: those of the argument parser.
+  init?(crossing error: any Error) {
+    switch error {
+    case let error as DecantError: self = error
+    case let error as InferenceError: self = DecantError(error)
+    case let error as MeasurementError: self = DecantError(error)
+    case let error as PickleError: self = DecantError(error)
+    case let error as ParsingError: self = DecantError(error)
+    case let error as TensorComparisonError: self = DecantError(error)
+    default: return nil
+    }
+  }
+}
+
+extension ScanRule {
+  /// What to do about a finding, in terms of the command line.
+  var commandRemedy: String { remedy(reading: "decant convert reads the weights without running anything.") }
+}
+
 /// A command that prints JSON when asked.
 protocol JSONReporting {
-  /// Whether results and errors are printed as JSON.
+  /// True when results and errors are printed as JSON.
   var json: Bool { get }
 }

@@ -54,19 +54,27 @@ struct Decant: ParsableCommand {
       isJSON = (command as? any JSONReporting)?.json ?? false
       try command.run()
       StandardStreams.flush()
-    } catch let error as DecantError {
-      if isJSON { StandardStreams.line(error.jsonDocument.indentedText) }
-      StandardStreams.error(error.commandText)
-      Glibc.exit(error.exitStatus.rawValue)
     } catch let interruption as Interruption {
       interruption.die()
     } catch let status as ExitStatus {
       StandardStreams.flush()
       Glibc.exit(status.rawValue)
     } catch {
+      if let error = DecantError(crossing: error) { fail(error, isJSON: isJSON) }
+      // The argument parser's own: help, the version, or a command line that is wrong.
+      if isJSON, exitCode(for: error) == .validationFailure {
+        StandardStreams.document(DecantError.usageDocument(message(for: error)))
+      }
       StandardStreams.flush()
       exit(withError: error)
     }
+  }
+
+  /// Prints an error and ends the process with its exit code.
+  private static func fail(_ error: DecantError, isJSON: Bool) -> Never {
+    if isJSON, !StandardStreams.hasDocument { StandardStreams.document(error.jsonDocument) }
+    StandardStreams.error(error.commandText)
+    Glibc.exit(error.exitStatus.rawValue)
   }
 }
 

@@ -64,15 +64,15 @@ struct EngineOptions: ParsableArguments {
         }
       } catch {
         if engine != nil {
-          throw DecantError(
-            .unclassified, "cannot be run by onednn: \(error)", remedy: "Use --engine reference.")
+          let mapped = DecantError(error)
+          throw mapped.code == .outOfMemory ? mapped : mapped.advising(.useReference)
         }
         reason = error
       }
     }
     if chosen.isEmpty || engine == .both {
       if case .libraryMissing = reason, !ReferenceNetwork<Float>.isInstalled {
-        throw DecantError(.unclassified, "cannot be run: \(InferenceError.noEngine)")
+        throw DecantError(InferenceError.noEngine)
       }
       if let reason { StandardStreams.note("the reference engine is used: \(reason)") }
       chosen.append(try reference(graph, weights, threads: threads))
@@ -84,7 +84,8 @@ struct EngineOptions: ParsableArguments {
   func double(_ graph: Graph, _ weights: StateDict, threads: Int) throws -> ChosenEngine<Double> {
     if engine == .onednn || engine == .both {
       throw DecantError(
-        .unclassified, "onednn computes in float32", remedy: "Leave out --float64 or --engine.")
+        .invalidArgument, "the engine onednn computes in float32 only",
+        remedy: "Leave out --float64 or --engine.")
     }
     return try reference(graph, weights, threads: threads)
   }
@@ -96,7 +97,7 @@ struct EngineOptions: ParsableArguments {
       return ChosenEngine(
         network: try ReferenceNetwork<T>(graph: graph, weights: weights, threads: threads),
         note: EngineNote(name: "reference"))
-    } catch { throw DecantError(.unclassified, "cannot be run: \(error)") }
+    } catch { throw DecantError(error) }
   }
 }
 

@@ -44,7 +44,7 @@ struct IdentifyCommand: ParsableCommand, JSONReporting {
     let stateDict = try selection.stateDict()
     let found: ResNetNaming?
     do throws(DecantError) { found = try ResNetNaming.onlyIfAny(in: stateDict, prefix: prefix) } catch {
-      throw DecantError(.unclassified, error.reason.escapedForDisplay, file: file)
+      throw error.located(file: file)
     }
     guard let naming = found else { throw refuse(AbsenceReport(stateDict)) }
     let identification: ResNetIdentification
@@ -55,6 +55,7 @@ struct IdentifyCommand: ParsableCommand, JSONReporting {
       identification = try ResNetIdentification(
         naming, published: digest.flatMap { PublishedFile.of(sha256: $0) }, evidence: evidence)
     } catch let error as DecantError {
+      guard [.notAResNet, .unsupportedNetwork].contains(error.code) else { throw error.located(file: file) }
       throw refuse(AbsenceReport(stateDict, reason: error.reason))
     }
     let measured = try measuring.report(on: identification, in: checkpoint, selection)
@@ -70,7 +71,7 @@ struct IdentifyCommand: ParsableCommand, JSONReporting {
 
   /// Says that there is no ResNet, and what there is.
   private func refuse(_ absence: AbsenceReport) -> ExitStatus {
-    if json { StandardStreams.line(absence.json.indentedText) }
+    if json { StandardStreams.document(absence.json) }
     StandardStreams.error("\((file ?? "").escapedForDisplay): \(absence.text)")
     return .no
   }
@@ -79,7 +80,9 @@ struct IdentifyCommand: ParsableCommand, JSONReporting {
     var configuration = identification.configuration
     if let stride0 { configuration.stride0 = stride0 }
     guard let report = ExplanationReport(identification, configuration, inputSize: size) else {
-      throw DecantError(.unclassified, "an image of \(size)×\(size) does not fit the network", file: file)
+      throw DecantError(
+        .invalidArgument, "an image of \(size)×\(size) does not fit the network", file: file,
+        remedy: "Pass a larger --size.")
     }
     StandardStreams.line()
     report.print()
@@ -171,7 +174,9 @@ struct IdentifyCommand: ParsableCommand, JSONReporting {
     guard !found.undetermined.isEmpty else { return }
     StandardStreams.line()
     var open = TextTable([("the file does not say", .left), ("usual", .left), ("declare with", .left)])
-    for question in found.undetermined { open.row(question.name, question.usual, question.option ?? "") }
+    for question in found.undetermined {
+      open.row(question.name, question.usual, question.setting?.option ?? "")
+    }
     open.show()
   }
 
@@ -251,6 +256,6 @@ struct IdentifyCommand: ParsableCommand, JSONReporting {
       ),
       (key: "undetermined", value: .array(found.undetermined.map { .string($0.name) })),
     ])
-    StandardStreams.line((measured?.added(to: result) ?? result).indentedText)
+    StandardStreams.document(measured?.added(to: result) ?? result)
   }
 }

@@ -32,7 +32,7 @@ struct InspectCommand: ParsableCommand, JSONReporting {
     if pickle && (json || tree || stats || digest || checksums || key != nil || filter != nil) {
       throw ValidationError("--pickle goes with no other option.")
     }
-    if json && tree { throw ValidationError("--json and --tree exclude each other.") }
+    if json && tree { throw ValidationError("Use --json or --tree, not both.") }
   }
 
   func run() throws {
@@ -54,7 +54,7 @@ struct InspectCommand: ParsableCommand, JSONReporting {
       checksums || stats || digest
       ? try checkpoint.damagedRecords(of: rows.map(\.entry).filter { $0.state == .whole }) : []
     let losses = [checkpoint.truncation].compactMap { $0 } + checkpoint.damage + damage
-    let warnings = checkpoint.warnings + losses.map(\.description)
+    let warnings = checkpoint.warnings + losses.map(\.commandText)
     if json {
       InspectionJSON.print(checkpoint, rows, warnings)
     } else {
@@ -76,7 +76,10 @@ struct InspectCommand: ParsableCommand, JSONReporting {
       do { try stream.disassemble(limits: limits.limits) { StandardStreams.line($0) } } catch let error
         as PickleError
       {
-        throw DecantError(.unclassified, error.description, file: file)
+        let refusal = DecantError(error, file: file, at: stream.offset ?? 0)
+        // Its usual advice is this command.
+        throw refusal.advice == .disassemble
+          ? refusal.advising(.text("The file is damaged or was never a checkpoint.")) : refusal
       }
     }
   }

@@ -7,6 +7,7 @@ import Tensors
 /// One tensor a line, written as it is made: a listing of a hundred thousand tensors never stands in memory twice.
 enum InspectionJSON {
   static func print(_ checkpoint: Checkpoint, _ rows: [InspectionRow], _ warnings: [String]) {
+    StandardStreams.beginDocument()
     StandardStreams.line("{\"schema\": 1, \"file\": \(JSONValue.string(checkpoint.path).text),")
     StandardStreams.line(" \"container\": \(JSONValue.string(checkpoint.container.rawValue).text),")
     list("tensors", rows.map(tensor), ",")

@@ -39,9 +39,10 @@ struct MeasureOptions: ParsableArguments {
     } catch {
       var error = error
       if case .missing(let names) = error { error = .missing(names.map(found.naming.spelling(of:))) }
-      throw DecantError(
-        .unclassified, "cannot be measured: \("\(error)".escapedForDisplay)", file: checkpoint.path,
-        remedy: "decant identify without --measure says what names and shapes tell.")
+      let mapped = DecantError(error, file: checkpoint.path)
+      guard mapped.code == .notMeasurable else { throw mapped }
+      throw mapped.advising(
+        .text("Run decant identify without --measure: it prints what names and shapes prove."))
     }
   }
 }

@@ -130,6 +130,9 @@ struct NetworkOptions: ParsableArguments {
     )
   }
 
+  /// Differences of each kind that an error lists; `decant verify` lists all.
+  static let mostListed = 5
+
   /// Says what is wrong with the weights, if anything is; `decant verify` lists it.
   ///
   /// - Parameter check: what is asked of the comparison before.
@@ -140,13 +143,8 @@ struct NetworkOptions: ParsableArguments {
   ) throws -> ResNetVerification {
     let verification = try ResNetVerification(of: resolution.naming, against: resolution.graph)
     try check(verification)
-    guard !verification.isMatch else { return verification }
-    StandardStreams.error(
-      "\(checkpoint.path.escapedForDisplay): the weights are not those of \(resolution.architecture ?? "the network"): "
-        + "\(verification.missing.count) missing, \(verification.unexpected.count) unexpected, "
-        + "\(verification.mismatched.count) mismatched, \(verification.nonFinite.count) with non-finite numbers. "
-        + "decant verify lists them. Nothing was written.")
-    throw ExitStatus.no
+    try verification.requireMatch(resolution.architecture, file: checkpoint.path, mostListed: Self.mostListed)
+    return verification
   }
 
   /// What the chosen state dict is taken for; says what was recognised and assumed.
@@ -164,10 +162,7 @@ struct NetworkOptions: ParsableArguments {
           EvidenceGathering.evidence(in: checkpoint, selection, of: $0, note: StandardStreams.note)
         })
     } catch {
-      throw DecantError(
-        .unclassified, "cannot be taken for a ResNet: \(error.reason.escapedForDisplay)",
-        file: checkpoint.path,
-        remedy: "decant inspect shows the names and shapes it has.")
+      throw error.located(file: checkpoint.path)
     }
     let naming = resolution.naming
     if naming.dialect != ResNetDialect.all[0] {
@@ -176,7 +171,9 @@ struct NetworkOptions: ParsableArguments {
     if !naming.prefix.isEmpty {
       StandardStreams.note("every name is read without its prefix \(naming.prefix.escapedForDisplay)")
     }
-    for warning in resolution.warnings { StandardStreams.note("warning: \(warning.escapedForDisplay)") }
+    for warning in resolution.warnings {
+      StandardStreams.note("warning: \(warning.commandText.escapedForDisplay)")
+    }
     for (place, items) in resolution.read.byPlace {
       let facts = items.map { "\($0.name) \($0.value)" }.joined(separator: "; ")
       StandardStreams.note("read from \(place): \(facts)".escapedForDisplay)
@@ -186,6 +183,17 @@ struct NetworkOptions: ParsableArguments {
       StandardStreams.note("assumed, since no shape tells: \(facts)")
     }
     return resolution
+  }
+}
+
+extension ResNetWarning {
+  /// The clause, with settings as options.
+  var commandText: String {
+    if case .contradicted(let setting, let value, _) = self {
+      text(naming: "\(setting.option) \(value)")
+    } else {
+      description
+    }
   }
 }
 

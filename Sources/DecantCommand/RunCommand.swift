@@ -84,21 +84,16 @@ struct RunCommand: ParsableCommand, JSONReporting {
     let stageNames = ["input"] + graph.stages.map(\.name)
     if let stage, !stageNames.contains(stage) {
       throw DecantError(
-        .unclassified, "the network has no stage \(stage.escapedForDisplay)", file: file,
-        remedy: "There are: \(stageNames.joined(separator: ", ")).")
+        .invalidArgument, "the network has no stage \(stage.escapedForDisplay)", file: file,
+        remedy: "Its stages are: \(stageNames.joined(separator: ", ")).")
     }
     for warning in checkpoint.warnings { StandardStreams.note("warning: \(warning)") }
     try checkpoint.verifyChecksums(of: selection.tensors)
     let verification = try ResNetVerification(
       of: resolution.naming, against: graph, readsNumbers: false)
     try network.requireSupportedHead(resolution, verification, in: checkpoint, classes: numClasses)
-    guard verification.isMatch else {
-      StandardStreams.error(
-        "\(file.escapedForDisplay): the weights are not those of \(resolution.architecture ?? "the network"): "
-          + "\(verification.missing.count) missing, \(verification.unexpected.count) unexpected, "
-          + "\(verification.mismatched.count) mismatched. decant verify lists them.")
-      throw ExitStatus.no
-    }
+    try verification.requireMatch(
+      resolution.architecture, file: file, mostListed: NetworkOptions.mostListed)
     NetworkOptions.noteOthers(verification)
     Processors.explainLostPages()
     let weights = resolution.naming.tensors
@@ -145,16 +140,16 @@ struct RunCommand: ParsableCommand, JSONReporting {
     let sources = try inputs.sources()
     if sources.count > 1, stages != nil || compare != nil || validates || engine.engine == .both {
       throw DecantError(
-        .unclassified,
+        .invalidArgument,
         "--stages, --compare, --validate and --engine both take one input, and there are \(Spelling.count(sources.count))",
-        remedy: "Run each by itself, or write one stage of all with --stage and --output.")
+        remedy: "Run each input alone, or write one stage of all with --stage and --output.")
     }
     let classes = resolution.configuration.classes
     let labels = try labels.map { path throws(DecantError) in
       try ClassLabels(path: path, classes: classes)
     }
     var batches = InputBatches<T>(sources, inputs, limits: limits.limits)
-    let first = try batches.batch { StandardStreams.error("\($0)") }
+    let first = try batches.batch { StandardStreams.error($0.commandText) }
     let goldenFile = try compare.map { path throws(DecantError) in try Checkpoint(path: path) }
     let golden = try goldenFile.map { file throws(DecantError) in
       Golden(try file.onlyStateDict().stateDict())
@@ -164,8 +159,8 @@ struct RunCommand: ParsableCommand, JSONReporting {
     }
     if golden != nil, !wanted.contains(where: { golden?.holds($0) == true }) {
       throw DecantError(
-        .unclassified, "holds none of the network's stages", file: compare,
-        remedy: "Its tensors should be called \(graph.stages.map(\.name).joined(separator: ", ")).")
+        .invalidInput, "has no tensor that is named like a stage of the network", file: compare,
+        remedy: "Name its tensors \(graph.stages.map(\.name).joined(separator: ", ")).")
     }
     var report = RunReport<T>(
       architecture: resolution.architecture, hasHead: resolution.configuration.classes > 0,
@@ -190,7 +185,8 @@ struct RunCommand: ParsableCommand, JSONReporting {
           try chosen.network.run(part, stages: stages, stage: stage)
         }
       } catch {
-        throw DecantError(.unclassified, "cannot be run: \(error)", file: file)
+        let refusal = DecantError(error)
+        throw refusal.located(file: refusal.code == .invalidInput ? batch.images.first?.file : file)
       }
       if inputs.tile { batch.split(Tiling(height: input.shape[2], width: input.shape[3])) }
       report.add(batch, result.logits)
@@ -206,9 +202,9 @@ struct RunCommand: ParsableCommand, JSONReporting {
       if sources.count == 1 {
         kept = result.stages
         do { report.validation = try validated(input, golden) } catch let error as InferenceError {
-          throw DecantError(.unclassified, "cannot be run: \(error)", file: file)
+          throw DecantError(error, file: file)
         } catch let error as DecantError {
-          throw DecantError(.unclassified, error.reason, file: compare)
+          throw error.located(file: compare ?? file)
         }
       } else if !json {
         progress.clear()

@@ -169,7 +169,8 @@ struct RunReport<T: ReferenceScalar> {
             failures.map {
               .object([
                 (key: "file", value: .string($0.location.file ?? "")),
-                (key: "error", value: .string($0.description)),
+                (key: "error", value: .string($0.commandText)),
+                (key: "code", value: .string($0.code.rawValue)),
               ])
             })
         ))
@@ -193,7 +194,7 @@ struct RunReport<T: ReferenceScalar> {
     }
     if let validation { members.append((key: "validation", value: validation.json)) }
     if let median { members.append((key: "median_ms", value: .exact(Double(milliseconds(median)) ?? 0))) }
-    StandardStreams.line(JSONValue.object(members).indentedText)
+    StandardStreams.document(.object(members))
   }
 
   private func json(of result: ImageResult<T>) -> [(key: String, value: JSONValue)] {

@@ -34,7 +34,7 @@ struct ScanCommand: ParsableCommand, JSONReporting {
   @Option(help: "Threads; by default one for each processor.") var threads = Processors.count
 
   func validate() throws {
-    if json && sarif { throw ValidationError("--json and --sarif exclude each other.") }
+    if json && sarif { throw ValidationError("Use --json or --sarif, not both.") }
     if paths.isEmpty && !rules { throw ValidationError("Name a file or a folder.") }
     if !(1...256).contains(threads) { throw ValidationError("--threads is 1 to 256, not \(threads).") }
   }
@@ -62,7 +62,7 @@ struct ScanCommand: ParsableCommand, JSONReporting {
       case .failure(let error): errors.append(error)
       }
     }
-    if json { StandardStreams.line(ScanJSON.document(kept).indentedText) }
+    if json { StandardStreams.document(ScanJSON.document(kept, errors)) }
     if sarif { StandardStreams.line(ScanSARIF.document(kept, errors).indentedText) }
     if !json && !sarif { report.printTotals() }
     for error in errors { StandardStreams.error(error.commandText) }

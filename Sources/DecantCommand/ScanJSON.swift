@@ -3,8 +3,8 @@ import Scanning
 
 /// A scan as the contract has it, schema 1.
 enum ScanJSON {
-  static func document(_ scans: [FileScan]) -> JSONValue {
-    .object([
+  static func document(_ scans: [FileScan], _ errors: [DecantError]) -> JSONValue {
+    var members: [(key: String, value: JSONValue)] = [
       (key: "schema", value: 1),
       (
         key: "files",
@@ -18,7 +18,10 @@ enum ScanJSON {
             ])
           })
       ),
-    ])
+    ]
+    // Files that could not be opened or read have no verdict.
+    if !errors.isEmpty { members.append((key: "errors", value: .array(errors.map(\.json)))) }
+    return .object(members)
   }
 
   private static func finding(_ finding: ScanFinding) -> JSONValue {
@@ -30,7 +33,7 @@ enum ScanJSON {
       (key: "call", value: finding.call.map { .string($0) } ?? .null),
       (key: "place", value: .string(finding.place)),
       (key: "count", value: .integer(Int64(finding.count))),
-      (key: "remedy", value: .string(finding.rule.remedy)),
+      (key: "remedy", value: .string(finding.rule.commandRemedy)),
     ])
   }
 }

@@ -32,7 +32,7 @@ struct ScanReport {
       StandardStreams.line("  \(finding.severity.word): \(finding.what)\(times)  [\(finding.rule.rawValue)]")
       StandardStreams.line(
         "    at \(place)byte \(finding.offset)" + (finding.call.map { ": " + $0 } ?? ""))
-      if !remedies.contains(finding.rule.remedy) { remedies.append(finding.rule.remedy) }
+      if !remedies.contains(finding.rule.commandRemedy) { remedies.append(finding.rule.commandRemedy) }
     }
     if scan.leftOut > 0 { StandardStreams.line("  and \(Spelling.count(scan.leftOut, "more finding"))") }
     for remedy in remedies.prefix(3) { StandardStreams.line("  → \(remedy)") }

@@ -12,7 +12,7 @@ enum ScanSARIF {
       .object([
         (key: "id", value: .string(rule.rawValue)),
         (key: "shortDescription", value: text(rule.meaning)),
-        (key: "help", value: text(rule.remedy)),
+        (key: "help", value: text(rule.commandRemedy)),
       ])
     }
     let driver: JSONValue = .object([
@@ -25,7 +25,9 @@ enum ScanSARIF {
       (
         key: "toolExecutionNotifications",
         value: .array(
-          errors.map { .object([(key: "level", value: "error"), (key: "message", value: text("\($0)"))]) })
+          errors.map {
+            .object([(key: "level", value: "error"), (key: "message", value: text($0.commandText))])
+          })
       ),
     ])
     let run: JSONValue = .object([

@@ -1,3 +1,4 @@
+import ByteParsing
 import Glibc
 import Synchronization
 
@@ -20,6 +21,19 @@ enum StandardStreams {
     }
     if isFull { flush() }
   }
+
+  /// True once a JSON document is on standard output, which never holds a second one.
+  static var hasDocument: Bool { documents.load(ordering: .relaxed) }
+  private static let documents = Atomic<Bool>(false)
+
+  /// Writes the one JSON document of a command to standard output.
+  static func document(_ value: JSONValue) {
+    beginDocument()
+    line(value.indentedText)
+  }
+
+  /// Notes that the lines that follow are the command's JSON document.
+  static func beginDocument() { documents.store(true, ordering: .relaxed) }
 
   /// Writes a note that is no result: to standard error.
   static func note(_ text: String) { message("decant: " + text) }

@@ -5,7 +5,7 @@ import ResNets
 import Tensors
 
 /// `decant synthesize ARCH -o FILE.pth`.
-struct SynthesizeCommand: ParsableCommand {
+struct SynthesizeCommand: ParsableCommand, JSONReporting {
   static let configuration = CommandConfiguration(
     commandName: "synthesize",
     abstract: "Write a checkpoint of seeded numbers that PyTorch can load, for demos, tests and benchmarks.")
@@ -17,6 +17,7 @@ struct SynthesizeCommand: ParsableCommand {
     Int?
   @Option(help: "What the weights stand under.") var key = "model"
   @Option(help: "The epoch that stands beside them.") var epoch = 0
+  @Flag(help: "Print JSON, schema 1.") var json = false
 
   func validate() throws {
     if ResNetArchitecture.named(architecture) == nil {
@@ -36,6 +37,11 @@ struct SynthesizeCommand: ParsableCommand {
     let stateDict = try SyntheticWeights.stateDict(try configuration.graph(), seed: seed)
     try TorchZipWriter.write(stateDict, under: key, beside: [(name: "epoch", value: epoch)], to: output)
     let bytes = stateDict.entries.reduce(0) { $0 + $1.tensor.byteCount }
+    if json {
+      return StandardStreams.document(
+        ConversionSummary.json(
+          output, format: OutputFormat.torchZip.rawValue, tensors: stateDict.count, bytes: bytes))
+    }
     StandardStreams.line(
       "\(Spelling.count(stateDict.count, "tensor")), \(Spelling.count(bytes, "byte")) of weights under '\(key.escapedForDisplay)', "
         + "\(Spelling.duration(clock.now - start)): \(output.escapedForDisplay)")

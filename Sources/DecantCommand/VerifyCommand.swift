@@ -156,6 +156,6 @@ struct VerifyCommand: ParsableCommand, JSONReporting {
       (key: "assumed", value: resolution.assumed.json),
       (key: "read", value: resolution.read.json),
     ])
-    StandardStreams.line(result.indentedText)
+    StandardStreams.document(result)
   }
 }

@@ -14,7 +14,7 @@ enum JPEGDecoding {
         "claims \(markers.width)×\(markers.height) pixels, which its \(bytes.count) bytes cannot hold")
     }
     if let problem = unsafe cimage_load_jpeg() {
-      throw DecantError(.unclassified, "cannot be decoded: \(unsafe String(cString: problem))")
+      throw DecantError(.libraryMissing, "cannot be decoded: \(unsafe String(cString: problem))")
     }
     var notes: [String] = []
     var (samples, warning) = try decode(bytes, markers, goesOn: false)
@@ -23,11 +23,10 @@ enum JPEGDecoding {
       (samples, warning) = try decode(bytes, markers, goesOn: true)
       notes.append("libjpeg-turbo says: \(first)")
     }
-    // libjpeg-turbo calls what ends it a warning too when one came before: the words alone tell.
+    // TurboJPEG calls a fatal error a warning too when one came before, and has no number for either: only the text.
     if let warning, !isHarmless(warning) {
       throw DecantError(
-        .unclassified, "is a JPEG with damage: \(warning)",
-        remedy: "The file is damaged: fetch it again, or save it anew.")
+        .damaged, "is a damaged JPEG: \(warning)", remedy: "Download the file again, or save it again.")
     }
     if markers.components == 4 {
       samples = rgb(inks: samples)
@@ -46,7 +45,7 @@ enum JPEGDecoding {
   private static func check(_ markers: JPEGMarkers, _ limits: Limits) throws(DecantError) {
     guard markers.frame != 0, markers.scans > 0 else {
       throw DecantError(
-        .unclassified, "is a JPEG without an image", remedy: "The file is damaged: fetch it again.")
+        .damaged, "is a JPEG without an image", remedy: "Download the file again.")
     }
     try Picture.check(markers.height, markers.width, limits)
     let kind: String? =
@@ -57,21 +56,21 @@ enum JPEGDecoding {
       default: "hierarchical"
       }
     if let kind {
-      throw DecantError(.unclassified, "is a \(kind) JPEG, which is not read", remedy: "Save it as PNG.")
+      throw DecantError(.unsupportedFormat, "is a \(kind) JPEG, which is not read", remedy: "Save it as PNG.")
     }
     guard markers.precision == 8 else {
       throw DecantError(
-        .unclassified, "is a JPEG of \(markers.precision) bits, and those of 8 are read",
+        .unsupportedFormat, "is a JPEG with \(markers.precision) bits per sample; only 8 are read",
         remedy: "Save it with 8 bits.")
     }
     guard [1, 3, 4].contains(markers.components) else {
       throw DecantError(
-        .unclassified, "is a JPEG of \(markers.components) components, and those of 1, 3 and 4 are read",
-        remedy: "Save it anew.")
+        .unsupportedFormat, "is a JPEG with \(markers.components) components; only 1, 3 and 4 are read",
+        remedy: "Save it as PNG.")
     }
     // Every scan goes over the whole image, and a few bytes make one.
     guard markers.scans <= limits.imageScans else {
-      throw .imageTooLarge("is a JPEG of \(markers.scans) scans", limit: "imageScans", limits.imageScans)
+      throw .imageTooLarge("is a JPEG with \(markers.scans) scans", limit: "imageScans", limits.imageScans)
     }
   }
 
@@ -100,8 +99,8 @@ enum JPEGDecoding {
     case 1: return (samples, text)
     default:
       throw DecantError(
-        .unclassified, "is a JPEG that cannot be decoded: \(text)",
-        remedy: "The file is damaged: fetch it again, or save it anew.")
+        .damaged, "is a JPEG that cannot be decoded: \(text)",
+        remedy: "Download the file again, or save it again.")
     }
   }
 

@@ -44,7 +44,7 @@ struct PNGChunks {
       }
     } catch {
       throw .truncatedImage(
-        "is a PNG that breaks off in the part that begins here: \(error.reason)", at: start)
+        "is a PNG that ends inside the chunk that begins here: \(error.reason)", at: start)
     }
   }
 

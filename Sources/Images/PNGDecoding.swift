@@ -16,7 +16,7 @@ enum PNGDecoding {
       )
     }
     if let problem = unsafe cimage_load_png() {
-      throw DecantError(.unclassified, "cannot be decoded: \(unsafe String(cString: problem))")
+      throw DecantError(.libraryMissing, "cannot be decoded: \(unsafe String(cString: problem))")
     }
     let rows = try decode(bytes, chunks, rowByteCount: chunks.width * channels)
     var picture = Picture(
@@ -46,13 +46,13 @@ enum PNGDecoding {
     case (0, 16):
       // Pillow's I;16 → RGB clips at 255: nearly every pixel would be white.
       throw DecantError(
-        .unclassified, "is a greyscale PNG of 16 bits, which has no settled meaning in 8",
+        .unsupportedFormat, "is a greyscale PNG with 16 bits, and there is no agreed way to make 8 of them",
         remedy: "Save it with 8 bits, scaled as the network was trained.")
     default:
       throw DecantError(
-        .unclassified,
-        "is a PNG of colour type \(chunks.colourType) with \(chunks.bitDepth) bits, which does not exist",
-        remedy: "Save it anew.")
+        .damaged,
+        "is a PNG with colour type \(chunks.colourType) and \(chunks.bitDepth) bits, which does not exist",
+        remedy: "Download the file again, or save it again.")
     }
   }
 
@@ -75,8 +75,8 @@ enum PNGDecoding {
     }
     guard status == 0 else {
       throw DecantError(
-        .unclassified, "is a PNG that cannot be decoded: \(text(message))",
-        remedy: "The file is damaged: fetch it again, or save it anew.")
+        .damaged, "is a PNG that cannot be decoded: \(text(message))",
+        remedy: "Download the file again, or save it again.")
     }
     return (samples, Array(palette.prefix(Int(paletteCount) * 3)))
   }

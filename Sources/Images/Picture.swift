@@ -26,7 +26,7 @@ package struct Picture: Sendable, Equatable {
   ///   refused, beyond `limits`, or when a library is not installed.
   package init(decoding bytes: [UInt8], turning: Bool = true, limits: Limits = Limits()) throws(DecantError) {
     guard bytes.count <= limits.imageBytes else {
-      throw .imageTooLarge("a picture of \(bytes.count) bytes", limit: "imageBytes", limits.imageBytes)
+      throw .imageTooLarge("is a picture of \(bytes.count) bytes", limit: "imageBytes", limits.imageBytes)
     }
     switch ImageFormat(head: bytes.prefix(ImageFormat.headByteCount)) {
     case .png: self = try PNGDecoding.picture(bytes, limits)
@@ -34,8 +34,8 @@ package struct Picture: Sendable, Equatable {
     case nil:
       let name = ImageFormat.foreignName(head: bytes.prefix(ImageFormat.headByteCount))
       throw DecantError(
-        .unclassified, name.map { "is a \($0) picture, which is not read" } ?? "is no picture that is read",
-        remedy: "Pictures are PNG or JPEG: save it as PNG.")
+        .unsupportedFormat, name.map { "is a \($0) picture, which is not read" } ?? "is not a picture",
+        remedy: "Only PNG and JPEG are read: save it as PNG.")
     }
     guard turning, orientation != .upright else { return }
     self = orientation.applied(to: self)
@@ -68,7 +68,8 @@ package struct Picture: Sendable, Equatable {
   static func check(_ height: Int, _ width: Int, _ limits: Limits) throws(DecantError) {
     guard height > 0, width > 0 else {
       throw DecantError(
-        .unclassified, "is a picture of \(width)×\(height) pixels, which is none", remedy: "Save it anew.")
+        .damaged, "is a picture of \(width)×\(height) pixels",
+        remedy: "Download the file again, or save it again.")
     }
     guard let count = checkedProduct([height, width]), count <= limits.imagePixels else {
       throw .imageTooLarge(
@@ -80,7 +81,7 @@ package struct Picture: Sendable, Equatable {
 extension DecantError {
   /// An image file that ends before its contents do; `offset` counts bytes from its start.
   static func truncatedImage(_ reason: String, at offset: Int? = nil) -> DecantError {
-    DecantError(.truncated, reason, offset: offset, remedy: "The file is truncated: download it again.")
+    DecantError(.truncated, reason, offset: offset, remedy: "Download the file again.")
   }
 
   /// An image beyond one of ``Limits``.

@@ -45,8 +45,8 @@ package struct Golden: Sendable {
     if let whole = tensors[stage] {
       guard whole.elementCount == count else {
         throw DecantError(
-          .unclassified,
-          "stage \(stage) has \(shape.map { "shape \($0)" } ?? "\(count) values") and its golden \(whole.shape)"
+          .invalidInput,
+          "stage \(stage) has \(shape.map { "shape \($0)" } ?? "\(count) values"), and its reference output has \(whole.shape)"
         )
       }
       let values = try whole.elements(as: Double.self)
@@ -56,12 +56,13 @@ package struct Golden: Sendable {
       let maximum = tensors[stage + ".max_abs"], indices.dtype == .int64, maximum.elementCount == 1,
       indices.elementCount == values.elementCount, indices.elementCount > 0
     else {
-      throw DecantError(.unclassified, "the golden of stage \(stage) lacks its index, value or max_abs")
+      throw DecantError(
+        .invalidInput, "the reference output of stage \(stage) lacks its index, value or max_abs")
     }
     let places = try indices.integers()
     guard places.allSatisfy({ 0..<count ~= $0 }) else {
       throw DecantError(
-        .unclassified, "the golden of stage \(stage) samples positions beyond its \(count) elements")
+        .invalidInput, "the reference output of stage \(stage) has positions beyond its \(count) elements")
     }
     return (try values.elements(as: Double.self), places, try maximum.elements(as: Double.self)[0])
   }

@@ -6,8 +6,8 @@ package enum InferenceError: Error, Sendable, Equatable, CustomStringConvertible
   case missingParameters([String])
   /// A parameter's shape is not the graph's.
   case mismatchedParameter(name: String, expected: [Int], found: [Int])
-  /// A parameter's numbers cannot be had.
-  case unreadableParameter(name: String, reason: String)
+  /// A parameter's numbers cannot be read.
+  case unreadableParameter(name: String, cause: DecantError)
   /// The graph asks for what this engine does not do, or contradicts itself.
   case unsupportedGraph(node: String, reason: String)
   /// An activation's shape and its count of values contradict each other.
@@ -20,7 +20,7 @@ package enum InferenceError: Error, Sendable, Equatable, CustomStringConvertible
   case inputTooLarge(node: String)
   /// The machine did not give this many bytes.
   case outOfMemory(bytes: Int)
-  /// The threads asked for are fewer than 1, more than 1024, or could not be started.
+  /// The number of threads is less than 1 or more than 1024, or they could not be started.
   case threads(Int)
   /// An engine's library is missing; the text names the package.
   case libraryMissing(String)
@@ -36,8 +36,8 @@ package enum InferenceError: Error, Sendable, Equatable, CustomStringConvertible
         + (names.count > 8 ? " and \(names.count - 8) more" : "")
     case .mismatchedParameter(let name, let expected, let found):
       return "\(name) has shape \(found), not \(expected)"
-    case .unreadableParameter(let name, let reason):
-      return "\(name) cannot be read: \(reason)"
+    case .unreadableParameter(let name, let cause):
+      return "\(name) cannot be read: \(cause.reason)"
     case .unsupportedGraph(let node, let reason):
       return "node \(node) cannot be executed: \(reason)"
     case .valueCount(let shape, let count):
@@ -45,11 +45,12 @@ package enum InferenceError: Error, Sendable, Equatable, CustomStringConvertible
     case .inputShape(let found, let channels):
       return "the input has shape \(found), not N×\(channels)×H×W with every size at least 1"
     case .inputTooSmall(let node, let height, let width):
-      return "the map that reaches \(node) is \(height)×\(width), smaller than its window"
+      return
+        "the input is too small: the map that reaches \(node) is \(height)×\(width), smaller than its window"
     case .inputTooLarge(let node):
-      return "the input makes \(node) larger than this engine can address"
+      return "the input is too large: the output of \(node) is larger than this engine can address"
     case .outOfMemory(let bytes):
-      return "the machine did not give the \(bytes) bytes the run needs; try a smaller input or batch"
+      return "the system did not provide the \(bytes) bytes that the run needs"
     case .threads(let count):
       return "cannot run on \(count) threads"
     case .libraryMissing(let reason):
@@ -58,19 +59,27 @@ package enum InferenceError: Error, Sendable, Equatable, CustomStringConvertible
   }
 }
 
-extension InferenceError {
-  /// The public error.
-  package var decantError: DecantError {
-    let code: DecantError.Code =
-      switch self {
-      case .missingParameters, .mismatchedParameter: .mismatch
-      case .unreadableParameter: .readFailed
-      case .unsupportedGraph: .unsupportedNetwork
-      case .valueCount, .inputShape, .inputTooSmall, .inputTooLarge: .invalidInput
-      case .outOfMemory: .outOfMemory
-      case .threads: .invalidArgument
-      case .libraryMissing: .libraryMissing
-      }
-    return DecantError(code, "cannot be run: \(self)")
+extension DecantError {
+  /// Makes the library's error of one of the engines'.
+  package init(_ error: InferenceError, file: String? = nil) {
+    switch error {
+    case .missingParameters, .mismatchedParameter:
+      self.init(.mismatch, error.description, file: file, advice: .verify)
+    case .unreadableParameter(let name, let cause):
+      self = cause.located(file: file, tensor: name)
+    case .unsupportedGraph:
+      self.init(.unsupportedNetwork, error.description, file: file)
+    case .valueCount, .inputShape, .inputTooSmall, .inputTooLarge:
+      self.init(.invalidInput, error.description, file: file)
+    case .outOfMemory:
+      self.init(
+        .outOfMemory, error.description, file: file, remedy: "Use a smaller input or a smaller batch.")
+    case .threads(let count):
+      self.init(
+        1...1024 ~= count ? .outOfMemory : .invalidArgument, error.description, file: file,
+        remedy: "Use fewer threads.")
+    case .libraryMissing:
+      self.init(.libraryMissing, error.description, file: file)
+    }
   }
 }

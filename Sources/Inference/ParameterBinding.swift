@@ -1,3 +1,4 @@
+internal import ByteParsing
 internal import Graphs
 internal import Tensors
 
@@ -24,7 +25,7 @@ struct ParameterBinding<Scalar: ReferenceScalar> {
   func buffer(_ node: Node, _ role: Parameter.Role) throws(InferenceError) -> WeightBuffer<Scalar> {
     let (name, tensor) = try tensor(node, role)
     do { return try WeightBuffer(tensor) } catch let error as InferenceError { throw error } catch {
-      throw .unreadableParameter(name: name, reason: "\(error)")
+      throw .unreadableParameter(name: name, cause: DecantError(reading: error))
     }
   }
 
@@ -71,10 +72,12 @@ struct ParameterBinding<Scalar: ReferenceScalar> {
     let (name, tensor) = try tensor(node, role)
     guard tensor.dtype.kind == .floatingPoint else {
       throw .unreadableParameter(
-        name: name, reason: "its elements are \(tensor.dtype.rawValue), not floating-point numbers")
+        name: name,
+        cause: DecantError(
+          .unsupportedNetwork, "its elements are \(tensor.dtype.rawValue), not floating-point numbers"))
     }
     do { return try tensor.elements(as: Double.self) } catch {
-      throw .unreadableParameter(name: name, reason: "\(error)")
+      throw .unreadableParameter(name: name, cause: DecantError(reading: error))
     }
   }
 

@@ -16,7 +16,7 @@ internal import Tensors
     count = tensor.elementCount
     guard tensor.dtype.kind == .floatingPoint else {
       throw DecantError(
-        .unclassified, "its elements are \(tensor.dtype.rawValue), not floating-point numbers")
+        .unsupportedNetwork, "its elements are \(tensor.dtype.rawValue), not floating-point numbers")
     }
     if let content = tensor.storage.content, let base = unsafe try Self.borrow(tensor, content) {
       unsafe self.base = base

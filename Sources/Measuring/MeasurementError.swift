@@ -1,13 +1,16 @@
+package import ByteParsing
 package import Inference
 
 /// Why nothing can be measured; the description is one clause, without a full stop.
 package enum MeasurementError: Error, Sendable, Equatable, CustomStringConvertible {
   /// The error rate was measured on networks of another kind than this.
   case otherKind(String)
-  /// These tensors are not there, running statistics or the weights that lead to them.
+  /// These tensors are missing: running statistics, or the weights before them.
   case missing([String])
-  /// A tensor's numbers cannot be had, or are none that training leaves behind.
+  /// A tensor's numbers are not what training produces.
   case unusable(tensor: String, reason: String)
+  /// A tensor's numbers cannot be read.
+  case unreadable(tensor: String, cause: DecantError)
   /// Every mean is 0 and every variance 1: the network has seen no image.
   case untrained
   /// The first block has more weights than any that was published.
@@ -19,13 +22,26 @@ package enum MeasurementError: Error, Sendable, Equatable, CustomStringConvertib
     switch self {
     case .otherKind(let reason): reason
     case .missing(let names):
-      "there is no \(names.prefix(4).joined(separator: ", "))"
-        + (names.count > 4 ? " and \(names.count - 4) more are missing" : "")
+      "these tensors are missing: \(names.prefix(4).joined(separator: ", "))"
+        + (names.count > 4 ? " and \(names.count - 4) more" : "")
     case .unusable(let tensor, let reason): "\(tensor) \(reason)"
+    case .unreadable(let tensor, let cause): "\(tensor) cannot be read: \(cause.reason)"
     case .untrained: "every running mean is 0 and every running variance 1, so the network has seen no image"
     case .tooLarge(let weights):
       "its first convolutions have \(weights) weights, more than any ResNet that was published"
     case .engine(let error): error.description
+    }
+  }
+}
+
+extension DecantError {
+  /// Makes the library's error of a measurement that failed.
+  package init(_ error: MeasurementError, file: String? = nil) {
+    switch error {
+    case .engine(let error): self.init(error, file: file)
+    case .unreadable(let tensor, let cause): self = cause.located(file: file, tensor: tensor)
+    case .otherKind, .missing, .unusable, .untrained, .tooLarge:
+      self.init(.notMeasurable, "cannot be measured: \(error.description.escapedForDisplay)", file: file)
     }
   }
 }

@@ -115,7 +115,7 @@ struct RecordedStatistics: Sendable {
     }
     let numbers: [Double]
     do { numbers = try tensor.elements(as: Double.self) } catch {
-      throw .unusable(tensor: parameter.name, reason: "cannot be read: \(error)")
+      throw .unreadable(tensor: parameter.name, cause: DecantError(reading: error))
     }
     guard numbers.allSatisfy(\.isFinite) else {
       throw .unusable(tensor: parameter.name, reason: "has numbers that are not finite")

@@ -63,23 +63,24 @@ package struct InputSource {
     let checkpoint = try Checkpoint(path: path, limits: limits)
     guard checkpoint.container == .safetensors else {
       throw DecantError(
-        .unclassified, "is no input but a checkpoint (\(checkpoint.container.rawValue))", file: path,
-        remedy: "An input is a .npy, a .safetensors, a PNG or a JPEG.")
+        .invalidInput, "is a checkpoint (\(checkpoint.container.rawValue)), not an input", file: path,
+        remedy: "Give a .npy, a .safetensors, a PNG or a JPEG.")
     }
     let names = checkpoint.tensors.prefix(20).map { $0.name.escapedForDisplay }.joined(separator: ", ")
     if let key {
       guard let found = checkpoint.tensors.first(where: { $0.name.utf8.elementsEqual(key.utf8) }) else {
         throw DecantError(
-          .unclassified, "holds no tensor \(key.escapedForDisplay)", file: path,
-          remedy: "There are: \(names).")
+          .tensorNotFound, "has no tensor named \(key.escapedForDisplay)", file: path,
+          remedy: names.isEmpty ? nil : "Choose one with --input-key: \(names).")
       }
       return (found.tensor, found.name)
     }
     guard checkpoint.tensors.count == 1, let only = checkpoint.tensors.first else {
       throw DecantError(
-        .unclassified, "holds \(Spelling.count(checkpoint.tensors.count, "tensor")), and one is the input",
+        .invalidInput,
+        "has \(Spelling.count(checkpoint.tensors.count, "tensor")), and the input is one of them",
         file: path,
-        remedy: checkpoint.tensors.isEmpty ? nil : "Say which with --input-key: \(names).")
+        remedy: checkpoint.tensors.isEmpty ? nil : "Choose one with --input-key: \(names).")
     }
     return (only.tensor, only.name)
   }

@@ -1,4 +1,4 @@
-internal import ByteParsing
+package import ByteParsing
 internal import Checkpoints
 internal import Images
 package import Inference
@@ -7,28 +7,35 @@ package import Tensors
 /// Images that a network takes, read from a file of numbers and used as they are.
 package enum NetworkInput {
   /// N×C×H×W floating-point numbers of a `.npy`.
-  package static func read<T: ReferenceScalar>(_ path: String, as scalar: T.Type) throws -> Activation<T> {
+  package static func read<T: ReferenceScalar>(_ path: String, as scalar: T.Type) throws(DecantError)
+    -> Activation<T>
+  {
     try activation(NpyArray.read(path: path), of: path)
   }
 
   /// N×C×H×W floating-point numbers of a file's tensor.
   package static func activation<T: ReferenceScalar>(_ tensor: Tensor, of path: String, name: String? = nil)
-    throws
-    -> Activation<T>
+    throws(DecantError) -> Activation<T>
   {
     guard tensor.shape.count == 4, tensor.shape.allSatisfy({ $0 > 0 }) else {
       throw DecantError(
-        .unclassified, "has shape \(Spelling.shape(tensor.shape)); a network takes N×C×H×W", file: path,
+        .invalidInput, "has shape \(Spelling.shape(tensor.shape)), and a network takes N×C×H×W", file: path,
         tensor: name,
         remedy: "In Python, add the batch: array[None], or move the channels: array.transpose(0, 3, 1, 2).")
     }
     guard tensor.dtype.kind == .floatingPoint else {
       throw DecantError(
-        .unclassified,
-        "holds \(tensor.dtype.rawValue), and a network takes numbers that are already normalised",
+        .invalidInput,
+        "holds \(tensor.dtype.rawValue), and a network takes floating-point numbers that are already normalised",
         file: path, tensor: name,
         remedy: "In Python: (array / 255.0 - mean) / std, as the network was trained.")
     }
-    return try Activation(shape: tensor.shape, values: try tensor.elements(as: T.self))
+    let values: [T]
+    do { values = try tensor.elements(as: T.self) } catch {
+      throw DecantError(reading: error).located(file: path, tensor: name)
+    }
+    do throws(InferenceError) { return try Activation(shape: tensor.shape, values: values) } catch {
+      throw DecantError(error, file: path)
+    }
   }
 }

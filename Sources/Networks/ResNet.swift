@@ -63,10 +63,10 @@ public final class ResNet: Sendable {
     let path = weights.part?.checkpoint.path
     try resolution.requireSupportedHead(
       verification, of: path, classes: overrides.classes, isNamed: overrides.architecture != nil)
-    guard verification.isMatch else { throw verification.error(for: resolution.architecture, in: weights) }
+    try verification.requireMatch(resolution.architecture, file: path)
     do throws(InferenceError) {
       try self.init(resolution, weights, notes, engine, threads: threads)
-    } catch { throw error.decantError.located(file: path) }
+    } catch { throw DecantError(error, file: path) }
   }
 
   private init(
@@ -106,7 +106,7 @@ public final class ResNet: Sendable {
       let input = try Activation(shape: images.shape, values: images.values)
       let output = try network.run(input, stages: stages) { stage($0, NetworkOutput($1)) }
       return NetworkOutput(output)
-    } catch { throw error.decantError }
+    } catch { throw DecantError(error) }
   }
 }
 

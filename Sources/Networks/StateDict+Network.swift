@@ -71,37 +71,3 @@ extension Checkpoint {
     return PublishedFile.of(sha256: digest)
   }
 }
-
-extension ResNetVerification {
-  /// The error that lists every finding.
-  package func error(for architecture: String?, in weights: StateDict) -> DecantError {
-    var findings: [String] = []
-    if !missing.isEmpty {
-      findings.append(Self.list("missing", missing.map { "\($0.name.escapedForDisplay) \($0.shape)" }))
-    }
-    if !unexpected.isEmpty { findings.append(Self.list("unexpected", unexpected.map(\.escapedForDisplay))) }
-    if !mismatched.isEmpty {
-      findings.append(
-        Self.list(
-          "mismatched",
-          mismatched.map { mismatch in
-            let name = mismatch.name.escapedForDisplay
-            return switch mismatch.difference {
-            case .shape(let expected, let found): "\(name) is \(found), not \(expected)"
-            case .type(let expected, let found): "\(name) is \(found.rawValue), not \(expected)"
-            }
-          }))
-    }
-    if !nonFinite.isEmpty {
-      findings.append(Self.list("with NaN or Inf", nonFinite.map { $0.name.escapedForDisplay }))
-    }
-    return DecantError(
-      .mismatch,
-      "the weights are not those of \(architecture ?? "the network"): \(findings.joined(separator: "; "))",
-      file: weights.part?.checkpoint.path)
-  }
-
-  private static func list(_ kind: String, _ items: [String]) -> String {
-    "\(items.count) \(kind) (\(items.joined(separator: ", ")))"
-  }
-}

@@ -64,7 +64,7 @@ struct ONNXGraph {
       values.append(Value(name: made.name, channels: made.channels, rank: rank))
     }
     guard let place = nodes.lastIndex(where: { $0.output == result.name }) else {
-      throw DecantError(.unclassified, "the network has no nodes", remedy: "Nothing was written.")
+      throw DecantError(.unsupportedNetwork, "the network has no nodes")
     }
     nodes[place].output = output
   }
@@ -100,8 +100,7 @@ struct ONNXGraph {
 
   static func refusal(_ node: Node, _ reason: String) -> DecantError {
     DecantError(
-      .unclassified, "node \(node.name.escapedForDisplay) cannot be written as ONNX: \(reason)",
-      remedy: "Nothing was written.")
+      .unsupportedNetwork, "node \(node.name.escapedForDisplay) cannot be written as ONNX: \(reason)")
   }
 
   /// Appends a constant and returns its name.

@@ -73,16 +73,13 @@ struct ONNXInitializer {
       case .floats(let values): try unsafe hand(values, to: body)
       case .integers(let values): try unsafe values.withUnsafeBytes { try unsafe body($0) }
       }
-    } catch let error as DecantError { throw error.located(tensor: name) } catch let error as DecantError {
-      throw DecantError(.unclassified, error.reason, tensor: name, remedy: "Nothing was written.")
-    }
+    } catch let error as DecantError { throw error.located(tensor: name) }
   }
 
   private func hand(_ values: [Float], to body: (UnsafeRawBufferPointer) throws -> Void) throws {
     if let other = values.first(where: { !$0.isFinite }) {
       throw DecantError(
-        .unclassified, "a number would be \(other) in float32", tensor: name,
-        remedy: "decant inspect --stats shows the ranges the file has. Nothing was written.")
+        .notRepresentable, "a number would be \(other) in float32", tensor: name, advice: .showRanges)
     }
     try unsafe values.withUnsafeBytes { try unsafe body($0) }
   }

@@ -90,10 +90,9 @@ package struct ONNXModel {
     let parts = Parts(self, layout)
     guard parts.byteCount <= Self.largestByteCount else {
       throw DecantError(
-        .unclassified,
+        .notRepresentable,
         "the model would have \(parts.byteCount) bytes, and protobuf allows \(Self.largestByteCount)",
-        file: path,
-        remedy: "Write the weights to a file of their own with --external-data. Nothing was written.")
+        file: path, advice: .useExternalData)
     }
     let model = try AtomicOutput(
       path, holding: parts.byteCount, overwrite: target.overwrite, sources: sources)

@@ -36,23 +36,25 @@ struct ONNXWeights {
     for parameter in graph.nodes.flatMap(\.writtenParameters) {
       guard let weight = weight(parameter.name) else {
         throw DecantError(
-          .unclassified, "the network needs \(parameter.name.escapedForDisplay), which is not there")
+          .mismatch, "the network needs \(parameter.name.escapedForDisplay), which is missing",
+          advice: .verify)
       }
       let tensor = weight.tensor
-      func refuse(_ reason: String) -> DecantError {
-        DecantError(.unclassified, reason, tensor: weight.name, remedy: "Nothing was written.")
+      func refuse(_ code: DecantError.Code, _ reason: String, _ advice: DecantError.Advice?) -> DecantError {
+        DecantError(code, reason, tensor: weight.name, advice: advice)
       }
       guard tensor.shape == parameter.shape else {
-        throw refuse("has shape \(tensor.shape), not \(parameter.shape)")
+        throw refuse(.mismatch, "has shape \(tensor.shape), not \(parameter.shape)", .verify)
       }
       guard tensor.dtype == .float32 || tensor.isCast(to: .float32) else {
-        throw refuse("its elements are \(tensor.dtype.rawValue), not floating-point numbers")
+        throw refuse(
+          .notRepresentable, "its elements are \(tensor.dtype.rawValue), not floating-point numbers", nil)
       }
-      guard tensor.storage.content != nil else { throw refuse("has no data") }
+      guard tensor.storage.content != nil else { throw refuse(.noData, "has no data", nil) }
       // Room for every gap and name is left.
       guard let own = tensor.elementCount.checkedMultiplying(by: 4), let sum = byteCount.checkedAdding(own),
         sum < 1 << 60
-      else { throw refuse("the weights together have more bytes than any file") }
+      else { throw refuse(.notRepresentable, "the weights together have more bytes than any file", nil) }
       byteCount = sum
       found[parameter.name] = weight
     }
@@ -81,7 +83,7 @@ struct ONNXWeights {
       guard let name = node.parameters.first(where: { $0.role == role })?.name, let weight = found[name]
       else {
         throw DecantError(
-          .unclassified, "node \(node.name.escapedForDisplay) has no parameter for \(role.rawValue)")
+          .unsupportedNetwork, "node \(node.name.escapedForDisplay) has no parameter for \(role.rawValue)")
       }
       return weight
     }
@@ -90,9 +92,9 @@ struct ONNXWeights {
   /// Every number of a node's parameter.
   func numbers(_ node: Node, _ role: Parameter.Role) throws(DecantError) -> [Double] {
     let weight = try self[node, role]
-    do { return try weight.tensor.elements(as: Double.self) } catch let error as DecantError {
-      throw error.located(tensor: weight.name)
-    } catch { throw DecantError(.unclassified, "\(error)", tensor: weight.name) }
+    do { return try weight.tensor.elements(as: Double.self) } catch {
+      throw DecantError(reading: error).located(tensor: weight.name)
+    }
   }
 
   /// A normalization as a factor and a summand for each channel.
@@ -129,9 +131,7 @@ struct ONNXWeights {
         for number in numbers { sum += (number - mean) * (number - mean) }
         squares[row] = sum
       }
-    } catch let error as DecantError { throw error.located(tensor: weight.name) } catch {
-      throw DecantError(.unclassified, "\(error)", tensor: weight.name)
-    }
+    } catch { throw DecantError(reading: error).located(tensor: weight.name) }
     return (means, squares.map { 1 / ($0 / length + epsilon).squareRoot() })
   }
 }

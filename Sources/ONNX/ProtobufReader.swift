@@ -64,6 +64,6 @@ struct ProtobufReader {
   }
 
   private func broken(_ offset: Int) -> DecantError {
-    DecantError(.unclassified, "is no protobuf message", file: source.path, offset: offset)
+    DecantError(.damaged, "is not a protobuf message", file: source.path, offset: offset)
   }
 }

@@ -122,7 +122,7 @@ package struct PickleDisassembler: ~Escapable {
         offset: start, opcode: opcode,
         cause: .limit(stack.count > limits.pickleStack ? "pickleStack" : "pickleMemo"),
         stack.count > limits.pickleStack
-          ? "more than \(limits.pickleStack) values stand on the stack (limit pickleStack)"
+          ? "more than \(limits.pickleStack) values are on the stack (limit pickleStack)"
           : "more than \(limits.pickleMemo) values are memoised (limit pickleMemo)")
     }
     isStopped = opcode == .stop

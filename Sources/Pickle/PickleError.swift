@@ -19,6 +19,8 @@ package struct PickleError: Error, Sendable, Equatable, CustomStringConvertible 
     case invalid
     /// The stream ends too early; more bytes could mend it.
     case truncated
+    /// The stream is of a protocol that is not read.
+    case unsupported
     /// The stream asks for more than the limit of this name allows.
     case limit(String)
   }
@@ -53,6 +55,7 @@ extension DecantError {
       switch error.cause {
       case .invalid: (.damaged, .disassemble)
       case .truncated: (.truncated, .disassemble)
+      case .unsupported: (.unsupportedFormat, .disassemble)
       case .limit(let name): (.limitExceeded, .raiseLimit(name, to: nil))
       }
     self.init(

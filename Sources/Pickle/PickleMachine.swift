@@ -177,7 +177,9 @@ package struct PickleMachine: ~Escapable {
   @_lifetime(self: copy self)
   private mutating func announceProtocol() throws(PickleError) {
     let version = Int(try read(UInt8.self))
-    guard version <= 5 else { throw failure("protocol \(version) is unknown; 5 is the highest") }
+    guard version <= 5 else {
+      throw failure("protocol \(version) is unknown; 5 is the highest", cause: .unsupported)
+    }
     graph.protocolVersion = version
   }
 

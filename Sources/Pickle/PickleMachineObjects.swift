@@ -67,7 +67,7 @@ extension PickleMachine {
   @_lifetime(self: copy self)
   mutating func pushInstance() throws(PickleError) {
     let mark = try popMark()
-    guard stack.count > mark else { throw failure("no class stands above the MARK") }
+    guard stack.count > mark else { throw failure("no class is above the MARK") }
     let arguments = try make(.tuple(try popSlice(from: mark + 1)))
     let callable = try pop()
     try push(

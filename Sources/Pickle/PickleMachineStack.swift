@@ -10,7 +10,7 @@ extension PickleMachine {
 
   @inline(never)
   private func underflow() -> PickleError {
-    failure(marks.isEmpty ? "the stack holds too few values" : "a MARK stands where a value is needed")
+    failure(marks.isEmpty ? "the stack holds too few values" : "a MARK is where a value is needed")
   }
 
   @inline(never)
@@ -21,7 +21,7 @@ extension PickleMachine {
       )
     } else {
       failure(
-        "more than \(limits.pickleStack) values stand on the stack (limit pickleStack)",
+        "more than \(limits.pickleStack) values are on the stack (limit pickleStack)",
         cause: .limit("pickleStack"))
     }
   }
@@ -79,7 +79,7 @@ extension PickleMachine {
   @inline(__always)
   @_lifetime(self: copy self)
   mutating func popMark() throws(PickleError) -> Int {
-    guard let mark = marks.popLast() else { throw failure("no MARK stands on the stack") }
+    guard let mark = marks.popLast() else { throw failure("no MARK is on the stack") }
     fence = marks.last ?? 0
     return mark
   }

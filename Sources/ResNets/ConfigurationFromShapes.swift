@@ -61,10 +61,9 @@ private struct ShapeReader {
 
   private func convolution(_ name: String) throws(DecantError) -> [Int] {
     if let shape = shape(name, rank: 4) { return shape }
-    throw DecantError(
-      .unclassified,
+    throw DecantError.noResNet(
       tensors[name].map { "\(name) has shape \($0.shape), not four sizes that a ResNet can have" }
-        ?? "there is no \(name)")
+        ?? "\(name) is missing")
   }
 
   func stem() throws(DecantError) -> (stem: ResNetStem, inputChannels: Int) {
@@ -77,7 +76,7 @@ private struct ShapeReader {
       shapes.append(shape)
     }
     guard let first = shapes.first else {
-      throw DecantError(.unclassified, "there is no conv1.0.weight of four sizes")
+      throw DecantError.noResNet("conv1.0.weight is missing or does not have four sizes")
     }
     let bare = shapes.indices.dropLast().prefix { !has("conv1.\(3 * $0 + 1).weight") }
     return (.deep(shapes.map { $0[0] }, bare: bare.count), first[1])
@@ -93,9 +92,9 @@ private struct ShapeReader {
       stages.append(stage)
     }
     if has("layer\(stages.count + 1).0.conv1.weight") {
-      throw DecantError(.unclassified, "it has more than 16 stages")
+      throw DecantError.noResNet("it has more than 16 stages")
     }
-    if stages.isEmpty { throw DecantError(.unclassified, "there is no layer1.0.conv1.weight") }
+    if stages.isEmpty { throw DecantError.noResNet("layer1.0.conv1.weight is missing") }
     return stages
   }
 
@@ -112,9 +111,8 @@ private struct ShapeReader {
     }
     let kernels = first.map { $0[2] }
     guard let block = ResNetBlock(kernels: kernels) else {
-      throw DecantError(
-        .unclassified,
-        "\(name).0 has \(kernels.count == 1 ? "one convolution, of kernel" : "convolutions of kernels") \(kernels.map(String.init).joined(separator: ", ")), and no ResNet's block has"
+      throw DecantError.noResNet(
+        "the convolutions of \(name).0 have kernels of size \(kernels.map(String.init).joined(separator: ", ")), unlike any ResNet block"
       )
     }
     let wide = kernels.firstIndex { $0 > 1 } ?? 0
@@ -183,8 +181,7 @@ private struct ShapeReader {
   func head() throws(DecantError) -> (ResNetHead, classes: Int) {
     func outputs(_ name: String, rank: Int) throws(DecantError) -> Int {
       if let size = shape(name, rank: rank)?.first { return size }
-      throw DecantError(
-        .unclassified,
+      throw DecantError.noResNet(
         "\(name) has shape \(tensors[name]?.shape ?? []), not \(rank) sizes that a ResNet can have")
     }
     if let tokens = shape("attnpool.positional_embedding", rank: 2)?.first {

@@ -6,11 +6,11 @@ extension ResNetConfiguration {
   /// Most blocks of one network. The deepest published has 600 (ResNet-1202).
   static let mostBlocks = 4096
 
-  /// Says what keeps this configuration from being a network.
+  /// Checks that the configuration can be built.
   ///
-  /// - Throws: ``ResNet/ConfigurationError`` that names the first bad value.
+  /// - Throws: ``DecantError`` that names the first bad value.
   package func validate() throws(DecantError) {
-    func fail(_ reason: String) -> DecantError { DecantError(.unclassified, reason) }
+    func fail(_ reason: String) -> DecantError { Self.unbuildable(reason) }
     func check(_ name: String, _ values: Int...) throws(DecantError) {
       for value in values where !(1...Self.largestSize ~= value) {
         throw fail("\(name) \(value) is not between 1 and \(Self.largestSize)")
@@ -22,10 +22,10 @@ extension ResNetConfiguration {
     }
     switch stem {
     case .single(let kernel, _):
-      guard 1...31 ~= kernel else { throw fail("a stem of \(kernel)×\(kernel) is no ResNet's") }
+      guard 1...31 ~= kernel else { throw fail("a stem of \(kernel)×\(kernel) is too small or too large") }
     case .deep(let channels, let bare):
       guard 1...16 ~= channels.count, 0...channels.count ~= bare else {
-        throw fail("a stem of \(channels.count) convolutions is no ResNet's")
+        throw fail("a stem of \(channels.count) convolutions is not supported")
       }
       for channels in channels { try check("stem channels", channels) }
     }
@@ -35,7 +35,7 @@ extension ResNetConfiguration {
     if let outputStride { try check("output stride", outputStride) }
     try check("normalization groups", normalizationGroups)
     if let lastConvolution { try check("channels of the last convolution", lastConvolution) }
-    guard 0...Self.largestSize ~= classes else { throw fail("classes \(classes) is no number of outputs") }
+    guard 0...Self.largestSize ~= classes else { throw fail("\(classes) classes are out of range") }
     switch head {
     case .linear, .convolution: break
     case .perceptron(let size), .normalizedPerceptron(let size), .attention(let size):
@@ -45,18 +45,22 @@ extension ResNetConfiguration {
     for (index, stage) in stages.enumerated() { try validate(stage, "layer\(index + 1)") }
   }
 
+  private static func unbuildable(_ reason: String) -> DecantError {
+    DecantError(.unsupportedNetwork, "the network cannot be built: \(reason)")
+  }
+
   private func validate(_ stage: ResNetStage, _ name: String) throws(DecantError) {
     func fail(_ reason: String) -> DecantError {
-      DecantError(.unclassified, "\(name): \(reason)")
+      Self.unbuildable("\(name): \(reason)")
     }
     guard !stage.blocks.isEmpty else { throw fail("a stage has at least one block") }
     guard 1...Self.largestSize ~= stage.groups, 1...16 ~= stage.stride else {
-      throw fail("\(stage.groups) groups and stride \(stage.stride) are no ResNet's")
+      throw fail("\(stage.groups) groups and stride \(stage.stride) are out of range")
     }
     for widths in stage.blocks {
       guard widths.count == stage.block.kernels.count, widths.allSatisfy({ 1...Self.largestSize ~= $0 })
       else {
-        throw fail("\(widths) are no channels of a \(stage.block.rawValue) block")
+        throw fail("\(widths) are not the channels of a \(stage.block.rawValue) block")
       }
       for (kernel, width) in zip(stage.block.kernels, widths) where kernel > 1 {
         guard width.isMultiple(of: stage.groups) else {
@@ -65,15 +69,15 @@ extension ResNetConfiguration {
       }
       // The blocks of a stage add to each other.
       guard widths.last == stage.outputChannels else {
-        throw fail("blocks of \(stage.outputChannels) and \(widths.last ?? 0) channels do not add")
+        throw fail("blocks of \(stage.outputChannels) and \(widths.last ?? 0) channels cannot be added")
       }
     }
     switch stage.attention {
     case .squeezeExcitation(let size), .efficient(let size), .globalContext(let size):
-      guard 1...Self.largestSize ~= size else { throw fail("attention of size \(size) is no ResNet's") }
+      guard 1...Self.largestSize ~= size else { throw fail("an attention of size \(size) is out of range") }
     case .bilinear(let reduced, let groups, let block):
       guard 1...Self.largestSize ~= reduced, 1...Self.largestSize ~= groups, 1...256 ~= block else {
-        throw fail("attention of sizes \(reduced), \(groups) and \(block) is no ResNet's")
+        throw fail("an attention of sizes \(reduced), \(groups) and \(block) is out of range")
       }
     case nil: break
     }

@@ -39,20 +39,16 @@ public struct ResNetOverrides: Sendable {
     if let stageStrides {
       guard stageStrides.count == changed.stages.count else {
         throw DecantError(
-          .unclassified, "it has \(changed.stages.count) stages, and \(stageStrides.count) strides are given")
+          .invalidArgument,
+          "the network has \(changed.stages.count) stages, and \(stageStrides.count) strides were given for them"
+        )
       }
       for (index, stride) in stageStrides.enumerated() { changed.stages[index].stride = stride }
     }
     return changed
   }
 
-  /// The options that declare a fact, by the fact's name.
-  static let options = [
-    "stride0": "--stride0", "block_stride": "--block-stride", "max_pool": "--stem-pooling",
-    "output_stride": "--output-stride", "stage_strides": "--stage-strides", "epsilon": "--epsilon",
-  ]
-
-  /// What is said, by the facts' names: each option with its value.
+  /// The values of the settings that declare a fact, by the facts' names.
   var said: [String: String] {
     let values: [String: String?] = [
       "stride0": stride0.map { "\($0)" },
@@ -61,8 +57,6 @@ public struct ResNetOverrides: Sendable {
       "stage_strides": stageStrides?.map(String.init).joined(separator: ","),
       "epsilon": epsilon.map { "\($0)" },
     ]
-    return Self.options.reduce(into: [:]) { said, option in
-      if let value = values[option.key] ?? nil { said[option.key] = "\(option.value) \(value)" }
-    }
+    return values.compactMapValues { $0 }
   }
 }

@@ -31,7 +31,7 @@ package struct FoldedNormalization: Sendable {
       func tensor(_ node: Node, _ role: Parameter.Role) throws(DecantError) -> (String, Tensor)? {
         guard let name = node.parameters.first(where: { $0.role == role })?.name else { return nil }
         guard let tensor = naming.tensors[name] else {
-          throw DecantError(.unclassified, "there is no \(name)")
+          throw DecantError(.mismatch, "\(name) is missing", advice: .verify)
         }
         return (name, tensor)
       }
@@ -66,7 +66,7 @@ package struct FoldedNormalization: Sendable {
       }
     }
     guard !convolutions.isEmpty else {
-      throw DecantError(.unclassified, "no normalization stands directly behind a convolution")
+      throw DecantError(.unsupportedNetwork, "no batch norm follows a convolution directly")
     }
     self.convolutions = convolutions
     self.removed = removed
@@ -80,7 +80,8 @@ package struct FoldedNormalization: Sendable {
     let name = naming.spelling(of: weight)
     guard name.hasSuffix("weight") else {
       throw DecantError(
-        .unclassified, "the dialect \(naming.dialect.name) has no name for the bias of \(name)")
+        .notRepresentable,
+        "the dialect \(naming.dialect.name) has no name for the bias of \(name.escapedForDisplay)")
     }
     return name.dropLast("weight".count) + "bias"
   }

@@ -22,8 +22,8 @@ public struct ResNetIdentification: Sendable {
     public let name: String
     /// The usual value for networks with these names.
     public let usual: String
-    /// The option that declares it; nil where nothing but a run depends on it.
-    package let option: String?
+    /// The setting that declares it; nil when no setting does.
+    package let setting: ResNetSetting?
   }
 
   package let naming: ResNetNaming
@@ -64,10 +64,7 @@ public struct ResNetIdentification: Sendable {
   {
     self.naming = naming
     let configuration = try ResNetConfiguration(shapesOf: naming)
-    let graph: Graph
-    do { graph = try configuration.graph() } catch {
-      throw DecantError(.unclassified, "its shapes make no network: \(error.reason)")
-    }
+    let graph = try configuration.graph()
     let applied = evidence.applied(to: configuration).configuration
     self.configuration = applied
     verification = try ResNetVerification(of: naming, against: graph, readsNumbers: false)
@@ -148,20 +145,20 @@ public struct ResNetIdentification: Sendable {
           ? "\(configuration.stride0)"
             + (names.contains("resnet50nodown")
               ? " (1 in resnet50nodown, whose names and shapes are the same)" : "")
-          : "\(configuration.stride0)", option: ResNetOverrides.options["stride0"])
+          : "\(configuration.stride0)", setting: .stride0)
     ]
     for fact in configuration.geometry where fact.name != "stride0" {
       questions.append(
-        OpenQuestion(name: fact.name, usual: fact.value, option: ResNetOverrides.options[fact.name]))
+        OpenQuestion(name: fact.name, usual: fact.value, setting: ResNetSetting(fact: fact.name)))
     }
     questions.append(
       OpenQuestion(
         name: "residual", usual: "shortcuts are added; a plain network can have the same names and shapes",
-        option: nil))
+        setting: nil))
     questions.append(
       OpenQuestion(
         name: "preprocessing",
-        usual: naming.dialect.preprocessing, option: nil))
+        usual: naming.dialect.preprocessing, setting: nil))
     return questions
   }
 }

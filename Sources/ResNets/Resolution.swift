@@ -29,14 +29,14 @@ package struct ResNetResolution: Sendable {
   package let assumed: [Fact]
   /// What the file or one beside it says, and a run relies on.
   package let read: [ResNetEvidence.Item]
-  /// What was declared against strong evidence, and evidence that is not relied on: sentences.
-  package let warnings: [String]
+  /// Settings that contradict strong evidence, and evidence that was not used.
+  package let warnings: [ResNetWarning]
 
   /// Takes a state dict for a network.
   ///
   /// - Parameter evidence: what the file and those beside it say beyond names and shapes, once the names are known.
-  /// - Throws: ``DecantError`` when the names are no ResNet's or those of several, or when a file with one output could
-  ///   be a detector of either stride and nobody says which: a plausible wrong logit is the worst answer.
+  /// - Throws: ``DecantError`` when the names are not those of one ResNet, or when a file with one output could be a
+  ///   detector of either stride and none was declared: a plausible wrong logit is the worst answer.
   package init(
     of stateDict: StateDict, _ said: ResNetOverrides = ResNetOverrides(),
     evidence: (ResNetNaming) -> ResNetEvidence = { _ in .none }
@@ -45,7 +45,7 @@ package struct ResNetResolution: Sendable {
       naming = found
     } else {
       // What is missing of the network it should be is told by the first dialect's names.
-      guard said.prefix == nil else { throw DecantError(.unclassified, ResNetAbsence.reason) }
+      guard said.prefix == nil else { throw DecantError.noResNet() }
       naming = try ResNetNaming(stateDict, ResNetDialect.all[0], prefix: "")
     }
     var configuration: ResNetConfiguration
@@ -60,11 +60,8 @@ package struct ResNetResolution: Sendable {
       configuration = try ResNetConfiguration(shapesOf: naming)
     }
     if let classes = said.classes { configuration.classes = classes }
-    let told: ResNetEvidence.Taken
-    do throws(DecantError) { told = try evidence(naming).taken(for: configuration, said) } catch {
-      throw DecantError(.unclassified, error.reason)
-    }
-    if let refusal = told.refusal { throw DecantError(.unclassified, refusal) }
+    let told = try evidence(naming).taken(for: configuration, said)
+    if let refusal = told.refusal { throw refusal }
     configuration = told.configuration
     (read, warnings) = (told.read, told.warnings)
     let known = Set(told.read.map(\.name))
@@ -72,13 +69,11 @@ package struct ResNetResolution: Sendable {
       !known.contains("stride0"), configuration.classes == 1, configuration.stemPooling != .none
     {
       throw DecantError(
-        .unclassified,
-        "the file has one output, and detectors of one output exist with stride0 1 (resnet50nodown) and with stride0 2 (resnet50), with the same names and shapes; "
-          + "say which with --arch or --stride0")
+        .undetermined,
+        "the network has one output, and the file does not hold its stride0, which is 1 in resnet50nodown and 2 in resnet50; both have these names and shapes",
+        advice: .declare([ResNetSetting.architecture.rawValue, ResNetSetting.stride0.rawValue]))
     }
-    do throws(DecantError) { graph = try told.graph() } catch {
-      throw DecantError(.unclassified, "its shapes make no network: \(error.reason)")
-    }
+    graph = try told.graph()
     self.configuration = configuration
     architecture =
       said.architecture?.name

@@ -17,7 +17,8 @@ package enum SyntheticImage {
       checkedProduct([end, channels, height, width, 4]) != nil,
       let elementCount = checkedProduct([count, channels, height, width])
     else {
-      throw DecantError(.unclassified, "no image has the shape [\(count), \(channels), \(height), \(width)]")
+      throw DecantError(
+        .invalidArgument, "an image cannot have the shape [\(count), \(channels), \(height), \(width)]")
     }
 
     let fine = Field(seed: seed, name: "image.fine", cell: 1, height: height, width: width)

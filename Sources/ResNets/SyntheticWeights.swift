@@ -48,7 +48,8 @@ package enum SyntheticWeights {
       let rule = rule(parameter, names: names)
       let dtype: DType = rule == nil ? .int64 : .float32
       guard let byteCount = checkedProduct(parameter.shape + [dtype.byteCount]) else {
-        throw DecantError(.unclassified, "\(parameter.name) of shape \(parameter.shape) is too large")
+        throw DecantError(
+          .invalidArgument, "\(parameter.name) of shape \(parameter.shape) is too large")
       }
       let content: any StorageContent
       if let rule {
@@ -107,7 +108,7 @@ private struct HashedContent: StorageContent {
     let count = buffer.count
     guard offset >= 0, offset <= byteCount, count <= byteCount - offset else {
       throw DecantError(
-        .unclassified, "\(count) bytes at \(offset) lie outside a storage of \(byteCount) bytes")
+        .invalidArgument, "\(count) bytes at \(offset) are outside a storage of \(byteCount) bytes")
     }
     // A read may begin and end inside an element; between, whole ones are stored four bytes at a time.
     let head = min((4 - offset % 4) % 4, count)

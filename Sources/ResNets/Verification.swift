@@ -1,3 +1,4 @@
+package import ByteParsing
 package import Graphs
 public import Tensors
 
@@ -123,5 +124,44 @@ public struct ResNetVerification: Sendable {
     if role == .opaque { return nil }
     if role == .batchCounter { return dtype.kind == .signedInteger ? nil : "an integer type" }
     return dtype.kind == .floatingPoint ? nil : "a floating-point type"
+  }
+}
+
+extension ResNetVerification {
+
+  /// Checks that the weights are the network's.
+  ///
+  /// - Throws: ``DecantError`` of code `mismatch` that lists the differences, the first few of each kind.
+  package func requireMatch(
+    _ architecture: String?, file: String?, mostListed: Int = .max
+  ) throws(DecantError) {
+    guard !isMatch else { return }
+    func shown(_ shape: [Int]) -> String {
+      shape.isEmpty ? "scalar" : shape.map(String.init).joined(separator: "×")
+    }
+    let kinds = [
+      ("missing", missing.map { "\($0.name.escapedForDisplay) \(shown($0.shape))" }),
+      ("unexpected", unexpected.map(\.escapedForDisplay)),
+      (
+        "mismatched",
+        mismatched.map { mismatch in
+          switch mismatch.difference {
+          case .shape(let expected, let found):
+            "\(mismatch.name.escapedForDisplay) has \(shown(found)) and should have \(shown(expected))"
+          case .type(let expected, let found):
+            "\(mismatch.name.escapedForDisplay) is \(found.rawValue) and should be \(expected)"
+          }
+        }
+      ),
+      ("with non-finite numbers", nonFinite.map { "\($0.name.escapedForDisplay) (\($0.count))" }),
+    ]
+    let lists = kinds.filter { !$0.1.isEmpty }.map { kind, items in
+      "\(items.count) \(kind): " + items.prefix(mostListed).joined(separator: ", ")
+        + (items.count > mostListed ? " and \(items.count - mostListed) more" : "")
+    }
+    throw DecantError(
+      .mismatch,
+      "the weights are not those of \(architecture ?? "the network"): " + lists.joined(separator: "; "),
+      file: file, advice: .verify)
   }
 }

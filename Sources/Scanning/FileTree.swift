@@ -16,7 +16,7 @@ package struct FileTree: Sendable {
   /// Links to files are followed, also out of the folder: caches of models are made of them, and nothing is written.
   /// Folders that are links are not, so that nothing loops. Pipes, sockets and devices are passed over. O(files).
   ///
-  /// - Parameter isSkipped: Whether a file found in a folder is left out; asked with its name.
+  /// - Parameter isSkipped: returns true for the names of files in folders that are left out.
   package init(_ paths: [String], skip isSkipped: (String) -> Bool = { _ in false }) {
     for path in paths {
       var status = stat()
@@ -29,11 +29,15 @@ package struct FileTree: Sendable {
   }
 
   private static func error(_ path: String) -> DecantError {
-    let code = errno
+    let number = errno
+    let (code, remedy): (DecantError.Code, String?) =
+      switch number {
+      case ENOENT, ENOTDIR: (.fileNotFound, "Check the path.")
+      case EACCES, EPERM: (.permissionDenied, "Ask its owner for permission to read it.")
+      default: (.readFailed, nil)
+      }
     return DecantError(
-      .unclassified, "cannot be opened: \(unsafe String(cString: strerror(code)))", file: path,
-      remedy: code == ENOENT
-        ? "Check the path." : code == EACCES ? "Ask its owner for permission to read it." : nil)
+      code, "cannot be opened: \(unsafe String(cString: strerror(number)))", file: path, remedy: remedy)
   }
 
   private mutating func walk(_ root: String, _ isSkipped: (String) -> Bool) {

@@ -107,16 +107,20 @@ public enum ScanRule: String, Sendable, CaseIterable {
     }
   }
 
-  /// One sentence that says what to do.
-  package var remedy: String {
+  /// One sentence that says what to do, in terms of the library.
+  package var remedy: String { remedy(reading: "Checkpoint reads the weights without running anything.") }
+
+  /// Returns the sentence that says what to do.
+  ///
+  /// - Parameter reading: a sentence that says how to read the weights without loading the file.
+  package func remedy(reading: String) -> String {
     switch self {
-    case .libraryName, .torchObject, .mainName, .embeddedSource, .loadFromBytes, .standardValue:
-      "Load it only if you trust who made it; decant convert pours the weights out without running anything."
+    case .libraryName, .torchObject, .mainName, .embeddedSource, .loadFromBytes, .standardValue,
+      .torchscriptCode, .archivedCode:
+      "Load it only if you trust its maker. \(reading)"
     case .oddUse, .secondStream, .concatenated, .unexpectedMember:
-      "Ask who made it why it is so; decant convert reads the weights without running anything."
+      "Ask its maker for the reason. \(reading)"
     case .brokenPickle, .zipCrc, .zipBroken: "Fetch the file again; do not load it as it is."
-    case .torchscriptCode, .archivedCode:
-      "Load it only if you trust who made it; decant convert pours the weights out."
     case .metadataScript: "Do not show the metadata in a browser or evaluate it."
     case .limit: "Do not load it unless you know why it is so large."
     case .encrypted: "Decrypt it first, then scan again."

@@ -60,7 +60,7 @@ public struct CheckpointScanner: Sendable {
   public func scan(_ bytes: [UInt8], named name: String) -> FileScan {
     let audit = FileAudit(limits: limits)
     if unsafe ContentScan(audit: audit).scan(bytes.span.bytes, in: "") == nil {
-      audit.report(.unreadable, .notACheckpoint, in: "", at: 0, "is nothing that can be judged")
+      audit.report(.unreadable, .notACheckpoint, in: "", at: 0, "is not in a format that scan reads")
     }
     return audit.result(path: name)
   }
@@ -80,11 +80,12 @@ public struct CheckpointScanner: Sendable {
   private static func map(_ file: InputFile) throws(DecantError) -> UnsafeRawBufferPointer {
     do {
       guard let bytes = try unsafe file.mappedBytes() else {
-        throw DecantError(.unclassified, "cannot be mapped", file: file.path)
+        throw DecantError(.readFailed, "cannot be mapped into memory", file: file.path)
       }
       return unsafe bytes
-    } catch let error as DecantError { throw error } catch {
-      throw DecantError(.unclassified, "cannot be mapped: \(error)", file: file.path)
+    } catch {
+      throw error as? DecantError
+        ?? DecantError(.readFailed, "cannot be mapped into memory: \(error)", file: file.path)
     }
   }
 
@@ -92,9 +93,11 @@ public struct CheckpointScanner: Sendable {
   private static func description(of path: String) -> String {
     do throws(DecantError) {
       _ = try Checkpoint(path: path)
-      return "is nothing that can be judged"
+      return "is not in a format that scan reads"
     } catch {
-      return error.reason + (error.remedy.map { ". " + $0.trimmed } ?? "")
+      // Other advice is about reading the file, which has a command line's and a library's spelling.
+      guard case .text(let remedy)? = error.advice else { return error.reason }
+      return "\(error.reason). \(remedy.trimmed)"
     }
   }
 }

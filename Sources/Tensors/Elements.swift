@@ -60,7 +60,7 @@ extension Tensor {
       case .int16: unsafe result.append(contentsOf: bytes.bindMemory(to: Int16.self).map(Int.init))
       case .int8: unsafe result.append(contentsOf: bytes.bindMemory(to: Int8.self).map(Int.init))
       case .uint8: unsafe result.append(contentsOf: bytes.map(Int.init))
-      default: throw DecantError(.unclassified, "\(dtype.rawValue) elements are no integers")
+      default: throw DecantError(.unsupportedFormat, "its elements are \(dtype.rawValue), not integers")
       }
     }
     return result
@@ -138,7 +138,7 @@ func appendNumbers<T: TensorScalar>(
   case .bool: append(UInt8.self) { $0 == 0 ? 0 : 1 }
   default:
     guard let table = EightBitFloat.format(of: dtype)?.table else {
-      throw DecantError(.unclassified, "\(dtype.rawValue) elements are not read as numbers")
+      throw DecantError(.unsupportedFormat, "elements of type \(dtype.rawValue) are not read as numbers")
     }
     append(UInt8.self) { T(table[Int($0)]) }
   }

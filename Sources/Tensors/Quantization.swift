@@ -29,12 +29,12 @@ package enum Quantization: Sendable {
 
   func require(_ dtype: DType, _ shape: [Int]) throws(DecantError) {
     guard dtype.kind == .quantized else {
-      throw DecantError(.unclassified, "a tensor of \(dtype.rawValue) cannot be quantised")
+      throw DecantError(.damaged, "a tensor of type \(dtype.rawValue) cannot have a scale and a zero point")
     }
     guard case .perChannel(let scales, let zeroPoints, let axis, _) = self else { return }
     guard shape.indices.contains(axis), scales.shape == [shape[axis]], zeroPoints.shape == scales.shape else {
       throw DecantError(
-        .unclassified,
+        .damaged,
         "scales of shape \(scales.shape) and zero points of \(zeroPoints.shape) do not fit axis \(axis) of \(shape)"
       )
     }
@@ -47,9 +47,11 @@ extension Tensor {
   /// - Throws: ``DecantError`` for a tensor that is not quantised, or whose scales cannot be read.
   ///   O(channels); reading is O(elements).
   package func dequantized() throws -> Tensor {
-    guard let quantization else { throw DecantError(.unclassified, "the tensor has no scale and zero point") }
+    guard let quantization else {
+      throw DecantError(.invalidArgument, "the tensor has no scale and no zero point")
+    }
     guard let byteCount = elementCount.checkedMultiplying(by: MemoryLayout<Float>.size) else {
-      throw DecantError(.unclassified, "the tensor's numbers take more bytes than any memory has")
+      throw DecantError(.limitExceeded, "the tensor's numbers take more bytes than any memory has")
     }
     let content = try DequantizedContent(self, quantization, byteCount: byteCount)
     let storage = Storage(
@@ -99,7 +101,7 @@ private final class DequantizedContent: StorageContent {
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws {
     guard offset >= 0, offset <= byteCount, buffer.count <= byteCount - offset else {
       throw DecantError(
-        .unclassified, "\(buffer.count) bytes at \(offset) lie outside a tensor of \(byteCount) bytes")
+        .invalidArgument, "\(buffer.count) bytes at \(offset) are outside a tensor of \(byteCount) bytes")
     }
     let width = MemoryLayout<Float>.size
     let first = offset / width

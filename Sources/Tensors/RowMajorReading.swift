@@ -53,11 +53,13 @@ package struct RowMajorReader: Sendable {
   package init(_ tensor: Tensor) throws {
     guard let content = tensor.storage.content else {
       throw DecantError(
-        .unclassified, "the tensor has no data (device \(tensor.storage.location.escapedForDisplay))")
+        .noData, "the tensor has no data (device \(tensor.storage.location.escapedForDisplay))",
+        advice: .chooseTensors)
     }
     let kind = tensor.dtype.kind
     if (tensor.isNegated || tensor.isConjugated) && kind != .complex && kind != .floatingPoint {
-      throw DecantError(.unclassified, "a conj or neg bit on \(tensor.dtype.rawValue) has no meaning")
+      throw DecantError(
+        .unsupportedFormat, "a conj or neg bit on type \(tensor.dtype.rawValue) has no meaning")
     }
     self.tensor = tensor
     self.content = content

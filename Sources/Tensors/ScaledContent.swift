@@ -11,7 +11,8 @@ extension Tensor {
     guard let rows = shape.first, factors.count == rows, dtype.kind == .floatingPoint, storage.content != nil
     else {
       throw DecantError(
-        .unclassified, "a tensor of \(dtype.rawValue) and shape \(shape) has no \(factors.count) factors")
+        .invalidArgument,
+        "\(factors.count) factors do not fit a tensor of type \(dtype.rawValue) and shape \(shape)")
     }
     let type: DType = dtype == .float64 ? .float64 : .float32
     let content = ScaledContent(self, factors, type)

@@ -14,18 +14,18 @@ extension Tensor {
   ) throws(DecantError) -> Tensor {
     guard parts.count == layout.partNames.count, let values = parts.last else {
       throw DecantError(
-        .unclassified, "a tensor of layout \(layout.rawValue) has not the \(parts.count) parts given")
+        .damaged, "a tensor of layout \(layout.rawValue) does not have \(parts.count) parts")
     }
     for (name, part) in zip(layout.partNames, parts) where part.byteCount > part.storage.byteCount {
       throw DecantError(
-        .unclassified, "the \(name) are a view that repeats its elements, as no sparse tensor's are")
+        .damaged, "the \(name) of a sparse tensor are a view that repeats elements")
     }
     let geometry = try SparseGeometry(layout, shape: shape, parts: parts)
     guard let byteCount = checkedProduct(shape)?.checkedMultiplying(by: values.dtype.byteCount) else {
-      throw DecantError(.unclassified, "shape \(shape) is negative or too large")
+      throw DecantError(.damaged, "the shape \(shape) is negative or too large")
     }
     guard values.dtype.elementsPerByte == 1 else {
-      throw DecantError(.unclassified, "sparse values of \(values.dtype.rawValue) do not exist")
+      throw DecantError(.unsupportedFormat, "sparse tensors of type \(values.dtype.rawValue) are not read")
     }
     // Without data (the meta device) there is nothing to fill in.
     let hasData = parts.allSatisfy { $0.storage.content != nil }
@@ -67,7 +67,7 @@ struct SparseGeometry: Sendable {
   init(_ layout: TensorLayout, shape: [Int], parts: [Tensor]) throws(DecantError) {
     func refuse(_ part: Int) -> DecantError {
       DecantError(
-        .unclassified,
+        .damaged,
         "\(layout.partNames[part]) of shape \(parts[part].shape) do not fit a \(layout.rawValue) tensor of shape \(shape)"
       )
     }
@@ -77,7 +77,7 @@ struct SparseGeometry: Sendable {
     let values = parts[last].shape
     for part in 0..<last where parts[part].dtype != .int64 && parts[part].dtype != .int32 {
       throw DecantError(
-        .unclassified, "\(layout.partNames[part]) are \(parts[part].dtype.rawValue), not integers")
+        .damaged, "the \(layout.partNames[part]) are \(parts[part].dtype.rawValue), not integers")
     }
     let tail: ArraySlice<Int>
     if layout == .sparseCOO {
@@ -115,7 +115,7 @@ struct SparseGeometry: Sendable {
       }
     }
     guard let dense = checkedProduct(tail) else {
-      throw DecantError(.unclassified, "shape \(shape) is too large")
+      throw DecantError(.damaged, "the shape \(shape) is too large")
     }
     self.dense = dense
   }
@@ -160,12 +160,12 @@ struct SparseGeometry: Sendable {
     for item in 0..<items {
       let first = item * (lines + 1)
       guard starts[first] == 0, starts[first + lines] == stored else {
-        throw DecantError(.unclassified, "\(layout.partNames[0]) do not begin with 0 and end with \(stored)")
+        throw DecantError(.damaged, "the \(layout.partNames[0]) do not begin with 0 and end with \(stored)")
       }
       for line in 0..<lines {
         let (from, to) = (starts[first + line], starts[first + line + 1])
         guard 0 <= from, from <= to, to <= stored else {
-          throw DecantError(.unclassified, "\(layout.partNames[0]) are not in ascending order")
+          throw DecantError(.damaged, "the \(layout.partNames[0]) are not in ascending order")
         }
         for value in from..<to {
           let other = try place(others[item * stored + value], isByRow ? columns : rows)
@@ -185,7 +185,7 @@ struct SparseGeometry: Sendable {
 
   private func place(_ index: Int, _ size: Int) throws(DecantError) -> Int {
     guard index >= 0, index < size else {
-      throw DecantError(.unclassified, "an index, \(index), lies outside a dimension of \(size)")
+      throw DecantError(.damaged, "the index \(index) is outside a dimension of \(size)")
     }
     return index
   }
@@ -220,13 +220,14 @@ private final class SparseContent: StorageContent {
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws {
     guard offset >= 0, offset <= byteCount, buffer.count <= byteCount - offset else {
       throw DecantError(
-        .unclassified, "\(buffer.count) bytes at \(offset) lie outside a tensor of \(byteCount) bytes")
+        .invalidArgument, "\(buffer.count) bytes at \(offset) are outside a tensor of \(byteCount) bytes")
     }
     guard buffer.count > 0 else { return }
     guard isWithinLimits else {
       throw DecantError(
-        .unclassified,
-        "the dense form of the sparse tensor takes \(byteCount) bytes, more than Limits.expansion allows")
+        .limitExceeded,
+        "the dense form of the sparse tensor takes \(byteCount) bytes, more than the limit expansion allows",
+        advice: .raiseLimit("expansion", to: nil))
     }
     let filled = try filled.withLock { known in
       if let known { return known }
@@ -305,7 +306,8 @@ private final class SparseContent: StorageContent {
     case .int8, .uint8: add(UInt8.self, 1, &+)
     case .bool: add(UInt8.self, 1, |)
     default:
-      throw DecantError(.unclassified, "indices repeat, and values of \(dtype.rawValue) are not added up")
+      throw DecantError(
+        .unsupportedFormat, "the indices repeat, and values of type \(dtype.rawValue) cannot be added up")
     }
   }
 }

@@ -31,7 +31,8 @@ public struct StateDict: Sendable {
     places.reserveCapacity(entries.count)
     for (place, entry) in entries.enumerated() {
       if places.updateValue(place, forKey: ExactText(entry.name)) != nil {
-        throw DecantError(.duplicateName, "two tensors share the name \(entry.name.escapedForDisplay)")
+        throw DecantError(
+          .duplicateName, "two tensors have the name \(entry.name.escapedForDisplay)", advice: .chooseTensors)
       }
     }
     self.entries = entries

@@ -59,7 +59,7 @@ extension StorageContent {
     let count = buffer.count
     guard offset >= 0, offset <= byteCount, count <= byteCount - offset else {
       throw DecantError(
-        .unclassified, "\(count) bytes at \(offset) lie outside a storage of \(byteCount) bytes")
+        .invalidArgument, "\(count) bytes at \(offset) are outside a storage of \(byteCount) bytes")
     }
     unsafe buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + count]))
   }

@@ -41,17 +41,18 @@ public struct Tensor: Sendable {
   ) throws(DecantError) {
     guard shape.count <= limits.rank else {
       throw DecantError(
-        .unclassified, "a tensor of \(shape.count) dimensions has more than Limits.rank (\(limits.rank))")
+        .limitExceeded, "the tensor has \(shape.count) dimensions, more than the \(limits.rank) allowed",
+        advice: .raiseLimit("rank", to: nil))
     }
     guard let elementCount = checkedProduct(shape),
       let byteCount = elementCount.checkedMultiplying(by: dtype.byteCount)
-    else { throw DecantError(.unclassified, "shape \(shape) is negative or too large") }
+    else { throw DecantError(.damaged, "the shape \(shape) is negative or too large") }
     let strides = strides ?? Tensor.contiguousStrides(shape)
     guard strides.count == shape.count else {
-      throw DecantError(.unclassified, "shape \(shape) has \(shape.count) sizes and \(strides.count) strides")
+      throw DecantError(.damaged, "the shape \(shape) has \(shape.count) sizes and \(strides.count) strides")
     }
     guard strides.allSatisfy({ $0 >= 0 }), storageOffset >= 0 else {
-      throw DecantError(.unclassified, "strides \(strides) or offset \(storageOffset) is negative")
+      throw DecantError(.damaged, "the strides \(strides) or the offset \(storageOffset) are negative")
     }
     let capacity =
       (storage.byteCount / dtype.byteCount).checkedMultiplying(by: dtype.elementsPerByte) ?? .max
@@ -62,16 +63,16 @@ public struct Tensor: Sendable {
       }
       guard let last, last < capacity else {
         throw DecantError(
-          .unclassified,
+          .damaged,
           "shape \(shape), strides \(strides) and offset \(storageOffset) reach beyond storage \(storage.key.escapedForDisplay), "
             + "which holds \(capacity) elements of \(dtype.rawValue) (\(storage.byteCount) bytes)")
       }
       let allowed = storage.byteCount.multipliedReportingOverflow(by: limits.expansion)
       guard byteCount <= limits.expansionFloor || allowed.overflow || byteCount <= allowed.partialValue else {
         throw DecantError(
-          .unclassified,
-          "the view spreads \(storage.byteCount) stored bytes over \(byteCount), more than "
-            + "\(limits.expansion) times as many (Limits.expansion)")
+          .limitExceeded,
+          "the view expands \(storage.byteCount) stored bytes to \(byteCount), more than \(limits.expansion) times as many",
+          advice: .raiseLimit("expansion", to: nil))
       }
     }
     self.dtype = dtype
@@ -85,7 +86,8 @@ public struct Tensor: Sendable {
     self.elementCount = elementCount
     guard dtype.elementsPerByte == 1 || (isContiguous && storageOffset % dtype.elementsPerByte == 0) else {
       throw DecantError(
-        .unclassified, "a view of \(dtype.rawValue), which packs elements into bytes, is not contiguous")
+        .unsupportedFormat,
+        "a view of \(dtype.rawValue), which packs several elements into a byte, is not contiguous")
     }
   }
 
@@ -93,12 +95,12 @@ public struct Tensor: Sendable {
   ///
   /// - Throws: ``DecantError`` with the code `invalidArgument` when the shape has not as many elements as there are values.
   public init<T: TensorScalar>(_ values: [T], shape: [Int]) throws(DecantError) {
+    guard checkedProduct(shape) == values.count else {
+      throw DecantError(.invalidArgument, "\(values.count) values do not fill the shape \(shape)")
+    }
     let content = unsafe values.withUnsafeBytes { unsafe BytesInMemory($0) }
     let storage = Storage(key: "memory", byteCount: content.byteCount, content: content)
     try self.init(dtype: T.dtype, shape: shape, storage: storage)
-    guard elementCount == values.count else {
-      throw DecantError(.unclassified, "shape \(shape) needs \(elementCount) values, not \(values.count)")
-    }
   }
 
   /// Makes a line of int64 values, copied.
@@ -151,7 +153,7 @@ public struct Tensor: Sendable {
     let used = Set(axes.compactMap { $0 })
     guard used.count == axes.count(where: { $0 != nil }), used.isSubset(of: shape.indices),
       shape.indices.allSatisfy({ used.contains($0) || shape[$0] == 1 })
-    else { throw DecantError(.unclassified, "a tensor of shape \(shape) has no such order of axes: \(axes)") }
+    else { throw DecantError(.invalidArgument, "the axes \(axes) do not fit a tensor of shape \(shape)") }
     return try Tensor(
       dtype: dtype, shape: axes.map { $0.map { shape[$0] } ?? 1 },
       strides: axes.map { $0.map { strides[$0] } ?? 1 },

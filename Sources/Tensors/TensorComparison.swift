@@ -1,4 +1,4 @@
-internal import ByteParsing
+package import ByteParsing
 internal import Glibc
 
 /// How far a tensor's numbers lie from another's, measured in one pass.
@@ -51,9 +51,25 @@ package struct Tolerance: Sendable {
 
 /// Why two tensors could not be compared: one of them could not be read.
 package struct TensorComparisonError: Error {
-  /// Whether it is the second one.
+  /// True when it is the second one.
   package let isOfOther: Bool
-  package let cause: any Error
+  /// The error of reading it.
+  package let cause: DecantError
+
+  init(isOfOther: Bool, cause: any Error) {
+    self.isOfOther = isOfOther
+    self.cause = DecantError(reading: cause)
+  }
+}
+
+extension DecantError {
+  /// Makes the library's error of a comparison that failed.
+  package init(_ error: TensorComparisonError) { self = error.cause }
+
+  /// Returns the library's error when it is one; else an error of reading, such as a cancelled task's.
+  package init(reading error: any Error) {
+    self = error as? DecantError ?? DecantError(.readFailed, "cannot be read: \(error)")
+  }
 }
 
 extension Tensor {

@@ -79,13 +79,16 @@ import Testing
   }
 
   @Test func whatCannotBeCompared() throws {
-    let run = try decant("decant diff fixtures/torch/without_data.pth fixtures/torch/without_data.pth")
+    let run = try decant(
+      "decant diff fixtures/torch/without_data.pth fixtures/torch/without_data.pth --json")
     #expect(run.status == 2)
-    #expect(
-      run.errors
-        == "decant: error: fixtures/torch/without_data.pth: holds tensors without data, which cannot be compared: "
-        + "meta, meta_transposed, meta_parameter. They were saved from the meta device, or as the part of another rank: "
-        + "save them with their data, or leave them out with --except.\n")
+    let error = try JSONError(run.output)
+    let unread = try decant("decant diff fixtures/arrays/tensors.gguf fixtures/arrays/tensors.gguf --json")
+    #expect(try unread.status == 2 && JSONError(unread.output).code == "unreadTensors")
+    let unmatched = try decant(
+      "decant diff fixtures/torch/prefix.pth fixtures/torch/prefix.pth --only no --json")
+    #expect(try unmatched.status == 2 && JSONError(unmatched.output).code == "tensorNotFound")
+    #expect(error.code == "noData" && error.message.contains("meta, meta_transposed, meta_parameter"))
     #expect(
       try decant("decant diff fixtures/torch/prefix.pth fixtures/torch/prefix.pth --tolerance-abs=-1").status
         == 64)

@@ -87,8 +87,8 @@ import Testing
     #expect((found["undetermined"] as? [String])?.contains("stride0") == false)
     // A name that the shapes are not of is a contradiction, and nobody's word.
     _ = try decant("echo 'arch: resnet101' > OUT/config.yaml")
-    let refused = try decant("decant run OUT/weights.pth --input fixtures/inputs/input_97x131.npy")
-    #expect(refused.status == 2 && refused.errors.contains("say which with --arch or --stride0"))
+    let refused = try decant("decant run OUT/weights.pth --input fixtures/inputs/input_97x131.npy --json")
+    #expect(try refused.status == 2 && JSONError(refused.output).code == "undetermined")
     let claims = try #require(
       (try identified("OUT/weights.pth")["contradictions"] as? [[String: Any]])?.first)
     #expect(claims["name"] as? String == "architecture")
@@ -142,7 +142,8 @@ import Testing
     #expect(hints.map { $0["name"] } == ["architecture", "stride0"])
     #expect(hints.allSatisfy { $0["source"] == "file name (weak): my-resnet50nodown.pth" })
     #expect((found["undetermined"] as? [String])?.first == "stride0")
-    let run = try decant("decant run OUT/my-resnet50nodown.pth --input fixtures/inputs/input_97x131.npy")
-    #expect(run.status == 2 && run.errors.contains("say which with --arch or --stride0"))
+    let run = try decant(
+      "decant run OUT/my-resnet50nodown.pth --input fixtures/inputs/input_97x131.npy --json")
+    #expect(try run.status == 2 && JSONError(run.output).code == "undetermined")
   }
 }

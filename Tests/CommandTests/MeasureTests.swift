@@ -72,11 +72,9 @@ import Testing
   @Test func refusals() throws {
     #expect(try decant("identify fixtures/torch/small_basic.pth --images a.npy").status == 64)
     _ = try decant("synthesize resnet20 -o OUT/cifar.pth")
-    let run = try decant("identify OUT/cifar.pth --measure")
-    #expect(run.status == 2 && run.output.isEmpty)
-    #expect(
-      run.errors.hasSuffix(
-        "cifar.pth: cannot be measured: only networks with batch normalization after each convolution, a 7×7 stem of 3 channels, a max pool and no attention were measured. decant identify without --measure says what names and shapes tell.\n"
-      ))
+    let run = try decant("identify OUT/cifar.pth --measure --json")
+    #expect(run.status == 2)
+    let error = try JSONError(run.output)
+    #expect(error.code == "notMeasurable" && error.file?.hasSuffix("cifar.pth") == true)
   }
 }

@@ -37,9 +37,9 @@ import Testing
   /// The wrong stride gives plausible logits; the comparison says no.
   @Test func theWrongStrideDiffers() throws {
     let run = try decant(
-      "decant run fixtures/torch/small_basic.pth --stride0 1 --input OUT/small_basic.npy --compare fixtures/goldens/small_basic.safetensors"
+      "decant run fixtures/torch/small_basic.pth --stride0 1 --input OUT/small_basic.npy --compare fixtures/goldens/small_basic.safetensors --json"
     )
-    #expect(run.status == 2 && run.errors.contains("stage stem has shape"))
+    #expect(try run.status == 2 && JSONError(run.output).code == "invalidInput")
     let loose = try decant(
       "decant run fixtures/torch/small_basic.pth --input OUT/small_basic.npy --compare fixtures/goldens/small_basic.safetensors --tolerance 1e-10"
     )
@@ -47,9 +47,10 @@ import Testing
   }
 
   @Test func oneOutputNeedsAWord() throws {
-    let run = try decant("decant run fixtures/torch/small_nodown.pth --input OUT/small_nodown.npy")
+    let run = try decant("decant run fixtures/torch/small_nodown.pth --input OUT/small_nodown.npy --json")
     #expect(run.status == 2)
-    #expect(run.errors.contains("say which with --arch or --stride0"))
+    let error = try JSONError(run.output)
+    #expect(error.code == "undetermined" && error.remedy?.contains("--arch or --stride0") == true)
   }
 
   @Test func theConvertedFileGivesTheSameBits() throws {
@@ -117,8 +118,7 @@ import Testing
 
   @Test func theWrongNetworkIsRefused() throws {
     let run = try decant(
-      "decant run fixtures/torch/small_basic.pth --arch resnet50 --input OUT/small_basic.npy")
-    #expect(run.status == 1)
-    #expect(run.errors.contains("the weights are not those of resnet50:"))
+      "decant run fixtures/torch/small_basic.pth --arch resnet50 --input OUT/small_basic.npy --json")
+    #expect(try run.status == 1 && JSONError(run.output).code == "mismatch")
   }
 }

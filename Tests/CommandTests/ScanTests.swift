@@ -42,7 +42,7 @@ import Testing
         unknown  a.pkl
           unknown: package.Class: defined by package: loading imports it and runs its code  [library-name]
             at byte 1: package.Class()
-          → Load it only if you trust who made it; decant convert pours the weights out without running anything.
+          → Load it only if you trust its maker. decant convert reads the weights without running anything.
         1 file: 1 unknown
 
         """)

@@ -1,3 +1,4 @@
+import ByteParsing
 import Graphs
 import Inference
 import Tensors
@@ -46,7 +47,9 @@ import Testing
       let storage = Storage(key: "0", location: "meta", byteCount: 4096, content: nil)
       return name == "bn.bias" ? try? Tensor(dtype: .float32, shape: shape, storage: storage) : nil
     }
-    #expect(error(graph, empty)?.description.hasPrefix("bn.bias cannot be read: ") == true)
+    let unreadable = try #require(error(graph, empty))
+    let mapped = DecantError(unreadable, file: "a.pth")
+    #expect(mapped.code == .noData && mapped.location.file == "a.pth" && mapped.location.tensor == "bn.bias")
   }
 
   /// Integer weights would give plausible numbers: a quantised network's scales are missing.
@@ -58,9 +61,8 @@ import Testing
       let storage = Storage(key: "0", byteCount: 4096, content: bytes)
       return name == victim ? try? Tensor(dtype: .int8, shape: shape, storage: storage) : nil
     }
-    #expect(
-      error(graph, weights)
-        == .unreadableParameter(name: victim, reason: "its elements are int8, not floating-point numbers"))
+    let mapped = error(graph, weights).map { DecantError($0) }
+    #expect(mapped?.code == .unsupportedNetwork && mapped?.location.tensor == victim)
   }
 
   /// Every floating-point type, strides and byte order give the numbers they stand for.
@@ -150,5 +152,27 @@ import Testing
         continue
       }
     }
+  }
+
+  /// Each error becomes one of the library's, whose code tells what a caller can do.
+  @Test(
+    arguments: [
+      (.missingParameters(["a"]), .mismatch),
+      (.mismatchedParameter(name: "a", expected: [1], found: [2]), .mismatch),
+      (
+        .unreadableParameter(name: "a", cause: DecantError(.checksumMismatch, "CRC-32 mismatch")),
+        .checksumMismatch
+      ),
+      (.unsupportedGraph(node: "a", reason: "it is opaque"), .unsupportedNetwork),
+      (.valueCount(shape: [2], count: 3), .invalidInput),
+      (.inputShape(found: [1], channels: 3), .invalidInput),
+      (.inputTooSmall(node: "a", height: 1, width: 1), .invalidInput),
+      (.inputTooLarge(node: "a"), .invalidInput),
+      (.outOfMemory(bytes: 1 << 40), .outOfMemory), (.threads(4), .outOfMemory),
+      (.threads(0), .invalidArgument),
+      (.libraryMissing("OpenBLAS is not installed"), .libraryMissing),
+    ] as [(InferenceError, DecantError.Code)])
+  func becomesAnErrorOfTheLibrary(_ error: InferenceError, _ code: DecantError.Code) {
+    #expect(DecantError(error).code == code)
   }
 }

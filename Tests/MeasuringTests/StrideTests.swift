@@ -1,3 +1,4 @@
+import ByteParsing
 import Graphs
 import Inference
 import Measuring
@@ -94,10 +95,13 @@ import Testing
     }
     let bare = try StateDict(weights.entries.filter { !$0.name.contains("running") })
     let missing = try #require(refusal(small, bare))
-    #expect(
-      "\(missing)"
-        == "there is no bn1.running_mean, bn1.running_var, layer1.0.bn1.running_mean, layer1.0.bn1.running_var and 2 more are missing"
-    )
+    guard case .missing(let names) = missing else { throw missing }
+    #expect(names.count == 6 && names[0] == "bn1.running_mean")
+    #expect(DecantError(missing, file: "a.pth").code == .notMeasurable)
+    #expect(DecantError(MeasurementError.engine(.threads(0))).code == .invalidArgument)
+    let broken = MeasurementError.unreadable(
+      tensor: "a", cause: DecantError(.checksumMismatch, "CRC-32 mismatch"))
+    #expect(DecantError(broken).code == .checksumMismatch && DecantError(broken).location.tensor == "a")
     var grouped = small
     grouped.normalization = .group
     #expect(refusal(grouped, bare) == .otherKind("its normalizations have no running statistics"))

@@ -1,3 +1,4 @@
+import ByteParsing
 import Checkpoints
 import Inference
 import Networks
@@ -62,7 +63,7 @@ import Testing
   @Test func whatNoFileSaysIsAsked() throws {
     let folder = try TemporaryFolder()
     let path = try file("resnet50nodown", in: folder)
-    #expect { _ = try ResNet.load(from: path) } throws: { "\($0)".contains("say which") }
+    #expect { _ = try ResNet.load(from: path) } throws: { ($0 as? DecantError)?.code == .undetermined }
   }
 
   @Test func weightsOfAnotherNetworkAreRefused() throws {
@@ -70,6 +71,26 @@ import Testing
     let path = try file("resnet18", in: folder)
     #expect {
       _ = try ResNet.load(from: path, declaring: declaring("resnet34"))
-    } throws: { ($0 as? NetworkMismatch)?.verification.missing.isEmpty == false }
+    } throws: {
+      let error = $0 as? DecantError
+      return error?.code == .mismatch && error?.location.file == path
+        && error?.reason.contains("missing: ") == true
+    }
+  }
+
+  /// Errors of the engines reach a program as the library's.
+  @Test func inputsThatDoNotSuitAreRefused() throws {
+    let folder = try TemporaryFolder()
+    let network = try ResNet.load(from: file("resnet18", in: folder))
+    #expect {
+      try network(Activation(shape: [1, 4, 32, 32], values: [Float](repeating: 0, count: 4096)))
+    } throws: {
+      ($0 as? DecantError)?.code == .invalidInput
+    }
+    #expect {
+      try ResNet.load(from: file("resnet18", in: folder), threads: 0)
+    } throws: {
+      ($0 as? DecantError)?.code == .invalidArgument
+    }
   }
 }

@@ -97,7 +97,7 @@ def test_a_detector_of_stride_1_runs_without_a_flag(decant, folder, legacy):
     assert "warning: --stride0 2 goes against stride0 1 of module attributes: conv1.stride 1, maxpool.stride 1" in contradicted
     torch.save(network.state_dict(), folder / "weights.pth")
     finished = decant.attempt("run", folder / "weights.pth", "--input", folder / "x.npy")
-    assert finished.status == 2 and "say which with --arch or --stride0" in finished.errors
+    assert finished.status == 2 and "Say which network it is with --arch or --stride0" in finished.errors
 
 
 def test_architectures_that_shapes_cannot_tell_apart(decant, folder):
@@ -143,7 +143,7 @@ def test_geometry_that_is_not_built_is_refused(decant, folder, change, name):
     torch.save(network, folder / "net.pth")
     found = identify(decant, folder / "net.pth")
     assert name in facts(found, "attribute") and found["architecture"] is None and not found["proven"]
-    refuse(decant, folder, folder / "net.pth", "another geometry than is built", name)
+    refuse(decant, folder, folder / "net.pth", "a geometry that is not built", name)
 
 
 def test_no_pool_and_epsilons_are_built(decant, folder):
@@ -314,7 +314,7 @@ def test_the_module_list_is_a_hint(decant, folder):
     assert facts(found, "module_list") == {"stride0": "1"} and "stride0" in found["undetermined"]
     assert found["architecture"] == "resnet50"
     finished = decant.attempt("run", folder / "weights.pth", "--input", folder / "none.npy")
-    assert finished.status == 2 and "say which with --arch or --stride0" in finished.errors
+    assert finished.status == 2 and "Say which network it is with --arch or --stride0" in finished.errors
     torch.save(Nodown(), folder / "module.pth")
     found = identify(decant, folder / "module.pth")
     assert found["architecture"] == "resnet50nodown" and facts(found)["dropout"].startswith("0.5")
@@ -403,7 +403,7 @@ def test_transformers_geometry_that_differs(decant, folder, setting, name):
     network.save_pretrained(folder)
     assert name in facts(identify(decant, folder / "model.safetensors"), "configuration")
     if "hidden_act" in setting:
-        refuse(decant, folder, folder / "model.safetensors", "another geometry than is built: activation gelu")
+        refuse(decant, folder, folder / "model.safetensors", "a geometry that is not built: activation gelu")
     else:
         assert name in run(decant, folder, folder / "model.safetensors", network)
 
@@ -480,7 +480,7 @@ def test_a_files_name_is_weak(decant, folder):
     assert facts(found, "file_name") == {"architecture": "resnet50nodown", "stride0": "1"}
     assert found["architecture"] == "resnet50" and "stride0" in found["undetermined"]
     finished = decant.attempt("run", folder / "resnet50nodown.pth", "--input", folder / "none.npy")
-    assert finished.status == 2 and "say which with --arch or --stride0" in finished.errors
+    assert finished.status == 2 and "Say which network it is with --arch or --stride0" in finished.errors
 
 
 def test_what_lies_beside_stays_in_the_folder(decant, folder):

@@ -51,7 +51,7 @@ OUTCOMES = {
     (2, "unreadable"): 39,
 }
 PHRASES = {
-    "no ResNet": r"no ResNet: .*prefixes found: (?P<found>.+)\. decant identify --dialects ",
+    "no ResNet": r"not recognised as a ResNet: .*prefixes found: (?P<found>.+)\. decant identify --dialects ",
     "several state dicts": r"holds \d+ state dicts: (?P<found>.+)\. Choose one with --key\.",
     "no state dict": r"holds tensors and no state dict\. ",
     "no tensors": r"holds no tensors\. ",

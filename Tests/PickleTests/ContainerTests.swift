@@ -59,14 +59,14 @@ struct ContainerTests {
       ("](NeJ\u{FE}\u{FF}\u{FF}\u{FF}Ns.", "index -1 lies outside a list of 1"),
       ("](N\u{90}.", "a list is no set"), ("(\u{91}(N\u{90}.", "a frozenset is no set"),
       ("}(Nu.", "a key has no value"), ("(Nd.", "a key has no value"),
-      ("t.", "no MARK stands on the stack"), ("l.", "no MARK stands on the stack"),
-      ("d.", "no MARK stands on the stack"), ("e.", "no MARK stands on the stack"),
-      ("u.", "no MARK stands on the stack"), ("\u{90}.", "no MARK stands on the stack"),
-      ("\u{91}.", "no MARK stands on the stack"), ("1.", "no MARK stands on the stack"),
-      ("(e.", "the stack holds too few values"), ("((Ne.", "a MARK stands where a value is needed"),
+      ("t.", "no MARK is on the stack"), ("l.", "no MARK is on the stack"),
+      ("d.", "no MARK is on the stack"), ("e.", "no MARK is on the stack"),
+      ("u.", "no MARK is on the stack"), ("\u{90}.", "no MARK is on the stack"),
+      ("\u{91}.", "no MARK is on the stack"), ("1.", "no MARK is on the stack"),
+      ("(e.", "the stack holds too few values"), ("((Ne.", "a MARK is where a value is needed"),
       ("\u{85}.", "the stack holds too few values"), ("N\u{86}.", "the stack holds too few values"),
-      ("NN(N\u{87}.", "a MARK stands where a value is needed"),
-      ("N(Na.", "a MARK stands where a value is needed"),
+      ("NN(N\u{87}.", "a MARK is where a value is needed"),
+      ("N(Na.", "a MARK is where a value is needed"),
     ] as [(Stream, String)])
   func refused(_ stream: Stream, _ reason: String) {
     let text = refusal(stream)

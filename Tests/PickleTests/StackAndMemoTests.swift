@@ -26,9 +26,9 @@ struct StackAndMemoTests {
   @Test(
     arguments: [
       ("0.", "the stack holds too few values"), ("2.", "the stack holds too few values"),
-      ("(2.", "a MARK stands where a value is needed"), (".", "the stack holds too few values"),
-      ("(.", "a MARK stands where a value is needed"), ("q\u{0}.", "the stack holds too few values"),
-      ("(\u{94}.", "a MARK stands where a value is needed"), ("h\u{0}.", "nothing is memoised at 0"),
+      ("(2.", "a MARK is where a value is needed"), (".", "the stack holds too few values"),
+      ("(.", "a MARK is where a value is needed"), ("q\u{0}.", "the stack holds too few values"),
+      ("(\u{94}.", "a MARK is where a value is needed"), ("h\u{0}.", "nothing is memoised at 0"),
       ("Nq\u{0}h\u{1}.", "nothing is memoised at 1"), ("g9\n.", "nothing is memoised at 9"),
       ("Np-1\n.", "the memo index, -1, is negative"), ("Npx\n.", "b'x' is no decimal number"),
       ("Np99999999999999999999\n.", "the memo index does not fit 64 bits"),
@@ -70,12 +70,27 @@ struct StackAndMemoTests {
     #expect(graph.protocolVersion == 3)
   }
 
+  @Test func causesDecideTheCode() {
+    func code(_ stream: Stream, _ limits: Limits = Limits()) -> DecantError.Code? {
+      do throws(PickleError) {
+        _ = try stream.interpret(limits: limits)
+        return nil
+      } catch { return DecantError(error).code }
+    }
+    var limits = Limits()
+    limits.pickleStack = 2
+    #expect(code("NNN.", limits) == .limitExceeded)
+    #expect(code("NN") == .truncated)
+    #expect(code("\u{80}\u{6}N.") == .unsupportedFormat)
+    #expect(code("0.") == .damaged)
+  }
+
   @Test func limitsAreNamed() {
     var limits = Limits()
     limits.pickleStack = 2
     #expect(
       refusal("NNN.", limits: limits)
-        == "at byte 2 of the pickle, NONE: more than 2 values stand on the stack (limit pickleStack)")
+        == "at byte 2 of the pickle, NONE: more than 2 values are on the stack (limit pickleStack)")
     #expect(
       refusal("(((", limits: limits)
         == "at byte 2 of the pickle, MARK: more than 2 MARKs are open (limit pickleStack)")
@@ -101,6 +116,6 @@ struct StackAndMemoTests {
     limits.pickleStack = 1
     #expect(
       Stream("NN.").disassembly(limits: limits).last
-        == "!! more than 1 values stand on the stack (limit pickleStack)")
+        == "!! more than 1 values are on the stack (limit pickleStack)")
   }
 }

@@ -5,34 +5,30 @@ import Testing
 
 /// Configurations come from files and command lines: every one makes a graph or an error, never a trap.
 @Suite struct ConfigurationTests {
-  private func reason(_ change: (inout ResNetConfiguration) -> Void) -> String? {
+  private func error(_ change: (inout ResNetConfiguration) -> Void) -> DecantError? {
     var configuration = ResNetConfiguration(block: .bottleneck, layers: [1, 1, 1, 1])
     change(&configuration)
     do {
       _ = try configuration.graph()
       return nil
-    } catch { return error.reason }
+    } catch { return error }
   }
 
-  @Test func saysWhatIsWrong() {
-    #expect(reason { _ in } == nil)
-    #expect(reason { $0.classes = 0 } == nil)
-    #expect(reason { $0.classes = -1 } == "classes -1 is no number of outputs")
-    #expect(reason { $0.stages = [] } == "a network has at least one stage")
-    #expect(reason { $0.stages[3].blocks = [] } == "layer4: a stage has at least one block")
-    #expect(
-      reason { $0.stages[3].blocks = Array(repeating: [512, 512, 2048], count: 5000) }?.contains(
-        "more than 4096 blocks") == true)
-    #expect(
-      reason { $0.stages[0].groups = 3 } == "layer1: 64 channels do not divide into 3 groups")
-    #expect(
-      reason { $0.stages[1].blocks = [[128, 512]] }
-        == "layer2: [128, 512] are no channels of a bottleneck block")
-    #expect(
-      reason { $0.stages[1].blocks = [[8, 8, 512], [8, 8, 511]] }
-        == "layer2: blocks of 511 and 512 channels do not add")
-    #expect(reason { $0.epsilon = .nan }?.contains("epsilon") == true)
-    #expect(reason { $0.stem = .deep([]) }?.contains("stem of 0 convolutions") == true)
+  @Test func whatCannotBeBuiltIsNamed() {
+    #expect(error { _ in } == nil)
+    #expect(error { $0.classes = 0 } == nil)
+    let wrong: [((inout ResNetConfiguration) -> Void, name: String)] = [
+      ({ $0.classes = -1 }, "classes"), ({ $0.stages = [] }, "stage"),
+      ({ $0.stages[3].blocks = [] }, "layer4"),
+      ({ $0.stages[3].blocks = Array(repeating: [512, 512, 2048], count: 5000) }, "blocks"),
+      ({ $0.stages[0].groups = 3 }, "layer1"), ({ $0.stages[1].blocks = [[128, 512]] }, "layer2"),
+      ({ $0.stages[1].blocks = [[8, 8, 512], [8, 8, 511]] }, "layer2"), ({ $0.epsilon = .nan }, "epsilon"),
+      ({ $0.stem = .deep([]) }, "stem"),
+    ]
+    for (change, name) in wrong {
+      let error = error(change)
+      #expect(error?.code == .unsupportedNetwork && error?.reason.contains(name) == true)
+    }
   }
 
   @Test(arguments: [Int.min, -1, 0, 1 << 24, (1 << 24) + 1, 1 << 40, Int.max])
@@ -51,7 +47,7 @@ import Testing
       },
     ]
     for change in changes {
-      _ = reason(change)
+      _ = error(change)
       var configuration = ResNetConfiguration(block: .bottleneck, layers: [1, 1, 1, 1])
       change(&configuration)
       _ = configuration.depth

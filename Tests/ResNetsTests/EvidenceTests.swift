@@ -101,7 +101,9 @@ import Testing
     #expect(declared.configuration.stride0 == 2)
     #expect(
       declared.warnings == [
-        "--stride0 2 goes against stride0 1 of module attributes: conv1.stride 1, maxpool.stride 1"
+        .contradicted(
+          .stride0, value: "2",
+          evidence: "stride0 1 of module attributes: conv1.stride 1, maxpool.stride 1")
       ])
     let named = try ResNetResolution(
       of: weights, said { $0.architecture = .named("resnet50") },
@@ -135,12 +137,15 @@ import Testing
       try ResNetResolution(
         of: weights, evidence: { naming in evidence(naming) { $0.modules = tree } })
     } throws: { error in
-      (error as? DecantError)?.reason.contains("another geometry than is built: \(name) ") == true
+      let error = error as? DecantError
+      return error?.code == .unsupportedNetwork && error?.reason.contains(" \(name) ") == true
+        && error?.advice == .declare(["architecture"])
     }
     let declared = try ResNetResolution(
       of: weights, said { $0.architecture = .named("resnet50") },
       evidence: { naming in evidence(naming) { $0.modules = tree } })
-    #expect(declared.warnings.contains { $0.hasPrefix("--arch resnet50 goes against \(name) ") })
+    #expect(
+      declared.warnings.contains { $0.description.hasPrefix("architecture resnet50 goes against \(name) ") })
   }
 
   @Test func v1StandsOnTheFirstConvolution() throws {
@@ -317,8 +322,10 @@ import Testing
     #expect(found.items.map(\.source) == [.moduleList, .fileName, .fileName])
     #expect(found.settled("stride0") == nil && found.settled("architecture") == nil)
     let weights = try StateDict(naming.entries.map { .init(name: $0.name, tensor: $0.tensor) })
-    #expect(throws: DecantError.self) {
+    #expect {
       try ResNetResolution(of: weights, evidence: { _ in found })
+    } throws: {
+      ($0 as? DecantError)?.code == .undetermined
     }
   }
 

@@ -75,8 +75,14 @@ import Testing
       })
     #expect(ResNetNaming.all(in: both).map(\.prefix) == ["module.encoder_q.", "module.encoder_k."])
     #expect { try ResNetNaming.only(in: both) } throws: { error in
-      (error as? DecantError)?.reason
-        == "it holds 2 ResNets, behind the prefixes 'module.encoder_q.' (122 tensors, torchvision), 'module.encoder_k.' (122 tensors, torchvision); choose one with --prefix"
+      let error = error as? DecantError
+      return error?.code == .ambiguousStateDict && error?.advice == .choosePrefix([])
+        && error?.reason.contains("'module.encoder_q.' (122 tensors, torchvision)") == true
+    }
+    #expect {
+      try ResNetNaming.only(in: both, prefix: "encoder.")
+    } throws: {
+      ($0 as? DecantError)?.code == .keyNotFound
     }
     let chosen = try ResNetNaming.only(in: both, prefix: "module.encoder_k.")
     #expect(chosen.tensors.count == 122 && chosen.entries.count == 244)
@@ -89,7 +95,7 @@ import Testing
           .init(name: $0, tensor: try Tensor([Float](repeating: 0, count: 1), shape: [1, 1, 1, 1]))
         })
       #expect(ResNetNaming.all(in: stateDict).isEmpty)
-      #expect(throws: DecantError.self) { try ResNetNaming.only(in: stateDict) }
+      #expect { try ResNetNaming.only(in: stateDict) } throws: { ($0 as? DecantError)?.code == .notAResNet }
     }
   }
 
@@ -107,9 +113,12 @@ import Testing
     let nodown = try #require(ResNetArchitecture.named("resnet50nodown"))
     let found = try ResNetIdentification(.only(in: weights(nodown.configuration)))
     #expect(Set(["resnet50", "resnet50nodown"]).isSubset(of: found.sameShapes))
-    #expect(found.undetermined.first?.name == "stride0" && found.undetermined.first?.option == "--stride0")
-    #expect(throws: DecantError.self) {
+    #expect(found.undetermined.first?.name == "stride0" && found.undetermined.first?.setting == .stride0)
+    #expect {
       try ResNetResolution(of: weights(nodown.configuration))
+    } throws: {
+      let error = $0 as? DecantError
+      return error?.code == .undetermined && error?.advice == .declare(["architecture", "stride0"])
     }
   }
 }

@@ -55,8 +55,10 @@ import Testing
     ([-1], [1], 0), ([2], [-1], 1), ([1], [1], -1), ([Int.max, Int.max], [0, 0], 0), ([2], [1, 1], 0),
   ])
   func refusesWhatLeavesTheStorage(_ shape: [Int], _ strides: [Int], _ offset: Int) {
-    #expect(throws: DecantError.self) {
+    #expect {
       try Tensor(dtype: .float32, shape: shape, strides: strides, storage: twelve, storageOffset: offset)
+    } throws: {
+      ($0 as? DecantError)?.code == .damaged
     }
   }
 
@@ -67,9 +69,27 @@ import Testing
       try Tensor(dtype: .float32, shape: [count], strides: [0], storage: twelve, limits: limits)
     }
     #expect(try view(64 * 12).elementCount == 768)
-    #expect(throws: DecantError.self) { try view(64 * 12 + 1) }
-    #expect(throws: DecantError.self) {
+    func isLimit(_ error: any Error) -> Bool {
+      let error = error as? DecantError
+      return error?.code == .limitExceeded && error?.advice == .raiseLimit("expansion", to: nil)
+    }
+    #expect { try view(64 * 12 + 1) } throws: { isLimit($0) }
+    #expect {
       try Tensor(dtype: .uint8, shape: [1 << 40], strides: [0], storage: twelve)
+    } throws: {
+      isLimit($0)
+    }
+    var flat = Limits()
+    flat.rank = 1
+    #expect {
+      try Tensor(dtype: .float32, shape: [1, 1], storage: twelve, limits: flat)
+    } throws: {
+      ($0 as? DecantError)?.advice == .raiseLimit("rank", to: nil)
+    }
+    #expect {
+      try Tensor([1, 2] as [Float], shape: [3])
+    } throws: {
+      ($0 as? DecantError)?.code == .invalidArgument
     }
   }
 
@@ -87,7 +107,16 @@ import Testing
       dtype: .complex64, shape: [1], storage: storageOfFloats([1, 2]), isConjugated: true, isNegated: true)
     #expect(try both.rowMajorBytes() == storageBytes([-1, 2]))
     let integers = try Tensor(dtype: .int32, shape: [1], storage: twelve, isNegated: true)
-    #expect(throws: DecantError.self) { try integers.rowMajorBytes() }
+    #expect { try integers.rowMajorBytes() } throws: { ($0 as? DecantError)?.code == .unsupportedFormat }
+    let meta = try Tensor(
+      dtype: .float32, shape: [1], storage: Storage(key: "0", location: "meta", byteCount: 4, content: nil))
+    #expect { try meta.rowMajorBytes() } throws: { ($0 as? DecantError)?.code == .noData }
+    #expect { try meta.hasSameBits(as: meta) } throws: {
+      ($0 as? TensorComparisonError).map { DecantError($0).code } == .noData
+    }
+    let floats = try Tensor(dtype: .float32, shape: [12], storage: twelve)
+    #expect { try floats.integers() } throws: { ($0 as? DecantError)?.code == .unsupportedFormat }
+    #expect { try floats.dequantized() } throws: { ($0 as? DecantError)?.code == .invalidArgument }
   }
 
   /// Two or four quantised elements share a byte; the last byte may be filled in part.
@@ -101,12 +130,20 @@ import Testing
       try Tensor(dtype: .quint4x2, shape: [2], storage: storage(bytes), storageOffset: 2).rowMajorBytes() == [
         0x43
       ])
-    #expect(throws: DecantError.self) { try Tensor(dtype: .quint4x2, shape: [7], storage: storage(bytes)) }
-    #expect(throws: DecantError.self) {
-      try Tensor(dtype: .quint4x2, shape: [2, 2], strides: [1, 2], storage: storage(bytes))
+    #expect {
+      try Tensor(dtype: .quint4x2, shape: [7], storage: storage(bytes))
+    } throws: {
+      ($0 as? DecantError)?.code == .damaged
     }
-    #expect(throws: DecantError.self) {
+    #expect {
+      try Tensor(dtype: .quint4x2, shape: [2, 2], strides: [1, 2], storage: storage(bytes))
+    } throws: {
+      ($0 as? DecantError)?.code == .unsupportedFormat
+    }
+    #expect {
       try Tensor(dtype: .quint4x2, shape: [2], storage: storage(bytes), storageOffset: 1)
+    } throws: {
+      ($0 as? DecantError)?.code == .unsupportedFormat
     }
   }
 
@@ -127,9 +164,7 @@ import Testing
   @Test func refusesNamesThatStandTwice() throws {
     let tensor = try Tensor(dtype: .float32, shape: [1], storage: twelve)
     let entry = StateDict.Entry(name: "a", tensor: tensor)
-    #expect(throws: DecantError(.unclassified, "two tensors share the name a")) {
-      try StateDict([entry, entry])
-    }
+    #expect { try StateDict([entry, entry]) } throws: { ($0 as? DecantError)?.code == .duplicateName }
   }
 }
 

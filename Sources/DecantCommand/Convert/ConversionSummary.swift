@@ -9,12 +9,14 @@ struct ConversionSummary {
   private let options: WriteOptions
 
   private let format: String
+  private let target: OutputFormat?
 
   init(
     _ report: WriteReport, _ checkpoint: Checkpoint, _ options: WriteOptions,
     _ format: OutputFormat?
   ) {
     self.format = format?.name ?? ""
+    target = format
     self.report = report
     self.checkpoint = checkpoint
     self.options = options
@@ -22,15 +24,17 @@ struct ConversionSummary {
 
   /// Prints the notes on standard error and the result on standard output.
   ///
-  /// - Parameter target: nil when standard output has the file; the result then is a note.
-  func print(_ time: Duration, _ target: String?) {
+  /// - Parameters:
+  ///   - output: nil when standard output has the file; the result then is a note.
+  ///   - json: true to print the result as JSON.
+  func print(_ time: Duration, _ output: String?, json: Bool) {
     for warning in checkpoint.warnings { StandardStreams.note("warning: \(warning)") }
     if let key = options.key, let selection = try? checkpoint.selection(key: key),
       let warning = checkpoint.unreadWarning(outside: selection)
     {
       StandardStreams.note("warning: \(warning)")
     }
-    if let truncation = checkpoint.truncation { StandardStreams.note("warning: \(truncation)") }
+    if let truncation = checkpoint.truncation { StandardStreams.note("warning: \(truncation.commandText)") }
     for (name, reason) in report.lost {
       StandardStreams.note("left out: \(name.escapedForDisplay) (\(reason))")
     }
@@ -54,8 +58,22 @@ struct ConversionSummary {
     let result =
       "\(Spelling.count(report.tensorCount, "tensor")), \(Spelling.count(report.byteCount, "byte"))\(files)\(casts)"
       + (options.checks ? ", read again and equal" : "") + ", \(Spelling.duration(time))"
-    guard let target else { return StandardStreams.note("\(result): standard output") }
-    StandardStreams.line("\(result): \(target.escapedForDisplay)")
+    guard let output else { return StandardStreams.note("\(result): standard output") }
+    if json {
+      return StandardStreams.document(
+        Self.json(
+          output, format: target?.rawValue ?? "", tensors: report.tensorCount, bytes: report.byteCount))
+    }
+    StandardStreams.line("\(result): \(output.escapedForDisplay)")
+  }
+
+  /// The JSON of `decant convert --json`, schema 1.
+  static func json(_ output: String, format: String, tensors: Int, bytes: Int) -> JSONValue {
+    .object([
+      (key: "schema", value: 1), (key: "output", value: .string(output)),
+      (key: "format", value: .string(format)),
+      (key: "tensors", value: .exact(Int64(tensors))), (key: "bytes", value: .exact(Int64(bytes))),
+    ])
   }
 
   private var casts: String {

@@ -6,7 +6,7 @@ import ResNets
 import Tensors
 
 /// `decant convert IN OUT`.
-struct ConvertCommand: ParsableCommand {
+struct ConvertCommand: ParsableCommand, JSONReporting {
   static let configuration = CommandConfiguration(
     commandName: "convert",
     abstract: "Write the tensors in another format, or the network as an ONNX model, whole or not at all.")
@@ -65,6 +65,7 @@ struct ConvertCommand: ParsableCommand {
   @Flag(help: "Put the source file's SHA-256 into the metadata.") var sourceDigest = false
   @Flag(help: "Flush file and folder to the disk before saying that it is done.") var durable = false
   @Flag(help: "Read what was written and compare every tensor with the source.") var check = false
+  @Flag(help: "Print JSON, schema 1.") var json = false
 
   /// The order of the sizes of convolutions' weights.
   enum Layout: String, ExpressibleByArgument, CaseIterable { case nchw, nhwc }
@@ -79,6 +80,9 @@ struct ConvertCommand: ParsableCommand {
     }
     if isStandardOutput {
       if format == nil { throw ValidationError("Standard output has no extension: say which --format.") }
+      if json {
+        throw ValidationError("--json prints on standard output, which the file takes: name a file.")
+      }
       if format == .npyFolder || check || noClobber || durable || shardSize != nil {
         throw ValidationError(
           "Standard output takes one file as it comes: no folder, no --check, --durable, --no-clobber, --shard-size."
@@ -151,7 +155,7 @@ struct ConvertCommand: ParsableCommand {
       return try ONNXConversion(
         checkpoint: Checkpoint(path: input, limits: limits.limits), network: network, numClasses: numClasses,
         foldsNormalization: foldBn, hasExternalData: externalData, overwrite: !noClobber,
-        isDurable: durable, checks: check, sourceDigest: sourceDigest
+        isDurable: durable, checks: check, sourceDigest: sourceDigest, json: json
       ).write(to: output)
     }
     let clock = ContinuousClock()
@@ -191,7 +195,7 @@ struct ConvertCommand: ParsableCommand {
     let report = try checkpoint.convert(to: isStandardOutput ? nil : output, as: target, options)
     line.clear()
     ConversionSummary(report, checkpoint, options, target).print(
-      clock.now - start, isStandardOutput ? nil : output)
+      clock.now - start, isStandardOutput ? nil : output, json: json)
   }
 
   /// Whether the network itself is written, not tensors.
@@ -211,7 +215,7 @@ struct ConvertCommand: ParsableCommand {
 
   private static func substitution(_ expression: String) throws -> NameSubstitution {
     do throws(DecantError) { return try NameSubstitution(expression) } catch {
-      throw ValidationError("--rename: \(error)")
+      throw ValidationError("--rename: \(error.reason).")
     }
   }
 }

@@ -16,9 +16,7 @@ struct NetworkEdits {
     let stateDict = try selection().stateDict()
     let naming: ResNetNaming
     do throws(DecantError) { naming = try ResNetNaming.only(in: stateDict, prefix: network.prefix) } catch {
-      throw DecantError(
-        .unclassified, "cannot be renamed: \(error.reason.escapedForDisplay)", file: checkpoint.path,
-        remedy: "Nothing was written.")
+      throw error.located(file: checkpoint.path)
     }
     var renamed: [ExactText: WriteOptions.Renaming] = [:]
     var nameless: [String] = []
@@ -34,11 +32,10 @@ struct NetworkEdits {
     }
     guard nameless.isEmpty else {
       throw DecantError(
-        .unclassified,
-        "\(dialect.name) has no name for \(nameless.prefix(8).map(\.escapedForDisplay).joined(separator: ", "))"
+        .notRepresentable,
+        "the dialect \(dialect.name) has no name for \(nameless.prefix(8).map(\.escapedForDisplay).joined(separator: ", "))"
           + (nameless.count > 8 ? " and \(nameless.count - 8) more" : ""),
-        file: checkpoint.path,
-        remedy: "Choose another dialect of decant identify --dialects. Nothing was written.")
+        file: checkpoint.path, advice: .listDialects)
     }
     let others = naming.entries.count - renamed.count
     StandardStreams.note(
@@ -50,7 +47,7 @@ struct NetworkEdits {
   /// What stands in the place of the network's convolutions and normalizations once these are computed into those; biases that
   /// are new have the names of `dialect`, else of the file's own.
   ///
-  /// - Throws: ``ExitStatus/no`` when the weights are not the network's.
+  /// - Throws: ``DecantError``; its code is `mismatch` when the weights are not the network's.
   func folded(
     classes: Int?, into dialect: ResNetDialect?
   ) throws -> [ExactText: [WriteOptions.Replacement]] {
@@ -63,9 +60,7 @@ struct NetworkEdits {
     let naming = resolution.naming
     let folding: FoldedNormalization
     do { folding = try FoldedNormalization(naming, resolution.graph) } catch let error as DecantError {
-      throw DecantError(
-        .unclassified, "cannot be folded: \(error.reason.escapedForDisplay)", file: checkpoint.path,
-        remedy: "Nothing was written.")
+      throw error.located(file: checkpoint.path)
     }
     let present = Set(naming.entries.map { ExactText($0.name) })
     var replaced: [ExactText: [WriteOptions.Replacement]] = [:]

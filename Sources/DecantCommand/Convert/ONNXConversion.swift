@@ -17,10 +17,11 @@ struct ONNXConversion {
   var isDurable = false
   var checks = false
   var sourceDigest = false
+  var json = false
 
   /// Takes the file for a network as `decant run` does, verifies it, and writes it.
   ///
-  /// - Throws: ``ExitStatus/no`` when the weights are not the network's.
+  /// - Throws: ``DecantError``; its code is `mismatch` when the weights are not the network's.
   func write(to output: String) throws {
     let clock = ContinuousClock()
     let start = clock.now
@@ -69,6 +70,12 @@ struct ONNXConversion {
       StandardStreams.note(
         "note: \(Spelling.count(report.foldedCount, "normalization")) computed into the convolution before \(report.foldedCount == 1 ? "it" : "them")"
       )
+    }
+    if json {
+      return StandardStreams.document(
+        ConversionSummary.json(
+          output, format: "onnx", tensors: report.weightCount,
+          bytes: report.byteCount + (report.dataByteCount ?? 0)))
     }
     let data = report.dataByteCount.map { " and \(Spelling.count($0, "byte")) of data" } ?? ""
     StandardStreams.line(

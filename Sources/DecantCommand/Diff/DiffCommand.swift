@@ -49,7 +49,7 @@ struct DiffCommand: ParsableCommand, JSONReporting {
       throw ValidationError("--key is for both files; it goes with neither --key-a nor --key-b.")
     }
     if exactNames, ignoreNames {
-      throw ValidationError("--exact-names and --ignore-names exclude each other.")
+      throw ValidationError("Use --exact-names or --ignore-names, not both.")
     }
   }
 
@@ -60,8 +60,9 @@ struct DiffCommand: ParsableCommand, JSONReporting {
     let unused = (only + except).filter { !left.hasName($0) && !right.hasName($0) }
     guard unused.isEmpty else {
       throw DecantError(
-        .unclassified, "no tensor's name matches \(unused.map(\.escapedForDisplay).joined(separator: ", "))",
-        file: "\(a) and \(b)", remedy: "decant inspect --filter shows what a glob matches.")
+        .tensorNotFound,
+        "no tensor's name matches \(unused.map(\.escapedForDisplay).joined(separator: ", "))",
+        file: "\(a) and \(b)", advice: .listNames)
     }
     for side in [left, right] { note(side) }
     var matching = TensorMatching(left, right, exactNames: exactNames)

@@ -5,6 +5,7 @@ import Tensors
 /// The JSON of `decant diff --json`, schema 1.
 enum DiffJSON {
   static func print(_ result: DiffResult) {
+    StandardStreams.beginDocument()
     StandardStreams.line(
       "{\"schema\": 1, \"same\": \(result.isSame), \"identical\": \(result.identicalCount),")
     if !result.prefixes.isEmpty {

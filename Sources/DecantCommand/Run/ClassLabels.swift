@@ -11,9 +11,8 @@ struct ClassLabels {
     let file = try InputFile(path)
     guard file.byteCount <= Self.largestByteCount else {
       throw DecantError(
-        .unclassified, "has \(Spelling.count(file.byteCount)) bytes, too many for names of classes",
-        file: path,
-        remedy: "It should hold one name a line.")
+        .invalidInput, "has \(Spelling.count(file.byteCount)) bytes, too many for a list of class names",
+        file: path, remedy: "Give a text file with one name per line.")
     }
     var bytes = [UInt8](repeating: 0, count: file.byteCount)
     var failure: DecantError?
@@ -22,16 +21,17 @@ struct ClassLabels {
     }
     if let failure { throw failure }
     guard let text = String(validating: bytes, as: UTF8.self) else {
-      throw DecantError(.unclassified, "is no UTF-8", file: path, remedy: "It should hold one name a line.")
+      throw DecantError(
+        .invalidInput, "is not UTF-8 text", file: path, remedy: "Give a text file with one name per line.")
     }
     var lines = text.unicodeScalars.split(separator: "\n", omittingEmptySubsequences: false)
     if lines.last?.isEmpty == true { lines.removeLast() }
     names = lines.map { line in String(String.UnicodeScalarView(line.last == "\r" ? line.dropLast() : line)) }
     guard names.count == classes else {
       throw DecantError(
-        .unclassified,
-        "has \(Spelling.count(names.count, "line")), and the network has \(Spelling.count(classes)) classes",
-        file: path, remedy: "It should hold one name a line, in the order of the classes.")
+        .invalidInput,
+        "has \(Spelling.count(names.count, "line")), and the network has \(classes == 1 ? "1 class" : "\(Spelling.count(classes)) classes")",
+        file: path, remedy: "Give one name per line, in the order of the classes.")
     }
   }
 

@@ -28,7 +28,9 @@ struct InputOptions: ParsableArguments {
   var preprocessing: Preprocessing? { preprocess.flatMap(Preprocessing.init(rawValue:)) }
 
   func validate() throws {
-    guard !input.isEmpty else { throw ValidationError("--input names what to run.") }
+    guard !input.isEmpty else {
+      throw ValidationError("Missing --input: a .npy, a .safetensors, a PNG, a JPEG or a folder of them.")
+    }
     if let preprocess, preprocessing == nil {
       throw ValidationError(
         "--preprocess is \(Self.names), not \(preprocess.escapedForDisplay).")
@@ -70,7 +72,8 @@ struct InputOptions: ParsableArguments {
     }
     guard !sources.isEmpty else {
       throw DecantError(
-        .unclassified, "holds no PNG, JPEG or .npy", file: input.first, remedy: "Name a folder that does.")
+        .invalidInput, "has no PNG, JPEG or .npy in it", file: input.first,
+        remedy: "Give a folder with inputs, or the input itself.")
     }
     // Asked before anything is decoded: a request that cannot be served fails at once, not picture by picture.
     try requirePreprocessing(of: sources)
@@ -83,15 +86,14 @@ struct InputOptions: ParsableArguments {
       // What is no input at all is told so when it is opened.
       guard numbers.kind != .other else { return }
       throw DecantError(
-        .unclassified, "holds numbers, and --preprocess \(preprocessing.rawValue) is for pictures",
-        file: numbers.path,
-        remedy: "Run files of numbers by themselves, without --preprocess.")
+        .invalidArgument, "holds numbers, and --preprocess \(preprocessing.rawValue) is for pictures",
+        file: numbers.path, remedy: "Run files of numbers alone, without --preprocess.")
     }
     guard let picture = sources.first(where: { $0.kind == .picture }) else { return }
     let choices = Preprocessing.allCases.filter { $0 != .none }
       .map { "--preprocess \($0.rawValue) (\($0.summary))" }
     throw DecantError(
-      .unclassified, "is a picture, and no file says how its network wants pictures", file: picture.path,
-      remedy: "Say it with \(choices.joined(separator: " or ")), or give the numbers in a .npy.")
+      .invalidArgument, "is a picture, and no file says how the network wants pictures prepared",
+      file: picture.path, remedy: "Pass \(choices.joined(separator: " or ")), or give the numbers in a .npy.")
   }
 }

@@ -19,9 +19,9 @@ struct OutputCollection<T: ReferenceScalar> {
     } else {
       guard shape.dropFirst() == results.shape.dropFirst() else {
         throw DecantError(
-          .unclassified,
-          "the stage \(stage ?? "logits") is \(Spelling.shape(Array(results.shape.dropFirst()))) here and "
-            + "\(Spelling.shape(Array(shape.dropFirst()))) in \(first.escapedForDisplay), and --output has one shape",
+          .invalidInput,
+          "stage \(stage ?? "logits") is \(Spelling.shape(Array(results.shape.dropFirst()))) here and "
+            + "\(Spelling.shape(Array(shape.dropFirst()))) for \(first.escapedForDisplay), and --output has one shape",
           file: image.file, remedy: "Run images of one size together. Nothing was written.")
       }
       shape[0] += results.shape[0]

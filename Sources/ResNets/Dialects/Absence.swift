@@ -1,3 +1,4 @@
+internal import ByteParsing
 internal import Graphs
 package import Tensors
 
@@ -23,8 +24,8 @@ package struct ResNetAbsence: Sendable {
     package let fitting: Int
   }
 
-  /// Why there is none, in a clause.
-  package static let reason = "no stem and no stages of any dialect's names"
+  /// The clause that says that there is none.
+  package static let reason = "not recognised as a ResNet: no tensor is named like a ResNet's stem or stage"
 
   /// A stem by name that is none by shape: its name and sizes; nil when there is none.
   package let oddStem: StateDict.Entry?
@@ -100,5 +101,16 @@ package struct ResNetAbsence: Sendable {
       }
     }
     return found.sorted { $0.key < $1.key }.map { (prefix: $0.key, shapes: $0.value) }
+  }
+}
+
+extension DecantError {
+  /// Makes the error of a state dict without a ResNet.
+  ///
+  /// - Parameter detail: the tensor that is missing or unlike a ResNet's; nil when no name is a ResNet's.
+  static func noResNet(_ detail: String? = nil) -> DecantError {
+    DecantError(
+      .notAResNet, detail.map { "not recognised as a ResNet: \($0)" } ?? ResNetAbsence.reason,
+      advice: .inspect)
   }
 }

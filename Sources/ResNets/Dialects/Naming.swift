@@ -166,7 +166,7 @@ package struct ResNetNaming: Sendable {
   package static func only(in stateDict: StateDict, prefix: String? = nil) throws(DecantError) -> ResNetNaming
   {
     if let only = try onlyIfAny(in: stateDict, prefix: prefix) { return only }
-    throw DecantError(.unclassified, ResNetAbsence.reason)
+    throw DecantError.noResNet()
   }
 
   /// The same, and nil when there is none behind any prefix.
@@ -177,16 +177,19 @@ package struct ResNetNaming: Sendable {
     if found.count == 1 { return found.first }
     let all = prefix == nil ? found : all(in: stateDict)
     if all.isEmpty { return nil }
-    let list = all.prefix(mostFound).map {
-      "'\($0.prefix)' (\($0.tensors.count) tensors, \($0.dialect.name))"
-    }
-    .joined(separator: ", ")
+    let list =
+      all.prefix(mostFound).map {
+        "\($0.prefix.quoted) (\($0.tensors.count) tensors, \($0.dialect.name))"
+      }
+      .joined(separator: ", ") + (all.count > mostFound ? ", …" : "")
     let count = all.count > mostFound ? "more than \(mostFound)" : "\(all.count)"
+    if found.isEmpty, let prefix {
+      throw DecantError(
+        .keyNotFound,
+        "no ResNet has the prefix \(prefix.quoted); the \(all.count == 1 ? "only prefix is" : "prefixes are") \(list)",
+        advice: .choosePrefix([]))
+    }
     throw DecantError(
-      .unclassified,
-      found.isEmpty
-        ? "no ResNet's names begin with '\(prefix ?? "")'; the prefixes are \(list)\(all.count > mostFound ? ", …" : "")"
-        : "it holds \(count) ResNets, behind the prefixes \(list)\(all.count > mostFound ? ", …" : ""); choose one with --prefix"
-    )
+      .ambiguousStateDict, "holds \(count) ResNets, with the prefixes \(list)", advice: .choosePrefix([]))
   }
 }

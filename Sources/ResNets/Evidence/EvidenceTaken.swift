@@ -6,9 +6,9 @@ extension ResNetEvidence {
   struct Taken {
     var configuration: ResNetConfiguration
     var read: [Item] = []
-    var warnings: [String] = []
-    /// Why nothing is built: the file says that it is a network of another geometry than any that is.
-    var refusal: String?
+    var warnings: [ResNetWarning] = []
+    /// Set when the file says that the network has a geometry that is not built.
+    var refusal: DecantError?
     /// This project's names of normalizations, and what each adds to the variance.
     fileprivate var epsilons: [String: Double] = [:]
 
@@ -28,42 +28,47 @@ extension ResNetEvidence {
   ) throws(DecantError) -> Taken {
     let applied = applied(to: shapes)
     var taken = Taken(configuration: try said.applied(to: shapes))
-    let flags = said.said
-    func flag(_ name: String) -> String? {
-      flags[name] ?? said.architecture.map { "--arch \($0.name)" }
+    let declared = said.said
+    func declaration(_ name: String) -> (setting: ResNetSetting, value: String)? {
+      if let value = declared[name], let setting = ResNetSetting(fact: name) { return (setting, value) }
+      return said.architecture.map { (.architecture, $0.name) }
     }
     for item in applied.used + beyondConfiguration {
-      guard let flag = flag(item.name) else { continue }
+      guard let (setting, value) = declaration(item.name) else { continue }
       var changed = taken.configuration
       let differs: Bool
       switch item.setting {
       case .architecture(let name)?: differs = said.architecture.map { $0.name != name } ?? false
       case .other?, .epsilons?: differs = true
-      case let setting?:
-        setting.apply(to: &changed)
+      case let evidence?:
+        evidence.apply(to: &changed)
         differs = changed != taken.configuration
       case nil: differs = false
       }
-      if differs { taken.warnings.append("\(flag) goes against \(item.name) \(item.value) of \(item.words)") }
+      if differs {
+        taken.warnings.append(
+          .contradicted(setting, value: value, evidence: "\(item.name) \(item.value) of \(item.words)"))
+      }
     }
     guard said.architecture == nil else { return taken }
     taken.configuration = try said.applied(to: applied.configuration)
     if said.epsilon == nil { taken.epsilons = applied.epsilons }
     taken.read = applied.used.filter { item in
-      guard case .architecture(let name)? = item.setting else { return flags[item.name] == nil }
+      guard case .architecture(let name)? = item.setting else { return declared[item.name] == nil }
       // A name that other shapes have is told of below.
       return ResNetArchitecture.named(name)?.configuration.hasTrunk(of: shapes) == true
     }
-    if let first = beyondConfiguration.first(where: { flags[$0.name] == nil }) {
-      taken.refusal =
-        "it is a network of another geometry than is built: \(first.name) \(first.value) (\(first.words)); "
-        + "--arch runs it as another network all the same"
+    if let first = beyondConfiguration.first(where: { declared[$0.name] == nil }) {
+      taken.refusal = DecantError(
+        .unsupportedNetwork,
+        "the network has a geometry that is not built: \("\(first.name) \(first.value) (\(first.words))".escapedForDisplay)",
+        advice: .declare([ResNetSetting.architecture.rawValue]))
     }
     // What shapes prove is not argued with; a source that says otherwise is worth a word.
     if let named = settled("architecture"), case .architecture(let name)? = named.setting,
       let published = ResNetArchitecture.named(name), !published.configuration.hasTrunk(of: shapes)
     {
-      taken.warnings.append("\(named.words) says \(name), and the shapes are another network's")
+      taken.warnings.append(.otherShapes(architecture: name, source: named.words))
     }
     return taken
   }

@@ -57,7 +57,9 @@ extension ContentScan {
         scanTable(content, in: label) { $0 == 3 ? self.tensorByteCount(content, $2) : nil }
       } else {
         let format = inside(isExpected: isTorch).scan(content, in: label)
-        if format == nil { report(.unreadable, .notACheckpoint, "\(name) is nothing that can be judged") }
+        if format == nil {
+          report(.unreadable, .notACheckpoint, "\(name) is not in a format that scan reads")
+        }
       }
     }
     if let end = reader.end,

@@ -150,7 +150,9 @@ extension ContentScan {
         }
       } else if format == nil, layout.hasDirectory {
         audit.report(
-          .unreadable, .notACheckpoint, in: place, at: entry.header, "\(name) is nothing that can be judged")
+          .unreadable, .notACheckpoint, in: place, at: entry.header,
+          "\(name) is not in a format that scan reads"
+        )
       }
     }
     program.report(in: place, audit)

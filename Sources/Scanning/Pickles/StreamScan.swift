@@ -102,9 +102,7 @@ extension ContentScan {
   }
 
   /// Whether an error is one that more bytes could mend.
-  private func mayBeCut(_ error: PickleError) -> Bool {
-    ["are left", "no newline ends", "ends before STOP"].contains { error.reason.contains($0) }
-  }
+  private func mayBeCut(_ error: PickleError) -> Bool { error.cause == .truncated }
 
   /// Whether it imports a name that could be one: data that begins like a pickle by chance has none.
   func hasPlausibleImports(_ graph: PickleGraph) -> Bool {
@@ -148,7 +146,7 @@ extension ContentScan {
   func reportBreak(
     _ error: PickleError, _ graph: PickleGraph, _ bytes: RawSpan, at base: Int, in place: String
   ) {
-    let isLimit = error.reason.contains("(limit ")
+    let isLimit = if case .limit = error.cause { true } else { false }
     audit.report(
       .unknown, isLimit ? .limit : .brokenPickle, in: place, at: base + error.offset,
       "the pickle cannot be followed \(error.description.escapedForDisplay)")

@@ -1,0 +1,182 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// The wording of errors: every message that `messages.txt` shows is what the command prints.
+///
+/// `UPDATE_MESSAGES=1 swift test --filter MessageTests` writes the file anew. Read the difference as prose: each
+/// message says what happened, where, and what to do.
+@Suite struct MessageTests {
+  private static let path = URL(filePath: #filePath).deletingLastPathComponent().appending(
+    path: "messages.txt")
+
+  @Test func everyMessage() throws {
+    let folder = try TemporaryFolder()
+    try Self.fill(folder)
+    var text =
+      "Messages of failing commands. MessageTests.swift compares them and says how to write them anew.\n"
+    for (title, commands) in Self.sections {
+      text += "\n# \(title)\n"
+      for command in commands {
+        let run = try DecantProcess.shell(command, in: folder.url)
+        #expect(!run.wasKilled, "\(command)")
+        text += "\n$ \(command)\n"
+        // How much was written before a disk was full depends on the writer's threads.
+        text += run.errors.replacing(/offset \d+: cannot be written/, with: "offset N: cannot be written")
+        text += "exit \(run.status)\n"
+      }
+    }
+    if ProcessInfo.processInfo.environment["UPDATE_MESSAGES"] != nil {
+      try text.write(to: Self.path, atomically: true, encoding: .utf8)
+    }
+    let expected = try String(contentsOf: Self.path, encoding: .utf8)
+    for (found, expected) in zip(text.split(separator: "\n\n"), expected.split(separator: "\n\n")) {
+      #expect(found == expected)
+    }
+    #expect(text == expected)
+  }
+
+  /// Makes the files that the commands name.
+  private static func fill(_ folder: TemporaryFolder) throws {
+    try FileManager.default.createSymbolicLink(
+      at: folder.url.appending(path: "fixtures"),
+      withDestinationURL: Fixtures.root.appending(path: "fixtures"))
+    let nested = try Fixtures.bytes("torch/nested.pth")
+    let weights = try Fixtures.bytes("torch/weights.safetensors")
+    let photo = try Fixtures.bytes("pictures/photo.jpg")
+    let png = try Fixtures.bytes("pictures/colours.png")
+    var swapped = try Fixtures.bytes("torch/legacy.pth")
+    swapped[18] = 0xEA
+    var wrong = nested
+    if let data = wrong.firstRange(of: Array("archive/data/0".utf8)) { wrong[data.upperBound + 80] ^= 1 }
+    try FileManager.default.createDirectory(atPath: folder.path("files"), withIntermediateDirectories: true)
+    let files: [(String, [UInt8])] = [
+      ("half.pth", Array(nested.prefix(nested.count / 2))), ("wrong.pth", wrong),
+      ("cut.safetensors", Array(weights.prefix(weights.count / 2))),
+      ("header.safetensors", [0xFF, 0, 0, 0, 0, 0, 0, 0] + Array("{}".utf8)),
+      ("version.pth", swapped), ("cut.jpg", Array(photo.prefix(photo.count / 2))),
+      ("cut.png", Array(png.prefix(png.count / 2))), ("picture.gif", Array("GIF89a".utf8)),
+      ("two.txt", Array("cat\ndog\n".utf8)), ("old.safetensors", [1]),
+    ]
+    for (name, bytes) in files + ForeignFiles.all.map({ ("files/" + $0.name, $0.bytes) }) {
+      _ = try folder.write(name, bytes)
+    }
+    for name in ["folder", "out.safetensors.d", "d.safetensors"] {
+      try FileManager.default.createDirectory(atPath: folder.path(name), withIntermediateDirectories: true)
+    }
+    _ = mkfifo(folder.path("pipe.pth"), 0o600)
+    for arguments in [
+      ["synthesize", "resnet18", "-o", "resnet18.pth"],
+      ["synthesize", "resnet50nodown", "-o", "detector.pth"], ["synthesize", "resnet20", "-o", "cifar.pth"],
+      ["convert", "resnet18.pth", "r18.safetensors", "--key", "model"],
+      [
+        "run", "r18.safetensors", "--arch", "resnet18", "--input", "fixtures/inputs/input_97x131.npy",
+        "--stage", "stem",
+        "--output", "stem.npy",
+      ],
+    ] { #expect(try DecantProcess.run(arguments, in: folder.url).status == 0) }
+  }
+
+  private static let sections: [(String, [String])] = [
+    (
+      "Files that cannot be opened or are not checkpoints",
+      [
+        "decant inspect missing.pth", "decant inspect folder", "decant inspect pipe.pth",
+        "decant scan missing.pth", "decant diff missing.pth resnet18.pth",
+      ] + ForeignFiles.all.map { "decant inspect files/\($0.name)" }
+    ),
+    (
+      "Files that are cut short, damaged or too large",
+      [
+        "decant convert half.pth out.safetensors",
+        "decant verify half.pth --arch resnet18", "decant inspect header.safetensors",
+        "decant convert cut.safetensors out.npz", "decant inspect version.pth",
+        "decant convert wrong.pth out.safetensors",
+        "decant inspect --pickle files/cut-pickle",
+        "decant inspect --pickle fixtures/pickles/malformed-put-mark.pkl",
+        "decant inspect fixtures/pickles/malformed-protocol-9.pkl",
+        "decant inspect fixtures/torch/nested.pth --limit pickleNodes=3",
+        "decant inspect fixtures/torch/nested.pth --limit zipEntries=2",
+        "decant inspect --pickle fixtures/pickles/hand-lists.pkl --limit pickleStack=1",
+      ]
+    ),
+    (
+      "Keys, names and tensors",
+      [
+        "decant convert fixtures/torch/nested.pth out.safetensors --key weights",
+        "decant inspect fixtures/torch/nested.pth --key epoch",
+        "decant verify fixtures/torch/candidates.pth --arch resnet18",
+        "decant diff resnet18.pth detector.pth --key nothing",
+        "decant diff resnet18.pth detector.pth --only 'nothing*'",
+        "decant diff resnet18.pth detector.pth --except '*'",
+        "decant diff fixtures/torch/without_data.pth fixtures/torch/without_data.pth",
+        "decant diff fixtures/arrays/tensors.gguf fixtures/arrays/tensors.gguf",
+        "decant diff fixtures/pickles/hand-lists.pkl fixtures/torch/nested.pth",
+        "decant convert fixtures/torch/nested.pth out.safetensors --only 'nothing*'",
+        "decant convert fixtures/torch/same_names.pth out.safetensors --key .",
+        "decant convert fixtures/torch/without_data.pth out.safetensors",
+      ]
+    ),
+    (
+      "What a format cannot hold, and outputs",
+      [
+        "decant convert fixtures/torch/quantized.pth out.safetensors",
+        "decant convert fixtures/torch/sparse.pth out.safetensors",
+        "decant convert fixtures/torch/dtypes.pth out.gguf",
+        "decant convert fixtures/torch/dtypes.pth out.npz",
+        "decant convert fixtures/torch/nested.pth no/such/folder/out.safetensors",
+        "decant convert fixtures/torch/nested.pth d.safetensors",
+        "decant convert fixtures/torch/nested.pth old.safetensors --no-clobber",
+        "decant convert fixtures/torch/nested.pth fixtures/torch/nested.pth --no-clobber",
+        "(ulimit -f 8; decant convert fixtures/torch/small_nodown.pth old.safetensors)",
+        "(ulimit -f 8; decant synthesize resnet18 -o old.pth)",
+        "decant inspect resnet18.pth > /dev/full",
+      ]
+    ),
+    (
+      "Networks",
+      [
+        "decant identify fixtures/torch/weights.safetensors",
+        "decant verify fixtures/torch/weights.safetensors",
+        "decant verify resnet18.pth --prefix encoder.",
+        "decant run detector.pth --input fixtures/inputs/input_97x131.npy",
+        "decant convert detector.pth out.onnx",
+        "decant run resnet18.pth --arch resnet34 --input fixtures/inputs/input_97x131.npy",
+        "decant convert resnet18.pth out.onnx --arch resnet50",
+        "decant run resnet18.pth --arch resnet18 --num-classes 10 --input fixtures/inputs/input_97x131.npy",
+        "decant convert resnet18.pth out.safetensors --names sequential",
+        "decant verify resnet18.pth --stage-strides 1,2",
+        "decant identify cifar.pth --measure",
+      ]
+    ),
+    (
+      "Inputs of run",
+      [
+        "decant run r18.safetensors --arch resnet18 --input missing.npy",
+        "decant run r18.safetensors --arch resnet18 --input stem.npy",
+        "decant run r18.safetensors --arch resnet18 --input folder",
+        "decant run r18.safetensors --arch resnet18 --input fixtures/torch/nested.pth",
+        "decant run r18.safetensors --arch resnet18 --input fixtures/torch/weights.safetensors",
+        "decant run r18.safetensors --arch resnet18 --input fixtures/torch/weights.safetensors --input-key nothing",
+        "decant run r18.safetensors --arch resnet18 --input fixtures/pictures/photo.jpg",
+        "decant run r18.safetensors --arch resnet18 --input cut.jpg --preprocess imagenet-raw",
+        "decant run r18.safetensors --arch resnet18 --input cut.png --preprocess imagenet-raw",
+        "decant run r18.safetensors --arch resnet18 --input picture.gif --preprocess imagenet-raw",
+        "decant run r18.safetensors --arch resnet18 --input fixtures/pictures/photo.jpg --preprocess imagenet-raw --limit imagePixels=10",
+        "decant run r18.safetensors --arch resnet18 --input fixtures/inputs/input_97x131.npy --stage layer9 --output out.npy",
+        "decant run r18.safetensors --arch resnet18 --input fixtures/inputs/input_97x131.npy --labels two.txt",
+        "decant run r18.safetensors --arch resnet18 --input fixtures/inputs/input_97x131.npy --compare fixtures/torch/weights.safetensors",
+        "decant run r18.safetensors --arch resnet18 --input fixtures/inputs/input_97x131.npy --engine onednn --float64",
+        "decant run r18.safetensors --arch resnet18 --input fixtures/inputs/input_97x131.npy --input fixtures/inputs/input_97x131.npy --stages out.safetensors",
+        "decant run r18.safetensors --arch resnet18 --input cut.jpg --input fixtures/pictures/photo.jpg --preprocess imagenet-raw",
+      ]
+    ),
+    (
+      "Command lines that are wrong",
+      [
+        "decant verify resnet18.pth --arch resnet51", "decant inspect resnet18.pth --limit nothing=1",
+        "decant convert resnet18.pth out.h5", "decant run resnet18.pth",
+      ]
+    ),
+  ]
+}
