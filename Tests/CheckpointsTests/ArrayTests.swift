@@ -56,17 +56,17 @@ import Testing
   /// An array of an archive that is none, or whose header lies: named as the entry it is.
   @Test(
     arguments: [
-      ([1, 2, 3], "is no .npy file", nil),
+      ([1, 2, 3], .notACheckpoint, nil),
       (
         Array("\u{93}NUMPY".unicodeScalars.map { UInt8($0.value) }) + [9, 0, 0, 0],
-        "has .npy version 9.0, and 1.0, 2.0 and 3.0 are known", 6
+        .unsupportedFormat, 6
       ),
       (
         Array("\u{93}NUMPY".unicodeScalars.map { UInt8($0.value) }) + [1, 0, 200, 0, 0x7B],
-        "is cut short: it has 11 bytes and its header goes on", nil
+        .truncated, nil
       ),
-    ] as [([UInt8], String, Int?)])
-  func errorsNameTheEntry(_ bytes: [UInt8], _ reason: String, _ offset: Int?) throws {
+    ] as [([UInt8], DecantError.Code, Int?)])
+  func errorsNameTheEntry(_ bytes: [UInt8], _ code: DecantError.Code, _ offset: Int?) throws {
     let folder = try TemporaryFolder()
     let whole = try Fixtures.bytes("arrays/plain.npy")
     let path = try folder.write(
@@ -76,7 +76,7 @@ import Testing
       Issue.record("accepted")
     } catch {
       #expect(
-        error.reason == reason && error.location.entry == "bad.npy" && error.location.offset == offset
+        error.code == code && error.location.entry == "bad.npy" && error.location.offset == offset
           && error.location.file == path)
     }
   }

@@ -18,13 +18,15 @@ import Testing
     return (report, try Checkpoint(path: target))
   }
 
-  private func refusal(_ name: String, _ options: WriteOptions = WriteOptions()) throws -> String {
+  private func refusal(_ name: String, _ options: WriteOptions = WriteOptions()) throws
+    -> DecantError?
+  {
     do {
       _ = try convert(name, options)
-      return "accepted"
+      return nil
     } catch let error as DecantError {
       #expect(folder.names.isEmpty)
-      return error.reason
+      return error
     }
   }
 
@@ -89,23 +91,26 @@ import Testing
   @Test func strips() throws {
     var options = WriteOptions()
     options.stripPrefix = "module."
-    #expect(
-      try refusal("nested.pth", options) == "does not begin with the prefix module. that is to be stripped")
+    let error = try refusal("nested.pth", options)
+    #expect(error?.code == .invalidArgument && error?.advice == .keepPrefix)
+    #expect(error?.location.tensor == "model.0.weight")
   }
 
   @Test func refusesBeforeWriting() throws {
-    #expect(
-      try refusal("quantized.pth").contains(
-        "these 9 tensors are quantised, which safetensors cannot hold: qint8 (qint8)"))
-    #expect(
-      try refusal("sparse.pth").contains(
-        "these 9 tensors are sparse, which safetensors cannot hold: coo (float32)"))
+    let quantized = try refusal("quantized.pth")
+    #expect(quantized?.code == .notRepresentable && quantized?.advice == .dequantize)
+    let sparse = try refusal("sparse.pth")
+    #expect(sparse?.code == .notRepresentable && sparse?.advice == .makeDense)
     let types = try refusal("dtypes.pth")
-    #expect(types.contains("safetensors has no element type for these") && types.contains("complex128"))
-    #expect(try refusal("same_names.pth").contains("two tensors would be called"))
+    #expect(types?.code == .notRepresentable && types?.advice == .chooseTensors)
+    #expect(try refusal("same_names.pth")?.code == .duplicateName)
     var options = WriteOptions()
     options.key = "nothing"
-    #expect(try refusal("nested.pth", options) == "has no key nothing")
+    let absent = try refusal("nested.pth", options)
+    #expect(absent?.code == .keyNotFound && absent?.advice == .chooseKey(["model"]))
+    options = WriteOptions()
+    options.only = ["nothing*"]
+    #expect(try refusal("nested.pth", options)?.code == .tensorNotFound)
   }
 
   @Test func replacesWholeOrNotAtAll() throws {
@@ -113,7 +118,9 @@ import Testing
     let source = try Checkpoint(path: Fixtures.path("torch/nested.pth"))
     var options = WriteOptions()
     options.overwrite = false
-    #expect(throws: DecantError.self) { try source.convert(to: target, options) }
+    let exists = #expect(throws: DecantError.self) { try source.convert(to: target, options) }
+    #expect(
+      exists?.code == .outputExists && exists?.advice == .replaceOutput && exists?.location.file == target)
     #expect(throws: DecantError.self) {
       try Checkpoint(path: Fixtures.path("torch/dtypes.pth")).convert(to: target)
     }
@@ -121,7 +128,8 @@ import Testing
     _ = try source.convert(to: target)
     #expect(try Checkpoint(path: target).tensors.count == 13)
     #expect(folder.names == ["out.safetensors"])
-    #expect(throws: DecantError.self) { try Checkpoint(path: target).convert(to: target) }
+    let itself = #expect(throws: DecantError.self) { try Checkpoint(path: target).convert(to: target) }
+    #expect(itself?.code == .invalidArgument)
     #expect(try Checkpoint(path: target).tensors.count == 13)
   }
 
@@ -149,7 +157,7 @@ import Testing
       Issue.record("the conversion went through")
     } catch let error as DecantError {
       #expect(
-        error.reason.contains("CRC-32") && error.location.entry?.hasSuffix("data/0") == true
+        error.code == .checksumMismatch && error.location.entry?.hasSuffix("data/0") == true
           && error.location.tensor == "model.0.weight")
     }
     #expect(folder.names == ["damaged.pth"])

@@ -76,7 +76,8 @@ import Testing
     for count in stride(from: directory - 1, to: directory * 3 / 4, by: -53) {
       let checkpoint = try Checkpoint(path: folder.write("cut", Array(bytes[..<count])))
       #expect(
-        checkpoint.truncation?.reason.contains("\(count) of \(bytes.count) bytes") == true,
+        checkpoint.truncation?.code == .truncated
+          && checkpoint.truncation?.reason.contains("\(count) of \(bytes.count) bytes") == true,
         "\(checkpoint.truncation?.reason ?? "")")
     }
   }
@@ -112,15 +113,17 @@ import Testing
         continue
       }
       let intact = checkpoint.tensors.filter { $0.state == .whole }
-      #expect(throws: DecantError.self) {
+      let refusal = #expect(throws: DecantError.self) {
         _ = try checkpoint.convert(to: folder.path("out.safetensors"))
       }
+      #expect(refusal?.code == .truncated && refusal?.advice == .salvage)
       var options = WriteOptions()
       options.salvage = true
       guard !intact.isEmpty else {
-        #expect(throws: DecantError.self) {
+        let nothing = #expect(throws: DecantError.self) {
           _ = try checkpoint.convert(to: folder.path("out.safetensors"), options)
         }
+        #expect(nothing?.code == .truncated)
         continue
       }
       let report = try checkpoint.convert(to: folder.path("out.safetensors"), options)
@@ -146,9 +149,10 @@ import Testing
     let folder = try TemporaryFolder()
     let damaged = try Checkpoint(path: folder.write("damaged.pth", bytes))
     var options = WriteOptions()
-    #expect(throws: DecantError.self) {
+    let refusal = #expect(throws: DecantError.self) {
       _ = try damaged.convert(to: folder.path("o.safetensors"), options)
     }
+    #expect(refusal?.code == .checksumMismatch)
     options.salvage = true
     let report = try damaged.convert(to: folder.path("o.safetensors"), options)
     #expect(report.lost.map(\.name).contains(tensor.name))
@@ -161,6 +165,7 @@ import Testing
     let expected = try Self.whole(folder.path("dcp"))
     try FileManager.default.removeItem(atPath: folder.path("dcp/__2_0.distcp"))
     let checkpoint = try Checkpoint(path: folder.path("dcp"))
+    #expect(checkpoint.truncation?.code == .partMissing)
     #expect(checkpoint.truncation?.reason.contains("__2_0.distcp") == true)
     let intact = checkpoint.tensors.filter { $0.state == .whole }
     #expect(!intact.isEmpty && intact.count < checkpoint.tensors.count)
@@ -186,7 +191,7 @@ import Testing
     let error = #expect(throws: DecantError.self) {
       _ = try Checkpoint(path: folder.write("outer.zip", bytes))
     }
-    #expect(error?.reason.contains("more than 4 deep") == true)
+    #expect(error?.code == .limitExceeded)
   }
 
   @Test func ofSeveralFilesTheOnlyCheckpoint() throws {

@@ -85,15 +85,17 @@ import Testing
     #expect(checkpoint.tensors.map(\.role) == [.parameter, .buffer, .parameter, nil])
     #expect(try checkpoint.tensors[0].tensor.elements(as: Float.self) == [1, 3, 2, 4])
     #expect(try checkpoint.tensors[1].tensor.elements(as: Float.self) == [4])
-    for (from, to) in [
-      ("\"tensorId\": \"2\"", "\"tensorId\": \"9\""), ("\"offset\": \"3\"", "\"offset\": \"4\""),
-      ("FLOAT", "STRING"), ("tensors/2", "../version"),
-      ("\"strides\": [\"1\", \"2\"]", "\"strides\": [\"-1\", \"2\"]"),
-    ] {
-      #expect(throws: DecantError.self, "\(to)") {
+    for (from, to, code) in [
+      ("\"tensorId\": \"2\"", "\"tensorId\": \"9\"", .damaged),
+      ("\"offset\": \"3\"", "\"offset\": \"4\"", .damaged), ("FLOAT", "STRING", .unsupportedFormat),
+      ("tensors/2", "../version", .damaged),
+      ("\"strides\": [\"1\", \"2\"]", "\"strides\": [\"-1\", \"2\"]", .damaged),
+    ] as [(String, String, DecantError.Code)] {
+      let error = #expect(throws: DecantError.self, "\(to)") {
         _ = try Checkpoint(
           path: folder.write("bad.pt", archive(model.replacingOccurrences(of: from, with: to))))
       }
+      #expect(error?.code == code && error?.location.file == folder.path("bad.pt"), "\(to)")
     }
   }
 }

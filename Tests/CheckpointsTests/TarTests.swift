@@ -67,9 +67,14 @@ import Testing
     try Checkpoint(path: try folder.write("f.pth", bytes))
   }
 
-  private func refusal(_ bytes: [UInt8]) throws -> String {
-    do { return "accepted \(try open(bytes).tensors.count)" } catch let error as DecantError {
-      return error.reason
+  /// The code of the error; nil when the file is read.
+  private func refusal(_ bytes: [UInt8]) throws -> DecantError.Code? {
+    do {
+      #expect(try open(bytes).tensors.count == 1)
+      return nil
+    } catch let error as DecantError {
+      #expect(error.location.file == folder.path("f.pth"))
+      return error.code
     }
   }
 
@@ -81,46 +86,44 @@ import Testing
 
   /// An id is an integer or text that is one, as Python's `int` takes either.
   @Test func ids() throws {
-    #expect(try refusal(archive(pickle: PickleBytes.stream(PickleBytes.integer(1) + [0x51]))) == "accepted 1")
+    #expect(try refusal(archive(pickle: PickleBytes.stream(PickleBytes.integer(1) + [0x51]))) == nil)
     let storage = try open(archive(pickle: PickleBytes.stream(PickleBytes.integer(7) + [0x51])))
     #expect(storage.tensors.isEmpty && storage.objects.map(\.type) == ["torch.FloatStorage"])
     let unknown = try open(archive(pickle: PickleBytes.stream(PickleBytes.integer(8) + [0x51])))
     #expect(unknown.objects.map(\.type) == ["persistent id"])
     #expect(
-      try refusal(archive(tensors: tensors(key: 7))) == "two things are called 7")
+      try refusal(archive(tensors: tensors(key: 7))) == .deceptive)
   }
 
   @Test func headers() throws {
     let whole = archive()
-    func with(_ size: String, _ name: String = "x") throws -> String {
+    func with(_ size: String, _ name: String = "x") throws -> DecantError.Code? {
       try refusal(
         member("pickle", pickle) + member(name, [], size: Array((size + "\0").utf8.prefix(12)))
           + whole)
     }
-    #expect(try with("77777777777").contains("the member has 8589934591 bytes and the archive has"))
-    #expect(try with("0000000008z") == "the member's size is no number that fits")
-    #expect(try with("-0000000001") == "the member's size is no number that fits")
-    #expect(try with("           ") == "the member's size is no number that fits")
+    #expect(try with("77777777777") == .truncated)
+    #expect(try with("0000000008z") == .damaged)
+    #expect(try with("-0000000001") == .damaged)
+    #expect(try with("           ") == .damaged)
     let large = member("x", [], size: [0x80] + [UInt8](repeating: 0xFF, count: 11))
-    #expect(try refusal(large + whole) == "the member's size is no number that fits")
+    #expect(try refusal(large + whole) == .damaged)
     let negative = member("x", [], size: [UInt8](repeating: 0xFF, count: 12))
-    #expect(try refusal(negative + whole) == "the member's size is no number that fits")
+    #expect(try refusal(negative + whole) == .damaged)
     let most = member("x", [], size: [0x80, 0, 0, 0, 0x7F] + [UInt8](repeating: 0xFF, count: 7))
-    #expect(
-      try refusal(most + whole).hasPrefix("the member has 9223372036854775807 bytes and the archive has"))
+    #expect(try refusal(most + whole) == .truncated)
     let small = member("x", [1, 2], size: [0x80] + [UInt8](repeating: 0, count: 10) + [2])
-    #expect(try refusal(small + whole) == "accepted 1")
+    #expect(try refusal(small + whole) == nil)
     #expect(
-      try refusal(member("x", [], checksum: 1) + whole) == "no tar header with a right checksum stands here")
+      try refusal(member("x", [], checksum: 1) + whole) == .damaged)
     #expect(
-      try refusal(whole + [UInt8](repeating: 1, count: 512)) == "accepted 1",
+      try refusal(whole + [UInt8](repeating: 1, count: 512)) == nil,
       "what follows the end is padding")
     #expect(
-      try refusal(member("pickle", pickle) + whole) == "the archive has 2 members of this name")
+      try refusal(member("pickle", pickle) + whole) == .deceptive)
     #expect(
       try refusal(member("pickle", pickle) + end)
-        == "is a tar archive without the members pickle and storages, so no PyTorch checkpoint (it holds pickle…)"
-    )
+        == .notACheckpoint)
   }
 
   /// pax records before a member say its name and size; others mean nothing here.
@@ -130,49 +133,41 @@ import Testing
     #expect(
       try refusal(
         renamed + member("p", pickle) + member("tensors", tensors()) + member("storages", storages(1)))
-        == "accepted 1")
+        == nil)
     let sized = pax(
       "12 size=\(pickle.count)\n".replacing("12 ", with: "\(9 + String(pickle.count).utf8.count) "))
     #expect(
       try refusal(
         sized + member("pickle", pickle, size: Array("00000000000\0".utf8)) + member("tensors", tensors())
-          + member("storages", storages(1))) == "accepted 1")
+          + member("storages", storages(1))) == nil)
     for text in [
       "99 size=1\n", "0 \n", "8 size=1\n", "10 size=-1\n", "x", "6 abc\n", "9223372036854775808 a=b\n",
     ] {
-      #expect(try refusal(pax(text) + archive()) == "a pax header is malformed", "\(text)")
+      #expect(try refusal(pax(text) + archive()) == .damaged, "\(text)")
     }
   }
 
   @Test func storagesThatLie() throws {
-    #expect(try refusal(archive(storages: storages(2))).contains("the description of a storage") == false)
-    #expect(
-      try refusal(archive(storages: storages(2))) == "a storage is described by no key, location and class")
-    #expect(try refusal(archive(storages: storages(-1))) == "the number of storages is no number")
-    #expect(
-      try refusal(archive(storages: storages(1, elements: 1 << 62))).hasPrefix(
-        "storage 7 has 4611686018427387904 elements of 4 bytes and the member has"))
-    #expect(
-      try refusal(archive(storages: storages(1, elements: -1))).hasPrefix("storage 7 has -1 elements"))
+    #expect(try refusal(archive(storages: storages(2))) == .damaged)
+    #expect(try refusal(archive(storages: storages(-1))) == .damaged)
+    #expect(try refusal(archive(storages: storages(1, elements: 1 << 62))) == .damaged)
+    #expect(try refusal(archive(storages: storages(1, elements: -1))) == .damaged)
     let swapped = try open(archive(storages: storages(1, elements: Int64(2).byteSwapped)))
     #expect(swapped.warnings == ["storage 7 has a big-endian element count"])
     let twice =
       PickleBytes.stream(PickleBytes.integer(2))
       + Array((storages(1).dropFirst(PickleBytes.stream(PickleBytes.integer(1)).count)).dropLast(6))
     #expect(
-      try refusal(archive(storages: twice + Array(storages(1).dropFirst(13)))) == "two things are called 7")
+      try refusal(archive(storages: twice + Array(storages(1).dropFirst(13)))) == .deceptive)
   }
 
   @Test(
     arguments: [
-      (1, 1, "accepted 1"), (0, 2, "accepted 1"), (2, 0, "accepted 1"),
-      (1, 2, "view 8 of 2 elements at 1 reaches beyond storage 7, which holds 2"),
-      (.max, 1, "view 8 of 1 elements at 9223372036854775807 reaches beyond storage 7, which holds 2"),
-      (-1, 1, "a view is described by no key, storage, offset and count"),
-    ] as [(Int64, Int64, String)])
-  func views(_ offset: Int64, _ count: Int64, _ text: String) throws {
+      (1, 1, nil), (0, 2, nil), (2, 0, nil), (1, 2, .damaged), (.max, 1, .damaged), (-1, 1, .damaged),
+    ] as [(Int64, Int64, DecantError.Code?)])
+  func views(_ offset: Int64, _ count: Int64, _ code: DecantError.Code?) throws {
     let view = PickleBytes.tuple([8, 7, offset, count].map(PickleBytes.integer))
-    #expect(try refusal(archive(storages: storages(1, views: [view]))) == text)
+    #expect(try refusal(archive(storages: storages(1, views: [view]))) == code)
   }
 
   @Test func aViewOfAView() throws {
@@ -181,21 +176,21 @@ import Testing
     }
     #expect(
       try refusal(archive(storages: storages(1, views: views)))
-        == "view 9 is of storage 8, which is not there")
+        == .damaged)
   }
 
   @Test func tensorsThatLie() throws {
-    func found(_ tensors: [UInt8]) throws -> String { try refusal(archive(tensors: tensors)) }
-    #expect(try found(tensors(rank: 65)) == "tensor 1 has 65 dimensions (Limits.rank is 64)")
-    #expect(try found(tensors(rank: -1)) == "tensor 1 has -1 dimensions (Limits.rank is 64)")
-    #expect(try found(tensors([3, 1, 0])).contains("reach beyond storage 7"))
-    #expect(try found(tensors([2, 1, 1])).contains("reach beyond storage 7"))
-    #expect(try found(tensors([2, -1, 0])).contains("negative"))
-    #expect(try found(tensors([.max, .max, 0])).contains("negative or too large"))
-    #expect(try found(tensors([2, 1])) == "ends inside a number of 8 bytes")
-    #expect(try found(tensors(count: 2)) == "the description of a tensor: the stream ends before STOP")
+    func found(_ tensors: [UInt8]) throws -> DecantError.Code? { try refusal(archive(tensors: tensors)) }
+    #expect(try found(tensors(rank: 65)) == .limitExceeded)
+    #expect(try found(tensors(rank: -1)) == .damaged)
+    #expect(try found(tensors([3, 1, 0])) == .damaged)
+    #expect(try found(tensors([2, 1, 1])) == .damaged)
+    #expect(try found(tensors([2, -1, 0])) == .damaged)
+    #expect(try found(tensors([.max, .max, 0])) == .damaged)
+    #expect(try found(tensors([2, 1])) == .truncated)
+    #expect(try found(tensors(count: 2)) == .truncated)
     #expect(
-      try found(tensors(storage: PickleBytes.integer(6))) == "tensor 1 has a storage that is not there")
+      try found(tensors(storage: PickleBytes.integer(6))) == .damaged)
   }
 
   /// A tensor of PyTorch 0.1 without storage or dimensions has no elements.

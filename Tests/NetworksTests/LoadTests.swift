@@ -18,25 +18,24 @@ import Testing
     return path
   }
 
-  private func images(_ count: Int, _ size: Int) throws -> Activation<Float> {
-    try Activation(
-      shape: [count, 3, size, size],
-      values: SyntheticImage.values(seed: 7, count: count, height: size, width: size))
+  private func load(
+    _ path: String, _ architecture: ResNetArchitecture? = nil, engine: ResNet.Engine = .fastest(),
+    threads: Int = 1
+  ) throws(DecantError) -> ResNet {
+    try ResNet(architecture, weights: Checkpoint(path: path).stateDict(), engine: engine, threads: threads)
   }
 
-  private func declaring(_ architecture: String) -> ResNetOverrides {
-    var declared = ResNetOverrides()
-    declared.architecture = ResNetArchitecture.named(architecture)
-    return declared
+  private func images(_ count: Int, _ size: Int) throws -> ImageTensor {
+    try ImageTensor(
+      shape: [count, 3, size, size],
+      values: SyntheticImage.values(seed: 7, count: count, height: size, width: size))
   }
 
   @Test(arguments: [ResNet.Engine.reference, .fastest(.exact), .fastest(.fast)])
   func logitsAreThoseOfTheReference(_ engine: ResNet.Engine) throws {
     let folder = try TemporaryFolder()
-    let network = try ResNet.load(
-      from: file("resnet50nodown", in: folder), declaring: declaring("resnet50nodown"), engine: engine,
-      threads: 2)
-    #expect(network.resolution.architecture == "resnet50nodown" && network.resolution.assumed.isEmpty)
+    let network = try load(file("resnet50nodown", in: folder), .resnet50nodown, engine: engine, threads: 2)
+    #expect(network.architecture == "resnet50nodown" && network.assumptions.isEmpty)
     let resolution = network.resolution
     let truth = try ReferenceNetwork<Double>(graph: resolution.graph, weights: resolution.naming.tensors)
     let input = try images(2, 33)
@@ -51,7 +50,7 @@ import Testing
 
   @Test func anyTaskMayCall() async throws {
     let folder = try TemporaryFolder()
-    let network = try ResNet.load(from: file("resnet18", in: folder))
+    let network = try load(file("resnet18", in: folder))
     let input = try images(1, 40)
     let expected = try network(input)
     await withTaskGroup(of: Bool.self) { group in
@@ -63,14 +62,14 @@ import Testing
   @Test func whatNoFileSaysIsAsked() throws {
     let folder = try TemporaryFolder()
     let path = try file("resnet50nodown", in: folder)
-    #expect { _ = try ResNet.load(from: path) } throws: { ($0 as? DecantError)?.code == .undetermined }
+    #expect { _ = try load(path) } throws: { ($0 as? DecantError)?.code == .undetermined }
   }
 
   @Test func weightsOfAnotherNetworkAreRefused() throws {
     let folder = try TemporaryFolder()
     let path = try file("resnet18", in: folder)
     #expect {
-      _ = try ResNet.load(from: path, declaring: declaring("resnet34"))
+      _ = try load(path, .resnet34)
     } throws: {
       let error = $0 as? DecantError
       return error?.code == .mismatch && error?.location.file == path
@@ -81,14 +80,14 @@ import Testing
   /// Errors of the engines reach a program as the library's.
   @Test func inputsThatDoNotSuitAreRefused() throws {
     let folder = try TemporaryFolder()
-    let network = try ResNet.load(from: file("resnet18", in: folder))
+    let network = try load(file("resnet18", in: folder))
     #expect {
-      try network(Activation(shape: [1, 4, 32, 32], values: [Float](repeating: 0, count: 4096)))
+      try network(ImageTensor(shape: [1, 4, 32, 32], values: [Float](repeating: 0, count: 4096)))
     } throws: {
       ($0 as? DecantError)?.code == .invalidInput
     }
     #expect {
-      try ResNet.load(from: file("resnet18", in: folder), threads: 0)
+      try load(file("resnet18", in: folder), threads: 0)
     } throws: {
       ($0 as? DecantError)?.code == .invalidArgument
     }

@@ -165,7 +165,7 @@ def test_arrays_of_objects_are_listed_and_not_executed(decant, folder):
     assert "stream 1: o.npy" in dis.splitlines() and "stream 2: p.npy" in dis.splitlines()
     np.savez(folder / "a.npz", w=np.ones(2))
     finished = decant.attempt("inspect", "--pickle", folder / "a.npz")
-    assert finished.status == 2 and "none of Python objects" in finished.errors
+    assert finished.status == 2 and "holds arrays of numbers only" in finished.errors
 
 
 def npy(header: bytes, data: bytes = b"", version: int = 1, minor: int = 0, length: int | None = None) -> bytes:

@@ -203,7 +203,6 @@ def check_refused(decant, folder: Path, source: Path, target: str, *names: str, 
     assert finished.status == 2 and finished.output == "", finished
     for name in names:
         assert name in finished.errors, (name, finished.errors)
-    assert "Nothing was written" in finished.errors
     assert sorted(folder.rglob("*")) == before
 
 
@@ -250,7 +249,7 @@ def test_names_that_are_no_file_names(decant, folder):
     for name in NO_FILES:
         safetensors.torch.save_file({name: value[name]}, folder / "in" / "a.safetensors")
         finished = decant.attempt("convert", folder / "in" / "a.safetensors", f"{folder}/in/out/")
-        assert finished.status == 2 and "no file can be called like this tensor" in finished.errors
+        assert finished.status == 2 and "no file can have the name of this tensor" in finished.errors
         assert sorted(folder.rglob("*")) == before
     kept = {name: value[name] for name in FILE_NAMES}
     safetensors.torch.save_file(kept, folder / "in" / "a.safetensors")

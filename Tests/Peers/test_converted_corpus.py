@@ -58,7 +58,7 @@ def reason_is_true(errors: str, listing: dict, target: str) -> str | None:
         return "sparse" if any("layout" in tensor for tensor in tensors) else None
     if "without data" in errors:
         return "no data" if any(tensor["sha256"] is None for tensor in tensors) else None
-    if "two tensors would be called" in errors:
+    if "two tensors would have the name" in errors:
         return "equal names" if len({tensor["name"] for tensor in tensors}) < len(tensors) else None
     if "kinds that are not converted" in errors:
         return "unread kinds" if any("unread_tensor" in record for record in listing["objects"]) else None

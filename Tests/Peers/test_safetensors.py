@@ -26,8 +26,8 @@ def check_refusal(finished, records: list[dict] | None, output):
         assert found == [f"{name_of(record['path'])} ({record['dtype']})" for record in homeless]
     elif "holds no tensors" in message:
         assert names == []
-    elif "two tensors would be called" in message:
-        name = re.search(r"would be called (.*?): ", message)[1]
+    elif "two tensors would have the name" in message:
+        name = re.search(r"would have the name (.*?): ", message)[1]
         assert names.count(name) > 1
     elif "are quantised, which safetensors cannot hold" in message:
         assert any("quantization" in record for record in records)

@@ -303,7 +303,7 @@ def test_names_and_filters(decant, folder):
     found = load(output)
     assert list(found) == ["state_dict", "epoch", "optimizer", "averaged"]
     refused = decant.attempt("convert", source, output, "--rename", r"s/^ema\.module\.0\.weight/epoch/")
-    assert refused.status == 2 and "two values of one dictionary would be called epoch" in refused.errors
+    assert refused.status == 2 and "two values of one dictionary would have the key epoch" in refused.errors
 
 
 def test_casts_keep_what_is_shared(decant, folder):
@@ -447,7 +447,7 @@ def test_every_file_of_the_corpus(decant, corpus, folder, figures):
             reason = finished.errors
             assert not output.exists()
             assert "holds no tensors" in reason or "checksum" in reason or "CRC" in reason or "are called" in reason \
-                or "would be called" in reason or "without data" in reason or "cut short" in reason \
+                or "would have the" in reason or "without data" in reason or "cut short" in reason \
                 or "kinds that are not converted" in reason, (row["path"], reason)  # fmt: skip
             counts["no tensors" if "holds no tensors" in reason else "refused"] += 1
             continue

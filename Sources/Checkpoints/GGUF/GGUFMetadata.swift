@@ -30,7 +30,7 @@ struct GGUFMetadata {
         throw cursor.refusal("a key of the metadata is not UTF-8", at: start)
       }
       guard keys.insert(ExactText(key)).inserted else {
-        throw cursor.refusal("the key \(key.escapedForDisplay) appears twice", at: start)
+        throw cursor.refusal("the key \(key.escapedForDisplay) appears twice", at: start, .deceptive)
       }
       try value(&cursor, [.text(key)], try cursor.type())
       if key == "general.alignment" { alignment = try GGUFMetadata.alignment(objects.last, cursor, start) }
