@@ -25,9 +25,7 @@ extension Checkpoint {
   ///   given, `duplicateName`; `unreadTensors` and `partialCheckpoint` when tensors below the key cannot be read whole; `truncated` or `checksumMismatch` when the file is known to be damaged. O(tensors).
   public func stateDict(at key: String? = nil) throws(DecantError) -> StateDict {
     try requireIntact()
-    let chosen: Selection
-    if let key { chosen = try selection(key: key) } else { chosen = try onlyStateDict() }
-    try requireReadable(chosen)
+    let chosen = try readableStateDict(key: key)
     do throws(DecantError) { return try stateDict(of: chosen) } catch { throw error.located(file: path) }
   }
 

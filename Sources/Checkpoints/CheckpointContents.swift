@@ -68,6 +68,8 @@ public struct CheckpointObject: Sendable {
   package internal(set) var unreadTensor: String?
   /// The path of the state dict that such a tensor belongs to; nil when it belongs to none.
   var stateDict: [PathKey]? = nil
+  /// Whether it is a storage by itself, which no call makes a tensor of.
+  var isStorage = false
   /// Its sizes, outermost first, when it is such a tensor and the file tells them.
   package var shape: [Int]? = nil
   /// The bytes it is stored in, when it is such a tensor and the file tells them.
@@ -81,7 +83,7 @@ public struct CheckpointObject: Sendable {
   func moved(below steps: [PathKey]) -> CheckpointObject {
     CheckpointObject(
       path: steps + path, type: type, value: value, count: count, unreadTensor: unreadTensor,
-      stateDict: stateDict.map { steps + $0 }, shape: shape, byteCount: byteCount,
+      stateDict: stateDict.map { steps + $0 }, isStorage: isStorage, shape: shape, byteCount: byteCount,
       moduleVersions: moduleVersions)
   }
 

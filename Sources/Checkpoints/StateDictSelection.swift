@@ -117,7 +117,6 @@ extension Checkpoint {
     let unread = objects.filter { $0.unreadTensor != nil }
     guard candidates.count == 1, let only = candidates.first else {
       if candidates.isEmpty {
-        if !unread.isEmpty { throw unreadRefusal(unread, "read", .saveWhole) }
         throw DecantError(
           .noStateDict, tensors.isEmpty ? "holds no tensors" : "holds tensors and no state dict", file: path,
           advice: .inspect)

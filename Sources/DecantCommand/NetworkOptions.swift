@@ -97,16 +97,10 @@ struct NetworkOptions: ParsableArguments {
   ///
   /// - Throws: ``DecantError`` when there is none, or when tensors of it are not read or are one rank's part.
   func selection(of checkpoint: Checkpoint) throws(DecantError) -> Selection {
-    let selection: Selection
-    if let key {
-      selection = try checkpoint.selection(key: key)
-    } else {
-      selection = try checkpoint.onlyStateDict()
-    }
+    let selection = try checkpoint.readableStateDict(key: key)
     if key == nil, !selection.path.isEmpty {
       StandardStreams.note("using the only state dict, --key \(selection.key.escapedForDisplay)")
     }
-    try checkpoint.requireReadable(selection)
     if let warning = checkpoint.unreadWarning(outside: selection) {
       StandardStreams.note("warning: \(warning)")
     }

@@ -7,7 +7,7 @@ extension ResNetResolution {
   ///
   /// This is the one place that decides so. A matrix continues the network when it reads as many numbers as the graph
   /// ends with, and what follows it reads as many as it makes. What lies outside the network's prefix belongs to whatever
-  /// the network is a part of, such as a detector or a pretraining task, unless it is named as a classifier.
+  /// the network is a part of, such as a detector or a pretraining task, unless it is a classifier beside it.
   /// O(tensors × layers of the head).
   package var headContinuation: [String] {
     HeadContinuation(self).names
@@ -19,7 +19,7 @@ private struct HeadContinuation {
   /// A tensor that the graph does not have.
   private struct Rest {
     let name: String
-    /// The steps behind the network's prefix; all of them for one outside of it.
+    /// The steps behind the network's prefix; for one outside of it, those behind what both have in common.
     let steps: [Substring]
     let shape: [Int]
     let isInside: Bool
@@ -34,8 +34,15 @@ private struct HeadContinuation {
     var matrix: (outputs: Int, inputs: Int)? {
       shape.count >= 2 && shape.dropFirst(2).allSatisfy { $0 == 1 } ? (shape[0], shape[1]) : nil
     }
-    var isConvolution: Bool { shape.count > 2 && shape.dropFirst(2).contains { $0 > 1 } }
+    /// Whether it belongs to a network of more than a head: a convolution, or attention.
+    var isOfNetwork: Bool {
+      shape.count > 2 && shape.dropFirst(2).contains { $0 > 1 }
+        || steps.contains { $0.contains("attn") || $0.contains("attention") || $0.hasPrefix("in_proj") }
+    }
   }
+
+  /// Heads are not deeper.
+  private static let mostLayers = 64
 
   /// The names, in the file's order.
   let names: [String]
@@ -49,24 +56,29 @@ private struct HeadContinuation {
     let configuration = resolution.configuration
     let features = configuration.lastConvolution ?? configuration.stages.last?.outputChannels ?? 0
     let hasHead = configuration.classes > 0
-    // A file with more convolutions is one of a larger network.
-    let isLargerInside = rest.contains { $0.isInside && $0.isConvolution }
-    let isLarger = rest.contains(where: \.isConvolution)
+    let isLargerInside = rest.contains { $0.isInside && $0.isOfNetwork }
+    let isLarger = rest.contains(where: \.isOfNetwork)
     var widths: Set<Int> = [hasHead ? configuration.classes : features]
     var found: Set<Int> = []
 
     /// Whether a tensor's names allow it to be part of the head at all; `certain` when its width does not matter.
     func mayContinue(_ entry: Rest) -> (possible: Bool, certain: Bool) {
       if entry.isInside {
-        let isNamed = entry.module.contains { Self.isHead($0) }
+        let isNamed = entry.module.first.map { Self.isHead($0) } ?? false
         return (isNamed || (!isLargerInside && !entry.module.contains { Self.isPretraining($0) }), isNamed)
       }
-      return (!hasHead && !isLarger && entry.module.contains { Self.isClassifier($0) }, false)
+      // `fc` or `head.fc1`, where the network is `backbone`.
+      let steps =
+        entry.module.first.map { ["head", "heads"].contains($0) } == true
+        ? entry.module.dropFirst() : entry.module
+      return (!hasHead && !isLarger && steps.first.map { Self.isClassifier($0) } == true, false)
     }
 
     var isGrowing = true
-    while isGrowing {
+    var layerCount = 0
+    while isGrowing, layerCount < Self.mostLayers {
       isGrowing = false
+      layerCount += 1
       for (index, entry) in rest.enumerated() where !found.contains(index) && entry.isWeight {
         guard let matrix = entry.matrix else { continue }
         let (possible, certain) = mayContinue(entry)
@@ -108,6 +120,7 @@ private struct HeadContinuation {
     func behindPrefix(_ name: String) -> String {
       String(Substring(name.utf8.dropFirst(naming.prefix.utf8.count)))
     }
+    let prefix = steps(naming.prefix)
     var known: Set<String> = []
     var trunk: Set<Substring> = []
     for parameter in resolution.graph.parameters {
@@ -120,7 +133,8 @@ private struct HeadContinuation {
     return naming.entries.compactMap { entry in
       guard entry.canonical.map({ !known.contains($0) }) ?? true else { return nil }
       let isInside = entry.name.utf8.starts(with: naming.prefix.utf8)
-      let all = steps(isInside ? behindPrefix(entry.name) : entry.name)
+      var all = steps(isInside ? behindPrefix(entry.name) : entry.name)
+      if !isInside { all.removeFirst(min(zip(all, prefix).prefix { $0 == $1 }.count, all.count - 1)) }
       guard !isInside || !(all.first.map { trunk.contains($0) } ?? false) else { return nil }
       return Rest(name: entry.name, steps: all, shape: entry.tensor.shape, isInside: isInside)
     }

@@ -1,3 +1,4 @@
+import ByteParsing
 import Checkpoints
 import TestSupport
 import Testing

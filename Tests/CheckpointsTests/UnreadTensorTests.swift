@@ -1,3 +1,4 @@
+import ByteParsing
 import Checkpoints
 import TestSupport
 import Testing
@@ -164,6 +165,17 @@ import Testing
     #expect(try convert(checkpoint) { $0.only = ["whole"] } == 1)
   }
 
+  /// A .pth could not hold a storage by itself: its writer names it, and leaves it out where that is asked for.
+  @Test func storagesByThemselvesIntoPth() throws {
+    let checkpoint = try open { $0.storage(6) }
+    var options = WriteOptions()
+    #expect {
+      _ = try checkpoint.convert(to: folder.path("out.pth"), options)
+    } throws: { "\($0)".contains("would not load: x (storage). Leave it out with --drop-objects") }
+    options.dropsObjects = true
+    #expect(try checkpoint.convert(to: folder.path("out.pth"), options).tensorCount == 1)
+  }
+
   /// What is no tensor stays what it was.
   @Test func otherObjectsAreNone() throws {
     let checkpoint = try open { file in
@@ -215,7 +227,7 @@ import Testing
     let pairs = (0..<20).map { (Value.text("w\($0)"), Value.call(.global("lib", "make"), [file.storage(1)])) }
     let checkpoint = try Checkpoint(path: try folder.write("in.pth", file.bytes(.dictionary(pairs))))
     #expect {
-      _ = try checkpoint.onlyStateDict()
+      _ = try checkpoint.readableStateDict()
     } throws: {
       ($0 as? DecantError)?.reason
         == "holds 20 tensors of kinds that are not read: w0, w1, w2, w3, w4, w5, w6, w7 and 12 more (all: lib.make)"

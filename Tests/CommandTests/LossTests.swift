@@ -121,7 +121,7 @@ import Testing
     "fc.0.weight": [16, 32], "fc.1.weight": [16], "fc.1.bias": [16], "fc.1.running_mean": [16],
     "fc.1.running_var": [16], "fc.3.weight": [3, 16],
   ]
-  private static let heads: [KeyValuePairs<String, [Int]>] = [
+  private static let customHeads: [KeyValuePairs<String, [Int]>] = [
     ["fc.0.weight": [16, 32], "fc.0.bias": [16], "fc.3.weight": [3, 16], "fc.3.bias": [3]], normalization,
     ["head.fc1.weight": [16, 32], "head.fc2.weight": [3, 16]],
     ["fc1.weight": [16, 32], "fc2.weight": [3, 16]],
@@ -135,15 +135,15 @@ import Testing
     ["head.0.weight": [32], "head.0.bias": [32], "head.1.weight": [3, 32]],
   ]
 
-  @Test(arguments: heads.indices)
-  func heads(_ index: Int) throws {
+  @Test(arguments: customHeads.indices)
+  func aHeadThatGoesOn(_ index: Int) throws {
     try writeInput()
-    let head = Self.heads[index]
+    let head = Self.customHeads[index]
     try write("in.pth") { $0.resnet(head) }
     // The layer that the graph has is no part of what it lacks.
-    let own =
-      ["fc.weight", "fc.bias"]
-      + (head.contains { $0.key == "bottleneck.weight" } ? ["classifier.weight"] : [])
+    let read: Set = ["fc.weight", "fc.bias"]
+    let single = head.filter { $0.value.count == 2 }.map(\.key)
+    let own = single.count == 1 ? read.union(single) : read
     let names = head.map(\.key).filter { !own.contains($0) }
     #expect(!names.isEmpty)
     try refused(Self.network, saying: names.prefix(8).joined(separator: ", "), remedy: "ecant")
@@ -157,10 +157,10 @@ import Testing
     }
   }
 
-  @Test(arguments: heads.indices)
+  @Test(arguments: customHeads.indices)
   func whatTheMessageAdvisesWorks(_ index: Int) throws {
     try writeInput()
-    try write("in.pth") { $0.resnet(Self.heads[index]) }
+    try write("in.pth") { $0.resnet(Self.customHeads[index]) }
     let errors = try decant("verify in.pth").errors
     if errors.contains("--num-classes 0 uses the network without a head") {
       for command in Self.network {
@@ -178,7 +178,8 @@ import Testing
   /// What no head goes on in: no layer of a network that is whole is missed.
   @Test(
     arguments: [
-      [:], ["fc.weight": [3, 32], "fc.bias": [3]], ["fc.0.weight": [32, 32], "fc.2.weight": [8, 32]],
+      [:], ["fc.weight": [3, 32], "fc.bias": [3]],
+      ["fc.0.weight": [32, 32], "fc.0.bias": [32], "fc.2.weight": [8, 32], "fc.2.bias": [8]],
       ["classifier.1.weight": [3, 32], "classifier.1.bias": [3]],
       [
         "projection_head.0.weight": [32, 32], "projection_head.2.weight": [8, 32],
@@ -212,9 +213,24 @@ import Testing
     try refused(Self.network, saying: "fc.0.weight, fc.3.weight", remedy: "--num-classes 0")
   }
 
+  /// DETR: its encoder has layers that are named and sized like a head's.
+  @Test func detectorsAreNoHeads() throws {
+    try writeInput()
+    try write("in.pth") {
+      $0.resnet(
+        [
+          "model.encoder.layers.0.mlp.fc1.weight": [64, 32],
+          "model.encoder.layers.0.mlp.fc2.weight": [32, 64],
+          "model.encoder.layers.0.self_attn.q_proj.weight": [32, 32],
+          "class_labels_classifier.weight": [9, 32],
+        ], prefix: "model.backbone.")
+    }
+    for command in Self.network { #expect(try decant(command).status == 0, "\(command)") }
+  }
+
   /// What is wrong besides the head is the answer, as before.
   @Test func anotherNetworkIsStillNo() throws {
-    try write("in.pth") { $0.resnet(Self.heads[0]) }
+    try write("in.pth") { $0.resnet(Self.customHeads[0]) }
     let run = try decant("verify in.pth --arch resnet18")
     #expect(run.status == 1 && run.output.hasPrefix("no: this is not resnet18"))
   }

@@ -1,7 +1,7 @@
 /// Builds checkpoints as `torch.save` lays them out, of any calls: the odd ones too.
-package struct TorchFile {
+package struct TorchFile: Sendable {
   /// A value of the pickle.
-  package indirect enum Value {
+  package indirect enum Value: Sendable {
     case none
     case bool(Bool)
     case int(Int64)

@@ -72,6 +72,7 @@ struct ConversionPlan {
     let kept = selection.tensors.filter { isChosen($0) }
     let names =
       selection.tensors.map { selection.name(of: $0) } + selection.unread.map { selection.name(of: $0.path) }
+      + selection.tensors.compactMap { $0.rankPart.map { selection.name(of: $0.owner) } }
     let unused = (options.only + options.except).filter { glob in
       !names.contains { unsafe fnmatch(glob, $0, 0) == 0 }
     }
@@ -142,7 +143,12 @@ struct ConversionPlan {
 
   /// Refuses a selection without tensors, and one with tensors of kinds that are not read.
   private func requireReadable() throws(DecantError) {
-    try checkpoint.requireReadable(selection, use: "converted", advice: .chooseTensors) { isChosen($0) }
+    var readable = selection
+    // The loader of .pth refuses storages by themselves: the writer names them, and --drop-objects leaves them out.
+    if format == .torchZip { readable.unread.removeAll { $0.isStorage } }
+    try checkpoint.requireReadable(
+      readable, use: "converted", advice: .chooseTensors
+    ) { isChosen($0) }
     guard !selection.tensors.isEmpty else {
       throw DecantError(
         .noStateDict, "holds no tensors", file: checkpoint.path,

@@ -77,7 +77,7 @@ struct ArrayDataSearch {
       let members = graph.tuple(state).map { $0.count == 2 && $0[0] == .none ? $0[1] : state } ?? state
       if graph.dictionary(members) == nil {
         parts.add(self.parts(state, Self.depth))
-      } else {
+      } else if graph.dictionary(members)?.contains(where: { mayBeBytes($0.value) }) == true {
         attributes.add(self.parts(members, 2))
       }
     }
@@ -105,10 +105,10 @@ struct ArrayDataSearch {
     if case .node(let id) = value, claimed.contains(id) { return nil }
     var parts = Parts()
     switch graph.node(value) {
-    case .dictionary(let pairs) where 3...16 ~= pairs.count:
+    case .dictionary(let pairs) where 3...16 ~= pairs.count && pairs.contains { mayBeBytes($0.value) }:
       for pair in pairs { parts.add(self.parts(pair.value, 2)) }
-    case .tuple(let elements) where 3...8 ~= elements.count,
-      .list(let elements) where 3...8 ~= elements.count:
+    case .tuple(let elements) where 3...8 ~= elements.count && elements.contains { mayBeBytes($0) },
+      .list(let elements) where 3...8 ~= elements.count && elements.contains { mayBeBytes($0) }:
       for element in elements { parts.add(self.parts(element, 2)) }
     default: return nil
     }
@@ -132,6 +132,16 @@ struct ArrayDataSearch {
   }
 
   // MARK: What values hold
+
+  /// Whether a value is a byte string, or a call that may make one: most containers hold none.
+  private func mayBeBytes(_ value: PickleValue) -> Bool {
+    switch graph.node(value) {
+    case .bytes, .byteArray, .byteString: true
+    case .object(let object):
+      graph.global(object.callable).map { ["encode", "bytes", "bytearray"].contains($0.name) } ?? false
+    default: false
+    }
+  }
 
   private mutating func parts(_ value: PickleValue, _ depth: Int) -> Parts {
     guard case .node(let id) = value else { return Parts(leafCount: 1) }

@@ -127,6 +127,7 @@ struct PickledContents {
     for storage in bareStorages {
       if let known = byteCounts[storage.key], known.read >= known.all { continue }
       contents.objects[storage.object].unreadTensor = "a storage that no tensor has"
+      contents.objects[storage.object].isStorage = true
       contents.objects[storage.object].byteCount = storage.byteCount
       contents.objects[storage.object].stateDict = storage.stateDict
     }

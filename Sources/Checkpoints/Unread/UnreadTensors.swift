@@ -3,6 +3,21 @@ internal import Tensors
 
 /// Refuses what would lose weights in silence: tensors of kinds that are not read, and one process's parts of tensors.
 extension Checkpoint {
+  /// Returns the state dict of a network: the one under a key, or the only one.
+  ///
+  /// - Throws: ``DecantError`` when there is none or there are several, and when tensors of it are not read or are
+  ///   parts of tensors.
+  package func readableStateDict(key: String? = nil) throws(DecantError) -> Selection {
+    if key == nil, stateDictCandidates.isEmpty {
+      let unread = objects.filter { $0.unreadTensor != nil }
+      if !unread.isEmpty { throw unreadRefusal(unread, "read", .saveWhole) }
+    }
+    let selection: Selection
+    if let key { selection = try self.selection(key: key) } else { selection = try onlyStateDict() }
+    try requireReadable(selection)
+    return selection
+  }
+
   /// Throws when tensors of a selection are not read, or are parts of tensors whose rest is in other files.
   ///
   /// - Parameters:
@@ -63,7 +78,9 @@ extension Checkpoint {
 
   // MARK: Spelling
 
+  /// As many names as are listed, and as many where each has a kind of its own.
   private static let mostNamed = 8
+  private static let mostKinds = 32
 
   private static func count(_ count: Int) -> String { "\(count) tensor\(count == 1 ? "" : "s")" }
 
@@ -76,7 +93,7 @@ extension Checkpoint {
       return list(unread.prefix(mostNamed).map(name), of: unread.count) + " (all: \(kind))"
     }
     return list(
-      unread.prefix(mostNamed).map { "\(name($0)) (\($0.unreadTensor ?? ""))" }, of: unread.count)
+      unread.prefix(mostKinds).map { "\(name($0)) (\($0.unreadTensor ?? ""))" }, of: unread.count)
   }
 
   private static func list(_ owners: [[PathKey]]) -> String {
