@@ -96,7 +96,7 @@ extension DecantError.Code {
     case .truncated: "The file ends before its contents do."
     case .damaged: "The file contradicts its own format."
     case .deceptive:
-      "The file is arranged so that two readers see different contents: overlapping or repeated entries."
+      "The file is arranged to mislead: overlapping or repeated entries, or names of files outside its folder."
     case .checksumMismatch: "The data differs from its recorded checksum."
     case .limitExceeded: "Reading would need more than `Limits` allows."
     case .partMissing: "A file that belongs to the checkpoint is missing."

@@ -63,8 +63,9 @@ extension DecantError.Advice {
       "--num-classes 0 uses the network without a head; its output is then the pooled features. "
         + "decant convert to .safetensors, .npz, .gguf or .pth writes every tensor."
     case .leaveOutTensors(let patterns):
-      "To use the network without a head, write one: decant convert IN OUT.safetensors "
+      "decant convert IN OUT.safetensors "
         + patterns.map { "--except '\($0.escapedForDisplay)'" }.joined(separator: " ")
+        + " writes the network without its head, which then computes the pooled features."
     case .choosePrefix(let prefixes):
       "Choose one with --prefix"
         + (prefixes.isEmpty ? "." : ": \(prefixes.map(\.quoted).joined(separator: ", ")).")
