@@ -13,6 +13,8 @@ extension DecantError {
     case chooseTensors
     /// Choose one of several networks by the prefix of its names; the prefixes, when they are known.
     case choosePrefix([String])
+    /// Choose one of a file's tensors as the input; the names of the first ones.
+    case chooseInput([String])
     /// List the dialects of tensor names.
     case listDialects
     /// Raise a limit, if the file is trusted; nil for the value leaves it to the caller.
@@ -83,6 +85,9 @@ extension DecantError {
       case .choosePrefix(let prefixes):
         "Set ResNetOverrides.prefix"
           + (prefixes.isEmpty ? "." : " to one of \(prefixes.map(\.quoted).joined(separator: ", ")).")
+      case .chooseInput(let names):
+        "Read the file as a Checkpoint, and pass one tensor's values to ImageTensor(shape:values:)"
+          + (names.isEmpty ? "." : ": \(names.map(\.escapedForDisplay).joined(separator: ", ")).")
       case .inspect: "Checkpoint.tensors lists the names and shapes."
       case .listDialects: "docs/formats/ lists the dialects."
       case .dequantize: "Set WriteOptions.dequantize to use the numbers they represent."
@@ -111,7 +116,8 @@ extension DecantError {
     /// One of each kind, for the documentation.
     package static let samples: [DecantError.Advice] = [
       .chooseKey([]), .chooseKey(["model", "ema"]), .listKeys, .listNames, .chooseTensors,
-      .choosePrefix(["encoder.", "head."]), .inspect, .listDialects, .raiseLimit("inflatedBytes", to: nil),
+      .choosePrefix(["encoder.", "head."]), .chooseInput(["image", "mask"]), .inspect, .listDialects,
+      .raiseLimit("inflatedBytes", to: nil),
       .raiseLimit("zipEntries", to: 200_000), .dequantize, .makeDense, .cast, .rename, .useExternalData,
       .showRanges, .replaceOutput, .salvage, .disassemble, .declare(["architecture", "stride0"]), .verify,
       .useReference, .dropObjects, .largerShards, .currentFormat, .keepPrefix, .omitSourceDigest, .saveWhole,

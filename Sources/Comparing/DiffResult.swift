@@ -10,6 +10,7 @@ package struct DiffResult {
     package let reason: TensorMatching.Reason
     package let difference: TensorDifference?
     package let remark: String
+    package let hint: PairVerdict.Hint?
     /// The order of axes by which A's tensor was read, where it is not the file's own.
     package let axes: [Int?]?
 
@@ -41,23 +42,25 @@ package struct DiffResult {
     self.ignoresNames = ignoresNames
     for (pair, verdict) in zip(matching.pairs, verdicts) {
       func compared(
-        _ difference: TensorDifference? = nil, _ remark: String = "", axes: [Int]? = nil
+        _ difference: TensorDifference? = nil, _ remark: String = "", hint: PairVerdict.Hint? = nil,
+        axes: [Int]? = nil
       ) -> Compared {
         let item = a.items[pair.a]
         let isFilesOrder = pair.axes.map { $0 == Array(item.tensor.shape.indices) } ?? true
         return Compared(
           left: item, right: b.items[pair.b], reason: pair.reason, difference: difference, remark: remark,
+          hint: hint,
           axes: axes ?? (isFilesOrder ? nil : pair.axes))
       }
       switch verdict {
       case .identical where pair.reason == .name: identicalCount += 1
       case .identical: renamed.append(compared())
       case .reshaped(let axes): reshaped.append(compared(axes: axes))
-      case .changed(let difference, let remark):
+      case .changed(let difference, let remark, let hint):
         if isTolerant, let difference, difference.beyondCount == 0 {
-          tolerated.append(compared(difference, remark))
+          tolerated.append(compared(difference, remark, hint: hint))
         } else {
-          changed.append(compared(difference, remark))
+          changed.append(compared(difference, remark, hint: hint))
         }
       }
     }

@@ -88,20 +88,17 @@ package struct DiffSide: Sendable {
     skippedCount = count - entries.count
     guard count == 0 || !entries.isEmpty else {
       throw DecantError(
-        .tensorNotFound, "--only and --except leave no tensor", file: path, advice: .listNames)
+        .tensorNotFound, "the patterns leave no tensor", file: path, advice: .listNames)
     }
     guard !entries.isEmpty else {
       throw DecantError(
-        .noStateDict, "holds no tensors", file: path, remedy: "decant inspect shows what it holds.")
+        .noStateDict, "holds no tensors", file: path, advice: .inspect)
     }
     let meta = entries.filter { $0.tensor.storage.content == nil }
     guard meta.isEmpty else {
       throw DecantError(
         .noData, "holds tensors without data, which cannot be compared: \(Self.list(meta.map(\.name)))",
-        file: path,
-        remedy:
-          "They were saved from the meta device or belong to another rank. Save them with their data, or leave them out with --except."
-      )
+        file: path, advice: .chooseTensors)
     }
     do throws(DecantError) { stateDict = try selection.stateDict() } catch {
       throw error.located(file: path)

@@ -9,7 +9,17 @@ package enum PairVerdict: Sendable {
   /// Type and every bit are the same, in another shape; with the order of axes when that is another too.
   case reshaped(axes: [Int]?)
   /// Something differs; the measures are nil where there are no numbers to measure, and the remark says why.
-  case changed(TensorDifference?, remark: String)
+  case changed(TensorDifference?, remark: String, hint: Hint? = nil)
+
+  /// The form in which tensors that differ by their parts can be measured.
+  package enum Hint: Sendable {
+    /// One is sparse and the other is not, or in another way: in full, their numbers can be compared.
+    case compareDense
+    /// Both are sparse in the same way: in full, the difference can be measured.
+    case measureDense
+    /// Both are quantised: as the numbers they represent, the difference can be measured.
+    case measureDequantized
+  }
 }
 
 /// Compares the tensors of pairs, and looks for equal data among those without a partner.
@@ -121,7 +131,7 @@ package struct PairComparison: Sendable {
   private func compareParts(_ left: Tensor, _ right: Tensor) throws -> PairVerdict {
     if left.shape != right.shape { return .changed(nil, remark: "shape") }
     if left.dtype != right.dtype { return .changed(nil, remark: "type") }
-    if left.layout != right.layout { return .changed(nil, remark: "layout; --to-dense compares the numbers") }
+    if left.layout != right.layout { return .changed(nil, remark: "layout", hint: .compareDense) }
     var differing: [String] = []
     switch (left.quantization, right.quantization) {
     case (.perTensor(let scale, let zero)?, .perTensor(let otherScale, let otherZero)?):
@@ -141,8 +151,9 @@ package struct PairComparison: Sendable {
       }
     }
     if differing.isEmpty { return .identical }
-    let flag = left.quantization != nil ? "--dequantize" : "--to-dense"
-    return .changed(nil, remark: differing.joined(separator: ", ") + "; \(flag) measures it")
+    return .changed(
+      nil, remark: differing.joined(separator: ", "),
+      hint: left.quantization != nil ? .measureDequantized : .measureDense)
   }
 
   // MARK: Data of equal bits

@@ -69,6 +69,10 @@ extension DecantError.Advice {
     case .choosePrefix(let prefixes):
       "Choose one with --prefix"
         + (prefixes.isEmpty ? "." : ": \(prefixes.map(\.quoted).joined(separator: ", ")).")
+    case .chooseInput(let names):
+      names.isEmpty
+        ? "Give a file that holds one."
+        : "Choose one with --input-key: \(names.map(\.escapedForDisplay).joined(separator: ", "))."
     case .inspect: "decant inspect shows the names and shapes it has."
     case .listDialects: "decant identify --dialects lists the dialects."
     case .dequantize: "Pass --dequantize to use the numbers they represent."

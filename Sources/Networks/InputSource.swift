@@ -66,12 +66,12 @@ package struct InputSource {
         .invalidInput, "is a checkpoint (\(checkpoint.container.rawValue)), not an input", file: path,
         remedy: "Give a .npy, a .safetensors, a PNG or a JPEG.")
     }
-    let names = checkpoint.tensors.prefix(20).map { $0.name.escapedForDisplay }.joined(separator: ", ")
+    let names = checkpoint.tensors.prefix(20).map(\.name)
     if let key {
       guard let found = checkpoint.tensors.first(where: { $0.name.utf8.elementsEqual(key.utf8) }) else {
         throw DecantError(
           .tensorNotFound, "has no tensor named \(key.escapedForDisplay)", file: path,
-          remedy: names.isEmpty ? nil : "Choose one with --input-key: \(names).")
+          advice: .chooseInput(names))
       }
       return (found.tensor, found.name)
     }
@@ -80,7 +80,7 @@ package struct InputSource {
         .invalidInput,
         "has \(Spelling.count(checkpoint.tensors.count, "tensor")), and the input is one of them",
         file: path,
-        remedy: checkpoint.tensors.isEmpty ? nil : "Choose one with --input-key: \(names).")
+        advice: .chooseInput(names))
     }
     return (only.tensor, only.name)
   }

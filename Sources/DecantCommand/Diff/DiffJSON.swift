@@ -83,7 +83,7 @@ enum DiffJSON {
         (key: "rounded", value: .bool(measures.isRounding && measures.differingCount > 0)),
       ]
     }
-    if !pair.remark.isEmpty { members.append((key: "remark", value: .string(pair.remark))) }
+    if !pair.commandRemark.isEmpty { members.append((key: "remark", value: .string(pair.commandRemark))) }
     return .object(members)
   }
 

@@ -68,7 +68,7 @@ struct DiffReport {
         measures.map { "\(Spelling.count($0.differingCount)) of \(Spelling.count($0.elementCount))" } ?? "-",
         measures.map { Spelling.scientific($0.maxAbsolute) } ?? "-",
         measures.map { Spelling.scientific($0.maxRelative) } ?? "-",
-        measures.map(steps) ?? "-", measures?.cosine.map { Spelling.fixed($0, 9) } ?? "-", pair.remark)
+        measures.map(steps) ?? "-", measures?.cosine.map { Spelling.fixed($0, 9) } ?? "-", pair.commandRemark)
     }
     table.show()
   }
@@ -137,4 +137,16 @@ struct DiffReport {
 
   /// A name, escaped; in quotes when a reader could not see it.
   private func name(_ name: String) -> String { Spelling.name([.text(name)]) }
+}
+
+extension DiffResult.Compared {
+  /// The remark, and the option that goes further.
+  var commandRemark: String {
+    switch hint {
+    case nil: remark
+    case .compareDense: remark + "; --to-dense compares the numbers"
+    case .measureDense: remark + "; --to-dense measures it"
+    case .measureDequantized: remark + "; --dequantize measures it"
+    }
+  }
 }
