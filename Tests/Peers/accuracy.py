@@ -9,8 +9,9 @@ import torch
 
 # Largest float64 difference, as a part of the largest number.
 FLOAT64 = 1e-12
-# Largest ratio of our float32 RMS error to PyTorch's, of the engine that is the default and of the reference.
-RATIO = 2.0
+# Largest ratio of our float32 RMS error to PyTorch's, by engine. The default is oneDNN 2.6, whose AVX-512 kernels (brgconv) sum each
+# output's products in one go: on an EPYC with AVX-512 its error is up to 2.16 times PyTorch's; without AVX-512 2.0 was enough.
+RATIO = {"default": 2.5, "reference": 2.0}
 ENGINES = ["default", "reference"]
 
 
@@ -80,7 +81,7 @@ def check_errors(errors: dict[str, float]):
     """Requires what is promised of `measure`'s errors."""
     assert errors["float64"] < FLOAT64
     for engine in ENGINES:
-        assert errors[engine] <= RATIO * errors["torch"], engine
+        assert errors[engine] <= RATIO[engine] * errors["torch"], engine
 
 
 @torch.no_grad()

@@ -67,7 +67,7 @@ class Table:
         named = sum(row.named != "no" for row in self.named)
         verified = sum(row.verified == "yes" for row in self.named)
         refused = sum(row.forward.startswith("refused") for row in self.named)
-        right = sum(row.forward[0].isdigit() and float(row.forward) <= RATIO for row in self.named)
+        right = sum(row.forward[0].isdigit() and float(row.forward) <= RATIO["reference"] for row in self.named)
         return "\n".join([
             "# Which networks are identified and run",
             "",
@@ -80,7 +80,7 @@ class Table:
             "- *Named*: `decant identify` gives the name as its `architecture`, or in `same_shapes_as` beside the one",
             "  in brackets.",
             "- *Error*: RMS of the error of the float32 logits of `--engine reference` against PyTorch in float64, as a",
-            f"  multiple of PyTorch's own on the same images; {RATIO:g} is allowed. In float64 every one is within {FLOAT64:g} of the",
+            f"  multiple of PyTorch's own on the same images; {RATIO["reference"]:g} is allowed. In float64 every one is within {FLOAT64:g} of the",
             "  largest logit. Where an operator is missing, `decant run` names it and exits 2.",
             "- The CIFAR networks are He et al.'s of 2015 with shortcuts that have no parameters (option A), for 10",
             "  classes.",
