@@ -29,7 +29,7 @@ packages: ## Check Swift and install the Debian packages that are missing.
 
 build: packages ## Build the tool in release.
 	@Tests/Scripts/fetch-dependencies.sh .build $(SWIFT)
-	@Tests/Scripts/progress.sh "building decant in release (about 4 minutes from nothing on two processors)" build \
+	@Tests/Scripts/progress.sh "building decant in release (about 3 minutes from nothing on two processors)" build \
 	  $(SWIFT) build $(FLAGS) --product decant
 
 demo: build ## Run the main job on real size: synthesise, inspect, verify, convert, run, compare with PyTorch.

@@ -16,7 +16,7 @@ on_line() {
     # Plugins are compiled when nothing is to be built, too.
     \[*\]' Compiling plugin '*) ;;
     \[*\]' '@(Compiling|Linking|Emitting)*)
-      [ -n "$step" ] || echo "building the tests in release (about 7 minutes from nothing on two processors)"
+      [ -n "$step" ] || echo "building the tests in release (about 5 minutes from nothing on two processors)"
       step=$line
       ;;
     '◇ Test run started.'*)
