@@ -20,7 +20,7 @@ TEST_PACKAGES := libzip4
 .PHONY: help packages build demo test fuzz peers peers-all bench docs threads bare proofs format clean same-answers
 
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 packages: ## Check Swift and install the Debian packages that are missing.
 	@Tests/Scripts/check-swift.sh $(SWIFT)
@@ -62,7 +62,7 @@ peers-all: build $(PYTHON) ## Name, verify and run every ResNet of torchvision a
 bench: build $(PYTHON) ## Measure beside the peers in one run; prints the tables of docs/BENCHMARKS.md.
 	@$(PYTHON) Tests/Benchmarks/bench.py $(DECANT)
 
-docs: packages ## Write the documentation of the library to .build/docs.
+docs: build ## Write the documentation of the library to .build/docs.
 	@Tests/Scripts/make-docs.sh $(SWIFT)
 
 threads: build ## Look for data races: the sample program under ThreadSanitizer.

@@ -83,13 +83,13 @@ extension DecantError {
       case .leaveOutTensors(let patterns):
         "Use the network without a head: leave out the tensors named \(patterns.joined(separator: ", "))."
       case .choosePrefix(let prefixes):
-        "Set ResNetOverrides.prefix"
-          + (prefixes.isEmpty ? "." : " to one of \(prefixes.map(\.quoted).joined(separator: ", ")).")
+        "Pass one as prefix, or in ResNetOverrides.prefix"
+          + (prefixes.isEmpty ? "." : ": \(prefixes.map(\.quoted).joined(separator: ", ")).")
       case .chooseInput(let names):
         "Read the file as a Checkpoint, and pass one tensor's values to ImageTensor(shape:values:)"
           + (names.isEmpty ? "." : ": \(names.map(\.escapedForDisplay).joined(separator: ", ")).")
       case .inspect: "Checkpoint.tensors lists the names and shapes."
-      case .listDialects: "docs/formats/ lists the dialects."
+      case .listDialects: "Sources/ResNets/Dialects/DialectTable.swift lists the dialects."
       case .dequantize: "Set WriteOptions.dequantize to use the numbers they represent."
       case .makeDense: "Set WriteOptions.makeDense to fill in the zeros."
       case .cast: "Cast them with WriteOptions.dtype."
@@ -98,7 +98,7 @@ extension DecantError {
       case .showRanges: "Tensor.statistics() gives the range of a tensor's numbers."
       case .replaceOutput: "Set WriteOptions.overwrite to replace it."
       case .salvage:
-        "Download the file again, or set WriteOptions.salvage to keep the tensors that are whole."
+        "Download the file again, or call Checkpoint.write(to:) with WriteOptions.salvage to keep the tensors that are whole."
       case .dropObjects: "Set WriteOptions.dropsObjects to leave them out; tensors are kept."
       case .largerShards: "Set a larger WriteOptions.shardByteCount."
       case .currentFormat: "Leave WriteOptions.isLegacy false."
@@ -108,7 +108,7 @@ extension DecantError {
         "The file is damaged or was never a checkpoint."
       case .declare(let settings):
         "Set \(settings.joined(separator: " or ")) in ResNetOverrides."
-      case .verify: "ResNetVerification lists every difference."
+      case .verify: "StateDict.verify(against:) returns every difference."
       case .useReference: "Pass ResNet.Engine.reference."
       }
     }

@@ -1,4 +1,5 @@
-/// Describes what went wrong, where, and what to do about it. Every public function of Decant throws this error only.
+/// Describes what went wrong, where, and what to do about it. Every public function throws it.
+/// `write` and `withBytes` also pass on what the caller's own closure throws.
 ///
 /// Programs decide by ``code``, which is stable; people read ``reason`` and ``remedy``, whose wording may change.
 ///

@@ -57,8 +57,10 @@ extension StateDict {
   ///
   /// - Throws: ``DecantError`` with the code `checksumMismatch` that names the first entry that differs.
   public func verifyChecksums() throws(DecantError) {
-    guard let part else { return }
-    try DecantError.mapping { try part.checkpoint.verifyChecksums(of: part.selection.tensors) }
+    let checkpoint = part?.checkpoint ?? Checkpoint(holding: self)
+    try DecantError.mapping {
+      try checkpoint.verifyChecksums(of: part?.selection.tensors ?? checkpoint.tensors)
+    }
   }
 
   /// Writes the tensors to a file, in the format that its extension chooses: atomically and in bounded memory.

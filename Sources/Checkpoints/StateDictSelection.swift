@@ -119,7 +119,7 @@ extension Checkpoint {
       if candidates.isEmpty {
         throw DecantError(
           .noStateDict, tensors.isEmpty ? "holds no tensors" : "holds tensors and no state dict", file: path,
-          advice: .inspect)
+          advice: tensors.isEmpty ? .text("Give the path of the file that holds the weights.") : .inspect)
       }
       let list = candidates.prefix(16).map { "\($0.key.escapedForDisplay) (\($0.tensorCount) tensors)" }
         .joined(separator: ", ")

@@ -92,7 +92,8 @@ package struct DiffSide: Sendable {
     }
     guard !entries.isEmpty else {
       throw DecantError(
-        .noStateDict, "holds no tensors", file: path, advice: .inspect)
+        .noStateDict, "holds no tensors", file: path,
+        remedy: "Give the path of the file that holds the weights.")
     }
     let meta = entries.filter { $0.tensor.storage.content == nil }
     guard meta.isEmpty else {

@@ -51,11 +51,12 @@ public struct StateDictDifference: Sendable {
     public let maxULP: UInt64?
   }
 
-  /// Every tensor has its like, with the same name, dtype, shape and bits.
+  /// Every tensor has a partner with the same name, dtype, shape and bits. A prefix such as `module.` on one side does not count
+  /// as a difference.
   public let isSame: Bool
-  /// The number of tensors that are equal bit by bit, under the same name.
+  /// The number of tensors that are equal bit by bit under the same name, apart from such a prefix.
   public let identicalCount: Int
-  /// Equal tensors under two names.
+  /// Equal tensors under two names, such as those of two libraries.
   public let renamed: [(first: String, second: String)]
   /// Tensors that differ.
   public let changed: [Change]

@@ -99,10 +99,12 @@ struct RunCommand: ParsableCommand, JSONReporting {
     let weights = resolution.naming.tensors
     if float64 {
       let chosen = try engine.double(graph, weights, threads: threadCount)
-      try execute(chosen, graph, resolution) { _, _ in nil }
+      try execute(chosen, graph, resolution, of: checkpoint) { _, _ in nil }
     } else {
       let engines = try engine.float(graph, weights, threads: threadCount)
-      try execute(engines[0], graph, resolution) { try validated($0, $1, engines, graph, weights) }
+      try execute(engines[0], graph, resolution, of: checkpoint) {
+        try validated($0, $1, engines, graph, weights)
+      }
     }
   }
 
@@ -134,7 +136,7 @@ struct RunCommand: ParsableCommand, JSONReporting {
   private var threadCount: Int { threads ?? Processors.count }
 
   private func execute<T: ReferenceScalar>(
-    _ chosen: ChosenEngine<T>, _ graph: Graph, _ resolution: ResNetResolution,
+    _ chosen: ChosenEngine<T>, _ graph: Graph, _ resolution: ResNetResolution, of checkpoint: Checkpoint,
     validated: (Activation<T>, Golden?) throws -> Validation?
   ) throws {
     let sources = try inputs.sources()
@@ -151,6 +153,10 @@ struct RunCommand: ParsableCommand, JSONReporting {
     var batches = InputBatches<T>(sources, inputs, limits: limits.limits)
     let first = try batches.batch { StandardStreams.error($0.commandText) }
     let goldenFile = try compare.map { path throws(DecantError) in try Checkpoint(path: path) }
+    // What was read is never replaced by what is written.
+    let read =
+      (checkpoint.files + (goldenFile?.files ?? [])).map(\.identity)
+      + sources.compactMap { try? InputFile($0.path).identity }
     let golden = try goldenFile.map { file throws(DecantError) in
       Golden(try file.onlyStateDict().stateDict())
     }
@@ -227,7 +233,7 @@ struct RunCommand: ParsableCommand, JSONReporting {
     }
     if let output {
       if batches.failures.isEmpty {
-        try collected.write(to: output)
+        try collected.write(to: output, sources: read)
       } else {
         StandardStreams.note(
           "\(output.escapedForDisplay) was not written, since \(Spelling.count(batches.failures.count, "input")) "
@@ -237,7 +243,7 @@ struct RunCommand: ParsableCommand, JSONReporting {
     if let stages {
       try SafetensorsFile.write(
         kept.map { (name: $0.name, tensor: try Tensor($0.activation.values, shape: $0.activation.shape)) },
-        to: stages)
+        to: stages, sources: read)
     }
     if json { report.printJSON() } else { report.print() }
     if !batches.failures.isEmpty { throw ExitStatus.wrong }

@@ -1,9 +1,11 @@
-// The library: one import. The modules below say what they hold; everything public in them is listed here.
+// The library: one import. Where to start in each module:
 //
 // ByteParsing   DecantError, Limits, JSONValue
 // Tensors       Tensor, DType, StateDict
 // Checkpoints   Checkpoint, writing in other formats
 // ResNets       architectures, identification, verification
+// Images        Preprocessing
+// Inference     Numerics
 // Networks      ResNet, ImageTensor: a file as a network that runs
 // Comparing     StateDict.diff
 // Scanning      what loading a file would execute

@@ -77,7 +77,7 @@ extension DecantError {
     case .threads(let count):
       self.init(
         1...1024 ~= count ? .outOfMemory : .invalidArgument, error.description, file: file,
-        remedy: "Use fewer threads.")
+        remedy: 1...1024 ~= count ? "Use fewer threads." : "Use 1 to 1024 threads.")
     case .libraryMissing:
       self.init(.libraryMissing, error.description, file: file)
     }

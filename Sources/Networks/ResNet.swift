@@ -50,7 +50,7 @@ public final class ResNet: Sendable {
   ///   - threads: the number of cores that share one call, 1 to 1024.
   /// - Throws: ``DecantError``: `mismatch` with every missing, unexpected and misshapen tensor; `notAResNet`; `undetermined`
   ///   when the weights fit several networks and no architecture is given; `checksumMismatch`; `libraryMissing` when no
-  ///   engine is installed; `unsupportedNetwork`.
+  ///   engine is installed; `unsupportedNetwork`; `invalidArgument` for a number of threads or strides that cannot be used.
   public convenience init(
     _ architecture: ResNetArchitecture? = nil, weights: StateDict,
     overrides: ResNetOverrides = ResNetOverrides(),
@@ -97,11 +97,17 @@ public final class ResNet: Sendable {
   ///   - stages: names of stages to hand over too; see ``stages``.
   ///   - stage: receives the name and the values of each, N×C×H×W, in the network's order.
   /// - Returns: N×classes.
-  /// - Throws: ``DecantError``: `invalidInput` when the images do not suit the network, `outOfMemory`.
+  /// - Throws: ``DecantError``: `invalidInput` when the images do not suit the network, `invalidArgument` for an unknown stage,
+  ///   `outOfMemory`.
   public func callAsFunction(
     _ images: ImageTensor, stages: Set<String> = [],
     stage: (_ name: String, _ output: NetworkOutput) -> Void = { _, _ in }
   ) throws(DecantError) -> NetworkOutput {
+    if let unknown = stages.subtracting(self.stages).min() {
+      throw DecantError(
+        .invalidArgument, "the network has no stage \(unknown.escapedForDisplay)",
+        remedy: "The stages are \(self.stages.joined(separator: ", ")).")
+    }
     do throws(InferenceError) {
       let input = try Activation(shape: images.shape, values: images.values)
       let output = try network.run(input, stages: stages) { stage($0, NetworkOutput($1)) }

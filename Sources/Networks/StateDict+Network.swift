@@ -13,7 +13,8 @@ extension Checkpoint {
   /// - Parameters:
   ///   - key: the state dict to look at; nil for the only one.
   ///   - prefix: what the network's names begin with, when the state dict holds several networks.
-  /// - Throws: ``DecantError``: `notAResNet`, `keyNotFound`, `ambiguousStateDict`, `undetermined`. O(tensors); a file of up to
+  /// - Throws: ``DecantError``: `notAResNet`, `noStateDict`, `ambiguousStateDict` for several state dicts or networks, `keyNotFound`
+  ///   for a key or prefix that is not there, `unsupportedNetwork`. O(tensors); a file of up to
   ///   1 GiB is hashed, to recognise published weights, where libcrypto is installed.
   public func identify(key: String? = nil, prefix: String? = nil) throws(DecantError) -> ResNetIdentification
   {
@@ -25,7 +26,8 @@ extension StateDict {
   /// Returns which ResNet these tensors are, how each fact is known, and what they cannot say.
   ///
   /// - Parameter prefix: what the network's names begin with, when there are several networks.
-  /// - Throws: ``DecantError``: `notAResNet`, `undetermined`. O(tensors).
+  /// - Throws: ``DecantError``: `notAResNet`, `ambiguousStateDict` for several networks, `keyNotFound` when none has the prefix,
+  ///   `unsupportedNetwork`. O(tensors).
   public func identify(prefix: String? = nil) throws(DecantError) -> ResNetIdentification {
     let part = self.part
     do throws(DecantError) {
@@ -51,7 +53,8 @@ extension StateDict {
   ///   - architecture: the network.
   ///   - classes: the number of outputs; nil for the architecture's published number.
   ///   - prefix: what the network's names begin with, when there are several networks.
-  /// - Throws: ``DecantError`` for data that cannot be read, `checksumMismatch`. O(bytes).
+  /// - Throws: ``DecantError``: `ambiguousStateDict` for several networks, `keyNotFound` when none has the prefix,
+  ///   `checksumMismatch`, and the errors of data that cannot be read. O(bytes).
   public func verify(
     against architecture: ResNetArchitecture, classes: Int? = nil, prefix: String? = nil
   ) throws(DecantError) -> ResNetVerification {

@@ -68,10 +68,16 @@ package struct ResNetResolution: Sendable {
     if said.stride0 == nil, said.architecture == nil, !said.leavesGeometryOpen,
       !known.contains("stride0"), configuration.classes == 1, configuration.stemPooling != .none
     {
+      let isNodown = ResNetArchitecture.sharing(configuration, naming.dialect).contains {
+        $0.name == ResNetArchitecture.resnet50nodown.name
+      }
       throw DecantError(
         .undetermined,
-        "the network has one output, and the file does not hold its stride0, which is 1 in resnet50nodown and 2 in resnet50; both have these names and shapes",
-        advice: .declare([ResNetSetting.architecture.rawValue, ResNetSetting.stride0.rawValue]))
+        "the head has one output, and the file does not hold the stem's stride, which may be 1 or 2"
+          + (isNodown
+            ? ": 1 in resnet50nodown and 2 in resnet50, whose names and shapes are equal" : ""),
+        advice: .declare(
+          (isNodown ? [ResNetSetting.architecture.rawValue] : []) + [ResNetSetting.stride0.rawValue]))
     }
     graph = try told.graph()
     self.configuration = configuration

@@ -53,7 +53,7 @@ public enum ScanRule: String, Sendable, CaseIterable {
   case notACheckpoint = "not-a-checkpoint"
 
   /// One line that says what it is.
-  package var meaning: String {
+  public var meaning: String {
     switch self {
     case .runsCode: "A name that evaluates or executes code, imports, or hands out attributes."
     case .standardLibrary: "A function or class of Python's standard library that no checkpoint needs."

@@ -52,7 +52,7 @@ public struct CheckpointScanner: Sendable {
       let bytes = try unsafe Self.map(file)
       isKnown = unsafe ContentScan(audit: audit).scan(RawSpan(_unsafeBytes: bytes), in: "") != nil
     }
-    if !isKnown { audit.report(.unreadable, .notACheckpoint, in: "", at: 0, Self.description(of: path)) }
+    if !isKnown { audit.report(.unreadable, .notACheckpoint, in: "", at: 0, description(of: path)) }
     return audit.result(path: path)
   }
 
@@ -90,9 +90,9 @@ public struct CheckpointScanner: Sendable {
   }
 
   /// What a file is that no reader of checkpoints takes.
-  private static func description(of path: String) -> String {
+  private func description(of path: String) -> String {
     do throws(DecantError) {
-      _ = try Checkpoint(path: path)
+      _ = try Checkpoint(path: path, limits: limits)
       return "is not in a format that scan reads"
     } catch {
       // Other advice is about reading the file, which has a command line's and a library's spelling.

@@ -1,3 +1,5 @@
+public import ByteParsing
+
 /// The range and the mean of a tensor's elements.
 public struct TensorStatistics: Sendable {
   /// The number of elements that are infinite or not a number.
@@ -14,7 +16,11 @@ extension Tensor {
   /// Reads every element and returns their range and mean, computed in float64. O(elements), in bounded memory.
   ///
   /// - Throws: ``DecantError`` for a tensor without data and for data that cannot be read.
-  public func statistics() throws -> TensorStatistics {
+  public func statistics() throws(DecantError) -> TensorStatistics {
+    try DecantError.mapping { try readStatistics() }
+  }
+
+  private func readStatistics() throws -> TensorStatistics {
     guard isReal else {
       return TensorStatistics(nonFiniteCount: try countNonFinite(), least: nil, greatest: nil, mean: nil)
     }

@@ -3,8 +3,8 @@ public import ByteParsing
 extension Tensor {
   /// Returns every element in row-major order, as Float or Double. O(elements).
   ///
-  /// Floating-point types of 32 bits and fewer, bool and integers to 32 bits are exact in Double; float64 and wide integers
-  /// are rounded to nearest.
+  /// As Double every real type is exact, except that int64 and uint64 are rounded to nearest beyond 2^53. As Float, float64 and
+  /// integers beyond 2^24 are rounded to nearest.
   ///
   /// - Throws: ``DecantError`` for complex, quantised and packed types, and for data that cannot be read.
   public func values<T: TensorScalar>(as type: T.Type) throws(DecantError) -> [T] {

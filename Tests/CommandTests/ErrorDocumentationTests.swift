@@ -37,6 +37,15 @@ import Testing
     }
   }
 
+  private static func exitCode(_ code: DecantError.Code) -> String {
+    switch code {
+    case .mismatch: "1"
+    case .notAResNet, .unsupportedNetwork: "2; 1 from `decant identify`, for which it is an answer"
+    case .unknownOutputFormat: "64, with the code `usage`, since the command line is wrong"
+    default: "2"
+    }
+  }
+
   private static var page: String {
     var lines = [
       "# Errors", "",
@@ -74,7 +83,7 @@ import Testing
           lines.append(
             library == command ? "- Remedy: \(library)" : "- Remedy: \(library) Command line: \(command)")
         }
-        lines.append("- Exit code: \(code == .mismatch ? 1 : 2).")
+        lines.append("- Exit code: \(exitCode(code)).")
       }
     }
     lines += [

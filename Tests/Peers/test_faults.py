@@ -593,7 +593,7 @@ def test_folders_that_hold_something(decant, source, folder):
         assert contents(folder) == before
         shutil.rmtree(folder / "out")
     (folder / "out").write_bytes(OLD)
-    check(decant.attempt("convert", source, f"{folder}/out/"), "is no folder")
+    check(decant.attempt("convert", source, f"{folder}/out/"), "is not a folder")
     assert contents(folder) == {"out": OLD}
 
 

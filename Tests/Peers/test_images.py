@@ -211,7 +211,7 @@ def test_what_is_dropped_is_said(pictures):
 
 def test_what_cannot_be_read_is_refused(pictures):
     samples = drawing(37, 53, levels=65536)
-    assert "greyscale PNG of 16 bits" in pictures.refused(png(samples[..., :1], 16, 0))
+    assert "greyscale PNG with 16 bits" in pictures.refused(png(samples[..., :1], 16, 0))
     whole = png(drawing(37, 53), 8, 2)
     jpeg = saved(Image.fromarray(bytes_of(97, 131)), "JPEG")
     for cut in (9, 20, 33, 60, len(whole) // 2, len(whole) - 13, len(whole) - 1):

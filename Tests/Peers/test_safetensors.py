@@ -33,6 +33,9 @@ def check_refusal(finished, records: list[dict] | None, output):
         assert any("quantization" in record for record in records)
     elif "are sparse, which safetensors cannot hold" in message:
         assert any("layout" in record for record in records)
+    elif "of kinds that are not converted" in message:
+        # A storage that no tensor has, which torch.save wrote by itself.
+        assert "legacy_storages.pth" in message and "(a storage that no tensor has)" in message
     elif "holds tensors without data" in message:
         assert any(record["sha256"] is None for record in records)
     else:

@@ -7,7 +7,6 @@ tools=$(dirname "$(readlink -f "$(command -v "$swift")")")
 folder=.build/docs
 modules=$(sed -n 's/^@_exported public import //p' Sources/DecantKit/DecantKit.swift | paste -sd,)
 rm -rf "$folder" && mkdir -p "$folder/symbols"
-"$swift" build -c release --static-swift-stdlib --product decant >/dev/null
 # The symbol graph of the umbrella alone shows none of what it re-exports.
 "$tools/swift-symbolgraph-extract" -module-name DecantKit -I .build/release/Modules \
   -experimental-allowed-reexported-modules="$modules" -minimum-access-level public \

@@ -3,7 +3,8 @@
 # the decant binary.
 set -eu
 swift=$1 decant=$(readlink -f "$2") root=$PWD
-"$swift" build -c release --scratch-path .build/threads --sanitize thread --product Sample
+Tests/Scripts/progress.sh "building the sample with ThreadSanitizer (about 4 minutes)" threads \
+  "$swift" build -c release --scratch-path .build/threads --sanitize thread --product Sample
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"

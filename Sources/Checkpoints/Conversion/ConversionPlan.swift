@@ -152,7 +152,7 @@ struct ConversionPlan {
     guard !selection.tensors.isEmpty else {
       throw DecantError(
         .noStateDict, "holds no tensors", file: checkpoint.path,
-        advice: .inspect)
+        remedy: "Give the path of the file that holds the weights.")
     }
   }
 

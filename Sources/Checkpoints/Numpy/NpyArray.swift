@@ -18,10 +18,13 @@ package enum NpyArray {
   }
 
   /// Writes numbers in row-major order as version 1.0, atomically.
-  package static func write<T: TensorScalar>(_ values: [T], shape: [Int], to path: String)
-    throws(DecantError)
-  {
-    let output = try AtomicOutput(path, holding: values.count * T.dtype.byteCount, overwrite: true)
+  ///
+  /// - Parameter sources: files that were read, which are never replaced.
+  package static func write<T: TensorScalar>(
+    _ values: [T], shape: [Int], to path: String, sources: [FileIdentity] = []
+  ) throws(DecantError) {
+    let output = try AtomicOutput(
+      path, holding: values.count * T.dtype.byteCount, overwrite: true, sources: sources)
     output.write(NpyHeader.bytes(T.dtype, shape))
     unsafe values.withUnsafeBytes { unsafe output.write($0) }
     try output.commit()

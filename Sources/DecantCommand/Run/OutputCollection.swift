@@ -29,5 +29,8 @@ struct OutputCollection<T: ReferenceScalar> {
     values += results.values
   }
 
-  func write(to path: String) throws(DecantError) { try NpyArray.write(values, shape: shape, to: path) }
+  /// Writes the results; `sources` are files that were read, which are never replaced.
+  func write(to path: String, sources: [FileIdentity]) throws(DecantError) {
+    try NpyArray.write(values, shape: shape, to: path, sources: sources)
+  }
 }

@@ -187,9 +187,10 @@ package struct ResNetNaming: Sendable {
       throw DecantError(
         .keyNotFound,
         "no ResNet has the prefix \(prefix.quoted); the \(all.count == 1 ? "only prefix is" : "prefixes are") \(list)",
-        advice: .choosePrefix([]))
+        advice: .choosePrefix(all.prefix(mostFound).map(\.prefix)))
     }
     throw DecantError(
-      .ambiguousStateDict, "holds \(count) ResNets, with the prefixes \(list)", advice: .choosePrefix([]))
+      .ambiguousStateDict, "holds \(count) ResNets, with the prefixes \(list)",
+      advice: .choosePrefix(all.prefix(mostFound).map(\.prefix)))
   }
 }
