@@ -81,7 +81,7 @@ package struct Picture: Sendable, Equatable {
 extension DecantError {
   /// An image file that ends before its contents do; `offset` counts bytes from its start.
   static func truncatedImage(_ reason: String, at offset: Int? = nil) -> DecantError {
-    DecantError(.truncated, reason, offset: offset, remedy: "Download the file again.")
+    DecantError(.truncated, reason, offset: offset, remedy: "The file is truncated. Download it again.")
   }
 
   /// An image beyond one of ``Limits``.
