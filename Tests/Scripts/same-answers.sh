@@ -8,7 +8,7 @@
 #   --only REGEX     Only commands that match.
 #   --texts          Compare the texts for people too, without their times.
 #   --accept FILE    The differences that are wanted: extended regular expressions, one a line, each matched against the
-#                    lines of report.txt. A line that begins with # names the line of CHANGELOG.md that says so.
+#                    lines of report.txt: the difference, the command, its kind, the values. A line that begins with # names the line of CHANGELOG.md that says so.
 #   --timeout N      Seconds that a command may take (default 120).
 #   --self-test      Break DECANT in every way that must be noticed, and check that it is.
 #
