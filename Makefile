@@ -65,7 +65,7 @@ bench: build $(PYTHON) ## Measure beside the peers in one run; prints the tables
 docs: build ## Write the documentation of the library to .build/docs.
 	@Tests/Scripts/make-docs.sh $(SWIFT)
 
-threads: build ## Look for data races: the sample program under ThreadSanitizer.
+threads: build ## Look for data races: many tasks on one network and one checkpoint, under ThreadSanitizer.
 	@Tests/Scripts/threads.sh $(SWIFT) $(DECANT)
 
 bare: ## Run make demo and make test on a bare Debian 12, and what goes wrong there; as root, log in .build/bare.log.

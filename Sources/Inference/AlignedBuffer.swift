@@ -18,9 +18,11 @@ import Glibc
     // Large pages spare the walk through tables for every 4 KiB, which is a part of the time of large matrices.
     let isLarge = bytes >= Self.largePage
     let alignment = isLarge ? Self.largePage : 64
-    guard let memory = unsafe aligned_alloc(alignment, max((bytes + 63) / 64 * 64, 64)) else {
-      throw .outOfMemory(bytes: bytes)
-    }
+    // aligned_alloc wants a multiple of the alignment.
+    var allocated: UnsafeMutableRawPointer?
+    guard unsafe posix_memalign(&allocated, alignment, max((bytes + 63) / 64 * 64, 64)) == 0,
+      let memory = unsafe allocated
+    else { throw .outOfMemory(bytes: bytes) }
     if isLarge { unsafe madvise(memory, bytes / Self.largePage * Self.largePage, MADV_HUGEPAGE) }
     unsafe base = memory.bindMemory(to: Scalar.self, capacity: max(count, 1))
     self.count = count
