@@ -97,7 +97,7 @@ def test_a_detector_of_stride_1_runs_without_a_flag(decant, folder, legacy):
     assert "warning: --stride0 2 goes against stride0 1 of module attributes: conv1.stride 1, maxpool.stride 1" in contradicted
     torch.save(network.state_dict(), folder / "weights.pth")
     finished = decant.attempt("run", folder / "weights.pth", "--input", folder / "x.npy")
-    assert finished.status == 2 and "Say which network it is with --arch or --stride0" in finished.errors
+    assert finished.status == 2 and "Say which network it is with --stride0" in finished.errors
 
 
 def test_architectures_that_shapes_cannot_tell_apart(decant, folder):
