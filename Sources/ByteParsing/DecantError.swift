@@ -15,7 +15,7 @@ public struct DecantError: Error, Sendable, Equatable {
   public var location: Location
   /// One clause that says what is wrong, without a full stop. Text from the file is escaped in it.
   public var reason: String
-  /// What the caller can do; nil when there is nothing to advise.
+  /// A way past the error; nil when there is none.
   package var advice: Advice?
 
   /// One or two sentences that say what to do, in terms of the library; nil when there is nothing to advise.

@@ -119,7 +119,7 @@ public struct Checkpoint: Sendable {
     isMadeInMemory = true
   }
 
-  /// Whether it was made of tensors in memory, so that no file says anything else of it.
+  /// True when it was made of tensors in memory, so that there is no file with metadata.
   private(set) var isMadeInMemory = false
 
   private init(_ parts: Parts, path: String, files: [InputFile], limits: Limits) {

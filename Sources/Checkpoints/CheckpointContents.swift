@@ -68,7 +68,7 @@ public struct CheckpointObject: Sendable {
   package internal(set) var unreadTensor: String?
   /// The path of the state dict that such a tensor belongs to; nil when it belongs to none.
   var stateDict: [PathKey]? = nil
-  /// Whether it is a storage by itself, which no call makes a tensor of.
+  /// True for a storage that no tensor uses.
   var isStorage = false
   /// Its sizes, outermost first, when it is such a tensor and the file tells them.
   package var shape: [Int]? = nil

@@ -76,7 +76,8 @@ import Testing
     #expect(ResNetNaming.all(in: both).map(\.prefix) == ["module.encoder_q.", "module.encoder_k."])
     #expect { try ResNetNaming.only(in: both) } throws: { error in
       let error = error as? DecantError
-      return error?.code == .ambiguousStateDict && error?.advice == .choosePrefix(["module.encoder_q.", "module.encoder_k."])
+      return error?.code == .ambiguousStateDict
+        && error?.advice == .choosePrefix(["module.encoder_q.", "module.encoder_k."])
         && error?.reason.contains("'module.encoder_q.' (122 tensors, torchvision)") == true
     }
     #expect {

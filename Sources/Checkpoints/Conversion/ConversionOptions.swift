@@ -96,7 +96,7 @@ public struct WriteOptions: Sendable {
   }
 }
 
-/// What was written, and everything that was not written as it was.
+/// The files that were written, and every tensor or value that was changed or left out.
 public struct WriteReport: Sendable {
   /// The files that were written, with their sizes in bytes.
   public let files: [(path: String, byteCount: Int)]

@@ -91,7 +91,7 @@ struct ConversionPlan {
     return (options.only.isEmpty || matches(options.only)) && !matches(options.except)
   }
 
-  /// Whether a tensor is chosen by its name; what a tensor that was cut consists of goes with that tensor.
+  /// Returns true when the patterns choose a tensor. The parts of a tensor that was cut are chosen with it.
   private func isChosen(_ entry: CheckpointTensor) -> Bool {
     guard let owner = entry.rankPart?.owner, owner != entry.path else {
       return isChosen(selection.name(of: entry))

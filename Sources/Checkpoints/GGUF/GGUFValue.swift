@@ -15,7 +15,7 @@ enum GGUFValue {
 
   /// Reads a value that is neither text nor array.
   ///
-  /// - Throws: ``DecantError`` for a truth value that is none.
+  /// - Throws: ``DecantError`` for a boolean whose byte is neither 0 nor 1.
   init(_ type: GGUFValueType, from cursor: inout GGUFCursor) throws(DecantError) {
     switch type {
     case .uint8: self = .integer("uint8", Int64(try cursor.integer(UInt8.self)))

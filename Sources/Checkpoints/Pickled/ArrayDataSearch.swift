@@ -7,7 +7,7 @@ internal import Tensors
 /// A call makes a tensor when its arguments or its state hold a storage, or both the type and the bytes of an array.
 /// Every call that the reader does know is turned into a tensor before anybody asks here.
 struct ArrayDataSearch {
-  /// What a value holds that a tensor is made of.
+  /// Array data found in a value: a storage, or an array's type and bytes.
   struct Parts {
     /// Bytes of the storages; `storageCount` tells none from empty ones.
     var storageBytes = 0
@@ -20,7 +20,7 @@ struct ArrayDataSearch {
     var shapes: [[Int]] = []
     /// The number of scalars, texts and byte strings.
     var leafCount = 0
-    /// Whether something lay too deep to be looked at.
+    /// True when a value was nested too deep to be searched.
     var isCut = false
 
     mutating func add(_ other: Parts) {
