@@ -1,18 +1,28 @@
 #!/usr/bin/env bash
-# Runs what takes too long for the gate and writes docs/PROOFS.md. Arguments: the parts to run; all without any.
-# FUZZING=SECONDS changes how long each reader is fuzzed.
+# Runs what takes too long for the gate and writes docs/PROOFS.md. Arguments: the parts to run; all without any. The rows
+# of other parts stay as they are. FUZZING=SECONDS changes how long each reader is fuzzed.
 set -eu
 cd "$(dirname "$0")/../.."
+file=docs/PROOFS.md
 wanted=" $* "
-rows=() failed=0
+rows=() run=0 failed=0
+commit=$(git rev-parse --short=12 HEAD)
+[ -z "$(git status --porcelain --untracked-files=no -- . ":!$file")" ] || commit+=", changed"
 part() {
-  local name=$1 begun=$SECONDS result=passed
+  local name=$1 begun=$SECONDS result=passed before
   shift
-  case $wanted in '  ' | *" $name "*) ;; *) return 0 ;; esac
+  case $wanted in
+    '  ' | *" $name "*) ;;
+    *)
+      before=$(grep "^| $name |" "$file") && rows+=("$before")
+      return 0
+      ;;
+  esac
+  run=1
   echo "── $name: $*"
   "$@" || { result="**failed**" && failed=1; }
   local tenths=$(((SECONDS - begun + 3) / 6))
-  rows+=("| $name | \`$*\` | $((tenths / 10)).$((tenths % 10)) | $result |")
+  rows+=("| $name | \`$*\` | $((tenths / 10)).$((tenths % 10)) | $result | $(date -u +%Y-%m-%d) | $commit |")
   echo "${rows[-1]}"
 }
 
@@ -24,19 +34,16 @@ part fuzz make fuzz DURATION="${FUZZING:-900}"
 part builds Tests/Scripts/two-builds.sh make build
 part peers-all make peers-all
 
-[ ${#rows[@]} -gt 0 ] || { echo "error: there is no part$wanted" >&2 && exit 1; }
-changed=$(git status --porcelain --untracked-files=no -- . ':!docs/PROOFS.md')
-cat >docs/PROOFS.md <<TEXT
+[ "$run" = 1 ] || { echo "error: there is no part$wanted" >&2 && exit 1; }
+cat >"$file" <<TEXT
 # Proofs
 
-What takes too long for the gate, run by \`make proofs\` on $(nproc) processors.
+What takes too long for the gate: \`make proofs\` runs all of it, and \`make proofs PARTS="docs threads"\` some. The last run of
+each part, on $(nproc) processors:
 
-- date: $(date -u +%Y-%m-%d)
-- commit: $(git rev-parse HEAD)${changed:+, with changes that are not committed}
-
-| part | command | minutes | result |
-|---|---|---|---|
+| part | command | minutes | result | date | commit |
+|---|---|---|---|---|---|
 $(printf '%s\n' "${rows[@]}")
 TEXT
-echo "written: docs/PROOFS.md"
+echo "written: $file"
 exit "$failed"

@@ -90,7 +90,8 @@ leaves() { # FILE
   jq -r -s --argjson unstable "$unstable" '
     def masked: if type == "array" then map(masked) elif type == "object" then . else "…" end;
     if length == 1 then .[0] else . end
-    | walk(if type == "object" then with_entries(if .key | IN($unstable[]) then .value |= masked else . end) else . end)
+    | walk(if type == "object" and keys == ["text"] then .text |= masked  # a sentence of SARIF
+      elif type == "object" then with_entries(if .key | IN($unstable[]) then .value |= masked else . end) else . end)
     | tostream | select(length == 2)
     | (.[0] | map(if type == "number" then "[\(.)]" elif test("^\\w+$") then ".\(.)" else ".\(tojson)" end) | join(""))
       + "\t" + (.[1] | tojson)' "$1"
