@@ -1,4 +1,4 @@
-// swift-tools-version: 6.2
+// swift-tools-version: 6.3
 import PackageDescription
 
 let package = Package(
@@ -23,16 +23,22 @@ let package = Package(
     .systemLibrary(name: "CFallocate"),
 
     .target(name: "ByteParsing"),
+    .target(name: "Threads"),
     .target(name: "Pickle", dependencies: ["ByteParsing"]),
     .target(name: "Tensors", dependencies: ["ByteParsing", "CLibcrypto", "CNarrowing"]),
     .target(name: "Graphs"),
     .target(
       name: "Checkpoints",
-      dependencies: ["ByteParsing", "Pickle", "Tensors", "CFallocate", "CLibdeflate", "CLibcrypto"]),
+      dependencies: [
+        "ByteParsing", "Threads", "Pickle", "Tensors", "CFallocate", "CLibdeflate", "CLibcrypto",
+      ]),
     .target(name: "Scanning", dependencies: ["ByteParsing", "Pickle", "Checkpoints"]),
     .target(name: "ResNets", dependencies: ["ByteParsing", "Tensors", "Graphs"]),
-    .target(name: "Inference", dependencies: ["ByteParsing", "Tensors", "Graphs", "COpenBLAS", "COneDNN"]),
-    .target(name: "Comparing", dependencies: ["ByteParsing", "Tensors", "Checkpoints", "ResNets"]),
+    .target(
+      name: "Inference",
+      dependencies: ["ByteParsing", "Threads", "Tensors", "Graphs", "COpenBLAS", "COneDNN"]),
+    .target(
+      name: "Comparing", dependencies: ["ByteParsing", "Threads", "Tensors", "Checkpoints", "ResNets"]),
     .target(
       name: "Networks",
       dependencies: ["ByteParsing", "Tensors", "Checkpoints", "Graphs", "Images", "ResNets", "Inference"]),
@@ -49,7 +55,8 @@ let package = Package(
     .executableTarget(
       name: "DecantCommand",
       dependencies: [
-        "ByteParsing", "Comparing", "DecantKit", "Pickle", "Tensors", "Checkpoints", "Scanning", "Graphs",
+        "ByteParsing", "Threads", "Comparing", "DecantKit", "Pickle", "Tensors", "Checkpoints", "Scanning",
+        "Graphs",
         "ResNets", "Inference",
         "Measuring", "ONNX", "Images", "Networks", "CArguments",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),

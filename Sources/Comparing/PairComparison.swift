@@ -1,6 +1,7 @@
 internal import ByteParsing
 internal import Checkpoints
 package import Tensors
+internal import Threads
 
 /// What came of comparing two tensors.
 package enum PairVerdict: Sendable {

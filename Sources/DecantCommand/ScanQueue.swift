@@ -1,26 +1,26 @@
 import ByteParsing
-import Checkpoints
-import Dispatch
 import Glibc
 import Scanning
-import Synchronization
+import Threads
 
 /// Scans files on several threads and hands the results over in the order of the files.
 final class ScanQueue: Sendable {
   typealias Outcome = Result<FileScan, DecantError>
 
   private struct State {
+    /// The first file that no thread has taken.
     var next = 0
     /// Results that wait for an earlier file's.
     var done: [Int: Outcome] = [:]
+    /// Files whose results were handed over.
+    var taken = 0
   }
 
   private let files: [String]
   private let scanner: CheckpointScanner
-  private let state = Mutex(State())
-  private let ready = DispatchSemaphore(value: 0)
-  /// How many results may wait: a huge folder must not pile them up.
-  private let room = DispatchSemaphore(value: 4096)
+  private let state = Monitor(State())
+  /// Results that may wait: those of a huge folder must not pile up.
+  private static let room = 4096
 
   init(_ files: [String], _ scanner: CheckpointScanner) {
     self.files = files
@@ -29,50 +29,39 @@ final class ScanQueue: Sendable {
 
   /// Runs until every file is done; `take` is called on this thread.
   func run(threads: Int, _ take: (Outcome) -> Void) {
-    let workers = min(threads, files.count)
-    if workers > 1 { share(among: workers, take) } else { runAlone(take) }
+    let count = min(threads, files.count)
+    let workers = count > 1 ? (0..<count).compactMap { _ in WorkerThread { self.work() } } : []
+    for index in files.indices {
+      take(workers.isEmpty ? scan(index) : outcome(of: index))
+      Progress.show(index + 1, of: files.count)
+    }
+    for worker in workers { worker.join() }
     Progress.clear()
   }
 
-  private func runAlone(_ take: (Outcome) -> Void) {
-    for index in files.indices {
-      take(scan(index))
-      Progress.show(index + 1, of: files.count)
+  /// Waits for a file's result.
+  private func outcome(of index: Int) -> Outcome {
+    state.wait { state in
+      guard let outcome = state.done.removeValue(forKey: index) else { return nil }
+      state.taken = index + 1
+      return outcome
     }
-  }
-
-  private func share(among workers: Int, _ take: (Outcome) -> Void) {
-    let group = DispatchGroup()
-    let queue = DispatchQueue(label: "decant.scan", attributes: .concurrent)
-    for _ in 0..<workers { queue.async(group: group) { self.work() } }
-    var index = 0
-    while index < files.count {
-      ready.wait()
-      while let outcome = state.withLock({ $0.done.removeValue(forKey: index) }) {
-        take(outcome)
-        index += 1
-        room.signal()
-        Progress.show(index, of: files.count)
-      }
-    }
-    group.wait()
   }
 
   private func work() {
-    while true {
-      room.wait()
-      let index = state.withLock { state in
-        state.next += 1
-        return state.next - 1
-      }
-      guard index < files.count else {
-        // The semaphore must end as it began.
-        room.signal()
-        return
-      }
+    while let index = nextIndex() {
       let outcome = scan(index)
       state.withLock { $0.done[index] = outcome }
-      ready.signal()
+    }
+  }
+
+  /// The next file that no thread has; nil at the end. Waits while too many results wait.
+  private func nextIndex() -> Int? {
+    state.wait { state -> Int?? in
+      guard state.next < files.count else { return .some(nil) }
+      guard state.next - state.taken < Self.room else { return nil }
+      state.next += 1
+      return state.next - 1
     }
   }
 

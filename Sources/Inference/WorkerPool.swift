@@ -1,5 +1,6 @@
 import Glibc
 import Synchronization
+import Threads
 
 /// A few threads that share the tasks of one loop after another.
 ///
@@ -9,7 +10,7 @@ final class WorkerPool {
   /// How many threads work, the caller's included.
   let width: Int
   private let shared = Shared()
-  private var threads: [pthread_t] = []
+  private var threads: [WorkerThread] = []
 
   /// Starts `width - 1` threads.
   ///
@@ -18,18 +19,7 @@ final class WorkerPool {
     guard 1...1024 ~= width else { throw .threads(width) }
     self.width = width
     for worker in 1..<max(width, 1) {
-      let seat = unsafe Unmanaged.passRetained(Seat(shared: shared, worker: worker))
-      var thread = pthread_t()
-      let status = unsafe pthread_create(
-        &thread, nil,
-        { context in
-          guard let context = unsafe context else { return nil }
-          let seat = unsafe Unmanaged<Seat>.fromOpaque(context).takeRetainedValue()
-          seat.shared.work(as: seat.worker)
-          return nil
-        }, seat.toOpaque())
-      guard status == 0 else {
-        unsafe seat.release()
+      guard let thread = WorkerThread({ [shared] in shared.work(as: worker) }) else {
         stop()
         throw .threads(width)
       }
@@ -52,17 +42,8 @@ final class WorkerPool {
 
   private func stop() {
     shared.stop()
-    for thread in threads { pthread_join(thread, nil) }
+    for thread in threads { thread.join() }
     threads = []
-  }
-
-  private final class Seat {
-    let shared: Shared
-    let worker: Int
-    init(shared: Shared, worker: Int) {
-      self.shared = shared
-      self.worker = worker
-    }
   }
 }
 
@@ -81,25 +62,10 @@ final class WorkerPool {
   /// Workers that have not finished this loop.
   private let busy = Atomic<Int>(0)
   private let sleepers = Atomic<Int>(0)
-  private let mutex: UnsafeMutablePointer<pthread_mutex_t>
-  private let wake: UnsafeMutablePointer<pthread_cond_t>
+  private let wake = Monitor(())
 
   /// Polls before a worker sleeps: some 50 µs, longer than the pause between two layers.
   private static let patience = 200
-
-  init() {
-    unsafe mutex = .allocate(capacity: 1)
-    unsafe wake = .allocate(capacity: 1)
-    unsafe pthread_mutex_init(mutex, nil)
-    unsafe pthread_cond_init(wake, nil)
-  }
-
-  deinit {
-    unsafe pthread_cond_destroy(wake)
-    unsafe pthread_mutex_destroy(mutex)
-    unsafe wake.deallocate()
-    unsafe mutex.deallocate()
-  }
 
   func run(_ count: Int, others: Int, _ body: @escaping (Int, Int) -> Void) {
     self.body = body
@@ -144,9 +110,7 @@ final class WorkerPool {
   private func announce() {
     generation.add(1, ordering: .sequentiallyConsistent)
     guard sleepers.load(ordering: .sequentiallyConsistent) > 0 else { return }
-    unsafe pthread_mutex_lock(mutex)
-    unsafe pthread_cond_broadcast(wake)
-    unsafe pthread_mutex_unlock(mutex)
+    wake.withLock { _ in }
   }
 
   private func waitForChange(of seen: Int) {
@@ -154,10 +118,8 @@ final class WorkerPool {
       if generation.load(ordering: .acquiring) != seen { return }
       sched_yield()
     }
-    unsafe pthread_mutex_lock(mutex)
     sleepers.add(1, ordering: .sequentiallyConsistent)
-    while generation.load(ordering: .sequentiallyConsistent) == seen { unsafe pthread_cond_wait(wake, mutex) }
+    wake.wait { _ in generation.load(ordering: .sequentiallyConsistent) == seen ? nil : () }
     sleepers.subtract(1, ordering: .sequentiallyConsistent)
-    unsafe pthread_mutex_unlock(mutex)
   }
 }

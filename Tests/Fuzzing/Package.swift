@@ -1,4 +1,4 @@
-// swift-tools-version: 6.2
+// swift-tools-version: 6.3
 import PackageDescription
 
 // A package of its own, so that the sanitizers and libFuzzer's coverage apply to every module of Decant and nothing
@@ -13,11 +13,14 @@ let package = Package(
     .target(name: "CNarrowing"),
     .systemLibrary(name: "CFallocate"),
     .target(name: "ByteParsing"),
+    .target(name: "Threads"),
     .target(name: "Pickle", dependencies: ["ByteParsing"]),
     .target(name: "Tensors", dependencies: ["ByteParsing", "CLibcrypto", "CNarrowing"]),
     .target(
       name: "Checkpoints",
-      dependencies: ["ByteParsing", "Pickle", "Tensors", "CFallocate", "CLibdeflate", "CLibcrypto"]),
+      dependencies: [
+        "ByteParsing", "Threads", "Pickle", "Tensors", "CFallocate", "CLibdeflate", "CLibcrypto",
+      ]),
     .target(name: "Graphs"),
     .target(name: "Images", dependencies: ["ByteParsing", "CImageCodecs"]),
     .target(name: "ResNets", dependencies: ["ByteParsing", "Tensors", "Graphs"]),

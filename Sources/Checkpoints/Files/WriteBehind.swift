@@ -1,7 +1,6 @@
 internal import ByteParsing
-internal import Dispatch
 internal import Glibc
-internal import Synchronization
+internal import Threads
 
 /// Bytes that several threads may fill in, in pieces and in any order.
 protocol OutputFeed: AnyObject, Sendable {
@@ -19,7 +18,8 @@ protocol OutputFeed: AnyObject, Sendable {
 /// Blocks are of ``blockByteCount`` bytes and so are the offsets they are written at: the kernel takes whole
 /// mebibytes at multiples of a mebibyte in two thirds of the time of other sizes, and one block of a file at a time.
 /// Each thread reads, works on and writes a block by itself, and the caller does so when the other has enough to do, so
-/// that neither waits; a stream's blocks are all the caller's. Memory: three blocks.
+/// that neither waits; a stream's blocks are all the caller's, and every block where no thread is to be had. Memory:
+/// three blocks.
 ///
 /// One thread calls, and a block belongs to whoever holds it, hence `@unchecked Sendable`.
 @safe final class WriteBehind: @unchecked Sendable {
@@ -83,8 +83,10 @@ protocol OutputFeed: AnyObject, Sendable {
   }
 
   private struct Shared {
-    /// Blocks that were handed over and are not written.
-    var pendingCount = 0
+    /// Blocks that were handed over, of which the other thread writes the first.
+    var pending: [Block] = []
+    /// Nothing more will be handed over.
+    var isClosed = false
     var idle: [Block] = []
     var failure: Failure?
   }
@@ -92,17 +94,18 @@ protocol OutputFeed: AnyObject, Sendable {
   private let descriptor: Int32
   /// Whether it cannot seek, such as a pipe.
   private let isStream: Bool
-  private let queue: DispatchQueue
-  private let shared = Mutex(Shared())
+  /// The other thread, which begins with the first block that is handed over.
+  private var thread: WorkerThread?
+  private let shared = Monitor(Shared())
   /// The block that the caller is filling.
   private var current: Block?
   /// Bytes appended so far.
   private(set) var byteCount = 0
 
+  /// Whoever makes one calls ``finish()`` in the end.
   init(descriptor: Int32, isStream: Bool = false) {
     self.descriptor = descriptor
     self.isStream = isStream
-    queue = DispatchQueue(label: "decant.write-behind")
   }
 
   /// Appends `count` bytes that `fill` writes in place, in pieces that end at a block's end.
@@ -146,8 +149,15 @@ protocol OutputFeed: AnyObject, Sendable {
   ///
   /// - Returns: what failed, at the lowest offset.
   func finish() -> Failure? {
-    if let block = current { release(block) }
-    queue.sync {}
+    if let block = current {
+      current = nil
+      write(block)
+    }
+    if let thread {
+      shared.withLock { $0.isClosed = true }
+      thread.join()
+      self.thread = nil
+    }
     return shared.withLock {
       // Several files of one conversion are whole before the first gets its name.
       $0.idle = []
@@ -171,18 +181,37 @@ protocol OutputFeed: AnyObject, Sendable {
     return block
   }
 
-  /// Gives a full block to the other thread unless it has enough to do, or writes it.
+  /// Gives a full block to the other thread, or writes it.
   private func release(_ block: Block) {
     current = nil
-    let isHandedOver = shared.withLock {
-      guard !isStream, $0.pendingCount < Self.pendingCount else { return false }
-      $0.pendingCount += 1
-      return true
+    if !handOver(block) { write(block) }
+  }
+
+  /// Gives a block to the other thread; false when that has enough to do, or there is none.
+  private func handOver(_ block: Block) -> Bool {
+    guard !isStream, shared.withLock({ $0.pending.count < Self.pendingCount }) else { return false }
+    if thread == nil {
+      shared.withLock { $0.isClosed = false }
+      thread = WorkerThread { [self] in writePending() }
     }
-    guard isHandedOver else { return write(block) }
-    queue.async { [self] in
+    guard thread != nil else { return false }
+    shared.withLock { $0.pending.append(block) }
+    return true
+  }
+
+  /// What the other thread does. A block leaves the list when it is written.
+  private func writePending() {
+    while let block = nextPending() {
       write(block)
-      shared.withLock { $0.pendingCount -= 1 }
+      shared.withLock { _ = $0.pending.removeFirst() }
+    }
+  }
+
+  /// The next block to write; nil when no more will come.
+  private func nextPending() -> Block? {
+    shared.wait { shared -> Block?? in
+      if let block = shared.pending.first { return block }
+      return shared.isClosed ? .some(nil) : nil
     }
   }
 

@@ -1,9 +1,10 @@
-import Comparing
 import ArgumentParser
 import ByteParsing
 import Checkpoints
+import Comparing
 import ResNets
 import Tensors
+import Threads
 
 /// `decant diff A B`.
 struct DiffCommand: ParsableCommand, JSONReporting {
