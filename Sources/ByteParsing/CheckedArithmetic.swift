@@ -30,6 +30,14 @@ extension FixedWidthInteger {
   }
 }
 
+extension Int {
+  /// The quotient of sizes, rounded up; `Int.max` when the divisor is 0.
+  package func dividedRoundingUp(by divisor: Int) -> Int {
+    if divisor == 0 { return self == 0 ? 0 : .max }
+    return self / divisor + (isMultiple(of: divisor) ? 0 : 1)
+  }
+}
+
 extension Sequence<Int> {
   /// The sum of sizes, or `Int.max` when it does not fit: for totals that are only shown.
   package var saturatingSum: Int { reduce(0) { $0.checkedAdding($1) ?? .max } }

@@ -17,8 +17,8 @@ extension DecantError {
     case chooseInput([String])
     /// List the dialects of tensor names.
     case listDialects
-    /// Raise a limit, if the file is trusted; nil for the value leaves it to the caller.
-    case raiseLimit(String, to: Int?)
+    /// Raise a limit, if the file is trusted.
+    case raiseLimit(String, to: Int)
     /// Write quantised tensors as the numbers they represent.
     case dequantize
     /// Write sparse tensors in full.
@@ -75,7 +75,7 @@ extension DecantError {
       case .listNames: "Checkpoint.tensors lists the names."
       case .chooseTensors: "Choose other tensors with WriteOptions.only or WriteOptions.except."
       case .raiseLimit(let name, let value):
-        "If you trust the file, raise Limits.\(name)\(value.map { " to \($0)" } ?? "")."
+        "If you trust the file, raise Limits.\(name) to \(value)."
       case .saveWhole:
         "Save the checkpoint again as whole tensors on the CPU. Checkpoint.tensors holds those that can be read."
       case .leaveOutHead:
@@ -90,20 +90,20 @@ extension DecantError {
           + (names.isEmpty ? "." : ": \(names.map(\.escapedForDisplay).joined(separator: ", ")).")
       case .inspect: "Checkpoint.tensors lists the names and shapes."
       case .listDialects: "Sources/ResNets/Dialects/DialectTable.swift lists the dialects."
-      case .dequantize: "Set WriteOptions.dequantize to use the numbers they represent."
-      case .makeDense: "Set WriteOptions.makeDense to fill in the zeros."
+      case .dequantize: "Write them with WriteOptions.dequantizes, as the numbers they represent."
+      case .makeDense: "Write them with WriteOptions.makesDense, zeros included."
       case .cast: "Cast them with WriteOptions.dtype."
       case .rename: "Change the names with WriteOptions.substitutions."
       case .useExternalData: "Set ONNXOptions.hasExternalData to write the weights to a second file."
       case .showRanges: "Tensor.statistics() gives the range of a tensor's numbers."
-      case .replaceOutput: "Set WriteOptions.overwrite to replace it."
+      case .replaceOutput: "Set WriteOptions.overwrites to replace it."
       case .salvage:
-        "Download the file again, or call Checkpoint.write(to:) with WriteOptions.salvage to keep the tensors that are whole."
+        "Download the file again, or call Checkpoint.write(to:) with WriteOptions.salvages to keep the tensors that are whole."
       case .dropObjects: "Set WriteOptions.dropsObjects to leave them out; tensors are kept."
       case .largerShards: "Set a larger WriteOptions.shardByteCount."
       case .currentFormat: "Leave WriteOptions.isLegacy false."
       case .keepPrefix: "Leave WriteOptions.stripPrefix nil, or choose the tensors that have it."
-      case .omitSourceDigest: "Leave WriteOptions.sourceDigest false."
+      case .omitSourceDigest: "Leave WriteOptions.recordsSourceDigest false."
       case .disassemble:
         "The file is damaged or was never a checkpoint."
       case .declare(let settings):
@@ -117,8 +117,7 @@ extension DecantError {
     package static let samples: [DecantError.Advice] = [
       .chooseKey([]), .chooseKey(["model", "ema"]), .listKeys, .listNames, .chooseTensors,
       .choosePrefix(["encoder.", "head."]), .chooseInput(["image", "mask"]), .inspect, .listDialects,
-      .raiseLimit("inflatedBytes", to: nil),
-      .raiseLimit("zipEntries", to: 200_000), .dequantize, .makeDense, .cast, .rename, .useExternalData,
+      .raiseLimit("zipEntries", to: 4_000_000), .dequantize, .makeDense, .cast, .rename, .useExternalData,
       .showRanges, .replaceOutput, .salvage, .disassemble, .declare(["architecture", "stride0"]), .verify,
       .useReference, .dropObjects, .largerShards, .currentFormat, .keepPrefix, .omitSourceDigest, .saveWhole,
       .leaveOutHead,

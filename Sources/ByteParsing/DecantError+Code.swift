@@ -184,7 +184,7 @@ extension DecantError.Code {
     case .damaged: [.disassemble, .salvage]
     case .deceptive: [.text("Do not load it. Ask its maker for another copy.")]
     case .checksumMismatch: [.salvage]
-    case .limitExceeded: [.raiseLimit("inflatedBytes", to: nil)]
+    case .limitExceeded: [.raiseLimit("zipEntries", to: 4_000_000)]
     case .partMissing: [.text("Put the missing file next to the others.")]
     case .partialCheckpoint: [.text("Give the path of the folder that holds every rank.")]
     case .unreadTensors: [.chooseTensors]

@@ -42,6 +42,17 @@ public struct DecantError: Error, Sendable, Equatable {
     )
   }
 
+  /// Makes the error of a limit that was met; `subject` is the clause before "more than the limit … allows".
+  package init(
+    _ excess: Limits.Excess, _ subject: String, file: String? = nil, entry: String? = nil, offset: Int? = nil,
+    tensor: String? = nil
+  ) {
+    self.init(
+      .limitExceeded, "\(subject), \(excess.clause)", file: file, entry: entry, offset: offset,
+      tensor: tensor,
+      advice: .raiseLimit(excess.name, to: excess.advised))
+  }
+
   /// Returns the same error with the parts of its location that were not yet known.
   package func located(file: String? = nil, entry: String? = nil, tensor: String? = nil) -> DecantError {
     var error = self
@@ -60,7 +71,7 @@ public struct DecantError: Error, Sendable, Equatable {
 
   /// Runs what throws errors of several types, and throws only this one.
   package static func mapping<T>(_ body: () throws -> T) throws(DecantError) -> T {
-    do { return try body() } catch let error as DecantError { throw error } catch {
+    do { return try body() } catch let error as any DecantErrorConvertible { throw error.decantError } catch {
       throw DecantError(.readFailed, "cannot be read: \(error)")
     }
   }
@@ -76,6 +87,16 @@ public struct DecantError: Error, Sendable, Equatable {
     /// The tensor's full name.
     public var tensor: String?
   }
+}
+
+/// An error that becomes a ``DecantError`` where it reaches a caller of the library.
+package protocol DecantErrorConvertible: Error {
+  /// The same failure for the library's callers.
+  var decantError: DecantError { get }
+}
+
+extension DecantError: DecantErrorConvertible {
+  package var decantError: DecantError { self }
 }
 
 extension DecantError: CustomStringConvertible {

@@ -80,6 +80,33 @@ public struct Limits: Sendable, Equatable {
     }
   }
 
+  /// Says that a limit was met.
+  ///
+  /// - Parameters:
+  ///   - need: the value that would be enough, when it is known.
+  ///   - seen: as much as was counted when the limit was met.
+  package func exceeded(
+    _ limit: KeyPath<Limits, Int>, need: Int? = nil, seen: Int = 0
+  ) -> Excess {
+    let value = self[keyPath: limit]
+    return Excess(
+      name: Self.settings.first { $0.limit == limit }?.name ?? "", value: value,
+      advised: need ?? max(seen, value.checkedMultiplying(by: 2) ?? .max, 1))
+  }
+
+  /// A limit that was met.
+  package struct Excess: Sendable, Equatable {
+    /// The limit's name.
+    package let name: String
+    /// Its value.
+    package let value: Int
+    /// The value that is enough, or else twice the present one.
+    package let advised: Int
+
+    /// The end of the sentence that says so.
+    package var clause: String { "more than the limit \(name) allows (\(value))" }
+  }
+
   private static var settings: [(name: String, limit: WritableKeyPath<Limits, Int>)] {
     [
       ("pickleStack", \.pickleStack), ("pickleMemo", \.pickleMemo), ("pickleValues", \.pickleValues),

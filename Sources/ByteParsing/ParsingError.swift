@@ -45,3 +45,7 @@ extension DecantError {
       offset: base + error.offset)
   }
 }
+
+extension ParsingError: DecantErrorConvertible {
+  package var decantError: DecantError { DecantError(self) }
+}

@@ -2,7 +2,9 @@
 
 #include <dlfcn.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 
 /* Values of TurboJPEG's interface. */
 enum {
@@ -22,13 +24,19 @@ static char *(*get_error_string)(void *);
 static int (*get_error_code)(void *);
 
 static const char *problem;
+static char reason[512];
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void load(void) {
   void *library = dlopen("libturbojpeg.so.0", RTLD_NOW | RTLD_LOCAL);
   if (!library) {
-    problem = "libturbojpeg.so.0 is not on this machine; install the package libturbojpeg0 "
-              "(apt-get install libturbojpeg0)";
+    const char *said = dlerror(); /* the loader's own words, "LIBRARY: …" */
+    bool isAbsent = !said || strstr(said, "No such file");
+    if (!isAbsent) snprintf(reason, sizeof reason, "a library cannot be loaded: %s", said);
+    problem = isAbsent
+                  ? "libturbojpeg.so.0 is not on this machine; install the package libturbojpeg0 "
+                    "(apt-get install libturbojpeg0)"
+                  : reason;
     return;
   }
   init_decompress = (void *(*)(void))dlsym(library, "tjInitDecompress");

@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -36,12 +37,18 @@ static void (*read_row)(void *, uint8_t *, uint8_t *);
 static void (*read_end)(void *, void *);
 
 static const char *problem;
+static char reason[512];
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void load(void) {
   void *library = dlopen("libpng16.so.16", RTLD_NOW | RTLD_LOCAL);
   if (!library) {
-    problem = "libpng16.so.16 is not on this machine; install the package libpng16-16 (apt-get install libpng16-16)";
+    const char *said = dlerror(); /* the loader's own words, "LIBRARY: …" */
+    bool isAbsent = !said || strstr(said, "No such file");
+    if (!isAbsent) snprintf(reason, sizeof reason, "a library cannot be loaded: %s", said);
+    problem = isAbsent
+                  ? "libpng16.so.16 is not on this machine; install the package libpng16-16 (apt-get install libpng16-16)"
+                  : reason;
     return;
   }
   const struct {

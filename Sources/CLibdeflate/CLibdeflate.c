@@ -3,6 +3,9 @@
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
 
 /* The prototypes that libdeflate.h documents. */
 typedef uint32_t crc32_function(uint32_t, const void *, size_t);
@@ -11,6 +14,7 @@ static void *(*alloc_decompressor)(void);
 static void (*free_decompressor)(void *);
 static int (*deflate_decompress)(void *, const void *, size_t, void *, size_t, size_t *);
 static const char *problem;
+static char reason[512];
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static uint32_t choose_crc32(uint32_t crc, const void *bytes, size_t count);
@@ -20,7 +24,10 @@ static _Atomic(crc32_function *) crc32_chosen = choose_crc32;
 static void load(void) {
   void *library = dlopen("libdeflate.so.0", RTLD_NOW | RTLD_LOCAL);
   if (!library) {
-    problem = "libdeflate.so.0 is not on this machine";
+    const char *said = dlerror(); /* the loader's own words, "LIBRARY: …" */
+    bool isAbsent = !said || strstr(said, "No such file");
+    if (!isAbsent) snprintf(reason, sizeof reason, "a library cannot be loaded: %s", said);
+    problem = isAbsent ? "libdeflate.so.0 is not on this machine" : reason;
     return;
   }
   crc32_function *crc32 = (crc32_function *)dlsym(library, "libdeflate_crc32");

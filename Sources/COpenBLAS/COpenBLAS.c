@@ -2,7 +2,10 @@
 
 #include <dlfcn.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <string.h>
 
 /* Values of the CBLAS interface's enumerations. */
 enum { ROW_MAJOR = 101, NO_TRANSPOSE = 111 };
@@ -16,13 +19,19 @@ static sgemm_function *sgemm;
 static dgemm_function *dgemm;
 static char *(*get_config)(void);
 static const char *problem;
+static char reason[512];
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void load(void) {
   void *library = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
   if (!library) {
-    problem = "libopenblas.so.0 is not on this machine; install the package libopenblas0-pthread "
-              "(apt-get install libopenblas0-pthread)";
+    const char *said = dlerror(); /* the loader's own words, "LIBRARY: …" */
+    bool isAbsent = !said || strstr(said, "No such file");
+    if (!isAbsent) snprintf(reason, sizeof reason, "a library cannot be loaded: %s", said);
+    problem = isAbsent
+                  ? "libopenblas.so.0 is not on this machine; install the package libopenblas0-pthread "
+                    "(apt-get install libopenblas0-pthread)"
+                  : reason;
     return;
   }
   void (*set_num_threads)(int) = (void (*)(int))dlsym(library, "openblas_set_num_threads");

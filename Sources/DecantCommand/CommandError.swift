@@ -56,7 +56,7 @@ extension DecantError.Advice {
     case .listNames: "decant inspect --filter shows which names a pattern matches."
     case .chooseTensors: "Choose other tensors with --key, --only or --except."
     case .raiseLimit(let name, let value):
-      "If you trust the file: --limit \(name)=\(value.map { "\($0)" } ?? "NUMBER")."
+      "If you trust the file: --limit \(name)=\(value)."
     case .saveWhole:
       "Save the checkpoint again as whole tensors on the CPU. decant inspect lists all of them."
     case .leaveOutHead:
@@ -118,23 +118,6 @@ extension ResNetSetting {
     case .outputStride: "--output-stride"
     case .stageStrides: "--stage-strides"
     case .epsilon: "--epsilon"
-    }
-  }
-}
-
-extension DecantError {
-  /// Makes the error that a low-level module's error becomes where it reaches the command line.
-  ///
-  /// Returns nil for errors of other kinds: those of the argument parser.
-  init?(crossing error: any Error) {
-    switch error {
-    case let error as DecantError: self = error
-    case let error as InferenceError: self = DecantError(error)
-    case let error as MeasurementError: self = DecantError(error)
-    case let error as PickleError: self = DecantError(error)
-    case let error as ParsingError: self = DecantError(error)
-    case let error as TensorComparisonError: self = DecantError(error)
-    default: return nil
     }
   }
 }

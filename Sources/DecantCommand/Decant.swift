@@ -30,6 +30,11 @@ struct Decant: ParsableCommand {
 
   /// Parses a subcommand by itself, which takes half the time; what does not parse so is for the whole command to explain.
   private static func parsed() throws -> any ParsableCommand {
+    // The parser would take each of its letters for an option, and an h for a call for help.
+    if let word = arguments.prefix(while: { $0 != "--" }).first(where: { isClusterOfLetters($0) }) {
+      throw ValidationError(
+        "There is no option '\(word.escapedForDisplay)'. A file of this name is ./\(word.escapedForDisplay)")
+    }
     if let subcommand = configuration.subcommands.first(where: {
       $0.configuration.commandName == arguments.first
     }),
@@ -38,6 +43,13 @@ struct Decant: ParsableCommand {
       return command
     }
     return try parseAsRoot(arguments)
+  }
+
+  /// A dash and more than one character, such as `-x.pth`: options of one dash have one letter, and numbers are values.
+  private static func isClusterOfLetters(_ word: String) -> Bool {
+    let rest = word.utf8.dropFirst()
+    return word.utf8.first == UInt8(ascii: "-") && rest.count > 1 && rest.first != UInt8(ascii: "-")
+      && !(rest.first.map { UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0 || $0 == UInt8(ascii: ".") } ?? true)
   }
 
   /// Parses, runs, and turns every failure into a message and an exit code.
@@ -60,7 +72,7 @@ struct Decant: ParsableCommand {
       StandardStreams.flush()
       Glibc.exit(status.rawValue)
     } catch {
-      if let error = DecantError(crossing: error) { fail(error, isJSON: isJSON) }
+      if let error = error as? any DecantErrorConvertible { fail(error.decantError, isJSON: isJSON) }
       // The argument parser's own: help, the version, or a command line that is wrong.
       if isJSON, exitCode(for: error) == .validationFailure {
         StandardStreams.document(DecantError.usageDocument(message(for: error)))

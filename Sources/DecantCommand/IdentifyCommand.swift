@@ -36,7 +36,7 @@ struct IdentifyCommand: ParsableCommand, JSONReporting {
   }
 
   func run() throws {
-    guard let file else { return dialects ? printDialects() : printArchitectures() }
+    guard let file else { return dialects ? showDialects() : showArchitectures() }
     let checkpoint = try Checkpoint(path: file, limits: limits.limits)
     let selection =
       try key.map { key throws(DecantError) in try checkpoint.selection(key: key) }
@@ -109,7 +109,33 @@ struct IdentifyCommand: ParsableCommand, JSONReporting {
     return digest
   }
 
-  private func printDialects() {
+  private func showDialects() {
+    if json {
+      return StandardStreams.document(
+        .object([
+          (key: "schema", value: 1),
+          (
+            key: "dialects",
+            value: .array(
+              ResNetDialect.all.map { dialect in
+                .object([
+                  (key: "name", value: .string(dialect.name)),
+                  (key: "summary", value: .string(dialect.summary)),
+                  (
+                    key: "names",
+                    value: .array(
+                      dialect.rows.map { row in
+                        .object([
+                          (key: "here", value: .string(row.canonical)),
+                          (key: "there", value: .string(row.spelled)),
+                        ])
+                      })
+                  ),
+                ])
+              })
+          ),
+        ]))
+    }
     for dialect in ResNetDialect.all {
       StandardStreams.line("\(dialect.name): \(dialect.summary)")
       var table = TextTable([("here", .left), ("there", .left)])
@@ -119,7 +145,26 @@ struct IdentifyCommand: ParsableCommand, JSONReporting {
     }
   }
 
-  private func printArchitectures() {
+  private func showArchitectures() {
+    if json {
+      return StandardStreams.document(
+        .object([
+          (key: "schema", value: 1),
+          (
+            key: "architectures",
+            value: .array(
+              ResNetArchitecture.all.map { architecture in
+                let configuration = architecture.configuration
+                return .object([
+                  (key: "name", value: .string(architecture.name)),
+                  (key: "block", value: .string(configuration.block.rawValue)),
+                  (key: "layers", value: .array(configuration.layers.map { .exact(Int64($0)) })),
+                  (key: "depth", value: .exact(Int64(configuration.depth))),
+                ])
+              })
+          ),
+        ]))
+    }
     var table = TextTable([("name", .left), ("block", .left), ("layers", .left), ("depth", .right)])
     for architecture in ResNetArchitecture.all {
       let configuration = architecture.configuration

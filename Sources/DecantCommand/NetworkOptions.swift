@@ -40,8 +40,8 @@ struct NetworkOptions: ParsableArguments {
         "--stem-pooling is max, 'max over zeros', 'max over the edge', average or none, not \(stemPooling.escapedForDisplay)."
       )
     }
-    if let outputStride, !(1...32 ~= outputStride) {
-      throw ValidationError("--output-stride is between 1 and 32, not \(outputStride).")
+    if let outputStride, !ResNetConfiguration.outputStrides.contains(outputStride) {
+      throw ValidationError("--output-stride is 1, 2, 4, 8, 16 or 32, not \(outputStride).")
     }
     if let stageStrides, Self.strides(stageStrides) == nil {
       throw ValidationError(

@@ -69,6 +69,9 @@ struct RunCommand: ParsableCommand, JSONReporting {
     if stage != nil && output == nil {
       throw ValidationError("--stage chooses what --output writes; give --output too.")
     }
+    if let output, OutputFormat(path: output) != .npy {
+      throw ValidationError("--output writes a .npy file: \(output.escapedForDisplay)")
+    }
     if let stages, !stages.hasSuffix(".safetensors") {
       throw ValidationError("--stages writes a .safetensors file: \(stages.escapedForDisplay)")
     }

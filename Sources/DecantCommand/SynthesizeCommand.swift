@@ -23,6 +23,9 @@ struct SynthesizeCommand: ParsableCommand, JSONReporting {
     if ResNetArchitecture.named(architecture) == nil {
       throw NetworkOptions.unknownArchitecture(architecture)
     }
+    if OutputFormat(path: output) != .torchZip {
+      throw ValidationError("--output names a .pth file: \(output.escapedForDisplay)")
+    }
     if let numClasses, !(1...1_000_000 ~= numClasses) {
       throw ValidationError("--num-classes is between 1 and 1,000,000, not \(numClasses).")
     }

@@ -12,7 +12,7 @@ public struct ONNXOptions: Sendable {
   /// Weights go to a second file, `PATH.data`; models beyond 2 GB need it.
   public var hasExternalData = false
   /// An existing file is replaced; otherwise `outputExists` is thrown.
-  public var overwrite = true
+  public var overwrites = true
   /// What was written is read again and compared with the source.
   public var checks = false
 
@@ -33,7 +33,7 @@ extension ResNet {
   public func writeONNX(to path: String, _ options: ONNXOptions = ONNXOptions()) throws(DecantError) {
     var target = ONNXModel.Target()
     target.hasExternalData = options.hasExternalData
-    target.overwrite = options.overwrite
+    target.overwrites = options.overwrites
     target.checks = options.checks
     let part = weights.part
     target.source = part?.checkpoint

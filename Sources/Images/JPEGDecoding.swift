@@ -70,7 +70,8 @@ enum JPEGDecoding {
     }
     // Every scan goes over the whole image, and a few bytes make one.
     guard markers.scans <= limits.imageScans else {
-      throw .imageTooLarge("is a JPEG with \(markers.scans) scans", limit: "imageScans", limits.imageScans)
+      throw DecantError(
+        limits.exceeded(\.imageScans, need: markers.scans), "is a JPEG with \(markers.scans) scans")
     }
   }
 

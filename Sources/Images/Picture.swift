@@ -26,7 +26,8 @@ package struct Picture: Sendable, Equatable {
   ///   refused, beyond `limits`, or when a library is not installed.
   package init(decoding bytes: [UInt8], turning: Bool = true, limits: Limits = Limits()) throws(DecantError) {
     guard bytes.count <= limits.imageBytes else {
-      throw .imageTooLarge("is a picture of \(bytes.count) bytes", limit: "imageBytes", limits.imageBytes)
+      throw DecantError(
+        limits.exceeded(\.imageBytes, need: bytes.count), "is a picture of \(bytes.count) bytes")
     }
     switch ImageFormat(head: bytes.prefix(ImageFormat.headByteCount)) {
     case .png: self = try PNGDecoding.picture(bytes, limits)
@@ -71,9 +72,10 @@ package struct Picture: Sendable, Equatable {
         .damaged, "is a picture of \(width)×\(height) pixels",
         remedy: "Download the file again, or save it again.")
     }
-    guard let count = checkedProduct([height, width]), count <= limits.imagePixels else {
-      throw .imageTooLarge(
-        "is a picture of \(width)×\(height) pixels", limit: "imagePixels", limits.imagePixels)
+    let count = checkedProduct([height, width]) ?? .max
+    guard count <= limits.imagePixels else {
+      throw DecantError(
+        limits.exceeded(\.imagePixels, need: count), "is a picture of \(width)×\(height) pixels")
     }
   }
 }
@@ -82,12 +84,5 @@ extension DecantError {
   /// An image file that ends before its contents do; `offset` counts bytes from its start.
   static func truncatedImage(_ reason: String, at offset: Int? = nil) -> DecantError {
     DecantError(.truncated, reason, offset: offset, remedy: "The file is truncated. Download it again.")
-  }
-
-  /// An image beyond one of ``Limits``.
-  static func imageTooLarge(_ subject: String, limit name: String, _ limit: Int) -> DecantError {
-    DecantError(
-      .limitExceeded, "\(subject), more than the \(limit) that the limit \(name) allows",
-      advice: .raiseLimit(name, to: nil))
   }
 }

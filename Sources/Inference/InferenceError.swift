@@ -83,3 +83,7 @@ extension DecantError {
     }
   }
 }
+
+extension InferenceError: DecantErrorConvertible {
+  package var decantError: DecantError { DecantError(self) }
+}

@@ -45,3 +45,7 @@ extension DecantError {
     }
   }
 }
+
+extension MeasurementError: DecantErrorConvertible {
+  package var decantError: DecantError { DecantError(self) }
+}

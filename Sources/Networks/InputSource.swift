@@ -47,9 +47,7 @@ package struct InputSource {
     do throws(DecantError) {
       guard file.byteCount <= limits.imageBytes else {
         throw DecantError(
-          .limitExceeded,
-          "has \(file.byteCount) bytes, more than the \(limits.imageBytes) that the limit imageBytes allows",
-          advice: .raiseLimit("imageBytes", to: nil))
+          limits.exceeded(\.imageBytes, need: file.byteCount), "has \(file.byteCount) bytes")
       }
       var bytes = [UInt8](repeating: 0, count: file.byteCount)
       try Self.read(file, into: &bytes)

@@ -26,7 +26,7 @@ package struct ONNXModel {
     /// Whether weights go to a second file, `PATH.data`.
     package var hasExternalData = false
     /// Whether existing files are replaced.
-    package var overwrite = true
+    package var overwrites = true
     /// Whether the files are flushed to the disk before it is done.
     package var isDurable = false
     /// Whether what was written is read and its constants compared with the source's.
@@ -95,12 +95,12 @@ package struct ONNXModel {
         file: path, advice: .useExternalData)
     }
     let model = try AtomicOutput(
-      path, holding: parts.byteCount, overwrite: target.overwrite, sources: sources)
+      path, holding: parts.byteCount, overwrite: target.overwrites, sources: sources)
     let data =
       location == nil
       ? nil
       : try AtomicOutput(
-        path + ".data", holding: layout.byteCount, overwrite: target.overwrite, sources: sources)
+        path + ".data", holding: layout.byteCount, overwrite: target.overwrites, sources: sources)
     let total = parts.byteCount + layout.byteCount
     try target.progress(0, total)
     model.write(parts.head)

@@ -112,18 +112,19 @@ package struct PickleDisassembler: ~Escapable {
     // Every open MARK indents every line below it: few bytes would print gigabytes.
     guard marks.count <= limits.depth else {
       throw PickleError(
-        offset: start, opcode: opcode, cause: .limit("depth"),
-        "more than \(limits.depth) MARKs are open (limit depth)")
+        offset: start, opcode: opcode, limits.exceeded(\.depth), "at least \(marks.count) MARKs are open")
     }
     if let result { stack.append(result) }
     if opcode == .dup { stack.append(.any) }
-    guard stack.count <= limits.pickleStack, memo.count <= limits.pickleMemo else {
+    guard stack.count <= limits.pickleStack else {
       throw PickleError(
-        offset: start, opcode: opcode,
-        cause: .limit(stack.count > limits.pickleStack ? "pickleStack" : "pickleMemo"),
-        stack.count > limits.pickleStack
-          ? "more than \(limits.pickleStack) values are on the stack (limit pickleStack)"
-          : "more than \(limits.pickleMemo) values are memoised (limit pickleMemo)")
+        offset: start, opcode: opcode, limits.exceeded(\.pickleStack),
+        "at least \(stack.count) values are on the stack")
+    }
+    guard memo.count <= limits.pickleMemo else {
+      throw PickleError(
+        offset: start, opcode: opcode, limits.exceeded(\.pickleMemo),
+        "at least \(memo.count) values are memoised")
     }
     isStopped = opcode == .stop
     return Line(text: line)

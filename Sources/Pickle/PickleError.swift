@@ -21,8 +21,8 @@ package struct PickleError: Error, Sendable, Equatable, CustomStringConvertible 
     case truncated
     /// The stream is of a protocol that is not read.
     case unsupported
-    /// The stream asks for more than the limit of this name allows.
-    case limit(String)
+    /// The stream asks for more than this limit allows.
+    case limit(Limits.Excess)
   }
 
   /// Makes an error about the opcode that begins at `offset`.
@@ -31,6 +31,11 @@ package struct PickleError: Error, Sendable, Equatable, CustomStringConvertible 
     self.opcode = opcode
     self.cause = cause
     self.reason = reason
+  }
+
+  /// Makes the error of a limit that was met; `subject` is the clause before "more than the limit … allows".
+  package init(offset: Int, opcode: PickleOpcode?, _ excess: Limits.Excess, _ subject: String) {
+    self.init(offset: offset, opcode: opcode, cause: .limit(excess), "\(subject), \(excess.clause)")
   }
 
   /// The offset, the opcode and the reason in one clause.
@@ -56,11 +61,15 @@ extension DecantError {
       case .invalid: (.damaged, .disassemble)
       case .truncated: (.truncated, .disassemble)
       case .unsupported: (.unsupportedFormat, .disassemble)
-      case .limit(let name): (.limitExceeded, .raiseLimit(name, to: nil))
+      case .limit(let excess): (.limitExceeded, .raiseLimit(excess.name, to: excess.advised))
       }
     self.init(
       code, "the pickle: \(error.opcode.map { "\($0.name): " } ?? "")\(error.reason)", file: file,
       entry: entry,
       offset: base + error.offset, advice: advice)
   }
+}
+
+extension PickleError: DecantErrorConvertible {
+  package var decantError: DecantError { DecantError(self) }
 }

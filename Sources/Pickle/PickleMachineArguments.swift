@@ -127,9 +127,7 @@ extension PickleMachine {
 
   private func checkLong(_ count: Int) throws(PickleError) {
     guard count <= limits.longBytes else {
-      throw failure(
-        "an integer of \(count) bytes is refused (limit longBytes, \(limits.longBytes))",
-        cause: .limit("longBytes"))
+      throw failure("the integer has \(count) bytes", exceeding: \.longBytes, need: count)
     }
   }
 

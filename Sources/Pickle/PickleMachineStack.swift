@@ -8,6 +8,12 @@ extension PickleMachine {
     PickleError(offset: start, opcode: opcode, cause: cause, reason)
   }
 
+  /// An error about a limit that the opcode being run meets.
+  @inline(never)
+  func failure(_ subject: String, exceeding limit: KeyPath<Limits, Int>, need: Int? = nil) -> PickleError {
+    PickleError(offset: start, opcode: opcode, limits.exceeded(limit, need: need), subject)
+  }
+
   @inline(never)
   private func underflow() -> PickleError {
     failure(marks.isEmpty ? "the stack holds too few values" : "a MARK is where a value is needed")
@@ -16,13 +22,9 @@ extension PickleMachine {
   @inline(never)
   private func stackLimit() -> PickleError {
     if pushes > limits.pickleValues {
-      failure(
-        "more than \(limits.pickleValues) values are made (limit pickleValues)", cause: .limit("pickleValues")
-      )
+      failure("at least \(pushes) values are made", exceeding: \.pickleValues)
     } else {
-      failure(
-        "more than \(limits.pickleStack) values are on the stack (limit pickleStack)",
-        cause: .limit("pickleStack"))
+      failure("at least \(stack.count + 1) values are on the stack", exceeding: \.pickleStack)
     }
   }
 
@@ -45,8 +47,7 @@ extension PickleMachine {
   @_lifetime(self: copy self)
   mutating func make(_ node: PickleNode) throws(PickleError) -> PickleValue {
     guard graph.nodes.count < limits.pickleNodes, let index = Int32(exactly: graph.nodes.count) else {
-      throw failure(
-        "more than \(limits.pickleNodes) nodes are made (limit pickleNodes)", cause: .limit("pickleNodes"))
+      throw failure("at least \(graph.nodes.count + 1) nodes are made", exceeding: \.pickleNodes)
     }
     graph.nodes.append(node)
     return .node(PickleNodeID(index: index))
@@ -68,8 +69,7 @@ extension PickleMachine {
   @_lifetime(self: copy self)
   mutating func setMark() throws(PickleError) {
     guard marks.count < limits.pickleStack else {
-      throw failure(
-        "more than \(limits.pickleStack) MARKs are open (limit pickleStack)", cause: .limit("pickleStack"))
+      throw failure("at least \(marks.count + 1) MARKs are open", exceeding: \.pickleStack)
     }
     fence = stack.count
     marks.append(fence)
@@ -144,8 +144,7 @@ extension PickleMachine {
   mutating func memoize(at index: Int) throws(PickleError) {
     let value = try top()
     guard memo.count < limits.pickleMemo else {
-      throw failure(
-        "more than \(limits.pickleMemo) values are memoised (limit pickleMemo)", cause: .limit("pickleMemo"))
+      throw failure("at least \(memo.count + 1) values are memoised", exceeding: \.pickleMemo)
     }
     if let old = memo[index], old != value { noteChange(of: index, from: old, to: value) }
     memo.store(value, at: index)

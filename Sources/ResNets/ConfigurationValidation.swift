@@ -3,6 +3,8 @@ package import ByteParsing
 extension ResNetConfiguration {
   /// Most channels, classes or units of stride that a configuration may ask for. Real ones stay under 32,768.
   static let largestSize = 1 << 24
+  /// Output strides that dilation can give: the strides of stages are 2.
+  package static let outputStrides = [1, 2, 4, 8, 16, 32]
   /// Most blocks of one network. The deepest published has 600 (ResNet-1202).
   static let mostBlocks = 4096
 
@@ -32,7 +34,9 @@ extension ResNetConfiguration {
     try check("stem channels", stem.channels)
     try check("input channels", inputChannels)
     try check("stride0", stride0)
-    if let outputStride { try check("output stride", outputStride) }
+    if let outputStride, !Self.outputStrides.contains(outputStride) {
+      throw fail("output stride \(outputStride) is none of \(Self.outputStrides)")
+    }
     try check("normalization groups", normalizationGroups)
     if let lastConvolution { try check("channels of the last convolution", lastConvolution) }
     guard 0...Self.largestSize ~= classes else { throw fail("\(classes) classes are out of range") }

@@ -194,7 +194,9 @@ struct SparseGeometry: Sendable {
 /// The dense form of a sparse tensor: values at their places, zeros between.
 private final class SparseContent: StorageContent {
   let byteCount: Int
-  let isWithinLimits: Bool
+  var isWithinLimits: Bool { excess == nil }
+  /// The limit that the dense form exceeds.
+  private let excess: Limits.Excess?
   private let geometry: SparseGeometry
   private let parts: [Tensor]
   private let filled = Mutex<Filled?>(nil)
@@ -209,10 +211,10 @@ private final class SparseContent: StorageContent {
     self.geometry = geometry
     self.parts = parts
     self.byteCount = byteCount
-    let stored = parts.map(\.byteCount).saturatingSum
-    isWithinLimits =
-      byteCount <= limits.expansionFloor
-      || byteCount <= (stored.checkedMultiplying(by: limits.expansion) ?? .max)
+    let factor = byteCount.dividedRoundingUp(by: parts.map(\.byteCount).saturatingSum)
+    excess =
+      byteCount <= limits.expansionFloor || factor <= limits.expansion
+      ? nil : limits.exceeded(\.expansion, need: factor)
   }
 
   func mappedBytes() -> UnsafeRawBufferPointer? { nil }
@@ -223,11 +225,11 @@ private final class SparseContent: StorageContent {
         .invalidArgument, "\(buffer.count) bytes at \(offset) are outside a tensor of \(byteCount) bytes")
     }
     guard buffer.count > 0 else { return }
-    guard isWithinLimits else {
+    if let excess {
       throw DecantError(
-        .limitExceeded,
-        "the dense form of the sparse tensor takes \(byteCount) bytes, more than the limit expansion allows",
-        advice: .raiseLimit("expansion", to: nil))
+        excess,
+        "the dense form of the sparse tensor takes \(byteCount) bytes, \(excess.advised) times as many as are stored"
+      )
     }
     let filled = try filled.withLock { known in
       if let known { return known }

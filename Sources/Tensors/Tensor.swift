@@ -41,8 +41,7 @@ public struct Tensor: Sendable {
   ) throws(DecantError) {
     guard shape.count <= limits.rank else {
       throw DecantError(
-        .limitExceeded, "the tensor has \(shape.count) dimensions, more than the \(limits.rank) allowed",
-        advice: .raiseLimit("rank", to: nil))
+        limits.exceeded(\.rank, need: shape.count), "the tensor has \(shape.count) dimensions")
     }
     guard let elementCount = checkedProduct(shape),
       let byteCount = elementCount.checkedMultiplying(by: dtype.byteCount)
@@ -69,10 +68,10 @@ public struct Tensor: Sendable {
       }
       let allowed = storage.byteCount.multipliedReportingOverflow(by: limits.expansion)
       guard byteCount <= limits.expansionFloor || allowed.overflow || byteCount <= allowed.partialValue else {
+        let factor = byteCount.dividedRoundingUp(by: storage.byteCount)
         throw DecantError(
-          .limitExceeded,
-          "the view expands \(storage.byteCount) stored bytes to \(byteCount), more than \(limits.expansion) times as many",
-          advice: .raiseLimit("expansion", to: nil))
+          limits.exceeded(\.expansion, need: factor),
+          "the view expands \(storage.byteCount) stored bytes to \(byteCount), \(factor) times as many")
       }
     }
     self.dtype = dtype

@@ -359,3 +359,7 @@ private struct DifferenceMeter {
     result.maxRelative = .infinity
   }
 }
+
+extension TensorComparisonError: DecantErrorConvertible {
+  package var decantError: DecantError { DecantError(self) }
+}

@@ -57,7 +57,7 @@ import Testing
   @Test func metadataAndKey() throws {
     var options = WriteOptions()
     options.key = "model"
-    options.sourceDigest = true
+    options.recordsSourceDigest = true
     let (report, output) = try convert("nested.pth", options)
     #expect(output.tensors.map(\.name).contains("0.weight"))
     #expect(
@@ -117,7 +117,7 @@ import Testing
     let target = try folder.write("out.safetensors", Array("old".utf8))
     let source = try Checkpoint(path: Fixtures.path("torch/nested.pth"))
     var options = WriteOptions()
-    options.overwrite = false
+    options.overwrites = false
     let exists = #expect(throws: DecantError.self) { try source.convert(to: target, options) }
     #expect(
       exists?.code == .outputExists && exists?.advice == .replaceOutput && exists?.location.file == target)

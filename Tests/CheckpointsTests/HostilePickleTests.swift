@@ -178,10 +178,9 @@ import Testing
 
   /// A few kilobytes deflated are not worth gigabytes of values.
   @Test(arguments: [
-    (12_000_000, DecantError.Advice.raiseLimit("pickleInflation", to: nil)),
-    (4_000_000, .raiseLimit("pickleValues", to: nil)),
+    (12_000_000, "pickleInflation"), (4_000_000, "pickleValues"),
   ])
-  func deflatedBombs(_ count: Int, _ advice: DecantError.Advice) throws {
+  func deflatedBombs(_ count: Int, _ name: String) throws {
     for values in [[0x5D], [0x4E, 0x30], [0x4E]] as [[UInt8]] {
       let body = (0..<count / values.count).flatMap { _ in values }
       // At two bytes for each value there are no more than are allowed.
@@ -189,7 +188,7 @@ import Testing
       let path = try deflated([0x80, 2] + body + [0x4E, 0x2E])
       let error = #expect(throws: DecantError.self) { try Checkpoint(path: path) }
       #expect(error?.code == .limitExceeded && error?.location.entry == "a/data.pkl")
-      #expect(error?.advice.flatMap(limit) == limit(advice))
+      #expect(error?.advice.flatMap(limit) == name)
       for stream in (try? Checkpoint.pickleStreams(path: path)) ?? [] {
         #expect(throws: (any Error).self) { try stream.disassemble { _ in } }
       }

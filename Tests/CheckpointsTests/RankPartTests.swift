@@ -1,5 +1,6 @@
 import ByteParsing
 import Checkpoints
+import Tensors
 import TestSupport
 import Testing
 

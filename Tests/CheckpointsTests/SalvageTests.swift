@@ -118,7 +118,7 @@ import Testing
       }
       #expect(refusal?.code == .truncated && refusal?.advice == .salvage)
       var options = WriteOptions()
-      options.salvage = true
+      options.salvages = true
       guard !intact.isEmpty else {
         let nothing = #expect(throws: DecantError.self) {
           _ = try checkpoint.convert(to: folder.path("out.safetensors"), options)
@@ -153,7 +153,7 @@ import Testing
       _ = try damaged.convert(to: folder.path("o.safetensors"), options)
     }
     #expect(refusal?.code == .checksumMismatch)
-    options.salvage = true
+    options.salvages = true
     let report = try damaged.convert(to: folder.path("o.safetensors"), options)
     #expect(report.lost.map(\.name).contains(tensor.name))
     #expect(report.lost.allSatisfy { $0.reason.contains("CRC-32") })

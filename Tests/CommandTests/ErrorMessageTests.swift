@@ -130,7 +130,10 @@ import Testing
     (
       ["verify", "FILE", "--stem-pooling", "min"],
       "--stem-pooling is max, 'max over zeros', 'max over the edge', average or none, not min."
-    ), (["verify", "FILE", "--output-stride", "64"], "--output-stride is between 1 and 32, not 64."),
+    ), (["verify", "FILE", "--output-stride", "7"], "--output-stride is 1, 2, 4, 8, 16 or 32, not 7."),
+    (["inspect", "--json", "-x.pth"], "There is no option '-x.pth'. A file of this name is ./-x.pth"),
+    (["synthesize", "resnet18", "-o", "-"], "--output names a .pth file: -"),
+    (["run", "FILE", "--input", "x.npy", "--output", "y.txt"], "--output writes a .npy file: y.txt"),
     (["verify", "FILE", "--epsilon", "2"], "--epsilon is between 0 and 1, not 2.0."),
     (["identify", "FILE", "--size", "0"], "--size is between 1 and 16,384, not 0."),
     (["run", "FILE", "--input", "x.npy", "--stride0", "3"], "--stride0 is 1 or 2, not 3."),
@@ -197,5 +200,22 @@ import Testing
     #expect(error.has("diskFull", "writeFailed") && error.file == "old.safetensors")
     #expect(folder.names == ["old.safetensors"])
     #expect(try Data(contentsOf: folder.url.appending(path: "old.safetensors")) == Data([1, 2, 3]))
+  }
+
+  /// Few descriptors: threads and libraries that cannot have one must not end the process.
+  @Test(arguments: [
+    "diff nested.pth nested.pth", "scan nested.pth deflated.pth", "convert nested.pth out.safetensors",
+    "convert deflated.pth out.pth",
+  ])
+  func fewDescriptors(_ command: String) throws {
+    for name in ["nested", "deflated"] {
+      _ = try folder.write(name + ".pth", try Fixtures.bytes("torch/\(name).pth"))
+    }
+    // With three the system's loader ends the process before its first line.
+    for limit in 4...8 {
+      let run = try DecantProcess.shell("prlimit --nofile=\(limit) decant \(command)", in: folder.url)
+      #expect([0, 1, 2].contains(run.status), "\(limit): \(run.errors)")
+      if run.status == 2 { #expect(run.errors.contains("Too many open files"), "\(limit): \(run.errors)") }
+    }
   }
 }

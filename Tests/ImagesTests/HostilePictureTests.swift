@@ -78,15 +78,15 @@ import Testing
     #expect(try error(png(0, 5)).code == .damaged)
     #expect(try error(png(5, 0)).code == .damaged)
     let large = try error(png(60_000, 60_000))
-    #expect(large.code == .limitExceeded && large.advice == .raiseLimit("imagePixels", to: nil))
-    #expect(try error(png(.max, .max)).advice == .raiseLimit("imagePixels", to: nil))
+    #expect(large.code == .limitExceeded && large.advice == .raiseLimit("imagePixels", to: 3_600_000_000))
+    #expect(try error(png(.max, .max)).code == .limitExceeded)
     #expect(try error(png(16_384, 16_384)).code == .truncated)
     #expect(try error(png(65, 65)).code == .damaged, "fewer rows than claimed")
     var limits = Limits()
     limits.imagePixels = 3
-    #expect(try error(png(2, 2), limits: limits).advice == .raiseLimit("imagePixels", to: nil))
+    #expect(try error(png(2, 2), limits: limits).advice == .raiseLimit("imagePixels", to: 4))
     limits.imageBytes = 10
-    #expect(try error(png(1, 1), limits: limits).advice == .raiseLimit("imageBytes", to: nil))
+    #expect(try error(png(1, 1), limits: limits).advice == .raiseLimit("imageBytes", to: png(1, 1).count))
     #expect(try error(png(1, 1, 3)).code == .damaged, "no such colour type")
     #expect(try error(png(1, 1, 8, 3)).code == .damaged, "no palette")
     #expect(try error(png(1, 1, 16, 0)).code == .unsupportedFormat)
@@ -99,7 +99,7 @@ import Testing
       changes.reduce(into: bytes) { $0[frame + $1.0] = $1.1 }
     }
     #expect(try error(changed([(5, 0), (6, 0)])).code == .damaged)
-    #expect(try error(changed([(5, 255), (7, 255)])).advice == .raiseLimit("imagePixels", to: nil))
+    #expect(try error(changed([(5, 255), (7, 255)])).code == .limitExceeded)
     #expect(try error(changed([(5, 60), (7, 60)])).code == .truncated)
     #expect(try error(changed([(5, 4)])).code == .damaged, "fewer rows than claimed")
     #expect(try error(changed([(4, 12)])).code == .unsupportedFormat, "12 bits")
@@ -110,7 +110,7 @@ import Testing
     var limits = Limits()
     limits.imageScans = 2
     let progressive = try Fixtures.bytes("pictures/progressive.jpg")
-    #expect(try error(progressive, limits: limits).advice == .raiseLimit("imageScans", to: nil))
+    #expect(try error(progressive, limits: limits).advice == .raiseLimit("imageScans", to: 10))
   }
 
   @Test func otherBytesAreNamed() throws {

@@ -90,32 +90,37 @@ struct StackAndMemoTests {
     limits.pickleStack = 2
     #expect(
       refusal("NNN.", limits: limits)
-        == "at byte 2 of the pickle, NONE: more than 2 values are on the stack (limit pickleStack)")
+        == "at byte 2 of the pickle, NONE: at least 3 values are on the stack, more than the limit pickleStack allows (2)"
+    )
     #expect(
       refusal("(((", limits: limits)
-        == "at byte 2 of the pickle, MARK: more than 2 MARKs are open (limit pickleStack)")
+        == "at byte 2 of the pickle, MARK: at least 3 MARKs are open, more than the limit pickleStack allows (2)"
+    )
     limits = Limits()
     limits.pickleValues = 2
     #expect(
       refusal("N0N0N.", limits: limits)
-        == "at byte 4 of the pickle, NONE: more than 2 values are made (limit pickleValues)")
+        == "at byte 4 of the pickle, NONE: at least 3 values are made, more than the limit pickleValues allows (2)"
+    )
     limits = Limits()
     limits.pickleMemo = 2
     #expect(
       refusal("N\u{94}\u{94}\u{94}.", limits: limits)
-        == "at byte 3 of the pickle, MEMOIZE: more than 2 values are memoised (limit pickleMemo)")
+        == "at byte 3 of the pickle, MEMOIZE: at least 3 values are memoised, more than the limit pickleMemo allows (2)"
+    )
     limits = Limits()
     limits.longBytes = 2
     #expect(
       refusal("\u{8A}\u{3}abc.", limits: limits)
-        == "at byte 0 of the pickle, LONG1: an integer of 3 bytes is refused (limit longBytes, 2)")
+        == "at byte 0 of the pickle, LONG1: the integer has 3 bytes, more than the limit longBytes allows (2)"
+    )
     #expect(
       refusal("I0x1\n.", limits: limits)
-        == "at byte 0 of the pickle, INT: an integer of 3 bytes is refused (limit longBytes, 2)")
+        == "at byte 0 of the pickle, INT: the integer has 3 bytes, more than the limit longBytes allows (2)")
     limits = Limits()
     limits.pickleStack = 1
     #expect(
       Stream("NN.").disassembly(limits: limits).last
-        == "!! more than 1 values are on the stack (limit pickleStack)")
+        == "!! at least 2 values are on the stack, more than the limit pickleStack allows (1)")
   }
 }

@@ -63,7 +63,7 @@ extension Checkpoint {
       }
     }
     let policy = OutputPolicy(
-      overwrite: options.overwrite, isDurable: options.isDurable, checks: options.checks,
+      overwrite: options.overwrites, isDurable: options.isDurable, checks: options.checks,
       sources: files.map(\.identity))
     func file(_ write: (AtomicOutput) throws -> Void) throws -> [(path: String, byteCount: Int)] {
       let output =

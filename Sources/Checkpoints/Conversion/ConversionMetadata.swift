@@ -17,8 +17,8 @@ struct ConversionMetadata {
     if let key = options.key ?? (plan.selection.path.isEmpty ? nil : plan.selection.key) {
       own.append(("decant.key", key))
     }
-    if options.sourceDigest { own.append(("decant.source_sha256", try checkpoint.sha256())) }
-    if options.channelsLast { own.append(("decant.layout", "nhwc")) }
+    if options.recordsSourceDigest { own.append(("decant.source_sha256", try checkpoint.sha256())) }
+    if options.isChannelsLast { own.append(("decant.layout", "nhwc")) }
     self.own = own
     let source = try SourceMetadata(
       checkpoint, as: plan.format == .gguf ? .typed : plan.format.holdsMetadata ? .texts : .nowhere)

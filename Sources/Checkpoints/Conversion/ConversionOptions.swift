@@ -17,7 +17,7 @@ public struct WriteOptions: Sendable {
   /// Patterns such as `fc.*`: tensors with a matching name are left out.
   public var except: [String] = []
   /// Of a truncated or damaged file, writes the tensors that are whole; ``WriteReport/lost`` names the others.
-  public var salvage = false
+  public var salvages = false
   /// In a `.pth`, leaves out the values that `torch.load(weights_only=True)` would refuse.
   public var dropsObjects = false
 
@@ -38,11 +38,11 @@ public struct WriteOptions: Sendable {
   /// The type that floating-point tensors are cast to; integers, bool and complex numbers keep theirs. Nil for no cast.
   public var dtype: DType?
   /// Writes quantised tensors as the float32 numbers they represent.
-  public var dequantize = false
+  public var dequantizes = false
   /// Writes sparse tensors in full, zeros included.
-  public var makeDense = false
+  public var makesDense = false
   /// Writes convolution weights as output channels, height, width, input channels (NHWC).
-  public var channelsLast = false
+  public var isChannelsLast = false
   /// Writes a `.pth` in the format before PyTorch 1.6.
   public var isLegacy = false
   /// In a `.pth`, writes only the parts of storages that the tensors use.
@@ -51,13 +51,13 @@ public struct WriteOptions: Sendable {
   // MARK: How it is written
 
   /// Replaces an existing file; otherwise `outputExists` is thrown.
-  public var overwrite = true
+  public var overwrites = true
   /// The most bytes of tensors in one `.safetensors` file; nil for one file.
   public var shardByteCount: Int?
   /// Flushes the file and its folder to the disk before the call returns.
   public var isDurable = false
   /// Writes the source's SHA-256 into the metadata; needs libcrypto. O(bytes of the source).
-  public var sourceDigest = false
+  public var recordsSourceDigest = false
   /// Reads back what was written and compares every tensor with the source before the file gets its name.
   public var checks = false
   /// Called before the first byte and after every mebibyte; an error it throws ends the writing and leaves nothing behind.
@@ -114,7 +114,7 @@ public struct WriteReport: Sendable {
   public let droppedObjectCount: Int
   /// Keys of the source's metadata that the format has no place for.
   public let droppedMetadata: [String]
-  /// Tensors that were left out since their data is not whole, and why; only with ``WriteOptions/salvage``.
+  /// Tensors that were left out since their data is not whole, and why; only with ``WriteOptions/salvages``.
   public let lost: [(name: String, reason: String)]
   /// Tensor subclasses that hold no data of their own, whose parts were written instead: name, class and number of parts.
   public let wrappers: [(name: String, type: String, partCount: Int)]

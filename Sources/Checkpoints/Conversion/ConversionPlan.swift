@@ -26,7 +26,7 @@ struct ConversionPlan {
     selection = try selecting ?? checkpoint.selection(key: options.key ?? ".")
     replace()
     try filter()
-    if options.salvage { try salvage() } else { try checkpoint.requireIntact() }
+    if options.salvages { try salvage() } else { try checkpoint.requireIntact() }
     try requireReadable()
     takePartsOfWrappers()
     let views = try written()
@@ -188,20 +188,20 @@ struct ConversionPlan {
   private func written() throws -> [Tensor] {
     let entries = selection.tensors
     let sparse = entries.filter { $0.tensor.layout != .strided }
-    guard sparse.isEmpty || options.makeDense || format == .torchZip else {
+    guard sparse.isEmpty || options.makesDense || format == .torchZip else {
       throw refusal("sparse", sparse, .makeDense)
     }
     let quantized = entries.filter { $0.tensor.quantization != nil }
-    guard quantized.isEmpty || options.dequantize || format == .torchZip else {
+    guard quantized.isEmpty || options.dequantizes || format == .torchZip else {
       throw refusal("quantised", quantized, .dequantize)
     }
     return try entries.map { entry in
       let tensor = entry.tensor
       do {
-        if options.makeDense, tensor.layout != .strided {
+        if options.makesDense, tensor.layout != .strided {
           return try Tensor(dtype: tensor.dtype, shape: tensor.shape, storage: tensor.storage)
         }
-        return try tensor.quantization == nil || !options.dequantize ? tensor : tensor.dequantized()
+        return try tensor.quantization == nil || !options.dequantizes ? tensor : tensor.dequantized()
       } catch let error as DecantError {
         throw error.located(file: checkpoint.path, tensor: entry.name)
       }
@@ -224,7 +224,7 @@ struct ConversionPlan {
     if let renaming = options.renamed[ExactText(selection.name(of: entry))] {
       return try tensor.arranged(renaming.axes)
     }
-    guard options.channelsLast, tensor.isConvolutionWeight else { return tensor }
+    guard options.isChannelsLast, tensor.isConvolutionWeight else { return tensor }
     return try tensor.arranged([0, 2, 3, 1])
   }
 
@@ -237,7 +237,7 @@ struct ConversionPlan {
       let list = huge.prefix(16).map { "\($0.name.escapedForDisplay) (\($0.tensor.byteCount) bytes)" }
       throw DecantError(
         .limitExceeded,
-        "in full these take more bytes than Limits.expansion allows (a .pth keeps them sparse): \(list.joined(separator: ", "))"
+        "in full these take more bytes than the limit expansion allows (a .pth keeps them sparse): \(list.joined(separator: ", "))"
           + (huge.count > 16 ? ", …" : ""), file: checkpoint.path,
         advice: .chooseTensors)
     }
@@ -286,7 +286,9 @@ struct ConversionPlan {
         throw DecantError(
           .duplicateName,
           "two tensors would have the name \(name.escapedForDisplay): \(spell(other)) and \(spell(place))",
-          file: checkpoint.path, advice: .chooseKey([]))
+          file: checkpoint.path,
+          advice: checkpoint.graph == nil
+            ? .rename : .text("Write a .pth, which keeps them apart as the checkpoint does."))
       }
     }
     return names

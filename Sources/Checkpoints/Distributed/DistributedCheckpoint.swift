@@ -62,10 +62,9 @@ struct DistributedCheckpoint {
         }
       } catch { throw error.located(file: first.path, tensor: entry.name) }
     }
-    guard parts.contents.tensors.count + parts.contents.objects.count <= limits.paths else {
-      throw DecantError(
-        .limitExceeded, "more than \(limits.paths) values are listed (Limits.paths)", file: first.path,
-        advice: .raiseLimit("paths", to: nil))
+    let count = parts.contents.tensors.count + parts.contents.objects.count
+    guard count <= limits.paths else {
+      throw DecantError(limits.exceeded(\.paths, need: count), "\(count) values are listed", file: first.path)
     }
     if !transformed.isEmpty {
       parts.warnings.append(

@@ -59,8 +59,7 @@ struct DistributedMetadata {
   init(_ file: ByteSource, limits: Limits) throws(DecantError) {
     guard file.byteCount <= limits.pickleBytes else {
       throw DecantError(
-        .limitExceeded, "has \(file.byteCount) bytes, more than Limits.pickleBytes (\(limits.pickleBytes))",
-        file: file.path, advice: .raiseLimit("pickleBytes", to: file.byteCount))
+        limits.exceeded(\.pickleBytes, need: file.byteCount), "has \(file.byteCount) bytes", file: file.path)
     }
     let bytes = try file.bytes(at: 0, count: file.byteCount)
     let graph: PickleGraph
@@ -84,8 +83,7 @@ struct DistributedMetadata {
     }
     guard values.count <= limits.paths else {
       throw DecantError(
-        .limitExceeded, "more than \(limits.paths) values are listed (Limits.paths)",
-        advice: .raiseLimit("paths", to: values.count))
+        limits.exceeded(\.paths, need: values.count), "\(values.count) values are listed")
     }
     var stored = try Self.places(root["storage_data"], graph)
     let paths = Self.paths(root["planner_data"], graph)

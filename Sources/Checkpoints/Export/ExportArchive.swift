@@ -114,8 +114,7 @@ struct ExportArchive {
       parts.warnings.append("the archive names no \(kind) of \(model.escapedForDisplay)")
       return
     }
-    let (bytes, isIntact) = try archive.bytes(
-      of: entry, limit: limits.headerBytes, named: "headerBytes")
+    let (bytes, isIntact) = try archive.bytes(of: entry, limit: \.headerBytes)
     if !isIntact { parts.damage.append(checksumMismatch(archive.file, entry, found: CRC32.of(bytes))) }
     do throws(DecantError) {
       let json: JSONValue
@@ -128,8 +127,8 @@ struct ExportArchive {
       }
       guard parts.contents.tensors.count + members.count <= limits.paths else {
         throw DecantError(
-          .limitExceeded, "more than \(limits.paths) values are listed (Limits.paths)",
-          advice: .raiseLimit("paths", to: nil))
+          limits.exceeded(\.paths, seen: parts.contents.tensors.count + members.count),
+          "at least \(parts.contents.tensors.count + members.count) values are listed")
       }
       for member in members {
         do throws(DecantError) {

@@ -102,11 +102,12 @@ package final class AtomicOutput {
       temporary = descriptor < 0 ? nil : name
     }
     guard descriptor >= 0 else {
-      let code = errno
-      throw DecantError(
-        .writing(code), "cannot be written: \(systemMessage(code))", file: self.path,
-        remedy: code == ENOENT
-          ? "Make the folder first: mkdir -p \(folder)" : "Choose a folder you may write to.")
+      throw .system(
+        errno, .writing(errno), "cannot be written", file: self.path,
+        remedy: errno == EMFILE
+          ? nil
+          : errno == ENOENT
+            ? "Make the folder first: mkdir -p \(folder)" : "Choose a folder you may write to.")
     }
     // Past the umask: a file that is replaced keeps its mode.
     if replaces { fchmod(descriptor, mode) }
@@ -130,8 +131,8 @@ package final class AtomicOutput {
 
   /// A write, or the room for it, that the system refuses.
   private func refusal(_ code: Int32, _ reason: String, at offset: Int? = nil) -> DecantError {
-    DecantError(
-      .writing(code), "\(reason): \(systemMessage(code))", file: path, offset: offset,
+    .system(
+      code, .writing(code), reason, file: path, offset: offset,
       remedy: code == ENOSPC
         ? "Free some space, or write to another disk. Nothing was changed."
         : isStream ? nil : "Nothing was changed.")
@@ -202,7 +203,7 @@ package final class AtomicOutput {
     let folder = unsafe open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     defer { if folder >= 0 { close(folder) } }
     guard folder >= 0, fsync(folder) == 0 else {
-      throw DecantError(.writing(errno), "cannot be flushed to the disk: \(systemMessage(errno))", file: path)
+      throw .system(errno, .writing(errno), "cannot be flushed to the disk", file: path)
     }
   }
 
@@ -219,7 +220,7 @@ package final class AtomicOutput {
   package func reopened() throws(DecantError) -> InputFile {
     let copy = unsafe open("/proc/self/fd/\(descriptor)", O_RDONLY | O_CLOEXEC)
     guard copy >= 0 else {
-      throw DecantError(.reading(errno), "cannot be read again: \(systemMessage(errno))", file: path)
+      throw .system(errno, .reading(errno), "cannot be read again", file: path)
     }
     return try InputFile(descriptor: copy, path: path)
   }
@@ -263,11 +264,9 @@ package final class AtomicOutput {
   }
 
   private func failure() -> DecantError {
-    let code = errno
-    return DecantError(
-      .writing(code), code == EEXIST ? "exists already" : "cannot be put in place: \(systemMessage(code))",
-      file: path,
-      advice: code == EEXIST ? .replaceOutput : .text("Nothing was changed."))
+    errno == EEXIST
+      ? DecantError(.outputExists, "exists already", file: path, advice: .replaceOutput)
+      : .system(errno, .writing(errno), "cannot be put in place", file: path, remedy: "Nothing was changed.")
   }
 
   static func folder(of path: String) -> String {

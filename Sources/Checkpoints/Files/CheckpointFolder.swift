@@ -26,10 +26,7 @@ struct CheckpointFolder {
     let descriptor = unsafe open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     guard descriptor >= 0 else {
       if errno == ENOTDIR || errno == ENOENT { return nil }
-      let code = errno
-      throw DecantError(
-        .reading(code), "cannot be opened: \(systemMessage(code))", file: path,
-        remedy: code == EACCES ? "Ask its owner for permission to read it." : nil)
+      throw .system(errno, .reading(errno), "cannot be opened", file: path)
     }
     handle = Handle(descriptor)
     self.path = path
@@ -107,7 +104,7 @@ struct CheckpointFolder {
   func names(limit: Int) throws(DecantError) -> [String] {
     let own = unsafe openat(handle.descriptor, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     guard own >= 0, let stream = unsafe fdopendir(own) else {
-      throw DecantError(.reading(errno), "cannot be read: \(systemMessage(errno))", file: path)
+      throw .system(errno, .reading(errno), "cannot be read", file: path)
     }
     defer { unsafe closedir(stream) }
     var names: [String] = []
@@ -169,13 +166,9 @@ struct CheckpointFolder {
   }
 
   private static func failure(_ path: String) -> DecantError {
-    let code = errno
-    return DecantError(
-      code == ENOENT ? .partMissing : .reading(code), "cannot be opened: \(systemMessage(code))", file: path,
-      remedy: code == ENOENT
-        ? "The checkpoint is incomplete: fetch the file that is missing."
-        : code == EACCES
-          ? "Ask its owner for permission to read it."
-          : code == EMFILE ? "Allow more open files: ulimit -n 65536" : nil)
+    let isMissing = errno == ENOENT
+    return .system(
+      errno, isMissing ? .partMissing : .reading(errno), "cannot be opened", file: path,
+      remedy: isMissing ? "The checkpoint is incomplete: fetch the file that is missing." : nil)
   }
 }

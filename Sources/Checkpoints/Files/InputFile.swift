@@ -29,11 +29,7 @@ package final class InputFile: StorageContent, Sendable {
     // O_NONBLOCK: opening a FIFO without a writer must not wait.
     let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else {
-      let code = errno
-      throw DecantError(
-        .reading(code), "cannot be opened: \(systemMessage(code))", file: path,
-        remedy: code == ENOENT
-          ? "Check the path." : code == EACCES ? "Ask its owner for permission to read it." : nil)
+      throw .system(errno, .reading(errno), "cannot be opened", file: path)
     }
     try self.init(descriptor: descriptor, path: path)
   }
@@ -91,8 +87,7 @@ package final class InputFile: StorageContent, Sendable {
           file: path,
           offset: offset + done, remedy: "Wait until it is written completely.")
       } else if errno != EINTR {
-        throw DecantError(
-          .reading(errno), "cannot be read: \(systemMessage(errno))", file: path, offset: offset + done)
+        throw .system(errno, .reading(errno), "cannot be read", file: path, offset: offset + done)
       }
     }
   }
@@ -126,7 +121,7 @@ package final class InputFile: StorageContent, Sendable {
       }
       let address = unsafe mmap(nil, byteCount, PROT_READ, MAP_PRIVATE, descriptor, 0)
       guard let address = unsafe address, unsafe address != MAP_FAILED else {
-        return .failure(DecantError(.reading(errno), "cannot be mapped: \(systemMessage(errno))", file: path))
+        return .failure(.system(errno, .reading(errno), "cannot be mapped", file: path))
       }
       let made = unsafe Mapping(bytes: UnsafeRawBufferPointer(start: address, count: byteCount))
       mapping = made
@@ -144,7 +139,29 @@ package struct FileIdentity: Equatable, Sendable {
   init(_ status: stat) { (device, inode) = (UInt64(status.st_dev), UInt64(status.st_ino)) }
 }
 
-/// The system's text for an error number.
+extension DecantError {
+  /// Makes the error of a system call that failed with an error number.
+  ///
+  /// - Parameters:
+  ///   - code: `.reading(number)` or `.writing(number)`.
+  ///   - failure: what the call could not do, such as "cannot be opened".
+  ///   - remedy: the way out; by default what the number alone advises.
+  static func system(
+    _ number: Int32, _ code: Code, _ failure: String, file: String, offset: Int? = nil, remedy: String? = nil
+  ) -> DecantError {
+    let usual: String? =
+      switch number {
+      case EACCES, EPERM: "Ask its owner for permission."
+      case EMFILE: "Allow more open files: ulimit -n 65536"
+      case ENOENT: "Check the path."
+      default: nil
+      }
+    return DecantError(
+      code, "\(failure): \(unsafe String(cString: strerror(number)))", file: file, offset: offset,
+      remedy: remedy ?? usual)
+  }
+}
+
 extension DecantError.Code {
   /// Returns the code of a system call that read, or was to open, a file.
   static func reading(_ number: Int32) -> Self {
@@ -167,8 +184,4 @@ extension DecantError.Code {
     default: .writeFailed
     }
   }
-}
-
-func systemMessage(_ code: Int32) -> String {
-  unsafe String(cString: strerror(code))
 }

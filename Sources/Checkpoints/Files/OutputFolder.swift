@@ -38,9 +38,9 @@ final class OutputFolder {
       }
     }
     guard unsafe mkdir(path, 0o777) == 0 else {
-      throw DecantError(
-        .writing(errno), "cannot be written: \(systemMessage(errno))", file: target,
-        remedy: "Choose a folder you may write to.")
+      throw .system(
+        errno, .writing(errno), "cannot be written", file: target,
+        remedy: errno == EMFILE ? nil : "Choose a folder you may write to.")
     }
   }
 
@@ -54,9 +54,8 @@ final class OutputFolder {
   func commit(isDurable: Bool) throws(DecantError) {
     // Replaces an empty folder, and nothing else.
     guard unsafe rename(path, target) == 0 else {
-      throw DecantError(
-        .writing(errno), "cannot be put in place: \(systemMessage(errno))", file: target,
-        remedy: "Nothing was changed.")
+      throw .system(
+        errno, .writing(errno), "cannot be put in place", file: target, remedy: "Nothing was changed.")
     }
     isCommitted = true
     if isDurable { try AtomicOutput.flush(folder: AtomicOutput.folder(of: target)) }

@@ -26,8 +26,7 @@ enum GGUFReader {
     let valueCount = try cursor.cursor.count(of: "keys of metadata", size: 13)
     guard tensorCount <= limits.paths else {
       throw DecantError(
-        .limitExceeded, "\(tensorCount) tensors are announced, more than Limits.paths (\(limits.paths))",
-        file: file.path, advice: .raiseLimit("paths", to: tensorCount))
+        limits.exceeded(\.paths, need: tensorCount), "\(tensorCount) tensors are announced", file: file.path)
     }
     let metadata = try GGUFMetadata(&cursor.cursor, count: valueCount, limits: limits)
     var entries: [Entry] = []

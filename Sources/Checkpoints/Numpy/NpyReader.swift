@@ -114,8 +114,7 @@ enum NpyReader {
     let count = file.byteCount - header.dataOffset
     guard count <= limits.pickleBytes else {
       throw DecantError(
-        .limitExceeded, "the pickle has \(count) bytes, more than Limits.pickleBytes (\(limits.pickleBytes))",
-        file: file.path, advice: .raiseLimit("pickleBytes", to: count))
+        limits.exceeded(\.pickleBytes, need: count), "the pickle has \(count) bytes", file: file.path)
     }
     return try file.bytes(at: header.dataOffset, count: count)
   }

@@ -173,9 +173,8 @@ extension TensorReconstruction {
   private func smallIntegers(_ tensor: Tensor) throws(DecantError) -> [Int] {
     guard tensor.elementCount <= limits.paths, tensor.byteCount <= tensor.storage.byteCount else {
       throw DecantError(
-        .limitExceeded,
-        "a nested tensor of \(tensor.elementCount) sizes has more than Limits.paths (\(limits.paths))",
-        advice: .raiseLimit("paths", to: tensor.elementCount))
+        limits.exceeded(\.paths, need: tensor.elementCount),
+        "a nested tensor has \(tensor.elementCount) sizes")
     }
     do { return try tensor.integers() } catch let error as DecantError { throw error } catch {
       throw DecantError(.readFailed, "the sizes of a nested tensor cannot be read: \(error)")

@@ -28,9 +28,9 @@ struct ListingBudget {
   mutating func admit(visits count: Int) -> Bool {
     visits += count
     if visits > limits.paths {
-      refuse("paths", "more than \(limits.paths) paths lead to values")
+      refuse(limits.exceeded(\.paths, seen: visits), "at least \(visits) paths lead to values")
     } else if visits > allowedByContent {
-      refuse("sharing", "shared values have more than \(allowedByContent) paths")
+      refuse(limits.exceeded(\.sharing), "shared values have at least \(visits) paths")
     }
     return refusal == nil
   }
@@ -39,7 +39,8 @@ struct ListingBudget {
   mutating func admit(steps: Int, textBytes: Int) -> Bool {
     pathBytes += 40 * steps + textBytes
     if pathBytes > limits.pathBytes {
-      refuse("pathBytes", "the paths to values take more than \(limits.pathBytes) bytes")
+      refuse(
+        limits.exceeded(\.pathBytes, seen: pathBytes), "the paths to values take at least \(pathBytes) bytes")
     }
     return refusal == nil
   }
@@ -58,11 +59,10 @@ struct ListingBudget {
     return true
   }
 
-  private mutating func refuse(_ limit: String, _ reason: String) {
+  private mutating func refuse(_ excess: Limits.Excess, _ subject: String) {
     if refusal == nil {
       isCrowded = true
-      refusal = DecantError(
-        .limitExceeded, "\(reason) (Limits.\(limit))", advice: .raiseLimit(limit, to: nil))
+      refusal = DecantError(excess, subject)
     }
   }
 }

@@ -30,9 +30,8 @@ extension PickleGraph {
       nameBytes += name.module.utf8.count + name.name.utf8.count + textByteCount(file)
       guard nameBytes <= limits.allTextBytes else {
         throw DecantError(
-          .limitExceeded,
-          "the classes and files of modules' sources take more than \(limits.allTextBytes) bytes (Limits.allTextBytes)",
-          advice: .raiseLimit("allTextBytes", to: nil))
+          limits.exceeded(\.allTextBytes),
+          "the names of classes and files of modules take at least \(nameBytes) bytes")
       }
       let isListed = byteCount <= limits.textBytes && textBytes + byteCount <= limits.allTextBytes
       if isListed { textBytes += byteCount }

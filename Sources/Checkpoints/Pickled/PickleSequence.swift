@@ -46,9 +46,8 @@ struct PickleSequence {
       let reason = "\(title): \(opcode)\(error?.reason ?? "nothing is left to read")"
       if count < bytesLeft, error?.cause == .truncated {
         throw DecantError(
-          .limitExceeded, "\(reason) (Limits.pickleBytes, \(limits.pickleBytes), ends the part that is read)",
-          file: source.path, offset: offset + (error?.offset ?? 0),
-          advice: .raiseLimit("pickleBytes", to: nil))
+          limits.exceeded(\.pickleBytes), "the pickle has at least \(count) bytes", file: source.path,
+          offset: offset + (error?.offset ?? 0))
       }
       var failure =
         error.map { DecantError($0, file: source.path, at: offset) }

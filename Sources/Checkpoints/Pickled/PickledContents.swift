@@ -139,8 +139,7 @@ struct PickledContents {
       let depth = visit.parent < 0 ? 1 : places[visit.parent].depth + 1
       guard depth <= limits.depth else {
         throw DecantError(
-          .limitExceeded, "values nest more than \(limits.depth) deep (Limits.depth)",
-          advice: .raiseLimit("depth", to: nil))
+          limits.exceeded(\.depth), "values nest at least \(depth) deep")
       }
       var node: PickleNodeID?
       if case .node(let id) = visit.value { node = id }

@@ -209,10 +209,13 @@ enum TorchTar {
         }
         let rank = Int(try sequence.number(Int32.self))
         _ = try sequence.number(Int32.self)
-        guard rank >= 0, rank <= limits.rank else {
-          throw wrong(
-            "tensor \(key.escapedForDisplay) has \(rank) dimensions (Limits.rank is \(limits.rank))", start,
-            rank < 0 ? .damaged : .limitExceeded)
+        guard rank >= 0 else {
+          throw wrong("tensor \(key.escapedForDisplay) has \(rank) dimensions", start)
+        }
+        guard rank <= limits.rank else {
+          throw DecantError(
+            limits.exceeded(\.rank, need: rank), "tensor \(key.escapedForDisplay) has \(rank) dimensions",
+            file: source.path, entry: "tensors", offset: start)
         }
         var numbers: [Int] = []
         for _ in 0..<(2 * rank + 1) { numbers.append(Int(try sequence.number(Int64.self))) }

@@ -64,8 +64,8 @@ enum SafetensorsReader {
     let length = lengthBytes.reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
     guard length <= UInt64(limits.headerBytes) else {
       throw DecantError(
-        .limitExceeded, "the header has \(length) bytes, more than the format allows (\(limits.headerBytes))",
-        file: file.path, advice: .raiseLimit("headerBytes", to: Int(exactly: length)))
+        limits.exceeded(\.headerBytes, need: Int(clamping: length)), "the header has \(length) bytes",
+        file: file.path)
     }
     guard Int(length) <= file.byteCount - 8 else {
       throw DecantError(

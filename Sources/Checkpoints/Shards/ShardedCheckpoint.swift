@@ -17,9 +17,14 @@ struct ShardedCheckpoint {
     ///
     /// - Throws: ``DecantError`` for an index that is wrong.
     init?(_ file: ByteSource, limits: Limits) throws(DecantError) {
-      guard file.byteCount <= limits.headerBytes, let first = try file.head().first(where: { $0 > 0x20 }),
-        first == UInt8(ascii: "{")
-      else { return nil }
+      guard let first = try file.head().first(where: { $0 > 0x20 }), first == UInt8(ascii: "{") else {
+        return nil
+      }
+      guard file.byteCount <= limits.headerBytes else {
+        throw DecantError(
+          limits.exceeded(\.headerBytes, need: file.byteCount), "is JSON of \(file.byteCount) bytes",
+          file: file.path)
+      }
       let bytes = try file.bytes(at: 0, count: file.byteCount)
       guard Index.mentionsWeightMap(bytes) else { return nil }
       let json: JSONValue
@@ -40,8 +45,8 @@ struct ShardedCheckpoint {
       }
       guard weights.count <= limits.paths else {
         throw DecantError(
-          .limitExceeded, "more than \(limits.paths) tensors are listed (Limits.paths)", file: file.path,
-          advice: .raiseLimit("paths", to: weights.count))
+          limits.exceeded(\.paths, need: weights.count), "\(weights.count) tensors are listed",
+          file: file.path)
       }
       self.weights = weights
       totalByteCount = json["metadata"]?["total_size"]?.size

@@ -37,8 +37,7 @@ struct TarArchive {
       headers += 1
       guard headers <= limits.zipEntries else {
         throw DecantError(
-          .limitExceeded, "the archive has more than \(limits.zipEntries) members (Limits.zipEntries)",
-          file: source.path, advice: .raiseLimit("zipEntries", to: nil))
+          limits.exceeded(\.zipEntries), "the archive has at least \(headers) members", file: source.path)
       }
       func refuse(_ reason: String, truncated: Bool = false) -> DecantError {
         DecantError(

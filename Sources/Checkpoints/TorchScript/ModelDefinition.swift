@@ -22,8 +22,7 @@ struct ModelDefinition {
     let file = archive.file
     var damage: [DecantError] = []
     var warnings: [String] = []
-    let (bytes, isIntact) = try archive.bytes(
-      of: model, limit: limits.headerBytes, named: "headerBytes")
+    let (bytes, isIntact) = try archive.bytes(of: model, limit: \.headerBytes)
     if !isIntact { damage.append(checksumMismatch(file, model, found: CRC32.of(bytes))) }
     let json: JSONValue
     do throws(ParsingError) { json = try JSONValue(parsing: unsafe bytes.span.bytes, depth: 256) } catch {
@@ -149,10 +148,9 @@ struct ModelDefinition {
   // MARK: Modules
 
   private mutating func list(_ module: JSONValue, _ path: [PathKey]) throws(DecantError) {
-    guard contents.tensors.count + contents.objects.count <= limits.paths else {
-      throw DecantError(
-        .limitExceeded, "more than \(limits.paths) values are listed (Limits.paths)",
-        advice: .raiseLimit("paths", to: nil))
+    let count = contents.tensors.count + contents.objects.count
+    guard count <= limits.paths else {
+      throw DecantError(limits.exceeded(\.paths), "at least \(count) values are listed")
     }
     for parameter in module["parameters"]?.array ?? [] {
       guard let name = parameter["name"]?.string, let id = parameter["tensorId"].flatMap(Self.integer) else {

@@ -34,7 +34,7 @@ struct ScriptArchive {
     let folder = prefix + "code/"
     for entry in archive.entries where entry.name.hasPrefix(folder) && entry.name.hasSuffix(".py") {
       guard entry.byteCount <= left,
-        let (bytes, isIntact) = try? archive.bytes(of: entry, limit: left, named: "allTextBytes"),
+        let (bytes, isIntact) = try? archive.bytes(of: entry, limit: \.allTextBytes),
         isIntact
       else { continue }
       left -= bytes.count
@@ -107,7 +107,7 @@ struct ScriptArchive {
     for entry in archive.entries where entry.name.hasPrefix(folder) && entry.name.hasSuffix(".py") {
       let module = entry.name.dropFirst(folder.count).dropLast(3).split(separator: "/").joined(separator: ".")
       do throws(DecantError) {
-        let (bytes, _) = try archive.bytes(of: entry, limit: 64 << 20, named: nil)
+        let (bytes, _) = try archive.bytes(of: entry, limit: \.headerBytes)
         for (name, found) in ScriptArchive.classes(in: bytes) {
           classes[ExactText(module + "." + name)] = found
         }

@@ -2,6 +2,9 @@ internal import CLibdeflate
 
 /// DEFLATE (RFC 1951), as zip entries and `.npz` members use it, by libdeflate.
 package enum Deflate {
+  /// The most bytes that one byte of a stream can become: a match of 258 bytes takes two bits.
+  package static let largestFactor = 1_032
+
   /// libdeflate is not on this machine, or not whole.
   package struct LibraryMissing: Error {
     /// One clause that says what is missing.

@@ -6,7 +6,12 @@ extension ZipArchive {
   /// A record's text without the line ends after it; nil when there is no such record.
   func text(_ name: String, _ damage: inout [DecantError]) throws(DecantError) -> String? {
     guard let entry = entry(name) else { return nil }
-    let (bytes, isIntact) = try bytes(of: entry, limit: 4096, named: nil)
+    guard entry.byteCount <= 4096 else {
+      throw DecantError(
+        .damaged, "the record has \(entry.byteCount) bytes; PyTorch writes a few", file: file.path,
+        entry: name)
+    }
+    let (bytes, isIntact) = try bytes(of: entry, limit: \.textBytes)
     if !isIntact { damage.append(checksumMismatch(file, entry, found: CRC32.of(bytes))) }
     var text = String(decoding: bytes, as: UTF8.self)[...]
     while let last = text.last, last.isNewline { text.removeLast() }

@@ -51,15 +51,15 @@ final class ZipArchive: Sendable {
 
   /// An entry's bytes in memory, with whether they match the recorded checksum.
   ///
-  /// - Throws: ``DecantError`` when the entry is larger than `limit`.
-  func bytes(of entry: ZipEntry, limit: Int, named limitName: String?) throws(DecantError) -> (
+  /// - Throws: ``DecantError`` when the entry is larger than `limit` allows.
+  func bytes(of entry: ZipEntry, limit: KeyPath<Limits, Int>) throws(DecantError) -> (
     bytes: [UInt8], isIntact: Bool
   ) {
-    guard entry.byteCount <= limit else {
+    guard entry.byteCount <= limits[keyPath: limit] else {
       throw DecantError(
-        .limitExceeded,
-        "the entry has \(entry.byteCount) bytes, more than \(limitName.map { "Limits.\($0)" } ?? "it may have") (\(limit))",
-        file: file.path, entry: entry.name, advice: limitName.map { .raiseLimit($0, to: entry.byteCount) })
+        limits.exceeded(limit, need: entry.byteCount), "the entry has \(entry.byteCount) bytes",
+        file: file.path,
+        entry: entry.name)
     }
     try allocate(entry)
     let bytes: [UInt8]
@@ -84,15 +84,13 @@ final class ZipArchive: Sendable {
       }
       guard entry.byteCount <= max(4 << 20, times(limits.pickleInflation)) else {
         throw DecantError(
-          .limitExceeded,
-          "the pickle inflates \(entry.storedByteCount) bytes to \(entry.byteCount), more than "
-            + "\(limits.pickleInflation) times as many (Limits.pickleInflation)", file: file.path,
-          entry: entry.name,
-          advice: .raiseLimit("pickleInflation", to: entry.byteCount / max(entry.storedByteCount, 1) + 1))
+          limits.exceeded(\.pickleInflation, need: entry.inflation),
+          "the pickle inflates \(entry.inflationText)",
+          file: file.path, entry: entry.name)
       }
       limits.pickleValues = min(limits.pickleValues, max(2_000_000, times(limits.deflatedValues)))
     }
-    let (bytes, isIntact) = try bytes(of: entry, limit: limits.pickleBytes, named: "pickleBytes")
+    let (bytes, isIntact) = try bytes(of: entry, limit: \.pickleBytes)
     return (bytes, isIntact, limits)
   }
 
@@ -104,10 +102,8 @@ final class ZipArchive: Sendable {
     }
     guard total <= limits.allocation else {
       throw DecantError(
-        .limitExceeded,
-        "the entries to be held in memory take \(total) bytes, more than Limits.allocation (\(limits.allocation))",
-        file: file.path, entry: entry.name,
-        remedy: "Unzip the archive and zip it again without compression: zip -0 -r OUT.pth FOLDER")
+        limits.exceeded(\.allocation, seen: total),
+        "the entries to be held in memory take at least \(total) bytes", file: file.path, entry: entry.name)
     }
   }
 
@@ -163,21 +159,22 @@ final class ZipArchive: Sendable {
     if let content = inflated.withLock({ $0?.index == entry.index ? $0?.content : nil }) { return content }
     let start = try dataOffset(of: entry)
     let isLarge = entry.byteCount > 128 << 20
-    let (factor, name) = isLarge ? (limits.largeInflation, "largeInflation") : (limits.inflation, "inflation")
-    let allowed = entry.storedByteCount.multipliedReportingOverflow(by: factor)
-    guard allowed.overflow || entry.byteCount <= allowed.partialValue else {
+    guard entry.inflation <= Deflate.largestFactor else {
       throw DecantError(
-        .limitExceeded,
-        "the entry inflates \(entry.storedByteCount) bytes to \(entry.byteCount), more than \(factor) times as "
-          + "many (Limits.\(name))", file: file.path, entry: entry.name,
-        advice: isLarge ? .raiseLimit("largeInflation", to: 1032) : nil)
+        .damaged,
+        "the entry inflates \(entry.inflationText), more than DEFLATE can (\(Deflate.largestFactor))",
+        file: file.path, entry: entry.name)
+    }
+    let limit = isLarge ? \Limits.largeInflation : \Limits.inflation
+    guard entry.inflation <= limits[keyPath: limit] else {
+      throw DecantError(
+        limits.exceeded(limit, need: entry.inflation), "the entry inflates \(entry.inflationText)",
+        file: file.path, entry: entry.name)
     }
     guard entry.byteCount <= limits.inflatedBytes else {
       throw DecantError(
-        .limitExceeded,
-        "the entry inflates to \(entry.byteCount) bytes, more than Limits.inflatedBytes (\(limits.inflatedBytes))",
-        file: file.path, entry: entry.name,
-        remedy: "Unzip the archive and zip it again without compression: zip -0 -r OUT.pth FOLDER")
+        limits.exceeded(\.inflatedBytes, need: entry.byteCount),
+        "the entry inflates to \(entry.byteCount) bytes", file: file.path, entry: entry.name)
     }
     let deflated = try file.bytes(at: start, count: entry.storedByteCount)
     var isSound = Result<Bool, Deflate.LibraryMissing>.success(false)

@@ -15,6 +15,11 @@ struct ZipEntry: Sendable {
   /// Where the next entry's header, or the directory, begins: this entry must end before.
   var bound = 0
 
+  /// Bytes of its data for each byte that is stored, rounded up.
+  var inflation: Int { byteCount.dividedRoundingUp(by: storedByteCount) }
+  /// The same as the end of a sentence.
+  var inflationText: String { "\(storedByteCount) bytes to \(byteCount), \(inflation) times as many" }
+
   static let stored: UInt16 = 0
   static let deflated: UInt16 = 8
 }
@@ -35,9 +40,9 @@ struct ZipDirectory: Sendable {
     let end = try EndRecord(file)
     guard end.entryCount <= limits.zipEntries else {
       throw DecantError(
-        .limitExceeded,
-        "the directory announces \(end.entryCount) entries, more than Limits.zipEntries (\(limits.zipEntries))",
-        file: file.path, advice: .raiseLimit("zipEntries", to: end.entryCount))
+        limits.exceeded(\.zipEntries, need: end.entryCount),
+        "the directory announces \(end.entryCount) entries",
+        file: file.path)
     }
     // The shortest entry has 46 bytes, so a count that lies is found before anything is allocated for it.
     guard end.entryCount <= end.directoryByteCount / 46 else {

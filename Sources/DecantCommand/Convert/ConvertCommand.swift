@@ -169,20 +169,20 @@ struct ConvertCommand: ParsableCommand, JSONReporting {
     if let dialect { options.renamed = try edits.renamed(into: dialect) }
     if foldBn { options.replaced = try edits.folded(classes: numClasses, into: dialect) }
     options.dtype = dtype.flatMap { DType(rawValue: $0) }
-    options.dequantize = dequantize
-    options.makeDense = toDense
+    options.dequantizes = dequantize
+    options.makesDense = toDense
     options.dropsObjects = dropObjects
     options.shrinks = shrink
     options.isLegacy = legacy
-    options.overwrite = !noClobber
-    options.sourceDigest = sourceDigest
+    options.overwrites = !noClobber
+    options.recordsSourceDigest = sourceDigest
     options.only = only
     options.except = except
     options.substitutions = try rename.map { try Self.substitution($0) }
-    options.channelsLast = layout == .nhwc
+    options.isChannelsLast = layout == .nhwc
     options.shardByteCount = shardSize.flatMap { Spelling.byteCount($0) }
     options.isDurable = durable
-    options.salvage = salvage
+    options.salvages = salvage
     options.checks = check
     let line = ProgressLine()
     // Where there is nothing to clean up, signals end the process themselves, also while a pipe is full.

@@ -38,7 +38,7 @@ struct ONNXConversion {
     NetworkOptions.noteOthers(verification)
     var target = ONNXModel.Target()
     target.hasExternalData = hasExternalData
-    target.overwrite = overwrite
+    target.overwrites = overwrite
     target.isDurable = isDurable
     target.checks = checks
     target.source = checkpoint

@@ -122,7 +122,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
       0...Self.readBudget ~= byteCount, let folder = ScratchFolder()
     else { return }
     var options = WriteOptions()
-    (options.dequantize, options.makeDense, options.salvage) = (true, true, true)
+    (options.dequantizes, options.makesDense, options.salvages) = (true, true, true)
     (options.dropsObjects, options.checks) = (true, true)
     let path = folder.file(target)
     do { _ = try checkpoint.convert(to: path, options) } catch {
