@@ -22,40 +22,40 @@ let package = Package(
     .target(name: "CNarrowing"),
     .systemLibrary(name: "CFallocate"),
 
-    .target(name: "ByteParsing"),
+    .target(name: "DecantBytes"),
     .target(name: "Threads"),
-    .target(name: "Pickle", dependencies: ["ByteParsing"]),
-    .target(name: "Tensors", dependencies: ["ByteParsing", "CLibcrypto", "CNarrowing"]),
+    .target(name: "Pickle", dependencies: ["DecantBytes"]),
+    .target(name: "Tensors", dependencies: ["DecantBytes", "CLibcrypto", "CNarrowing"]),
     .target(name: "Graphs"),
     .target(
       name: "Checkpoints",
       dependencies: [
-        "ByteParsing", "Threads", "Pickle", "Tensors", "CFallocate", "CLibdeflate", "CLibcrypto",
+        "DecantBytes", "Threads", "Pickle", "Tensors", "CFallocate", "CLibdeflate", "CLibcrypto",
       ]),
-    .target(name: "Scanning", dependencies: ["ByteParsing", "Pickle", "Checkpoints"]),
-    .target(name: "ResNets", dependencies: ["ByteParsing", "Tensors", "Graphs"]),
+    .target(name: "Scanning", dependencies: ["DecantBytes", "Pickle", "Checkpoints"]),
+    .target(name: "ResNets", dependencies: ["DecantBytes", "Tensors", "Graphs"]),
     .target(
       name: "Inference",
-      dependencies: ["ByteParsing", "Threads", "Tensors", "Graphs", "COpenBLAS", "COneDNN"]),
+      dependencies: ["DecantBytes", "Threads", "Tensors", "Graphs", "COpenBLAS", "COneDNN"]),
     .target(
-      name: "Comparing", dependencies: ["ByteParsing", "Threads", "Tensors", "Checkpoints", "ResNets"]),
+      name: "Comparing", dependencies: ["DecantBytes", "Threads", "Tensors", "Checkpoints", "ResNets"]),
     .target(
       name: "Networks",
-      dependencies: ["ByteParsing", "Tensors", "Checkpoints", "Graphs", "Images", "ResNets", "Inference"]),
-    .target(name: "Measuring", dependencies: ["ByteParsing", "Tensors", "Graphs", "ResNets", "Inference"]),
-    .target(name: "ONNX", dependencies: ["ByteParsing", "Tensors", "Graphs", "Checkpoints"]),
-    .target(name: "Images", dependencies: ["ByteParsing", "CImageCodecs"]),
+      dependencies: ["DecantBytes", "Tensors", "Checkpoints", "Graphs", "Images", "ResNets", "Inference"]),
+    .target(name: "Measuring", dependencies: ["DecantBytes", "Tensors", "Graphs", "ResNets", "Inference"]),
+    .target(name: "ONNX", dependencies: ["DecantBytes", "Tensors", "Graphs", "Checkpoints"]),
+    .target(name: "Images", dependencies: ["DecantBytes", "CImageCodecs"]),
     .target(
       name: "DecantKit",
       dependencies: [
-        "ByteParsing", "Tensors", "Checkpoints", "Scanning", "Graphs", "ResNets", "Inference", "Comparing",
+        "DecantBytes", "Tensors", "Checkpoints", "Scanning", "Graphs", "ResNets", "Inference", "Comparing",
         "Images",
         "Networks", "ONNX",
       ]),
     .executableTarget(
       name: "DecantCommand",
       dependencies: [
-        "ByteParsing", "Threads", "Comparing", "DecantKit", "Pickle", "Tensors", "Checkpoints", "Scanning",
+        "DecantBytes", "Threads", "Comparing", "DecantKit", "Pickle", "Tensors", "Checkpoints", "Scanning",
         "Graphs",
         "ResNets", "Inference",
         "Measuring", "ONNX", "Images", "Networks", "CArguments",
@@ -71,47 +71,47 @@ let package = Package(
     .target(
       name: "FuzzTargets",
       dependencies: [
-        "ByteParsing", "Checkpoints", "Graphs", "Images", "Pickle", "ResNets", "Scanning",
+        "DecantBytes", "Checkpoints", "Graphs", "Images", "Pickle", "ResNets", "Scanning",
         "Tensors",
         "TestSupport",
       ],
       path: "Tests/Fuzzing/Targets"),
-    .testTarget(name: "ByteParsingTests", dependencies: ["ByteParsing"]),
-    .testTarget(name: "PickleTests", dependencies: ["ByteParsing", "Pickle", "TestSupport"]),
-    .testTarget(name: "TensorsTests", dependencies: ["ByteParsing", "Tensors"]),
+    .testTarget(name: "DecantBytesTests", dependencies: ["DecantBytes"]),
+    .testTarget(name: "PickleTests", dependencies: ["DecantBytes", "Pickle", "TestSupport"]),
+    .testTarget(name: "TensorsTests", dependencies: ["DecantBytes", "Tensors"]),
     .testTarget(
       name: "CheckpointsTests",
       dependencies: [
-        "ByteParsing", "Checkpoints", "CLibdeflate", "CTestLibraries", "FuzzTargets", "Tensors",
+        "DecantBytes", "Checkpoints", "CLibdeflate", "CTestLibraries", "FuzzTargets", "Tensors",
         "TestSupport",
       ]),
     .testTarget(
       name: "ScanningTests",
-      dependencies: ["ByteParsing", "Checkpoints", "Pickle", "Scanning", "TestSupport"]),
+      dependencies: ["DecantBytes", "Checkpoints", "Pickle", "Scanning", "TestSupport"]),
     .testTarget(
-      name: "ResNetsTests", dependencies: ["ByteParsing", "Graphs", "ResNets", "Tensors", "TestSupport"]),
+      name: "ResNetsTests", dependencies: ["DecantBytes", "Graphs", "ResNets", "Tensors", "TestSupport"]),
     .testTarget(
       name: "InferenceTests",
       dependencies: [
-        "ByteParsing", "Checkpoints", "Graphs", "Inference", "ResNets", "Tensors", "TestSupport",
+        "DecantBytes", "Checkpoints", "Graphs", "Inference", "ResNets", "Tensors", "TestSupport",
       ],
       exclude: ["pytorch_cases.py"]),
     .testTarget(
       name: "NetworksTests",
       dependencies: [
-        "ByteParsing", "Checkpoints", "Inference", "Networks", "ResNets", "Tensors", "TestSupport",
+        "DecantBytes", "Checkpoints", "Inference", "Networks", "ResNets", "Tensors", "TestSupport",
       ]),
     .testTarget(
       name: "MeasuringTests",
-      dependencies: ["ByteParsing", "Graphs", "Inference", "Measuring", "ResNets", "Tensors"]),
+      dependencies: ["DecantBytes", "Graphs", "Inference", "Measuring", "ResNets", "Tensors"]),
     .testTarget(
-      name: "ONNXTests", dependencies: ["ByteParsing", "Checkpoints", "Graphs", "ONNX", "Tensors"]),
-    .testTarget(name: "ImagesTests", dependencies: ["ByteParsing", "Images", "TestSupport"]),
+      name: "ONNXTests", dependencies: ["DecantBytes", "Checkpoints", "Graphs", "ONNX", "Tensors"]),
+    .testTarget(name: "ImagesTests", dependencies: ["DecantBytes", "Images", "TestSupport"]),
     // Depends on the tool so that `swift test` builds the binary the tests run.
     .testTarget(
       name: "CommandTests",
       dependencies: [
-        "Sample", "ByteParsing", "DecantCommand", "Checkpoints", "Inference", "Networks", "ResNets",
+        "Sample", "DecantBytes", "DecantCommand", "Checkpoints", "Inference", "Networks", "ResNets",
         "Tensors",
         "TestSupport",
       ],

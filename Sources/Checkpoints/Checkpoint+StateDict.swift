@@ -1,4 +1,4 @@
-public import ByteParsing
+public import DecantBytes
 public import Tensors
 
 /// A part of an open checkpoint that a state dict was read from.

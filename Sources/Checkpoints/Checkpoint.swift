@@ -1,4 +1,4 @@
-public import ByteParsing
+public import DecantBytes
 internal import Pickle
 package import Tensors
 

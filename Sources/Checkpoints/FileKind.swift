@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 
 /// What a file is, judged by its first and last bytes, never by its name.
 enum FileKind {

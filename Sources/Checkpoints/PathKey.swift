@@ -1,4 +1,4 @@
-package import ByteParsing
+package import DecantBytes
 internal import Pickle
 
 /// One step of the way from a checkpoint's root to a value.

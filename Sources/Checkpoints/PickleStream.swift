@@ -1,4 +1,4 @@
-package import ByteParsing
+package import DecantBytes
 internal import Pickle
 
 /// One pickle of a file, to be written out opcode by opcode.

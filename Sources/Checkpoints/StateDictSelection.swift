@@ -1,4 +1,4 @@
-package import ByteParsing
+package import DecantBytes
 package import Tensors
 
 /// A part of a checkpoint that can be loaded into a network.

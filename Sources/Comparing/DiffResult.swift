@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 package import Tensors
 
 /// What two files have in common and what they have not.

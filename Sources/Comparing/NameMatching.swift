@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 
 /// Which names of two lists mean the same place, by the names alone.
 ///

@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 internal import Checkpoints
 package import ResNets
 internal import Tensors

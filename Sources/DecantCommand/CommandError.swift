@@ -1,4 +1,4 @@
-import ByteParsing
+import DecantBytes
 import Inference
 import Measuring
 import Pickle

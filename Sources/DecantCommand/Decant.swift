@@ -1,4 +1,4 @@
-import ByteParsing
+import DecantBytes
 import ArgumentParser
 import CArguments
 import Checkpoints

@@ -1,5 +1,5 @@
 import ArgumentParser
-import ByteParsing
+import DecantBytes
 import Checkpoints
 
 /// The option by which every command that reads a checkpoint takes limits of its own.

@@ -1,4 +1,4 @@
-import ByteParsing
+import DecantBytes
 import Glibc
 
 /// A line on the terminal that says how far a long run is; silent where there is no terminal, and for short runs.

@@ -1,6 +1,6 @@
 import Networks
 import ArgumentParser
-import ByteParsing
+import DecantBytes
 import Checkpoints
 import Graphs
 import Images

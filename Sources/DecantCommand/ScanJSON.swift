@@ -1,4 +1,4 @@
-import ByteParsing
+import DecantBytes
 import Scanning
 
 /// A scan as the contract has it, schema 1.

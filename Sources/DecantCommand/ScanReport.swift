@@ -1,4 +1,4 @@
-import ByteParsing
+import DecantBytes
 import Scanning
 
 /// What a scan found, for people.

@@ -1,4 +1,4 @@
-import ByteParsing
+import DecantBytes
 import Glibc
 import Synchronization
 

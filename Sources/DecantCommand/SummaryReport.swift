@@ -1,4 +1,4 @@
-import ByteParsing
+import DecantBytes
 import ResNets
 
 /// What an architecture is, in the words of the questions people ask of it.

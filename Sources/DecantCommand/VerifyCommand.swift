@@ -1,5 +1,5 @@
 import ArgumentParser
-import ByteParsing
+import DecantBytes
 import Checkpoints
 import Graphs
 import ResNets

@@ -1,6 +1,6 @@
 // The library: one import. Where to start in each module:
 //
-// ByteParsing   DecantError, Limits, JSONValue
+// DecantBytes   DecantError, Limits, JSONValue
 // Tensors       Tensor, DType, StateDict
 // Checkpoints   Checkpoint, writing in other formats
 // ResNets       architectures, identification, verification
@@ -9,7 +9,7 @@
 // Networks      ResNet, ImageTensor: a file as a network that runs
 // Comparing     StateDict.diff
 // Scanning      what loading a file would execute
-@_exported public import ByteParsing
+@_exported public import DecantBytes
 @_exported public import Checkpoints
 @_exported public import Comparing
 @_exported public import Images

@@ -1,4 +1,4 @@
-package import ByteParsing
+package import DecantBytes
 package import Checkpoints
 internal import Graphs
 package import ONNX

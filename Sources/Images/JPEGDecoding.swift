@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 internal import CImageCodecs
 
 /// JPEG by libjpeg-turbo: its accurate inverse transform and its smooth enlargement of chroma, which are Pillow's too.

@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 
 /// What a JPEG says in its markers, and whether it is all there.
 struct JPEGMarkers {

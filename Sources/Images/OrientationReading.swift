@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 
 /// What a file says of its orientation, read as Pillow reads it.
 struct OrientationTag: Equatable {

@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 
 /// What a PNG says before its pixels are decoded; checksums are left to libpng.
 struct PNGChunks {

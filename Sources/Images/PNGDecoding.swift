@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 internal import CImageCodecs
 
 /// PNG by libpng, turned into RGB as Pillow turns its modes.

@@ -1,4 +1,4 @@
-package import ByteParsing
+package import DecantBytes
 
 /// A picture as 8-bit RGB: what `Image.open(path).convert("RGB")` gives, set upright or as stored.
 package struct Picture: Sendable, Equatable {

@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 
 /// A dense array of numbers that flows through a network: N×C×H×W for maps, N×C for vectors, row-major.
 package struct Activation<Scalar: ReferenceScalar>: Sendable, Equatable {

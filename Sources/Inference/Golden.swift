@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 package import Tensors
 
 /// Stage activations that another implementation computed, to compare with.

@@ -1,4 +1,4 @@
-package import ByteParsing
+package import DecantBytes
 
 /// Why a network cannot be made or run; the description is one clause, without a full stop.
 package enum InferenceError: Error, Sendable, Equatable, CustomStringConvertible {

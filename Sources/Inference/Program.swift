@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 internal import Graphs
 
 /// A factor and a summand for each channel.

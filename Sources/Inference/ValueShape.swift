@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 internal import Graphs
 
 /// The sizes of one value during a run.

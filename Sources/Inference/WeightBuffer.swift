@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 internal import Tensors
 
 /// A parameter's numbers in row-major order, in the type the engine computes in.

@@ -1,4 +1,4 @@
-package import ByteParsing
+package import DecantBytes
 package import Inference
 
 /// Why nothing can be measured; the description is one clause, without a full stop.

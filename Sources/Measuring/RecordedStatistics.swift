@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 internal import Glibc
 internal import Graphs
 internal import Inference

@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 package import Checkpoints
 package import ResNets
 

@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 internal import Checkpoints
 
 /// The configurations inside a checkpoint: what training scripts and libraries keep beside a state dict, or a whole

@@ -1,4 +1,4 @@
-package import ByteParsing
+package import DecantBytes
 internal import Checkpoints
 internal import Images
 package import Inference

@@ -1,4 +1,4 @@
-public import ByteParsing
+public import DecantBytes
 public import Checkpoints
 internal import Graphs
 public import ResNets

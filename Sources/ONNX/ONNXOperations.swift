@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 internal import Checkpoints
 internal import Graphs
 internal import Tensors

@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 internal import Checkpoints
 
 /// Reads the fields of a protobuf message, one after another; what is not asked for is skipped unread.

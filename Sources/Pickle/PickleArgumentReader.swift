@@ -1,4 +1,4 @@
-import ByteParsing
+import DecantBytes
 
 /// Reads opcodes and their arguments as `pickletools.genops` does.
 ///

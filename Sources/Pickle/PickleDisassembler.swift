@@ -1,4 +1,4 @@
-package import ByteParsing
+package import DecantBytes
 
 /// Writes a pickle stream out, opcode by opcode, as CPython 3.11's `pickletools.dis` does.
 ///

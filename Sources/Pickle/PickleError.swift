@@ -1,4 +1,4 @@
-package import ByteParsing
+package import DecantBytes
 
 /// Why a pickle stream was refused, and where.
 package struct PickleError: Error, Sendable, Equatable, CustomStringConvertible {

@@ -1,4 +1,4 @@
-package import ByteParsing
+package import DecantBytes
 
 /// The pickle machine: runs a stream and returns what it describes as inert values.
 ///

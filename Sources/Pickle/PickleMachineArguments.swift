@@ -1,4 +1,4 @@
-import ByteParsing
+import DecantBytes
 
 /// How the machine reads the arguments that stand in the stream, and the values that are nothing else.
 extension PickleMachine {

@@ -1,4 +1,4 @@
-import ByteParsing
+import DecantBytes
 
 /// How lists, dictionaries, sets and objects are filled.
 ///

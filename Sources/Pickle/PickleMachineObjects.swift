@@ -1,4 +1,4 @@
-import ByteParsing
+import DecantBytes
 
 /// Names, and the records of what a stream wants made of them.
 extension PickleMachine {

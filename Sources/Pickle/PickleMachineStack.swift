@@ -1,4 +1,4 @@
-import ByteParsing
+import DecantBytes
 
 /// The machine's stack, marks, memo and nodes.
 extension PickleMachine {

@@ -1,4 +1,4 @@
-package import ByteParsing
+package import DecantBytes
 
 extension ResNetConfiguration {
   /// Most channels, classes or units of stride that a configuration may ask for. Real ones stay under 32,768.

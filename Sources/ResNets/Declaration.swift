@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 
 /// Facts about a network that the caller gives, since no weights can tell them; nil leaves a fact to the file or its default.
 public struct ResNetOverrides: Sendable {

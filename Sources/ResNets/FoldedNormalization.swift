@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 package import Graphs
 package import Tensors
 

@@ -1,4 +1,4 @@
-package import ByteParsing
+package import DecantBytes
 package import Graphs
 package import Tensors
 

@@ -1,4 +1,4 @@
-package import ByteParsing
+package import DecantBytes
 package import Tensors
 
 /// Seeded images, smooth with noise, so that the features of two of them differ.

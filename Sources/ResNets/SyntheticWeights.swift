@@ -1,4 +1,4 @@
-public import ByteParsing
+public import DecantBytes
 package import Graphs
 public import Tensors
 

@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 internal import Pickle
 
 /// What bytes turned out to be.

@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 
 /// What is being found in one file, and what the file may still ask for.
 ///

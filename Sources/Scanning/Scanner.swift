@@ -1,4 +1,4 @@
-public import ByteParsing
+public import DecantBytes
 internal import Checkpoints
 
 /// Finds what loading a file would execute, without loading it.

@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 
 /// A type that tensors' elements can be read as: Float or Double.
 public protocol TensorScalar: BinaryFloatingPoint, BitwiseCopyable, Sendable {

@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 
 /// What the integers of a quantised tensor stand for.
 ///

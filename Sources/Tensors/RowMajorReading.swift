@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 
 extension Tensor {
   /// Hands every element to `body`, in row-major order, little-endian, `conj` and `neg` resolved.

@@ -1,4 +1,4 @@
-package import ByteParsing
+package import DecantBytes
 internal import CLibcrypto
 
 /// A running SHA-256 (FIPS 180-4), computed by OpenSSL's libcrypto.

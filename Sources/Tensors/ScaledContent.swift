@@ -1,4 +1,4 @@
-package import ByteParsing
+package import DecantBytes
 internal import Synchronization
 
 extension Tensor {

@@ -1,4 +1,4 @@
-public import ByteParsing
+public import DecantBytes
 
 /// Named tensors in the file's order, each name once.
 ///

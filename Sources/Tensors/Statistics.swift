@@ -1,4 +1,4 @@
-public import ByteParsing
+public import DecantBytes
 
 /// The range and the mean of a tensor's elements.
 public struct TensorStatistics: Sendable {

@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 
 /// Where a storage's bytes are; whoever reads files implements this.
 ///

@@ -1,4 +1,4 @@
-public import ByteParsing
+public import DecantBytes
 
 extension Tensor {
   /// Returns every element in row-major order, as Float or Double. O(elements).

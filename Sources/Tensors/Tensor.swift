@@ -1,4 +1,4 @@
-public import ByteParsing
+public import DecantBytes
 
 /// A view of stored elements: type, sizes and strides, as PyTorch's tensors are.
 ///

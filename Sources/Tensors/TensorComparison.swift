@@ -1,4 +1,4 @@
-package import ByteParsing
+package import DecantBytes
 internal import Glibc
 
 /// How far a tensor's numbers lie from another's, measured in one pass.

@@ -1,4 +1,4 @@
-import ByteParsing
+import DecantBytes
 @testable import Checkpoints
 import Foundation
 import Tensors

@@ -1,4 +1,4 @@
-import ByteParsing
+import DecantBytes
 import Checkpoints
 import Foundation
 import Tensors

@@ -1,6 +1,6 @@
 import CLibdeflate
 import CTestLibraries
-import ByteParsing
+import DecantBytes
 @testable import Checkpoints
 import Foundation
 import Tensors

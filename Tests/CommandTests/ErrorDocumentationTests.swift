@@ -1,4 +1,4 @@
-import ByteParsing
+import DecantBytes
 import DecantCommand
 import Foundation
 import TestSupport
@@ -7,7 +7,7 @@ import Testing
 /// docs/ERRORS.md is written from the codes and the advice: `UPDATE_DOCS=1 swift test --filter ErrorDocumentation`.
 @Suite struct ErrorDocumentationTests {
   private static let path = Fixtures.root.appending(path: "docs/ERRORS.md")
-  private static let source = Fixtures.root.appending(path: "Sources/ByteParsing/DecantError+Code.swift")
+  private static let source = Fixtures.root.appending(path: "Sources/DecantBytes/DecantError+Code.swift")
 
   @Test func thePageIsThatOfTheCode() throws {
     let page = Self.page

@@ -12,19 +12,19 @@ let package = Package(
     .target(name: "CImageCodecs", linkerSettings: [.linkedLibrary("dl")]),
     .target(name: "CNarrowing"),
     .systemLibrary(name: "CFallocate"),
-    .target(name: "ByteParsing"),
+    .target(name: "DecantBytes"),
     .target(name: "Threads"),
-    .target(name: "Pickle", dependencies: ["ByteParsing"]),
-    .target(name: "Tensors", dependencies: ["ByteParsing", "CLibcrypto", "CNarrowing"]),
+    .target(name: "Pickle", dependencies: ["DecantBytes"]),
+    .target(name: "Tensors", dependencies: ["DecantBytes", "CLibcrypto", "CNarrowing"]),
     .target(
       name: "Checkpoints",
       dependencies: [
-        "ByteParsing", "Threads", "Pickle", "Tensors", "CFallocate", "CLibdeflate", "CLibcrypto",
+        "DecantBytes", "Threads", "Pickle", "Tensors", "CFallocate", "CLibdeflate", "CLibcrypto",
       ]),
     .target(name: "Graphs"),
-    .target(name: "Images", dependencies: ["ByteParsing", "CImageCodecs"]),
-    .target(name: "ResNets", dependencies: ["ByteParsing", "Tensors", "Graphs"]),
-    .target(name: "Scanning", dependencies: ["ByteParsing", "Pickle", "Checkpoints"]),
+    .target(name: "Images", dependencies: ["DecantBytes", "CImageCodecs"]),
+    .target(name: "ResNets", dependencies: ["DecantBytes", "Tensors", "Graphs"]),
+    .target(name: "Scanning", dependencies: ["DecantBytes", "Pickle", "Checkpoints"]),
 
     .target(
       name: "TestSupport", path: "TestSupport",
@@ -32,7 +32,7 @@ let package = Package(
     .target(
       name: "FuzzTargets",
       dependencies: [
-        "ByteParsing", "Checkpoints", "Graphs", "Images", "Pickle", "ResNets", "Scanning",
+        "DecantBytes", "Checkpoints", "Graphs", "Images", "Pickle", "ResNets", "Scanning",
         "Tensors",
         "TestSupport",
       ],

@@ -1,4 +1,4 @@
-import ByteParsing
+import DecantBytes
 @testable import Images
 import TestSupport
 import Testing

@@ -1,4 +1,4 @@
-import ByteParsing
+import DecantBytes
 import Graphs
 import Inference
 import Measuring

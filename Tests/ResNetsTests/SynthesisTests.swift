@@ -1,4 +1,4 @@
-import ByteParsing
+import DecantBytes
 import Foundation
 import Graphs
 import ResNets

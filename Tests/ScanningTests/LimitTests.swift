@@ -1,4 +1,4 @@
-import ByteParsing
+import DecantBytes
 import Scanning
 import TestSupport
 import Testing

@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 
 /// What a converted file says of itself: the source's own metadata, then what the conversion knows.
 struct ConversionMetadata {

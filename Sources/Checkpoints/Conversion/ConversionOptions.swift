@@ -1,4 +1,4 @@
-package import ByteParsing
+package import DecantBytes
 public import Tensors
 
 /// How tensors are written; by default all of them, as they are.

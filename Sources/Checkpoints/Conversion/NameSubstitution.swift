@@ -1,4 +1,4 @@
-public import ByteParsing
+public import DecantBytes
 
 /// A change of names in the notation of `sed`: `s/pattern/replacement/`, with a trailing `g` for every match.
 ///

@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 internal import Tensors
 
 /// How the files of a conversion come into being.

@@ -1,4 +1,4 @@
-package import ByteParsing
+package import DecantBytes
 
 /// What a safetensors, sharded or GGUF file says of itself, but for what holds of that file only.
 struct SourceMetadata {

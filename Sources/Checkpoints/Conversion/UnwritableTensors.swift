@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 internal import Tensors
 
 /// Gathers the tensors that a format cannot hold, each with its reason, to refuse them all at once.

@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 
 /// How boxes tile a tensor: proves that every element lies in exactly one, and finds it.
 ///

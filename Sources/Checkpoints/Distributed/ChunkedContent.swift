@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 internal import Tensors
 
 /// A tensor's elements in row-major order, put together from the items that hold boxes of it.

@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 internal import Synchronization
 internal import Tensors
 

@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 internal import Tensors
 
 /// The safetensors files that `HuggingFaceStorageWriter` leaves when every rank saves its own part: `shard-R-model-I-of-N`,

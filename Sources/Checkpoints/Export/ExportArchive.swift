@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 internal import Tensors
 
 /// What `torch.export.save` writes (`.pt2`): the weights and constants of exported programs; their graphs are not run.

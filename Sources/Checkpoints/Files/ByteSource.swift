@@ -1,4 +1,4 @@
-package import ByteParsing
+package import DecantBytes
 internal import Tensors
 
 /// A run of bytes that a container is read from: a file, a part of one, or bytes in memory.

@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 internal import Glibc
 
 /// A folder whose files are opened by names that a file inside it gives: an index, a `.metadata`.

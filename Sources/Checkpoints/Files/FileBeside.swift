@@ -1,4 +1,4 @@
-package import ByteParsing
+package import DecantBytes
 
 /// A file that lies beside a checkpoint, such as its configuration.
 package enum FileBeside: Sendable {

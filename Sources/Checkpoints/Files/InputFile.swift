@@ -1,4 +1,4 @@
-package import ByteParsing
+package import DecantBytes
 internal import Glibc
 internal import Synchronization
 internal import Tensors

@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 internal import Glibc
 
 /// How many files the process may have open.

@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 internal import Glibc
 
 /// A folder that appears under its name whole, or not at all.

@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 internal import Tensors
 
 /// A storage of a file that was cut off: the bytes that are there, and why the others are not.

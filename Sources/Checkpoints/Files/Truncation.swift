@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 
 /// Errors of checkpoints that are incomplete.
 enum Truncation {

@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 
 extension ForeignFile {
   /// A zip that is something other than a checkpoint, judged by the names inside.

@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 
 /// What a file is that is no checkpoint, or one of a kind that is not read, and what to do about it.
 ///

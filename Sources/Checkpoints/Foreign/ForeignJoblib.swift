@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 
 extension ForeignFile {
   /// What joblib writes: a pickle with the data of arrays in its midst, or a compressed one.

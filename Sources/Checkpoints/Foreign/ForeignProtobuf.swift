@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 
 /// The first fields of a protocol buffer, as far as the beginning of a file shows them.
 ///

@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 
 extension ForeignFile {
   /// A pointer that Git LFS leaves where a file should be, with what it says of the file.

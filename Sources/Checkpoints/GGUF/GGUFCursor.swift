@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 
 /// Reads the header of a GGUF file, whose length nothing says, in pieces.
 ///

@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 
 /// The types of a GGUF file's metadata, by their numbers.
 enum GGUFValueType: UInt32 {

@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 
 /// Lists the metadata of a GGUF file: keys and typed values.
 ///

@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 internal import Tensors
 
 /// Reads the header of a GGUF file, as llama.cpp uses it, and proves all of it before handing out a tensor.

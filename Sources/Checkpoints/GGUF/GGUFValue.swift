@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 
 /// A value of a GGUF file's metadata.
 enum GGUFValue {

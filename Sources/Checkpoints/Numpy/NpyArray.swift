@@ -1,4 +1,4 @@
-package import ByteParsing
+package import DecantBytes
 package import Tensors
 
 /// Arrays in NumPy's `.npy` format, versions 1 to 3.

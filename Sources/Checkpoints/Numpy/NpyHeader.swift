@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 internal import Tensors
 
 /// The header of a `.npy` file: element type, order, shape, and where the data begins.

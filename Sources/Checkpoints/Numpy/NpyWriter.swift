@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 internal import Tensors
 
 /// Writes a tensor as a `.npy` file of version 1: row-major, little-endian.

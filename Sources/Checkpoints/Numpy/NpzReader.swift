@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 internal import Tensors
 
 /// Reads `.npz` files: zips whose every entry is a `.npy` file.

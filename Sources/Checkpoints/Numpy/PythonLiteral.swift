@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 
 /// A value spelled as Python source: what the header of a `.npy` file is written in.
 ///

@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 
 /// What the listing of a checkpoint may cost, and the first limit it met.
 ///

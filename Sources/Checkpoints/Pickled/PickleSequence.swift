@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 internal import Pickle
 
 /// Pickles and numbers that stand one after another in a file, each read where the one before ended.

@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 internal import Pickle
 
 /// What PyTorch's own classes mean by their state: modules, graphs of modules, quantised layers, optimizers.

@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 package import Tensors
 
 /// Safetensors files made from tensors in memory.

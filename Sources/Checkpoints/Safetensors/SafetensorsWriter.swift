@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 internal import Tensors
 
 /// Writes safetensors files: a JSON header, then every tensor's data without gaps.

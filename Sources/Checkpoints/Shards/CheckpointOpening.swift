@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 
 extension Checkpoint {
   /// Reads what a path leads to: a file of any container, an index with its shards, or a folder that holds a checkpoint.

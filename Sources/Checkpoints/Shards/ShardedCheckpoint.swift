@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 internal import Tensors
 
 /// Several checkpoint files and the index (`model.safetensors.index.json`, `pytorch_model.bin.index.json`) that says which

@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 
 /// The members of a tar archive: ustar, with the two records of pax that say more than it can.
 ///

@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 internal import Pickle
 
 /// What a state dict's `_metadata` says of modules whose tensors got other names: `load_state_dict` looks a module's version

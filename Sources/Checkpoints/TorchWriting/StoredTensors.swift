@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 internal import Tensors
 
 /// Which records of a `.pth` file hold the tensors, and which view of its record each tensor is.

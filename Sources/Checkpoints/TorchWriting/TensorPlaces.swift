@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 internal import Tensors
 
 /// The places of a selection's tensors as a tree of steps, and which of them the written object has.

@@ -1,4 +1,4 @@
-import ByteParsing
+import DecantBytes
 package import Tensors
 
 /// Writes the zip files that PyTorch writes since 1.6 and that `torch.load(weights_only=True)` reads.

@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 internal import Tensors
 
 /// One process's part of a tensor, of a checkpoint that several processes wrote: what the others hold is in other files.

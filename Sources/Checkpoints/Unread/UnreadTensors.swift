@@ -1,4 +1,4 @@
-package import ByteParsing
+package import DecantBytes
 internal import Tensors
 
 /// Refuses what would lose weights in silence: tensors of kinds that are not read, and one process's parts of tensors.

@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 internal import Tensors
 
 /// A content whose bytes were recorded with checksums: a zip's record, or several put together.

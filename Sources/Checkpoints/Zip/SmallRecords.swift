@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 internal import Tensors
 
 /// The small records of text that PyTorch puts beside the data.

@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 internal import Tensors
 
 /// Zip files, whatever they hold: a checkpoint of PyTorch's, or another file that is one.

@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 
 /// One entry of a zip file as its central directory describes it.
 struct ZipEntry: Sendable {

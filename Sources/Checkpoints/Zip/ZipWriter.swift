@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 
 /// Writes a zip file of stored entries laid out as PyTorch's writer does: data at multiples of 64 bytes, padding
 /// in the local headers' extra fields, data descriptors, a zip64 end record.

@@ -1,5 +1,5 @@
 import Comparing
-import ByteParsing
+import DecantBytes
 import Tensors
 
 /// The JSON of `decant diff --json`, schema 1.

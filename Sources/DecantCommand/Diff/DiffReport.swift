@@ -1,5 +1,5 @@
 import Comparing
-import ByteParsing
+import DecantBytes
 import Checkpoints
 import Tensors
 

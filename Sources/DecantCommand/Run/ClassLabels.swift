@@ -1,4 +1,4 @@
-import ByteParsing
+import DecantBytes
 import Checkpoints
 
 /// Names of classes, one a line.

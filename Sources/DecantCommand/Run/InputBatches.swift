@@ -1,5 +1,5 @@
 import Networks
-import ByteParsing
+import DecantBytes
 import Checkpoints
 import Images
 import Inference

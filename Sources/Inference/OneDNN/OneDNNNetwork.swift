@@ -1,4 +1,4 @@
-import ByteParsing
+import DecantBytes
 internal import COneDNN
 package import Graphs
 import Synchronization

@@ -1,4 +1,4 @@
-package import ByteParsing
+package import DecantBytes
 package import Tensors
 
 /// Which tensors of a state dict are a ResNet's, and in whose words.

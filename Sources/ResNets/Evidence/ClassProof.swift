@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 
 /// What the classes of pickled modules say of the code that runs them.
 ///

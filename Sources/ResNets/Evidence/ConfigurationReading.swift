@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 
 /// What a configuration says of a network: Hugging Face's, timm's, mmcv's, or the arguments of a training script.
 ///

@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 
 /// Reads Python's literals, and nothing else: numbers, texts without escapes, True, False, None, tuples, lists,
 /// dictionaries with text keys and `dict(key=literal)`.

@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 
 /// Normalizations, activations and dropouts.
 extension ModuleReading {

@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 internal import Graphs
 
 /// What the attributes of modules, or the literals of TorchScript's calls, say of a network's geometry.

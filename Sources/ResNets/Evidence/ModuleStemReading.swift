@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 
 /// The stem: the stride of its first convolution, and what pools after it.
 extension ModuleReading {

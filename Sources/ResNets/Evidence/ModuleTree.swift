@@ -1,4 +1,4 @@
-package import ByteParsing
+package import DecantBytes
 
 /// The modules of a network as a file lists them: their classes, and the scalars among their attributes.
 package struct ModuleTree: Sendable {

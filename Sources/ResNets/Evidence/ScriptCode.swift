@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 
 /// What the code of a TorchScript archive says: the literals of its convolutions, normalizations and pools, and whether
 /// a block adds its input to its result.

@@ -1,4 +1,4 @@
-package import ByteParsing
+package import DecantBytes
 
 extension ResNetTraces {
   /// The settings of a text of `key: value` lines, as YAML files of flat settings are; nil when it is something else.

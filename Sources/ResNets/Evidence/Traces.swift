@@ -1,4 +1,4 @@
-package import ByteParsing
+package import DecantBytes
 
 /// What was gathered around a state dict that may tell of its network: inert values and texts, never run.
 package struct ResNetTraces: Sendable {

@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 
 /// Code that an archive of torch.package or torch.export holds: never clean, since loading or calling runs it.
 struct ArchivedCode {

@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 internal import Pickle
 
 /// Formats that are no pickle: arrays of NumPy, safetensors, GGUF.

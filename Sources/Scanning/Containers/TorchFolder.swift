@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 
 /// The folder in which an archive of PyTorch keeps everything, and what it keeps there.
 struct TorchFolder {

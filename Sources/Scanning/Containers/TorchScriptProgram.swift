@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 
 /// The programs of a TorchScript archive, as far as their text tells what they call.
 ///

@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 
 /// A zip archive as its directory and its local headers tell it, neither believed.
 ///

@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 internal import Checkpoints
 
 /// Zip archives: torch's, TorchScript's, npz, zips in zips, archives one after the other.

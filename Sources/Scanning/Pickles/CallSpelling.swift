@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 internal import Pickle
 
 /// Values and calls of a pickle as Python would spell them, shortened: hostile ones nest and share without end.

@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 internal import Pickle
 
 /// Functions and classes that a stream hands to others, which call them: no opcode of a call stands beside these names.

@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 internal import Pickle
 
 /// The files of `torch.save` before 1.6: five pickles in a row, then the storages' data.

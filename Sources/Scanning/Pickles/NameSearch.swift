@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 internal import Pickle
 
 /// Looks for names in bytes that could not be followed: behind a break, or behind raw data inside a stream.

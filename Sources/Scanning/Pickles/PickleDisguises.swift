@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 internal import Pickle
 
 /// What a stream changes so that a name or a method is no longer what it seems.

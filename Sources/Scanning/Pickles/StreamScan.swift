@@ -1,4 +1,4 @@
-internal import ByteParsing
+internal import DecantBytes
 internal import Pickle
 
 /// Pickle streams: one, several in a row, or the layout of torch's legacy files.

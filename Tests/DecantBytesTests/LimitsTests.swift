@@ -1,4 +1,4 @@
-import ByteParsing
+import DecantBytes
 import Testing
 
 @Suite struct LimitsTests {

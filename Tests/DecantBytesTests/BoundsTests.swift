@@ -1,4 +1,4 @@
-import ByteParsing
+import DecantBytes
 import Testing
 
 /// What bytes of any kind may not make the cursor do.
