@@ -24,15 +24,15 @@ let package = Package(
 
     .target(name: "DecantBytes"),
     .target(name: "Threads"),
-    .target(name: "Pickle", dependencies: ["DecantBytes"]),
+    .target(name: "DecantPickle", dependencies: ["DecantBytes"]),
     .target(name: "Tensors", dependencies: ["DecantBytes", "CLibcrypto", "CNarrowing"]),
     .target(name: "Graphs"),
     .target(
       name: "Checkpoints",
       dependencies: [
-        "DecantBytes", "Threads", "Pickle", "Tensors", "CFallocate", "CLibdeflate", "CLibcrypto",
+        "DecantBytes", "Threads", "DecantPickle", "Tensors", "CFallocate", "CLibdeflate", "CLibcrypto",
       ]),
-    .target(name: "Scanning", dependencies: ["DecantBytes", "Pickle", "Checkpoints"]),
+    .target(name: "Scanning", dependencies: ["DecantBytes", "DecantPickle", "Checkpoints"]),
     .target(name: "ResNets", dependencies: ["DecantBytes", "Tensors", "Graphs"]),
     .target(
       name: "Inference",
@@ -55,7 +55,8 @@ let package = Package(
     .executableTarget(
       name: "DecantCommand",
       dependencies: [
-        "DecantBytes", "Threads", "Comparing", "DecantKit", "Pickle", "Tensors", "Checkpoints", "Scanning",
+        "DecantBytes", "Threads", "Comparing", "DecantKit", "DecantPickle", "Tensors", "Checkpoints",
+        "Scanning",
         "Graphs",
         "ResNets", "Inference",
         "Measuring", "ONNX", "Images", "Networks", "CArguments",
@@ -71,13 +72,13 @@ let package = Package(
     .target(
       name: "FuzzTargets",
       dependencies: [
-        "DecantBytes", "Checkpoints", "Graphs", "Images", "Pickle", "ResNets", "Scanning",
+        "DecantBytes", "Checkpoints", "Graphs", "Images", "DecantPickle", "ResNets", "Scanning",
         "Tensors",
         "TestSupport",
       ],
       path: "Tests/Fuzzing/Targets"),
     .testTarget(name: "DecantBytesTests", dependencies: ["DecantBytes"]),
-    .testTarget(name: "PickleTests", dependencies: ["DecantBytes", "Pickle", "TestSupport"]),
+    .testTarget(name: "DecantPickleTests", dependencies: ["DecantBytes", "DecantPickle", "TestSupport"]),
     .testTarget(name: "TensorsTests", dependencies: ["DecantBytes", "Tensors"]),
     .testTarget(
       name: "CheckpointsTests",
@@ -87,7 +88,7 @@ let package = Package(
       ]),
     .testTarget(
       name: "ScanningTests",
-      dependencies: ["DecantBytes", "Checkpoints", "Pickle", "Scanning", "TestSupport"]),
+      dependencies: ["DecantBytes", "Checkpoints", "DecantPickle", "Scanning", "TestSupport"]),
     .testTarget(
       name: "ResNetsTests", dependencies: ["DecantBytes", "Graphs", "ResNets", "Tensors", "TestSupport"]),
     .testTarget(

@@ -1,5 +1,5 @@
 public import DecantBytes
-internal import Pickle
+internal import DecantPickle
 package import Tensors
 
 /// An open checkpoint: what it holds, read lazily from whatever container it is in.

@@ -1,5 +1,5 @@
 public import DecantBytes
-internal import Pickle
+internal import DecantPickle
 public import Tensors
 
 /// A tensor of a checkpoint and its place in it.

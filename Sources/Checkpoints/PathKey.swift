@@ -1,5 +1,5 @@
 package import DecantBytes
-internal import Pickle
+internal import DecantPickle
 
 /// One step of the way from a checkpoint's root to a value.
 package enum PathKey: Hashable, Sendable {

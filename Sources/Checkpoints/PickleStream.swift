@@ -1,5 +1,5 @@
 package import DecantBytes
-internal import Pickle
+internal import DecantPickle
 
 /// One pickle of a file, to be written out opcode by opcode.
 package struct PickleStream: Sendable {

@@ -1,7 +1,7 @@
 import DecantBytes
 import Inference
 import Measuring
-import Pickle
+import DecantPickle
 import ResNets
 import Scanning
 import Tensors

@@ -2,7 +2,7 @@ import ArgumentParser
 import DecantBytes
 import Checkpoints
 import Glibc
-import Pickle
+import DecantPickle
 import Tensors
 
 /// `decant inspect FILE`.

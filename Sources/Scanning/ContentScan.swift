@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Pickle
+internal import DecantPickle
 
 /// What bytes turned out to be.
 enum ContentFormat {

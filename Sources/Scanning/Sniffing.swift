@@ -1,6 +1,6 @@
 internal import DecantBytes
 internal import Glibc
-internal import Pickle
+internal import DecantPickle
 
 /// What bytes begin like.
 enum Sniffing {

@@ -14,17 +14,17 @@ let package = Package(
     .systemLibrary(name: "CFallocate"),
     .target(name: "DecantBytes"),
     .target(name: "Threads"),
-    .target(name: "Pickle", dependencies: ["DecantBytes"]),
+    .target(name: "DecantPickle", dependencies: ["DecantBytes"]),
     .target(name: "Tensors", dependencies: ["DecantBytes", "CLibcrypto", "CNarrowing"]),
     .target(
       name: "Checkpoints",
       dependencies: [
-        "DecantBytes", "Threads", "Pickle", "Tensors", "CFallocate", "CLibdeflate", "CLibcrypto",
+        "DecantBytes", "Threads", "DecantPickle", "Tensors", "CFallocate", "CLibdeflate", "CLibcrypto",
       ]),
     .target(name: "Graphs"),
     .target(name: "Images", dependencies: ["DecantBytes", "CImageCodecs"]),
     .target(name: "ResNets", dependencies: ["DecantBytes", "Tensors", "Graphs"]),
-    .target(name: "Scanning", dependencies: ["DecantBytes", "Pickle", "Checkpoints"]),
+    .target(name: "Scanning", dependencies: ["DecantBytes", "DecantPickle", "Checkpoints"]),
 
     .target(
       name: "TestSupport", path: "TestSupport",
@@ -32,7 +32,7 @@ let package = Package(
     .target(
       name: "FuzzTargets",
       dependencies: [
-        "DecantBytes", "Checkpoints", "Graphs", "Images", "Pickle", "ResNets", "Scanning",
+        "DecantBytes", "Checkpoints", "Graphs", "Images", "DecantPickle", "ResNets", "Scanning",
         "Tensors",
         "TestSupport",
       ],

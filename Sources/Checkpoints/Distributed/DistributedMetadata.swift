@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Pickle
+internal import DecantPickle
 internal import Tensors
 
 /// What the `.metadata` of a distributed checkpoint says: which tensors there are and where their parts lie.

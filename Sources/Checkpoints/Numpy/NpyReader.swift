@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Pickle
+internal import DecantPickle
 internal import Tensors
 
 /// Reads a `.npy` file: an array of numbers as a tensor, anything else by name.

@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Pickle
+internal import DecantPickle
 internal import Tensors
 
 /// What `torch.package.PackageExporter` writes: pickles over shared storages, and the Python sources they need, which are

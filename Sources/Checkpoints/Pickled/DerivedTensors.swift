@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Pickle
+internal import DecantPickle
 internal import Tensors
 
 /// Tensors that are made from other tensors, or from none.

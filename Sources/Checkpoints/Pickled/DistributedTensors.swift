@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Pickle
+internal import DecantPickle
 internal import Tensors
 
 /// Tensors of which each process holds a part: `DTensor` and `ShardedTensor`.

@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Pickle
+internal import DecantPickle
 internal import Tensors
 
 /// Where the storages of a legacy file lie: one after another behind the pickles, each an element count and its bytes.

@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Pickle
+internal import DecantPickle
 
 extension PickleGraph {
   /// The name a value stands for when it is called: a name itself, or a class with its source beside it.

@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Pickle
+internal import DecantPickle
 
 /// Pickles and numbers that stand one after another in a file, each read where the one before ended.
 ///

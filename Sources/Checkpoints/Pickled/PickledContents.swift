@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Pickle
+internal import DecantPickle
 internal import Tensors
 
 /// Lists everything under a pickle's root: each tensor and each other value with its path, in the file's order.

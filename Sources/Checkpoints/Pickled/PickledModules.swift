@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Pickle
+internal import DecantPickle
 
 /// What PyTorch's own classes mean by their state: modules, graphs of modules, quantised layers, optimizers.
 ///

@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Pickle
+internal import DecantPickle
 internal import Tensors
 
 /// What a pickle's calls made: tensors, files within the file, mappings, modules and everything else.

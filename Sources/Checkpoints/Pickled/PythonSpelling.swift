@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Pickle
+internal import DecantPickle
 
 extension PickleGraph {
   /// Bytes of a value that is text of either Python; 0 for others.

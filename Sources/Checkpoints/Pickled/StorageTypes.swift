@@ -1,4 +1,4 @@
-internal import Pickle
+internal import DecantPickle
 internal import Tensors
 
 /// What the names of PyTorch's storage classes and dtypes mean.

@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Pickle
+internal import DecantPickle
 internal import Tensors
 
 /// Turns the calls that PyTorch's pickles ask for into tensors; nothing is called.

@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Pickle
+internal import DecantPickle
 internal import Tensors
 
 /// The files that `torch.save` wrote before PyTorch 1.6, and still writes on request: five pickles, then the storages.

@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Pickle
+internal import DecantPickle
 internal import Tensors
 
 /// The tar files that `torch.save` wrote in PyTorch 0.1.

@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Pickle
+internal import DecantPickle
 internal import Tensors
 
 /// TorchScript archives of PyTorch 1.0 to 1.3: `model.json` describes the modules and a table of tensors.

@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Pickle
+internal import DecantPickle
 internal import Tensors
 
 /// What a TorchScript archive holds beside `data.pkl`: the constants of its code, and what the code says of classes.

@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Pickle
+internal import DecantPickle
 internal import Tensors
 
 /// Checkpoints without a pickle whose tensors and values have typed paths: those of `torch.distributed.checkpoint`.

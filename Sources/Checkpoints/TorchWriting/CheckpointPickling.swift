@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Pickle
+internal import DecantPickle
 internal import Tensors
 
 /// Writes what a checkpoint holds as one pickle that PyTorch's `weights_only` loader reads.

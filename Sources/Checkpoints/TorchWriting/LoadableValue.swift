@@ -1,4 +1,4 @@
-internal import Pickle
+internal import DecantPickle
 
 /// What a value of a pickle is to PyTorch's `weights_only` loader: something it makes, or something it refuses.
 ///

@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Pickle
+internal import DecantPickle
 
 /// What a state dict's `_metadata` says of modules whose tensors got other names: `load_state_dict` looks a module's version
 /// up by its new name.

@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Pickle
+internal import DecantPickle
 internal import Tensors
 
 /// Writes the calls that rebuild tensors, and keeps the storages that they are views of.

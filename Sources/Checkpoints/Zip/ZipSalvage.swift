@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Pickle
+internal import DecantPickle
 internal import Tensors
 
 /// What is left of a torch zip whose directory is lost: its records are found by their local headers, one after the

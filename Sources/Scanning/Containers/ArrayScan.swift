@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Pickle
+internal import DecantPickle
 
 /// Formats that are no pickle: arrays of NumPy, safetensors, GGUF.
 extension ContentScan {

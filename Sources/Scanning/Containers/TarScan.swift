@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Pickle
+internal import DecantPickle
 
 /// Tar archives, and the files of PyTorch 0.1 among them.
 extension ContentScan {

@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Pickle
+internal import DecantPickle
 
 /// Values and calls of a pickle as Python would spell them, shortened: hostile ones nest and share without end.
 struct CallSpelling {

@@ -1,4 +1,4 @@
-internal import Pickle
+internal import DecantPickle
 
 /// How many values a pickle's containers hold when every share is counted.
 enum Expansion {

@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Pickle
+internal import DecantPickle
 
 /// Functions and classes that a stream hands to others, which call them: no opcode of a call stands beside these names.
 extension PickleAudit {

@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Pickle
+internal import DecantPickle
 
 /// The files of `torch.save` before 1.6: five pickles in a row, then the storages' data.
 ///

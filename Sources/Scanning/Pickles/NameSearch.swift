@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Pickle
+internal import DecantPickle
 
 /// Looks for names in bytes that could not be followed: behind a break, or behind raw data inside a stream.
 ///

@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Pickle
+internal import DecantPickle
 
 /// Judges what one pickle stream asked for.
 ///

@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Pickle
+internal import DecantPickle
 
 /// What a stream changes so that a name or a method is no longer what it seems.
 extension PickleAudit {

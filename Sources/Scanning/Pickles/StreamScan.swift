@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Pickle
+internal import DecantPickle
 
 /// Pickle streams: one, several in a row, or the layout of torch's legacy files.
 extension ContentScan {

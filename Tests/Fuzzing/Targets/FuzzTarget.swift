@@ -2,7 +2,7 @@ package import DecantBytes
 internal import Checkpoints
 internal import Graphs
 internal import Images
-internal import Pickle
+internal import DecantPickle
 internal import ResNets
 internal import Scanning
 internal import Tensors

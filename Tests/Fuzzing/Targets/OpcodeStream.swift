@@ -1,4 +1,4 @@
-internal import Pickle
+internal import DecantPickle
 
 /// A pickle cut into opcodes with their arguments, and what follows the last one that is whole.
 struct OpcodeStream {

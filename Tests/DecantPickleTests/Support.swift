@@ -1,6 +1,6 @@
 import DecantBytes
 import Foundation
-import Pickle
+import DecantPickle
 import Testing
 
 /// Bytes of a hand-written stream.

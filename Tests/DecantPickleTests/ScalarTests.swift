@@ -1,4 +1,4 @@
-import Pickle
+import DecantPickle
 import Testing
 
 /// Numbers and strings: expected values are what CPython 3.11's unpickler makes of the same bytes.

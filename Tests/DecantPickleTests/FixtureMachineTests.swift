@@ -1,4 +1,4 @@
-import Pickle
+import DecantPickle
 import Testing
 
 /// The names of the fixtures say what CPython does with them: `cpython-`, `hand-` and `lenient-` are read,

@@ -1,4 +1,4 @@
-import Pickle
+import DecantPickle
 import Testing
 
 /// Goldens are the output of CPython 3.11's `pickletools.dis`.

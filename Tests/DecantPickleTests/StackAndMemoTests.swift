@@ -1,5 +1,5 @@
 import DecantBytes
-import Pickle
+import DecantPickle
 import Testing
 
 struct StackAndMemoTests {

@@ -1,4 +1,4 @@
-import Pickle
+import DecantPickle
 import Testing
 
 struct ObjectTests {

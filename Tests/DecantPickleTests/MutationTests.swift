@@ -1,5 +1,5 @@
 import DecantBytes
-import Pickle
+import DecantPickle
 import Testing
 
 /// Whatever the bytes, the machine and the disassembler return or throw; a trap would end the test process.
