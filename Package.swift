@@ -25,37 +25,41 @@ let package = Package(
     .target(name: "DecantBytes"),
     .target(name: "Threads"),
     .target(name: "DecantPickle", dependencies: ["DecantBytes"]),
-    .target(name: "Tensors", dependencies: ["DecantBytes", "CLibcrypto", "CNarrowing"]),
+    .target(name: "DecantTensors", dependencies: ["DecantBytes", "CLibcrypto", "CNarrowing"]),
     .target(name: "Graphs"),
     .target(
       name: "Checkpoints",
       dependencies: [
-        "DecantBytes", "Threads", "DecantPickle", "Tensors", "CFallocate", "CLibdeflate", "CLibcrypto",
+        "DecantBytes", "Threads", "DecantPickle", "DecantTensors", "CFallocate", "CLibdeflate", "CLibcrypto",
       ]),
     .target(name: "Scanning", dependencies: ["DecantBytes", "DecantPickle", "Checkpoints"]),
-    .target(name: "ResNets", dependencies: ["DecantBytes", "Tensors", "Graphs"]),
+    .target(name: "ResNets", dependencies: ["DecantBytes", "DecantTensors", "Graphs"]),
     .target(
       name: "Inference",
-      dependencies: ["DecantBytes", "Threads", "Tensors", "Graphs", "COpenBLAS", "COneDNN"]),
+      dependencies: ["DecantBytes", "Threads", "DecantTensors", "Graphs", "COpenBLAS", "COneDNN"]),
     .target(
-      name: "Comparing", dependencies: ["DecantBytes", "Threads", "Tensors", "Checkpoints", "ResNets"]),
+      name: "Comparing", dependencies: ["DecantBytes", "Threads", "DecantTensors", "Checkpoints", "ResNets"]),
     .target(
       name: "Networks",
-      dependencies: ["DecantBytes", "Tensors", "Checkpoints", "Graphs", "Images", "ResNets", "Inference"]),
-    .target(name: "Measuring", dependencies: ["DecantBytes", "Tensors", "Graphs", "ResNets", "Inference"]),
-    .target(name: "ONNX", dependencies: ["DecantBytes", "Tensors", "Graphs", "Checkpoints"]),
+      dependencies: [
+        "DecantBytes", "DecantTensors", "Checkpoints", "Graphs", "Images", "ResNets", "Inference",
+      ]),
+    .target(
+      name: "Measuring", dependencies: ["DecantBytes", "DecantTensors", "Graphs", "ResNets", "Inference"]),
+    .target(name: "ONNX", dependencies: ["DecantBytes", "DecantTensors", "Graphs", "Checkpoints"]),
     .target(name: "Images", dependencies: ["DecantBytes", "CImageCodecs"]),
     .target(
       name: "DecantKit",
       dependencies: [
-        "DecantBytes", "Tensors", "Checkpoints", "Scanning", "Graphs", "ResNets", "Inference", "Comparing",
+        "DecantBytes", "DecantTensors", "Checkpoints", "Scanning", "Graphs", "ResNets", "Inference",
+        "Comparing",
         "Images",
         "Networks", "ONNX",
       ]),
     .executableTarget(
       name: "DecantCommand",
       dependencies: [
-        "DecantBytes", "Threads", "Comparing", "DecantKit", "DecantPickle", "Tensors", "Checkpoints",
+        "DecantBytes", "Threads", "Comparing", "DecantKit", "DecantPickle", "DecantTensors", "Checkpoints",
         "Scanning",
         "Graphs",
         "ResNets", "Inference",
@@ -73,47 +77,48 @@ let package = Package(
       name: "FuzzTargets",
       dependencies: [
         "DecantBytes", "Checkpoints", "Graphs", "Images", "DecantPickle", "ResNets", "Scanning",
-        "Tensors",
+        "DecantTensors",
         "TestSupport",
       ],
       path: "Tests/Fuzzing/Targets"),
     .testTarget(name: "DecantBytesTests", dependencies: ["DecantBytes"]),
     .testTarget(name: "DecantPickleTests", dependencies: ["DecantBytes", "DecantPickle", "TestSupport"]),
-    .testTarget(name: "TensorsTests", dependencies: ["DecantBytes", "Tensors"]),
+    .testTarget(name: "DecantTensorsTests", dependencies: ["DecantBytes", "DecantTensors"]),
     .testTarget(
       name: "CheckpointsTests",
       dependencies: [
-        "DecantBytes", "Checkpoints", "CLibdeflate", "CTestLibraries", "FuzzTargets", "Tensors",
+        "DecantBytes", "Checkpoints", "CLibdeflate", "CTestLibraries", "FuzzTargets", "DecantTensors",
         "TestSupport",
       ]),
     .testTarget(
       name: "ScanningTests",
       dependencies: ["DecantBytes", "Checkpoints", "DecantPickle", "Scanning", "TestSupport"]),
     .testTarget(
-      name: "ResNetsTests", dependencies: ["DecantBytes", "Graphs", "ResNets", "Tensors", "TestSupport"]),
+      name: "ResNetsTests",
+      dependencies: ["DecantBytes", "Graphs", "ResNets", "DecantTensors", "TestSupport"]),
     .testTarget(
       name: "InferenceTests",
       dependencies: [
-        "DecantBytes", "Checkpoints", "Graphs", "Inference", "ResNets", "Tensors", "TestSupport",
+        "DecantBytes", "Checkpoints", "Graphs", "Inference", "ResNets", "DecantTensors", "TestSupport",
       ],
       exclude: ["pytorch_cases.py"]),
     .testTarget(
       name: "NetworksTests",
       dependencies: [
-        "DecantBytes", "Checkpoints", "Inference", "Networks", "ResNets", "Tensors", "TestSupport",
+        "DecantBytes", "Checkpoints", "Inference", "Networks", "ResNets", "DecantTensors", "TestSupport",
       ]),
     .testTarget(
       name: "MeasuringTests",
-      dependencies: ["DecantBytes", "Graphs", "Inference", "Measuring", "ResNets", "Tensors"]),
+      dependencies: ["DecantBytes", "Graphs", "Inference", "Measuring", "ResNets", "DecantTensors"]),
     .testTarget(
-      name: "ONNXTests", dependencies: ["DecantBytes", "Checkpoints", "Graphs", "ONNX", "Tensors"]),
+      name: "ONNXTests", dependencies: ["DecantBytes", "Checkpoints", "Graphs", "ONNX", "DecantTensors"]),
     .testTarget(name: "ImagesTests", dependencies: ["DecantBytes", "Images", "TestSupport"]),
     // Depends on the tool so that `swift test` builds the binary the tests run.
     .testTarget(
       name: "CommandTests",
       dependencies: [
         "Sample", "DecantBytes", "DecantCommand", "Checkpoints", "Inference", "Networks", "ResNets",
-        "Tensors",
+        "DecantTensors",
         "TestSupport",
       ],
       exclude: ["messages.txt"]),

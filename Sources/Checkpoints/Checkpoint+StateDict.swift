@@ -1,5 +1,5 @@
 public import DecantBytes
-public import Tensors
+public import DecantTensors
 
 /// A part of an open checkpoint that a state dict was read from.
 package struct CheckpointPart: StateDictSource {

@@ -1,6 +1,6 @@
 public import DecantBytes
 internal import DecantPickle
-package import Tensors
+package import DecantTensors
 
 /// An open checkpoint: what it holds, read lazily from whatever container it is in.
 ///

@@ -1,6 +1,6 @@
 public import DecantBytes
 internal import DecantPickle
-public import Tensors
+public import DecantTensors
 
 /// A tensor of a checkpoint and its place in it.
 public struct CheckpointTensor: Sendable {

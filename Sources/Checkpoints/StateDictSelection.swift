@@ -1,5 +1,5 @@
 package import DecantBytes
-package import Tensors
+package import DecantTensors
 
 /// A part of a checkpoint that can be loaded into a network.
 package struct StateDictCandidate: Sendable, Equatable {

@@ -1,5 +1,5 @@
 internal import DecantBytes
-package import Tensors
+package import DecantTensors
 
 /// What two files have in common and what they have not.
 package struct DiffResult {

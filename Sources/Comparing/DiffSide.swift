@@ -1,7 +1,7 @@
 package import DecantBytes
 package import Checkpoints
 internal import Glibc
-package import Tensors
+package import DecantTensors
 
 /// One of the two files, and the tensors of it that are compared.
 package struct DiffSide: Sendable {

@@ -1,6 +1,6 @@
 internal import DecantBytes
 internal import Checkpoints
-package import Tensors
+package import DecantTensors
 internal import Threads
 
 /// What came of comparing two tensors.

@@ -1,6 +1,6 @@
 public import DecantBytes
 internal import Checkpoints
-public import Tensors
+public import DecantTensors
 
 extension StateDict {
   /// Compares these tensors with others, whatever their containers, dialects, prefixes and types.

@@ -1,7 +1,7 @@
 internal import DecantBytes
 internal import Checkpoints
 package import ResNets
-internal import Tensors
+internal import DecantTensors
 
 /// Which tensors of two files are compared with each other.
 package struct TensorMatching {

@@ -1,6 +1,6 @@
 import DecantBytes
 import ResNets
-import Tensors
+import DecantTensors
 
 /// Why a state dict is no ResNet, and what is in it instead.
 struct AbsenceReport {

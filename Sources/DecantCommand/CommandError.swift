@@ -4,7 +4,7 @@ import Measuring
 import DecantPickle
 import ResNets
 import Scanning
-import Tensors
+import DecantTensors
 
 /// The errors of the library as the command line reports them: remedies name options and commands.
 extension DecantError {

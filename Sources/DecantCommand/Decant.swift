@@ -3,7 +3,7 @@ import ArgumentParser
 import CArguments
 import Checkpoints
 import Glibc
-import Tensors
+import DecantTensors
 
 /// The tool `decant`.
 @main

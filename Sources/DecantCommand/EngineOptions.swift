@@ -3,7 +3,7 @@ import DecantBytes
 import Checkpoints
 import Graphs
 import Inference
-import Tensors
+import DecantTensors
 
 /// Which engine executes a network, and how.
 struct EngineOptions: ParsableArguments {

@@ -3,7 +3,7 @@ import DecantBytes
 import Checkpoints
 import Networks
 import ResNets
-import Tensors
+import DecantTensors
 
 /// `decant identify FILE`.
 struct IdentifyCommand: ParsableCommand, JSONReporting {

@@ -3,7 +3,7 @@ import DecantBytes
 import Checkpoints
 import Glibc
 import DecantPickle
-import Tensors
+import DecantTensors
 
 /// `decant inspect FILE`.
 struct InspectCommand: ParsableCommand, JSONReporting {

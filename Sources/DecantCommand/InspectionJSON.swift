@@ -1,6 +1,6 @@
 import DecantBytes
 import Checkpoints
-import Tensors
+import DecantTensors
 
 /// The JSON of `decant inspect --json`, schema 1.
 ///

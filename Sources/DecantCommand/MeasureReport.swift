@@ -5,7 +5,7 @@ import Checkpoints
 import Inference
 import Measuring
 import ResNets
-import Tensors
+import DecantTensors
 
 /// The options by which `identify` measures what no shape tells.
 struct MeasureOptions: ParsableArguments {

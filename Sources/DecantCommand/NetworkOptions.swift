@@ -3,7 +3,7 @@ import DecantBytes
 import Checkpoints
 import Networks
 import ResNets
-import Tensors
+import DecantTensors
 
 /// The options by which `verify`, `run` and `convert` choose a state dict and take it for a network.
 struct NetworkOptions: ParsableArguments {

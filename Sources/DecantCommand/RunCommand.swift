@@ -6,7 +6,7 @@ import Graphs
 import Images
 import Inference
 import ResNets
-import Tensors
+import DecantTensors
 
 /// `decant run FILE`.
 struct RunCommand: ParsableCommand, JSONReporting {

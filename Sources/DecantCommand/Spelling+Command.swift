@@ -1,6 +1,6 @@
 import DecantBytes
 import Checkpoints
-import Tensors
+import DecantTensors
 
 /// Names and numbers as the tool prints them.
 extension Spelling {

@@ -2,7 +2,7 @@ import ArgumentParser
 import DecantBytes
 import Checkpoints
 import ResNets
-import Tensors
+import DecantTensors
 
 /// `decant synthesize ARCH -o FILE.pth`.
 struct SynthesizeCommand: ParsableCommand, JSONReporting {

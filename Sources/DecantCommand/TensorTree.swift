@@ -1,6 +1,6 @@
 import DecantBytes
 import Checkpoints
-import Tensors
+import DecantTensors
 
 /// Tensors' names as a tree: every dot begins a branch.
 struct TensorTree {

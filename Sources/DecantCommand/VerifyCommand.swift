@@ -3,7 +3,7 @@ import DecantBytes
 import Checkpoints
 import Graphs
 import ResNets
-import Tensors
+import DecantTensors
 
 /// `decant verify FILE`.
 struct VerifyCommand: ParsableCommand, JSONReporting {

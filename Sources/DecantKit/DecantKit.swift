@@ -1,7 +1,7 @@
 // The library: one import. Where to start in each module:
 //
 // DecantBytes   DecantError, Limits, JSONValue
-// Tensors       Tensor, DType, StateDict
+// DecantTensors       Tensor, DType, StateDict
 // Checkpoints   Checkpoint, writing in other formats
 // ResNets       architectures, identification, verification
 // Images        Preprocessing
@@ -17,4 +17,4 @@
 @_exported public import Networks
 @_exported public import ResNets
 @_exported public import Scanning
-@_exported public import Tensors
+@_exported public import DecantTensors

@@ -3,7 +3,7 @@ package import Checkpoints
 internal import Graphs
 package import ONNX
 package import ResNets
-internal import Tensors
+internal import DecantTensors
 
 /// How a network is written as an ONNX model.
 public struct ONNXOptions: Sendable {

@@ -1,5 +1,5 @@
 internal import DecantBytes
-package import Tensors
+package import DecantTensors
 
 /// Stage activations that another implementation computed, to compare with.
 ///

@@ -1,6 +1,6 @@
 internal import DecantBytes
 internal import Graphs
-internal import Tensors
+internal import DecantTensors
 
 /// Fetches a graph's parameters from a state dict; all of them have been found and have the graph's shapes.
 struct ParameterBinding<Scalar: ReferenceScalar> {

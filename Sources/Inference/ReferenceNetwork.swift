@@ -1,7 +1,7 @@
 internal import COpenBLAS
 package import Graphs
 import Synchronization
-package import Tensors
+package import DecantTensors
 
 /// By which mean and variance a batch normalization divides.
 package enum NormalizationStatistics: Sendable {

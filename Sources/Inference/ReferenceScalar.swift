@@ -1,5 +1,5 @@
 internal import COpenBLAS
-package import Tensors
+package import DecantTensors
 
 /// A type of number that ``ReferenceNetwork`` computes in: `Float` or `Double`.
 package protocol ReferenceScalar: TensorScalar, SIMDScalar, Codable {

@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Tensors
+internal import DecantTensors
 
 /// A parameter's numbers in row-major order, in the type the engine computes in.
 ///

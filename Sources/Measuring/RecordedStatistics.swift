@@ -3,7 +3,7 @@ internal import Glibc
 internal import Graphs
 internal import Inference
 internal import ResNets
-internal import Tensors
+internal import DecantTensors
 
 /// The running variances of a network's first block, checked.
 struct RecordedStatistics: Sendable {

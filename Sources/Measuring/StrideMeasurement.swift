@@ -1,6 +1,6 @@
 package import Inference
 package import ResNets
-package import Tensors
+package import DecantTensors
 internal import Graphs
 
 /// How well either stride of the stem explains a network's running statistics.

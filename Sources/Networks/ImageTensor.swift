@@ -2,7 +2,7 @@ public import DecantBytes
 internal import Checkpoints
 public import Images
 internal import Inference
-internal import Tensors
+internal import DecantTensors
 
 /// Images as a network takes them: N×C×H×W float32 values.
 ///

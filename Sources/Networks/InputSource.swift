@@ -2,7 +2,7 @@ package import DecantBytes
 internal import Checkpoints
 package import Images
 internal import Inference
-package import Tensors
+package import DecantTensors
 
 /// A file to run, and what it is by its first bytes.
 package struct InputSource {

@@ -2,7 +2,7 @@ package import DecantBytes
 internal import Checkpoints
 internal import Images
 package import Inference
-package import Tensors
+package import DecantTensors
 
 /// Images that a network takes, read from a file of numbers and used as they are.
 package enum NetworkInput {

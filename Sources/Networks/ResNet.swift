@@ -3,7 +3,7 @@ internal import Checkpoints
 internal import Graphs
 public import Inference
 public import ResNets
-public import Tensors
+public import DecantTensors
 
 /// A residual network with its weights, ready to run.
 ///

@@ -2,7 +2,7 @@ public import DecantBytes
 public import Checkpoints
 internal import Graphs
 public import ResNets
-public import Tensors
+public import DecantTensors
 
 extension Checkpoint {
   /// Returns which ResNet the checkpoint holds, how each fact is known, and what the file cannot say.

@@ -1,7 +1,7 @@
 package import DecantBytes
 internal import Checkpoints
 package import ResNets
-internal import Tensors
+internal import DecantTensors
 
 extension ResNetResolution {
   /// Throws when the file holds more of the network's head than the graph computes: what it computes would not be the

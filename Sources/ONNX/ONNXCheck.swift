@@ -1,6 +1,6 @@
 internal import DecantBytes
 internal import Checkpoints
-internal import Tensors
+internal import DecantTensors
 
 /// A constant as the model in a file has it.
 private struct WrittenInitializer {

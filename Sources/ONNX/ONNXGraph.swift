@@ -1,7 +1,7 @@
 internal import DecantBytes
 internal import Checkpoints
 internal import Graphs
-internal import Tensors
+internal import DecantTensors
 
 /// A network's graph in ONNX's operators and constants.
 ///

@@ -1,6 +1,6 @@
 internal import DecantBytes
 internal import Checkpoints
-internal import Tensors
+internal import DecantTensors
 
 /// A constant of an ONNX graph: a `TensorProto` whose numbers are written after it is planned.
 struct ONNXInitializer {

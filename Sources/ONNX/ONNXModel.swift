@@ -1,7 +1,7 @@
 package import DecantBytes
 package import Checkpoints
 package import Graphs
-package import Tensors
+package import DecantTensors
 
 /// A network as an ONNX model of opset 17: the whole graph, which any runtime of ONNX executes, with its weights.
 ///

@@ -1,7 +1,7 @@
 internal import DecantBytes
 internal import Checkpoints
 internal import Graphs
-package import Tensors
+package import DecantTensors
 
 /// A parameter's tensor, and what the file calls it.
 package struct ONNXWeight: Sendable {

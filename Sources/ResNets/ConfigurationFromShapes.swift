@@ -1,5 +1,5 @@
 package import DecantBytes
-internal import Tensors
+internal import DecantTensors
 
 extension ResNetConfiguration {
   /// The configuration that a network's names and shapes tell.

@@ -1,6 +1,6 @@
 internal import DecantBytes
 package import Graphs
-package import Tensors
+package import DecantTensors
 
 /// A network's tensors with its batch normalizations computed into the convolutions before them, in double precision
 /// and rounded once.

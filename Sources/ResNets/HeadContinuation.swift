@@ -1,5 +1,5 @@
 internal import Graphs
-internal import Tensors
+internal import DecantTensors
 
 extension ResNetResolution {
   /// Returns the names of tensors that continue the network where its graph ends, or change what its head reads: a second

@@ -1,6 +1,6 @@
 internal import DecantBytes
 internal import Graphs
-internal import Tensors
+internal import DecantTensors
 
 /// The network that tensors belong to, how each fact is known, and what the file cannot say.
 public struct ResNetIdentification: Sendable {

@@ -1,4 +1,4 @@
-internal import Tensors
+internal import DecantTensors
 
 extension ResNetIdentification {
   /// What names and shapes tell, each with the tensor that tells it.

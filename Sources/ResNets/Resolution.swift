@@ -1,6 +1,6 @@
 package import DecantBytes
 package import Graphs
-package import Tensors
+package import DecantTensors
 
 /// Which network a state dict is taken for, and what had to be assumed to say so.
 package struct ResNetResolution: Sendable {

@@ -1,5 +1,5 @@
 package import DecantBytes
-package import Tensors
+package import DecantTensors
 
 /// Seeded images, smooth with noise, so that the features of two of them differ.
 ///

@@ -1,6 +1,6 @@
 public import DecantBytes
 package import Graphs
-public import Tensors
+public import DecantTensors
 
 /// Seeded weights for any graph: no training, but activations of order one in every stage.
 ///

@@ -1,6 +1,6 @@
 package import DecantBytes
 package import Graphs
-public import Tensors
+public import DecantTensors
 
 /// Every difference between tensors and the network they should be.
 public struct ResNetVerification: Sendable {

@@ -1,6 +1,6 @@
 import DecantBytes
 import Checkpoints
-import Tensors
+import DecantTensors
 import TestSupport
 import Testing
 

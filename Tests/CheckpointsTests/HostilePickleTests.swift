@@ -2,7 +2,7 @@ import DecantBytes
 import CTestLibraries
 import Checkpoints
 import Foundation
-import Tensors
+import DecantTensors
 import TestSupport
 import Testing
 

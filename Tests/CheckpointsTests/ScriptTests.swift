@@ -1,7 +1,7 @@
 import DecantBytes
 import Checkpoints
 import Foundation
-import Tensors
+import DecantTensors
 import TestSupport
 import Testing
 

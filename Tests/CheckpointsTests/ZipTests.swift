@@ -3,7 +3,7 @@ import CTestLibraries
 import DecantBytes
 @testable import Checkpoints
 import Foundation
-import Tensors
+import DecantTensors
 import TestSupport
 import Testing
 

@@ -3,7 +3,7 @@ import Foundation
 import Inference
 import Networks
 import ResNets
-import Tensors
+import DecantTensors
 import TestSupport
 import Testing
 

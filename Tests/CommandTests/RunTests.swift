@@ -1,6 +1,6 @@
 import Checkpoints
 import Foundation
-import Tensors
+import DecantTensors
 import TestSupport
 import Testing
 

@@ -15,15 +15,15 @@ let package = Package(
     .target(name: "DecantBytes"),
     .target(name: "Threads"),
     .target(name: "DecantPickle", dependencies: ["DecantBytes"]),
-    .target(name: "Tensors", dependencies: ["DecantBytes", "CLibcrypto", "CNarrowing"]),
+    .target(name: "DecantTensors", dependencies: ["DecantBytes", "CLibcrypto", "CNarrowing"]),
     .target(
       name: "Checkpoints",
       dependencies: [
-        "DecantBytes", "Threads", "DecantPickle", "Tensors", "CFallocate", "CLibdeflate", "CLibcrypto",
+        "DecantBytes", "Threads", "DecantPickle", "DecantTensors", "CFallocate", "CLibdeflate", "CLibcrypto",
       ]),
     .target(name: "Graphs"),
     .target(name: "Images", dependencies: ["DecantBytes", "CImageCodecs"]),
-    .target(name: "ResNets", dependencies: ["DecantBytes", "Tensors", "Graphs"]),
+    .target(name: "ResNets", dependencies: ["DecantBytes", "DecantTensors", "Graphs"]),
     .target(name: "Scanning", dependencies: ["DecantBytes", "DecantPickle", "Checkpoints"]),
 
     .target(
@@ -33,7 +33,7 @@ let package = Package(
       name: "FuzzTargets",
       dependencies: [
         "DecantBytes", "Checkpoints", "Graphs", "Images", "DecantPickle", "ResNets", "Scanning",
-        "Tensors",
+        "DecantTensors",
         "TestSupport",
       ],
       path: "Targets"),

@@ -1,7 +1,7 @@
 import Graphs
 import Inference
 import ResNets
-import Tensors
+import DecantTensors
 import Testing
 
 /// Runs in small bands: the numbers of PyTorch, and the bits of a run whose values are all whole.

@@ -1,7 +1,7 @@
 import DecantBytes
 import Graphs
 import Inference
-import Tensors
+import DecantTensors
 import Testing
 
 /// Whatever the weights, the graph or the input are, the answer is a typed error.

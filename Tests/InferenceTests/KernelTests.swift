@@ -1,6 +1,6 @@
 import Graphs
 import Inference
-import Tensors
+import DecantTensors
 import Testing
 
 /// Single convolutions and pools against PyTorch, exact because all numbers are small integers.

@@ -2,7 +2,7 @@ import Checkpoints
 import Graphs
 import Inference
 import ResNets
-import Tensors
+import DecantTensors
 import TestSupport
 import Testing
 

@@ -3,7 +3,7 @@ import Graphs
 @testable import Inference
 import ResNets
 import TestSupport
-import Tensors
+import DecantTensors
 import Testing
 
 /// The engine onednn against PyTorch's results and against the reference in float64.

@@ -3,7 +3,7 @@ import Graphs
 import Inference
 import Measuring
 import ResNets
-import Tensors
+import DecantTensors
 import Testing
 
 @Suite struct StrideTests {

@@ -4,7 +4,7 @@ import Inference
 import Networks
 import ResNets
 import TestSupport
-import Tensors
+import DecantTensors
 import Testing
 
 /// From a file to logits, as a program does it.

@@ -3,7 +3,7 @@ import Checkpoints
 import Foundation
 import Graphs
 import ONNX
-import Tensors
+import DecantTensors
 import Testing
 
 /// The models' bytes against those of onnx, and what is refused. Tests/Peers/test_onnx.py has the rest.

@@ -1,5 +1,5 @@
 import ResNets
-import Tensors
+import DecantTensors
 import Testing
 
 /// Every row of every dialect, in both directions.

@@ -1,7 +1,7 @@
 import DecantBytes
 import Graphs
 import ResNets
-import Tensors
+import DecantTensors
 import Testing
 
 /// What evidence makes of traces that are written down here; Tests/Peers/test_evidence.py has those of real libraries.

@@ -1,7 +1,7 @@
 import DecantBytes
 import Graphs
 import ResNets
-import Tensors
+import DecantTensors
 import Testing
 
 /// Names and shapes alone, since what a shape tells does not depend on numbers.

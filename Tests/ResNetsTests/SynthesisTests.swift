@@ -2,7 +2,7 @@ import DecantBytes
 import Foundation
 import Graphs
 import ResNets
-import Tensors
+import DecantTensors
 import TestSupport
 import Testing
 

@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Tensors
+internal import DecantTensors
 
 extension Checkpoint {
   /// Writes the tensors in another format, atomically and in bounded memory.

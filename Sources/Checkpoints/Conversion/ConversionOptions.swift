@@ -1,5 +1,5 @@
 package import DecantBytes
-public import Tensors
+public import DecantTensors
 
 /// How tensors are written; by default all of them, as they are.
 ///

@@ -1,6 +1,6 @@
 internal import DecantBytes
 internal import Glibc
-internal import Tensors
+internal import DecantTensors
 
 /// What of a checkpoint is written, under which names and in which types, before a format has its say.
 struct ConversionPlan {

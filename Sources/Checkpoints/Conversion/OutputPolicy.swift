@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Tensors
+internal import DecantTensors
 
 /// How the files of a conversion come into being.
 struct OutputPolicy {

@@ -1,4 +1,4 @@
-internal import Tensors
+internal import DecantTensors
 
 /// A tensor as it is to be written; one object, since every stage of a conversion passes it on.
 final class PlannedTensor: Sendable {

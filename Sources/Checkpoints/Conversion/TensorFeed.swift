@@ -1,6 +1,6 @@
 internal import DecantBytes
 internal import Synchronization
-internal import Tensors
+internal import DecantTensors
 
 /// Gives a tensor's bytes as they are to be written, compares its storage's checksum, and takes that of what is written.
 ///

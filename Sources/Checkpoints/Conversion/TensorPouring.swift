@@ -1,4 +1,4 @@
-internal import Tensors
+internal import DecantTensors
 
 /// Hands tensors to a writer one after the other: cast, their storages' checksums compared, what was lost counted.
 struct TensorPouring {

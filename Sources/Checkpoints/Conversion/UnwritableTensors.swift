@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Tensors
+internal import DecantTensors
 
 /// Gathers the tensors that a format cannot hold, each with its reason, to refuse them all at once.
 struct UnwritableTensors {

@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Tensors
+internal import DecantTensors
 
 /// A tensor's elements in row-major order, put together from the items that hold boxes of it.
 final class ChunkedContent: StorageContent, ChecksummedContent {

@@ -1,6 +1,6 @@
 internal import DecantBytes
 internal import Synchronization
-internal import Tensors
+internal import DecantTensors
 
 /// What stands from one offset of a data file to its end, when that is a safetensors file of all its tensors.
 ///

@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Tensors
+internal import DecantTensors
 
 /// The folders that `torch.distributed.checkpoint` writes.
 ///

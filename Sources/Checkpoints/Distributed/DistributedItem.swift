@@ -1,6 +1,6 @@
 internal import DecantBytes
 internal import Synchronization
-internal import Tensors
+internal import DecantTensors
 
 /// One stored item of a distributed checkpoint: a whole torch.save stream that holds one tensor, or a place in a
 /// safetensors file that holds all tensors of its data file.

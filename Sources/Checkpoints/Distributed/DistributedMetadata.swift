@@ -1,6 +1,6 @@
 internal import DecantBytes
 internal import DecantPickle
-internal import Tensors
+internal import DecantTensors
 
 /// What the `.metadata` of a distributed checkpoint says: which tensors there are and where their parts lie.
 ///

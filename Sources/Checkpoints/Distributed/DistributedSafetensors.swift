@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Tensors
+internal import DecantTensors
 
 /// The safetensors files that `HuggingFaceStorageWriter` leaves when every rank saves its own part: `shard-R-model-I-of-N`,
 /// each with the places of its tensors in the whole ones under `DCP_SHARDING_INFO`.

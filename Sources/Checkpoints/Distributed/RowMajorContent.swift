@@ -1,6 +1,6 @@
 internal import DecantBytes
 internal import Synchronization
-internal import Tensors
+internal import DecantTensors
 
 /// A tensor's elements in row-major order, little-endian, as a content of its own.
 ///

@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Tensors
+internal import DecantTensors
 
 /// What `torch.export.save` writes (`.pt2`): the weights and constants of exported programs; their graphs are not run.
 ///

@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Tensors
+internal import DecantTensors
 
 /// The place of bytes that a file no longer has; reading them throws why.
 final class AbsentContent: StorageContent {

@@ -1,5 +1,5 @@
 package import DecantBytes
-internal import Tensors
+internal import DecantTensors
 
 /// A run of bytes that a container is read from: a file, a part of one, or bytes in memory.
 ///

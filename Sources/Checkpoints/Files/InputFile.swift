@@ -1,7 +1,7 @@
 package import DecantBytes
 internal import Glibc
 internal import Synchronization
-internal import Tensors
+internal import DecantTensors
 
 /// A regular file open for reading.
 ///

@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Tensors
+internal import DecantTensors
 
 /// A storage of a file that was cut off: the bytes that are there, and why the others are not.
 final class PartialContent: StorageContent {

@@ -1,4 +1,4 @@
-internal import Tensors
+internal import DecantTensors
 
 /// How a GGUF file stores a tensor's elements: as numbers, or in blocks that share scales.
 ///

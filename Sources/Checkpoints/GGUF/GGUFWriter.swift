@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Tensors
+internal import DecantTensors
 
 /// Writes GGUF files of version 3, little-endian.
 ///

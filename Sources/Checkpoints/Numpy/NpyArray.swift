@@ -1,5 +1,5 @@
 package import DecantBytes
-package import Tensors
+package import DecantTensors
 
 /// Arrays in NumPy's `.npy` format, versions 1 to 3.
 ///

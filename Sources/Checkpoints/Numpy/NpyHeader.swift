@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Tensors
+internal import DecantTensors
 
 /// The header of a `.npy` file: element type, order, shape, and where the data begins.
 ///

@@ -1,6 +1,6 @@
 internal import DecantBytes
 internal import DecantPickle
-internal import Tensors
+internal import DecantTensors
 
 /// Reads a `.npy` file: an array of numbers as a tensor, anything else by name.
 ///

@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Tensors
+internal import DecantTensors
 
 /// Writes a tensor as a `.npy` file of version 1: row-major, little-endian.
 struct NpyWriter {

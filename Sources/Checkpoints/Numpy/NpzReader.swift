@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Tensors
+internal import DecantTensors
 
 /// Reads `.npz` files: zips whose every entry is a `.npy` file.
 ///

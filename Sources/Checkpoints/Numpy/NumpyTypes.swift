@@ -1,4 +1,4 @@
-internal import Tensors
+internal import DecantTensors
 
 /// What NumPy's type codes mean.
 ///

@@ -1,6 +1,6 @@
 internal import DecantBytes
 internal import DecantPickle
-internal import Tensors
+internal import DecantTensors
 
 /// What `torch.package.PackageExporter` writes: pickles over shared storages, and the Python sources they need, which are
 /// not run.

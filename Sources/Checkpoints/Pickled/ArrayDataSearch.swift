@@ -1,6 +1,6 @@
 internal import DecantBytes
 internal import DecantPickle
-internal import Tensors
+internal import DecantTensors
 
 /// Decides which calls of a pickle make a tensor that this reader does not know.
 ///

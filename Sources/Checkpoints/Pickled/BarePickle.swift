@@ -1,6 +1,6 @@
 internal import DecantBytes
 internal import DecantPickle
-internal import Tensors
+internal import DecantTensors
 
 /// One pickle with everything in it, as `pickle.dump` writes.
 enum BarePickle {

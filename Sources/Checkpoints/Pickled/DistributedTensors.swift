@@ -1,6 +1,6 @@
 internal import DecantBytes
 internal import DecantPickle
-internal import Tensors
+internal import DecantTensors
 
 /// Tensors of which each process holds a part: `DTensor` and `ShardedTensor`.
 ///

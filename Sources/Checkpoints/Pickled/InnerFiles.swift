@@ -1,7 +1,7 @@
 internal import DecantBytes
 internal import DecantPickle
 internal import Synchronization
-internal import Tensors
+internal import DecantTensors
 
 /// Whole files that stand as bytes inside a pickle (`torch.storage._load_from_bytes`), each opened once.
 ///

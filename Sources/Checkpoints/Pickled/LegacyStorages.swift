@@ -1,6 +1,6 @@
 internal import DecantBytes
 internal import DecantPickle
-internal import Tensors
+internal import DecantTensors
 
 /// Where the storages of a legacy file lie: one after another behind the pickles, each an element count and its bytes.
 ///

@@ -1,7 +1,7 @@
 internal import DecantBytes
 internal import DecantPickle
 internal import Synchronization
-internal import Tensors
+internal import DecantTensors
 
 /// NumPy's arrays and scalars as pickles describe them.
 ///

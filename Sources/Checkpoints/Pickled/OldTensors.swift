@@ -1,6 +1,6 @@
 internal import DecantBytes
 internal import DecantPickle
-internal import Tensors
+internal import DecantTensors
 
 /// What a persistent id that is one name stands for (PyTorch 0.1).
 enum PersistentObject {

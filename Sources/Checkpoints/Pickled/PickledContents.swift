@@ -1,6 +1,6 @@
 internal import DecantBytes
 internal import DecantPickle
-internal import Tensors
+internal import DecantTensors
 
 /// Lists everything under a pickle's root: each tensor and each other value with its path, in the file's order.
 ///

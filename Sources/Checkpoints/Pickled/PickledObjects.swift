@@ -1,6 +1,6 @@
 internal import DecantBytes
 internal import DecantPickle
-internal import Tensors
+internal import DecantTensors
 
 /// What a pickle's calls made: tensors, files within the file, mappings, modules and everything else.
 extension PickledContents {

@@ -1,6 +1,6 @@
 internal import DecantBytes
 internal import DecantPickle
-internal import Tensors
+internal import DecantTensors
 
 /// A storage as a persistent id describes it, before its bytes are looked for.
 struct StorageReference {

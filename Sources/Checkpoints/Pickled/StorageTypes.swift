@@ -1,5 +1,5 @@
 internal import DecantPickle
-internal import Tensors
+internal import DecantTensors
 
 /// What the names of PyTorch's storage classes and dtypes mean.
 ///

@@ -1,6 +1,6 @@
 internal import DecantBytes
 internal import DecantPickle
-internal import Tensors
+internal import DecantTensors
 
 /// Turns the calls that PyTorch's pickles ask for into tensors; nothing is called.
 ///

@@ -1,6 +1,6 @@
 internal import DecantBytes
 internal import DecantPickle
-internal import Tensors
+internal import DecantTensors
 
 /// The files that `torch.save` wrote before PyTorch 1.6, and still writes on request: five pickles, then the storages.
 ///

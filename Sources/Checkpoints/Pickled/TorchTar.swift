@@ -1,6 +1,6 @@
 internal import DecantBytes
 internal import DecantPickle
-internal import Tensors
+internal import DecantTensors
 
 /// The tar files that `torch.save` wrote in PyTorch 0.1.
 ///

@@ -1,7 +1,7 @@
 internal import DecantBytes
 internal import DecantPickle
 internal import Synchronization
-internal import Tensors
+internal import DecantTensors
 
 /// The zip files that `torch.save` writes since PyTorch 1.6 (and 1.4 on request).
 ///

@@ -1,5 +1,5 @@
 internal import DecantBytes
-package import Tensors
+package import DecantTensors
 
 /// Safetensors files made from tensors in memory.
 package enum SafetensorsFile {

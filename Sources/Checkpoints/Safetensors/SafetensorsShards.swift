@@ -1,6 +1,6 @@
 internal import DecantBytes
 internal import Glibc
-internal import Tensors
+internal import DecantTensors
 
 /// Writes tensors to several safetensors files and an index of them, as transformers' loaders read them.
 ///

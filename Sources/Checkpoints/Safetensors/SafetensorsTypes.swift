@@ -1,4 +1,4 @@
-internal import Tensors
+internal import DecantTensors
 
 /// The names safetensors gives to element types, in both directions.
 ///

@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Tensors
+internal import DecantTensors
 
 /// Writes safetensors files: a JSON header, then every tensor's data without gaps.
 ///

@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Tensors
+internal import DecantTensors
 
 /// Several checkpoint files and the index (`model.safetensors.index.json`, `pytorch_model.bin.index.json`) that says which
 /// tensor is in which.

@@ -1,6 +1,6 @@
 internal import DecantBytes
 internal import DecantPickle
-internal import Tensors
+internal import DecantTensors
 
 /// TorchScript archives of PyTorch 1.0 to 1.3: `model.json` describes the modules and a table of tensors.
 ///

@@ -1,6 +1,6 @@
 internal import DecantBytes
 internal import DecantPickle
-internal import Tensors
+internal import DecantTensors
 
 /// What a TorchScript archive holds beside `data.pkl`: the constants of its code, and what the code says of classes.
 ///

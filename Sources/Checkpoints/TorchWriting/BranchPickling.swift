@@ -1,6 +1,6 @@
 internal import DecantBytes
 internal import DecantPickle
-internal import Tensors
+internal import DecantTensors
 
 /// Checkpoints without a pickle whose tensors and values have typed paths: those of `torch.distributed.checkpoint`.
 extension CheckpointPickling {

@@ -1,6 +1,6 @@
 internal import DecantBytes
 internal import DecantPickle
-internal import Tensors
+internal import DecantTensors
 
 /// Writes what a checkpoint holds as one pickle that PyTorch's `weights_only` loader reads.
 ///

@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Tensors
+internal import DecantTensors
 
 /// Which records of a `.pth` file hold the tensors, and which view of its record each tensor is.
 ///

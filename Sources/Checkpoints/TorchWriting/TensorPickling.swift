@@ -1,6 +1,6 @@
 internal import DecantBytes
 internal import DecantPickle
-internal import Tensors
+internal import DecantTensors
 
 /// Writes the calls that rebuild tensors, and keeps the storages that they are views of.
 ///

@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Tensors
+internal import DecantTensors
 
 /// The places of a selection's tensors as a tree of steps, and which of them the written object has.
 ///

@@ -1,4 +1,4 @@
-internal import Tensors
+internal import DecantTensors
 
 /// Writes the format before PyTorch 1.6, which `torch.load` still reads: five pickles, then the storages.
 ///

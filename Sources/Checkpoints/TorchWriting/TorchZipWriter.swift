@@ -1,5 +1,5 @@
 import DecantBytes
-package import Tensors
+package import DecantTensors
 
 /// Writes the zip files that PyTorch writes since 1.6 and that `torch.load(weights_only=True)` reads.
 ///

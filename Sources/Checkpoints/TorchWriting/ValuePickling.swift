@@ -1,6 +1,6 @@
 internal import DecantBytes
 internal import DecantPickle
-internal import Tensors
+internal import DecantTensors
 
 /// The values of a source that is a pickle.
 extension CheckpointPickling {

@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Tensors
+internal import DecantTensors
 
 /// One process's part of a tensor, of a checkpoint that several processes wrote: what the others hold is in other files.
 struct RankPart: Sendable, Equatable {

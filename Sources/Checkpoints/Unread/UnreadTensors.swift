@@ -1,5 +1,5 @@
 package import DecantBytes
-internal import Tensors
+internal import DecantTensors
 
 /// Refuses what would lose weights in silence: tensors of kinds that are not read, and one process's parts of tensors.
 extension Checkpoint {

@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Tensors
+internal import DecantTensors
 
 /// A content whose bytes were recorded with checksums: a zip's record, or several put together.
 protocol ChecksummedContent: StorageContent {

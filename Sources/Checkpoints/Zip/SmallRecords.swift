@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Tensors
+internal import DecantTensors
 
 /// The small records of text that PyTorch puts beside the data.
 extension ZipArchive {

@@ -1,6 +1,6 @@
 internal import DecantBytes
 internal import Synchronization
-internal import Tensors
+internal import DecantTensors
 
 /// A zip file: its directory, and its entries as contents that are read when asked for.
 final class ZipArchive: Sendable {

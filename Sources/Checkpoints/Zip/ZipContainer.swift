@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Tensors
+internal import DecantTensors
 
 /// Zip files, whatever they hold: a checkpoint of PyTorch's, or another file that is one.
 enum ZipContainer {

@@ -1,6 +1,6 @@
 internal import DecantBytes
 internal import DecantPickle
-internal import Tensors
+internal import DecantTensors
 
 /// What is left of a torch zip whose directory is lost: its records are found by their local headers, one after the
 /// other, beginning at the start.

@@ -1,6 +1,6 @@
 import DecantBytes
 import Checkpoints
-import Tensors
+import DecantTensors
 
 /// What the user is told of a conversion: a line of result, and notes of everything that is not in the file as it was.
 struct ConversionSummary {

@@ -3,7 +3,7 @@ import DecantBytes
 import Checkpoints
 import Glibc
 import ResNets
-import Tensors
+import DecantTensors
 
 /// `decant convert IN OUT`.
 struct ConvertCommand: ParsableCommand, JSONReporting {

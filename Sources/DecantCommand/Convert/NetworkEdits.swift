@@ -1,7 +1,7 @@
 import DecantBytes
 import Checkpoints
 import ResNets
-import Tensors
+import DecantTensors
 
 /// What `decant convert` changes of the one ResNet in a file: its names, and its normalizations.
 struct NetworkEdits {

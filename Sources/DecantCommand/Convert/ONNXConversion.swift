@@ -4,7 +4,7 @@ import DecantKit
 import ONNX
 import Networks
 import ResNets
-import Tensors
+import DecantTensors
 
 /// `decant convert IN OUT.onnx`: the network that a state dict is taken for, as a model that runs elsewhere.
 struct ONNXConversion {

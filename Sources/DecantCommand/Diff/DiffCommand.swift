@@ -3,7 +3,7 @@ import DecantBytes
 import Checkpoints
 import Comparing
 import ResNets
-import Tensors
+import DecantTensors
 import Threads
 
 /// `decant diff A B`.

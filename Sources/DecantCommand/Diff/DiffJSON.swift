@@ -1,6 +1,6 @@
 import Comparing
 import DecantBytes
-import Tensors
+import DecantTensors
 
 /// The JSON of `decant diff --json`, schema 1.
 enum DiffJSON {

@@ -1,7 +1,7 @@
 import Comparing
 import DecantBytes
 import Checkpoints
-import Tensors
+import DecantTensors
 
 /// The text of `decant diff`.
 struct DiffReport {

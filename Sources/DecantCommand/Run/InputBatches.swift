@@ -3,7 +3,7 @@ import DecantBytes
 import Checkpoints
 import Images
 import Inference
-import Tensors
+import DecantTensors
 
 /// What is known of one image that is run.
 struct InputImage {

@@ -1,7 +1,7 @@
 import DecantBytes
 import Checkpoints
 import Inference
-import Tensors
+import DecantTensors
 
 /// Results of all images on their way into one `.npy`.
 struct OutputCollection<T: ReferenceScalar> {

@@ -2,7 +2,7 @@ import DecantBytes
 internal import COneDNN
 package import Graphs
 import Synchronization
-package import Tensors
+package import DecantTensors
 
 /// A graph with its weights, executed by oneDNN: the fast engine.
 ///

@@ -1,6 +1,6 @@
 internal import DecantBytes
 internal import Graphs
-package import Tensors
+package import DecantTensors
 
 /// What a state dict holds in which no ResNet was found.
 package struct ResNetAbsence: Sendable {

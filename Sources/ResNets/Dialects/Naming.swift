@@ -1,5 +1,5 @@
 package import DecantBytes
-package import Tensors
+package import DecantTensors
 
 /// Which tensors of a state dict are a ResNet's, and in whose words.
 package struct ResNetNaming: Sendable {

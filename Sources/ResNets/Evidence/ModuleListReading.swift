@@ -1,4 +1,4 @@
-internal import Tensors
+internal import DecantTensors
 
 /// What `_metadata` tells: the module list of a state dict with the version of each module's format.
 ///

@@ -5,7 +5,7 @@ internal import Images
 internal import DecantPickle
 internal import ResNets
 internal import Scanning
-internal import Tensors
+internal import DecantTensors
 
 /// What is fuzzed: one case for each format, with everything that a reader of it is asked.
 ///

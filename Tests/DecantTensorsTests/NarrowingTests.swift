@@ -1,6 +1,6 @@
 import Testing
 
-@testable import Tensors
+@testable import DecantTensors
 
 @Suite struct NarrowingTests {
   /// Patterns of every exponent and sign, with mantissas at, below and above what is cut off, and chance ones; before them,

@@ -1,4 +1,4 @@
-import Tensors
+import DecantTensors
 import Testing
 
 @Suite struct NumberTests {

@@ -1,5 +1,5 @@
 import DecantBytes
-import Tensors
+import DecantTensors
 import Testing
 
 @Suite struct TensorTests {
