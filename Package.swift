@@ -26,32 +26,33 @@ let package = Package(
     .target(name: "Threads"),
     .target(name: "DecantPickle", dependencies: ["DecantBytes"]),
     .target(name: "DecantTensors", dependencies: ["DecantBytes", "CLibcrypto", "CNarrowing"]),
-    .target(name: "Graphs"),
+    .target(name: "DecantGraphs"),
     .target(
       name: "Checkpoints",
       dependencies: [
         "DecantBytes", "Threads", "DecantPickle", "DecantTensors", "CFallocate", "CLibdeflate", "CLibcrypto",
       ]),
     .target(name: "Scanning", dependencies: ["DecantBytes", "DecantPickle", "Checkpoints"]),
-    .target(name: "ResNets", dependencies: ["DecantBytes", "DecantTensors", "Graphs"]),
+    .target(name: "ResNets", dependencies: ["DecantBytes", "DecantTensors", "DecantGraphs"]),
     .target(
       name: "Inference",
-      dependencies: ["DecantBytes", "Threads", "DecantTensors", "Graphs", "COpenBLAS", "COneDNN"]),
+      dependencies: ["DecantBytes", "Threads", "DecantTensors", "DecantGraphs", "COpenBLAS", "COneDNN"]),
     .target(
       name: "Comparing", dependencies: ["DecantBytes", "Threads", "DecantTensors", "Checkpoints", "ResNets"]),
     .target(
       name: "Networks",
       dependencies: [
-        "DecantBytes", "DecantTensors", "Checkpoints", "Graphs", "Images", "ResNets", "Inference",
+        "DecantBytes", "DecantTensors", "Checkpoints", "DecantGraphs", "Images", "ResNets", "Inference",
       ]),
     .target(
-      name: "Measuring", dependencies: ["DecantBytes", "DecantTensors", "Graphs", "ResNets", "Inference"]),
-    .target(name: "ONNX", dependencies: ["DecantBytes", "DecantTensors", "Graphs", "Checkpoints"]),
+      name: "Measuring",
+      dependencies: ["DecantBytes", "DecantTensors", "DecantGraphs", "ResNets", "Inference"]),
+    .target(name: "ONNX", dependencies: ["DecantBytes", "DecantTensors", "DecantGraphs", "Checkpoints"]),
     .target(name: "Images", dependencies: ["DecantBytes", "CImageCodecs"]),
     .target(
       name: "DecantKit",
       dependencies: [
-        "DecantBytes", "DecantTensors", "Checkpoints", "Scanning", "Graphs", "ResNets", "Inference",
+        "DecantBytes", "DecantTensors", "Checkpoints", "Scanning", "DecantGraphs", "ResNets", "Inference",
         "Comparing",
         "Images",
         "Networks", "ONNX",
@@ -61,7 +62,7 @@ let package = Package(
       dependencies: [
         "DecantBytes", "Threads", "Comparing", "DecantKit", "DecantPickle", "DecantTensors", "Checkpoints",
         "Scanning",
-        "Graphs",
+        "DecantGraphs",
         "ResNets", "Inference",
         "Measuring", "ONNX", "Images", "Networks", "CArguments",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -76,7 +77,7 @@ let package = Package(
     .target(
       name: "FuzzTargets",
       dependencies: [
-        "DecantBytes", "Checkpoints", "Graphs", "Images", "DecantPickle", "ResNets", "Scanning",
+        "DecantBytes", "Checkpoints", "DecantGraphs", "Images", "DecantPickle", "ResNets", "Scanning",
         "DecantTensors",
         "TestSupport",
       ],
@@ -95,11 +96,11 @@ let package = Package(
       dependencies: ["DecantBytes", "Checkpoints", "DecantPickle", "Scanning", "TestSupport"]),
     .testTarget(
       name: "ResNetsTests",
-      dependencies: ["DecantBytes", "Graphs", "ResNets", "DecantTensors", "TestSupport"]),
+      dependencies: ["DecantBytes", "DecantGraphs", "ResNets", "DecantTensors", "TestSupport"]),
     .testTarget(
       name: "InferenceTests",
       dependencies: [
-        "DecantBytes", "Checkpoints", "Graphs", "Inference", "ResNets", "DecantTensors", "TestSupport",
+        "DecantBytes", "Checkpoints", "DecantGraphs", "Inference", "ResNets", "DecantTensors", "TestSupport",
       ],
       exclude: ["pytorch_cases.py"]),
     .testTarget(
@@ -109,9 +110,10 @@ let package = Package(
       ]),
     .testTarget(
       name: "MeasuringTests",
-      dependencies: ["DecantBytes", "Graphs", "Inference", "Measuring", "ResNets", "DecantTensors"]),
+      dependencies: ["DecantBytes", "DecantGraphs", "Inference", "Measuring", "ResNets", "DecantTensors"]),
     .testTarget(
-      name: "ONNXTests", dependencies: ["DecantBytes", "Checkpoints", "Graphs", "ONNX", "DecantTensors"]),
+      name: "ONNXTests",
+      dependencies: ["DecantBytes", "Checkpoints", "DecantGraphs", "ONNX", "DecantTensors"]),
     .testTarget(name: "ImagesTests", dependencies: ["DecantBytes", "Images", "TestSupport"]),
     // Depends on the tool so that `swift test` builds the binary the tests run.
     .testTarget(

@@ -1,5 +1,5 @@
 import DecantBytes
-import Graphs
+import DecantGraphs
 import ResNets
 
 /// What a network does, with the numbers of the file at hand: the answers to the questions of who meets it first.

@@ -2,7 +2,7 @@ import Networks
 import ArgumentParser
 import DecantBytes
 import Checkpoints
-import Graphs
+import DecantGraphs
 import Images
 import Inference
 import ResNets

@@ -1,7 +1,7 @@
 import ArgumentParser
 import DecantBytes
 import Checkpoints
-import Graphs
+import DecantGraphs
 import ResNets
 import DecantTensors
 

@@ -1,6 +1,6 @@
 package import DecantBytes
 package import Checkpoints
-internal import Graphs
+internal import DecantGraphs
 package import ONNX
 package import ResNets
 internal import DecantTensors

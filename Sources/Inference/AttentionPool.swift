@@ -1,5 +1,5 @@
 internal import Glibc
-internal import Graphs
+internal import DecantGraphs
 
 /// An attention pool with its parameters: one query, the mean of all pixels, over the mean and the pixels.
 ///

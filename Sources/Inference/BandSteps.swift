@@ -1,4 +1,4 @@
-internal import Graphs
+internal import DecantGraphs
 
 extension Program {
   /// The first steps as planning of bands sees them: as far as a line of each value needs but a few lines of others.

@@ -1,4 +1,4 @@
-internal import Graphs
+internal import DecantGraphs
 
 /// Whether the `reference` engine executes the first steps in bands, and how large those are.
 package struct Banding: Sendable {

@@ -1,4 +1,4 @@
-internal import Graphs
+internal import DecantGraphs
 
 extension ReferenceRun where Scalar: KernelScalar {
   /// Every channel by the mean and the variance it has over all images, as while training.

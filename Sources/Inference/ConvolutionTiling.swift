@@ -1,4 +1,4 @@
-internal import Graphs
+internal import DecantGraphs
 
 /// How one convolution is cut into tasks; a function of its sizes alone, so that every number is computed in
 /// the same way on any count of threads.

@@ -1,4 +1,4 @@
-internal import Graphs
+internal import DecantGraphs
 
 /// Which buffer each value lives in: buffers are taken over by later values as soon as nobody reads the
 /// earlier.

@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Graphs
+internal import DecantGraphs
 internal import DecantTensors
 
 /// Fetches a graph's parameters from a state dict; all of them have been found and have the graph's shapes.

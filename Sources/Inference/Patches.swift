@@ -1,4 +1,4 @@
-internal import Graphs
+internal import DecantGraphs
 
 /// Cuts the patches under a convolution's windows out of its input: im2col, for some channels and columns.
 ///

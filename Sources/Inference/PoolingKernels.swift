@@ -1,4 +1,4 @@
-internal import Graphs
+internal import DecantGraphs
 
 extension Pooling {
   /// Maxima under the windows of one line, NaN where a window holds one, as PyTorch.

@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Graphs
+internal import DecantGraphs
 
 /// A factor and a summand for each channel.
 struct ChannelAffine<Scalar: ReferenceScalar>: Sendable {

@@ -1,5 +1,5 @@
 internal import COpenBLAS
-package import Graphs
+package import DecantGraphs
 import Synchronization
 package import DecantTensors
 

@@ -1,4 +1,4 @@
-internal import Graphs
+internal import DecantGraphs
 
 /// One pass through a network, ready to be executed; made and used by ``ReferenceNetwork``.
 package struct ReferenceRun<Scalar: ReferenceScalar> {

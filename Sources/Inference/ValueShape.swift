@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Graphs
+internal import DecantGraphs
 
 /// The sizes of one value during a run.
 ///

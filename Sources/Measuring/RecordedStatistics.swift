@@ -1,6 +1,6 @@
 internal import DecantBytes
 internal import Glibc
-internal import Graphs
+internal import DecantGraphs
 internal import Inference
 internal import ResNets
 internal import DecantTensors

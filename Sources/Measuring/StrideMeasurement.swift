@@ -1,7 +1,7 @@
 package import Inference
 package import ResNets
 package import DecantTensors
-internal import Graphs
+internal import DecantGraphs
 
 /// How well either stride of the stem explains a network's running statistics.
 ///

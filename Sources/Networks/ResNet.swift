@@ -1,6 +1,6 @@
 public import DecantBytes
 internal import Checkpoints
-internal import Graphs
+internal import DecantGraphs
 public import Inference
 public import ResNets
 public import DecantTensors

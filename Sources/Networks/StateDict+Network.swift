@@ -1,6 +1,6 @@
 public import DecantBytes
 public import Checkpoints
-internal import Graphs
+internal import DecantGraphs
 public import ResNets
 public import DecantTensors
 

@@ -1,6 +1,6 @@
 internal import DecantBytes
 internal import Checkpoints
-internal import Graphs
+internal import DecantGraphs
 
 /// Attention over channels and over pixels, in ONNX's operators of opset 17.
 extension ONNXGraph {

@@ -1,6 +1,6 @@
 internal import DecantBytes
 internal import Checkpoints
-internal import Graphs
+internal import DecantGraphs
 internal import DecantTensors
 
 /// A network's graph in ONNX's operators and constants.

@@ -1,6 +1,6 @@
 package import DecantBytes
 package import Checkpoints
-package import Graphs
+package import DecantGraphs
 package import DecantTensors
 
 /// A network as an ONNX model of opset 17: the whole graph, which any runtime of ONNX executes, with its weights.

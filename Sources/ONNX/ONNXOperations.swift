@@ -1,6 +1,6 @@
 internal import DecantBytes
 internal import Checkpoints
-internal import Graphs
+internal import DecantGraphs
 internal import DecantTensors
 
 /// Each operation of a network in ONNX's operators of opset 17. docs/formats/onnx.md has the table.

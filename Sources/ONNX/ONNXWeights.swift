@@ -1,6 +1,6 @@
 internal import DecantBytes
 internal import Checkpoints
-internal import Graphs
+internal import DecantGraphs
 package import DecantTensors
 
 /// A parameter's tensor, and what the file calls it.

@@ -1,4 +1,4 @@
-internal import Graphs
+internal import DecantGraphs
 
 extension GraphBuilder {
   /// Appends the blocks of one stage.

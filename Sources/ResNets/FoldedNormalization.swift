@@ -1,5 +1,5 @@
 internal import DecantBytes
-package import Graphs
+package import DecantGraphs
 package import DecantTensors
 
 /// A network's tensors with its batch normalizations computed into the convolutions before them, in double precision

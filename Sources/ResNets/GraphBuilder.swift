@@ -1,5 +1,5 @@
 package import DecantBytes
-package import Graphs
+package import DecantGraphs
 
 extension ResNetConfiguration {
   /// The network as a graph, with this project's names in the order of PyTorch's `state_dict()`.

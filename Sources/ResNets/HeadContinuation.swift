@@ -1,4 +1,4 @@
-internal import Graphs
+internal import DecantGraphs
 internal import DecantTensors
 
 extension ResNetResolution {

@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Graphs
+internal import DecantGraphs
 internal import DecantTensors
 
 /// The network that tensors belong to, how each fact is known, and what the file cannot say.

@@ -1,4 +1,4 @@
-internal import Graphs
+internal import DecantGraphs
 
 /// What networks have and no engine here computes, by its parameters.
 extension OpaqueOperator {

@@ -1,5 +1,5 @@
 package import DecantBytes
-package import Graphs
+package import DecantGraphs
 package import DecantTensors
 
 /// Which network a state dict is taken for, and what had to be assumed to say so.

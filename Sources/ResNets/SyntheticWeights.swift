@@ -1,5 +1,5 @@
 public import DecantBytes
-package import Graphs
+package import DecantGraphs
 public import DecantTensors
 
 /// Seeded weights for any graph: no training, but activations of order one in every stage.

@@ -1,5 +1,5 @@
 package import DecantBytes
-package import Graphs
+package import DecantGraphs
 public import DecantTensors
 
 /// Every difference between tensors and the network they should be.

@@ -21,9 +21,9 @@ let package = Package(
       dependencies: [
         "DecantBytes", "Threads", "DecantPickle", "DecantTensors", "CFallocate", "CLibdeflate", "CLibcrypto",
       ]),
-    .target(name: "Graphs"),
+    .target(name: "DecantGraphs"),
     .target(name: "Images", dependencies: ["DecantBytes", "CImageCodecs"]),
-    .target(name: "ResNets", dependencies: ["DecantBytes", "DecantTensors", "Graphs"]),
+    .target(name: "ResNets", dependencies: ["DecantBytes", "DecantTensors", "DecantGraphs"]),
     .target(name: "Scanning", dependencies: ["DecantBytes", "DecantPickle", "Checkpoints"]),
 
     .target(
@@ -32,7 +32,7 @@ let package = Package(
     .target(
       name: "FuzzTargets",
       dependencies: [
-        "DecantBytes", "Checkpoints", "Graphs", "Images", "DecantPickle", "ResNets", "Scanning",
+        "DecantBytes", "Checkpoints", "DecantGraphs", "Images", "DecantPickle", "ResNets", "Scanning",
         "DecantTensors",
         "TestSupport",
       ],

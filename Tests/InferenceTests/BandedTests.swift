@@ -1,4 +1,4 @@
-import Graphs
+import DecantGraphs
 import Inference
 import ResNets
 import DecantTensors
@@ -59,7 +59,8 @@ import Testing
   }
 
   /// One operation between two that change nothing, so that neither its input nor its result is ever whole.
-  private func checksum(_ operation: Graphs.Operation, _ sizes: [Int], channels: Int, threads: Int) throws
+  private func checksum(_ operation: DecantGraphs.Operation, _ sizes: [Int], channels: Int, threads: Int)
+    throws
     -> Double
   {
     var graph = Graph(inputChannels: sizes[1])
@@ -102,7 +103,9 @@ import Testing
 
   @Test(arguments: [1, 3])
   func poolsArePyTorchs(_ threads: Int) throws {
-    func check(_ cases: [(sizes: [Int], checksum: Double)], _ operation: ([Int]) -> Graphs.Operation) throws {
+    func check(_ cases: [(sizes: [Int], checksum: Double)], _ operation: ([Int]) -> DecantGraphs.Operation)
+      throws
+    {
       for (sizes, expected) in cases {
         let operation = operation(sizes)
         var channels = sizes[1]
@@ -112,7 +115,7 @@ import Testing
           "\(operation) \(sizes)")
       }
     }
-    func pool(_ sizes: [Int], zeros: Bool = false, rest: Bool = false) -> Graphs.Operation {
+    func pool(_ sizes: [Int], zeros: Bool = false, rest: Bool = false) -> DecantGraphs.Operation {
       .maxPool(
         Pooling(kernel: sizes[4], stride: sizes[5], padding: sizes[6], padsWithZeros: zeros, keepsRest: rest))
     }
@@ -146,7 +149,7 @@ import Testing
       let (value, sizes) = values[
         random.number(0...3) == 0 ? random.number(0...values.count - 1) : values.count - 1]
       var result = sizes
-      let operation: Graphs.Operation
+      let operation: DecantGraphs.Operation
       switch random.number(0...9) {
       case 0...3:
         let groups = sizes[0].isMultiple(of: 2) ? random.number(1...2) : 1

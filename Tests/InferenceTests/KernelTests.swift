@@ -1,4 +1,4 @@
-import Graphs
+import DecantGraphs
 import Inference
 import DecantTensors
 import Testing
@@ -46,7 +46,9 @@ import Testing
     #expect(checksum(output) == expected, "\(sizes)")
   }
 
-  private func checksumAlone(_ operation: Graphs.Operation, _ sizes: [Int], threads: Int) throws -> Double {
+  private func checksumAlone(_ operation: DecantGraphs.Operation, _ sizes: [Int], threads: Int) throws
+    -> Double
+  {
     var graph = Graph(inputChannels: sizes[1])
     _ = graph.append("node", operation, graph.input)
     let network = try ReferenceNetwork<Float>(graph: graph, weights: StateDict([]), threads: threads)
@@ -65,7 +67,7 @@ import Testing
   @Test(arguments: wholeMeanCases.indices, [1, 3])
   func averagePoolOfFullWindowsIsPyTorchs(_ index: Int, _ threads: Int) throws {
     let (sizes, expected) = wholeMeanCases[index]
-    let operation = Graphs.Operation.averagePool(size: sizes[4], keepsRest: false)
+    let operation = DecantGraphs.Operation.averagePool(size: sizes[4], keepsRest: false)
     #expect(try checksumAlone(operation, sizes, threads: threads) == expected, "\(sizes)")
   }
 
@@ -92,7 +94,7 @@ import Testing
   @Test(arguments: padCases.indices, [1, 3])
   func paddedShortcutIsPyTorchs(_ index: Int, _ threads: Int) throws {
     let (sizes, expected) = padCases[index]
-    let operation = Graphs.Operation.padChannels(each: sizes[4], stride: sizes[5])
+    let operation = DecantGraphs.Operation.padChannels(each: sizes[4], stride: sizes[5])
     #expect(try checksumAlone(operation, sizes, threads: threads) == expected, "\(sizes)")
   }
 

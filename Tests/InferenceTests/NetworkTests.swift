@@ -1,5 +1,5 @@
 import Checkpoints
-import Graphs
+import DecantGraphs
 import Inference
 import ResNets
 import DecantTensors

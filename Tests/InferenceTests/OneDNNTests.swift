@@ -1,5 +1,5 @@
 import Checkpoints
-import Graphs
+import DecantGraphs
 @testable import Inference
 import ResNets
 import TestSupport
@@ -9,7 +9,7 @@ import Testing
 /// The engine onednn against PyTorch's results and against the reference in float64.
 @Suite(.serialized) struct OneDNNTests {
   private func alone(
-    _ operation: Graphs.Operation, _ sizes: [Int], weights: StateDict? = nil, _ input: [Float]
+    _ operation: DecantGraphs.Operation, _ sizes: [Int], weights: StateDict? = nil, _ input: [Float]
   ) throws -> Activation<Float> {
     var graph = Graph(inputChannels: sizes[1])
     _ = graph.append("conv", operation, graph.input)
@@ -35,7 +35,7 @@ import Testing
   }
 
   @Test func poolsArePyTorchs() throws {
-    func check(_ operation: Graphs.Operation, _ sizes: [Int], _ expected: Double) throws {
+    func check(_ operation: DecantGraphs.Operation, _ sizes: [Int], _ expected: Double) throws {
       let output = try alone(operation, sizes, integers(Array(sizes[0..<4]), 7, 23, 30))
       #expect(checksum(output) == expected, "\(operation) \(sizes)")
     }

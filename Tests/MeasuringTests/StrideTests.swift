@@ -1,5 +1,5 @@
 import DecantBytes
-import Graphs
+import DecantGraphs
 import Inference
 import Measuring
 import ResNets

@@ -1,7 +1,7 @@
 import DecantBytes
 import Checkpoints
 import Foundation
-import Graphs
+import DecantGraphs
 import ONNX
 import DecantTensors
 import Testing

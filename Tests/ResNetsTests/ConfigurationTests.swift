@@ -1,5 +1,5 @@
 import DecantBytes
-import Graphs
+import DecantGraphs
 import ResNets
 import Testing
 

@@ -1,4 +1,4 @@
-import Graphs
+import DecantGraphs
 import ResNets
 import TestSupport
 import Testing

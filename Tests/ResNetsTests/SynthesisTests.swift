@@ -1,6 +1,6 @@
 import DecantBytes
 import Foundation
-import Graphs
+import DecantGraphs
 import ResNets
 import DecantTensors
 import TestSupport

@@ -1,4 +1,4 @@
-internal import Graphs
+internal import DecantGraphs
 
 /// The first steps of a network for one image, executed in bands of lines; each value has memory for the lines that
 /// somebody still reads.

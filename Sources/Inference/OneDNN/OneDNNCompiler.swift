@@ -1,4 +1,4 @@
-internal import Graphs
+internal import DecantGraphs
 
 /// How oneDNN computes convolutions.
 public enum Numerics: String, Sendable, CaseIterable {

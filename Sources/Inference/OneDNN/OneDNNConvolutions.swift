@@ -1,4 +1,4 @@
-internal import Graphs
+internal import DecantGraphs
 
 /// A convolution's weights, its factors and summands for each output channel.
 struct ConvolutionWeights {

@@ -1,4 +1,4 @@
-internal import Graphs
+internal import DecantGraphs
 
 extension OneDNNCompiler {
   /// The largest or the mean number of each window.

@@ -1,6 +1,6 @@
 import DecantBytes
 internal import COneDNN
-package import Graphs
+package import DecantGraphs
 import Synchronization
 package import DecantTensors
 

@@ -1,4 +1,4 @@
-internal import Graphs
+internal import DecantGraphs
 
 /// A pass through a network for inputs of one size: whole values, or the first steps in bands of lines.
 struct OneDNNPass: Sendable {

@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Graphs
+internal import DecantGraphs
 package import DecantTensors
 
 /// What a state dict holds in which no ResNet was found.

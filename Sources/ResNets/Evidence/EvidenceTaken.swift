@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Graphs
+internal import DecantGraphs
 
 extension ResNetEvidence {
   /// What a run takes of evidence: a user's word goes before it, and the file's before what is usual.

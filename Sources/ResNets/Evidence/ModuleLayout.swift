@@ -1,4 +1,4 @@
-internal import Graphs
+internal import DecantGraphs
 
 /// Where a network's layers stand among a file's modules, and what each does when it is built from the shapes.
 struct ModuleLayout {

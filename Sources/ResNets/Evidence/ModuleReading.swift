@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Graphs
+internal import DecantGraphs
 
 /// What the attributes of modules, or the literals of TorchScript's calls, say of a network's geometry.
 ///

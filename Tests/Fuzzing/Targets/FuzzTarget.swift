@@ -1,6 +1,6 @@
 package import DecantBytes
 internal import Checkpoints
-internal import Graphs
+internal import DecantGraphs
 internal import Images
 internal import DecantPickle
 internal import ResNets
