@@ -42,19 +42,19 @@ let package = Package(
     .target(
       name: "Networks",
       dependencies: [
-        "DecantBytes", "DecantTensors", "Checkpoints", "DecantGraphs", "Images", "ResNets", "Inference",
+        "DecantBytes", "DecantTensors", "Checkpoints", "DecantGraphs", "DecantImages", "ResNets", "Inference",
       ]),
     .target(
       name: "Measuring",
       dependencies: ["DecantBytes", "DecantTensors", "DecantGraphs", "ResNets", "Inference"]),
     .target(name: "ONNX", dependencies: ["DecantBytes", "DecantTensors", "DecantGraphs", "Checkpoints"]),
-    .target(name: "Images", dependencies: ["DecantBytes", "CImageCodecs"]),
+    .target(name: "DecantImages", dependencies: ["DecantBytes", "CImageCodecs"]),
     .target(
       name: "DecantKit",
       dependencies: [
         "DecantBytes", "DecantTensors", "Checkpoints", "Scanning", "DecantGraphs", "ResNets", "Inference",
         "Comparing",
-        "Images",
+        "DecantImages",
         "Networks", "ONNX",
       ]),
     .executableTarget(
@@ -64,7 +64,7 @@ let package = Package(
         "Scanning",
         "DecantGraphs",
         "ResNets", "Inference",
-        "Measuring", "ONNX", "Images", "Networks", "CArguments",
+        "Measuring", "ONNX", "DecantImages", "Networks", "CArguments",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
@@ -77,7 +77,7 @@ let package = Package(
     .target(
       name: "FuzzTargets",
       dependencies: [
-        "DecantBytes", "Checkpoints", "DecantGraphs", "Images", "DecantPickle", "ResNets", "Scanning",
+        "DecantBytes", "Checkpoints", "DecantGraphs", "DecantImages", "DecantPickle", "ResNets", "Scanning",
         "DecantTensors",
         "TestSupport",
       ],
@@ -114,7 +114,7 @@ let package = Package(
     .testTarget(
       name: "ONNXTests",
       dependencies: ["DecantBytes", "Checkpoints", "DecantGraphs", "ONNX", "DecantTensors"]),
-    .testTarget(name: "ImagesTests", dependencies: ["DecantBytes", "Images", "TestSupport"]),
+    .testTarget(name: "DecantImagesTests", dependencies: ["DecantBytes", "DecantImages", "TestSupport"]),
     // Depends on the tool so that `swift test` builds the binary the tests run.
     .testTarget(
       name: "CommandTests",

@@ -3,7 +3,7 @@ import ArgumentParser
 import DecantBytes
 import Checkpoints
 import DecantGraphs
-import Images
+import DecantImages
 import Inference
 import ResNets
 import DecantTensors

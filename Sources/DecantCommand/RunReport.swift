@@ -1,6 +1,6 @@
 import DecantBytes
 import Checkpoints
-import Images
+import DecantImages
 import Inference
 import ResNets
 

@@ -4,7 +4,7 @@
 // DecantTensors       Tensor, DType, StateDict
 // Checkpoints   Checkpoint, writing in other formats
 // ResNets       architectures, identification, verification
-// Images        Preprocessing
+// DecantImages        Preprocessing
 // Inference     Numerics
 // Networks      ResNet, ImageTensor: a file as a network that runs
 // Comparing     StateDict.diff
@@ -12,7 +12,7 @@
 @_exported public import DecantBytes
 @_exported public import Checkpoints
 @_exported public import Comparing
-@_exported public import Images
+@_exported public import DecantImages
 @_exported public import Inference
 @_exported public import Networks
 @_exported public import ResNets

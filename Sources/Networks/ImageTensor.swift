@@ -1,6 +1,6 @@
 public import DecantBytes
 internal import Checkpoints
-public import Images
+public import DecantImages
 internal import Inference
 internal import DecantTensors
 

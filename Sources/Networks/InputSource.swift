@@ -1,6 +1,6 @@
 package import DecantBytes
 internal import Checkpoints
-package import Images
+package import DecantImages
 internal import Inference
 package import DecantTensors
 

@@ -1,6 +1,6 @@
 package import DecantBytes
 internal import Checkpoints
-internal import Images
+internal import DecantImages
 package import Inference
 package import DecantTensors
 

@@ -22,7 +22,7 @@ let package = Package(
         "DecantBytes", "Threads", "DecantPickle", "DecantTensors", "CFallocate", "CLibdeflate", "CLibcrypto",
       ]),
     .target(name: "DecantGraphs"),
-    .target(name: "Images", dependencies: ["DecantBytes", "CImageCodecs"]),
+    .target(name: "DecantImages", dependencies: ["DecantBytes", "CImageCodecs"]),
     .target(name: "ResNets", dependencies: ["DecantBytes", "DecantTensors", "DecantGraphs"]),
     .target(name: "Scanning", dependencies: ["DecantBytes", "DecantPickle", "Checkpoints"]),
 
@@ -32,7 +32,7 @@ let package = Package(
     .target(
       name: "FuzzTargets",
       dependencies: [
-        "DecantBytes", "Checkpoints", "DecantGraphs", "Images", "DecantPickle", "ResNets", "Scanning",
+        "DecantBytes", "Checkpoints", "DecantGraphs", "DecantImages", "DecantPickle", "ResNets", "Scanning",
         "DecantTensors",
         "TestSupport",
       ],

@@ -1,4 +1,4 @@
-import Images
+import DecantImages
 import Inference
 
 /// Runs batches by whichever engine: whole, or as the mean of their tiles.

@@ -1,6 +1,6 @@
 import DecantBytes
 import Glibc
-import Images
+import DecantImages
 import Inference
 
 /// What the network answered to one image.

@@ -1,7 +1,7 @@
 import Networks
 import DecantBytes
 import Checkpoints
-import Images
+import DecantImages
 import Inference
 import DecantTensors
 

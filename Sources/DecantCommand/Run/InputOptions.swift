@@ -2,7 +2,7 @@ import Networks
 import ArgumentParser
 import DecantBytes
 import Checkpoints
-import Images
+import DecantImages
 import Scanning
 
 /// What is run, and how pictures become numbers.

@@ -1,7 +1,7 @@
 package import DecantBytes
 internal import Checkpoints
 internal import DecantGraphs
-internal import Images
+internal import DecantImages
 internal import DecantPickle
 internal import ResNets
 internal import Scanning

@@ -1,5 +1,5 @@
 import DecantBytes
-import Images
+import DecantImages
 import TestSupport
 import Testing
 

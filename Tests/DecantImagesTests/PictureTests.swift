@@ -1,5 +1,5 @@
 import DecantBytes
-@testable import Images
+@testable import DecantImages
 import TestSupport
 import Testing
 
