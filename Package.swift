@@ -28,31 +28,35 @@ let package = Package(
     .target(name: "DecantTensors", dependencies: ["DecantBytes", "CLibcrypto", "CNarrowing"]),
     .target(name: "DecantGraphs"),
     .target(
-      name: "Checkpoints",
+      name: "DecantCheckpoints",
       dependencies: [
         "DecantBytes", "Threads", "DecantPickle", "DecantTensors", "CFallocate", "CLibdeflate", "CLibcrypto",
       ]),
-    .target(name: "Scanning", dependencies: ["DecantBytes", "DecantPickle", "Checkpoints"]),
+    .target(name: "Scanning", dependencies: ["DecantBytes", "DecantPickle", "DecantCheckpoints"]),
     .target(name: "ResNets", dependencies: ["DecantBytes", "DecantTensors", "DecantGraphs"]),
     .target(
       name: "Inference",
       dependencies: ["DecantBytes", "Threads", "DecantTensors", "DecantGraphs", "COpenBLAS", "COneDNN"]),
     .target(
-      name: "Comparing", dependencies: ["DecantBytes", "Threads", "DecantTensors", "Checkpoints", "ResNets"]),
+      name: "Comparing",
+      dependencies: ["DecantBytes", "Threads", "DecantTensors", "DecantCheckpoints", "ResNets"]),
     .target(
       name: "Networks",
       dependencies: [
-        "DecantBytes", "DecantTensors", "Checkpoints", "DecantGraphs", "DecantImages", "ResNets", "Inference",
+        "DecantBytes", "DecantTensors", "DecantCheckpoints", "DecantGraphs", "DecantImages", "ResNets",
+        "Inference",
       ]),
     .target(
       name: "Measuring",
       dependencies: ["DecantBytes", "DecantTensors", "DecantGraphs", "ResNets", "Inference"]),
-    .target(name: "ONNX", dependencies: ["DecantBytes", "DecantTensors", "DecantGraphs", "Checkpoints"]),
+    .target(
+      name: "ONNX", dependencies: ["DecantBytes", "DecantTensors", "DecantGraphs", "DecantCheckpoints"]),
     .target(name: "DecantImages", dependencies: ["DecantBytes", "CImageCodecs"]),
     .target(
       name: "DecantKit",
       dependencies: [
-        "DecantBytes", "DecantTensors", "Checkpoints", "Scanning", "DecantGraphs", "ResNets", "Inference",
+        "DecantBytes", "DecantTensors", "DecantCheckpoints", "Scanning", "DecantGraphs", "ResNets",
+        "Inference",
         "Comparing",
         "DecantImages",
         "Networks", "ONNX",
@@ -60,7 +64,8 @@ let package = Package(
     .executableTarget(
       name: "DecantCommand",
       dependencies: [
-        "DecantBytes", "Threads", "Comparing", "DecantKit", "DecantPickle", "DecantTensors", "Checkpoints",
+        "DecantBytes", "Threads", "Comparing", "DecantKit", "DecantPickle", "DecantTensors",
+        "DecantCheckpoints",
         "Scanning",
         "DecantGraphs",
         "ResNets", "Inference",
@@ -77,7 +82,8 @@ let package = Package(
     .target(
       name: "FuzzTargets",
       dependencies: [
-        "DecantBytes", "Checkpoints", "DecantGraphs", "DecantImages", "DecantPickle", "ResNets", "Scanning",
+        "DecantBytes", "DecantCheckpoints", "DecantGraphs", "DecantImages", "DecantPickle", "ResNets",
+        "Scanning",
         "DecantTensors",
         "TestSupport",
       ],
@@ -86,40 +92,42 @@ let package = Package(
     .testTarget(name: "DecantPickleTests", dependencies: ["DecantBytes", "DecantPickle", "TestSupport"]),
     .testTarget(name: "DecantTensorsTests", dependencies: ["DecantBytes", "DecantTensors"]),
     .testTarget(
-      name: "CheckpointsTests",
+      name: "DecantCheckpointsTests",
       dependencies: [
-        "DecantBytes", "Checkpoints", "CLibdeflate", "CTestLibraries", "FuzzTargets", "DecantTensors",
+        "DecantBytes", "DecantCheckpoints", "CLibdeflate", "CTestLibraries", "FuzzTargets", "DecantTensors",
         "TestSupport",
       ]),
     .testTarget(
       name: "ScanningTests",
-      dependencies: ["DecantBytes", "Checkpoints", "DecantPickle", "Scanning", "TestSupport"]),
+      dependencies: ["DecantBytes", "DecantCheckpoints", "DecantPickle", "Scanning", "TestSupport"]),
     .testTarget(
       name: "ResNetsTests",
       dependencies: ["DecantBytes", "DecantGraphs", "ResNets", "DecantTensors", "TestSupport"]),
     .testTarget(
       name: "InferenceTests",
       dependencies: [
-        "DecantBytes", "Checkpoints", "DecantGraphs", "Inference", "ResNets", "DecantTensors", "TestSupport",
+        "DecantBytes", "DecantCheckpoints", "DecantGraphs", "Inference", "ResNets", "DecantTensors",
+        "TestSupport",
       ],
       exclude: ["pytorch_cases.py"]),
     .testTarget(
       name: "NetworksTests",
       dependencies: [
-        "DecantBytes", "Checkpoints", "Inference", "Networks", "ResNets", "DecantTensors", "TestSupport",
+        "DecantBytes", "DecantCheckpoints", "Inference", "Networks", "ResNets", "DecantTensors",
+        "TestSupport",
       ]),
     .testTarget(
       name: "MeasuringTests",
       dependencies: ["DecantBytes", "DecantGraphs", "Inference", "Measuring", "ResNets", "DecantTensors"]),
     .testTarget(
       name: "ONNXTests",
-      dependencies: ["DecantBytes", "Checkpoints", "DecantGraphs", "ONNX", "DecantTensors"]),
+      dependencies: ["DecantBytes", "DecantCheckpoints", "DecantGraphs", "ONNX", "DecantTensors"]),
     .testTarget(name: "DecantImagesTests", dependencies: ["DecantBytes", "DecantImages", "TestSupport"]),
     // Depends on the tool so that `swift test` builds the binary the tests run.
     .testTarget(
       name: "CommandTests",
       dependencies: [
-        "Sample", "DecantBytes", "DecantCommand", "Checkpoints", "Inference", "Networks", "ResNets",
+        "Sample", "DecantBytes", "DecantCommand", "DecantCheckpoints", "Inference", "Networks", "ResNets",
         "DecantTensors",
         "TestSupport",
       ],

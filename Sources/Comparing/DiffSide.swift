@@ -1,5 +1,5 @@
 package import DecantBytes
-package import Checkpoints
+package import DecantCheckpoints
 internal import Glibc
 package import DecantTensors
 

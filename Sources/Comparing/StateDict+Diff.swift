@@ -1,5 +1,5 @@
 public import DecantBytes
-internal import Checkpoints
+internal import DecantCheckpoints
 public import DecantTensors
 
 extension StateDict {

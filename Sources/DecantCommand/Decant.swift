@@ -1,7 +1,7 @@
 import DecantBytes
 import ArgumentParser
 import CArguments
-import Checkpoints
+import DecantCheckpoints
 import Glibc
 import DecantTensors
 

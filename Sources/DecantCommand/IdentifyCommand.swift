@@ -1,6 +1,6 @@
 import ArgumentParser
 import DecantBytes
-import Checkpoints
+import DecantCheckpoints
 import Networks
 import ResNets
 import DecantTensors

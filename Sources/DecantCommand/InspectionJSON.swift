@@ -1,5 +1,5 @@
 import DecantBytes
-import Checkpoints
+import DecantCheckpoints
 import DecantTensors
 
 /// The JSON of `decant inspect --json`, schema 1.

@@ -1,6 +1,6 @@
 import ArgumentParser
 import DecantBytes
-import Checkpoints
+import DecantCheckpoints
 
 /// The option by which every command that reads a checkpoint takes limits of its own.
 struct LimitOptions: ParsableArguments {

@@ -1,6 +1,6 @@
 import ArgumentParser
 import DecantBytes
-import Checkpoints
+import DecantCheckpoints
 import Scanning
 
 /// A scan as SARIF 2.1.0 (OASIS), which code-scanning services read.

@@ -1,5 +1,5 @@
 import DecantBytes
-import Checkpoints
+import DecantCheckpoints
 import DecantTensors
 
 /// Names and numbers as the tool prints them.

@@ -1,5 +1,5 @@
 import DecantBytes
-import Checkpoints
+import DecantCheckpoints
 import DecantTensors
 
 /// Tensors' names as a tree: every dot begins a branch.

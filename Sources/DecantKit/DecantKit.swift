@@ -2,7 +2,7 @@
 //
 // DecantBytes   DecantError, Limits, JSONValue
 // DecantTensors       Tensor, DType, StateDict
-// Checkpoints   Checkpoint, writing in other formats
+// DecantCheckpoints   Checkpoint, writing in other formats
 // ResNets       architectures, identification, verification
 // DecantImages        Preprocessing
 // Inference     Numerics
@@ -10,7 +10,7 @@
 // Comparing     StateDict.diff
 // Scanning      what loading a file would execute
 @_exported public import DecantBytes
-@_exported public import Checkpoints
+@_exported public import DecantCheckpoints
 @_exported public import Comparing
 @_exported public import DecantImages
 @_exported public import Inference

@@ -1,5 +1,5 @@
 internal import DecantBytes
-package import Checkpoints
+package import DecantCheckpoints
 package import ResNets
 
 /// Gathers what a checkpoint and the files beside it say of a network, for ``ResNet/Evidence`` to read.

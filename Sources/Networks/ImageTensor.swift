@@ -1,5 +1,5 @@
 public import DecantBytes
-internal import Checkpoints
+internal import DecantCheckpoints
 public import DecantImages
 internal import Inference
 internal import DecantTensors

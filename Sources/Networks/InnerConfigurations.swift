@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Checkpoints
+internal import DecantCheckpoints
 
 /// The configurations inside a checkpoint: what training scripts and libraries keep beside a state dict, or a whole
 /// module among its attributes.

@@ -1,5 +1,5 @@
 package import DecantBytes
-internal import Checkpoints
+internal import DecantCheckpoints
 package import DecantImages
 internal import Inference
 package import DecantTensors

@@ -1,5 +1,5 @@
 package import DecantBytes
-internal import Checkpoints
+internal import DecantCheckpoints
 internal import DecantImages
 package import Inference
 package import DecantTensors

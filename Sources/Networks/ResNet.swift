@@ -1,5 +1,5 @@
 public import DecantBytes
-internal import Checkpoints
+internal import DecantCheckpoints
 internal import DecantGraphs
 public import Inference
 public import ResNets

@@ -1,5 +1,5 @@
 public import DecantBytes
-public import Checkpoints
+public import DecantCheckpoints
 internal import DecantGraphs
 public import ResNets
 public import DecantTensors

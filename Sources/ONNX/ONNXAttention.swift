@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Checkpoints
+internal import DecantCheckpoints
 internal import DecantGraphs
 
 /// Attention over channels and over pixels, in ONNX's operators of opset 17.

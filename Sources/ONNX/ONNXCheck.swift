@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Checkpoints
+internal import DecantCheckpoints
 internal import DecantTensors
 
 /// A constant as the model in a file has it.

@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Checkpoints
+internal import DecantCheckpoints
 internal import DecantTensors
 
 /// A constant of an ONNX graph: a `TensorProto` whose numbers are written after it is planned.

@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Checkpoints
+internal import DecantCheckpoints
 internal import DecantGraphs
 package import DecantTensors
 

@@ -1,5 +1,5 @@
 package import DecantBytes
-internal import Checkpoints
+internal import DecantCheckpoints
 internal import Glibc
 
 /// The files that paths name: themselves, and what lies under folders.

@@ -1,5 +1,5 @@
 public import DecantBytes
-internal import Checkpoints
+internal import DecantCheckpoints
 
 /// Finds what loading a file would execute, without loading it.
 ///

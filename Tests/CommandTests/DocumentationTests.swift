@@ -1,4 +1,4 @@
-import Checkpoints
+import DecantCheckpoints
 import Foundation
 import Inference
 import Networks

@@ -29,7 +29,7 @@ struct JSONError {
 
   /// Returns true when the code is one of some.
   func has(_ codes: String...) -> Bool {
-    // Until Sources/Checkpoints has its codes.
+    // Until Sources/DecantCheckpoints has its codes.
     codes.contains(code)
   }
 }

@@ -17,14 +17,14 @@ let package = Package(
     .target(name: "DecantPickle", dependencies: ["DecantBytes"]),
     .target(name: "DecantTensors", dependencies: ["DecantBytes", "CLibcrypto", "CNarrowing"]),
     .target(
-      name: "Checkpoints",
+      name: "DecantCheckpoints",
       dependencies: [
         "DecantBytes", "Threads", "DecantPickle", "DecantTensors", "CFallocate", "CLibdeflate", "CLibcrypto",
       ]),
     .target(name: "DecantGraphs"),
     .target(name: "DecantImages", dependencies: ["DecantBytes", "CImageCodecs"]),
     .target(name: "ResNets", dependencies: ["DecantBytes", "DecantTensors", "DecantGraphs"]),
-    .target(name: "Scanning", dependencies: ["DecantBytes", "DecantPickle", "Checkpoints"]),
+    .target(name: "Scanning", dependencies: ["DecantBytes", "DecantPickle", "DecantCheckpoints"]),
 
     .target(
       name: "TestSupport", path: "TestSupport",
@@ -32,7 +32,8 @@ let package = Package(
     .target(
       name: "FuzzTargets",
       dependencies: [
-        "DecantBytes", "Checkpoints", "DecantGraphs", "DecantImages", "DecantPickle", "ResNets", "Scanning",
+        "DecantBytes", "DecantCheckpoints", "DecantGraphs", "DecantImages", "DecantPickle", "ResNets",
+        "Scanning",
         "DecantTensors",
         "TestSupport",
       ],

@@ -1,4 +1,4 @@
-import Checkpoints
+import DecantCheckpoints
 import DecantGraphs
 import Inference
 import ResNets

@@ -1,4 +1,4 @@
-import Checkpoints
+import DecantCheckpoints
 import DecantGraphs
 @testable import Inference
 import ResNets

@@ -1,5 +1,5 @@
 import DecantBytes
-import Checkpoints
+import DecantCheckpoints
 import Foundation
 import DecantGraphs
 import ONNX

@@ -1,5 +1,5 @@
 import DecantBytes
-import Checkpoints
+import DecantCheckpoints
 import DecantTensors
 
 /// What the user is told of a conversion: a line of result, and notes of everything that is not in the file as it was.

@@ -1,6 +1,6 @@
 import ArgumentParser
 import DecantBytes
-import Checkpoints
+import DecantCheckpoints
 import Glibc
 import ResNets
 import DecantTensors

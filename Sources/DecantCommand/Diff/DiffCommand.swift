@@ -1,6 +1,6 @@
 import ArgumentParser
 import DecantBytes
-import Checkpoints
+import DecantCheckpoints
 import Comparing
 import ResNets
 import DecantTensors

@@ -1,6 +1,6 @@
 import Comparing
 import DecantBytes
-import Checkpoints
+import DecantCheckpoints
 import DecantTensors
 
 /// The text of `decant diff`.

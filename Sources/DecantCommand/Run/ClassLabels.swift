@@ -1,5 +1,5 @@
 import DecantBytes
-import Checkpoints
+import DecantCheckpoints
 
 /// Names of classes, one a line.
 struct ClassLabels {

@@ -1,6 +1,6 @@
 import Networks
 import DecantBytes
-import Checkpoints
+import DecantCheckpoints
 import DecantImages
 import Inference
 import DecantTensors

@@ -1,7 +1,7 @@
 import Networks
 import ArgumentParser
 import DecantBytes
-import Checkpoints
+import DecantCheckpoints
 import DecantImages
 import Scanning
 

@@ -1,5 +1,5 @@
 import DecantBytes
-import Checkpoints
+import DecantCheckpoints
 import Inference
 
 /// Every stage of a network as some engines compute it, beside the truth.

@@ -1,4 +1,4 @@
-internal import Checkpoints
+internal import DecantCheckpoints
 internal import TestSupport
 
 /// A file taken apart into what its container holds, to be closed again around changed parts.

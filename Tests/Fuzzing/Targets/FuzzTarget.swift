@@ -1,5 +1,5 @@
 package import DecantBytes
-internal import Checkpoints
+internal import DecantCheckpoints
 internal import DecantGraphs
 internal import DecantImages
 internal import DecantPickle

@@ -1,5 +1,5 @@
 import DecantBytes
-import Checkpoints
+import DecantCheckpoints
 import DecantTensors
 import TestSupport
 import Testing

@@ -1,5 +1,5 @@
 import DecantBytes
-@testable import Checkpoints
+@testable import DecantCheckpoints
 import Foundation
 import DecantTensors
 import TestSupport

@@ -1,6 +1,6 @@
 import DecantBytes
 import CTestLibraries
-import Checkpoints
+import DecantCheckpoints
 import Foundation
 import DecantTensors
 import TestSupport

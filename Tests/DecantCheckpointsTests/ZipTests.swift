@@ -1,7 +1,7 @@
 import CLibdeflate
 import CTestLibraries
 import DecantBytes
-@testable import Checkpoints
+@testable import DecantCheckpoints
 import Foundation
 import DecantTensors
 import TestSupport
