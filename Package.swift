@@ -32,7 +32,7 @@ let package = Package(
       dependencies: [
         "DecantBytes", "Threads", "DecantPickle", "DecantTensors", "CFallocate", "CLibdeflate", "CLibcrypto",
       ]),
-    .target(name: "Scanning", dependencies: ["DecantBytes", "DecantPickle", "DecantCheckpoints"]),
+    .target(name: "DecantScanning", dependencies: ["DecantBytes", "DecantPickle", "DecantCheckpoints"]),
     .target(name: "ResNets", dependencies: ["DecantBytes", "DecantTensors", "DecantGraphs"]),
     .target(
       name: "Inference",
@@ -55,7 +55,7 @@ let package = Package(
     .target(
       name: "DecantKit",
       dependencies: [
-        "DecantBytes", "DecantTensors", "DecantCheckpoints", "Scanning", "DecantGraphs", "ResNets",
+        "DecantBytes", "DecantTensors", "DecantCheckpoints", "DecantScanning", "DecantGraphs", "ResNets",
         "Inference",
         "Comparing",
         "DecantImages",
@@ -66,7 +66,7 @@ let package = Package(
       dependencies: [
         "DecantBytes", "Threads", "Comparing", "DecantKit", "DecantPickle", "DecantTensors",
         "DecantCheckpoints",
-        "Scanning",
+        "DecantScanning",
         "DecantGraphs",
         "ResNets", "Inference",
         "Measuring", "ONNX", "DecantImages", "Networks", "CArguments",
@@ -83,7 +83,7 @@ let package = Package(
       name: "FuzzTargets",
       dependencies: [
         "DecantBytes", "DecantCheckpoints", "DecantGraphs", "DecantImages", "DecantPickle", "ResNets",
-        "Scanning",
+        "DecantScanning",
         "DecantTensors",
         "TestSupport",
       ],
@@ -98,8 +98,8 @@ let package = Package(
         "TestSupport",
       ]),
     .testTarget(
-      name: "ScanningTests",
-      dependencies: ["DecantBytes", "DecantCheckpoints", "DecantPickle", "Scanning", "TestSupport"]),
+      name: "DecantScanningTests",
+      dependencies: ["DecantBytes", "DecantCheckpoints", "DecantPickle", "DecantScanning", "TestSupport"]),
     .testTarget(
       name: "ResNetsTests",
       dependencies: ["DecantBytes", "DecantGraphs", "ResNets", "DecantTensors", "TestSupport"]),

@@ -3,7 +3,7 @@ import Inference
 import Measuring
 import DecantPickle
 import ResNets
-import Scanning
+import DecantScanning
 import DecantTensors
 
 /// The errors of the library as the command line reports them: remedies name options and commands.

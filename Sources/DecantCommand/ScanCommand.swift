@@ -2,7 +2,7 @@ import ArgumentParser
 import DecantBytes
 import DecantCheckpoints
 import Glibc
-import Scanning
+import DecantScanning
 
 /// `decant scan FILE|DIR…`.
 struct ScanCommand: ParsableCommand, JSONReporting {

@@ -1,5 +1,5 @@
 import DecantBytes
-import Scanning
+import DecantScanning
 
 /// A scan as the contract has it, schema 1.
 enum ScanJSON {

@@ -1,6 +1,6 @@
 import DecantBytes
 import Glibc
-import Scanning
+import DecantScanning
 import Threads
 
 /// Scans files on several threads and hands the results over in the order of the files.

@@ -1,5 +1,5 @@
 import DecantBytes
-import Scanning
+import DecantScanning
 
 /// What a scan found, for people.
 struct ScanReport {

@@ -1,7 +1,7 @@
 import ArgumentParser
 import DecantBytes
 import DecantCheckpoints
-import Scanning
+import DecantScanning
 
 /// A scan as SARIF 2.1.0 (OASIS), which code-scanning services read.
 enum ScanSARIF {

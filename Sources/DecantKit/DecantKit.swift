@@ -8,7 +8,7 @@
 // Inference     Numerics
 // Networks      ResNet, ImageTensor: a file as a network that runs
 // Comparing     StateDict.diff
-// Scanning      what loading a file would execute
+// DecantScanning      what loading a file would execute
 @_exported public import DecantBytes
 @_exported public import DecantCheckpoints
 @_exported public import Comparing
@@ -16,5 +16,5 @@
 @_exported public import Inference
 @_exported public import Networks
 @_exported public import ResNets
-@_exported public import Scanning
+@_exported public import DecantScanning
 @_exported public import DecantTensors

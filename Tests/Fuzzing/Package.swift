@@ -24,7 +24,7 @@ let package = Package(
     .target(name: "DecantGraphs"),
     .target(name: "DecantImages", dependencies: ["DecantBytes", "CImageCodecs"]),
     .target(name: "ResNets", dependencies: ["DecantBytes", "DecantTensors", "DecantGraphs"]),
-    .target(name: "Scanning", dependencies: ["DecantBytes", "DecantPickle", "DecantCheckpoints"]),
+    .target(name: "DecantScanning", dependencies: ["DecantBytes", "DecantPickle", "DecantCheckpoints"]),
 
     .target(
       name: "TestSupport", path: "TestSupport",
@@ -33,7 +33,7 @@ let package = Package(
       name: "FuzzTargets",
       dependencies: [
         "DecantBytes", "DecantCheckpoints", "DecantGraphs", "DecantImages", "DecantPickle", "ResNets",
-        "Scanning",
+        "DecantScanning",
         "DecantTensors",
         "TestSupport",
       ],

@@ -3,7 +3,7 @@ import ArgumentParser
 import DecantBytes
 import DecantCheckpoints
 import DecantImages
-import Scanning
+import DecantScanning
 
 /// What is run, and how pictures become numbers.
 struct InputOptions: ParsableArguments {

@@ -4,7 +4,7 @@ internal import DecantGraphs
 internal import DecantImages
 internal import DecantPickle
 internal import ResNets
-internal import Scanning
+internal import DecantScanning
 internal import DecantTensors
 
 /// What is fuzzed: one case for each format, with everything that a reader of it is asked.

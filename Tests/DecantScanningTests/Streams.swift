@@ -1,4 +1,4 @@
-import Scanning
+import DecantScanning
 import TestSupport
 
 /// Bytes of a hand-written pickle: each scalar is the byte of that number.

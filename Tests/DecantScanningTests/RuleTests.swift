@@ -1,4 +1,4 @@
-import Scanning
+import DecantScanning
 import TestSupport
 import Testing
 

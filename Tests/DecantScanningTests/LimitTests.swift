@@ -1,5 +1,5 @@
 import DecantBytes
-import Scanning
+import DecantScanning
 import TestSupport
 import Testing
 

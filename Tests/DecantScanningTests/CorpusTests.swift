@@ -1,5 +1,5 @@
 import Foundation
-import Scanning
+import DecantScanning
 import TestSupport
 import Testing
 
