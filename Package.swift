@@ -33,29 +33,30 @@ let package = Package(
         "DecantBytes", "Threads", "DecantPickle", "DecantTensors", "CFallocate", "CLibdeflate", "CLibcrypto",
       ]),
     .target(name: "DecantScanning", dependencies: ["DecantBytes", "DecantPickle", "DecantCheckpoints"]),
-    .target(name: "ResNets", dependencies: ["DecantBytes", "DecantTensors", "DecantGraphs"]),
+    .target(name: "DecantResNets", dependencies: ["DecantBytes", "DecantTensors", "DecantGraphs"]),
     .target(
       name: "Inference",
       dependencies: ["DecantBytes", "Threads", "DecantTensors", "DecantGraphs", "COpenBLAS", "COneDNN"]),
     .target(
       name: "Comparing",
-      dependencies: ["DecantBytes", "Threads", "DecantTensors", "DecantCheckpoints", "ResNets"]),
+      dependencies: ["DecantBytes", "Threads", "DecantTensors", "DecantCheckpoints", "DecantResNets"]),
     .target(
       name: "Networks",
       dependencies: [
-        "DecantBytes", "DecantTensors", "DecantCheckpoints", "DecantGraphs", "DecantImages", "ResNets",
+        "DecantBytes", "DecantTensors", "DecantCheckpoints", "DecantGraphs", "DecantImages", "DecantResNets",
         "Inference",
       ]),
     .target(
       name: "Measuring",
-      dependencies: ["DecantBytes", "DecantTensors", "DecantGraphs", "ResNets", "Inference"]),
+      dependencies: ["DecantBytes", "DecantTensors", "DecantGraphs", "DecantResNets", "Inference"]),
     .target(
       name: "ONNX", dependencies: ["DecantBytes", "DecantTensors", "DecantGraphs", "DecantCheckpoints"]),
     .target(name: "DecantImages", dependencies: ["DecantBytes", "CImageCodecs"]),
     .target(
       name: "DecantKit",
       dependencies: [
-        "DecantBytes", "DecantTensors", "DecantCheckpoints", "DecantScanning", "DecantGraphs", "ResNets",
+        "DecantBytes", "DecantTensors", "DecantCheckpoints", "DecantScanning", "DecantGraphs",
+        "DecantResNets",
         "Inference",
         "Comparing",
         "DecantImages",
@@ -68,7 +69,7 @@ let package = Package(
         "DecantCheckpoints",
         "DecantScanning",
         "DecantGraphs",
-        "ResNets", "Inference",
+        "DecantResNets", "Inference",
         "Measuring", "ONNX", "DecantImages", "Networks", "CArguments",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
@@ -82,7 +83,7 @@ let package = Package(
     .target(
       name: "FuzzTargets",
       dependencies: [
-        "DecantBytes", "DecantCheckpoints", "DecantGraphs", "DecantImages", "DecantPickle", "ResNets",
+        "DecantBytes", "DecantCheckpoints", "DecantGraphs", "DecantImages", "DecantPickle", "DecantResNets",
         "DecantScanning",
         "DecantTensors",
         "TestSupport",
@@ -101,24 +102,26 @@ let package = Package(
       name: "DecantScanningTests",
       dependencies: ["DecantBytes", "DecantCheckpoints", "DecantPickle", "DecantScanning", "TestSupport"]),
     .testTarget(
-      name: "ResNetsTests",
-      dependencies: ["DecantBytes", "DecantGraphs", "ResNets", "DecantTensors", "TestSupport"]),
+      name: "DecantResNetsTests",
+      dependencies: ["DecantBytes", "DecantGraphs", "DecantResNets", "DecantTensors", "TestSupport"]),
     .testTarget(
       name: "InferenceTests",
       dependencies: [
-        "DecantBytes", "DecantCheckpoints", "DecantGraphs", "Inference", "ResNets", "DecantTensors",
+        "DecantBytes", "DecantCheckpoints", "DecantGraphs", "Inference", "DecantResNets", "DecantTensors",
         "TestSupport",
       ],
       exclude: ["pytorch_cases.py"]),
     .testTarget(
       name: "NetworksTests",
       dependencies: [
-        "DecantBytes", "DecantCheckpoints", "Inference", "Networks", "ResNets", "DecantTensors",
+        "DecantBytes", "DecantCheckpoints", "Inference", "Networks", "DecantResNets", "DecantTensors",
         "TestSupport",
       ]),
     .testTarget(
       name: "MeasuringTests",
-      dependencies: ["DecantBytes", "DecantGraphs", "Inference", "Measuring", "ResNets", "DecantTensors"]),
+      dependencies: [
+        "DecantBytes", "DecantGraphs", "Inference", "Measuring", "DecantResNets", "DecantTensors",
+      ]),
     .testTarget(
       name: "ONNXTests",
       dependencies: ["DecantBytes", "DecantCheckpoints", "DecantGraphs", "ONNX", "DecantTensors"]),
@@ -127,7 +130,8 @@ let package = Package(
     .testTarget(
       name: "CommandTests",
       dependencies: [
-        "Sample", "DecantBytes", "DecantCommand", "DecantCheckpoints", "Inference", "Networks", "ResNets",
+        "Sample", "DecantBytes", "DecantCommand", "DecantCheckpoints", "Inference", "Networks",
+        "DecantResNets",
         "DecantTensors",
         "TestSupport",
       ],

@@ -1,6 +1,6 @@
 internal import DecantBytes
 internal import DecantCheckpoints
-package import ResNets
+package import DecantResNets
 internal import DecantTensors
 
 /// Which tensors of two files are compared with each other.

@@ -89,7 +89,7 @@ extension DecantError {
         "Read the file as a Checkpoint, and pass one tensor's values to ImageTensor(shape:values:)"
           + (names.isEmpty ? "." : ": \(names.map(\.escapedForDisplay).joined(separator: ", ")).")
       case .inspect: "Checkpoint.tensors lists the names and shapes."
-      case .listDialects: "Sources/ResNets/Dialects/DialectTable.swift lists the dialects."
+      case .listDialects: "Sources/DecantResNets/Dialects/DialectTable.swift lists the dialects."
       case .dequantize: "Write them with WriteOptions.dequantizes, as the numbers they represent."
       case .makeDense: "Write them with WriteOptions.makesDense, zeros included."
       case .cast: "Cast them with WriteOptions.dtype."

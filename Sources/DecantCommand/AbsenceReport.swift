@@ -1,5 +1,5 @@
 import DecantBytes
-import ResNets
+import DecantResNets
 import DecantTensors
 
 /// Why a state dict is no ResNet, and what is in it instead.

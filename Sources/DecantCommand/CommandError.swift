@@ -2,7 +2,7 @@ import DecantBytes
 import Inference
 import Measuring
 import DecantPickle
-import ResNets
+import DecantResNets
 import DecantScanning
 import DecantTensors
 

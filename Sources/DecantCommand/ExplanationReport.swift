@@ -1,6 +1,6 @@
 import DecantBytes
 import DecantGraphs
-import ResNets
+import DecantResNets
 
 /// What a network does, with the numbers of the file at hand: the answers to the questions of who meets it first.
 struct ExplanationReport {

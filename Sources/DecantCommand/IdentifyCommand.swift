@@ -2,7 +2,7 @@ import ArgumentParser
 import DecantBytes
 import DecantCheckpoints
 import Networks
-import ResNets
+import DecantResNets
 import DecantTensors
 
 /// `decant identify FILE`.

@@ -4,7 +4,7 @@ import DecantBytes
 import DecantCheckpoints
 import Inference
 import Measuring
-import ResNets
+import DecantResNets
 import DecantTensors
 
 /// The options by which `identify` measures what no shape tells.

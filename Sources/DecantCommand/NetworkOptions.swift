@@ -2,7 +2,7 @@ import ArgumentParser
 import DecantBytes
 import DecantCheckpoints
 import Networks
-import ResNets
+import DecantResNets
 import DecantTensors
 
 /// The options by which `verify`, `run` and `convert` choose a state dict and take it for a network.

@@ -5,7 +5,7 @@ import DecantCheckpoints
 import DecantGraphs
 import DecantImages
 import Inference
-import ResNets
+import DecantResNets
 import DecantTensors
 
 /// `decant run FILE`.

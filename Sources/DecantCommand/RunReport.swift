@@ -2,7 +2,7 @@ import DecantBytes
 import DecantCheckpoints
 import DecantImages
 import Inference
-import ResNets
+import DecantResNets
 
 /// What `decant run` prints.
 struct RunReport<T: ReferenceScalar> {

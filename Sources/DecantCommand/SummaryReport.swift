@@ -1,5 +1,5 @@
 import DecantBytes
-import ResNets
+import DecantResNets
 
 /// What an architecture is, in the words of the questions people ask of it.
 struct SummaryReport {

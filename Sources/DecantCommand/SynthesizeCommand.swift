@@ -1,7 +1,7 @@
 import ArgumentParser
 import DecantBytes
 import DecantCheckpoints
-import ResNets
+import DecantResNets
 import DecantTensors
 
 /// `decant synthesize ARCH -o FILE.pth`.

@@ -2,7 +2,7 @@ import ArgumentParser
 import DecantBytes
 import DecantCheckpoints
 import DecantGraphs
-import ResNets
+import DecantResNets
 import DecantTensors
 
 /// `decant verify FILE`.

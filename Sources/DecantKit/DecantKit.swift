@@ -3,7 +3,7 @@
 // DecantBytes   DecantError, Limits, JSONValue
 // DecantTensors       Tensor, DType, StateDict
 // DecantCheckpoints   Checkpoint, writing in other formats
-// ResNets       architectures, identification, verification
+// DecantResNets       architectures, identification, verification
 // DecantImages        Preprocessing
 // Inference     Numerics
 // Networks      ResNet, ImageTensor: a file as a network that runs
@@ -15,6 +15,6 @@
 @_exported public import DecantImages
 @_exported public import Inference
 @_exported public import Networks
-@_exported public import ResNets
+@_exported public import DecantResNets
 @_exported public import DecantScanning
 @_exported public import DecantTensors

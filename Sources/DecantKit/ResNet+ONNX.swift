@@ -2,7 +2,7 @@ package import DecantBytes
 package import DecantCheckpoints
 internal import DecantGraphs
 package import ONNX
-package import ResNets
+package import DecantResNets
 internal import DecantTensors
 
 /// How a network is written as an ONNX model.

@@ -1,5 +1,5 @@
 internal import Glibc
-internal import ResNets
+internal import DecantResNets
 
 /// Noise with the second-order statistics of photographs: amplitudes that fall with the frequency f as 1/f^β, softened
 /// or not, and colours that mostly rise and fall together.

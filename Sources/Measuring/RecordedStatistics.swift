@@ -2,7 +2,7 @@ internal import DecantBytes
 internal import Glibc
 internal import DecantGraphs
 internal import Inference
-internal import ResNets
+internal import DecantResNets
 internal import DecantTensors
 
 /// The running variances of a network's first block, checked.

@@ -1,5 +1,5 @@
 package import Inference
-package import ResNets
+package import DecantResNets
 package import DecantTensors
 internal import DecantGraphs
 

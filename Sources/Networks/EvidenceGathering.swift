@@ -1,6 +1,6 @@
 internal import DecantBytes
 package import DecantCheckpoints
-package import ResNets
+package import DecantResNets
 
 /// Gathers what a checkpoint and the files beside it say of a network, for ``ResNet/Evidence`` to read.
 ///

@@ -2,7 +2,7 @@ public import DecantBytes
 internal import DecantCheckpoints
 internal import DecantGraphs
 public import Inference
-public import ResNets
+public import DecantResNets
 public import DecantTensors
 
 /// A residual network with its weights, ready to run.

@@ -1,7 +1,7 @@
 public import DecantBytes
 public import DecantCheckpoints
 internal import DecantGraphs
-public import ResNets
+public import DecantResNets
 public import DecantTensors
 
 extension Checkpoint {

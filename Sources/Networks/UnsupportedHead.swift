@@ -1,6 +1,6 @@
 package import DecantBytes
 internal import DecantCheckpoints
-package import ResNets
+package import DecantResNets
 internal import DecantTensors
 
 extension ResNetResolution {

@@ -2,7 +2,7 @@ import DecantCheckpoints
 import Foundation
 import Inference
 import Networks
-import ResNets
+import DecantResNets
 import DecantTensors
 import TestSupport
 import Testing

@@ -1,7 +1,7 @@
 import DecantBytes
 import DecantCheckpoints
 import Networks
-import ResNets
+import DecantResNets
 import TestSupport
 import Testing
 

@@ -23,7 +23,7 @@ let package = Package(
       ]),
     .target(name: "DecantGraphs"),
     .target(name: "DecantImages", dependencies: ["DecantBytes", "CImageCodecs"]),
-    .target(name: "ResNets", dependencies: ["DecantBytes", "DecantTensors", "DecantGraphs"]),
+    .target(name: "DecantResNets", dependencies: ["DecantBytes", "DecantTensors", "DecantGraphs"]),
     .target(name: "DecantScanning", dependencies: ["DecantBytes", "DecantPickle", "DecantCheckpoints"]),
 
     .target(
@@ -32,7 +32,7 @@ let package = Package(
     .target(
       name: "FuzzTargets",
       dependencies: [
-        "DecantBytes", "DecantCheckpoints", "DecantGraphs", "DecantImages", "DecantPickle", "ResNets",
+        "DecantBytes", "DecantCheckpoints", "DecantGraphs", "DecantImages", "DecantPickle", "DecantResNets",
         "DecantScanning",
         "DecantTensors",
         "TestSupport",

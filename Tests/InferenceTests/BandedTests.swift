@@ -1,6 +1,6 @@
 import DecantGraphs
 import Inference
-import ResNets
+import DecantResNets
 import DecantTensors
 import Testing
 

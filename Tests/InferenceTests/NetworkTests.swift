@@ -1,7 +1,7 @@
 import DecantCheckpoints
 import DecantGraphs
 import Inference
-import ResNets
+import DecantResNets
 import DecantTensors
 import TestSupport
 import Testing

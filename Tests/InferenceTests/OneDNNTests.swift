@@ -1,7 +1,7 @@
 import DecantCheckpoints
 import DecantGraphs
 @testable import Inference
-import ResNets
+import DecantResNets
 import TestSupport
 import DecantTensors
 import Testing

@@ -2,7 +2,7 @@ import DecantBytes
 import DecantGraphs
 import Inference
 import Measuring
-import ResNets
+import DecantResNets
 import DecantTensors
 import Testing
 

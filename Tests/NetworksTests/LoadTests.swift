@@ -2,7 +2,7 @@ import DecantBytes
 import DecantCheckpoints
 import Inference
 import Networks
-import ResNets
+import DecantResNets
 import TestSupport
 import DecantTensors
 import Testing

@@ -2,7 +2,7 @@ import ArgumentParser
 import DecantBytes
 import DecantCheckpoints
 import Glibc
-import ResNets
+import DecantResNets
 import DecantTensors
 
 /// `decant convert IN OUT`.

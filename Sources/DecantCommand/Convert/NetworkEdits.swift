@@ -1,6 +1,6 @@
 import DecantBytes
 import DecantCheckpoints
-import ResNets
+import DecantResNets
 import DecantTensors
 
 /// What `decant convert` changes of the one ResNet in a file: its names, and its normalizations.

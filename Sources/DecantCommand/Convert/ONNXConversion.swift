@@ -3,7 +3,7 @@ import DecantCheckpoints
 import DecantKit
 import ONNX
 import Networks
-import ResNets
+import DecantResNets
 import DecantTensors
 
 /// `decant convert IN OUT.onnx`: the network that a state dict is taken for, as a model that runs elsewhere.

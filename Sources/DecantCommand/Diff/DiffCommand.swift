@@ -2,7 +2,7 @@ import ArgumentParser
 import DecantBytes
 import DecantCheckpoints
 import Comparing
-import ResNets
+import DecantResNets
 import DecantTensors
 import Threads
 

@@ -3,7 +3,7 @@ internal import DecantCheckpoints
 internal import DecantGraphs
 internal import DecantImages
 internal import DecantPickle
-internal import ResNets
+internal import DecantResNets
 internal import DecantScanning
 internal import DecantTensors
 

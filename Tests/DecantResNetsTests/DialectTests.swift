@@ -1,4 +1,4 @@
-import ResNets
+import DecantResNets
 import DecantTensors
 import Testing
 

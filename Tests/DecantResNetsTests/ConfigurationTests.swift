@@ -1,6 +1,6 @@
 import DecantBytes
 import DecantGraphs
-import ResNets
+import DecantResNets
 import Testing
 
 /// Configurations come from files and command lines: every one makes a graph or an error, never a trap.

@@ -1,6 +1,6 @@
 import DecantBytes
 import DecantGraphs
-import ResNets
+import DecantResNets
 import DecantTensors
 import Testing
 

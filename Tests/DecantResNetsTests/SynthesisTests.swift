@@ -1,7 +1,7 @@
 import DecantBytes
 import Foundation
 import DecantGraphs
-import ResNets
+import DecantResNets
 import DecantTensors
 import TestSupport
 import Testing

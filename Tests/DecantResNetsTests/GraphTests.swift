@@ -1,5 +1,5 @@
 import DecantGraphs
-import ResNets
+import DecantResNets
 import TestSupport
 import Testing
 
