@@ -35,7 +35,7 @@ let package = Package(
     .target(name: "DecantScanning", dependencies: ["DecantBytes", "DecantPickle", "DecantCheckpoints"]),
     .target(name: "DecantResNets", dependencies: ["DecantBytes", "DecantTensors", "DecantGraphs"]),
     .target(
-      name: "Inference",
+      name: "DecantInference",
       dependencies: ["DecantBytes", "Threads", "DecantTensors", "DecantGraphs", "COpenBLAS", "COneDNN"]),
     .target(
       name: "Comparing",
@@ -44,11 +44,11 @@ let package = Package(
       name: "Networks",
       dependencies: [
         "DecantBytes", "DecantTensors", "DecantCheckpoints", "DecantGraphs", "DecantImages", "DecantResNets",
-        "Inference",
+        "DecantInference",
       ]),
     .target(
       name: "Measuring",
-      dependencies: ["DecantBytes", "DecantTensors", "DecantGraphs", "DecantResNets", "Inference"]),
+      dependencies: ["DecantBytes", "DecantTensors", "DecantGraphs", "DecantResNets", "DecantInference"]),
     .target(
       name: "ONNX", dependencies: ["DecantBytes", "DecantTensors", "DecantGraphs", "DecantCheckpoints"]),
     .target(name: "DecantImages", dependencies: ["DecantBytes", "CImageCodecs"]),
@@ -57,7 +57,7 @@ let package = Package(
       dependencies: [
         "DecantBytes", "DecantTensors", "DecantCheckpoints", "DecantScanning", "DecantGraphs",
         "DecantResNets",
-        "Inference",
+        "DecantInference",
         "Comparing",
         "DecantImages",
         "Networks", "ONNX",
@@ -69,7 +69,7 @@ let package = Package(
         "DecantCheckpoints",
         "DecantScanning",
         "DecantGraphs",
-        "DecantResNets", "Inference",
+        "DecantResNets", "DecantInference",
         "Measuring", "ONNX", "DecantImages", "Networks", "CArguments",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
@@ -105,22 +105,23 @@ let package = Package(
       name: "DecantResNetsTests",
       dependencies: ["DecantBytes", "DecantGraphs", "DecantResNets", "DecantTensors", "TestSupport"]),
     .testTarget(
-      name: "InferenceTests",
+      name: "DecantInferenceTests",
       dependencies: [
-        "DecantBytes", "DecantCheckpoints", "DecantGraphs", "Inference", "DecantResNets", "DecantTensors",
+        "DecantBytes", "DecantCheckpoints", "DecantGraphs", "DecantInference", "DecantResNets",
+        "DecantTensors",
         "TestSupport",
       ],
       exclude: ["pytorch_cases.py"]),
     .testTarget(
       name: "NetworksTests",
       dependencies: [
-        "DecantBytes", "DecantCheckpoints", "Inference", "Networks", "DecantResNets", "DecantTensors",
+        "DecantBytes", "DecantCheckpoints", "DecantInference", "Networks", "DecantResNets", "DecantTensors",
         "TestSupport",
       ]),
     .testTarget(
       name: "MeasuringTests",
       dependencies: [
-        "DecantBytes", "DecantGraphs", "Inference", "Measuring", "DecantResNets", "DecantTensors",
+        "DecantBytes", "DecantGraphs", "DecantInference", "Measuring", "DecantResNets", "DecantTensors",
       ]),
     .testTarget(
       name: "ONNXTests",
@@ -130,7 +131,7 @@ let package = Package(
     .testTarget(
       name: "CommandTests",
       dependencies: [
-        "Sample", "DecantBytes", "DecantCommand", "DecantCheckpoints", "Inference", "Networks",
+        "Sample", "DecantBytes", "DecantCommand", "DecantCheckpoints", "DecantInference", "Networks",
         "DecantResNets",
         "DecantTensors",
         "TestSupport",

@@ -1,5 +1,5 @@
 import DecantBytes
-import Inference
+import DecantInference
 import Measuring
 import DecantPickle
 import DecantResNets

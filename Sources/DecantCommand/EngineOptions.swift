@@ -2,7 +2,7 @@ import ArgumentParser
 import DecantBytes
 import DecantCheckpoints
 import DecantGraphs
-import Inference
+import DecantInference
 import DecantTensors
 
 /// Which engine executes a network, and how.

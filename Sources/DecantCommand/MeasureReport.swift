@@ -2,7 +2,7 @@ import Networks
 import ArgumentParser
 import DecantBytes
 import DecantCheckpoints
-import Inference
+import DecantInference
 import Measuring
 import DecantResNets
 import DecantTensors

@@ -4,7 +4,7 @@ import DecantBytes
 import DecantCheckpoints
 import DecantGraphs
 import DecantImages
-import Inference
+import DecantInference
 import DecantResNets
 import DecantTensors
 

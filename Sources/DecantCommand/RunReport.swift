@@ -1,7 +1,7 @@
 import DecantBytes
 import DecantCheckpoints
 import DecantImages
-import Inference
+import DecantInference
 import DecantResNets
 
 /// What `decant run` prints.

@@ -5,7 +5,7 @@
 // DecantCheckpoints   Checkpoint, writing in other formats
 // DecantResNets       architectures, identification, verification
 // DecantImages        Preprocessing
-// Inference     Numerics
+// DecantInference     Numerics
 // Networks      ResNet, ImageTensor: a file as a network that runs
 // Comparing     StateDict.diff
 // DecantScanning      what loading a file would execute
@@ -13,7 +13,7 @@
 @_exported public import DecantCheckpoints
 @_exported public import Comparing
 @_exported public import DecantImages
-@_exported public import Inference
+@_exported public import DecantInference
 @_exported public import Networks
 @_exported public import DecantResNets
 @_exported public import DecantScanning

@@ -1,4 +1,4 @@
-internal import Inference
+internal import DecantInference
 
 /// The mean and the variance (by the count, as batch normalization divides) of each channel of N×C×H×W.
 struct ChannelStatistics {

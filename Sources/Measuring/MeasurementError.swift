@@ -1,5 +1,5 @@
 package import DecantBytes
-package import Inference
+package import DecantInference
 
 /// Why nothing can be measured; the description is one clause, without a full stop.
 package enum MeasurementError: Error, Sendable, Equatable, CustomStringConvertible {

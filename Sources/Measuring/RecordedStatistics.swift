@@ -1,7 +1,7 @@
 internal import DecantBytes
 internal import Glibc
 internal import DecantGraphs
-internal import Inference
+internal import DecantInference
 internal import DecantResNets
 internal import DecantTensors
 

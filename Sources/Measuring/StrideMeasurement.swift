@@ -1,4 +1,4 @@
-package import Inference
+package import DecantInference
 package import DecantResNets
 package import DecantTensors
 internal import DecantGraphs

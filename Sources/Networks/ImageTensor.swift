@@ -1,7 +1,7 @@
 public import DecantBytes
 internal import DecantCheckpoints
 public import DecantImages
-internal import Inference
+internal import DecantInference
 internal import DecantTensors
 
 /// Images as a network takes them: N×C×H×W float32 values.

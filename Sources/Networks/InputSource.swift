@@ -1,7 +1,7 @@
 package import DecantBytes
 internal import DecantCheckpoints
 package import DecantImages
-internal import Inference
+internal import DecantInference
 package import DecantTensors
 
 /// A file to run, and what it is by its first bytes.

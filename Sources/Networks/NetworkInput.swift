@@ -1,7 +1,7 @@
 package import DecantBytes
 internal import DecantCheckpoints
 internal import DecantImages
-package import Inference
+package import DecantInference
 package import DecantTensors
 
 /// Images that a network takes, read from a file of numbers and used as they are.

@@ -1,7 +1,7 @@
 public import DecantBytes
 internal import DecantCheckpoints
 internal import DecantGraphs
-public import Inference
+public import DecantInference
 public import DecantResNets
 public import DecantTensors
 

@@ -1,6 +1,6 @@
 import DecantCheckpoints
 import Foundation
-import Inference
+import DecantInference
 import Networks
 import DecantResNets
 import DecantTensors

@@ -1,6 +1,6 @@
 import DecantBytes
 import DecantGraphs
-import Inference
+import DecantInference
 import Measuring
 import DecantResNets
 import DecantTensors

@@ -1,6 +1,6 @@
 import DecantBytes
 import DecantCheckpoints
-import Inference
+import DecantInference
 import Networks
 import DecantResNets
 import TestSupport

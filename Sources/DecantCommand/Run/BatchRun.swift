@@ -1,5 +1,5 @@
 import DecantImages
-import Inference
+import DecantInference
 
 /// Runs batches by whichever engine: whole, or as the mean of their tiles.
 struct BatchRun<T: ReferenceScalar> {

@@ -1,7 +1,7 @@
 import DecantBytes
 import Glibc
 import DecantImages
-import Inference
+import DecantInference
 
 /// What the network answered to one image.
 struct ImageResult<T: ReferenceScalar> {

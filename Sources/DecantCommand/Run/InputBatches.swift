@@ -2,7 +2,7 @@ import Networks
 import DecantBytes
 import DecantCheckpoints
 import DecantImages
-import Inference
+import DecantInference
 import DecantTensors
 
 /// What is known of one image that is run.

@@ -1,6 +1,6 @@
 import DecantBytes
 import DecantCheckpoints
-import Inference
+import DecantInference
 import DecantTensors
 
 /// Results of all images on their way into one `.npy`.

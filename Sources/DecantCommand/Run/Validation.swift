@@ -1,6 +1,6 @@
 import DecantBytes
 import DecantCheckpoints
-import Inference
+import DecantInference
 
 /// Every stage of a network as some engines compute it, beside the truth.
 struct Validation {

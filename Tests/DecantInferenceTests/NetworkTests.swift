@@ -1,6 +1,6 @@
 import DecantCheckpoints
 import DecantGraphs
-import Inference
+import DecantInference
 import DecantResNets
 import DecantTensors
 import TestSupport

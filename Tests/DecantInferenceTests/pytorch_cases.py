@@ -1,6 +1,6 @@
 """Prints PyTorchCases.swift: what PyTorch makes of small integer convolutions and pools.
 
-    python Tests/InferenceTests/pytorch_cases.py > Tests/InferenceTests/PyTorchCases.swift
+    python Tests/DecantInferenceTests/pytorch_cases.py > Tests/DecantInferenceTests/PyTorchCases.swift
 
 Inputs and weights are small integers, so every sum is exact in float32 and one number decides each case:
 sum over i of (i % 97 + 1) * y[i], y in row-major order.

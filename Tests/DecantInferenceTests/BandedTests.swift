@@ -1,5 +1,5 @@
 import DecantGraphs
-import Inference
+import DecantInference
 import DecantResNets
 import DecantTensors
 import Testing

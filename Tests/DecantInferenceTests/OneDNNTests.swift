@@ -1,6 +1,6 @@
 import DecantCheckpoints
 import DecantGraphs
-@testable import Inference
+@testable import DecantInference
 import DecantResNets
 import TestSupport
 import DecantTensors

@@ -1,4 +1,4 @@
-import Inference
+import DecantInference
 import Testing
 
 /// Plans by themselves: what is promised of memory and of order is followed band by band, and every pixel that a band
