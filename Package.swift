@@ -38,7 +38,7 @@ let package = Package(
       name: "DecantInference",
       dependencies: ["DecantBytes", "Threads", "DecantTensors", "DecantGraphs", "COpenBLAS", "COneDNN"]),
     .target(
-      name: "Comparing",
+      name: "DecantComparing",
       dependencies: ["DecantBytes", "Threads", "DecantTensors", "DecantCheckpoints", "DecantResNets"]),
     .target(
       name: "Networks",
@@ -58,14 +58,14 @@ let package = Package(
         "DecantBytes", "DecantTensors", "DecantCheckpoints", "DecantScanning", "DecantGraphs",
         "DecantResNets",
         "DecantInference",
-        "Comparing",
+        "DecantComparing",
         "DecantImages",
         "Networks", "ONNX",
       ]),
     .executableTarget(
       name: "DecantCommand",
       dependencies: [
-        "DecantBytes", "Threads", "Comparing", "DecantKit", "DecantPickle", "DecantTensors",
+        "DecantBytes", "Threads", "DecantComparing", "DecantKit", "DecantPickle", "DecantTensors",
         "DecantCheckpoints",
         "DecantScanning",
         "DecantGraphs",

@@ -7,11 +7,11 @@
 // DecantImages        Preprocessing
 // DecantInference     Numerics
 // Networks      ResNet, ImageTensor: a file as a network that runs
-// Comparing     StateDict.diff
+// DecantComparing     StateDict.diff
 // DecantScanning      what loading a file would execute
 @_exported public import DecantBytes
 @_exported public import DecantCheckpoints
-@_exported public import Comparing
+@_exported public import DecantComparing
 @_exported public import DecantImages
 @_exported public import DecantInference
 @_exported public import Networks

@@ -1,7 +1,7 @@
 import ArgumentParser
 import DecantBytes
 import DecantCheckpoints
-import Comparing
+import DecantComparing
 import DecantResNets
 import DecantTensors
 import Threads

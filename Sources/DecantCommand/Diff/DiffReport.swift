@@ -1,4 +1,4 @@
-import Comparing
+import DecantComparing
 import DecantBytes
 import DecantCheckpoints
 import DecantTensors
