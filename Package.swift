@@ -47,7 +47,7 @@ let package = Package(
         "DecantInference",
       ]),
     .target(
-      name: "Measuring",
+      name: "DecantMeasuring",
       dependencies: ["DecantBytes", "DecantTensors", "DecantGraphs", "DecantResNets", "DecantInference"]),
     .target(
       name: "ONNX", dependencies: ["DecantBytes", "DecantTensors", "DecantGraphs", "DecantCheckpoints"]),
@@ -70,7 +70,7 @@ let package = Package(
         "DecantScanning",
         "DecantGraphs",
         "DecantResNets", "DecantInference",
-        "Measuring", "ONNX", "DecantImages", "Networks", "CArguments",
+        "DecantMeasuring", "ONNX", "DecantImages", "Networks", "CArguments",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
@@ -119,9 +119,9 @@ let package = Package(
         "TestSupport",
       ]),
     .testTarget(
-      name: "MeasuringTests",
+      name: "DecantMeasuringTests",
       dependencies: [
-        "DecantBytes", "DecantGraphs", "DecantInference", "Measuring", "DecantResNets", "DecantTensors",
+        "DecantBytes", "DecantGraphs", "DecantInference", "DecantMeasuring", "DecantResNets", "DecantTensors",
       ]),
     .testTarget(
       name: "ONNXTests",

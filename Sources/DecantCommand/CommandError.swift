@@ -1,6 +1,6 @@
 import DecantBytes
 import DecantInference
-import Measuring
+import DecantMeasuring
 import DecantPickle
 import DecantResNets
 import DecantScanning

@@ -3,7 +3,7 @@ import ArgumentParser
 import DecantBytes
 import DecantCheckpoints
 import DecantInference
-import Measuring
+import DecantMeasuring
 import DecantResNets
 import DecantTensors
 

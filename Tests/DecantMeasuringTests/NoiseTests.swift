@@ -1,6 +1,6 @@
 import Testing
 
-@testable import Measuring
+@testable import DecantMeasuring
 
 @Suite struct NoiseTests {
   /// Against the sum that defines the transform.

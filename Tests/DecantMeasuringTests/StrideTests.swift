@@ -1,7 +1,7 @@
 import DecantBytes
 import DecantGraphs
 import DecantInference
-import Measuring
+import DecantMeasuring
 import DecantResNets
 import DecantTensors
 import Testing
