@@ -41,7 +41,7 @@ let package = Package(
       name: "DecantComparing",
       dependencies: ["DecantBytes", "Threads", "DecantTensors", "DecantCheckpoints", "DecantResNets"]),
     .target(
-      name: "Networks",
+      name: "DecantNetworks",
       dependencies: [
         "DecantBytes", "DecantTensors", "DecantCheckpoints", "DecantGraphs", "DecantImages", "DecantResNets",
         "DecantInference",
@@ -60,7 +60,7 @@ let package = Package(
         "DecantInference",
         "DecantComparing",
         "DecantImages",
-        "Networks", "ONNX",
+        "DecantNetworks", "ONNX",
       ]),
     .executableTarget(
       name: "DecantCommand",
@@ -70,7 +70,7 @@ let package = Package(
         "DecantScanning",
         "DecantGraphs",
         "DecantResNets", "DecantInference",
-        "DecantMeasuring", "ONNX", "DecantImages", "Networks", "CArguments",
+        "DecantMeasuring", "ONNX", "DecantImages", "DecantNetworks", "CArguments",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
@@ -113,9 +113,10 @@ let package = Package(
       ],
       exclude: ["pytorch_cases.py"]),
     .testTarget(
-      name: "NetworksTests",
+      name: "DecantNetworksTests",
       dependencies: [
-        "DecantBytes", "DecantCheckpoints", "DecantInference", "Networks", "DecantResNets", "DecantTensors",
+        "DecantBytes", "DecantCheckpoints", "DecantInference", "DecantNetworks", "DecantResNets",
+        "DecantTensors",
         "TestSupport",
       ]),
     .testTarget(
@@ -131,7 +132,7 @@ let package = Package(
     .testTarget(
       name: "CommandTests",
       dependencies: [
-        "Sample", "DecantBytes", "DecantCommand", "DecantCheckpoints", "DecantInference", "Networks",
+        "Sample", "DecantBytes", "DecantCommand", "DecantCheckpoints", "DecantInference", "DecantNetworks",
         "DecantResNets",
         "DecantTensors",
         "TestSupport",

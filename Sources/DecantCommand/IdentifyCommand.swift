@@ -1,7 +1,7 @@
 import ArgumentParser
 import DecantBytes
 import DecantCheckpoints
-import Networks
+import DecantNetworks
 import DecantResNets
 import DecantTensors
 

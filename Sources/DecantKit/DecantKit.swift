@@ -6,7 +6,7 @@
 // DecantResNets       architectures, identification, verification
 // DecantImages        Preprocessing
 // DecantInference     Numerics
-// Networks      ResNet, ImageTensor: a file as a network that runs
+// DecantNetworks      ResNet, ImageTensor: a file as a network that runs
 // DecantComparing     StateDict.diff
 // DecantScanning      what loading a file would execute
 @_exported public import DecantBytes
@@ -14,7 +14,7 @@
 @_exported public import DecantComparing
 @_exported public import DecantImages
 @_exported public import DecantInference
-@_exported public import Networks
+@_exported public import DecantNetworks
 @_exported public import DecantResNets
 @_exported public import DecantScanning
 @_exported public import DecantTensors

@@ -1,7 +1,7 @@
 import DecantCheckpoints
 import Foundation
 import DecantInference
-import Networks
+import DecantNetworks
 import DecantResNets
 import DecantTensors
 import TestSupport

@@ -1,6 +1,6 @@
 import DecantBytes
 import DecantCheckpoints
-import Networks
+import DecantNetworks
 import DecantResNets
 import TestSupport
 import Testing

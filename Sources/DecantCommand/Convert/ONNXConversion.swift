@@ -2,7 +2,7 @@ import DecantBytes
 import DecantCheckpoints
 import DecantKit
 import ONNX
-import Networks
+import DecantNetworks
 import DecantResNets
 import DecantTensors
 

@@ -1,4 +1,4 @@
-import Networks
+import DecantNetworks
 import DecantBytes
 import DecantCheckpoints
 import DecantImages

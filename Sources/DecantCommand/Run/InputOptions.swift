@@ -1,4 +1,4 @@
-import Networks
+import DecantNetworks
 import ArgumentParser
 import DecantBytes
 import DecantCheckpoints

@@ -1,7 +1,7 @@
 import DecantBytes
 import DecantCheckpoints
 import DecantInference
-import Networks
+import DecantNetworks
 import DecantResNets
 import TestSupport
 import DecantTensors
