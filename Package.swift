@@ -50,7 +50,7 @@ let package = Package(
       name: "DecantMeasuring",
       dependencies: ["DecantBytes", "DecantTensors", "DecantGraphs", "DecantResNets", "DecantInference"]),
     .target(
-      name: "ONNX", dependencies: ["DecantBytes", "DecantTensors", "DecantGraphs", "DecantCheckpoints"]),
+      name: "DecantONNX", dependencies: ["DecantBytes", "DecantTensors", "DecantGraphs", "DecantCheckpoints"]),
     .target(name: "DecantImages", dependencies: ["DecantBytes", "CImageCodecs"]),
     .target(
       name: "DecantKit",
@@ -60,7 +60,7 @@ let package = Package(
         "DecantInference",
         "DecantComparing",
         "DecantImages",
-        "DecantNetworks", "ONNX",
+        "DecantNetworks", "DecantONNX",
       ]),
     .executableTarget(
       name: "DecantCommand",
@@ -70,7 +70,7 @@ let package = Package(
         "DecantScanning",
         "DecantGraphs",
         "DecantResNets", "DecantInference",
-        "DecantMeasuring", "ONNX", "DecantImages", "DecantNetworks", "CArguments",
+        "DecantMeasuring", "DecantONNX", "DecantImages", "DecantNetworks", "CArguments",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
@@ -125,8 +125,8 @@ let package = Package(
         "DecantBytes", "DecantGraphs", "DecantInference", "DecantMeasuring", "DecantResNets", "DecantTensors",
       ]),
     .testTarget(
-      name: "ONNXTests",
-      dependencies: ["DecantBytes", "DecantCheckpoints", "DecantGraphs", "ONNX", "DecantTensors"]),
+      name: "DecantONNXTests",
+      dependencies: ["DecantBytes", "DecantCheckpoints", "DecantGraphs", "DecantONNX", "DecantTensors"]),
     .testTarget(name: "DecantImagesTests", dependencies: ["DecantBytes", "DecantImages", "TestSupport"]),
     // Depends on the tool so that `swift test` builds the binary the tests run.
     .testTarget(

@@ -1,7 +1,7 @@
 package import DecantBytes
 package import DecantCheckpoints
 internal import DecantGraphs
-package import ONNX
+package import DecantONNX
 package import DecantResNets
 internal import DecantTensors
 

@@ -1,7 +1,7 @@
 import DecantBytes
 import DecantCheckpoints
 import DecantKit
-import ONNX
+import DecantONNX
 import DecantNetworks
 import DecantResNets
 import DecantTensors

@@ -2,7 +2,7 @@ import DecantBytes
 import DecantCheckpoints
 import Foundation
 import DecantGraphs
-import ONNX
+import DecantONNX
 import DecantTensors
 import Testing
 
