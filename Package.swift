@@ -23,23 +23,23 @@ let package = Package(
     .systemLibrary(name: "CFallocate"),
 
     .target(name: "DecantBytes"),
-    .target(name: "Threads"),
+    .target(name: "DecantIO"),
     .target(name: "DecantPickle", dependencies: ["DecantBytes"]),
     .target(name: "DecantTensors", dependencies: ["DecantBytes", "CLibcrypto", "CNarrowing"]),
     .target(name: "DecantGraphs"),
     .target(
       name: "DecantCheckpoints",
       dependencies: [
-        "DecantBytes", "Threads", "DecantPickle", "DecantTensors", "CFallocate", "CLibdeflate", "CLibcrypto",
+        "DecantBytes", "DecantIO", "DecantPickle", "DecantTensors", "CFallocate", "CLibdeflate", "CLibcrypto",
       ]),
     .target(name: "DecantScanning", dependencies: ["DecantBytes", "DecantPickle", "DecantCheckpoints"]),
     .target(name: "DecantResNets", dependencies: ["DecantBytes", "DecantTensors", "DecantGraphs"]),
     .target(
       name: "DecantInference",
-      dependencies: ["DecantBytes", "Threads", "DecantTensors", "DecantGraphs", "COpenBLAS", "COneDNN"]),
+      dependencies: ["DecantBytes", "DecantIO", "DecantTensors", "DecantGraphs", "COpenBLAS", "COneDNN"]),
     .target(
       name: "DecantComparing",
-      dependencies: ["DecantBytes", "Threads", "DecantTensors", "DecantCheckpoints", "DecantResNets"]),
+      dependencies: ["DecantBytes", "DecantIO", "DecantTensors", "DecantCheckpoints", "DecantResNets"]),
     .target(
       name: "DecantNetworks",
       dependencies: [
@@ -65,7 +65,7 @@ let package = Package(
     .executableTarget(
       name: "DecantCommand",
       dependencies: [
-        "DecantBytes", "Threads", "DecantComparing", "DecantKit", "DecantPickle", "DecantTensors",
+        "DecantBytes", "DecantIO", "DecantComparing", "DecantKit", "DecantPickle", "DecantTensors",
         "DecantCheckpoints",
         "DecantScanning",
         "DecantGraphs",

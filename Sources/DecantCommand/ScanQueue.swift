@@ -1,7 +1,7 @@
 import DecantBytes
 import Glibc
 import DecantScanning
-import Threads
+import DecantIO
 
 /// Scans files on several threads and hands the results over in the order of the files.
 final class ScanQueue: Sendable {

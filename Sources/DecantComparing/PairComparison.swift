@@ -1,7 +1,7 @@
 internal import DecantBytes
 internal import DecantCheckpoints
 package import DecantTensors
-internal import Threads
+internal import DecantIO
 
 /// What came of comparing two tensors.
 package enum PairVerdict: Sendable {

@@ -1,6 +1,6 @@
 import Glibc
 import Synchronization
-import Threads
+import DecantIO
 
 /// A few threads that share the tasks of one loop after another.
 ///

@@ -13,13 +13,13 @@ let package = Package(
     .target(name: "CNarrowing"),
     .systemLibrary(name: "CFallocate"),
     .target(name: "DecantBytes"),
-    .target(name: "Threads"),
+    .target(name: "DecantIO"),
     .target(name: "DecantPickle", dependencies: ["DecantBytes"]),
     .target(name: "DecantTensors", dependencies: ["DecantBytes", "CLibcrypto", "CNarrowing"]),
     .target(
       name: "DecantCheckpoints",
       dependencies: [
-        "DecantBytes", "Threads", "DecantPickle", "DecantTensors", "CFallocate", "CLibdeflate", "CLibcrypto",
+        "DecantBytes", "DecantIO", "DecantPickle", "DecantTensors", "CFallocate", "CLibdeflate", "CLibcrypto",
       ]),
     .target(name: "DecantGraphs"),
     .target(name: "DecantImages", dependencies: ["DecantBytes", "CImageCodecs"]),

@@ -1,6 +1,6 @@
 internal import DecantBytes
 internal import Glibc
-internal import Threads
+internal import DecantIO
 
 /// Bytes that several threads may fill in, in pieces and in any order.
 protocol OutputFeed: AnyObject, Sendable {

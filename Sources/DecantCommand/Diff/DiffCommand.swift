@@ -4,7 +4,7 @@ import DecantCheckpoints
 import DecantComparing
 import DecantResNets
 import DecantTensors
-import Threads
+import DecantIO
 
 /// `decant diff A B`.
 struct DiffCommand: ParsableCommand, JSONReporting {
