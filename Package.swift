@@ -20,57 +20,57 @@ let package = Package(
     .target(name: "CImageCodecs", linkerSettings: [.linkedLibrary("dl")]),
     .target(name: "CArguments"),
     .target(name: "CNarrowing"),
+    .target(name: "CStandard"),
     .systemLibrary(name: "CFallocate"),
 
     .target(name: "DecantBytes"),
-    .target(name: "DecantIO"),
+    .target(name: "DecantIO", dependencies: ["DecantBytes", "CFallocate", "CLibdeflate"]),
     .target(name: "DecantPickle", dependencies: ["DecantBytes"]),
-    .target(name: "DecantTensors", dependencies: ["DecantBytes", "CLibcrypto", "CNarrowing"]),
+    .target(name: "DecantTensors", dependencies: ["DecantBytes", "CLibcrypto", "CNarrowing", "CStandard"]),
     .target(name: "DecantGraphs"),
+    .target(name: "DecantImages", dependencies: ["DecantBytes", "CImageCodecs"]),
     .target(
-      name: "DecantCheckpoints",
-      dependencies: [
-        "DecantBytes", "DecantIO", "DecantPickle", "DecantTensors", "CFallocate", "CLibdeflate", "CLibcrypto",
-      ]),
-    .target(name: "DecantScanning", dependencies: ["DecantBytes", "DecantPickle", "DecantCheckpoints"]),
+      name: "DecantCheckpoints", dependencies: ["DecantBytes", "DecantIO", "DecantPickle", "DecantTensors"]),
+    .target(
+      name: "DecantScanning",
+      dependencies: ["DecantBytes", "DecantIO", "DecantPickle", "DecantCheckpoints", "CStandard"]),
     .target(name: "DecantResNets", dependencies: ["DecantBytes", "DecantTensors", "DecantGraphs"]),
     .target(
       name: "DecantInference",
-      dependencies: ["DecantBytes", "DecantIO", "DecantTensors", "DecantGraphs", "COpenBLAS", "COneDNN"]),
+      dependencies: [
+        "DecantBytes", "DecantIO", "DecantTensors", "DecantGraphs", "COpenBLAS", "COneDNN", "CStandard",
+      ]),
     .target(
       name: "DecantComparing",
       dependencies: ["DecantBytes", "DecantIO", "DecantTensors", "DecantCheckpoints", "DecantResNets"]),
     .target(
       name: "DecantNetworks",
       dependencies: [
-        "DecantBytes", "DecantTensors", "DecantCheckpoints", "DecantGraphs", "DecantImages", "DecantResNets",
-        "DecantInference",
+        "DecantBytes", "DecantIO", "DecantTensors", "DecantCheckpoints", "DecantGraphs", "DecantImages",
+        "DecantResNets", "DecantInference",
       ]),
     .target(
       name: "DecantMeasuring",
-      dependencies: ["DecantBytes", "DecantTensors", "DecantGraphs", "DecantResNets", "DecantInference"]),
+      dependencies: [
+        "DecantBytes", "DecantTensors", "DecantGraphs", "DecantResNets", "DecantInference", "CStandard",
+      ]),
     .target(
-      name: "DecantONNX", dependencies: ["DecantBytes", "DecantTensors", "DecantGraphs", "DecantCheckpoints"]),
-    .target(name: "DecantImages", dependencies: ["DecantBytes", "CImageCodecs"]),
+      name: "DecantONNX",
+      dependencies: ["DecantBytes", "DecantIO", "DecantTensors", "DecantGraphs", "DecantCheckpoints"]),
     .target(
       name: "DecantKit",
       dependencies: [
         "DecantBytes", "DecantTensors", "DecantCheckpoints", "DecantScanning", "DecantGraphs",
         "DecantResNets",
-        "DecantInference",
-        "DecantComparing",
-        "DecantImages",
-        "DecantNetworks", "DecantONNX",
+        "DecantInference", "DecantComparing", "DecantImages", "DecantNetworks", "DecantONNX",
       ]),
     .executableTarget(
       name: "DecantCommand",
       dependencies: [
-        "DecantBytes", "DecantIO", "DecantComparing", "DecantKit", "DecantPickle", "DecantTensors",
-        "DecantCheckpoints",
-        "DecantScanning",
-        "DecantGraphs",
-        "DecantResNets", "DecantInference",
-        "DecantMeasuring", "DecantONNX", "DecantImages", "DecantNetworks", "CArguments",
+        "DecantKit", "DecantBytes", "DecantIO", "DecantPickle", "DecantTensors", "DecantCheckpoints",
+        "DecantScanning", "DecantGraphs", "DecantResNets", "DecantInference", "DecantComparing",
+        "DecantImages",
+        "DecantNetworks", "DecantMeasuring", "DecantONNX", "CArguments", "CStandard",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
@@ -83,7 +83,8 @@ let package = Package(
     .target(
       name: "FuzzTargets",
       dependencies: [
-        "DecantBytes", "DecantCheckpoints", "DecantGraphs", "DecantImages", "DecantPickle", "DecantResNets",
+        "DecantBytes", "DecantIO", "DecantCheckpoints", "DecantGraphs", "DecantImages", "DecantPickle",
+        "DecantResNets",
         "DecantScanning",
         "DecantTensors",
         "TestSupport",
@@ -95,19 +96,22 @@ let package = Package(
     .testTarget(
       name: "DecantCheckpointsTests",
       dependencies: [
-        "DecantBytes", "DecantCheckpoints", "CLibdeflate", "CTestLibraries", "FuzzTargets", "DecantTensors",
+        "DecantBytes", "DecantIO", "DecantCheckpoints", "CLibdeflate", "CTestLibraries", "FuzzTargets",
+        "DecantTensors",
         "TestSupport",
       ]),
     .testTarget(
       name: "DecantScanningTests",
-      dependencies: ["DecantBytes", "DecantCheckpoints", "DecantPickle", "DecantScanning", "TestSupport"]),
+      dependencies: [
+        "DecantBytes", "DecantIO", "DecantCheckpoints", "DecantPickle", "DecantScanning", "TestSupport",
+      ]),
     .testTarget(
       name: "DecantResNetsTests",
       dependencies: ["DecantBytes", "DecantGraphs", "DecantResNets", "DecantTensors", "TestSupport"]),
     .testTarget(
       name: "DecantInferenceTests",
       dependencies: [
-        "DecantBytes", "DecantCheckpoints", "DecantGraphs", "DecantInference", "DecantResNets",
+        "DecantBytes", "DecantIO", "DecantCheckpoints", "DecantGraphs", "DecantInference", "DecantResNets",
         "DecantTensors",
         "TestSupport",
       ],
@@ -115,7 +119,7 @@ let package = Package(
     .testTarget(
       name: "DecantNetworksTests",
       dependencies: [
-        "DecantBytes", "DecantCheckpoints", "DecantInference", "DecantNetworks", "DecantResNets",
+        "DecantBytes", "DecantIO", "DecantCheckpoints", "DecantInference", "DecantNetworks", "DecantResNets",
         "DecantTensors",
         "TestSupport",
       ]),
@@ -126,13 +130,16 @@ let package = Package(
       ]),
     .testTarget(
       name: "DecantONNXTests",
-      dependencies: ["DecantBytes", "DecantCheckpoints", "DecantGraphs", "DecantONNX", "DecantTensors"]),
+      dependencies: [
+        "DecantBytes", "DecantIO", "DecantCheckpoints", "DecantGraphs", "DecantONNX", "DecantTensors",
+      ]),
     .testTarget(name: "DecantImagesTests", dependencies: ["DecantBytes", "DecantImages", "TestSupport"]),
     // Depends on the tool so that `swift test` builds the binary the tests run.
     .testTarget(
       name: "CommandTests",
       dependencies: [
-        "Sample", "DecantBytes", "DecantCommand", "DecantCheckpoints", "DecantInference", "DecantNetworks",
+        "Sample", "DecantBytes", "DecantIO", "DecantCommand", "DecantCheckpoints", "DecantInference",
+        "DecantNetworks",
         "DecantResNets",
         "DecantTensors",
         "TestSupport",
@@ -153,6 +160,7 @@ for target in package.targets
 where target.type != .system
   && ![
     "COpenBLAS", "CLibcrypto", "CLibdeflate", "CTestLibraries", "CImageCodecs", "CNarrowing", "CArguments",
+    "CStandard",
   ]
   .contains(target.name)
 {

@@ -1,4 +1,5 @@
 public import DecantBytes
+package import DecantIO
 internal import DecantPickle
 package import DecantTensors
 

@@ -1,4 +1,5 @@
 internal import DecantBytes
+internal import DecantIO
 
 /// What a file is, judged by its first and last bytes, never by its name.
 enum FileKind {

@@ -1,4 +1,5 @@
 package import DecantBytes
+internal import DecantIO
 internal import DecantPickle
 
 /// One pickle of a file, to be written out opcode by opcode.

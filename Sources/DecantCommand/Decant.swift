@@ -2,7 +2,7 @@ import DecantBytes
 import ArgumentParser
 import CArguments
 import DecantCheckpoints
-import Glibc
+import DecantIO
 import DecantTensors
 
 /// The tool `decant`.
@@ -70,7 +70,7 @@ struct Decant: ParsableCommand {
       interruption.die()
     } catch let status as ExitStatus {
       StandardStreams.flush()
-      Glibc.exit(status.rawValue)
+      ProcessControl.end(status.rawValue)
     } catch {
       if let error = error as? any DecantErrorConvertible { fail(error.decantError, isJSON: isJSON) }
       // The argument parser's own: help, the version, or a command line that is wrong.
@@ -86,7 +86,7 @@ struct Decant: ParsableCommand {
   private static func fail(_ error: DecantError, isJSON: Bool) -> Never {
     if isJSON, !StandardStreams.hasDocument { StandardStreams.document(error.jsonDocument) }
     StandardStreams.error(error.commandText)
-    Glibc.exit(error.exitStatus.rawValue)
+    ProcessControl.end(error.exitStatus.rawValue)
   }
 }
 

@@ -1,7 +1,7 @@
+import DecantIO
 import ArgumentParser
 import DecantBytes
 import DecantCheckpoints
-import Glibc
 import DecantPickle
 import DecantTensors
 
@@ -43,7 +43,7 @@ struct InspectCommand: ParsableCommand, JSONReporting {
     var rows = try InspectionRow.rows(
       of: checkpoint,
       under: key.map { key throws(DecantError) in try checkpoint.selection(key: key).path } ?? [])
-    if let filter { rows = rows.filter { unsafe fnmatch(filter, $0.entry.name, 0) == 0 } }
+    if let filter { rows = rows.filter { $0.entry.name.matches(glob: filter) } }
     switch sort {
     case .file: break
     case .name: rows.sort { $0.entry.name < $1.entry.name }

@@ -1,3 +1,4 @@
+import DecantIO
 import DecantNetworks
 import ArgumentParser
 import DecantBytes
@@ -30,11 +31,12 @@ struct MeasureOptions: ParsableArguments {
     guard measure else { return nil }
     try checkpoint.requireIntact()
     try checkpoint.verifyChecksums(of: selection.tensors)
-    Processors.explainLostPages()
+    ProcessControl.explainLostPages()
     let images = try images.map { try NetworkInput.read($0, as: Double.self) }
     do throws(MeasurementError) {
       let measurement = try StrideMeasurement(
-        of: found.configuration, weights: found.naming.tensors, images: images, threads: Processors.count)
+        of: found.configuration, weights: found.naming.tensors, images: images,
+        threads: ProcessControl.processorCount)
       return MeasureReport(measurement: measurement)
     } catch {
       var error = error

@@ -1,5 +1,5 @@
 import DecantBytes
-import Glibc
+import DecantIO
 
 /// A line on the terminal that says how far a long run is; silent where there is no terminal, and for short runs.
 ///
@@ -8,7 +8,7 @@ final class ProgressLine: @unchecked Sendable {
   private let clock = ContinuousClock()
   private let start: ContinuousClock.Instant
   private var shown: ContinuousClock.Instant
-  private let isOnTerminal = isatty(STDERR_FILENO) == 1
+  private let isOnTerminal = StandardStream.error.isTerminal
   private var isVisible = false
 
   init() {

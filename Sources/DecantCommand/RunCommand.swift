@@ -1,4 +1,5 @@
 import DecantNetworks
+import DecantIO
 import ArgumentParser
 import DecantBytes
 import DecantCheckpoints
@@ -98,7 +99,7 @@ struct RunCommand: ParsableCommand, JSONReporting {
     try verification.requireMatch(
       resolution.architecture, file: file, mostListed: NetworkOptions.mostListed)
     NetworkOptions.noteOthers(verification)
-    Processors.explainLostPages()
+    ProcessControl.explainLostPages()
     let weights = resolution.naming.tensors
     if float64 {
       let chosen = try engine.double(graph, weights, threads: threadCount)
@@ -136,7 +137,7 @@ struct RunCommand: ParsableCommand, JSONReporting {
     return validation
   }
 
-  private var threadCount: Int { threads ?? Processors.count }
+  private var threadCount: Int { threads ?? ProcessControl.processorCount }
 
   private func execute<T: ReferenceScalar>(
     _ chosen: ChosenEngine<T>, _ graph: Graph, _ resolution: ResNetResolution, of checkpoint: Checkpoint,

@@ -1,7 +1,7 @@
 import ArgumentParser
 import DecantBytes
+import DecantIO
 import DecantCheckpoints
-import Glibc
 import DecantScanning
 
 /// `decant scan FILE|DIR…`.
@@ -31,7 +31,7 @@ struct ScanCommand: ParsableCommand, JSONReporting {
   @Flag(help: "Print SARIF 2.1.0, which code-scanning services read.") var sarif = false
   @Flag(help: "Show only files that are not clean.") var quiet = false
   @Flag(help: "List the rules, and what each looks for.") var rules = false
-  @Option(help: "Threads; by default one for each processor.") var threads = Processors.count
+  @Option(help: "Threads; by default one for each processor.") var threads = ProcessControl.processorCount
 
   func validate() throws {
     if json && sarif { throw ValidationError("Use --json or --sarif, not both.") }
@@ -41,8 +41,8 @@ struct ScanCommand: ParsableCommand, JSONReporting {
 
   func run() throws {
     if rules { return ScanReport.printRules() }
-    Processors.explainLostPages()
-    let tree = FileTree(paths) { name in skip.contains { unsafe fnmatch($0, name, 0) == 0 } }
+    ProcessControl.explainLostPages()
+    let tree = FileTree(paths) { name in skip.contains { name.matches(glob: $0) } }
     for skipped in tree.skipped {
       StandardStreams.note("\(skipped.path.escapedForDisplay) \(skipped.reason): not scanned")
     }

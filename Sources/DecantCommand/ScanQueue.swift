@@ -1,5 +1,4 @@
 import DecantBytes
-import Glibc
 import DecantScanning
 import DecantIO
 
@@ -74,20 +73,15 @@ final class ScanQueue: Sendable {
 
 /// How far a scan is, on a terminal's standard error only.
 private enum Progress {
-  private static let isShown = isatty(STDERR_FILENO) == 1
+  private static let isShown = StandardStream.error.isTerminal
   private static let step = 64
 
   static func show(_ done: Int, of count: Int) {
     guard isShown, count > step, done.isMultiple(of: step) else { return }
-    write("\r\u{1B}[K\(Spelling.count(done)) of \(Spelling.count(count)) files")
+    StandardStreams.raw("\r\u{1B}[K\(Spelling.count(done)) of \(Spelling.count(count)) files")
   }
 
   static func clear() {
-    if isShown { write("\r\u{1B}[K") }
-  }
-
-  private static func write(_ text: String) {
-    let bytes = Array(text.utf8)
-    _ = unsafe bytes.withUnsafeBytes { unsafe Glibc.write(STDERR_FILENO, $0.baseAddress, $0.count) }
+    if isShown { StandardStreams.raw("\r\u{1B}[K") }
   }
 }

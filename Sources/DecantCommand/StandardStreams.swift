@@ -1,5 +1,5 @@
 import DecantBytes
-import Glibc
+import DecantIO
 import Synchronization
 
 /// The process's output and messages.
@@ -7,10 +7,7 @@ enum StandardStreams {
   private static let pending = Mutex<[UInt8]>([])
 
   /// Makes writing to a closed pipe or past a file-size limit an error to handle rather than a death.
-  static func prepare() {
-    signal(SIGPIPE, SIG_IGN)
-    signal(SIGXFSZ, SIG_IGN)
-  }
+  static func prepare() { ProcessControl.reportFailedWrites() }
 
   /// Writes a line of results to standard output.
   static func line(_ text: String = "") {
@@ -48,32 +45,17 @@ enum StandardStreams {
       defer { pending.removeAll(keepingCapacity: true) }
       return pending
     }
-    switch write(bytes, to: STDOUT_FILENO) {
-    case 0: return
-    case EPIPE: exit(0)
-    case let code:
-      error("standard output cannot be written: \(unsafe String(cString: strerror(code))).")
-      exit(ExitStatus.wrong.rawValue)
-    }
+    guard let failure = StandardStream.output.write(bytes) else { return }
+    if failure.isClosedPipe { ProcessControl.end(0) }
+    error("standard output cannot be written: \(failure.reason).")
+    ProcessControl.end(ExitStatus.wrong.rawValue)
   }
 
   /// Writes text as it stands to standard error.
-  static func raw(_ text: String) { _ = write(Array(text.utf8), to: STDERR_FILENO) }
+  static func raw(_ text: String) { _ = StandardStream.error.write(Array(text.utf8)) }
 
   private static func message(_ text: String) {
     flush()
-    _ = write(Array((text + "\n").utf8), to: STDERR_FILENO)
-  }
-
-  /// Writes bytes; returns 0 or the system's error number.
-  private static func write(_ bytes: [UInt8], to descriptor: Int32) -> Int32 {
-    var done = 0
-    while done < bytes.count {
-      let count = unsafe bytes.withUnsafeBytes { buffer in
-        unsafe Glibc.write(descriptor, buffer.baseAddress! + done, buffer.count - done)
-      }
-      if count >= 0 { done += count } else if errno != EINTR { return errno }
-    }
-    return 0
+    raw(text + "\n")
   }
 }

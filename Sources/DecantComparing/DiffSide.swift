@@ -1,6 +1,6 @@
+internal import DecantIO
 package import DecantBytes
 package import DecantCheckpoints
-internal import Glibc
 package import DecantTensors
 
 /// One of the two files, and the tensors of it that are compared.
@@ -29,7 +29,7 @@ package struct DiffSide: Sendable {
 
     /// Whether a tensor takes part, by its name from the key on.
     package func takes(_ name: String) -> Bool {
-      func matches(_ globs: [String]) -> Bool { globs.contains { unsafe fnmatch($0, name, 0) == 0 } }
+      func matches(_ globs: [String]) -> Bool { globs.contains { name.matches(glob: $0) } }
       return (only.isEmpty || matches(only)) && !matches(except)
     }
 
@@ -120,7 +120,7 @@ package struct DiffSide: Sendable {
 
   /// Whether a glob fits the name of a tensor, be it one that was left out or is of a kind that is not read.
   package func hasName(_ glob: String) -> Bool {
-    func fits(_ path: [PathKey]) -> Bool { unsafe fnmatch(glob, path.dropFirst(depth).joinedName, 0) == 0 }
+    func fits(_ path: [PathKey]) -> Bool { path.dropFirst(depth).joinedName.matches(glob: glob) }
     return checkpoint.tensors.contains { fits($0.path) }
       || checkpoint.objects.contains { $0.unreadTensor != nil && fits($0.path) }
   }

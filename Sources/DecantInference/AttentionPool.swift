@@ -1,5 +1,6 @@
-internal import Glibc
+import CStandard
 internal import DecantGraphs
+internal import DecantIO
 
 /// An attention pool with its parameters: one query, the mean of all pixels, over the mean and the pixels.
 ///
@@ -69,7 +70,7 @@ extension AttentionPool where Scalar: KernelScalar {
             / Double(size).squareRoot()
         }
         let largest = scores.max() ?? 0
-        let weights = scores.map { exp($0 - largest) }
+        let weights = scores.map { cstandard_exp($0 - largest) }
         let total = weights.reduce(0, +)
         for channel in own {
           let sum = weights.indices.reduce(0.0) { $0 + weights[$1] * Double(values[$1 * channels + channel]) }

@@ -1,3 +1,4 @@
+internal import DecantIO
 internal import DecantGraphs
 
 extension ReferenceRun where Scalar: KernelScalar {

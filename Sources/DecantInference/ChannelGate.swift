@@ -1,4 +1,4 @@
-internal import Glibc
+import CStandard
 
 /// What makes a number between 0 and 1 for each channel from the channels' means.
 enum ChannelGate<Scalar: ReferenceScalar>: Sendable {
@@ -24,7 +24,7 @@ extension ChannelGate where Scalar: KernelScalar {
     unsafe means.withUnsafeBufferPointer { means in
       guard let base = means.baseAddress else { return [] }
       return (0..<batch).flatMap { image in
-        unsafe weigh(base + image * channels, channels).map { Scalar(1 / (1 + exp(-Double($0)))) }
+        unsafe weigh(base + image * channels, channels).map { Scalar(1 / (1 + cstandard_exp(-Double($0)))) }
       }
     }
   }

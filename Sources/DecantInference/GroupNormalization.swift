@@ -1,4 +1,5 @@
-internal import Glibc
+internal import DecantIO
+import CStandard
 
 /// Group normalization with its parameters (Wu & He 2018).
 struct GroupNormalization<Scalar: ReferenceScalar>: Sendable {
@@ -48,5 +49,5 @@ extension GroupNormalization where Scalar: KernelScalar {
 /// `x × sigmoid(x)`, computed in Double.
 @inline(__always)
 func silu<Scalar: KernelScalar>(_ value: Scalar) -> Scalar {
-  Scalar(Double(value) / (1 + exp(-Double(value))))
+  Scalar(Double(value) / (1 + cstandard_exp(-Double(value))))
 }

@@ -1,3 +1,4 @@
+internal import DecantIO
 /// Sums of the planes of a map, to which the columns come band by band.
 ///
 /// The same additions in the same order as ``mean(_:count:)``, however the columns are cut. Each worker writes the sums

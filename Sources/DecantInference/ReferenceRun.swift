@@ -1,3 +1,4 @@
+internal import DecantIO
 internal import DecantGraphs
 
 /// One pass through a network, ready to be executed; made and used by ``ReferenceNetwork``.

@@ -1,4 +1,5 @@
 internal import DecantBytes
+internal import DecantIO
 internal import DecantTensors
 
 /// A parameter's numbers in row-major order, in the type the engine computes in.

@@ -1,3 +1,4 @@
+internal import DecantIO
 /// The memory and threads of one run at a time, for inputs of one size.
 ///
 /// Values of steps in bands have memory for some of their columns, each its own; those of the others lie where the
@@ -36,7 +37,8 @@
     self.inputSizes = inputSizes
     let shapes = try program.shapes(input: inputSizes)
     self.shapes = shapes
-    pool = try WorkerPool(width: threads)
+    guard let pool = WorkerPool(width: threads) else { throw .threads(threads) }
+    self.pool = pool
     widestTile = banding.widestTile
     bands = banding.plan(program, shapes, threads: threads)
     let plan = MemoryPlan(program, shapes, from: bands?.steps.count ?? 0)

@@ -1,4 +1,4 @@
-internal import Glibc
+internal import CStandard
 
 /// The discrete Fourier transform of square fields of complex numbers, 2ⁿ on a side.
 ///
@@ -16,8 +16,8 @@ struct FourierTransform {
     precondition(1...12 ~= bits, "a field of 2^\(bits) is not asked for")
     size = 1 << bits
     let step = -2 * Double.pi / Double(size)
-    cosines = (0..<size / 2).map { cos(step * Double($0)) }
-    sines = (0..<size / 2).map { sin(step * Double($0)) }
+    cosines = (0..<size / 2).map { cstandard_cos(step * Double($0)) }
+    sines = (0..<size / 2).map { cstandard_sin(step * Double($0)) }
     reversed = (0..<size).map { place in
       (0..<bits).reduce(0) { $0 | (place >> $1 & 1) << (bits - 1 - $1) }
     }

@@ -1,4 +1,4 @@
-internal import Glibc
+internal import CStandard
 internal import DecantResNets
 
 /// Noise with the second-order statistics of photographs: amplitudes that fall with the frequency f as 1/f^β, softened
@@ -20,8 +20,8 @@ package struct NaturalNoise: Sendable, Equatable {
   /// The amplitude at a frequency in cycles per pixel; 0 for the mean.
   func amplitude(_ frequency: Double) -> Double {
     guard frequency > 0 else { return 0 }
-    let fall = softness.map { exp(-(frequency / $0) * (frequency / $0)) } ?? 1
-    return pow(frequency, -exponent) * fall
+    let fall = softness.map { cstandard_exp(-(frequency / $0) * (frequency / $0)) } ?? 1
+    return cstandard_pow(frequency, -exponent) * fall
   }
 }
 

@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Glibc
+internal import CStandard
 internal import DecantGraphs
 internal import DecantInference
 internal import DecantResNets
@@ -129,7 +129,8 @@ extension RecordedStatistics.Layer {
   func compare<Scalar: ReferenceScalar>(_ activation: Activation<Scalar>) -> StrideMeasurement.Layer {
     let statistics = ChannelStatistics(activation)
     let differences = channels.map { channel in
-      log((statistics.variance[channel] + Self.epsilon) / (variance[channel] + Self.epsilon)).magnitude
+      cstandard_log((statistics.variance[channel] + Self.epsilon) / (variance[channel] + Self.epsilon))
+        .magnitude
     }
     return StrideMeasurement.Layer(
       name: name, divergence: differences.reduce(0, +) / Double(differences.count), mean: statistics.mean,

@@ -1,4 +1,5 @@
 package import DecantBytes
+internal import DecantIO
 internal import DecantCheckpoints
 package import DecantImages
 internal import DecantInference

@@ -1,4 +1,5 @@
 package import DecantBytes
+internal import DecantIO
 package import DecantCheckpoints
 package import DecantGraphs
 package import DecantTensors

@@ -1,4 +1,5 @@
 internal import DecantBytes
+internal import DecantIO
 internal import DecantCheckpoints
 
 /// Reads the fields of a protobuf message, one after another; what is not asked for is skipped unread.

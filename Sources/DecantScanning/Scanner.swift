@@ -1,4 +1,5 @@
 public import DecantBytes
+internal import DecantIO
 internal import DecantCheckpoints
 
 /// Finds what loading a file would execute, without loading it.

@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Glibc
+internal import CStandard
 internal import DecantPickle
 
 /// What bytes begin like.
@@ -79,7 +79,7 @@ extension RawSpan {
       guard let base = bytes.baseAddress, let first = pattern.first else { return nil }
       var place = range.lowerBound
       let last = range.upperBound - pattern.count
-      while place <= last, let found = unsafe memchr(base + place, Int32(first), last - place + 1) {
+      while place <= last, let found = unsafe cstandard_find(base + place, Int32(first), last - place + 1) {
         place = unsafe UnsafeRawPointer(found) - base
         if begins(pattern, at: place) { return place }
         place += 1

@@ -1,3 +1,4 @@
+package import DecantBytes
 /// A run of bytes that tensors are views of.
 ///
 /// Storages are compared by identity: two tensors alias when they share one.

@@ -1,3 +1,4 @@
+internal import DecantBytes
 /// Reads a view that is not contiguous in row-major order, a slab of its elements at a time.
 ///
 /// A slab is put together in the order in which its elements are stored: what lies close together is read at once,

@@ -1,5 +1,5 @@
 package import DecantBytes
-internal import Glibc
+internal import CStandard
 
 /// How far a tensor's numbers lie from another's, measured in one pass.
 ///
@@ -91,7 +91,7 @@ extension Tensor {
         unsafe one[one.count - 1] &= 0xFF >> UInt8(unused)
         unsafe two[two.count - 1] &= 0xFF >> UInt8(unused)
       }
-      isSame = unsafe memcmp(one.baseAddress!, two.baseAddress!, one.count) == 0
+      isSame = unsafe cstandard_compare(one.baseAddress!, two.baseAddress!, one.count) == 0
       return isSame
     }
     return isSame

@@ -1,4 +1,5 @@
 import DecantBytes
+import DecantIO
 import DecantCheckpoints
 import Foundation
 import DecantTensors

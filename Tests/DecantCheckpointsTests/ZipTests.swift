@@ -1,6 +1,7 @@
 import CLibdeflate
 import CTestLibraries
 import DecantBytes
+import DecantIO
 @testable import DecantCheckpoints
 import Foundation
 import DecantTensors

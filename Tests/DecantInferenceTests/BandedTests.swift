@@ -87,7 +87,7 @@ import Testing
     #expect(plan.steps.count == 3)
     let centre = if case .conv = operation { 11 } else { 30 }
     let input = try Activation(shape: shape, values: integers(shape, 7, 23, Int(centre)))
-    return InferenceTests.checksum(try network.run(input))
+    return DecantInferenceTests.checksum(try network.run(input))
   }
 
   @Test(arguments: convolutionCases.indices, [1, 3])

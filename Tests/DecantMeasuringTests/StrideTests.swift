@@ -1,4 +1,5 @@
 import DecantBytes
+import DecantIO
 import DecantGraphs
 import DecantInference
 import DecantMeasuring

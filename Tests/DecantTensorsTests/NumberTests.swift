@@ -1,3 +1,4 @@
+import DecantBytes
 import DecantTensors
 import Testing
 

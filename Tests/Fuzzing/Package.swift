@@ -11,20 +11,20 @@ let package = Package(
     .target(name: "CLibdeflate", linkerSettings: [.linkedLibrary("dl")]),
     .target(name: "CImageCodecs", linkerSettings: [.linkedLibrary("dl")]),
     .target(name: "CNarrowing"),
+    .target(name: "CStandard"),
     .systemLibrary(name: "CFallocate"),
     .target(name: "DecantBytes"),
-    .target(name: "DecantIO"),
+    .target(name: "DecantIO", dependencies: ["DecantBytes", "CFallocate", "CLibdeflate"]),
     .target(name: "DecantPickle", dependencies: ["DecantBytes"]),
-    .target(name: "DecantTensors", dependencies: ["DecantBytes", "CLibcrypto", "CNarrowing"]),
-    .target(
-      name: "DecantCheckpoints",
-      dependencies: [
-        "DecantBytes", "DecantIO", "DecantPickle", "DecantTensors", "CFallocate", "CLibdeflate", "CLibcrypto",
-      ]),
+    .target(name: "DecantTensors", dependencies: ["DecantBytes", "CLibcrypto", "CNarrowing", "CStandard"]),
     .target(name: "DecantGraphs"),
     .target(name: "DecantImages", dependencies: ["DecantBytes", "CImageCodecs"]),
+    .target(
+      name: "DecantCheckpoints", dependencies: ["DecantBytes", "DecantIO", "DecantPickle", "DecantTensors"]),
     .target(name: "DecantResNets", dependencies: ["DecantBytes", "DecantTensors", "DecantGraphs"]),
-    .target(name: "DecantScanning", dependencies: ["DecantBytes", "DecantPickle", "DecantCheckpoints"]),
+    .target(
+      name: "DecantScanning",
+      dependencies: ["DecantBytes", "DecantIO", "DecantPickle", "DecantCheckpoints", "CStandard"]),
 
     .target(
       name: "TestSupport", path: "TestSupport",
@@ -32,7 +32,8 @@ let package = Package(
     .target(
       name: "FuzzTargets",
       dependencies: [
-        "DecantBytes", "DecantCheckpoints", "DecantGraphs", "DecantImages", "DecantPickle", "DecantResNets",
+        "DecantBytes", "DecantIO", "DecantCheckpoints", "DecantGraphs", "DecantImages", "DecantPickle",
+        "DecantResNets",
         "DecantScanning",
         "DecantTensors",
         "TestSupport",
@@ -48,7 +49,7 @@ let package = Package(
 
 // `swift build --sanitize fuzzer` leaves the main function to libFuzzer. The address sanitizer is named here, with it:
 // the compiler obeys the last such option alone, so a second `--sanitize` would turn off one of the two, by chance.
-let inC = ["CLibcrypto", "CLibdeflate", "CImageCodecs", "CNarrowing"]
+let inC = ["CLibcrypto", "CLibdeflate", "CImageCodecs", "CNarrowing", "CStandard"]
 for target in package.targets where inC.contains(target.name) {
   // Undefined behaviour traps, which needs no library of the sanitizer's; Swift on Linux has no such check.
   target.cSettings = [

@@ -1,4 +1,5 @@
 internal import DecantBytes
+internal import DecantIO
 internal import DecantTensors
 
 extension Checkpoint {

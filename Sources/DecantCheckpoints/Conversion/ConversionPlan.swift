@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Glibc
+internal import DecantIO
 internal import DecantTensors
 
 /// What of a checkpoint is written, under which names and in which types, before a format has its say.
@@ -74,7 +74,7 @@ struct ConversionPlan {
       selection.tensors.map { selection.name(of: $0) } + selection.unread.map { selection.name(of: $0.path) }
       + selection.tensors.compactMap { $0.rankPart.map { selection.name(of: $0.owner) } }
     let unused = (options.only + options.except).filter { glob in
-      !names.contains { unsafe fnmatch(glob, $0, 0) == 0 }
+      !names.contains { $0.matches(glob: glob) }
     }
     guard unused.isEmpty else {
       throw DecantError(
@@ -87,7 +87,7 @@ struct ConversionPlan {
   }
 
   private func isChosen(_ name: String) -> Bool {
-    func matches(_ globs: [String]) -> Bool { globs.contains { unsafe fnmatch($0, name, 0) == 0 } }
+    func matches(_ globs: [String]) -> Bool { globs.contains { name.matches(glob: $0) } }
     return (options.only.isEmpty || matches(options.only)) && !matches(options.except)
   }
 
@@ -97,7 +97,7 @@ struct ConversionPlan {
       return isChosen(selection.name(of: entry))
     }
     func matches(_ globs: [String], _ name: String) -> Bool {
-      globs.contains { unsafe fnmatch($0, name, 0) == 0 }
+      globs.contains { name.matches(glob: $0) }
     }
     let names = [selection.name(of: owner), selection.name(of: entry)]
     return (options.only.isEmpty || names.contains { matches(options.only, $0) })

@@ -1,4 +1,5 @@
 internal import DecantBytes
+internal import DecantIO
 internal import DecantTensors
 
 /// How the files of a conversion come into being.

@@ -1,4 +1,5 @@
 internal import DecantTensors
+internal import DecantIO
 
 /// Hands tensors to a writer one after the other: cast, their storages' checksums compared, what was lost counted.
 struct TensorPouring {

@@ -1,4 +1,5 @@
 internal import DecantBytes
+internal import DecantIO
 internal import DecantTensors
 
 /// A tensor's elements in row-major order, put together from the items that hold boxes of it.

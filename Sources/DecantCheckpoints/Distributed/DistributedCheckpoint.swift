@@ -1,4 +1,5 @@
 internal import DecantBytes
+internal import DecantIO
 internal import DecantTensors
 
 /// The folders that `torch.distributed.checkpoint` writes.

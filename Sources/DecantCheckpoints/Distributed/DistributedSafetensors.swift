@@ -1,4 +1,5 @@
 internal import DecantBytes
+internal import DecantIO
 internal import DecantTensors
 
 /// The safetensors files that `HuggingFaceStorageWriter` leaves when every rank saves its own part: `shard-R-model-I-of-N`,

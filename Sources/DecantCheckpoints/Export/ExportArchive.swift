@@ -1,4 +1,5 @@
 internal import DecantBytes
+internal import DecantIO
 internal import DecantTensors
 
 /// What `torch.export.save` writes (`.pt2`): the weights and constants of exported programs; their graphs are not run.

@@ -1,4 +1,5 @@
 internal import DecantBytes
+internal import DecantIO
 
 /// Reads the header of a GGUF file, whose length nothing says, in pieces.
 ///

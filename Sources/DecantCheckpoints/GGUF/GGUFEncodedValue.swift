@@ -1,4 +1,5 @@
 internal import DecantBytes
+internal import DecantIO
 
 /// The types of a GGUF file's metadata, by their numbers.
 enum GGUFValueType: UInt32 {

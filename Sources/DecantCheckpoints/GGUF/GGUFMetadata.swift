@@ -1,3 +1,4 @@
+internal import DecantIO
 internal import DecantBytes
 
 /// Lists the metadata of a GGUF file: keys and typed values.

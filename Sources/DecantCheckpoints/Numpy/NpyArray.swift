@@ -1,4 +1,5 @@
 package import DecantBytes
+package import DecantIO
 package import DecantTensors
 
 /// Arrays in NumPy's `.npy` format, versions 1 to 3.

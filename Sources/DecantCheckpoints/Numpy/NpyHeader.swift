@@ -1,4 +1,5 @@
 internal import DecantBytes
+internal import DecantIO
 internal import DecantTensors
 
 /// The header of a `.npy` file: element type, order, shape, and where the data begins.

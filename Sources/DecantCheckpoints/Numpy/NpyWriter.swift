@@ -1,4 +1,5 @@
 internal import DecantBytes
+internal import DecantIO
 internal import DecantTensors
 
 /// Writes a tensor as a `.npy` file of version 1: row-major, little-endian.

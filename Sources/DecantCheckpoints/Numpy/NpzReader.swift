@@ -1,4 +1,5 @@
 internal import DecantBytes
+internal import DecantIO
 internal import DecantTensors
 
 /// Reads `.npz` files: zips whose every entry is a `.npy` file.

@@ -1,4 +1,5 @@
 internal import DecantBytes
+internal import DecantIO
 internal import DecantPickle
 
 /// Pickles and numbers that stand one after another in a file, each read where the one before ended.

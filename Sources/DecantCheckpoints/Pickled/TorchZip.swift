@@ -1,4 +1,5 @@
 internal import DecantBytes
+internal import DecantIO
 internal import DecantPickle
 internal import Synchronization
 internal import DecantTensors
@@ -7,9 +8,11 @@ internal import DecantTensors
 ///
 /// Source: PyTorch `caffe2/serialize/inline_container.cc`, `torch/serialization.py`; docs/formats/torch-zip.md.
 enum TorchZip {
-  /// Reads the directory, `data.pkl` and the small records beside it; no weights.
+  /// Reads `data.pkl` and the small records next to it; no weights.
+  ///
+  /// - Parameter salvage: how the entries were found, when the directory is lost.
   static func open(
-    _ archive: ZipArchive, limits: Limits, nesting: Int
+    _ archive: ZipArchive, salvage: ZipSalvage? = nil, limits: Limits, nesting: Int
   ) throws(DecantError) -> Checkpoint.Parts {
     let file = archive.file
     let prefix = try prefix(of: archive)
@@ -55,7 +58,8 @@ enum TorchZip {
       hints.append(("pickle protocol", String(graph.protocolVersion)))
     }
 
-    let storages = Records(archive: archive, folder: prefix + "data/", byteOrder: byteOrder)
+    let storages = Records(
+      archive: archive, salvage: salvage, folder: prefix + "data/", byteOrder: byteOrder)
     do throws(DecantError) {
       var contents = try PickledContents.list(
         graph, path: file.path, nesting: nesting, limits: limits
@@ -67,10 +71,11 @@ enum TorchZip {
         script = opened
         try opened.complete(&contents, &hints, &warnings, &damage)
       }
-      if archive.salvage != nil { contents.tensors = contents.tensors.map { $0.withState() } }
+      if salvage != nil { contents.tensors = contents.tensors.map { $0.withState() } }
       return Checkpoint.Parts(
         container: isScript ? .torchscript : .torchZip, contents: contents, warnings: warnings,
-        damage: damage, hints: hints, truncation: truncation(archive, contents.tensors), script: script)
+        damage: damage, hints: hints, truncation: salvage.map { truncation($0, of: file, contents.tensors) },
+        script: script)
     } catch { throw error.located(file: file.path) }
   }
 
@@ -103,12 +108,12 @@ enum TorchZip {
   }
 
   /// What is said of an archive whose directory was lost.
-  private static func truncation(_ archive: ZipArchive, _ tensors: [CheckpointTensor]) -> DecantError? {
-    guard let (walk, reason) = archive.salvage else { return nil }
-    let file = archive.file
+  private static func truncation(
+    _ walk: ZipSalvage, of file: ByteSource, _ tensors: [CheckpointTensor]
+  ) -> DecantError {
     if walk.reachesDirectory {
       return Truncation.error(
-        .damaged, "its directory is damaged (\(reason.reason)), but its records were found", tensors,
+        .damaged, "its directory is damaged (\(walk.reason.reason)), but its records were found", tensors,
         file: file.path)
     }
     if walk.end < file.byteCount {
@@ -126,8 +131,7 @@ enum TorchZip {
   static func pickle(_ file: ByteSource, limits: Limits) throws(DecantError) -> PickleStream {
     let archive: ZipArchive
     do throws(DecantError) { archive = try ZipArchive(file, limits: limits) } catch {
-      guard error.mayBeSalvaged, let salvage = try ZipSalvage(file, limits: limits) else { throw error }
-      archive = ZipArchive(file, salvage, because: error, limits: limits)
+      archive = try ZipSalvage.required(for: file, after: error, limits: limits).archive
     }
     guard let pickle = archive.entry(try prefix(of: archive) + "data.pkl") else { throw notTorch(archive) }
     let (bytes, _, own) = try archive.pickle(pickle)
@@ -200,6 +204,7 @@ extension TorchZip {
 /// The records of an archive as storages, each made once.
 final class Records: Sendable {
   private let archive: ZipArchive
+  private let salvage: ZipSalvage?
   private let folder: String
   /// What follows a storage's key in the name of its record.
   private let suffix: String
@@ -207,8 +212,12 @@ final class Records: Sendable {
   /// By the place of the record in the archive.
   private let storages: Mutex<[Storage?]>
 
-  init(archive: ZipArchive, folder: String, byteOrder: Storage.ByteOrder, suffix: String = "") {
+  init(
+    archive: ZipArchive, salvage: ZipSalvage? = nil, folder: String, byteOrder: Storage.ByteOrder,
+    suffix: String = ""
+  ) {
     self.archive = archive
+    self.salvage = salvage
     self.suffix = suffix
     self.folder = folder
     self.byteOrder = byteOrder
@@ -227,10 +236,10 @@ final class Records: Sendable {
     }
     let name = folder + reference.key + suffix
     guard let entry = archive.entry(name) else {
-      if let (walk, _) = archive.salvage, !walk.reachesDirectory {
+      if let salvage, !salvage.reachesDirectory {
         return Storage(
           key: reference.key, location: reference.location, byteOrder: byteOrder,
-          byteCount: reference.byteCount, content: try cutOff(reference, name, walk), entry: name)
+          byteCount: reference.byteCount, content: try cutOff(reference, name, salvage), entry: name)
       }
       throw DecantError(
         .damaged, "the archive has no entry for storage \(reference.key.escapedForDisplay)", entry: name,

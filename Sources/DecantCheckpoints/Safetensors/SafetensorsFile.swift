@@ -1,4 +1,5 @@
 internal import DecantBytes
+package import DecantIO
 package import DecantTensors
 
 /// Safetensors files made from tensors in memory.

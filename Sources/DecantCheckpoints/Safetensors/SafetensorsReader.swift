@@ -1,4 +1,5 @@
 internal import DecantBytes
+internal import DecantIO
 internal import DecantTensors
 
 /// Reads the header of a safetensors file and proves all of it before handing out a tensor.

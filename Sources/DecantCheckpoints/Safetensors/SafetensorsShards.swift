@@ -1,5 +1,5 @@
 internal import DecantBytes
-internal import Glibc
+internal import DecantIO
 internal import DecantTensors
 
 /// Writes tensors to several safetensors files and an index of them, as transformers' loaders read them.

@@ -1,4 +1,5 @@
 internal import DecantBytes
+internal import DecantIO
 internal import DecantTensors
 
 /// Writes safetensors files: a JSON header, then every tensor's data without gaps.

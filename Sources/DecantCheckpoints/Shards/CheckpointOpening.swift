@@ -1,4 +1,5 @@
 internal import DecantBytes
+internal import DecantIO
 
 extension Checkpoint {
   /// Reads what a path leads to: a file of any container, an index with its shards, or a folder that holds a checkpoint.

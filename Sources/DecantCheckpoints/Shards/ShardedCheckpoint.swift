@@ -1,4 +1,5 @@
 internal import DecantBytes
+internal import DecantIO
 internal import DecantTensors
 
 /// Several checkpoint files and the index (`model.safetensors.index.json`, `pytorch_model.bin.index.json`) that says which

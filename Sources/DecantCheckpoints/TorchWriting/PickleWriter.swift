@@ -1,3 +1,4 @@
+internal import DecantBytes
 /// Writes pickles of protocol 2 with only the opcodes that PyTorch's `weights_only` loader accepts.
 ///
 /// Names and the few texts that every tensor repeats are written once and then fetched from the memo.
@@ -181,12 +182,5 @@ struct PickleWriter {
     global("collections", "OrderedDict")
     write(.emptyTuple)
     write(.reduce)
-  }
-}
-
-extension [UInt8] {
-  /// Appends an integer, least significant byte first.
-  mutating func appendLittleEndian<T: FixedWidthInteger>(_ value: T) {
-    for shift in stride(from: 0, to: T.bitWidth, by: 8) { append(UInt8(truncatingIfNeeded: value >> shift)) }
   }
 }

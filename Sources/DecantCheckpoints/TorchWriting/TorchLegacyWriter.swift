@@ -1,4 +1,6 @@
+internal import DecantBytes
 internal import DecantTensors
+internal import DecantIO
 
 /// Writes the format before PyTorch 1.6, which `torch.load` still reads: five pickles, then the storages.
 ///

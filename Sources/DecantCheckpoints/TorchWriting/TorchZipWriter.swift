@@ -1,4 +1,5 @@
 import DecantBytes
+import DecantIO
 package import DecantTensors
 
 /// Writes the zip files that PyTorch writes since 1.6 and that `torch.load(weights_only=True)` reads.

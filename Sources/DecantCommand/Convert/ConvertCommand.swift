@@ -1,7 +1,7 @@
+import DecantIO
 import ArgumentParser
 import DecantBytes
 import DecantCheckpoints
-import Glibc
 import DecantResNets
 import DecantTensors
 
@@ -88,7 +88,7 @@ struct ConvertCommand: ParsableCommand, JSONReporting {
           "Standard output takes one file as it comes: no folder, no --check, --durable, --no-clobber, --shard-size."
         )
       }
-      if isatty(STDOUT_FILENO) == 1 {
+      if StandardStream.output.isTerminal {
         throw ValidationError("Standard output is a terminal, which shows no weights: redirect it.")
       }
     } else if target == nil {

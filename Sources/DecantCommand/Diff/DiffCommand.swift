@@ -68,7 +68,7 @@ struct DiffCommand: ParsableCommand, JSONReporting {
     for side in [left, right] { note(side) }
     var matching = TensorMatching(left, right, exactNames: exactNames)
     note(matching)
-    let threads = min(Processors.count, 4)
+    let threads = min(ProcessControl.processorCount, 4)
     let sides = [left, right]
     _ = try parallelMap(sides.count, threads: threads) { try sides[$0].verifyChecksums() }
     let comparison = PairComparison(

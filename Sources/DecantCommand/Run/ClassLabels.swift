@@ -1,4 +1,5 @@
 import DecantBytes
+import DecantIO
 import DecantCheckpoints
 
 /// Names of classes, one a line.

@@ -1,5 +1,5 @@
 import DecantBytes
-import Glibc
+import CStandard
 import DecantImages
 import DecantInference
 
@@ -18,14 +18,14 @@ struct ImageResult<T: ReferenceScalar> {
   /// The largest, the first of equals first. Probabilities are the softmax of all logits.
   func top(_ count: Int) -> [Entry] {
     let largest = logits.reduce(-T.infinity) { max($0, $1) }
-    let powers = logits.map { exp(Double($0) - Double(largest)) }
+    let powers = logits.map { cstandard_exp(Double($0) - Double(largest)) }
     let sum = powers.reduce(0, +)
     return logits.indices.sorted { (logits[$1], $0) < (logits[$0], $1) }.prefix(count)
       .map { Entry(place: $0, logit: logits[$0], probability: powers[$0] / sum) }
   }
 
   /// The probability that one logit stands for.
-  static func sigmoid(_ logit: T) -> Double { 1 / (1 + exp(-Double(logit))) }
+  static func sigmoid(_ logit: T) -> Double { 1 / (1 + cstandard_exp(-Double(logit))) }
 }
 
 extension InputImage {

@@ -1,4 +1,5 @@
 import DecantNetworks
+import DecantIO
 import ArgumentParser
 import DecantBytes
 import DecantCheckpoints

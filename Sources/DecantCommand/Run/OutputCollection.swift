@@ -1,4 +1,5 @@
 import DecantBytes
+import DecantIO
 import DecantCheckpoints
 import DecantInference
 import DecantTensors

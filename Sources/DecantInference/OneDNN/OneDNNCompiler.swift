@@ -1,4 +1,5 @@
 internal import DecantGraphs
+internal import DecantIO
 
 /// How oneDNN computes convolutions.
 public enum Numerics: String, Sendable, CaseIterable {

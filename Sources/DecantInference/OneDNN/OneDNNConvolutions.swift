@@ -1,4 +1,5 @@
 internal import DecantGraphs
+internal import DecantIO
 
 /// A convolution's weights, its factors and summands for each output channel.
 struct ConvolutionWeights {

@@ -1,3 +1,4 @@
+internal import DecantIO
 internal import COneDNN
 
 /// How a value's numbers lie in memory, as the library describes it; never changed, hence `@unchecked Sendable`.

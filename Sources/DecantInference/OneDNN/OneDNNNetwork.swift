@@ -1,4 +1,5 @@
 import DecantBytes
+import DecantIO
 internal import COneDNN
 package import DecantGraphs
 import Synchronization

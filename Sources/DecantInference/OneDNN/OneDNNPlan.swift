@@ -1,3 +1,4 @@
+internal import DecantIO
 internal import COneDNN
 
 /// Steps of a network prepared for one size: operations in order, and where what they read and write lies.

@@ -1,3 +1,4 @@
+internal import DecantIO
 internal import Synchronization
 
 /// Whether no number is infinite or not a number; O(count).

@@ -1,4 +1,5 @@
 internal import DecantBytes
+internal import DecantIO
 internal import DecantCheckpoints
 
 /// Zip archives: torch's, TorchScript's, npz, zips in zips, archives one after the other.

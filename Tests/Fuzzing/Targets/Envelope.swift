@@ -1,4 +1,5 @@
 internal import DecantCheckpoints
+import DecantIO
 internal import TestSupport
 
 /// A file taken apart into what its container holds, to be closed again around changed parts.

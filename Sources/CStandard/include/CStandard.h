@@ -1,0 +1,25 @@
+/* Functions of the C standard library that need no operating system, so that modules without files import no platform. */
+#ifndef CSTANDARD_H
+#define CSTANDARD_H
+
+#include <math.h>
+#include <stddef.h>
+#include <string.h>
+
+static inline double cstandard_exp(double value) { return exp(value); }
+static inline double cstandard_log(double value) { return log(value); }
+static inline double cstandard_pow(double base, double exponent) { return pow(base, exponent); }
+static inline double cstandard_sin(double angle) { return sin(angle); }
+static inline double cstandard_cos(double angle) { return cos(angle); }
+
+/* memcmp of two buffers that are equal: 0. */
+static inline int cstandard_compare(const void *_Nonnull left, const void *_Nonnull right, size_t byteCount) {
+  return memcmp(left, right, byteCount);
+}
+
+/* The first byte of this value; NULL when there is none. */
+static inline const void *_Nullable cstandard_find(const void *_Nonnull bytes, int value, size_t byteCount) {
+  return memchr(bytes, value, byteCount);
+}
+
+#endif

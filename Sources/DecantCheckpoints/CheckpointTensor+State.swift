@@ -1,0 +1,25 @@
+internal import DecantBytes
+internal import DecantIO
+internal import DecantTensors
+
+extension CheckpointTensor {
+  /// The same tensor with how much of its data is there, judged by the storages it is a view of.
+  func withState() -> CheckpointTensor {
+    var entry = self
+    let states = ([tensor] + tensor.parts.map(\.tensor)).map(CheckpointTensor.state)
+    entry.state = states.contains(.truncated) ? .truncated : states.contains(.missing) ? .missing : .whole
+    return entry
+  }
+
+  private static func state(_ tensor: Tensor) -> State {
+    guard let content = tensor.storage.content as? PartialContent, tensor.elementCount > 0 else {
+      return .whole
+    }
+    var last = tensor.storageOffset
+    for (size, stride) in zip(tensor.shape, tensor.strides) { last += (size - 1) * stride }
+    let end = (last / tensor.dtype.elementsPerByte + 1) * tensor.dtype.byteCount
+    if end <= content.available.byteCount { return .whole }
+    let start = tensor.storageOffset / tensor.dtype.elementsPerByte * tensor.dtype.byteCount
+    return start < content.available.byteCount ? .truncated : .missing
+  }
+}

@@ -1,0 +1,88 @@
+internal import DecantBytes
+internal import DecantIO
+internal import DecantTensors
+
+/// Zip files, whatever they hold: a checkpoint of PyTorch's, or another file that is one.
+enum ZipContainer {
+  /// Reads the directory and what it tells of the contents; no weights.
+  static func open(
+    _ file: ByteSource, limits: Limits, nesting: Int
+  ) throws(DecantError) -> Checkpoint.Parts {
+    let archive: ZipArchive
+    do throws(DecantError) { archive = try ZipArchive(file, limits: limits) } catch {
+      let salvage = try ZipSalvage.required(for: file, after: error, limits: limits)
+      return try TorchZip.open(salvage.archive, salvage: salvage, limits: limits, nesting: nesting)
+    }
+    if try NpzReader.recognises(archive) {
+      return try NpzReader.open(archive, limits: limits, nesting: nesting)
+    }
+    if try TorchZip.holdsCheckpoint(archive) {
+      return try TorchZip.open(archive, limits: limits, nesting: nesting)
+    }
+    if let parts = try ExportArchive.open(archive, limits: limits, nesting: nesting) { return parts }
+    if let parts = try PackageArchive.open(archive, limits: limits, nesting: nesting) { return parts }
+    guard let entry = try onlyCheckpoint(in: archive, limits) else { throw TorchZip.notTorch(archive) }
+    guard nesting < InnerFiles.deepest else {
+      throw DecantError(
+        .limitExceeded, "files contain each other more than \(InnerFiles.deepest) deep", file: file.path)
+    }
+    let (inner, damage) = try source(of: entry, in: archive)
+    var parts = try Checkpoint.parts(of: inner, limits: limits, nesting: nesting + 1)
+    parts.hints.insert(("inside a zip file, as", entry.name), at: 0)
+    if let damage { parts.damage.append(damage) }
+    let litter = archive.entries.count { isLitter($0) }
+    if litter > 0 { parts.warnings.append(ZipContainer.note(litter)) }
+    return parts
+  }
+
+  /// Whether an entry is what macOS puts beside the files it packs, or a folder.
+  static func isLitter(_ entry: ZipEntry) -> Bool {
+    let name = entry.rawName
+    if name.last == UInt8(ascii: "/") { return entry.byteCount == 0 }
+    if name.starts(with: "__MACOSX/".utf8) { return true }
+    let last = name[((name.lastIndex(of: UInt8(ascii: "/")) ?? -1) + 1)...]
+    return last.starts(with: "._".utf8) || last.elementsEqual(".DS_Store".utf8)
+  }
+
+  /// What is said of entries that are passed over.
+  static func note(_ count: Int) -> String {
+    "\(count) \(count == 1 ? "entry is a folder or litter" : "entries are folders or litter") of the program that packed the archive, and \(count == 1 ? "is" : "are") not read"
+  }
+
+  /// The only entry that begins like a checkpoint, of at most 16.
+  private static func onlyCheckpoint(
+    in archive: ZipArchive, _ limits: Limits
+  ) throws(DecantError) -> ZipEntry? {
+    let files = archive.entries.filter { !isLitter($0) && $0.byteCount > 0 }
+    guard files.count <= 16 else { return nil }
+    var found: [ZipEntry] = []
+    for entry in files
+    where files.count == 1 || entry.byteCount <= 256 << 20 || entry.method == ZipEntry.stored {
+      let (source, _) = try source(of: entry, in: archive)
+      switch FileKind(try source.head(), fileByteCount: source.byteCount) {
+      case .foreign, .unknown: continue
+      default: found.append(entry)
+      }
+    }
+    return found.count == 1 ? found[0] : nil
+  }
+
+  /// An entry's bytes: a part of the file, or inflated; then with the error of a wrong checksum.
+  private static func source(
+    of entry: ZipEntry, in archive: ZipArchive
+  ) throws(DecantError) -> (ByteSource, DecantError?) {
+    let path = archive.file.path + "/" + entry.name
+    if entry.method == ZipEntry.stored {
+      let offset = try archive.dataOffset(of: entry)
+      return (try archive.file.part(at: offset, count: entry.byteCount, named: path), nil)
+    }
+    let content = try archive.inflate(entry)
+    var crc = CRC32()
+    unsafe crc.update(content.mappedBytes() ?? UnsafeRawBufferPointer(start: nil, count: 0))
+    let isIntact = !archive.recordsChecksum(of: entry) || crc.value == entry.crc32
+    return (
+      ByteSource(content, path: path),
+      isIntact ? nil : checksumMismatch(archive.file, entry, found: crc.value)
+    )
+  }
+}

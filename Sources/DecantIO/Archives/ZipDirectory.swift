@@ -1,0 +1,353 @@
+package import DecantBytes
+
+/// One entry of a zip file as its central directory describes it.
+package struct ZipEntry: Sendable {
+  package let name: String
+  /// The name's bytes, which the local header must repeat.
+  package let rawName: [UInt8]
+  /// Its place in the directory.
+  package let index: Int
+  package let method: UInt16
+  package let crc32: UInt32
+  package let storedByteCount: Int
+  package let byteCount: Int
+  package let headerOffset: Int
+  /// Where the next entry's header, or the directory, begins: this entry must end before.
+  package var bound = 0
+
+  /// Describes an entry.
+  package init(
+    name: String, rawName: [UInt8], index: Int, method: UInt16, crc32: UInt32, storedByteCount: Int,
+    byteCount: Int, headerOffset: Int
+  ) {
+    self.name = name
+    self.rawName = rawName
+    self.index = index
+    self.method = method
+    self.crc32 = crc32
+    self.storedByteCount = storedByteCount
+    self.byteCount = byteCount
+    self.headerOffset = headerOffset
+  }
+
+  /// Bytes of its data for each byte that is stored, rounded up.
+  package var inflation: Int { byteCount.dividedRoundingUp(by: storedByteCount) }
+  /// The same as the end of a sentence.
+  package var inflationText: String { "\(storedByteCount) bytes to \(byteCount), \(inflation) times as many" }
+
+  package static let stored: UInt16 = 0
+  package static let deflated: UInt16 = 8
+}
+
+/// The central directory of a zip file.
+///
+/// Source: PKWARE APPNOTE 6.3.10, sections 4.3 and 4.5; docs/formats/zip.md says what is refused and why.
+package struct ZipDirectory: Sendable {
+  package let entries: [ZipEntry]
+  /// Where in ``entries`` each name stands.
+  package let places: [[UInt8]: Int]
+
+  /// Reads the directory at the end of a file; O(entries).
+  ///
+  /// - Throws: ``DecantError`` when there is none, or when entries are encrypted, truncated, duplicate or
+  ///   overlapping.
+  package init(_ file: ByteSource, limits: Limits) throws(DecantError) {
+    let end = try EndRecord(file)
+    guard end.entryCount <= limits.zipEntries else {
+      throw DecantError(
+        limits.exceeded(\.zipEntries, need: end.entryCount),
+        "the directory announces \(end.entryCount) entries",
+        file: file.path)
+    }
+    // The shortest entry has 46 bytes, so a count that lies is found before anything is allocated for it.
+    guard end.entryCount <= end.directoryByteCount / 46 else {
+      throw damaged(
+        file, end.directoryOffset, "the directory has no room for the \(end.entryCount) entries it announces")
+    }
+    // And the longest, so that nothing is read that cannot be entries.
+    let longest = 46 + 3 * 65_535
+    guard end.directoryByteCount / longest <= end.entryCount else {
+      throw damaged(
+        file, end.directoryOffset,
+        "the directory has \(end.directoryByteCount) bytes, more than its \(end.entryCount) entries can fill")
+    }
+    let bytes = try file.bytes(at: end.directoryOffset, count: end.directoryByteCount)
+    var fields: [Fields] = []
+    fields.reserveCapacity(end.entryCount)
+    var cursor = unsafe ByteCursor(bytes.span.bytes)
+    do throws(ParsingError) {
+      while fields.count < end.entryCount { fields.append(try Fields(&cursor, index: fields.count)) }
+      guard cursor.isAtEnd else {
+        throw ParsingError(offset: cursor.offset, "\(cursor.remaining) bytes follow the last entry")
+      }
+    } catch {
+      throw damaged(
+        file, end.directoryOffset + error.offset, "the central directory is damaged: \(error.reason)")
+    }
+    var entries: [ZipEntry] = []
+    entries.reserveCapacity(fields.count)
+    for (index, fields) in fields.enumerated() {
+      entries.append(try ZipDirectory.entry(fields, index: index, file: file))
+    }
+    places = try ZipDirectory.places(of: entries, file)
+    self.entries = try ZipDirectory.bounded(entries, directoryOffset: end.directoryOffset, file)
+  }
+
+  /// One entry's fields as they stand, before anything is believed.
+  private struct Fields {
+    var flags: UInt16 = 0
+    var method: UInt16 = 0
+    var crc32: UInt32 = 0
+    var stored: UInt64 = 0
+    var size: UInt64 = 0
+    var disk: UInt16 = 0
+    var header: UInt64 = 0
+    var name: [UInt8] = []
+
+    init(_ cursor: inout ByteCursor, index: Int) throws(ParsingError) {
+      guard try cursor.readLittleEndian(UInt32.self) == 0x0201_4B50 else {
+        throw ParsingError(offset: cursor.offset - 4, "entry \(index) does not begin with its signature")
+      }
+      try cursor.skip(4)
+      flags = try cursor.readLittleEndian(UInt16.self)
+      method = try cursor.readLittleEndian(UInt16.self)
+      try cursor.skip(4)
+      crc32 = try cursor.readLittleEndian(UInt32.self)
+      stored = UInt64(try cursor.readLittleEndian(UInt32.self))
+      size = UInt64(try cursor.readLittleEndian(UInt32.self))
+      let nameLength = Int(try cursor.readLittleEndian(UInt16.self))
+      let extraLength = Int(try cursor.readLittleEndian(UInt16.self))
+      let commentLength = Int(try cursor.readLittleEndian(UInt16.self))
+      disk = try cursor.readLittleEndian(UInt16.self)
+      try cursor.skip(6)
+      header = UInt64(try cursor.readLittleEndian(UInt32.self))
+      name = try cursor.readBytes(nameLength)
+      try ZipDirectory.readZip64(&cursor, extraLength, size: &size, stored: &stored, header: &header)
+      try cursor.skip(commentLength)
+    }
+  }
+
+  /// Believes an entry's fields, or says why not.
+  private static func entry(_ fields: Fields, index: Int, file: ByteSource) throws(DecantError)
+    -> ZipEntry
+  {
+    let name = String(decoding: fields.name, as: UTF8.self)
+    // Neither .truncated nor .damaged: what the directory says of an entry is not worked around by a salvage.
+    func refuse(_ code: DecantError.Code, _ reason: String, _ remedy: String? = nil) -> DecantError {
+      DecantError(code, reason, file: file.path, entry: name, remedy: remedy)
+    }
+    guard !fields.name.contains(0) else { throw refuse(.deceptive, "the entry's name holds a zero byte") }
+    // Bit 0: encrypted; bit 6: strong encryption; bit 13: encrypted directory.
+    guard fields.flags & 0x2041 == 0 else {
+      throw refuse(
+        .unsupportedFormat, "the entry is encrypted",
+        "Decrypt the archive first: unzip it with its password and zip it again.")
+    }
+    guard fields.disk == 0 || fields.disk == 0xFFFF else {
+      throw refuse(.unsupportedFormat, "the entry is on another disk of a split archive")
+    }
+    guard fields.method == ZipEntry.stored || fields.method == ZipEntry.deflated else {
+      throw refuse(
+        .unsupportedFormat,
+        "the entry is compressed by method \(fields.method); PyTorch stores, and only DEFLATE is read besides",
+        "Unzip the archive and zip it again without compression: zip -0 -r OUT.pth FOLDER")
+    }
+    guard let stored = Int(exactly: fields.stored), let size = Int(exactly: fields.size),
+      let header = Int(exactly: fields.header)
+    else { throw refuse(.deceptive, "the entry's sizes do not fit 63 bits") }
+    guard fields.method != ZipEntry.stored || stored == size else {
+      throw refuse(.deceptive, "the entry is stored, yet says it has \(size) bytes in \(stored)")
+    }
+    return ZipEntry(
+      name: name, rawName: fields.name, index: index, method: fields.method, crc32: fields.crc32,
+      storedByteCount: stored, byteCount: size, headerOffset: header)
+  }
+
+  /// Reads the extra fields and takes 64-bit values where the 32-bit ones are full.
+  private static func readZip64(
+    _ cursor: inout ByteCursor, _ length: Int, size: inout UInt64, stored: inout UInt64, header: inout UInt64
+  ) throws(ParsingError) {
+    let end = cursor.offset + length
+    guard length <= cursor.remaining else {
+      throw ParsingError(offset: cursor.offset, "an extra field of \(length) bytes leaves the directory")
+    }
+    var isFull = [size == 0xFFFF_FFFF, stored == 0xFFFF_FFFF, header == 0xFFFF_FFFF]
+    while end - cursor.offset >= 4 {
+      let kind = try cursor.readLittleEndian(UInt16.self)
+      let count = Int(try cursor.readLittleEndian(UInt16.self))
+      let next = cursor.offset + count
+      guard next <= end else { throw ParsingError(offset: cursor.offset, "an extra field leaves its entry") }
+      if kind == 1 {
+        if isFull[0] && next - cursor.offset >= 8 {
+          size = try cursor.readLittleEndian(UInt64.self)
+          isFull[0] = false
+        }
+        if isFull[1] && next - cursor.offset >= 8 {
+          stored = try cursor.readLittleEndian(UInt64.self)
+          isFull[1] = false
+        }
+        if isFull[2] && next - cursor.offset >= 8 {
+          header = try cursor.readLittleEndian(UInt64.self)
+          isFull[2] = false
+        }
+      }
+      try cursor.seek(to: next)
+    }
+    try cursor.seek(to: end)
+  }
+
+  private static func places(
+    of entries: [ZipEntry], _ file: ByteSource
+  ) throws(DecantError) -> [[UInt8]: Int] {
+    var places: [[UInt8]: Int] = [:]
+    places.reserveCapacity(entries.count)
+    for entry in entries where places.updateValue(entry.index, forKey: entry.rawName) != nil {
+      throw DecantError(
+        .deceptive, "two entries have this name, and readers disagree on which one counts", file: file.path,
+        entry: entry.name,
+        remedy: "Do not trust the file: no writer of checkpoints makes this.")
+    }
+    return places
+  }
+
+  /// Gives every entry the offset it must end before, and refuses those that already cannot.
+  private static func bounded(
+    _ entries: [ZipEntry], directoryOffset: Int, _ file: ByteSource
+  ) throws(DecantError) -> [ZipEntry] {
+    var entries = entries
+    let order = entries.indices.sorted { entries[$0].headerOffset < entries[$1].headerOffset }
+    for (place, index) in order.enumerated() {
+      let next = place + 1 < order.count ? entries[order[place + 1]].headerOffset : directoryOffset
+      let entry = entries[index]
+      let smallest = entry.headerOffset.checkedAdding(30 + entry.rawName.count)?
+        .checkedAdding(entry.storedByteCount)
+      guard let smallest, smallest <= directoryOffset else {
+        throw DecantError(
+          .truncated, "the entry ends beyond the data of the archive", file: file.path, entry: entry.name,
+          offset: entry.headerOffset, remedy: "The file is truncated or damaged: fetch it again."
+        )
+      }
+      guard smallest <= next else {
+        let other = place + 1 < order.count ? entries[order[place + 1]].name : "the directory"
+        throw DecantError(
+          .deceptive, "the entry overlaps \(other.escapedForDisplay)", file: file.path, entry: entry.name,
+          offset: entry.headerOffset, remedy: "Do not trust the file: no writer of checkpoints makes this.")
+      }
+      entries[index].bound = next
+    }
+    return entries
+  }
+}
+
+/// Where the central directory stands: the end record and its zip64 companion.
+private struct EndRecord {
+  let directoryOffset: Int
+  let directoryByteCount: Int
+  let entryCount: Int
+
+  init(_ file: ByteSource) throws(DecantError) {
+    // The end record has 22 bytes and a comment of at most 65,535.
+    let tailCount = min(file.byteCount, 22 + 65_535)
+    let tailOffset = file.byteCount - tailCount
+    let tail = try file.bytes(at: tailOffset, count: tailCount)
+    guard let place = EndRecord.find(tail) else {
+      throw DecantError(
+        .truncated, "begins like a zip archive and has no directory at its end", file: file.path,
+        remedy: "The file is truncated, as after a download that broke off: fetch it again."
+      )
+    }
+    do throws(ParsingError) {
+      var cursor = unsafe ByteCursor(tail.span.bytes, at: place + 4)
+      let disks = [try cursor.readLittleEndian(UInt16.self), try cursor.readLittleEndian(UInt16.self)]
+      var counts = [
+        UInt64(try cursor.readLittleEndian(UInt16.self)), UInt64(try cursor.readLittleEndian(UInt16.self)),
+      ]
+      var size = UInt64(try cursor.readLittleEndian(UInt32.self))
+      var offset = UInt64(try cursor.readLittleEndian(UInt32.self))
+      var directoryEnd = tailOffset + place
+      let locator = tailOffset + place - 20
+      if locator >= 0, let wide = try EndRecord.zip64(file, locator: locator) {
+        // A small field is either full or says the same.
+        let agrees =
+          (counts[1] == 0xFFFF || counts[1] == wide.count) && (size == 0xFFFF_FFFF || size == wide.size)
+          && (offset == 0xFFFF_FFFF || offset == wide.offset)
+        guard agrees else {
+          throw ParsingError(offset: place, "its two end records contradict each other")
+        }
+        counts = [wide.count, wide.count]
+        size = wide.size
+        offset = wide.offset
+        directoryEnd = wide.place
+      }
+      guard disks.allSatisfy({ $0 == 0 || $0 == 0xFFFF }), counts[0] == counts[1] else {
+        throw ParsingError(offset: place, "it is one part of a split archive")
+      }
+      guard let offset = Int(exactly: offset), let size = Int(exactly: size),
+        let count = Int(exactly: counts[1]),
+        offset.checkedAdding(size) == directoryEnd
+      else {
+        throw ParsingError(
+          offset: place,
+          "its end record says the directory has \(size) bytes at \(offset), which is not where it ends")
+      }
+      directoryOffset = offset
+      directoryByteCount = size
+      entryCount = count
+    } catch {
+      throw damaged(file, tailOffset + error.offset, "the archive is damaged: \(error.reason)")
+    }
+  }
+
+  /// The last signature whose comment reaches exactly to the end of the file.
+  private static func find(_ tail: [UInt8]) -> Int? {
+    guard tail.count >= 22 else { return nil }
+    for place in stride(from: tail.count - 22, through: 0, by: -1)
+    where tail[place] == 0x50 && tail[place + 1] == 0x4B && tail[place + 2] == 5 && tail[place + 3] == 6 {
+      let comment = Int(tail[place + 20]) | Int(tail[place + 21]) << 8
+      if place + 22 + comment == tail.count { return place }
+    }
+    return nil
+  }
+
+  private static func zip64(
+    _ file: ByteSource, locator: Int
+  ) throws(ParsingError) -> (place: Int, count: UInt64, size: UInt64, offset: UInt64)? {
+    func bytes(_ offset: Int, _ count: Int) throws(ParsingError) -> [UInt8] {
+      do throws(DecantError) { return try file.bytes(at: offset, count: count) } catch {
+        throw ParsingError(offset: 0, error.reason)
+      }
+    }
+    let locatorBytes = try bytes(locator, 20)
+    var cursor = unsafe ByteCursor(locatorBytes.span.bytes)
+    guard try cursor.readLittleEndian(UInt32.self) == 0x0706_4B50 else { return nil }
+    try cursor.skip(4)
+    let place = try cursor.readLittleEndian(UInt64.self)
+    guard let place = Int(exactly: place), place <= locator - 56 else {
+      throw ParsingError(offset: 0, "its zip64 locator points outside the archive")
+    }
+    let recordBytes = try bytes(place, 56)
+    var record = unsafe ByteCursor(recordBytes.span.bytes)
+    guard try record.readLittleEndian(UInt32.self) == 0x0606_4B50 else {
+      throw ParsingError(offset: 0, "its zip64 locator does not point to an end record")
+    }
+    guard try record.readLittleEndian(UInt64.self) == UInt64(locator - place - 12) else {
+      throw ParsingError(offset: 0, "its zip64 end record does not have the length of the room for it")
+    }
+    try record.skip(20)
+    let count = try record.readLittleEndian(UInt64.self)
+    return (place, count, try record.readLittleEndian(UInt64.self), try record.readLittleEndian(UInt64.self))
+  }
+}
+
+/// An error that says a zip file is damaged.
+private func damaged(_ file: ByteSource, _ offset: Int?, _ reason: String) -> DecantError {
+  DecantError(
+    .damaged, reason, file: file.path, offset: offset, remedy: "Fetch the file again, or ask who made it."
+  )
+}
+
+extension DecantError {
+  /// True when the directory is lost or damaged, and the entries may still be found without it. A directory that is
+  /// arranged to deceive is not worked around.
+  package var mayBeSalvaged: Bool { code == .truncated || code == .damaged }
+}

@@ -1,0 +1,18 @@
+package import DecantBytes
+
+/// The place of bytes that a file no longer has; reading them throws why.
+package final class AbsentContent: StorageContent {
+  package let byteCount: Int
+  private let reason: DecantError
+
+  package init(byteCount: Int, _ reason: DecantError) {
+    self.byteCount = byteCount
+    self.reason = reason
+  }
+
+  package func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws {
+    if buffer.count > 0 { throw reason }
+  }
+
+  package func mappedBytes() throws -> UnsafeRawBufferPointer? { throw reason }
+}

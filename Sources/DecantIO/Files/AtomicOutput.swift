@@ -1,0 +1,287 @@
+package import DecantBytes
+internal import CFallocate
+
+#if canImport(Glibc)
+  internal import Glibc
+#elseif canImport(Musl)
+  internal import Musl
+#elseif canImport(Darwin)
+  internal import Darwin
+#endif
+
+/// A file that appears under its name whole, or not at all.
+///
+/// The bytes go to a file without a name in the target's folder (`O_TMPFILE`), which the kernel drops whenever
+/// the process ends, whatever ends it; ``commit()`` gives it its name. File systems that have no nameless files
+/// get a temporary one, removed on failure. Durability against a power cut is not promised: that costs more
+/// than the copy.
+package final class AtomicOutput {
+  /// The path as the caller gave it.
+  package let path: String
+  /// Where the bytes end up: `path` with symbolic links followed, as `cp` does.
+  private let target: String
+  private let descriptor: Int32
+  /// The temporary file's name when the file system has no nameless files.
+  private var temporary: String?
+  private let writer: WriteBehind
+  /// What is judged when everything is written.
+  private var feeds: [any OutputFeed] = []
+  private let overwrite: Bool
+  /// Whether the bytes go to standard output as they come, and nothing is given a name.
+  package let isStream: Bool
+
+  /// Standard output, to which bytes go as they come.
+  ///
+  /// - Throws: ``DecantError`` when it is one of the `sources`.
+  package static func standardOutput(sources: [FileIdentity]) throws(DecantError) -> AtomicOutput {
+    var status = stat()
+    if unsafe fstat(STDOUT_FILENO, &status) == 0, sources.contains(FileIdentity(status)) {
+      throw sourceIsTarget("standard output")
+    }
+    return AtomicOutput()
+  }
+
+  private static func sourceIsTarget(_ path: String) -> DecantError {
+    DecantError(
+      .invalidArgument, "is the file being read", file: path,
+      remedy: "Write under another name, then move it.")
+  }
+
+  private init() {
+    path = "standard output"
+    target = ""
+    overwrite = true
+    descriptor = STDOUT_FILENO
+    isStream = true
+    writer = WriteBehind(descriptor: STDOUT_FILENO, isStream: true)
+  }
+
+  /// Opens a nameless file beside `path`.
+  ///
+  /// - Throws: ``DecantError`` when the folder cannot be written, the target is no regular file, it is
+  ///   one of the `sources`, or it exists and `overwrite` is false.
+  ///
+  /// - Parameters:
+  ///   - name: what messages call it; by default the path.
+  ///   - byteCount: how many bytes it will have at least, for which the disk must have room.
+  package init(
+    _ path: String, named name: String? = nil, holding byteCount: Int = 0, overwrite: Bool,
+    sources: [FileIdentity] = []
+  ) throws(DecantError) {
+    self.path = name ?? path
+    self.overwrite = overwrite
+    var target = path
+    var mode: mode_t = 0o666
+    var replaces = false
+    var status = stat()
+    if unsafe stat(path, &status) == 0 {
+      guard status.st_mode & S_IFMT == S_IFREG else {
+        throw DecantError(
+          .notAFile, status.st_mode & S_IFMT == S_IFDIR ? "is a directory" : "is not a regular file",
+          file: path,
+          remedy: "Name the file to write.")
+      }
+      guard overwrite else {
+        throw DecantError(
+          .outputExists, "exists already", file: path, advice: .replaceOutput)
+      }
+      if sources.contains(FileIdentity(status)) { throw AtomicOutput.sourceIsTarget(path) }
+      mode = status.st_mode & 0o777
+      replaces = true
+      if let resolved = unsafe realpath(path, nil) {
+        target = unsafe String(cString: resolved)
+        unsafe free(resolved)
+      }
+    } else if unsafe lstat(path, &status) == 0 {
+      // As cp: neither is the link replaced, nor is a file made in a place that nobody named.
+      throw DecantError(
+        .notAFile, "is a symbolic link to a file that does not exist", file: self.path,
+        remedy: "Name the file to write.")
+    }
+    self.target = target
+    let folder = AtomicOutput.folder(of: target)
+    // O_TMPFILE of <fcntl.h>, a macro Swift does not import.
+    let nameless = 0o20000000 | O_DIRECTORY
+    var descriptor = unsafe open(folder, nameless | O_WRONLY | O_CLOEXEC, mode)
+    if descriptor < 0, [EOPNOTSUPP, EISDIR, EINVAL].contains(errno) {
+      let name = AtomicOutput.temporaryName(for: target)
+      descriptor = unsafe open(name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, mode)
+      temporary = descriptor < 0 ? nil : name
+    }
+    guard descriptor >= 0 else {
+      throw .system(
+        errno, .writing(errno), "cannot be written", file: self.path,
+        remedy: errno == EMFILE
+          ? nil
+          : errno == ENOENT
+            ? "Make the folder first: mkdir -p \(folder)" : "Choose a folder you may write to.")
+    }
+    // Past the umask: a file that is replaced keeps its mode.
+    if replaces { fchmod(descriptor, mode) }
+    self.descriptor = descriptor
+    isStream = false
+    writer = WriteBehind(descriptor: descriptor)
+    try reserve(byteCount)
+  }
+
+  /// Takes room on the disk at once, by which blocks are written in two thirds of the time; the file's size stays.
+  ///
+  /// A file system that cannot reserve gives room as the bytes come.
+  private func reserve(_ byteCount: Int) throws(DecantError) {
+    guard byteCount >= WriteBehind.blockByteCount,
+      fallocate(descriptor, FALLOCATE_KEEP_SIZE, 0, off_t(byteCount)) != 0
+    else { return }
+    let code = errno
+    guard [ENOSPC, EDQUOT, EFBIG].contains(code) else { return }
+    throw refusal(code, "its \(byteCount) bytes cannot be written")
+  }
+
+  /// A write, or the room for it, that the system refuses.
+  private func refusal(_ code: Int32, _ reason: String, at offset: Int? = nil) -> DecantError {
+    .system(
+      code, .writing(code), reason, file: path, offset: offset,
+      remedy: code == ENOSPC
+        ? "Free some space, or write to another disk. Nothing was changed."
+        : isStream ? nil : "Nothing was changed.")
+  }
+
+  deinit {
+    _ = writer.finish()
+    if !isStream { close(descriptor) }
+    if let temporary { unsafe unlink(temporary) }
+  }
+
+  /// Bytes appended so far.
+  package var byteCount: Int { writer.byteCount }
+
+  /// Appends `count` bytes that `fill` writes in place, in pieces of its own choice.
+  ///
+  /// A write that fails is told by ``commit()``: until then nothing has been promised.
+  package func append<E: Error>(
+    byteCount count: Int, fill: (UnsafeMutableRawBufferPointer) throws(E) -> Void
+  ) throws(E) {
+    try unsafe writer.append(byteCount: count, fill: fill)
+  }
+
+  /// Appends what `feed` gives; ``finish()`` tells what went wrong with it.
+  ///
+  /// - Parameter appended: told of the bytes that have their place.
+  package func append<E: Error>(_ feed: any OutputFeed, appended: (Int) throws(E) -> Void) throws(E) {
+    feeds.append(feed)
+    try writer.append(feed, appended: appended)
+  }
+
+  /// Appends bytes.
+  package func write(_ bytes: UnsafeRawBufferPointer) {
+    var done = 0
+    unsafe writer.append(byteCount: bytes.count) { target in
+      unsafe target.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[done..<done + target.count]))
+      done += target.count
+    }
+  }
+
+  /// Appends bytes.
+  package func write(_ bytes: [UInt8]) {
+    unsafe bytes.withUnsafeBytes { unsafe write($0) }
+  }
+
+  /// Puts other bytes in the place of some that are written, as ``finish()`` has told.
+  package func replace(at offset: Int, with bytes: [UInt8]) throws(DecantError) {
+    if let failure = writer.replace(at: offset, with: bytes) { throw error(of: failure) }
+  }
+
+  /// Gives the file its name, replacing what had it.
+  ///
+  /// - Parameter isDurable: whether the file's data and then its name are flushed to the disk, which survives a power cut
+  ///   and costs more than the writing.
+  /// - Throws: ``DecantError`` when a write has failed or the name cannot be given; nothing has changed then.
+  package func commit(isDurable: Bool = false) throws(DecantError) {
+    try finish()
+    if isStream { return }
+    if isDurable, fsync(descriptor) != 0 { throw failure() }
+    try name()
+    if isDurable {
+      try AtomicOutput.flush(folder: AtomicOutput.folder(of: target))
+    }
+  }
+
+  /// Flushes the names in a folder to the disk.
+  package static func flush(folder path: String) throws(DecantError) {
+    let folder = unsafe open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    defer { if folder >= 0 { close(folder) } }
+    guard folder >= 0, fsync(folder) == 0 else {
+      throw .system(errno, .writing(errno), "cannot be flushed to the disk", file: path)
+    }
+  }
+
+  /// Waits until every byte is written.
+  ///
+  /// - Throws: ``DecantError`` when a write has failed, or a feed.
+  package func finish() throws(DecantError) {
+    if let failure = writer.finish() { throw error(of: failure) }
+    for feed in feeds { try feed.finish() }
+    feeds = []
+  }
+
+  /// The bytes written so far, to be read.
+  package func reopened() throws(DecantError) -> InputFile {
+    let copy = unsafe open("/proc/self/fd/\(descriptor)", O_RDONLY | O_CLOEXEC)
+    guard copy >= 0 else {
+      throw .system(errno, .reading(errno), "cannot be read again", file: path)
+    }
+    return try InputFile(descriptor: copy, path: path)
+  }
+
+  private func error(of failure: WriteBehind.Failure) -> DecantError {
+    switch failure {
+    case .write(let code, let offset): refusal(code, "cannot be written", at: offset)
+    case .feed(let error, _): error
+    }
+  }
+
+  /// What `--check` says of bytes that are not those that were given.
+  package func mismatch(_ reason: String, tensor: String? = nil) -> DecantError {
+    DecantError(
+      .outputDiffers, "the output differs from what was to be written: \(reason)", file: path, tensor: tensor,
+      remedy: "Please report this. Nothing was changed.")
+  }
+
+  /// Takes the file away that has the name now, if there is one.
+  package func removeTarget() { unsafe unlink(target) }
+
+  private func name() throws(DecantError) {
+    if let temporary {
+      // A link, unlike a rename, never replaces a file that came in the meantime.
+      let isNamed = unsafe overwrite ? rename(temporary, target) : link(temporary, target)
+      guard isNamed == 0 else { throw failure() }
+      if overwrite { self.temporary = nil }
+      return
+    }
+    let nameless = "/proc/self/fd/\(descriptor)"
+    if unsafe linkat(AT_FDCWD, nameless, AT_FDCWD, target, AT_SYMLINK_FOLLOW) == 0 { return }
+    guard errno == EEXIST, overwrite else { throw failure() }
+    // A link cannot replace a file; a rename can.
+    let name = AtomicOutput.temporaryName(for: target)
+    guard unsafe linkat(AT_FDCWD, nameless, AT_FDCWD, name, AT_SYMLINK_FOLLOW) == 0 else { throw failure() }
+    guard unsafe rename(name, target) == 0 else {
+      let failure = failure()
+      unsafe unlink(name)
+      throw failure
+    }
+  }
+
+  private func failure() -> DecantError {
+    errno == EEXIST
+      ? DecantError(.outputExists, "exists already", file: path, advice: .replaceOutput)
+      : .system(errno, .writing(errno), "cannot be put in place", file: path, remedy: "Nothing was changed.")
+  }
+
+  package static func folder(of path: String) -> String {
+    guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return "." }
+    return slash == path.utf8.startIndex ? "/" : String(path[..<slash])
+  }
+
+  package static func temporaryName(for path: String) -> String {
+    "\(folder(of: path))/.decant-\(getpid())-\(String(UInt32.random(in: 0 ... .max), radix: 16))"
+  }
+}

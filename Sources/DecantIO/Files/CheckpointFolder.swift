@@ -1,0 +1,183 @@
+package import DecantBytes
+
+#if canImport(Glibc)
+  internal import Glibc
+#elseif canImport(Musl)
+  internal import Musl
+#elseif canImport(Darwin)
+  internal import Darwin
+#endif
+
+/// A folder whose files are opened by names that a file inside it gives: an index, a `.metadata`.
+///
+/// Such names are not to be trusted, so a name is opened without effects (`O_PATH`), the kernel is asked what it led
+/// to, and only a regular file inside the folder is read; docs/adr/0007 says which links are followed.
+package struct CheckpointFolder {
+  /// The folder as the caller named it.
+  package let path: String
+  private let handle: Handle
+  /// Where files may lie: the folder itself and, for a snapshot in a Hugging Face cache, its `blobs`.
+  private let roots: [String]
+
+  /// A descriptor of the folder, closed with the last copy.
+  private final class Handle: Sendable {
+    let descriptor: Int32
+    init(_ descriptor: Int32) { self.descriptor = descriptor }
+    deinit { close(descriptor) }
+  }
+
+  /// Opens a folder; nil when the path leads to something else.
+  ///
+  /// - Throws: ``DecantError`` when it may not be read.
+  package init?(_ path: String) throws(DecantError) {
+    let descriptor = unsafe open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard descriptor >= 0 else {
+      if errno == ENOTDIR || errno == ENOENT { return nil }
+      throw .system(errno, .reading(errno), "cannot be opened", file: path)
+    }
+    handle = Handle(descriptor)
+    self.path = path
+    guard let place = CheckpointFolder.place(of: descriptor) else {
+      throw DecantError(.readFailed, "cannot be located: /proc is not mounted", file: path)
+    }
+    roots = [place] + (CheckpointFolder.blobs(ofSnapshot: place).map { [$0] } ?? [])
+  }
+
+  /// The folder a file lies in, and the file's name there.
+  package static func containing(_ path: String) throws(DecantError) -> (
+    folder: CheckpointFolder, name: String
+  )? {
+    let slash = path.utf8.lastIndex(of: UInt8(ascii: "/"))
+    let parent = slash.map { $0 == path.utf8.startIndex ? "/" : String(path[..<$0]) } ?? "."
+    guard let folder = try CheckpointFolder(parent) else { return nil }
+    return (folder, slash.map { String(path[path.utf8.index(after: $0)...]) } ?? path)
+  }
+
+  /// What messages call a file of the folder.
+  package func path(of name: String) -> String {
+    path == "." ? name : path.hasSuffix("/") ? path + name : path + "/" + name
+  }
+
+  /// Opens a file by a name that is relative to the folder.
+  ///
+  /// - Throws: ``DecantError`` for a name that leads out of the folder, to nothing, or to what is no file.
+  package func file(_ name: String) throws(DecantError) -> InputFile {
+    if let file = try find(name) { return file }
+    errno = ENOENT
+    throw CheckpointFolder.failure(path(of: name))
+  }
+
+  /// Opens a file by a name that is relative to the folder; nil when nothing has that name.
+  ///
+  /// - Throws: ``DecantError`` for a name that leads out of the folder, or to what is no file.
+  package func find(_ name: String) throws(DecantError) -> InputFile? {
+    let path = path(of: name)
+    let steps = name.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
+    guard !name.isEmpty, !name.utf8.contains(0),
+      !steps.contains(where: { $0.isEmpty || $0.elementsEqual("..".utf8) })
+    else {
+      throw DecantError(
+        .deceptive, "the name \"\(name.escapedForDisplay)\" does not stay inside the folder",
+        file: self.path,
+        remedy: "Do not trust the checkpoint: no writer makes such a name.")
+    }
+    let found = CheckpointFolder.retryingWithMoreDescriptors {
+      unsafe openat(handle.descriptor, name, CheckpointFolder.pathOnly | O_CLOEXEC)
+    }
+    if found < 0, errno == ENOENT { return nil }
+    guard found >= 0 else { throw CheckpointFolder.failure(path) }
+    defer { close(found) }
+    var status = stat()
+    guard unsafe fstat(found, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+      throw InputFile.notRegular(status.st_mode, path)
+    }
+    guard let place = CheckpointFolder.place(of: found),
+      roots.contains(where: { place.utf8.starts(with: ($0 == "/" ? "/" : $0 + "/").utf8) })
+    else {
+      throw DecantError(
+        .deceptive,
+        "is a link to a file outside its folder\(CheckpointFolder.place(of: found).map { " (\($0.escapedForDisplay))" } ?? "")",
+        file: path,
+        remedy: "If you trust the link, put the file itself in its place: cp -L copies what links lead to.")
+    }
+    let descriptor = CheckpointFolder.retryingWithMoreDescriptors {
+      unsafe open("/proc/self/fd/\(found)", O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+    }
+    guard descriptor >= 0 else { throw CheckpointFolder.failure(path) }
+    return try InputFile(descriptor: descriptor, path: path)
+  }
+
+  /// The names of the files in the folder, sorted by their bytes. O(files).
+  ///
+  /// - Throws: ``DecantError`` when it cannot be read, or holds more than `limit`.
+  package func names(limit: Int) throws(DecantError) -> [String] {
+    let own = unsafe openat(handle.descriptor, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard own >= 0, let stream = unsafe fdopendir(own) else {
+      throw .system(errno, .reading(errno), "cannot be read", file: path)
+    }
+    defer { unsafe closedir(stream) }
+    var names: [String] = []
+    while let entry = unsafe readdir(stream) {
+      guard unsafe entry.pointee.d_type != UInt8(DT_DIR) else { continue }
+      names.append(
+        unsafe withUnsafePointer(to: &entry.pointee.d_name) { name in
+          unsafe name.withMemoryRebound(to: CChar.self, capacity: 256) { unsafe String(cString: $0) }
+        })
+      guard names.count <= limit else {
+        throw DecantError(
+          .limitExceeded, "holds more than \(limit) files", file: path, remedy: "Name the checkpoint's index."
+        )
+      }
+    }
+    return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+  }
+
+  /// `O_PATH` of <fcntl.h>, a macro Swift does not import.
+  private static let pathOnly: Int32 = 0o10000000
+
+  /// The path of what a descriptor has open, links resolved.
+  private static func place(of descriptor: Int32) -> String? {
+    unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(PATH_MAX) + 1) { buffer in
+      guard let base = buffer.baseAddress else { return nil }
+      let count = unsafe readlink("/proc/self/fd/\(descriptor)", base, Int(PATH_MAX))
+      guard count > 0 else { return nil }
+      return unsafe String(
+        decoding: UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]), as: UTF8.self)
+    }
+  }
+
+  /// Where the files of a Hugging Face cache's `NAME/snapshots/REVISION/…` lie: `NAME/blobs`.
+  private static func blobs(ofSnapshot place: String) -> String? {
+    let steps = place.split(separator: "/", omittingEmptySubsequences: false)
+    guard let snapshots = steps.lastIndex(of: "snapshots"), snapshots > 1, snapshots + 1 < steps.count else {
+      return nil
+    }
+    return (steps[..<snapshots] + ["blobs"]).joined(separator: "/")
+  }
+
+  /// Opens; when the process has too many files open, raises its own limit once as far as it may.
+  private static func retryingWithMoreDescriptors(_ open: () -> Int32) -> Int32 {
+    let first = open()
+    guard first < 0, errno == EMFILE else { return first }
+    var limit = rlimit()
+    guard unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0,
+      limit.rlim_cur < limit.rlim_max
+    else {
+      errno = EMFILE
+      return first
+    }
+    limit.rlim_cur = limit.rlim_max
+    guard unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else {
+      errno = EMFILE
+      return first
+    }
+    return open()
+  }
+
+  private static func failure(_ path: String) -> DecantError {
+    let isMissing = errno == ENOENT
+    return .system(
+      errno, isMissing ? .partMissing : .reading(errno), "cannot be opened", file: path,
+      remedy: isMissing ? "The checkpoint is incomplete: fetch the file that is missing." : nil)
+  }
+}
