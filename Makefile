@@ -1,18 +1,20 @@
-# `make help` lists the targets. Everything made lies in .build/, which git ignores.
+# `make help` lists the targets. All build products are in .build/, which git ignores.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 SWIFT ?= swift
-# Release, with the Swift runtime inside: starts 3 ms sooner and needs no Swift where it runs. Symbols are stripped by
-# the linker, which takes more than half of the file's size.
+# Release, with the Swift runtime linked statically: starts 3 ms sooner and runs without Swift installed. The linker
+# strips
+# symbols, which removes more than half of the file's size.
 FLAGS := -c release --static-swift-stdlib -Xlinker -s
-# The testing library exists only as a shared one, so the tests are built apart; those of the command line run
-# the tool as it ships.
+# The testing library exists only as a shared library, so the tests are built separately. Tests of the command line run
+# the
+# release build of the tool.
 TESTFLAGS := -c release --scratch-path .build/tests
 DECANT := .build/release/decant
 PYTHON := .build/peers/bin/python
 
-# What links the tool; what it loads when it first needs it; what only the tests load.
+# The packages needed to link the tool and those it loads on first use. TEST_PACKAGES are loaded only by the tests.
 PACKAGES := git ca-certificates gcc libc6-dev libstdc++-12-dev \
   libdeflate0 libssl3 libdnnl2 libopenblas0-pthread libpng16-16 libturbojpeg0
 TEST_PACKAGES := libzip4
@@ -40,7 +42,7 @@ test: build ## Run every test that needs no Python.
 	@Tests/Scripts/fetch-dependencies.sh .build/tests $(SWIFT)
 	@DECANT=$(CURDIR)/$(DECANT) Tests/Scripts/test.sh $(SWIFT) test $(TESTFLAGS)
 
-# Leaks are looked for too: LeakSanitizer comes with the address sanitizer and needs no package besides Swift's.
+# This also detects leaks: LeakSanitizer comes with the address sanitizer and needs no other package.
 TARGETS ?= pickle zip legacy tar safetensors gguf npy folder scan evidence image
 DURATION ?= 60
 fuzz: packages ## Fuzz every reader for a minute each: DURATION=900 for longer, TARGETS="pickle zip" for some.

@@ -12,7 +12,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
   ],
   targets: [
-    // Loaded on first use (docs/adr/0002): a run that needs none of them pays nothing at its start.
+    // Loaded at run time on first use (docs/adr/0002), so a run that needs none of them starts as fast.
     .target(name: "COpenBLAS", linkerSettings: [.linkedLibrary("dl")]),
     .target(name: "COneDNN", linkerSettings: [.linkedLibrary("dl")]),
     .target(name: "CLibcrypto", linkerSettings: [.linkedLibrary("dl")]),
@@ -74,12 +74,12 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
-    // Sees public API only, as another package would; Tests/Sample is also a package of its own.
+    // Uses the public API only, like another package. Tests/Sample is also a package of its own.
     .executableTarget(
       name: "Sample", dependencies: ["DecantKit"], path: "Tests/Sample/Sources/Sample", packageAccess: false),
     .target(name: "CTestLibraries", path: "Tests/CTestLibraries", linkerSettings: [.linkedLibrary("dl")]),
     .target(name: "TestSupport", path: "Tests/TestSupport"),
-    // Shared with the fuzzer, which is a package of its own (Tests/Fuzzing/Package.swift).
+    // Shared with the fuzzer, which is a separate package (Tests/Fuzzing/Package.swift).
     .target(
       name: "FuzzTargets",
       dependencies: [
@@ -134,7 +134,7 @@ let package = Package(
         "DecantBytes", "DecantIO", "DecantCheckpoints", "DecantGraphs", "DecantONNX", "DecantTensors",
       ]),
     .testTarget(name: "DecantImagesTests", dependencies: ["DecantBytes", "DecantImages", "TestSupport"]),
-    // Depends on the tool so that `swift test` builds the binary the tests run.
+    // Depends on the tool so that `swift test` builds the binary that the tests run.
     .testTarget(
       name: "CommandTests",
       dependencies: [
@@ -164,7 +164,7 @@ where target.type != .system
   ]
   .contains(target.name)
 {
-  // Tests hand C buffers about on purpose; the library marks every such place.
+  // Tests pass unsafe C buffers on purpose. In the library, strict memory safety requires marking each use.
   let isTest = target.type == .test || ["TestSupport", "FuzzTargets", "Sample"].contains(target.name)
   target.swiftSettings = swiftSettings + (isTest ? [] : [.strictMemorySafety()])
 }

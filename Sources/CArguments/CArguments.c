@@ -5,7 +5,7 @@
 static int count;
 static char **arguments;
 
-/* glibc and Darwin's dyld call constructors with what they call main with. */
+/* glibc and Darwin's dyld pass main's arguments to constructors too. */
 __attribute__((constructor)) static void keep(int argc, char **argv) {
 #if defined(__GLIBC__) || defined(__APPLE__)
   count = argc;

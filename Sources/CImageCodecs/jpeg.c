@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Values of TurboJPEG's interface. */
+/* Constants of the TurboJPEG API. */
 enum {
   PIXELS_RGB = 0,
   PIXELS_CMYK = 11,
@@ -30,7 +30,7 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static void load(void) {
   void *library = dlopen("libturbojpeg.so.0", RTLD_NOW | RTLD_LOCAL);
   if (!library) {
-    const char *said = dlerror(); /* the loader's own words, "LIBRARY: …" */
+    const char *said = dlerror(); /* the loader's own text, "LIBRARY: …" */
     bool isAbsent = !said || strstr(said, "No such file");
     if (!isAbsent) snprintf(reason, sizeof reason, "a library cannot be loaded: %s", said);
     problem = isAbsent
@@ -64,8 +64,8 @@ int cimage_decode_jpeg(const uint8_t *bytes, size_t count, int width, int height
     return 2;
   }
   int status = 0, found_width = 0, found_height = 0, sampling, colours;
-  /* Fails for samplings without a name, which decode all the same: what counts is that both see one size, or the
-     rows would be scaled. */
+  /* Fails for subsamplings without a name, which can still be decoded. Only the size matters: if it
+     differed from the caller's, the decoder would scale the rows. */
   (void)decompress_header(handle, bytes, count, &found_width, &found_height, &sampling, &colours);
   if (found_width != width || found_height != height) {
     if (found_width == 0 || found_height == 0) {

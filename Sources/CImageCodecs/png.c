@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Values of libpng's interface. */
+/* Constants of the libpng API. */
 enum { CRC_ERROR_QUIT = 1, HANDLE_CHUNK_NEVER = 1, LARGEST_CHUNK = 8 << 20 };
 
 typedef void error_function(void *, const char *);
@@ -43,7 +43,7 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static void load(void) {
   void *library = dlopen("libpng16.so.16", RTLD_NOW | RTLD_LOCAL);
   if (!library) {
-    const char *said = dlerror(); /* the loader's own words, "LIBRARY: …" */
+    const char *said = dlerror(); /* the loader's own text, "LIBRARY: …" */
     bool isAbsent = !said || strstr(said, "No such file");
     if (!isAbsent) snprintf(reason, sizeof reason, "a library cannot be loaded: %s", said);
     problem = isAbsent
@@ -93,7 +93,7 @@ const char *cimage_load_png(void) {
   return problem;
 }
 
-/* What is read, and where an error goes: libpng's errors must not return. */
+/* The input, and the jump target for errors: libpng's error handler must not return. */
 struct reader {
   jmp_buf escape;
   const uint8_t *bytes;
@@ -123,7 +123,7 @@ static void take(void *png, uint8_t *target, size_t count) {
 int cimage_decode_png(const uint8_t *bytes, size_t count, uint32_t width, uint32_t height, size_t row_bytes,
                       uint8_t *rows, uint8_t palette[768], int *palette_count, char *message) {
   struct reader reader = {.bytes = bytes, .left = count, .message = message};
-  /* Volatile: they are read after a jump that may have come when they were just set. */
+  /* Volatile, because they are read after a longjmp that may come right after they were set. */
   void *volatile png = NULL;
   void *volatile info = NULL;
   void *colours = NULL;
@@ -144,7 +144,8 @@ int cimage_decode_png(const uint8_t *bytes, size_t count, uint32_t width, uint32
   set_crc_action(png, CRC_ERROR_QUIT, CRC_ERROR_QUIT);
   set_user_limits(png, width, height);
   set_chunk_malloc_max(png, LARGEST_CHUNK);
-  /* Profiles, texts and times are skipped, their checksums compared: less of libpng that meets strangers. */
+  /* Skip profiles, texts and times, except for their checksums. Less code of libpng then processes
+     untrusted data. */
   set_keep_unknown_chunks(png, HANDLE_CHUNK_NEVER, NULL, -1);
   read_info(png, info);
   if (get_image_width(png, info) != width || get_image_height(png, info) != height)

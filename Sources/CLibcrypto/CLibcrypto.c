@@ -4,7 +4,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-// The few functions used, with the prototypes OpenSSL 1.1 and 3 document (EVP_DigestInit(3)).
+// The functions used, with the prototypes of OpenSSL 1.1 and 3 (EVP_DigestInit(3)).
 static void *(*new_context)(void);
 static void (*free_context)(void *);
 static const void *(*sha256)(void);

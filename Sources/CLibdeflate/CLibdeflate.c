@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The prototypes that libdeflate.h documents. */
+/* Prototypes from libdeflate.h. */
 typedef uint32_t crc32_function(uint32_t, const void *, size_t);
 
 static void *(*alloc_decompressor)(void);
@@ -18,13 +18,13 @@ static char reason[512];
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static uint32_t choose_crc32(uint32_t crc, const void *bytes, size_t count);
-/* Replaced by the first call, so that every later one costs no more than the indirect call. */
+/* The first call replaces it, so that later calls cost no more than an indirect call. */
 static _Atomic(crc32_function *) crc32_chosen = choose_crc32;
 
 static void load(void) {
   void *library = dlopen("libdeflate.so.0", RTLD_NOW | RTLD_LOCAL);
   if (!library) {
-    const char *said = dlerror(); /* the loader's own words, "LIBRARY: …" */
+    const char *said = dlerror(); /* the loader's own text, "LIBRARY: …" */
     bool isAbsent = !said || strstr(said, "No such file");
     if (!isAbsent) snprintf(reason, sizeof reason, "a library cannot be loaded: %s", said);
     problem = isAbsent ? "libdeflate.so.0 is not on this machine" : reason;
@@ -56,7 +56,7 @@ bool clibdeflate_inflate(const void *source, size_t count, void *target, size_t 
 }
 
 uint32_t clibdeflate_crc32(uint32_t crc, const void *bytes, size_t count) {
-  /* libdeflate takes a missing address for a new checksum. */
+  /* With a null pointer libdeflate would return the initial value, as for a new checksum. */
   if (count == 0) return crc;
   return atomic_load_explicit(&crc32_chosen, memory_order_acquire)(crc, bytes, count);
 }
@@ -67,7 +67,8 @@ static uint32_t choose_crc32(uint32_t crc, const void *bytes, size_t count) {
   return atomic_load_explicit(&crc32_chosen, memory_order_acquire)(crc, bytes, count);
 }
 
-/* tables[n][byte]: what a byte adds to the CRC when n bytes come after it. Eight bytes are then added at once. */
+/* tables[n][byte]: the contribution of a byte to the CRC when n bytes follow it. They add eight bytes at
+   once. */
 static uint32_t tables[8][256];
 static pthread_once_t tables_once = PTHREAD_ONCE_INIT;
 
@@ -90,7 +91,7 @@ uint32_t clibdeflate_crc32_by_tables(uint32_t crc, const void *bytes, size_t cou
   const unsigned char *next = bytes;
   crc = ~crc;
   for (; count >= 8; count -= 8, next += 8) {
-    /* Byte by byte, so that any order of bytes in the processor's words and any alignment will do. */
+    /* Read byte by byte, so that neither the processor's byte order nor the alignment matters. */
     uint32_t low = crc ^ (next[0] | (uint32_t)next[1] << 8 | (uint32_t)next[2] << 16 | (uint32_t)next[3] << 24);
     crc = tables[7][low & 255] ^ tables[6][low >> 8 & 255] ^ tables[5][low >> 16 & 255] ^ tables[4][low >> 24] ^
           tables[3][next[4]] ^ tables[2][next[5]] ^ tables[1][next[6]] ^ tables[0][next[7]];

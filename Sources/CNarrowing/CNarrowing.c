@@ -5,7 +5,8 @@
 
 #define AVX2 __attribute__((target("avx2,f16c")))
 
-/* Numbers of four registers are judged at once: losses are counted only where there is one, or a zero, infinity or NaN. */
+/* Four registers are checked at once. Losses are counted only when a batch has one, or a zero, infinity or
+   NaN. */
 enum { REGISTERS = 4, BATCH = 8 * REGISTERS };
 
 AVX2 static inline __m256i load(const uint32_t *source, int place) {
@@ -14,7 +15,8 @@ AVX2 static inline __m256i load(const uint32_t *source, int place) {
 
 AVX2 static inline __m256i magnitude(__m256i bits) { return _mm256_and_si256(bits, _mm256_set1_epi32(0x7FFFFFFF)); }
 
-/* Whether every magnitude of a batch lies from `least` to `largest`, which become numbers other than zero and infinity. */
+/* Returns true when every magnitude of a batch is from `least` to `largest`. Such numbers become neither
+   zero nor infinity. */
 AVX2 static inline int is_plain(const uint32_t *source, int least, int largest) {
   __m256i span = _mm256_set1_epi32(largest - least), most = span;
   for (int place = 0; place < REGISTERS; place++) {
@@ -24,7 +26,7 @@ AVX2 static inline int is_plain(const uint32_t *source, int least, int largest) 
   return _mm256_movemask_epi8(_mm256_cmpeq_epi32(most, span)) == -1;
 }
 
-/* Counts what a batch lost; `target` may lack no bit but the sign. */
+/* Counts the losses of a batch. Of each pattern in `target`, only the sign bit may be missing. */
 static void count_losses(const uint32_t *source, const uint16_t *target, int infinity, cnarrowing_loss *loss) {
   for (int place = 0; place < BATCH; place++) {
     uint32_t magnitude = source[place] & 0x7FFFFFFF;
@@ -45,14 +47,15 @@ AVX2 static size_t float16(const uint32_t *source, uint16_t *target, size_t coun
       __m256i pair = _mm256_set_m128i(half(load(source + done, place + 1)), half(load(source + done, place)));
       _mm256_storeu_si256((__m256i *)(target + done + 8 * place), pair);
     }
-    /* From above 2^-25, half of the least, to below 65520, half above the largest. */
+    /* The range of magnitudes is above 2^-25 (half of float16's smallest) and below 65520 (halfway beyond
+       its largest). */
     if (!is_plain(source + done, 0x33000001, 0x477FEFFF)) count_losses(source + done, target + done, 0x7C00, loss);
   }
   return done;
 }
 
 AVX2 static inline __m256i brain(__m256i bits) {
-  /* Half of what is cut off, less a bit where the last that stays is even. */
+  /* Adds half of the discarded bits, less one when the last kept bit is even. */
   __m256i last = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
   __m256i half = _mm256_add_epi32(_mm256_set1_epi32(0x7FFF), last);
   __m256i nearest = _mm256_srli_epi32(_mm256_add_epi32(bits, half), 16);
@@ -64,7 +67,7 @@ AVX2 static size_t bfloat16(const uint32_t *source, uint16_t *target, size_t cou
   size_t done = 0;
   for (; count - done >= BATCH; done += BATCH) {
     for (int place = 0; place < REGISTERS; place += 2) {
-      /* Packing takes turns between the halves of its operands. */
+      /* Packing interleaves the 128-bit halves of its operands; the permutation restores their order. */
       __m256i turns = _mm256_packus_epi32(brain(load(source + done, place)), brain(load(source + done, place + 1)));
       _mm256_storeu_si256((__m256i *)(target + done + 8 * place), _mm256_permute4x64_epi64(turns, 0xD8));
     }

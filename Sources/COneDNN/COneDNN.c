@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The interface of oneDNN 2.6 and 3.x, as far as it is used: names, numbers and sizes of its documentation.
-   Version 2 hands memory descriptors and operation descriptors over as structures, version 3 as pointers; here both
-   are memory that only the library looks into. */
+/* The part of the API of oneDNN 2.6 and 3.x that is used: names, numbers and sizes from its documentation.
+   Version 2 passes memory descriptors and operation descriptors as structures, version 3 as pointers. Here
+   both are opaque memory. */
 typedef struct dnnl_handle *handle;
 typedef int64_t dims[12];
 
@@ -32,7 +32,7 @@ enum {
   QUERY_SCRATCH = 136,
   DEFAULT_STREAM = 1
 };
-/* Larger than version 2.6's 696 and 5976 bytes. */
+/* Larger than version 2.6's structures of 696 and 5976 bytes. */
 enum { LAYOUT_BYTES = 1024, DESCRIPTOR_BYTES = 16384 };
 
 typedef struct {
@@ -122,7 +122,7 @@ static void load(void) {
   void *library = NULL;
   for (int place = 0; place < 2 && !library; place++) library = dlopen(names[place], RTLD_NOW | RTLD_LOCAL);
   if (!library) {
-    /* What the loader says of the last name, or that there is none. */
+    /* The loader's error for the last name tried, or that there is no such file. */
     const char *said = dlerror();
     bool isAbsent = !said || strstr(said, "No such file");
     snprintf(reason, sizeof reason, "oneDNN %s%s; install the package libdnnl2 (apt-get install libdnnl2)",
@@ -148,7 +148,7 @@ static void load(void) {
     dnnl.append_sum_3 = (int (*)(handle, float, int32_t, int))sum;
     dnnl.append_eltwise_2 = (int (*)(handle, float, int, float, float))eltwise;
     dnnl.append_eltwise_3 = (int (*)(handle, int, float, float))eltwise;
-    /* Not there when the library's threads are not OpenMP's. */
+    /* Absent when the library's threads are not OpenMP's. */
     dnnl.omp_set_num_threads = (void (*)(int))dlsym(library, "omp_set_num_threads");
   }
   if (!complete) {
@@ -176,7 +176,7 @@ static conednn_layout *copy(const void *layout) {
   handle made = NULL;
   if (!is_2) return dnnl.dnnl_memory_desc_clone(&made, layout) == SUCCESS ? (conednn_layout *)made : NULL;
   void *memory = malloc(LAYOUT_BYTES);
-  /* 696 bytes are the library's; what follows them in its memory is none of ours. */
+  /* Copy only the 696 bytes of the library's structure. The memory after it does not belong to us. */
   return memory ? memcpy(memory, layout, 696) : NULL;
 }
 
@@ -226,7 +226,7 @@ static int activation_number(conednn_epilogue epilogue, float *alpha) {
   }
 }
 
-/* Attributes: the epilogue, and memory for intermediate results that the caller gives. */
+/* Creates attributes: the epilogue, and scratch memory that the caller provides. */
 static handle attributes(conednn_epilogue epilogue) {
   handle made = NULL, operations = NULL;
   bool good = dnnl.dnnl_primitive_attr_create(&made) == SUCCESS && dnnl.dnnl_post_ops_create(&operations) == SUCCESS;
@@ -263,7 +263,7 @@ static conednn_operation *finished(int status, handle description, handle attrib
   return NULL;
 }
 
-/* What version 3 does in one call, version 2 does in two: describe, then choose. */
+/* Version 3 needs one call. Version 2 needs two: create the descriptor, then choose an implementation. */
 static int choose(handle *description, int described, const void *descriptor, handle attributes) {
   return described != SUCCESS
              ? described
@@ -276,7 +276,7 @@ conednn_operation *conednn_convolution(bool winograd, const conednn_layout *inpu
   handle given = attributes(epilogue), description = NULL;
   if (!given) return NULL;
   int algorithm = winograd ? WINOGRAD : DIRECT;
-  /* Counted from 0 where there is no gap. */
+  /* oneDNN counts dilation from 0, where 0 means no gap. */
   dims dilation = {window->dilation[0] - 1, window->dilation[1] - 1};
   int status;
   if (is_2) {
@@ -379,7 +379,8 @@ const char *conednn_operation_implementation(const conednn_operation *operation)
   return status == SUCCESS && name ? name : "unknown";
 }
 
-/* The library's number for an operand: what an epilogue adds is the second operand of its first operation. */
+/* Returns the library's number for an argument. An epilogue's tensor is the second operand of its first
+   post-operation. */
 static int number(int what) {
   return what == CONEDNN_ADDED ? (is_2 ? 1 << 14 : 1 << 15) | CONEDNN_SECOND : what;
 }

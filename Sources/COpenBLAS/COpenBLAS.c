@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Values of the CBLAS interface's enumerations. */
+/* Constants of the CBLAS enumerations. */
 enum { ROW_MAJOR = 101, NO_TRANSPOSE = 111 };
 
 typedef void sgemm_function(int, int, int, int, int, int, float, const float *, int, const float *, int,
@@ -25,7 +25,7 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static void load(void) {
   void *library = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
   if (!library) {
-    const char *said = dlerror(); /* the loader's own words, "LIBRARY: …" */
+    const char *said = dlerror(); /* the loader's own text, "LIBRARY: …" */
     bool isAbsent = !said || strstr(said, "No such file");
     if (!isAbsent) snprintf(reason, sizeof reason, "a library cannot be loaded: %s", said);
     problem = isAbsent
@@ -43,7 +43,7 @@ static void load(void) {
               "(apt-get install --reinstall libopenblas0-pthread)";
     return;
   }
-  /* The caller divides the work among its own threads; OpenBLAS's would only compete with them. */
+  /* The caller divides the work among its own threads. OpenBLAS's threads would compete with them. */
   set_num_threads(1);
 }
 

@@ -1,27 +1,27 @@
-/// A cursor that cannot leave its bytes: every read returns what it was asked for or throws with the offset.
+/// A bounds-checked cursor over bytes: every read returns a value or throws an error with the offset.
 ///
-/// The cursor borrows the bytes; it neither copies nor owns them. Every read is O(1) except those that
-/// return arrays, which are O(length).
+/// The cursor borrows the bytes and does not copy them. Every read is O(1), except reads that return arrays,
+/// which are O(length).
 package struct ByteCursor: ~Escapable {
   /// The bytes being read.
   package let bytes: RawSpan
-  /// Where the next read begins, in bytes from the start of `bytes`.
+  /// The offset of the next read, in bytes from the start of `bytes`.
   package private(set) var offset: Int
 
-  /// Begins at `offset` of `bytes`.
+  /// Creates a cursor at `offset`, clamped to the bounds of `bytes`.
   @_lifetime(copy bytes)
   package init(_ bytes: RawSpan, at offset: Int = 0) {
     self.bytes = bytes
     self.offset = min(max(offset, 0), bytes.byteCount)
   }
 
-  /// How many bytes are left.
+  /// The number of bytes left.
   package var remaining: Int { bytes.byteCount - offset }
 
-  /// Whether nothing is left.
+  /// True when no bytes are left.
   package var isAtEnd: Bool { offset == bytes.byteCount }
 
-  /// The next byte, if there is one, without moving.
+  /// The next byte, read without moving the cursor; nil at the end.
   package var peek: UInt8? {
     unsafe isAtEnd ? nil : bytes.unsafeLoad(fromUncheckedByteOffset: offset, as: UInt8.self)
   }
@@ -39,7 +39,7 @@ package struct ByteCursor: ~Escapable {
     offset = target
   }
 
-  /// Moves past `count` bytes.
+  /// Skips `count` bytes.
   @_lifetime(self: copy self)
   package mutating func skip(_ count: Int) throws(ParsingError) {
     try require(count)
@@ -74,7 +74,7 @@ package struct ByteCursor: ~Escapable {
 
   /// Copies the next `count` bytes.
   ///
-  /// Nothing is allocated before the bytes are known to exist.
+  /// The bounds are checked before anything is allocated.
   @_lifetime(self: copy self)
   package mutating func readBytes(_ count: Int) throws(ParsingError) -> [UInt8] {
     try require(count)
@@ -83,7 +83,7 @@ package struct ByteCursor: ~Escapable {
     return bytes.copy(start..<offset)
   }
 
-  /// Reads up to the next newline and moves past it; the newline is not returned.
+  /// Reads up to the next newline and moves past it. The result excludes the newline.
   ///
   /// - Throws: ``ParsingError`` when no newline follows.
   @_lifetime(self: copy self)
@@ -112,7 +112,7 @@ package struct ByteCursor: ~Escapable {
 }
 
 extension RawSpan {
-  /// Copies a range of bytes into an array; O(length). The range must lie inside the span.
+  /// Copies a range of bytes into an array. The range must lie inside the span. O(length).
   package func copy(_ range: Range<Int>) -> [UInt8] {
     let part = extracting(range)
     return unsafe [UInt8](unsafeUninitializedCapacity: part.byteCount) { buffer, count in

@@ -1,6 +1,6 @@
-/// The product of sizes, or nil when it does not fit or a size is negative.
+/// Returns the product of sizes, or nil when it overflows or a size is negative.
 ///
-/// Any zero makes the product zero, however large the others are.
+/// If any size is zero the product is zero, however large the others are.
 @inlinable
 package func checkedProduct(_ sizes: some Collection<Int>) -> Int? {
   if sizes.contains(0) { return sizes.contains { $0 < 0 } ? nil : 0 }
@@ -15,14 +15,14 @@ package func checkedProduct(_ sizes: some Collection<Int>) -> Int? {
 }
 
 extension FixedWidthInteger {
-  /// The sum, or nil when it does not fit.
+  /// Returns the sum, or nil when it overflows.
   @inlinable
   package func checkedAdding(_ other: Self) -> Self? {
     let (sum, overflow) = addingReportingOverflow(other)
     return overflow ? nil : sum
   }
 
-  /// The product, or nil when it does not fit.
+  /// Returns the product, or nil when it overflows.
   @inlinable
   package func checkedMultiplying(by other: Self) -> Self? {
     let (product, overflow) = multipliedReportingOverflow(by: other)
@@ -31,7 +31,7 @@ extension FixedWidthInteger {
 }
 
 extension Int {
-  /// The quotient of sizes, rounded up; `Int.max` when the divisor is 0.
+  /// Returns the quotient, rounded up. Division by 0 gives 0 for 0 and `Int.max` for any other number.
   package func dividedRoundingUp(by divisor: Int) -> Int {
     if divisor == 0 { return self == 0 ? 0 : .max }
     return self / divisor + (isMultiple(of: divisor) ? 0 : 1)
@@ -39,6 +39,6 @@ extension Int {
 }
 
 extension Sequence<Int> {
-  /// The sum of sizes, or `Int.max` when it does not fit: for totals that are only shown.
+  /// The sum, or `Int.max` when it overflows. Use it only for totals that are displayed.
   package var saturatingSum: Int { reduce(0) { $0.checkedAdding($1) ?? .max } }
 }

@@ -1,9 +1,9 @@
 extension DecantError {
-  /// A way past an error. The library and the command line spell it each in their own terms.
+  /// A remedy for an error. The library and the command line each phrase it in their own terms.
   package enum Advice: Sendable, Equatable {
-    /// A remedy that reads the same everywhere.
+    /// A remedy with the same text in the library and on the command line.
     case text(String)
-    /// Choose a part of the checkpoint; the keys that hold state dicts, when they are known.
+    /// Choose a part of the checkpoint. The value lists the keys of its state dicts, when they are known.
     case chooseKey([String])
     /// List the keys of the checkpoint.
     case listKeys
@@ -11,59 +11,60 @@ extension DecantError {
     case listNames
     /// Choose other tensors, by key or by name.
     case chooseTensors
-    /// Choose one of several networks by the prefix of its names; the prefixes, when they are known.
+    /// Choose one of several networks by the prefix of its tensor names. The value lists the prefixes, when
+    /// they are known.
     case choosePrefix([String])
-    /// Choose one of a file's tensors as the input; the names of the first ones.
+    /// Choose one tensor of a file as the input. The value lists the first tensor names.
     case chooseInput([String])
-    /// List the dialects of tensor names.
+    /// List the supported naming schemes (dialects) of tensors.
     case listDialects
-    /// Raise a limit, if the file is trusted.
+    /// Raise a limit, if the file is trusted. The values are the limit's name and the suggested number.
     case raiseLimit(String, to: Int)
-    /// Write quantised tensors as the numbers they represent.
+    /// Write quantised tensors as the floating-point numbers they represent.
     case dequantize
-    /// Write sparse tensors in full.
+    /// Convert sparse tensors to dense ones.
     case makeDense
-    /// Cast floating-point tensors to another type.
+    /// Cast floating-point tensors to another dtype.
     case cast
-    /// Change names.
+    /// Rename tensors.
     case rename
-    /// Write the weights to a file of their own.
+    /// Write the weights to a separate file.
     case useExternalData
-    /// Show the range of each tensor's numbers.
+    /// Show the value range of each tensor.
     case showRanges
     /// Allow an existing output to be replaced.
     case replaceOutput
-    /// Keep the tensors that are whole.
+    /// Keep the tensors that are undamaged.
     case salvage
-    /// Look at the pickle's opcodes.
+    /// Disassemble the pickle.
     case disassemble
     /// List the names and shapes of the tensors.
     case inspect
     /// Leave out the values that the format cannot hold.
     case dropObjects
-    /// Write fewer files, so that fewer are open at once.
+    /// Write fewer, larger shards, so that fewer files are open at once.
     case largerShards
-    /// Write the current format instead of that before PyTorch 1.6.
+    /// Write the current format instead of the one used before PyTorch 1.6.
     case currentFormat
-    /// Leave the prefix of the names, or choose the tensors that have it.
+    /// Keep the prefix of the names, or choose only tensors that have it.
     case keepPrefix
-    /// Do not record the digest of the source.
+    /// Do not record the source file's digest.
     case omitSourceDigest
 
-    /// Save the checkpoint again with whole, ordinary tensors.
+    /// Save the checkpoint again with complete, ordinary tensors.
     case saveWhole
     /// Use the network without its head.
     case leaveOutHead
-    /// Write the network without the tensors of its head, whose names match these patterns.
+    /// Write the network without its head: leave out tensors whose names match these patterns.
     case leaveOutTensors([String])
-    /// Give settings that the file does not hold, by their names in `ResNetOverrides`.
+    /// Set options that the file does not store, by their names in `ResNetOverrides`.
     case declare([String])
     /// List every difference between the weights and the network.
     case verify
-    /// Execute the network with the reference engine.
+    /// Run the network with the reference engine.
     case useReference
 
-    /// One sentence in terms of the library.
+    /// The remedy as one sentence about the library's API.
     package var libraryText: String {
       switch self {
       case .text(let text): text
@@ -113,7 +114,7 @@ extension DecantError {
       }
     }
 
-    /// One of each kind, for the documentation.
+    /// One sample of each kind, for the documentation.
     package static let samples: [DecantError.Advice] = [
       .chooseKey([]), .chooseKey(["model", "ema"]), .listKeys, .listNames, .chooseTensors,
       .choosePrefix(["encoder.", "head."]), .chooseInput(["image", "mask"]), .inspect, .listDialects,
@@ -127,6 +128,6 @@ extension DecantError {
 }
 
 extension String {
-  /// The text between single quotes, escaped.
+  /// The escaped text in single quotes.
   package var quoted: String { "'\(escapedForDisplay)'" }
 }

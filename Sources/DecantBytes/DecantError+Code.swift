@@ -81,9 +81,9 @@ extension DecantError {
   }
 }
 
-/// The documentation of the codes; docs/ERRORS.md is written from it.
+/// The documentation of the codes, from which docs/ERRORS.md is generated.
 extension DecantError.Code {
-  /// One sentence that says what is wrong: the code's documentation comment.
+  /// The meaning in one sentence, equal to the code's documentation comment.
   package var cause: String {
     switch self {
     case .fileNotFound: "Nothing has this path."
@@ -130,7 +130,7 @@ extension DecantError.Code {
     }
   }
 
-  /// The operations that throw it.
+  /// The operations that throw the code.
   package var origin: String {
     switch self {
     case .fileNotFound: "opening any file"
@@ -171,7 +171,7 @@ extension DecantError.Code {
     }
   }
 
-  /// The usual ways out; an error's own advice is more precise.
+  /// The usual remedies. An error's own advice is more specific.
   package var usualAdvice: [DecantError.Advice] {
     switch self {
     case .fileNotFound: [.text("Check the path.")]

@@ -1,7 +1,9 @@
-/// Describes what went wrong, where, and what to do about it. Every public function throws it.
-/// `write` and `withBytes` also pass on what the caller's own closure throws.
+/// An error with its cause, its location and a remedy. Every public function throws it.
 ///
-/// Programs decide by ``code``, which is stable; people read ``reason`` and ``remedy``, whose wording may change.
+/// Functions that take a closure, such as `write` and `withBytes`, also rethrow the closure's errors.
+///
+/// Programs should decide by ``code``, which is stable. ``reason`` and ``remedy`` are for people, and their
+/// wording may change.
 ///
 ///     do { let checkpoint = try Checkpoint(path: path) } catch where error.code == .truncated {
 ///       print("download it again:", error)
@@ -9,19 +11,19 @@
 ///
 /// docs/ERRORS.md lists the codes.
 public struct DecantError: Error, Sendable, Equatable {
-  /// The kind of failure, for programs to decide by.
+  /// The kind of failure. Programs should decide by it.
   public let code: Code
-  /// The place in the file, as far as it is known.
+  /// The location in the file, as far as it is known.
   public var location: Location
-  /// One clause that says what is wrong, without a full stop. Text from the file is escaped in it.
+  /// A clause, without a full stop, that says what is wrong. Text from the file is escaped.
   public var reason: String
-  /// A way past the error; nil when there is none.
+  /// The remedy; nil when there is none.
   package var advice: Advice?
 
-  /// One or two sentences that say what to do, in terms of the library; nil when there is nothing to advise.
+  /// The remedy in terms of the library, in one or two sentences; nil when there is none.
   public var remedy: String? { advice?.libraryText }
 
-  /// Makes an error; callers that know more about the place add it with ``located(file:entry:tensor:)``.
+  /// Creates an error. Callers that know more about the location add it with ``located(file:entry:tensor:)``.
   package init(
     _ code: Code, _ reason: String, file: String? = nil, entry: String? = nil, offset: Int? = nil,
     tensor: String? = nil, advice: Advice? = nil
@@ -32,7 +34,7 @@ public struct DecantError: Error, Sendable, Equatable {
     location = Location(file: file, entry: entry, offset: offset, tensor: tensor)
   }
 
-  /// Makes an error whose remedy reads the same in the library and on the command line.
+  /// Creates an error whose remedy has the same text in the library and on the command line.
   package init(
     _ code: Code, _ reason: String, file: String? = nil, entry: String? = nil, offset: Int? = nil,
     tensor: String? = nil, remedy: String?
@@ -42,7 +44,7 @@ public struct DecantError: Error, Sendable, Equatable {
     )
   }
 
-  /// Makes the error of a limit that was met; `subject` is the clause before "more than the limit … allows".
+  /// Creates an error for an exceeded limit. `subject` is the clause before "more than the limit … allows".
   package init(
     _ excess: Limits.Excess, _ subject: String, file: String? = nil, entry: String? = nil, offset: Int? = nil,
     tensor: String? = nil
@@ -53,7 +55,7 @@ public struct DecantError: Error, Sendable, Equatable {
       advice: .raiseLimit(excess.name, to: excess.advised))
   }
 
-  /// Returns the same error with the parts of its location that were not yet known.
+  /// Returns the error with missing parts of its location filled in.
   package func located(file: String? = nil, entry: String? = nil, tensor: String? = nil) -> DecantError {
     var error = self
     error.location.file = location.file ?? file
@@ -62,36 +64,36 @@ public struct DecantError: Error, Sendable, Equatable {
     return error
   }
 
-  /// Returns the same error with other advice.
+  /// Returns the error with another remedy.
   package func advising(_ advice: Advice) -> DecantError {
     var error = self
     error.advice = advice
     return error
   }
 
-  /// Runs what throws errors of several types, and throws only this one.
+  /// Runs `body` and converts any error that it throws to a `DecantError`.
   package static func mapping<T>(_ body: () throws -> T) throws(DecantError) -> T {
     do { return try body() } catch let error as any DecantErrorConvertible { throw error.decantError } catch {
       throw DecantError(.readFailed, "cannot be read: \(error)")
     }
   }
 
-  /// The place in a file that an error is about.
+  /// The location in a file that an error refers to.
   public struct Location: Sendable, Equatable {
-    /// The file, as the caller named it.
+    /// The file's path, as the caller passed it.
     public var file: String?
-    /// The archive's entry.
+    /// The name of the archive entry.
     public var entry: String?
-    /// Bytes from the start of the entry, or of the file when there is no entry.
+    /// The offset in bytes from the start of the entry, or of the file when there is no entry.
     public var offset: Int?
-    /// The tensor's full name.
+    /// The full name of the tensor.
     public var tensor: String?
   }
 }
 
-/// An error that becomes a ``DecantError`` where it reaches a caller of the library.
+/// An error that the public API converts to a ``DecantError``.
 package protocol DecantErrorConvertible: Error {
-  /// The same failure for the library's callers.
+  /// The same failure as a ``DecantError``.
   var decantError: DecantError { get }
 }
 
@@ -100,10 +102,10 @@ extension DecantError: DecantErrorConvertible {
 }
 
 extension DecantError: CustomStringConvertible {
-  /// The place, the reason and the remedy in one paragraph. Text from files is escaped.
+  /// The location, the reason and the remedy in one paragraph. Text from files is escaped.
   public var description: String { text(remedy: remedy) }
 
-  /// Returns the paragraph with another remedy, such as the command line's.
+  /// Returns ``description`` with another remedy, such as the command line's.
   package func text(remedy: String?) -> String {
     var place: [String] = []
     if let file = location.file { place.append(file.escapedForDisplay) }

@@ -1,9 +1,9 @@
 extension JSONValue {
-  /// Reads one JSON text (RFC 8259), strictly.
+  /// Parses one JSON text strictly by RFC 8259. O(length).
   ///
-  /// - Parameter depth: how deep arrays and objects may nest; the parser recurses that far and no further.
-  /// - Throws: ``ParsingError`` for anything that is no JSON, for a key that stands twice in an object, and for
-  ///   bytes after the value other than spaces. O(length).
+  /// - Parameter depth: the maximum nesting of arrays and objects, which also bounds the parser's recursion.
+  /// - Throws: ``ParsingError`` for invalid JSON, for a key that occurs twice in an object, and for bytes
+  ///   other than white space after the value.
   package init(parsing bytes: RawSpan, depth: Int = 64) throws(ParsingError) {
     var parser = JSONParser(cursor: ByteCursor(bytes))
     self = try parser.value(depth)
@@ -145,7 +145,8 @@ private struct JSONParser: ~Escapable {
     return code
   }
 
-  /// A number by RFC 8259's grammar: no leading zeros, no plus, digits on both sides of the point.
+  /// Parses a number by RFC 8259's grammar: no leading zeros, no plus sign, digits on both sides of the
+  /// point.
   @_lifetime(self: copy self)
   private mutating func number() throws(ParsingError) -> JSONValue {
     let start = cursor.offset

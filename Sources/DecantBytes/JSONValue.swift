@@ -1,7 +1,7 @@
-/// A JSON value whose objects keep their members' order.
+/// A JSON value whose objects keep the order of their members.
 ///
-/// Foundation's JSON reader loses order and lets duplicate keys pass, and the safetensors format forbids
-/// both (docs/adr/0003).
+/// Foundation's JSON reader loses the order and accepts duplicate keys. The safetensors format forbids both
+/// (docs/adr/0003).
 public enum JSONValue: Sendable, Equatable {
   case null
   case bool(Bool)
@@ -13,30 +13,31 @@ public enum JSONValue: Sendable, Equatable {
   case array([JSONValue])
   case object([(key: String, value: JSONValue)])
 
-  /// The value of a member of an object.
+  /// Returns the value of an object's member; nil when the value is not an object or has no such member.
+  /// O(members).
   package subscript(key: String) -> JSONValue? {
     guard case .object(let members) = self else { return nil }
     return members.first { $0.key == key }?.value
   }
 
-  /// The text of a string.
+  /// The text of a string; nil for other values.
   package var string: String? { if case .string(let text) = self { text } else { nil } }
 
-  /// The elements of an array.
+  /// The elements of an array; nil for other values.
   package var array: [JSONValue]? { if case .array(let elements) = self { elements } else { nil } }
 
-  /// The number, when it is an integer that is not negative.
+  /// The number, when it is a non-negative integer; otherwise nil.
   package var size: Int? { if case .integer(let number) = self, number >= 0 { Int(number) } else { nil } }
 
-  /// Returns true when both print the same JSON text. O(size).
+  /// Returns true when both values print the same JSON text. O(size).
   public static func == (left: JSONValue, right: JSONValue) -> Bool { left.text == right.text }
 
-  /// An integer as the contract writes it: beyond 2^53, which readers with doubles would round, as a string.
+  /// Returns an integer as JSON. Beyond 2^53 it is a string, because readers that use doubles would round it.
   package static func exact(_ number: Int64) -> JSONValue {
     number.magnitude <= 1 << 53 ? .integer(number) : .string(String(number))
   }
 
-  /// A number as the contract writes it: not finite ones, which JSON cannot hold, as strings.
+  /// Returns a number as JSON. Infinities and NaN are strings, because JSON has no such numbers.
   package static func exact(_ number: Double) -> JSONValue {
     if number.isNaN { return .string("NaN") }
     return number.isFinite ? .number(number) : .string(number < 0 ? "-Infinity" : "Infinity")
@@ -46,15 +47,15 @@ public enum JSONValue: Sendable, Equatable {
 extension JSONValue: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByBooleanLiteral,
   ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral
 {
-  /// Makes a text.
+  /// Creates a string.
   public init(stringLiteral text: String) { self = .string(text) }
-  /// Makes an integer.
+  /// Creates an integer.
   public init(integerLiteral number: Int64) { self = .integer(number) }
-  /// Makes `true` or `false`.
+  /// Creates `true` or `false`.
   public init(booleanLiteral value: Bool) { self = .bool(value) }
-  /// Makes an array.
+  /// Creates an array.
   public init(arrayLiteral elements: JSONValue...) { self = .array(elements) }
-  /// Makes an object whose members keep their order.
+  /// Creates an object that keeps the order of its members.
   public init(dictionaryLiteral members: (String, JSONValue)...) {
     self = .object(members.map { (key: $0.0, value: $0.1) })
   }
@@ -64,14 +65,15 @@ extension JSONValue {
   /// The JSON text on one line, without spaces. O(size).
   public var text: String { String(decoding: utf8, as: UTF8.self) }
 
-  /// The bytes of ``text``.
+  /// The UTF-8 bytes of ``text``.
   package var utf8: [UInt8] {
     var text: [UInt8] = []
     write(to: &text, indent: nil, level: 0)
     return text
   }
 
-  /// The bytes of an object's ``text`` whose members are made one by one; O(bytes) of memory for any number of them.
+  /// Returns an object's ``text`` as UTF-8, built member by member, so that memory is O(bytes) for any number
+  /// of members.
   package static func utf8<E: Error>(
     ofObject add: ((_ key: String, _ value: JSONValue) -> Void) throws(E) -> Void
   ) throws(E) -> [UInt8] {
@@ -86,7 +88,7 @@ extension JSONValue {
     return text
   }
 
-  /// The value over several lines; arrays of scalars stay on one.
+  /// The JSON text over several lines. Arrays of scalars stay on one line.
   package var indentedText: String {
     var text: [UInt8] = []
     write(to: &text, indent: "  ", level: 0)
@@ -147,14 +149,14 @@ extension JSONValue {
     return isScalar
   }
 
-  /// A number as JSON allows it: the shortest decimal that reads back to the same double.
+  /// Returns the shortest decimal that reads back to the same double.
   private static func spelling(_ number: Double) -> String {
     precondition(
       number.isFinite, "JSON has no number that is not finite; JSONValue.exact makes a string of it")
     return number.description
   }
 
-  /// Writes a string with everything escaped that a terminal or a reader could misread.
+  /// Writes a quoted string. Escapes every character that a terminal or a reader could misinterpret.
   private static func quote(_ value: String, to text: inout [UInt8]) {
     text.append(UInt8(ascii: "\""))
     if value.utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7F && $0 != 0x22 && $0 != 0x5C }) {

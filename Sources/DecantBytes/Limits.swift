@@ -1,77 +1,83 @@
-/// Bounds on what a file may ask of the machine before it is refused.
+/// Upper bounds on the resources that reading a file may use.
 ///
-/// Every default is far above what real checkpoints need and far below what hurts. A reader that meets a limit throws a
-/// ``DecantError`` with the code `limitExceeded` that names the limit.
+/// Every default is far above the needs of real checkpoints and far below harmful amounts. A reader that
+/// exceeds a limit throws a ``DecantError`` with the code `limitExceeded`, which names the limit.
 ///
 ///     var limits = Limits()
 ///     limits.headerBytes = 1 << 20
 ///     let checkpoint = try Checkpoint(path: path, limits: limits)
 public struct Limits: Sendable, Equatable {
-  /// Values that may stand on the pickle machine's stack at once. Real files stay under 10,000.
+  /// The number of values on the pickle machine's stack at one time. Real files stay under 10,000.
   public var pickleStack = 10_000_000
-  /// Entries of the pickle memo. CPython memoises most objects, so this follows ``pickleValues``.
+  /// The number of entries in the pickle memo. CPython memoises most objects, so this follows
+  /// ``pickleValues``.
   public var pickleMemo = 50_000_000
-  /// Values one pickle may push, a shared one each time it is pushed. A checkpoint of 100,000 tensors pushes
-  /// about two million; the worst of hostile ones costs 80 bytes for each.
+  /// The number of values that one pickle may push. A shared value counts each time. A checkpoint of 100,000
+  /// tensors pushes about two million. The worst hostile pickle costs 80 bytes for each value.
   public var pickleValues = 20_000_000
-  /// Nodes one pickle may make: strings, containers, objects. A tensor takes nine; ``pickleValues`` bounds them too.
+  /// The number of nodes that one pickle may create: strings, containers and objects. A tensor takes nine.
+  /// ``pickleValues`` also bounds them.
   public var pickleNodes = 50_000_000
-  /// Bytes of one integer (LONG1, LONG4, LONG lines); beyond this no checkpoint has a reason to go.
+  /// The number of bytes of one integer (LONG1, LONG4, LONG lines). No checkpoint needs a larger one.
   public var longBytes = 1 << 20
-  /// Bytes of a pickle that is read into memory (`data.pkl`). It never holds weights.
+  /// The number of bytes of a pickle that is read into memory (`data.pkl`). It never contains weights.
   public var pickleBytes = 1 << 30
-  /// Paths, tensors and other leaves together, that one file may list. Shared containers can multiply few
-  /// bytes into billions of paths.
+  /// The number of paths, tensors and other leaves together, that one file may list. Shared containers can
+  /// turn a few bytes into billions of paths.
   public var paths = 1_000_000
-  /// Paths that lead to values, as a multiple of the values a pickle made; 100,000 are always allowed. Real
-  /// files list a value once, or a few times.
+  /// The number of paths to values, as a multiple of the values that a pickle created. 100,000 are always
+  /// allowed. Real files list a value once or a few times.
   public var sharing = 16
-  /// Bytes that the paths to them may take together, at 40 for each step and one for each byte of a name.
+  /// The number of bytes of all these paths: 40 for each component and one for each byte of a key.
   public var pathBytes = 160 << 20
-  /// Bytes of one text whose value is listed; a longer one is listed by its length.
+  /// The number of bytes of one string whose value is listed. Longer strings are listed by their length.
   public var textBytes = 1 << 16
-  /// Bytes of all texts whose values are listed.
+  /// The number of bytes of all strings whose values are listed.
   public var allTextBytes = 32 << 20
-  /// Dimensions of a tensor: PyTorch's own operators take no more.
+  /// The number of dimensions of a tensor. PyTorch's own operators support no more.
   public var rank = 64
-  /// Depth of containers below the root of a pickle. A path longer than this says nothing to a reader.
+  /// The depth of nested containers below the root of a pickle. Longer paths are of no use to a reader.
   public var depth = 1_000
-  /// Entries of one zip directory.
+  /// The number of entries in one zip directory.
   public var zipEntries = 2_000_000
-  /// Logical bytes of a tensor, as a multiple of the bytes it is stored in. Only views with a stride of 0,
-  /// or that overlap, exceed 1.
+  /// The logical bytes of a tensor, as a multiple of its stored bytes. Only views that overlap or have a
+  /// stride of 0 exceed 1.
   public var expansion = 64
-  /// Logical bytes that are always allowed, whatever the ``expansion``.
+  /// The number of logical bytes that are always allowed, whatever the ``expansion``.
   public var expansionFloor = 1 << 30
-  /// Inflated bytes as a multiple of the deflated; DEFLATE itself cannot exceed 1,032.
+  /// The inflated bytes as a multiple of the deflated bytes. DEFLATE itself cannot exceed 1,032.
   public var inflation = 1_032
-  /// The same for entries that inflate to more than 128 MiB. Weights reach 2; only arrays of zeros exceed it.
+  /// The same ratio for entries that inflate to more than 128 MiB. Weights reach 2; only arrays of zeros
+  /// exceed 64.
   public var largeInflation = 64
-  /// Bytes of a deflated pickle as a multiple of the deflated; 4 MiB are always allowed. Real ones reach 15.
+  /// The inflated bytes of a deflated pickle, as a multiple of the deflated bytes. 4 MiB are always allowed.
+  /// Real pickles reach 15.
   public var pickleInflation = 64
-  /// Values that a deflated pickle may make, as a multiple of the deflated bytes; two million are always allowed, and
-  /// ``pickleValues`` bounds them too. Real ones make about one.
+  /// The number of values that a deflated pickle may create, as a multiple of the deflated bytes. Two million
+  /// are always allowed, and ``pickleValues`` also bounds them. Real pickles create about one value a byte.
   public var deflatedValues = 8
-  /// Bytes that one deflated entry may inflate to. They are held in memory, which stored entries never need.
+  /// The number of bytes that one deflated entry may inflate to. Unlike stored entries, they are kept in
+  /// memory.
   public var inflatedBytes = 4 << 30
-  /// Bytes of all entries and pickles of one archive that may be held in memory together.
+  /// The number of bytes of all entries and pickles of one archive that are in memory at one time.
   public var allocation = 8 << 30
-  /// Bytes of a JSON header (safetensors). The format's own bound.
+  /// The number of bytes of a JSON header (safetensors). It is the format's own bound.
   public var headerBytes = 100_000_000
-  /// Bytes of an image file, which is read into memory.
+  /// The number of bytes of an image file, which is read into memory.
   public var imageBytes = 1 << 30
-  /// Pixels of an image. Those of the largest cameras have half as many.
+  /// The number of pixels of an image. The largest cameras produce half as many.
   public var imagePixels = 1 << 28
-  /// Scans of one JPEG, each of which goes over the whole image. Progressive ones have about ten.
+  /// The number of scans of one JPEG, each of which processes the whole image. Progressive JPEGs have about
+  /// ten.
   public var imageScans = 100
 
-  /// Makes the default limits.
+  /// Creates the default limits.
   public init() {}
 
-  /// Every limit by its name, for those who set them from text.
+  /// The names of all limits, for callers that set them from text.
   package static var names: [String] { settings.map(\.name) }
 
-  /// The limit of a name; nil when there is none of that name.
+  /// The limit with this name; nil when there is none. Setting an unknown name has no effect.
   package subscript(name: String) -> Int? {
     get { Self.settings.first { $0.name == name }.map { self[keyPath: $0.limit] } }
     set {
@@ -80,11 +86,11 @@ public struct Limits: Sendable, Equatable {
     }
   }
 
-  /// Says that a limit was met.
+  /// Returns a description of an exceeded limit.
   ///
   /// - Parameters:
   ///   - need: the value that would be enough, when it is known.
-  ///   - seen: as much as was counted when the limit was met.
+  ///   - seen: the amount counted when the limit was exceeded.
   package func exceeded(
     _ limit: KeyPath<Limits, Int>, need: Int? = nil, seen: Int = 0
   ) -> Excess {
@@ -94,16 +100,17 @@ public struct Limits: Sendable, Equatable {
       advised: need ?? max(seen, value.checkedMultiplying(by: 2) ?? .max, 1))
   }
 
-  /// A limit that was met.
+  /// A limit that was exceeded.
   package struct Excess: Sendable, Equatable {
     /// The limit's name.
     package let name: String
-    /// Its value.
+    /// The value of the limit.
     package let value: Int
-    /// The value that is enough, or else twice the present one.
+    /// The suggested value: the one that is enough when it is known, otherwise at least twice the present
+    /// one.
     package let advised: Int
 
-    /// The end of the sentence that says so.
+    /// The last clause of an error message about the limit.
     package var clause: String { "more than the limit \(name) allows (\(value))" }
   }
 

@@ -1,23 +1,23 @@
-/// What was wrong with some bytes, and where.
+/// A parsing failure and its offset.
 package struct ParsingError: Error, Sendable, Equatable {
-  /// The kinds of faults.
+  /// The kinds of failure.
   package enum Cause: Sendable, Equatable {
     /// The bytes contradict their format.
     case invalid
     /// The bytes end too early.
     case truncated
-    /// The values nest too deep to be read.
+    /// The values are nested too deep.
     case tooDeep
   }
 
-  /// Bytes from the start of what was being parsed.
+  /// The offset in bytes from the start of the parsed bytes.
   package let offset: Int
-  /// The kind of fault, for programs to decide by.
+  /// The kind of failure. Programs should decide by it.
   package let cause: Cause
-  /// One clause, without a full stop, that says what is wrong.
+  /// A clause, without a full stop, that says what is wrong.
   package let reason: String
 
-  /// Makes an error at `offset`.
+  /// Creates an error at `offset`.
   package init(offset: Int, cause: Cause = .invalid, _ reason: String) {
     self.offset = offset
     self.cause = cause
@@ -26,10 +26,10 @@ package struct ParsingError: Error, Sendable, Equatable {
 }
 
 extension DecantError {
-  /// Makes the library's error of bytes that could not be parsed.
+  /// Converts a parsing error to the library's error.
   ///
   /// - Parameters:
-  ///   - part: the part of the file that was parsed, such as `the header`; the reason begins with it.
+  ///   - part: the part of the file that was parsed, such as `the header`. The reason begins with it.
   ///   - base: the offset of that part in the file or entry.
   package init(
     _ error: ParsingError, in part: String? = nil, file: String? = nil, entry: String? = nil, at base: Int = 0

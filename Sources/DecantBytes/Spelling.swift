@@ -1,11 +1,11 @@
-/// Numbers, counts and shapes as messages print them.
+/// The format of numbers, counts and shapes in messages.
 package enum Spelling {
-  /// A shape as people write it: `64×3×7×7`, or `scalar`.
+  /// Formats a shape for people: `64×3×7×7`, or `scalar`.
   package static func shape(_ shape: [Int]) -> String {
     shape.isEmpty ? "scalar" : shape.map(String.init).joined(separator: "×")
   }
 
-  /// An integer with commas between thousands.
+  /// Formats an integer with commas between thousands.
   package static func count(_ number: Int) -> String {
     var digits = String(number.magnitude)
     var groups: [String] = []
@@ -17,7 +17,7 @@ package enum Spelling {
     return (number < 0 ? "-" : "") + groups.joined(separator: ",")
   }
 
-  /// `1 tensor`, `2 tensors`.
+  /// Formats a count with its noun: `1 tensor`, `2 tensors`.
   package static func count(_ number: Int, _ noun: String) -> String {
     count(number) + " " + noun + (number == 1 ? "" : "s")
   }

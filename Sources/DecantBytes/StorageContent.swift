@@ -1,24 +1,24 @@
-/// Where a storage's bytes are; whoever reads files implements this.
+/// A source of a storage's bytes. File readers implement it.
 ///
-/// Both ways give the same bytes: `read` copies a part into a caller's buffer, `withBytes` lends all of them
-/// without a copy where that is possible.
+/// Both methods give the same bytes. `read` copies a range into the caller's buffer. `mappedBytes` returns
+/// all bytes without a copy where that is possible.
 package protocol StorageContent: Sendable {
-  /// How many bytes there are.
+  /// The number of bytes.
   var byteCount: Int { get }
 
-  /// Fills `buffer` with the bytes that begin at `offset`.
+  /// Reads the bytes at `offset` into `buffer`.
   ///
-  /// - Throws: when the bytes cannot be read, or `offset + buffer.count` lies beyond `byteCount`.
+  /// - Throws: when the bytes cannot be read, or `offset + buffer.count` exceeds `byteCount`.
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws
 
-  /// Lends every byte without a copy, or returns nil when they are not in memory and cannot be mapped.
+  /// Returns all bytes without a copy, or nil when they are not in memory and cannot be mapped.
   ///
-  /// The pointer is valid for as long as the content lives, not only during the call.
+  /// The pointer is valid for the lifetime of the content, not only during the call.
   func mappedBytes() throws -> UnsafeRawBufferPointer?
 
-  /// Whether a read costs what its bytes cost, wherever it begins and whatever was read before.
+  /// True when the cost of a read depends only on its length, not on its offset or on earlier reads.
   ///
-  /// By default it is not: bytes that are worked out as they pass are read from first to last.
+  /// The default is false: computed or decompressed bytes are read from first to last.
   var isRandomAccess: Bool { get }
 }
 
@@ -26,18 +26,18 @@ extension StorageContent {
   package var isRandomAccess: Bool { false }
 }
 
-/// Bytes held in memory, 64-byte aligned; never changed after they are made, hence `@unchecked Sendable`.
+/// Bytes in memory, 64-byte aligned. They never change after initialisation, hence `@unchecked Sendable`.
 @safe package final class BytesInMemory: StorageContent, @unchecked Sendable {
   private let bytes: UnsafeRawBufferPointer
 
-  /// Copies `bytes`; O(length).
+  /// Copies `bytes`. O(length).
   package init(_ bytes: some Collection<UInt8>) {
     let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 64)
     unsafe buffer.copyBytes(from: bytes)
     unsafe self.bytes = UnsafeRawBufferPointer(buffer)
   }
 
-  /// Lets `fill` write `byteCount` bytes.
+  /// Creates `byteCount` bytes that `fill` writes.
   package init(byteCount: Int, fill: (UnsafeMutableRawBufferPointer) throws -> Void) rethrows {
     let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: byteCount, alignment: 64)
     do { try unsafe fill(buffer) } catch {
@@ -64,6 +64,6 @@ extension StorageContent {
 
   package func mappedBytes() -> UnsafeRawBufferPointer? { unsafe bytes }
 
-  /// The bytes as an array. O(length).
+  /// A copy of the bytes as an array. O(length).
   package var copied: [UInt8] { unsafe [UInt8](bytes) }
 }

@@ -1,11 +1,11 @@
-/// Text that equals other text only when every byte does.
+/// A string whose equality compares bytes.
 ///
-/// Swift's strings are equal when they look the same: `é` as one character or as two. Names in files are bytes, and
-/// two that look alike are two names.
+/// Swift's strings are equal when they are canonically equivalent, such as `é` as one or as two scalars.
+/// Names in files are bytes, so two names that only look alike must stay different.
 package struct ExactText: Hashable, Sendable {
   package let text: String
 
-  /// Wraps text.
+  /// Wraps a string.
   package init(_ text: String) { self.text = text }
 
   package static func == (left: ExactText, right: ExactText) -> Bool {
@@ -19,7 +19,7 @@ package struct ExactText: Hashable, Sendable {
 }
 
 extension String {
-  /// The text with every character that could deceive a reader or steer a terminal written as an escape.
+  /// The text with every character escaped that could deceive a reader or control a terminal.
   ///
   /// Control characters (C0, C1, DEL), line separators, bidirectional and other invisible format characters
   /// and the backslash become `\n`, `\x1b` or `\u{202e}`. O(length).

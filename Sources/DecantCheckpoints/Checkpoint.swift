@@ -3,25 +3,25 @@ package import DecantIO
 internal import DecantPickle
 package import DecantTensors
 
-/// An open checkpoint: what it holds, read lazily from whatever container it is in.
+/// An open checkpoint, read lazily from any supported container.
 ///
 ///     let checkpoint = try Checkpoint(path: "weights.pth")
 ///     for entry in checkpoint.tensors { print(entry.name, entry.tensor.shape) }
 ///
-/// Opening reads the container's directory and the pickle or header; weights are read when a tensor's elements
-/// are asked for. Nothing a file says is ever executed.
+/// Opening reads the container's directory and the pickle or header. Weights are read when a tensor's elements are
+/// requested. Nothing in the file is ever executed.
 public struct Checkpoint: Sendable {
-  /// The kinds of checkpoint that are read; raw values are those of `decant inspect --json`.
+  /// The supported containers. Raw values are those of `decant inspect --json`.
   public enum Container: String, Sendable, CaseIterable {
     case torchZip = "torch-zip"
     case torchLegacy = "torch-legacy"
     case torchTar = "torch-tar"
     case torchscript
-    /// A program of `torch.export` (`.pt2`), of which the weights are read.
+    /// A program of `torch.export` (`.pt2`). Its weights are read.
     case torchExport = "torch-export"
     /// An archive of `torch.package`.
     case torchPackage = "torch-package"
-    /// One pickle with everything in it, and no tensors of PyTorch's.
+    /// A single pickle that holds all values and has no storages outside it, as `pickle.dump` writes.
     case pickle
     case safetensors
     case npz
@@ -29,39 +29,39 @@ public struct Checkpoint: Sendable {
     case gguf
     /// A folder written by `torch.distributed.checkpoint`.
     case dcp
-    /// Several files and the index that says what each holds.
+    /// Several files, with an index that names the file of each tensor.
     case shards
   }
 
-  /// The file, as the caller named it.
+  /// The path of the file, as the caller gave it.
   public let path: String
-  /// The kind of file, judged by its content, never by its name.
+  /// The kind of container, judged by the file's content, never by its name.
   public let container: Container
   /// Every tensor, in the file's order.
   public let tensors: [CheckpointTensor]
   /// Every value that is not a tensor, in the file's order.
   public let objects: [CheckpointObject]
-  /// The sources of modules' classes that the file holds: evidence of what was saved, never run.
+  /// The source code of module classes that is stored in the file. It is never run.
   package let moduleSources: [ModuleSource]
-  /// Sentences that a user should see, such as missing checksums; empty for an ordinary file.
+  /// Messages for the user, such as missing checksums; empty for an ordinary file.
   public let warnings: [String]
-  /// Records whose checksum is wrong: a warning to who looks, an error to who uses the data.
+  /// The errors of records whose checksum is wrong. Inspection shows them as warnings; any use of the data fails.
   package let damage: [DecantError]
-  /// What is missing of a file that was cut off, or of files that are absent; nil for whole checkpoints. The tensors
-  /// that are not whole say so in their ``CheckpointTensor/state-swift.property``.
+  /// The error of a file that was cut off, or of files that are missing; nil for a whole checkpoint. The
+  /// ``CheckpointTensor/state-swift.property`` of each incomplete tensor is not `whole`.
   package let truncation: DecantError?
-  /// What the container says about its own writing, such as its version, as label and text: untrusted, as it stands.
+  /// The container's metadata about its writer, such as its version, as label and text. Untrusted and unchanged.
   package let hints: [(label: String, text: String)]
 
-  /// The files it is read from: one, or the index and its shards.
+  /// The files that the checkpoint is read from: one file, or the index and its shards.
   package let files: [InputFile]
   let limits: Limits
-  /// The pickle that says everything the checkpoint holds; nil for formats that are none.
+  /// The pickle that describes everything in the checkpoint; nil for formats without one.
   let graph: PickleGraph?
-  /// The archive of a TorchScript checkpoint.
+  /// The archive of a TorchScript checkpoint; nil for other containers.
   private let script: ScriptArchive?
 
-  /// What a container's reader finds.
+  /// The result of reading one container.
   struct Parts {
     let container: Container
     var contents: CheckpointContents
@@ -71,22 +71,22 @@ public struct Checkpoint: Sendable {
     var truncation: DecantError?
     var script: ScriptArchive?
 
-    /// Throws what makes the data unfit for use.
+    /// Throws the first error that makes the data unfit for use.
     func requireIntact() throws(DecantError) {
       if let first = truncation ?? damage.first { throw first }
     }
   }
 
-  /// Opens a file or a folder that is one checkpoint. O(entries + tensors), whatever the weights weigh.
+  /// Opens a file or a folder that is one checkpoint. O(entries + tensors), independent of the size of the weights.
   ///
-  /// - Throws: ``DecantError``: `fileNotFound`, `permissionDenied`, `notACheckpoint`, `unsupportedFormat`, `truncated`, `damaged`,
-  ///   `limitExceeded`, `partMissing`.
+  /// - Throws: ``DecantError``: `fileNotFound`, `permissionDenied`, `notACheckpoint`, `unsupportedFormat`,
+  ///   `truncated`, `damaged`, `limitExceeded`, `partMissing`.
   public init(path: String, limits: Limits = Limits()) throws(DecantError) {
     let (parts, files) = try Checkpoint.open(path: path, limits: limits)
     self.init(parts, path: path, files: files, limits: limits)
   }
 
-  /// Opens a checkpoint that is in memory, or wherever some content is; `name` is what messages call it.
+  /// Opens a checkpoint from any content, such as bytes in memory. Messages call it `name`.
   ///
   /// - Throws: ``DecantError`` as for a file.
   package init(
@@ -101,7 +101,7 @@ public struct Checkpoint: Sendable {
   ///
   /// - Parameters:
   ///   - bytes: the whole file.
-  ///   - name: what messages call it.
+  ///   - name: the name of the checkpoint in messages.
   /// - Throws: ``DecantError`` as for a file.
   public init(
     _ bytes: [UInt8], name: String = "checkpoint in memory", limits: Limits = Limits()
@@ -109,7 +109,7 @@ public struct Checkpoint: Sendable {
     try self.init(BytesInMemory(bytes), named: name, limits: limits)
   }
 
-  /// Makes a checkpoint of tensors in memory, to be written.
+  /// Creates a checkpoint from tensors in memory, in order to write it.
   package init(holding stateDict: StateDict) {
     let tensors = stateDict.entries.map {
       CheckpointTensor(path: [.text($0.name)], tensor: $0.tensor, stateDict: [])
@@ -120,7 +120,7 @@ public struct Checkpoint: Sendable {
     isMadeInMemory = true
   }
 
-  /// True when it was made of tensors in memory, so that there is no file with metadata.
+  /// True when the checkpoint was created from tensors in memory, so that there is no file with metadata.
   private(set) var isMadeInMemory = false
 
   private init(_ parts: Parts, path: String, files: [InputFile], limits: Limits) {
@@ -140,13 +140,13 @@ public struct Checkpoint: Sendable {
     hints = parts.hints.map { (label: $0.0, text: $0.1) }
   }
 
-  /// The code of a TorchScript archive's classes by their qualified names, such as
-  /// `__torch__.torchvision.models.resnet.BasicBlock`: evidence of what was saved, never run. O(bytes of code).
+  /// Returns the source code of a TorchScript archive's classes by qualified name, such as
+  /// `__torch__.torchvision.models.resnet.BasicBlock`. It is never run. O(bytes of code).
   package func scriptClasses() -> [String: String] { script?.classTexts() ?? [:] }
 
-  /// Reads whatever container some bytes are, judged by the bytes.
+  /// Reads any container, recognised by its bytes.
   ///
-  /// - Parameter nesting: how many containers the bytes lie in.
+  /// - Parameter nesting: the number of containers around these bytes.
   static func parts(of source: ByteSource, limits: Limits, nesting: Int = 0) throws(DecantError) -> Parts {
     switch FileKind(try source.head(), tail: try source.tail(), fileByteCount: source.byteCount) {
     case .zip: return try ZipContainer.open(source, limits: limits, nesting: nesting)
@@ -164,12 +164,12 @@ public struct Checkpoint: Sendable {
     }
   }
 
-  /// Throws what makes the data unfit for use; what every command does that uses the data.
+  /// Throws the first error that makes the data unfit for use. Every command that uses the data calls this.
   package func requireIntact() throws(DecantError) {
     if let first = truncation ?? damage.first { throw first }
   }
 
-  /// Compares the recorded checksum of every storage the tensors use with its data. O(bytes).
+  /// Verifies the data of every storage that the tensors use against its recorded checksum. O(bytes).
   ///
   /// - Throws: ``DecantError`` that names the first entry that differs.
   package func verifyChecksums(of tensors: [CheckpointTensor]) throws {
@@ -177,7 +177,7 @@ public struct Checkpoint: Sendable {
     if let first = try damagedRecords(of: tensors, stopsAtFirst: true).first { throw first }
   }
 
-  /// The storages the tensors use whose data is not what its checksum records, each named. O(bytes).
+  /// Returns an error for each storage of the tensors whose data differs from its recorded checksum. O(bytes).
   ///
   /// - Throws: ``DecantError`` for data that cannot be read at all.
   package func damagedRecords(
@@ -186,7 +186,7 @@ public struct Checkpoint: Sendable {
     var seen: Set<ObjectIdentifier> = []
     var damaged: [DecantError] = []
     for entry in tensors {
-      // A sparse tensor's own storage is computed: what the file holds is its parts.
+      // A sparse tensor's own storage is computed. The file holds its parts.
       for tensor in [entry.tensor] + entry.tensor.parts.map(\.tensor)
       where seen.insert(ObjectIdentifier(tensor.storage)).inserted {
         guard let content = tensor.storage.content as? any ChecksummedContent else { continue }

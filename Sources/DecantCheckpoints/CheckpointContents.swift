@@ -2,21 +2,21 @@ public import DecantBytes
 internal import DecantPickle
 public import DecantTensors
 
-/// A tensor of a checkpoint and its place in it.
+/// A tensor of a checkpoint, with its path and role.
 public struct CheckpointTensor: Sendable {
-  /// The use that PyTorch's modules make of a tensor.
+  /// The role of a tensor in a PyTorch module.
   public enum Role: String, Sendable {
     case parameter, buffer
   }
-  /// The steps from the root.
+  /// The keys from the root to the tensor.
   package let path: [PathKey]
-  /// The tensor; its elements stay in the file until they are asked for.
+  /// The tensor. Its elements stay in the file until they are requested.
   public let tensor: Tensor
-  /// Parameter or buffer; nil where the file does not say, as in a plain state dict.
+  /// Parameter or buffer; nil when the file does not say, as in a plain state dict.
   public let role: Role?
-  /// The path of the state dict it belongs to; nil for tensors of none, such as an optimizer's.
+  /// The path of the state dict that the tensor belongs to; nil for other tensors, such as an optimizer's.
   package let stateDict: [PathKey]?
-  /// The class of a subclass of `torch.Tensor`, such as `torch.distributed.tensor.DTensor`.
+  /// The class of a subclass of `torch.Tensor`, such as `torch.distributed.tensor.DTensor`; nil for plain tensors.
   package let subclass: String?
 
   init(
@@ -29,7 +29,7 @@ public struct CheckpointTensor: Sendable {
     self.subclass = subclass
   }
 
-  /// The same tensor below other steps.
+  /// Returns the same tensor with its path below other keys.
   func moved(below steps: [PathKey]) -> CheckpointTensor {
     var entry = CheckpointTensor(
       path: steps + path, tensor: tensor, role: role, stateDict: stateDict.map { steps + $0 },
@@ -39,47 +39,47 @@ public struct CheckpointTensor: Sendable {
     return entry
   }
 
-  /// Which part of a larger tensor this is, when it is one process's part of a checkpoint of several.
+  /// The part of a larger tensor that this is, when one of several processes wrote it; otherwise nil.
   var rankPart: RankPart?
 
-  /// Whole, unless the file was cut off or a file of several is absent.
+  /// Whole, unless the file was cut off or one of several files is missing.
   public internal(set) var state = State.whole
 
-  /// How much of a tensor's data is there.
+  /// The amount of a tensor's data that is available.
   public enum State: String, Sendable {
     case whole, truncated, missing
   }
 
-  /// The path from the root, joined with dots: `model.conv1.weight`.
+  /// The keys from the root joined with dots: `model.conv1.weight`.
   public var name: String { path.joinedName }
 }
 
 /// A value of a checkpoint that is not a tensor, such as an epoch or a training argument.
 public struct CheckpointObject: Sendable {
-  /// The steps from the root.
+  /// The keys from the root to the value.
   package let path: [PathKey]
-  /// Python's name of its type: `int`, `dict`, `argparse.Namespace`.
+  /// The Python name of the value's type: `int`, `dict`, `argparse.Namespace`.
   public let type: String
   /// The value of a scalar or text.
   public let value: JSONValue?
-  /// The number of elements of a collection that are not listed one by one; nil for other values.
+  /// The number of elements of a collection that is not listed element by element; nil for other values.
   public let count: Int?
-  /// The kind of tensor this is, when it is one of a kind that is not read.
+  /// The kind of tensor, when the value is a tensor of a kind that is not read; otherwise nil.
   package internal(set) var unreadTensor: String?
-  /// The path of the state dict that such a tensor belongs to; nil when it belongs to none.
+  /// The path of the state dict that an unread tensor belongs to; nil when it belongs to none.
   var stateDict: [PathKey]? = nil
   /// True for a storage that no tensor uses.
   var isStorage = false
-  /// Its sizes, outermost first, when it is such a tensor and the file tells them.
+  /// The sizes of an unread tensor, outermost first, when the file records them.
   package var shape: [Int]? = nil
-  /// The bytes it is stored in, when it is such a tensor and the file tells them.
+  /// The number of bytes of an unread tensor, when the file records it.
   package var byteCount: Int? = nil
-  /// Each module of a state dict's `_metadata`, in its order: those without parameters too.
+  /// The modules of a state dict's `_metadata`, in its order, including those without parameters.
   package var moduleVersions: [ModuleVersion]? = nil
-  /// A value of a GGUF file's metadata that is not listed.
+  /// A value of a GGUF file's metadata that is kept in its encoded form and not listed.
   var encoded: GGUFEncodedValue? = nil
 
-  /// The same value below other steps.
+  /// Returns the same value with its path below other keys.
   func moved(below steps: [PathKey]) -> CheckpointObject {
     CheckpointObject(
       path: steps + path, type: type, value: value, count: count, unreadTensor: unreadTensor,
@@ -87,27 +87,28 @@ public struct CheckpointObject: Sendable {
       moduleVersions: moduleVersions)
   }
 
-  /// The path from the root, joined with dots: `model.conv1.weight`.
+  /// The keys from the root joined with dots: `model.conv1.weight`.
   public var name: String { path.joinedName }
 }
 
-/// What a state dict's `_metadata` says of one module.
+/// One module's record in a state dict's `_metadata`.
 package struct ModuleVersion: Sendable, Equatable {
-  /// The module's path: `layer1.0.conv1`; empty for the outermost.
+  /// The module's path, such as `layer1.0.conv1`; empty for the outermost module.
   package let path: String
-  /// The version of the format of the module's own state; nil when none is recorded.
+  /// The version of the module's own state format; nil when none is recorded.
   package let version: Int64?
 }
 
-/// The source of a class of modules, which PyTorch before 1.6 put beside a whole pickled module.
+/// The source code of a module class, which PyTorch before 1.6 stored with a pickled module.
 package struct ModuleSource: Sendable {
-  /// The class: `__main__.Net`.
+  /// The qualified name of the class, such as `__main__.Net`.
   package let className: String
-  /// The file it stood in, on the machine that wrote the checkpoint.
+  /// The path of the source file on the machine that wrote the checkpoint.
   package let file: String?
-  /// The text; nil when it is longer than `Limits.textBytes`, or all of them than `Limits.allTextBytes`.
+  /// The text; nil when it is longer than `Limits.textBytes`, or all texts together are longer than
+  /// `Limits.allTextBytes`.
   package let text: String?
-  /// Bytes of the text.
+  /// The number of bytes of the text.
   package let byteCount: Int
 }
 
@@ -116,8 +117,8 @@ struct CheckpointContents {
   var tensors: [CheckpointTensor] = []
   var objects: [CheckpointObject] = []
   var sources: [ModuleSource] = []
-  /// The pickle that says all of it, when one does.
+  /// The pickle that describes all of it; nil for formats without one.
   var graph: PickleGraph?
-  /// The storage that is the whole file, and its class, when the file is no more than one.
+  /// The storage and its class, when the file is nothing but one storage; otherwise nil.
   var rootStorage: (Storage, StorageTypes.StorageClass)?
 }

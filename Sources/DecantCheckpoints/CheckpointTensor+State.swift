@@ -3,7 +3,7 @@ internal import DecantIO
 internal import DecantTensors
 
 extension CheckpointTensor {
-  /// The same tensor with how much of its data is there, judged by the storages it is a view of.
+  /// Returns the same tensor with its state: whole, truncated or missing, by the storages that it is a view of.
   func withState() -> CheckpointTensor {
     var entry = self
     let states = ([tensor] + tensor.parts.map(\.tensor)).map(CheckpointTensor.state)

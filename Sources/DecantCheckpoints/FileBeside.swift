@@ -1,20 +1,20 @@
 package import DecantBytes
 internal import DecantIO
 
-/// A file that lies beside a checkpoint, such as its configuration.
+/// The result of reading a file in a checkpoint's folder, such as its configuration.
 package enum FileBeside: Sendable {
   case absent
-  /// There is one, and it is not read, for this reason.
+  /// The file exists but was not read, for this reason.
   case refused(DecantError)
   case content([UInt8])
 }
 
 extension Checkpoint {
-  /// Reads a file in the folder of the checkpoint, or in the folder that it is.
+  /// Reads a file in the checkpoint's folder, or in the folder that the checkpoint itself is.
   ///
-  /// What leads out of the folder is not followed (docs/adr/0007), and what is larger than `limit` is not read.
+  /// Does not follow links out of the folder (docs/adr/0007), and does not read more than `limit` bytes.
   package func fileBeside(named name: String, limit: Int = 1 << 20) -> FileBeside {
-    // What is in memory has a name and lies nowhere.
+    // A checkpoint in memory has a name but no folder.
     guard !files.isEmpty else { return .absent }
     do throws(DecantError) {
       var found = try CheckpointFolder(path)

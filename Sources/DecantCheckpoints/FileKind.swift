@@ -1,21 +1,21 @@
 internal import DecantBytes
 internal import DecantIO
 
-/// What a file is, judged by its first and last bytes, never by its name.
+/// The kind of a file, judged by its first and last bytes, never by its name.
 enum FileKind {
   case zip
   case safetensors
   case npy
   case gguf
-  /// The format of PyTorch before 1.6.
+  /// The format of `torch.save` before PyTorch 1.6.
   case torchLegacy
-  /// A tar archive, as PyTorch 0.1 wrote.
+  /// A tar archive, as PyTorch 0.1 wrote it.
   case tar
-  /// Begins like a pickle of protocol 2 or later.
+  /// A file that begins like a pickle of protocol 2 or later.
   case pickle
-  /// Something else.
+  /// A recognised format that is not a checkpoint, or is not read.
   case foreign(ForeignFile)
-  /// Nothing that begins in a known way; a pickle of protocol 0 or 1 may be all the same.
+  /// A file without a known signature. It may still be a pickle of protocol 0 or 1.
   case unknown(ForeignFile)
 
   init(_ head: [UInt8], tail: [UInt8] = [], fileByteCount: Int) {
@@ -49,7 +49,7 @@ enum FileKind {
       table: tail)
       ?? ForeignFile(messagePack: head) ?? ForeignFile(protobuf: head)
     {
-      // Pickles of protocol 0 are text, and those of 1 may be anything.
+      // A pickle of protocol 0 is text, and one of protocol 1 may begin with any byte.
       self = .unknown(foreign)
     } else {
       let bytes = head.prefix(4).map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }

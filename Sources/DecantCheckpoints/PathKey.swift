@@ -1,20 +1,20 @@
 package import DecantBytes
 internal import DecantPickle
 
-/// One step of the way from a checkpoint's root to a value.
+/// One key of a path from a checkpoint's root to a value.
 package enum PathKey: Hashable, Sendable {
-  /// A key that is text, or an attribute's name.
+  /// A text key, or an attribute's name.
   case text(String)
-  /// A key that is `bytes` and reads as text.
+  /// A `bytes` key that is valid UTF-8.
   case bytes(String)
-  /// A key that is an integer.
+  /// An integer key.
   case integer(Int64)
-  /// A position in a list or tuple.
+  /// An index in a list or tuple.
   case position(Int)
   /// Any other key, as Python would print it.
   case other(String)
 
-  /// Steps are equal byte by byte, not when they look alike.
+  /// Compares texts byte by byte: strings that are only canonically equivalent differ.
   package static func == (left: PathKey, right: PathKey) -> Bool {
     switch (left, right) {
     case (.text(let a), .text(let b)), (.bytes(let a), .bytes(let b)), (.other(let a), .other(let b)):
@@ -27,7 +27,7 @@ package enum PathKey: Hashable, Sendable {
 
   package func hash(into hasher: inout Hasher) { hasher.combine(ExactText(name)) }
 
-  /// The step as it stands in a joined name.
+  /// The key as it appears in a joined name.
   package var name: String {
     switch self {
     case .text(let text), .bytes(let text), .other(let text): text
@@ -36,7 +36,7 @@ package enum PathKey: Hashable, Sendable {
     }
   }
 
-  /// Whether the key is text or bytes, as those of state dicts are.
+  /// True when the key is text or bytes, as the keys of state dicts are.
   var isText: Bool {
     switch self {
     case .text, .bytes: true
@@ -44,7 +44,7 @@ package enum PathKey: Hashable, Sendable {
     }
   }
 
-  /// Bytes of the step's text; 0 for numbers.
+  /// The number of bytes of the key's text; 0 for numbers.
   var textByteCount: Int {
     switch self {
     case .text(let text), .bytes(let text), .other(let text): text.utf8.count
@@ -52,7 +52,7 @@ package enum PathKey: Hashable, Sendable {
     }
   }
 
-  /// The step as it stands in a JSON path.
+  /// The key as an element of a JSON path.
   package var json: JSONValue {
     switch self {
     case .text(let text): .string(text)
@@ -65,7 +65,7 @@ package enum PathKey: Hashable, Sendable {
 }
 
 extension Sequence<PathKey> {
-  /// The steps joined with dots, as every command prints and takes names.
+  /// The keys joined with dots, as every command prints and accepts names.
   package var joinedName: String {
     var steps = makeIterator()
     guard var name = steps.next()?.name else { return "" }

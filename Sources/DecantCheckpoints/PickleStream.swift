@@ -2,11 +2,11 @@ package import DecantBytes
 internal import DecantIO
 internal import DecantPickle
 
-/// One pickle of a file, to be written out opcode by opcode.
+/// One pickle of a file, for disassembly.
 package struct PickleStream: Sendable {
-  /// What it holds: `the list of storages`.
+  /// A title such as `the list of storages`.
   package let title: String
-  /// Bytes from the start of the file; nil when it lies in an archive's entry.
+  /// The byte offset from the start of the file; nil for an archive's entry.
   package let offset: Int?
   private let bytes: Bytes
   private let mostValues: Int
@@ -16,7 +16,7 @@ package struct PickleStream: Sendable {
     case source(ByteSource)
   }
 
-  /// A stream in memory; `mostValues` bounds what one that was deflated may make.
+  /// Creates a stream from bytes in memory. `mostValues` limits the values that a deflated pickle may make.
   init(title: String, bytes: [UInt8], mostValues: Int = .max) {
     self.title = title
     self.mostValues = mostValues
@@ -31,10 +31,10 @@ package struct PickleStream: Sendable {
     bytes = .source(try source.part(at: stream.offset, count: stream.byteCount))
   }
 
-  /// Hands over every line of the disassembly, as `pickletools.dis` prints it.
+  /// Calls `line` with every line of the disassembly, as `pickletools.dis` prints it.
   ///
-  /// - Throws: `PickleError` where `pickletools.dis` raises; ``DecantError`` when the bytes cannot be read;
-  ///   whatever `line` throws.
+  /// - Throws: `PickleError` where `pickletools.dis` raises; ``DecantError`` when the bytes cannot be read; whatever
+  ///   `line` throws.
   package func disassemble(limits: Limits = Limits(), line: (String) throws -> Void) throws {
     var limits = limits
     limits.pickleValues = min(limits.pickleValues, mostValues)
@@ -48,10 +48,12 @@ package struct PickleStream: Sendable {
 }
 
 extension Checkpoint {
-  /// The pickles of a file in its order: a zip's `data.pkl`, what arrays of Python objects are after their headers,
-  /// the five of a legacy file, those of a tar's members, or those that any other file begins with.
+  /// Returns the pickles of a file, in its order.
   ///
-  /// Works on files that are no checkpoint: that is when one wants to look.
+  /// These are a zip's `data.pkl`, the pickles after the headers of arrays of Python objects, the five of a legacy
+  /// file, those of a tar's members, or those that any other file begins with.
+  ///
+  /// The file does not have to be a checkpoint: disassembly is most useful for files that cannot be opened.
   package static func pickleStreams(
     path: String, limits: Limits = Limits()
   ) throws(DecantError) -> [PickleStream] {

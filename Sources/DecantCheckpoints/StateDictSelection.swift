@@ -3,43 +3,43 @@ package import DecantTensors
 
 /// A part of a checkpoint that can be loaded into a network.
 package struct StateDictCandidate: Sendable, Equatable {
-  /// The steps from the root; empty for the root itself.
+  /// The keys from the root; empty for the root itself.
   package let path: [PathKey]
   package let tensorCount: Int
 
-  /// What to pass as `--key`; `.` stands for the root.
+  /// The value for `--key`; `.` for the root.
   package var key: String { path.isEmpty ? "." : path.joinedName }
 }
 
-/// The tensors below one place of a checkpoint, named from there.
+/// The tensors below one path of a checkpoint. Their names begin below that path.
 package struct Selection: Sendable {
-  /// Where they stand; empty for the root.
+  /// The path that all tensors are below; empty for the root.
   package let path: [PathKey]
   /// The tensors in the file's order, with their full paths.
   package let tensors: [CheckpointTensor]
-  /// Tensors that belong to it and are of kinds that are not read.
+  /// The tensors below the path that are of kinds that are not read.
   package internal(set) var unread: [CheckpointObject] = []
 
-  /// What was passed as `--key`, or would have to be.
+  /// The value for `--key` that selects this path; `.` for the root.
   package var key: String { path.isEmpty ? "." : path.joinedName }
 
-  /// Every tensor of a checkpoint under its full name.
+  /// Returns every tensor of a checkpoint under its full name.
   package static func all(of checkpoint: Checkpoint) -> Selection {
     Selection(
       path: [], tensors: checkpoint.tensors, unread: checkpoint.objects.filter { $0.unreadTensor != nil })
   }
 
-  /// A tensor's name from here on.
+  /// Returns a tensor's name below the selection's path.
   package func name(of entry: CheckpointTensor) -> String {
     name(of: entry.path)
   }
 
-  /// The name from here on of what a path leads to.
+  /// Returns the name of a path below the selection's path.
   func name(of path: [PathKey]) -> String { path.dropFirst(self.path.count).joinedName }
 
-  /// The tensors by name.
+  /// Returns the tensors by name.
   ///
-  /// - Throws: ``DecantError`` when two paths are spelled alike; it names both.
+  /// - Throws: ``DecantError`` when two paths have the same joined name. It names both.
   package func stateDict() throws(DecantError) -> StateDict {
     var paths: [ExactText: [PathKey]] = [:]
     for entry in tensors {
@@ -56,8 +56,9 @@ package struct Selection: Sendable {
 }
 
 extension Checkpoint {
-  /// Every mapping or module that directly holds tensors under text keys, in the file's order. Optimizers are left out, and
-  /// mappings of scalars (the scores that callbacks keep) where there is one of more than scalars.
+  /// Every mapping or module that directly contains tensors under text keys, in the file's order. Optimizers are left
+  /// out. So are mappings that hold only scalars (such as the scores that callbacks keep), if any other has a tensor
+  /// with dimensions.
   package var stateDictCandidates: [StateDictCandidate] {
     var order: [[PathKey]] = []
     var counts: [[PathKey]: Int] = [:]
@@ -72,12 +73,13 @@ extension Checkpoint {
     return order.map { StateDictCandidate(path: $0, tensorCount: counts[$0] ?? 0) }
   }
 
-  /// The tensors below a key as names print it; a literal key that holds dots wins. `.` is the root.
+  /// Returns the tensors below a key, as names print it. A literal key that contains dots takes precedence. `.` is
+  /// the root.
   ///
   /// - Throws: ``DecantError`` when nothing has that name.
   package func selection(key: String) throws(DecantError) -> Selection {
     if key == "." { return .all(of: self) }
-    // Of all paths that are spelled so, the one of fewest steps: its steps hold the dots themselves.
+    // Of all paths with this joined name, the shortest wins: its keys contain the dots themselves.
     var found: [PathKey]?
     let unread = objects.filter { $0.unreadTensor != nil }
     for path in tensors.map(\.path) + unread.map(\.path) {
@@ -109,9 +111,9 @@ extension Checkpoint {
       unread: unread.filter { $0.path.starts(with: found) })
   }
 
-  /// The only state dict there is.
+  /// Returns the only state dict of the checkpoint.
   ///
-  /// - Throws: ``DecantError`` that lists them when there are several, or says that there is none.
+  /// - Throws: ``DecantError`` when there are several, which it lists, or none.
   package func onlyStateDict() throws(DecantError) -> Selection {
     let candidates = stateDictCandidates
     let unread = objects.filter { $0.unreadTensor != nil }

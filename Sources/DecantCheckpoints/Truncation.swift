@@ -1,10 +1,10 @@
 internal import DecantBytes
 
-/// Errors of checkpoints that are incomplete.
+/// Errors of incomplete checkpoints.
 enum Truncation {
-  /// Returns the error for commands that need all of the data.
+  /// Returns the error for operations that need all of the data.
   ///
-  /// - Parameter reason: a clause that says what is cut off.
+  /// - Parameter reason: A clause that says what is truncated.
   static func error(_ code: DecantError.Code, _ reason: String, _ tensors: [CheckpointTensor], file: String)
     -> DecantError
   {

@@ -2,11 +2,11 @@ import DecantBytes
 import DecantResNets
 import DecantTensors
 
-/// Why a state dict is no ResNet, and what is in it instead.
+/// The report for a state dict that is not a ResNet: the reason, and what the state dict contains.
 struct AbsenceReport {
   private let absence: ResNetAbsence
   private let reason: String
-  /// As many prefixes as are shown.
+  /// The maximum number of prefixes shown.
   private static let mostShown = 8
   init(_ stateDict: StateDict, reason: String = ResNetAbsence.reason) {
     absence = ResNetAbsence(of: stateDict)

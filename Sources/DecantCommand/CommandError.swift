@@ -6,12 +6,12 @@ import DecantResNets
 import DecantScanning
 import DecantTensors
 
-/// The errors of the library as the command line reports them: remedies name options and commands.
+/// The library's errors as the command line reports them, with remedies that name options and commands.
 extension DecantError {
-  /// The place, the reason, and a remedy that can be typed.
+  /// The location, the reason, and a remedy that the user can type.
   var commandText: String { text(remedy: advice?.commandText) }
 
-  /// The exit code that the contract gives to this kind of failure.
+  /// The exit code for this kind of failure.
   var exitStatus: ExitStatus { code == .mismatch ? .no : .wrong }
 
   /// The error as a member of a JSON document.
@@ -28,10 +28,10 @@ extension DecantError {
     return .object(members)
   }
 
-  /// The document on standard output when a command with `--json` fails.
+  /// The JSON document on standard output when a command with `--json` fails.
   var jsonDocument: JSONValue { .object([(key: "schema", value: 1), (key: "error", value: json)]) }
 
-  /// The document for a command line that is wrong; its exit code is 64.
+  /// Returns the JSON document for a wrong command line, whose exit code is 64.
   static func usageDocument(_ message: String) -> JSONValue {
     .object([
       (key: "schema", value: 1),
@@ -44,7 +44,7 @@ extension DecantError {
 }
 
 extension DecantError.Advice {
-  /// The remedy in terms of the command line.
+  /// The remedy, worded for the command line.
   package var commandText: String {
     switch self {
     case .text(let text): text
@@ -99,14 +99,14 @@ extension DecantError.Advice {
 }
 
 extension DecantError.Advice {
-  /// The command line's spelling of one of ``ResNetOverrides``'s settings.
+  /// Returns the command line option for one of the settings in ``ResNetOverrides``.
   private static func option(_ setting: String) -> String {
     ResNetSetting(rawValue: setting)?.option ?? setting
   }
 }
 
 extension ResNetSetting {
-  /// The option that gives it, such as `--stem-pooling`.
+  /// The command line option for the setting, such as `--stem-pooling`.
   var option: String {
     switch self {
     case .architecture: "--arch"
@@ -123,11 +123,11 @@ extension ResNetSetting {
 }
 
 extension ScanRule {
-  /// What to do about a finding, in terms of the command line.
+  /// The advice about a finding, worded for the command line.
   var commandRemedy: String { remedy(reading: "decant convert reads the weights without running anything.") }
 }
 
-/// A command that prints JSON when asked.
+/// A command that prints JSON on request.
 protocol JSONReporting {
   /// True when results and errors are printed as JSON.
   var json: Bool { get }

@@ -5,7 +5,7 @@ import DecantCheckpoints
 import DecantIO
 import DecantTensors
 
-/// The tool `decant`.
+/// The command line tool `decant`.
 @main
 struct Decant: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -22,15 +22,16 @@ struct Decant: ParsableCommand {
       SynthesizeCommand.self,
     ])
 
-  /// The arguments without the program's name.
+  /// The command line arguments without the program's name.
   private static let arguments: [String] =
     carguments_count() > 0
     ? (1..<max(1, carguments_count())).map { unsafe String(cString: carguments_argument($0)) }
     : Array(CommandLine.arguments.dropFirst())
 
-  /// Parses a subcommand by itself, which takes half the time; what does not parse so is for the whole command to explain.
+  /// Parses the arguments. Tries the subcommand alone first, which takes half the time. When that fails, the whole
+  /// command parses them and reports the error.
   private static func parsed() throws -> any ParsableCommand {
-    // The parser would take each of its letters for an option, and an h for a call for help.
+    // The parser would read each letter as an option, and an h as a request for help.
     if let word = arguments.prefix(while: { $0 != "--" }).first(where: { isClusterOfLetters($0) }) {
       throw ValidationError(
         "There is no option '\(word.escapedForDisplay)'. A file of this name is ./\(word.escapedForDisplay)")
@@ -45,14 +46,15 @@ struct Decant: ParsableCommand {
     return try parseAsRoot(arguments)
   }
 
-  /// A dash and more than one character, such as `-x.pth`: options of one dash have one letter, and numbers are values.
+  /// Returns true for a dash and more than one character, such as `-x.pth`. Options with one dash have one letter, and
+  /// negative numbers are values.
   private static func isClusterOfLetters(_ word: String) -> Bool {
     let rest = word.utf8.dropFirst()
     return word.utf8.first == UInt8(ascii: "-") && rest.count > 1 && rest.first != UInt8(ascii: "-")
       && !(rest.first.map { UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0 || $0 == UInt8(ascii: ".") } ?? true)
   }
 
-  /// Parses, runs, and turns every failure into a message and an exit code.
+  /// Parses and runs the command, and turns every failure into a message and an exit code.
   static func main() {
     StandardStreams.prepare()
     if arguments == ["--version"] {
@@ -73,7 +75,7 @@ struct Decant: ParsableCommand {
       ProcessControl.end(status.rawValue)
     } catch {
       if let error = error as? any DecantErrorConvertible { fail(error.decantError, isJSON: isJSON) }
-      // The argument parser's own: help, the version, or a command line that is wrong.
+      // The argument parser's own errors: help, the version, or a wrong command line.
       if isJSON, exitCode(for: error) == .validationFailure {
         StandardStreams.document(DecantError.usageDocument(message(for: error)))
       }
@@ -90,10 +92,10 @@ struct Decant: ParsableCommand {
   }
 }
 
-/// The exit codes of the contract that scripts build on; thrown to end a command with one.
+/// The exit codes that scripts rely on. A command throws one to end with it.
 enum ExitStatus: Int32, Error {
-  /// The answer is no.
+  /// The answer is no, such as a mismatch.
   case no = 1
-  /// The file or the request is wrong.
+  /// The file or the request is invalid.
   case wrong = 2
 }

@@ -5,9 +5,9 @@ import DecantGraphs
 import DecantInference
 import DecantTensors
 
-/// Which engine executes a network, and how.
+/// The options that select the engine which runs a network, and its settings.
 struct EngineOptions: ParsableArguments {
-  /// The engines there are.
+  /// The available engines.
   enum Engine: String, ExpressibleByArgument, CaseIterable { case reference, onednn, both }
 
   @Option(
@@ -27,7 +27,7 @@ struct EngineOptions: ParsableArguments {
     })
   var numerics: Numerics = .exact
 
-  /// The engines that are here, and what is missing for the others; a line each.
+  /// One line per engine: its version, or what is missing to use it.
   static var description: [String] {
     var lines: [String] = []
     do throws(InferenceError) { lines.append("engine onednn: oneDNN \(try OneDNNLibrary.version())") } catch {
@@ -45,9 +45,9 @@ struct EngineOptions: ParsableArguments {
     }
   }
 
-  /// The engines for float32; of several the first gives the answers.
+  /// Returns the engines for float32. With several, the first one provides the results.
   ///
-  /// - Throws: ``DecantError`` when the engine that was asked for cannot execute the graph.
+  /// - Throws: ``DecantError`` when the requested engine cannot run the graph.
   func float(_ graph: Graph, _ weights: StateDict, threads: Int) throws -> [ChosenEngine<Float>] {
     var chosen: [ChosenEngine<Float>] = []
     var reason: InferenceError?
@@ -80,7 +80,7 @@ struct EngineOptions: ParsableArguments {
     return chosen
   }
 
-  /// The engine for float64, which is the reference.
+  /// Returns the engine for float64, which is always the reference engine.
   func double(_ graph: Graph, _ weights: StateDict, threads: Int) throws -> ChosenEngine<Double> {
     if engine == .onednn || engine == .both {
       throw DecantError(
@@ -101,13 +101,13 @@ struct EngineOptions: ParsableArguments {
   }
 }
 
-/// A network ready to run, and its engine.
+/// A network ready to run, with a description of its engine.
 struct ChosenEngine<T: ReferenceScalar> {
   let network: any NetworkEngine<T>
   let note: EngineNote
 }
 
-/// What a report says of an engine.
+/// A description of an engine for reports.
 struct EngineNote: CustomStringConvertible {
   let name: String
   var version: String?

@@ -2,18 +2,18 @@ import DecantBytes
 import DecantGraphs
 import DecantResNets
 
-/// What a network does, with the numbers of the file at hand: the answers to the questions of who meets it first.
+/// An explanation of a network with the numbers of the given file, for readers who are new to it.
 struct ExplanationReport {
   let configuration: ResNetConfiguration
   let graph: Graph
-  /// One for each node.
+  /// The costs, one for each node of the graph.
   let costs: [NodeCost]
-  /// Height and width of the image.
+  /// The height and width of the image in pixels.
   let inputSize: Int
-  /// The file's name of a tensor.
+  /// Returns the file's name for a tensor with a canonical name.
   let spelling: (_ canonical: String) -> String
 
-  /// Nil when an image of this size does not fit the network.
+  /// Creates the report; nil when an image of this size does not fit the network.
   init?(_ identification: ResNetIdentification, _ configuration: ResNetConfiguration, inputSize: Int) {
     guard let graph = try? configuration.graph(),
       let costs = graph.costs(height: inputSize, width: inputSize)
@@ -68,7 +68,8 @@ struct ExplanationReport {
     table.show()
   }
 
-  /// The convolutions of the first stage's last block, whose shortcut is the identity in networks of several blocks.
+  /// The lines on the convolutions of the first stage's last block. In stages of several blocks, its shortcut is the
+  /// identity.
   private var blockLines: [String] {
     let name = "layer1.\((configuration.layers.first ?? 1) - 1)"
     let convolutions = zip(graph.nodes, costs).compactMap { node, cost -> (String, Convolution, Int)? in

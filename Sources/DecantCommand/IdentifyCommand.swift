@@ -5,7 +5,7 @@ import DecantNetworks
 import DecantResNets
 import DecantTensors
 
-/// `decant identify FILE`.
+/// The command `decant identify FILE`.
 struct IdentifyCommand: ParsableCommand, JSONReporting {
   static let configuration = CommandConfiguration(
     commandName: "identify",
@@ -69,7 +69,7 @@ struct IdentifyCommand: ParsableCommand, JSONReporting {
     if !identification.isResNet { throw ExitStatus.no }
   }
 
-  /// Says that there is no ResNet, and what there is.
+  /// Reports that the file is not a ResNet, and what it contains instead.
   private func refuse(_ absence: AbsenceReport) -> ExitStatus {
     if json { StandardStreams.document(absence.json) }
     StandardStreams.error("\((file ?? "").escapedForDisplay): \(absence.text)")
@@ -88,10 +88,10 @@ struct IdentifyCommand: ParsableCommand, JSONReporting {
     report.print()
   }
 
-  /// The file's SHA-256; nil for several files, for those that are too large to be published weights, and without
-  /// libcrypto, which is said: the architecture is found without it.
+  /// Returns the file's SHA-256, or nil for several files and for files larger than 1 GiB, which are never published
+  /// weights. Also nil, with a note, without libcrypto, since the architecture can be found without the digest.
   ///
-  /// Says on standard error when the file's name claims another.
+  /// Prints a warning on standard error when the file's name claims another digest.
   private func wholeDigest(of checkpoint: Checkpoint) throws -> String? {
     guard let byteCount = checkpoint.fileByteCount, byteCount <= 1 << 30 else { return nil }
     do { _ = try SHA256() } catch {
@@ -225,7 +225,7 @@ struct IdentifyCommand: ParsableCommand, JSONReporting {
     open.show()
   }
 
-  /// What sources say differently of one matter; the strongest first, none dropped.
+  /// Prints the settings on which sources contradict each other, with all sources, the strongest first.
   private func printContradictions(_ found: ResNetIdentification) {
     guard !found.contradictions.isEmpty else { return }
     StandardStreams.line()

@@ -5,7 +5,7 @@ import DecantCheckpoints
 import DecantPickle
 import DecantTensors
 
-/// `decant inspect FILE`.
+/// The command `decant inspect FILE`.
 struct InspectCommand: ParsableCommand, JSONReporting {
   static let configuration = CommandConfiguration(
     commandName: "inspect",
@@ -38,7 +38,7 @@ struct InspectCommand: ParsableCommand, JSONReporting {
   func run() throws {
     if pickle { return try disassemble() }
     let checkpoint = try Checkpoint(path: file, limits: limits.limits)
-    // The process ends with this command; taking a large listing apart first would take a tenth of its time.
+    // The process ends with this command. Freeing a large listing first would take a tenth of its time.
     _ = unsafe Unmanaged.passRetained(Kept(checkpoint))
     var rows = try InspectionRow.rows(
       of: checkpoint,
@@ -68,7 +68,7 @@ struct InspectCommand: ParsableCommand, JSONReporting {
   private func disassemble() throws {
     let streams = try Checkpoint.pickleStreams(path: file, limits: limits.limits)
     for (index, stream) in streams.enumerated() {
-      // A file of one pickle prints what pickletools prints, and nothing else.
+      // For a file with one pickle, print exactly what pickletools prints.
       if streams.count > 1 {
         let place = stream.offset.map { " at byte \($0)" } ?? ""
         StandardStreams.line("stream \(index + 1)\(place): \(stream.title.escapedForDisplay)")
@@ -77,7 +77,7 @@ struct InspectCommand: ParsableCommand, JSONReporting {
         as PickleError
       {
         let refusal = DecantError(error, file: file, at: stream.offset ?? 0)
-        // Its usual advice is this command.
+        // The usual advice would name this very command.
         throw refusal.advice == .disassemble
           ? refusal.advising(.text("The file is damaged or was never a checkpoint.")) : refusal
       }
@@ -85,29 +85,29 @@ struct InspectCommand: ParsableCommand, JSONReporting {
   }
 }
 
-/// What is never freed.
+/// An owner of a checkpoint that is never freed.
 private final class Kept {
   let checkpoint: Checkpoint
   init(_ checkpoint: Checkpoint) { self.checkpoint = checkpoint }
 }
 
-/// A tensor to show, with what was measured of it.
+/// A tensor of the listing, with its statistics and digests when requested.
 struct InspectionRow {
   let entry: CheckpointTensor
-  /// Its place in the file's order.
+  /// The index of the tensor in the file's order.
   let place: Int
-  /// The first tensor it shares elements with.
+  /// The name of the first tensor that shares elements with this one.
   let aliasOf: String?
   private(set) var statistics: TensorStatistics?
   private(set) var digest: String?
-  /// Whether a digest was asked for; meta tensors have none.
+  /// True when a digest was requested. Meta tensors have none even then.
   private(set) var hasDigest = false
-  /// The digest of each of the tensor's parts.
+  /// The digests of the tensor's parts.
   private(set) var partDigests: [String?]
-  /// What a quantised tensor's integers stand for, with every number.
+  /// The quantisation parameters of a quantised tensor, with every number.
   private(set) var quantization: JSONValue?
 
-  /// The tensors at or below a path.
+  /// Returns the tensors at or below a path.
   static func rows(of checkpoint: Checkpoint, under path: [PathKey]) throws(DecantError)
     -> [InspectionRow]
   {
@@ -126,7 +126,7 @@ struct InspectionRow {
     partDigests = entry.tensor.parts.map { _ in nil }
   }
 
-  /// Reads the numbers, as far as asked for.
+  /// Computes the requested statistics and digests from the tensor's data.
   mutating func measure(stats: Bool, digest: Bool, in checkpoint: Checkpoint) throws {
     hasDigest = digest
     guard entry.state == .whole else { return }
@@ -137,7 +137,7 @@ struct InspectionRow {
           partDigests[place] = try part.tensor.sha256()
         }
       }
-      // Without data, or sparse and too large to be filled in, there is nothing to measure.
+      // A tensor without data, or a sparse one too large to be made dense, cannot be measured.
       guard entry.tensor.isReadable else { return }
       if stats { statistics = try entry.tensor.statistics() }
       if digest { self.digest = try entry.tensor.sha256() }

@@ -4,7 +4,8 @@ import DecantTensors
 
 /// The JSON of `decant inspect --json`, schema 1.
 ///
-/// One tensor a line, written as it is made: a listing of a hundred thousand tensors never stands in memory twice.
+/// Prints each tensor on its own line as soon as it is formatted, so a listing of 100,000 tensors is not in memory
+/// twice.
 enum InspectionJSON {
   static func print(_ checkpoint: Checkpoint, _ rows: [InspectionRow], _ warnings: [String]) {
     StandardStreams.beginDocument()
@@ -17,7 +18,7 @@ enum InspectionJSON {
     list("warnings", warnings.map { .string($0) }, "}")
   }
 
-  /// What the file says of itself as a whole: who wrote it, its metadata.
+  /// Returns a fact about the whole file, such as its writer or a metadata entry.
   private static func fact(_ hint: (label: String, text: String)) -> JSONValue {
     .object([(key: "name", value: .string(hint.label)), (key: "value", value: .string(hint.text))])
   }
@@ -68,7 +69,7 @@ enum InspectionJSON {
     return .object(members)
   }
 
-  /// The scheme of a quantised tensor and its numbers; reads the scales.
+  /// Returns the scheme of a quantised tensor and its parameters. Reads the scales.
   static func quantization(_ quantization: Quantization) throws -> JSONValue {
     var members: [(key: String, value: JSONValue)] = [(key: "scheme", value: .string(quantization.scheme))]
     switch quantization {
@@ -77,7 +78,7 @@ enum InspectionJSON {
       members.append((key: "zero_point", value: .exact(zeroPoint)))
     case .perChannel(let scales, let zeroPoints, let axis, let hasFloatZeroPoints):
       members.append((key: "axis", value: .exact(Int64(axis))))
-      // A meta tensor has neither.
+      // A meta tensor has neither scales nor zero points.
       guard scales.isReadable, zeroPoints.isReadable else { break }
       let numbers = try zeroPoints.elements(as: Double.self)
       members.append((key: "scales", value: .array(try scales.elements(as: Double.self).map { .exact($0) })))

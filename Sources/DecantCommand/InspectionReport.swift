@@ -2,12 +2,12 @@ import DecantBytes
 import DecantCheckpoints
 import DecantTensors
 
-/// The text of `decant inspect`.
+/// The text output of `decant inspect`.
 struct InspectionReport {
   let checkpoint: Checkpoint
   let rows: [InspectionRow]
   let warnings: [String]
-  /// Whether every checksum was compared, and matched.
+  /// True when every checksum was compared and matched.
   let checksums: Bool
 
   func print() {
@@ -50,7 +50,7 @@ struct InspectionReport {
     }
   }
 
-  /// The classes whose source lies in the file.
+  /// Prints the classes whose source code is in the file.
   private func printSources() {
     let sources = checkpoint.moduleSources
     guard !sources.isEmpty else { return }
@@ -147,12 +147,12 @@ struct InspectionReport {
   }
 }
 
-/// How many elements training changes and how many it only tracks, where the file tells them apart.
+/// The number of elements in parameters and in buffers, when the file distinguishes the two.
 struct ParameterSplit {
   let parameters: Int
   let buffers: Int
 
-  /// Counts; nil when neither a pickled module nor a BatchNorm's names tell.
+  /// Counts the elements; nil when neither a pickled module nor the names of batch norms tell the two apart.
   init?(_ entries: [CheckpointTensor]) {
     let buffers = entries.filter { entry in
       if let role = entry.role { return role == .buffer }

@@ -2,7 +2,7 @@ import ArgumentParser
 import DecantBytes
 import DecantCheckpoints
 
-/// The option by which every command that reads a checkpoint takes limits of its own.
+/// The option of every command that reads a checkpoint to change its limits.
 struct LimitOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
@@ -10,10 +10,10 @@ struct LimitOptions: ParsableArguments {
       valueName: "name=number"))
   var limit: [String] = []
 
-  /// The defaults, changed as asked.
+  /// The default limits with the requested changes.
   var limits: Limits { changing(Limits()) }
 
-  /// Other defaults, changed as asked.
+  /// Returns the given defaults with the requested changes.
   func changing(_ defaults: Limits) -> Limits {
     var limits = defaults
     for setting in limit {

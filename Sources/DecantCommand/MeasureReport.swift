@@ -8,7 +8,7 @@ import DecantMeasuring
 import DecantResNets
 import DecantTensors
 
-/// The options by which `identify` measures what no shape tells.
+/// The options of `identify` for measuring settings that tensor shapes do not determine.
 struct MeasureOptions: ParsableArguments {
   @Flag(help: "Say which stride of the stem suits the running statistics; a hint, with its error rate.")
   var measure = false
@@ -24,7 +24,7 @@ struct MeasureOptions: ParsableArguments {
     }
   }
 
-  /// What was measured; nil when nobody asks.
+  /// Returns the measurement, or nil when it was not requested.
   func report(
     on found: ResNetIdentification, in checkpoint: Checkpoint, _ selection: Selection
   ) throws -> MeasureReport? {
@@ -49,16 +49,16 @@ struct MeasureOptions: ParsableArguments {
   }
 }
 
-/// What `identify --measure` adds: divergences and a verdict, which settles nothing.
+/// The section that `identify --measure` adds: divergences and a verdict, which is only a hint.
 struct MeasureReport {
   let measurement: StrideMeasurement
 
-  /// How often noise was wrong or undecided on networks that were trained to find out (docs/adr/0010).
+  /// The number of wrong and undecided verdicts from noise, on networks trained for this test (docs/adr/0010).
   static let errorRate = (wrong: 4, undecided: 30, of: 92)
 
   private var usesImages: Bool { measurement.hypotheses.contains { $0.noise == nil } }
 
-  /// The verdict in words.
+  /// The verdict as a sentence.
   var sentence: String {
     switch measurement.verdict {
     case .suggests(let stride0):
@@ -86,7 +86,7 @@ struct MeasureReport {
     StandardStreams.line("  \(sentence)")
   }
 
-  /// The JSON of `identify` with one more member, `measured`.
+  /// Returns the JSON of `identify` with one more member, `measured`.
   func added(to identification: JSONValue) -> JSONValue {
     guard case .object(let members) = identification else { return identification }
     return .object(members + [(key: "measured", value: json)])
@@ -113,14 +113,14 @@ struct MeasureReport {
 }
 
 extension StrideMeasurement.Hypothesis {
-  /// The images that suited it best, in words.
+  /// A description of the images that fitted best.
   fileprivate var images: String {
     let pixels = "\(Spelling.shape(size)) pixels"
     guard let noise else { return "those given, \(pixels)" }
     return "noise 1/f^\(Spelling.fixed(noise.exponent, 1))\(noise.softness == nil ? "" : ", soft"), \(pixels)"
   }
 
-  /// Means and variances are written for images that somebody else has too.
+  /// The JSON. Means and variances are included only for images that others can reproduce.
   fileprivate var json: JSONValue {
     let layers: [JSONValue] = layers.map { layer in
       var members: [(key: String, value: JSONValue)] = [

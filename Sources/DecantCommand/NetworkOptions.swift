@@ -5,7 +5,7 @@ import DecantNetworks
 import DecantResNets
 import DecantTensors
 
-/// The options by which `verify`, `run` and `convert` choose a state dict and take it for a network.
+/// The options of `verify`, `run` and `convert` that choose a state dict and determine its network.
 struct NetworkOptions: ParsableArguments {
   @Option(help: "The network it should be, such as resnet50; by default what the shapes tell.") var arch:
     String?
@@ -53,7 +53,7 @@ struct NetworkOptions: ParsableArguments {
     }
   }
 
-  /// The options that say what network it is, and whether each was given; `--key` and `--prefix` only choose.
+  /// The options that describe the network, and whether each was given. `--key` and `--prefix` only choose tensors.
   var geometryOptions: [(name: String, isGiven: Bool)] {
     [
       ("--arch", arch != nil), ("--stride0", stride0 != nil), ("--block-stride", blockStride != nil),
@@ -71,7 +71,7 @@ struct NetworkOptions: ParsableArguments {
     return strides.allSatisfy { 1...16 ~= $0 } && strides.count <= 16 ? strides : nil
   }
 
-  /// What the options say of the network.
+  /// Returns the network settings that the options give.
   private func declaration(classes: Int?) -> ResNetOverrides {
     var said = ResNetOverrides()
     said.architecture = arch.flatMap { ResNetArchitecture.named($0) }
@@ -86,16 +86,16 @@ struct NetworkOptions: ParsableArguments {
     return said
   }
 
-  /// What to say of a name that no architecture has.
+  /// Returns the error for an unknown architecture name.
   static func unknownArchitecture(_ name: String) -> ValidationError {
     ValidationError(
       "No architecture is called '\(name.escapedForDisplay)'. decant identify --architectures lists the \(ResNetArchitecture.all.count) there are."
     )
   }
 
-  /// The chosen part of a checkpoint; says on standard error what was chosen when nobody did.
+  /// Returns the chosen part of a checkpoint. Prints a note when no key was given and the only state dict is used.
   ///
-  /// - Throws: ``DecantError`` when there is none, or when tensors of it are not read or are one rank's part.
+  /// - Throws: ``DecantError`` when there is none, or when some of its tensors cannot be read or are one rank's part.
   func selection(of checkpoint: Checkpoint) throws(DecantError) -> Selection {
     let selection = try checkpoint.readableStateDict(key: key)
     if key == nil, !selection.path.isEmpty {
@@ -107,7 +107,7 @@ struct NetworkOptions: ParsableArguments {
     return selection
   }
 
-  /// Refuses a head that is not computed, and says what else the file holds.
+  /// Refuses a head that Decant does not compute, and notes what else the file contains.
   func requireSupportedHead(
     _ resolution: ResNetResolution, _ verification: ResNetVerification, in checkpoint: Checkpoint,
     classes: Int?
@@ -116,7 +116,7 @@ struct NetworkOptions: ParsableArguments {
       verification, of: checkpoint.path, classes: classes, isNamed: arch != nil)
   }
 
-  /// Says which tensors of the file are none of the network's.
+  /// Prints a note on the tensors of the file that are not part of the network.
   static func noteOthers(_ verification: ResNetVerification) {
     guard let first = verification.beside.first else { return }
     StandardStreams.note(
@@ -124,12 +124,13 @@ struct NetworkOptions: ParsableArguments {
     )
   }
 
-  /// Differences of each kind that an error lists; `decant verify` lists all.
+  /// The maximum number of differences of each kind in an error; `decant verify` lists all.
   static let mostListed = 5
 
-  /// Says what is wrong with the weights, if anything is; `decant verify` lists it.
+  /// Throws an error that lists differences between the weights and the network, if there are any; `decant verify`
+  /// lists all of them.
   ///
-  /// - Parameter check: what is asked of the comparison before.
+  /// - Parameter check: Called with the comparison before its differences are reported.
   @discardableResult
   static func requireMatch(
     _ resolution: ResNetResolution, in checkpoint: Checkpoint,
@@ -141,7 +142,7 @@ struct NetworkOptions: ParsableArguments {
     return verification
   }
 
-  /// What the chosen state dict is taken for; says what was recognised and assumed.
+  /// Returns the network of the chosen state dict. Prints notes on the settings that were recognised and assumed.
   func resolve(
     _ stateDict: StateDict, _ selection: Selection, in checkpoint: Checkpoint, classes: Int? = nil,
     leavingGeometryOpen: Bool = false
@@ -181,7 +182,7 @@ struct NetworkOptions: ParsableArguments {
 }
 
 extension ResNetWarning {
-  /// The clause, with settings as options.
+  /// The warning as a clause that names settings by their options.
   var commandText: String {
     if case .contradicted(let setting, let value, _) = self {
       text(naming: "\(setting.option) \(value)")
@@ -192,14 +193,14 @@ extension ResNetWarning {
 }
 
 extension [ResNetResolution.Fact] {
-  /// The facts as a JSON object; whole numbers as numbers.
+  /// The facts as a JSON object, with whole numbers as JSON numbers.
   var json: JSONValue {
     .object(map { (key: $0.name, value: Int64($0.value).map { .integer($0) } ?? .string($0.value)) })
   }
 }
 
 extension [ResNetEvidence.Item] {
-  /// What was found, by the place it was found in; the strongest place first.
+  /// The items grouped by source, the strongest source first.
   var byPlace: [(place: String, items: [ResNetEvidence.Item])] {
     var found: [(place: String, items: [ResNetEvidence.Item])] = []
     for item in self {
@@ -212,6 +213,6 @@ extension [ResNetEvidence.Item] {
     return found
   }
 
-  /// What was found as a JSON object; whole numbers as numbers.
+  /// The items as a JSON object, with whole numbers as JSON numbers.
   var json: JSONValue { map { ResNetResolution.Fact(name: $0.name, value: $0.value) }.json }
 }

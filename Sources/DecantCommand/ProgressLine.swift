@@ -1,9 +1,9 @@
 import DecantBytes
 import DecantIO
 
-/// A line on the terminal that says how far a long run is; silent where there is no terminal, and for short runs.
+/// A progress line on the terminal for long runs. Prints nothing without a terminal or for short runs.
 ///
-/// One thread calls.
+/// Not thread-safe: call it from one thread.
 final class ProgressLine: @unchecked Sendable {
   private let clock = ContinuousClock()
   private let start: ContinuousClock.Instant
@@ -13,30 +13,30 @@ final class ProgressLine: @unchecked Sendable {
 
   init() {
     start = clock.now
-    // Who waits less than this needs no line.
+    // Shorter runs need no progress line.
     shown = start + .milliseconds(400)
   }
 
-  /// Ends the work when a signal has come, else says how many bytes are done. From the first call on signals are waited for.
+  /// Reports the number of bytes done, or throws when a signal was received. The first call starts catching signals.
   func watch(_ done: Int, of total: Int) throws {
     if done == 0 { Interruption.watch() }
     try Interruption.check()
     update(done, of: total)
   }
 
-  /// Says how many bytes are done, several times a second.
+  /// Reports the number of bytes done, several times a second.
   func update(_ done: Int, of total: Int) {
     guard let (rate, left) = pace(done, of: total) else { return }
     show("\(done * 100 / total) %, \(Spelling.fixed(rate / 1e6, 0)) MB/s, \(Spelling.fixed(left, 0)) s left")
   }
 
-  /// Says how many images are done, several times a second.
+  /// Reports the number of images done, several times a second.
   func update(images done: Int, of total: Int) {
     guard let (rate, left) = pace(done, of: total) else { return }
     show("\(done) of \(total) images, \(Spelling.fixed(rate, 1)) a second, \(Spelling.fixed(left, 0)) s left")
   }
 
-  /// How much is done in a second, and the seconds that are left; nil when it is too soon to say it again.
+  /// Returns the amount done per second and the seconds left, or nil when the last report is too recent.
   private func pace(_ done: Int, of total: Int) -> (rate: Double, left: Double)? {
     guard isOnTerminal, total > 0 else { return nil }
     let now = clock.now
@@ -51,7 +51,7 @@ final class ProgressLine: @unchecked Sendable {
     StandardStreams.raw("\r\(text)\u{1B}[K")
   }
 
-  /// Takes the line away.
+  /// Erases the line.
   func clear() {
     if isVisible { StandardStreams.raw("\r\u{1B}[K") }
     isVisible = false

@@ -9,7 +9,7 @@ import DecantInference
 import DecantResNets
 import DecantTensors
 
-/// `decant run FILE`.
+/// The command `decant run FILE`.
 struct RunCommand: ParsableCommand, JSONReporting {
   static let configuration = CommandConfiguration(
     commandName: "run",
@@ -112,7 +112,7 @@ struct RunCommand: ParsableCommand, JSONReporting {
     }
   }
 
-  /// Every stage by every engine, against float64 or by one engine against the other; nil where nobody asked.
+  /// Compares every stage of the engines with float64, or one engine with the other. Returns nil when not requested.
   private func validated(
     _ input: Activation<Float>, _ golden: Golden?, _ engines: [ChosenEngine<Float>], _ graph: Graph,
     _ weights: StateDict
@@ -157,7 +157,7 @@ struct RunCommand: ParsableCommand, JSONReporting {
     var batches = InputBatches<T>(sources, inputs, limits: limits.limits)
     let first = try batches.batch { StandardStreams.error($0.commandText) }
     let goldenFile = try compare.map { path throws(DecantError) in try Checkpoint(path: path) }
-    // What was read is never replaced by what is written.
+    // Output must never replace an input file.
     let read =
       (checkpoint.files + (goldenFile?.files ?? [])).map(\.identity)
       + sources.compactMap { try? InputFile($0.path).identity }

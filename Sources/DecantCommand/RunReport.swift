@@ -4,15 +4,15 @@ import DecantImages
 import DecantInference
 import DecantResNets
 
-/// What `decant run` prints.
+/// The output of `decant run`.
 struct RunReport<T: ReferenceScalar> {
   let architecture: String?
-  /// Whether the results are of a head; else they are pooled features.
+  /// True when the results are those of a head; otherwise they are pooled features.
   let hasHead: Bool
   let assumed: [ResNetResolution.Fact]
   let declared: [ResNetResolution.Fact]
   let read: [ResNetEvidence.Item]
-  /// Which engine, and how.
+  /// The engine and its settings.
   let engine: EngineNote
   let dtype: String
   let threads: Int
@@ -20,14 +20,14 @@ struct RunReport<T: ReferenceScalar> {
   let fileCount: Int
   let top: Int
   let labels: ClassLabels?
-  /// What was answered, in order; and how many of it was printed.
+  /// The results in input order. `printed` counts those already printed.
   private(set) var results: [ImageResult<T>] = []
   private var printed = 0
   private var channels = 0
-  /// Inputs that could not be read.
+  /// The errors of inputs that could not be read.
   var failures: [DecantError] = []
   var comparisons: [StageComparison] = []
-  /// What the golden says of the float32 error of PyTorch itself, by stage.
+  /// The float32 error of PyTorch itself according to the reference outputs, by stage.
   var goldenNotes: [String: String] = [:]
   var validation: Validation?
   var median: Duration?
@@ -44,7 +44,7 @@ struct RunReport<T: ReferenceScalar> {
     (self.preprocessing, self.fileCount, self.top, self.labels) = (preprocessing, fileCount, top, labels)
   }
 
-  /// Takes the answers to some images.
+  /// Adds the results for a batch of images.
   mutating func add(_ batch: InputBatch<T>, _ logits: Activation<T>) {
     channels = batch.channels
     let classes = logits.values.count / max(batch.images.count, 1)
@@ -54,7 +54,7 @@ struct RunReport<T: ReferenceScalar> {
     }
   }
 
-  /// N×C×H×W of all that was run; nil where sizes differ.
+  /// The shape N×C×H×W of all inputs, or nil when their sizes differ.
   private var inputShape: [Int]? {
     guard let first = results.first?.image,
       results.allSatisfy({ $0.image.height == first.height && $0.image.width == first.width })
@@ -71,7 +71,7 @@ struct RunReport<T: ReferenceScalar> {
           ? "as given, no preprocessing" : "by \(preprocessing.rawValue): \(preprocessing.summary)"))
   }
 
-  /// Prints the answers that were not yet printed.
+  /// Prints the results that were not printed yet.
   mutating func printResults() {
     if printed == 0 { printHeading() }
     for result in results[printed...] { print(result) }
@@ -216,7 +216,7 @@ struct RunReport<T: ReferenceScalar> {
     return result.image.json + [(key: "top", value: .array(entries))]
   }
 
-  /// Milliseconds with one decimal.
+  /// Returns a duration in milliseconds with one decimal.
   private func milliseconds(_ duration: Duration) -> String {
     Spelling.fixed(
       Double(duration.components.seconds) * 1e3 + Double(duration.components.attoseconds) * 1e-15, 1)

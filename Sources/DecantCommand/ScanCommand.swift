@@ -4,7 +4,7 @@ import DecantIO
 import DecantCheckpoints
 import DecantScanning
 
-/// `decant scan FILE|DIR…`.
+/// The command `decant scan FILE|DIR…`.
 struct ScanCommand: ParsableCommand, JSONReporting {
   static let configuration = CommandConfiguration(
     commandName: "scan",
@@ -15,7 +15,7 @@ struct ScanCommand: ParsableCommand, JSONReporting {
       file is clean, 1 when one is not, 2 when one cannot be opened. docs/SECURITY-MODEL.md lists the rules.
       """)
 
-  /// The least verdict that makes the answer no.
+  /// The mildest verdict for which the command's answer is no.
   enum Threshold: String, ExpressibleByArgument, CaseIterable {
     case unknown, dangerous
   }

@@ -1,7 +1,7 @@
 import DecantBytes
 import DecantScanning
 
-/// A scan as the contract has it, schema 1.
+/// The JSON of `decant scan --json`, schema 1.
 enum ScanJSON {
   static func document(_ scans: [FileScan], _ errors: [DecantError]) -> JSONValue {
     var members: [(key: String, value: JSONValue)] = [

@@ -2,23 +2,23 @@ import DecantBytes
 import DecantScanning
 import DecantIO
 
-/// Scans files on several threads and hands the results over in the order of the files.
+/// Scans files on several threads and delivers the results in the order of the files.
 final class ScanQueue: Sendable {
   typealias Outcome = Result<FileScan, DecantError>
 
   private struct State {
-    /// The first file that no thread has taken.
+    /// The index of the first file that no thread has started.
     var next = 0
-    /// Results that wait for an earlier file's.
+    /// The results that wait for an earlier file, by file index.
     var done: [Int: Outcome] = [:]
-    /// Files whose results were handed over.
+    /// The number of files whose results were delivered.
     var taken = 0
   }
 
   private let files: [String]
   private let scanner: CheckpointScanner
   private let state = Monitor(State())
-  /// Results that may wait: those of a huge folder must not pile up.
+  /// The maximum number of files started ahead of delivery, so that results of a huge folder do not fill memory.
   private static let room = 4096
 
   init(_ files: [String], _ scanner: CheckpointScanner) {
@@ -26,7 +26,7 @@ final class ScanQueue: Sendable {
     self.scanner = scanner
   }
 
-  /// Runs until every file is done; `take` is called on this thread.
+  /// Scans every file. Calls `take` with each result on the calling thread.
   func run(threads: Int, _ take: (Outcome) -> Void) {
     let count = min(threads, files.count)
     let workers = count > 1 ? (0..<count).compactMap { _ in WorkerThread { self.work() } } : []
@@ -38,7 +38,7 @@ final class ScanQueue: Sendable {
     Progress.clear()
   }
 
-  /// Waits for a file's result.
+  /// Waits for the result of a file.
   private func outcome(of index: Int) -> Outcome {
     state.wait { state in
       guard let outcome = state.done.removeValue(forKey: index) else { return nil }
@@ -54,7 +54,7 @@ final class ScanQueue: Sendable {
     }
   }
 
-  /// The next file that no thread has; nil at the end. Waits while too many results wait.
+  /// Returns the index of the next file to scan, or nil at the end. Waits while too many results are undelivered.
   private func nextIndex() -> Int? {
     state.wait { state -> Int?? in
       guard state.next < files.count else { return .some(nil) }
@@ -71,7 +71,7 @@ final class ScanQueue: Sendable {
   }
 }
 
-/// How far a scan is, on a terminal's standard error only.
+/// The progress of a scan, shown only when standard error is a terminal.
 private enum Progress {
   private static let isShown = StandardStream.error.isTerminal
   private static let step = 64

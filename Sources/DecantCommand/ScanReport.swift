@@ -1,7 +1,7 @@
 import DecantBytes
 import DecantScanning
 
-/// What a scan found, for people.
+/// The text output of `decant scan`.
 struct ScanReport {
   let isQuiet: Bool
   private var counts: [ScanVerdict: Int] = [:]
@@ -10,7 +10,7 @@ struct ScanReport {
 
   mutating func count(_ scan: FileScan) { counts[scan.verdict, default: 0] += 1 }
 
-  /// Whether a verdict was met that makes the answer no.
+  /// Returns true when a verdict reached the threshold at which the answer is no.
   func fails(_ threshold: ScanCommand.Threshold) -> Bool {
     counts.contains { verdict, _ in
       switch verdict {
@@ -21,7 +21,7 @@ struct ScanReport {
     }
   }
 
-  /// One file: its verdict, then every finding with its place, the call and what to do.
+  /// Prints a file's verdict, then every finding with its location, call and advice.
   func print(_ scan: FileScan) {
     if isQuiet && scan.verdict == .clean { return }
     StandardStreams.line("\(scan.verdict.rawValue)  \(scan.path.escapedForDisplay)")
@@ -47,7 +47,7 @@ struct ScanReport {
       Spelling.count(total, "file") + (parts.isEmpty ? "" : ": " + parts.joined(separator: ", ")))
   }
 
-  /// The table of rules.
+  /// Prints the table of rules.
   static func printRules() {
     var table = TextTable([("rule", .left), ("what it looks for", .left)])
     for rule in ScanRule.allCases { table.row(rule.rawValue, rule.meaning) }

@@ -3,7 +3,7 @@ import DecantBytes
 import DecantCheckpoints
 import DecantScanning
 
-/// A scan as SARIF 2.1.0 (OASIS), which code-scanning services read.
+/// The output of a scan as SARIF 2.1.0 (OASIS), which code scanning services read.
 enum ScanSARIF {
   private static let schema = "https://json.schemastore.org/sarif-2.1.0.json"
 
@@ -57,7 +57,7 @@ enum ScanSARIF {
           (key: "uri", value: .string(uri(path))), (key: "index", value: .integer(Int64(artifact))),
         ])
       ),
-      // Offsets count from the start of the stream, which in a container is not the file's.
+      // Offsets count from the start of the stream, which in a container is not the start of the file.
       (key: "region", value: .object([(key: "byteOffset", value: .integer(Int64(max(0, finding.offset))))])),
     ])
     var parts: [(key: String, value: JSONValue)] = [(key: "physicalLocation", value: physical)]
@@ -90,7 +90,7 @@ enum ScanSARIF {
     .object([(key: "uri", value: .string(uri(path)))])
   }
 
-  /// A path as a URI reference: what RFC 3986 does not leave free is written in percent.
+  /// Returns a path as a URI reference. All bytes but RFC 3986's unreserved characters and slashes are percent-encoded.
   private static func uri(_ path: String) -> String {
     var result = path.hasPrefix("/") ? "file://" : ""
     for byte in path.utf8 {

@@ -2,16 +2,16 @@ import DecantBytes
 import DecantCheckpoints
 import DecantTensors
 
-/// Names and numbers as the tool prints them.
+/// Formats of names and numbers in the tool's output.
 extension Spelling {
-  /// A name from a file, escaped; quoted when a reader could not see it.
+  /// Returns a name from a file, escaped. It is in quotes when it is empty or has spaces at an end.
   static func name(_ path: [PathKey]) -> String {
     if path.isEmpty { return "(the root)" }
     let name = path.joinedName.escapedForDisplay
     return name.isEmpty || name.hasPrefix(" ") || name.hasSuffix(" ") ? "\"\(name)\"" : name
   }
 
-  /// A quantised tensor's scheme: `(q - 3) × 0.0625`, or how many scales there are.
+  /// Returns a quantised tensor's scheme, such as `(q - 3) × 0.0625`, or the number of scales.
   static func quantization(_ quantization: Quantization) -> String {
     switch quantization {
     case .perTensor(let scale, let zeroPoint): "(q - \(zeroPoint)) × \(scale)"
@@ -20,7 +20,7 @@ extension Spelling {
     }
   }
 
-  /// The number of bytes that a size such as `5GB`, `500MiB` or `1000` spells; nil for anything else.
+  /// Returns the number of bytes in a size such as `5GB`, `500MiB` or `1000`, or nil for other text.
   static func byteCount(_ text: String) -> Int? {
     let digits = text.prefix { $0.isASCII && $0.isNumber }
     let units: [String: Int] = [
@@ -33,11 +33,11 @@ extension Spelling {
     return number.checkedMultiplying(by: unit)
   }
 
-  /// A number with a fixed count of decimals.
+  /// Returns a number with a fixed number of decimals.
   static func fixed(_ number: Double, _ decimals: Int) -> String {
     var scale = 1.0
     for _ in 0..<decimals { scale *= 10 }
-    // Beyond 2^53 a double has no decimals left to print.
+    // Beyond 2^53 a double has no decimals.
     guard number.isFinite, number.magnitude * scale < 0x1p53 else { return number.description }
     let whole = (number.magnitude * scale).rounded()
     let digits = String(Int(whole))
@@ -46,7 +46,7 @@ extension Spelling {
     return decimals == 0 ? sign + padded : sign + padded.dropLast(decimals) + "." + padded.suffix(decimals)
   }
 
-  /// A number in scientific notation with three significant digits: `4.88e-07`.
+  /// Returns a number in scientific notation with three significant digits, such as `4.88e-07`.
   static func scientific(_ number: Double) -> String {
     guard number.isFinite, number != 0 else { return number == 0 ? "0" : number.description }
     var exponent = 0
@@ -64,12 +64,12 @@ extension Spelling {
       + String(repeating: "0", count: max(0, 2 - digits.count)) + digits
   }
 
-  /// The seconds of a duration.
+  /// Returns a duration in seconds.
   static func seconds(_ duration: Duration) -> Double {
     Double(duration.components.seconds) + Double(duration.components.attoseconds) * 1e-18
   }
 
-  /// A duration in seconds or milliseconds.
+  /// Returns a duration as text, in milliseconds below one second.
   static func duration(_ duration: Duration) -> String {
     let seconds = seconds(duration)
     return seconds < 1 ? fixed(seconds * 1000, 1) + " ms" : fixed(seconds, 2) + " s"

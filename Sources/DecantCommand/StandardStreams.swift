@@ -2,7 +2,7 @@ import DecantBytes
 import DecantIO
 import Synchronization
 
-/// The process's output and messages.
+/// The process's standard output and standard error.
 enum StandardStreams {
   private static let pending = Mutex<[UInt8]>([])
 
@@ -19,27 +19,26 @@ enum StandardStreams {
     if isFull { flush() }
   }
 
-  /// True once a JSON document is on standard output, which never holds a second one.
+  /// True once a JSON document was written to standard output. There is never a second one.
   static var hasDocument: Bool { documents.load(ordering: .relaxed) }
   private static let documents = Atomic<Bool>(false)
 
-  /// Writes the one JSON document of a command to standard output.
+  /// Writes the command's only JSON document to standard output.
   static func document(_ value: JSONValue) {
     beginDocument()
     line(value.indentedText)
   }
 
-  /// Notes that the lines that follow are the command's JSON document.
+  /// Records that the following lines are the command's JSON document.
   static func beginDocument() { documents.store(true, ordering: .relaxed) }
 
-  /// Writes a note that is no result: to standard error.
+  /// Writes a note to standard error.
   static func note(_ text: String) { message("decant: " + text) }
 
-  /// Writes what went wrong: to standard error.
+  /// Writes an error to standard error.
   static func error(_ text: String) { message("decant: error: " + text) }
 
-  /// Writes what is held back; call before the process ends. A reader that has gone away is success, a full
-  /// disk is not.
+  /// Writes the buffered output. Call it before the process ends. A closed pipe is success, a full disk is an error.
   static func flush() {
     let bytes = pending.withLock { pending in
       defer { pending.removeAll(keepingCapacity: true) }

@@ -1,7 +1,7 @@
 import DecantBytes
 import DecantResNets
 
-/// What an architecture is, in the words of the questions people ask of it.
+/// A description of an architecture that answers common questions about it.
 struct SummaryReport {
   let configuration: ResNetConfiguration
 

@@ -4,7 +4,7 @@ import DecantCheckpoints
 import DecantResNets
 import DecantTensors
 
-/// `decant synthesize ARCH -o FILE.pth`.
+/// The command `decant synthesize ARCH -o FILE.pth`.
 struct SynthesizeCommand: ParsableCommand, JSONReporting {
   static let configuration = CommandConfiguration(
     commandName: "synthesize",

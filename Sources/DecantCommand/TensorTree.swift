@@ -2,23 +2,23 @@ import DecantBytes
 import DecantCheckpoints
 import DecantTensors
 
-/// Tensors' names as a tree: every dot begins a branch.
+/// The tensor names as a tree that branches at every dot.
 struct TensorTree {
   private struct Branch {
     let name: String
     let depth: Int
     var tensors = 0
     var bytes = 0
-    /// The shape and dtype of a leaf.
+    /// The shape and dtype of a leaf; empty for other branches.
     var leaf = ""
   }
 
-  /// Dots of one name that begin branches; a name with more is a joke on whoever indents it.
+  /// The maximum number of dots per name that start branches, since a hostile name could cause endless indentation.
   private static let deepest = 63
 
   private var branches: [Branch] = []
 
-  /// Builds the tree; branches stand in the order of their first tensor.
+  /// Builds the tree. Branches are in the order of their first tensor.
   init(_ entries: [CheckpointTensor]) {
     var children: [Int: [Int]] = [:]
     var places: [ExactText: Int] = [:]
@@ -56,7 +56,7 @@ struct TensorTree {
     }
   }
 
-  /// One line per branch: name, then tensors and bytes, or shape and type.
+  /// The lines, one per branch: its name, then the tensor count and bytes, or the shape and dtype.
   var lines: [String] {
     var table = TextTable([("", .left), ("", .right), ("", .right), ("", .left)])
     for branch in branches {

@@ -1,15 +1,15 @@
-/// Rows of text set in columns.
+/// A table of text in aligned columns.
 struct TextTable {
   enum Alignment { case left, right }
 
-  /// A cell longer than this pushes its own row's next cells aside, not the whole column.
+  /// The maximum width of a column. A longer cell shifts the rest of its own row only.
   private static let widest = 72
 
   private let headings: [String]
   private let alignments: [Alignment]
   private var rows: [[String]] = []
 
-  /// Begins a table; a heading may be empty.
+  /// Creates a table. A heading may be empty.
   init(_ columns: [(heading: String, alignment: Alignment)]) {
     headings = columns.map(\.heading)
     alignments = columns.map(\.alignment)
@@ -17,12 +17,12 @@ struct TextTable {
 
   mutating func row(_ cells: String...) { rows.append(cells) }
 
-  /// Columns a text takes: counting characters is slow, and names are ASCII as a rule.
+  /// Returns the number of columns a text takes. Counting characters is slow, and most names are ASCII.
   private static func width(_ text: String) -> Int {
     text.utf8.allSatisfy { $0 < 0x80 } ? text.utf8.count : text.count
   }
 
-  /// The lines, indented by two spaces; columns that are empty in every row are left out.
+  /// The lines, indented by two spaces, without columns that are empty in every row.
   var lines: [String] {
     let all = headings.allSatisfy(\.isEmpty) ? rows : [headings] + rows
     let used = headings.indices.filter { column in rows.contains { !$0[column].isEmpty } }

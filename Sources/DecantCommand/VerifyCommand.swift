@@ -5,7 +5,7 @@ import DecantGraphs
 import DecantResNets
 import DecantTensors
 
-/// `decant verify FILE`.
+/// The command `decant verify FILE`.
 struct VerifyCommand: ParsableCommand, JSONReporting {
   static let configuration = CommandConfiguration(
     commandName: "verify",
@@ -33,7 +33,7 @@ struct VerifyCommand: ParsableCommand, JSONReporting {
     let resolution = try network.resolve(
       stateDict, selection, in: checkpoint, classes: numClasses ?? published?.configuration.classes)
     try checkpoint.verifyChecksums(of: selection.tensors)
-    // Who names an architecture and finds it without a prefix expects nothing else in the file.
+    // With --arch and no prefix, the file is expected to contain nothing else.
     let verification = try ResNetVerification(
       of: resolution.naming, against: resolution.graph,
       standsAlone: network.arch != nil && resolution.naming.prefix.isEmpty)
@@ -46,7 +46,8 @@ struct VerifyCommand: ParsableCommand, JSONReporting {
     if !verification.isMatch { throw ExitStatus.no }
   }
 
-  /// Which network the names and shapes are of, for who expected another; nil when of none.
+  /// Returns a description of the network that the names and shapes match, or nil when they match none. It helps users
+  /// who expected another network.
   private func whatShapesTell(_ stateDict: StateDict) -> String? {
     var said = ResNetOverrides()
     said.prefix = network.prefix

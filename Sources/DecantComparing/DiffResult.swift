@@ -1,7 +1,7 @@
 internal import DecantBytes
 package import DecantTensors
 
-/// What two files have in common and what they have not.
+/// The differences between two files.
 package struct DiffResult {
   /// Two tensors that were compared.
   package struct Compared {
@@ -11,21 +11,21 @@ package struct DiffResult {
     package let difference: TensorDifference?
     package let remark: String
     package let hint: PairVerdict.Hint?
-    /// The order of axes by which A's tensor was read, where it is not the file's own.
+    /// The permutation of A's axes that was compared; nil when it is the file's own order.
     package let axes: [Int?]?
 
-    /// Whether the names are equal, perhaps behind a prefix that was recognised.
+    /// True when the names are equal, possibly after a recognised prefix.
     package var hasOneName: Bool { reason == .name }
   }
 
   package private(set) var identicalCount = 0
-  /// Pairs whose data is the same under two names.
+  /// Pairs with equal data under two names.
   package private(set) var renamed: [Compared] = []
-  /// Pairs whose data is the same in two shapes.
+  /// Pairs with equal data in two shapes.
   package private(set) var reshaped: [Compared] = []
-  /// Pairs that differ, and no tolerance allows it.
+  /// Pairs that differ beyond the tolerance.
   package private(set) var changed: [Compared] = []
-  /// Pairs that differ within the tolerances.
+  /// Pairs that differ within the tolerance.
   package private(set) var tolerated: [Compared] = []
   package let onlyA: [DiffSide.Item]
   package let onlyB: [DiffSide.Item]
@@ -66,11 +66,11 @@ package struct DiffResult {
     }
   }
 
-  /// Whether nothing differs but what the caller allows.
+  /// True when there are no differences other than those the caller allows.
   package var isSame: Bool {
     isSameData && (ignoresNames || (renamed.isEmpty && tolerated.allSatisfy(\.hasOneName)))
   }
 
-  /// Whether nothing differs but names and what the tolerances allow.
+  /// True when only names differ, or values within the tolerance.
   package var isSameData: Bool { changed.isEmpty && reshaped.isEmpty && onlyA.isEmpty && onlyB.isEmpty }
 }

@@ -3,57 +3,57 @@ package import DecantBytes
 package import DecantCheckpoints
 package import DecantTensors
 
-/// One of the two files, and the tensors of it that are compared.
+/// One of the two files, with the tensors to compare.
 package struct DiffSide: Sendable {
-  /// A tensor as it is compared.
+  /// A tensor to compare.
   package struct Item: Sendable {
-    /// The name from the key on.
+    /// The name relative to the selected key.
     package let name: String
     package let entry: CheckpointTensor
-    /// As it stands, or dense or dequantised where that was asked for.
+    /// The tensor as stored, or dequantised if the caller asked for that.
     package let tensor: Tensor
   }
 
-  /// Which tensors take part, and as what.
+  /// The selection of tensors to compare, and the form to compare them in.
   package struct Choice: Sendable {
-    /// Globs of which names have to match one; empty for any name.
+    /// Globs, one of which a name must match; empty for any name.
     package var only: [String] = []
-    /// Globs of names that are left out.
+    /// Globs of names to leave out.
     package var except: [String] = []
     package var dequantize = false
 
-    /// Makes a choice; by default of every tensor as it is stored.
+    /// Creates a choice; by default every tensor as it is stored.
     package init(only: [String] = [], except: [String] = [], dequantize: Bool = false) {
       (self.only, self.except, self.dequantize) = (only, except, dequantize)
     }
 
-    /// Whether a tensor takes part, by its name from the key on.
+    /// Returns true when a tensor is compared, given its name relative to the key.
     package func takes(_ name: String) -> Bool {
       func matches(_ globs: [String]) -> Bool { globs.contains { name.matches(glob: $0) } }
       return (only.isEmpty || matches(only)) && !matches(except)
     }
 
-    /// Whether any tensor may be left out.
+    /// True when the choice may leave tensors out.
     package var isPartial: Bool { !only.isEmpty || !except.isEmpty }
   }
 
   /// `A` or `B`.
   package let letter: String
   package let checkpoint: Checkpoint
-  /// The number of steps that lead to the selection.
+  /// The number of keys in the selection's path.
   private let depth: Int
   package let items: [Item]
   package let stateDict: StateDict
-  /// The keys of state dicts below the key, as names begin with them: `model.`.
+  /// The keys of state dicts below the selected key, as name prefixes: `model.`.
   package let stateDictKeys: [String]
-  /// Wrappers without data of their own, whose parts are compared in their place.
+  /// The names of wrapper subclasses without data of their own, whose inner tensors are compared instead.
   package let wrapperNames: [String]
-  /// How many tensors the choice left out.
+  /// The number of tensors that the choice left out.
   package let skippedCount: Int
 
-  /// Opens a file and chooses.
+  /// Opens a file and selects its tensors.
   ///
-  /// - Throws: ``DecantError`` for a file or a key that is wrong, and for tensors that cannot be compared at all.
+  /// - Throws: ``DecantError`` for a file or key that is wrong, and for tensors that cannot be compared at all.
   package init(
     _ letter: String, path: String, key: String?, _ choice: Choice, limits: Limits
   ) throws(DecantError) {
@@ -62,7 +62,7 @@ package struct DiffSide: Sendable {
     try self.init(letter, checkpoint, checkpoint.selection(key: key ?? "."), choice)
   }
 
-  /// Takes tensors of an open checkpoint.
+  /// Selects the tensors of an open checkpoint.
   ///
   /// - Throws: ``DecantError`` for tensors that cannot be compared at all.
   package init(
@@ -118,7 +118,7 @@ package struct DiffSide: Sendable {
     self.items = items
   }
 
-  /// Whether a glob fits the name of a tensor, be it one that was left out or is of a kind that is not read.
+  /// Returns true when a glob matches the name of any tensor, including those left out and those of unsupported kinds.
   package func hasName(_ glob: String) -> Bool {
     func fits(_ path: [PathKey]) -> Bool { path.dropFirst(depth).joinedName.matches(glob: glob) }
     return checkpoint.tensors.contains { fits($0.path) }
@@ -128,7 +128,7 @@ package struct DiffSide: Sendable {
   /// Compares every recorded checksum of the tensors with their data.
   package func verifyChecksums() throws { try checkpoint.verifyChecksums(of: items.map(\.entry)) }
 
-  /// An error of reading one of the tensors, with its place.
+  /// Returns an error of reading a tensor with the file and tensor added.
   package func located(_ error: any Error, _ item: Item) -> any Error {
     switch error {
     case let error as DecantError: error.located(file: checkpoint.path, tensor: item.entry.name)
@@ -136,7 +136,7 @@ package struct DiffSide: Sendable {
     }
   }
 
-  /// Names in one line, the first sixteen.
+  /// Returns the first sixteen names in one line.
   package static func list(_ names: [String]) -> String {
     names.prefix(16).map(\.escapedForDisplay).joined(separator: ", ")
       + (names.count > 16 ? " and \(Spelling.count(names.count - 16)) more" : "")
@@ -159,7 +159,7 @@ package struct DiffSide: Sendable {
     }
   }
 
-  /// Where wrappers stand that hold no data of their own, only tensors below them.
+  /// Returns the paths of wrapper subclasses that have no data of their own, only tensors below them.
   private static func wrappers(_ entries: [CheckpointTensor]) -> Set<[PathKey]> {
     let empty = entries.filter { $0.subclass != nil && $0.tensor.storage.content == nil }
     guard !empty.isEmpty else { return [] }

@@ -1,36 +1,37 @@
 internal import DecantBytes
 
-/// Which names of two lists mean the same place, by the names alone.
+/// Pairs of equal names in two lists, ignoring prefixes, by the names alone.
 ///
-/// Names are compared as bytes. Equal names come first. Of those that are left, prefixes are looked for behind which at
-/// least half of the names of one side are equal: `model.` of a file whose state dict has a key, `module.` of a wrapped
-/// network. Keys of state dicts aside, only one side may have a prefix: `fc.` and `head.` are two names.
+/// Names are compared as bytes. Equal names are paired first. Among the rest, it finds prefixes such that at least
+/// half of the names of one side are equal without them: `model.` of a file whose state dict has a key, `module.` of a
+/// wrapped network. Only one side may have a prefix, except for keys of state dicts: `fc.` and `head.` are two names.
 package struct NameMatching {
-  /// What stands before names on each side, and how many pairs were found behind it.
+  /// A prefix on each side, and the number of pairs found without them.
   package struct Prefixes: Equatable {
     package let left: String
     package let right: String
     package fileprivate(set) var count: Int
   }
 
-  /// Places in the two lists, in the order of the left one.
+  /// The indices of paired names in the two lists, in the order of the left one.
   package private(set) var pairs: [(left: Int, right: Int)] = []
   package private(set) var prefixes: [Prefixes] = []
-  /// Places of the names without a partner.
+  /// The indices of the names without a partner.
   package private(set) var leftOver: [Int] = []
   package private(set) var rightOver: [Int] = []
 
-  /// As many pairs of prefixes as are looked for: a student and a teacher under other names are two.
+  /// The most pairs of prefixes to find. A student and a teacher under other names are two.
   private static let mostPrefixes = 8
-  /// As many steps as a prefix may have, and as many places as one rest of a name may stand at.
+  /// The most name components in a prefix. ``mostPlaces`` is the most prefixes to remember for one remainder of a
+  /// name.
   private static let mostSteps = 12
   private static let mostPlaces = 8
 
-  /// Matches two lists in which no name stands twice. O(names × steps).
+  /// Matches two lists of unique names. O(names × components).
   ///
   /// - Parameters:
   ///   - leftKeys: the keys of state dicts in the left list, each with its dot: `model.`.
-  ///   - rightKeys: the same of the right list.
+  ///   - rightKeys: the keys of state dicts in the right list, in the same form.
   package init(
     _ left: [String], _ right: [String], leftKeys: [String] = [], rightKeys: [String] = [],
     findsPrefixes: Bool = true
@@ -49,7 +50,7 @@ package struct NameMatching {
     pairs.sort { $0.left < $1.left }
   }
 
-  /// Pairs what is left and equal behind two prefixes.
+  /// Pairs the unpaired names that are equal after two prefixes are removed.
   private mutating func pair(_ left: [String], _ right: [String], _ prefixes: Prefixes) {
     var places: [ExactText: Int] = [:]
     places.reserveCapacity(rightOver.count)
@@ -74,8 +75,8 @@ package struct NameMatching {
     return String(Substring(name.utf8.dropFirst(prefix.utf8.count)))
   }
 
-  /// The prefixes behind which the most names are equal, and at least half of all on one side; of several the shortest. Nil
-  /// when there are none.
+  /// Returns the prefixes without which the most names are equal; of several, the shortest. Nil when no prefixes match
+  /// at least half of the names of one side.
   private func best(
     _ left: [String], _ right: [String], _ leftKeys: [String], _ rightKeys: [String]
   ) -> Prefixes? {
@@ -92,7 +93,7 @@ package struct NameMatching {
     }
     var votes: [Votes: Int] = [:]
     for name in left {
-      // The longest rest that both have: what stands before it has nothing in common.
+      // The longest common remainder: the prefixes before it have no common ending.
       for (prefix, rest) in Self.splits(name) {
         guard let others = places[ExactText(rest)] else { continue }
         for other in others {
@@ -109,7 +110,7 @@ package struct NameMatching {
     let allowed = votes.filter { entry in
       entry.value * 2 >= needed
         && (Self.isKey(entry.key.left.text, leftKeys) || Self.isKey(entry.key.right.text, rightKeys))
-        // A network has one prefix: two places of one side are no one place of the other.
+        // A network has one prefix, so a prefix that is already paired cannot be paired again.
         && !prefixes.contains {
           ExactText($0.left) == entry.key.left || ExactText($0.right) == entry.key.right
         }
@@ -119,12 +120,12 @@ package struct NameMatching {
     return Prefixes(left: prefix, right: other, count: best.value)
   }
 
-  /// Whether a prefix is nothing but the key of a state dict, or empty.
+  /// Returns true when a prefix is empty or the key of a state dict.
   private static func isKey(_ prefix: String, _ keys: [String]) -> Bool {
     prefix.isEmpty || keys.contains { $0.utf8.elementsEqual(prefix.utf8) }
   }
 
-  /// A name cut behind each of its first dots, the longest rest first: `("", "a.b")`, `("a.", "b")`.
+  /// Returns a name's splits after each of its first dots, the longest remainder first: `("", "a.b")`, `("a.", "b")`.
   private static func splits(_ name: String) -> [(prefix: String, rest: String)] {
     var splits = [(prefix: "", rest: name)]
     var place = name.utf8.startIndex

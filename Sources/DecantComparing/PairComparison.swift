@@ -3,27 +3,27 @@ internal import DecantCheckpoints
 package import DecantTensors
 internal import DecantIO
 
-/// What came of comparing two tensors.
+/// The result of comparing two tensors.
 package enum PairVerdict: Sendable {
-  /// Type, shape and every bit are the same.
+  /// The dtype, shape and bits are equal.
   case identical
-  /// Type and every bit are the same, in another shape; with the order of axes when that is another too.
+  /// The dtype and bits are equal, the shape differs. `axes` is the permutation when the axes are in another order.
   case reshaped(axes: [Int]?)
-  /// Something differs; the measures are nil where there are no numbers to measure, and the remark says why.
+  /// Something differs. The difference is nil when there are no values to measure, and the remark says why.
   case changed(TensorDifference?, remark: String, hint: Hint? = nil)
 
-  /// The form in which tensors that differ by their parts can be measured.
+  /// The form in which tensors that are compared by their parts can be measured.
   package enum Hint: Sendable {
-    /// One is sparse and the other is not, or in another way: in full, their numbers can be compared.
+    /// One is sparse and the other is not, or in another layout. As dense tensors, their values can be compared.
     case compareDense
-    /// Both are sparse in the same way: in full, the difference can be measured.
+    /// Both are sparse in the same layout. As dense tensors, the difference can be measured.
     case measureDense
-    /// Both are quantised: as the numbers they represent, the difference can be measured.
+    /// Both are quantised. Dequantised, the difference can be measured.
     case measureDequantized
   }
 }
 
-/// Compares the tensors of pairs, and looks for equal data among those without a partner.
+/// Compares the tensors of pairs, and finds tensors with equal data among those without a partner.
 package struct PairComparison: Sendable {
   package let a: DiffSide
   package let b: DiffSide
@@ -31,14 +31,15 @@ package struct PairComparison: Sendable {
   package let toDense: Bool
   package let threads: Int
 
-  /// Compares with tolerances; `toDense` fills in sparse tensors.
+  /// Creates a comparison with a tolerance. `toDense` converts sparse tensors to dense ones.
   package init(a: DiffSide, b: DiffSide, tolerance: Tolerance, toDense: Bool, threads: Int) {
     (self.a, self.b, self.tolerance, self.toDense, self.threads) = (a, b, tolerance, toDense, threads)
   }
 
-  /// The verdict on every pair, in order. O(bytes), twice for pairs that differ.
+  /// Returns the verdict on every pair, in order. O(bytes), twice for pairs that differ.
   ///
-  /// - Throws: ``DecantError`` when something cannot be read or compared; nothing is compared when a flag is missing.
+  /// - Throws: ``DecantError`` when a tensor cannot be read or compared. When a flag is missing, it throws before any
+  ///   comparison.
   package func verdicts(_ pairs: [TensorMatching.Pair]) throws -> [PairVerdict] {
     try requireComparable(pairs)
     return try parallelMap(pairs.count, threads: threads) { try verdict(pairs[$0]) }
@@ -68,11 +69,11 @@ package struct PairComparison: Sendable {
     return .changed(difference, remark: remark(difference, left.dtype, right.dtype))
   }
 
-  /// Bytes of a tensor that is looked at along other axes: no more than are gathered in memory.
+  /// The most bytes of a tensor that is compared along permuted axes: the limit for gathering elements in memory.
   private static let transposedBytes = 64 << 20
 
-  /// The order of the left tensor's axes in which it has the shape and the bits of the right one: that of a transposed
-  /// matrix, or of TensorFlow's kernels.
+  /// Returns the permutation of the left tensor's axes that gives the shape and the bits of the right one; nil for
+  /// none. It finds transposed matrices and TensorFlow's kernel layouts.
   private func transposition(_ left: Tensor, _ right: Tensor) throws -> [Int]? {
     guard left.dtype == right.dtype, left.dtype.elementsPerByte == 1, 2...4 ~= left.shape.count,
       left.shape.sorted() == right.shape.sorted(), left.byteCount <= Self.transposedBytes
@@ -83,7 +84,7 @@ package struct PairComparison: Sendable {
     return nil
   }
 
-  /// Every order of so many axes.
+  /// Returns every permutation of `count` axes.
   private static func orders(_ count: Int) -> [[Int]] {
     count == 0
       ? [[]]
@@ -103,12 +104,12 @@ package struct PairComparison: Sendable {
 
   // MARK: Sparse and quantised tensors, by their parts
 
-  /// Whether a tensor is compared by what it is made from.
+  /// Returns true when a tensor is compared by its parts (such as indices and values, or integers and scales).
   private func hasParts(_ tensor: Tensor) -> Bool {
     tensor.quantization != nil || (tensor.layout != .strided && !toDense)
   }
 
-  /// Throws when a pair could be compared only in a form that was not asked for.
+  /// Throws when a pair can only be compared in a form that the caller did not ask for.
   private func requireComparable(_ pairs: [TensorMatching.Pair]) throws(DecantError) {
     var (quantised, sparse): ([String], [String]) = ([], [])
     for pair in pairs {
@@ -159,8 +160,9 @@ package struct PairComparison: Sendable {
 
   // MARK: Data of equal bits
 
-  /// Pairs of tensors without a partner whose data is the same: those of one shape, in order, when each side has as many
-  /// of them; and those of two shapes that no other data resembles. O(bytes) of the tensors that have a like.
+  /// Returns pairs of unpaired tensors with equal data. Tensors of one shape are paired in order when each side has
+  /// the same number of them. Tensors of two shapes are paired when no other tensor has the same data. O(bytes) of the
+  /// tensors whose dtype, layout and element count occur on both sides.
   package func pairsOfEqualData(_ onlyA: [Int], _ onlyB: [Int]) throws -> [TensorMatching.Pair] {
     let common = Set(onlyA.map { Kind(a.items[$0].tensor) }).intersection(
       onlyB.map { Kind(b.items[$0].tensor) })
@@ -203,7 +205,7 @@ package struct PairComparison: Sendable {
     return pairs.sorted { $0.a < $1.a }
   }
 
-  /// What tensors of equal data have in common before any is read.
+  /// The properties that tensors of equal data share, known without reading data.
   private struct Kind: Hashable {
     package let dtype: DType
     package let elementCount: Int
@@ -234,7 +236,7 @@ package struct PairComparison: Sendable {
     } catch { throw side.located(error, item) }
   }
 
-  /// Runs what reads two tensors; its errors get the place of the one that could not be read.
+  /// Runs a comparison of two tensors, and adds the tensor that could not be read to its errors.
   private func locating<T>(_ left: DiffSide.Item, _ right: DiffSide.Item, _ body: () throws -> T) throws -> T
   {
     do { return try body() } catch let error as TensorComparisonError {

@@ -3,14 +3,14 @@ internal import DecantCheckpoints
 public import DecantTensors
 
 extension StateDict {
-  /// Compares these tensors with others, whatever their containers, dialects, prefixes and types.
+  /// Compares these tensors with others. Formats, naming conventions, prefixes and dtypes may differ.
   ///
   ///     let difference = try weights.diff(converted)
   ///     if !difference.isSame { print(difference.changed) }
   ///
   /// - Returns: every tensor that was added, removed, renamed or changed.
-  /// - Throws: ``DecantError`` for data that cannot be read, for tensors without data, and for a quantised or sparse tensor
-  ///   beside one that is not. O(bytes), at most twice for tensors that differ.
+  /// - Throws: ``DecantError`` for data that cannot be read, for tensors without data, and for a quantised or sparse
+  ///   tensor paired with one that is not. O(bytes), at most twice for tensors that differ.
   public func diff(_ other: StateDict) throws(DecantError) -> StateDictDifference {
     try DecantError.mapping {
       let (a, b) = try (DiffSide("A", self), DiffSide("B", other))
@@ -28,7 +28,7 @@ extension StateDict {
 }
 
 extension DiffSide {
-  /// Takes a state dict, of a file or made in memory.
+  /// Creates a side from a state dict, read from a file or made in memory.
   fileprivate init(_ letter: String, _ stateDict: StateDict) throws(DecantError) {
     if let part = stateDict.part {
       try self.init(letter, part.checkpoint, part.selection, Choice())
@@ -39,28 +39,28 @@ extension DiffSide {
   }
 }
 
-/// How two state dicts differ.
+/// The differences between two state dicts.
 public struct StateDictDifference: Sendable {
   /// Two tensors with the same name, or names that mean the same, and different contents.
   public struct Change: Sendable {
     /// The name in the first state dict.
     public let name: String
-    /// The largest absolute difference of two elements; nil where shapes or types cannot be compared.
+    /// The largest absolute difference between two elements; nil when shapes or dtypes cannot be compared.
     public let maxAbsolute: Double?
-    /// The largest difference in steps of the coarser type; nil where it has no meaning.
+    /// The largest difference in ULPs of the less precise dtype; nil when it has no meaning.
     public let maxULP: UInt64?
   }
 
-  /// Every tensor has a partner with the same name, dtype, shape and bits. A prefix such as `module.` on one side does not count
-  /// as a difference.
+  /// True when every tensor has a partner with the same name, dtype, shape and bits. A prefix such as `module.` on one
+  /// side does not count as a difference.
   public let isSame: Bool
-  /// The number of tensors that are equal bit by bit under the same name, apart from such a prefix.
+  /// The number of tensors that are equal bit by bit under the same name, ignoring such a prefix.
   public let identicalCount: Int
   /// Equal tensors under two names, such as those of two libraries.
   public let renamed: [(first: String, second: String)]
   /// Tensors that differ.
   public let changed: [Change]
-  /// Tensors with equal elements in another shape: the names.
+  /// The names of tensors with equal elements in another shape.
   public let reshaped: [String]
   /// Names that only the first state dict has.
   public let onlyInFirst: [String]

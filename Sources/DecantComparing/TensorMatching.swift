@@ -3,37 +3,37 @@ internal import DecantCheckpoints
 package import DecantResNets
 internal import DecantTensors
 
-/// Which tensors of two files are compared with each other.
+/// The pairs of tensors of two files to compare with each other.
 package struct TensorMatching {
-  /// Why two tensors are a pair.
+  /// The reason why two tensors are a pair.
   package enum Reason: String {
-    /// Their names are equal, as they stand or behind a recognised prefix.
+    /// Their names are equal, directly or after a recognised prefix.
     case name
-    /// Two libraries' names mean the same tensor of a ResNet.
+    /// Their names in two libraries mean the same tensor of a ResNet.
     case dialect
     /// Their data is the same.
     case data
   }
 
-  /// Two tensors, by their places in the files.
+  /// Two tensors, by their indices in the two sides' items.
   package struct Pair {
     package let a: Int
     package let b: Int
     package let reason: Reason
-    /// Which axes of A's tensor each axis is in B's dialect, as ``Tensor/arranged(_:)`` has them.
+    /// The axis of A's tensor for each axis in B's naming convention, as ``Tensor/arranged(_:)`` expects it.
     package var axes: [Int?]?
   }
 
   package private(set) var pairs: [Pair] = []
   package let prefixes: [NameMatching.Prefixes]
-  /// The dialects of both sides, when names were matched by them.
+  /// The naming conventions of both sides, when names were matched by them.
   package private(set) var dialects: (a: ResNetDialect, b: ResNetDialect)?
   package private(set) var onlyA: [Int] = []
   package private(set) var onlyB: [Int] = []
 
-  /// Matches by names, then by dialects. Nothing is read.
+  /// Matches tensors by names, then by naming conventions. No tensor data is read.
   ///
-  /// - Parameter exactNames: whether only names that are equal as they stand make a pair.
+  /// - Parameter exactNames: true to pair only names that are equal without removing a prefix.
   package init(_ a: DiffSide, _ b: DiffSide, exactNames: Bool) {
     let names = NameMatching(
       a.items.map(\.name), b.items.map(\.name), leftKeys: a.stateDictKeys, rightKeys: b.stateDictKeys,
@@ -45,7 +45,7 @@ package struct TensorMatching {
     if !exactNames, !onlyA.isEmpty, !onlyB.isEmpty { matchByDialect(a, b) }
   }
 
-  /// Pairs tensors that were found to hold the same data.
+  /// Adds pairs of tensors with equal data.
   package mutating func add(_ found: [Pair]) {
     guard !found.isEmpty else { return }
     pairs += found
@@ -55,10 +55,10 @@ package struct TensorMatching {
     pairs.sort { $0.a < $1.a }
   }
 
-  /// Where both sides hold one ResNet in two dialects, its tensors are paired by what they are called in this project.
+  /// Pairs the tensors of two files that hold the same ResNet under two naming conventions, by their canonical names.
   ///
-  /// That comes before equal names, which may mean two things: `layer1.0.downsample.1.weight` is a convolution in timm's
-  /// names and a normalization in CLIP's.
+  /// This takes precedence over equal names, which may have two meanings: `layer1.0.downsample.1.weight` is a
+  /// convolution in timm's names and a normalization in CLIP's.
   private mutating func matchByDialect(_ a: DiffSide, _ b: DiffSide) {
     guard let left = Self.naming(a, onlyA), let right = Self.naming(b, onlyB) else { return }
     let (ofA, ofB) = (Self.places(left, in: a), Self.places(right, in: b))
@@ -87,7 +87,7 @@ package struct TensorMatching {
     dialects = (left.dialect, right.dialect)
   }
 
-  /// The one ResNet of a side: of all its tensors, or of those without a partner.
+  /// Returns the tensor names of the only ResNet of a side: in all its tensors, or in those without a partner.
   private static func naming(_ side: DiffSide, _ leftOver: [Int]) -> ResNetNaming? {
     if let whole = try? ResNetNaming.onlyIfAny(in: side.stateDict) { return whole }
     let entries = leftOver.map { side.items[$0] }
@@ -97,7 +97,7 @@ package struct TensorMatching {
     return try? ResNetNaming.onlyIfAny(in: rest)
   }
 
-  /// The tensors of a network by this project's names.
+  /// Returns the item index of each of a network's tensors by canonical name.
   private static func places(_ naming: ResNetNaming, in side: DiffSide) -> [String: Int] {
     var canonical: [ExactText: String] = [:]
     for entry in naming.entries { canonical[ExactText(entry.name)] = entry.canonical }
@@ -108,7 +108,7 @@ package struct TensorMatching {
     return places
   }
 
-  /// The axes with those of size 1 at the end added or left out, as the other tensor's rank asks for.
+  /// Returns the axes with trailing axes of size 1 added or removed to match the other tensor's rank.
   private static func fitting(_ axes: [Int?], _ shape: [Int], rank: Int) -> [Int?] {
     var axes = axes
     while axes.count > rank, let last = axes.last, last.map({ shape[$0] == 1 }) ?? true { axes.removeLast() }

@@ -1,21 +1,21 @@
-/// What one node costs for an input of some size, one image.
+/// The cost of one node for one image of a given size.
 package struct NodeCost: Sendable, Equatable {
-  /// The node's result: channels, height, width; height and width are 1 for vectors.
+  /// The shape of the node's output: channels, height, width. Height and width are 1 for vectors.
   package let channels: Int
   package let height: Int
   package let width: Int
-  /// Products that are added to a sum: of convolutions, fully connected layers and attention's projections. What is done
-  /// number by number, as normalization, is not counted.
+  /// The number of multiply-adds of convolutions, fully connected layers and attention projections.
+  /// Element-wise operations such as batch norm are not counted.
   package let multiplyAdds: Int
-  /// Numbers that training changes.
+  /// The number of trainable parameters.
   package let parameterCount: Int
 }
 
 extension Graph {
-  /// The cost of every node, in order, for one image of height × width pixels.
+  /// Returns the cost of every node, in order, for one image of height × width pixels.
   ///
-  /// Nil when a window does not fit, or a count does not fit an `Int`. Source of the convention: fvcore counts one
-  /// multiply-add for each weight and position, as torchvision's tables do. O(nodes).
+  /// Returns nil when a window does not fit or a count overflows `Int`. The convention is fvcore's, as in
+  /// torchvision's tables: one multiply-add for each weight and output position. O(nodes).
   package func costs(height: Int, width: Int) -> [NodeCost]? {
     guard height > 0, width > 0 else { return nil }
     var sizes = [(channels: inputChannels, height: height, width: width)]
@@ -55,7 +55,8 @@ extension Graph {
       case .efficientChannelAttention(let kernel): products = [input.channels, kernel]
       case .attentionPool(let pooling):
         output = (pooling.outputs, 1, 1)
-        // Queries, keys and values, then the result; the weighing itself is small beside them.
+        // Query, key, value and output projections. The attention weights themselves cost little in
+        // comparison.
         products = [2 * pooling.tokens + 1, pooling.channels, pooling.channels]
       case .batchNormalization, .channelAffine, .groupNormalization, .relu, .silu, .add, .opaque: break
       }

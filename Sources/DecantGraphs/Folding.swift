@@ -1,6 +1,8 @@
 extension Graph {
-  /// The batch normalizations that can be computed into the convolution before them, by that convolution: those that read
-  /// nothing else, where nothing else reads it. Both are places in ``nodes``.
+  /// The batch norms that can be folded into the convolution before them, keyed by that convolution.
+  ///
+  /// A batch norm can be folded when the convolution is its only input and the batch norm is its only reader.
+  /// Keys and values are indices in ``nodes``.
   package var foldableNormalizations: [Int: Int] {
     var readers = [[Int]](repeating: [], count: nodes.count + 1)
     for (index, node) in nodes.enumerated() {
@@ -19,22 +21,23 @@ extension Graph {
   }
 }
 
-/// A normalization as one factor and one summand for each channel, in double precision.
+/// A batch norm as one scale and one bias for each channel, in float64.
 package struct ChannelFactors: Sendable, Equatable {
   package let factors: [Double]
   package let summands: [Double]
 
-  /// Factors and summands that are stored as such.
+  /// Uses stored factors and summands.
   package init(scale: [Double], bias: [Double]) { (factors, summands) = (scale, bias) }
 
-  /// Batch normalization in its inference form: `scale / sqrt(variance + epsilon)`, and `bias` less the mean times that.
+  /// Computes inference batch norm: `factor = scale / sqrt(variance + epsilon)`, `summand = bias - mean ×
+  /// factor`.
   package init(scale: [Double], bias: [Double], mean: [Double], variance: [Double], epsilon: Double) {
     let factors = zip(scale, variance).map { scale, variance in scale / (variance + epsilon).squareRoot() }
     self.factors = factors
     summands = bias.indices.map { bias[$0] - mean[$0] * factors[$0] }
   }
 
-  /// The summands behind a convolution of the given biases; none for a convolution without.
+  /// Returns the bias of the folded convolution. An empty `bias` means that the convolution has none.
   package func summands(behind bias: [Double]) -> [Double] {
     bias.isEmpty ? summands : bias.indices.map { bias[$0] * factors[$0] + summands[$0] }
   }

@@ -1,6 +1,6 @@
-/// A tensor that a node needs, as PyTorch names it.
+/// A parameter or buffer of a node, as PyTorch names it.
 package struct Parameter: Sendable, Equatable {
-  /// What a parameter is for.
+  /// The role of a parameter in its node.
   package enum Role: String, Sendable, CaseIterable {
     case convolutionWeight, convolutionBias, normalizationScale, normalizationBias, runningMean,
       runningVariance
@@ -9,15 +9,15 @@ package struct Parameter: Sendable, Equatable {
     case squeezeWeight, squeezeBias, excitationWeight, excitationBias
     case channelConvolutionWeight
     case positions, queryWeight, queryBias, keyWeight, keyBias, valueWeight, valueBias
-    /// Of an operator that no engine computes.
+    /// A parameter of an operator that no engine implements.
     case opaque
   }
-  /// The name in the state dict: `layer1.0.conv1.weight`.
+  /// The name in the state dict, such as `layer1.0.conv1.weight`.
   package let name: String
   package let shape: [Int]
   package let role: Role
 
-  /// Whether training changes it by gradient; the others are buffers.
+  /// True for buffers, which training does not change by gradient.
   package var isBuffer: Bool {
     switch role {
     case .runningMean, .runningVariance, .batchCounter: true
@@ -25,13 +25,13 @@ package struct Parameter: Sendable, Equatable {
     }
   }
 
-  /// Whether a file may leave it out: `num_batches_tracked` is absent before PyTorch 0.4.1 and is not used to
-  /// infer.
+  /// True when a file may omit the tensor. `num_batches_tracked` is absent before PyTorch 0.4.1 and is not
+  /// used for inference.
   package var isOptional: Bool { role == .batchCounter }
 }
 
 extension Node {
-  /// The node's parameters and buffers in PyTorch's order.
+  /// The node's parameters and buffers, in PyTorch's order.
   package var parameters: [Parameter] {
     func parameter(_ suffix: String, _ shape: [Int], _ role: Parameter.Role) -> Parameter {
       Parameter(name: name + "." + suffix, shape: shape, role: role)

@@ -1,12 +1,12 @@
-/// What kind of picture bytes are, judged by how they begin.
+/// An image file format, detected from the first bytes.
 package enum ImageFormat: String, Sendable {
   case png = "PNG"
   case jpeg = "JPEG"
 
-  /// How many first bytes tell.
+  /// The number of leading bytes needed to detect the format.
   package static let headByteCount = 16
 
-  /// The format that is read; nil for anything else.
+  /// Detects a supported format; nil for anything else.
   package init?(head: some Collection<UInt8>) {
     if head.starts(with: PNGChunks.signature) {
       self = .png
@@ -17,7 +17,7 @@ package enum ImageFormat: String, Sendable {
     }
   }
 
-  /// The name of a format of pictures that is not read; nil for what is no picture.
+  /// Returns the name of an image format that is not supported; nil when the bytes are not an image.
   package static func foreignName(head: some Collection<UInt8>) -> String? {
     let head = Array(head)
     func holds(_ text: String, at offset: Int = 0) -> Bool { head.dropFirst(offset).starts(with: text.utf8) }

@@ -1,9 +1,11 @@
 internal import DecantBytes
 internal import CImageCodecs
 
-/// JPEG by libjpeg-turbo: its accurate inverse transform and its smooth enlargement of chroma, which are Pillow's too.
+/// JPEG decoding by libjpeg-turbo, with its accurate inverse DCT and smooth chroma upsampling, which are also
+/// Pillow's.
 enum JPEGDecoding {
-  /// Pixels that one byte of Huffman codes can stand for: a bit for a block of 64, in units of up to 16 blocks.
+  /// The largest number of pixels that one byte of Huffman codes can encode: a bit for a block of 64, in
+  /// units of up to 16 blocks.
   private static let pixelsPerByte = 8 * 64 * 16
 
   static func picture(_ bytes: [UInt8], _ limits: Limits) throws(DecantError) -> Picture {
@@ -18,12 +20,13 @@ enum JPEGDecoding {
     }
     var notes: [String] = []
     var (samples, warning) = try decode(bytes, markers, goesOn: false)
-    // Bytes that are left over between two parts are no loss, and cameras write them. Anything else is.
+    // Extra bytes before a marker are harmless, and cameras write them. Any other warning is damage.
     if let first = warning, isHarmless(first) {
       (samples, warning) = try decode(bytes, markers, goesOn: true)
       notes.append("libjpeg-turbo says: \(first)")
     }
-    // TurboJPEG calls a fatal error a warning too when one came before, and has no number for either: only the text.
+    // TurboJPEG reports a fatal error as a warning when one came before, and has no code for either. Only the
+    // text differs.
     if let warning, !isHarmless(warning) {
       throw DecantError(
         .damaged, "is a damaged JPEG: \(warning)", remedy: "Download the file again, or save it again.")
@@ -68,14 +71,15 @@ enum JPEGDecoding {
         .unsupportedFormat, "is a JPEG with \(markers.components) components; only 1, 3 and 4 are read",
         remedy: "Save it as PNG.")
     }
-    // Every scan goes over the whole image, and a few bytes make one.
+    // Each scan processes the whole image, and a scan takes only a few bytes.
     guard markers.scans <= limits.imageScans else {
       throw DecantError(
         limits.exceeded(\.imageScans, need: markers.scans), "is a JPEG with \(markers.scans) scans")
     }
   }
 
-  /// The samples, and the first thing that was wrong; without `goesOn` the samples are then not all there.
+  /// Decodes the samples and returns the first warning. Without `goesOn`, decoding stops there and the
+  /// samples are incomplete.
   private static func decode(_ bytes: [UInt8], _ markers: JPEGMarkers, goesOn: Bool) throws(DecantError)
     -> (samples: [UInt8], warning: String?)
   {
@@ -85,7 +89,7 @@ enum JPEGDecoding {
     let count = markers.width * markers.height * (isCMYK ? 4 : 3)
     let samples = unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, initialised in
       if let rows = buffer.baseAddress {
-        // Whatever a damaged file leaves out is never what was in memory before.
+        // Samples that a damaged file omits must not expose uninitialised memory.
         if goesOn { unsafe rows.initialize(repeating: 0, count: count) }
         status = unsafe cimage_decode_jpeg(
           bytes, markers.end, Int32(markers.width), Int32(markers.height), isCMYK ? 1 : 0, goesOn ? 1 : 0,
@@ -105,7 +109,7 @@ enum JPEGDecoding {
     }
   }
 
-  /// Pillow's CMYK → RGB, of inks stored inverted as Adobe does.
+  /// Converts CMYK to RGB as Pillow does. Inks are stored inverted, as Adobe writes them.
   private static func rgb(inks: [UInt8]) -> [UInt8] {
     var pixels: [UInt8] = []
     pixels.reserveCapacity(inks.count / 4 * 3)

@@ -1,17 +1,17 @@
 internal import DecantBytes
 
-/// What a JPEG says in its markers, and whether it is all there.
+/// The information in a JPEG's markers. Reading them also checks that the file is complete.
 struct JPEGMarkers {
   var width = 0
   var height = 0
   var precision = 0
   var components = 0
-  /// The marker of the frame, 0xC0 to 0xCF; 0 where there is none.
+  /// The marker of the frame, 0xC0 to 0xCF; 0 when there is none.
   var frame: UInt8 = 0
   var scans = 0
   var exif: [UInt8]?
   var xmp: [UInt8]?
-  /// Where the image ends; what follows is not its own.
+  /// The offset of the end of the image. Later bytes do not belong to it.
   var end = 0
 
   /// Walks the markers to the end of the image. O(length).
@@ -19,7 +19,7 @@ struct JPEGMarkers {
     var cursor = ByteCursor(bytes, at: 2)
     do throws(ParsingError) {
       while true {
-        // Fill bytes before a marker, and what libjpeg passes over with a warning.
+        // Skip fill bytes before a marker, and bytes that libjpeg skips with a warning.
         while try cursor.readByte() != 0xFF {}
         while cursor.peek == 0xFF { try cursor.skip(1) }
         let marker = try cursor.readByte()
@@ -48,7 +48,7 @@ struct JPEGMarkers {
   }
 
   private mutating func readFrame(_ marker: UInt8, _ bytes: RawSpan, _ offset: Int) throws(ParsingError) {
-    // libjpeg refuses a second one.
+    // libjpeg refuses a second frame.
     guard frame == 0 else { return }
     var cursor = ByteCursor(bytes, at: offset)
     precision = Int(try cursor.readByte())
@@ -62,7 +62,7 @@ struct JPEGMarkers {
     let exifHead = Array("Exif\0\0".utf8)
     let xmpHead = Array("http://ns.adobe.com/xap/1.0/\0".utf8)
     if content.starts(with: exifHead) {
-      // What does not fit one segment goes on in the next.
+      // EXIF data that exceeds one segment continues in the next.
       exif = (exif ?? []) + content.dropFirst(exifHead.count)
     } else if content.starts(with: xmpHead) {
       xmp = Array(content.dropFirst(xmpHead.count))

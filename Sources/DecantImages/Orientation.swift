@@ -1,9 +1,9 @@
-/// How a picture's rows stand to what was photographed: EXIF's tag 274.
+/// The orientation of an image's rows relative to the scene: EXIF tag 274.
 package enum Orientation: Int, Sendable, CaseIterable {
   case upright = 1
   case mirrored, upsideDown, flipped, transposed, turnRight, transversed, turnLeft
 
-  /// What has to be done to set it upright.
+  /// The transformation that makes the image upright, in words.
   package var correction: String {
     switch self {
     case .upright: "upright as stored"
@@ -17,10 +17,10 @@ package enum Orientation: Int, Sendable, CaseIterable {
     }
   }
 
-  /// Whether height and width change places.
+  /// True when height and width are swapped.
   var swapsSides: Bool { rawValue >= Self.transposed.rawValue }
 
-  /// The pixels set upright, as PIL's `exif_transpose` sets them. O(pixels).
+  /// Returns the upright image, as PIL's `exif_transpose` does. O(pixels).
   func applied(to picture: Picture) -> Picture {
     guard self != .upright else { return picture }
     var result = picture

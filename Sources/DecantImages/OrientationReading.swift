@@ -1,18 +1,18 @@
 internal import DecantBytes
 
-/// What a file says of its orientation, read as Pillow reads it.
+/// The orientation tag of a file, read as Pillow reads it.
 struct OrientationTag: Equatable {
-  /// The number, which may be none of the eight.
+  /// The number in the file, which may not be one of the eight valid values.
   var value: Int
-  /// Where it stands.
+  /// The kind of metadata that contains the tag: `EXIF` or `XMP`.
   var place: String
 
-  /// In EXIF first, else in XMP.
+  /// Reads the orientation from EXIF, or else from XMP.
   ///
   /// - Parameters:
-  ///   - exif: a TIFF file, without `Exif\0\0` before it.
+  ///   - exif: a TIFF file, without the prefix `Exif\0\0`.
   ///   - xmp: XML.
-  /// - Returns: the tag, nil where there is none; and whether EXIF is there and is no TIFF file.
+  /// - Returns: the tag, or nil when there is none, and whether EXIF is present but is not a TIFF file.
   static func read(exif: [UInt8]?, xmp: [UInt8]?) -> (tag: OrientationTag?, isDamaged: Bool) {
     var isDamaged = false
     if let exif, !exif.isEmpty {
@@ -28,7 +28,7 @@ struct OrientationTag: Equatable {
     return (nil, isDamaged)
   }
 
-  /// The tag 274 of the first directory; the last one where there are several.
+  /// Returns tag 274 of the first directory. If it occurs several times, the last one counts.
   private static func valueInTIFF(_ bytes: RawSpan) throws(ParsingError) -> Int? {
     var cursor = ByteCursor(bytes)
     let isBigEndian: Bool
@@ -49,7 +49,7 @@ struct OrientationTag: Equatable {
     var found: Int?
     for entry in 0..<Int(try number(UInt16.self, at: start)) {
       let place = start + 2 + entry * 12
-      // A directory that breaks off keeps what it has.
+      // Keep the entries before the point where a directory is cut off.
       guard place + 12 <= bytes.byteCount else { break }
       guard try number(UInt16.self, at: place) == 274, try number(UInt32.self, at: place + 4) == 1 else {
         continue
@@ -66,7 +66,7 @@ struct OrientationTag: Equatable {
     return found
   }
 
-  /// The digit of the first `tiff:Orientation="6"` or `<tiff:Orientation>6`.
+  /// Returns the digit of the first `tiff:Orientation="6"` or `<tiff:Orientation>6`.
   private static func valueInXMP(_ bytes: [UInt8]) -> Int? {
     let word = Array("tiff:Orientation".utf8)
     var place = bytes.startIndex

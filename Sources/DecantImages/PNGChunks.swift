@@ -1,6 +1,6 @@
 internal import DecantBytes
 
-/// What a PNG says before its pixels are decoded; checksums are left to libpng.
+/// The information in a PNG's chunks, read before its pixels are decoded. libpng checks the checksums.
 struct PNGChunks {
   static let signature: [UInt8] = [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A]
 
@@ -8,14 +8,14 @@ struct PNGChunks {
   var height = 0
   var bitDepth = 0
   var colourType = 0
-  /// Bytes of all IDAT chunks.
+  /// The number of bytes of all IDAT chunks.
   var dataByteCount = 0
   var exif: [UInt8]?
   var xmp: [UInt8]?
   var hasTransparency = false
   var isAnimated = false
 
-  /// Walks the chunks up to IEND; what follows it is not the picture's. O(chunks).
+  /// Walks the chunks up to IEND. Later bytes do not belong to the image. O(chunks).
   init(_ bytes: RawSpan) throws(DecantError) {
     var cursor = ByteCursor(bytes, at: Self.signature.count)
     guard bytes.byteCount >= 33, bytes.copy(8..<16) == [0, 0, 0, 13] + Array("IHDR".utf8) else {
@@ -31,7 +31,7 @@ struct PNGChunks {
         try cursor.skip(length)
         try cursor.skip(4)
         switch name {
-        // libpng refuses a second one.
+        // libpng refuses a second IHDR.
         case Array("IHDR".utf8) where width == 0: try readHeader(bytes, at: content)
         case Array("IDAT".utf8): dataByteCount += length
         case Array("tRNS".utf8): hasTransparency = true
@@ -56,10 +56,9 @@ struct PNGChunks {
     colourType = Int(try cursor.readByte())
   }
 
-  /// The text of an uncompressed `XML:com.adobe.xmp`.
+  /// Returns the text of an uncompressed `XML:com.adobe.xmp` chunk.
   private static func xmp(_ content: [UInt8]) -> [UInt8]? {
-    // The keyword, a zero, two bytes of which the first says whether it is compressed, and two more texts that end with
-    // a zero.
+    // The keyword, a NUL, the compression flag and method, and two more texts that end with a NUL.
     let head = Array("XML:com.adobe.xmp".utf8) + [0, 0, 0]
     guard content.starts(with: head) else { return nil }
     var rest = content[head.count...]

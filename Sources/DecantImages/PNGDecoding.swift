@@ -1,14 +1,14 @@
 internal import DecantBytes
 internal import CImageCodecs
 
-/// PNG by libpng, turned into RGB as Pillow turns its modes.
+/// PNG decoding by libpng, converted to RGB as Pillow converts its modes.
 enum PNGDecoding {
   static func picture(_ bytes: [UInt8], _ limits: Limits) throws(DecantError) -> Picture {
     let chunks = try PNGChunks(unsafe bytes.span.bytes)
     try Picture.check(chunks.height, chunks.width, limits)
     let channels = try channels(chunks)
-    // Bits of the file's own rows, without the byte before each that names its filter. A file of few bytes that claims
-    // many pixels is refused before anything is allocated for them.
+    // Bytes of the file's rows, without the filter byte before each row. A small file that claims many pixels
+    // is refused before anything is allocated for them.
     let held = (chunks.width * channels * chunks.bitDepth + 7) / 8 * chunks.height
     guard held / limits.inflation <= chunks.dataByteCount else {
       throw .truncatedImage(
@@ -36,7 +36,7 @@ enum PNGDecoding {
     return picture
   }
 
-  /// Samples of a pixel.
+  /// Returns the number of samples in a pixel.
   private static func channels(_ chunks: PNGChunks) throws(DecantError) -> Int {
     switch (chunks.colourType, chunks.bitDepth) {
     case (0, 1), (0, 2), (0, 4), (0, 8), (3, 1), (3, 2), (3, 4), (3, 8): return 1
@@ -44,7 +44,7 @@ enum PNGDecoding {
     case (2, 8), (2, 16): return 3
     case (6, 8), (6, 16): return 4
     case (0, 16):
-      // Pillow's I;16 → RGB clips at 255: nearly every pixel would be white.
+      // Pillow's I;16 → RGB clips at 255, so nearly every pixel would be white.
       throw DecantError(
         .unsupportedFormat, "is a greyscale PNG with 16 bits, and there is no agreed way to make 8 of them",
         remedy: "Save it with 8 bits, scaled as the network was trained.")
@@ -64,7 +64,7 @@ enum PNGDecoding {
     var paletteCount: Int32 = 0
     var status: Int32 = 0
     let count = rowByteCount * chunks.height
-    // Not filled with zeros: pages that no pixel reaches take no memory.
+    // The memory is not zeroed: pages that no pixel reaches then take none.
     let samples = unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, initialised in
       if let rows = buffer.baseAddress {
         status = unsafe cimage_decode_png(
@@ -81,7 +81,7 @@ enum PNGDecoding {
     return (samples, Array(palette.prefix(Int(paletteCount) * 3)))
   }
 
-  /// A library's words, escaped.
+  /// Returns a library's message, escaped.
   static func text(_ message: [CChar]) -> String {
     String(decoding: message.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
       .escapedForDisplay

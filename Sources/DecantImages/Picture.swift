@@ -1,29 +1,29 @@
 package import DecantBytes
 
-/// A picture as 8-bit RGB: what `Image.open(path).convert("RGB")` gives, set upright or as stored.
+/// An image as 8-bit RGB, equal to `Image.open(path).convert("RGB")`, upright or as stored.
 package struct Picture: Sendable, Equatable {
   package internal(set) var height: Int
   package internal(set) var width: Int
-  /// Row by row, three bytes a pixel.
+  /// The pixels, row by row, three bytes each.
   package internal(set) var pixels: [UInt8]
   package internal(set) var format: ImageFormat
-  /// What the file calls its orientation; `upright` where it says nothing.
+  /// The orientation in the file; `upright` when it has none.
   package internal(set) var orientation = Orientation.upright
-  /// Whether the orientation was applied to the pixels.
+  /// True when the orientation was applied to the pixels.
   package internal(set) var isTurned = false
-  /// Height and width as stored, before the orientation was applied.
+  /// The height and width as stored, before the orientation was applied.
   package internal(set) var storedSize: (height: Int, width: Int)
-  /// What was left out or decided on the way, one clause each: an alpha channel, bits, inks.
+  /// Notes on what decoding ignored or assumed, one clause each: an alpha channel, bits, inks.
   package internal(set) var notes: [String] = []
 
   /// Decodes a PNG or a JPEG.
   ///
-  /// The codecs are C libraries, loaded on first use (docs/adr/0014). Nothing is allocated that the file's bytes
-  /// could not fill.
+  /// The codecs are C libraries, loaded on first use (docs/adr/0014). The file's size bounds what is
+  /// allocated.
   ///
-  /// - Parameter turning: whether the orientation that the file states is applied.
-  /// - Throws: ``DecantError`` for bytes that are no picture, that break off or are damaged, for kinds that are
-  ///   refused, beyond `limits`, or when a library is not installed.
+  /// - Parameter turning: true to apply the orientation in the file.
+  /// - Throws: ``DecantError`` for bytes that are not an image, that are truncated or damaged, for
+  ///   unsupported kinds of image, beyond `limits`, or when a library is not installed.
   package init(decoding bytes: [UInt8], turning: Bool = true, limits: Limits = Limits()) throws(DecantError) {
     guard bytes.count <= limits.imageBytes else {
       throw DecantError(
@@ -48,7 +48,7 @@ package struct Picture: Sendable, Equatable {
     storedSize = (height, width)
   }
 
-  /// Takes over what a file says of its orientation.
+  /// Sets the orientation from the file's metadata.
   mutating func orient(exif: [UInt8]?, xmp: [UInt8]?) {
     let (tag, isDamaged) = OrientationTag.read(exif: exif, xmp: xmp)
     if isDamaged { notes.append("its EXIF cannot be read, and no orientation is taken from it") }
@@ -65,7 +65,7 @@ package struct Picture: Sendable, Equatable {
       && left.orientation == right.orientation && left.isTurned == right.isTurned && left.notes == right.notes
   }
 
-  /// Refuses sizes of 0 and beyond the limit.
+  /// Refuses sizes of 0 and sizes beyond the limit.
   static func check(_ height: Int, _ width: Int, _ limits: Limits) throws(DecantError) {
     guard height > 0, width > 0 else {
       throw DecantError(
@@ -81,7 +81,7 @@ package struct Picture: Sendable, Equatable {
 }
 
 extension DecantError {
-  /// An image file that ends before its contents do; `offset` counts bytes from its start.
+  /// Returns an error for a truncated image file. `offset` counts bytes from its start.
   static func truncatedImage(_ reason: String, at offset: Int? = nil) -> DecantError {
     DecantError(.truncated, reason, offset: offset, remedy: "The file is truncated. Download it again.")
   }

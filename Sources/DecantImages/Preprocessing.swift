@@ -1,13 +1,14 @@
-/// How a picture becomes the numbers a network takes. No file says which one its network was trained with.
+/// The conversion of an image to the network's input. No file records which one its network was trained with.
 public enum Preprocessing: String, Sendable, CaseIterable {
-  /// torchvision's `Resize(256)`, `CenterCrop(224)`, `ToTensor()` and `Normalize` with ImageNet's mean and deviation.
+  /// torchvision's `Resize(256)`, `CenterCrop(224)`, `ToTensor()` and `Normalize` with ImageNet's mean and
+  /// standard deviation.
   case imagenetEval = "imagenet-eval"
-  /// `ToTensor()` and the same `Normalize` at the picture's own size.
+  /// `ToTensor()` and the same `Normalize` at the image's own size.
   case imagenetRaw = "imagenet-raw"
-  /// Nothing: for tensors, which are used as they are.
+  /// No preprocessing, for tensors that are used as they are.
   case none
 
-  /// What it does, in a few words.
+  /// A short description of the conversion.
   package var summary: String {
     switch self {
     case .imagenetEval: "the shorter side to 256, the middle 224×224, ImageNet's mean and deviation"
@@ -16,18 +17,19 @@ public enum Preprocessing: String, Sendable, CaseIterable {
     }
   }
 
-  /// Sizes of torchvision's transforms for ImageNet.
+  /// The sizes of torchvision's transforms for ImageNet.
   private static let (shorterSide, cropSide) = (256, 224)
-  /// Means and deviations of ImageNet's channels on a scale from 0 to 1.
+  /// The means and standard deviations of ImageNet's channels on a scale from 0 to 1.
   private static let means: [Float] = [0.485, 0.456, 0.406]
   private static let deviations: [Float] = [0.229, 0.224, 0.225]
 
-  /// Height and width of what a picture becomes.
+  /// Returns the height and width of the network's input for an image.
   package func size(of picture: Picture) -> (height: Int, width: Int) {
     self == .imagenetEval ? (Self.cropSide, Self.cropSide) : (picture.height, picture.width)
   }
 
-  /// The numbers of a picture: 3×H×W, row-major; nil for `none`, which takes no picture. O(pixels).
+  /// Returns the input values of an image: 3×H×W, row-major; nil for `none`, which does not accept images.
+  /// O(pixels).
   package func values(of picture: Picture) -> [Float]? {
     switch self {
     case .none: nil
@@ -36,7 +38,8 @@ public enum Preprocessing: String, Sendable, CaseIterable {
     }
   }
 
-  /// torchvision's `Resize` and `CenterCrop`: the longer side is rounded down, half a pixel of the crop to even.
+  /// Returns the target of torchvision's `Resize` and `CenterCrop`. The longer side is rounded down; a crop
+  /// offset of half a pixel is rounded to even.
   static func target(_ picture: Picture) -> ResamplingTarget {
     let (short, long) = (min(picture.height, picture.width), max(picture.height, picture.width))
     let longer = Int(Double(shorterSide * long) / Double(short))
@@ -49,7 +52,7 @@ public enum Preprocessing: String, Sendable, CaseIterable {
     return ResamplingTarget(height: height, width: width, rows: middle(height), columns: middle(width))
   }
 
-  /// From pixels to planes, in float32 as `ToTensor` and `Normalize` compute.
+  /// Converts interleaved pixels to planes, in float32 as `ToTensor` and `Normalize` compute.
   private static func normalised(_ pixels: [UInt8]) -> [Float] {
     var values: [Float] = []
     values.reserveCapacity(pixels.count)

@@ -1,4 +1,4 @@
-/// Where in a larger or smaller grid a picture is looked at: the grid's size and a part of it.
+/// A resized image, given by its height and width, and the crop of it that is computed.
 struct ResamplingTarget: Equatable {
   var height: Int
   var width: Int
@@ -6,18 +6,18 @@ struct ResamplingTarget: Equatable {
   var columns: Range<Int>
 }
 
-/// What some results along one axis are made of, in Pillow's fixed-point numbers.
+/// The filter weights for a range of outputs along one axis, in Pillow's fixed-point numbers.
 ///
-/// Source: Pillow `src/libImaging/Resample.c`, its bilinear filter for 8 bits. Shrinking widens the filter, which is the
-/// antialiasing.
+/// Source: Pillow `src/libImaging/Resample.c`, its bilinear filter for 8 bits. Downscaling widens the filter,
+/// which is the antialiasing.
 private struct AxisWeights {
-  /// Bits behind the point.
+  /// The number of fractional bits.
   static let precision: Int32 = 32 - 8 - 2
-  /// The first source of each result, and the weights from there on.
+  /// For each output, the index of its first source and the weights from there on.
   private(set) var starts: [Int] = []
   private(set) var weights: [[Int32]] = []
 
-  /// Weights of the results `range` of `output`, from `input` sources.
+  /// Computes the weights of the outputs `range` of `output`, from `input` sources.
   init(input: Int, output: Int, range: Range<Int>) {
     let scale = Double(input) / Double(output)
     let support = max(scale, 1)
@@ -28,7 +28,7 @@ private struct AxisWeights {
       var factors = (start..<max(start, end)).map { source in
         max(0, 1 - abs((Double(source) - center + 0.5) * (1 / support)))
       }
-      // Summed from the first on, as Pillow does: another order rounds otherwise.
+      // Summed from the first weight on, as in Pillow. Another order would round differently.
       let sum = factors.reduce(0, +)
       if sum != 0 { for index in factors.indices { factors[index] /= sum } }
       starts.append(start)
@@ -36,25 +36,25 @@ private struct AxisWeights {
     }
   }
 
-  /// The sources that are needed.
+  /// The range of sources that the outputs need.
   var sources: Range<Int> {
     let ends = zip(starts, weights).map { $0 + $1.count }
     return (starts.min() ?? 0)..<(ends.max() ?? 0)
   }
 
-  /// The nearest 8-bit number of a sum that began with a half.
+  /// Returns the nearest 8-bit number of a sum that was initialised with one half.
   static func rounded(_ sum: Int32) -> UInt8 { UInt8(clamping: sum >> precision) }
 }
 
 extension Picture {
-  /// The part of the picture scaled to the target's size that the target asks for, bit for bit as Pillow's bilinear
-  /// `resize` and a crop give it. O(sources of the part).
+  /// Returns the target's crop of the resized image, bit for bit equal to Pillow's bilinear `resize` followed
+  /// by a crop. O(sources of the crop).
   func resampled(to target: ResamplingTarget) -> [UInt8] {
     let across = AxisWeights(input: width, output: target.width, range: target.columns)
     let down = AxisWeights(input: height, output: target.height, range: target.rows)
     let half: Int32 = 1 << (AxisWeights.precision - 1)
     let sourceRows = down.sources
-    // Across first, and rounded to 8 bits in between, as Pillow does.
+    // The horizontal pass comes first and rounds to 8 bits, as in Pillow.
     var narrow: [UInt8] = []
     let narrowWidth = target.columns.count * 3
     narrow.reserveCapacity(sourceRows.count * narrowWidth)

@@ -1,22 +1,24 @@
-/// How a large image is scored in parts: the mean of the parts' logits, weighed by their areas.
+/// The division of a large image into tiles. Its score is the mean of the tiles' logits, weighted by their
+/// areas.
 ///
-/// An image larger than ``largestWhole`` on both sides is cut at multiples of ``side`` from the top left. What is left at the
-/// right and at the bottom is a tile too, however narrow, with the weight of its own area. Any other image is one tile.
+/// An image larger than ``largestWhole`` on both sides is cut at multiples of ``side`` from the top left. The
+/// remainders at the right and at the bottom are tiles too, however narrow, weighted by their own areas. Any
+/// other image is one tile.
 package struct Tiling: Sendable, Equatable {
-  /// Pixels of a tile's side.
+  /// The side of a tile, in pixels.
   package static let side = 1_024
-  /// Pixels that a side may have for the image to stay whole.
+  /// The largest side, in pixels, of an image that is not cut.
   package static let largestWhole = 1_536
 
-  /// One part.
+  /// One tile.
   package struct Tile: Sendable, Equatable {
     package let rows: Range<Int>
     package let columns: Range<Int>
 
-    /// Its pixels.
+    /// The number of pixels of the tile.
     @inlinable package var area: Int { rows.count * columns.count }
 
-    /// The tile's numbers out of planes of a whole image. O(elements of the tile).
+    /// Returns the tile's values from the planes of the whole image. O(elements of the tile).
     @inlinable
     package func values<T>(of planes: [T], height: Int, width: Int) -> [T] {
       var values: [T] = []
@@ -35,7 +37,7 @@ package struct Tiling: Sendable, Equatable {
   /// The tiles, row by row.
   package let tiles: [Tile]
 
-  /// Cuts an image.
+  /// Divides an image into tiles.
   package init(height: Int, width: Int) {
     func parts(_ size: Int) -> [Range<Int>] {
       stride(from: 0, to: size, by: Self.side).map { $0..<min($0 + Self.side, size) }
@@ -47,7 +49,8 @@ package struct Tiling: Sendable, Equatable {
     tiles = parts(height).flatMap { rows in parts(width).map { Tile(rows: rows, columns: $0) } }
   }
 
-  /// The mean of the tiles' logits; `logits` has one list for each tile, all of one length.
+  /// Returns the area-weighted mean of the tiles' logits. `logits` has one list for each tile, all of the
+  /// same length.
   package func mean(of logits: [[Double]]) -> [Double] {
     guard let classes = logits.first?.count, logits.count == tiles.count else { return [] }
     let total = Double(tiles.reduce(0) { $0 + $1.area })

@@ -1,13 +1,14 @@
 internal import DecantBytes
 
-/// A dense array of numbers that flows through a network: N×C×H×W for maps, N×C for vectors, row-major.
+/// A dense tensor that flows through a network: N×C×H×W for feature maps, N×C for vectors, row-major.
 package struct Activation<Scalar: ReferenceScalar>: Sendable, Equatable {
   package let shape: [Int]
   package let values: [Scalar]
 
-  /// Joins a shape and its values.
+  /// Creates an activation from a shape and its row-major values.
   ///
-  /// - Throws: ``InferenceError/valueCount(shape:count:)`` when they do not agree.
+  /// - Throws: ``InferenceError/valueCount(shape:count:)`` when the shape's element count differs from the number of
+  ///   values.
   package init(shape: [Int], values: [Scalar]) throws(InferenceError) {
     guard checkedProduct(shape) == values.count else {
       throw .valueCount(shape: shape, count: values.count)

@@ -1,16 +1,15 @@
 import DecantIO
 
-/// Numbers in memory of their own, 64-byte aligned, not initialised.
+/// An uninitialised, 64-byte aligned memory buffer that it owns and frees.
 ///
-/// Whoever holds it decides who writes: the executor gives each thread a part of its own, hence
-/// `@unchecked Sendable`.
+/// The buffer does not synchronise access. The executor gives each thread its own part, hence `@unchecked Sendable`.
 @safe final class AlignedBuffer<Scalar: BitwiseCopyable>: @unchecked Sendable {
   let base: UnsafeMutablePointer<Scalar>
   let count: Int
 
-  /// Allocates room for `count` numbers.
+  /// Allocates memory for `count` elements.
   ///
-  /// - Throws: ``InferenceError/outOfMemory(bytes:)`` when the machine has no room.
+  /// - Throws: ``InferenceError/outOfMemory(bytes:)`` when the system cannot provide the memory.
   init(count: Int) throws(InferenceError) {
     let (bytes, overflow) = count.multipliedReportingOverflow(by: MemoryLayout<Scalar>.stride)
     guard !overflow, let memory = unsafe PageMemory.allocate(byteCount: bytes) else {

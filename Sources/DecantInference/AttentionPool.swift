@@ -2,7 +2,8 @@ import CStandard
 internal import DecantGraphs
 internal import DecantIO
 
-/// An attention pool with its parameters: one query, the mean of all pixels, over the mean and the pixels.
+/// CLIP's attention pooling with its parameters: the mean of all pixels is the query, the mean and the pixels are the
+/// keys and values.
 ///
 /// Source: Radford et al. 2021, section 2.4; CLIP `model.py`.
 struct AttentionPool<Scalar: ReferenceScalar>: Sendable {
@@ -41,7 +42,7 @@ struct AttentionPool<Scalar: ReferenceScalar>: Sendable {
 }
 
 extension AttentionPool where Scalar: KernelScalar {
-  /// C×N×H×W to N×outputs.
+  /// Pools a C×N×H×W feature map to N×outputs.
   func apply(
     _ shape: ValueShape, _ source: UnsafePointer<Scalar>, _ target: UnsafeMutablePointer<Scalar>,
     _ pool: WorkerPool
@@ -49,7 +50,7 @@ extension AttentionPool where Scalar: KernelScalar {
     let area = shape.height * shape.width
     let size = channels / heads
     for image in 0..<shape.batch {
-      // The mean, then every pixel, each with the embedding of its position.
+      // Token 0 is the mean, the others are the pixels. Each token gets its positional embedding.
       var rows = [Scalar](repeating: 0, count: tokens * channels)
       for channel in 0..<channels {
         let plane = unsafe source + (channel * shape.batch + image) * area
@@ -82,7 +83,7 @@ extension AttentionPool where Scalar: KernelScalar {
     }
   }
 
-  /// rows×channels to rows×outputs.
+  /// Applies a linear layer: rows×channels to rows×outputs.
   private func apply(
     _ layer: Layer, to values: [Scalar], rows: Int, outputs: Int, _ pool: WorkerPool
   ) -> [Scalar] {

@@ -1,7 +1,7 @@
-/// How many images of how many lines and columns a value has.
+/// The size of a feature map: images, height (lines) and width.
 ///
-/// A band is a range of the value's columns: its pixels line by line, image after image. So a batch is one stream of
-/// lines too.
+/// A column is one pixel position of one image, with all its channels. Columns are numbered line by line, then image
+/// by image, so a batch is one continuous sequence of lines. A band is a range of columns.
 package struct BandMap: Equatable, Sendable {
   package var images: Int
   package var height: Int
@@ -13,13 +13,14 @@ package struct BandMap: Equatable, Sendable {
   }
 }
 
-/// A step as planning sees it: what it reads of its inputs for a range of its columns.
+/// A step as the band planner sees it: the inputs it reads for a range of its output columns.
 package struct BandStep: Equatable, Sendable {
-  /// The pixels of an input under one pixel of the result.
+  /// The input pixels that one output pixel depends on.
   package enum Reach: Equatable, Sendable {
-    /// The same pixel, or the same column of a map of the same sizes.
+    /// The same pixel: the same column of a feature map of the same size.
     case pixel
-    /// Lines from `line × stride − padding` on, `dilation` apart; those outside the image do not exist.
+    /// The input lines `line × stride − padding + k × dilation` for `k` in 0..<`kernel`, without those outside the
+    /// image.
     case window(kernel: Int, stride: Int, padding: Int, dilation: Int)
   }
 
@@ -32,11 +33,11 @@ package struct BandStep: Equatable, Sendable {
 
   package var reads: [Read]
   package var output: Int
-  /// The map whose columns it makes, or takes in when nothing is stored.
+  /// The feature map whose columns the step computes. When nothing is stored, the input map whose columns it sums.
   package var map: BandMap
-  /// Columns of one band; only the last band may be shorter.
+  /// The number of columns of one band. Only the last band may be shorter.
   package var unit: Int
-  /// Whether the columns it makes are stored; a sum over all of them is not.
+  /// True when the computed columns are stored; false for a sum over all of them.
   package var isStored = true
 
   package init(reads: [Read], output: Int, map: BandMap, unit: Int, isStored: Bool = true) {
@@ -45,13 +46,13 @@ package struct BandStep: Equatable, Sendable {
   }
 }
 
-/// One band to make: some columns of one step's value.
+/// One unit of work: the columns of one step's value to compute next.
 package struct Band: Equatable, Sendable {
-  /// Its place in ``BandPlan/steps``.
+  /// The step's index in ``BandPlan/steps``.
   package var step: Int
   package var columns: Range<Int>
-  /// The columns of the step's value that must first move to the front of its memory, over those that nobody reads
-  /// any more; nil when there is room behind them.
+  /// The columns to move to the front of the value's memory before the band is computed, over columns that no step
+  /// reads any more. Nil when there is room after them.
   package var kept: Range<Int>?
 
   package init(step: Int, columns: Range<Int>, kept: Range<Int>? = nil) {
@@ -59,28 +60,28 @@ package struct Band: Equatable, Sendable {
   }
 }
 
-/// In which order steps make bands of their values, and how many columns of each value are in memory at once.
+/// The order in which steps compute bands of their values, and the number of columns of each value in memory at once.
 ///
-/// Knows no engine: steps have an order, reach and portions, values have sizes, everything is counted in columns. A
-/// band is made as late as possible: always by the last step that has what it needs for one. So no value runs further
-/// ahead of its readers than their portions and reach ask for. Nothing is computed twice: what a later band needs of
-/// earlier columns is kept.
+/// The plan does not depend on an engine. Steps have an order, a reach and a band size, values have sizes, and
+/// everything is counted in columns. Each band is computed as late as possible: the last step whose inputs are ready
+/// goes next. So no value runs further ahead of its readers than their band size and reach require. Nothing is
+/// computed twice, because columns that a later band needs are kept.
 package struct BandPlan: Equatable, Sendable {
   package let steps: [BandStep]
-  /// Columns of memory for each value by value index; nil for those that no step makes or stores.
+  /// The number of columns of memory for each value, by value index; nil for values that no step computes or stores.
   package private(set) var capacity: [Int?]
-  /// The map of each value by value index.
+  /// The size of each value by value index.
   fileprivate let maps: [BandMap?]
-  /// The values that stay whole.
+  /// The values that are kept complete.
   fileprivate let whole: Set<Int>
 
-  /// Plans the steps; the input, value 0, is whole from the beginning.
+  /// Plans the bands of the given steps. The input, value 0, is complete from the start.
   ///
   /// - Parameters:
-  ///   - steps: each reads only the input and values of steps before it.
-  ///   - input: the sizes of value 0.
-  ///   - values: the count of values.
-  ///   - whole: the values that somebody reads after the last band.
+  ///   - steps: the steps in order. Each reads only the input and values of earlier steps.
+  ///   - input: the size of value 0.
+  ///   - values: the number of values.
+  ///   - whole: the values that are read after the last band, and so are kept complete.
   package init(_ steps: [BandStep], input: BandMap, values: Int, whole: Set<Int>) {
     self.steps = steps
     self.whole = whole
@@ -90,7 +91,8 @@ package struct BandPlan: Equatable, Sendable {
     self.maps = maps
     capacity = Array(repeating: nil, count: values)
     for step in steps where step.isStored { capacity[step.output] = 0 }
-    // With no room at all every band moves what is kept of its value: what is left then is the least.
+    // A capacity of 0 makes every band move the columns that are kept, so what remains is the least memory a value
+    // needs.
     var greatest = capacity
     for band in bands {
       let output = steps[band.step].output
@@ -101,22 +103,22 @@ package struct BandPlan: Equatable, Sendable {
     capacity = greatest
   }
 
-  /// The sizes of a value, by value index.
+  /// Returns the size of a value, by value index.
   package func map(of value: Int) -> BandMap? { maps[value] }
 
-  /// Every band in the order in which they are made.
+  /// Every band, in the order of computation.
   package var bands: Bands { Bands(self) }
 
-  /// The bands of a plan, one after another.
+  /// An iterator over the bands of a plan.
   package struct Bands: Sequence, IteratorProtocol {
     private let plan: BandPlan
-    /// Columns made so far, by step.
+    /// The number of columns computed so far, by step.
     private var made: [Int]
-    /// For each step the columns that its next band needs of what it reads, as counts from the first.
+    /// The number of columns, from the first, that each step's next band needs of each of its inputs.
     private var needed: [[Int]] = []
-    /// The step that makes a value.
+    /// The step that computes each value, by value index.
     private var maker: [Int?]
-    /// The steps and their reads of each value.
+    /// The steps that read each value, with their reach.
     private var readers: [[(step: Int, read: BandStep.Read)]]
     /// The first column of each value that is in memory.
     private var origin: [Int]
@@ -170,7 +172,7 @@ package struct BandPlan: Equatable, Sendable {
       return true
     }
 
-    /// The first column that somebody still reads.
+    /// Returns the first column of a value that an unfinished step still reads.
     private func firstNeeded(of value: Int) -> Int {
       guard let map = plan.maps[value] else { return 0 }
       if plan.whole.contains(value) { return 0 }
@@ -184,8 +186,8 @@ package struct BandPlan: Equatable, Sendable {
 }
 
 extension BandStep.Reach {
-  /// The lines of an image of `height` lines under one line of the result, clipped to the image; empty where the
-  /// window lies in the padding alone.
+  /// Returns the input lines of an image of `height` lines that one output line reads, clipped to the image. The range
+  /// is empty when the window lies entirely in the padding.
   package func lines(under line: Int, height: Int) -> Range<Int> {
     guard case .window(let kernel, let stride, let padding, let dilation) = self else {
       return line..<line + 1
@@ -196,14 +198,14 @@ extension BandStep.Reach {
     return start..<max(min(last, height), start)
   }
 
-  /// The first column that the result's columns from `column` on read.
+  /// Returns the first input column that output columns from `column` on read.
   fileprivate func start(of column: Int, of map: BandMap, in input: BandMap) -> Int {
     if case .pixel = self { return column }
     let (image, line) = (column / map.width).quotientAndRemainder(dividingBy: map.height)
     return (image * input.height + lines(under: line, height: input.height).lowerBound) * input.width
   }
 
-  /// The end of the columns that the result's columns before `end` read.
+  /// Returns the end of the input columns that output columns before `end` read.
   fileprivate func end(of end: Int, of map: BandMap, in input: BandMap) -> Int {
     guard end > 0 else { return 0 }
     if case .pixel = self { return end }

@@ -1,14 +1,14 @@
 internal import DecantGraphs
 
 extension Program {
-  /// The first steps as planning of bands sees them: as far as a line of each value needs but a few lines of others.
+  /// Returns the leading steps that can run in bands: each output line depends on only a few input lines.
   ///
-  /// They end before what needs whole maps (gates, group normalization, statistics of a batch, attention) and with the
-  /// mean of all pixels, which is a sum over bands.
+  /// The list stops before the first step that needs whole feature maps (gates, group normalization, batch statistics,
+  /// attention). It ends with global average pooling, which is a sum over bands.
   ///
   /// - Parameters:
-  ///   - shapes: those of ``shapes(input:)``.
-  ///   - unit: how many columns of a map the engine makes of a step at once.
+  ///   - shapes: the result of ``shapes(input:)``.
+  ///   - unit: returns the number of columns that the engine computes of a step at once.
   func bandSteps(_ shapes: [ValueShape?], unit: (Step<Scalar>, ValueShape) -> Int) -> [BandStep] {
     var found: [BandStep] = []
     for step in steps {
@@ -27,14 +27,14 @@ extension Program {
     return found
   }
 
-  /// The values that are read when the first `count` steps are done.
+  /// Returns the values that are read after the first `count` steps.
   func valuesRead(after count: Int) -> Set<Int> {
     Set(steps.dropFirst(count).flatMap(\.reads)).union([graph.output.index])
   }
 }
 
 extension Step.Kernel {
-  /// What a pixel of the result reads of the input; nil when that is the whole map.
+  /// The input pixels that one output pixel depends on; nil when it depends on the whole feature map.
   fileprivate var reach: BandStep.Reach? {
     switch self {
     case .convolution(let convolution, _):
@@ -46,7 +46,7 @@ extension Step.Kernel {
     case .maxPool(let pooling):
       .window(kernel: pooling.kernel, stride: pooling.stride, padding: pooling.padding, dilation: 1)
     case .averagePool(let size, _): .window(kernel: size, stride: size, padding: 0, dilation: 1)
-    // The mirror image beyond an edge is of the line beside it, which is in the window.
+    // Reflection padding beyond an edge repeats the line next to the edge line, which is inside the window.
     case .blurPool(let stride): .window(kernel: 3, stride: stride, padding: 1, dilation: 1)
     case .padChannels(_, let stride): .window(kernel: 1, stride: stride, padding: 0, dilation: 1)
     case .silu, .pointwise, .globalAveragePool: .pixel
@@ -56,7 +56,7 @@ extension Step.Kernel {
 }
 
 extension Convolution {
-  /// Whether the input itself is the patch matrix.
+  /// True when the input itself is the patch matrix (1×1, stride 1, no padding).
   var readsOnePixel: Bool { kernel == 1 && stride == 1 && padding == 0 }
 }
 

@@ -1,32 +1,32 @@
 internal import DecantGraphs
 
-/// Whether the `reference` engine executes the first steps in bands, and how large those are.
+/// The settings of the `reference` engine for running the first steps in bands, and for the size of a band.
 package struct Banding: Sendable {
   package enum Choice: Sendable {
-    /// Where whole values would take much memory and bands at most half of that.
+    /// Bands are used when whole values would take much memory and bands at most half of that.
     case automatic
     case always
     case never
   }
 
   package var choice = Choice.automatic
-  /// Least lines of a band: what is kept for the next one is about as many.
+  /// The least number of lines in a band. About as many lines are kept for the next band.
   package var lines = 4
-  /// Tiles of a band for each thread, so that none waits for long.
+  /// The number of tiles per thread in a band, so that no thread waits for long.
   package var tiles = 2
   /// See ``ConvolutionTiling/widestTile``.
   package var widestTile = ConvolutionTiling.widestTile
-  /// Values of so many bytes are no trouble to anybody.
+  /// Below this number of bytes, whole values are cheap enough and bands are not worth it.
   static let harmless = 256_000_000.0
-  /// So many threads at least have a tile each.
+  /// A band with at most this many tiles, or one per thread, is not made smaller: its threads would have no work.
   static let fewestTiles = 8
 
   package init() {}
 
-  /// The plan of a run, and nil where values had better be whole.
+  /// Returns the band plan of a run; nil when whole values are better.
   ///
-  /// Late stages have few lines and many channels, so it is their tiles that make a band large: first as many as keep the
-  /// threads well busy, then as few as keep them busy at all.
+  /// Late stages have few lines and many channels, so their tiles determine how large a band is. The first attempt
+  /// uses enough tiles to keep all threads busy. Each further attempt halves them, as far as ``fewestTiles`` allows.
   func plan<Scalar>(_ program: Program<Scalar>, _ shapes: [ValueShape?], threads: Int) -> BandPlan? {
     if choice == .never { return nil }
     let size = Double(MemoryLayout<Scalar>.stride)
@@ -41,7 +41,7 @@ package struct Banding: Sendable {
     }
   }
 
-  /// A plan for bands of so many tiles, and how many numbers all values take.
+  /// Returns a plan for bands of at least `tiles` tiles, and the number of elements of memory for all values.
   private func plan<Scalar>(
     _ program: Program<Scalar>, _ shapes: [ValueShape?], tiles: Int
   ) -> (BandPlan, numbers: Double)? {

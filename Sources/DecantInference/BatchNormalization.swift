@@ -2,7 +2,7 @@ internal import DecantIO
 internal import DecantGraphs
 
 extension ReferenceRun where Scalar: KernelScalar {
-  /// Every channel by the mean and the variance it has over all images, as while training.
+  /// Normalises every channel by its mean and variance over all images of the batch, as in training mode.
   func normalize(
     _ scale: UnsafePointer<Scalar>, _ bias: UnsafePointer<Scalar>, _ epsilon: Double, _ shape: ValueShape,
     _ source: UnsafePointer<Scalar>, _ target: UnsafeMutablePointer<Scalar>

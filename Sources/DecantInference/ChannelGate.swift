@@ -1,15 +1,15 @@
 import CStandard
 
-/// What makes a number between 0 and 1 for each channel from the channels' means.
+/// A channel attention gate: computes a factor between 0 and 1 for each channel from the channel means.
 enum ChannelGate<Scalar: ReferenceScalar>: Sendable {
-  /// Weights `reduced`×`channels` and back.
+  /// Squeeze-and-excitation: weights of `reduced`×`channels` and back, with a ReLU between.
   case squeezeExcitation(
     channels: Int, reduced: Int, squeeze: WeightBuffer<Scalar>, squeezeBias: WeightBuffer<Scalar>,
     excitation: WeightBuffer<Scalar>, excitationBias: WeightBuffer<Scalar>)
-  /// One convolution along the channels, as long on both sides of its middle.
+  /// Efficient channel attention: one 1-D convolution along the channels with an odd kernel of `length`.
   case efficient(length: Int, weights: WeightBuffer<Scalar>)
 
-  /// Whether it can weigh so many channels.
+  /// Returns true when the gate fits a feature map with this number of channels.
   func suits(channels count: Int) -> Bool {
     switch self {
     case .squeezeExcitation(let channels, _, _, _, _, _): channels == count
@@ -19,7 +19,7 @@ enum ChannelGate<Scalar: ReferenceScalar>: Sendable {
 }
 
 extension ChannelGate where Scalar: KernelScalar {
-  /// N×C means to N×C factors.
+  /// Returns N×C factors for N×C means.
   func factors(_ means: [Scalar], channels: Int, batch: Int) -> [Scalar] {
     unsafe means.withUnsafeBufferPointer { means in
       guard let base = means.baseAddress else { return [] }

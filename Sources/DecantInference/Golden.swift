@@ -1,24 +1,24 @@
 internal import DecantBytes
 package import DecantTensors
 
-/// Stage activations that another implementation computed, to compare with.
+/// Reference outputs of stages that another implementation computed, to compare with.
 ///
-/// A stage is there whole, as a tensor of its name, or as a sample: `STAGE.index` (positions in row-major order,
-/// int64), `STAGE.value` (float64) and `STAGE.max_abs`.
+/// A stage is stored either whole, as a tensor of its name, or as a sample: `STAGE.index` (positions in row-major
+/// order, int64), `STAGE.value` (float64) and `STAGE.max_abs`.
 package struct Golden: Sendable {
   private let tensors: StateDict
 
-  /// Takes the tensors of a golden file; reads nothing yet.
+  /// Creates reference outputs from the tensors of a file; reads no data yet.
   package init(_ tensors: StateDict) { self.tensors = tensors }
 
-  /// Whether it holds a stage, whole or sampled.
+  /// Returns true when the stage is present, whole or as a sample.
   package func holds(_ stage: String) -> Bool { tensors[stage] != nil || tensors[stage + ".value"] != nil }
 
-  /// Compares a stage's values with what it holds.
+  /// Compares a stage's values with the reference output. O(elements compared).
   ///
   /// - Parameters:
-  ///   - tolerance: the largest difference allowed, as a part of the stage's largest value.
-  /// - Throws: ``DecantError`` when the golden is malformed or of another size. O(elements compared).
+  ///   - tolerance: the largest allowed difference, as a fraction of the stage's largest magnitude.
+  /// - Throws: ``DecantError`` when the reference output is malformed or has another size.
   package func compare<T: ReferenceScalar>(
     _ stage: String, _ activation: Activation<T>, tolerance: Double
   ) throws -> StageComparison {
@@ -30,15 +30,16 @@ package struct Golden: Sendable {
       largest: held.largest, tolerance: tolerance)
   }
 
-  /// How far what it holds of a stage is from the truth.
+  /// Returns the error of the reference output against a more exact computation of the same stage.
   ///
-  /// - Throws: ``DecantError`` when the golden is malformed or of another size.
+  /// - Throws: ``DecantError`` when the reference output is malformed or has another size.
   package func error(against truth: StageTruth) throws -> StageError {
     let held = try values(of: truth.stage, count: truth.count, shape: nil)
     return truth.error(of: held.values, at: held.places ?? Array(held.values.indices))
   }
 
-  /// What it holds of a stage: all values, or those of some places; and the largest magnitude of all.
+  /// Returns a stage's values, their positions when it is a sample (nil for all values), and the stage's largest
+  /// magnitude.
   private func values(
     of stage: String, count: Int, shape: [Int]?
   ) throws -> (values: [Double], places: [Int]?, largest: Double) {
@@ -68,23 +69,23 @@ package struct Golden: Sendable {
   }
 }
 
-/// How far a stage's values are from another implementation's.
+/// The differences between a stage's values and the reference output.
 package struct StageComparison: Sendable {
   package let stage: String
-  /// How many elements were compared.
+  /// The number of elements compared.
   package let count: Int
-  /// The reference's largest magnitude, over all elements of the stage.
+  /// The reference output's largest magnitude, over all elements of the stage.
   package let largest: Double
   /// The largest absolute difference.
   package let maxAbsolute: Double
   /// The mean absolute difference.
   package let meanAbsolute: Double
-  /// The largest difference allowed, as a part of ``largest``.
+  /// The largest allowed difference, as a fraction of ``largest``.
   package let tolerance: Double
-  /// Whether every compared pair is finite and within the tolerance.
+  /// True when every compared pair is finite and within the tolerance.
   package let passes: Bool
 
-  /// The largest difference as a part of the stage's largest value.
+  /// The largest absolute difference as a fraction of the stage's largest magnitude.
   package var maxRelative: Double { largest > 0 ? maxAbsolute / largest : maxAbsolute }
 
   init(stage: String, found: [Double], reference: [Double], largest: Double, tolerance: Double) {

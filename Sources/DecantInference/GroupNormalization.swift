@@ -1,7 +1,7 @@
 internal import DecantIO
 import CStandard
 
-/// Group normalization with its parameters (Wu & He 2018).
+/// Group normalization (Wu & He 2018) with its parameters.
 struct GroupNormalization<Scalar: ReferenceScalar>: Sendable {
   let channels: Int
   let groups: Int
@@ -11,7 +11,7 @@ struct GroupNormalization<Scalar: ReferenceScalar>: Sendable {
 }
 
 extension GroupNormalization where Scalar: KernelScalar {
-  /// Mean and variance over the channels of a group and all pixels of one image, summed in Double.
+  /// Normalises by the mean and variance over the channels of a group and all pixels of one image, summed in Double.
   func apply(
     _ shape: ValueShape, _ source: UnsafePointer<Scalar>, _ target: UnsafeMutablePointer<Scalar>,
     _ pool: WorkerPool
@@ -46,7 +46,7 @@ extension GroupNormalization where Scalar: KernelScalar {
   }
 }
 
-/// `x × sigmoid(x)`, computed in Double.
+/// Returns `x × sigmoid(x)`, computed in Double.
 @inline(__always)
 func silu<Scalar: KernelScalar>(_ value: Scalar) -> Scalar {
   Scalar(Double(value) / (1 + cstandard_exp(-Double(value))))

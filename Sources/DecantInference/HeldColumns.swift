@@ -1,23 +1,23 @@
-/// Where the columns of a map lie that are in memory now: a matrix of channels × columns.
+/// The columns of a feature map that are in memory, as a matrix of channels × columns.
 @unsafe struct HeldColumns<Scalar> {
-  /// Channel 0 of the first held column.
+  /// The address of channel 0 in the first held column.
   let base: UnsafeMutablePointer<Scalar>
-  /// Numbers between a column's channels.
+  /// The number of elements between consecutive channels of a column.
   let stride: Int
-  /// The held columns, counted over all images; those that are just being made are among them.
+  /// The held columns, counted over all images. They include columns that are being computed.
   let columns: Range<Int>
 
-  /// A column of a channel.
+  /// Returns the address of one channel of a column.
   @inline(__always)
   func pointer(_ channel: Int, _ column: Int) -> UnsafeMutablePointer<Scalar> {
     unsafe base + (channel * stride + column - columns.lowerBound)
   }
 }
 
-/// The lines of one channel of one image that are in memory now.
+/// The lines of one channel of one image that are in memory.
 @unsafe struct HeldLines<Scalar> {
   private let base: UnsafePointer<Scalar>
-  /// The place of the image's first line, which need not be in memory.
+  /// The offset of the image's first line from `base`, in elements. That line need not be in memory.
   private let first: Int
   let height: Int
   let width: Int

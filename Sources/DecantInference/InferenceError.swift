@@ -1,31 +1,31 @@
 package import DecantBytes
 
-/// Why a network cannot be made or run; the description is one clause, without a full stop.
+/// An error of building or running a network. The description is one clause without a full stop.
 package enum InferenceError: Error, Sendable, Equatable, CustomStringConvertible {
-  /// The state dict lacks these parameters of the graph.
+  /// These parameters of the graph are missing from the state dict.
   case missingParameters([String])
-  /// A parameter's shape is not the graph's.
+  /// A parameter's shape differs from the shape in the graph.
   case mismatchedParameter(name: String, expected: [Int], found: [Int])
-  /// A parameter's numbers cannot be read.
+  /// A parameter's elements cannot be read.
   case unreadableParameter(name: String, cause: DecantError)
-  /// The graph asks for what this engine does not do, or contradicts itself.
+  /// The graph needs an operation that this engine does not have, or it contradicts itself.
   case unsupportedGraph(node: String, reason: String)
-  /// An activation's shape and its count of values contradict each other.
+  /// The element count of an activation's shape differs from its number of values.
   case valueCount(shape: [Int], count: Int)
   /// The input is not N×`channels`×H×W with every size at least 1.
   case inputShape(found: [Int], channels: Int)
-  /// A window does not fit on the map that reaches a node.
+  /// A window is larger than the feature map that a node reads.
   case inputTooSmall(node: String, height: Int, width: Int)
-  /// The input is so large that sizes leave the integers.
+  /// The input is so large that sizes overflow.
   case inputTooLarge(node: String)
-  /// The machine did not give this many bytes.
+  /// The system did not provide this many bytes.
   case outOfMemory(bytes: Int)
-  /// The number of threads is less than 1 or more than 1024, or they could not be started.
+  /// The number of threads is not in 1...1024, or the threads could not be started.
   case threads(Int)
-  /// An engine's library is missing; the text names the package.
+  /// An engine's library is missing. The text names the package to install.
   case libraryMissing(String)
 
-  /// Neither engine's library is installed; one package is enough, and oneDNN is the faster.
+  /// The error when neither engine's library is installed. One package is enough; oneDNN is faster.
   package static let noEngine = InferenceError.libraryMissing(
     "neither oneDNN nor OpenBLAS is on this machine; install the package libdnnl2 (apt-get install libdnnl2)")
 
@@ -60,7 +60,7 @@ package enum InferenceError: Error, Sendable, Equatable, CustomStringConvertible
 }
 
 extension DecantError {
-  /// Makes the library's error of one of the engines'.
+  /// Converts an engine's error to the library's error.
   package init(_ error: InferenceError, file: String? = nil) {
     switch error {
     case .missingParameters, .mismatchedParameter:

@@ -1,18 +1,19 @@
 internal import DecantGraphs
 
-/// Which buffer each value lives in: buffers are taken over by later values as soon as nobody reads the
-/// earlier.
+/// The assignment of values to memory buffers. A buffer is reused as soon as no step reads the earlier value.
 struct MemoryPlan: Equatable {
-  /// The buffer of each value by value index; nil for the input, for values inside a step and for those of earlier
-  /// steps than were planned.
+  /// The buffer of each value by value index; nil for the input, for values inside a step and for values of steps
+  /// before the first planned one.
   private(set) var place: [Int?]
-  /// Numbers each buffer must hold.
+  /// The number of elements of each buffer.
   private(set) var capacity: [Int] = []
 
-  /// Plans a run. A step may write over an operand of its epilogue that nobody reads later, number by number;
-  /// never over a convolution's or pool's input.
+  /// Plans a run.
   ///
-  /// - Parameter first: the first of the steps that are planned; what those before it made lies elsewhere.
+  /// A step may overwrite an operand of its epilogue that no later step reads, element by element. It never overwrites
+  /// the input of a convolution or pool.
+  ///
+  /// - Parameter first: the index of the first step to plan. Values of earlier steps have other memory.
   init<Scalar>(_ program: Program<Scalar>, _ shapes: [ValueShape?], from first: Int = 0) {
     place = Array(repeating: nil, count: shapes.count)
     var lastReader = [Int](repeating: -1, count: shapes.count)
@@ -36,10 +37,10 @@ struct MemoryPlan: Equatable {
     }
   }
 
-  /// All numbers of all buffers.
+  /// The number of elements of all buffers together.
   var numbers: Double { capacity.reduce(0) { $0 + Double($1) } }
 
-  /// The smallest free buffer that is large enough, else the largest, grown, else a new one.
+  /// Returns the smallest free buffer that is large enough, else enlarges the largest free one, else adds a buffer.
   private mutating func take(_ count: Int, from free: inout [Int]) -> Int {
     let fitting = free.filter { capacity[$0] >= count }.min { capacity[$0] < capacity[$1] }
     guard let buffer = fitting ?? free.max(by: { capacity[$0] < capacity[$1] }) else {

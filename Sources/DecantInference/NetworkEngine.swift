@@ -1,4 +1,4 @@
-/// What executes a network: the reference, or a faster engine that is measured against it.
+/// An engine that executes a network: the reference, or a faster engine that is tested against it.
 package protocol NetworkEngine<Scalar>: Sendable {
   associatedtype Scalar: ReferenceScalar
 
@@ -6,10 +6,10 @@ package protocol NetworkEngine<Scalar>: Sendable {
   ///
   /// - Parameters:
   ///   - input: N×C×H×W, every size at least 1.
-  ///   - stages: names of the stages to hand over; each is copied, so ask only for those of use.
-  ///   - stage: receives those stages' names and values, in the graph's order.
+  ///   - stages: the names of the stages to report. Each one is copied, so ask only for those you need.
+  ///   - stage: called with the name and values of each of these stages, in the graph's order.
   /// - Returns: the output, N×features for a classifier.
-  /// - Throws: ``InferenceError`` when the input does not suit the graph or memory is refused.
+  /// - Throws: ``InferenceError`` when the input does not fit the graph or there is not enough memory.
   func run(
     _ input: Activation<Scalar>, stages: Set<String>,
     stage: (_ name: String, _ value: Activation<Scalar>) -> Void

@@ -2,13 +2,13 @@ internal import DecantBytes
 internal import DecantGraphs
 internal import DecantTensors
 
-/// Fetches a graph's parameters from a state dict; all of them have been found and have the graph's shapes.
+/// Access to a graph's parameters in a state dict. All required parameters are present and have the graph's shapes.
 struct ParameterBinding<Scalar: ReferenceScalar> {
   private let weights: StateDict
 
-  /// Checks every parameter; those a file may leave out are not asked for.
+  /// Checks every required parameter. Optional parameters are not checked.
   ///
-  /// - Throws: ``InferenceError/missingParameters(_:)`` with every missing name, or the first mismatch.
+  /// - Throws: ``InferenceError/missingParameters(_:)`` with every missing name, or the first shape mismatch.
   init(_ graph: Graph, _ weights: StateDict) throws(InferenceError) {
     self.weights = weights
     let needed = graph.parameters.filter { !$0.isOptional }
@@ -21,7 +21,7 @@ struct ParameterBinding<Scalar: ReferenceScalar> {
     }
   }
 
-  /// The numbers of a node's parameter of one role.
+  /// Returns the elements of a node's parameter with the given role.
   func buffer(_ node: Node, _ role: Parameter.Role) throws(InferenceError) -> WeightBuffer<Scalar> {
     let (name, tensor) = try tensor(node, role)
     do { return try WeightBuffer(tensor) } catch let error as InferenceError { throw error } catch {
@@ -29,7 +29,7 @@ struct ParameterBinding<Scalar: ReferenceScalar> {
     }
   }
 
-  /// Batch normalization as `x × scale + shift` per channel, each computed in Double and rounded once.
+  /// Returns batch normalization as `x × scale + shift` per channel. Both are computed in Double and rounded once.
   func normalization(_ node: Node, epsilon: Double) throws(InferenceError) -> ChannelAffine<Scalar> {
     let weight = try doubles(node, .normalizationScale)
     let bias = try doubles(node, .normalizationBias)
@@ -46,14 +46,15 @@ struct ParameterBinding<Scalar: ReferenceScalar> {
       scale: try WeightBuffer(factors.map { Scalar($0) }), shift: try WeightBuffer(shifts), factors: factors)
   }
 
-  /// The factors and summands of a computed normalization.
+  /// Returns the factors and summands of a normalization that is stored as scale and shift.
   func affine(_ node: Node) throws(InferenceError) -> ChannelAffine<Scalar> {
     ChannelAffine(
       scale: try buffer(node, .normalizationScale), shift: try buffer(node, .normalizationBias),
       factors: try doubles(node, .normalizationScale))
   }
 
-  /// A convolution's weights with mean 0 and variance 1 for each output channel, computed in Double and rounded once.
+  /// Returns a convolution's weights standardised to mean 0 and variance 1 per output channel, computed in Double and
+  /// rounded once.
   func standardized(_ node: Node, epsilon: Double) throws(InferenceError) -> WeightBuffer<Scalar> {
     let (_, tensor) = try tensor(node, .convolutionWeight)
     var values = try doubles(node, .convolutionWeight)

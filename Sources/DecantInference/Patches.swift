@@ -1,19 +1,19 @@
 internal import DecantGraphs
 
-/// Cuts the patches under a convolution's windows out of its input: im2col, for some channels and columns.
+/// The im2col transform of a convolution's input, for some channels and columns.
 ///
-/// Row (channel, ky, kx), column (image, y, x) of the patch matrix is the input at
-/// (image, channel, y·stride + ky·dilation − padding, x·stride + kx·dilation − padding), or 0 in the padding.
+/// Row (channel, ky, kx), column (image, y, x) of the patch matrix is the input at (image, channel, y·stride +
+/// ky·dilation − padding, x·stride + kx·dilation − padding), or 0 in the padding.
 struct Patches {
   let convolution: Convolution
   let input: ValueShape
   let output: ValueShape
 
-  /// Writes the rows of `channels` and the columns of `columns`, row after row without gaps.
+  /// Writes the patch matrix's rows of `channels` and columns of `columns`, row after row without gaps.
   ///
   /// - Parameters:
-  ///   - source: the input's columns that are in memory: all that lie under the windows.
-  ///   - target: room for `channels.count` × kernel² × `columns.count` numbers.
+  ///   - source: the input columns in memory. They include all columns under the windows.
+  ///   - target: memory for `channels.count` × kernel² × `columns.count` elements.
   @inline(__always)
   func write<Scalar: KernelScalar>(
     channels: Range<Int>, columns: Range<Int>, from source: HeldColumns<Scalar>,
@@ -35,8 +35,8 @@ struct Patches {
     }
   }
 
-  /// The rows of one kernel position where output and input are equally large: each image's part is its
-  /// plane, shifted, with the positions zeroed that the shift brings over from the neighbouring line.
+  /// Writes the rows of one kernel position when output and input have the same size. Each image's part is its shifted
+  /// plane. Positions whose source would be on a neighbouring line are set to zero.
   @inline(__always)
   private func writeShifted<Scalar: KernelScalar>(
     _ channels: Range<Int>, _ columns: Range<Int>, dy: Int, dx: Int, from source: HeldColumns<Scalar>,
@@ -45,19 +45,19 @@ struct Patches {
     let (height, width) = (input.height, input.width)
     let area = height * width
     let rowStride = convolution.kernel * convolution.kernel * columns.count
-    // Lines whose source line exists.
+    // The lines whose source line exists.
     let firstLine = min(max(-dy, 0), height)
     let lastLine = max(min(height - dy, height), firstLine)
     let shift = dy * width + dx
-    // x positions whose source column does not exist.
+    // The x positions whose source column does not exist.
     let blank = dx < 0 ? 0..<min(-dx, width) : max(width - dx, 0)..<width
     var begin = columns.lowerBound
     while begin < columns.upperBound {
       let image = begin / area
       let origin = image * area
       let end = min(columns.upperBound, origin + area)
-      // Positions in the plane from here on. Copied are those on existing lines whose source is in the plane and in
-      // memory: what the shift brings over from a line that is no longer there is zeroed anyway.
+      // Positions are relative to the image's plane. Only those on existing lines with a source in the plane and in
+      // memory are copied. Elements that the shift would read from a line no longer in memory are zeroed anyway.
       let first = begin - origin
       let last = end - origin
       let held = unsafe source.columns.lowerBound - origin..<source.columns.upperBound - origin
@@ -84,7 +84,7 @@ struct Patches {
     }
   }
 
-  /// The rows of one kernel position of any convolution, line by line.
+  /// Writes the rows of one kernel position of any convolution, line by line.
   @inline(__always)
   private func writeStrided<Scalar: KernelScalar>(
     _ channels: Range<Int>, _ columns: Range<Int>, dy: Int, dx: Int, from source: HeldColumns<Scalar>,
@@ -92,7 +92,7 @@ struct Patches {
   ) {
     let stride = convolution.stride
     let rowStride = convolution.kernel * convolution.kernel * columns.count
-    // x positions whose source column exists: 0 ≤ x·stride + dx < width.
+    // The x positions whose source column exists: 0 ≤ x·stride + dx < width.
     let firstX = min(dx < 0 ? (-dx + stride - 1) / stride : 0, output.width)
     let lastX = max(input.width - dx > 0 ? min((input.width - dx - 1) / stride + 1, output.width) : 0, firstX)
     var (line, startX) = columns.lowerBound.quotientAndRemainder(dividingBy: output.width)
@@ -106,7 +106,7 @@ struct Patches {
       let from = isInside ? min(max(firstX, startX), endX) : endX
       let to = isInside ? max(min(lastX, endX), from) : endX
       var row = unsafe next
-      // Where the line's first copied position comes from; not used when nothing is copied.
+      // The source of the line's first copied position; unused when nothing is copied.
       let start =
         unsafe from < to
         ? (image * input.height + sourceY) * input.width + from * stride + dx : source.columns.lowerBound

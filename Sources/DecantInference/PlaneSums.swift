@@ -1,11 +1,11 @@
 internal import DecantIO
-/// Sums of the planes of a map, to which the columns come band by band.
+/// Sums over the planes of a feature map whose columns are added band by band.
 ///
-/// The same additions in the same order as ``mean(_:count:)``, however the columns are cut. Each worker writes the sums
-/// of its own channels, hence `@unchecked Sendable`.
+/// The additions and their order are those of ``mean(_:count:)``, however the columns are split into bands. Each
+/// worker writes the sums of its own channels, hence `@unchecked Sendable`.
 final class PlaneSums: @unchecked Sendable {
   private let shape: ValueShape
-  /// For each plane eight lanes, then up to seven numbers behind the last full vector.
+  /// For each plane eight lane sums, then up to seven elements after the last full vector.
   private let sums: AlignedBuffer<Double>
 
   private static let room = 16
@@ -55,7 +55,7 @@ final class PlaneSums: @unchecked Sendable {
     }
   }
 
-  /// The mean of a plane whose columns have all come.
+  /// Returns the mean of a plane. All its columns must have been added.
   func mean<Scalar: KernelScalar>(channel: Int, image: Int) -> Scalar {
     let sum = unsafe sums.base + (channel * shape.batch + image) * Self.room
     var lanes = SIMD8<Double>()

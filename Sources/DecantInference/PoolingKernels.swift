@@ -1,10 +1,10 @@
 internal import DecantGraphs
 
 extension Pooling {
-  /// Maxima under the windows of one line, NaN where a window holds one, as PyTorch.
+  /// Writes one output line of max pooling. The result is NaN where a window contains NaN, as in PyTorch.
   ///
-  /// Padding is never the maximum, unless it counts as zeros. The window's lines are first merged into `merged`, which
-  /// has room for the input's width; then its columns.
+  /// Padding never wins, unless it counts as zeros. The window's lines are merged into `merged` first, which has room
+  /// for the input's width; then the columns are reduced.
   @inline(__always)
   func maxima<Scalar: KernelScalar>(
     line y: Int, of plane: HeldLines<Scalar>, merged line: UnsafeMutablePointer<Scalar>,
@@ -48,8 +48,8 @@ extension Pooling {
   }
 }
 
-/// Means under one line of windows of `size` pixels beside each other; the last ones are as large as the plane lets
-/// them be, or left out.
+/// Writes one output line of average pooling with a kernel and stride of `size`. Windows that cross the edge are
+/// averaged over the pixels inside when `keepsRest` is true, and left out otherwise.
 @inline(__always)
 func means<Scalar: KernelScalar>(
   line y: Int, of plane: HeldLines<Scalar>, size: Int, keepsRest: Bool,
@@ -72,8 +72,7 @@ func means<Scalar: KernelScalar>(
   }
 }
 
-/// Weighted means of 3×3 pixels around every `stride`-th of a line, with binomial weights; beyond an edge lies its
-/// mirror image.
+/// Writes one output line of a 3×3 binomial blur with the given stride. Edges use reflection padding.
 @inline(__always)
 func blurred<Scalar: KernelScalar>(
   line: Int, of plane: HeldLines<Scalar>, stride: Int, to output: UnsafeMutablePointer<Scalar>
@@ -98,7 +97,7 @@ func blurred<Scalar: KernelScalar>(
   }
 }
 
-/// The mean of `count` numbers, summed in Double over eight lanes.
+/// Returns the mean of `count` elements, summed in Double over eight lanes.
 @inline(__always)
 func mean<Scalar: KernelScalar>(_ values: UnsafePointer<Scalar>, count: Int) -> Scalar {
   var lanes = SIMD8<Double>(repeating: 0)
@@ -115,7 +114,7 @@ func mean<Scalar: KernelScalar>(_ values: UnsafePointer<Scalar>, count: Int) -> 
   return Scalar(sum / Double(count))
 }
 
-/// The dot product of two rows, over sixteen lanes.
+/// Returns the dot product of two vectors, summed over sixteen lanes.
 @inline(__always)
 func dot<Scalar: KernelScalar>(_ one: UnsafePointer<Scalar>, _ other: UnsafePointer<Scalar>, count: Int)
   -> Scalar

@@ -1,26 +1,26 @@
 internal import DecantBytes
 internal import DecantGraphs
 
-/// A factor and a summand for each channel.
+/// A factor and a summand for each channel: `x × scale + shift`.
 struct ChannelAffine<Scalar: ReferenceScalar>: Sendable {
   let scale: WeightBuffer<Scalar>
   let shift: WeightBuffer<Scalar>
-  /// The factors before they were rounded; nil where all are 1.
+  /// The factors in Double, before rounding; nil when all are 1.
   let factors: [Double]?
 }
 
-/// What is done to a step's numbers while they are still in the cache, in this order.
+/// The operations applied to a step's result while it is still in the cache: affine, then residual, then ReLU.
 struct Epilogue<Scalar: ReferenceScalar>: Sendable {
-  /// Per-channel factors and summands, both or neither.
+  /// The per-channel factors and summands; nil for none.
   var affine: ChannelAffine<Scalar>?
-  /// The index of a value of the same shape that is added.
+  /// The index of a value of the same shape to add; nil for none.
   var residual: Int?
   var relu = false
 
   var isEmpty: Bool { affine == nil && residual == nil && !relu }
 }
 
-/// One pass over memory: a node with the nodes after it that need no pass of their own.
+/// One pass over memory: a node, fused with the following nodes that need no pass of their own.
 struct Step<Scalar: ReferenceScalar>: Sendable {
   enum Kernel: Sendable {
     case convolution(Convolution, weights: WeightBuffer<Scalar>)
@@ -33,35 +33,36 @@ struct Step<Scalar: ReferenceScalar>: Sendable {
     case groupNormalization(GroupNormalization<Scalar>)
     case silu
     case attentionPool(AttentionPool<Scalar>)
-    /// By the batch's own mean and variance, as while training.
+    /// Batch normalization by the batch's own mean and variance, as in training mode.
     case batchNormalization(scale: WeightBuffer<Scalar>, bias: WeightBuffer<Scalar>, epsilon: Double)
     case linear(inputs: Int, outputs: Int, weights: WeightBuffer<Scalar>, bias: WeightBuffer<Scalar>)
-    /// Only the epilogue.
+    /// No operation except the epilogue.
     case pointwise
   }
-  /// The first node's name, for messages.
+  /// The first node's name, for error messages.
   let name: String
   let kernel: Kernel
-  /// Indices of the graph's values: 0 is its input, n the output of its n-th node.
+  /// The index of the value it reads, among the graph's values: 0 is the input, n the output of the n-th node.
   let input: Int
   var epilogue = Epilogue<Scalar>()
   var output: Int
 
-  /// The values it reads.
+  /// The indices of the values it reads.
   var reads: [Int] { [input] + (epilogue.residual.map { [$0] } ?? []) }
 
-  /// Whether it is nothing but an epilogue, so that it may write where it reads.
+  /// True when the step is only an epilogue, so that it may write over its input.
   var isPointwise: Bool {
     if case .pointwise = kernel { true } else { false }
   }
 }
 
-/// A graph with its weights bound, as the steps that compute it; independent of the input's size.
+/// A graph with bound weights as a sequence of steps, independent of the input's size.
 struct Program<Scalar: ReferenceScalar>: Sendable {
   let graph: Graph
   private(set) var steps: [Step<Scalar>] = []
 
-  /// Binds the weights and fuses BatchNormalization, Add and Relu into the step whose result only they read.
+  /// Binds the weights. Fuses batch normalization, addition and ReLU into the step before, when only they read its
+  /// result.
   init(
     _ graph: Graph, _ binding: ParameterBinding<Scalar>, normalizing: NormalizationStatistics
   ) throws(InferenceError) {
@@ -73,7 +74,8 @@ struct Program<Scalar: ReferenceScalar>: Sendable {
     for (index, node) in graph.nodes.enumerated() {
       for input in node.inputs { readers[input.index].append(index) }
     }
-    // A value with a name, or the result, must come to memory; so must one that several nodes read.
+    // A stage, the output, and a value that several nodes read must be stored in memory, so nothing is fused across
+    // them.
     let kept = Set(graph.stages.map(\.value.index) + [graph.output.index])
     var isFused = [Bool](repeating: false, count: graph.nodes.count)
     for start in graph.nodes.indices where !isFused[start] {
@@ -182,7 +184,7 @@ struct Program<Scalar: ReferenceScalar>: Sendable {
     return Step(name: node.name, kernel: kernel, input: input, epilogue: epilogue, output: index + 1)
   }
 
-  /// Lets a node ride on the step whose result it reads, if it can; says whether it did.
+  /// Fuses a node into the step whose result it reads, if possible. Returns true when it did.
   private static func fuse(
     _ node: Node, into step: inout Step<Scalar>, startedAt start: Int, _ binding: ParameterBinding<Scalar>,
     _ normalizing: NormalizationStatistics
@@ -197,7 +199,7 @@ struct Program<Scalar: ReferenceScalar>: Sendable {
     case .channelAffine where step.epilogue.isEmpty:
       step.epilogue.affine = try binding.affine(node)
     case .add where step.epilogue.residual == nil && !step.epilogue.relu:
-      // The other operand must be there before the step starts.
+      // The other operand must be computed before the step starts.
       guard node.inputs.count == 2, let other = node.inputs.map(\.index).first(where: { $0 != step.output }),
         other <= start
       else { return false }
@@ -216,7 +218,7 @@ extension Convolution {
     let sizes = [inputChannels, outputChannels, kernel, stride, dilation, groups]
     guard sizes.allSatisfy({ 1...(1 << 24) ~= $0 }), 0...(1 << 24) ~= padding,
       inputChannels.isMultiple(of: groups), outputChannels.isMultiple(of: groups),
-      // OpenBLAS counts in 32 bits.
+      // OpenBLAS takes sizes as 32-bit integers.
       let depth = checkedProduct([inputChannels / groups, kernel, kernel]), depth <= Int32.max
     else { throw .unsupportedGraph(node: node, reason: "its sizes make no convolution") }
   }
@@ -224,7 +226,7 @@ extension Convolution {
 
 extension Pooling {
   fileprivate func check(_ node: String) throws(InferenceError) {
-    // With more padding than half a window, a window could hold nothing but padding.
+    // With more padding than half a window, a window could lie entirely in the padding.
     guard 1...(1 << 24) ~= kernel, 1...(1 << 24) ~= stride, 0...kernel / 2 ~= padding else {
       throw .unsupportedGraph(node: node, reason: "its sizes make no pooling")
     }

@@ -3,37 +3,36 @@ package import DecantGraphs
 import Synchronization
 package import DecantTensors
 
-/// By which mean and variance a batch normalization divides.
+/// The statistics that batch normalization uses.
 package enum NormalizationStatistics: Sendable {
-  /// Those of the weights, `running_mean` and `running_var`: how a trained network is used.
+  /// `running_mean` and `running_var` from the weights, as PyTorch's `eval()` mode does.
   case running
-  /// Those of the batch that runs, over all its images: how a network is trained.
+  /// The mean and variance of the current batch over all its images, as PyTorch's `train()` mode does.
   case ofTheBatch
 }
 
-/// A graph with its weights, executed by matrix products of OpenBLAS: the engine others are measured against.
+/// A graph with its weights, executed with OpenBLAS matrix products. Other engines are tested against it.
 ///
-/// Convolutions are im2col and gemm; batch normalization, addition and ReLU are applied to each product while
-/// it is in the cache. The same input gives the same bits every time, on any count of threads.
+/// Convolutions are im2col and gemm. Batch normalization, addition and ReLU are applied to each product while it is in
+/// the cache. The same input gives the same bits every time, with any number of threads.
 package final class ReferenceNetwork<Scalar: ReferenceScalar>: NetworkEngine, Sendable {
-  /// The threads one run works with.
+  /// The number of threads of one run.
   package let threads: Int
   private let program: Program<Scalar>
   private let banding: Banding
-  /// The memory and threads of the last run, for the next of the same size.
+  /// The workspace of the last run, for the next run with the same input size.
   private let idle = Mutex<Workspace<Scalar>?>(nil)
 
   /// Binds a state dict to a graph.
   ///
-  /// float32 weights of a mapped file are used where they lie when `Scalar` is `Float`; other types are
-  /// converted to `Scalar`.
-  /// OpenBLAS is loaded, and for the whole process told to use one thread per call.
+  /// When `Scalar` is `Float`, float32 weights of a memory-mapped file are used without a copy. Other weights are
+  /// converted to `Scalar`. This loads OpenBLAS and sets it to one thread per call for the whole process.
   ///
   /// - Parameters:
-  ///   - threads: how many cores share a run, 1 to 1024.
-  ///   - normalizing: by which statistics batch normalizations divide.
-  /// - Throws: ``InferenceError`` when parameters are missing, have another shape or cannot be read, when the
-  ///   graph contradicts itself, or when OpenBLAS is not installed.
+  ///   - threads: the number of threads of a run, 1 to 1024.
+  ///   - normalizing: the statistics that batch normalizations use.
+  /// - Throws: ``InferenceError`` when parameters are missing, have another shape or cannot be read, when the graph
+  ///   contradicts itself, or when OpenBLAS is not installed.
   package convenience init(
     graph: Graph, weights: StateDict, threads: Int = 1, normalizing: NormalizationStatistics = .running
   ) throws(InferenceError) {
@@ -41,7 +40,7 @@ package final class ReferenceNetwork<Scalar: ReferenceScalar>: NetworkEngine, Se
       graph: graph, weights: weights, threads: threads, normalizing: normalizing, banding: Banding())
   }
 
-  /// Binds a state dict to a graph, with bands as they are told.
+  /// Binds a state dict to a graph, with explicit settings for bands.
   package convenience init(
     graph: Graph, weights: StateDict, threads: Int = 1, normalizing: NormalizationStatistics = .running,
     banding: Banding
@@ -51,7 +50,7 @@ package final class ReferenceNetwork<Scalar: ReferenceScalar>: NetworkEngine, Se
       banding: banding)
   }
 
-  /// Executes a program.
+  /// Creates a network from a program.
   init(_ program: Program<Scalar>, threads: Int, banding: Banding = Banding()) throws(InferenceError) {
     guard 1...1024 ~= threads else { throw .threads(threads) }
     _ = try Self.library()
@@ -64,12 +63,13 @@ package final class ReferenceNetwork<Scalar: ReferenceScalar>: NetworkEngine, Se
   ///
   /// - Parameters:
   ///   - input: N×C×H×W, every size at least 1.
-  ///   - stages: names of the stages to hand over; each is copied, so ask only for those of use.
-  ///   - stage: receives those stages' names and values, in the graph's order.
+  ///   - stages: the names of the stages to report. Each one is copied, so ask only for those you need.
+  ///   - stage: called with the name and values of each of these stages, in the graph's order.
   /// - Returns: the output, N×features for a classifier.
-  /// - Throws: ``InferenceError`` when the input does not suit the graph or memory is refused.
-  /// - Complexity: two operations per weight and position; memory for the largest three values or so, or, where that
-  ///   is much, for bands of all values up to the mean over all pixels, which grows with the input's width only.
+  /// - Throws: ``InferenceError`` when the input does not fit the graph or there is not enough memory.
+  /// - Complexity: two operations per weight and position. Memory is about that of the three largest values. When that
+  ///   is much, values up to global average pooling are computed in bands, and memory grows with the input's width
+  ///   only.
   package func run(
     _ input: Activation<Scalar>, stages: Set<String> = [],
     stage: (_ name: String, _ value: Activation<Scalar>) -> Void = { _, _ in }
@@ -90,18 +90,18 @@ package final class ReferenceNetwork<Scalar: ReferenceScalar>: NetworkEngine, Se
     return output
   }
 
-  /// What computes the products: OpenBLAS's own description of its build.
+  /// Returns OpenBLAS's description of its build.
   ///
-  /// - Throws: ``InferenceError/libraryMissing(_:)`` with the package that brings it.
+  /// - Throws: ``InferenceError/libraryMissing(_:)`` with the package to install.
   package static func library() throws(InferenceError) -> String {
     if let problem = unsafe copenblas_load() { throw .libraryMissing(unsafe String(cString: problem)) }
     return unsafe String(cString: copenblas_config())
   }
 
-  /// OpenBLAS can be loaded.
+  /// True when OpenBLAS can be loaded.
   package static var isInstalled: Bool { (try? library()) != nil }
 
-  /// How the first steps of a run on such an input are executed in bands; nil when all values are whole.
+  /// Returns the band plan of a run with this input size; nil when all values are whole.
   package func bandPlan(inputSizes: [Int]) throws(InferenceError) -> BandPlan? {
     banding.plan(program, try program.shapes(input: inputSizes), threads: threads)
   }

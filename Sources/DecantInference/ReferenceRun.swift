@@ -1,16 +1,16 @@
 internal import DecantIO
 internal import DecantGraphs
 
-/// One pass through a network, ready to be executed; made and used by ``ReferenceNetwork``.
+/// One forward pass that is ready to execute. ``ReferenceNetwork`` creates and executes it.
 package struct ReferenceRun<Scalar: ReferenceScalar> {
   let program: Program<Scalar>
   let workspace: Workspace<Scalar>
-  /// Called after each band and each whole step, with the index of the value and the columns that it made of it.
+  /// Called after each band and each whole step, with the index of the value and the columns that were computed.
   let finished: (Int, Range<Int>) -> Void
 }
 
 extension ReferenceRun where Scalar: KernelScalar {
-  /// Executes the first steps band by band where they are planned so, then every other step in order.
+  /// Executes the steps that are planned in bands, then the other steps in order.
   func perform() {
     var done = 0
     if let plan = workspace.bands {
@@ -34,8 +34,8 @@ extension ReferenceRun where Scalar: KernelScalar {
     }
   }
 
-  /// Makes some columns of a step's value, or takes them in when it is a sum over all; everything of those that cannot
-  /// be executed in bands.
+  /// Computes some columns of a step's value. A sum over all columns reads those columns instead. Steps that cannot
+  /// run in bands compute everything.
   private func execute(_ step: Step<Scalar>, _ columns: Range<Int>) {
     guard let input = workspace.shapes[step.input], let output = workspace.shapes[step.output],
       let source = unsafe workspace.held(step.input), let target = unsafe workspace.held(step.output)
@@ -97,14 +97,15 @@ extension ReferenceRun where Scalar: KernelScalar {
     }
   }
 
-  /// Each task makes some columns of every channel; patches, products and epilogue stay in its core's cache.
+  /// Computes the columns in tiles, one per task, for every channel. A task's patches, products and epilogue stay in
+  /// its core's cache.
   private func convolveByColumns(
     _ tiling: ConvolutionTiling, _ patches: Patches, _ weights: UnsafePointer<Scalar>,
     _ source: HeldColumns<Scalar>, _ made: Range<Int>, _ epilogue: EpilogueKernel<Scalar>,
     _ target: HeldColumns<Scalar>
   ) {
     let groupChannels = patches.convolution.inputChannels / tiling.groups
-    // Bands begin and end with tiles.
+    // Bands begin and end at tile boundaries.
     let first = made.lowerBound / tiling.tileWidth
     let tiles = (made.upperBound - 1) / tiling.tileWidth + 1 - first
     workspace.pool.forEach(tiles) { tile, worker in
@@ -127,7 +128,7 @@ extension ReferenceRun where Scalar: KernelScalar {
     }
   }
 
-  /// All columns at once: the tasks first share the writing of the patches, then each makes some channels.
+  /// Computes all columns at once. Tasks first share the im2col, then each task computes a block of channels.
   private func convolveByChannels(
     _ tiling: ConvolutionTiling, _ patches: Patches, _ weights: UnsafePointer<Scalar>,
     _ source: HeldColumns<Scalar>, _ epilogue: EpilogueKernel<Scalar>, _ target: HeldColumns<Scalar>
@@ -154,7 +155,7 @@ extension ReferenceRun where Scalar: KernelScalar {
     }
   }
 
-  /// Some channels of one group: weights × patches, then the epilogue on its way to the output.
+  /// Computes one block of channels of one group: weights × patches, then the epilogue, which writes to the output.
   @inline(__always)
   private func multiplyBlock(
     _ tiling: ConvolutionTiling, group: Int, block: Int, worker: Int, _ weights: UnsafePointer<Scalar>,
@@ -164,7 +165,7 @@ extension ReferenceRun where Scalar: KernelScalar {
     let first = group * tiling.channels + block * tiling.blockChannels
     let last = min(first + tiling.blockChannels, (group + 1) * tiling.channels)
     let products = unsafe workspace.products.base + worker * workspace.productCount
-    // `addressable` has shown that the columns fit 32 bits; channels and depth are bounded by `check`.
+    // `addressable` has checked that the columns fit in 32 bits. `check` bounds channels and depth.
     unsafe Scalar.gemm(
       m: Int32(truncatingIfNeeded: last - first), n: Int32(truncatingIfNeeded: columns.count),
       k: Int32(truncatingIfNeeded: tiling.depth), a: weights + first * tiling.depth,
@@ -176,7 +177,7 @@ extension ReferenceRun where Scalar: KernelScalar {
       to: target)
   }
 
-  /// Calls `body` for every line of the columns, once for each channel.
+  /// Calls `body` for every output line in the columns, for each channel.
   private func forEachLine(
     _ input: ValueShape, _ output: ValueShape, _ source: HeldColumns<Scalar>, _ columns: Range<Int>,
     _ target: HeldColumns<Scalar>,
@@ -193,7 +194,8 @@ extension ReferenceRun where Scalar: KernelScalar {
     }
   }
 
-  /// Option A of He et al. 2015: what is left of the map stands between channels of zeros.
+  /// Computes the shortcut of option A (He et al. 2015): the subsampled map between `each` channels of zeros on both
+  /// sides.
   private func padChannels(
     _ each: Int, _ stride: Int, _ input: ValueShape, _ output: ValueShape, _ source: HeldColumns<Scalar>,
     _ columns: Range<Int>, _ target: HeldColumns<Scalar>
@@ -212,7 +214,7 @@ extension ReferenceRun where Scalar: KernelScalar {
     }
   }
 
-  /// Every plane times its channel's number.
+  /// Multiplies every channel plane by its gate's factor.
   private func gate(
     _ gate: ChannelGate<Scalar>, _ input: ValueShape, _ source: UnsafePointer<Scalar>,
     _ target: UnsafeMutablePointer<Scalar>
@@ -236,7 +238,7 @@ extension ReferenceRun where Scalar: KernelScalar {
     }
   }
 
-  /// C×N×H×W to N×C, when the last columns have come.
+  /// Adds columns to the sums of global average pooling, C×N×H×W to N×C. Writes the means after the last column.
   private func average(
     _ input: ValueShape, _ sums: PlaneSums, _ source: HeldColumns<Scalar>, _ columns: Range<Int>,
     _ target: UnsafeMutablePointer<Scalar>
@@ -275,7 +277,7 @@ extension ReferenceRun where Scalar: KernelScalar {
 }
 
 extension Step {
-  /// Whether it goes through its input's columns rather than its result's.
+  /// True when the step's columns are those of its input rather than of its result.
   fileprivate var sumsAll: Bool {
     if case .globalAveragePool = kernel { true } else { false }
   }

@@ -1,12 +1,12 @@
 internal import COpenBLAS
 package import DecantTensors
 
-/// A type of number that ``ReferenceNetwork`` computes in: `Float` or `Double`.
+/// A type of element that ``ReferenceNetwork`` computes in: `Float` or `Double`.
 package protocol ReferenceScalar: TensorScalar, SIMDScalar, Codable {
   /// Executes a prepared run.
   ///
-  /// Each type calls the generic kernels with itself from inside this module, so they are compiled for it;
-  /// called as generics from another module they would be a hundred times slower.
+  /// Each type calls the generic kernels from inside this module, so that the compiler specialises them. Unspecialised
+  /// generics called from another module would be a hundred times slower.
   static func execute(_ run: ReferenceRun<Self>)
 }
 
@@ -18,9 +18,9 @@ extension Double: ReferenceScalar {
   package static func execute(_ run: ReferenceRun<Double>) { run.perform() }
 }
 
-/// What the kernels need of a number beyond arithmetic.
+/// The kernels' requirements on an element type beyond arithmetic.
 protocol KernelScalar: ReferenceScalar, Codable {
-  /// C = A·B + beta·C, row-major; A is m×k, B is k×n; `lda`, `ldb`, `ldc` count elements between rows.
+  /// Computes C = A·B + beta·C, row-major. A is m×k, B is k×n. `lda`, `ldb` and `ldc` are elements between rows.
   static func gemm(
     m: Int32, n: Int32, k: Int32, a: UnsafePointer<Self>, lda: Int32, b: UnsafePointer<Self>, ldb: Int32,
     beta: Self, c: UnsafeMutablePointer<Self>, ldc: Int32)

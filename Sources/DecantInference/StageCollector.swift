@@ -1,8 +1,8 @@
-/// Copies the stages that a caller wants to see, whole or band by band, and hands them over in the graph's order.
+/// Copies the stages that the caller asked for, whole or band by band, and reports them in the graph's order.
 final class StageCollector<Scalar: ReferenceScalar> {
   private let workspace: Workspace<Scalar>
   private var pending: [(name: String, value: Int)]
-  /// Numbers of values of which bands are missing, in PyTorch's order.
+  /// The elements of values with missing bands, N×C×H×W.
   private var parts: [Int: [Scalar]] = [:]
   private var complete: [Int: Activation<Scalar>] = [:]
   private let receive: (String, Activation<Scalar>) -> Void
@@ -16,14 +16,14 @@ final class StageCollector<Scalar: ReferenceScalar> {
     self.receive = receive
   }
 
-  /// Takes columns of a value that have just been made.
+  /// Copies columns of a value that have just been computed.
   func take(_ value: Int, _ columns: Range<Int>) {
     guard pending.contains(where: { $0.value == value }), let shape = workspace.shapes[value] else { return }
     if workspace.isWhole(value) {
       guard columns.upperBound == shape.columns else { return }
       complete[value] = workspace.activation(value)
     } else {
-      // Taken out while it is written, so that it is not copied.
+      // Removed from the dictionary while it is written, to avoid a copy-on-write copy.
       var numbers = parts.removeValue(forKey: value) ?? [Scalar](repeating: 0, count: shape.count)
       unsafe numbers.withUnsafeMutableBufferPointer { target in
         guard let base = target.baseAddress else { return }

@@ -1,17 +1,17 @@
-/// A stage's values as a more exact computation has them, to say how far others are from them.
+/// A stage's values from a more exact computation, to measure the error of other computations against.
 package struct StageTruth: Sendable {
   package let stage: String
-  /// The largest magnitude.
+  /// The stage's largest magnitude.
   package let largest: Double
-  /// Every so many values are compared, so that a large stage takes little memory.
+  /// The interval between the values that are kept, so that a large stage takes little memory.
   private let step: Int
   let count: Int
   private let values: [Double]
 
-  /// Values that are compared at most.
+  /// The largest number of values to keep.
   private static let compared = 1 << 20
 
-  /// Takes a stage's values; O(elements).
+  /// Samples a stage's values. O(elements).
   package init<T: ReferenceScalar>(_ stage: String, _ activation: Activation<T>) {
     self.stage = stage
     count = activation.values.count
@@ -26,14 +26,14 @@ package struct StageTruth: Sendable {
     self.values = values
   }
 
-  /// How far a stage is from it; nil when it has another size. O(elements compared).
+  /// Returns the error of another computation of the stage; nil when it has another size. O(elements compared).
   package func error<T: ReferenceScalar>(of activation: Activation<T>) -> StageError? {
     guard activation.values.count == count else { return nil }
     let places = Array(stride(from: 0, to: count, by: step))
     return error(of: places.map { Double(activation.values[$0]) }, at: places)
   }
 
-  /// How far some of a stage's values are from it; those are left out whose truth was not kept.
+  /// Returns the error of some of a stage's values, given by their indices. Indices that were not sampled are skipped.
   func error(of found: [Double], at places: [Int]) -> StageError {
     let kept = places.indices.filter { places[$0] % step == 0 && values.indices.contains(places[$0] / step) }
     return StageError(
@@ -42,20 +42,20 @@ package struct StageTruth: Sendable {
   }
 }
 
-/// How far a stage's values are from the truth.
+/// The error of a stage's values against a more exact computation.
 package struct StageError: Sendable {
   package let stage: String
-  /// How many values were compared.
+  /// The number of values compared.
   package let count: Int
-  /// The largest difference.
+  /// The largest absolute difference.
   package let maxAbsolute: Double
-  /// The largest difference as a part of the stage's largest value.
+  /// The largest absolute difference as a fraction of the stage's largest magnitude.
   package let maxRelative: Double
-  /// The root of the mean square of the differences, as a part of the stage's largest value.
+  /// The root mean square of the differences as a fraction of the stage's largest magnitude.
   package let rmsRelative: Double
-  /// The largest difference in units of the last place of the stage's largest value, in float32.
+  /// The largest absolute difference in float32 ULPs of the stage's largest magnitude.
   package let ulpOfLargest: Double
-  /// The median of the differences, each in units of the last place of its own true value, in float32.
+  /// The median of the differences, each in float32 ULPs of its own exact value.
   package let medianULP: Double
 
   init(stage: String, found: [Double], truth: [Double], largest: Double) {

@@ -3,8 +3,8 @@ internal import DecantGraphs
 
 /// The sizes of one value during a run.
 ///
-/// Maps lie in memory as C×N×H×W, so that a convolution is one matrix product over the columns of all images;
-/// vectors (height and width 1) lie as N×C.
+/// Feature maps are stored as C×N×H×W, so that a convolution is one matrix product over the columns of all images.
+/// Vectors (height and width 1) are stored as N×C.
 struct ValueShape: Equatable, Sendable {
   var batch: Int
   var channels: Int
@@ -12,18 +12,18 @@ struct ValueShape: Equatable, Sendable {
   var width = 1
   var isVector = false
 
-  /// Numbers of one channel over all images.
+  /// The number of elements of one channel over all images.
   var columns: Int { batch * height * width }
   var count: Int { channels * columns }
-  /// What PyTorch calls its shape.
+  /// The shape as PyTorch reports it: N×C for a vector, N×C×H×W for a feature map.
   var sizes: [Int] { isVector ? [batch, channels] : [batch, channels, height, width] }
 }
 
 extension Program {
-  /// The shape of every value for an N×C×H×W input, by value index; nil for those that stay inside a step.
+  /// Returns the shape of every value for an N×C×H×W input, by value index; nil for values inside a step.
   ///
-  /// - Throws: ``InferenceError`` when the input is empty, a window does not fit, the graph's shapes
-  ///   contradict each other or a count exceeds what OpenBLAS can address (2³¹ − 1 columns).
+  /// - Throws: ``InferenceError`` when the input is empty, a window does not fit, the graph's shapes contradict each
+  ///   other, or a count exceeds OpenBLAS's limit (2³¹ − 1 columns).
   func shapes(input sizes: [Int]) throws(InferenceError) -> [ValueShape?] {
     let channels = graph.inputChannels
     guard sizes.count == 4, sizes.allSatisfy({ $0 >= 1 }), sizes[1] == channels else {
@@ -81,7 +81,7 @@ extension Program {
       output.width = keepsRest ? (input.width - 1) / size + 1 : input.width / size
     case .blurPool(let stride):
       guard !input.isVector else { throw fail("its input is no map") }
-      // One pixel has no neighbour to be reflected.
+      // A single pixel has no neighbour to reflect.
       guard min(input.height, input.width) > 1 else {
         throw .inputTooSmall(node: step.name, height: input.height, width: input.width)
       }
@@ -126,7 +126,7 @@ extension Program {
 }
 
 extension ValueShape {
-  /// Itself, when its counts fit OpenBLAS's 32-bit sizes and the address space.
+  /// Returns the shape itself when its counts fit OpenBLAS's 32-bit sizes and the address space; throws otherwise.
   fileprivate func addressable(_ node: String) throws(InferenceError) -> ValueShape {
     guard let columns = checkedProduct([batch, height, width]), columns <= Int32.max,
       checkedProduct([columns, channels, 64]) != nil, [height, width].allSatisfy({ $0 < 1 << 31 })

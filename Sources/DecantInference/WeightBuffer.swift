@@ -2,17 +2,17 @@ internal import DecantBytes
 internal import DecantIO
 internal import DecantTensors
 
-/// A parameter's numbers in row-major order, in the type the engine computes in.
+/// A parameter's elements in row-major order, in the engine's element type.
 ///
-/// Borrowed from the file's mapping where that has them in this form, else a copy. Never changed, hence
-/// `@unchecked Sendable`.
+/// The buffer points into the memory-mapped file when the data there already has this form, else it holds a copy. It
+/// is immutable, hence `@unchecked Sendable`.
 @safe final class WeightBuffer<Scalar: ReferenceScalar>: @unchecked Sendable {
   let base: UnsafePointer<Scalar>
   let count: Int
-  /// Whoever keeps `base` valid: an `AlignedBuffer` or a storage's content.
+  /// The object that keeps `base` valid: an `AlignedBuffer` or a storage's content.
   private let owner: any Sendable
 
-  /// Takes the numbers of a tensor.
+  /// Creates a buffer from a tensor, without a copy where possible.
   init(_ tensor: Tensor) throws {
     count = tensor.elementCount
     guard tensor.dtype.kind == .floatingPoint else {
@@ -43,7 +43,7 @@ internal import DecantTensors
     owner = copy
   }
 
-  /// Keeps numbers the engine has computed.
+  /// Creates a buffer from computed elements.
   init(_ values: [Scalar]) throws(InferenceError) {
     let copy = try AlignedBuffer<Scalar>(count: values.count)
     unsafe values.withUnsafeBufferPointer { source in
@@ -54,15 +54,16 @@ internal import DecantTensors
     owner = copy
   }
 
-  /// The numbers where they already lie, when type, order, byte order and alignment are the engine's.
+  /// Returns the address of the mapped elements when dtype, layout, byte order and alignment match the engine's; nil
+  /// otherwise.
   private static func borrow(_ tensor: Tensor, _ content: any StorageContent) throws -> UnsafePointer<Scalar>?
   {
     guard tensor.dtype == Scalar.dtype, tensor.isContiguous, tensor.storage.byteOrder == .little,
       !tensor.isNegated, !tensor.isConjugated, let bytes = unsafe try content.mappedBytes(),
       let start = bytes.baseAddress
     else { return nil }
-    // The tensor has proved that its elements lie inside the storage's byte count; this proves the mapping
-    // does.
+    // The tensor guarantees that its elements are inside the storage's byte count. This checks that the mapping is as
+    // long.
     let offset = tensor.storageOffset * tensor.dtype.byteCount
     guard bytes.count - offset >= tensor.byteCount else { return nil }
     let first = unsafe start + offset

@@ -1,36 +1,36 @@
 internal import DecantIO
 /// The memory and threads of one run at a time, for inputs of one size.
 ///
-/// Values of steps in bands have memory for some of their columns, each its own; those of the others lie where the
-/// ``MemoryPlan`` says. Only one run uses it at once, hence `@unchecked Sendable`.
+/// Values of steps that run in bands have their own memory, for some of their columns. Other values use the buffers of
+/// the ``MemoryPlan``. Only one run uses a workspace at a time, hence `@unchecked Sendable`.
 @safe final class Workspace<Scalar: ReferenceScalar>: @unchecked Sendable {
   let inputSizes: [Int]
   let shapes: [ValueShape?]
   let pool: WorkerPool
-  /// How the first steps are executed in bands; nil when all values are whole.
+  /// The band plan of the first steps; nil when all values are whole.
   let bands: BandPlan?
   /// See ``ConvolutionTiling/widestTile``.
   let widestTile: Int
   private let place: [Int?]
   private let buffers: [AlignedBuffer<Scalar>]
-  /// Numbers between the channels of a value, and the columns that are in memory.
+  /// The number of elements between the channels of each value, by value index.
   private let stride: [Int]
   private var columns: [Range<Int>]
-  /// Patches of convolutions, and lines of pools.
+  /// Memory for im2col patches of convolutions, and for merged lines of max pools.
   let patches: AlignedBuffer<Scalar>
-  /// Products before their epilogue: `productCount` for each worker.
+  /// The matrix products before their epilogue: `productCount` elements for each worker.
   let products: AlignedBuffer<Scalar>
   let productCount: Int
-  /// Sums for the mean of all pixels, by the value it makes.
+  /// The sums of global average pooling, by the index of the value it computes.
   let sums: [Int: PlaneSums]
-  /// Room for an input of several images as C×N×H×W.
+  /// Memory for an input of several images as C×N×H×W.
   private let input: AlignedBuffer<Scalar>
-  /// The input of a run as C×N×H×W.
+  /// The input of the current run as C×N×H×W.
   private var inputBase: UnsafeMutablePointer<Scalar>?
 
-  /// Plans and allocates.
+  /// Plans and allocates the memory of a run.
   ///
-  /// - Throws: ``InferenceError`` when the input does not suit the program, memory or threads are refused.
+  /// - Throws: ``InferenceError`` when the input does not fit the program, or memory or threads are not available.
   init(
     _ program: Program<Scalar>, inputSizes: [Int], threads: Int, banding: Banding
   ) throws(InferenceError) {
@@ -81,27 +81,27 @@ internal import DecantIO
     input = try AlignedBuffer(count: inputSizes[0] > 1 ? shapes[0]?.count ?? 0 : 0)
   }
 
-  /// Where a value lies; nil for values inside a step. Nobody writes to the input.
+  /// Returns the address of a value; nil for values inside a step. The input is read-only.
   private func pointer(_ value: Int) -> UnsafeMutablePointer<Scalar>? {
     if value == 0 { return unsafe inputBase }
     return unsafe place[value].map { unsafe buffers[$0].base }
   }
 
-  /// Where the columns of a value lie that are in memory; nil for values inside a step.
+  /// Returns the columns of a value that are in memory; nil for values inside a step.
   func held(_ value: Int) -> HeldColumns<Scalar>? {
     guard let base = unsafe pointer(value) else { return nil }
     return unsafe HeldColumns(base: base, stride: stride[value], columns: columns[value])
   }
 
-  /// Whether all columns of a value are in memory when its step is done.
+  /// Returns true when all columns of a value are in memory after its step is done.
   func isWhole(_ value: Int) -> Bool { bands?.capacity[value].map { $0 == shapes[value]?.columns } ?? true }
 
-  /// Makes room for a band.
+  /// Moves the kept columns of a value to the front of its memory, to make room for a band.
   func prepare(_ band: Band, of value: Int) {
     guard let shape = shapes[value], bands?.capacity[value] != nil, let base = unsafe pointer(value) else {
       return
     }
-    // A run begins with each value's first column.
+    // A run starts with the first column of each value.
     var first = band.columns.lowerBound == 0 ? 0 : columns[value].lowerBound
     if let kept = band.kept {
       let (count, stride, distance) = (kept.count, stride[value], kept.lowerBound - first)
@@ -116,7 +116,7 @@ internal import DecantIO
     columns[value] = first..<band.columns.upperBound
   }
 
-  /// Calls `body` while the input lies as C×N×H×W: one image where it is, several copied side by side in each channel.
+  /// Calls `body` with the input as C×N×H×W: one image without a copy, several copied side by side in each channel.
   func withInput(_ values: [Scalar], _ body: () -> Void) {
     guard let shape = shapes[0] else { return }
     let area = shape.height * shape.width
@@ -134,7 +134,7 @@ internal import DecantIO
     }
   }
 
-  /// Copies a whole value out, in PyTorch's order.
+  /// Returns a copy of a whole value, N×C×H×W or N×C.
   func activation(_ value: Int) -> Activation<Scalar>? {
     guard let shape = shapes[value], let source = unsafe pointer(value) else { return nil }
     let values = unsafe [Scalar](unsafeUninitializedCapacity: shape.count) { target, count in
@@ -146,7 +146,7 @@ internal import DecantIO
     return try? Activation(shape: shape.sizes, values: values)
   }
 
-  /// Copies some columns of a map to their places in PyTorch's order.
+  /// Copies some columns of a feature map to their positions in an N×C×H×W array.
   func copy(_ value: Int, _ columns: Range<Int>, to target: UnsafeMutablePointer<Scalar>) {
     guard let shape = shapes[value], let held = unsafe held(value) else { return }
     let area = shape.height * shape.width

@@ -5,30 +5,30 @@ package import DecantONNX
 package import DecantResNets
 internal import DecantTensors
 
-/// How a network is written as an ONNX model.
+/// The options of writing a network as an ONNX model.
 public struct ONNXOptions: Sendable {
-  /// Batch normalizations are computed into the convolutions before them.
+  /// True to fold batch normalizations into the convolutions before them.
   public var foldsNormalization = false
-  /// Weights go to a second file, `PATH.data`; models beyond 2 GB need it.
+  /// True to write the weights to a second file, `PATH.data`, which models beyond 2 GB need.
   public var hasExternalData = false
-  /// An existing file is replaced; otherwise `outputExists` is thrown.
+  /// True to replace an existing file; otherwise `outputExists` is thrown.
   public var overwrites = true
-  /// What was written is read again and compared with the source.
+  /// True to read the written files back and compare them with the source.
   public var checks = false
 
-  /// Makes the options of one file that replaces an existing one.
+  /// Creates options for one file that replaces an existing one.
   public init() {}
 }
 
 extension ResNet {
-  /// Writes the network as an ONNX model of opset 17 that any ONNX runtime executes: whole, or not at all.
+  /// Writes the network as an ONNX model of opset 17 that any ONNX runtime executes: completely, or not at all.
   ///
   ///     try network.writeONNX(to: "nodown.onnx")
   ///
-  /// The input is `input`, N×C×H×W with free N, H and W; the output is `logits`, or `features` without a head. Weights are
-  /// float32. docs/formats/onnx.md describes the file.
+  /// The input is `input`, N×C×H×W with dynamic N, H and W. The output is `logits`, or `features` without a head.
+  /// Weights are float32. docs/formats/onnx.md describes the file.
   ///
-  /// - Throws: ``DecantError``: `notRepresentable` for a number that float32 cannot hold or a model beyond 2 GB without
+  /// - Throws: ``DecantError``: `notRepresentable` for a value that float32 cannot hold or a model beyond 2 GB without
   ///   external data, `diskFull`, `outputExists`. O(bytes), in a few megabytes of memory.
   public func writeONNX(to path: String, _ options: ONNXOptions = ONNXOptions()) throws(DecantError) {
     var target = ONNXModel.Target()
@@ -46,17 +46,17 @@ extension ResNet {
   }
 }
 
-/// A network that a checkpoint was taken for, and what its ONNX model says of itself.
+/// An identified network with the metadata for its ONNX model.
 package struct ONNXExport {
   private let resolution: ResNetResolution
   private var metadata: [(key: String, value: String)]
-  /// Keys of the source's metadata whose values are too long for a model.
+  /// The keys of the source's metadata whose values are too long for a model.
   package let tooLong: [String]
 
-  /// Collects the metadata: the facts of the network, then the source's own.
+  /// Collects the metadata: the source's own, then the facts about the network.
   ///
-  /// - Parameter part: where the weights were read; nil when they were made in memory.
-  /// - Throws: ``DecantError`` when metadata that stayed in the file cannot be read.
+  /// - Parameter part: the part of the checkpoint that the weights were read from; nil for weights made in memory.
+  /// - Throws: ``DecantError`` when metadata that is still in the file cannot be read.
   package init(
     _ resolution: ResNetResolution, _ part: CheckpointPart?, sourceDigest: Bool = false
   ) throws(DecantError) {
@@ -92,7 +92,7 @@ package struct ONNXExport {
 
   /// Plans the model; reads few weights.
   ///
-  /// - Throws: ``DecantError`` for an operator that is not written and a parameter that cannot be read.
+  /// - Throws: ``DecantError`` for an operator that cannot be exported and a parameter that cannot be read.
   package func model(foldsNormalization: Bool) throws(DecantError) -> ONNXModel {
     var options = ONNXModel.Options()
     options.foldsNormalization = foldsNormalization

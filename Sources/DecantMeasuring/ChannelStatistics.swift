@@ -1,6 +1,6 @@
 internal import DecantInference
 
-/// The mean and the variance (by the count, as batch normalization divides) of each channel of N×C×H×W.
+/// The mean and the biased variance (divided by the count, as batch normalization does) of each channel of N×C×H×W.
 struct ChannelStatistics {
   let mean: [Double]
   let variance: [Double]

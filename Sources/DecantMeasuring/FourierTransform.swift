@@ -1,17 +1,17 @@
 internal import CStandard
 
-/// The discrete Fourier transform of square fields of complex numbers, 2ⁿ on a side.
+/// The discrete Fourier transform of square fields of complex numbers with sides of 2ⁿ.
 ///
-/// Unscaled: applying it twice gives each number times the field's count, at the mirrored place.
+/// It is unscaled: applying it twice multiplies each element by the field's element count and mirrors its position.
 struct FourierTransform {
   let size: Int
   /// cos and sin of −2πk/size for the first half of the circle.
   private let cosines: [Double]
   private let sines: [Double]
-  /// Where each place of a line goes before the butterflies.
+  /// The bit-reversed index of each index of a line.
   private let reversed: [Int]
 
-  /// Prepares fields of 2^`bits` on a side.
+  /// Prepares the transform of fields with sides of 2^`bits`.
   init(bits: Int) {
     precondition(1...12 ~= bits, "a field of 2^\(bits) is not asked for")
     size = 1 << bits

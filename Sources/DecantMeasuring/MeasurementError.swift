@@ -1,21 +1,21 @@
 package import DecantBytes
 package import DecantInference
 
-/// Why nothing can be measured; the description is one clause, without a full stop.
+/// An error of a stride measurement. The description is one clause without a full stop.
 package enum MeasurementError: Error, Sendable, Equatable, CustomStringConvertible {
-  /// The error rate was measured on networks of another kind than this.
+  /// The error rate was measured on another kind of network than this one.
   case otherKind(String)
   /// These tensors are missing: running statistics, or the weights before them.
   case missing([String])
-  /// A tensor's numbers are not what training produces.
+  /// A tensor's values cannot come from training.
   case unusable(tensor: String, reason: String)
-  /// A tensor's numbers cannot be read.
+  /// A tensor's elements cannot be read.
   case unreadable(tensor: String, cause: DecantError)
-  /// Every mean is 0 and every variance 1: the network has seen no image.
+  /// Every running mean is 0 and every running variance 1: the network has seen no image.
   case untrained
-  /// The first block has more weights than any that was published.
+  /// The first block has more weights than that of any published ResNet.
   case tooLarge(weights: Int)
-  /// The engine refuses.
+  /// The inference engine failed.
   case engine(InferenceError)
 
   package var description: String {
@@ -35,7 +35,7 @@ package enum MeasurementError: Error, Sendable, Equatable, CustomStringConvertib
 }
 
 extension DecantError {
-  /// Makes the library's error of a measurement that failed.
+  /// Converts a measurement error to the library's error.
   package init(_ error: MeasurementError, file: String? = nil) {
     switch error {
     case .engine(let error): self.init(error, file: file)

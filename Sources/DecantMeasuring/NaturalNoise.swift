@@ -1,12 +1,13 @@
 internal import CStandard
 internal import DecantResNets
 
-/// Noise with the second-order statistics of photographs: amplitudes that fall with the frequency f as 1/f^β, softened
-/// or not, and colours that mostly rise and fall together.
+/// Noise with the second-order statistics of photographs. Amplitudes fall with the frequency f as 1/f^β, optionally
+/// with blur, and the colour channels are correlated.
 package struct NaturalNoise: Sendable, Equatable {
-  /// β: 0 is white, 1 a photograph's usual value, 2 a blurred one's.
+  /// The exponent β: 0 is white noise, 1 is usual for a photograph, 2 for a blurred one.
   package let exponent: Double
-  /// Cycles per pixel at which a lens has let amplitudes fall to 1/e of the power law; nil for a sharp one.
+  /// The frequency, in cycles per pixel, at which lens blur reduces amplitudes to 1/e of the power law; nil for no
+  /// blur.
   package let softness: Double?
 
   /// The spectra that are tried under each hypothesis.
@@ -14,10 +15,10 @@ package struct NaturalNoise: Sendable, Equatable {
     [nil, 0.25].map { NaturalNoise(exponent: Double(step) / 5, softness: $0) }
   }
 
-  /// The variance that all colours share; the rest is each colour's own.
+  /// The part of the variance that all colour channels share. The rest is independent per channel.
   static let sharedVariance = 0.7
 
-  /// The amplitude at a frequency in cycles per pixel; 0 for the mean.
+  /// Returns the amplitude at a frequency in cycles per pixel; 0 at frequency 0, so the mean is 0.
   func amplitude(_ frequency: Double) -> Double {
     guard frequency > 0 else { return 0 }
     let fall = softness.map { cstandard_exp(-(frequency / $0) * (frequency / $0)) } ?? 1
@@ -25,9 +26,9 @@ package struct NaturalNoise: Sendable, Equatable {
   }
 }
 
-/// Seeded noise of every spectrum: the same coefficients, weighed in different ways.
+/// Seeded noise of any spectrum: the same random coefficients with different amplitudes.
 struct NoiseSource {
-  /// Fields are made on a torus of this size and images cut from it, so that no image meets itself at its edges.
+  /// Fields are periodic with this size. Images are smaller crops, so that opposite edges of an image do not match.
   static let torusBits = 8
   static let torus = 1 << torusBits
   let channels: Int
@@ -43,9 +44,9 @@ struct NoiseSource {
     imaginary = CounterHash(seed: seed, name: "noise.imaginary")
   }
 
-  /// Fields of unit variance on the torus: for each image one that its colours share and one for each colour.
+  /// Returns periodic fields of unit variance: for each image one that its channels share, then one for each channel.
   ///
-  /// Real and imaginary part of a transform of independent coefficients are two independent fields.
+  /// The real and imaginary parts of a transform of independent coefficients are two independent fields.
   func fields(_ noise: NaturalNoise) -> [[Double]] {
     let (side, area) = (Self.torus, Self.torus * Self.torus)
     let count = images * (channels + 1)
@@ -76,9 +77,9 @@ struct NoiseSource {
     return Array(fields.prefix(count))
   }
 
-  /// As many images of a size, N×C×H×W, cut side by side from ``fields(_:)``.
+  /// Returns `count` images of a size, N×C×H×W, as non-overlapping crops of ``fields(_:)``.
   ///
-  /// - Precondition: the size divides the torus, which holds (torus / size)² of them for each of ``images``.
+  /// - Precondition: the size divides `torus`, and `count` is at most (torus / size)² for each of ``images``.
   func cut(_ fields: [[Double]], count: Int, size: Int) -> [Float] {
     let perLine = Self.torus / size
     precondition(size * perLine == Self.torus && count <= images * perLine * perLine, "there are not so many")
@@ -87,7 +88,7 @@ struct NoiseSource {
     var values: [Float] = []
     values.reserveCapacity(count * channels * size * size)
     for image in 0..<count {
-      // One of each torus first, then the next of each: few images are as different as can be.
+      // Takes one crop of each field before the next crop of the first, so that few images differ as much as possible.
       let (round, torus) = image.quotientAndRemainder(dividingBy: images)
       let origin = (round / perLine * Self.torus + round % perLine) * size
       let base = torus * (channels + 1)

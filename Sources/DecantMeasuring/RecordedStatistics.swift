@@ -5,27 +5,28 @@ internal import DecantInference
 internal import DecantResNets
 internal import DecantTensors
 
-/// The running variances of a network's first block, checked.
+/// The validated running variances of a network's first block.
 struct RecordedStatistics: Sendable {
-  /// Those of one normalization.
+  /// The running variances of one batch normalization.
   struct Layer: Sendable {
     let name: String
     let variance: [Double]
-    /// Channels that are alive: a dead one's variance says nothing of the images.
+    /// The indices of live channels. A dead channel's variance contains no information about the images.
     let channels: [Int]
 
-    /// Added to both variances, so that nearly dead channels weigh little: PyTorch's own epsilon.
+    /// Added to both variances, so that nearly dead channels have little weight. The value is PyTorch's default
+    /// epsilon.
     static let epsilon = 1e-5
-    /// The part of the middle variance below which a channel counts as dead.
+    /// The fraction of the median variance below which a channel counts as dead.
     static let dead = 1e-3
   }
 
   let layers: [Layer]
 
-  /// Reads them.
+  /// Reads and checks the statistics.
   ///
-  /// - Throws: ``MeasurementError`` when the network is of a kind that was not measured, a tensor is missing, or no
-  ///   training leaves such numbers behind.
+  /// - Throws: ``MeasurementError`` when the network is of a kind that was not measured, a tensor is missing, or the
+  ///   values cannot come from training.
   init(_ configuration: ResNetConfiguration, _ weights: StateDict) throws(MeasurementError) {
     try Self.requireMeasuredKind(configuration)
     let graph = try Self.graph(configuration, stride0: 2)
@@ -48,7 +49,7 @@ struct RecordedStatistics: Sendable {
         throw .unusable(tensor: "\(node.name).running_var", reason: "is negative in channel \(negative)")
       }
       isUntouched = isUntouched && mean.allSatisfy { $0 == 0 } && variance.allSatisfy { $0 == 1 }
-      // The stem sees the images before any stride matters.
+      // The stem's input does not depend on the stride.
       if node.name == Self.stem { continue }
       let middle = variance.sorted()[variance.count / 2]
       let alive = variance.indices.filter { variance[$0] > Layer.dead * middle }
@@ -63,7 +64,7 @@ struct RecordedStatistics: Sendable {
 
   private static let stem = "bn1"
 
-  /// The stem and the first block; each normalization's input is a stage of its name.
+  /// Returns the graph of the stem and the first block. Each normalization's input is a stage with its name.
   static func graph(_ configuration: ResNetConfiguration, stride0: Int) throws(MeasurementError) -> Graph {
     var first = configuration
     first.stages = configuration.stages.prefix(1).map { stage in
@@ -86,9 +87,9 @@ struct RecordedStatistics: Sendable {
     return graph
   }
 
-  /// The error rate is known of these alone.
+  /// Throws unless the network is of the only kind whose error rate was measured.
   private static func requireMeasuredKind(_ configuration: ResNetConfiguration) throws(MeasurementError) {
-    // Normalizations without them are taken for group normalization.
+    // A normalization without running statistics has been identified as group normalization.
     guard configuration.normalization == .batch else {
       throw .otherKind("its normalizations have no running statistics")
     }
@@ -125,7 +126,7 @@ struct RecordedStatistics: Sendable {
 }
 
 extension RecordedStatistics.Layer {
-  /// How far the channels of N×C×H×W are from what was recorded.
+  /// Returns the divergence of the channels of an N×C×H×W activation from the recorded variances.
   func compare<Scalar: ReferenceScalar>(_ activation: Activation<Scalar>) -> StrideMeasurement.Layer {
     let statistics = ChannelStatistics(activation)
     let differences = channels.map { channel in

@@ -3,14 +3,14 @@ package import DecantResNets
 package import DecantTensors
 internal import DecantGraphs
 
-/// How well either stride of the stem explains a network's running statistics.
+/// A comparison of stem strides 1 and 2 by how well each explains a network's running statistics.
 ///
-/// Batch normalization has recorded the mean and variance of every channel while the network was trained. Here images
-/// are sent through the stem and the first block with either stride, every layer by the statistics of its own batch so
-/// that no deviation reaches the next, and the variances compared with the recorded ones. The smaller the divergence,
-/// the better the stride explains them. It is evidence, never a proof (docs/adr/0010).
+/// During training, batch normalization recorded the mean and variance of every channel. The measurement runs images
+/// through the stem and the first block with both strides and compares the variances with the recorded ones. Every
+/// layer uses the statistics of its own batch, so that deviations do not propagate. The smaller the divergence, the
+/// better the stride explains the statistics. The result is evidence, never proof (docs/adr/0010).
 package struct StrideMeasurement: Sendable {
-  /// What one normalization of the first block says.
+  /// The result for one batch normalization of the first block.
   package struct Layer: Sendable, Equatable {
     package let name: String
     /// The mean over its channels of |ln(batch variance / running variance)|.
@@ -20,19 +20,19 @@ package struct StrideMeasurement: Sendable {
     package let variance: [Double]
   }
 
-  /// One stride, with the images that suit it best.
+  /// The result for one stride, with the images that fit it best.
   package struct Hypothesis: Sendable, Equatable {
     package let stride0: Int
     /// The mean of its layers' divergences.
     package let divergence: Double
     package let layers: [Layer]
-    /// The spectrum of the noise; nil when the images were given.
+    /// The spectrum of the noise; nil when the caller gave the images.
     package let noise: NaturalNoise?
-    /// Height and width of the images.
+    /// The height and width of the images.
     package let size: [Int]
   }
 
-  /// What the divergences say.
+  /// The conclusion from the divergences.
   package enum Verdict: Sendable, Equatable {
     case suggests(stride0: Int)
     /// Neither stride is much better than the other.
@@ -41,20 +41,21 @@ package struct StrideMeasurement: Sendable {
     case neitherFits
   }
 
-  /// Stride 1 and stride 2.
+  /// The results for stride 1 and stride 2.
   package let hypotheses: [Hypothesis]
 
-  /// How many times smaller the divergence of the suggested stride is, at least.
+  /// The least ratio of the other divergence to that of the suggested stride.
   package static let leastRatio = 1.25
-  /// Largest divergence that counts as an explanation; trained networks have had less than 0.3.
+  /// The largest divergence that counts as an explanation. Trained networks have had less than 0.3.
   package static let largestDivergence = 0.35
-  /// Sizes of the noise under each hypothesis, since the zeros around small maps count too, and how many images: more for
-  /// stride 2, whose maps have a sixteenth of the pixels. Too few leave it the larger divergence by chance alone.
+  /// The sizes and counts of noise images under each hypothesis. There are two sizes because the zero padding around
+  /// small feature maps matters too. Stride 2 gets more images, because its feature maps have a sixteenth of the
+  /// pixels. Too few would give it the larger divergence by chance.
   static let trials = [
     (stride0: 1, size: 64, count: 16), (stride0: 1, size: 128, count: 4), (stride0: 2, size: 64, count: 64),
     (stride0: 2, size: 128, count: 16),
   ]
-  /// Most weights of the convolutions that run: ResNet-50 has 83,136, the widest ResNeXt (32x48d) 1,180,864.
+  /// The most weights of the convolutions that run. ResNet-50 has 83,136, the widest ResNeXt (32x48d) 1,180,864.
   static let mostWeights = 1 << 21
 
   package var verdict: Verdict {
@@ -70,10 +71,10 @@ package struct StrideMeasurement: Sendable {
   ///
   /// - Parameters:
   ///   - weights: the tensors under torchvision's names.
-  ///   - images: N×C×H×W, normalised as for training.
-  /// - Throws: ``MeasurementError`` for networks of a kind that the error rate is not known of, and weights that lack
-  ///   running statistics or have useless ones.
-  /// - Complexity: with noise, 20 passes of the images of ``trials``.
+  ///   - images: N×C×H×W, normalised as in training; nil for noise.
+  /// - Throws: ``MeasurementError`` for kinds of networks whose error rate is not known, and for weights whose running
+  ///   statistics are missing or unusable.
+  /// - Complexity: with noise, 20 passes over the images of ``trials``.
   package init(
     of configuration: ResNetConfiguration, weights: StateDict, images: Activation<Double>? = nil,
     threads: Int = 1
@@ -103,7 +104,8 @@ package struct StrideMeasurement: Sendable {
     return found
   }
 
-  /// In float32: what chance does to the variances of noise is a hundred times what rounding does.
+  /// Measures with noise in float32. The sampling error of the noise's variances is a hundred times the rounding
+  /// error.
   private static func measureWithNoise(
     _ configuration: ResNetConfiguration, _ weights: StateDict, _ recorded: RecordedStatistics,
     _ threads: Int
@@ -129,7 +131,7 @@ package struct StrideMeasurement: Sendable {
   }
 }
 
-/// One stride's network up to the end of the first block, and the best it has done.
+/// One stride's network up to the end of the first block, with its best result.
 private struct Trial<Scalar: ReferenceScalar> {
   let stride0: Int
   private let network: ReferenceNetwork<Scalar>
@@ -149,7 +151,7 @@ private struct Trial<Scalar: ReferenceScalar> {
     } catch { throw .engine(error) }
   }
 
-  /// Runs images and keeps what they say if nothing said better.
+  /// Runs images and keeps the result if its divergence is smaller than the best so far.
   mutating func run(_ images: Activation<Scalar>, noise: NaturalNoise?) throws(MeasurementError) {
     var layers: [StrideMeasurement.Layer] = []
     do throws(InferenceError) {

@@ -2,13 +2,12 @@ internal import DecantBytes
 package import DecantCheckpoints
 package import DecantResNets
 
-/// Gathers what a checkpoint and the files beside it say of a network, for ``ResNet/Evidence`` to read.
+/// Collects the facts about a network in a checkpoint and in the files next to it, as input of ``ResNetEvidence``.
 ///
-/// It stands in a module of its own because it knows both sides: checkpoints and ResNets do not know each other
-/// (docs/adr/0001).
+/// It is not in either module because checkpoints and ResNets do not depend on each other (docs/adr/0001).
 package struct EvidenceGathering {
   package private(set) var traces = ResNetTraces()
-  /// Files beside the checkpoint that are not read, and why.
+  /// Messages about files next to the checkpoint that could not be read, with the reason.
   package private(set) var notes: [String] = []
 
   package init(_ checkpoint: Checkpoint, _ selection: Selection) {
@@ -22,9 +21,9 @@ package struct EvidenceGathering {
     traces.fileName = checkpoint.path.split(separator: "/").last.map(String.init)
   }
 
-  /// What is found.
+  /// Returns the evidence of a checkpoint about a network.
   ///
-  /// - Parameter note: told of what is not read.
+  /// - Parameter note: called for each file that could not be read.
   package static func evidence(
     in checkpoint: Checkpoint, _ selection: Selection, of naming: ResNetNaming, note: (String) -> Void
   ) -> ResNetEvidence {
@@ -46,7 +45,7 @@ package struct EvidenceGathering {
       } else if object.count == nil, object.type.contains("."), traces.modules.classes[path] == nil {
         traces.modules.classes[path] = object.type
       }
-      // An empty dictionary of hooks is what every module has.
+      // Every module has an empty dictionary of hooks.
       if let hook = steps.firstIndex(where: {
         ["_forward_hooks", "_forward_pre_hooks", "forward"].contains($0)
       }),
@@ -63,9 +62,9 @@ package struct EvidenceGathering {
     }
   }
 
-  // MARK: Beside it
+  // MARK: Next to the file
 
-  /// What Hugging Face, timm and the detectors' authors put beside weights.
+  /// The files that Hugging Face, timm and the detectors' authors store next to weights.
   private static let beside = ["config.json", "preprocessor_config.json", "config.yaml", "args.yaml"]
 
   private mutating func gatherBeside(_ checkpoint: Checkpoint) {

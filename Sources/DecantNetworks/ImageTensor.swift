@@ -4,16 +4,16 @@ public import DecantImages
 internal import DecantInference
 internal import DecantTensors
 
-/// Images as a network takes them: N×C×H×W float32 values.
+/// A batch of images as input of a network: N×C×H×W float32 values.
 ///
 ///     let image = try ImageTensor(path: "photo.jpg", preprocessing: .imagenetEval)
 public struct ImageTensor: Sendable, Equatable {
-  /// N×C×H×W.
+  /// The shape, N×C×H×W.
   public let shape: [Int]
   /// The values in row-major order, normalised as the network was trained.
   public let values: [Float]
 
-  /// Takes prepared values.
+  /// Creates a tensor from prepared values.
   ///
   /// - Parameter shape: N×C×H×W, each at least 1.
   /// - Throws: ``DecantError`` with the code `invalidInput` when shape and values disagree.
@@ -24,11 +24,12 @@ public struct ImageTensor: Sendable, Equatable {
     (self.shape, self.values) = (shape, values)
   }
 
-  /// Reads an image or prepared numbers.
+  /// Reads an image, or a file of prepared values.
   ///
   /// - Parameters:
-  ///   - path: a PNG or JPEG, or a `.npy` or one-tensor `.safetensors` of N×C×H×W numbers.
-  ///   - preprocessing: how pixels become numbers; no checkpoint says it, so images need one. Files of numbers take `.none`.
+  ///   - path: a PNG or JPEG, or a `.npy` or one-tensor `.safetensors` of N×C×H×W values.
+  ///   - preprocessing: the conversion of pixels to values. No checkpoint contains it, so images need one. Files of
+  ///     values take `.none`.
   /// - Throws: ``DecantError``: `fileNotFound`, `damaged`, `unsupportedFormat`, `invalidInput`, `limitExceeded`,
   ///   `libraryMissing` without libpng or libjpeg-turbo. O(pixels).
   public init(

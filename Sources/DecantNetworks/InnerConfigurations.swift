@@ -1,22 +1,22 @@
 internal import DecantBytes
 internal import DecantCheckpoints
 
-/// The configurations inside a checkpoint: what training scripts and libraries keep beside a state dict, or a whole
-/// module among its attributes.
+/// The configurations inside a checkpoint: values that training scripts and libraries store next to a state dict, or
+/// as attributes of a pickled module.
 enum InnerConfigurations {
-  /// Keys whose content is one, and is looked into.
+  /// The keys whose values are configurations, which are searched.
   private static let keys: Set<String> = [
     "args", "opt", "opts", "options", "hparams", "hyper_parameters", "config", "cfg", "meta", "model_config",
     "pretrained_cfg", "default_cfg", "model_args", "_model_args", "pretrained_model_args",
   ]
-  /// Keys that stand for themselves beside a state dict.
+  /// The keys whose values are facts themselves, next to a state dict.
   private static let own: Set<String> = [
     "arch", "architecture", "model_name", "model_arch", "backbone", "encoder_name", "stride0",
   ]
-  /// Values that are taken of one configuration: those of libraries have some hundred.
+  /// The most values to read from one configuration. Those of libraries have some hundred.
   private static let mostValues = 10_000
 
-  /// What stands at the root and on the way to a state dict; each with the key it stands under.
+  /// Returns the configurations at the root and along the path to a state dict, each with its key.
   static func found(
     in checkpoint: Checkpoint, around path: [PathKey]
   ) -> [(place: String, content: JSONValue)] {
@@ -28,7 +28,7 @@ enum InnerConfigurations {
     }
     for object in checkpoint.objects {
       guard let value = object.value else { continue }
-      // The steps that lead to the state dict too, and the one after them.
+      // Keys along the path to the state dict count too, and the key after them.
       let shared = zip(object.path, path).prefix { $0 == $1 }.count
       guard shared < object.path.count else { continue }
       let key = object.path[shared].name
@@ -48,7 +48,7 @@ enum InnerConfigurations {
     return order.map { (place: $0, content: nested(values[$0] ?? [], depth: 0)) }
   }
 
-  /// Values by their paths as a tree; positions become an array.
+  /// Returns flat values as a tree by their paths. A dictionary with the keys 0, 1, 2 … becomes an array.
   private static func nested(
     _ values: [(path: ArraySlice<PathKey>, value: JSONValue)], depth: Int
   ) -> JSONValue {

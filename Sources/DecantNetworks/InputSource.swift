@@ -5,18 +5,18 @@ package import DecantImages
 internal import DecantInference
 package import DecantTensors
 
-/// A file to run, and what it is by its first bytes.
+/// A file to run a network on, with its type by its first bytes.
 package struct InputSource {
   package enum Kind: Equatable {
     case picture, npy, safetensors
-    /// Nothing that is run, unless it was named by the user: then the error says what it is.
+    /// Not an input format. When the user named the file, reading it reports its type as an error.
     case other
   }
 
   package let path: String
   package let kind: Kind
 
-  /// Looks at the first bytes.
+  /// Detects the type of a file from its first bytes.
   package init(_ path: String) throws(DecantError) {
     self.path = path
     let file = try InputFile(path)
@@ -42,7 +42,7 @@ package struct InputSource {
     if let failure { throw failure }
   }
 
-  /// The picture, decoded.
+  /// Returns the decoded image.
   package func picture(turning: Bool, limits: Limits) throws(DecantError) -> Picture {
     let file = try InputFile(path)
     do throws(DecantError) {
@@ -56,7 +56,7 @@ package struct InputSource {
     } catch { throw error.located(file: path) }
   }
 
-  /// The tensor of a file of numbers.
+  /// Returns the tensor of a `.npy` or `.safetensors` file, and its name when it has one.
   package func tensor(key: String?, limits: Limits) throws(DecantError) -> (tensor: Tensor, name: String?) {
     if kind == .npy { return (try NpyArray.read(path: path, limits: limits), nil) }
     let checkpoint = try Checkpoint(path: path, limits: limits)

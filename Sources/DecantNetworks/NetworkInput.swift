@@ -4,16 +4,16 @@ internal import DecantImages
 package import DecantInference
 package import DecantTensors
 
-/// Images that a network takes, read from a file of numbers and used as they are.
+/// Reads prepared images, N×C×H×W, from files of numbers, without preprocessing.
 package enum NetworkInput {
-  /// N×C×H×W floating-point numbers of a `.npy`.
+  /// Reads N×C×H×W floating-point values from a `.npy`.
   package static func read<T: ReferenceScalar>(_ path: String, as scalar: T.Type) throws(DecantError)
     -> Activation<T>
   {
     try activation(NpyArray.read(path: path), of: path)
   }
 
-  /// N×C×H×W floating-point numbers of a file's tensor.
+  /// Returns the N×C×H×W floating-point values of a file's tensor.
   package static func activation<T: ReferenceScalar>(_ tensor: Tensor, of path: String, name: String? = nil)
     throws(DecantError) -> Activation<T>
   {

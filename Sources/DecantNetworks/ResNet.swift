@@ -13,11 +13,11 @@ public import DecantTensors
 /// Weights are packed once. Any number of tasks may call one network at the same time.
 /// Source: torchvision 0.28 `models/resnet.py`; timm 1.0 `models/{resnet,resnetv2,byobnet}.py`.
 public final class ResNet: Sendable {
-  /// The library that computes.
+  /// The inference engine.
   public enum Engine: Sendable {
-    /// oneDNN where it is installed and has the network's operators, else the reference.
+    /// oneDNN when it is installed and has the network's operators, else the reference.
     case fastest(Numerics = .exact)
-    /// Matrix products of OpenBLAS: slower, and the engine that others are measured against.
+    /// OpenBLAS matrix products: slower, and the engine that others are tested against.
     case reference
   }
 
@@ -27,30 +27,32 @@ public final class ResNet: Sendable {
   public var configuration: ResNetConfiguration { resolution.configuration }
   /// The facts that neither the caller nor the file gave, such as the stem's stride, with the default that is used.
   public var assumptions: [(name: String, value: String)] { resolution.assumed.map { ($0.name, $0.value) } }
-  /// The names of the stages that ``callAsFunction(_:stages:stage:)`` can hand over, in order: `stem`, `maxpool`, `layer1` …
-  /// `logits`.
+  /// The names of the stages that ``callAsFunction(_:stages:stage:)`` can report, in order: `stem`, `maxpool`,
+  /// `layer1` … `logits`.
   public var stages: [String] { resolution.graph.stages.map(\.name) }
-  /// What a caller may want to know: files beside the checkpoint that were not read, why the reference engine is used.
+  /// Messages for the user: files next to the checkpoint that were not read, or the reason for using the reference
+  /// engine.
   public let notes: [String]
 
   package let resolution: ResNetResolution
-  /// What the network was made of.
+  /// The state dict that the network was created from.
   package let weights: StateDict
   private let network: any NetworkEngine<Float>
 
-  /// Builds a network and gives it weights. O(bytes of weights).
+  /// Creates a network from its weights. O(bytes of weights).
   ///
-  /// Names of timm, transformers and other libraries are recognised, and prefixes such as `module.`.
+  /// Tensor names of timm, transformers and other libraries are recognised, and prefixes such as `module.`.
   ///
   /// - Parameters:
-  ///   - architecture: the network; nil for the one that the names, the shapes and the file's own evidence say.
-  ///   - weights: the network's parameters; other tensors beside them are ignored.
-  ///   - overrides: facts that no weights can tell, such as the stem's stride.
-  ///   - engine: by default the fastest that is installed.
-  ///   - threads: the number of cores that share one call, 1 to 1024.
-  /// - Throws: ``DecantError``: `mismatch` with every missing, unexpected and misshapen tensor; `notAResNet`; `undetermined`
-  ///   when the weights fit several networks and no architecture is given; `checksumMismatch`; `libraryMissing` when no
-  ///   engine is installed; `unsupportedNetwork`; `invalidArgument` for a number of threads or strides that cannot be used.
+  ///   - architecture: the network; nil to identify it from names, shapes and other evidence in the file.
+  ///   - weights: the network's parameters. Other tensors in the state dict are ignored.
+  ///   - overrides: facts that weights do not contain, such as the stem's stride.
+  ///   - engine: by default the fastest one that is installed.
+  ///   - threads: the number of threads of one call, 1 to 1024.
+  /// - Throws: ``DecantError``: `mismatch` with every missing, unexpected and misshapen tensor; `notAResNet`;
+  ///   `undetermined` when the weights fit several networks and no architecture is given; `checksumMismatch`;
+  ///   `libraryMissing` when no engine is installed; `unsupportedNetwork`; `invalidArgument` for an invalid number of
+  ///   threads or strides.
   public convenience init(
     _ architecture: ResNetArchitecture? = nil, weights: StateDict,
     overrides: ResNetOverrides = ResNetOverrides(),
@@ -94,11 +96,11 @@ public final class ResNet: Sendable {
   ///
   /// - Parameters:
   ///   - images: N×C×H×W, prepared as the network was trained.
-  ///   - stages: names of stages to hand over too; see ``stages``.
-  ///   - stage: receives the name and the values of each, N×C×H×W, in the network's order.
+  ///   - stages: the names of stages to report too; see ``stages``.
+  ///   - stage: called with the name and values of each of these stages, N×C×H×W, in the network's order.
   /// - Returns: N×classes.
-  /// - Throws: ``DecantError``: `invalidInput` when the images do not suit the network, `invalidArgument` for an unknown stage,
-  ///   `outOfMemory`.
+  /// - Throws: ``DecantError``: `invalidInput` when the images do not fit the network, `invalidArgument` for an
+  ///   unknown stage, `outOfMemory`.
   public func callAsFunction(
     _ images: ImageTensor, stages: Set<String> = [],
     stage: (_ name: String, _ output: NetworkOutput) -> Void = { _, _ in }
@@ -116,16 +118,17 @@ public final class ResNet: Sendable {
   }
 }
 
-/// The values that a network or one of its stages computed.
+/// The output of a network or of one of its stages.
 public struct NetworkOutput: Sendable, Equatable {
-  /// N×classes for logits, N×features without a head, N×C×H×W for a stage's maps.
+  /// The shape: N×classes for logits, N×features without a head, N×C×H×W for a stage's feature maps.
   public let shape: [Int]
   /// The values in row-major order.
   public let values: [Float]
 
   init(_ activation: Activation<Float>) { (shape, values) = (activation.shape, activation.values) }
 
-  /// Returns the largest values of one image, largest first, with their indices: the predicted classes. O(classes log classes).
+  /// Returns the largest values of one image with their indices (the predicted classes), largest first. O(classes log
+  /// classes).
   ///
   /// - Parameter image: the image's index in the batch.
   public func top(_ count: Int, ofImage image: Int = 0) -> [(index: Int, value: Float)] {
@@ -137,7 +140,7 @@ public struct NetworkOutput: Sendable, Equatable {
 }
 
 extension ResNetResolution {
-  /// Decides which network a state dict is, reads its checksums and compares names and shapes.
+  /// Identifies the network of a state dict, verifies its checksums, and compares names and shapes.
   static func verified(
     _ weights: StateDict, _ overrides: ResNetOverrides, readsNumbers: Bool = false, note: (String) -> Void
   ) throws(DecantError) -> (ResNetResolution, ResNetVerification) {

@@ -5,17 +5,17 @@ public import DecantResNets
 public import DecantTensors
 
 extension Checkpoint {
-  /// Returns which ResNet the checkpoint holds, how each fact is known, and what the file cannot say.
+  /// Returns the ResNet that the checkpoint holds, the source of each fact, and the facts that are not in the file.
   ///
   ///     let found = try checkpoint.identify()
   ///     print(found.architecture ?? "custom", found.facts.map { "\($0.name): \($0.value), from \($0.source)" })
   ///
   /// - Parameters:
-  ///   - key: the state dict to look at; nil for the only one.
-  ///   - prefix: what the network's names begin with, when the state dict holds several networks.
-  /// - Throws: ``DecantError``: `notAResNet`, `noStateDict`, `ambiguousStateDict` for several state dicts or networks, `keyNotFound`
-  ///   for a key or prefix that is not there, `unsupportedNetwork`. O(tensors); a file of up to
-  ///   1 GiB is hashed, to recognise published weights, where libcrypto is installed.
+  ///   - key: the key of the state dict; nil for the only one.
+  ///   - prefix: the prefix of the network's tensor names, when the state dict holds several networks.
+  /// - Throws: ``DecantError``: `notAResNet`, `noStateDict`, `ambiguousStateDict` for several state dicts or networks,
+  ///   `keyNotFound` for a key or prefix that does not exist, `unsupportedNetwork`. O(tensors). When libcrypto is
+  ///   installed, a file of up to 1 GiB is hashed to recognise published weights.
   public func identify(key: String? = nil, prefix: String? = nil) throws(DecantError) -> ResNetIdentification
   {
     try stateDict(at: key).identify(prefix: prefix)
@@ -23,11 +23,11 @@ extension Checkpoint {
 }
 
 extension StateDict {
-  /// Returns which ResNet these tensors are, how each fact is known, and what they cannot say.
+  /// Returns the ResNet that these tensors belong to, the source of each fact, and the facts that they do not contain.
   ///
-  /// - Parameter prefix: what the network's names begin with, when there are several networks.
-  /// - Throws: ``DecantError``: `notAResNet`, `ambiguousStateDict` for several networks, `keyNotFound` when none has the prefix,
-  ///   `unsupportedNetwork`. O(tensors).
+  /// - Parameter prefix: the prefix of the network's tensor names, when there are several networks.
+  /// - Throws: ``DecantError``: `notAResNet`, `ambiguousStateDict` for several networks, `keyNotFound` when none has
+  ///   the prefix, `unsupportedNetwork`. O(tensors).
   public func identify(prefix: String? = nil) throws(DecantError) -> ResNetIdentification {
     let part = self.part
     do throws(DecantError) {
@@ -44,7 +44,7 @@ extension StateDict {
     } catch { throw error.located(file: part?.checkpoint.path) }
   }
 
-  /// Compares names, shapes, types and finite numbers with those of a network, and returns every finding.
+  /// Compares names, shapes, dtypes and finite values with those of a network, and returns every finding.
   ///
   ///     let result = try weights.verify(against: .resnet50nodown)
   ///     for missing in result.missing { print("missing", missing.name, missing.shape) }
@@ -52,7 +52,7 @@ extension StateDict {
   /// - Parameters:
   ///   - architecture: the network.
   ///   - classes: the number of outputs; nil for the architecture's published number.
-  ///   - prefix: what the network's names begin with, when there are several networks.
+  ///   - prefix: the prefix of the network's tensor names, when there are several networks.
   /// - Throws: ``DecantError``: `ambiguousStateDict` for several networks, `keyNotFound` when none has the prefix,
   ///   `checksumMismatch`, and the errors of data that cannot be read. O(bytes).
   public func verify(
@@ -67,8 +67,8 @@ extension StateDict {
 }
 
 extension Checkpoint {
-  /// The published file that this one is, by its SHA-256; nil for others, for several files, for files too large to be one,
-  /// and without libcrypto.
+  /// Returns the published file with this checkpoint's SHA-256. Returns nil for other files, for a checkpoint of
+  /// several files, for files beyond 1 GiB, and without libcrypto.
   package func publishedFile() -> PublishedFile? {
     guard let byteCount = fileByteCount, byteCount <= 1 << 30, let digest = try? sha256() else { return nil }
     return PublishedFile.of(sha256: digest)

@@ -4,13 +4,13 @@ package import DecantResNets
 internal import DecantTensors
 
 extension ResNetResolution {
-  /// Throws when the file holds more of the network's head than the graph computes: what it computes would not be the
-  /// network's answer.
+  /// Throws when the file's head has layers that the graph does not compute, since the output would then be wrong.
   ///
   /// - Parameters:
-  ///   - verification: of these tensors against this graph. Where it finds anything else wrong, that is the answer.
-  ///   - classes: how many outputs the caller declared; 0 asks for the network without its head.
-  ///   - isNamed: whether the caller named the architecture.
+  ///   - verification: the comparison of these tensors with this graph. When it has other findings, this does not
+  ///     throw.
+  ///   - classes: the number of outputs that the caller declared; 0 means the network without its head.
+  ///   - isNamed: true when the caller named the architecture.
   /// - Throws: ``DecantError`` that names the tensors.
   package func requireSupportedHead(
     _ verification: ResNetVerification, of path: String?, classes: Int?, isNamed: Bool
@@ -23,7 +23,7 @@ extension ResNetResolution {
     let list =
       names.prefix(8).map(\.escapedForDisplay).joined(separator: ", ")
       + (names.count > 8 ? " and \(names.count - 8) more" : "")
-    // What the graph has of the head, or has a name for, has to go too.
+    // The remedy has to remove the supported part of the head too.
     let isApart = configuration.classes == 0 && verification.unexpected.isEmpty
     throw DecantError(
       .unsupportedNetwork,
@@ -33,7 +33,7 @@ extension ResNetResolution {
     )
   }
 
-  /// Patterns of the names of the head and of what continues it.
+  /// Returns glob patterns that match the names of the head and of the layers after it.
   private func exceptions(_ names: [String]) -> [String] {
     let head = ["fc.weight", "fc.0.weight", "attnpool.c_proj.weight"].first { naming.tensors[$0] != nil }
     var patterns: [String] = []

@@ -2,9 +2,9 @@ internal import DecantBytes
 internal import DecantCheckpoints
 internal import DecantGraphs
 
-/// Attention over channels and over pixels, in ONNX's operators of opset 17.
+/// Channel attention and attention pooling in ONNX's operators of opset 17.
 extension ONNXGraph {
-  /// The channels' means through two 1×1 convolutions, a ReLU between them.
+  /// Appends squeeze-and-excitation: two 1×1 convolutions of the channel means with a ReLU between, then a sigmoid.
   mutating func appendSqueezeExcitation(_ node: Node, _ x: String) throws(DecantError) -> String {
     let name = node.name
     let means = append("GlobalAveragePool", [x], name + "/GlobalAveragePool")
@@ -20,7 +20,7 @@ extension ONNXGraph {
     return append("Mul", [x, gate], name)
   }
 
-  /// One convolution along the channels' means.
+  /// Appends efficient channel attention: one 1-D convolution along the channel means, then a sigmoid.
   mutating func appendChannelAttention(
     _ node: Node, _ x: String, _ channels: Int, kernel: Int
   ) throws(DecantError) -> String {
@@ -35,7 +35,8 @@ extension ONNXGraph {
     return append("Mul", [x, map], name)
   }
 
-  /// One query, the mean of all pixels, over the mean and the pixels.
+  /// Appends CLIP's attention pooling: the mean of all pixels is the query, the mean and the pixels are keys and
+  /// values.
   mutating func append(
     _ pooling: AttentionPooling, _ node: Node, _ x: String
   ) throws(DecantError) -> String {

@@ -3,14 +3,14 @@ internal import DecantIO
 internal import DecantCheckpoints
 internal import DecantTensors
 
-/// A constant as the model in a file has it.
+/// A constant as it is stored in a written model.
 private struct WrittenInitializer {
   var name = ""
   var shape: [Int] = []
   var elementType: UInt64 = 0
-  /// Where its numbers stand in the model; nil when they stand beside it.
+  /// The byte range of the data in the model; nil for external data.
   var inside: Range<Int>?
-  /// Where they stand beside it: `location`, `offset` and `length`.
+  /// The entries `location`, `offset` and `length` of external data.
   var external: [String: String] = [:]
 
   /// Reads a `TensorProto`.
@@ -32,7 +32,7 @@ private struct WrittenInitializer {
     }
   }
 
-  /// The constants of a model: field 5 of its field 7.
+  /// Returns the constants of a model: field 5 (initializer) of field 7 (graph).
   static func all(in source: ByteSource) throws(DecantError) -> [WrittenInitializer] {
     var found: [WrittenInitializer] = []
     var model = ProtobufReader(source)
@@ -48,9 +48,10 @@ private struct WrittenInitializer {
 }
 
 extension ONNXLayout {
-  /// Reads files that have no names yet, as anybody would, and compares the SHA-256 of every constant with the source's.
+  /// Reads back the written files before they get their final names, and compares the SHA-256 of every constant with
+  /// the source's.
   ///
-  /// O(bytes), of both.
+  /// O(bytes) of both the files and the source.
   func compare(_ model: AtomicOutput, _ data: AtomicOutput?, _ planned: [ONNXInitializer]) throws {
     let modelFile = try model.reopened()
     let dataFile = try data?.reopened()
@@ -81,7 +82,7 @@ extension ONNXLayout {
 }
 
 extension ONNXInitializer {
-  /// The SHA-256 of the numbers that are to be written, computed from the source. O(bytes).
+  /// Returns the SHA-256 of the data to write, computed from the source. O(bytes).
   fileprivate func sha256() throws -> String {
     let hash = try SHA256()
     try unsafe readNumbers { unsafe hash.update($0) }

@@ -3,10 +3,10 @@ internal import DecantCheckpoints
 internal import DecantGraphs
 internal import DecantTensors
 
-/// A network's graph in ONNX's operators and constants.
+/// A network's graph as ONNX nodes and constants.
 ///
-/// A value that a node of the network makes has the node's name; what stands between has it before a slash and an operator's
-/// name. Values and constants share one space of names.
+/// The output of a network's node has the node's name. An intermediate value has the node's name, a slash and an
+/// operator's name. Values and constants share one namespace.
 struct ONNXGraph {
   static let input = "input"
 
@@ -14,29 +14,29 @@ struct ONNXGraph {
   let inputChannels: Int
   private(set) var nodes: [ONNXNode] = []
   private(set) var initializers: [ONNXInitializer] = []
-  /// How many normalizations were computed into convolutions.
+  /// The number of batch normalizations that were folded into convolutions.
   let foldedCount: Int
-  /// The network's values.
+  /// The network's values, by value index.
   private var values: [Value]
   private var taken: Set<String>
-  /// Names of parameters that are free for them alone.
+  /// The names of parameters that no value or other constant may take.
   private var reserved: Set<String> = []
   private var filters: [Int: String] = [:]
 
-  /// A value of the network: its name, its channels, and how many sizes it has.
+  /// A value of the network: its name, channel count and rank.
   struct Value {
     let name: String
     let channels: Int
     let rank: Int
   }
 
-  /// The network's result.
+  /// The network's output.
   var result: Value { values[values.count - 1] }
 
-  /// Translates a graph.
+  /// Converts a graph.
   ///
-  /// - Parameter output: the result's name.
-  /// - Throws: ``DecantError`` for an operator that ONNX is not told of, or a parameter that cannot be had.
+  /// - Parameter output: the output's name.
+  /// - Throws: ``DecantError`` for an operator that cannot be exported, or a parameter that cannot be read.
   init(
     _ graph: Graph, _ weights: ONNXWeights, output: String, foldsNormalization: Bool
   ) throws(DecantError) {
@@ -69,7 +69,7 @@ struct ONNXGraph {
     nodes[place].output = output
   }
 
-  /// A name that nothing has yet.
+  /// Returns a unique name: the given one, or with a number appended, and reserves it.
   mutating func claim(_ name: String) -> String {
     var (unique, number) = (name, 1)
     while !taken.insert(unique).inserted {
@@ -79,7 +79,7 @@ struct ONNXGraph {
     return unique
   }
 
-  /// Appends an operator and returns its output's name.
+  /// Appends a node and returns its output's name.
   mutating func append(
     _ type: String, _ inputs: [String], _ name: String,
     _ attributes: [(name: String, value: ONNXNode.Attribute)] = []
@@ -89,7 +89,7 @@ struct ONNXGraph {
     return name
   }
 
-  /// Appends a parameter with the file's name and numbers, in other sizes if they are given.
+  /// Appends a parameter under its checkpoint name, reshaped when a shape is given, and returns its name.
   mutating func parameter(
     _ node: Node, _ role: Parameter.Role, shape: [Int]? = nil
   ) throws(DecantError) -> String {
@@ -113,12 +113,12 @@ struct ONNXGraph {
     return name
   }
 
-  /// Appends a line of integers: sizes, axes.
+  /// Appends a 1-D int64 constant, such as sizes or axes, and returns its name.
   mutating func integers(_ name: String, _ values: [Int]) -> String {
     constant(name, shape: [values.count], .integers(values.map { Int64($0) }))
   }
 
-  /// The binomial filter for so many channels: one for all nodes that need it.
+  /// Appends the binomial blur filter for a number of channels, once for all nodes that use it, and returns its name.
   mutating func binomialFilter(channels: Int) -> String {
     if let known = filters[channels] { return known }
     let line: [Float] = [0.25, 0.5, 0.25]
@@ -132,7 +132,7 @@ struct ONNXGraph {
 }
 
 extension Node {
-  /// Whether its result has no height and width.
+  /// True when the result is a vector, without height and width.
   fileprivate var makesVector: Bool {
     switch operation {
     case .globalAveragePool, .gemm, .attentionPool: true

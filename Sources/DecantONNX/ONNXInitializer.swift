@@ -2,13 +2,13 @@ internal import DecantBytes
 internal import DecantCheckpoints
 internal import DecantTensors
 
-/// A constant of an ONNX graph: a `TensorProto` whose numbers are written after it is planned.
+/// A constant of an ONNX graph: a `TensorProto` whose data is written after the file is planned.
 struct ONNXInitializer {
-  /// Where the numbers come from.
+  /// The source of the data.
   enum Content {
-    /// A tensor's numbers as float32, in row-major order.
+    /// A tensor's elements as float32, in row-major order.
     case stored(Tensor)
-    /// A convolution's weights, each output channel less its own number and times another; float32.
+    /// A convolution's weights as float32: for each output channel, (weight − `less`) × `times`.
     case scaled(Tensor, less: [Double], times: [Double])
     case floats([Float])
     case integers([Int64])
@@ -18,10 +18,10 @@ struct ONNXInitializer {
   let shape: [Int]
   let content: Content
 
-  /// Whether it is one of the network's parameters, or computed from them, and not a constant of an operator.
+  /// True for the network's parameters and constants computed from them; false for an operator's own constants.
   var isWeight = true
 
-  /// Bytes of the numbers.
+  /// The number of bytes of the data.
   var byteCount: Int {
     switch content {
     case .stored(let tensor), .scaled(let tensor, _, _): tensor.elementCount * 4
@@ -30,12 +30,12 @@ struct ONNXInitializer {
     }
   }
 
-  /// What ONNX's `TensorProto.DataType` calls the numbers: 1 is float32, 7 is int64.
+  /// The data type in ONNX's `TensorProto.DataType`: 1 is float32, 7 is int64.
   var elementType: UInt64 {
     if case .integers = content { 7 } else { 1 }
   }
 
-  /// The fields of a `TensorProto` up to the numbers, which follow if they are inside.
+  /// Returns the fields of a `TensorProto` up to the data. Internal data follows them in the file.
   func message(external: (location: String, offset: Int)?) -> ProtobufMessage {
     var message = ProtobufMessage()
     for size in shape { message.append(1, size) }
@@ -54,14 +54,14 @@ struct ONNXInitializer {
     return message
   }
 
-  /// Hands the numbers to `body` as they are to be written, piece by piece.
+  /// Calls `body` with the data as it is written, piece by piece.
   ///
-  /// - Throws: ``DecantError`` when they cannot be read, or one is not finite in float32.
+  /// - Throws: ``DecantError`` when the data cannot be read, or an element is not finite in float32.
   func readNumbers(_ body: (UnsafeRawBufferPointer) throws -> Void) throws {
     do {
       switch content {
       case .stored(let tensor) where tensor.dtype == .float32:
-        // Not straight into the output's buffers: where they end, an element need not.
+        // Not read into the output's buffers directly, because a buffer can end in the middle of an element.
         try unsafe tensor.readRowMajor { try unsafe body(UnsafeRawBufferPointer($0)) }
       case .stored(let tensor):
         try tensor.readNumbers { numbers in try unsafe hand(numbers.map { Float($0) }, to: body) }
@@ -86,7 +86,7 @@ struct ONNXInitializer {
 }
 
 extension ProtobufMessage {
-  /// A `StringStringEntryProto`.
+  /// Returns a `StringStringEntryProto`.
   static func entry(_ key: String, _ value: String) -> ProtobufMessage {
     var message = ProtobufMessage()
     message.append(1, key)

@@ -1,14 +1,15 @@
-/// Where each initialiser's numbers stand: in the model, or in a file beside it.
+/// The location of each initialiser's data: in the model file, or in a second file.
 struct ONNXLayout {
-  /// Offsets in the file beside the model; nil for what stands in the model.
+  /// The byte offsets in the data file; nil for data in the model file.
   let offsets: [Int?]
-  /// Bytes of that file.
+  /// The size of the data file in bytes.
   let byteCount: Int
   private let location: String?
 
-  /// Lays weights out one after another; constants of operators stay in the model, where shapes are inferred from them.
+  /// Lays out the weights one after another. Operators' constants stay in the model file, because shape inference
+  /// needs them there.
   ///
-  /// - Parameter dataFile: the file's name as the model has it; nil when there is none.
+  /// - Parameter dataFile: the data file's name as it is written in the model; nil for none.
   init(_ initializers: [ONNXInitializer], dataFile: String?) {
     location = dataFile
     var end = 0
@@ -22,10 +23,10 @@ struct ONNXLayout {
     byteCount = end
   }
 
-  /// Whole pages can be mapped; what is smaller than one begins at a line of the cache.
+  /// Whole pages can be memory-mapped. Smaller data is aligned to a cache line.
   private static func alignment(of byteCount: Int) -> Int { byteCount >= 4096 ? 4096 : 64 }
 
-  /// The file and offset of an initialiser; nil when it stands in the model.
+  /// Returns the data file's name and the byte offset of an initialiser; nil when its data is in the model file.
   func place(of index: Int) -> (location: String, offset: Int)? {
     guard let location, let offset = offsets[index] else { return nil }
     return (location, offset)

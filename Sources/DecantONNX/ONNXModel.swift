@@ -4,56 +4,56 @@ package import DecantCheckpoints
 package import DecantGraphs
 package import DecantTensors
 
-/// A network as an ONNX model of opset 17: the whole graph, which any runtime of ONNX executes, with its weights.
+/// A network as an ONNX model of opset 17: the graph and its weights, which any ONNX runtime executes.
 ///
-/// Making one plans every byte and reads few weights; ``write(to:_:)`` streams the rest. docs/formats/onnx.md says what
-/// is written.
+/// Creating a model plans every byte and reads few weights; ``write(to:_:)`` streams the rest. docs/formats/onnx.md
+/// describes the file.
 package struct ONNXModel {
-  /// What becomes of the network.
+  /// The options of the conversion.
   package struct Options: Sendable {
-    /// Whether a normalization behind a convolution is computed into its weights.
+    /// True to fold batch normalizations into the convolutions before them.
     package var foldsNormalization = false
-    /// What the graph is called.
+    /// The graph's name.
     package var name = "network"
-    /// Entries of `metadata_props`, in order.
+    /// The entries of `metadata_props`, in order.
     package var metadata: [(key: String, value: String)] = []
 
-    /// The network as it is.
+    /// Creates options that convert the network as it is.
     package init() {}
   }
 
-  /// Where the model goes.
+  /// The options of the output files.
   package struct Target {
-    /// Whether weights go to a second file, `PATH.data`.
+    /// True to write the weights to a second file, `PATH.data`.
     package var hasExternalData = false
-    /// Whether existing files are replaced.
+    /// True to replace existing files.
     package var overwrites = true
-    /// Whether the files are flushed to the disk before it is done.
+    /// True to flush the files to disk before they get their final names.
     package var isDurable = false
-    /// Whether what was written is read and its constants compared with the source's.
+    /// True to read the written files back and compare their constants with the source's.
     package var checks = false
-    /// Told how many of how many bytes are written; an error it throws ends the writing, and leaves nothing.
+    /// Called with the bytes written so far and in total. An error it throws stops the writing, and no file changes.
     package var progress: (_ done: Int, _ total: Int) throws -> Void = { _, _ in }
-    /// What the weights are read from: it is never replaced.
+    /// The checkpoint that the weights are read from; its files are never replaced.
     package var source: Checkpoint?
 
-    /// One file.
+    /// Creates options for one file.
     package init() {}
   }
 
-  /// What was written.
+  /// The numbers of nodes, weights and bytes that were written.
   package struct Report: Sendable {
-    /// Operators.
+    /// The number of nodes in the graph.
     package let nodeCount: Int
-    /// Parameters of the network, computed ones among them.
+    /// The number of the network's parameters, including computed ones.
     package let weightCount: Int
-    /// Normalizations that were computed into convolutions.
+    /// The number of batch normalizations that were folded into convolutions.
     package let foldedCount: Int
-    /// Tensors that are no float32 numbers in the source, by their type.
+    /// The number of tensors that are not float32 in the source, by dtype.
     package let castCounts: [(dtype: DType, count: Int)]
-    /// Bytes of the model.
+    /// The size of the model file in bytes.
     package let byteCount: Int
-    /// Bytes of the second file; nil when there is none.
+    /// The size of the second file in bytes; nil when there is none.
     package let dataByteCount: Int?
   }
 
@@ -65,10 +65,10 @@ package struct ONNXModel {
   /// Plans a model.
   ///
   /// - Parameters:
-  ///   - output: the name of the result; the input is `input`.
-  ///   - weight: the tensor of each of the graph's parameters, by its name in the graph.
-  /// - Throws: ``DecantError`` for an operator that is not written, and a parameter that is missing, has other sizes,
-  ///   or cannot be read where it has to be.
+  ///   - output: the name of the output. The input's name is `input`.
+  ///   - weight: returns the tensor of a parameter, given its name in the graph.
+  /// - Throws: ``DecantError`` for an operator that cannot be exported, and for a parameter that is missing, has
+  ///   another shape, or cannot be read when its elements are needed.
   package init(
     _ graph: Graph, output: String = "logits", _ options: Options = Options(), weight: (String) -> ONNXWeight?
   ) throws(DecantError) {
@@ -80,10 +80,10 @@ package struct ONNXModel {
     self.options = options
   }
 
-  /// Writes the model: whole, or nothing. O(bytes), in a few megabytes of memory.
+  /// Writes the complete model or nothing. O(bytes), in a few megabytes of memory.
   ///
-  /// - Throws: ``DecantError`` when it would be larger than protobuf allows, a number is not finite in float32,
-  ///   something cannot be read or written, or what was written is not what was to be.
+  /// - Throws: ``DecantError`` when the model is larger than protobuf allows, an element is not finite in float32,
+  ///   something cannot be read or written, or the written files differ from the source.
   package func write(to path: String, _ target: Target = Target()) throws -> Report {
     let sources = target.source?.files.map(\.identity) ?? []
     let location = target.hasExternalData ? path.split(separator: "/").last.map { "\($0).data" } : nil
@@ -109,7 +109,7 @@ package struct ONNXModel {
       try target.progress(model.byteCount + (data?.byteCount ?? 0), total)
       model.write(parts.initializers[place])
       if let data, let offset = layout.offsets[place] {
-        // Zeros in the gaps.
+        // The alignment gaps are filled with zeros.
         data.write([UInt8](repeating: 0, count: offset - data.byteCount))
         try unsafe initializer.readNumbers { unsafe data.write($0) }
       } else {
@@ -117,7 +117,7 @@ package struct ONNXModel {
       }
     }
     model.write(parts.tail)
-    // Whatever usually fails has been done before the first name is given.
+    // Everything that commonly fails is done before the first file gets its final name.
     try data?.finish()
     try model.finish()
     if target.checks { try layout.compare(model, data, graph.initializers) }
@@ -133,18 +133,19 @@ package struct ONNXModel {
       dataByteCount: data?.byteCount)
   }
 
-  /// What protobuf's readers accept: counts of 31 bits.
+  /// The largest message that protobuf readers accept: sizes have 31 bits.
   private static let largestByteCount = Int(Int32.max)
 
-  /// The model but for the numbers that stand in it: each follows its initialiser's bytes.
+  /// The bytes of the model file without the constants' data. The data of each internal constant follows its
+  /// initialiser's bytes.
   private struct Parts {
     let head: [UInt8]
     let initializers: [[UInt8]]
     let tail: [UInt8]
-    /// Bytes of the whole model.
+    /// The number of bytes of the whole model file.
     let byteCount: Int
 
-    /// Fields in the order of their numbers, as protobuf's own writers have them.
+    /// Encodes the fields in the order of their numbers, as protobuf's own writers do.
     init(_ model: ONNXModel, _ layout: ONNXLayout) {
       var nodes = ProtobufMessage()
       for node in model.graph.nodes { nodes.append(1, node.message) }
@@ -190,7 +191,7 @@ package struct ONNXModel {
       case any(String)
     }
 
-    /// A `ValueInfoProto` of float32.
+    /// Returns a float32 `ValueInfoProto`.
     private static func value(_ name: String, _ sizes: [Size]) -> ProtobufMessage {
       var shape = ProtobufMessage()
       for size in sizes {

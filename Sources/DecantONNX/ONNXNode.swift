@@ -1,6 +1,6 @@
-/// An operator of an ONNX graph: a `NodeProto` with one output, which has the node's name.
+/// An operator of an ONNX graph: a `NodeProto` with one output. Unless changed, the output has the node's name.
 struct ONNXNode {
-  /// An attribute of the kinds that these operators have.
+  /// An attribute, of one of the types that the exported operators use.
   enum Attribute {
     case integer(Int)
     case integers([Int])
@@ -12,7 +12,7 @@ struct ONNXNode {
   let name: String
   let inputs: [String]
   var output: String
-  /// In the order they are written.
+  /// The attributes in the order in which they are written.
   var attributes: [(name: String, value: Attribute)] = []
 
   /// The fields of a `NodeProto`.
@@ -28,7 +28,7 @@ struct ONNXNode {
 }
 
 extension ONNXNode.Attribute {
-  /// The fields of an `AttributeProto`; 20 is the kind.
+  /// Returns the fields of an `AttributeProto`. Field 20 is the attribute's type.
   func message(named name: String) -> ProtobufMessage {
     var message = ProtobufMessage()
     message.append(1, name)
@@ -43,7 +43,7 @@ extension ONNXNode.Attribute {
       message.append(4, value)
       message.append(20, 3)
     case .integers(let values):
-      // One by one, as protobuf's own writer does for this field.
+      // Not packed, as protobuf's own writer does for this field.
       for value in values { message.append(8, value) }
       message.append(20, 7)
     }

@@ -3,12 +3,12 @@ internal import DecantCheckpoints
 internal import DecantGraphs
 internal import DecantTensors
 
-/// Each operation of a network in ONNX's operators of opset 17. docs/formats/onnx.md has the table.
+/// The conversion of each operation of a network to ONNX's operators of opset 17. docs/formats/onnx.md has the table.
 extension ONNXGraph {
   /// Appends a node of the network.
   ///
-  /// - Parameter folding: the normalization behind a convolution that is computed into it.
-  /// - Returns: the name of the value it makes, and its channels.
+  /// - Parameter folding: the batch normalization to fold into the convolution; nil for none.
+  /// - Returns: the name of the node's output and its channel count.
   mutating func append(
     _ node: Node, _ inputs: [String], channels: Int, folding: Node?
   ) throws(DecantError) -> (name: String, channels: Int) {
@@ -67,7 +67,7 @@ extension ONNXGraph {
     }
   }
 
-  /// The attributes of a Conv, all of them.
+  /// Returns all attributes of a Conv.
   static func convolution(
     kernel: [Int], strides: [Int], pads: [Int]? = nil, dilations: [Int]? = nil, groups: Int = 1
   ) -> [(name: String, value: ONNXNode.Attribute)] {
@@ -119,7 +119,7 @@ extension ONNXGraph {
     return append("Conv", operands, node.name, attributes)
   }
 
-  /// `x × scale + bias`, the parameters in sizes that spread over a map.
+  /// Appends `x × scale + bias`, with parameters of shape C×1×1 that broadcast over a feature map.
   private mutating func appendAffine(
     _ node: Node, _ x: String, _ channels: Int
   ) throws(DecantError) -> String {
@@ -129,7 +129,8 @@ extension ONNXGraph {
     return append("Add", [scaled, bias], node.name)
   }
 
-  /// A group is an instance of one channel: opset 17 has no operator of its own.
+  /// Appends group normalization as an InstanceNormalization of one channel per group, because opset 17 has no
+  /// GroupNormalization.
   private mutating func appendGroupNormalization(
     _ node: Node, _ x: String, _ channels: Int, _ groups: Int, _ epsilon: Double
   ) throws(DecantError) -> String {
@@ -148,7 +149,7 @@ extension ONNXGraph {
   private mutating func append(
     _ pooling: Pooling, _ node: Node, _ x: String
   ) throws(DecantError) -> String {
-    // A window that begins beyond the map is left out by PyTorch; runtimes differ there.
+    // PyTorch drops a window that begins beyond the feature map; ONNX runtimes differ there.
     guard !pooling.keepsRest || pooling.padding + pooling.stride <= pooling.kernel else {
       throw Self.refusal(node, "its last window could lie beyond the map")
     }
@@ -180,7 +181,7 @@ extension ONNXGraph {
   private mutating func append(
     _ layer: FullyConnected, _ node: Node, _ x: String
   ) throws(DecantError) -> String {
-    // The weight of a 1×1 convolution has the same numbers in the same order.
+    // The weight of a 1×1 convolution has the same elements in the same order.
     var operands = [x, try parameter(node, .linearWeight, shape: [layer.outputs, layer.inputs])]
     if layer.hasBias { operands.append(try parameter(node, .linearBias)) }
     return append("Gemm", operands, node.name, [("transB", .integer(1))])

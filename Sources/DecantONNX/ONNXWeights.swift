@@ -3,12 +3,12 @@ internal import DecantCheckpoints
 internal import DecantGraphs
 package import DecantTensors
 
-/// A parameter's tensor, and what the file calls it.
+/// A parameter's tensor and its name in the checkpoint.
 package struct ONNXWeight: Sendable {
   package let name: String
   package let tensor: Tensor
 
-  /// Makes one.
+  /// Creates a weight from a name and a tensor.
   package init(name: String, tensor: Tensor) {
     self.name = name
     self.tensor = tensor
@@ -16,20 +16,20 @@ package struct ONNXWeight: Sendable {
 }
 
 extension Node {
-  /// The parameters that stand in a model; those of an operator that is not written are not asked for.
+  /// The parameters that the model contains. A node whose operator cannot be exported has none.
   fileprivate var writtenParameters: [Parameter] {
     if case .opaque = operation { [] } else { parameters.filter { $0.role != .batchCounter } }
   }
 }
 
-/// Fetches the parameters of a graph's nodes.
+/// The parameters of a graph's nodes.
 struct ONNXWeights {
   private let found: [String: ONNXWeight]
 
   /// Finds every parameter that inference needs.
   ///
-  /// - Throws: ``DecantError`` for one that is missing, has another shape, no data, or numbers that are no
-  ///   floating-point numbers.
+  /// - Throws: ``DecantError`` for a parameter that is missing, has another shape, has no data, or is not
+  ///   floating-point.
   init(_ graph: Graph, _ weight: (String) -> ONNXWeight?) throws(DecantError) {
     var found: [String: ONNXWeight] = [:]
     var byteCount = 0
@@ -51,7 +51,7 @@ struct ONNXWeights {
           .notRepresentable, "its elements are \(tensor.dtype.rawValue), not floating-point numbers", nil)
       }
       guard tensor.storage.content != nil else { throw refuse(.noData, "has no data", nil) }
-      // Room for every gap and name is left.
+      // The limit leaves room for alignment gaps and names.
       guard let own = tensor.elementCount.checkedMultiplying(by: 4), let sum = byteCount.checkedAdding(own),
         sum < 1 << 60
       else { throw refuse(.notRepresentable, "the weights together have more bytes than any file", nil) }
@@ -61,10 +61,10 @@ struct ONNXWeights {
     self.found = found
   }
 
-  /// What the file calls them.
+  /// The parameters' names in the checkpoint, in no particular order.
   var names: [String] { found.values.map(\.name) }
 
-  /// How many have each type other than float32, in the types' order of first use.
+  /// Returns the number of tensors of each dtype other than float32, in order of first use.
   func castCounts(_ graph: Graph) -> [(dtype: DType, count: Int)] {
     var counts: [(dtype: DType, count: Int)] = []
     for dtype in graph.parameters.compactMap({ found[$0.name]?.tensor.dtype }) where dtype != .float32 {
@@ -77,7 +77,7 @@ struct ONNXWeights {
     return counts
   }
 
-  /// A node's parameter of one role.
+  /// The weight of a node's parameter with the given role.
   subscript(node: Node, role: Parameter.Role) -> ONNXWeight {
     get throws(DecantError) {
       guard let name = node.parameters.first(where: { $0.role == role })?.name, let weight = found[name]
@@ -89,7 +89,7 @@ struct ONNXWeights {
     }
   }
 
-  /// Every number of a node's parameter.
+  /// Returns all elements of a node's parameter.
   func numbers(_ node: Node, _ role: Parameter.Role) throws(DecantError) -> [Double] {
     let weight = try self[node, role]
     do { return try weight.tensor.elements(as: Double.self) } catch {
@@ -97,7 +97,7 @@ struct ONNXWeights {
     }
   }
 
-  /// A normalization as a factor and a summand for each channel.
+  /// Returns a normalization as a factor and a summand for each channel.
   func affine(_ node: Node) throws(DecantError) -> ChannelFactors {
     let scale = try numbers(node, .normalizationScale)
     let bias = try numbers(node, .normalizationBias)
@@ -109,8 +109,8 @@ struct ONNXWeights {
       variance: try numbers(node, .runningVariance), epsilon: epsilon)
   }
 
-  /// Mean and the inverse of the deviation of each output channel of a convolution's weights, in Double. O(weights), in two
-  /// readings; memory: numbers for each channel.
+  /// Returns the mean and the inverse standard deviation of each output channel of a convolution's weights, in Double.
+  /// O(weights), in two passes over the data; memory for two values per channel.
   func standardization(
     _ node: Node, epsilon: Double
   ) throws(DecantError) -> (less: [Double], times: [Double]) {
@@ -137,7 +137,7 @@ struct ONNXWeights {
 }
 
 extension Tensor {
-  /// Hands over every element in row-major order, in runs of one index of the first dimension.
+  /// Calls `body` with every element in row-major order, in slices that do not cross an index of the first dimension.
   func readRows(_ body: (Int, ArraySlice<Double>) throws -> Void) throws {
     let length = elementCount / max(shape.first ?? 1, 1)
     var (row, left) = (0, length)

@@ -1,11 +1,11 @@
-/// A protobuf message in the making: fields are appended in the order they are written.
+/// A protobuf message under construction. Fields are written in the order in which they are appended.
 ///
-/// Source: Protocol Buffers, encoding. Three wire types are enough for ONNX: 0 is a varint, 2 is bytes behind their
-/// count, 5 is four bytes. A negative integer is the varint of its 64 bits, ten bytes long.
+/// Source: Protocol Buffers, encoding. ONNX needs three wire types: 0 is a varint, 2 is length-delimited bytes, 5 is
+/// four bytes. A negative integer is the varint of its 64 bits, ten bytes long.
 struct ProtobufMessage {
   private(set) var bytes: [UInt8] = []
 
-  /// Appends an integer, an enumeration's value or a truth value.
+  /// Appends an integer, an enumeration value or a Boolean.
   mutating func append(_ field: Int, _ value: Int) {
     appendTag(field, wireType: 0)
     appendVarint(UInt64(bitPattern: Int64(value)))
@@ -19,10 +19,10 @@ struct ProtobufMessage {
     }
   }
 
-  /// Appends a text.
+  /// Appends a string.
   mutating func append(_ field: Int, _ text: String) { append(field, Array(text.utf8)) }
 
-  /// Appends a message within this one.
+  /// Appends an embedded message.
   mutating func append(_ field: Int, _ message: ProtobufMessage) { append(field, message.bytes) }
 
   /// Appends bytes.
@@ -31,7 +31,7 @@ struct ProtobufMessage {
     bytes += content
   }
 
-  /// Appends only what stands before bytes that are written by somebody else.
+  /// Appends the tag and length of a bytes field. The caller writes the bytes themselves.
   mutating func beginBytes(_ field: Int, count: Int) {
     appendTag(field, wireType: 2)
     appendVarint(UInt64(count))

@@ -2,13 +2,13 @@ internal import DecantBytes
 internal import DecantIO
 internal import DecantCheckpoints
 
-/// Reads the fields of a protobuf message, one after another; what is not asked for is skipped unread.
+/// Reads the fields of a protobuf message one after another. The contents of bytes fields are read only on request.
 ///
-/// Source: Protocol Buffers, encoding; the wire types that ``ProtobufMessage`` writes.
+/// Source: Protocol Buffers, encoding. It supports the wire types that ``ProtobufMessage`` writes.
 struct ProtobufReader {
   enum Value {
     case number(UInt64)
-    /// Where the field's bytes stand in the source: a text, numbers, or a message.
+    /// The byte range of the field in the source: a string, packed numbers, or a message.
     case bytes(Range<Int>)
   }
 
@@ -16,16 +16,16 @@ struct ProtobufReader {
   private var offset: Int
   private let end: Int
 
-  /// Reads the message that stands at `range`, by default all of the source.
+  /// Creates a reader of the message at `range`, by default the whole source.
   init(_ source: ByteSource, _ range: Range<Int>? = nil) {
     self.source = source
     offset = range?.lowerBound ?? 0
     end = range?.upperBound ?? source.byteCount
   }
 
-  /// The next field; nil at the message's end.
+  /// Returns the next field; nil at the end of the message.
   ///
-  /// - Throws: ``DecantError`` for what is no field, and when the file cannot be read.
+  /// - Throws: ``DecantError`` for an invalid field, and when the file cannot be read.
   mutating func next() throws(DecantError) -> (number: Int, value: Value)? {
     guard offset < end else { return nil }
     let start = offset
@@ -46,7 +46,7 @@ struct ProtobufReader {
     }
   }
 
-  /// The bytes at a field's place as text.
+  /// Returns the bytes of a field as a string.
   func text(_ range: Range<Int>) throws(DecantError) -> String {
     String(decoding: try source.bytes(at: range.lowerBound, count: range.count), as: UTF8.self)
   }

@@ -2,19 +2,19 @@ import DecantBytes
 
 /// Reads opcodes and their arguments as `pickletools.genops` does.
 ///
-/// It is stricter than the machine in places (names must be ASCII, INT is decimal) and laxer in others, as
-/// `pickletools` is beside `pickle`. Errors carry the texts of CPython's exceptions.
+/// It differs from the machine as `pickletools` differs from `pickle`. It is stricter in some cases (names
+/// must be ASCII, INT is decimal) and laxer in others. Errors have the texts of CPython's exceptions.
 struct PickleArgumentReader: ~Escapable {
-  /// What PUT and GET name a place by; Python's integers have no end.
+  /// The memo key of PUT and GET. Python's integers are unbounded, so a key may exceed 64 bits.
   enum MemoKey: Hashable {
     case index(Int64)
     case long([UInt8])
   }
 
-  /// An argument as `repr` writes it.
+  /// An argument in Python's `repr` form.
   struct Argument {
     var text: String
-    /// The number, of opcodes that name a place of the memo.
+    /// The memo key, for opcodes that have one.
     var memoKey: MemoKey?
   }
 
@@ -88,7 +88,7 @@ struct PickleArgumentReader: ~Escapable {
     PickleError(offset: start, opcode: opcode, cause: cause, reason)
   }
 
-  /// Reads as many bytes as are there, up to `count`.
+  /// Reads up to `count` bytes; fewer at the end of the stream.
   @_lifetime(self: copy self)
   private mutating func read(_ count: Int) -> [UInt8] {
     let end = offset + min(max(count, 0), bytes.byteCount - offset)
@@ -241,7 +241,7 @@ struct PickleArgumentReader: ~Escapable {
     return try asciiLine(text.count == 1 ? [] : Array(text[1..<(text.count - 1)]))
   }
 
-  /// Undoes escapes; what results must be ASCII.
+  /// Resolves escapes. The result must be ASCII.
   private func asciiLine(_ text: [UInt8]) throws(PickleError) -> [UInt8] {
     let plain: [UInt8]
     do throws(PythonText.Fault) {

@@ -1,7 +1,7 @@
-/// Bytes, as every protocol spells them.
+/// The bytes of values in every encoding that pickle protocols use.
 extension PickleGraph {
-  /// The bytes of a value that is `bytes`, `bytearray` or a `str` of Python 2, also as older protocols spell them.
-  /// O(length).
+  /// Returns the bytes of a `bytes`, a `bytearray` or a Python 2 `str`, including the calls that older
+  /// protocols use for them. O(length).
   package func bytes(_ value: PickleValue) -> [UInt8]? {
     switch node(value) {
     case .bytes(let bytes), .byteArray(let bytes), .byteString(let bytes): bytes
@@ -10,12 +10,13 @@ extension PickleGraph {
     }
   }
 
-  /// The class and content of `bytearray(b'…')`, `bytes()`, and Python 2's `bytearray(u'…', 'latin-1')`. O(length).
+  /// Returns the class and the bytes of `bytearray(b'…')`, `bytes()` and Python 2's `bytearray(u'…',
+  /// 'latin-1')`. O(length).
   package func bytes(ofCall object: PickleObject) -> (type: String, content: [UInt8])? {
     guard let callable = global(object.callable), ["builtins", "__builtin__"].contains(callable.module),
       ["bytearray", "bytes"].contains(callable.name), let arguments = tuple(object.arguments)
     else { return nil }
-    // bytearray.__new__ leaves its arguments to __init__, which NEWOBJ does not call.
+    // NEWOBJ only calls bytearray.__new__, which ignores its arguments; __init__ would use them.
     if callable.name == "bytearray" {
       guard object.construction == .reduce || object.construction == .instance else { return nil }
     }
@@ -35,7 +36,7 @@ extension PickleGraph {
     return content.map { (callable.name, $0) }
   }
 
-  /// The `bytes` that protocols before 3 write as `_codecs.encode(text, 'latin1')`. O(length).
+  /// Returns the `bytes` that protocols before 3 write as `_codecs.encode(text, 'latin1')`. O(length).
   package func bytes(of object: PickleObject) -> [UInt8]? {
     guard object.construction == .reduce, global(object.callable)?.qualifiedName == "_codecs.encode",
       let arguments = tuple(object.arguments), arguments.count == 2
@@ -43,7 +44,7 @@ extension PickleGraph {
     return encoded(arguments)
   }
 
-  /// A text and Latin-1 by one of its names: the bytes.
+  /// Returns the bytes of a `(text, 'latin1')` argument pair. The codec may be `latin1` or `latin-1`.
   private func encoded(_ arguments: [PickleValue]) -> [UInt8]? {
     let codec = text(arguments[1])
     guard codec == "latin1" || codec == "latin-1" else { return nil }
@@ -56,7 +57,7 @@ extension PickleGraph {
 }
 
 extension PickleText {
-  /// The text in ISO 8859-1; nil when it has other characters. O(length).
+  /// The text in ISO 8859-1; nil when a character is outside that set. O(length).
   fileprivate var latin1: [UInt8]? {
     var result: [UInt8] = []
     result.reserveCapacity(utf8.count)

@@ -1,14 +1,14 @@
 package import DecantBytes
 
-/// Writes a pickle stream out, opcode by opcode, as CPython 3.11's `pickletools.dis` does.
+/// Disassembles a pickle stream as CPython 3.11's `pickletools.dis` does.
 ///
-/// Lines equal those of `pickletools.dis` byte for byte, and where that raises, this throws with its words.
-/// Only the shape of the stack is followed; nothing is built.
+/// Lines equal those of `pickletools.dis` byte for byte. Where it raises an exception, this throws an error
+/// with the same text. Only the kinds of the values on the stack are tracked; no values are built.
 package struct PickleDisassembler: ~Escapable {
   private var reader: PickleArgumentReader
   private let limits: Limits
   private var stack: [PickleStackKind] = []
-  /// For each open MARK, where it stands in the stream.
+  /// The stream offset of each open MARK.
   private var marks: [Int] = []
   private var memo: [PickleArgumentReader.MemoKey: PickleStackKind] = [:]
   private var highestProtocol = -1
@@ -19,17 +19,18 @@ package struct PickleDisassembler: ~Escapable {
     self.limits = limits
   }
 
-  /// Disassembles the stream that begins at the start of `bytes`, up to its STOP.
+  /// Disassembles the stream at the start of `bytes`, up to its STOP.
   ///
-  /// Each line is handed over as soon as it is known, without its newline; the last one names the highest
-  /// protocol. O(length) in time; memory follows the depth of the stack and the entries of the memo.
+  /// `line` is called with each line, without its newline, as soon as the line is known. The last line has
+  /// the highest protocol. O(length) in time. Memory follows the depth of the stack and the number of memo
+  /// entries.
   ///
   /// - Parameters:
-  ///   - bytes: The stream; offsets are relative to its first byte.
-  ///   - limits: What the stream may ask for.
-  ///   - line: Takes one line.
-  /// - Throws: ``PickleError`` where `pickletools.dis` raises, its `reason` being the exception's text, or
-  ///   where a limit is passed; whatever `line` throws.
+  ///   - bytes: The stream. Offsets are relative to its first byte.
+  ///   - limits: The resource limits for the stream.
+  ///   - line: Called with each line.
+  /// - Throws: ``PickleError`` where `pickletools.dis` raises, with the exception's text as its `reason`, or
+  ///   where a limit is exceeded. Errors of `line` are rethrown.
   package static func disassemble(
     _ bytes: RawSpan, limits: Limits = Limits(), line: (String) throws -> Void
   ) throws {
@@ -42,7 +43,7 @@ package struct PickleDisassembler: ~Escapable {
     try disassembler.checkEmpty()
   }
 
-  /// A line, and what is wrong with the opcode in it: `dis` prints the line before it complains.
+  /// A line and the error of its opcode. `dis` prints the line before it raises.
   private struct Line {
     let text: String
     var error: PickleError?
@@ -50,7 +51,7 @@ package struct PickleDisassembler: ~Escapable {
 
   private var isStopped = false
 
-  /// The next line; nil after STOP.
+  /// Returns the next line; nil after STOP.
   @_lifetime(self: copy self)
   private mutating func nextLine() throws(PickleError) -> Line? {
     if isStopped { return nil }
@@ -66,7 +67,7 @@ package struct PickleDisassembler: ~Escapable {
       if let mark = marks.popLast() {
         note = "(MARK at \(mark))"
         guard let place = stack.lastIndex(of: .mark) else {
-          // An opcode took the MARK for a value, and `dis` runs off its list.
+          // An opcode popped the MARK as a value. Here `dis` indexes past the end of its list.
           throw PickleError(offset: start, opcode: opcode, "list index out of range")
         }
         stack.removeSubrange(place...)
@@ -109,7 +110,7 @@ package struct PickleDisassembler: ~Escapable {
     }
     stack.removeLast(toTake)
     if opcode == .mark { marks.append(start) }
-    // Every open MARK indents every line below it: few bytes would print gigabytes.
+    // Each open MARK indents all later lines, so a few bytes could print gigabytes.
     guard marks.count <= limits.depth else {
       throw PickleError(
         offset: start, opcode: opcode, limits.exceeded(\.depth), "at least \(marks.count) MARKs are open")

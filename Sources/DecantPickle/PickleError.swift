@@ -1,31 +1,31 @@
 package import DecantBytes
 
-/// Why a pickle stream was refused, and where.
+/// The reason why a pickle stream was refused, and its offset.
 package struct PickleError: Error, Sendable, Equatable, CustomStringConvertible {
-  /// Where the refused opcode begins: bytes from the start of the stream.
+  /// The offset of the refused opcode in bytes from the start of the stream.
   package let offset: Int
-  /// The refused opcode; nil where the byte is none, or the stream ends before one.
+  /// The refused opcode; nil when the byte is not an opcode or the stream ends before one.
   package let opcode: PickleOpcode?
-  /// One clause, without a full stop, that says what is wrong.
+  /// A clause, without a full stop, that says what is wrong.
   ///
-  /// Bytes and text of the stream are escaped in it.
+  /// Bytes and text of the stream are escaped.
   package let reason: String
-  /// The kind of fault, for programs to decide by.
+  /// The kind of failure. Programs should decide by it.
   package let cause: Cause
 
-  /// The kinds of faults.
+  /// The kinds of failure.
   package enum Cause: Sendable, Equatable {
     /// The stream contradicts the format.
     case invalid
-    /// The stream ends too early; more bytes could mend it.
+    /// The stream ends too early. More bytes could make it valid.
     case truncated
-    /// The stream is of a protocol that is not read.
+    /// The stream's protocol is not supported.
     case unsupported
-    /// The stream asks for more than this limit allows.
+    /// The stream exceeds this limit.
     case limit(Limits.Excess)
   }
 
-  /// Makes an error about the opcode that begins at `offset`.
+  /// Creates an error for the opcode at `offset`.
   package init(offset: Int, opcode: PickleOpcode?, cause: Cause = .invalid, _ reason: String) {
     self.offset = offset
     self.opcode = opcode
@@ -33,7 +33,7 @@ package struct PickleError: Error, Sendable, Equatable, CustomStringConvertible 
     self.reason = reason
   }
 
-  /// Makes the error of a limit that was met; `subject` is the clause before "more than the limit … allows".
+  /// Creates an error for an exceeded limit. `subject` is the clause before "more than the limit … allows".
   package init(offset: Int, opcode: PickleOpcode?, _ excess: Limits.Excess, _ subject: String) {
     self.init(offset: offset, opcode: opcode, cause: .limit(excess), "\(subject), \(excess.clause)")
   }
@@ -49,12 +49,12 @@ package struct PickleError: Error, Sendable, Equatable, CustomStringConvertible 
 }
 
 extension DecantError {
-  /// Makes the library's error of a refused pickle stream.
+  /// Converts a pickle error to the library's error.
   ///
   /// - Parameters:
   ///   - file: the file, or nil when the caller adds it.
-  ///   - entry: the archive's entry that is the stream.
-  ///   - base: the stream's offset in the file or entry.
+  ///   - entry: the archive entry that contains the stream.
+  ///   - base: the offset of the stream in the file or entry.
   package init(_ error: PickleError, file: String? = nil, entry: String? = nil, at base: Int = 0) {
     let (code, advice): (Code, Advice) =
       switch error.cause {

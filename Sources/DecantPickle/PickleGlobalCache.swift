@@ -1,6 +1,6 @@
-/// The nodes of names met lately, by their bytes in the stream.
+/// A cache of recent GLOBAL nodes, keyed by the bytes of their names in the stream.
 ///
-/// A direct-mapped table of fixed size: a hostile stream can make it miss, never grow.
+/// It is a direct-mapped table of fixed size. A hostile stream can cause misses but cannot make it grow.
 struct PickleGlobalCache {
   private struct Entry {
     let range: Range<Int>
@@ -10,7 +10,7 @@ struct PickleGlobalCache {
   private static let size = 256
   private var entries: [Entry?] = []
 
-  /// The node made for the same bytes, if it is still here. O(length).
+  /// Returns the cached node for the same bytes, if there is one. O(length).
   func find(_ range: Range<Int>, in bytes: borrowing RawSpan) -> PickleValue? {
     guard !entries.isEmpty, let entry = entries[Self.slot(range, in: bytes)],
       entry.range.count == range.count
@@ -24,13 +24,13 @@ struct PickleGlobalCache {
     return entry.value
   }
 
-  /// Remembers a node in place of whatever stood in its slot.
+  /// Caches a node, replacing any entry in the same slot.
   mutating func insert(_ value: PickleValue, _ range: Range<Int>, in bytes: borrowing RawSpan) {
     if entries.isEmpty { entries = [Entry?](repeating: nil, count: Self.size) }
     entries[Self.slot(range, in: bytes)] = Entry(range: range, value: value)
   }
 
-  /// FNV-1a, folded.
+  /// FNV-1a, folded to the table's size.
   private static func slot(_ range: Range<Int>, in bytes: borrowing RawSpan) -> Int {
     var hash: UInt32 = 0x811C_9DC5
     for offset in range { hash = (hash ^ UInt32(bytes[offset])) &* 0x0100_0193 }
@@ -39,6 +39,6 @@ struct PickleGlobalCache {
 }
 
 extension RawSpan {
-  /// The byte at an offset, which must lie inside.
+  /// The byte at an offset inside the span.
   fileprivate subscript(offset: Int) -> UInt8 { unsafe unsafeLoad(fromByteOffset: offset, as: UInt8.self) }
 }

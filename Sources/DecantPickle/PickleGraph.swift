@@ -1,53 +1,58 @@
-/// Every value one pickle stream made, and which of them is its result.
+/// All values that one pickle stream creates, and the stream's result.
 package struct PickleGraph: Sendable {
   /// The nodes in order of creation.
   package internal(set) var nodes: [PickleNode] = []
-  /// The value that STOP returned.
+  /// The value on top of the stack at STOP.
   package internal(set) var root: PickleValue = .none
-  /// The protocol that PROTO announced; 0 when it did not.
+  /// The protocol that PROTO declares; 0 without PROTO.
   package internal(set) var protocolVersion = 0
-  /// Bytes from the start of the stream to just past STOP.
+  /// The number of bytes from the start of the stream to the end of STOP.
   package internal(set) var byteCount = 0
-  /// BUILDs whose target is no object (a list, a name, a persistent id…), which Python would refuse or which
-  /// set attributes of what was imported: inert, kept for whoever audits the stream.
+  /// BUILDs whose target is not an object (a list, a global, a persistent id…).
+  ///
+  /// Python would refuse them or set attributes of an imported object. They have no effect here and are kept
+  /// for audits of the stream.
   package internal(set) var irregularBuilds: [IrregularBuild] = []
 
-  /// A BUILD whose target is not an object the stream made.
+  /// A BUILD whose target is not an object that the stream created.
   package struct IrregularBuild: Sendable {
     package let target: PickleValue
     package let state: PickleValue
     package let offset: Int
   }
 
-  /// Items set on or added to what is neither container nor object (a name, a persistent id…): whether Python
-  /// accepts them only the import could tell, so they are kept beside.
+  /// Items added to a target that is neither a container nor an object (a global, a persistent id…).
+  ///
+  /// Only the import could show if Python accepts them, so they are recorded separately.
   package internal(set) var irregularFills: [IrregularFill] = []
 
-  /// An APPEND, APPENDS, ADDITEMS, SETITEM or SETITEMS whose target is no value the stream made.
+  /// An APPEND, APPENDS, ADDITEMS, SETITEM or SETITEMS whose target is not a value that the stream created.
   package struct IrregularFill: Sendable {
     package let target: PickleValue
-    /// What APPEND, APPENDS or ADDITEMS added.
+    /// The items added by APPEND, APPENDS or ADDITEMS.
     package let items: [PickleValue]
-    /// What SETITEM or SETITEMS set.
+    /// The pairs set by SETITEM or SETITEMS.
     package let pairs: [PicklePair]
     package let offset: Int
   }
 
-  /// Where names are asked for (GLOBAL, STACK_GLOBAL, INST). Names that repeat may share a node; then it stands
-  /// here once, with its first place.
+  /// The imports (GLOBAL, STACK_GLOBAL, INST), in stream order. A repeated name may share one node. It is
+  /// then listed once, with the offset of its first use.
   package internal(set) var imports: [Import] = []
 
-  /// A name's node, and where the opcode that first asked for it stands.
+  /// The node of an imported name and the offset of the opcode that first used it.
   package struct Import: Sendable {
     package let value: PickleValue
     package let offset: Int
   }
 
-  /// Places of the memo that were given a name or a text and then another value: a picklers' memo only grows, so
-  /// what reads such a stream without running it takes one name for another. The first hundred are kept.
+  /// Memo entries that held a global or a text and were then overwritten with another value.
+  ///
+  /// Picklers never overwrite memo entries. A scanner that does not run such a stream would mistake one name
+  /// for another. Only the first hundred are kept.
   package internal(set) var memoChanges: [MemoChange] = []
 
-  /// A place of the memo that changed its value.
+  /// An overwritten memo entry.
   package struct MemoChange: Sendable {
     package let index: Int
     package let old: PickleValue
@@ -57,15 +62,16 @@ package struct PickleGraph: Sendable {
 
   init() {}
 
-  /// The node in a place. O(1).
+  /// The node with this index. O(1).
   package subscript(id: PickleNodeID) -> PickleNode { nodes[Int(id.index)] }
 
-  /// The node a value refers to; nil for scalars. O(1).
+  /// Returns the node that a value refers to; nil for scalars. O(1).
   package func node(_ value: PickleValue) -> PickleNode? {
     if case .node(let id) = value { self[id] } else { nil }
   }
 
-  /// The text of a value that is a `str`, of Python 2 or 3. Bytes that are no UTF-8 are read as Latin-1.
+  /// Returns the text of a Python 2 or 3 `str`; nil for other values. Bytes that are not valid UTF-8 are read
+  /// as Latin-1.
   package func text(_ value: PickleValue) -> String? {
     switch node(value) {
     case .text(let text): text.string
@@ -76,22 +82,22 @@ package struct PickleGraph: Sendable {
     }
   }
 
-  /// The elements of a tuple.
+  /// Returns the elements of a tuple; nil for other values.
   package func tuple(_ value: PickleValue) -> [PickleValue]? {
     if case .tuple(let elements) = node(value) { elements } else { nil }
   }
 
-  /// The elements of a list.
+  /// Returns the elements of a list; nil for other values.
   package func list(_ value: PickleValue) -> [PickleValue]? {
     if case .list(let elements) = node(value) { elements } else { nil }
   }
 
-  /// The name a value stands for.
+  /// Returns the imported name that a value refers to; nil for other values.
   package func global(_ value: PickleValue) -> PickleGlobal? {
     if case .global(let global) = node(value) { global } else { nil }
   }
 
-  /// The object a value refers to.
+  /// Returns the object that a value refers to; nil for other values.
   package func object(_ value: PickleValue) -> PickleObject? {
     if case .object(let object) = node(value) { object } else { nil }
   }

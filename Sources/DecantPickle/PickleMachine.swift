@@ -1,28 +1,29 @@
 package import DecantBytes
 
-/// The pickle machine: runs a stream and returns what it describes as inert values.
+/// Interprets a pickle stream without executing it and returns inert values.
 ///
-/// Nothing is imported, called or resolved: GLOBAL gives a name, REDUCE and its kin a record of what was
-/// asked. Stack, marks and memo behave as those of CPython 3.11's `_pickle.c`, so a stream means here what
-/// it means there. The machine never recurses, and refuses what passes its ``Limits``.
+/// Nothing is imported or called. GLOBAL gives a name. REDUCE and the other constructing opcodes give a
+/// record of the requested call. Stack, marks and memo behave as in CPython 3.11's `_pickle.c`, so a stream
+/// has the same meaning. The machine never recurses, and it refuses streams that exceed its ``Limits``.
 package struct PickleMachine: ~Escapable {
   let bytes: RawSpan
   let limits: Limits
-  /// Where the next byte is read.
+  /// The offset of the next byte to read.
   var offset = 0
-  /// Where the opcode being run begins.
+  /// The offset of the current opcode.
   var start = 0
-  /// The opcode being run; nil before its byte is known to be one.
+  /// The current opcode; nil until its byte is known to be a valid opcode.
   var opcode: PickleOpcode?
   var stack: [PickleValue] = []
-  /// For each open MARK, the height of the stack when it was set.
+  /// For each open MARK, the stack height at which it was set.
   var marks: [Int] = []
-  /// The height that may not be popped below: that of the topmost MARK.
+  /// The height of the topmost MARK. Values below it cannot be popped.
   var fence = 0
   var memo = PickleMemo()
   var graph = PickleGraph()
   var globals = PickleGlobalCache()
-  /// Values pushed so far, shared references included: what bounds the memory of a hostile stream.
+  /// The number of values pushed so far, shared references included. It bounds the memory of a hostile
+  /// stream.
   var pushes = 0
   var buffers = 0
   var emptyTuple: PickleValue?
@@ -33,16 +34,16 @@ package struct PickleMachine: ~Escapable {
     self.limits = limits
   }
 
-  /// Interprets the stream that begins at the start of `bytes`, up to its STOP.
+  /// Interprets the stream at the start of `bytes`, up to its STOP.
   ///
-  /// What follows STOP is not looked at. O(length) in time and memory: at worst some hundred bytes for each
-  /// of the stream, and bounded by `limits.pickleValues` whatever the length.
+  /// Bytes after STOP are not read. O(length) in time and memory: at most about a hundred bytes of memory for
+  /// each byte of the stream, and bounded by `limits.pickleValues` whatever the length.
   ///
   /// - Parameters:
-  ///   - bytes: The stream; offsets are relative to its first byte.
-  ///   - limits: What the stream may ask for.
-  /// - Throws: ``PickleError`` at the first opcode that CPython would refuse whatever its imports did, or
-  ///   that passes a limit.
+  ///   - bytes: The stream. Offsets are relative to its first byte.
+  ///   - limits: The resource limits for the stream.
+  /// - Throws: ``PickleError`` at the first opcode that exceeds a limit, or that CPython would refuse
+  ///   whatever its imports did.
   package static func interpret(_ bytes: RawSpan, limits: Limits = Limits()) throws(PickleError)
     -> PickleGraph
   {
@@ -51,10 +52,10 @@ package struct PickleMachine: ~Escapable {
     return machine.graph
   }
 
-  /// Interprets as ``interpret(_:limits:)`` does, and keeps what was made before an error.
+  /// Interprets as ``interpret(_:limits:)`` does, and also returns the values created before an error.
   ///
-  /// CPython calls what it meets as it goes, so a stream that breaks off has already acted: whoever audits a
-  /// stream needs the part before the break. Without a STOP the root is `.none`.
+  /// CPython imports and calls as it reads, so a stream that fails late has already acted. An audit needs the
+  /// part before the error. Without a STOP the root is `.none`.
   package static func interpretAsFarAsPossible(
     _ bytes: RawSpan, limits: Limits = Limits()
   ) -> (graph: PickleGraph, error: PickleError?) {
@@ -85,7 +86,7 @@ package struct PickleMachine: ~Escapable {
     }
   }
 
-  /// One branch per opcode; families have a file each.
+  /// Executes one opcode. Each family of opcodes has its own file.
   @inline(__always)
   @_lifetime(self: copy self)
   private mutating func execute(_ opcode: PickleOpcode) throws(PickleError) {
@@ -183,7 +184,7 @@ package struct PickleMachine: ~Escapable {
     graph.protocolVersion = version
   }
 
-  /// A frame only promises how many bytes follow; as in `_pickle.c`, opcodes may cross its end.
+  /// Checks that the frame's bytes exist. As in `_pickle.c`, opcodes may cross the end of a frame.
   @_lifetime(self: copy self)
   private mutating func checkFrame() throws(PickleError) {
     let length = try read(UInt64.self)

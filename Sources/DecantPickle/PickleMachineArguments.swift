@@ -1,8 +1,8 @@
 import DecantBytes
 
-/// How the machine reads the arguments that stand in the stream, and the values that are nothing else.
+/// Reading of opcode arguments, and opcodes that only push their argument.
 extension PickleMachine {
-  /// Reads a little-endian number.
+  /// Reads a little-endian integer.
   @inline(__always)
   @_lifetime(self: copy self)
   mutating func read<T: FixedWidthInteger & BitwiseCopyable>(_ type: T.Type) throws(PickleError) -> T {
@@ -18,7 +18,7 @@ extension PickleMachine {
     failure("its argument takes \(count) bytes and \(bytes.byteCount - offset) are left", cause: .truncated)
   }
 
-  /// Reads a length of eight bytes.
+  /// Reads an eight-byte length.
   @_lifetime(self: copy self)
   mutating func readLength() throws(PickleError) -> Int {
     let length = try read(UInt64.self)
@@ -26,7 +26,7 @@ extension PickleMachine {
     return length
   }
 
-  /// Reads a length of four bytes that must not be negative.
+  /// Reads a four-byte length and refuses negative ones.
   @_lifetime(self: copy self)
   mutating func readSignedLength() throws(PickleError) -> Int {
     let length = Int(try read(Int32.self))
@@ -34,7 +34,7 @@ extension PickleMachine {
     return length
   }
 
-  /// Copies bytes, once they are known to exist.
+  /// Copies bytes after checking that they exist.
   @inline(__always)
   @_lifetime(self: copy self)
   mutating func readBytes(_ count: Int) throws(PickleError) -> [UInt8] {
@@ -44,7 +44,7 @@ extension PickleMachine {
     return bytes.copy(offset..<end)
   }
 
-  /// Moves past a line and returns its place, without the newline.
+  /// Moves past a line and returns its byte range, without the newline.
   @_lifetime(self: copy self)
   mutating func readLineRange() throws(PickleError) -> Range<Int> {
     var end = offset
@@ -65,14 +65,15 @@ extension PickleMachine {
     return bytes.copy(range)
   }
 
-  /// Reads the line of a number: to C's functions it ends at its first NUL, whatever stands behind.
+  /// Reads the line of a number. C's number parsers stop at the first NUL and ignore the rest, so the number
+  /// does too.
   @_lifetime(self: copy self)
   private mutating func readNumberLine() throws(PickleError) -> (number: ArraySlice<UInt8>, line: [UInt8]) {
     let line = try readLine()
     return (line.prefix { $0 != 0 }, line)
   }
 
-  /// Reads the line of GET and PUT.
+  /// Reads the memo index of GET and PUT.
   @_lifetime(self: copy self)
   mutating func readIndexLine() throws(PickleError) -> Int {
     let (number, line) = try readNumberLine()
@@ -90,10 +91,10 @@ extension PickleMachine {
   @_lifetime(self: copy self)
   mutating func pushIntegerLine() throws(PickleError) {
     let (number, line) = try readNumberLine()
-    // strtol takes nothing for 0.
+    // strtol reads an empty number as 0.
     let value =
       number.isEmpty && !line.isEmpty ? .int(0) : try integer(number, .prefixed(legacyOctal: true))
-    // "00" and "01" are False and True; _pickle.c asks for two characters that make 0 or 1.
+    // "00" and "01" are False and True. _pickle.c accepts any two characters whose value is 0 or 1.
     if line.count == 2, let digit = line.last,
       digit == UInt8(ascii: "0") || digit == UInt8(ascii: "1") || digit == 0,
       value == .int(0) || value == .int(1)
@@ -198,7 +199,8 @@ extension PickleMachine {
     buffers += 1
   }
 
-  /// READONLY_BUFFER: a read-only view replaces what stands on top; the memo keeps the writable one.
+  /// READONLY_BUFFER: replaces the buffer on top of the stack with a read-only view. The memo keeps the
+  /// writable one.
   @_lifetime(self: copy self)
   mutating func makeTopReadOnly() throws(PickleError) {
     let value = try top()

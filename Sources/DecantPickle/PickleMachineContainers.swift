@@ -1,13 +1,13 @@
 import DecantBytes
 
-/// How lists, dictionaries, sets and objects are filled.
+/// Filling of lists, dictionaries, sets and objects.
 ///
-/// A payload is taken out of its node before it grows and put back afterwards: the node would otherwise hold
-/// a second reference and every append would copy what is there.
+/// A payload is moved out of its node before it grows and stored again afterwards. Otherwise the node would
+/// hold a second reference, and every append would copy the existing elements.
 extension PickleMachine {
   @_lifetime(self: copy self)
   mutating func pushEmptyTuple() throws(PickleError) {
-    // The empty tuple never changes, so one node serves them all, as in CPython.
+    // The empty tuple is immutable, so all uses share one node, as in CPython.
     let value: PickleValue
     if let emptyTuple {
       value = emptyTuple
@@ -33,7 +33,7 @@ extension PickleMachine {
   @_lifetime(self: copy self)
   mutating func appends() throws(PickleError) {
     let mark = try popMarkAboveTarget()
-    // Nothing to add: as in _pickle.c, what the target is does not matter then.
+    // As in _pickle.c, the kind of the target does not matter when there is nothing to add.
     guard stack.count > mark else { return }
     let values = try popSlice(from: mark)
     try extend(try top()) { $0 += values }
@@ -128,7 +128,7 @@ extension PickleMachine {
         return
       }
       if var elements = takeList(index) {
-        // Put back whatever happens: a list stays a list for whoever reads the graph of a broken stream.
+        // Store the list again even on failure, so that the graph of a broken stream still contains a list.
         let failure = replaceAll(pairs, in: &elements)
         graph.nodes[index] = .list(elements)
         if let failure { throw failure }
@@ -153,7 +153,7 @@ extension PickleMachine {
     } catch { return error }
   }
 
-  /// `list[index] = value`, which CPython does when a stream sets items of a list.
+  /// Performs `list[index] = value`, which is how CPython applies SETITEM to a list.
   private func replace(_ pair: PicklePair, in elements: inout [PickleValue]) throws(PickleError) {
     let index: Int64
     switch pair.key {
@@ -167,10 +167,10 @@ extension PickleMachine {
     elements[Int(index)] = pair.value
   }
 
-  // MARK: - Payloads out of their nodes
+  // MARK: - Moving payloads out of nodes
 
-  // Each is a function of its own: within a switch over the node, the node's copy would live until the switch ends, and
-  // a thousand appends would copy the list a thousand times.
+  // Each is a separate function. In a switch over the node, the node's copy would live until the switch ends,
+  // and a thousand appends would copy the list a thousand times.
 
   @_lifetime(self: copy self)
   private mutating func takeList(_ index: Int) -> [PickleValue]? {
@@ -202,7 +202,7 @@ extension PickleMachine {
 
   private static var placeholder: PickleNode { .tuple([]) }
 
-  /// What a value is, with its article, for errors.
+  /// Returns the kind of a value, with its article, for error messages.
   @inline(never)
   func kind(of value: PickleValue) -> String {
     switch value {

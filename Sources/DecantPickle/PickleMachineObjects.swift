@@ -1,8 +1,8 @@
 import DecantBytes
 
-/// Names, and the records of what a stream wants made of them.
+/// Imports, and records of the calls and objects that a stream requests.
 extension PickleMachine {
-  /// GLOBAL: two lines of UTF-8, the module and the name, as spelled.
+  /// GLOBAL: reads two lines of UTF-8, the module and the name, and keeps their spelling.
   @_lifetime(self: copy self)
   mutating func pushGlobal() throws(PickleError) {
     let (module, name) = try readGlobalLines()
@@ -17,7 +17,7 @@ extension PickleMachine {
     return (module, name)
   }
 
-  /// The node of a name. Names repeat, so recent ones share a node.
+  /// Returns the node of an imported name. Recent names share a node, because names repeat.
   @_lifetime(self: copy self)
   private mutating func global(_ module: Range<Int>, _ name: Range<Int>) throws(PickleError) -> PickleValue {
     if let known = globals.find(module.lowerBound..<name.upperBound, in: bytes) { return known }
@@ -31,7 +31,7 @@ extension PickleMachine {
     return value
   }
 
-  /// STACK_GLOBAL: module and name are values, and need be no text before something was called.
+  /// STACK_GLOBAL: takes module and name from the stack. They need not be text if a call would compute them.
   @_lifetime(self: copy self)
   mutating func pushStackGlobal() throws(PickleError) {
     let name = try pop()
@@ -47,7 +47,7 @@ extension PickleMachine {
     }
   }
 
-  /// INST: the class by name, its arguments above the MARK.
+  /// INST: reads the class name from the stream and takes the arguments above the MARK.
   @_lifetime(self: copy self)
   mutating func pushInstanceByName() throws(PickleError) {
     let mark = try popMark()
@@ -63,7 +63,7 @@ extension PickleMachine {
       node: .object(PickleObject(.instance, callable: callable, arguments: arguments, offset: start)))
   }
 
-  /// OBJ: the class right above the MARK, then its arguments.
+  /// OBJ: takes the class, which is the first value above the MARK, and the arguments after it.
   @_lifetime(self: copy self)
   mutating func pushInstance() throws(PickleError) {
     let mark = try popMark()
@@ -74,7 +74,7 @@ extension PickleMachine {
       node: .object(PickleObject(.instance, callable: callable, arguments: arguments, offset: start)))
   }
 
-  /// REDUCE and NEWOBJ.
+  /// REDUCE and NEWOBJ: takes the callable and its arguments.
   @_lifetime(self: copy self)
   mutating func pushObject(_ construction: PickleObject.Construction) throws(PickleError) {
     let arguments = try pop()
@@ -95,7 +95,7 @@ extension PickleMachine {
       ))
   }
 
-  /// BUILD: the state goes to the record of the object, or is kept beside what is none.
+  /// BUILD: adds the state to the object's record, or to `irregularBuilds` when the target is not an object.
   @_lifetime(self: copy self)
   mutating func build() throws(PickleError) {
     let state = try pop()
@@ -115,7 +115,7 @@ extension PickleMachine {
     try push(node: .extensionCode(code))
   }
 
-  /// PERSID: a line of ASCII.
+  /// PERSID: reads the id from a line of ASCII.
   @_lifetime(self: copy self)
   mutating func pushPersistentIDLine() throws(PickleError) {
     let line = try readLine()

@@ -1,14 +1,14 @@
 import DecantBytes
 
-/// The machine's stack, marks, memo and nodes.
+/// The stack, the marks, the memo and the nodes of the machine.
 extension PickleMachine {
-  /// An error about the opcode being run.
+  /// Returns an error for the current opcode.
   @inline(never)
   func failure(_ reason: String, cause: PickleError.Cause = .invalid) -> PickleError {
     PickleError(offset: start, opcode: opcode, cause: cause, reason)
   }
 
-  /// An error about a limit that the opcode being run meets.
+  /// Returns an error for a limit that the current opcode exceeds.
   @inline(never)
   func failure(_ subject: String, exceeding limit: KeyPath<Limits, Int>, need: Int? = nil) -> PickleError {
     PickleError(offset: start, opcode: opcode, limits.exceeded(limit, need: need), subject)
@@ -42,7 +42,7 @@ extension PickleMachine {
     try push(try make(node))
   }
 
-  /// Adds a node to the graph.
+  /// Adds a node to the graph and returns a reference to it.
   @inline(__always)
   @_lifetime(self: copy self)
   mutating func make(_ node: PickleNode) throws(PickleError) -> PickleValue {
@@ -75,7 +75,7 @@ extension PickleMachine {
     marks.append(fence)
   }
 
-  /// Removes the topmost MARK and returns where its values begin.
+  /// Removes the topmost MARK and returns the stack index of the first value above it.
   @inline(__always)
   @_lifetime(self: copy self)
   mutating func popMark() throws(PickleError) -> Int {
@@ -84,7 +84,8 @@ extension PickleMachine {
     return mark
   }
 
-  /// Removes the topmost MARK and returns where its values begin; a value must stand right below it.
+  /// Removes the topmost MARK and returns the stack index of the first value above it. The target must be
+  /// right below.
   @inline(__always)
   @_lifetime(self: copy self)
   mutating func popMarkAboveTarget() throws(PickleError) -> Int {
@@ -93,7 +94,7 @@ extension PickleMachine {
     return mark
   }
 
-  /// POP, which also takes a MARK away.
+  /// POP: removes the topmost value, or the topmost MARK when it has no values above it.
   @_lifetime(self: copy self)
   mutating func popOrUnmark() throws(PickleError) {
     if marks.last == stack.count {
@@ -103,7 +104,7 @@ extension PickleMachine {
     }
   }
 
-  /// Takes the values from an index up off the stack.
+  /// Pops all values from `index` to the top of the stack.
   @inline(__always)
   @_lifetime(self: copy self)
   mutating func popSlice(from index: Int) throws(PickleError) -> [PickleValue] {
@@ -113,7 +114,7 @@ extension PickleMachine {
     return values
   }
 
-  /// Takes keys and values, alternating, off the stack.
+  /// Pops all values from `index` to the top of the stack as alternating keys and values.
   @_lifetime(self: copy self)
   mutating func popPairs(from index: Int) throws(PickleError) -> [PicklePair] {
     let values = try popSlice(from: index)
@@ -129,7 +130,7 @@ extension PickleMachine {
     try push(value)
   }
 
-  /// Keeps a change of the memo that could make one name pass for another.
+  /// Records an overwritten memo entry that could make one name pass for another.
   @inline(never)
   @_lifetime(self: copy self)
   private mutating func noteChange(of index: Int, from old: PickleValue, to new: PickleValue) {

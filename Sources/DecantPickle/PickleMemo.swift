@@ -1,21 +1,21 @@
-/// The memo of the pickle machine: values by index, dense where the indices are.
+/// The memo of the pickle machine: values by index.
 ///
-/// Picklers number from zero, which an array serves fastest. A stream may name any index, though (`PUT`
-/// 4,000,000,000 is five bytes), so an index far beyond what is filled goes to a dictionary instead of
-/// stretching the array: memory follows the number of entries, never the size of an index.
+/// Picklers number entries from zero, which suits an array. A stream may use any index, though: `PUT`
+/// 4,000,000,000 takes five bytes. An index far beyond the existing entries goes to a dictionary instead of
+/// growing the array. Memory thus follows the number of entries, never the size of an index.
 struct PickleMemo {
   private var dense: [PickleValue?] = []
   private var sparse: [Int: PickleValue] = [:]
-  /// How many indices hold a value. MEMOIZE stores at this index.
+  /// The number of entries. MEMOIZE stores at this index.
   private(set) var count = 0
 
-  /// The value at an index, if one was stored. O(1).
+  /// The value at an index, or nil. O(1).
   subscript(index: Int) -> PickleValue? {
     if index >= 0, index < dense.count, let value = dense[index] { return value }
     return sparse.isEmpty ? nil : sparse[index]
   }
 
-  /// Stores a value, replacing what stood there. Amortised O(1); `index` must not be negative.
+  /// Stores a value, replacing any existing one. Amortised O(1). `index` must not be negative.
   mutating func store(_ value: PickleValue, at index: Int) {
     if index == dense.count, sparse.isEmpty {
       dense.append(value)

@@ -1,4 +1,4 @@
-/// The 68 instructions of pickle protocols 0 to 5, by their byte in the stream.
+/// The 68 opcodes of pickle protocols 0 to 5; raw values are their bytes.
 ///
 /// Names and protocols are those of CPython 3.11's `pickletools`.
 package enum PickleOpcode: UInt8, CaseIterable, Sendable {
@@ -71,7 +71,7 @@ package enum PickleOpcode: UInt8, CaseIterable, Sendable {
   case nextBuffer = 0x97
   case readonlyBuffer = 0x98
 
-  /// The name `pickletools` gives it, such as `SHORT_BINUNICODE`.
+  /// The name in `pickletools`, such as `SHORT_BINUNICODE`.
   package var name: String {
     switch self {
     case .mark: "MARK"
@@ -145,7 +145,7 @@ package enum PickleOpcode: UInt8, CaseIterable, Sendable {
     }
   }
 
-  /// The protocol that introduced it, 0 to 5.
+  /// The protocol that introduced the opcode, 0 to 5.
   package var protocolVersion: Int {
     switch self {
     case .mark, .stop, .pop, .dup, .float, .int, .long, .noneValue, .persID, .reduce, .string, .unicode,

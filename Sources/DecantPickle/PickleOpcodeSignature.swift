@@ -1,19 +1,19 @@
-/// The form of the argument that follows an opcode in the stream, by `pickletools`' names.
+/// The encoding of an opcode's argument, by its name in `pickletools`.
 enum PickleArgument {
   case uint1, uint2, uint4, uint8, int4
-  /// A little-endian two's complement integer behind a length of one or four bytes.
+  /// A little-endian two's complement integer after a length of one or four bytes.
   case long1, long4
   case float8
-  /// Counted bytes; `string` ones are read as Latin-1.
+  /// Length-prefixed bytes. The `string` ones are read as Latin-1.
   case string1, string4, bytes1, bytes4, bytes8, bytearray8
-  /// Counted UTF-8.
+  /// Length-prefixed UTF-8.
   case unicodestring1, unicodestring4, unicodestring8
   /// Lines of text.
   case stringnl, stringnlNoEscape, stringnlNoEscapePair, unicodestringnl
   case decimalnlShort, decimalnlLong, floatnl
 }
 
-/// What `pickletools` knows of a value on the stack.
+/// The kind of a value on the stack, as `pickletools` models it.
 enum PickleStackKind: String {
   case mark, any, int, bool, float, bytes, bytearray, str, tuple, list, dict, set, frozenset, buffer
   case intOrBool = "int_or_bool"
@@ -21,16 +21,16 @@ enum PickleStackKind: String {
   case noneValue = "None"
 }
 
-/// What an opcode takes off the stack, as `pickletools` declares it.
+/// The values that an opcode pops, as `pickletools` declares them.
 struct PickleStackUse {
-  /// Whether the topmost MARK, and all above it, are taken.
+  /// True when the opcode pops the topmost MARK and all values above it.
   var takesMark = false
-  /// How many values are taken besides (below the MARK, where there is one).
+  /// The number of other values popped, below the MARK if there is one.
   var count = 0
 }
 
 extension PickleOpcode {
-  /// The argument that follows in the stream, if one does.
+  /// The encoding of the argument; nil for opcodes without one.
   var argument: PickleArgument? {
     switch self {
     case .binInt1, .binGet, .binPut, .proto, .ext1: .uint1
@@ -61,7 +61,7 @@ extension PickleOpcode {
     }
   }
 
-  /// What is taken off the stack.
+  /// The values that the opcode pops.
   var stackUse: PickleStackUse {
     switch self {
     case .stop, .pop, .dup, .binPersID, .tuple1, .memoize, .readonlyBuffer: .init(count: 1)
@@ -73,7 +73,8 @@ extension PickleOpcode {
     }
   }
 
-  /// What is put on the stack. GET and its kin put what the memo holds instead.
+  /// The kind of the pushed value; nil when nothing is pushed. GET, BINGET and LONG_BINGET push the memo's
+  /// value instead.
   var stackResult: PickleStackKind? {
     switch self {
     case .stop, .pop, .popMark, .put, .binPut, .longBinPut, .proto, .frame: nil

@@ -1,32 +1,32 @@
-/// Integers as Python reads, holds and writes them.
+/// Parsing and formatting of Python integers.
 enum PythonInteger {
-  /// Decimal digits beyond which CPython refuses to convert between text and integer.
+  /// The number of decimal digits beyond which CPython refuses to convert between text and integers.
   ///
-  /// The conversion takes quadratic time, and CPython 3.11 has this same default
+  /// The conversion takes quadratic time. CPython 3.11 has the same default
   /// (`sys.int_info.default_max_str_digits`).
   static let maximumDigits = 4300
 
-  /// How a literal tells its base.
+  /// The rule that determines a literal's base.
   enum Notation {
-    /// Base 10 whatever the prefix: Python's `int(text)`.
+    /// Base 10, whatever the prefix: Python's `int(text)`.
     case decimal
-    /// `0x`, `0o` and `0b` select a base: Python's `int(text, 0)`.
+    /// `0x`, `0o` and `0b` select the base: Python's `int(text, 0)`.
     ///
-    /// With `legacyOctal`, a mere leading zero does too, as C's `strtol` has it.
+    /// With `legacyOctal`, a leading zero also selects octal, as in C's `strtol`.
     case prefixed(legacyOctal: Bool)
   }
 
-  /// What a literal says.
+  /// The result of parsing a literal.
   enum Parsed: Equatable {
     case small(Int64)
     /// Two's complement, little-endian, shortest form, more than eight bytes.
     case large([UInt8])
     case invalid
-    /// A decimal literal of more than ``maximumDigits``, with how many it has.
+    /// A decimal literal with more than ``maximumDigits`` digits. The value is its digit count.
     case tooManyDigits(Int)
   }
 
-  /// Reads a literal: white space around it, a sign, and single underscores between digits are allowed.
+  /// Parses a literal. White space around it, a sign, and single underscores between digits are allowed.
   static func parse(_ text: some Collection<UInt8>, _ notation: Notation) -> Parsed {
     var rest = Substring8(trimming: text)
     var isNegative = false
@@ -41,7 +41,7 @@ enum PythonInteger {
       case UInt8(ascii: "o"): base = 8
       case UInt8(ascii: "b"): base = 2
       default:
-        // Python allows leading zeros only for zero itself; strtol takes them for octal.
+        // Python allows leading zeros only for zero itself. strtol reads them as octal.
         if rest.contains(where: { $0 != UInt8(ascii: "0") && $0 != UInt8(ascii: "_") }) {
           guard legacyOctal, !rest.contains(UInt8(ascii: "_")) else { return .invalid }
           base = 8
@@ -57,7 +57,7 @@ enum PythonInteger {
     return value(digits, base: base, isNegative: isNegative)
   }
 
-  /// The shortest two's complement form of little-endian bytes of any length.
+  /// Returns the shortest two's complement form of little-endian bytes of any length.
   static func shortest(_ bytes: [UInt8]) -> ArraySlice<UInt8> {
     var end = bytes.count
     while end > 1 {
@@ -69,7 +69,7 @@ enum PythonInteger {
     return bytes[..<end]
   }
 
-  /// The integer in two's complement bytes, when it fits 64 bits.
+  /// Returns the integer in two's complement bytes; nil when it does not fit 64 bits.
   static func small(_ shortest: ArraySlice<UInt8>) -> Int64? {
     guard shortest.count <= 8 else { return nil }
     var bits: UInt64 = (shortest.last ?? 0) >= 0x80 ? .max : 0
@@ -77,9 +77,9 @@ enum PythonInteger {
     return Int64(bitPattern: bits)
   }
 
-  /// The decimal text of two's complement bytes; nil when it has more than ``maximumDigits`` digits.
+  /// Returns the decimal text of two's complement bytes; nil when it has more than ``maximumDigits`` digits.
   ///
-  /// O(n²) in the bytes, of which at most about 1,800 are looked at.
+  /// O(n²) in the number of bytes. More than 1,800 bytes are refused.
   static func decimal(_ bytes: some Collection<UInt8>) -> String? {
     var magnitude = Array(bytes)
     // 10^4300 takes 1,786 bytes.
@@ -113,7 +113,7 @@ enum PythonInteger {
   private static let groupDigits = 18
   private static let groupBase: UInt64 = 1_000_000_000_000_000_000
 
-  /// The digits' values, or nil when something else, or a misplaced underscore, stands among them.
+  /// Returns the digit values; nil for other characters or a misplaced underscore.
   private static func digits(_ text: Substring8, base: UInt64) -> [UInt8]? {
     var digits: [UInt8] = []
     digits.reserveCapacity(text.count)
@@ -132,7 +132,7 @@ enum PythonInteger {
   }
 
   private static func value(_ digits: [UInt8], base: UInt64, isNegative: Bool) -> Parsed {
-    // Least significant limb first. Powers of two take linear time, and decimals are bounded.
+    // Least significant limb first. Powers of two take linear time, and the length of decimals is bounded.
     var limbs: [UInt64] = []
     switch base {
     case 10:
@@ -178,7 +178,8 @@ enum PythonInteger {
     return small(form).map { .small($0) } ?? .large(Array(form))
   }
 
-  /// Two's complement negation in place. The most negative number of a width stays as its magnitude.
+  /// Negates a two's complement number in place. The most negative number of a width becomes its unsigned
+  /// magnitude.
   private static func negate(_ bytes: inout [UInt8]) {
     var carry = true
     for index in bytes.indices {

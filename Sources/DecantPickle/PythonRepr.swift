@@ -1,11 +1,11 @@
-/// Values as Python's `repr` writes them.
+/// Formatting of values as Python's `repr` does.
 package enum PythonRepr {
-  /// `repr` of a bytes object.
+  /// Returns the `repr` of a bytes object.
   package static func bytes(_ bytes: some Collection<UInt8>) -> String {
     self.bytes(bytes, escapesApostrophe: false)
   }
 
-  /// `repr` of a bytearray, which escapes an apostrophe even between quotation marks.
+  /// Returns the `repr` of a bytearray, which escapes an apostrophe even between double quotes.
   package static func bytearray(_ bytes: some Collection<UInt8>) -> String {
     "bytearray(\(self.bytes(bytes, escapesApostrophe: true)))"
   }
@@ -26,9 +26,9 @@ package enum PythonRepr {
     return String(decoding: text, as: UTF8.self)
   }
 
-  /// `repr` of a `str`, from UTF-8 in which lone surrogates may stand.
+  /// Returns the `repr` of a `str`, given as UTF-8 that may contain lone surrogates.
   ///
-  /// Characters stand as they are when Python 3.11, whose Unicode is 14.0, calls them printable.
+  /// Characters that Python 3.11 (Unicode 14.0) calls printable are not escaped.
   package static func string(utf8: [UInt8]) -> String {
     let quote = quote(hasApostrophe: utf8.contains(0x27), hasQuotationMark: utf8.contains(0x22))
     var text: [UInt8] = [quote]
@@ -61,11 +61,12 @@ package enum PythonRepr {
     return String(decoding: text, as: UTF8.self)
   }
 
-  /// `repr` of a float: the shortest digits that read back, an exponent below 1e-4 and from 1e16 on.
+  /// Returns the `repr` of a float: the shortest digits that read back, with an exponent below 1e-4 and from
+  /// 1e16 on.
   package static func float(_ value: Double) -> String {
     if value.isNaN { return "nan" }
     if value.isInfinite { return value < 0 ? "-inf" : "inf" }
-    // Swift finds the same shortest digits but places point and exponent otherwise.
+    // Swift finds the same shortest digits but formats the point and the exponent differently.
     var digits: [UInt8] = []
     var exponent = 0
     var point: Int?
@@ -76,7 +77,7 @@ package enum PythonRepr {
     for byte in spelled.prefix(while: { $0 != UInt8(ascii: "e") }) {
       if byte == UInt8(ascii: ".") { point = digits.count } else { digits.append(byte) }
     }
-    // The value is 0.DIGITS × 10^place, once zeros at both ends are gone.
+    // The value is 0.DIGITS × 10^place, once zeros at both ends are removed.
     var place = (point ?? digits.count) + exponent
     let leading = digits.prefix { $0 == UInt8(ascii: "0") }.count
     digits.removeFirst(leading)

@@ -1,8 +1,8 @@
-/// Bytes of a text argument with Python's ASCII white space trimmed off.
+/// A slice of bytes, used for text arguments.
 typealias Substring8 = ArraySlice<UInt8>
 
 extension ArraySlice<UInt8> {
-  /// Trims what C's `isspace` calls space, as Python's `int` and `float` do.
+  /// Trims the white space of C's `isspace`, as Python's `int` and `float` do.
   init(trimming text: some Collection<UInt8>) {
     var rest = ArraySlice(text)
     while let first = rest.first, isSpace(first) { rest.removeFirst() }
@@ -13,7 +13,7 @@ extension ArraySlice<UInt8> {
 
 private func isSpace(_ byte: UInt8) -> Bool { byte == 0x20 || (0x09...0x0D).contains(byte) }
 
-/// The value of a hexadecimal digit.
+/// Returns the value of a hexadecimal digit; nil for other characters.
 func hexadecimalValue(_ byte: UInt8) -> UInt8? {
   switch byte {
   case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")
@@ -23,18 +23,18 @@ func hexadecimalValue(_ byte: UInt8) -> UInt8? {
   }
 }
 
-/// Texts that Python's codecs decode, without the codecs.
+/// Decoding of text as Python's codecs do it.
 enum PythonText {
-  /// What a codec refuses: a range of the bytes it was given, and CPython's word for it.
+  /// A decoding error: the range of the input that is invalid, and CPython's reason.
   struct Fault: Error, Equatable {
     let range: Range<Int>
     let reason: String
   }
 
-  /// Reads `float(text)`; nil where Python raises.
+  /// Parses a float as Python's `float(text)` does; nil where Python raises.
   ///
-  /// The grammar is checked here; the conversion is correctly rounded and knows no locale. Literals beyond
-  /// the range become infinite, as Python has it.
+  /// The grammar is checked here. The conversion is correctly rounded and independent of the locale. Literals
+  /// beyond the range become infinite, as in Python.
   static func float(_ text: some Collection<UInt8>) -> Double? {
     var rest = Substring8(trimming: text)
     var literal = ""
@@ -91,7 +91,7 @@ enum PythonText {
     return rest.isEmpty ? Double(literal) : nil
   }
 
-  /// Undoes the escapes of a Python bytes literal, as `codecs.escape_decode` does.
+  /// Resolves the escapes of a Python bytes literal, as `codecs.escape_decode` does.
   static func unescaped(_ text: Substring8) throws(Fault) -> [UInt8] {
     guard text.contains(UInt8(ascii: "\\")) else { return Array(text) }
     var result: [UInt8] = []
@@ -146,9 +146,9 @@ enum PythonText {
     return result
   }
 
-  /// Decodes Python's raw-unicode-escape to UTF-8 in which lone surrogates may stand.
+  /// Decodes Python's raw-unicode-escape to UTF-8 that may contain lone surrogates.
   ///
-  /// Only `\uXXXX` and `\UXXXXXXXX` are escapes; every other byte is the character of that number.
+  /// Only `\uXXXX` and `\UXXXXXXXX` are escapes. Every other byte is the character with that code.
   static func rawUnicodeEscape(_ text: Substring8) throws(Fault) -> [UInt8] {
     var result: [UInt8] = []
     result.reserveCapacity(text.count)
@@ -188,7 +188,7 @@ enum PythonText {
     return result
   }
 
-  /// Appends the UTF-8 of a code point, surrogates included.
+  /// Appends the UTF-8 encoding of a code point, surrogates included.
   static func appendUTF8(_ code: UInt32, to bytes: inout [UInt8]) {
     func tail(_ shift: UInt32) -> UInt8 { 0x80 | UInt8(truncatingIfNeeded: code >> shift & 0x3F) }
     switch code {

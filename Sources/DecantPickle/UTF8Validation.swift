@@ -1,5 +1,6 @@
 extension PythonText {
-  /// Where bytes stop being UTF-8 in which lone surrogates may stand ("surrogatepass"); nil if nowhere.
+  /// Returns the first error in UTF-8 that may contain lone surrogates ("surrogatepass"); nil when there is
+  /// none.
   ///
   /// The range and the reason are those of Python's UnicodeDecodeError. O(length).
   static func utf8Fault(_ bytes: [UInt8]) -> Fault? {
@@ -31,14 +32,14 @@ extension PythonText {
     case complete(Int)
     case truncated
     case invalidStart
-    /// So many bytes are good before the one that is no continuation.
+    /// The number of valid bytes before the invalid continuation byte.
     case invalidContinuation(Int)
   }
 
   private static func sequence(_ bytes: [UInt8], at index: Int) -> Sequence {
     let lead = bytes[index]
     let length: Int
-    // The second byte decides overlong forms, surrogates and numbers beyond U+10FFFF.
+    // The second byte excludes overlong forms, surrogates and code points beyond U+10FFFF.
     var second: ClosedRange<UInt8> = 0x80...0xBF
     switch lead {
     case 0xC2...0xDF: length = 2

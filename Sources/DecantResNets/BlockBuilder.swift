@@ -3,7 +3,7 @@ internal import DecantGraphs
 extension GraphBuilder {
   /// Appends the blocks of one stage.
   mutating func append(_ stage: ResNetStage, _ name: String) {
-    // The first block is dilated as the stage before it, as in torchvision.
+    // As in torchvision, the first block keeps the dilation of the stage before it.
     let before = dilation
     let stride = enter(stage)
     for (index, widths) in stage.blocks.enumerated() {
@@ -14,7 +14,9 @@ extension GraphBuilder {
     graph.nameStage(name, value)
   }
 
-  /// Appends one residual block; its shortcut is a `downsample` exactly when stride or channels change.
+  /// Appends one residual block.
+  ///
+  /// Its shortcut has a `downsample` module exactly when the stride is not 1 or the number of channels changes.
   private mutating func append(
     _ stage: ResNetStage, _ widths: [Int], _ name: String, stride: Int, dilation: Int
   ) {
@@ -45,7 +47,7 @@ extension GraphBuilder {
     }
     if !configuration.attendsInside { appendAttention(stage, "\(name).se") }
     let result = value
-    // A pre-activation block projects what it has activated, and passes on what it has not.
+    // In a pre-activation block, a projection reads the activated input, and an identity shortcut the raw input.
     resume(isPre && projects ? activated : input, channels: inputChannels)
     if projects { appendShortcut("\(name).downsample", channels: outputChannels, stride: stride) }
     appendSum(name, result, value, channels: outputChannels)
@@ -70,7 +72,7 @@ extension GraphBuilder {
     }
   }
 
-  /// Appends what a shortcut does where stride or channels change.
+  /// Appends the layers of a shortcut where the stride is not 1 or the number of channels changes.
   private mutating func appendShortcut(_ name: String, channels: Int, stride: Int) {
     let normalizes = configuration.order == .post
     switch configuration.shortcut {
@@ -78,7 +80,7 @@ extension GraphBuilder {
       append("\(name).0", kernel: 1, channels: channels, stride: stride)
       if normalizes { appendNormalization("\(name).1") }
     case .pooledProjection:
-      // As the block pools itself: timm's keep what does not fill a window, CLIP's do not.
+      // As in the block's own pools: timm keeps a last window that is only partly filled, CLIP drops it.
       let keepsRest = configuration.antialiasing != .average
       if stride > 1 { append("\(name).0", .averagePool(size: stride, keepsRest: keepsRest)) }
       append(normalizes ? "\(name).1" : "\(name).0", kernel: 1, channels: channels)

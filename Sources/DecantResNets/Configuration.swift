@@ -1,14 +1,13 @@
-/// Residual networks as the libraries define them: configuration, published architectures, graph, seeded
-/// weights.
+// ResNets as the libraries define them: configuration, published architectures, graph, seeded weights.
 
-/// What stands before the first stage, its pooling aside.
+/// The layers before the first stage, without the pooling.
 package enum ResNetStem: Sendable, Equatable {
-  /// One convolution: 7×7 for photographs, 3×3 for images of 32 pixels.
+  /// One convolution: 7×7 for photographs, 3×3 for 32-pixel images.
   case single(kernel: Int, channels: Int)
-  /// 3×3 convolutions of these channels, the first `bare` of them without normalization and activation.
+  /// Several 3×3 convolutions with these output channels. The first `bare` have no normalization and no activation.
   case deep([Int], bare: Int = 0)
 
-  /// Channels of its result.
+  /// The number of output channels.
   package var channels: Int {
     switch self {
     case .single(_, let channels): channels
@@ -17,99 +16,97 @@ package enum ResNetStem: Sendable, Equatable {
   }
 }
 
-/// What halves the map after the stem's first convolution.
+/// The layer that halves the feature map after the stem's first convolution.
 public enum ResNetStemPooling: String, Sendable, CaseIterable {
-  /// Nothing: images of 32 pixels are small enough.
+  /// No pooling: 32-pixel images are small enough.
   case none
-  /// A 3×3 max pool. No tensor shows it.
+  /// A 3×3 max pool. Weights cannot confirm it.
   case max
-  /// A 3×3 max pool over a border of zeros (BiT). No tensor shows it.
+  /// A 3×3 max pool over a border of zeros (BiT). Weights cannot confirm it.
   case maxOverZeros = "max over zeros"
-  /// A 3×3 max pool without padding, with a last window over the edge (Caffe). No tensor shows it.
+  /// A 3×3 max pool without padding, with a last window over the edge (Caffe). Weights cannot confirm it.
   case maxOverEdge = "max over the edge"
-  /// A 2×2 average pool (CLIP). No tensor shows it.
+  /// A 2×2 average pool (CLIP). Weights cannot confirm it.
   case average
-  /// A 3×3 convolution in its place, with its normalization (ResNet-RS).
+  /// A 3×3 convolution with normalization instead of a pool (ResNet-RS).
   case convolution
-  /// The stem's last convolution has the stride instead. No tensor shows it.
+  /// No pool: the stem's last convolution has the stride. Weights cannot confirm it.
   case lastConvolution = "stride of the stem's last convolution"
 }
 
-/// What the shortcut of a block is where stride or channels change.
+/// The kind of shortcut in blocks that change the resolution or the number of channels.
 package enum ResNetShortcut: String, Sendable, CaseIterable {
-  /// A 1×1 convolution and its normalization (He et al. 2015, option B).
+  /// A 1×1 convolution with normalization (He et al. 2015, option B).
   case projection
-  /// A 2×2 average pool, where there is a stride, then the projection (ResNet-D).
+  /// A 2×2 average pool where the stride is not 1, then the projection (ResNet-D).
   case pooledProjection
-  /// Every second pixel, with channels of zeros on both sides (option A); it has no parameters.
+  /// Every second pixel, with channels of zeros added on both sides (option A). It has no parameters.
   case padding
 }
 
-/// When normalization and activation come.
+/// The position of normalization and activation relative to the convolutions.
 package enum ResNetOrder: String, Sendable, CaseIterable {
-  /// After each convolution, and an activation after the addition (He et al. 2015).
+  /// After each convolution, with an activation after the addition (He et al. 2015).
   case post = "post-activation"
-  /// Before each convolution, and nothing after the addition (He et al. 2016).
+  /// Before each convolution, with nothing after the addition (He et al. 2016).
   case pre = "pre-activation"
 }
 
-/// What keeps activations in range.
+/// The kind of normalization layer.
 package enum ResNetNormalization: String, Sendable, CaseIterable {
-  /// Batch normalization with its running statistics, frozen or not.
+  /// Batch normalization with running statistics, frozen or not.
   case batch
-  /// Group normalization. Neither the number of groups nor that it is no layer normalization shows.
+  /// Group normalization. Weights show neither the number of groups nor a difference from layer normalization.
   case group
-  /// The factors and summands into which a batch normalization was computed (Caffe2).
+  /// A scale and a bias per channel, into which a batch norm was folded (Caffe2).
   case affine
-  /// None; convolutions may have biases, into which a normalization can have been computed.
+  /// No normalization. Convolutions may have biases, into which a batch norm can have been folded.
   case none
-  /// EvoNorm-S0, which is its own activation.
+  /// EvoNorm-S0, which includes its activation.
   case evolved
   /// Filter response normalization with its thresholded activation.
   case filterResponse = "filter response"
 }
 
-/// Which convolution of a bottleneck has the stride.
+/// The convolution of a bottleneck that has the stride.
 public enum ResNetBlockStride: String, Sendable, CaseIterable {
-  /// The first, 1×1 (He et al. 2015; v1).
+  /// The first convolution, 1×1 (He et al. 2015; v1).
   case first
-  /// The 3×3 (torchvision; v1.5).
+  /// The 3×3 convolution (torchvision; v1.5).
   case second
 }
 
-/// How what has a stride is kept from aliasing.
+/// The antialiasing filter of layers with a stride.
 package enum ResNetAntialiasing: String, Sendable, CaseIterable {
-  /// The convolution has the stride itself.
+  /// No filter: the convolution has the stride.
   case none
-  /// A 2×2 average pool after it has the stride (CLIP, timm's `resnetaa`).
+  /// A 2×2 average pool with the stride, after a convolution with stride 1 (CLIP, timm's `resnetaa`).
   case average
-  /// A binomial filter after it has the stride (Zhang 2019; timm's `resnetblur`).
+  /// A binomial filter with the stride, after a convolution with stride 1 (Zhang 2019; timm's `resnetblur`).
   case blur
 }
 
-/// The nonlinearity.
+/// The activation function.
 package enum ResNetNonlinearity: String, Sendable, CaseIterable {
   case relu = "ReLU"
   case silu = "SiLU"
 }
 
-/// What makes the result of the pooled features.
+/// The layers that compute the output from the pooled features.
 package enum ResNetHead: Sendable, Equatable {
   /// A fully connected layer.
   case linear(hasBias: Bool = true)
-  /// The same as a 1×1 convolution.
+  /// A fully connected layer stored as a 1×1 convolution.
   case convolution
-  /// Two fully connected layers and a ReLU between them (MoCo v2, SimCLR).
+  /// Two fully connected layers with a ReLU between them (MoCo v2, SimCLR).
   case perceptron(hidden: Int)
-  /// Batch normalization, a fully connected layer, an activation and another (timm's `mlp`).
+  /// A batch norm, a fully connected layer, an activation and a second fully connected layer (timm's `mlp`).
   case normalizedPerceptron(hidden: Int)
-  /// Attention instead of the average pool, with so many embedded positions (CLIP).
+  /// An attention pool instead of the average pool, with one position embedding per token (CLIP).
   case attention(tokens: Int)
 }
 
-/// The numbers that tell one residual network from another.
-///
-/// Source: torchvision 0.28 `models/resnet.py`; timm 1.0 `models/{resnet,resnetv2,byobnet}.py`.
+/// The hyperparameters that distinguish one ResNet from another.
 public struct ResNetConfiguration: Sendable, Equatable {
   package var stages: [ResNetStage]
   package var stem = ResNetStem.single(kernel: 7, channels: 64)
@@ -117,17 +114,17 @@ public struct ResNetConfiguration: Sendable, Equatable {
   package var shortcut = ResNetShortcut.projection
   package var order = ResNetOrder.post
   package var normalization = ResNetNormalization.batch
-  /// Whether every convolution has a bias.
+  /// True when every convolution has a bias.
   package var convolutionsHaveBias = false
-  /// Whether the stem's convolution has one though the others have none (Caffe2).
+  /// True when the stem's convolution has a bias and the other convolutions have none (Caffe2).
   package var stemHasBias = false
-  /// Whether weights are quantised and normalizations computed into them (PyTorch's eager mode).
+  /// True when the weights are quantized and the batch norms folded into them (PyTorch's eager mode).
   package var isQuantized = false
-  /// Whether attention stands before the block's last convolution, not after it.
+  /// True when attention comes before the block's last convolution instead of after it.
   package var attendsInside = false
-  /// Whether a normalization and an activation stand after the last stage, as pre-activation needs.
+  /// True when normalization and an activation follow the last stage, as pre-activation needs.
   package var normalizesLast = false
-  /// Channels of a 1×1 convolution with normalization and activation after the last stage; nil for none.
+  /// The channels of a 1×1 convolution with normalization and activation after the last stage; nil for none.
   package var lastConvolution: Int?
   package var head = ResNetHead.linear()
   /// The number of outputs; 0 for a network without a head, whose result is the pooled features.
@@ -135,36 +132,38 @@ public struct ResNetConfiguration: Sendable, Equatable {
   /// The number of channels of the input: 3 for RGB.
   public package(set) var inputChannels = 3
 
-  // No tensor shows what follows.
+  // Weights cannot confirm any of the properties below.
 
   /// The stride of the stem's convolution and max pool: 2, or 1 in a `nodown` network.
   public package(set) var stride0 = 2
   package var blockStride = ResNetBlockStride.second
-  /// Pixels of the input for one of the last stage's; where strides would go beyond, stages are dilated instead. Nil for
-  /// as many as the strides make.
+  /// The ratio of the input's height and width to those of the last stage; nil for the product of the strides.
+  ///
+  /// Stages whose stride would exceed it are dilated instead.
   package var outputStride: Int?
-  /// Added to the variance in normalization.
+  /// The number added to the variance in normalization.
   package var epsilon = 1e-5
   package var antialiasing = ResNetAntialiasing.none
   package var nonlinearity = ResNetNonlinearity.relu
-  /// Whether a block's result is activated before its attention too (pretrainedmodels' basic block).
+  /// True when an activation also follows a block's last convolution, before the attention (pretrainedmodels' basic
+  /// block).
   package var activatesBranch = false
-  /// Groups of group normalization.
+  /// The number of groups in group normalization.
   package var normalizationGroups = 32
-  /// Whether each output channel's weights are standardised before use (BiT).
+  /// True when each output channel's weights are standardized before use (BiT).
   package var standardizesWeights = false
 
-  /// A network of the usual stem and head.
+  /// Creates a network with the default stem and head.
   package init(stages: [ResNetStage]) { self.stages = stages }
 
-  /// torchvision's network of some blocks: a bottleneck is `planes × widthPerGroup / 64 × groups` wide.
+  /// Creates a network with torchvision's layout: a bottleneck is `planes × widthPerGroup / 64 × groups` wide.
   package init(
     block: ResNetBlock, layers: [Int], planes: [Int] = [64, 128, 256, 512], groups: Int = 1,
     widthPerGroup: Int = 64
   ) {
     stages = zip(layers, planes).enumerated().map { index, stage in
       let (count, planes) = stage
-      // Zero is refused later, as what makes no width.
+      // An overflow becomes a width of 0, which `validate()` rejects.
       let (scaled, overflow) = planes.multipliedReportingOverflow(by: widthPerGroup)
       let (wide, overflowToo) = (scaled / 64).multipliedReportingOverflow(by: groups)
       let width = block == .basic ? planes : overflow || overflowToo ? 0 : wide
@@ -174,18 +173,18 @@ public struct ResNetConfiguration: Sendable, Equatable {
     }
   }
 
-  /// The kind of most blocks.
+  /// The kind of block in the stage with the most blocks.
   public var block: ResNetBlock {
     (stages.max { $0.blocks.count < $1.blocks.count } ?? stages.first)?.block ?? .basic
   }
 
-  /// Blocks of each stage: `[3, 4, 6, 3]` for ResNet-50.
+  /// The number of blocks in each stage: `[3, 4, 6, 3]` for ResNet-50.
   public var layers: [Int] { stages.map(\.blocks.count) }
 
-  /// Groups of the first stage's 3×3 convolutions (ResNeXt's cardinality).
+  /// The number of groups of the first stage's 3×3 convolutions (ResNeXt's cardinality).
   public var groups: Int { stages.first?.groups ?? 1 }
 
-  /// Channels of one group of the first stage's 3×3 convolutions, for 64 channels of `planes`.
+  /// The number of channels per group of the first stage's 3×3 convolutions, for 64 `planes`; 64 for basic blocks.
   public var widthPerGroup: Int {
     guard let stage = stages.first, stage.block != .basic, let width = stage.blocks.first?.first else {
       return 64
@@ -195,13 +194,16 @@ public struct ResNetConfiguration: Sendable, Equatable {
     return overflow ? 1 : max(1, width &* 64 / share)
   }
 
-  /// Convolutions and linear layers on the longest path, shortcuts not counted and a deep stem counted once: 50 for
-  /// `[3, 4, 6, 3]`.
+  /// The number of convolutions and linear layers on the longest path: 50 for bottlenecks in `[3, 4, 6, 3]`.
+  ///
+  /// Shortcuts are not counted, and a deep stem counts as one layer.
   public var depth: Int {
     2 + stages.reduce(0) { $0 + $1.blocks.count * $1.block.kernels.count }
   }
 
-  /// The same with everything that no tensor shows as is usual: two networks of equal shapes are equal here.
+  /// A copy in which every property that weights cannot confirm has its default.
+  ///
+  /// Two networks with equal tensor names and shapes have equal copies.
   package var shapes: ResNetConfiguration {
     var told = ResNetConfiguration(stages: stages)
     told.stem = stem
@@ -220,7 +222,7 @@ public struct ResNetConfiguration: Sendable, Equatable {
     told.inputChannels = inputChannels
     var channels = stem.channels
     for index in told.stages.indices {
-      // A shortcut is projected for its channels, and then its stride does not show.
+      // A projection that changes the channels would be there with any stride, so the stride does not show.
       if told.stages[index].blocks.first?.last != channels || shortcut == .padding {
         told.stages[index].stride = index == 0 ? 1 : 2
       }
@@ -229,12 +231,12 @@ public struct ResNetConfiguration: Sendable, Equatable {
     return told
   }
 
-  /// Quantises the weights, which computes the normalizations into biases.
+  /// Quantizes the weights, which folds the normalization into biases.
   mutating func quantize() {
     (isQuantized, normalization, convolutionsHaveBias) = (true, .none, true)
   }
 
-  /// Whether another network has the same names and shapes, the head and quantisation aside.
+  /// Returns true when another network has the same tensor names and shapes, ignoring the head and quantization.
   package func hasTrunk(of other: ResNetConfiguration) -> Bool {
     var (own, theirs) = (shapes, other.shapes)
     (own.head, own.classes) = (theirs.head, theirs.classes)
@@ -245,7 +247,9 @@ public struct ResNetConfiguration: Sendable, Equatable {
     return own == theirs
   }
 
-  /// Whether another network has the same kind of head, the number of outputs aside; a backbone can be any's.
+  /// Returns true when another network has the same kind of head; the number of outputs may differ.
+  ///
+  /// A backbone without a head matches every network.
   package func hasHead(of other: ResNetConfiguration) -> Bool {
     classes == 0 || other.classes > 0 && head == other.head
   }

@@ -2,14 +2,14 @@ package import DecantBytes
 internal import DecantTensors
 
 extension ResNetConfiguration {
-  /// The configuration that a network's names and shapes tell.
+  /// Infers a configuration from the names and shapes of a network's tensors.
   ///
-  /// What leaves no trace in a shape is what is usual for networks of these shapes: that of the first published one that
-  /// has them, else the libraries' defaults.
+  /// Properties that no shape shows are those of the first published network with these shapes, else the libraries'
+  /// defaults. O(tensors).
   ///
-  /// - Parameter naming: the network's tensors under this project's names.
-  /// - Throws: ``DecantError`` that says what is missing for a ResNet. Whether every other name and shape fits is
-  ///   for ``ResNet/Verification`` to say. O(tensors).
+  /// - Parameter naming: the network's tensors under canonical names.
+  /// - Throws: ``DecantError`` that names the tensor that is missing or has an impossible shape. Only the tensors
+  ///   needed here are checked: ``ResNetVerification`` compares all names and shapes.
   package init(shapesOf naming: ResNetNaming) throws(DecantError) {
     let reader = ShapeReader(tensors: naming.tensors)
     let stem = try reader.stem()
@@ -44,13 +44,13 @@ extension ResNetConfiguration {
   }
 }
 
-/// What the shapes of a network's tensors tell, piece by piece.
+/// Infers the parts of a configuration from the names and shapes of a network's tensors.
 private struct ShapeReader {
   let tensors: StateDict
 
   func has(_ name: String) -> Bool { tensors[name] != nil }
 
-  /// A tensor's shape, when it has so many sizes, each at least 1 and none beyond what a network has.
+  /// Returns a tensor's shape if it has `rank` dimensions, each between 1 and 2²⁴; otherwise nil.
   func shape(_ name: String, rank: Int) -> [Int]? {
     guard let shape = tensors[name]?.shape, shape.count == rank, shape.allSatisfy({ 1...1 << 24 ~= $0 })
     else {
@@ -137,7 +137,7 @@ private struct ShapeReader {
     return shape(name + ".conv.weight", rank: 3).map { .efficient(kernel: $0[2]) }
   }
 
-  /// Whether attention weighs what the last convolution reads.
+  /// Returns true when attention weights the input of a block's last convolution instead of its output.
   func attendsInside(_ stages: [ResNetStage]) -> Bool {
     for (index, stage) in stages.enumerated() {
       let weights = ["fc1", "mlp_add.fc1", "conv1.conv"].lazy.compactMap { first in
@@ -149,7 +149,7 @@ private struct ShapeReader {
     return false
   }
 
-  /// A shortcut that pools before it projects has its convolution in second place.
+  /// True when shortcuts pool before they project: the convolution then has index 1 in `downsample`.
   var hasPooledShortcuts: Bool {
     (1...4).contains { shape("layer\($0).0.downsample.1.weight", rank: 4) != nil }
   }
@@ -163,7 +163,8 @@ private struct ShapeReader {
     return isComputed ? .affine : .group
   }
 
-  /// Whether a block's normalizations are as wide as what its convolutions read or as what they make.
+  /// Returns the position of normalization: before a convolution if it has the size of its input, after it if that of
+  /// its output.
   func order(_ stages: [ResNetStage]) -> ResNetOrder {
     for (index, stage) in stages.enumerated() {
       for number in 1...stage.block.kernels.count {

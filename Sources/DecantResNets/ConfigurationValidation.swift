@@ -1,16 +1,17 @@
 package import DecantBytes
 
 extension ResNetConfiguration {
-  /// Most channels, classes or units of stride that a configuration may ask for. Real ones stay under 32,768.
+  /// The largest number of channels or classes, and the largest stride, in a configuration. Real ones stay below
+  /// 32,768.
   static let largestSize = 1 << 24
-  /// Output strides that dilation can give: the strides of stages are 2.
+  /// The output strides that dilation can give. They are powers of two because stages have stride 2.
   package static let outputStrides = [1, 2, 4, 8, 16, 32]
-  /// Most blocks of one network. The deepest published has 600 (ResNet-1202).
+  /// The largest number of blocks in one network. The deepest published network has 600 (ResNet-1202).
   static let mostBlocks = 4096
 
   /// Checks that the configuration can be built.
   ///
-  /// - Throws: ``DecantError`` that names the first bad value.
+  /// - Throws: ``DecantError`` that names the first invalid value.
   package func validate() throws(DecantError) {
     func fail(_ reason: String) -> DecantError { Self.unbuildable(reason) }
     func check(_ name: String, _ values: Int...) throws(DecantError) {
@@ -71,7 +72,7 @@ extension ResNetConfiguration {
           throw fail("\(width) channels do not divide into \(stage.groups) groups")
         }
       }
-      // The blocks of a stage add to each other.
+      // Each block adds its result to its input, so all blocks of a stage need the same number of output channels.
       guard widths.last == stage.outputChannels else {
         throw fail("blocks of \(stage.outputChannels) and \(widths.last ?? 0) channels cannot be added")
       }

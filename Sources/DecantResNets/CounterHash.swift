@@ -1,31 +1,33 @@
-/// Numbers that are a pure function of a seed, a name and an index, in any order and without state.
+/// A stateless random number generator: each number is a pure function of a seed, a name and an index.
 ///
-/// An integer hash and exact float32 steps, no libm: `fixtures/synthesis.py` has the same arithmetic and the
-/// same bits. Source of the constants: SplitMix64's increment and finaliser, and 64-bit FNV-1a.
+/// It uses an integer hash and exact float32 steps, and no libm, so `fixtures/synthesis.py` computes the same bits.
+/// Source of the constants: SplitMix64's increment and finaliser, and 64-bit FNV-1a.
 package struct CounterHash: Sendable {
   private let origin: UInt64
   private static let golden: UInt64 = 0x9E37_79B9_7F4A_7C15
 
-  /// The numbers of one seed and name.
+  /// Creates the generator for a seed and a name.
   package init(seed: UInt64, name: String) {
     var hash: UInt64 = 0xCBF2_9CE4_8422_2325
     for byte in name.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
     origin = Self.mix(hash ^ Self.mix(seed &+ Self.golden))
   }
 
-  /// 64 bits that belong to an index.
+  /// Returns 64 random bits for an index.
   @inline(__always)
   package func bits(_ index: UInt64) -> UInt64 { Self.mix(origin &+ (index &+ 1) &* Self.golden) }
 
-  /// A multiple of 2⁻²³ in [−1, 1) that belongs to an index.
+  /// Returns a multiple of 2⁻²³ in [−1, 1) for an index.
   @inline(__always)
   package func unit(_ index: UInt64) -> Float {
     Float(Int32(truncatingIfNeeded: bits(index) >> 40) &- (1 << 23)) * 0x1p-23
   }
 
-  /// The row-major positions at which a golden records a large stage; a position may occur twice.
+  /// Chooses the row-major element indices at which a reference output samples a large stage.
   ///
-  /// - Returns: `count` positions below `elementCount`; none when there are no elements.
+  /// An index may occur twice.
+  ///
+  /// - Returns: `count` indices below `elementCount`; none when there are no elements.
   package static func samplePositions(stage: String, elementCount: Int, count: Int = 4096) -> [Int] {
     guard elementCount > 0, count > 0 else { return [] }
     let hash = CounterHash(seed: 0, name: "golden." + stage)

@@ -1,10 +1,12 @@
 internal import DecantBytes
 
-/// Facts about a network that the caller gives, since no weights can tell them; nil leaves a fact to the file or its default.
+/// Facts about a network that the caller sets because weights cannot show them.
+///
+/// A property that is nil leaves its fact to the file or its default.
 public struct ResNetOverrides: Sendable {
-  /// The network it should be.
+  /// The published network that the file should hold.
   public var architecture: ResNetArchitecture?
-  /// The prefix of the network's names, when the state dict holds several networks.
+  /// The prefix of the network's tensor names, for a state dict that holds several networks.
   public var prefix: String?
   /// The number of outputs; 0 for a network without a head.
   public var classes: Int?
@@ -12,23 +14,25 @@ public struct ResNetOverrides: Sendable {
   public var stride0: Int?
   /// The convolution of a bottleneck that has the stride.
   public var blockStride: ResNetBlockStride?
-  /// The pooling behind the stem's convolution.
+  /// The pooling after the stem's convolution.
   public var stemPooling: ResNetStemPooling?
-  /// The ratio of the input's size to the last stage's; where strides would exceed it, stages are dilated.
+  /// The ratio of the input's height and width to those of the last stage.
+  ///
+  /// Stages whose stride would exceed it are dilated instead.
   public var outputStride: Int?
   /// The stride of each stage's first block.
   public var stageStrides: [Int]?
   /// The number that batch norm adds to the variance.
   public var epsilon: Double?
-  /// Whether only the weights are asked about, so that the geometry that they fit may stay open.
+  /// True when only the weights matter, so that geometry they cannot show may stay undetermined.
   package var leavesGeometryOpen = false
 
-  /// Leaves every fact to the file or its default.
+  /// Creates overrides that leave every fact to the file or its default.
   public init() {}
 
-  /// The same network with what is said of its geometry.
+  /// Returns a configuration with the geometry that these overrides set.
   ///
-  /// - Throws: ``DecantError`` when it has another count of stages.
+  /// - Throws: ``DecantError`` when ``stageStrides`` does not have one stride for each stage.
   func applied(to configuration: ResNetConfiguration) throws(DecantError) -> ResNetConfiguration {
     var changed = configuration
     if let stride0 { changed.stride0 = stride0 }
@@ -48,7 +52,7 @@ public struct ResNetOverrides: Sendable {
     return changed
   }
 
-  /// The values of the settings that declare a fact, by the facts' names.
+  /// The geometry facts that are set, as text, by the names of the facts.
   var said: [String: String] {
     let values: [String: String?] = [
       "stride0": stride0.map { "\($0)" },

@@ -2,26 +2,29 @@ internal import DecantBytes
 package import DecantGraphs
 package import DecantTensors
 
-/// A network's tensors with its batch normalizations computed into the convolutions before them, in double precision
-/// and rounded once.
+/// A network's convolutions with the batch norms after them folded in.
 ///
-/// Source: Jacob et al. 2017, 3.2; PyTorch `torch/nn/utils/fusion.py`.
+/// The arithmetic is in double precision, and each result is rounded once. Source: Jacob et al. 2017, 3.2; PyTorch
+/// `torch/nn/utils/fusion.py`.
 package struct FoldedNormalization: Sendable {
-  /// What becomes of one convolution.
+  /// The folded weight and bias of one convolution.
   package struct Convolution: Sendable {
-    /// The weight's name in the file, and what it is now.
+    /// The weight's name in the file, and the folded tensor.
     package let weight: (name: String, tensor: Tensor)
-    /// The bias's name in the file, which may be new, this project's name for it, and its numbers.
+    /// The bias's name in the file, its canonical name and the folded tensor. The bias may be new in the file.
     package let bias: (name: String, canonical: String, tensor: Tensor)
   }
 
   package let convolutions: [Convolution]
-  /// The names in the file of what the convolutions now do.
+  /// The names in the file of the normalization tensors that folding replaces.
   package let removed: [String]
 
-  /// Folds what can be folded; the weights are computed when they are read. O(channels).
+  /// Folds every normalization that directly follows a convolution. O(channels).
   ///
-  /// - Throws: ``DecantError`` when nothing can be, or a bias has no name.
+  /// The weights are computed when they are read.
+  ///
+  /// - Throws: ``DecantError`` when there is nothing to fold, a tensor is missing, or the dialect has no name for a
+  ///   bias.
   package init(_ naming: ResNetNaming, _ graph: Graph) throws {
     var convolutions: [Convolution] = []
     var removed: [String] = []
@@ -72,7 +75,7 @@ package struct FoldedNormalization: Sendable {
     self.removed = removed
   }
 
-  /// The dialect's name for a bias; where it has none, the weight's with another end.
+  /// Returns the dialect's name for a bias, or else the weight's name with the last part `bias`.
   private static func biasName(
     _ canonical: String, _ weight: String, _ naming: ResNetNaming
   ) throws(DecantError) -> String {

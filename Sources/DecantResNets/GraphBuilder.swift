@@ -2,11 +2,12 @@ package import DecantBytes
 package import DecantGraphs
 
 extension ResNetConfiguration {
-  /// The network as a graph, with this project's names in the order of PyTorch's `state_dict()`.
+  /// Builds the network's graph, with canonical tensor names in the order of PyTorch's `state_dict()`. O(blocks).
   ///
-  /// Input N×`inputChannels`×H×W, output N×`classes`. Stages: `stem`, `maxpool`, `layer1` …, `avgpool`,
-  /// `logits`.
-  /// - Throws: ``ResNet/ConfigurationError`` when ``validate()`` does. O(blocks).
+  /// The input is N×`inputChannels`×H×W, the output N×`classes`. The stages are named `stem`, `maxpool`, `layer1` …,
+  /// `avgpool` and `logits`.
+  ///
+  /// - Throws: ``DecantError`` when ``validate()`` does.
   package func graph() throws(DecantError) -> Graph {
     try validate()
     var builder = GraphBuilder(configuration: self, graph: Graph(inputChannels: inputChannels))
@@ -18,15 +19,15 @@ extension ResNetConfiguration {
   }
 }
 
-/// A graph in the making: the value that was made last, and its channels.
+/// A graph under construction, with the value appended last and its number of channels.
 struct GraphBuilder {
   let configuration: ResNetConfiguration
   var graph: Graph
   private(set) var value: Value
   private(set) var channels: Int
-  /// Pixels of the input for one of the value's.
+  /// The ratio of the input's height and width to those of ``value``.
   private(set) var stride = 1
-  /// Of the 3×3 convolutions, once a stride is kept for a dilation.
+  /// The dilation of the 3×3 convolutions; more than 1 after dilation has replaced a stride.
   var dilation = 1
 
   init(configuration: ResNetConfiguration, graph: Graph) {
@@ -36,7 +37,7 @@ struct GraphBuilder {
     channels = configuration.inputChannels
   }
 
-  /// Goes back to an earlier value.
+  /// Continues from an earlier value.
   mutating func resume(_ value: Value, channels: Int) { (self.value, self.channels) = (value, channels) }
 
   mutating func append(_ name: String, _ operation: Operation) {
@@ -51,7 +52,7 @@ struct GraphBuilder {
       inputChannels: self.channels, outputChannels: channels, kernel: kernel, stride: stride,
       padding: kernel / 2 * dilation, dilation: dilation, groups: groups)
     convolution.hasBias = hasBias ?? configuration.convolutionsHaveBias
-    // timm's StdConv2d.
+    // The epsilon of timm's StdConv2d.
     if configuration.standardizesWeights { convolution.standardization = 1e-8 }
     if configuration.isQuantized {
       append(name, .opaque(.quantized("convolution", weight: convolution.weightShape)))
@@ -85,7 +86,9 @@ struct GraphBuilder {
     append(name, configuration.nonlinearity == .relu ? .relu : .silu)
   }
 
-  /// The stride that a stage has of its own: none where a dilation takes its place.
+  /// Returns the stride of a stage's first block, and updates the total stride and the dilation.
+  ///
+  /// The result is 1 where dilation replaces the stride.
   mutating func enter(_ stage: ResNetStage) -> Int {
     if let limit = configuration.outputStride, stride &* stage.stride > limit {
       dilation = min(dilation &* stage.stride, ResNetConfiguration.largestSize)
@@ -95,7 +98,7 @@ struct GraphBuilder {
     return stage.stride
   }
 
-  /// What has the stride in place of a convolution; nothing where the convolution has it itself.
+  /// Appends the antialiasing filter that has the stride; nothing when the convolution has it.
   mutating func appendAntialiasing(_ name: String, stride: Int) {
     guard stride > 1 else { return }
     switch configuration.antialiasing {
@@ -105,7 +108,7 @@ struct GraphBuilder {
     }
   }
 
-  /// The sum of a block and its shortcut; a quantised one has a scale of its own.
+  /// Appends the sum of a block's result and its shortcut. A quantized sum has its own scale.
   mutating func appendSum(_ block: String, _ one: Value, _ other: Value, channels: Int) {
     resume(
       configuration.isQuantized
@@ -113,7 +116,9 @@ struct GraphBuilder {
         : graph.append("\(block).add", .add, one, other), channels: channels)
   }
 
-  /// The stem's convolutions; the last normalization is `bn1` whatever their number, as in timm.
+  /// Appends the stem's convolutions.
+  ///
+  /// The last normalization is named `bn1` for any number of convolutions, as in timm.
   mutating func appendStem() {
     if configuration.isQuantized {
       append(
@@ -153,7 +158,7 @@ struct GraphBuilder {
     switch configuration.stemPooling {
     case .none, .lastConvolution: return
     case .max where configuration.antialiasing == .average, .average:
-      // timm replaces the max pool by the filter when that is a pool itself.
+      // timm replaces the max pool with the antialiasing filter when that filter is a pool.
       append("maxpool", .averagePool(size: stride, keepsRest: false))
     case .max:
       append("maxpool", .maxPool(Pooling(kernel: 3, stride: convolves ? stride : 1, padding: 1)))
@@ -183,7 +188,7 @@ struct GraphBuilder {
     }
     let (outputs, features) = (configuration.classes, channels)
     if outputs > 0, case .attention(let tokens) = configuration.head {
-      // CLIP and timm: heads of 64 channels.
+      // CLIP and timm use 64 channels per attention head.
       let pooling = AttentionPooling(
         channels: features, tokens: tokens, heads: max(1, features / 64), outputs: outputs)
       append("attnpool", .attentionPool(pooling))

@@ -2,13 +2,15 @@ internal import DecantGraphs
 internal import DecantTensors
 
 extension ResNetResolution {
-  /// Returns the names of tensors that continue the network where its graph ends, or change what its head reads: a second
-  /// fully connected layer, a normalization of the pooled features, a head that is built otherwise. In the file's order.
+  /// The names of tensors that continue the network after its graph, or change the head's input, in the file's order.
   ///
-  /// This is the one place that decides so. A matrix continues the network when it reads as many numbers as the graph
-  /// ends with, and what follows it reads as many as it makes. What lies outside the network's prefix belongs to whatever
-  /// the network is a part of, such as a detector or a pretraining task, unless it is a classifier beside it.
-  /// O(tensors × layers of the head).
+  /// Examples: a second fully connected layer, a normalization of the pooled features, a head with another structure.
+  /// No other code decides this.
+  ///
+  /// A matrix continues the network when its number of inputs is the graph's number of outputs. The next matrix must
+  /// then read as many numbers as this one outputs. Tensors outside the network's prefix belong to a larger model, such
+  /// as a detector or a pretraining task. The exception is a classifier next to the network. O(tensors × layers of the
+  /// head).
   package var headContinuation: [String] {
     HeadContinuation(self).names
   }
@@ -16,35 +18,36 @@ extension ResNetResolution {
 
 /// The search for tensors that continue a network.
 private struct HeadContinuation {
-  /// A tensor that the graph does not have.
+  /// A tensor of the file that the graph does not have.
   private struct Rest {
     let name: String
-    /// The steps behind the network's prefix; for one outside of it, those behind what both have in common.
+    /// The parts of the name after the network's prefix; outside the prefix, the parts after what both have in common.
     let steps: [Substring]
     let shape: [Int]
     let isInside: Bool
 
-    /// Everything but the tensor's own name.
+    /// The parts of the name without the last, which names the tensor in its module.
     var module: ArraySlice<Substring> { steps.dropLast() }
     var isWeight: Bool {
       guard let last = steps.last else { return false }
       return last.hasPrefix("weight") || last.hasPrefix("kernel") || last.hasPrefix("original")
     }
-    /// Outputs and inputs of a matrix; also of one that is stored as a 1×1 convolution.
+    /// The number of outputs and inputs of a matrix, also when it is stored as a 1×1 convolution; nil for other
+    /// tensors.
     var matrix: (outputs: Int, inputs: Int)? {
       shape.count >= 2 && shape.dropFirst(2).allSatisfy { $0 == 1 } ? (shape[0], shape[1]) : nil
     }
-    /// Whether it belongs to a network of more than a head: a convolution, or attention.
+    /// True when the tensor belongs to more than a head: to a convolution or to attention.
     var isOfNetwork: Bool {
       shape.count > 2 && shape.dropFirst(2).contains { $0 > 1 }
         || steps.contains { $0.contains("attn") || $0.contains("attention") || $0.hasPrefix("in_proj") }
     }
   }
 
-  /// Heads are not deeper.
+  /// The largest number of layers in a head. Real heads have fewer.
   private static let mostLayers = 64
 
-  /// The names, in the file's order.
+  /// The names of the tensors found, in the file's order.
   let names: [String]
 
   init(_ resolution: ResNetResolution) {
@@ -61,13 +64,14 @@ private struct HeadContinuation {
     var widths: Set<Int> = [hasHead ? configuration.classes : features]
     var found: Set<Int> = []
 
-    /// Whether a tensor's names allow it to be part of the head at all; `certain` when its width does not matter.
+    /// Returns whether a tensor's name allows it to be part of the head. It is `certain` when its width does not
+    /// matter.
     func mayContinue(_ entry: Rest) -> (possible: Bool, certain: Bool) {
       if entry.isInside {
         let isNamed = entry.module.first.map { Self.isHead($0) } ?? false
         return (isNamed || (!isLargerInside && !entry.module.contains { Self.isPretraining($0) }), isNamed)
       }
-      // `fc` or `head.fc1`, where the network is `backbone`.
+      // Accepts `fc` or `head.fc1` next to a network with the prefix `backbone`.
       let steps =
         entry.module.first.map { ["head", "heads"].contains($0) } == true
         ? entry.module.dropFirst() : entry.module
@@ -82,7 +86,7 @@ private struct HeadContinuation {
       for (index, entry) in rest.enumerated() where !found.contains(index) && entry.isWeight {
         guard let matrix = entry.matrix else { continue }
         let (possible, certain) = mayContinue(entry)
-        // Two layers that read the features beside each other are two heads, not one that goes on.
+        // Two layers that both read the features are two separate heads, not one deeper head.
         let fits = widths.contains(matrix.inputs) || (certain && !(hasHead && matrix.inputs == features))
         guard possible, fits else { continue }
         found.insert(index)
@@ -90,7 +94,7 @@ private struct HeadContinuation {
         isGrowing = true
       }
     }
-    // Normalizations of what the head reads or makes.
+    // Finds normalization layers of the head's inputs and outputs.
     let normalized = widths.union([features])
     let modules = Dictionary(grouping: rest.indices) { rest[$0].module }
     for (_, members) in modules where members.allSatisfy({ rest[$0].shape.count <= 1 }) {
@@ -101,7 +105,7 @@ private struct HeadContinuation {
       let (possible, certain) = mayContinue(rest[members[0]])
       if possible || certain { found.formUnion(members) }
     }
-    // Whatever stands in the same modules, and between them.
+    // Adds the other tensors of the same modules and of their sibling modules.
     let own = Set(found.map { rest[$0].module })
     let containers = Set(own.map { $0.dropLast() }.filter { !$0.isEmpty })
     for (index, entry) in rest.enumerated()
@@ -111,7 +115,7 @@ private struct HeadContinuation {
     names = found.sorted().map { rest[$0].name }
   }
 
-  /// The tensors that the graph does not have, but for those inside the modules of its stages.
+  /// Returns the tensors that the graph does not have, except those inside the modules of its stem and stages.
   private static func rest(_ resolution: ResNetResolution) -> [Rest] {
     let naming = resolution.naming
     func steps(_ name: String) -> [Substring] {
@@ -149,7 +153,7 @@ private struct HeadContinuation {
     .contains { step.hasPrefix($0) }
   }
 
-  /// Names of layers that a classifier alone has; `head` and `mlp` stand before the projections of pretraining too.
+  /// Returns true for names that only classifiers have. `head` and `mlp` are also used for pretraining projections.
   private static func isClassifier(_ step: Substring) -> Bool {
     let step = step.lowercased()
     return ["fc", "classifier", "cls", "clf", "linear", "last_linear", "logits"].contains { name in
@@ -157,7 +161,7 @@ private struct HeadContinuation {
     }
   }
 
-  /// What only pretraining uses, so that a network without it is whole.
+  /// Returns true for modules that only pretraining uses. A network without them is complete.
   private static func isPretraining(_ step: Substring) -> Bool {
     let step = step.lowercased()
     return ["project", "predict", "prototype", "queue", "memory", "center", "proxies"].contains {

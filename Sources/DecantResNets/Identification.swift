@@ -2,7 +2,7 @@ internal import DecantBytes
 internal import DecantGraphs
 internal import DecantTensors
 
-/// The network that tensors belong to, how each fact is known, and what the file cannot say.
+/// The network that tensors belong to, with the source of each fact and the facts that the file does not hold.
 public struct ResNetIdentification: Sendable {
   /// A fact about the network, and its source.
   public struct Fact: Sendable, Equatable {
@@ -10,9 +10,9 @@ public struct ResNetIdentification: Sendable {
     public let name: String
     /// The value, such as `3, 4, 6, 3`.
     public let value: String
-    /// The tensor and shape, the name or the count that shows it.
+    /// The tensor with its shape, the name or the count that shows the fact.
     public let source: String
-    /// What kind of source it is: `shape`, `sha256`, or that of ``ResNet/Evidence``.
+    /// The kind of source: `shape`, `sha256`, or the name of a ``ResNetEvidence/Source``.
     package var kind = "shape"
   }
 
@@ -22,7 +22,7 @@ public struct ResNetIdentification: Sendable {
     public let name: String
     /// The usual value for networks with these names.
     public let usual: String
-    /// The setting that declares it; nil when no setting does.
+    /// The setting that declares the fact; nil when there is none.
     package let setting: ResNetSetting?
   }
 
@@ -31,34 +31,34 @@ public struct ResNetIdentification: Sendable {
   public let configuration: ResNetConfiguration
   /// The published name of the network; nil for a custom ResNet.
   public let architecture: String?
-  /// Every published name with the same names and shapes, ``architecture`` among them.
+  /// Every published network with the same tensor names and shapes, ``architecture`` among them.
   public let sameShapes: [String]
-  /// Whether the head is one of theirs; a backbone has none to differ in.
+  /// True when the head is of the same kind as that of ``sameShapes``. A backbone has no head that could differ.
   package let hasPublishedHead: Bool
-  /// Whether more convolutions stand beside the network, behind the same prefix, than are its own: it is the beginning of
-  /// another.
+  /// True when the prefix has more convolutions outside the network than in it: it is the beginning of a larger
+  /// network.
   package let isPart: Bool
-  /// Every tensor of a ResNet is there, and the ResNet is not the beginning of a larger network.
+  /// True when every tensor of a ResNet matches, and the ResNet is not the beginning of a larger network.
   public var isResNet: Bool { verification.isMatch && !isPart }
-  /// The published network with the fewest differences, and what differs, when none fits.
+  /// The published network with the fewest differences, and those differences; nil when a published network fits.
   public let nearest: (name: String, differences: [String])?
-  /// What the tensors and the file's own evidence show.
+  /// The facts that the tensors and the file's own evidence show.
   public let facts: [Fact]
-  /// What the file cannot say, such as the stem's stride.
+  /// The facts that the file does not hold, such as the stem's stride.
   public let undetermined: [OpenQuestion]
-  /// What sources say differently of one matter.
+  /// The facts on which sources disagree.
   package let contradictions: [ResNetEvidence.Contradiction]
-  /// The file itself proves the network: its code, the geometry of every layer, names and shapes.
+  /// True when the file itself proves the network: its code, the geometry of every layer, names and shapes.
   public let isProven: Bool
-  /// How names and shapes compare with the network's.
+  /// The comparison of the tensors with the network's names and shapes.
   public let verification: ResNetVerification
 
-  /// Reads what names and shapes tell. O(tensors).
+  /// Identifies a network by the names and shapes of its tensors. O(tensors).
   ///
   /// - Parameters:
-  ///   - published: the published file these are the tensors of, which settles what shapes cannot.
-  ///   - evidence: what else the file and those beside it say.
-  /// - Throws: ``DecantError`` when they make no network.
+  ///   - published: the published file that holds these tensors; it settles facts that shapes cannot show.
+  ///   - evidence: further evidence in the file and in the files next to it.
+  /// - Throws: ``DecantError`` when the tensors do not form a network.
   package init(_ naming: ResNetNaming, published: PublishedFile? = nil, evidence: ResNetEvidence = .none)
     throws
   {
@@ -114,7 +114,8 @@ public struct ResNetIdentification: Sendable {
     return strangers > convolutions.count - strangers
   }
 
-  /// Of the published networks that differ in fewest things one with the same stem and attention of the same kind.
+  /// Returns the published network with the fewest differences; of several, one with the same kind of attention, then
+  /// the same stem.
   private static func nearest(
     to configuration: ResNetConfiguration, _ verification: ResNetVerification
   ) -> (name: String, differences: [String])? {

@@ -1,7 +1,7 @@
 internal import DecantTensors
 
 extension ResNetIdentification {
-  /// What names and shapes tell, each with the tensor that tells it.
+  /// Returns the facts that names and shapes show, each with the tensor that shows it.
   static func facts(
     _ naming: ResNetNaming, _ configuration: ResNetConfiguration, _ verification: ResNetVerification
   ) -> [Fact] {
@@ -71,7 +71,7 @@ extension ResNetIdentification {
     }
     func shape(_ one: String, or other: String) -> String { shape(naming.tensors[one] == nil ? other : one) }
     if configuration.classes == 0 {
-      // A matrix beside the network may be a head of its own kind.
+      // A matrix outside the network may be a head of an unknown kind.
       let beside = Set(verification.beside)
       let matrices = naming.entries.lazy.filter { $0.tensor.shape.count == 2 && beside.contains($0.name) }
         .prefix(4).map { "\($0.name) \($0.tensor.shape)" }
@@ -94,7 +94,7 @@ extension ResNetIdentification {
 }
 
 extension ResNetConfiguration {
-  /// What a shape tells and differs from another configuration, in words.
+  /// Returns the differences from another configuration that shapes show, as text.
   func differences(from other: ResNetConfiguration) -> [String] {
     var found: [String] = []
     func compare(_ name: String, _ own: String, _ theirs: String) {
@@ -135,7 +135,7 @@ extension ResNetConfiguration {
 }
 
 extension ResNetConfiguration {
-  /// Whether another network has the same kind of attention.
+  /// Returns true when another network has the same kind of attention.
   func hasAttention(of other: ResNetConfiguration) -> Bool {
     switch (stages.last?.attention, other.stages.last?.attention) {
     case (nil, nil), (.squeezeExcitation, .squeezeExcitation), (.efficient, .efficient),
@@ -179,7 +179,7 @@ extension ResNetHead {
     }
   }
 
-  /// The parameter whose first size is the number of outputs.
+  /// The parameter whose first dimension is the number of outputs.
   var lastParameter: String {
     switch self {
     case .linear, .convolution, .normalizedPerceptron: "fc.weight"

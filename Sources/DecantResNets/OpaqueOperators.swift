@@ -1,8 +1,8 @@
 internal import DecantGraphs
 
-/// What networks have and no engine here computes, by its parameters.
+/// Operators of networks that no engine here computes, described by their parameters.
 extension OpaqueOperator {
-  /// A quantised operator of PyTorch's eager mode: its scale and zero point, behind a weight and bias if it has them.
+  /// Returns a quantised operator of PyTorch's eager mode: weight and bias if it has them, then scale and zero point.
   static func quantized(_ name: String, weight: [Int]?) -> OpaqueOperator {
     let own = weight.map { [(suffix: "weight", shape: $0), (suffix: "bias", shape: [$0[0]])] } ?? []
     return OpaqueOperator(
@@ -10,7 +10,7 @@ extension OpaqueOperator {
       parameters: own + [(suffix: "scale", shape: []), (suffix: "zero_point", shape: [])])
   }
 
-  /// Source: timm 1.0 `layers/global_context.py`.
+  /// Returns global context attention. Source: timm 1.0 `layers/global_context.py`.
   static func globalContext(channels: Int, reduced: Int) -> OpaqueOperator {
     let layers: [(name: String, weight: [Int])] = [
       ("conv_attn", [1, channels, 1, 1]), ("mlp_add.fc1", [reduced, channels, 1, 1]),
@@ -26,7 +26,7 @@ extension OpaqueOperator {
       })
   }
 
-  /// Source: timm 1.0 `layers/non_local_attn.py`.
+  /// Returns bilinear attention. Source: timm 1.0 `layers/non_local_attn.py`.
   static func bilinear(channels: Int, reduced: Int, groups: Int, block: Int) -> OpaqueOperator {
     func normalized(_ name: String, _ outputs: Int, of inputs: Int) -> [(suffix: String, shape: [Int])] {
       [(suffix: name + ".conv.weight", shape: [outputs, inputs, 1, 1])]
@@ -47,7 +47,7 @@ extension OpaqueOperator {
         + normalized("ba.conv2", reduced, of: reduced) + normalized("conv2", channels, of: reduced))
   }
 
-  /// Batch normalization of features without height and width. Source: timm 1.0 `layers/classifier.py`.
+  /// Returns batch normalization of features without height and width. Source: timm 1.0 `layers/classifier.py`.
   static func pooledNormalization(features: Int) -> OpaqueOperator {
     OpaqueOperator(
       "batch normalization of pooled features",
@@ -55,6 +55,6 @@ extension OpaqueOperator {
         + [(suffix: "num_batches_tracked", shape: [])])
   }
 
-  /// What of a batch normalization has a number for each channel.
+  /// The parameters and buffers of batch normalization with one number per channel.
   private static let batchNormalization = ["weight", "bias", "running_mean", "running_var"]
 }

@@ -1,11 +1,11 @@
-/// A file of weights that its authors published under a name that holds the beginning of its SHA-256.
+/// A published file of weights whose name contains the first digits of its SHA-256.
 package struct PublishedFile: Sendable, Equatable {
   /// The first eight hexadecimal digits of the file's SHA-256.
   package let digest: String
   /// The network's name in ``ResNetArchitecture/all``.
   package let architecture: String
 
-  /// Every file that is known. Source: the addresses in torchvision `models/resnet.py`, 0.2 to 0.28.
+  /// Every known published file. Source: the URLs in torchvision `models/resnet.py`, 0.2 to 0.28.
   package static let all: [PublishedFile] = [
     ("resnet18", ["f37072fd", "5c106cde"]), ("resnet34", ["b627a593", "333f7ec4"]),
     ("resnet50", ["0676ba61", "11ad3fa6", "19c8e357"]),
@@ -15,12 +15,13 @@ package struct PublishedFile: Sendable, Equatable {
     ("wide_resnet50_2", ["95faca4d", "9ba9bcbe"]), ("wide_resnet101_2", ["32ee1156", "d733dc28"]),
   ].flatMap { name, digests in digests.map { PublishedFile(digest: $0, architecture: name) } }
 
-  /// The published file of a SHA-256 in lower-case hexadecimal; nil when none is known.
+  /// Returns the published file with a SHA-256 in lower-case hexadecimal; nil when it is unknown.
   package static func of(sha256: String) -> PublishedFile? { all.first { sha256.hasPrefix($0.digest) } }
 
-  /// The digits that a file's name claims its SHA-256 begins with: `resnet50-0676ba61.pth` claims `0676ba61`.
+  /// Returns the first digits of the SHA-256 that a file's name claims; nil when it claims none.
   ///
-  /// PyTorch's `model_zoo` checks them when it downloads: eight or more hexadecimal digits after the last dash.
+  /// `resnet50-0676ba61.pth` claims `0676ba61`. PyTorch's `model_zoo` checks these digits after a download: eight or
+  /// more hexadecimal digits after the last dash.
   package static func claimedDigest(inFileName name: String) -> String? {
     let stem = name.split(separator: "/").last.map { $0.prefix { $0 != "." } } ?? ""
     guard let dash = stem.lastIndex(of: "-") else { return nil }

@@ -2,14 +2,14 @@ package import DecantBytes
 package import DecantGraphs
 package import DecantTensors
 
-/// Which network a state dict is taken for, and what had to be assumed to say so.
+/// The network of a state dict, with the facts that had to be assumed.
 package struct ResNetResolution: Sendable {
-  /// A fact that no shape tells and that a run depends on.
+  /// A fact that inference depends on and no shape shows.
   package struct Fact: Sendable, Equatable {
     package let name: String
     package let value: String
 
-    /// Notes a fact.
+    /// Creates a fact.
     package init(name: String, value: String) {
       self.name = name
       self.value = value
@@ -17,26 +17,27 @@ package struct ResNetResolution: Sendable {
   }
 
   package let configuration: ResNetConfiguration
-  /// The network of the configuration.
+  /// The graph of ``configuration``.
   package let graph: Graph
-  /// The published name, when the configuration has one or the caller gave it.
+  /// The published name; nil when the configuration has none and the caller named none.
   package let architecture: String?
-  /// The network's tensors, whose names they have, and what else the state dict holds.
+  /// The network's tensors, the dialect of their names, and the other tensors of the state dict.
   package let naming: ResNetNaming
-  /// Facts the caller declared, by naming an architecture or by themselves.
+  /// The facts that the caller declared, one by one or by naming an architecture.
   package let declared: [Fact]
-  /// Facts nobody declared and the file cannot tell.
+  /// The facts that the caller did not declare and the file does not hold.
   package let assumed: [Fact]
-  /// What the file or one beside it says, and a run relies on.
+  /// The evidence from the file, or from a file next to it, that inference relies on.
   package let read: [ResNetEvidence.Item]
-  /// Settings that contradict strong evidence, and evidence that was not used.
+  /// The settings that contradict strong evidence, and the evidence that was not used.
   package let warnings: [ResNetWarning]
 
-  /// Takes a state dict for a network.
+  /// Identifies the network of a state dict.
   ///
-  /// - Parameter evidence: what the file and those beside it say beyond names and shapes, once the names are known.
-  /// - Throws: ``DecantError`` when the names are not those of one ResNet, or when a file with one output could be a
-  ///   detector of either stride and none was declared: a plausible wrong logit is the worst answer.
+  /// - Parameter evidence: returns the evidence beyond names and shapes, for the names found.
+  /// - Throws: ``DecantError`` when the names are not those of exactly one ResNet. It also throws when the head has one
+  ///   output, so that the file may be a detector with stem stride 1 or 2, and the caller declared neither: a plausible
+  ///   but wrong logit would be the worst answer.
   package init(
     of stateDict: StateDict, _ said: ResNetOverrides = ResNetOverrides(),
     evidence: (ResNetNaming) -> ResNetEvidence = { _ in .none }
@@ -44,14 +45,14 @@ package struct ResNetResolution: Sendable {
     if let found = try ResNetNaming.onlyIfAny(in: stateDict, prefix: said.prefix) {
       naming = found
     } else {
-      // What is missing of the network it should be is told by the first dialect's names.
+      // The first dialect's names are used to report the missing tensors.
       guard said.prefix == nil else { throw DecantError.noResNet() }
       naming = try ResNetNaming(stateDict, ResNetDialect.all[0], prefix: "")
     }
     var configuration: ResNetConfiguration
     if let architecture = said.architecture {
       configuration = architecture.configuration
-      // A head that is missing is missed.
+      // If the file has no head, the architecture's head stays, so that it is reported as missing.
       if let found = try? ResNetConfiguration(shapesOf: naming) {
         if found.classes > 0 { configuration.classes = found.classes }
         if found.isQuantized { configuration.quantize() }
@@ -88,7 +89,7 @@ package struct ResNetResolution: Sendable {
       }?.name
     let facts = configuration.geometry
     let options = said.said
-    // Who names an architecture declares all of it.
+    // Naming an architecture declares all of its facts.
     declared = facts.filter { said.architecture != nil || options[$0.name] != nil }
     assumed = facts.filter {
       said.architecture == nil && options[$0.name] == nil && !known.contains($0.name)
@@ -98,7 +99,7 @@ package struct ResNetResolution: Sendable {
 }
 
 extension ResNetConfiguration {
-  /// What no shape tells and a run depends on, in words.
+  /// The facts that inference depends on and no shape shows, as text.
   var geometry: [ResNetResolution.Fact] {
     let addition =
       order == .post ? "added before the last \(nonlinearity.rawValue)" : "added, and nothing after it"

@@ -1,8 +1,8 @@
-/// The settings of a ``ResNetOverrides``; raw values are its properties' names.
+/// The settings of a ``ResNetOverrides``; the raw values are the names of its properties.
 package enum ResNetSetting: String, Sendable, CaseIterable {
   case architecture, prefix, classes, stride0, blockStride, stemPooling, outputStride, stageStrides, epsilon
 
-  /// Makes the setting that declares a fact of a network's geometry; nil when none does.
+  /// Creates the setting that declares a fact of a network's geometry; nil when there is none.
   init?(fact name: String) {
     switch name {
     case "stride0": self = .stride0
@@ -16,11 +16,11 @@ package enum ResNetSetting: String, Sendable, CaseIterable {
   }
 }
 
-/// Evidence that was not used; the description is one clause.
+/// A warning about evidence that was not used. Its description is one clause.
 package enum ResNetWarning: Sendable, Equatable, CustomStringConvertible {
   /// A declared setting contradicts strong evidence.
   case contradicted(ResNetSetting, value: String, evidence: String)
-  /// A source names a network of other shapes than the file's.
+  /// A source names a network whose shapes differ from the file's.
   case otherShapes(architecture: String, source: String)
 
   package var description: String {
@@ -30,7 +30,7 @@ package enum ResNetWarning: Sendable, Equatable, CustomStringConvertible {
     }
   }
 
-  /// Returns the clause with a setting and its value in the caller's words.
+  /// Returns the clause with `setting` as the caller's text for the setting and its value.
   package func text(naming setting: String) -> String {
     switch self {
     case .contradicted(_, _, let evidence): "\(setting) goes against \(evidence)"

@@ -1,4 +1,4 @@
-/// The kinds of residual block, by the kernels of their convolutions.
+/// A kind of residual block, defined by the kernel sizes of its convolutions.
 public enum ResNetBlock: String, Sendable, CaseIterable {
   /// Two 3×3 convolutions.
   case basic
@@ -9,7 +9,7 @@ public enum ResNetBlock: String, Sendable, CaseIterable {
   /// 3×3 and 1×1 convolutions (timm's `edge`).
   case edge
 
-  /// Sizes of the kernels, in order.
+  /// The kernel sizes, in order.
   package var kernels: [Int] {
     switch self {
     case .basic: [3, 3]
@@ -19,44 +19,45 @@ public enum ResNetBlock: String, Sendable, CaseIterable {
     }
   }
 
-  /// Channels of the block's result for one channel of `planes`, as torchvision counts them.
+  /// The ratio of the block's output channels to `planes`, as in torchvision.
   package var expansion: Int { self == .basic ? 1 : 4 }
 
-  /// The block of some kernels; nil when it is none of a ResNet's.
+  /// Creates the block with these kernel sizes; nil when no ResNet block has them.
   init?(kernels: [Int]) {
     guard let block = Self.allCases.first(where: { $0.kernels == kernels }) else { return nil }
     self = block
   }
 }
 
-/// What weighs a block's channels.
+/// The attention that weights a block's channels.
 package enum ResNetAttention: Sendable, Equatable {
-  /// Two 1×1 convolutions on the channels' means, with so many channels between them (Hu et al. 2017).
+  /// Two 1×1 convolutions on the channels' means, with `reduced` channels between them (Hu et al. 2017).
   case squeezeExcitation(reduced: Int)
-  /// One convolution of this length along the channels' means (Wang et al. 2019).
+  /// One convolution of size `kernel` along the channels' means (Wang et al. 2019).
   case efficient(kernel: Int)
-  /// A mean weighed by a convolution, and two 1×1 convolutions with a normalization between (Cao et al. 2019).
+  /// A mean weighted by a convolution, then two 1×1 convolutions with normalization between them (Cao et al. 2019).
   case globalContext(reduced: Int)
-  /// Each group's rows and columns mixed by matrices of `block`² numbers, made of the map itself, among so many
-  /// channels (Chi et al. 2020).
+  /// A mix of each group's rows and columns by `block`×`block` matrices (Chi et al. 2020).
+  ///
+  /// The matrices are computed from the feature map, which is reduced to `reduced` channels.
   case bilinear(reduced: Int, groups: Int, block: Int)
 
-  /// Whether its shapes tell how many channels it weighs.
+  /// True when the shapes of its tensors show the number of channels that it weights.
   var tellsChannels: Bool { if case .efficient = self { false } else { true } }
 }
 
-/// Blocks that work at one resolution; the first may halve it.
+/// Consecutive blocks at one resolution; the first block may halve it.
 package struct ResNetStage: Sendable, Equatable {
   package var block: ResNetBlock
-  /// Channels of each convolution's result, for every block: `[[64, 64, 256], …]`.
+  /// The output channels of each convolution, for every block: `[[64, 64, 256], …]`.
   package var blocks: [[Int]]
-  /// Groups of the 3×3 convolutions.
+  /// The number of groups of the 3×3 convolutions.
   package var groups = 1
-  /// Stride of the first block.
+  /// The stride of the first block.
   package var stride: Int
   package var attention: ResNetAttention?
 
-  /// Blocks of the given channels.
+  /// Creates a stage of blocks with the given channels.
   package init(
     _ block: ResNetBlock, blocks: [[Int]], groups: Int = 1, stride: Int, attention: ResNetAttention? = nil
   ) {
@@ -67,16 +68,16 @@ package struct ResNetStage: Sendable, Equatable {
     self.attention = attention
   }
 
-  /// Equal blocks.
+  /// Creates a stage of `count` equal blocks.
   package init(_ block: ResNetBlock, count: Int, widths: [Int], groups: Int = 1, stride: Int) {
-    // One more than a network may have is enough for it to be refused.
+    // A larger count is cut to one more than the limit, so that `validate()` rejects it without a huge array.
     let count = max(0, min(count, ResNetConfiguration.mostBlocks + 1))
     self.init(block, blocks: Array(repeating: widths, count: count), groups: groups, stride: stride)
   }
 
-  /// Channels of the stage's result.
+  /// The number of output channels.
   package var outputChannels: Int { blocks.last?.last ?? 0 }
 
-  /// Whether the first block's shortcut is more than the identity.
+  /// Returns true when the first block's shortcut is not the identity.
   func projects(from channels: Int) -> Bool { stride != 1 || blocks.first?.last != channels }
 }

@@ -1,24 +1,25 @@
-/// What a configuration means, in the words of the questions people ask of it.
+/// The facts about a configuration that people ask for: layers, depth and the blocks of each stage.
 package struct ResNetSummary: Sendable {
   /// One stage of blocks.
   package struct ResNetStage: Sendable {
     package let name: String
     package let blocks: Int
-    /// Channels on the way through the second and later blocks: `256 → 64 → 64 → 256`.
+    /// The channels along the second and later blocks: `256 → 64 → 64 → 256`.
     package let channels: [Int]
-    /// Where the shortcut has a convolution of its own, and why; nil when every shortcut is the identity.
+    /// The block whose shortcut has a convolution, and the reason; nil when no shortcut has one.
     package let downsample: String?
   }
   package let block: ResNetBlock
   package let layers: [Int]
-  /// Layers with weights: the stem's convolution, the blocks' and the fully connected one. Shortcuts are not
-  /// counted (He et al. 2015, table 1).
+  /// The number of layers with weights: the stem's convolution, the blocks' convolutions and the fully connected layer.
+  ///
+  /// Shortcuts are not counted (He et al. 2015, table 1).
   package let weightedLayers: Int
-  /// The sum that gives ``weightedLayers``.
+  /// The sum that gives ``weightedLayers``, as text.
   package let arithmetic: String
   package let stages: [ResNetStage]
 
-  /// Reads a configuration. O(stages).
+  /// Summarises a configuration. O(stages).
   package init(_ configuration: ResNetConfiguration) {
     block = configuration.block
     layers = configuration.layers

@@ -1,14 +1,12 @@
 package import DecantBytes
 package import DecantTensors
 
-/// Seeded images, smooth with noise, so that the features of two of them differ.
+/// Seeded images: smooth with noise, so that the features of two images differ.
 ///
-/// The same bits as `image` of `fixtures/synthesis.py`: noise of every pixel, halved, plus noise of 8×8 and
-/// of 32×32 cells; values in (−2.5, 2.5).
+/// The bits are those of `image` in `fixtures/synthesis.py`. Each value is the sum of noise for every pixel, halved,
+/// noise for cells of 8×8 pixels and noise for cells of 32×32 pixels. Values are in (−2.5, 2.5).
 package enum SyntheticImage {
-  /// Images `first` ..< `first + count` of a seed: float32, N×C×H×W in row-major order. O(elements).
-  ///
-  /// - Throws: ``DecantError`` when a size is less than 1, `first` is negative or the image does not fit.
+  /// Returns the images `first` ..< `first + count` of a seed: float32, N×C×H×W in row-major order. O(elements).
   package static func values(
     seed: UInt64, first: Int = 0, count: Int = 1, channels: Int = 3, height: Int, width: Int
   ) throws(DecantError) -> [Float] {
@@ -37,7 +35,7 @@ package enum SyntheticImage {
     return values
   }
 
-  /// ``values(seed:first:count:channels:height:width:)`` as a tensor.
+  /// Returns ``values(seed:first:count:channels:height:width:)`` as a tensor.
   package static func tensor(
     seed: UInt64, first: Int = 0, count: Int = 1, channels: Int = 3, height: Int, width: Int
   ) throws(DecantError) -> Tensor {
@@ -46,7 +44,7 @@ package enum SyntheticImage {
     return try Tensor(values, shape: [count, channels, height, width])
   }
 
-  /// Noise that is constant over square cells; a plane is one channel of one image.
+  /// Noise that is constant in square cells. A plane is one channel of one image.
   private struct Field {
     let hash: CounterHash
     let cell: Int

@@ -2,27 +2,28 @@ public import DecantBytes
 package import DecantGraphs
 public import DecantTensors
 
-/// Seeded weights for any graph: no training, but activations of order one in every stage.
+/// Seeded weights for any graph: not trained, but with activations of order one in every stage.
 ///
-/// The same bits as `fixtures/synthesis.py`, whose constants were calibrated with PyTorch over networks of 18
-/// to 152 layers.
+/// The bits are those of `fixtures/synthesis.py`. Its constants were calibrated with PyTorch over networks of 18 to 152
+/// layers.
 package enum SyntheticWeights {
-  /// `centre + unit × spread`, rounded to float32 after each operation.
+  /// A distribution of values: `centre + unit × spread`, rounded to float32 after each operation.
   struct Rule: Equatable, Sendable {
     var centre: Float = 0
     var spread: Float
 
     static let normalizationScale = Rule(centre: 1, spread: 0.25)
     static let normalizationBias = Rule(spread: 0.25)
-    /// The last norm of a branch is smaller, so that the sum of many branches stays of order one, and leans
-    /// below zero, so that the ReLU after the sum does not let it drift upwards.
+    /// The scale of the last norm of a branch: small, so that the sum of many branches stays of order one.
     static let lastScale = Rule(centre: 0.1875, spread: 0.0625)
+    /// The bias of the last norm of a branch: mostly negative, so that the ReLU after the sum does not let it drift
+    /// upwards.
     static let lastBias = Rule(centre: -0.125, spread: 0.25)
     static let runningMean = Rule(spread: 0.25)
     static let runningVariance = Rule(centre: 1, spread: 0.5)
     static let linearBias = Rule(spread: 0.25)
 
-    /// Uniform weights whose variance is `gain / 3` over the fan-in.
+    /// Creates the distribution of uniform weights whose variance is `gain / 3` divided by the fan-in.
     init(gain: Double, fanIn: Int) {
       centre = 0
       spread = Float((gain / Double(fanIn)).squareRoot())
@@ -36,10 +37,11 @@ package enum SyntheticWeights {
 
   static let batchCounter: Int64 = 1000
 
-  /// Every parameter and buffer of a graph, in its order, one storage each.
+  /// Returns every parameter and buffer of a graph, in the graph's order, each in its own storage. O(parameters).
   ///
-  /// Values are computed when they are read; nothing is held in memory. O(parameters).
-  /// - Throws: ``DecantError`` when the graph names a parameter twice or one does not fit the address space.
+  /// Values are computed when they are read, so none are held in memory.
+  ///
+  /// - Throws: ``DecantError`` when the graph names a parameter twice or a parameter does not fit the address space.
   package static func stateDict(_ graph: Graph, seed: UInt64) throws(DecantError) -> StateDict {
     let parameters = graph.parameters
     let names = Set(parameters.map(\.name))
@@ -65,7 +67,7 @@ package enum SyntheticWeights {
     return try StateDict(entries)
   }
 
-  /// The rule of a parameter's values, nil for the batch counter.
+  /// Returns the distribution of a parameter's values; nil for the batch counter.
   private static func rule(_ parameter: Parameter, names: Set<String>) -> Rule? {
     switch parameter.role {
     case .convolutionWeight, .squeezeWeight, .excitationWeight:
@@ -85,7 +87,7 @@ package enum SyntheticWeights {
     }
   }
 
-  /// Whether a norm's parameter stands before a block's addition: `bn3`, or `bn2` in blocks without `bn3`.
+  /// Returns true for a parameter of the norm before a block's addition: `bn3`, or `bn2` in blocks without `bn3`.
   private static func isLastOfBranch(_ name: String, _ names: Set<String>) -> Bool {
     let path = name.split(separator: ".", omittingEmptySubsequences: false)
     guard path.count > 2 else { return false }
@@ -98,7 +100,7 @@ package enum SyntheticWeights {
   }
 }
 
-/// The float32 values of one parameter, little-endian, computed as they are read.
+/// The float32 values of one parameter, little-endian, computed when they are read.
 private struct HashedContent: StorageContent {
   let byteCount: Int
   let hash: CounterHash
@@ -110,7 +112,7 @@ private struct HashedContent: StorageContent {
       throw DecantError(
         .invalidArgument, "\(count) bytes at \(offset) are outside a storage of \(byteCount) bytes")
     }
-    // A read may begin and end inside an element; between, whole ones are stored four bytes at a time.
+    // A read may begin and end inside an element. The whole elements between are stored four bytes at a time.
     let head = min((4 - offset % 4) % 4, count)
     for place in 0..<head { unsafe buffer[place] = byte(at: offset + place) }
     let whole = (count - head) / 4
@@ -133,7 +135,7 @@ private struct HashedContent: StorageContent {
 }
 
 extension ResNetArchitecture {
-  /// Returns seeded weights for this network, for tests and demos: no training, activations of order one.
+  /// Returns seeded weights for this network, for tests and demos: not trained, with activations of order one.
   ///
   /// The same seed gives the same bits everywhere. Values are computed when they are read. O(parameters).
   ///

@@ -2,19 +2,19 @@ package import DecantBytes
 package import DecantGraphs
 public import DecantTensors
 
-/// Every difference between tensors and the network they should be.
+/// The differences between a file's tensors and those of the expected network.
 public struct ResNetVerification: Sendable {
-  /// A tensor with another shape or type.
+  /// A tensor whose shape or dtype is not the expected one.
   public struct Mismatch: Sendable, Equatable {
     /// The kinds of mismatch.
     public enum Difference: Sendable, Equatable {
       case shape(expected: [Int], found: [Int])
-      /// The kind of number; `expected` says it in words.
+      /// Another kind of number; `expected` describes it in words.
       case type(expected: String, found: DType)
     }
     /// The name in the file.
     public let name: String
-    /// The shape or the type that was expected, and the one that was found.
+    /// The expected and the found shape or dtype.
     public let difference: Difference
   }
   /// A tensor with elements that are NaN or infinite.
@@ -25,7 +25,7 @@ public struct ResNetVerification: Sendable {
     public let count: Int
   }
 
-  /// A parameter that the network has and the tensors lack.
+  /// A parameter of the network that the file lacks.
   public struct Missing: Sendable, Equatable {
     /// The name it would have in the file.
     public let name: String
@@ -33,33 +33,33 @@ public struct ResNetVerification: Sendable {
     public let shape: [Int]
   }
 
-  /// Parameters that are missing. Those that PyTorch's strict loading does not need are not counted.
+  /// The missing parameters, without those that PyTorch's strict loading does not need.
   public let missing: [Missing]
-  /// Names below the network's prefix that the network does not have.
+  /// The names in the network's modules that the network does not have.
   public let unexpected: [String]
-  /// Names of tensors that do not belong to the network: outside its prefix, or below none of its modules.
+  /// The names of tensors that do not belong to the network: outside its prefix or in none of its modules.
   public let beside: [String]
-  /// Tensors with another shape or type than the network's.
+  /// The tensors whose shape or dtype differs from the network's.
   public let mismatched: [Mismatch]
-  /// Tensors with elements that are NaN or infinite.
+  /// The tensors with elements that are NaN or infinite.
   public let nonFinite: [NonFinite]
-  /// The number of tensors with the network's names and shapes.
+  /// The number of tensors that match the network in name, shape and kind of dtype.
   public let matched: Int
   /// The number of optional tensors that are absent, such as `num_batches_tracked` before PyTorch 0.4.1.
   public let absentOptional: Int
 
-  /// Nothing is missing, unexpected, mismatched or non-finite.
+  /// True when nothing is missing, unexpected, mismatched or non-finite.
   public var isMatch: Bool {
     missing.isEmpty && unexpected.isEmpty && mismatched.isEmpty && nonFinite.isEmpty
   }
 
-  /// Compares the tensors of a network with a graph's parameters.
+  /// Compares a network's tensors with the parameters of a graph.
   ///
   /// - Parameters:
-  ///   - naming: the tensors and their names; what the dialect does not know is unexpected.
-  ///   - standsAlone: whether nothing may stand beside the network; what does is then unexpected.
-  ///   - readsNumbers: whether every floating-point number of the state dict is read, to find those that are not finite.
-  /// - Throws: whatever reading the data throws. O(bytes), or O(parameters) when no numbers are read.
+  ///   - naming: the tensors and their names; names that the dialect does not know may be unexpected.
+  ///   - standsAlone: true when the file should hold nothing else; all other tensors are then unexpected.
+  ///   - readsNumbers: true to read every floating-point number of the state dict and count those that are not finite.
+  /// - Throws: any error of reading the data. O(bytes), or O(parameters) when no numbers are read.
   package init(
     of naming: ResNetNaming, against graph: Graph, standsAlone: Bool = false, readsNumbers: Bool = true
   ) throws {
@@ -68,7 +68,7 @@ public struct ResNetVerification: Sendable {
     var known: Set<String> = []
     var matched = 0
     var absentOptional = 0
-    // The modules just behind the prefix, as the file spells them.
+    // The first parts of the names after the prefix, as the file spells them.
     var modules: Set<Substring> = []
     for parameter in graph.parameters {
       let name = naming.spelling(of: parameter.name)
@@ -100,7 +100,7 @@ public struct ResNetVerification: Sendable {
     self.missing = missing
     var (unexpected, beside): ([String], [String]) = ([], [])
     for entry in naming.entries where entry.canonical.map({ !known.contains($0) }) ?? true {
-      // What the dialect has a name for is the network's, or none of it is.
+      // A tensor with a name in the dialect belongs to the network, even if the graph does not have it.
       let isOwn =
         standsAlone || entry.canonical != nil
         || entry.name.utf8.starts(with: naming.prefix.utf8)
@@ -114,12 +114,12 @@ public struct ResNetVerification: Sendable {
     self.absentOptional = absentOptional
   }
 
-  /// The first step of a name behind a prefix.
+  /// Returns the first part of a name after a prefix.
   private static func module(_ name: String, behind prefix: String) -> Substring {
     Substring(name.utf8.dropFirst(prefix.utf8.count)).prefix { $0 != "." && $0 != "/" }
   }
 
-  /// What a parameter's numbers should be, when they are something else.
+  /// Returns the expected kind of number if a parameter has another kind; otherwise nil.
   private static func expectedType(_ role: Parameter.Role, _ dtype: DType) -> String? {
     if role == .opaque { return nil }
     if role == .batchCounter { return dtype.kind == .signedInteger ? nil : "an integer type" }
@@ -129,9 +129,9 @@ public struct ResNetVerification: Sendable {
 
 extension ResNetVerification {
 
-  /// Checks that the weights are the network's.
+  /// Checks that the weights match the network.
   ///
-  /// - Throws: ``DecantError`` of code `mismatch` that lists the differences, the first few of each kind.
+  /// - Throws: ``DecantError`` of code `mismatch` that lists the differences, at most `mostListed` of each kind.
   package func requireMatch(
     _ architecture: String?, file: String?, mostListed: Int = .max
   ) throws(DecantError) {

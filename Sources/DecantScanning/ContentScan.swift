@@ -1,24 +1,25 @@
 internal import DecantBytes
 internal import DecantPickle
 
-/// What bytes turned out to be.
+/// The format of bytes, determined from their content.
 enum ContentFormat {
   case zip, tar, npy, safetensors, gguf, pickle
 }
 
-/// Recognises what bytes are and follows them: a file, an entry of an archive, bytes inside a pickle.
+/// Determines the format of bytes and scans them: a file, an entry of an archive, or bytes inside a pickle.
 ///
-/// It sniffs content and never believes a name. Containers hold each other no deeper than ``deepest``.
+/// Only the content decides, never a file name. Containers are scanned up to a nesting depth of ``deepest``.
 struct ContentScan {
   static let deepest = 4
 
   let audit: FileAudit
-  /// How deep this content lies.
+  /// The nesting depth of this content; 0 for the file itself.
   var depth = 0
-  /// Whether something calls it a pickle, a name or a call: then it is judged as one even when it is broken.
+  /// True when an entry's name or a call says that the bytes are a pickle. They are then judged as one even when
+  /// broken.
   var isExpected = false
 
-  /// Follows bytes; nil when they are nothing that is followed.
+  /// Scans bytes and returns their format, or nil when it is not a format that the scanner reads.
   func scan(_ bytes: RawSpan, in place: String) -> ContentFormat? {
     guard depth <= Self.deepest else {
       audit.report(
@@ -36,15 +37,15 @@ struct ContentScan {
     if bytes.begins([0x50, 0x4B, 3, 4]) || bytes.begins([0x50, 0x4B, 5, 6]) {
       return scanZips(bytes, in: place) ? .zip : nil
     }
-    // An archive inside a tar is a member of it, though readers that look from the end would find it.
+    // A zip archive inside a tar is one of its members, although zip readers, which search from the end, would find it.
     let isMember = TarReader.recognises(bytes) && TarReader.holdsLastArchive(bytes, audit.limits)
-    // Something before an archive: its end record must have a directory, or data would look like one by chance.
+    // Bytes may precede a zip archive. Require a listed entry, since other data can contain an end record's signature.
     if depth == 0 || isExpected, !isMember, ZipLayout.endRecord(bytes) != nil,
       ZipLayout(bytes, limits: audit.limits).entries.contains(where: \.isListed), scanZips(bytes, in: place)
     {
       return .zip
     }
-    // A tar's first member may have any name: the magic bytes of another format, too.
+    // A tar begins with the name of its first member, which can equal the magic bytes of another format.
     let isTar = TarReader.recognises(bytes) && scanTar(bytes, in: place)
     let other = scanArrays(bytes, in: place)
     if isTar, other != nil {
@@ -55,7 +56,7 @@ struct ContentScan {
     return isTar ? .tar : other
   }
 
-  /// Formats without code of their own.
+  /// Scans the formats that hold no code themselves: NPY, GGUF and safetensors.
   private func scanArrays(_ bytes: RawSpan, in place: String) -> ContentFormat? {
     if bytes.begins([0x93, 0x4E, 0x55, 0x4D, 0x50, 0x59]) { return scanNpy(bytes, in: place) ? .npy : nil }
     if bytes.begins("GGUF") { return scanGGUF(bytes, in: place) ? .gguf : nil }
@@ -63,7 +64,7 @@ struct ContentScan {
     return nil
   }
 
-  /// A container whose first bytes are also a pickle that imports something.
+  /// Reports a container whose first bytes are also a pickle that imports names.
   private func checkPolyglot(_ bytes: RawSpan, in place: String) {
     let (graph, error) = interpretTentatively(bytes)
     guard hasPlausibleImports(graph) || error == nil && hasExtensions(graph) else { return }
@@ -73,10 +74,10 @@ struct ContentScan {
     follow(graph, in: join(place, "read as a pickle"))
   }
 
-  /// The place of something inside another place.
+  /// Returns the location of a part inside another location, joined by ` › `.
   func join(_ place: String, _ part: String) -> String { place.isEmpty ? part : place + " › " + part }
 
-  /// A scan of what lies inside.
+  /// Returns a scan of nested content, one level deeper.
   func inside(isExpected: Bool = false) -> ContentScan {
     ContentScan(audit: audit, depth: depth + 1, isExpected: isExpected)
   }

@@ -1,22 +1,22 @@
 internal import DecantBytes
 
-/// What is being found in one file, and what the file may still ask for.
+/// The findings in one file so far, and the resources that its scan may still use.
 ///
-/// One thread scans one file; nothing is shared.
+/// Not thread-safe: one thread scans one file, and audits share nothing.
 final class FileAudit {
   let limits: Limits
   private(set) var findings: [ScanFinding] = []
   private(set) var leftOut = 0
-  /// Findings that are less than dangerous.
+  /// The number of findings that are less severe than dangerous.
   private var milder = 0
-  /// Pickle streams followed so far.
+  /// The number of pickle streams scanned so far.
   var streamCount = 0
-  /// Bytes that deflated entries may still inflate to.
+  /// The number of bytes that deflated entries may still inflate to.
   var inflationLeft: Int
   private var places: [Key: Int] = [:]
   private var standings: [ExactText: NameStanding] = [:]
 
-  /// Findings are the same when they say the same of the same place.
+  /// The key that equal findings share: the same rule, location and subject.
   private struct Key: Hashable {
     let rule: ScanRule
     let place: ExactText
@@ -28,7 +28,7 @@ final class FileAudit {
     inflationLeft = limits.inflatedBytes
   }
 
-  /// Adds a finding, or counts it with its like: dangerous ones by their call, others by what they are.
+  /// Adds a finding or, when an equal one exists, increases its count. The call distinguishes dangerous findings only.
   func report(
     _ severity: ScanSeverity, _ rule: ScanRule, in place: String, at offset: Int, _ what: String,
     call: String? = nil
@@ -41,7 +41,7 @@ final class FileAudit {
       if findings.count >= CheckpointScanner.findingLimit,
         let last = findings.lastIndex(where: { $0.severity < .dangerous })
       {
-        // The worst must not be crowded out by what is mild.
+        // Milder findings must not displace dangerous ones.
         findings.remove(at: last)
         milder -= 1
         places = places.filter { $0.value < last }
@@ -58,7 +58,7 @@ final class FileAudit {
 
   private var isFullOfMilder: Bool { milder > 0 }
 
-  /// Counts a finding of no new kind where nothing more is kept; false when it should be reported.
+  /// Returns true, and counts the finding as left out, when the list is full and would not keep it.
   func leavesOut(_ severity: ScanSeverity) -> Bool {
     guard findings.count >= CheckpointScanner.findingLimit, severity < .dangerous || milder == 0 else {
       return false
@@ -67,7 +67,7 @@ final class FileAudit {
     return true
   }
 
-  /// How a name stands; looked up once a file.
+  /// Returns the class of a name. Caches up to 10,000 names.
   func standing(module: String, name: String) -> NameStanding {
     let key = ExactText(module + "\n" + name)
     if let known = standings[key] { return known }
@@ -76,12 +76,12 @@ final class FileAudit {
     return standing
   }
 
-  /// The worst severity among the findings from an index up.
+  /// Returns the worst severity among the findings from an index on, or nil when there are none.
   func worst(since index: Int) -> ScanSeverity? {
     findings.dropFirst(index).map(\.severity).max()
   }
 
-  /// The result, the worst findings first.
+  /// Returns the result, with the worst findings first.
   func result(path: String) -> FileScan {
     let order = findings.indices.sorted {
       (findings[$1].severity, $0) < (findings[$0].severity, $1)

@@ -1,4 +1,4 @@
-/// What a scan looks for. Raw values are part of the contract with scripts: they never change.
+/// A rule of the scanner. Raw values are part of the contract with scripts and never change.
 public enum ScanRule: String, Sendable, CaseIterable {
   // MARK: Names
   /// A name that evaluates or executes code, imports, or hands out attributes.
@@ -102,7 +102,7 @@ public enum ScanRule: String, Sendable, CaseIterable {
   /// A file or entry that is no checkpoint, and cannot be judged as one.
   case notACheckpoint = "not-a-checkpoint"
 
-  /// One line that says what it is.
+  /// One line that describes the rule.
   public var meaning: String {
     switch self {
     case .runsCode: "A name that evaluates or executes code, imports, or hands out attributes."
@@ -157,12 +157,12 @@ public enum ScanRule: String, Sendable, CaseIterable {
     }
   }
 
-  /// One sentence that says what to do, in terms of the library.
+  /// One sentence of advice, worded for users of the library.
   package var remedy: String { remedy(reading: "Checkpoint reads the weights without running anything.") }
 
-  /// Returns the sentence that says what to do.
+  /// Returns one sentence of advice.
   ///
-  /// - Parameter reading: a sentence that says how to read the weights without loading the file.
+  /// - Parameter reading: A sentence that explains how to read the weights without loading the file.
   package func remedy(reading: String) -> String {
     switch self {
     case .libraryName, .torchObject, .mainName, .embeddedSource, .loadFromBytes, .standardValue,

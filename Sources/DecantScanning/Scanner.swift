@@ -2,46 +2,47 @@ public import DecantBytes
 internal import DecantIO
 internal import DecantCheckpoints
 
-/// Finds what loading a file would execute, without loading it.
+/// Finds the code that loading a file would execute, without loading it.
 ///
 ///     let scan = try CheckpointScanner().scan(path: "model.pth")
 ///     for finding in scan.findings { print(finding.rule.rawValue, finding.what, finding.call ?? "") }
 ///
-/// A file is clean only when every name in it is one that tensor files use, used as they use it. Nothing is imported or called. A
-/// scanner holds no state: any number of tasks may use one.
+/// A file is clean only when every name in it is one that tensor files use, used in the way they use it. The scanner
+/// imports and calls nothing. It holds no state, so any number of tasks may share one.
 public struct CheckpointScanner: Sendable {
-  /// The number of findings kept of one file; dangerous ones are kept before others.
+  /// The maximum number of findings kept for one file. Dangerous findings are kept before others.
   public static let findingLimit = 1_000
 
-  /// What one file may ask for: less than reading it, since hostile files are what a scanner is given.
+  /// The default limits for one file. They are stricter than those for reading, since scanners are given hostile files.
   public static let defaultLimits: Limits = {
     var limits = Limits()
-    // So the worst pickle costs 200 MB; a checkpoint of 100,000 tensors pushes two million values and makes a million
-    // nodes.
+    // With these limits the worst pickle takes 200 MB. A checkpoint of 100,000 tensors pushes two million values and
+    // creates a million nodes.
     limits.pickleNodes = 1_300_000
     limits.pickleValues = 2_400_000
     limits.pickleMemo = 2_400_000
     limits.pickleStack = 2_400_000
     limits.zipEntries = 200_000
-    // All entries of a file together; what they hold is copied once more.
+    // The sum over all entries of a file. Inflated content is copied once more.
     limits.inflatedBytes = 80 << 20
     limits.headerBytes = 16 << 20
-    // An integer costs no more than bytes do, and what stands behind it must be seen.
+    // An integer takes no more memory than its bytes, and the opcodes after it must be scanned.
     limits.longBytes = 1 << 31
     return limits
   }()
 
   package let limits: Limits
 
-  /// Makes a scanner with limits of its own.
+  /// Creates a scanner with the given limits.
   public init(limits: Limits = CheckpointScanner.defaultLimits) { self.limits = limits }
 
-  /// Files up to this size are read whole; larger ones are mapped, and only what is looked at is read.
+  /// The size in bytes up to which a file is read whole. Larger files are mapped, and only the pages needed are read.
   private static let readWhole = 1 << 17
 
   /// Scans a file. O(bytes of pickles, code and headers); weights are not read.
   ///
-  /// - Throws: ``DecantError`` when the file cannot be opened or read. A file that is not a checkpoint has the verdict `unreadable`.
+  /// - Throws: ``DecantError`` when the file cannot be opened or read. A file that is not a checkpoint does not throw:
+  ///   its verdict is `unreadable`.
   public func scan(path: String) throws(DecantError) -> FileScan {
     let file = try InputFile(path)
     let audit = FileAudit(limits: limits)
@@ -57,7 +58,7 @@ public struct CheckpointScanner: Sendable {
     return audit.result(path: path)
   }
 
-  /// Scans a file's bytes in memory; `name` is what the result calls it. O(bytes).
+  /// Scans the bytes of a file in memory; `name` becomes the path in the result. O(bytes).
   public func scan(_ bytes: [UInt8], named name: String) -> FileScan {
     let audit = FileAudit(limits: limits)
     if unsafe ContentScan(audit: audit).scan(bytes.span.bytes, in: "") == nil {
@@ -90,13 +91,13 @@ public struct CheckpointScanner: Sendable {
     }
   }
 
-  /// What a file is that no reader of checkpoints takes.
+  /// Returns why a file cannot be read as a checkpoint, as a clause.
   private func description(of path: String) -> String {
     do throws(DecantError) {
       _ = try Checkpoint(path: path, limits: limits)
       return "is not in a format that scan reads"
     } catch {
-      // Other advice is about reading the file, which has a command line's and a library's spelling.
+      // Other kinds of advice are worded for the command line or the library and suggest how to read the file.
       guard case .text(let remedy)? = error.advice else { return error.reason }
       return "\(error.reason). \(remedy.trimmed)"
     }
@@ -104,6 +105,6 @@ public struct CheckpointScanner: Sendable {
 }
 
 extension String {
-  /// Without a full stop at its end: a finding is a clause.
+  /// The text without a final full stop, since a finding is a clause.
   fileprivate var trimmed: String { hasSuffix(".") ? String(dropLast()) : self }
 }

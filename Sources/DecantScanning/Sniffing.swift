@@ -2,9 +2,9 @@ internal import DecantBytes
 internal import CStandard
 internal import DecantPickle
 
-/// What bytes begin like.
+/// Tests whether bytes begin like a pickle.
 enum Sniffing {
-  /// Opcodes that need nothing on the stack: a pickle begins with one of them.
+  /// True at the bytes of the opcodes that need nothing on the stack. Every pickle begins with one of them.
   private static let beginnings: [Bool] = {
     let opcodes: [PickleOpcode] = [
       .proto, .frame, .mark, .int, .binInt, .binInt1, .binInt2, .long, .long1, .long4, .float, .binFloat,
@@ -17,16 +17,16 @@ enum Sniffing {
     return result
   }()
 
-  /// Whether bytes begin as some pickle could; most data does not.
+  /// Returns true when bytes can be the beginning of a pickle. Most other data fails this test.
   static func mayBePickle(_ bytes: RawSpan) -> Bool {
     guard bytes.byteCount >= 2, let first = bytes.byte(0), beginnings[Int(first)] else { return false }
     return first != PickleOpcode.proto.rawValue || (bytes.byte(1) ?? 255) <= 5
   }
 
-  /// Whether bytes begin as some pickle could.
+  /// Returns true when bytes can be the beginning of a pickle.
   static func mayBePickle(_ bytes: [UInt8]) -> Bool { unsafe mayBePickle(bytes.span.bytes) }
 
-  /// Whether bytes announce a pickle of protocol 2 or later.
+  /// Returns true when bytes begin with the PROTO opcode, as pickles of protocol 2 and later do.
   static func announcesPickle(_ bytes: RawSpan) -> Bool {
     guard bytes.byteCount >= 3, bytes.byte(0) == PickleOpcode.proto.rawValue, let version = bytes.byte(1)
     else {
@@ -36,7 +36,7 @@ enum Sniffing {
   }
 }
 
-/// Reads of bytes that answer nil outside.
+/// Bounds-checked reads of bytes that return nil for offsets outside.
 extension RawSpan {
   func byte(_ offset: Int) -> UInt8? {
     guard offset >= 0, offset < byteCount else { return nil }
@@ -62,7 +62,7 @@ extension RawSpan {
     return true
   }
 
-  /// A part; whatever of the range lies outside is left out.
+  /// Returns the bytes in a range, without the parts of the range that lie outside.
   @_lifetime(copy self)
   func part(_ range: Range<Int>) -> RawSpan {
     let lower = Swift.min(Swift.max(range.lowerBound, 0), byteCount)
@@ -70,7 +70,7 @@ extension RawSpan {
     return extracting(lower..<upper)
   }
 
-  /// The first place of a pattern in a range, if any; O(length).
+  /// Returns the first offset of a pattern in a range, or nil. O(length).
   func first(_ pattern: [UInt8], in range: Range<Int>) -> Int? {
     guard range.lowerBound >= 0, range.upperBound <= byteCount, range.count >= pattern.count else {
       return nil
@@ -88,7 +88,7 @@ extension RawSpan {
     }
   }
 
-  /// The last place of a pattern in a range, if any; O(length) unless the pattern stands often.
+  /// Returns the last offset of a pattern in a range, or nil. O(length) unless the pattern occurs often.
   func last(_ pattern: [UInt8], in range: Range<Int>) -> Int? {
     var found: Int?
     var lower = range.lowerBound
@@ -99,7 +99,7 @@ extension RawSpan {
     return found
   }
 
-  /// Whether a range holds nothing but a byte.
+  /// Returns true when every byte in a range equals a value.
   func holdsOnly(_ value: UInt8, in range: Range<Int>) -> Bool {
     for place in range where byte(place) != value { return false }
     return true

@@ -1,20 +1,20 @@
-/// The answer for a whole file; the worst finding decides.
+/// The verdict on a whole file, which its worst finding decides.
 public enum ScanVerdict: String, Sendable, CaseIterable {
-  /// Only names that build tensors, used as tensor files use them.
+  /// The file has only names that build tensors, used as tensor files use them.
   case clean
-  /// Names that other libraries define: loading imports them and runs their code.
+  /// The file has names that other libraries define: loading imports the libraries and runs their code.
   case unknown
-  /// It cannot be judged: no checkpoint, or encrypted, or compressed.
+  /// The file cannot be judged: it is not a checkpoint, or it is encrypted or compressed.
   case unreadable
-  /// Names that run code, read, write or reach the network, or something that disguises what is named.
+  /// The file has names that run code, read, write or reach the network, or it disguises the names it uses.
   case dangerous
 }
 
-/// How bad a finding is, in rising order.
+/// The severity of a finding, in ascending order.
 public enum ScanSeverity: Int, Sendable, Comparable, CaseIterable {
   case unknown, unreadable, dangerous
 
-  /// The contract's word.
+  /// The severity's name in the output of `scan`, part of the contract with scripts.
   package var word: String {
     switch self {
     case .unknown: "unknown"
@@ -23,40 +23,40 @@ public enum ScanSeverity: Int, Sendable, Comparable, CaseIterable {
     }
   }
 
-  /// Returns true when the first is less bad.
+  /// Returns true when the first is less severe.
   public static func < (left: ScanSeverity, right: ScanSeverity) -> Bool { left.rawValue < right.rawValue }
 }
 
 /// One reason for a verdict.
 public struct ScanFinding: Sendable {
-  /// How bad it is.
+  /// The severity of the finding.
   public let severity: ScanSeverity
-  /// The rule that found it; docs/SECURITY-MODEL.md explains each.
+  /// The rule that the finding matches; docs/SECURITY-MODEL.md explains each rule.
   public let rule: ScanRule
-  /// The stream or entry: `archive/data.pkl`, `stream 4`; empty for the file itself.
+  /// The stream or entry, such as `archive/data.pkl` or `stream 4`. Empty for the file itself.
   public let place: String
-  /// The offset of the opcode or header: bytes from the start of that stream, or of the file.
+  /// The byte offset of the opcode or header, from the start of the stream or file.
   public let offset: Int
-  /// What was found, as one clause. Text from the file is escaped.
+  /// A description of the finding as one clause. Text from the file is escaped.
   public let what: String
-  /// The call as Python would have made it, shortened; nil where nothing is called.
+  /// The call in Python's notation, shortened. Nil when nothing is called.
   public let call: String?
-  /// The number of times it was found in the same place.
+  /// The number of times the finding occurs in the same stream or entry.
   public internal(set) var count = 1
 }
 
 /// The findings of one file.
 public struct FileScan: Sendable {
-  /// The path as it was given.
+  /// The path as given.
   public let path: String
-  /// The findings, worst first, then in the file's order.
+  /// The findings, worst first, then in file order.
   public let findings: [ScanFinding]
-  /// The number of pickle streams that were followed.
+  /// The number of pickle streams scanned.
   public let streamCount: Int
   /// The number of findings beyond ``CheckpointScanner/findingLimit``, which are not kept.
   public let leftOut: Int
 
-  /// The verdict of the worst finding.
+  /// The verdict, from the worst finding.
   public var verdict: ScanVerdict {
     switch findings.first?.severity {
     case nil: .clean

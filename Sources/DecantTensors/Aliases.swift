@@ -1,9 +1,9 @@
-/// Which tensors of a list share elements with others.
+/// The tensors of a list that share storage elements with other tensors of the list.
 package struct Aliases: Sendable {
-  /// For every tensor that overlaps earlier ones, the first of its group.
+  /// For every tensor that overlaps an earlier one, the index of the first tensor of its group.
   private var firsts: [Int: Int] = [:]
 
-  /// Finds groups of tensors whose spans of one storage overlap. O(n log n).
+  /// Finds groups of tensors whose byte ranges overlap in one storage. O(n log n).
   package init(_ tensors: [Tensor]) {
     var spans: [Span] = []
     spans.reserveCapacity(tensors.count)
@@ -11,7 +11,7 @@ package struct Aliases: Sendable {
       let last = zip(tensor.shape, tensor.strides).reduce(tensor.storageOffset) { $0 + ($1.0 - 1) * $1.1 }
       let end =
         tensor.isContiguous ? tensor.byteOffset + tensor.byteCount : (last + 1) * tensor.dtype.byteCount
-      // A part of a storage is counted from the start of the whole.
+      // Compare parts of a storage by their offset in the root storage.
       let storage = UInt(bitPattern: ObjectIdentifier(tensor.storage.root ?? tensor.storage))
       let shift = tensor.storage.rootOffset
       spans.append(
@@ -34,7 +34,7 @@ package struct Aliases: Sendable {
     close(group)
   }
 
-  /// The bytes of a storage that a tensor spans.
+  /// The byte range of a tensor in its storage.
   private struct Span {
     let storage: UInt
     let start: Int
@@ -42,8 +42,8 @@ package struct Aliases: Sendable {
     let index: Int
   }
 
-  /// The first tensor, in the list's order, of the group a tensor shares elements with; nil when it is that
-  /// first one itself or shares none.
+  /// Returns the index of the first tensor, in list order, that shares elements with this one. Nil when the
+  /// tensor is that first one itself or shares no elements.
   package func first(of index: Int) -> Int? { firsts[index] }
 
   private mutating func close(_ group: [Int]) {

@@ -1,40 +1,41 @@
 extension Tensor {
-  /// Whether a cast to `target` changes this tensor: only floating-point tensors are cast.
+  /// Returns true when a cast to `target` changes this tensor. Only floating-point tensors are cast.
   package func isCast(to target: DType) -> Bool {
     dtype.kind == .floatingPoint && dtype != .float4_e2m1fn_x2 && dtype != target
   }
 }
 
-/// A cast between floating-point types: each number rounded to nearest, ties to even, once.
+/// A cast between floating-point types: each number is rounded once, to nearest, ties to even.
 ///
-/// What is beyond the target's largest number becomes infinite, or in a type without infinities not a number, so that it
-/// is seen; PyTorch 2.13 makes it the largest number in float8_e4m3fn. Source: IEEE 754-2019; OCP "8-bit Floating Point
-/// Specification" 1.0; ml_dtypes does the same.
+/// Numbers beyond the target's range become infinite, or NaN in types without infinities, so that the
+/// overflow is visible. ml_dtypes does the same; PyTorch 2.13 saturates to the largest number in
+/// float8_e4m3fn. Source: IEEE 754-2019; OCP "8-bit Floating Point Specification" 1.0.
 package struct Cast: Sendable {
-  /// The types a cast can produce.
+  /// The dtypes that a cast can produce.
   package static let targets: [DType] = [
     .float64, .float32, .float16, .bfloat16, .float8_e4m3fn, .float8_e5m2, .float8_e4m3fnuz, .float8_e5m2fnuz,
   ]
 
   package let source: DType
   package let target: DType
-  /// Finite numbers that the target has no finite number for.
+  /// The number of finite numbers that overflowed the target's range.
   package internal(set) var overflowed = 0
-  /// Numbers other than zero that became zero.
+  /// The number of non-zero numbers that became zero.
   package internal(set) var underflowed = 0
 
-  /// A cast of a tensor's elements; nil when the target is none of ``targets`` or the tensor is not cast.
+  /// Creates a cast of a tensor's elements; nil when `target` is not in ``targets`` or the cast would change
+  /// nothing.
   package init?(_ tensor: Tensor, to target: DType) {
     guard tensor.isCast(to: target), Cast.targets.contains(target) else { return nil }
     source = tensor.dtype
     self.target = target
   }
 
-  /// Casts little-endian elements; O(elements).
+  /// Casts little-endian elements. O(elements).
   ///
   /// - Parameters:
-  ///   - elements: begins at a multiple of an element's size.
-  ///   - bytes: room for as many elements of the target as `elements` has of the source, at a multiple of theirs.
+  ///   - elements: the source elements, aligned to their size.
+  ///   - bytes: the output, with room for as many target elements, aligned to their size.
   package mutating func convert(
     _ elements: UnsafeRawBufferPointer, into bytes: UnsafeMutableRawBufferPointer
   ) {
@@ -56,7 +57,7 @@ package struct Cast: Sendable {
     }
   }
 
-  /// Casts patterns that lose nothing.
+  /// Casts bit patterns where the conversion is exact.
   @inline(__always)
   private func map<Narrow: FixedWidthInteger, Wide: FixedWidthInteger>(
     _ elements: UnsafeRawBufferPointer, into bytes: UnsafeMutableRawBufferPointer, _ body: (Narrow) -> Wide
@@ -101,7 +102,7 @@ package struct Cast: Sendable {
     underflowed += under
   }
 
-  /// Casts float32 numbers that stand at a multiple of their size.
+  /// Casts float32 numbers, aligned to their size, to a 16-bit format.
   private mutating func narrow<F: NarrowFormat>(
     _ format: F.Type, _ elements: UnsafeRawBufferPointer, into bytes: UnsafeMutableRawBufferPointer
   ) {
@@ -118,7 +119,7 @@ package struct Cast: Sendable {
   ) {
     var numbers: [Double] = []
     numbers.reserveCapacity(elements.count / source.byteCount)
-    // The initializer has admitted floating-point types only, and those are read as numbers.
+    // Cannot throw: the initializer accepts only floating-point types, which are all readable as numbers.
     try? unsafe appendNumbers(of: elements, source, to: &numbers)
     let format = EightBitFloat.format(of: target)
     let size = target.byteCount
@@ -151,12 +152,16 @@ package struct Cast: Sendable {
 }
 
 extension EightBitFloat {
-  /// What float32 numbers become, by their upper halves with the lowest bit set where the lower half is not zero: the
-  /// pattern, and above it whether a finite number has none (256) and whether another than zero becomes zero (512).
+  /// Returns the table that casts float32 to an 8-bit format.
   ///
-  /// So cut to odd, a number keeps its place between those of eight bits and the middles between them, since an upper half has
-  /// at least two bits of mantissa more. Source: Boldo and Melquiond, "Emulation of FMA and correctly rounded sums: proved
-  /// algorithms using rounding to odd", 2008.
+  /// The index is the upper half of the float32, with its lowest bit set when the lower half is not zero. An
+  /// entry is the 8-bit pattern, plus 256 when a finite number overflows, plus 512 when a non-zero number
+  /// becomes zero.
+  ///
+  /// The index is the number rounded to odd. An upper half has at least two more mantissa bits than the
+  /// target, so rounding to odd keeps the order relative to the 8-bit numbers and their midpoints. Source:
+  /// Boldo and Melquiond, "Emulation of FMA and correctly rounded sums: proved algorithms using rounding to
+  /// odd", 2008.
   static func narrowing(to dtype: DType) -> [UInt16]? {
     switch dtype {
     case .float8_e5m2: toE5M2

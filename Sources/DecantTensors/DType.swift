@@ -1,10 +1,10 @@
-/// The type of a tensor's elements; raw values are PyTorch's names without `torch.`.
+/// The data type of a tensor's elements. Raw values are PyTorch's names without `torch.`.
 ///
 /// Source: PyTorch `c10/core/ScalarType.h`.
 public enum DType: String, Sendable, CaseIterable {
   case float64, float32, float16, bfloat16
   case float8_e5m2, float8_e4m3fn, float8_e5m2fnuz, float8_e4m3fnuz, float8_e8m0fnu
-  /// Two four-bit floats in a byte; one element is the pair.
+  /// Two four-bit floats in one byte. One element is the pair.
   case float4_e2m1fn_x2
   /// `complex32` is a pair of float16, `complex64` of float32, `complex128` of float64.
   case complex32, complex64, complex128
@@ -14,12 +14,12 @@ public enum DType: String, Sendable, CaseIterable {
   case bits8, bits16, bits1x8, bits2x4, bits4x2
   case qint8, quint8, qint32, quint4x2, quint2x4
 
-  /// The kinds of number an element can be.
+  /// The kinds of number that an element can be.
   public enum Kind: Sendable {
     case floatingPoint, complex, signedInteger, unsignedInteger, boolean, bits, quantized
   }
 
-  /// The kind of number an element is.
+  /// The kind of number of an element.
   public var kind: Kind {
     switch self {
     case .float64, .float32, .float16, .bfloat16, .float8_e5m2, .float8_e4m3fn, .float8_e5m2fnuz,
@@ -35,7 +35,7 @@ public enum DType: String, Sendable, CaseIterable {
     }
   }
 
-  /// Bytes of one element as PyTorch counts them (`torch.dtype.itemsize`).
+  /// The number of bytes of one element, as PyTorch counts them (`torch.dtype.itemsize`).
   public var byteCount: Int {
     switch self {
     case .complex128: 16
@@ -46,7 +46,7 @@ public enum DType: String, Sendable, CaseIterable {
     }
   }
 
-  /// Elements that stand in one byte: more than one for the quantised types of four and two bits.
+  /// The number of elements in one byte. It exceeds one for the quantised types of four and two bits.
   package var elementsPerByte: Int {
     switch self {
     case .quint4x2: 2
@@ -55,10 +55,10 @@ public enum DType: String, Sendable, CaseIterable {
     }
   }
 
-  /// Bytes of the unit whose byte order matters: the element, or half of a complex one.
+  /// The number of bytes of the unit that byte order applies to: the element, or half of a complex one.
   package var wordByteCount: Int { kind == .complex ? byteCount / 2 : byteCount }
 
-  /// The type of a complex number's two parts.
+  /// The dtype of a complex number's two parts; nil for other dtypes.
   package var part: DType? {
     switch self {
     case .complex32: .float16

@@ -1,8 +1,8 @@
 internal import DecantBytes
 
-/// A type that tensors' elements can be read as: Float or Double.
+/// A Swift type that tensor elements can be read as: Float or Double.
 public protocol TensorScalar: BinaryFloatingPoint, BitwiseCopyable, Sendable {
-  /// The tensor element type of the same format.
+  /// The dtype with the same format.
   static var dtype: DType { get }
 }
 
@@ -17,10 +17,10 @@ extension Double: TensorScalar {
 }
 
 extension Tensor {
-  /// Every element in row-major order, as numbers of one type; O(elements).
+  /// Returns every element in row-major order, as numbers of one type. O(elements).
   ///
-  /// Floating-point types of 32 bits and fewer, bool and integers to 32 bits are exact in Double; float64 is
-  /// rounded to the nearest when Float is asked for.
+  /// Floating-point types of up to 32 bits, bool and integers of up to 32 bits are exact in Double. As Float,
+  /// float64 is rounded to nearest.
   ///
   /// - Throws: ``DecantError`` for complex, quantised and bits types, and for data that cannot be read.
   @_specialize(where T == Float)
@@ -34,12 +34,12 @@ extension Tensor {
     return result
   }
 
-  /// Hands every element to `body`, in row-major order, in pieces. Memory: one piece.
+  /// Calls `body` with all elements in row-major order, in chunks. Memory: one chunk.
   ///
-  /// - Throws: as ``elements(as:)``, and what `body` throws.
+  /// - Throws: as ``elements(as:)``; errors of `body` are rethrown.
   package func readNumbers(_ body: ([Double]) throws -> Void) throws {
     var numbers: [Double] = []
-    // Pieces that stay in the second-level cache as doubles.
+    // The chunk size keeps the doubles in the second-level cache.
     try unsafe readRowMajor(capacity: 1 << 16) { bytes in
       numbers.removeAll(keepingCapacity: true)
       try unsafe appendNumbers(of: UnsafeRawBufferPointer(bytes), dtype, to: &numbers)
@@ -47,7 +47,7 @@ extension Tensor {
     }
   }
 
-  /// Every element of an integer tensor in row-major order; O(elements).
+  /// Returns every element of an integer tensor in row-major order. O(elements).
   ///
   /// - Throws: ``DecantError`` for other types, and for data that cannot be read.
   package func integers() throws -> [Int] {
@@ -66,9 +66,10 @@ extension Tensor {
     return result
   }
 
-  /// How many elements are infinite or not a number; a complex one counts once. 0 for types that have neither.
+  /// Returns the number of infinite or NaN elements. A complex element counts once. Types without both give
+  /// 0.
   ///
-  /// O(elements); reads every byte of floating-point and complex tensors and none of the others.
+  /// O(elements). Reads all bytes of floating-point and complex tensors and none of others.
   package func countNonFinite() throws -> Int {
     guard dtype.kind == .floatingPoint || dtype.kind == .complex, dtype != .float4_e2m1fn_x2 else { return 0 }
     let isFinite8 = EightBitFloat.format(of: dtype)?.table.map(\.isFinite)
@@ -93,7 +94,8 @@ extension Tensor {
 }
 
 extension UnsafeMutableRawBufferPointer {
-  /// Elements of `width` words of which one has every bit of the mask set: the largest exponent.
+  /// Returns the number of elements, of `width` words each, in which a word has all mask bits (the largest
+  /// exponent) set.
   fileprivate func count<W: FixedWidthInteger & BitwiseCopyable>(of: W.Type, mask: W, width: Int) -> Int {
     let words = unsafe bindMemory(to: W.self)
     var count = 0
@@ -108,7 +110,7 @@ extension UnsafeMutableRawBufferPointer {
   }
 }
 
-/// Appends the numbers that little-endian bytes of one element type hold.
+/// Appends the numbers in little-endian bytes of one dtype.
 @_specialize(where T == Float)
 @_specialize(where T == Double)
 func appendNumbers<T: TensorScalar>(

@@ -1,11 +1,14 @@
 internal import CNarrowing
 
-/// What float32 numbers are in a 16-bit format, rounded to nearest, ties to even; written without branches, so that the
-/// compiler does many at once where the processor has no instructions for it.
+/// A 16-bit format that float32 numbers are rounded to, to nearest, ties to even.
+///
+/// Conversions have no branches, so that the compiler can vectorise them where the processor has no
+/// instructions for them.
 protocol NarrowFormat {
-  /// The pattern of the nearest number.
+  /// Returns the pattern of the nearest number.
   static func narrowed(_ bits: UInt32) -> UInt32
-  /// Narrows numbers with the processor's own instructions; returns how many from the first on were done.
+  /// Narrows numbers with the processor's own instructions. Returns the number of leading elements that were
+  /// converted.
   static func narrowWide(
     _ source: UnsafePointer<UInt32>, _ target: UnsafeMutablePointer<UInt16>, _ count: Int,
     _ loss: inout cnarrowing_loss
@@ -21,10 +24,10 @@ enum HalfFormat: NarrowFormat {
   @inline(__always)
   static func narrowed(_ bits: UInt32) -> UInt32 {
     let magnitude = bits & 0x7FFF_FFFF
-    // Another bias of the exponent, and half of what is cut off, less a bit where the last that stays is even.
+    // Rebiases the exponent and adds half of the discarded bits, less one when the last kept bit is even.
     let normal = (magnitude &+ 0xC800_0FFF &+ ((magnitude &>> 13) & 1)) &>> 13
-    // Below the least normal number, an addition of 0.5 brings the last bit that stays to the end of the mantissa, and
-    // rounds there.
+    // Below the smallest normal number, adding 0.5 aligns the last kept bit with the end of the mantissa,
+    // where the addition rounds.
     let subnormal = (Float(bitPattern: magnitude) + 0.5).bitPattern &- 0x3F00_0000
     let finite = magnitude < 0x3880_0000 ? subnormal : normal
     let large = magnitude > 0x7F80_0000 ? 0x7E00 | ((magnitude &>> 13) & 0x3FF) : infinity
@@ -37,7 +40,7 @@ enum HalfFormat: NarrowFormat {
   ) -> Int { unsafe cnarrowing_float16(source, target, count, &loss) }
 }
 
-/// bfloat16: the upper half of a float32; every NaN becomes 0x7FC0.
+/// bfloat16: the upper half of a float32. Every NaN becomes 0x7FC0.
 ///
 /// Source: PyTorch `c10/util/BFloat16.h`, `round_to_nearest_even`.
 enum BrainFormat: NarrowFormat {
@@ -56,7 +59,7 @@ enum BrainFormat: NarrowFormat {
 }
 
 extension NarrowFormat {
-  /// Narrows numbers one after the other; counts those that became infinite and those that became zero.
+  /// Narrows numbers one by one, and counts those that became infinite and those that became zero.
   @inline(__always)
   static func narrow(
     _ source: UnsafePointer<UInt32>, _ target: UnsafeMutablePointer<UInt16>, _ count: Int

@@ -5,7 +5,7 @@ struct EightBitFloat {
   let exponentBits: Int
   let mantissaBits: Int
   let bias: Int
-  /// What the patterns beyond the finite numbers mean.
+  /// The meaning of the patterns beyond the finite numbers.
   let specials: Specials
 
   enum Specials {
@@ -32,7 +32,7 @@ struct EightBitFloat {
     }
   }
 
-  /// The number a pattern stands for; every value is exact in float32.
+  /// Returns the number with this pattern. Every value is exact in float32.
   func value(_ pattern: UInt8) -> Float {
     let bits = Int(pattern)
     if specials == .exponentOnly {
@@ -56,7 +56,8 @@ struct EightBitFloat {
     return sign == .minus ? -magnitude : magnitude
   }
 
-  /// The pattern nearest to a number, ties to even, and whether it is a finite one; for formats with a sign.
+  /// Returns the pattern nearest to a number, ties to even, and whether it is finite. Only for formats with a
+  /// sign.
   func nearest(to value: Double) -> (pattern: UInt8, isFinite: Bool) {
     let sign: UInt8 = value.sign == .minus ? 0x80 : 0
     let infinite: UInt8 =
@@ -67,12 +68,12 @@ struct EightBitFloat {
       }
     if value.isNaN { return (specials == .negativeZeroIsNaN ? 0x80 : 0x7F | sign, false) }
     let magnitude = value.magnitude
-    // Numbers below the least normal one are as far from each other as those above it.
+    // Subnormal numbers have the same spacing as the smallest normal ones.
     let exponent = max(magnitude == 0 ? .min : Int(magnitude.exponent), 1 - bias)
     guard exponent <= (1 << exponentBits) - bias else { return (infinite | sign, false) }
     let spacing = Double(sign: .plus, exponent: exponent - mantissaBits, significand: 1)
     let steps = Int((magnitude / spacing).rounded(.toNearestOrEven))
-    // The leading one of a normal number adds one to the exponent's field.
+    // The implicit leading one of a normal number adds one to the exponent field.
     let pattern = (exponent - (1 - bias)) << mantissaBits + steps
     let largest =
       switch specials {
@@ -85,11 +86,11 @@ struct EightBitFloat {
     return (UInt8(pattern) | sign, true)
   }
 
-  /// The value of all 256 patterns.
+  /// The values of all 256 patterns.
   var table: [Float] { (0...255).map { value(UInt8($0)) } }
 }
 
-/// The 16-bit pattern of the bfloat16 nearest to a number, ties to even; every NaN becomes 0x7FC0.
+/// Returns the pattern of the bfloat16 nearest to a number, ties to even. Every NaN becomes 0x7FC0.
 ///
 /// Source: PyTorch `c10/util/BFloat16.h`, `round_to_nearest_even`.
 func bfloat16Pattern(_ value: Float) -> UInt16 {
@@ -98,10 +99,10 @@ func bfloat16Pattern(_ value: Float) -> UInt16 {
   return UInt16(truncatingIfNeeded: (bits &+ 0x7FFF &+ ((bits >> 16) & 1)) >> 16)
 }
 
-/// The same from a double, rounded once.
+/// Returns the pattern of the bfloat16 nearest to a double, rounded once.
 func bfloat16Pattern(_ value: Double) -> UInt16 {
   var nearest = Float(value)
-  // Rounding to odd in the middle step keeps the second rounding right.
+  // Rounding to odd in the intermediate float keeps the second rounding correct.
   if nearest.isFinite, Double(nearest) != value, nearest.bitPattern & 1 == 0 {
     let isTooLarge = Double(nearest.magnitude) > value.magnitude
     nearest = Float(bitPattern: isTooLarge ? nearest.bitPattern - 1 : nearest.bitPattern + 1)

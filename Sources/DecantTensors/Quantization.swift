@@ -1,13 +1,13 @@
 internal import DecantBytes
 
-/// What the integers of a quantised tensor stand for.
+/// The quantisation parameters that turn a quantised tensor's integers into numbers.
 ///
 /// Source: PyTorch `aten/src/ATen/quantized/Quantizer.h`, `torch/_utils.py` (`_rebuild_qtensor`).
 package enum Quantization: Sendable {
   /// number = (integer - zeroPoint) × scale.
   case perTensor(scale: Double, zeroPoint: Int64)
-  /// The same with a scale and a zero point for each index along `axis`; with `hasFloatZeroPoints`
-  /// (`per_channel_affine_float_qparams`) the zero points need not be whole.
+  /// The same with a scale and a zero point for each index along `axis`. With `hasFloatZeroPoints`
+  /// (`per_channel_affine_float_qparams`) the zero points may be fractional.
   indirect case perChannel(scales: Tensor, zeroPoints: Tensor, axis: Int, hasFloatZeroPoints: Bool)
 
   /// PyTorch's name of the scheme, without `torch.`.
@@ -42,7 +42,8 @@ package enum Quantization: Sendable {
 }
 
 extension Tensor {
-  /// The numbers a quantised tensor stands for, float32, computed when they are read.
+  /// Returns the numbers that a quantised tensor represents, as float32. They are computed when they are
+  /// read.
   ///
   /// - Throws: ``DecantError`` for a tensor that is not quantised, or whose scales cannot be read.
   ///   O(channels); reading is O(elements).
@@ -65,12 +66,13 @@ extension Tensor {
 private final class DequantizedContent: StorageContent {
   let byteCount: Int
   private let tensor: Tensor
-  /// Row-major integers as they are stored; the tensor's own storage when they stand so there.
+  /// The stored integers in row-major order: the tensor's own storage when it is contiguous and
+  /// little-endian, otherwise a copy.
   private let integers: any StorageContent
   private let start: Int
   private let scales: [Float]
   private let zeroPoints: [Float]
-  /// Elements that neighbours along the channel axis lie apart.
+  /// The number of elements between neighbours along the channel axis.
   private let channelStride: Int
 
   init(_ tensor: Tensor, _ quantization: Quantization, byteCount: Int) throws {
@@ -84,7 +86,7 @@ private final class DequantizedContent: StorageContent {
     case .perChannel(let scales, let zeroPoints, let axis, _):
       self.scales = try scales.elements(as: Float.self)
       self.zeroPoints = try zeroPoints.elements(as: Float.self)
-      // 0 or too large only where there are no elements.
+      // The product is 0 or overflows only for tensors without elements.
       channelStride = max(checkedProduct(tensor.shape[(axis + 1)...]) ?? 1, 1)
     }
     if tensor.isContiguous, tensor.storage.byteOrder == .little, let content = tensor.storage.content {

@@ -1,12 +1,13 @@
 internal import DecantBytes
 
 extension Tensor {
-  /// Hands every element to `body`, in row-major order, little-endian, `conj` and `neg` resolved.
+  /// Calls `body` with all elements in row-major order, little-endian, with `conj` and `neg` applied.
   ///
-  /// The bytes come in pieces of at most `capacity` bytes, each a whole number of elements; an empty tensor
-  /// gives none. Memory: one piece, and 20 MiB for a large tensor that is not contiguous. O(elements).
+  /// The bytes come in chunks of at most `capacity` bytes, each a whole number of elements. An empty tensor
+  /// gives no chunk. Memory: one chunk, plus 20 MiB for a large non-contiguous tensor. O(elements).
   ///
-  /// - Throws: ``DecantError`` for a tensor without data, and whatever reading the storage or `body` throws.
+  /// - Throws: ``DecantError`` for a tensor without data. Errors of reading the storage and of `body` are
+  ///   rethrown.
   package func readRowMajor(
     capacity: Int = 1 << 18, _ body: (UnsafeMutableRawBufferPointer) throws -> Void
   ) throws {
@@ -23,7 +24,7 @@ extension Tensor {
     }
   }
 
-  /// Every element's bytes in row-major order, little-endian, `conj` and `neg` resolved; O(elements).
+  /// Returns all elements in row-major order, little-endian, with `conj` and `neg` applied. O(elements).
   package func rowMajorBytes() throws -> [UInt8] {
     var bytes: [UInt8] = []
     bytes.reserveCapacity(byteCount)
@@ -31,7 +32,7 @@ extension Tensor {
     return bytes
   }
 
-  /// The SHA-256 of ``rowMajorBytes()`` in lower-case hexadecimal, without holding them.
+  /// Returns the SHA-256 of ``rowMajorBytes()`` in lower-case hexadecimal, in bounded memory.
   package func sha256() throws -> String {
     let hash = try SHA256()
     try unsafe readRowMajor { unsafe hash.update(UnsafeRawBufferPointer($0)) }
@@ -39,15 +40,15 @@ extension Tensor {
   }
 }
 
-/// Reads a tensor's elements from the first to the last, in pieces of the caller's size.
+/// A reader of a tensor's elements from first to last, in chunks of the caller's size.
 package struct RowMajorReader: Sendable {
   private let tensor: Tensor
   private let content: any StorageContent
-  /// Walks the view when it is not contiguous.
+  /// The reader of a non-contiguous view; nil for a contiguous one.
   private var gather: StridedGather?
   private var done = 0
 
-  /// Begins at the first element; reads nothing.
+  /// Creates a reader at the first element. Reads nothing.
   ///
   /// - Throws: ``DecantError`` for a tensor without data.
   package init(_ tensor: Tensor) throws {
@@ -66,18 +67,18 @@ package struct RowMajorReader: Sendable {
     gather = tensor.isContiguous ? nil : StridedGather(tensor, content)
   }
 
-  /// Whether what is read is the storage's bytes as they stand, all of them.
+  /// True when the elements are exactly all bytes of the storage, unchanged.
   package var passesStorageUnchanged: Bool {
     tensor.isContiguous && tensor.byteCount == tensor.storage.byteCount && tensor.storage.byteOrder == .little
       && !tensor.isConjugated && !tensor.isNegated
   }
 
-  /// Whether elements can be read in any order, by ``read(into:at:)``, at no further cost.
+  /// True when elements can be read in any order, by ``read(into:at:)``, at no further cost.
   package var isRandomAccess: Bool { gather == nil && content.isRandomAccess }
 
-  /// Fills `target` with the elements that begin at byte `offset` of a contiguous tensor, as ``read(into:)`` does.
+  /// Reads the elements at byte `offset` of a contiguous tensor into `target`, as ``read(into:)`` does.
   ///
-  /// - Parameter target: a whole number of elements, all of them the tensor's, as `offset` is.
+  /// - Parameter target: the output, a whole number of elements. It and `offset` must stay inside the tensor.
   package func read(into target: UnsafeMutableRawBufferPointer, at offset: Int) throws {
     precondition(
       gather == nil && target.count % tensor.dtype.byteCount == 0 && offset % tensor.dtype.byteCount == 0
@@ -87,9 +88,9 @@ package struct RowMajorReader: Sendable {
     unsafe resolveBits(target)
   }
 
-  /// Fills `target` with the next elements: row-major, little-endian, `conj` and `neg` resolved.
+  /// Reads the next elements into `target`: row-major, little-endian, with `conj` and `neg` applied.
   ///
-  /// - Parameter target: a whole number of elements, no more than are left.
+  /// - Parameter target: the output, a whole number of elements and no more than are left.
   package mutating func read(into target: UnsafeMutableRawBufferPointer) throws {
     if gather == nil {
       try unsafe read(into: target, at: done)
@@ -103,7 +104,7 @@ package struct RowMajorReader: Sendable {
     done += target.count
   }
 
-  /// Puts words in little-endian order and applies the lazy bits, in place.
+  /// Converts words to little-endian and applies the lazy `conj` and `neg` bits, in place.
   private func resolveBits(_ bytes: UnsafeMutableRawBufferPointer) {
     let word = tensor.dtype.wordByteCount
     if tensor.storage.byteOrder == .big && word > 1 {
@@ -114,7 +115,8 @@ package struct RowMajorReader: Sendable {
       }
     }
     if tensor.isNegated || tensor.isConjugated {
-      // A sign is the top bit of a word's last byte. Of a complex pair, neg flips both parts and conj the second.
+      // The sign is the top bit of a word's last byte. In a complex pair, neg flips both parts and conj the
+      // second.
       let isComplex = tensor.dtype.kind == .complex
       let flipsFirst = tensor.isNegated
       let flipsSecond = isComplex ? tensor.isNegated != tensor.isConjugated : tensor.isNegated

@@ -1,11 +1,11 @@
 package import DecantBytes
 internal import CLibcrypto
 
-/// A running SHA-256 (FIPS 180-4), computed by OpenSSL's libcrypto.
+/// An incremental SHA-256 (FIPS 180-4), computed by OpenSSL's libcrypto.
 @safe package final class SHA256 {
   private let state: OpaquePointer
 
-  /// Begins a hash.
+  /// Starts a hash.
   ///
   /// - Throws: ``DecantError`` when libcrypto is not installed.
   package init() throws(DecantError) {
@@ -19,14 +19,14 @@ internal import CLibcrypto
 
   deinit { unsafe decant_sha256_destroy(state) }
 
-  /// Adds bytes; O(length).
+  /// Adds bytes. O(length).
   package func update(_ bytes: UnsafeRawBufferPointer) {
     guard let base = bytes.baseAddress else { return }
     let status = unsafe decant_sha256_update(state, base, bytes.count)
     precondition(status == 0, "libcrypto refused to hash")
   }
 
-  /// The digest in lower-case hexadecimal. Call once.
+  /// Returns the digest in lower-case hexadecimal. Call it once.
   package func finish() -> String {
     var digest = [UInt8](repeating: 0, count: 32)
     let status = unsafe decant_sha256_finish(state, &digest)

@@ -2,11 +2,13 @@ package import DecantBytes
 internal import Synchronization
 
 extension Tensor {
-  /// The same numbers, each slice of the first axis times its factor: rounded once, to float64 from float64 and to float32
-  /// from other types.
+  /// Returns the tensor with each slice of the first axis multiplied by its factor.
   ///
-  /// They are computed when they are read, and let go when the last of them was.
-  /// - Throws: ``DecantError`` when there is not one factor for each slice, or the numbers are no floating-point ones.
+  /// The products are rounded once: to float64 for float64, to float32 for other types. They are computed on
+  /// the first read and freed after the last byte was read.
+  ///
+  /// - Throws: ``DecantError`` when the number of factors differs from the number of slices, or the dtype is
+  ///   not a floating-point one.
   package func scaled(by factors: [Double]) throws(DecantError) -> Tensor {
     guard let rows = shape.first, factors.count == rows, dtype.kind == .floatingPoint, storage.content != nil
     else {
@@ -22,7 +24,7 @@ extension Tensor {
   }
 }
 
-/// What ``Tensor/scaled(by:)`` gives.
+/// The storage of the result of ``Tensor/scaled(by:)``.
 private final class ScaledContent: StorageContent {
   private let tensor: Tensor
   private let factors: [Double]

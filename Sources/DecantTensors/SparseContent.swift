@@ -2,13 +2,15 @@ package import DecantBytes
 internal import Synchronization
 
 extension Tensor {
-  /// A sparse tensor, as the dense one it stands for.
+  /// Creates the dense form of a sparse tensor.
   ///
-  /// Nothing is read before an element is asked for; then the parts are, whole, and zeros are filled in between.
+  /// Nothing is read before an element is needed. The first read then loads all parts, and the gaps are
+  /// filled with zeros.
   ///
   /// - Parameters:
-  ///   - parts: in the order of ``TensorLayout/partNames``; indices are integers, values have any type.
-  /// - Throws: ``DecantError`` when shapes and layout do not fit each other. O(rank).
+  ///   - parts: the parts in the order of ``TensorLayout/partNames``. Indices are integers; values have any
+  ///     dtype.
+  /// - Throws: ``DecantError`` when shapes and layout do not match. O(rank).
   package static func sparse(
     _ layout: TensorLayout, shape: [Int], parts: [Tensor], limits: Limits = Limits()
   ) throws(DecantError) -> Tensor {
@@ -27,7 +29,7 @@ extension Tensor {
     guard values.dtype.elementsPerByte == 1 else {
       throw DecantError(.unsupportedFormat, "sparse tensors of type \(values.dtype.rawValue) are not read")
     }
-    // Without data (the meta device) there is nothing to fill in.
+    // Without data (the meta device) there is nothing to read.
     let hasData = parts.allSatisfy { $0.storage.content != nil }
     let content =
       hasData ? SparseContent(geometry, parts: parts, byteCount: byteCount, limits: limits) : nil
@@ -35,7 +37,8 @@ extension Tensor {
       key: values.storage.key, location: values.storage.location, byteCount: byteCount, content: content,
       entry: values.storage.entry)
     var wide = limits
-    // The dense form is bounded when it is read: a sparse tensor may be listed however large it would be.
+    // The size of the dense form is checked when it is read, so that a sparse tensor of any size can be
+    // listed.
     wide.expansionFloor = .max
     let dense = try Tensor(dtype: values.dtype, shape: shape, storage: storage, limits: wide)
     return dense.with(
@@ -43,25 +46,26 @@ extension Tensor {
       parts: zip(layout.partNames, parts).map { TensorPart(name: $0, tensor: $1) })
   }
 
-  /// Whether every element can be read within the limits: false for sparse tensors whose dense form is too large.
+  /// True when every element can be read within the limits. False for sparse tensors whose dense form is too
+  /// large.
   package var isReadable: Bool {
     (storage.content as? SparseContent)?.isWithinLimits ?? (storage.content != nil)
   }
 }
 
-/// Where the values of a sparse tensor belong.
+/// The positions of a sparse tensor's values in its dense form.
 ///
 /// Source: PyTorch `aten/src/ATen/native/sparse`, `torch.sparse_compressed_tensor`.
 struct SparseGeometry: Sendable {
   let layout: TensorLayout
   let shape: [Int]
-  /// Leading dimensions that hold one sparse matrix each (compressed layouts).
+  /// The number of leading batch dimensions, which index separate sparse matrices (compressed layouts).
   let batch: Int
-  /// Rows and columns of a block; 1 and 1 where values are no blocks.
+  /// The rows and columns of a block; 1 and 1 for layouts without blocks.
   let block: (rows: Int, columns: Int)
-  /// Values stored for each batch item.
+  /// The number of values stored for each batch item.
   let stored: Int
-  /// Elements of one value: the product of the trailing dense dimensions.
+  /// The number of elements of one value: the product of the trailing dense dimensions.
   let dense: Int
 
   init(_ layout: TensorLayout, shape: [Int], parts: [Tensor]) throws(DecantError) {
@@ -120,16 +124,16 @@ struct SparseGeometry: Sendable {
     self.dense = dense
   }
 
-  /// One stretch of values and where it belongs, both in elements.
+  /// A run of consecutive values: its offset in the dense form and in the values, both in elements.
   struct Run {
     let target: Int
     let source: Int
   }
 
-  /// Elements of every run.
+  /// The number of elements of every run.
   var runLength: Int { block.columns * dense }
 
-  /// Every run, in the order of the values. O(stored values).
+  /// Returns every run, in the order of the values. O(stored values).
   ///
   /// - Throws: ``DecantError`` for an index outside the shape.
   func runs(_ parts: [Tensor]) throws -> [Run] {
@@ -191,17 +195,17 @@ struct SparseGeometry: Sendable {
   }
 }
 
-/// The dense form of a sparse tensor: values at their places, zeros between.
+/// The dense form of a sparse tensor: values at their indices, zeros elsewhere.
 private final class SparseContent: StorageContent {
   let byteCount: Int
   var isWithinLimits: Bool { excess == nil }
-  /// The limit that the dense form exceeds.
+  /// The limit that the dense form exceeds; nil when it exceeds none.
   private let excess: Limits.Excess?
   private let geometry: SparseGeometry
   private let parts: [Tensor]
   private let filled = Mutex<Filled?>(nil)
 
-  /// The runs in ascending order of their targets, no two overlapping, and the values' bytes.
+  /// The runs in ascending order of their targets, without overlaps, and the bytes of the values.
   private struct Filled {
     let runs: [SparseGeometry.Run]
     let values: [UInt8]
@@ -240,7 +244,7 @@ private final class SparseContent: StorageContent {
     unsafe buffer.initializeMemory(as: UInt8.self, repeating: 0)
     let width = parts[parts.count - 1].dtype.byteCount
     let length = geometry.runLength * width
-    // The first run that ends behind the offset.
+    // Binary search for the first run that ends after the offset.
     var low = 0
     var high = filled.runs.count
     while low < high {
@@ -265,7 +269,7 @@ private final class SparseContent: StorageContent {
     var bytes = try values.rowMajorBytes()
     guard geometry.runLength > 0, values.elementCount > 0 else { return Filled(runs: [], values: []) }
     let runs = try geometry.runs(parts)
-    // Equal targets keep the file's order, in which PyTorch adds them up.
+    // Runs with equal targets keep the file's order, in which PyTorch adds them.
     let order = runs.indices.sorted { (runs[$0].target, $0) < (runs[$1].target, $1) }
     var kept: [SparseGeometry.Run] = []
     kept.reserveCapacity(runs.count)
@@ -280,7 +284,7 @@ private final class SparseContent: StorageContent {
     return Filled(runs: kept, values: bytes)
   }
 
-  /// Adds one value to another of the same place: what an uncoalesced tensor means.
+  /// Adds a value to another with the same index. In an uncoalesced tensor repeated indices mean a sum.
   private func add(_ source: Int, to target: Int, _ dtype: DType, _ bytes: inout [UInt8]) throws {
     let length = geometry.runLength
     func add<T: BitwiseCopyable>(_ type: T.Type, _ count: Int, _ sum: (T, T) -> T) {

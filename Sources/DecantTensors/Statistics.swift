@@ -2,18 +2,19 @@ public import DecantBytes
 
 /// The range and the mean of a tensor's elements.
 public struct TensorStatistics: Sendable {
-  /// The number of elements that are infinite or not a number.
+  /// The number of elements that are infinite or NaN.
   public let nonFiniteCount: Int
-  /// The least finite element; nil for types that are not read as real numbers, and without finite elements.
+  /// The smallest finite element; nil when there is none, or when the dtype is not read as real numbers.
   public let least: Double?
-  /// The greatest finite element; nil as ``least`` is.
+  /// The largest finite element; nil like ``least``.
   public let greatest: Double?
-  /// The mean of the finite elements; nil as ``least`` is.
+  /// The mean of the finite elements; nil like ``least``.
   public let mean: Double?
 }
 
 extension Tensor {
-  /// Reads every element and returns their range and mean, computed in float64. O(elements), in bounded memory.
+  /// Reads every element and returns their range and mean, computed in float64. O(elements), in bounded
+  /// memory.
   ///
   /// - Throws: ``DecantError`` for a tensor without data and for data that cannot be read.
   public func statistics() throws(DecantError) -> TensorStatistics {
@@ -53,7 +54,7 @@ extension Tensor {
       nonFiniteCount: nonFinite, least: least, greatest: greatest, mean: sum / Double(finite))
   }
 
-  /// Whether the elements are read as real numbers.
+  /// True when the elements are read as real numbers.
   private var isReal: Bool {
     switch dtype {
     case .float4_e2m1fn_x2, .int1, .int2, .int3, .int4, .int5, .int6, .int7, .uint1, .uint2, .uint3, .uint4,

@@ -1,23 +1,24 @@
 internal import DecantBytes
-/// Reads a view that is not contiguous in row-major order, a slab of its elements at a time.
+/// A row-major reader of a non-contiguous view, which works on one slab of elements at a time.
 ///
-/// A slab is put together in the order in which its elements are stored: what lies close together is read at once,
-/// and every element then goes to its place. Memory: a slab and a window.
+/// A slab is read in storage order: elements that are close together are read at once, and each is then
+/// copied to its row-major offset. Memory: a slab and a window.
 struct StridedGather: Sendable {
   private let content: any StorageContent
   private let elementBytes: Int
-  /// Where the view begins, in elements.
+  /// The offset of the view in its storage, in elements.
   private let start: Int
-  /// The view's dimensions with neighbours merged where they follow each other without a gap.
+  /// The view's sizes and strides, with neighbouring dimensions merged where they are contiguous.
   private let shape: [Int]
   private let strides: [Int]
-  /// The dimension of which a slab has several indices, and how many; of those outside it has one, of those inside all.
+  /// The dimension that slabs divide, and the number of its indices in one slab. A slab has one index of each
+  /// outer dimension and all indices of the inner ones.
   private let axis: Int
   private let batch: Int
-  /// Where the next slab begins, along the dimensions up to `axis`.
+  /// The index of the next slab along the dimensions up to `axis`.
   private var index: [Int]
   private var slab: [UInt8] = []
-  /// Bytes of the slab that were handed out.
+  /// The number of bytes of the slab that were already returned.
   private var done = 0
 
   private static let slabBytes = 16 << 20
@@ -47,7 +48,7 @@ struct StridedGather: Sendable {
     index = [Int](repeating: 0, count: axis + 1)
   }
 
-  /// Fills `target` with the next elements, as they are stored.
+  /// Reads the next elements into `target`, in their stored format.
   mutating func fill(_ target: UnsafeMutableRawBufferPointer) throws {
     var filled = 0
     while filled < target.count {
@@ -89,9 +90,9 @@ struct StridedGather: Sendable {
   }
 }
 
-/// A part of a view that is put together in memory.
+/// A part of a view, gathered in memory.
 private struct Slab {
-  /// A dimension: how many elements, and bytes from one to the next in the storage and in the slab.
+  /// A dimension: the element count, and the stride in bytes in the storage and in the slab.
   struct Lane {
     let count: Int
     let stored: Int
@@ -99,14 +100,15 @@ private struct Slab {
   }
 
   private let content: any StorageContent
-  /// Those farthest apart in the storage first.
+  /// The dimensions, largest storage stride first.
   private let lanes: [Lane]
   private let elementBytes: Int
-  /// For every lane and behind the last, the bytes that it and those after it span in the storage, and have in the slab.
+  /// For every lane, and after the last one, the bytes that it and the later lanes span in the storage and
+  /// fill in the slab.
   private let spans: [Int]
   private let used: [Int]
 
-  /// What is read at once.
+  /// The largest number of bytes that one read covers.
   private static let windowBytes = 4 << 20
 
   init(_ content: any StorageContent, _ lanes: [Lane], _ elementBytes: Int) {
@@ -121,7 +123,7 @@ private struct Slab {
     (self.spans, self.used) = (spans.reversed(), used.reversed())
   }
 
-  /// Puts the slab together from what stands at an offset of the storage and after it.
+  /// Gathers the slab from the storage, starting at `offset`.
   func read(at offset: Int, into slab: UnsafeMutableRawBufferPointer) throws {
     let window = UnsafeMutableRawBufferPointer.allocate(
       byteCount: min(Self.windowBytes, spans[0]), alignment: 64)
@@ -142,7 +144,7 @@ private struct Slab {
     if inner <= window.count {
       let fitting = lane.stored == 0 ? lane.count : 1 + (window.count - inner) / lane.stored
       let batch = min(lane.count, fitting)
-      // Where less than this share of what lies between is used, smaller parts are less to read.
+      // When less than 1/64 of the spanned bytes is used, smaller reads cost less.
       if (inner + (batch - 1) * lane.stored) / 64 <= used[place + 1] * batch {
         for first in stride(from: 0, to: lane.count, by: batch) {
           let count = min(batch, lane.count - first)
@@ -160,7 +162,7 @@ private struct Slab {
     }
   }
 
-  /// Puts the elements of some indices of a lane, and of those after it, to their places.
+  /// Copies `count` elements of a lane, with all later lanes, to their offsets in the slab.
   private func scatter(
     _ place: Int, _ count: Int, _ source: UnsafeRawPointer, _ target: UnsafeMutableRawPointer
   ) {

@@ -1,40 +1,41 @@
 public import DecantBytes
 
-/// A view of stored elements: type, sizes and strides, as PyTorch's tensors are.
+/// A view of a storage: dtype, sizes and strides, as in PyTorch.
 ///
-/// Elements are read when they are asked for. Every element has been proved to lie inside the storage.
+/// Elements are read on demand. The initializer has checked that every element lies inside the storage.
 ///
 ///     let bias = weights["fc.bias"]!
 ///     print(bias.dtype, bias.shape, try bias.values(as: Float.self))
 public struct Tensor: Sendable {
-  /// The type of the elements.
+  /// The data type of the elements.
   public let dtype: DType
   /// The sizes, outermost first; empty for a scalar.
   public let shape: [Int]
-  /// The distance of neighbours along each dimension, in elements.
+  /// The strides: the distance between neighbours along each dimension, in elements.
   public let strides: [Int]
   package let storage: Storage
   /// The offset of the first element in its storage, in elements.
   public let storageOffset: Int
-  /// Whether the stored numbers stand for their complex conjugates (PyTorch's lazy `conj` bit).
+  /// True when the stored numbers must be conjugated (PyTorch's lazy `conj` bit).
   package let isConjugated: Bool
-  /// Whether the stored numbers stand for their negatives (PyTorch's lazy `neg` bit).
+  /// True when the stored numbers must be negated (PyTorch's lazy `neg` bit).
   package let isNegated: Bool
-  /// PyTorch would train it: `requires_grad`.
+  /// True when PyTorch would train the tensor (`requires_grad`).
   public private(set) var requiresGrad: Bool
-  /// How the file stores the elements: strided, or a sparse format. Reading gives all elements, zeros included.
+  /// The layout in the file: strided, or a sparse format. Reading a sparse tensor gives all elements, zeros
+  /// included.
   public private(set) var layout = TensorLayout.strided
-  /// The tensors a sparse or quantised one is made from, in PyTorch's order.
+  /// The tensors that a sparse or quantised tensor consists of, in PyTorch's order.
   package private(set) var parts: [TensorPart] = []
-  /// What the integers of a quantised tensor stand for.
+  /// The quantisation parameters; nil for a tensor that is not quantised.
   package private(set) var quantization: Quantization?
-  /// The number of elements; those of an expanded view count each time (`numel`).
+  /// The number of elements (`numel`). Repeated elements of an expanded view count each time.
   public let elementCount: Int
 
-  /// Proves a view and makes it.
+  /// Creates a view and checks that it stays inside its storage.
   ///
-  /// - Throws: ``DecantError`` when sizes or strides are negative, differ in number, overflow, reach outside the
-  ///   storage, or expand it beyond `limits`. O(rank).
+  /// - Throws: ``DecantError`` when sizes or strides are negative, differ in number, overflow, reach outside
+  ///   the storage, or expand it beyond `limits`. O(rank).
   package init(
     dtype: DType, shape: [Int], strides: [Int]? = nil, storage: Storage, storageOffset: Int = 0,
     isConjugated: Bool = false, isNegated: Bool = false, requiresGrad: Bool = false, limits: Limits = Limits()
@@ -90,9 +91,10 @@ public struct Tensor: Sendable {
     }
   }
 
-  /// Makes a contiguous tensor of values in row-major order, copied. O(elements).
+  /// Creates a contiguous tensor from a copy of values in row-major order. O(elements).
   ///
-  /// - Throws: ``DecantError`` with the code `invalidArgument` when the shape has not as many elements as there are values.
+  /// - Throws: ``DecantError`` with the code `invalidArgument` when the number of values is not that of the
+  ///   shape's elements.
   public init<T: TensorScalar>(_ values: [T], shape: [Int]) throws(DecantError) {
     guard checkedProduct(shape) == values.count else {
       throw DecantError(.invalidArgument, "\(values.count) values do not fill the shape \(shape)")
@@ -102,7 +104,7 @@ public struct Tensor: Sendable {
     try self.init(dtype: T.dtype, shape: shape, storage: storage)
   }
 
-  /// Makes a line of int64 values, copied.
+  /// Creates a one-dimensional int64 tensor from a copy of integers.
   package init(integers: [Int64]) throws(DecantError) {
     let content = unsafe integers.withUnsafeBytes { unsafe BytesInMemory($0) }
     let storage = Storage(key: "memory", byteCount: content.byteCount, content: content)
@@ -111,15 +113,15 @@ public struct Tensor: Sendable {
 
   /// The number of bytes of all elements in row-major order.
   public var byteCount: Int {
-    // Packed elements share bytes; the last may be filled in part.
+    // Packed elements share bytes; the last byte may be partly unused.
     let perByte = dtype.elementsPerByte
     return elementCount / perByte * dtype.byteCount + (elementCount % perByte == 0 ? 0 : 1)
   }
 
-  /// Where the first element stands: bytes from the storage's start.
+  /// The offset of the first element, in bytes from the start of the storage.
   var byteOffset: Int { storageOffset / dtype.elementsPerByte * dtype.byteCount }
 
-  /// The elements are stored in row-major order without gaps (`is_contiguous`).
+  /// True when the elements are stored in row-major order without gaps (`is_contiguous`).
   public var isContiguous: Bool {
     if elementCount == 0 { return true }
     var expected = 1
@@ -130,10 +132,10 @@ public struct Tensor: Sendable {
     return true
   }
 
-  /// The strides of row-major order, as PyTorch counts them (a size of 0 counts as 1).
+  /// Returns the strides of row-major order, as PyTorch counts them (a size of 0 counts as 1).
   ///
-  /// Beside a size of 0 the others may be so large that a stride does not fit; it is then the largest that does,
-  /// and no element uses it.
+  /// When one size is 0, the others may be so large that a stride overflows. It is then `Int.max`, and no
+  /// element uses it.
   package static func contiguousStrides(_ shape: [Int]) -> [Int] {
     var strides = [Int](repeating: 1, count: shape.count)
     for axis in shape.indices.dropLast().reversed() {
@@ -142,11 +144,12 @@ public struct Tensor: Sendable {
     return strides
   }
 
-  /// The same elements with their axes in another order: a view, as PyTorch's `permute`, `squeeze` and `unsqueeze`.
+  /// Returns a view with the axes in another order, like PyTorch's `permute`, `squeeze` and `unsqueeze`.
   ///
-  /// - Parameter axes: which of this tensor's axes each new one is; nil for a new one of size 1. Axes of size 1 may be left
-  ///   out.
-  /// - Throws: ``DecantError`` when a larger axis is left out, or elements share bytes and would no longer stand in order.
+  /// - Parameter axes: for each new axis, the index of this tensor's axis, or nil for a new axis of size 1.
+  ///   Axes of size 1 may be left out.
+  /// - Throws: ``DecantError`` when a larger axis is left out, or packed elements would no longer be in
+  ///   order.
   package func arranged(_ axes: [Int?]) throws(DecantError) -> Tensor {
     if axes == Array(shape.indices) { return self }
     let used = Set(axes.compactMap { $0 })
@@ -160,14 +163,14 @@ public struct Tensor: Sendable {
       requiresGrad: requiresGrad)
   }
 
-  /// The same view of other bookkeeping: what `_rebuild_parameter` says of a tensor.
+  /// Returns the same view with another `requires_grad`, as `_rebuild_parameter` sets it.
   package func with(requiresGrad: Bool) -> Tensor {
     var tensor = self
     tensor.requiresGrad = requiresGrad
     return tensor
   }
 
-  /// The same tensor with what it was made from.
+  /// Returns the same tensor with the layout and the parts that it was created from.
   func with(layout: TensorLayout, parts: [TensorPart]) -> Tensor {
     var tensor = self
     tensor.layout = layout
@@ -175,7 +178,7 @@ public struct Tensor: Sendable {
     return tensor
   }
 
-  /// The same integers with what they stand for.
+  /// Returns the same integers with quantisation parameters.
   ///
   /// - Throws: ``DecantError`` when the tensor is not quantised, or the scales do not fit its shape.
   package func with(_ quantization: Quantization) throws(DecantError) -> Tensor {

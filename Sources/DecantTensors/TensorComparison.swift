@@ -1,47 +1,48 @@
 package import DecantBytes
 internal import CStandard
 
-/// How far a tensor's numbers lie from another's, measured in one pass.
+/// The differences between the numbers of two tensors, measured in one pass.
 ///
-/// Of every two elements x and y at one place, each exact in float64 (or as whole numbers, where both are integers):
+/// The measures for two elements x and y with the same index, each exact in float64 (or as integers, when
+/// both are):
 ///
 /// - absolute difference: |x − y|
 /// - relative difference: |x − y| / max(|x|, |y|), at most 2; 0 where both are 0
-/// - ULP: steps from x to y through the numbers of their type, in which −0 and +0 are neighbours, and infinity follows
-///   the largest number. Of two floating-point types it is the coarser, into which the other's number is first rounded to
-///   the nearest, ties to even. Of integers it is |x − y|.
+/// - ULP: the number of steps from x to y through the numbers of their type. −0 and +0 are neighbours, and
+///   infinity follows the largest number. Of two floating-point types the coarser one counts, and the other's
+///   number is first rounded to it, to nearest, ties to even. For integers it is |x − y|.
 /// - cosine: Σxy / √(Σx² · Σy²) over the elements that are finite in both
 ///
-/// Two NaNs are the same number, and so are two infinities of one sign. A NaN beside a number is infinitely far from it,
-/// and so is an infinity from any other number. Complex numbers are compared part by part.
+/// Two NaNs are equal, and so are two infinities of one sign. A NaN differs from any number by infinity, and
+/// so does an infinity from any other number. Complex numbers are compared part by part.
 package struct TensorDifference: Sendable {
-  /// Elements that were compared; a complex one counts as its two parts.
+  /// The number of compared elements. A complex element counts as its two parts.
   package fileprivate(set) var elementCount = 0
-  /// Elements of another value, or of another sign of zero.
+  /// The number of elements that differ in value or in the sign of zero.
   package fileprivate(set) var differingCount = 0
-  /// Elements of which one is NaN and the other is not.
+  /// The number of elements that are NaN in only one of the tensors.
   package fileprivate(set) var nanCount = 0
-  /// Elements that no tolerance allows; ``differingCount`` when there is none.
+  /// The number of elements beyond every tolerance; ``differingCount`` when there is none.
   package fileprivate(set) var beyondCount = 0
   package fileprivate(set) var maxAbsolute = 0.0
   package fileprivate(set) var maxRelative = 0.0
-  /// The most steps between two elements; nil for an integer type beside a floating-point one. NaNs beside numbers are
-  /// counted in ``nanCount``, not here.
+  /// The largest number of steps between two elements; nil when an integer type is compared with a
+  /// floating-point one. Pairs of a NaN and a number are counted in ``nanCount``, not here.
   package fileprivate(set) var maxULP: UInt128?
-  /// Nil when a sum is 0 or leaves the range of float64.
+  /// The cosine similarity; nil when a sum is 0 or overflows float64.
   package fileprivate(set) var cosine: Double?
-  /// Whether one tensor is the other rounded once to its own coarser floating-point type, to the nearest, ties to even;
-  /// what is too large for a type without infinity may have become the largest number or NaN.
+  /// True when one tensor is the other rounded once to its own coarser floating-point type, to nearest, ties
+  /// to even. Numbers beyond the range of a type without infinity may have become the largest number or NaN.
   package fileprivate(set) var isRounding = false
 }
 
-/// How far two elements may lie apart; one limit that allows it is enough.
+/// The allowed difference between two elements. It is enough to satisfy one of the limits.
 package struct Tolerance: Sendable {
   package var absolute: Double?
   package var relative: Double?
   package var ulp: UInt64?
 
-  /// Takes limits; nil allows nothing.
+  /// Creates a tolerance. A nil limit allows no difference.
   package init(absolute: Double? = nil, relative: Double? = nil, ulp: UInt64? = nil) {
     self.absolute = absolute
     self.relative = relative
@@ -49,11 +50,11 @@ package struct Tolerance: Sendable {
   }
 }
 
-/// Why two tensors could not be compared: one of them could not be read.
+/// An error of reading one of two compared tensors.
 package struct TensorComparisonError: Error {
-  /// True when it is the second one.
+  /// True when the second tensor could not be read.
   package let isOfOther: Bool
-  /// The error of reading it.
+  /// The error of reading the tensor.
   package let cause: DecantError
 
   init(isOfOther: Bool, cause: any Error) {
@@ -63,19 +64,20 @@ package struct TensorComparisonError: Error {
 }
 
 extension DecantError {
-  /// Makes the library's error of a comparison that failed.
+  /// Converts the error of a comparison to the library's error.
   package init(_ error: TensorComparisonError) { self = error.cause }
 
-  /// Returns the library's error when it is one; else an error of reading, such as a cancelled task's.
+  /// Converts an error of reading, such as a cancelled task's, to the library's error.
   package init(reading error: any Error) {
     self = error as? DecantError ?? DecantError(.readFailed, "cannot be read: \(error)")
   }
 }
 
 extension Tensor {
-  /// Whether the elements in row-major order are the same, bit by bit, and of the same type; shapes may differ.
+  /// Returns true when the dtypes and all bits of the elements in row-major order are equal. Shapes may
+  /// differ.
   ///
-  /// Stops at the first difference. Memory: two pieces. O(elements).
+  /// Stops at the first difference. Memory: two chunks. O(elements).
   ///
   /// - Throws: ``TensorComparisonError``.
   package func hasSameBits(as other: Tensor) throws -> Bool {
@@ -97,11 +99,11 @@ extension Tensor {
     return isSame
   }
 
-  /// How far this tensor's numbers lie from another's of the same shape.
+  /// Measures the differences between this tensor and another of the same shape.
   ///
-  /// Memory: a few pieces. O(elements).
+  /// Memory: a few chunks. O(elements).
   ///
-  /// - Returns: nil when a type is not read as numbers (see ``DType/isMeasurable``) or the shapes differ.
+  /// - Returns: nil when a dtype is not read as numbers (see ``DType/isMeasurable``) or the shapes differ.
   /// - Throws: ``TensorComparisonError``.
   package func difference(from other: Tensor, tolerance: Tolerance = Tolerance()) throws -> TensorDifference?
   {
@@ -126,7 +128,7 @@ extension Tensor {
     return meter.finished
   }
 
-  /// Hands the same elements of two tensors of one element count to `body`, until it returns false.
+  /// Calls `body` with the same elements of two tensors of equal element count, until it returns false.
   private func readBeside(
     _ other: Tensor, units: Int,
     _ body: (UnsafeMutableRawBufferPointer, UnsafeMutableRawBufferPointer) throws -> Bool
@@ -159,7 +161,8 @@ extension Tensor {
 }
 
 extension DType {
-  /// Whether elements are numbers that can be measured: all but bits, quantised types and those smaller than a byte.
+  /// True when elements are numbers that can be compared: all but bits, quantised types and types smaller
+  /// than a byte.
   package var isMeasurable: Bool {
     switch self {
     case .float4_e2m1fn_x2, .int1, .int2, .int3, .int4, .int5, .int6, .int7, .uint1, .uint2, .uint3, .uint4,
@@ -170,14 +173,14 @@ extension DType {
   }
 }
 
-/// A piece of one tensor as numbers: whole ones of 64 bits as they are, all others as float64, which is exact.
+/// A chunk of one tensor as numbers: 64-bit integers as they are, all others as float64, which is exact.
 private struct NumberPiece {
-  /// The type, or that of a complex number's parts.
+  /// The dtype, or that of a complex number's parts.
   let part: DType
   let isWide: Bool
   private(set) var doubles: [Double] = []
   private(set) var integers: [Int128] = []
-  /// Whether the numbers are real and get imaginary parts of 0, since the other tensor is complex.
+  /// True when the numbers are real but get imaginary parts of 0, because the other tensor is complex.
   private let isWidened: Bool
 
   init(_ dtype: DType, isComplex: Bool) {
@@ -203,7 +206,7 @@ private struct NumberPiece {
   }
 }
 
-/// Gathers a ``TensorDifference`` piece by piece.
+/// Accumulates a ``TensorDifference`` chunk by chunk.
 private struct DifferenceMeter {
   private var result = TensorDifference()
   private let tolerance: Tolerance
@@ -214,12 +217,12 @@ private struct DifferenceMeter {
   private var rightSquares = 0.0
   private var maxULP: UInt64 = 0
   private var maxWideULP: UInt128 = 0
-  /// NaNs beside numbers that are no overflow of a type without infinity.
+  /// The number of NaNs opposite numbers that are not an overflow of a type without infinity.
   private var strayNaNCount = 0
   private var leftKeys: [Int64] = []
   private var rightKeys: [Int64] = []
 
-  /// What a step is.
+  /// The unit of a ULP step.
   private enum Unit {
     case place(FloatOrder)
     case one
@@ -262,7 +265,7 @@ private struct DifferenceMeter {
     case .one: isWhole = true
     case .none: break
     }
-    // Sums of a piece, then of the pieces: the rounding errors stay small.
+    // Summing each chunk first keeps rounding errors small.
     var sums = (0.0, 0.0, 0.0)
     for index in left.indices {
       let (x, y) = (left[index], right[index])
@@ -305,7 +308,8 @@ private struct DifferenceMeter {
     }
   }
 
-  /// Whole numbers of 64 bits beside others; which is left and which right makes no difference.
+  /// Adds 64-bit integers and other numbers. Their order makes no difference, since all measures are
+  /// symmetric.
   mutating func add(_ wide: [Int128], _ others: [Double]) {
     result.elementCount += wide.count
     for index in wide.indices {
@@ -323,7 +327,7 @@ private struct DifferenceMeter {
       dot += x * y
       leftSquares += x * x
       rightSquares += y * y
-      // What float64 lost of the whole number is put back.
+      // Adds back the part of the integer that float64 lost.
       let difference = ((x - y) + Double(wide[index] - Int128(x))).magnitude
       guard difference != 0 else { continue }
       if case .one = unit { maxWideULP = max(maxWideULP, (wide[index] - Int128(y)).magnitude) }
@@ -337,7 +341,7 @@ private struct DifferenceMeter {
 
   /// - Parameter scale: the larger magnitude of the two.
   private mutating func note(_ difference: Double, _ scale: Double, _ ulp: UInt64) {
-    // Two numbers of one magnitude are at most twice it apart, also where the difference overflows.
+    // Two numbers of one magnitude differ by at most twice that, even where the difference overflows.
     let relative =
       difference == 0 ? 0 : difference.isFinite ? difference / scale : scale.isFinite ? 2 : .infinity
     result.differingCount += 1

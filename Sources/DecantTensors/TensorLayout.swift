@@ -1,4 +1,4 @@
-/// How a tensor's elements are held; raw values are PyTorch's names without `torch.`.
+/// The layout of a tensor's elements. Raw values are PyTorch's names without `torch.`.
 ///
 /// Source: PyTorch `c10/core/Layout.h`.
 public enum TensorLayout: String, Sendable, CaseIterable {
@@ -10,7 +10,7 @@ public enum TensorLayout: String, Sendable, CaseIterable {
   case sparseBSC = "sparse_bsc"
   case jagged
 
-  /// PyTorch's names of the tensors a sparse one is made from, in the order it saves them.
+  /// PyTorch's names of the tensors that a sparse tensor consists of, in the order it saves them.
   package var partNames: [String] {
     switch self {
     case .strided, .jagged: []
@@ -21,13 +21,13 @@ public enum TensorLayout: String, Sendable, CaseIterable {
   }
 }
 
-/// One of the tensors that another is made from.
+/// One of the tensors that another tensor consists of.
 package struct TensorPart: Sendable {
-  /// PyTorch's name of it: `values`, `crow_indices`, `scales`.
+  /// PyTorch's name of the part: `values`, `crow_indices`, `scales`.
   package let name: String
   package let tensor: Tensor
 
-  /// Names a part.
+  /// Creates a part.
   package init(name: String, tensor: Tensor) {
     self.name = name
     self.tensor = tensor

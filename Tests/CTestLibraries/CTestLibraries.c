@@ -3,7 +3,7 @@
 #include <dlfcn.h>
 #include <pthread.h>
 
-/* The prototypes that zip.h documents. */
+/* The functions of libzip, with the prototypes that zip.h documents. */
 static void *(*open_archive)(const char *, int, int *);
 static void (*discard)(void *);
 static int64_t (*get_num_entries)(void *, uint32_t);

@@ -7,9 +7,9 @@ import DecantTensors
 import TestSupport
 import Testing
 
-/// Every command line shown in the documents is run, and what it prints is what is shown.
+/// Runs every command line shown in the documents and compares its output with the text shown.
 @Suite struct DocumentationTests {
-  /// A command of a `console` block, and the lines shown under it.
+  /// A command of a `console` block, and the lines shown below it.
   struct Shown {
     let command: String
     let status: Int32
@@ -33,7 +33,7 @@ import Testing
     }
   }
 
-  /// The sample is built with the tests, from the source whose first part the README shows.
+  /// The sample is built with the tests, from the source whose beginning the README shows.
   @Test func theReadmeExampleRuns() throws {
     let root = Fixtures.root
     let sample = try String(
@@ -70,7 +70,7 @@ import Testing
     return found
   }
 
-  /// Whether lines are those shown, where a line `…` stands for any lines.
+  /// Returns true when lines match the lines shown, in which the line `…` stands for any lines.
   private static func matches(_ lines: ArraySlice<String>, _ shown: ArraySlice<String>) -> Bool {
     guard let first = shown.first else { return lines.isEmpty }
     if first == "…" {
@@ -80,7 +80,7 @@ import Testing
     return matches(lines.dropFirst(), shown.dropFirst())
   }
 
-  /// Whether a line is the one shown, where durations may differ (`TIME` is any) and `…` is the rest of the line.
+  /// Returns true when a line matches the line shown. Durations may differ, and `…` stands for the rest of the line.
   private static func matches(_ line: String, _ shown: String) -> Bool {
     let duration = /\d+\.\d+ m?s/
     let (timed, expected) = (line.replacing(duration, with: "TIME"), shown.replacing(duration, with: "TIME"))

@@ -4,7 +4,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// docs/ERRORS.md is written from the codes and the advice: `UPDATE_DOCS=1 swift test --filter ErrorDocumentation`.
+/// docs/ERRORS.md, generated from the codes and advice: `UPDATE_DOCS=1 swift test --filter ErrorDocumentation`.
 @Suite struct ErrorDocumentationTests {
   private static let path = Fixtures.root.appending(path: "docs/ERRORS.md")
   private static let source = Fixtures.root.appending(path: "Sources/DecantBytes/DecantError+Code.swift")
@@ -18,7 +18,7 @@ import Testing
     #expect(found == page, "UPDATE_DOCS=1 swift test --filter ErrorDocumentation writes it anew")
   }
 
-  /// The documentation comments and the page say the same.
+  /// The documentation comments and the page have the same text.
   @Test func everyCauseIsItsComment() throws {
     let source = try String(contentsOf: Self.source, encoding: .utf8)
     for code in DecantError.Code.allCases {
@@ -29,7 +29,7 @@ import Testing
     }
   }
 
-  /// The command's remedies can be typed, and the library's name no option.
+  /// The command line's remedies can be typed, and the library's name no command line option.
   @Test func adviceIsSpelledTwice() {
     for advice in DecantError.Advice.samples {
       #expect(!advice.libraryText.contains("--") && !advice.libraryText.contains("decant "))
@@ -62,7 +62,7 @@ import Testing
       "This page is written from the code: `UPDATE_DOCS=1 swift test --filter ErrorDocumentation`.",
     ]
     let source = (try? String(contentsOf: source, encoding: .utf8)) ?? ""
-    // The code's own sections, each up to the next.
+    // The MARK sections of the source file of the codes.
     var sections: [(title: String, codes: [DecantError.Code])] = []
     for line in source.split(separator: "\n").map({ $0.trimmingCharacters(in: .whitespaces) }) {
       if line.hasPrefix("// MARK: ") {

@@ -2,14 +2,14 @@ import Foundation
 import TestSupport
 import Testing
 
-/// Every refusal is one paragraph on standard error, exit 2 and nothing written; with `--json` its error is on standard
-/// output too. The wording is in `messages.txt`.
+/// Every refusal is one paragraph on standard error, with exit code 2 and no file written. With `--json` the error is
+/// also on standard output. The wording is in `messages.txt`.
 @Suite struct ErrorMessageTests {
   private let folder: TemporaryFolder
 
   init() throws { folder = try TemporaryFolder() }
 
-  /// Runs a command on a file of these bytes; checks what every refusal has in common; returns the error of its JSON.
+  /// Runs a command on a file with these bytes, checks what all refusals have in common, and returns the JSON error.
   private func refusal(
     _ bytes: [UInt8]?, _ arguments: [String] = ["inspect", "FILE"], status: Int32 = 2
   ) throws -> JSONError {
@@ -42,7 +42,7 @@ import Testing
     #expect(try refusal(nil).has("notAFile"))
   }
 
-  /// What each is called is in `messages.txt`.
+  /// Files of other formats. `messages.txt` has their messages.
   @Test(arguments: ForeignFiles.all.map(\.name))
   func foreign(_ name: String) throws {
     let bytes = try #require(ForeignFiles.all.first { $0.name == name }).bytes
@@ -66,7 +66,7 @@ import Testing
     for step in 1..<50 {
       let count = whole.count * step / 50
       let error = try refusal(Array(whole[..<count]), ["convert", "FILE", "OUT.safetensors"])
-      // Within data.pkl nothing is known; then the storages; then what of the file is whole.
+      // A cut inside data.pkl, then inside the storages, then after the last whole entry.
       #expect(error.has("truncated", "damaged"), "\(count): \(error.code)")
     }
   }
@@ -97,7 +97,7 @@ import Testing
       try refusal(try Fixtures.bytes("torch/weights.safetensors"), ["verify", "FILE"]).has("notAResNet"))
   }
 
-  /// A command line that is wrong: exit 64, and a hint.
+  /// A wrong command line: exit code 64, and a hint.
   @Test(arguments: [
     (
       ["verify", "FILE", "--arch", "resnet51"],
@@ -189,7 +189,7 @@ import Testing
       try refusal(nested, ["convert", "FILE", "old.safetensors", "--no-clobber"]).has("outputExists"))
   }
 
-  /// A full disk in the middle of the data: the old file stays, and nothing else does.
+  /// A disk that is full in the middle of the data: the old file is kept and no other file is left.
   @Test func aDiskThatFillsUp() throws {
     _ = try folder.write("old.safetensors", [1, 2, 3])
     let source = Fixtures.path("torch/small_nodown.pth")
@@ -202,7 +202,8 @@ import Testing
     #expect(try Data(contentsOf: folder.url.appending(path: "old.safetensors")) == Data([1, 2, 3]))
   }
 
-  /// Few descriptors: threads and libraries that cannot have one must not end the process.
+  /// A limit of few file descriptors, with which threads and libraries may fail to open files, must not crash the
+  /// process.
   @Test(arguments: [
     "diff nested.pth nested.pth", "scan nested.pth deflated.pth", "convert nested.pth out.safetensors",
     "convert deflated.pth out.pth",
@@ -211,7 +212,7 @@ import Testing
     for name in ["nested", "deflated"] {
       _ = try folder.write(name + ".pth", try Fixtures.bytes("torch/\(name).pth"))
     }
-    // With three the system's loader ends the process before its first line.
+    // With a limit of three, the dynamic loader ends the process before the tool starts.
     for limit in 4...8 {
       let run = try DecantProcess.shell("prlimit --nofile=\(limit) decant \(command)", in: folder.url)
       #expect([0, 1, 2].contains(run.status), "\(limit): \(run.errors)")

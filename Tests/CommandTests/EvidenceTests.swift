@@ -43,7 +43,7 @@ import Testing
         """)
   }
 
-  /// One output and stride 1: its attributes say what its shapes do not.
+  /// One output and stride 1: the module's attributes give the settings that tensor shapes do not.
   @Test func aWholeDetectorRunsWithoutAFlag() throws {
     _ = try decant("cp fixtures/torch/whole_nodown.pth OUT/net.pth")
     let run = try decant("decant run OUT/net.pth --input fixtures/inputs/input_97x131.npy")
@@ -85,7 +85,7 @@ import Testing
     let found = try identified("OUT/weights.pth")
     #expect(found["architecture"] as? String == "resnet50nodown" && found["proven"] as? Bool == false)
     #expect((found["undetermined"] as? [String])?.contains("stride0") == false)
-    // A name that the shapes are not of is a contradiction, and nobody's word.
+    // An architecture name that contradicts the shapes is reported as a contradiction and not used.
     _ = try decant("echo 'arch: resnet101' > OUT/config.yaml")
     let refused = try decant("decant run OUT/weights.pth --input fixtures/inputs/input_97x131.npy --json")
     #expect(try refused.status == 2 && JSONError(refused.output).code == "undetermined")
@@ -121,7 +121,7 @@ import Testing
         && large.errors.contains("has 2097152 bytes, more than a configuration needs (1048576)"))
     let folder = try decant("rm OUT/config.json; mkdir OUT/config.json; decant identify OUT/net.pth")
     #expect(folder.status == 0 && folder.errors.contains("config.json beside the checkpoint is not read: "))
-    // Escapes and what never ends.
+    // Escape sequences, and a file that never ends.
     let hostile = try decant(
       "rmdir OUT/config.json; printf '{\"arch\": \"\\\\u009b31mred\"}' > OUT/config.json; decant identify OUT/net.pth"
     )

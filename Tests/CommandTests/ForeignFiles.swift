@@ -1,7 +1,7 @@
 import Foundation
 import TestSupport
 
-/// Files that are not checkpoints, or are cut off, by their formats' own first bytes.
+/// Files that are not checkpoints or are truncated, made of the first bytes of their formats.
 enum ForeignFiles {
   static let all: [(name: String, bytes: [UInt8])] = plain + archives
 
@@ -39,12 +39,12 @@ enum ForeignFiles {
     ("msgpack", [0x81, 0xA6] + Array("params".utf8) + [0x80]),
     (
       "onnx-nameless",
-      // ir_version 8, graph { node { input: "x" } }: ONNX without a producer's name.
+      // ir_version 8, graph { node { input: "x" } }: ONNX without a producer name.
       [8, 8, 0x3A, 5, 0x0A, 3, 0x0A, 1, 0x78]
     ),
     (
       "joblib-late",
-      // A pickle that imports joblib's wrapper beyond the first 512 bytes, then the bytes of an array.
+      // A pickle that imports joblib's wrapper after the first 512 bytes, then the bytes of an array.
       [0x80, 3, 0x58] + [88, 2, 0, 0] + [UInt8](repeating: 0x61, count: 600)
         + Array("cjoblib.numpy_pickle\nNumpyArrayWrapper\n".utf8) + [0xFF, 0xFF]
     ),
@@ -84,7 +84,7 @@ enum ForeignFiles {
     ("gguf-1", Array("GGUF".utf8) + [1, 0, 0, 0, 0, 0, 0, 0]),
   ]
 
-  /// Zips of other kinds, by the names inside.
+  /// Zip archives of other formats, as lists of entry names.
   private static let archives: [(name: String, bytes: [UInt8])] = [
     ("keras.zip", ["metadata.json", "config.json", "model.weights.h5"]),
     ("coreml-package.zip", ["a.mlpackage/Manifest.json", "a.mlpackage/Data/com.apple.CoreML/model.mlmodel"]),

@@ -51,7 +51,7 @@ import Testing
         """)
   }
 
-  /// The contract scripts build on.
+  /// The JSON that scripts rely on.
   @Test func jsonContract() throws {
     let run = try decant("identify fixtures/torch/small_basic.pth --json")
     let object = try #require(
@@ -77,7 +77,7 @@ import Testing
   @Test func explains() throws {
     _ = try decant("synthesize resnet50 -o OUT/r.pth")
     let run = try decant("identify OUT/r.pth --explain")
-    // The known 4.09 billion multiply-adds, and He et al. 2015, figure 5.
+    // 4.09 billion multiply-adds is the known cost; the blocks are those of He et al. 2015, figure 5.
     #expect(
       run.output.hasSuffix(
         """

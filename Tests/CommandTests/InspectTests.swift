@@ -14,7 +14,7 @@ import Testing
     return try #require(try JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any])
   }
 
-  /// Decant writes what PyTorch 2.7 would, and is recognised all the same.
+  /// Decant writes files like those of PyTorch 2.7, and is still recognised as the writer.
   @Test func whoWroteTheFile() throws {
     let folder = try TemporaryFolder()
     let path = folder.path("written.pth")
@@ -54,7 +54,7 @@ import Testing
     #expect(run.output.contains("epoch") && run.errors.isEmpty)
   }
 
-  /// The contract scripts build on: names, order and types of the members.
+  /// The JSON that scripts rely on: names, order and types of the members.
   @Test func jsonContract() throws {
     let run = try inspect("nested.pth", "--json", "--filter", "model.0.*")
     #expect(
@@ -122,7 +122,7 @@ import Testing
     #expect(run.output.contains("\n      weight                           72  2×1×3×3 float32\n"))
   }
 
-  /// Keys that would steer a terminal are shown, never obeyed.
+  /// Keys with terminal control sequences are printed escaped.
   @Test func hostileKeysAreEscaped() throws {
     for options in [[], ["--tree"], ["--json"], ["--stats"]] {
       let run = try DecantProcess.run(

@@ -18,7 +18,7 @@ struct JSONError {
     try self.init(document["error"] as? [String: Any])
   }
 
-  /// Reads an error object.
+  /// Reads a JSON error object.
   init(_ members: [String: Any]?) throws {
     let members = try #require(members)
     code = try #require(members["code"] as? String)
@@ -27,14 +27,14 @@ struct JSONError {
     remedy = members["remedy"] as? String
   }
 
-  /// Returns true when the code is one of some.
+  /// Returns true when the code is one of the given codes.
   func has(_ codes: String...) -> Bool {
     // Until Sources/DecantCheckpoints has its codes.
     codes.contains(code)
   }
 }
 
-/// With `--json`, standard output has exactly one document, whatever fails.
+/// With `--json`, standard output has exactly one document, even when the command fails.
 @Suite(.serialized) struct JSONErrorTests {
   private let folder: TemporaryFolder
 
@@ -110,7 +110,7 @@ struct JSONError {
     #expect((document["images"] as? [Any])?.count == 1)
   }
 
-  /// Documents that answer no are not followed by an error.
+  /// A document whose answer is no is not followed by an error.
   @Test(arguments: [
     "identify fixtures/torch/weights.safetensors --json",
     "verify fixtures/torch/small_basic.pth --arch resnet18 --json",
@@ -123,7 +123,7 @@ struct JSONError {
     #expect(document["error"] == nil)
   }
 
-  /// Weights of another network: the error lists the first few of each kind.
+  /// The weights of another network: the error lists the first few differences of each kind.
   @Test(arguments: [
     "run r.pth --arch resnet34 --input fixtures/inputs/input_97x131.npy --json",
     "convert r.pth out.onnx --arch resnet34 --json",

@@ -5,7 +5,7 @@ import DecantResNets
 import TestSupport
 import Testing
 
-/// Commands that would lose a part of the weights in silence refuse instead: exit 2, one paragraph on standard error.
+/// Commands refuse when they would silently lose part of the weights: exit code 2, one paragraph on standard error.
 @Suite struct LossTests {
   typealias Value = TorchFile.Value
 
@@ -23,7 +23,7 @@ import Testing
     try DecantProcess.run(line.split(separator: " ").map(String.init), in: folder.url)
   }
 
-  /// Every command that uses weights refuses, and writes nothing.
+  /// Expects that every command which uses weights refuses and writes no file.
   private func refused(
     _ commands: [String], saying text: String, remedy: String,
     sourceLocation: SourceLocation = #_sourceLocation
@@ -141,14 +141,14 @@ import Testing
     try writeInput()
     let head = Self.customHeads[index]
     try write("in.pth") { $0.resnet(head) }
-    // The layer that the graph has is no part of what it lacks.
+    // A layer that the graph contains is not reported as missing from it.
     let read: Set = ["fc.weight", "fc.bias"]
     let single = head.filter { $0.value.count == 2 }.map(\.key)
     let own = single.count == 1 ? read.union(single) : read
     let names = head.map(\.key).filter { !own.contains($0) }
     #expect(!names.isEmpty)
     try refused(Self.network, saying: names.prefix(8).joined(separator: ", "), remedy: "ecant")
-    // Weights are written whole.
+    // Conversion of the tensors alone keeps every weight.
     let written = try decant("convert in.pth out.safetensors")
     #expect(written.status == 0)
     let tensors = try Checkpoint(path: folder.path("out.safetensors")).tensors.map(\.name)
@@ -177,7 +177,7 @@ import Testing
     #expect(run.status == 0, "\(run.errors)")
   }
 
-  /// What no head goes on in: no layer of a network that is whole is missed.
+  /// Networks whose heads Decant computes in full: no layer is reported as missing.
   @Test(
     arguments: [
       [:], ["fc.weight": [3, 32], "fc.bias": [3]],
@@ -199,7 +199,7 @@ import Testing
     for command in Self.network { #expect(try decant(command).status == 0, "\(command) \(head)") }
   }
 
-  /// A network within another: the part that is run says what it leaves.
+  /// A network inside a larger one: the command notes which tensors it leaves out.
   @Test func partsOfLargerNetworks() throws {
     try writeInput()
     try write("in.pth") {
@@ -215,7 +215,7 @@ import Testing
     try refused(Self.network, saying: "fc.0.weight, fc.3.weight", remedy: "--num-classes 0")
   }
 
-  /// DETR: its encoder has layers that are named and sized like a head's.
+  /// DETR: the names and shapes of its encoder's layers resemble those of a head.
   @Test func detectorsAreNoHeads() throws {
     try writeInput()
     try write("in.pth") {
@@ -230,7 +230,7 @@ import Testing
     for command in Self.network { #expect(try decant(command).status == 0, "\(command)") }
   }
 
-  /// What is wrong besides the head is the answer, as before.
+  /// Differences outside the head still give the answer no.
   @Test func anotherNetworkIsStillNo() throws {
     try write("in.pth") { $0.resnet(Self.customHeads[0]) }
     let run = try decant("verify in.pth --arch resnet18")

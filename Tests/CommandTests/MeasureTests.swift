@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// The form of what `identify --measure` prints; whether it is right is tested where networks are trained (Tests/Peers).
+/// The format of the output of `identify --measure`. Tests/Peers checks its accuracy on trained networks.
 @Suite struct MeasureTests {
   private let folder: TemporaryFolder
 

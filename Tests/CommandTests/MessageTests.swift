@@ -2,10 +2,10 @@ import Foundation
 import TestSupport
 import Testing
 
-/// The wording of errors: every message that `messages.txt` shows is what the command prints.
+/// The wording of errors: the command prints every message exactly as `messages.txt` shows it.
 ///
-/// `UPDATE_MESSAGES=1 swift test --filter MessageTests` writes the file anew. Read the difference as prose: each
-/// message says what happened, where, and what to do.
+/// `UPDATE_MESSAGES=1 swift test --filter MessageTests` rewrites the file. Read the difference as prose: each message
+/// must say what happened, where, and what to do.
 @Suite struct MessageTests {
   private static let path = URL(filePath: #filePath).deletingLastPathComponent().appending(
     path: "messages.txt")
@@ -21,7 +21,7 @@ import Testing
         let run = try DecantProcess.shell(command, in: folder.url)
         #expect(!run.wasKilled, "\(command)")
         text += "\n$ \(command)\n"
-        // How much was written before a disk was full depends on the writer's threads.
+        // The number of bytes written before the disk was full depends on the writer's threads.
         text += run.errors.replacing(/offset \d+: cannot be written/, with: "offset N: cannot be written")
         text += "exit \(run.status)\n"
       }
@@ -36,7 +36,7 @@ import Testing
     #expect(text == expected)
   }
 
-  /// Makes the files that the commands name.
+  /// Creates the files that the commands name.
   private static func fill(_ folder: TemporaryFolder) throws {
     try FileManager.default.createSymbolicLink(
       at: folder.url.appending(path: "fixtures"),

@@ -2,8 +2,8 @@ import Foundation
 import TestSupport
 import Testing
 
-/// The tool where a library that it loads on first use is not installed. A file that is no library stands in its place
-/// and is found first, since the dynamic linker does not look further. `make bare` tries it with the libraries removed.
+/// The tool without a library that it loads on first use. An invalid library file is found first in its place, and the
+/// dynamic linker does not search further. `make bare` tests with the libraries removed.
 @Suite struct MissingLibraryTests {
   private let folder = try! TemporaryFolder()
 
@@ -19,7 +19,7 @@ import Testing
     let (one, other) = (folder.path("one.pth"), folder.path("other.pth"))
     #expect(try decant("convert", source, one, without: ["libdeflate.so.0"]).status == 0)
     #expect(try DecantProcess.run(["convert", source, other]).status == 0)
-    // The checksums among them.
+    // With checksums too.
     #expect(try Data(contentsOf: URL(filePath: one)) == Data(contentsOf: URL(filePath: other)))
     #expect(try decant("inspect", source, "--checksums", without: ["libdeflate.so.0"]).status == 0)
     #expect(try decant("scan", source, without: ["libdeflate.so.0"]).status == 0)

@@ -4,7 +4,7 @@ import DecantTensors
 import TestSupport
 import Testing
 
-/// `decant run` on pictures, with a network of ten classes and one of one.
+/// `decant run` on pictures, with a network of ten classes and a network of one class.
 @Suite struct RunPictureTests {
   private let folder: TemporaryFolder
 
@@ -56,14 +56,14 @@ import Testing
     #expect(report["input_shape"] as? [Int] == [8, 3, 224, 224])
     let all = try NpyArray.read(path: folder.path("all.npy"))
     #expect(all.shape == [8, 10])
-    // At once, in batches of three, three and two.
+    // In batches of three, three and two.
     _ = try self.report(
       "--input fixtures/pictures --preprocess imagenet-eval --output OUT/batch.npy --batch 3")
     let batched = try NpyArray.read(path: folder.path("batch.npy")).elements(as: Float.self)
     #expect(
       try zip(batched, all.elements(as: Float.self)).allSatisfy { abs($0 - $1) < 1e-5 } && batched.count == 80
     )
-    // A picture's logits are those it has alone, and those that JSON has.
+    // A picture's logits equal those of a run on that picture alone, and those in the JSON.
     _ = try self.report("--input fixtures/pictures/inks.jpg --preprocess imagenet-eval --output OUT/one.npy")
     let one = try NpyArray.read(path: folder.path("one.npy")).elements(as: Float.self)
     #expect(try Array(all.elements(as: Float.self)[40..<50]) == one)

@@ -7,7 +7,7 @@ import Testing
 @Suite struct RunTests {
   private let folder: TemporaryFolder
 
-  /// The inputs lie in the goldens; the tool takes them as .npy.
+  /// Extracts the inputs, which are in the reference output files, to `.npy` files.
   init() throws {
     folder = try TemporaryFolder()
     for name in ["small_nodown", "small_basic"] {
@@ -22,7 +22,7 @@ import Testing
     try DecantProcess.shell(line.replacing("OUT/", with: folder.url.path + "/"), in: Fixtures.root)
   }
 
-  /// PyTorch's activations of whole stages, for two small networks that PyTorch saved.
+  /// Compares with PyTorch's activations of every stage, for two small networks saved by PyTorch.
   @Test(arguments: [("small_nodown", "--stride0 1"), ("small_basic", "")])
   func agreesWithPyTorch(_ name: String, _ options: String) throws {
     let line =
@@ -34,7 +34,7 @@ import Testing
     #expect(double.status == 0, "\(double.output)")
   }
 
-  /// The wrong stride gives plausible logits; the comparison says no.
+  /// A wrong stride gives plausible logits; the comparison with the reference output finds it.
   @Test func theWrongStrideDiffers() throws {
     let run = try decant(
       "decant run fixtures/torch/small_basic.pth --stride0 1 --input OUT/small_basic.npy --compare fixtures/goldens/small_basic.safetensors --json"
@@ -74,7 +74,7 @@ import Testing
     for stage in ["stem", "maxpool", "layer1", "layer2", "layer3", "layer4", "avgpool", "logits"] {
       #expect(listing.output.contains("\n  \(stage) "))
     }
-    // The stages are themselves a golden that the same run meets exactly.
+    // The written stages are a reference output that the same run reproduces exactly.
     let same = try decant(
       "decant run fixtures/torch/small_basic.pth --input OUT/small_basic.npy --compare OUT/s.safetensors --tolerance 0"
     )

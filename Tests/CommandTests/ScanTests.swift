@@ -2,12 +2,12 @@ import Foundation
 import TestSupport
 import Testing
 
-/// `decant scan` as its users see it: text, JSON, SARIF, exit codes, folders.
+/// `decant scan` as users run it: text, JSON, SARIF, exit codes, folders.
 @Suite struct ScanTests {
   private let folder: TemporaryFolder
-  /// `os.system('echo hi')` at protocol 0.
+  /// The call `os.system('echo hi')` at protocol 0.
   private let hostile = Array("cos\nsystem\n(S'echo hi'\ntR.".utf8)
-  /// `package.Class()`.
+  /// The call `package.Class()`.
   private let foreign = Array("(ipackage\nClass\n.".utf8)
   private let clean = Array("(dp0\n.".utf8)
 
@@ -55,7 +55,7 @@ import Testing
     #expect(run.output == "clean  a.pkl\n1 file: 1 clean\n")
   }
 
-  /// A command line, and how it ends.
+  /// A command line with its expected exit code.
   struct Ending: Sendable {
     let arguments: [String]
     let status: Int32
@@ -96,7 +96,7 @@ import Testing
     #expect(!run.output.utf8.contains(0x1B))
   }
 
-  /// Folders: sorted, links to files followed, links to folders and pipes passed over with a note.
+  /// Folders are sorted. Links to files are followed; links to folders and pipes are skipped with a note.
   @Test func folders() throws {
     let files = FileManager.default
     for name in ["tree/b", "tree/a", "outside"] {
@@ -143,7 +143,7 @@ import Testing
     #expect(run.errors == "decant: model/README.md is left out: not scanned\n")
   }
 
-  /// The order is that of the paths, however many threads there are.
+  /// The results are in the order of the paths for any number of threads.
   @Test func orderIsStable() throws {
     for index in 0..<200 { _ = try folder.write("f\(index).pkl", index.isMultiple(of: 7) ? hostile : clean) }
     let one = try scan(".", "--threads", "1")
@@ -171,7 +171,8 @@ import Testing
     #expect((files[1]["findings"] as? [Any])?.isEmpty == true)
   }
 
-  /// What SARIF 2.1.0 requires: version, runs, a driver's name, and a message of every result; references that hold.
+  /// The output has what SARIF 2.1.0 requires: version, runs, driver name, a message for every result, and valid
+  /// references.
   @Test func sarif() throws {
     _ = try folder.write("a b.pkl", hostile)
     _ = try folder.write("c.pkl", foreign)

@@ -1,12 +1,12 @@
 import DecantBytes
 import Testing
 
-/// What bytes of any kind may not make the cursor do.
+/// Tests that no input makes the cursor read out of bounds.
 struct ByteCursorBoundsTests {
   @Test func readsInOrder() throws {
     let bytes: [UInt8] = [1, 0x34, 0x12, 0x12, 0x34, 9, 8, 7, 0x61, 0x0A, 0x62]
     var cursor = ByteCursor(bytes.span.bytes)
-    // A cursor cannot be captured by the closures of #expect, so its answers are.
+    // A cursor cannot be captured by the closures of #expect, so its results are.
     let (byte, little, big) = (
       try cursor.readByte(), try cursor.readLittleEndian(UInt16.self), try cursor.readBigEndian(UInt16.self)
     )

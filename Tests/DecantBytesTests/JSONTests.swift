@@ -40,7 +40,7 @@ import Testing
     #expect(JSONValue.exact((Int64(1) << 53) + 1).text == "\"9007199254740993\"")
   }
 
-  /// Foundation's reader is the judge of what is written.
+  /// Foundation's JSON reader checks the output.
   @Test func writesWhatAnotherReaderReads() throws {
     let value: JSONValue = [
       "text": "quote \" slash \\ tab \t escape \u{1b} bidi \u{202e} emoji 😀", "numbers": [1, 2],

@@ -4,7 +4,7 @@ import DecantTensors
 import TestSupport
 import Testing
 
-/// Files that NumPy wrote, and GGUF files, against what NumPy says is in them.
+/// Tests that compare NumPy and GGUF fixtures with the contents that NumPy recorded.
 @Suite struct ArrayFixtureTests {
   private static let expected = ExpectedTensor.read("arrays/expected.json")
 
@@ -53,7 +53,7 @@ import Testing
     #expect(objects.suffix(2).map(\.byteCount) == [72, 34])
   }
 
-  /// An array of an archive that is none, or whose header lies: named as the entry it is.
+  /// An `.npz` member that is not an array, or has a false header: the error names the archive's entry.
   @Test(
     arguments: [
       ([1, 2, 3], .notACheckpoint, nil),
@@ -81,7 +81,7 @@ import Testing
     }
   }
 
-  /// However much of a file is there, the answer is a typed error that counts bytes, never a tensor.
+  /// A file truncated to any length gives a typed error and never a tensor.
   @Test(arguments: ["plain.npy", "objects.npy", "stored.npz", "tensors.gguf", "big_endian.gguf"])
   func everyTruncation(_ name: String) throws {
     let folder = try TemporaryFolder()
@@ -94,7 +94,7 @@ import Testing
     }
   }
 
-  /// Every byte changed in turn: an answer or a typed error, and never a trap.
+  /// Changing any byte gives a result or a typed error, and never a trap.
   @Test(arguments: [
     "plain.npy", "column_major.npy", "objects.npy", "text.npy", "stored.npz", "deflated.npz", "tensors.gguf",
     "big_endian.gguf",

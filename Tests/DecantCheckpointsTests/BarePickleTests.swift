@@ -5,7 +5,7 @@ import DecantTensors
 import TestSupport
 import Testing
 
-/// Pickles by themselves.
+/// Tests of pickle files without a zip archive.
 @Suite struct BarePickleTests {
   private let folder: TemporaryFolder
 
@@ -15,7 +15,7 @@ import Testing
     try Checkpoint(path: try folder.write("f.pkl", bytes))
   }
 
-  /// The code of the error; nil when the file is read.
+  /// Returns the error's code; nil when the file is read.
   private func refusal(_ bytes: [UInt8]) throws -> DecantError.Code? {
     do {
       _ = try open(bytes)
@@ -23,7 +23,7 @@ import Testing
     } catch let error as DecantError { return error.code }
   }
 
-  /// The same list in protocols 0, 1 and 2 (CPython's own bytes of `pickle.dumps([1, 2.5, 'a'], protocol)`).
+  /// The same list in protocols 0, 1 and 2: CPython's output of `pickle.dumps([1, 2.5, 'a'], protocol)`.
   @Test(
     arguments: [
       Array("(lp0\nI1\naF2.5\naVa\np1\na.".utf8),
@@ -74,7 +74,7 @@ import Testing
       try refusal(PickleBytes.stream(tensor)) == .partMissing)
   }
 
-  /// What is given to `torch.storage._load_from_bytes`.
+  /// The bytes that `torch.storage._load_from_bytes` receives, which are files themselves.
   @Test func filesInBytes() throws {
     func tensor(_ bytes: [UInt8]) -> [UInt8] {
       PickleBytes.tensor(
@@ -101,7 +101,8 @@ import Testing
     #expect(try refusal(Array(text.utf8)) == .notACheckpoint)
   }
 
-  /// `{10**20: bytearray(b'\x00\xff'), b'': b''}` as CPython 3 pickles it in every protocol, then the array as Python 2 does.
+  /// `{10**20: bytearray(b'\x00\xff'), b'': b''}` as CPython 3 pickles it in every protocol, then the bytearray as
+  /// Python 2 pickles it.
   @Test(
     arguments: [
       Array(
@@ -127,7 +128,8 @@ import Testing
     #expect(objects.map(\.count) == [2, 0])
   }
 
-  /// A call that is no plain bytearray stays one, whatever it is given; a key too long to spell is cut short.
+  /// A call of `bytearray` with other arguments stays listed as a call; an integer key that is too long to print is
+  /// shortened.
   @Test func otherCallsOfBytearray() throws {
     func call(_ arguments: String) throws -> [CheckpointObject] {
       try open(Array(("cbuiltins\nbytearray\n" + arguments + "R.").utf8)).objects
@@ -141,5 +143,5 @@ import Testing
   }
 }
 
-/// The integer 10**20 in protocols from 2 on.
+/// The integer 10**20 in protocol 2 and later.
 private let wide: [UInt8] = [0x8A, 9, 0, 0, 0x10, 0x63, 0x2D, 0x5E, 0xC7, 0x6B, 5]

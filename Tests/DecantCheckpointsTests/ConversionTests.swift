@@ -31,7 +31,7 @@ import Testing
     }
   }
 
-  /// The elements PyTorch saved are the elements a reader of the output gets.
+  /// A reader of the output gets the elements that PyTorch saved.
   @Test(arguments: [
     "nested.pth", "views.pth", "shared_storages.pth", "scalars_and_empty.pth", "old_layout.pth",
     "deflated.pth", "module.pth", "non_finite.pth",
@@ -78,7 +78,7 @@ import Testing
     #expect(report.uncastCount == 1)
   }
 
-  /// A big-endian file holds a type that safetensors lacks; everything else of it converts.
+  /// A big-endian file converts, except for a dtype that safetensors lacks.
   @Test func bigEndian() throws {
     let source = try Checkpoint(path: Fixtures.path("torch/big_endian.pth"))
     for entry in source.tensors where entry.tensor.dtype != .complex128 {
@@ -145,7 +145,7 @@ import Testing
       try FileManager.default.destinationOfSymbolicLink(atPath: folder.path("link.safetensors")) == target)
   }
 
-  /// A changed byte in the weights: found on the way, and nothing is left behind.
+  /// A changed byte in the weights is detected during the conversion, which leaves no output file.
   @Test func aWrongChecksumStopsTheConversion() throws {
     var bytes = try Fixtures.bytes("torch/nested.pth")
     let record = try #require(Data(bytes).range(of: Data("/data/0".utf8))?.upperBound)

@@ -2,9 +2,9 @@ import FuzzTargets
 import TestSupport
 import Testing
 
-/// Inputs that once crashed, hung or cost much memory, and seeds changed as the fuzzer changes them.
+/// Tests with inputs that once crashed, hung or used much memory, and with seeds mutated as the fuzzer mutates them.
 ///
-/// Everything a fuzz target asks of a reader is asked; a trap would end the test process.
+/// They run the complete fuzz targets; a trap would end the test process.
 @Suite struct CrashReplayTests {
   @Test(arguments: FuzzTarget.allCases)
   func everyCrash(_ target: FuzzTarget) throws {
@@ -13,7 +13,7 @@ import Testing
     }
   }
 
-  /// Sound inputs of a target, small enough to be read some hundred times.
+  /// Returns valid inputs of a target that are small enough to be read some hundred times.
   private static func seeds(of target: FuzzTarget) throws -> [[UInt8]] {
     func files(_ folder: String, _ suffix: String, prefix: String = "") throws -> [[UInt8]] {
       try Fixtures.names(in: folder, endingIn: suffix).filter { $0.hasPrefix(prefix) }

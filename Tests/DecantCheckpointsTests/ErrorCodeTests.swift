@@ -6,7 +6,7 @@ import DecantTensors
 import TestSupport
 import Testing
 
-/// The codes of errors that no test of a format meets: what the system refuses, and what is asked for wrongly.
+/// Tests of error codes that no format's tests cover: system errors and invalid arguments.
 @Suite struct ErrorCodeTests {
   private let folder: TemporaryFolder
 
@@ -98,7 +98,7 @@ import Testing
     #expect(error { _ = try shards.sha256() }?.code == .invalidArgument)
   }
 
-  /// Files that hold weights but are not read, and files that hold none.
+  /// Files with weights in unsupported formats, and files without weights.
   @Test(
     arguments: [
       ([], .notACheckpoint), ([0, 0, 0], .notACheckpoint), (Array("<html>".utf8), .notACheckpoint),
@@ -116,7 +116,7 @@ import Testing
     #expect(error?.code == code && error?.location.file == path)
   }
 
-  /// Tensors and pickles are proved in other modules: their codes and remedies reach the caller.
+  /// Other modules validate tensors and pickles: their error codes and remedies reach the caller unchanged.
   @Test func codesSurviveOnTheWayUp() throws {
     var limits = Limits()
     limits.pickleStack = 1
@@ -129,7 +129,7 @@ import Testing
     #expect(rank?.code == .limitExceeded && rank?.location.file?.hasSuffix("nested.pth") == true)
   }
 
-  /// No error of the library names an option or a command.
+  /// Errors of the library name no command-line option and no command.
   @Test func libraryRemediesNameNoOption() throws {
     for name in ["torch/objects.pth", "torch/sparse.pth", "torch/quantized.pth", "torch/dtypes.pth"] {
       let error = convert(name, to: folder.path("o.\(name.contains("objects") ? "pth" : "safetensors")"))

@@ -5,7 +5,7 @@ import DecantTensors
 import TestSupport
 import Testing
 
-/// What PyTorch said of a tensor in memory when it wrote a fixture.
+/// A tensor's properties as PyTorch recorded them when it wrote a fixture.
 struct ExpectedTensor: Equatable, CustomStringConvertible {
   var path: String
   let dtype: String
@@ -18,10 +18,10 @@ struct ExpectedTensor: Equatable, CustomStringConvertible {
 
   var description: String { "\(path) \(dtype) \(shape) \(strides) +\(storageOffset) \(sha256.prefix(8))" }
 
-  /// Everything `fixtures/torch/expected.json` says, by file.
+  /// The expected tensors of `fixtures/torch/expected.json`, by file.
   static let all = read("torch/expected.json")
 
-  /// Everything a file of expectations says, by file.
+  /// Reads a file of expected tensors, by the fixture's file name.
   static func read(_ name: String) -> [String: [ExpectedTensor]] {
     guard let data = FileManager.default.contents(atPath: Fixtures.path(name)),
       let json = try? JSONSerialization.jsonObject(with: data) as? [String: [String: Any]]
@@ -31,7 +31,7 @@ struct ExpectedTensor: Equatable, CustomStringConvertible {
     }
   }
 
-  /// What Decant says of a tensor.
+  /// Creates the record of a tensor that Decant read.
   init(_ entry: CheckpointTensor) throws {
     let tensor = entry.tensor
     path = Self.spell(entry.path)
@@ -45,7 +45,7 @@ struct ExpectedTensor: Equatable, CustomStringConvertible {
       tensor.layout == .strided ? [] : try tensor.parts.map { "\($0.name) \(try $0.tensor.sha256())" }
   }
 
-  /// What `expected.json` says of one.
+  /// Creates the record of a tensor in `expected.json`.
   init(_ tensor: [String: Any]) {
     path = Self.spell(tensor["path"] as? [Any] ?? [])
     dtype = tensor["dtype"] as? String ?? ""
@@ -59,7 +59,7 @@ struct ExpectedTensor: Equatable, CustomStringConvertible {
     }
   }
 
-  /// The same without strides and offset, for containers that lay elements out anew.
+  /// The same tensor without strides and offset, for containers that do not keep the memory layout.
   var withoutPlace: ExpectedTensor {
     var record = self
     (record.strides, record.storageOffset) = ([], 0)
@@ -86,19 +86,19 @@ struct ExpectedTensor: Equatable, CustomStringConvertible {
   }
 }
 
-/// Files that `torch.save` wrote, against what PyTorch held in memory.
+/// Tests that compare files written by `torch.save` with the tensors that PyTorch held in memory.
 @Suite struct FixtureTests {
   @Test(arguments: ExpectedTensor.all.keys.sorted())
   func everyTensor(_ name: String) throws {
     let checkpoint = try Checkpoint(path: Fixtures.path("torch/" + name))
     let found = try checkpoint.tensors.map { try ExpectedTensor($0) }
-    // One file holds a storage that no tensor has.
+    // One file has a storage that belongs to no tensor.
     #expect(
       checkpoint.objects.filter { $0.unreadTensor != nil }.map(\.name)
         == (name == "legacy_storages.pth" ? ["alone"] : []))
     let expected = ExpectedTensor.all[name, default: []]
     #expect(!expected.isEmpty)
-    // safetensors keeps no order: its own writer sorts, and JSON readers may too.
+    // safetensors does not keep the order: its own writer sorts the tensors, and JSON readers may reorder them.
     if name.hasSuffix(".safetensors") {
       #expect(
         found.sorted { $0.path < $1.path }.map(\.sha256)
@@ -149,7 +149,7 @@ struct ExpectedTensor: Equatable, CustomStringConvertible {
   }
 }
 
-/// What stands around a state dict and tells of its network.
+/// Tests of the information about a network around its state dict: module versions, TorchScript code, other files.
 @Suite struct SurroundingsTests {
   @Test func metadataListsEveryModule() throws {
     let checkpoint = try Checkpoint(path: Fixtures.path("torch/small_nodown.pth"))
@@ -160,7 +160,7 @@ struct ExpectedTensor: Equatable, CustomStringConvertible {
     #expect(versions.first?.path == "" && versions.first?.version == 1)
     #expect(versions.contains { $0.path == "maxpool" && $0.version == 1 })
     #expect(versions.contains { $0.path == "layer1.0.bn1" && $0.version == 2 })
-    // Too much text: counted, and no error.
+    // Beyond the limit of text, module versions are counted but not listed.
     var limits = Limits()
     limits.allTextBytes = 100
     let less = try Checkpoint(path: Fixtures.path("torch/small_nodown.pth"), limits: limits)
@@ -201,7 +201,7 @@ struct ExpectedTensor: Equatable, CustomStringConvertible {
       return
     }
     #expect(error.code == .limitExceeded && error.location.file?.hasSuffix("/expected.json") == true)
-    // A folder's own files lie beside it.
+    // For a folder checkpoint, the other files are inside the folder itself.
     let folder = try Checkpoint(path: Fixtures.path("folders/dcp"))
     guard case .content = folder.fileBeside(named: ".metadata", limit: 1 << 20) else {
       Issue.record("it is not read")
@@ -210,10 +210,11 @@ struct ExpectedTensor: Equatable, CustomStringConvertible {
   }
 }
 
-/// Every file of PyTorch's in the corpus, against an independent reader's digests.
+/// Tests that compare every PyTorch file of the corpus with an independent reader's digests.
 @Suite(.enabled(if: Corpus.folder != nil, "../shared/checkpoints is not here"))
 struct CorpusTests {
-  /// NumPy's names, in which the digests stand: it has no bfloat16, and no quantised or boolean storage there.
+  /// The dtypes under NumPy's names, which the digests use: NumPy has no bfloat16, and quantised and boolean elements
+  /// are recorded by their storage.
   private static let numpyNames: [DType: String] = [
     .bfloat16: "uint16", .qint8: "int8", .quint8: "uint8", .qint32: "int32", .bool: "uint8",
   ]
@@ -226,19 +227,19 @@ struct CorpusTests {
     var expected: [String: Set<String>] = [:]
     for row in try Corpus.table("digests.tsv") {
       let shape = (row["shape"] ?? "").filter { $0 != " " }
-      // The digests of safetensors files have NumPy's bool, the others the bytes it is stored in.
+      // The digests of safetensors files name NumPy's bool; all others name the type of its bytes.
       let type = row["dtype_np"] == "bool" ? "uint8" : row["dtype_np"] ?? ""
       expected[row["path"] ?? "", default: []].insert(
         "\(type) \(shape) \(row["sha256_contiguous_le"] ?? "")")
     }
-    // Plain NumPy files of a scanner's own tests, of which there are no digests; NumPy's peers' tests judge their like.
+    // Plain NumPy files from picklescan's tests, which have no digests here; Tests/Peers covers such files.
     let withoutDigests = "mmaitre314+picklescan/tests/data2/int_array"
     var files = 0
     for row in try Corpus.table("MANIFEST.tsv") where containers.contains(row["container"] ?? "") {
       guard let path = row["path"], row["note"]?.contains("HOSTILE") != true else { continue }
       let checkpoint = try Checkpoint(path: folder.appending(path: path).path)
       let found = Set(
-        // The digests hold PyTorch's tensors; NumPy's arrays in the same pickles are the peers' to judge.
+        // The digests cover only PyTorch tensors; Tests/Peers covers NumPy arrays in the same pickles.
         try checkpoint.tensors.filter { !$0.tensor.storage.key.hasPrefix("numpy@") }.map { entry in
           let type = Self.numpyNames[entry.tensor.dtype] ?? entry.tensor.dtype.rawValue
           let shape = "[" + entry.tensor.shape.map(String.init).joined(separator: ",") + "]"
@@ -254,7 +255,7 @@ struct CorpusTests {
     #expect(files >= least)
   }
 
-  /// Whatever the file, an answer or a typed error.
+  /// Every file of the corpus gives a result or a typed error.
   @Test func everyFileIsAnsweredOrRefused() throws {
     let folder = try #require(Corpus.folder)
     for row in try Corpus.table("MANIFEST.tsv") {

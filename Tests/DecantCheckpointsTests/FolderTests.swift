@@ -5,7 +5,7 @@ import DecantTensors
 import TestSupport
 import Testing
 
-/// Folders that PyTorch and safetensors wrote, against what was in memory.
+/// Tests that compare folders written by PyTorch and safetensors with the tensors in memory.
 @Suite struct FolderTests {
   static let expected = ExpectedTensor.read("folders/expected.json")
 
@@ -14,7 +14,7 @@ import Testing
     let checkpoint = try Checkpoint(path: Fixtures.path("folders/" + name))
     let found = try checkpoint.tensors.map { try ExpectedTensor($0).withoutPlace }
     let expected = try #require(Self.expected[name]).map(\.withoutPlace)
-    // Ranks and files are read in an order of their own.
+    // Ranks and files are read in another order than PyTorch's.
     #expect(found.sorted { $0.path < $1.path } == expected.sorted { $0.path < $1.path })
     #expect(checkpoint.container == (name.hasPrefix("dcp") ? .dcp : .shards))
     #expect(checkpoint.truncation == nil)
@@ -64,7 +64,7 @@ import Testing
     }
   }
 
-  /// Whatever part is asked for, in whatever order: each element of a tensor in chunks stands in its place.
+  /// Reading any range of a chunked tensor, in any order, gives the elements at that range.
   @Test func partsOfATensorInChunks() throws {
     let checkpoint = try Checkpoint(path: Fixtures.path("folders/dcp"))
     for name in ["model.rows", "model.columns", "model.grid", "model.transposed"] {
@@ -88,9 +88,9 @@ import Testing
     }
   }
 
-  // MARK: What deceives
+  // MARK: Deceptive files
 
-  /// Metadata of one tensor of 4×6; the reason is found on opening, or when the elements are read.
+  /// Folders with false metadata of one 4×6 tensor; the error comes on opening, or when the elements are read.
   @Test(
     arguments: [
       ("gap", .damaged), ("overlap", .deceptive), ("outside", .damaged), ("rank", .damaged),
@@ -143,7 +143,7 @@ import Testing
     }
   }
 
-  /// `NAME/snapshots/REVISION/FILE` leads to `NAME/blobs/HASH` in Hugging Face's cache.
+  /// In a Hugging Face cache, `NAME/snapshots/REVISION/FILE` links to `NAME/blobs/HASH`.
   @Test func linksOfAHuggingFaceCacheAreFollowed() throws {
     let folder = try TemporaryFolder()
     let manager = FileManager.default
@@ -160,7 +160,7 @@ import Testing
         atPath: folder.path("m/snapshots/r/" + name), withDestinationPath: "../../blobs/hash-of-" + name)
     }
     #expect(try Checkpoint(path: folder.path("m/snapshots/r")).tensors.count == 9)
-    // The same link in a folder that is no snapshot.
+    // The same link is refused in a folder that is not a snapshot.
     try manager.moveItem(atPath: folder.path("m/snapshots"), toPath: folder.path("m/others"))
     let error = #expect(throws: DecantError.self) { _ = try Checkpoint(path: folder.path("m/others/r")) }
     #expect(error?.code == .deceptive)

@@ -4,7 +4,7 @@ import DecantTensors
 import TestSupport
 import Testing
 
-/// GGUF files that lie, byte by byte.
+/// Tests of GGUF files with false headers, built byte by byte.
 @Suite struct GGUFTests {
   private let folder: TemporaryFolder
 
@@ -37,7 +37,7 @@ import Testing
     return bytes + [UInt8](repeating: 7, count: data)
   }
 
-  /// The code of the error; nil when the file is read.
+  /// Returns the error's code; nil when the file is read.
   private func refusal(_ bytes: [UInt8]) throws -> DecantError.Code? {
     let path = try folder.write("f.gguf", bytes)
     do throws(DecantError) {
@@ -166,7 +166,7 @@ import Testing
     #expect(try refusal(bytes) == code)
   }
 
-  /// An array of arrays of arrays …: read as far as anybody could mean it.
+  /// Nested arrays are read up to the limit of eight levels.
   @Test func deepArrays() throws {
     func nested(_ depth: Int) -> [UInt8] {
       let level = ZipBuilder.little(UInt32(9)) + ZipBuilder.little(UInt64(1))

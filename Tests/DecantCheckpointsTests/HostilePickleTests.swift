@@ -6,7 +6,8 @@ import DecantTensors
 import TestSupport
 import Testing
 
-/// Pickles that ask for much with few bytes: each is refused by name, in little memory, without a crash.
+/// Tests of small pickles that demand much memory or time: each is refused with a code, in little memory, without a
+/// crash.
 @Suite struct HostilePickleTests {
   private let folder: TemporaryFolder
 
@@ -17,7 +18,7 @@ import Testing
     return try Checkpoint(path: try folder.write("f.pth", zip.bytes))
   }
 
-  /// The code of the error; nil when the file is read.
+  /// Returns the error's code; nil when the file is read.
   private func refusal(_ pickle: [UInt8], _ records: [ZipBuilder.Entry] = []) throws -> DecantError.Code? {
     do {
       _ = try open(pickle, records)
@@ -34,7 +35,7 @@ import Testing
     [0x58] + ZipBuilder.little(UInt32(text.utf8.count)) + Array(text.utf8)
   }
 
-  /// `_rebuild_tensor_v2(storage, offset, size, stride, False, None)` on a float32 storage.
+  /// Returns `_rebuild_tensor_v2(storage, offset, size, stride, False, None)` on a float32 storage.
   private func tensor(
     key: String, count: Int32, size: [Int32], stride: [Int32], offset: Int32 = 0, location: String = "cpu"
   ) -> [UInt8] {
@@ -59,7 +60,7 @@ import Testing
     }
   }
 
-  /// A list of ten references to a list of ten references…
+  /// A list of ten references to a list of ten references, 40 levels deep.
   @Test func containersSharedByContainers() throws {
     var pickle: [UInt8] = [0x5D, 0x71, 0]
     for level in 1..<40 as Range<UInt8> {
@@ -73,7 +74,7 @@ import Testing
     let pickle = [0x5D, 0x28] + long + (0..<3000).flatMap { _ in [0x68, 0] as [UInt8] } + [0x65]
     let checkpoint = try open(pickle)
     #expect(checkpoint.objects.allSatisfy { $0.value == nil })
-    // As a key the text would be copied for every path.
+    // As a key, the text would be copied into every path.
     var keys: [UInt8] = [0x5D, 0x28, 0x7D] + long + [0x4B, 1, 0x73]
     for _ in 0..<3000 { keys += [0x7D, 0x68, 0, 0x4B, 1, 0x73] }
     #expect(try refusal(keys + [0x65]) == .limitExceeded)
@@ -116,7 +117,7 @@ import Testing
         == .damaged)
   }
 
-  /// Names that look alike are two names: é as one character and as two.
+  /// Names that look alike are different names: é as one code point and as two.
   @Test func namesAreBytes() throws {
     let (one, two) = ("\u{e9}", "e\u{301}")
     let pickle =
@@ -143,7 +144,7 @@ import Testing
     #expect(checkpoint.objects.first?.value == .string(decimal))
   }
 
-  /// Totals of tensors without data may exceed what 64 bits count.
+  /// The total size of tensors without data may exceed 64 bits.
   @Test func hugeTensorsWithoutData() throws {
     let huge: [UInt8] = [0x28, 0x8A, 8] + ZipBuilder.little(Int64(1) << 59) + [0x74]
     let one: [UInt8] = [0x28, 0x4B, 1, 0x74]
@@ -171,19 +172,19 @@ import Testing
     return try folder.write("deflated.pth", ZipBuilder([entry]).bytes)
   }
 
-  /// The limit that the advice names.
+  /// Returns the limit that the advice names.
   private func limit(_ advice: DecantError.Advice) -> String? {
     if case .raiseLimit(let name, _) = advice { name } else { nil }
   }
 
-  /// A few kilobytes deflated are not worth gigabytes of values.
+  /// A few deflated kilobytes may not expand to gigabytes of values.
   @Test(arguments: [
     (12_000_000, "pickleInflation"), (4_000_000, "pickleValues"),
   ])
   func deflatedBombs(_ count: Int, _ name: String) throws {
     for values in [[0x5D], [0x4E, 0x30], [0x4E]] as [[UInt8]] {
       let body = (0..<count / values.count).flatMap { _ in values }
-      // At two bytes for each value there are no more than are allowed.
+      // At two bytes for each value, there are not more values than the limit allows.
       if values.count == 2, count < 5_000_000 { continue }
       let path = try deflated([0x80, 2] + body + [0x4E, 0x2E])
       let error = #expect(throws: DecantError.self) { try Checkpoint(path: path) }

@@ -5,14 +5,14 @@ import DecantTensors
 import TestSupport
 import Testing
 
-/// Files of PyTorch before 1.6, made byte by byte: what is read, and what is refused.
+/// Reads files of PyTorch before 1.6, built byte by byte, and refuses damaged ones.
 @Suite struct LegacyTests {
   private let folder: TemporaryFolder
   private static let one: [UInt8] = [0, 0, 0x80, 0x3F]
 
   init() throws { folder = try TemporaryFolder() }
 
-  /// The five pickles and what follows them.
+  /// Returns a file: the five pickles and the bytes that follow them.
   private func file(_ object: [UInt8], keys: [String], _ tail: [UInt8], version: Int64 = 1001) -> [UInt8] {
     let magic: [UInt8] = [0x8A, 10, 0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19]
     let pickles = [
@@ -27,7 +27,7 @@ import Testing
     try Checkpoint(path: try folder.write("f.pth", bytes))
   }
 
-  /// The code of the error; nil when the file is read.
+  /// Returns the code of the error; nil when the file is read.
   private func refusal(_ bytes: [UInt8]) throws -> DecantError.Code? {
     do {
       try open(bytes).requireIntact()
@@ -88,7 +88,7 @@ import Testing
       try refusal(pickles.flatMap(PickleBytes.stream) + data) == .damaged)
   }
 
-  /// PyTorch refuses these; how long the storage is only what stands behind it can tell.
+  /// PyTorch refuses these files. Only the bytes after such a storage show its length.
   @Test func storagesThatNothingRefersTo() throws {
     let data = record(1, Self.one)
     let behind = try open(file(tensor, keys: ["0", "a"], data + record(3, [UInt8](repeating: 0, count: 6))))
@@ -135,7 +135,7 @@ import Testing
         == .damaged)
   }
 
-  /// `meta` storages have no data; untyped ones count bytes.
+  /// Storages on `meta` have no data. Untyped storages count bytes.
   @Test func kindsOfStorages() throws {
     let meta = PickleBytes.tensor(PickleBytes.storage("0", count: 1, location: "meta"), size: 1)
     let checkpoint = try open(file(meta, keys: [], []))
@@ -157,7 +157,7 @@ import Testing
     }
   }
 
-  /// The instances of PyTorch 0.1 to 0.3, in each way that pickle makes one.
+  /// Reads the instances of PyTorch 0.1 to 0.3, in each way that pickle makes one.
   @Test(arguments: ["REDUCE", "NEWOBJ", "__newobj__", "_reconstructor"])
   func instances(_ way: String) throws {
     func made(_ module: String, _ name: String, _ arguments: [[UInt8]], _ state: [[UInt8]]) -> [UInt8] {
@@ -192,7 +192,7 @@ import Testing
         == .damaged)
   }
 
-  /// Protocols 0 and 1 make modules through copy_reg, of a class that may have its source beside it.
+  /// Protocols 0 and 1 make modules through copy_reg. The class may be stored with its source code.
   @Test func aModuleMadeByCopyReg() throws {
     let kind =
       PickleBytes.tuple([
@@ -225,7 +225,7 @@ import Testing
         == .limitExceeded)
   }
 
-  /// A long text costs little in the stream however often it stands there: each use is counted.
+  /// Each use of a shared text is counted, because repeating a long text takes few bytes in the stream.
   @Test func longTextsSharedOften() throws {
     let long = PickleBytes.text(String(repeating: "k", count: 1 << 20)) + [0x71, 0]
     let often = (0..<100_000).map { _ in [0x68, 0] as [UInt8] }
@@ -282,7 +282,7 @@ import Testing
     #expect(checkpoint.objects.first { $0.name == "model" }?.type == "old_layouts.Scale")
   }
 
-  /// Every prefix of a file is refused to who needs all of it; SalvageTests tell what is left.
+  /// Every prefix of a file is refused when all of the data is required. SalvageTests checks what can still be read.
   @Test(arguments: ["legacy.pth", "legacy_early.pth"])
   func truncated(_ name: String) throws {
     let whole = try Fixtures.bytes("torch/" + name)
@@ -291,7 +291,7 @@ import Testing
     }
   }
 
-  /// Any byte may be any other: an answer or a typed error, never a crash.
+  /// Changing any byte gives an answer or a typed error, never a crash.
   @Test(arguments: ["legacy_early.pth", "legacy_protocol4.pth", "tar.pth", "bare_protocol0.pkl"])
   func anyByteWrong(_ name: String) throws {
     let whole = try Fixtures.bytes("torch/" + name)

@@ -1,6 +1,6 @@
 import TestSupport
 
-/// Pickles of protocol 2 from their opcodes, as the tests of old containers need them.
+/// Pickles of protocol 2, built from opcodes, for the tests of old containers.
 enum PickleBytes {
   static func stream(_ body: [UInt8]) -> [UInt8] { [0x80, 2] + body + [0x2E] }
 
@@ -18,7 +18,7 @@ enum PickleBytes {
 
   static func bytes(_ bytes: [UInt8]) -> [UInt8] { [0x42] + ZipBuilder.little(UInt32(bytes.count)) + bytes }
 
-  /// `('storage', torch.FloatStorage, key, location, count, view)` as a persistent id.
+  /// Returns the persistent ID `('storage', torch.FloatStorage, key, location, count, view)`.
   static func storage(
     _ key: String, count: Int64, view: (key: String, offset: Int64, count: Int64)? = nil,
     kind: [UInt8] = global("torch", "FloatStorage"), location: String = "cpu"
@@ -27,7 +27,7 @@ enum PickleBytes {
     return tuple([text("storage"), kind, text(key), text(location), integer(count), view]) + [0x51]
   }
 
-  /// `_rebuild_tensor(storage, 0, (size,), (1,))`.
+  /// Returns the call `_rebuild_tensor(storage, 0, (size,), (1,))`.
   static func tensor(_ storage: [UInt8], size: Int64) -> [UInt8] {
     global("torch._utils", "_rebuild_tensor")
       + tuple([storage, integer(0), tuple([integer(size)]), tuple([integer(1)])]) + [0x52]

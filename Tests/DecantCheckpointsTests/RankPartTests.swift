@@ -4,7 +4,7 @@ import DecantTensors
 import TestSupport
 import Testing
 
-/// One process's part of a checkpoint of several.
+/// Recognises one process's part of a checkpoint that several processes wrote.
 @Suite struct RankPartTests {
   typealias Value = TorchFile.Value
 
@@ -34,7 +34,7 @@ import Testing
     }
   }
 
-  /// `_rebuild_from_type_v2(_rebuild_wrapper_subclass, class, (…), state)`.
+  /// Returns the call `_rebuild_from_type_v2(_rebuild_wrapper_subclass, class, (…), state)`.
   private static func wrapper(_ type: Value, _ shape: [Int], _ state: Value) -> Value {
     let strides = shape.indices.map { shape[($0 + 1)...].reduce(1, *) }
     return .call(
@@ -72,7 +72,7 @@ import Testing
       ]))
   }
 
-  /// A `ShardedTensor` with as many shards as all ranks have, of which one is here.
+  /// Returns a `ShardedTensor` whose metadata lists the shards of all ranks. The file holds one of them.
   private static func sharded(_ file: inout TorchFile, _ shape: [Int], shards: Int, isOld: Bool = false)
     -> Value
   {
@@ -105,7 +105,7 @@ import Testing
     }
     #expect(try refusal(checkpoint) == "holds only one rank's part of 1 tensor (DTensor): w")
     #expect(throws: DecantError.self) { try checkpoint.requireReadable(checkpoint.onlyStateDict()) }
-    // What a tensor that was cut consists of goes with it.
+    // Excluding a tensor that was split also excludes its parts.
     #expect(try convert(checkpoint) { $0.except = ["w"] } == ["norm"])
     #expect(try convert(checkpoint) { $0.only = ["norm"] } == ["norm"])
   }
@@ -148,7 +148,7 @@ import Testing
     #expect(try convert(checkpoint) { $0.except = ["model.w"] } == ["model.step"])
   }
 
-  /// A single process holds all of it.
+  /// A single process holds the whole tensor.
   @Test func aShardedTensorOfOneRank() throws {
     let checkpoint = try open { file in .mapping(["w": Self.sharded(&file, [4, 3], shards: 1)]) }
     #expect(try convert(checkpoint) == ["w"])
@@ -195,7 +195,7 @@ import Testing
     )
   }
 
-  /// The weights of stages 1 and 2 are whole; what is cut is the optimizer's state, in files of its own.
+  /// With stages 1 and 2 the weights are whole. Only the optimizer's state is split, in separate files.
   @Test func zeroStage2() throws {
     let whole = try open { file in
       Self.engine(.mapping(["a": file.tensor([4, 3]), "b": file.tensor([])]), .list([Self.shapes]))

@@ -4,7 +4,7 @@ import DecantTensors
 import TestSupport
 import Testing
 
-/// Headers that lie: the attacks that the format's own validation rejects.
+/// Refuses deceptive headers: the attacks that the format's own validation rejects.
 @Suite struct SafetensorsTests {
   private let folder: TemporaryFolder
 
@@ -29,7 +29,7 @@ import Testing
         #"{"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]},"b":{"dtype":"U8","shape":[0,3],"data_offsets":[4,4]}}"#,
         data: 4) == nil)
     #expect(try refusal("{}", data: 0) == nil)
-    // Sizes beside a 0 may be so large that no stride fits.
+    // In a shape with a 0, the other sizes may be too large for any stride.
     #expect(
       try refusal(
         #"{"a":{"dtype":"F32","shape":[0,4611686018427387904,8],"data_offsets":[0,0]}}"#, data: 0)

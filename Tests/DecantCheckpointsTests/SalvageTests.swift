@@ -6,18 +6,18 @@ import DecantTensors
 import TestSupport
 import Testing
 
-/// Files that were cut off: what is whole is told, and is what it was.
+/// Reads files that were cut off. Tensors reported as whole must equal the originals.
 @Suite struct SalvageTests {
-  /// Names and digests of a whole file.
+  /// Returns the names and digests of a whole file's tensors.
   private static func whole(_ path: String) throws -> [String: String] {
     Dictionary(
       try Checkpoint(path: path).tensors.map { (ExpectedTensor.spell($0.path), try $0.tensor.sha256()) },
       uniquingKeysWith: { first, _ in first })
   }
 
-  /// Opens what is left; checks every tensor that is said to be whole.
+  /// Opens a truncated file and checks every tensor that is reported as whole.
   ///
-  /// - Returns: how many are; nil when the file is refused.
+  /// - Returns: the number of whole tensors; nil when the file is refused.
   private func check(_ bytes: [UInt8], _ folder: TemporaryFolder, _ expected: [String: String]) throws -> Int?
   {
     let path = try folder.write("cut", bytes)
@@ -31,7 +31,7 @@ import Testing
     for entry in intact {
       #expect(try entry.tensor.sha256() == expected[ExpectedTensor.spell(entry.path)])
     }
-    // Of a quantised tensor the scales alone may be lost.
+    // A quantised tensor may have lost only its scales.
     for entry in checkpoint.tensors
     where entry.state != .whole && entry.tensor.byteCount > 0 && entry.tensor.parts.isEmpty {
       #expect(throws: (any Error).self) { _ = try entry.tensor.sha256() }
@@ -56,7 +56,7 @@ import Testing
     for count in stride(from: 0, to: bytes.count, by: 97) {
       if let whole = try check(Array(bytes[..<count]), folder, expected) { most.append(whole) }
     }
-    // More bytes never tell of less, and within a zip's directory the data is all there.
+    // A longer prefix never has fewer whole tensors. A cut within the zip's directory loses none.
     #expect(most == most.sorted())
     if Array(bytes[..<2]) == [0x50, 0x4B] { #expect(most.last == expected.count) }
   }
@@ -68,7 +68,7 @@ import Testing
     for count in 0..<bytes.count { _ = try check(Array(bytes[..<count]), folder, expected) }
   }
 
-  /// PyTorch's layout tells how long a file was: the sizes stand in the pickle, the rest follows.
+  /// PyTorch's layout gives the length of the whole file: the pickle holds the sizes, and the rest follows from them.
   @Test(arguments: ["torch/nested.pth", "torch/tensor.pth", "torch/dtypes.pth"])
   func theSizeOfTheWholeFile(_ name: String) throws {
     let bytes = try Fixtures.bytes(name)
@@ -97,7 +97,7 @@ import Testing
     bytes[directory + 1] = 0x4B
     bytes[directory + 46 + 200] ^= 0xFF
     _ = try check(bytes, folder, expected)
-    // The end record alone is gone.
+    // Only the end record is missing.
     #expect(
       try check(Array(try Fixtures.bytes("torch/nested.pth").dropLast(22)), folder, expected)
         == expected.count)
@@ -218,7 +218,7 @@ import Testing
     #expect(try Checkpoint(path: path).warnings.filter { $0.contains("litter") }.count == 1)
   }
 
-  /// The stored entries of a fixture, as another program would pack them: in reverse order, nothing aligned.
+  /// Returns the stored entries of a fixture as another program would pack them: in reverse order, without alignment.
   private static func members(_ name: String) throws -> [ZipBuilder.Entry] {
     let bytes = try Fixtures.bytes(name)
     var entries: [ZipBuilder.Entry] = []

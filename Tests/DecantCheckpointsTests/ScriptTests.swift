@@ -5,7 +5,7 @@ import DecantTensors
 import TestSupport
 import Testing
 
-/// TorchScript archives against `torch.jit.load(FILE).state_dict()`.
+/// Compares TorchScript archives with `torch.jit.load(FILE).state_dict()`.
 @Suite struct ScriptTests {
   static let expected = ExpectedTensor.read("scripts/expected.json")
 
@@ -44,7 +44,7 @@ import Testing
       #expect(constants.count == (name == "trace.pt" ? 3 : 10))
       #expect(constants.allSatisfy { $0.stateDict == nil })
     }
-    // Freezing folds the batch normalisation into the convolution and keeps the linear layer as it is.
+    // Freezing folds the batch norm into the convolution and leaves the linear layer unchanged.
     let whole = try Checkpoint(path: Fixtures.path("scripts/script.pt"))
     let frozen = try Checkpoint(path: Fixtures.path("scripts/frozen.pt"))
     let weight = try #require(whole.tensors.first { $0.name == "fc.weight" }).tensor.sha256()
@@ -57,8 +57,8 @@ import Testing
     #expect(extra.type == "bytes" && extra.count == 8)
   }
 
-  /// PyTorch 1.0 to 1.3: a table of tensors in JSON. No such PyTorch runs here, so the archive is made by hand after
-  /// `caffe2/proto/torch.proto`; real ones are in the corpus.
+  /// PyTorch 1.0 to 1.3 describe a table of tensors in JSON. No such PyTorch runs here, so the archive is built by
+  /// hand from `caffe2/proto/torch.proto`. Real ones are in the corpus.
   @Test func modelsDescribedInJSON() throws {
     let model = """
       {"protoVersion": "3", "producerName": "pytorch", "mainModule": {"name": "net",

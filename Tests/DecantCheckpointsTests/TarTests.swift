@@ -5,13 +5,13 @@ import DecantTensors
 import TestSupport
 import Testing
 
-/// Tar files, made byte by byte.
+/// Reads tar files that are built byte by byte.
 @Suite struct TarTests {
   private let folder: TemporaryFolder
 
   init() throws { folder = try TemporaryFolder() }
 
-  /// One member: a header block and its bytes, padded.
+  /// Returns one member: a header block and its bytes, padded.
   private func member(
     _ name: String, _ bytes: [UInt8], size: [UInt8]? = nil, kind: Character = "0", checksum: Int? = nil
   ) -> [UInt8] {
@@ -67,7 +67,7 @@ import Testing
     try Checkpoint(path: try folder.write("f.pth", bytes))
   }
 
-  /// The code of the error; nil when the file is read.
+  /// Returns the code of the error; nil when the file is read.
   private func refusal(_ bytes: [UInt8]) throws -> DecantError.Code? {
     do {
       #expect(try open(bytes).tensors.count == 1)
@@ -84,7 +84,7 @@ import Testing
     #expect(try checkpoint.tensors.map { try $0.tensor.elements(as: Float.self) } == [[1, 2]])
   }
 
-  /// An id is an integer or text that is one, as Python's `int` takes either.
+  /// An ID is an integer, or text of an integer, because Python's `int` accepts both.
   @Test func ids() throws {
     #expect(try refusal(archive(pickle: PickleBytes.stream(PickleBytes.integer(1) + [0x51]))) == nil)
     let storage = try open(archive(pickle: PickleBytes.stream(PickleBytes.integer(7) + [0x51])))
@@ -126,7 +126,7 @@ import Testing
         == .notACheckpoint)
   }
 
-  /// pax records before a member say its name and size; others mean nothing here.
+  /// The pax records before a member give its name and size. Other records are ignored.
   @Test func pax() throws {
     func pax(_ text: String) -> [UInt8] { member("h", Array(text.utf8), kind: "x") }
     let renamed = pax("15 path=pickle\n20 mtime=1484000000.5\n".replacing("20 ", with: "22 "))
@@ -201,7 +201,7 @@ import Testing
 
   @Test func truncated() throws {
     let whole = try Fixtures.bytes("torch/tar.pth")
-    let last = 0x2600 + 578  // where the last member's data ends
+    let last = 0x2600 + 578  // end of the last member's data
     for count in stride(from: 600, to: last, by: 211) {
       #expect(throws: DecantError.self) { try open(Array(whole[..<count])) }
     }

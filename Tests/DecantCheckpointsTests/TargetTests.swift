@@ -5,7 +5,7 @@ import DecantTensors
 import TestSupport
 import Testing
 
-/// Every format that is written, read back by the readers of this project; `make peers` asks the real ones.
+/// Writes every output format and reads it back with this project's readers. `make peers` uses the original readers.
 @Suite struct TargetTests {
   private let folder: TemporaryFolder
 

@@ -5,9 +5,9 @@ import DecantTensors
 import TestSupport
 import Testing
 
-/// What is written as `.pth`, read again: PyTorch itself judges the files in `make peers`.
+/// Writes `.pth` files and reads them again. `make peers` checks the files with PyTorch itself.
 @Suite struct TorchWritingTests {
-  /// A fixture converted and read again.
+  /// Converts a fixture and reads the result.
   private func written(_ name: String, _ options: WriteOptions = WriteOptions()) throws -> (
     source: Checkpoint, result: Checkpoint, report: WriteReport
   ) {
@@ -17,7 +17,7 @@ import Testing
     return (source, try Checkpoint(path: folder.path("written.pth")), report)
   }
 
-  /// Everything a listing tells of a tensor but where it lies in its file.
+  /// Returns everything that a listing shows of a tensor, except its location in the file.
   private func describe(_ entry: CheckpointTensor) throws -> String {
     let tensor = entry.tensor
     let digest = tensor.storage.content == nil ? "none" : try tensor.sha256()
@@ -46,7 +46,7 @@ import Testing
     #expect(try result.tensors.map(describe) == source.tensors.map(describe))
     #expect(result.objects.map(describe) == source.objects.map(describe))
     #expect(report.droppedObjectCount == 0 && report.aliases.isEmpty)
-    // Who shares a storage with whom.
+    // Tensors that share a storage have the same number.
     func groups(_ checkpoint: Checkpoint) -> [Int?] {
       let tensors = checkpoint.tensors.map(\.tensor)
       return tensors.map { tensor in tensors.firstIndex { $0.storage === tensor.storage } }

@@ -3,7 +3,7 @@ import DecantCheckpoints
 import TestSupport
 import Testing
 
-/// Tensors of kinds that are not read: found wherever a call hides their data, and never lost in silence.
+/// Finds tensors of kinds that are not read, wherever a call hides their data, and never loses them silently.
 @Suite struct UnreadTensorTests {
   typealias Value = TorchFile.Value
 
@@ -13,7 +13,7 @@ import Testing
 
   private static let data = [UInt8](repeating: 1, count: 24)
 
-  /// Calls that hold the data of a tensor of shape [2, 3], by what each stands for.
+  /// Calls that hold the data of a tensor of shape [2, 3], with a description of each.
   private static let kinds: [(name: String, make: @Sendable (inout TorchFile) -> Value)] = [
     (
       "a device library's function",
@@ -129,7 +129,7 @@ import Testing
     ),
   ]
 
-  /// Writes `{'whole': a tensor, 'x': what is made}`.
+  /// Writes and opens `{'whole': a tensor, 'x': the result of make}`.
   private func open(_ make: (inout TorchFile) -> Value) throws -> Checkpoint {
     var file = TorchFile()
     let root = Value.mapping(["whole": file.tensor([2]), "x": make(&file)])
@@ -165,7 +165,7 @@ import Testing
     #expect(try convert(checkpoint) { $0.only = ["whole"] } == 1)
   }
 
-  /// A .pth could not hold a storage by itself: its writer names it, and leaves it out where that is asked for.
+  /// A .pth cannot hold a storage by itself. The writer's error names it, and `dropsObjects` leaves it out.
   @Test func storagesByThemselvesIntoPth() throws {
     let checkpoint = try open { $0.storage(6) }
     var options = WriteOptions()
@@ -180,7 +180,7 @@ import Testing
     #expect(try checkpoint.convert(to: folder.path("out.pth"), options).tensorCount == 1)
   }
 
-  /// What is no tensor stays what it was.
+  /// Objects that are not tensors are not reported as unread tensors.
   @Test func otherObjectsAreNone() throws {
     let checkpoint = try open { file in
       let storage = file.storage(4)
@@ -203,7 +203,7 @@ import Testing
     #expect(try convert(checkpoint) == 2)
   }
 
-  /// Outside what was chosen it is a warning.
+  /// Unread tensors outside the selection cause a warning, not an error.
   @Test func outsideTheSelectionIsAWarning() throws {
     var file = TorchFile()
     let lost = Value.call(.global("lib", "make"), [file.storage(6)])
@@ -225,7 +225,7 @@ import Testing
     #expect(throws: DecantError.self) { try convert(checkpoint) }
   }
 
-  /// Many are counted, and their kind is said once.
+  /// Many tensors are counted, and their common kind is named once.
   @Test func manyAreCounted() throws {
     var file = TorchFile()
     let pairs = (0..<20).map { (Value.text("w\($0)"), Value.call(.global("lib", "make"), [file.storage(1)])) }
@@ -238,7 +238,7 @@ import Testing
     }
   }
 
-  /// What an outer container was looked through for is looked for again, deeper.
+  /// A container that was searched to a limited depth is searched again, deeper, when needed.
   @Test func deepInAWideDictionary() throws {
     var file = TorchFile()
     let deep = Value.call(.global("lib", "make"), [.list([.list([.list([.tuple([file.storage(6)])])])])])
@@ -247,7 +247,7 @@ import Testing
     #expect(checkpoint.objects.filter { $0.unreadTensor != nil }.map(\.name) == ["x"])
   }
 
-  /// A container that holds itself, in a call.
+  /// The search ends when a container in a call contains itself.
   @Test func endsOnHostileGraphs() throws {
     // {'x': make(l)} with l = [l, …]: GLOBAL, EMPTY_LIST, BINPUT 0, BINGET 0, APPEND.
     let pickle: [UInt8] =

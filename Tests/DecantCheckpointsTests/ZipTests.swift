@@ -8,13 +8,13 @@ import DecantTensors
 import TestSupport
 import Testing
 
-/// Zip files that lie, through the public way in: what is refused, and where.
+/// Refuses deceptive zip files through the public API, with the location of the error.
 @Suite struct ZipTests {
   private let folder: TemporaryFolder
 
   init() throws { folder = try TemporaryFolder() }
 
-  /// `{}` in protocol 2: the smallest checkpoint.
+  /// The pickle of `{}` in protocol 2: the smallest checkpoint.
   private let emptyDictionary: [UInt8] = [0x80, 2, 0x7D, 0x2E]
 
   private func refusal(_ zip: ZipBuilder) throws -> DecantError? {
@@ -88,7 +88,7 @@ import Testing
     try expect(zip, .unsupportedFormat)
   }
 
-  /// What a directory says of an entry is refused even where the entries could be found without it.
+  /// An entry that the directory forbids is refused, even where salvage could find it without the directory.
   @Test func salvageDoesNotWorkAroundAnEntryThatIsRefused() throws {
     var (encrypted, foreign, twoSizes) = (valid(), valid(), valid())
     encrypted.entries[1].flags |= 1
@@ -103,7 +103,7 @@ import Testing
     #expect(try Checkpoint(path: folder.write("f.pth", zip.bytes)).truncation?.code == .damaged)
   }
 
-  /// Wherever the file ends, one sentence and no crash; what may be read of it SalvageTests tell.
+  /// A file cut off anywhere gives an error, never a crash. SalvageTests checks what can still be read.
   @Test func truncatedAnywhere() throws {
     let whole = try Fixtures.bytes("torch/nested.pth")
     for step in 0..<50 {
@@ -112,7 +112,7 @@ import Testing
     }
   }
 
-  /// A byte changed anywhere: an error or the same content, never a crash.
+  /// Changing any byte gives an error or the same content, never a crash.
   @Test func flippedAnywhere() throws {
     let whole = try Fixtures.bytes("torch/nested.pth")
     for place in stride(from: 0, to: whole.count, by: 7) {
@@ -142,7 +142,7 @@ import Testing
     )
   }
 
-  /// libzip reads the directory and the data of every entry; it is the second opinion.
+  /// libzip reads the directory and the data of every entry, as an independent check.
   @Test(.enabled(if: ctest_load_libzip(), "libzip is not installed: apt-get install libzip4"))
   func libzipReadsTheSame() throws {
     for name in Fixtures.names(in: "torch", endingIn: ".pth") {
@@ -162,7 +162,7 @@ import Testing
     }
   }
 
-  /// The tables stand in for libdeflate where it is not installed.
+  /// The table-based CRC-32 replaces libdeflate where that is not installed.
   @Test(arguments: [0, 1, 7, 8, 9, 63, 64, 4_099, 1 << 18])
   func checksumsByTablesAreThoseOfLibdeflate(count: Int) throws {
     try #require(clibdeflate_load() == nil)
@@ -170,7 +170,7 @@ import Testing
     let bytes = (0..<count + 3).map { _ in UInt8.random(in: 0...255, using: &generator) }
     let start = UInt32.random(in: 0...UInt32.max, using: &generator)
     bytes.withUnsafeBytes { bytes in
-      // From an odd address, too.
+      // Odd addresses are tested, too.
       for skipped in 0..<3 {
         let part = UnsafeRawBufferPointer(rebasing: bytes[skipped..<skipped + count])
         let expected = clibdeflate_crc32(start, part.baseAddress, count)
@@ -182,7 +182,7 @@ import Testing
         == 0xCBF4_3926)
   }
 
-  /// Parts of one run, checked apart and put together, against the run checked at once.
+  /// Checksums of consecutive parts combine to the checksum of the whole.
   @Test(arguments: [[], [0], [1], [7, 0, 4096], [1 << 20, 3, 1 << 20], [255, 65_537, 12_345, 1]])
   func checksumsOfPartsMakeThatOfTheWhole(sizes: [Int]) {
     var generator = SystemRandomNumberGenerator()

@@ -3,7 +3,7 @@ import DecantImages
 import TestSupport
 import Testing
 
-/// Files that break off, lie or ask for too much: each is an error that says so.
+/// Tests that truncated, deceptive and oversized files give an error with the reason.
 @Suite struct HostilePictureTests {
   private static func png(_ chunks: [(name: String, content: [UInt8])]) -> [UInt8] {
     chunks.reduce(into: [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A]) { file, chunk in
@@ -18,7 +18,7 @@ import Testing
     -> (name: String, content: [UInt8])
   { ("IHDR", big(width) + big(height) + [depth, colour, 0, 0, 0]) }
 
-  /// Bytes in one stored block of zlib.
+  /// Returns the bytes as zlib data with one stored block.
   private static func stored(_ bytes: [UInt8]) -> [UInt8] {
     let size = ZipBuilder.little(UInt16(bytes.count))
     let sums = bytes.reduce((a: 1, b: 0)) { sums, byte in
@@ -39,7 +39,7 @@ import Testing
     #expect(try Picture(decoding: bytes).pixels == [7, 8, 9])
   }
 
-  /// Every shorter file is refused, and none is a crash.
+  /// Every truncation of a file is refused without a crash.
   @Test(arguments: ["colours.png", "palette.png", "progressive.jpg", "photo.jpg"])
   func everyTruncation(_ name: String) throws {
     let bytes = try Fixtures.bytes("pictures/" + name)
@@ -59,7 +59,7 @@ import Testing
       wrong[place] ^= 1
       #expect(try error(wrong).code == .damaged)
     }
-    // The one of an ignored chunk too.
+    // The checksum of an ignored chunk counts too.
     var chunks: [(name: String, content: [UInt8])] = [
       Self.header(1, 1), ("tEXt", [65, 0, 66]), ("IDAT", Self.stored([0, 1, 2, 3])), Self.end,
     ]
@@ -122,7 +122,7 @@ import Testing
     #expect(try error([0xFF, 0xD8, 0xFF, 0xD9]).code == .damaged)
   }
 
-  /// EXIF that lies about its places is no orientation, and the picture is read.
+  /// EXIF with invalid offsets gives no orientation, and the picture is still read.
   @Test(arguments: [
     [UInt8]("MM\u{0}*".utf8), Array("II*\u{0}".utf8) + [255, 255, 255, 127], Array("hello, world".utf8),
     Array("MM\u{0}*\u{0}\u{0}\u{0}\u{8}".utf8) + [255, 255],

@@ -3,7 +3,7 @@ import DecantBytes
 import TestSupport
 import Testing
 
-/// Pictures of `fixtures/pictures`, beside the pixels that Pillow read from them.
+/// Tests of the images in `fixtures/pictures` against the pixels that Pillow reads from them.
 @Suite struct PictureTests {
   @Test(arguments: [
     ("photo.jpg", 48, 36), ("progressive.jpg", 9, 13), ("grey.jpg", 9, 13), ("inks.jpg", 9, 13),
@@ -25,7 +25,7 @@ import Testing
     #expect(Orientation.turnRight.applied(to: stored).pixels == upright.pixels)
   }
 
-  /// Each orientation and the one that takes it back.
+  /// Tests each orientation with its inverse.
   @Test(arguments: zip(Orientation.allCases, [1, 2, 3, 4, 5, 8, 7, 6]))
   func orientationsAreTakenBack(_ orientation: Orientation, _ back: Int) throws {
     let picture = Picture(format: .png, height: 2, width: 3, pixels: (0..<18).map { UInt8($0) })
@@ -53,7 +53,7 @@ import Testing
     let golden = try Fixtures.bytes("pictures/\(name)-\(width)x\(height).rgb")
     let whole = ResamplingTarget(height: height, width: width, rows: 0..<height, columns: 0..<width)
     #expect(picture.resampled(to: whole) == golden)
-    // A part of the result is computed by itself.
+    // A crop of the result is computed on its own.
     let part = ResamplingTarget(height: height, width: width, rows: 3..<9, columns: 5..<7)
     var cut: [UInt8] = []
     for row in 3..<9 {
@@ -63,7 +63,7 @@ import Testing
     #expect(picture.resampled(to: part) == cut)
   }
 
-  /// Sides of torchvision's `Resize(256)` and places of its `CenterCrop(224)`.
+  /// The sizes of torchvision's `Resize(256)` and the offsets of its `CenterCrop(224)`.
   @Test(arguments: [
     (256, 256, 256, 256, 16, 16), (300, 400, 256, 341, 16, 58), (400, 300, 341, 256, 58, 16),
     (97, 131, 256, 345, 16, 60), (1, 1, 256, 256, 16, 16), (1, 1000, 256, 256_000, 16, 127_888),
@@ -81,7 +81,7 @@ import Testing
   @Test func normalisesAsTorchvision() throws {
     let picture = Picture(format: .png, height: 1, width: 2, pixels: [0, 128, 255, 255, 0, 1])
     let values = try #require(Preprocessing.imagenetRaw.values(of: picture))
-    // transforms.Normalize of these bytes, as float32.
+    // The result of transforms.Normalize for these bytes, in float32.
     let expected: [Float] = [-2.1179039, 2.2489083, 0.20518214, -2.0357141, 2.64, -1.7870152]
     #expect(values.count == 6 && zip(values, expected).allSatisfy { abs($0 - $1) < 1e-6 })
     #expect(Preprocessing.none.values(of: picture) == nil)

@@ -1,10 +1,10 @@
 import DecantInference
 import Testing
 
-/// Plans by themselves: what is promised of memory and of order is followed band by band, and every pixel that a band
-/// reads by its definition must be there.
+/// Tests of band plans without an engine: a model of the memory follows each band, and every pixel that a band reads
+/// must be in memory.
 @Suite struct BandPlanTests {
-  /// Which columns of each value are in memory, by what the bands say.
+  /// The columns of each value that are in memory, according to the bands.
   private struct Memory {
     let plan: BandPlan
     let maps: [Int: BandMap]
@@ -17,10 +17,10 @@ import Testing
       held = [0: 0..<input.columns]
     }
 
-    /// Whether the value has an output pixel's input pixels, each by itself.
+    /// Returns true when all input pixels of an output pixel are in memory, checked one by one.
     func holds(_ read: BandStep.Read, under column: Int, of map: BandMap) -> Bool {
       guard let input = maps[read.value] else { return false }
-      // A window that lies in the padding alone needs nothing.
+      // A window that lies entirely in the padding reads nothing.
       let held = held[read.value] ?? 0..<0
       guard case .window(let kernel, let stride, let padding, let dilation) = read.reach else {
         return held.contains(column)
@@ -70,7 +70,7 @@ import Testing
   }
 
   @Test func aChainByHand() {
-    // 3×3 over 6 lines of 2, then every second line: lines need one above and one below.
+    // A 3×3 window over 6 lines of 2, then every second line. A line needs one line above and one below.
     let map = BandMap(images: 1, height: 6, width: 2)
     let half = BandMap(images: 1, height: 3, width: 1)
     let steps = [
@@ -111,7 +111,7 @@ import Testing
     var maps = [input]
     var steps: [BandStep] = []
     while steps.count < 8 {
-      // Mostly chains, so that windows stand upon windows.
+      // Mostly chains, so that windows follow windows.
       let source = random.number(0...3) == 0 ? random.number(0...maps.count - 1) : maps.count - 1
       let from = maps[source]
       let (kernel, stride, dilation) = (random.number(1...5), random.number(1...3), random.number(1...3))
@@ -145,7 +145,7 @@ import Testing
   }
 }
 
-/// Numbers that look random and are the same every time (SplitMix64).
+/// A seeded random number generator (SplitMix64).
 struct Seeded {
   private var state: UInt64
 

@@ -4,9 +4,9 @@ import DecantResNets
 import DecantTensors
 import Testing
 
-/// Runs in small bands: the numbers of PyTorch, and the bits of a run whose values are all whole.
+/// Runs in small bands against PyTorch's results, and bit for bit against runs with whole values.
 @Suite(.serialized) struct BandedTests {
-  /// Bands of a line or a tile; tiles so narrow that small maps have several.
+  /// Returns settings for bands of one line or one tile, with tiles so narrow that small feature maps have several.
   private func banding(_ choice: Banding.Choice, widestTile: Int) -> Banding {
     var banding = Banding()
     (banding.choice, banding.lines, banding.tiles, banding.widestTile) = (choice, 1, 1, widestTile)
@@ -21,7 +21,7 @@ import Testing
       banding: banding(choice, widestTile: widestTile))
   }
 
-  /// Everything that a run hands over, by name and bits.
+  /// Returns the output and all stages of a run by name, compared bit for bit by the tests.
   private func outcome<T: ReferenceScalar>(
     _ network: ReferenceNetwork<T>, _ input: Activation<T>, _ stages: [String]
   )
@@ -50,7 +50,7 @@ import Testing
     #expect(try whole.bandPlan(inputSizes: shape) == nil)
     for threads in [1, 3] {
       let banded: ReferenceNetwork<T> = try network(graph, .always, widestTile: widestTile, threads: threads)
-      // Twice, since memory is used again, and once without stages, which are copied on the way.
+      // Twice, because memory is reused, and once without stages, because reported stages are copied during the run.
       for _ in 0..<2 {
         #expect(try outcome(banded, input, stages) == expected, "\(what), \(threads) threads")
       }
@@ -128,7 +128,7 @@ import Testing
     try check(padCases) { .padChannels(each: $0[4], stride: $0[5]) }
   }
 
-  /// Chains and branches of everything that goes in bands, down to one pixel.
+  /// Random graphs of all operations that can run in bands, down to one pixel.
   @Test(arguments: 0..<150)
   func anyGraphHasTheSameBits(_ seed: Int) throws {
     var random = Seeded(UInt64(seed))
@@ -156,7 +156,7 @@ import Testing
         var convolution = Convolution(
           inputChannels: sizes[0], outputChannels: 2 * random.number(1...5), kernel: random.number(1...5),
           stride: random.number(1...2), dilation: random.number(1...2), groups: groups)
-        // What leaves the size as it is is what networks have most.
+        // Convolutions that keep the size are the most common in networks.
         if random.number(0...1) == 0 {
           convolution.stride = 1
           convolution.kernel = 2 * random.number(0...2) + 1
@@ -213,13 +213,13 @@ import Testing
     var configuration = try #require(ResNetArchitecture.named(words[0])).configuration
     if words.last == "B" { configuration.shortcut = .projection }
     if words.last == "trunk" { configuration.classes = 0 }
-    // An average pool that leaves out an odd rest does not fit the shortcut's.
+    // An average pool that drops an odd remainder does not match the shortcut's size.
     let shape = name == "resnetaa50" ? [1, 3, 64, 96] : [1, 3, 75, 61]
     let graph = try configuration.graph()
     try expectSameBits(Float.self, graph, shape, widestTile: 64, what: name)
   }
 
-  /// Large inputs go in bands by themselves, and what bands hold grows with the width alone; small ones do not.
+  /// Large inputs use bands by default, and the memory of bands grows with the width only. Small inputs do not.
   @Test func memoryGrowsWithTheWidth() throws {
     let graph = try #require(ResNetArchitecture.named("resnet50nodown")).configuration.graph()
     let weights = try SyntheticWeights.stateDict(graph, seed: 7)
@@ -227,7 +227,7 @@ import Testing
     #expect(try network.bandPlan(inputSizes: [1, 3, 224, 224]) == nil)
     let square = try #require(try network.bandPlan(inputSizes: [1, 3, 1024, 1024]))
     let high = try #require(try network.bandPlan(inputSizes: [1, 3, 8192, 1024]))
-    // All of it up to the sum over all pixels, and that is all that is read afterwards.
+    // All steps up to global average pooling, the only result that later steps read.
     #expect(square.steps.count == high.steps.count && square.steps.last?.isStored == false)
     #expect(square.capacity == high.capacity)
     let bytes = zip(square.steps, square.steps.map(\.output)).reduce(0) { sum, pair in

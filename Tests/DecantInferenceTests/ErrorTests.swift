@@ -5,7 +5,7 @@ import DecantInference
 import DecantTensors
 import Testing
 
-/// Whatever the weights, the graph or the input are, the answer is a typed error.
+/// Invalid weights, graphs and inputs throw typed errors.
 @Suite struct ErrorTests {
   private func graph(kernel: Int = 3, padding: Int = 0) -> Graph {
     var graph = Graph(inputChannels: 2)
@@ -53,7 +53,7 @@ import Testing
     #expect(mapped.code == .noData && mapped.location.file == "a.pth" && mapped.location.tensor == "bn.bias")
   }
 
-  /// Integer weights would give plausible numbers: a quantised network's scales are missing.
+  /// Integer weights must be refused: without a quantised network's scales, they give plausible but wrong results.
   @Test(arguments: ["conv.weight", "bn.running_mean"])
   func integersAreNoWeights(_ victim: String) throws {
     let graph = graph()
@@ -66,7 +66,7 @@ import Testing
     #expect(mapped?.code == .unsupportedNetwork && mapped?.location.tensor == victim)
   }
 
-  /// Every floating-point type, strides and byte order give the numbers they stand for.
+  /// Weights of every floating-point dtype, stride and byte order are read correctly.
   @Test func anyLayoutIsRead() throws {
     let graph = graph(kernel: 1)
     let plain = try weights(graph) { name, shape in
@@ -87,7 +87,7 @@ import Testing
     let short = try Tensor(
       dtype: .bfloat16, shape: [4, 2, 1, 1], storage: Storage(key: "0", byteCount: 16, content: halves))
     #expect(try run(weights(graph) { name, _ in name == "conv.weight" ? short : nil }) == expected)
-    // Mapped at an odd offset: not aligned for float32.
+    // The data starts at a storage offset of one element.
     let odd = BytesInMemory([0, 0, 0, 0] + (1...8).flatMap { bigEndian(Float($0).bitPattern).reversed() })
     let offset = try Tensor(
       dtype: .float32, shape: [4, 2, 1, 1], storage: Storage(key: "0", byteCount: 36, content: odd),
@@ -155,7 +155,7 @@ import Testing
     }
   }
 
-  /// Each error becomes one of the library's, whose code tells what a caller can do.
+  /// Each engine error becomes a library error whose code says what a caller can do.
   @Test(
     arguments: [
       (.missingParameters(["a"]), .mismatch),

@@ -3,7 +3,7 @@ import DecantInference
 import DecantTensors
 import Testing
 
-/// Single convolutions and pools against PyTorch, exact because all numbers are small integers.
+/// Single convolutions and pools against PyTorch. The results are exact because all values are small integers.
 @Suite struct KernelTests {
   @Test(arguments: convolutionCases.indices)
   func convolutionIsPyTorchs(_ index: Int) throws {
@@ -98,7 +98,7 @@ import Testing
     #expect(try checksumAlone(operation, sizes, threads: threads) == expected, "\(sizes)")
   }
 
-  /// Groups of two channels by hand: mean 2 and deviation 1 in the first image, 0 and 2 in the second.
+  /// Groups of two channels, computed by hand: mean 2 and deviation 1 in the first image, 0 and 2 in the second.
   @Test func groupNormalizationByHand() throws {
     var graph = Graph(inputChannels: 2)
     _ = graph.append("gn", .groupNormalization(channels: 2, groups: 1, epsilon: 0), graph.input)
@@ -115,7 +115,8 @@ import Testing
     #expect(throws: InferenceError.self) { try refusing.run(input) }
   }
 
-  /// Without keys all positions weigh alike, so the result is the mean of all values by hand; one key decides.
+  /// With zero keys all positions have the same weight, so the result is the mean of all values; one large key selects
+  /// its position. Computed by hand.
   @Test func attentionPoolByHand() throws {
     var graph = Graph(inputChannels: 2)
     let pooling = AttentionPooling(channels: 2, tokens: 3, heads: 1, outputs: 1)
@@ -131,7 +132,7 @@ import Testing
       let weights = try StateDict(
         parameters.map { .init(name: "pool." + $0.0, tensor: try Tensor($0.1, shape: $0.2)) })
       let network = try ReferenceNetwork<Double>(graph: graph, weights: weights, threads: 2)
-      // As many pixels as there are embeddings beside the mean's.
+      // The number of pixels must be that of the positional embeddings without the mean's.
       #expect(throws: InferenceError.self) {
         try network.run(Activation(shape: [1, 2, 1, 1], values: [2, 6]))
       }
@@ -143,7 +144,8 @@ import Testing
     #expect(try output(key: [0, 2000, 0, 0]) == [5 + 4 + 90])
   }
 
-  /// By hand: channel 0 holds 1, 3, 5, 7 (mean 4, variance 5), channel 1 is constant; the weights' statistics play no part.
+  /// Computed by hand: channel 0 holds 1, 3, 5, 7 (mean 4, variance 5), channel 1 is constant. The running statistics
+  /// must not matter.
   @Test(arguments: [1, 3])
   func normalizationByTheBatch(_ threads: Int) throws {
     var graph = Graph(inputChannels: 2)
@@ -162,7 +164,7 @@ import Testing
     #expect(try network.run(input).values == [0, 0, 0.5, 0.5, 3, 7, 0.5, 0.5])
   }
 
-  /// PyTorch: NaN passes through max_pool2d and ReLU.
+  /// NaN passes through max_pool2d and ReLU, as in PyTorch.
   @Test func notANumberIsNotHidden() throws {
     var graph = Graph(inputChannels: 1)
     let pooled = graph.append("pool", .maxPool(Pooling(kernel: 3, stride: 2, padding: 1)), graph.input)
@@ -172,13 +174,14 @@ import Testing
       var values = integers([1, 1, 25, 25], 7, 23, 11)
       values[place] = .nan
       let output = try network.run(Activation(shape: [1, 1, 25, 25], values: values))
-      // The windows over an odd line or column are two, else one.
+      // Two windows contain an odd line or column, one an even one.
       let expected = (1 + place / 25 % 2) * (1 + place % 25 % 2)
       #expect(output.values.filter(\.isNaN).count == expected)
     }
   }
 
-  /// Nodes that cannot ride on a convolution run alone: the norm, sum and ReLU of the input itself.
+  /// Nodes that cannot be fused into a convolution run as steps of their own: batch norm, sum and ReLU of the input
+  /// itself.
   @Test func nodesRunAloneToo() throws {
     var graph = Graph(inputChannels: 2)
     let normal = graph.append("bn", .batchNormalization(channels: 2, epsilon: 0), graph.input)
@@ -203,7 +206,7 @@ import Testing
   }
 }
 
-/// The numbers of pytorch_cases.py.
+/// Returns the same integers as pytorch_cases.py.
 func integers(_ shape: [Int], _ factor: Int, _ modulus: Int, _ centre: Int) -> [Float] {
   (0..<shape.reduce(1, *)).map { Float($0 * factor % modulus - centre) }
 }

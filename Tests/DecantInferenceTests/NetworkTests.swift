@@ -53,7 +53,7 @@ import Testing
     try check(network(name) as ReferenceNetwork<Float>, tolerance: 2e-6)
   }
 
-  /// The RMS error over the logits of 16 images, as a part of the largest logit; PyTorch's own beside it.
+  /// Compares the RMS error over the logits of 16 images, as a fraction of the largest logit, with PyTorch's own.
   @Test(arguments: ["resnet18", "resnet50", "resnet50nodown"])
   func errorIsThatOfPyTorch(_ name: String) throws {
     let goldens = try golden("logits16")

@@ -6,7 +6,7 @@ import TestSupport
 import DecantTensors
 import Testing
 
-/// The engine onednn against PyTorch's results and against the reference in float64.
+/// The oneDNN engine against PyTorch's results and against the reference engine in float64.
 @Suite(.serialized) struct OneDNNTests {
   private func alone(
     _ operation: DecantGraphs.Operation, _ sizes: [Int], weights: StateDict? = nil, _ input: [Float]
@@ -92,7 +92,7 @@ import Testing
     #expect(found == stages)
   }
 
-  /// The RMS error over the logits of 16 images, as a part of the largest logit; PyTorch's own beside it.
+  /// Compares the RMS error over the logits of 16 images, as a fraction of the largest logit, with PyTorch's own.
   @Test(arguments: ["resnet18", "resnet50", "resnet50nodown"])
   func errorIsStated(_ name: String) throws {
     let goldens = try golden("logits16")
@@ -111,7 +111,7 @@ import Testing
     #expect(errors[1] <= 10 * theirs)
   }
 
-  /// Kinds of networks: groups, gates, deep stems, pooled and padded shortcuts, pre-activation.
+  /// Networks with groups, gates, deep stems, pooled and padded shortcuts, and pre-activation.
   @Test(arguments: [
     "resnext50_32x4d", "seresnet50", "ecaresnet50d", "resnet50d", "resnet20", "resnetv2_50",
     "legacy_seresnet18",
@@ -138,7 +138,7 @@ import Testing
     }
   }
 
-  /// Bands of lines against whole values: the last bits may differ, the stages are the same.
+  /// Bands of lines against whole values. The last bits may differ; the stages must be the same.
   @Test(arguments: [
     "resnet18", "resnet50", "resnet50nodown", "resnext50_32x4d", "resnet50d", "resnet20", "seresnet18",
   ])
@@ -233,7 +233,7 @@ import Testing
     }
   }
 
-  /// By the model, from the sizes alone.
+  /// The choice depends on a model of the sizes alone.
   @Test(arguments: [(64, 56, true), (128, 28, true), (512, 7, true), (512, 1, false), (8, 56, false)])
   func winogradIsForMapsThatPay(_ channels: Int, _ size: Int, _ expected: Bool) {
     let shape = ValueShape(batch: 1, channels: channels, height: size, width: size)

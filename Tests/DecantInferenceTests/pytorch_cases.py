@@ -1,9 +1,9 @@
-"""Prints PyTorchCases.swift: what PyTorch makes of small integer convolutions and pools.
+"""Prints PyTorchCases.swift: the checksums of PyTorch's results for small integer convolutions and pools.
 
     python Tests/DecantInferenceTests/pytorch_cases.py > Tests/DecantInferenceTests/PyTorchCases.swift
 
-Inputs and weights are small integers, so every sum is exact in float32 and one number decides each case:
-sum over i of (i % 97 + 1) * y[i], y in row-major order.
+Inputs and weights are small integers, so every sum is exact in float32. Each case is compared by one checksum:
+the sum over i of (i % 97 + 1) * y[i], with y in row-major order.
 """
 
 import torch
@@ -32,9 +32,9 @@ POOLS = [
 MEANS = [(1, 1, 1, 1, 2), (2, 3, 4, 6, 2), (2, 3, 5, 7, 2), (1, 2, 1, 9, 2), (1, 2, 8, 9, 4), (3, 2, 3, 3, 1)]
 # n, c, h, w, channels of zeros on each side, stride
 PADS = [(1, 1, 1, 1, 1, 2), (2, 3, 5, 7, 2, 2), (2, 3, 4, 6, 0, 2), (1, 2, 3, 3, 1, 1), (1, 2, 10, 9, 3, 3)]
-# n, c, h, w, size: the same without the windows that are not full
+# n, c, h, w, size: the same without partial windows
 WHOLE_MEANS = [(2, 3, 4, 6, 2), (2, 3, 5, 7, 2), (1, 2, 9, 8, 4)]
-# n, c, h, w, stride of a binomial filter, edges reflected; sums of sixteenths, exact in float32
+# n, c, h, w, stride of a binomial filter with reflection padding; sums of sixteenths, exact in float32
 BLURS = [(1, 1, 2, 2, 1), (2, 3, 5, 7, 2), (1, 2, 8, 9, 2), (1, 2, 9, 8, 1), (1, 1, 2, 20, 3)]
 
 

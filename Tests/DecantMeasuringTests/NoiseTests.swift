@@ -3,7 +3,7 @@ import Testing
 @testable import DecantMeasuring
 
 @Suite struct NoiseTests {
-  /// Against the sum that defines the transform.
+  /// Compares the transform with the sum that defines it.
   @Test func fourierTransformIsItsDefinition() {
     let size = 8
     let field = (0..<size * size).map { Double(($0 * 37 + 11) % 23) - 11 }
@@ -26,7 +26,7 @@ import Testing
     }
   }
 
-  /// Amplitudes measured again: power falls as f^−2β, and blur takes the high frequencies.
+  /// Measures the spectrum of the noise: power falls as f^−2β, and blur reduces the high frequencies.
   @Test(arguments: [0.4, 1.0, 1.6])
   func spectrumIsAPowerLaw(_ exponent: Double) throws {
     let noise = NaturalNoise(exponent: exponent, softness: nil)
@@ -81,7 +81,7 @@ import Testing
 
 private func cosine(_ angle: Double) -> Double { sine(angle + Double.pi / 2) }
 
-/// The series, so that the test leans on no library.
+/// Computes the sine by its series, so that the test does not depend on a library.
 private func sine(_ angle: Double) -> Double {
   let reduced = angle.remainder(dividingBy: 2 * Double.pi)
   var (term, sum) = (reduced, reduced)

@@ -20,7 +20,7 @@ import Testing
     return try Activation(shape: [count, 3, size, size], values: values.map { Double($0) })
   }
 
-  /// Weights whose running statistics are those of the images with one stride.
+  /// Returns weights whose running statistics are those of the images with one stride.
   private func settled(_ stride0: Int, on images: Activation<Double>) throws -> StateDict {
     var weights = try SyntheticWeights.stateDict(small.graph(), seed: 5)
     let measured = try StrideMeasurement(of: small, weights: weights, images: images)
@@ -53,7 +53,7 @@ import Testing
     #expect(found.hypotheses[0].layers.map(\.name) == ["layer1.0.bn1", "layer1.0.bn2"])
   }
 
-  /// By hand: one layer, two channels whose variances are e times and 1/e² of what was recorded.
+  /// Computed by hand: one layer, two channels whose variances are e times and 1/e² times the recorded ones.
   @Test func divergenceIsTheMeanLogarithm() throws {
     let images = try images(2, 32)
     let weights = try settled(1, on: images)
@@ -68,7 +68,7 @@ import Testing
     #expect(abs(found.divergence - 3.0 / 16) < 0.01)
   }
 
-  /// Numbers that no images explain are no evidence for either stride.
+  /// Values that no images explain are not evidence for either stride.
   @Test func nonsenseFitsNeither() throws {
     let images = try images(2, 32)
     let weights = try replacing(

@@ -7,7 +7,7 @@ import TestSupport
 import DecantTensors
 import Testing
 
-/// From a file to logits, as a program does it.
+/// From a file to logits, as an application does it.
 @Suite(.serialized) struct LoadTests {
   private func file(_ architecture: String, in folder: TemporaryFolder) throws -> String {
     let path = folder.path(architecture + ".pth")
@@ -77,7 +77,7 @@ import Testing
     }
   }
 
-  /// Errors of the engines reach a program as the library's.
+  /// Engine errors reach the application as library errors.
   @Test func inputsThatDoNotSuitAreRefused() throws {
     let folder = try TemporaryFolder()
     let network = try load(file("resnet18", in: folder))

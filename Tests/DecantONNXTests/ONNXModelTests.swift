@@ -6,9 +6,10 @@ import DecantONNX
 import DecantTensors
 import Testing
 
-/// The models' bytes against those of onnx, and what is refused. Tests/Peers/test_onnx.py has the rest.
+/// The bytes of models against those of the onnx package, and the errors. Tests/Peers/test_onnx.py has the other
+/// tests.
 @Suite struct ONNXModelTests {
-  /// A convolution, its normalization and a head, of one channel.
+  /// A graph of a convolution, its batch normalization and a head, with one channel.
   private static let tiny: Graph = {
     var graph = Graph(inputChannels: 2)
     let convolution = Convolution(inputChannels: 2, outputChannels: 1, kernel: 1, stride: 300)
@@ -125,7 +126,7 @@ import Testing
       } == .noData)
   }
 
-  /// Protobuf counts bytes in 31 bits; a view of one number stands for as many as it takes.
+  /// Protobuf sizes have 31 bits. A tensor with strides of 0 reaches them with four bytes of data.
   @Test func moreThanTwoGigabytesNeedASecondFile() throws {
     var graph = Graph(inputChannels: 1 << 15)
     let means = graph.append("avgpool", .globalAveragePool, graph.input)

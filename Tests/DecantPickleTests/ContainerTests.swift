@@ -11,7 +11,7 @@ struct ContainerTests {
       ("}.", "{}"), ("(K\u{1}NK\u{2}Nd.", "{1: None, 2: None}"), ("}K\u{1}Ns.", "{1: None}"),
       ("}(K\u{2}NK\u{1}NK\u{2}\u{88}u.", "{2: None, 1: None, 2: True}"),
       ("\u{8F}(K\u{2}K\u{1}\u{90}.", "set(2, 1)"), ("(K\u{2}K\u{1}\u{91}.", "frozenset(2, 1)"),
-      // Nothing to add: the target does not matter.
+      // With nothing to add, the kind of the target does not matter.
       ("N(e.", "None"), ("N(u.", "None"), ("N(\u{90}.", "None"),
       // Nested marks.
       ("((K\u{1}t(K\u{2}lt.", "((1), [2])"),
@@ -23,7 +23,8 @@ struct ContainerTests {
     #expect(try stream.result() == expected)
   }
 
-  /// One opcode for each value, as protocol 0 writes them: a list that is copied for each would take hours.
+  /// One opcode for each value, as protocol 0 writes them. A list that is copied for each value would take
+  /// hours.
   @Test(
     .timeLimit(.minutes(1)),
     arguments: [("]", "Na"), ("}", "K\u{0}Ns"), ("cm\nC\n)R", "K\u{0}Ns"), ("cm\nC\n)R", "Na")]
@@ -107,7 +108,8 @@ struct ContainerTests {
     #expect(elements.count == 2 && elements[0] == elements[1])
     let recursive = try Stream("]q\u{0}h\u{0}a.").interpret()
     #expect(recursive.list(recursive.root) == [recursive.root])
-    // A tuple that holds itself through a list, as CPython writes it: POP what was begun, GET what was made.
+    // A tuple that contains itself through a list, as CPython writes it: POP removes the unfinished tuple,
+    // GET fetches the finished one.
     let tuple = try Stream("]q\u{0}(h\u{0}tq\u{1}0h\u{0}h\u{1}a0h\u{1}.").interpret()
     let inner = tuple.tuple(tuple.root)?.first
     #expect(inner.flatMap { tuple.list($0) } == [tuple.root])

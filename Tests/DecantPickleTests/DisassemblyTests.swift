@@ -1,7 +1,7 @@
 import DecantPickle
 import Testing
 
-/// Goldens are the output of CPython 3.11's `pickletools.dis`.
+/// Tests against reference output of CPython 3.11's `pickletools.dis`.
 struct DisassemblyTests {
   @Test func fixturesArePresent() {
     #expect(Fixtures.names.count > 200)
@@ -26,7 +26,7 @@ struct DisassemblyTests {
     #expect(PickleOpcode.allCases.map(\.name).filter { !seen.contains($0) } == [])
   }
 
-  /// Texts from CPython 3.11.7.
+  /// Error texts of CPython 3.11.7.
   @Test(
     arguments: [
       ("", ["!! pickle exhausted before seeing STOP"]),

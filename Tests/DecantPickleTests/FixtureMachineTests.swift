@@ -1,19 +1,19 @@
 import DecantPickle
 import Testing
 
-/// The names of the fixtures say what CPython does with them: `cpython-`, `hand-` and `lenient-` are read,
-/// `wrong-` disassemble but do not unpickle, `malformed-` do neither.
+/// Tests of the machine on all fixtures. A fixture's prefix gives CPython's behaviour: `cpython-`, `hand-`
+/// and `lenient-` are read, `wrong-` disassemble but do not unpickle, `malformed-` do neither.
 struct FixtureMachineTests {
-  /// What the machine reads though `_pickle.c` or `pickletools` refuses it.
+  /// Fixtures that the machine reads although `_pickle.c` or `pickletools` refuses them.
   private static let readAnyway: Set<String> = [
-    // A str of Python 2 may hold any byte; only pickletools wants ASCII.
+    // A Python 2 str may contain any byte. Only pickletools requires ASCII.
     "malformed-string-not-ascii",
-    // Spellings that pickle.py reads and _pickle.c does not.
+    // A notation that pickle.py reads and _pickle.c does not.
     "wrong-float-spelling",
-    // Requests that would fail when done. They are recorded, never done: an audit wants to see them.
+    // Requests that would fail when executed. They are recorded for audits and never executed.
     "wrong-build-on-list", "wrong-newobj-of-text", "wrong-reduce-of-int", "wrong-reduce-without-tuple",
     "wrong-stack-global-of-int",
-    // Nothing is hashed.
+    // Keys are never hashed.
     "wrong-unhashable-key",
   ]
 

@@ -2,7 +2,8 @@ import DecantBytes
 import DecantPickle
 import Testing
 
-/// Whatever the bytes, the machine and the disassembler return or throw; a trap would end the test process.
+/// Tests that the machine and the disassembler return or throw for any bytes. A trap would end the test
+/// process.
 struct MutationTests {
   @Test(arguments: 0..<8)
   func survivesMutation(_ seed: Int) throws {

@@ -18,7 +18,7 @@ struct ObjectTests {
       ("\u{82}\u{1}.", "<extension 1>"), ("\u{83}\u{0}\u{1}.", "<extension 256>"),
       ("\u{84}\u{FF}\u{FF}\u{FF}\u{7F}.", "<extension 2147483647>"),
       ("\u{97}\u{97}\u{86}.", "(<buffer 0>, <buffer 1>)"), ("\u{97}\u{98}.", "<buffer 0 read-only>"),
-      // The memo keeps the writable one.
+      // The memo keeps the writable buffer.
       ("(\u{97}\u{94}\u{98}h\u{0}t.", "(<buffer 0 read-only>, <buffer 0>)"), ("C\u{1}a\u{98}.", "b'61'"),
     ] as [(Stream, String)])
   func record(_ stream: Stream, _ expected: String) throws {

@@ -7,7 +7,7 @@ struct OpcodeTests {
     #expect(Set(PickleOpcode.allCases.map(\.name)).count == 68)
   }
 
-  /// How many each protocol brought, counted in CPython's `pickletools.opcodes`.
+  /// The number of opcodes that each protocol introduced, counted in CPython's `pickletools.opcodes`.
   @Test(arguments: [(0, 22), (1, 19), (2, 12), (3, 2), (4, 10), (5, 3)])
   func perProtocol(_ version: Int, _ count: Int) {
     #expect(PickleOpcode.allCases.filter { $0.protocolVersion == version }.count == count)

@@ -1,7 +1,7 @@
 import DecantPickle
 import Testing
 
-/// Numbers and strings: expected values are what CPython 3.11's unpickler makes of the same bytes.
+/// Tests of numbers and strings. Expected values are those of CPython 3.11's unpickler for the same bytes.
 struct ScalarTests {
   @Test(
     arguments: [
@@ -10,7 +10,7 @@ struct ScalarTests {
       ("I00\n.", "False"), ("I01\n.", "True"), ("I0\n.", "0"), ("I1\n.", "1"), ("I000\n.", "0"),
       ("I-12\n.", "-12"), ("I +7 \n.", "7"), ("I1_000\n.", "1000"), ("I0x1F\n.", "31"), ("I0b101\n.", "5"),
       ("I010\n.", "8"),
-      // C's functions stop at a NUL.
+      // C's number parsers stop at a NUL.
       ("I5\u{0}x\n.", "5"), ("I\u{0}\n.", "0"), ("I1\u{0}\n.", "True"), ("I1\u{0}x\n.", "1"),
       ("L5\u{0}xL\n.", "5"), ("F5\u{0}x\n.", "5.0"), ("Np5\u{0}x\n0g5\u{0}y\n.", "None"),
       ("I9223372036854775807\n.", "9223372036854775807"),

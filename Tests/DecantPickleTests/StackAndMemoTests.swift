@@ -11,9 +11,9 @@ struct StackAndMemoTests {
       ("K\u{7}r\u{0}\u{0}\u{0}\u{1}0j\u{0}\u{0}\u{0}\u{1}.", "7"), ("K\u{7}p 01 \n0g1\n.", "7"),
       // Overwritten entries.
       ("K\u{7}q\u{0}K\u{8}q\u{0}h\u{0}\u{87}.", "(7, 8, 8)"),
-      // MEMOIZE stores at the number of entries, whatever their indices.
+      // MEMOIZE uses the number of entries as its index, whatever the existing indices.
       ("K\u{7}q\u{5}K\u{8}\u{94}00h\u{1}.", "8"), ("(K\u{7}\u{94}K\u{8}\u{94}h\u{0}h\u{1}t.", "(7, 8, 7, 8)"),
-      // STOP takes what is on top; what is below is dropped.
+      // STOP returns the topmost value and drops the values below.
       ("NK\u{1}.", "1"), ("(K\u{1}.", "1"),
       ("\u{80}\u{5}N.", "None"), ("N\u{80}\u{2}.", "None"),
       ("\u{95}\u{2}\u{0}\u{0}\u{0}\u{0}\u{0}\u{0}\u{0}N.", "None"),
@@ -50,7 +50,8 @@ struct StackAndMemoTests {
   }
 
   @Test func memoServesSparseAndDenseIndicesAlike() throws {
-    // Backwards, so that every index is first far beyond what is filled, then read in order.
+    // In descending order, so that every index is first far beyond the existing entries. They are then read
+    // in ascending order.
     var bytes: [UInt8] = []
     func index(_ value: Int) -> [UInt8] { (0..<4).map { UInt8(value >> ($0 * 8) & 0xFF) } }
     let count = 3_000

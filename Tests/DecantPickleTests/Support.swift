@@ -3,13 +3,13 @@ import Foundation
 import DecantPickle
 import Testing
 
-/// Bytes of a hand-written stream.
+/// The bytes of a hand-written stream.
 struct Stream: ExpressibleByArrayLiteral, ExpressibleByStringLiteral, CustomTestStringConvertible {
   var bytes: [UInt8]
 
   init(_ bytes: [UInt8]) { self.bytes = bytes }
   init(arrayLiteral elements: UInt8...) { bytes = elements }
-  /// Each scalar is the byte of that number.
+  /// Converts each scalar to the byte with that number.
   init(stringLiteral value: String) { bytes = value.unicodeScalars.map { UInt8($0.value) } }
 
   static func + (left: Stream, right: Stream) -> Stream { Stream(left.bytes + right.bytes) }
@@ -22,13 +22,13 @@ struct Stream: ExpressibleByArrayLiteral, ExpressibleByStringLiteral, CustomTest
     try PickleMachine.interpret(bytes.span.bytes, limits: limits)
   }
 
-  /// The result as text, in the notation of ``describe(_:in:)``.
+  /// Returns the result as text, in the notation of ``describe(_:in:)``.
   func result(limits: Limits = Limits()) throws(PickleError) -> String {
     let graph = try interpret(limits: limits)
     return describe(graph.root, in: graph)
   }
 
-  /// The lines of the disassembly and, where it stops early, `!! ` and why.
+  /// Returns the lines of the disassembly. When it fails early, the last line is `!! ` and the reason.
   func disassembly(limits: Limits = Limits()) -> [String] {
     var lines: [String] = []
     do {
@@ -42,7 +42,7 @@ struct Stream: ExpressibleByArrayLiteral, ExpressibleByStringLiteral, CustomTest
   }
 }
 
-/// A value in the notation of Python, with `<…>` for what Python would have imported or called.
+/// Returns a value in Python's notation, with `<…>` for everything that Python would have imported or called.
 func describe(_ value: PickleValue, in graph: PickleGraph, depth: Int = 0) -> String {
   guard depth < 12 else { return "…" }
   func all(_ values: [PickleValue]) -> String {
@@ -87,7 +87,7 @@ func describe(_ value: PickleValue, in graph: PickleGraph, depth: Int = 0) -> St
   }
 }
 
-/// What was thrown, or a message of what was returned instead.
+/// Returns the thrown error as text, or a message with the value that was returned instead.
 func refusal(_ stream: Stream, limits: Limits = Limits()) -> String {
   do {
     return "accepted: " + (try stream.result(limits: limits))
@@ -96,13 +96,13 @@ func refusal(_ stream: Stream, limits: Limits = Limits()) -> String {
   }
 }
 
-/// The committed pickles and their goldens, written by CPython 3.11 (`fixtures/generate.py`).
+/// The committed pickles and their reference disassemblies, written by CPython 3.11 (`fixtures/generate.py`).
 enum Fixtures {
   static let folder = URL(filePath: #filePath)
     .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
     .appending(path: "fixtures/pickles")
 
-  /// Names, without extension, of the pickles that have a golden disassembly.
+  /// The names, without extension, of the pickles that have a reference disassembly.
   static let names: [String] = {
     let files = (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []
     return files.filter { $0.hasSuffix(".dis") }.map { String($0.dropLast(4)) }.sorted()
@@ -118,7 +118,7 @@ enum Fixtures {
   }
 }
 
-/// SplitMix64: small, seeded, the same everywhere.
+/// SplitMix64: a small seeded generator with the same sequence on every platform.
 struct SeededGenerator: RandomNumberGenerator {
   private var state: UInt64
   init(seed: UInt64) { state = seed }

@@ -3,7 +3,9 @@ import DecantGraphs
 import DecantResNets
 import Testing
 
-/// Configurations come from files and command lines: every one makes a graph or an error, never a trap.
+/// Tests that every configuration makes a graph or an error, never a trap.
+///
+/// Configurations come from files and command lines, so any value can occur.
 @Suite struct ConfigurationTests {
   private func error(_ change: (inout ResNetConfiguration) -> Void) -> DecantError? {
     var configuration = ResNetConfiguration(block: .bottleneck, layers: [1, 1, 1, 1])

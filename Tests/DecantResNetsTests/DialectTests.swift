@@ -2,9 +2,9 @@ import DecantResNets
 import DecantTensors
 import Testing
 
-/// Every row of every dialect, in both directions.
+/// Tests every row of every dialect, in both directions.
 @Suite struct DialectTests {
-  /// A name of each kind a ResNet has, under this project's names.
+  /// Canonical names, one of each kind that a ResNet has.
   private static let canonical: [String] = {
     let leaves = ["weight", "bias", "running_mean", "running_var", "num_batches_tracked"]
     var names = ["conv1.weight", "fc.weight", "fc.bias"] + leaves.map { "bn1." + $0 }
@@ -48,7 +48,7 @@ import Testing
     #expect(ResNetDialect.named(dialect.name) == dialect)
   }
 
-  /// What the libraries themselves call these.
+  /// Compares names with those in the libraries themselves.
   @Test(arguments: [
     ("timm", "conv1.3.weight", "conv1.3.weight"), ("timm", "layer2.0.se.fc1.bias", "layer2.0.se.fc1.bias"),
     (

@@ -4,7 +4,7 @@ import DecantResNets
 import DecantTensors
 import Testing
 
-/// What evidence makes of traces that are written down here; Tests/Peers/test_evidence.py has those of real libraries.
+/// Tests of evidence on inputs written here. Tests/Peers/test_evidence.py has inputs from real libraries.
 @Suite struct EvidenceTests {
   private func naming(_ architecture: String, classes: Int? = nil, prefix: String = "") throws
     -> ResNetNaming
@@ -15,7 +15,7 @@ import Testing
     return try .only(in: weights.renamed { prefix + $0 })
   }
 
-  /// The modules that torchvision would pickle for an architecture.
+  /// Returns the modules that torchvision would pickle for an architecture.
   private func modules(_ architecture: String, prefix: String = "") throws -> ModuleTree {
     let configuration = try #require(ResNetArchitecture.named(architecture)).configuration
     let kind = configuration.block == .bottleneck ? "Bottleneck" : "BasicBlock"
@@ -109,7 +109,7 @@ import Testing
       of: weights, said { $0.architecture = .named("resnet50") },
       evidence: { naming in evidence(naming) { $0.modules = tree } })
     #expect(named.configuration.stride0 == 2 && named.warnings.count == 1)
-    // Epsilons that differ reach the graph, each its own.
+    // Epsilons that differ reach the graph, one for each normalization layer.
     tree.values["layer1.0.bn2.eps"] = .number(0.5)
     let mixed = try ResNetResolution(
       of: weights, evidence: { naming in evidence(naming) { $0.modules = tree } })
@@ -174,7 +174,7 @@ import Testing
 
   // MARK: Code
 
-  /// Forms that Python sources have, and forms that are not understood.
+  /// Tests forms of Python source that count as evidence, and forms that do not.
   @Test(arguments: [
     ("        out += identity\n        return self.relu(out)", true),
     ("        out = self.bn2(out)\n        out = out + identity\n", true),
@@ -244,7 +244,7 @@ import Testing
     #expect(found.settled("shortcut")?.value == "added before the last ReLU")
     #expect(found.items.allSatisfy { $0.source == .code && $0.place == "TorchScript code" })
 
-    // What is computed is no literal, and a block that adds something else has no shortcut.
+    // A computed argument is not a literal, and a block that adds something else has no shortcut.
     code["__torch__.net.Block"] = script("Block", "    out0 = torch.add_(out, self.offset)\n    return out0")
     code["__torch__.net.Net"] = script(
       "Net", "    x1 = torch.max_pool2d(x0, [3, 3], [stride, stride], [1, 1], [1, 1])\n")
@@ -268,7 +268,7 @@ import Testing
     for text in ["", "a sentence\n", "key with spaces: 1\n", "{\"arch\": 1}\n", "# only this\n"] {
       #expect(ResNetTraces.settings(inLines: text) == nil, "\(text)")
     }
-    // What nests without end is a word and no value.
+    // A value nested too deeply is read as text.
     let deep = "a: " + String(repeating: "[", count: 10_000) + "\n"
     #expect(ResNetTraces.settings(inLines: deep)?["a"]?.string?.count == 10_000)
   }
@@ -286,7 +286,7 @@ import Testing
     }
     #expect(found.settled("architecture")?.value == name ?? (spelled.isEmpty ? nil : spelled))
     #expect(found.settled("architecture")?.setting == name.map { .architecture($0) })
-    // A name says what tells it from others of its shapes, and no more.
+    // A name implies only the facts that distinguish it from other networks with its shapes.
     #expect((found.settled("stride0") != nil) == ["resnet50", "resnet50nodown"].contains(name))
   }
 

@@ -8,7 +8,7 @@ import Testing
     try #require(ResNetArchitecture.named(name)).configuration.graph()
   }
 
-  /// torchvision's published counts: entries of `state_dict()` and parameters.
+  /// Compares the entries of `state_dict()` and the parameters with the counts that torchvision published.
   @Test(arguments: [
     ("resnet18", 122, 11_689_512), ("resnet34", 218, 21_797_672), ("resnet50", 320, 25_557_032),
     ("resnet101", 626, 44_549_160), ("resnet152", 932, 60_192_808), ("resnext50_32x4d", 320, 25_028_904),

@@ -4,7 +4,7 @@ import DecantResNets
 import DecantTensors
 import Testing
 
-/// Names and shapes alone, since what a shape tells does not depend on numbers.
+/// Tests with names and shapes only, since no identification depends on the tensors' numbers.
 @Suite struct IdentificationTests {
   private func weights(
     _ configuration: ResNetConfiguration, _ name: (String) -> String? = { $0 }
@@ -41,7 +41,7 @@ import Testing
     }
   }
 
-  /// What shapes leave open, the digest of a published file settles.
+  /// Checks that a published file's digest settles the facts that shapes leave open.
   @Test func publishedFilesAreKnownByTheirDigest() throws {
     for file in PublishedFile.all {
       #expect(ResNetArchitecture.named(file.architecture) != nil)
@@ -53,7 +53,7 @@ import Testing
     let found = try ResNetIdentification(naming, published: published)
     #expect(found.architecture == "resnet50" && found.undetermined.map(\.name) == ["preprocessing"])
     #expect(found.facts.contains { $0.name == "stride0" && $0.source.contains(published.digest) })
-    // A digest of another network's file settles nothing.
+    // The digest of another network's file settles nothing.
     let other = try #require(PublishedFile.all.first { $0.architecture == "resnet18" })
     #expect(try ResNetIdentification(naming, published: other).undetermined.count > 5)
   }
@@ -109,7 +109,7 @@ import Testing
     #expect(found.nearest?.differences == ["layers [3, 4, 9, 3], not [3, 4, 6, 3]"])
   }
 
-  /// The detector and the classifier cannot be told apart, and which it is stays open.
+  /// Checks that the stem's stride stays open: the detector and the classifier have the same names and shapes.
   @Test func nodownIsNeverGuessed() throws {
     let nodown = try #require(ResNetArchitecture.named("resnet50nodown"))
     let found = try ResNetIdentification(.only(in: weights(nodown.configuration)))
@@ -125,6 +125,6 @@ import Testing
 }
 
 extension ResNetNaming {
-  /// The names in the file, made again from this project's.
+  /// Returns the names in the file, derived again from the canonical names.
   fileprivate func names() -> [String] { tensors.names.map { spelling(of: $0) } }
 }

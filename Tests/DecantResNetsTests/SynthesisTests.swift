@@ -6,7 +6,7 @@ import DecantTensors
 import TestSupport
 import Testing
 
-/// Seeded weights and images have the bits of `fixtures/synthesis.py`; expected values were printed by it.
+/// Tests that seeded weights and images have the bits of `fixtures/synthesis.py`, which printed the expected values.
 @Suite struct SynthesisTests {
   @Test func hashesAreThoseOfPython() {
     let hash = CounterHash(seed: 7, name: "conv1.weight")
@@ -20,7 +20,7 @@ import Testing
     #expect(CounterHash.samplePositions(stage: "layer1", elementCount: 0).isEmpty)
   }
 
-  /// Names, shapes, order and every value: SHA-256 over the entries' bytes equals that over PyTorch's.
+  /// Compares names, shapes, order and every value: the SHA-256 over the entries' bytes equals that over PyTorch's.
   @Test(arguments: ["resnet18", "resnet50", "resnext50_32x4d", "resnet50nodown"])
   func weightsAreThoseOfPython(_ name: String) throws {
     let table = String(decoding: try Fixtures.bytes("goldens/weights.tsv"), as: UTF8.self)

@@ -3,10 +3,10 @@ import DecantScanning
 import TestSupport
 import Testing
 
-/// Real files, hostile and benign, whose notes in the manifest say what they call. None is ever loaded.
+/// Real files, hostile and benign, whose notes in the manifest list what they call. The tests never load one.
 @Suite(.enabled(if: Corpus.folder != nil, "../shared/checkpoints is not here"))
 struct CorpusTests {
-  /// Functions that hostile files of the corpus call and that rebuild tensors or arrays.
+  /// Functions that hostile files of the corpus call, and that only rebuild tensors or arrays.
   private static let harmless = [
     "collections.OrderedDict", "torch._utils._rebuild_tensor_v2", "numpy.dtype",
     "numpy.core.multiarray._reconstruct",
@@ -16,7 +16,7 @@ struct CorpusTests {
     let path: String
     let container: String
     let isHostile: Bool
-    /// Whether its note says that loading it runs something.
+    /// True when the manifest's note says that loading the file runs code.
     let runsCode: Bool
     let verdict: ScanVerdict
   }

@@ -2,7 +2,8 @@ import DecantScanning
 import TestSupport
 import Testing
 
-/// Files that ran code when Python loaded them while an earlier scan called them clean or unknown, and files near them.
+/// Files that run code in Python and that an earlier version of the scanner called clean or unknown, with similar
+/// files.
 @Suite struct EvasionTests {
   struct Case: Sendable, CustomTestStringConvertible {
     let testDescription: String
@@ -30,7 +31,7 @@ import Testing
 
   // MARK: - Streams
 
-  /// `os.system` by the memo, so that no search for its spelling finds it behind a break.
+  /// `os.system` through the memo, so that a text search after a broken opcode cannot find it.
   private static let hidden: Stream =
     .text("os") + "\u{94}" + .text("system") + "\u{94}00" + "h\u{0}h\u{1}\u{93}" + .text("id") + .tuple1 + "R"
 
@@ -86,7 +87,7 @@ import Testing
     Case("two wide end records, one of them far away", twoWideEnds()),
   ]
 
-  /// The end record is followed, as its comment, by another archive; a locator in the last entry's comment leads there.
+  /// Another archive is in the end record's comment. A Zip64 locator in the last entry's comment points to it.
   private static func wideEndInComment() -> [UInt8] {
     let clean = ZipBuilder([.init("x/data.pkl", Stream.clean.bytes), .init("x/version", [0x33])]).bytes
     let evil = ZipBuilder([.init("x/data.pkl", call), .init("x/version", [0x33])]).bytes
@@ -94,7 +95,7 @@ import Testing
     let directory = Int(evil[evil.count - 6]) + Int(evil[evil.count - 5]) << 8
     let size = evil.count - 22 - directory
     var moved = Array(evil.dropLast(22))
-    // The directory's entries count from the start of the file.
+    // The offsets in the central directory count from the start of the file.
     for place in directory..<moved.count where Array(moved[place...].prefix(4)) == [0x50, 0x4B, 1, 2] {
       let old = UInt32(moved[place + 42]) + UInt32(moved[place + 43]) << 8
       moved.replaceSubrange(place + 42..<place + 46, with: ZipBuilder.little(old + UInt32(base)))
@@ -115,7 +116,8 @@ import Testing
     return file + locator + end + moved + wide
   }
 
-  /// The last archive's offset, counted from the start of the file, leads into the data of the first one's storage.
+  /// The last archive's central directory offset, counted from the start of the file, points into the first archive's
+  /// storage data.
   private static func directoryInFirst() -> [UInt8] {
     let header = 30 + 8
     var directory = [0x50, 0x4B, 1, 2] + [UInt8](repeating: 0, count: 60)
@@ -126,7 +128,7 @@ import Testing
     return zip(("x/data/0", storage), ("x/data.pkl", Stream.clean.bytes), ("x/version", [0x33])) + second
   }
 
-  /// The same of a file whose own directory is missing, and whose last entry is a zip.
+  /// Like ``directoryInFirst()``, in a file without a central directory of its own whose last entry is a zip.
   private static func directoryInBroken() -> [UInt8] {
     let header = 30 + 8
     let second = zip(("x/data.pkl", Stream.clean.bytes), ("x/version", [0x33, 0x0A]))
@@ -137,7 +139,7 @@ import Testing
       header + storage.count + header + second.count) + []
   }
 
-  /// The headers of tar's seventh edition: no magic bytes, only a checksum.
+  /// Returns a header of seventh edition tar, which has no magic bytes but only a checksum.
   private static func sealed(_ header: ArraySlice<UInt8>) -> [UInt8] {
     var header = Array(header)
     header.replaceSubrange(257..<265, with: [UInt8](repeating: 0, count: 8))
@@ -192,7 +194,7 @@ import Testing
       + ZipBuilder.little(UInt64(directory)) + ZipBuilder.little(UInt32(1)) + file.suffix(22)
   }
 
-  // MARK: - Functions handed over
+  // MARK: - Callables passed as arguments
 
   private static func call(_ function: Stream, _ arguments: Stream) -> Stream {
     function + "(" + arguments + "tR"
@@ -265,7 +267,7 @@ import Testing
     "ops.aten .from_file(\"f\")", "ops.prim.rpc_async(x)", "y = '#'; torch.save(x)",
   ].map { Case($0, program($0)) }
 
-  // MARK: - What is near
+  // MARK: - Similar benign files
 
   static let benign = [
     Case("an activation", call(.name("functools", "partial"), .name("torch.nn.functional", "relu"))),

@@ -3,7 +3,7 @@ import DecantScanning
 import TestSupport
 import Testing
 
-/// Files that ask for much are judged in part, and never called clean.
+/// Files that exceed limits are judged in part, and never called clean.
 @Suite struct LimitTests {
   private func findings(_ bytes: [UInt8], _ change: (inout Limits) -> Void) -> [ScanFinding] {
     var limits = CheckpointScanner.defaultLimits
@@ -31,7 +31,7 @@ import Testing
     #expect(scan.verdict != .clean)
   }
 
-  /// An entry that says it inflates to 3 GB is not given them.
+  /// An entry that claims to inflate to 3 GB gets no such buffer.
   @Test func inflation() {
     let file = zip([("a.pkl", [3, 0])]) {
       $0[0].method = 8
@@ -42,7 +42,7 @@ import Testing
     #expect(findings(file) { $0.inflatedBytes = 1 }.map(\.rule) == [.limit])
   }
 
-  /// However many the findings, the dangerous ones are kept and the rest is counted.
+  /// With any number of findings, dangerous ones are kept and the rest are counted.
   @Test func findingsAreBounded() {
     var stream = Stream.proto4
     for index in 0..<3_000 { stream.bytes += Stream.name("library\(index)", "Class").bytes + [0x30] }
@@ -53,7 +53,7 @@ import Testing
     #expect(scan.findings.first?.what.hasPrefix("os.system") == true)
   }
 
-  /// Every prefix of a hostile file, and every byte of it changed, ends in a verdict.
+  /// Every prefix of a hostile file, and the file with any byte changed, gets a verdict.
   @Test func mutations() {
     let files = [
       Stream.call.bytes, legacyFile(), zip(("a/data.pkl", Stream.call.bytes), ("a/version", [0x33])),

@@ -2,7 +2,7 @@ import DecantScanning
 import TestSupport
 import Testing
 
-/// Every rule: bytes that it is for, and bytes that come near and are something else.
+/// Every rule, with bytes that match it and similar bytes that do not.
 @Suite struct RuleTests {
   struct Case: Sendable, CustomTestStringConvertible {
     let rule: ScanRule
@@ -59,7 +59,8 @@ import Testing
       .proto4 + .name("numpy.core", "_ufunc_reconstruct") + .text("os") + .text("system")
         + .tuple2 + "R.",
       near: .proto4 + .name("numpy", "float64") + ".", .clean),
-    // A class inside a class, as CPython's protocol 2 spells it and an instance of it; then what only looks like one.
+    // Nested classes and an instance of one, as CPython pickles them at protocol 2, and attributes that only look like
+    // them.
     Case(
       .runsCode, .dangerous, .proto4 + .attribute(of: .name("os", "path"), "system") + ".",
       near: .proto4 + .attribute(of: .name("package", "Outer"), "Inner") + "K\u{1}" + .tuple1 + "R.", .unknown
@@ -76,7 +77,7 @@ import Testing
     Case(
       .runsCode, .dangerous, .proto4 + .attribute(of: .name("package", "Outer"), "__class__") + ".",
       near: .proto4 + .attribute(of: .name("package", "Outer"), "Inner") + ".", .unknown),
-    // A method of an object, as bound methods are saved; then what Python looks up itself, and a call of the method.
+    // Bound methods as they are pickled, methods that Python looks up itself, and a call of the method.
     Case(
       .runsCode, .dangerous,
       .proto4 + .attribute(of: .name("package", "Class") + .newObject, "__reduce__") + ".",
@@ -213,7 +214,7 @@ import Testing
       near: .proto4 + bomb(levels: 3), .clean),
   ]
 
-  /// Lists of ten times the same list, so many deep: LIST of DUPs.
+  /// Returns nested lists of ten references to the same list, `levels` deep: DUP ten times, then LIST.
   private static func bomb(levels: Int) -> Stream {
     var stream: Stream = "N"
     for _ in 0..<levels { stream = "(" + stream + "2222222222l" }
@@ -274,7 +275,7 @@ import Testing
       .zipHidden, .dangerous,
       hidingLast(zip(("a.pkl", Stream.clean.bytes), ("b.pkl", Stream.call.bytes)), nameLength: 5),
       near: zip(("a.pkl", Stream.clean.bytes), ("b.pkl", Stream.clean.bytes)), .clean),
-    // What broke off hides nothing.
+    // In a truncated archive no entry counts as hidden.
     Case(
       .zipHidden, .dangerous,
       hidingLast(zip(("a/data.pkl", Stream.clean.bytes), ("a/b", [1, 2])), nameLength: 3),
@@ -282,7 +283,7 @@ import Testing
     Case(
       .archivedCode, .dangerous, package("import os\nos.system('echo hi')\n"),
       near: package("import os\nos.path.join('a')\n"), .unknown),
-    // A tar that holds an archive, and an archive that stands behind the tar's own end.
+    // A tar that contains a zip archive, and a zip archive after the end of a tar.
     Case(
       .polyglot, .dangerous,
       tar([("a", "0", Stream.clean.bytes)]) + zip(("a.pkl", Stream.clean.bytes)),
@@ -366,11 +367,11 @@ import Testing
       near: zip(("a.zip", zip(("b.pth", zip(("c/data.pkl", Stream.clean.bytes)))))), .clean),
   ]
 
-  /// A safetensors file that is also a pickle, for who gives it to torch.load.
+  /// Returns a safetensors file that torch.load reads as a pickle.
   ///
-  /// The first byte of the header's length is BINUNICODE, and the next four its length: a text of 100 bytes, which ends
-  /// inside a string of the metadata. There SHORT_BINBYTES follows SHORT_BINBYTES, each a letter for its length and as
-  /// many spaces, and the last one leaps over the header's end into the tensor, which calls.
+  /// The first byte of the header's length is BINUNICODE, and the next four are the text's length. The text of 100
+  /// bytes ends inside a metadata string. A chain of SHORT_BINBYTES follows, each with a letter as its length and as
+  /// many spaces. The last one skips the end of the header and reaches the tensor's data, which contains a call.
   private static func polyglotTensors() -> [UInt8] {
     let call = Stream.call.bytes.dropFirst(2)
     let headerCount = 0x58 + 100 << 8
@@ -410,7 +411,7 @@ import Testing
 
   @Test func everyRuleHasAnExample() {
     let covered = Set((Self.names + Self.disguises + Self.streams + Self.archives).map(\.rule))
-    // Limits are tested with small ones, in LimitTests.
+    // Limits are tested with small values in LimitTests.
     #expect(Set(ScanRule.allCases).subtracting(covered) == [.limit])
   }
 }

@@ -3,9 +3,9 @@ import Testing
 @testable import DecantTensors
 
 @Suite struct NarrowingTests {
-  /// Patterns of every exponent and sign, with mantissas at, below and above what is cut off, and chance ones; before them,
-  /// thirty-two of each around the magnitudes from which on numbers become zero or infinity, since so many are judged
-  /// at once.
+  /// Patterns of every exponent and sign, with mantissas at, below and above the discarded part, and random
+  /// ones. Before them come thirty-two of each around the magnitudes where numbers start to become zero or
+  /// infinity, because a vector batch checks that many at once.
   private static let patterns: [UInt32] = {
     var patterns: [UInt32] = []
     for edge: UInt32 in [0, 0x8000, 0x3300_0000, 0x477F_F000, 0x7F7F_8000, 0x7F80_0000] {
@@ -42,7 +42,7 @@ import Testing
     #expect(loss.underflowed == pairs.count { $0 != 0 && $1 == 0 })
   }
 
-  /// By a table of upper halves and by arithmetic.
+  /// Compares the lookup table of upper halves with the arithmetic conversion.
   @Test(arguments: [DType.float8_e5m2, .float8_e4m3fn, .float8_e5m2fnuz, .float8_e4m3fnuz])
   func eightBitsAreTheNearest(_ dtype: DType) throws {
     let tensor = try Tensor([0 as Float], shape: [1])
@@ -63,7 +63,7 @@ import Testing
     #expect(found == expected && cast.overflowed == overflowed && cast.underflowed == underflowed)
   }
 
-  /// By the processor's instructions and one by one.
+  /// Compares the vector instructions with the scalar conversion.
   @Test func everyWayGivesTheSame() {
     check(HalfFormat.self)
     check(BrainFormat.self)

@@ -9,7 +9,7 @@ import Testing
     return try Tensor(dtype: dtype, shape: [bytes.count / dtype.byteCount], storage: storage)
   }
 
-  /// Expected values are those the OCP and PyTorch tables list for these patterns.
+  /// Expected values are those of the OCP and PyTorch tables for these patterns.
   @Test func readsEightBitFloats() throws {
     func read(_ dtype: DType, _ patterns: [UInt8]) throws -> [Float] {
       try tensor(dtype, patterns).elements(as: Float.self)
@@ -42,8 +42,8 @@ import Testing
       values.withUnsafeBytes { source in bytes.withUnsafeMutableBytes { cast.convert(source, into: $0) } }
       return bytes
     }
-    // Halfway cases of bfloat16 (8 bits): 1 + 2^-8 is a tie, to even; a hair more rounds up, whatever float32
-    // makes of it in between.
+    // Halfway cases of bfloat16 (8 bits): 1 + 2^-8 is a tie and rounds to even. Slightly more rounds up, even
+    // though the intermediate float32 rounds it to the tie.
     #expect(try cast([1 + 0x1p-8], .bfloat16) == [0x80, 0x3F])
     #expect(try cast([1 + 0x1p-8 + 0x1p-40], .bfloat16) == [0x81, 0x3F])
     #expect(try cast([1 + 3 * 0x1p-8 - 0x1p-40], .bfloat16) == [0x81, 0x3F])
@@ -68,7 +68,7 @@ import Testing
   }
 
   @Test func hashesAsTheStandardSays() throws {
-    // FIPS 180-4's example: "abc".
+    // The example "abc" of FIPS 180-4.
     #expect(
       try tensor(.uint8, Array("abc".utf8)).sha256()
         == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")

@@ -26,7 +26,7 @@ import Testing
     #expect(try overlapping.elements(as: Float.self) == [0, 1, 1, 2, 2, 3])
   }
 
-  /// Pieces of every size give the same bytes.
+  /// Chunks of every size give the same bytes.
   @Test(arguments: [1, 4, 8, 12, 20, 1 << 20])
   func pieces(_ capacity: Int) throws {
     let transposed = try Tensor(dtype: .float32, shape: [2, 3, 2], strides: [1, 4, 2], storage: twelve)
@@ -119,7 +119,7 @@ import Testing
     #expect { try floats.dequantized() } throws: { ($0 as? DecantError)?.code == .invalidArgument }
   }
 
-  /// Two or four quantised elements share a byte; the last byte may be filled in part.
+  /// Two or four quantised elements share a byte. The last byte may be partly unused.
   @Test func packedTypes() throws {
     let bytes: [UInt8] = [0x21, 0x43, 0x05]
     let five = try Tensor(dtype: .quint4x2, shape: [5], storage: storage(bytes))

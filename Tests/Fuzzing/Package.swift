@@ -2,7 +2,7 @@
 import PackageDescription
 
 // A package of its own, so that the sanitizers and libFuzzer's coverage apply to every module of Decant and nothing
-// else of the project is built: Sources and TestSupport are links to the folders of those names.
+// else of the project is built. Sources and TestSupport are symbolic links to those folders of the project.
 let package = Package(
   name: "fuzzing",
   products: [.executable(name: "decant-fuzz", targets: ["Driver"])],
@@ -41,7 +41,7 @@ let package = Package(
       path: "Targets"),
     .executableTarget(
       name: "Driver", dependencies: ["FuzzTargets"], path: "Driver",
-      // libFuzzer brings the main function.
+      // libFuzzer provides the main function.
       swiftSettings: [.unsafeFlags(["-parse-as-library"])],
       linkerSettings: [.unsafeFlags(["-sanitize=fuzzer,address"])]),
   ]
@@ -51,7 +51,7 @@ let package = Package(
 // the compiler obeys the last such option alone, so a second `--sanitize` would turn off one of the two, by chance.
 let inC = ["CLibcrypto", "CLibdeflate", "CImageCodecs", "CNarrowing", "CStandard"]
 for target in package.targets where inC.contains(target.name) {
-  // Undefined behaviour traps, which needs no library of the sanitizer's; Swift on Linux has no such check.
+  // Undefined behaviour traps, which needs no sanitizer library. Swift on Linux has no such check.
   target.cSettings = [
     .unsafeFlags(["-fsanitize=fuzzer-no-link,address,undefined", "-fsanitize-trap=undefined"])
   ]

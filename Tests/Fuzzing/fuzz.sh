@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Fuzzes one target. Arguments: the target, for how many seconds.
+# Fuzzes one target. Arguments: the target, and the duration in seconds.
 #
-# Seeds are the files of fixtures/ and of ../shared/checkpoints that begin as the target's do, linked and not copied.
-# What libFuzzer learns stays in .build/fuzz/corpus, so a later run goes on where this one ends.
+# The seeds are links to the files of fixtures/ and ../shared/checkpoints with the target's first bytes.
+# libFuzzer keeps its corpus in .build/fuzz/corpus, so a later run continues from this one.
 set -u
 target=$1
 seconds=$2
@@ -17,7 +17,8 @@ table=.build/fuzz/runs.tsv
 rm -rf "$seeds"
 mkdir -p "$seeds" "$corpus" "$found" "$(dirname "$log")"
 
-# The first bytes of the target's files in hexadecimal, as an extended regular expression, and its dictionaries.
+# Per target: extended regular expressions for a file's first bytes in hexadecimal and for its name, and the
+# dictionaries.
 case $target in
   pickle) begins='80 0[0-5] ' names='.*\.(pkl|pickle)' words='pickle' ;;
   zip) begins='50 4b 0[35] 0[46] ' names='' words='zip pickle' ;;
@@ -40,7 +41,7 @@ while IFS= read -r -d '' file; do
     ln -s "$(realpath "$file")" "$seeds/$((number++))"
   fi
 done < <(find -L fixtures "$real" -type f -size -64k -print0 2>/dev/null)
-# A folder's files become one input, which the target unpacks.
+# The files of a folder become one input, a tar archive that the target extracts.
 if [ "$target" = folder ]; then
   while IFS= read -r -d '' file; do
     tar --format=ustar -b 1 -C "$(dirname "$file")" -cf "$seeds/$((number++))" --exclude='./*/*' .
@@ -52,8 +53,8 @@ fi
 
 for word in $words; do cat "Tests/Fuzzing/dictionaries/$word.dict"; done >"$corpus.dict"
 
-# Little quarantine: a memory limit of 512 MB is about what the reader keeps, not what the sanitizer does.
-# The hostile must stay under 1 s and 200 MB in the release build, which is about five times faster and smaller.
+# A small quarantine, so that the memory limit of 512 MB measures the reader and not the sanitizer.
+# Hostile inputs must stay under 1 s and 200 MB in the release build, which is about five times faster and smaller.
 SWIFT_BACKTRACE=enable=no ASAN_OPTIONS=quarantine_size_mb=16:malloc_context_size=8 DECANT_FUZZ=$target \
   nice -n 10 "$binary" -max_total_time="$seconds" -timeout=5 -report_slow_units=2 -rss_limit_mb=512 -malloc_limit_mb=256 \
   -max_len=65536 -print_final_stats=1 -dict="$corpus.dict" -artifact_prefix="$found/" "$corpus" "$seeds" \

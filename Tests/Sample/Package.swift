@@ -1,7 +1,7 @@
 // swift-tools-version: 6.3
 import PackageDescription
 
-// A package of its own that uses Decant as any other package would: it sees public API only.
+// A separate package that uses Decant as any other package does: it sees only public API.
 let package = Package(
   name: "sample",
   dependencies: [.package(name: "decant", path: "../..")],

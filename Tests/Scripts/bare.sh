@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Runs `make demo` and `make test` on a bare Debian 12: debootstrap, the packages that swift.org lists for the toolchain,
-# make, and a clean clone of HEAD. Then what can go wrong: no network, no root, no Swift, missing libraries. Only as
-# root. Everything that is printed goes to .build/bare.log too. BASE=FOLDER takes a debootstrap that was made before.
+# Runs `make demo` and `make test` on a bare Debian 12: debootstrap, the packages that swift.org lists for the
+# toolchain,
+# make, and a clean clone of HEAD. Then tests failures: no network, no root, no Swift, missing libraries. Needs root.
+# All
+# output also goes to .build/bare.log. BASE=FOLDER uses an existing debootstrap.
 set -eu -o pipefail
 [ -n "${DECANT_BARE:-}" ] || cd "$(dirname "$0")/../.."
 if [ "$(id -u)" -ne 0 ]; then
@@ -9,12 +11,12 @@ if [ "$(id -u)" -ne 0 ]; then
   exit 1
 fi
 mkdir -p .build
-# All mounts and processes are in namespaces of their own, which end with this script, however it ends.
+# All mounts and processes are in namespaces of their own, which end with this script in every case.
 if [ -z "${DECANT_BARE:-}" ]; then
   folder=$(mktemp -d /var/tmp/decant-bare.XXXXXX)
   trap 'kill -KILL "$inner" 2>/dev/null || true; wait; rm -rf --one-file-system "$folder"' EXIT
   trap 'exit 130' INT TERM
-  # A copy runs: bash reads a script as it goes, and this one takes long enough to be edited meanwhile.
+  # Run a copy: bash reads a script while it runs, and this one may be edited in the meantime.
   cp "$0" "$folder/bare.sh"
   DECANT_BARE=$folder unshare --mount --propagation private --pid --fork --kill-child bash "$folder/bare.sh" \
     > >(tee .build/bare.log) 2>&1 &
@@ -37,7 +39,8 @@ fail() {
   echo "FAILED: $1"
 }
 
-# What the toolchain needs by https://www.swift.org/install/linux/tarball/ (Debian 12). It names no libstdc++-dev.
+# The packages that the toolchain needs according to https://www.swift.org/install/linux/tarball/ (Debian 12). The page
+# does not list libstdc++-dev.
 toolchain_packages="binutils-gold gcc git gnupg2 libcurl4-openssl-dev libedit-dev libpython3-dev libsqlite3-dev
   libxml2-dev libncurses-dev libz3-dev pkg-config tzdata unzip uuid-dev zlib1g-dev"
 toolchain=$(dirname "$(dirname "$(readlink -f "$(command -v "${SWIFT:-swift}")")")")
@@ -53,7 +56,7 @@ else
   debootstrap --variant=minbase bookworm "$root" "$mirror" >"$folder/debootstrap.log" 2>&1 ||
     { tail -n 20 "$folder/debootstrap.log"; exit 1; }
 fi
-# How this machine reaches its mirror: proxies, checks that are off.
+# Copy how this machine reaches its mirror: proxies, disabled checks.
 apt-config dump Acquire | grep -iE 'proxy|check-|verify' >"$root/etc/apt/apt.conf.d/90machine" || true
 echo "deb $mirror bookworm main" >"$root/etc/apt/sources.list"
 cp /etc/resolv.conf /etc/hosts "$root/etc/"
@@ -65,7 +68,7 @@ share() { # A folder of this machine at the same path inside, where nothing can 
   mount -o remount,bind,ro "$root$1"
 }
 share "$toolchain"
-# Where git is told to take repositories from another place, it is told so inside, too.
+# Copy the git settings that redirect repositories to other locations.
 git config --get-regexp '^url\..*\.insteadof$' | while read -r key value; do
   git config --file "$root/etc/gitconfig" --add "$key" "$value"
   place=${key#url.} place=${place%.insteadof}
@@ -84,9 +87,9 @@ inside "apt-get -q update && apt-get -q install -y --no-install-recommends make 
 git clone -q . "$root/decant"
 part "debootstrap and toolchain packages"
 
-# Runs a line that must end with a status and say a sentence, within some seconds and in at most three lines, not counting
-# those of make and those that show that it lives.
-# Arguments: what it is, status, extended regular expression, seconds, command.
+# Runs a command that must end with a status and print a message, within a time limit and in at most three lines, not
+# counting lines of make and progress lines.
+# Arguments: a description, the status, an extended regular expression, the seconds, the command.
 expect() {
   local begun=$SECONDS status=0 output
   output=$("${@:5}" 2>&1) || status=$?
@@ -112,7 +115,7 @@ expect "no network" 2 'apt-get update failed.*libstdc\+\+-12-dev' 60 \
 mv "$root/etc/apt/sources.list" "$folder/sources.list"
 echo "deb http://127.0.0.1:9/debian bookworm main" >"$root/etc/apt/sources.list"
 expect "a mirror that refuses" 2 'apt-get update failed.*refused.*libstdc\+\+-12-dev' 30 inside "make demo"
-# A server that accepts and never answers.
+# A server that accepts connections and never answers.
 silent() { perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(LocalAddr => "127.0.0.1", LocalPort => 4999,
   Listen => 9, ReuseAddr => 1) or die; while ($c = $s->accept) { push @c, $c }' & }
 silent
@@ -123,7 +126,7 @@ mv "$folder/sources.list" "$root/etc/apt/sources.list"
 expect "a linker without libstdc++" 1 'cannot link a program here' 30 \
   inside "Tests/Scripts/probe-linker.sh swift -c release --static-swift-stdlib"
 for port in 9 4999; do
-  # Another HOME, since SwiftPM keeps what it fetched.
+  # Use another HOME, since SwiftPM caches what it fetched.
   expect "dependencies from port $port, which $([ $port = 9 ] && echo refuses || echo "never answers")" 1 \
     'error: git cannot fetch https://github.com/apple/swift-argument-parser' 200 \
     inside "rm -rf /tmp/home /tmp/scratch && mkdir /tmp/home && export HOME=/tmp/home GIT_CONFIG_NOSYSTEM=1 &&
@@ -136,7 +139,7 @@ part "what can go wrong before the build"
 for number in first second; do
   for target in demo test; do
     say "make $target, the $number time"
-    # Processor seconds too: on a machine that does other work the minutes say little.
+    # Print processor seconds too, since on a busy machine the elapsed minutes say little.
     TIMEFORMAT="(make $target, the $number time: %0R s, %0U s of processors)"
     time { inside "make $target" 2>&1 | tee "$folder/$target.$number" || fail "make $target, the $number time"; }
     part "make $target, the $number time"

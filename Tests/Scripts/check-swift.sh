@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Says at once when there is no Swift, or one that is too old: everything else comes after minutes of installing.
+# Fails at once when Swift is missing or too old, before minutes of installing.
 # Argument: the swift command.
 set -eu
 swift=$1
@@ -12,7 +12,7 @@ fail() {
 command -v "$swift" >/dev/null ||
   fail "$swift is not in PATH: Decant needs Swift $least or later, from $page, with its usr/bin in PATH"
 if ! answer=$("$swift" --version 2>&1); then
-  # Such as a shared library that the toolchain needs.
+  # For example, a shared library that the toolchain needs is missing.
   fail "$swift does not start (${answer%%$'\n'*}): install the packages that $page lists"
 fi
 [[ $answer =~ Swift\ version\ ([0-9]+\.[0-9]+(\.[0-9]+)?) ]] ||

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The main job, from a checkpoint to logits that are compared with PyTorch's. Argument: the decant binary.
+# Demonstrates the main task, from a checkpoint to logits compared with PyTorch's. Argument: the decant binary.
 set -eu -o pipefail
 decant=$1
 folder=.build/demo
@@ -11,7 +11,7 @@ step() {
   echo "\$ decant $*"
   "$decant" "$@" | "${through:-cat}"
 }
-# Long tables lose their middle; a table's heading is the first line of its paragraph and stays.
+# Cuts the middle of long tables. A table's heading is the first line of its paragraph and is kept.
 shorten() {
   awk -v RS= -v FS='\n' '{
     if (NR > 1) print ""

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Lets SwiftPM fetch the packages that Package.swift names, with a limit: git itself waits for ever, and asks for
-# passwords. Arguments: the scratch folder, the swift command. Silent when they are there.
+# Fetches the dependencies in Package.swift with SwiftPM and a time limit: git alone can wait forever or ask for
+# passwords.
+# Prints nothing when they are present. Arguments: the scratch folder, the swift command.
 set -eu
 scratch=$1 swift=$2 limit=120
 [ ! -d "$scratch/checkouts/swift-argument-parser" ] || exit 0

@@ -1,14 +1,14 @@
 # shellcheck shell=bash disable=SC2154
-# Sourced by the scripts that run something long and show that it lives.
+# Sourced by scripts that run a long command and show its progress.
 
-# Runs a command. Its lines go to a log and, as they come, to on_line; on_tick is called every 15 s.
+# Runs a command. Writes its lines to a log and passes each to on_line as it appears. Calls on_tick every 15 s.
 # Returns the command's status. Arguments: the log, the command.
 follow() {
   local log=$1 line pending='' last=$SECONDS status=1
   shift
   mkdir -p "$(dirname "$log")"
   : >"$log"
-  # `read -t` wakes up without input; the pipe ends when the command does, whose status comes last.
+  # `read -t` returns without input after 5 s. The pipe ends when the command does, with its status as the last line.
   while :; do
     if IFS= read -r -t 5 -u 3 line; then
       line=$pending$line pending=''
@@ -19,7 +19,7 @@ follow() {
       printf '%s\n' "$line" >>"$log"
       on_line "$line"
     elif [ $? -gt 128 ]; then
-      # The beginning of a line, of which the rest has not come yet.
+      # The beginning of an incomplete line.
       pending+=$line
     else
       break
@@ -32,5 +32,5 @@ follow() {
   return "$status"
 }
 
-# Prints a line behind the time since $begun.
+# Prints a line after the time since $begun.
 clock() { printf '  %d:%02d  %s\n' $(((SECONDS - begun) / 60)) $(((SECONDS - begun) % 60)) "$1"; }

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Installs the Debian packages named as arguments that are not there yet. Silent when none is missing; when it fails,
-# one sentence says which are missing and why. What apt-get prints stays in .build/packages.log. SKIP_PACKAGES=1 looks
-# for none, where nothing may be installed.
+# Installs the Debian packages named as arguments that are missing. Prints nothing when all are installed. On failure,
+# one
+# sentence lists the missing packages and the reason. The output of apt-get goes to .build/packages.log.
+# SKIP_PACKAGES=1 skips the check, for machines on which nothing may be installed.
 set -eu
 [ -z "${SKIP_PACKAGES:-}" ] || exit 0
 if ! command -v dpkg-query >/dev/null; then
@@ -24,13 +25,14 @@ as_root=()
 if [ "$(id -u)" -ne 0 ]; then
   command -v sudo >/dev/null ||
     fail "installing packages needs root or sudo, and there is neither (SKIP_PACKAGES=1 tries without them)"
-  # Asks for the password now, not behind a log. Without a terminal it cannot be asked for.
+  # Ask for the password now, before output goes to a log. Without a terminal, sudo cannot ask.
   if [ -t 0 ]; then sudo -v || fail "sudo refused"; else sudo -n true 2>/dev/null || fail "sudo wants a password"; fi
   as_root=(sudo)
 fi
 
-# A mirror that does not answer is given up after two times 10 s, the whole command after its own limit. DEBIAN_FRONTEND
-# and the closed input keep packages from asking.
+# An unresponsive mirror is given up after two attempts of 10 s each, the command after its own limit. DEBIAN_FRONTEND
+# and
+# the closed input keep packages from asking questions.
 source "$(dirname "$0")/follow.sh"
 log=.build/packages.log begun=$SECONDS
 on_line() { :; }
@@ -48,9 +50,9 @@ apt() {
   return 1
 }
 echo "installing from Debian: ${missing[*]}"
-# Without Error-Mode apt-get calls it a success when nothing could be fetched.
+# Without Error-Mode, apt-get succeeds even when it could not fetch anything.
 if ! apt 300 update -o APT::Update::Error-Mode=any; then
-  # One source of several may be gone, and not the one that matters.
+  # One of several sources may be unavailable and not be needed.
   grep -qE '^(Get|Hit):' "$log" || fail "apt-get update failed: $reason"
 fi
 apt 1200 install -y --no-install-recommends "${missing[@]}" || fail "apt-get install failed: $reason"

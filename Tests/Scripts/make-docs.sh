@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Writes the documentation of the library, DecantKit with what it re-exports, to .build/docs. Fails on warnings of DocC and when
-# a type that users need is not listed. Argument: swift.
+# Writes the documentation of the library, DecantKit with the modules it re-exports, to .build/docs. Fails on DocC
+# warnings
+# and when a main type is missing. Argument: the swift command.
 set -eu
 swift=$1
 tools=$(dirname "$(readlink -f "$(command -v "$swift")")")
 folder=.build/docs
 modules=$(sed -n 's/^@_exported public import //p' Sources/DecantKit/DecantKit.swift | paste -sd,)
 rm -rf "$folder" && mkdir -p "$folder/symbols"
-# The symbol graph of the umbrella alone shows none of what it re-exports.
+# Without this option, the symbol graph of DecantKit lacks the symbols it re-exports.
 "$tools/swift-symbolgraph-extract" -module-name DecantKit -I .build/release/Modules \
   -experimental-allowed-reexported-modules="$modules" -minimum-access-level public \
   -target "$("$swift" -print-target-info | sed -n 's/.*"triple" *: *"\(.*\)".*/\1/p' | head -n 1)" \

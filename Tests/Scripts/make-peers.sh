@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Makes a virtual environment with the peers that judge the results. Argument: where.
+# Creates a virtual environment with the Python packages that Decant is tested against. Argument: its folder.
 set -eu
 folder=$1
 here=$(cd "$(dirname "$0")" && pwd)
 python3 -m venv "$folder.new"
 pip() { "$folder.new/bin/python" -m pip install --quiet --disable-pip-version-check "$@"; }
 pip -r "$here/../Peers/requirements.txt"
-# PyPI's torchvision asks for a CUDA build of PyTorch; its Python code runs on the CPU build as it is.
+# torchvision on PyPI requires a CUDA build of PyTorch, but its Python code also runs on the CPU build.
 pip --no-deps torchvision==0.28.0
 rm -rf "$folder"
 mv "$folder.new" "$folder"
-# A moved environment keeps its interpreter; only its scripts name the old folder, and none is used.
+# After the move the interpreter still works. Only the scripts contain the old path, and none is used.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Links a program of one line before the long compilation, which else ends in a hundred lines from the linker.
-# Arguments: the swift command, the flags that are built with. Silent, and not repeated for the same Swift.
+# Links a program of one line before the long compilation, which would otherwise end in a hundred lines from the linker.
+# Prints nothing on success and does not repeat for the same Swift. Arguments: the swift command, the build flags.
 set -eu
 swift=$1
 shift

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs what takes too long for the gate and writes docs/PROOFS.md. Arguments: the parts to run; all without any. The rows
-# of other parts stay as they are. FUZZING=SECONDS changes how long each reader is fuzzed.
+# Runs the checks that take too long for `make test` and writes docs/PROOFS.md. Arguments: the parts to run, by default
+# all.
+# The rows of other parts are kept. FUZZING=SECONDS sets how long each reader is fuzzed.
 set -eu
 cd "$(dirname "$0")/../.."
 file=docs/PROOFS.md
@@ -26,7 +27,7 @@ part() {
   echo "${rows[-1]}"
 }
 
-# A line for each part: its name, then the command that fails when the proof does.
+# One line per part: its name, then a command that fails when the check fails.
 part bare make bare
 part docs make docs
 part threads make threads

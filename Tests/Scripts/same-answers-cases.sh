@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Prints the command lines that same-answers.sh runs, one a line: KIND <tab> quick or full <tab> COMMAND.
-# A command runs in an empty folder that holds the links `fixtures` and, where it exists, `checkpoints`.
+# Prints the commands that same-answers.sh runs, one per line: KIND <tab> quick or full <tab> COMMAND.
+# A command runs in an empty folder with the links `fixtures` and, if it exists, `checkpoints`.
 # Argument: a folder with these links.
 set -eu -o pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -10,7 +10,7 @@ export LC_ALL=C # one order of files everywhere
 quick() { printf '%s\tquick\t%s\n' "$1" "$2"; }
 full() { printf '%s\tfull\t%s\n' "$1" "$2"; }
 
-# The commands of a document's console blocks, as DocumentationTests.swift reads them. Later ones use the files of
+# Prints the commands of a document's console blocks, parsed as in DocumentationTests.swift. Later commands use files of
 # earlier ones, so those of one document run in one folder.
 document_cases() { # KIND FILE
   awk -v kind="$1" '
@@ -18,7 +18,7 @@ document_cases() { # KIND FILE
     isConsole && sub(/^\$ /, "") { sub(/ # exit [0-9]+$/, ""); print kind "\tfull\t" $0 }' "$2"
 }
 
-# Where `decant` must find its answer in the command line alone.
+# Prints wrong command lines and those that need no file.
 usage_cases() {
   local command
   for command in inspect identify verify diff convert run scan synthesize; do
@@ -116,7 +116,7 @@ synthesize resnet20 -o out.pth --num-classes 0
 COMMANDS
 }
 
-# Forward passes. The numbers of a run depend on the count of threads, so it is the machine's in both runs.
+# Prints forward passes. Their numbers depend on the thread count, so both builds use the machine's default.
 run_cases() {
   local networks=("fixtures/torch/small_basic.pth" "fixtures/torch/small_nodown.pth --stride0 1" "fixtures/torch/whole_nodown.pth")
   local input="--input fixtures/inputs/input_97x131.npy" network engine stage options picture preprocess
@@ -172,7 +172,8 @@ OPTIONS
   done
 }
 
-# Networks of several families: made, identified, verified, written as ONNX and run by both engines.
+# Prints commands on networks of several families: synthesised, identified, verified, exported to ONNX, run by both
+# engines.
 synthesize_cases() {
   local architecture options make input="--input fixtures/inputs/input_97x131.npy"
   for options in "" "--seed 1" "--seed 2 --num-classes 3" "--key weights.inner" "--key ." "--epoch 4"; do
@@ -192,7 +193,7 @@ synthesize_cases() {
   done
 }
 
-# What is asked of every file and folder, whatever it is. MODE is that of the default options.
+# Prints the commands for every file and folder, whatever its kind. MODE applies to those with default options.
 file_cases() { # MODE FILE NEXT ; NEXT is another file, to compare with
   local mode=$1 file next target options
   printf -v file %q "$2"
@@ -216,7 +217,7 @@ file_cases() { # MODE FILE NEXT ; NEXT is another file, to compare with
   full convert "decant convert $file out.safetensors --salvage"
 }
 
-# The options that matter where there are tensors, on every format of which they change the bytes.
+# Prints commands with options that matter for tensors, in every format whose bytes they change.
 tensor_cases() { # FILE
   local file target option
   printf -v file %q "$1"
@@ -248,7 +249,7 @@ tensor_cases() { # FILE
   full diff "decant diff $file fixtures/torch/nested.pth --json --ignore-names --tolerance-abs 0.5"
 }
 
-# What only a network can be asked for.
+# Prints the commands that need a network.
 network_cases() { # FILE OPTION… ; the options are those that a network needs
   local file=$1 target option names
   for target in out.safetensors out.npz out.pth; do

@@ -1,20 +1,21 @@
 #!/usr/bin/env bash
-# Runs two builds of decant on the same inputs and compares their answers. Exit 1 when one differs.
+# Runs two builds of decant on the same inputs and compares their results. Exits with 1 when a result differs.
 #
 #   Tests/Scripts/same-answers.sh [OPTION…] OLD NEW
 #   Tests/Scripts/same-answers.sh --self-test DECANT
 #
-#   --quick          Only fixtures/ with default options: a minute or two.
-#   --only REGEX     Only commands that match.
-#   --texts          Compare the texts for people too, without their times.
-#   --accept FILE    The differences that are wanted: extended regular expressions, one a line, each matched against the
-#                    lines of report.txt: the difference, the command, its kind, the values. A line that begins with # names the line of CHANGELOG.md that says so.
-#   --timeout N      Seconds that a command may take (default 120).
-#   --self-test      Break DECANT in every way that must be noticed, and check that it is.
+#   --quick          Run only fixtures/ with default options, which takes a minute or two.
+#   --only REGEX     Run only commands that match.
+#   --texts          Compare text output too, except times.
+#   --accept FILE    Accept intended differences: extended regular expressions, one per line, each matched against the
+#                    lines of report.txt: the difference, the command, its kind, the values. A line that begins with #
+#                    is a comment that names the entry in CHANGELOG.md.
+#   --timeout N      The seconds that a command may take (default 120).
+#   --self-test      Break DECANT in every way that must be detected, and check that it is.
 #
-# Compared are the exit code, whether standard output holds JSON, text or nothing, whether standard error holds anything,
-# every value of the JSON that is not a sentence or a time (`unstable` below), and the SHA-256 of every file written.
-# same-answers-cases.sh lists the commands. The answers of OLD are kept in .build/same-answers for the next time.
+# It compares the exit code, the kind of standard output (JSON, text or nothing), whether standard error is empty, every
+# JSON value that is not a sentence or a time (`unstable` below), and the SHA-256 of every file written.
+# same-answers-cases.sh lists the commands. The results of OLD are cached in .build/same-answers.
 set -eu -o pipefail
 shopt -s nullglob
 export LC_ALL=C
@@ -22,15 +23,16 @@ script=$(realpath "$0")
 root=$(cd "$(dirname "$script")/../.." && pwd)
 corpus=$root/../shared/checkpoints
 state=${SAME_ANSWERS_STATE:-$root/.build/same-answers}
-# Keys of JSON whose values may change: sentences, and measured times.
+# JSON keys whose values may change: sentences and measured times.
 unstable='["reason", "what", "source", "remedy", "warnings", "message", "median_ms"]'
-# As in test.sh: threads that wait for work by spinning would take the processors from the other worker.
+# As in test.sh: threads that wait by spinning would take processor time from the other worker.
 export OMP_WAIT_POLICY=passive
 
 # --- Running -------------------------------------------------------------------------------------------------------
 
-# Runs lines FIRST to LAST of the list in one folder, which is emptied between commands unless they are a document's.
-# Of line N, N.out and N.err keep the streams, and N.meta has what is compared: a name, a tab and a value a line.
+# Runs lines FIRST to LAST of the list in one folder, which is emptied between commands unless they belong to one
+# document.
+# For line N, writes the streams to N.out and N.err, and the compared values to N.meta as "name <tab> value" lines.
 run_lines() { # RESULTS SECONDS FIRST LAST
   local results=$1 seconds=$2 number=$3 folder kind mode command status stream character written
   export PATH=$results/bin:$PATH
@@ -66,7 +68,7 @@ run_lines() { # RESULTS SECONDS FIRST LAST
   rm -rf "$folder"
 }
 
-# Runs every line of the list with one binary: 20 lines at a time, a document's lines together.
+# Runs every line of the list with one binary, in groups of 20 lines; the lines of a document stay together.
 run_all() { # BINARY RESULTS
   rm -rf "$2"
   mkdir -p "$2/bin"
@@ -85,7 +87,7 @@ run_all() { # BINARY RESULTS
 
 # --- Comparing -----------------------------------------------------------------------------------------------------
 
-# Prints the JSON of a file as lines of a path, a tab and a value; an unstable value is an ellipsis.
+# Prints the JSON of a file as "path <tab> value" lines. Unstable values become an ellipsis.
 leaves() { # FILE
   jq -r -s --argjson unstable "$unstable" '
     def masked: if type == "array" then map(masked) elif type == "object" then . else "…" end;
@@ -97,10 +99,10 @@ leaves() { # FILE
       + "\t" + (.[1] | tojson)' "$1"
 }
 
-# Prints a text without its times.
+# Prints a text with its times replaced by TIME.
 timeless() { sed -E 's/[0-9]+(\.[0-9]+)? ?(m?s|µs|min)\b/TIME/g' "$1"; }
 
-# Says by name how two files of lines "name <tab> value" differ: name, old value, new value.
+# Compares two files of "name <tab> value" lines and prints each difference: name, old value, new value.
 by_name() { # OLD NEW
   awk -F '\t' '
     FILENAME == ARGV[1] { old[$1] = $2; next }
@@ -109,7 +111,7 @@ by_name() { # OLD NEW
     END { for (name in old) print name "\t" old[name] "\t(absent)" }' "$1" "$2" | sort
 }
 
-# Prints the differences of one line of the list: its number, what differs, and the two values.
+# Prints the differences for one line of the list: its number, what differs, and the two values.
 compare_line() { # OLD NEW NUMBER STREAMS
   local old=$1/$3 new=$2/$3 stream suffix
   {
@@ -136,10 +138,11 @@ compare_line() { # OLD NEW NUMBER STREAMS
   } | sed "s/^/$3\t/"
 }
 
-# Compares every line and writes report.txt: what differs, the command, its kind and the two values, with tabs between.
+# Compares every line and writes report.txt: the difference, the command, its kind and the two values, separated by
+# tabs.
 compare_all() { # OLD NEW TEXTS
   { diff -rq "$1" "$2" || true; } | sed -nE 's@^Files .*/([0-9]+)\.(meta|out|err) differ$@\1 \2@p' >"$state/changed"
-  # Texts that are not compared differ too, often by a time: only JSON is worth a look.
+  # Uncompared text output also differs, often in a time. Only JSON is examined further.
   { grep -rl $'^standard output\tJSON' --include '*.meta' "$2" || true; } | sed -E 's@.*/([0-9]+)\.meta@\1@' >"$state/json"
   awk -v texts="$3" 'FILENAME == ARGV[1] { isJSON[$1]; next } texts || $2 == "meta" || $2 == "out" && $1 in isJSON { print $1 }' \
     "$state/json" "$state/changed" | sort -nu |
@@ -151,7 +154,7 @@ compare_all() { # OLD NEW TEXTS
 
 # --- Reporting -----------------------------------------------------------------------------------------------------
 
-# Says how many differences each expression of a file accepts; the lines that none accepts go to remaining.txt.
+# Prints how many differences each expression of a file accepts, and writes the others to remaining.txt.
 accept() { # FILE
   local expression
   grep -vE '^(#|$)' "$1" >"$state/expressions" || true
@@ -205,7 +208,7 @@ compare_binaries() { # OLD NEW
   fi
   "$root/Tests/Scripts/same-answers-cases.sh" "$state/links" |
     awk -F '\t' -v mode="${mode%-some}" 'mode == "full" || $2 == mode' | { grep -E -e "$only" || true; } >"$state/cases"
-  # The answers of OLD depend on its bytes, the commands and how they are run, and every input.
+  # The cached results of OLD depend on the binary, the commands, this script and every input.
   key=$({ cat "$old" "$script" "$state/cases"; find -L "$state/links" -type f -print0 | sort -z | xargs -0 cat; } | sha256sum)
   answers=$state/old-$mode
   if [ "$key" != "$(cat "$answers/key" 2>/dev/null)" ]; then
@@ -224,7 +227,7 @@ compare_binaries() { # OLD NEW
 
 # --- Checking this script ------------------------------------------------------------------------------------------
 
-# Compares DECANT with a wrapper of it, a line of bash in which "$real" is DECANT; checks the exit code and one message.
+# Compares DECANT with a wrapper, a line of bash in which "$real" is DECANT. Checks the exit code and one message.
 expect() { # STATUS MESSAGE WRAPPER OPTION…
   local output status=0
   printf '#!/usr/bin/env bash\nset -o pipefail\nreal=%q\n%s\n' "$real" "$3" >"$SAME_ANSWERS_STATE/wrapper"

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Builds and runs the tests: the build's steps, then suites, failures and measured accuracy as they come, what was
-# skipped and why, and the count of what ran. The whole output stays in .build/test.log. Argument: the test command.
+# Builds and runs the tests. Shows the build steps, then suites, failures and measured accuracy as they appear, the
+# skipped
+# tests with reasons, and the number of tests. The whole output goes to .build/test.log. Argument: the test command.
 set -eu
 shopt -s extglob
 source "$(dirname "$0")/follow.sh"
 log=.build/test.log
-# Tests run side by side; threads of oneDNN that wait for work by spinning would take the processors from them.
+# Tests run in parallel. Threads of oneDNN that wait by spinning would take processor time from them.
 export OMP_WAIT_POLICY=passive
 
 passed=0 failed=0 finished='' step='' begun=$SECONDS
@@ -13,7 +14,7 @@ declare -A skipped=()
 on_line() {
   local line=$1 reason
   case $line in
-    # Plugins are compiled when nothing is to be built, too.
+    # Plugins are also compiled when everything is up to date.
     \[*\]' Compiling plugin '*) ;;
     \[*\]' '@(Compiling|Linking|Emitting)*)
       [ -n "$step" ] || echo "building the tests in release (about 5 minutes from nothing on two processors)"
@@ -23,7 +24,7 @@ on_line() {
       echo "running the tests"
       step='' begun=$SECONDS
       ;;
-    # Durations are left out: suites run side by side and end together.
+    # Durations are left out, since suites run in parallel and end together.
     '✔ Suite '*) echo "  ${line%% passed after *}" ;;
     '✘ Suite '*) ;;
     *[✔✘]' Test run with '*)
@@ -56,10 +57,10 @@ for reason in "${!skipped[@]}"; do
   echo "${skipped[$reason]} skipped: $reason"
   finished=${finished:+$((finished - ${skipped[$reason]}))}
 done
-# From the whole count, which is of skipped tests too: a line that something else was printed into was not counted.
+# Use the total, which includes skipped tests: a result line that other output was mixed into was not counted above.
 [ -z "$finished" ] || echo "$((finished - failed)) passed, $failed failed"
 if [ "$status" -ne 0 ]; then
-  # Without a result the build failed, or the tests died: the end says why.
+  # Without a result the build failed or the tests crashed. The end of the output shows the reason.
   [ -n "$finished" ] || grep -vE '^\[[0-9]+/[0-9]+\] |^[✔◇]' "$log" | tail -n 60 >&2
   echo "error: $* failed; the whole output is in $log" >&2
 fi

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the sample program, in which many tasks call one network and read one checkpoint, under ThreadSanitizer. Arguments: swift,
-# the decant binary.
+# Runs the sample program under ThreadSanitizer: many tasks call one network and read one checkpoint.
+# Arguments: the swift command, the decant binary.
 set -eu
 swift=$1 decant=$(readlink -f "$2") root=$PWD
 Tests/Scripts/progress.sh "building the sample with ThreadSanitizer (about 4 minutes)" threads \

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Builds the tool twice from nothing, and compares: the same sources give the same bytes. Argument: the build command.
+# Builds the tool twice from scratch and checks that both binaries have the same bytes. Argument: the build command.
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 for number in 1 2; do
-  # In the same place, since paths stand in the files.
+  # Use the same folder, since the binary contains paths.
   rm -rf "$folder/clone"
   git clone -q . "$folder/clone"
   (cd "$folder/clone" && "$@" >/dev/null)

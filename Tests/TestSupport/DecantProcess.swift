@@ -1,33 +1,33 @@
 package import Foundation
 
-/// One run of the built `decant`.
+/// The result of one run of the built `decant`.
 package struct DecantRun: Sendable {
   package let status: Int32
   package let output: String
   package let errors: String
-  /// Whether a signal ended it.
+  /// True when a signal ended the run.
   package let wasKilled: Bool
 }
 
-/// The tool: what the environment's DECANT names, or the one built beside the tests.
+/// Runs the tool: the path in the environment variable DECANT, or the binary built with the tests.
 package enum DecantProcess {
   package static let binary: URL = {
     if let path = ProcessInfo.processInfo.environment["DECANT"] { return URL(filePath: path) }
     return URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent().appending(path: "decant")
   }()
 
-  /// The sample program that is built beside the tests.
+  /// The sample program that is built with the tests.
   package static let sample = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent()
     .appending(path: "Sample")
 
-  /// Runs the tool and waits.
+  /// Runs the tool and waits for its end.
   package static func run(
     _ arguments: [String], in folder: URL? = nil, environment: [String: String] = [:]
   ) throws -> DecantRun {
     try run(binary, arguments, in: folder, environment: environment)
   }
 
-  /// Runs a line of shell in which `decant` is the built tool.
+  /// Runs a shell command line in which `decant` is the built tool.
   package static func shell(_ line: String, in folder: URL? = nil) throws -> DecantRun {
     let path =
       binary.deletingLastPathComponent().path + ":" + (ProcessInfo.processInfo.environment["PATH"] ?? "")
@@ -43,7 +43,7 @@ package enum DecantProcess {
     if let folder { process.currentDirectoryURL = folder }
     process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
     let scratch = try TemporaryFolder()
-    // Files, not pipes: nothing to drain, so a run that prints much cannot wait for its reader.
+    // Files instead of pipes, which a run with much output would fill and then wait for a reader.
     for name in ["output", "errors"] { _ = try scratch.write(name, []) }
     process.standardInput = FileHandle.nullDevice
     process.standardOutput = try FileHandle(forWritingTo: URL(filePath: scratch.path("output")))

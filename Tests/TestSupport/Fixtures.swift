@@ -1,35 +1,35 @@
 package import Foundation
 
-/// The files of `fixtures/`, found from this source file: a folder at the top cannot be a target's resource.
+/// The files of `fixtures/`, located from this source file, since a top-level folder cannot be a target's resource.
 package enum Fixtures {
-  /// The package's folder.
+  /// The root folder of the package.
   package static let root = URL(filePath: #filePath)
     .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
 
-  /// The path of a file under `fixtures/`.
+  /// Returns the path of a file under `fixtures/`.
   package static func path(_ name: String) -> String { root.appending(path: "fixtures/" + name).path }
 
-  /// The names of the files in a folder under `fixtures/` that end so, in order.
+  /// Returns the sorted names of the files with a suffix in a folder under `fixtures/`.
   package static func names(in folder: String, endingIn suffix: String) -> [String] {
     let names = (try? FileManager.default.contentsOfDirectory(atPath: path(folder))) ?? []
     return names.filter { $0.hasSuffix(suffix) }.sorted()
   }
 
-  /// The bytes of a file under `fixtures/`.
+  /// Returns the bytes of a file under `fixtures/`.
   package static func bytes(_ name: String) throws -> [UInt8] {
     [UInt8](try Data(contentsOf: URL(filePath: path(name))))
   }
 }
 
-/// The real files of public repositories that lie beside the project, where they do.
+/// Real files from public repositories, in a folder next to the project on some machines.
 package enum Corpus {
-  /// The folder; nil on machines that have none.
+  /// The folder of the files, or nil when it does not exist.
   package static let folder: URL? = {
     let folder = Fixtures.root.deletingLastPathComponent().appending(path: "shared/checkpoints")
     return FileManager.default.fileExists(atPath: folder.appending(path: "MANIFEST.tsv").path) ? folder : nil
   }()
 
-  /// The rows of a table of tab-separated values with a heading, as dictionaries.
+  /// Returns the rows of a tab-separated table with a heading, as dictionaries.
   package static func table(_ name: String) throws -> [[String: String]] {
     guard let folder else { return [] }
     let lines = try String(contentsOf: folder.appending(path: name), encoding: .utf8).split(separator: "\n")
@@ -44,7 +44,7 @@ package enum Corpus {
   }
 }
 
-/// A folder that is removed with everything in it.
+/// A temporary folder that is removed with its content on deinitialisation.
 package final class TemporaryFolder {
   package let url: URL
 
@@ -55,7 +55,7 @@ package final class TemporaryFolder {
 
   deinit { try? FileManager.default.removeItem(at: url) }
 
-  /// The path of a file in it.
+  /// Returns the path of a file in the folder.
   package func path(_ name: String) -> String { url.appending(path: name).path }
 
   /// Writes a file and returns its path.
@@ -64,7 +64,7 @@ package final class TemporaryFolder {
     return path(name)
   }
 
-  /// The names of what is in it.
+  /// The sorted names of the files in the folder.
   package var names: [String] {
     ((try? FileManager.default.contentsOfDirectory(atPath: url.path)) ?? []).sorted()
   }

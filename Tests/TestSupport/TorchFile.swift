@@ -1,4 +1,4 @@
-/// Builds checkpoints as `torch.save` lays them out, of any calls: the odd ones too.
+/// Builds checkpoints in the layout of `torch.save` from any values and calls, including invalid ones.
 package struct TorchFile: Sendable {
   /// A value of the pickle.
   package indirect enum Value: Sendable {
@@ -12,23 +12,23 @@ package struct TorchFile: Sendable {
     case list([Value])
     case dictionary([(Value, Value)])
     case global(String, String)
-    /// `function(*arguments)`, then BUILD with a state.
+    /// The call `function(*arguments)`, then BUILD with a state.
     case call(Value, [Value], state: Value? = nil)
     /// A persistent id: PERSID for text, BINPERSID for anything else.
     case persistentID(Value)
 
-    /// A dictionary with text as its keys.
+    /// Returns a dictionary with text keys.
     package static func mapping(_ pairs: KeyValuePairs<String, Value>) -> Value {
       .dictionary(pairs.map { (.text($0.key), $0.value) })
     }
 
-    /// A tuple of integers.
+    /// Returns a tuple of integers.
     package static func sizes(_ sizes: [Int]) -> Value { .tuple(sizes.map { .int(Int64($0)) }) }
 
-    /// `torch.Size`.
+    /// Returns a `torch.Size`.
     package static func shape(_ sizes: [Int]) -> Value { .call(.global("torch", "Size"), [.sizes(sizes)]) }
 
-    /// `numpy.dtype` of a code such as `f4`.
+    /// Returns a `numpy.dtype` with a code such as `f4`.
     package static func numpyType(_ code: String) -> Value {
       .call(
         .global("numpy", "dtype"), [.text(code), .bool(false), .bool(true)],
@@ -36,12 +36,12 @@ package struct TorchFile: Sendable {
     }
   }
 
-  /// The bytes of each storage; its key is its place.
+  /// The bytes of each storage. A storage's index is its key.
   private var storages: [[UInt8]] = []
 
   package init() {}
 
-  /// A storage of zeros: float32, or another class of `torch`.
+  /// Adds a storage of zeros, float32 or another storage class of `torch`, and returns its persistent id.
   package mutating func storage(
     _ count: Int, kind: String = "FloatStorage", width: Int = 4, location: String = "cpu"
   ) -> Value {
@@ -53,7 +53,7 @@ package struct TorchFile: Sendable {
       ]))
   }
 
-  /// The arguments of `_rebuild_tensor_v2` for a tensor of zeros.
+  /// Adds the storage of a tensor of float32 zeros and returns the arguments of `_rebuild_tensor_v2`.
   package mutating func tensorArguments(_ shape: [Int], location: String = "cpu") -> [Value] {
     var strides: [Int] = []
     var count = 1
@@ -67,12 +67,12 @@ package struct TorchFile: Sendable {
     ]
   }
 
-  /// A tensor of float32 zeros.
+  /// Adds the storage of a tensor of float32 zeros and returns the tensor.
   package mutating func tensor(_ shape: [Int]) -> Value {
     .call(.global("torch._utils", "_rebuild_tensor_v2"), tensorArguments(shape))
   }
 
-  /// The state dict of a small ResNet of basic blocks, without a head, every number 0.
+  /// Returns the state dict of a small ResNet with basic blocks and the given head. Every element is 0.
   package mutating func resnet(_ head: KeyValuePairs<String, [Int]> = [:], prefix: String = "") -> Value {
     var pairs: [(Value, Value)] = []
     func add(_ name: String, _ shape: [Int], to file: inout TorchFile) {
@@ -103,7 +103,7 @@ package struct TorchFile: Sendable {
     return .dictionary(pairs)
   }
 
-  /// The file: a zip with `data.pkl` and the storages.
+  /// Returns the file: a zip archive with `data.pkl` and the storages.
   package func bytes(_ root: Value) -> [UInt8] {
     var entries = [ZipBuilder.Entry("archive/data.pkl", [0x80, 3] + Self.pickle(root) + [0x2E])]
     for (place, storage) in storages.enumerated() {

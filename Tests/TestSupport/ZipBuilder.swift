@@ -1,19 +1,19 @@
-/// Builds zip files byte by byte, the odd ones too.
+/// Builds zip files byte by byte, including invalid ones.
 package struct ZipBuilder {
-  /// One entry; every field can lie.
+  /// An entry, in which every field can contradict the data.
   package struct Entry {
     package var name: String
     package var data: [UInt8]
     package var method: UInt16 = 0
     package var flags: UInt16 = 0x0800
     package var crc32: UInt32?
-    /// Bytes the headers announce, when not those of `data`.
+    /// The stored size in the headers, when it differs from that of `data`.
     package var size: UInt32?
-    /// Bytes that `data` inflates to, when it is compressed.
+    /// The inflated size in the headers, when `data` is compressed.
     package var inflatedSize: UInt32?
     package var localSize: UInt32?
     package var localName: String?
-    /// Where the directory says the header stands, when elsewhere.
+    /// The local header's offset in the central directory, when it differs from the real one.
     package var headerOffset: UInt32?
 
     package init(_ name: String, _ data: [UInt8]) {
@@ -28,7 +28,7 @@ package struct ZipBuilder {
 
   package init(_ entries: [Entry] = []) { self.entries = entries }
 
-  /// The file.
+  /// The bytes of the zip file.
   package var bytes: [UInt8] {
     var file: [UInt8] = []
     var directory: [UInt8] = []
@@ -58,12 +58,12 @@ package struct ZipBuilder {
     return file + Self.little(UInt16(comment.count)) + comment
   }
 
-  /// An integer's bytes, least significant first.
+  /// Returns the bytes of an integer, least significant first.
   package static func little<T: FixedWidthInteger>(_ value: T) -> [UInt8] {
     stride(from: 0, to: T.bitWidth, by: 8).map { UInt8(truncatingIfNeeded: value >> $0) }
   }
 
-  /// CRC-32 bit by bit: slow, and independent of what is tested.
+  /// Returns the CRC-32, computed bit by bit: slow, but independent of the tested code.
   package static func crc32(_ bytes: [UInt8]) -> UInt32 {
     ~bytes.reduce(UInt32.max) { crc, byte in
       (0..<8).reduce(crc ^ UInt32(byte)) { value, _ in value & 1 == 1 ? value >> 1 ^ 0xEDB8_8320 : value >> 1

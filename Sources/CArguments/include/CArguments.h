@@ -1,12 +1,13 @@
-/* The command line as the program was started with. Swift reads it from /proc/self/cmdline, and finds no arguments where
+/* The command-line arguments of the process. Swift reads them from /proc/self/cmdline and finds none where
    /proc is not mounted, as in a bare chroot. */
 #ifndef CARGUMENTS_H
 #define CARGUMENTS_H
 
-/* The number of arguments, the program's name among them; 0 where the C library does not hand them over. */
+/* Returns the number of arguments, the program's name included; 0 where the C library does not pass them
+   to constructors. */
 int carguments_count(void);
 
-/* An argument; valid as long as the process. */
+/* Returns an argument. The pointer is valid for the life of the process. */
 const char *_Nonnull carguments_argument(int index);
 
 #endif

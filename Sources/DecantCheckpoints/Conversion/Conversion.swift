@@ -3,13 +3,13 @@ internal import DecantIO
 internal import DecantTensors
 
 extension Checkpoint {
-  /// Writes the tensors in another format, atomically and in bounded memory.
+  /// Writes the tensors in another format, atomically and in bounded memory. O(bytes).
   ///
   /// - Parameters:
-  ///   - path: the file, or the folder of a format that is one; nil for standard output.
-  ///   - format: by default the one that the path's extension chooses.
-  /// - Throws: ``DecantError``; before anything is written when a tensor has no place in the format, a name
-  ///   stands twice or a prefix fits no name. O(bytes).
+  ///   - path: The output file, or the output folder for a folder format; nil for standard output.
+  ///   - format: The output format; by default the one that the extension of `path` selects.
+  /// - Throws: ``DecantError``. Before anything is written: when the format cannot hold a tensor, two tensors would
+  ///   have the same name, or a name lacks the prefix to strip.
   @discardableResult
   package func convert(
     to path: String?, as format: OutputFormat? = nil, selecting: Selection? = nil,
@@ -45,7 +45,7 @@ extension Checkpoint {
         : plan.tensors.indices.compactMap { index in
           aliases.first(of: index).map { (name: plan.tensors[index].name, of: plan.tensors[$0].name) }
         },
-      // What stands beside tensors in GGUF is its metadata.
+      // GGUF stores its non-tensor values as metadata, so they are not dropped objects.
       droppedObjectCount: pickling?.droppedCount
         ?? (container == .gguf ? 0 : objects.count { $0.path.starts(with: plan.selection.path) }),
       droppedMetadata: metadata.dropped(by: format), lost: plan.lost,
@@ -58,7 +58,7 @@ extension Checkpoint {
   ) throws -> [(path: String, byteCount: Int)] {
     let options = plan.options
     if options.checks {
-      // Fails without libcrypto, and before anything is written.
+      // Fails early, before anything is written, when libcrypto is missing.
       do throws(DecantError) { _ = try SHA256() } catch {
         throw error.located(file: self.path)
       }
@@ -110,12 +110,12 @@ extension Checkpoint {
     }
   }
 
-  /// Bytes of the file it is read from; nil when there are several.
+  /// The size in bytes of the source file; nil when the checkpoint has several files.
   package var fileByteCount: Int? { files.count == 1 ? files.first?.byteCount : nil }
 
-  /// The file's SHA-256 in lower-case hexadecimal. O(bytes).
+  /// Returns the source file's SHA-256 in lower-case hexadecimal. O(bytes).
   ///
-  /// - Throws: ``DecantError`` for a checkpoint of several files, which has no one digest.
+  /// - Throws: ``DecantError`` for a checkpoint of several files, which has no single digest.
   package func sha256() throws -> String {
     guard files.count == 1, let file = files.first else {
       throw DecantError(

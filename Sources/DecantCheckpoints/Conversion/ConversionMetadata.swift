@@ -1,12 +1,13 @@
 internal import DecantBytes
 
-/// What a converted file says of itself: the source's own metadata, then what the conversion knows.
+/// The metadata of a converted file: the source's own metadata, then the entries that the conversion adds.
 struct ConversionMetadata {
-  /// The source's metadata with the types that GGUF has for it.
+  /// The source's metadata, typed as GGUF types it.
   let fromSource: [(key: String, value: GGUFValue)]
-  /// Keys of the source's whose values are too long.
+  /// The source's keys whose values are too long to keep.
   private let unkept: [String]
-  /// What the conversion adds; it replaces the source's of the same keys, so nothing nests.
+  /// The entries that the conversion adds. They replace the source's entries with the same keys, so repeated
+  /// conversions do not pile up.
   let own: [(key: String, value: String)]
 
   init(_ plan: ConversionPlan) throws {
@@ -26,12 +27,12 @@ struct ConversionMetadata {
     unkept = source.tooLong
   }
 
-  /// Everything as texts, in the order in which it is written.
+  /// All entries as texts, in the order in which they are written.
   var texts: [(key: String, value: String)] {
     [("format", "pt")] + fromSource.map { ($0.key, $0.value.text) } + own
   }
 
-  /// The source's keys that a format leaves behind.
+  /// Returns the source's keys that are lost in a format.
   func dropped(by format: OutputFormat) -> [String] {
     (format.holdsMetadata ? [] : fromSource.map(\.key)) + unkept
   }

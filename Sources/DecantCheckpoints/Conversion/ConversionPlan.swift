@@ -2,21 +2,22 @@ internal import DecantBytes
 internal import DecantIO
 internal import DecantTensors
 
-/// What of a checkpoint is written, under which names and in which types, before a format has its say.
+/// The tensors of a checkpoint to write, with their output names and dtypes, before the limits of a format are
+/// checked.
 struct ConversionPlan {
   let checkpoint: Checkpoint
   let options: WriteOptions
   let format: OutputFormat
-  /// Where the tensors stand; their names begin there.
+  /// The selected tensors; output names are relative to the selection's path.
   private(set) var selection: Selection
-  /// In the source's order.
+  /// The tensors to write, in the source's order.
   private(set) var tensors: [PlannedTensor] = []
   private(set) var lost: [(name: String, reason: String)] = []
   private(set) var wrappers: [(name: String, type: String, partCount: Int)] = []
 
-  /// Decides what is written.
+  /// Plans the tensors to write.
   ///
-  /// - Throws: ``DecantError`` when a tensor cannot be written as asked, naming every one.
+  /// - Throws: ``DecantError`` when tensors cannot be written as requested; the error names each one.
   init(
     _ checkpoint: Checkpoint, to format: OutputFormat, selecting: Selection? = nil, _ options: WriteOptions
   ) throws {
@@ -40,9 +41,9 @@ struct ConversionPlan {
     try requireData()
   }
 
-  // MARK: Which tensors
+  // MARK: Tensor selection
 
-  /// Puts what was computed in the place of what it was computed from.
+  /// Replaces tensors with the tensors that were computed from them.
   private mutating func replace() {
     guard !options.replaced.isEmpty else { return }
     let tensors = selection.tensors.flatMap { entry -> [CheckpointTensor] in
@@ -51,7 +52,7 @@ struct ConversionPlan {
       return replacements.map { replacement in
         var path = entry.path
         if ExactText(replacement.name) != ExactText(name) {
-          // Beside it, where the names of all steps above begin alike.
+          // The new tensor becomes a sibling when its name has the same parent prefix.
           let above = String(name.utf8.dropLast(path.removeLast().name.utf8.count)) ?? ""
           let isBeside = replacement.name.utf8.starts(with: above.utf8)
           if !isBeside { path = selection.path }
@@ -66,7 +67,7 @@ struct ConversionPlan {
     selection = Selection(path: selection.path, tensors: tensors, unread: selection.unread)
   }
 
-  /// Keeps the tensors whose names the globs ask for.
+  /// Keeps the tensors whose names match the patterns.
   private mutating func filter() throws(DecantError) {
     guard !options.only.isEmpty || !options.except.isEmpty else { return }
     let kept = selection.tensors.filter { isChosen($0) }
@@ -91,7 +92,7 @@ struct ConversionPlan {
     return (options.only.isEmpty || matches(options.only)) && !matches(options.except)
   }
 
-  /// Returns true when the patterns choose a tensor. The parts of a tensor that was cut are chosen with it.
+  /// Returns true when the patterns select a tensor. The parts of a sharded tensor are selected with their owner.
   private func isChosen(_ entry: CheckpointTensor) -> Bool {
     guard let owner = entry.rankPart?.owner, owner != entry.path else {
       return isChosen(selection.name(of: entry))
@@ -104,7 +105,7 @@ struct ConversionPlan {
       && !names.contains { matches(options.except, $0) }
   }
 
-  /// Keeps what is whole and has the right checksum. O(bytes).
+  /// Keeps the tensors whose data is complete and has the right checksum. O(bytes).
   private mutating func salvage() throws {
     var verdicts: [ObjectIdentifier: String] = [:]
     var kept: [CheckpointTensor] = []
@@ -122,7 +123,7 @@ struct ConversionPlan {
     }
   }
 
-  /// What is wrong with a tensor's storages; nil for nothing.
+  /// Returns the reason why a tensor's storages are damaged; nil when they are intact.
   private func damage(
     of entry: CheckpointTensor, _ verdicts: inout [ObjectIdentifier: String]
   ) throws -> String? {
@@ -141,10 +142,10 @@ struct ConversionPlan {
     return nil
   }
 
-  /// Refuses a selection without tensors, and one with tensors of kinds that are not read.
+  /// Throws for a selection without tensors, and for one with tensors of unsupported kinds.
   private func requireReadable() throws(DecantError) {
     var readable = selection
-    // The loader of .pth refuses storages by themselves: the writer names them, and --drop-objects leaves them out.
+    // The loader of .pth refuses bare storages: the writer reports them, and --drop-objects leaves them out.
     if format == .torchZip { readable.unread.removeAll { $0.isStorage } }
     try checkpoint.requireReadable(
       readable, use: "converted", advice: .chooseTensors
@@ -156,7 +157,7 @@ struct ConversionPlan {
     }
   }
 
-  /// Takes, for wrappers that hold no data of their own, only the tensors that stand below them.
+  /// Replaces wrapper subclasses that hold no data of their own by the tensors below them.
   private mutating func takePartsOfWrappers() {
     guard selection.tensors.contains(where: { $0.subclass != nil && $0.tensor.storage.content == nil }) else {
       return
@@ -182,9 +183,9 @@ struct ConversionPlan {
     selection = Selection(path: selection.path, tensors: kept, unread: selection.unread)
   }
 
-  // MARK: In which form
+  // MARK: Layout and data
 
-  /// The tensors as they are written: sparse and quantised ones only in the form that was asked for.
+  /// Returns the tensors in the form to write: sparse and quantised ones are converted only when requested.
   private func written() throws -> [Tensor] {
     let entries = selection.tensors
     let sparse = entries.filter { $0.tensor.layout != .strided }
@@ -219,7 +220,7 @@ struct ConversionPlan {
       advice: advice)
   }
 
-  /// A tensor with its axes in the order that was asked for.
+  /// Returns a tensor with its axes in the requested order.
   private func arranged(_ tensor: Tensor, of entry: CheckpointTensor) throws -> Tensor {
     if let renaming = options.renamed[ExactText(selection.name(of: entry))] {
       return try tensor.arranged(renaming.axes)
@@ -229,7 +230,7 @@ struct ConversionPlan {
   }
 
   private func requireData() throws(DecantError) {
-    // Those that stay sparse are not filled in.
+    // Tensors that stay sparse are not expanded, so the limit does not apply to them.
     let huge = tensors.filter {
       $0.tensor.layout == .strided && $0.tensor.storage.content != nil && !$0.tensor.isReadable
     }
@@ -253,9 +254,9 @@ struct ConversionPlan {
     }
   }
 
-  // MARK: Under which names
+  // MARK: Names
 
-  /// The names tensors get in the target.
+  /// Returns the tensors' names in the output.
   private func names() throws(DecantError) -> [String] {
     var names: [String] = []
     names.reserveCapacity(selection.tensors.count)
@@ -275,7 +276,7 @@ struct ConversionPlan {
       names.append(name)
     }
     for substitution in options.substitutions { names = substitution.applied(to: names) }
-    // Objects that are kept keep the places apart that names do not.
+    // The containers of a pickle are kept, so two tensors with equal joined names still have different paths.
     if format == .torchZip, checkpoint.graph != nil { return names }
     var places = [ExactText: Int](minimumCapacity: names.count)
     for (place, name) in names.enumerated() {
@@ -296,6 +297,6 @@ struct ConversionPlan {
 }
 
 extension Tensor {
-  /// Whether it can be the weight of a two-dimensional convolution: four sizes of floating-point numbers.
+  /// True when the tensor can be the weight of a two-dimensional convolution: four axes and a floating-point dtype.
   fileprivate var isConvolutionWeight: Bool { shape.count == 4 && dtype.kind == .floatingPoint }
 }

@@ -1,9 +1,9 @@
 public import DecantBytes
 
-/// A change of names in the notation of `sed`: `s/pattern/replacement/`, with a trailing `g` for every match.
+/// A substitution in names in the notation of `sed`: `s/pattern/replacement/`, with a trailing `g` for every match.
 ///
-/// The pattern is a regular expression of Swift's `Regex`. In the replacement `&` is the match and `\1` to `\9` are its groups.
-/// Any character may take the place of `/`.
+/// The pattern is a regular expression of Swift's `Regex`. In the replacement, `&` is the match and `\1` to `\9` are
+/// its groups. Any character other than a letter, a digit or a backslash can be the separator instead of `/`.
 public struct NameSubstitution: Sendable {
   private let pattern: String
   private let replacement: [Piece]
@@ -15,7 +15,7 @@ public struct NameSubstitution: Sendable {
     case group(Int)
   }
 
-  /// Reads an expression.
+  /// Parses a substitution.
   ///
   /// - Throws: ``DecantError`` with the code `invalidArgument`.
   public init(_ expression: String) throws(DecantError) {
@@ -34,7 +34,7 @@ public struct NameSubstitution: Sendable {
     var place = 2
     while place < characters.count {
       if characters[place] == "\\", place + 1 < characters.count {
-        // An escaped separator is the character itself.
+        // An escaped separator stands for the character itself.
         if characters[place + 1] != separator { parts[parts.count - 1].append("\\") }
         parts[parts.count - 1].append(characters[place + 1])
         place += 2
@@ -53,7 +53,7 @@ public struct NameSubstitution: Sendable {
     guard ["", "g"].contains(parts[2]) else { throw refuse("has flags other than g") }
     pattern = parts[0]
     isGlobal = parts[2] == "g"
-    // A match of nothing has a place for each group all the same.
+    // The added empty alternative always matches, and its match lists every group of the pattern.
     guard let groups = try? Regex("(?:\(pattern))|").firstMatch(in: "").map({ $0.output.count - 1 }) else {
       throw refuse("has a pattern that is not a regular expression")
     }
@@ -89,9 +89,9 @@ public struct NameSubstitution: Sendable {
     return pieces
   }
 
-  /// Changes names; O(bytes) for patterns that do not backtrack.
+  /// Returns the names after the substitution. O(bytes) for patterns that do not backtrack.
   func applied(to names: [String]) -> [String] {
-    // Proven to be one when it was read.
+    // `init` has checked that the pattern is valid.
     guard let regex = try? Regex(pattern) else { return names }
     return names.map { name in
       name.replacing(regex, maxReplacements: isGlobal ? .max : 1) { match in

@@ -2,27 +2,27 @@ internal import DecantBytes
 internal import DecantIO
 internal import DecantTensors
 
-/// How the files of a conversion come into being.
+/// The rules by which a conversion creates, checks and names its output files.
 struct OutputPolicy {
   let overwrite: Bool
   let isDurable: Bool
-  /// Whether what was written is read and compared with the source.
+  /// True to read the output back and compare it with the source.
   let checks: Bool
-  /// The files that are read, which must not be written.
+  /// The source files, which must not be overwritten.
   let sources: [FileIdentity]
 
-  /// Begins a file.
+  /// Creates an output file.
   ///
   /// - Parameters:
-  ///   - name: what messages call it; by default the path.
-  ///   - byteCount: how many bytes it will have at least.
+  ///   - name: The file's name in messages; by default the path.
+  ///   - byteCount: The least number of bytes that the file will have.
   func open(
     _ path: String, named name: String? = nil, holding byteCount: Int
   ) throws(DecantError) -> AtomicOutput {
     try AtomicOutput(path, named: name, holding: byteCount, overwrite: overwrite, sources: sources)
   }
 
-  /// Waits until everything is written, and compares it with the source where that was asked for.
+  /// Waits until everything is written, and compares the output with the source if ``checks`` is set.
   func complete(_ output: AtomicOutput, holding tensors: [PlannedTensor]) throws {
     try output.finish()
     if checks { try compare(output, tensors) }
@@ -31,8 +31,10 @@ struct OutputPolicy {
   /// Gives a complete file its name.
   func commit(_ output: AtomicOutput) throws(DecantError) { try output.commit(isDurable: isDurable) }
 
-  /// Reads a file that has no name yet, as anybody would, and compares the SHA-256 of every tensor with that of the source,
-  /// and the checksums it records with its data. O(bytes), of both.
+  /// Reads back a file that has no name yet, and compares it with the source.
+  ///
+  /// Compares the SHA-256 of every tensor with the source's, and the checksums that the file records with its data.
+  /// O(bytes of source and output).
   private func compare(_ output: AtomicOutput, _ tensors: [PlannedTensor]) throws {
     let file = try output.reopened()
     let written = try Checkpoint(file, named: output.path)
@@ -40,7 +42,7 @@ struct OutputPolicy {
       throw output.mismatch("\(written.tensors.count) tensors are there, not \(tensors.count)")
     }
     let isOne = written.container == .npy
-    // Of one name there may be several where objects keep them apart: those come in the order of the plan.
+    // A .pth can hold several tensors with the same printed name: they are matched in the plan's order.
     var found: [ExactText: [Tensor]] = [:]
     for entry in written.tensors.reversed() { found[ExactText(entry.name), default: []].append(entry.tensor) }
     for planned in tensors {
@@ -63,7 +65,7 @@ struct OutputPolicy {
 }
 
 extension PlannedTensor {
-  /// The SHA-256 of the elements that are to be written, read from the source. O(elements).
+  /// Returns the SHA-256 of the elements to write, read from the source. O(elements).
   func sha256() throws -> String {
     guard var cast = Cast(tensor, to: dtype) else { return try tensor.sha256() }
     let hash = try SHA256()

@@ -1,14 +1,14 @@
 internal import DecantTensors
 
-/// A tensor as it is to be written; one object, since every stage of a conversion passes it on.
+/// A tensor to write; a class, because every stage of a conversion passes it on.
 final class PlannedTensor: Sendable {
-  /// Its name in the target.
+  /// The tensor's name in the output.
   let name: String
-  /// Where it stands in the source.
+  /// The tensor's entry in the source.
   let entry: CheckpointTensor
-  /// Its elements in the order in which they are written.
+  /// The elements, in the order in which they are written.
   let tensor: Tensor
-  /// The type they are written in.
+  /// The dtype of the output.
   let dtype: DType
 
   init(name: String, entry: CheckpointTensor, tensor: Tensor, dtype: DType) {
@@ -18,10 +18,10 @@ final class PlannedTensor: Sendable {
     self.dtype = dtype
   }
 
-  /// Bytes of what is written.
+  /// The number of bytes to write.
   var byteCount: Int { dtype == tensor.dtype ? tensor.byteCount : tensor.elementCount * dtype.byteCount }
 
-  /// Whether it is a tensor of the meta device: sizes without data.
+  /// True for a tensor of the meta device: a shape without data.
   var isMeta: Bool {
     tensor.storage.content == nil && tensor.storage.location == "meta" && tensor.layout == .strided
   }

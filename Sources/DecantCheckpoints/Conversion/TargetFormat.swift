@@ -1,4 +1,4 @@
-/// The formats that weights are written in.
+/// The formats that Decant writes.
 public enum OutputFormat: String, Sendable, CaseIterable {
   case safetensors, npz, npy
   /// A folder of one `.npy` file for each tensor.
@@ -6,7 +6,8 @@ public enum OutputFormat: String, Sendable, CaseIterable {
   case gguf
   case torchZip = "torch-zip"
 
-  /// Chooses the format by a path's extension; a path that ends in `/` is a folder of `.npy` files. Nil for other extensions.
+  /// Selects the format by a path's extension; nil for other extensions. A path that ends in `/` is a folder of
+  /// `.npy` files.
   public init?(path: String) {
     if path.hasSuffix("/") {
       self = .npyFolder
@@ -19,13 +20,13 @@ public enum OutputFormat: String, Sendable, CaseIterable {
     self = format
   }
 
-  /// The extensions and the formats that they choose.
+  /// The extensions and the formats that they select.
   static let extensions: KeyValuePairs<String, OutputFormat> = [
     ".safetensors": .safetensors, ".npz": .npz, ".npy": .npy, ".gguf": .gguf, ".pth": .torchZip,
     ".pt": .torchZip,
   ]
 
-  /// What messages call it.
+  /// The format's name in messages.
   package var name: String {
     switch self {
     case .safetensors: "safetensors"
@@ -35,7 +36,7 @@ public enum OutputFormat: String, Sendable, CaseIterable {
     }
   }
 
-  /// Whether it has a place for metadata.
+  /// True when the format stores metadata.
   var holdsMetadata: Bool { self == .safetensors || self == .gguf }
 }
 

@@ -3,42 +3,43 @@ internal import DecantIO
 internal import Synchronization
 internal import DecantTensors
 
-/// Gives a tensor's bytes as they are to be written, compares its storage's checksum, and takes that of what is written.
+/// Reads one tensor in row-major order for a writer. It casts the elements if requested, verifies the source's CRC-32
+/// and computes the CRC-32 of the output.
 ///
-/// Errors name the tensor. Where ``isRandomAccess`` says so, several threads may ask for pieces in any order.
+/// Errors name the tensor. If ``isRandomAccess`` is true, several threads may request pieces in any order.
 final class TensorFeed: OutputFeed {
-  /// Bytes of what is written.
+  /// The number of bytes to write.
   let byteCount: Int
-  /// Whether pieces can be asked for in any order.
+  /// True when pieces can be requested in any order.
   let isRandomAccess: Bool
   private let name: String
   private let cast: Cast?
   private let reader: RowMajorReader
-  /// The record whose bytes pass by as they stand.
+  /// The zip record whose bytes are written unchanged, so that its checksum is verified during the write.
   private let record: ZipRecord?
-  /// Whether the checksum of what is written is asked for.
+  /// True when the checksum of the output is needed.
   private let takesChecksum: Bool
   private let state: Mutex<State>
 
   private struct State {
-    /// Reads from first to last what cannot be read in any order.
+    /// The sequential reader, for storages without random access.
     var reader: RowMajorReader
-    /// Checksums of what was read and of what a cast made of it, by place.
+    /// The checksums of the pieces that were read, and of the pieces that a cast produced, by byte offset.
     var read: [(offset: Int, byteCount: Int, crc: CRC32)] = []
     var cast: [(offset: Int, byteCount: Int, crc: CRC32)] = []
     var overflowed = 0
     var underflowed = 0
   }
 
-  /// Bytes that are read before their checksum is taken: as many as stay in the second-level cache.
+  /// The number of bytes that are read before their checksum is updated: they stay in the second-level cache.
   private static let readByteCount = 1 << 18
-  /// Elements that are cast at once: as many as stay in the second-level cache.
+  /// The number of elements that are cast at once: they stay in the second-level cache.
   private static let castCount = 1 << 14
 
   /// - Parameters:
-  ///   - comparesChecksum: whether the storage's checksum is compared: while its bytes pass by when all of them
-  ///     do, and else before. O(bytes) in the second case.
-  ///   - takesChecksum: whether ``checksum`` will be asked for.
+  ///   - comparesChecksum: True to verify the storage's checksum: during the write when all of the storage's bytes
+  ///     are written unchanged, otherwise here, in O(bytes).
+  ///   - takesChecksum: True when ``checksum`` will be needed.
   init(_ planned: PlannedTensor, comparesChecksum: Bool, takesChecksum: Bool = false) throws {
     let tensor = planned.tensor
     self.takesChecksum = takesChecksum
@@ -57,19 +58,19 @@ final class TensorFeed: OutputFeed {
     state = Mutex(State(reader: reader))
   }
 
-  /// Whether the elements are cast.
+  /// True when the elements are cast.
   var casts: Bool { cast != nil }
 
-  /// What the cast lost, once every piece was given; nil when it lost nothing.
+  /// The elements that the cast lost, valid after every piece was read; nil when it lost nothing.
   var loss: (name: String, overflowed: Int, underflowed: Int)? {
     let (over, under) = state.withLock { ($0.overflowed, $0.underflowed) }
     return over + under > 0 ? (name, over, under) : nil
   }
 
-  /// The CRC-32 of what was written, once every piece was given.
+  /// The CRC-32 of the output, valid after every piece was read.
   var checksum: CRC32 { CRC32(state.withLock { casts ? $0.cast : $0.read }) }
 
-  /// Fills `piece` with the bytes that begin at `offset`, both of whole elements.
+  /// Fills `piece` with the bytes that begin at `offset`; both must be whole elements.
   func fill(_ piece: UnsafeMutableRawBufferPointer, at offset: Int) throws(DecantError) {
     try Self.locating(name) {
       guard let cast else { return try unsafe read(into: piece, at: offset) }
@@ -100,7 +101,7 @@ final class TensorFeed: OutputFeed {
     }
   }
 
-  /// Reads elements as the source has them, from byte `offset` of them.
+  /// Reads source elements before any cast, beginning at byte `offset`.
   private func read(into piece: UnsafeMutableRawBufferPointer, at offset: Int) throws {
     let isChecked = record != nil || takesChecksum && !casts
     var crc = CRC32()
@@ -111,7 +112,7 @@ final class TensorFeed: OutputFeed {
       if isRandomAccess {
         try unsafe reader.read(into: part, at: offset + done)
       } else {
-        // The pieces come in order.
+        // Without random access, the caller requests the pieces in order.
         try state.withLock { try unsafe $0.reader.read(into: part) }
       }
       if isChecked { unsafe crc.update(UnsafeRawBufferPointer(part)) }
@@ -120,7 +121,7 @@ final class TensorFeed: OutputFeed {
     if isChecked { state.withLock { $0.read.append((offset, piece.count, crc)) } }
   }
 
-  /// Compares the checksum when every piece was given.
+  /// Verifies the storage's checksum after every piece was read.
   func finish() throws(DecantError) {
     guard let record else { return }
     let whole = CRC32(state.withLock { $0.read })

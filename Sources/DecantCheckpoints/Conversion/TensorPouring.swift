@@ -1,29 +1,31 @@
 internal import DecantTensors
 internal import DecantIO
 
-/// Hands tensors to a writer one after the other: cast, their storages' checksums compared, what was lost counted.
+/// Writes tensors to an output one after the other: casts them, verifies their storages' checksums and counts lost
+/// elements.
 struct TensorPouring {
   private var feeds: [TensorFeed] = []
   private var verified: Set<ObjectIdentifier> = []
   private var doneByteCount = 0
-  /// Bytes of all tensors.
+  /// The number of bytes of all tensors.
   let totalByteCount: Int
   private let progress: WriteOptions.Progress?
 
-  /// A tensor of fewer bytes is filled in on the spot: to hand it over would take as long.
+  /// The size from which a worker thread reads a tensor. For a smaller one, passing it to the thread takes as long as
+  /// reading it.
   private static let deferredByteCount = 1 << 16
 
-  /// - Throws: what `progress` throws, which is told of the beginning.
+  /// - Throws: Errors of `progress`, which is called once at the start.
   init(_ tensors: [PlannedTensor], progress: WriteOptions.Progress? = nil) throws {
     totalByteCount = tensors.reduce(0) { $0 + $1.byteCount }
     self.progress = progress
     try progress?(0, totalByteCount)
   }
 
-  /// What casts lost, by tensor, once everything is written.
+  /// The elements that casts lost, by tensor; valid after everything is written.
   var losses: [(name: String, overflowed: Int, underflowed: Int)] { feeds.compactMap(\.loss) }
 
-  /// Hands one tensor to `sink`, which asks for all its bytes in order, in pieces of whole elements.
+  /// Writes one tensor to `sink`, which requests all its bytes in order, in pieces of whole elements.
   mutating func pour<R>(
     _ planned: PlannedTensor,
     _ sink: (_ byteCount: Int, _ fill: (UnsafeMutableRawBufferPointer) throws -> Void) throws -> R
@@ -31,7 +33,7 @@ struct TensorPouring {
     try unsafe pour(feed(planned), sink)
   }
 
-  /// Appends one tensor to a file, whose threads read a large one.
+  /// Appends one tensor to a file. Worker threads read a large tensor.
   mutating func pour(_ planned: PlannedTensor, into output: AtomicOutput) throws {
     let feed = try feed(planned)
     guard feed.isRandomAccess, planned.byteCount >= Self.deferredByteCount else {
@@ -40,10 +42,10 @@ struct TensorPouring {
     try hand(feed, to: output)
   }
 
-  /// Appends one tensor as the data of a zip's entry.
+  /// Appends one tensor as the data of a zip entry.
   mutating func pour(_ planned: PlannedTensor, intoEntryOf output: AtomicOutput) throws -> EntryChecksum {
     let feed = try feed(planned, takesChecksum: true)
-    // What goes behind a stream's data cannot wait until all is written.
+    // A stream cannot seek, so its data descriptor needs the checksum right after the data.
     guard feed.isRandomAccess, planned.byteCount >= Self.deferredByteCount, !output.isStream else {
       try unsafe pour(feed) { count, fill in try unsafe output.append(byteCount: count, fill: fill) }
       return .known(feed.checksum)

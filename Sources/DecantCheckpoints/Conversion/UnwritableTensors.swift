@@ -1,16 +1,16 @@
 internal import DecantBytes
 internal import DecantTensors
 
-/// Gathers the tensors that a format cannot hold, each with its reason, to refuse them all at once.
+/// A list of the tensors that a format cannot hold, with reasons, to report them all in one error.
 struct UnwritableTensors {
   private var reasons: [(reason: String, tensors: [PlannedTensor])] = []
 
-  /// Notes tensors for one reason: a clause about them, such as `of a type that GGUF lacks`.
+  /// Adds tensors with one reason: a clause about them, such as `of a type that GGUF lacks`.
   mutating func add(_ reason: String, _ tensors: [PlannedTensor]) {
     if !tensors.isEmpty { reasons.append((reason, tensors)) }
   }
 
-  /// - Throws: ``DecantError`` that names every tensor that was noted.
+  /// - Throws: ``DecantError`` that names every tensor that was added.
   func refuse(_ advice: DecantError.Advice) throws(DecantError) {
     guard !reasons.isEmpty else { return }
     let list = reasons.map { reason, tensors in
@@ -21,7 +21,7 @@ struct UnwritableTensors {
     throw DecantError(.notRepresentable, list.joined(separator: "; "), advice: advice)
   }
 
-  /// Returns what to do about tensors of types that a format lacks: only floating-point ones can be cast.
+  /// Returns the advice for tensors of dtypes that a format lacks: only floating-point ones can be cast.
   static func advice(onTypesOf tensors: [PlannedTensor]) -> DecantError.Advice {
     !tensors.isEmpty && tensors.allSatisfy { $0.dtype.kind == .floatingPoint } ? .cast : .chooseTensors
   }

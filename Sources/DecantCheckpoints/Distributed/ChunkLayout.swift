@@ -1,13 +1,13 @@
 internal import DecantBytes
 
-/// How boxes tile a tensor: proves that every element lies in exactly one, and finds it.
+/// The tiling of a tensor by boxes. Proves that every element lies in exactly one box, and finds that box.
 ///
-/// The tensor is cut along its first axis wherever a box begins or ends, each band along the second, and so on; a band
-/// that one box fills is not cut further. Layouts that sharding makes cost as many bands as boxes.
+/// The tensor is cut along its first axis wherever a box begins or ends. Each band is cut along the second axis, and
+/// so on. A band that one box fills is not cut further. Layouts that sharding makes cost as many bands as boxes.
 struct ChunkLayout: Sendable {
-  /// The sizes of the tensor, outermost first, and last the bytes of an element.
+  /// The tensor's shape, outermost axis first, followed by the number of bytes of an element.
   private let sizes: [Int]
-  /// Bytes between neighbours along each axis, in the tensor and in each box.
+  /// The distance in bytes between neighbours along each axis of the tensor. Each box has its own `strides`.
   private let strides: [Int]
   private let boxes: [Box]
   private var nodes: [Node] = []
@@ -25,14 +25,14 @@ struct ChunkLayout: Sendable {
       case box(Int)
       case node(Int)
     }
-    /// Where the bands begin, ascending from 0, and what each leads to.
+    /// The index at which each band begins, ascending from 0. `targets` holds the box or node of each band.
     var starts: [Int] = []
     var targets: [Target] = []
-    /// Where the last one ends: the size of the axis.
+    /// The end of the last band: the size of the axis.
     var end = 0
   }
 
-  /// Proves a layout. Boxes without elements are left out.
+  /// Creates a layout and proves that the boxes tile the tensor. Boxes without elements are left out.
   ///
   /// - Throws: ``DecantError`` when an element lies in no box or in two, or when the boxes interlock so much that
   ///   finding one would be slow. O(boxes · rank) for layouts that sharding makes.
@@ -109,8 +109,8 @@ struct ChunkLayout: Sendable {
     return .node(nodes.count - 1)
   }
 
-  /// Which box holds a byte of the tensor, where in the box it stands, and how many bytes from there on are neighbours
-  /// in both. O(rank · log bands).
+  /// Returns the box that holds a byte of the tensor, the byte's offset in that box, and the number of bytes from
+  /// there on that are contiguous in both. O(rank · log bands).
   func run(at byte: Int) -> (box: Int, offset: Int, count: Int) {
     var target = root
     var rest = byte
@@ -138,7 +138,7 @@ struct ChunkLayout: Sendable {
     return (place, offset, count)
   }
 
-  /// Wraps only for shapes without elements, whose strides nobody uses.
+  /// Returns row-major strides. The product overflows only for shapes without elements, whose strides are not used.
   private static func strides(_ sizes: [Int]) -> [Int] {
     var strides = [Int](repeating: 1, count: sizes.count)
     for axis in sizes.indices.dropLast().reversed() { strides[axis] = strides[axis + 1] &* sizes[axis + 1] }

@@ -2,7 +2,7 @@ internal import DecantBytes
 internal import DecantIO
 internal import DecantTensors
 
-/// A tensor's elements in row-major order, put together from the items that hold boxes of it.
+/// A tensor's elements in row-major order, read from the items that hold its boxes.
 final class ChunkedContent: StorageContent, ChecksummedContent {
   let byteCount: Int
   private let layout: ChunkLayout
@@ -30,7 +30,7 @@ final class ChunkedContent: StorageContent, ChecksummedContent {
     }
   }
 
-  /// Lends the bytes where one item holds them all in order.
+  /// Returns the mapped bytes when a single item holds all elements in order; otherwise nil.
   func mappedBytes() throws -> UnsafeRawBufferPointer? {
     guard items.count == 1, byteCount > 0 else { return nil }
     return try unsafe items[0].content().mappedBytes()
@@ -49,17 +49,17 @@ final class ChunkedContent: StorageContent, ChecksummedContent {
   }
 }
 
-/// What holds the elements of one box of a tensor.
+/// A source of the elements of one box of a tensor.
 protocol ChunkItem: Sendable {
-  /// The elements in row-major order.
+  /// Returns the elements in row-major order.
   func content() throws(DecantError) -> any StorageContent
-  /// The record whose bytes, all of them, are the elements in row-major order; nil when there is none.
+  /// Returns the zip record whose bytes are exactly the elements in row-major order; nil when there is none.
   func wholeRecord() throws(DecantError) -> ZipRecord?
-  /// The error of data that is not what its checksum records; nil when it is. O(bytes).
+  /// Returns a checksum error when the data differs from its recorded checksum; nil when it matches. O(bytes).
   func damage() throws -> DecantError?
 }
 
-/// A box whose elements are at hand, without a checksum.
+/// A box whose elements are already open. It has no checksum.
 struct OpenItem: ChunkItem {
   private let elements: any StorageContent
 

@@ -3,16 +3,17 @@ internal import DecantIO
 internal import Synchronization
 internal import DecantTensors
 
-/// What stands from one offset of a data file to its end, when that is a safetensors file of all its tensors.
+/// The part of a data file from one offset to its end, when that part is a safetensors file with all of its tensors.
 ///
-/// `FileSystemWriter(serialization_format=SAFETENSORS)` gives every tensor this offset and its own number of bytes, which
-/// cover the header's beginning and nothing else: the tensor is found by its name.
+/// `FileSystemWriter(serialization_format=SAFETENSORS)` records the same offset for every tensor, with that tensor's
+/// own byte count. That range covers only the beginning of the header, so a tensor is found by its name.
 ///
 /// Source: PyTorch 2.13 `torch/distributed/checkpoint/filesystem.py`; docs/formats/dcp.md.
 final class DistributedBundle: Sendable {
   private let source: ByteSource
   private let limits: Limits
-  /// The tensors by name; nil inside when the bytes are no safetensors file.
+  /// The tensors by name. The outer optional is nil before the file is read, the inner one when it is not
+  /// safetensors.
   private let tensors = Mutex<[ExactText: Tensor]??>(nil)
 
   init(_ source: ByteSource, limits: Limits) {
@@ -20,7 +21,9 @@ final class DistributedBundle: Sendable {
     self.limits = limits
   }
 
-  /// A tensor of the bundle; nil when the bytes are a stream of torch.save's.
+  /// Returns the tensor with a name; nil when the bytes are a `torch.save` stream.
+  ///
+  /// - Throws: ``DecantError`` when the safetensors file has no such tensor.
   func tensor(_ name: String) throws(DecantError) -> Tensor? {
     guard let tensors = try read() else { return nil }
     guard let tensor = tensors[ExactText(name)] else {

@@ -2,7 +2,7 @@ internal import DecantBytes
 internal import DecantIO
 internal import DecantTensors
 
-/// The folders that `torch.distributed.checkpoint` writes.
+/// A reader of the folders that `torch.distributed.checkpoint` writes.
 ///
 /// Source: PyTorch `torch/distributed/checkpoint/filesystem.py`; docs/formats/dcp.md.
 struct DistributedCheckpoint {
@@ -13,14 +13,14 @@ struct DistributedCheckpoint {
   /// Every file that is read, the metadata first.
   private var files: [InputFile]
   private var parts = Checkpoint.Parts(container: .dcp, contents: CheckpointContents())
-  /// The names of files that are not there, and of those that are too short, in order.
+  /// The names of the files that are missing. `short` names those that are too short. Both are in order.
   private var absent: [String] = []
   private var short: [String] = []
   private var transformed: Set<String> = []
 
-  /// Opens the metadata and every file it names; reads no weights.
+  /// Opens the metadata and every file that it names. Reads no weights.
   ///
-  /// - Parameter metadata: one file, or one of each rank.
+  /// - Parameter metadata: one file, or one from each rank.
   static func open(
     _ metadata: [InputFile], in folder: CheckpointFolder, limits: Limits
   ) throws(DecantError) -> (Checkpoint.Parts, [InputFile]) {
@@ -135,7 +135,7 @@ struct DistributedCheckpoint {
     return (item, state)
   }
 
-  /// What stands from an item's place to the end of its file.
+  /// Returns the bundle that begins at an item's offset; nil when the file is missing.
   private mutating func bundle(_ place: DistributedMetadata.Place) throws(DecantError)
     -> DistributedBundle?
   {
@@ -216,7 +216,7 @@ struct DistributedCheckpoint {
 
   // MARK: Files
 
-  /// The bytes of an item, as far as its file has them.
+  /// Returns the bytes of an item, as far as its file has them, and the item's state.
   private mutating func source(
     of place: DistributedMetadata.Place
   ) throws(DecantError) -> (ByteSource, CheckpointTensor.State) {
@@ -269,7 +269,7 @@ struct DistributedCheckpoint {
 
   // MARK: State dicts
 
-  /// The places that hold an optimizer: mappings with `state` and `param_groups`.
+  /// Returns the paths of the optimizers: mappings that have both `state` and `param_groups`.
   private static func optimizers(_ paths: [[PathKey]]) -> Set<[PathKey]> {
     var states: Set<[PathKey]> = []
     var groups: Set<[PathKey]> = []
@@ -286,7 +286,7 @@ struct DistributedCheckpoint {
     !optimizers.isEmpty && path.indices.contains { optimizers.contains(Array(path[..<$0])) }
   }
 
-  /// The mapping a tensor stands in directly, unless that lies in an optimizer.
+  /// Returns the path of the mapping that directly contains a tensor; nil when that is in an optimizer.
   private static func stateDict(of path: [PathKey], _ optimizers: Set<[PathKey]>) -> [PathKey]? {
     guard case .text = path.last, !isInside(path, optimizers) else { return nil }
     return Array(path.dropLast())

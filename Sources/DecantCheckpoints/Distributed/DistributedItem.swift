@@ -3,20 +3,21 @@ internal import DecantIO
 internal import Synchronization
 internal import DecantTensors
 
-/// One stored item of a distributed checkpoint: a whole torch.save stream that holds one tensor, or a place in a
+/// One stored item of a distributed checkpoint: either a `torch.save` stream with one tensor, or a tensor of a
 /// safetensors file that holds all tensors of its data file.
 ///
-/// Nothing of it is read before its elements are wanted; then it must be what the metadata says.
+/// The item is opened when its elements are first read. It must then have the dtype and shape that the metadata
+/// records.
 final class DistributedItem: ChunkItem {
   private let source: ByteSource
   private let dtype: DType
   private let sizes: [Int]
   private let limits: Limits
   private let nesting: Int
-  /// Why it cannot be read, where that is known beforehand.
+  /// The reason that the item cannot be read, when it is known before opening.
   private let refusal: DecantError?
   private let bundle: DistributedBundle?
-  /// The tensor's flat name, which a bundle knows it by.
+  /// The tensor's flat name: its key in a bundle.
   private let name: String
   private let opened = Mutex<Opened?>(nil)
 
@@ -39,10 +40,10 @@ final class DistributedItem: ChunkItem {
     self.name = name
   }
 
-  /// The elements in row-major order.
+  /// Returns the elements in row-major order.
   func content() throws(DecantError) -> any StorageContent { try open().content }
 
-  /// The record whose bytes, all of them, are the elements in row-major order; nil when there is none.
+  /// Returns the zip record whose bytes are exactly the elements in row-major order; nil when there is none.
   func wholeRecord() throws(DecantError) -> ZipRecord? {
     let opened = try open()
     guard opened.content.isPlain, let record = opened.record, record.byteCount == opened.content.byteCount
@@ -52,7 +53,7 @@ final class DistributedItem: ChunkItem {
     return record
   }
 
-  /// The error of data that is not what its checksum records; nil when it is. O(bytes).
+  /// Returns a checksum error when the data differs from its recorded checksum; nil when it matches. O(bytes).
   func damage() throws -> DecantError? {
     guard let record = try open().record, let found = try record.wrongChecksum() else { return nil }
     return checksumMismatch(record.archive.file, record.entry, found: found)
@@ -77,7 +78,9 @@ final class DistributedItem: ChunkItem {
     return made
   }
 
-  /// The tensor that a torch.save stream is.
+  /// Returns the only tensor of a `torch.save` stream.
+  ///
+  /// - Throws: ``DecantError`` when the stream holds anything else.
   private func onlyTensor() throws(DecantError) -> Tensor {
     let parts: Checkpoint.Parts
     do throws(DecantError) {

@@ -3,49 +3,49 @@ internal import DecantIO
 internal import DecantPickle
 internal import DecantTensors
 
-/// What the `.metadata` of a distributed checkpoint says: which tensors there are and where their parts lie.
+/// The contents of a distributed checkpoint's `.metadata`: its tensors, and the files and offsets of their parts.
 ///
 /// Source: PyTorch `torch/distributed/checkpoint/metadata.py` and `filesystem.py`; docs/formats/dcp.md.
 struct DistributedMetadata {
   /// One value of the state dict that was saved.
   struct Entry {
-    /// The flat name that the file knows it by.
+    /// The flat name of the value in the file.
     let name: String
-    /// The keys that lead to it in the nested state dict; the flat name where the file does not say.
+    /// The keys that lead to the value in the nested state dict; the flat name when the file does not record them.
     let path: [PathKey]
     let value: Value
   }
 
   enum Value {
     case tensor(dtype: DType, shape: [Int], requiresGrad: Bool, chunks: [Chunk])
-    /// A torch.save stream of any object.
+    /// Any object, as a `torch.save` stream.
     case object(Place)
   }
 
-  /// A box of a tensor and where its elements lie.
+  /// A box of a tensor, and the file and offset of its elements.
   struct Chunk {
     let offsets: [Int]
     let sizes: [Int]
     let place: Place
   }
 
-  /// Where an item lies.
+  /// The file, offset and length of an item.
   struct Place {
     let file: String
     let offset: Int
     let byteCount: Int
-    /// What was done to the bytes on writing, such as `stream.zstd/1`.
+    /// The transformations that the writer applied to the bytes, such as `stream.zstd/1`.
     let transformations: [String]
   }
 
   private(set) var entries: [Entry] = []
   private(set) var hints: [(String, String)] = []
-  /// How many items are stored that no entry uses.
+  /// The number of stored items that no entry uses.
   private(set) var unusedCount = 0
 
   private static let module = "torch.distributed.checkpoint.metadata"
 
-  /// Whether a file begins like a `.metadata`: a pickle that names PyTorch's module for it at once.
+  /// Returns true when a file begins like a `.metadata`: a pickle whose first name is PyTorch's metadata module.
   static func recognises(_ head: [UInt8]) -> Bool {
     guard head.first == 0x80 else { return false }
     let name = Array(module.utf8)
@@ -54,9 +54,9 @@ struct DistributedMetadata {
     }
   }
 
-  /// Reads the pickle; nothing in it is executed.
+  /// Reads the pickle. Nothing in it is executed.
   ///
-  /// - Throws: ``DecantError`` when it is damaged or does not say of every value where it lies.
+  /// - Throws: ``DecantError`` when the file is damaged or does not record the location of every value.
   init(_ file: ByteSource, limits: Limits) throws(DecantError) {
     guard file.byteCount <= limits.pickleBytes else {
       throw DecantError(
@@ -115,7 +115,7 @@ struct DistributedMetadata {
     }
   }
 
-  /// The text of a `pathlib` path, which pickles as a call with its steps.
+  /// Returns the text of a `pathlib` path, which pickles as a call whose arguments are the path's components.
   private static func fileName(_ value: PickleValue, _ graph: PickleGraph) -> String? {
     guard let object = graph.object(value),
       graph.global(object.callable)?.module.hasPrefix("pathlib") == true,
@@ -162,7 +162,8 @@ struct DistributedMetadata {
     return .tensor(dtype: dtype, shape: shape, requiresGrad: requiresGrad, chunks: chunks)
   }
 
-  /// `TensorProperties`: `__setstate__((dtype, layout, requires_grad, memory format, pin_memory))`, or its fields.
+  /// Returns the dtype and `requires_grad` of a `TensorProperties`. Its state is the tuple `(dtype, layout,
+  /// requires_grad, memory format, pin_memory)` given to `__setstate__`, or a dictionary of its fields.
   private static func properties(
     _ value: PickleValue?, _ graph: PickleGraph
   ) throws(DecantError) -> (DType, requiresGrad: Bool) {
@@ -184,12 +185,12 @@ struct DistributedMetadata {
     return (dtype, fields[2] == .bool(true))
   }
 
-  // MARK: Places
+  // MARK: Item locations
 
-  /// What `storage_data` is keyed by: a `MetadataIndex`, whose `index` is a hint and no part of it.
+  /// A key of `storage_data`: a `MetadataIndex`. Its `index` is only a hint, so it is not part of the key.
   private struct ItemKey: Hashable {
     let name: ExactText
-    /// Where the part begins in its tensor; nil for objects.
+    /// The offsets of the part in its tensor, one for each axis; nil for objects.
     let offsets: [Int]?
   }
 
@@ -240,7 +241,7 @@ struct DistributedMetadata {
 
   // MARK: Paths
 
-  /// `planner_data`: for every flat name the tuple of keys it was made of; text for mappings, integers for lists.
+  /// Returns the path of each flat name, from `planner_data`: a tuple of text for mappings and integers for lists.
   private static func paths(_ value: PickleValue?, _ graph: PickleGraph) -> [ExactText: [PathKey]] {
     guard let value, let pairs = graph.mappingPairs(value) else { return [:] }
     var paths: [ExactText: [PathKey]] = [:]
@@ -260,7 +261,8 @@ struct DistributedMetadata {
 }
 
 extension PickleGraph {
-  /// The attributes of an object of a dataclass, which pickles as NEWOBJ and a BUILD with a dictionary.
+  /// Returns the attributes of a dataclass instance, which pickles as NEWOBJ and a BUILD with a dictionary; nil for
+  /// other values.
   fileprivate func dataclass(_ value: PickleValue, _ name: String, in module: String) -> Attributes? {
     guard let object = object(value), object.construction != .reduce, let global = global(object.callable),
       global.name == name, global.module == module
@@ -273,13 +275,13 @@ extension PickleGraph {
     return Attributes(graph: self, pairs: pairs)
   }
 
-  /// An integer that is not negative.
+  /// Returns a non-negative integer; nil for other values.
   fileprivate func size(_ value: PickleValue) -> Int? {
     guard case .int(let number) = value, let size = Int(exactly: number), size >= 0 else { return nil }
     return size
   }
 
-  /// The integers of a `torch.Size`, or of a tuple or list.
+  /// Returns the integers of a `torch.Size`, a tuple or a list; nil for other values.
   fileprivate func sizes(_ value: PickleValue) -> [Int]? {
     var elements = tuple(value) ?? list(value)
     if elements == nil, let object = object(value), global(object.callable)?.qualifiedName == "torch.Size",
@@ -294,7 +296,7 @@ extension PickleGraph {
   }
 }
 
-/// What a BUILD gave an object; the last value of a name that stands twice, as in Python.
+/// The attributes that BUILD gave an object. When a name occurs twice the last value counts, as in Python.
 private struct Attributes {
   let graph: PickleGraph
   let pairs: [PicklePair]
@@ -303,9 +305,9 @@ private struct Attributes {
 }
 
 extension DistributedMetadata {
-  /// Adds what another rank's metadata says.
+  /// Adds the entries of another rank's metadata.
   ///
-  /// - Returns: how many parts both have; those of this one are kept.
+  /// - Returns: the number of parts that both have. The parts of this metadata are kept.
   /// - Throws: ``DecantError`` when the two contradict each other.
   mutating func merge(_ other: DistributedMetadata) throws(DecantError) -> Int {
     var places = Dictionary(

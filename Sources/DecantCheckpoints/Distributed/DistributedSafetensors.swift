@@ -2,8 +2,10 @@ internal import DecantBytes
 internal import DecantIO
 internal import DecantTensors
 
-/// The safetensors files that `HuggingFaceStorageWriter` leaves when every rank saves its own part: `shard-R-model-I-of-N`,
-/// each with the places of its tensors in the whole ones under `DCP_SHARDING_INFO`.
+/// A reader of the safetensors files that `HuggingFaceStorageWriter` writes when every rank saves its own part.
+///
+/// The files are named `shard-R-model-I-of-N`. The header of each records, under `DCP_SHARDING_INFO`, the offsets of
+/// its parts in the whole tensors.
 ///
 /// Source: PyTorch `torch/distributed/checkpoint/hf_storage.py`; docs/formats/dcp.md.
 enum DistributedSafetensors {
@@ -14,7 +16,7 @@ enum DistributedSafetensors {
     var parts: [any StorageContent] = []
   }
 
-  /// Opens every file; reads no weights.
+  /// Opens every file. Reads no weights.
   static func open(
     _ names: [String], in folder: CheckpointFolder, limits: Limits
   ) throws(DecantError) -> (Checkpoint.Parts, [InputFile]) {
@@ -79,7 +81,8 @@ enum DistributedSafetensors {
       storage: Storage(key: name, byteCount: byteCount, content: content), limits: limits)
   }
 
-  /// `{"NAME": {"saved_offsets": [0, 4]}}`, JSON inside the metadata of the header.
+  /// Returns the offsets of each tensor's part from `DCP_SHARDING_INFO`, which is JSON text in the header's metadata:
+  /// `{"NAME": {"saved_offsets": [0, 4]}}`.
   private static func savedOffsets(_ metadata: [(String, String)]) throws(DecantError) -> [ExactText:
     [Int]]
   {

@@ -2,17 +2,17 @@ internal import DecantBytes
 internal import Synchronization
 internal import DecantTensors
 
-/// A tensor's elements in row-major order, little-endian, as a content of its own.
+/// The elements of a tensor in row-major order, little-endian, as contiguous bytes.
 ///
-/// A contiguous tensor's bytes are those of its storage, read at once and lent without a copy. Others are gathered
-/// while they are read forwards; a read that goes back begins anew.
+/// When the tensor is contiguous, its bytes are those of its storage: they are read directly, and mapped without a
+/// copy. Otherwise the elements are gathered by a cursor that moves forwards. A read before the cursor starts again.
 final class RowMajorContent: StorageContent {
   let tensor: Tensor
   private let cursor = Mutex<Cursor?>(nil)
 
   fileprivate struct Cursor: Sendable {
     var reader: RowMajorReader
-    /// Bytes read so far.
+    /// The number of bytes read so far.
     var position = 0
   }
 
@@ -20,7 +20,7 @@ final class RowMajorContent: StorageContent {
 
   var byteCount: Int { tensor.byteCount }
 
-  /// Whether the storage's bytes are the tensor's, from ``start`` on.
+  /// True when the storage's bytes from ``start`` on are the tensor's bytes.
   var isPlain: Bool {
     tensor.isContiguous && tensor.storage.byteOrder == .little && !tensor.isConjugated && !tensor.isNegated
   }
@@ -49,7 +49,7 @@ final class RowMajorContent: StorageContent {
     let first = offset / width * width
     let end = (offset + buffer.count + width - 1) / width * width
     try cursor.withLock { cursor in
-      // Dropped on failure and at the end: it holds a window of the storage.
+      // The cursor holds a window of the storage, so it is dropped on failure and at the end.
       var current: Cursor
       if let known = cursor, known.position <= first {
         current = known
@@ -78,7 +78,7 @@ final class RowMajorContent: StorageContent {
 }
 
 extension RowMajorContent.Cursor {
-  /// The next bytes: a whole number of elements.
+  /// Reads the next bytes: a whole number of elements.
   fileprivate mutating func next(_ count: Int) throws -> [UInt8] {
     let bytes = try unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
       try unsafe reader.read(into: UnsafeMutableRawBufferPointer(buffer))

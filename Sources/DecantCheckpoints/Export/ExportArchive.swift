@@ -2,13 +2,14 @@ internal import DecantBytes
 internal import DecantIO
 internal import DecantTensors
 
-/// What `torch.export.save` writes (`.pt2`): the weights and constants of exported programs; their graphs are not run.
+/// A reader of `torch.export.save` archives (`.pt2`): the weights and constants of exported programs. Their graphs
+/// are not run.
 ///
 /// Source: PyTorch 2.13 `torch/export/pt2_archive/_package.py`, `torch/_export/serde/schema.py`;
 /// docs/formats/torch-export.md.
 struct ExportArchive {
   private let archive: ZipArchive
-  /// The archive's folder, with its slash.
+  /// The archive's folder, with a trailing slash.
   private let prefix: String
   private let limits: Limits
   private let nesting: Int
@@ -16,7 +17,7 @@ struct ExportArchive {
   private var parts = Checkpoint.Parts(container: .torchExport, contents: CheckpointContents())
   private var storages: [ExactText: Storage] = [:]
 
-  /// Reads the weights' descriptions; nil when the archive is none of torch.export's.
+  /// Reads the descriptions of the weights; nil when `torch.export` did not write the archive.
   static func open(
     _ archive: ZipArchive, limits: Limits, nesting: Int
   ) throws(DecantError) -> Checkpoint.Parts? {
@@ -90,7 +91,7 @@ struct ExportArchive {
     }
   }
 
-  /// What stands in a folder of the archive, without the folder and the suffix.
+  /// Returns the names of the entries in a folder of the archive, without the folder and the suffix.
   private func names(in folder: String, suffix: String) -> [String] {
     archive.entries.compactMap { entry in
       guard entry.name.hasPrefix(prefix + folder), entry.name.hasSuffix(suffix), !entry.name.hasSuffix("/")
@@ -99,7 +100,7 @@ struct ExportArchive {
     }
   }
 
-  /// The weights or the constants of a model: a table of names, or a file of torch.save (PyTorch 2.8).
+  /// Reads the weights or constants of a model: a JSON table of names or, in PyTorch 2.8, a `torch.save` file.
   private mutating func readPayload(
     _ kind: String, _ model: String, _ root: [PathKey], isState: Bool
   ) throws(DecantError) {
@@ -139,7 +140,8 @@ struct ExportArchive {
     } catch { throw error.located(file: archive.file.path, entry: entry.name) }
   }
 
-  /// One row: `{"path_name": "weight_0", "is_param": true, "use_pickle": false, "tensor_meta": {…}}`.
+  /// Reads one row of the table: `{"path_name": "weight_0", "is_param": true, "use_pickle": false, "tensor_meta":
+  /// {…}}`.
   private mutating func read(
     _ row: JSONValue, _ folder: String, _ path: [PathKey], _ stateDict: [PathKey]?
   ) throws(DecantError) {
@@ -173,7 +175,7 @@ struct ExportArchive {
       CheckpointTensor(path: path, tensor: tensor, role: role, stateDict: stateDict))
   }
 
-  /// A tensor over the raw bytes of a record.
+  /// Returns a tensor over the raw bytes of a record.
   private mutating func tensor(
     _ meta: JSONValue, _ entry: ZipEntry, _ record: String
   ) throws(DecantError) -> Tensor {
@@ -205,7 +207,7 @@ struct ExportArchive {
     }
   }
 
-  /// `c10::ScalarType` as the schema of torch.export numbers it.
+  /// The dtypes by their `c10::ScalarType` number in the schema of `torch.export`.
   private static let dtypes: [Int: DType] = [
     1: .uint8, 2: .int8, 3: .int16, 4: .int32, 5: .int64, 6: .float16, 7: .float32, 8: .float64,
     9: .complex32, 10: .complex64, 11: .complex128, 12: .bool, 13: .bfloat16, 28: .uint16,
@@ -213,7 +215,7 @@ struct ExportArchive {
     34: .uint32, 35: .uint64,
   ]
 
-  /// `{"as_int": 3}`.
+  /// Returns the integer of `{"as_int": 3}`; nil for other values.
   private func integer(_ json: JSONValue?) -> Int? { json?["as_int"]?.size }
 
   private func integers(_ json: JSONValue?) -> [Int]? {
@@ -224,7 +226,7 @@ struct ExportArchive {
 
   // MARK: PyTorch 2.1 to 2.7
 
-  /// Files of torch.save beside the program's JSON.
+  /// Reads the `torch.save` files that these versions store in addition to the program's JSON.
   private mutating func readOlder() throws(DecantError) {
     for (record, isState) in [("serialized_state_dict", true), ("serialized_constants", false)] {
       for suffix in [".pt", ".json"] {
@@ -245,7 +247,7 @@ struct ExportArchive {
     }
   }
 
-  /// Lists a file of torch.save, a dictionary by names.
+  /// Lists a `torch.save` file: a dictionary of tensors by name.
   private mutating func readFile(_ entry: ZipEntry, _ root: [PathKey], isState: Bool) throws(DecantError) {
     let contents = try inner(entry)
     for tensor in contents.tensors {
@@ -259,7 +261,9 @@ struct ExportArchive {
     }
   }
 
-  /// What a file within the archive holds.
+  /// Returns the contents of a file inside the archive.
+  ///
+  /// - Throws: ``DecantError`` also when files are nested more than ``InnerFiles/deepest`` deep.
   private mutating func inner(_ entry: ZipEntry) throws(DecantError) -> CheckpointContents {
     guard nesting < InnerFiles.deepest else {
       throw DecantError(

@@ -1,7 +1,7 @@
 internal import DecantBytes
 
 extension ForeignFile {
-  /// A zip that is something other than a checkpoint, judged by the names inside.
+  /// Recognises a zip that is not a checkpoint by the names of its entries.
   init?(archive names: [String]) {
     func has(_ name: String) -> Bool { names.contains(name) }
     if has("config.json") && has("model.weights.h5") {

@@ -1,19 +1,20 @@
 internal import DecantBytes
 
-/// What a file is that is no checkpoint, or one of a kind that is not read, and what to do about it.
+/// A description of a file that is not a checkpoint, or is in a format that is not read, with the remedy.
 ///
-/// Judged by content alone: a name proves nothing. Each row is a signature, by the format's own specification.
+/// Files are judged by their content alone, because a name proves nothing. Each row of the table is a signature from
+/// the format's own specification.
 struct ForeignFile {
   let description: String
   let remedy: String
-  /// ``DecantError/Code/unsupportedFormat`` for what holds weights or can be unpacked, else
+  /// The error code: ``DecantError/Code/unsupportedFormat`` for files that hold weights or can be unpacked, otherwise
   /// ``DecantError/Code/notACheckpoint``.
   let code: DecantError.Code
 
-  /// The error of a file that is refused for what it is.
+  /// Returns the error that refuses the file.
   func error(file: String) -> DecantError { DecantError(code, description, file: file, remedy: remedy) }
 
-  /// Looks for a signature at the beginning of a file.
+  /// Looks for a signature in the first bytes of a file.
   init?(signatureOf head: [UInt8]) {
     for signature in ForeignFile.signatures where signature.stands(in: head) {
       self.init(signature.description, signature.remedy, signature.code)

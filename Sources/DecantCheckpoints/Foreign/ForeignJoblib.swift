@@ -1,7 +1,7 @@
 internal import DecantBytes
 
 extension ForeignFile {
-  /// What joblib writes: a pickle with the data of arrays in its midst, or a compressed one.
+  /// Recognises a joblib file: a pickle with array data between its opcodes, or a compressed one.
   init?(joblib head: [UInt8]) {
     let wrapper = Array("joblib.numpy_pickle".utf8)
     let resave = "In Python: numpy.savez(NEW, **arrays) of its arrays writes one that is read."
@@ -10,14 +10,14 @@ extension ForeignFile {
         "is a joblib file, whose arrays are between the opcodes of a pickle and are not read", resave,
         .unsupportedFormat)
     } else if head.count > 2, head[0] == 0x78, [0x01, 0x5E, 0x9C, 0xDA].contains(head[1]) {
-      // RFC 1950: the first two bytes are a multiple of 31.
+      // RFC 1950: the first two bytes, as a big-endian number, are a multiple of 31.
       self.init("is compressed by zlib, as joblib writes", resave, .unsupportedFormat)
     } else {
       return nil
     }
   }
 
-  /// TensorFlow's index of variables (`.index`), which is known by its last eight bytes.
+  /// Recognises TensorFlow's index of variables (`.index`) by its last eight bytes.
   init?(table tail: [UInt8]) {
     guard tail.suffix(8) == [0x57, 0xFB, 0x80, 0x8B, 0x24, 0x75, 0x47, 0xDB] else { return nil }
     self.init(

@@ -1,6 +1,6 @@
 internal import DecantBytes
 
-/// The first fields of a protocol buffer, as far as the beginning of a file shows them.
+/// The first fields of a protocol buffer, as far as the first bytes of a file contain them.
 ///
 /// Source: the encoding of Protocol Buffers; the messages are those of ONNX, TensorFlow, Core ML, Caffe and Paddle.
 struct ProtobufFields {
@@ -8,22 +8,22 @@ struct ProtobufFields {
     let number: UInt64
     /// The value of a number; nil for bytes.
     let varint: UInt64?
-    /// What is seen of a field of bytes.
+    /// The bytes of the field that are available.
     let bytes: ArraySlice<UInt8>
-    /// Whether all of it is seen.
+    /// True when all bytes of the field are available.
     let isWhole: Bool
 
-    /// Whether it is a short text of printable ASCII, all of it seen.
+    /// True when the field is a short text of printable ASCII whose bytes are all available.
     var isName: Bool {
       varint == nil && isWhole && 1...128 ~= bytes.count && bytes.allSatisfy { 0x20..<0x7F ~= $0 }
     }
-    /// The first fields of the message it may be.
+    /// The first fields of the field's bytes, read as a nested message.
     var inner: [Field] { ProtobufFields(bytes).fields }
   }
 
   private(set) var fields: [Field] = []
 
-  /// Reads at most eight fields; stops at what is no field.
+  /// Reads at most eight fields. Stops at the first bytes that are not a field.
   init(_ bytes: ArraySlice<UInt8>) {
     var rest = bytes
     while fields.count < 8, let tag = ProtobufFields.varint(&rest), 1...4096 ~= tag >> 3 {
@@ -55,7 +55,7 @@ struct ProtobufFields {
 }
 
 extension ForeignFile {
-  /// Models in protocol buffers, which have no signature: judged by their first fields.
+  /// Recognises models in protocol buffers. They have no signature, so they are judged by their first fields.
   init?(protobuf head: [UInt8]) {
     let fields = ProtobufFields(head[...]).fields
     guard fields.count >= 1 else { return nil }
@@ -68,7 +68,7 @@ extension ForeignFile {
         self.init("is an ONNX model", remedy, .unsupportedFormat)
         return
       }
-      // The same without a producer: the graph, whose first field is a node, then the opset.
+      // ONNX without a producer: the graph, whose first field is a node, then the opset.
       if second.number == 7, second.varint == nil, version >= 3, let part = second.inner.first,
         [1, 2, 5].contains(part.number), part.varint == nil
       {
@@ -98,7 +98,7 @@ extension ForeignFile {
     }
     let inner = first.inner
     guard inner.count >= 2 else { return nil }
-    // TensorFlow GraphDef: node { name, op }; an op is called like a class.
+    // TensorFlow GraphDef: node { name, op }. The name of an op begins with a capital letter.
     if inner[0].number == 1, inner[0].isName, inner[1].number == 2, inner[1].isName,
       inner[1].bytes.first.map({ 0x41...0x5A ~= $0 }) == true
     {

@@ -1,7 +1,7 @@
 internal import DecantBytes
 
 extension ForeignFile {
-  /// A pointer that Git LFS leaves where a file should be, with what it says of the file.
+  /// Recognises a Git LFS pointer, and takes the size and digest of the real file from it.
   init?(pointer head: [UInt8]) {
     guard head.starts(with: Array("version https://git-lfs".utf8)) else { return nil }
     var digest: String?
@@ -19,7 +19,7 @@ extension ForeignFile {
     self.init(description, "Run git lfs pull in its repository to fetch the file.", .notACheckpoint)
   }
 
-  /// A file of zeros or of text.
+  /// Recognises a file of zeros or of text.
   init?(textOf head: [UInt8], fileByteCount: Int) {
     if head.allSatisfy({ $0 == 0 }) {
       self.init(
@@ -51,7 +51,8 @@ extension ForeignFile {
     }
   }
 
-  /// MessagePack, as Flax writes: a map, then the name of its first member. No pickle begins so.
+  /// Recognises MessagePack, as Flax writes it: a map, then the name of its first member. No pickle begins with these
+  /// bytes.
   init?(messagePack head: [UInt8]) {
     guard let first = head.first else { return nil }
     let start: Int
@@ -71,7 +72,8 @@ extension ForeignFile {
     )
   }
 
-  /// The text a file begins with; nil when it is none. The last character may be cut unless all of it is there.
+  /// Returns the text that a file begins with; nil when it is not text. The last character may be incomplete unless
+  /// `isWhole`.
   private static func text(_ head: [UInt8], isWhole: Bool) -> String? {
     for cut in 0..<(isWhole ? 1 : min(4, head.count)) {
       guard head.suffix(cut).allSatisfy({ $0 >= 0x80 }) else { return nil }

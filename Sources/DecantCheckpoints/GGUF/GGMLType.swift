@@ -1,19 +1,19 @@
 internal import DecantTensors
 
-/// How a GGUF file stores a tensor's elements: as numbers, or in blocks that share scales.
+/// A storage type of a GGUF file's tensors: plain numbers, or blocks of elements that share scales.
 ///
 /// Source: ggml `include/ggml.h` and `src/ggml-common.h`; docs/formats/gguf.md.
 struct GGMLType: Equatable {
-  /// ggml's name without `GGML_TYPE_`.
+  /// The name in ggml, without `GGML_TYPE_`.
   let name: String
-  /// Elements of one block; 1 for plain numbers.
+  /// The number of elements of one block; 1 for plain numbers.
   let blockElements: Int
-  /// Bytes of one block.
+  /// The number of bytes of one block.
   let blockBytes: Int
-  /// The tensor type of plain numbers; nil for blocks.
+  /// The dtype of plain numbers; nil for blocks.
   let dtype: DType?
 
-  /// The type of a number in a file; nil for those that ggml has not, or no longer.
+  /// Creates the type of a file's type code; nil for codes that ggml does not have, or no longer has.
   init?(_ code: UInt32) {
     guard let known = GGMLType.all[code] else { return nil }
     self = known
@@ -33,7 +33,7 @@ struct GGMLType: Equatable {
     blockBytes = bytes
   }
 
-  /// The number of a tensor type; nil for those that ggml lacks.
+  /// Returns the type code of a dtype; nil for dtypes that ggml lacks.
   static func code(_ dtype: DType) -> UInt32? { codes[dtype] }
 
   private static let codes: [DType: UInt32] = Dictionary(
@@ -50,7 +50,7 @@ struct GGMLType: Equatable {
     16: GGMLType("IQ2_XXS", 256, 66), 17: GGMLType("IQ2_XS", 256, 74), 18: GGMLType("IQ3_XXS", 256, 98),
     19: GGMLType("IQ1_S", 256, 50), 20: GGMLType("IQ4_NL", 32, 18), 21: GGMLType("IQ3_S", 256, 110),
     22: GGMLType("IQ2_S", 256, 82), 23: GGMLType("IQ4_XS", 256, 136), 29: GGMLType("IQ1_M", 256, 56),
-    // Q4_0 and IQ4_NL with the rows of several blocks interleaved: in files of 2024.
+    // Q4_0 and IQ4_NL with the rows of several blocks interleaved, found in files of 2024.
     31: GGMLType("Q4_0_4_4", 32, 18), 32: GGMLType("Q4_0_4_8", 32, 18), 33: GGMLType("Q4_0_8_8", 32, 18),
     34: GGMLType("TQ1_0", 256, 54), 35: GGMLType("TQ2_0", 256, 66), 36: GGMLType("IQ4_NL_4_4", 32, 18),
     37: GGMLType("IQ4_NL_4_8", 32, 18), 38: GGMLType("IQ4_NL_8_8", 32, 18), 39: GGMLType("MXFP4", 32, 17),

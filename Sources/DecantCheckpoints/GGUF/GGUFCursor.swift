@@ -1,12 +1,13 @@
 internal import DecantBytes
 internal import DecantIO
 
-/// Reads the header of a GGUF file, whose length nothing says, in pieces.
+/// A cursor over the header of a GGUF file, which it reads in pieces because the format does not record the header's
+/// length.
 ///
-/// Every read is bounded by the bytes of the file before anything is allocated.
+/// Every read is checked against the file's size before anything is allocated.
 struct GGUFCursor {
   let file: ByteSource
-  /// Where the next read begins: bytes from the start of the file.
+  /// The offset of the next read from the start of the file, in bytes.
   private(set) var offset: Int
   let isBigEndian: Bool
   private var window: [UInt8] = []
@@ -20,10 +21,10 @@ struct GGUFCursor {
     self.isBigEndian = isBigEndian
   }
 
-  /// How many bytes of the file are left.
+  /// The number of bytes from the cursor to the end of the file.
   var remaining: Int { file.byteCount - offset }
 
-  /// An integer in the file's byte order.
+  /// Reads an integer in the file's byte order.
   mutating func integer<T: FixedWidthInteger>(_ type: T.Type) throws(DecantError) -> T {
     let size = T.bitWidth / 8
     guard size <= remaining else { throw partialDownload(file, of: nil) }
@@ -40,7 +41,7 @@ struct GGUFCursor {
     return value
   }
 
-  /// A count of things that have at least `size` bytes each, so that as many can follow.
+  /// Reads a count of elements of at least `size` bytes each; throws when that many cannot follow in the file.
   mutating func count(of things: String, size: Int) throws(DecantError) -> Int {
     let start = offset
     let announced = try integer(UInt64.self)
@@ -53,7 +54,7 @@ struct GGUFCursor {
     return count
   }
 
-  /// The bytes of a text, which stand after their number.
+  /// Reads the bytes of a text, which follow their count.
   mutating func text() throws(DecantError) -> [UInt8] {
     let count = try count(of: "bytes of text", size: 1)
     let start = offset
@@ -64,10 +65,10 @@ struct GGUFCursor {
     return try file.bytes(at: start, count: count)
   }
 
-  /// Moves over a text and reads none of it.
+  /// Skips a text without reading it.
   mutating func skipText() throws(DecantError) { offset += try count(of: "bytes of text", size: 1) }
 
-  /// Moves over as many bytes, which must be there.
+  /// Skips `count` bytes; throws when the file has fewer.
   mutating func skip(_ count: Int) throws(DecantError) {
     guard count <= remaining else { throw partialDownload(file, of: nil) }
     offset += count

@@ -1,11 +1,11 @@
 internal import DecantBytes
 internal import DecantIO
 
-/// The types of a GGUF file's metadata, by their numbers.
+/// The types of metadata values in a GGUF file, by their codes.
 enum GGUFValueType: UInt32 {
   case uint8, int8, uint16, int16, uint32, int32, float32, bool, string, array, uint64, int64, float64
 
-  /// Bytes of a value, the least that a text or an array has.
+  /// The number of bytes of a value; for texts and arrays, the least that they can have.
   var byteCount: Int {
     switch self {
     case .uint8, .int8, .bool: 1
@@ -17,17 +17,17 @@ enum GGUFValueType: UInt32 {
   }
 }
 
-/// A value of a GGUF file's metadata that stays in the file until it is asked for: an array that is not listed element by
-/// element, or a text that is not listed at all.
+/// A metadata value of a GGUF file that is read on demand: an array that is too long to list its elements, or a text
+/// that is not listed.
 final class GGUFEncodedValue: Sendable {
   let type: GGUFValueType
   private let file: ByteSource
   private let offset: Int
   private let isBigEndian: Bool
-  /// Bytes it has in the file.
+  /// The number of bytes of the value in the file.
   let byteCount: Int
 
-  /// The value from `offset` to where the cursor stands, which the reader has walked over.
+  /// Creates the value from `offset` to the cursor's offset; the reader has already checked these bytes.
   init(_ type: GGUFValueType, at offset: Int, to cursor: GGUFCursor) {
     self.type = type
     self.offset = offset
@@ -36,7 +36,7 @@ final class GGUFEncodedValue: Sendable {
     byteCount = cursor.offset - offset
   }
 
-  /// Appends the value as a little-endian file has it. O(bytes).
+  /// Appends the value in little-endian encoding. O(bytes).
   func append(to bytes: inout [UInt8]) throws(DecantError) {
     guard isBigEndian else { return bytes += try file.bytes(at: offset, count: byteCount) }
     var cursor = GGUFCursor(file, at: offset, isBigEndian: true)
@@ -66,7 +66,8 @@ final class GGUFEncodedValue: Sendable {
     }
   }
 
-  /// The value as a text, as ``GGUFValue/text`` has it; nil when that would have more than `limit` bytes, or is no UTF-8.
+  /// Returns the value as a text in the form of ``GGUFValue/text``; nil when that has more than `limit` bytes or is
+  /// not UTF-8.
   func text(limit: Int) throws(DecantError) -> String? {
     var cursor = GGUFCursor(file, at: offset, isBigEndian: isBigEndian)
     if type == .string {
@@ -76,7 +77,8 @@ final class GGUFEncodedValue: Sendable {
     return try Self.spell(type, from: &cursor, to: &text, limit) ? String(decoding: text, as: UTF8.self) : nil
   }
 
-  /// Appends an element as JSON, all but arrays as a string.
+  /// Appends an element as JSON: an array as an array, any other value as a string. False beyond the limit, or for a
+  /// text that is not UTF-8.
   private static func spell(
     _ type: GGUFValueType, from cursor: inout GGUFCursor, to text: inout [UInt8], _ limit: Int
   ) throws(DecantError) -> Bool {
@@ -100,13 +102,13 @@ final class GGUFEncodedValue: Sendable {
 }
 
 extension GGUFCursor {
-  /// What stands before an array's elements: their type and number.
+  /// Reads the type and number of an array's elements, which precede the elements.
   mutating func array() throws(DecantError) -> (type: GGUFValueType, count: Int) {
     let type = try type()
     return (type, try count(of: "elements of an array", size: type.byteCount))
   }
 
-  /// A type's number.
+  /// Reads the code of a type.
   mutating func type() throws(DecantError) -> GGUFValueType {
     let start = offset
     let code = try integer(UInt32.self)
@@ -116,7 +118,7 @@ extension GGUFCursor {
     return type
   }
 
-  /// An error that says the file's header is wrong.
+  /// Returns an error that says the file's header is wrong.
   func refusal(_ reason: String, at offset: Int, _ code: DecantError.Code = .damaged) -> DecantError {
     DecantError(
       code, reason, file: file.path, offset: offset, remedy: "The file is damaged: fetch it again.")

@@ -1,28 +1,28 @@
 internal import DecantIO
 internal import DecantBytes
 
-/// Lists the metadata of a GGUF file: keys and typed values.
+/// The metadata of a GGUF file: keys and typed values.
 ///
 /// Source: the GGUF specification; docs/formats/gguf.md.
 struct GGUFMetadata {
-  /// Every value in the file's order; of a long array only how many elements it has.
+  /// The values in the file's order; for a long array, only the number of its elements.
   private(set) var objects: [CheckpointObject] = []
-  /// What `general.alignment` says.
+  /// The value of `general.alignment`; 32 when it is absent.
   private(set) var alignment = 32
   private var budget: ListingBudget
   private let limits: Limits
 
-  /// How deep arrays may nest; writers do not nest them at all.
+  /// The most levels of nested arrays; known writers do not nest arrays.
   private static let depth = 8
-  /// Elements of an array that are listed one by one, as those of a pickle's lists are.
+  /// The most elements of an array that are listed one by one, as for a pickle's lists.
   private static let listed = 16
 
-  /// Reads as many keys and values.
+  /// Reads `count` keys and values.
   ///
-  /// - Throws: ``DecantError`` for a key that stands twice, an unknown type, and beyond the limits.
+  /// - Throws: ``DecantError`` for a duplicate key, an unknown type, and beyond the limits.
   init(_ cursor: inout GGUFCursor, count: Int, limits: Limits) throws(DecantError) {
     self.limits = limits
-    // Nothing in this format is shared.
+    // Values of this format are never shared, so their number needs no limit here.
     budget = ListingBudget(limits, values: .max)
     var keys: Set<ExactText> = []
     for _ in 0..<count {
@@ -50,7 +50,7 @@ struct GGUFMetadata {
     return Int(number)
   }
 
-  /// Reads a value and lists it.
+  /// Reads a value and adds it to the list.
   private mutating func value(
     _ cursor: inout GGUFCursor, _ path: [PathKey], _ type: GGUFValueType
   ) throws(DecantError) {
@@ -61,7 +61,7 @@ struct GGUFMetadata {
     }
   }
 
-  /// A text, or its length in bytes when it is too long to list or no UTF-8.
+  /// Reads a text. A text that is too long to list, or is not UTF-8, is listed by its number of bytes.
   private mutating func text(_ cursor: inout GGUFCursor, _ path: [PathKey]) throws(DecantError) {
     let start = cursor.offset
     var ahead = cursor
@@ -78,7 +78,7 @@ struct GGUFMetadata {
     }
   }
 
-  /// An array: its elements when they are few and plain, or else their number.
+  /// Reads an array. Its elements are listed if they are few and not arrays, otherwise only their number.
   private mutating func array(_ cursor: inout GGUFCursor, _ path: [PathKey]) throws(DecantError) {
     let start = cursor.offset
     let (type, count) = try cursor.array()
@@ -90,7 +90,7 @@ struct GGUFMetadata {
     }
   }
 
-  /// Moves over the elements of an array.
+  /// Skips the elements of an array.
   private func skip(
     _ cursor: inout GGUFCursor, _ count: Int, _ type: GGUFValueType, depth: Int
   ) throws(DecantError) {

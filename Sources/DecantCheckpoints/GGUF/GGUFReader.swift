@@ -2,24 +2,24 @@ internal import DecantBytes
 internal import DecantIO
 internal import DecantTensors
 
-/// Reads the header of a GGUF file, as llama.cpp uses it, and proves all of it before handing out a tensor.
+/// A reader of GGUF files, as llama.cpp uses them. It validates the whole header before it returns a tensor.
 ///
 /// Source: the GGUF specification (ggml `docs/gguf.md`); docs/formats/gguf.md.
 enum GGUFReader {
-  /// The file's first bytes.
+  /// The first bytes of every GGUF file.
   static let magic = Array("GGUF".utf8)
 
-  /// What the table says of one tensor.
+  /// A tensor's entry in the header.
   private struct Entry {
     let name: String
-    /// Sizes as PyTorch counts them: the file names the fastest first.
+    /// The sizes in PyTorch's order; the file lists the fastest-varying dimension first.
     let shape: [Int]
     let type: GGMLType
-    /// Bytes from the start of the data.
+    /// The tensor's byte range, from the start of the data.
     let range: Range<Int>
   }
 
-  /// Reads metadata and the table of tensors; no weights.
+  /// Reads the metadata and the list of tensors; no weights.
   static func open(_ file: ByteSource, limits: Limits) throws(DecantError) -> Checkpoint.Parts {
     var cursor = try begin(file)
     let version = cursor.version
@@ -60,13 +60,13 @@ enum GGUFReader {
     return parts
   }
 
-  /// The version and byte order, and a cursor behind them.
+  /// Returns the version, and a cursor after it in the file's byte order.
   private static func begin(
     _ file: ByteSource
   ) throws(DecantError) -> (cursor: GGUFCursor, version: UInt32) {
     var cursor = GGUFCursor(file, at: 4, isBigEndian: false)
     var version = try cursor.integer(UInt32.self)
-    // No version has 65,536 predecessors: the file was written by a machine of the other byte order.
+    // No version is a multiple of 65,536, so these bytes are in big-endian order.
     if version & 0xFFFF == 0 {
       cursor = GGUFCursor(file, at: 4, isBigEndian: true)
       version = try cursor.integer(UInt32.self)
@@ -126,10 +126,10 @@ enum GGUFReader {
     return Entry(name: name, shape: sizes.reversed(), type: type, range: begin..<end)
   }
 
-  /// Proves that the tensors lie one after the other, each at the next multiple of the alignment, as ggml requires.
+  /// Checks that the tensors lie one after the other, each at the next multiple of the alignment, as ggml requires.
   ///
-  /// - Returns: how many bytes follow the last one and its padding.
-  /// - Throws: ``DecantError`` that says how long the file should be when that is all that is wrong.
+  /// - Returns: The number of bytes after the last tensor and its padding.
+  /// - Throws: ``DecantError``; when only the file's end is missing, it states the expected size.
   private static func requireLayout(
     _ entries: [Entry], dataOffset: Int, alignment: Int, _ file: ByteSource
   ) throws(DecantError) -> Int {

@@ -1,19 +1,19 @@
 internal import DecantBytes
 
-/// A value of a GGUF file's metadata.
+/// A metadata value of a GGUF file.
 enum GGUFValue {
   case text(String)
   case bool(Bool)
-  /// An integer of a type by GGUF's name: `uint32`.
+  /// An integer, with its type by GGUF's name, such as `uint32`.
   case integer(String, Int64)
   case float32(Float)
   case float64(Double)
   /// Values of one type, at least one.
   case array([GGUFValue])
-  /// A value that stays in its file.
+  /// A value that is read from its file on demand.
   case encoded(GGUFEncodedValue)
 
-  /// Reads a value that is neither text nor array.
+  /// Reads a value that is neither a text nor an array.
   ///
   /// - Throws: ``DecantError`` for a boolean whose byte is neither 0 nor 1.
   init(_ type: GGUFValueType, from cursor: inout GGUFCursor) throws(DecantError) {
@@ -37,7 +37,7 @@ enum GGUFValue {
     }
   }
 
-  /// A value as the reader lists it; nil for those that no list shows.
+  /// Creates a value from its listed form; nil when the listing does not show the value.
   init?(_ object: CheckpointObject) {
     if let encoded = object.encoded {
       self = .encoded(encoded)
@@ -48,7 +48,7 @@ enum GGUFValue {
     case ("bool", .bool(let value)?): self = .bool(value)
     case ("float32", let value?): self = .float32(value.double.map { Float($0) } ?? .nan)
     case ("float64", let value?): self = .float64(value.double ?? .nan)
-    // Beyond 63 bits a text stands for the number.
+    // A number beyond 63 bits is listed as a text.
     case ("uint64", .string(let digits)?):
       guard let number = UInt64(digits) else { return nil }
       self = .integer("uint64", Int64(bitPattern: number))
@@ -60,12 +60,12 @@ enum GGUFValue {
     }
   }
 
-  /// The value as the reader lists it.
+  /// The value in its listed form.
   var json: JSONValue {
     switch self {
     case .text(let text): .string(text)
     case .bool(let value): .bool(value)
-    // Beyond 63 bits a text stands for the number.
+    // A number beyond 63 bits is listed as a text.
     case .integer("uint64", let number) where number < 0: .string(text)
     case .integer(_, let number): .exact(number)
     case .float32(let number): .exact(Double(number))
@@ -75,7 +75,7 @@ enum GGUFValue {
     }
   }
 
-  /// The value as a text, for formats that hold no others.
+  /// The value as a text, for formats that hold only texts.
   var text: String {
     switch self {
     case .text(let text): text
@@ -90,9 +90,9 @@ enum GGUFValue {
     }
   }
 
-  /// Appends type and value.
+  /// Appends the value's type code and the value.
   ///
-  /// - Throws: ``DecantError`` when a value that stays in its file cannot be read.
+  /// - Throws: ``DecantError`` when a value that is read on demand cannot be read.
   func append(to bytes: inout [UInt8]) throws(DecantError) {
     bytes.appendLittleEndian(typeCode)
     try appendValue(to: &bytes)
@@ -128,7 +128,7 @@ enum GGUFValue {
     }
   }
 
-  /// The integer types: number and bytes.
+  /// The integer types, with their codes and numbers of bytes.
   private static let integerTypes: [String: (code: UInt32, byteCount: Int)] = [
     "uint8": (0, 1), "int8": (1, 1), "uint16": (2, 2), "int16": (3, 2), "uint32": (4, 4), "int32": (5, 4),
     "uint64": (10, 8), "int64": (11, 8),
@@ -136,7 +136,7 @@ enum GGUFValue {
 }
 
 extension JSONValue {
-  /// The number of a value as the reader lists floats: one that is not finite is a text.
+  /// The number of a listed float; floats that are not finite are listed as texts.
   fileprivate var double: Double? {
     switch self {
     case .integer(let number): Double(number)
@@ -148,7 +148,7 @@ extension JSONValue {
 }
 
 extension [UInt8] {
-  /// Appends a text as GGUF writes it: the number of its bytes, and those.
+  /// Appends a text as GGUF writes it: its number of bytes, then the bytes.
   mutating func appendText(_ text: String) {
     appendLittleEndian(UInt64(text.utf8.count))
     self += text.utf8

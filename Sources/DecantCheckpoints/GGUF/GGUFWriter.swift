@@ -2,17 +2,17 @@ internal import DecantBytes
 internal import DecantIO
 internal import DecantTensors
 
-/// Writes GGUF files of version 3, little-endian.
+/// A writer of GGUF files of version 3, little-endian.
 ///
 /// Source: the GGUF specification (ggml `docs/gguf.md`), ggml `include/{ggml,gguf}.h`; docs/formats/gguf.md.
 struct GGUFWriter {
   private static let alignment = 32
-  /// ggml's GGML_MAX_DIMS, and GGML_MAX_NAME less the zero that ends it.
+  /// ggml's GGML_MAX_DIMS, and GGML_MAX_NAME without the terminating zero byte.
   private static let mostDimensions = 4
   private static let longestName = 63
 
   private let tensors: [PlannedTensor]
-  /// Everything before the data.
+  /// The bytes before the data.
   private let header: [UInt8]
 
   /// Plans a file; writes nothing.
@@ -56,7 +56,7 @@ struct GGUFWriter {
     self.header = header + [UInt8](repeating: 0, count: Self.padding(header.count))
   }
 
-  /// Writes the planned file, streaming.
+  /// Writes the file; a large tensor is never in memory as a whole.
   func write(to output: AtomicOutput, _ pouring: inout TensorPouring) throws {
     output.write(header)
     for tensor in tensors {
@@ -67,7 +67,8 @@ struct GGUFWriter {
 
   private static func padding(_ byteCount: Int) -> Int { (alignment - byteCount % alignment) % alignment }
 
-  /// What loaders look for, then what the source and the conversion say.
+  /// Returns the metadata: first the keys that loaders need, then the source's entries and those that the conversion
+  /// adds.
   private static func values(
     _ metadata: ConversionMetadata, _ tensors: [PlannedTensor]
   ) -> [(key: String, value: GGUFValue)] {
@@ -88,12 +89,12 @@ struct GGUFWriter {
     return values
   }
 
-  /// llama.cpp's number for the type that most bytes have; nil for those it has no number for.
+  /// Returns llama.cpp's file type number of the dtype with the most bytes; nil for dtypes without such a number.
   private static func fileType(_ tensors: [PlannedTensor]) -> Int64? {
     var byteCounts: [DType: Int] = [:]
     for tensor in tensors { byteCounts[tensor.dtype, default: 0] += tensor.byteCount }
     let numbers: [DType: Int64] = [.float32: 0, .float16: 1, .bfloat16: 32]
-    // Of equal counts always the same one.
+    // Ties are broken by the dtype's name, so that the output is deterministic.
     return byteCounts.max { ($0.value, $0.key.rawValue) < ($1.value, $1.key.rawValue) }.flatMap {
       numbers[$0.key]
     }

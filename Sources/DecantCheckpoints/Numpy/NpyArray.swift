@@ -6,10 +6,11 @@ package import DecantTensors
 ///
 /// Source: NumPy `numpy/lib/_format_impl.py`, NEP 1.
 package enum NpyArray {
-  /// Reads an array's header; its elements are read when asked for.
+  /// Reads an array's header; the elements are read on demand.
   ///
-  /// - Returns: a tensor, contiguous, or with the strides of column-major order where the file says so.
-  /// - Throws: ``DecantError`` when the file is no `.npy`, holds anything but numbers, or is cut short.
+  /// - Returns: A contiguous tensor, or one with column-major strides when the file is in Fortran order.
+  /// - Throws: ``DecantError`` when the file is not a `.npy` file, holds elements other than numbers, or is
+  ///   truncated.
   package static func read(path: String, limits: Limits = Limits()) throws(DecantError) -> Tensor {
     let file = ByteSource(try InputFile(path))
     return try NpyReader.tensor(file, try NpyHeader(file), key: "0", limits: limits) {
@@ -20,7 +21,7 @@ package enum NpyArray {
 
   /// Writes numbers in row-major order as version 1.0, atomically.
   ///
-  /// - Parameter sources: files that were read, which are never replaced.
+  /// - Parameter sources: The files that were read, which are never overwritten.
   package static func write<T: TensorScalar>(
     _ values: [T], shape: [Int], to path: String, sources: [FileIdentity] = []
   ) throws(DecantError) {

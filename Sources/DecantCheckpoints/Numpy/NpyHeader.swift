@@ -2,19 +2,19 @@ internal import DecantBytes
 internal import DecantIO
 internal import DecantTensors
 
-/// The header of a `.npy` file: element type, order, shape, and where the data begins.
+/// The header of a `.npy` file: element type, order, shape, and the offset of the data.
 ///
 /// Source: NumPy `numpy/lib/_format_impl.py`; docs/formats/npy.md.
 struct NpyHeader {
-  /// What an array's elements are.
+  /// The kind of an array's elements.
   enum Elements {
     case numbers(DType, Storage.ByteOrder)
     /// Python objects: the data is a pickle.
     case objects
-    /// A type no tensor has, with the bytes of one element where 63 bits hold their number.
+    /// A type that no tensor has, with the number of bytes of one element; nil beyond 63 bits.
     case other(byteCount: Int?)
 
-    /// Bytes of one element; nil for objects and beyond 63 bits.
+    /// The number of bytes of one element; nil for objects and beyond 63 bits.
     var byteCount: Int? {
       switch self {
       case .numbers(let dtype, _): dtype.byteCount
@@ -29,17 +29,17 @@ struct NpyHeader {
   let type: String
   let isColumnMajor: Bool
   let shape: [Int]
-  /// Where the data begins: bytes from the start of the file.
+  /// The offset of the data from the start of the file, in bytes.
   let dataOffset: Int
 
-  /// The file's first bytes.
+  /// The first bytes of every `.npy` file.
   static let magic: [UInt8] = [0x93] + Array("NUMPY".utf8)
-  /// Characters of the longest header NumPy reads unless told to trust the file.
+  /// The most characters of a header that NumPy reads from a file it was not told to trust.
   private static let longest = 10_000
 
-  /// Reads and proves a header; no data.
+  /// Reads and validates a header; no data.
   ///
-  /// - Throws: ``DecantError`` for everything NumPy refuses, and for spellings its writers do not use.
+  /// - Throws: ``DecantError`` for everything that NumPy refuses, and for spellings that its writers do not use.
   init(_ file: ByteSource) throws(DecantError) {
     let head = try file.head(12)
     guard head.starts(with: NpyHeader.magic) else {
@@ -90,7 +90,7 @@ struct NpyHeader {
     }
   }
 
-  /// The three members of the header.
+  /// Parses the three entries of the header.
   private static func parse(
     _ text: [Unicode.Scalar], longIntegers: Bool
   ) throws(ParsingError) -> (String, Elements, Bool, [Int]) {
@@ -125,7 +125,8 @@ struct NpyHeader {
     return (type.count > 60 ? type.prefix(57) + "…" : type, elements, isColumnMajor, shape)
   }
 
-  /// What a `descr` says: a type's name, a list of fields, or a type with a shape; nil when it is none of them.
+  /// Returns the elements that a `descr` describes: a type's name, a list of fields, or a type with a shape. Nil for
+  /// anything else.
   private static func elements(of descr: PythonLiteral) -> Elements? {
     switch descr {
     case .text(let type): return elements(of: type)
@@ -143,7 +144,7 @@ struct NpyHeader {
         guard case .tuple(let parts) = field, 2...3 ~= parts.count, let inner = elements(of: parts[1]),
           let count = parts.count == 3 ? count(of: parts[2]) : 1
         else { return nil }
-        // A title may stand before the name; fields without a name are padding.
+        // A title may precede the name; fields without a name are padding.
         guard case .text(let name) = parts[0].title?.name ?? parts[0],
           name.isEmpty || names.insert(ExactText(name)).inserted
         else { return nil }
@@ -156,7 +157,7 @@ struct NpyHeader {
     }
   }
 
-  /// How many elements the shape of a field asks for.
+  /// Returns the number of elements of a field with this shape; nil for an invalid or too large shape.
   private static func count(of shape: PythonLiteral) -> Int? {
     switch shape {
     case .integer(let count): return count.flatMap { $0 >= 0 ? $0 : nil }
@@ -167,7 +168,7 @@ struct NpyHeader {
     }
   }
 
-  /// What a type's name such as `<f4` says; nil when it is none.
+  /// Returns the elements that a type's name such as `<f4` describes; nil for an unknown name.
   private static func elements(of type: String) -> Elements? {
     var name = type[...]
     var order = Storage.ByteOrder.little
@@ -198,15 +199,15 @@ struct NpyHeader {
     }
   }
 
-  /// Units of NumPy's dates and spans of time.
+  /// The units of NumPy's dates and time spans.
   private static let units: Set = [
     "Y", "M", "W", "D", "h", "m", "s", "ms", "us", "μs", "ns", "ps", "fs", "as", "generic",
   ]
 }
 
-/// The error of a file that ends before what it announces.
+/// Returns the error for a file that is shorter than its header requires.
 ///
-/// - Parameter expected: how many bytes it should have, where it tells.
+/// - Parameter expected: The number of bytes that the file should have; nil when unknown.
 func partialDownload(_ file: ByteSource, of expected: Int?) -> DecantError {
   DecantError(
     .truncated,

@@ -3,7 +3,7 @@ internal import DecantIO
 internal import DecantPickle
 internal import DecantTensors
 
-/// Reads a `.npy` file: an array of numbers as a tensor, anything else by name.
+/// A reader of `.npy` files. An array of numbers becomes a tensor, any other array is only listed.
 ///
 /// Source: docs/formats/npy.md.
 enum NpyReader {
@@ -19,11 +19,11 @@ enum NpyReader {
     return parts
   }
 
-  /// Reads one array and adds what it holds to `parts`.
+  /// Reads one array and adds its contents to `parts`.
   ///
   /// - Parameters:
-  ///   - path: where the array stands in the checkpoint.
-  ///   - content: makes the content of the tensor's storage from a range of the file.
+  ///   - path: The array's path in the checkpoint.
+  ///   - content: Creates the content of the tensor's storage from an offset and a number of bytes.
   static func read(
     _ file: ByteSource, key: String, at path: [PathKey], into parts: inout Checkpoint.Parts,
     stateDict: [PathKey]?, limits: Limits, nesting: Int,
@@ -59,16 +59,16 @@ enum NpyReader {
     }
   }
 
-  /// The bytes of the pickle that an array of Python objects is; nil for other arrays.
+  /// Returns the pickle of an array of Python objects; nil for other arrays.
   static func pickle(_ file: ByteSource, limits: Limits) throws(DecantError) -> [UInt8]? {
     let header = try NpyHeader(file)
     guard case .objects = header.elements else { return nil }
     return try pickle(file, header, limits)
   }
 
-  /// A tensor over an array of numbers.
+  /// Returns a tensor of an array of numbers.
   ///
-  /// - Throws: ``DecantError`` when the data is not as long as the shape says.
+  /// - Throws: ``DecantError`` when the data does not have the length that the shape requires.
   static func tensor(
     _ file: ByteSource, _ header: NpyHeader, key: String, limits: Limits,
     content: (Int, Int) throws(DecantError) -> any StorageContent
@@ -90,7 +90,7 @@ enum NpyReader {
     } catch { throw error.located(file: file.path) }
   }
 
-  /// Bytes of the data, which must be all that follows the header.
+  /// Returns the number of bytes of the data, which must extend to the end of the file.
   private static func dataByteCount(_ file: ByteSource, _ header: NpyHeader) throws(DecantError) -> Int {
     guard let size = header.elements.byteCount,
       let byteCount = checkedProduct(header.shape)?.checkedMultiplying(by: size),
@@ -120,7 +120,7 @@ enum NpyReader {
     return try file.bytes(at: header.dataOffset, count: count)
   }
 
-  /// Adds what the pickle of an array of Python objects holds, under the array's path.
+  /// Adds the contents of the pickle of an array of Python objects, below the array's path.
   private static func addObjects(
     _ file: ByteSource, _ header: NpyHeader, at path: [PathKey], to all: inout CheckpointContents,
     limits: Limits, nesting: Int
@@ -149,7 +149,7 @@ enum NpyReader {
       }
     } catch { throw error.located(file: file.path) }
     all.tensors += contents.tensors.map { $0.moved(below: path) }
-    // The call that makes the array is the array itself, which is listed already.
+    // The call that builds the array is the array itself, which is already listed.
     all.objects += contents.objects.filter { !($0.path.isEmpty && $0.type.hasPrefix("numpy.ndarray of ")) }
       .map { $0.moved(below: path) }
   }

@@ -2,14 +2,14 @@ internal import DecantBytes
 internal import DecantIO
 internal import DecantTensors
 
-/// Writes a tensor as a `.npy` file of version 1: row-major, little-endian.
+/// A writer of one tensor as a `.npy` file of version 1: row-major, little-endian.
 struct NpyWriter {
   private let tensor: PlannedTensor
   private let header: [UInt8]
 
   /// Plans a file of one tensor.
   ///
-  /// - Throws: ``DecantError`` when there are several, or NumPy has no such type.
+  /// - Throws: ``DecantError`` when there are several tensors, or NumPy lacks the dtype.
   init(_ tensors: [PlannedTensor]) throws(DecantError) {
     try NumpyTypes.requireWritable(tensors)
     guard tensors.count == 1, let only = tensors.first else {
@@ -22,14 +22,15 @@ struct NpyWriter {
     header = NpyHeader.bytes(only.dtype, only.shape)
   }
 
-  /// Writes the planned file, streaming.
+  /// Writes the file; a large tensor is never in memory as a whole.
   func write(to output: AtomicOutput, _ pouring: inout TensorPouring) throws {
     output.write(header)
     try pouring.pour(tensor, into: output)
   }
 }
 
-/// Writes tensors as an `.npz` archive: stored entries of one `.npy` each, the data at multiples of 64 bytes.
+/// A writer of tensors as an `.npz` archive: a stored entry with a `.npy` file for each tensor, with the data at
+/// multiples of 64 bytes.
 struct NpzWriter {
   private let tensors: [PlannedTensor]
 
@@ -39,7 +40,7 @@ struct NpzWriter {
     var unwritable = UnwritableTensors()
     let names = Set(tensors.map { ExactText($0.name) })
     unwritable.add("a zip entry's name has no room for", tensors.filter { $0.name.utf8.count > 65_000 })
-    // Readers of zips end names there.
+    // Zip readers end a name at a zero byte.
     unwritable.add("NumPy cuts the name of", tensors.filter { $0.name.utf8.contains(0) })
     unwritable.add(
       "by this name NumPy finds another than",
@@ -48,13 +49,13 @@ struct NpzWriter {
     self.tensors = tensors
   }
 
-  /// Writes the planned file, streaming.
+  /// Writes the archive; a large tensor is never in memory as a whole.
   func write(to output: AtomicOutput, _ pouring: inout TensorPouring) throws {
     var zip = ZipWriter(output)
     for tensor in tensors {
       let header = NpyHeader.bytes(tensor.dtype, tensor.shape)
       try zip.entry(tensor.name + ".npy", byteCount: header.count + tensor.byteCount) { output in
-        // The header is a whole number of 64 bytes, so that no element lies in two of the output's blocks.
+        // The header's length is a multiple of 64 bytes, so that no element crosses a block boundary of the output.
         output.write(header)
         return try pouring.pour(tensor, intoEntryOf: output)
           .behind(header, dataByteCount: tensor.byteCount)
@@ -64,15 +65,16 @@ struct NpzWriter {
   }
 }
 
-/// Writes tensors to a folder, each as a `.npy` file of its name.
+/// A writer of a folder with one `.npy` file for each tensor, named like the tensor.
 ///
-/// The folder is filled under a temporary name beside the target and then renamed, so it appears whole or not at all.
+/// The folder is filled under a temporary name next to the target and then renamed, so it appears complete or not at
+/// all.
 struct NpyFolderWriter {
   private let tensors: [PlannedTensor]
   private let target: String
 
-  /// - Parameter path: ends in a slash.
-  /// - Throws: ``DecantError`` that lists every tensor the format cannot hold, and whose name is no file's.
+  /// - Parameter path: The folder's path, which ends in a slash.
+  /// - Throws: ``DecantError`` that lists every tensor the format cannot hold, or whose name cannot be a file name.
   init(_ tensors: [PlannedTensor], _ path: String) throws(DecantError) {
     try NumpyTypes.requireWritable(tensors)
     var unwritable = UnwritableTensors()
@@ -109,7 +111,7 @@ struct NpyFolderWriter {
 }
 
 extension NumpyTypes {
-  /// - Throws: ``DecantError`` that lists every tensor of a type that NumPy lacks.
+  /// - Throws: ``DecantError`` that lists every tensor of a dtype that NumPy lacks, or with too many dimensions.
   static func requireWritable(_ tensors: [PlannedTensor]) throws(DecantError) {
     var unwritable = UnwritableTensors()
     let foreign = tensors.filter { code($0.dtype) == nil }
@@ -121,7 +123,7 @@ extension NumpyTypes {
 }
 
 extension NpyHeader {
-  /// The header of a row-major, little-endian array, as long as a multiple of 64 bytes.
+  /// Returns the header of a row-major, little-endian array; its length is a multiple of 64 bytes.
   static func bytes(_ dtype: DType, _ shape: [Int]) -> [UInt8] {
     let sizes = shape.map(String.init).joined(separator: ", ") + (shape.count == 1 ? "," : "")
     var text = "{'descr': '\(NumpyTypes.code(dtype) ?? "")', 'fortran_order': False, 'shape': (\(sizes)), }"

@@ -2,20 +2,20 @@ internal import DecantBytes
 internal import DecantIO
 internal import DecantTensors
 
-/// Reads `.npz` files: zips whose every entry is a `.npy` file.
+/// A reader of `.npz` files: zips in which every entry is a `.npy` file.
 ///
 /// Source: NumPy `numpy/lib/_npyio_impl.py`; docs/formats/npz.md.
 enum NpzReader {
   private static let suffix = ".npy"
 
-  /// Whether an archive holds arrays and nothing else.
+  /// Returns true when an archive contains only arrays.
   ///
-  /// - Throws: ``DecantError`` for one that holds arrays beside something else.
+  /// - Throws: ``DecantError`` when it contains arrays and other files that are not a checkpoint.
   static func recognises(_ archive: ZipArchive) throws(DecantError) -> Bool {
     let other = archive.entries.first { !$0.name.hasSuffix(suffix) }
     guard let array = archive.entries.first(where: { $0.name.hasSuffix(suffix) }) else { return false }
     guard let other else { return true }
-    // Arrays inside a checkpoint's own folder are its own affair.
+    // Arrays inside a PyTorch checkpoint's own folder belong to the checkpoint.
     let pickle = archive.entries.first { $0.name == "data.pkl" || $0.name.hasSuffix("/data.pkl") }
     if let pickle {
       let folder = pickle.name.dropLast("data.pkl".count)
@@ -31,7 +31,7 @@ enum NpzReader {
       remedy: "Unzip it and name the file inside that you mean.")
   }
 
-  /// The pickles of the arrays of Python objects; nil when the archive is no `.npz`.
+  /// Returns the pickles of the arrays of Python objects; nil when the archive is not an `.npz` file.
   static func pickles(_ file: ByteSource, limits: Limits) throws(DecantError) -> [PickleStream]? {
     guard let archive = try? ZipArchive(file, limits: limits), (try? recognises(archive)) == true else {
       return nil
@@ -54,8 +54,8 @@ enum NpzReader {
 
   /// Reads the header of every array, in the directory's order.
   ///
-  /// A stored array's data stays in the file; a deflated one is inflated for its header and again when its
-  /// elements are asked for.
+  /// A stored array's data stays in the file. A deflated array is inflated for its header, and again when its
+  /// elements are read.
   static func open(
     _ archive: ZipArchive, limits: Limits, nesting: Int
   ) throws(DecantError) -> Checkpoint.Parts {

@@ -1,13 +1,13 @@
 internal import DecantTensors
 
-/// What NumPy's type codes mean.
+/// The mapping between NumPy's type codes and dtypes.
 ///
 /// Source: NumPy `numpy/_core/src/multiarray/descriptor.c`, the array interface.
 enum NumpyTypes {
-  /// The type of a code without byte order, such as `f4`; nil for text, objects, dates and records.
+  /// Returns the dtype of a code without byte order, such as `f4`; nil for texts, objects, dates and records.
   static func dtype(_ code: String) -> DType? { types[code] }
 
-  /// The code of a type, with its byte order; nil for those that NumPy lacks.
+  /// Returns the code of a dtype, with its byte order; nil for dtypes that NumPy lacks.
   static func code(_ dtype: DType) -> String? {
     codes[dtype].map { (dtype.byteCount == 1 ? "|" : "<") + $0 }
   }

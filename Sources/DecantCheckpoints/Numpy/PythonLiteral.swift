@@ -1,26 +1,26 @@
 internal import DecantBytes
 
-/// A value spelled as Python source: what the header of a `.npy` file is written in.
+/// A value in Python source syntax, in which the header of a `.npy` file is written.
 ///
-/// The forms NumPy's writers have used, and no others: no comments, no arithmetic, no joined strings, no digits other
-/// than decimal ones.
+/// Only the forms that NumPy's writers have used: no comments, no arithmetic, no concatenated strings, only decimal
+/// digits.
 enum PythonLiteral: Equatable {
   case none
   case bool(Bool)
-  /// nil when it does not fit 64 bits.
+  /// An integer; nil when it does not fit 64 bits.
   case integer(Int?)
   case text(String)
   case list([PythonLiteral])
   case tuple([PythonLiteral])
-  /// Keys in the text's order; none stands twice.
+  /// The pairs in the text's order; no key appears twice.
   case dictionary([(key: String, value: PythonLiteral)])
 
-  /// Reads one literal; only white space may follow.
+  /// Parses one literal, which only white space may follow. O(length).
   ///
   /// - Parameters:
-  ///   - longIntegers: whether `3L` is an integer, as Python 2 spelled some.
-  ///   - depth: how deep lists and tuples may nest; the parser recurses that far and no further.
-  /// - Throws: ``ParsingError`` with the place in `text`, in characters. O(length).
+  ///   - longIntegers: True to accept `3L` as an integer, as Python 2 wrote some.
+  ///   - depth: The most levels of nested containers, which bounds the parser's recursion.
+  /// - Throws: ``ParsingError`` with the offset in `text`, in characters.
   init(parsing text: [Unicode.Scalar], longIntegers: Bool, depth: Int = 16) throws(ParsingError) {
     var parser = PythonLiteralParser(text: text, longIntegers: longIntegers)
     self = try parser.value(depth)
@@ -34,7 +34,7 @@ enum PythonLiteral: Equatable {
     left.spelling.utf8.elementsEqual(right.spelling.utf8)
   }
 
-  /// The parts of a pair of texts, as a field's title and name are given.
+  /// The two elements of a tuple of two, as a field's title and name are given; nil for other literals.
   var title: (title: PythonLiteral, name: PythonLiteral)? {
     if case .tuple(let parts) = self, parts.count == 2 { (parts[0], parts[1]) } else { nil }
   }
@@ -87,7 +87,7 @@ private struct PythonLiteralParser {
     case "(":
       place += 1
       let (elements, hasComma) = try elements(until: ")", depth)
-      // Parentheses around one value without a comma are only parentheses.
+      // As in Python, one value in parentheses without a comma is not a tuple.
       return elements.count == 1 && !hasComma ? elements[0] : .tuple(elements)
     case "'", "\"": return .text(try string())
     case let digit? where digit == "-" || ("0"..."9").contains(digit): return .integer(try integer())

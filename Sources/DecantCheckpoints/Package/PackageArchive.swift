@@ -3,14 +3,14 @@ internal import DecantIO
 internal import DecantPickle
 internal import DecantTensors
 
-/// What `torch.package.PackageExporter` writes: pickles over shared storages, and the Python sources they need, which are
-/// not run.
+/// A reader of `torch.package` archives: pickles that share storages, and the Python sources they need. The sources
+/// are not run.
 ///
 /// Source: PyTorch 2.13 `torch/package/package_exporter.py`, `package_importer.py`; docs/formats/torch-package.md.
 enum PackageArchive {
   private static let mark = ".data/extern_modules"
 
-  /// Reads every pickle; nil when the archive is no package.
+  /// Reads every pickle; nil when the archive is not a package.
   static func open(
     _ archive: ZipArchive, limits: Limits, nesting: Int
   ) throws(DecantError) -> Checkpoint.Parts? {
@@ -48,13 +48,13 @@ enum PackageArchive {
           graph, path: archive.file.path, nesting: nesting, limits: limits
         ) { reference throws(DecantError) in try storages.storage(reference) }
       } catch { throw error.located(file: archive.file.path, entry: entry.name) }
-      // Each pickle is within the limits; so must all of them be together.
+      // Each pickle is within the limits by itself. All of them together must be, too.
       _ = budget.admit(visits: contents.tensors.count + contents.objects.count)
       for path in contents.tensors.map(\.path) + contents.objects.map(\.path) where budget.refusal == nil {
         _ = budget.admit(steps: path.count + 1, textBytes: path.reduce(0) { $0 + $1.name.utf8.count })
       }
       if let refusal = budget.refusal { throw refusal.located(file: archive.file.path) }
-      // One pickle is the checkpoint; several are told apart by their names.
+      // The values of several pickles are listed below the names of the pickles.
       let root: [PathKey] = pickles.count > 1 ? [.text(name)] : []
       if pickles.count == 1 { parts.hints.append(("pickle", name)) }
       parts.contents.tensors += contents.tensors.map { $0.moved(below: root) }

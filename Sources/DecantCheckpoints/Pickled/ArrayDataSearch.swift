@@ -2,21 +2,21 @@ internal import DecantBytes
 internal import DecantPickle
 internal import DecantTensors
 
-/// Decides which calls of a pickle make a tensor that this reader does not know.
+/// A search for the calls of a pickle that make a tensor of a kind that is not read.
 ///
 /// A call makes a tensor when its arguments or its state hold a storage, or both the type and the bytes of an array.
-/// Every call that the reader does know is turned into a tensor before anybody asks here.
+/// Known calls never reach this search, because ``TensorReconstruction`` has already turned them into tensors.
 struct ArrayDataSearch {
-  /// Array data found in a value: a storage, or an array's type and bytes.
+  /// The array data found in a value: a storage, or an array's type and bytes.
   struct Parts {
-    /// Bytes of the storages; `storageCount` tells none from empty ones.
+    /// The number of bytes of all `storageCount` storages.
     var storageBytes = 0
     var storageCount = 0
-    /// Bytes of the longest byte string.
+    /// The number of bytes of the longest byte string.
     var bytes = 0
-    /// Bytes of one element of the first type that is named; 0 where the type has no fixed size.
+    /// The number of bytes of an element of the first type that is named; 0 for types smaller than a byte.
     var elementBytes: Int?
-    /// Tuples and lists of integers that may be a shape, a few of them.
+    /// Tuples and lists of integers that may be a shape; at most 8.
     var shapes: [[Int]] = []
     /// The number of scalars, texts and byte strings.
     var leafCount = 0
@@ -33,7 +33,7 @@ struct ArrayDataSearch {
       isCut = isCut || other.isCut
     }
 
-    /// The shape that has as many elements as there are bytes for.
+    /// The first shape whose elements take exactly the available bytes; nil when none does.
     var shape: [Int]? {
       guard let elementBytes, elementBytes > 0, bytes > 0 else { return nil }
       return shapes.first { shape in
@@ -41,11 +41,11 @@ struct ArrayDataSearch {
       }
     }
 
-    /// Whether these are the type and the bytes of an array: they fit a shape, or little else is there.
+    /// True when these are the type and the bytes of an array: the bytes fit a shape, or there are at most 32 leaves.
     var isArray: Bool { bytes > 0 && elementBytes != nil && (shape != nil || leafCount <= 32) }
   }
 
-  /// A tensor that is not read.
+  /// A tensor of a kind that is not read.
   struct Finding {
     let kind: String
     var shape: [Int]?
@@ -53,27 +53,28 @@ struct ArrayDataSearch {
   }
 
   let graph: PickleGraph
-  /// Storages and containers that belong to a call that was found.
+  /// The storages and containers that belong to a call that was found.
   private(set) var claimed: Set<PickleNodeID> = []
-  /// What containers and calls hold, and how deep that was looked for.
+  /// The data in each container and call, and the depth to which it was searched.
   private var known: [PickleNodeID: (parts: Parts, depth: Int)] = [:]
-  /// Containers within containers are looked into so deep; storages that lie deeper are found by themselves.
+  /// The depth to which containers within containers are searched. Deeper storages are found by themselves.
   private static let depth = 12
 
   init(_ graph: PickleGraph) { self.graph = graph }
 
-  /// Returns the tensor that a call makes; nil when it holds no data of one. O(values of the call), once for each container.
+  /// Returns the tensor that a call makes; nil when it holds no tensor data. O(values of the call), once for each
+  /// container.
   mutating func finding(_ object: PickleObject) -> Finding? {
     let callable = graph.madeClass(object) ?? graph.callable(object.callable)
     let name = callable?.qualifiedName ?? "a computed name"
     if let callable, Self.holdsNoTensor(callable) { return nil }
-    // The pairs and elements of a container have names of their own.
+    // The pairs and elements of a container have paths of their own, so they are not searched here.
     var parts = parts(object.arguments, Self.depth)
     if let keywords = object.keywords { parts.add(self.parts(keywords, Self.depth)) }
     for maker in makers(of: object) { parts.add(self.parts(maker.arguments, Self.depth)) }
     var attributes = Parts()
     for state in object.states {
-      // (None, attributes) is the state of a class with slots.
+      // The state of a class with slots is (None, attributes).
       let members = graph.tuple(state).map { $0.count == 2 && $0[0] == .none ? $0[1] : state } ?? state
       if graph.dictionary(members) == nil {
         parts.add(self.parts(state, Self.depth))
@@ -93,14 +94,15 @@ struct ArrayDataSearch {
       claim(object)
       return Finding(kind: kind, shape: all.shape, byteCount: all.bytes)
     }
-    // Numbers one by one.
+    // The numbers are arguments, as in `array([1, 2, 3])`, not bytes.
     if let callable, Self.makesArrays.contains(callable.name), parts.leafCount > 2 {
       return Finding(kind: kind)
     }
     return nil
   }
 
-  /// Returns the array that a plain container describes: its type, its shape and as many bytes as they say.
+  /// Returns the array that a plain container describes by its type, its shape and exactly as many bytes; nil
+  /// otherwise.
   mutating func finding(container value: PickleValue, _ type: String) -> Finding? {
     if case .node(let id) = value, claimed.contains(id) { return nil }
     var parts = Parts()
@@ -117,23 +119,23 @@ struct ArrayDataSearch {
       kind: "a \(type) of an array's type, shape and bytes", shape: shape, byteCount: parts.bytes)
   }
 
-  /// Returns the bytes of a storage that a value is; nil for other values.
+  /// Returns the byte count of a value that is a storage; nil for other values. It is 1 when the size is unknown.
   func storageByteCount(_ value: PickleValue) -> Int? {
     guard case .persistentID(let id) = graph.node(value) else { return nil }
     if let parts = graph.tuple(id) {
       guard parts.count >= 5, graph.isText(parts[0], "storage") else { return nil }
       return (try? graph.storageReference(value))?.0.byteCount ?? 1
     }
-    // Protocol 0 spells the whole description as text.
+    // Protocol 0 writes the whole description as text.
     guard let text = graph.text(id)?.prefix(64), text.hasPrefix("("), text.contains("storage") else {
       return nil
     }
     return 1
   }
 
-  // MARK: What values hold
+  // MARK: Searching values
 
-  /// Whether a value is a byte string, or a call that may make one: most containers hold none.
+  /// Returns true for a byte string, or a call that may make one. Most containers hold none.
   private func mayBeBytes(_ value: PickleValue) -> Bool {
     switch graph.node(value) {
     case .bytes, .byteArray, .byteString: true
@@ -177,7 +179,7 @@ struct ArrayDataSearch {
       if let shape = integers(elements) {
         parts = Parts(shapes: [shape], leafCount: elements.count)
       } else {
-        // Marks the container, which may hold itself.
+        // Marks the container as visited before its elements are searched, because it may contain itself.
         known[id] = (parts, .max)
         for element in elements { parts.add(self.parts(element, depth - 1)) }
       }
@@ -190,7 +192,8 @@ struct ArrayDataSearch {
     return parts
   }
 
-  /// What an object within another contributes: a type, a shape or bytes, and no tensor of its own.
+  /// Returns the data that an object contributes to the call around it: a type, a shape or bytes, but not a tensor of
+  /// its own.
   private mutating func held(_ object: PickleObject, _ depth: Int) -> Parts {
     if let bytes = graph.bytes(of: object) ?? graph.bytes(ofCall: object)?.content {
       return Parts(bytes: bytes.count, leafCount: 1)
@@ -203,18 +206,19 @@ struct ArrayDataSearch {
       for pair in object.pairs { parts.add(self.parts(pair.value, depth)) }
       return parts
     }
-    // A tensor that is read is none of the data of the call around it.
+    // A tensor that is read does not count as data of the call around it.
     if TensorReconstruction.isKnown(callable) { return Parts() }
     var parts = parts(object.arguments, min(depth, 3))
     for state in object.states where graph.dictionary(state) == nil {
       parts.add(self.parts(state, min(depth, 3)))
     }
-    // Its storages and arrays are its own.
+    // An object with a storage or an array makes a tensor of its own.
     if parts.storageCount > 0 || parts.isArray { return Parts() }
     return parts
   }
 
-  /// Takes what a call holds for its own, but for the attributes of its object, which have names.
+  /// Marks the storages and containers of a call as belonging to it. The attributes of its object have paths of their
+  /// own.
   private mutating func claim(_ object: PickleObject) {
     var open = [object.arguments] + (object.keywords.map { [$0] } ?? []) + makers(of: object).map(\.arguments)
     open += object.states.filter { graph.dictionary($0) == nil }
@@ -234,7 +238,8 @@ struct ArrayDataSearch {
     }
   }
 
-  /// The calls that make what is called, such as `functools.partial`: nobody else looks into them.
+  /// Returns the calls that make the callable itself, such as `functools.partial`; at most 8. Nothing else searches
+  /// them.
   private func makers(of object: PickleObject) -> [PickleObject] {
     var makers: [PickleObject] = []
     var callable = object.callable
@@ -259,7 +264,7 @@ struct ArrayDataSearch {
 
   // MARK: Names
 
-  /// Calls that hold bytes or storages and make no tensor.
+  /// Returns true for calls that hold bytes or storages but do not make a tensor.
   private static func holdsNoTensor(_ callable: PickleGlobal) -> Bool {
     switch callable.module.split(separator: ".").first {
     case "builtins", "__builtin__", "collections", "datetime", "decimal", "uuid", "pathlib", "_codecs",
@@ -273,10 +278,10 @@ struct ArrayDataSearch {
     }
   }
 
-  /// What makes an array of numbers that it is given one by one.
+  /// The functions that make an array from single numbers.
   private static let makesArrays: Set<String> = ["array", "asarray", "tensor", "as_tensor"]
 
-  /// Whether a class or function is called as those that make arrays are.
+  /// Returns true when the name of a class or function is typical of those that make arrays.
   private static func isNameOfArray(_ callable: PickleGlobal) -> Bool {
     let name = callable.name.lowercased()
     return ["tensor", "array", "parameter", "variable"].contains { name.hasSuffix($0) }
@@ -287,7 +292,9 @@ struct ArrayDataSearch {
       ].contains { name.hasPrefix($0) }
   }
 
-  /// The bytes of an element of a type by its name, such as `float32`, `<f4`, `torch.bfloat16`; nil when it is no name of one.
+  /// Returns the number of bytes of an element, from a type name such as `float32`, `<f4` or `torch.bfloat16`.
+  ///
+  /// It is 0 for types smaller than a byte, and nil when the name is not that of a type.
   static func elementBytes(_ name: String) -> Int? {
     var name = Substring(name)
     if let dot = name.lastIndex(of: ".") { name = name[name.index(after: dot)...] }
@@ -307,7 +314,7 @@ struct ArrayDataSearch {
       "int4": 0, "uint4": 0, "float128": 16, "complex256": 32, "longdouble": 16,
     ]
     for dtype in DType.allCases { widths[dtype.rawValue] = dtype.byteCount }
-    // Configurations use this word for much else.
+    // Configurations use the word `bool` for many other things.
     widths["bool"] = nil
     return widths
   }()

@@ -3,19 +3,20 @@ internal import DecantIO
 internal import DecantPickle
 internal import DecantTensors
 
-/// One pickle with everything in it, as `pickle.dump` writes.
+/// A reader of files with a single pickle that holds all values, as `pickle.dump` writes.
 enum BarePickle {
-  /// Pickles of one file that the disassembler goes through.
+  /// The largest number of pickles of one file that the disassembler shows.
   private static let streamsShown = 1_000
 
-  /// Lists what the first pickle of a file holds.
+  /// Lists the values of a file's first pickle.
   static func open(
     _ source: ByteSource, limits: Limits, nesting: Int
   ) throws(DecantError) -> Checkpoint.Parts {
     var sequence = PickleSequence(source, limits: limits)
     let graph: PickleGraph
     do throws(DecantError) { graph = try sequence.next("the pickle") } catch {
-      // An array of joblib's is where no opcode can be: what wrapped it is said before.
+      // joblib puts array data between the opcodes, where interpretation fails. Its wrapper class is named before
+      // that offset.
       let before = try source.bytes(at: 0, count: min(error.location.offset ?? 0, source.byteCount, 1 << 20))
       guard let foreign = ForeignFile(joblib: before) else { throw error }
       throw foreign.error(file: source.path)
@@ -23,8 +24,8 @@ enum BarePickle {
     return try list(graph, sequence, nesting: nesting)
   }
 
-  /// Lists a file that does not begin like a pickle, should it be one all the same: protocols 0 and 1 have no
-  /// beginning of their own.
+  /// Lists a file without a known signature, if it is a pickle; nil otherwise. Pickles of protocols 0 and 1 have no
+  /// signature.
   static func openIfAny(
     _ source: ByteSource, limits: Limits, nesting: Int
   ) throws(DecantError) -> Checkpoint.Parts? {
@@ -57,7 +58,7 @@ enum BarePickle {
     } catch { throw error.located(file: source.path) }
   }
 
-  /// The pickles of a file, for the disassembler: the first, and those that follow it whole.
+  /// Returns the pickles of a file for the disassembler: the first, and the complete ones that follow it.
   static func streams(_ source: ByteSource, limits: Limits) -> [PickleSequence.Stream] {
     var sequence = PickleSequence(source, limits: limits)
     var whole: [PickleSequence.Stream] = []

@@ -2,11 +2,11 @@ internal import DecantBytes
 internal import DecantPickle
 internal import DecantTensors
 
-/// Tensors that are made from other tensors, or from none.
+/// Reconstruction of tensors that are made from other tensors, or without data.
 ///
 /// Source: PyTorch `torch/_utils.py`; docs/formats/torch-objects.md.
 extension TensorReconstruction {
-  /// `(storage, offset, size, stride, quantizer, requires_grad, hooks)`: integers, and what they stand for.
+  /// Returns a quantised tensor, made by `(storage, offset, size, stride, quantizer, requires_grad, hooks)`.
   func quantized(_ arguments: [PickleValue], nesting: Int) throws(DecantError) -> Tensor {
     let integers = try view(arguments, dtype: nil, requiresGrad: arguments[5], metadata: nil)
     guard let parameters = graph.tuple(arguments[4]), parameters.count >= 3,
@@ -24,7 +24,7 @@ extension TensorReconstruction {
         throw DecantError(.damaged, "the quantised tensor's axis is not an integer")
       }
       let zeroPoints = try numbers(parameters[2], "the zero points", nesting: nesting)
-      // PyTorch writes per_channel_affine for both schemes and tells them apart by the type.
+      // PyTorch writes per_channel_affine for both schemes. The dtype of the zero points tells them apart.
       quantization = .perChannel(
         scales: try numbers(parameters[1], "the scales", nesting: nesting), zeroPoints: zeroPoints,
         axis: axis,
@@ -36,7 +36,7 @@ extension TensorReconstruction {
     return try checked { () throws(DecantError) in try integers.with(quantization) }
   }
 
-  /// A tensor of numbers: one of the file's, or the list of numbers of older files.
+  /// Returns a tensor of numbers: either a tensor of the file, or the list of numbers that older files have.
   private func numbers(
     _ value: PickleValue, _ role: String, nesting: Int
   ) throws(DecantError) -> Tensor {
@@ -59,13 +59,13 @@ extension TensorReconstruction {
     return try checked { () throws(DecantError) in try Tensor(numbers, shape: [numbers.count]) }
   }
 
-  /// `(layout, data)`: indices and values.
+  /// Returns a sparse tensor, made by `(layout, data)`: the data holds the indices, the values and the shape.
   func sparse(_ arguments: [PickleValue], nesting: Int) throws(DecantError) -> Tensor {
     guard let layout = graph.layout(arguments[0]), let data = graph.tuple(arguments[1]) else {
       throw DecantError(.unsupportedFormat, "the sparse tensor's layout is not known")
     }
     let names = layout.partNames
-    // A COO tensor may say beside whether its indices are sorted and unique.
+    // A COO tensor may have a fourth value: a flag for sorted and unique indices.
     guard !names.isEmpty, data.count == names.count + 1 || (layout == .sparseCOO && data.count == 4),
       let shape = integers(data[names.count])
     else {
@@ -78,7 +78,8 @@ extension TensorReconstruction {
     }
   }
 
-  /// `(buffer, sizes, strides, storage_offsets)`: one tensor for each row of sizes.
+  /// Returns the components of a nested tensor, made by `(buffer, sizes, strides, storage_offsets)`: one for each row
+  /// of sizes.
   func nested(_ arguments: [PickleValue], nesting: Int) throws(DecantError) -> [Tensor] {
     let buffer = try tensor(arguments[0], "the nested tensor's buffer", nesting: nesting)
     let sizes = try tensor(arguments[1], "the nested tensor's sizes", nesting: nesting)
@@ -108,7 +109,8 @@ extension TensorReconstruction {
     return components
   }
 
-  /// The keywords of a jagged nested tensor: values, and where along one dimension each component begins.
+  /// Returns the components of a jagged nested tensor. Its keywords are the values, and each component's offset along
+  /// one dimension.
   func jagged(_ keywords: PickleValue, nesting: Int) throws(DecantError) -> [Tensor] {
     guard let pairs = graph.mappingPairs(keywords) else {
       throw DecantError(.damaged, "the jagged tensor is not made from a dictionary")
@@ -154,7 +156,7 @@ extension TensorReconstruction {
     return components
   }
 
-  /// A view of another tensor's storage, `offset` elements on.
+  /// Returns a view of another tensor's storage. `offset` counts elements from that tensor's own offset.
   private func part(
     of tensor: Tensor, shape: [Int], strides: [Int], offset: Int
   ) throws(DecantError) -> Tensor {
@@ -169,7 +171,7 @@ extension TensorReconstruction {
     }
   }
 
-  /// The elements of a tensor that describes others; read at once.
+  /// Returns the elements of a tensor that describes other tensors. They are read at once.
   private func smallIntegers(_ tensor: Tensor) throws(DecantError) -> [Int] {
     guard tensor.elementCount <= limits.paths, tensor.byteCount <= tensor.storage.byteCount else {
       throw DecantError(
@@ -181,7 +183,7 @@ extension TensorReconstruction {
     }
   }
 
-  /// A tensor the file holds no elements of.
+  /// Returns a tensor whose elements are not in the file.
   func withoutData(
     dtype: PickleValue, size: PickleValue, stride: PickleValue, offset: PickleValue, location: String,
     requiresGrad: PickleValue
@@ -190,7 +192,7 @@ extension TensorReconstruction {
     guard let shape = integers(size), let count = checkedProduct(shape),
       let byteCount = count.checkedMultiplying(by: elementType.byteCount)
     else { throw DecantError(.damaged, "the tensor's size is not one that a tensor can have") }
-    // A wrapper may have no strides or a symbolic offset; nothing is read through them.
+    // A wrapper may have no strides or a symbolic offset. No data is read through them.
     let strides = integers(stride).flatMap { $0.count == shape.count && $0.allSatisfy { $0 >= 0 } ? $0 : nil }
     let strideSpan = zip(shape, strides ?? []).reduce(Int?.some(1)) { sum, next in
       (next.0 - 1).checkedMultiplying(by: next.1).flatMap { step in sum?.checkedAdding(step) }
@@ -207,7 +209,8 @@ extension TensorReconstruction {
     }
   }
 
-  /// `(data, dtype, device, requires_grad)`: data of the host, a PyTorch or a NumPy array, for another device.
+  /// Returns a tensor of another device, made by `(data, dtype, device, requires_grad)`. The data is a PyTorch tensor
+  /// or a NumPy array of the host.
   func deviceTensor(_ arguments: [PickleValue], nesting: Int) throws(DecantError) -> Tensor {
     let data = try tensor(arguments[0], "the device tensor's data", nesting: nesting)
     let elementType = try dtype(arguments[1])
@@ -221,7 +224,7 @@ extension TensorReconstruction {
       )
     }
     do {
-      // Types that NumPy lacks are saved in wider ones, so the cast loses nothing.
+      // Types that NumPy lacks are saved as wider types, so the cast is exact.
       let content = elementType == data.dtype ? data.storage.content : try data.castInMemory(to: elementType)
       let isSame = elementType == data.dtype
       let storage = Storage(
@@ -237,14 +240,14 @@ extension TensorReconstruction {
     }
   }
 
-  /// Makes a tensor; an error without advice gets some.
+  /// Returns the tensor that `make` makes. Errors without advice are given the advice of ``DecantError/ofTensor``.
   func checked(_ make: () throws(DecantError) -> Tensor) throws(DecantError) -> Tensor {
     do throws(DecantError) { return try make() } catch { throw error.ofTensor }
   }
 }
 
 extension DecantError {
-  /// The same error about a tensor that a file describes, with advice if it has none.
+  /// The same error, with advice for a wrong tensor description if it has none.
   var ofTensor: DecantError {
     advice != nil
       ? self
@@ -253,7 +256,7 @@ extension DecantError {
 }
 
 extension Tensor {
-  /// Every element in another floating-point type, in memory. O(elements).
+  /// Casts every element to another floating-point type, in memory. O(elements).
   fileprivate func castInMemory(to target: DType) throws -> BytesInMemory {
     guard var cast = Cast(self, to: target) else {
       throw DecantError(.unsupportedFormat, "no cast to \(target.rawValue) exists")
@@ -271,7 +274,7 @@ extension Tensor {
 }
 
 extension PickleGraph {
-  /// A number, integer or not.
+  /// Returns the value of a float or an integer; nil for other values.
   func number(_ value: PickleValue) -> Double? {
     switch value {
     case .float(let number): number
@@ -280,7 +283,8 @@ extension PickleGraph {
     }
   }
 
-  /// The layout that `torch.serialization._get_layout('torch.sparse_coo')` stands for.
+  /// Returns the layout that `torch.serialization._get_layout('torch.sparse_coo')` returns in PyTorch; nil for other
+  /// values.
   func layout(_ value: PickleValue) -> TensorLayout? {
     guard let object = object(value),
       global(object.callable)?.qualifiedName == "torch.serialization._get_layout",
@@ -290,7 +294,7 @@ extension PickleGraph {
     return TensorLayout(rawValue: String(name.dropFirst("torch.".count)))
   }
 
-  /// A device as PyTorch prints it: text, or `torch.device('cuda', 0)`.
+  /// Returns the name of a device, given as text or as `torch.device('cuda', 0)`, in PyTorch's notation.
   func deviceName(_ value: PickleValue) -> String {
     if let text = text(value) { return text }
     guard let object = object(value), global(object.callable)?.qualifiedName == "torch.device",

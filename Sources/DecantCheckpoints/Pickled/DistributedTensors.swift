@@ -2,25 +2,25 @@ internal import DecantBytes
 internal import DecantPickle
 internal import DecantTensors
 
-/// Tensors of which each process holds a part: `DTensor` and `ShardedTensor`.
+/// Reconstruction of tensors that are split over several processes: `DTensor` and `ShardedTensor`.
 ///
 /// Source: PyTorch `torch/distributed/tensor/_api.py`, `torch/distributed/_shard/sharded_tensor/api.py`;
 /// docs/formats/torch-objects.md.
 extension TensorReconstruction {
-  /// The names of `DTensor`, by the module it has been in.
+  /// The qualified names of `DTensor` in the modules that have defined it.
   static let distributedTensors: Set<String> = [
     "torch.distributed.tensor.DTensor", "torch.distributed._tensor.api.DTensor",
     "torch.distributed.tensor._api.DTensor", "torch.distributed._tensor.DTensor",
   ]
 
-  /// The names of `ShardedTensor`, by the module it has been in.
+  /// The qualified names of `ShardedTensor` in the modules that have defined it.
   static let shardedTensors: Set<String> = [
     "torch.distributed._shard.sharded_tensor.api.ShardedTensor",
     "torch.distributed._shard.sharded_tensor.ShardedTensor",
     "torch.distributed._sharded_tensor.api.ShardedTensor", "torch.distributed._sharded_tensor.ShardedTensor",
   ]
 
-  /// The data of a distributed tensor, when this process has all of it.
+  /// Returns the data of a distributed tensor when this process has all of it; otherwise nil.
   func wholeDistributed(_ arguments: [PickleValue], nesting: Int) throws(DecantError) -> Tensor? {
     guard let type = graph.global(arguments[1])?.qualifiedName, let outer = graph.tuple(arguments[2]),
       outer.count == 8
@@ -39,7 +39,7 @@ extension TensorReconstruction {
     return local.with(requiresGrad: outer[7] == .bool(true))
   }
 
-  /// The local tensor of a `DTensor`; nil when it is to be added to those of other processes.
+  /// Returns the local tensor of a `DTensor`; nil when it is a partial sum, to be added to those of other processes.
   private func localTensor(_ state: PickleValue, nesting: Int) throws(DecantError) -> Tensor? {
     for part in graph.tuple(state) ?? [state] {
       guard let pairs = graph.dictionary(part),
@@ -53,7 +53,7 @@ extension TensorReconstruction {
     return nil
   }
 
-  /// Whether a specification has the placement `Partial` on a mesh of more than one process.
+  /// Returns true when a specification has the placement `Partial` on a mesh of more than one process.
   private func isPartialSum(_ spec: PickleValue) -> Bool {
     guard let placements = attribute("placements", of: spec),
       let all = graph.tuple(placements) ?? graph.list(placements)
@@ -65,7 +65,7 @@ extension TensorReconstruction {
     return isPartial && attribute("mesh", of: spec).flatMap { processCount(of: $0) } != 1
   }
 
-  /// The number of processes of a device mesh; nil when it cannot be told.
+  /// Returns the number of processes of a device mesh; nil when it is unknown.
   private func processCount(of mesh: PickleValue) -> Int? {
     for name in ["_flatten_rank_map", "mesh", "_mesh", "_rank_map"] {
       guard let ranks = attribute(name, of: mesh) else { continue }
@@ -75,7 +75,7 @@ extension TensorReconstruction {
     return nil
   }
 
-  /// The shard of a `ShardedTensor` that has only one.
+  /// Returns the data of a `ShardedTensor` that has a single shard; otherwise nil.
   private func onlyShard(_ state: PickleValue, nesting: Int) throws(DecantError) -> Tensor? {
     guard holdsAllShards(state), let shards = graph.tuple(state).flatMap({ graph.list($0[0]) }),
       shards.count == 1,
@@ -84,7 +84,7 @@ extension TensorReconstruction {
     return try tensor(data, "the shard", nesting: nesting)
   }
 
-  /// Whether a state `(local shards, metadata, …)` has all the shards that its metadata counts.
+  /// Returns true when a state `(local shards, metadata, …)` has as many shards as its metadata lists.
   private func holdsAllShards(_ state: PickleValue) -> Bool {
     guard let parts = graph.tuple(state), parts.count >= 2, let local = graph.list(parts[0]),
       let all = attribute("shards_metadata", of: parts[1]).flatMap({ graph.list($0) })
@@ -92,7 +92,7 @@ extension TensorReconstruction {
     return local.count == all.count
   }
 
-  /// An attribute of an object, of a class with slots or without.
+  /// Returns an attribute of an object, whose class may have slots; nil when there is none.
   private func attribute(_ name: String, of value: PickleValue) -> PickleValue? {
     guard let object = graph.object(value) else { return nil }
     for state in object.states {
@@ -105,7 +105,7 @@ extension TensorReconstruction {
     return nil
   }
 
-  /// Returns which library cut the tensor that a call makes, when this process holds a part of it.
+  /// Returns the kind of part when this process holds only a part of the tensor that a call makes; otherwise nil.
   func rankPartKind(of object: PickleObject, depth: Int = 8) -> RankPart.Kind? {
     guard depth > 0, let callable = graph.madeClass(object) ?? graph.callable(object.callable) else {
       return nil
@@ -121,7 +121,7 @@ extension TensorReconstruction {
     if name.hasPrefix("torch._tensor._rebuild_from_type"), arguments.count == 4 {
       if let type = graph.global(arguments[1])?.qualifiedName {
         if Self.distributedTensors.contains(type) {
-          // All of it, made of other tensors.
+          // The tensor is whole when its local tensor, which may be made of other tensors, has the same shape.
           let local = (try? localTensor(arguments[3], nesting: 1)) ?? nil
           let shape = graph.tuple(arguments[2]).flatMap { $0.count > 2 ? integers($0[2]) : nil }
           return local != nil && local?.shape == shape ? nil : .distributedTensor

@@ -4,18 +4,18 @@ internal import DecantPickle
 internal import Synchronization
 internal import DecantTensors
 
-/// Whole files that stand as bytes inside a pickle (`torch.storage._load_from_bytes`), each opened once.
+/// The checkpoint files stored as bytes inside a pickle (`torch.storage._load_from_bytes`). Each is opened once.
 ///
-/// Pickling a tensor without `torch.save` writes its storage so.
+/// Pickling a tensor without `torch.save` writes its storage as such a file.
 final class InnerFiles {
-  /// What messages call the file around them.
+  /// The path of the outer file, for messages.
   private let path: String
   private let limits: Limits
-  /// How many files the pickle itself lies in.
+  /// The number of files around the pickle.
   private let nesting: Int
   private var opened: [PickleValue: CheckpointContents] = [:]
 
-  /// Files may lie in each other so deep, and no deeper.
+  /// The greatest depth to which files may be nested.
   static let deepest = 4
 
   init(path: String, limits: Limits, nesting: Int) {
@@ -24,9 +24,9 @@ final class InnerFiles {
     self.nesting = nesting
   }
 
-  /// What the file in some bytes holds.
+  /// Returns the contents of the file that a value holds as bytes.
   ///
-  /// - Throws: ``DecantError`` when the value is no bytes, or the bytes are no checkpoint.
+  /// - Throws: ``DecantError`` when the value is not bytes, or the bytes are not a checkpoint.
   func open(_ value: PickleValue, in graph: PickleGraph) throws(DecantError) -> CheckpointContents {
     if let known = opened[value] { return known }
     guard nesting < Self.deepest else {

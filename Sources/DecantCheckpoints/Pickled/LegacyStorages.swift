@@ -3,28 +3,30 @@ internal import DecantIO
 internal import DecantPickle
 internal import DecantTensors
 
-/// Where the storages of a legacy file lie: one after another behind the pickles, each an element count and its bytes.
+/// The storages of a legacy file. They follow the pickles, one after another, each with an element count and its
+/// bytes.
 ///
-/// How wide an element is only the object's pickle tells, so its persistent ids are read first.
+/// Only the object's pickle gives the width of an element, so its persistent IDs are read first.
 final class LegacyStorages {
-  /// One storage's place.
+  /// The location of one storage.
   struct Record {
     let key: String
-    /// Where its bytes begin, from the start of the file.
+    /// The offset of its bytes from the start of the file.
     let offset: Int
     let byteCount: Int
-    /// Whether the file holds all of them.
+    /// True when the file holds all of its bytes.
     let isWhole: Bool
   }
 
-  /// The storages, in the file's order, as far as they could be followed.
+  /// The storages that were located, in the file's order.
   private(set) var records: [Record] = []
   private(set) var warnings: [String] = []
-  /// Why they could not be followed to the end.
+  /// The error that stopped the search; nil when all storages were located.
   private(set) var failure: DecantError?
-  /// Where the last storage ends.
+  /// The offset of the end of the last storage.
   private(set) var end: Int
-  /// How long the file was before it was cut off within its storages; nil when it was not. `failure` then says where.
+  /// The byte count of the complete file when it was cut off within its storages; otherwise nil. `failure` gives the
+  /// offset.
   private(set) var expectedByteCount: Int?
 
   private let source: ByteSource
@@ -33,14 +35,14 @@ final class LegacyStorages {
   private var views: [ExactText: (StorageReference.View, Storage)] = [:]
   private var swapsCounts = false
   private var isCutShort = false
-  /// The storages that stand behind the end of the file.
+  /// The keys of the storages beyond the end of the file.
   private var lost: Set<ExactText> = []
 
-  /// Follows the storages from where the list of their keys ends. O(keys); reads eight bytes for each.
+  /// Locates the storages, from the offset where the list of their keys ends. O(keys); reads eight bytes for each.
   init(_ source: ByteSource, at start: Int, keys: [String], graph: PickleGraph) {
     self.source = source
     end = start
-    // As PyTorch has it, the first reference to a key says what the storage is.
+    // As in PyTorch, the first reference to a key determines the storage's type and size.
     var references: [ExactText: (StorageReference, width: Int)] = [:]
     for node in graph.nodes {
       guard case .persistentID(let id) = node, let parts = graph.tuple(id),
@@ -122,8 +124,8 @@ final class LegacyStorages {
     try source.bytes(at: offset, count: 8).reversed().reduce(0) { $0 << 8 | Int64($1) }
   }
 
-  /// Bytes of a storage that no persistent id describes: the only element width after which the next storage's
-  /// count, or the end of the file, stands where it must.
+  /// Returns the byte count of a storage that no persistent ID describes. It tries each element width: exactly one
+  /// must lead to the next storage's element count or, for the last storage, to the end of the file.
   private func unreferenced(
     _ key: String, _ count: Int64, following: Int?, isLast: Bool
   ) throws(DecantError) -> Int {
@@ -151,7 +153,7 @@ final class LegacyStorages {
     return size
   }
 
-  /// The storage a reference leads to: a record, or a part of one.
+  /// Returns the storage of a reference: a whole storage, or a view of one.
   func storage(_ reference: StorageReference) throws(DecantError) -> Storage {
     let root = try root(reference)
     guard root.byteCount == reference.byteCount else {
@@ -211,7 +213,7 @@ final class LegacyStorages {
     return storage
   }
 
-  /// Bytes of a storage, as far as the file has them.
+  /// Returns the bytes of a storage, as far as the file has them.
   private func bytes(at offset: Int, byteCount: Int) throws(DecantError) -> any StorageContent {
     let start = min(offset, source.byteCount)
     let available = min(byteCount, source.byteCount - start)

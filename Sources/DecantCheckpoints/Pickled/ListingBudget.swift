@@ -1,30 +1,30 @@
 internal import DecantBytes
 
-/// What the listing of a checkpoint may cost, and the first limit it met.
+/// The cost of listing a checkpoint, and the first limit that it exceeds.
 ///
-/// A few bytes of pickle can share a container, a text or a path so often that listing them would fill any memory;
-/// so everything is counted before it is made.
+/// A few bytes of pickle can share a container, a text or a path so often that their listing would fill any memory.
+/// Therefore everything is counted before it is created.
 struct ListingBudget {
   private let limits: Limits
-  /// Paths that the pickle's own size allows.
+  /// The number of paths that the number of pickled values allows.
   private let allowedByContent: Int
   private var visits = 0
   private var pathBytes = 0
   private var textBytes = 0
   private var modules = 0
-  /// Whether it must stop because values stand under too many paths, or too long ones.
+  /// True when the listing must stop because values have too many paths, or too long ones.
   private(set) var isCrowded = false
-  /// Why the listing must stop.
+  /// The error that stops the listing; nil within the limits.
   private(set) var refusal: DecantError?
 
-  /// - Parameter values: How many values the pickle made.
+  /// - Parameter values: the number of values that the pickle made.
   init(_ limits: Limits, values: Int) {
     self.limits = limits
     let shared = values.multipliedReportingOverflow(by: limits.sharing)
     allowedByContent = shared.overflow ? .max : max(shared.partialValue, 100_000)
   }
 
-  /// Counts values that are to be listed; false when they are too many.
+  /// Counts values before they are listed. Returns false when there are too many.
   mutating func admit(visits count: Int) -> Bool {
     visits += count
     if visits > limits.paths {
@@ -35,7 +35,7 @@ struct ListingBudget {
     return refusal == nil
   }
 
-  /// Counts the steps and the text of a path; false when all paths together are too long.
+  /// Counts the keys and the text of a path. Returns false when all paths together are too long.
   mutating func admit(steps: Int, textBytes: Int) -> Bool {
     pathBytes += 40 * steps + textBytes
     if pathBytes > limits.pathBytes {
@@ -45,14 +45,14 @@ struct ListingBudget {
     return refusal == nil
   }
 
-  /// Whether a text is listed with its value; the others are listed by their length.
+  /// Returns true when a text is listed with its value. Other texts are listed by their length.
   mutating func listsText(byteCount: Int) -> Bool {
     guard byteCount <= limits.textBytes, textBytes + byteCount <= limits.allTextBytes else { return false }
     textBytes += byteCount
     return true
   }
 
-  /// Whether the modules of a `_metadata` are listed one by one; those of the others are counted.
+  /// Returns true when the modules of a `_metadata` are listed one by one. Otherwise only their number is listed.
   mutating func listsModules(_ count: Int) -> Bool {
     guard count <= allowedByContent - modules else { return false }
     modules += count

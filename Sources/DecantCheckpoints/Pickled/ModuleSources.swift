@@ -2,10 +2,11 @@ internal import DecantBytes
 internal import DecantPickle
 
 extension PickleGraph {
-  /// The name a value stands for when it is called: a name itself, or a class with its source beside it.
+  /// Returns the qualified name of a callable: a global, or a class stored with its source code; nil for other
+  /// values.
   ///
-  /// PyTorch's older containers write the class of a module as a persistent id, the first time it is met:
-  /// `('module', class, file, source)`, in PyTorch 0.1's tar files without the first text.
+  /// PyTorch's older containers write the class of a module as a persistent ID, at its first occurrence: `('module',
+  /// class, file, source)`. PyTorch 0.1's tar files leave out the first text.
   func callable(_ value: PickleValue) -> PickleGlobal? {
     if let global = global(value) { return global }
     guard case .persistentID(let id) = node(value), let parts = tuple(id) else { return nil }
@@ -13,9 +14,9 @@ extension PickleGraph {
     return parts.count == 3 ? global(parts[0]) : nil
   }
 
-  /// The sources that stand beside the classes of modules, in the stream's order. O(nodes).
+  /// Returns the source code stored with the classes of modules, in the stream's order. O(nodes).
   ///
-  /// - Throws: ``DecantError`` when they are more than a listing may hold.
+  /// - Throws: ``DecantError`` when the names exceed `Limits.allTextBytes`.
   func moduleSources(limits: Limits) throws(DecantError) -> [ModuleSource] {
     var sources: [ModuleSource] = []
     var nameBytes = 0

@@ -3,16 +3,16 @@ internal import DecantPickle
 internal import Synchronization
 internal import DecantTensors
 
-/// NumPy's arrays and scalars as pickles describe them.
+/// Reconstruction of NumPy's arrays and scalars from pickles.
 ///
 /// Source: NumPy `numpy/_core/src/multiarray/methods.c` (`array_reduce`, `array_setstate`), `scalartypes.c`,
 /// `numpy/_core/numeric.py` (`_frombuffer`); docs/formats/torch-objects.md.
 extension TensorReconstruction {
-  /// What a call of NumPy's makes; nil for other calls.
+  /// Returns the result of a call to NumPy; nil for other calls.
   func numpyOutcome(
     of global: PickleGlobal, _ arguments: [PickleValue], _ object: PickleObject
   ) throws(DecantError) -> Outcome? {
-    // numpy.core became numpy._core in NumPy 2.
+    // NumPy 2 renamed numpy.core to numpy._core.
     switch (global.module, global.name) {
     case ("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct"):
       return try array(filledBy: object.states.last, object)
@@ -31,7 +31,7 @@ extension TensorReconstruction {
     }
   }
 
-  /// `(version, shape, dtype, is_fortran, data)`: what BUILD gives an array; the version may be missing.
+  /// Returns an array from its BUILD state `(version, shape, dtype, is_fortran, data)`. The version may be missing.
   private func array(filledBy state: PickleValue?, _ object: PickleObject) throws(DecantError) -> Outcome {
     guard let state else { return .array(type: "numpy.ndarray", count: 0, elements: nil) }
     guard let all = graph.tuple(state), all.count == 4 || all.count == 5 else {
@@ -52,7 +52,7 @@ extension TensorReconstruction {
       throw DecantError(.damaged, "the array's shape \(shape) is negative or too large")
     }
     guard let (code, dtype, order) = elementType(type) else {
-      // NumPy 2's texts of any length have a dtype of another class.
+      // The variable-length strings of NumPy 2 have a dtype of another class.
       guard let made = graph.object(type).flatMap({ graph.callable($0.callable) }) else {
         throw DecantError(.damaged, "the array's dtype is not a call of numpy.dtype")
       }
@@ -62,7 +62,7 @@ extension TensorReconstruction {
     guard let dtype else {
       let elements = graph.list(data)
       var unread: ArrayDataSearch.Finding?
-      // Numbers and records of numbers; texts, dates and Python's objects are no tensors.
+      // Numbers and records of numbers are unread tensors. Texts, dates and Python objects are not tensors.
       if let first = code.first, "fcV".contains(first) || code.hasPrefix("ml_dtypes."),
         let bytes = graph.bytes(data), !bytes.isEmpty
       {
@@ -93,7 +93,7 @@ extension TensorReconstruction {
       })
   }
 
-  /// `(dtype, bytes)`: one element.
+  /// Returns a scalar, made by `(dtype, bytes)`.
   private func scalar(_ arguments: [PickleValue]) throws(DecantError) -> Outcome {
     guard arguments.count == 2, let (code, dtype, order) = elementType(arguments[0]) else {
       throw DecantError(.damaged, "a NumPy scalar has no dtype")
@@ -130,9 +130,10 @@ extension TensorReconstruction {
     }
   }
 
-  /// The type a dtype object stands for: its code, the element type when tensors have it, and the byte order.
+  /// Returns the type that a dtype object describes: its code, its byte order, and its ``DType``, which is nil when
+  /// tensors do not have it.
   ///
-  /// `numpy.dtype('f4', False, True)`, then BUILD `(3, '<', …)`.
+  /// The object is `numpy.dtype('f4', False, True)`, then BUILD `(3, '<', …)`.
   private func elementType(_ value: PickleValue) -> (code: String, DType?, Storage.ByteOrder)? {
     guard let object = graph.object(value), graph.global(object.callable)?.qualifiedName == "numpy.dtype",
       let arguments = graph.tuple(object.arguments), let given = arguments.first
@@ -144,7 +145,7 @@ extension TensorReconstruction {
       order = .big
     }
     if let global = graph.global(given) {
-      // Types of the package ml_dtypes have no code; those PyTorch has bear the same names.
+      // Types of the package ml_dtypes have no code. Those that PyTorch has, too, have the same names.
       let dtype = global.module == "ml_dtypes" ? DType(rawValue: global.name) : nil
       return (global.qualifiedName, dtype?.kind == .floatingPoint ? dtype : nil, order)
     }
@@ -157,7 +158,8 @@ extension TensorReconstruction {
   }
 }
 
-/// Bytes that a pickle holds as a storage's content: shared with the pickle, copied when they are read.
+/// A storage's content that is a byte string of the pickle. The bytes are shared with the pickle and copied when
+/// read.
 final class PickledBytes: StorageContent {
   private let bytes: [UInt8]
   private let aligned = Mutex<BytesInMemory?>(nil)

@@ -2,7 +2,7 @@ internal import DecantBytes
 internal import DecantPickle
 internal import DecantTensors
 
-/// What a persistent id that is one name stands for (PyTorch 0.1).
+/// The object of a persistent ID that is a single name (PyTorch 0.1).
 enum PersistentObject {
   case tensor(Tensor)
   case storage(Storage, StorageTypes.StorageClass)
@@ -10,7 +10,8 @@ enum PersistentObject {
 
 /// The classes whose instances PyTorch 0.1 to 0.3 pickled by their state.
 enum OldTensors {
-  /// Whether a name's last letter is one of those below: most calls are told apart by that.
+  /// Returns true when a name ends with the last letter of one of the names below. This cheap test rules out most
+  /// calls.
   static func mayBe(_ global: PickleGlobal) -> Bool {
     switch global.name.utf8.last {
     case UInt8(ascii: "r"), UInt8(ascii: "e"), UInt8(ascii: "_"): true
@@ -21,24 +22,24 @@ enum OldTensors {
   static let parameters: Set<String> = ["torch.nn.Parameter", "torch.nn.parameter.Parameter"]
   static let variables: Set<String> = ["torch.autograd.Variable", "torch.autograd.variable.Variable"]
   static let tensors: Set<String> = ["torch.Tensor", "torch.tensor.Tensor", "torch._tensor.Tensor"]
-  /// What protocols 0 and 1 call to make an instance: the class is their first argument.
+  /// The functions that protocols 0 and 1 call to make an instance. The class is their first argument.
   static let makers: Set<String> = [
     "copy_reg.__newobj__", "copyreg.__newobj__", "copy_reg._reconstructor", "copyreg._reconstructor",
   ]
 }
 
-/// Tensors, Variables and Parameters that are an instance and a state given by BUILD.
+/// Reconstruction of tensors, Variables and Parameters that are pickled as an instance and a BUILD state.
 ///
 /// Source: PyTorch `torch/_tensor.py` (`__setstate__`), and `torch/tensor.py` and `torch/autograd/variable.py`
 /// of PyTorch 0.1 to 0.3.
 extension TensorReconstruction {
-  /// The tensor an object is by its class and state; nil when it is none of these.
+  /// Returns the tensor of an object's class and state; nil when it is not one of these classes.
   func oldTensor(_ object: PickleObject, nesting: Int) throws(DecantError) -> Outcome? {
     guard let callable = graph.callable(object.callable), OldTensors.mayBe(callable) else { return nil }
     let type = graph.madeClass(object) ?? callable
     var arguments = graph.tuple(object.arguments) ?? []
     if graph.madeClass(object) != nil {
-      // _reconstructor takes (class, object, None): nothing of them is data.
+      // The arguments of _reconstructor are (class, object, None), so none of them is data.
       arguments = callable.name == "_reconstructor" ? [] : Array(arguments.dropFirst())
     }
     let name = type.qualifiedName
@@ -70,7 +71,7 @@ extension TensorReconstruction {
     return .tensor(tensor.with(requiresGrad: requiresGrad == .bool(true)))
   }
 
-  /// The tensor a value is: an object that makes one, or a persistent id that stands for one.
+  /// Returns the tensor of a value: an object that makes one, or a persistent ID of one; nil for other values.
   func tensor(_ value: PickleValue, nesting: Int) throws(DecantError) -> Tensor? {
     if let tensor = persistentTensor(value) { return tensor }
     guard let object = graph.object(value), case .tensor(let tensor) = try outcome(object, nesting: nesting)
@@ -78,7 +79,7 @@ extension TensorReconstruction {
     return tensor
   }
 
-  /// The tensor a persistent id stands for.
+  /// Returns the tensor of a persistent ID; nil for other values.
   func persistentTensor(_ value: PickleValue) -> Tensor? {
     guard !named.isEmpty, let name = graph.persistentName(value),
       case .tensor(let tensor)? = named[ExactText(name)]
@@ -86,7 +87,7 @@ extension TensorReconstruction {
     return tensor
   }
 
-  /// The storage a persistent id of one name stands for, and its class.
+  /// Returns the storage and storage class of a persistent ID that is a single name; nil for other values.
   func namedStorage(_ value: PickleValue) -> (Storage, StorageTypes.StorageClass)? {
     guard !named.isEmpty, let name = graph.persistentName(value),
       case .storage(let storage, let type)? = named[ExactText(name)]
@@ -94,7 +95,7 @@ extension TensorReconstruction {
     return (storage, type)
   }
 
-  /// The name of that class.
+  /// Returns the qualified name of that storage class.
   func storageClassName(_ value: PickleValue) -> String? {
     switch namedStorage(value)?.1 {
     case .typed(let dtype): StorageTypes.typedStorageName(dtype).map { "torch." + $0 }
@@ -105,7 +106,7 @@ extension TensorReconstruction {
 }
 
 extension PickleGraph {
-  /// The class of an object that protocols 0 and 1 make by a call of `copy_reg`; nil for all others.
+  /// Returns the class of an object that protocols 0 and 1 make by a call to `copy_reg`; nil for all others.
   func madeClass(_ object: PickleObject) -> PickleGlobal? {
     guard object.construction == .reduce, let maker = global(object.callable), OldTensors.mayBe(maker),
       OldTensors.makers.contains(maker.qualifiedName), let first = tuple(object.arguments)?.first

@@ -2,29 +2,29 @@ internal import DecantBytes
 internal import DecantIO
 internal import DecantPickle
 
-/// Pickles and numbers that stand one after another in a file, each read where the one before ended.
+/// Pickles and numbers that follow one another in a file. Each begins where the one before ends.
 ///
-/// Only the bytes of the pickles themselves are touched, however long the file is: they are read where they are
-/// mapped, or in growing pieces.
+/// Only the bytes of the pickles themselves are read, however long the file is: from the mapping, or in growing
+/// pieces.
 struct PickleSequence {
-  /// A pickle that was read, or the one at which reading broke off.
+  /// A pickle that was read, or the one at which reading failed.
   struct Stream {
     let title: String
-    /// Bytes from the start of the source.
+    /// The byte offset from the start of the source.
     let offset: Int
     let byteCount: Int
   }
 
   let source: ByteSource
   let limits: Limits
-  /// Where the next thing is read.
+  /// The offset of the next item.
   private(set) var offset: Int
-  /// Where the sequence ends.
+  /// The offset of the sequence's end.
   let end: Int
-  /// Every pickle that was asked for, in order.
+  /// Every pickle that was requested, in order.
   private(set) var streams: [Stream] = []
 
-  /// A sequence that begins at `offset` and ends at `end`, or with the source.
+  /// Creates a sequence that begins at `offset` and ends at `end`, or at the end of the source.
   init(_ source: ByteSource, from offset: Int = 0, to end: Int? = nil, limits: Limits) {
     self.source = source
     self.limits = limits
@@ -32,12 +32,12 @@ struct PickleSequence {
     self.end = min(end ?? source.byteCount, source.byteCount)
   }
 
-  /// Bytes that are left.
+  /// The number of bytes that remain.
   var bytesLeft: Int { max(0, end - offset) }
 
-  /// Reads one pickle, which the errors call `title`.
+  /// Reads one pickle. Errors call it `title`.
   ///
-  /// - Throws: ``DecantError`` where the stream is broken, or is longer than `Limits.pickleBytes`.
+  /// - Throws: ``DecantError`` when the stream is broken or longer than `Limits.pickleBytes`.
   mutating func next(_ title: String) throws(DecantError) -> PickleGraph {
     let count = min(bytesLeft, limits.pickleBytes)
     let (graph, error) = try interpret(count: count)
@@ -82,7 +82,7 @@ struct PickleSequence {
     }
   }
 
-  /// Reads little-endian bytes of a number.
+  /// Reads a little-endian number.
   mutating func number<T: FixedWidthInteger>(_ type: T.Type) throws(DecantError) -> T {
     let bytes = try source.bytes(at: offset, count: min(MemoryLayout<T>.size, bytesLeft))
     guard bytes.count == MemoryLayout<T>.size else {
@@ -95,7 +95,7 @@ struct PickleSequence {
     return bytes.reversed().reduce(0) { $0 << 8 | T(truncatingIfNeeded: $1) }
   }
 
-  /// Passes over bytes that must be there.
+  /// Skips bytes; at most those that remain.
   mutating func skip(_ count: Int) {
     offset += min(max(count, 0), bytesLeft)
   }

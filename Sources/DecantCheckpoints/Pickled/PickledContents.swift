@@ -2,30 +2,33 @@ internal import DecantBytes
 internal import DecantPickle
 internal import DecantTensors
 
-/// Lists everything under a pickle's root: each tensor and each other value with its path, in the file's order.
+/// A walk that lists everything below a pickle's root: each tensor and each other value, with its path, in the file's
+/// order.
 ///
-/// The walk keeps its own stack, so depth costs no host stack; shared values are listed under each of their
-/// paths, references back to a container that is being listed once. `Limits.paths` and `Limits.depth` bound it.
+/// The walk keeps its own stack, so deep nesting does not use the host's stack. A shared value is listed under each
+/// of its paths. A reference back to a container that contains it is listed once. `Limits.paths` and `Limits.depth`
+/// bound the walk.
 struct PickledContents {
   let graph: PickleGraph
   let reconstruction: TensorReconstruction
   private let limits: Limits
   var contents = CheckpointContents()
-  /// The path to every place visited, as a tree: what a step is and whose child.
+  /// The paths visited, as a tree. Each node has a key and the index of its parent.
   private var places: [Place] = []
   var budget: ListingBudget
   private var pending: [Visit] = []
-  /// Where in `contents.tensors` each object that is a tensor was listed first.
+  /// The index in `contents.tensors` of the first entry of each object that is a tensor.
   var listed: [PickleNodeID: Int] = [:]
   /// The number of each parameter of a pickled optimizer, whose state has the parameters themselves as keys.
   var parameterNumbers: [PickleNodeID: Int64] = [:]
-  /// Whether an object that is neither tensor nor module is listed once only, and those that have been.
+  /// True when each object that is neither tensor nor module is listed only once. `listedOnce` holds those already
+  /// listed.
   var listsOnce = false
-  /// Finds the calls that make tensors and are not known.
+  /// The search for calls that make tensors and are not known.
   var search: ArrayDataSearch
-  /// Storages that no call was found to make a tensor of: which object lists each.
+  /// The storages that no known or found call makes a tensor of. `object` is the index of the entry that lists it.
   private var bareStorages: [(object: Int, key: String, byteCount: Int, stateDict: [PathKey]?)] = []
-  /// The objects that hold one process's parts of tensors, by their paths.
+  /// The objects that hold one process's parts of tensors, by path.
   var partOwners: [[PathKey]: RankPart] = [:]
   var listedOnce: Set<PickleNodeID> = []
 
@@ -33,42 +36,42 @@ struct PickledContents {
     let parent: Int
     let key: PathKey
     let depth: Int
-    /// Bytes of the text of all steps to here.
+    /// The number of bytes of the text of all keys on the path.
     let textBytes: Int
     let node: PickleNodeID?
   }
 
-  /// A value to list, and what its surroundings say of it.
+  /// A value to list, with its context.
   struct Visit {
     let value: PickleValue
-    /// The place of its container, -1 for the root.
+    /// The index of its container in `places`; -1 for the root.
     let parent: Int
-    /// nil for the root, and for the `_modules`, `_parameters` and `_buffers` that leave no step.
+    /// The key in the container; nil for the root, and for `_modules`, `_parameters` and `_buffers`, which add no
+    /// key.
     let key: PathKey?
     var role: CheckpointTensor.Role?
-    /// The place whose direct tensors form a state dict, when this value's container is one.
+    /// The state dict that the value belongs to, if it is a tensor.
     var stateDict: StateDictPlace = .none
   }
 
   enum StateDictPlace {
     case none
-    /// Tensors inside an optimizer, or attached to a tensor, belong to no state dict, however deep.
+    /// Tensors inside an optimizer, or attached to a tensor, belong to no state dict at any depth.
     case outside
-    /// Tensors directly here belong to the mapping at this place.
+    /// Tensors directly in the mapping at this index belong to its state dict.
     case mapping(Int)
-    /// Tensors anywhere below belong to the module at this place.
+    /// Tensors at any depth below the module at this index belong to its state dict.
     case module(Int)
   }
 
-  /// Walks a graph.
-  ///
-  /// - Throws: ``DecantError`` for a tensor whose description is wrong, and beyond the limits.
+  /// Lists the values of a graph.
   ///
   /// - Parameters:
-  ///   - path: What messages call the file.
-  ///   - nesting: How many containers the file lies in.
-  ///   - named: What the persistent ids that are one name stand for, where the container says it apart.
-  ///   - takesPlainReferences: Whether the tuple of a storage counts without being a persistent id.
+  ///   - path: the path of the file, for messages.
+  ///   - nesting: the number of containers around the file.
+  ///   - named: the objects of persistent IDs that are a single name, when the container stores them separately.
+  ///   - takesPlainReferences: true when the tuple of a storage is accepted without being a persistent ID.
+  /// - Throws: ``DecantError`` for a tensor whose description is wrong, and when limits are exceeded.
   static func list(
     _ graph: PickleGraph, path: String, nesting: Int, limits: Limits,
     named: [ExactText: PersistentObject] = [:], takesPlainReferences: Bool = false,
@@ -82,7 +85,7 @@ struct PickledContents {
     var walk = PickledContents(graph, limits, reconstruction)
     do throws(DecantError) { try walk.run() } catch {
       guard walk.budget.isCrowded else { throw error }
-      // Programs and configurations refer to each other so often that their paths multiply.
+      // Programs and configurations may refer to each other so often that the number of paths explodes.
       walk = PickledContents(graph, limits, reconstruction)
       walk.listsOnce = true
       try walk.run()
@@ -106,14 +109,14 @@ struct PickledContents {
       let before = (pending.count, places.count)
       try list(visit)
       if let refusal = budget.refusal { throw refusal }
-      // Nothing below this value is to come, so nobody will ask for its place.
+      // No child was pushed, so no later visit refers to the indices added here.
       if pending.count == before.0 { places.removeLast(places.count - before.1) }
     }
     keepUnreadStorages()
     RankPart.mark(&contents, owners: partOwners)
   }
 
-  /// Calls a storage that stands by itself unread, unless tensors have all of its data.
+  /// Marks storages that are values by themselves as unread tensors, unless tensors cover all of their data.
   private mutating func keepUnreadStorages() {
     guard !bareStorages.isEmpty else { return }
     var byteCounts: [String: (read: Int, all: Int)] = [:]
@@ -163,7 +166,7 @@ struct PickledContents {
     try list(graph[id], id, visit, place)
   }
 
-  /// Whether a container is being listed: the value is inside itself.
+  /// Returns true when a container is one of its own ancestors: the value is inside itself.
   private func isOpen(_ id: PickleNodeID, above parent: Int) -> Bool {
     if graph.root == .node(id) { return true }
     var place = parent
@@ -217,7 +220,8 @@ struct PickledContents {
 
   // MARK: Containers
 
-  /// Lists a sequence: one entry when it holds only scalars and is long or empty, else its elements.
+  /// Lists a sequence. It is one entry when it is empty, or long and of scalars only; otherwise its elements are
+  /// listed.
   mutating func addSequence(_ elements: [PickleValue], _ type: String, _ visit: Visit, _ place: Int) {
     if elements.isEmpty || (elements.count > 16 && elements.allSatisfy { graph.isPlain($0) }) {
       add(place, type, nil, count: elements.count)
@@ -240,7 +244,7 @@ struct PickledContents {
     case .module, .outside: stateDict = visit.stateDict
     case .none, .mapping:
       func has(_ name: String) -> Bool { pairs.prefix(64).contains { graph.isText($0.key, name) } }
-      // fastai calls the groups hypers.
+      // fastai names the parameter groups hypers.
       let isOptimizer = has("state") && (has("param_groups") || has("hypers"))
       stateDict = isOptimizer ? .outside : .mapping(place)
     }
@@ -248,13 +252,14 @@ struct PickledContents {
       pairs.map { pair in
         let key = key(pair.key)
         var inner = stateDict
-        // Tensors under integer keys are an optimizer's or a list's, not a state dict's.
+        // Tensors under integer keys belong to an optimizer or a list, not to a state dict.
         if case .mapping = inner, !key.isText { inner = .none }
         return Visit(value: pair.value, parent: place, key: key, stateDict: inner)
       })
   }
 
-  /// What holds for a container's children whatever they are called.
+  /// Returns the state dict of a container's children whose keys are not text. A module or an optimizer passes its own
+  /// on; a mapping does not.
   func inherited(_ stateDict: StateDictPlace) -> StateDictPlace {
     switch stateDict {
     case .mapping, .none: .none
@@ -262,12 +267,12 @@ struct PickledContents {
     }
   }
 
-  /// Puts visits on the stack so that the first comes off first.
+  /// Pushes visits on the stack so that the first is popped first.
   mutating func push(_ visits: [Visit]) { pending.append(contentsOf: visits.reversed()) }
 
   // MARK: Names
 
-  /// The steps to a place; none when all paths together have become too long.
+  /// Returns the path of the node at an index; empty when all paths together have become too long.
   mutating func path(to place: Int) -> [PathKey] {
     guard place >= 0, budget.admit(steps: places[place].depth, textBytes: places[place].textBytes) else {
       return []
@@ -282,7 +287,7 @@ struct PickledContents {
     return keys
   }
 
-  /// A key as a step; nothing of it is copied once all of them have become too long.
+  /// Returns a mapping's key as a key of a path. Nothing is copied once all paths together have become too long.
   mutating func key(_ value: PickleValue) -> PathKey {
     guard budget.admit(steps: 1, textBytes: graph.textByteCount(value)) else { return .position(0) }
     if case .node(let id) = value, let number = parameterNumbers[id] { return .integer(number) }
@@ -299,12 +304,12 @@ struct PickledContents {
         stateDict: stateDictPath(visit), shape: finding.shape, byteCount: finding.byteCount))
   }
 
-  /// Lists a container that is an array's type, shape and bytes.
+  /// Lists a container that is an array's type, shape and bytes as an unread tensor.
   private mutating func addIfArray(_ id: PickleNodeID, _ type: String, _ visit: Visit, _ place: Int) {
     if let finding = search.finding(container: .node(id), type) { addUnread(finding, type, visit, place) }
   }
 
-  /// Remembers a storage that no call was found to make a tensor of.
+  /// Records a storage that no known or found call makes a tensor of.
   private mutating func noteStorage(_ id: PickleNodeID, _ visit: Visit) {
     guard !search.claimed.contains(id) else { return }
     let named = reconstruction.namedStorage(.node(id))?.0
@@ -315,7 +320,7 @@ struct PickledContents {
     bareStorages.append((contents.objects.count - 1, key, byteCount, stateDictPath(visit)))
   }
 
-  /// The path of the state dict that a value belongs to.
+  /// Returns the path of the state dict that a value belongs to; nil when it belongs to none.
   mutating func stateDictPath(_ visit: Visit) -> [PathKey]? {
     switch visit.stateDict {
     case .mapping(let place), .module(let place): path(to: place)

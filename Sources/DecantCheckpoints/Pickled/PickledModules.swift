@@ -1,13 +1,15 @@
 internal import DecantBytes
 internal import DecantPickle
 
-/// What PyTorch's own classes mean by their state: modules, graphs of modules, quantised layers, optimizers.
+/// The meaning of the state of PyTorch's own classes: modules, graph modules, quantised layers, optimizers.
 ///
 /// Source: PyTorch `torch/nn/modules/module.py`, `torch/fx/graph_module.py`, `torch/ao/nn/quantized/modules/conv.py`,
 /// `torch/optim/optimizer.py`; docs/formats/torch-objects.md.
 extension PickledContents {
-  /// The children of a pickled `torch.nn.Module`: parameters, buffers and modules under their PyTorch names and
-  /// in PyTorch's order, then every other attribute.
+  /// Returns the children of a pickled `torch.nn.Module`; nil when the state is not a module's.
+  ///
+  /// Parameters, buffers and modules come first, under their PyTorch names and in PyTorch's order. Every other
+  /// attribute follows.
   mutating func moduleChildren(_ state: PickleValue, _ visit: Visit, _ place: Int) -> [Visit]? {
     guard let pairs = graph.dictionary(state) else { return nil }
     func inner(_ name: String) -> [PicklePair]? {
@@ -22,7 +24,7 @@ extension PickledContents {
     func visits(_ pairs: [PicklePair], _ role: CheckpointTensor.Role?) -> [Visit] {
       pairs.map { Visit(value: $0.value, parent: place, key: key($0.key), role: role, stateDict: stateDict) }
     }
-    // Buffers that are not to be saved are the module's, and no part of its state dict.
+    // Non-persistent buffers belong to the module but not to its state dict.
     let names =
       pairs.first { graph.isText($0.key, "_non_persistent_buffers_set") }
       .flatMap { graph.elements($0.value) } ?? []
@@ -38,7 +40,7 @@ extension PickledContents {
       + others.map { Visit(value: $0.value, parent: place, key: key($0.key)) }
   }
 
-  /// The state dict of what lies in a module: that of the outermost.
+  /// Returns the state dict of a module's contents: that of the outermost module.
   private func moduleStateDict(_ visit: Visit, _ place: Int) -> StateDictPlace {
     switch visit.stateDict {
     case .module, .outside: visit.stateDict
@@ -46,7 +48,7 @@ extension PickledContents {
     }
   }
 
-  /// Whether an object is a module by its state.
+  /// Returns true when an object's state is that of a module.
   func isModule(_ object: PickleObject) -> Bool {
     object.states.contains { state in
       guard let pairs = graph.dictionary(state) else { return false }
@@ -54,13 +56,15 @@ extension PickledContents {
     }
   }
 
-  /// What rebuilds a `torch.fx.GraphModule`, by running source text that stands in the dictionary it is given.
+  /// The functions that rebuild a `torch.fx.GraphModule`. In PyTorch they run source text from the dictionary
+  /// argument.
   var graphModules: [String] {
     ["reduce_graph_module", "reduce_package_graph_module", "reduce_deploy_graph_module"]
       .map { "torch.fx.graph_module." + $0 }
   }
 
-  /// Lists a graph module, `(dictionary, …)`: the dictionary is a module's.
+  /// Lists a graph module, made by `(dictionary, …)`. The dictionary is a module's state. Returns false when it is
+  /// not.
   mutating func listGraphModule(
     _ arguments: [PickleValue], _ type: String, _ visit: Visit, _ place: Int
   ) -> Bool {
@@ -76,8 +80,8 @@ extension PickledContents {
     return true
   }
 
-  /// Lists an object of a class of TorchScript's, `(contents, class)`: packed weights and biases lie where the state dict
-  /// of the same module has them.
+  /// Lists a TorchScript object, made by `(contents, class)`. Its packed weights and biases get the paths that the
+  /// state dict of the same module has.
   mutating func listScriptObject(
     _ state: PickleValue, _ type: String, _ visit: Visit, _ place: Int
   ) -> Bool {
@@ -94,7 +98,8 @@ extension PickledContents {
     "output_padding", "groups", "padding_mode", "weight", "bias", "scale", "zero_point", "training",
   ]
 
-  /// The children of a quantised convolution, whose state is a tuple: weight and bias first, as in its state dict.
+  /// Returns the children of a quantised convolution, whose state is a tuple; nil otherwise. Weight and bias come
+  /// first, as in its state dict.
   func quantizedChildren(_ state: PickleValue, _ type: String, _ visit: Visit, _ place: Int) -> [Visit]? {
     let names = Self.quantizedConvolution
     guard type.hasPrefix("torch.") || type.hasPrefix("__torch__.torch."), type.contains("quantized"),
@@ -108,7 +113,8 @@ extension PickledContents {
     }
   }
 
-  /// Numbers the parameters of an optimizer as `state_dict()` does; false when the state is none of an optimizer's.
+  /// Numbers the parameters of an optimizer as `state_dict()` does. Returns false when the state is not an
+  /// optimizer's.
   mutating func numberParameters(_ pairs: [PicklePair]) -> Bool {
     guard pairs.contains(where: { graph.isText($0.key, "state") }),
       let groups = pairs.first(where: { graph.isText($0.key, "param_groups") }).flatMap({
@@ -129,7 +135,7 @@ extension PickledContents {
     return true
   }
 
-  /// What `_metadata` says of each module; nil when it says more than a listing may hold.
+  /// Returns the records of `_metadata` for each module; nil when they exceed the listing's limits.
   mutating func moduleVersions(_ pairs: [PicklePair]) -> [ModuleVersion]? {
     guard budget.listsModules(pairs.count) else { return nil }
     var versions: [ModuleVersion] = []
@@ -138,7 +144,7 @@ extension PickledContents {
       guard budget.listsText(byteCount: byteCount), let path = graph.text(pair.key) else { return nil }
       let members = graph.mappingPairs(pair.value) ?? []
       var version: Int64?
-      // The first few: PyTorch writes one member, or two.
+      // PyTorch writes one or two members, so only the first few are searched.
       if case .int(let number)? = members.prefix(8).first(where: { graph.isText($0.key, "version") })?.value {
         version = number
       }

@@ -2,7 +2,7 @@ internal import DecantBytes
 internal import DecantPickle
 internal import DecantTensors
 
-/// What a pickle's calls made: tensors, files within the file, mappings, modules and everything else.
+/// Listing of the objects that a pickle's calls make: tensors, inner files, mappings, modules and everything else.
 extension PickledContents {
   mutating func list(
     _ object: PickleObject, _ id: PickleNodeID, _ visit: Visit, _ place: Int
@@ -46,7 +46,7 @@ extension PickledContents {
     }
   }
 
-  /// Lists what a file within the pickle holds below the place where it stands.
+  /// Lists the contents of a file inside the pickle below the path of its value.
   private mutating func graft(
     _ inner: CheckpointContents, _ visit: Visit, _ place: Int
   ) throws(DecantError) {
@@ -88,7 +88,8 @@ extension PickledContents {
     contents.tensors.append(entry)
   }
 
-  /// Lists what Python code had attached to a tensor: `(…, state)`, the state a dictionary or a pair of them.
+  /// Lists the attributes that Python code attached to a tensor: `(…, state)`. The state is a dictionary or a pair of
+  /// them.
   private mutating func listAttached(
     _ object: PickleObject, _ type: String, _ place: Int, ofNested: Bool, isWhole: Bool = false
   ) {
@@ -100,7 +101,7 @@ extension PickledContents {
       TensorReconstruction.distributedTensors.union(TensorReconstruction.shardedTensors)
         .contains(type.qualifiedName)
     {
-      // The local tensor is the tensor itself; how it was placed on its only rank is said by its class.
+      // The local tensor is the tensor itself. Its placement on its only rank is listed by its class.
       let placed = pairs.first { graph.isText($0.key, "_spec") }.flatMap { graph.object($0.value) }
       if let name = placed.flatMap({ graph.callable($0.callable)?.qualifiedName }) {
         contents.objects.append(
@@ -109,7 +110,7 @@ extension PickledContents {
             unreadTensor: nil))
       }
     } else if ofNested {
-      // What begins with _ is what the components were made from.
+      // Attributes whose names begin with _ are those that the components were made from.
       let own = pairs.filter { graph.text($0.key)?.hasPrefix("_") != true }
       guard budget.admit(visits: own.count) else { return }
       push(own.map { Visit(value: $0.value, parent: place, key: .text("__dict__." + key($0.key).name)) })
@@ -122,14 +123,14 @@ extension PickledContents {
     _ object: PickleObject, _ id: PickleNodeID, _ type: String, _ visit: Visit, _ place: Int
   ) {
     var arguments = graph.tuple(object.arguments) ?? []
-    // The class and its base are no content of what copy_reg makes of them.
+    // The class and its base are arguments of copy_reg, but not contents of the object.
     if graph.madeClass(object) != nil { arguments.removeAll { graph.callable($0) != nil } }
     switch type {
     case "collections.OrderedDict", "collections.Counter", "collections.defaultdict":
       listMapping(object, arguments, type, visit, place)
       return
     case "torch.jit._pickle.restore_type_tag" where arguments.count == 2:
-      // TorchScript's typed containers: (value, type).
+      // The typed containers of TorchScript are (value, type).
       push([Visit(value: arguments[0], parent: place, key: nil)])
       return
     case "torch.Size", "torch.jit._pickle.build_intlist", "torch.jit._pickle.build_tensorlist",
@@ -152,7 +153,7 @@ extension PickledContents {
         return
       }
     case "torch.fx.graph.Graph", "torch.fx.node.Node":
-      // A program: its nodes refer to each other, and to the module that is listed anyway.
+      // A program's nodes refer to each other, and to the module, which is listed anyway.
       add(place, type, nil)
       return
     case "torch.ScriptObject" where object.states.count == 1:
@@ -170,7 +171,7 @@ extension PickledContents {
       }
       if graphModules.contains(type), listGraphModule(arguments, type, visit, place) { return }
     }
-    // Where shared objects multiply, each is listed once; modules stand under all their names.
+    // When shared objects have too many paths, each is listed once. Modules are still listed under all their names.
     if listsOnce {
       if listedOnce.contains(id) {
         add(place, "reference to a value listed before", nil)
@@ -218,7 +219,7 @@ extension PickledContents {
     push(pairs: object.pairs, visit, place)
   }
 
-  /// An OrderedDict and its kin: the pairs its call was given, those set later, and its attributes.
+  /// Lists an OrderedDict or similar mapping: the pairs that its call was given, those set later, and its attributes.
   private mutating func listMapping(
     _ object: PickleObject, _ arguments: [PickleValue], _ type: String, _ visit: Visit, _ place: Int
   ) {
@@ -246,7 +247,7 @@ extension PickledContents {
       guard budget.admit(visits: pairs.count) else { return }
       for pair in pairs {
         let name = key(pair.key)
-        // PyTorch's own record of module versions, one per module: listed as a whole.
+        // PyTorch's own record of module versions, with an entry for each module, is listed as one value.
         if name == .text("_metadata") {
           let listed = graph.object(pair.value)?.pairs ?? graph.dictionary(pair.value)
           contents.objects.append(

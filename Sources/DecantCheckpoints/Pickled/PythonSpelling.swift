@@ -2,7 +2,7 @@ internal import DecantBytes
 internal import DecantPickle
 
 extension PickleGraph {
-  /// Bytes of a value that is text of either Python; 0 for others.
+  /// Returns the number of bytes of a text of Python 2 or 3; 0 for other values.
   func textByteCount(_ value: PickleValue) -> Int {
     switch node(value) {
     case .text(let text): text.utf8.count
@@ -11,7 +11,7 @@ extension PickleGraph {
     }
   }
 
-  /// Whether a value is this text; compares bytes and copies none.
+  /// Returns true when a value is this text. Compares bytes without copying.
   func isText(_ value: PickleValue, _ expected: String) -> Bool {
     switch node(value) {
     case .text(let text): text.utf8.elementsEqual(expected.utf8)
@@ -20,19 +20,19 @@ extension PickleGraph {
     }
   }
 
-  /// The pairs of a `dict`.
+  /// Returns the pairs of a `dict`; nil for other values.
   func dictionary(_ value: PickleValue) -> [PicklePair]? {
     if case .dictionary(let pairs) = node(value) { pairs } else { nil }
   }
 
-  /// The pairs of a `dict` or of an OrderedDict that was filled after it was made.
+  /// Returns the pairs of a `dict`, or of an OrderedDict that was filled after it was made; nil for other values.
   func mappingPairs(_ value: PickleValue) -> [PicklePair]? {
     if let pairs = dictionary(value) { return pairs }
     guard let object = object(value), global(object.callable)?.qualifiedName == "collections.OrderedDict"
     else {
       return nil
     }
-    // Python 2 gave the pairs to the call.
+    // Python 2 passes the pairs to the call.
     let given = (tuple(object.arguments)?.first).flatMap { elements($0) } ?? []
     return given.compactMap { element in
       guard let pair = tuple(element) ?? list(element), pair.count == 2 else { return nil }
@@ -40,7 +40,7 @@ extension PickleGraph {
     } + object.pairs
   }
 
-  /// The elements of a list, tuple or set, also of a set that a call makes.
+  /// Returns the elements of a list, tuple or set, or of a set that a call makes; nil for other values.
   func elements(_ value: PickleValue) -> [PickleValue]? {
     switch node(value) {
     case .list(let elements), .tuple(let elements), .set(let elements), .frozenSet(let elements):
@@ -54,7 +54,7 @@ extension PickleGraph {
     }
   }
 
-  /// Whether a value holds no other value.
+  /// Returns true when a value contains no other value.
   func isPlain(_ value: PickleValue) -> Bool {
     switch node(value) {
     case nil, .longInteger, .text, .byteString, .bytes, .byteArray, .global, .extensionCode: true
@@ -64,7 +64,7 @@ extension PickleGraph {
     }
   }
 
-  /// A key of a mapping as a step of a path.
+  /// Returns a mapping's key as a key of a path.
   func pathKey(_ value: PickleValue) -> PathKey {
     if let text = text(value) { return .text(text) }
     if let bytes = bytes(value), let text = String(validating: bytes, as: UTF8.self) { return .bytes(text) }
@@ -72,7 +72,7 @@ extension PickleGraph {
     return .other(pythonSpelling(value))
   }
 
-  /// A key as Python would print it, cut short where it nests deep.
+  /// Returns a key as Python would print it. Deep nesting and long collections are shortened.
   func pythonSpelling(_ value: PickleValue, depth: Int = 2) -> String {
     func list(_ elements: [PickleValue], _ open: String, _ close: String, _ isTuple: Bool = false) -> String {
       guard depth > 0 else { return open + "…" + close }

@@ -2,28 +2,29 @@ internal import DecantBytes
 internal import DecantPickle
 internal import DecantTensors
 
-/// A storage as a persistent id describes it, before its bytes are looked for.
+/// A storage as its persistent ID describes it, before its bytes are located.
 struct StorageReference {
-  /// A part of a storage that is a storage of its own, as PyTorch before 0.4 had them.
+  /// A part of a storage with a key of its own, as PyTorch before 0.4 had.
   struct View: Equatable {
     let key: String
-    /// Bytes from the start of the storage it is a part of.
+    /// The byte offset from the start of the storage that this is a part of.
     let byteOffset: Int
     let byteCount: Int
   }
 
   let key: String
   let location: String
-  /// Bytes by the persistent id's own count; of a view's whole storage.
+  /// The number of bytes by the persistent ID's own element count. For a view, it is that of the whole storage.
   let byteCount: Int
   var view: View?
 }
 
 extension PickleGraph {
-  /// Bytes of a storage's key or location: PyTorch's have some twenty. A text may be shared by any number of ids.
+  /// The largest number of bytes of a storage's key or location. PyTorch's have about twenty. The limit matters
+  /// because any number of IDs can share one text.
   private static let nameBytes = 4096
 
-  /// The description of a persistent id `('storage', class, key, location, count[, view])`.
+  /// Returns the storage that a persistent ID `('storage', class, key, location, count[, view])` describes.
   func storageReference(
     _ value: PickleValue
   ) throws(DecantError) -> (StorageReference, StorageTypes.StorageClass) {
@@ -38,7 +39,7 @@ extension PickleGraph {
     return try storageReference(of: parts)
   }
 
-  /// The description that the parts of a persistent id give.
+  /// Returns the storage that the elements of a persistent ID describe.
   func storageReference(
     of parts: [PickleValue]
   ) throws(DecantError) -> (StorageReference, StorageTypes.StorageClass) {
@@ -62,7 +63,7 @@ extension PickleGraph {
     return (reference, storageClass)
   }
 
-  /// `(key, offset, count)`, in elements of the storage.
+  /// Returns a view, given as `(key, offset, count)`. Offset and count are in elements of the storage.
   private func view(
     _ value: PickleValue, in reference: StorageReference, width: Int
   ) throws(DecantError) -> StorageReference.View {
@@ -85,13 +86,14 @@ extension PickleGraph {
     return StorageReference.View(key: key, byteOffset: byteOffset, byteCount: byteCount)
   }
 
-  /// The key of a persistent id that is one name: an integer, or text that may be one (PyTorch 0.1).
+  /// Returns the key of a persistent ID that is a single name: an integer, or text that may be an integer (PyTorch
+  /// 0.1).
   func persistentName(_ value: PickleValue) -> String? {
     guard case .persistentID(let id) = node(value) else { return nil }
     return name(id)
   }
 
-  /// Text as a name, or an integer: where PyTorch 0.1 expects a number it takes `int(…)` of either.
+  /// Returns a text, or an integer as text. Where PyTorch 0.1 expects a number, it calls `int(…)` on either.
   func name(_ value: PickleValue, orInteger: Bool = true) -> String? {
     if orInteger, case .int(let number) = value { return String(number) }
     return textByteCount(value) <= Self.nameBytes ? text(value) : nil

@@ -1,17 +1,17 @@
 internal import DecantPickle
 internal import DecantTensors
 
-/// What the names of PyTorch's storage classes and dtypes mean.
+/// The storage classes and dtypes of PyTorch, by name.
 ///
 /// Source: PyTorch `torch/storage.py`, `torch/_utils.py`.
 enum StorageTypes {
   /// A storage class.
   enum StorageClass: Equatable {
     case typed(DType)
-    /// `UntypedStorage`: its persistent id counts bytes.
+    /// `UntypedStorage`. Its persistent ID counts bytes.
     case untyped
 
-    /// Bytes of what a persistent id counts.
+    /// The number of bytes of each unit that a persistent ID counts.
     var width: Int {
       switch self {
       case .typed(let dtype): dtype.byteCount
@@ -20,7 +20,8 @@ enum StorageTypes {
     }
   }
 
-  /// The class a name stands for, such as `torch.FloatStorage` or `torch.cuda.HalfStorage`.
+  /// Returns the storage class of a name such as `torch.FloatStorage` or `torch.cuda.HalfStorage`; nil for other
+  /// names.
   static func storageClass(_ global: PickleGlobal) -> StorageClass? {
     if ["UntypedStorage", "_UntypedStorage"].contains(global.name),
       ["torch", "torch.cuda", "torch.storage"].contains(global.module)
@@ -35,21 +36,21 @@ enum StorageTypes {
     }
   }
 
-  /// The dtype a name stands for, such as `torch.float32`.
+  /// Returns the dtype of a name such as `torch.float32`; nil for other names.
   static func dtype(_ global: PickleGlobal) -> DType? {
     global.module == "torch" ? DType(rawValue: global.name) : nil
   }
 
-  /// The type of the tensors of a class such as `torch.FloatTensor` or `torch.cuda.HalfTensor`.
+  /// Returns the dtype of a tensor class such as `torch.FloatTensor` or `torch.cuda.HalfTensor`; nil for other names.
   static func tensorClass(_ global: PickleGlobal) -> DType? {
     guard ["torch", "torch.cuda"].contains(global.module), global.name.hasSuffix("Tensor") else { return nil }
     return dtypes[global.name.dropLast("Tensor".count) + "Storage"]
   }
 
-  /// The class in `torch` whose elements have a type; nil for types that only untyped storages hold.
+  /// Returns the name of the storage class in `torch` for a dtype; nil for dtypes that only untyped storages hold.
   static func typedStorageName(_ dtype: DType) -> String? { dtypes.first { $0.value == dtype }?.key }
 
-  /// Classes that PyTorch's C++ code names, in TorchScript archives, and Python has not.
+  /// The classes that only PyTorch's C++ code defines, for TorchScript archives.
   private static let scriptDtypes: [String: DType] = [
     "Float8_e5m2Storage": .float8_e5m2, "Float8_e4m3fnStorage": .float8_e4m3fn,
     "Float8_e5m2fnuzStorage": .float8_e5m2fnuz, "Float8_e4m3fnuzStorage": .float8_e4m3fnuz,

@@ -2,21 +2,21 @@ internal import DecantBytes
 internal import DecantPickle
 internal import DecantTensors
 
-/// Turns the calls that PyTorch's pickles ask for into tensors; nothing is called.
+/// Reconstruction of tensors from the calls in PyTorch's pickles. Nothing is called.
 ///
 /// Source: PyTorch `torch/_utils.py`, `torch/_tensor.py`, `torch/serialization.py`; docs/formats/torch-objects.md.
 struct TensorReconstruction {
-  /// What an object turned out to be.
+  /// The result of reconstructing an object.
   enum Outcome {
     case tensor(Tensor)
-    /// Tensors of unequal sizes that PyTorch holds as one.
+    /// A nested tensor: tensors of unequal sizes that PyTorch holds as one.
     case nested([Tensor])
-    /// A number that NumPy wraps.
+    /// A NumPy scalar.
     case scalar(type: String, JSONValue)
-    /// An array of what no tensor holds: its type, and its elements when they are values of their own. Numbers are a tensor
-    /// that is not read.
+    /// An array whose type tensors do not have. `elements` holds elements that are values of their own. `unread` is set
+    /// for arrays of numbers.
     case array(type: String, count: Int, elements: [PickleValue]?, unread: ArrayDataSearch.Finding? = nil)
-    /// Everything a file within the pickle holds.
+    /// The contents of a file inside the pickle.
     case contents(CheckpointContents)
     /// A tensor of a kind that is not read.
     case unread(ArrayDataSearch.Finding)
@@ -25,16 +25,16 @@ struct TensorReconstruction {
 
   let graph: PickleGraph
   let limits: Limits
-  /// Finds a storage's bytes.
+  /// Returns the storage of a reference.
   let storage: (StorageReference) throws(DecantError) -> Storage
-  /// Files within the pickle, each opened once.
+  /// The files inside the pickle. Each is opened once.
   let inner: InnerFiles
-  /// What the persistent ids that are one name stand for, where the container says it apart.
+  /// The objects of persistent IDs that are a single name, when the container stores them separately.
   var named: [ExactText: PersistentObject] = [:]
-  /// Whether the tuple of a storage counts without being a persistent id.
+  /// True when the tuple of a storage is accepted without being a persistent ID.
   var takesPlainReferences = false
 
-  /// What an object is.
+  /// Reconstructs an object.
   ///
   /// - Throws: ``DecantError`` when it is a tensor whose description is wrong.
   func outcome(_ object: PickleObject, nesting: Int = 0) throws(DecantError) -> Outcome {
@@ -76,7 +76,7 @@ struct TensorReconstruction {
       try require(arguments, 4...4, global)
       return try parameter(arguments, nesting: nesting)
     case "torch._tensor._rebuild_from_type_v2", "torch._tensor._rebuild_from_type":
-      // (function, type, arguments, state): the tensor that function(*arguments) makes.
+      // The arguments are (function, type, arguments, state). The tensor is the result of function(*arguments).
       try require(arguments, 4...4, global)
       guard let function = graph.global(arguments[0]), let inner = graph.tuple(arguments[2]) else {
         throw DecantError(.damaged, "\(global.qualifiedName) does not name a function to rebuild from")
@@ -106,7 +106,8 @@ struct TensorReconstruction {
           dtype: arguments[0], size: arguments[1], stride: arguments[2], offset: .int(0), location: "meta",
           requiresGrad: arguments[3]))
     case "torch._utils._rebuild_wrapper_subclass":
-      // (class, dtype, size, stride, storage_offset, layout, device, requires_grad): its data are the attributes.
+      // The arguments are (class, dtype, size, stride, storage_offset, layout, device, requires_grad). The attributes
+      // hold the data.
       try require(arguments, 8...8, global)
       return .tensor(
         try withoutData(
@@ -124,7 +125,8 @@ struct TensorReconstruction {
     }
   }
 
-  /// Whether a call is one of those that ``outcome(_:nesting:)`` turns into tensors, or into nothing else of weight.
+  /// Returns true for calls that ``outcome(_:nesting:)`` turns into tensors, and for other calls of the same modules,
+  /// which hold no weights.
   static func isKnown(_ callable: PickleGlobal) -> Bool {
     [
       "torch._utils", "torch._tensor", "torch.storage", "torch.serialization",
@@ -136,9 +138,9 @@ struct TensorReconstruction {
       || OldTensors.tensors.contains(callable.qualifiedName)
   }
 
-  /// The tensor a value is.
+  /// Returns the tensor of a value.
   ///
-  /// - Parameter role: what the tensor is for, for the message when it is none.
+  /// - Parameter role: the purpose of the tensor, for the message when the value is not one.
   func tensor(_ value: PickleValue, _ role: String, nesting: Int) throws(DecantError) -> Tensor {
     if let tensor = persistentTensor(value) { return tensor }
     if let object = graph.object(value), case .tensor(let tensor) = try outcome(object, nesting: nesting + 1)
@@ -157,7 +159,7 @@ struct TensorReconstruction {
     }
   }
 
-  /// `(data, requires_grad, hooks…)`: the data's tensor, trained or not.
+  /// Returns a parameter, made by `(data, requires_grad, hooks…)`: the data's tensor with this `requires_grad`.
   private func parameter(_ arguments: [PickleValue], nesting: Int) throws(DecantError) -> Outcome {
     let requiresGrad = arguments[1] == .bool(true)
     if let tensor = persistentTensor(arguments[0]) { return .tensor(tensor.with(requiresGrad: requiresGrad)) }
@@ -176,7 +178,7 @@ struct TensorReconstruction {
     }
   }
 
-  /// `(storage, offset, size, stride, …)`: a view.
+  /// Returns a view of a storage, made by `(storage, offset, size, stride, …)`.
   func view(
     _ arguments: [PickleValue], dtype: PickleValue?, requiresGrad: PickleValue?, metadata: PickleValue?
   ) throws(DecantError) -> Tensor {
@@ -203,7 +205,7 @@ struct TensorReconstruction {
     }
   }
 
-  /// The storage a value stands for: a persistent id, or a file within the pickle that holds one.
+  /// Returns the storage of a value: a persistent ID, or a file inside the pickle that holds one storage.
   func storage(of value: PickleValue) throws(DecantError) -> (Storage, StorageTypes.StorageClass) {
     if let object = graph.object(value),
       graph.global(object.callable)?.qualifiedName == "torch.storage._load_from_bytes",
@@ -220,7 +222,7 @@ struct TensorReconstruction {
     return (try storage(reference), storageClass)
   }
 
-  /// The element type a value names.
+  /// Returns the dtype that a value names.
   func dtype(_ value: PickleValue) throws(DecantError) -> DType {
     guard let dtype = graph.global(value).flatMap(StorageTypes.dtype) else {
       throw DecantError(.unsupportedFormat, "PyTorch has no such dtype as the tensor's")
@@ -228,16 +230,16 @@ struct TensorReconstruction {
     return dtype
   }
 
-  /// The description of a storage's persistent id.
+  /// Returns the storage that a persistent ID describes.
   func storageReference(
     _ value: PickleValue
   ) throws(DecantError) -> (StorageReference, StorageTypes.StorageClass) {
-    // Imitations of PyTorch 0.1's tar files put the tuple itself where the persistent id stands.
+    // Imitations of PyTorch 0.1's tar files write the tuple itself instead of a persistent ID.
     if takesPlainReferences, let parts = graph.tuple(value) { return try graph.storageReference(of: parts) }
     return try graph.storageReference(value)
   }
 
-  /// The integers of a tuple, list or `torch.Size`.
+  /// Returns the integers of a tuple, list or `torch.Size`; nil for other values.
   func integers(_ value: PickleValue) -> [Int]? {
     var elements = graph.tuple(value) ?? graph.list(value)
     if elements == nil, let object = graph.object(value),
@@ -255,7 +257,7 @@ struct TensorReconstruction {
     return integers
   }
 
-  /// The `conj` and `neg` bits of a metadata dictionary.
+  /// Returns the `conj` and `neg` bits of a metadata dictionary.
   private func lazyBits(_ metadata: PickleValue?) throws(DecantError) -> (conj: Bool, neg: Bool) {
     var bits = (conj: false, neg: false)
     guard let metadata, metadata != .none else { return bits }

@@ -3,15 +3,16 @@ internal import DecantIO
 internal import DecantPickle
 internal import DecantTensors
 
-/// The files that `torch.save` wrote before PyTorch 1.6, and still writes on request: five pickles, then the storages.
+/// A reader of the files that `torch.save` wrote before PyTorch 1.6, and still writes on request: five pickles, then
+/// the storages.
 ///
 /// Source: PyTorch `torch/serialization.py` (`_legacy_save`, `_legacy_load`); docs/formats/torch-legacy.md.
 enum TorchLegacy {
-  /// 0x1950a86a20f9469cfc6c, little-endian: the first pickle's integer.
+  /// The integer of the first pickle: 0x1950a86a20f9469cfc6c, little-endian.
   static let magic: [UInt8] = [0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19]
   static let version: Int64 = 1001
 
-  /// What a file holds, before anything is listed.
+  /// The parts of a file, before its values are listed.
   struct File {
     let graph: PickleGraph
     let storages: LegacyStorages
@@ -19,14 +20,14 @@ enum TorchLegacy {
     let warnings: [String]
   }
 
-  /// Whether a file begins with the pickle of the magic number, in whatever protocol.
+  /// Returns true when a file begins with the pickle of the magic number, in any protocol.
   static func recognises(_ head: [UInt8]) -> Bool {
     guard let graph = try? PickleMachine.interpret(unsafe head.span.bytes) else { return false }
     if case .longInteger(magic) = graph.node(graph.root) { return true }
     return false
   }
 
-  /// Reads the pickles and the storages' counts; no weights.
+  /// Reads the pickles and the element counts of the storages. Reads no weights.
   static func open(
     _ source: ByteSource, limits: Limits, nesting: Int
   ) throws(DecantError) -> Checkpoint.Parts {
@@ -49,20 +50,20 @@ enum TorchLegacy {
     } catch { throw error.located(file: source.path) }
   }
 
-  /// Reads the pickles and finds the storages, as far as they can be followed.
+  /// Reads the pickles and locates the storages, as far as possible.
   static func read(_ source: ByteSource, limits: Limits) throws(DecantError) -> File {
     var sequence = PickleSequence(source, limits: limits)
     return try read(&sequence)
   }
 
-  /// The pickles of a file, for the disassembler: those that can be read, and the one at which reading breaks off.
+  /// Returns the pickles of a file for the disassembler: those that can be read, and the one at which reading fails.
   static func streams(_ source: ByteSource, limits: Limits) -> [PickleSequence.Stream] {
     var sequence = PickleSequence(source, limits: limits)
     _ = try? read(&sequence)
     return sequence.streams
   }
 
-  /// What a file's system information says of the order of bytes, and what it means.
+  /// Returns the byte order of the data. Adds a note when the system information says that the writer was big-endian.
   static func byteOrder(isLittleEndian: PickleValue?) -> String {
     isLittleEndian == .bool(false)
       ? "little (the writer's machine was big-endian; PyTorch writes the same data on every machine)"
@@ -101,7 +102,7 @@ enum TorchLegacy {
     var keys: [String] = []
     var keyBytes = 0
     for element in list.list(list.root) ?? list.tuple(list.root) ?? [.none] {
-      // Different keys stand apart in the stream; only a shared one can take more bytes than the stream has.
+      // Different keys have separate bytes in the stream. Only a shared key can take more bytes than the stream has.
       keyBytes += list.textByteCount(element)
       guard keyBytes <= list.byteCount else { throw wrong("the list of storages names one storage twice") }
       guard let key = list.text(element) else { throw wrong("the list of storages is not a list of names") }

@@ -3,11 +3,11 @@ internal import DecantIO
 internal import DecantPickle
 internal import DecantTensors
 
-/// The tar files that `torch.save` wrote in PyTorch 0.1.
+/// A reader of the tar files that `torch.save` wrote in PyTorch 0.1.
 ///
 /// Source: PyTorch `torch/serialization.py` (`legacy_load` in `_legacy_load`); docs/formats/torch-tar.md.
 enum TorchTar {
-  /// Reads the members' pickles and the numbers between them; no weights.
+  /// Reads the pickles of the members and the numbers between them. Reads no weights.
   static func open(
     _ source: ByteSource, limits: Limits, nesting: Int
   ) throws(DecantError) -> Checkpoint.Parts {
@@ -15,7 +15,7 @@ enum TorchTar {
     return try reader.read()
   }
 
-  /// The pickles of all members, for the disassembler.
+  /// Returns the pickles of all members, for the disassembler.
   static func streams(_ source: ByteSource, limits: Limits) -> [PickleSequence.Stream] {
     var reader = Reader(source, limits: limits, nesting: 0)
     _ = try? reader.read()
@@ -119,7 +119,8 @@ enum TorchTar {
 
     // MARK: Storages
 
-    /// A count; so many times a description, an element count and the bytes; then the list of views.
+    /// Reads the member `storages`: a count; for each storage a description, an element count and the bytes; then the
+    /// list of views.
     private mutating func readStorages(_ member: TarArchive.Member) throws(DecantError) {
       var sequence = sequence(member)
       defer { streams += sequence.streams }
@@ -155,14 +156,14 @@ enum TorchTar {
         try add(key, .storage(storage, type), start)
         sequence.skip(byteCount)
       }
-      // Imitations end here; PyTorch always writes the list.
+      // Imitations end here. PyTorch always writes the list.
       if sequence.bytesLeft > 0 { try readViews(&sequence) }
       if sequence.bytesLeft > 0 {
         warnings.append("\(sequence.bytesLeft) bytes follow the last pickle of the member storages")
       }
     }
 
-    /// `[(view, storage, offset, count)…]`, in elements.
+    /// Reads the list of views `[(view, storage, offset, count)…]`. Offset and count are in elements.
     private mutating func readViews(_ sequence: inout PickleSequence) throws(DecantError) {
       let start = sequence.offset
       let graph = try sequence.next("the list of views")
@@ -198,7 +199,8 @@ enum TorchTar {
 
     // MARK: Tensors
 
-    /// A count; so many times a description, the rank, four bytes without meaning, sizes, strides and the offset.
+    /// Reads the member `tensors`: a count, then for each tensor a description, the rank, four unused bytes, sizes,
+    /// strides and the storage offset.
     private mutating func readTensors(_ member: TarArchive.Member) throws(DecantError) {
       var sequence = sequence(member)
       defer { streams += sequence.streams }
@@ -232,7 +234,7 @@ enum TorchTar {
           dtype = type
           storage = Storage(key: "none", byteCount: 0, content: BytesInMemory([]))
         }
-        // PyTorch 0.1 had no scalars: no dimensions meant no elements.
+        // PyTorch 0.1 had no 0-dimensional tensors. A tensor without dimensions had no elements.
         let isEmpty = rank == 0 && storage.byteCount == 0
         let tensor: Tensor
         do throws(DecantError) {
@@ -253,7 +255,7 @@ enum TorchTar {
       }
     }
 
-    // MARK: Parts
+    // MARK: Helpers
 
     private func count(_ sequence: inout PickleSequence, _ title: String) throws(DecantError) -> Int {
       let start = sequence.offset

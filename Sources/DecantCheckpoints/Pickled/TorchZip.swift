@@ -4,7 +4,7 @@ internal import DecantPickle
 internal import Synchronization
 internal import DecantTensors
 
-/// The zip files that `torch.save` writes since PyTorch 1.6 (and 1.4 on request).
+/// A reader of the zip files that `torch.save` writes since PyTorch 1.6 (and 1.4 on request).
 ///
 /// Source: PyTorch `caffe2/serialize/inline_container.cc`, `torch/serialization.py`; docs/formats/torch-zip.md.
 enum TorchZip {
@@ -79,7 +79,7 @@ enum TorchZip {
     } catch { throw error.located(file: file.path) }
   }
 
-  /// A pickle of an archive, as a graph.
+  /// Interprets a pickle of an archive.
   static func interpret(
     _ entry: ZipEntry, in archive: ZipArchive, _ warnings: inout [String],
     _ damage: inout [DecantError]
@@ -100,14 +100,14 @@ enum TorchZip {
     return graph
   }
 
-  /// Whether an archive holds a checkpoint of PyTorch's itself.
+  /// Returns true when an archive is a PyTorch checkpoint itself, rather than a zip that contains one.
   static func holdsCheckpoint(_ archive: ZipArchive) throws(DecantError) -> Bool {
     let prefix = try prefix(of: archive)
     return archive.entry(prefix + "data.pkl") != nil
       || archive.entry(prefix + "model.json") != nil && archive.entry(prefix + "version") != nil
   }
 
-  /// What is said of an archive whose directory was lost.
+  /// The error of an archive whose directory is lost.
   private static func truncation(
     _ walk: ZipSalvage, of file: ByteSource, _ tensors: [CheckpointTensor]
   ) -> DecantError {
@@ -127,7 +127,7 @@ enum TorchZip {
       .truncated, "is cut short: it has \(file.byteCount)\(expected) bytes", tensors, file: file.path)
   }
 
-  /// An archive's `data.pkl`, for the disassembler.
+  /// Returns an archive's `data.pkl`, for the disassembler.
   static func pickle(_ file: ByteSource, limits: Limits) throws(DecantError) -> PickleStream {
     let archive: ZipArchive
     do throws(DecantError) { archive = try ZipArchive(file, limits: limits) } catch {
@@ -138,8 +138,8 @@ enum TorchZip {
     return PickleStream(title: "data.pkl", bytes: bytes, mostValues: own.pickleValues)
   }
 
-  /// The folder that holds the checkpoint, with its slash: that of the first entry, as PyTorch reads it, or else
-  /// of the only `data.pkl` (`model.json` before PyTorch 1.4).
+  /// Returns the folder that holds the checkpoint, with a trailing slash. It is the folder of the first entry, as in
+  /// PyTorch, or else that of the only `data.pkl` (`model.json` before PyTorch 1.4).
   private static func prefix(of archive: ZipArchive) throws(DecantError) -> String {
     let first = archive.entries.first { !$0.name.hasPrefix("__MACOSX/") }
     for record in ["data.pkl", "model.json"] {
@@ -177,7 +177,7 @@ enum TorchZip {
       remedy: "If a checkpoint is inside, unzip it and name that file.")
   }
 
-  /// The program that wrote an archive, as far as its records show.
+  /// Returns the program that wrote an archive, as far as its records show.
   private static func writer(_ archive: ZipArchive, _ prefix: String) -> String {
     if isDecants(archive, prefix) { return "decant, as PyTorch 2.7 or later writes" }
     if archive.entry(prefix + ".storage_alignment") != nil { return "PyTorch 2.7 or later" }
@@ -189,7 +189,7 @@ enum TorchZip {
 }
 
 extension TorchZip {
-  /// Whether an archive's serialization ID is the one that ``TorchZipWriter`` computes from its checksums.
+  /// Returns true when an archive's serialization ID is the one that ``TorchZipWriter`` computes from its checksums.
   private static func isDecants(_ archive: ZipArchive, _ prefix: String) -> Bool {
     let name = prefix + TorchZipWriter.serializationIDName
     var ignored: [DecantError] = []
@@ -201,15 +201,15 @@ extension TorchZip {
   }
 }
 
-/// The records of an archive as storages, each made once.
+/// The storages in the records of an archive. Each is created once.
 final class Records: Sendable {
   private let archive: ZipArchive
   private let salvage: ZipSalvage?
   private let folder: String
-  /// What follows a storage's key in the name of its record.
+  /// The suffix of a record's name after the storage's key.
   private let suffix: String
   private let byteOrder: Storage.ByteOrder
-  /// By the place of the record in the archive.
+  /// The storages by the index of their record in the archive.
   private let storages: Mutex<[Storage?]>
 
   init(
@@ -262,7 +262,7 @@ final class Records: Sendable {
     return storage
   }
 
-  /// What is left of a storage that the end of the file cuts off.
+  /// Returns the part of a storage that precedes the end of a truncated file.
   private func cutOff(
     _ reference: StorageReference, _ name: String, _ walk: ZipSalvage
   ) throws(DecantError) -> PartialContent {

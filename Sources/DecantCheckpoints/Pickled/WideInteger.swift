@@ -1,9 +1,9 @@
-/// Integers beyond 64 bits, as pickles hold them.
+/// Integers of more than 64 bits, as pickles encode them.
 enum WideInteger {
-  /// Bytes of the longest integer that is spelled out: the division below takes quadratic time.
+  /// The largest number of bytes of an integer that is written in decimal. The division below takes quadratic time.
   static let longestSpelled = 1024
 
-  /// The decimal spelling of a little-endian two's complement. O(length²).
+  /// Returns a little-endian two's complement integer in decimal. O(length²).
   static func decimal(_ bytes: [UInt8]) -> String {
     let isNegative = (bytes.last ?? 0) & 0x80 != 0
     var magnitude = bytes
@@ -15,7 +15,7 @@ enum WideInteger {
         carry = overflow
       }
     }
-    // Nine digits a round, the least significant first.
+    // Each round yields nine digits, the least significant first.
     var groups: [String] = []
     while let last = magnitude.last {
       if last == 0 {

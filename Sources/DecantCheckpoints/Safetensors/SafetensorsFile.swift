@@ -2,13 +2,13 @@ internal import DecantBytes
 package import DecantIO
 package import DecantTensors
 
-/// Safetensors files made from tensors in memory.
+/// Safetensors files written from tensors in memory.
 package enum SafetensorsFile {
-  /// Writes tensors with `format` = `pt` as metadata, atomically; larger elements first, then in order.
+  /// Writes tensors with the metadata `format` = `pt`, atomically. Larger elements come first, then the given order.
+  /// O(bytes).
   ///
-  /// - Throws: ``DecantError`` for a type the format lacks. O(bytes).
-  ///
-  /// - Parameter sources: files that were read, which are never replaced.
+  /// - Parameter sources: The files that were read, which are never overwritten.
+  /// - Throws: ``DecantError`` for a dtype that the format lacks.
   package static func write(
     _ tensors: [(name: String, tensor: Tensor)], to path: String, sources: [FileIdentity] = []
   ) throws {

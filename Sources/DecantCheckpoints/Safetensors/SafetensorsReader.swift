@@ -2,11 +2,11 @@ internal import DecantBytes
 internal import DecantIO
 internal import DecantTensors
 
-/// Reads the header of a safetensors file and proves all of it before handing out a tensor.
+/// A reader of safetensors files. It validates the whole header before it returns a tensor.
 ///
 /// Source: the safetensors specification 0.8; docs/formats/safetensors.md.
 enum SafetensorsReader {
-  /// Whether a file begins like one: a header length that fits, then `{`.
+  /// Returns true when a file begins like a safetensors file: a plausible header length, then `{`.
   static func recognises(_ head: [UInt8], fileByteCount: Int) -> Bool {
     guard head.count >= 9, head[8] == UInt8(ascii: "{") else { return false }
     let length = head.prefix(8).reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
@@ -26,7 +26,7 @@ enum SafetensorsReader {
       } else {
         entries.append(try entry(members[place].key, members[place].value, file))
       }
-      // A million of them weigh more than what they say.
+      // The parsed JSON of a million tensors takes more memory than their entries, so it is freed here.
       members[place].value = .null
     }
     members = []
@@ -34,7 +34,7 @@ enum SafetensorsReader {
     var contents = CheckpointContents()
     contents.tensors.reserveCapacity(entries.count)
     for entry in entries { try add(entry, data, file, limits, to: &contents) }
-    // A file that was cut off still has its header, which tells what is lost.
+    // A truncated file still has its header, which names the lost tensors.
     let announced = entries.map(\.range.upperBound).max() ?? 0
     let isTruncated = announced > data.byteCount
     if isTruncated { contents.tensors = contents.tensors.map { $0.withState() } }
@@ -49,7 +49,7 @@ enum SafetensorsReader {
         : nil)
   }
 
-  /// What the header's `__metadata__` says, as it stands there.
+  /// Returns the entries of the header's `__metadata__`, unchanged.
   static func metadata(of file: ByteSource, limits: Limits) throws(DecantError) -> [(String, String)] {
     let (members, _) = try header(of: file, limits)
     return try members.first { $0.key == "__metadata__" }.map { member throws(DecantError) in
@@ -57,7 +57,7 @@ enum SafetensorsReader {
     } ?? []
   }
 
-  /// The header's members, and its length.
+  /// Returns the header's members and its length in bytes.
   private static func header(
     of file: ByteSource, _ limits: Limits
   ) throws(DecantError) -> (members: [(key: String, value: JSONValue)], byteCount: Int) {
@@ -85,14 +85,14 @@ enum SafetensorsReader {
     return (members, Int(length))
   }
 
-  /// What the header says of one tensor.
+  /// A tensor's entry in the header.
   private struct Entry {
     let name: String
-    /// nil for a type that PyTorch has not.
+    /// The tensor's dtype; nil for types that PyTorch lacks.
     let dtype: DType?
     let typeName: String
     let shape: [Int]
-    /// Bytes from the start of the data.
+    /// The tensor's byte range, from the start of the data.
     let range: Range<Int>
   }
 
@@ -122,7 +122,7 @@ enum SafetensorsReader {
     }
     let dtype = SafetensorsTypes.dtype(typeName)
     if dtype == .float4_e2m1fn_x2 {
-      // The format counts halves of bytes; PyTorch counts the pairs, along the last dimension.
+      // The format counts four-bit elements; PyTorch counts pairs of them, along the last dimension.
       guard let last = sizes.last, last % 2 == 0 else {
         throw refuse(
           "the last size of an F4 tensor is odd, and PyTorch keeps its elements in pairs", .unsupportedFormat)
@@ -146,7 +146,8 @@ enum SafetensorsReader {
       return
     }
     do throws(DecantError) {
-      // A storage of its own: safetensors aligns nothing, so an offset in elements may not exist.
+      // Each tensor has its own storage: the format does not align data, so its offset may not be a whole number of
+      // elements.
       let own = Storage(
         key: String(entry.range.lowerBound), byteCount: entry.range.count,
         content: try content(entry.range, data, file))
@@ -155,7 +156,7 @@ enum SafetensorsReader {
     } catch { throw error.located(file: file.path, tensor: entry.name) }
   }
 
-  /// A tensor's bytes, as far as the file has them.
+  /// Returns a tensor's bytes, or those of them that a truncated file still has.
   private static func content(
     _ range: Range<Int>, _ data: ByteSource, _ file: ByteSource
   ) throws(DecantError) -> any StorageContent {
@@ -171,7 +172,7 @@ enum SafetensorsReader {
     )
   }
 
-  /// Refuses bytes that belong to two tensors or to none: places to hide things, which the format forbids.
+  /// Throws when bytes belong to two tensors or to none: the format forbids both, because such bytes can hide data.
   private static func requireNoGaps(
     _ entries: [Entry], data: ByteSource, _ file: ByteSource
   ) throws(DecantError) {

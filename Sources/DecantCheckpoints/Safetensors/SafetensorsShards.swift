@@ -2,17 +2,17 @@ internal import DecantBytes
 internal import DecantIO
 internal import DecantTensors
 
-/// Writes tensors to several safetensors files and an index of them, as transformers' loaders read them.
+/// A writer of several safetensors files with an index, in the form that transformers' loaders read.
 ///
-/// The tensors stand in the source's order; a file is closed before the tensor that would bring it beyond the limit.
-/// Source: huggingface_hub `serialization/_base.py`; docs/formats/shards.md.
+/// The tensors keep the source's order. A new file begins before the tensor that would exceed the limit. Source:
+/// huggingface_hub `serialization/_base.py`; docs/formats/shards.md.
 struct SafetensorsShards {
   private let shards: [(path: String, name: String, writer: SafetensorsWriter)]
   private let indexPath: String
   private let index: [UInt8]
 
-  /// Plans the files of a target: `name-00001-of-00003.safetensors` …, and `name.safetensors.index.json`; one file under
-  /// the target's own name when everything fits.
+  /// Plans the files: `name-00001-of-00003.safetensors` …, and `name.safetensors.index.json`. If everything fits into
+  /// one file, it has the target's own name.
   init(
     _ tensors: [PlannedTensor], _ metadata: [(key: String, value: String)], _ limit: Int, _ path: String
   ) throws(DecantError) {
@@ -51,7 +51,7 @@ struct SafetensorsShards {
       ]).indentedText + "\n").utf8)
   }
 
-  /// Writes every file, and gives them their names when all are whole: the index last.
+  /// Writes every file, and names them after all are complete; the index comes last.
   func write(
     _ policy: OutputPolicy, _ pouring: inout TensorPouring
   ) throws -> [(path: String, byteCount: Int)] {
@@ -70,7 +70,7 @@ struct SafetensorsShards {
       last?.write(index)
       try last?.finish()
       files.append((indexPath, index.count))
-      // An index of before must not stand beside files of now, should the process end between two names.
+      // Removes an old index first: it must not describe new files if the process ends between two renames.
       last?.removeTarget()
     }
     for (place, output) in (outputs + [last].compactMap { $0 }).enumerated() {

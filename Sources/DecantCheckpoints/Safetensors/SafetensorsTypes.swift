@@ -1,16 +1,16 @@
 internal import DecantTensors
 
-/// The names safetensors gives to element types, in both directions.
+/// The mapping between safetensors' names of element types and dtypes.
 ///
 /// Source: safetensors 0.8, docs/formats/safetensors.md.
 enum SafetensorsTypes {
-  /// The format's name of a type; nil when the format cannot hold it.
+  /// Returns the format's name of a dtype; nil when the format cannot hold it.
   static func name(_ dtype: DType) -> String? { names[dtype] }
 
-  /// The type of a name; nil for names PyTorch has no type for, such as those of six bits.
+  /// Returns the dtype of a name; nil for names without a PyTorch dtype, such as the six-bit types.
   static func dtype(_ name: String) -> DType? { types[name] }
 
-  /// Bits of one element of a type the format has; nil for other names.
+  /// Returns the number of bits of one element of a type; nil for names that the format does not have.
   static func bits(_ name: String) -> Int? {
     switch name {
     case "F4": 4
@@ -19,8 +19,8 @@ enum SafetensorsTypes {
     }
   }
 
-  /// The sizes the format gives a shape: it counts halves of the pairs that `float4_e2m1fn_x2` is of, so the last
-  /// size must fit when doubled.
+  /// Returns a shape as the format counts it: it counts each half of a `float4_e2m1fn_x2` pair, so the last size is
+  /// doubled and must not overflow.
   static func shape(_ shape: [Int], of dtype: DType) -> [Int] {
     guard dtype == .float4_e2m1fn_x2, let last = shape.last else { return shape }
     return shape.dropLast() + [last * 2]

@@ -2,23 +2,24 @@ internal import DecantBytes
 internal import DecantIO
 internal import DecantTensors
 
-/// Writes safetensors files: a JSON header, then every tensor's data without gaps.
+/// A writer of safetensors files: a JSON header, then every tensor's data without gaps.
 ///
 /// Source: the safetensors specification 0.8; docs/formats/safetensors.md.
 struct SafetensorsWriter {
-  /// The items in the order of their data: larger elements first, so that every tensor is aligned to its own
-  /// element size whatever the sizes of the others; the source's order among equals.
+  /// The tensors in the order of their data: larger elements first, then the source's order. So every tensor is
+  /// aligned to its own element size.
   let items: [PlannedTensor]
-  /// Length and JSON, padded with spaces so that the data begins at a multiple of 8.
+  /// The length and the JSON, padded with spaces so that the data begins at a multiple of 8.
   let header: [UInt8]
-  /// Bytes of the file.
+  /// The number of bytes of the file.
   let byteCount: Int
 
   /// Plans a file; writes nothing.
   ///
   /// - Throws: ``DecantError`` that lists every tensor the format cannot hold.
   init(_ items: [PlannedTensor], metadata: [(key: String, value: String)]) throws(DecantError) {
-    // PyTorch keeps four-bit floats in pairs along the last dimension, which the format counts one by one.
+    // PyTorch keeps four-bit floats in pairs along the last dimension; the format counts them one by one, so the last
+    // size doubles.
     let refused = items.filter {
       SafetensorsTypes.name($0.dtype) == nil
         || $0.dtype == .float4_e2m1fn_x2 && $0.tensor.shape.last?.checkedMultiplying(by: 2) == nil
@@ -69,7 +70,7 @@ struct SafetensorsWriter {
     self.items = ordered
   }
 
-  /// Writes the planned file, streaming.
+  /// Writes the file; a large tensor is never in memory as a whole.
   func write(to output: AtomicOutput, _ pouring: inout TensorPouring) throws {
     output.write(header)
     for item in items { try pouring.pour(item, into: output) }

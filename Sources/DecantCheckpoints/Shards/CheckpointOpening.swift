@@ -2,9 +2,9 @@ internal import DecantBytes
 internal import DecantIO
 
 extension Checkpoint {
-  /// Reads what a path leads to: a file of any container, an index with its shards, or a folder that holds a checkpoint.
+  /// Opens a path: a file of any container, an index with its shards, or a folder that holds a checkpoint.
   ///
-  /// - Returns: what was found, and every file it is read from.
+  /// - Returns: the contents, and every file that they are read from.
   static func open(path: String, limits: Limits) throws(DecantError) -> (Parts, [InputFile]) {
     if let folder = try CheckpointFolder(path) { return try open(folder, limits) }
     let file = try InputFile(path)
@@ -56,7 +56,7 @@ extension Checkpoint {
     throw nothingToOpen(folder, names, indices)
   }
 
-  /// The rank of a rank's own metadata, `__3.metadata`.
+  /// Returns the rank in the name of one rank's metadata, such as 3 for `__3.metadata`; nil for other names.
   private static func rank(ofMetadata name: String) -> Int? {
     guard name.hasPrefix("__"), name.hasSuffix(".metadata") else { return nil }
     let digits = name.dropFirst(2).dropLast(".metadata".count)

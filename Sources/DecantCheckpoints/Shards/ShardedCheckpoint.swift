@@ -2,21 +2,22 @@ internal import DecantBytes
 internal import DecantIO
 internal import DecantTensors
 
-/// Several checkpoint files and the index (`model.safetensors.index.json`, `pytorch_model.bin.index.json`) that says which
-/// tensor is in which.
+/// A checkpoint in several files, with an index that names the file of each tensor.
+///
+/// The index is `model.safetensors.index.json` or `pytorch_model.bin.index.json`.
 ///
 /// Source: Hugging Face `transformers` and `huggingface_hub`; docs/formats/shards.md.
 struct ShardedCheckpoint {
-  /// What an index says.
+  /// The contents of an index.
   struct Index {
-    /// Each tensor's name and file, in the index's order.
+    /// The name and file of each tensor, in the index's order.
     let weights: [(name: String, file: String)]
     let totalByteCount: Int?
     let hints: [(String, String)]
 
-    /// Reads an index; nil when the file is JSON of another kind, or none.
+    /// Reads an index; nil when the file is not JSON, or is JSON without a `weight_map`.
     ///
-    /// - Throws: ``DecantError`` for an index that is wrong.
+    /// - Throws: ``DecantError`` when the index is malformed.
     init?(_ file: ByteSource, limits: Limits) throws(DecantError) {
       guard let first = try file.head().first(where: { $0 > 0x20 }), first == UInt8(ascii: "{") else {
         return nil
@@ -78,13 +79,13 @@ struct ShardedCheckpoint {
     }
   }
 
-  /// Opens every shard an index names; reads no weights.
+  /// Opens every shard that an index names. Reads no weights.
   static func open(
     _ index: Index, _ file: InputFile, in folder: CheckpointFolder, limits: Limits
   ) throws(DecantError) -> (Checkpoint.Parts, [InputFile]) {
     var files = [file]
     var parts = Checkpoint.Parts(container: .shards, contents: CheckpointContents())
-    /// Of each shard, in the order they are first named, the tensors by name.
+    /// The tensors of each shard by name.
     var shards: [ExactText: [ExactText: CheckpointTensor]] = [:]
     var hints: [[(String, String)]] = []
     var order: [String] = []
@@ -141,7 +142,7 @@ struct ShardedCheckpoint {
         "the index says the tensors have \(expected) bytes together, and they have \(found)")
     }
     parts.hints = [("shards", String(order.count))] + index.hints
-    // What every shard says of itself is said once.
+    // A fact that all shards state alike is listed once.
     for hint in hints.first ?? []
     where hints.allSatisfy({ $0.contains { $0.0 == hint.0 && $0.1 == hint.1 } }) {
       parts.hints.append(hint)
@@ -149,7 +150,8 @@ struct ShardedCheckpoint {
     return (parts, files)
   }
 
-  /// How many bytes the tensors have when that is not what the index says, counting views of the same data once or each.
+  /// Returns the tensors' total byte count when it differs from the index's `total_size`; nil when they agree. Views
+  /// of the same data may be counted once or each.
   private static func mismatch(_ expected: Int, _ tensors: [CheckpointTensor]) -> Int? {
     let all = tensors.map(\.tensor.byteCount).saturatingSum
     if all == expected { return nil }

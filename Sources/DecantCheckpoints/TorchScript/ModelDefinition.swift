@@ -3,7 +3,7 @@ internal import DecantIO
 internal import DecantPickle
 internal import DecantTensors
 
-/// TorchScript archives of PyTorch 1.0 to 1.3: `model.json` describes the modules and a table of tensors.
+/// A reader of TorchScript archives of PyTorch 1.0 to 1.3. `model.json` describes the modules and a table of tensors.
 ///
 /// Source: PyTorch 1.1 `caffe2/proto/torch.proto`, as JSON; docs/formats/torchscript.md.
 struct ModelDefinition {
@@ -11,12 +11,12 @@ struct ModelDefinition {
   private let prefix: String
   private let limits: Limits
   private let tensors: [Tensor]
-  /// Which tensor of the table each attribute is; nil for attributes that are none.
+  /// The index of each attribute's tensor in the table; nil for attributes that are not tensors.
   private let attributes: [Int?]
   private var used: Set<Int> = []
   private var contents = CheckpointContents()
 
-  /// Reads the description; no weights.
+  /// Reads the description. Reads no weights.
   static func open(
     _ model: ZipEntry, in archive: ZipArchive, prefix: String, limits: Limits
   ) throws(DecantError) -> Checkpoint.Parts {
@@ -117,7 +117,7 @@ struct ModelDefinition {
     } catch { throw error.located(entry: name) }
   }
 
-  /// A 64-bit integer, which the JSON of protocol buffers writes as text.
+  /// Returns a 64-bit integer, which protocol buffers write as text in JSON; nil for negative numbers.
   private static func integer(_ json: JSONValue) -> Int? {
     let number = json.size ?? json.string.flatMap { Int($0) }
     return number.flatMap { $0 >= 0 ? $0 : nil }
@@ -130,7 +130,8 @@ struct ModelDefinition {
     return numbers.count == list.count ? numbers : nil
   }
 
-  /// `attributes.pkl`: a tuple in which `build_tensor_from_id(n)` stands for a tensor of the table.
+  /// Returns the tensor index of each attribute in `attributes.pkl`: a tuple in which `build_tensor_from_id(n)`
+  /// refers to tensor n of the table.
   private static func attributes(
     _ archive: ZipArchive, _ prefix: String, _ limits: Limits, _ warnings: inout [String],
     _ damage: inout [DecantError]

@@ -3,18 +3,19 @@ internal import DecantIO
 internal import DecantPickle
 internal import DecantTensors
 
-/// What a TorchScript archive holds beside `data.pkl`: the constants of its code, and what the code says of classes.
+/// The records of a TorchScript archive other than `data.pkl`: the constants of its code, and the classes in that
+/// code.
 ///
 /// Source: PyTorch `torch/csrc/jit/serialization/export_module.cpp` and `import.cpp`; docs/formats/torchscript.md.
 struct ScriptArchive {
   let archive: ZipArchive
-  /// The archive's folder, with its slash.
+  /// The archive's folder, with a trailing slash.
   let prefix: String
   let byteOrder: Storage.ByteOrder
   let limits: Limits
   let nesting: Int
 
-  /// Adds the constants, tells parameters from buffers, and says what is not read.
+  /// Adds the constants, sets the roles of tensors, and notes the records that are not read.
   func complete(
     _ contents: inout CheckpointContents, _ hints: inout [(String, String)], _ warnings: inout [String],
     _ damage: inout [DecantError]
@@ -27,8 +28,10 @@ struct ScriptArchive {
 
   // MARK: Code
 
-  /// The code of the archive's classes by their qualified names, as it stands and never run: `class Net(Module):` and
-  /// what is indented below. Texts beyond `Limits.allTextBytes` together are left out. O(bytes).
+  /// Returns the source code of the archive's classes by qualified name. It is never run.
+  ///
+  /// A text is the line `class Net(Module):` and the indented lines below it. A file that, with those before it, would
+  /// exceed `Limits.allTextBytes` is left out. O(bytes).
   func classTexts() -> [String: String] {
     var texts: [String: String] = [:]
     var left = limits.allTextBytes
@@ -47,7 +50,7 @@ struct ScriptArchive {
     return texts
   }
 
-  /// Each class of a source text, with its lines.
+  /// Returns the name and text of each class in a source file.
   static func classTexts(in source: [UInt8]) -> [(name: String, text: String)] {
     var found: [(name: String, start: Int, end: Int)] = []
     var place = 0
@@ -69,13 +72,14 @@ struct ScriptArchive {
 
   // MARK: Roles
 
-  /// The parameters and buffers of a class, by name.
+  /// The names of a class's parameters and buffers.
   struct ModuleClass {
     var parameters: Set<ExactText> = []
     var buffers: Set<ExactText> = []
   }
 
-  /// A tensor of a module's state dict is one that the module's class lists: other attributes are not.
+  /// Sets the role of each tensor from its module's class. A tensor that the class does not list is an attribute, and
+  /// is not part of the state dict.
   private func tellRoles(_ contents: inout CheckpointContents, _ warnings: inout [String]) {
     let classes = self.classes(&warnings)
     var modules: [[PathKey]: ExactText] = [:]
@@ -101,7 +105,7 @@ struct ScriptArchive {
     }
   }
 
-  /// The classes of `code/…`, by their qualified names; those of damaged records are left out, with a warning.
+  /// Returns the classes of `code/…` by qualified name. Those of damaged records are left out, with a warning.
   private func classes(_ warnings: inout [String]) -> [ExactText: ModuleClass] {
     var classes: [ExactText: ModuleClass] = [:]
     let folder = prefix + "code/"
@@ -119,7 +123,7 @@ struct ScriptArchive {
     return classes
   }
 
-  /// Finds `class NAME(Module):` and its `__parameters__ = ["a", "b", ]` and `__buffers__` in a source text.
+  /// Finds `class NAME(Module):` with its `__parameters__ = ["a", "b", ]` and `__buffers__` in a source file.
   static func classes(in source: [UInt8]) -> [(String, ModuleClass)] {
     var found: [(String, ModuleClass)] = []
     for line in source.split(separator: UInt8(ascii: "\n")) {
@@ -145,8 +149,8 @@ struct ScriptArchive {
 
   // MARK: Constants
 
-  /// Lists `constants.pkl`, a tuple, under the names the code uses: `CONSTANTS.c0`. An attribute's name holds no dot, so
-  /// no other path begins so.
+  /// Lists the tuple `constants.pkl` under the names that the code uses, such as `CONSTANTS.c0`. No attribute's name
+  /// contains a dot, so no other path begins with such a key.
   private func addConstants(
     _ contents: inout CheckpointContents, _ warnings: inout [String], _ damage: inout [DecantError]
   ) throws(DecantError) {
@@ -183,7 +187,7 @@ struct ScriptArchive {
     }
   }
 
-  /// What the archive holds that is no weight: listed as present, and not read.
+  /// Returns notes on the records that are not weights. They are listed as present, and not read.
   private func records() -> [(String, String)] {
     var hints: [(String, String)] = []
     let sources = archive.entries.count { $0.name.hasPrefix(prefix + "code/") && $0.name.hasSuffix(".py") }

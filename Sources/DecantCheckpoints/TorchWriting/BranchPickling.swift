@@ -2,9 +2,10 @@ internal import DecantBytes
 internal import DecantPickle
 internal import DecantTensors
 
-/// Checkpoints without a pickle whose tensors and values have typed paths: those of `torch.distributed.checkpoint`.
+/// Pickling of checkpoints without a pickle whose tensors and values have typed paths:
+/// `torch.distributed.checkpoint`.
 extension CheckpointPickling {
-  /// Adds the values, and decides what is written at every place: a list where the steps are its positions.
+  /// Inserts the values into the tree and sets the form of every node: a list if the keys below it are its indices.
   mutating func setFormsOfBranches() {
     let root = plan.selection.path
     for (index, object) in plan.checkpoint.objects.enumerated() where object.path.starts(with: root) {
@@ -25,9 +26,9 @@ extension CheckpointPickling {
     }
   }
 
-  /// Decides which places are written, once the tensors have theirs, and notes the values that are not.
+  /// Decides which nodes are written, after the tensors are assigned, and records the values that are not.
   mutating func keepBranches() {
-    // Those below a place come after it.
+    // Children have higher indices than their parents, so they are decided first.
     for place in (0..<places.count).reversed() {
       var isKept = places[place].stayingCount > 0
       if let index = places[place].object {
@@ -52,7 +53,7 @@ extension CheckpointPickling {
     return positions.count == children.count && positions.sorted() == Array(positions.indices)
   }
 
-  /// Writes what stands at a place and below.
+  /// Writes a node and its descendants.
   mutating func write(branch place: Int) throws(DecantError) {
     if let tensor = places[place].tensor { return write(arrival: tensor, isDetached: false) }
     switch places[place].form {
@@ -96,7 +97,7 @@ extension CheckpointPickling {
     }
   }
 
-  /// Writes a value that a listing tells.
+  /// Writes a value that is not a tensor.
   private mutating func write(object index: Int) {
     let object = plan.checkpoint.objects[index]
     switch Self.loadable(object) {
@@ -111,7 +112,7 @@ extension CheckpointPickling {
     _ = writer.remember()
   }
 
-  /// The value of a scalar or of an empty container; nil when the listing does not tell it.
+  /// Returns the value of a scalar or of an empty container; nil when the listing does not hold it.
   private static func loadable(_ object: CheckpointObject) -> LoadableValue? {
     switch (object.type, object.value) {
     case ("NoneType", _): .nothing

@@ -2,15 +2,15 @@ internal import DecantBytes
 internal import DecantPickle
 internal import DecantTensors
 
-/// Writes what a checkpoint holds as one pickle that PyTorch's `weights_only` loader reads.
+/// Writes a checkpoint as one pickle that PyTorch's `weights_only` loader reads.
 ///
-/// A source that is a pickle keeps its objects: everything that the loader makes is written again, shared values once.
-/// What it refuses is an error, or is left out; where tensors lie in it, a state dict of them takes its place. The walk
-/// keeps its own stack, so depth costs no host stack.
+/// A source that is a pickle keeps its objects: every value that the loader accepts is written again, shared values
+/// once. A value that the loader refuses is an error, or is left out if requested; tensors inside it are written as a
+/// state dict instead. The traversal uses an explicit stack, so deep nesting does not use the call stack.
 struct CheckpointPickling {
-  /// The pickle.
+  /// The finished pickle.
   var bytes: [UInt8] { writer.bytes }
-  /// Values that were left out because the loader refuses them.
+  /// The number of values that were left out because the loader refuses them.
   private(set) var droppedCount = 0
   var tensors: TensorPickling
 
@@ -18,31 +18,31 @@ struct CheckpointPickling {
   let graph: PickleGraph?
   var places: TensorPlaces
   var writer = PickleWriter()
-  /// For every node of the graph its place in the memo, or -1.
+  /// The memo index of every graph node, or -1.
   var memo: [Int]
   var pending: [Step] = []
-  /// The way to every value that was looked at, for messages.
+  /// The path of every value visited, as a linked list in an array; for messages.
   private var trail: [Way] = []
   private var refusals: [(path: String, type: String)] = []
   var openTuples: Set<PickleNodeID> = []
-  /// Which planned tensors the pickle has.
+  /// The planned tensors that the pickle already contains.
   var isWritten: [Bool]
-  /// Whether a value that holds tensors may be written once for all its places.
+  /// True when a value that contains tensors may be written once and shared by all its paths.
   var sharesContainers: Bool { places.isUnchanged && plan.options.renamed.isEmpty }
   var keyVerdicts: [PickleNodeID: Bool] = [:]
-  /// Which places are written of a checkpoint without a pickle.
+  /// The tree nodes that are written, for a checkpoint without a pickle.
   var keptBranches: [Bool] = []
 
-  /// A step of the way from the root.
+  /// A key of a path, and the index of the previous key in `trail`; -1 at the root.
   private struct Way {
     let parent: Int
     let key: PathKey
   }
 
   enum Step {
-    /// A value, its place among those of tensors, and the way to it.
+    /// A value, the index of its tree node if it is on the path of a tensor, and the index of its path in `trail`.
     case value(PickleValue, place: Int?, way: Int)
-    /// A place of a checkpoint without a pickle.
+    /// A tree node of a checkpoint without a pickle.
     case branch(Int)
     case stateDict(Int)
     case key(PickleValue)
@@ -56,9 +56,9 @@ struct CheckpointPickling {
     case endTuple(PickleNodeID, count: Int)
   }
 
-  /// Writes the pickle; reads no weights. O(values + tensors).
+  /// Writes the pickle without reading any weights. O(values + tensors).
   ///
-  /// - Throws: ``DecantError`` that names every value the loader refuses unless they are to be left out, and every
+  /// - Throws: ``DecantError`` that names the values that the loader refuses, unless they are to be left out; or a
   ///   tensor that cannot be written.
   init(_ plan: ConversionPlan) throws {
     self.plan = plan
@@ -118,16 +118,16 @@ struct CheckpointPickling {
     }
   }
 
-  // MARK: What is written where
+  // MARK: Forms of the tree nodes
 
-  /// Decides what is written at every place above a tensor.
+  /// Sets the form of every node on the path of a tensor.
   private mutating func setForms(_ root: PickleValue, in graph: PickleGraph) {
     var open: [(value: PickleValue, place: Int)] = [(root, 0)]
     func step(_ place: Int, _ key: PathKey, _ value: PickleValue) {
       if let child = places.child(of: place, key) { open.append((value, child)) }
     }
     while let (value, place) = open.popLast() {
-      // Two values can have one path; the first says what is written.
+      // Two values can have the same path; the first one sets the form.
       guard places[place].form == .absent else { continue }
       if places[place].isTensor {
         guard places[place].tensor != nil else {
@@ -150,7 +150,8 @@ struct CheckpointPickling {
     }
   }
 
-  /// What Python code had attached to a tensor of a class that the loader knows.
+  /// Returns the attributes that Python code attached to a tensor of a class that the loader accepts; nil if there
+  /// are none.
   func attachment(
     to value: PickleValue, in graph: PickleGraph
   ) -> (state: PickleValue, isParameter: Bool)? {
@@ -169,15 +170,15 @@ struct CheckpointPickling {
     }
   }
 
-  // MARK: What is refused
+  // MARK: Refused values
 
-  /// Takes one step more; O(1).
+  /// Appends a key to a path and returns the new path's index in `trail`. O(1).
   mutating func add(_ key: PathKey, to way: Int) -> Int {
     trail.append(Way(parent: way, key: key))
     return trail.count - 1
   }
 
-  /// What messages call a value that is not written.
+  /// Returns the type name that messages show for a value that is not written.
   func typeName(_ value: PickleValue) -> String {
     guard let graph else { return "" }
     return switch LoadableValue(value, in: graph) {
@@ -190,7 +191,7 @@ struct CheckpointPickling {
     }
   }
 
-  /// Notes a value that the loader refuses.
+  /// Records a value that the loader refuses.
   mutating func note(_ way: Int, _ type: String) {
     guard refusals.count < Self.namedCount else {
       droppedCount += 1
@@ -205,15 +206,15 @@ struct CheckpointPickling {
     note((plan.selection.path + keys.reversed()).joinedName, type)
   }
 
-  /// Notes a value that is not written.
+  /// Records a value that is not written.
   mutating func note(_ name: String, _ type: String) {
     droppedCount += 1
     if refusals.count < Self.namedCount { refusals.append((name, type)) }
   }
 
-  /// Notes the objects of a source whose objects have no place beside a state dict.
+  /// Records the non-tensor values of a source whose output is only a state dict.
   private mutating func noteObjects() {
-    // The metadata of these is told of as such.
+    // The values of these formats are metadata, which the report lists separately.
     guard ![.gguf, .safetensors].contains(plan.checkpoint.container) else { return }
     for object in plan.checkpoint.objects where object.path.starts(with: plan.selection.path) {
       note(object.name, object.type)

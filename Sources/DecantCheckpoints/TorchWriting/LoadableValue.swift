@@ -1,28 +1,28 @@
 internal import DecantPickle
 
-/// What a value of a pickle is to PyTorch's `weights_only` loader: something it makes, or something it refuses.
+/// A pickle value as PyTorch's `weights_only` loader treats it: a value that it builds, or one that it refuses.
 ///
 /// Source: PyTorch 2.13 `torch/_weights_only_unpickler.py`.
 enum LoadableValue {
   case nothing
   case boolean(Bool)
   case integer(Int64)
-  /// An integer beyond 64 bits.
+  /// An integer beyond 64 bits: little-endian two's complement.
   case long([UInt8])
   case float(Double)
-  /// UTF-8 in which lone surrogates may stand.
+  /// UTF-8 that may contain lone surrogates.
   case text([UInt8])
   case bytes([UInt8])
   case byteArray([UInt8])
-  /// A name that stands for itself, such as `torch.float16`.
+  /// A global that is used as a value, such as `torch.float16`.
   case name(PickleGlobal)
   case list([PickleValue])
   case tuple([PickleValue])
   case set([PickleValue])
   case mapping(Mapping, [PicklePair], attributes: [PicklePair])
-  /// A call with numbers and texts: `torch.Size`, `torch.device`, `complex`, a layout.
+  /// A call with numbers and texts as arguments: `torch.Size`, `torch.device`, `complex`, a layout.
   case call(PickleGlobal, [PickleValue])
-  /// A value of this type, which it does not load.
+  /// A value that the loader refuses, with the name of its type.
   case refused(type: String)
 
   enum Mapping { case dictionary, ordered, counter }
@@ -117,7 +117,7 @@ enum LoadableValue {
     }
   }
 
-  /// The pairs that a mapping's call was given; nil for what is none.
+  /// Returns the pairs that a mapping's constructor receives; nil when the arguments are not pairs.
   private static func pairs(_ arguments: [PickleValue], in graph: PickleGraph) -> [PicklePair]? {
     guard let first = arguments.first else { return [] }
     guard arguments.count == 1 else { return nil }
@@ -131,8 +131,7 @@ enum LoadableValue {
     return pairs
   }
 
-  /// Whether a name may stand by itself: types of elements, schemes of quantisation, and
-  /// the classes that the loader makes values of.
+  /// Returns true when a global may be a value: dtypes, quantisation schemes, and the classes that the loader builds.
   private static func isName(_ global: PickleGlobal) -> Bool {
     StorageTypes.dtype(global) != nil || global.module == "torch" && schemes.contains(global.name)
       || classes.contains(global.qualifiedName)

@@ -1,18 +1,18 @@
 internal import DecantBytes
 internal import DecantPickle
 
-/// What a state dict's `_metadata` says of modules whose tensors got other names: `load_state_dict` looks a module's version
-/// up by its new name.
+/// Pickling of a state dict's `_metadata` after its modules were renamed: `load_state_dict` looks up a module's
+/// version by the new name.
 extension CheckpointPickling {
-  /// The modules of a mapping that were renamed with their tensors, each with its new name.
+  /// Returns the modules of a mapping that were renamed with their tensors, with their new names.
   ///
-  /// A module is renamed when a tensor below keeps everything that follows the module's name. O(tensors).
+  /// A module is renamed when a tensor below it keeps everything that follows the module's name. O(tensors).
   private func renamedModules(in place: Int) -> [ExactText: String] {
     var renamed: [ExactText: String] = [:]
     for child in places[place].children {
       guard let new = places[child].newKey, case .text(let old)? = places[child].key else { continue }
       var (from, to) = (Substring(old), Substring(new))
-      // No module lies deeper than a few steps.
+      // The bound limits the cost of long names with many dots; no real module is nested that deep.
       for _ in 0..<64 {
         guard let leaf = from.lastStep, leaf == to.lastStep ?? to, from.lastStep != nil else { break }
         from = from.dropLast(leaf.count + 1)
@@ -24,7 +24,7 @@ extension CheckpointPickling {
     return renamed
   }
 
-  /// Writes `_metadata` with the modules' new names; nil when none has one.
+  /// Writes `_metadata` with the modules' new names; nil when no module was renamed.
   mutating func renamedVersions(_ value: PickleValue, of place: Int?, _ way: Int) -> [Step]? {
     guard let graph, let place,
       case .mapping(let kind, let pairs, let attributes) = LoadableValue(value, in: graph),
@@ -56,7 +56,8 @@ extension CheckpointPickling {
     return steps + [.opcode(.setItems)]
   }
 
-  /// A module's new name: its own, or that of the nearest module around it and then the same steps.
+  /// Returns a module's new name: its own, or that of the nearest renamed ancestor followed by the rest of the old
+  /// name.
   private static func name(of module: String, _ renamed: [ExactText: String]) -> String {
     var outer = Substring(module)
     for _ in 0..<64 {
@@ -72,6 +73,6 @@ extension CheckpointPickling {
 }
 
 extension Substring {
-  /// What follows the last dot; nil where there is none.
+  /// The part after the last dot; nil without a dot.
   fileprivate var lastStep: Substring? { lastIndex(of: ".").map { self[index(after: $0)...] } }
 }

@@ -1,10 +1,10 @@
 internal import DecantBytes
-/// Writes pickles of protocol 2 with only the opcodes that PyTorch's `weights_only` loader accepts.
+/// A writer of protocol 2 pickles that uses only the opcodes that PyTorch's `weights_only` loader accepts.
 ///
-/// Names and the few texts that every tensor repeats are written once and then fetched from the memo.
-/// Source: CPython `Lib/pickletools.py`, PyTorch `torch/_weights_only_unpickler.py`.
+/// Globals and the few texts that every tensor repeats are written once and then read from the memo. Source: CPython
+/// `Lib/pickletools.py`, PyTorch `torch/_weights_only_unpickler.py`.
 struct PickleWriter {
-  /// Opcodes without an argument.
+  /// The opcodes without an argument.
   enum Opcode: UInt8 {
     case mark = 0x28
     case emptyTuple = 0x29
@@ -30,14 +30,14 @@ struct PickleWriter {
   private var globals: [String: Int] = [:]
   private var constants: [String: Int] = [:]
 
-  /// The most bytes an integer may take: LONG4 is not accepted.
+  /// The most bytes of an integer: the loader refuses LONG4.
   static let longestInteger = 255
 
   mutating func write(_ opcode: Opcode) { bytes.append(opcode.rawValue) }
 
   // MARK: Memo
 
-  /// Gives the value written last a place in the memo.
+  /// Stores the last written value in the memo and returns its memo index.
   mutating func remember() -> Int {
     let place = memoCount
     memoCount += 1
@@ -51,7 +51,7 @@ struct PickleWriter {
     return place
   }
 
-  /// Writes what has a place in the memo.
+  /// Writes the value at a memo index.
   mutating func recall(_ place: Int) {
     if place < 0x100 {
       bytes.append(UInt8(ascii: "h"))
@@ -75,14 +75,14 @@ struct PickleWriter {
 
   mutating func text(_ text: String) { self.text(utf8: text.utf8) }
 
-  /// Writes text of UTF-8 in which lone surrogates may stand.
+  /// Writes a text as UTF-8, which may contain lone surrogates.
   mutating func text(utf8: some Collection<UInt8>) {
     bytes.append(UInt8(ascii: "X"))
     bytes.appendLittleEndian(UInt32(truncatingIfNeeded: utf8.count))
     bytes.append(contentsOf: utf8)
   }
 
-  /// Writes a text that will be written again.
+  /// Writes a text that is used repeatedly: once in full, then from the memo.
   mutating func constant(_ text: String) {
     if let place = constants[text] { return recall(place) }
     self.text(text)
@@ -103,7 +103,7 @@ struct PickleWriter {
     default:
       var form: [UInt8] = []
       form.appendLittleEndian(Int64(value))
-      // The shortest two's complement, as CPython has it.
+      // The shortest two's complement, as CPython writes it.
       while let last = form.last, form.count > 1,
         last == 0 && form[form.count - 2] < 0x80 || last == 0xFF && form[form.count - 2] >= 0x80
       {
@@ -113,7 +113,7 @@ struct PickleWriter {
     }
   }
 
-  /// Writes an integer of at most ``longestInteger`` bytes: two's complement, the lowest first.
+  /// Writes an integer of at most ``longestInteger`` bytes in little-endian two's complement.
   mutating func long(_ form: [UInt8]) {
     bytes.append(0x8A)
     bytes.append(UInt8(truncatingIfNeeded: form.count))
@@ -127,7 +127,7 @@ struct PickleWriter {
 
   mutating func boolean(_ value: Bool) { write(value ? .newTrue : .newFalse) }
 
-  /// `_codecs.encode(text, 'latin1')`: protocol 2 has no bytes.
+  /// Writes `_codecs.encode(text, 'latin1')`, because protocol 2 has no bytes.
   mutating func byteString(_ content: [UInt8]) {
     global("_codecs", "encode")
     latin1(content)
@@ -159,7 +159,7 @@ struct PickleWriter {
 
   // MARK: Containers
 
-  /// Opens a tuple of so many elements, which ``endTuple(count:)`` closes.
+  /// Begins a tuple of `count` elements, which ``endTuple(count:)`` ends.
   mutating func beginTuple(count: Int) { if count > 3 { write(.mark) } }
 
   mutating func endTuple(count: Int) {

@@ -1,13 +1,14 @@
 internal import DecantBytes
 internal import DecantTensors
 
-/// Which records of a `.pth` file hold the tensors, and which view of its record each tensor is.
+/// The storage records of a `.pth` file, and each tensor as a view of one of them.
 ///
-/// Tensors that share a storage go on sharing one. A storage is kept whole, as PyTorch keeps it, or only the parts of it
-/// that tensors use; it is cast whole where all its tensors are cast alike. What cannot be a view of it any more (a
-/// lazy conjugate, one of two types that are cast apart) is written for itself in row-major order.
+/// Tensors that share a storage in the source still share one. A storage is written whole, as PyTorch does, or only
+/// the parts that tensors use. If all its tensors are cast to the same dtype, the storage is cast as a whole. A
+/// tensor that can no longer be a view of it is written as a record of its own in row-major order: a lazy conjugate
+/// or negation, or tensors of one storage that are cast to different dtypes.
 struct StoredTensors {
-  /// A tensor as a view of a record, in elements.
+  /// A tensor as a view of a record; offset and strides are in elements.
   struct View {
     let record: Int
     let offset: Int
@@ -15,15 +16,15 @@ struct StoredTensors {
     let strides: [Int]
   }
 
-  /// The bytes of a storage.
+  /// The bytes of one storage.
   struct Record {
-    /// The elements as they are written, from first to last.
+    /// The elements of the record, in the order in which they are written.
     let elements: PlannedTensor
-    /// Whether no typed storage can hold it, and it counts bytes.
+    /// True when no typed storage can hold the elements; the persistent id then counts bytes.
     let isUntyped: Bool
 
     var byteCount: Int { elements.byteCount }
-    /// What a persistent id counts.
+    /// The count in the persistent id: elements, or bytes if untyped.
     var count: Int { isUntyped ? byteCount : byteCount / elements.dtype.byteCount }
   }
 
@@ -33,13 +34,14 @@ struct StoredTensors {
   private var placed: [View?]
   private(set) var records: [Record] = []
 
-  /// Plans the records; reads nothing. O(n log n).
+  /// Plans the records without reading data. O(n log n).
   ///
   /// - Parameters:
-  ///   - tensors: strided ones; the parts of those that are not.
-  ///   - shrinks: whether only what tensors use of a storage is written.
-  ///   - takesUntyped: whether the format has storages without a type.
-  /// - Throws: ``DecantError`` when a storage cannot be described, which no storage that was read is.
+  ///   - tensors: Strided tensors, and the parts of the tensors that are not strided.
+  ///   - shrinks: True to write only the parts of storages that tensors use.
+  ///   - takesUntyped: True when the format has storages without a type.
+  /// - Throws: ``DecantError`` when a storage cannot be described, which does not happen for storages read from a
+  ///   file.
   init(_ tensors: [PlannedTensor], shrinks: Bool, takesUntyped: Bool) throws {
     self.tensors = tensors
     self.shrinks = shrinks
@@ -59,7 +61,7 @@ struct StoredTensors {
     for group in members { try place(group) }
   }
 
-  /// The view that a tensor of the list is.
+  /// Returns the view for the tensor at `index` of the list.
   subscript(index: Int) -> View {
     guard let view = placed[index] else { preconditionFailure("every tensor was placed") }
     return view
@@ -92,13 +94,13 @@ struct StoredTensors {
     }
   }
 
-  /// Whether tensors can be views of one written storage.
+  /// Returns true when the tensors can be views of one written storage.
   private func canShare(_ group: [Int]) -> Bool {
     let tensors = group.map { self.tensors[$0] }
     guard let first = tensors.first else { return false }
     let isOneType = tensors.allSatisfy { $0.tensor.dtype == first.tensor.dtype && $0.dtype == first.dtype }
     if isOneType { return tensors.allSatisfy { rootOffset($0.tensor) % $0.tensor.dtype.byteCount == 0 } }
-    // Views of several types share bytes as they stand.
+    // Tensors of several dtypes share the storage only if its bytes are written unchanged.
     return takesUntyped
       && tensors.allSatisfy {
         $0.dtype == $0.tensor.dtype && $0.tensor.storage.byteOrder == .little
@@ -111,7 +113,7 @@ struct StoredTensors {
     tensor.storage.root == nil ? 0 : tensor.storage.rootOffset
   }
 
-  /// Writes some bytes of a storage as one record and makes tensors views of it.
+  /// Adds a range of a storage as one record, and makes the tensors of `group` views of it.
   private mutating func together(_ group: [Int], in storage: Storage, bytes: Range<Int>) throws {
     let first = tensors[group[0]]
     let isOneType = group.allSatisfy { tensors[$0].tensor.dtype == first.tensor.dtype }
@@ -131,7 +133,8 @@ struct StoredTensors {
     add(planned, isMixed: !isOneType)
   }
 
-  /// Writes a tensor's elements in row-major order as a record of its own; the others are equal views.
+  /// Adds a record with the first tensor's elements in row-major order. The other tensors of `group` are equal views
+  /// and share it.
   private mutating func alone(_ group: [Int]) {
     for index in group {
       let shape = tensors[index].tensor.shape
@@ -148,11 +151,11 @@ struct StoredTensors {
 
   // MARK: Parts of a storage
 
-  /// Tensors whose spans overlap, and the bytes of the storage from the first to the last.
+  /// Tensors whose byte ranges overlap, and the storage's bytes from the first to the last.
   private struct Cluster {
     var members: [Int]
     var bytes: Range<Int>
-    /// Whether the members are one view with gaps, which are left out.
+    /// True when all members are the same view and it has gaps, which are not written.
     var isCompacted = false
   }
 
@@ -176,7 +179,8 @@ struct StoredTensors {
         clusters[clusters.count - 1].bytes =
           last.bytes.lowerBound..<max(last.bytes.upperBound, bytes.upperBound)
       } else {
-        // Views of several types may share it: a whole number of each from the start.
+        // Views of several dtypes may share the cluster: start at a multiple of 16 bytes, which every element size
+        // divides.
         clusters.append(Cluster(members: [index], bytes: bytes.lowerBound / 16 * 16..<bytes.upperBound))
         if isOneType(group) { clusters[clusters.count - 1].bytes = bytes }
       }

@@ -2,24 +2,26 @@ internal import DecantBytes
 internal import DecantPickle
 internal import DecantTensors
 
-/// Writes the calls that rebuild tensors, and keeps the storages that they are views of.
+/// Writes the calls that rebuild tensors, and assigns the storages that the tensors are views of.
 ///
 /// Source: PyTorch `torch/_tensor.py` (`_reduce_ex_internal`), `torch/_utils.py`.
 struct TensorPickling {
-  /// What wraps a tensor.
+  /// The class that the loader builds.
   enum Wrapping {
     case tensor
     case parameter
   }
 
   private let tensors: [PlannedTensor]
-  /// For every planned tensor where its parts begin in `stored`: itself, or those it is made from.
+  /// For every planned tensor, the index in `stored` of its first strided tensor: the tensor itself, or its first
+  /// part.
   private var firsts: [Int] = []
   private let stored: StoredTensors
-  /// For every record the number it has in the file, or -1: records are numbered as the pickle comes to them.
+  /// For every record its number in the file, or -1. Records are numbered in the order in which the pickle first
+  /// refers to them.
   private var numbers: [Int]
   private var order: [Int] = []
-  /// Whether persistent ids have the sixth part that the format before PyTorch 1.6 wants.
+  /// True when persistent ids have the sixth element that the format before PyTorch 1.6 needs.
   private let isLegacy: Bool
 
   /// Plans the storages.
@@ -55,7 +57,7 @@ struct TensorPickling {
     numbers = [Int](repeating: -1, count: stored.records.count)
   }
 
-  /// The records that the written tensors are views of, by their numbers.
+  /// The records that the written tensors are views of, by number.
   var records: [StoredTensors.Record] { order.map { stored.records[$0] } }
 
   // MARK: Calls
@@ -63,8 +65,8 @@ struct TensorPickling {
   /// Writes a tensor.
   ///
   /// - Parameters:
-  ///   - isCoalesced: what the source says of a sparse one.
-  ///   - isDetached: whether it is written as `state_dict()` gives it, which never asks for a gradient.
+  ///   - isCoalesced: The source's `is_coalesced` of a sparse tensor; nil when unknown.
+  ///   - isDetached: True to write the tensor as `state_dict()` returns it, with `requires_grad` false.
   mutating func write(
     _ index: Int, as wrapping: Wrapping, isCoalesced: Bool?, isDetached: Bool, to writer: inout PickleWriter
   ) {
@@ -74,7 +76,7 @@ struct TensorPickling {
     writer.write(.reduce)
   }
 
-  /// The name in `torch._utils` of what rebuilds a tensor.
+  /// Returns the name of the function in `torch._utils` that rebuilds a tensor.
   func function(_ index: Int, _ wrapping: Wrapping) -> String {
     if wrapping == .parameter { return "_rebuild_parameter" }
     let tensor = tensors[index].tensor
@@ -84,7 +86,7 @@ struct TensorPickling {
     return record(firsts[index]).isUntyped ? "_rebuild_tensor_v3" : "_rebuild_tensor_v2"
   }
 
-  /// Writes the tuple that the function takes.
+  /// Writes the function's argument tuple.
   mutating func writeArguments(
     _ index: Int, _ wrapping: Wrapping, _ isCoalesced: Bool?, _ requiresGrad: Bool,
     _ writer: inout PickleWriter
@@ -115,7 +117,7 @@ struct TensorPickling {
 
   private func record(_ piece: Int) -> StoredTensors.Record { stored.records[stored[piece].record] }
 
-  /// `(storage, offset, size, stride, requires_grad, hooks[, dtype])`.
+  /// Writes `(storage, offset, size, stride, requires_grad, hooks[, dtype])`.
   private mutating func strided(
     _ piece: Int, dtype: DType, _ requiresGrad: Bool, _ writer: inout PickleWriter
   ) {
@@ -127,7 +129,7 @@ struct TensorPickling {
     writer.write(.tuple)
   }
 
-  /// `storage, offset, size, stride`.
+  /// Writes `storage, offset, size, stride`.
   private mutating func view(_ piece: Int, _ writer: inout PickleWriter) {
     let view = stored[piece]
     storage(view.record, &writer)
@@ -136,7 +138,7 @@ struct TensorPickling {
     writer.integers(view.strides)
   }
 
-  /// `('storage', class, key, 'cpu', count)` as a persistent id.
+  /// Writes the persistent id `('storage', class, key, 'cpu', count)`.
   private mutating func storage(_ index: Int, _ writer: inout PickleWriter) {
     let record = stored.records[index]
     writer.write(.mark)
@@ -158,7 +160,7 @@ struct TensorPickling {
     writer.write(.persistentID)
   }
 
-  /// `(layout, (part, …, size[, is_coalesced]))`.
+  /// Writes `(layout, (part, …, size[, is_coalesced]))`.
   private mutating func sparse(_ index: Int, _ isCoalesced: Bool?, _ writer: inout PickleWriter) {
     let tensor = tensors[index].tensor
     writer.global("torch.serialization", "_get_layout")
@@ -176,7 +178,7 @@ struct TensorPickling {
     writer.write(.tuple2)
   }
 
-  /// `(storage, offset, size, stride, (scheme, scale, zero point), requires_grad, hooks)`.
+  /// Writes `(storage, offset, size, stride, (scheme, scale, zero point), requires_grad, hooks)`.
   private mutating func quantized(
     _ index: Int, _ quantization: Quantization, _ requiresGrad: Bool, _ writer: inout PickleWriter
   ) {
@@ -190,7 +192,7 @@ struct TensorPickling {
       writer.endTuple(count: 3)
     case .perChannel(_, _, let axis, _):
       writer.write(.mark)
-      // What PyTorch writes for both schemes of channels: the type of the zero points tells them apart.
+      // PyTorch writes this name for both per-channel schemes; the dtype of the zero points distinguishes them.
       writer.global("torch", "per_channel_affine")
       for place in 0..<2 {
         part(firsts[index] + 1 + place, of: quantization.channelParts[place], index, &writer)
@@ -203,7 +205,7 @@ struct TensorPickling {
     writer.write(.tuple)
   }
 
-  /// A tensor that another is made from.
+  /// Writes a tensor that is a part of another, such as the indices of a sparse tensor.
   private mutating func part(_ piece: Int, of part: TensorPart, _ index: Int, _ writer: inout PickleWriter) {
     writer.global("torch._utils", record(piece).isUntyped ? "_rebuild_tensor_v3" : "_rebuild_tensor_v2")
     let cast = part.tensor.dtype == tensors[index].tensor.dtype && tensors[index].tensor.layout != .strided
@@ -213,7 +215,7 @@ struct TensorPickling {
 }
 
 extension Quantization {
-  /// The scales and zero points of channels.
+  /// The scales and zero points of per-channel quantisation; empty for other schemes.
   fileprivate var channelParts: [TensorPart] {
     if case .perChannel(let scales, let zeroPoints, _, _) = self {
       [TensorPart(name: "scales", tensor: scales), TensorPart(name: "zero_points", tensor: zeroPoints)]

@@ -1,52 +1,53 @@
 internal import DecantBytes
 internal import DecantTensors
 
-/// The places of a selection's tensors as a tree of steps, and which of them the written object has.
+/// A tree of the keys of a selection's tensor paths, which decides under which key of the output each tensor is
+/// written.
 ///
-/// A tensor stays where it stands unless it was renamed or its container is not written. It then goes into the nearest
-/// mapping above it whose name its own begins with.
+/// A tensor keeps its path unless it was renamed or its container is not written. Otherwise it moves to the nearest
+/// mapping above it whose name is a prefix of the tensor's name.
 struct TensorPlaces {
-  /// What is written at a place.
+  /// The kind of value that is written at a node.
   enum Form {
-    /// Nothing of its own: it is unknown, or lies in something that is not written.
+    /// Nothing: the value is unknown, or is inside a value that is not written.
     case absent
     case tensor
     /// A dictionary of any kind.
     case mapping
-    /// A list, tuple or set, or what is attached to a tensor: what is in it has no name to change.
+    /// A list, tuple or set, or the attributes of a tensor: the keys inside cannot be renamed.
     case sequence
-    /// A state dict of the tensors below, in place of something that is not written.
+    /// A state dict of the tensors below, instead of a value that is not written.
     case stateDict
   }
 
   struct Place {
     let parent: Int
     let key: PathKey?
-    /// The names of all steps to here, joined.
+    /// The keys of the path to the node, joined with dots.
     let name: String
     var children: [Int] = []
-    /// Whether a tensor of the checkpoint stands here.
+    /// True when the checkpoint has a tensor at this path.
     var isTensor = false
-    /// The planned tensor that stands here.
+    /// The index of the planned tensor at this path.
     var tensor: Int?
-    /// The object of the checkpoint that stands here, when the tree has objects.
+    /// The index of the checkpoint's non-tensor value at this path, for trees that include values.
     var object: Int?
     var form = Form.absent
-    /// Tensors that are written here or below.
+    /// The number of tensors that are written at this node or below.
     var stayingCount = 0
     /// The tensor's new key in the same mapping.
     var newKey: String?
-    /// Whether the tensor that stands here is written elsewhere.
+    /// True when the tensor at this path is written in another container.
     var isMoved = false
-    /// Whether that holds of a tensor that this is attached to.
+    /// True when the node is an attribute of a moved tensor, at any depth.
     var isCutOff = false
-    /// Tensors that were moved here, and their keys.
+    /// The tensors that move to this node, with their keys.
     var arrivals: [(key: String, tensor: Int)] = []
   }
 
   private(set) var places: [Place]
   private var index: [Edge: Int] = [:]
-  /// Whether every tensor is written where it stands, under its own name.
+  /// True when every tensor keeps its path and name.
   private(set) var isUnchanged = false
 
   private struct Edge: Hashable {
@@ -54,7 +55,7 @@ struct TensorPlaces {
     let key: PathKey
   }
 
-  /// The places of all tensors below the selection. O(steps).
+  /// Creates the nodes of all tensors below the selection. O(path keys).
   init(_ plan: ConversionPlan) {
     places = [Place(parent: -1, key: nil, name: "")]
     let root = plan.selection.path
@@ -69,16 +70,16 @@ struct TensorPlaces {
 
   subscript(place: Int) -> Place { places[place] }
 
-  /// How many places there are; what stands below a place comes after it.
+  /// The number of nodes. A node's index is lower than those of its descendants.
   var count: Int { places.count }
 
-  /// The place one step on; nil when no tensor stands there or below.
+  /// Returns the child with a key; nil when there is none.
   func child(of place: Int, _ key: PathKey) -> Int? { index[Edge(parent: place, key: key)] }
 
-  /// Sets what is written at a place.
+  /// Sets the kind of value that is written at a node.
   mutating func set(_ form: Form, at place: Int) { places[place].form = form }
 
-  /// Adds an object's place.
+  /// Inserts a non-tensor value at a path.
   mutating func insert(object: Int, at path: some Collection<PathKey>) {
     places[insert(path)].object = object
   }
@@ -100,11 +101,11 @@ struct TensorPlaces {
     return place
   }
 
-  // MARK: Where tensors go
+  // MARK: Assigning tensors to nodes
 
-  /// Gives every tensor its place by its name, once all forms are set.
+  /// Assigns every tensor to a node by its name, after all forms are set.
   ///
-  /// - Throws: ``DecantError`` for a name that fits no mapping.
+  /// - Throws: ``DecantError`` when no mapping's name is a prefix of a tensor's name.
   mutating func settle(_ tensors: [PlannedTensor]) throws(DecantError) {
     isUnchanged = true
     for place in places.indices {
@@ -158,7 +159,8 @@ struct TensorPlaces {
 }
 
 extension String {
-  /// What follows `container` and a dot; all of it for the outermost, which has no name.
+  /// Returns the part after `container` and a dot; all of the name for the root, whose name is empty. Nil without
+  /// that prefix.
   fileprivate func key(below container: String) -> String? {
     if container.isEmpty { return self }
     guard utf8.starts(with: container.utf8), utf8.dropFirst(container.utf8.count).first == UInt8(ascii: ".")

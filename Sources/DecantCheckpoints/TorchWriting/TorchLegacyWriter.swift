@@ -2,24 +2,24 @@ internal import DecantBytes
 internal import DecantTensors
 internal import DecantIO
 
-/// Writes the format before PyTorch 1.6, which `torch.load` still reads: five pickles, then the storages.
+/// A writer of the format before PyTorch 1.6, which `torch.load` still reads: five pickles, then the storages.
 ///
 /// Source: PyTorch `torch/serialization.py` (`_legacy_save`); docs/formats/torch-legacy.md.
 struct TorchLegacyWriter {
   private let pickle: [UInt8]
   private let records: [StoredTensors.Record]
 
-  /// A file of a pickle and the storages its tensors are views of.
+  /// Creates a writer for a pickle and the storages that its tensors are views of.
   init(_ pickle: [UInt8], _ records: [StoredTensors.Record]) {
     self.pickle = pickle
     self.records = records
   }
 
-  /// Writes the planned file, streaming.
+  /// Writes the file; a piece of a storage at a time is in memory.
   func write(to output: AtomicOutput, _ pouring: inout TensorPouring) throws {
     output.write(Self.head)
     output.write(pickle)
-    // PyTorch reads the storages in the order of the keys as texts.
+    // PyTorch reads the storages in the order of their keys as texts.
     let order = records.indices.map { (key: String($0), index: $0) }.sorted {
       $0.key.utf8.lexicographicallyPrecedes($1.key.utf8)
     }
@@ -39,7 +39,7 @@ struct TorchLegacyWriter {
       var count: [UInt8] = []
       count.appendLittleEndian(Int64(record.count))
       output.write(count)
-      // Nothing is aligned here, and elements are read whole.
+      // Storage data is not aligned here, so a buffer keeps elements whole.
       try unsafe pouring.pour(record.elements) { byteCount, fill in
         var done = 0
         while done < byteCount {
@@ -53,7 +53,7 @@ struct TorchLegacyWriter {
     }
   }
 
-  /// The magic number, the version of the format, and what is said of the machine: the same on every one.
+  /// The magic number, the format's version and the system description, which are the same on every machine.
   private static let head: [UInt8] = {
     var magic = PickleWriter()
     magic.long(TorchLegacy.magic)

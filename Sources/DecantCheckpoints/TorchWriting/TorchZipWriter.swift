@@ -2,21 +2,22 @@ import DecantBytes
 import DecantIO
 package import DecantTensors
 
-/// Writes the zip files that PyTorch writes since 1.6 and that `torch.load(weights_only=True)` reads.
+/// A writer of the zip files that PyTorch writes since 1.6, readable with `torch.load(weights_only=True)`.
 ///
-/// Deterministic: the folder is always called `archive`, and nothing of the machine or the time is in it. Source:
-/// PyTorch `torch/serialization.py`, `caffe2/serialize/inline_container.cc`; docs/formats/torch-zip.md.
+/// The output is deterministic: the folder is always called `archive`, and the file contains nothing about the
+/// machine or the time. Source: PyTorch `torch/serialization.py`, `caffe2/serialize/inline_container.cc`;
+/// docs/formats/torch-zip.md.
 package struct TorchZipWriter {
   private let pickle: [UInt8]
   private let records: [StoredTensors.Record]
 
-  /// A file of a pickle and the storages its tensors are views of.
+  /// Creates a writer for a pickle and the storages that its tensors are views of.
   init(_ pickle: [UInt8], _ records: [StoredTensors.Record]) {
     self.pickle = pickle
     self.records = records
   }
 
-  /// Writes the planned file, streaming.
+  /// Writes the file; a piece of a storage at a time is in memory.
   func write(to output: AtomicOutput, _ pouring: inout TensorPouring) throws {
     var zip = ZipWriter(output)
     zip.entry("archive/data.pkl", pickle)
@@ -37,12 +38,12 @@ package struct TorchZipWriter {
   /// The name of the entry that identifies a file, inside the archive's folder.
   static let serializationIDName = ".data/serialization_id"
 
-  /// Forty digits that depend on the content only: twenty from the pickle, twenty from the checksums.
+  /// Returns forty digits that depend only on the content: twenty from the pickle, twenty from the checksums.
   private static func serializationID(_ pickle: [UInt8], _ crcs: [UInt32]) -> [UInt8] {
     Array((digits(of: pickle) + digits(of: crcs)).utf8)
   }
 
-  /// The ID's last twenty digits, by which a file of Decant's is recognised.
+  /// Returns the last twenty digits of the ID, by which a file that Decant wrote is recognised.
   static func digits(of crcs: [UInt32]) -> String {
     var bytes: [UInt8] = []
     for crc in crcs { bytes.appendLittleEndian(crc) }
@@ -50,7 +51,7 @@ package struct TorchZipWriter {
   }
 
   private static func digits(of bytes: [UInt8]) -> String {
-    // FNV-1a, 64 bits: not a defence, a fingerprint.
+    // A 64-bit FNV-1a hash identifies the content; it is not a protection against tampering.
     let hash = bytes.reduce(UInt64(0xCBF2_9CE4_8422_2325)) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
     let text = String(hash)
     return String(repeating: "0", count: 20 - text.count) + text
@@ -58,13 +59,14 @@ package struct TorchZipWriter {
 }
 
 extension TorchZipWriter {
-  /// Writes `{key: OrderedDict of the tensors, name: number, …}`, atomically.
+  /// Writes `{key: OrderedDict of the tensors, name: number, …}`, atomically. O(bytes); a piece of a tensor at a time
+  /// is in memory.
   ///
   /// - Parameters:
-  ///   - stateDict: strided tensors.
-  ///   - key: what the state dict stands under, such as `model`.
-  ///   - numbers: integers to stand beside it, such as the epoch.
-  /// - Throws: ``DecantError`` for a tensor that cannot be written. O(bytes); one piece of a tensor in memory.
+  ///   - stateDict: Strided tensors.
+  ///   - key: The key of the state dict, such as `model`.
+  ///   - numbers: Other integers to write in the same dictionary, such as the epoch.
+  /// - Throws: ``DecantError`` for a tensor that cannot be written.
   package static func write(
     _ stateDict: StateDict, under key: String, beside numbers: [(name: String, value: Int)], to path: String
   ) throws {

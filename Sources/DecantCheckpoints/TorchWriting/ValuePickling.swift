@@ -2,7 +2,7 @@ internal import DecantBytes
 internal import DecantPickle
 internal import DecantTensors
 
-/// The values of a source that is a pickle.
+/// Pickling of the values of a source that is a pickle.
 extension CheckpointPickling {
   mutating func write(_ value: PickleValue, _ place: Int?, _ way: Int) throws(DecantError) {
     guard let graph else { return }
@@ -12,7 +12,7 @@ extension CheckpointPickling {
     }
     if let place {
       if places[place].form == .stateDict {
-        // The root; whoever holds another has seen to it.
+        // Only the root gets here: for other values, the container has recorded the refusal.
         note(way, typeName(value))
         return try write(stateDict: place)
       }
@@ -30,7 +30,7 @@ extension CheckpointPickling {
       pushElements(elements, place, way)
     case .tuple(let elements):
       guard openTuples.insert(id).inserted else {
-        // Python's pickles throw away what they began with, by an opcode that the loader refuses.
+        // CPython pickles such a tuple with POP opcodes, which the loader refuses.
         note(way, "tuple inside itself")
         return writer.write(.none)
       }
@@ -65,7 +65,7 @@ extension CheckpointPickling {
     }
   }
 
-  /// Writes what holds no other value.
+  /// Writes a value that contains no other value.
   mutating func write(scalar: LoadableValue) {
     switch scalar {
     case .nothing: writer.write(.none)
@@ -102,17 +102,17 @@ extension CheckpointPickling {
     for (position, element) in elements.enumerated() {
       let child = place.flatMap { places.child(of: $0, .position(position)) }
       let own = if case .node = element { add(.position(position), to: way) } else { way }
-      // What is left out of a sequence leaves None, so that the others keep their positions.
+      // An element that is left out becomes None, so that the others keep their indices.
       steps.append(admitted(element, child, own) ?? .nothing)
     }
     pending.append(contentsOf: steps.reversed())
   }
 
-  /// How a value in a container is written; nil when it is left out.
+  /// Returns the step that writes a value in a container; nil when the value is left out.
   mutating func admitted(_ value: PickleValue, _ place: Int?, _ way: Int) -> Step? {
     guard let graph else { return nil }
     if let place {
-      // What held tensors and has none left goes with them.
+      // A value that contained tensors, none of which is still written, is left out with them.
       if places[place].stayingCount == 0 || places[place].isMoved { return nil }
       if places[place].form == .stateDict {
         note(way, typeName(value))
@@ -142,7 +142,7 @@ extension CheckpointPickling {
       let own = add(key, to: way)
       guard isKey(pair.key) else {
         note(own, "a key that is \(typeName(pair.key))")
-        // Tensors under it are kept, under the key as Python prints it.
+        // The tensors below such a key are kept, under the key as Python prints it.
         if let child, let step = admitted(pair.value, child, own) { steps += [.text(key.name), step] }
         continue
       }
@@ -176,12 +176,12 @@ extension CheckpointPickling {
     pending.append(contentsOf: steps.reversed())
   }
 
-  /// Whether tensors came to a mapping or changed their keys in it.
+  /// Returns true when tensors were moved into a mapping or got new keys in it.
   private func hasNewKeys(_ place: Int) -> Bool {
     !places[place].arrivals.isEmpty || places[place].children.contains { places[$0].newKey != nil }
   }
 
-  /// What gives an OrderedDict its attributes, such as `_metadata`.
+  /// Returns the steps that set an OrderedDict's attributes, such as `_metadata`.
   private mutating func attributeSteps(_ attributes: [PicklePair], _ place: Int?, _ way: Int) -> [Step] {
     guard let graph else { return [] }
     var steps: [Step] = []
@@ -201,7 +201,7 @@ extension CheckpointPickling {
     return [.opcode(.emptyDictionary), .opcode(.mark)] + steps + [.opcode(.setItems), .opcode(.build)]
   }
 
-  /// Whether a value can be a key of a mapping or an element of a set: scalars, and tuples of them.
+  /// Returns true when a value can be a key of a mapping or an element of a set: a scalar, or a tuple of keys.
   private mutating func isKey(_ value: PickleValue, depth: Int = 8) -> Bool {
     guard let graph else { return false }
     switch LoadableValue(value, in: graph) {
@@ -217,7 +217,7 @@ extension CheckpointPickling {
     }
   }
 
-  /// Writes a key: a scalar, or a tuple of such.
+  /// Writes a key: a scalar, or a tuple of keys.
   mutating func writeKey(_ key: PickleValue) {
     guard let graph else { return }
     guard case .node(let id) = key else { return write(scalar: LoadableValue(key, in: graph)) }
@@ -268,13 +268,14 @@ extension CheckpointPickling {
     if case .node(let id) = value { memo[Int(id.index)] = writer.remember() }
   }
 
-  /// The attributes of a tensor: those without tensors too, which have no place.
+  /// Returns the step that writes a tensor's attributes. Attributes without tensors have no tree node, and are
+  /// written too.
   private mutating func admittedState(_ state: PickleValue, _ place: Int?, _ way: Int) -> Step {
     admitted(state, place.flatMap { places[$0].stayingCount > 0 ? $0 : nil }, way)
       ?? .opcode(.emptyDictionary)
   }
 
-  /// Writes an OrderedDict of the tensors that came to a place.
+  /// Writes an OrderedDict of the tensors that were moved to a node.
   mutating func write(stateDict place: Int) throws(DecantError) {
     writer.emptyOrderedDictionary()
     _ = writer.remember()
@@ -289,23 +290,23 @@ extension CheckpointPickling {
     writer.write(.setItems)
   }
 
-  /// Writes a tensor that stood elsewhere.
+  /// Writes a tensor that was moved from another path.
   mutating func write(arrival index: Int, isDetached: Bool) {
     isWritten[index] = true
     let isParameter = !isDetached && plan.tensors[index].entry.role == .parameter
     tensors.write(
       index, as: isParameter ? .parameter : .tensor, isCoalesced: nil, isDetached: isDetached, to: &writer)
-    // What is read from the written file is remembered too: written again, it is the same bytes.
+    // Memoised like values that come from a source pickle, so that converting the output again gives the same bytes.
     _ = writer.remember()
   }
 
-  /// Writes a text that the source does not have.
+  /// Writes a text that is not in the source.
   mutating func writeNew(text: String) {
     writer.text(text)
     _ = writer.remember()
   }
 
-  /// Marks the tensors of a value that is written once for several places.
+  /// Marks the tensors below a node as written, for a value that is shared by several paths.
   private mutating func markWritten(below place: Int) {
     var open = [place]
     while let place = open.popLast() {
@@ -316,7 +317,7 @@ extension CheckpointPickling {
 }
 
 extension PickleGraph {
-  /// What stands at a path; nil when that lies in something whose contents the loader would not make.
+  /// Returns the value at a path; nil when the path leads through a value that the loader does not build.
   func value(at path: [PathKey]) -> PickleValue? {
     var value = root
     for key in path {
@@ -333,7 +334,8 @@ extension PickleGraph {
     return value
   }
 
-  /// Whether a sparse tensor's indices are sorted and unique, where the file says.
+  /// Returns the source's `is_coalesced`: true when a sparse tensor's indices are sorted and unique. Nil when the
+  /// file does not say.
   fileprivate func isCoalesced(_ value: PickleValue) -> Bool? {
     guard let object = object(value),
       global(object.callable)?.qualifiedName == "torch._utils._rebuild_sparse_tensor",
@@ -344,7 +346,7 @@ extension PickleGraph {
   }
 }
 
-/// The keys of a mapping in which some are new: no two may be alike, or one would be lost.
+/// The keys of a mapping in which some are new. Two equal keys would lose a value, so they are an error.
 private struct DistinctKeys {
   private var keys: Set<ExactText> = []
 

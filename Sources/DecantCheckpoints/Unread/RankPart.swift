@@ -1,9 +1,9 @@
 internal import DecantBytes
 internal import DecantTensors
 
-/// One process's part of a tensor, of a checkpoint that several processes wrote: what the others hold is in other files.
+/// One process's part of a tensor, in a checkpoint that several processes wrote. The other parts are in other files.
 struct RankPart: Sendable, Equatable {
-  /// The library that cut the tensor.
+  /// The library that split the tensor.
   enum Kind: Sendable, Equatable {
     /// A `DTensor`, of FSDP 2 and tensor parallelism.
     case distributedTensor
@@ -13,20 +13,21 @@ struct RankPart: Sendable, Equatable {
     case zeroParameter
     /// The flat partitions of DeepSpeed's ZeRO optimizers.
     case zeroPartition
-    /// A parameter of FairScale's FSDP, flattened and cut.
+    /// A parameter of FairScale's FSDP, flattened and split.
     case flatParameter
-    /// A model that Megatron or DeepSpeed cut: so many parts, and the setting that says so.
+    /// A tensor of a model that Megatron or DeepSpeed split. `setting` is the name and value of the setting that
+    /// shows it.
     case modelParallel(setting: String)
   }
 
   let kind: Kind
-  /// The path of the tensor that was cut; what lies below it belongs to it.
+  /// The path of the tensor that was split. Everything below it belongs to it.
   let owner: [PathKey]
 
-  /// The same part below other steps.
+  /// Returns the same part with its owner's path below other keys.
   func moved(below steps: [PathKey]) -> RankPart { RankPart(kind: kind, owner: steps + owner) }
 
-  /// What it is a part of, for messages.
+  /// The name of the library's mechanism, for messages.
   var description: String {
     switch kind {
     case .distributedTensor: "DTensor"
@@ -38,7 +39,7 @@ struct RankPart: Sendable, Equatable {
     }
   }
 
-  /// What joins the parts.
+  /// The instructions for joining the parts.
   var remedy: String {
     switch kind {
     case .distributedTensor, .shardedTensor:
@@ -54,11 +55,13 @@ struct RankPart: Sendable, Equatable {
   }
 }
 
-// MARK: Which tensors are parts
+// MARK: Marking parts
 
 extension RankPart {
-  /// Marks every tensor that is one process's part of a larger one. This is the one place that decides so, but for what a
-  /// class in the pickle says, which ``TensorReconstruction/rankPartKind(of:)`` reads. O(tensors + objects).
+  /// Marks every tensor that is one process's part of a larger one. O(tensors + objects).
+  ///
+  /// All such decisions are made here, except those that depend on a class in the pickle: see
+  /// ``TensorReconstruction/rankPartKind(of:)``.
   ///
   /// - Parameter owners: the objects that hold parts, by their paths.
   static func mark(_ contents: inout CheckpointContents, owners: [[PathKey]: RankPart]) {
@@ -84,12 +87,13 @@ extension RankPart {
     }
   }
 
-  /// The state of a generator of random numbers is each process's own.
+  /// Returns true for a random generator's state, which belongs to each process alone.
   private static func isRandomState(_ path: [PathKey]) -> Bool {
     path.contains { $0.name.contains("rng") || $0.name.contains("random") }
   }
 
-  /// The setting by which Megatron, or DeepSpeed with its model parallelism, says that others hold the rest.
+  /// Returns the name and value of the setting by which Megatron, or DeepSpeed with model parallelism, shows that
+  /// other files hold the rest; nil when there is none.
   private static func modelParallelSetting(_ contents: CheckpointContents) -> String? {
     let sizes: Set<String> = [
       "tensor_model_parallel_size", "pipeline_model_parallel_size", "model_parallel_size", "mp_world_size",
@@ -106,14 +110,14 @@ extension RankPart {
   }
 }
 
-/// What a file of a DeepSpeed engine says of its parameters and partitions.
+/// The parameters and partitions that a DeepSpeed engine's file describes.
 ///
 /// Source: DeepSpeed `deepspeed/utils/zero_to_fp32.py`, `deepspeed/checkpoint/constants.py`.
 private struct DeepSpeedLayout {
   /// The number of elements of each whole parameter.
   private var elementCounts: [ExactText: Int] = [:]
   private var hasPartitions = false
-  /// Whether a DeepSpeed engine wrote the file, by what it says of itself.
+  /// True when the file has a key that a DeepSpeed engine writes, such as `ds_version`.
   private var isEngine = false
 
   var isPartitioned: Bool { hasPartitions || isEngine || !elementCounts.isEmpty }
@@ -129,8 +133,8 @@ private struct DeepSpeedLayout {
       guard let first = object.path.first, case .text(let section) = first else { continue }
       switch section {
       case "param_shapes", "frozen_param_shapes":
-        // param_shapes.GROUP.NAME.AXIS, without the group in older versions and for frozen ones; a shape without axes is
-        // one object.
+        // The path is param_shapes.GROUP.NAME.AXIS. Older versions and frozen parameters have no GROUP. A shape
+        // without axes is one object.
         var steps = object.path.dropFirst()
         if case .position? = steps.first { steps = steps.dropFirst() }
         guard let name = steps.first, case .text(let text) = name, steps.count <= 2 else { continue }
@@ -153,11 +157,11 @@ private struct DeepSpeedLayout {
       $0.path.count >= 2 && $0.path[0] == .text("optimizer_state_dict")
         && Self.groups.contains($0.path[1].name)
     }
-    // One partition is all there is.
+    // A single partition is the whole state.
     hasPartitions = isOptimizer && partitionCount != 1
   }
 
-  /// Returns why a tensor is a part; nil for a whole one.
+  /// Returns the kind of part that a tensor is; nil for a whole tensor.
   func kind(of entry: CheckpointTensor) -> RankPart.Kind? {
     guard let first = entry.path.first, case .text(let section) = first else { return nil }
     switch section {
@@ -165,7 +169,7 @@ private struct DeepSpeedLayout {
       return hasPartitions && !entry.tensor.shape.isEmpty ? .zeroPartition : nil
     case "module", "frozen_param_fragments":
       guard entry.path.count == 2, case .text(let name) = entry.path[1] else { return nil }
-      // Stage 3 leaves an empty tensor in the place of each parameter.
+      // Stage 3 saves an empty tensor for each parameter.
       if let count = elementCounts[ExactText(name)] {
         return entry.tensor.elementCount < count ? .zeroParameter : nil
       }

@@ -1,12 +1,13 @@
 package import DecantBytes
 internal import DecantTensors
 
-/// Refuses what would lose weights in silence: tensors of kinds that are not read, and one process's parts of tensors.
+/// Checks that refuse to lose weights silently: tensors of kinds that are not read, and single ranks' parts of
+/// tensors.
 extension Checkpoint {
   /// Returns the state dict of a network: the one under a key, or the only one.
   ///
-  /// - Throws: ``DecantError`` when there is none or there are several, and when tensors of it are not read or are
-  ///   parts of tensors.
+  /// - Throws: ``DecantError`` when there is none or there are several, or when its tensors are of kinds that are not
+  ///   read or are parts of larger tensors.
   package func readableStateDict(key: String? = nil) throws(DecantError) -> Selection {
     if key == nil, stateDictCandidates.isEmpty {
       let unread = objects.filter { $0.unreadTensor != nil }
@@ -18,12 +19,13 @@ extension Checkpoint {
     return selection
   }
 
-  /// Throws when tensors of a selection are not read, or are parts of tensors whose rest is in other files.
+  /// Throws when tensors of a selection are of kinds that are not read, or are parts of tensors whose rest is in
+  /// other files.
   ///
   /// - Parameters:
   ///   - use: a participle for the message, such as `converted`.
-  ///   - isChosen: tells by a name, from the selection's path on, whether the tensor takes part.
-  ///   - advice: how the caller goes on without them.
+  ///   - isChosen: returns true when the tensor with a name, below the selection's path, is used.
+  ///   - advice: the way to go on without these tensors.
   /// - Throws: ``DecantError`` that names the first of them.
   package func requireReadable(
     _ selection: Selection, use: String = "read", advice: DecantError.Advice = .saveWhole,
@@ -39,7 +41,7 @@ extension Checkpoint {
     guard parts.isEmpty else { throw rankRefusal(parts) }
   }
 
-  /// Returns a sentence that names the unread tensors and the parts outside a selection; nil when there are none.
+  /// Returns a warning that names the unread tensors and the parts outside a selection; nil when there are none.
   package func unreadWarning(outside selection: Selection) -> String? {
     let within = Set(selection.unread.map(\.path))
     let unread = objects.filter { $0.unreadTensor != nil && !within.contains($0.path) }
@@ -57,7 +59,7 @@ extension Checkpoint {
       : "outside \(selection.key.escapedForDisplay) the file also holds \(clauses.joined(separator: ", and "))"
   }
 
-  /// The error for tensors of kinds that are not read.
+  /// Returns the error for tensors of kinds that are not read.
   func unreadRefusal(_ unread: [CheckpointObject], _ use: String, _ advice: DecantError.Advice) -> DecantError
   {
     DecantError(
@@ -66,7 +68,7 @@ extension Checkpoint {
       file: path, advice: advice)
   }
 
-  /// The error for one process's parts of tensors.
+  /// Returns the error for one process's parts of tensors.
   private func rankRefusal(_ parts: [CheckpointTensor]) -> DecantError {
     let owners = Self.owners(parts)
     let kind = parts.first?.rankPart
@@ -76,9 +78,9 @@ extension Checkpoint {
       file: path, remedy: kind?.remedy)
   }
 
-  // MARK: Spelling
+  // MARK: Messages
 
-  /// As many names as are listed, and as many where each has a kind of its own.
+  /// The number of names that a message lists. `mostKinds` is the number when the names have different kinds.
   private static let mostNamed = 8
   private static let mostKinds = 32
 
@@ -106,7 +108,7 @@ extension Checkpoint {
     names.joined(separator: ", ") + (count > names.count ? " and \(count - names.count) more" : "")
   }
 
-  /// The tensors that were cut, each once, in the file's order.
+  /// Returns the paths of the tensors that were split, each once, in the file's order.
   private static func owners(_ parts: [CheckpointTensor]) -> [[PathKey]] {
     var seen: Set<[PathKey]> = []
     return parts.compactMap { $0.rankPart?.owner }.filter { seen.insert($0).inserted }

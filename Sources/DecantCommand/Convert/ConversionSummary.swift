@@ -2,7 +2,7 @@ import DecantBytes
 import DecantCheckpoints
 import DecantTensors
 
-/// What the user is told of a conversion: a line of result, and notes of everything that is not in the file as it was.
+/// The messages about a conversion: a line with the result, and notes on everything that differs from the input.
 struct ConversionSummary {
   private let report: WriteReport
   private let checkpoint: Checkpoint
@@ -22,11 +22,11 @@ struct ConversionSummary {
     self.options = options
   }
 
-  /// Prints the notes on standard error and the result on standard output.
+  /// Prints the notes to standard error and the result to standard output.
   ///
   /// - Parameters:
-  ///   - output: nil when standard output has the file; the result then is a note.
-  ///   - json: true to print the result as JSON.
+  ///   - output: The output path; nil when standard output receives the file, and the result is printed as a note.
+  ///   - json: True to print the result as JSON.
   func print(_ time: Duration, _ output: String?, json: Bool) {
     for warning in checkpoint.warnings { StandardStreams.note("warning: \(warning)") }
     if let key = options.key, let selection = try? checkpoint.selection(key: key),
@@ -113,7 +113,7 @@ struct ConversionSummary {
     }
   }
 
-  /// The first few of some names.
+  /// Returns the first four names as text.
   private func list(_ names: [String]) -> String {
     names.prefix(4).map(\.escapedForDisplay).joined(separator: ", ") + (names.count > 4 ? ", …" : "")
   }

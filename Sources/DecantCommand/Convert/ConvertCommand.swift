@@ -5,7 +5,7 @@ import DecantCheckpoints
 import DecantResNets
 import DecantTensors
 
-/// `decant convert IN OUT`.
+/// The command `decant convert IN OUT`.
 struct ConvertCommand: ParsableCommand, JSONReporting {
   static let configuration = CommandConfiguration(
     commandName: "convert",
@@ -67,7 +67,7 @@ struct ConvertCommand: ParsableCommand, JSONReporting {
   @Flag(help: "Read what was written and compare every tensor with the source.") var check = false
   @Flag(help: "Print JSON, schema 1.") var json = false
 
-  /// The order of the sizes of convolutions' weights.
+  /// The dimension order of convolution weights.
   enum Layout: String, ExpressibleByArgument, CaseIterable { case nchw, nhwc }
 
   func validate() throws {
@@ -142,7 +142,7 @@ struct ConvertCommand: ParsableCommand, JSONReporting {
     }
   }
 
-  /// Refuses options that mean nothing for the output.
+  /// Throws when an option was given that has no effect on this output.
   private func refuse(_ options: [(name: String, isGiven: Bool)], _ why: String) throws {
     let given = options.filter(\.isGiven).map(\.name)
     guard given.isEmpty else {
@@ -185,7 +185,7 @@ struct ConvertCommand: ParsableCommand, JSONReporting {
     options.salvages = salvage
     options.checks = check
     let line = ProgressLine()
-    // Where there is nothing to clean up, signals end the process themselves, also while a pipe is full.
+    // With nothing to clean up, signals end the process at once, even while a pipe is full.
     if isStandardOutput {
       options.progress = { line.update($0, of: $1) }
     } else {
@@ -198,7 +198,7 @@ struct ConvertCommand: ParsableCommand, JSONReporting {
       clock.now - start, isStandardOutput ? nil : output, json: json)
   }
 
-  /// Whether the network itself is written, not tensors.
+  /// True when the output is an ONNX network, not tensors.
   private var isNetwork: Bool { output.hasSuffix(".onnx") }
 
   private var isStandardOutput: Bool { output == "-" }

@@ -3,15 +3,15 @@ import DecantCheckpoints
 import DecantResNets
 import DecantTensors
 
-/// What `decant convert` changes of the one ResNet in a file: its names, and its normalizations.
+/// The changes that `decant convert` makes to the ResNet in a file: its tensor names and its batch norms.
 struct NetworkEdits {
   let checkpoint: Checkpoint
   let network: NetworkOptions
 
-  /// The part that is converted; without a key it is the whole file, and prefixes tell the network.
+  /// Returns the part to convert. Without a key it is the whole file, and prefixes identify the network.
   private func selection() throws -> Selection { try checkpoint.selection(key: network.key ?? ".") }
 
-  /// The network's names in another dialect, by those in the file; the prefix stays.
+  /// Returns the tensor names of the network in another dialect, by their names in the file. The prefix is kept.
   func renamed(into dialect: ResNetDialect) throws -> [ExactText: WriteOptions.Renaming] {
     let stateDict = try selection().stateDict()
     let naming: ResNetNaming
@@ -44,10 +44,10 @@ struct NetworkEdits {
     return renamed
   }
 
-  /// What stands in the place of the network's convolutions and normalizations once these are computed into those; biases that
-  /// are new have the names of `dialect`, else of the file's own.
+  /// Returns the tensors that replace the network's convolutions and batch norms after folding, by their names in the
+  /// file. New biases are named in `dialect`, or in the file's own dialect when it is nil.
   ///
-  /// - Throws: ``DecantError``; its code is `mismatch` when the weights are not the network's.
+  /// - Throws: ``DecantError``, with the code `mismatch` when the weights do not match the network.
   func folded(
     classes: Int?, into dialect: ResNetDialect?
   ) throws -> [ExactText: [WriteOptions.Replacement]] {

@@ -6,7 +6,7 @@ import DecantNetworks
 import DecantResNets
 import DecantTensors
 
-/// `decant convert IN OUT.onnx`: the network that a state dict is taken for, as a model that runs elsewhere.
+/// The conversion `decant convert IN OUT.onnx`: writes the network of a state dict as an ONNX model.
 struct ONNXConversion {
   let checkpoint: Checkpoint
   let network: NetworkOptions
@@ -19,9 +19,9 @@ struct ONNXConversion {
   var sourceDigest = false
   var json = false
 
-  /// Takes the file for a network as `decant run` does, verifies it, and writes it.
+  /// Identifies the network as `decant run` does, verifies the weights, and writes the model.
   ///
-  /// - Throws: ``DecantError``; its code is `mismatch` when the weights are not the network's.
+  /// - Throws: ``DecantError``, with the code `mismatch` when the weights do not match the network.
   func write(to output: String) throws {
     let clock = ContinuousClock()
     let start = clock.now

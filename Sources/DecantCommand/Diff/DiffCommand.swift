@@ -6,7 +6,7 @@ import DecantResNets
 import DecantTensors
 import DecantIO
 
-/// `decant diff A B`.
+/// The command `decant diff A B`.
 struct DiffCommand: ParsableCommand, JSONReporting {
   static let configuration = CommandConfiguration(
     commandName: "diff",
@@ -85,7 +85,7 @@ struct DiffCommand: ParsableCommand, JSONReporting {
     if !result.isSame { throw ExitStatus.no }
   }
 
-  /// What a reader should know of a file.
+  /// Prints the warnings and notes about one file.
   private func note(_ side: DiffSide) {
     for warning in side.checkpoint.warnings {
       StandardStreams.note("warning: \(side.checkpoint.path.escapedForDisplay): \(warning)")
@@ -100,7 +100,7 @@ struct DiffCommand: ParsableCommand, JSONReporting {
     }
   }
 
-  /// What was recognised.
+  /// Prints notes on the recognised prefixes and dialects.
   private func note(_ matching: TensorMatching) {
     for prefixes in matching.prefixes {
       let sides = [("A", prefixes.left), ("B", prefixes.right)].filter { !$0.1.isEmpty }.map {

@@ -87,7 +87,7 @@ enum DiffJSON {
     return .object(members)
   }
 
-  /// Steps as the contract writes numbers: beyond 2^53 as a string, and a NaN beside a number is infinitely far from it.
+  /// Returns the ULP distance as JSON. Beyond 2^53 it is a string. Between a NaN and a number it is infinite.
   private static func steps(_ measures: TensorDifference) -> JSONValue {
     if measures.nanCount > 0 { return .string("Infinity") }
     guard let steps = measures.maxULP else { return .null }

@@ -3,10 +3,10 @@ import DecantBytes
 import DecantCheckpoints
 import DecantTensors
 
-/// The text of `decant diff`.
+/// The text output of `decant diff`.
 struct DiffReport {
   let result: DiffResult
-  /// Whether the lists are printed to their ends.
+  /// True when the lists are printed in full.
   let showsAll: Bool
 
   private static let shown = 16
@@ -32,7 +32,7 @@ struct DiffReport {
     }
   }
 
-  /// The first line.
+  /// The first line of the report.
   private var answer: String {
     let all: [(count: Int, what: String)] = [
       (result.identicalCount, "identical"), (result.tolerated.count, "within tolerance"),
@@ -73,7 +73,7 @@ struct DiffReport {
     table.show()
   }
 
-  /// The largest difference of several, and what was rounded.
+  /// Prints the largest difference when there are several, and the rounding between dtypes.
   private func printWorst() {
     let measured = result.changed.compactMap { pair in pair.difference.map { (pair, $0) } }
     if measured.count > 1, let worst = measured.max(by: { $0.1.maxAbsolute < $1.1.maxAbsolute }) {
@@ -97,7 +97,7 @@ struct DiffReport {
     }
   }
 
-  /// Which of two types is the other rounded.
+  /// Returns a sentence that says which of two dtypes is the other one rounded.
   private static func rounding(_ left: DType, _ right: DType) -> String {
     let (coarse, fine) = DType.coarser(left, right) == left ? (left, right) : (right, left)
     return "\(coarse.rawValue) is the \(fine.rawValue) rounded once"
@@ -135,12 +135,12 @@ struct DiffReport {
 
   private func both(_ left: String, _ right: String) -> String { left == right ? left : "\(left) → \(right)" }
 
-  /// A name, escaped; in quotes when a reader could not see it.
+  /// Returns a name, escaped, in quotes when it is empty or has spaces at an end.
   private func name(_ name: String) -> String { Spelling.name([.text(name)]) }
 }
 
 extension DiffResult.Compared {
-  /// The remark, and the option that goes further.
+  /// The remark, with the option for a closer comparison.
   var commandRemark: String {
     switch hint {
     case nil: remark

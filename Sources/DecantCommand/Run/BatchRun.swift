@@ -1,19 +1,19 @@
 import DecantImages
 import DecantInference
 
-/// Runs batches by whichever engine: whole, or as the mean of their tiles.
+/// Runs batches on an engine, whole or as the mean of their tiles' logits.
 struct BatchRun<T: ReferenceScalar> {
   typealias Stage = (name: String, activation: Activation<T>)
-  /// Runs an input and hands over the stages that are asked for.
+  /// Runs an input, calls `stage` with each requested stage, and returns the logits.
   typealias Engine = (
     _ input: Activation<T>, _ stages: Set<String>, _ stage: (String, Activation<T>) -> Void
   ) throws(InferenceError) -> Activation<T>
 
-  /// Whether large images are cut.
+  /// True when large images are split into tiles.
   let tiles: Bool
-  /// The stages that are kept.
+  /// The names of the stages to keep.
   let stages: Set<String>
-  /// What each round took, over all batches.
+  /// The duration of each round, summed over all batches.
   private(set) var times: [Duration]
 
   init(tiles: Bool, stages: [String], rounds: Int) {
@@ -21,7 +21,7 @@ struct BatchRun<T: ReferenceScalar> {
     times = Array(repeating: .zero, count: rounds)
   }
 
-  /// The logits, and the stages of the first round.
+  /// Returns the logits, and the stages of the first round.
   mutating func run(_ input: Activation<T>, _ engine: Engine) throws(InferenceError)
     -> (logits: Activation<T>, stages: [Stage])
   {
@@ -41,7 +41,7 @@ struct BatchRun<T: ReferenceScalar> {
     return (logits, kept)
   }
 
-  /// The mean of the tiles' logits.
+  /// Returns the mean of the tiles' logits.
   private static func mean(_ tiling: Tiling, _ input: Activation<T>, _ engine: Engine) throws(InferenceError)
     -> Activation<T>
   {
@@ -56,7 +56,7 @@ struct BatchRun<T: ReferenceScalar> {
       shape = part.shape
       parts.append(part.values.map { Double($0) })
     }
-    // Summed in float64: the mean rounds once.
+    // Summed in float64, so that the mean is rounded once.
     return try Activation(shape: shape, values: tiling.mean(of: parts).map { T($0) })
   }
 }

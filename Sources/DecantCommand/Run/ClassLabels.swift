@@ -2,12 +2,12 @@ import DecantBytes
 import DecantIO
 import DecantCheckpoints
 
-/// Names of classes, one a line.
+/// The class names of a network, read from a file with one name per line.
 struct ClassLabels {
   private static let largestByteCount = 16 << 20
   private let names: [String]
 
-  /// Reads a file whose lines are as many as the network's classes.
+  /// Reads a file that must have one line per class of the network.
   init(path: String, classes: Int) throws(DecantError) {
     let file = try InputFile(path)
     guard file.byteCount <= Self.largestByteCount else {

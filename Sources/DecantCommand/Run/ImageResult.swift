@@ -3,19 +3,20 @@ import CStandard
 import DecantImages
 import DecantInference
 
-/// What the network answered to one image.
+/// The output of the network for one image.
 struct ImageResult<T: ReferenceScalar> {
   let image: InputImage
   let logits: [T]
 
-  /// A class, or a feature where the network has no head.
+  /// A class, or a feature when the network has no head.
   struct Entry {
     let place: Int
     let logit: T
     let probability: Double
   }
 
-  /// The largest, the first of equals first. Probabilities are the softmax of all logits.
+  /// Returns the entries with the largest logits. Equal logits keep their order. Probabilities are the softmax of all
+  /// logits.
   func top(_ count: Int) -> [Entry] {
     let largest = logits.reduce(-T.infinity) { max($0, $1) }
     let powers = logits.map { cstandard_exp(Double($0) - Double(largest)) }
@@ -29,7 +30,7 @@ struct ImageResult<T: ReferenceScalar> {
 }
 
 extension InputImage {
-  /// What was done to it, in words; nil when nothing was.
+  /// Returns a description of the preprocessing steps, or nil when there were none.
   func history(_ preprocessing: Preprocessing) -> String? {
     var parts: [String] = []
     if let picture {
@@ -46,7 +47,7 @@ extension InputImage {
     return parts.isEmpty ? nil : parts.joined(separator: "; ")
   }
 
-  /// The members of its object in `--json`.
+  /// The members of the image's object in the output of `--json`.
   var json: [(key: String, value: JSONValue)] {
     func size(_ height: Int, _ width: Int) -> JSONValue {
       .object([

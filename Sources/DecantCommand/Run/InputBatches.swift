@@ -5,21 +5,21 @@ import DecantImages
 import DecantInference
 import DecantTensors
 
-/// What is known of one image that is run.
+/// The properties of one input image.
 struct InputImage {
   let file: String
-  /// Which one of its file's images; nil where a file is one image.
+  /// The index of the image in its file; nil when the file is one image.
   var index: Int?
-  /// The picture it was made of, without its pixels; nil for numbers.
+  /// The picture that the input was made from, without its pixels; nil for arrays of numbers.
   var picture: PictureFacts?
-  /// Height and width of what the network gets.
+  /// The height and width of the network's input in pixels.
   var height: Int
   var width: Int
-  /// In how many parts it was scored.
+  /// The number of tiles that the image was split into.
   var tiles = 1
 }
 
-/// What a picture was before it became numbers.
+/// The properties of a picture before preprocessing.
 struct PictureFacts {
   let format: ImageFormat
   let storedSize: (height: Int, width: Int)
@@ -33,13 +33,13 @@ struct PictureFacts {
   }
 }
 
-/// Images of one size that are run at once.
+/// A batch of images of one size.
 struct InputBatch<T: ReferenceScalar> {
   var images: [InputImage] = []
   var channels = 0
   var values: [T] = []
 
-  /// Notes in how many parts each image is scored.
+  /// Records the number of tiles for each image.
   mutating func split(_ tiling: Tiling) {
     for place in images.indices { images[place].tiles = tiling.tiles.count }
   }
@@ -50,27 +50,28 @@ struct InputBatch<T: ReferenceScalar> {
   }
 }
 
-/// The files one after the other: as many pictures of one size together as asked, a file of numbers by itself.
+/// The batches of a list of files. Pictures of one size are batched up to the requested number; a file of numbers is a
+/// batch of its own.
 struct InputBatches<T: ReferenceScalar> {
   private let sources: [InputSource]
   private let options: InputOptions
   private let limits: Limits
   private var next = 0
-  /// A picture that did not fit the batch before.
+  /// The picture that did not fit into the previous batch.
   private var held: InputBatch<T>?
-  /// What could not be read, in order; with one source it is thrown instead.
+  /// The errors of unreadable files, in order. With a single source the error is thrown instead.
   private(set) var failures: [DecantError] = []
 
   init(_ sources: [InputSource], _ options: InputOptions, limits: Limits) {
     (self.sources, self.options, self.limits) = (sources, options, limits)
   }
 
-  /// How many files have been read.
+  /// The number of files whose images were returned in a batch.
   var done: Int { next - (held == nil ? 0 : 1) }
 
-  /// The next images; nil after the last.
+  /// Returns the next batch, or nil at the end.
   ///
-  /// - Parameter failed: is told what could not be read, when there are other sources to go on with.
+  /// - Parameter failed: Called with the error of an unreadable file when there are other sources to continue with.
   mutating func batch(failed: (DecantError) -> Void) throws -> InputBatch<T>? {
     var batch = held
     held = nil

@@ -6,7 +6,7 @@ import DecantCheckpoints
 import DecantImages
 import DecantScanning
 
-/// What is run, and how pictures become numbers.
+/// The options for the inputs and their preprocessing.
 struct InputOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
@@ -25,7 +25,7 @@ struct InputOptions: ParsableArguments {
     help: "Score images larger than 1536 pixels on both sides as the mean of tiles of 1024, weighed by area.")
   var tile = false
 
-  /// What was declared; nil where nothing was.
+  /// The requested preprocessing, or nil when the option was not given.
   var preprocessing: Preprocessing? { preprocess.flatMap(Preprocessing.init(rawValue:)) }
 
   func validate() throws {
@@ -45,9 +45,9 @@ struct InputOptions: ParsableArguments {
 
   static let names = "imagenet-eval, imagenet-raw or none"
 
-  /// The files to run, in the order of the paths and within a folder by name; what is no input there is passed over.
+  /// Returns the input files in the order of the paths, and by name within a folder. Skips other files in folders.
   ///
-  /// - Throws: ``DecantError`` when a path leads nowhere, or nothing is left.
+  /// - Throws: ``DecantError`` when a path does not exist, or no input is left.
   func sources() throws(DecantError) -> [InputSource] {
     var sources: [InputSource] = []
     for path in input {
@@ -76,7 +76,7 @@ struct InputOptions: ParsableArguments {
         .invalidInput, "has no PNG, JPEG or .npy in it", file: input.first,
         remedy: "Give a folder with inputs, or the input itself.")
     }
-    // Asked before anything is decoded: a request that cannot be served fails at once, not picture by picture.
+    // Checked before decoding, so that an invalid request fails at once and not picture by picture.
     try requirePreprocessing(of: sources)
     return sources
   }
@@ -84,7 +84,7 @@ struct InputOptions: ParsableArguments {
   private func requirePreprocessing(of sources: [InputSource]) throws(DecantError) {
     if let preprocessing, preprocessing != .none {
       guard let numbers = sources.first(where: { $0.kind != .picture }) else { return }
-      // What is no input at all is told so when it is opened.
+      // A file of another kind gets its own error when it is opened.
       guard numbers.kind != .other else { return }
       throw DecantError(
         .invalidArgument, "holds numbers, and --preprocess \(preprocessing.rawValue) is for pictures",

@@ -4,15 +4,15 @@ import DecantCheckpoints
 import DecantInference
 import DecantTensors
 
-/// Results of all images on their way into one `.npy`.
+/// The results of all images, collected to be written to one `.npy` file.
 struct OutputCollection<T: ReferenceScalar> {
   private var shape: [Int] = []
   private var values: [T] = []
   private var first = ""
 
-  /// Takes the results of some images.
+  /// Adds the results of some images.
   ///
-  /// - Throws: ``DecantError`` when theirs have another shape than those before.
+  /// - Throws: ``DecantError`` when their shape differs from that of earlier results.
   mutating func append(_ results: Activation<T>, stage: String?, of image: InputImage) throws(DecantError) {
     if shape.isEmpty {
       shape = results.shape
@@ -30,7 +30,7 @@ struct OutputCollection<T: ReferenceScalar> {
     values += results.values
   }
 
-  /// Writes the results; `sources` are files that were read, which are never replaced.
+  /// Writes the results. The files in `sources` were read and are never replaced.
   func write(to path: String, sources: [FileIdentity]) throws(DecantError) {
     try NpyArray.write(values, shape: shape, to: path, sources: sources)
   }

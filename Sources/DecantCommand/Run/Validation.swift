@@ -2,16 +2,16 @@ import DecantBytes
 import DecantCheckpoints
 import DecantInference
 
-/// Every stage of a network as some engines compute it, beside the truth.
+/// A comparison of every stage of a network, as computed by engines, with a reference.
 struct Validation {
-  /// What the others are measured against, such as "reference engine in float64".
+  /// The name of the reference, such as "reference engine in float64".
   let truth: String
-  /// The largest difference that is taken for rounding, as a part of a stage's largest value.
+  /// The largest difference that counts as rounding, relative to the largest value of the stage.
   let tolerance: Double
   private let truths: [StageTruth]
   private var rows: [(engine: String, error: StageError)] = []
 
-  /// Runs the engine that is the truth, and keeps its stages.
+  /// Runs the reference engine and keeps its stages.
   init<T: ReferenceScalar>(
     _ truth: String, _ network: any NetworkEngine<T>, _ input: Activation<T>, stages: [String],
     tolerance: Double
@@ -23,7 +23,7 @@ struct Validation {
     self.truths = truths
   }
 
-  /// Takes a stage as an engine has computed it.
+  /// Compares a stage computed by an engine.
   mutating func measure<T: ReferenceScalar>(_ engine: String, _ stage: String, _ value: Activation<T>) {
     guard let truth = truths.first(where: { $0.stage == stage }), let error = truth.error(of: value) else {
       return
@@ -31,14 +31,14 @@ struct Validation {
     rows.append((engine, error))
   }
 
-  /// Takes what a golden holds of a stage.
+  /// Compares the stages in a file of reference outputs.
   mutating func measure(_ golden: Golden) throws {
     for truth in truths where golden.holds(truth.stage) {
       rows.append(("golden", try golden.error(against: truth)))
     }
   }
 
-  /// Whether every difference may be rounding.
+  /// True when every difference is within the tolerance for rounding.
   var isRounding: Bool { rows.allSatisfy { $0.error.maxRelative <= tolerance } }
 
   func print() {

@@ -1,11 +1,11 @@
 package import DecantBytes
 
-/// A content whose bytes were recorded with checksums: a zip's record, or several put together.
+/// A storage content with recorded checksums: a zip record, or several zip records combined.
 package protocol ChecksummedContent: StorageContent {
-  /// The record whose bytes these are, all of them, in order; nil when there is none, or more than one.
+  /// Returns the zip record whose bytes are exactly this content; nil when there is none, or more than one.
   func wholeRecord() throws -> ZipRecord?
 
-  /// What of the data is not what its checksum records. O(bytes).
+  /// Returns an error for each record whose data does not match its checksum. O(bytes).
   func damage(stopsAtFirst: Bool) throws -> [DecantError]
 }
 

@@ -1,29 +1,28 @@
 internal import CLibdeflate
 
-/// DEFLATE (RFC 1951), as zip entries and `.npz` members use it, by libdeflate.
+/// DEFLATE decompression (RFC 1951) of zip entries and `.npz` members, with libdeflate.
 package enum Deflate {
-  /// The most bytes that one byte of a stream can become: a match of 258 bytes takes two bits.
+  /// The most bytes that one compressed byte can become: a match of 258 bytes takes two bits.
   package static let largestFactor = 1_032
 
-  /// libdeflate is not on this machine, or not whole.
+  /// The error when libdeflate is not installed, or incomplete.
   package struct LibraryMissing: Error {
-    /// One clause that says what is missing.
+    /// A clause that says what is missing.
     package let reason: String
-    /// The Debian package that has the library.
+    /// The Debian package that contains the library.
     package let debianPackage = "libdeflate0"
   }
 
-  /// Inflates a whole stream into a buffer of exactly its size.
+  /// Decompresses a whole stream into a buffer of exactly its size. O(output).
   ///
-  /// - Returns: whether the stream is sound and fills the buffer; what the buffer holds is undefined otherwise.
-  ///   O(output).
+  /// - Returns: True when the stream is valid and fills the buffer; otherwise the buffer's contents are undefined.
   package static func inflate(
     _ source: UnsafeRawBufferPointer, into target: UnsafeMutableRawBufferPointer
   ) throws(LibraryMissing) -> Bool {
     if let problem = unsafe clibdeflate_load() {
       throw LibraryMissing(reason: unsafe "the data is deflated and \(String(cString: problem))")
     }
-    // Empty buffers may have no address, which libdeflate must not be given.
+    // Empty buffers may have a nil address, which libdeflate does not accept.
     var nothing: UInt8 = 0
     return unsafe withUnsafeMutablePointer(to: &nothing) { nothing in
       let from = unsafe source.baseAddress ?? UnsafeRawPointer(nothing)

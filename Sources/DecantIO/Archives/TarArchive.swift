@@ -1,13 +1,13 @@
 package import DecantBytes
 
-/// The members of a tar archive: ustar, with the two records of pax that say more than it can.
+/// The members of a tar archive in ustar format, with the pax keywords `path` and `size`.
 ///
 /// Source: POSIX.1-2017, `pax`, "ustar Interchange Format" and "pax Interchange Format".
 package struct TarArchive {
   /// A regular file in the archive.
   package struct Member {
     package let name: String
-    /// Where its bytes begin, from the start of the archive.
+    /// The offset of the file's data from the start of the archive.
     package let offset: Int
     package let byteCount: Int
   }
@@ -15,18 +15,18 @@ package struct TarArchive {
   package private(set) var members: [Member] = []
 
   private static let blockByteCount = 512
-  /// Bytes of a pax header: PyTorch's hold one time.
+  /// The most bytes of a pax header; those that PyTorch writes hold one timestamp.
   private static let paxBytes = 1 << 16
 
-  /// Whether a file begins like one.
+  /// Returns true when a file begins like a tar archive.
   package static func recognises(_ head: [UInt8]) -> Bool {
     head.count >= 262 && head[257..<262].elementsEqual("ustar".utf8)
   }
 
   /// Reads every header. O(members).
   ///
-  /// - Throws: ``DecantError`` for a header whose checksum or number is wrong, and a member that reaches beyond
-  ///   the archive.
+  /// - Throws: ``DecantError`` for a header with a wrong checksum or an invalid number, and for a member that extends
+  ///   beyond the archive.
   package init(_ source: ByteSource, limits: Limits) throws(DecantError) {
     var offset = 0
     var announced: (name: String?, byteCount: Int?) = (nil, nil)
@@ -82,7 +82,7 @@ package struct TarArchive {
     }
   }
 
-  /// The prefix, a slash and the name.
+  /// Returns a member's name: the prefix, a slash and the name field.
   private static func name(_ block: [UInt8]) -> String {
     func text(_ range: Range<Int>) -> String {
       String(decoding: block[range].prefix { $0 != 0 }, as: UTF8.self)
@@ -91,7 +91,8 @@ package struct TarArchive {
     return prefix.isEmpty ? text(0..<100) : prefix + "/" + text(0..<100)
   }
 
-  /// The sum of all bytes, those of the sum itself taken for spaces; some writers added signed bytes.
+  /// Returns true when the header's checksum is right: the sum of all bytes, with spaces in the checksum field. Some
+  /// writers summed signed bytes, so both sums are accepted.
   private static func hasRightChecksum(_ block: [UInt8]) -> Bool {
     guard let recorded = number(block[148..<156]) else { return false }
     var unsigned = 0
@@ -104,7 +105,8 @@ package struct TarArchive {
     return recorded == unsigned || recorded == signed
   }
 
-  /// An octal number with spaces or zeros around it, or GNU's base-256 behind a byte of 0x80.
+  /// Returns a number in octal with spaces or zeros around it, or in GNU's base-256 form, which begins with a byte of
+  /// 0x80; nil for other fields.
   private static func number(_ field: ArraySlice<UInt8>) -> Int? {
     var value = 0
     if let first = field.first, first & 0x80 != 0 {
@@ -125,7 +127,8 @@ package struct TarArchive {
     return value
   }
 
-  /// The `path` and `size` of a pax header: records of `length key=value` and a newline.
+  /// Returns the `path` and `size` of a pax header, which consists of lines `length key=value`; nil when it is
+  /// malformed.
   private static func pax(_ bytes: [UInt8]) -> (name: String?, byteCount: Int?)? {
     var found: (name: String?, byteCount: Int?) = (nil, nil)
     var rest = bytes[...]

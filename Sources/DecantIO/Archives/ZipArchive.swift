@@ -1,19 +1,19 @@
 package import DecantBytes
 internal import Synchronization
 
-/// A zip file: its directory, and its entries as contents that are read when asked for.
+/// A zip file: its directory, and its entries as contents that are read on demand.
 package final class ZipArchive: Sendable {
   package let file: ByteSource
   package let entries: [ZipEntry]
   private let places: [[UInt8]: Int]
   private let limits: Limits
-  /// The entry inflated last: neighbouring reads want the same one.
+  /// The most recently inflated entry, because consecutive reads are often from the same entry.
   private let inflated = Mutex<(index: Int, content: BytesInMemory)?>(nil)
 
-  /// Bytes of entries that stand in memory for as long as somebody keeps them.
+  /// The number of bytes of entries that were loaded into memory.
   private let allocated = Mutex(0)
 
-  /// Reads the directory and nothing else.
+  /// Opens an archive by its directory; reads no data.
   package init(_ file: ByteSource, limits: Limits) throws(DecantError) {
     self.file = file
     self.limits = limits
@@ -32,18 +32,19 @@ package final class ZipArchive: Sendable {
     recordsChecksums = entries.contains { $0.crc32 != 0 } || entries.allSatisfy { $0.byteCount == 0 }
   }
 
-  /// Whether any checksum was recorded: PyTorch can be told to write zeros for all of them.
+  /// True when any checksum was recorded: PyTorch has an option that writes zeros for all of them.
   package let recordsChecksums: Bool
 
-  /// Whether an entry's checksum was recorded: a record that was saved without its data has 0 among others.
+  /// Returns true when an entry's checksum was recorded: a record that was saved without its data has 0, although
+  /// others have checksums.
   package func recordsChecksum(of entry: ZipEntry) -> Bool {
     recordsChecksums && (entry.crc32 != 0 || entry.byteCount == 0)
   }
 
-  /// The entry of a name.
+  /// Returns the entry with a name; nil when there is none.
   package func entry(_ name: String) -> ZipEntry? { places[Array(name.utf8)].map { entries[$0] } }
 
-  /// An entry's bytes in memory, with whether they match the recorded checksum.
+  /// Returns an entry's bytes, and whether they match the recorded checksum.
   ///
   /// - Throws: ``DecantError`` when the entry is larger than `limit` allows.
   package func bytes(of entry: ZipEntry, limit: KeyPath<Limits, Int>) throws(DecantError) -> (
@@ -65,8 +66,10 @@ package final class ZipArchive: Sendable {
     return (bytes, !recordsChecksum(of: entry) || CRC32.of(bytes) == entry.crc32)
   }
 
-  /// The bytes of an entry that is a pickle, with whether they match the recorded checksum, and the limits to read
-  /// them with: what a few deflated bytes inflate to may ask for no more memory than a file of that size.
+  /// Returns the bytes of a pickle entry, whether they match the recorded checksum, and the limits for reading them.
+  ///
+  /// The limits of a deflated pickle depend on its compressed size: a few bytes may not demand more memory than a
+  /// file of that size could.
   package func pickle(
     _ entry: ZipEntry
   ) throws(DecantError) -> (bytes: [UInt8], isIntact: Bool, limits: Limits) {
@@ -88,7 +91,7 @@ package final class ZipArchive: Sendable {
     return (bytes, isIntact, limits)
   }
 
-  /// Counts an entry that is to stand in memory.
+  /// Adds an entry to the bytes loaded into memory; throws beyond the limit `allocation`.
   package func allocate(_ entry: ZipEntry) throws(DecantError) {
     let total = allocated.withLock { allocated in
       allocated = allocated.checkedAdding(entry.byteCount) ?? .max
@@ -101,17 +104,17 @@ package final class ZipArchive: Sendable {
     }
   }
 
-  /// Where a stored entry's data begins, from its local header.
+  /// Returns the offset of a stored entry's data, computed from its local header.
   ///
-  /// PyTorch pads the local header's extra field so that data is aligned; the directory's own copy of the
-  /// extra field has another length and must not be used.
+  /// PyTorch pads the local header's extra field to align the data. The extra field in the directory has another
+  /// length and must not be used here.
   package func dataOffset(of entry: ZipEntry) throws(DecantError) -> Int {
     func refuse(_ code: DecantError.Code, _ reason: String) -> DecantError {
       DecantError(
         code, reason, file: file.path, entry: entry.name, offset: entry.headerOffset,
         remedy: "The file is damaged or made to deceive: fetch it again.")
     }
-    // One read for the header and the name it should have; the directory has proved that they lie in the file.
+    // The directory reader has checked that the header and its name lie in the file, so one read is enough.
     let header = try file.bytes(at: entry.headerOffset, count: 30 + entry.rawName.count)
     func word(_ place: Int) -> Int { Int(header[place]) | Int(header[place + 1]) << 8 }
     func long(_ place: Int) -> Int { word(place) | word(place + 2) << 16 }
@@ -129,7 +132,7 @@ package final class ZipArchive: Sendable {
       let name = String(decoding: header[30...].prefix(word(26)), as: UTF8.self)
       throw refuse(.deceptive, "the local header has another name, \(name.escapedForDisplay)")
     }
-    // With bit 3 the sizes follow the data; otherwise zero, full (zip64) or equal to the directory's.
+    // With bit 3 the sizes follow the data; otherwise they are zero, full (zip64) or equal to the directory's.
     let stored = long(18)
     let size = long(22)
     let isKnown = flags & 8 == 0
@@ -148,7 +151,7 @@ package final class ZipArchive: Sendable {
     return start
   }
 
-  /// A deflated entry's bytes; the last one stays in memory.
+  /// Returns a deflated entry's bytes; the most recent entry stays in memory.
   package func inflate(_ entry: ZipEntry) throws(DecantError) -> BytesInMemory {
     if let content = inflated.withLock({ $0?.index == entry.index ? $0?.content : nil }) { return content }
     let start = try dataOffset(of: entry)
@@ -194,11 +197,11 @@ package final class ZipArchive: Sendable {
   }
 }
 
-/// One entry of a zip file as a storage's content.
+/// A zip entry as a storage's content.
 package final class ZipRecord: StorageContent, Sendable {
   package let archive: ZipArchive
   package let entry: ZipEntry
-  /// The stored data's place, or the inflated bytes once somebody has asked to keep them.
+  /// The stored data's byte range, or the inflated bytes after ``mappedBytes()`` was called.
   private let location = Mutex<Location?>(nil)
 
   private enum Location: Sendable {
@@ -222,7 +225,7 @@ package final class ZipRecord: StorageContent, Sendable {
     try unsafe content(keep: true).mappedBytes()
   }
 
-  /// The data's CRC-32 when it is not the recorded one; O(length).
+  /// Returns the data's CRC-32 if it differs from the recorded one; nil otherwise. O(length).
   package func wrongChecksum() throws -> UInt32? {
     guard archive.recordsChecksum(of: entry) else { return nil }
     var crc = CRC32()
@@ -239,12 +242,12 @@ package final class ZipRecord: StorageContent, Sendable {
     return crc.value == entry.crc32 ? nil : crc.value
   }
 
-  /// Throws when the data's checksum is not the recorded one; O(length).
+  /// Throws when the data's checksum differs from the recorded one. O(length).
   package func verifyChecksum() throws {
     if let found = try wrongChecksum() { throw checksumMismatch(archive.file, entry, found: found) }
   }
 
-  /// Throws unless a checksum is the recorded one.
+  /// Throws when a checksum differs from the recorded one.
   package func compare(_ crc: CRC32) throws(DecantError) {
     guard !archive.recordsChecksum(of: entry) || crc.value == entry.crc32 else {
       throw checksumMismatch(archive.file, entry, found: crc.value)
@@ -274,14 +277,14 @@ package final class ZipRecord: StorageContent, Sendable {
   }
 }
 
-/// A part of a zip entry as a storage's content: an array behind its header.
+/// A part of a zip entry as a storage's content, such as the array data after a `.npy` header.
 package final class ZipRecordPart: StorageContent {
   package let record: ZipRecord
   package let byteCount: Int
   package var isRandomAccess: Bool { record.isRandomAccess }
   private let offset: Int
 
-  /// Takes a part that must lie inside the entry.
+  /// Creates a content of a part, which must lie inside the entry.
   package init(_ record: ZipRecord, offset: Int, byteCount: Int) {
     precondition(offset >= 0 && byteCount >= 0 && byteCount <= record.byteCount - offset)
     self.record = record
@@ -303,7 +306,7 @@ package final class ZipRecordPart: StorageContent {
   }
 }
 
-/// The error of an entry whose data is not what was written.
+/// Returns the error for an entry whose data does not match its checksum.
 package func checksumMismatch(_ file: ByteSource, _ entry: ZipEntry, found: UInt32) -> DecantError {
   func hex(_ value: UInt32) -> String {
     let digits = String(value, radix: 16)

@@ -1,18 +1,18 @@
 package import DecantBytes
 
-/// One entry of a zip file as its central directory describes it.
+/// A zip file's entry as the central directory describes it.
 package struct ZipEntry: Sendable {
   package let name: String
   /// The name's bytes, which the local header must repeat.
   package let rawName: [UInt8]
-  /// Its place in the directory.
+  /// The entry's index in the directory.
   package let index: Int
   package let method: UInt16
   package let crc32: UInt32
   package let storedByteCount: Int
   package let byteCount: Int
   package let headerOffset: Int
-  /// Where the next entry's header, or the directory, begins: this entry must end before.
+  /// The offset of the next entry's header, or of the directory: this entry must end before it.
   package var bound = 0
 
   /// Describes an entry.
@@ -30,9 +30,9 @@ package struct ZipEntry: Sendable {
     self.headerOffset = headerOffset
   }
 
-  /// Bytes of its data for each byte that is stored, rounded up.
+  /// The compression ratio: bytes of data for each stored byte, rounded up.
   package var inflation: Int { byteCount.dividedRoundingUp(by: storedByteCount) }
-  /// The same as the end of a sentence.
+  /// The compression ratio as the end of a message.
   package var inflationText: String { "\(storedByteCount) bytes to \(byteCount), \(inflation) times as many" }
 
   package static let stored: UInt16 = 0
@@ -41,15 +41,15 @@ package struct ZipEntry: Sendable {
 
 /// The central directory of a zip file.
 ///
-/// Source: PKWARE APPNOTE 6.3.10, sections 4.3 and 4.5; docs/formats/zip.md says what is refused and why.
+/// Source: PKWARE APPNOTE 6.3.10, sections 4.3 and 4.5; docs/formats/zip.md lists what is refused and why.
 package struct ZipDirectory: Sendable {
   package let entries: [ZipEntry]
-  /// Where in ``entries`` each name stands.
+  /// The index in ``entries`` of each name.
   package let places: [[UInt8]: Int]
 
-  /// Reads the directory at the end of a file; O(entries).
+  /// Reads the directory at the end of a file. O(entries log entries).
   ///
-  /// - Throws: ``DecantError`` when there is none, or when entries are encrypted, truncated, duplicate or
+  /// - Throws: ``DecantError`` when there is no directory, or when entries are encrypted, truncated, duplicate or
   ///   overlapping.
   package init(_ file: ByteSource, limits: Limits) throws(DecantError) {
     let end = try EndRecord(file)
@@ -59,12 +59,12 @@ package struct ZipDirectory: Sendable {
         "the directory announces \(end.entryCount) entries",
         file: file.path)
     }
-    // The shortest entry has 46 bytes, so a count that lies is found before anything is allocated for it.
+    // The shortest entry has 46 bytes, so a false count is detected before anything is allocated for it.
     guard end.entryCount <= end.directoryByteCount / 46 else {
       throw damaged(
         file, end.directoryOffset, "the directory has no room for the \(end.entryCount) entries it announces")
     }
-    // And the longest, so that nothing is read that cannot be entries.
+    // The longest entry bounds the directory's size, so that no bytes are read that cannot be entries.
     let longest = 46 + 3 * 65_535
     guard end.directoryByteCount / longest <= end.entryCount else {
       throw damaged(
@@ -93,7 +93,7 @@ package struct ZipDirectory: Sendable {
     self.entries = try ZipDirectory.bounded(entries, directoryOffset: end.directoryOffset, file)
   }
 
-  /// One entry's fields as they stand, before anything is believed.
+  /// The unchecked fields of one directory entry.
   private struct Fields {
     var flags: UInt16 = 0
     var method: UInt16 = 0
@@ -127,12 +127,12 @@ package struct ZipDirectory: Sendable {
     }
   }
 
-  /// Believes an entry's fields, or says why not.
+  /// Checks an entry's fields and returns the entry.
   private static func entry(_ fields: Fields, index: Int, file: ByteSource) throws(DecantError)
     -> ZipEntry
   {
     let name = String(decoding: fields.name, as: UTF8.self)
-    // Neither .truncated nor .damaged: what the directory says of an entry is not worked around by a salvage.
+    // Neither .truncated nor .damaged: a salvage must not work around a directory that describes its entries wrongly.
     func refuse(_ code: DecantError.Code, _ reason: String, _ remedy: String? = nil) -> DecantError {
       DecantError(code, reason, file: file.path, entry: name, remedy: remedy)
     }
@@ -163,7 +163,7 @@ package struct ZipDirectory: Sendable {
       storedByteCount: stored, byteCount: size, headerOffset: header)
   }
 
-  /// Reads the extra fields and takes 64-bit values where the 32-bit ones are full.
+  /// Reads the extra fields, and replaces 32-bit values that are full by the 64-bit ones.
   private static func readZip64(
     _ cursor: inout ByteCursor, _ length: Int, size: inout UInt64, stored: inout UInt64, header: inout UInt64
   ) throws(ParsingError) {
@@ -210,7 +210,7 @@ package struct ZipDirectory: Sendable {
     return places
   }
 
-  /// Gives every entry the offset it must end before, and refuses those that already cannot.
+  /// Sets the offset that each entry must end before, and throws for entries that overlap or end too late.
   private static func bounded(
     _ entries: [ZipEntry], directoryOffset: Int, _ file: ByteSource
   ) throws(DecantError) -> [ZipEntry] {
@@ -239,7 +239,7 @@ package struct ZipDirectory: Sendable {
   }
 }
 
-/// Where the central directory stands: the end record and its zip64 companion.
+/// The location of the central directory, from the end record and the zip64 end record.
 private struct EndRecord {
   let directoryOffset: Int
   let directoryByteCount: Int
@@ -267,7 +267,7 @@ private struct EndRecord {
       var directoryEnd = tailOffset + place
       let locator = tailOffset + place - 20
       if locator >= 0, let wide = try EndRecord.zip64(file, locator: locator) {
-        // A small field is either full or says the same.
+        // A 32-bit field must be full, or equal to the 64-bit one.
         let agrees =
           (counts[1] == 0xFFFF || counts[1] == wide.count) && (size == 0xFFFF_FFFF || size == wide.size)
           && (offset == 0xFFFF_FFFF || offset == wide.offset)
@@ -298,7 +298,7 @@ private struct EndRecord {
     }
   }
 
-  /// The last signature whose comment reaches exactly to the end of the file.
+  /// Returns the index of the last signature whose comment ends exactly at the end of the file.
   private static func find(_ tail: [UInt8]) -> Int? {
     guard tail.count >= 22 else { return nil }
     for place in stride(from: tail.count - 22, through: 0, by: -1)
@@ -339,7 +339,7 @@ private struct EndRecord {
   }
 }
 
-/// An error that says a zip file is damaged.
+/// Returns an error that says a zip file is damaged.
 private func damaged(_ file: ByteSource, _ offset: Int?, _ reason: String) -> DecantError {
   DecantError(
     .damaged, reason, file: file.path, offset: offset, remedy: "Fetch the file again, or ask who made it."
@@ -347,7 +347,7 @@ private func damaged(_ file: ByteSource, _ offset: Int?, _ reason: String) -> De
 }
 
 extension DecantError {
-  /// True when the directory is lost or damaged, and the entries may still be found without it. A directory that is
-  /// arranged to deceive is not worked around.
+  /// True when the directory is lost or damaged, and the entries may still be found without it. A deceptive directory
+  /// is never worked around.
   package var mayBeSalvaged: Bool { code == .truncated || code == .damaged }
 }

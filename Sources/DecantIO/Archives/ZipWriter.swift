@@ -1,21 +1,21 @@
 package import DecantBytes
 
-/// Writes a zip file of stored entries laid out as PyTorch's writer does: data at multiples of 64 bytes, padding
-/// in the local headers' extra fields, data descriptors, a zip64 end record.
+/// A writer of zip files with stored entries, laid out as PyTorch's writer does: data at multiples of 64 bytes,
+/// padding in the local headers' extra fields, data descriptors, a zip64 end record.
 ///
-/// Deterministic: no times, no names of the machine. Source: PyTorch
+/// The output is deterministic: it contains no times and nothing about the machine. Source: PyTorch
 /// `caffe2/serialize/inline_container.cc`; docs/formats/torch-zip.md.
 package struct ZipWriter {
   private let output: AtomicOutput
   private var directory: [UInt8] = []
-  /// The CRC-32 of every entry so far; zeros for those that ``settle()`` has still to fill in.
+  /// The CRC-32 of every entry so far; zero for those that ``settle()`` still has to fill in.
   package private(set) var checksums: [UInt32] = []
   private var late: [Late] = []
 
-  /// An entry whose checksum is known only when everything is written.
+  /// An entry whose checksum is known only after everything is written.
   private struct Late {
     let entry: Int
-    /// Where it goes: in the file, and in the directory.
+    /// The offset of the checksum field in the file, and below it the index of the field in the directory.
     let place: Int
     let directoryPlace: Int
     let checksum: () -> CRC32
@@ -23,14 +23,14 @@ package struct ZipWriter {
 
   package init(_ output: AtomicOutput) { self.output = output }
 
-  /// Writes one entry of `byteCount` bytes that `append` gives to the output.
+  /// Writes an entry of `byteCount` bytes, which `append` appends to the output.
   package mutating func entry<E: Error>(
     _ name: String, byteCount: Int, append: (AtomicOutput) throws(E) -> EntryChecksum
   ) throws(E) {
     let headerOffset = output.byteCount
     let name = Array(name.utf8)
     let isWide = byteCount >= 0xFFFF_FFFF || headerOffset >= 0xFFFF_FFFF
-    // Four bytes of the padding's own header, then as many Z as bring the data to a multiple of 64.
+    // The padding field has a header of four bytes, then enough letters Z that the data begins at a multiple of 64.
     let unpadded = headerOffset + 30 + name.count + 4
     let padding = (64 - unpadded % 64) % 64
     var header: [UInt8] = []
@@ -81,7 +81,7 @@ package struct ZipWriter {
     checksums.append(crc)
   }
 
-  /// Writes one entry from memory.
+  /// Writes an entry from memory.
   package mutating func entry(_ name: String, _ bytes: [UInt8]) {
     entry(name, byteCount: bytes.count) { output in
       output.write(bytes)
@@ -91,7 +91,7 @@ package struct ZipWriter {
 
   /// Waits until all entries are written, and fills in the checksums that were not known before.
   ///
-  /// - Throws: ``DecantError`` when something cannot be read or written.
+  /// - Throws: ``DecantError`` when a read or a write has failed.
   package mutating func settle() throws(DecantError) {
     guard !late.isEmpty else { return }
     try output.finish()
@@ -108,7 +108,7 @@ package struct ZipWriter {
 
   /// Writes the directory and the end records.
   ///
-  /// - Throws: what ``settle()`` throws.
+  /// - Throws: Errors of ``settle()``.
   package mutating func finish() throws(DecantError) {
     try settle()
     let (offset, entryCount) = (output.byteCount, checksums.count)
@@ -135,7 +135,7 @@ package struct ZipWriter {
     output.write(record)
   }
 
-  /// The fields that local headers and directory entries share: version, flags (data descriptor, UTF-8),
+  /// Appends the fields that local headers and directory entries share: version, flags (data descriptor, UTF-8),
   /// method (stored), no time, checksum, sizes, lengths.
   private func appendCommon(
     to header: inout [UInt8], crc32: UInt32, byteCount: Int, nameCount: Int, extraCount: Int
@@ -154,10 +154,10 @@ package struct ZipWriter {
 /// The CRC-32 of an entry's data.
 package enum EntryChecksum {
   case known(CRC32)
-  /// To be asked for when everything is written.
+  /// A checksum that is computed when everything is written.
   case late(() -> CRC32)
 
-  /// That of `bytes` and then the data.
+  /// Returns the checksum of `bytes` followed by the data.
   package func behind(_ bytes: [UInt8], dataByteCount: Int) -> EntryChecksum {
     let first = CRC32(bytes)
     func whole(_ data: CRC32) -> CRC32 {

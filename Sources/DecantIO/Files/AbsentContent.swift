@@ -1,6 +1,6 @@
 package import DecantBytes
 
-/// The place of bytes that a file no longer has; reading them throws why.
+/// A storage content whose bytes are missing from the file; reading them throws the reason.
 package final class AbsentContent: StorageContent {
   package let byteCount: Int
   private let reason: DecantError

@@ -9,28 +9,28 @@ internal import CFallocate
   internal import Darwin
 #endif
 
-/// A file that appears under its name whole, or not at all.
+/// An output file that appears under its name complete, or not at all.
 ///
-/// The bytes go to a file without a name in the target's folder (`O_TMPFILE`), which the kernel drops whenever
-/// the process ends, whatever ends it; ``commit()`` gives it its name. File systems that have no nameless files
-/// get a temporary one, removed on failure. Durability against a power cut is not promised: that costs more
-/// than the copy.
+/// The bytes go to an unnamed file in the target's folder (`O_TMPFILE`), which the kernel removes whenever the
+/// process ends, for any reason. ``commit()`` gives the file its name. On file systems without unnamed files it is a
+/// temporary file, which is removed on failure. By default nothing is flushed to the disk, so the file may not
+/// survive a power cut: a flush costs more than the copy.
 package final class AtomicOutput {
   /// The path as the caller gave it.
   package let path: String
-  /// Where the bytes end up: `path` with symbolic links followed, as `cp` does.
+  /// The path of the finished file: `path` with symbolic links followed, as `cp` does.
   private let target: String
   private let descriptor: Int32
-  /// The temporary file's name when the file system has no nameless files.
+  /// The temporary file's path on file systems without unnamed files.
   private var temporary: String?
   private let writer: WriteBehind
-  /// What is judged when everything is written.
+  /// The appended feeds, whose results ``finish()`` checks after everything is written.
   private var feeds: [any OutputFeed] = []
   private let overwrite: Bool
-  /// Whether the bytes go to standard output as they come, and nothing is given a name.
+  /// True when the bytes go straight to standard output and no file gets a name.
   package let isStream: Bool
 
-  /// Standard output, to which bytes go as they come.
+  /// Returns an output that writes to standard output.
   ///
   /// - Throws: ``DecantError`` when it is one of the `sources`.
   package static func standardOutput(sources: [FileIdentity]) throws(DecantError) -> AtomicOutput {
@@ -56,14 +56,13 @@ package final class AtomicOutput {
     writer = WriteBehind(descriptor: STDOUT_FILENO, isStream: true)
   }
 
-  /// Opens a nameless file beside `path`.
-  ///
-  /// - Throws: ``DecantError`` when the folder cannot be written, the target is no regular file, it is
-  ///   one of the `sources`, or it exists and `overwrite` is false.
+  /// Creates an unnamed file in the folder of `path`.
   ///
   /// - Parameters:
-  ///   - name: what messages call it; by default the path.
-  ///   - byteCount: how many bytes it will have at least, for which the disk must have room.
+  ///   - name: The file's name in messages; by default the path.
+  ///   - byteCount: The least number of bytes that the file will have; disk space for them is reserved.
+  /// - Throws: ``DecantError`` when the folder cannot be written, the target is not a regular file, it is one of the
+  ///   `sources`, the disk is full, or the target exists and `overwrite` is false.
   package init(
     _ path: String, named name: String? = nil, holding byteCount: Int = 0, overwrite: Bool,
     sources: [FileIdentity] = []
@@ -93,14 +92,14 @@ package final class AtomicOutput {
         unsafe free(resolved)
       }
     } else if unsafe lstat(path, &status) == 0 {
-      // As cp: neither is the link replaced, nor is a file made in a place that nobody named.
+      // Like cp, do not replace the link and do not create a file at a path that the caller did not name.
       throw DecantError(
         .notAFile, "is a symbolic link to a file that does not exist", file: self.path,
         remedy: "Name the file to write.")
     }
     self.target = target
     let folder = AtomicOutput.folder(of: target)
-    // O_TMPFILE of <fcntl.h>, a macro Swift does not import.
+    // O_TMPFILE of <fcntl.h>, a macro that Swift does not import.
     let nameless = 0o20000000 | O_DIRECTORY
     var descriptor = unsafe open(folder, nameless | O_WRONLY | O_CLOEXEC, mode)
     if descriptor < 0, [EOPNOTSUPP, EISDIR, EINVAL].contains(errno) {
@@ -116,7 +115,7 @@ package final class AtomicOutput {
           : errno == ENOENT
             ? "Make the folder first: mkdir -p \(folder)" : "Choose a folder you may write to.")
     }
-    // Past the umask: a file that is replaced keeps its mode.
+    // Ignores the umask: a file that replaces another keeps its mode.
     if replaces { fchmod(descriptor, mode) }
     self.descriptor = descriptor
     isStream = false
@@ -124,9 +123,9 @@ package final class AtomicOutput {
     try reserve(byteCount)
   }
 
-  /// Takes room on the disk at once, by which blocks are written in two thirds of the time; the file's size stays.
+  /// Reserves disk space without changing the file's size, so that blocks are written in two thirds of the time.
   ///
-  /// A file system that cannot reserve gives room as the bytes come.
+  /// A file system that cannot reserve space allocates it as the bytes are written.
   private func reserve(_ byteCount: Int) throws(DecantError) {
     guard byteCount >= WriteBehind.blockByteCount,
       fallocate(descriptor, FALLOCATE_KEEP_SIZE, 0, off_t(byteCount)) != 0
@@ -136,7 +135,7 @@ package final class AtomicOutput {
     throw refusal(code, "its \(byteCount) bytes cannot be written")
   }
 
-  /// A write, or the room for it, that the system refuses.
+  /// Returns the error of a write, or of a reservation, that the system refused.
   private func refusal(_ code: Int32, _ reason: String, at offset: Int? = nil) -> DecantError {
     .system(
       code, .writing(code), reason, file: path, offset: offset,
@@ -151,27 +150,27 @@ package final class AtomicOutput {
     if let temporary { unsafe unlink(temporary) }
   }
 
-  /// Bytes appended so far.
+  /// The number of bytes appended so far.
   package var byteCount: Int { writer.byteCount }
 
-  /// Appends `count` bytes that `fill` writes in place, in pieces of its own choice.
+  /// Appends `count` bytes. `fill` writes them into the output's buffer, in pieces of the output's choice.
   ///
-  /// A write that fails is told by ``commit()``: until then nothing has been promised.
+  /// ``commit()`` throws the error of a failed write: until then the file has no name.
   package func append<E: Error>(
     byteCount count: Int, fill: (UnsafeMutableRawBufferPointer) throws(E) -> Void
   ) throws(E) {
     try unsafe writer.append(byteCount: count, fill: fill)
   }
 
-  /// Appends what `feed` gives; ``finish()`` tells what went wrong with it.
+  /// Appends the bytes of `feed`, which may be read later on another thread. ``finish()`` throws its errors.
   ///
-  /// - Parameter appended: told of the bytes that have their place.
+  /// - Parameter appended: Called with the number of bytes of `feed` that are assigned to blocks so far.
   package func append<E: Error>(_ feed: any OutputFeed, appended: (Int) throws(E) -> Void) throws(E) {
     feeds.append(feed)
     try writer.append(feed, appended: appended)
   }
 
-  /// Appends bytes.
+  /// Appends the bytes of a buffer.
   package func write(_ bytes: UnsafeRawBufferPointer) {
     var done = 0
     unsafe writer.append(byteCount: bytes.count) { target in
@@ -180,21 +179,21 @@ package final class AtomicOutput {
     }
   }
 
-  /// Appends bytes.
+  /// Appends the bytes of an array.
   package func write(_ bytes: [UInt8]) {
     unsafe bytes.withUnsafeBytes { unsafe write($0) }
   }
 
-  /// Puts other bytes in the place of some that are written, as ``finish()`` has told.
+  /// Overwrites bytes that ``finish()`` has waited for.
   package func replace(at offset: Int, with bytes: [UInt8]) throws(DecantError) {
     if let failure = writer.replace(at: offset, with: bytes) { throw error(of: failure) }
   }
 
-  /// Gives the file its name, replacing what had it.
+  /// Gives the file its name, replacing an existing file of that name.
   ///
-  /// - Parameter isDurable: whether the file's data and then its name are flushed to the disk, which survives a power cut
-  ///   and costs more than the writing.
-  /// - Throws: ``DecantError`` when a write has failed or the name cannot be given; nothing has changed then.
+  /// - Parameter isDurable: True to flush the file's data and then its name to the disk. The file then survives a
+  ///   power cut; this costs more than the writing.
+  /// - Throws: ``DecantError`` when a write has failed or the file cannot be named. The target is unchanged then.
   package func commit(isDurable: Bool = false) throws(DecantError) {
     try finish()
     if isStream { return }
@@ -205,7 +204,7 @@ package final class AtomicOutput {
     }
   }
 
-  /// Flushes the names in a folder to the disk.
+  /// Flushes a folder's directory entries to the disk.
   package static func flush(folder path: String) throws(DecantError) {
     let folder = unsafe open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     defer { if folder >= 0 { close(folder) } }
@@ -216,14 +215,14 @@ package final class AtomicOutput {
 
   /// Waits until every byte is written.
   ///
-  /// - Throws: ``DecantError`` when a write has failed, or a feed.
+  /// - Throws: ``DecantError`` when a write or a feed has failed.
   package func finish() throws(DecantError) {
     if let failure = writer.finish() { throw error(of: failure) }
     for feed in feeds { try feed.finish() }
     feeds = []
   }
 
-  /// The bytes written so far, to be read.
+  /// Returns the bytes written so far as an input file.
   package func reopened() throws(DecantError) -> InputFile {
     let copy = unsafe open("/proc/self/fd/\(descriptor)", O_RDONLY | O_CLOEXEC)
     guard copy >= 0 else {
@@ -239,19 +238,19 @@ package final class AtomicOutput {
     }
   }
 
-  /// What `--check` says of bytes that are not those that were given.
+  /// Returns the error of `--check` when the output differs from what was written.
   package func mismatch(_ reason: String, tensor: String? = nil) -> DecantError {
     DecantError(
       .outputDiffers, "the output differs from what was to be written: \(reason)", file: path, tensor: tensor,
       remedy: "Please report this. Nothing was changed.")
   }
 
-  /// Takes the file away that has the name now, if there is one.
+  /// Removes the existing file with the target's name, if there is one.
   package func removeTarget() { unsafe unlink(target) }
 
   private func name() throws(DecantError) {
     if let temporary {
-      // A link, unlike a rename, never replaces a file that came in the meantime.
+      // Unlike a rename, a link never replaces a file that was created in the meantime.
       let isNamed = unsafe overwrite ? rename(temporary, target) : link(temporary, target)
       guard isNamed == 0 else { throw failure() }
       if overwrite { self.temporary = nil }
@@ -260,7 +259,7 @@ package final class AtomicOutput {
     let nameless = "/proc/self/fd/\(descriptor)"
     if unsafe linkat(AT_FDCWD, nameless, AT_FDCWD, target, AT_SYMLINK_FOLLOW) == 0 { return }
     guard errno == EEXIST, overwrite else { throw failure() }
-    // A link cannot replace a file; a rename can.
+    // A link cannot replace an existing file; a rename can.
     let name = AtomicOutput.temporaryName(for: target)
     guard unsafe linkat(AT_FDCWD, nameless, AT_FDCWD, name, AT_SYMLINK_FOLLOW) == 0 else { throw failure() }
     guard unsafe rename(name, target) == 0 else {

@@ -1,23 +1,23 @@
 package import DecantBytes
 
-/// A run of bytes that a container is read from: a file, a part of one, or bytes in memory.
+/// A range of bytes that a container is read from: a file, a part of one, or bytes in memory.
 ///
-/// Containers hold each other (a zip in a zip, archives one after the other, a pickle inside a pickle), so every reader
-/// takes one of these.
+/// Containers can be nested (a zip in a zip, concatenated archives, a pickle inside a pickle), so every reader takes
+/// a byte source.
 package struct ByteSource: Sendable {
-  /// What messages call it: the file's path, with the entry for a part of one.
+  /// The source's name in messages: the file's path, with the entry's name for a part of a file.
   package let path: String
   package let byteCount: Int
   private let content: any StorageContent
   private let start: Int
 
-  /// Whether its parts can be read in any order at no further cost.
+  /// True when parts can be read in any order at no extra cost.
   package var isRandomAccess: Bool { content.isRandomAccess }
 
-  /// The whole of a file.
+  /// Creates a source of a whole file.
   package init(_ file: InputFile) { self.init(file, path: file.path) }
 
-  /// The whole of some content.
+  /// Creates a source of a whole storage content.
   package init(_ content: any StorageContent, path: String) {
     self.path = path
     self.content = content
@@ -32,9 +32,9 @@ package struct ByteSource: Sendable {
     self.start = start
   }
 
-  /// A part of this source, under a name of its own.
+  /// Returns a part of this source, with its own name in messages.
   ///
-  /// - Throws: ``DecantError`` when it lies outside.
+  /// - Throws: ``DecantError`` when the part lies outside the source.
   package func part(at offset: Int, count: Int, named name: String? = nil) throws(DecantError) -> ByteSource {
     try require(count, at: offset)
     return ByteSource(self, start: start + offset, byteCount: count, path: name ?? path)
@@ -42,7 +42,7 @@ package struct ByteSource: Sendable {
 
   /// Fills `buffer` with the bytes at `offset`.
   ///
-  /// - Throws: ``DecantError`` when they lie outside, or cannot be read.
+  /// - Throws: ``DecantError`` when the bytes lie outside the source or cannot be read.
   package func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws(DecantError) {
     try require(buffer.count, at: offset)
     do { try unsafe content.read(into: buffer, at: start + offset) } catch let error as DecantError {
@@ -50,9 +50,9 @@ package struct ByteSource: Sendable {
     } catch { throw DecantError(.readFailed, "cannot be read: \(error)", file: path, offset: offset) }
   }
 
-  /// The bytes of a range.
+  /// Returns the bytes of a range.
   ///
-  /// - Throws: ``DecantError`` when the range lies outside; nothing is allocated before that is known.
+  /// - Throws: ``DecantError`` when the range lies outside the source; checked before anything is allocated.
   package func bytes(at offset: Int, count: Int) throws(DecantError) -> [UInt8] {
     try require(count, at: offset)
     var failure: DecantError?
@@ -66,18 +66,19 @@ package struct ByteSource: Sendable {
     return bytes
   }
 
-  /// The first bytes, as many as there are up to `count`.
+  /// Returns the first `count` bytes, or all of them in a shorter source.
   package func head(_ count: Int = 512) throws(DecantError) -> [UInt8] {
     try bytes(at: 0, count: min(count, byteCount))
   }
 
-  /// The last bytes, as many as there are up to `count`.
+  /// Returns the last `count` bytes, or all of them in a shorter source.
   package func tail(_ count: Int = 8) throws(DecantError) -> [UInt8] {
     let count = min(count, byteCount)
     return try bytes(at: byteCount - count, count: count)
   }
 
-  /// The bytes in memory without a copy, for as long as the content lives; nil where that cannot be.
+  /// Returns the bytes in memory without a copy; nil when the content cannot do that. Valid as long as the content
+  /// lives.
   package func mapped() throws(DecantError) -> UnsafeRawBufferPointer? {
     do {
       guard let all = try unsafe content.mappedBytes() else { return nil }
@@ -97,11 +98,11 @@ package struct ByteSource: Sendable {
   }
 }
 
-/// A part of a source as a storage's content.
+/// A storage content that is a part of a byte source.
 package final class ByteRange: StorageContent {
   package let source: ByteSource
 
-  /// Takes a part that must lie inside the source.
+  /// Creates a content of a part; throws when it lies outside the source.
   package init(_ source: ByteSource, offset: Int, byteCount: Int) throws(DecantError) {
     self.source = try source.part(at: offset, count: byteCount)
   }

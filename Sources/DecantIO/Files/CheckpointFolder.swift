@@ -8,27 +8,27 @@ package import DecantBytes
   internal import Darwin
 #endif
 
-/// A folder whose files are opened by names that a file inside it gives: an index, a `.metadata`.
+/// A checkpoint folder whose files are opened by names that come from another file in it: an index, a `.metadata`.
 ///
-/// Such names are not to be trusted, so a name is opened without effects (`O_PATH`), the kernel is asked what it led
-/// to, and only a regular file inside the folder is read; docs/adr/0007 says which links are followed.
+/// Such names are not trusted. A name is opened without side effects (`O_PATH`), the kernel reports the path it
+/// resolved to, and only a regular file inside the folder is read. docs/adr/0007 lists the links that are followed.
 package struct CheckpointFolder {
-  /// The folder as the caller named it.
+  /// The folder's path as the caller gave it.
   package let path: String
   private let handle: Handle
-  /// Where files may lie: the folder itself and, for a snapshot in a Hugging Face cache, its `blobs`.
+  /// The folders that files may lie in: the folder itself and, for a snapshot in a Hugging Face cache, its `blobs`.
   private let roots: [String]
 
-  /// A descriptor of the folder, closed with the last copy.
+  /// A file descriptor of the folder, closed with the last copy.
   private final class Handle: Sendable {
     let descriptor: Int32
     init(_ descriptor: Int32) { self.descriptor = descriptor }
     deinit { close(descriptor) }
   }
 
-  /// Opens a folder; nil when the path leads to something else.
+  /// Opens a folder; nil when there is no folder at the path.
   ///
-  /// - Throws: ``DecantError`` when it may not be read.
+  /// - Throws: ``DecantError`` when the folder cannot be opened.
   package init?(_ path: String) throws(DecantError) {
     let descriptor = unsafe open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     guard descriptor >= 0 else {
@@ -53,23 +53,23 @@ package struct CheckpointFolder {
     return (folder, slash.map { String(path[path.utf8.index(after: $0)...]) } ?? path)
   }
 
-  /// What messages call a file of the folder.
+  /// Returns the path that messages show for a file of the folder.
   package func path(of name: String) -> String {
     path == "." ? name : path.hasSuffix("/") ? path + name : path + "/" + name
   }
 
-  /// Opens a file by a name that is relative to the folder.
+  /// Opens a file by a name relative to the folder.
   ///
-  /// - Throws: ``DecantError`` for a name that leads out of the folder, to nothing, or to what is no file.
+  /// - Throws: ``DecantError`` when the name leads out of the folder, does not exist, or is not a regular file.
   package func file(_ name: String) throws(DecantError) -> InputFile {
     if let file = try find(name) { return file }
     errno = ENOENT
     throw CheckpointFolder.failure(path(of: name))
   }
 
-  /// Opens a file by a name that is relative to the folder; nil when nothing has that name.
+  /// Opens a file by a name relative to the folder; nil when the name does not exist.
   ///
-  /// - Throws: ``DecantError`` for a name that leads out of the folder, or to what is no file.
+  /// - Throws: ``DecantError`` when the name leads out of the folder, or is not a regular file.
   package func find(_ name: String) throws(DecantError) -> InputFile? {
     let path = path(of: name)
     let steps = name.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
@@ -107,9 +107,9 @@ package struct CheckpointFolder {
     return try InputFile(descriptor: descriptor, path: path)
   }
 
-  /// The names of the files in the folder, sorted by their bytes. O(files).
+  /// Returns the names of the files in the folder, sorted by their bytes. O(files log files).
   ///
-  /// - Throws: ``DecantError`` when it cannot be read, or holds more than `limit`.
+  /// - Throws: ``DecantError`` when the folder cannot be read, or has more than `limit` files.
   package func names(limit: Int) throws(DecantError) -> [String] {
     let own = unsafe openat(handle.descriptor, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     guard own >= 0, let stream = unsafe fdopendir(own) else {
@@ -132,10 +132,10 @@ package struct CheckpointFolder {
     return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
   }
 
-  /// `O_PATH` of <fcntl.h>, a macro Swift does not import.
+  /// `O_PATH` of <fcntl.h>, a macro that Swift does not import.
   private static let pathOnly: Int32 = 0o10000000
 
-  /// The path of what a descriptor has open, links resolved.
+  /// Returns the path of an open descriptor, with links resolved; nil without /proc.
   private static func place(of descriptor: Int32) -> String? {
     unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(PATH_MAX) + 1) { buffer in
       guard let base = buffer.baseAddress else { return nil }
@@ -146,7 +146,8 @@ package struct CheckpointFolder {
     }
   }
 
-  /// Where the files of a Hugging Face cache's `NAME/snapshots/REVISION/…` lie: `NAME/blobs`.
+  /// Returns the folder with the files of a Hugging Face snapshot: `NAME/blobs` for `NAME/snapshots/REVISION/…`. Nil
+  /// for other paths.
   private static func blobs(ofSnapshot place: String) -> String? {
     let steps = place.split(separator: "/", omittingEmptySubsequences: false)
     guard let snapshots = steps.lastIndex(of: "snapshots"), snapshots > 1, snapshots + 1 < steps.count else {
@@ -155,7 +156,7 @@ package struct CheckpointFolder {
     return (steps[..<snapshots] + ["blobs"]).joined(separator: "/")
   }
 
-  /// Opens; when the process has too many files open, raises its own limit once as far as it may.
+  /// Calls `open`. If the process has too many open files, raises its limit as far as allowed and tries once more.
   private static func retryingWithMoreDescriptors(_ open: () -> Int32) -> Int32 {
     let first = open()
     guard first < 0, errno == EMFILE else { return first }

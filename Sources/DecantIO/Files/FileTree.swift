@@ -8,21 +8,21 @@ package import DecantBytes
   internal import Darwin
 #endif
 
-/// The files that paths name: themselves, and what lies under folders.
+/// The files that a list of paths names: the paths themselves and, for folders, all files below.
 package struct FileTree: Sendable {
-  /// The files, in the order of the paths, each folder's sorted by their bytes.
+  /// The files, in the order of the paths. The files of a folder are sorted by the bytes of their paths.
   package private(set) var files: [String] = []
-  /// What was passed over, and why, as clauses.
+  /// The paths that were skipped, each with the reason as a clause.
   package private(set) var skipped: [(path: String, reason: String)] = []
-  /// Paths and folders that cannot be opened.
+  /// The errors of paths and folders that cannot be opened.
   package private(set) var errors: [DecantError] = []
 
-  /// Finds the files.
+  /// Finds the files. O(files).
   ///
-  /// Links to files are followed, also out of the folder: caches of models are made of them, and nothing is written.
-  /// Folders that are links are not, so that nothing loops. Pipes, sockets and devices are passed over. O(files).
+  /// Follows links to files, also out of the folder: model caches consist of such links, and nothing is written. Does
+  /// not follow links to folders, which prevents loops. Skips pipes, sockets and devices.
   ///
-  /// - Parameter isSkipped: returns true for the names of files in folders that are left out.
+  /// - Parameter isSkipped: Returns true for the names of files in folders that are to be skipped.
   package init(_ paths: [String], skip isSkipped: (String) -> Bool = { _ in false }) {
     for path in paths {
       var status = stat()
@@ -47,7 +47,7 @@ package struct FileTree: Sendable {
   }
 
   private mutating func walk(_ root: String, _ isSkipped: (String) -> Bool) {
-    // Folders still to read; the last is next, so that the order is that of the paths.
+    // Folders still to read; the last is read next.
     var folders = [root]
     var found: [(path: [UInt8], text: String)] = []
     while let folder = folders.popLast() {
@@ -82,7 +82,7 @@ package struct FileTree: Sendable {
     files += found.map(\.text)
   }
 
-  /// The names in a folder, without `.` and `..`; nil when it cannot be read.
+  /// Returns the names in a folder without `.` and `..`, or nil when it cannot be read.
   private static func names(in folder: String) -> [String]? {
     guard let handle = unsafe opendir(folder) else { return nil }
     defer { unsafe closedir(handle) }

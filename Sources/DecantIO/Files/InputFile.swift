@@ -11,15 +11,15 @@ internal import Synchronization
 
 /// A regular file open for reading.
 ///
-/// Reading is by `pread` into the caller's buffer; ``mappedBytes()`` maps the whole file once, for those who want
-/// bytes without a copy. A mapped file that another process truncates raises SIGBUS when the lost pages are
-/// touched; a read of them throws.
+/// Bytes are read with `pread` into the caller's buffer. ``mappedBytes()`` maps the whole file once, for access
+/// without a copy. If another process truncates a mapped file, touching the lost pages raises SIGBUS; reading them
+/// throws.
 package final class InputFile: StorageContent, Sendable {
-  /// The path as the caller gave it.
+  /// The file's path as the caller gave it.
   package let path: String
-  /// The size when it was opened.
+  /// The file's size in bytes when it was opened.
   package let byteCount: Int
-  /// Device and inode, to recognise the same file under another name.
+  /// The device and inode, which identify the file under any name.
   package let identity: FileIdentity
   private let descriptor: Int32
   private let mapping = Mutex<Mapping?>(nil)
@@ -30,9 +30,9 @@ package final class InputFile: StorageContent, Sendable {
 
   /// Opens a file.
   ///
-  /// - Throws: ``DecantError`` when it does not exist, may not be read, or is no regular file.
+  /// - Throws: ``DecantError`` when it does not exist, cannot be opened, or is not a regular file.
   package convenience init(_ path: String) throws(DecantError) {
-    // O_NONBLOCK: opening a FIFO without a writer must not wait.
+    // With O_NONBLOCK, opening a FIFO without a writer does not block.
     let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else {
       throw .system(errno, .reading(errno), "cannot be opened", file: path)
@@ -40,9 +40,9 @@ package final class InputFile: StorageContent, Sendable {
     try self.init(descriptor: descriptor, path: path)
   }
 
-  /// Takes over a descriptor that is open for reading; it is closed when it is no regular file.
+  /// Takes ownership of a descriptor that is open for reading.
   ///
-  /// - Throws: ``DecantError`` when it is no regular file.
+  /// - Throws: ``DecantError`` when it is not a regular file; the descriptor is closed then.
   package init(descriptor: Int32, path: String) throws(DecantError) {
     var status = stat()
     guard unsafe fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
@@ -55,7 +55,7 @@ package final class InputFile: StorageContent, Sendable {
     identity = FileIdentity(status)
   }
 
-  /// The error of a path that leads to something else than a file with bytes.
+  /// Returns the error for a path that is not a regular file.
   package static func notRegular(_ mode: mode_t, _ path: String) -> DecantError {
     let isDirectory = mode & S_IFMT == S_IFDIR
     return DecantError(
@@ -78,7 +78,7 @@ package final class InputFile: StorageContent, Sendable {
 
   /// Fills `buffer` with the bytes at `offset`.
   ///
-  /// - Throws: ``DecantError`` when the file ends before the buffer is full, or the device fails.
+  /// - Throws: ``DecantError`` when the file ends before the buffer is full, or the read fails.
   package func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws(DecantError) {
     var done = 0
     while done < buffer.count {
@@ -87,7 +87,7 @@ package final class InputFile: StorageContent, Sendable {
       if count > 0 {
         done += count
       } else if count == 0 {
-        // Nobody reads beyond the length that it had when it was opened.
+        // Callers stay within the size at opening, so the file has been truncated since.
         throw DecantError(
           .readFailed, "became shorter while it was read: \(buffer.count - done) more bytes are needed",
           file: path,
@@ -98,7 +98,7 @@ package final class InputFile: StorageContent, Sendable {
     }
   }
 
-  /// The whole file as memory, mapped on first use and for as long as this object lives.
+  /// Returns the whole file as memory, mapped at the first call and valid as long as this object lives.
   package func mappedBytes() throws -> UnsafeRawBufferPointer? {
     let result = mapping.withLock { mapping -> Result<Mapping, DecantError> in
       if let mapping { return .success(mapping) }
@@ -117,7 +117,7 @@ package final class InputFile: StorageContent, Sendable {
   }
 }
 
-/// Which file a path leads to.
+/// The identity of a file, independent of its path.
 package struct FileIdentity: Equatable, Sendable {
   package let device: UInt64
   package let inode: UInt64
@@ -126,12 +126,12 @@ package struct FileIdentity: Equatable, Sendable {
 }
 
 extension DecantError {
-  /// Makes the error of a system call that failed with an error number.
+  /// Returns the error of a system call that failed with an error number.
   ///
   /// - Parameters:
   ///   - code: `.reading(number)` or `.writing(number)`.
-  ///   - failure: what the call could not do, such as "cannot be opened".
-  ///   - remedy: the way out; by default what the number alone advises.
+  ///   - failure: The operation that failed, such as "cannot be opened".
+  ///   - remedy: The remedy; by default one that depends on the number only.
   package static func system(
     _ number: Int32, _ code: Code, _ failure: String, file: String, offset: Int? = nil, remedy: String? = nil
   ) -> DecantError {
@@ -149,7 +149,7 @@ extension DecantError {
 }
 
 extension DecantError.Code {
-  /// Returns the code of a system call that read, or was to open, a file.
+  /// Returns the code of a system call that failed to open or read a file.
   package static func reading(_ number: Int32) -> Self {
     switch number {
     case ENOENT, ENOTDIR: .fileNotFound
@@ -159,7 +159,7 @@ extension DecantError.Code {
     }
   }
 
-  /// Returns the code of a system call that made or wrote a file.
+  /// Returns the code of a system call that failed to create or write a file.
   package static func writing(_ number: Int32) -> Self {
     switch number {
     case ENOENT, ENOTDIR: .fileNotFound

@@ -8,15 +8,15 @@ package import DecantBytes
   internal import Darwin
 #endif
 
-/// How many files the process may have open.
+/// The process's limit of open files.
 package enum OpenFiles {
-  /// Raises the limit as far as the system allows, for a conversion that keeps so many open at once.
+  /// Raises the limit so that a conversion can keep `count` files open at once.
   ///
-  /// - Throws: ``DecantError`` when that is not enough.
+  /// - Throws: ``DecantError`` when the system does not allow that many.
   package static func allow(_ count: Int) throws(DecantError) {
-    // RLIMIT_NOFILE of <sys/resource.h>, which Swift imports as another type than the functions take.
+    // RLIMIT_NOFILE of <sys/resource.h>, which Swift imports with a type that the functions do not accept.
     let openFiles = __rlimit_resource_t(7)
-    // Sources and libraries have some open too.
+    // Sources and libraries keep files open too.
     let needed = rlim_t(count + 64)
     var limit = rlimit()
     guard unsafe getrlimit(openFiles, &limit) == 0, limit.rlim_cur < needed else { return }

@@ -8,24 +8,25 @@ package import DecantBytes
   internal import Darwin
 #endif
 
-/// A folder that appears under its name whole, or not at all.
+/// An output folder that appears under its name complete, or not at all.
 ///
-/// It is filled under a temporary name beside the target, and removed with all that is in it unless it is committed.
+/// It is filled under a temporary name in the target's parent folder, and is removed with its contents unless it is
+/// committed.
 package final class OutputFolder {
-  /// Where its files are written.
+  /// The path of the temporary folder, where files are written.
   package let path: String
   private let target: String
   private var isCommitted = false
 
-  /// Makes the temporary folder.
+  /// Creates the temporary folder.
   ///
-  /// - Throws: ``DecantError`` when the target exists and is no empty folder, or nothing can be made beside it.
+  /// - Throws: ``DecantError`` when the target exists and is not an empty folder, or its parent cannot be written.
   package init(_ target: String) throws(DecantError) {
     var trimmed = target[...]
     while trimmed.count > 1, trimmed.hasSuffix("/") { trimmed = trimmed.dropLast() }
     var status = stat()
     let exists = unsafe stat(String(trimmed), &status) == 0
-    // A link's own place is not where its folder is, and `.` has no name that could be given.
+    // A link may lie in another folder than its target, and `.` is not a name that a folder can be renamed to.
     if exists, let resolved = unsafe realpath(String(trimmed), nil) {
       self.target = unsafe String(cString: resolved)
       unsafe free(resolved)
@@ -59,7 +60,7 @@ package final class OutputFolder {
 
   /// Gives the folder its name.
   package func commit(isDurable: Bool) throws(DecantError) {
-    // Replaces an empty folder, and nothing else.
+    // The rename replaces only an empty folder.
     guard unsafe rename(path, target) == 0 else {
       throw .system(
         errno, .writing(errno), "cannot be put in place", file: target, remedy: "Nothing was changed.")

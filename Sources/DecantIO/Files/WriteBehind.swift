@@ -8,36 +8,36 @@ package import DecantBytes
   internal import Darwin
 #endif
 
-/// Bytes that several threads may fill in, in pieces and in any order.
+/// A source of output bytes that several threads may read in pieces, in any order.
 package protocol OutputFeed: AnyObject, Sendable {
   var byteCount: Int { get }
 
   /// Fills `piece` with the bytes that begin at `offset`.
   func fill(_ piece: UnsafeMutableRawBufferPointer, at offset: Int) throws(DecantError)
 
-  /// Judges the whole when every piece was given.
+  /// Checks the result after every piece was read.
   func finish() throws(DecantError)
 }
 
-/// Fills and writes blocks of a file on two threads, of which the caller's is one.
+/// Fills and writes blocks of a file on two threads; one of them is the caller's.
 ///
-/// Blocks are of ``blockByteCount`` bytes and so are the offsets they are written at: the kernel takes whole
-/// mebibytes at multiples of a mebibyte in two thirds of the time of other sizes, and one block of a file at a time.
-/// Each thread reads, works on and writes a block by itself, and the caller does so when the other has enough to do, so
-/// that neither waits; a stream's blocks are all the caller's, and every block where no thread is to be had. Memory:
-/// three blocks.
+/// Blocks have ``blockByteCount`` bytes and are written at multiples of it: the kernel writes whole mebibytes at
+/// multiples of a mebibyte in two thirds of the time of other sizes, and only one block of a file at a time. Each
+/// thread reads, converts and writes a block by itself. When the worker thread has enough queued blocks, the caller
+/// writes a block too, so neither waits. The caller writes all blocks of a stream, and all blocks when no thread can
+/// be created. Memory: three blocks.
 ///
-/// One thread calls, and a block belongs to whoever holds it, hence `@unchecked Sendable`.
+/// `@unchecked Sendable`: only one thread calls the methods, and each block is used by one thread at a time.
 @safe package final class WriteBehind: @unchecked Sendable {
   package static let blockByteCount = 1 << 20
-  /// Blocks that wait for the other thread at most.
+  /// The most blocks that are queued for the worker thread.
   private static let pendingCount = 2
 
-  /// What went wrong first, at an offset of the file.
+  /// The first failure, with its offset in the file.
   package enum Failure {
-    /// The system's error number of a write.
+    /// A failed write, with the system's error number.
     case write(Int32, offset: Int)
-    /// What a feed threw.
+    /// An error thrown by a feed.
     case feed(DecantError, offset: Int)
 
     package var offset: Int {
@@ -47,8 +47,10 @@ package protocol OutputFeed: AnyObject, Sendable {
     }
   }
 
-  /// Memory for a block, or for two in one large page: the kernel hands that out in a quarter of the time of small ones,
-  /// but whole, which a file of one block has no use for.
+  /// The memory of one block, or of two blocks in one huge page.
+  ///
+  /// The kernel provides a huge page in a quarter of the time of small pages, but always as a whole; a file of one
+  /// block does not need it.
   @safe private final class Memory: @unchecked Sendable {
     let bytes: UnsafeMutableRawBufferPointer
 
@@ -66,10 +68,10 @@ package protocol OutputFeed: AnyObject, Sendable {
   @safe private final class Block: @unchecked Sendable {
     let bytes: UnsafeMutableRawBufferPointer
     private let memory: Memory
-    /// The file's offset of its first byte, and how many bytes were given.
+    /// The file offset of the block's first byte, and the number of bytes assigned to the block so far.
     var offset = 0
     var filled = 0
-    /// What is filled in before the block is written.
+    /// The parts to read from feeds before the block is written.
     var parts: [(range: Range<Int>, feed: any OutputFeed, offset: Int)] = []
 
     private init(_ memory: Memory, _ place: Int) {
@@ -91,34 +93,34 @@ package protocol OutputFeed: AnyObject, Sendable {
   }
 
   private struct Shared {
-    /// Blocks that were handed over, of which the other thread writes the first.
+    /// The blocks queued for the worker thread, which writes the first one.
     var pending: [Block] = []
-    /// Nothing more will be handed over.
+    /// True when no more blocks will be queued.
     var isClosed = false
     var idle: [Block] = []
     var failure: Failure?
   }
 
   private let descriptor: Int32
-  /// Whether it cannot seek, such as a pipe.
+  /// True when the descriptor cannot seek, such as a pipe.
   private let isStream: Bool
-  /// The other thread, which begins with the first block that is handed over.
+  /// The worker thread, created when the first block is queued.
   private var thread: WorkerThread?
   private let shared = Monitor(Shared())
   /// The block that the caller is filling.
   private var current: Block?
-  /// Bytes appended so far.
+  /// The number of bytes appended so far.
   package private(set) var byteCount = 0
 
-  /// Whoever makes one calls ``finish()`` in the end.
+  /// Creates a writer; the caller must call ``finish()`` in the end.
   package init(descriptor: Int32, isStream: Bool = false) {
     self.descriptor = descriptor
     self.isStream = isStream
   }
 
-  /// Appends `count` bytes that `fill` writes in place, in pieces that end at a block's end.
+  /// Appends `count` bytes. `fill` writes them into the blocks, in pieces that do not cross a block's end.
   ///
-  /// - Throws: what `fill` throws.
+  /// - Throws: Errors of `fill`.
   package func append<E: Error>(
     byteCount count: Int, fill: (UnsafeMutableRawBufferPointer) throws(E) -> Void
   ) throws(E) {
@@ -127,10 +129,10 @@ package protocol OutputFeed: AnyObject, Sendable {
     }
   }
 
-  /// Appends what `feed` gives when it is asked, on other threads.
+  /// Appends the bytes of `feed`, which are read later, possibly on another thread.
   ///
-  /// - Parameter appended: told of the bytes that have their place.
-  /// - Throws: what `appended` throws.
+  /// - Parameter appended: Called with the number of bytes of `feed` that are assigned to blocks so far.
+  /// - Throws: Errors of `appended`.
   package func append<E: Error>(_ feed: any OutputFeed, appended: (Int) throws(E) -> Void) throws(E) {
     var done = 0
     try append(byteCount: feed.byteCount) { block, range throws(E) in
@@ -153,9 +155,9 @@ package protocol OutputFeed: AnyObject, Sendable {
     }
   }
 
-  /// Writes what is left and waits for all writes.
+  /// Writes the last block and waits for all writes.
   ///
-  /// - Returns: what failed, at the lowest offset.
+  /// - Returns: The failure at the lowest offset; nil without one.
   package func finish() -> Failure? {
     if let block = current {
       current = nil
@@ -167,20 +169,20 @@ package protocol OutputFeed: AnyObject, Sendable {
       self.thread = nil
     }
     return shared.withLock {
-      // Several files of one conversion are whole before the first gets its name.
+      // Frees the blocks now: a conversion keeps several finished files until the first one gets its name.
       $0.idle = []
       return $0.failure
     }
   }
 
-  /// Writes over bytes that ``finish()`` has waited for; not for a stream.
+  /// Overwrites bytes that ``finish()`` has waited for; not for streams.
   package func replace(at offset: Int, with bytes: [UInt8]) -> Failure? {
     unsafe bytes.withUnsafeBytes { unsafe write($0, at: offset) }
   }
 
   private func nextBlock() -> Block {
     let block = shared.withLock {
-      // One is filled, one written and one waits at most.
+      // At most three blocks exist: one being filled, one being written and one queued.
       if $0.idle.isEmpty { $0.idle = Block.made(byteCount == 0 ? 1 : 2) }
       return $0.idle.removeLast()
     }
@@ -189,13 +191,13 @@ package protocol OutputFeed: AnyObject, Sendable {
     return block
   }
 
-  /// Gives a full block to the other thread, or writes it.
+  /// Queues a full block for the worker thread, or writes it here.
   private func release(_ block: Block) {
     current = nil
     if !handOver(block) { write(block) }
   }
 
-  /// Gives a block to the other thread; false when that has enough to do, or there is none.
+  /// Queues a block for the worker thread; false when its queue is full, or there is no thread.
   private func handOver(_ block: Block) -> Bool {
     guard !isStream, shared.withLock({ $0.pending.count < Self.pendingCount }) else { return false }
     if thread == nil {
@@ -207,7 +209,8 @@ package protocol OutputFeed: AnyObject, Sendable {
     return true
   }
 
-  /// What the other thread does. A block leaves the list when it is written.
+  /// Writes queued blocks until the queue is closed; the worker thread's body. A block stays queued until it is
+  /// written.
   private func writePending() {
     while let block = nextPending() {
       write(block)
@@ -215,7 +218,7 @@ package protocol OutputFeed: AnyObject, Sendable {
     }
   }
 
-  /// The next block to write; nil when no more will come.
+  /// Returns the next block to write; nil when no more will come.
   private func nextPending() -> Block? {
     shared.wait { shared -> Block?? in
       if let block = shared.pending.first { return block }
@@ -224,7 +227,7 @@ package protocol OutputFeed: AnyObject, Sendable {
   }
 
   private func write(_ block: Block) {
-    // After a failure nothing is worth reading or writing.
+    // After a failure the file is discarded, so further reads and writes are skipped.
     let failure = shared.withLock { $0.failure == nil } ? complete(block) : nil
     shared.withLock {
       if let failure, failure.offset < $0.failure?.offset ?? .max { $0.failure = failure }
@@ -232,7 +235,7 @@ package protocol OutputFeed: AnyObject, Sendable {
     }
   }
 
-  /// Fills in what is missing, and writes.
+  /// Reads the block's parts from their feeds, then writes the block.
   private func complete(_ block: Block) -> Failure? {
     for part in block.parts {
       do throws(DecantError) {

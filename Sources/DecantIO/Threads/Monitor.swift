@@ -6,7 +6,7 @@
   internal import Darwin
 #endif
 
-/// State that several threads share, and that some of them wait on.
+/// State shared by several threads, with a way to wait for its changes.
 ///
 /// A mutex guards the state and the condition variable, hence `@unchecked Sendable`.
 @safe package final class Monitor<State>: @unchecked Sendable {
@@ -14,7 +14,7 @@
   private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
   private let changed = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
 
-  /// Makes a monitor of some state.
+  /// Creates a monitor of the initial state.
   package init(_ state: sending State) {
     self.state = state
     unsafe pthread_mutex_init(mutex, nil)
@@ -28,7 +28,7 @@
     unsafe mutex.deallocate()
   }
 
-  /// Reads or changes the state, and wakes the threads that wait.
+  /// Reads or changes the state and wakes the waiting threads.
   package func withLock<Result>(_ body: (inout State) -> Result) -> Result {
     unsafe pthread_mutex_lock(mutex)
     defer {
@@ -38,11 +38,11 @@
     return body(&state)
   }
 
-  /// Waits until `body` returns a value. It is asked at once and after every ``withLock(_:)``.
+  /// Waits until `body` returns a value. `body` runs at once and again after every ``withLock(_:)``.
   package func wait<Result>(for body: (inout State) -> Result?) -> Result {
     unsafe pthread_mutex_lock(mutex)
     defer {
-      // What `body` changed may be what another thread waits for.
+      // Another thread may be waiting for the change that `body` made.
       unsafe pthread_cond_broadcast(changed)
       unsafe pthread_mutex_unlock(mutex)
     }

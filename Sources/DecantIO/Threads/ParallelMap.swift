@@ -1,9 +1,10 @@
 internal import Synchronization
 
-/// Calls `body` for every index below `count` on several threads, and returns the results in order.
+/// Calls `body` for every index below `count` on several threads and returns the results in order.
 ///
-/// The caller's thread is one of them, so the work is done even when the system has no thread to give. Indices are handed
-/// out in order, so of several failures the one of the least index is thrown, whatever the threads do.
+/// The calling thread takes part, so the work is done even when the system cannot start another thread.
+/// Indices are assigned in ascending order. Of several failures, the one with the lowest index is thrown,
+/// independent of thread timing.
 package func parallelMap<Result: Sendable>(
   _ count: Int, threads: Int, _ body: @escaping @Sendable (Int) throws -> Result
 ) throws -> [Result] {
@@ -13,9 +14,9 @@ package func parallelMap<Result: Sendable>(
   return try shared.results()
 }
 
-/// Runs the same closure on several threads at once, of which the caller's is one, and waits for all of them.
+/// Runs one closure on several threads at once, including the calling one, and waits for all of them.
 ///
-/// Fewer threads run it when the system has no more to give.
+/// Fewer threads run it when the system cannot start more.
 package func runOnThreads(_ count: Int, _ body: @escaping @Sendable () -> Void) {
   guard count > 1 else { return body() }
   let other = WorkerThread { runOnThreads(count - 1, body) }
@@ -23,7 +24,7 @@ package func runOnThreads(_ count: Int, _ body: @escaping @Sendable () -> Void) 
   other?.join()
 }
 
-/// What the threads of one map share.
+/// The shared state of one parallel map.
 private final class SharedMap<Result: Sendable>: Sendable {
   private struct State {
     var next = 0
@@ -48,7 +49,7 @@ private final class SharedMap<Result: Sendable>: Sendable {
     }
   }
 
-  /// The next index that nobody has; nil at the end, and after a failure.
+  /// Returns the next unassigned index; nil at the end and after a failure.
   private func nextIndex() -> Int? {
     state.withLock { state in
       guard state.failure == nil, state.next < state.results.count else { return nil }

@@ -8,12 +8,12 @@ import Synchronization
   internal import Darwin
 #endif
 
-/// A few threads that share the tasks of one loop after another.
+/// A small pool of threads that run parallel loops, one loop at a time.
 ///
-/// A ResNet-50 is about a hundred short loops: a worker spins briefly for the next before it sleeps, which
-/// starts a loop within a microsecond. One caller at a time.
+/// A ResNet-50 is about a hundred short loops. A worker spins briefly for the next loop before it sleeps, which starts
+/// a loop within a microsecond. Only one thread may call the pool at a time.
 package final class WorkerPool {
-  /// How many threads work, the caller's included.
+  /// The number of threads, including the caller's.
   package let width: Int
   private let shared = Shared()
   private var threads: [WorkerThread] = []
@@ -35,9 +35,9 @@ package final class WorkerPool {
 
   deinit { stop() }
 
-  /// Calls `body(task, worker)` once for every task below `count`, and returns when all have returned.
+  /// Calls `body(task, worker)` once for every task below `count`, and returns when all calls have returned.
   ///
-  /// Which worker takes a task is chance; a result must not depend on it.
+  /// The assignment of tasks to workers is not deterministic. A result must not depend on it.
   package func forEach(_ count: Int, _ body: (_ task: Int, _ worker: Int) -> Void) {
     if threads.isEmpty || count <= 1 {
       for task in 0..<max(count, 0) { body(task, 0) }
@@ -53,24 +53,24 @@ package final class WorkerPool {
   }
 }
 
-/// What the threads of a pool share.
+/// The state that the threads of a pool share.
 ///
-/// `body` and `count` are written only while every worker waits, and published by `generation`, hence
-/// `@unchecked Sendable`.
+/// `body` and `count` are written only while every worker waits, and published by `generation`, hence `@unchecked
+/// Sendable`.
 @safe private final class Shared: @unchecked Sendable {
   private var body: ((Int, Int) -> Void)?
   private var count = 0
   private var isStopped = false
-  /// Grows by one with each loop.
+  /// The number of loops announced so far.
   private let generation = Atomic<Int>(0)
-  /// The next task nobody has taken.
+  /// The next task that no worker has taken.
   private let next = Atomic<Int>(0)
-  /// Workers that have not finished this loop.
+  /// The number of workers that have not finished this loop.
   private let busy = Atomic<Int>(0)
   private let sleepers = Atomic<Int>(0)
   private let wake = Monitor(())
 
-  /// Polls before a worker sleeps: some 50 µs, longer than the pause between two layers.
+  /// The number of polls before a worker sleeps: some 50 µs, longer than the pause between two layers.
   private static let patience = 200
 
   func run(_ count: Int, others: Int, _ body: @escaping (Int, Int) -> Void) {
@@ -109,10 +109,10 @@ package final class WorkerPool {
     }
   }
 
-  /// Starts the next generation and wakes whoever sleeps.
+  /// Starts the next generation and wakes sleeping workers.
   ///
-  /// Both sides are sequentially consistent: either this sees the sleeper, or the sleeper, which looks again
-  /// before it sleeps, sees the new generation.
+  /// Both sides are sequentially consistent. Either this sees the sleeper, or the sleeper, which checks again before
+  /// it sleeps, sees the new generation.
   private func announce() {
     generation.add(1, ordering: .sequentiallyConsistent)
     guard sleepers.load(ordering: .sequentiallyConsistent) > 0 else { return }

@@ -8,7 +8,8 @@
 
 /// A thread that runs one closure.
 ///
-/// libdispatch is not used: it ends the process when it can open no descriptor, which an ordinary limit brings about.
+/// libdispatch is not used: it ends the process when it cannot open a file descriptor, which an ordinary
+/// descriptor limit can cause.
 package final class WorkerThread {
   private var thread = pthread_t()
 
@@ -17,7 +18,7 @@ package final class WorkerThread {
     init(_ run: @escaping @Sendable () -> Void) { self.run = run }
   }
 
-  /// Starts a thread, which must be joined once; nil when the system has none to give.
+  /// Starts a thread, which must be joined once; nil when the system cannot start one.
   package init?(_ run: @escaping @Sendable () -> Void) {
     let body = unsafe Unmanaged.passRetained(Body(run))
     let status = unsafe pthread_create(

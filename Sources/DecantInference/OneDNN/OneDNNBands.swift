@@ -1,17 +1,17 @@
 internal import DecantGraphs
 
-/// The first steps of a network for one image, executed in bands of lines; each value has memory for the lines that
-/// somebody still reads.
+/// The first steps of a network for one image, executed in bands of lines. Each value has memory only for the lines
+/// that a later band still reads.
 struct OneDNNBands: Sendable {
-  /// A value that is whole when the last band is made.
+  /// A value that is complete after the last band.
   struct Result: Sendable {
     let value: Int
     let layout: OneDNNLayout
-    /// Where it begins, in bytes.
+    /// The value's byte offset in the memory.
     let offset: Int
   }
 
-  /// Steps that are executed in bands.
+  /// The number of steps that run in bands.
   let count: Int
   let results: [Result]
   let valueByteCount: Int
@@ -19,14 +19,14 @@ struct OneDNNBands: Sendable {
   private let plan: BandPlan
   private let steps: [Step<Float>]
   private let shapes: [ValueShape?]
-  /// Where each value begins, in bytes.
+  /// The byte offset of each value, by value index.
   private let offsets: [Int: Int]
   private let prepared: [OneDNNCompiler.Band: OneDNNPlan]
 
-  /// Lines of a band: whole tiles of Winograd's, and enough work for several threads.
+  /// The number of lines in a band: whole Winograd tiles, and enough work for several threads.
   private static let lines = 8
 
-  /// Prepares the bands; nil where whole values take little memory, or bands would take more than half of that.
+  /// Prepares the bands. Returns nil when whole values take little memory, or bands would take more than half of that.
   init?(
     _ program: Program<Float>, _ shapes: [ValueShape?], _ numerics: Numerics, _ weights: OneDNNWeights,
     isForced: Bool
@@ -72,7 +72,7 @@ struct OneDNNBands: Sendable {
   ///
   /// - Parameters:
   ///   - input: N×C×H×W with N = 1.
-  ///   - memory: ``valueByteCount`` and then ``scratchByteCount`` bytes.
+  ///   - memory: ``valueByteCount`` bytes for values, followed by ``scratchByteCount`` bytes of scratch memory.
   func perform(
     _ input: UnsafeMutableRawPointer, _ memory: UnsafeMutableRawPointer, observing: Set<Int>,
     receive: (Int, Activation<Float>) -> Void
@@ -122,7 +122,7 @@ struct OneDNNBands: Sendable {
     }
   }
 
-  /// Adds a band's means to the sums; after the last band their means are in the place of those.
+  /// Adds a band's means to the running sums. After the last band, replaces `means` by the means over all lines.
   private func add(
     _ means: UnsafeMutableRawPointer, lines: Int, of step: Step<Float>, to sums: inout [Int: [Double]]
   ) throws(InferenceError) {
@@ -130,7 +130,7 @@ struct OneDNNBands: Sendable {
     let numbers = unsafe means.assumingMemoryBound(to: Float.self)
     var sum = sums[step.output] ?? [Double](repeating: 0, count: shape.channels + 1)
     for channel in 0..<shape.channels { unsafe sum[channel] += Double(numbers[channel]) * Double(lines) }
-    // The lines that were added stand behind the channels.
+    // The last element counts the lines added so far.
     sum[shape.channels] += Double(lines)
     if sum[shape.channels] == Double(height) {
       for channel in 0..<shape.channels { unsafe numbers[channel] = Float(sum[channel] / Double(height)) }
@@ -138,7 +138,7 @@ struct OneDNNBands: Sendable {
     sums[step.output] = sum
   }
 
-  /// Copies the lines of a band to their place in a whole value, and hands that out when it is complete.
+  /// Copies the lines of a band into the whole value, and reports it when it is complete.
   private func collect(
     _ value: Int, _ place: Place, _ lines: UnsafeMutableRawPointer, _ parts: inout [Int: [Float]],
     _ receive: (Int, Activation<Float>) -> Void
@@ -149,7 +149,7 @@ struct OneDNNBands: Sendable {
     }
     let whole = shape
     shape.height = place.shape.lines
-    // Taken out while it is written, so that it is not copied.
+    // Removed from the dictionary while it is written, to avoid a copy-on-write copy.
     var numbers = parts.removeValue(forKey: value) ?? [Float](repeating: 0, count: whole.count)
     var outcome = Swift.Result<Bool, InferenceError>.success(false)
     unsafe numbers.withUnsafeMutableBufferPointer {
@@ -166,7 +166,7 @@ struct OneDNNBands: Sendable {
     }
   }
 
-  /// Which lines a band makes, and of which lines of the input.
+  /// The first output line of a band, the first input line it reads, and the band's shape.
   private struct Place {
     let line: Int
     let inputLine: Int
@@ -177,7 +177,7 @@ struct OneDNNBands: Sendable {
     let planned = plan.steps[band.step]
     let lines = band.columns.lowerBound / planned.map.width..<band.columns.upperBound / planned.map.width
     let reach = planned.reads[0].reach
-    // What the steps before have made: the input's own lines, or those of the map that is read.
+    // The height of the value that is read: the network's input or the result of an earlier step.
     let height = plan.map(of: planned.reads[0].value)?.height ?? planned.map.height
     let above = reach.lines(under: lines.lowerBound, height: height)
     let below = reach.lines(under: lines.upperBound - 1, height: height)

@@ -1,17 +1,17 @@
 internal import DecantGraphs
 internal import DecantIO
 
-/// How oneDNN computes convolutions.
+/// The algorithm by which oneDNN computes convolutions.
 public enum Numerics: String, Sendable, CaseIterable {
-  /// By their definition: each product once.
+  /// Direct convolution: each product is computed once.
   case exact
-  /// By Winograd's minimal filtering (Lavin and Gray 2016) where that is worth it: fewer products, more rounding.
+  /// Winograd's minimal filtering (Lavin and Gray 2016) where it is faster: fewer products, more rounding error.
   case fast
 }
 
-/// Turns a program's steps into operations of the library, for one size of input.
+/// Compiles a program's steps to oneDNN operations, for one input size.
 struct OneDNNCompiler {
-  /// Where a value lies and how.
+  /// A value with its shape, layout and location in memory.
   struct Located {
     let shape: ValueShape
     let layout: OneDNNLayout
@@ -19,13 +19,13 @@ struct OneDNNCompiler {
   }
 
   enum Location {
-    /// The n-th of the caller's values, and how many numbers into it.
+    /// The index of one of the caller's values, and an offset in elements.
     case given(Int, offset: Int = 0)
-    /// A piece of the run's memory, and how many numbers into it.
+    /// The index of a piece of the run's memory, and an offset in elements.
     case memory(Int, offset: Int = 0)
     case constant(AlignedBuffer<Float>)
 
-    /// So many numbers further.
+    /// Returns the location `count` elements further.
     func advanced(by count: Int) -> Location {
       switch self {
       case .given(let index, let offset): .given(index, offset: offset + count)
@@ -35,7 +35,7 @@ struct OneDNNCompiler {
     }
   }
 
-  /// What an operation reads or writes.
+  /// A memory operand that an operation reads or writes.
   typealias Operand = (role: OneDNNRole, layout: OneDNNLayout, location: Location)
 
   struct Draft {
@@ -46,11 +46,11 @@ struct OneDNNCompiler {
 
   let numerics: Numerics
   let weights: OneDNNWeights
-  /// The step that is being compiled, for messages.
+  /// The name of the step that is being compiled, for error messages.
   var name = "-"
-  /// Of a band: the lines of padding above what is read.
+  /// The lines of padding above the input lines of a band; nil when no band is compiled.
   private var paddingAbove: Int?
-  /// Where the result of a band goes.
+  /// The destination of a band's result; nil when no band is compiled.
   private var target: Located?
   private var drafts: [Draft] = []
   private var pieces: [(byteCount: Int, lifetime: ClosedRange<Int>?)] = []
@@ -61,10 +61,10 @@ struct OneDNNCompiler {
     self.weights = weights
   }
 
-  /// Prepares a program's steps from the `first` on, for values of some shapes.
+  /// Compiles a program's steps from index `first` on, for values of the given shapes.
   ///
-  /// - Parameter given: the values that the caller has when those steps begin, by value index.
-  /// - Throws: ``InferenceError`` when the library lacks an operation.
+  /// - Parameter given: the values that the caller provides before those steps, by value index.
+  /// - Throws: ``InferenceError`` when oneDNN lacks an operation.
   static func plan(
     _ program: Program<Float>, _ shapes: [ValueShape?], from first: Int = 0,
     given: [(value: Int, layout: OneDNNLayout)], _ numerics: Numerics, _ weights: OneDNNWeights
@@ -83,7 +83,7 @@ struct OneDNNCompiler {
       guard let output = shapes[step.output] else { continue }
       compiler.name = step.name
       for value in step.reads { readers[value, default: 0] -= 1 }
-      // Not what the same step reads otherwise.
+      // A value that the same step also reads as its input must not be overwritten.
       let residual = step.epilogue.residual.map {
         ($0, mayBeOverwritten: readers[$0] == 0 && $0 != step.input)
       }
@@ -94,17 +94,17 @@ struct OneDNNCompiler {
     return compiler.finished(results)
   }
 
-  /// A band of a step's result: some lines of a map, made of the lines of its inputs that are needed.
+  /// The shape of a band of a step's result: the output lines and the input lines they need.
   struct Band: Hashable {
     let step: Int
-    /// Lines of the input, and of those of its window that lie above it.
+    /// The number of input lines. ``paddingAbove`` is the number of window lines in the padding above them.
     let inputLines: Int
     let paddingAbove: Int
     let lines: Int
   }
 
-  /// Prepares a band. The caller gives the input's lines, the lines of what is added, and the result's, each with its
-  /// channels last.
+  /// Compiles one band. The caller provides three values with channels last: the input lines, the lines of the
+  /// residual, and the lines of the result.
   static func plan(
     _ program: Program<Float>, _ shapes: [ValueShape?], _ band: Band, _ numerics: Numerics,
     _ weights: OneDNNWeights
@@ -122,7 +122,7 @@ struct OneDNNCompiler {
       return Located(shape: shape, layout: layout, location: .given(place))
     }
     let target = try given(2, output, .channelsLast(output))
-    // The network's own input has its channels first, and those of all lines.
+    // The network's own input is row-major (N×C×H×W), with the channel stride of all its lines.
     let lines =
       step.input == 0 ? OneDNNLayout.lines(of: shapes[0], count: band.inputLines) : .channelsLast(input)
     compiler.values[step.input] = try given(0, input, lines)
@@ -138,7 +138,7 @@ struct OneDNNCompiler {
     return compiler.finished([])
   }
 
-  /// The names of the operators in a program that this engine does not compute.
+  /// Returns the first operator in a program that this engine does not have; nil when it has all of them.
   static func missing(in program: Program<Float>) -> (node: String, reason: String)? {
     for step in program.steps {
       let reason: String? =
@@ -175,13 +175,14 @@ struct OneDNNCompiler {
     return Located(shape: shape, layout: layout, location: .memory(pieces.count - 1))
   }
 
-  /// Where a step's result goes.
+  /// Returns the destination of a step's result: the caller's memory when the layout matches, else new memory.
   mutating func newResult(_ shape: ValueShape, _ layout: OneDNNLayout) -> Located {
     if let target, target.layout == layout { return target }
     return newValue(shape, layout)
   }
 
-  /// A window as it lies over the lines that are there: those of a band may have others above and below.
+  /// Returns the window with the padding of the lines in memory. Lines above and below a band may exist in the whole
+  /// map.
   func fitted(_ window: OneDNNWindow, _ input: ValueShape, _ output: ValueShape) -> OneDNNWindow {
     guard let paddingAbove else { return window }
     var window = window
@@ -205,9 +206,9 @@ struct OneDNNCompiler {
     drafts.append(draft)
   }
 
-  /// A value in a layout: itself, or a copy in it.
+  /// Returns a value in the given layout: the value itself, or a copy.
   ///
-  /// - Parameter isCopy: whether it must be a copy, since it will be written over.
+  /// - Parameter isCopy: true when it must be a copy, because it will be overwritten.
   mutating func arranged(_ value: Located, as layout: OneDNNLayout, isCopy: Bool = false)
     throws(InferenceError)
     -> Located
@@ -221,7 +222,7 @@ struct OneDNNCompiler {
     return copy
   }
 
-  /// Copies a value to where another lies.
+  /// Copies a value to another location.
   mutating func move(_ value: Located, to target: Located) throws(InferenceError) {
     guard let reorder = OneDNNOperation.reorder(from: value.layout, to: target.layout) else {
       throw unsupported("rearrangement")
@@ -275,7 +276,7 @@ struct OneDNNCompiler {
     }
   }
 
-  /// What a step adds to its result.
+  /// The residual that a step adds to its result.
   struct Addend {
     let value: Located
     let mayBeOverwritten: Bool
@@ -287,7 +288,7 @@ struct OneDNNCompiler {
     return output
   }
 
-  // MARK: the end
+  // MARK: the finished plan
 
   private func finished(_ results: [(value: Int, located: Located, count: Int)]) -> OneDNNPlan {
     let memory = OneDNNMemoryPlan(pieces.map { ($0.byteCount, $0.lifetime ?? 0...0) })

@@ -1,12 +1,12 @@
 internal import DecantGraphs
 internal import DecantIO
 
-/// A convolution's weights, its factors and summands for each output channel.
+/// A convolution's weights, with the factors and summands of each output channel.
 struct ConvolutionWeights {
   let key: Int
-  /// Which of its step's weights they are.
+  /// The index of these weights among those of the same step.
   let part: Int
-  /// Sizes as the library has them: with groups, the groups come first.
+  /// The sizes as oneDNN expects them. With groups, the group count comes first.
   let sizes: [Int]
   let groups: Int
   let values: WeightBuffer<Float>
@@ -30,7 +30,7 @@ extension ConvolutionWeights {
 }
 
 extension OneDNNCompiler {
-  /// A convolution with all that follows it.
+  /// Appends a convolution with its epilogue (residual and activation).
   mutating func convolve(
     _ input: Located, _ output: ValueShape, _ weights: ConvolutionWeights, _ window: OneDNNWindow,
     _ activation: OneDNNEpilogue.Activation, adding addend: Addend? = nil
@@ -94,7 +94,7 @@ extension OneDNNCompiler {
         later, operands + [(.added, outputLayout, added.location), (.output, outputLayout, result.location)])
       return result
     }
-    // What is added lies where the result will.
+    // oneDNN adds to the values in the destination, so the residual must be in the result's memory.
     let result: Located
     if let addend, addend.mayBeOverwritten, !addend.value.isGiven {
       result = try arranged(addend.value, as: outputLayout)
@@ -117,8 +117,8 @@ extension OneDNNCompiler {
       as: layout)
   }
 
-  /// Every `stride`-th pixel of a 1×1 convolution's input: the library's own convolutions of single pixels take twice as
-  /// long with a stride as without.
+  /// Returns every `stride`-th pixel of a 1×1 convolution's input; nil when this does not apply. oneDNN's 1×1
+  /// convolutions take twice as long with a stride as without.
   private mutating func sampled(
     _ input: Located, _ output: ValueShape, _ window: OneDNNWindow, groups: Int
   ) throws(InferenceError) -> Located? {
@@ -134,16 +134,17 @@ extension OneDNNCompiler {
     return result
   }
 
-  /// Copies every so many pixels of a map to another, both with their channels last.
+  /// Copies every `stride`-th pixel of a feature map to another, both channels last.
   ///
-  /// - Parameter channel: the first of the channels there.
+  /// - Parameter channel: the first destination channel.
   mutating func sample(
     _ input: Located, every stride: (Int, Int), into target: Located, channel: Int = 0
   ) throws(InferenceError) {
     let (from, to) = (input.shape, target.shape)
     let (row, targetRow) = (from.width * from.channels, to.width * to.channels)
     let sizes = [1, from.channels, to.height, to.width]
-    // Image by image: the library refuses strides by which a last row of one would reach into the next.
+    // Images are copied one by one, because oneDNN refuses strides by which the last line of one image would reach
+    // into the next.
     guard
       let every = OneDNNLayout(
         sizes, strides: [from.height * row, 1, stride.0 * row, stride.1 * from.channels]),
@@ -162,19 +163,20 @@ extension OneDNNCompiler {
 }
 
 extension OneDNNCompiler.Located {
-  /// Whether the caller gave it, to be read only.
+  /// True when the caller provided the value, which is then read-only.
   var isGiven: Bool {
     if case .given = location { true } else { false }
   }
 }
 
-/// When Winograd's filtering pays.
+/// The choice between Winograd and direct convolution.
 enum Winograd {
-  /// Whether a 3×3 convolution takes less time so, by a model: products of 4×4 numbers for tiles of 2×2 results, a quarter
-  /// more for the transforms, and the way to the library's layout for them and back.
+  /// Returns true when Winograd is expected to be faster for a 3×3 convolution.
   ///
-  /// The model was fitted to oneDNN 2.6.3 on a processor with AVX-512: 64 channels at 56×56 take 0.56 of the time, 128 at
-  /// 28×28 0.43, 256 at 14×14 0.6, 512 at 7×7 0.9. It knows no clock, so that the same input always gives the same bits.
+  /// The model counts 4×4 products per tile of 2×2 results, a quarter more for the transforms, and the reorders to
+  /// oneDNN's Winograd layout and back. It was fitted to oneDNN 2.6.3 on a processor with AVX-512: 64 channels at
+  /// 56×56 take 0.56 of the time, 128 at 28×28 0.43, 256 at 14×14 0.6, 512 at 7×7 0.9. It measures nothing at run
+  /// time, so that the same input always gives the same bits.
   static func isWorthIt(_ input: ValueShape, _ output: ValueShape, _ window: OneDNNWindow, groups: Int)
     -> Bool
   {

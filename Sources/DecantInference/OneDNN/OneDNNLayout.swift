@@ -1,17 +1,17 @@
 internal import DecantIO
 internal import COneDNN
 
-/// How a value's numbers lie in memory, as the library describes it; never changed, hence `@unchecked Sendable`.
+/// A memory layout: a oneDNN memory descriptor. Immutable, hence `@unchecked Sendable`.
 @safe final class OneDNNLayout: @unchecked Sendable {
   let handle: OpaquePointer
 
-  /// Takes over a layout that the library made.
+  /// Takes ownership of a layout that the library created.
   init?(_ handle: OpaquePointer?) {
     guard let handle = unsafe handle else { return nil }
     unsafe self.handle = handle
   }
 
-  /// Sizes and the elements from one index to the next of each; nil for the library's own choice.
+  /// Creates a layout from sizes and strides in elements. Without strides, oneDNN chooses the layout.
   convenience init?(_ sizes: [Int], strides: [Int]?) {
     let strides = strides?.map { Int64($0) }
     unsafe self.init(conednn_layout_make(Int32(sizes.count), sizes.map { Int64($0) }, strides))
@@ -19,7 +19,7 @@ internal import COneDNN
 
   deinit { unsafe conednn_layout_free(handle) }
 
-  /// Row-major, the last size the closest.
+  /// Returns a row-major layout: the last dimension is contiguous.
   static func rowMajor(_ sizes: [Int]) -> OneDNNLayout? {
     var strides = [Int](repeating: 1, count: sizes.count)
     for place in sizes.indices.dropLast().reversed() {
@@ -28,14 +28,14 @@ internal import COneDNN
     return OneDNNLayout(sizes, strides: strides)
   }
 
-  /// A map whose pixels lie one after the other, each with all its channels.
+  /// Returns the channels-last layout (N×H×W×C in memory) of a feature map.
   static func channelsLast(_ shape: ValueShape) -> OneDNNLayout? {
     let (channels, width) = (shape.channels, shape.width)
     return OneDNNLayout(
       shape.mapSizes, strides: [shape.height * width * channels, 1, width * channels, channels])
   }
 
-  /// Some lines of a map of one image that lies row-major.
+  /// Returns the layout of `count` lines of a row-major feature map of one image.
   static func lines(of shape: ValueShape?, count: Int) -> OneDNNLayout? {
     guard let shape else { return nil }
     let area = shape.height * shape.width
@@ -43,7 +43,7 @@ internal import COneDNN
       [1, shape.channels, count, shape.width], strides: [shape.channels * area, area, shape.width, 1])
   }
 
-  /// Bytes from the first number to the last.
+  /// The number of bytes from the first element to the end of the last.
   var byteCount: Int { unsafe conednn_layout_bytes(handle) }
 
   static func == (one: OneDNNLayout, other: OneDNNLayout) -> Bool {
@@ -54,12 +54,12 @@ internal import COneDNN
 }
 
 extension ValueShape {
-  /// N×C×H×W; of a vector, one pixel.
+  /// The sizes N×C×H×W. A vector is a map of one pixel.
   var mapSizes: [Int] { [batch, channels, height, width] }
 }
 
 extension OneDNNLayout {
-  /// Copies numbers into another layout; says whether the library could.
+  /// Copies elements into another layout. Returns false when oneDNN cannot.
   func copy(_ source: UnsafeRawPointer, to target: UnsafeMutableRawPointer, as other: OneDNNLayout)
     throws(InferenceError) -> Bool
   {

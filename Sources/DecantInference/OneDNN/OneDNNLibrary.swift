@@ -1,18 +1,19 @@
 internal import COneDNN
 
-/// The library oneDNN, loaded when something is first asked of it.
+/// The oneDNN library, loaded on first use.
 ///
-/// Debian's libdnnl 2.6, or any 3.x. Source: its interface's reference; docs/adr/0016.
+/// Debian's libdnnl 2.6, or any 3.x. Source: oneDNN's API reference; docs/adr/0016.
 package enum OneDNNLibrary {
-  /// Its version, such as "2.6.3".
+  /// Returns the library's version, such as "2.6.3".
   ///
-  /// - Throws: ``InferenceError/libraryMissing(_:)`` with the package that brings it.
+  /// - Throws: ``InferenceError/libraryMissing(_:)`` with the package to install.
   package static func version() throws(InferenceError) -> String {
     if let problem = unsafe conednn_load() { throw .libraryMissing(unsafe String(cString: problem)) }
     return unsafe String(cString: conednn_version())
   }
 
-  /// Whether it has Winograd's filtering for this processor; version 2.6 wants AVX-512. Without, ``Numerics/fast`` is exact.
+  /// Returns true when the library has Winograd for this processor. Version 2.6 requires AVX-512. Without it,
+  /// ``Numerics/fast`` equals ``Numerics/exact``.
   package static func hasWinograd() throws(InferenceError) -> Bool {
     _ = try version()
     guard let map = OneDNNLayout([1, 64, 56, 56], strides: nil),

@@ -1,11 +1,11 @@
 internal import DecantGraphs
 
 extension OneDNNCompiler {
-  /// The largest or the mean number of each window.
+  /// Appends max or average pooling.
   mutating func pool(
     _ input: Located, _ output: ValueShape, maximum: Bool, kernel: Int, stride: Int, _ padding: Int
   ) throws(InferenceError) -> Located {
-    // A last window may reach over the edge.
+    // The last window may extend beyond the edge.
     func after(_ size: Int, _ outputSize: Int) -> Int { (outputSize - 1) * stride + kernel - size - padding }
     let whole = OneDNNWindow(
       kernel: (kernel, kernel), stride: (stride, stride), before: (padding, padding),
@@ -20,10 +20,10 @@ extension OneDNNCompiler {
     return result
   }
 
-  /// The mean of each channel, as N×C.
+  /// Appends global average pooling: the mean of each channel, as N×C.
   ///
-  /// Of each line first, then of the lines: the library adds one number after the other, and the error grows with how many
-  /// there are.
+  /// It averages each line first, then the lines. oneDNN sums sequentially, so the error grows with the number of
+  /// summands.
   mutating func globalAverage(_ input: Located, _ output: ValueShape) throws(InferenceError) -> Located {
     var lines = input.shape
     lines.width = 1
@@ -43,7 +43,7 @@ extension OneDNNCompiler {
     return result
   }
 
-  /// Every `stride`-th pixel between as many channels of zeros on each side.
+  /// Appends a shortcut without weights: every `stride`-th pixel, between `each` channels of zeros on both sides.
   mutating func padChannels(_ input: Located, _ output: ValueShape, each: Int, stride: Int)
     throws(InferenceError)
     -> Located
@@ -59,7 +59,7 @@ extension OneDNNCompiler {
     return result
   }
 
-  /// A value times a number between 0 and 1 for each channel, made of the channels' means.
+  /// Appends a channel gate: a value times a factor between 0 and 1 for each channel, computed from the channel means.
   mutating func gate(_ input: Located, _ gate: ChannelGate<Float>, _ step: Int) throws(InferenceError)
     -> Located
   {
@@ -79,7 +79,7 @@ extension OneDNNCompiler {
           key: step, part: 1, sizes: [channels, reduced, 1, 1], groups: 1, values: excitation, factors: nil,
           bias: excitationBias), .init(kernel: (1, 1)), .sigmoid)
     case .efficient(let length, let weights):
-      // The means lie side by side: a map of one channel, as high as there are channels.
+      // The 1-D convolution along the channels runs on a map of one channel whose height is the number of channels.
       let column = ValueShape(batch: batch, channels: 1, height: channels)
       guard let layout = OneDNNLayout.rowMajor(column.mapSizes) else { throw unsupported("rearrangement") }
       guard let vector = OneDNNLayout.rowMajor(means.shape.mapSizes) else {
@@ -102,13 +102,13 @@ extension OneDNNCompiler {
     return combine(operation, input, factors)
   }
 
-  /// Normalization, addition and activation of a value by themselves.
+  /// Appends normalization, addition and activation as a step without a convolution.
   mutating func pointwise(
     _ input: Located, _ output: ValueShape, _ affine: ChannelAffine<Float>?,
     _ step: Int, _ activation: OneDNNEpilogue.Activation, adding addend: Addend?
   ) throws(InferenceError) -> Located {
     if let affine {
-      // A convolution of each channel by itself, with one weight.
+      // The affine is a depthwise 1×1 convolution.
       let channels = output.channels
       return try convolve(
         input, output,

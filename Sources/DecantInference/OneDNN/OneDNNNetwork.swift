@@ -7,15 +7,15 @@ package import DecantTensors
 
 /// A graph with its weights, executed by oneDNN: the fast engine.
 ///
-/// Batch normalizations are computed into the weights, additions and ReLUs into the convolutions before them; the
-/// library chooses layouts, weights are packed once, and values share memory. One network serves any number of
-/// concurrent calls. The same input gives the same bits every time on the same processor, library and count of threads.
-/// The library's ReLU makes 0 of what is not a number, so weights and inputs that are not all finite are given to the
-/// reference, which hides nothing.
+/// Batch normalizations are folded into the weights, additions and ReLUs into the convolutions before them. oneDNN
+/// chooses layouts, weights are packed once, and values share memory. One network serves any number of concurrent
+/// calls. The same input gives the same bits every time on the same processor, library and number of threads. oneDNN's
+/// ReLU turns NaN into 0. So the reference engine runs weights and inputs that are not all finite, because it keeps
+/// NaN.
 package final class OneDNNNetwork: NetworkEngine, Sendable {
-  /// The threads one run works with.
+  /// The number of threads of one run.
   package let threads: Int
-  /// How convolutions are computed.
+  /// The algorithm for convolutions.
   package let numerics: Numerics
   private let program: Program<Float>
   private let weights = OneDNNWeights()
@@ -24,30 +24,30 @@ package final class OneDNNNetwork: NetworkEngine, Sendable {
   private let state = Mutex(State())
 
   private struct State {
-    /// The passes for the last sizes, the newest last.
+    /// The passes for the most recent input sizes, the newest last.
     var passes: [(sizes: [Int], pass: OneDNNPass)] = []
-    /// Memory that no run uses.
+    /// Memory blocks that no run is using.
     var idle: [AlignedBuffer<UInt8>] = []
-    /// For what is not finite.
+    /// The engine for inputs or weights that are not finite.
     var reference: ReferenceNetwork<Float>?
   }
 
-  /// Sizes of input that are kept.
+  /// The number of input sizes whose passes are kept.
   private static let passCount = 8
 
   /// Binds a state dict to a graph.
   ///
   /// - Parameters:
-  ///   - threads: how many cores share a run, 1 to 1024.
+  ///   - threads: the number of threads of a run, 1 to 1024.
   /// - Throws: ``InferenceError`` when parameters are missing, have another shape or cannot be read, when the graph
-  ///   holds what this engine does not compute, or oneDNN is not installed.
+  ///   has an operation that this engine lacks, or when oneDNN is not installed.
   package convenience init(
     graph: Graph, weights: StateDict, threads: Int = 1, numerics: Numerics = .exact
   ) throws(InferenceError) {
     try self.init(graph: graph, weights: weights, threads: threads, numerics: numerics, bands: .automatic)
   }
 
-  /// Binds a state dict to a graph that is executed in bands where `bands` says so.
+  /// Binds a state dict to a graph, with an explicit choice of bands.
   package init(
     graph: Graph, weights: StateDict, threads: Int, numerics: Numerics, bands: Banding.Choice
   ) throws(InferenceError) {
@@ -65,8 +65,8 @@ package final class OneDNNNetwork: NetworkEngine, Sendable {
 
   /// Computes the graph's output; see ``ReferenceNetwork/run(_:stages:stage:)``.
   ///
-  /// The first run with an input of new sizes prepares operations for them. Where whole values would take much memory,
-  /// the first steps are executed in bands of lines, image by image.
+  /// The first run with a new input size prepares operations for it. When whole values would take much memory, the
+  /// first steps run in bands of lines, image by image.
   package func run(
     _ input: Activation<Float>, stages: Set<String> = [],
     stage: (_ name: String, _ value: Activation<Float>) -> Void = { _, _ in }
@@ -77,7 +77,7 @@ package final class OneDNNNetwork: NetworkEngine, Sendable {
     conednn_set_threads(Int32(threads))
     let pass = try pass(for: input.shape)
     guard input.shape[0] > 1, pass.takesOneImage else { return try run(input, pass, stages, stage) }
-    // Image after image, and the results put together.
+    // Bands process one image at a time. The results are concatenated.
     let count = input.values.count / input.shape[0]
     var outputs: [Activation<Float>] = []
     var parts: [(name: String, images: [Activation<Float>])] = []
@@ -142,7 +142,7 @@ package final class OneDNNNetwork: NetworkEngine, Sendable {
     return pass
   }
 
-  /// Memory of an earlier run that is large enough, or new.
+  /// Returns memory of an earlier run that is large enough, or new memory.
   private func takeMemory(_ byteCount: Int) throws(InferenceError) -> AlignedBuffer<UInt8> {
     let found = state.withLock { state -> AlignedBuffer<UInt8>? in
       let fitting = state.idle.firstIndex { $0.count >= byteCount && $0.count / 2 <= byteCount }

@@ -1,6 +1,6 @@
 internal import COneDNN
 
-/// An operation of the library, prepared; any number of threads may execute it, hence `@unchecked Sendable`.
+/// A prepared oneDNN operation. Any number of threads may execute it, hence `@unchecked Sendable`.
 @safe final class OneDNNOperation: @unchecked Sendable {
   private let handle: OpaquePointer
 
@@ -21,7 +21,7 @@ internal import COneDNN
         winograd, input.handle, weights.handle, bias?.handle, output.handle, &window, epilogue.values))
   }
 
-  /// The largest number of each window, or the mean of those that are no padding.
+  /// Creates max pooling, or average pooling that excludes the padding.
   static func pooling(
     maximum: Bool, input: OneDNNLayout, output: OneDNNLayout, _ window: OneDNNWindow
   ) -> OneDNNOperation? {
@@ -39,27 +39,27 @@ internal import COneDNN
       conednn_activation(layout.handle, OneDNNEpilogue(activation: activation).values))
   }
 
-  /// The sum or product of two values, sizes of 1 in the second repeated.
+  /// Creates the sum or product of two values. Dimensions of size 1 in the second are broadcast.
   static func binary(
     multiplies: Bool, _ one: OneDNNLayout, _ two: OneDNNLayout, _ epilogue: OneDNNEpilogue
   ) -> OneDNNOperation? {
     unsafe OneDNNOperation(conednn_binary(multiplies, one.handle, two.handle, epilogue.values))
   }
 
-  /// The layout in which it takes or gives one of its operands; nil when it has no such operand.
+  /// Returns the layout of one of the operation's operands; nil when it has no such operand.
   func layout(_ role: OneDNNRole) -> OneDNNLayout? {
     unsafe OneDNNLayout(conednn_operation_layout(handle, role.rawValue))
   }
 
-  /// The library's name for how it computes.
+  /// oneDNN's name of the implementation, such as `jit:avx2`.
   var implementation: String { unsafe String(cString: conednn_operation_implementation(handle)) }
 
-  /// Whether a convolution begins its sums of products with what the result's memory held, so that they round at the size
-  /// of that from the first product on: the error of ResNet-18 doubles. Those for processors without AVX-512 do so,
-  /// except of single pixels. Source: oneDNN's jit_avx2_conv_kernel_f32.cpp.
+  /// True when a convolution starts its sums of products from the values in the destination. Every product then rounds
+  /// at that magnitude, which doubles the error of ResNet-18. Implementations for processors without AVX-512 do so,
+  /// except for 1×1 convolutions. Source: oneDNN's jit_avx2_conv_kernel_f32.cpp.
   var beginsWithAddend: Bool { ["jit:avx2", "jit:sse41"].contains(implementation) }
 
-  /// Executes and waits; says whether it succeeded.
+  /// Executes the operation and waits. Returns true on success.
   func execute(_ arguments: [conednn_argument]) -> Bool {
     unsafe arguments.withUnsafeBufferPointer {
       guard let base = $0.baseAddress else { return false }
@@ -68,7 +68,7 @@ internal import COneDNN
   }
 }
 
-/// What an operand is to an operation.
+/// The role of an operand in an operation: oneDNN's argument index.
 enum OneDNNRole: Int32 {
   case input = 1
   case second = 2
@@ -76,21 +76,21 @@ enum OneDNNRole: Int32 {
   case weights = 33
   case bias = 41
   case scratch = 80
-  /// Of ``OneDNNEpilogue/added``.
+  /// The operand of ``OneDNNEpilogue/added``.
   case added = -1
 }
 
-/// What is done to each number of a result.
+/// The operations applied to each element of a result.
 struct OneDNNEpilogue {
   enum Activation: UInt32 { case identity, relu, sigmoid, silu }
 
-  /// Whether what the result's memory held before is added.
+  /// True when the values already in the destination are added.
   var adds = false
-  /// The layout of a value that is added instead.
+  /// The layout of a value that is added instead; nil for none.
   var added: OneDNNLayout?
   var activation = Activation.identity
 
-  /// Valid as long as the layouts.
+  /// The C structure; valid as long as the layouts.
   fileprivate var values: conednn_epilogue {
     var values = unsafe conednn_epilogue()
     unsafe values.adds = adds
@@ -105,7 +105,7 @@ struct OneDNNEpilogue {
   }
 }
 
-/// A window that moves over a map; of each pair the first is along the height.
+/// A sliding window over a feature map. The first of each pair is along the height.
 struct OneDNNWindow {
   var kernel: (Int, Int)
   var stride = (1, 1)

@@ -1,20 +1,20 @@
 internal import DecantGraphs
 
-/// A pass through a network for inputs of one size: whole values, or the first steps in bands of lines.
+/// A forward pass for inputs of one size, with whole values, or with the first steps in bands of lines.
 struct OneDNNPass: Sendable {
-  /// Whether the images of a batch are to be run one by one.
+  /// True when the images of a batch must run one by one.
   let takesOneImage: Bool
-  /// Bytes of memory that ``perform(_:_:observing:receive:)`` needs.
+  /// The number of bytes of memory that ``perform(_:_:observing:receive:)`` needs.
   let memoryByteCount: Int
   private let input: ValueShape
   private let output: Int
   private let bands: OneDNNBands?
-  /// All steps, or those after the bands.
+  /// The plan of all steps, or of the steps after the bands.
   private let rest: OneDNNPlan
 
   /// Prepares a pass.
   ///
-  /// - Throws: ``InferenceError`` when the sizes do not suit the network, or the library lacks an operation.
+  /// - Throws: ``InferenceError`` when the sizes do not fit the network, or oneDNN lacks an operation.
   init(
     _ program: Program<Float>, _ sizes: [Int], _ numerics: Numerics, _ weights: OneDNNWeights,
     bands choice: Banding.Choice
@@ -46,10 +46,10 @@ struct OneDNNPass: Sendable {
     memoryByteCount = rest.memoryByteCount
   }
 
-  /// Executes everything.
+  /// Executes the pass.
   ///
   /// - Parameters:
-  ///   - observing: values that are handed to `receive` when they are there.
+  ///   - observing: the indices of the values to pass to `receive` when they are complete.
   /// - Returns: the network's output.
   func perform(
     _ input: UnsafeMutableRawPointer, _ memory: UnsafeMutableRawPointer, observing: Set<Int>,

@@ -1,13 +1,13 @@
 internal import DecantIO
 internal import COneDNN
 
-/// Steps of a network prepared for one size: operations in order, and where what they read and write lies.
+/// The operations of a network for one input size, in order, with the locations of their operands.
 struct OneDNNPlan: Sendable {
-  /// Where an operand lies.
+  /// The location of an operand.
   enum Place: Sendable {
-    /// So many bytes into the n-th of the caller's values.
+    /// The index of one of the caller's values, and a byte offset in it.
     case given(Int, Int)
-    /// So many bytes into the run's memory.
+    /// A byte offset in the run's memory.
     case memory(Int)
     case constant(AlignedBuffer<Float>)
   }
@@ -19,42 +19,43 @@ struct OneDNNPlan: Sendable {
   }
 
   struct Instruction: Sendable {
-    /// The node's name, for messages.
+    /// The node's name, for error messages.
     let name: String
     let work: Work
   }
 
   enum Work: Sendable {
     case execute(OneDNNOperation, [Operand])
-    /// So many bytes become zero.
+    /// Fills a number of bytes with zeros.
     case zero(Place, byteCount: Int)
   }
 
-  /// A value that can be handed out once some instructions are done.
+  /// A value that can be read after some instructions are done.
   struct Result: Sendable {
     let value: Int
     let shape: ValueShape
     let layout: OneDNNLayout
     let place: Place
-    /// The instructions that must be done, and the one after which it may be overwritten.
+    /// The number of instructions after which the value is complete. Later instructions may overwrite it.
     let instructionCount: Int
   }
 
   let instructions: [Instruction]
-  /// In the order in which they come.
+  /// The results, in the order in which they are complete.
   let results: [Result]
   let memoryByteCount: Int
 }
 
-/// Gives each of a run's values a place in one piece of memory, which values that do not live at the same time share.
+/// An assignment of byte offsets in one memory block to a run's values. Values whose lifetimes do not overlap may
+/// share memory.
 struct OneDNNMemoryPlan {
-  /// Where each value begins, in bytes; multiples of 64.
+  /// The byte offset of each value; multiples of 64.
   let offsets: [Int]
   let byteCount: Int
 
-  /// - Parameter values: for each the bytes, and the first and last instruction that touches it.
+  /// Places the largest values first, each at the lowest offset free during its lifetime. O(n²).
   ///
-  /// Largest first, each as low as those allow that live at the same time. O(n²).
+  /// - Parameter values: for each value, its byte count and the range of instructions that use it.
   init(_ values: [(byteCount: Int, lifetime: ClosedRange<Int>)]) {
     var offsets = [Int](repeating: 0, count: values.count)
     var placed: [Int] = []

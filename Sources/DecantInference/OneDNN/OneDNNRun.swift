@@ -3,14 +3,14 @@ internal import COneDNN
 /// One execution of a plan.
 @safe struct OneDNNRun {
   let plan: OneDNNPlan
-  /// At least as much as the plan asks for.
+  /// At least ``OneDNNPlan/memoryByteCount`` bytes.
   let memory: UnsafeMutableRawPointer
-  /// The caller's values.
+  /// The addresses of the caller's values.
   let given: [UnsafeMutableRawPointer]
 
-  /// Executes everything in order.
+  /// Executes all instructions in order.
   ///
-  /// - Parameter finished: told of each value with a name once it is there.
+  /// - Parameter finished: called for each result as soon as it is complete.
   func perform(
     finished: (OneDNNPlan.Result) throws(InferenceError) -> Void = { (_) throws(InferenceError) in }
   ) throws(InferenceError) {
@@ -34,7 +34,7 @@ internal import COneDNN
     }
   }
 
-  /// A value in PyTorch's order.
+  /// Returns a copy of a value, N×C×H×W or N×C.
   func activation(_ result: OneDNNPlan.Result) throws(InferenceError) -> Activation<Float> {
     let plain = OneDNNLayout.rowMajor(result.shape.mapSizes)
     var outcome = Swift.Result<Bool, InferenceError>.success(false)

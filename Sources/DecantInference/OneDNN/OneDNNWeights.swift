@@ -1,7 +1,7 @@
 internal import DecantIO
 internal import Synchronization
 
-/// Whether no number is infinite or not a number; O(count).
+/// Returns true when no element is infinite or NaN. O(count).
 func areFinite(_ numbers: UnsafeBufferPointer<Float>) -> Bool {
   var largest: Int32 = 0
   for index in numbers.indices {
@@ -11,7 +11,7 @@ func areFinite(_ numbers: UnsafeBufferPointer<Float>) -> Bool {
 }
 
 extension Step where Scalar == Float {
-  /// Whether every number that it multiplies or adds is finite.
+  /// True when every weight of the step is finite.
   var hasFiniteWeights: Bool {
     var buffers: [WeightBuffer<Float>] = [epilogue.affine?.scale, epilogue.affine?.shift].compactMap(\.self)
     switch kernel {
@@ -27,14 +27,14 @@ extension Step where Scalar == Float {
   }
 }
 
-/// Weights in the layouts that operations want them in, packed once for every size of input.
+/// Weights packed into the layouts that operations require, once for all input sizes.
 final class OneDNNWeights: Sendable {
   private struct Packed: Sendable {
     let layout: OneDNNLayout
     let buffer: AlignedBuffer<Float>
   }
 
-  /// A step and the place of the weights among those it has.
+  /// A step's index and the index of the weights among those of the step.
   struct Key: Hashable, Sendable {
     let step: Int
     let part: Int
@@ -42,7 +42,8 @@ final class OneDNNWeights: Sendable {
 
   private let packed = Mutex<[Key: [Packed]]>([:])
 
-  /// Weights of some sizes, row-major, in a layout; each output channel's times its factor.
+  /// Returns row-major weights of the given sizes, packed into a layout, with each output channel multiplied by its
+  /// factor.
   func pack(
     _ key: Key, _ source: WeightBuffer<Float>, _ sizes: [Int], factors: [Double]?, as layout: OneDNNLayout
   ) throws(InferenceError) -> AlignedBuffer<Float> {
@@ -59,7 +60,7 @@ final class OneDNNWeights: Sendable {
     return target
   }
 
-  /// Each row times its factor, rounded once.
+  /// Returns each row multiplied by its factor, rounded once.
   private static func scaled(
     _ source: WeightBuffer<Float>, _ factors: [Double]
   ) throws(InferenceError) -> AlignedBuffer<Float> {

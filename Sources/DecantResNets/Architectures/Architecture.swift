@@ -7,26 +7,30 @@ public struct ResNetArchitecture: Sendable, Equatable {
   public let name: String
   /// The network's blocks, widths, strides and number of classes.
   public let configuration: ResNetConfiguration
-  /// The dialects whose networks it is one of, where another of the same shapes is the usual one.
+  /// The naming dialects in which this network is published; empty when it is not tied to one.
+  ///
+  /// They decide between architectures whose tensor names and shapes are equal.
   private(set) var dialects: [String] = []
 
-  /// The same network as one of some dialects.
+  /// Returns this architecture tied to the given dialects.
   func of(_ dialects: String...) -> ResNetArchitecture {
     var architecture = self
     architecture.dialects = dialects
     return architecture
   }
 
-  /// Every architecture that can be asked for by name, in the order they are listed to users.
+  /// Every architecture that has a name, in the order in which they are listed to users.
   public static let all: [ResNetArchitecture] =
     torchvision + detectors + timm + pruned + preactivated + byobnet + clips + cifar + legacy
 
   /// Returns the architecture with a published name, such as `resnext50_32x4d`, or nil when there is none.
   public static func named(_ name: String) -> ResNetArchitecture? { all.first { $0.name == name } }
 
-  /// The architectures that have a configuration's names and shapes, the number of outputs aside; where none has its
-  /// head, those that have everything else. Those of the dialect come first and those of another last; for a backbone,
-  /// those without a head before the rest of each.
+  /// Returns the architectures with a configuration's tensor names and shapes; the number of outputs may differ.
+  ///
+  /// When none of them has the same kind of head, the result has those that match in everything else. Architectures of
+  /// the dialect come first, and those of other dialects last. For a backbone, those without a head come first within
+  /// each group.
   static func sharing(_ configuration: ResNetConfiguration, _ dialect: ResNetDialect) -> [ResNetArchitecture]
   {
     let alike = all.filter { $0.configuration.hasTrunk(of: configuration) }
@@ -40,7 +44,7 @@ public struct ResNetArchitecture: Sendable, Equatable {
     return (0...5).flatMap { place in found.filter { rank($0) == place } }
   }
 
-  /// torchvision's network of a block and layers, changed in its order.
+  /// Creates a network with torchvision's layout, then applies `changes` in order.
   init(
     _ name: String, _ block: ResNetBlock, _ layers: [Int], planes: [Int] = [64, 128, 256, 512],
     groups: Int = 1,
@@ -53,7 +57,7 @@ public struct ResNetArchitecture: Sendable, Equatable {
     self.configuration = configuration
   }
 
-  /// A network of its own stages.
+  /// Creates a network from its stages, then applies `changes` in order.
   init(_ name: String, _ stages: [ResNetStage], _ changes: Change...) {
     self.name = name
     var configuration = ResNetConfiguration(stages: stages)
@@ -61,12 +65,13 @@ public struct ResNetArchitecture: Sendable, Equatable {
     self.configuration = configuration
   }
 
-  /// What turns one network into another.
+  /// A modification of a configuration, such as adding squeeze and excitation.
   struct Change: Sendable {
     let apply: @Sendable (inout ResNetConfiguration) -> Void
 
     init(_ apply: @escaping @Sendable (inout ResNetConfiguration) -> Void) { self.apply = apply }
 
+    /// Returns a change that gives every stage an attention, made from the number of channels that it weights.
     static func attention(_ attention: @escaping @Sendable (_ channels: Int) -> ResNetAttention) -> Change {
       Change { configuration in
         for index in configuration.stages.indices {
@@ -78,7 +83,10 @@ public struct ResNetArchitecture: Sendable, Equatable {
       }
     }
 
-    /// Squeeze and excitation: the nearest multiple of eight that is not more than a tenth below the exact quotient.
+    /// Returns a change that adds squeeze and excitation to every stage.
+    ///
+    /// The reduced width is `channels / ratio`, rounded to a multiple of 8. It is at least 8, and the nearest multiple
+    /// that is at most 10% below the exact quotient.
     static func squeezed(by ratio: Int) -> Change {
       attention { channels in
         let exact = Double(channels) / Double(ratio)
@@ -87,7 +95,9 @@ public struct ResNetArchitecture: Sendable, Equatable {
       }
     }
 
-    /// The length of the convolution along the channels: odd, about half their number's logarithm.
+    /// A change that adds efficient channel attention to every stage.
+    ///
+    /// The kernel size is odd, at least 3, and about half the base-2 logarithm of the number of channels.
     static let efficient = attention { channels in
       let length = (Int.bitWidth - channels.leadingZeroBitCount) / 2
       return .efficient(kernel: max(3, length.isMultiple(of: 2) ? length + 1 : length))

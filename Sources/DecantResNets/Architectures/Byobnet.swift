@@ -1,5 +1,5 @@
 extension ResNetArchitecture {
-  /// Networks described block by block. Source: timm 1.0 `models/byobnet.py`.
+  /// Networks that timm describes block by block. Source: timm 1.0 `models/byobnet.py`.
   static let byobnet: [ResNetArchitecture] = [
     .init("resnet32ts", narrow, tieredStride),
     .init("resnet33ts", narrow, tieredStride, last(1280)),
@@ -30,7 +30,7 @@ extension ResNetArchitecture {
       ], quadruple(bare: 0), last(2048)),
   ]
 
-  /// CLIP's trunks, with an attention pool or an average.
+  /// CLIP's ResNet image encoders, with an attention pool or an average pool.
   static let clips: [ResNetArchitecture] = trunks.map { $0.of("clip", "timm-clip") }
   private static let trunks: [ResNetArchitecture] = [
     .init("resnet50_clip", .bottleneck, [3, 4, 6, 3], clip, attention(50, 1024)),
@@ -66,7 +66,7 @@ extension ResNetArchitecture {
     bottlenecks(3, 1536, width: 384),
     bottlenecks(2, 1536, width: 384),
   ]
-  /// Groups of 32 channels each.
+  /// Returns ResNeXt stages with 32 channels in each group.
   private static func cardinal(_ layers: [Int]) -> [ResNetStage] {
     zip(layers, [64, 128, 256, 512]).map { count, width in
       bottlenecks(count, 4 * width, width: width, groups: width / 32, stride: width == 64 ? 1 : 2)
@@ -106,7 +106,7 @@ extension ResNetArchitecture {
     Change.attention { .bilinear(reduced: $0 / 4, groups: 2, block: 8) }.apply(&$0)
   }
 
-  /// Average pools wherever there is a stride (Radford et al. 2021).
+  /// A deep stem, and average pools in place of every stride (Radford et al. 2021).
   private static let clip = Change {
     $0.stem = .deep([32, 32, 64])
     $0.stemPooling = .average

@@ -1,7 +1,7 @@
 extension ResNetArchitecture {
-  /// Networks of which channels were removed one by one, so that every block has widths of its own.
+  /// Networks pruned channel by channel, so that every block has its own widths.
   ///
-  /// Source: the shapes of timm 1.0's models of these names.
+  /// Source: the shapes of timm 1.0's models with these names.
   static let pruned: [ResNetArchitecture] = [
     .init(
       "ecaresnet50d_pruned",
@@ -32,7 +32,9 @@ extension ResNetArchitecture {
       ]), pooled),
   ]
 
-  /// Attention keeps the length it had before the channels were removed: 7 in the last stage, 5 before.
+  /// Returns the stages of a pruned network from the widths of every block.
+  ///
+  /// The attention keeps its kernel size from before the pruning: 7 in the last stage, 5 in the others.
   private static func stages(_ widths: [[[Int]]]) -> [ResNetStage] {
     widths.enumerated().map { index, blocks in
       ResNetStage(

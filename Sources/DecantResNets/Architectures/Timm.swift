@@ -1,6 +1,8 @@
 extension ResNetArchitecture {
-  /// Source: timm 1.0 `models/resnet.py`. Deep stems: `c` and `d` of 32 channels, `s` of 64, `t` of 24 and 32; `d` and
-  /// `t` pool in their shortcuts.
+  /// timm's ResNets. Source: timm 1.0 `models/resnet.py`.
+  ///
+  /// The suffix of a name gives the channels of a deep stem: `c` and `d` have 32, `s` has 64, `t` has 24 and 32.
+  /// Networks with `d` and `t` also pool in their shortcuts.
   static let timm: [ResNetArchitecture] = [
     .init("resnet10t", .basic, [1, 1, 1, 1], tiered),
     .init("resnet14t", .bottleneck, [1, 1, 1, 1], tiered),
@@ -74,7 +76,9 @@ extension ResNetArchitecture {
     .init("resnetrs420", .bottleneck, [4, 44, 87, 4], pooled, rescaled),
   ]
 
-  /// Normalization and activation before each convolution. Source: timm 1.0 `models/resnetv2.py`.
+  /// Pre-activation networks: normalization and activation come before each convolution.
+  ///
+  /// Source: timm 1.0 `models/resnetv2.py`.
   static let preactivated: [ResNetArchitecture] =
     [
       .init("resnetv2_18", .basic, [2, 2, 2, 2], before),
@@ -137,7 +141,8 @@ extension ResNetArchitecture {
     $0.head = .convolution
   }
 
-  /// Squeeze and excitation as its authors published it, ported from Caffe. Source: timm 1.0 `models/senet.py`.
+  /// The squeeze-and-excitation networks that its authors published, ported from Caffe. Source: timm 1.0
+  /// `models/senet.py`.
   static let legacy: [ResNetArchitecture] = ported.map { $0.of("pretrainedmodels") }
   private static let ported: [ResNetArchitecture] = [
     .init("legacy_seresnet18", .basic, [2, 2, 2, 2], caffe),

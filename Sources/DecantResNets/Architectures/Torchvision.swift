@@ -12,7 +12,7 @@ extension ResNetArchitecture {
 
   /// ResNet-50 with stride 1 in the stem's convolution and max pool, and one output: an image-forensics detector.
   ///
-  /// Only layer2 to layer4 halve the map.
+  /// Only layer2 to layer4 halve the feature map.
   public static let resnet50nodown = ResNetArchitecture(
     "resnet50nodown", .bottleneck, [3, 4, 6, 3],
     Change {
@@ -20,7 +20,7 @@ extension ResNetArchitecture {
       $0.classes = 1
     })
 
-  /// Source: torchvision 0.28 `models/resnet.py`.
+  /// torchvision's ResNets. Source: torchvision 0.28 `models/resnet.py`.
   static let torchvision: [ResNetArchitecture] = [
     resnet18, resnet34, resnet50, resnet101, resnet152,
     .init("resnext50_32x4d", .bottleneck, [3, 4, 6, 3], groups: 32, width: 4),
@@ -32,7 +32,8 @@ extension ResNetArchitecture {
 
   static let detectors: [ResNetArchitecture] = [resnet50nodown]
 
-  /// He et al. 2015, section 4.2: 6n + 2 layers for images of 32 pixels, as akamaster/pytorch_resnet_cifar10 has them.
+  /// ResNets with 6n + 2 layers for 32-pixel images (He et al. 2015, section 4.2), as in
+  /// akamaster/pytorch_resnet_cifar10.
   static let cifar: [ResNetArchitecture] = [3, 5, 7, 9, 18, 200].map { blocks in
     .init(
       "resnet\(6 * blocks + 2)", .basic, [blocks, blocks, blocks], planes: [16, 32, 64],

@@ -2,42 +2,42 @@ internal import DecantBytes
 internal import DecantGraphs
 package import DecantTensors
 
-/// What a state dict holds in which no ResNet was found.
+/// A report on a state dict in which no ResNet was found.
 package struct ResNetAbsence: Sendable {
-  /// Names that begin alike.
+  /// Tensors whose names begin with the same part.
   package struct Group: Sendable {
-    /// The first step of the names, up to a point or a slash.
+    /// The first part of the names, up to a dot or a slash.
     package let prefix: String
     package let count: Int
     package let first: StateDict.Entry
   }
 
-  /// What comes nearest to a ResNet.
+  /// The dialect, prefix and published network that match the most tensors.
   package struct Nearest: Sendable {
-    /// The dialect and the prefix under which most names are a ResNet's.
+    /// The dialect and the prefix under which the most names are a ResNet's.
     package let dialect: String
     package let prefix: String
-    /// How many names those are.
+    /// The number of those names.
     package let count: Int
-    /// The published network that has most of them with their shapes, and how many.
+    /// The published network that has the most of these tensors with equal shapes, and their number.
     package let architecture: String
     package let fitting: Int
   }
 
-  /// The clause that says that there is none.
+  /// The message's clause for a state dict without a ResNet.
   package static let reason = "not recognised as a ResNet: no tensor is named like a ResNet's stem or stage"
 
-  /// A stem by name that is none by shape: its name and sizes; nil when there is none.
+  /// A tensor with the name of a stem but without its four dimensions; nil when there is none.
   package let oddStem: StateDict.Entry?
-  /// The groups, the largest ones first.
+  /// The groups of tensors, the largest first.
   package let groups: [Group]
-  /// Nil when no name is a ResNet's.
+  /// The nearest match; nil when no name is a ResNet's.
   package let nearest: Nearest?
 
-  /// As many tensors' names as are compared with the dialects'.
+  /// The largest number of tensors whose names are compared with the dialects'.
   private static let mostExamined = 20_000
 
-  /// Looks at what is there. O(dialects × tensors).
+  /// Examines a state dict. O(dialects × tensors).
   package init(of stateDict: StateDict) {
     var places: [String: Int] = [:]
     var groups: [(prefix: String, count: Int, first: StateDict.Entry)] = []
@@ -73,7 +73,7 @@ package struct ResNetAbsence: Sendable {
           graph.parameters.count { !$0.shape.isEmpty && best.shapes[$0.name] == $0.shape }
         )
       }
-      // The first of those that fit equally: the list begins with the most common.
+      // Of equal counts the first is taken, because the list begins with the most common networks.
       return fits.max { $0.count < $1.count }.map {
         Nearest(
           dialect: best.dialect.name, prefix: best.prefix, count: best.shapes.count, architecture: $0.name,
@@ -82,14 +82,14 @@ package struct ResNetAbsence: Sendable {
     }
   }
 
-  /// The shapes of what has a dialect's names, by this project's, for every prefix.
+  /// Returns the shapes of the tensors with a dialect's names, by canonical name, for every prefix.
   private static func names(
     of dialect: ResNetDialect, in entries: ArraySlice<StateDict.Entry>
   ) -> [(prefix: String, shapes: [String: [Int]])] {
     var found: [String: [String: [Int]]] = [:]
     for entry in entries {
       var rest = Substring(entry.name)
-      // Wrappers are not deeper.
+      // A prefix has at most five parts; wrappers are not nested deeper.
       for _ in 0..<6 {
         if let canonical = dialect.canonicalName(of: rest) {
           let prefix = String(Substring(entry.name.utf8.dropLast(rest.utf8.count)))
@@ -105,9 +105,9 @@ package struct ResNetAbsence: Sendable {
 }
 
 extension DecantError {
-  /// Makes the error of a state dict without a ResNet.
+  /// Creates the error for a state dict without a ResNet.
   ///
-  /// - Parameter detail: the tensor that is missing or unlike a ResNet's; nil when no name is a ResNet's.
+  /// - Parameter detail: the tensor that is missing or has an impossible shape; nil when no name is a ResNet's.
   static func noResNet(_ detail: String? = nil) -> DecantError {
     DecantError(
       .notAResNet, detail.map { "not recognised as a ResNet: \($0)" } ?? ResNetAbsence.reason,

@@ -1,4 +1,6 @@
 extension ResNetDialect {
+  /// The dialects of ResNets for CIFAR.
+  ///
   /// Source: kuangliu/pytorch-cifar, akamaster/pytorch_resnet_cifar10, weiaicunzai/pytorch-cifar100,
   /// xternalz/WideResNet-pytorch.
   static let cifar: [ResNetDialect] = [

@@ -1,16 +1,16 @@
-/// How one library names the tensors of a ResNet.
+/// The names that one library gives to the tensors of a ResNet.
 ///
-/// A dialect is data: rows that pair a family of names of this project with the library's. This project's names are
-/// torchvision's where it has them and timm's for the rest.
+/// A dialect is data: each row pairs a pattern of canonical names with the library's pattern. Canonical names are this
+/// project's: torchvision's where it has them, and timm's for the rest.
 package struct ResNetDialect: Sendable, Equatable, CustomStringConvertible {
-  /// One family of names in both spellings.
+  /// One family of names, in both spellings.
   package struct Row: Sendable, Equatable {
     let own: NamePattern
     let theirs: NamePattern
 
-    /// The family as this project spells it: `layer{s}.{b}.conv{i}.weight`.
+    /// The canonical pattern: `layer{s}.{b}.conv{i}.weight`.
     package var canonical: String { own.text }
-    /// The family as the library spells it.
+    /// The library's pattern.
     package var spelled: String { theirs.text }
 
     init(_ canonical: String, _ spelled: String) {
@@ -19,39 +19,40 @@ package struct ResNetDialect: Sendable, Equatable, CustomStringConvertible {
     }
   }
 
-  /// What `--names` takes.
+  /// The name of the dialect, as the option `--names` takes it.
   package let name: String
-  /// Whose names they are.
+  /// A description of the libraries and networks that have these names.
   package let summary: String
-  /// The first row that fits a name counts.
+  /// The pairs of patterns. The first row that matches a name counts.
   package let rows: [Row]
-  /// What is usually done to images of these networks before they go in.
+  /// The usual preprocessing of images for these networks.
   package var preprocessing =
     "RGB, 224×224, scaled to 0…1, mean 0.485 0.456 0.406, deviation 0.229 0.224 0.225"
-  /// How convolutions' weights lie.
+  /// The order of the dimensions of convolution weights.
   package var kernelLayout = KernelLayout.oihw
-  /// How many sizes the weight of the head has: 4 where it is a 1×1 convolution, 2 where it is a fully connected layer; nil
-  /// where both are met.
+  /// The number of dimensions of the head's weight; nil where both occur.
+  ///
+  /// It is 4 for a 1×1 convolution and 2 for a fully connected layer.
   package var headRank: Int?
-  /// Whether factors and summands without statistics are those into which a batch normalization was computed, not those
-  /// of a group normalization.
+  /// True when a scale and bias without statistics come from a folded batch norm, not from a group norm.
   package var computesNormalization = false
 
-  /// Which convolution of a bottleneck usually has the stride.
+  /// The convolution of a bottleneck that usually has the stride.
   package var blockStride = ResNetBlockStride.second
 
-  /// The order of a convolution weight's sizes: output channels, input channels, height, width.
+  /// An order of a convolution weight's dimensions: output channels (o), input channels (i), height (h), width (w).
   package enum KernelLayout: String, Sendable {
-    /// PyTorch's.
+    /// PyTorch's order.
     case oihw
-    /// TensorFlow's.
+    /// TensorFlow's order.
     case hwio
 
-    /// The axes of a tensor of this layout in PyTorch's order; every tensor but a convolution's weight is as it is.
+    /// Returns the permutation of axes from this layout to PyTorch's; only convolution weights are permuted.
     func axes(of rank: Int) -> [Int] { self == .hwio && rank == 4 ? [3, 2, 0, 1] : Array(0..<rank) }
   }
 
-  /// Which axes of another dialect's tensor each axis of this one's is; nil for one of size 1.
+  /// Returns, for each axis of this dialect's tensor, the axis of another dialect's tensor; nil for a new axis of size
+  /// 1.
   package func axes(from other: ResNetDialect, of canonical: String, rank: Int) -> [Int?] {
     var axes: [Int?] = other.kernelLayout.axes(of: rank)
     if canonical == "fc.weight", let headRank, headRank != rank {
@@ -78,10 +79,10 @@ package struct ResNetDialect: Sendable, Equatable, CustomStringConvertible {
 
   package var description: String { name }
 
-  /// The dialect of a name; nil when none is called so.
+  /// Returns the dialect with a name; nil when there is none.
   package static func named(_ name: String) -> ResNetDialect? { all.first { $0.name == name } }
 
-  /// This project's name for one of the library's; nil for one that is no ResNet's. O(rows × length).
+  /// Returns the canonical name for a library's name; nil when it is not a ResNet's. O(rows × length).
   package func canonicalName(of name: Substring) -> String? {
     for row in rows {
       if let binding = row.theirs.binding(of: name.utf8) { return row.own.name(binding) }
@@ -89,7 +90,7 @@ package struct ResNetDialect: Sendable, Equatable, CustomStringConvertible {
     return nil
   }
 
-  /// The library's name for one of this project's; nil when it has no such tensor. O(rows × length).
+  /// Returns the library's name for a canonical name; nil when the library has no such tensor. O(rows × length).
   package func spelling(of canonical: String) -> String? {
     for row in rows {
       if let binding = row.own.binding(of: canonical[...].utf8), let name = row.theirs.name(binding) {

@@ -1,5 +1,5 @@
 extension ResNetDialect {
-  /// Every dialect, in the order in which they are tried: of two that fit a file equally the first is named.
+  /// Every dialect, in the order in which they are tried: of two that match a file equally, the first is used.
   package static let all: [ResNetDialect] =
     [torchvision, quantized] + timm + transformers + [detectron2, maskrcnnBenchmark, caffe2] + openMMLab
     + cifar
@@ -9,25 +9,27 @@ extension ResNetDialect {
 
   static func same(_ names: String...) -> Names { names.map { ($0, $0) } }
 
-  /// Bottleneck or basic blocks, projections where the shape changes.
+  /// The names of bottleneck and basic blocks, with projections where the shape changes.
   static let blocks = same(
     "layer{s}.{b}.conv{i}.*", "layer{s}.{b}.bn{i}.*", "layer{s}.{b}.downsample.0.*",
     "layer{s}.{b}.downsample.1.*")
-  /// A stem of one convolution before the stages.
+  /// The names of a stem with one convolution, and of the blocks.
   static let body = same("conv1.*", "bn1.*") + blocks
-  /// A shortcut that pools before it projects: the pool is 0.
+  /// The names of a shortcut that pools before it projects: index 0 is the pool.
   static let pooled = same("layer{s}.{b}.downsample.2.*")
 
-  /// What timm's kinds of attention have: squeeze and excitation, efficient, global context, bilinear.
+  /// The names of timm's kinds of attention: squeeze and excitation, efficient, global context, bilinear.
   static let attention = [
     "fc{i}.*", "conv.weight", "conv_attn.*", "mlp_add.fc{i}.*", "mlp_add.norm.*", "conv{i}.conv.weight",
     "conv{i}.bn.*", "ba.conv{i}.conv.weight", "ba.conv{i}.bn.*", "ba.conv_p.*", "ba.conv_q.*",
   ]
 
-  /// Source: torchvision 0.28 `models/resnet.py`; MoCo v2 and SimCLR replace `fc` by two layers.
+  /// torchvision's names. Source: torchvision 0.28 `models/resnet.py`; MoCo v2 and SimCLR replace `fc` with two layers.
   private static let torchvision = ResNetDialect(
     "torchvision", "torchvision, and who builds on it", body + same("fc.*", "fc.0.*", "fc.2.*"))
 
+  /// The names of torchvision's quantised networks.
+  ///
   /// Source: torchvision 0.28 `models/quantization/resnet.py`; PyTorch `ao/nn/quantized/modules/linear.py`.
   private static let quantized = ResNetDialect(
     "torchvision-quantized", "torchvision's quantised networks, in PyTorch's eager mode",
@@ -37,8 +39,9 @@ extension ResNetDialect {
         "layer{s}.{b}.add_relu.*",
         "fc.scale", "fc.zero_point"))
 
-  /// Whatever a network has, in this project's names: what `decant synthesize` writes, and what a network is renamed to
-  /// when its own library's names are to be left.
+  /// The canonical names of every tensor that a network can have.
+  ///
+  /// `decant synthesize` writes these names. A network is renamed to them to drop the names of its own library.
   private static let canonical = ResNetDialect(
     "canonical", "this project's own names, which cover what any of the others name",
     body + pooled
@@ -49,7 +52,7 @@ extension ResNetDialect {
         "attnpool.c_proj.*", "head.norm.*", "head.pre_logits.fc.*", "fc.*", "fc.0.*", "fc.2.*")
       + attention.map { ("layer{s}.{b}.se." + $0, "layer{s}.{b}.se." + $0) })
 
-  /// Source: transformers `modeling_resnet.py`.
+  /// The dialects of Hugging Face transformers. Source: transformers `modeling_resnet.py`.
   private static let transformers = [
     ResNetDialect(
       "transformers", "Hugging Face ResNetForImageClassification",
@@ -61,7 +64,7 @@ extension ResNetDialect {
     ResNetDialect("transformers-bit-backbone", "Hugging Face BitModel", bigTransferOfHuggingFace("")),
   ]
 
-  /// Source: transformers `modeling_bit.py`.
+  /// Returns the names of Hugging Face's Big Transfer. Source: transformers `modeling_bit.py`.
   private static func bigTransferOfHuggingFace(_ body: String) -> Names {
     let layer = body + "encoder.stages.{s-1}.layers.{b}."
     return [
@@ -86,7 +89,7 @@ extension ResNetDialect {
 
   private static let caffeImages = "BGR, 0…255, mean 103.53 116.28 123.675, deviation 1"
 
-  /// Source: detectron2 `modeling/backbone/resnet.py`, `config/defaults.py`.
+  /// detectron2's names. Source: detectron2 `modeling/backbone/resnet.py`, `config/defaults.py`.
   private static let detectron2 = ResNetDialect(
     "detectron2", "detectron2's ResNet and what is converted for it",
     [
@@ -97,7 +100,7 @@ extension ResNetDialect {
       ("layer{s}.{b}.downsample.1.*", "res{s+1}.{b}.shortcut.norm.*"), ("fc.*", "linear.*"),
     ], preprocessing: caffeImages)
 
-  /// Source: detectron2 `checkpoint/c2_model_loading.py`, which reads them.
+  /// Caffe2's names. Source: detectron2 `checkpoint/c2_model_loading.py`, which reads them.
   private static let caffe2: ResNetDialect = {
     var rows: Names = [
       ("conv1.weight", "conv1_w"), ("conv1.bias", "conv1_b"),
@@ -119,18 +122,18 @@ extension ResNetDialect {
     return dialect
   }()
 
-  /// Source: maskrcnn-benchmark `modeling/backbone/resnet.py`.
+  /// maskrcnn-benchmark's names. Source: maskrcnn-benchmark `modeling/backbone/resnet.py`.
   private static let maskrcnnBenchmark = ResNetDialect(
     "maskrcnn-benchmark", "maskrcnn-benchmark's ResNet",
     [("conv1.*", "stem.conv1.*"), ("bn1.*", "stem.bn1.*")] + blocks, preprocessing: caffeImages)
 
-  /// Source: pretrainedmodels `models/senet.py`, timm's `legacy_seresnet`.
+  /// pretrainedmodels' names. Source: pretrainedmodels `models/senet.py`, timm's `legacy_seresnet`.
   private static let pretrainedmodels = ResNetDialect(
     "pretrainedmodels", "Cadene's pretrainedmodels and timm's legacy_seresnet",
     [("conv1.*", "layer0.conv1.*"), ("bn1.*", "layer0.bn1.*")] + blocks
       + [("layer{s}.{b}.se.fc{i}.*", "layer{s}.{b}.se_module.fc{i}.*"), ("fc.*", "last_linear.*")])
 
-  /// Three convolutions with their own numbers; a shortcut's pool is -1. Source: CLIP `model.py`.
+  /// CLIP's names: the stem's convolutions are numbered, and a shortcut's pool is -1. Source: CLIP `model.py`.
   private static let clip = ResNetDialect(
     "clip", "CLIP's modified ResNet, its image tower",
     [
@@ -148,7 +151,7 @@ extension ResNetDialect {
       "RGB, scaled to 0…1, mean 0.48145466 0.4578275 0.40821073, deviation 0.26862954 0.26130258 0.27577711"
   )
 
-  /// Source: fastai `vision/learner.py`.
+  /// The names of a ResNet's children in one Sequential. Source: fastai `vision/learner.py`.
   private static let sequential = ResNetDialect(
     "sequential", "torch.nn.Sequential of a ResNet's children, as fastai cuts it",
     [

@@ -1,8 +1,10 @@
-/// A family of parameter names: `layer{s}.{b}.conv{i}.*`.
+/// A pattern of parameter names: `layer{s}.{b}.conv{i}.*`.
 ///
-/// `{s}` stands for a decimal number, `{s+1}` for the same number as it is spelled here, one larger, `{b+1:2}` for it in two
-/// digits or more; `{i:abc}` for the letter at that place, counted from 1; a last `*` for one or more characters without a
-/// dot.
+/// - `{s}` matches a decimal number.
+/// - `{s+1}` matches that number plus 1.
+/// - `{b+1:2}` matches it with at least two digits.
+/// - `{i:abc}` matches a letter by its index, counted from 1.
+/// - A final `*` matches one or more characters without a dot.
 struct NamePattern: Sendable, Equatable {
   private enum Part: Equatable {
     case text([UInt8])
@@ -11,7 +13,7 @@ struct NamePattern: Sendable, Equatable {
     case rest
   }
 
-  /// What the variables of a pattern stand for in one name.
+  /// The values of a pattern's variables in one name.
   struct Binding: Equatable {
     fileprivate var numbers: [(variable: UInt8, value: Int)] = []
     fileprivate var rest: [UInt8] = []
@@ -28,7 +30,7 @@ struct NamePattern: Sendable, Equatable {
   let text: String
   private let parts: [Part]
 
-  /// Reads a pattern of the program's own tables.
+  /// Parses a pattern of the built-in tables. Traps when it is not well-formed.
   init(_ text: String) {
     self.text = text
     var parts: [Part] = []
@@ -58,7 +60,7 @@ struct NamePattern: Sendable, Equatable {
     self.parts = parts
   }
 
-  /// What stands between a variable and its closing brace: `+1`, `:abc`, `+1:2`.
+  /// Parses the text between a variable and its closing brace: `+1`, `:abc`, `+1:2`.
   private static func part(_ variable: UInt8, _ modifier: String, in text: String) -> Part {
     let halves = modifier.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
     let digits = halves.count == 2 ? Int(halves[1]) : 1
@@ -68,7 +70,7 @@ struct NamePattern: Sendable, Equatable {
     return .number(variable: variable, added: added, digits: digits)
   }
 
-  /// What the variables stand for in a name; nil when it is not of this family. O(length).
+  /// Returns the values of the variables in a name; nil when the name does not match. O(length).
   func binding(of name: Substring.UTF8View) -> Binding? {
     var rest = name
     var binding = Binding()
@@ -79,7 +81,8 @@ struct NamePattern: Sendable, Equatable {
         rest = rest.dropFirst(text.count)
       case .number(let variable, let added, let least):
         let digits = rest.prefix { UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0 }
-        // Five digits are more than any network has, and zeros before more than are asked for would not come back.
+        // No network needs more than five digits. Extra zeros at the front would be lost when the name is written
+        // again.
         guard least...5 ~= digits.count, digits.count == least || digits.first != UInt8(ascii: "0") else {
           return nil
         }
@@ -100,7 +103,7 @@ struct NamePattern: Sendable, Equatable {
     return rest.isEmpty ? binding : nil
   }
 
-  /// The name that a binding of another pattern has here; nil when this pattern cannot spell it.
+  /// Returns the name for the values that another pattern found; nil when this pattern cannot write it.
   func name(_ binding: Binding) -> String? {
     var name: [UInt8] = []
     for part in parts {

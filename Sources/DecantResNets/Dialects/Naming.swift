@@ -1,35 +1,35 @@
 package import DecantBytes
 package import DecantTensors
 
-/// Which tensors of a state dict are a ResNet's, and in whose words.
+/// The tensors of a state dict that are a ResNet's, and the dialect of their names.
 package struct ResNetNaming: Sendable {
   package let dialect: ResNetDialect
-  /// What wrappers such as `DataParallel` put before every name: `module.`, `backbone.`; empty for bare names.
+  /// The prefix that wrappers such as `DataParallel` put before every name: `module.`, `backbone.`; may be empty.
   package let prefix: String
-  /// The network's tensors under this project's names, in the file's order.
+  /// The network's tensors under canonical names, in the file's order.
   package let tensors: StateDict
-  /// Everything in the state dict, in the file's order.
+  /// Every tensor of the state dict, in the file's order.
   package let entries: [Entry]
 
   /// A tensor of the state dict.
   package struct Entry: Sendable {
-    /// Its name in the file.
+    /// The name in the file.
     package let name: String
-    /// This project's name; nil for what the dialect does not know.
+    /// The canonical name; nil for a tensor that the dialect does not know.
     package let canonical: String?
     package let tensor: Tensor
   }
 
-  /// What the head is called behind the prefix, where the dialect calls it something else.
+  /// The head's module after the prefix, if it is not the dialect's name; otherwise nil.
   private let foreignHead: String?
 
-  /// The name in the file of a tensor of the network, also of one that is missing there.
+  /// Returns the name in the file for a canonical name, also if the tensor is missing there.
   package func spelling(of canonical: String) -> String {
     if let foreignHead, canonical.hasPrefix("fc.") { return prefix + foreignHead + canonical.dropFirst(2) }
     return prefix + (dialect.spelling(of: canonical) ?? canonical)
   }
 
-  /// The tensors that have one dialect's names after a prefix.
+  /// Creates the map of names for one dialect and prefix.
   init(_ stateDict: StateDict, _ dialect: ResNetDialect, prefix: String) throws(DecantError) {
     self.dialect = dialect
     self.prefix = prefix
@@ -62,8 +62,10 @@ package struct ResNetNaming: Sendable {
     return dialect.canonicalName(of: Substring(name.utf8.dropFirst(prefix.utf8.count)))
   }
 
-  /// The module of the only matrix behind the prefix, where it reads the last stage's channels and no head is known: a
-  /// fully connected layer by another name, such as `classifier` or `fc.1` behind a dropout.
+  /// Returns the module of a fully connected layer with a name that the dialect does not know.
+  ///
+  /// Examples are `classifier`, or `fc.1` after a dropout. It must be the only matrix under the prefix and read the
+  /// last stage's channels. The result is nil when there is no such layer, or when the dialect already names a head.
   private static func foreignHead(of entries: [Entry], prefix: String) -> String? {
     let heads = ["fc.", "attnpool.", "head."]
     var last: (stage: Int, convolution: String, channels: Int)?
@@ -90,16 +92,16 @@ package struct ResNetNaming: Sendable {
     return module.split(separator: ".").count <= 2 ? String(module) : nil
   }
 
-  /// As many networks as are looked for in one state dict.
+  /// The largest number of networks to find in one state dict.
   static let mostFound = 16
 
-  /// Every ResNet in a state dict, up to ``mostFound`` and one more, each in the dialect in which fewest of its tensors
-  /// are wrong and most are named; in the file's order.
+  /// Returns every ResNet in a state dict, up to ``mostFound`` and one more, in the file's order.
   ///
-  /// A ResNet is where one prefix stands before a four-dimensional stem and the first convolution of the first
-  /// block. O(dialects × tensors).
+  /// Each has the dialect in which the fewest of its tensors are wrong and the most have a name. A ResNet is found
+  /// where one prefix comes before both a four-dimensional stem weight and the first convolution of the first block.
+  /// O(dialects × tensors).
   ///
-  /// - Parameter prefix: the only one to look behind; nil for any.
+  /// - Parameter prefix: the only prefix to search; nil for any.
   package static func all(in stateDict: StateDict, prefix only: String? = nil) -> [ResNetNaming] {
     var found: [ResNetNaming] = []
     for entry in stateDict.entries where entry.tensor.shape.count == 4 {
@@ -108,7 +110,8 @@ package struct ResNetNaming: Sendable {
       }
       guard !candidates.isEmpty else { continue }
       let namings = candidates.compactMap { try? ResNetNaming(stateDict, $0.dialect, prefix: $0.prefix) }
-      // One that names the head itself comes before one that had to look for it; then as the table is ordered.
+      // A dialect that names the head comes before one where the head had to be searched. Ties keep the order of the
+      // table.
       func rank(_ naming: ResNetNaming) -> (Int, Int, Int) {
         (naming.problems, naming.foreignHead == nil ? 0 : 1, -naming.tensors.count)
       }
@@ -120,7 +123,7 @@ package struct ResNetNaming: Sendable {
     return found
   }
 
-  /// The names of stems, each with the dialects that have it and their first blocks.
+  /// The names of stems, each with the dialects that have it and their names of the first block's first convolution.
   private static let stems: [(spelling: String, dialects: [(dialect: ResNetDialect, firstBlock: String)])] = {
     var stems: [(spelling: String, dialects: [(dialect: ResNetDialect, firstBlock: String)])] = []
     for dialect in ResNetDialect.all {
@@ -136,7 +139,7 @@ package struct ResNetNaming: Sendable {
     return stems
   }()
 
-  /// The dialects in which a name is that of a stem behind some prefix, and a first block stands behind it too.
+  /// Returns the dialects in which a name is a stem after some prefix, and a first block has the same prefix.
   static func dialects(
     ofStem name: String, in stateDict: StateDict
   ) -> [(dialect: ResNetDialect, prefix: String)] {
@@ -152,7 +155,7 @@ package struct ResNetNaming: Sendable {
     return found
   }
 
-  /// How many tensors are not as the network that they are read as would have them.
+  /// The number of tensors that do not match the network inferred from them.
   private var problems: Int {
     guard let graph = try? ResNetConfiguration(shapesOf: self).graph(),
       let verification = try? ResNetVerification(of: self, against: graph, readsNumbers: false)
@@ -160,16 +163,16 @@ package struct ResNetNaming: Sendable {
     return verification.missing.count + verification.unexpected.count + verification.mismatched.count
   }
 
-  /// The one ResNet in a state dict, or the one behind a prefix.
+  /// Returns the only ResNet in a state dict, or the one under a prefix.
   ///
-  /// - Throws: ``DecantError`` that lists the prefixes when there are several, or says that there is none.
+  /// - Throws: ``DecantError`` that lists the prefixes when there are several, or reports that there is no ResNet.
   package static func only(in stateDict: StateDict, prefix: String? = nil) throws(DecantError) -> ResNetNaming
   {
     if let only = try onlyIfAny(in: stateDict, prefix: prefix) { return only }
     throw DecantError.noResNet()
   }
 
-  /// The same, and nil when there is none behind any prefix.
+  /// Returns the same as ``only(in:prefix:)``, or nil when no prefix has a ResNet.
   package static func onlyIfAny(
     in stateDict: StateDict, prefix: String? = nil
   ) throws(DecantError) -> ResNetNaming? {

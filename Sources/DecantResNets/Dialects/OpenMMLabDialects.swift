@@ -1,5 +1,5 @@
 extension ResNetDialect {
-  /// Source: mmpretrain and mmdetection `backbones/resnet.py`; mmcv's EMA hook.
+  /// The dialects of OpenMMLab. Source: mmpretrain and mmdetection `backbones/resnet.py`; mmcv's EMA hook.
   static let openMMLab: [ResNetDialect] = [
     ResNetDialect("mmpretrain", "mmpretrain's classifiers", backbone(body) + [("fc.*", "head.fc.*")]),
     ResNetDialect(
@@ -23,14 +23,14 @@ extension ResNetDialect {
     rows.map { ($0.canonical, "backbone." + $0.spelled) }
   }
 
-  /// Three ConvModules.
+  /// The names of a stem of three ConvModules.
   private static let stemOfModules: Names = [
     ("conv1.0.weight", "stem.0.conv.weight"), ("conv1.1.*", "stem.0.bn.*"),
     ("conv1.3.weight", "stem.1.conv.weight"), ("conv1.4.*", "stem.1.bn.*"),
     ("conv1.6.weight", "stem.2.conv.weight"), ("bn1.*", "stem.2.bn.*"),
   ]
 
-  /// Three convolutions in one Sequential.
+  /// The names of a stem of three convolutions in one Sequential.
   private static let stemOfLayers: Names = [
     ("conv1.0.weight", "stem.0.weight"), ("conv1.1.*", "stem.1.*"), ("conv1.3.weight", "stem.3.weight"),
     ("conv1.4.*", "stem.4.*"), ("conv1.6.weight", "stem.6.weight"), ("bn1.*", "stem.7.*"),

@@ -1,5 +1,5 @@
 extension ResNetDialect {
-  /// Source: timm 1.0 `models/{resnet,resnetv2,byobnet}.py`.
+  /// timm's dialects. Source: timm 1.0 `models/{resnet,resnetv2,byobnet}.py`.
   static let timm: [ResNetDialect] = [
     ResNetDialect(
       "timm", "timm's resnet: deep stems, average-pooled shortcuts, SE and ECA",
@@ -44,7 +44,7 @@ extension ResNetDialect {
         + byobProjection + byobRest),
   ]
 
-  /// The normalization of the last convolution is `bn1`, whatever their number.
+  /// Returns the names of a stem. The normalization of the last convolution is `bn1` for any number of convolutions.
   private static func byobStem(_ count: Int, bare: Int) -> Names {
     (0..<count).flatMap { place -> Names in
       let (own, theirs) = ("conv1.\(3 * place)", "stem.conv\(place + 1)")
@@ -79,7 +79,7 @@ extension ResNetDialect {
       ("fc.*", "head.fc.*"),
     ]
 
-  /// Source: big_transfer `bit_pytorch/models.py`, which reads both.
+  /// Big Transfer's dialects. Source: big_transfer `bit_pytorch/models.py`, which reads both.
   static let bigTransfer: [ResNetDialect] = {
     let images = "RGB, scaled to −1…1"
     var arrays = ResNetDialect(

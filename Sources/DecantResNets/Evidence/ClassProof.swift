@@ -1,12 +1,14 @@
 internal import DecantBytes
 
-/// What the classes of pickled modules say of the code that runs them.
+/// Evidence from the classes of pickled modules about the code that runs them.
 ///
-/// A class is a name; what its code does is known of those that torchvision, timm and transformers define under their
-/// module paths, and read from the source of others where the file holds it.
+/// A pickle holds only a class's name. The code is known for the classes that torchvision, timm and transformers define
+/// under their module paths. For other classes it is read from their source, if the file holds it.
 struct ClassProof {
   private(set) var items: [ResNetEvidence.Item] = []
-  /// Whether the network's own class is known, and every block's.
+  /// True when the classes prove the network.
+  ///
+  /// Either the network and every block have library classes, or the source of every block adds its shortcut.
   private(set) var isWhole = false
 
   private static let networks: Set<String> = [
@@ -30,7 +32,7 @@ struct ClassProof {
           "class", root, .attribute, place: "module attributes",
           layout.root.isEmpty ? "the outermost module" : layout.root))
     }
-    // A forward that was replaced, or a hook, runs other code than the class has.
+    // A replaced `forward` or a hook runs other code than the class has.
     guard !Self.isTampered(tree, layout) else { return }
     let sorted = names.sorted()
     if names.isSubset(of: Self.blocks) {
@@ -50,20 +52,20 @@ struct ClassProof {
     items.append(
       ResNetEvidence.Item("residual", "shortcuts are added", source, place: place, detail))
     let usual = layout.configuration.geometry.first { $0.name == "shortcut" }
-    // Of the shortcuts that have no parameters, only code that is known says what they do.
+    // Source code that adds a shortcut does not show what a shortcut without a projection computes; library classes do.
     if let usual, source == .attribute || layout.configuration.shortcut == .projection {
       items.append(ResNetEvidence.Item("shortcut", usual.value, source, place: place, detail))
     }
   }
 
-  /// The classes of the blocks; nil for those that are not listed.
+  /// Returns the classes of the blocks; `all` is nil when a block's class is not listed.
   private static func blockClasses(
     _ tree: ModuleTree, _ layout: ModuleLayout
   ) -> (all: Set<String>?, isEmpty: Bool) {
     var names: Set<String> = []
     for path in layout.blocks.flatMap({ $0 }) {
       guard var name = tree.classes[path] else { return (nil, false) }
-      // transformers keeps a block's convolutions in a Sequential of its own.
+      // transformers keeps a block's convolutions in a Sequential inside the block.
       if ModuleTree.kind(name) == "Sequential", let dot = path.lastIndex(of: ".") {
         guard let outer = tree.classes[String(path[..<dot])] else { return (nil, false) }
         name = outer
@@ -73,7 +75,7 @@ struct ClassProof {
     return (names, names.isEmpty)
   }
 
-  /// Whether a module of the network has a hook, or a `forward` among its attributes.
+  /// Returns true when a module of the network has a hook, or a `forward` among its attributes.
   private static func isTampered(_ tree: ModuleTree, _ layout: ModuleLayout) -> Bool {
     tree.altered.contains { layout.isInside($0) }
   }

@@ -1,15 +1,15 @@
-/// What the Python source of a block's class says, as PyTorch before 1.6 put it beside a pickled module.
+/// A reader of the Python source of a block's class, which PyTorch before 1.6 stored with a pickled module.
 ///
-/// A few forms of one addition are recognised line by line; nothing is run, and what has another form says nothing.
+/// It matches a few forms of one addition, line by line. It executes nothing, and other forms count as no evidence.
 enum ClassSource {
   private static let shortcuts = ["downsample", "shortcut", "skip", "identity", "proj", "residual"]
 
-  /// Whether a module's name is one that shortcuts have.
+  /// Returns true when a module's name is one that shortcuts have.
   static func isShortcutName(_ name: some StringProtocol) -> Bool {
     shortcuts.contains { name.hasPrefix($0) }
   }
 
-  /// Whether the `forward` of a class adds its input, or what its shortcut makes of it, to its result.
+  /// Returns true when the `forward` of a class adds its input, or its shortcut's result, to another result.
   static func addsShortcut(_ text: String) -> Bool {
     guard let start = text.firstRange(of: "def forward(self,"),
       let parameters = LiteralReader.arguments(text[start.upperBound...]), let first = parameters.first
@@ -18,7 +18,7 @@ enum ClassSource {
     guard LiteralReader.isName(input) else { return false }
     let indent = text[..<start.lowerBound].reversed().prefix { $0 == " " }.count
     var inputs: Set<String> = [input]
-    // Names that hold what a layer or a function made.
+    // Variables that hold the result of a layer or a function.
     var results: Set<String> = []
     func isResult(_ spelled: String) -> Bool {
       results.contains(spelled)
@@ -38,7 +38,7 @@ enum ClassSource {
       return inputs.contains(String(spelled[spelled.index(after: open)...].dropLast()))
     }
     for line in text[start.upperBound...].split(separator: "\n").dropFirst() {
-      // Past the end of the function.
+      // A line without deeper indentation ends the function.
       if line.prefix(while: { $0 == " " }).count <= indent, !line.allSatisfy({ $0 == " " }) { break }
       let statement = line.prefix { $0 != "#" }.trimmed
       if let plus = statement.firstRange(of: " += ") {
@@ -61,7 +61,7 @@ enum ClassSource {
     return false
   }
 
-  /// The two of `a + b`, alone, returned, or as the only argument of a call.
+  /// Returns the operands of `a + b`: alone, returned, or as the only argument of a call.
   private static func operands(_ spelled: String) -> (String, String)? {
     var sum = spelled.hasPrefix("return ") ? String(spelled.dropFirst(7)) : spelled
     if let open = sum.firstIndex(of: "("), sum.hasSuffix(")"),

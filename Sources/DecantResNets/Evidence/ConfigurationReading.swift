@@ -1,8 +1,8 @@
 internal import DecantBytes
 
-/// What a configuration says of a network: Hugging Face's, timm's, mmcv's, or the arguments of a training script.
+/// Evidence from a configuration: Hugging Face's, timm's, mmcv's, or the arguments of a training script.
 ///
-/// Only what is written in the forms these libraries write is taken; the rest is passed over.
+/// Only the forms that these libraries write are read; everything else is skipped.
 struct ConfigurationReading {
   private typealias Setting = ResNetEvidence.Setting
 
@@ -11,10 +11,13 @@ struct ConfigurationReading {
   private let dialect: String
   private let shapes: ResNetConfiguration
 
+  /// Reads a configuration.
+  ///
   /// - Parameters:
-  ///   - place: the file or the key, as messages call it.
-  ///   - dialect: the dialect of the tensors, which must be the configuration's own for what its code implies.
-  ///   - shapes: the network that the tensors are of.
+  ///   - place: the file or the key, as messages name it.
+  ///   - dialect: the dialect of the tensors. Facts that a library's code implies count only for the library's own
+  ///     dialect.
+  ///   - shapes: the configuration inferred from the tensors' names and shapes.
   init(_ content: JSONValue, place: String, dialect: String, _ shapes: ResNetConfiguration) {
     self.place = place
     self.dialect = dialect
@@ -42,6 +45,8 @@ struct ConfigurationReading {
 
   // MARK: transformers
 
+  /// Reads a configuration of transformers.
+  ///
   /// Source: transformers 5 `models/resnet/configuration_resnet.py` and `modeling_resnet.py`.
   private mutating func readTransformers(_ content: JSONValue) {
     let isBottleneck = content["layer_type"]?.string ?? "bottleneck" == "bottleneck"
@@ -61,7 +66,7 @@ struct ConfigurationReading {
         "block_stride", first ? "on the first 1×1 convolution (v1)" : "on the 3×3 convolution (v1.5)",
         "downsample_in_bottleneck \(first)", .blockStride(first ? .first : .second))
     }
-    // What its code has and no configuration changes.
+    // The library's code fixes these facts, and no configuration changes them.
     let code = "model_type resnet, by transformers' code"
     let first = content["downsample_in_first_stage"] == .bool(true)
     addStrides(
@@ -85,7 +90,7 @@ struct ConfigurationReading {
         ? .stageStrides(strides) : .other)
   }
 
-  /// The pixels of the input for one of the last stage's, where dilation takes the place of strides.
+  /// Adds the ratio of the input's height and width to those of the last stage, where dilation replaces strides.
   private mutating func addOutputStride(_ stride: Int, _ detail: String) {
     add("output_stride", "\(stride), by dilation", detail, .outputStride(stride))
   }
@@ -98,7 +103,9 @@ struct ConfigurationReading {
 
   // MARK: Preprocessing
 
-  /// Hugging Face's `preprocessor_config.json`, timm's `pretrained_cfg`, mmcv's `data_preprocessor`.
+  /// Reads Hugging Face's `preprocessor_config.json`.
+  ///
+  /// The normalization in timm's `pretrained_cfg` and mmcv's `data_preprocessor` is read with their other settings.
   private mutating func readPreprocessing(_ content: JSONValue) {
     if let mean = numbers(content["image_mean"]), let deviation = numbers(content["image_std"]) {
       var words: [String] = []
@@ -123,7 +130,7 @@ struct ConfigurationReading {
 
   // MARK: timm
 
-  /// Source: timm 1.0 `models/_hub.py` (`config.json`) and `models/_pretrained.py`.
+  /// Reads a configuration of timm. Source: timm 1.0 `models/_hub.py` (`config.json`) and `models/_pretrained.py`.
   private mutating func readTimm(_ content: JSONValue) {
     for (key, config) in [
       ("pretrained_cfg", content["pretrained_cfg"]), ("default_cfg", content["default_cfg"]),
@@ -152,9 +159,9 @@ struct ConfigurationReading {
 
   // MARK: Arguments of a training script
 
-  /// Keys whose text names a network, whatever the text.
+  /// The keys whose text always names a network.
   private static let naming = ["arch", "architecture"]
-  /// Keys whose text names one only when it is a name that is known.
+  /// The keys whose text names a network only if it is a known name.
   private static let mayName = [
     "model_name", "model", "backbone", "encoder_name", "encoder", "net", "network", "model_arch", "name_arch",
     "base_model", "resnet",
@@ -162,7 +169,7 @@ struct ConfigurationReading {
 
   private mutating func readArguments(_ content: JSONValue) {
     for key in Self.naming {
-      // Sentences and paths are no names.
+      // A long text or one with spaces is not a name.
       if let text = content[key]?.string, 1...64 ~= text.utf8.count, text.utf8.allSatisfy({ $0 > 0x20 }) {
         addArchitecture(text, key)
       }
@@ -175,7 +182,7 @@ struct ConfigurationReading {
     if let stride = content["stride0"]?.size, 1...8 ~= stride {
       add("stride0", "\(stride)", "stride0 \(stride)", .stride0(stride))
     }
-    // torchvision's: for the second, third and fourth stage.
+    // torchvision's flags are for the second, third and fourth stage.
     if let dilations = content["replace_stride_with_dilation"]?.array, dilations.contains(.bool(true)) {
       switch dilations {
       case [.bool(false), .bool(false), .bool(true)]: addOutputStride(16, "replace_stride_with_dilation")
@@ -190,7 +197,7 @@ struct ConfigurationReading {
 
   // MARK: mmcv
 
-  /// Source: mmpretrain 1.2 `models/backbones/resnet.py`: the backbone's keywords.
+  /// Reads the keyword arguments of an mmcv backbone. Source: mmpretrain 1.2 `models/backbones/resnet.py`.
   private mutating func readText(_ text: String, _ key: String) {
     guard let start = text.firstRange(of: "backbone=dict("),
       let keywords = LiteralReader.keywords(text[start.upperBound...])

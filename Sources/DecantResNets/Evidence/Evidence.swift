@@ -1,26 +1,26 @@
-/// What a checkpoint and the files beside it say of a network's geometry, which no name or shape tells.
+/// Evidence from a checkpoint and the files next to it about geometry that no name or shape shows.
 ///
-/// It is gathered from ``ResNetTraces``; docs/adr/0009 has the order of the sources and why they stand so.
+/// It is read from ``ResNetTraces``. docs/adr/0009 gives the order of the sources and its reasons.
 package struct ResNetEvidence: Sendable {
-  /// Where something was found; the strongest first.
+  /// A kind of source. The strongest comes first.
   package enum Source: Int, Sendable, Comparable, CaseIterable {
     /// An attribute of a pickled module: the object that ran.
     case attribute
-    /// Code that stands in the file: TorchScript, or the source of a class.
+    /// Code in the file: TorchScript, or the source of a class.
     case code
-    /// A configuration inside the file or beside it.
+    /// A configuration in the file or next to it.
     case configuration
-    /// The version that `_metadata` records of a module, which decides how its numbers are read.
+    /// A module's version in `_metadata`, which decides how the module's numbers are read.
     case moduleVersion
-    /// The modules that `_metadata` lists: which there are, not what they do.
+    /// The list of modules in `_metadata`: their paths, not what they compute.
     case moduleList
     /// The file's name.
     case fileName
 
-    /// Whether a run relies on it: what is below is shown and never used.
+    /// True when inference relies on the source. Weaker sources are shown and never used.
     package var isStrong: Bool { self <= .moduleVersion }
 
-    /// The source as scripts read it.
+    /// The name in machine-readable output.
     package var name: String {
       switch self {
       case .attribute: "attribute"
@@ -35,42 +35,42 @@ package struct ResNetEvidence: Sendable {
     package static func < (left: Source, right: Source) -> Bool { left.rawValue < right.rawValue }
   }
 
-  /// What something found means for a ``ResNetConfiguration``.
+  /// The effect of evidence on a ``ResNetConfiguration``.
   package enum Setting: Sendable, Equatable {
     case stride0(Int)
     case blockStride(ResNetBlockStride)
-    /// The strides of the stages' first blocks.
+    /// The stride of each stage's first block.
     case stageStrides([Int])
     case stemPooling(ResNetStemPooling)
     case antialiasing(ResNetAntialiasing)
-    /// Nil where no stride is replaced by dilation.
+    /// The output stride; nil when dilation replaces no stride.
     case outputStride(Int?)
     case nonlinearity(ResNetNonlinearity)
     case epsilon(Double)
-    /// What each normalization adds to the variance, where they are not all alike; this project's names.
+    /// The number that each normalization layer adds to the variance, by canonical name, when they are not all equal.
     case epsilons([String: Double])
     case normalizationGroups(Int)
     case standardizesWeights(Bool)
     /// A published network.
     case architecture(String)
-    /// A geometry that no configuration describes: what is built from the shapes would not be this network.
+    /// A geometry that no configuration describes. The network inferred from the shapes would be wrong.
     case other
   }
 
-  /// One thing that was found.
+  /// One item of evidence.
   package struct Item: Sendable, Equatable {
-    /// What it is about: `stride0`, `block_stride`, `max_pool`, `epsilon`, `architecture`, …
+    /// The name of the fact: `stride0`, `block_stride`, `max_pool`, `epsilon`, `architecture`, …
     package let name: String
     package let value: String
     package let source: Source
-    /// Where it stands, for a person: `module attributes`, `config.json`.
+    /// The location as text for people: `module attributes`, `config.json`.
     package let place: String
-    /// What stands there: `conv1.stride 1, maxpool.stride 1`.
+    /// The content at that location: `conv1.stride 1, maxpool.stride 1`.
     package let detail: String
-    /// What it means for the network; nil for what is only told.
+    /// The effect on the network; nil when the item changes nothing.
     package let setting: Setting?
 
-    /// Notes something that was found.
+    /// Creates an item of evidence.
     package init(
       _ name: String, _ value: String, _ source: Source, place: String, _ detail: String,
       setting: Setting? = nil
@@ -83,11 +83,11 @@ package struct ResNetEvidence: Sendable {
       self.setting = setting
     }
 
-    /// The place and what stands there.
+    /// The location and the content, as text.
     package var words: String { detail.isEmpty ? place : "\(place): \(detail)" }
   }
 
-  /// Sources that say different things of one matter; the strongest first.
+  /// A fact on which sources disagree. The claim of the strongest source comes first.
   package struct Contradiction: Sendable, Equatable {
     package struct Claim: Sendable, Equatable {
       package let value: String
@@ -97,12 +97,12 @@ package struct ResNetEvidence: Sendable {
     package let claims: [Claim]
   }
 
-  /// What was found; the strongest first, and as it was found among equals.
+  /// The items found, the strongest first. Items of equal strength keep the order in which they were found.
   package private(set) var items: [Item] = []
-  /// Whether the file names or holds the code that runs the network, blocks with shortcuts among it.
+  /// True when the file names or holds the code that runs the network, including blocks with shortcuts.
   package internal(set) var provesNetwork = false
 
-  /// Nothing.
+  /// No evidence.
   package static let none = ResNetEvidence()
 
   init() {}
@@ -114,12 +114,13 @@ package struct ResNetEvidence: Sendable {
     }
   }
 
-  /// The strongest that was found of a matter; nil when nothing or only a hint was.
+  /// Returns the strongest item about a fact; nil when there is none or it is weak.
   package func settled(_ name: String) -> Item? { items.first { $0.name == name && $0.source.isStrong } }
 
-  /// What a run would do wrong that is built from the shapes: geometry beyond any ``ResNetConfiguration``.
+  /// The items about a geometry that no ``ResNetConfiguration`` describes. A network inferred from the shapes would be
+  /// wrong.
   ///
-  /// Something weaker that says otherwise is a contradiction and no way out.
+  /// A weaker source that disagrees is a contradiction and does not overrule them.
   var beyondConfiguration: [Item] {
     items.filter { item in item.setting == .other && settled(item.name)?.setting == .other }
   }

@@ -1,7 +1,8 @@
 extension ResNetEvidence {
-  /// A configuration that shapes told, with what strong evidence adds, and what it adds.
+  /// Returns a configuration inferred from shapes with the strong evidence applied, and the evidence used.
   ///
-  /// Each matter is settled by its strongest item.
+  /// The strongest item settles each fact. `epsilons` has the epsilon of each normalization layer, if they are not all
+  /// equal.
   func applied(
     to shapes: ResNetConfiguration
   ) -> (configuration: ResNetConfiguration, used: [Item], epsilons: [String: Double]) {
@@ -14,7 +15,7 @@ extension ResNetEvidence {
       case .epsilons(let each): epsilons = each
       case .architecture: break
       case .other: continue
-      // Where shortcuts are added, for one: it changes nothing, and need not be assumed.
+      // Evidence such as the position of a shortcut's addition changes nothing, but the fact need not be assumed.
       case nil: guard geometry.contains(item.name) else { continue }
       case let setting?: setting.apply(to: &configuration)
       }
@@ -23,30 +24,30 @@ extension ResNetEvidence {
     return (configuration, used, epsilons)
   }
 
-  /// Whether strong evidence leaves room for a published network, whose shapes are the file's.
+  /// Returns true when no strong evidence excludes a published network with the file's shapes.
   func allows(_ architecture: ResNetArchitecture) -> Bool {
     guard beyondConfiguration.isEmpty else { return false }
     return settledItems.allSatisfy { item in
       guard let setting = item.setting else { return true }
       var changed = architecture.configuration
       setting.apply(to: &changed)
-      // An epsilon of one's own makes no other network, and v1 and v1.5 go by one name.
+      // Another epsilon does not make another network, and v1 and v1.5 have one name.
       changed.epsilon = architecture.configuration.epsilon
       changed.blockStride = architecture.configuration.blockStride
       return changed == architecture.configuration
     }
   }
 
-  /// The strongest item of each matter, hints left out.
+  /// The strongest item for each fact, without those from weak sources.
   private var settledItems: [Item] {
     var seen: Set<String> = []
     return items.filter { $0.source.isStrong && seen.insert($0.name).inserted }
   }
 
-  /// What sources say differently of one matter, each with its strongest source first.
+  /// Returns the facts on which sources disagree, each with the strongest source first.
   ///
   /// - Parameters:
-  ///   - facts: what shapes tell, which stands before everything else.
+  ///   - facts: the facts that shapes show, which come before all evidence.
   ///   - architectures: the published names with these shapes.
   func contradictions(
     with facts: [ResNetIdentification.Fact], architectures: [String]
@@ -60,7 +61,7 @@ extension ResNetEvidence {
           claims.append(Contradiction.Claim(value: value, source: source))
         }
       }
-      // Shapes tell what a shortcut is made of and evidence where it is added, and so on: two matters of one name.
+      // These names have two meanings. For `shortcut`, shapes show its layers, and evidence where it is added.
       for fact in facts where fact.name == name && !["shortcut", "normalization"].contains(name) {
         add(fact.value, fact.source)
       }
@@ -76,12 +77,12 @@ extension ResNetEvidence {
     }
   }
 
-  /// The facts that evidence adds to those of shapes, and the questions that it leaves open.
+  /// Returns the facts that evidence adds to those from shapes, and the questions that stay open.
   func answers(
     _ questions: [ResNetIdentification.OpenQuestion], after shapes: [ResNetIdentification.Fact]
   ) -> (facts: [ResNetIdentification.Fact], open: [ResNetIdentification.OpenQuestion]) {
     let facts = items.filter { item in
-      // What shapes say too needs no second word.
+      // A fact that shapes already show is not repeated.
       !shapes.contains { $0.name == item.name && $0.value == item.value }
     }.map {
       ResNetIdentification.Fact(name: $0.name, value: $0.value, source: $0.words, kind: $0.source.name)
@@ -91,12 +92,12 @@ extension ResNetEvidence {
 }
 
 extension ResNetEvidence.Setting {
-  /// Puts what is said into a configuration. What has tensors stays as they are.
+  /// Applies the setting to a configuration. Layers that have tensors are not changed.
   func apply(to configuration: inout ResNetConfiguration) {
     switch self {
     case .stride0(let stride): configuration.stride0 = stride
     case .blockStride(let stride):
-      // Blocks of two convolutions have it on the first, whatever this says.
+      // Blocks of two convolutions always have the stride on the first.
       if configuration.block != .basic, configuration.block != .edge { configuration.blockStride = stride }
     case .stageStrides(let strides):
       guard strides.count == configuration.stages.count else { return }
@@ -115,7 +116,7 @@ extension ResNetEvidence.Setting {
 }
 
 extension ResNetConfiguration {
-  /// Whether another configuration is this one but for the outputs.
+  /// Returns true when another configuration differs at most in the head and the number of outputs.
   func isSame(asBody other: ResNetConfiguration) -> Bool {
     var other = other
     (other.head, other.classes) = (head, classes)

@@ -2,27 +2,30 @@ internal import DecantBytes
 internal import DecantGraphs
 
 extension ResNetEvidence {
-  /// What a run takes of evidence: a user's word goes before it, and the file's before what is usual.
+  /// The configuration for inference, with the evidence that it relies on.
+  ///
+  /// The caller's overrides come before evidence, and evidence before defaults.
   struct Taken {
     var configuration: ResNetConfiguration
     var read: [Item] = []
     var warnings: [ResNetWarning] = []
-    /// Set when the file says that the network has a geometry that is not built.
+    /// The error to throw when the file describes a geometry that cannot be built; otherwise nil.
     var refusal: DecantError?
-    /// This project's names of normalizations, and what each adds to the variance.
+    /// The number that each normalization layer adds to the variance, by canonical name; empty when they are all equal.
     fileprivate var epsilons: [String: Double] = [:]
 
-    /// The network, with each normalization's own epsilon.
+    /// Builds the network's graph, with each normalization layer's own epsilon.
     func graph() throws(DecantError) -> Graph {
       let graph = try configuration.graph()
       return epsilons.isEmpty ? graph : graph.replacing(epsilons: epsilons)
     }
   }
 
-  /// Takes what strong evidence says for a configuration of the shapes; what is declared goes before it, with a warning
-  /// where the two differ.
+  /// Applies strong evidence and the caller's overrides to a configuration inferred from shapes.
   ///
-  /// - Parameter shapes: the configuration before anything is said of its geometry.
+  /// Overrides come before evidence, with a warning where the two differ.
+  ///
+  /// - Parameter shapes: the configuration before any override or evidence.
   func taken(
     for shapes: ResNetConfiguration, _ said: ResNetOverrides
   ) throws(DecantError) -> Taken {
@@ -55,7 +58,7 @@ extension ResNetEvidence {
     if said.epsilon == nil { taken.epsilons = applied.epsilons }
     taken.read = applied.used.filter { item in
       guard case .architecture(let name)? = item.setting else { return declared[item.name] == nil }
-      // A name that other shapes have is told of below.
+      // A name that belongs to other shapes gets a warning below.
       return ResNetArchitecture.named(name)?.configuration.hasTrunk(of: shapes) == true
     }
     if let first = beyondConfiguration.first(where: { declared[$0.name] == nil }) {
@@ -64,7 +67,7 @@ extension ResNetEvidence {
         "the network has a geometry that is not built: \("\(first.name) \(first.value) (\(first.words))".escapedForDisplay)",
         advice: .declare([ResNetSetting.architecture.rawValue]))
     }
-    // What shapes prove is not argued with; a source that says otherwise is worth a word.
+    // Shapes come before a name, so a source that names a network of other shapes gets a warning.
     if let named = settled("architecture"), case .architecture(let name)? = named.setting,
       let published = ResNetArchitecture.named(name), !published.configuration.hasTrunk(of: shapes)
     {
@@ -75,7 +78,7 @@ extension ResNetEvidence {
 }
 
 extension Graph {
-  /// The same network with another epsilon in each named normalization.
+  /// Returns the same graph with another epsilon in each named normalization layer.
   fileprivate func replacing(epsilons: [String: Double]) -> Graph {
     var graph = Graph(inputChannels: inputChannels)
     var stages = stages[...]

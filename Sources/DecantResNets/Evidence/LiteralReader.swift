@@ -1,9 +1,9 @@
 internal import DecantBytes
 
-/// Reads Python's literals, and nothing else: numbers, texts without escapes, True, False, None, tuples, lists,
-/// dictionaries with text keys and `dict(key=literal)`.
+/// A parser of Python literals, and of nothing else.
 ///
-/// What is no literal gives nil: it is never evaluated.
+/// It reads numbers, strings without escapes, True, False, None, tuples, lists, dictionaries with string keys and
+/// `dict(key=literal)`. Anything else gives nil: it is never evaluated.
 struct LiteralReader {
   private let bytes: [UInt8]
   private var place = 0
@@ -11,7 +11,7 @@ struct LiteralReader {
 
   private init(_ text: some StringProtocol) { bytes = Array(text.utf8) }
 
-  /// The value of a text that is one literal.
+  /// Returns the value of a text that is one literal; otherwise nil.
   static func value(_ text: some StringProtocol) -> JSONValue? {
     var reader = LiteralReader(text)
     guard let value = reader.value(depth: 0) else { return nil }
@@ -19,7 +19,9 @@ struct LiteralReader {
     return reader.place == reader.bytes.count ? value : nil
   }
 
-  /// The keywords of a call whose text begins behind its parenthesis; those that are no literals are left out.
+  /// Returns the keyword arguments of a call, from the text after its opening parenthesis.
+  ///
+  /// Arguments that are not literals are left out.
   ///
   /// - Returns: nil when the parenthesis is not closed.
   static func keywords(_ text: some StringProtocol) -> [(key: String, value: JSONValue)]? {
@@ -33,9 +35,9 @@ struct LiteralReader {
     }
   }
 
-  /// The arguments of a call whose text begins behind its parenthesis, as they are spelled; nil when it is not closed.
+  /// Returns the arguments of a call as source text, from the text after its opening parenthesis.
   ///
-  /// Parentheses, brackets and texts are matched; O(length).
+  /// Parentheses, brackets and quotes are matched. The result is nil when the parenthesis is not closed. O(length).
   static func arguments(_ text: some StringProtocol) -> [String]? {
     var found: [String] = []
     var part: [UInt8] = []
@@ -74,7 +76,7 @@ struct LiteralReader {
     return nil
   }
 
-  /// Whether a text is one of Python's names.
+  /// Returns true when a text is a Python name of ASCII characters.
   static func isName(_ text: some StringProtocol) -> Bool {
     guard let first = text.utf8.first, !(UInt8(ascii: "0")...UInt8(ascii: "9") ~= first) else { return false }
     return text.utf8.allSatisfy(isNameByte)
@@ -145,7 +147,7 @@ struct LiteralReader {
         break
       }
     }
-    // Parentheses around one value are no tuple.
+    // Parentheses around one value without a comma are not a tuple.
     return isTuple && elements.count == 1 && commas == 0 ? elements[0] : .array(elements)
   }
 
@@ -179,7 +181,7 @@ struct LiteralReader {
     return .object(members)
   }
 
-  /// A text in one kind of quotes, without escapes.
+  /// Reads a quoted string without escapes.
   private mutating func text() -> String? {
     guard let quote = next, quote == UInt8(ascii: "'") || quote == UInt8(ascii: "\"") else { return nil }
     let start = place + 1
@@ -202,7 +204,7 @@ struct LiteralReader {
     {
       place += 1
     }
-    // "1." is a float of Python's and none of Swift's.
+    // Python reads "1." as a float, Swift does not.
     var spelled = String(decoding: bytes[start..<place], as: UTF8.self)
     if let integer = Int64(spelled) { return .integer(integer) }
     if spelled.hasSuffix(".") { spelled += "0" }
@@ -211,7 +213,7 @@ struct LiteralReader {
 }
 
 extension StringProtocol {
-  /// The text without spaces and line ends around it.
+  /// The text without white space and line ends around it.
   var trimmed: String {
     let bytes = Array(utf8)
     let isSpace = { (byte: UInt8) in [0x20, 0x09, 0x0A, 0x0D].contains(byte) }

@@ -1,11 +1,11 @@
 extension ResNetArchitecture {
-  /// The network that a configuration or a script calls so: `ResNet-50`, `timm/resnet50.a1_in1k`, `res50nodown`.
+  /// Returns the network that a configuration or script names: `ResNet-50`, `timm/resnet50.a1_in1k`, `res50nodown`.
   ///
-  /// Nil for what is none of ``all``; a guess is never made.
+  /// The result is nil for a name that is not in ``all``. Nothing is guessed.
   static func named(loosely spelled: String) -> ResNetArchitecture? {
     var name = spelled.lowercased()[...]
     if let slash = name.lastIndex(of: "/") { name = name[name.index(after: slash)...] }
-    // timm's tag of the weights.
+    // After the dot is timm's tag of the weights.
     if let dot = name.firstIndex(of: ".") { name = name[..<dot] }
     let letters = plain(String(name))
     let candidates =
@@ -19,20 +19,20 @@ extension ResNetArchitecture {
     return nil
   }
 
-  /// Other beginnings that names have, and what stands for them here.
+  /// Other beginnings of names, with the beginnings that ``all`` has.
   private static let prefixes = [
     ("tvresnet", "resnet"), ("wrn502", "wideresnet502"), ("res", "resnet"),
   ]
 
-  /// A name without what separates its parts.
+  /// Returns a name without the separators of its parts.
   private static func plain(_ name: String) -> String {
     String(name.filter { $0 != "-" && $0 != "_" && $0 != " " })
   }
 }
 
-/// What a file's name hints at.
+/// Evidence from a file's name.
 enum FileNameReading {
-  /// An architecture, and words that say what shapes do not.
+  /// Returns the architecture that a file's name contains, and hints at facts that shapes do not show.
   static func items(_ fileName: String) -> [ResNetEvidence.Item] {
     let name = fileName.lowercased()
     func item(
@@ -42,7 +42,7 @@ enum FileNameReading {
     }
     var items: [ResNetEvidence.Item] = []
     let spelled = ResNetArchitecture.all.map(\.name).filter { stands($0, in: name) }
-    // The longest: resnet50nodown also contains resnet50, and seresnet50 too.
+    // The longest name is taken: `resnet50_clip` also contains `resnet50`.
     if let longest = spelled.max(by: { $0.utf8.count < $1.utf8.count }) {
       items.append(item("architecture", longest, .architecture(longest)))
     }
@@ -55,7 +55,7 @@ enum FileNameReading {
     return items
   }
 
-  /// Whether a word stands in a name between what continues no word.
+  /// Returns true when a name contains a word with no letter before it, and no letter or digit after it.
   private static func stands(_ word: String, in name: String) -> Bool {
     name.ranges(of: word).contains { range in
       name[..<range.lowerBound].last?.isLetter != true

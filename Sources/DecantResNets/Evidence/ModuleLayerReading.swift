@@ -1,13 +1,13 @@
 internal import DecantBytes
 
-/// Normalizations, activations and dropouts.
+/// Evidence from normalizations, activations and dropouts.
 extension ModuleReading {
   private static let batches: Set<String> = [
     "BatchNorm2d", "SyncBatchNorm", "FrozenBatchNorm2d", "NaiveSyncBatchNorm", "BatchNormAct2d",
   ]
   private static let groups: Set<String> = ["GroupNorm", "GroupNormAct"]
 
-  /// What normalization adds to the variance, and how it has statistics at all.
+  /// Reads the number that normalizations add to the variance, their groups, and the use of running statistics.
   mutating func readNormalizations() {
     var each: [(name: String, path: String, epsilon: Double)] = []
     var kinds: [String] = []
@@ -50,11 +50,11 @@ extension ModuleReading {
     }
   }
 
-  /// Activations that gate or attend, and stand in no residual path.
+  /// Activations that belong to gates or attention, not to the residual path.
   private static let gates: Set<String> = [
     "Sigmoid", "Hardsigmoid", "Softmax", "LogSoftmax", "MultiheadAttention",
   ]
-  /// Steps of a path behind which a block's activations do not stand.
+  /// Path components of modules whose activations are not those of a block.
   private static let elsewhere: Set<String> = ["se", "fc", "head", "classifier", "attn", "attnpool"]
 
   mutating func readActivations() {

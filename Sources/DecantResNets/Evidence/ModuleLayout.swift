@@ -1,18 +1,20 @@
 internal import DecantGraphs
 
-/// Where a network's layers stand among a file's modules, and what each does when it is built from the shapes.
+/// The paths of a network's layers among a file's modules, and the configuration inferred from the shapes.
 struct ModuleLayout {
-  /// What stands before every module's path, without its dot.
+  /// The prefix of the network's module paths, without its last dot.
   let root: String
   let configuration: ResNetConfiguration
-  /// This project's name, and the module's path in the file.
+  /// The convolutions, each with its canonical name and its module path in the file.
   let convolutions: [(name: String, path: String)]
   let normalizations: [(name: String, path: String)]
-  /// The paths of both by their names.
+  /// The module paths of convolutions and normalizations, by canonical name.
   let paths: [String: String]
-  /// The names of the stem's convolutions.
+  /// The canonical names of the stem's convolutions.
   let stem: [String]
-  /// The paths of the blocks in order, stage by stage: what the paths of their convolutions have in common.
+  /// The paths of the blocks in order, stage by stage.
+  ///
+  /// A block's path is what the paths of its first two convolutions have in common.
   let blocks: [[String]]
   private let blockPaths: Set<String>
 
@@ -48,7 +50,7 @@ struct ModuleLayout {
     blockPaths = Set(blocks.flatMap { $0 })
   }
 
-  /// Whether a module lies in the network and in none of its blocks.
+  /// Returns true when a module is in the network and in none of its blocks.
   func isOutsideBlocks(_ path: String) -> Bool { isInside(path) && !isInBlock(path) }
 
   private func isInBlock(_ path: String) -> Bool {
@@ -60,15 +62,15 @@ struct ModuleLayout {
     return false
   }
 
-  /// Whether a module is the network or lies in it.
+  /// Returns true when a module is the network or inside it.
   func isInside(_ path: String) -> Bool { root.isEmpty || path == root || path.hasPrefix(root + ".") }
 
-  /// A module's path as seen from the network.
+  /// Returns a module's path relative to the network.
   func relative(_ path: String) -> String {
     root.isEmpty || !path.hasPrefix(root + ".") ? path : String(path.dropFirst(root.count + 1))
   }
 
-  /// The steps that two paths begin with alike.
+  /// Returns the path components with which two paths begin alike.
   private static func common(_ left: String, _ right: String) -> String {
     zip(left.split(separator: "."), right.split(separator: ".")).prefix { $0 == $1 }
       .map { String($0.0) }.joined(separator: ".")

@@ -1,13 +1,13 @@
 internal import DecantTensors
 
-/// What `_metadata` tells: the module list of a state dict with the version of each module's format.
+/// Evidence from `_metadata`: the modules of a state dict, with the version of each module's format.
 ///
-/// It lists modules without parameters too, by their paths and not by their classes, so most of it is a hint.
+/// The list includes modules without parameters. It has their paths and not their classes, so most of it is a hint.
 struct ModuleListReading {
   private(set) var items: [ResNetEvidence.Item] = []
 
   init(_ versions: [(path: String, version: Int?)], _ naming: ResNetNaming, _ layout: ModuleLayout) {
-    // Lists without a single module below the network are of another naming.
+    // A list without the stem's module has other names than the network.
     let below = versions.filter { layout.isInside($0.path) }
     let listed = Dictionary(below.map { ($0.path, $0.version) }, uniquingKeysWith: { first, _ in first })
     guard let stem = layout.convolutions.first, listed[stem.path] != nil else { return }
@@ -29,7 +29,7 @@ struct ModuleListReading {
     func has(_ step: String) -> Bool { listed[ModuleTree.join(layout.root, step)] != nil }
     let isTorchvisions = naming.dialect.name == "torchvision" || naming.dialect.name == "timm"
     guard isTorchvisions else { return }
-    // The activation shows that modules without parameters are listed at all.
+    // A listed activation shows that modules without parameters are listed at all.
     let activation = ["relu", "act1"].first(where: has)
     if layout.configuration.stemPooling != .convolution, has("maxpool.0"), has("maxpool.1") {
       hint("antialiasing", "binomial filters", "maxpool.0 and maxpool.1 are listed", .antialiasing(.blur))
@@ -43,9 +43,10 @@ struct ModuleListReading {
     }
   }
 
-  /// detectron2's frozen normalizations of format 1 and 2 used the running variance as it stands.
+  /// Reads the versions of detectron2's frozen batch norms: versions 1 and 2 use the running variance without an
+  /// epsilon.
   ///
-  /// Only under detectron2's names: torchvision's class of the same name has version 1 and adds its epsilon.
+  /// Only detectron2's names count: torchvision's class of the same name has version 1 and adds its epsilon.
   private mutating func readFrozen(
     _ listed: [String: Int?], _ naming: ResNetNaming, _ layout: ModuleLayout
   ) {

@@ -1,10 +1,10 @@
 internal import DecantBytes
 internal import DecantGraphs
 
-/// What the attributes of modules, or the literals of TorchScript's calls, say of a network's geometry.
+/// Evidence about a network's geometry from module attributes, or from the literals of TorchScript calls.
 ///
-/// What is found becomes a configuration, and every convolution is compared with the one that it builds, so nothing that
-/// differs passes in silence.
+/// The findings form a configuration. Every convolution is compared with the one that this configuration builds, so
+/// every difference is reported.
 struct ModuleReading {
   typealias Item = ResNetEvidence.Item
   typealias Tree = ModuleTree
@@ -13,7 +13,7 @@ struct ModuleReading {
   let layout: ModuleLayout
   let source: ResNetEvidence.Source
   private let place: String
-  /// What is found so far.
+  /// The configuration with the findings so far.
   var told: ResNetConfiguration
   private(set) var items: [Item] = []
 
@@ -40,12 +40,12 @@ struct ModuleReading {
     items.append(Item(name, value, source, place: place, detail, setting: setting))
   }
 
-  /// Notes a fact of the configuration as it is told now.
+  /// Adds a fact with its value in the configuration found so far.
   mutating func add(_ name: String, _ detail: String, _ setting: ResNetEvidence.Setting? = nil) {
     add(name, told.geometry.first { $0.name == name }?.value ?? "", detail, setting)
   }
 
-  /// A path as seen from the network.
+  /// Returns a path relative to the network.
   func short(_ path: String) -> String { layout.relative(path) }
 
   func convolution(_ name: String) -> (path: String, stride: Tree.Size)? {
@@ -55,7 +55,7 @@ struct ModuleReading {
 
   // MARK: Blocks
 
-  /// The convolutions of each stage's first block: names and strides; nil when one is not known.
+  /// The strides of the convolutions in each stage's first block; nil when one is not known.
   private var firstBlocks: [(stage: Int, strides: [Int])]? {
     var found: [(stage: Int, strides: [Int])] = []
     for (index, stage) in told.stages.enumerated() {
@@ -68,7 +68,7 @@ struct ModuleReading {
     return found
   }
 
-  /// The filter against aliasing of a stage's first block, which timm calls `aa` and CLIP `avgpool`.
+  /// Returns the antialiasing filter of a stage's first block, which timm calls `aa` and CLIP `avgpool`.
   private func filter(ofStage stage: Int) -> (path: String, kind: String)? {
     guard let block = layout.blocks[stage].first else { return nil }
     var places = [Tree.join(block, "aa"), Tree.join(block, "avgpool")]
@@ -97,7 +97,7 @@ struct ModuleReading {
     }
   }
 
-  /// Where the stride of a stage stands among its first block's convolutions, and how large it is.
+  /// Reads which convolution of each stage's first block has the stride, and how large the stride is.
   private mutating func readBlockStrides() {
     guard let blocks = firstBlocks else { return }
     func words(_ stage: Int, _ strides: [Int]) -> String {
@@ -139,7 +139,7 @@ struct ModuleReading {
         continue
       }
       let product = strides.reduce(1) { $0.multipliedReportingOverflow(by: $1).partialValue }
-      // A stage that is dilated keeps its stride for the dilation to replace.
+      // A dilated stage keeps the stride of the shapes' configuration, which dilation then replaces.
       if product != 1 || !isDilated(stage) { told.stages[stage].stride = max(1, min(product, 16)) }
     }
     add(
@@ -159,7 +159,7 @@ struct ModuleReading {
 
   // MARK: Convolutions
 
-  /// Dilation in place of strides; then every convolution beside the one that is built.
+  /// Reads the dilation that replaces strides, then compares every convolution with the one that is built.
   private mutating func readConvolutions() {
     let known = layout.convolutions.count { tree.size($0.path, "stride") != nil }
     guard known == layout.convolutions.count, known > 0 else { return }
@@ -180,7 +180,7 @@ struct ModuleReading {
     add(difference.name, "others than usual", difference.detail, .other)
   }
 
-  /// The first thing in which a convolution is not as a configuration builds it.
+  /// Returns the first attribute of a convolution that differs from a configuration's; nil when there is none.
   private func difference(from configuration: ResNetConfiguration) -> (name: String, detail: String)? {
     guard let graph = try? configuration.graph() else { return ("geometry", "no network is built of it") }
     for node in graph.nodes {
@@ -193,7 +193,7 @@ struct ModuleReading {
       if let detail = differs("stride", built.stride) { return ("strides", detail) }
       if let detail = differs("groups", built.groups) { return ("groups", detail) }
       let padding = tree.size(path, "padding")
-      // The same, by its name.
+      // The padding "same" equals the built one for stride 1 and an odd kernel.
       let isSame = padding?.text == "same" && built.stride == 1 && built.kernel % 2 == 1
       if !isSame, let detail = differs("padding", built.padding) { return ("padding", detail) }
       if let mode = tree.value(path, "padding_mode")?.string, mode != "zeros" {

@@ -1,12 +1,12 @@
 internal import DecantBytes
 
-/// The stem: the stride of its first convolution, and what pools after it.
+/// Evidence from the stem: the stride of its first convolution, and the pool after it.
 extension ModuleReading {
   private struct Pool {
-    /// Nil where a filter pools, which the configuration has elsewhere.
+    /// The kind of pool; nil for an antialiasing filter, which another property of the configuration describes.
     let pooling: ResNetStemPooling?
     let stride: Tree.Size
-    /// The attributes that have the stride.
+    /// The attribute that has the stride, as text.
     let words: String
   }
 
@@ -27,7 +27,7 @@ extension ModuleReading {
     }
   }
 
-  /// Tells what pools after the stem; nil when nothing does, or nothing is known of it.
+  /// Reads the pool after the stem; nil when there is none or it is unknown.
   private mutating func readPool() -> Pool? {
     if layout.configuration.stemPooling == .convolution {
       guard let (path, stride) = convolution("maxpool.0") else { return nil }
@@ -112,7 +112,7 @@ extension ModuleReading {
     return nil
   }
 
-  /// The pools after the stem: max pools anywhere outside the blocks, average pools where stems have them.
+  /// Returns the pools after the stem: max pools anywhere outside the blocks, and average pools at the paths of stems.
   private func pools() -> [String] {
     let averages = ["maxpool", "avgpool", "stem.pool"].map { Tree.join(layout.root, $0) }
     return tree.classes.filter { path, name in
@@ -122,7 +122,7 @@ extension ModuleReading {
     }.map(\.key).sorted()
   }
 
-  /// The filter that follows what pools, in one Sequential with it.
+  /// Returns the antialiasing filter after a pool in the same Sequential.
   private func filterBeside(_ path: String) -> Pool? {
     guard let dot = path.lastIndex(of: ".") else { return nil }
     for step in ["1", "aa"] {

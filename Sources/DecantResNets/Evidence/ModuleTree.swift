@@ -1,22 +1,23 @@
 package import DecantBytes
 
-/// The modules of a network as a file lists them: their classes, and the scalars among their attributes.
+/// The modules of a network as a file lists them, with their classes and scalar attributes.
 package struct ModuleTree: Sendable {
-  /// The class of each module by its path, which is empty for the outermost: `torch.nn.modules.conv.Conv2d`.
+  /// The class of each module by path: `torch.nn.modules.conv.Conv2d`. The path of the outermost module is empty.
   package var classes: [String: String] = [:]
-  /// Each scalar by the path of its attribute: `conv1.stride.0` of a pair, `maxpool.stride` of one number.
+  /// Each scalar attribute by path: `conv1.stride.0` of a pair, `maxpool.stride` of one number.
   package var values: [String: JSONValue] = [:]
 
-  /// The paths of modules that have a hook or a `forward` of their own, so that other code runs than their class has.
+  /// The paths of modules that have a hook or a `forward` of their own, so that they run other code than their class
+  /// has.
   package var altered: Set<String> = []
 
-  /// An empty tree.
+  /// Creates an empty tree.
   package init() {}
 
-  /// Whether nothing is known.
+  /// True when no module is known.
   package var isEmpty: Bool { classes.isEmpty }
 
-  /// A number for height and width alike; nil when it is not given, and not when the two differ.
+  /// Returns an attribute's values for height and width; nil when the attribute is not given.
   func size(_ module: String, _ attribute: String) -> Size? {
     let path = Self.join(module, attribute)
     if let value = values[path] {
@@ -27,10 +28,10 @@ package struct ModuleTree: Sendable {
     return Size(height, width)
   }
 
-  /// A scalar attribute of a module.
+  /// Returns a scalar attribute of a module.
   func value(_ module: String, _ attribute: String) -> JSONValue? { values[Self.join(module, attribute)] }
 
-  /// The last part of a class's name.
+  /// Returns the last part of the name of a module's class.
   func kind(_ module: String) -> String? { classes[module].map(Self.kind) }
 
   static func kind(_ className: String) -> String {
@@ -41,7 +42,7 @@ package struct ModuleTree: Sendable {
     module.isEmpty ? step : module + "." + step
   }
 
-  /// What height and width have: two numbers, or a word such as `same`.
+  /// An attribute's values for height and width: two numbers, or a word such as `same`.
   struct Size: Equatable {
     let height: Int
     let width: Int
@@ -50,7 +51,7 @@ package struct ModuleTree: Sendable {
     init(_ height: Int, _ width: Int) { (self.height, self.width, text) = (height, width, nil) }
     init(text: String) { (height, width, self.text) = (-1, -1, text) }
 
-    /// The number of both; nil when they differ.
+    /// The number for height and width; nil when they differ or are a word.
     var both: Int? { height == width && height >= 0 ? height : nil }
 
     var words: String { text ?? (height == width ? "\(height)" : "\(height)×\(width)") }
@@ -58,7 +59,7 @@ package struct ModuleTree: Sendable {
 }
 
 extension JSONValue {
-  /// The number of a scalar, whole or not.
+  /// The value of an integer or a floating-point number; nil for other values.
   var double: Double? {
     switch self {
     case .integer(let number): Double(number)

@@ -1,14 +1,14 @@
 internal import DecantBytes
 
-/// What the code of a TorchScript archive says: the literals of its convolutions, normalizations and pools, and whether
-/// a block adds its input to its result.
+/// Evidence from the code of a TorchScript archive.
 ///
-/// PyTorch prints this code in one way only, so a few forms are recognised as they stand; anything else is passed over.
+/// It reads the literals of convolutions, normalizations and pools, and whether a block adds its input to its result.
+/// PyTorch prints this code in only one way, so a few forms are matched as they are. Everything else is skipped.
 struct ScriptCode {
-  /// The archive's modules with plain class names, and the literals that their calls have.
+  /// The archive's modules with plain class names, and the literals of their calls as attributes.
   private(set) var modules = ModuleTree()
   private(set) var items: [ResNetEvidence.Item] = []
-  /// Whether every block's code adds its shortcut.
+  /// True when every block's code adds its shortcut.
   private(set) var provesShortcuts = false
 
   init(_ script: [String: String], _ tree: ModuleTree, _ layout: ModuleLayout) {
@@ -30,7 +30,7 @@ struct ScriptCode {
     readShortcuts(script, tree, layout)
   }
 
-  /// A class's name as Python has it: without `__torch__.` and what keeps copies apart.
+  /// Returns a class's name in Python: without `__torch__.` and the parts that distinguish copies.
   static func plainName(_ name: String) -> String {
     name.split(separator: ".").filter { $0 != "__torch__" && !$0.hasPrefix("___torch_mangle_") }
       .joined(separator: ".")
@@ -38,9 +38,9 @@ struct ScriptCode {
 
   // MARK: Literals
 
-  /// The literals of one call, by the attribute of a module that would say the same.
+  /// The literals of one call, by the module attributes that have the same values.
   private struct Call {
-    /// The class of module that does it.
+    /// The class of module that makes this call.
     let kind: String
     let values: [(attribute: String, value: JSONValue)]
   }
@@ -50,10 +50,10 @@ struct ScriptCode {
     if own.count == 1 {
       for (attribute, value) in own[0].values { set(path, attribute, value) }
     } else if own.isEmpty, let only = calls.first, calls.count == 1, only.kind == "Conv2d" {
-      // A filter against aliasing is a convolution under another name.
+      // An antialiasing filter is a convolution in a class of another name.
       for (attribute, value) in only.values where attribute == "stride" { set(path, attribute, value) }
     }
-    // A pool that is no module of its own stands in the code of whoever calls it.
+    // A functional pool has no module: its call is in the code of the module that uses it.
     let pools = calls.filter { $0.kind == "MaxPool2d" }
     if kind != "MaxPool2d", let pool = pools.first {
       for (place, pool) in (pools.count == 1 ? [pool] : pools).enumerated() {
@@ -73,10 +73,11 @@ struct ScriptCode {
     for (place, element) in elements.enumerated() { modules.values["\(name).\(place)"] = element }
   }
 
-  /// The calls of a class's code whose literals say what a module does, and what `Final` attributes say.
+  /// Returns the calls in a class's code whose literals show a module's geometry, and the values of its `Final`
+  /// attributes.
   private static func calls(_ text: String) -> [Call] {
     var found: [Call] = []
-    // `_0 = __torch__.torch.nn.functional._max_pool2d`, then `_0(…)`.
+    // A function can have an alias: `_0 = __torch__.torch.nn.functional._max_pool2d`, then `_0(…)`.
     var functions: [(name: String, kind: String)] = [
       ("torch.conv2d", "conv2d"), ("torch._convolution", "_convolution"), ("torch.batch_norm", "batch_norm"),
       ("torch.max_pool2d", "max_pool2d"), ("torch.avg_pool2d", "avg_pool2d"),
@@ -90,7 +91,7 @@ struct ScriptCode {
         let function = line[equal.upperBound...]
         if LiteralReader.isName(name) {
           let kinds = ["_max_pool2d": "max_pool2d", "max_pool2d": "max_pool2d", "batch_norm": "batch_norm"]
-          // A class names a few of them.
+          // A class has only a few aliases; the limit bounds the work.
           if functions.count < 32, let kind = kinds[String(function)] {
             functions.append((String(name), kind))
           }
@@ -115,14 +116,14 @@ struct ScriptCode {
       } else {
         nil
       }
-    // What the code calls comes first: it is what runs.
+    // A call comes before `Final` attributes, because the call is what runs.
     if let kind, !found.contains(where: { $0.kind == kind }) {
       found.append(Call(kind: kind, values: finals))
     }
     return found
   }
 
-  /// `stride : Final[Tuple[int, int]] = (2, 2)`.
+  /// Parses a line such as `stride : Final[Tuple[int, int]] = (2, 2)`; nil for other lines.
   private static func final(_ line: String) -> (attribute: String, value: JSONValue)? {
     guard let colon = line.firstRange(of: " : Final["), let equal = line.firstRange(of: "] = ") else {
       return nil
@@ -203,7 +204,7 @@ struct ScriptCode {
 
   private enum Shortcut { case none, added, beforeActivation }
 
-  /// Whether a block's `forward` adds its input, or what its shortcut makes of it, to something else.
+  /// Returns whether a block's `forward` adds its input, or its shortcut's result, to another result.
   private static func shortcut(_ text: String) -> Shortcut {
     guard let start = text.firstRange(of: "def forward("),
       let signature = LiteralReader.arguments(text[start.upperBound...]),
@@ -213,14 +214,14 @@ struct ScriptCode {
     var inputs: Set<String> = [input]
     func isShortcut(_ spelled: String) -> Bool {
       if inputs.contains(spelled) { return true }
-      // `(downsample).forward(x, )`
+      // The shortcut's call is `(downsample).forward(x, )`.
       guard spelled.hasPrefix("("), let close = spelled.firstIndex(of: ")") else { return false }
       let module = spelled[spelled.index(after: spelled.startIndex)..<close]
       let rest = spelled[close...]
       return ClassSource.isShortcutName(module) && rest.hasPrefix(").forward(")
         && LiteralReader.arguments(rest.dropFirst(").forward(".count))?.first.map(inputs.contains) == true
     }
-    // Names that hold what a layer or a function made.
+    // Variables that hold the result of a layer or a function.
     var results: Set<String> = []
     func isResult(_ spelled: String) -> Bool {
       results.contains(spelled) || spelled.hasPrefix("(") && spelled.contains(").forward")
@@ -228,7 +229,7 @@ struct ScriptCode {
     var sum: String?
     var found = Shortcut.none
     for line in text[start.upperBound...].split(separator: "\n") {
-      // The next method is none that is looked at.
+      // The next method is not read.
       if line.hasPrefix("  def ") { break }
       let line = line.trimmed
       if let sum, ["relu", "act"].contains(where: { line.contains("(\($0)") || line.contains(".\($0)") }),
@@ -260,7 +261,7 @@ struct ScriptCode {
 }
 
 extension String {
-  /// Whether no name goes on before a place.
+  /// Returns true when no name continues across an index.
   fileprivate func startsName(at place: Index) -> Bool {
     guard place > startIndex else { return true }
     let before = self[index(before: place)]

@@ -1,10 +1,10 @@
 package import DecantBytes
 
 extension ResNetTraces {
-  /// The settings of a text of `key: value` lines, as YAML files of flat settings are; nil when it is something else.
+  /// Parses a text of `key: value` lines, as in flat YAML files; nil when it is something else.
   ///
-  /// Values are literals or words. What is indented or begins with a dash is passed over; there are no anchors, tags,
-  /// references or documents, so nothing is expanded.
+  /// Values are literals or words. Lines that are indented or begin with a dash are skipped. There are no anchors,
+  /// tags, references or documents, so nothing is expanded.
   package static func settings(inLines text: String) -> JSONValue? {
     var members: [(key: String, value: JSONValue)] = []
     for line in text.split(separator: "\n", omittingEmptySubsequences: true) {

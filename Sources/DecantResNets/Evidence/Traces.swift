@@ -1,26 +1,26 @@
 package import DecantBytes
 
-/// What was gathered around a state dict that may tell of its network: inert values and texts, never run.
+/// The inputs of evidence, gathered around a state dict: inert values and texts that are never executed.
 package struct ResNetTraces: Sendable {
-  /// The modules of a whole pickled network, or of a TorchScript archive; paths as the state dict's names have them.
+  /// The modules of a whole pickled network or a TorchScript archive, with paths as in the state dict's names.
   package var modules = ModuleTree()
-  /// The code of TorchScript's classes by their names: `__torch__.torchvision.models.resnet.BasicBlock`.
+  /// The code of TorchScript classes by class name: `__torch__.torchvision.models.resnet.BasicBlock`.
   package var script: [String: String] = [:]
-  /// The source texts of pickled modules' classes by their names.
+  /// The source text of the classes of pickled modules, by class name.
   package var sources: [String: String] = [:]
-  /// Configurations, each with the name of its place: `config.json`, `args`.
+  /// The configurations, each with its file or key: `config.json`, `args`.
   package var configurations: [(place: String, content: JSONValue)] = []
   /// The module paths of `_metadata`, in its order, each with its version; nil when the state dict has none.
   package var moduleVersions: [(path: String, version: Int?)]?
   /// The file's name, without its folder.
   package var fileName: String?
 
-  /// Nothing gathered yet.
+  /// Creates inputs that hold nothing.
   package init() {}
 }
 
 extension ResNetEvidence {
-  /// Reads what traces tell of one network. O(traces).
+  /// Reads the evidence about one network. O(inputs).
   package init(_ traces: ResNetTraces, of naming: ResNetNaming) {
     self.init()
     guard let shapes = try? ResNetConfiguration(shapesOf: naming) else { return }
@@ -49,8 +49,9 @@ extension ResNetEvidence {
     add(items.flatMap { Self.implied(by: $0, among: architectures) })
   }
 
-  /// What a published name says of the geometry: that in which it differs from other names of these shapes. Of strong
-  /// sources only, and nothing when its shapes are others.
+  /// Returns the geometry that a published name implies where networks with these shapes differ.
+  ///
+  /// Only names from strong sources count. The result is empty when the named network has other shapes.
   private static func implied(by item: Item, among architectures: [ResNetArchitecture]) -> [Item] {
     guard item.source.isStrong, case .architecture(let name)? = item.setting,
       let published = architectures.first(where: { $0.name == name })?.configuration

@@ -1,17 +1,17 @@
 internal import DecantBytes
 
-/// Code that an archive of torch.package or torch.export holds: never clean, since loading or calling runs it.
+/// The code in an archive of torch.package or torch.export. It is never clean, since loading or calling runs it.
 struct ArchivedCode {
   enum Kind {
-    /// Source that the importer of torch.package runs.
+    /// Python source that the importer of torch.package runs.
     case python
-    /// A library of AOTInductor.
+    /// A compiled library of AOTInductor.
     case native
     /// A graph of torch.export.
     case graph
   }
 
-  /// Calls that start commands of the system. Not all there are: sources are text, and text can be computed.
+  /// Calls that start system commands. The list cannot be complete: source is text, and text can be computed.
   private static let calls = [
     "os.system(", "os.popen(", "subprocess.Popen(", "subprocess.call(", "subprocess.run(",
     "subprocess.check_call(", "subprocess.check_output(", "pty.spawn(",
@@ -20,7 +20,7 @@ struct ArchivedCode {
   private var counts: [Kind: Int] = [:]
   private var running: [(place: String, offset: Int, call: String)] = []
 
-  /// Counts an entry, and looks through sources; O(length).
+  /// Counts an entry and searches Python source for calls. O(length).
   mutating func add(_ kind: Kind, _ content: RawSpan, _ place: String) {
     counts[kind, default: 0] += 1
     guard kind == .python, running.count < 100 else { return }
@@ -31,7 +31,7 @@ struct ArchivedCode {
     }
   }
 
-  /// Reports what was found.
+  /// Reports the code and the calls found in it.
   func report(in place: String, _ audit: FileAudit) {
     func report(_ kind: Kind, _ one: String, _ many: String, _ does: String) {
       guard let count = counts[kind] else { return }

@@ -1,9 +1,9 @@
 internal import DecantBytes
 internal import DecantPickle
 
-/// Formats that are no pickle: arrays of NumPy, safetensors, GGUF.
+/// Scans of formats other than pickle: NumPy arrays, safetensors and GGUF.
 extension ContentScan {
-  /// `.npy`: a header in Python's notation, then numbers, or a pickle when the elements are objects.
+  /// Scans an `.npy` file: a header in Python's notation, then numbers, or a pickle when the elements are objects.
   ///
   /// Source: NumPy's format 1.0 to 3.0, `numpy/lib/_format_impl.py`.
   func scanNpy(_ bytes: RawSpan, in place: String) -> Bool {
@@ -13,7 +13,7 @@ extension ContentScan {
       major == 1 ? bytes.little(UInt16.self, 8).map(Int.init) : bytes.little(UInt32.self, 8).map(Int.init)
     guard let count, count <= bytes.byteCount - start, count <= audit.limits.headerBytes else { return false }
     let header = String(decoding: bytes.copy(start..<start + count), as: UTF8.self)
-    // NumPy evaluates the header, so it may be spelled in ways that no writer has.
+    // NumPy evaluates the header, so a hostile file can write it in ways that no writer does.
     let isUsual = header.utf8.first == 0x7B && header.contains("descr")
     guard !isUsual || Self.holdsObjects(header) else { return true }
     let content = bytes.part(start + count..<bytes.byteCount)
@@ -24,14 +24,14 @@ extension ContentScan {
     return true
   }
 
-  /// Whether a header's type is, or has, the object type: `'|O'`, `'object'`, in a field too.
+  /// Returns true when a header's dtype is or contains the object type, such as `'|O'` or `'object'`, also in a field.
   ///
-  /// The header is Python's notation. Escapes and texts side by side, which Python joins, could spell it unseen, and
-  /// comments hide quotes; no writer makes them, so they count as it.
+  /// The header is in Python's notation. Escapes and adjacent string literals, which Python joins, could hide the
+  /// object type, and comments can hide quotes. No writer uses any of these, so they count as the object type.
   private static func holdsObjects(_ header: String) -> Bool {
     var text: [UInt8] = []
     var quote: UInt8?
-    // Whether only white space stood since the last text.
+    // True while only white space follows the last string literal.
     var followsText = false
     for byte in header.utf8 {
       if byte == 0x5C { return true }
@@ -56,8 +56,8 @@ extension ContentScan {
     return false
   }
 
-  /// Whether a type's text is, or has, the object type: an O after nothing, a byte order, a count or a comma, and before
-  /// digits, a comma or nothing.
+  /// Returns true when a dtype string is or contains the object type: an O after the start, a byte order, a count or a
+  /// comma, and before digits, a comma or the end.
   private static func namesObjects(_ text: [UInt8]) -> Bool {
     if String(decoding: text, as: UTF8.self).lowercased().contains("object") { return true }
     for (place, byte) in text.enumerated() where byte == 0x4F {
@@ -72,7 +72,7 @@ extension ContentScan {
     return false
   }
 
-  /// safetensors: a JSON header of names and places, then numbers.
+  /// Scans a safetensors file: a JSON header of names and data offsets, then numbers.
   func scanSafetensors(_ bytes: RawSpan, in place: String) -> Bool {
     guard let length = bytes.little(UInt64.self, 0), let count = Int(exactly: length), count >= 2,
       count <= bytes.byteCount - 8
@@ -116,12 +116,12 @@ extension ContentScan {
     }
   }
 
-  /// GGUF: keys and values, then numbers; only texts that are scripts matter.
+  /// Scans a GGUF file: keys and values, then numbers. Only text that contains a script matters.
   func scanGGUF(_ bytes: RawSpan, in place: String) -> Bool {
     guard let version = bytes.little(UInt32.self, 4), version >= 1, version <= 3, bytes.byteCount >= 24 else {
       return false
     }
-    // The keys and values stand first; a chat template is some kilobytes.
+    // The keys and values come first, and a chat template takes a few kilobytes.
     let head = String(decoding: bytes.part(0..<1 << 20).all, as: UTF8.self)
     if let marker = ScriptMarkers.first(in: head) {
       audit.report(
@@ -131,7 +131,7 @@ extension ContentScan {
   }
 }
 
-/// Texts that only scripts hold.
+/// Markers that occur only in scripts.
 enum ScriptMarkers {
   private static let markers = [
     "<script", "javascript:", "#!/", "import os", "import sys", "import subprocess", "from os import",
@@ -141,7 +141,7 @@ enum ScriptMarkers {
     "onerror=",
   ].map { Array($0.utf8) }
 
-  /// The first marker that a text holds, in any case; O(length × markers).
+  /// Returns the first marker that a text contains, ignoring case. O(length × markers).
   static func first(in text: String) -> String? {
     let lowered = text.utf8.map { 0x41...0x5A ~= $0 ? $0 | 0x20 : $0 }
     let bytes = unsafe lowered.span.bytes

@@ -1,9 +1,9 @@
 internal import DecantBytes
 internal import DecantPickle
 
-/// Tar archives, and the files of PyTorch 0.1 among them.
+/// Scans of tar archives, which include the files of PyTorch 0.1.
 extension ContentScan {
-  /// Follows every member.
+  /// Scans every member of a tar archive.
   func scanTar(_ bytes: RawSpan, in place: String) -> Bool {
     var reader = TarReader()
     let members = reader.members(bytes)
@@ -19,7 +19,7 @@ extension ContentScan {
         audit.report(severity, rule, in: place, at: member.header, what)
       }
       if Self.leadsOut(member.name) { report(.dangerous, .archiveName, "\(name) leads out of its folder") }
-      // Headers that describe the member behind them are all called alike.
+      // Headers that describe the member after them all have the same name.
       let isHeader = [UInt8]("xgLK".utf8).contains(member.kind)
       if !isHeader, !seen.insert(member.name).inserted {
         report(.dangerous, .zipName, "several members have the name \(name)")
@@ -36,7 +36,7 @@ extension ContentScan {
           "\(name) is no file and has \(member.announced) bytes, which some readers skip and others read")
         continue
       case UInt8(ascii: "L"), UInt8(ascii: "K"), UInt8(ascii: "x"), UInt8(ascii: "g"), UInt8(ascii: "X"):
-        // Extended headers: they rename or resize the member behind them for who knows them.
+        // Extended headers rename or resize the member after them, in readers that support them.
         let resizes = ["size=", "GNU.sparse"].contains {
           bytes.first(Array($0.utf8), in: member.data) != nil
         }
@@ -46,7 +46,7 @@ extension ContentScan {
         )
         continue
       default:
-        // Python reads what it does not know as a file.
+        // Python's tarfile reads members of unknown types as files.
         report(.unknown, .unexpectedMember, "\(name) is no regular file but a header of type \(member.kind)")
       }
       let content = bytes.part(member.data)
@@ -71,10 +71,10 @@ extension ContentScan {
     return true
   }
 
-  /// Follows a member of PyTorch 0.1: a count, then as many records of a pickle and raw data, then what is left.
+  /// Scans a member of a PyTorch 0.1 file: a count, then as many records of a pickle and raw data, then the rest.
   ///
-  /// - Parameter rawByteCount: The bytes behind a record's pickle, from the length of its tuple, the graph and the
-  ///   offset; nil when it cannot be told.
+  /// - Parameter rawByteCount: Returns the number of raw bytes after a record's pickle, given the length of its tuple,
+  ///   the graph and the offset. Nil when it is unknown.
   private func scanTable(
     _ content: RawSpan, in place: String, rawByteCount: (Int, PickleGraph, Int) -> Int?
   ) {
@@ -106,7 +106,8 @@ extension ContentScan {
     }
   }
 
-  /// `(key, location, storage class)`, then the count of elements in 8 bytes and the elements.
+  /// Returns the size in bytes of the raw data after `(key, location, storage class)`: the number of elements in 8
+  /// bytes, then the elements.
   private func storageByteCount(_ content: RawSpan, _ graph: PickleGraph, _ offset: Int) -> Int? {
     guard let parts = graph.tuple(graph.root), let storageClass = graph.global(parts[2]),
       let size = KnownNames.elementByteCount(storageClass.name),
@@ -115,7 +116,8 @@ extension ContentScan {
     return count.checkedMultiplying(by: size)?.checkedAdding(8)
   }
 
-  /// `(key, storage, tensor class)`, then the rank, sizes, strides and the offset.
+  /// Returns the size in bytes of the raw data after `(key, storage, tensor class)`: the rank, sizes, strides and
+  /// offset.
   private func tensorByteCount(_ content: RawSpan, _ offset: Int) -> Int? {
     guard let rank = content.little(Int32.self, offset), rank >= 0, rank <= 1_000 else { return nil }
     return 8 + 16 * Int(rank) + 8
@@ -129,16 +131,16 @@ struct TarReader {
     let kind: UInt8
     let header: Int
     let data: Range<Int>
-    /// The size that the header tells; links, folders and devices have no data whatever it is.
+    /// The size in the header. Links, folders and devices have no data, whatever the size.
     let announced: Int
   }
 
-  /// Where the archive's end mark begins; nil when it has none.
+  /// The offset of the archive's end mark, or nil when it has none.
   private(set) var end: Int?
   private(set) var fault: (offset: Int, what: String)?
 
-  /// Whether a header stands at the start: by its magic bytes or, since the oldest archives have none and Python asks
-  /// for none, by its checksum.
+  /// Returns true when bytes begin with a tar header, which has the magic bytes `ustar` or a valid checksum. The oldest
+  /// archives have no magic bytes, and Python does not require them.
   static func recognises(_ bytes: RawSpan) -> Bool {
     bytes.begins("ustar", at: 257) || hasChecksum(bytes)
   }
@@ -155,7 +157,8 @@ struct TarReader {
     return told == unsigned || told == signed
   }
 
-  /// Whether the last zip archive in a tar fills one of its members, as a checkpoint does that was packed.
+  /// Returns true when the last zip archive in a tar fills one of its members, such as a packed checkpoint. Also true
+  /// when there is no zip archive.
   static func holdsLastArchive(_ bytes: RawSpan, _ limits: Limits) -> Bool {
     guard ZipLayout.endRecord(bytes) != nil else { return true }
     var reader = TarReader()
@@ -203,8 +206,9 @@ struct TarReader {
     return members
   }
 
-  /// A number as Python's tarfile reads it: octal, with what its `int` allows around and between the digits, none for
-  /// zero, or 256 as the base where the first byte is 0x80; nil when it is none.
+  /// Returns a number as Python's tarfile reads it, or nil when the field is not a number. The field is octal, with the
+  /// characters that Python's `int` allows around and between digits, and may be empty for zero. If its first byte is
+  /// 0x80, the field is in base 256.
   private static func number(_ bytes: RawSpan, _ offset: Int, _ count: Int) -> Int? {
     var value = 0
     if bytes.byte(offset) == 0x80 {

@@ -1,28 +1,28 @@
 internal import DecantBytes
 
-/// The folder in which an archive of PyTorch keeps everything, and what it keeps there.
+/// The top folder of a PyTorch zip archive, and the entries that PyTorch writes there.
 struct TorchFolder {
   private enum Kind {
-    /// torch.save and TorchScript.
+    /// Written by torch.save or TorchScript.
     case checkpoint
-    /// torch.export.
+    /// Written by torch.export.
     case export
-    /// torch.package, where programs keep files of any name.
+    /// Written by torch.package, in which programs store files of any name.
     case package
   }
 
   private let prefix: [UInt8]
   private let kind: Kind
 
-  /// The folder; nil when the archive is none of PyTorch's.
+  /// Determines the folder from the names of the entries; nil when PyTorch did not write the archive.
   init?(_ names: [[UInt8]]) {
     if names.contains(where: { $0.elementsEqual("serialized_exported_program.json".utf8) }) {
-      // torch.export of PyTorch 2.1 to 2.7 had no folder.
+      // torch.export of PyTorch 2.1 to 2.7 wrote no folder.
       prefix = []
       kind = .export
       return
     }
-    // torch takes the folder of the first entry.
+    // torch uses the folder of the first entry.
     guard let first = names.first, let slash = first.firstIndex(of: 0x2F) else { return nil }
     let prefix = Array(first[...slash])
     func holds(_ records: String...) -> Bool {
@@ -48,20 +48,20 @@ struct TorchFolder {
     holds(name) ? name.dropFirst(prefix.count) : nil
   }
 
-  /// Whether an entry is source code of TorchScript.
+  /// Returns true when an entry is TorchScript source code.
   func isProgram(_ name: [UInt8]) -> Bool {
     guard kind == .checkpoint, let rest = rest(name) else { return false }
     return rest.starts(with: "code/".utf8) && name.ends(with: ".py".utf8)
   }
 
-  /// Whether an entry makes torch take the archive for a program, whatever else is in it.
+  /// Returns true when an entry makes torch load the archive as a program, whatever else it contains.
   func announcesProgram(_ name: [UInt8]) -> Bool {
     guard kind == .checkpoint, let rest = rest(name) else { return false }
     return rest.starts(with: "code/".utf8)
       || ["constants.pkl", "bytecode.pkl", "model.json"].contains { rest.elementsEqual($0.utf8) }
   }
 
-  /// What an entry is that loading or calling runs; nil when it is nothing of the kind.
+  /// Returns the kind of code in an entry that loading or calling runs, or nil when there is none.
   func code(_ name: [UInt8]) -> ArchivedCode.Kind? {
     guard let rest = rest(name) else { return nil }
     switch kind {
@@ -76,7 +76,7 @@ struct TorchFolder {
     }
   }
 
-  /// Whether PyTorch writes an entry of this name.
+  /// Returns true when PyTorch writes entries of this name.
   func isUsual(_ name: [UInt8]) -> Bool {
     let rest = String(decoding: name.dropFirst(prefix.count), as: UTF8.self)
     switch kind {

@@ -1,28 +1,29 @@
 internal import DecantBytes
 
-/// The programs of a TorchScript archive, as far as their text tells what they call.
+/// The TorchScript code of an archive, and the operators that its text names.
 ///
-/// It reads text, not the language: an operator is `ops.NAMESPACE.NAME`, as PyTorch's printer writes them. Programs
-/// are never clean, so what it misses is still reported.
+/// The code is searched as text and not parsed: an operator is `ops.NAMESPACE.NAME`, as PyTorch's printer writes it.
+/// Programs are never clean, so an archive whose calls are missed is still reported.
 struct TorchScriptProgram {
-  /// Operators of PyTorch itself and of its vision library, which compute.
+  /// Namespaces of the operators of PyTorch and torchvision, which compute.
   private static let namespaces: Set<String> = [
     "aten", "prim", "prims", "quantized", "_quantized", "torchvision", "inductor",
   ]
-  /// Operators of PyTorch itself that read or write files.
+  /// PyTorch operators that read or write files.
   private static let fileOperators: Set<String> = ["save", "load", "from_file"]
-  /// Parts of names that stand for the same.
+  /// Substrings that name operators which read or write files.
   private static let fileMarkers = ["aten::save", "aten::load", "read_file", "write_file"]
 
-  /// Whether an entry says that the archive is a program.
+  /// True when an entry marks the archive as a program.
   var isAnnounced = false
   private var fileCount = 0
   private var byteCount = 0
   private var calls: [(place: String, offset: Int, call: String)] = []
 
-  /// Reads one file of code; O(length).
+  /// Searches one source file. O(length).
   ///
-  /// Twice: as the language reads it, and with what stands in texts and comments, so that nothing hides behind a quote.
+  /// Searches it twice: as the language reads it, and with the content of strings and comments, so that quotes hide no
+  /// call.
   mutating func add(_ content: RawSpan, _ place: String) {
     fileCount += 1
     byteCount += content.byteCount
@@ -39,7 +40,7 @@ struct TorchScriptProgram {
     if calls.count < 100 { calls.append((place, offset, call)) }
   }
 
-  /// Goes through names joined by dots; white space, line ends and comments may stand beside a dot.
+  /// Reads names joined by dots. White space, line ends and comments may surround a dot.
   private mutating func read(_ content: RawSpan, _ place: String, skipsTexts: Bool) {
     var path: [String] = []
     var start = 0
@@ -76,7 +77,7 @@ struct TorchScriptProgram {
     judge(path, place, start, isCode: skipsTexts)
   }
 
-  /// Where a text literal ends: at its quote, three of them if it begins so, or at the line's end.
+  /// Returns the offset where a string literal ends: at its closing quote or triple quote, or at the end of the line.
   private static func textEnd(_ content: RawSpan, _ start: Int) -> Int {
     let quote = content.byte(start) ?? 0
     let isLong = content.byte(start + 1) == quote && content.byte(start + 2) == quote
@@ -104,7 +105,7 @@ struct TorchScriptProgram {
       if path.count > 1 ? Self.fileOperators.contains(path[1]) : isCode { add(place, offset, call) }
       return
     }
-    // The operators themselves, given another name.
+    // The module of operators itself can be assigned to another name.
     guard path.count > 2 else {
       if isCode { add(place, offset, call) }
       return
@@ -117,7 +118,7 @@ struct TorchScriptProgram {
     }
   }
 
-  /// Reports what was read.
+  /// Reports the code and the calls found in it.
   func report(in place: String, _ audit: FileAudit) {
     guard fileCount > 0 || isAnnounced else { return }
     audit.report(

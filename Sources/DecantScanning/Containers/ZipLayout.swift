@@ -1,11 +1,11 @@
 internal import DecantBytes
 
-/// A zip archive as its directory and its local headers tell it, neither believed.
+/// The entries of a zip archive, according to both its central directory and its local headers.
 ///
-/// Readers differ in what they refuse; an archive made to deceive is one that some reader takes. So this refuses
-/// nothing: it lists every entry either of the two knows, and every contradiction.
+/// Zip readers differ in what they reject, and a malicious archive needs only one reader that accepts it. So this type
+/// rejects nothing: it lists every entry that either source describes, and every contradiction between the two.
 struct ZipLayout {
-  /// One entry.
+  /// An entry of the central directory, or one that has only a local header.
   struct Entry {
     var name: [UInt8] = []
     var flags: UInt16 = 0
@@ -13,16 +13,16 @@ struct ZipLayout {
     var crc32: UInt32 = 0
     var storedByteCount = 0
     var byteCount = 0
-    /// Where its local header begins.
+    /// The offset of its local header.
     var header = 0
     var isLink = false
-    /// Where its data lies; empty when it cannot be found.
+    /// The byte range of its stored data; empty when it cannot be located.
     var data = 0..<0
-    /// Whether the directory lists it.
+    /// True when the central directory lists it.
     var isListed = true
   }
 
-  /// Something that contradicts, or is where nothing should be.
+  /// A contradiction, or data where the format has none.
   struct Fault {
     let severity: ScanSeverity
     let rule: ScanRule
@@ -32,28 +32,30 @@ struct ZipLayout {
 
   private(set) var entries: [Entry] = []
   private(set) var faults: [Fault] = []
-  /// Stretches that belong to no entry and are not empty.
+  /// The byte ranges that belong to no entry and are not padding.
   private(set) var gaps: [Range<Int>] = []
-  /// Where the archive begins: what the offsets of its directory count from.
+  /// The offset where the archive begins. The offsets in its central directory are relative to it.
   private(set) var start = 0
-  /// Where the archive ends, its comment included.
+  /// The offset where the archive ends, after its comment.
   private(set) var end = 0
-  /// Where its directory stands.
+  /// The offset of the central directory.
   private(set) var directory = 0
-  /// Another directory: where the end record's offset leads who counts it from the start of the file.
+  /// The offset of another central directory: the one found when the end record's offset is counted from the start of
+  /// the file.
   private(set) var otherDirectory: Int?
-  /// Entries beyond `Limits.zipEntries` that were not read.
+  /// True when the archive has more entries than `Limits.zipEntries`. The rest were not read.
   private(set) var isCut = false
-  /// Where the wide end record stands, if there is one.
+  /// The offset of the Zip64 end record, if there is one.
   private(set) var wideRecord: Int?
-  /// Another wide end record, which who counts from the start of the file finds: an earlier archive's, or a trap.
+  /// The offset of another Zip64 end record, found when the locator's offset is counted from the start of the file. It
+  /// belongs to an earlier archive or is a trap.
   private(set) var otherWideRecord: Int?
-  /// Whether a directory tells the entries; without one none of them is hidden.
+  /// True when the archive has a central directory. Without one, no entry counts as hidden.
   private(set) var hasDirectory = false
-  /// Whether a descriptor that fits its entry may still be found: looked for in vain only once.
+  /// True until a search for a matching data descriptor fails, so that at most one search is in vain.
   private var seeksDescriptors = true
 
-  /// The place of the last end record; nil when there is none within the reach of a comment.
+  /// Returns the offset of the last end record, or nil when there is none within a comment's length of the end.
   static func endRecord(_ bytes: RawSpan) -> Int? {
     let signature: [UInt8] = [0x50, 0x4B, 5, 6]
     let usual = bytes.byteCount - 22
@@ -62,9 +64,9 @@ struct ZipLayout {
     return bytes.last(signature, in: max(0, usual - 65_535)..<usual + 4)
   }
 
-  /// Reads the archive that ends where the bytes end; one without a directory is read from its local headers.
+  /// Reads the archive that ends where the bytes end. Without a central directory, it reads the local headers alone.
   ///
-  /// - Parameter ignoresDirectory: Whether the directory is that of an archive inside.
+  /// - Parameter ignoresDirectory: True when the central directory belongs to an archive inside this one.
   init(_ bytes: RawSpan, limits: Limits, ignoresDirectory: Bool = false) {
     var directoryStart = bytes.byteCount
     end = bytes.byteCount
@@ -87,7 +89,7 @@ struct ZipLayout {
 
   // MARK: - Directory
 
-  /// Reads the directory; returns where it begins.
+  /// Reads the central directory and returns the offset where it begins.
   private mutating func readDirectory(_ bytes: RawSpan, _ record: Int, _ limits: Limits) -> Int {
     let comment = Int(bytes.little(UInt16.self, record + 20) ?? 0)
     end = min(bytes.byteCount, record + 22 + comment)
@@ -122,7 +124,8 @@ struct ZipLayout {
         }
         wideRecord = place
         if told != place, bytes.begins([0x50, 0x4B, 6, 6], at: told) {
-          // In an archive that others stand before, offsets count from its own start, and may meet a record of those.
+          // After a preceding archive, offsets count from this archive's own start, and may by chance point to an end
+          // record of the preceding one.
           let ownStart = max(0, place - wide.size - max(wide.offset, 0))
           if ownStart > 0, told.checkedAdding(ownStart) == place {
             otherWideRecord = told
@@ -194,7 +197,7 @@ struct ZipLayout {
     return min(place, end)
   }
 
-  /// Takes 64-bit values from the extra field where the 32-bit ones are full.
+  /// Reads 64-bit values from the Zip64 extra field in place of 32-bit values that are 0xFFFFFFFF.
   private func readWide(_ bytes: RawSpan, _ start: Int, _ count: Int, _ values: inout [Int]) {
     var place = start
     while place + 4 <= start + count {
@@ -214,7 +217,7 @@ struct ZipLayout {
 
   // MARK: - Local headers
 
-  /// Goes through the archive from its start: every byte belongs to an entry, or is reported.
+  /// Walks through the archive from its start. Every byte belongs to an entry or is reported.
   private mutating func walk(_ bytes: RawSpan, upTo directory: Int, _ limits: Limits) {
     let order = entries.indices.sorted { (entries[$0].header, $0) < (entries[$1].header, $1) }
     var place = start
@@ -273,7 +276,7 @@ struct ZipLayout {
     }
   }
 
-  /// What lies between entries: a data descriptor, nothing, or something hidden.
+  /// Examines the bytes between two entries: a data descriptor, nothing, or hidden data.
   private mutating func examine(_ bytes: RawSpan, _ gap: Range<Int>, _ limits: Limits) {
     guard !gap.isEmpty else { return }
     var gap = gap
@@ -309,13 +312,14 @@ struct ZipLayout {
         || gap.count > 65_536
     else { return }
     if gaps.count < 1_000 { gaps.append(gap) }
-    // Where the directory is missing, so may be an entry's size: what follows it may be its own.
+    // Without a central directory, an entry's size may be missing too, and the bytes after it may be its own.
     fault(
       hasDirectory ? .dangerous : .unknown, .trailingData, gap.lowerBound,
       "\(gap.count) bytes between the entries belong to none")
   }
 
-  /// Where the descriptor stands that counts the bytes from an entry's data to itself: an archive inside is passed over.
+  /// Returns the offset of the data descriptor whose size equals its distance from the data's start. Descriptors of an
+  /// archive inside the entry do not match and are skipped.
   private mutating func descriptor(_ bytes: RawSpan, behind start: Int, until end: Int) -> Int? {
     var place = start
     while seeksDescriptors, place < end, let found = bytes.first([0x50, 0x4B, 7, 8], in: place..<end) {
@@ -331,7 +335,7 @@ struct ZipLayout {
     return nil
   }
 
-  /// An entry that only its local header knows; returns where it ends.
+  /// Adds an entry that only its local header describes, and returns the offset where it ends.
   private mutating func addHidden(_ bytes: RawSpan, _ place: Int, until end: Int) -> Int {
     func short(_ offset: Int) -> UInt16 { bytes.little(UInt16.self, place + offset) ?? 0 }
     func long(_ offset: Int) -> Int { Int(bytes.little(UInt32.self, place + offset) ?? 0) }
@@ -343,7 +347,7 @@ struct ZipLayout {
     entry.header = place
     entry.isListed = false
     let start = min(end, place + 30 + nameCount + Int(short(28)))
-    // Sizes may follow the data, or stand in the extra field: then the next header tells.
+    // The sizes may follow the data or be in the extra field. Then the next header marks the end.
     var stop = start + long(18)
     if entry.flags & 8 != 0 || stop > end || long(18) == 0xFFFF_FFFF {
       stop = bytes.first([0x50, 0x4B, 3, 4], in: start..<end) ?? end
@@ -357,7 +361,7 @@ struct ZipLayout {
     entry.storedByteCount = entry.data.count
     entry.byteCount = entry.method == 0 ? entry.data.count : long(22)
     entries.append(entry)
-    // A descriptor behind it is its own.
+    // A data descriptor after the data belongs to the entry.
     var next = entry.data.upperBound
     if bytes.begins([0x50, 0x4B, 7, 8], at: next) {
       next = bytes.first([0x50, 0x4B, 3, 4], in: next..<min(end, next + 28)) ?? min(end, next + 16)
@@ -365,7 +369,7 @@ struct ZipLayout {
     return max(next, place + 30)
   }
 
-  /// A name as it is shown.
+  /// Returns a name as text for messages, escaped and cut to 200 bytes.
   func display(_ name: [UInt8]) -> String {
     let text = String(decoding: name.prefix(200), as: UTF8.self).escapedForDisplay
     return text.isEmpty ? "an entry without a name" : text

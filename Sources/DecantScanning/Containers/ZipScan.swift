@@ -2,9 +2,9 @@ internal import DecantBytes
 internal import DecantIO
 internal import DecantCheckpoints
 
-/// Zip archives: torch's, TorchScript's, npz, zips in zips, archives one after the other.
+/// Scans of zip archives: those of torch.save and TorchScript, npz, zips inside zips, and concatenated archives.
 extension ContentScan {
-  /// Follows every archive in the bytes, the last one first: a directory stands at an archive's end.
+  /// Scans every archive in the bytes, the last one first, since a central directory is at the end of its archive.
   func scanZips(_ bytes: RawSpan, in place: String) -> Bool {
     var end = bytes.byteCount
     var count = 0
@@ -15,7 +15,7 @@ extension ContentScan {
     while end > 0 {
       let region = bytes.part(0..<end)
       var layout = ZipLayout(region, limits: audit.limits)
-      // Kept also of a directory that is then ignored: torch looks there all the same.
+      // Kept even when the central directory is ignored below, since torch reads at this offset all the same.
       if let other = layout.otherDirectory { others.append(other) }
       if count == 0, layout.start > 0, isBrokenOff(bytes, layout) {
         layout = ZipLayout(region, limits: audit.limits, ignoresDirectory: true)
@@ -30,7 +30,7 @@ extension ContentScan {
       if layout.end < end {
         let format = inside().scan(bytes.part(layout.end..<end), in: join(label, "behind the archive"))
         if format == .safetensors {
-          // torch.distributed.checkpoint puts tensors behind other values, when it is told to write safetensors.
+          // torch.distributed.checkpoint appends tensors to other values when it is configured to write safetensors.
           audit.report(
             .unknown, .concatenated, in: label, at: layout.end, "a safetensors file follows the archive")
         } else {
@@ -62,7 +62,7 @@ extension ContentScan {
         .dangerous, .zipHeaders, in: other.label, at: other.place,
         "the archive has two wide end records, and readers take either")
     }
-    // torch counts offsets from the start of the file, others from that of the archive.
+    // torch counts offsets from the start of the file, other readers from the start of the archive.
     for other in others where !directories.contains(other) {
       audit.report(
         .dangerous, .zipHeaders, in: place, at: other,
@@ -71,7 +71,7 @@ extension ContentScan {
     return true
   }
 
-  /// Whether a zip broke off, so that the last directory in it is that of an archive inside one of its entries.
+  /// Returns true when a zip is truncated, so that its last central directory belongs to an archive inside an entry.
   private func isBrokenOff(_ bytes: RawSpan, _ layout: ZipLayout) -> Bool {
     guard bytes.begins([0x50, 0x4B, 3, 4]), !endsWithArchive(bytes, layout.start) else { return false }
     let outer = ZipLayout(bytes, limits: audit.limits, ignoresDirectory: true)
@@ -80,7 +80,7 @@ extension ContentScan {
     }
   }
 
-  /// Whether an archive ends exactly at an offset.
+  /// Returns true when an archive ends exactly at an offset.
   private func endsWithArchive(_ bytes: RawSpan, _ offset: Int) -> Bool {
     let region = bytes.part(0..<offset)
     guard let record = ZipLayout.endRecord(region) else { return false }
@@ -158,14 +158,14 @@ extension ContentScan {
     }
     program.report(in: place, audit)
     code.report(in: place, audit)
-    // Without a directory a gap may be all there is, and would be read as the same archive again.
+    // Without a central directory, a gap may be the whole archive, which would then be scanned again.
     for gap in layout.gaps
     where gap != 0..<bytes.byteCount && !bytes.begins([0x50, 0x4B, 3, 4], at: gap.lowerBound) {
       _ = inside().scan(bytes.part(gap), in: join(place, "between the entries at \(gap.lowerBound)"))
     }
   }
 
-  /// Hands an entry's content over; nil when it cannot be had, which is reported.
+  /// Calls a closure with the content of an entry. Returns nil, and reports why, when the content cannot be read.
   private func withContent<Result>(
     of entry: ZipLayout.Entry, _ bytes: RawSpan, _ label: String, _ body: (RawSpan) -> Result
   ) -> Result? {
@@ -220,7 +220,7 @@ extension ContentScan {
     return crc.value == entry.crc32
   }
 
-  /// Whether a name leads out of the folder it is extracted to.
+  /// Returns true when a name leads out of the folder it is extracted to.
   static func leadsOut(_ name: [UInt8]) -> Bool {
     if name.first == 0x2F || name.contains(0x5C) || name.contains(0) { return true }
     if name.count > 1, name[1] == 0x3A { return true }

@@ -1,16 +1,16 @@
-/// The names that files of tensors use: the only ones that are ever clean.
+/// The names that tensor files use. No other name is ever clean.
 ///
 /// Source: PyTorch 2.13 `torch/_weights_only_unpickler.py` (what its safe loader accepts), `torch/_utils.py`,
 /// `torch/_tensor.py`, NumPy's `__reduce__` of arrays, dtypes and scalars, CPython's protocol 2 encodings of
-/// `bytes`, `set` and their kin.
+/// `bytes`, `set` and similar types.
 enum KnownNames {
-  /// What a name is good for; nil when it is none of these.
+  /// Returns the use of a name, or nil when tensor files do not use it.
   static func use(_ module: String, _ name: String) -> KnownUse? { table[module]?[name] }
 
-  /// Functions of PyTorch and NumPy that whole pickled objects call and that only build their parts.
+  /// Returns true for functions of PyTorch and NumPy that pickled objects call and that only build parts of them.
   static func isInertFunction(_ full: String) -> Bool { inertFunctions.contains(full) }
 
-  /// Bytes of an element of a storage class; nil for classes whose elements share bytes.
+  /// Returns the size in bytes of an element of a storage class, or nil when elements share bytes.
   static func elementByteCount(_ storageClass: String) -> Int? { elementSizes[storageClass] }
 
   private static let elementSizes: [String: Int] = [
@@ -81,7 +81,7 @@ enum KnownNames {
         _rebuild_device_tensor_from_cpu_tensor _rebuild_device_tensor_from_numpy _rebuild_xla_tensor \
         _rebuild_mlc_tensor _rebuild_meta_tensor_no_storage _rebuild_wrapper_subclass
         """),
-      // How far the ragged axis of a nested tensor goes.
+      // The range of the ragged dimension of a nested tensor.
       "torch._dynamo.decorators": all(.type, "_DimRange"),
       "torch.nested._internal.nested_tensor": merged(
         all(.function, "_rebuild_njt"), all(.type, "NestedTensor")),

@@ -1,33 +1,33 @@
-/// How a name stands, before anyone looks at what is done with it.
+/// The class of a name, regardless of how the file uses it.
 enum NameStanding: Equatable {
-  /// A name of tensor files, good for this.
+  /// A name that tensor files use, with its use.
   case known(KnownUse)
-  /// A name whose code runs when the file is loaded; nothing more is known of it.
+  /// A name whose code runs when the file is loaded. Nothing more is known about it.
   case unknown(ScanRule, String)
   /// A name that no checkpoint needs.
   case dangerous(ScanRule, String)
-  /// A function of PyTorch or NumPy: unknown as a value, dangerous once it is called.
+  /// A function that is unknown as a value and dangerous when called, such as a function of PyTorch or NumPy.
   case dangerousWhenCalled(ScanRule, String)
 }
 
-/// What a name of tensor files is good for.
+/// The use of a name in tensor files.
 enum KnownUse: Equatable {
-  /// A value that is only handed over: a dtype, a storage class.
+  /// A value that is only passed on, such as a dtype or storage class.
   case value
-  /// A function to be called.
+  /// A function to call.
   case function
-  /// A class to be called or instantiated.
+  /// A class to call or instantiate.
   case type
 }
 
 extension NameStanding {
-  /// Judges a name by the tables, the most exact first.
+  /// Classifies a name by the tables, the most specific first.
   ///
-  /// The last rule is that what no table names is ``unknown(_:_:)``: nothing unnamed is ever known.
+  /// A name that no table lists is ``unknown(_:_:)``, never known.
   static func of(module: String, name: String) -> NameStanding {
-    // Swift's strings are equal when they look alike; among ASCII that is when their bytes are.
+    // Swift compares strings by canonical equivalence. For ASCII this is equality of bytes.
     guard isPlain(module), isPlain(name) else {
-      // A folder that is imported as it is called may have other letters; nothing spells a space or a slash.
+      // A folder can be imported under its own name and have other letters, but never a space or a slash.
       guard isSpelled(module), isSpelled(name) else {
         return .dangerous(.computedName, "no name that anyone would write")
       }
@@ -82,7 +82,8 @@ extension NameStanding {
     return .unknown(.libraryName, "defined by \(top): loading imports it and runs its code")
   }
 
-  /// Why a name with dots is dangerous by the module it leads through: `os.system` of `torch`; nil when it is not.
+  /// Returns why a dotted name is dangerous by the module it leads through, such as `os.system` of `torch`; nil when it
+  /// is not.
   private static func inner(_ name: String) -> String? {
     let parts = name.split(separator: ".", omittingEmptySubsequences: false).prefix(32)
     for (place, part) in parts.dropLast().enumerated() {
@@ -110,13 +111,13 @@ extension NameStanding {
     return .dangerous(.runsCode, "a builtin that no checkpoint needs")
   }
 
-  /// Exceptions and warnings, of which there are some seventy.
+  /// Returns true for the names of exceptions and warnings, of which there are about seventy.
   private static func isException(_ name: String) -> Bool {
     isTypeName(name) && !name.contains(".")
       && ["Error", "Exception", "Warning", "Exit", "Interrupt", "Iteration"].contains { name.hasSuffix($0) }
   }
 
-  /// Whether a text is what an identifier with dots can be: ASCII letters, digits, underscores.
+  /// Returns true when a text can be a dotted identifier: ASCII letters, digits, underscores, dots and angle brackets.
   static func isPlain(_ text: String) -> Bool {
     !text.isEmpty && text.utf8.allSatisfy { isPlain($0) }
   }
@@ -130,7 +131,7 @@ extension NameStanding {
       || byte == 0x5F || byte == 0x2E || byte == 0x3C || byte == 0x3E
   }
 
-  /// Whether a name is spelled like a class: its first letter is a capital.
+  /// Returns true when a name is written like a class: its first letter is a capital.
   static func isTypeName(_ name: String) -> Bool {
     guard let first = name.utf8.first(where: { $0 != 0x5F }) else { return false }
     return first >= 0x41 && first <= 0x5A

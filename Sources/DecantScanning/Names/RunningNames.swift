@@ -1,9 +1,9 @@
 /// Names that run code, read, write or reach the network.
 ///
-/// Nothing depends on this being complete: what is not here is unknown or, in the standard library, dangerous by its
-/// family. What is here has a better explanation, or is worse than its family.
+/// The list need not be complete: a name that is not listed is unknown or, in the standard library, dangerous anyway.
+/// Names are listed here to give a better explanation, or because they are worse than the rest of their library.
 enum RunningNames {
-  /// What the modules of the standard library are that attacks use most, by top-level module.
+  /// The reasons why the standard library's modules that attacks use most are dangerous, by top-level module.
   static let standard: [String: String] = {
     let table: [(String, String)] = [
       (
@@ -38,9 +38,9 @@ enum RunningNames {
     return result
   }()
 
-  /// Why a family of names of libraries is dangerous; nil when the name is in none.
+  /// Returns why a family of library names is dangerous, or nil when the name belongs to none.
   static func family(_ full: String) -> String? {
-    // The longest family that is the name, or that the name lies under.
+    // Find the longest family that equals the name or contains it.
     var end = full.endIndex
     while true {
       if let reason = families[String(full[..<end])] {
@@ -51,13 +51,13 @@ enum RunningNames {
     }
   }
 
-  /// Parts of those families that hold values.
+  /// The parts of those families that only hold values.
   private static let exceptions = [
     "torch.jit._pickle.", "torch.utils.data.dataset.", "torch.utils.data.dataloader.",
     "torch.utils.data.sampler.",
     "torch.utils.hooks.RemovableHandle", "torch.jit.ScriptModule", "torch.jit.TracedModule",
     "torch.jit._script.RecursiveScriptModule", "torch.utils.data.distributed.DistributedSampler",
-    // The nodes of a graph; the module of a graph is rebuilt by running the source it holds.
+    // The nodes of a graph. GraphModule is not an exception: rebuilding it runs the source it holds.
     "torch.fx.graph.", "torch.fx.node.Node", "torch.fx.immutable_collections.",
     "torch.fx._symbolic_trace.Tracer",
     "torch.utils._pytree.",
@@ -158,12 +158,12 @@ enum RunningNames {
     return result
   }()
 
-  /// Whether the last part of a name is one of ``leaves``.
+  /// Returns true when the last part of a name is one of ``leaves``.
   static func namesFunction(_ name: String) -> Bool {
     leaves.contains(String(name.split(separator: ".").last ?? ""))
   }
 
-  /// Last parts of names that stand for the same kind of function wherever they are defined, or imported again.
+  /// The last parts of names that mean the same kind of function in whatever module they are defined or re-exported.
   static let leaves: Set<String> = [
     "eval", "exec", "execfile", "compile", "system", "popen", "Popen", "check_output", "check_call",
     "getoutput",

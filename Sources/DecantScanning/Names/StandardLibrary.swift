@@ -1,15 +1,15 @@
-/// What Python's standard library holds, of CPython 2.7 to 3.14.
+/// The modules and names of Python's standard library, for CPython 2.7 to 3.14.
 ///
 /// Source: `sys.stdlib_module_names` of 3.11, the module index of 2.7, and the modules added since.
 enum StandardLibrary {
-  /// Whether a name is a class that holds a value and does nothing else.
+  /// Returns true when a name holds or rebuilds a value and does nothing else.
   static func isInert(_ module: String, _ name: String) -> Bool {
     if inert[module]?.contains(name) == true { return true }
-    // Names for annotations; the module's functions evaluate text.
+    // Names for annotations. The functions of `typing` evaluate text.
     return module == "typing" && NameStanding.isTypeName(name) && !name.contains(".") && name != "ForwardRef"
   }
 
-  /// Whether a name is the class of a class: called with a name, bases and a body, it makes one.
+  /// Returns true when a name is a metaclass: called with a name, bases and a body, it makes a class.
   static func isMetaclass(_ module: String, _ name: String) -> Bool {
     ["abc", "enum", "typing"].contains(module) && (name.hasSuffix("Meta") || name == "EnumType")
   }
@@ -60,7 +60,7 @@ enum StandardLibrary {
     ]
   }()
 
-  /// Whether a name is a function of numbers or a Python operator: as a value it does nothing.
+  /// Returns true when a name is a numeric function or a Python operator, which does nothing unless it is called.
   static func isPure(_ module: String, _ name: String) -> Bool {
     switch module {
     case "math", "cmath": name.utf8.allSatisfy { $0 >= 0x61 && $0 <= 0x7A || $0 >= 0x30 && $0 <= 0x39 }
@@ -76,21 +76,21 @@ enum StandardLibrary {
     ne neg not_ or_ pos pow rshift sub truediv truth xor
     """.split(separator: " ").map(String.init))
 
-  /// Builtin functions that do nothing as a value.
+  /// The builtin functions that do nothing unless they are called.
   static let pureBuiltins: Set<String> = Set(
     """
     abs all any ascii bin chr divmod enumerate filter format hash hex id isinstance issubclass iter len map max min \
     next oct ord pow print repr reversed round sorted sum zip
     """.split(separator: " ").map(String.init))
 
-  /// Builtins beyond those of ``KnownNames`` that only hold a value.
+  /// The builtins beyond those of ``KnownNames`` that only hold a value.
   static let inertBuiltins: Set<String> = [
     "NotImplementedType", "NoneType", "ellipsis", "Ellipsis", "NotImplemented", "type", "property",
     "staticmethod",
     "classmethod", "memoryview", "basestring", "buffer",
   ]
 
-  /// The top-level modules.
+  /// The names of the top-level modules.
   static let modules: Set<String> = Set(
     """
     __future__ __hello__ __phello__ _abc _aix_support _android_support _apple_support _ast _ast_unparse _asyncio \

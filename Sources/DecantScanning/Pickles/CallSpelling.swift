@@ -1,7 +1,8 @@
 internal import DecantBytes
 internal import DecantPickle
 
-/// Values and calls of a pickle as Python would spell them, shortened: hostile ones nest and share without end.
+/// Formats values and calls of a pickle in Python's notation. The text is cut, since hostile pickles nest and share
+/// values without limit.
 struct CallSpelling {
   private static let longest = 240
   private static let longestText = 100
@@ -14,21 +15,21 @@ struct CallSpelling {
 
   private init(_ graph: PickleGraph) { self.graph = graph }
 
-  /// The call an object records: `os.system('echo hi')`.
+  /// Returns the call that an object records, such as `os.system('echo hi')`.
   static func call(_ object: PickleObject, in graph: PickleGraph) -> String {
     var spelling = CallSpelling(graph)
     spelling.write(object, depth)
     return spelling.text
   }
 
-  /// A value.
+  /// Returns a value in Python's notation.
   static func value(_ value: PickleValue, in graph: PickleGraph) -> String {
     var spelling = CallSpelling(graph)
     spelling.write(value, depth)
     return spelling.text
   }
 
-  /// A change of something imported: `torch._utils.__dict__.update({…})`.
+  /// Returns a change of an imported object as a call, such as `torch._utils.__dict__.update({…})`.
   static func change(_ target: PickleValue, _ method: String, _ argument: PickleValue, in graph: PickleGraph)
     -> String
   {
@@ -153,7 +154,7 @@ struct CallSpelling {
     }
   }
 
-  /// A name as Python's source has it.
+  /// Returns a name as Python source writes it, cut to 200 characters.
   static func name(_ global: PickleGlobal) -> String {
     let name = global.qualifiedName
     return name.utf8.count <= 200
@@ -161,7 +162,7 @@ struct CallSpelling {
       : String(String.UnicodeScalarView(name.unicodeScalars.prefix(200))).escapedForDisplay + "…"
   }
 
-  /// A text in quotes, cut where a character ends.
+  /// Returns a quoted text, cut at a character boundary.
   private static func quoted(_ bytes: [UInt8], _ spell: ([UInt8]) -> String) -> String {
     guard bytes.count > longestText else { return spell(bytes) }
     var end = longestText

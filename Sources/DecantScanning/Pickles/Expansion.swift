@@ -1,20 +1,20 @@
 internal import DecantPickle
 
-/// How many values a pickle's containers hold when every share is counted.
+/// The number of values in a pickle's containers when a shared container counts each time it is referenced.
 enum Expansion {
-  /// Beyond so many, and so many for each value there is, no data has a reason to go.
+  /// The thresholds, in total and per node. Data has no reason to exceed both.
   private static let least: Float = 1e8
   private static let factor: Float = 100
 
-  /// The leaves below the container that has most; nil when that is no more than data has. O(values).
+  /// Returns the number of leaves below the container that has the most, or nil when data can have as many. O(values).
   ///
-  /// A container that lies in itself counts once there.
+  /// A reference from a container to itself counts as one leaf.
   static func leaves(of graph: PickleGraph) -> Double? {
-    // Fewer values cannot multiply that far: 60 share 2^30 among them.
+    // So few nodes cannot multiply that far: it takes about 60 values to reach 2^30.
     guard graph.nodes.count > 8 else { return nil }
     var counts = [Float](repeating: 0, count: graph.nodes.count)
     var greatest: Float = 0
-    // Places whose children are being counted; the place comes off when they are done.
+    // Indices of nodes whose children are being counted. A node is removed when its children are done.
     var stack: [Int] = []
     for root in graph.nodes.indices where counts[root] == 0 {
       stack.append(root)
@@ -38,7 +38,7 @@ enum Expansion {
 
   private static func children(of node: PickleNode) -> [Int] { elements(of: node).nodes }
 
-  /// How many scalars a container holds, and the places of the rest.
+  /// Returns the number of scalars in a container, and the node indices of its other elements.
   private static func elements(of node: PickleNode) -> (values: Int, nodes: [Int]) {
     var nodes: [Int] = []
     var values = 0

@@ -1,9 +1,9 @@
 internal import DecantBytes
 internal import DecantPickle
 
-/// Functions and classes that a stream hands to others, which call them: no opcode of a call stands beside these names.
+/// Checks of functions and classes that a stream passes to other functions, which call them without a call opcode.
 extension PickleAudit {
-  /// Which of its arguments a function calls or instantiates.
+  /// The indices of the arguments that each function calls or instantiates.
   private static let callers: [String: [Int]] = [
     "functools.partial": [0], "collections.defaultdict": [0], "_collections.defaultdict": [0],
     "weakref.ref": [1],
@@ -12,19 +12,19 @@ extension PickleAudit {
     "numpy.random._pickle.__randomstate_ctor": [0, 1], "numpy.random._pickle.__generator_ctor": [0, 1],
     "numpy.random._pickle.__bit_generator_ctor": [0], "numpy.ma.core._mareconstruct": [0, 1],
   ]
-  /// Functions that hand out what the whole process shares, so that a state would change it.
+  /// Functions that return an object shared by the whole process, so that setting a state would change it.
   private static let sharers: Set<String> = [
     "builtins.type", "__builtin__.type", "logging.getLogger", "numpy.core.multiarray.scalar",
     "numpy._core.multiarray.scalar", "torch.nn.backends.thnn._get_thnn_function_backend",
   ]
-  /// Attributes that NumPy and PyTorch look up on any object they are given, and call or believe.
+  /// Attributes that NumPy and PyTorch look up on any object they receive, and then call or trust.
   private static let protocols: Set<String> = [
     "__array__", "__array_interface__", "__array_struct__", "__array_function__", "__array_ufunc__",
     "__array_wrap__", "__array_finalize__", "__array_prepare__", "__cuda_array_interface__", "__dlpack__",
     "__dlpack_device__", "__torch_function__", "__torch_dispatch__",
   ]
 
-  /// Judges what an object's function calls, and what its state does to what it returns.
+  /// Judges the callables that an object's function calls, and the effect of the object's state on its result.
   func judgeHanded(_ object: PickleObject, calling global: PickleGlobal) {
     if Self.sharers.contains(global.qualifiedName), !object.states.isEmpty {
       report(
@@ -37,7 +37,7 @@ extension PickleAudit {
       for place in places where place < arguments.count {
         judge(handed: arguments[place], to: global, in: object)
       }
-      // partial takes another function with its state.
+      // The state of functools.partial contains a function, which replaces its own.
       for state in object.states {
         if let parts = graph.tuple(state), parts.count == 4 {
           judge(handed: parts[0], to: global, in: object)
@@ -63,13 +63,13 @@ extension PickleAudit {
       call: CallSpelling.call(object, in: graph))
   }
 
-  /// Functions of tensors that models keep as activations and initialisers.
+  /// Returns true for tensor functions that models keep as activations and initialisers.
   private static func isArithmetic(_ function: PickleGlobal) -> Bool {
     ["torch.nn.functional", "torch.nn.init", "torch._C._nn"].contains(function.module)
       && !function.name.contains(".")
   }
 
-  /// The name a value is: also where a persistent id or a `getattr` hands it over.
+  /// Returns the name that a value refers to, directly or through a persistent id or `getattr`.
   private func name(of value: PickleValue) -> PickleGlobal? {
     switch graph.node(value) {
     case .global(let global): global
@@ -79,17 +79,19 @@ extension PickleAudit {
     }
   }
 
-  /// The class of `('module', class, source file, source)`, a persistent id of legacy files.
+  /// Returns the class in `('module', class, source file, source)`, a persistent id of legacy files.
   func moduleClass(_ id: PickleValue) -> PickleGlobal? {
     guard let parts = graph.tuple(id), parts.count == 4, graph.text(parts[0]) == "module" else { return nil }
     return graph.global(parts[1])
   }
 
-  /// Judges the attributes that a state gives an object of tensor files: functions look them up on whatever they are
-  /// given, so an `OrderedDict` with a function as its `keys` calls it in the next `dict(…)`.
+  /// Judges the attributes that a state sets on an object of a tensor file.
   ///
-  /// - Parameter isOpen: Whether programs keep functions in such an object, as in `argparse.Namespace`; then only the
-  ///   names that Python looks up itself matter.
+  /// Functions look attributes up on whatever they receive. For example, `dict(…)` calls the `keys` attribute of an
+  /// `OrderedDict`, which can be any function.
+  ///
+  /// - Parameter isOpen: True when programs keep functions in such an object, as in `argparse.Namespace`. Then only the
+  ///   names that Python itself looks up matter.
   func judgeAttributes(_ state: PickleValue, of owner: PickleGlobal, at offset: Int, isOpen: Bool = false) {
     let parts = graph.tuple(state).map { Array($0.prefix(4)) } ?? [state]
     for case .dictionary(let pairs) in parts.map({ graph.node($0) }) {

@@ -1,11 +1,11 @@
 internal import DecantBytes
 internal import DecantPickle
 
-/// The files of `torch.save` before 1.6: five pickles in a row, then the storages' data.
+/// Scans of the files that `torch.save` wrote before 1.6: five pickles in a row, then the data of the storages.
 ///
 /// Source: PyTorch `torch/serialization.py`, `_legacy_save` and `_legacy_load`.
 extension ContentScan {
-  /// Follows a legacy file whose first stream is the magic number.
+  /// Scans a legacy file whose first stream is the magic number.
   func scanLegacy(_ bytes: RawSpan, first: PickleGraph, in place: String) {
     var offset = first.byteCount
     follow(first, in: join(place, "stream 1"))
@@ -26,7 +26,7 @@ extension ContentScan {
         .unknown, .brokenPickle, in: join(place, "stream 5"), at: 0, "the list of storages is no list")
       return
     }
-    // Each storage is its count, in 8 bytes, and its elements.
+    // Each storage is its number of elements, in 8 bytes, and then its elements.
     for key in keys {
       guard let storage = storages[ExactText(key)] else {
         audit.report(
@@ -34,7 +34,7 @@ extension ContentScan {
           "data of a storage that no tensor uses, \(String(key.prefix(80)).escapedForDisplay)")
         return
       }
-      // Types that share bytes among elements: only the data itself tells how long it is.
+      // When elements share bytes, only the data itself determines its length.
       guard let size = storage.elementByteCount else { return }
       guard let length = storage.count.checkedMultiplying(by: size)?.checkedAdding(8),
         let end = offset.checkedAdding(length), end <= bytes.byteCount

@@ -1,20 +1,20 @@
 internal import DecantBytes
 internal import DecantPickle
 
-/// Looks for names in bytes that could not be followed: behind a break, or behind raw data inside a stream.
+/// Searches for names in bytes that cannot be interpreted: after a broken opcode, or after raw data inside a stream.
 ///
-/// It sees spellings, not streams, so what it finds may be data; it is only asked where the verdict is not clean
-/// already. O(length).
+/// It matches byte patterns and does not run opcodes, so a match may be data. It is used only when the verdict is
+/// already not clean. O(length).
 enum NameSearch {
   private static let farthest = 64 << 20
   private static let most = 50
   private static let longest = 100
-  /// No top-level module that is judged dangerous by its name is longer.
+  /// The maximum length of the top-level modules that are dangerous by their name.
   private static let longestFamily = 32
-  /// Spellings judged: no data has so many by chance.
+  /// The maximum number of candidates judged. No data has as many by chance.
   private static let mostSpellings = 200_000
 
-  /// Reports dangerous names spelled as GLOBAL or STACK_GLOBAL would have them.
+  /// Reports dangerous names that are encoded as for GLOBAL, INST or STACK_GLOBAL.
   static func report(_ bytes: RawSpan, from start: Int, in place: String, _ audit: FileAudit) {
     let end = min(bytes.byteCount, start + farthest)
     var found = 0
@@ -51,10 +51,10 @@ enum NameSearch {
     }
   }
 
-  /// A line whose end may be a module, and the line behind it, which is the name then.
+  /// A line that may end with a module, and the next line, which is then the name.
   private struct Line {
     let end: Int
-    /// Where the plain letters at its end begin.
+    /// The offset where the identifier characters at the line's end begin.
     private var plain: Int
     private let name: String?
     private let namesFunction: Bool
@@ -81,7 +81,7 @@ enum NameSearch {
       }
     }
 
-    /// `module\nname\n`, when the module begins here.
+    /// Returns the module and the name of `module\nname\n` when the module begins at `start`.
     func name(_ bytes: RawSpan, from start: Int) -> (String, String)? {
       guard let name, start >= plain, start < end else { return nil }
       let isShort =
@@ -92,7 +92,7 @@ enum NameSearch {
     }
   }
 
-  /// Two texts of one length byte right before an opcode, with or without MEMOIZE.
+  /// Returns the two SHORT_BINUNICODE texts directly before an opcode, with or without MEMOIZE.
   private static func texts(_ bytes: RawSpan, before offset: Int) -> (String, String)? {
     guard let (name, start) = text(bytes, endingAt: offset), let (module, _) = text(bytes, endingAt: start)
     else {

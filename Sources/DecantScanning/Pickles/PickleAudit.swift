@@ -1,23 +1,23 @@
 internal import DecantBytes
 internal import DecantPickle
 
-/// Judges what one pickle stream asked for.
+/// Judges the names, calls and changes of one pickle stream.
 ///
-/// The machine has run the stream without importing or calling anything, with the stack and the memo that CPython
-/// would have had; this looks at every name, call and change it recorded. O(values).
+/// The pickle machine has run the stream without importing or calling anything, with the stack and memo that CPython
+/// would have had. This type examines everything that the machine recorded. O(values).
 struct PickleAudit {
   let graph: PickleGraph
   let place: String
   let audit: FileAudit
-  /// Bytes inside the stream that may be a pickle or a whole file, with what they were given to.
+  /// The byte strings in the stream that may be a pickle or a whole file.
   private(set) var payloads: [Payload] = []
-  /// Elements and bytes of an element of every storage, by key, of torch's persistent ids.
+  /// The number of elements and the element size in bytes of each storage in torch's persistent ids, by key.
   private(set) var storages: [ExactText: (count: Int, elementByteCount: Int?)] = [:]
 
-  /// Bytes to look into.
+  /// A byte string to scan.
   struct Payload {
     let bytes: [UInt8]
-    /// Whether they are handed to a function that loads them: then they are judged whatever they look like.
+    /// True when a function in the stream loads the bytes. They are then judged whatever they look like.
     let isLoaded: Bool
     let offset: Int
   }
@@ -28,7 +28,7 @@ struct PickleAudit {
     self.audit = audit
   }
 
-  /// Looks at everything.
+  /// Judges every value, import and change in the stream.
   mutating func run() {
     var called: Set<Int32> = []
     var extensions: Set<Int32> = []
@@ -84,7 +84,7 @@ struct PickleAudit {
 
   // MARK: - Calls
 
-  /// Judges a call; returns whether its name needs no other word.
+  /// Judges a call. Returns true when the finding covers the import of its name too.
   private mutating func judge(_ object: PickleObject) -> Bool {
     for state in object.states { judge(state: state, at: object.offset) }
     if object.construction == .computedGlobal {
@@ -116,7 +116,7 @@ struct PickleAudit {
     case .object(let maker) where attribute(maker) != nil:
       return attribute(maker).map { judge(object, calling: $0) } ?? false
     case .persistentID(let id) where moduleClass(id) != nil:
-      // Legacy files give a class as ('module', class, source file, source).
+      // Legacy files represent a class as ('module', class, source file, source).
       return moduleClass(id).map { judge(object, calling: $0) } ?? false
     case .persistentID:
       fallthrough
@@ -170,9 +170,9 @@ struct PickleAudit {
     return true
   }
 
-  /// The name that `getattr(Class, 'Nested')` stands for, as protocols before 4 spell a class inside a class.
+  /// Returns the name that `getattr(Class, 'Nested')` refers to, which is how protocols before 4 encode a nested class.
   ///
-  /// Only of names and with a literal attribute: then it is judged like the same name with dots.
+  /// The object must be a name and the attribute a literal. The result is judged like the same name with dots.
   func attribute(_ object: PickleObject, nesting: Int = 0) -> PickleGlobal? {
     guard nesting < 4, object.construction == .reduce, object.states.isEmpty, object.items.isEmpty,
       object.pairs.isEmpty, let function = graph.global(object.callable), function.name == "getattr",
@@ -186,12 +186,13 @@ struct PickleAudit {
     return owner.map { PickleGlobal(module: $0.module, name: $0.name + "." + name) }
   }
 
-  /// The class of the object whose method `getattr(object, 'method')` is, as bound methods are saved.
+  /// Returns the class of the object in `getattr(object, 'method')`, which is how bound methods are pickled.
   ///
-  /// Only of objects the file makes by a name, and with a literal that neither Python itself nor an attack looks up; who
-  /// calls the result, or sets anything on it, does so by opcodes that are judged apart.
+  /// The file must create the object by a name, and the method must be a literal that neither Python itself nor an
+  /// attack looks up. Opcodes that call the result or set anything on it are judged separately.
   ///
-  /// Not of the standard library's objects and of NumPy's, whose methods write files: `Path.touch`, `ndarray.tofile`.
+  /// Returns nil for objects of the standard library and of NumPy, whose methods can write files: `Path.touch`,
+  /// `ndarray.tofile`.
   func methodOwner(_ object: PickleObject) -> PickleGlobal? {
     guard object.construction == .reduce, object.states.isEmpty, object.items.isEmpty, object.pairs.isEmpty,
       let function = graph.global(object.callable), function.name == "getattr",
@@ -210,7 +211,7 @@ struct PickleAudit {
     }
   }
 
-  /// Whether `iter` or `reversed` goes through a plain container, as the iterators of lists are saved.
+  /// Returns true when `iter` or `reversed` iterates over a plain container, which is how list iterators are pickled.
   private func isPlainIterator(_ object: PickleObject, _ global: PickleGlobal) -> Bool {
     guard global.module == "builtins" || global.module == "__builtin__",
       global.name == "iter" || global.name == "reversed", object.construction == .reduce,
@@ -222,7 +223,7 @@ struct PickleAudit {
     }
   }
 
-  /// A name of tensor files must be used as tensor files use it.
+  /// Judges a call of a name that tensor files use, which must be used as they use it.
   private mutating func judge(_ object: PickleObject, calling global: PickleGlobal, _ use: KnownUse) {
     let name = CallSpelling.name(global)
     let (audit, place, graph) = (audit, place, graph)
@@ -271,7 +272,7 @@ struct PickleAudit {
     }
   }
 
-  /// Whether a container is made from a number or a range: `bytes(10**12)`, `list(range(10**12))`.
+  /// Returns true when a container is made from a number or a range: `bytes(10**12)`, `list(range(10**12))`.
   private func asksForMemory(_ value: PickleValue?, bytes: Bool) -> Bool {
     switch value {
     case .int(let count): return bytes && count > 1 << 20
@@ -285,7 +286,7 @@ struct PickleAudit {
     }
   }
 
-  /// `_codecs.encode(text, 'latin1')` is how protocol 2 spells bytes.
+  /// Judges `_codecs.encode(text, 'latin1')`, which is how protocol 2 encodes bytes.
   private mutating func judgeEncode(_ object: PickleObject, _ odd: (String) -> Void) {
     guard let bytes = graph.bytes(of: object) else { return odd("it encodes otherwise than as latin1") }
     if Sniffing.mayBePickle(bytes) {
@@ -293,7 +294,7 @@ struct PickleAudit {
     }
   }
 
-  /// `_rebuild_from_type_v2(function, type, arguments, state)` calls the function: that is judged as a call.
+  /// Judges `_rebuild_from_type_v2(function, type, arguments, state)`, which calls the function.
   private mutating func judgeRebuild(_ object: PickleObject, _ arguments: [PickleValue]) {
     guard arguments.count > 2, let function = graph.global(arguments[0]) else {
       report(
@@ -330,9 +331,9 @@ struct PickleAudit {
     payloads.append(Payload(bytes: bytes, isLoaded: true, offset: object.offset))
   }
 
-  // MARK: - What torch keeps
+  // MARK: - Persistent ids
 
-  /// Reads what the persistent ids of torch say: storages, and the source code of classes.
+  /// Reads the persistent ids of torch: storages, and the source code of classes.
   mutating func readPersistentIDs() {
     for case .persistentID(let id) in graph.nodes {
       guard let parts = graph.tuple(id), let kind = parts.first.flatMap({ graph.text($0) }) else { continue }

@@ -1,9 +1,9 @@
 internal import DecantBytes
 internal import DecantPickle
 
-/// What a stream changes so that a name or a method is no longer what it seems.
+/// Checks of changes after which a name or method is no longer what it seems.
 extension PickleAudit {
-  /// Methods that unpickling looks up on the object itself, so that a state can replace them.
+  /// Attributes that unpickling looks up on the object itself, so that a state can replace them.
   private static let replaced: Set<String> = ["__setstate__", "__class__", "__dict__", "append", "extend"]
 
   func judge(state: PickleValue, at offset: Int) {
@@ -15,7 +15,7 @@ extension PickleAudit {
       }
     case .object(let object):
       judge(keys: object.pairs, isState: true, at: offset)
-      // A dictionary or tuple made by a call hides its keys: dict([("append", print)]).
+      // A call that makes a dictionary or tuple hides its keys: dict([("append", print)]).
       let isFactory = graph.global(object.callable)?.name == "defaultdict"
       if let arguments = graph.tuple(object.arguments),
         holdsName(Array(arguments.dropFirst(isFactory ? 1 : 0)), 4)
@@ -28,7 +28,7 @@ extension PickleAudit {
     }
   }
 
-  /// Whether a name of a function lies in values, so many containers deep.
+  /// Returns true when values contain the name of a function, or are nested deeper than `depth` containers.
   func holdsName(_ values: [PickleValue], _ depth: Int) -> Bool {
     guard depth > 0 else { return true }
     return values.contains { value in

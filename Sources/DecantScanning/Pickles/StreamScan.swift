@@ -1,12 +1,12 @@
 internal import DecantBytes
 internal import DecantPickle
 
-/// Pickle streams: one, several in a row, or the layout of torch's legacy files.
+/// Scans of pickle streams: one, several in a row, or the layout of torch's legacy files.
 extension ContentScan {
-  /// Streams in one place before the rest is left.
+  /// The maximum number of consecutive streams that are scanned.
   private static let mostStreams = 1_000
 
-  /// Follows streams from the start; false when the bytes are no pickle.
+  /// Scans streams from the start. Returns false when the bytes are not a pickle.
   func scanPickles(_ bytes: RawSpan, in place: String) -> Bool {
     guard Sniffing.mayBePickle(bytes) else { return false }
     let isExpected = isExpected || depth == 0 && Sniffing.announcesPickle(bytes)
@@ -27,7 +27,7 @@ extension ContentScan {
     return true
   }
 
-  /// Follows what stands behind the first stream.
+  /// Scans the bytes after the first stream.
   private func scanFollowing(_ bytes: RawSpan, from start: Int, first: PickleGraph, in place: String) {
     var offset = start
     var number = 2
@@ -59,7 +59,7 @@ extension ContentScan {
     reportTrailing(bytes, from: offset, in: place)
   }
 
-  /// Reports data that no layout has; padding with zeros or line ends is only unusual.
+  /// Reports data after the end of the layout. Padding with zeros or line ends is only unknown, other data dangerous.
   func reportTrailing(_ bytes: RawSpan, from offset: Int, in place: String) {
     let count = bytes.byteCount - offset
     guard count > 0 else { return }
@@ -71,15 +71,16 @@ extension ContentScan {
       "\(count) bytes follow the end of what is loaded\(isPadding ? ", all of them padding" : "")")
   }
 
-  /// Runs a stream and keeps what was made before a break.
+  /// Interprets a stream, and keeps the values made before an error.
   func interpret(_ bytes: RawSpan) -> (graph: PickleGraph, error: PickleError?) {
     PickleMachine.interpretAsFarAsPossible(bytes, limits: audit.limits)
   }
 
-  /// Runs what is probably no pickle, without reading more of it than the machine asks for.
+  /// Interprets data that is probably not a pickle, without reading more of it than necessary.
   ///
-  /// An argument that leaves the piece looks like one that leaves the stream; a longer piece tells. The pieces grow by
-  /// sixteen, so O(length) in the worst case; data that is none fails at its first opcodes.
+  /// A prefix of the data cannot show whether an argument exceeds the stream or only the prefix, so a longer prefix is
+  /// tried. Each is 16 times as long as the one before, which is O(length) in the worst case. Data that is not a pickle
+  /// fails at its first opcodes.
   func interpretTentatively(_ bytes: RawSpan) -> (graph: PickleGraph, error: PickleError?) {
     var count = 1 << 16
     while true {
@@ -89,7 +90,8 @@ extension ContentScan {
     }
   }
 
-  /// Whether a stream that nothing calls a pickle is one: it imports names, or is all there is, or another follows.
+  /// Returns true when a stream without a pickle's name is one: it imports names or uses extension codes, fills the
+  /// bytes, or another stream follows.
   private func isPickle(_ graph: PickleGraph, _ error: PickleError?, _ bytes: RawSpan) -> Bool {
     if hasPlausibleImports(graph) { return true }
     guard error == nil else { return false }
@@ -101,10 +103,10 @@ extension ContentScan {
     return next.error == nil || hasPlausibleImports(next.graph)
   }
 
-  /// Whether an error is one that more bytes could mend.
+  /// Returns true when more bytes could resolve an error.
   private func mayBeCut(_ error: PickleError) -> Bool { error.cause == .truncated }
 
-  /// Whether it imports a name that could be one: data that begins like a pickle by chance has none.
+  /// Returns true when a stream imports a plausible name. Data that begins like a pickle by chance does not.
   func hasPlausibleImports(_ graph: PickleGraph) -> Bool {
     graph.imports.contains {
       guard let global = graph.global($0.value) else { return false }
@@ -112,12 +114,12 @@ extension ContentScan {
     }
   }
 
-  /// Whether it names something by a number. Data begins so by chance, but seldom ends as a pickle does.
+  /// Returns true when a stream uses an extension code. Other data can contain one, but seldom ends as a pickle does.
   func hasExtensions(_ graph: PickleGraph) -> Bool {
     graph.nodes.contains { if case .extensionCode = $0 { true } else { false } }
   }
 
-  /// Judges a stream and what it holds.
+  /// Judges a stream, and scans the byte strings in it.
   @discardableResult
   func follow(_ graph: PickleGraph, in place: String) -> PickleAudit {
     audit.streamCount += 1
@@ -142,7 +144,7 @@ extension ContentScan {
     return pickle
   }
 
-  /// Reports where a stream breaks off, and looks for names behind the break.
+  /// Reports the error that ends a stream, and searches the bytes after it for names.
   func reportBreak(
     _ error: PickleError, _ graph: PickleGraph, _ bytes: RawSpan, at base: Int, in place: String
   ) {

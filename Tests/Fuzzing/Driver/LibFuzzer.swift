@@ -1,9 +1,9 @@
 internal import FuzzTargets
 internal import Glibc
 
-// What libFuzzer calls, and the one function of its own that is called from here.
+// The functions that libFuzzer calls, and the one function of libFuzzer that this file calls.
 
-/// The target, by the variable DECANT_FUZZ.
+/// The target named by the environment variable DECANT_FUZZ.
 private let target: FuzzTarget = {
   let name = getenv("DECANT_FUZZ").map { String(cString: $0) } ?? ""
   guard let target = FuzzTarget(rawValue: name) else {
@@ -25,7 +25,7 @@ public func customMutator(
 ) -> Int {
   var mutation = Mutation(SeededGenerator(seed: UInt64(seed))) { bytes, _ in
     var room = bytes
-    // Room to grow, as libFuzzer gives itself.
+    // Capacity to grow, as libFuzzer gives its own buffers.
     let size = Swift.min(capacity, Swift.max(64, bytes.count * 2))
     guard bytes.count <= size, size > 0 else { return bytes }
     room += [UInt8](repeating: 0, count: size - bytes.count)

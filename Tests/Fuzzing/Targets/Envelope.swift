@@ -2,13 +2,13 @@ internal import DecantCheckpoints
 import DecantIO
 internal import TestSupport
 
-/// A file taken apart into what its container holds, to be closed again around changed parts.
+/// A file split into the contents of its container, which can be changed and then put together again.
 struct Envelope {
-  /// The contents, in the file's order.
+  /// The contents, in file order.
   var parts: [[UInt8]]
   private let seal: ([[UInt8]]) -> [UInt8]
 
-  /// Opens whatever container the bytes are; nil when they are none.
+  /// Splits a zip, tar, safetensors, NPY or PNG file; nil for other bytes.
   init?(_ bytes: [UInt8]) {
     guard
       let envelope = Envelope(zip: bytes) ?? Envelope(tar: bytes) ?? Envelope(safetensors: bytes)
@@ -22,7 +22,7 @@ struct Envelope {
     self.seal = seal
   }
 
-  /// The container with the parts as they are now, every length and checksum right.
+  /// Returns the container with the current parts and valid lengths and checksums.
   func sealed() -> [UInt8] { seal(parts) }
 
   private static func crc32(_ bytes: [UInt8]) -> UInt32 {
@@ -33,7 +33,7 @@ struct Envelope {
 
   // MARK: - Zip
 
-  /// Entries by the directory at the end of the file, compressed ones as they are.
+  /// Splits a zip into its entries, by the central directory at the end of the file. Deflated data stays deflated.
   private init?(zip bytes: [UInt8]) {
     guard bytes.starts(with: [0x50, 0x4B]), bytes.count >= 22 else { return nil }
     let last = bytes.count - 22
@@ -83,7 +83,7 @@ struct Envelope {
 
   // MARK: - Tar
 
-  /// Headers and contents in turn; sizes and checksums are made right, whatever else a header says.
+  /// Splits a tar into alternating headers and contents. Only sizes and checksums are corrected afterwards.
   private init?(tar bytes: [UInt8]) {
     let members = TarMember.all(in: bytes)
     guard !members.isEmpty else { return nil }
@@ -97,7 +97,7 @@ struct Envelope {
 
   // MARK: - PNG
 
-  /// Chunks, each by its name and content.
+  /// Splits a PNG into chunks, each with its name and content.
   private init?(png bytes: [UInt8]) {
     let signature: [UInt8] = [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A]
     guard bytes.starts(with: signature) else { return nil }
@@ -119,7 +119,7 @@ struct Envelope {
     }
   }
 
-  // MARK: - Headers with a length before them
+  // MARK: - Headers preceded by a length
 
   private init?(safetensors bytes: [UInt8]) {
     guard let length = bytes.little(8, at: 0), length <= UInt64(bytes.count - 8), bytes.count > 9,
@@ -143,7 +143,7 @@ struct Envelope {
 }
 
 extension [UInt8] {
-  /// The little-endian number of `width` bytes at a place; nil where it does not fit.
+  /// Returns the little-endian number of `width` bytes at an offset, or nil when it does not fit.
   fileprivate func little(_ width: Int, at offset: Int) -> UInt64? {
     guard offset >= 0, offset <= count - width else { return nil }
     return self[offset..<offset + width].reversed().reduce(0 as UInt64) { $0 << 8 | UInt64($1) }

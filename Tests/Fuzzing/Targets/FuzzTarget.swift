@@ -7,21 +7,21 @@ internal import DecantResNets
 internal import DecantScanning
 internal import DecantTensors
 
-/// What is fuzzed: one case for each format, with everything that a reader of it is asked.
+/// A fuzz target: one case for each format, which runs every operation of its reader.
 ///
-/// Whatever the bytes, `run` returns: a refusal is a typed error, and a trap, a hang or much memory is a fault.
+/// `run` returns for any bytes. A refusal is a typed error; a trap, a hang or high memory use is a bug.
 package enum FuzzTarget: String, CaseIterable, Sendable {
   case pickle, zip, legacy, tar, safetensors, gguf, npy
-  /// The files of a folder, such as torch.distributed's or shards with their index, in a tar archive.
+  /// A folder's files, such as those of torch.distributed or shards with their index, in a tar archive.
   case folder
-  /// Whatever the bytes are, what loading them would execute.
+  /// A scan of any bytes.
   case scan
-  /// A text in or beside a file that may tell of its network: code, a configuration, a name.
+  /// A text in a file or next to it that may describe its network: code, a configuration or a name.
   case evidence
-  /// A picture: PNG or JPEG.
+  /// A PNG or JPEG picture.
   case image
 
-  /// Does with an input all that a user can ask.
+  /// Runs every operation that a user can request on an input.
   package func run(_ bytes: [UInt8], limits: Limits = Limits()) {
     switch self {
     case .pickle: runPickle(bytes, limits)
@@ -30,7 +30,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     case .evidence: runEvidence(bytes)
     case .image: runImage(bytes, limits)
     case .zip, .legacy, .tar, .safetensors, .gguf, .npy:
-      // A conversion starts a thread and writes a file, which one input in sixteen is worth.
+      // A conversion starts a thread and writes a file, so only one input in sixteen is converted.
       let sum = bytes.reduce(0) { $0 &+ Int($1) }
       let target = sum % 16 == 0 ? Self.converted[sum / 16 % Self.converted.count] : nil
       read(converting: target) { () throws(DecantError) in
@@ -57,7 +57,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
 
   // MARK: - Checkpoints
 
-  /// Bytes of tensors that are read of one input: a view can spread few bytes over many.
+  /// The maximum number of tensor bytes read from one input, since a view can expand few bytes to many.
   private static let readBudget = 4 << 20
 
   private func runFolder(_ bytes: [UInt8], _ limits: Limits) {
@@ -65,7 +65,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     read { () throws(DecantError) in try Checkpoint(path: folder.path, limits: limits) }
   }
 
-  /// Files that inputs are converted to.
+  /// The names of the files that inputs are converted to.
   private static let converted = ["out.safetensors", "out.npz", "out.gguf", "out.pth"]
 
   private func read(converting target: String? = nil, _ open: () throws(DecantError) -> Checkpoint) {
@@ -112,7 +112,8 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     }
   }
 
-  /// Writes the tensors to a file and reads them again: their elements are the same, and `--check` finds nothing.
+  /// Writes the tensors to a file and reads them again. Their elements must be the same, and `--check` must find
+  /// nothing.
   private func convert(_ checkpoint: Checkpoint, to target: String) {
     let byteCount = checkpoint.tensors.reduce(0) { sum, entry in
       sum.addingReportingOverflow(entry.tensor.byteCount).partialValue
@@ -144,7 +145,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
 
   // MARK: - Evidence
 
-  /// Lets every reader of texts take the input for its own kind, of a network that is there by its shapes alone.
+  /// Passes the input to every reader of texts, for a network that is already known from its shapes.
   private func runEvidence(_ bytes: [UInt8]) {
     let text = String(decoding: bytes, as: UTF8.self)
     var traces = ResNetTraces()
@@ -161,7 +162,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
       traces.sources = isScript ? [:] : [className: text]
       let evidence = ResNetEvidence(traces, of: Self.network)
       precondition(evidence.items.allSatisfy { !$0.name.isEmpty && !$0.place.isEmpty })
-      // An identification compares with every architecture, which one input in sixteen is worth.
+      // An identification compares with every architecture, so only one input in sixteen is identified.
       guard bytes.reduce(0, &+) % 16 == 0 else { continue }
       guard let found = try? ResNetIdentification(Self.network, evidence: evidence) else {
         preconditionFailure("texts take no network away")
@@ -170,7 +171,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     }
   }
 
-  /// ResNet-18 by its names and shapes, without data.
+  /// The names and shapes of ResNet-18, without data.
   private static let network: ResNetNaming = {
     do {
       let graph = try ResNetArchitecture.named("resnet18")?.configuration.graph()
@@ -187,7 +188,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
   // MARK: - Pictures
 
   private func runImage(_ bytes: [UInt8], _ limits: Limits) {
-    // What the format allows to claim is tested elsewhere: here every pixel costs time.
+    // The format's own maximum size is tested elsewhere. Here every pixel costs time.
     var limits = limits
     limits.imagePixels = min(limits.imagePixels, 1 << 18)
     do throws(DecantError) {

@@ -1,11 +1,11 @@
-/// Changes inputs by their structure, so that what is changed is still read.
+/// Changes inputs by their structure, so that readers still accept the rest.
 ///
-/// A random change to a zip is refused for its checksum and one to a pickle for its lengths, long before it reaches
-/// the code that turns pickles into tensors. Here an envelope is opened, one part of it changed, and the envelope
-/// closed again with every length and checksum right.
+/// A random change to a zip is refused for its checksum, and one to a pickle for its lengths, long before it reaches
+/// the code that builds tensors. This type splits the container, changes one part, and puts it together again with
+/// valid lengths and checksums.
 package struct Mutation<Generator: RandomNumberGenerator> {
   package var generator: Generator
-  /// Changes bytes as libFuzzer does, which knows the dictionary and what the code compares with.
+  /// Changes bytes as libFuzzer does, which knows the dictionary and the values that the code compares with.
   private let mutateBytes: ([UInt8], inout Generator) -> [UInt8]
 
   package init(_ generator: Generator, bytes: @escaping ([UInt8], inout Generator) -> [UInt8]) {
@@ -13,7 +13,7 @@ package struct Mutation<Generator: RandomNumberGenerator> {
     mutateBytes = bytes
   }
 
-  /// A changed input.
+  /// Returns a changed input.
   package mutating func mutate(_ bytes: [UInt8], depth: Int = 0) -> [UInt8] {
     if chance(1, of: 4) { return mutateBytes(bytes, &generator) }
     if depth < 3, var envelope = Envelope(bytes), let index = choosePart(of: envelope) {
@@ -27,7 +27,8 @@ package struct Mutation<Generator: RandomNumberGenerator> {
     return mutator.bytes
   }
 
-  /// Mostly a part that looks like a pickle: that is where the decisions stand.
+  /// Returns the index of a part to change, usually one that looks like a pickle, since pickles decide what the readers
+  /// do.
   private mutating func choosePart(of envelope: Envelope) -> Int? {
     let pickles = envelope.parts.indices.filter { envelope.parts[$0].starts(with: [0x80]) }
     if let pickle = pickles.randomElement(using: &generator), chance(5, of: 6) { return pickle }
@@ -39,7 +40,7 @@ package struct Mutation<Generator: RandomNumberGenerator> {
   }
 }
 
-/// SplitMix64: small, seeded, the same everywhere.
+/// A SplitMix64 generator: small, seeded, and the same on every platform.
 package struct SeededGenerator: RandomNumberGenerator {
   private var state: UInt64
   package init(seed: UInt64) { state = seed }

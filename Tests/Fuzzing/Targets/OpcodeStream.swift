@@ -1,18 +1,18 @@
 internal import DecantPickle
 
-/// A pickle cut into opcodes with their arguments, and what follows the last one that is whole.
+/// A pickle split into opcodes with their arguments, and the bytes after the last complete one.
 struct OpcodeStream {
-  /// Each an opcode's byte and its argument.
+  /// The byte and the argument of each opcode.
   private(set) var tokens: [[UInt8]] = []
   private var rest: [UInt8] = []
 
-  /// Arguments beside every bound there is, least significant byte first.
+  /// Arguments at and next to the limits of integer types.
   private static let numbers: [UInt64] = [
     0, 1, 2, 3, 4, 8, 16, 0x7F, 0x80, 0xFF, 0x100, 0x7FFF, 0x8000, 0xFFFF, 0x10000, 0x7FFF_FFFF, 0x8000_0000,
     0xFFFF_FFFF, 0x1_0000_0000, 1 << 40, 1 << 61, .max >> 1, 1 << 63, .max,
   ]
 
-  /// Names that readers treat in ways of their own.
+  /// Names that readers treat specially.
   private static let names: [(module: String, name: String)] = [
     ("torch._utils", "_rebuild_tensor"), ("torch._utils", "_rebuild_tensor_v2"),
     ("torch._utils", "_rebuild_tensor_v3"), ("torch._utils", "_rebuild_parameter"),
@@ -38,7 +38,7 @@ struct OpcodeStream {
     ("torch.distributed.checkpoint.filesystem", "_StorageInfo"),
   ]
 
-  /// Cuts bytes into opcodes; streams that follow each other count as one.
+  /// Splits bytes into opcodes. Consecutive streams count as one.
   init(_ bytes: [UInt8]) {
     var offset = 0
     while offset < bytes.count, let end = Self.end(ofOpcodeAt: offset, in: bytes) {
@@ -53,10 +53,10 @@ struct OpcodeStream {
     rest = Array(bytes[offset...])
   }
 
-  /// The stream put together again.
+  /// The bytes of the stream.
   var bytes: [UInt8] { tokens.flatMap(\.self) + rest }
 
-  /// Makes one change.
+  /// Makes one random change.
   mutating func change(using generator: inout some RandomNumberGenerator) {
     guard !tokens.isEmpty else { return }
     let place = Int.random(in: 0..<tokens.count, using: &generator)
@@ -78,23 +78,23 @@ struct OpcodeStream {
     }
   }
 
-  /// Gives an opcode the argument of another of its kind: a memo place, a name, a size.
+  /// Swaps the arguments of two equal opcodes, such as memo indices, names or sizes.
   private mutating func swapArguments(_ place: Int, using generator: inout some RandomNumberGenerator) {
     let alike = tokens.indices.filter { $0 != place && tokens[$0][0] == tokens[place][0] }
     guard let other = alike.randomElement(using: &generator) else { return }
     tokens.swapAt(place, other)
   }
 
-  /// Puts another opcode before the same argument.
+  /// Replaces an opcode by another one with the same form of argument.
   private mutating func replaceOpcode(_ place: Int, using generator: inout some RandomNumberGenerator) {
     let form = Self.form(tokens[place][0])
     let alike = PickleOpcode.allCases.filter { Self.form($0.rawValue) == form }
     tokens[place][0] = alike.randomElement(using: &generator)?.rawValue ?? tokens[place][0]
   }
 
-  /// Writes another number into an argument, or another length before one.
+  /// Changes the number in an argument or the length before it.
   private mutating func changeNumber(_ start: Int, using generator: inout some RandomNumberGenerator) {
-    // The next opcode that has a number, since most have none.
+    // Use the next opcode with a number, since most have none.
     guard
       let place = tokens.indices.map({ (start + $0) % tokens.count }).first(where: {
         Self.form(tokens[$0][0]).numberByteCount > 0
@@ -120,7 +120,7 @@ struct OpcodeStream {
   private enum Form: Equatable {
     case none
     case fixed(Int)
-    /// A length of so many bytes, and as many bytes as it says.
+    /// A length with this number of bytes, followed by as many bytes as the length says.
     case counted(Int)
     case lines(Int)
 
@@ -147,7 +147,7 @@ struct OpcodeStream {
     }
   }
 
-  /// Where the opcode's argument ends; nil when it is no opcode or ends beyond the bytes.
+  /// Returns the offset where the opcode's argument ends, or nil for an invalid opcode or an end outside the bytes.
   private static func end(ofOpcodeAt offset: Int, in bytes: [UInt8]) -> Int? {
     guard PickleOpcode(rawValue: bytes[offset]) != nil else { return nil }
     var end = offset + 1

@@ -1,6 +1,6 @@
 internal import Glibc
 
-/// A new folder, in memory where the system has such a place, removed with its files when it is let go.
+/// A new folder, in memory where the system allows, that is removed with its files on deinitialisation.
 final class ScratchFolder {
   let path: String
   private var files: Set<String> = []
@@ -12,19 +12,19 @@ final class ScratchFolder {
     path = template.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
   }
 
-  /// Unpacks the members of a tar archive; nil when there are none.
+  /// Extracts the members of a tar archive; nil when there are none.
   convenience init?(tar bytes: [UInt8]) {
     let members = TarMember.all(in: bytes)
     guard !members.isEmpty else { return nil }
     self.init()
     for member in members {
-      // The last step only: the archive is not what is tested, and must not write elsewhere.
+      // Use only the last path component, since extraction is not under test and must not write elsewhere.
       let name = String(member.name.split(separator: "/").last ?? "")
       if !["", ".", ".."].contains(name) { write(member.data, to: file(name)) }
     }
   }
 
-  /// The path of a file that is removed with the folder, once somebody has written it.
+  /// Returns the path of a file that is removed with the folder if it exists then.
   func file(_ name: String) -> String {
     files.insert(path + "/" + name)
     return path + "/" + name

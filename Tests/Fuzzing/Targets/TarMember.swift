@@ -4,7 +4,7 @@ package struct TarMember {
   let header: [UInt8]
   let data: [UInt8]
 
-  /// A regular file.
+  /// Creates a regular file.
   package init(name: String, data: [UInt8]) {
     var header = [UInt8](repeating: 0, count: Self.block)
     header.replaceSubrange(0..<min(100, name.utf8.count), with: name.utf8.prefix(100))
@@ -18,7 +18,7 @@ package struct TarMember {
     self.data = data
   }
 
-  /// The members up to the first that is none.
+  /// Returns the members up to the first invalid one.
   static func all(in bytes: [UInt8]) -> [TarMember] {
     var members: [TarMember] = []
     var offset = 0
@@ -34,14 +34,14 @@ package struct TarMember {
     return members
   }
 
-  /// What the header calls it.
+  /// The name in the header.
   var name: String { Self.text(header[..<100]) }
 
   private static func text(_ field: ArraySlice<UInt8>) -> String {
     String(decoding: field.prefix { $0 != 0 && $0 != 0x20 }, as: UTF8.self)
   }
 
-  /// The header and the content as blocks, with the content's size and the header's checksum.
+  /// The header and content in blocks of 512 bytes, with a valid size and checksum in the header.
   package var sealed: [UInt8] {
     var header = Array((header + [UInt8](repeating: 0, count: Self.block)).prefix(Self.block))
     func write(_ number: Int, at offset: Int, digits: Int) {

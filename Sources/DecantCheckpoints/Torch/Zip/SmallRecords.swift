@@ -2,9 +2,9 @@ internal import DecantBytes
 internal import DecantIO
 internal import DecantTensors
 
-/// The small records of text that PyTorch puts beside the data.
+/// The small text records that PyTorch writes next to the data.
 extension ZipArchive {
-  /// A record's text without the line ends after it; nil when there is no such record.
+  /// Returns a record's text without trailing line breaks; nil when there is no such record.
   func text(_ name: String, _ damage: inout [DecantError]) throws(DecantError) -> String? {
     guard let entry = entry(name) else { return nil }
     guard entry.byteCount <= 4096 else {
@@ -19,7 +19,7 @@ extension ZipArchive {
     return String(text)
   }
 
-  /// The byte order that the record `byteorder` of a folder names; little where there is none.
+  /// Returns the byte order that a folder's `byteorder` record names; little-endian without that record.
   func byteOrder(
     _ prefix: String, _ hints: inout [(String, String)], _ damage: inout [DecantError]
   ) throws(DecantError) -> Storage.ByteOrder {
@@ -34,7 +34,7 @@ extension ZipArchive {
     return order
   }
 
-  /// The folder of the only record whose name ends so, with its slash; nil when there is none, or several.
+  /// Returns the folder, with its slash, of the only record with this file name; nil when there is none, or several.
   func folder(of record: String) -> String? {
     let found = entries.filter {
       ($0.name == record || $0.name.hasSuffix("/" + record)) && !ZipContainer.isLitter($0)
@@ -42,7 +42,7 @@ extension ZipArchive {
     return found.count == 1 ? String(found[0].name.dropLast(record.count)) : nil
   }
 
-  /// A record as a source of bytes of its own.
+  /// Returns a record's data as a byte source.
   func source(of entry: ZipEntry) -> ByteSource {
     ByteSource(ZipRecord(self, entry), path: file.path + "/" + entry.name)
   }

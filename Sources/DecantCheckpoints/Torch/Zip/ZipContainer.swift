@@ -2,9 +2,9 @@ internal import DecantBytes
 internal import DecantIO
 internal import DecantTensors
 
-/// Zip files, whatever they hold: a checkpoint of PyTorch's, or another file that is one.
+/// A reader of zip files of any content: a PyTorch checkpoint, or an archive that contains one.
 enum ZipContainer {
-  /// Reads the directory and what it tells of the contents; no weights.
+  /// Reads the directory and the structure of the contents; no weights.
   static func open(
     _ file: ByteSource, limits: Limits, nesting: Int
   ) throws(DecantError) -> Checkpoint.Parts {
@@ -35,7 +35,7 @@ enum ZipContainer {
     return parts
   }
 
-  /// Whether an entry is what macOS puts beside the files it packs, or a folder.
+  /// Returns true for a folder, and for a file that macOS adds when it packs an archive.
   static func isLitter(_ entry: ZipEntry) -> Bool {
     let name = entry.rawName
     if name.last == UInt8(ascii: "/") { return entry.byteCount == 0 }
@@ -44,12 +44,13 @@ enum ZipContainer {
     return last.starts(with: "._".utf8) || last.elementsEqual(".DS_Store".utf8)
   }
 
-  /// What is said of entries that are passed over.
+  /// Returns the warning about entries that are not read.
   static func note(_ count: Int) -> String {
     "\(count) \(count == 1 ? "entry is a folder or litter" : "entries are folders or litter") of the program that packed the archive, and \(count == 1 ? "is" : "are") not read"
   }
 
-  /// The only entry that begins like a checkpoint, of at most 16.
+  /// Returns the only entry that begins like a checkpoint; nil when there is none, or several, or the archive has
+  /// more than 16 files.
   private static func onlyCheckpoint(
     in archive: ZipArchive, _ limits: Limits
   ) throws(DecantError) -> ZipEntry? {
@@ -67,7 +68,8 @@ enum ZipContainer {
     return found.count == 1 ? found[0] : nil
   }
 
-  /// An entry's bytes: a part of the file, or inflated; then with the error of a wrong checksum.
+  /// Returns an entry's bytes, a part of the file or inflated. Inflated bytes come with an error if their checksum is
+  /// wrong.
   private static func source(
     of entry: ZipEntry, in archive: ZipArchive
   ) throws(DecantError) -> (ByteSource, DecantError?) {

@@ -3,35 +3,36 @@ internal import DecantIO
 internal import DecantPickle
 internal import DecantTensors
 
-/// What is left of a torch zip whose directory is lost: its records are found by their local headers, one after the
-/// other, beginning at the start.
+/// The records of a torch zip whose directory is lost. They are found by their local headers, one after the other
+/// from the start of the file.
 ///
-/// Local headers of PyTorch's say nothing of sizes. `data.pkl` ends itself; it tells the size of every storage; small
-/// records and those before the pickle end where a data descriptor says that they do. docs/formats/zip.md.
+/// The local headers that PyTorch writes contain no sizes. `data.pkl` marks its own end, and names the size of every
+/// storage. Small records, and the records before the pickle, end at a data descriptor that matches their length. See
+/// docs/formats/zip.md.
 struct ZipSalvage {
-  /// A record whose data the end of the file cuts off.
+  /// A record whose data is cut off by the end of the file.
   struct Cut: Sendable {
     let available: ByteRange
   }
 
-  /// The records that are whole, in the file's order.
+  /// The complete records, in the file's order.
   private(set) var entries: [ZipEntry] = []
   private(set) var cut: [ExactText: Cut] = [:]
-  /// How many bytes the file had when it was whole, where PyTorch's layout tells.
+  /// The number of bytes of the complete file; nil when PyTorch's layout does not determine it.
   private(set) var expectedByteCount: Int?
-  /// Whether the records end where a directory begins: then none of them is lost.
+  /// True when the records end where a directory begins, so that no record is lost.
   private(set) var reachesDirectory = false
 
-  /// Where the walk ended: the file's end, the directory, or a place where no record begins.
+  /// The offset where the scan ended: the end of the file, the directory, or bytes that are not a record.
   var end: Int { isCutShort ? file.byteCount : position }
 
   private let file: ByteSource
   private let limits: Limits
-  /// Where the next record begins, or would.
+  /// The offset of the next record.
   private var position = 0
-  /// Whether the file ends within a header or a descriptor.
+  /// True when the file ends inside a header or a descriptor.
   private var isCutShort = false
-  /// The folder of `data.pkl`, and the bytes of each storage by its record's name.
+  /// The folder of `data.pkl`, and below it the number of bytes of each storage by its record's name.
   private var prefix: String?
   private var sizes: [ExactText: Int] = [:]
   private var cutSize: (name: String, start: Int)?
@@ -70,13 +71,13 @@ struct ZipSalvage {
     let rawName: [UInt8]
     let method: UInt16
     let start: Int
-    /// nil when a descriptor after the data tells.
+    /// The number of stored bytes; nil when only a descriptor after the data contains it.
     let stored: Int?
     let size: Int
     let crc32: UInt32
   }
 
-  /// Takes the record at the position; its name, or nil when none begins there.
+  /// Reads the record at `position` and returns its name; nil when no record begins there.
   private mutating func step() throws(DecantError) -> String? {
     guard let header = try header(at: position) else { return nil }
     let place = position
@@ -104,7 +105,7 @@ struct ZipSalvage {
         return header.name
       }
       if header.start + length + 16 > file.byteCount || length == 0 {
-        // The descriptor is cut off, or there is none: the data is all there, its checksum is not.
+        // The descriptor is cut off or missing: the data is complete, but its checksum is unknown.
         entries.append(entry(length, length, length == 0 ? 0 : try crc32(at: header.start, count: length)))
         position = header.start + length + (length == 0 ? 0 : 16)
         isCutShort = length > 0
@@ -119,7 +120,7 @@ struct ZipSalvage {
     return header.name
   }
 
-  /// Notes a record whose data the file's end cuts off.
+  /// Records that a record's data is cut off by the end of the file.
   private mutating func lose(_ header: Header, _ length: Int?) throws(DecantError) -> String? {
     let range = try ByteRange(file, offset: header.start, byteCount: file.byteCount - header.start)
     if header.method == ZipEntry.stored { cut[ExactText(header.name)] = Cut(available: range) }
@@ -158,7 +159,7 @@ struct ZipSalvage {
       size: size, crc32: UInt32(long(14)))
   }
 
-  /// The sizes of a local zip64 field, full before stored.
+  /// Returns the sizes in a local zip64 field: the data's first, then the stored data's.
   private static func zip64(_ extra: [UInt8]) -> (Int, Int)? {
     var at = 0
     while at + 4 <= extra.count {
@@ -176,15 +177,15 @@ struct ZipSalvage {
     return nil
   }
 
-  // MARK: The pickle
+  // MARK: Pickle
 
   private static func isPickle(_ name: String) -> Bool {
     name == "data.pkl" || name.hasSuffix("/data.pkl") && name.utf8.count { $0 == UInt8(ascii: "/") } == 1
   }
 
-  /// Interprets `data.pkl` for the storages it names.
+  /// Interprets `data.pkl` and records the storages that it names.
   ///
-  /// - Returns: its length; nil when the file ends before it does, or it is damaged.
+  /// - Returns: The pickle's length; nil when it is cut off or damaged.
   @discardableResult
   private mutating func readPickle(_ header: Header, _ stored: Int?) throws(DecantError) -> Int? {
     guard header.method == ZipEntry.stored else { return nil }
@@ -198,7 +199,7 @@ struct ZipSalvage {
         note(graph)
         return graph.byteCount
       }
-      // Eight times as much each time: what is read twice costs an eighth.
+      // Eight times as many bytes in each round: reading them again costs at most an eighth more.
       guard count < most else { return nil }
       count = min(most, count.multipliedReportingOverflow(by: 8).overflow ? most : count * 8)
     }
@@ -227,7 +228,7 @@ struct ZipSalvage {
     let byteCount: Int
   }
 
-  /// The descriptor that stands at a place, when it is one of data that began at `start`.
+  /// Returns the descriptor at an offset; nil unless it describes data that begins at `start`.
   private func descriptor(at place: Int, of start: Int, method: UInt16 = ZipEntry.stored)
     throws(DecantError)
     -> Descriptor?
@@ -253,11 +254,11 @@ struct ZipSalvage {
     return nil
   }
 
-  /// Looks through the data for the descriptor that ends it. O(data).
+  /// Searches for the descriptor that ends the data beginning at `start`. O(data).
   private func findDescriptor(from start: Int, method: UInt16) throws(DecantError) -> Descriptor? {
     var place = start
     while place < file.byteCount {
-      // Pieces overlap by a descriptor's length, so that none is cut.
+      // Pieces overlap by a descriptor's length, so that no descriptor is split.
       let piece = try file.bytes(at: place, count: min(1 << 20, file.byteCount - place))
       let isLast = place + piece.count == file.byteCount
       let end = isLast ? piece.count : piece.count - 24
@@ -288,10 +289,12 @@ struct ZipSalvage {
     return crc.value
   }
 
-  // MARK: The whole file
+  // MARK: Size of the complete file
 
-  /// The size of the whole file as PyTorch's writer would have made it: the records that are there, then the storages
-  /// that are not, `version` and, since 2.1, `.data/serialization_id`, the directory and its end.
+  /// Returns the size that PyTorch's writer would have given the complete file; nil when it cannot be determined.
+  ///
+  /// It is the sum of the records that are there, the missing storages, `version` and, since 2.1,
+  /// `.data/serialization_id`, the directory and the end records.
   private func expected() throws(DecantError) -> Int? {
     guard let prefix, entries.first?.name == prefix + "data.pkl" else { return nil }
     func text(_ name: String) throws(DecantError) -> String? {
@@ -305,7 +308,8 @@ struct ZipSalvage {
     guard 1...65_536 ~= alignment else { return nil }
     let isNumeric = try text(".format_version") != nil
     let there = Set(entries.map { ExactText($0.name) })
-    // Before the first storage, records may be lost that PyTorch's versions write or do not.
+    // Without any storage, other records may be missing too: PyTorch's versions write different ones before the first
+    // storage.
     guard sizes.isEmpty || sizes.keys.contains(where: { there.contains($0) || cut[$0] != nil }) else {
       return nil
     }

@@ -1,7 +1,7 @@
 import DecantKit
 import Foundation
 
-/// The other jobs of the library, a few lines each. Foundation is imported to prove that no name collides with its own.
+/// The other uses of the library, a few lines each. Importing Foundation proves that no names clash with it.
 struct Jobs {
   let checkpoint: Checkpoint
   let weights: StateDict
@@ -12,7 +12,7 @@ struct Jobs {
     (self.checkpoint, self.weights, self.network, self.image) = (checkpoint, weights, network, image)
   }
 
-  /// Does every job; with SAMPLE_JOB=tasks only the last one, which ThreadSanitizer looks at.
+  /// Runs every job. With SAMPLE_JOB=tasks only the last one runs, for ThreadSanitizer.
   func run() async throws {
     if ProcessInfo.processInfo.environment["SAMPLE_JOB"] == "tasks" { return try await callFromManyTasks() }
     try lookInside()

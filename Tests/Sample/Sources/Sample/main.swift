@@ -1,6 +1,6 @@
 import Foundation
 
-// What users of the library do. README.md shows the first part word for word; it runs in a folder that holds
+// Typical uses of the library. The first part equals README.md word for word and runs in a folder with
 // resnet50nodown.pth and photo.jpg.
 // README BEGIN
 import DecantKit
