@@ -26,14 +26,21 @@ let package = Package(
     .target(name: "DecantBytes"),
     .target(name: "DecantIO", dependencies: ["DecantBytes", "CFallocate", "CLibdeflate"]),
     .target(name: "DecantPickle", dependencies: ["DecantBytes"]),
+    .target(name: "DecantFormats", dependencies: ["DecantBytes", "DecantIO", "DecantPickle"]),
     .target(name: "DecantTensors", dependencies: ["DecantBytes", "CLibcrypto", "CNarrowing", "CStandard"]),
     .target(name: "DecantGraphs"),
     .target(name: "DecantImages", dependencies: ["DecantBytes", "CImageCodecs"]),
     .target(
-      name: "DecantCheckpoints", dependencies: ["DecantBytes", "DecantIO", "DecantPickle", "DecantTensors"]),
+      name: "DecantCheckpoints",
+      dependencies: ["DecantBytes", "DecantIO", "DecantPickle", "DecantFormats", "DecantTensors"]),
+    .target(
+      name: "DecantConversion",
+      dependencies: [
+        "DecantBytes", "DecantIO", "DecantPickle", "DecantFormats", "DecantTensors", "DecantCheckpoints",
+      ]),
     .target(
       name: "DecantScanning",
-      dependencies: ["DecantBytes", "DecantIO", "DecantPickle", "DecantCheckpoints", "CStandard"]),
+      dependencies: ["DecantBytes", "DecantIO", "DecantPickle", "DecantFormats", "CStandard"]),
     .target(name: "DecantResNets", dependencies: ["DecantBytes", "DecantTensors", "DecantGraphs"]),
     .target(
       name: "DecantInference",
@@ -47,30 +54,26 @@ let package = Package(
       name: "DecantNetworks",
       dependencies: [
         "DecantBytes", "DecantIO", "DecantTensors", "DecantCheckpoints", "DecantGraphs", "DecantImages",
-        "DecantResNets", "DecantInference",
-      ]),
-    .target(
-      name: "DecantMeasuring",
-      dependencies: [
-        "DecantBytes", "DecantTensors", "DecantGraphs", "DecantResNets", "DecantInference", "CStandard",
+        "DecantResNets", "DecantInference", "CStandard",
       ]),
     .target(
       name: "DecantONNX",
-      dependencies: ["DecantBytes", "DecantIO", "DecantTensors", "DecantGraphs", "DecantCheckpoints"]),
+      dependencies: [
+        "DecantBytes", "DecantIO", "DecantTensors", "DecantGraphs", "DecantCheckpoints", "DecantConversion",
+      ]),
     .target(
       name: "DecantKit",
       dependencies: [
-        "DecantBytes", "DecantTensors", "DecantCheckpoints", "DecantScanning", "DecantGraphs",
-        "DecantResNets",
-        "DecantInference", "DecantComparing", "DecantImages", "DecantNetworks", "DecantONNX",
+        "DecantBytes", "DecantTensors", "DecantCheckpoints", "DecantConversion", "DecantScanning",
+        "DecantGraphs", "DecantResNets", "DecantInference", "DecantComparing", "DecantImages",
+        "DecantNetworks", "DecantONNX",
       ]),
     .executableTarget(
       name: "DecantCommand",
       dependencies: [
         "DecantKit", "DecantBytes", "DecantIO", "DecantPickle", "DecantTensors", "DecantCheckpoints",
-        "DecantScanning", "DecantGraphs", "DecantResNets", "DecantInference", "DecantComparing",
-        "DecantImages",
-        "DecantNetworks", "DecantMeasuring", "DecantONNX", "CArguments", "CStandard",
+        "DecantConversion", "DecantScanning", "DecantGraphs", "DecantResNets", "DecantInference",
+        "DecantComparing", "DecantImages", "DecantNetworks", "DecantONNX", "CArguments", "CStandard",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
@@ -83,7 +86,8 @@ let package = Package(
     .target(
       name: "FuzzTargets",
       dependencies: [
-        "DecantBytes", "DecantIO", "DecantCheckpoints", "DecantGraphs", "DecantImages", "DecantPickle",
+        "DecantBytes", "DecantIO", "DecantFormats", "DecantCheckpoints", "DecantConversion", "DecantGraphs",
+        "DecantImages", "DecantPickle",
         "DecantResNets",
         "DecantScanning",
         "DecantTensors",
@@ -96,14 +100,16 @@ let package = Package(
     .testTarget(
       name: "DecantCheckpointsTests",
       dependencies: [
-        "DecantBytes", "DecantIO", "DecantCheckpoints", "CLibdeflate", "CTestLibraries", "FuzzTargets",
+        "DecantBytes", "DecantIO", "DecantFormats", "DecantCheckpoints", "DecantConversion", "CLibdeflate",
+        "CTestLibraries", "FuzzTargets",
         "DecantTensors",
         "TestSupport",
       ]),
     .testTarget(
       name: "DecantScanningTests",
       dependencies: [
-        "DecantBytes", "DecantIO", "DecantCheckpoints", "DecantPickle", "DecantScanning", "TestSupport",
+        "DecantBytes", "DecantIO", "DecantFormats", "DecantCheckpoints", "DecantConversion", "DecantPickle",
+        "DecantScanning", "TestSupport",
       ]),
     .testTarget(
       name: "DecantResNetsTests",
@@ -111,7 +117,8 @@ let package = Package(
     .testTarget(
       name: "DecantInferenceTests",
       dependencies: [
-        "DecantBytes", "DecantIO", "DecantCheckpoints", "DecantGraphs", "DecantInference", "DecantResNets",
+        "DecantBytes", "DecantIO", "DecantFormats", "DecantCheckpoints", "DecantConversion", "DecantGraphs",
+        "DecantInference", "DecantResNets",
         "DecantTensors",
         "TestSupport",
       ],
@@ -119,26 +126,24 @@ let package = Package(
     .testTarget(
       name: "DecantNetworksTests",
       dependencies: [
-        "DecantBytes", "DecantIO", "DecantCheckpoints", "DecantInference", "DecantNetworks", "DecantResNets",
+        "DecantBytes", "DecantIO", "DecantFormats", "DecantCheckpoints", "DecantConversion",
+        "DecantInference", "DecantNetworks", "DecantResNets",
         "DecantTensors",
         "TestSupport",
       ]),
     .testTarget(
-      name: "DecantMeasuringTests",
-      dependencies: [
-        "DecantBytes", "DecantGraphs", "DecantInference", "DecantMeasuring", "DecantResNets", "DecantTensors",
-      ]),
-    .testTarget(
       name: "DecantONNXTests",
       dependencies: [
-        "DecantBytes", "DecantIO", "DecantCheckpoints", "DecantGraphs", "DecantONNX", "DecantTensors",
+        "DecantBytes", "DecantIO", "DecantFormats", "DecantCheckpoints", "DecantConversion", "DecantGraphs",
+        "DecantONNX", "DecantTensors",
       ]),
     .testTarget(name: "DecantImagesTests", dependencies: ["DecantBytes", "DecantImages", "TestSupport"]),
     // Depends on the tool so that `swift test` builds the binary that the tests run.
     .testTarget(
       name: "CommandTests",
       dependencies: [
-        "Sample", "DecantBytes", "DecantIO", "DecantCommand", "DecantCheckpoints", "DecantInference",
+        "Sample", "DecantBytes", "DecantIO", "DecantCommand", "DecantConversion", "DecantCheckpoints",
+        "DecantInference",
         "DecantNetworks",
         "DecantResNets",
         "DecantTensors",

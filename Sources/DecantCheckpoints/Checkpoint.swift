@@ -1,6 +1,7 @@
+internal import DecantFormats
 public import DecantBytes
 package import DecantIO
-internal import DecantPickle
+package import DecantPickle
 package import DecantTensors
 
 /// An open checkpoint, read lazily from any supported container.
@@ -55,24 +56,24 @@ public struct Checkpoint: Sendable {
 
   /// The files that the checkpoint is read from: one file, or the index and its shards.
   package let files: [InputFile]
-  let limits: Limits
+  package let limits: Limits
   /// The pickle that describes everything in the checkpoint; nil for formats without one.
-  let graph: PickleGraph?
+  package let graph: PickleGraph?
   /// The archive of a TorchScript checkpoint; nil for other containers.
   private let script: ScriptArchive?
 
   /// The result of reading one container.
-  struct Parts {
-    let container: Container
-    var contents: CheckpointContents
-    var warnings: [String] = []
-    var damage: [DecantError] = []
-    var hints: [(String, String)] = []
-    var truncation: DecantError?
-    var script: ScriptArchive?
+  package struct Parts {
+    package let container: Container
+    package var contents: CheckpointContents
+    package var warnings: [String] = []
+    package var damage: [DecantError] = []
+    package var hints: [(String, String)] = []
+    package var truncation: DecantError?
+    package var script: ScriptArchive?
 
     /// Throws the first error that makes the data unfit for use.
-    func requireIntact() throws(DecantError) {
+    package func requireIntact() throws(DecantError) {
       if let first = truncation ?? damage.first { throw first }
     }
   }
@@ -121,7 +122,7 @@ public struct Checkpoint: Sendable {
   }
 
   /// True when the checkpoint was created from tensors in memory, so that there is no file with metadata.
-  private(set) var isMadeInMemory = false
+  package private(set) var isMadeInMemory = false
 
   private init(_ parts: Parts, path: String, files: [InputFile], limits: Limits) {
     self.path = path
@@ -147,7 +148,9 @@ public struct Checkpoint: Sendable {
   /// Reads any container, recognised by its bytes.
   ///
   /// - Parameter nesting: the number of containers around these bytes.
-  static func parts(of source: ByteSource, limits: Limits, nesting: Int = 0) throws(DecantError) -> Parts {
+  package static func parts(of source: ByteSource, limits: Limits, nesting: Int = 0) throws(DecantError)
+    -> Parts
+  {
     switch FileKind(try source.head(), tail: try source.tail(), fileByteCount: source.byteCount) {
     case .zip: return try ZipContainer.open(source, limits: limits, nesting: nesting)
     case .npy: return try NpyReader.open(source, limits: limits, nesting: nesting)
@@ -156,11 +159,11 @@ public struct Checkpoint: Sendable {
     case .torchLegacy: return try TorchLegacy.open(source, limits: limits, nesting: nesting)
     case .tar: return try TorchTar.open(source, limits: limits, nesting: nesting)
     case .pickle: return try BarePickle.open(source, limits: limits, nesting: nesting)
-    case .unknown(let foreign):
+    case .unknown(let unsupported):
       if let parts = try BarePickle.openIfAny(source, limits: limits, nesting: nesting) { return parts }
-      throw foreign.error(file: source.path)
-    case .foreign(let foreign):
-      throw foreign.error(file: source.path)
+      throw unsupported.error(file: source.path)
+    case .unsupported(let unsupported):
+      throw unsupported.error(file: source.path)
     }
   }
 

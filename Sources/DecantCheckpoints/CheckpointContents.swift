@@ -19,7 +19,7 @@ public struct CheckpointTensor: Sendable {
   /// The class of a subclass of `torch.Tensor`, such as `torch.distributed.tensor.DTensor`; nil for plain tensors.
   package let subclass: String?
 
-  init(
+  package init(
     path: [PathKey], tensor: Tensor, role: Role? = nil, stateDict: [PathKey]? = nil, subclass: String? = nil
   ) {
     self.path = path
@@ -30,7 +30,7 @@ public struct CheckpointTensor: Sendable {
   }
 
   /// Returns the same tensor with its path below other keys.
-  func moved(below steps: [PathKey]) -> CheckpointTensor {
+  package func moved(below steps: [PathKey]) -> CheckpointTensor {
     var entry = CheckpointTensor(
       path: steps + path, tensor: tensor, role: role, stateDict: stateDict.map { steps + $0 },
       subclass: subclass)
@@ -40,7 +40,7 @@ public struct CheckpointTensor: Sendable {
   }
 
   /// The part of a larger tensor that this is, when one of several processes wrote it; otherwise nil.
-  var rankPart: RankPart?
+  package var rankPart: RankPart?
 
   /// Whole, unless the file was cut off or one of several files is missing.
   public internal(set) var state = State.whole
@@ -67,9 +67,9 @@ public struct CheckpointObject: Sendable {
   /// The kind of tensor, when the value is a tensor of a kind that is not read; otherwise nil.
   package internal(set) var unreadTensor: String?
   /// The path of the state dict that an unread tensor belongs to; nil when it belongs to none.
-  var stateDict: [PathKey]? = nil
+  package var stateDict: [PathKey]? = nil
   /// True for a storage that no tensor uses.
-  var isStorage = false
+  package var isStorage = false
   /// The sizes of an unread tensor, outermost first, when the file records them.
   package var shape: [Int]? = nil
   /// The number of bytes of an unread tensor, when the file records it.
@@ -77,10 +77,10 @@ public struct CheckpointObject: Sendable {
   /// The modules of a state dict's `_metadata`, in its order, including those without parameters.
   package var moduleVersions: [ModuleVersion]? = nil
   /// A value of a GGUF file's metadata that is kept in its encoded form and not listed.
-  var encoded: GGUFEncodedValue? = nil
+  package var encoded: GGUFEncodedValue? = nil
 
   /// Returns the same value with its path below other keys.
-  func moved(below steps: [PathKey]) -> CheckpointObject {
+  package func moved(below steps: [PathKey]) -> CheckpointObject {
     CheckpointObject(
       path: steps + path, type: type, value: value, count: count, unreadTensor: unreadTensor,
       stateDict: stateDict.map { steps + $0 }, isStorage: isStorage, shape: shape, byteCount: byteCount,
@@ -113,7 +113,7 @@ package struct ModuleSource: Sendable {
 }
 
 /// Everything a checkpoint holds, in the file's order.
-struct CheckpointContents {
+package struct CheckpointContents {
   var tensors: [CheckpointTensor] = []
   var objects: [CheckpointObject] = []
   var sources: [ModuleSource] = []

@@ -37,7 +37,7 @@ package enum PathKey: Hashable, Sendable {
   }
 
   /// True when the key is text or bytes, as the keys of state dicts are.
-  var isText: Bool {
+  package var isText: Bool {
     switch self {
     case .text, .bytes: true
     case .integer, .position, .other: false

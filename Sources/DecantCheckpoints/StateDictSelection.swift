@@ -18,7 +18,12 @@ package struct Selection: Sendable {
   /// The tensors in the file's order, with their full paths.
   package let tensors: [CheckpointTensor]
   /// The tensors below the path that are of kinds that are not read.
-  package internal(set) var unread: [CheckpointObject] = []
+  package var unread: [CheckpointObject]
+
+  /// Selects tensors below a path.
+  package init(path: [PathKey], tensors: [CheckpointTensor], unread: [CheckpointObject] = []) {
+    (self.path, self.tensors, self.unread) = (path, tensors, unread)
+  }
 
   /// The value for `--key` that selects this path; `.` for the root.
   package var key: String { path.isEmpty ? "." : path.joinedName }
@@ -35,7 +40,7 @@ package struct Selection: Sendable {
   }
 
   /// Returns the name of a path below the selection's path.
-  func name(of path: [PathKey]) -> String { path.dropFirst(self.path.count).joinedName }
+  package func name(of path: [PathKey]) -> String { path.dropFirst(self.path.count).joinedName }
 
   /// Returns the tensors by name.
   ///

@@ -1,6 +1,6 @@
 import DecantBytes
 import DecantInference
-import DecantMeasuring
+import DecantNetworks
 import DecantPickle
 import DecantResNets
 import DecantScanning

@@ -4,7 +4,6 @@ import ArgumentParser
 import DecantBytes
 import DecantCheckpoints
 import DecantInference
-import DecantMeasuring
 import DecantResNets
 import DecantTensors
 

@@ -1,3 +1,4 @@
+import DecantConversion
 import DecantNetworks
 import DecantIO
 import ArgumentParser

@@ -1,3 +1,4 @@
+import DecantConversion
 import ArgumentParser
 import DecantBytes
 import DecantCheckpoints

@@ -12,6 +12,7 @@
 @_exported public import DecantBytes
 @_exported public import DecantCheckpoints
 @_exported public import DecantComparing
+@_exported public import DecantConversion
 @_exported public import DecantImages
 @_exported public import DecantInference
 @_exported public import DecantNetworks

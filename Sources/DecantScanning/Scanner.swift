@@ -1,6 +1,6 @@
 public import DecantBytes
 internal import DecantIO
-internal import DecantCheckpoints
+internal import DecantFormats
 
 /// Finds the code that loading a file would execute, without loading it.
 ///
@@ -54,7 +54,9 @@ public struct CheckpointScanner: Sendable {
       let bytes = try unsafe Self.map(file)
       isKnown = unsafe ContentScan(audit: audit).scan(RawSpan(_unsafeBytes: bytes), in: "") != nil
     }
-    if !isKnown { audit.report(.unreadable, .notACheckpoint, in: "", at: 0, description(of: path)) }
+    if !isKnown {
+      audit.report(.unreadable, .notACheckpoint, in: "", at: 0, Self.description(of: ByteSource(file)))
+    }
     return audit.result(path: path)
   }
 
@@ -92,14 +94,14 @@ public struct CheckpointScanner: Sendable {
   }
 
   /// Returns why a file cannot be read as a checkpoint, as a clause.
-  private func description(of path: String) -> String {
-    do throws(DecantError) {
-      _ = try Checkpoint(path: path, limits: limits)
+  private static func description(of file: ByteSource) -> String {
+    guard let head = try? file.head(), let tail = try? file.tail() else {
       return "is not in a format that scan reads"
-    } catch {
-      // Other kinds of advice are worded for the command line or the library and suggest how to read the file.
-      guard case .text(let remedy)? = error.advice else { return error.reason }
-      return "\(error.reason). \(remedy.trimmed)"
+    }
+    switch FileKind(head, tail: tail, fileByteCount: file.byteCount) {
+    case .unsupported(let format), .unknown(let format):
+      return "\(format.description). \(format.remedy.trimmed)"
+    default: return "is not in a format that scan reads"
     }
   }
 }

@@ -1,3 +1,4 @@
+import DecantConversion
 import DecantCheckpoints
 import Foundation
 import DecantTensors

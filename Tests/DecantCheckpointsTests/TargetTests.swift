@@ -1,3 +1,4 @@
+import DecantConversion
 import DecantBytes
 import DecantCheckpoints
 import Foundation

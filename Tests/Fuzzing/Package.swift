@@ -16,15 +16,22 @@ let package = Package(
     .target(name: "DecantBytes"),
     .target(name: "DecantIO", dependencies: ["DecantBytes", "CFallocate", "CLibdeflate"]),
     .target(name: "DecantPickle", dependencies: ["DecantBytes"]),
+    .target(name: "DecantFormats", dependencies: ["DecantBytes", "DecantIO", "DecantPickle"]),
     .target(name: "DecantTensors", dependencies: ["DecantBytes", "CLibcrypto", "CNarrowing", "CStandard"]),
     .target(name: "DecantGraphs"),
     .target(name: "DecantImages", dependencies: ["DecantBytes", "CImageCodecs"]),
     .target(
-      name: "DecantCheckpoints", dependencies: ["DecantBytes", "DecantIO", "DecantPickle", "DecantTensors"]),
-    .target(name: "DecantResNets", dependencies: ["DecantBytes", "DecantTensors", "DecantGraphs"]),
+      name: "DecantCheckpoints",
+      dependencies: ["DecantBytes", "DecantIO", "DecantPickle", "DecantFormats", "DecantTensors"]),
+    .target(
+      name: "DecantConversion",
+      dependencies: [
+        "DecantBytes", "DecantIO", "DecantPickle", "DecantFormats", "DecantTensors", "DecantCheckpoints",
+      ]),
     .target(
       name: "DecantScanning",
-      dependencies: ["DecantBytes", "DecantIO", "DecantPickle", "DecantCheckpoints", "CStandard"]),
+      dependencies: ["DecantBytes", "DecantIO", "DecantPickle", "DecantFormats", "CStandard"]),
+    .target(name: "DecantResNets", dependencies: ["DecantBytes", "DecantTensors", "DecantGraphs"]),
 
     .target(
       name: "TestSupport", path: "TestSupport",
@@ -32,7 +39,8 @@ let package = Package(
     .target(
       name: "FuzzTargets",
       dependencies: [
-        "DecantBytes", "DecantIO", "DecantCheckpoints", "DecantGraphs", "DecantImages", "DecantPickle",
+        "DecantBytes", "DecantIO", "DecantFormats", "DecantCheckpoints", "DecantConversion", "DecantGraphs",
+        "DecantImages", "DecantPickle",
         "DecantResNets",
         "DecantScanning",
         "DecantTensors",

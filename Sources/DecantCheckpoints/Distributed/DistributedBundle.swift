@@ -1,3 +1,4 @@
+internal import DecantFormats
 internal import DecantBytes
 internal import DecantIO
 internal import Synchronization
@@ -37,7 +38,7 @@ final class DistributedBundle: Sendable {
   private func read() throws(DecantError) -> [ExactText: Tensor]? {
     if let known = tensors.withLock({ $0 }) { return known }
     var made: [ExactText: Tensor]?
-    if SafetensorsReader.recognises(try source.head(), fileByteCount: source.byteCount) {
+    if FileSignature.isSafetensors(try source.head(), fileByteCount: source.byteCount) {
       let parts = try SafetensorsReader.open(source, limits: limits)
       try parts.requireIntact()
       made = Dictionary(

@@ -8,15 +8,15 @@ internal import DecantTensors
 /// Source: PyTorch `torch/distributed/checkpoint/metadata.py` and `filesystem.py`; docs/formats/dcp.md.
 struct DistributedMetadata {
   /// One value of the state dict that was saved.
-  struct Entry {
+  package struct Entry {
     /// The flat name of the value in the file.
-    let name: String
+    package let name: String
     /// The keys that lead to the value in the nested state dict; the flat name when the file does not record them.
-    let path: [PathKey]
-    let value: Value
+    package let path: [PathKey]
+    package let value: Value
   }
 
-  enum Value {
+  package enum Value {
     case tensor(dtype: DType, shape: [Int], requiresGrad: Bool, chunks: [Chunk])
     /// Any object, as a `torch.save` stream.
     case object(Place)
@@ -30,10 +30,10 @@ struct DistributedMetadata {
   }
 
   /// The file, offset and length of an item.
-  struct Place {
-    let file: String
-    let offset: Int
-    let byteCount: Int
+  package struct Place {
+    package let file: String
+    package let offset: Int
+    package let byteCount: Int
     /// The transformations that the writer applied to the bytes, such as `stream.zstd/1`.
     let transformations: [String]
   }

@@ -1,20 +1,20 @@
-internal import DecantTensors
+package import DecantTensors
 
 /// A storage type of a GGUF file's tensors: plain numbers, or blocks of elements that share scales.
 ///
 /// Source: ggml `include/ggml.h` and `src/ggml-common.h`; docs/formats/gguf.md.
-struct GGMLType: Equatable {
+package struct GGMLType: Equatable {
   /// The name in ggml, without `GGML_TYPE_`.
-  let name: String
+  package let name: String
   /// The number of elements of one block; 1 for plain numbers.
   let blockElements: Int
   /// The number of bytes of one block.
   let blockBytes: Int
   /// The dtype of plain numbers; nil for blocks.
-  let dtype: DType?
+  package let dtype: DType?
 
   /// Creates the type of a file's type code; nil for codes that ggml does not have, or no longer has.
-  init?(_ code: UInt32) {
+  package init?(_ code: UInt32) {
     guard let known = GGMLType.all[code] else { return nil }
     self = known
   }
@@ -34,7 +34,7 @@ struct GGMLType: Equatable {
   }
 
   /// Returns the type code of a dtype; nil for dtypes that ggml lacks.
-  static func code(_ dtype: DType) -> UInt32? { codes[dtype] }
+  package static func code(_ dtype: DType) -> UInt32? { codes[dtype] }
 
   private static let codes: [DType: UInt32] = Dictionary(
     uniqueKeysWithValues: all.compactMap { code, type in type.dtype.map { ($0, code) } })

@@ -5,7 +5,7 @@ internal import DecantIO
 /// length.
 ///
 /// Every read is checked against the file's size before anything is allocated.
-struct GGUFCursor {
+package struct GGUFCursor {
   let file: ByteSource
   /// The offset of the next read from the start of the file, in bytes.
   private(set) var offset: Int

@@ -1,8 +1,8 @@
-internal import DecantBytes
+package import DecantBytes
 internal import DecantIO
 
 /// The types of metadata values in a GGUF file, by their codes.
-enum GGUFValueType: UInt32 {
+package enum GGUFValueType: UInt32 {
   case uint8, int8, uint16, int16, uint32, int32, float32, bool, string, array, uint64, int64, float64
 
   /// The number of bytes of a value; for texts and arrays, the least that they can have.
@@ -19,13 +19,13 @@ enum GGUFValueType: UInt32 {
 
 /// A metadata value of a GGUF file that is read on demand: an array that is too long to list its elements, or a text
 /// that is not listed.
-final class GGUFEncodedValue: Sendable {
+package final class GGUFEncodedValue: Sendable {
   let type: GGUFValueType
   private let file: ByteSource
   private let offset: Int
   private let isBigEndian: Bool
   /// The number of bytes of the value in the file.
-  let byteCount: Int
+  package let byteCount: Int
 
   /// Creates the value from `offset` to the cursor's offset; the reader has already checked these bytes.
   init(_ type: GGUFValueType, at offset: Int, to cursor: GGUFCursor) {
@@ -68,7 +68,7 @@ final class GGUFEncodedValue: Sendable {
 
   /// Returns the value as a text in the form of ``GGUFValue/text``; nil when that has more than `limit` bytes or is
   /// not UTF-8.
-  func text(limit: Int) throws(DecantError) -> String? {
+  package func text(limit: Int) throws(DecantError) -> String? {
     var cursor = GGUFCursor(file, at: offset, isBigEndian: isBigEndian)
     if type == .string {
       return byteCount <= limit ? String(validating: try cursor.text(), as: UTF8.self) : nil

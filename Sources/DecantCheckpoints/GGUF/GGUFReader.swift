@@ -6,8 +6,6 @@ internal import DecantTensors
 ///
 /// Source: the GGUF specification (ggml `docs/gguf.md`); docs/formats/gguf.md.
 enum GGUFReader {
-  /// The first bytes of every GGUF file.
-  static let magic = Array("GGUF".utf8)
 
   /// A tensor's entry in the header.
   private struct Entry {

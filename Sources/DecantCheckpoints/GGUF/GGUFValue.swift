@@ -1,7 +1,7 @@
-internal import DecantBytes
+package import DecantBytes
 
 /// A metadata value of a GGUF file.
-enum GGUFValue {
+package enum GGUFValue {
   case text(String)
   case bool(Bool)
   /// An integer, with its type by GGUF's name, such as `uint32`.
@@ -16,7 +16,7 @@ enum GGUFValue {
   /// Reads a value that is neither a text nor an array.
   ///
   /// - Throws: ``DecantError`` for a boolean whose byte is neither 0 nor 1.
-  init(_ type: GGUFValueType, from cursor: inout GGUFCursor) throws(DecantError) {
+  package init(_ type: GGUFValueType, from cursor: inout GGUFCursor) throws(DecantError) {
     switch type {
     case .uint8: self = .integer("uint8", Int64(try cursor.integer(UInt8.self)))
     case .int8: self = .integer("int8", Int64(try cursor.integer(Int8.self)))
@@ -38,7 +38,7 @@ enum GGUFValue {
   }
 
   /// Creates a value from its listed form; nil when the listing does not show the value.
-  init?(_ object: CheckpointObject) {
+  package init?(_ object: CheckpointObject) {
     if let encoded = object.encoded {
       self = .encoded(encoded)
       return
@@ -61,7 +61,7 @@ enum GGUFValue {
   }
 
   /// The value in its listed form.
-  var json: JSONValue {
+  package var json: JSONValue {
     switch self {
     case .text(let text): .string(text)
     case .bool(let value): .bool(value)
@@ -76,7 +76,7 @@ enum GGUFValue {
   }
 
   /// The value as a text, for formats that hold only texts.
-  var text: String {
+  package var text: String {
     switch self {
     case .text(let text): text
     case .bool(let value): String(value)
@@ -93,7 +93,7 @@ enum GGUFValue {
   /// Appends the value's type code and the value.
   ///
   /// - Throws: ``DecantError`` when a value that is read on demand cannot be read.
-  func append(to bytes: inout [UInt8]) throws(DecantError) {
+  package func append(to bytes: inout [UInt8]) throws(DecantError) {
     bytes.appendLittleEndian(typeCode)
     try appendValue(to: &bytes)
   }
@@ -149,7 +149,7 @@ extension JSONValue {
 
 extension [UInt8] {
   /// Appends a text as GGUF writes it: its number of bytes, then the bytes.
-  mutating func appendText(_ text: String) {
+  package mutating func appendText(_ text: String) {
     appendLittleEndian(UInt64(text.utf8.count))
     self += text.utf8
   }

@@ -6,13 +6,6 @@ internal import DecantTensors
 ///
 /// Source: the safetensors specification 0.8; docs/formats/safetensors.md.
 enum SafetensorsReader {
-  /// Returns true when a file begins like a safetensors file: a plausible header length, then `{`.
-  static func recognises(_ head: [UInt8], fileByteCount: Int) -> Bool {
-    guard head.count >= 9, head[8] == UInt8(ascii: "{") else { return false }
-    let length = head.prefix(8).reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-    return length >= 2 && length <= 1 << 40
-  }
-
   /// Reads the header; no weights.
   static func open(_ file: ByteSource, limits: Limits) throws(DecantError) -> Checkpoint.Parts {
     var (members, length) = try header(of: file, limits)

@@ -1,17 +1,17 @@
-internal import DecantTensors
+package import DecantTensors
 
 /// The mapping between safetensors' names of element types and dtypes.
 ///
 /// Source: safetensors 0.8, docs/formats/safetensors.md.
-enum SafetensorsTypes {
+package enum SafetensorsTypes {
   /// Returns the format's name of a dtype; nil when the format cannot hold it.
-  static func name(_ dtype: DType) -> String? { names[dtype] }
+  package static func name(_ dtype: DType) -> String? { names[dtype] }
 
   /// Returns the dtype of a name; nil for names without a PyTorch dtype, such as the six-bit types.
-  static func dtype(_ name: String) -> DType? { types[name] }
+  package static func dtype(_ name: String) -> DType? { types[name] }
 
   /// Returns the number of bits of one element of a type; nil for names that the format does not have.
-  static func bits(_ name: String) -> Int? {
+  package static func bits(_ name: String) -> Int? {
     switch name {
     case "F4": 4
     case "F6_E2M3", "F6_E3M2": 6
@@ -21,7 +21,7 @@ enum SafetensorsTypes {
 
   /// Returns a shape as the format counts it: it counts each half of a `float4_e2m1fn_x2` pair, so the last size is
   /// doubled and must not overflow.
-  static func shape(_ shape: [Int], of dtype: DType) -> [Int] {
+  package static func shape(_ shape: [Int], of dtype: DType) -> [Int] {
     guard dtype == .float4_e2m1fn_x2, let last = shape.last else { return shape }
     return shape.dropLast() + [last * 2]
   }

@@ -1,11 +1,11 @@
-internal import DecantBytes
-internal import DecantIO
+package import DecantBytes
+package import DecantIO
 
 extension Checkpoint {
   /// Opens a path: a file of any container, an index with its shards, or a folder that holds a checkpoint.
   ///
   /// - Returns: the contents, and every file that they are read from.
-  static func open(path: String, limits: Limits) throws(DecantError) -> (Parts, [InputFile]) {
+  package static func open(path: String, limits: Limits) throws(DecantError) -> (Parts, [InputFile]) {
     if let folder = try CheckpointFolder(path) { return try open(folder, limits) }
     let file = try InputFile(path)
     let source = ByteSource(file)

@@ -9,16 +9,16 @@ internal import DecantTensors
 /// Source: Hugging Face `transformers` and `huggingface_hub`; docs/formats/shards.md.
 struct ShardedCheckpoint {
   /// The contents of an index.
-  struct Index {
+  package struct Index {
     /// The name and file of each tensor, in the index's order.
-    let weights: [(name: String, file: String)]
-    let totalByteCount: Int?
-    let hints: [(String, String)]
+    package let weights: [(name: String, file: String)]
+    package let totalByteCount: Int?
+    package let hints: [(String, String)]
 
     /// Reads an index; nil when the file is not JSON, or is JSON without a `weight_map`.
     ///
     /// - Throws: ``DecantError`` when the index is malformed.
-    init?(_ file: ByteSource, limits: Limits) throws(DecantError) {
+    package init?(_ file: ByteSource, limits: Limits) throws(DecantError) {
       guard let first = try file.head().first(where: { $0 > 0x20 }), first == UInt8(ascii: "{") else {
         return nil
       }

@@ -1,3 +1,4 @@
+import DecantConversion
 import DecantIO
 import ArgumentParser
 import DecantBytes

@@ -3,7 +3,7 @@ internal import CLibdeflate
 /// DEFLATE decompression (RFC 1951) of zip entries and `.npz` members, with libdeflate.
 package enum Deflate {
   /// The most bytes that one compressed byte can become: a match of 258 bytes takes two bits.
-  package static let largestFactor = 1_032
+  static let largestFactor = 1_032
 
   /// The error when libdeflate is not installed, or incomplete.
   package struct LibraryMissing: Error {

@@ -243,7 +243,7 @@ package final class ZipRecord: StorageContent, Sendable {
   }
 
   /// Throws when the data's checksum differs from the recorded one. O(length).
-  package func verifyChecksum() throws {
+  func verifyChecksum() throws {
     if let found = try wrongChecksum() { throw checksumMismatch(archive.file, entry, found: found) }
   }
 

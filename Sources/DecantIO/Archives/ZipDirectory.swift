@@ -33,7 +33,7 @@ package struct ZipEntry: Sendable {
   /// The compression ratio: bytes of data for each stored byte, rounded up.
   package var inflation: Int { byteCount.dividedRoundingUp(by: storedByteCount) }
   /// The compression ratio as the end of a message.
-  package var inflationText: String { "\(storedByteCount) bytes to \(byteCount), \(inflation) times as many" }
+  var inflationText: String { "\(storedByteCount) bytes to \(byteCount), \(inflation) times as many" }
 
   package static let stored: UInt16 = 0
   package static let deflated: UInt16 = 8
@@ -42,16 +42,16 @@ package struct ZipEntry: Sendable {
 /// The central directory of a zip file.
 ///
 /// Source: PKWARE APPNOTE 6.3.10, sections 4.3 and 4.5; docs/formats/zip.md lists what is refused and why.
-package struct ZipDirectory: Sendable {
-  package let entries: [ZipEntry]
+struct ZipDirectory: Sendable {
+  let entries: [ZipEntry]
   /// The index in ``entries`` of each name.
-  package let places: [[UInt8]: Int]
+  let places: [[UInt8]: Int]
 
   /// Reads the directory at the end of a file. O(entries log entries).
   ///
   /// - Throws: ``DecantError`` when there is no directory, or when entries are encrypted, truncated, duplicate or
   ///   overlapping.
-  package init(_ file: ByteSource, limits: Limits) throws(DecantError) {
+  init(_ file: ByteSource, limits: Limits) throws(DecantError) {
     let end = try EndRecord(file)
     guard end.entryCount <= limits.zipEntries else {
       throw DecantError(

@@ -280,7 +280,7 @@ package final class AtomicOutput {
     return slash == path.utf8.startIndex ? "/" : String(path[..<slash])
   }
 
-  package static func temporaryName(for path: String) -> String {
+  static func temporaryName(for path: String) -> String {
     "\(folder(of: path))/.decant-\(getpid())-\(String(UInt32.random(in: 0 ... .max), radix: 16))"
   }
 }

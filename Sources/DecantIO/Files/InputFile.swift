@@ -56,7 +56,7 @@ package final class InputFile: StorageContent, Sendable {
   }
 
   /// Returns the error for a path that is not a regular file.
-  package static func notRegular(_ mode: mode_t, _ path: String) -> DecantError {
+  static func notRegular(_ mode: mode_t, _ path: String) -> DecantError {
     let isDirectory = mode & S_IFMT == S_IFDIR
     return DecantError(
       .notAFile, isDirectory ? "is a directory, not a checkpoint file" : "is not a regular file",
@@ -120,7 +120,7 @@ package final class InputFile: StorageContent, Sendable {
 /// The identity of a file, independent of its path.
 package struct FileIdentity: Equatable, Sendable {
   package let device: UInt64
-  package let inode: UInt64
+  let inode: UInt64
 
   init(_ status: stat) { (device, inode) = (UInt64(status.st_dev), UInt64(status.st_ino)) }
 }

@@ -28,19 +28,19 @@ package protocol OutputFeed: AnyObject, Sendable {
 /// be created. Memory: three blocks.
 ///
 /// `@unchecked Sendable`: only one thread calls the methods, and each block is used by one thread at a time.
-@safe package final class WriteBehind: @unchecked Sendable {
-  package static let blockByteCount = 1 << 20
+@safe final class WriteBehind: @unchecked Sendable {
+  static let blockByteCount = 1 << 20
   /// The most blocks that are queued for the worker thread.
   private static let pendingCount = 2
 
   /// The first failure, with its offset in the file.
-  package enum Failure {
+  enum Failure {
     /// A failed write, with the system's error number.
     case write(Int32, offset: Int)
     /// An error thrown by a feed.
     case feed(DecantError, offset: Int)
 
-    package var offset: Int {
+    var offset: Int {
       switch self {
       case .write(_, let offset), .feed(_, let offset): offset
       }
@@ -110,10 +110,10 @@ package protocol OutputFeed: AnyObject, Sendable {
   /// The block that the caller is filling.
   private var current: Block?
   /// The number of bytes appended so far.
-  package private(set) var byteCount = 0
+  private(set) var byteCount = 0
 
   /// Creates a writer; the caller must call ``finish()`` in the end.
-  package init(descriptor: Int32, isStream: Bool = false) {
+  init(descriptor: Int32, isStream: Bool = false) {
     self.descriptor = descriptor
     self.isStream = isStream
   }
@@ -121,7 +121,7 @@ package protocol OutputFeed: AnyObject, Sendable {
   /// Appends `count` bytes. `fill` writes them into the blocks, in pieces that do not cross a block's end.
   ///
   /// - Throws: Errors of `fill`.
-  package func append<E: Error>(
+  func append<E: Error>(
     byteCount count: Int, fill: (UnsafeMutableRawBufferPointer) throws(E) -> Void
   ) throws(E) {
     try append(byteCount: count) { block, range throws(E) in
@@ -133,7 +133,7 @@ package protocol OutputFeed: AnyObject, Sendable {
   ///
   /// - Parameter appended: Called with the number of bytes of `feed` that are assigned to blocks so far.
   /// - Throws: Errors of `appended`.
-  package func append<E: Error>(_ feed: any OutputFeed, appended: (Int) throws(E) -> Void) throws(E) {
+  func append<E: Error>(_ feed: any OutputFeed, appended: (Int) throws(E) -> Void) throws(E) {
     var done = 0
     try append(byteCount: feed.byteCount) { block, range throws(E) in
       block.parts.append((range, feed, done))
@@ -158,7 +158,7 @@ package protocol OutputFeed: AnyObject, Sendable {
   /// Writes the last block and waits for all writes.
   ///
   /// - Returns: The failure at the lowest offset; nil without one.
-  package func finish() -> Failure? {
+  func finish() -> Failure? {
     if let block = current {
       current = nil
       write(block)
@@ -176,7 +176,7 @@ package protocol OutputFeed: AnyObject, Sendable {
   }
 
   /// Overwrites bytes that ``finish()`` has waited for; not for streams.
-  package func replace(at offset: Int, with bytes: [UInt8]) -> Failure? {
+  func replace(at offset: Int, with bytes: [UInt8]) -> Failure? {
     unsafe bytes.withUnsafeBytes { unsafe write($0, at: offset) }
   }
 

@@ -17,7 +17,7 @@ package func parallelMap<Result: Sendable>(
 /// Runs one closure on several threads at once, including the calling one, and waits for all of them.
 ///
 /// Fewer threads run it when the system cannot start more.
-package func runOnThreads(_ count: Int, _ body: @escaping @Sendable () -> Void) {
+func runOnThreads(_ count: Int, _ body: @escaping @Sendable () -> Void) {
   guard count > 1 else { return body() }
   let other = WorkerThread { runOnThreads(count - 1, body) }
   body()

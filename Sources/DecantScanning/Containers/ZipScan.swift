@@ -1,6 +1,5 @@
 internal import DecantBytes
 internal import DecantIO
-internal import DecantCheckpoints
 
 /// Scans of zip archives: those of torch.save and TorchScript, npz, zips inside zips, and concatenated archives.
 extension ContentScan {

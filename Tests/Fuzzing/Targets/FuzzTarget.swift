@@ -1,3 +1,4 @@
+internal import DecantConversion
 package import DecantBytes
 internal import DecantCheckpoints
 internal import DecantGraphs

@@ -1,11 +1,11 @@
-internal import DecantBytes
-internal import DecantIO
-internal import DecantTensors
+package import DecantBytes
+package import DecantIO
+package import DecantTensors
 
 /// The small text records that PyTorch writes next to the data.
 extension ZipArchive {
   /// Returns a record's text without trailing line breaks; nil when there is no such record.
-  func text(_ name: String, _ damage: inout [DecantError]) throws(DecantError) -> String? {
+  package func text(_ name: String, _ damage: inout [DecantError]) throws(DecantError) -> String? {
     guard let entry = entry(name) else { return nil }
     guard entry.byteCount <= 4096 else {
       throw DecantError(
@@ -20,7 +20,7 @@ extension ZipArchive {
   }
 
   /// Returns the byte order that a folder's `byteorder` record names; little-endian without that record.
-  func byteOrder(
+  package func byteOrder(
     _ prefix: String, _ hints: inout [(String, String)], _ damage: inout [DecantError]
   ) throws(DecantError) -> Storage.ByteOrder {
     guard let name = try text(prefix + "byteorder", &damage) else { return .little }
@@ -35,7 +35,7 @@ extension ZipArchive {
   }
 
   /// Returns the folder, with its slash, of the only record with this file name; nil when there is none, or several.
-  func folder(of record: String) -> String? {
+  package func folder(of record: String) -> String? {
     let found = entries.filter {
       ($0.name == record || $0.name.hasSuffix("/" + record)) && !ZipContainer.isLitter($0)
     }
@@ -43,7 +43,7 @@ extension ZipArchive {
   }
 
   /// Returns a record's data as a byte source.
-  func source(of entry: ZipEntry) -> ByteSource {
+  package func source(of entry: ZipEntry) -> ByteSource {
     ByteSource(ZipRecord(self, entry), path: file.path + "/" + entry.name)
   }
 }

@@ -1,3 +1,4 @@
+internal import DecantFormats
 internal import DecantBytes
 internal import DecantIO
 internal import DecantTensors
@@ -61,7 +62,7 @@ enum ZipContainer {
     where files.count == 1 || entry.byteCount <= 256 << 20 || entry.method == ZipEntry.stored {
       let (source, _) = try source(of: entry, in: archive)
       switch FileKind(try source.head(), fileByteCount: source.byteCount) {
-      case .foreign, .unknown: continue
+      case .unsupported, .unknown: continue
       default: found.append(entry)
       }
     }

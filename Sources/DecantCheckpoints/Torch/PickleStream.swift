@@ -1,0 +1,80 @@
+internal import DecantFormats
+package import DecantBytes
+internal import DecantIO
+internal import DecantPickle
+
+/// One pickle of a file, for disassembly.
+package struct PickleStream: Sendable {
+  /// A title such as `the list of storages`.
+  package let title: String
+  /// The byte offset from the start of the file; nil for an archive's entry.
+  package let offset: Int?
+  private let bytes: Bytes
+  private let mostValues: Int
+
+  private enum Bytes: Sendable {
+    case memory([UInt8])
+    case source(ByteSource)
+  }
+
+  /// Creates a stream from bytes in memory. `mostValues` limits the values that a deflated pickle may make.
+  init(title: String, bytes: [UInt8], mostValues: Int = .max) {
+    self.title = title
+    self.mostValues = mostValues
+    offset = nil
+    self.bytes = .memory(bytes)
+  }
+
+  init(_ stream: PickleSequence.Stream, of source: ByteSource) throws(DecantError) {
+    title = stream.title
+    mostValues = .max
+    offset = stream.offset
+    bytes = .source(try source.part(at: stream.offset, count: stream.byteCount))
+  }
+
+  /// Calls `line` with every line of the disassembly, as `pickletools.dis` prints it.
+  ///
+  /// - Throws: `PickleError` where `pickletools.dis` raises; ``DecantError`` when the bytes cannot be read; whatever
+  ///   `line` throws.
+  package func disassemble(limits: Limits = Limits(), line: (String) throws -> Void) throws {
+    var limits = limits
+    limits.pickleValues = min(limits.pickleValues, mostValues)
+    let bytes =
+      switch bytes {
+      case .memory(let bytes): bytes
+      case .source(let source): try source.bytes(at: 0, count: source.byteCount)
+      }
+    try unsafe PickleDisassembler.disassemble(bytes.span.bytes, limits: limits, line: line)
+  }
+}
+
+extension Checkpoint {
+  /// Returns the pickles of a file, in its order.
+  ///
+  /// These are a zip's `data.pkl`, the pickles after the headers of arrays of Python objects, the five of a legacy
+  /// file, those of a tar's members, or those that any other file begins with.
+  ///
+  /// The file does not have to be a checkpoint: disassembly is most useful for files that cannot be opened.
+  package static func pickleStreams(
+    path: String, limits: Limits = Limits()
+  ) throws(DecantError) -> [PickleStream] {
+    let source = ByteSource(try InputFile(path))
+    let streams: [PickleSequence.Stream]
+    switch FileKind(try source.head(), fileByteCount: source.byteCount) {
+    case .zip:
+      if let arrays = try NpzReader.pickles(source, limits: limits) { return arrays }
+      return [try TorchZip.pickle(source, limits: limits)]
+    case .npy:
+      if let pickle = try NpyReader.pickle(source, limits: limits) {
+        return [PickleStream(title: "the objects", bytes: pickle)]
+      }
+      streams = BarePickle.streams(source, limits: limits)
+    case .torchLegacy: streams = TorchLegacy.streams(source, limits: limits)
+    case .tar: streams = TorchTar.streams(source, limits: limits)
+    default: streams = BarePickle.streams(source, limits: limits)
+    }
+    var found: [PickleStream] = []
+    for stream in streams { found.append(try PickleStream(stream, of: source)) }
+    return found
+  }
+}

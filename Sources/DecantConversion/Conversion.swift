@@ -1,0 +1,113 @@
+package import DecantCheckpoints
+internal import DecantBytes
+internal import DecantIO
+internal import DecantTensors
+
+extension Checkpoint {
+  /// Writes the tensors in another format, atomically and in bounded memory. O(bytes).
+  ///
+  /// - Parameters:
+  ///   - path: The output file, or the output folder for a folder format; nil for standard output.
+  ///   - format: The output format; by default the one that the extension of `path` selects.
+  /// - Throws: ``DecantError``. Before anything is written: when the format cannot hold a tensor, two tensors would
+  ///   have the same name, or a name lacks the prefix to strip.
+  @discardableResult
+  package func convert(
+    to path: String?, as format: OutputFormat? = nil, selecting: Selection? = nil,
+    _ options: WriteOptions = WriteOptions()
+  ) throws -> WriteReport {
+    guard let format = format ?? path.flatMap({ OutputFormat(path: $0) }) else {
+      throw DecantError(
+        .unknownOutputFormat, "the extension is not that of a format that can be written", file: path,
+        remedy:
+          "There are \(OutputFormat.extensions.map(\.key).joined(separator: ", ")), and / for a folder of .npy files."
+      )
+    }
+    let plan = try ConversionPlan(self, to: format, selecting: selecting, options)
+    let metadata = try ConversionMetadata(plan)
+    let pickling: CheckpointPickling?
+    do { pickling = format == .torchZip ? try CheckpointPickling(plan) : nil } catch let error
+      as DecantError
+    { throw error.located(file: self.path) }
+    var pouring = try TensorPouring(
+      pickling?.tensors.records.map(\.elements) ?? plan.tensors, progress: options.progress)
+    let files: [(path: String, byteCount: Int)]
+    do {
+      files = try write(plan, metadata, pickling, to: path, &pouring)
+    } catch let error as DecantError { throw error.located(file: self.path) }
+    let casts = plan.tensors.count { $0.dtype != $0.tensor.dtype }
+    let aliases = Aliases(plan.selection.tensors.map(\.tensor))
+    return WriteReport(
+      files: files, tensorCount: plan.tensors.count, castCount: casts,
+      uncastCount: options.dtype == nil ? 0 : plan.tensors.count { $0.tensor.dtype != options.dtype } - casts,
+      losses: pouring.losses,
+      aliases: pickling != nil
+        ? []
+        : plan.tensors.indices.compactMap { index in
+          aliases.first(of: index).map { (name: plan.tensors[index].name, of: plan.tensors[$0].name) }
+        },
+      // GGUF stores its non-tensor values as metadata, so they are not dropped objects.
+      droppedObjectCount: pickling?.droppedCount
+        ?? (container == .gguf ? 0 : objects.count { $0.path.starts(with: plan.selection.path) }),
+      droppedMetadata: metadata.dropped(by: format), lost: plan.lost,
+      wrappers: plan.wrappers)
+  }
+
+  private func write(
+    _ plan: ConversionPlan, _ metadata: ConversionMetadata, _ pickling: CheckpointPickling?, to path: String?,
+    _ pouring: inout TensorPouring
+  ) throws -> [(path: String, byteCount: Int)] {
+    let options = plan.options
+    if options.checks {
+      // Fails early, before anything is written, when libcrypto is missing.
+      do throws(DecantError) { _ = try SHA256() } catch {
+        throw error.located(file: self.path)
+      }
+    }
+    let policy = OutputPolicy(
+      overwrite: options.overwrites, isDurable: options.isDurable, checks: options.checks,
+      sources: files.map(\.identity))
+    func file(_ write: (AtomicOutput) throws -> Void) throws -> [(path: String, byteCount: Int)] {
+      let output =
+        try path.map { path throws(DecantError) in
+          try policy.open(path, holding: pouring.totalByteCount)
+        }
+        ?? .standardOutput(sources: policy.sources)
+      try write(output)
+      try policy.complete(output, holding: plan.tensors)
+      try policy.commit(output)
+      return [(output.path, output.byteCount)]
+    }
+    switch plan.format {
+    case .safetensors:
+      if let limit = options.shardByteCount, let path {
+        return try SafetensorsShards(plan.tensors, metadata.texts, limit, path).write(policy, &pouring)
+      }
+      let writer = try SafetensorsWriter(plan.tensors, metadata: metadata.texts)
+      return try file { try writer.write(to: $0, &pouring) }
+    case .npz:
+      let writer = try NpzWriter(plan.tensors)
+      return try file { try writer.write(to: $0, &pouring) }
+    case .npy:
+      let writer = try NpyWriter(plan.tensors)
+      return try file { try writer.write(to: $0, &pouring) }
+    case .npyFolder:
+      guard let path else {
+        throw DecantError(.invalidArgument, "a folder cannot be written to standard output")
+      }
+      return try NpyFolderWriter(plan.tensors, path).write(policy, &pouring)
+    case .gguf:
+      let writer = try GGUFWriter(plan.tensors, metadata)
+      return try file { try writer.write(to: $0, &pouring) }
+    case .torchZip:
+      guard let pickling else { preconditionFailure("what is written as a pickle was planned as one") }
+      let records = pickling.tensors.records
+      if plan.options.isLegacy {
+        let writer = TorchLegacyWriter(pickling.bytes, records)
+        return try file { try writer.write(to: $0, &pouring) }
+      }
+      let writer = TorchZipWriter(pickling.bytes, records)
+      return try file { try writer.write(to: $0, &pouring) }
+    }
+  }
+}

@@ -1,0 +1,40 @@
+internal import DecantCheckpoints
+internal import DecantBytes
+
+/// The metadata of a converted file: the source's own metadata, then the entries that the conversion adds.
+package struct ConversionMetadata {
+  /// The source's metadata, typed as GGUF types it.
+  let fromSource: [(key: String, value: GGUFValue)]
+  /// The source's keys whose values are too long to keep.
+  private let unkept: [String]
+  /// The entries that the conversion adds. They replace the source's entries with the same keys, so repeated
+  /// conversions do not pile up.
+  package let own: [(key: String, value: String)]
+
+  package init(_ plan: ConversionPlan) throws {
+    let (checkpoint, options) = (plan.checkpoint, plan.options)
+    var own: [(key: String, value: String)] = []
+    if !checkpoint.isMadeInMemory { own.append(("decant.container", checkpoint.container.rawValue)) }
+    if !plan.lost.isEmpty { own.append(("decant.lost", String(plan.lost.count))) }
+    if let key = options.key ?? (plan.selection.path.isEmpty ? nil : plan.selection.key) {
+      own.append(("decant.key", key))
+    }
+    if options.recordsSourceDigest { own.append(("decant.source_sha256", try checkpoint.sha256())) }
+    if options.isChannelsLast { own.append(("decant.layout", "nhwc")) }
+    self.own = own
+    let source = try SourceMetadata(
+      checkpoint, as: plan.format == .gguf ? .typed : plan.format.holdsMetadata ? .texts : .nowhere)
+    fromSource = source.values
+    unkept = source.tooLong
+  }
+
+  /// All entries as texts, in the order in which they are written.
+  package var texts: [(key: String, value: String)] {
+    [("format", "pt")] + fromSource.map { ($0.key, $0.value.text) } + own
+  }
+
+  /// Returns the source's keys that are lost in a format.
+  package func dropped(by format: OutputFormat) -> [String] {
+    (format.holdsMetadata ? [] : fromSource.map(\.key)) + unkept
+  }
+}

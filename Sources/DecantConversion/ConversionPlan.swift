@@ -1,0 +1,303 @@
+internal import DecantCheckpoints
+internal import DecantBytes
+internal import DecantIO
+internal import DecantTensors
+
+/// The tensors of a checkpoint to write, with their output names and dtypes, before the limits of a format are
+/// checked.
+package struct ConversionPlan {
+  let checkpoint: Checkpoint
+  let options: WriteOptions
+  let format: OutputFormat
+  /// The selected tensors; output names are relative to the selection's path.
+  private(set) var selection: Selection
+  /// The tensors to write, in the source's order.
+  private(set) var tensors: [PlannedTensor] = []
+  private(set) var lost: [(name: String, reason: String)] = []
+  private(set) var wrappers: [(name: String, type: String, partCount: Int)] = []
+
+  /// Plans the tensors to write.
+  ///
+  /// - Throws: ``DecantError`` when tensors cannot be written as requested; the error names each one.
+  init(
+    _ checkpoint: Checkpoint, to format: OutputFormat, selecting: Selection? = nil, _ options: WriteOptions
+  ) throws {
+    self.checkpoint = checkpoint
+    self.options = options
+    self.format = format
+    selection = try selecting ?? checkpoint.selection(key: options.key ?? ".")
+    replace()
+    try filter()
+    if options.salvages { try salvage() } else { try checkpoint.requireIntact() }
+    try requireReadable()
+    takePartsOfWrappers()
+    let views = try written()
+    let names = try names()
+    tensors = try zip(selection.tensors.indices, zip(names, views)).map { index, named in
+      let (name, view) = named
+      let tensor = try arranged(view, of: selection.tensors[index])
+      let dtype = options.dtype.flatMap { tensor.isCast(to: $0) ? $0 : nil } ?? tensor.dtype
+      return PlannedTensor(name: name, entry: selection.tensors[index], tensor: tensor, dtype: dtype)
+    }
+    try requireData()
+  }
+
+  // MARK: Tensor selection
+
+  /// Replaces tensors with the tensors that were computed from them.
+  private mutating func replace() {
+    guard !options.replaced.isEmpty else { return }
+    let tensors = selection.tensors.flatMap { entry -> [CheckpointTensor] in
+      let name = selection.name(of: entry)
+      guard let replacements = options.replaced[ExactText(name)] else { return [entry] }
+      return replacements.map { replacement in
+        var path = entry.path
+        if ExactText(replacement.name) != ExactText(name) {
+          // The new tensor becomes a sibling when its name has the same parent prefix.
+          let above = String(name.utf8.dropLast(path.removeLast().name.utf8.count)) ?? ""
+          let isBeside = replacement.name.utf8.starts(with: above.utf8)
+          if !isBeside { path = selection.path }
+          path.append(.text(isBeside ? String(replacement.name.dropFirst(above.count)) : replacement.name))
+        }
+        var replaced = CheckpointTensor(
+          path: path, tensor: replacement.tensor, role: entry.role, stateDict: entry.stateDict)
+        replaced.rankPart = entry.rankPart
+        return replaced
+      }
+    }
+    selection = Selection(path: selection.path, tensors: tensors, unread: selection.unread)
+  }
+
+  /// Keeps the tensors whose names match the patterns.
+  private mutating func filter() throws(DecantError) {
+    guard !options.only.isEmpty || !options.except.isEmpty else { return }
+    let kept = selection.tensors.filter { isChosen($0) }
+    let names =
+      selection.tensors.map { selection.name(of: $0) } + selection.unread.map { selection.name(of: $0.path) }
+      + selection.tensors.compactMap { $0.rankPart.map { selection.name(of: $0.owner) } }
+    let unused = (options.only + options.except).filter { glob in
+      !names.contains { $0.matches(glob: glob) }
+    }
+    guard unused.isEmpty else {
+      throw DecantError(
+        .tensorNotFound,
+        "no tensor's name matches \(unused.map(\.escapedForDisplay).joined(separator: ", "))",
+        file: checkpoint.path,
+        advice: .listNames)
+    }
+    selection = Selection(path: selection.path, tensors: kept, unread: selection.unread)
+  }
+
+  private func isChosen(_ name: String) -> Bool {
+    func matches(_ globs: [String]) -> Bool { globs.contains { name.matches(glob: $0) } }
+    return (options.only.isEmpty || matches(options.only)) && !matches(options.except)
+  }
+
+  /// Returns true when the patterns select a tensor. The parts of a sharded tensor are selected with their owner.
+  private func isChosen(_ entry: CheckpointTensor) -> Bool {
+    guard let owner = entry.rankPart?.owner, owner != entry.path else {
+      return isChosen(selection.name(of: entry))
+    }
+    func matches(_ globs: [String], _ name: String) -> Bool {
+      globs.contains { name.matches(glob: $0) }
+    }
+    let names = [selection.name(of: owner), selection.name(of: entry)]
+    return (options.only.isEmpty || names.contains { matches(options.only, $0) })
+      && !names.contains { matches(options.except, $0) }
+  }
+
+  /// Keeps the tensors whose data is complete and has the right checksum. O(bytes).
+  private mutating func salvage() throws {
+    var verdicts: [ObjectIdentifier: String] = [:]
+    var kept: [CheckpointTensor] = []
+    for entry in selection.tensors {
+      let reason =
+        entry.state == .whole ? try damage(of: entry, &verdicts) : entry.state.rawValue
+      if let reason { lost.append((entry.name, reason)) } else { kept.append(entry) }
+    }
+    selection = Selection(path: selection.path, tensors: kept, unread: selection.unread)
+    guard !kept.isEmpty || lost.isEmpty else {
+      throw DecantError(
+        (checkpoint.truncation ?? checkpoint.damage.first)?.code ?? .checksumMismatch,
+        "has no whole tensor left",
+        file: checkpoint.path, remedy: "Fetch the file again. Nothing was written.")
+    }
+  }
+
+  /// Returns the reason why a tensor's storages are damaged; nil when they are intact.
+  private func damage(
+    of entry: CheckpointTensor, _ verdicts: inout [ObjectIdentifier: String]
+  ) throws -> String? {
+    for tensor in [entry.tensor] + entry.tensor.parts.map(\.tensor) {
+      guard let content = tensor.storage.content as? any ChecksummedContent else { continue }
+      let storage = ObjectIdentifier(tensor.storage)
+      if verdicts[storage] == nil {
+        do { verdicts[storage] = try content.damage(stopsAtFirst: true).first?.reason ?? "" } catch let error
+          as DecantError
+        {
+          verdicts[storage] = error.reason
+        }
+      }
+      if let verdict = verdicts[storage], !verdict.isEmpty { return verdict }
+    }
+    return nil
+  }
+
+  /// Throws for a selection without tensors, and for one with tensors of unsupported kinds.
+  private func requireReadable() throws(DecantError) {
+    var readable = selection
+    // The loader of .pth refuses bare storages: the writer reports them, and --drop-objects leaves them out.
+    if format == .torchZip { readable.unread.removeAll { $0.isStorage } }
+    try checkpoint.requireReadable(
+      readable, use: "converted", advice: .chooseTensors
+    ) { isChosen($0) }
+    guard !selection.tensors.isEmpty else {
+      throw DecantError(
+        .noStateDict, "holds no tensors", file: checkpoint.path,
+        remedy: "Give the path of the file that holds the weights.")
+    }
+  }
+
+  /// Replaces wrapper subclasses that hold no data of their own by the tensors below them.
+  private mutating func takePartsOfWrappers() {
+    guard selection.tensors.contains(where: { $0.subclass != nil && $0.tensor.storage.content == nil }) else {
+      return
+    }
+    // Parts follow their wrapper in the file's order, and may be wrappers themselves.
+    var kept: [CheckpointTensor] = []
+    var open: [(entry: CheckpointTensor, partCount: Int)] = []
+    func close() {
+      let last = open.removeLast()
+      if last.partCount > 0 {
+        wrappers.append((last.entry.name, last.entry.subclass ?? "", last.partCount))
+      } else {
+        kept.append(last.entry)
+      }
+    }
+    for entry in selection.tensors {
+      while let last = open.last, !entry.path.starts(with: last.entry.path + [.text("__dict__")]) { close() }
+      let hasData = entry.tensor.storage.content != nil
+      if hasData { for place in open.indices { open[place].partCount += 1 } }
+      if entry.subclass != nil, !hasData { open.append((entry, 0)) } else { kept.append(entry) }
+    }
+    while !open.isEmpty { close() }
+    selection = Selection(path: selection.path, tensors: kept, unread: selection.unread)
+  }
+
+  // MARK: Layout and data
+
+  /// Returns the tensors in the form to write: sparse and quantised ones are converted only when requested.
+  private func written() throws -> [Tensor] {
+    let entries = selection.tensors
+    let sparse = entries.filter { $0.tensor.layout != .strided }
+    guard sparse.isEmpty || options.makesDense || format == .torchZip else {
+      throw refusal("sparse", sparse, .makeDense)
+    }
+    let quantized = entries.filter { $0.tensor.quantization != nil }
+    guard quantized.isEmpty || options.dequantizes || format == .torchZip else {
+      throw refusal("quantised", quantized, .dequantize)
+    }
+    return try entries.map { entry in
+      let tensor = entry.tensor
+      do {
+        if options.makesDense, tensor.layout != .strided {
+          return try Tensor(dtype: tensor.dtype, shape: tensor.shape, storage: tensor.storage)
+        }
+        return try tensor.quantization == nil || !options.dequantizes ? tensor : tensor.dequantized()
+      } catch let error as DecantError {
+        throw error.located(file: checkpoint.path, tensor: entry.name)
+      }
+    }
+  }
+
+  private func refusal(
+    _ what: String, _ entries: [CheckpointTensor], _ advice: DecantError.Advice
+  ) -> DecantError {
+    let list = entries.prefix(16).map { "\($0.name.escapedForDisplay) (\($0.tensor.dtype.rawValue))" }
+    return DecantError(
+      .notRepresentable,
+      "\(entries.count == 1 ? "this tensor is" : "these \(entries.count) tensors are") \(what), which \(format.name) cannot hold: "
+        + list.joined(separator: ", ") + (entries.count > 16 ? ", …" : ""), file: checkpoint.path,
+      advice: advice)
+  }
+
+  /// Returns a tensor with its axes in the requested order.
+  private func arranged(_ tensor: Tensor, of entry: CheckpointTensor) throws -> Tensor {
+    if let renaming = options.renamed[ExactText(selection.name(of: entry))] {
+      return try tensor.arranged(renaming.axes)
+    }
+    guard options.isChannelsLast, tensor.isConvolutionWeight else { return tensor }
+    return try tensor.arranged([0, 2, 3, 1])
+  }
+
+  private func requireData() throws(DecantError) {
+    // Tensors that stay sparse are not expanded, so the limit does not apply to them.
+    let huge = tensors.filter {
+      $0.tensor.layout == .strided && $0.tensor.storage.content != nil && !$0.tensor.isReadable
+    }
+    guard huge.isEmpty else {
+      let list = huge.prefix(16).map { "\($0.name.escapedForDisplay) (\($0.tensor.byteCount) bytes)" }
+      throw DecantError(
+        .limitExceeded,
+        "in full these take more bytes than the limit expansion allows (a .pth keeps them sparse): \(list.joined(separator: ", "))"
+          + (huge.count > 16 ? ", …" : ""), file: checkpoint.path,
+        advice: .chooseTensors)
+    }
+    let meta = tensors.filter { $0.tensor.storage.content == nil && !(format == .torchZip && $0.isMeta) }
+    guard meta.isEmpty else {
+      throw DecantError(
+        .noData,
+        "holds tensors without data: \(meta.prefix(16).map(\.name.escapedForDisplay).joined(separator: ", "))"
+          + (meta.count > 16 ? ", …" : ""), file: checkpoint.path,
+        remedy:
+          "They were saved from the meta device, or as the part of another rank: save them with their data. Nothing was written."
+      )
+    }
+  }
+
+  // MARK: Names
+
+  /// Returns the tensors' names in the output.
+  private func names() throws(DecantError) -> [String] {
+    var names: [String] = []
+    names.reserveCapacity(selection.tensors.count)
+    for entry in selection.tensors {
+      var name = selection.name(of: entry)
+      name = options.renamed[ExactText(name)]?.name ?? name
+      if let prefix = options.stripPrefix {
+        guard name.hasPrefix(prefix) else {
+          throw DecantError(
+            .invalidArgument,
+            "does not begin with the prefix \(prefix.escapedForDisplay) that is to be stripped",
+            file: checkpoint.path, tensor: name,
+            advice: .keepPrefix)
+        }
+        name = String(name.dropFirst(prefix.count))
+      }
+      names.append(name)
+    }
+    for substitution in options.substitutions { names = substitution.applied(to: names) }
+    // The containers of a pickle are kept, so two tensors with equal joined names still have different paths.
+    if format == .torchZip, checkpoint.graph != nil { return names }
+    var places = [ExactText: Int](minimumCapacity: names.count)
+    for (place, name) in names.enumerated() {
+      if let other = places.updateValue(place, forKey: ExactText(name)) {
+        func spell(_ place: Int) -> String {
+          "[" + selection.tensors[place].path.map { $0.json.text }.joined(separator: ", ") + "]"
+        }
+        throw DecantError(
+          .duplicateName,
+          "two tensors would have the name \(name.escapedForDisplay): \(spell(other)) and \(spell(place))",
+          file: checkpoint.path,
+          advice: checkpoint.graph == nil
+            ? .rename : .text("Write a .pth, which keeps them apart as the checkpoint does."))
+      }
+    }
+    return names
+  }
+}
+
+extension Tensor {
+  /// True when the tensor can be the weight of a two-dimensional convolution: four axes and a floating-point dtype.
+  fileprivate var isConvolutionWeight: Bool { shape.count == 4 && dtype.kind == .floatingPoint }
+}

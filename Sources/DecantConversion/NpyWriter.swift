@@ -1,0 +1,152 @@
+internal import DecantFormats
+package import DecantCheckpoints
+package import DecantBytes
+package import DecantIO
+package import DecantTensors
+
+/// A writer of one tensor as a `.npy` file of version 1: row-major, little-endian.
+struct NpyWriter {
+  private let tensor: PlannedTensor
+  private let header: [UInt8]
+
+  /// Plans a file of one tensor.
+  ///
+  /// - Throws: ``DecantError`` when there are several tensors, or NumPy lacks the dtype.
+  init(_ tensors: [PlannedTensor]) throws(DecantError) {
+    try NumpyTypes.requireWritable(tensors)
+    guard tensors.count == 1, let only = tensors.first else {
+      throw DecantError(
+        .notRepresentable, "a .npy file holds one array, and there are \(tensors.count) tensors",
+        remedy:
+          "Write an .npz file, or a folder of .npy files: a path that ends in a slash. Nothing was written.")
+    }
+    tensor = only
+    header = NpyHeader.bytes(only.dtype, only.shape)
+  }
+
+  /// Writes the file; a large tensor is never in memory as a whole.
+  func write(to output: AtomicOutput, _ pouring: inout TensorPouring) throws {
+    output.write(header)
+    try pouring.pour(tensor, into: output)
+  }
+}
+
+/// A writer of tensors as an `.npz` archive: a stored entry with a `.npy` file for each tensor, with the data at
+/// multiples of 64 bytes.
+struct NpzWriter {
+  private let tensors: [PlannedTensor]
+
+  /// - Throws: ``DecantError`` that lists every tensor the format cannot hold.
+  init(_ tensors: [PlannedTensor]) throws(DecantError) {
+    try NumpyTypes.requireWritable(tensors)
+    var unwritable = UnwritableTensors()
+    let names = Set(tensors.map { ExactText($0.name) })
+    unwritable.add("a zip entry's name has no room for", tensors.filter { $0.name.utf8.count > 65_000 })
+    // Zip readers end a name at a zero byte.
+    unwritable.add("NumPy cuts the name of", tensors.filter { $0.name.utf8.contains(0) })
+    unwritable.add(
+      "by this name NumPy finds another than",
+      tensors.filter { $0.name.hasSuffix(".npy") && names.contains(ExactText(String($0.name.dropLast(4)))) })
+    try unwritable.refuse(.rename)
+    self.tensors = tensors
+  }
+
+  /// Writes the archive; a large tensor is never in memory as a whole.
+  func write(to output: AtomicOutput, _ pouring: inout TensorPouring) throws {
+    var zip = ZipWriter(output)
+    for tensor in tensors {
+      let header = NpyHeader.bytes(tensor.dtype, tensor.shape)
+      try zip.entry(tensor.name + ".npy", byteCount: header.count + tensor.byteCount) { output in
+        // The header's length is a multiple of 64 bytes, so that no element crosses a block boundary of the output.
+        output.write(header)
+        return try pouring.pour(tensor, intoEntryOf: output)
+          .behind(header, dataByteCount: tensor.byteCount)
+      }
+    }
+    try zip.finish()
+  }
+}
+
+/// A writer of a folder with one `.npy` file for each tensor, named like the tensor.
+///
+/// The folder is filled under a temporary name next to the target and then renamed, so it appears complete or not at
+/// all.
+struct NpyFolderWriter {
+  private let tensors: [PlannedTensor]
+  private let target: String
+
+  /// - Parameter path: The folder's path, which ends in a slash.
+  /// - Throws: ``DecantError`` that lists every tensor the format cannot hold, or whose name cannot be a file name.
+  init(_ tensors: [PlannedTensor], _ path: String) throws(DecantError) {
+    try NumpyTypes.requireWritable(tensors)
+    var unwritable = UnwritableTensors()
+    unwritable.add(
+      "no file can have the name of",
+      tensors.filter { tensor in
+        let name = tensor.name.utf8
+        return name.isEmpty || name.count > 250 || name.contains(UInt8(ascii: "/")) || name.contains(0)
+          || name.first == UInt8(ascii: ".")
+      })
+    try unwritable.refuse(.rename)
+    self.tensors = tensors
+    target = path
+  }
+
+  /// Writes a file for each tensor.
+  func write(
+    _ policy: OutputPolicy, _ pouring: inout TensorPouring
+  ) throws -> [(path: String, byteCount: Int)] {
+    let folder = try OutputFolder(target)
+    var files: [(path: String, byteCount: Int)] = []
+    for tensor in tensors {
+      let name = tensor.name + ".npy"
+      let output = try policy.open(folder.path + "/" + name, named: target + name, holding: tensor.byteCount)
+      output.write(NpyHeader.bytes(tensor.dtype, tensor.shape))
+      try pouring.pour(tensor, into: output)
+      try policy.complete(output, holding: [tensor])
+      try policy.commit(output)
+      files.append((target + name, output.byteCount))
+    }
+    try folder.commit(isDurable: policy.isDurable)
+    return files
+  }
+}
+
+extension NumpyTypes {
+  /// - Throws: ``DecantError`` that lists every tensor of a dtype that NumPy lacks, or with too many dimensions.
+  static func requireWritable(_ tensors: [PlannedTensor]) throws(DecantError) {
+    var unwritable = UnwritableTensors()
+    let unsupported = tensors.filter { code($0.dtype) == nil }
+    unwritable.add("NumPy has no element type for", unsupported)
+    // NPY_MAXDIMS of NumPy 2.
+    unwritable.add("NumPy has no more than 64 dimensions for", tensors.filter { $0.shape.count > 64 })
+    try unwritable.refuse(UnwritableTensors.advice(onTypesOf: unsupported))
+  }
+}
+
+extension NpyHeader {
+  /// Returns the header of a row-major, little-endian array; its length is a multiple of 64 bytes.
+  package static func bytes(_ dtype: DType, _ shape: [Int]) -> [UInt8] {
+    let sizes = shape.map(String.init).joined(separator: ", ") + (shape.count == 1 ? "," : "")
+    var text = "{'descr': '\(NumpyTypes.code(dtype) ?? "")', 'fortran_order': False, 'shape': (\(sizes)), }"
+    text += String(repeating: " ", count: 63 - (10 + text.utf8.count) % 64) + "\n"
+    var bytes = FileSignature.npy + [1, 0]
+    bytes.appendLittleEndian(UInt16(text.utf8.count))
+    return bytes + text.utf8
+  }
+}
+
+extension NpyArray {
+  /// Writes numbers in row-major order as version 1.0, atomically.
+  ///
+  /// - Parameter sources: The files that were read, which are never overwritten.
+  package static func write<T: TensorScalar>(
+    _ values: [T], shape: [Int], to path: String, sources: [FileIdentity] = []
+  ) throws(DecantError) {
+    let output = try AtomicOutput(
+      path, holding: values.count * T.dtype.byteCount, overwrite: true, sources: sources)
+    output.write(NpyHeader.bytes(T.dtype, shape))
+    unsafe values.withUnsafeBytes { unsafe output.write($0) }
+    try output.commit()
+  }
+}

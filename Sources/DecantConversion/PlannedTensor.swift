@@ -1,0 +1,31 @@
+internal import DecantCheckpoints
+internal import DecantTensors
+
+/// A tensor to write; a class, because every stage of a conversion passes it on.
+package final class PlannedTensor: Sendable {
+  /// The tensor's name in the output.
+  let name: String
+  /// The tensor's entry in the source.
+  let entry: CheckpointTensor
+  /// The elements, in the order in which they are written.
+  let tensor: Tensor
+  /// The dtype of the output.
+  let dtype: DType
+
+  init(name: String, entry: CheckpointTensor, tensor: Tensor, dtype: DType) {
+    self.name = name
+    self.entry = entry
+    self.tensor = tensor
+    self.dtype = dtype
+  }
+
+  /// The number of bytes to write.
+  var byteCount: Int { dtype == tensor.dtype ? tensor.byteCount : tensor.elementCount * dtype.byteCount }
+
+  /// True for a tensor of the meta device: a shape without data.
+  var isMeta: Bool {
+    tensor.storage.content == nil && tensor.storage.location == "meta" && tensor.layout == .strided
+  }
+
+  var shape: [Int] { tensor.shape }
+}

@@ -1,0 +1,26 @@
+internal import DecantCheckpoints
+internal import DecantBytes
+package import DecantIO
+package import DecantTensors
+
+/// Safetensors files written from tensors in memory.
+package enum SafetensorsFile {
+  /// Writes tensors with the metadata `format` = `pt`, atomically. Larger elements come first, then the given order.
+  /// O(bytes).
+  ///
+  /// - Parameter sources: The files that were read, which are never overwritten.
+  /// - Throws: ``DecantError`` for a dtype that the format lacks.
+  package static func write(
+    _ tensors: [(name: String, tensor: Tensor)], to path: String, sources: [FileIdentity] = []
+  ) throws {
+    let planned = tensors.map { name, tensor in
+      let entry = CheckpointTensor(path: [.text(name)], tensor: tensor)
+      return PlannedTensor(name: name, entry: entry, tensor: tensor, dtype: tensor.dtype)
+    }
+    let writer = try SafetensorsWriter(planned, metadata: [(key: "format", value: "pt")])
+    var pouring = try TensorPouring(planned)
+    let output = try AtomicOutput(path, holding: pouring.totalByteCount, overwrite: true, sources: sources)
+    try writer.write(to: output, &pouring)
+    try output.commit()
+  }
+}

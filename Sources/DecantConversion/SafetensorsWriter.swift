@@ -1,0 +1,79 @@
+internal import DecantCheckpoints
+internal import DecantBytes
+internal import DecantIO
+internal import DecantTensors
+
+/// A writer of safetensors files: a JSON header, then every tensor's data without gaps.
+///
+/// Source: the safetensors specification 0.8; docs/formats/safetensors.md.
+struct SafetensorsWriter {
+  /// The tensors in the order of their data: larger elements first, then the source's order. So every tensor is
+  /// aligned to its own element size.
+  let items: [PlannedTensor]
+  /// The length and the JSON, padded with spaces so that the data begins at a multiple of 8.
+  let header: [UInt8]
+  /// The number of bytes of the file.
+  let byteCount: Int
+
+  /// Plans a file; writes nothing.
+  ///
+  /// - Throws: ``DecantError`` that lists every tensor the format cannot hold.
+  init(_ items: [PlannedTensor], metadata: [(key: String, value: String)]) throws(DecantError) {
+    // PyTorch keeps four-bit floats in pairs along the last dimension; the format counts them one by one, so the last
+    // size doubles.
+    let refused = items.filter {
+      SafetensorsTypes.name($0.dtype) == nil
+        || $0.dtype == .float4_e2m1fn_x2 && $0.tensor.shape.last?.checkedMultiplying(by: 2) == nil
+    }
+    guard refused.isEmpty else {
+      let list = refused.map { "\($0.name.escapedForDisplay) (\($0.dtype.rawValue))" }.joined(separator: ", ")
+      throw DecantError(
+        .notRepresentable,
+        "safetensors has no element type for \(refused.count == 1 ? "this tensor" : "these \(refused.count) tensors"): \(list)",
+        advice: .chooseTensors)
+    }
+    guard !items.contains(where: { $0.name == "__metadata__" }) else {
+      throw DecantError(
+        .notRepresentable, "a tensor is called __metadata__, a name that safetensors keeps for itself",
+        advice: .rename)
+    }
+    let ordered = items.enumerated().sorted { left, right in
+      let (a, b) = (left.element.dtype.byteCount, right.element.dtype.byteCount)
+      return a == b ? left.offset < right.offset : a > b
+    }.map(\.element)
+
+    var offset = 0
+    var json = try JSONValue.utf8 { add throws(DecantError) in
+      add("__metadata__", .object(metadata.map { (key: $0.key, value: .string($0.value)) }))
+      for item in ordered {
+        guard let end = offset.checkedAdding(item.byteCount) else {
+          throw DecantError(.notRepresentable, "the tensors together have more bytes than any file")
+        }
+        let shape = SafetensorsTypes.shape(item.tensor.shape, of: item.dtype)
+        add(
+          item.name,
+          .object([
+            (key: "dtype", value: .string(SafetensorsTypes.name(item.dtype) ?? "")),
+            (key: "shape", value: .array(shape.map { .integer(Int64($0)) })),
+            (key: "data_offsets", value: .array([.integer(Int64(offset)), .integer(Int64(end))])),
+          ]))
+        offset = end
+      }
+    }
+    json += [UInt8](repeating: 0x20, count: (8 - json.count % 8) % 8)
+    guard json.count <= Limits().headerBytes else {
+      throw DecantError(
+        .notRepresentable,
+        "the header would have \(json.count) bytes, more than the format allows (\(Limits().headerBytes))")
+    }
+    header = (0..<8).map { UInt8(truncatingIfNeeded: json.count >> ($0 * 8)) } + json
+    byteCount = header.count + offset
+    self.items = ordered
+  }
+
+  /// Writes the file; a large tensor is never in memory as a whole.
+  func write(to output: AtomicOutput, _ pouring: inout TensorPouring) throws {
+    output.write(header)
+    for item in items { try pouring.pour(item, into: output) }
+  }
+}

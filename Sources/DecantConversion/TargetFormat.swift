@@ -1,0 +1,45 @@
+/// The formats that Decant writes.
+public enum OutputFormat: String, Sendable, CaseIterable {
+  case safetensors, npz, npy
+  /// A folder of one `.npy` file for each tensor.
+  case npyFolder = "npy-folder"
+  case gguf
+  case torchZip = "torch-zip"
+
+  /// Selects the format by a path's extension; nil for other extensions. A path that ends in `/` is a folder of
+  /// `.npy` files.
+  public init?(path: String) {
+    if path.hasSuffix("/") {
+      self = .npyFolder
+      return
+    }
+    let name = path[(path.lastIndex(of: "/").map { path.index(after: $0) } ?? path.startIndex)...]
+    guard let dot = name.lastIndex(of: "."), let format = Self.extensions[name[dot...].lowercased()] else {
+      return nil
+    }
+    self = format
+  }
+
+  /// The extensions and the formats that they select.
+  package static let extensions: KeyValuePairs<String, OutputFormat> = [
+    ".safetensors": .safetensors, ".npz": .npz, ".npy": .npy, ".gguf": .gguf, ".pth": .torchZip,
+    ".pt": .torchZip,
+  ]
+
+  /// The format's name in messages.
+  package var name: String {
+    switch self {
+    case .safetensors: "safetensors"
+    case .npz, .npy, .npyFolder: "NumPy"
+    case .gguf: "GGUF"
+    case .torchZip: "PyTorch"
+    }
+  }
+
+  /// True when the format stores metadata.
+  var holdsMetadata: Bool { self == .safetensors || self == .gguf }
+}
+
+extension KeyValuePairs<String, OutputFormat> {
+  fileprivate subscript(name: String) -> OutputFormat? { first { $0.key == name }?.value }
+}
