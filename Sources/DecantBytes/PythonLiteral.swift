@@ -19,8 +19,9 @@ package enum PythonLiteral: Equatable {
   ///   - longIntegers: True to accept `3L` as an integer, as Python 2 wrote some.
   ///   - depth: The most levels of nested containers, which bounds the parser's recursion.
   /// - Throws: ``ParsingError`` with the offset in `text`, in characters.
-  package init(parsing text: [Unicode.Scalar], longIntegers: Bool, depth: Int = 16) throws(ParsingError) {
-    var parser = PythonLiteralParser(text: text, longIntegers: longIntegers)
+  package init(parsing text: [Unicode.Scalar], allowsLongIntegers: Bool, depth: Int = 16) throws(ParsingError)
+  {
+    var parser = PythonLiteralParser(text: text, allowsLongIntegers: allowsLongIntegers)
     self = try parser.value(depth)
     parser.skipSpace()
     guard parser.place == text.count else {
@@ -55,7 +56,7 @@ package enum PythonLiteral: Equatable {
 
 private struct PythonLiteralParser {
   let text: [Unicode.Scalar]
-  let longIntegers: Bool
+  let allowsLongIntegers: Bool
   var place = 0
 
   private var next: Unicode.Scalar? { place < text.count ? text[place] : nil }
@@ -146,7 +147,7 @@ private struct PythonLiteralParser {
     guard !digits.isEmpty, digits.utf8.count == 1 || digits.utf8.first != UInt8(ascii: "0") else {
       throw fail("an integer is expected")
     }
-    if longIntegers { _ = take("L") }
+    if allowsLongIntegers { _ = take("L") }
     return Int((isNegative ? "-" : "") + digits)
   }
 

@@ -52,7 +52,7 @@ public struct Checkpoint: Sendable {
   /// ``CheckpointTensor/state-swift.property`` of each incomplete tensor is not `whole`.
   package let truncation: DecantError?
   /// The container's metadata about its writer, such as its version, as label and text. Untrusted and unchanged.
-  package let hints: [(label: String, text: String)]
+  package let containerMetadata: [(label: String, text: String)]
 
   /// The files that the checkpoint is read from: one file, or the index and its shards.
   package let files: [InputFile]
@@ -68,7 +68,7 @@ public struct Checkpoint: Sendable {
     package var contents: CheckpointContents
     package var warnings: [String] = []
     package var damage: [DecantError] = []
-    package var hints: [(String, String)] = []
+    package var containerMetadata: [(String, String)] = []
     package var truncation: DecantError?
     package var script: ScriptArchive?
 
@@ -138,7 +138,7 @@ public struct Checkpoint: Sendable {
     script = parts.script
     graph =
       [.torchZip, .torchLegacy, .torchTar, .pickle].contains(parts.container) ? parts.contents.graph : nil
-    hints = parts.hints.map { (label: $0.0, text: $0.1) }
+    containerMetadata = parts.containerMetadata.map { (label: $0.0, text: $0.1) }
   }
 
   /// Returns the source code of a TorchScript archive's classes by qualified name, such as

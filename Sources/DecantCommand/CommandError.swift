@@ -101,11 +101,11 @@ extension DecantError.Advice {
 extension DecantError.Advice {
   /// Returns the command line option for one of the settings in ``ResNetOverrides``.
   private static func option(_ setting: String) -> String {
-    ResNetSetting(rawValue: setting)?.option ?? setting
+    ResNetOverrideKey(rawValue: setting)?.option ?? setting
   }
 }
 
-extension ResNetSetting {
+extension ResNetOverrideKey {
   /// The command line option for the setting, such as `--stem-pooling`.
   var option: String {
     switch self {

@@ -48,16 +48,17 @@ struct EngineOptions: ParsableArguments {
   /// Returns the engines for float32. With several, the first one provides the results.
   ///
   /// - Throws: ``DecantError`` when the requested engine cannot run the graph.
-  func float(_ graph: Graph, _ weights: StateDict, threads: Int) throws -> [ChosenEngine<Float>] {
-    var chosen: [ChosenEngine<Float>] = []
+  func float(_ graph: Graph, _ weights: StateDict, threads: Int) throws -> [SelectedEngine<Float>] {
+    var chosen: [SelectedEngine<Float>] = []
     var reason: InferenceError?
     if engine != .reference {
       do throws(InferenceError) {
         let network = try OneDNNNetwork(graph: graph, weights: weights, threads: threads, numerics: numerics)
         chosen.append(
-          ChosenEngine(
+          SelectedEngine(
             network: network,
-            note: EngineNote(name: "onednn", version: try OneDNNLibrary.version(), numerics: numerics)))
+            note: EngineDescription(name: "onednn", version: try OneDNNLibrary.version(), numerics: numerics))
+        )
         if numerics == .fast, !(try OneDNNLibrary.hasWinograd()) {
           StandardStreams.note(
             "--numerics fast is exact here: oneDNN has no Winograd filtering for this processor")
@@ -81,7 +82,7 @@ struct EngineOptions: ParsableArguments {
   }
 
   /// Returns the engine for float64, which is always the reference engine.
-  func double(_ graph: Graph, _ weights: StateDict, threads: Int) throws -> ChosenEngine<Double> {
+  func double(_ graph: Graph, _ weights: StateDict, threads: Int) throws -> SelectedEngine<Double> {
     if engine == .onednn || engine == .both {
       throw DecantError(
         .invalidArgument, "the engine onednn computes in float32 only",
@@ -92,23 +93,23 @@ struct EngineOptions: ParsableArguments {
 
   func reference<T: ReferenceScalar>(
     _ graph: Graph, _ weights: StateDict, threads: Int
-  ) throws -> ChosenEngine<T> {
+  ) throws -> SelectedEngine<T> {
     do throws(InferenceError) {
-      return ChosenEngine(
+      return SelectedEngine(
         network: try ReferenceNetwork<T>(graph: graph, weights: weights, threads: threads),
-        note: EngineNote(name: "reference"))
+        note: EngineDescription(name: "reference"))
     } catch { throw DecantError(error) }
   }
 }
 
 /// A network ready to run, with a description of its engine.
-struct ChosenEngine<T: ReferenceScalar> {
+struct SelectedEngine<T: ReferenceScalar> {
   let network: any NetworkEngine<T>
-  let note: EngineNote
+  let note: EngineDescription
 }
 
 /// A description of an engine for reports.
-struct EngineNote: CustomStringConvertible {
+struct EngineDescription: CustomStringConvertible {
   let name: String
   var version: String?
   var numerics: Numerics?

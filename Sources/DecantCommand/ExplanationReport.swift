@@ -50,9 +50,9 @@ struct ExplanationReport {
     func row(_ name: String, _ result: String, _ part: ArraySlice<NodeCost>) {
       let count = part.reduce(0) { $0 + $1.multiplyAdds }
       table.row(
-        name, result, Spelling.count(count),
-        Spelling.fixed(100 * Double(count) / Double(max(total, 1)), 1) + " %",
-        Spelling.count(part.reduce(0) { $0 + $1.parameterCount }))
+        name, result, Format.count(count),
+        Format.fixed(100 * Double(count) / Double(max(total, 1)), 1) + " %",
+        Format.count(part.reduce(0) { $0 + $1.parameterCount }))
     }
     var start = 0
     for stage in graph.stages {
@@ -61,7 +61,7 @@ struct ExplanationReport {
       guard let last = part.last else { continue }
       let isVector = ["avgpool", "logits"].contains(stage.name)
       row(
-        stage.name, Spelling.shape(isVector ? [last.channels] : [last.channels, last.height, last.width]),
+        stage.name, Format.shape(isVector ? [last.channels] : [last.channels, last.height, last.width]),
         part)
     }
     row("total", "", costs[...])
@@ -86,7 +86,7 @@ struct ExplanationReport {
         : output > input ? "restores \(output)" : "works on \(output)"
       let groups = convolution.groups > 1 ? " in \(convolution.groups) groups" : ""
       return
-        "\(name.escapedForDisplay) (\(convolution.kernel)×\(convolution.kernel)\(groups)) \(verb): \(Spelling.count(count, "weight"))"
+        "\(name.escapedForDisplay) (\(convolution.kernel)×\(convolution.kernel)\(groups)) \(verb): \(Format.count(count, "weight"))"
     }
     let total = convolutions.reduce(0) { $0 + $1.2 }
     if configuration.block != .basic, let first = convolutions.first?.1, let last = convolutions.last?.1,
@@ -94,7 +94,7 @@ struct ExplanationReport {
     {
       let plain = 9 * (first.inputChannels + last.outputChannels) * last.outputChannels
       lines.append(
-        "together \(Spelling.count(total)); two 3×3 convolutions on all \(last.outputChannels) channels would have \(Spelling.count(plain)), \(Spelling.fixed(Double(plain) / Double(total), 1)) times as many"
+        "together \(Format.count(total)); two 3×3 convolutions on all \(last.outputChannels) channels would have \(Format.count(plain)), \(Format.fixed(Double(plain) / Double(total), 1)) times as many"
       )
     }
     return lines

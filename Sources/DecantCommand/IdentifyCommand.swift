@@ -42,21 +42,22 @@ struct IdentifyCommand: ParsableCommand, JSONReporting {
       try key.map { key throws(DecantError) in try checkpoint.selection(key: key) }
       ?? checkpoint.onlyStateDict()
     let stateDict = try selection.stateDict()
-    let found: ResNetNaming?
-    do throws(DecantError) { found = try ResNetNaming.onlyIfAny(in: stateDict, prefix: prefix) } catch {
+    let found: ResNetTensorNameMap?
+    do throws(DecantError) { found = try ResNetTensorNameMap.onlyIfAny(in: stateDict, prefix: prefix) } catch
+    {
       throw error.located(file: file)
     }
-    guard let naming = found else { throw refuse(AbsenceReport(stateDict)) }
+    guard let naming = found else { throw refuse(NoMatchReport(stateDict)) }
     let identification: ResNetIdentification
     let digest = try wholeDigest(of: checkpoint)
-    let evidence = EvidenceGathering.evidence(
+    let evidence = EvidenceCollector.evidence(
       in: checkpoint, selection, of: naming, note: StandardStreams.note)
     do {
       identification = try ResNetIdentification(
         naming, published: digest.flatMap { PublishedFile.of(sha256: $0) }, evidence: evidence)
     } catch let error as DecantError {
       guard [.notAResNet, .unsupportedNetwork].contains(error.code) else { throw error.located(file: file) }
-      throw refuse(AbsenceReport(stateDict, reason: error.reason))
+      throw refuse(NoMatchReport(stateDict, reason: error.reason))
     }
     let measured = try measuring.report(on: identification, in: checkpoint, selection)
     if json {
@@ -70,7 +71,7 @@ struct IdentifyCommand: ParsableCommand, JSONReporting {
   }
 
   /// Reports that the file is not a ResNet, and what it contains instead.
-  private func refuse(_ absence: AbsenceReport) -> ExitStatus {
+  private func refuse(_ absence: NoMatchReport) -> ExitStatus {
     if json { StandardStreams.document(absence.json) }
     StandardStreams.error("\((file ?? "").escapedForDisplay): \(absence.text)")
     return .no
@@ -198,7 +199,7 @@ struct IdentifyCommand: ParsableCommand, JSONReporting {
     if !naming.prefix.isEmpty { StandardStreams.line("  prefix: \(naming.prefix.escapedForDisplay)") }
     StandardStreams.line("  dialect: \(naming.dialect.name): \(naming.dialect.summary)")
     StandardStreams.line(
-      "  \(verification.matched) of \(Spelling.count(total, "tensor")) are the network's"
+      "  \(verification.matched) of \(Format.count(total, "tensor")) are the network's"
         + (verification.missing.isEmpty ? "" : ", \(verification.missing.count) are missing")
         + (verification.mismatched.isEmpty
           ? "" : ", \(verification.mismatched.count) have another shape or type")
@@ -206,7 +207,7 @@ struct IdentifyCommand: ParsableCommand, JSONReporting {
     )
     if let first = verification.beside.first {
       StandardStreams.line(
-        "  beside it: \(Spelling.count(verification.beside.count, "tensor")), from \(first.escapedForDisplay) on"
+        "  beside it: \(Format.count(verification.beside.count, "tensor")), from \(first.escapedForDisplay) on"
       )
     }
     StandardStreams.line()

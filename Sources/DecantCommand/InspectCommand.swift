@@ -39,7 +39,7 @@ struct InspectCommand: ParsableCommand, JSONReporting {
     if pickle { return try disassemble() }
     let checkpoint = try Checkpoint(path: file, limits: limits.limits)
     // The process ends with this command. Freeing a large listing first would take a tenth of its time.
-    _ = unsafe Unmanaged.passRetained(Kept(checkpoint))
+    _ = unsafe Unmanaged.passRetained(RetainedCheckpoint(checkpoint))
     var rows = try InspectionRow.rows(
       of: checkpoint,
       under: key.map { key throws(DecantError) in try checkpoint.selection(key: key).path } ?? [])
@@ -86,7 +86,7 @@ struct InspectCommand: ParsableCommand, JSONReporting {
 }
 
 /// An owner of a checkpoint that is never freed.
-private final class Kept {
+private final class RetainedCheckpoint {
   let checkpoint: Checkpoint
   init(_ checkpoint: Checkpoint) { self.checkpoint = checkpoint }
 }

@@ -14,7 +14,7 @@ enum InspectionJSON {
     list("tensors", rows.map(tensor), ",")
     list("objects", checkpoint.objects.map(object), ",")
     if !checkpoint.moduleSources.isEmpty { list("sources", checkpoint.moduleSources.map(source), ",") }
-    if !checkpoint.hints.isEmpty { list("facts", checkpoint.hints.map(fact), ",") }
+    if !checkpoint.containerMetadata.isEmpty { list("facts", checkpoint.containerMetadata.map(fact), ",") }
     list("warnings", warnings.map { .string($0) }, "}")
   }
 

@@ -32,18 +32,18 @@ struct InspectionReport {
   private func printHead() {
     StandardStreams.line(checkpoint.path.escapedForDisplay)
     StandardStreams.line("  container: \(checkpoint.container.rawValue)")
-    for hint in checkpoint.hints {
+    for hint in checkpoint.containerMetadata {
       StandardStreams.line("  \(hint.label.escapedForDisplay): \(hint.text.escapedForDisplay)")
     }
     printSources()
     let candidates = checkpoint.stateDictCandidates
     if candidates.count == 1, let only = candidates.first {
-      StandardStreams.line("  state dict: \(place(only)) (\(Spelling.count(only.tensorCount, "tensor")))")
+      StandardStreams.line("  state dict: \(place(only)) (\(Format.count(only.tensorCount, "tensor")))")
     } else if candidates.count > 1 {
       StandardStreams.line("  state dicts, of which --key chooses one:")
       for candidate in candidates.prefix(32) {
         StandardStreams.line(
-          "    --key \(candidate.key.escapedForDisplay)  (\(Spelling.count(candidate.tensorCount, "tensor")))"
+          "    --key \(candidate.key.escapedForDisplay)  (\(Format.count(candidate.tensorCount, "tensor")))"
         )
       }
       if candidates.count > 32 { StandardStreams.line("    … \(candidates.count - 32) more") }
@@ -56,7 +56,7 @@ struct InspectionReport {
     guard !sources.isEmpty else { return }
     let names = sources.prefix(8).map(\.className.escapedForDisplay).joined(separator: ", ")
     StandardStreams.line(
-      "  source text of \(Spelling.count(sources.count)) \(sources.count == 1 ? "class" : "classes"): \(names)\(sources.count > 8 ? ", …" : "")"
+      "  source text of \(Format.count(sources.count)) \(sources.count == 1 ? "class" : "classes"): \(names)\(sources.count > 8 ? ", …" : "")"
     )
   }
 
@@ -73,11 +73,11 @@ struct InspectionReport {
     ])
     for row in rows {
       let statistics = row.statistics
-      func number(_ value: Double?) -> String { hasStatistics ? value.map(Spelling.scientific) ?? "-" : "" }
+      func number(_ value: Double?) -> String { hasStatistics ? value.map(Format.scientific) ?? "-" : "" }
       table.row(
-        Spelling.name(row.entry.path), Spelling.shape(row.entry.tensor.shape),
+        Format.name(row.entry.path), Format.shape(row.entry.tensor.shape),
         row.entry.tensor.dtype.rawValue,
-        Spelling.count(row.entry.tensor.byteCount), number(statistics?.least), number(statistics?.mean),
+        Format.count(row.entry.tensor.byteCount), number(statistics?.least), number(statistics?.mean),
         number(statistics?.greatest), flags(row), row.hasDigest ? row.digest ?? "no data" : "")
     }
     table.show()
@@ -86,7 +86,7 @@ struct InspectionReport {
   private func flags(_ row: InspectionRow) -> String {
     var flags: [String] = []
     if row.entry.tensor.layout != .strided { flags.append(row.entry.tensor.layout.rawValue) }
-    if let quantization = row.entry.tensor.quantization { flags.append(Spelling.quantization(quantization)) }
+    if let quantization = row.entry.tensor.quantization { flags.append(Format.quantization(quantization)) }
     if let subclass = row.entry.subclass { flags.append(subclass.escapedForDisplay) }
     if !row.entry.tensor.isContiguous { flags.append("non-contiguous") }
     if let alias = row.aliasOf { flags.append("alias of \(alias.escapedForDisplay)") }
@@ -95,7 +95,7 @@ struct InspectionReport {
     if row.entry.tensor.storage.content == nil { flags.append("no data") }
     if row.entry.state != .whole { flags.append(row.entry.state.rawValue) }
     if let statistics = row.statistics, statistics.nonFiniteCount > 0 {
-      flags.append("\(Spelling.count(statistics.nonFiniteCount)) non-finite")
+      flags.append("\(Format.count(statistics.nonFiniteCount)) non-finite")
     }
     return flags.joined(separator: ", ")
   }
@@ -105,14 +105,14 @@ struct InspectionReport {
     let bytes = rows.map(\.entry.tensor.byteCount).saturatingSum
     StandardStreams.line()
     StandardStreams.line(
-      "  \(Spelling.count(rows.count, "tensor")), \(Spelling.count(elements, "element")), \(Spelling.count(bytes, "byte"))"
+      "  \(Format.count(rows.count, "tensor")), \(Format.count(elements, "element")), \(Format.count(bytes, "byte"))"
     )
     let owners = Set(rows.compactMap(\.entry.stateDict))
     if owners.count == 1, let split = ParameterSplit(rows.map(\.entry).filter { $0.stateDict != nil }) {
       let place =
         owners.first?.isEmpty == false ? "in \(owners.first?.joinedName.escapedForDisplay ?? ""): " : ""
       StandardStreams.line(
-        "  \(place)\(Spelling.count(split.parameters, "parameter")), \(Spelling.count(split.buffers)) in buffers"
+        "  \(place)\(Format.count(split.parameters, "parameter")), \(Format.count(split.buffers)) in buffers"
       )
     }
   }
@@ -124,18 +124,18 @@ struct InspectionReport {
     var table = TextTable([("", .left), ("", .left), ("", .left)])
     for object in checkpoint.objects.prefix(40) {
       var value = object.value.map { $0.string?.escapedForDisplay ?? $0.text } ?? ""
-      if let count = object.count { value = Spelling.count(count, "element") }
+      if let count = object.count { value = Format.count(count, "element") }
       if value.count > 60 { value = value.prefix(57) + "…" }
       if let kind = object.unreadTensor {
         value = "a tensor of a kind that is not read: \(kind)"
-        if let shape = object.shape { value += ", shape \(Spelling.shape(shape))" }
-        if let bytes = object.byteCount { value += ", " + Spelling.count(bytes, "byte") }
+        if let shape = object.shape { value += ", shape \(Format.shape(shape))" }
+        if let bytes = object.byteCount { value += ", " + Format.count(bytes, "byte") }
       }
-      table.row("  " + Spelling.name(object.path), object.type.escapedForDisplay, value)
+      table.row("  " + Format.name(object.path), object.type.escapedForDisplay, value)
     }
     table.show()
     if checkpoint.objects.count > 40 {
-      StandardStreams.line("    … \(Spelling.count(checkpoint.objects.count - 40)) more; --json lists all")
+      StandardStreams.line("    … \(Format.count(checkpoint.objects.count - 40)) more; --json lists all")
     }
   }
 

@@ -66,9 +66,9 @@ struct MeasureReport {
           ? ""
           : " (of \(Self.errorRate.of) networks trained to find out, \(Self.errorRate.wrong) suggested the wrong one and \(Self.errorRate.undecided) none)")
     case .tooClose:
-      "cannot tell: the smaller divergence is not \(Spelling.fixed(StrideMeasurement.leastRatio, 2)) times smaller than the other"
+      "cannot tell: the smaller divergence is not \(Format.fixed(StrideMeasurement.leastRatio, 2)) times smaller than the other"
     case .neitherFits:
-      "cannot tell: neither stride explains the running statistics, whose divergence should be less than \(Spelling.fixed(StrideMeasurement.largestDivergence, 2))"
+      "cannot tell: neither stride explains the running statistics, whose divergence should be less than \(Format.fixed(StrideMeasurement.largestDivergence, 2))"
     }
   }
 
@@ -79,7 +79,7 @@ struct MeasureReport {
     ])
     for hypothesis in measurement.hypotheses {
       table.row(
-        "stride0 \(hypothesis.stride0)", Spelling.fixed(hypothesis.divergence, 4), hypothesis.images)
+        "stride0 \(hypothesis.stride0)", Format.fixed(hypothesis.divergence, 4), hypothesis.images)
     }
     table.show()
     StandardStreams.line("  \(sentence)")
@@ -114,9 +114,9 @@ struct MeasureReport {
 extension StrideMeasurement.Hypothesis {
   /// A description of the images that fitted best.
   fileprivate var images: String {
-    let pixels = "\(Spelling.shape(size)) pixels"
+    let pixels = "\(Format.shape(size)) pixels"
     guard let noise else { return "those given, \(pixels)" }
-    return "noise 1/f^\(Spelling.fixed(noise.exponent, 1))\(noise.softness == nil ? "" : ", soft"), \(pixels)"
+    return "noise 1/f^\(Format.fixed(noise.exponent, 1))\(noise.softness == nil ? "" : ", soft"), \(pixels)"
   }
 
   /// The JSON. Means and variances are included only for images that others can reproduce.

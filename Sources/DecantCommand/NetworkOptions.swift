@@ -117,10 +117,10 @@ struct NetworkOptions: ParsableArguments {
   }
 
   /// Prints a note on the tensors of the file that are not part of the network.
-  static func noteOthers(_ verification: ResNetVerification) {
+  static func noteOtherTensors(_ verification: ResNetVerification) {
     guard let first = verification.beside.first else { return }
     StandardStreams.note(
-      "note: \(Spelling.count(verification.beside.count, "other tensor")), such as \(first.escapedForDisplay), \(verification.beside.count == 1 ? "is" : "are") not part of the network"
+      "note: \(Format.count(verification.beside.count, "other tensor")), such as \(first.escapedForDisplay), \(verification.beside.count == 1 ? "is" : "are") not part of the network"
     )
   }
 
@@ -148,13 +148,13 @@ struct NetworkOptions: ParsableArguments {
     leavingGeometryOpen: Bool = false
   ) throws(DecantError) -> ResNetResolution {
     var said = declaration(classes: classes)
-    said.leavesGeometryOpen = leavingGeometryOpen
+    said.allowsUndeterminedGeometry = leavingGeometryOpen
     let resolution: ResNetResolution
     do throws(DecantError) {
       resolution = try ResNetResolution(
         of: stateDict, said,
         evidence: {
-          EvidenceGathering.evidence(in: checkpoint, selection, of: $0, note: StandardStreams.note)
+          EvidenceCollector.evidence(in: checkpoint, selection, of: $0, note: StandardStreams.note)
         })
     } catch {
       throw error.located(file: checkpoint.path)

@@ -27,13 +27,13 @@ final class ProgressLine: @unchecked Sendable {
   /// Reports the number of bytes done, several times a second.
   func update(_ done: Int, of total: Int) {
     guard let (rate, left) = pace(done, of: total) else { return }
-    show("\(done * 100 / total) %, \(Spelling.fixed(rate / 1e6, 0)) MB/s, \(Spelling.fixed(left, 0)) s left")
+    show("\(done * 100 / total) %, \(Format.fixed(rate / 1e6, 0)) MB/s, \(Format.fixed(left, 0)) s left")
   }
 
   /// Reports the number of images done, several times a second.
   func update(images done: Int, of total: Int) {
     guard let (rate, left) = pace(done, of: total) else { return }
-    show("\(done) of \(total) images, \(Spelling.fixed(rate, 1)) a second, \(Spelling.fixed(left, 0)) s left")
+    show("\(done) of \(total) images, \(Format.fixed(rate, 1)) a second, \(Format.fixed(left, 0)) s left")
   }
 
   /// Returns the amount done per second and the seconds left, or nil when the last report is too recent.
@@ -42,7 +42,7 @@ final class ProgressLine: @unchecked Sendable {
     let now = clock.now
     guard now - shown > .milliseconds(100) else { return nil }
     shown = now
-    let rate = Double(done) / Spelling.seconds(now - start)
+    let rate = Double(done) / Format.seconds(now - start)
     return (rate, rate > 0 ? Double(total - done) / rate : 0)
   }
 

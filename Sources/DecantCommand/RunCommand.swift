@@ -95,11 +95,11 @@ struct RunCommand: ParsableCommand, JSONReporting {
     for warning in checkpoint.warnings { StandardStreams.note("warning: \(warning)") }
     try checkpoint.verifyChecksums(of: selection.tensors)
     let verification = try ResNetVerification(
-      of: resolution.naming, against: graph, readsNumbers: false)
+      of: resolution.naming, against: graph, checksFiniteness: false)
     try network.requireSupportedHead(resolution, verification, in: checkpoint, classes: numClasses)
     try verification.requireMatch(
       resolution.architecture, file: file, mostListed: NetworkOptions.mostListed)
-    NetworkOptions.noteOthers(verification)
+    NetworkOptions.noteOtherTensors(verification)
     ProcessControl.explainLostPages()
     let weights = resolution.naming.tensors
     if float64 {
@@ -115,14 +115,15 @@ struct RunCommand: ParsableCommand, JSONReporting {
 
   /// Compares every stage of the engines with float64, or one engine with the other. Returns nil when not requested.
   private func validated(
-    _ input: Activation<Float>, _ golden: Golden?, _ engines: [ChosenEngine<Float>], _ graph: Graph,
+    _ input: Activation<Float>, _ golden: ReferenceOutputs?, _ engines: [SelectedEngine<Float>],
+    _ graph: Graph,
     _ weights: StateDict
   ) throws -> Validation? {
     guard validates || engines.count > 1 else { return nil }
     let stages = graph.stages.map(\.name)
     var validation: Validation
     if validates {
-      let truth: ChosenEngine<Double> = try engine.reference(graph, weights, threads: threadCount)
+      let truth: SelectedEngine<Double> = try engine.reference(graph, weights, threads: threadCount)
       validation = try Validation(
         "the reference engine in float64", truth.network,
         Activation(shape: input.shape, values: input.values.map { Double($0) }), stages: stages,
@@ -141,14 +142,14 @@ struct RunCommand: ParsableCommand, JSONReporting {
   private var threadCount: Int { threads ?? ProcessControl.processorCount }
 
   private func execute<T: ReferenceScalar>(
-    _ chosen: ChosenEngine<T>, _ graph: Graph, _ resolution: ResNetResolution, of checkpoint: Checkpoint,
-    validated: (Activation<T>, Golden?) throws -> Validation?
+    _ chosen: SelectedEngine<T>, _ graph: Graph, _ resolution: ResNetResolution, of checkpoint: Checkpoint,
+    validated: (Activation<T>, ReferenceOutputs?) throws -> Validation?
   ) throws {
     let sources = try inputs.sources()
     if sources.count > 1, stages != nil || compare != nil || validates || engine.engine == .both {
       throw DecantError(
         .invalidArgument,
-        "--stages, --compare, --validate and --engine both take one input, and there are \(Spelling.count(sources.count))",
+        "--stages, --compare, --validate and --engine both take one input, and there are \(Format.count(sources.count))",
         remedy: "Run each input alone, or write one stage of all with --stage and --output.")
     }
     let classes = resolution.configuration.classes
@@ -163,7 +164,7 @@ struct RunCommand: ParsableCommand, JSONReporting {
       (checkpoint.files + (goldenFile?.files ?? [])).map(\.identity)
       + sources.compactMap { try? InputFile($0.path).identity }
     let golden = try goldenFile.map { file throws(DecantError) in
-      Golden(try file.onlyStateDict().stateDict())
+      ReferenceOutputs(try file.onlyStateDict().stateDict())
     }
     let wanted = graph.stages.map(\.name).filter { name in
       golden?.holds(name) == true || stages != nil || (output != nil && stage == name)
@@ -180,9 +181,10 @@ struct RunCommand: ParsableCommand, JSONReporting {
       preprocessing: inputs.preprocessing ?? .none,
       fileCount: sources.count, top: top, labels: labels)
     report.goldenNotes = Dictionary(
-      goldenFile?.hints.map { ($0.label, $0.text) } ?? [], uniquingKeysWith: { first, _ in first })
+      goldenFile?.containerMetadata.map { ($0.label, $0.text) } ?? [], uniquingKeysWith: { first, _ in first }
+    )
     var kept: [(name: String, activation: Activation<T>)] = []
-    var collected = OutputCollection<T>()
+    var collected = OutputAccumulator<T>()
     var runs = BatchRun<T>(tiles: inputs.tile, stages: wanted, rounds: `repeat`)
     let progress = ProgressLine()
     defer { progress.clear() }
@@ -241,7 +243,7 @@ struct RunCommand: ParsableCommand, JSONReporting {
         try collected.write(to: output, sources: read)
       } else {
         StandardStreams.note(
-          "\(output.escapedForDisplay) was not written, since \(Spelling.count(batches.failures.count, "input")) "
+          "\(output.escapedForDisplay) was not written, since \(Format.count(batches.failures.count, "input")) "
             + "could not be read.")
       }
     }
@@ -252,7 +254,7 @@ struct RunCommand: ParsableCommand, JSONReporting {
     }
     if json { report.printJSON() } else { report.print() }
     if !batches.failures.isEmpty { throw ExitStatus.wrong }
-    if !report.comparisons.allSatisfy(\.passes) || report.validation?.isRounding == false {
+    if !report.comparisons.allSatisfy(\.passes) || report.validation?.isRoundedCopy == false {
       throw ExitStatus.no
     }
   }

@@ -13,7 +13,7 @@ struct RunReport<T: ReferenceScalar> {
   let declared: [ResNetResolution.Fact]
   let read: [ResNetEvidence.Item]
   /// The engine and its settings.
-  let engine: EngineNote
+  let engine: EngineDescription
   let dtype: String
   let threads: Int
   let preprocessing: Preprocessing
@@ -34,7 +34,7 @@ struct RunReport<T: ReferenceScalar> {
 
   init(
     architecture: String?, hasHead: Bool, assumed: [ResNetResolution.Fact],
-    declared: [ResNetResolution.Fact], read: [ResNetEvidence.Item], engine: EngineNote, dtype: String,
+    declared: [ResNetResolution.Fact], read: [ResNetEvidence.Item], engine: EngineDescription, dtype: String,
     threads: Int,
     preprocessing: Preprocessing, fileCount: Int, top: Int, labels: ClassLabels?
   ) {
@@ -63,10 +63,10 @@ struct RunReport<T: ReferenceScalar> {
   }
 
   private func printHeading() {
-    let shape = fileCount == 1 ? inputShape.map { "input \(Spelling.shape($0))" } : nil
+    let shape = fileCount == 1 ? inputShape.map { "input \(Format.shape($0))" } : nil
     StandardStreams.line(
       "\(architecture ?? "a ResNet without a published name"), \(engine), \(dtype), "
-        + "\(Spelling.count(threads, "thread")), \(shape ?? Spelling.count(fileCount, "input")) "
+        + "\(Format.count(threads, "thread")), \(shape ?? Format.count(fileCount, "input")) "
         + (preprocessing == .none
           ? "as given, no preprocessing" : "by \(preprocessing.rawValue): \(preprocessing.summary)"))
   }
@@ -87,14 +87,14 @@ struct RunReport<T: ReferenceScalar> {
     if hasHead, result.logits.count == 1 {
       let logit = result.logits[0]
       StandardStreams.line(
-        "  \(name): logit \(logit), probability \(Spelling.fixed(ImageResult.sigmoid(logit), 6))\(history)")
+        "  \(name): logit \(logit), probability \(Format.fixed(ImageResult.sigmoid(logit), 6))\(history)")
       return
     }
     let entries = result.top(top)
     guard hasHead else {
       StandardStreams.line(
         "  \(name): "
-          + entries.map { "feature \($0.place) \(Spelling.fixed(Double($0.logit), 6))" }.joined(
+          + entries.map { "feature \($0.place) \(Format.fixed(Double($0.logit), 6))" }.joined(
             separator: "  ")
           + history)
       return
@@ -102,8 +102,8 @@ struct RunReport<T: ReferenceScalar> {
     if entries.count == 1, let only = entries.first {
       let label = labels.map { " \($0[only.place].escapedForDisplay)" } ?? ""
       StandardStreams.line(
-        "  \(name): class \(only.place)\(label), logit \(Spelling.fixed(Double(only.logit), 6)), "
-          + "probability \(Spelling.fixed(only.probability, 6))\(history)")
+        "  \(name): class \(only.place)\(label), logit \(Format.fixed(Double(only.logit), 6)), "
+          + "probability \(Format.fixed(only.probability, 6))\(history)")
       return
     }
     StandardStreams.line("  \(name):\(history)")
@@ -113,7 +113,7 @@ struct RunReport<T: ReferenceScalar> {
     for entry in entries {
       table.row(
         "  \(entry.place)", labels.map { $0[entry.place].escapedForDisplay } ?? "",
-        Spelling.fixed(Double(entry.logit), 6), Spelling.fixed(entry.probability, 6))
+        Format.fixed(Double(entry.logit), 6), Format.fixed(entry.probability, 6))
     }
     table.show()
   }
@@ -129,14 +129,14 @@ struct RunReport<T: ReferenceScalar> {
       ])
       for comparison in comparisons {
         table.row(
-          comparison.stage, Spelling.count(comparison.count), Spelling.scientific(comparison.largest),
-          Spelling.scientific(comparison.maxAbsolute), Spelling.scientific(comparison.maxRelative),
-          Spelling.scientific(comparison.meanAbsolute), comparison.passes ? "agrees" : "DIFFERS",
+          comparison.stage, Format.count(comparison.count), Format.scientific(comparison.largest),
+          Format.scientific(comparison.maxAbsolute), Format.scientific(comparison.maxRelative),
+          Format.scientific(comparison.meanAbsolute), comparison.passes ? "agrees" : "DIFFERS",
           (goldenNotes["float32_error.\(comparison.stage)"] ?? "").escapedForDisplay)
       }
       table.show()
       let passed = comparisons.count { $0.passes }
-      let tolerance = Spelling.scientific(comparisons[0].tolerance)
+      let tolerance = Format.scientific(comparisons[0].tolerance)
       StandardStreams.line(
         "  \(passed) of \(comparisons.count) stages agree within \(tolerance) of the stage's largest value")
     }
@@ -218,7 +218,7 @@ struct RunReport<T: ReferenceScalar> {
 
   /// Returns a duration in milliseconds with one decimal.
   private func milliseconds(_ duration: Duration) -> String {
-    Spelling.fixed(
+    Format.fixed(
       Double(duration.components.seconds) * 1e3 + Double(duration.components.attoseconds) * 1e-15, 1)
   }
 }

@@ -78,7 +78,7 @@ private enum Progress {
 
   static func show(_ done: Int, of count: Int) {
     guard isShown, count > step, done.isMultiple(of: step) else { return }
-    StandardStreams.raw("\r\u{1B}[K\(Spelling.count(done)) of \(Spelling.count(count)) files")
+    StandardStreams.raw("\r\u{1B}[K\(Format.count(done)) of \(Format.count(count)) files")
   }
 
   static func clear() {

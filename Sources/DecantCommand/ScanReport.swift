@@ -28,23 +28,23 @@ struct ScanReport {
     var remedies: [String] = []
     for finding in scan.findings {
       let place = finding.place.isEmpty ? "" : finding.place + ", "
-      let times = finding.count > 1 ? " (\(Spelling.count(finding.count)) times)" : ""
+      let times = finding.count > 1 ? " (\(Format.count(finding.count)) times)" : ""
       StandardStreams.line("  \(finding.severity.word): \(finding.what)\(times)  [\(finding.rule.rawValue)]")
       StandardStreams.line(
         "    at \(place)byte \(finding.offset)" + (finding.call.map { ": " + $0 } ?? ""))
       if !remedies.contains(finding.rule.commandRemedy) { remedies.append(finding.rule.commandRemedy) }
     }
-    if scan.leftOut > 0 { StandardStreams.line("  and \(Spelling.count(scan.leftOut, "more finding"))") }
+    if scan.leftOut > 0 { StandardStreams.line("  and \(Format.count(scan.leftOut, "more finding"))") }
     for remedy in remedies.prefix(3) { StandardStreams.line("  → \(remedy)") }
   }
 
   func printTotals() {
     let total = counts.values.reduce(0, +)
     let parts = ScanVerdict.allCases.compactMap { verdict in
-      counts[verdict].map { "\(Spelling.count($0)) \(verdict.rawValue)" }
+      counts[verdict].map { "\(Format.count($0)) \(verdict.rawValue)" }
     }
     StandardStreams.line(
-      Spelling.count(total, "file") + (parts.isEmpty ? "" : ": " + parts.joined(separator: ", ")))
+      Format.count(total, "file") + (parts.isEmpty ? "" : ": " + parts.joined(separator: ", ")))
   }
 
   /// Prints the table of rules.

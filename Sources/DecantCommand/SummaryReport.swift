@@ -18,12 +18,12 @@ struct SummaryReport {
         ?? (configuration.shortcut == .padding
           ? "no downsample: shortcuts have no parameters" : "no downsample: sizes and channels already fit")
       StandardStreams.line(
-        "  \(stage.name): \(Spelling.count(stage.blocks, "block")), \(verb) \(channels); \(shortcut)")
+        "  \(stage.name): \(Format.count(stage.blocks, "block")), \(verb) \(channels); \(shortcut)")
     }
     if configuration.groups > 1 {
       StandardStreams.line(
         "  groups: \(configuration.groups), \(configuration.widthPerGroup) wide each in layer1")
     }
-    StandardStreams.line("  outputs: \(Spelling.count(configuration.classes))")
+    StandardStreams.line("  outputs: \(Format.count(configuration.classes))")
   }
 }

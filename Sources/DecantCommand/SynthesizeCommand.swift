@@ -47,7 +47,7 @@ struct SynthesizeCommand: ParsableCommand, JSONReporting {
           output, format: OutputFormat.torchZip.rawValue, tensors: stateDict.count, bytes: bytes))
     }
     StandardStreams.line(
-      "\(Spelling.count(stateDict.count, "tensor")), \(Spelling.count(bytes, "byte")) of weights under '\(key.escapedForDisplay)', "
-        + "\(Spelling.duration(clock.now - start)): \(output.escapedForDisplay)")
+      "\(Format.count(stateDict.count, "tensor")), \(Format.count(bytes, "byte")) of weights under '\(key.escapedForDisplay)', "
+        + "\(Format.duration(clock.now - start)): \(output.escapedForDisplay)")
   }
 }

@@ -14,7 +14,7 @@ struct TensorTree {
   }
 
   /// The maximum number of dots per name that start branches, since a hostile name could cause endless indentation.
-  private static let deepest = 63
+  private static let maxDepth = 63
 
   private var branches: [Branch] = []
 
@@ -27,7 +27,7 @@ struct TensorTree {
       var path = ""
       var parent = -1
       let steps = entry.path.flatMap {
-        $0.name.split(separator: ".", maxSplits: Self.deepest, omittingEmptySubsequences: false).map(
+        $0.name.split(separator: ".", maxSplits: Self.maxDepth, omittingEmptySubsequences: false).map(
           String.init)
       }
       for (depth, step) in steps.enumerated() {
@@ -46,7 +46,7 @@ struct TensorTree {
         parent = place
       }
       if parent >= 0 {
-        all[parent].leaf = "\(Spelling.shape(entry.tensor.shape)) \(entry.tensor.dtype.rawValue)"
+        all[parent].leaf = "\(Format.shape(entry.tensor.shape)) \(entry.tensor.dtype.rawValue)"
       }
     }
     var pending = Array((children[-1] ?? []).reversed())
@@ -61,8 +61,8 @@ struct TensorTree {
     var table = TextTable([("", .left), ("", .right), ("", .right), ("", .left)])
     for branch in branches {
       let name = String(repeating: "  ", count: branch.depth) + branch.name.escapedForDisplay
-      let count = branch.leaf.isEmpty ? Spelling.count(branch.tensors, "tensor") : ""
-      table.row(name, count, Spelling.count(branch.bytes), branch.leaf)
+      let count = branch.leaf.isEmpty ? Format.count(branch.tensors, "tensor") : ""
+      table.row(name, count, Format.count(branch.bytes), branch.leaf)
     }
     return table.lines
   }

@@ -41,21 +41,21 @@ struct VerifyCommand: ParsableCommand, JSONReporting {
     if json {
       printJSON(resolution, verification)
     } else {
-      print(resolution, verification, shapes: network.arch == nil ? nil : whatShapesTell(stateDict))
+      print(resolution, verification, shapes: network.arch == nil ? nil : shapesSummary(stateDict))
     }
     if !verification.isMatch { throw ExitStatus.no }
   }
 
   /// Returns a description of the network that the names and shapes match, or nil when they match none. It helps users
   /// who expected another network.
-  private func whatShapesTell(_ stateDict: StateDict) -> String? {
+  private func shapesSummary(_ stateDict: StateDict) -> String? {
     var said = ResNetOverrides()
     said.prefix = network.prefix
     said.stride0 = 1
     guard let found = try? ResNetResolution(of: stateDict, said) else { return nil }
     let layers = found.configuration.layers.map(String.init).joined(separator: ", ")
     let block =
-      "\(found.configuration.block.rawValue) blocks [\(layers)], \(Spelling.count(found.configuration.classes, "output"))"
+      "\(found.configuration.block.rawValue) blocks [\(layers)], \(Format.count(found.configuration.classes, "output"))"
     let names = ResNetArchitecture.all.filter { $0.configuration.hasTrunk(of: found.configuration) }.map(
       \.name)
     return block
@@ -66,25 +66,25 @@ struct VerifyCommand: ParsableCommand, JSONReporting {
     let name = resolution.architecture ?? "a ResNet without a published name"
     var lines: [String] = []
     for missing in verification.missing {
-      lines.append("missing     \(missing.name.escapedForDisplay)  \(Spelling.shape(missing.shape))")
+      lines.append("missing     \(missing.name.escapedForDisplay)  \(Format.shape(missing.shape))")
     }
     for name in verification.unexpected { lines.append("unexpected  \(name.escapedForDisplay)") }
     for mismatch in verification.mismatched {
       let difference: String
       switch mismatch.difference {
       case .shape(let expected, let found):
-        difference = "expected \(Spelling.shape(expected)), found \(Spelling.shape(found))"
+        difference = "expected \(Format.shape(expected)), found \(Format.shape(found))"
       case .type(let expected, let found): difference = "expected \(expected), found \(found.rawValue)"
       }
       lines.append("mismatched  \(mismatch.name.escapedForDisplay)  \(difference)")
     }
     for finding in verification.nonFinite {
       lines.append(
-        "non-finite  \(finding.name.escapedForDisplay)  \(Spelling.count(finding.count, "number"))")
+        "non-finite  \(finding.name.escapedForDisplay)  \(Format.count(finding.count, "number"))")
     }
     StandardStreams.line(
       verification.isMatch
-        ? "yes: the names, shapes and types are those of \(name), \(Spelling.count(verification.matched, "tensor")), every number finite"
+        ? "yes: the names, shapes and types are those of \(name), \(Format.count(verification.matched, "tensor")), every number finite"
         : "no: this is not \(name): \(verification.missing.count) missing, \(verification.unexpected.count) unexpected, "
           + "\(verification.mismatched.count) mismatched, \(verification.nonFinite.count) with non-finite numbers"
     )
@@ -92,7 +92,7 @@ struct VerifyCommand: ParsableCommand, JSONReporting {
     if let shapes, !verification.isMatch { StandardStreams.line("  the shapes tell of \(shapes)") }
     if let first = verification.beside.first {
       StandardStreams.line(
-        "  \(Spelling.count(verification.beside.count, "tensor")) \(verification.beside.count == 1 ? "stands" : "stand") beside the network, from \(first.escapedForDisplay) on"
+        "  \(Format.count(verification.beside.count, "tensor")) \(verification.beside.count == 1 ? "stands" : "stand") beside the network, from \(first.escapedForDisplay) on"
       )
     }
     if verification.absentOptional > 0 {

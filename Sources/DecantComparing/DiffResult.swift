@@ -5,8 +5,8 @@ package import DecantTensors
 package struct DiffResult {
   /// Two tensors that were compared.
   package struct Compared {
-    package let left: DiffSide.Item
-    package let right: DiffSide.Item
+    package let left: DiffFile.Item
+    package let right: DiffFile.Item
     package let reason: TensorMatching.Reason
     package let difference: TensorDifference?
     package let remark: String
@@ -27,13 +27,13 @@ package struct DiffResult {
   package private(set) var changed: [Compared] = []
   /// Pairs that differ within the tolerance.
   package private(set) var tolerated: [Compared] = []
-  package let onlyA: [DiffSide.Item]
-  package let onlyB: [DiffSide.Item]
+  package let onlyA: [DiffFile.Item]
+  package let onlyB: [DiffFile.Item]
   package let prefixes: [NameMatching.Prefixes]
   package let ignoresNames: Bool
 
   package init(
-    _ a: DiffSide, _ b: DiffSide, _ matching: TensorMatching, _ verdicts: [PairVerdict], ignoresNames: Bool,
+    _ a: DiffFile, _ b: DiffFile, _ matching: TensorMatching, _ verdicts: [PairVerdict], ignoresNames: Bool,
     isTolerant: Bool
   ) {
     onlyA = matching.onlyA.map { a.items[$0] }
@@ -57,7 +57,7 @@ package struct DiffResult {
       case .identical: renamed.append(compared())
       case .reshaped(let axes): reshaped.append(compared(axes: axes))
       case .changed(let difference, let remark, let hint):
-        if isTolerant, let difference, difference.beyondCount == 0 {
+        if isTolerant, let difference, difference.toleranceExceededCount == 0 {
           tolerated.append(compared(difference, remark, hint: hint))
         } else {
           changed.append(compared(difference, remark, hint: hint))

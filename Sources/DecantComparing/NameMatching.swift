@@ -17,8 +17,8 @@ package struct NameMatching {
   package private(set) var pairs: [(left: Int, right: Int)] = []
   package private(set) var prefixes: [Prefixes] = []
   /// The indices of the names without a partner.
-  package private(set) var leftOver: [Int] = []
-  package private(set) var rightOver: [Int] = []
+  package private(set) var unmatchedLeft: [Int] = []
+  package private(set) var unmatchedRight: [Int] = []
 
   /// The most pairs of prefixes to find. A student and a teacher under other names are two.
   private static let mostPrefixes = 8
@@ -36,11 +36,11 @@ package struct NameMatching {
     _ left: [String], _ right: [String], leftKeys: [String] = [], rightKeys: [String] = [],
     findsPrefixes: Bool = true
   ) {
-    leftOver = Array(left.indices)
-    rightOver = Array(right.indices)
+    unmatchedLeft = Array(left.indices)
+    unmatchedRight = Array(right.indices)
     pair(left, right, Prefixes(left: "", right: "", count: 0))
-    while findsPrefixes, prefixes.count < Self.mostPrefixes, !leftOver.isEmpty, !rightOver.isEmpty,
-      let found = best(leftOver.map { left[$0] }, rightOver.map { right[$0] }, leftKeys, rightKeys)
+    while findsPrefixes, prefixes.count < Self.mostPrefixes, !unmatchedLeft.isEmpty, !unmatchedRight.isEmpty,
+      let found = best(unmatchedLeft.map { left[$0] }, unmatchedRight.map { right[$0] }, leftKeys, rightKeys)
     {
       let before = pairs.count
       pair(left, right, found)
@@ -53,12 +53,12 @@ package struct NameMatching {
   /// Pairs the unpaired names that are equal after two prefixes are removed.
   private mutating func pair(_ left: [String], _ right: [String], _ prefixes: Prefixes) {
     var places: [ExactText: Int] = [:]
-    places.reserveCapacity(rightOver.count)
-    for place in rightOver {
+    places.reserveCapacity(unmatchedRight.count)
+    for place in unmatchedRight {
       if let rest = Self.rest(right[place], prefixes.right) { places[ExactText(rest)] = place }
     }
     var taken: Set<Int> = []
-    leftOver = leftOver.filter { place in
+    unmatchedLeft = unmatchedLeft.filter { place in
       guard let rest = Self.rest(left[place], prefixes.left), let other = places[ExactText(rest)] else {
         return true
       }
@@ -66,7 +66,7 @@ package struct NameMatching {
       taken.insert(other)
       return false
     }
-    if !taken.isEmpty { rightOver = rightOver.filter { !taken.contains($0) } }
+    if !taken.isEmpty { unmatchedRight = unmatchedRight.filter { !taken.contains($0) } }
   }
 
   private static func rest(_ name: String, _ prefix: String) -> String? {

@@ -25,14 +25,14 @@ package enum PairVerdict: Sendable {
 
 /// Compares the tensors of pairs, and finds tensors with equal data among those without a partner.
 package struct PairComparison: Sendable {
-  package let a: DiffSide
-  package let b: DiffSide
+  package let a: DiffFile
+  package let b: DiffFile
   package let tolerance: Tolerance
   package let toDense: Bool
   package let threads: Int
 
   /// Creates a comparison with a tolerance. `toDense` converts sparse tensors to dense ones.
-  package init(a: DiffSide, b: DiffSide, tolerance: Tolerance, toDense: Bool, threads: Int) {
+  package init(a: DiffFile, b: DiffFile, tolerance: Tolerance, toDense: Bool, threads: Int) {
     (self.a, self.b, self.tolerance, self.toDense, self.threads) = (a, b, tolerance, toDense, threads)
   }
 
@@ -50,7 +50,7 @@ package struct PairComparison: Sendable {
     return try locating(left, right) {
       var tensor = left.tensor
       if hasParts(tensor) { return try compareParts(tensor, right.tensor) }
-      if let axes = pair.axes { tensor = try tensor.arranged(axes) }
+      if let axes = pair.axes { tensor = try tensor.permuted(axes) }
       return try compare(tensor, right.tensor)
     }
   }
@@ -79,7 +79,7 @@ package struct PairComparison: Sendable {
       left.shape.sorted() == right.shape.sorted(), left.byteCount <= Self.transposedBytes
     else { return nil }
     for axes in Self.orders(left.shape.count) where axes.map({ left.shape[$0] }) == right.shape {
-      if try left.arranged(axes).hasSameBits(as: right) { return axes }
+      if try left.permuted(axes).hasSameBits(as: right) { return axes }
     }
     return nil
   }
@@ -97,9 +97,9 @@ package struct PairComparison: Sendable {
     if difference.differingCount == 0 {
       return left != right ? "the same numbers" : left == .bool ? "other bytes for true" : "other NaN bits"
     }
-    if difference.isRounding { return "rounded once" }
+    if difference.isRoundedCopy { return "rounded once" }
     return difference.nanCount > 0
-      ? "\(Spelling.count(difference.nanCount)) NaN on one side" : ""
+      ? "\(Format.count(difference.nanCount)) NaN on one side" : ""
   }
 
   // MARK: Sparse and quantised tensors, by their parts
@@ -126,7 +126,7 @@ package struct PairComparison: Sendable {
     throw DecantError(
       .invalidArgument,
       "\(names.count == 1 ? "this tensor is" : "these \(names.count) tensors are") \(isQuantised ? "quantised" : "sparse") in one of the files only: "
-        + DiffSide.list(names), file: "\(a.checkpoint.path) and \(b.checkpoint.path)",
+        + DiffFile.list(names), file: "\(a.checkpoint.path) and \(b.checkpoint.path)",
       advice: isQuantised ? .dequantize : .makeDense)
   }
 
@@ -223,7 +223,7 @@ package struct PairComparison: Sendable {
     package let digest: String
   }
 
-  private func digest(_ side: DiffSide, _ item: DiffSide.Item) throws -> String {
+  private func digest(_ side: DiffFile, _ item: DiffFile.Item) throws -> String {
     do {
       let tensor = item.tensor
       guard hasParts(tensor) else { return try tensor.sha256() }
@@ -237,10 +237,10 @@ package struct PairComparison: Sendable {
   }
 
   /// Runs a comparison of two tensors, and adds the tensor that could not be read to its errors.
-  private func locating<T>(_ left: DiffSide.Item, _ right: DiffSide.Item, _ body: () throws -> T) throws -> T
+  private func locating<T>(_ left: DiffFile.Item, _ right: DiffFile.Item, _ body: () throws -> T) throws -> T
   {
     do { return try body() } catch let error as TensorComparisonError {
-      throw error.isOfOther ? b.located(error.cause, right) : a.located(error.cause, left)
+      throw error.isSecondTensor ? b.located(error.cause, right) : a.located(error.cause, left)
     } catch { throw a.located(error, left) }
   }
 }

@@ -13,7 +13,7 @@ extension StateDict {
   ///   tensor paired with one that is not. O(bytes), at most twice for tensors that differ.
   public func diff(_ other: StateDict) throws(DecantError) -> StateDictDifference {
     try DecantError.mapping {
-      let (a, b) = try (DiffSide("A", self), DiffSide("B", other))
+      let (a, b) = try (DiffFile("A", self), DiffFile("B", other))
       var matching = TensorMatching(a, b, exactNames: false)
       for side in [a, b] { try side.verifyChecksums() }
       let comparison = PairComparison(a: a, b: b, tolerance: Tolerance(), toDense: false, threads: 1)
@@ -27,7 +27,7 @@ extension StateDict {
   }
 }
 
-extension DiffSide {
+extension DiffFile {
   /// Creates a side from a state dict, read from a file or made in memory.
   fileprivate init(_ letter: String, _ stateDict: StateDict) throws(DecantError) {
     if let part = stateDict.part {

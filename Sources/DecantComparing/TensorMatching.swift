@@ -20,7 +20,7 @@ package struct TensorMatching {
     package let a: Int
     package let b: Int
     package let reason: Reason
-    /// The axis of A's tensor for each axis in B's naming convention, as ``Tensor/arranged(_:)`` expects it.
+    /// The axis of A's tensor for each axis in B's naming convention, as ``Tensor/permuted(_:)`` expects it.
     package var axes: [Int?]?
   }
 
@@ -34,14 +34,14 @@ package struct TensorMatching {
   /// Matches tensors by names, then by naming conventions. No tensor data is read.
   ///
   /// - Parameter exactNames: true to pair only names that are equal without removing a prefix.
-  package init(_ a: DiffSide, _ b: DiffSide, exactNames: Bool) {
+  package init(_ a: DiffFile, _ b: DiffFile, exactNames: Bool) {
     let names = NameMatching(
       a.items.map(\.name), b.items.map(\.name), leftKeys: a.stateDictKeys, rightKeys: b.stateDictKeys,
       findsPrefixes: !exactNames)
     prefixes = names.prefixes
     pairs = names.pairs.map { Pair(a: $0.left, b: $0.right, reason: .name) }
-    onlyA = names.leftOver
-    onlyB = names.rightOver
+    onlyA = names.unmatchedLeft
+    onlyB = names.unmatchedRight
     if !exactNames, !onlyA.isEmpty, !onlyB.isEmpty { matchByDialect(a, b) }
   }
 
@@ -59,7 +59,7 @@ package struct TensorMatching {
   ///
   /// This takes precedence over equal names, which may have two meanings: `layer1.0.downsample.1.weight` is a
   /// convolution in timm's names and a normalization in CLIP's.
-  private mutating func matchByDialect(_ a: DiffSide, _ b: DiffSide) {
+  private mutating func matchByDialect(_ a: DiffFile, _ b: DiffFile) {
     guard let left = Self.naming(a, onlyA), let right = Self.naming(b, onlyB) else { return }
     let (ofA, ofB) = (Self.places(left, in: a), Self.places(right, in: b))
     var partner: [Int: (b: Int, axes: [Int?])] = [:]
@@ -88,17 +88,17 @@ package struct TensorMatching {
   }
 
   /// Returns the tensor names of the only ResNet of a side: in all its tensors, or in those without a partner.
-  private static func naming(_ side: DiffSide, _ leftOver: [Int]) -> ResNetNaming? {
-    if let whole = try? ResNetNaming.onlyIfAny(in: side.stateDict) { return whole }
-    let entries = leftOver.map { side.items[$0] }
+  private static func naming(_ side: DiffFile, _ unmatchedLeft: [Int]) -> ResNetTensorNameMap? {
+    if let whole = try? ResNetTensorNameMap.onlyIfAny(in: side.stateDict) { return whole }
+    let entries = unmatchedLeft.map { side.items[$0] }
     guard
       let rest = try? StateDict(entries.map { StateDict.Entry(name: $0.name, tensor: $0.entry.tensor) })
     else { return nil }
-    return try? ResNetNaming.onlyIfAny(in: rest)
+    return try? ResNetTensorNameMap.onlyIfAny(in: rest)
   }
 
   /// Returns the item index of each of a network's tensors by canonical name.
-  private static func places(_ naming: ResNetNaming, in side: DiffSide) -> [String: Int] {
+  private static func places(_ naming: ResNetTensorNameMap, in side: DiffFile) -> [String: Int] {
     var canonical: [ExactText: String] = [:]
     for entry in naming.entries { canonical[ExactText(entry.name)] = entry.canonical }
     var places: [String: Int] = [:]

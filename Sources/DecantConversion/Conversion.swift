@@ -29,18 +29,18 @@ extension Checkpoint {
     do { pickling = format == .torchZip ? try CheckpointPickling(plan) : nil } catch let error
       as DecantError
     { throw error.located(file: self.path) }
-    var pouring = try TensorPouring(
+    var pipeline = try TensorPipeline(
       pickling?.tensors.records.map(\.elements) ?? plan.tensors, progress: options.progress)
     let files: [(path: String, byteCount: Int)]
     do {
-      files = try write(plan, metadata, pickling, to: path, &pouring)
+      files = try write(plan, metadata, pickling, to: path, &pipeline)
     } catch let error as DecantError { throw error.located(file: self.path) }
     let casts = plan.tensors.count { $0.dtype != $0.tensor.dtype }
     let aliases = Aliases(plan.selection.tensors.map(\.tensor))
     return WriteReport(
       files: files, tensorCount: plan.tensors.count, castCount: casts,
       uncastCount: options.dtype == nil ? 0 : plan.tensors.count { $0.tensor.dtype != options.dtype } - casts,
-      losses: pouring.losses,
+      losses: pipeline.losses,
       aliases: pickling != nil
         ? []
         : plan.tensors.indices.compactMap { index in
@@ -55,7 +55,7 @@ extension Checkpoint {
 
   private func write(
     _ plan: ConversionPlan, _ metadata: ConversionMetadata, _ pickling: CheckpointPickling?, to path: String?,
-    _ pouring: inout TensorPouring
+    _ pipeline: inout TensorPipeline
   ) throws -> [(path: String, byteCount: Int)] {
     let options = plan.options
     if options.checks {
@@ -70,7 +70,7 @@ extension Checkpoint {
     func file(_ write: (AtomicOutput) throws -> Void) throws -> [(path: String, byteCount: Int)] {
       let output =
         try path.map { path throws(DecantError) in
-          try policy.open(path, holding: pouring.totalByteCount)
+          try policy.open(path, holding: pipeline.totalByteCount)
         }
         ?? .standardOutput(sources: policy.sources)
       try write(output)
@@ -81,33 +81,33 @@ extension Checkpoint {
     switch plan.format {
     case .safetensors:
       if let limit = options.shardByteCount, let path {
-        return try SafetensorsShards(plan.tensors, metadata.texts, limit, path).write(policy, &pouring)
+        return try SafetensorsShards(plan.tensors, metadata.texts, limit, path).write(policy, &pipeline)
       }
       let writer = try SafetensorsWriter(plan.tensors, metadata: metadata.texts)
-      return try file { try writer.write(to: $0, &pouring) }
+      return try file { try writer.write(to: $0, &pipeline) }
     case .npz:
       let writer = try NpzWriter(plan.tensors)
-      return try file { try writer.write(to: $0, &pouring) }
+      return try file { try writer.write(to: $0, &pipeline) }
     case .npy:
       let writer = try NpyWriter(plan.tensors)
-      return try file { try writer.write(to: $0, &pouring) }
+      return try file { try writer.write(to: $0, &pipeline) }
     case .npyFolder:
       guard let path else {
         throw DecantError(.invalidArgument, "a folder cannot be written to standard output")
       }
-      return try NpyFolderWriter(plan.tensors, path).write(policy, &pouring)
+      return try NpyFolderWriter(plan.tensors, path).write(policy, &pipeline)
     case .gguf:
       let writer = try GGUFWriter(plan.tensors, metadata)
-      return try file { try writer.write(to: $0, &pouring) }
+      return try file { try writer.write(to: $0, &pipeline) }
     case .torchZip:
       guard let pickling else { preconditionFailure("what is written as a pickle was planned as one") }
       let records = pickling.tensors.records
       if plan.options.isLegacy {
         let writer = TorchLegacyWriter(pickling.bytes, records)
-        return try file { try writer.write(to: $0, &pouring) }
+        return try file { try writer.write(to: $0, &pipeline) }
       }
       let writer = TorchZipWriter(pickling.bytes, records)
-      return try file { try writer.write(to: $0, &pouring) }
+      return try file { try writer.write(to: $0, &pipeline) }
     }
   }
 }

@@ -6,7 +6,7 @@ package struct ConversionMetadata {
   /// The source's metadata, typed as GGUF types it.
   let fromSource: [(key: String, value: GGUFValue)]
   /// The source's keys whose values are too long to keep.
-  private let unkept: [String]
+  private let droppedKeys: [String]
   /// The entries that the conversion adds. They replace the source's entries with the same keys, so repeated
   /// conversions do not pile up.
   package let own: [(key: String, value: String)]
@@ -25,7 +25,7 @@ package struct ConversionMetadata {
     let source = try SourceMetadata(
       checkpoint, as: plan.format == .gguf ? .typed : plan.format.holdsMetadata ? .texts : .nowhere)
     fromSource = source.values
-    unkept = source.tooLong
+    droppedKeys = source.tooLongKeys
   }
 
   /// All entries as texts, in the order in which they are written.
@@ -35,6 +35,6 @@ package struct ConversionMetadata {
 
   /// Returns the source's keys that are lost in a format.
   package func dropped(by format: OutputFormat) -> [String] {
-    (format.holdsMetadata ? [] : fromSource.map(\.key)) + unkept
+    (format.holdsMetadata ? [] : fromSource.map(\.key)) + droppedKeys
   }
 }

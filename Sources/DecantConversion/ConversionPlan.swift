@@ -35,7 +35,7 @@ package struct ConversionPlan {
     let names = try names()
     tensors = try zip(selection.tensors.indices, zip(names, views)).map { index, named in
       let (name, view) = named
-      let tensor = try arranged(view, of: selection.tensors[index])
+      let tensor = try permuted(view, of: selection.tensors[index])
       let dtype = options.dtype.flatMap { tensor.isCast(to: $0) ? $0 : nil } ?? tensor.dtype
       return PlannedTensor(name: name, entry: selection.tensors[index], tensor: tensor, dtype: dtype)
     }
@@ -222,12 +222,12 @@ package struct ConversionPlan {
   }
 
   /// Returns a tensor with its axes in the requested order.
-  private func arranged(_ tensor: Tensor, of entry: CheckpointTensor) throws -> Tensor {
+  private func permuted(_ tensor: Tensor, of entry: CheckpointTensor) throws -> Tensor {
     if let renaming = options.renamed[ExactText(selection.name(of: entry))] {
-      return try tensor.arranged(renaming.axes)
+      return try tensor.permuted(renaming.axes)
     }
     guard options.isChannelsLast, tensor.isConvolutionWeight else { return tensor }
-    return try tensor.arranged([0, 2, 3, 1])
+    return try tensor.permuted([0, 2, 3, 1])
   }
 
   private func requireData() throws(DecantError) {

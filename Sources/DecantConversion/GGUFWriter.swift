@@ -21,7 +21,7 @@ struct GGUFWriter {
   ///
   /// - Throws: ``DecantError`` that lists every tensor the format cannot hold.
   init(_ tensors: [PlannedTensor], _ metadata: ConversionMetadata) throws(DecantError) {
-    var unwritable = UnwritableTensors()
+    var unwritable = RefusedTensors()
     let unsupported = tensors.filter { GGMLType.code($0.dtype) == nil }
     unwritable.add("GGUF has no element type for", unsupported)
     unwritable.add(
@@ -32,7 +32,7 @@ struct GGUFWriter {
       tensors.filter { $0.name.utf8.count > Self.longestName })
     let hasLongNames = tensors.contains { $0.name.utf8.count > Self.longestName }
     try unwritable.refuse(
-      unsupported.isEmpty && hasLongNames ? .rename : UnwritableTensors.advice(onTypesOf: unsupported))
+      unsupported.isEmpty && hasLongNames ? .rename : RefusedTensors.advice(onTypesOf: unsupported))
     self.tensors = tensors
     var header = FileSignature.gguf
     header.appendLittleEndian(UInt32(3))
@@ -59,10 +59,10 @@ struct GGUFWriter {
   }
 
   /// Writes the file; a large tensor is never in memory as a whole.
-  func write(to output: AtomicOutput, _ pouring: inout TensorPouring) throws {
+  func write(to output: AtomicOutput, _ pipeline: inout TensorPipeline) throws {
     output.write(header)
     for tensor in tensors {
-      try pouring.pour(tensor, into: output)
+      try pipeline.pour(tensor, into: output)
       output.write([UInt8](repeating: 0, count: Self.padding(tensor.byteCount)))
     }
   }

@@ -25,9 +25,9 @@ struct NpyWriter {
   }
 
   /// Writes the file; a large tensor is never in memory as a whole.
-  func write(to output: AtomicOutput, _ pouring: inout TensorPouring) throws {
+  func write(to output: AtomicOutput, _ pipeline: inout TensorPipeline) throws {
     output.write(header)
-    try pouring.pour(tensor, into: output)
+    try pipeline.pour(tensor, into: output)
   }
 }
 
@@ -39,7 +39,7 @@ struct NpzWriter {
   /// - Throws: ``DecantError`` that lists every tensor the format cannot hold.
   init(_ tensors: [PlannedTensor]) throws(DecantError) {
     try NumpyTypes.requireWritable(tensors)
-    var unwritable = UnwritableTensors()
+    var unwritable = RefusedTensors()
     let names = Set(tensors.map { ExactText($0.name) })
     unwritable.add("a zip entry's name has no room for", tensors.filter { $0.name.utf8.count > 65_000 })
     // Zip readers end a name at a zero byte.
@@ -52,14 +52,14 @@ struct NpzWriter {
   }
 
   /// Writes the archive; a large tensor is never in memory as a whole.
-  func write(to output: AtomicOutput, _ pouring: inout TensorPouring) throws {
+  func write(to output: AtomicOutput, _ pipeline: inout TensorPipeline) throws {
     var zip = ZipWriter(output)
     for tensor in tensors {
       let header = NpyHeader.bytes(tensor.dtype, tensor.shape)
       try zip.entry(tensor.name + ".npy", byteCount: header.count + tensor.byteCount) { output in
         // The header's length is a multiple of 64 bytes, so that no element crosses a block boundary of the output.
         output.write(header)
-        return try pouring.pour(tensor, intoEntryOf: output)
+        return try pipeline.pour(tensor, intoEntryOf: output)
           .behind(header, dataByteCount: tensor.byteCount)
       }
     }
@@ -79,7 +79,7 @@ struct NpyFolderWriter {
   /// - Throws: ``DecantError`` that lists every tensor the format cannot hold, or whose name cannot be a file name.
   init(_ tensors: [PlannedTensor], _ path: String) throws(DecantError) {
     try NumpyTypes.requireWritable(tensors)
-    var unwritable = UnwritableTensors()
+    var unwritable = RefusedTensors()
     unwritable.add(
       "no file can have the name of",
       tensors.filter { tensor in
@@ -94,7 +94,7 @@ struct NpyFolderWriter {
 
   /// Writes a file for each tensor.
   func write(
-    _ policy: OutputPolicy, _ pouring: inout TensorPouring
+    _ policy: OutputPolicy, _ pipeline: inout TensorPipeline
   ) throws -> [(path: String, byteCount: Int)] {
     let folder = try OutputFolder(target)
     var files: [(path: String, byteCount: Int)] = []
@@ -102,7 +102,7 @@ struct NpyFolderWriter {
       let name = tensor.name + ".npy"
       let output = try policy.open(folder.path + "/" + name, named: target + name, holding: tensor.byteCount)
       output.write(NpyHeader.bytes(tensor.dtype, tensor.shape))
-      try pouring.pour(tensor, into: output)
+      try pipeline.pour(tensor, into: output)
       try policy.complete(output, holding: [tensor])
       try policy.commit(output)
       files.append((target + name, output.byteCount))
@@ -115,12 +115,12 @@ struct NpyFolderWriter {
 extension NumpyTypes {
   /// - Throws: ``DecantError`` that lists every tensor of a dtype that NumPy lacks, or with too many dimensions.
   static func requireWritable(_ tensors: [PlannedTensor]) throws(DecantError) {
-    var unwritable = UnwritableTensors()
+    var unwritable = RefusedTensors()
     let unsupported = tensors.filter { code($0.dtype) == nil }
     unwritable.add("NumPy has no element type for", unsupported)
     // NPY_MAXDIMS of NumPy 2.
     unwritable.add("NumPy has no more than 64 dimensions for", tensors.filter { $0.shape.count > 64 })
-    try unwritable.refuse(UnwritableTensors.advice(onTypesOf: unsupported))
+    try unwritable.refuse(RefusedTensors.advice(onTypesOf: unsupported))
   }
 }
 

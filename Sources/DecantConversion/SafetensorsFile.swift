@@ -18,9 +18,9 @@ package enum SafetensorsFile {
       return PlannedTensor(name: name, entry: entry, tensor: tensor, dtype: tensor.dtype)
     }
     let writer = try SafetensorsWriter(planned, metadata: [(key: "format", value: "pt")])
-    var pouring = try TensorPouring(planned)
-    let output = try AtomicOutput(path, holding: pouring.totalByteCount, overwrite: true, sources: sources)
-    try writer.write(to: output, &pouring)
+    var pipeline = try TensorPipeline(planned)
+    let output = try AtomicOutput(path, holding: pipeline.totalByteCount, overwrite: true, sources: sources)
+    try writer.write(to: output, &pipeline)
     try output.commit()
   }
 }

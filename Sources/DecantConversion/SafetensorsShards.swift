@@ -53,13 +53,13 @@ struct SafetensorsShards {
 
   /// Writes every file, and names them after all are complete; the index comes last.
   func write(
-    _ policy: OutputPolicy, _ pouring: inout TensorPouring
+    _ policy: OutputPolicy, _ pipeline: inout TensorPipeline
   ) throws -> [(path: String, byteCount: Int)] {
-    try OpenFiles.allow(shards.count)
+    try OpenFileLimit.allow(shards.count)
     var outputs: [AtomicOutput] = []
     for shard in shards {
       let output = try policy.open(shard.path, holding: shard.writer.byteCount)
-      try shard.writer.write(to: output, &pouring)
+      try shard.writer.write(to: output, &pipeline)
       try policy.complete(output, holding: shard.writer.items)
       outputs.append(output)
     }

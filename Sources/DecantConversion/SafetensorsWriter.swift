@@ -72,8 +72,8 @@ struct SafetensorsWriter {
   }
 
   /// Writes the file; a large tensor is never in memory as a whole.
-  func write(to output: AtomicOutput, _ pouring: inout TensorPouring) throws {
+  func write(to output: AtomicOutput, _ pipeline: inout TensorPipeline) throws {
     output.write(header)
-    for item in items { try pouring.pour(item, into: output) }
+    for item in items { try pipeline.pour(item, into: output) }
   }
 }

@@ -11,16 +11,18 @@ struct SourceMetadata {
   /// The entries in the file's order, typed as GGUF types them; with `.texts`, every value is loaded from the file.
   private(set) var values: [(key: String, value: GGUFValue)] = []
   /// The keys whose values are too long for a header.
-  private(set) var tooLong: [String] = []
+  private(set) var tooLongKeys: [String] = []
   /// The number of bytes of long arrays and texts so far; they are held in memory.
   private var encodedByteCount = 0
 
   /// - Throws: ``DecantError`` when a value that is read on demand cannot be read.
   init(_ checkpoint: Checkpoint, as form: Form) throws(DecantError) {
     switch checkpoint.container {
-    case .safetensors: for hint in checkpoint.hints { add(hint.label, .text(hint.text)) }
+    case .safetensors: for hint in checkpoint.containerMetadata { add(hint.label, .text(hint.text)) }
     case .shards:
-      for hint in checkpoint.hints where hint.label != "shards" { add(hint.label, .text(hint.text)) }
+      for hint in checkpoint.containerMetadata where hint.label != "shards" {
+        add(hint.label, .text(hint.text))
+      }
     case .gguf: for object in checkpoint.objects where object.unreadTensor == nil { try add(object, form) }
     default: break
     }
@@ -35,14 +37,14 @@ struct SourceMetadata {
   private mutating func add(_ object: CheckpointObject, _ form: Form) throws(DecantError) {
     guard let key = object.path.first?.name else { return }
     guard object.path.count > 1 else {
-      if let value = try value(of: object, form) { add(key, value) } else { tooLong.append(key) }
+      if let value = try value(of: object, form) { add(key, value) } else { tooLongKeys.append(key) }
       return
     }
     // An array that lost an element would be a different array.
-    if tooLong.last == key { return }
+    if tooLongKeys.last == key { return }
     let others = values.last?.key == key ? values.removeLast().value : .array([])
     guard let value = try value(of: object, form), case .array(let elements) = others else {
-      return tooLong.append(key)
+      return tooLongKeys.append(key)
     }
     add(key, .array(elements + [value]))
   }
@@ -68,9 +70,9 @@ extension Checkpoint {
   /// - Returns: The entries, and the keys of values that are too long.
   /// - Throws: ``DecantError`` when a value that is read on demand cannot be read.
   package func metadata() throws(DecantError) -> (
-    texts: [(key: String, value: String)], tooLong: [String]
+    texts: [(key: String, value: String)], tooLongKeys: [String]
   ) {
     let source = try SourceMetadata(self, as: .texts)
-    return (source.values.map { ($0.key, $0.value.text) }, source.tooLong)
+    return (source.values.map { ($0.key, $0.value.text) }, source.tooLongKeys)
   }
 }

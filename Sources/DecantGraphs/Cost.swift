@@ -38,9 +38,9 @@ extension Graph {
         ]
       case .maxPool(let pooling):
         output = (input.channels, pooling.outputSize(input.height), pooling.outputSize(input.width))
-      case .averagePool(let size, let keepsRest):
-        output.height = keepsRest ? halved(input.height, size) : input.height / size
-        output.width = keepsRest ? halved(input.width, size) : input.width / size
+      case .averagePool(let size, let isCeilMode):
+        output.height = isCeilMode ? halved(input.height, size) : input.height / size
+        output.width = isCeilMode ? halved(input.width, size) : input.width / size
       case .blurPool(let stride):
         (output.height, output.width) = (halved(input.height, stride), halved(input.width, stride))
       case .padChannels(let each, let stride):

@@ -28,12 +28,12 @@ package struct Graph: Sendable, Equatable {
   package var output: Value { Value(index: nodes.count) }
 
   /// Appends a node and returns its output.
-  package mutating func append(_ name: String, _ operation: Operation, _ inputs: Value...) -> Value {
+  package mutating func append(_ name: String, _ operation: GraphOperation, _ inputs: Value...) -> Value {
     append(name, operation, inputs: inputs)
   }
 
   /// Appends a node and returns its output.
-  package mutating func append(_ name: String, _ operation: Operation, inputs: [Value]) -> Value {
+  package mutating func append(_ name: String, _ operation: GraphOperation, inputs: [Value]) -> Value {
     precondition(inputs.allSatisfy { $0.index <= nodes.count }, "a node reads only what stands before it")
     nodes.append(Node(name: name, operation: operation, inputs: inputs))
     return Value(index: nodes.count)
@@ -57,12 +57,12 @@ package struct Value: Hashable, Sendable {
 package struct Node: Sendable, Equatable {
   /// The module path, such as `layer1.0.conv1`. It is the prefix of the parameters' names.
   package let name: String
-  package let operation: Operation
+  package let operation: GraphOperation
   package let inputs: [Value]
 }
 
 /// The operation of a node. Names and semantics follow ONNX.
-package enum Operation: Sendable, Equatable {
+package enum GraphOperation: Sendable, Equatable {
   case conv(Convolution)
   /// Inference form: `(x − mean) / sqrt(variance + epsilon) × scale + bias` per channel.
   case batchNormalization(channels: Int, epsilon: Double)
@@ -75,10 +75,10 @@ package enum Operation: Sendable, Equatable {
   case silu
   case add
   case maxPool(Pooling)
-  /// The mean over adjacent, non-overlapping windows. With `keepsRest`, a last window that crosses the edge
+  /// The mean over adjacent, non-overlapping windows. With `isCeilMode`, a last window that crosses the edge
   /// averages the pixels inside (`AvgPool2d(ceil_mode=True, count_include_pad=False)`). Without it, pixels
   /// that do not fill a window are ignored (`AvgPool2d(size)`).
-  case averagePool(size: Int, keepsRest: Bool)
+  case averagePool(size: Int, isCeilMode: Bool)
   /// Takes every `stride`-th pixel of each row and column, and adds `each` channels of zeros on both sides.
   case padChannels(each: Int, stride: Int)
   /// Squeeze and excitation: multiplies each channel by a number between 0 and 1. The numbers come from the
@@ -192,23 +192,24 @@ package struct Pooling: Sendable, Equatable {
   package var stride: Int
   package var padding: Int
   /// True when padding counts as zeros; otherwise padding is never the maximum.
-  package var padsWithZeros = false
+  package var hasZeroPadding = false
   /// True when a last window that crosses the edge counts too (`ceil_mode`, as in Caffe).
-  package var keepsRest = false
+  package var isCeilMode = false
 
   /// Creates a window.
-  package init(kernel: Int, stride: Int, padding: Int, padsWithZeros: Bool = false, keepsRest: Bool = false) {
-    self.keepsRest = keepsRest
+  package init(kernel: Int, stride: Int, padding: Int, hasZeroPadding: Bool = false, isCeilMode: Bool = false)
+  {
+    self.isCeilMode = isCeilMode
     self.kernel = kernel
     self.stride = stride
     self.padding = padding
-    self.padsWithZeros = padsWithZeros
+    self.hasZeroPadding = hasZeroPadding
   }
 
   /// Returns the output's height or width for an input's; 0 when the window does not fit.
   package func outputSize(_ size: Int) -> Int {
     let span = size + 2 * padding - kernel
-    guard keepsRest, span > 0 else { return span < 0 ? 0 : span / stride + 1 }
+    guard isCeilMode, span > 0 else { return span < 0 ? 0 : span / stride + 1 }
     let count = (span + stride - 1) / stride + 1
     // As in PyTorch, a window must begin inside the input or the padding before it.
     return (count - 1) * stride >= size + padding ? count - 1 : count

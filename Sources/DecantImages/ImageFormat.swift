@@ -18,7 +18,7 @@ package enum ImageFormat: String, Sendable {
   }
 
   /// Returns the name of an image format that is not supported; nil when the bytes are not an image.
-  package static func foreignName(head: some Collection<UInt8>) -> String? {
+  package static func unsupportedFormatName(head: some Collection<UInt8>) -> String? {
     let head = Array(head)
     func holds(_ text: String, at offset: Int = 0) -> Bool { head.dropFirst(offset).starts(with: text.utf8) }
     if holds("GIF8") { return "GIF" }

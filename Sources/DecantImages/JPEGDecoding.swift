@@ -8,7 +8,7 @@ enum JPEGDecoding {
   /// units of up to 16 blocks.
   private static let pixelsPerByte = 8 * 64 * 16
 
-  static func picture(_ bytes: [UInt8], _ limits: Limits) throws(DecantError) -> Picture {
+  static func picture(_ bytes: [UInt8], _ limits: Limits) throws(DecantError) -> DecodedImage {
     let markers = try JPEGMarkers(unsafe bytes.span.bytes)
     try check(markers, limits)
     guard markers.width * markers.height / pixelsPerByte <= bytes.count else {
@@ -35,7 +35,7 @@ enum JPEGDecoding {
       samples = rgb(inks: samples)
       notes.append("its four inks were taken as inverted and without a colour profile, as Pillow takes them")
     }
-    var picture = Picture(format: .jpeg, height: markers.height, width: markers.width, pixels: samples)
+    var picture = DecodedImage(format: .jpeg, height: markers.height, width: markers.width, pixels: samples)
     picture.notes = notes
     picture.orient(exif: markers.exif, xmp: markers.xmp)
     return picture
@@ -50,7 +50,7 @@ enum JPEGDecoding {
       throw DecantError(
         .damaged, "is a JPEG without an image", remedy: "Download the file again.")
     }
-    try Picture.check(markers.height, markers.width, limits)
+    try DecodedImage.check(markers.height, markers.width, limits)
     let kind: String? =
       switch markers.frame {
       case 0xC0...0xC2: nil

@@ -21,7 +21,7 @@ package enum Orientation: Int, Sendable, CaseIterable {
   var swapsSides: Bool { rawValue >= Self.transposed.rawValue }
 
   /// Returns the upright image, as PIL's `exif_transpose` does. O(pixels).
-  func applied(to picture: Picture) -> Picture {
+  func applied(to picture: DecodedImage) -> DecodedImage {
     guard self != .upright else { return picture }
     var result = picture
     (result.height, result.width) =

@@ -3,9 +3,9 @@ internal import CImageCodecs
 
 /// PNG decoding by libpng, converted to RGB as Pillow converts its modes.
 enum PNGDecoding {
-  static func picture(_ bytes: [UInt8], _ limits: Limits) throws(DecantError) -> Picture {
+  static func picture(_ bytes: [UInt8], _ limits: Limits) throws(DecantError) -> DecodedImage {
     let chunks = try PNGChunks(unsafe bytes.span.bytes)
-    try Picture.check(chunks.height, chunks.width, limits)
+    try DecodedImage.check(chunks.height, chunks.width, limits)
     let channels = try channels(chunks)
     // Bytes of the file's rows, without the filter byte before each row. A small file that claims many pixels
     // is refused before anything is allocated for them.
@@ -19,7 +19,7 @@ enum PNGDecoding {
       throw DecantError(.libraryMissing, "cannot be decoded: \(unsafe String(cString: problem))")
     }
     let rows = try decode(bytes, chunks, rowByteCount: chunks.width * channels)
-    var picture = Picture(
+    var picture = DecodedImage(
       format: .png, height: chunks.height, width: chunks.width,
       pixels: rgb(rows.samples, rows.palette, chunks))
     if chunks.colourType == 4 || chunks.colourType == 6 {

@@ -24,13 +24,13 @@ public enum Preprocessing: String, Sendable, CaseIterable {
   private static let deviations: [Float] = [0.229, 0.224, 0.225]
 
   /// Returns the height and width of the network's input for an image.
-  package func size(of picture: Picture) -> (height: Int, width: Int) {
+  package func size(of picture: DecodedImage) -> (height: Int, width: Int) {
     self == .imagenetEval ? (Self.cropSide, Self.cropSide) : (picture.height, picture.width)
   }
 
   /// Returns the input values of an image: 3×H×W, row-major; nil for `none`, which does not accept images.
   /// O(pixels).
-  package func values(of picture: Picture) -> [Float]? {
+  package func values(of picture: DecodedImage) -> [Float]? {
     switch self {
     case .none: nil
     case .imagenetRaw: Self.normalised(picture.pixels)
@@ -40,7 +40,7 @@ public enum Preprocessing: String, Sendable, CaseIterable {
 
   /// Returns the target of torchvision's `Resize` and `CenterCrop`. The longer side is rounded down; a crop
   /// offset of half a pixel is rounded to even.
-  static func target(_ picture: Picture) -> ResamplingTarget {
+  static func target(_ picture: DecodedImage) -> ResamplingTarget {
     let (short, long) = (min(picture.height, picture.width), max(picture.height, picture.width))
     let longer = Int(Double(shorterSide * long) / Double(short))
     let isUpright = picture.width <= picture.height

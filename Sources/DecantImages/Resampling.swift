@@ -46,7 +46,7 @@ private struct AxisWeights {
   static func rounded(_ sum: Int32) -> UInt8 { UInt8(clamping: sum >> precision) }
 }
 
-extension Picture {
+extension DecodedImage {
   /// Returns the target's crop of the resized image, bit for bit equal to Pillow's bilinear `resize` followed
   /// by a crop. O(sources of the crop).
   func resampled(to target: ResamplingTarget) -> [UInt8] {

@@ -2,7 +2,7 @@
 ///
 /// A column is one pixel position of one image, with all its channels. Columns are numbered line by line, then image
 /// by image, so a batch is one continuous sequence of lines. A band is a range of columns.
-package struct BandMap: Equatable, Sendable {
+package struct FeatureMapSize: Equatable, Sendable {
   package var images: Int
   package var height: Int
   package var width: Int
@@ -34,13 +34,13 @@ package struct BandStep: Equatable, Sendable {
   package var reads: [Read]
   package var output: Int
   /// The feature map whose columns the step computes. When nothing is stored, the input map whose columns it sums.
-  package var map: BandMap
+  package var map: FeatureMapSize
   /// The number of columns of one band. Only the last band may be shorter.
   package var unit: Int
   /// True when the computed columns are stored; false for a sum over all of them.
   package var isStored = true
 
-  package init(reads: [Read], output: Int, map: BandMap, unit: Int, isStored: Bool = true) {
+  package init(reads: [Read], output: Int, map: FeatureMapSize, unit: Int, isStored: Bool = true) {
     (self.reads, self.output, self.map, self.unit) = (reads, output, map, unit)
     self.isStored = isStored
   }
@@ -71,7 +71,7 @@ package struct BandPlan: Equatable, Sendable {
   /// The number of columns of memory for each value, by value index; nil for values that no step computes or stores.
   package private(set) var capacity: [Int?]
   /// The size of each value by value index.
-  fileprivate let maps: [BandMap?]
+  fileprivate let maps: [FeatureMapSize?]
   /// The values that are kept complete.
   fileprivate let whole: Set<Int>
 
@@ -82,10 +82,10 @@ package struct BandPlan: Equatable, Sendable {
   ///   - input: the size of value 0.
   ///   - values: the number of values.
   ///   - whole: the values that are read after the last band, and so are kept complete.
-  package init(_ steps: [BandStep], input: BandMap, values: Int, whole: Set<Int>) {
+  package init(_ steps: [BandStep], input: FeatureMapSize, values: Int, whole: Set<Int>) {
     self.steps = steps
     self.whole = whole
-    var maps = [BandMap?](repeating: nil, count: values)
+    var maps = [FeatureMapSize?](repeating: nil, count: values)
     maps[0] = input
     for step in steps { maps[step.output] = step.map }
     self.maps = maps
@@ -104,7 +104,7 @@ package struct BandPlan: Equatable, Sendable {
   }
 
   /// Returns the size of a value, by value index.
-  package func map(of value: Int) -> BandMap? { maps[value] }
+  package func map(of value: Int) -> FeatureMapSize? { maps[value] }
 
   /// Every band, in the order of computation.
   package var bands: Bands { Bands(self) }
@@ -199,14 +199,14 @@ extension BandStep.Reach {
   }
 
   /// Returns the first input column that output columns from `column` on read.
-  fileprivate func start(of column: Int, of map: BandMap, in input: BandMap) -> Int {
+  fileprivate func start(of column: Int, of map: FeatureMapSize, in input: FeatureMapSize) -> Int {
     if case .pixel = self { return column }
     let (image, line) = (column / map.width).quotientAndRemainder(dividingBy: map.height)
     return (image * input.height + lines(under: line, height: input.height).lowerBound) * input.width
   }
 
   /// Returns the end of the input columns that output columns before `end` read.
-  fileprivate func end(of end: Int, of map: BandMap, in input: BandMap) -> Int {
+  fileprivate func end(of end: Int, of map: FeatureMapSize, in input: FeatureMapSize) -> Int {
     guard end > 0 else { return 0 }
     if case .pixel = self { return end }
     let (image, line) = ((end - 1) / map.width).quotientAndRemainder(dividingBy: map.height)

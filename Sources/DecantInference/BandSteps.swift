@@ -21,7 +21,8 @@ extension Program {
       if let residual = step.epilogue.residual { reads.append(BandStep.Read(residual, .pixel)) }
       found.append(
         BandStep(
-          reads: reads, output: step.output, map: BandMap(map), unit: unit(step, map), isStored: !isSum))
+          reads: reads, output: step.output, map: FeatureMapSize(map), unit: unit(step, map), isStored: !isSum
+        ))
       if isSum { break }
     }
     return found
@@ -60,7 +61,7 @@ extension Convolution {
   var readsOnePixel: Bool { kernel == 1 && stride == 1 && padding == 0 }
 }
 
-extension BandMap {
+extension FeatureMapSize {
   init(_ shape: ValueShape) {
     self.init(images: shape.batch, height: shape.height, width: shape.width)
   }

@@ -2,7 +2,7 @@
 @unsafe struct EpilogueKernel<Scalar: KernelScalar> {
   let scale: UnsafePointer<Scalar>?
   let shift: UnsafePointer<Scalar>?
-  let residual: HeldColumns<Scalar>?
+  let residual: ColumnWindow<Scalar>?
   let relu: Bool
 
   /// Computes output = relu(input × scale + shift + residual) for some columns of some channels. Parts that are nil or
@@ -13,7 +13,7 @@
   @inline(__always)
   func apply(
     channels: Range<Int>, columns: Range<Int>, from input: UnsafePointer<Scalar>, inputStride: Int,
-    to output: HeldColumns<Scalar>
+    to output: ColumnWindow<Scalar>
   ) {
     let count = columns.count
     // This direction of the comparison keeps NaN, as PyTorch does.

@@ -16,7 +16,7 @@ struct Patches {
   ///   - target: memory for `channels.count` × kernel² × `columns.count` elements.
   @inline(__always)
   func write<Scalar: KernelScalar>(
-    channels: Range<Int>, columns: Range<Int>, from source: HeldColumns<Scalar>,
+    channels: Range<Int>, columns: Range<Int>, from source: ColumnWindow<Scalar>,
     to target: UnsafeMutablePointer<Scalar>
   ) {
     let keepsSize = convolution.stride == 1 && output.height == input.height && output.width == input.width
@@ -39,7 +39,7 @@ struct Patches {
   /// plane. Positions whose source would be on a neighbouring line are set to zero.
   @inline(__always)
   private func writeShifted<Scalar: KernelScalar>(
-    _ channels: Range<Int>, _ columns: Range<Int>, dy: Int, dx: Int, from source: HeldColumns<Scalar>,
+    _ channels: Range<Int>, _ columns: Range<Int>, dy: Int, dx: Int, from source: ColumnWindow<Scalar>,
     to rows: UnsafeMutablePointer<Scalar>
   ) {
     let (height, width) = (input.height, input.width)
@@ -87,7 +87,7 @@ struct Patches {
   /// Writes the rows of one kernel position of any convolution, line by line.
   @inline(__always)
   private func writeStrided<Scalar: KernelScalar>(
-    _ channels: Range<Int>, _ columns: Range<Int>, dy: Int, dx: Int, from source: HeldColumns<Scalar>,
+    _ channels: Range<Int>, _ columns: Range<Int>, dy: Int, dx: Int, from source: ColumnWindow<Scalar>,
     to rows: UnsafeMutablePointer<Scalar>
   ) {
     let stride = convolution.stride

@@ -19,7 +19,7 @@ final class PlaneSums: @unchecked Sendable {
 
   /// Adds some columns of one channel.
   @inline(__always)
-  func add<Scalar: KernelScalar>(_ source: HeldColumns<Scalar>, channel: Int, columns: Range<Int>) {
+  func add<Scalar: KernelScalar>(_ source: ColumnWindow<Scalar>, channel: Int, columns: Range<Int>) {
     let area = shape.height * shape.width
     let vectors = area / 8 * 8
     var begin = columns.lowerBound

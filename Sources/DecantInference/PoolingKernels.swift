@@ -7,7 +7,7 @@ extension Pooling {
   /// for the input's width; then the columns are reduced.
   @inline(__always)
   func maxima<Scalar: KernelScalar>(
-    line y: Int, of plane: HeldLines<Scalar>, merged line: UnsafeMutablePointer<Scalar>,
+    line y: Int, of plane: LineWindow<Scalar>, merged line: UnsafeMutablePointer<Scalar>,
     to target: UnsafeMutablePointer<Scalar>
   ) {
     let (height, width) = unsafe (plane.height, plane.width)
@@ -19,7 +19,7 @@ extension Pooling {
       unsafe larger(line, plane[sourceY], count: width)
       sourceY += 1
     }
-    if padsWithZeros, lastY - firstY < kernel {
+    if hasZeroPadding, lastY - firstY < kernel {
       for x in 0..<width { unsafe line[x] = larger(line[x], 0) }
     }
     for x in 0..<outputSize(width) {
@@ -31,7 +31,7 @@ extension Pooling {
         maximum = unsafe larger(maximum, line[sourceX])
       }
       let isClipped = x * stride - padding < 0 || x * stride - padding + kernel > width
-      unsafe target[x] = padsWithZeros && isClipped ? larger(maximum, 0) : maximum
+      unsafe target[x] = hasZeroPadding && isClipped ? larger(maximum, 0) : maximum
     }
   }
 
@@ -49,15 +49,15 @@ extension Pooling {
 }
 
 /// Writes one output line of average pooling with a kernel and stride of `size`. Windows that cross the edge are
-/// averaged over the pixels inside when `keepsRest` is true, and left out otherwise.
+/// averaged over the pixels inside when `isCeilMode` is true, and left out otherwise.
 @inline(__always)
 func means<Scalar: KernelScalar>(
-  line y: Int, of plane: HeldLines<Scalar>, size: Int, keepsRest: Bool,
+  line y: Int, of plane: LineWindow<Scalar>, size: Int, isCeilMode: Bool,
   to output: UnsafeMutablePointer<Scalar>
 ) {
   let width = unsafe plane.width
   var target = unsafe output
-  let columns = keepsRest ? width : width / size * size
+  let columns = isCeilMode ? width : width / size * size
   let firstY = y * size
   let lastY = unsafe min(firstY + size, plane.height)
   for firstX in stride(from: 0, to: columns, by: size) {
@@ -75,7 +75,7 @@ func means<Scalar: KernelScalar>(
 /// Writes one output line of a 3×3 binomial blur with the given stride. Edges use reflection padding.
 @inline(__always)
 func blurred<Scalar: KernelScalar>(
-  line: Int, of plane: HeldLines<Scalar>, stride: Int, to output: UnsafeMutablePointer<Scalar>
+  line: Int, of plane: LineWindow<Scalar>, stride: Int, to output: UnsafeMutablePointer<Scalar>
 ) {
   func inside(_ place: Int, _ size: Int) -> Int {
     place < 0 ? -place : place < size ? place : 2 * size - 2 - place

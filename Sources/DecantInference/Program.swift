@@ -25,7 +25,7 @@ struct Step<Scalar: ReferenceScalar>: Sendable {
   enum Kernel: Sendable {
     case convolution(Convolution, weights: WeightBuffer<Scalar>)
     case maxPool(Pooling)
-    case averagePool(size: Int, keepsRest: Bool)
+    case averagePool(size: Int, isCeilMode: Bool)
     case blurPool(stride: Int)
     case padChannels(each: Int, stride: Int)
     case globalAveragePool
@@ -116,11 +116,11 @@ struct Program<Scalar: ReferenceScalar>: Sendable {
     case .maxPool(let pooling):
       try pooling.check(node.name)
       kernel = .maxPool(pooling)
-    case .averagePool(let size, let keepsRest):
+    case .averagePool(let size, let isCeilMode):
       guard 1...(1 << 24) ~= size else {
         throw .unsupportedGraph(node: node.name, reason: "its size makes no pooling")
       }
-      kernel = .averagePool(size: size, keepsRest: keepsRest)
+      kernel = .averagePool(size: size, isCeilMode: isCeilMode)
     case .blurPool(let stride):
       guard 1...(1 << 24) ~= stride else {
         throw .unsupportedGraph(node: node.name, reason: "its stride makes no pooling")
@@ -166,7 +166,7 @@ struct Program<Scalar: ReferenceScalar>: Sendable {
     case .channelAffine:
       kernel = .pointwise
       epilogue.affine = try binding.affine(node)
-    case .batchNormalization(_, let epsilon) where normalizing == .ofTheBatch:
+    case .batchNormalization(_, let epsilon) where normalizing == .currentBatch:
       kernel = .batchNormalization(
         scale: try binding.buffer(node, .normalizationScale),
         bias: try binding.buffer(node, .normalizationBias),

@@ -8,7 +8,7 @@ package enum NormalizationStatistics: Sendable {
   /// `running_mean` and `running_var` from the weights, as PyTorch's `eval()` mode does.
   case running
   /// The mean and variance of the current batch over all its images, as PyTorch's `train()` mode does.
-  case ofTheBatch
+  case currentBatch
 }
 
 /// A graph with its weights, executed with OpenBLAS matrix products. Other engines are tested against it.
@@ -19,7 +19,7 @@ package final class ReferenceNetwork<Scalar: ReferenceScalar>: NetworkEngine, Se
   /// The number of threads of one run.
   package let threads: Int
   private let program: Program<Scalar>
-  private let banding: Banding
+  private let banding: BandSettings
   /// The workspace of the last run, for the next run with the same input size.
   private let idle = Mutex<Workspace<Scalar>?>(nil)
 
@@ -37,13 +37,13 @@ package final class ReferenceNetwork<Scalar: ReferenceScalar>: NetworkEngine, Se
     graph: Graph, weights: StateDict, threads: Int = 1, normalizing: NormalizationStatistics = .running
   ) throws(InferenceError) {
     try self.init(
-      graph: graph, weights: weights, threads: threads, normalizing: normalizing, banding: Banding())
+      graph: graph, weights: weights, threads: threads, normalizing: normalizing, banding: BandSettings())
   }
 
   /// Binds a state dict to a graph, with explicit settings for bands.
   package convenience init(
     graph: Graph, weights: StateDict, threads: Int = 1, normalizing: NormalizationStatistics = .running,
-    banding: Banding
+    banding: BandSettings
   ) throws(InferenceError) {
     try self.init(
       Program(graph, ParameterBinding(graph, weights), normalizing: normalizing), threads: threads,
@@ -51,7 +51,9 @@ package final class ReferenceNetwork<Scalar: ReferenceScalar>: NetworkEngine, Se
   }
 
   /// Creates a network from a program.
-  init(_ program: Program<Scalar>, threads: Int, banding: Banding = Banding()) throws(InferenceError) {
+  init(_ program: Program<Scalar>, threads: Int, banding: BandSettings = BandSettings())
+    throws(InferenceError)
+  {
     guard 1...1024 ~= threads else { throw .threads(threads) }
     _ = try Self.library()
     self.threads = threads

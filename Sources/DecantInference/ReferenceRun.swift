@@ -59,9 +59,9 @@ extension ReferenceRun where Scalar: KernelScalar {
         unsafe pooling.maxima(
           line: y, of: plane, merged: workspace.patches.base + worker * input.width, to: result)
       }
-    case .averagePool(let size, let keepsRest):
+    case .averagePool(let size, let isCeilMode):
       unsafe forEachLine(input, output, source, columns, target) { y, plane, _, result in
-        unsafe means(line: y, of: plane, size: size, keepsRest: keepsRest, to: result)
+        unsafe means(line: y, of: plane, size: size, isCeilMode: isCeilMode, to: result)
       }
     case .blurPool(let stride):
       unsafe forEachLine(input, output, source, columns, target) { y, plane, _, result in
@@ -101,8 +101,8 @@ extension ReferenceRun where Scalar: KernelScalar {
   /// its core's cache.
   private func convolveByColumns(
     _ tiling: ConvolutionTiling, _ patches: Patches, _ weights: UnsafePointer<Scalar>,
-    _ source: HeldColumns<Scalar>, _ made: Range<Int>, _ epilogue: EpilogueKernel<Scalar>,
-    _ target: HeldColumns<Scalar>
+    _ source: ColumnWindow<Scalar>, _ made: Range<Int>, _ epilogue: EpilogueKernel<Scalar>,
+    _ target: ColumnWindow<Scalar>
   ) {
     let groupChannels = patches.convolution.inputChannels / tiling.groups
     // Bands begin and end at tile boundaries.
@@ -131,7 +131,7 @@ extension ReferenceRun where Scalar: KernelScalar {
   /// Computes all columns at once. Tasks first share the im2col, then each task computes a block of channels.
   private func convolveByChannels(
     _ tiling: ConvolutionTiling, _ patches: Patches, _ weights: UnsafePointer<Scalar>,
-    _ source: HeldColumns<Scalar>, _ epilogue: EpilogueKernel<Scalar>, _ target: HeldColumns<Scalar>
+    _ source: ColumnWindow<Scalar>, _ epilogue: EpilogueKernel<Scalar>, _ target: ColumnWindow<Scalar>
   ) {
     let columns = 0..<tiling.columns
     var matrix = unsafe UnsafePointer(source.pointer(0, 0))
@@ -160,7 +160,7 @@ extension ReferenceRun where Scalar: KernelScalar {
   private func multiplyBlock(
     _ tiling: ConvolutionTiling, group: Int, block: Int, worker: Int, _ weights: UnsafePointer<Scalar>,
     _ matrix: UnsafePointer<Scalar>, stride: Int, _ columns: Range<Int>, _ epilogue: EpilogueKernel<Scalar>,
-    _ target: HeldColumns<Scalar>
+    _ target: ColumnWindow<Scalar>
   ) {
     let first = group * tiling.channels + block * tiling.blockChannels
     let last = min(first + tiling.blockChannels, (group + 1) * tiling.channels)
@@ -179,15 +179,15 @@ extension ReferenceRun where Scalar: KernelScalar {
 
   /// Calls `body` for every output line in the columns, for each channel.
   private func forEachLine(
-    _ input: ValueShape, _ output: ValueShape, _ source: HeldColumns<Scalar>, _ columns: Range<Int>,
-    _ target: HeldColumns<Scalar>,
-    _ body: (_ y: Int, HeldLines<Scalar>, _ worker: Int, UnsafeMutablePointer<Scalar>) -> Void
+    _ input: ValueShape, _ output: ValueShape, _ source: ColumnWindow<Scalar>, _ columns: Range<Int>,
+    _ target: ColumnWindow<Scalar>,
+    _ body: (_ y: Int, LineWindow<Scalar>, _ worker: Int, UnsafeMutablePointer<Scalar>) -> Void
   ) {
     let lines = columns.lowerBound / output.width..<columns.upperBound / output.width
     workspace.pool.forEach(input.channels) { channel, worker in
       for line in lines {
         let (image, y) = line.quotientAndRemainder(dividingBy: output.height)
-        let plane = unsafe HeldLines(
+        let plane = unsafe LineWindow(
           source, channel: channel, image: image, height: input.height, width: input.width)
         unsafe body(y, plane, worker, target.pointer(channel, line * output.width))
       }
@@ -197,8 +197,8 @@ extension ReferenceRun where Scalar: KernelScalar {
   /// Computes the shortcut of option A (He et al. 2015): the subsampled map between `each` channels of zeros on both
   /// sides.
   private func padChannels(
-    _ each: Int, _ stride: Int, _ input: ValueShape, _ output: ValueShape, _ source: HeldColumns<Scalar>,
-    _ columns: Range<Int>, _ target: HeldColumns<Scalar>
+    _ each: Int, _ stride: Int, _ input: ValueShape, _ output: ValueShape, _ source: ColumnWindow<Scalar>,
+    _ columns: Range<Int>, _ target: ColumnWindow<Scalar>
   ) {
     let lines = columns.lowerBound / output.width..<columns.upperBound / output.width
     workspace.pool.forEach(output.channels) { channel, _ in
@@ -240,7 +240,7 @@ extension ReferenceRun where Scalar: KernelScalar {
 
   /// Adds columns to the sums of global average pooling, C×N×H×W to N×C. Writes the means after the last column.
   private func average(
-    _ input: ValueShape, _ sums: PlaneSums, _ source: HeldColumns<Scalar>, _ columns: Range<Int>,
+    _ input: ValueShape, _ sums: PlaneSums, _ source: ColumnWindow<Scalar>, _ columns: Range<Int>,
     _ target: UnsafeMutablePointer<Scalar>
   ) {
     if columns.lowerBound == 0 { sums.reset() }

@@ -75,10 +75,10 @@ extension Program {
         throw fail("its batch normalization has other channels")
       }
       return output
-    case .averagePool(let size, let keepsRest):
+    case .averagePool(let size, let isCeilMode):
       guard !input.isVector else { throw fail("its input is no map") }
-      output.height = keepsRest ? (input.height - 1) / size + 1 : input.height / size
-      output.width = keepsRest ? (input.width - 1) / size + 1 : input.width / size
+      output.height = isCeilMode ? (input.height - 1) / size + 1 : input.height / size
+      output.width = isCeilMode ? (input.width - 1) / size + 1 : input.width / size
     case .blurPool(let stride):
       guard !input.isVector else { throw fail("its input is no map") }
       // A single pixel has no neighbour to reflect.

@@ -32,7 +32,7 @@ internal import DecantIO
   ///
   /// - Throws: ``InferenceError`` when the input does not fit the program, or memory or threads are not available.
   init(
-    _ program: Program<Scalar>, inputSizes: [Int], threads: Int, banding: Banding
+    _ program: Program<Scalar>, inputSizes: [Int], threads: Int, banding: BandSettings
   ) throws(InferenceError) {
     self.inputSizes = inputSizes
     let shapes = try program.shapes(input: inputSizes)
@@ -88,9 +88,9 @@ internal import DecantIO
   }
 
   /// Returns the columns of a value that are in memory; nil for values inside a step.
-  func held(_ value: Int) -> HeldColumns<Scalar>? {
+  func held(_ value: Int) -> ColumnWindow<Scalar>? {
     guard let base = unsafe pointer(value) else { return nil }
-    return unsafe HeldColumns(base: base, stride: stride[value], columns: columns[value])
+    return unsafe ColumnWindow(base: base, stride: stride[value], columns: columns[value])
   }
 
   /// Returns true when all columns of a value are in memory after its step is done.

@@ -52,7 +52,7 @@ package struct ONNXExport {
   private let resolution: ResNetResolution
   private var metadata: [(key: String, value: String)]
   /// The keys of the source's metadata whose values are too long for a model.
-  package let tooLong: [String]
+  package let tooLongKeys: [String]
 
   /// Collects the metadata: the source's own, then the facts about the network.
   ///
@@ -68,7 +68,7 @@ package struct ONNXExport {
     entries.append(("stride0", "\(resolution.configuration.stride0)"))
     if let part {
       let evidence = ResNetEvidence(
-        EvidenceGathering(part.checkpoint, part.selection).traces, of: resolution.naming)
+        EvidenceCollector(part.checkpoint, part.selection).traces, of: resolution.naming)
       if let preprocessing = evidence.settled("preprocessing") {
         entries.append(("preprocessing", preprocessing.value))
       }
@@ -78,7 +78,7 @@ package struct ONNXExport {
       entries.append(("decant.assumed", facts.joined(separator: "; ")))
     }
     guard let checkpoint = part?.checkpoint else {
-      (metadata, tooLong) = (entries, [])
+      (metadata, tooLongKeys) = (entries, [])
       return
     }
     entries.append(("decant.container", checkpoint.container.rawValue))
@@ -88,7 +88,7 @@ package struct ONNXExport {
     let source = try checkpoint.metadata()
     let own = Set(entries.map(\.key))
     metadata = source.texts.filter { !own.contains($0.key) } + entries
-    tooLong = source.tooLong
+    tooLongKeys = source.tooLongKeys
   }
 
   /// Plans the model; reads few weights.

@@ -23,7 +23,7 @@ package struct InputSource {
     let count = min(file.byteCount, ImageFormat.headByteCount)
     var head = [UInt8](repeating: 0, count: count)
     try Self.read(file, into: &head)
-    if ImageFormat(head: head) != nil || ImageFormat.foreignName(head: head) != nil {
+    if ImageFormat(head: head) != nil || ImageFormat.unsupportedFormatName(head: head) != nil {
       kind = .picture
     } else if head.starts(with: [0x93] + Array("NUMPY".utf8)) {
       kind = .npy
@@ -43,7 +43,7 @@ package struct InputSource {
   }
 
   /// Returns the decoded image.
-  package func picture(turning: Bool, limits: Limits) throws(DecantError) -> Picture {
+  package func picture(turning: Bool, limits: Limits) throws(DecantError) -> DecodedImage {
     let file = try InputFile(path)
     do throws(DecantError) {
       guard file.byteCount <= limits.imageBytes else {
@@ -52,7 +52,7 @@ package struct InputSource {
       }
       var bytes = [UInt8](repeating: 0, count: file.byteCount)
       try Self.read(file, into: &bytes)
-      return try Picture(decoding: bytes, turning: turning, limits: limits)
+      return try DecodedImage(decoding: bytes, turning: turning, limits: limits)
     } catch { throw error.located(file: path) }
   }
 
@@ -77,7 +77,7 @@ package struct InputSource {
     guard checkpoint.tensors.count == 1, let only = checkpoint.tensors.first else {
       throw DecantError(
         .invalidInput,
-        "has \(Spelling.count(checkpoint.tensors.count, "tensor")), and the input is one of them",
+        "has \(Format.count(checkpoint.tensors.count, "tensor")), and the input is one of them",
         file: path,
         advice: .chooseInput(names))
     }

@@ -19,7 +19,7 @@ package enum NetworkInput {
   {
     guard tensor.shape.count == 4, tensor.shape.allSatisfy({ $0 > 0 }) else {
       throw DecantError(
-        .invalidInput, "has shape \(Spelling.shape(tensor.shape)), and a network takes N×C×H×W", file: path,
+        .invalidInput, "has shape \(Format.shape(tensor.shape)), and a network takes N×C×H×W", file: path,
         tensor: name,
         remedy: "In Python, add the batch: array[None], or move the channels: array.transpose(0, 3, 1, 2).")
     }

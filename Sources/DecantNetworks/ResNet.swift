@@ -142,7 +142,7 @@ public struct NetworkOutput: Sendable, Equatable {
 extension ResNetResolution {
   /// Identifies the network of a state dict, verifies its checksums, and compares names and shapes.
   static func verified(
-    _ weights: StateDict, _ overrides: ResNetOverrides, readsNumbers: Bool = false, note: (String) -> Void
+    _ weights: StateDict, _ overrides: ResNetOverrides, checksFiniteness: Bool = false, note: (String) -> Void
   ) throws(DecantError) -> (ResNetResolution, ResNetVerification) {
     let part = weights.part
     if let part, let warning = part.checkpoint.unreadWarning(outside: part.selection) { note(warning) }
@@ -150,12 +150,13 @@ extension ResNetResolution {
       let resolution = try ResNetResolution(
         of: weights, overrides,
         evidence: { naming in
-          part.map { EvidenceGathering.evidence(in: $0.checkpoint, $0.selection, of: naming, note: note) }
+          part.map { EvidenceCollector.evidence(in: $0.checkpoint, $0.selection, of: naming, note: note) }
             ?? .none
         })
       try weights.verifyChecksums()
       let verification = try DecantError.mapping {
-        try ResNetVerification(of: resolution.naming, against: resolution.graph, readsNumbers: readsNumbers)
+        try ResNetVerification(
+          of: resolution.naming, against: resolution.graph, checksFiniteness: checksFiniteness)
       }
       return (resolution, verification)
     } catch { throw error.located(file: part?.checkpoint.path) }

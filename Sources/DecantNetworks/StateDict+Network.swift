@@ -31,11 +31,11 @@ extension StateDict {
   public func identify(prefix: String? = nil) throws(DecantError) -> ResNetIdentification {
     let part = self.part
     do throws(DecantError) {
-      guard let naming = try ResNetNaming.onlyIfAny(in: self, prefix: prefix) else {
-        throw DecantError(.notAResNet, ResNetAbsence.reason)
+      guard let naming = try ResNetTensorNameMap.onlyIfAny(in: self, prefix: prefix) else {
+        throw DecantError(.notAResNet, ResNetNoMatch.reason)
       }
       let evidence = part.map {
-        EvidenceGathering.evidence(in: $0.checkpoint, $0.selection, of: naming, note: { _ in })
+        EvidenceCollector.evidence(in: $0.checkpoint, $0.selection, of: naming, note: { _ in })
       }
       let published = part?.checkpoint.publishedFile()
       return try DecantError.mapping {
@@ -62,7 +62,7 @@ extension StateDict {
     overrides.architecture = architecture
     overrides.prefix = prefix
     overrides.classes = classes ?? architecture.configuration.classes
-    return try ResNetResolution.verified(self, overrides, readsNumbers: true) { _ in }.1
+    return try ResNetResolution.verified(self, overrides, checksFiniteness: true) { _ in }.1
   }
 }
 

@@ -47,7 +47,7 @@ private struct WrittenInitializer {
   }
 }
 
-extension ONNXLayout {
+extension ONNXDataLayout {
   /// Reads back the written files before they get their final names, and compares the SHA-256 of every constant with
   /// the source's.
   ///

@@ -87,7 +87,7 @@ package struct ONNXModel {
   package func write(to path: String, _ target: Target = Target()) throws -> Report {
     let sources = target.source?.files.map(\.identity) ?? []
     let location = target.hasExternalData ? path.split(separator: "/").last.map { "\($0).data" } : nil
-    let layout = ONNXLayout(graph.initializers, dataFile: location)
+    let layout = ONNXDataLayout(graph.initializers, dataFile: location)
     let parts = Parts(self, layout)
     guard parts.byteCount <= Self.largestByteCount else {
       throw DecantError(
@@ -146,7 +146,7 @@ package struct ONNXModel {
     let byteCount: Int
 
     /// Encodes the fields in the order of their numbers, as protobuf's own writers do.
-    init(_ model: ONNXModel, _ layout: ONNXLayout) {
+    init(_ model: ONNXModel, _ layout: ONNXDataLayout) {
       var nodes = ProtobufMessage()
       for node in model.graph.nodes { nodes.append(1, node.message) }
       nodes.append(2, model.options.name)

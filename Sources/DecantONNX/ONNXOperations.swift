@@ -37,9 +37,9 @@ extension ONNXGraph {
       return (append("Add", inputs, name), channels)
     case .maxPool(let pooling):
       return (try append(pooling, node, x), channels)
-    case .averagePool(let size, let keepsRest):
+    case .averagePool(let size, let isCeilMode):
       let attributes: [(name: String, value: ONNXNode.Attribute)] = [
-        ("ceil_mode", .integer(keepsRest ? 1 : 0)), ("count_include_pad", .integer(0)),
+        ("ceil_mode", .integer(isCeilMode ? 1 : 0)), ("count_include_pad", .integer(0)),
         ("kernel_shape", .integers([size, size])), ("strides", .integers([size, size])),
       ]
       return (append("AveragePool", [x], name, attributes), channels)
@@ -150,11 +150,11 @@ extension ONNXGraph {
     _ pooling: Pooling, _ node: Node, _ x: String
   ) throws(DecantError) -> String {
     // PyTorch drops a window that begins beyond the feature map; ONNX runtimes differ there.
-    guard !pooling.keepsRest || pooling.padding + pooling.stride <= pooling.kernel else {
+    guard !pooling.isCeilMode || pooling.padding + pooling.stride <= pooling.kernel else {
       throw Self.refusal(node, "its last window could lie beyond the map")
     }
     var (map, padding) = (x, pooling.padding)
-    if pooling.padsWithZeros, padding > 0 {
+    if pooling.hasZeroPadding, padding > 0 {
       let ends = [0, 0, padding, padding]
       map = append("Pad", [x, integers(node.name + "/pads", ends + ends)], node.name + "/Pad")
       padding = 0
@@ -162,7 +162,7 @@ extension ONNXGraph {
     return append(
       "MaxPool", [map], node.name,
       [
-        ("ceil_mode", .integer(pooling.keepsRest ? 1 : 0)),
+        ("ceil_mode", .integer(pooling.isCeilMode ? 1 : 0)),
         ("kernel_shape", .integers([pooling.kernel, pooling.kernel])),
         ("pads", .integers([Int](repeating: padding, count: 4))),
         ("strides", .integers([pooling.stride, pooling.stride])),

@@ -63,7 +63,7 @@ package struct PickleDisassembler: ~Escapable {
     var fault: String?
     var note: String?
     var toTake = opcode.stackUse.count
-    if opcode.stackUse.takesMark || opcode == .pop && stack.last == .mark {
+    if opcode.stackUse.isMarkPopped || opcode == .pop && stack.last == .mark {
       if let mark = marks.popLast() {
         note = "(MARK at \(mark))"
         guard let place = stack.lastIndex(of: .mark) else {

@@ -24,10 +24,10 @@ package struct PickleGraph: Sendable {
   /// Items added to a target that is neither a container nor an object (a global, a persistent id…).
   ///
   /// Only the import could show if Python accepts them, so they are recorded separately.
-  package internal(set) var irregularFills: [IrregularFill] = []
+  package internal(set) var irregularAdditions: [IrregularAddition] = []
 
   /// An APPEND, APPENDS, ADDITEMS, SETITEM or SETITEMS whose target is not a value that the stream created.
-  package struct IrregularFill: Sendable {
+  package struct IrregularAddition: Sendable {
     package let target: PickleValue
     /// The items added by APPEND, APPENDS or ADDITEMS.
     package let items: [PickleValue]
@@ -50,10 +50,10 @@ package struct PickleGraph: Sendable {
   ///
   /// Picklers never overwrite memo entries. A scanner that does not run such a stream would mistake one name
   /// for another. Only the first hundred are kept.
-  package internal(set) var memoChanges: [MemoChange] = []
+  package internal(set) var memoOverwrites: [MemoOverwrite] = []
 
   /// An overwritten memo entry.
-  package struct MemoChange: Sendable {
+  package struct MemoOverwrite: Sendable {
     package let index: Int
     package let old: PickleValue
     package let new: PickleValue

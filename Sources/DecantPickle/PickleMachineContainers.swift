@@ -45,12 +45,12 @@ extension PickleMachine {
   ) throws(PickleError) {
     if case .node(let id) = target {
       let index = Int(id.index)
-      if var elements = takeList(index) {
+      if var elements = moveOutList(index) {
         add(&elements)
         graph.nodes[index] = .list(elements)
         return
       }
-      if var object = takeObject(index) {
+      if var object = moveOutObject(index) {
         add(&object.items)
         graph.nodes[index] = .object(object)
         return
@@ -59,7 +59,7 @@ extension PickleMachine {
       case .global, .persistentID, .extensionCode:
         var values: [PickleValue] = []
         add(&values)
-        graph.irregularFills.append(.init(target: target, items: values, pairs: [], offset: start))
+        graph.irregularAdditions.append(.init(target: target, items: values, pairs: [], offset: start))
         return
       default: break
       }
@@ -75,19 +75,19 @@ extension PickleMachine {
     let target = try top()
     if case .node(let id) = target {
       let index = Int(id.index)
-      if var elements = takeSet(index) {
+      if var elements = moveOutSet(index) {
         elements += values
         graph.nodes[index] = .set(elements)
         return
       }
-      if var object = takeObject(index) {
+      if var object = moveOutObject(index) {
         object.items += values
         graph.nodes[index] = .object(object)
         return
       }
       switch graph.nodes[index] {
       case .global, .persistentID, .extensionCode:
-        graph.irregularFills.append(.init(target: target, items: values, pairs: [], offset: start))
+        graph.irregularAdditions.append(.init(target: target, items: values, pairs: [], offset: start))
         return
       default: break
       }
@@ -117,17 +117,17 @@ extension PickleMachine {
   ) throws(PickleError) {
     if case .node(let id) = target {
       let index = Int(id.index)
-      if var entries = takeDictionary(index) {
+      if var entries = moveOutDictionary(index) {
         entries.append(contentsOf: pairs)
         graph.nodes[index] = .dictionary(entries)
         return
       }
-      if var object = takeObject(index) {
+      if var object = moveOutObject(index) {
         object.pairs.append(contentsOf: pairs)
         graph.nodes[index] = .object(object)
         return
       }
-      if var elements = takeList(index) {
+      if var elements = moveOutList(index) {
         // Store the list again even on failure, so that the graph of a broken stream still contains a list.
         let failure = replaceAll(pairs, in: &elements)
         graph.nodes[index] = .list(elements)
@@ -136,7 +136,7 @@ extension PickleMachine {
       }
       switch graph.nodes[index] {
       case .global, .persistentID, .extensionCode, .outOfBandBuffer:
-        graph.irregularFills.append(.init(target: target, items: [], pairs: Array(pairs), offset: start))
+        graph.irregularAdditions.append(.init(target: target, items: [], pairs: Array(pairs), offset: start))
         return
       default: break
       }
@@ -173,28 +173,28 @@ extension PickleMachine {
   // and a thousand appends would copy the list a thousand times.
 
   @_lifetime(self: copy self)
-  private mutating func takeList(_ index: Int) -> [PickleValue]? {
+  private mutating func moveOutList(_ index: Int) -> [PickleValue]? {
     guard case .list(let elements) = graph.nodes[index] else { return nil }
     graph.nodes[index] = Self.placeholder
     return elements
   }
 
   @_lifetime(self: copy self)
-  private mutating func takeSet(_ index: Int) -> [PickleValue]? {
+  private mutating func moveOutSet(_ index: Int) -> [PickleValue]? {
     guard case .set(let elements) = graph.nodes[index] else { return nil }
     graph.nodes[index] = Self.placeholder
     return elements
   }
 
   @_lifetime(self: copy self)
-  private mutating func takeDictionary(_ index: Int) -> [PicklePair]? {
+  private mutating func moveOutDictionary(_ index: Int) -> [PicklePair]? {
     guard case .dictionary(let pairs) = graph.nodes[index] else { return nil }
     graph.nodes[index] = Self.placeholder
     return pairs
   }
 
   @_lifetime(self: copy self)
-  private mutating func takeObject(_ index: Int) -> PickleObject? {
+  private mutating func moveOutObject(_ index: Int) -> PickleObject? {
     guard case .object(let object) = graph.nodes[index] else { return nil }
     graph.nodes[index] = Self.placeholder
     return object

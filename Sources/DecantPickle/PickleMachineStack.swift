@@ -137,8 +137,8 @@ extension PickleMachine {
     func isName(_ value: PickleValue) -> Bool {
       if case .global = graph.node(value) { true } else { graph.text(value) != nil }
     }
-    guard graph.memoChanges.count < 100, isName(old) || isName(new) else { return }
-    graph.memoChanges.append(.init(index: index, old: old, new: new, offset: start))
+    guard graph.memoOverwrites.count < 100, isName(old) || isName(new) else { return }
+    graph.memoOverwrites.append(.init(index: index, old: old, new: new, offset: start))
   }
 
   @_lifetime(self: copy self)

@@ -22,9 +22,9 @@ enum PickleStackKind: String {
 }
 
 /// The values that an opcode pops, as `pickletools` declares them.
-struct PickleStackUse {
+struct PickleStackEffect {
   /// True when the opcode pops the topmost MARK and all values above it.
-  var takesMark = false
+  var isMarkPopped = false
   /// The number of other values popped, below the MARK if there is one.
   var count = 0
 }
@@ -62,13 +62,13 @@ extension PickleOpcode {
   }
 
   /// The values that the opcode pops.
-  var stackUse: PickleStackUse {
+  var stackUse: PickleStackEffect {
     switch self {
     case .stop, .pop, .dup, .binPersID, .tuple1, .memoize, .readonlyBuffer: .init(count: 1)
     case .reduce, .append, .build, .newObj, .tuple2, .stackGlobal: .init(count: 2)
     case .setItem, .tuple3, .newObjEx: .init(count: 3)
-    case .popMark, .dict, .inst, .list, .obj, .tuple, .frozenSet: .init(takesMark: true)
-    case .appends, .setItems, .addItems: .init(takesMark: true, count: 1)
+    case .popMark, .dict, .inst, .list, .obj, .tuple, .frozenSet: .init(isMarkPopped: true)
+    case .appends, .setItems, .addItems: .init(isMarkPopped: true, count: 1)
     default: .init()
     }
   }

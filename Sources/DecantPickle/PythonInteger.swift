@@ -28,7 +28,7 @@ enum PythonInteger {
 
   /// Parses a literal. White space around it, a sign, and single underscores between digits are allowed.
   static func parse(_ text: some Collection<UInt8>, _ notation: Notation) -> Parsed {
-    var rest = Substring8(trimming: text)
+    var rest = ByteSlice(trimming: text)
     var isNegative = false
     if let sign = rest.first, sign == UInt8(ascii: "-") || sign == UInt8(ascii: "+") {
       isNegative = sign == UInt8(ascii: "-")
@@ -114,21 +114,21 @@ enum PythonInteger {
   private static let groupBase: UInt64 = 1_000_000_000_000_000_000
 
   /// Returns the digit values; nil for other characters or a misplaced underscore.
-  private static func digits(_ text: Substring8, base: UInt64) -> [UInt8]? {
+  private static func digits(_ text: ByteSlice, base: UInt64) -> [UInt8]? {
     var digits: [UInt8] = []
     digits.reserveCapacity(text.count)
-    var underscoreAllowed = false
+    var allowsUnderscore = false
     for byte in text {
       if byte == UInt8(ascii: "_") {
-        guard underscoreAllowed else { return nil }
-        underscoreAllowed = false
+        guard allowsUnderscore else { return nil }
+        allowsUnderscore = false
         continue
       }
       guard let digit = hexadecimalValue(byte), UInt64(digit) < base else { return nil }
       digits.append(digit)
-      underscoreAllowed = true
+      allowsUnderscore = true
     }
-    return underscoreAllowed ? digits : nil
+    return allowsUnderscore ? digits : nil
   }
 
   private static func value(_ digits: [UInt8], base: UInt64, isNegative: Bool) -> Parsed {

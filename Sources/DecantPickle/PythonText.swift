@@ -1,5 +1,5 @@
 /// A slice of bytes, used for text arguments.
-typealias Substring8 = ArraySlice<UInt8>
+typealias ByteSlice = ArraySlice<UInt8>
 
 extension ArraySlice<UInt8> {
   /// Trims the white space of C's `isspace`, as Python's `int` and `float` do.
@@ -36,7 +36,7 @@ enum PythonText {
   /// The grammar is checked here. The conversion is correctly rounded and independent of the locale. Literals
   /// beyond the range become infinite, as in Python.
   static func float(_ text: some Collection<UInt8>) -> Double? {
-    var rest = Substring8(trimming: text)
+    var rest = ByteSlice(trimming: text)
     var literal = ""
     if let sign = rest.first, sign == UInt8(ascii: "-") || sign == UInt8(ascii: "+") {
       if sign == UInt8(ascii: "-") { literal = "-" }
@@ -51,7 +51,7 @@ enum PythonText {
     // digits [. digits] | . digits, then [e [sign] digits]; an underscore only between two digits.
     var mantissaDigits = 0
     var previousIsDigit = false
-    func takeDigits() -> Int? {
+    func parseDigits() -> Int? {
       var count = 0
       while let byte = rest.first {
         if byte == UInt8(ascii: "_") {
@@ -68,13 +68,13 @@ enum PythonText {
       previousIsDigit = false
       return count
     }
-    guard let whole = takeDigits() else { return nil }
+    guard let whole = parseDigits() else { return nil }
     mantissaDigits = whole
     if rest.first == UInt8(ascii: ".") {
       if whole == 0 { literal += "0" }
       rest.removeFirst()
       literal += "."
-      guard let fraction = takeDigits() else { return nil }
+      guard let fraction = parseDigits() else { return nil }
       if fraction == 0 { literal += "0" }
       mantissaDigits += fraction
     }
@@ -86,13 +86,13 @@ enum PythonText {
         literal.unicodeScalars.append(Unicode.Scalar(sign))
         rest.removeFirst()
       }
-      guard let exponent = takeDigits(), exponent > 0 else { return nil }
+      guard let exponent = parseDigits(), exponent > 0 else { return nil }
     }
     return rest.isEmpty ? Double(literal) : nil
   }
 
   /// Resolves the escapes of a Python bytes literal, as `codecs.escape_decode` does.
-  static func unescaped(_ text: Substring8) throws(Fault) -> [UInt8] {
+  static func unescaped(_ text: ByteSlice) throws(Fault) -> [UInt8] {
     guard text.contains(UInt8(ascii: "\\")) else { return Array(text) }
     var result: [UInt8] = []
     result.reserveCapacity(text.count)
@@ -149,7 +149,7 @@ enum PythonText {
   /// Decodes Python's raw-unicode-escape to UTF-8 that may contain lone surrogates.
   ///
   /// Only `\uXXXX` and `\UXXXXXXXX` are escapes. Every other byte is the character with that code.
-  static func rawUnicodeEscape(_ text: Substring8) throws(Fault) -> [UInt8] {
+  static func rawUnicodeEscape(_ text: ByteSlice) throws(Fault) -> [UInt8] {
     var result: [UInt8] = []
     result.reserveCapacity(text.count)
     var index = text.startIndex

@@ -40,12 +40,12 @@ extension GraphBuilder {
         groups: kernels[index] > 1 ? stage.groups : 1)
       if !isPre {
         appendNormalization("\(name).bn\(number)")
-        if !isLast || configuration.activatesBranch { appendActivation("\(name).relu\(number)") }
+        if !isLast || configuration.hasBranchActivation { appendActivation("\(name).relu\(number)") }
       }
       appendAntialiasing("\(name).aa", stride: own)
-      if configuration.attendsInside, index == widths.count - 2 { appendAttention(stage, "\(name).se") }
+      if configuration.hasInnerAttention, index == widths.count - 2 { appendAttention(stage, "\(name).se") }
     }
-    if !configuration.attendsInside { appendAttention(stage, "\(name).se") }
+    if !configuration.hasInnerAttention { appendAttention(stage, "\(name).se") }
     let result = value
     // In a pre-activation block, a projection reads the activated input, and an identity shortcut the raw input.
     resume(isPre && projects ? activated : input, channels: inputChannels)
@@ -81,8 +81,8 @@ extension GraphBuilder {
       if normalizes { appendNormalization("\(name).1") }
     case .pooledProjection:
       // As in the block's own pools: timm keeps a last window that is only partly filled, CLIP drops it.
-      let keepsRest = configuration.antialiasing != .average
-      if stride > 1 { append("\(name).0", .averagePool(size: stride, keepsRest: keepsRest)) }
+      let isCeilMode = configuration.antialiasing != .average
+      if stride > 1 { append("\(name).0", .averagePool(size: stride, isCeilMode: isCeilMode)) }
       append(normalizes ? "\(name).1" : "\(name).0", kernel: 1, channels: channels)
       if normalizes { appendNormalization("\(name).2") }
     case .padding:

@@ -115,15 +115,15 @@ public struct ResNetConfiguration: Sendable, Equatable {
   package var order = ResNetOrder.post
   package var normalization = ResNetNormalization.batch
   /// True when every convolution has a bias.
-  package var convolutionsHaveBias = false
+  package var hasConvolutionBias = false
   /// True when the stem's convolution has a bias and the other convolutions have none (Caffe2).
   package var stemHasBias = false
   /// True when the weights are quantized and the batch norms folded into them (PyTorch's eager mode).
   package var isQuantized = false
   /// True when attention comes before the block's last convolution instead of after it.
-  package var attendsInside = false
+  package var hasInnerAttention = false
   /// True when normalization and an activation follow the last stage, as pre-activation needs.
-  package var normalizesLast = false
+  package var hasFinalNormalization = false
   /// The channels of a 1×1 convolution with normalization and activation after the last stage; nil for none.
   package var lastConvolution: Int?
   package var head = ResNetHead.linear()
@@ -147,11 +147,11 @@ public struct ResNetConfiguration: Sendable, Equatable {
   package var nonlinearity = ResNetNonlinearity.relu
   /// True when an activation also follows a block's last convolution, before the attention (pretrainedmodels' basic
   /// block).
-  package var activatesBranch = false
+  package var hasBranchActivation = false
   /// The number of groups in group normalization.
   package var normalizationGroups = 32
   /// True when each output channel's weights are standardized before use (BiT).
-  package var standardizesWeights = false
+  package var hasStandardizedWeights = false
 
   /// Creates a network with the default stem and head.
   package init(stages: [ResNetStage]) { self.stages = stages }
@@ -211,11 +211,11 @@ public struct ResNetConfiguration: Sendable, Equatable {
     told.shortcut = shortcut == .pooledProjection && order == .pre ? .projection : shortcut
     told.order = order
     told.normalization = normalization
-    told.convolutionsHaveBias = convolutionsHaveBias
+    told.hasConvolutionBias = hasConvolutionBias
     told.stemHasBias = stemHasBias
     told.isQuantized = isQuantized
-    told.attendsInside = attendsInside && stages.contains { $0.attention?.tellsChannels == true }
-    told.normalizesLast = normalizesLast
+    told.hasInnerAttention = hasInnerAttention && stages.contains { $0.attention?.hasChannelShapes == true }
+    told.hasFinalNormalization = hasFinalNormalization
     told.lastConvolution = lastConvolution
     told.head = head
     told.classes = classes
@@ -233,7 +233,7 @@ public struct ResNetConfiguration: Sendable, Equatable {
 
   /// Quantizes the weights, which folds the normalization into biases.
   mutating func quantize() {
-    (isQuantized, normalization, convolutionsHaveBias) = (true, .none, true)
+    (isQuantized, normalization, hasConvolutionBias) = (true, .none, true)
   }
 
   /// Returns true when another network has the same tensor names and shapes, ignoring the head and quantization.

@@ -10,7 +10,7 @@ extension ResNetConfiguration {
   /// - Parameter naming: the network's tensors under canonical names.
   /// - Throws: ``DecantError`` that names the tensor that is missing or has an impossible shape. Only the tensors
   ///   needed here are checked: ``ResNetVerification`` compares all names and shapes.
-  package init(shapesOf naming: ResNetNaming) throws(DecantError) {
+  package init(shapesOf naming: ResNetTensorNameMap) throws(DecantError) {
     let reader = ShapeReader(tensors: naming.tensors)
     let stem = try reader.stem()
     self.init(stages: try reader.stages(stem: stem))
@@ -18,12 +18,12 @@ extension ResNetConfiguration {
     inputChannels = stem.inputChannels
     if case .single(let kernel, _) = self.stem, kernel < 7 { (stride0, stemPooling) = (1, .none) }
     if reader.has("maxpool.0.weight") { stemPooling = .convolution }
-    normalization = reader.normalization(isComputed: naming.dialect.computesNormalization)
+    normalization = reader.normalization(isComputed: naming.dialect.hasFoldedNormalization)
     order = reader.order(stages)
-    convolutionsHaveBias = reader.has("layer1.0.conv1.bias")
+    hasConvolutionBias = reader.has("layer1.0.conv1.bias")
     isQuantized = reader.has("layer1.0.conv1.zero_point")
-    stemHasBias = !convolutionsHaveBias && reader.has("conv1.bias")
-    normalizesLast = reader.has("norm.weight")
+    stemHasBias = !hasConvolutionBias && reader.has("conv1.bias")
+    hasFinalNormalization = reader.has("norm.weight")
     lastConvolution = reader.shape("final_conv.conv.weight", rank: 4)?.first
     if reader.hasPooledShortcuts {
       shortcut = .pooledProjection
@@ -31,7 +31,7 @@ extension ResNetConfiguration {
     {
       shortcut = .padding
     }
-    attendsInside = reader.attendsInside(stages)
+    hasInnerAttention = reader.hasInnerAttention(stages)
     (head, classes) = try reader.head()
     if case .attention = head { (stemPooling, antialiasing) = (.average, .average) }
     if let published = ResNetArchitecture.sharing(self, naming.dialect).first {
@@ -138,7 +138,7 @@ private struct ShapeReader {
   }
 
   /// Returns true when attention weights the input of a block's last convolution instead of its output.
-  func attendsInside(_ stages: [ResNetStage]) -> Bool {
+  func hasInnerAttention(_ stages: [ResNetStage]) -> Bool {
     for (index, stage) in stages.enumerated() {
       let weights = ["fc1", "mlp_add.fc1", "conv1.conv"].lazy.compactMap { first in
         shape("layer\(index + 1).0.se.\(first).weight", rank: 4)

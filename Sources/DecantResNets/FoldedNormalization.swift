@@ -25,7 +25,7 @@ package struct FoldedNormalization: Sendable {
   ///
   /// - Throws: ``DecantError`` when there is nothing to fold, a tensor is missing, or the dialect has no name for a
   ///   bias.
-  package init(_ naming: ResNetNaming, _ graph: Graph) throws {
+  package init(_ naming: ResNetTensorNameMap, _ graph: Graph) throws {
     var convolutions: [Convolution] = []
     var removed: [String] = []
     let pairs = graph.foldableNormalizations
@@ -77,7 +77,7 @@ package struct FoldedNormalization: Sendable {
 
   /// Returns the dialect's name for a bias, or else the weight's name with the last part `bias`.
   private static func biasName(
-    _ canonical: String, _ weight: String, _ naming: ResNetNaming
+    _ canonical: String, _ weight: String, _ naming: ResNetTensorNameMap
   ) throws(DecantError) -> String {
     if naming.dialect.spelling(of: canonical) != nil { return naming.spelling(of: canonical) }
     let name = naming.spelling(of: weight)

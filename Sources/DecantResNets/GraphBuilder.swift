@@ -40,7 +40,7 @@ struct GraphBuilder {
   /// Continues from an earlier value.
   mutating func resume(_ value: Value, channels: Int) { (self.value, self.channels) = (value, channels) }
 
-  mutating func append(_ name: String, _ operation: Operation) {
+  mutating func append(_ name: String, _ operation: GraphOperation) {
     value = graph.append(name, operation, value)
   }
 
@@ -51,9 +51,9 @@ struct GraphBuilder {
     var convolution = Convolution(
       inputChannels: self.channels, outputChannels: channels, kernel: kernel, stride: stride,
       padding: kernel / 2 * dilation, dilation: dilation, groups: groups)
-    convolution.hasBias = hasBias ?? configuration.convolutionsHaveBias
+    convolution.hasBias = hasBias ?? configuration.hasConvolutionBias
     // The epsilon of timm's StdConv2d.
-    if configuration.standardizesWeights { convolution.standardization = 1e-8 }
+    if configuration.hasStandardizedWeights { convolution.standardization = 1e-8 }
     if configuration.isQuantized {
       append(name, .opaque(.quantized("convolution", weight: convolution.weightShape)))
     } else {
@@ -64,7 +64,7 @@ struct GraphBuilder {
 
   mutating func appendNormalization(_ name: String) {
     let epsilon = configuration.epsilon
-    func own(_ name: String, _ parameter: String) -> Operation {
+    func own(_ name: String, _ parameter: String) -> GraphOperation {
       .opaque(
         OpaqueOperator(
           name, parameters: ["weight", "bias", parameter].map { (suffix: $0, shape: [channels]) }))
@@ -103,7 +103,7 @@ struct GraphBuilder {
     guard stride > 1 else { return }
     switch configuration.antialiasing {
     case .none: break
-    case .average: append(name, .averagePool(size: stride, keepsRest: false))
+    case .average: append(name, .averagePool(size: stride, isCeilMode: false))
     case .blur: append(name, .blurPool(stride: stride))
     }
   }
@@ -128,13 +128,13 @@ struct GraphBuilder {
             "quantisation", parameters: ["scale", "zero_point"].map { (suffix: $0, shape: [1]) }))
       )
     }
-    let normalizesLast = configuration.order == .post
+    let hasFinalNormalization = configuration.order == .post
     switch configuration.stem {
     case .single(let kernel, let channels):
       append(
         "conv1", kernel: kernel, channels: channels, stride: configuration.stride0,
-        hasBias: configuration.convolutionsHaveBias || configuration.stemHasBias)
-      if normalizesLast { appendNormalization("bn1") }
+        hasBias: configuration.hasConvolutionBias || configuration.stemHasBias)
+      if hasFinalNormalization { appendNormalization("bn1") }
     case .deep(let sizes, let bare):
       for (index, channels) in sizes.enumerated() {
         let isLast = index == sizes.count - 1
@@ -145,9 +145,9 @@ struct GraphBuilder {
         appendNormalization("conv1.\(3 * index + 1)")
         appendActivation("conv1.\(3 * index + 2)")
       }
-      if normalizesLast { appendNormalization("bn1") }
+      if hasFinalNormalization { appendNormalization("bn1") }
     }
-    if normalizesLast { appendActivation("relu") }
+    if hasFinalNormalization { appendActivation("relu") }
     graph.nameStage("stem", value)
     stride = configuration.stride0 * (configuration.stemPooling == .none ? 1 : configuration.stride0)
   }
@@ -159,14 +159,14 @@ struct GraphBuilder {
     case .none, .lastConvolution: return
     case .max where configuration.antialiasing == .average, .average:
       // timm replaces the max pool with the antialiasing filter when that filter is a pool.
-      append("maxpool", .averagePool(size: stride, keepsRest: false))
+      append("maxpool", .averagePool(size: stride, isCeilMode: false))
     case .max:
       append("maxpool", .maxPool(Pooling(kernel: 3, stride: convolves ? stride : 1, padding: 1)))
       appendAntialiasing("maxpool.aa", stride: stride)
     case .maxOverZeros:
-      append("maxpool", .maxPool(Pooling(kernel: 3, stride: stride, padding: 1, padsWithZeros: true)))
+      append("maxpool", .maxPool(Pooling(kernel: 3, stride: stride, padding: 1, hasZeroPadding: true)))
     case .maxOverEdge:
-      append("maxpool", .maxPool(Pooling(kernel: 3, stride: stride, padding: 0, keepsRest: true)))
+      append("maxpool", .maxPool(Pooling(kernel: 3, stride: stride, padding: 0, isCeilMode: true)))
     case .convolution:
       append("maxpool.0", kernel: 3, channels: channels, stride: convolves ? stride : 1)
       appendAntialiasing("maxpool.aa", stride: stride)
@@ -177,7 +177,7 @@ struct GraphBuilder {
   }
 
   mutating func appendHead() {
-    if configuration.normalizesLast {
+    if configuration.hasFinalNormalization {
       appendNormalization("norm")
       appendActivation("norm.act")
     }

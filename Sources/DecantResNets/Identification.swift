@@ -23,10 +23,10 @@ public struct ResNetIdentification: Sendable {
     /// The usual value for networks with these names.
     public let usual: String
     /// The setting that declares the fact; nil when there is none.
-    package let setting: ResNetSetting?
+    package let setting: ResNetOverrideKey?
   }
 
-  package let naming: ResNetNaming
+  package let naming: ResNetTensorNameMap
   /// The network's blocks, widths, strides and number of classes, with defaults where the file says nothing.
   public let configuration: ResNetConfiguration
   /// The published name of the network; nil for a custom ResNet.
@@ -59,7 +59,9 @@ public struct ResNetIdentification: Sendable {
   ///   - published: the published file that holds these tensors; it settles facts that shapes cannot show.
   ///   - evidence: further evidence in the file and in the files next to it.
   /// - Throws: ``DecantError`` when the tensors do not form a network.
-  package init(_ naming: ResNetNaming, published: PublishedFile? = nil, evidence: ResNetEvidence = .none)
+  package init(
+    _ naming: ResNetTensorNameMap, published: PublishedFile? = nil, evidence: ResNetEvidence = .none
+  )
     throws
   {
     self.naming = naming
@@ -67,7 +69,7 @@ public struct ResNetIdentification: Sendable {
     let graph = try configuration.graph()
     let applied = evidence.applied(to: configuration).configuration
     self.configuration = applied
-    verification = try ResNetVerification(of: naming, against: graph, readsNumbers: false)
+    verification = try ResNetVerification(of: naming, against: graph, checksFiniteness: false)
     isPart = Self.isPart(naming, verification)
     let sharing =
       verification.isMatch && !isPart ? ResNetArchitecture.sharing(configuration, naming.dialect) : []
@@ -87,7 +89,7 @@ public struct ResNetIdentification: Sendable {
       facts = shapeFacts + told.facts
       undetermined = told.open
       isProven =
-        evidence.provesNetwork && verification.isMatch && !isPart && hasPublishedHead
+        evidence.isNetworkProven && verification.isMatch && !isPart && hasPublishedHead
         && architecture.flatMap { ResNetArchitecture.named($0) }?.configuration.isSame(asBody: applied)
           == true
         && told.open.allSatisfy { $0.name == "preprocessing" }
@@ -105,7 +107,7 @@ public struct ResNetIdentification: Sendable {
     undetermined = questions.filter { $0.name == "preprocessing" }
   }
 
-  private static func isPart(_ naming: ResNetNaming, _ verification: ResNetVerification) -> Bool {
+  private static func isPart(_ naming: ResNetTensorNameMap, _ verification: ResNetVerification) -> Bool {
     let beside = Set(verification.beside)
     let convolutions = naming.entries.filter {
       $0.tensor.shape.count == 4 && $0.name.utf8.starts(with: naming.prefix.utf8)
@@ -137,7 +139,7 @@ public struct ResNetIdentification: Sendable {
   }
 
   private static func openQuestions(
-    _ naming: ResNetNaming, _ configuration: ResNetConfiguration, _ names: [String]
+    _ naming: ResNetTensorNameMap, _ configuration: ResNetConfiguration, _ names: [String]
   ) -> [OpenQuestion] {
     var questions = [
       OpenQuestion(
@@ -150,7 +152,7 @@ public struct ResNetIdentification: Sendable {
     ]
     for fact in configuration.geometry where fact.name != "stride0" {
       questions.append(
-        OpenQuestion(name: fact.name, usual: fact.value, setting: ResNetSetting(fact: fact.name)))
+        OpenQuestion(name: fact.name, usual: fact.value, setting: ResNetOverrideKey(fact: fact.name)))
     }
     questions.append(
       OpenQuestion(

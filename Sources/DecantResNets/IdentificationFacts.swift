@@ -3,7 +3,7 @@ internal import DecantTensors
 extension ResNetIdentification {
   /// Returns the facts that names and shapes show, each with the tensor that shows it.
   static func facts(
-    _ naming: ResNetNaming, _ configuration: ResNetConfiguration, _ verification: ResNetVerification
+    _ naming: ResNetTensorNameMap, _ configuration: ResNetConfiguration, _ verification: ResNetVerification
   ) -> [Fact] {
     func shape(_ canonical: String) -> String {
       let name = naming.spelling(of: canonical)
@@ -119,8 +119,8 @@ extension ResNetConfiguration {
     compare("order", order.rawValue, other.order.rawValue)
     compare("normalization", normalization.rawValue, other.normalization.rawValue)
     compare(
-      "biases", convolutionsHaveBias ? "in convolutions" : "none",
-      other.convolutionsHaveBias ? "in convolutions" : "none")
+      "biases", hasConvolutionBias ? "in convolutions" : "none",
+      other.hasConvolutionBias ? "in convolutions" : "none")
     let attentions = [self, other].map { $0.stages.map { $0.attention?.words ?? "none" } }
     if attentions[0] != attentions[1] {
       compare("attention", attentions[0].last ?? "none", attentions[1].last ?? "none")

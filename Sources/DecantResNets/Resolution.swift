@@ -22,7 +22,7 @@ package struct ResNetResolution: Sendable {
   /// The published name; nil when the configuration has none and the caller named none.
   package let architecture: String?
   /// The network's tensors, the dialect of their names, and the other tensors of the state dict.
-  package let naming: ResNetNaming
+  package let naming: ResNetTensorNameMap
   /// The facts that the caller declared, one by one or by naming an architecture.
   package let declared: [Fact]
   /// The facts that the caller did not declare and the file does not hold.
@@ -40,14 +40,14 @@ package struct ResNetResolution: Sendable {
   ///   but wrong logit would be the worst answer.
   package init(
     of stateDict: StateDict, _ said: ResNetOverrides = ResNetOverrides(),
-    evidence: (ResNetNaming) -> ResNetEvidence = { _ in .none }
+    evidence: (ResNetTensorNameMap) -> ResNetEvidence = { _ in .none }
   ) throws(DecantError) {
-    if let found = try ResNetNaming.onlyIfAny(in: stateDict, prefix: said.prefix) {
+    if let found = try ResNetTensorNameMap.onlyIfAny(in: stateDict, prefix: said.prefix) {
       naming = found
     } else {
       // The first dialect's names are used to report the missing tensors.
       guard said.prefix == nil else { throw DecantError.noResNet() }
-      naming = try ResNetNaming(stateDict, ResNetDialect.all[0], prefix: "")
+      naming = try ResNetTensorNameMap(stateDict, ResNetDialect.all[0], prefix: "")
     }
     var configuration: ResNetConfiguration
     if let architecture = said.architecture {
@@ -66,7 +66,7 @@ package struct ResNetResolution: Sendable {
     configuration = told.configuration
     (read, warnings) = (told.read, told.warnings)
     let known = Set(told.read.map(\.name))
-    if said.stride0 == nil, said.architecture == nil, !said.leavesGeometryOpen,
+    if said.stride0 == nil, said.architecture == nil, !said.allowsUndeterminedGeometry,
       !known.contains("stride0"), configuration.classes == 1, configuration.stemPooling != .none
     {
       let isNodown = ResNetArchitecture.sharing(configuration, naming.dialect).contains {
@@ -78,7 +78,7 @@ package struct ResNetResolution: Sendable {
           + (isNodown
             ? ": 1 in resnet50nodown and 2 in resnet50, whose names and shapes are equal" : ""),
         advice: .declare(
-          (isNodown ? [ResNetSetting.architecture.rawValue] : []) + [ResNetSetting.stride0.rawValue]))
+          (isNodown ? [ResNetOverrideKey.architecture.rawValue] : []) + [ResNetOverrideKey.stride0.rawValue]))
     }
     graph = try told.graph()
     self.configuration = configuration
@@ -93,7 +93,7 @@ package struct ResNetResolution: Sendable {
     declared = facts.filter { said.architecture != nil || options[$0.name] != nil }
     assumed = facts.filter {
       said.architecture == nil && options[$0.name] == nil && !known.contains($0.name)
-        && (!said.leavesGeometryOpen || $0.name == "epsilon")
+        && (!said.allowsUndeterminedGeometry || $0.name == "epsilon")
     }
   }
 }
@@ -137,7 +137,7 @@ extension ResNetConfiguration {
     facts.append(("output_stride", outputStride.map { "\($0), by dilation" } ?? "as the strides make it"))
     if normalization == .group {
       facts.append(("normalization", "group normalization of \(normalizationGroups) groups"))
-      facts.append(("weight_standardization", standardizesWeights ? "yes" : "no"))
+      facts.append(("weight_standardization", hasStandardizedWeights ? "yes" : "no"))
     }
     return facts.map { ResNetResolution.Fact(name: $0.0, value: $0.1) }
   }

@@ -43,7 +43,7 @@ package enum ResNetAttention: Sendable, Equatable {
   case bilinear(reduced: Int, groups: Int, block: Int)
 
   /// True when the shapes of its tensors show the number of channels that it weights.
-  var tellsChannels: Bool { if case .efficient = self { false } else { true } }
+  var hasChannelShapes: Bool { if case .efficient = self { false } else { true } }
 }
 
 /// Consecutive blocks at one resolution; the first block may halve it.

@@ -61,7 +61,8 @@ public struct ResNetVerification: Sendable {
   ///   - readsNumbers: true to read every floating-point number of the state dict and count those that are not finite.
   /// - Throws: any error of reading the data. O(bytes), or O(parameters) when no numbers are read.
   package init(
-    of naming: ResNetNaming, against graph: Graph, standsAlone: Bool = false, readsNumbers: Bool = true
+    of naming: ResNetTensorNameMap, against graph: Graph, standsAlone: Bool = false,
+    checksFiniteness: Bool = true
   ) throws {
     var missing: [Missing] = []
     var mismatched: [Mismatch] = []
@@ -93,7 +94,7 @@ public struct ResNetVerification: Sendable {
       }
     }
     var nonFinite: [NonFinite] = []
-    for entry in naming.entries where readsNumbers && entry.tensor.storage.content != nil {
+    for entry in naming.entries where checksFiniteness && entry.tensor.storage.content != nil {
       let count = try entry.tensor.countNonFinite()
       if count > 0 { nonFinite.append(NonFinite(name: entry.name, count: count)) }
     }

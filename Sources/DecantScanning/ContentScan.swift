@@ -8,9 +8,9 @@ enum ContentFormat {
 
 /// Determines the format of bytes and scans them: a file, an entry of an archive, or bytes inside a pickle.
 ///
-/// Only the content decides, never a file name. Containers are scanned up to a nesting depth of ``deepest``.
+/// Only the content decides, never a file name. Containers are scanned up to a nesting depth of ``maxDepth``.
 struct ContentScan {
-  static let deepest = 4
+  static let maxDepth = 4
 
   let audit: FileAudit
   /// The nesting depth of this content; 0 for the file itself.
@@ -21,9 +21,9 @@ struct ContentScan {
 
   /// Scans bytes and returns their format, or nil when it is not a format that the scanner reads.
   func scan(_ bytes: RawSpan, in place: String) -> ContentFormat? {
-    guard depth <= Self.deepest else {
+    guard depth <= Self.maxDepth else {
       audit.report(
-        .unknown, .limit, in: place, at: 0, "it lies deeper than \(Self.deepest) containers in each other")
+        .unknown, .limit, in: place, at: 0, "it lies deeper than \(Self.maxDepth) containers in each other")
       return nil
     }
     if let format = scanContainer(bytes, in: place) {

@@ -14,7 +14,7 @@ final class FileAudit {
   /// The number of bytes that deflated entries may still inflate to.
   var inflationLeft: Int
   private var places: [Key: Int] = [:]
-  private var standings: [ExactText: NameStanding] = [:]
+  private var standings: [ExactText: NameClass] = [:]
 
   /// The key that equal findings share: the same rule, location and subject.
   private struct Key: Hashable {
@@ -59,7 +59,7 @@ final class FileAudit {
   private var isFullOfMilder: Bool { milder > 0 }
 
   /// Returns true, and counts the finding as left out, when the list is full and would not keep it.
-  func leavesOut(_ severity: ScanSeverity) -> Bool {
+  func omitsFinding(_ severity: ScanSeverity) -> Bool {
     guard findings.count >= CheckpointScanner.findingLimit, severity < .dangerous || milder == 0 else {
       return false
     }
@@ -68,10 +68,10 @@ final class FileAudit {
   }
 
   /// Returns the class of a name. Caches up to 10,000 names.
-  func standing(module: String, name: String) -> NameStanding {
+  func standing(module: String, name: String) -> NameClass {
     let key = ExactText(module + "\n" + name)
     if let known = standings[key] { return known }
-    let standing = NameStanding.of(module: module, name: name)
+    let standing = NameClass.of(module: module, name: name)
     if standings.count < 10_000 { standings[key] = standing }
     return standing
   }

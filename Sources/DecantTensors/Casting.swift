@@ -42,8 +42,8 @@ package struct Cast: Sendable {
     let count = elements.count / source.byteCount
     precondition(bytes.count == count * target.byteCount, "each element has its place")
     switch (source, target) {
-    case (.float32, .float16): unsafe narrow(HalfFormat.self, elements, into: bytes)
-    case (.float32, .bfloat16): unsafe narrow(BrainFormat.self, elements, into: bytes)
+    case (.float32, .float16): unsafe narrow(Float16Format.self, elements, into: bytes)
+    case (.float32, .bfloat16): unsafe narrow(BFloat16Format.self, elements, into: bytes)
     case (.float64, .float32): unsafe narrowDoubles(elements, into: bytes, count)
     case (.bfloat16, .float32): unsafe map(elements, into: bytes) { (bits: UInt16) in UInt32(bits) << 16 }
     case (.float32, .float64):

@@ -18,7 +18,7 @@ protocol NarrowFormat {
 }
 
 /// float16: five bits of exponent, ten of mantissa.
-enum HalfFormat: NarrowFormat {
+enum Float16Format: NarrowFormat {
   static var infinity: UInt32 { 0x7C00 }
 
   @inline(__always)
@@ -43,7 +43,7 @@ enum HalfFormat: NarrowFormat {
 /// bfloat16: the upper half of a float32. Every NaN becomes 0x7FC0.
 ///
 /// Source: PyTorch `c10/util/BFloat16.h`, `round_to_nearest_even`.
-enum BrainFormat: NarrowFormat {
+enum BFloat16Format: NarrowFormat {
   static var infinity: UInt32 { 0x7F80 }
 
   @inline(__always)

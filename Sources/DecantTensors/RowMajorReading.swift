@@ -68,7 +68,7 @@ package struct RowMajorReader: Sendable {
   }
 
   /// True when the elements are exactly all bytes of the storage, unchanged.
-  package var passesStorageUnchanged: Bool {
+  package var isStorageUnchanged: Bool {
     tensor.isContiguous && tensor.byteCount == tensor.storage.byteCount && tensor.storage.byteOrder == .little
       && !tensor.isConjugated && !tensor.isNegated
   }

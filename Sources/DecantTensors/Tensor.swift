@@ -150,7 +150,7 @@ public struct Tensor: Sendable {
   ///   Axes of size 1 may be left out.
   /// - Throws: ``DecantError`` when a larger axis is left out, or packed elements would no longer be in
   ///   order.
-  package func arranged(_ axes: [Int?]) throws(DecantError) -> Tensor {
+  package func permuted(_ axes: [Int?]) throws(DecantError) -> Tensor {
     if axes == Array(shape.indices) { return self }
     let used = Set(axes.compactMap { $0 })
     guard used.count == axes.count(where: { $0 != nil }), used.isSubset(of: shape.indices),

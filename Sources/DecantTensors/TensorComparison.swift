@@ -23,7 +23,7 @@ package struct TensorDifference: Sendable {
   /// The number of elements that are NaN in only one of the tensors.
   package fileprivate(set) var nanCount = 0
   /// The number of elements beyond every tolerance; ``differingCount`` when there is none.
-  package fileprivate(set) var beyondCount = 0
+  package fileprivate(set) var toleranceExceededCount = 0
   package fileprivate(set) var maxAbsolute = 0.0
   package fileprivate(set) var maxRelative = 0.0
   /// The largest number of steps between two elements; nil when an integer type is compared with a
@@ -33,7 +33,7 @@ package struct TensorDifference: Sendable {
   package fileprivate(set) var cosine: Double?
   /// True when one tensor is the other rounded once to its own coarser floating-point type, to nearest, ties
   /// to even. Numbers beyond the range of a type without infinity may have become the largest number or NaN.
-  package fileprivate(set) var isRounding = false
+  package fileprivate(set) var isRoundedCopy = false
 }
 
 /// The allowed difference between two elements. It is enough to satisfy one of the limits.
@@ -53,12 +53,12 @@ package struct Tolerance: Sendable {
 /// An error of reading one of two compared tensors.
 package struct TensorComparisonError: Error {
   /// True when the second tensor could not be read.
-  package let isOfOther: Bool
+  package let isSecondTensor: Bool
   /// The error of reading the tensor.
   package let cause: DecantError
 
-  init(isOfOther: Bool, cause: any Error) {
-    self.isOfOther = isOfOther
+  init(isSecondTensor: Bool, cause: any Error) {
+    self.isSecondTensor = isSecondTensor
     self.cause = DecantError(reading: cause)
   }
 }
@@ -87,7 +87,7 @@ extension Tensor {
     let perByte = dtype.elementsPerByte
     let unused = elementCount % perByte == 0 ? 0 : 8 - elementCount % perByte * (8 / perByte)
     var left = byteCount
-    try unsafe readBeside(other, units: (1 << 17) / dtype.byteCount) { one, two in
+    try unsafe readPairwise(other, units: (1 << 17) / dtype.byteCount) { one, two in
       left -= one.count
       if left == 0, unused > 0 {
         unsafe one[one.count - 1] &= 0xFF >> UInt8(unused)
@@ -109,14 +109,14 @@ extension Tensor {
   {
     guard shape == other.shape, dtype.isMeasurable, other.dtype.isMeasurable else { return nil }
     let isComplex = dtype.kind == .complex || other.dtype.kind == .complex
-    var one = NumberPiece(dtype, isComplex: isComplex)
-    var two = NumberPiece(other.dtype, isComplex: isComplex)
-    var meter = DifferenceMeter(one.part, two.part, tolerance)
-    try unsafe readBeside(other, units: 1 << 13) { left, right in
+    var one = NumberChunk(dtype, isComplex: isComplex)
+    var two = NumberChunk(other.dtype, isComplex: isComplex)
+    var meter = DifferenceAccumulator(one.part, two.part, tolerance)
+    try unsafe readPairwise(other, units: 1 << 13) { left, right in
       do {
         try unsafe one.load(UnsafeRawBufferPointer(left))
         try unsafe two.load(UnsafeRawBufferPointer(right))
-      } catch { throw TensorComparisonError(isOfOther: false, cause: error) }
+      } catch { throw TensorComparisonError(isSecondTensor: false, cause: error) }
       switch (one.isWide, two.isWide) {
       case (false, false): meter.add(one.doubles, two.doubles)
       case (true, true): meter.add(one.integers, two.integers)
@@ -129,12 +129,14 @@ extension Tensor {
   }
 
   /// Calls `body` with the same elements of two tensors of equal element count, until it returns false.
-  private func readBeside(
+  private func readPairwise(
     _ other: Tensor, units: Int,
     _ body: (UnsafeMutableRawBufferPointer, UnsafeMutableRawBufferPointer) throws -> Bool
   ) throws {
-    func reading<T>(_ isOfOther: Bool, _ read: () throws -> T) throws(TensorComparisonError) -> T {
-      do { return try read() } catch { throw TensorComparisonError(isOfOther: isOfOther, cause: error) }
+    func reading<T>(_ isSecondTensor: Bool, _ read: () throws -> T) throws(TensorComparisonError) -> T {
+      do { return try read() } catch {
+        throw TensorComparisonError(isSecondTensor: isSecondTensor, cause: error)
+      }
     }
     var one = try reading(false) { try RowMajorReader(self) }
     var two = try reading(true) { try RowMajorReader(other) }
@@ -174,7 +176,7 @@ extension DType {
 }
 
 /// A chunk of one tensor as numbers: 64-bit integers as they are, all others as float64, which is exact.
-private struct NumberPiece {
+private struct NumberChunk {
   /// The dtype, or that of a complex number's parts.
   let part: DType
   let isWide: Bool
@@ -207,7 +209,7 @@ private struct NumberPiece {
 }
 
 /// Accumulates a ``TensorDifference`` chunk by chunk.
-private struct DifferenceMeter {
+private struct DifferenceAccumulator {
   private var result = TensorDifference()
   private let tolerance: Tolerance
   private let unit: Unit
@@ -218,7 +220,7 @@ private struct DifferenceMeter {
   private var maxULP: UInt64 = 0
   private var maxWideULP: UInt128 = 0
   /// The number of NaNs opposite numbers that are not an overflow of a type without infinity.
-  private var strayNaNCount = 0
+  private var unmatchedNaNCount = 0
   private var leftKeys: [Int64] = []
   private var rightKeys: [Int64] = []
 
@@ -247,7 +249,7 @@ private struct DifferenceMeter {
     switch unit {
     case .place:
       result.maxULP = UInt128(maxULP)
-      result.isRounding = !isOfOneType && maxULP == 0 && strayNaNCount == 0
+      result.isRoundedCopy = !isOfOneType && maxULP == 0 && unmatchedNaNCount == 0
     case .one: result.maxULP = max(UInt128(maxULP), maxWideULP)
     case .none: break
     }
@@ -290,7 +292,7 @@ private struct DifferenceMeter {
     if x == y || (x.isNaN && y.isNaN) { return }
     guard x.isNaN || y.isNaN else { return note(.infinity, .infinity, ulp) }
     result.nanCount += 1
-    if case .place(let order) = unit, order.isOverflow(x.isNaN ? y : x) {} else { strayNaNCount += 1 }
+    if case .place(let order) = unit, order.isOverflow(x.isNaN ? y : x) {} else { unmatchedNaNCount += 1 }
     noteNaN()
   }
 
@@ -351,14 +353,14 @@ private struct DifferenceMeter {
     let isAllowed =
       tolerance.absolute.map { difference <= $0 } == true || tolerance.relative.map { relative <= $0 } == true
       || (tolerance.ulp.map { ulp <= $0 } == true && hasUnit)
-    if !isAllowed { result.beyondCount += 1 }
+    if !isAllowed { result.toleranceExceededCount += 1 }
   }
 
   private var hasUnit: Bool { if case .none = unit { false } else { true } }
 
   private mutating func noteNaN() {
     result.differingCount += 1
-    result.beyondCount += 1
+    result.toleranceExceededCount += 1
     result.maxAbsolute = .infinity
     result.maxRelative = .infinity
   }

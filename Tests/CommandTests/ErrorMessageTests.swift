@@ -43,9 +43,9 @@ import Testing
   }
 
   /// Files of other formats. `messages.txt` has their messages.
-  @Test(arguments: ForeignFiles.all.map(\.name))
+  @Test(arguments: FormatSamples.all.map(\.name))
   func foreign(_ name: String) throws {
-    let bytes = try #require(ForeignFiles.all.first { $0.name == name }).bytes
+    let bytes = try #require(FormatSamples.all.first { $0.name == name }).bytes
     let error = try refusal(bytes)
     #expect(
       name.hasPrefix("cut-") ? error.has("truncated") : error.has("notACheckpoint", "unsupportedFormat"),

@@ -138,9 +138,11 @@ import Testing
     _ = try decant("decant synthesize resnet50nodown -o OUT/my-resnet50nodown.pth")
     let found = try identified("OUT/my-resnet50nodown.pth")
     #expect(found["architecture"] as? String == "resnet50")
-    let hints = try #require(found["facts"] as? [[String: String]]).filter { $0["kind"] == "file_name" }
-    #expect(hints.map { $0["name"] } == ["architecture", "stride0"])
-    #expect(hints.allSatisfy { $0["source"] == "file name (weak): my-resnet50nodown.pth" })
+    let containerMetadata = try #require(found["facts"] as? [[String: String]]).filter {
+      $0["kind"] == "file_name"
+    }
+    #expect(containerMetadata.map { $0["name"] } == ["architecture", "stride0"])
+    #expect(containerMetadata.allSatisfy { $0["source"] == "file name (weak): my-resnet50nodown.pth" })
     #expect((found["undetermined"] as? [String])?.first == "stride0")
     let run = try decant(
       "decant run OUT/my-resnet50nodown.pth --input fixtures/inputs/input_97x131.npy --json")

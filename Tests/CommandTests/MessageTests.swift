@@ -58,7 +58,7 @@ import Testing
       ("cut.png", Array(png.prefix(png.count / 2))), ("picture.gif", Array("GIF89a".utf8)),
       ("two.txt", Array("cat\ndog\n".utf8)), ("old.safetensors", [1]),
     ]
-    for (name, bytes) in files + ForeignFiles.all.map({ ("files/" + $0.name, $0.bytes) }) {
+    for (name, bytes) in files + FormatSamples.all.map({ ("files/" + $0.name, $0.bytes) }) {
       _ = try folder.write(name, bytes)
     }
     for name in ["folder", "out.safetensors.d", "d.safetensors"] {
@@ -83,7 +83,7 @@ import Testing
       [
         "decant inspect missing.pth", "decant inspect folder", "decant inspect pipe.pth",
         "decant scan missing.pth", "decant diff missing.pth resnet18.pth",
-      ] + ForeignFiles.all.map { "decant inspect files/\($0.name)" }
+      ] + FormatSamples.all.map { "decant inspect files/\($0.name)" }
     ),
     (
       "Files that are cut short, damaged or too large",

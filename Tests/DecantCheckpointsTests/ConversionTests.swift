@@ -63,10 +63,12 @@ import Testing
     let (report, output) = try convert("nested.pth", options)
     #expect(output.tensors.map(\.name).contains("0.weight"))
     #expect(
-      output.hints.map(\.label) == ["format", "decant.container", "decant.key", "decant.source_sha256"])
-    #expect(output.hints.map(\.text).prefix(3) == ["pt", "torch-zip", "model"])
+      output.containerMetadata.map(\.label) == [
+        "format", "decant.container", "decant.key", "decant.source_sha256",
+      ])
+    #expect(output.containerMetadata.map(\.text).prefix(3) == ["pt", "torch-zip", "model"])
     let source = try Fixtures.bytes("torch/nested.pth")
-    #expect(output.hints.last?.text.count == 64 && !source.isEmpty)
+    #expect(output.containerMetadata.last?.text.count == 64 && !source.isEmpty)
     #expect(report.droppedObjectCount == 1)
   }
 

@@ -181,29 +181,29 @@ struct ExpectedTensor: Equatable, CustomStringConvertible {
 
   @Test func filesBeside() throws {
     let checkpoint = try Checkpoint(path: Fixtures.path("torch/module.pth"))
-    guard case .content(let bytes) = checkpoint.fileBeside(named: "expected.json") else {
+    guard case .content(let bytes) = checkpoint.siblingFile(named: "expected.json") else {
       Issue.record("it is not read")
       return
     }
     #expect(bytes.first == UInt8(ascii: "{"))
-    guard case .absent = checkpoint.fileBeside(named: "config.json") else {
+    guard case .absent = checkpoint.siblingFile(named: "config.json") else {
       Issue.record("it is absent")
       return
     }
     for name in ["../README.md", "/etc/passwd", "", "a/../b", "expected.json/x"] {
-      guard case .refused = checkpoint.fileBeside(named: name) else {
+      guard case .refused = checkpoint.siblingFile(named: name) else {
         Issue.record("\(name) is not refused")
         continue
       }
     }
-    guard case .refused(let error) = checkpoint.fileBeside(named: "expected.json", limit: 10) else {
+    guard case .refused(let error) = checkpoint.siblingFile(named: "expected.json", limit: 10) else {
       Issue.record("it is too large")
       return
     }
     #expect(error.code == .limitExceeded && error.location.file?.hasSuffix("/expected.json") == true)
     // For a folder checkpoint, the other files are inside the folder itself.
     let folder = try Checkpoint(path: Fixtures.path("folders/dcp"))
-    guard case .content = folder.fileBeside(named: ".metadata", limit: 1 << 20) else {
+    guard case .content = folder.siblingFile(named: ".metadata", limit: 1 << 20) else {
       Issue.record("it is not read")
       return
     }

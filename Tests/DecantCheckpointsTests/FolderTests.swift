@@ -35,7 +35,7 @@ import Testing
     let folder = try Checkpoint(path: Fixtures.path("folders/dcp"))
     let file = try Checkpoint(path: Fixtures.path("folders/dcp/.metadata"))
     #expect(folder.tensors.map(\.name) == file.tensors.map(\.name))
-    #expect(folder.hints.map(\.text).contains("1.0.0"))
+    #expect(folder.containerMetadata.map(\.text).contains("1.0.0"))
   }
 
   @Test func objectsOfADistributedCheckpoint() throws {

@@ -201,7 +201,7 @@ import Testing
     let folder = try TemporaryFolder()
     let note = ZipBuilder.Entry("README.txt", Array("weights".utf8))
     let one = try Checkpoint(path: folder.write("a.zip", ZipBuilder([note, .init("w.pth", inner)]).bytes))
-    #expect(one.hints.contains { $0.text == "w.pth" })
+    #expect(one.containerMetadata.contains { $0.text == "w.pth" })
     #expect(throws: DecantError.self) {
       _ = try Checkpoint(
         path: folder.write("b.zip", ZipBuilder([.init("v.pth", inner), .init("w.pth", inner)]).bytes))

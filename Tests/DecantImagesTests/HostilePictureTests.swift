@@ -31,12 +31,12 @@ import Testing
   private static let end: (name: String, content: [UInt8]) = ("IEND", [])
 
   private func error(_ bytes: [UInt8], limits: Limits = Limits()) throws -> DecantError {
-    try #require(throws: DecantError.self) { try Picture(decoding: bytes, limits: limits) }
+    try #require(throws: DecantError.self) { try DecodedImage(decoding: bytes, limits: limits) }
   }
 
   @Test func aFileMadeHereIsRead() throws {
     let bytes = Self.png([Self.header(1, 1), ("IDAT", Self.stored([0, 7, 8, 9])), Self.end])
-    #expect(try Picture(decoding: bytes).pixels == [7, 8, 9])
+    #expect(try DecodedImage(decoding: bytes).pixels == [7, 8, 9])
   }
 
   /// Every truncation of a file is refused without a crash.
@@ -63,7 +63,7 @@ import Testing
     var chunks: [(name: String, content: [UInt8])] = [
       Self.header(1, 1), ("tEXt", [65, 0, 66]), ("IDAT", Self.stored([0, 1, 2, 3])), Self.end,
     ]
-    #expect(try Picture(decoding: Self.png(chunks)).pixels == [1, 2, 3])
+    #expect(try DecodedImage(decoding: Self.png(chunks)).pixels == [1, 2, 3])
     chunks[1].content = [65, 0, 67]
     var wrong = Self.png(chunks)
     wrong[8 + 25 + 10] = 66
@@ -129,7 +129,7 @@ import Testing
   ])
   func exifThatLies(_ exif: [UInt8]) throws {
     let bytes = Self.png([Self.header(1, 1), ("eXIf", exif), ("IDAT", Self.stored([0, 7, 8, 9])), Self.end])
-    let picture = try Picture(decoding: bytes)
+    let picture = try DecodedImage(decoding: bytes)
     #expect(picture.orientation == .upright && picture.pixels == [7, 8, 9])
     #expect(picture.notes.isEmpty == exif.starts(with: [0x4D, 0x4D, 0, 42, 0]))
   }

@@ -10,7 +10,7 @@ import Testing
     ("colours.png", 13, 9), ("bits.png", 9, 13), ("palette.png", 9, 13), ("deep.png", 9, 13),
   ])
   func decodesAsPillow(_ name: String, _ height: Int, _ width: Int) throws {
-    let picture = try Picture(decoding: Fixtures.bytes("pictures/" + name))
+    let picture = try DecodedImage(decoding: Fixtures.bytes("pictures/" + name))
     #expect(picture.height == height && picture.width == width)
     let stem = name.prefix { $0 != "." }
     #expect(try picture.pixels == Fixtures.bytes("pictures/\(stem).rgb"))
@@ -18,17 +18,18 @@ import Testing
 
   @Test func orientationIsAppliedAndStated() throws {
     let bytes = try Fixtures.bytes("pictures/photo.jpg")
-    let upright = try Picture(decoding: bytes)
-    #expect(upright.orientation == .turnRight && upright.isTurned && upright.storedSize == (36, 48))
-    let stored = try Picture(decoding: bytes, turning: false)
-    #expect(stored.orientation == .turnRight && !stored.isTurned && stored.height == 36)
+    let upright = try DecodedImage(decoding: bytes)
+    #expect(
+      upright.orientation == .turnRight && upright.isOrientationApplied && upright.storedSize == (36, 48))
+    let stored = try DecodedImage(decoding: bytes, turning: false)
+    #expect(stored.orientation == .turnRight && !stored.isOrientationApplied && stored.height == 36)
     #expect(Orientation.turnRight.applied(to: stored).pixels == upright.pixels)
   }
 
   /// Tests each orientation with its inverse.
   @Test(arguments: zip(Orientation.allCases, [1, 2, 3, 4, 5, 8, 7, 6]))
   func orientationsAreTakenBack(_ orientation: Orientation, _ back: Int) throws {
-    let picture = Picture(format: .png, height: 2, width: 3, pixels: (0..<18).map { UInt8($0) })
+    let picture = DecodedImage(format: .png, height: 2, width: 3, pixels: (0..<18).map { UInt8($0) })
     let turned = orientation.applied(to: picture)
     #expect((turned.pixels == picture.pixels) == (orientation == .upright))
     #expect(turned.height == (orientation.swapsSides ? 3 : 2))
@@ -38,7 +39,7 @@ import Testing
 
   @Test func whatWasDroppedIsSaid() throws {
     func notes(_ name: String) throws -> [String] {
-      try Picture(decoding: Fixtures.bytes("pictures/" + name)).notes
+      try DecodedImage(decoding: Fixtures.bytes("pictures/" + name)).notes
     }
     #expect(try notes("deep.png") == ["its alpha channel was dropped", "of 16 bits the upper 8 were taken"])
     #expect(try notes("palette.png") == ["its transparency was dropped"])
@@ -49,7 +50,7 @@ import Testing
   @Test(arguments: [("photo", 20, 15), ("colours", 31, 29)])
   func resizesAsPillow(_ name: String, _ height: Int, _ width: Int) throws {
     let suffix = name == "photo" ? "jpg" : "png"
-    let picture = try Picture(decoding: Fixtures.bytes("pictures/\(name).\(suffix)"))
+    let picture = try DecodedImage(decoding: Fixtures.bytes("pictures/\(name).\(suffix)"))
     let golden = try Fixtures.bytes("pictures/\(name)-\(width)x\(height).rgb")
     let whole = ResamplingTarget(height: height, width: width, rows: 0..<height, columns: 0..<width)
     #expect(picture.resampled(to: whole) == golden)
@@ -71,7 +72,7 @@ import Testing
   func evaluationTarget(
     _ height: Int, _ width: Int, _ newHeight: Int, _ newWidth: Int, _ top: Int, _ left: Int
   ) {
-    let picture = Picture(format: .png, height: height, width: width, pixels: [])
+    let picture = DecodedImage(format: .png, height: height, width: width, pixels: [])
     #expect(
       Preprocessing.target(picture)
         == ResamplingTarget(
@@ -79,7 +80,7 @@ import Testing
   }
 
   @Test func normalisesAsTorchvision() throws {
-    let picture = Picture(format: .png, height: 1, width: 2, pixels: [0, 128, 255, 255, 0, 1])
+    let picture = DecodedImage(format: .png, height: 1, width: 2, pixels: [0, 128, 255, 255, 0, 1])
     let values = try #require(Preprocessing.imagenetRaw.values(of: picture))
     // The result of transforms.Normalize for these bytes, in float32.
     let expected: [Float] = [-2.1179039, 2.2489083, 0.20518214, -2.0357141, 2.64, -1.7870152]

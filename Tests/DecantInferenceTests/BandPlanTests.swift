@@ -7,18 +7,18 @@ import Testing
   /// The columns of each value that are in memory, according to the bands.
   private struct Memory {
     let plan: BandPlan
-    let maps: [Int: BandMap]
+    let maps: [Int: FeatureMapSize]
     var held: [Int: Range<Int>]
     var made: [Int: Int] = [:]
 
-    init(_ plan: BandPlan, input: BandMap) {
+    init(_ plan: BandPlan, input: FeatureMapSize) {
       self.plan = plan
       maps = Dictionary(uniqueKeysWithValues: [(0, input)] + plan.steps.map { ($0.output, $0.map) })
       held = [0: 0..<input.columns]
     }
 
     /// Returns true when all input pixels of an output pixel are in memory, checked one by one.
-    func holds(_ read: BandStep.Read, under column: Int, of map: BandMap) -> Bool {
+    func holds(_ read: BandStep.Read, under column: Int, of map: FeatureMapSize) -> Bool {
       guard let input = maps[read.value] else { return false }
       // A window that lies entirely in the padding reads nothing.
       let held = held[read.value] ?? 0..<0
@@ -57,7 +57,7 @@ import Testing
     }
   }
 
-  private func check(_ plan: BandPlan, input: BandMap, whole: Set<Int> = []) {
+  private func check(_ plan: BandPlan, input: FeatureMapSize, whole: Set<Int> = []) {
     var memory = Memory(plan, input: input)
     for band in plan.bands { memory.take(band) }
     for step in plan.steps {
@@ -71,8 +71,8 @@ import Testing
 
   @Test func aChainByHand() {
     // A 3×3 window over 6 lines of 2, then every second line. A line needs one line above and one below.
-    let map = BandMap(images: 1, height: 6, width: 2)
-    let half = BandMap(images: 1, height: 3, width: 1)
+    let map = FeatureMapSize(images: 1, height: 6, width: 2)
+    let half = FeatureMapSize(images: 1, height: 3, width: 1)
     let steps = [
       BandStep(
         reads: [.init(0, .window(kernel: 3, stride: 1, padding: 1, dilation: 1))], output: 1, map: map,
@@ -106,7 +106,7 @@ import Testing
   @Test(arguments: 0..<200)
   func everythingReadIsThere(_ seed: Int) {
     var random = Seeded(UInt64(seed))
-    let input = BandMap(
+    let input = FeatureMapSize(
       images: random.number(1...3), height: random.number(1...30), width: random.number(1...9))
     var maps = [input]
     var steps: [BandStep] = []
@@ -120,7 +120,7 @@ import Testing
         let span = size + 2 * padding - dilation * (kernel - 1) - 1
         return span < 0 ? 0 : span / stride + 1
       }
-      var map = BandMap(images: from.images, height: size(from.height), width: size(from.width))
+      var map = FeatureMapSize(images: from.images, height: size(from.height), width: size(from.width))
       var reads = [
         BandStep.Read(source, .window(kernel: kernel, stride: stride, padding: padding, dilation: dilation))
       ]

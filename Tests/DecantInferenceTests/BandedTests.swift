@@ -7,14 +7,14 @@ import Testing
 /// Runs in small bands against PyTorch's results, and bit for bit against runs with whole values.
 @Suite(.serialized) struct BandedTests {
   /// Returns settings for bands of one line or one tile, with tiles so narrow that small feature maps have several.
-  private func banding(_ choice: Banding.Choice, widestTile: Int) -> Banding {
-    var banding = Banding()
+  private func banding(_ choice: BandSettings.Choice, widestTile: Int) -> BandSettings {
+    var banding = BandSettings()
     (banding.choice, banding.lines, banding.tiles, banding.widestTile) = (choice, 1, 1, widestTile)
     return banding
   }
 
   private func network<T: ReferenceScalar>(
-    _ graph: Graph, _ choice: Banding.Choice, widestTile: Int, threads: Int
+    _ graph: Graph, _ choice: BandSettings.Choice, widestTile: Int, threads: Int
   ) throws -> ReferenceNetwork<T> {
     try ReferenceNetwork(
       graph: graph, weights: SyntheticWeights.stateDict(graph, seed: 7), threads: threads,
@@ -59,7 +59,7 @@ import Testing
   }
 
   /// One operation between two that change nothing, so that neither its input nor its result is ever whole.
-  private func checksum(_ operation: DecantGraphs.Operation, _ sizes: [Int], channels: Int, threads: Int)
+  private func checksum(_ operation: DecantGraphs.GraphOperation, _ sizes: [Int], channels: Int, threads: Int)
     throws
     -> Double
   {
@@ -103,7 +103,9 @@ import Testing
 
   @Test(arguments: [1, 3])
   func poolsArePyTorchs(_ threads: Int) throws {
-    func check(_ cases: [(sizes: [Int], checksum: Double)], _ operation: ([Int]) -> DecantGraphs.Operation)
+    func check(
+      _ cases: [(sizes: [Int], checksum: Double)], _ operation: ([Int]) -> DecantGraphs.GraphOperation
+    )
       throws
     {
       for (sizes, expected) in cases {
@@ -115,15 +117,16 @@ import Testing
           "\(operation) \(sizes)")
       }
     }
-    func pool(_ sizes: [Int], zeros: Bool = false, rest: Bool = false) -> DecantGraphs.Operation {
+    func pool(_ sizes: [Int], zeros: Bool = false, rest: Bool = false) -> DecantGraphs.GraphOperation {
       .maxPool(
-        Pooling(kernel: sizes[4], stride: sizes[5], padding: sizes[6], padsWithZeros: zeros, keepsRest: rest))
+        Pooling(
+          kernel: sizes[4], stride: sizes[5], padding: sizes[6], hasZeroPadding: zeros, isCeilMode: rest))
     }
     try check(poolCases) { pool($0) }
     try check(zeroPoolCases) { pool($0, zeros: true) }
     try check(edgePoolCases) { pool($0, rest: true) }
-    try check(meanCases) { .averagePool(size: $0[4], keepsRest: true) }
-    try check(wholeMeanCases) { .averagePool(size: $0[4], keepsRest: false) }
+    try check(meanCases) { .averagePool(size: $0[4], isCeilMode: true) }
+    try check(wholeMeanCases) { .averagePool(size: $0[4], isCeilMode: false) }
     try check(blurCases) { .blurPool(stride: $0[4]) }
     try check(padCases) { .padChannels(each: $0[4], stride: $0[5]) }
   }
@@ -149,7 +152,7 @@ import Testing
       let (value, sizes) = values[
         random.number(0...3) == 0 ? random.number(0...values.count - 1) : values.count - 1]
       var result = sizes
-      let operation: DecantGraphs.Operation
+      let operation: DecantGraphs.GraphOperation
       switch random.number(0...9) {
       case 0...3:
         let groups = sizes[0].isMultiple(of: 2) ? random.number(1...2) : 1
@@ -170,13 +173,13 @@ import Testing
         let kernel = random.number(1...4)
         let pooling = Pooling(
           kernel: kernel, stride: random.number(1...3), padding: random.number(0...kernel / 2),
-          padsWithZeros: random.number(0...1) == 0, keepsRest: random.number(0...1) == 0)
+          hasZeroPadding: random.number(0...1) == 0, isCeilMode: random.number(0...1) == 0)
         result = [sizes[0]] + sizes[1...].map { pooling.outputSize($0) }
         operation = .maxPool(pooling)
       case 5:
-        let (size, keepsRest) = (random.number(1...3), random.number(0...1) == 0)
-        result = [sizes[0]] + sizes[1...].map { keepsRest ? ($0 - 1) / size + 1 : $0 / size }
-        operation = .averagePool(size: size, keepsRest: keepsRest)
+        let (size, isCeilMode) = (random.number(1...3), random.number(0...1) == 0)
+        result = [sizes[0]] + sizes[1...].map { isCeilMode ? ($0 - 1) / size + 1 : $0 / size }
+        operation = .averagePool(size: size, isCeilMode: isCeilMode)
       case 6:
         let stride = random.number(1...2)
         if sizes[1...].contains(1) { continue }

@@ -46,7 +46,7 @@ import Testing
     #expect(checksum(output) == expected, "\(sizes)")
   }
 
-  private func checksumAlone(_ operation: DecantGraphs.Operation, _ sizes: [Int], threads: Int) throws
+  private func checksumAlone(_ operation: DecantGraphs.GraphOperation, _ sizes: [Int], threads: Int) throws
     -> Double
   {
     var graph = Graph(inputChannels: sizes[1])
@@ -60,14 +60,14 @@ import Testing
   func averagePoolIsPyTorchs(_ index: Int, _ threads: Int) throws {
     let (sizes, expected) = meanCases[index]
     #expect(
-      try checksumAlone(.averagePool(size: sizes[4], keepsRest: true), sizes, threads: threads) == expected,
+      try checksumAlone(.averagePool(size: sizes[4], isCeilMode: true), sizes, threads: threads) == expected,
       "\(sizes)")
   }
 
   @Test(arguments: wholeMeanCases.indices, [1, 3])
   func averagePoolOfFullWindowsIsPyTorchs(_ index: Int, _ threads: Int) throws {
     let (sizes, expected) = wholeMeanCases[index]
-    let operation = DecantGraphs.Operation.averagePool(size: sizes[4], keepsRest: false)
+    let operation = DecantGraphs.GraphOperation.averagePool(size: sizes[4], isCeilMode: false)
     #expect(try checksumAlone(operation, sizes, threads: threads) == expected, "\(sizes)")
   }
 
@@ -80,21 +80,21 @@ import Testing
   @Test(arguments: edgePoolCases.indices, [1, 3])
   func maxPoolOverTheEdgeIsPyTorchs(_ index: Int, _ threads: Int) throws {
     let (sizes, expected) = edgePoolCases[index]
-    let pooling = Pooling(kernel: sizes[4], stride: sizes[5], padding: sizes[6], keepsRest: true)
+    let pooling = Pooling(kernel: sizes[4], stride: sizes[5], padding: sizes[6], isCeilMode: true)
     #expect(try checksumAlone(.maxPool(pooling), sizes, threads: threads) == expected, "\(sizes)")
   }
 
   @Test(arguments: zeroPoolCases.indices, [1, 3])
   func maxPoolOverZerosIsPyTorchs(_ index: Int, _ threads: Int) throws {
     let (sizes, expected) = zeroPoolCases[index]
-    let pooling = Pooling(kernel: sizes[4], stride: sizes[5], padding: sizes[6], padsWithZeros: true)
+    let pooling = Pooling(kernel: sizes[4], stride: sizes[5], padding: sizes[6], hasZeroPadding: true)
     #expect(try checksumAlone(.maxPool(pooling), sizes, threads: threads) == expected, "\(sizes)")
   }
 
   @Test(arguments: padCases.indices, [1, 3])
   func paddedShortcutIsPyTorchs(_ index: Int, _ threads: Int) throws {
     let (sizes, expected) = padCases[index]
-    let operation = DecantGraphs.Operation.padChannels(each: sizes[4], stride: sizes[5])
+    let operation = DecantGraphs.GraphOperation.padChannels(each: sizes[4], stride: sizes[5])
     #expect(try checksumAlone(operation, sizes, threads: threads) == expected, "\(sizes)")
   }
 
@@ -159,7 +159,7 @@ import Testing
       vector("running_var", [9, 9]),
     ])
     let network = try ReferenceNetwork<Double>(
-      graph: graph, weights: weights, threads: threads, normalizing: .ofTheBatch)
+      graph: graph, weights: weights, threads: threads, normalizing: .currentBatch)
     let input = try Activation<Double>(shape: [2, 2, 1, 2], values: [1, 3, 8, 8, 5, 7, 8, 8])
     #expect(try network.run(input).values == [0, 0, 0.5, 0.5, 3, 7, 0.5, 0.5])
   }

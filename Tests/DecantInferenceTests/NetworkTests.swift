@@ -38,7 +38,7 @@ import Testing
   ])
   func everyStageIsPyTorchs(_ name: String, _ file: String, _ count: Int, _ height: Int, _ width: Int) throws
   {
-    let golden = Golden(try golden(file))
+    let golden = ReferenceOutputs(try golden(file))
     func check<T: ReferenceScalar>(_ network: ReferenceNetwork<T>, tolerance: Double) throws {
       let stages = try graph(name).stages.map(\.name)
       var found: [(String, Activation<T>)] = []

@@ -9,7 +9,7 @@ import Testing
 /// The oneDNN engine against PyTorch's results and against the reference engine in float64.
 @Suite(.serialized) struct OneDNNTests {
   private func alone(
-    _ operation: DecantGraphs.Operation, _ sizes: [Int], weights: StateDict? = nil, _ input: [Float]
+    _ operation: DecantGraphs.GraphOperation, _ sizes: [Int], weights: StateDict? = nil, _ input: [Float]
   ) throws -> Activation<Float> {
     var graph = Graph(inputChannels: sizes[1])
     _ = graph.append("conv", operation, graph.input)
@@ -35,7 +35,7 @@ import Testing
   }
 
   @Test func poolsArePyTorchs() throws {
-    func check(_ operation: DecantGraphs.Operation, _ sizes: [Int], _ expected: Double) throws {
+    func check(_ operation: DecantGraphs.GraphOperation, _ sizes: [Int], _ expected: Double) throws {
       let output = try alone(operation, sizes, integers(Array(sizes[0..<4]), 7, 23, 30))
       #expect(checksum(output) == expected, "\(operation) \(sizes)")
     }
@@ -43,14 +43,14 @@ import Testing
       try check(.maxPool(Pooling(kernel: sizes[4], stride: sizes[5], padding: sizes[6])), sizes, expected)
     }
     for (sizes, expected) in edgePoolCases {
-      let pooling = Pooling(kernel: sizes[4], stride: sizes[5], padding: sizes[6], keepsRest: true)
+      let pooling = Pooling(kernel: sizes[4], stride: sizes[5], padding: sizes[6], isCeilMode: true)
       try check(.maxPool(pooling), sizes, expected)
     }
     for (sizes, expected) in meanCases {
-      try check(.averagePool(size: sizes[4], keepsRest: true), sizes, expected)
+      try check(.averagePool(size: sizes[4], isCeilMode: true), sizes, expected)
     }
     for (sizes, expected) in wholeMeanCases {
-      try check(.averagePool(size: sizes[4], keepsRest: false), sizes, expected)
+      try check(.averagePool(size: sizes[4], isCeilMode: false), sizes, expected)
     }
     for (sizes, expected) in padCases {
       try check(.padChannels(each: sizes[4], stride: sizes[5]), sizes, expected)
@@ -80,7 +80,7 @@ import Testing
 
   @Test(arguments: ["resnet50", "resnet50nodown"], Numerics.allCases)
   func everyStageIsPyTorchs(_ name: String, _ numerics: Numerics) throws {
-    let golden = Golden(try golden("\(name)-97x131"))
+    let golden = ReferenceOutputs(try golden("\(name)-97x131"))
     let stages = try graph(name).stages.map(\.name)
     var found: [String] = []
     _ = try network(name, numerics).run(images(1, 97, 131), stages: Set(stages)) { stage, value in
@@ -147,7 +147,7 @@ import Testing
     let weights = try SyntheticWeights.stateDict(graph, seed: 7)
     let stages = Set(graph.stages.map(\.name))
     for numerics in Numerics.allCases {
-      let networks = try [Banding.Choice.never, .always].map {
+      let networks = try [BandSettings.Choice.never, .always].map {
         try OneDNNNetwork(graph: graph, weights: weights, threads: 2, numerics: numerics, bands: $0)
       }
       for (count, height, width) in [(1, 97, 51), (2, 70, 33), (1, 5, 40), (1, 1, 1)] {

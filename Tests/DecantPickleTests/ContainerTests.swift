@@ -92,11 +92,11 @@ struct ContainerTests {
   @Test func itemsOfWhatOnlyAnImportKnowsAreKeptBeside() throws {
     let graph = try Stream("cos\nenviron\nU\u{1}aU\u{1}bsNa.").interpret()
     #expect(describe(graph.root, in: graph) == "<os.environ>")
-    let fills = graph.irregularFills.map { fill in
+    let fills = graph.irregularAdditions.map { fill in
       fill.pairs.map { describe($0.key, in: graph) } + fill.items.map { describe($0, in: graph) }
     }
     #expect(fills == [["s'61'"], ["None"]])
-    #expect(graph.irregularFills.map(\.offset) == [18, 20])
+    #expect(graph.irregularAdditions.map(\.offset) == [18, 20])
   }
 
   @Test func sharedAndRecursiveReferencesAreKept() throws {

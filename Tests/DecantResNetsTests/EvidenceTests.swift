@@ -7,7 +7,7 @@ import Testing
 /// Tests of evidence on inputs written here. Tests/Peers/test_evidence.py has inputs from real libraries.
 @Suite struct EvidenceTests {
   private func naming(_ architecture: String, classes: Int? = nil, prefix: String = "") throws
-    -> ResNetNaming
+    -> ResNetTensorNameMap
   {
     var configuration = try #require(ResNetArchitecture.named(architecture)).configuration
     if let classes { configuration.classes = classes }
@@ -56,8 +56,10 @@ import Testing
     return tree
   }
 
-  private func evidence(_ naming: ResNetNaming, _ change: (inout ResNetTraces) -> Void) -> ResNetEvidence {
-    var traces = ResNetTraces()
+  private func evidence(_ naming: ResNetTensorNameMap, _ change: (inout ResNetEvidenceInputs) -> Void)
+    -> ResNetEvidence
+  {
+    var traces = ResNetEvidenceInputs()
     change(&traces)
     return ResNetEvidence(traces, of: naming)
   }
@@ -169,7 +171,7 @@ import Testing
     tree = try modules("resnet18")
     tree.altered = ["layer1.0"]
     let found = evidence(naming) { $0.modules = tree }
-    #expect(found.settled("residual") == nil && !found.provesNetwork && found.settled("stride0") != nil)
+    #expect(found.settled("residual") == nil && !found.isNetworkProven && found.settled("stride0") != nil)
   }
 
   // MARK: Code
@@ -196,7 +198,7 @@ import Testing
       $0.sources = ["net.Block": source]
     }
     #expect((found.settled("residual")?.source == .code) == adds)
-    #expect(found.provesNetwork == adds)
+    #expect(found.isNetworkProven == adds)
   }
 
   private func script(_ kind: String, _ body: String) -> String {
@@ -240,7 +242,7 @@ import Testing
       $0.script = code
     }
     #expect(found.settled("stride0")?.value == "1" && found.settled("epsilon")?.value == "0.001")
-    #expect(found.settled("max_pool")?.value == "3×3, padding 1" && found.provesNetwork)
+    #expect(found.settled("max_pool")?.value == "3×3, padding 1" && found.isNetworkProven)
     #expect(found.settled("shortcut")?.value == "added before the last ReLU")
     #expect(found.items.allSatisfy { $0.source == .code && $0.place == "TorchScript code" })
 
@@ -252,25 +254,25 @@ import Testing
       $0.modules = tree
       $0.script = code
     }
-    #expect(less.settled("residual") == nil && !less.provesNetwork)
+    #expect(less.settled("residual") == nil && !less.isNetworkProven)
   }
 
   // MARK: Configurations
 
   @Test func settingsOfLines() throws {
     let settings = try #require(
-      ResNetTraces.settings(
+      ResNetEvidenceInputs.settings(
         inLines:
           "# text\narch: res50nodown\nsize: [3, 224] # pixels\nrate: 1e-3\nnested:\n  arch: no\nlast: null\n")
     )
     #expect(settings["arch"]?.string == "res50nodown" && settings["size"] == [3, 224])
     #expect(settings["rate"] == .number(1e-3) && settings["last"] == .null && settings["nested"] == nil)
     for text in ["", "a sentence\n", "key with spaces: 1\n", "{\"arch\": 1}\n", "# only this\n"] {
-      #expect(ResNetTraces.settings(inLines: text) == nil, "\(text)")
+      #expect(ResNetEvidenceInputs.settings(inLines: text) == nil, "\(text)")
     }
     // A value nested too deeply is read as text.
     let deep = "a: " + String(repeating: "[", count: 10_000) + "\n"
-    #expect(ResNetTraces.settings(inLines: deep)?["a"]?.string?.count == 10_000)
+    #expect(ResNetEvidenceInputs.settings(inLines: deep)?["a"]?.string?.count == 10_000)
   }
 
   @Test(arguments: [
@@ -333,8 +335,8 @@ import Testing
     ("fcn_resnet50_coco.pth", ["resnet50"]), ("my-resnet50nodown-v2.pth", ["resnet50nodown", "1"]),
     ("iresnet18.pth", []), ("resnet50nodownsample.pth", []), ("nodown.pth", ["1"]),
   ])
-  func onlyWholeWordsOfAFileNameHint(_ name: String, _ hints: [String]) throws {
-    #expect(evidence(try naming("resnet18")) { $0.fileName = name }.items.map(\.value) == hints)
+  func onlyWholeWordsOfAFileNameHint(_ name: String, _ containerMetadata: [String]) throws {
+    #expect(evidence(try naming("resnet18")) { $0.fileName = name }.items.map(\.value) == containerMetadata)
   }
 
   @Test func frozenFormatsOfDetectron2() throws {
@@ -345,7 +347,7 @@ import Testing
     }
     for (dialect, version, value) in [(true, 2, "0"), (true, 1, "0"), (true, 3, nil), (false, 1, nil)] {
       let named = dialect ? weights : try weights.renamed { detectron.canonicalName(of: Substring($0)) }
-      let naming = try ResNetNaming.only(in: named)
+      let naming = try ResNetTensorNameMap.only(in: named)
       let paths = Set(named.names.map { $0.split(separator: ".").dropLast().joined(separator: ".") })
       let found = evidence(naming) { $0.moduleVersions = paths.sorted().map { ($0, version) } }
       #expect(found.settled("epsilon")?.value == value)
@@ -353,6 +355,6 @@ import Testing
   }
 }
 
-extension ResNetNaming {
+extension ResNetTensorNameMap {
   fileprivate func graph() throws -> Graph { try ResNetConfiguration(shapesOf: self).graph() }
 }

@@ -33,7 +33,7 @@ import Testing
       guard try headless.graph().parameters.map(\.name).allSatisfy(isNamed) else { continue }
       let source = try weights(parameters.allSatisfy(isNamed) ? configuration : headless)
       let renamed = try source.renamed { dialect.spelling(of: $0).map { prefix + $0 } }
-      let naming = try ResNetNaming.only(in: renamed)
+      let naming = try ResNetTensorNameMap.only(in: renamed)
       #expect(naming.tensors.names == source.names, "\(dialect.name) \(architecture)")
       #expect(naming.names() == renamed.names)
       let found = try ResNetIdentification(naming)
@@ -49,7 +49,8 @@ import Testing
     }
     #expect(PublishedFile.of(sha256: String(repeating: "0", count: 64)) == nil)
     let published = try #require(PublishedFile.all.first { $0.architecture == "resnet50" })
-    let naming = try ResNetNaming.only(in: weights(ResNetArchitecture.named("resnet50")!.configuration))
+    let naming = try ResNetTensorNameMap.only(
+      in: weights(ResNetArchitecture.named("resnet50")!.configuration))
     let found = try ResNetIdentification(naming, published: published)
     #expect(found.architecture == "resnet50" && found.undetermined.map(\.name) == ["preprocessing"])
     #expect(found.facts.contains { $0.name == "stride0" && $0.source.contains(published.digest) })
@@ -73,19 +74,19 @@ import Testing
       ["encoder_q.", "encoder_k."].flatMap { prefix in
         one.entries.map { StateDict.Entry(name: "module." + prefix + $0.name, tensor: $0.tensor) }
       })
-    #expect(ResNetNaming.all(in: both).map(\.prefix) == ["module.encoder_q.", "module.encoder_k."])
-    #expect { try ResNetNaming.only(in: both) } throws: { error in
+    #expect(ResNetTensorNameMap.all(in: both).map(\.prefix) == ["module.encoder_q.", "module.encoder_k."])
+    #expect { try ResNetTensorNameMap.only(in: both) } throws: { error in
       let error = error as? DecantError
       return error?.code == .ambiguousStateDict
         && error?.advice == .choosePrefix(["module.encoder_q.", "module.encoder_k."])
         && error?.reason.contains("'module.encoder_q.' (122 tensors, torchvision)") == true
     }
     #expect {
-      try ResNetNaming.only(in: both, prefix: "encoder.")
+      try ResNetTensorNameMap.only(in: both, prefix: "encoder.")
     } throws: {
       ($0 as? DecantError)?.code == .keyNotFound
     }
-    let chosen = try ResNetNaming.only(in: both, prefix: "module.encoder_k.")
+    let chosen = try ResNetTensorNameMap.only(in: both, prefix: "module.encoder_k.")
     #expect(chosen.tensors.count == 122 && chosen.entries.count == 244)
   }
 
@@ -95,8 +96,10 @@ import Testing
         names.map {
           .init(name: $0, tensor: try Tensor([Float](repeating: 0, count: 1), shape: [1, 1, 1, 1]))
         })
-      #expect(ResNetNaming.all(in: stateDict).isEmpty)
-      #expect { try ResNetNaming.only(in: stateDict) } throws: { ($0 as? DecantError)?.code == .notAResNet }
+      #expect(ResNetTensorNameMap.all(in: stateDict).isEmpty)
+      #expect { try ResNetTensorNameMap.only(in: stateDict) } throws: {
+        ($0 as? DecantError)?.code == .notAResNet
+      }
     }
   }
 
@@ -124,7 +127,7 @@ import Testing
   }
 }
 
-extension ResNetNaming {
+extension ResNetTensorNameMap {
   /// Returns the names in the file, derived again from the canonical names.
   fileprivate func names() -> [String] { tensors.names.map { spelling(of: $0) } }
 }

@@ -65,7 +65,7 @@ import Testing
 
   /// Compares the vector instructions with the scalar conversion.
   @Test func everyWayGivesTheSame() {
-    check(HalfFormat.self)
-    check(BrainFormat.self)
+    check(Float16Format.self)
+    check(BFloat16Format.self)
   }
 }

@@ -6,10 +6,10 @@ internal import DecantTensors
 final class ChunkedContent: StorageContent, ChecksummedContent {
   let byteCount: Int
   private let layout: ChunkLayout
-  private let items: [any ChunkItem]
+  private let items: [any ChunkSource]
 
   /// - Parameter items: one for each box of the layout, in the same order.
-  init(byteCount: Int, layout: ChunkLayout, items: [any ChunkItem]) {
+  init(byteCount: Int, layout: ChunkLayout, items: [any ChunkSource]) {
     self.byteCount = byteCount
     self.layout = layout
     self.items = items
@@ -50,7 +50,7 @@ final class ChunkedContent: StorageContent, ChecksummedContent {
 }
 
 /// A source of the elements of one box of a tensor.
-protocol ChunkItem: Sendable {
+protocol ChunkSource: Sendable {
   /// Returns the elements in row-major order.
   func content() throws(DecantError) -> any StorageContent
   /// Returns the zip record whose bytes are exactly the elements in row-major order; nil when there is none.
@@ -60,7 +60,7 @@ protocol ChunkItem: Sendable {
 }
 
 /// A box whose elements are already open. It has no checksum.
-struct OpenItem: ChunkItem {
+struct OpenChunkSource: ChunkSource {
   private let elements: any StorageContent
 
   init(_ elements: any StorageContent) { self.elements = elements }

@@ -9,7 +9,7 @@ struct DistributedCheckpoint {
   private let folder: CheckpointFolder
   private let limits: Limits
   private var sources: [ExactText: ByteSource] = [:]
-  private var bundles: [ExactText: DistributedBundle] = [:]
+  private var bundles: [ExactText: SafetensorsBundle] = [:]
   /// Every file that is read, the metadata first.
   private var files: [InputFile]
   private var parts = Checkpoint.Parts(container: .dcp, contents: CheckpointContents())
@@ -44,8 +44,8 @@ struct DistributedCheckpoint {
         replicas += try merged.merge(try DistributedMetadata(ByteSource(other), limits: limits))
       } catch { throw error.located(file: other.path) }
     }
-    parts.hints = merged.hints
-    if metadata.count > 1 { parts.hints.append(("ranks", String(metadata.count))) }
+    parts.containerMetadata = merged.containerMetadata
+    if metadata.count > 1 { parts.containerMetadata.append(("ranks", String(metadata.count))) }
     if replicas > 0 {
       parts.warnings.append(
         "\(replicas) parts are stored by several ranks; those of the lowest rank are read")
@@ -72,7 +72,7 @@ struct DistributedCheckpoint {
         "items are stored through \(transformed.sorted().map(\.escapedForDisplay).joined(separator: ", ")), which is not read"
       )
     }
-    parts.hints.append(("data files", String(files.count - metadata.count)))
+    parts.containerMetadata.append(("data files", String(files.count - metadata.count)))
     reportAbsence()
   }
 
@@ -93,7 +93,7 @@ struct DistributedCheckpoint {
     let layout = try ChunkLayout(
       shape: isPacked ? [byteCount] : shape, elementByteCount: isPacked ? 1 : dtype.byteCount,
       boxes: isPacked ? [([0], [byteCount])] : chunks.map { ($0.offsets, $0.sizes) })
-    var items: [DistributedItem] = []
+    var items: [DistributedChunk] = []
     var lost = 0
     var isCut = false
     for chunk in chunks {
@@ -116,7 +116,7 @@ struct DistributedCheckpoint {
 
   private mutating func item(
     _ chunk: DistributedMetadata.Chunk, _ dtype: DType, _ name: String
-  ) throws(DecantError) -> (DistributedItem, CheckpointTensor.State) {
+  ) throws(DecantError) -> (DistributedChunk, CheckpointTensor.State) {
     let (source, state) = try source(of: chunk.place)
     var refusal: DecantError?
     if state != .whole {
@@ -128,7 +128,7 @@ struct DistributedCheckpoint {
     } else if !chunk.place.transformations.isEmpty {
       refusal = Self.refusal(of: chunk.place.transformations, source.path)
     }
-    let item = DistributedItem(
+    let item = DistributedChunk(
       source, dtype: dtype, sizes: chunk.sizes, limits: limits, nesting: 1, refusal: refusal,
       bundle: state == .whole ? try bundle(chunk.place) : nil, name: name)
     if refusal != nil, state == .whole { transformed.formUnion(chunk.place.transformations) }
@@ -137,14 +137,14 @@ struct DistributedCheckpoint {
 
   /// Returns the bundle that begins at an item's offset; nil when the file is missing.
   private mutating func bundle(_ place: DistributedMetadata.Place) throws(DecantError)
-    -> DistributedBundle?
+    -> SafetensorsBundle?
   {
     guard let file = try open(place.file) else { return nil }
     let key = ExactText("\(place.offset):\(place.file)")
     if let known = bundles[key] { return known }
     let path = "\(folder.path(of: place.file)), tensors at \(place.offset)"
     let rest = try file.part(at: place.offset, count: file.byteCount - place.offset, named: path)
-    let made = DistributedBundle(rest, limits: limits)
+    let made = SafetensorsBundle(rest, limits: limits)
     bundles[key] = made
     return made
   }
@@ -224,7 +224,7 @@ struct DistributedCheckpoint {
     guard let file = try open(place.file) else {
       return (
         ByteSource(
-          AbsentContent(byteCount: 0, DecantError(.partMissing, "is missing", file: name)), path: name),
+          MissingContent(byteCount: 0, DecantError(.partMissing, "is missing", file: name)), path: name),
         .missing
       )
     }

@@ -39,7 +39,7 @@ struct DistributedMetadata {
   }
 
   private(set) var entries: [Entry] = []
-  private(set) var hints: [(String, String)] = []
+  private(set) var containerMetadata: [(String, String)] = []
   /// The number of stored items that no entry uses.
   private(set) var unusedCount = 0
 
@@ -111,7 +111,7 @@ struct DistributedMetadata {
       else {
         continue
       }
-      hints.append((label, text))
+      containerMetadata.append((label, text))
     }
   }
 

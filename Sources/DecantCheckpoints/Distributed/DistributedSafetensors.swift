@@ -62,7 +62,7 @@ enum DistributedSafetensors {
             path: [.text(name)], tensor: try tensor(name, whole, limits), role: nil, stateDict: []))
       } catch { throw error.located(file: folder.path, tensor: name) }
     }
-    result.hints = [("data files", String(files.count))]
+    result.containerMetadata = [("data files", String(files.count))]
     return (result, files)
   }
 
@@ -75,7 +75,7 @@ enum DistributedSafetensors {
     let layout = try ChunkLayout(
       shape: whole.shape, elementByteCount: whole.dtype.byteCount, boxes: whole.boxes)
     let content = ChunkedContent(
-      byteCount: byteCount, layout: layout, items: whole.parts.map { OpenItem($0) })
+      byteCount: byteCount, layout: layout, items: whole.parts.map { OpenChunkSource($0) })
     return try Tensor(
       dtype: whole.dtype, shape: whole.shape,
       storage: Storage(key: name, byteCount: byteCount, content: content), limits: limits)

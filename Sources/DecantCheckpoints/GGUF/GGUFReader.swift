@@ -44,8 +44,8 @@ enum GGUFReader {
     }
     var parts = Checkpoint.Parts(container: .gguf, contents: CheckpointContents())
     parts.contents.objects = metadata.objects
-    parts.hints = [("GGUF version", String(version))]
-    if cursor.cursor.isBigEndian { parts.hints.append(("byte order", "big")) }
+    parts.containerMetadata = [("GGUF version", String(version))]
+    if cursor.cursor.isBigEndian { parts.containerMetadata.append(("byte order", "big")) }
     guard !entries.isEmpty else { return parts }
     guard let dataOffset = aligned(cursor.cursor.offset, to: metadata.alignment) else {
       throw partialDownload(file, of: nil)

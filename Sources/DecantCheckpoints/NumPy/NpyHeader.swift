@@ -80,7 +80,7 @@ package struct NpyHeader {
     }
     dataOffset = prefix + length
     do throws(ParsingError) {
-      (type, elements, isColumnMajor, shape) = try NpyHeader.parse(text, longIntegers: version < 3)
+      (type, elements, isColumnMajor, shape) = try NpyHeader.parse(text, allowsLongIntegers: version < 3)
     } catch {
       throw DecantError(
         .damaged, "has a header that does not describe an array: \(error.reason)", file: file.path,
@@ -91,9 +91,9 @@ package struct NpyHeader {
 
   /// Parses the three entries of the header.
   private static func parse(
-    _ text: [Unicode.Scalar], longIntegers: Bool
+    _ text: [Unicode.Scalar], allowsLongIntegers: Bool
   ) throws(ParsingError) -> (String, Elements, Bool, [Int]) {
-    let literal = try PythonLiteral(parsing: text, longIntegers: longIntegers)
+    let literal = try PythonLiteral(parsing: text, allowsLongIntegers: allowsLongIntegers)
     func fail(_ reason: String) -> ParsingError { ParsingError(offset: 0, reason) }
     guard case .dictionary(let pairs) = literal else { throw fail("it is not a dictionary") }
     let keys = ["descr", "fortran_order", "shape"]

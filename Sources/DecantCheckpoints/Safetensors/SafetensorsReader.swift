@@ -34,7 +34,7 @@ enum SafetensorsReader {
     let whole = (8 + length).checkedAdding(announced) ?? .max
     return Checkpoint.Parts(
       container: .safetensors, contents: contents,
-      hints: notes,
+      containerMetadata: notes,
       truncation: isTruncated
         ? Truncation.error(
           .truncated, "is cut short: it has \(file.byteCount) of \(whole) bytes", contents.tensors,

@@ -13,7 +13,7 @@ struct ShardedCheckpoint {
     /// The name and file of each tensor, in the index's order.
     package let weights: [(name: String, file: String)]
     package let totalByteCount: Int?
-    package let hints: [(String, String)]
+    package let containerMetadata: [(String, String)]
 
     /// Reads an index; nil when the file is not JSON, or is JSON without a `weight_map`.
     ///
@@ -52,16 +52,16 @@ struct ShardedCheckpoint {
       }
       self.weights = weights
       totalByteCount = json["metadata"]?["total_size"]?.size
-      var hints: [(String, String)] = []
+      var containerMetadata: [(String, String)] = []
       if case .object(let members)? = json["metadata"] {
         for (key, value) in members where key != "total_size" {
           switch value {
           case .array, .object: continue
-          default: hints.append((key, value.string ?? value.text))
+          default: containerMetadata.append((key, value.string ?? value.text))
           }
         }
       }
-      self.hints = hints
+      self.containerMetadata = containerMetadata
     }
 
     private static func mentionsWeightMap(_ bytes: [UInt8]) -> Bool {
@@ -87,7 +87,7 @@ struct ShardedCheckpoint {
     var parts = Checkpoint.Parts(container: .shards, contents: CheckpointContents())
     /// The tensors of each shard by name.
     var shards: [ExactText: [ExactText: CheckpointTensor]] = [:]
-    var hints: [[(String, String)]] = []
+    var containerMetadata: [[(String, String)]] = []
     var order: [String] = []
     for (name, shard) in index.weights where shards[ExactText(shard)] == nil {
       let opened: Checkpoint.Parts
@@ -103,7 +103,7 @@ struct ShardedCheckpoint {
       parts.contents.objects += opened.contents.objects
       parts.warnings += opened.warnings.map { "\(shard.escapedForDisplay): \($0)" }
       parts.damage += opened.damage
-      hints.append(opened.hints)
+      containerMetadata.append(opened.containerMetadata)
       if parts.truncation == nil { parts.truncation = opened.truncation }
       let nested = opened.contents.tensors.count - (shards[ExactText(shard)]?.count ?? 0)
       if nested > 0 {
@@ -141,11 +141,11 @@ struct ShardedCheckpoint {
       parts.warnings.append(
         "the index says the tensors have \(expected) bytes together, and they have \(found)")
     }
-    parts.hints = [("shards", String(order.count))] + index.hints
+    parts.containerMetadata = [("shards", String(order.count))] + index.containerMetadata
     // A fact that all shards state alike is listed once.
-    for hint in hints.first ?? []
-    where hints.allSatisfy({ $0.contains { $0.0 == hint.0 && $0.1 == hint.1 } }) {
-      parts.hints.append(hint)
+    for hint in containerMetadata.first ?? []
+    where containerMetadata.allSatisfy({ $0.contains { $0.0 == hint.0 && $0.1 == hint.1 } }) {
+      parts.containerMetadata.append(hint)
     }
     return (parts, files)
   }

@@ -10,24 +10,24 @@ package struct PickleStream: Sendable {
   /// The byte offset from the start of the file; nil for an archive's entry.
   package let offset: Int?
   private let bytes: Bytes
-  private let mostValues: Int
+  private let maxValueCount: Int
 
   private enum Bytes: Sendable {
     case memory([UInt8])
     case source(ByteSource)
   }
 
-  /// Creates a stream from bytes in memory. `mostValues` limits the values that a deflated pickle may make.
-  init(title: String, bytes: [UInt8], mostValues: Int = .max) {
+  /// Creates a stream from bytes in memory. `maxValueCount` limits the values that a deflated pickle may make.
+  init(title: String, bytes: [UInt8], maxValueCount: Int = .max) {
     self.title = title
-    self.mostValues = mostValues
+    self.maxValueCount = maxValueCount
     offset = nil
     self.bytes = .memory(bytes)
   }
 
   init(_ stream: PickleSequence.Stream, of source: ByteSource) throws(DecantError) {
     title = stream.title
-    mostValues = .max
+    maxValueCount = .max
     offset = stream.offset
     bytes = .source(try source.part(at: stream.offset, count: stream.byteCount))
   }
@@ -38,7 +38,7 @@ package struct PickleStream: Sendable {
   ///   `line` throws.
   package func disassemble(limits: Limits = Limits(), line: (String) throws -> Void) throws {
     var limits = limits
-    limits.pickleValues = min(limits.pickleValues, mostValues)
+    limits.pickleValues = min(limits.pickleValues, maxValueCount)
     let bytes =
       switch bytes {
       case .memory(let bytes): bytes

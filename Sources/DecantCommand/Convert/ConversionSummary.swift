@@ -43,22 +43,22 @@ struct ConversionSummary {
       let isOne = report.droppedObjectCount == 1
       StandardStreams.note(
         format == OutputFormat.torchZip.name
-          ? "note: \(Spelling.count(report.droppedObjectCount, "value")) that torch.load(weights_only=True) would refuse \(isOne ? "was" : "were") left out"
-          : "note: \(Spelling.count(report.droppedObjectCount, "value")) that \(isOne ? "is no tensor has" : "are no tensors have") no place in \(format) and stayed behind"
+          ? "note: \(Format.count(report.droppedObjectCount, "value")) that torch.load(weights_only=True) would refuse \(isOne ? "was" : "were") left out"
+          : "note: \(Format.count(report.droppedObjectCount, "value")) that \(isOne ? "is no tensor has" : "are no tensors have") no place in \(format) and stayed behind"
       )
     }
     if !report.droppedMetadata.isEmpty {
       StandardStreams.note(
-        "note: \(Spelling.count(report.droppedMetadata.count, "key")) of the source's metadata \(report.droppedMetadata.count == 1 ? "has" : "have") no place in \(format) and stayed behind: "
+        "note: \(Format.count(report.droppedMetadata.count, "key")) of the source's metadata \(report.droppedMetadata.count == 1 ? "has" : "have") no place in \(format) and stayed behind: "
           + list(report.droppedMetadata))
     }
     notesOnWrappers()
     notesOnAliases()
     notesOnLosses()
-    let files = report.files.count > 1 ? " in \(Spelling.count(report.files.count, "file"))" : ""
+    let files = report.files.count > 1 ? " in \(Format.count(report.files.count, "file"))" : ""
     let result =
-      "\(Spelling.count(report.tensorCount, "tensor")), \(Spelling.count(report.byteCount, "byte"))\(files)\(casts)"
-      + (options.checks ? ", read again and equal" : "") + ", \(Spelling.duration(time))"
+      "\(Format.count(report.tensorCount, "tensor")), \(Format.count(report.byteCount, "byte"))\(files)\(casts)"
+      + (options.checks ? ", read again and equal" : "") + ", \(Format.duration(time))"
     guard let output else { return StandardStreams.note("\(result): standard output") }
     if json {
       return StandardStreams.document(
@@ -80,7 +80,7 @@ struct ConversionSummary {
   private var casts: String {
     guard let dtype = options.dtype?.rawValue else { return "" }
     return
-      ", \(Spelling.count(report.castCount)) cast to \(dtype), \(Spelling.count(report.uncastCount)) of other kinds kept"
+      ", \(Format.count(report.castCount)) cast to \(dtype), \(Format.count(report.uncastCount)) of other kinds kept"
   }
 
   private func notesOnWrappers() {
@@ -96,7 +96,7 @@ struct ConversionSummary {
   private func notesOnAliases() {
     guard !report.aliases.isEmpty else { return }
     StandardStreams.note(
-      "note: \(Spelling.count(report.aliases.count, "tensor")) sharing data with another \(report.aliases.count == 1 ? "was" : "were") written in full: "
+      "note: \(Format.count(report.aliases.count, "tensor")) sharing data with another \(report.aliases.count == 1 ? "was" : "were") written in full: "
         + list(report.aliases.map { "\($0.name) (of \($0.of))" }))
   }
 
@@ -109,8 +109,8 @@ struct ConversionSummary {
       let found = losses.filter { $0.1 > 0 }
       guard !found.isEmpty else { continue }
       StandardStreams.note(
-        "warning: \(Spelling.count(found.reduce(0) { $0 + $1.1 }, "number")) of \(Spelling.count(found.count, "tensor")) \(what): "
-          + list(found.map { "\($0.0) (\(Spelling.count($0.1)))" }))
+        "warning: \(Format.count(found.reduce(0) { $0 + $1.1 }, "number")) of \(Format.count(found.count, "tensor")) \(what): "
+          + list(found.map { "\($0.0) (\(Format.count($0.1)))" }))
     }
   }
 

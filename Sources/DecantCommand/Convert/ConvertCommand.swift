@@ -105,7 +105,7 @@ struct ConvertCommand: ParsableCommand, JSONReporting {
       if target != .safetensors || !output.hasSuffix(".safetensors") {
         throw ValidationError("--shard-size is for .safetensors files.")
       }
-      if (Spelling.byteCount(shardSize) ?? 0) < 1 {
+      if (Format.byteCount(shardSize) ?? 0) < 1 {
         throw ValidationError(
           "--shard-size takes a size such as 500MB or 5GB, not \(shardSize.escapedForDisplay).")
       }
@@ -181,7 +181,7 @@ struct ConvertCommand: ParsableCommand, JSONReporting {
     options.except = except
     options.substitutions = try rename.map { try Self.substitution($0) }
     options.isChannelsLast = layout == .nhwc
-    options.shardByteCount = shardSize.flatMap { Spelling.byteCount($0) }
+    options.shardByteCount = shardSize.flatMap { Format.byteCount($0) }
     options.isDurable = durable
     options.salvages = salvage
     options.checks = check

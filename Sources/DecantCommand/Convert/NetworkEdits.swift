@@ -15,8 +15,10 @@ struct NetworkEdits {
   /// Returns the tensor names of the network in another dialect, by their names in the file. The prefix is kept.
   func renamed(into dialect: ResNetDialect) throws -> [ExactText: WriteOptions.Renaming] {
     let stateDict = try selection().stateDict()
-    let naming: ResNetNaming
-    do throws(DecantError) { naming = try ResNetNaming.only(in: stateDict, prefix: network.prefix) } catch {
+    let naming: ResNetTensorNameMap
+    do throws(DecantError) {
+      naming = try ResNetTensorNameMap.only(in: stateDict, prefix: network.prefix)
+    } catch {
       throw error.located(file: checkpoint.path)
     }
     var renamed: [ExactText: WriteOptions.Renaming] = [:]
@@ -40,8 +42,8 @@ struct NetworkEdits {
     }
     let others = naming.entries.count - renamed.count
     StandardStreams.note(
-      "\(Spelling.count(renamed.count, "name")) of \(naming.dialect.name) written as \(dialect.name)'s"
-        + (others == 0 ? "" : "; \(Spelling.count(others, "other")) kept"))
+      "\(Format.count(renamed.count, "name")) of \(naming.dialect.name) written as \(dialect.name)'s"
+        + (others == 0 ? "" : "; \(Format.count(others, "other")) kept"))
     return renamed
   }
 
@@ -80,7 +82,7 @@ struct NetworkEdits {
       replaced[ExactText(convolution.weight.name)] = weights
     }
     StandardStreams.note(
-      "\(Spelling.count(folding.convolutions.count, "normalization")) computed into the convolution before each"
+      "\(Format.count(folding.convolutions.count, "normalization")) computed into the convolution before each"
     )
     return replaced
   }

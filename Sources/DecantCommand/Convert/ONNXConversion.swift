@@ -35,7 +35,7 @@ struct ONNXConversion {
       verification throws(DecantError) in
       try network.requireSupportedHead(resolution, verification, in: checkpoint, classes: numClasses)
     }
-    NetworkOptions.noteOthers(verification)
+    NetworkOptions.noteOtherTensors(verification)
     var target = ONNXModel.Target()
     target.hasExternalData = hasExternalData
     target.overwrites = overwrite
@@ -49,10 +49,10 @@ struct ONNXConversion {
     do {
       let export = try ONNXExport(
         resolution, CheckpointPart(checkpoint: checkpoint, selection: selection), sourceDigest: sourceDigest)
-      if !export.tooLong.isEmpty {
+      if !export.tooLongKeys.isEmpty {
         StandardStreams.note(
           "note: too long for the model's metadata: "
-            + export.tooLong.map(\.escapedForDisplay).joined(separator: ", "))
+            + export.tooLongKeys.map(\.escapedForDisplay).joined(separator: ", "))
       }
       report = try export.model(foldsNormalization: foldsNormalization).write(to: output, target)
     } catch let error as DecantError { throw error.located(file: checkpoint.path) }
@@ -64,11 +64,11 @@ struct ONNXConversion {
     for (dtype, count) in report.castCounts {
       let how = dtype == .float64 ? "rounded to the nearest" : "exactly"
       StandardStreams.note(
-        "note: \(Spelling.count(count, "tensor")) of \(dtype.rawValue) written as float32, \(how)")
+        "note: \(Format.count(count, "tensor")) of \(dtype.rawValue) written as float32, \(how)")
     }
     if foldsNormalization {
       StandardStreams.note(
-        "note: \(Spelling.count(report.foldedCount, "normalization")) computed into the convolution before \(report.foldedCount == 1 ? "it" : "them")"
+        "note: \(Format.count(report.foldedCount, "normalization")) computed into the convolution before \(report.foldedCount == 1 ? "it" : "them")"
       )
     }
     if json {
@@ -77,9 +77,9 @@ struct ONNXConversion {
           output, format: "onnx", tensors: report.weightCount,
           bytes: report.byteCount + (report.dataByteCount ?? 0)))
     }
-    let data = report.dataByteCount.map { " and \(Spelling.count($0, "byte")) of data" } ?? ""
+    let data = report.dataByteCount.map { " and \(Format.count($0, "byte")) of data" } ?? ""
     StandardStreams.line(
-      "\(Spelling.count(report.nodeCount, "node")), \(Spelling.count(report.weightCount, "weight")), \(Spelling.count(report.byteCount, "byte"))\(data)\(checks ? ", read again and equal" : ""), \(Spelling.duration(time)): \(output.escapedForDisplay)"
+      "\(Format.count(report.nodeCount, "node")), \(Format.count(report.weightCount, "weight")), \(Format.count(report.byteCount, "byte"))\(data)\(checks ? ", read again and equal" : ""), \(Format.duration(time)): \(output.escapedForDisplay)"
     )
   }
 }

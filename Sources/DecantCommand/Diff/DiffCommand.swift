@@ -55,9 +55,9 @@ struct DiffCommand: ParsableCommand, JSONReporting {
   }
 
   func run() throws {
-    let choice = DiffSide.Choice(only: only, except: except, dequantize: dequantize)
-    let left = try DiffSide("A", path: a, key: keyA ?? key, choice, limits: limits.limits)
-    let right = try DiffSide("B", path: b, key: keyB ?? key, choice, limits: limits.limits)
+    let choice = DiffFile.Choice(only: only, except: except, dequantize: dequantize)
+    let left = try DiffFile("A", path: a, key: keyA ?? key, choice, limits: limits.limits)
+    let right = try DiffFile("B", path: b, key: keyB ?? key, choice, limits: limits.limits)
     let unused = (only + except).filter { !left.hasName($0) && !right.hasName($0) }
     guard unused.isEmpty else {
       throw DecantError(
@@ -86,17 +86,17 @@ struct DiffCommand: ParsableCommand, JSONReporting {
   }
 
   /// Prints the warnings and notes about one file.
-  private func note(_ side: DiffSide) {
+  private func note(_ side: DiffFile) {
     for warning in side.checkpoint.warnings {
       StandardStreams.note("warning: \(side.checkpoint.path.escapedForDisplay): \(warning)")
     }
     if side.skippedCount > 0 {
-      StandardStreams.note("\(Spelling.count(side.skippedCount, "tensor")) of \(side.letter) left out")
+      StandardStreams.note("\(Format.count(side.skippedCount, "tensor")) of \(side.letter) left out")
     }
     if !side.wrapperNames.isEmpty {
       StandardStreams.note(
         "note: in \(side.letter), the tensors below wrappers without data of their own are compared in their place: "
-          + DiffSide.list(side.wrapperNames))
+          + DiffFile.list(side.wrapperNames))
     }
   }
 
@@ -107,7 +107,7 @@ struct DiffCommand: ParsableCommand, JSONReporting {
         "\($0.1.escapedForDisplay) of \($0.0)"
       }
       StandardStreams.note(
-        "\(Spelling.count(prefixes.count, "name")) compared without the prefix \(sides.joined(separator: " and "))"
+        "\(Format.count(prefixes.count, "name")) compared without the prefix \(sides.joined(separator: " and "))"
       )
     }
     if let (a, b) = matching.dialects {

@@ -80,7 +80,7 @@ enum DiffJSON {
         (key: "elements", value: .exact(Int64(measures.elementCount))),
         (key: "differing", value: .exact(Int64(measures.differingCount))),
         (key: "nan_on_one_side", value: .exact(Int64(measures.nanCount))),
-        (key: "rounded", value: .bool(measures.isRounding && measures.differingCount > 0)),
+        (key: "rounded", value: .bool(measures.isRoundedCopy && measures.differingCount > 0)),
       ]
     }
     if !pair.commandRemark.isEmpty { members.append((key: "remark", value: .string(pair.commandRemark))) }

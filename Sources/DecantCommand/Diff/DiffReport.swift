@@ -18,7 +18,7 @@ struct DiffReport {
     printChanges("within tolerance", result.tolerated)
     list("reshaped, every bit the same", result.reshaped) {
       [
-        names($0), "\(Spelling.shape($0.left.tensor.shape)) → \(Spelling.shape($0.right.tensor.shape))",
+        names($0), "\(Format.shape($0.left.tensor.shape)) → \(Format.shape($0.right.tensor.shape))",
         axes($0),
       ]
     }
@@ -27,7 +27,7 @@ struct DiffReport {
     }
     for (letter, items) in [("A", result.onlyA), ("B", result.onlyB)] {
       list("only in \(letter)", items) {
-        [name($0.name), Spelling.shape($0.tensor.shape), $0.tensor.dtype.rawValue]
+        [name($0.name), Format.shape($0.tensor.shape), $0.tensor.dtype.rawValue]
       }
     }
   }
@@ -39,11 +39,11 @@ struct DiffReport {
       (result.renamed.count, "renamed"), (result.reshaped.count, "reshaped"),
       (result.changed.count, "changed"), (result.onlyA.count, "only in A"), (result.onlyB.count, "only in B"),
     ]
-    let counts = all.filter { $0.count > 0 }.map { Spelling.count($0.count) + " " + $0.what }
+    let counts = all.filter { $0.count > 0 }.map { Format.count($0.count) + " " + $0.what }
       .joined(separator: ", ")
     if result.isSame {
       let total = result.identicalCount + result.tolerated.count + result.renamed.count
-      let tensors = "the same: \(Spelling.count(total, "tensor"))"
+      let tensors = "the same: \(Format.count(total, "tensor"))"
       if result.identicalCount == total { return tensors + ", every bit" }
       return tensors + ": " + counts + (result.tolerated.isEmpty ? ", every bit" : "")
     }
@@ -64,11 +64,11 @@ struct DiffReport {
       let measures = pair.difference
       table.row(
         names(pair), both(left.dtype.rawValue, right.dtype.rawValue),
-        both(Spelling.shape(left.shape), Spelling.shape(right.shape)),
-        measures.map { "\(Spelling.count($0.differingCount)) of \(Spelling.count($0.elementCount))" } ?? "-",
-        measures.map { Spelling.scientific($0.maxAbsolute) } ?? "-",
-        measures.map { Spelling.scientific($0.maxRelative) } ?? "-",
-        measures.map(steps) ?? "-", measures?.cosine.map { Spelling.fixed($0, 9) } ?? "-", pair.commandRemark)
+        both(Format.shape(left.shape), Format.shape(right.shape)),
+        measures.map { "\(Format.count($0.differingCount)) of \(Format.count($0.elementCount))" } ?? "-",
+        measures.map { Format.scientific($0.maxAbsolute) } ?? "-",
+        measures.map { Format.scientific($0.maxRelative) } ?? "-",
+        measures.map(steps) ?? "-", measures?.cosine.map { Format.fixed($0, 9) } ?? "-", pair.commandRemark)
     }
     table.show()
   }
@@ -78,11 +78,11 @@ struct DiffReport {
     let measured = result.changed.compactMap { pair in pair.difference.map { (pair, $0) } }
     if measured.count > 1, let worst = measured.max(by: { $0.1.maxAbsolute < $1.1.maxAbsolute }) {
       StandardStreams.line(
-        "\n  the largest absolute difference, \(Spelling.scientific(worst.1.maxAbsolute)), is in \(name(worst.0.left.name))"
+        "\n  the largest absolute difference, \(Format.scientific(worst.1.maxAbsolute)), is in \(name(worst.0.left.name))"
       )
     }
     var roundings: [(text: String, count: Int)] = []
-    for (pair, difference) in measured where difference.isRounding && difference.differingCount > 0 {
+    for (pair, difference) in measured where difference.isRoundedCopy && difference.differingCount > 0 {
       let text = Self.rounding(pair.left.tensor.dtype, pair.right.tensor.dtype)
       if let known = roundings.firstIndex(where: { $0.text == text }) {
         roundings[known].count += 1
@@ -92,7 +92,7 @@ struct DiffReport {
     }
     for (text, count) in roundings {
       StandardStreams.line(
-        "  in \(Spelling.count(count)) of the changed, \(text) to the nearest, ties to even"
+        "  in \(Format.count(count)) of the changed, \(text) to the nearest, ties to even"
       )
     }
   }
@@ -106,7 +106,7 @@ struct DiffReport {
   private func steps(_ measures: TensorDifference) -> String {
     if measures.nanCount > 0 { return "NaN differs" }
     guard let steps = measures.maxULP else { return "-" }
-    return Int(exactly: steps).map { Spelling.count($0) } ?? String(steps)
+    return Int(exactly: steps).map { Format.count($0) } ?? String(steps)
   }
 
   private func list<Element>(_ title: String, _ elements: [Element], _ cells: (Element) -> [String]) {
@@ -121,7 +121,7 @@ struct DiffReport {
     table.show()
     if !showsAll, elements.count > Self.shown {
       StandardStreams.line(
-        "    … and \(Spelling.count(elements.count - Self.shown)) more; --all lists them")
+        "    … and \(Format.count(elements.count - Self.shown)) more; --all lists them")
     }
   }
 
@@ -136,7 +136,7 @@ struct DiffReport {
   private func both(_ left: String, _ right: String) -> String { left == right ? left : "\(left) → \(right)" }
 
   /// Returns a name, escaped, in quotes when it is empty or has spaces at an end.
-  private func name(_ name: String) -> String { Spelling.name([.text(name)]) }
+  private func name(_ name: String) -> String { Format.name([.text(name)]) }
 }
 
 extension DiffResult.Compared {

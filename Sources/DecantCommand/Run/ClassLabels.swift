@@ -12,7 +12,7 @@ struct ClassLabels {
     let file = try InputFile(path)
     guard file.byteCount <= Self.largestByteCount else {
       throw DecantError(
-        .invalidInput, "has \(Spelling.count(file.byteCount)) bytes, too many for a list of class names",
+        .invalidInput, "has \(Format.count(file.byteCount)) bytes, too many for a list of class names",
         file: path, remedy: "Give a text file with one name per line.")
     }
     var bytes = [UInt8](repeating: 0, count: file.byteCount)
@@ -31,7 +31,7 @@ struct ClassLabels {
     guard names.count == classes else {
       throw DecantError(
         .invalidInput,
-        "has \(Spelling.count(names.count, "line")), and the network has \(classes == 1 ? "1 class" : "\(Spelling.count(classes)) classes")",
+        "has \(Format.count(names.count, "line")), and the network has \(classes == 1 ? "1 class" : "\(Format.count(classes)) classes")",
         file: path, remedy: "Give one name per line, in the order of the classes.")
     }
   }

@@ -38,7 +38,7 @@ extension InputImage {
       if picture.orientation != .upright {
         parts.append(
           "orientation \(picture.orientation.rawValue), "
-            + (picture.isTurned ? picture.orientation.correction : "not applied"))
+            + (picture.isOrientationApplied ? picture.orientation.correction : "not applied"))
       }
       parts += picture.notes
       if preprocessing == .imagenetEval { parts.append("to \(width)×\(height)") }
@@ -64,7 +64,7 @@ extension InputImage {
           key: "orientation",
           value: .object([
             (key: "value", value: .integer(Int64(picture.orientation.rawValue))),
-            (key: "applied", value: .bool(picture.isTurned)),
+            (key: "applied", value: .bool(picture.isOrientationApplied)),
             (key: "meaning", value: .string(picture.orientation.correction)),
           ])
         ),

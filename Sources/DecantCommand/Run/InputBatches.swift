@@ -24,12 +24,14 @@ struct PictureFacts {
   let format: ImageFormat
   let storedSize: (height: Int, width: Int)
   let orientation: Orientation
-  let isTurned: Bool
+  let isOrientationApplied: Bool
   let notes: [String]
 
-  init(_ picture: Picture) {
+  init(_ picture: DecodedImage) {
     (format, storedSize) = (picture.format, picture.storedSize)
-    (orientation, isTurned, notes) = (picture.orientation, picture.isTurned, picture.notes)
+    (orientation, isOrientationApplied, notes) = (
+      picture.orientation, picture.isOrientationApplied, picture.notes
+    )
   }
 }
 

@@ -68,7 +68,7 @@ struct InputOptions: ParsableArguments {
       }
       if passed > 0 {
         StandardStreams.note(
-          "\(path.escapedForDisplay): \(Spelling.count(passed, "file")) of other kinds passed over")
+          "\(path.escapedForDisplay): \(Format.count(passed, "file")) of other kinds passed over")
       }
     }
     guard !sources.isEmpty else {

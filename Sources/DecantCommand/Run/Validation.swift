@@ -8,8 +8,8 @@ struct Validation {
   let truth: String
   /// The largest difference that counts as rounding, relative to the largest value of the stage.
   let tolerance: Double
-  private let truths: [StageTruth]
-  private var rows: [(engine: String, error: StageError)] = []
+  private let truths: [ReferenceStage]
+  private var rows: [(engine: String, error: ReferenceStageError)] = []
 
   /// Runs the reference engine and keeps its stages.
   init<T: ReferenceScalar>(
@@ -18,8 +18,8 @@ struct Validation {
   ) throws(InferenceError) {
     self.truth = truth
     self.tolerance = tolerance
-    var truths: [StageTruth] = []
-    _ = try network.run(input, stages: Set(stages)) { truths.append(StageTruth($0, $1)) }
+    var truths: [ReferenceStage] = []
+    _ = try network.run(input, stages: Set(stages)) { truths.append(ReferenceStage($0, $1)) }
     self.truths = truths
   }
 
@@ -32,14 +32,14 @@ struct Validation {
   }
 
   /// Compares the stages in a file of reference outputs.
-  mutating func measure(_ golden: Golden) throws {
+  mutating func measure(_ golden: ReferenceOutputs) throws {
     for truth in truths where golden.holds(truth.stage) {
       rows.append(("golden", try golden.error(against: truth)))
     }
   }
 
   /// True when every difference is within the tolerance for rounding.
-  var isRounding: Bool { rows.allSatisfy { $0.error.maxRelative <= tolerance } }
+  var isRoundedCopy: Bool { rows.allSatisfy { $0.error.maxRelative <= tolerance } }
 
   func print() {
     StandardStreams.line()
@@ -51,24 +51,24 @@ struct Validation {
     for truth in truths {
       for (engine, error) in rows where error.stage == truth.stage {
         table.row(
-          truth.stage, engine, Spelling.scientific(truth.largest), Spelling.scientific(error.maxAbsolute),
-          Spelling.scientific(error.maxRelative), Spelling.scientific(error.rmsRelative),
-          Spelling.fixed(error.ulpOfLargest, 1), Spelling.fixed(error.medianULP, 1),
+          truth.stage, engine, Format.scientific(truth.largest), Format.scientific(error.maxAbsolute),
+          Format.scientific(error.maxRelative), Format.scientific(error.rmsRelative),
+          Format.fixed(error.ulpOfLargest, 1), Format.fixed(error.medianULP, 1),
           error.maxRelative <= tolerance ? "rounding" : "MORE THAN ROUNDING")
       }
     }
     table.show()
     let worst = rows.map(\.error.maxRelative).max { $1.isNaN || $0 < $1 } ?? 0
     StandardStreams.line(
-      isRounding
-        ? "  every stage is within \(Spelling.scientific(tolerance)) of its largest value: rounding"
-        : "  the largest difference is \(Spelling.scientific(worst)) of its stage's largest value: a mistake, or a network that cannot be computed in float32"
+      isRoundedCopy
+        ? "  every stage is within \(Format.scientific(tolerance)) of its largest value: rounding"
+        : "  the largest difference is \(Format.scientific(worst)) of its stage's largest value: a mistake, or a network that cannot be computed in float32"
     )
   }
 
   var json: JSONValue {
     .object([
-      (key: "truth", value: .string(truth)), (key: "rounding", value: .bool(isRounding)),
+      (key: "truth", value: .string(truth)), (key: "rounding", value: .bool(isRoundedCopy)),
       (
         key: "stages",
         value: .array(

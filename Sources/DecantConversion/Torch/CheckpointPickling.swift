@@ -17,7 +17,7 @@ struct CheckpointPickling {
 
   let plan: ConversionPlan
   let graph: PickleGraph?
-  var places: TensorPlaces
+  var places: OutputTree
   var writer = PickleWriter()
   /// The memo index of every graph node, or -1.
   var memo: [Int]
@@ -64,7 +64,7 @@ struct CheckpointPickling {
   init(_ plan: ConversionPlan) throws {
     self.plan = plan
     graph = plan.checkpoint.graph
-    places = TensorPlaces(plan)
+    places = OutputTree(plan)
     memo = [Int](repeating: -1, count: graph?.nodes.count ?? 0)
     isWritten = [Bool](repeating: false, count: plan.tensors.count)
     tensors = try TensorPickling(

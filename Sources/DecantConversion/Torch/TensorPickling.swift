@@ -17,7 +17,7 @@ struct TensorPickling {
   /// For every planned tensor, the index in `stored` of its first strided tensor: the tensor itself, or its first
   /// part.
   private var firsts: [Int] = []
-  private let stored: StoredTensors
+  private let stored: StorageRecords
   /// For every record its number in the file, or -1. Records are numbered in the order in which the pickle first
   /// refers to them.
   private var numbers: [Int]
@@ -43,7 +43,7 @@ struct TensorPickling {
           PlannedTensor(name: planned.name, entry: planned.entry, tensor: part.tensor, dtype: target))
       }
     }
-    var unwritable = UnwritableTensors()
+    var unwritable = RefusedTensors()
     unwritable.add(
       "without a scale, or with its axes in another order, PyTorch does not rebuild",
       tensors.filter { $0.dtype.kind == .quantized && $0.tensor.quantization == nil })
@@ -54,12 +54,12 @@ struct TensorPickling {
         tensors.filter { StorageTypes.typedStorageName($0.dtype) == nil })
       try unwritable.refuse(.currentFormat)
     }
-    stored = try StoredTensors(pieces, shrinks: shrinks, takesUntyped: !isLegacy)
+    stored = try StorageRecords(pieces, shrinks: shrinks, allowsUntyped: !isLegacy)
     numbers = [Int](repeating: -1, count: stored.records.count)
   }
 
   /// The records that the written tensors are views of, by number.
-  var records: [StoredTensors.Record] { order.map { stored.records[$0] } }
+  var records: [StorageRecords.Record] { order.map { stored.records[$0] } }
 
   // MARK: Calls
 
@@ -116,7 +116,7 @@ struct TensorPickling {
     strided(firsts[index], dtype: planned.dtype, requiresGrad, &writer)
   }
 
-  private func record(_ piece: Int) -> StoredTensors.Record { stored.records[stored[piece].record] }
+  private func record(_ piece: Int) -> StorageRecords.Record { stored.records[stored[piece].record] }
 
   /// Writes `(storage, offset, size, stride, requires_grad, hooks[, dtype])`.
   private mutating func strided(

@@ -9,16 +9,16 @@ internal import DecantIO
 /// Source: PyTorch `torch/serialization.py` (`_legacy_save`); docs/formats/torch-legacy.md.
 struct TorchLegacyWriter {
   private let pickle: [UInt8]
-  private let records: [StoredTensors.Record]
+  private let records: [StorageRecords.Record]
 
   /// Creates a writer for a pickle and the storages that its tensors are views of.
-  init(_ pickle: [UInt8], _ records: [StoredTensors.Record]) {
+  init(_ pickle: [UInt8], _ records: [StorageRecords.Record]) {
     self.pickle = pickle
     self.records = records
   }
 
   /// Writes the file; a piece of a storage at a time is in memory.
-  func write(to output: AtomicOutput, _ pouring: inout TensorPouring) throws {
+  func write(to output: AtomicOutput, _ pipeline: inout TensorPipeline) throws {
     output.write(Self.head)
     output.write(pickle)
     // PyTorch reads the storages in the order of their keys as texts.
@@ -42,7 +42,7 @@ struct TorchLegacyWriter {
       count.appendLittleEndian(Int64(record.count))
       output.write(count)
       // Storage data is not aligned here, so a buffer keeps elements whole.
-      try unsafe pouring.pour(record.elements) { byteCount, fill in
+      try unsafe pipeline.pour(record.elements) { byteCount, fill in
         var done = 0
         while done < byteCount {
           let piece = unsafe UnsafeMutableRawBufferPointer(

@@ -11,16 +11,16 @@ package import DecantTensors
 /// docs/formats/torch-zip.md.
 package struct TorchZipWriter {
   private let pickle: [UInt8]
-  private let records: [StoredTensors.Record]
+  private let records: [StorageRecords.Record]
 
   /// Creates a writer for a pickle and the storages that its tensors are views of.
-  package init(_ pickle: [UInt8], _ records: [StoredTensors.Record]) {
+  package init(_ pickle: [UInt8], _ records: [StorageRecords.Record]) {
     self.pickle = pickle
     self.records = records
   }
 
   /// Writes the file; a piece of a storage at a time is in memory.
-  package func write(to output: AtomicOutput, _ pouring: inout TensorPouring) throws {
+  package func write(to output: AtomicOutput, _ pipeline: inout TensorPipeline) throws {
     var zip = ZipWriter(output)
     zip.entry("archive/data.pkl", pickle)
     zip.entry("archive/.format_version", Array("1".utf8))
@@ -28,7 +28,7 @@ package struct TorchZipWriter {
     zip.entry("archive/byteorder", Array("little".utf8))
     for (index, record) in records.enumerated() {
       try zip.entry("archive/data/\(index)", byteCount: record.byteCount) { output in
-        try pouring.pour(record.elements, intoEntryOf: output)
+        try pipeline.pour(record.elements, intoEntryOf: output)
       }
     }
     zip.entry("archive/version", Array("3\n".utf8))
@@ -75,9 +75,9 @@ extension TorchZipWriter {
     }
     writer.write(.setItems)
     writer.write(.stop)
-    var pouring = try TensorPouring(tensors.records.map(\.elements))
-    let output = try AtomicOutput(path, holding: pouring.totalByteCount, overwrite: true)
-    try TorchZipWriter(writer.bytes, tensors.records).write(to: output, &pouring)
+    var pipeline = try TensorPipeline(tensors.records.map(\.elements))
+    let output = try AtomicOutput(path, holding: pipeline.totalByteCount, overwrite: true)
+    try TorchZipWriter(writer.bytes, tensors.records).write(to: output, &pipeline)
     try output.commit()
   }
 }

@@ -349,5 +349,5 @@ private func damaged(_ file: ByteSource, _ offset: Int?, _ reason: String) -> De
 extension DecantError {
   /// True when the directory is lost or damaged, and the entries may still be found without it. A deceptive directory
   /// is never worked around.
-  package var mayBeSalvaged: Bool { code == .truncated || code == .damaged }
+  package var isSalvageable: Bool { code == .truncated || code == .damaged }
 }

@@ -23,9 +23,9 @@ package final class AtomicOutput {
   private let descriptor: Int32
   /// The temporary file's path on file systems without unnamed files.
   private var temporary: String?
-  private let writer: WriteBehind
+  private let writer: BlockWriter
   /// The appended feeds, whose results ``finish()`` checks after everything is written.
-  private var feeds: [any OutputFeed] = []
+  private var feeds: [any BlockSource] = []
   private let overwrite: Bool
   /// True when the bytes go straight to standard output and no file gets a name.
   package let isStream: Bool
@@ -53,7 +53,7 @@ package final class AtomicOutput {
     overwrite = true
     descriptor = STDOUT_FILENO
     isStream = true
-    writer = WriteBehind(descriptor: STDOUT_FILENO, isStream: true)
+    writer = BlockWriter(descriptor: STDOUT_FILENO, isStream: true)
   }
 
   /// Creates an unnamed file in the folder of `path`.
@@ -119,7 +119,7 @@ package final class AtomicOutput {
     if replaces { fchmod(descriptor, mode) }
     self.descriptor = descriptor
     isStream = false
-    writer = WriteBehind(descriptor: descriptor)
+    writer = BlockWriter(descriptor: descriptor)
     try reserve(byteCount)
   }
 
@@ -127,7 +127,7 @@ package final class AtomicOutput {
   ///
   /// A file system that cannot reserve space allocates it as the bytes are written.
   private func reserve(_ byteCount: Int) throws(DecantError) {
-    guard byteCount >= WriteBehind.blockByteCount,
+    guard byteCount >= BlockWriter.blockByteCount,
       fallocate(descriptor, FALLOCATE_KEEP_SIZE, 0, off_t(byteCount)) != 0
     else { return }
     let code = errno
@@ -165,7 +165,7 @@ package final class AtomicOutput {
   /// Appends the bytes of `feed`, which may be read later on another thread. ``finish()`` throws its errors.
   ///
   /// - Parameter appended: Called with the number of bytes of `feed` that are assigned to blocks so far.
-  package func append<E: Error>(_ feed: any OutputFeed, appended: (Int) throws(E) -> Void) throws(E) {
+  package func append<E: Error>(_ feed: any BlockSource, appended: (Int) throws(E) -> Void) throws(E) {
     feeds.append(feed)
     try writer.append(feed, appended: appended)
   }
@@ -231,7 +231,7 @@ package final class AtomicOutput {
     return try InputFile(descriptor: copy, path: path)
   }
 
-  private func error(of failure: WriteBehind.Failure) -> DecantError {
+  private func error(of failure: BlockWriter.Failure) -> DecantError {
     switch failure {
     case .write(let code, let offset): refusal(code, "cannot be written", at: offset)
     case .feed(let error, _): error

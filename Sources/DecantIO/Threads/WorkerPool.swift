@@ -71,7 +71,7 @@ package final class WorkerPool {
   private let wake = Monitor(())
 
   /// The number of polls before a worker sleeps: some 50 µs, longer than the pause between two layers.
-  private static let patience = 200
+  private static let maximumPollCount = 200
 
   func run(_ count: Int, others: Int, _ body: @escaping (Int, Int) -> Void) {
     self.body = body
@@ -120,7 +120,7 @@ package final class WorkerPool {
   }
 
   private func waitForChange(of seen: Int) {
-    for _ in 0..<Self.patience {
+    for _ in 0..<Self.maximumPollCount {
       if generation.load(ordering: .acquiring) != seen { return }
       sched_yield()
     }

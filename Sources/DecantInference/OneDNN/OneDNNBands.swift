@@ -33,11 +33,11 @@ struct OneDNNBands: Sendable {
   ) throws(InferenceError) {
     let size = MemoryLayout<Float>.stride
     let whole = MemoryPlan(program, shapes).numbers * Double(size)
-    guard isForced || whole > Banding.harmless, let input = shapes[0] else { return nil }
+    guard isForced || whole > BandSettings.harmless, let input = shapes[0] else { return nil }
     let steps = program.bandSteps(shapes) { $1.width * Self.lines }
     guard !steps.isEmpty else { return nil }
     let read = program.valuesRead(after: steps.count)
-    plan = BandPlan(steps, input: BandMap(input), values: shapes.count, whole: read)
+    plan = BandPlan(steps, input: FeatureMapSize(input), values: shapes.count, whole: read)
     var offsets: [Int: Int] = [:]
     var end = 0
     var results: [Result] = []

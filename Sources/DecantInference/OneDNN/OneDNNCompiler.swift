@@ -85,7 +85,7 @@ struct OneDNNCompiler {
       for value in step.reads { readers[value, default: 0] -= 1 }
       // A value that the same step also reads as its input must not be overwritten.
       let residual = step.epilogue.residual.map {
-        ($0, mayBeOverwritten: readers[$0] == 0 && $0 != step.input)
+        ($0, isOverwritable: readers[$0] == 0 && $0 != step.input)
       }
       let made = try compiler.compile(step, index, output, residual)
       compiler.values[step.output] = made
@@ -128,7 +128,7 @@ struct OneDNNCompiler {
     compiler.values[step.input] = try given(0, input, lines)
     compiler.paddingAbove = band.paddingAbove
     compiler.target = target
-    var residual: (value: Int, mayBeOverwritten: Bool)?
+    var residual: (value: Int, isOverwritable: Bool)?
     if let value = step.epilogue.residual {
       compiler.values[value] = try given(1, output, .channelsLast(output))
       residual = (value, false)
@@ -147,7 +147,7 @@ struct OneDNNCompiler {
         case .groupNormalization: "group normalization"
         case .attentionPool: "attention pooling"
         case .batchNormalization: "normalization by the batch's own statistics"
-        case .maxPool(let pooling) where pooling.padsWithZeros && pooling.padding > 0:
+        case .maxPool(let pooling) where pooling.hasZeroPadding && pooling.padding > 0:
           program.steps.contains { $0.output == step.input && $0.epilogue.relu }
             ? nil : "max pooling padded with zeros"
         default: nil
@@ -209,7 +209,7 @@ struct OneDNNCompiler {
   /// Returns a value in the given layout: the value itself, or a copy.
   ///
   /// - Parameter isCopy: true when it must be a copy, because it will be overwritten.
-  mutating func arranged(_ value: Located, as layout: OneDNNLayout, isCopy: Bool = false)
+  mutating func permuted(_ value: Located, as layout: OneDNNLayout, isCopy: Bool = false)
     throws(InferenceError)
     -> Located
   {
@@ -233,11 +233,11 @@ struct OneDNNCompiler {
   // MARK: steps
 
   private mutating func compile(
-    _ step: Step<Float>, _ index: Int, _ output: ValueShape, _ residual: (value: Int, mayBeOverwritten: Bool)?
+    _ step: Step<Float>, _ index: Int, _ output: ValueShape, _ residual: (value: Int, isOverwritable: Bool)?
   ) throws(InferenceError) -> Located {
     let input = try located(step.input)
     let added: Addend? = try residual.map { residual throws(InferenceError) in
-      Addend(value: try located(residual.value), mayBeOverwritten: residual.mayBeOverwritten)
+      Addend(value: try located(residual.value), isOverwritable: residual.isOverwritable)
     }
     let activation: OneDNNEpilogue.Activation = step.epilogue.relu ? .relu : .identity
     switch step.kernel {
@@ -279,7 +279,7 @@ struct OneDNNCompiler {
   /// The residual that a step adds to its result.
   struct Addend {
     let value: Located
-    let mayBeOverwritten: Bool
+    let isOverwritable: Bool
   }
 
   private mutating func apply(_ operation: OneDNNOperation, to input: Located) -> Located {

@@ -58,7 +58,7 @@ extension OneDNNCompiler {
       let inputLayout = operation.layout(.input), let outputLayout = operation.layout(.output),
       let weightsLayout = operation.layout(.weights)
     else { throw unsupported("convolution") }
-    let source = try arranged(input, as: inputLayout)
+    let source = try permuted(input, as: inputLayout)
     let packed = try self.weights.pack(
       .init(step: weights.key, part: 2 * weights.part), weights.values, weights.sizes,
       factors: weights.factors,
@@ -88,7 +88,7 @@ extension OneDNNCompiler {
         window, .init(added: outputLayout, activation: activation)),
       later.implementation == operation.implementation
     {
-      let added = try arranged(addend.value, as: outputLayout)
+      let added = try permuted(addend.value, as: outputLayout)
       let result = newResult(output, outputLayout)
       emit(
         later, operands + [(.added, outputLayout, added.location), (.output, outputLayout, result.location)])
@@ -96,8 +96,8 @@ extension OneDNNCompiler {
     }
     // oneDNN adds to the values in the destination, so the residual must be in the result's memory.
     let result: Located
-    if let addend, addend.mayBeOverwritten, !addend.value.isGiven {
-      result = try arranged(addend.value, as: outputLayout)
+    if let addend, addend.isOverwritable, !addend.value.isGiven {
+      result = try permuted(addend.value, as: outputLayout)
     } else {
       result = newResult(output, outputLayout)
       if let addend { try move(addend.value, to: result) }

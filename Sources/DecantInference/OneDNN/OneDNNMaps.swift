@@ -52,7 +52,7 @@ extension OneDNNCompiler {
     else {
       throw unsupported("rearrangement")
     }
-    let source = try arranged(input, as: plain)
+    let source = try permuted(input, as: plain)
     let result = newResult(output, layout)
     emit(nil, [(.output, layout, result.location)])
     try sample(source, every: (stride, stride), into: result, channel: each)
@@ -85,13 +85,13 @@ extension OneDNNCompiler {
       guard let vector = OneDNNLayout.rowMajor(means.shape.mapSizes) else {
         throw unsupported("rearrangement")
       }
-      let sideBySide = try arranged(means, as: vector)
+      let sideBySide = try permuted(means, as: vector)
       let made = try convolve(
         Located(shape: column, layout: layout, location: sideBySide.location), column,
         ConvolutionWeights(
           key: step, part: 0, sizes: [1, 1, length, 1], groups: 1, values: weights, factors: nil, bias: nil),
         .init(kernel: (length, 1), before: (length / 2, 0), after: (length / 2, 0)), .sigmoid)
-      let plain = try arranged(made, as: layout)
+      let plain = try permuted(made, as: layout)
       factors = Located(
         shape: ValueShape(batch: batch, channels: channels), layout: vector, location: plain.location)
     }
@@ -118,7 +118,7 @@ extension OneDNNCompiler {
         adding: addend)
     }
     guard let addend else {
-      guard activation != .identity else { return try arranged(input, as: input.layout, isCopy: true) }
+      guard activation != .identity else { return try permuted(input, as: input.layout, isCopy: true) }
       guard let operation = OneDNNOperation.activation(input.layout, activation) else {
         throw unsupported("activation")
       }
@@ -126,7 +126,7 @@ extension OneDNNCompiler {
       emit(operation, [(.input, input.layout, input.location), (.output, result.layout, result.location)])
       return result
     }
-    let other = try arranged(addend.value, as: input.layout)
+    let other = try permuted(addend.value, as: input.layout)
     guard
       let operation = OneDNNOperation.binary(
         multiplies: false, input.layout, other.layout, .init(activation: activation))

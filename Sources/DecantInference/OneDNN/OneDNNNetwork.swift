@@ -19,7 +19,7 @@ package final class OneDNNNetwork: NetworkEngine, Sendable {
   package let numerics: Numerics
   private let program: Program<Float>
   private let weights = OneDNNWeights()
-  private let bands: Banding.Choice
+  private let bands: BandSettings.Choice
   private let hasFiniteWeights: Bool
   private let state = Mutex(State())
 
@@ -49,7 +49,7 @@ package final class OneDNNNetwork: NetworkEngine, Sendable {
 
   /// Binds a state dict to a graph, with an explicit choice of bands.
   package init(
-    graph: Graph, weights: StateDict, threads: Int, numerics: Numerics, bands: Banding.Choice
+    graph: Graph, weights: StateDict, threads: Int, numerics: Numerics, bands: BandSettings.Choice
   ) throws(InferenceError) {
     guard 1...1024 ~= threads else { throw .threads(threads) }
     _ = try OneDNNLibrary.version()
@@ -76,7 +76,7 @@ package final class OneDNNNetwork: NetworkEngine, Sendable {
     }
     conednn_set_threads(Int32(threads))
     let pass = try pass(for: input.shape)
-    guard input.shape[0] > 1, pass.takesOneImage else { return try run(input, pass, stages, stage) }
+    guard input.shape[0] > 1, pass.isSingleImage else { return try run(input, pass, stages, stage) }
     // Bands process one image at a time. The results are concatenated.
     let count = input.values.count / input.shape[0]
     var outputs: [Activation<Float>] = []

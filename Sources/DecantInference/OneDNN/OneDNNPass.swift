@@ -3,7 +3,7 @@ internal import DecantGraphs
 /// A forward pass for inputs of one size, with whole values, or with the first steps in bands of lines.
 struct OneDNNPass: Sendable {
   /// True when the images of a batch must run one by one.
-  let takesOneImage: Bool
+  let isSingleImage: Bool
   /// The number of bytes of memory that ``perform(_:_:observing:receive:)`` needs.
   let memoryByteCount: Int
   private let input: ValueShape
@@ -17,7 +17,7 @@ struct OneDNNPass: Sendable {
   /// - Throws: ``InferenceError`` when the sizes do not fit the network, or oneDNN lacks an operation.
   init(
     _ program: Program<Float>, _ sizes: [Int], _ numerics: Numerics, _ weights: OneDNNWeights,
-    bands choice: Banding.Choice
+    bands choice: BandSettings.Choice
   ) throws(InferenceError) {
     _ = try program.shapes(input: sizes)
     let shapes = try program.shapes(input: [1] + sizes.dropFirst())
@@ -26,7 +26,7 @@ struct OneDNNPass: Sendable {
       let bands = try OneDNNBands(program, shapes, numerics, weights, isForced: choice == .always)
       if let bands {
         input = first
-        takesOneImage = true
+        isSingleImage = true
         rest = try OneDNNCompiler.plan(
           program, shapes, from: bands.count, given: bands.results.map { ($0.value, $0.layout) }, numerics,
           weights)
@@ -40,7 +40,7 @@ struct OneDNNPass: Sendable {
       throw .inputTooLarge(node: "input")
     }
     input = first
-    takesOneImage = false
+    isSingleImage = false
     bands = nil
     rest = try OneDNNCompiler.plan(program, whole, given: [(0, layout)], numerics, weights)
     memoryByteCount = rest.memoryByteCount

@@ -97,7 +97,8 @@ package struct StrideMeasurement: Sendable {
   ) throws(MeasurementError) -> [Hypothesis] {
     var found: [Hypothesis] = []
     for stride0 in [1, 2] {
-      var trial = try Trial<Double>(configuration, stride0: stride0, weights, recorded, threads: threads)
+      var trial = try StrideCandidate<Double>(
+        configuration, stride0: stride0, weights, recorded, threads: threads)
       try trial.run(images, noise: nil)
       if let best = trial.best { found.append(best) }
     }
@@ -111,9 +112,9 @@ package struct StrideMeasurement: Sendable {
     _ threads: Int
   ) throws(MeasurementError) -> [Hypothesis] {
     let channels = configuration.inputChannels
-    var trials: [Trial<Float>] = []
+    var trials: [StrideCandidate<Float>] = []
     for (stride0, _, _) in Self.trials {
-      trials.append(try Trial(configuration, stride0: stride0, weights, recorded, threads: threads))
+      trials.append(try StrideCandidate(configuration, stride0: stride0, weights, recorded, threads: threads))
     }
     let source = NoiseSource(images: 4, channels: channels)
     for noise in NaturalNoise.all {
@@ -132,7 +133,7 @@ package struct StrideMeasurement: Sendable {
 }
 
 /// One stride's network up to the end of the first block, with its best result.
-private struct Trial<Scalar: ReferenceScalar> {
+private struct StrideCandidate<Scalar: ReferenceScalar> {
   let stride0: Int
   private let network: ReferenceNetwork<Scalar>
   private let recorded: RecordedStatistics
@@ -147,7 +148,7 @@ private struct Trial<Scalar: ReferenceScalar> {
     let graph = try RecordedStatistics.graph(configuration, stride0: stride0)
     do throws(InferenceError) {
       network = try ReferenceNetwork(
-        graph: graph, weights: weights, threads: threads, normalizing: .ofTheBatch)
+        graph: graph, weights: weights, threads: threads, normalizing: .currentBatch)
     } catch { throw .engine(error) }
   }
 

@@ -77,7 +77,7 @@ public struct ResNetArchitecture: Sendable, Equatable {
         for index in configuration.stages.indices {
           let stage = configuration.stages[index]
           let channels =
-            configuration.attendsInside ? stage.blocks[0].dropLast().last : stage.outputChannels
+            configuration.hasInnerAttention ? stage.blocks[0].dropLast().last : stage.outputChannels
           configuration.stages[index].attention = attention(channels ?? 0)
         }
       }

@@ -90,19 +90,19 @@ extension ResNetArchitecture {
   }
   private static func last(_ channels: Int) -> Change { Change { $0.lastConvolution = channels } }
   private static let squeezed = Change {
-    $0.attendsInside = true
+    $0.hasInnerAttention = true
     Change.squeezed(by: 16).apply(&$0)
   }
   private static let efficient = Change {
-    $0.attendsInside = true
+    $0.hasInnerAttention = true
     Change.efficient.apply(&$0)
   }
   private static let contextual = Change {
-    $0.attendsInside = true
+    $0.hasInnerAttention = true
     Change.attention { .globalContext(reduced: $0 / 8) }.apply(&$0)
   }
   private static let bilinear = Change {
-    $0.attendsInside = true
+    $0.hasInnerAttention = true
     Change.attention { .bilinear(reduced: $0 / 4, groups: 2, block: 8) }.apply(&$0)
   }
 

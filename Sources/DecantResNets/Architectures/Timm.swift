@@ -110,7 +110,7 @@ extension ResNetArchitecture {
         Change {
           $0.stem = .single(kernel: 7, channels: 64 * factor)
           $0.stemPooling = .maxOverZeros
-          $0.standardizesWeights = true
+          $0.hasStandardizedWeights = true
         })
     }
 
@@ -137,7 +137,7 @@ extension ResNetArchitecture {
   private static let grouped = Change { $0.normalization = .group }
   private static let before = Change {
     $0.order = .pre
-    $0.normalizesLast = true
+    $0.hasFinalNormalization = true
     $0.head = .convolution
   }
 
@@ -159,6 +159,6 @@ extension ResNetArchitecture {
   private static let caffe = Change {
     $0.stemPooling = .maxOverEdge
     Change.attention { .squeezeExcitation(reduced: $0 / 16) }.apply(&$0)
-    $0.activatesBranch = $0.block == .basic
+    $0.hasBranchActivation = $0.block == .basic
   }
 }

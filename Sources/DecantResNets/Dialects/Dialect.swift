@@ -35,7 +35,7 @@ package struct ResNetDialect: Sendable, Equatable, CustomStringConvertible {
   /// It is 4 for a 1×1 convolution and 2 for a fully connected layer.
   package var headRank: Int?
   /// True when a scale and bias without statistics come from a folded batch norm, not from a group norm.
-  package var computesNormalization = false
+  package var hasFoldedNormalization = false
 
   /// The convolution of a bottleneck that usually has the stride.
   package var blockStride = ResNetBlockStride.second

@@ -116,7 +116,7 @@ extension ResNetDialect {
       ]
     }
     var dialect = ResNetDialect("caffe2", "Caffe2 and Detectron, and the MSRA weights in their names", rows)
-    dialect.computesNormalization = true
+    dialect.hasFoldedNormalization = true
     dialect.preprocessing = caffeImages
     dialect.blockStride = .first
     return dialect

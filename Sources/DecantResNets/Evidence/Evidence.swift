@@ -1,6 +1,6 @@
 /// Evidence from a checkpoint and the files next to it about geometry that no name or shape shows.
 ///
-/// It is read from ``ResNetTraces``. docs/adr/0009 gives the order of the sources and its reasons.
+/// It is read from ``ResNetEvidenceInputs``. docs/adr/0009 gives the order of the sources and its reasons.
 package struct ResNetEvidence: Sendable {
   /// A kind of source. The strongest comes first.
   package enum Source: Int, Sendable, Comparable, CaseIterable {
@@ -50,7 +50,7 @@ package struct ResNetEvidence: Sendable {
     /// The number that each normalization layer adds to the variance, by canonical name, when they are not all equal.
     case epsilons([String: Double])
     case normalizationGroups(Int)
-    case standardizesWeights(Bool)
+    case hasStandardizedWeights(Bool)
     /// A published network.
     case architecture(String)
     /// A geometry that no configuration describes. The network inferred from the shapes would be wrong.
@@ -100,7 +100,7 @@ package struct ResNetEvidence: Sendable {
   /// The items found, the strongest first. Items of equal strength keep the order in which they were found.
   package private(set) var items: [Item] = []
   /// True when the file names or holds the code that runs the network, including blocks with shortcuts.
-  package internal(set) var provesNetwork = false
+  package internal(set) var isNetworkProven = false
 
   /// No evidence.
   package static let none = ResNetEvidence()

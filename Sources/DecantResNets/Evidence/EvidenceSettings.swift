@@ -109,7 +109,7 @@ extension ResNetEvidence.Setting {
     case .nonlinearity(let nonlinearity): configuration.nonlinearity = nonlinearity
     case .epsilon(let epsilon): configuration.epsilon = epsilon
     case .normalizationGroups(let groups): configuration.normalizationGroups = groups
-    case .standardizesWeights(let standardizes): configuration.standardizesWeights = standardizes
+    case .hasStandardizedWeights(let standardizes): configuration.hasStandardizedWeights = standardizes
     case .epsilons, .architecture, .other: break
     }
   }

@@ -7,7 +7,7 @@ internal import DecantBytes
 struct LiteralReader {
   private let bytes: [UInt8]
   private var place = 0
-  private static let deepest = 32
+  private static let maxDepth = 32
 
   private init(_ text: some StringProtocol) { bytes = Array(text.utf8) }
 
@@ -113,7 +113,7 @@ struct LiteralReader {
   }
 
   private mutating func value(depth: Int) -> JSONValue? {
-    guard depth < Self.deepest else { return nil }
+    guard depth < Self.maxDepth else { return nil }
     skipSpace()
     guard let first = next else { return nil }
     switch first {

@@ -1,6 +1,6 @@
 package import DecantBytes
 
-extension ResNetTraces {
+extension ResNetEvidenceInputs {
   /// Parses a text of `key: value` lines, as in flat YAML files; nil when it is something else.
   ///
   /// Values are literals or words. Lines that are indented or begin with a dash are skipped. There are no anchors,

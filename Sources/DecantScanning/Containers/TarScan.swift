@@ -18,7 +18,9 @@ extension ContentScan {
       func report(_ severity: ScanSeverity, _ rule: ScanRule, _ what: String) {
         audit.report(severity, rule, in: place, at: member.header, what)
       }
-      if Self.leadsOut(member.name) { report(.dangerous, .archiveName, "\(name) leads out of its folder") }
+      if Self.escapesFolder(member.name) {
+        report(.dangerous, .archiveName, "\(name) leads out of its folder")
+      }
       // Headers that describe the member after them all have the same name.
       let isHeader = [UInt8]("xgLK".utf8).contains(member.kind)
       if !isHeader, !seen.insert(member.name).inserted {
@@ -110,7 +112,7 @@ extension ContentScan {
   /// bytes, then the elements.
   private func storageByteCount(_ content: RawSpan, _ graph: PickleGraph, _ offset: Int) -> Int? {
     guard let parts = graph.tuple(graph.root), let storageClass = graph.global(parts[2]),
-      let size = KnownNames.elementByteCount(storageClass.name),
+      let size = TensorFileNames.elementByteCount(storageClass.name),
       let count = content.little(Int64.self, offset).flatMap({ Int(exactly: $0) }), count >= 0
     else { return nil }
     return count.checkedMultiplying(by: size)?.checkedAdding(8)

@@ -110,7 +110,9 @@ extension ContentScan {
       if entry.isListed, !names.insert(entry.name).inserted {
         report(.dangerous, .zipName, "several entries have the name \(name)")
       }
-      if Self.leadsOut(entry.name) { report(.dangerous, .archiveName, "\(name) leads out of its folder") }
+      if Self.escapesFolder(entry.name) {
+        report(.dangerous, .archiveName, "\(name) leads out of its folder")
+      }
       if entry.isLink { report(.dangerous, .archiveLink, "\(name) is a link") }
       if entry.name.last == 0x2F, entry.data.isEmpty { continue }
 
@@ -220,7 +222,7 @@ extension ContentScan {
   }
 
   /// Returns true when a name leads out of the folder it is extracted to.
-  static func leadsOut(_ name: [UInt8]) -> Bool {
+  static func escapesFolder(_ name: [UInt8]) -> Bool {
     if name.first == 0x2F || name.contains(0x5C) || name.contains(0) { return true }
     if name.count > 1, name[1] == 0x3A { return true }
     return name.split(separator: 0x2F).contains { $0.elementsEqual("..".utf8) }

@@ -6,7 +6,7 @@ enum StandardLibrary {
   static func isInert(_ module: String, _ name: String) -> Bool {
     if inert[module]?.contains(name) == true { return true }
     // Names for annotations. The functions of `typing` evaluate text.
-    return module == "typing" && NameStanding.isTypeName(name) && !name.contains(".") && name != "ForwardRef"
+    return module == "typing" && NameClass.isTypeName(name) && !name.contains(".") && name != "ForwardRef"
   }
 
   /// Returns true when a name is a metaclass: called with a name, bases and a body, it makes a class.
@@ -83,7 +83,7 @@ enum StandardLibrary {
     next oct ord pow print repr reversed round sorted sum zip
     """.split(separator: " ").map(String.init))
 
-  /// The builtins beyond those of ``KnownNames`` that only hold a value.
+  /// The builtins beyond those of ``TensorFileNames`` that only hold a value.
   static let inertBuiltins: Set<String> = [
     "NotImplementedType", "NoneType", "ellipsis", "Ellipsis", "NotImplemented", "type", "property",
     "staticmethod",

@@ -66,16 +66,16 @@ enum NameSearch {
       plain = end
       var letters: [UInt8] = []
       while letters.count < NameSearch.longest, let byte = bytes.byte(end + 1 + letters.count),
-        NameStanding.isPlain(byte)
+        NameClass.isPlain(byte)
       {
         letters.append(byte)
       }
       let isName = end < limit && !letters.isEmpty && bytes.byte(end + 1 + letters.count) == 0x0A
       name = isName ? String(decoding: letters, as: UTF8.self) : nil
-      namesFunction = name.map(RunningNames.namesFunction) ?? false
+      namesFunction = name.map(DangerousNames.namesFunction) ?? false
       guard isName else { return }
       while plain > start, end - plain < NameSearch.longest, let byte = bytes.byte(plain - 1),
-        NameStanding.isPlain(byte)
+        NameClass.isPlain(byte)
       {
         plain -= 1
       }
@@ -110,7 +110,7 @@ enum NameSearch {
         bytes.byte(start - 2) == PickleOpcode.shortBinUnicode.rawValue
       {
         let text = String(decoding: bytes.copy(start..<end), as: UTF8.self)
-        return NameStanding.isPlain(text) ? (text, start - 2) : nil
+        return NameClass.isPlain(text) ? (text, start - 2) : nil
       }
       guard let byte = bytes.byte(start), byte < 0x80 else { return nil }
     }

@@ -53,7 +53,7 @@ struct PickleAudit {
       judge(import: global, at: entry.offset)
     }
     judgeChanges()
-    if let leaves = Expansion.leaves(of: graph) {
+    if let leaves = SharedContainers.leaves(of: graph) {
       report(
         .unknown, .expansion, 0,
         "containers that share each other hold \(leaves < 1e18 ? "some \(Int(leaves))" : "more than 10^18") values when they are copied or printed"
@@ -69,8 +69,8 @@ struct PickleAudit {
   // MARK: - Names
 
   private func judge(import global: PickleGlobal, at offset: Int) {
-    if audit.leavesOut(.dangerous) { return }
-    let name = CallSpelling.name(global)
+    if audit.omitsFinding(.dangerous) { return }
+    let name = CallFormatter.name(global)
     let statement = "from \(global.module.escapedForDisplay) import \(global.name.escapedForDisplay)"
     let call = statement.utf8.count <= 240 ? statement : name
     switch audit.standing(module: global.module, name: global.name) {
@@ -90,7 +90,7 @@ struct PickleAudit {
     if object.construction == .computedGlobal {
       report(
         .dangerous, .computedName, object.offset, "a name is imported whose module or name is no text",
-        call: CallSpelling.call(object, in: graph))
+        call: CallFormatter.call(object, in: graph))
       return false
     }
     switch graph.node(object.callable) {
@@ -102,14 +102,14 @@ struct PickleAudit {
       if let owner = methodOwner(object) {
         report(
           .unknown, .libraryName, object.offset,
-          "a method of a \(CallSpelling.name(owner)), which is kept and not called",
-          call: CallSpelling.call(object, in: graph))
+          "a method of a \(CallFormatter.name(owner)), which is kept and not called",
+          call: CallFormatter.call(object, in: graph))
         return true
       }
       if isPlainIterator(object, global) {
         report(
           .unknown, .standardValue, object.offset, "an iterator over values of the file",
-          call: CallSpelling.call(object, in: graph))
+          call: CallFormatter.call(object, in: graph))
         return true
       }
       return judge(object, calling: global)
@@ -123,19 +123,19 @@ struct PickleAudit {
     case .object, .extensionCode:
       report(
         .dangerous, .computedCall, object.offset, "what is called is no name but the result of another call",
-        call: CallSpelling.call(object, in: graph))
+        call: CallFormatter.call(object, in: graph))
     default:
       report(
         .unknown, .oddUse, object.offset, "what is called is no name, which Python refuses",
-        call: CallSpelling.call(object, in: graph))
+        call: CallFormatter.call(object, in: graph))
     }
     return false
   }
 
   private mutating func judge(_ object: PickleObject, calling global: PickleGlobal) -> Bool {
-    judgeHanded(object, calling: global)
-    let name = CallSpelling.name(global)
-    func call() -> String { CallSpelling.call(object, in: graph) }
+    judgeCallbacks(object, calling: global)
+    let name = CallFormatter.name(global)
+    func call() -> String { CallFormatter.call(object, in: graph) }
     switch audit.standing(module: global.module, name: global.name) {
     case .known(let use):
       judge(object, calling: global, use)
@@ -179,7 +179,7 @@ struct PickleAudit {
       function.module == "builtins" || function.module == "__builtin__",
       let arguments = graph.tuple(object.arguments), arguments.count == 2,
       let name = graph.text(arguments[1]),
-      NameStanding.isPlain(name), !name.hasPrefix("__")
+      NameClass.isPlain(name), !name.hasPrefix("__")
     else { return nil }
     let owner =
       graph.global(arguments[0]) ?? graph.object(arguments[0]).flatMap { attribute($0, nesting: nesting + 1) }
@@ -198,8 +198,8 @@ struct PickleAudit {
       let function = graph.global(object.callable), function.name == "getattr",
       function.module == "builtins" || function.module == "__builtin__",
       let arguments = graph.tuple(object.arguments), arguments.count == 2,
-      let name = graph.text(arguments[1]), NameStanding.isPlain(name), !name.hasPrefix("__"),
-      !name.contains("."), !RunningNames.leaves.contains(name), let owner = graph.object(arguments[0])
+      let name = graph.text(arguments[1]), NameClass.isPlain(name), !name.hasPrefix("__"),
+      !name.contains("."), !DangerousNames.leaves.contains(name), let owner = graph.object(arguments[0])
     else { return nil }
     guard let maker = graph.global(owner.callable), maker.name != "getattr" else { return nil }
     let top = String(maker.module.prefix { $0 != "." })
@@ -224,13 +224,13 @@ struct PickleAudit {
   }
 
   /// Judges a call of a name that tensor files use, which must be used as they use it.
-  private mutating func judge(_ object: PickleObject, calling global: PickleGlobal, _ use: KnownUse) {
-    let name = CallSpelling.name(global)
+  private mutating func judge(_ object: PickleObject, calling global: PickleGlobal, _ use: NameUse) {
+    let name = CallFormatter.name(global)
     let (audit, place, graph) = (audit, place, graph)
     func odd(_ reason: String) {
       audit.report(
         .unknown, .oddUse, in: place, at: object.offset, "\(name): \(reason)",
-        call: CallSpelling.call(object, in: graph))
+        call: CallFormatter.call(object, in: graph))
     }
     guard let arguments = graph.tuple(object.arguments) else { return odd("its arguments are no tuple") }
     switch use {
@@ -299,7 +299,7 @@ struct PickleAudit {
     guard arguments.count > 2, let function = graph.global(arguments[0]) else {
       report(
         .dangerous, .computedCall, object.offset, "what it is told to call is no name",
-        call: CallSpelling.call(object, in: graph))
+        call: CallFormatter.call(object, in: graph))
       return
     }
     switch audit.standing(module: function.module, name: function.name) {
@@ -307,8 +307,8 @@ struct PickleAudit {
     default:
       report(
         .dangerous, .oddUse, object.offset,
-        "\(CallSpelling.name(function)) is called through \(CallSpelling.name(graph.global(object.callable) ?? function)), which rebuilds tensors",
-        call: CallSpelling.call(object, in: graph))
+        "\(CallFormatter.name(function)) is called through \(CallFormatter.name(graph.global(object.callable) ?? function)), which rebuilds tensors",
+        call: CallFormatter.call(object, in: graph))
     }
     if arguments.count > 3 {
       judge(state: arguments[3], at: object.offset)
@@ -342,13 +342,13 @@ struct PickleAudit {
         let count = Int(exactly: count), count >= 0
       {
         let key = graph.text(parts[2]) ?? ""
-        storages[ExactText(key)] = (count, KnownNames.elementByteCount(storageClass.name))
+        storages[ExactText(key)] = (count, TensorFileNames.elementByteCount(storageClass.name))
       } else if kind == "module", parts.count == 4, let type = graph.global(parts[1]) {
         let file = graph.text(parts[2]) ?? ""
         let source = graph.text(parts[3])?.utf8.count ?? 0
         report(
           .unknown, .embeddedSource, 0,
-          "the source of \(CallSpelling.name(type)) from \(String(file.prefix(200)).escapedForDisplay)"
+          "the source of \(CallFormatter.name(type)) from \(String(file.prefix(200)).escapedForDisplay)"
             + (source > 0 ? ", \(source) bytes of it" : ", without its text"))
       }
     }

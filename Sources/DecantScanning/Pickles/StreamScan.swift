@@ -110,7 +110,7 @@ extension ContentScan {
   func hasPlausibleImports(_ graph: PickleGraph) -> Bool {
     graph.imports.contains {
       guard let global = graph.global($0.value) else { return false }
-      return NameStanding.isPlain(global.module) && NameStanding.isPlain(global.name)
+      return NameClass.isPlain(global.module) && NameClass.isPlain(global.name)
     }
   }
 

@@ -85,7 +85,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     for entry in checkpoint.tensors { precondition(entry.tensor.elementCount >= 0) }
     let texts =
       checkpoint.tensors.prefix(1_000).map(\.name) + checkpoint.objects.prefix(1_000).map(\.name)
-      + checkpoint.warnings + checkpoint.damage.map(\.description) + checkpoint.hints.map(\.text)
+      + checkpoint.warnings + checkpoint.damage.map(\.description) + checkpoint.containerMetadata.map(\.text)
       + checkpoint.moduleSources.map(\.className) + [checkpoint.truncation?.description ?? ""]
     precondition(texts.allSatisfy { $0.escapedForDisplay.utf8.count >= 0 })
     for candidate in checkpoint.stateDictCandidates.prefix(100) {
@@ -149,8 +149,10 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
   /// Passes the input to every reader of texts, for a network that is already known from its shapes.
   private func runEvidence(_ bytes: [UInt8]) {
     let text = String(decoding: bytes, as: UTF8.self)
-    var traces = ResNetTraces()
-    if let lines = ResNetTraces.settings(inLines: text) { traces.configurations.append(("args", lines)) }
+    var traces = ResNetEvidenceInputs()
+    if let lines = ResNetEvidenceInputs.settings(inLines: text) {
+      traces.configurations.append(("args", lines))
+    }
     let content = (try? JSONValue(parsing: bytes.span.bytes, depth: 64)) ?? .object([("repr", .string(text))])
     traces.configurations.append(("config.json", content))
     traces.fileName = text
@@ -173,7 +175,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
   }
 
   /// The names and shapes of ResNet-18, without data.
-  private static let network: ResNetNaming = {
+  private static let network: ResNetTensorNameMap = {
     do {
       let graph = try ResNetArchitecture.named("resnet18")?.configuration.graph()
       let entries = try (graph?.parameters ?? []).map { parameter in
@@ -182,7 +184,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         let tensor = try Tensor(dtype: .float32, shape: parameter.shape, storage: storage)
         return StateDict.Entry(name: parameter.name, tensor: tensor)
       }
-      return try ResNetNaming.only(in: StateDict(entries))
+      return try ResNetTensorNameMap.only(in: StateDict(entries))
     } catch { preconditionFailure("a published network is one: \(error)") }
   }()
 
@@ -193,11 +195,11 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     var limits = limits
     limits.imagePixels = min(limits.imagePixels, 1 << 18)
     do throws(DecantError) {
-      let stored = try Picture(decoding: bytes, turning: false, limits: limits)
-      let picture = try Picture(decoding: bytes, limits: limits)
+      let stored = try DecodedImage(decoding: bytes, turning: false, limits: limits)
+      let picture = try DecodedImage(decoding: bytes, limits: limits)
       precondition(picture.pixels.count == picture.height * picture.width * 3, "every pixel is there")
       precondition(stored.pixels.count == picture.pixels.count, "turning adds no pixels")
-      precondition(picture.isTurned || stored == picture, "decoding twice gives the same")
+      precondition(picture.isOrientationApplied || stored == picture, "decoding twice gives the same")
       precondition(
         picture.notes.allSatisfy { $0.escapedForDisplay == $0 }, "nothing of the file is said unescaped")
       for preprocessing in [Preprocessing.imagenetEval, .imagenetRaw] {

@@ -16,7 +16,7 @@ package struct Mutation<Generator: RandomNumberGenerator> {
   /// Returns a changed input.
   package mutating func mutate(_ bytes: [UInt8], depth: Int = 0) -> [UInt8] {
     if chance(1, of: 4) { return mutateBytes(bytes, &generator) }
-    if depth < 3, var envelope = Envelope(bytes), let index = choosePart(of: envelope) {
+    if depth < 3, var envelope = ContainerParts(bytes), let index = choosePart(of: envelope) {
       envelope.parts[index] = mutate(envelope.parts[index], depth: depth + 1)
       return envelope.sealed()
     }
@@ -29,7 +29,7 @@ package struct Mutation<Generator: RandomNumberGenerator> {
 
   /// Returns the index of a part to change, usually one that looks like a pickle, since pickles decide what the readers
   /// do.
-  private mutating func choosePart(of envelope: Envelope) -> Int? {
+  private mutating func choosePart(of envelope: ContainerParts) -> Int? {
     let pickles = envelope.parts.indices.filter { envelope.parts[$0].starts(with: [0x80]) }
     if let pickle = pickles.randomElement(using: &generator), chance(5, of: 6) { return pickle }
     return envelope.parts.indices.randomElement(using: &generator)

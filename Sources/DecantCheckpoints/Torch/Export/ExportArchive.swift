@@ -44,10 +44,10 @@ struct ExportArchive {
     self.prefix = prefix
     self.limits = limits
     self.nesting = nesting
-    byteOrder = try archive.byteOrder(prefix, &parts.hints, &parts.damage)
+    byteOrder = try archive.byteOrder(prefix, &parts.containerMetadata, &parts.damage)
     for (record, label) in [("archive_version", "archive version"), ("version", "version")] {
       if let value = try archive.text(prefix + record, &parts.damage) {
-        parts.hints.append((label, value))
+        parts.containerMetadata.append((label, value))
       }
     }
     if !archive.recordsChecksums {
@@ -71,16 +71,16 @@ struct ExportArchive {
         .damaged, "is an archive of torch.export without a model", file: archive.file.path,
         remedy: "The file is incomplete: fetch it again.")
     }
-    if compiled { parts.hints.append(("compiled code", "of AOTInductor, not run")) }
-    if models.count > 1 { parts.hints.append(("models", String(models.count))) }
+    if compiled { parts.containerMetadata.append(("compiled code", "of AOTInductor, not run")) }
+    if models.count > 1 { parts.containerMetadata.append(("models", String(models.count))) }
     for model in models {
       let root: [PathKey] = models.count > 1 ? [.text(model)] : []
       try readPayload("weights", model, root, isState: true)
       try readPayload("constants", model, root, isState: false)
     }
-    parts.hints.append(("program", "a graph of torch.export, not run"))
+    parts.containerMetadata.append(("program", "a graph of torch.export, not run"))
     if archive.entries.contains(where: { $0.name.hasPrefix(prefix + "data/sample_inputs/") }) {
-      parts.hints.append(("sample inputs", "present, not listed"))
+      parts.containerMetadata.append(("sample inputs", "present, not listed"))
     }
     for name in names(in: "extra/", suffix: "") {
       guard let entry = archive.entry(prefix + "extra/" + name) else { continue }
@@ -234,9 +234,9 @@ struct ExportArchive {
         try readFile(entry, [], isState: isState)
       }
     }
-    parts.hints.append(("program", "a graph of torch.export, not run"))
+    parts.containerMetadata.append(("program", "a graph of torch.export, not run"))
     if archive.entry(prefix + "serialized_example_inputs.pt") != nil {
-      parts.hints.append(("sample inputs", "present, not listed"))
+      parts.containerMetadata.append(("sample inputs", "present, not listed"))
     }
     for name in names(in: "extra_files/", suffix: "") {
       guard let entry = archive.entry(prefix + "extra_files/" + name) else { continue }
@@ -263,11 +263,11 @@ struct ExportArchive {
 
   /// Returns the contents of a file inside the archive.
   ///
-  /// - Throws: ``DecantError`` also when files are nested more than ``InnerFiles/deepest`` deep.
+  /// - Throws: ``DecantError`` also when files are nested more than ``NestedFiles/maxDepth`` deep.
   private mutating func inner(_ entry: ZipEntry) throws(DecantError) -> CheckpointContents {
-    guard nesting < InnerFiles.deepest else {
+    guard nesting < NestedFiles.maxDepth else {
       throw DecantError(
-        .limitExceeded, "files contain each other more than \(InnerFiles.deepest) deep",
+        .limitExceeded, "files contain each other more than \(NestedFiles.maxDepth) deep",
         file: archive.file.path
       )
     }

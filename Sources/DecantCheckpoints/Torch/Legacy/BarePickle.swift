@@ -55,7 +55,7 @@ enum BarePickle {
       }
       return Checkpoint.Parts(
         container: .pickle, contents: contents, warnings: warnings,
-        hints: [("pickle protocol", String(graph.protocolVersion))])
+        containerMetadata: [("pickle protocol", String(graph.protocolVersion))])
     } catch { throw error.located(file: source.path) }
   }
 

@@ -33,7 +33,7 @@ final class LegacyStorages {
   private var places: [ExactText: Int] = [:]
   private var storages: [ExactText: Storage] = [:]
   private var views: [ExactText: (StorageReference.View, Storage)] = [:]
-  private var swapsCounts = false
+  private var hasSwappedCounts = false
   private var isCutShort = false
   /// The keys of the storages beyond the end of the file.
   private var lost: Set<ExactText> = []
@@ -66,7 +66,7 @@ final class LegacyStorages {
         $0.checkedAdding($1) ?? .max
       }
     }
-    if swapsCounts {
+    if hasSwappedCounts {
       warnings.append(
         "the storages' element counts are big-endian, as PyTorch on such machines wrote them; the data is read as "
           + "little-endian, which PyTorch writes everywhere")
@@ -101,7 +101,7 @@ final class LegacyStorages {
           offset: end,
           remedy: "The file is damaged: fetch it again.")
       }
-      if count != expected { swapsCounts = true }
+      if count != expected { hasSwappedCounts = true }
       byteCount = reference.byteCount
     } else {
       byteCount = try unreferenced(key, count, following: following, isLast: isLast)

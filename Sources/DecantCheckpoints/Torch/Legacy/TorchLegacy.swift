@@ -15,7 +15,7 @@ package enum TorchLegacy {
   struct File {
     let graph: PickleGraph
     let storages: LegacyStorages
-    let hints: [(String, String)]
+    let containerMetadata: [(String, String)]
     let warnings: [String]
   }
 
@@ -33,7 +33,8 @@ package enum TorchLegacy {
       }
       if expected != nil { contents.tensors = contents.tensors.map { $0.withState() } }
       return Checkpoint.Parts(
-        container: .torchLegacy, contents: contents, warnings: file.warnings, hints: file.hints,
+        container: .torchLegacy, contents: contents, warnings: file.warnings,
+        containerMetadata: file.containerMetadata,
         truncation: expected.map {
           Truncation.error(
             .truncated, "is cut short: it has \(source.byteCount) of \($0) bytes", contents.tensors,
@@ -78,12 +79,14 @@ package enum TorchLegacy {
           + "\(Self.version)", file: source.path, offset: start,
         remedy: "The file is damaged: fetch it again.")
     }
-    var hints = [("format version", String(Self.version))]
+    var containerMetadata = [("format version", String(Self.version))]
     let system = try sequence.next("the system information")
     let isLittle = system.dictionary(system.root)?.first { system.isText($0.key, "little_endian") }?.value
-    hints.append(("byte order", byteOrder(isLittleEndian: isLittle)))
+    containerMetadata.append(("byte order", byteOrder(isLittleEndian: isLittle)))
     let graph = try sequence.next("the object")
-    if graph.protocolVersion != 2 { hints.append(("pickle protocol", String(graph.protocolVersion))) }
+    if graph.protocolVersion != 2 {
+      containerMetadata.append(("pickle protocol", String(graph.protocolVersion)))
+    }
     let listStart = sequence.offset
     let list = try sequence.next("the list of storages")
     func wrong(_ reason: String) -> DecantError {
@@ -106,6 +109,6 @@ package enum TorchLegacy {
       warnings.append(
         "\(source.byteCount - storages.end) bytes follow the last storage, at offset \(storages.end)")
     }
-    return File(graph: graph, storages: storages, hints: hints, warnings: warnings)
+    return File(graph: graph, storages: storages, containerMetadata: containerMetadata, warnings: warnings)
   }
 }

@@ -7,13 +7,13 @@ internal import DecantBytes
 struct ListingBudget {
   private let limits: Limits
   /// The number of paths that the number of pickled values allows.
-  private let allowedByContent: Int
+  private let pathCapacity: Int
   private var visits = 0
   private var pathBytes = 0
   private var textBytes = 0
   private var modules = 0
   /// True when the listing must stop because values have too many paths, or too long ones.
-  private(set) var isCrowded = false
+  private(set) var isOverLimit = false
   /// The error that stops the listing; nil within the limits.
   private(set) var refusal: DecantError?
 
@@ -21,7 +21,7 @@ struct ListingBudget {
   init(_ limits: Limits, values: Int) {
     self.limits = limits
     let shared = values.multipliedReportingOverflow(by: limits.sharing)
-    allowedByContent = shared.overflow ? .max : max(shared.partialValue, 100_000)
+    pathCapacity = shared.overflow ? .max : max(shared.partialValue, 100_000)
   }
 
   /// Counts values before they are listed. Returns false when there are too many.
@@ -29,7 +29,7 @@ struct ListingBudget {
     visits += count
     if visits > limits.paths {
       refuse(limits.exceeded(\.paths, seen: visits), "at least \(visits) paths lead to values")
-    } else if visits > allowedByContent {
+    } else if visits > pathCapacity {
       refuse(limits.exceeded(\.sharing), "shared values have at least \(visits) paths")
     }
     return refusal == nil
@@ -54,14 +54,14 @@ struct ListingBudget {
 
   /// Returns true when the modules of a `_metadata` are listed one by one. Otherwise only their number is listed.
   mutating func listsModules(_ count: Int) -> Bool {
-    guard count <= allowedByContent - modules else { return false }
+    guard count <= pathCapacity - modules else { return false }
     modules += count
     return true
   }
 
   private mutating func refuse(_ excess: Limits.Excess, _ subject: String) {
     if refusal == nil {
-      isCrowded = true
+      isOverLimit = true
       refusal = DecantError(excess, subject)
     }
   }

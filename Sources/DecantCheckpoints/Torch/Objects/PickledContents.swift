@@ -23,11 +23,11 @@ struct PickledContents {
   var parameterNumbers: [PickleNodeID: Int64] = [:]
   /// True when each object that is neither tensor nor module is listed only once. `listedOnce` holds those already
   /// listed.
-  var listsOnce = false
+  var listsSharedObjectsOnce = false
   /// The search for calls that make tensors and are not known.
   var search: ArrayDataSearch
   /// The storages that no known or found call makes a tensor of. `object` is the index of the entry that lists it.
-  private var bareStorages: [(object: Int, key: String, byteCount: Int, stateDict: [PathKey]?)] = []
+  private var storagesWithoutTensor: [(object: Int, key: String, byteCount: Int, stateDict: [PathKey]?)] = []
   /// The objects that hold one process's parts of tensors, by path.
   var partOwners: [[PathKey]: RankPart] = [:]
   var listedOnce: Set<PickleNodeID> = []
@@ -51,10 +51,10 @@ struct PickledContents {
     let key: PathKey?
     var role: CheckpointTensor.Role?
     /// The state dict that the value belongs to, if it is a tensor.
-    var stateDict: StateDictPlace = .none
+    var stateDict: StateDictScope = .none
   }
 
-  enum StateDictPlace {
+  enum StateDictScope {
     case none
     /// Tensors inside an optimizer, or attached to a tensor, belong to no state dict at any depth.
     case outside
@@ -74,20 +74,20 @@ struct PickledContents {
   /// - Throws: ``DecantError`` for a tensor whose description is wrong, and when limits are exceeded.
   static func list(
     _ graph: PickleGraph, path: String, nesting: Int, limits: Limits,
-    named: [ExactText: PersistentObject] = [:], takesPlainReferences: Bool = false,
+    named: [ExactText: PersistentIDObject] = [:], acceptsPlainReferences: Bool = false,
     storage: @escaping (StorageReference) throws(DecantError) -> Storage
   ) throws(DecantError) -> CheckpointContents {
-    let inner = InnerFiles(path: path, limits: limits, nesting: nesting)
+    let inner = NestedFiles(path: path, limits: limits, nesting: nesting)
     let reconstruction = TensorReconstruction(
       graph: graph, limits: limits, storage: storage, inner: inner, named: named,
-      takesPlainReferences: takesPlainReferences)
+      acceptsPlainReferences: acceptsPlainReferences)
     let sources = try graph.moduleSources(limits: limits)
     var walk = PickledContents(graph, limits, reconstruction)
     do throws(DecantError) { try walk.run() } catch {
-      guard walk.budget.isCrowded else { throw error }
+      guard walk.budget.isOverLimit else { throw error }
       // Programs and configurations may refer to each other so often that the number of paths explodes.
       walk = PickledContents(graph, limits, reconstruction)
-      walk.listsOnce = true
+      walk.listsSharedObjectsOnce = true
       try walk.run()
     }
     walk.contents.sources = sources
@@ -118,7 +118,7 @@ struct PickledContents {
 
   /// Marks storages that are values by themselves as unread tensors, unless tensors cover all of their data.
   private mutating func keepUnreadStorages() {
-    guard !bareStorages.isEmpty else { return }
+    guard !storagesWithoutTensor.isEmpty else { return }
     var byteCounts: [String: (read: Int, all: Int)] = [:]
     for entry in contents.tensors {
       let tensor = entry.tensor
@@ -127,7 +127,7 @@ struct PickledContents {
         read.checkedAdding(tensor.byteCount) ?? .max, tensor.storage.byteCount
       )
     }
-    for storage in bareStorages {
+    for storage in storagesWithoutTensor {
       if let known = byteCounts[storage.key], known.read >= known.all { continue }
       contents.objects[storage.object].unreadTensor = "a storage that no tensor has"
       contents.objects[storage.object].isStorage = true
@@ -182,7 +182,7 @@ struct PickledContents {
   ) throws(DecantError) {
     switch node {
     case .longInteger(let bytes):
-      if bytes.count <= WideInteger.longestSpelled, budget.listsText(byteCount: 3 * bytes.count) {
+      if bytes.count <= WideInteger.maxIntegerByteCount, budget.listsText(byteCount: 3 * bytes.count) {
         add(place, "int", .string(WideInteger.decimal(bytes)))
       } else {
         add(place, "int", nil, count: bytes.count)
@@ -239,7 +239,7 @@ struct PickledContents {
 
   mutating func push(pairs: [PicklePair], _ visit: Visit, _ place: Int) {
     guard budget.admit(visits: pairs.count) else { return }
-    let stateDict: StateDictPlace
+    let stateDict: StateDictScope
     switch visit.stateDict {
     case .module, .outside: stateDict = visit.stateDict
     case .none, .mapping:
@@ -260,7 +260,7 @@ struct PickledContents {
 
   /// Returns the state dict of a container's children whose keys are not text. A module or an optimizer passes its own
   /// on; a mapping does not.
-  func inherited(_ stateDict: StateDictPlace) -> StateDictPlace {
+  func inherited(_ stateDict: StateDictScope) -> StateDictScope {
     switch stateDict {
     case .mapping, .none: .none
     case .module, .outside: stateDict
@@ -317,7 +317,7 @@ struct PickledContents {
       return
     }
     let key = named?.key ?? (try? graph.storageReference(.node(id)))?.0.key ?? ""
-    bareStorages.append((contents.objects.count - 1, key, byteCount, stateDictPath(visit)))
+    storagesWithoutTensor.append((contents.objects.count - 1, key, byteCount, stateDictPath(visit)))
   }
 
   /// Returns the path of the state dict that a value belongs to; nil when it belongs to none.

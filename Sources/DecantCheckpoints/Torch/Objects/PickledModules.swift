@@ -41,7 +41,7 @@ extension PickledContents {
   }
 
   /// Returns the state dict of a module's contents: that of the outermost module.
-  private func moduleStateDict(_ visit: Visit, _ place: Int) -> StateDictPlace {
+  private func moduleStateDict(_ visit: Visit, _ place: Int) -> StateDictScope {
     switch visit.stateDict {
     case .module, .outside: visit.stateDict
     case .none, .mapping: .module(place)

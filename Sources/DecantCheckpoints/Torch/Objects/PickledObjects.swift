@@ -40,14 +40,14 @@ extension PickledContents {
       if let elements, !elements.allSatisfy({ graph.isPlain($0) }) {
         addSequence(elements, type, visit, place)
       }
-    case .contents(let inner): try graft(inner, visit, place)
+    case .contents(let inner): try addInnerContents(inner, visit, place)
     case .unread(let finding): addUnread(finding, type, visit, place)
     case .noTensor: listPlain(object, id, type, visit, place)
     }
   }
 
   /// Lists the contents of a file inside the pickle below the path of its value.
-  private mutating func graft(
+  private mutating func addInnerContents(
     _ inner: CheckpointContents, _ visit: Visit, _ place: Int
   ) throws(DecantError) {
     guard budget.admit(visits: inner.tensors.count + inner.objects.count) else { return }
@@ -73,7 +73,7 @@ extension PickledContents {
     let subclass = isFromType ? graph.global(arguments[1])?.qualifiedName : nil
     let isParameter =
       type.hasPrefix("torch._utils._rebuild_parameter") || subclass == "torch.nn.parameter.Parameter"
-      || OldTensors.parameters.contains(type)
+      || LegacyTensorClasses.parameters.contains(type)
     var entry = CheckpointTensor(
       path: steps ?? path(to: place), tensor: tensor,
       role: visit.role ?? (isParameter ? .parameter : nil),
@@ -172,7 +172,7 @@ extension PickledContents {
       if graphModules.contains(type), listGraphModule(arguments, type, visit, place) { return }
     }
     // When shared objects have too many paths, each is listed once. Modules are still listed under all their names.
-    if listsOnce {
+    if listsSharedObjectsOnce {
       if listedOnce.contains(id) {
         add(place, "reference to a value listed before", nil)
         return

@@ -65,7 +65,7 @@ extension RankPart {
   ///
   /// - Parameter owners: the objects that hold parts, by their paths.
   static func mark(_ contents: inout CheckpointContents, owners: [[PathKey]: RankPart]) {
-    let layout = DeepSpeedLayout(contents)
+    let layout = DeepSpeedFile(contents)
     let setting = modelParallelSetting(contents)
     let hasShardMetadata = contents.objects.contains { $0.path.first == .text("shard_metadata") }
     guard !owners.isEmpty || layout.isPartitioned || setting != nil || hasShardMetadata else { return }
@@ -113,7 +113,7 @@ extension RankPart {
 /// The parameters and partitions that a DeepSpeed engine's file describes.
 ///
 /// Source: DeepSpeed `deepspeed/utils/zero_to_fp32.py`, `deepspeed/checkpoint/constants.py`.
-private struct DeepSpeedLayout {
+private struct DeepSpeedFile {
   /// The number of elements of each whole parameter.
   private var elementCounts: [ExactText: Int] = [:]
   private var hasPartitions = false

@@ -28,11 +28,11 @@ struct TensorReconstruction {
   /// Returns the storage of a reference.
   let storage: (StorageReference) throws(DecantError) -> Storage
   /// The files inside the pickle. Each is opened once.
-  let inner: InnerFiles
+  let inner: NestedFiles
   /// The objects of persistent IDs that are a single name, when the container stores them separately.
-  var named: [ExactText: PersistentObject] = [:]
+  var named: [ExactText: PersistentIDObject] = [:]
   /// True when the tuple of a storage is accepted without being a persistent ID.
-  var takesPlainReferences = false
+  var acceptsPlainReferences = false
 
   /// Reconstructs an object.
   ///
@@ -133,9 +133,9 @@ struct TensorReconstruction {
       "torch.nested._internal.nested_tensor",
       "numpy.core.multiarray", "numpy._core.multiarray", "numpy.core.numeric", "numpy._core.numeric",
     ].contains(callable.module) || StorageTypes.tensorClass(callable) != nil
-      || OldTensors.parameters.contains(callable.qualifiedName)
-      || OldTensors.variables.contains(callable.qualifiedName)
-      || OldTensors.tensors.contains(callable.qualifiedName)
+      || LegacyTensorClasses.parameters.contains(callable.qualifiedName)
+      || LegacyTensorClasses.variables.contains(callable.qualifiedName)
+      || LegacyTensorClasses.tensors.contains(callable.qualifiedName)
   }
 
   /// Returns the tensor of a value.
@@ -235,7 +235,7 @@ struct TensorReconstruction {
     _ value: PickleValue
   ) throws(DecantError) -> (StorageReference, StorageTypes.StorageClass) {
     // Imitations of PyTorch 0.1's tar files write the tuple itself instead of a persistent ID.
-    if takesPlainReferences, let parts = graph.tuple(value) { return try graph.storageReference(of: parts) }
+    if acceptsPlainReferences, let parts = graph.tuple(value) { return try graph.storageReference(of: parts) }
     return try graph.storageReference(value)
   }
 

@@ -1,7 +1,7 @@
 /// Integers of more than 64 bits, as pickles encode them.
 enum WideInteger {
   /// The largest number of bytes of an integer that is written in decimal. The division below takes quadratic time.
-  static let longestSpelled = 1024
+  static let maxIntegerByteCount = 1024
 
   /// Returns a little-endian two's complement integer in decimal. O(length²).
   static func decimal(_ bytes: [UInt8]) -> String {

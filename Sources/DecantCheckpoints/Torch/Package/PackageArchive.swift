@@ -16,12 +16,12 @@ enum PackageArchive {
   ) throws(DecantError) -> Checkpoint.Parts? {
     guard let prefix = archive.folder(of: mark) else { return nil }
     var parts = Checkpoint.Parts(container: .torchPackage, contents: CheckpointContents())
-    let byteOrder = try archive.byteOrder(prefix, &parts.hints, &parts.damage)
+    let byteOrder = try archive.byteOrder(prefix, &parts.containerMetadata, &parts.damage)
     for (record, label) in [
       (".data/version", "archive version"), (".data/python_version", "Python version"),
     ] {
       if let value = try archive.text(prefix + record, &parts.damage) {
-        parts.hints.append((label, value))
+        parts.containerMetadata.append((label, value))
       }
     }
     if !archive.recordsChecksums {
@@ -33,10 +33,11 @@ enum PackageArchive {
     }
     let sources = own.count { $0.name.hasSuffix(".py") }
     if sources > 0 {
-      parts.hints.append(("code", "\(sources) source \(sources == 1 ? "file" : "files"), not run"))
+      parts.containerMetadata.append(
+        ("code", "\(sources) source \(sources == 1 ? "file" : "files"), not run"))
     }
     let pickles = own.filter { $0.name.hasSuffix(".pkl") || $0.name.hasSuffix(".pickle") }
-    let storages = Records(
+    let storages = ZipStorages(
       archive: archive, folder: prefix + ".data/", byteOrder: byteOrder, suffix: ".storage")
     var budget = ListingBudget(limits, values: limits.paths)
     for entry in pickles {
@@ -56,7 +57,7 @@ enum PackageArchive {
       if let refusal = budget.refusal { throw refusal.located(file: archive.file.path) }
       // The values of several pickles are listed below the names of the pickles.
       let root: [PathKey] = pickles.count > 1 ? [.text(name)] : []
-      if pickles.count == 1 { parts.hints.append(("pickle", name)) }
+      if pickles.count == 1 { parts.containerMetadata.append(("pickle", name)) }
       parts.contents.tensors += contents.tensors.map { $0.moved(below: root) }
       parts.contents.objects += contents.objects.map { $0.moved(below: root) }
     }

@@ -46,10 +46,11 @@ struct ModelDefinition {
       ("protoVersion", "description version"), ("producerName", "producer"),
       ("producerVersion", "producer version"),
     ]
-    let hints = versions.compactMap { name, label in json[name]?.string.map { (label, $0) }
+    let containerMetadata = versions.compactMap { name, label in json[name]?.string.map { (label, $0) }
     }
     return Checkpoint.Parts(
-      container: .torchscript, contents: reader.contents, warnings: warnings, damage: damage, hints: hints)
+      container: .torchscript, contents: reader.contents, warnings: warnings, damage: damage,
+      containerMetadata: containerMetadata)
   }
 
   private init(

@@ -17,13 +17,14 @@ package struct ScriptArchive {
 
   /// Adds the constants, sets the roles of tensors, and notes the records that are not read.
   func complete(
-    _ contents: inout CheckpointContents, _ hints: inout [(String, String)], _ warnings: inout [String],
+    _ contents: inout CheckpointContents, _ containerMetadata: inout [(String, String)],
+    _ warnings: inout [String],
     _ damage: inout [DecantError]
   ) throws(DecantError) {
-    tellRoles(&contents, &warnings)
+    setRoles(&contents, &warnings)
     try addConstants(&contents, &warnings, &damage)
     listExtraFiles(&contents)
-    hints.append(contentsOf: records())
+    containerMetadata.append(contentsOf: records())
   }
 
   // MARK: Code
@@ -80,7 +81,7 @@ package struct ScriptArchive {
 
   /// Sets the role of each tensor from its module's class. A tensor that the class does not list is an attribute, and
   /// is not part of the state dict.
-  private func tellRoles(_ contents: inout CheckpointContents, _ warnings: inout [String]) {
+  private func setRoles(_ contents: inout CheckpointContents, _ warnings: inout [String]) {
     let classes = self.classes(&warnings)
     var modules: [[PathKey]: ExactText] = [:]
     for object in contents.objects where object.type.hasPrefix("__torch__.") {
@@ -156,7 +157,7 @@ package struct ScriptArchive {
   ) throws(DecantError) {
     guard let entry = archive.entry(prefix + "constants.pkl") else { return }
     let graph = try TorchZip.interpret(entry, in: archive, &warnings, &damage)
-    let storages = Records(archive: archive, folder: prefix + "constants/", byteOrder: byteOrder)
+    let storages = ZipStorages(archive: archive, folder: prefix + "constants/", byteOrder: byteOrder)
     let constants = try PickledContents.list(
       graph, path: archive.file.path, nesting: nesting, limits: limits
     ) { reference throws(DecantError) in try storages.storage(reference) }
@@ -189,15 +190,17 @@ package struct ScriptArchive {
 
   /// Returns notes on the records that are not weights. They are listed as present, and not read.
   private func records() -> [(String, String)] {
-    var hints: [(String, String)] = []
+    var containerMetadata: [(String, String)] = []
     let sources = archive.entries.count { $0.name.hasPrefix(prefix + "code/") && $0.name.hasSuffix(".py") }
-    if sources > 0 { hints.append(("code", "\(sources) source \(sources == 1 ? "file" : "files"), not run")) }
+    if sources > 0 {
+      containerMetadata.append(("code", "\(sources) source \(sources == 1 ? "file" : "files"), not run"))
+    }
     for (record, meaning) in [
       ("bytecode.pkl", "for the mobile interpreter"), ("traced_inputs.pkl", "examples it was traced with"),
       ("attributes.pkl", "attributes"),
     ] where archive.entry(prefix + record) != nil {
-      hints.append((record, meaning))
+      containerMetadata.append((record, meaning))
     }
-    return hints
+    return containerMetadata
   }
 }

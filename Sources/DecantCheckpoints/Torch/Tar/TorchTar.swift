@@ -27,7 +27,7 @@ enum TorchTar {
     let limits: Limits
     let nesting: Int
     var streams: [PickleSequence.Stream] = []
-    private var named: [ExactText: PersistentObject] = [:]
+    private var named: [ExactText: PersistentIDObject] = [:]
     private var warnings: [String] = []
 
     init(_ source: ByteSource, limits: Limits, nesting: Int) {
@@ -56,8 +56,8 @@ enum TorchTar {
             + (names.isEmpty ? "" : " (it holds \(names)…)"), file: source.path,
           remedy: "If a checkpoint is inside, extract it (tar xf FILE) and name that file.")
       }
-      var hints: [(String, String)] = []
-      if let system = try member("sys_info") { hints = try systemInformation(system) }
+      var containerMetadata: [(String, String)] = []
+      if let system = try member("sys_info") { containerMetadata = try systemInformation(system) }
       try readStorages(storages)
       let tensors = try member("tensors")
       if let tensors {
@@ -71,12 +71,14 @@ enum TorchTar {
       let graph = try sequence.next("the object")
       streams += sequence.streams
       if sequence.bytesLeft > 0 { warnings.append("\(sequence.bytesLeft) bytes follow the pickle") }
-      if graph.protocolVersion != 2 { hints.append(("pickle protocol", String(graph.protocolVersion))) }
+      if graph.protocolVersion != 2 {
+        containerMetadata.append(("pickle protocol", String(graph.protocolVersion)))
+      }
       let named = named
       do throws(DecantError) {
         let contents = try PickledContents.list(
           graph, path: source.path, nesting: nesting, limits: limits, named: named,
-          takesPlainReferences: tensors == nil
+          acceptsPlainReferences: tensors == nil
         ) { reference throws(DecantError) in
           guard reference.view == nil, case .storage(let storage, _)? = named[ExactText(reference.key)] else {
             throw DecantError(
@@ -92,7 +94,7 @@ enum TorchTar {
           return storage
         }
         return Checkpoint.Parts(
-          container: .torchTar, contents: contents, warnings: warnings, hints: hints)
+          container: .torchTar, contents: contents, warnings: warnings, containerMetadata: containerMetadata)
       } catch { throw error.located(file: source.path, entry: "pickle") }
     }
 
@@ -109,12 +111,12 @@ enum TorchTar {
       func value(_ name: String) -> PickleValue? {
         graph.dictionary(graph.root)?.first { graph.isText($0.key, name) }?.value
       }
-      var hints: [(String, String)] = []
+      var containerMetadata: [(String, String)] = []
       if let version = value("protocol_version") {
-        hints.append(("format version", graph.pythonSpelling(version)))
+        containerMetadata.append(("format version", graph.pythonSpelling(version)))
       }
-      hints.append(("byte order", TorchLegacy.byteOrder(isLittleEndian: value("little_endian"))))
-      return hints
+      containerMetadata.append(("byte order", TorchLegacy.byteOrder(isLittleEndian: value("little_endian"))))
+      return containerMetadata
     }
 
     // MARK: Storages
@@ -267,7 +269,7 @@ enum TorchTar {
     }
 
     private mutating func add(
-      _ key: String, _ object: PersistentObject, _ offset: Int
+      _ key: String, _ object: PersistentIDObject, _ offset: Int
     ) throws(DecantError) {
       guard named.updateValue(object, forKey: ExactText(key)) == nil else {
         throw wrong("two storages or tensors have the key \(key.escapedForDisplay)", offset, .deceptive)

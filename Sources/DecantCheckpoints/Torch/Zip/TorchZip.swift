@@ -24,16 +24,16 @@ enum TorchZip {
     let isScript = archive.entry(prefix + "constants.pkl") != nil
     var warnings: [String] = []
     var damage: [DecantError] = []
-    var hints: [(String, String)] = []
-    let byteOrder = try archive.byteOrder(prefix, &hints, &damage)
+    var containerMetadata: [(String, String)] = []
+    let byteOrder = try archive.byteOrder(prefix, &containerMetadata, &damage)
     for (record, label) in [
       ("version", "archive version"), (".data/version", "archive version"),
       (".format_version", "format version"),
       (".storage_alignment", "storage alignment"),
     ] {
-      if let value = try archive.text(prefix + record, &damage) { hints.append((label, value)) }
+      if let value = try archive.text(prefix + record, &damage) { containerMetadata.append((label, value)) }
     }
-    hints.append(("written by", writer(archive, prefix)))
+    containerMetadata.append(("written by", writer(archive, prefix)))
 
     if !archive.recordsChecksums {
       warnings.append("no CRC-32 is recorded in the archive, so damage to the data cannot be noticed")
@@ -46,9 +46,9 @@ enum TorchZip {
         "\(skipped) \(skipped == 1 ? "storage has" : "storages have") no CRC-32, as torch.serialization.skip_data leaves them: they hold zeros unless somebody filled them"
       )
     }
-    let litter = archive.entries.count { ZipContainer.isLitter($0) }
+    let litter = archive.entries.count { ZipContainer.isPackagerFile($0) }
     if litter > 0 { warnings.append(ZipContainer.note(litter)) }
-    for entry in archive.entries where !entry.name.hasPrefix(prefix) && !ZipContainer.isLitter(entry) {
+    for entry in archive.entries where !entry.name.hasPrefix(prefix) && !ZipContainer.isPackagerFile(entry) {
       warnings.append(
         "entry \(entry.name.escapedForDisplay) lies outside the checkpoint's folder \(prefix.escapedForDisplay)"
       )
@@ -56,10 +56,10 @@ enum TorchZip {
 
     let graph = try interpret(pickle, in: archive, &warnings, &damage)
     if graph.protocolVersion != 2 {
-      hints.append(("pickle protocol", String(graph.protocolVersion)))
+      containerMetadata.append(("pickle protocol", String(graph.protocolVersion)))
     }
 
-    let storages = Records(
+    let storages = ZipStorages(
       archive: archive, salvage: salvage, folder: prefix + "data/", byteOrder: byteOrder)
     do throws(DecantError) {
       var contents = try PickledContents.list(
@@ -70,12 +70,13 @@ enum TorchZip {
         let opened = ScriptArchive(
           archive: archive, prefix: prefix, byteOrder: byteOrder, limits: limits, nesting: nesting)
         script = opened
-        try opened.complete(&contents, &hints, &warnings, &damage)
+        try opened.complete(&contents, &containerMetadata, &warnings, &damage)
       }
       if salvage != nil { contents.tensors = contents.tensors.map { $0.withState() } }
       return Checkpoint.Parts(
         container: isScript ? .torchscript : .torchZip, contents: contents, warnings: warnings,
-        damage: damage, hints: hints, truncation: salvage.map { truncation($0, of: file, contents.tensors) },
+        damage: damage, containerMetadata: containerMetadata,
+        truncation: salvage.map { truncation($0, of: file, contents.tensors) },
         script: script)
     } catch { throw error.located(file: file.path) }
   }
@@ -136,7 +137,7 @@ enum TorchZip {
     }
     guard let pickle = archive.entry(try prefix(of: archive) + "data.pkl") else { throw notTorch(archive) }
     let (bytes, _, own) = try archive.pickle(pickle)
-    return PickleStream(title: "data.pkl", bytes: bytes, mostValues: own.pickleValues)
+    return PickleStream(title: "data.pkl", bytes: bytes, maxValueCount: own.pickleValues)
   }
 
   /// Returns the folder that holds the checkpoint, with a trailing slash. It is the folder of the first entry, as in
@@ -149,7 +150,7 @@ enum TorchZip {
         if archive.entry(prefix + record) != nil { return prefix }
       }
       let found = archive.entries.filter {
-        ($0.name == record || $0.name.hasSuffix("/" + record)) && !ZipContainer.isLitter($0)
+        ($0.name == record || $0.name.hasSuffix("/" + record)) && !ZipContainer.isPackagerFile($0)
       }
       let shallow = found.filter { $0.name.utf8.count { $0 == UInt8(ascii: "/") } <= 1 }
       let candidates = shallow.isEmpty ? found : shallow
@@ -203,7 +204,7 @@ extension TorchZip {
 }
 
 /// The storages in the records of an archive. Each is created once.
-final class Records: Sendable {
+final class ZipStorages: Sendable {
   private let archive: ZipArchive
   private let salvage: ZipSalvage?
   private let folder: String

@@ -23,21 +23,21 @@ enum ZipContainer {
     if let parts = try ExportArchive.open(archive, limits: limits, nesting: nesting) { return parts }
     if let parts = try PackageArchive.open(archive, limits: limits, nesting: nesting) { return parts }
     guard let entry = try onlyCheckpoint(in: archive, limits) else { throw TorchZip.notTorch(archive) }
-    guard nesting < InnerFiles.deepest else {
+    guard nesting < NestedFiles.maxDepth else {
       throw DecantError(
-        .limitExceeded, "files contain each other more than \(InnerFiles.deepest) deep", file: file.path)
+        .limitExceeded, "files contain each other more than \(NestedFiles.maxDepth) deep", file: file.path)
     }
     let (inner, damage) = try source(of: entry, in: archive)
     var parts = try Checkpoint.parts(of: inner, limits: limits, nesting: nesting + 1)
-    parts.hints.insert(("inside a zip file, as", entry.name), at: 0)
+    parts.containerMetadata.insert(("inside a zip file, as", entry.name), at: 0)
     if let damage { parts.damage.append(damage) }
-    let litter = archive.entries.count { isLitter($0) }
+    let litter = archive.entries.count { isPackagerFile($0) }
     if litter > 0 { parts.warnings.append(ZipContainer.note(litter)) }
     return parts
   }
 
   /// Returns true for a folder, and for a file that macOS adds when it packs an archive.
-  static func isLitter(_ entry: ZipEntry) -> Bool {
+  static func isPackagerFile(_ entry: ZipEntry) -> Bool {
     let name = entry.rawName
     if name.last == UInt8(ascii: "/") { return entry.byteCount == 0 }
     if name.starts(with: "__MACOSX/".utf8) { return true }
@@ -55,7 +55,7 @@ enum ZipContainer {
   private static func onlyCheckpoint(
     in archive: ZipArchive, _ limits: Limits
   ) throws(DecantError) -> ZipEntry? {
-    let files = archive.entries.filter { !isLitter($0) && $0.byteCount > 0 }
+    let files = archive.entries.filter { !isPackagerFile($0) && $0.byteCount > 0 }
     guard files.count <= 16 else { return nil }
     var found: [ZipEntry] = []
     for entry in files

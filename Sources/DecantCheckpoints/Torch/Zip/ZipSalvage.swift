@@ -49,7 +49,7 @@ struct ZipSalvage {
   static func required(
     for file: ByteSource, after reason: DecantError, limits: Limits
   ) throws(DecantError) -> ZipSalvage {
-    guard reason.mayBeSalvaged, let found = try ZipSalvage(file, reason, limits: limits) else { throw reason }
+    guard reason.isSalvageable, let found = try ZipSalvage(file, reason, limits: limits) else { throw reason }
     return found
   }
 

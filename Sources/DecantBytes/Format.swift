@@ -1,0 +1,24 @@
+/// The format of numbers, counts and shapes in messages.
+package enum Format {
+  /// Formats a shape for people: `64×3×7×7`, or `scalar`.
+  package static func shape(_ shape: [Int]) -> String {
+    shape.isEmpty ? "scalar" : shape.map(String.init).joined(separator: "×")
+  }
+
+  /// Formats an integer with commas between thousands.
+  package static func count(_ number: Int) -> String {
+    var digits = String(number.magnitude)
+    var groups: [String] = []
+    while digits.count > 3 {
+      groups.insert(String(digits.suffix(3)), at: 0)
+      digits.removeLast(3)
+    }
+    groups.insert(digits, at: 0)
+    return (number < 0 ? "-" : "") + groups.joined(separator: ",")
+  }
+
+  /// Formats a count with its noun: `1 tensor`, `2 tensors`.
+  package static func count(_ number: Int, _ noun: String) -> String {
+    count(number) + " " + noun + (number == 1 ? "" : "s")
+  }
+}

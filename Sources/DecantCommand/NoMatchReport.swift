@@ -1,0 +1,66 @@
+import DecantBytes
+import DecantResNets
+import DecantTensors
+
+/// The report for a state dict that is not a ResNet: the reason, and what the state dict contains.
+struct NoMatchReport {
+  private let absence: ResNetNoMatch
+  private let reason: String
+  /// The maximum number of prefixes shown.
+  private static let mostShown = 8
+  init(_ stateDict: StateDict, reason: String = ResNetNoMatch.reason) {
+    absence = ResNetNoMatch(of: stateDict)
+    self.reason = reason
+  }
+
+  var text: String {
+    var parts = [reason.escapedForDisplay]
+    if let stem = absence.malformedStem {
+      parts.append(
+        "\(stem.name.escapedForDisplay) has shape \(Format.shape(stem.tensor.shape)), and the stem of a network for images has four sizes"
+      )
+    }
+    if let nearest = absence.nearest {
+      let prefix = nearest.prefix.isEmpty ? "" : " with the prefix \(nearest.prefix.escapedForDisplay)"
+      parts.append(
+        "nearest: \(nearest.architecture) (\(nearest.dialect) names\(prefix)), of which \(Format.count(nearest.count, "name")) and \(Format.count(nearest.fitting, "shape")) match"
+      )
+    } else {
+      parts.append("nearest: none, since no name is a ResNet's")
+    }
+    let groups = absence.groups.prefix(Self.mostShown).map { group in
+      let prefix = group.prefix.isEmpty ? "\"\"" : group.prefix.escapedForDisplay
+      return
+        "\(prefix) (\(Format.count(group.count, "tensor")), the first \(group.first.name.escapedForDisplay) \(Format.shape(group.first.tensor.shape)))"
+    }
+    let more = absence.groups.count - groups.count
+    if !groups.isEmpty {
+      parts.append(
+        "prefixes found: \(groups.joined(separator: ", "))\(more > 0 ? " and \(Format.count(more)) more" : "")"
+      )
+    }
+    return parts.joined(separator: "; ")
+      + ". decant identify --dialects prints the names that are looked for."
+  }
+
+  var json: JSONValue {
+    .object([
+      (key: "schema", value: 1), (key: "architecture", value: .null),
+      (key: "same_shapes_as", value: .array([])),
+      (key: "nearest", value: absence.nearest.map { .string($0.architecture) } ?? .null),
+      (key: "reason", value: .string(reason)),
+      (
+        key: "prefixes",
+        value: .array(
+          absence.groups.prefix(Self.mostShown).map { group in
+            .object([
+              (key: "prefix", value: .string(group.prefix)),
+              (key: "tensors", value: .exact(Int64(group.count))),
+              (key: "first", value: .string(group.first.name)),
+              (key: "shape", value: .array(group.first.tensor.shape.map { .exact(Int64($0)) })),
+            ])
+          })
+      ),
+    ])
+  }
+}

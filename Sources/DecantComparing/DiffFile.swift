@@ -1,0 +1,174 @@
+internal import DecantIO
+package import DecantBytes
+package import DecantCheckpoints
+package import DecantTensors
+
+/// One of the two files, with the tensors to compare.
+package struct DiffFile: Sendable {
+  /// A tensor to compare.
+  package struct Item: Sendable {
+    /// The name relative to the selected key.
+    package let name: String
+    package let entry: CheckpointTensor
+    /// The tensor as stored, or dequantised if the caller asked for that.
+    package let tensor: Tensor
+  }
+
+  /// The selection of tensors to compare, and the form to compare them in.
+  package struct Choice: Sendable {
+    /// Globs, one of which a name must match; empty for any name.
+    package var only: [String] = []
+    /// Globs of names to leave out.
+    package var except: [String] = []
+    package var dequantize = false
+
+    /// Creates a choice; by default every tensor as it is stored.
+    package init(only: [String] = [], except: [String] = [], dequantize: Bool = false) {
+      (self.only, self.except, self.dequantize) = (only, except, dequantize)
+    }
+
+    /// Returns true when a tensor is compared, given its name relative to the key.
+    package func takes(_ name: String) -> Bool {
+      func matches(_ globs: [String]) -> Bool { globs.contains { name.matches(glob: $0) } }
+      return (only.isEmpty || matches(only)) && !matches(except)
+    }
+
+    /// True when the choice may leave tensors out.
+    package var isPartial: Bool { !only.isEmpty || !except.isEmpty }
+  }
+
+  /// `A` or `B`.
+  package let letter: String
+  package let checkpoint: Checkpoint
+  /// The number of keys in the selection's path.
+  private let depth: Int
+  package let items: [Item]
+  package let stateDict: StateDict
+  /// The keys of state dicts below the selected key, as name prefixes: `model.`.
+  package let stateDictKeys: [String]
+  /// The names of wrapper subclasses without data of their own, whose inner tensors are compared instead.
+  package let wrapperNames: [String]
+  /// The number of tensors that the choice left out.
+  package let skippedCount: Int
+
+  /// Opens a file and selects its tensors.
+  ///
+  /// - Throws: ``DecantError`` for a file or key that is wrong, and for tensors that cannot be compared at all.
+  package init(
+    _ letter: String, path: String, key: String?, _ choice: Choice, limits: Limits
+  ) throws(DecantError) {
+    let checkpoint = try Checkpoint(path: path, limits: limits)
+    try checkpoint.requireIntact()
+    try self.init(letter, checkpoint, checkpoint.selection(key: key ?? "."), choice)
+  }
+
+  /// Selects the tensors of an open checkpoint.
+  ///
+  /// - Throws: ``DecantError`` for tensors that cannot be compared at all.
+  package init(
+    _ letter: String, _ checkpoint: Checkpoint, _ selection: Selection, _ choice: Choice
+  ) throws(DecantError) {
+    self.letter = letter
+    self.checkpoint = checkpoint
+    depth = selection.path.count
+    let path = checkpoint.path
+    try Self.requireKnownKinds(selection, choice, in: checkpoint)
+    let wrappers = Self.wrappers(selection.tensors)
+    stateDictKeys = checkpoint.stateDictCandidates.compactMap { candidate in
+      guard candidate.path.count > selection.path.count, candidate.path.starts(with: selection.path) else {
+        return nil
+      }
+      return candidate.path.dropFirst(selection.path.count).joinedName + "."
+    }
+    wrapperNames = selection.tensors.filter { wrappers.contains($0.path) }.map(\.name)
+    var entries =
+      wrappers.isEmpty ? selection.tensors : selection.tensors.filter { !wrappers.contains($0.path) }
+    let count = entries.count
+    if choice.isPartial { entries = entries.filter { choice.takes(selection.name(of: $0)) } }
+    skippedCount = count - entries.count
+    guard count == 0 || !entries.isEmpty else {
+      throw DecantError(
+        .tensorNotFound, "the patterns leave no tensor", file: path, advice: .listNames)
+    }
+    guard !entries.isEmpty else {
+      throw DecantError(
+        .noStateDict, "holds no tensors", file: path,
+        remedy: "Give the path of the file that holds the weights.")
+    }
+    let meta = entries.filter { $0.tensor.storage.content == nil }
+    guard meta.isEmpty else {
+      throw DecantError(
+        .noData, "holds tensors without data, which cannot be compared: \(Self.list(meta.map(\.name)))",
+        file: path, advice: .chooseTensors)
+    }
+    do throws(DecantError) { stateDict = try selection.stateDict() } catch {
+      throw error.located(file: path)
+    }
+    var items: [Item] = []
+    items.reserveCapacity(entries.count)
+    for entry in entries {
+      var tensor = entry.tensor
+      if choice.dequantize, tensor.quantization != nil {
+        do { tensor = try tensor.dequantized() } catch {
+          throw DecantError(reading: error).located(file: path, tensor: entry.name)
+        }
+      }
+      items.append(Item(name: selection.name(of: entry), entry: entry, tensor: tensor))
+    }
+    self.items = items
+  }
+
+  /// Returns true when a glob matches the name of any tensor, including those left out and those of unsupported kinds.
+  package func hasName(_ glob: String) -> Bool {
+    func fits(_ path: [PathKey]) -> Bool { path.dropFirst(depth).joinedName.matches(glob: glob) }
+    return checkpoint.tensors.contains { fits($0.path) }
+      || checkpoint.objects.contains { $0.unreadTensor != nil && fits($0.path) }
+  }
+
+  /// Compares every recorded checksum of the tensors with their data.
+  package func verifyChecksums() throws { try checkpoint.verifyChecksums(of: items.map(\.entry)) }
+
+  /// Returns an error of reading a tensor with the file and tensor added.
+  package func located(_ error: any Error, _ item: Item) -> any Error {
+    switch error {
+    case let error as DecantError: error.located(file: checkpoint.path, tensor: item.entry.name)
+    default: error
+    }
+  }
+
+  /// Returns the first sixteen names in one line.
+  package static func list(_ names: [String]) -> String {
+    names.prefix(16).map(\.escapedForDisplay).joined(separator: ", ")
+      + (names.count > 16 ? " and \(Format.count(names.count - 16)) more" : "")
+  }
+
+  private static func requireKnownKinds(
+    _ selection: Selection, _ choice: Choice, in checkpoint: Checkpoint
+  ) throws(DecantError) {
+    let unread = checkpoint.objects.filter {
+      $0.unreadTensor != nil && $0.path.starts(with: selection.path)
+        && choice.takes($0.path.dropFirst(selection.path.count).joinedName)
+    }
+    guard unread.isEmpty else {
+      throw DecantError(
+        .unreadTensors,
+        "holds tensors of kinds that are not compared: "
+          + list(
+            unread.map { "\($0.path.isEmpty ? "the one at the root" : $0.name) (\($0.unreadTensor ?? ""))" }),
+        file: checkpoint.path, advice: .chooseTensors)
+    }
+  }
+
+  /// Returns the paths of wrapper subclasses that have no data of their own, only tensors below them.
+  private static func wrappers(_ entries: [CheckpointTensor]) -> Set<[PathKey]> {
+    let empty = entries.filter { $0.subclass != nil && $0.tensor.storage.content == nil }
+    guard !empty.isEmpty else { return [] }
+    var withParts: Set<[PathKey]> = []
+    for entry in entries where entry.tensor.storage.content != nil {
+      for (place, step) in entry.path.enumerated() where step == .text("__dict__") {
+        withParts.insert(Array(entry.path[..<place]))
+      }
+    }
+    return withParts.intersection(empty.map(\.path))
+  }
+}

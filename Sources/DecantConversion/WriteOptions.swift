@@ -1,0 +1,129 @@
+package import DecantBytes
+public import DecantTensors
+
+/// Options for writing tensors; by default all tensors are written unchanged.
+///
+///     var options = WriteOptions()
+///     options.dtype = .float16
+///     options.except = ["fc.*"]
+///     try weights.write(to: "half.safetensors", options)
+public struct WriteOptions: Sendable {
+  // MARK: Tensor selection
+
+  /// The key of the part to convert, as listings print it; nil for every tensor under its full name.
+  package var key: String?
+  /// Patterns such as `layer4.*`: only tensors with a matching name are written; empty for all.
+  public var only: [String] = []
+  /// Patterns such as `fc.*`: tensors with a matching name are left out.
+  public var except: [String] = []
+  /// True to write the intact tensors of a truncated or damaged file; ``WriteReport/lost`` names the others.
+  public var salvages = false
+  /// True to leave out of a `.pth` the values that `torch.load(weights_only=True)` would refuse.
+  public var dropsObjects = false
+
+  // MARK: Tensor names
+
+  /// New names and axis orders, by the tensor's current name; other tensors stay as they are.
+  package var renamed: [ExactText: Renaming] = [:]
+  /// The prefix to remove from every name, such as `module.`; a name that lacks it is an error.
+  public var stripPrefix: String?
+  /// Name substitutions, applied in order after all other name changes.
+  public var substitutions: [NameSubstitution] = []
+
+  // MARK: Tensor data
+
+  /// Replacement tensors, by the name of the tensor they replace; an empty list removes the tensor.
+  package var replaced: [ExactText: [Replacement]] = [:]
+
+  /// The dtype that floating-point tensors are cast to; nil for no cast. Integer, bool and complex tensors keep
+  /// theirs.
+  public var dtype: DType?
+  /// True to write quantised tensors as the float32 numbers they represent.
+  public var dequantizes = false
+  /// True to write sparse tensors in full, zeros included.
+  public var makesDense = false
+  /// True to write convolution weights as output channels, height, width, input channels (NHWC).
+  public var isChannelsLast = false
+  /// True to write a `.pth` in the format before PyTorch 1.6.
+  public var isLegacy = false
+  /// True to write only the parts of storages that the tensors use; for `.pth`.
+  public var shrinks = false
+
+  // MARK: Output files
+
+  /// True to replace an existing file; otherwise the error is `outputExists`.
+  public var overwrites = true
+  /// The most bytes of tensors in one `.safetensors` file; nil for one file.
+  public var shardByteCount: Int?
+  /// True to flush the file and its folder to the disk before the call returns.
+  public var isDurable = false
+  /// True to write the source's SHA-256 into the metadata; needs libcrypto. O(bytes of the source).
+  public var recordsSourceDigest = false
+  /// True to read the output back and compare every tensor with the source before the file gets its name.
+  public var checks = false
+  /// A callback, called before the first byte and after every mebibyte. An error it throws stops the writing and
+  /// leaves no file.
+  public var progress: Progress?
+
+  /// A function that receives the number of tensor bytes written so far, and the total.
+  public typealias Progress = @Sendable (_ done: Int, _ total: Int) throws -> Void
+
+  /// Creates options that write every tensor unchanged.
+  public init() {}
+
+  /// A tensor that replaces another.
+  package struct Replacement: Sendable {
+    /// The replacement's name.
+    package let name: String
+    package let tensor: Tensor
+
+    /// Creates a replacement.
+    package init(name: String, tensor: Tensor) {
+      self.name = name
+      self.tensor = tensor
+    }
+  }
+
+  /// A tensor's new name, and the new order of its axes.
+  package struct Renaming: Sendable {
+    package let name: String
+    /// The source axis of each axis of the written tensor, as in ``Tensor/permuted(_:)``.
+    package let axes: [Int?]
+
+    /// Creates a renaming.
+    package init(name: String, axes: [Int?]) {
+      self.name = name
+      self.axes = axes
+    }
+  }
+}
+
+/// The files that were written, and every tensor or value that was changed or left out.
+public struct WriteReport: Sendable {
+  /// The files that were written, with their sizes in bytes.
+  public let files: [(path: String, byteCount: Int)]
+  /// The number of tensors written.
+  public let tensorCount: Int
+  /// The number of floating-point tensors that were cast.
+  public let castCount: Int
+  /// The number of tensors of other dtypes that stayed unchanged although a cast was requested.
+  package let uncastCount: Int
+  /// Tensors with elements that the new dtype cannot hold. `overflowed` counts elements that became infinite or the
+  /// largest number, `underflowed` those that became zero.
+  public let losses: [(name: String, overflowed: Int, underflowed: Int)]
+  /// Names that share their data with an earlier name in the source; each is written in full.
+  public let aliases: [(name: String, of: String)]
+  /// The number of values that were left out because they are not tensors, or because the format's readers would
+  /// refuse them.
+  public let droppedObjectCount: Int
+  /// The keys of the source's metadata that the format cannot store.
+  public let droppedMetadata: [String]
+  /// Tensors that were left out because their data is not intact, with the reason; only with
+  /// ``WriteOptions/salvages``.
+  public let lost: [(name: String, reason: String)]
+  /// Tensor subclasses without data of their own, whose parts were written instead: name, class and number of parts.
+  public let wrappers: [(name: String, type: String, partCount: Int)]
+
+  /// The total size in bytes of all files.
+  public var byteCount: Int { files.reduce(0) { $0 + $1.byteCount } }
+}

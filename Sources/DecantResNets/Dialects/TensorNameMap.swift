@@ -1,0 +1,204 @@
+package import DecantBytes
+package import DecantTensors
+
+/// The tensors of a state dict that are a ResNet's, and the dialect of their names.
+package struct ResNetTensorNameMap: Sendable {
+  package let dialect: ResNetDialect
+  /// The prefix that wrappers such as `DataParallel` put before every name: `module.`, `backbone.`; may be empty.
+  package let prefix: String
+  /// The network's tensors under canonical names, in the file's order.
+  package let tensors: StateDict
+  /// Every tensor of the state dict, in the file's order.
+  package let entries: [Entry]
+
+  /// A tensor of the state dict.
+  package struct Entry: Sendable {
+    /// The name in the file.
+    package let name: String
+    /// The canonical name; nil for a tensor that the dialect does not know.
+    package let canonical: String?
+    package let tensor: Tensor
+  }
+
+  /// The head's module after the prefix, if it is not the dialect's name; otherwise nil.
+  private let unlistedHeadModule: String?
+
+  /// Returns the name in the file for a canonical name, also if the tensor is missing there.
+  package func spelling(of canonical: String) -> String {
+    if let unlistedHeadModule, canonical.hasPrefix("fc.") {
+      return prefix + unlistedHeadModule + canonical.dropFirst(2)
+    }
+    return prefix + (dialect.spelling(of: canonical) ?? canonical)
+  }
+
+  /// Creates the map of names for one dialect and prefix.
+  init(_ stateDict: StateDict, _ dialect: ResNetDialect, prefix: String) throws(DecantError) {
+    self.dialect = dialect
+    self.prefix = prefix
+    var entries = stateDict.entries.map { entry in
+      Entry(
+        name: entry.name, canonical: Self.canonicalName(of: entry.name, dialect, prefix),
+        tensor: entry.tensor)
+    }
+    unlistedHeadModule = Self.unlistedHeadModule(of: entries, prefix: prefix)
+    if let unlistedHeadModule {
+      for (index, entry) in entries.enumerated() {
+        for parameter in ["weight", "bias"]
+        where entry.name.utf8.elementsEqual("\(prefix)\(unlistedHeadModule).\(parameter)".utf8) {
+          entries[index] = Entry(name: entry.name, canonical: "fc.\(parameter)", tensor: entry.tensor)
+        }
+      }
+    }
+    self.entries = entries
+    var own: [StateDict.Entry] = []
+    for entry in entries {
+      guard let canonical = entry.canonical else { continue }
+      let axes = dialect.kernelLayout.axes(of: entry.tensor.shape.count)
+      own.append(StateDict.Entry(name: canonical, tensor: try entry.tensor.permuted(axes)))
+    }
+    tensors = try StateDict(own)
+  }
+
+  private static func canonicalName(of name: String, _ dialect: ResNetDialect, _ prefix: String) -> String? {
+    guard name.utf8.starts(with: prefix.utf8) else { return nil }
+    return dialect.canonicalName(of: Substring(name.utf8.dropFirst(prefix.utf8.count)))
+  }
+
+  /// Returns the module of a fully connected layer with a name that the dialect does not know.
+  ///
+  /// Examples are `classifier`, or `fc.1` after a dropout. It must be the only matrix under the prefix and read the
+  /// last stage's channels. The result is nil when there is no such layer, or when the dialect already names a head.
+  private static func unlistedHeadModule(of entries: [Entry], prefix: String) -> String? {
+    let heads = ["fc.", "attnpool.", "head."]
+    var last: (stage: Int, convolution: String, channels: Int)?
+    for entry in entries {
+      guard let canonical = entry.canonical else { continue }
+      if heads.contains(where: { canonical.hasPrefix($0) }) { return nil }
+      let steps = canonical.split(separator: ".")
+      guard steps.count == 4, steps[0].hasPrefix("layer"), steps[2].hasPrefix("conv"), steps[3] == "weight",
+        let stage = Int(steps[0].dropFirst(5)), let channels = entry.tensor.shape.first
+      else { continue }
+      let convolution = String(steps[2])
+      if last.map({ ($0.stage, $0.convolution) < (stage, convolution) }) ?? true {
+        last = (stage, convolution, channels)
+      }
+    }
+    let matrices = entries.filter {
+      $0.canonical == nil && $0.tensor.shape.count == 2 && $0.name.utf8.starts(with: prefix.utf8)
+    }
+    guard let last, matrices.count == 1, let matrix = matrices.first,
+      matrix.tensor.shape[1] == last.channels,
+      matrix.name.hasSuffix(".weight")
+    else { return nil }
+    let module = String(Substring(matrix.name.utf8.dropFirst(prefix.utf8.count))).dropLast(".weight".count)
+    return module.split(separator: ".").count <= 2 ? String(module) : nil
+  }
+
+  /// The largest number of networks to find in one state dict.
+  static let mostFound = 16
+
+  /// Returns every ResNet in a state dict, up to ``mostFound`` and one more, in the file's order.
+  ///
+  /// Each has the dialect in which the fewest of its tensors are wrong and the most have a name. A ResNet is found
+  /// where one prefix comes before both a four-dimensional stem weight and the first convolution of the first block.
+  /// O(dialects × tensors).
+  ///
+  /// - Parameter prefix: the only prefix to search; nil for any.
+  package static func all(in stateDict: StateDict, prefix only: String? = nil) -> [ResNetTensorNameMap] {
+    var found: [ResNetTensorNameMap] = []
+    for entry in stateDict.entries where entry.tensor.shape.count == 4 {
+      let candidates = dialects(ofStem: entry.name, in: stateDict).filter { candidate in
+        only.map { $0.utf8.elementsEqual(candidate.prefix.utf8) } ?? true
+      }
+      guard !candidates.isEmpty else { continue }
+      let namings = candidates.compactMap {
+        try? ResNetTensorNameMap(stateDict, $0.dialect, prefix: $0.prefix)
+      }
+      // A dialect that names the head comes before one where the head had to be searched. Ties keep the order of the
+      // table.
+      func rank(_ naming: ResNetTensorNameMap) -> (Int, Int, Int) {
+        (naming.problems, naming.unlistedHeadModule == nil ? 0 : 1, -naming.tensors.count)
+      }
+      if let best = namings.min(by: { rank($0) < rank($1) }) {
+        found.append(best)
+        if found.count > mostFound { break }
+      }
+    }
+    return found
+  }
+
+  /// The names of stems, each with the dialects that have it and their names of the first block's first convolution.
+  private static let stems: [(spelling: String, dialects: [(dialect: ResNetDialect, firstBlock: String)])] = {
+    var stems: [(spelling: String, dialects: [(dialect: ResNetDialect, firstBlock: String)])] = []
+    for dialect in ResNetDialect.all {
+      guard let block = dialect.firstBlock else { continue }
+      for stem in dialect.stems {
+        if let place = stems.firstIndex(where: { $0.spelling == stem }) {
+          stems[place].dialects.append((dialect, block))
+        } else {
+          stems.append((stem, [(dialect, block)]))
+        }
+      }
+    }
+    return stems
+  }()
+
+  /// Returns the dialects in which a name is a stem after some prefix, and a first block has the same prefix.
+  static func dialects(
+    ofStem name: String, in stateDict: StateDict
+  ) -> [(dialect: ResNetDialect, prefix: String)] {
+    let bytes = name.utf8
+    var found: [(dialect: ResNetDialect, prefix: String)] = []
+    for (stem, dialects) in stems
+    where bytes.count >= stem.utf8.count && bytes.suffix(stem.utf8.count).elementsEqual(stem.utf8) {
+      let prefix = String(Substring(bytes.dropLast(stem.utf8.count)))
+      for (dialect, firstBlock) in dialects where stateDict[prefix + firstBlock] != nil {
+        found.append((dialect, prefix))
+      }
+    }
+    return found
+  }
+
+  /// The number of tensors that do not match the network inferred from them.
+  private var problems: Int {
+    guard let graph = try? ResNetConfiguration(shapesOf: self).graph(),
+      let verification = try? ResNetVerification(of: self, against: graph, checksFiniteness: false)
+    else { return .max }
+    return verification.missing.count + verification.unexpected.count + verification.mismatched.count
+  }
+
+  /// Returns the only ResNet in a state dict, or the one under a prefix.
+  ///
+  /// - Throws: ``DecantError`` that lists the prefixes when there are several, or reports that there is no ResNet.
+  package static func only(in stateDict: StateDict, prefix: String? = nil) throws(DecantError)
+    -> ResNetTensorNameMap
+  {
+    if let only = try onlyIfAny(in: stateDict, prefix: prefix) { return only }
+    throw DecantError.noResNet()
+  }
+
+  /// Returns the same as ``only(in:prefix:)``, or nil when no prefix has a ResNet.
+  package static func onlyIfAny(
+    in stateDict: StateDict, prefix: String? = nil
+  ) throws(DecantError) -> ResNetTensorNameMap? {
+    let found = all(in: stateDict, prefix: prefix)
+    if found.count == 1 { return found.first }
+    let all = prefix == nil ? found : all(in: stateDict)
+    if all.isEmpty { return nil }
+    let list =
+      all.prefix(mostFound).map {
+        "\($0.prefix.quoted) (\($0.tensors.count) tensors, \($0.dialect.name))"
+      }
+      .joined(separator: ", ") + (all.count > mostFound ? ", …" : "")
+    let count = all.count > mostFound ? "more than \(mostFound)" : "\(all.count)"
+    if found.isEmpty, let prefix {
+      throw DecantError(
+        .keyNotFound,
+        "no ResNet has the prefix \(prefix.quoted); the \(all.count == 1 ? "only prefix is" : "prefixes are") \(list)",
+        advice: .choosePrefix(all.prefix(mostFound).map(\.prefix)))
+    }
+    throw DecantError(
+      .ambiguousStateDict, "holds \(count) ResNets, with the prefixes \(list)",
+      advice: .choosePrefix(all.prefix(mostFound).map(\.prefix)))
+  }
+}

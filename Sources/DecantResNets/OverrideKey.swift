@@ -1,0 +1,41 @@
+/// The settings of a ``ResNetOverrides``; the raw values are the names of its properties.
+package enum ResNetOverrideKey: String, Sendable, CaseIterable {
+  case architecture, prefix, classes, stride0, blockStride, stemPooling, outputStride, stageStrides, epsilon
+
+  /// Creates the setting that declares a fact of a network's geometry; nil when there is none.
+  init?(fact name: String) {
+    switch name {
+    case "stride0": self = .stride0
+    case "block_stride": self = .blockStride
+    case "max_pool": self = .stemPooling
+    case "output_stride": self = .outputStride
+    case "stage_strides": self = .stageStrides
+    case "epsilon": self = .epsilon
+    default: return nil
+    }
+  }
+}
+
+/// A warning about evidence that was not used. Its description is one clause.
+package enum ResNetWarning: Sendable, Equatable, CustomStringConvertible {
+  /// A declared setting contradicts strong evidence.
+  case contradicted(ResNetOverrideKey, value: String, evidence: String)
+  /// A source names a network whose shapes differ from the file's.
+  case otherShapes(architecture: String, source: String)
+
+  package var description: String {
+    switch self {
+    case .contradicted(let setting, let value, _): text(naming: "\(setting.rawValue) \(value)")
+    case .otherShapes: text(naming: "")
+    }
+  }
+
+  /// Returns the clause with `setting` as the caller's text for the setting and its value.
+  package func text(naming setting: String) -> String {
+    switch self {
+    case .contradicted(_, _, let evidence): "\(setting) goes against \(evidence)"
+    case .otherShapes(let architecture, let source):
+      "\(source) says \(architecture), and the shapes are another network's"
+    }
+  }
+}

@@ -1,0 +1,66 @@
+internal import DecantBytes
+
+/// Facts about a network that the caller sets because weights cannot show them.
+///
+/// A property that is nil leaves its fact to the file or its default.
+public struct ResNetOverrides: Sendable {
+  /// The published network that the file should hold.
+  public var architecture: ResNetArchitecture?
+  /// The prefix of the network's tensor names, for a state dict that holds several networks.
+  public var prefix: String?
+  /// The number of outputs; 0 for a network without a head.
+  public var classes: Int?
+  /// The stride of the stem's convolution and max pool: 1 or 2.
+  public var stride0: Int?
+  /// The convolution of a bottleneck that has the stride.
+  public var blockStride: ResNetBlockStride?
+  /// The pooling after the stem's convolution.
+  public var stemPooling: ResNetStemPooling?
+  /// The ratio of the input's height and width to those of the last stage.
+  ///
+  /// Stages whose stride would exceed it are dilated instead.
+  public var outputStride: Int?
+  /// The stride of each stage's first block.
+  public var stageStrides: [Int]?
+  /// The number that batch norm adds to the variance.
+  public var epsilon: Double?
+  /// True when only the weights matter, so that geometry they cannot show may stay undetermined.
+  package var allowsUndeterminedGeometry = false
+
+  /// Creates overrides that leave every fact to the file or its default.
+  public init() {}
+
+  /// Returns a configuration with the geometry that these overrides set.
+  ///
+  /// - Throws: ``DecantError`` when ``stageStrides`` does not have one stride for each stage.
+  func applied(to configuration: ResNetConfiguration) throws(DecantError) -> ResNetConfiguration {
+    var changed = configuration
+    if let stride0 { changed.stride0 = stride0 }
+    if let blockStride { changed.blockStride = blockStride }
+    if let stemPooling { changed.stemPooling = stemPooling }
+    if let outputStride { changed.outputStride = outputStride }
+    if let epsilon { changed.epsilon = epsilon }
+    if let stageStrides {
+      guard stageStrides.count == changed.stages.count else {
+        throw DecantError(
+          .invalidArgument,
+          "the network has \(changed.stages.count) stages, and \(stageStrides.count) strides were given for them"
+        )
+      }
+      for (index, stride) in stageStrides.enumerated() { changed.stages[index].stride = stride }
+    }
+    return changed
+  }
+
+  /// The geometry facts that are set, as text, by the names of the facts.
+  var said: [String: String] {
+    let values: [String: String?] = [
+      "stride0": stride0.map { "\($0)" },
+      "block_stride": blockStride.map { $0 == .first ? "1x1" : "3x3" },
+      "max_pool": stemPooling?.rawValue, "output_stride": outputStride.map { "\($0)" },
+      "stage_strides": stageStrides?.map(String.init).joined(separator: ","),
+      "epsilon": epsilon.map { "\($0)" },
+    ]
+    return values.compactMapValues { $0 }
+  }
+}

@@ -1,0 +1,112 @@
+public import DecantBytes
+internal import DecantIO
+internal import DecantFormats
+
+/// Finds the code that loading a file would execute, without loading it.
+///
+///     let scan = try CheckpointScanner().scan(path: "model.pth")
+///     for finding in scan.findings { print(finding.rule.rawValue, finding.what, finding.call ?? "") }
+///
+/// A file is clean only when every name in it is one that tensor files use, used in the way they use it. The scanner
+/// imports and calls nothing. It holds no state, so any number of tasks may share one.
+public struct CheckpointScanner: Sendable {
+  /// The maximum number of findings kept for one file. Dangerous findings are kept before others.
+  public static let findingLimit = 1_000
+
+  /// The default limits for one file. They are stricter than those for reading, since scanners are given hostile files.
+  public static let defaultLimits: Limits = {
+    var limits = Limits()
+    // With these limits the worst pickle takes 200 MB. A checkpoint of 100,000 tensors pushes two million values and
+    // creates a million nodes.
+    limits.pickleNodes = 1_300_000
+    limits.pickleValues = 2_400_000
+    limits.pickleMemo = 2_400_000
+    limits.pickleStack = 2_400_000
+    limits.zipEntries = 200_000
+    // The sum over all entries of a file. Inflated content is copied once more.
+    limits.inflatedBytes = 80 << 20
+    limits.headerBytes = 16 << 20
+    // An integer takes no more memory than its bytes, and the opcodes after it must be scanned.
+    limits.longBytes = 1 << 31
+    return limits
+  }()
+
+  package let limits: Limits
+
+  /// Creates a scanner with the given limits.
+  public init(limits: Limits = CheckpointScanner.defaultLimits) { self.limits = limits }
+
+  /// The size in bytes up to which a file is read whole. Larger files are mapped, and only the pages needed are read.
+  private static let wholeFileReadLimit = 1 << 17
+
+  /// Scans a file. O(bytes of pickles, code and headers); weights are not read.
+  ///
+  /// - Throws: ``DecantError`` when the file cannot be opened or read. A file that is not a checkpoint does not throw:
+  ///   its verdict is `unreadable`.
+  public func scan(path: String) throws(DecantError) -> FileScan {
+    let file = try InputFile(path)
+    let audit = FileAudit(limits: limits)
+    let isKnown: Bool
+    if file.byteCount <= Self.wholeFileReadLimit {
+      let bytes = try Self.read(file)
+      isKnown = unsafe ContentScan(audit: audit).scan(bytes.span.bytes, in: "") != nil
+    } else {
+      let bytes = try unsafe Self.map(file)
+      isKnown = unsafe ContentScan(audit: audit).scan(RawSpan(_unsafeBytes: bytes), in: "") != nil
+    }
+    if !isKnown {
+      audit.report(.unreadable, .notACheckpoint, in: "", at: 0, Self.description(of: ByteSource(file)))
+    }
+    return audit.result(path: path)
+  }
+
+  /// Scans the bytes of a file in memory; `name` becomes the path in the result. O(bytes).
+  public func scan(_ bytes: [UInt8], named name: String) -> FileScan {
+    let audit = FileAudit(limits: limits)
+    if unsafe ContentScan(audit: audit).scan(bytes.span.bytes, in: "") == nil {
+      audit.report(.unreadable, .notACheckpoint, in: "", at: 0, "is not in a format that scan reads")
+    }
+    return audit.result(path: name)
+  }
+
+  private static func read(_ file: InputFile) throws(DecantError) -> [UInt8] {
+    var failure: DecantError?
+    let bytes = unsafe [UInt8](unsafeUninitializedCapacity: file.byteCount) { buffer, initialized in
+      do throws(DecantError) {
+        try unsafe file.read(into: UnsafeMutableRawBufferPointer(buffer), at: 0)
+        initialized = file.byteCount
+      } catch { failure = error }
+    }
+    if let failure { throw failure }
+    return bytes
+  }
+
+  private static func map(_ file: InputFile) throws(DecantError) -> UnsafeRawBufferPointer {
+    do {
+      guard let bytes = try unsafe file.mappedBytes() else {
+        throw DecantError(.readFailed, "cannot be mapped into memory", file: file.path)
+      }
+      return unsafe bytes
+    } catch {
+      throw error as? DecantError
+        ?? DecantError(.readFailed, "cannot be mapped into memory: \(error)", file: file.path)
+    }
+  }
+
+  /// Returns why a file cannot be read as a checkpoint, as a clause.
+  private static func description(of file: ByteSource) -> String {
+    guard let head = try? file.head(), let tail = try? file.tail() else {
+      return "is not in a format that scan reads"
+    }
+    switch FileKind(head, tail: tail, fileByteCount: file.byteCount) {
+    case .unsupported(let format), .unknown(let format):
+      return "\(format.description). \(format.remedy.trimmed)"
+    default: return "is not in a format that scan reads"
+    }
+  }
+}
+
+extension String {
+  /// The text without a final full stop, since a finding is a clause.
+  fileprivate var trimmed: String { hasSuffix(".") ? String(dropLast()) : self }
+}
