@@ -19,7 +19,7 @@ PACKAGES := git ca-certificates gcc libc6-dev libstdc++-12-dev \
   libdeflate0 libssl3 libdnnl2 libopenblas0-pthread libpng16-16 libturbojpeg0
 TEST_PACKAGES := libzip4
 
-.PHONY: help packages build demo test fuzz peers peers-all bench docs threads bare proofs format clean same-answers
+.PHONY: help packages build demo test fuzz peers peers-all bench docs threads bare proofs format lint clean same-answers
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -83,6 +83,10 @@ $(PYTHON): Tests/Peers/requirements.txt
 
 format: ## Format the Swift sources.
 	@$(SWIFT) format --in-place --recursive --parallel Sources Tests Package.swift
+
+lint: packages ## Check the format of the Swift sources, and the C shims for 64-bit ARM too.
+	@Tests/Scripts/install-packages.sh libc6-dev-arm64-cross
+	@Tests/Scripts/lint.sh $(SWIFT)
 
 clean: ## Remove everything that was built.
 	@rm -rf .build

@@ -160,6 +160,9 @@ let swiftSettings: [SwiftSetting] = [
   .enableUpcomingFeature("MemberImportVisibility"),
   .enableExperimentalFeature("Lifetimes"),
 ]
+// Set by the gate only: a newer compiler's warnings must not break a build elsewhere.
+let strictness: [SwiftSetting] =
+  Context.environment["WARNINGS_ARE_ERRORS"] == nil ? [] : [.treatAllWarnings(as: .error)]
 
 for target in package.targets
 where target.type != .system
@@ -171,5 +174,6 @@ where target.type != .system
 {
   // Tests pass unsafe C buffers on purpose. In the library, strict memory safety requires marking each use.
   let isTest = target.type == .test || ["TestSupport", "FuzzTargets", "Sample"].contains(target.name)
-  target.swiftSettings = swiftSettings + (isTest ? [] : [.strictMemorySafety()])
+  target.swiftSettings =
+    swiftSettings + strictness + (isTest ? [] : [.strictMemorySafety()])
 }

@@ -88,8 +88,14 @@ size_t cnarrowing_bfloat16(const uint32_t *source, uint16_t *target, size_t coun
 
 #else
 
-size_t cnarrowing_float16(const uint32_t *source, uint16_t *target, size_t count, cnarrowing_loss *loss) { return 0; }
+size_t cnarrowing_float16(const uint32_t *source, uint16_t *target, size_t count, cnarrowing_loss *loss) {
+  (void)source, (void)target, (void)count, (void)loss;
+  return 0;
+}
 
-size_t cnarrowing_bfloat16(const uint32_t *source, uint16_t *target, size_t count, cnarrowing_loss *loss) { return 0; }
+size_t cnarrowing_bfloat16(const uint32_t *source, uint16_t *target, size_t count, cnarrowing_loss *loss) {
+  (void)source, (void)target, (void)count, (void)loss;
+  return 0;
+}
 
 #endif
