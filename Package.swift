@@ -24,7 +24,11 @@ let package = Package(
     .systemLibrary(name: "CFallocate"),
 
     .target(name: "DecantBytes"),
-    .target(name: "DecantIO", dependencies: ["DecantBytes", "CFallocate", "CLibdeflate"]),
+    .target(
+      name: "DecantIO",
+      dependencies: [
+        "DecantBytes", "CLibdeflate", .target(name: "CFallocate", condition: .when(platforms: [.linux])),
+      ]),
     .target(name: "DecantPickle", dependencies: ["DecantBytes"]),
     .target(name: "DecantFormats", dependencies: ["DecantBytes", "DecantIO", "DecantPickle"]),
     .target(name: "DecantTensors", dependencies: ["DecantBytes", "CLibcrypto", "CNarrowing", "CStandard"]),

@@ -1,5 +1,4 @@
 package import DecantBytes
-internal import CFallocate
 
 #if canImport(Glibc)
   internal import Glibc
@@ -99,10 +98,8 @@ package final class AtomicOutput {
     }
     self.target = target
     let folder = AtomicOutput.folder(of: target)
-    // O_TMPFILE of <fcntl.h>, a macro that Swift does not import.
-    let nameless = 0o20000000 | O_DIRECTORY
-    var descriptor = unsafe open(folder, nameless | O_WRONLY | O_CLOEXEC, mode)
-    if descriptor < 0, [EOPNOTSUPP, EISDIR, EINVAL].contains(errno) {
+    var descriptor = Descriptors.openNameless(in: folder, mode: mode)
+    if descriptor < 0, errno == EOPNOTSUPP {
       let name = AtomicOutput.temporaryName(for: target)
       descriptor = unsafe open(name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, mode)
       temporary = descriptor < 0 ? nil : name
@@ -127,10 +124,8 @@ package final class AtomicOutput {
   ///
   /// A file system that cannot reserve space allocates it as the bytes are written.
   private func reserve(_ byteCount: Int) throws(DecantError) {
-    guard byteCount >= BlockWriter.blockByteCount,
-      fallocate(descriptor, FALLOCATE_KEEP_SIZE, 0, off_t(byteCount)) != 0
-    else { return }
-    let code = errno
+    guard byteCount >= BlockWriter.blockByteCount else { return }
+    let code = Descriptors.reserve(byteCount, for: descriptor)
     guard [ENOSPC, EDQUOT, EFBIG].contains(code) else { return }
     throw refusal(code, "its \(byteCount) bytes cannot be written")
   }
@@ -224,7 +219,7 @@ package final class AtomicOutput {
 
   /// Returns the bytes written so far as an input file.
   package func reopened() throws(DecantError) -> InputFile {
-    let copy = unsafe open("/proc/self/fd/\(descriptor)", O_RDONLY | O_CLOEXEC)
+    let copy = Descriptors.reopen(descriptor)
     guard copy >= 0 else {
       throw .system(errno, .reading(errno), "cannot be read again", file: path)
     }
@@ -256,12 +251,11 @@ package final class AtomicOutput {
       if overwrite { self.temporary = nil }
       return
     }
-    let nameless = "/proc/self/fd/\(descriptor)"
-    if unsafe linkat(AT_FDCWD, nameless, AT_FDCWD, target, AT_SYMLINK_FOLLOW) == 0 { return }
+    if Descriptors.setName(target, of: descriptor) { return }
     guard errno == EEXIST, overwrite else { throw failure() }
     // A link cannot replace an existing file; a rename can.
     let name = AtomicOutput.temporaryName(for: target)
-    guard unsafe linkat(AT_FDCWD, nameless, AT_FDCWD, name, AT_SYMLINK_FOLLOW) == 0 else { throw failure() }
+    guard Descriptors.setName(name, of: descriptor) else { throw failure() }
     guard unsafe rename(name, target) == 0 else {
       let failure = failure()
       unsafe unlink(name)

@@ -37,10 +37,10 @@ package struct CheckpointFolder {
     }
     handle = Handle(descriptor)
     self.path = path
-    guard let place = CheckpointFolder.place(of: descriptor) else {
+    guard let resolved = Descriptors.path(of: descriptor) else {
       throw DecantError(.readFailed, "cannot be located: /proc is not mounted", file: path)
     }
-    roots = [place] + (CheckpointFolder.blobs(ofSnapshot: place).map { [$0] } ?? [])
+    roots = [resolved] + (CheckpointFolder.blobs(ofSnapshot: resolved).map { [$0] } ?? [])
   }
 
   /// The folder a file lies in, and the file's name there.
@@ -82,7 +82,7 @@ package struct CheckpointFolder {
         remedy: "Do not trust the checkpoint: no writer makes such a name.")
     }
     let found = CheckpointFolder.retryingWithMoreDescriptors {
-      unsafe openat(handle.descriptor, name, CheckpointFolder.pathOnly | O_CLOEXEC)
+      unsafe openat(handle.descriptor, name, Descriptors.inspection | O_CLOEXEC)
     }
     if found < 0, errno == ENOENT { return nil }
     guard found >= 0 else { throw CheckpointFolder.failure(path) }
@@ -91,17 +91,17 @@ package struct CheckpointFolder {
     guard unsafe fstat(found, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
       throw InputFile.notRegular(status.st_mode, path)
     }
-    guard let place = CheckpointFolder.place(of: found),
-      roots.contains(where: { place.utf8.starts(with: ($0 == "/" ? "/" : $0 + "/").utf8) })
+    guard let resolved = Descriptors.path(of: found),
+      roots.contains(where: { resolved.utf8.starts(with: ($0 == "/" ? "/" : $0 + "/").utf8) })
     else {
       throw DecantError(
         .deceptive,
-        "is a link to a file outside its folder\(CheckpointFolder.place(of: found).map { " (\($0.escapedForDisplay))" } ?? "")",
+        "is a link to a file outside its folder\(Descriptors.path(of: found).map { " (\($0.escapedForDisplay))" } ?? "")",
         file: path,
         remedy: "If you trust the link, put the file itself in its place: cp -L copies what links lead to.")
     }
     let descriptor = CheckpointFolder.retryingWithMoreDescriptors {
-      unsafe open("/proc/self/fd/\(found)", O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+      Descriptors.reopen(found)
     }
     guard descriptor >= 0 else { throw CheckpointFolder.failure(path) }
     return try InputFile(descriptor: descriptor, path: path)
@@ -132,24 +132,10 @@ package struct CheckpointFolder {
     return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
   }
 
-  /// `O_PATH` of <fcntl.h>, a macro that Swift does not import.
-  private static let pathOnly: Int32 = 0o10000000
-
-  /// Returns the path of an open descriptor, with links resolved; nil without /proc.
-  private static func place(of descriptor: Int32) -> String? {
-    unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(PATH_MAX) + 1) { buffer in
-      guard let base = buffer.baseAddress else { return nil }
-      let count = unsafe readlink("/proc/self/fd/\(descriptor)", base, Int(PATH_MAX))
-      guard count > 0 else { return nil }
-      return unsafe String(
-        decoding: UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]), as: UTF8.self)
-    }
-  }
-
   /// Returns the folder with the files of a Hugging Face snapshot: `NAME/blobs` for `NAME/snapshots/REVISION/…`. Nil
   /// for other paths.
-  private static func blobs(ofSnapshot place: String) -> String? {
-    let steps = place.split(separator: "/", omittingEmptySubsequences: false)
+  private static func blobs(ofSnapshot resolved: String) -> String? {
+    let steps = resolved.split(separator: "/", omittingEmptySubsequences: false)
     guard let snapshots = steps.lastIndex(of: "snapshots"), snapshots > 1, snapshots + 1 < steps.count else {
       return nil
     }
@@ -160,18 +146,7 @@ package struct CheckpointFolder {
   private static func retryingWithMoreDescriptors(_ open: () -> Int32) -> Int32 {
     let first = open()
     guard first < 0, errno == EMFILE else { return first }
-    var limit = rlimit()
-    guard unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0,
-      limit.rlim_cur < limit.rlim_max
-    else {
-      errno = EMFILE
-      return first
-    }
-    limit.rlim_cur = limit.rlim_max
-    guard unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else {
-      errno = EMFILE
-      return first
-    }
+    _ = Descriptors.raiseLimit(to: .max)
     return open()
   }
 

@@ -11,7 +11,11 @@
 /// libdispatch is not used: it ends the process when it cannot open a file descriptor, which an ordinary
 /// descriptor limit can cause.
 package final class WorkerThread {
-  private var thread = pthread_t()
+  #if canImport(Darwin)
+    private var thread: pthread_t?
+  #else
+    private var thread = pthread_t()
+  #endif
 
   private final class Body: Sendable {
     let run: @Sendable () -> Void
@@ -24,8 +28,10 @@ package final class WorkerThread {
     let status = unsafe pthread_create(
       &thread, nil,
       { context in
-        guard let context = unsafe context else { return nil }
-        unsafe Unmanaged<Body>.fromOpaque(context).takeRetainedValue().run()
+        // The argument is optional in Glibc and Musl only.
+        if let context = unsafe context as UnsafeMutableRawPointer? {
+          unsafe Unmanaged<Body>.fromOpaque(context).takeRetainedValue().run()
+        }
         return nil
       }, body.toOpaque())
     guard status == 0 else {
@@ -35,5 +41,11 @@ package final class WorkerThread {
   }
 
   /// Waits until the closure has returned.
-  package func join() { pthread_join(thread, nil) }
+  package func join() {
+    #if canImport(Darwin)
+      if let thread { pthread_join(thread, nil) }
+    #else
+      pthread_join(thread, nil)
+    #endif
+  }
 }
