@@ -23,6 +23,7 @@ extension Checkpoint {
           "There are \(OutputFormat.extensions.map(\.key).joined(separator: ", ")), and / for a folder of .npy files."
       )
     }
+    try options.requireEffect(on: format)
     let plan = try ConversionPlan(self, to: format, selecting: selecting, options)
     let metadata = try ConversionMetadata(plan)
     let pickling: CheckpointPickling?

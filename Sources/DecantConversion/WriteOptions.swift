@@ -71,6 +71,23 @@ public struct WriteOptions: Sendable {
   /// Creates options that write every tensor unchanged.
   public init() {}
 
+  /// - Throws: ``DecantError`` with the code `invalidArgument` when an option has no effect on a format.
+  func requireEffect(on format: OutputFormat) throws(DecantError) {
+    let settings = [
+      ("objects left out", dropsObjects && format != .torchZip),
+      ("the format before PyTorch 1.6", isLegacy && format != .torchZip),
+      ("shrunk storages", shrinks && format != .torchZip),
+      ("shards", shardByteCount != nil && format != .safetensors),
+      ("a digest of the source", recordsSourceDigest && !format.holdsMetadata),
+    ]
+    let unused = settings.filter(\.1).map(\.0)
+    guard unused.isEmpty else {
+      throw DecantError(
+        .invalidArgument, "\(format.name) output cannot have \(unused.joined(separator: ", "))",
+        remedy: "Leave the option out, or choose another format.")
+    }
+  }
+
   /// A tensor that replaces another.
   package struct Replacement: Sendable {
     /// The replacement's name.

@@ -56,6 +56,25 @@ import Testing
     #expect(output.tensors.filter { $0.tensor.dtype == .float32 }.map(\.name) == floats)
   }
 
+  /// An option that a format has no use for is refused, and nothing is written.
+  @Test func optionsWithoutEffect() throws {
+    let folder = try TemporaryFolder()
+    let source = try Checkpoint(path: Fixtures.path("torch/nested.pth"))
+    func refuses(_ name: String, _ change: (inout WriteOptions) -> Void) -> Bool {
+      var options = WriteOptions()
+      change(&options)
+      do { try source.write(to: folder.path(name), options) } catch {
+        return (error as? DecantError)?.code == .invalidArgument && folder.names.isEmpty
+      }
+      return false
+    }
+    #expect(refuses("out.npz") { $0.recordsSourceDigest = true })
+    #expect(refuses("out.gguf") { $0.isLegacy = true })
+    #expect(refuses("out.safetensors") { $0.shrinks = true })
+    #expect(refuses("out.safetensors") { $0.dropsObjects = true })
+    #expect(refuses("out.pth") { $0.shardByteCount = 1 << 20 })
+  }
+
   @Test func metadataAndKey() throws {
     var options = WriteOptions()
     options.key = "model"
