@@ -9,27 +9,27 @@ package struct PickleMachine: ~Escapable {
   let bytes: RawSpan
   let limits: Limits
   /// The offset of the next byte to read.
-  var offset = 0
+  private var offset = 0
   /// The offset of the current opcode.
-  var start = 0
+  private(set) var start = 0
   /// The current opcode; nil until its byte is known to be a valid opcode.
-  var opcode: PickleOpcode?
-  var stack: [PickleValue] = []
+  private var opcode: PickleOpcode?
+  private(set) var stack: [PickleValue] = []
   /// For each open MARK, the stack height at which it was set.
-  var marks: [Int] = []
+  private var marks: [Int] = []
   /// The height of the topmost MARK. Values below it cannot be popped.
-  var fence = 0
-  var memo = PickleMemo()
+  private var fence = 0
+  private var memo = PickleMemo()
   var graph = PickleGraph()
   var globals = PickleGlobalCache()
   /// The number of values pushed so far, shared references included. It bounds the memory of a hostile
   /// stream.
-  var pushes = 0
+  private var pushes = 0
   var buffers = 0
   var emptyTuple: PickleValue?
 
   @_lifetime(copy bytes)
-  init(_ bytes: RawSpan, limits: Limits) {
+  private init(_ bytes: RawSpan, limits: Limits) {
     self.bytes = bytes
     self.limits = limits
   }
@@ -86,7 +86,7 @@ package struct PickleMachine: ~Escapable {
     }
   }
 
-  /// Executes one opcode. Each family of opcodes has its own file.
+  /// Executes one opcode.
   @inline(__always)
   @_lifetime(self: copy self)
   private mutating func execute(_ opcode: PickleOpcode) throws(PickleError) {
@@ -198,5 +198,244 @@ package struct PickleMachine: ~Escapable {
   private mutating func stop() throws(PickleError) {
     graph.root = try pop()
     graph.byteCount = offset
+  }
+
+  // MARK: - Arguments
+
+  /// Reads a little-endian integer.
+  @inline(__always)
+  @_lifetime(self: copy self)
+  mutating func read<T: FixedWidthInteger & BitwiseCopyable>(_ type: T.Type) throws(PickleError) -> T {
+    let size = MemoryLayout<T>.size
+    guard bytes.byteCount - offset >= size else { throw truncated(size) }
+    let value = T(littleEndian: unsafe bytes.unsafeLoadUnaligned(fromUncheckedByteOffset: offset, as: T.self))
+    offset += size
+    return value
+  }
+
+  @inline(never)
+  private func truncated(_ count: some BinaryInteger) -> PickleError {
+    failure("its argument takes \(count) bytes and \(bytes.byteCount - offset) are left", cause: .truncated)
+  }
+
+  /// Reads an eight-byte length.
+  @_lifetime(self: copy self)
+  mutating func readLength() throws(PickleError) -> Int {
+    let length = try read(UInt64.self)
+    guard let length = Int(exactly: length) else { throw truncated(length) }
+    return length
+  }
+
+  /// Reads a four-byte length and refuses negative ones.
+  @_lifetime(self: copy self)
+  mutating func readSignedLength() throws(PickleError) -> Int {
+    let length = Int(try read(Int32.self))
+    guard length >= 0 else { throw failure("its length, \(length), is negative") }
+    return length
+  }
+
+  /// Copies bytes after checking that they exist.
+  @inline(__always)
+  @_lifetime(self: copy self)
+  mutating func readBytes(_ count: Int) throws(PickleError) -> [UInt8] {
+    guard count <= bytes.byteCount - offset else { throw truncated(count) }
+    let end = offset + count
+    defer { offset = end }
+    return bytes.copy(offset..<end)
+  }
+
+  /// Moves past a line and returns its byte range, without the newline.
+  @_lifetime(self: copy self)
+  mutating func readLineRange() throws(PickleError) -> Range<Int> {
+    var end = offset
+    let count = bytes.byteCount
+    while end < count {
+      if unsafe bytes.unsafeLoad(fromUncheckedByteOffset: end, as: UInt8.self) == 0x0A {
+        defer { offset = end + 1 }
+        return offset..<end
+      }
+      end += 1
+    }
+    throw failure("no newline ends its argument", cause: .truncated)
+  }
+
+  @_lifetime(self: copy self)
+  mutating func readLine() throws(PickleError) -> [UInt8] {
+    let range = try readLineRange()
+    return bytes.copy(range)
+  }
+
+  /// Reads the line of a number. C's number parsers stop at the first NUL and ignore the rest, so the number
+  /// does too.
+  @_lifetime(self: copy self)
+  mutating func readNumberLine() throws(PickleError) -> (number: ArraySlice<UInt8>, line: [UInt8]) {
+    let line = try readLine()
+    return (line.prefix { $0 != 0 }, line)
+  }
+
+  /// Reads the memo index of GET and PUT.
+  @_lifetime(self: copy self)
+  private mutating func readIndexLine() throws(PickleError) -> Int {
+    let (number, line) = try readNumberLine()
+    switch PythonInteger.parse(number, .decimal) {
+    case .small(let index):
+      guard index >= 0 else { throw failure("the memo index, \(index), is negative") }
+      return Int(index)
+    case .large, .tooManyDigits: throw failure("the memo index does not fit 64 bits")
+    case .invalid: throw failure("\(PythonRepr.bytes(line.prefix(40))) is no decimal number")
+    }
+  }
+
+  // MARK: - Stack and nodes
+
+  @inline(never)
+  private func underflow() -> PickleError {
+    failure(marks.isEmpty ? "the stack holds too few values" : "a MARK is where a value is needed")
+  }
+
+  @inline(never)
+  private func stackLimit() -> PickleError {
+    if pushes > limits.pickleValues {
+      failure("at least \(pushes) values are made", exceeding: \.pickleValues)
+    } else {
+      failure("at least \(stack.count + 1) values are on the stack", exceeding: \.pickleStack)
+    }
+  }
+
+  @inline(__always)
+  @_lifetime(self: copy self)
+  mutating func push(_ value: PickleValue) throws(PickleError) {
+    pushes += 1
+    guard pushes <= limits.pickleValues, stack.count < limits.pickleStack else { throw stackLimit() }
+    stack.append(value)
+  }
+
+  @inline(__always)
+  @_lifetime(self: copy self)
+  mutating func push(node: PickleNode) throws(PickleError) {
+    try push(try make(node))
+  }
+
+  /// Adds a node to the graph and returns a reference to it.
+  @inline(__always)
+  @_lifetime(self: copy self)
+  mutating func make(_ node: PickleNode) throws(PickleError) -> PickleValue {
+    guard graph.nodes.count < limits.pickleNodes, let index = Int32(exactly: graph.nodes.count) else {
+      throw failure("at least \(graph.nodes.count + 1) nodes are made", exceeding: \.pickleNodes)
+    }
+    graph.nodes.append(node)
+    return .node(PickleNodeID(index: index))
+  }
+
+  @inline(__always)
+  @_lifetime(self: copy self)
+  mutating func pop() throws(PickleError) -> PickleValue {
+    guard stack.count > fence, let value = stack.popLast() else { throw underflow() }
+    return value
+  }
+
+  @inline(__always)
+  func top() throws(PickleError) -> PickleValue {
+    guard stack.count > fence, let value = stack.last else { throw underflow() }
+    return value
+  }
+
+  @_lifetime(self: copy self)
+  private mutating func setMark() throws(PickleError) {
+    guard marks.count < limits.pickleStack else {
+      throw failure("at least \(marks.count + 1) MARKs are open", exceeding: \.pickleStack)
+    }
+    fence = stack.count
+    marks.append(fence)
+  }
+
+  /// Removes the topmost MARK and returns the stack index of the first value above it.
+  @inline(__always)
+  @_lifetime(self: copy self)
+  mutating func popMark() throws(PickleError) -> Int {
+    guard let mark = marks.popLast() else { throw failure("no MARK is on the stack") }
+    fence = marks.last ?? 0
+    return mark
+  }
+
+  /// Removes the topmost MARK and returns the stack index of the first value above it. The target must be
+  /// right below.
+  @inline(__always)
+  @_lifetime(self: copy self)
+  mutating func popMarkAboveTarget() throws(PickleError) -> Int {
+    let mark = try popMark()
+    guard mark > fence else { throw underflow() }
+    return mark
+  }
+
+  /// POP: removes the topmost value, or the topmost MARK when it has no values above it.
+  @_lifetime(self: copy self)
+  private mutating func popOrUnmark() throws(PickleError) {
+    if marks.last == stack.count {
+      _ = try popMark()
+    } else {
+      _ = try pop()
+    }
+  }
+
+  /// Pops all values from `index` to the top of the stack.
+  @inline(__always)
+  @_lifetime(self: copy self)
+  mutating func popSlice(from index: Int) throws(PickleError) -> [PickleValue] {
+    guard index >= fence, index <= stack.count else { throw underflow() }
+    let values = Array(stack[index...])
+    stack.removeSubrange(index...)
+    return values
+  }
+
+  /// Pops all values from `index` to the top of the stack as alternating keys and values.
+  @_lifetime(self: copy self)
+  mutating func popPairs(from index: Int) throws(PickleError) -> [PicklePair] {
+    let values = try popSlice(from: index)
+    guard values.count.isMultiple(of: 2) else { throw failure("a key has no value") }
+    return stride(from: 0, to: values.count, by: 2).map { PicklePair(key: values[$0], value: values[$0 + 1]) }
+  }
+
+  // MARK: - Memo
+
+  @_lifetime(self: copy self)
+  private mutating func pushMemo(_ index: Int) throws(PickleError) {
+    guard let value = memo[index] else { throw failure("nothing is memoised at \(index)") }
+    try push(value)
+  }
+
+  /// Records an overwritten memo entry that could make one name pass for another.
+  @inline(never)
+  @_lifetime(self: copy self)
+  private mutating func noteChange(of index: Int, from old: PickleValue, to new: PickleValue) {
+    func isName(_ value: PickleValue) -> Bool {
+      if case .global = graph.node(value) { true } else { graph.text(value) != nil }
+    }
+    guard graph.memoOverwrites.count < 100, isName(old) || isName(new) else { return }
+    graph.memoOverwrites.append(.init(index: index, old: old, new: new, offset: start))
+  }
+
+  @_lifetime(self: copy self)
+  private mutating func memoize(at index: Int) throws(PickleError) {
+    let value = try top()
+    guard memo.count < limits.pickleMemo else {
+      throw failure("at least \(memo.count + 1) values are memoised", exceeding: \.pickleMemo)
+    }
+    if let old = memo[index], old != value { noteChange(of: index, from: old, to: value) }
+    memo.store(value, at: index)
+  }
+
+  // MARK: - Errors
+
+  /// Returns an error for the current opcode.
+  @inline(never)
+  func failure(_ reason: String, cause: PickleError.Cause = .invalid) -> PickleError {
+    PickleError(offset: start, opcode: opcode, cause: cause, reason)
+  }
+
+  /// Returns an error for a limit that the current opcode exceeds.
+  @inline(never)
+  func failure(_ subject: String, exceeding limit: KeyPath<Limits, Int>, need: Int? = nil) -> PickleError {
+    PickleError(offset: start, opcode: opcode, limits.exceeded(limit, need: need), subject)
   }
 }
