@@ -57,8 +57,10 @@ extension DecantError {
     case leaveOutHead
     /// Write the network without its head: leave out tensors whose names match these patterns.
     case leaveOutTensors([String])
-    /// Set options that the file does not store, by their names in `ResNetOverrides`.
-    case declare([String])
+    /// Name the architecture, which decides what the file does not store.
+    case nameArchitecture
+    /// Set the stem's stride. When `isNamed` is true, a published network has each stride.
+    case chooseStride(isNamed: Bool)
     /// List every difference between the weights and the network.
     case verify
     /// Run the network with the reference engine.
@@ -107,8 +109,11 @@ extension DecantError {
       case .omitSourceDigest: "Leave WriteOptions.recordsSourceDigest false."
       case .disassemble:
         "The file is damaged or was never a checkpoint."
-      case .declare(let settings):
-        "Set \(settings.joined(separator: " or ")) in ResNetOverrides."
+      case .nameArchitecture: "Set ResNetOverrides.architecture."
+      case .chooseStride(let isNamed):
+        isNamed
+          ? "Set ResNetOverrides.stride0 to 1 (resnet50nodown) or 2 (resnet50)."
+          : "Set ResNetOverrides.stride0 to 1 or 2."
       case .verify: "StateDict.verify(against:) returns every difference."
       case .useReference: "Pass ResNet.Engine.reference."
       }
@@ -119,7 +124,8 @@ extension DecantError {
       .chooseKey([]), .chooseKey(["model", "ema"]), .listKeys, .listNames, .chooseTensors,
       .choosePrefix(["encoder.", "head."]), .chooseInput(["image", "mask"]), .inspect, .listDialects,
       .raiseLimit("zipEntries", to: 4_000_000), .dequantize, .makeDense, .cast, .rename, .useExternalData,
-      .showRanges, .replaceOutput, .salvage, .disassemble, .declare(["architecture", "stride0"]), .verify,
+      .showRanges, .replaceOutput, .salvage, .disassemble, .nameArchitecture,
+      .chooseStride(isNamed: true), .chooseStride(isNamed: false), .verify,
       .useReference, .dropObjects, .largerShards, .currentFormat, .keepPrefix, .omitSourceDigest, .saveWhole,
       .leaveOutHead,
       .leaveOutTensors(["fc.*", "classifier.*"]),

@@ -114,7 +114,9 @@ extension DecantError: CustomStringConvertible {
       place.append(tensor.isEmpty ? "the tensor at the root" : "tensor \(tensor.escapedForDisplay)")
     }
     if let offset = location.offset { place.append("offset \(offset)") }
-    let whole = (place.isEmpty ? "" : place.joined(separator: ", ") + ": ") + reason + "."
+    let whole =
+      (place.isEmpty ? "" : place.joined(separator: ", ") + ": ") + reason
+      + (reason.hasSuffix("?") ? "" : ".")
     return remedy.map { whole + " " + $0 } ?? whole
   }
 }

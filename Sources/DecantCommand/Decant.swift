@@ -11,9 +11,9 @@ struct Decant: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "decant",
     abstract:
-      "Read PyTorch checkpoints without Python: look, verify, convert, run. Nothing in a file is executed.",
+      "Inspect, verify, convert and run PyTorch checkpoints without Python. Never executes code from a file.",
     discussion: """
-      Exit codes: 0 yes or done, 1 the answer is no, 2 the file or the request is wrong, 64 the command line is wrong.
+      Exit codes: 0 success or yes, 1 the answer is no, 2 an error in a file or option value, 64 a wrong command line.
       """,
     version: "0.1.0",
     subcommands: [
@@ -34,7 +34,8 @@ struct Decant: ParsableCommand {
     // The parser would read each letter as an option, and an h as a request for help.
     if let word = arguments.prefix(while: { $0 != "--" }).first(where: { isClusterOfLetters($0) }) {
       throw ValidationError(
-        "There is no option '\(word.escapedForDisplay)'. A file of this name is ./\(word.escapedForDisplay)")
+        "Unknown option '\(word.escapedForDisplay)'. For a file of this name, write ./\(word.escapedForDisplay)"
+      )
     }
     if let subcommand = configuration.subcommands.first(where: {
       $0.configuration.commandName == arguments.first

@@ -72,11 +72,11 @@ package struct EvidenceCollector {
     for name in Self.beside {
       switch checkpoint.siblingFile(named: name) {
       case .absent: continue
-      case .refused(let error): notes.append("\(name) beside the checkpoint is not read: \(error)")
+      case .refused(let error): notes.append("ignoring \(name) next to the checkpoint: \(error)")
       case .content(let bytes):
         if name.hasSuffix(".json") {
           guard let content = try? JSONValue(parsing: unsafe bytes.span.bytes, depth: 64) else {
-            notes.append("\(name) beside the checkpoint is not read: it is no JSON")
+            notes.append("ignoring \(name) next to the checkpoint: not JSON")
             continue
           }
           traces.configurations.append((place: name, content: content))

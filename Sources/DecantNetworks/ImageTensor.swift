@@ -39,8 +39,9 @@ public struct ImageTensor: Sendable, Equatable {
     guard source.kind == .picture else {
       guard preprocessing == .none else {
         throw DecantError(
-          .invalidInput, "holds numbers, and \(preprocessing.rawValue) prepares images", file: path,
-          advice: .text("Prepared numbers are used as they are: leave out the preprocessing."))
+          .invalidInput, "is not an image, so the preprocessing \(preprocessing.rawValue) does not apply",
+          file: path,
+          advice: .text("Leave out the preprocessing."))
       }
       let (tensor, name) = try source.tensor(key: nil, limits: limits)
       let activation: Activation<Float> = try DecantError.mapping {
@@ -51,7 +52,7 @@ public struct ImageTensor: Sendable, Equatable {
     }
     guard preprocessing != .none else {
       throw DecantError(
-        .invalidInput, "is an image, and no file says how its network wants images", file: path,
+        .invalidInput, "is an image, and its preprocessing is not set", file: path,
         advice: .text("Pass a preprocessing such as .imagenetEval."))
     }
     let picture = try source.picture(turning: true, limits: limits)

@@ -63,7 +63,7 @@ package struct InputSource {
     guard checkpoint.container == .safetensors else {
       throw DecantError(
         .invalidInput, "is a checkpoint (\(checkpoint.container.rawValue)), not an input", file: path,
-        remedy: "Give a .npy, a .safetensors, a PNG or a JPEG.")
+        remedy: "Pass a .npy, .safetensors, PNG or JPEG file.")
     }
     let names = checkpoint.tensors.prefix(20).map(\.name)
     if let key {
@@ -77,7 +77,7 @@ package struct InputSource {
     guard checkpoint.tensors.count == 1, let only = checkpoint.tensors.first else {
       throw DecantError(
         .invalidInput,
-        "has \(Format.count(checkpoint.tensors.count, "tensor")), and the input is one of them",
+        "has \(Format.count(checkpoint.tensors.count, "tensor")), and none was chosen as the input",
         file: path,
         advice: .chooseInput(names))
     }

@@ -19,14 +19,14 @@ package enum NetworkInput {
   {
     guard tensor.shape.count == 4, tensor.shape.allSatisfy({ $0 > 0 }) else {
       throw DecantError(
-        .invalidInput, "has shape \(Format.shape(tensor.shape)), and a network takes N×C×H×W", file: path,
+        .invalidInput, "has shape \(Format.shape(tensor.shape)), not N×C×H×W", file: path,
         tensor: name,
         remedy: "In Python, add the batch: array[None], or move the channels: array.transpose(0, 3, 1, 2).")
     }
     guard tensor.dtype.kind == .floatingPoint else {
       throw DecantError(
         .invalidInput,
-        "holds \(tensor.dtype.rawValue), and a network takes floating-point numbers that are already normalised",
+        "holds \(tensor.dtype.rawValue), not normalised floating-point values",
         file: path, tensor: name,
         remedy: "In Python: (array / 255.0 - mean) / std, as the network was trained.")
     }

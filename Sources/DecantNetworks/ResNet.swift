@@ -85,7 +85,7 @@ public final class ResNet: Sendable {
         return
       } catch {
         if case .libraryMissing = error, !ReferenceNetwork<Float>.isInstalled { throw .noEngine }
-        notes.append("the reference engine is used: \(error)")
+        notes.append("using the reference engine: \(error)")
       }
     }
     network = try ReferenceNetwork<Float>(graph: graph, weights: weights, threads: threads)

@@ -27,7 +27,7 @@ extension ResNetResolution {
     let isApart = configuration.classes == 0 && verification.unexpected.isEmpty
     throw DecantError(
       .unsupportedNetwork,
-      "has a head that is not supported: the layers of \(names.count == 1 ? "this tensor" : "these \(names.count) tensors") are not computed: \(list)",
+      "has a head that is not supported, with the \(names.count == 1 ? "tensor" : "\(names.count) tensors") \(list)",
       file: path,
       advice: isApart ? .leaveOutHead : .leaveOutTensors(exceptions(names))
     )

@@ -62,7 +62,7 @@ private struct ShapeReader {
   private func convolution(_ name: String) throws(DecantError) -> [Int] {
     if let shape = shape(name, rank: 4) { return shape }
     throw DecantError.noResNet(
-      tensors[name].map { "\(name) has shape \($0.shape), not four sizes that a ResNet can have" }
+      tensors[name].map { "\(name) has shape \($0.shape), not the four dimensions of a convolution weight" }
         ?? "\(name) is missing")
   }
 
@@ -76,7 +76,7 @@ private struct ShapeReader {
       shapes.append(shape)
     }
     guard let first = shapes.first else {
-      throw DecantError.noResNet("conv1.0.weight is missing or does not have four sizes")
+      throw DecantError.noResNet("conv1.0.weight is missing or does not have four dimensions")
     }
     let bare = shapes.indices.dropLast().prefix { !has("conv1.\(3 * $0 + 1).weight") }
     return (.deep(shapes.map { $0[0] }, bare: bare.count), first[1])
@@ -183,7 +183,7 @@ private struct ShapeReader {
     func outputs(_ name: String, rank: Int) throws(DecantError) -> Int {
       if let size = shape(name, rank: rank)?.first { return size }
       throw DecantError.noResNet(
-        "\(name) has shape \(tensors[name]?.shape ?? []), not \(rank) sizes that a ResNet can have")
+        "\(name) has shape \(tensors[name]?.shape ?? []), not \(rank) dimensions")
     }
     if let tokens = shape("attnpool.positional_embedding", rank: 2)?.first {
       return (.attention(tokens: tokens), try outputs("attnpool.c_proj.weight", rank: 2))

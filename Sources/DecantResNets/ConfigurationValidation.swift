@@ -19,7 +19,7 @@ extension ResNetConfiguration {
         throw fail("\(name) \(value) is not between 1 and \(Self.largestSize)")
       }
     }
-    guard !stages.isEmpty else { throw fail("a network has at least one stage") }
+    guard !stages.isEmpty else { throw fail("it has no stages") }
     guard stages.count <= Self.mostBlocks, layers.reduce(0, +) <= Self.mostBlocks else {
       throw fail("\(layers) has more than \(Self.mostBlocks) blocks")
     }
@@ -36,7 +36,7 @@ extension ResNetConfiguration {
     try check("input channels", inputChannels)
     try check("stride0", stride0)
     if let outputStride, !Self.outputStrides.contains(outputStride) {
-      throw fail("output stride \(outputStride) is none of \(Self.outputStrides)")
+      throw fail("output stride \(outputStride) is not one of \(Self.outputStrides)")
     }
     try check("normalization groups", normalizationGroups)
     if let lastConvolution { try check("channels of the last convolution", lastConvolution) }
@@ -58,7 +58,7 @@ extension ResNetConfiguration {
     func fail(_ reason: String) -> DecantError {
       Self.unbuildable("\(name): \(reason)")
     }
-    guard !stage.blocks.isEmpty else { throw fail("a stage has at least one block") }
+    guard !stage.blocks.isEmpty else { throw fail("a stage has no blocks") }
     guard 1...Self.largestSize ~= stage.groups, 1...16 ~= stage.stride else {
       throw fail("\(stage.groups) groups and stride \(stage.stride) are out of range")
     }

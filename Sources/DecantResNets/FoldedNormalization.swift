@@ -84,7 +84,7 @@ package struct FoldedNormalization: Sendable {
     guard name.hasSuffix("weight") else {
       throw DecantError(
         .notRepresentable,
-        "the dialect \(naming.dialect.name) has no name for the bias of \(name.escapedForDisplay)")
+        "\(naming.dialect.name) naming has no name for the bias of \(name.escapedForDisplay)")
     }
     return name.dropLast("weight".count) + "bias"
   }

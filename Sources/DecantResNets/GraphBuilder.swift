@@ -17,6 +17,16 @@ extension ResNetConfiguration {
     builder.appendHead()
     return builder.graph
   }
+
+  /// The ratio of the input's height and width to those of the last stage; nil when ``validate()`` throws.
+  package var totalStride: Int? {
+    guard (try? validate()) != nil else { return nil }
+    var builder = GraphBuilder(configuration: self, graph: Graph(inputChannels: inputChannels))
+    builder.appendStem()
+    builder.appendStemPooling()
+    for stage in stages { _ = builder.enter(stage) }
+    return builder.stride
+  }
 }
 
 /// A graph under construction, with the value appended last and its number of channels.

@@ -133,7 +133,7 @@ public struct ResNetIdentification: Sendable {
     return all.min { rank($0) < rank($1) }.map { nearest in
       (
         name: nearest.0.name,
-        differences: nearest.1 + (strangers > 0 ? ["\(strangers) tensors that none has"] : [])
+        differences: nearest.1 + (strangers > 0 ? ["\(strangers) tensors that it does not have"] : [])
       )
     }
   }

@@ -98,7 +98,7 @@ extension ResNetConfiguration {
   func differences(from other: ResNetConfiguration) -> [String] {
     var found: [String] = []
     func compare(_ name: String, _ own: String, _ theirs: String) {
-      if own != theirs { found.append("\(name) \(own), not \(theirs)") }
+      if own != theirs { found.append("\(name) \(own) instead of \(theirs)") }
     }
     func compare(_ name: String, _ value: KeyPath<Self, Int>) {
       compare(name, String(self[keyPath: value]), String(other[keyPath: value]))
@@ -115,7 +115,9 @@ extension ResNetConfiguration {
       compare("stem pooling", stemPooling.rawValue, other.stemPooling.rawValue)
     }
     compare("input channels", \.inputChannels)
-    compare("shortcut", shortcut.rawValue, other.shortcut.rawValue)
+    if shortcut != other.shortcut {
+      found.append("\(shortcut.words) shortcuts instead of \(other.shortcut.words)")
+    }
     compare("order", order.rawValue, other.order.rawValue)
     compare("normalization", normalization.rawValue, other.normalization.rawValue)
     compare(
@@ -151,6 +153,17 @@ extension ResNetStem {
     switch self {
     case .single(let kernel, let channels): "\(kernel)×\(kernel) of \(channels) channels"
     case .deep(let channels, _): "deep, of \(channels) channels"
+    }
+  }
+}
+
+extension ResNetShortcut {
+  /// The kind of shortcut, in words.
+  var words: String {
+    switch self {
+    case .projection: "projection"
+    case .pooledProjection: "average-pooled projection"
+    case .padding: "zero padding"
     }
   }
 }

@@ -33,9 +33,9 @@ package enum ResNetWarning: Sendable, Equatable, CustomStringConvertible {
   /// Returns the clause with `setting` as the caller's text for the setting and its value.
   package func text(naming setting: String) -> String {
     switch self {
-    case .contradicted(_, _, let evidence): "\(setting) goes against \(evidence)"
+    case .contradicted(_, _, let evidence): "\(setting) contradicts \(evidence)"
     case .otherShapes(let architecture, let source):
-      "\(source) says \(architecture), and the shapes are another network's"
+      "\(source) names \(architecture), but the shapes are another network's"
     }
   }
 }

@@ -44,7 +44,7 @@ public struct ResNetOverrides: Sendable {
       guard stageStrides.count == changed.stages.count else {
         throw DecantError(
           .invalidArgument,
-          "the network has \(changed.stages.count) stages, and \(stageStrides.count) strides were given for them"
+          "the network has \(changed.stages.count) stages, but \(stageStrides.count) stage strides were given"
         )
       }
       for (index, stride) in stageStrides.enumerated() { changed.stages[index].stride = stride }

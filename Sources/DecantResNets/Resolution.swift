@@ -74,11 +74,7 @@ package struct ResNetResolution: Sendable {
       }
       throw DecantError(
         .undetermined,
-        "the head has one output, and the file does not hold the stem's stride, which may be 1 or 2"
-          + (isNodown
-            ? ": 1 in resnet50nodown and 2 in resnet50, whose names and shapes are equal" : ""),
-        advice: .declare(
-          (isNodown ? [ResNetOverrideKey.architecture.rawValue] : []) + [ResNetOverrideKey.stride0.rawValue]))
+        "the head has one output: is the stem's stride 1 or 2?", advice: .chooseStride(isNamed: isNodown))
     }
     graph = try told.graph()
     self.configuration = configuration
@@ -99,6 +95,9 @@ package struct ResNetResolution: Sendable {
 }
 
 extension ResNetConfiguration {
+  /// The value of the fact `output_stride` when no stride is replaced by dilation.
+  package static let undilatedOutputStride = "as the strides make it"
+
   /// The facts that inference depends on and no shape shows, as text.
   var geometry: [ResNetResolution.Fact] {
     let addition =
@@ -134,7 +133,7 @@ extension ResNetConfiguration {
       ),
     ]
     facts.append(("stage_strides", stages.map { String($0.stride) }.joined(separator: ", ")))
-    facts.append(("output_stride", outputStride.map { "\($0), by dilation" } ?? "as the strides make it"))
+    facts.append(("output_stride", outputStride.map { "\($0), by dilation" } ?? Self.undilatedOutputStride))
     if normalization == .group {
       facts.append(("normalization", "group normalization of \(normalizationGroups) groups"))
       facts.append(("weight_standardization", hasStandardizedWeights ? "yes" : "no"))

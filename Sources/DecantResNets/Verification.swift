@@ -148,13 +148,13 @@ extension ResNetVerification {
         mismatched.map { mismatch in
           switch mismatch.difference {
           case .shape(let expected, let found):
-            "\(mismatch.name.escapedForDisplay) has \(shown(found)) and should have \(shown(expected))"
+            "\(mismatch.name.escapedForDisplay) has shape \(shown(found)), expected \(shown(expected))"
           case .type(let expected, let found):
-            "\(mismatch.name.escapedForDisplay) is \(found.rawValue) and should be \(expected)"
+            "\(mismatch.name.escapedForDisplay) is \(found.rawValue), expected \(expected)"
           }
         }
       ),
-      ("with non-finite numbers", nonFinite.map { "\($0.name.escapedForDisplay) (\($0.count))" }),
+      ("with NaN or infinity", nonFinite.map { "\($0.name.escapedForDisplay) (\($0.count))" }),
     ]
     let lists = kinds.filter { !$0.1.isEmpty }.map { kind, items in
       "\(items.count) \(kind): " + items.prefix(mostListed).joined(separator: ", ")
@@ -162,7 +162,7 @@ extension ResNetVerification {
     }
     throw DecantError(
       .mismatch,
-      "the weights are not those of \(architecture ?? "the network"): " + lists.joined(separator: "; "),
+      "the weights do not match \(architecture ?? "the network"): " + lists.joined(separator: "; "),
       file: file, advice: .verify)
   }
 }

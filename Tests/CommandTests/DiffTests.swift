@@ -16,7 +16,7 @@ import Testing
     let run = try decant("decant diff fixtures/torch/small_basic.pth OUT/small.safetensors")
     #expect(run.status == 0)
     #expect(run.output == "the same: 86 tensors, every bit\n")
-    #expect(run.errors == "decant: 86 names compared without the prefix model. of A\n")
+    #expect(run.errors == "decant: ignoring the prefix 'model.' of A in 86 names\n")
   }
 
   @Test func everyKindOfDifference() throws {
@@ -45,7 +45,7 @@ import Testing
             model.layer3.0.bn3.num_batches_tracked  scalar  int64
 
         """)
-    #expect(run.errors == "decant: 80 tensors of A left out\ndecant: 110 tensors of B left out\n")
+    #expect(run.errors == "decant: skipped 80 tensors of A\ndecant: skipped 110 tensors of B\n")
   }
 
   @Test func renamed() throws {
@@ -60,7 +60,7 @@ import Testing
     #expect(lines.last == "    … and 70 more; --all lists them" && lines.count == 19)
     #expect(
       lines.contains { $0.contains("model.bn1.weight") && $0.hasSuffix("→ model.stem.conv1.norm.weight") })
-    #expect(run.errors == "decant: A has names of the dialect torchvision, B of detectron2\n")
+    #expect(run.errors == "decant: naming: torchvision in A, detectron2 in B\n")
     let same = try decant("decant diff fixtures/torch/small_basic.pth OUT/other.safetensors --ignore-names")
     #expect(same.status == 0)
     #expect(same.output.hasPrefix("the same: 86 tensors: 86 renamed, every bit\n"))

@@ -101,25 +101,25 @@ import Testing
   @Test(arguments: [
     (
       ["verify", "FILE", "--arch", "resnet51"],
-      "No architecture is called 'resnet51'. decant identify --architectures lists the 139 there are."
+      "Unknown architecture 'resnet51'. decant identify --architectures lists all 139."
     ),
-    (["run", "FILE", "--arch", "vgg16", "--input", "x.npy"], "No architecture is called 'vgg16'."),
-    (["synthesize", "\u{1b}[31m", "-o", "x.pth"], #"No architecture is called '\x1b[31m'."#),
+    (["run", "FILE", "--arch", "vgg16", "--input", "x.npy"], "Unknown architecture 'vgg16'."),
+    (["synthesize", "\u{1b}[31m", "-o", "x.pth"], #"Unknown architecture '\x1b[31m'."#),
     (
       ["convert", "FILE", "out.h5"],
-      "The output's extension chooses the format, and out.h5 chooses none. There are .safetensors, .npz, .npy, .gguf, .pth, .onnx, and a path that ends in / for a folder of .npy files."
+      "Unknown output format: 'out.h5'. Use .safetensors, .npz, .npy, .gguf, .pth, .onnx, a path that ends in / for a folder of .npy files, or --format."
     ),
     (
       ["convert", "FILE", "out.safetensors", "--arch", "resnet18"],
-      "--arch: only for a network that is written as .onnx or with --fold-bn."
+      "--arch: only for .onnx or with --fold-bn."
     ),
     (
       ["convert", "FILE", "out.onnx", "--names", "timm"],
-      "--names: not for .onnx, which is the whole network in float32."
+      "--names: not for .onnx."
     ),
     (
       ["convert", "FILE", "out.safetensors", "--dtype", "int8"],
-      "--dtype takes float64, float32, float16, bfloat16, float8_e4m3fn, float8_e5m2, float8_e4m3fnuz, float8_e5m2fnuz, not int8."
+      "--dtype is one of float64, float32, float16, bfloat16, float8_e4m3fn, float8_e5m2, float8_e4m3fnuz, float8_e5m2fnuz, not int8."
     ),
     (["inspect"], "Missing expected argument '<file>'"),
     (["inspect", "FILE", "--nonsense"], "Unknown option '--nonsense'"),
@@ -131,29 +131,29 @@ import Testing
       ["verify", "FILE", "--stem-pooling", "min"],
       "--stem-pooling is max, 'max over zeros', 'max over the edge', average or none, not min."
     ), (["verify", "FILE", "--output-stride", "7"], "--output-stride is 1, 2, 4, 8, 16 or 32, not 7."),
-    (["inspect", "--json", "-x.pth"], "There is no option '-x.pth'. A file of this name is ./-x.pth"),
-    (["synthesize", "resnet18", "-o", "-"], "--output names a .pth file: -"),
-    (["run", "FILE", "--input", "x.npy", "--output", "y.txt"], "--output writes a .npy file: y.txt"),
+    (["inspect", "--json", "-x.pth"], "Unknown option '-x.pth'. For a file of this name, write ./-x.pth"),
+    (["synthesize", "resnet18", "-o", "-"], "--output is a .pth file, not '-'."),
+    (["run", "FILE", "--input", "x.npy", "--output", "y.txt"], "--output is a .npy file, not 'y.txt'."),
     (["verify", "FILE", "--epsilon", "2"], "--epsilon is between 0 and 1, not 2.0."),
     (["identify", "FILE", "--size", "0"], "--size is between 1 and 16,384, not 0."),
     (["run", "FILE", "--input", "x.npy", "--stride0", "3"], "--stride0 is 1 or 2, not 3."),
-    (["run", "FILE"], "Missing --input: a .npy, a .safetensors, a PNG, a JPEG or a folder of them."),
+    (["run", "FILE"], "missing --input FILE (.npy, image or folder)"),
     (["run", "FILE", "--input", "x.npy", "--batch", "0"], "--batch is between 1 and 256, not 0."),
     (
       ["run", "FILE", "--input", "x.npy", "--engine", "reference", "--numerics", "fast"],
-      "--numerics is how onednn computes; the reference is always exact."
+      "--numerics applies only to the engine onednn; the reference engine is always exact."
     ),
     (
       ["run", "FILE", "--input", "x.npy", "--float64", "--numerics", "fast"],
-      "--numerics is how onednn computes, and --float64 is the reference."
+      "--numerics applies only to the engine onednn, and --float64 uses the reference engine."
     ),
     (
       ["run", "FILE", "--input", "x.npy", "--float64", "--validate"],
-      "--float64 is what --validate compares with; leave it out."
+      "--validate compares with float64 already; leave out --float64."
     ),
     (
       ["run", "FILE", "--input", "x.npy", "--numerics", "quick"],
-      "The value 'quick' is invalid for '--numerics <exact|fast>': There are exact and fast, not quick."
+      "The value 'quick' is invalid for '--numerics <exact|fast>': --numerics is exact or fast, not 'quick'."
     ),
     (["run", "FILE", "--input", "x.npy", "--top", "0"], "--top is at least 1, not 0."),
     (
@@ -162,11 +162,11 @@ import Testing
     ),
     (
       ["run", "FILE", "--input", "x.png", "--preprocess", "imagenet-eval", "--tile"],
-      "--tile is for whole images, and --preprocess imagenet-eval leaves 224×224 of each."
+      "--tile cannot be used with --preprocess imagenet-eval, which crops images to 224×224."
     ),
     (
       ["run", "FILE", "--input", "x.npy", "--tile", "--stages", "s.safetensors"],
-      "--tile averages logits; other stages are of whole images, run without it."
+      "--tile averages logits only; leave it out for other stages."
     ),
   ])
   func usage(_ arguments: [String], _ text: String) throws {

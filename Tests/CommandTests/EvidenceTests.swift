@@ -30,7 +30,7 @@ import Testing
           stride0         1                                 module attributes: conv1.stride 1, maxpool.stride 1
           block_stride    on the first convolution          module attributes: layer2.0: strides 2, 1
           stage_strides   1, 2, 2, 2                        module attributes: the first blocks' convolutions
-          output_stride   as the strides make it            module attributes: all 12 convolutions
+          output_stride   32 (no dilation)                  module attributes: all 12 convolutions
           epsilon         1e-05                             module attributes: bn1.eps 1e-05, all 12 alike (BatchNorm2d)
           activation      ReLU                              module attributes: layer1.0.relu is ReLU
           class           torchvision.models.resnet.ResNet  module attributes: the outermost module
@@ -56,7 +56,7 @@ import Testing
     #expect(other.status == 0 && other.output != run.output)
     #expect(
       other.errors.hasPrefix(
-        "decant: warning: --stride0 2 goes against stride0 1 of module attributes: conv1.stride 1, maxpool.stride 1\n"
+        "decant: warning: --stride0 2 contradicts stride0 1 of module attributes: conv1.stride 1, maxpool.stride 1\n"
       ))
     let verified = try decant("decant verify OUT/net.pth")
     #expect(verified.status == 0)
@@ -65,7 +65,7 @@ import Testing
         "    activation: ReLU\n    shortcut: added before the last ReLU\n"))
     #expect(
       verified.output.contains(
-        "\n  read from module attributes, not verified: no name or shape tells\n    antialiasing: none\n"))
+        "\n  read from module attributes (weights cannot confirm these)\n    antialiasing: none\n"))
     let json = try #require(
       try JSONSerialization.jsonObject(with: Data(try decant("decant verify OUT/net.pth --json").output.utf8))
         as? [String: Any])
@@ -120,7 +120,7 @@ import Testing
       large.status == 0
         && large.errors.contains("has 2097152 bytes, more than a configuration needs (1048576)"))
     let folder = try decant("rm OUT/config.json; mkdir OUT/config.json; decant identify OUT/net.pth")
-    #expect(folder.status == 0 && folder.errors.contains("config.json beside the checkpoint is not read: "))
+    #expect(folder.status == 0 && folder.errors.contains("ignoring config.json next to the checkpoint: "))
     // Escape sequences, and a file that never ends.
     let hostile = try decant(
       "rmdir OUT/config.json; printf '{\"arch\": \"\\\\u009b31mred\"}' > OUT/config.json; decant identify OUT/net.pth"

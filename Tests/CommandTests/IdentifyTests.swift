@@ -21,8 +21,8 @@ import Testing
         consistent with resnet50
           same names and shapes: resnet50, resnet50nodown, resnetaa50, resnetblur50
           key: model
-          dialect: torchvision: torchvision, and who builds on it
-          320 of 320 tensors are the network's
+          naming: torchvision
+          320 tensors match
 
           fact             value                             source
           block            bottleneck                        layer1.0.conv3.weight [256, 64, 1, 1]
@@ -35,18 +35,18 @@ import Testing
           classes          1                                 fc.weight [1, 2048]
           input_channels   3                                 conv1.weight [64, 3, 7, 7]
 
-          the file does not say  usual                                                                     declare with
-          stride0                2 (1 in resnet50nodown, whose names and shapes are the same)              --stride0
-          block_stride           on the 3×3 convolution (v1.5)                                             --block-stride
-          max_pool               3×3, padding 1                                                            --stem-pooling
-          epsilon                1e-05                                                                     --epsilon
-          shortcut               added before the last ReLU
-          activation             ReLU
-          antialiasing           none
-          stage_strides          1, 2, 2, 2                                                                --stage-strides
-          output_stride          as the strides make it                                                    --output-stride
-          residual               shortcuts are added; a plain network can have the same names and shapes
-          preprocessing          RGB, 224×224, scaled to 0…1, mean 0.485 0.456 0.406, deviation 0.229 0.224 0.225
+          not in the file  default                                                                   set with
+          stride0          2 (1 in resnet50nodown, whose names and shapes are the same)              --stride0
+          block_stride     on the 3×3 convolution (v1.5)                                             --block-stride
+          max_pool         3×3, padding 1                                                            --stem-pooling
+          epsilon          1e-05                                                                     --epsilon
+          shortcut         added before the last ReLU
+          activation       ReLU
+          antialiasing     none
+          stage_strides    1, 2, 2, 2                                                                --stage-strides
+          output_stride    32 (no dilation)                                                          --output-stride
+          residual         shortcuts are added; a plain network can have the same names and shapes
+          preprocessing    RGB, 224×224, scaled to 0…1, mean 0.485 0.456 0.406, deviation 0.229 0.224 0.225
 
         """)
   }
@@ -82,7 +82,7 @@ import Testing
       run.output.hasSuffix(
         """
 
-        for one image of 224×224, with stride0 2 (--size and --stride0 change it)
+        for one 224×224 image, with stem stride 2 (set with --size and --stride0)
           stage    result      multiply-adds    share  parameters
           stem     64×112×112    118,013,952    2.9 %       9,536
           maxpool  64×56×56                0    0.0 %           0
@@ -94,15 +94,15 @@ import Testing
           logits   1000            2,048,000    0.1 %   2,049,000
           total                4,089,184,256  100.0 %  25,557,032
 
-        why 50 layers
-          1 stem convolution + 3 × (3 + 4 + 6 + 3) = 48 block convolutions + 1 fully connected layer = 50. Convolutions of shortcuts are not counted.
-        what a block does
+        depth: why 50 layers
+          1 stem convolution + 3 × (3 + 4 + 6 + 3) = 48 block convolutions + 1 fully connected layer = 50. Shortcut convolutions are not counted.
+        what each convolution of a block does
           layer1.2.conv1.weight (1×1) reduces 256 channels to 64: 16,384 weights
-          layer1.2.conv2.weight (3×3) works on 64: 36,864 weights
-          layer1.2.conv3.weight (1×1) restores 256: 16,384 weights
-          together 69,632; two 3×3 convolutions on all 256 channels would have 1,179,648, 16.9 times as many
-        where a downsample stands, and why
-          layer1.0 (64 → 256 channels), layer2.0 (stride 2, 256 → 512 channels), layer3.0 (stride 2, 512 → 1024 channels), layer4.0 (stride 2, 1024 → 2048 channels): what is added must have the size and channels of the block's result; every other shortcut is the identity and has no weights
+          layer1.2.conv2.weight (3×3) keeps 64 channels: 36,864 weights
+          layer1.2.conv3.weight (1×1) expands to 256 channels: 16,384 weights
+          in total 69,632 weights; two 3×3 convolutions on 256 channels would have 1,179,648, 16.9 times as many
+        which blocks have a downsample, and why
+          layer1.0 (64 → 256 channels), layer2.0 (stride 2, 256 → 512 channels), layer3.0 (stride 2, 512 → 1024 channels), layer4.0 (stride 2, 1024 → 2048 channels): a shortcut must have the shape of its block's output. All other shortcuts are the identity, without weights
 
         """), "\(run.output)")
     #expect(try decant("identify OUT/r.pth --explain --stride0 1").output.contains("  256×224×224 "))
@@ -122,7 +122,7 @@ import Testing
           "architecture": null,
           "same_shapes_as": [],
           "nearest": "resnet18",
-          "reason": "not recognised as a ResNet: no tensor is named like a ResNet's stem or stage",
+          "reason": "not recognised as a ResNet: no tensor is named like a ResNet stem or stage",
           "prefixes": [
             {"prefix": "bn1", "tensors": 3, "first": "bn1.num_batches_tracked", "shape": []},
         """), "\(json.output)")
@@ -130,7 +130,7 @@ import Testing
     #expect(run.status == 1 && run.output.isEmpty)
     #expect(
       run.errors.hasPrefix(
-        "decant: error: fixtures/torch/weights.safetensors: not recognised as a ResNet: no tensor is named like a ResNet's stem or stage; nearest: resnet18 (torchvision names), of which 5 names and 0 shapes match; prefixes found: bn1 (3 tensors, the first bn1.num_batches_tracked scalar), "
+        "decant: error: fixtures/torch/weights.safetensors: not recognised as a ResNet: no tensor is named like a ResNet stem or stage; closest: resnet18 (naming: torchvision), with 5 matching names and 0 matching shapes; prefixes found: bn1 (3 tensors, such as bn1.num_batches_tracked scalar), "
       ))
   }
 

@@ -110,7 +110,7 @@ import Testing
     #expect(
       run.output.contains(
         """
-          state dicts, of which --key chooses one:
+          state dicts (choose one with --key):
             --key state_dict  (6 tensors)
             --key state_dict_ema  (6 tensors)
         """))

@@ -88,7 +88,8 @@ import Testing
     #expect((object["assumed"] as? [String: Any])?["stride0"] as? Int == 2)
     #expect((object["logits"] as? [[Double]])?.count == 2)
     #expect(object["preprocessing"] as? String == "none")
-    #expect(run.errors.contains("assumed, since no shape tells: stride0 2;"))
+    #expect(
+      run.errors.contains("not stored in the file, using defaults: stem stride 2, … (--verbose lists all 9)"))
   }
 
   @Test func repeatEndsWithTheMedian() throws {

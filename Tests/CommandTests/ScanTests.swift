@@ -124,9 +124,9 @@ import Testing
         """)
     #expect(
       run.errors == """
-        decant: tree/loop is a link to a folder: not scanned
-        decant: tree/nowhere is a link that leads nowhere: not scanned
-        decant: tree/pipe is not a regular file: not scanned
+        decant: not scanned: tree/loop is a link to a folder
+        decant: not scanned: tree/nowhere is a link that leads nowhere
+        decant: not scanned: tree/pipe is not a regular file
 
         """)
   }
@@ -140,7 +140,7 @@ import Testing
     let run = try scan("model", "--skip", "*.md", "--skip", "*.json")
     #expect(run.status == 0)
     #expect(run.output == "clean  model/w.pkl\n1 file: 1 clean\n")
-    #expect(run.errors == "decant: model/README.md is left out: not scanned\n")
+    #expect(run.errors == "decant: not scanned: model/README.md is left out\n")
   }
 
   /// The results are in the order of the paths for any number of threads.

@@ -6,7 +6,7 @@ import TestSupport
 import DecantTensors
 import Testing
 
-/// The oneDNN engine against PyTorch's results and against the reference engine in float64.
+/// The oneDNN engine against PyTorch's results and compared with the reference engine in float64.
 @Suite(.serialized) struct OneDNNTests {
   private func alone(
     _ operation: DecantGraphs.GraphOperation, _ sizes: [Int], weights: StateDict? = nil, _ input: [Float]

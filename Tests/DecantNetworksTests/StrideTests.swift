@@ -120,7 +120,7 @@ import Testing
     for (values, reason) in [
       ([Float](repeating: -1, count: 8), "is negative in channel 0"),
       (.init(repeating: 0, count: 8), "is 0 in most channels"),
-      (.init(repeating: .nan, count: 8), "has numbers that are not finite"),
+      (.init(repeating: .nan, count: 8), "has NaN or infinity"),
     ] {
       let bad = try replacing(weights, "layer1.0.bn1.running_var", values)
       #expect(refusal(small, bad) == .unusable(tensor: "layer1.0.bn1.running_var", reason: reason))

@@ -141,13 +141,13 @@ import Testing
     } throws: { error in
       let error = error as? DecantError
       return error?.code == .unsupportedNetwork && error?.reason.contains(" \(name) ") == true
-        && error?.advice == .declare(["architecture"])
+        && error?.advice == .nameArchitecture
     }
     let declared = try ResNetResolution(
       of: weights, said { $0.architecture = .named("resnet50") },
       evidence: { naming in evidence(naming) { $0.modules = tree } })
     #expect(
-      declared.warnings.contains { $0.description.hasPrefix("architecture resnet50 goes against \(name) ") })
+      declared.warnings.contains { $0.description.hasPrefix("architecture resnet50 contradicts \(name) ") })
   }
 
   @Test func v1StandsOnTheFirstConvolution() throws {

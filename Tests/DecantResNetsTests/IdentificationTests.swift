@@ -122,7 +122,7 @@ import Testing
       try ResNetResolution(of: weights(nodown.configuration))
     } throws: {
       let error = $0 as? DecantError
-      return error?.code == .undetermined && error?.advice == .declare(["architecture", "stride0"])
+      return error?.code == .undetermined && error?.advice == .chooseStride(isNamed: true)
     }
   }
 }

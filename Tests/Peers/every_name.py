@@ -181,7 +181,7 @@ def test_others(decant, folder, table, name):
         found = nets.identify(decant, file)
         behind = f" behind `{found['prefix']}`" if found["prefix"] else ""
         matches = decant.attempt("verify", file).status == 0
-        says = found["architecture"] or "a ResNet without a published name"
+        says = found["architecture"] or "a custom ResNet"
         says += behind if matches else f"{behind}, with parts that `verify` does not know"
         assert nets.names(found)[:1] == ([INSIDE[name]] if name in INSIDE else [])
     assert (name in INSIDE) <= (finished.status == 0)

@@ -105,7 +105,7 @@ def test_the_same_content_in_every_container(decant, containers):
 def test_a_prefix_is_said_and_can_be_refused(decant, containers, folder):
     finished = decant("diff", folder / "zip.pth", folder / "wrapped.pth")
     assert finished.output == "the same: 14 tensors, every bit\n"
-    assert finished.errors == "decant: 14 names compared without the prefix model. of A and module. of B\n"
+    assert finished.errors == "decant: ignoring the prefix 'model.' of A and 'module.' of B in 14 names\n"
     keyed = decant("diff", folder / "zip.pth", folder / "flat.safetensors", "--key-a", "model", "--exact-names")
     assert keyed.output == "the same: 14 tensors, every bit\n" and keyed.errors == ""
     exact = diff(decant, folder / "zip.pth", folder / "flat.safetensors", "--exact-names", status=1)
@@ -169,7 +169,7 @@ def test_float32_rounded_once(decant, folder, coarse, swapped):
     x, y = fine.double().numpy(), rounded.double().numpy()
     assert change["max_abs"] == np.abs(x - y).max()
     text = decant.attempt("diff", folder / "a.pth", folder / "b.pth").output
-    assert f"{coarse} is the float32 rounded once" in text
+    assert f"{coarse} is the exact rounding of float32" in text
     # One number that is the next one instead, and nothing is rounded any more.
     moved = rounded.view(WIDTHS[rounded.dtype.itemsize]).clone()
     moved[3] += 1
@@ -380,7 +380,7 @@ def test_a_part_by_its_names(decant, folder, fixtures):
     assert (steps["name"], steps["name_b"], steps["max_abs"]) == ("model.steps", "steps", 1)
     left_out = decant("diff", *files, "--except", "*bias", "--except", "*steps")
     assert left_out.output == "the same: 1 tensor, every bit\n"
-    assert left_out.errors.startswith("decant: 2 tensors of A left out\ndecant: 2 tensors of B left out\n")
+    assert left_out.errors.startswith("decant: skipped 2 tensors of A\ndecant: skipped 2 tensors of B\n")
     assert diff(decant, *files, "--only", "*weight", status=0)["identical"] == 1
     assert decant.attempt("diff", *files, "--only", "weight").status == 2
     assert decant.attempt("diff", *files, "--except", "*.bais").status == 2

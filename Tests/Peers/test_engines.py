@@ -165,7 +165,7 @@ def test_what_onednn_lacks_runs_on_the_reference(decant, run, folder, name, lack
     command = ["run", file, "--arch", name, "--input", folder / "x.npy"]
     finished = decant(*command)
     assert said_engine(finished.output) == "reference engine"
-    assert "the reference engine is used" in finished.errors and lacks in finished.errors
+    assert "using the reference engine: " in finished.errors and lacks in finished.errors
     for engine in ["onednn", "both"]:
         finished = decant.attempt(*command, "--engine", engine)
         assert finished.status == 2 and lacks in finished.errors and "--engine reference" in finished.errors
@@ -292,7 +292,7 @@ def test_without_the_library(decant, run, small, folder, monkeypatch):
     command = ["run", file, "--input", folder / "x.npy"]
     finished = decant(*command)
     assert said_engine(finished.output) == "reference engine"
-    assert "the reference engine is used" in finished.errors and "libdnnl2" in finished.errors
+    assert "using the reference engine: " in finished.errors and "libdnnl2" in finished.errors
     assert "libdnnl2" not in decant(*command, "--engine", "reference").errors
     for engine in ["onednn", "both"]:
         finished = decant.attempt(*command, "--engine", engine)

@@ -90,14 +90,14 @@ def test_a_detector_of_stride_1_runs_without_a_flag(decant, folder, legacy):
     network = randomise(small(stride0=1))
     torch.save(network, folder / "net.pth", _use_new_zipfile_serialization=not legacy)
     errors = run(decant, folder, folder / "net.pth", network)
-    assert "read from module attributes: " in errors and "stride0 1" in errors and "assumed" not in errors
+    assert "read from module attributes: " in errors and "stride0 1" in errors and "using defaults" not in errors
     errors = decant("verify", folder / "net.pth").output
-    assert "read from module attributes, not verified" in errors
+    assert "read from module attributes (weights cannot confirm these)" in errors
     contradicted = decant("run", folder / "net.pth", "--stride0", "2", "--input", folder / "x.npy").errors
-    assert "warning: --stride0 2 goes against stride0 1 of module attributes: conv1.stride 1, maxpool.stride 1" in contradicted
+    assert "warning: --stride0 2 contradicts stride0 1 of module attributes: conv1.stride 1, maxpool.stride 1" in contradicted
     torch.save(network.state_dict(), folder / "weights.pth")
     finished = decant.attempt("run", folder / "weights.pth", "--input", folder / "x.npy")
-    assert finished.status == 2 and "Say which network it is with --stride0" in finished.errors
+    assert finished.status == 2 and "Pass --stride0 1 or --stride0 2" in finished.errors
 
 
 def test_architectures_that_shapes_cannot_tell_apart(decant, folder):
@@ -170,7 +170,7 @@ def test_modules_of_timm_run_without_a_word(decant, folder, name):
     errors = run(decant, folder, folder / "net.pth", network, size=(64, 96) if "aa" in name else (61, 75))
     assumed = [line for line in errors.splitlines() if line.startswith("decant: assumed")]
     # A block of byobnet's can be without its shortcut.
-    assert assumed == (["decant: assumed, since no shape tells: shortcut added before the last SiLU"] if "ts" in name else [])
+    assert assumed == (["decant: not stored in the file, using defaults: shortcut added before the last SiLU"] if "ts" in name else [])
     assert identify(decant, folder / "net.pth")["contradictions"] == []
 
 
@@ -314,7 +314,7 @@ def test_the_module_list_is_a_hint(decant, folder):
     assert facts(found, "module_list") == {"stride0": "1"} and "stride0" in found["undetermined"]
     assert found["architecture"] == "resnet50"
     finished = decant.attempt("run", folder / "weights.pth", "--input", folder / "none.npy")
-    assert finished.status == 2 and "Say which network it is with --arch or --stride0" in finished.errors
+    assert finished.status == 2 and "Pass --stride0 1 (resnet50nodown) or --stride0 2 (resnet50)" in finished.errors
     torch.save(Nodown(), folder / "module.pth")
     found = identify(decant, folder / "module.pth")
     assert found["architecture"] == "resnet50nodown" and facts(found)["dropout"].startswith("0.5")
@@ -438,7 +438,7 @@ def test_a_detectors_yaml(decant, folder):
     assert "read from config.yaml: architecture resnet50nodown" in run(decant, folder, folder / "weights.pth", network)
     (folder / "config.yaml").write_text("arch: res50\n")
     errors = run(decant, folder, folder / "weights.pth", network, "--stride0", "1")
-    assert "warning: --stride0 1 goes against stride0 2 of config.yaml: arch res50" in errors
+    assert "warning: --stride0 1 contradicts stride0 2 of config.yaml: arch res50" in errors
 
 
 MMCV = """model = dict(
@@ -480,7 +480,7 @@ def test_a_files_name_is_weak(decant, folder):
     assert facts(found, "file_name") == {"architecture": "resnet50nodown", "stride0": "1"}
     assert found["architecture"] == "resnet50" and "stride0" in found["undetermined"]
     finished = decant.attempt("run", folder / "resnet50nodown.pth", "--input", folder / "none.npy")
-    assert finished.status == 2 and "Say which network it is with --arch or --stride0" in finished.errors
+    assert finished.status == 2 and "Pass --stride0 1 (resnet50nodown) or --stride0 2 (resnet50)" in finished.errors
 
 
 def test_what_lies_beside_stays_in_the_folder(decant, folder):
@@ -489,7 +489,7 @@ def test_what_lies_beside_stays_in_the_folder(decant, folder):
     (folder / "inner" / "config.json").symlink_to("../config.json")
     torch.save(torchvision.models.resnet50().state_dict(), folder / "inner" / "net.pth")
     finished = decant("identify", folder / "inner" / "net.pth")
-    assert "config.json beside the checkpoint is not read: " in finished.errors and "outside its folder" in finished.errors
+    assert "ignoring config.json next to the checkpoint: " in finished.errors and "outside its folder" in finished.errors
     (folder / "inner" / "config.json").unlink()
     (folder / "inner" / "config.json").write_bytes(b" " * (1 << 20) + b"{}")
     assert "more than a configuration needs" in decant("identify", folder / "inner" / "net.pth").errors

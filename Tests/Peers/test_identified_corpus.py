@@ -58,7 +58,7 @@ PHRASES = {
 }
 # The independent reader names an OrderedDict's tensors by their place in its call; their shapes are compared.
 CALLED_WITH_PAIRS = "<arg0>"
-FOUND = re.compile(r"\(([\d,]+) tensors?, the first (\S+) (scalar|\d+(?:×\d+)*)\)")
+FOUND = re.compile(r"\(([\d,]+) tensors?, such as (\S+) (scalar|\d+(?:×\d+)*)\)")
 CANDIDATE = re.compile(r"(\S+) \((\d+) tensors\)(?:, |$)")
 
 

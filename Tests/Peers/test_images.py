@@ -264,7 +264,7 @@ def test_logits_end_to_end(decant, checkpoints, folder, figures):
     common = ["run", file, "--arch", "resnet18", "--input", place, "--preprocess", "imagenet-eval"]
     finished = decant(*common, "--labels", folder / "labels.txt", "--top", 3, "--json", "--output", folder / "y.npy", "--batch", 3)
     report = json.loads(finished.output)
-    assert "1 file of other kinds passed over" in finished.errors
+    assert "skipped 1 file of other formats" in finished.errors
     network = checkpoints.network("resnet18")
     wanted = network.double()(torch.stack(list(images.values())).double()).numpy()
     found = np.load(folder / "y.npy")

@@ -169,7 +169,7 @@ def test_what_has_no_statistics_is_refused(decant, folder):
     network = torchvision.models.resnet18()
     torch.save(network.state_dict(), folder / "net.pth")
     fresh = decant.attempt("identify", folder / "net.pth", "--measure")
-    assert fresh.status == 2 and "the network has seen no image" in fresh.errors
+    assert fresh.status == 2 and "the network is not trained" in fresh.errors
     state = {name: value for name, value in network.state_dict().items() if "running" not in name}
     torch.save(state, folder / "net.pth")
     bare = decant.attempt("identify", folder / "net.pth", "--measure")

@@ -350,7 +350,7 @@ def test_wrappers_are_poured_as_their_parts(decant, folder):
     ]  # fmt: skip
     assert state_dicts(decant, path) == [("the whole file", 2)]
     done = decant("convert", path, folder / "parts.safetensors")
-    assert "is a wrapper without data of its own" in done.errors
+    assert "is a wrapper without data" in done.errors
     assert set(load_file(folder / "parts.safetensors")) == {"w.__dict__.integers", "w.__dict__.scale", "b"}
 
 

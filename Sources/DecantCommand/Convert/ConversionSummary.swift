@@ -43,13 +43,13 @@ struct ConversionSummary {
       let isOne = report.droppedObjectCount == 1
       StandardStreams.note(
         format == OutputFormat.torchZip.name
-          ? "note: \(Format.count(report.droppedObjectCount, "value")) that torch.load(weights_only=True) would refuse \(isOne ? "was" : "were") left out"
-          : "note: \(Format.count(report.droppedObjectCount, "value")) that \(isOne ? "is no tensor has" : "are no tensors have") no place in \(format) and stayed behind"
+          ? "skipped \(Format.count(report.droppedObjectCount, "value")) that torch.load(weights_only=True) rejects"
+          : "skipped \(Format.count(report.droppedObjectCount, "value")) that \(isOne ? "is not a tensor" : "are not tensors") (\(format) stores only tensors)"
       )
     }
     if !report.droppedMetadata.isEmpty {
       StandardStreams.note(
-        "note: \(Format.count(report.droppedMetadata.count, "key")) of the source's metadata \(report.droppedMetadata.count == 1 ? "has" : "have") no place in \(format) and stayed behind: "
+        "skipped \(Format.count(report.droppedMetadata.count, "metadata key")) that \(format) cannot store: "
           + list(report.droppedMetadata))
     }
     notesOnWrappers()
@@ -58,7 +58,7 @@ struct ConversionSummary {
     let files = report.files.count > 1 ? " in \(Format.count(report.files.count, "file"))" : ""
     let result =
       "\(Format.count(report.tensorCount, "tensor")), \(Format.count(report.byteCount, "byte"))\(files)\(casts)"
-      + (options.checks ? ", read again and equal" : "") + ", \(Format.duration(time))"
+      + (options.checks ? ", verified" : "") + ", \(Format.duration(time))"
     guard let output else { return StandardStreams.note("\(result): standard output") }
     if json {
       return StandardStreams.document(
@@ -79,8 +79,13 @@ struct ConversionSummary {
 
   private var casts: String {
     guard let dtype = options.dtype?.rawValue else { return "" }
-    return
-      ", \(Format.count(report.castCount)) cast to \(dtype), \(Format.count(report.uncastCount)) of other kinds kept"
+    let cast = ", cast \(Format.count(report.castCount, "tensor")) to \(dtype)"
+    guard report.uncastCount > 0 else { return cast }
+    let isInteger = checkpoint.tensors.allSatisfy {
+      [.floatingPoint, .signedInteger, .unsignedInteger].contains($0.tensor.dtype.kind)
+    }
+    return cast
+      + "; \(Format.count(report.uncastCount, isInteger ? "integer tensor" : "other tensor")) unchanged"
   }
 
   private func notesOnWrappers() {
@@ -88,15 +93,15 @@ struct ConversionSummary {
     let count = report.wrappers.count
     StandardStreams.note(
       "note: \(first.name.escapedForDisplay) (\(first.type.escapedForDisplay))"
-        + (count > 1 ? " and \(count - 1) like it are wrappers" : " is a wrapper")
-        + " without data of \(count > 1 ? "their" : "its") own: the tensors below \(count > 1 ? "them" : "it") were written"
+        + (count > 1 ? " and \(count - 1) others are wrappers" : " is a wrapper")
+        + " without data: wrote the tensors inside \(count > 1 ? "them" : "it") instead"
     )
   }
 
   private func notesOnAliases() {
     guard !report.aliases.isEmpty else { return }
     StandardStreams.note(
-      "note: \(Format.count(report.aliases.count, "tensor")) sharing data with another \(report.aliases.count == 1 ? "was" : "were") written in full: "
+      "note: wrote \(Format.count(report.aliases.count, "tensor")) in full that \(report.aliases.count == 1 ? "shares" : "share") data with another: "
         + list(report.aliases.map { "\($0.name) (of \($0.of))" }))
   }
 

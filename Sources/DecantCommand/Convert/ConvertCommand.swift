@@ -10,62 +10,63 @@ import DecantTensors
 struct ConvertCommand: ParsableCommand, JSONReporting {
   static let configuration = CommandConfiguration(
     commandName: "convert",
-    abstract: "Write the tensors in another format, or the network as an ONNX model, whole or not at all.")
+    abstract: "Convert the tensors to another format, or the network to an ONNX model.")
 
   @Argument(help: "The checkpoint.") var input: String
   @OptionGroup var limits: LimitOptions
-  @Argument(help: "The file to write, whose extension chooses the format; - for standard output.")
+  @Argument(help: "The file to write; its extension chooses the format. - is standard output.")
   var output: String
   @Option(
     help:
-      "The format to write, whatever the extension: \(OutputFormat.allCases.map(\.rawValue).joined(separator: ", ")).",
+      "The output format, whatever the extension: \(OutputFormat.allCases.map(\.rawValue).joined(separator: ", ")).",
     transform: { try ConvertCommand.format($0) })
   var format: OutputFormat?
   @OptionGroup var network: NetworkOptions
-  @Option(help: "How many outputs the network should have, 0 for no head; for .onnx and --fold-bn.")
+  @Option(help: "The number of classes, 0 for no head; for .onnx and --fold-bn.")
   var numClasses: Int?
-  @Flag(help: "Compute a ResNet's normalizations into the convolutions before them.") var foldBn = false
-  @Flag(help: "Write the weights to OUTPUT.data beside the model; only for .onnx.") var externalData = false
+  @Flag(help: "Fold a ResNet's batch norms into their convolutions.") var foldBn = false
+  @Flag(help: "Write the weights to a second file, OUTPUT.data; only for .onnx.") var externalData = false
   @Option(
     help:
-      "Rename a ResNet's tensors into this library's names, such as timm; decant identify --dialects lists them."
+      "Rename a ResNet's tensors to this naming, such as timm; decant identify --dialects lists all."
   )
   var names: String?
-  @Option(help: "Take this off the front of every name, such as 'module.'.") var stripPrefix: String?
+  @Option(help: "Remove this prefix from every name, such as 'module.'.") var stripPrefix: String?
   @Option(
     help: ArgumentHelp(
-      "Change every name as sed does: 's/pattern/replacement/'; again for another.", valueName: "expression"))
+      "Rename tensors like sed: 's/pattern/replacement/'. Repeatable.", valueName: "expression"))
   var rename: [String] = []
   @Option(
-    help: ArgumentHelp("Only tensors whose names match this glob; again for another.", valueName: "glob"))
+    help: ArgumentHelp("Only tensors whose name matches this glob. Repeatable.", valueName: "glob"))
   var only: [String] = []
-  @Option(help: ArgumentHelp("No tensors whose names match this glob; again for another.", valueName: "glob"))
+  @Option(
+    help: ArgumentHelp("Leave out tensors whose name matches this glob. Repeatable.", valueName: "glob"))
   var except: [String] = []
-  @Option(help: "Cast floating-point tensors to this type, such as float16; others stay.")
+  @Option(help: "Cast floating-point tensors to this dtype, such as float16.")
   var dtype: String?
-  @Option(help: "Order of the sizes of convolutions' weights: nchw as PyTorch has them, or nhwc.")
+  @Option(help: "Layout of convolution weights: nchw (PyTorch's) or nhwc.")
   var layout: Layout = .nchw
   @Option(
     help: ArgumentHelp(
-      "Write several .safetensors files of at most this size, such as 5GB, and their index.",
+      "Split the output into .safetensors files of at most this size, such as 5GB, with an index.",
       valueName: "size"))
   var shardSize: String?
-  @Flag(help: "Write quantised tensors as the float32 numbers they stand for.") var dequantize = false
-  @Flag(help: "Write sparse tensors in full, zeros included.") var toDense = false
+  @Flag(help: "Convert quantised tensors to float32.") var dequantize = false
+  @Flag(help: "Convert sparse tensors to dense tensors.") var toDense = false
   @Flag(
     help:
-      "Into .pth, leave out the values that torch.load(weights_only=True) would refuse; where tensors lie in them, their state dict is written."
+      "For .pth: leave out values that torch.load(weights_only=True) rejects, and replace modules by their state dicts."
   )
   var dropObjects = false
-  @Flag(help: "Into .pth, write only the parts of storages that tensors use.") var shrink = false
+  @Flag(help: "For .pth: write only the parts of storages that tensors use.") var shrink = false
   @Flag(help: "Write .pth in the format before PyTorch 1.6.") var legacy = false
-  @Flag(help: "Refuse to replace an existing file.") var noClobber = false
+  @Flag(help: "Fail if the output exists.") var noClobber = false
   @Flag(
-    help: "Of a file that was cut off or damaged, convert the tensors that are whole, and name the others.")
+    help: "Convert the complete tensors of a truncated or damaged file, and list the others.")
   var salvage = false
-  @Flag(help: "Put the source file's SHA-256 into the metadata.") var sourceDigest = false
-  @Flag(help: "Flush file and folder to the disk before saying that it is done.") var durable = false
-  @Flag(help: "Read what was written and compare every tensor with the source.") var check = false
+  @Flag(help: "Store the source file's SHA-256 in the metadata.") var sourceDigest = false
+  @Flag(help: "Flush the file and its folder to disk before exiting.") var durable = false
+  @Flag(help: "Read the output back and compare every tensor with the source.") var check = false
   @Flag(help: "Print JSON, schema 1.") var json = false
 
   /// The dimension order of convolution weights.
@@ -73,59 +74,59 @@ struct ConvertCommand: ParsableCommand, JSONReporting {
 
   func validate() throws {
     if isNetwork { return try validateForONNX() }
-    try refuse([("--external-data", externalData)], "only for a network that is written as .onnx")
+    try refuse([("--external-data", externalData)], "only for .onnx")
     if !foldBn {
       try refuse(
         network.geometryOptions + [("--num-classes", numClasses != nil)],
-        "only for a network that is written as .onnx or with --fold-bn")
+        "only for .onnx or with --fold-bn")
     }
     if isStandardOutput {
-      if format == nil { throw ValidationError("Standard output has no extension: say which --format.") }
+      if format == nil { throw ValidationError("Standard output has no extension: pass --format.") }
       if json {
-        throw ValidationError("--json prints on standard output, which the file takes: name a file.")
+        throw ValidationError("--json cannot share standard output with the file: pass an output file.")
       }
       if format == .npyFolder || check || noClobber || durable || shardSize != nil {
         throw ValidationError(
-          "Standard output takes one file as it comes: no folder, no --check, --durable, --no-clobber, --shard-size."
+          "Standard output takes one file: leave out --check, --durable, --no-clobber, --shard-size and --format npy-folder."
         )
       }
       if StandardStream.output.isTerminal {
-        throw ValidationError("Standard output is a terminal, which shows no weights: redirect it.")
+        throw ValidationError("Standard output is a terminal: redirect it to a file.")
       }
     } else if target == nil {
       throw ValidationError(
-        "The output's extension chooses the format, and \(output.escapedForDisplay) chooses none. There are .safetensors, .npz, .npy, .gguf, .pth, .onnx, and a path that ends in / for a folder of .npy files."
+        "Unknown output format: '\(output.escapedForDisplay)'. Use .safetensors, .npz, .npy, .gguf, .pth, .onnx, a path that ends in / for a folder of .npy files, or --format."
       )
     }
     if let names, ResNetDialect.named(names) == nil {
       let all = ResNetDialect.all.map(\.name).joined(separator: ", ")
-      throw ValidationError("No dialect is called '\(names.escapedForDisplay)'. There are: \(all).")
+      throw ValidationError("Unknown naming '\(names.escapedForDisplay)'. Use one of: \(all).")
     }
     if let shardSize {
       if target != .safetensors || !output.hasSuffix(".safetensors") {
-        throw ValidationError("--shard-size is for .safetensors files.")
+        throw ValidationError("--shard-size: only for .safetensors.")
       }
       if (Format.byteCount(shardSize) ?? 0) < 1 {
         throw ValidationError(
-          "--shard-size takes a size such as 500MB or 5GB, not \(shardSize.escapedForDisplay).")
+          "--shard-size is a size such as 500MB or 5GB, not \(shardSize.escapedForDisplay).")
       }
     }
     for expression in rename { _ = try Self.substitution(expression) }
     if target != .torchZip {
       for (flag, isSet) in [("--drop-objects", dropObjects), ("--shrink", shrink), ("--legacy", legacy)]
       where isSet {
-        throw ValidationError("\(flag) is for .pth and .pt files.")
+        throw ValidationError("\(flag): only for .pth and .pt.")
       }
     }
     if names != nil, layout == .nhwc {
-      throw ValidationError("--names changes the layout as the dialect needs it: leave out --layout.")
+      throw ValidationError("--names chooses the layout: leave out --layout.")
     }
     if network.prefix != nil, names == nil, !foldBn {
-      throw ValidationError("--prefix says which network --names or --fold-bn means.")
+      throw ValidationError("--prefix needs --names or --fold-bn.")
     }
     if let dtype, !Cast.targets.contains(where: { $0.rawValue == dtype }) {
       throw ValidationError(
-        "--dtype takes \(Cast.targets.map(\.rawValue).joined(separator: ", ")), not \(dtype.escapedForDisplay)."
+        "--dtype is one of \(Cast.targets.map(\.rawValue).joined(separator: ", ")), not \(dtype.escapedForDisplay)."
       )
     }
   }
@@ -137,7 +138,7 @@ struct ConvertCommand: ParsableCommand, JSONReporting {
         ("--rename", !rename.isEmpty), ("--only", !only.isEmpty), ("--except", !except.isEmpty),
         ("--dtype", dtype != nil), ("--layout", layout != .nchw), ("--shard-size", shardSize != nil),
         ("--dequantize", dequantize), ("--to-dense", toDense), ("--salvage", salvage),
-      ], "not for .onnx, which is the whole network in float32")
+      ], "not for .onnx")
     if let numClasses, numClasses < 0 {
       throw ValidationError("--num-classes is at least 0, which is no head, not \(numClasses).")
     }
@@ -209,7 +210,7 @@ struct ConvertCommand: ParsableCommand, JSONReporting {
   private static func format(_ name: String) throws -> OutputFormat {
     guard let format = OutputFormat(rawValue: name) else {
       throw ValidationError(
-        "--format knows \(OutputFormat.allCases.map(\.rawValue).joined(separator: ", ")).")
+        "--format is one of \(OutputFormat.allCases.map(\.rawValue).joined(separator: ", ")).")
     }
     return format
   }

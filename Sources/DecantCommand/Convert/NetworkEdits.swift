@@ -36,14 +36,14 @@ struct NetworkEdits {
     guard nameless.isEmpty else {
       throw DecantError(
         .notRepresentable,
-        "the dialect \(dialect.name) has no name for \(nameless.prefix(8).map(\.escapedForDisplay).joined(separator: ", "))"
+        "\(dialect.name) naming has no name for \(nameless.prefix(8).map(\.escapedForDisplay).joined(separator: ", "))"
           + (nameless.count > 8 ? " and \(nameless.count - 8) more" : ""),
         file: checkpoint.path, advice: .listDialects)
     }
     let others = naming.entries.count - renamed.count
     StandardStreams.note(
-      "\(Format.count(renamed.count, "name")) of \(naming.dialect.name) written as \(dialect.name)'s"
-        + (others == 0 ? "" : "; \(Format.count(others, "other")) kept"))
+      "renamed \(Format.count(renamed.count, "tensor")) from \(naming.dialect.name) to \(dialect.name)"
+        + (others == 0 ? "" : "; \(Format.count(others, "other name")) unchanged"))
     return renamed
   }
 
@@ -82,7 +82,7 @@ struct NetworkEdits {
       replaced[ExactText(convolution.weight.name)] = weights
     }
     StandardStreams.note(
-      "\(Format.count(folding.convolutions.count, "normalization")) computed into the convolution before each"
+      "folded \(Format.count(folding.convolutions.count, "batch norm")) into their convolutions"
     )
     return replaced
   }

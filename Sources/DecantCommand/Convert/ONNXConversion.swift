@@ -51,7 +51,7 @@ struct ONNXConversion {
         resolution, CheckpointPart(checkpoint: checkpoint, selection: selection), sourceDigest: sourceDigest)
       if !export.tooLongKeys.isEmpty {
         StandardStreams.note(
-          "note: too long for the model's metadata: "
+          "note: skipped metadata that is too long for ONNX: "
             + export.tooLongKeys.map(\.escapedForDisplay).joined(separator: ", "))
       }
       report = try export.model(foldsNormalization: foldsNormalization).write(to: output, target)
@@ -62,13 +62,13 @@ struct ONNXConversion {
 
   private func print(_ report: ONNXModel.Report, _ output: String, _ time: Duration) {
     for (dtype, count) in report.castCounts {
-      let how = dtype == .float64 ? "rounded to the nearest" : "exactly"
+      let how = dtype == .float64 ? "rounded to nearest" : "exactly"
       StandardStreams.note(
-        "note: \(Format.count(count, "tensor")) of \(dtype.rawValue) written as float32, \(how)")
+        "note: cast \(Format.count(count, "tensor")) of \(dtype.rawValue) to float32, \(how)")
     }
     if foldsNormalization {
       StandardStreams.note(
-        "note: \(Format.count(report.foldedCount, "normalization")) computed into the convolution before \(report.foldedCount == 1 ? "it" : "them")"
+        "folded \(Format.count(report.foldedCount, "batch norm")) into their convolutions"
       )
     }
     if json {
@@ -79,7 +79,7 @@ struct ONNXConversion {
     }
     let data = report.dataByteCount.map { " and \(Format.count($0, "byte")) of data" } ?? ""
     StandardStreams.line(
-      "\(Format.count(report.nodeCount, "node")), \(Format.count(report.weightCount, "weight")), \(Format.count(report.byteCount, "byte"))\(data)\(checks ? ", read again and equal" : ""), \(Format.duration(time)): \(output.escapedForDisplay)"
+      "\(Format.count(report.nodeCount, "node")), \(Format.count(report.weightCount, "weight")), \(Format.count(report.byteCount, "byte"))\(data)\(checks ? ", verified" : ""), \(Format.duration(time)): \(output.escapedForDisplay)"
     )
   }
 }

@@ -10,44 +10,45 @@ import DecantIO
 struct DiffCommand: ParsableCommand, JSONReporting {
   static let configuration = CommandConfiguration(
     commandName: "diff",
-    abstract: "Compare the tensors of two checkpoints, whatever their containers, dialects and types.",
+    abstract: "Compare the tensors of two checkpoints, across formats, namings and dtypes.",
     discussion: """
-      Exit codes: 0 the same, 1 not the same, 2 a file or a key is wrong. Values that are no tensors are not compared.
+      Exit codes: 0 equal, 1 different, 2 a file or a key is wrong. Only tensors are compared.
       """)
 
-  @Argument(help: "One checkpoint.") var a: String
-  @Argument(help: "Another.") var b: String
+  @Argument(help: "The first checkpoint.") var a: String
+  @Argument(help: "The second checkpoint.") var b: String
   @OptionGroup var limits: LimitOptions
-  @Option(help: "Compare only what stands under this key in both, named from there; '.' is the root.")
+  @Option(help: "Compare only the tensors under this key in both files; '.' is the root.")
   var key: String?
   @Option(help: "The key in A.") var keyA: String?
   @Option(help: "The key in B.") var keyB: String?
   @Option(
-    help: ArgumentHelp("Only tensors whose names match this glob; again for another.", valueName: "glob"))
+    help: ArgumentHelp("Only tensors whose name matches this glob. Repeatable.", valueName: "glob"))
   var only: [String] = []
-  @Option(help: ArgumentHelp("No tensors whose names match this glob; again for another.", valueName: "glob"))
+  @Option(
+    help: ArgumentHelp("Leave out tensors whose name matches this glob. Repeatable.", valueName: "glob"))
   var except: [String] = []
-  @Option(help: "Let numbers differ by this much: |x - y|.") var toleranceAbs: Double?
-  @Option(help: "Let numbers differ by this part of the larger: |x - y| / max(|x|, |y|).")
+  @Option(help: "Allowed absolute difference: |x - y|.") var toleranceAbs: Double?
+  @Option(help: "Allowed relative difference: |x - y| / max(|x|, |y|).")
   var toleranceRel: Double?
-  @Option(help: "Let numbers differ by as many steps of the coarser of their types.") var toleranceUlp:
-    UInt64?
-  @Flag(help: "Take tensors whose data is the same under two names for the same.") var ignoreNames = false
-  @Flag(help: "Pair only names that are equal as they stand: look for no prefix, dialect or equal data.")
+  @Option(help: "Allowed difference in units in the last place (ULP) of the less precise dtype.")
+  var toleranceUlp: UInt64?
+  @Flag(help: "Treat renamed tensors with equal data as equal.") var ignoreNames = false
+  @Flag(help: "Match tensors by exact name only, not by prefix, naming or data.")
   var exactNames = false
-  @Flag(help: "Compare quantised tensors as the float32 numbers they stand for.") var dequantize = false
-  @Flag(help: "Compare sparse tensors in full, zeros included.") var toDense = false
-  @Flag(help: "Print every list to its end.") var all = false
+  @Flag(help: "Compare quantised tensors as float32.") var dequantize = false
+  @Flag(help: "Compare sparse tensors as dense tensors.") var toDense = false
+  @Flag(help: "Print every list in full.") var all = false
   @Flag(help: "Print JSON, schema 1.") var json = false
 
   func validate() throws {
     for (name, value) in [("abs", toleranceAbs), ("rel", toleranceRel)] {
       if let value, !(value >= 0 && value.isFinite) {
-        throw ValidationError("--tolerance-\(name) takes a finite number that is not negative.")
+        throw ValidationError("--tolerance-\(name) is a finite number of at least 0.")
       }
     }
     if key != nil, keyA != nil || keyB != nil {
-      throw ValidationError("--key is for both files; it goes with neither --key-a nor --key-b.")
+      throw ValidationError("Use --key, or --key-a and --key-b, not both.")
     }
     if exactNames, ignoreNames {
       throw ValidationError("Use --exact-names or --ignore-names, not both.")
@@ -62,7 +63,7 @@ struct DiffCommand: ParsableCommand, JSONReporting {
     guard unused.isEmpty else {
       throw DecantError(
         .tensorNotFound,
-        "no tensor's name matches \(unused.map(\.escapedForDisplay).joined(separator: ", "))",
+        "no tensor name matches \(unused.map(\.escapedForDisplay).joined(separator: ", "))",
         file: "\(a) and \(b)", advice: .listNames)
     }
     for side in [left, right] { note(side) }
@@ -91,11 +92,11 @@ struct DiffCommand: ParsableCommand, JSONReporting {
       StandardStreams.note("warning: \(side.checkpoint.path.escapedForDisplay): \(warning)")
     }
     if side.skippedCount > 0 {
-      StandardStreams.note("\(Format.count(side.skippedCount, "tensor")) of \(side.letter) left out")
+      StandardStreams.note("skipped \(Format.count(side.skippedCount, "tensor")) of \(side.letter)")
     }
     if !side.wrapperNames.isEmpty {
       StandardStreams.note(
-        "note: in \(side.letter), the tensors below wrappers without data of their own are compared in their place: "
+        "note: in \(side.letter), comparing the tensors inside wrappers that have no data: "
           + DiffFile.list(side.wrapperNames))
     }
   }
@@ -104,14 +105,14 @@ struct DiffCommand: ParsableCommand, JSONReporting {
   private func note(_ matching: TensorMatching) {
     for prefixes in matching.prefixes {
       let sides = [("A", prefixes.left), ("B", prefixes.right)].filter { !$0.1.isEmpty }.map {
-        "\($0.1.escapedForDisplay) of \($0.0)"
+        "\($0.1.quoted) of \($0.0)"
       }
       StandardStreams.note(
-        "\(Format.count(prefixes.count, "name")) compared without the prefix \(sides.joined(separator: " and "))"
+        "ignoring the prefix \(sides.joined(separator: " and ")) in \(Format.count(prefixes.count, "name"))"
       )
     }
     if let (a, b) = matching.dialects {
-      StandardStreams.note("A has names of the dialect \(a.name), B of \(b.name)")
+      StandardStreams.note("naming: \(a.name) in A, \(b.name) in B")
     }
   }
 }

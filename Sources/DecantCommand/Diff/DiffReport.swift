@@ -16,13 +16,13 @@ struct DiffReport {
     printChanges("changed", result.changed)
     printWorst()
     printChanges("within tolerance", result.tolerated)
-    list("reshaped, every bit the same", result.reshaped) {
+    list("reshaped, bit for bit equal", result.reshaped) {
       [
         names($0), "\(Format.shape($0.left.tensor.shape)) → \(Format.shape($0.right.tensor.shape))",
         axes($0),
       ]
     }
-    list("renamed, every bit the same", result.renamed) { pair in
+    list("renamed, bit for bit equal", result.renamed) { pair in
       [name(pair.left.name), "→ " + name(pair.right.name), axes(pair)]
     }
     for (letter, items) in [("A", result.onlyA), ("B", result.onlyB)] {
@@ -68,7 +68,7 @@ struct DiffReport {
         measures.map { "\(Format.count($0.differingCount)) of \(Format.count($0.elementCount))" } ?? "-",
         measures.map { Format.scientific($0.maxAbsolute) } ?? "-",
         measures.map { Format.scientific($0.maxRelative) } ?? "-",
-        measures.map(steps) ?? "-", measures?.cosine.map { Format.fixed($0, 9) } ?? "-", pair.commandRemark)
+        measures.map(steps) ?? "-", measures?.cosine.map { Format.fixed($0, 9) } ?? "-", pair.textRemark)
     }
     table.show()
   }
@@ -92,7 +92,7 @@ struct DiffReport {
     }
     for (text, count) in roundings {
       StandardStreams.line(
-        "  in \(Format.count(count)) of the changed, \(text) to the nearest, ties to even"
+        "  in \(Format.count(count)) of the changed, \(text) (to nearest, ties to even)"
       )
     }
   }
@@ -100,7 +100,7 @@ struct DiffReport {
   /// Returns a sentence that says which of two dtypes is the other one rounded.
   private static func rounding(_ left: DType, _ right: DType) -> String {
     let (coarse, fine) = DType.coarser(left, right) == left ? (left, right) : (right, left)
-    return "\(coarse.rawValue) is the \(fine.rawValue) rounded once"
+    return "\(coarse.rawValue) is the exact rounding of \(fine.rawValue)"
   }
 
   private func steps(_ measures: TensorDifference) -> String {
@@ -140,6 +140,15 @@ struct DiffReport {
 }
 
 extension DiffResult.Compared {
+  /// The remark for people; ``commandRemark`` is the one of the JSON.
+  var textRemark: String {
+    switch remark {
+    case "rounded once": "exact \(DType.coarser(left.tensor.dtype, right.tensor.dtype).rawValue) rounding"
+    case "the same numbers": "equal values, different dtype"
+    default: commandRemark
+    }
+  }
+
   /// The remark, with the option for a closer comparison.
   var commandRemark: String {
     switch hint {

@@ -27,17 +27,17 @@ struct ExplanationReport {
 
   func print() {
     StandardStreams.line(
-      "for one image of \(inputSize)×\(inputSize), with stride0 \(configuration.stride0) (--size and --stride0 change it)"
+      "for one \(inputSize)×\(inputSize) image, with stem stride \(configuration.stride0) (set with --size and --stride0)"
     )
     printStages()
     let summary = ResNetSummary(configuration)
     StandardStreams.line()
-    StandardStreams.line("why \(configuration.depth) layers")
+    StandardStreams.line("depth: why \(configuration.depth) layers")
     StandardStreams.line(
-      "  \(summary.arithmetic) = \(summary.weightedLayers). Convolutions of shortcuts are not counted.")
-    StandardStreams.line("what a block does")
+      "  \(summary.arithmetic) = \(summary.weightedLayers). Shortcut convolutions are not counted.")
+    StandardStreams.line("what each convolution of a block does")
     for line in blockLines { StandardStreams.line("  " + line) }
-    StandardStreams.line("where a downsample stands, and why")
+    StandardStreams.line("which blocks have a downsample, and why")
     StandardStreams.line("  " + downsample(summary))
   }
 
@@ -83,7 +83,7 @@ struct ExplanationReport {
       let verb =
         output < input
         ? "reduces \(input) channels to \(output)"
-        : output > input ? "restores \(output)" : "works on \(output)"
+        : output > input ? "expands to \(output) channels" : "keeps \(output) channels"
       let groups = convolution.groups > 1 ? " in \(convolution.groups) groups" : ""
       return
         "\(name.escapedForDisplay) (\(convolution.kernel)×\(convolution.kernel)\(groups)) \(verb): \(Format.count(count, "weight"))"
@@ -94,7 +94,7 @@ struct ExplanationReport {
     {
       let plain = 9 * (first.inputChannels + last.outputChannels) * last.outputChannels
       lines.append(
-        "together \(Format.count(total)); two 3×3 convolutions on all \(last.outputChannels) channels would have \(Format.count(plain)), \(Format.fixed(Double(plain) / Double(total), 1)) times as many"
+        "in total \(Format.count(total)) weights; two 3×3 convolutions on \(last.outputChannels) channels would have \(Format.count(plain)), \(Format.fixed(Double(plain) / Double(total), 1)) times as many"
       )
     }
     return lines
@@ -103,11 +103,11 @@ struct ExplanationReport {
   private func downsample(_ summary: ResNetSummary) -> String {
     if configuration.shortcut == .padding {
       return
-        "nowhere: where stride or channels change, the shortcut takes every second pixel and adds channels of zeros, without parameters"
+        "none: where stride or channels change, the shortcut drops every second pixel and pads with zero channels"
     }
     let places = summary.stages.compactMap(\.downsample)
     return places.isEmpty
-      ? "nowhere: every shortcut is the identity"
-      : "\(places.joined(separator: ", ")): what is added must have the size and channels of the block's result; every other shortcut is the identity and has no weights"
+      ? "none: every shortcut is the identity"
+      : "\(places.joined(separator: ", ")): a shortcut must have the shape of its block's output. All other shortcuts are the identity, without weights"
   }
 }

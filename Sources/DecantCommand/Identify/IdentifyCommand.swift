@@ -9,21 +9,21 @@ import DecantTensors
 struct IdentifyCommand: ParsableCommand, JSONReporting {
   static let configuration = CommandConfiguration(
     commandName: "identify",
-    abstract: "Say which ResNet a checkpoint is, how that is known, and what the file cannot tell.")
+    abstract: "Identify the ResNet in a checkpoint, and list what the file does not contain.")
 
   @Argument(help: "The checkpoint.") var file: String?
   @OptionGroup var limits: LimitOptions
-  @Option(help: "The state dict to use, as names print it; '.' is the root.") var key: String?
-  @Option(help: "What stands before the names of the network that is meant, when there are several.")
+  @Option(help: "The state dict to use, as inspect lists it; '.' is the root.") var key: String?
+  @Option(help: "The prefix of the network's tensor names, when the file holds several networks.")
   var prefix: String?
   @OptionGroup var measuring: MeasureOptions
-  @Flag(help: "Print the table of dialects instead.") var dialects = false
-  @Flag(help: "Print the architectures that have a name instead.") var architectures = false
+  @Flag(help: "List the naming dialects and their tensor names instead.") var dialects = false
+  @Flag(help: "List the known architectures instead.") var architectures = false
   @Flag(
-    help: "Explain the network too: what each stage costs, what a block does, why the depth is what it is.")
+    help: "Also explain the network: cost of each stage, blocks, depth and downsampling.")
   var explain = false
-  @Option(help: "Height and width of the image that --explain counts for.") var size = 224
-  @Option(help: "Stride of the stem's convolution and of its pooling that --explain counts with.")
+  @Option(help: "Image height and width for --explain.") var size = 224
+  @Option(help: "Stride of the stem's convolution and pooling for --explain.")
   var stride0: Int?
   @Flag(help: "Print JSON, schema 1.") var json = false
 
@@ -31,7 +31,7 @@ struct IdentifyCommand: ParsableCommand, JSONReporting {
     if !(1...16_384 ~= size) { throw ValidationError("--size is between 1 and 16,384, not \(size).") }
     if let stride0, !(1...2 ~= stride0) { throw ValidationError("--stride0 is 1 or 2, not \(stride0).") }
     if [file != nil, dialects, architectures].count(where: { $0 }) != 1 {
-      throw ValidationError("Name a file, or give --dialects or --architectures.")
+      throw ValidationError("Pass a file, --dialects or --architectures.")
     }
   }
 
@@ -82,7 +82,7 @@ struct IdentifyCommand: ParsableCommand, JSONReporting {
     if let stride0 { configuration.stride0 = stride0 }
     guard let report = ExplanationReport(identification, configuration, inputSize: size) else {
       throw DecantError(
-        .invalidArgument, "an image of \(size)×\(size) does not fit the network", file: file,
+        .invalidArgument, "an image of \(size)×\(size) is too small for the network", file: file,
         remedy: "Pass a larger --size.")
     }
     StandardStreams.line()
@@ -96,7 +96,7 @@ struct IdentifyCommand: ParsableCommand, JSONReporting {
   private func wholeDigest(of checkpoint: Checkpoint) throws -> String? {
     guard let byteCount = checkpoint.fileByteCount, byteCount <= 1 << 30 else { return nil }
     do { _ = try SHA256() } catch {
-      StandardStreams.note("the file is not compared with published weights: \(error)")
+      StandardStreams.note("cannot compare the file with published weights: \(error)")
       return nil
     }
     let digest = try checkpoint.sha256()
@@ -104,7 +104,7 @@ struct IdentifyCommand: ParsableCommand, JSONReporting {
       !digest.hasPrefix(claimed)
     {
       StandardStreams.note(
-        "warning: the file's name ends in \(claimed), and its SHA-256 begins with \(digest.prefix(claimed.utf8.count)): it is not the file that was published under this name"
+        "warning: the file name says that the SHA-256 begins with \(claimed), but it begins with \(digest.prefix(claimed.utf8.count)): the file differs from the published one"
       )
     }
     return digest
@@ -179,49 +179,51 @@ struct IdentifyCommand: ParsableCommand, JSONReporting {
   private func print(_ found: ResNetIdentification, _ selection: Selection) {
     let naming = found.naming
     let verification = found.verification
-    let total = naming.entries.count
     StandardStreams.line(
       found.isResNet
         ? found.architecture.map {
-          "\(found.isProven ? "is" : "consistent with") \($0)\(found.hasPublishedHead ? "" : ", but for its head")"
-        } ?? "a ResNet without a published name"
+          "\(found.isProven ? "is" : "consistent with") \($0)\(found.hasPublishedHead ? "" : ", except for its head")"
+        } ?? "a custom ResNet"
         : found.isPart
-          ? "no ResNet as it stands, but another network that begins like one"
-          : "no ResNet as it stands, though parts are named like one's")
+          ? "not a ResNet: another network whose first layers are a ResNet's"
+          : "not a complete ResNet: only some of its tensors match one")
     if found.sameShapes.count > 1 {
       StandardStreams.line("  same names and shapes: \(found.sameShapes.joined(separator: ", "))")
     }
     if let nearest = found.nearest {
       StandardStreams.line(
-        "  nearest: \(nearest.name), but for \(nearest.differences.joined(separator: "; "))")
+        "  like \(nearest.name), with \(nearest.differences.joined(separator: "; "))")
     }
     StandardStreams.line("  key: \(selection.key.escapedForDisplay)")
     if !naming.prefix.isEmpty { StandardStreams.line("  prefix: \(naming.prefix.escapedForDisplay)") }
-    StandardStreams.line("  dialect: \(naming.dialect.name): \(naming.dialect.summary)")
+    StandardStreams.line("  naming: \(naming.dialect.name)")
     StandardStreams.line(
-      "  \(verification.matched) of \(Format.count(total, "tensor")) are the network's"
-        + (verification.missing.isEmpty ? "" : ", \(verification.missing.count) are missing")
+      "  \(Format.count(verification.matched, "tensor")) \(verification.matched == 1 ? "matches" : "match")"
+        + (verification.missing.isEmpty ? "" : ", \(verification.missing.count) missing")
         + (verification.mismatched.isEmpty
-          ? "" : ", \(verification.mismatched.count) have another shape or type")
-        + (verification.unexpected.isEmpty ? "" : ", \(verification.unexpected.count) among them are unknown")
+          ? "" : ", \(verification.mismatched.count) with another shape or type")
+        + (verification.unexpected.isEmpty
+          ? ""
+          : ", \(verification.unexpected.count) \(verification.unexpected.count == 1 ? "is" : "are") not recognised")
     )
     if let first = verification.beside.first {
       StandardStreams.line(
-        "  beside it: \(Format.count(verification.beside.count, "tensor")), from \(first.escapedForDisplay) on"
+        "  \(Format.count(verification.beside.count, "other tensor")), such as \(first.escapedForDisplay)"
       )
     }
     StandardStreams.line()
     var facts = TextTable([("fact", .left), ("value", .left), ("source", .left)])
     for fact in found.facts {
-      facts.row(fact.name.escapedForDisplay, fact.value.escapedForDisplay, fact.source.escapedForDisplay)
+      let value = found.configuration.text(fact.value)
+      facts.row(fact.name.escapedForDisplay, value.escapedForDisplay, fact.source.escapedForDisplay)
     }
     facts.show()
     printContradictions(found)
     guard !found.undetermined.isEmpty else { return }
     StandardStreams.line()
-    var open = TextTable([("the file does not say", .left), ("usual", .left), ("declare with", .left)])
+    var open = TextTable([("not in the file", .left), ("default", .left), ("set with", .left)])
     for question in found.undetermined {
-      open.row(question.name, question.usual, question.setting?.option ?? "")
+      open.row(question.name, found.configuration.text(question.usual), question.setting?.option ?? "")
     }
     open.show()
   }
@@ -231,7 +233,7 @@ struct IdentifyCommand: ParsableCommand, JSONReporting {
     guard !found.contradictions.isEmpty else { return }
     StandardStreams.line()
     var table = TextTable([
-      ("contradiction", .left), ("value", .left), ("source, the strongest first", .left),
+      ("contradiction", .left), ("value", .left), ("source, strongest first", .left),
     ])
     for contradiction in found.contradictions {
       for (place, claim) in contradiction.claims.enumerated() {

@@ -9,17 +9,17 @@ import DecantTensors
 
 /// The options of `identify` for measuring settings that tensor shapes do not determine.
 struct MeasureOptions: ParsableArguments {
-  @Flag(help: "Say which stride of the stem suits the running statistics; a hint, with its error rate.")
+  @Flag(help: "Estimate the stem's stride from the running statistics. A hint, with its error rate.")
   var measure = false
   @Option(
     help:
-      "Measure with these images, a .npy of N×C×H×W numbers normalised as for training, instead of with noise."
+      "Measure with these images instead of noise: a .npy of N×C×H×W, normalised as for training."
   )
   var images: String?
 
   func validate() throws {
     if images != nil && !measure {
-      throw ValidationError("--images is what --measure measures with; give --measure too.")
+      throw ValidationError("--images needs --measure.")
     }
   }
 
@@ -43,7 +43,7 @@ struct MeasureOptions: ParsableArguments {
       let mapped = DecantError(error, file: checkpoint.path)
       guard mapped.code == .notMeasurable else { throw mapped }
       throw mapped.advising(
-        .text("Run decant identify without --measure: it prints what names and shapes prove."))
+        .text("Run decant identify without --measure."))
     }
   }
 }

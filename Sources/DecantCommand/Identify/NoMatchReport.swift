@@ -17,21 +17,21 @@ struct NoMatchReport {
     var parts = [reason.escapedForDisplay]
     if let stem = absence.malformedStem {
       parts.append(
-        "\(stem.name.escapedForDisplay) has shape \(Format.shape(stem.tensor.shape)), and the stem of a network for images has four sizes"
+        "\(stem.name.escapedForDisplay) has shape \(Format.shape(stem.tensor.shape)), but a stem's weight has four dimensions"
       )
     }
     if let nearest = absence.nearest {
-      let prefix = nearest.prefix.isEmpty ? "" : " with the prefix \(nearest.prefix.escapedForDisplay)"
+      let prefix = nearest.prefix.isEmpty ? "" : ", prefix \(nearest.prefix.quoted)"
       parts.append(
-        "nearest: \(nearest.architecture) (\(nearest.dialect) names\(prefix)), of which \(Format.count(nearest.count, "name")) and \(Format.count(nearest.fitting, "shape")) match"
+        "closest: \(nearest.architecture) (naming: \(nearest.dialect)\(prefix)), with \(Format.count(nearest.count, "matching name")) and \(Format.count(nearest.fitting, "matching shape"))"
       )
     } else {
-      parts.append("nearest: none, since no name is a ResNet's")
+      parts.append("no tensor name matches a known naming")
     }
     let groups = absence.groups.prefix(Self.mostShown).map { group in
       let prefix = group.prefix.isEmpty ? "\"\"" : group.prefix.escapedForDisplay
       return
-        "\(prefix) (\(Format.count(group.count, "tensor")), the first \(group.first.name.escapedForDisplay) \(Format.shape(group.first.tensor.shape)))"
+        "\(prefix) (\(Format.count(group.count, "tensor")), such as \(group.first.name.escapedForDisplay) \(Format.shape(group.first.tensor.shape)))"
     }
     let more = absence.groups.count - groups.count
     if !groups.isEmpty {
@@ -40,7 +40,7 @@ struct NoMatchReport {
       )
     }
     return parts.joined(separator: "; ")
-      + ". decant identify --dialects prints the names that are looked for."
+      + ". decant identify --dialects lists the known names."
   }
 
   var json: JSONValue {

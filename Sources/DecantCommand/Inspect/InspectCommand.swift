@@ -9,7 +9,7 @@ import DecantTensors
 struct InspectCommand: ParsableCommand, JSONReporting {
   static let configuration = CommandConfiguration(
     commandName: "inspect",
-    abstract: "Show what is in a checkpoint: every tensor and everything that is none.")
+    abstract: "List everything in a checkpoint: tensors and other values.")
 
   enum Order: String, ExpressibleByArgument, CaseIterable {
     case file, name, bytes
@@ -17,22 +17,22 @@ struct InspectCommand: ParsableCommand, JSONReporting {
 
   @Argument(help: "The checkpoint.") var file: String
   @OptionGroup var limits: LimitOptions
-  @Option(help: "Show only what stands under this key, as names print it; '.' is the root.") var key: String?
+  @Option(help: "Show only the values under this key, as inspect lists it; '.' is the root.") var key: String?
   @Option(help: "Show only tensors whose name matches this glob, such as '*.bn?.*'.") var filter: String?
   @Option(help: "Order of the tensors: file, name or bytes (largest first).") var sort = Order.file
-  @Flag(help: "Show the names as a tree, with tensors and bytes per branch.") var tree = false
-  @Flag(help: "Read the numbers: count those that are not finite, show least, greatest and mean.") var stats =
+  @Flag(help: "Show the names as a tree, with the tensors and bytes of each branch.") var tree = false
+  @Flag(help: "Show each tensor's minimum, maximum and mean, and count NaN and infinity.") var stats =
     false
-  @Flag(help: "Read the numbers: show the SHA-256 of every tensor's elements.") var digest = false
-  @Flag(help: "Compare every recorded CRC-32 with the data.") var checksums = false
+  @Flag(help: "Show the SHA-256 of each tensor's elements.") var digest = false
+  @Flag(help: "Verify every CRC-32 in the file.") var checksums = false
   @Flag(help: "Print JSON, schema 1.") var json = false
-  @Flag(help: "Disassemble the pickle instead, as Python's pickletools does.") var pickle = false
+  @Flag(help: "Disassemble the pickle instead, like Python's pickletools.") var pickle = false
 
   func validate() throws {
     if pickle && (json || tree || stats || digest || checksums || key != nil || filter != nil) {
-      throw ValidationError("--pickle goes with no other option.")
+      throw ValidationError("Use --pickle without other options.")
     }
-    if json && tree { throw ValidationError("Use --json or --tree, not both.") }
+    if json && tree { throw ValidationError("use --json or --tree, not both") }
   }
 
   func run() throws {
@@ -79,7 +79,7 @@ struct InspectCommand: ParsableCommand, JSONReporting {
         let refusal = DecantError(error, file: file, at: stream.offset ?? 0)
         // The usual advice would name this very command.
         throw refusal.advice == .disassemble
-          ? refusal.advising(.text("The file is damaged or was never a checkpoint.")) : refusal
+          ? refusal.advising(.text("The file is damaged or not a checkpoint.")) : refusal
       }
     }
   }

@@ -40,7 +40,7 @@ struct InspectionReport {
     if candidates.count == 1, let only = candidates.first {
       StandardStreams.line("  state dict: \(place(only)) (\(Format.count(only.tensorCount, "tensor")))")
     } else if candidates.count > 1 {
-      StandardStreams.line("  state dicts, of which --key chooses one:")
+      StandardStreams.line("  state dicts (choose one with --key):")
       for candidate in candidates.prefix(32) {
         StandardStreams.line(
           "    --key \(candidate.key.escapedForDisplay)  (\(Format.count(candidate.tensorCount, "tensor")))"
@@ -127,7 +127,7 @@ struct InspectionReport {
       if let count = object.count { value = Format.count(count, "element") }
       if value.count > 60 { value = value.prefix(57) + "…" }
       if let kind = object.unreadTensor {
-        value = "a tensor of a kind that is not read: \(kind)"
+        value = "unsupported tensor: \(kind)"
         if let shape = object.shape { value += ", shape \(Format.shape(shape))" }
         if let bytes = object.byteCount { value += ", " + Format.count(bytes, "byte") }
       }
@@ -140,7 +140,7 @@ struct InspectionReport {
   }
 
   private func printNotes() {
-    if checksums { StandardStreams.line("\n  every recorded CRC-32 matches its data") }
+    if checksums { StandardStreams.line("\n  every CRC-32 in the file matches") }
     for warning in warnings {
       StandardStreams.note("warning: \(warning)")
     }

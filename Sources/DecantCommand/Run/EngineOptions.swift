@@ -12,16 +12,16 @@ struct EngineOptions: ParsableArguments {
 
   @Option(
     help:
-      "The engine: onednn, which is fast, reference, which others are measured against, or both, which compares them; by default onednn where it can."
+      "The engine: onednn (fast), reference (slower, exact) or both (compares them). Default: onednn where possible."
   )
   var engine: Engine?
   @Option(
     help: ArgumentHelp(
-      "How onednn computes convolutions: exact, or fast, by Winograd's filtering where that is worth it.",
+      "How onednn computes convolutions: exact, or fast, which uses Winograd convolutions where they pay off.",
       valueName: "exact|fast"),
     transform: { text in
       guard let numerics = Numerics(rawValue: text) else {
-        throw ValidationError("There are exact and fast, not \(text.escapedForDisplay).")
+        throw ValidationError("--numerics is exact or fast, not '\(text.escapedForDisplay)'.")
       }
       return numerics
     })
@@ -41,7 +41,8 @@ struct EngineOptions: ParsableArguments {
 
   func validate() throws {
     if numerics == .fast, engine == .reference {
-      throw ValidationError("--numerics is how onednn computes; the reference is always exact.")
+      throw ValidationError(
+        "--numerics applies only to the engine onednn; the reference engine is always exact.")
     }
   }
 
@@ -61,7 +62,7 @@ struct EngineOptions: ParsableArguments {
         )
         if numerics == .fast, !(try OneDNNLibrary.hasWinograd()) {
           StandardStreams.note(
-            "--numerics fast is exact here: oneDNN has no Winograd filtering for this processor")
+            "--numerics fast has no effect: oneDNN has no Winograd convolutions for this processor")
         }
       } catch {
         if engine != nil {
@@ -75,7 +76,7 @@ struct EngineOptions: ParsableArguments {
       if case .libraryMissing = reason, !ReferenceNetwork<Float>.isInstalled {
         throw DecantError(InferenceError.noEngine)
       }
-      if let reason { StandardStreams.note("the reference engine is used: \(reason)") }
+      if let reason { StandardStreams.note("using the reference engine: \(reason)") }
       chosen.append(try reference(graph, weights, threads: threads))
     }
     return chosen
@@ -85,7 +86,7 @@ struct EngineOptions: ParsableArguments {
   func double(_ graph: Graph, _ weights: StateDict, threads: Int) throws -> SelectedEngine<Double> {
     if engine == .onednn || engine == .both {
       throw DecantError(
-        .invalidArgument, "the engine onednn computes in float32 only",
+        .invalidArgument, "the engine onednn supports only float32",
         remedy: "Leave out --float64 or --engine.")
     }
     return try reference(graph, weights, threads: threads)

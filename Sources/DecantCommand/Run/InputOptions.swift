@@ -10,19 +10,19 @@ import DecantScanning
 struct InputOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "The input: N×C×H×W numbers in a .npy or .safetensors, a PNG or JPEG, or a folder with pictures and .npy; again for another.",
+      "The input: a .npy or .safetensors of N×C×H×W, a PNG or JPEG, or a folder of images and .npy files. Repeatable.",
       valueName: "path"))
   var input: [String] = []
-  @Option(help: "The tensor that is the input, in a .safetensors that holds several.") var inputKey: String?
+  @Option(help: "The input's name in a .safetensors file of several tensors.") var inputKey: String?
   @Option(
-    help: "How a picture becomes numbers: imagenet-eval, imagenet-raw, or none for files of numbers.")
+    help: "Preprocessing of images: imagenet-eval, imagenet-raw, or none for tensors.")
   var preprocess: String?
-  @Option(help: "How many pictures of one size run at once; more may change the last bits of a result.")
+  @Option(help: "The largest batch of images of one size; may change the last bits of results.")
   var batch = 1
-  @Flag(help: "Take pictures as they are stored, whatever orientation they state.") var ignoreOrientation =
+  @Flag(help: "Ignore the orientation in EXIF and XMP.") var ignoreOrientation =
     false
   @Flag(
-    help: "Score images larger than 1536 pixels on both sides as the mean of tiles of 1024, weighed by area.")
+    help: "Split images larger than 1536×1536 into 1024×1024 tiles, and average their logits by area.")
   var tile = false
 
   /// The requested preprocessing, or nil when the option was not given.
@@ -30,7 +30,7 @@ struct InputOptions: ParsableArguments {
 
   func validate() throws {
     guard !input.isEmpty else {
-      throw ValidationError("Missing --input: a .npy, a .safetensors, a PNG, a JPEG or a folder of them.")
+      throw ValidationError("missing --input FILE (.npy, image or folder)")
     }
     if let preprocess, preprocessing == nil {
       throw ValidationError(
@@ -39,7 +39,7 @@ struct InputOptions: ParsableArguments {
     if !(1...256 ~= batch) { throw ValidationError("--batch is between 1 and 256, not \(batch).") }
     if tile, preprocessing == .imagenetEval {
       throw ValidationError(
-        "--tile is for whole images, and --preprocess imagenet-eval leaves 224×224 of each.")
+        "--tile cannot be used with --preprocess imagenet-eval, which crops images to 224×224.")
     }
   }
 
@@ -68,13 +68,13 @@ struct InputOptions: ParsableArguments {
       }
       if passed > 0 {
         StandardStreams.note(
-          "\(path.escapedForDisplay): \(Format.count(passed, "file")) of other kinds passed over")
+          "\(path.escapedForDisplay): skipped \(Format.count(passed, "file")) of other formats")
       }
     }
     guard !sources.isEmpty else {
       throw DecantError(
-        .invalidInput, "has no PNG, JPEG or .npy in it", file: input.first,
-        remedy: "Give a folder with inputs, or the input itself.")
+        .invalidInput, "contains no PNG, JPEG or .npy file", file: input.first,
+        remedy: "Pass a folder with inputs, or an input file.")
     }
     // Checked before decoding, so that an invalid request fails at once and not picture by picture.
     try requirePreprocessing(of: sources)
@@ -87,14 +87,14 @@ struct InputOptions: ParsableArguments {
       // A file of another kind gets its own error when it is opened.
       guard numbers.kind != .other else { return }
       throw DecantError(
-        .invalidArgument, "holds numbers, and --preprocess \(preprocessing.rawValue) is for pictures",
-        file: numbers.path, remedy: "Run files of numbers alone, without --preprocess.")
+        .invalidArgument, "is not an image, so --preprocess \(preprocessing.rawValue) does not apply",
+        file: numbers.path, remedy: "Run .npy and .safetensors inputs without --preprocess.")
     }
     guard let picture = sources.first(where: { $0.kind == .picture }) else { return }
     let choices = Preprocessing.allCases.filter { $0 != .none }
       .map { "--preprocess \($0.rawValue) (\($0.summary))" }
     throw DecantError(
-      .invalidArgument, "is a picture, and no file says how the network wants pictures prepared",
-      file: picture.path, remedy: "Pass \(choices.joined(separator: " or ")), or give the numbers in a .npy.")
+      .invalidArgument, "is an image, and its preprocessing is not set",
+      file: picture.path, remedy: "Pass \(choices.joined(separator: " or ")), or pass a .npy file.")
   }
 }

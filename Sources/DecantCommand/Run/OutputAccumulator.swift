@@ -23,7 +23,7 @@ struct OutputAccumulator<T: ReferenceScalar> {
         throw DecantError(
           .invalidInput,
           "stage \(stage ?? "logits") is \(Format.shape(Array(results.shape.dropFirst()))) here and "
-            + "\(Format.shape(Array(shape.dropFirst()))) for \(first.escapedForDisplay), and --output has one shape",
+            + "\(Format.shape(Array(shape.dropFirst()))) for \(first.escapedForDisplay), but --output needs one shape",
           file: image.file, remedy: "Run images of one size together. Nothing was written.")
       }
       shape[0] += results.shape[0]

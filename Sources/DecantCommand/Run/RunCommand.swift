@@ -14,34 +14,36 @@ import DecantTensors
 struct RunCommand: ParsableCommand, JSONReporting {
   static let configuration = CommandConfiguration(
     commandName: "run",
-    abstract: "Rebuild the network, run it on an input, and compare every stage with a golden.")
+    abstract: "Run the network on an input, and compare every stage with reference outputs.")
 
   @Argument(help: "The checkpoint.") var file: String
   @OptionGroup var limits: LimitOptions
   @OptionGroup var network: NetworkOptions
-  @Option(help: "How many outputs it should have, 0 for no head; by default as many as the file has.")
+  @Option(help: "The number of classes, 0 for no head. Default: as in the file.")
   var numClasses: Int?
   @OptionGroup var inputs: InputOptions
-  @Option(help: "How many classes to show of each image, the largest first.") var top = 5
-  @Option(help: "Names of the classes, one a line.") var labels: String?
-  @Option(help: "Write the logits of all images, or what --stage names, to this .npy.") var output: String?
-  @Option(help: "The stage that --output writes: input, stem, maxpool, layer1 …, avgpool, logits.") var stage:
+  @Option(help: "The number of classes to show for each image, largest first.") var top = 5
+  @Option(help: "A text file with the class names, one per line.") var labels: String?
+  @Option(help: "Write the logits of all images, or the stage of --stage, to this .npy file.") var output:
     String?
-  @Option(help: "Write every stage to this .safetensors.") var stages: String?
-  @Option(help: "Compare every stage with this golden .safetensors; exit 1 when one differs.") var compare:
-    String?
-  @Option(help: "Largest difference that --compare allows, as a part of the stage's largest value.")
+  @Option(help: "The stage that --output writes: input, stem, maxpool, layer1 …, avgpool or logits.")
+  var stage: String?
+  @Option(help: "Write every stage to this .safetensors file.") var stages: String?
+  @Option(
+    help: "Compare every stage with the reference outputs in this .safetensors file; exit 1 when one differs."
+  ) var compare: String?
+  @Option(help: "Largest difference that --compare allows, relative to the stage's largest value.")
   var tolerance = 1e-5
   @OptionGroup var engine: EngineOptions
   @Flag(help: "Compute in float64.") var float64 = false
   @Flag(
     name: .customLong("validate"),
     help:
-      "Compare every stage with the reference in float64, and say whether it is rounding; exit 1 when it is not."
+      "Compare every stage with the reference engine in float64; exit 1 when a difference is more than rounding."
   )
   var validates = false
-  @Option(help: "Threads to compute with; by default one for each processor.") var threads: Int?
-  @Option(help: "Run so many times and end with the median time.") var `repeat` = 1
+  @Option(help: "The number of threads. Default: one per processor.") var threads: Int?
+  @Option(help: "Run this many times and print the median time.") var `repeat` = 1
   @Flag(help: "Print JSON, schema 1.") var json = false
 
   func validate() throws {
@@ -56,26 +58,27 @@ struct RunCommand: ParsableCommand, JSONReporting {
     }
     if top < 1 { throw ValidationError("--top is at least 1, not \(top).") }
     if float64, engine.numerics == .fast {
-      throw ValidationError("--numerics is how onednn computes, and --float64 is the reference.")
+      throw ValidationError(
+        "--numerics applies only to the engine onednn, and --float64 uses the reference engine.")
     }
     if validates, float64 {
-      throw ValidationError("--float64 is what --validate compares with; leave it out.")
+      throw ValidationError("--validate compares with float64 already; leave out --float64.")
     }
     if inputs.tile,
       stages != nil || compare != nil || validates || engine.engine == .both
         || (stage != nil && !["input", "logits"].contains(stage))
     {
-      throw ValidationError("--tile averages logits; other stages are of whole images, run without it.")
+      throw ValidationError("--tile averages logits only; leave it out for other stages.")
     }
-    if !(tolerance >= 0) { throw ValidationError("--tolerance is not negative.") }
+    if !(tolerance >= 0) { throw ValidationError("--tolerance is at least 0.") }
     if stage != nil && output == nil {
-      throw ValidationError("--stage chooses what --output writes; give --output too.")
+      throw ValidationError("--stage needs --output.")
     }
     if let output, OutputFormat(path: output) != .npy {
-      throw ValidationError("--output writes a .npy file: \(output.escapedForDisplay)")
+      throw ValidationError("--output is a .npy file, not '\(output.escapedForDisplay)'.")
     }
     if let stages, !stages.hasSuffix(".safetensors") {
-      throw ValidationError("--stages writes a .safetensors file: \(stages.escapedForDisplay)")
+      throw ValidationError("--stages is a .safetensors file, not '\(stages.escapedForDisplay)'.")
     }
   }
 
@@ -149,8 +152,8 @@ struct RunCommand: ParsableCommand, JSONReporting {
     if sources.count > 1, stages != nil || compare != nil || validates || engine.engine == .both {
       throw DecantError(
         .invalidArgument,
-        "--stages, --compare, --validate and --engine both take one input, and there are \(Format.count(sources.count))",
-        remedy: "Run each input alone, or write one stage of all with --stage and --output.")
+        "--stages, --compare, --validate and --engine both need exactly one input, not \(Format.count(sources.count))",
+        remedy: "Run each input alone, or write one stage of all inputs with --stage and --output.")
     }
     let classes = resolution.configuration.classes
     let labels = try labels.map { path throws(DecantError) in
@@ -171,7 +174,7 @@ struct RunCommand: ParsableCommand, JSONReporting {
     }
     if golden != nil, !wanted.contains(where: { golden?.holds($0) == true }) {
       throw DecantError(
-        .invalidInput, "has no tensor that is named like a stage of the network", file: compare,
+        .invalidInput, "no tensor is named like a stage of the network", file: compare,
         remedy: "Name its tensors \(graph.stages.map(\.name).joined(separator: ", ")).")
     }
     var report = RunReport<T>(
@@ -243,7 +246,7 @@ struct RunCommand: ParsableCommand, JSONReporting {
         try collected.write(to: output, sources: read)
       } else {
         StandardStreams.note(
-          "\(output.escapedForDisplay) was not written, since \(Format.count(batches.failures.count, "input")) "
+          "\(output.escapedForDisplay) was not written, because \(Format.count(batches.failures.count, "input")) "
             + "could not be read.")
       }
     }

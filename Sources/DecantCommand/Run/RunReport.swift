@@ -65,10 +65,10 @@ struct RunReport<T: ReferenceScalar> {
   private func printHeading() {
     let shape = fileCount == 1 ? inputShape.map { "input \(Format.shape($0))" } : nil
     StandardStreams.line(
-      "\(architecture ?? "a ResNet without a published name"), \(engine), \(dtype), "
+      "\(architecture ?? "a custom ResNet"), \(engine), \(dtype), "
         + "\(Format.count(threads, "thread")), \(shape ?? Format.count(fileCount, "input")) "
         + (preprocessing == .none
-          ? "as given, no preprocessing" : "by \(preprocessing.rawValue): \(preprocessing.summary)"))
+          ? "without preprocessing" : "with \(preprocessing.rawValue): \(preprocessing.summary)"))
   }
 
   /// Prints the results that were not printed yet.

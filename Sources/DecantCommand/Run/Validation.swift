@@ -43,7 +43,7 @@ struct Validation {
 
   func print() {
     StandardStreams.line()
-    StandardStreams.line("against \(truth):")
+    StandardStreams.line("compared with \(truth):")
     var table = TextTable([
       ("stage", .left), ("by", .left), ("largest", .right), ("max abs", .right), ("max relative", .right),
       ("RMS relative", .right), ("ULP of largest", .right), ("median ULP", .right), ("", .left),
@@ -61,8 +61,8 @@ struct Validation {
     let worst = rows.map(\.error.maxRelative).max { $1.isNaN || $0 < $1 } ?? 0
     StandardStreams.line(
       isRoundedCopy
-        ? "  every stage is within \(Format.scientific(tolerance)) of its largest value: rounding"
-        : "  the largest difference is \(Format.scientific(worst)) of its stage's largest value: a mistake, or a network that cannot be computed in float32"
+        ? "  every difference is within \(Format.scientific(tolerance)) of the stage's largest value: only rounding"
+        : "  the largest difference is \(Format.scientific(worst)) of the stage's largest value: more than rounding in float32"
     )
   }
 

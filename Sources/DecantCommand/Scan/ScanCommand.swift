@@ -8,11 +8,11 @@ import DecantScanning
 struct ScanCommand: ParsableCommand, JSONReporting {
   static let configuration = CommandConfiguration(
     commandName: "scan",
-    abstract: "Say what loading a file would execute, without loading it.",
+    abstract: "Report code that a file would execute when loaded, without loading it.",
     discussion: """
-      A file is clean when every name in it builds tensors, unknown when it names what other libraries define, \
-      dangerous when it names or disguises what runs code, and unreadable when it cannot be judged. Exit 0 when every \
-      file is clean, 1 when one is not, 2 when one cannot be opened. docs/SECURITY-MODEL.md lists the rules.
+      Verdicts: clean (loading only builds tensors), unknown (loading imports other libraries), dangerous (loading can \
+      execute code, or the file hides what it loads), unreadable (damaged, or not a format that scan reads). Exit codes: \
+      0 every file is clean, 1 a file is not, 2 a file cannot be opened. docs/SECURITY-MODEL.md lists the rules.
       """)
 
   /// The mildest verdict for which the command's answer is no.
@@ -20,23 +20,26 @@ struct ScanCommand: ParsableCommand, JSONReporting {
     case unknown, dangerous
   }
 
-  @Argument(help: "Files, and folders to search for files.") var paths: [String] = []
+  @Argument(help: "Files and folders; folders are searched for files.") var paths: [String] = []
   @OptionGroup var limits: LimitOptions
-  @Option(help: "Leave out files of folders whose name matches this glob, such as '*.md'; again for another.")
+  @Option(help: "Skip files in folders whose name matches this glob, such as '*.md'. Repeatable.")
   var skip: [String] = []
   @Option(
-    help: "What makes the exit code 1: unknown (or worse), or only dangerous. Unreadable files always do.")
+    help: "The verdict from which the exit code is 1: unknown or dangerous. Unreadable files always give 1.")
   var failOn = Threshold.unknown
   @Flag(help: "Print JSON, schema 1.") var json = false
-  @Flag(help: "Print SARIF 2.1.0, which code-scanning services read.") var sarif = false
+  @Flag(help: "Print SARIF 2.1.0 for code-scanning services.") var sarif = false
   @Flag(help: "Show only files that are not clean.") var quiet = false
-  @Flag(help: "List the rules, and what each looks for.") var rules = false
-  @Option(help: "Threads; by default one for each processor.") var threads = ProcessControl.processorCount
+  @Flag(help: "List the rules.") var rules = false
+  @Option(help: "The number of threads. Default: one per processor.") var threads = ProcessControl
+    .processorCount
 
   func validate() throws {
     if json && sarif { throw ValidationError("Use --json or --sarif, not both.") }
-    if paths.isEmpty && !rules { throw ValidationError("Name a file or a folder.") }
-    if !(1...256).contains(threads) { throw ValidationError("--threads is 1 to 256, not \(threads).") }
+    if paths.isEmpty && !rules { throw ValidationError("Pass a file or a folder.") }
+    if !(1...256).contains(threads) {
+      throw ValidationError("--threads is between 1 and 256, not \(threads).")
+    }
   }
 
   func run() throws {
@@ -44,7 +47,7 @@ struct ScanCommand: ParsableCommand, JSONReporting {
     ProcessControl.explainLostPages()
     let tree = FileTree(paths) { name in skip.contains { name.matches(glob: $0) } }
     for skipped in tree.skipped {
-      StandardStreams.note("\(skipped.path.escapedForDisplay) \(skipped.reason): not scanned")
+      StandardStreams.note("not scanned: \(skipped.path.escapedForDisplay) \(skipped.reason)")
     }
     var errors = tree.errors
     var report = ScanReport(isQuiet: quiet)

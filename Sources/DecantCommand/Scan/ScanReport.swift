@@ -49,7 +49,7 @@ struct ScanReport {
 
   /// Prints the table of rules.
   static func printRules() {
-    var table = TextTable([("rule", .left), ("what it looks for", .left)])
+    var table = TextTable([("rule", .left), ("finds", .left)])
     for rule in ScanRule.allCases { table.row(rule.rawValue, rule.meaning) }
     table.show()
   }

@@ -52,56 +52,52 @@ extension DecantError.Advice {
       keys.isEmpty
         ? "Choose one with --key."
         : "Choose one with --key: \(keys.map(\.escapedForDisplay).joined(separator: ", "))."
-    case .listKeys: "decant inspect lists the keys it has."
-    case .listNames: "decant inspect --filter shows which names a pattern matches."
+    case .listKeys: "decant inspect FILE lists its keys."
+    case .listNames: "decant inspect FILE --filter PATTERN lists the names that match."
     case .chooseTensors: "Choose other tensors with --key, --only or --except."
     case .raiseLimit(let name, let value):
       "If you trust the file: --limit \(name)=\(value)."
     case .saveWhole:
-      "Save the checkpoint again as whole tensors on the CPU. decant inspect lists all of them."
+      "Save the checkpoint again as whole tensors on the CPU. decant inspect FILE lists all of them."
     case .leaveOutHead:
-      "--num-classes 0 uses the network without a head; its output is then the pooled features. "
-        + "decant convert to .safetensors, .npz, .gguf or .pth writes every tensor."
+      "Pass --num-classes 0 to use the network without its head; its output is then the pooled features. "
+        + "To keep every tensor, convert to .safetensors, .npz, .gguf or .pth."
     case .leaveOutTensors(let patterns):
       "decant convert IN OUT.safetensors "
         + patterns.map { "--except '\($0.escapedForDisplay)'" }.joined(separator: " ")
-        + " writes the network without its head, which then computes the pooled features."
+        + " writes the network without its head; its output is then the pooled features."
     case .choosePrefix(let prefixes):
       "Choose one with --prefix"
         + (prefixes.isEmpty ? "." : ": \(prefixes.map(\.quoted).joined(separator: ", ")).")
     case .chooseInput(let names):
       names.isEmpty
-        ? "Give a file that holds one."
+        ? "Pass a file that holds one tensor."
         : "Choose one with --input-key: \(names.map(\.escapedForDisplay).joined(separator: ", "))."
-    case .inspect: "decant inspect shows the names and shapes it has."
+    case .inspect: "decant inspect FILE lists its names and shapes."
     case .listDialects: "decant identify --dialects lists the dialects."
-    case .dequantize: "Pass --dequantize to use the numbers they represent."
-    case .makeDense: "Pass --to-dense to fill in the zeros."
+    case .dequantize: "Pass --dequantize to convert them to float32."
+    case .makeDense: "Pass --to-dense to convert them to dense tensors."
     case .cast: "Cast them with --dtype float32."
-    case .rename: "Change the names with --rename."
+    case .rename: "Rename them with --rename 's/OLD/NEW/'."
     case .useExternalData: "Pass --external-data to write the weights to a second file."
-    case .showRanges: "decant inspect --stats shows the ranges of the numbers."
+    case .showRanges: "decant inspect FILE --stats shows the smallest and largest values."
     case .replaceOutput: "Leave out --no-clobber to replace it."
-    case .salvage: "Download it again; decant convert --salvage keeps the tensors that are whole."
+    case .salvage:
+      "Download the file again, or keep the tensors that are complete with decant convert --salvage."
     case .disassemble:
-      "The file is damaged or was never a checkpoint; decant inspect --pickle shows how far it reads."
-    case .dropObjects: "Leave them out with --drop-objects; tensors are kept."
-    case .largerShards: "Choose a larger --shard-size."
+      "The file is damaged or not a checkpoint. decant inspect --pickle FILE shows how far it can be read."
+    case .dropObjects: "Pass --drop-objects to leave them out; tensors are kept."
+    case .largerShards: "Pass a larger --shard-size."
     case .currentFormat: "Leave out --legacy."
-    case .keepPrefix: "Leave out --strip-prefix, or choose with --key the tensors that have it."
+    case .keepPrefix: "Leave out --strip-prefix, or use --key to choose the tensors that have this prefix."
     case .omitSourceDigest: "Leave out --source-digest."
-    case .declare(let settings):
-      "Say which network it is with \(settings.map(Self.option).joined(separator: " or "))."
-    case .verify: "decant verify lists every difference."
+    case .nameArchitecture: "Name the network with --arch, such as --arch resnet50."
+    case .chooseStride(let isNamed):
+      isNamed
+        ? "Pass --stride0 1 (resnet50nodown) or --stride0 2 (resnet50)." : "Pass --stride0 1 or --stride0 2."
+    case .verify: "decant verify FILE lists every difference."
     case .useReference: "Pass --engine reference."
     }
-  }
-}
-
-extension DecantError.Advice {
-  /// Returns the command line option for one of the settings in ``ResNetOverrides``.
-  private static func option(_ setting: String) -> String {
-    ResNetOverrideKey(rawValue: setting)?.option ?? setting
   }
 }
 
@@ -124,7 +120,9 @@ extension ResNetOverrideKey {
 
 extension ScanRule {
   /// The advice about a finding, worded for the command line.
-  var commandRemedy: String { remedy(reading: "decant convert reads the weights without running anything.") }
+  var commandRemedy: String {
+    remedy(reading: "decant convert reads the weights without executing anything in the file.")
+  }
 }
 
 /// A command that prints JSON on request.

@@ -6,7 +6,7 @@ import DecantCheckpoints
 struct LimitOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "What a file may ask of the machine, by the name an error gives; again for another.",
+      "Raise or lower a limit by its name in an error message. Repeatable.",
       valueName: "name=number"))
   var limit: [String] = []
 

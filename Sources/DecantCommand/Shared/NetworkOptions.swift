@@ -7,23 +7,23 @@ import DecantTensors
 
 /// The options of `verify`, `run` and `convert` that choose a state dict and determine its network.
 struct NetworkOptions: ParsableArguments {
-  @Option(help: "The network it should be, such as resnet50; by default what the shapes tell.") var arch:
+  @Option(help: "The expected architecture, such as resnet50. Default: taken from the shapes.") var arch:
     String?
-  @Option(help: "The state dict to use, as names print it; '.' is the root.") var key: String?
-  @Option(help: "What stands before the names of the network that is meant, when there are several.")
+  @Option(help: "The state dict to use, as inspect lists it; '.' is the root.") var key: String?
+  @Option(help: "The prefix of the network's tensor names, when the file holds several networks.")
   var prefix: String?
-  @Option(help: "Stride of the stem's convolution and of its pooling, which no shape tells.") var stride0:
-    Int?
-  @Option(help: "Which convolution of a bottleneck has the stride: 3x3 (v1.5) or 1x1 (v1).") var blockStride:
-    String?
+  @Option(help: "Stride of the stem's convolution and pooling: 1 or 2.") var stride0: Int?
+  @Option(help: "The convolution of a bottleneck that has the stride: 3x3 (v1.5) or 1x1 (v1).")
+  var blockStride: String?
   @Option(
-    help: "What halves the map after the stem: max, 'max over zeros', 'max over the edge', average or none.")
+    help: "Pooling after the stem: max, 'max over zeros', 'max over the edge', average or none.")
   var stemPooling: String?
   @Option(
-    help: "Pixels of the input for one of the last stage's, with dilation instead of strides: 8, 16 or 32.")
+    help: "Output stride of the last stage, with dilation in place of strides: 8, 16 or 32.")
   var outputStride: Int?
-  @Option(help: "Strides of the stages' first blocks, such as 1,2,2,2.") var stageStrides: String?
-  @Option(help: "What normalization adds to the variance; usually 1e-5.") var epsilon: Double?
+  @Option(help: "Strides of the stages, such as 1,2,2,2.") var stageStrides: String?
+  @Option(help: "Epsilon of batch norm; usually 1e-5.") var epsilon: Double?
+  @Flag(help: "List every default that is used because the file does not hold the value.") var verbose = false
 
   func validate() throws {
     if let arch, ResNetArchitecture.named(arch) == nil {
@@ -45,7 +45,7 @@ struct NetworkOptions: ParsableArguments {
     }
     if let stageStrides, Self.strides(stageStrides) == nil {
       throw ValidationError(
-        "--stage-strides takes numbers from 1 to 16 with commas between them, not \(stageStrides.escapedForDisplay)."
+        "--stage-strides is a list of numbers from 1 to 16, such as 1,2,2,2, not \(stageStrides.escapedForDisplay)."
       )
     }
     if let epsilon, !(epsilon >= 0 && epsilon < 1) {
@@ -89,7 +89,7 @@ struct NetworkOptions: ParsableArguments {
   /// Returns the error for an unknown architecture name.
   static func unknownArchitecture(_ name: String) -> ValidationError {
     ValidationError(
-      "No architecture is called '\(name.escapedForDisplay)'. decant identify --architectures lists the \(ResNetArchitecture.all.count) there are."
+      "Unknown architecture '\(name.escapedForDisplay)'. decant identify --architectures lists all \(ResNetArchitecture.all.count)."
     )
   }
 
@@ -161,10 +161,10 @@ struct NetworkOptions: ParsableArguments {
     }
     let naming = resolution.naming
     if naming.dialect != ResNetDialect.all[0] {
-      StandardStreams.note("names of the dialect \(naming.dialect.name): \(naming.dialect.summary)")
+      StandardStreams.note("naming: \(naming.dialect.name)")
     }
     if !naming.prefix.isEmpty {
-      StandardStreams.note("every name is read without its prefix \(naming.prefix.escapedForDisplay)")
+      StandardStreams.note("ignoring the prefix \(naming.prefix.quoted)")
     }
     for warning in resolution.warnings {
       StandardStreams.note("warning: \(warning.commandText.escapedForDisplay)")
@@ -174,10 +174,29 @@ struct NetworkOptions: ParsableArguments {
       StandardStreams.note("read from \(place): \(facts)".escapedForDisplay)
     }
     if !resolution.assumed.isEmpty {
-      let facts = resolution.assumed.map { "\($0.name) \($0.value)" }.joined(separator: "; ")
-      StandardStreams.note("assumed, since no shape tells: \(facts)")
+      let facts = resolution.assumed.map { $0.text(of: resolution.configuration) }
+      let shown =
+        verbose || facts.count == 1
+        ? facts.map { "\($0.name) \($0.value)" }.joined(separator: "; ")
+        : "\(facts[0].name) \(facts[0].value), … (--verbose lists all \(facts.count))"
+      StandardStreams.note("not stored in the file, using defaults: \(shown)")
     }
     return resolution
+  }
+}
+
+extension ResNetConfiguration {
+  /// Returns a fact's value for people: the number of an output stride that is not set, else the same text.
+  func text(_ value: String) -> String {
+    guard value == Self.undilatedOutputStride, let stride = totalStride else { return value }
+    return "\(stride) (no dilation)"
+  }
+}
+
+extension ResNetResolution.Fact {
+  /// The name and value for people, such as "stem stride" and "2".
+  func text(of configuration: ResNetConfiguration) -> (name: String, value: String) {
+    (name == "stride0" ? "stem stride" : name.replacing("_", with: " "), configuration.text(value))
   }
 }
 

@@ -16,7 +16,7 @@ struct SummaryReport {
       let shortcut =
         stage.downsample.map { "downsample in \($0)" }
         ?? (configuration.shortcut == .padding
-          ? "no downsample: shortcuts have no parameters" : "no downsample: sizes and channels already fit")
+          ? "no downsample: shortcuts have no parameters" : "no downsample: shapes already match")
       StandardStreams.line(
         "  \(stage.name): \(Format.count(stage.blocks, "block")), \(verb) \(channels); \(shortcut)")
     }

@@ -9,15 +9,14 @@ import DecantTensors
 struct SynthesizeCommand: ParsableCommand, JSONReporting {
   static let configuration = CommandConfiguration(
     commandName: "synthesize",
-    abstract: "Write a checkpoint of seeded numbers that PyTorch can load, for demos, tests and benchmarks.")
+    abstract: "Write a PyTorch checkpoint with random weights, for demos, tests and benchmarks.")
 
   @Argument(help: "The architecture, such as resnet50nodown.") var architecture: String
   @Option(name: .shortAndLong, help: "The .pth file to write.") var output: String
-  @Option(help: "What the numbers are made from; the same seed gives the same bytes.") var seed: UInt64 = 7
-  @Option(help: "How many outputs it has; by default the architecture's published count.") var numClasses:
-    Int?
-  @Option(help: "What the weights stand under.") var key = "model"
-  @Option(help: "The epoch that stands beside them.") var epoch = 0
+  @Option(help: "The random seed; the same seed gives the same bytes.") var seed: UInt64 = 7
+  @Option(help: "The number of classes. Default: as published.") var numClasses: Int?
+  @Option(help: "The key of the state dict.") var key = "model"
+  @Option(help: "The value to store under the key epoch.") var epoch = 0
   @Flag(help: "Print JSON, schema 1.") var json = false
 
   func validate() throws {
@@ -25,7 +24,7 @@ struct SynthesizeCommand: ParsableCommand, JSONReporting {
       throw NetworkOptions.unknownArchitecture(architecture)
     }
     if OutputFormat(path: output) != .torchZip {
-      throw ValidationError("--output names a .pth file: \(output.escapedForDisplay)")
+      throw ValidationError("--output is a .pth file, not '\(output.escapedForDisplay)'.")
     }
     if let numClasses, !(1...1_000_000 ~= numClasses) {
       throw ValidationError("--num-classes is between 1 and 1,000,000, not \(numClasses).")

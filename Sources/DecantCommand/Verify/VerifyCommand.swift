@@ -9,12 +9,12 @@ import DecantTensors
 struct VerifyCommand: ParsableCommand, JSONReporting {
   static let configuration = CommandConfiguration(
     commandName: "verify",
-    abstract: "Check that a checkpoint is the network it should be: names, shapes, types, finite numbers.")
+    abstract: "Check a checkpoint against an architecture: names, shapes, types and finite values.")
 
   @Argument(help: "The checkpoint.") var file: String
   @OptionGroup var limits: LimitOptions
   @OptionGroup var network: NetworkOptions
-  @Option(help: "How many outputs it should have; by default the architecture's published count.")
+  @Option(help: "The expected number of classes. Default: as published.")
   var numClasses: Int?
   @Flag(help: "Print JSON, schema 1.") var json = false
 
@@ -53,17 +53,20 @@ struct VerifyCommand: ParsableCommand, JSONReporting {
     said.prefix = network.prefix
     said.stride0 = 1
     guard let found = try? ResNetResolution(of: stateDict, said) else { return nil }
-    let layers = found.configuration.layers.map(String.init).joined(separator: ", ")
-    let block =
-      "\(found.configuration.block.rawValue) blocks [\(layers)], \(Format.count(found.configuration.classes, "output"))"
-    let names = ResNetArchitecture.all.filter { $0.configuration.hasTrunk(of: found.configuration) }.map(
-      \.name)
-    return block
-      + (names.isEmpty ? ": those of no published network" : ": those of \(names.joined(separator: ", "))")
+    let configuration = found.configuration
+    let names = ResNetArchitecture.all.filter { $0.configuration.hasTrunk(of: configuration) }.map(\.name)
+    let classes = configuration.classes == 1 ? "1 class" : "\(Format.count(configuration.classes)) classes"
+    guard let first = names.first else {
+      let layers = configuration.layers.map(String.init).joined(separator: ", ")
+      return "a custom ResNet with \(configuration.block.rawValue) blocks [\(layers)] and \(classes)"
+    }
+    let isNamed = names.contains { $0 == network.arch }
+    return "\(names.joined(separator: ", ")) with \(classes); try "
+      + (isNamed ? "--num-classes \(configuration.classes)" : "--arch \(first)")
   }
 
   private func print(_ resolution: ResNetResolution, _ verification: ResNetVerification, shapes: String?) {
-    let name = resolution.architecture ?? "a ResNet without a published name"
+    let name = resolution.architecture ?? "a custom ResNet"
     var lines: [String] = []
     for missing in verification.missing {
       lines.append("missing     \(missing.name.escapedForDisplay)  \(Format.shape(missing.shape))")
@@ -84,34 +87,43 @@ struct VerifyCommand: ParsableCommand, JSONReporting {
     }
     StandardStreams.line(
       verification.isMatch
-        ? "yes: the names, shapes and types are those of \(name), \(Format.count(verification.matched, "tensor")), every number finite"
+        ? "yes: names, shapes and types match \(name): \(Format.count(verification.matched, "tensor")), all values finite"
         : "no: this is not \(name): \(verification.missing.count) missing, \(verification.unexpected.count) unexpected, "
-          + "\(verification.mismatched.count) mismatched, \(verification.nonFinite.count) with non-finite numbers"
+          + "\(verification.mismatched.count) mismatched, \(verification.nonFinite.count) with NaN or infinity"
     )
     for line in lines { StandardStreams.line("  " + line) }
-    if let shapes, !verification.isMatch { StandardStreams.line("  the shapes tell of \(shapes)") }
+    if let shapes, !verification.isMatch { StandardStreams.line("  the shapes match \(shapes)") }
     if let first = verification.beside.first {
       StandardStreams.line(
-        "  \(Format.count(verification.beside.count, "tensor")) \(verification.beside.count == 1 ? "stands" : "stand") beside the network, from \(first.escapedForDisplay) on"
+        "  \(Format.count(verification.beside.count, "other tensor")), such as \(first.escapedForDisplay)"
       )
     }
     if verification.absentOptional > 0 {
       StandardStreams.line(
-        "  \(verification.absentOptional) num_batches_tracked are absent, as before PyTorch 0.4.1; inference does not need them"
+        "  \(verification.absentOptional) num_batches_tracked tensors are missing, as in files from before PyTorch 0.4.1; inference does not need them"
       )
     }
     StandardStreams.line()
     SummaryReport(configuration: resolution.configuration).print()
     for (place, items) in resolution.read.byPlace {
       StandardStreams.line()
-      StandardStreams.line("  read from \(place.escapedForDisplay), not verified: no name or shape tells")
-      for item in items { StandardStreams.line("    \(item.name): \(item.value)".escapedForDisplay) }
+      StandardStreams.line("  read from \(place.escapedForDisplay) (weights cannot confirm these)")
+      for item in items {
+        let fact = ResNetResolution.Fact(name: item.name, value: item.value).text(
+          of: resolution.configuration)
+        StandardStreams.line("    \(fact.name): \(fact.value)".escapedForDisplay)
+      }
     }
-    for (words, facts) in [("declared", resolution.declared), ("assumed", resolution.assumed)]
-    where !facts.isEmpty {
+    let declaring = network.arch == nil ? "the command line" : "--arch"
+    for (title, facts) in [
+      ("taken from \(declaring) (weights cannot confirm these)", resolution.declared),
+      ("not stored in the file, using defaults", resolution.assumed),
+    ] where !facts.isEmpty {
       StandardStreams.line()
-      StandardStreams.line("  \(words), not verified: no name or shape tells")
-      for fact in facts { StandardStreams.line("    \(fact.name): \(fact.value)") }
+      StandardStreams.line("  \(title)")
+      for fact in facts.map({ $0.text(of: resolution.configuration) }) {
+        StandardStreams.line("    \(fact.name): \(fact.value)")
+      }
     }
   }
 

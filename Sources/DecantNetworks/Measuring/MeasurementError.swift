@@ -26,9 +26,9 @@ package enum MeasurementError: Error, Sendable, Equatable, CustomStringConvertib
         + (names.count > 4 ? " and \(names.count - 4) more" : "")
     case .unusable(let tensor, let reason): "\(tensor) \(reason)"
     case .unreadable(let tensor, let cause): "\(tensor) cannot be read: \(cause.reason)"
-    case .untrained: "every running mean is 0 and every running variance 1, so the network has seen no image"
+    case .untrained: "every running mean is 0 and every running variance is 1, so the network is not trained"
     case .tooLarge(let weights):
-      "its first convolutions have \(weights) weights, more than any ResNet that was published"
+      "its first convolutions have \(weights) weights, more than any published ResNet"
     case .engine(let error): error.description
     }
   }

@@ -91,14 +91,14 @@ struct RecordedStatistics: Sendable {
   private static func requireMeasuredKind(_ configuration: ResNetConfiguration) throws(MeasurementError) {
     // A normalization without running statistics has been identified as group normalization.
     guard configuration.normalization == .batch else {
-      throw .otherKind("its normalizations have no running statistics")
+      throw .otherKind("its normalization layers have no running statistics")
     }
     guard case .single(kernel: 7, _) = configuration.stem, configuration.stemPooling == .max,
       configuration.order == .post, !configuration.isQuantized,
       configuration.stages.first?.attention == nil, configuration.inputChannels == 3
     else {
       throw .otherKind(
-        "only networks with batch normalization after each convolution, a 7×7 stem of 3 channels, a max pool and no attention were measured"
+        "only networks with batch norm after each convolution, a 7×7 stem with 3 channels, a max pool and no attention are supported"
       )
     }
   }
@@ -119,7 +119,7 @@ struct RecordedStatistics: Sendable {
       throw .unreadable(tensor: parameter.name, cause: DecantError(reading: error))
     }
     guard numbers.allSatisfy(\.isFinite) else {
-      throw .unusable(tensor: parameter.name, reason: "has numbers that are not finite")
+      throw .unusable(tensor: parameter.name, reason: "has NaN or infinity")
     }
     return numbers
   }

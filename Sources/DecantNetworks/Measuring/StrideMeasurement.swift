@@ -165,7 +165,7 @@ private struct StrideCandidate<Scalar: ReferenceScalar> {
     guard divergence.isFinite else {
       throw .unusable(
         tensor: layers.first { !$0.divergence.isFinite }?.name ?? "conv1",
-        reason: "makes numbers that are not finite")
+        reason: "produces NaN or infinity")
     }
     if let best, best.divergence <= divergence { return }
     best = StrideMeasurement.Hypothesis(

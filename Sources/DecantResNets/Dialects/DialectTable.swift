@@ -26,7 +26,7 @@ extension ResNetDialect {
 
   /// torchvision's names. Source: torchvision 0.28 `models/resnet.py`; MoCo v2 and SimCLR replace `fc` with two layers.
   private static let torchvision = ResNetDialect(
-    "torchvision", "torchvision, and who builds on it", body + same("fc.*", "fc.0.*", "fc.2.*"))
+    "torchvision", "torchvision and the libraries that build on it", body + same("fc.*", "fc.0.*", "fc.2.*"))
 
   /// The names of torchvision's quantised networks.
   ///
@@ -43,7 +43,7 @@ extension ResNetDialect {
   ///
   /// `decant synthesize` writes these names. A network is renamed to them to drop the names of its own library.
   private static let canonical = ResNetDialect(
-    "canonical", "this project's own names, which cover what any of the others name",
+    "canonical", "Decant's own names, which cover every other naming",
     body + pooled
       + same(
         "conv1.{n}.*", "maxpool.{n}.*", "layer{s}.{b}.se.bn.*", "norm.*", "final_conv.conv.*",

@@ -25,7 +25,7 @@ package struct ResNetNoMatch: Sendable {
   }
 
   /// The message's clause for a state dict without a ResNet.
-  package static let reason = "not recognised as a ResNet: no tensor is named like a ResNet's stem or stage"
+  package static let reason = "not recognised as a ResNet: no tensor is named like a ResNet stem or stage"
 
   /// A tensor with the name of a stem but without its four dimensions; nil when there is none.
   package let malformedStem: StateDict.Entry?

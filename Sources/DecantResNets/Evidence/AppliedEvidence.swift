@@ -64,8 +64,8 @@ extension ResNetEvidence {
     if let first = beyondConfiguration.first(where: { declared[$0.name] == nil }) {
       taken.refusal = DecantError(
         .unsupportedNetwork,
-        "the network has a geometry that is not built: \("\(first.name) \(first.value) (\(first.words))".escapedForDisplay)",
-        advice: .declare([ResNetOverrideKey.architecture.rawValue]))
+        "the network's geometry is not supported: \("\(first.name) \(first.value) (\(first.words))".escapedForDisplay)",
+        advice: .nameArchitecture)
     }
     // Shapes come before a name, so a source that names a network of other shapes gets a warning.
     if let named = settled("architecture"), case .architecture(let name)? = named.setting,

@@ -79,7 +79,7 @@ struct ConfigurationEvidence {
       add("shortcut", usual.value, code)
     }
     add("antialiasing", "none", code, .antialiasing(.none))
-    add("output_stride", "as the strides make it", code, .outputStride(nil))
+    add("output_stride", ResNetConfiguration.undilatedOutputStride, code, .outputStride(nil))
   }
 
   private mutating func addStrides(_ strides: [Int], _ detail: String) {
