@@ -7,7 +7,7 @@ extension Checkpoint {
   ///
   /// A `.pth` also keeps the values that are not tensors. For other formats, the report lists what is left out.
   ///
-  /// - Parameters and errors: as ``Tensors/StateDict/write(to:as:_:)``. O(bytes).
+  /// - Parameters and errors: as ``DecantTensors/StateDict/write(to:as:_:)``. O(bytes).
   @discardableResult
   public func write(
     to path: String, as format: OutputFormat? = nil, _ options: WriteOptions = WriteOptions()

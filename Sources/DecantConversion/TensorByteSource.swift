@@ -37,9 +37,9 @@ final class TensorByteSource: BlockSource {
   private static let castCount = 1 << 14
 
   /// - Parameters:
-  ///   - comparesChecksum: True to verify the storage's checksum: during the write when all of the storage's bytes
+  ///   - verifiesChecksum: True to verify the storage's checksum: during the write when all of the storage's bytes
   ///     are written unchanged, otherwise here, in O(bytes).
-  ///   - takesChecksum: True when ``checksum`` will be needed.
+  ///   - computesChecksum: True when ``checksum`` will be needed.
   init(_ planned: PlannedTensor, verifiesChecksum: Bool, computesChecksum: Bool = false) throws {
     let tensor = planned.tensor
     self.computesChecksum = computesChecksum

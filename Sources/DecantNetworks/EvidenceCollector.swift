@@ -4,7 +4,7 @@ package import DecantResNets
 
 /// Collects the facts about a network in a checkpoint and in the files next to it, as input of ``ResNetEvidence``.
 ///
-/// It is not in either module because checkpoints and ResNets do not depend on each other (docs/adr/0001).
+/// It is not in either module because checkpoints and ResNets do not depend on each other (docs/adr/0018).
 package struct EvidenceCollector {
   package private(set) var traces = ResNetEvidenceInputs()
   /// Messages about files next to the checkpoint that could not be read, with the reason.
