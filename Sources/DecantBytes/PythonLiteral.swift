@@ -1,31 +1,38 @@
-/// A value in Python source syntax, in which the header of a `.npy` file is written.
+/// A value in Python source syntax: in the header of a `.npy` file, in configuration files and in TorchScript code.
 ///
-/// Only the forms that NumPy's writers have used: no comments, no arithmetic, no concatenated strings, only decimal
-/// digits.
+/// It is parsed and never evaluated: no names, no arithmetic, no concatenated strings, only decimal digits.
 package enum PythonLiteral: Equatable {
   case none
   case bool(Bool)
   /// An integer; nil when it does not fit 64 bits.
   case integer(Int?)
+  case float(Double)
   case text(String)
   case list([PythonLiteral])
   case tuple([PythonLiteral])
-  /// The pairs in the text's order; no key appears twice.
+  /// The pairs in the text's order. In a NumPy header, no key appears twice.
   case dictionary([(key: String, value: PythonLiteral)])
+
+  /// The forms that a text may use.
+  package enum Grammar {
+    /// What NumPy's writers have used: integers, strings with escapes, lists, tuples and dictionaries. With
+    /// `allowsLongIntegers`, `3L` is an integer, as Python 2 wrote some.
+    case numpyHeader(allowsLongIntegers: Bool)
+    /// Settings that people and TorchScript write: also floats, `dict(key=literal)` and the words `true`, `false` and
+    /// `null`, but no escapes in strings.
+    case settings
+  }
 
   /// Parses one literal, which only white space may follow. O(length).
   ///
-  /// - Parameters:
-  ///   - longIntegers: True to accept `3L` as an integer, as Python 2 wrote some.
-  ///   - depth: The most levels of nested containers, which bounds the parser's recursion.
+  /// - Parameter depth: The most levels of nested containers, which bounds the parser's recursion.
   /// - Throws: ``ParsingError`` with the offset in `text`, in characters.
-  package init(parsing text: [Unicode.Scalar], allowsLongIntegers: Bool, depth: Int = 16) throws(ParsingError)
-  {
-    var parser = PythonLiteralParser(text: text, allowsLongIntegers: allowsLongIntegers)
+  package init(parsing text: [Unicode.Scalar], _ grammar: Grammar, depth: Int = 16) throws(ParsingError) {
+    var parser = PythonLiteralParser(text: text, grammar: grammar)
     self = try parser.value(depth)
     parser.skipSpace()
-    guard parser.place == text.count else {
-      throw ParsingError(offset: parser.place, "something follows the dictionary")
+    guard parser.offset == text.count else {
+      throw ParsingError(offset: parser.offset, "something follows the dictionary")
     }
   }
 
@@ -44,6 +51,7 @@ package enum PythonLiteral: Equatable {
     case .none: "None"
     case .bool(let value): value ? "True" : "False"
     case .integer(let number): number.map { String($0) } ?? "…"
+    case .float(let number): "\(number)"
     case .text(let text): "'" + text + "'"
     case .list(let elements): "[" + elements.map(\.spelling).joined(separator: ", ") + "]"
     case .tuple(let elements):
@@ -56,21 +64,23 @@ package enum PythonLiteral: Equatable {
 
 private struct PythonLiteralParser {
   let text: [Unicode.Scalar]
-  let allowsLongIntegers: Bool
-  var place = 0
+  let grammar: PythonLiteral.Grammar
+  var offset = 0
 
-  private var next: Unicode.Scalar? { place < text.count ? text[place] : nil }
+  private var next: Unicode.Scalar? { offset < text.count ? text[offset] : nil }
 
-  private func fail(_ reason: String) -> ParsingError { ParsingError(offset: place, reason) }
+  private var isSettings: Bool { if case .settings = grammar { true } else { false } }
 
-  private mutating func take(_ scalar: Unicode.Scalar) -> Bool {
-    guard next == scalar else { return false }
-    place += 1
+  private func fail(_ reason: String) -> ParsingError { ParsingError(offset: offset, reason) }
+
+  private mutating func take(_ word: String) -> Bool {
+    guard text[offset...].starts(with: word.unicodeScalars) else { return false }
+    offset += word.utf8.count
     return true
   }
 
   mutating func skipSpace() {
-    while let scalar = next, " \t\n\r\u{c}".unicodeScalars.contains(scalar) { place += 1 }
+    while let scalar = next, " \t\n\r\u{c}".unicodeScalars.contains(scalar) { offset += 1 }
   }
 
   mutating func value(_ depth: Int) throws(ParsingError) -> PythonLiteral {
@@ -78,24 +88,24 @@ private struct PythonLiteralParser {
     skipSpace()
     switch next {
     case "{":
-      place += 1
+      offset += 1
       return .dictionary(try pairs(depth))
     case "[":
-      place += 1
+      offset += 1
       return .list(try elements(until: "]", depth).elements)
     case "(":
-      place += 1
+      offset += 1
       let (elements, hasComma) = try elements(until: ")", depth)
       // As in Python, one value in parentheses without a comma is not a tuple.
       return elements.count == 1 && !hasComma ? elements[0] : .tuple(elements)
     case "'", "\"": return .text(try string())
-    case let digit? where digit == "-" || ("0"..."9").contains(digit): return .integer(try integer())
+    case let digit? where digit == "-" || ("0"..."9").contains(digit) || digit == "." && isSettings:
+      return isSettings ? try number() : .integer(try integer())
     default:
-      for (word, value) in [("True", PythonLiteral.bool(true)), ("False", .bool(false)), ("None", .none)]
-      where text[place...].starts(with: word.unicodeScalars) {
-        place += word.count
-        return value
-      }
+      if take("True") || isSettings && take("true") { return .bool(true) }
+      if take("False") || isSettings && take("false") { return .bool(false) }
+      if take("None") || isSettings && take("null") { return .none }
+      if isSettings, take("dict") { return .dictionary(try keywords(depth)) }
       throw fail("a Python literal is expected")
     }
   }
@@ -107,7 +117,7 @@ private struct PythonLiteralParser {
       if take("}") { return pairs }
       guard next == "'" || next == "\"" else { throw fail("a key is expected") }
       let key = try string()
-      guard !pairs.contains(where: { ExactText($0.key) == ExactText(key) }) else {
+      guard isSettings || !pairs.contains(where: { ExactText($0.key) == ExactText(key) }) else {
         throw fail("the key '\(key.escapedForDisplay)' appears twice")
       }
       skipSpace()
@@ -120,8 +130,30 @@ private struct PythonLiteralParser {
     }
   }
 
+  /// Reads the arguments of `dict(key=literal)`.
+  private mutating func keywords(_ depth: Int) throws(ParsingError) -> [(key: String, value: PythonLiteral)] {
+    var pairs: [(key: String, value: PythonLiteral)] = []
+    skipSpace()
+    guard take("(") else { throw fail("a Python literal is expected") }
+    while true {
+      skipSpace()
+      if take(")") { return pairs }
+      let start = offset
+      while let scalar = next, scalar.isPythonName { offset += 1 }
+      let key = String(String.UnicodeScalarView(text[start..<offset]))
+      guard key.isPythonName else { throw fail("a key is expected") }
+      skipSpace()
+      guard take("=") else { throw fail("an equals sign is expected") }
+      pairs.append((key: key, value: try value(depth - 1)))
+      skipSpace()
+      if take(",") { continue }
+      guard take(")") else { throw fail("a comma or ) is expected") }
+      return pairs
+    }
+  }
+
   private mutating func elements(
-    until end: Unicode.Scalar, _ depth: Int
+    until end: String, _ depth: Int
   ) throws(ParsingError) -> (elements: [PythonLiteral], hasComma: Bool) {
     var elements: [PythonLiteral] = []
     var hasComma = false
@@ -141,22 +173,36 @@ private struct PythonLiteralParser {
 
   private mutating func integer() throws(ParsingError) -> Int? {
     let isNegative = take("-")
-    let start = place
-    while let digit = next, ("0"..."9").contains(digit) { place += 1 }
-    let digits = String(String.UnicodeScalarView(text[start..<place]))
+    let start = offset
+    while let digit = next, ("0"..."9").contains(digit) { offset += 1 }
+    let digits = String(String.UnicodeScalarView(text[start..<offset]))
     guard !digits.isEmpty, digits.utf8.count == 1 || digits.utf8.first != UInt8(ascii: "0") else {
       throw fail("an integer is expected")
     }
-    if allowsLongIntegers { _ = take("L") }
+    if case .numpyHeader(allowsLongIntegers: true) = grammar { _ = take("L") }
     return Int((isNegative ? "-" : "") + digits)
+  }
+
+  /// Reads an integer or a float. An integer of more than 64 bits is a float, as in JSON.
+  private mutating func number() throws(ParsingError) -> PythonLiteral {
+    let start = offset
+    while let scalar = next, ("0"..."9").contains(scalar) || "-+.eE".unicodeScalars.contains(scalar) {
+      offset += 1
+    }
+    var digits = String(String.UnicodeScalarView(text[start..<offset]))
+    if let integer = Int(digits) { return .integer(integer) }
+    // Python reads "1." as a float, Swift does not.
+    if digits.hasSuffix(".") { digits += "0" }
+    guard let number = Double(digits), number.isFinite else { throw fail("a number is expected") }
+    return .float(number)
   }
 
   private mutating func string() throws(ParsingError) -> String {
     let quote = next
-    place += 1
+    offset += 1
     var scalars = String.UnicodeScalarView()
     while let scalar = next {
-      place += 1
+      offset += 1
       if scalar == quote { return String(scalars) }
       switch scalar {
       case "\n": throw fail("a string goes over the end of its line")
@@ -168,8 +214,9 @@ private struct PythonLiteralParser {
   }
 
   private mutating func escape() throws(ParsingError) -> Unicode.Scalar {
+    guard !isSettings else { throw fail("an escape is unknown") }
     guard let scalar = next else { throw fail("a string does not end") }
-    place += 1
+    offset += 1
     switch scalar {
     case "\\", "'", "\"": return scalar
     case "n": return "\n"
@@ -189,9 +236,27 @@ private struct PythonLiteralParser {
         throw fail("\(count) hexadecimal digits are expected")
       }
       code = code << 4 | UInt32(digit)
-      place += 1
+      offset += 1
     }
     guard let scalar = Unicode.Scalar(code) else { throw fail("an escape is not a character") }
     return scalar
+  }
+}
+
+extension Unicode.Scalar {
+  /// True for the ASCII characters that a Python name may contain.
+  package var isPythonName: Bool {
+    switch self {
+    case "a"..."z", "A"..."Z", "0"..."9", "_": true
+    default: false
+    }
+  }
+}
+
+extension StringProtocol {
+  /// True for a Python name of ASCII characters.
+  package var isPythonName: Bool {
+    guard let first = unicodeScalars.first, !("0"..."9").contains(first) else { return false }
+    return unicodeScalars.allSatisfy(\.isPythonName)
   }
 }

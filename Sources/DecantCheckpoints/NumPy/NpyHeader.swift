@@ -93,7 +93,7 @@ package struct NpyHeader {
   private static func parse(
     _ text: [Unicode.Scalar], allowsLongIntegers: Bool
   ) throws(ParsingError) -> (String, Elements, Bool, [Int]) {
-    let literal = try PythonLiteral(parsing: text, allowsLongIntegers: allowsLongIntegers)
+    let literal = try PythonLiteral(parsing: text, .numpyHeader(allowsLongIntegers: allowsLongIntegers))
     func fail(_ reason: String) -> ParsingError { ParsingError(offset: 0, reason) }
     guard case .dictionary(let pairs) = literal else { throw fail("it is not a dictionary") }
     let keys = ["descr", "fortran_order", "shape"]

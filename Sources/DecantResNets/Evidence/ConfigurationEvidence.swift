@@ -200,7 +200,7 @@ struct ConfigurationEvidence {
   /// Reads the keyword arguments of an mmcv backbone. Source: mmpretrain 1.2 `models/backbones/resnet.py`.
   private mutating func readText(_ text: String, _ key: String) {
     guard let start = text.firstRange(of: "backbone=dict("),
-      let keywords = LiteralReader.keywords(text[start.upperBound...])
+      let keywords = PythonSource.keywords(text[start.upperBound...])
     else { return }
     let backbone = JSONValue.object(keywords)
     guard let type = backbone["type"]?.string, type.hasPrefix("ResN") || type.hasPrefix("SEResN") else {
@@ -233,7 +233,7 @@ struct ConfigurationEvidence {
     }
     for name in ["img_norm_cfg = dict(", "data_preprocessor=dict(", "data_preprocessor = dict("] {
       guard let start = text.firstRange(of: name),
-        let keywords = LiteralReader.keywords(text[start.upperBound...])
+        let keywords = PythonSource.keywords(text[start.upperBound...])
       else { continue }
       let normalization = JSONValue.object(keywords)
       guard let mean = numbers(normalization["mean"]), let deviation = numbers(normalization["std"]) else {

@@ -1,3 +1,5 @@
+internal import DecantBytes
+
 /// A reader of the Python source of a block's class, which PyTorch before 1.6 stored with a pickled module.
 ///
 /// It matches a few forms of one addition, line by line. It executes nothing, and other forms count as no evidence.
@@ -12,10 +14,10 @@ enum ForwardSourceParser {
   /// Returns true when the `forward` of a class adds its input, or its shortcut's result, to another result.
   static func addsShortcut(_ text: String) -> Bool {
     guard let start = text.firstRange(of: "def forward(self,"),
-      let parameters = LiteralReader.arguments(text[start.upperBound...]), let first = parameters.first
+      let parameters = PythonSource.arguments(text[start.upperBound...]), let first = parameters.first
     else { return false }
     let input = String(first.prefix { $0 != ":" && $0 != "=" }.trimmed)
-    guard LiteralReader.isName(input) else { return false }
+    guard input.isPythonName else { return false }
     let indent = text[..<start.lowerBound].reversed().prefix { $0 == " " }.count
     var inputs: Set<String> = [input]
     // Variables that hold the result of a layer or a function.
@@ -34,7 +36,7 @@ enum ForwardSourceParser {
         return false
       }
       let module = spelled[spelled.index(spelled.startIndex, offsetBy: 5)..<open]
-      guard isShortcutName(module), LiteralReader.isName(module) else { return false }
+      guard isShortcutName(module), module.isPythonName else { return false }
       return inputs.contains(String(spelled[spelled.index(after: open)...].dropLast()))
     }
     for line in text[start.upperBound...].split(separator: "\n").dropFirst() {
@@ -65,8 +67,8 @@ enum ForwardSourceParser {
   private static func operands(_ spelled: String) -> (String, String)? {
     var sum = spelled.hasPrefix("return ") ? String(spelled.dropFirst(7)) : spelled
     if let open = sum.firstIndex(of: "("), sum.hasSuffix(")"),
-      let arguments = LiteralReader.arguments(sum[sum.index(after: open)...]), arguments.count == 1,
-      sum[..<open].utf8.allSatisfy({ LiteralReader.isNameByte($0) || $0 == UInt8(ascii: ".") })
+      let arguments = PythonSource.arguments(sum[sum.index(after: open)...]), arguments.count == 1,
+      sum[..<open].unicodeScalars.allSatisfy({ $0.isPythonName || $0 == "." })
     {
       sum = arguments[0]
     }

@@ -13,11 +13,11 @@ extension ResNetEvidenceInputs {
       else { continue }
       guard let colon = line.firstIndex(of: ":") else { return nil }
       let key = line[..<colon]
-      guard LiteralReader.isName(key), members.count < 4096 else { return nil }
+      guard key.isPythonName, members.count < 4096 else { return nil }
       var rest = line[line.index(after: colon)...].trimmed
       if let comment = rest.firstRange(of: " #") { rest = rest[..<comment.lowerBound].trimmed }
       if rest.isEmpty { continue }
-      members.append((String(key), LiteralReader.value(rest) ?? .string(rest)))
+      members.append((String(key), PythonSource.literal(rest) ?? .string(rest)))
     }
     return members.isEmpty ? nil : .object(members)
   }

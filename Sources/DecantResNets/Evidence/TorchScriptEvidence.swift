@@ -89,7 +89,7 @@ struct TorchScriptEvidence {
       if let equal = line.firstRange(of: " = __torch__.torch.nn.functional.") {
         let name = line[..<equal.lowerBound]
         let function = line[equal.upperBound...]
-        if LiteralReader.isName(name) {
+        if name.isPythonName {
           let kinds = ["_max_pool2d": "max_pool2d", "max_pool2d": "max_pool2d", "batch_norm": "batch_norm"]
           // A class has only a few aliases; the limit bounds the work.
           if functions.count < 32, let kind = kinds[String(function)] {
@@ -101,8 +101,8 @@ struct TorchScriptEvidence {
         guard let range = line.firstRange(of: name + "("), line.startsName(at: range.lowerBound) else {
           continue
         }
-        guard let arguments = LiteralReader.arguments(line[range.upperBound...]) else { continue }
-        if let call = call(kind, arguments.map { LiteralReader.value($0) }) { found.append(call) }
+        guard let arguments = PythonSource.arguments(line[range.upperBound...]) else { continue }
+        if let call = call(kind, arguments.map { PythonSource.literal($0) }) { found.append(call) }
       }
     }
     let names = Set(finals.map(\.attribute))
@@ -129,7 +129,7 @@ struct TorchScriptEvidence {
       return nil
     }
     let name = line[..<colon.lowerBound]
-    guard LiteralReader.isName(name), let value = LiteralReader.value(line[equal.upperBound...]) else {
+    guard name.isPythonName, let value = PythonSource.literal(line[equal.upperBound...]) else {
       return nil
     }
     return (String(name), value)
@@ -207,7 +207,7 @@ struct TorchScriptEvidence {
   /// Returns whether a block's `forward` adds its input, or its shortcut's result, to another result.
   private static func shortcut(_ text: String) -> Shortcut {
     guard let start = text.firstRange(of: "def forward("),
-      let signature = LiteralReader.arguments(text[start.upperBound...]),
+      let signature = PythonSource.arguments(text[start.upperBound...]),
       signature.count >= 2, let colon = signature[1].firstIndex(of: ":")
     else { return .none }
     let input = String(signature[1][..<colon])
@@ -219,7 +219,7 @@ struct TorchScriptEvidence {
       let module = spelled[spelled.index(after: spelled.startIndex)..<close]
       let rest = spelled[close...]
       return ForwardSourceParser.isShortcutName(module) && rest.hasPrefix(").forward(")
-        && LiteralReader.arguments(rest.dropFirst(").forward(".count))?.first.map(inputs.contains) == true
+        && PythonSource.arguments(rest.dropFirst(").forward(".count))?.first.map(inputs.contains) == true
     }
     // Variables that hold the result of a layer or a function.
     var results: Set<String> = []
@@ -240,9 +240,9 @@ struct TorchScriptEvidence {
       guard let equal = line.firstRange(of: " = ") else { continue }
       let name = String(line[..<equal.lowerBound])
       let value = String(line[equal.upperBound...])
-      guard LiteralReader.isName(name) else { continue }
+      guard name.isPythonName else { continue }
       for function in ["torch.add_(", "torch.add("] where value.hasPrefix(function) {
-        guard let operands = LiteralReader.arguments(value.dropFirst(function.count)), operands.count >= 2,
+        guard let operands = PythonSource.arguments(value.dropFirst(function.count)), operands.count >= 2,
           operands.dropFirst(2).allSatisfy({ $0 == "alpha=1" || $0 == "1" }),
           isShortcut(operands[0]) && isResult(operands[1]) && !isShortcut(operands[1])
             || isShortcut(operands[1]) && isResult(operands[0]) && !isShortcut(operands[0])
