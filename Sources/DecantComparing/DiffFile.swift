@@ -14,28 +14,8 @@ package struct DiffFile: Sendable {
     package let tensor: Tensor
   }
 
-  /// The selection of tensors to compare, and the form to compare them in.
-  package struct Choice: Sendable {
-    /// Globs, one of which a name must match; empty for any name.
-    package var only: [String] = []
-    /// Globs of names to leave out.
-    package var except: [String] = []
-    package var dequantize = false
-
-    /// Creates a choice; by default every tensor as it is stored.
-    package init(only: [String] = [], except: [String] = [], dequantize: Bool = false) {
-      (self.only, self.except, self.dequantize) = (only, except, dequantize)
-    }
-
-    /// Returns true when a tensor is compared, given its name relative to the key.
-    package func takes(_ name: String) -> Bool {
-      func matches(_ globs: [String]) -> Bool { globs.contains { name.matches(glob: $0) } }
-      return (only.isEmpty || matches(only)) && !matches(except)
-    }
-
-    /// True when the choice may leave tensors out.
-    package var isPartial: Bool { !only.isEmpty || !except.isEmpty }
-  }
+  /// The tensors to compare, and the form to compare them in.
+  package typealias Choice = TensorQuery
 
   /// `A` or `B`.
   package let letter: String
@@ -73,18 +53,17 @@ package struct DiffFile: Sendable {
     depth = selection.path.count
     let path = checkpoint.path
     try Self.requireKnownKinds(selection, choice, in: checkpoint)
-    let wrappers = Self.wrappers(selection.tensors)
+    let (plain, wrappers) = selection.withoutWrappers()
     stateDictKeys = checkpoint.stateDictCandidates.compactMap { candidate in
       guard candidate.path.count > selection.path.count, candidate.path.starts(with: selection.path) else {
         return nil
       }
       return candidate.path.dropFirst(selection.path.count).joinedName + "."
     }
-    wrapperNames = selection.tensors.filter { wrappers.contains($0.path) }.map(\.name)
-    var entries =
-      wrappers.isEmpty ? selection.tensors : selection.tensors.filter { !wrappers.contains($0.path) }
+    wrapperNames = wrappers.map(\.entry.name)
+    var entries = plain.tensors
     let count = entries.count
-    if choice.isPartial { entries = entries.filter { choice.takes(selection.name(of: $0)) } }
+    if choice.isPartial { entries = entries.filter { choice.selects(selection.name(of: $0)) } }
     skippedCount = count - entries.count
     guard count == 0 || !entries.isEmpty else {
       throw DecantError(
@@ -104,18 +83,9 @@ package struct DiffFile: Sendable {
     do throws(DecantError) { stateDict = try selection.stateDict() } catch {
       throw error.located(file: path)
     }
-    var items: [Item] = []
-    items.reserveCapacity(entries.count)
-    for entry in entries {
-      var tensor = entry.tensor
-      if choice.dequantize, tensor.quantization != nil {
-        do { tensor = try tensor.dequantized() } catch {
-          throw DecantError(reading: error).located(file: path, tensor: entry.name)
-        }
-      }
-      items.append(Item(name: selection.name(of: entry), entry: entry, tensor: tensor))
+    items = try entries.map { entry throws(DecantError) in
+      Item(name: selection.name(of: entry), entry: entry, tensor: try choice.form(of: entry, in: checkpoint))
     }
-    self.items = items
   }
 
   /// Returns true when a glob matches the name of any tensor, including those left out and those of unsupported kinds.
@@ -147,7 +117,7 @@ package struct DiffFile: Sendable {
   ) throws(DecantError) {
     let unread = checkpoint.objects.filter {
       $0.unreadTensor != nil && $0.path.starts(with: selection.path)
-        && choice.takes($0.path.dropFirst(selection.path.count).joinedName)
+        && choice.selects($0.path.dropFirst(selection.path.count).joinedName)
     }
     guard unread.isEmpty else {
       throw DecantError(
@@ -157,18 +127,5 @@ package struct DiffFile: Sendable {
             unread.map { "\($0.path.isEmpty ? "the one at the root" : $0.name) (\($0.unreadTensor ?? ""))" }),
         file: checkpoint.path, advice: .chooseTensors)
     }
-  }
-
-  /// Returns the paths of wrapper subclasses that have no data of their own, only tensors below them.
-  private static func wrappers(_ entries: [CheckpointTensor]) -> Set<[PathKey]> {
-    let empty = entries.filter { $0.subclass != nil && $0.tensor.storage.content == nil }
-    guard !empty.isEmpty else { return [] }
-    var withParts: Set<[PathKey]> = []
-    for entry in entries where entry.tensor.storage.content != nil {
-      for (place, step) in entry.path.enumerated() where step == .text("__dict__") {
-        withParts.insert(Array(entry.path[..<place]))
-      }
-    }
-    return withParts.intersection(empty.map(\.path))
   }
 }

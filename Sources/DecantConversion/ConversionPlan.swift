@@ -70,12 +70,13 @@ package struct ConversionPlan {
 
   /// Keeps the tensors whose names match the patterns.
   private mutating func filter() throws(DecantError) {
-    guard !options.only.isEmpty || !options.except.isEmpty else { return }
+    let query = options.query
+    guard query.isPartial else { return }
     let kept = selection.tensors.filter { isChosen($0) }
     let names =
       selection.tensors.map { selection.name(of: $0) } + selection.unread.map { selection.name(of: $0.path) }
       + selection.tensors.compactMap { $0.rankPart.map { selection.name(of: $0.owner) } }
-    let unused = (options.only + options.except).filter { glob in
+    let unused = (query.only + query.except).filter { glob in
       !names.contains { $0.matches(glob: glob) }
     }
     guard unused.isEmpty else {
@@ -88,22 +89,11 @@ package struct ConversionPlan {
     selection = Selection(path: selection.path, tensors: kept, unread: selection.unread)
   }
 
-  private func isChosen(_ name: String) -> Bool {
-    func matches(_ globs: [String]) -> Bool { globs.contains { name.matches(glob: $0) } }
-    return (options.only.isEmpty || matches(options.only)) && !matches(options.except)
-  }
-
-  /// Returns true when the patterns select a tensor. The parts of a sharded tensor are selected with their owner.
+  /// Returns true when the patterns select a tensor. A part of a sharded tensor also goes by its owner's name.
   private func isChosen(_ entry: CheckpointTensor) -> Bool {
-    guard let owner = entry.rankPart?.owner, owner != entry.path else {
-      return isChosen(selection.name(of: entry))
-    }
-    func matches(_ globs: [String], _ name: String) -> Bool {
-      globs.contains { name.matches(glob: $0) }
-    }
-    let names = [selection.name(of: owner), selection.name(of: entry)]
-    return (options.only.isEmpty || names.contains { matches(options.only, $0) })
-      && !names.contains { matches(options.except, $0) }
+    let name = selection.name(of: entry)
+    guard let owner = entry.rankPart?.owner, owner != entry.path else { return options.query.selects(name) }
+    return options.query.selects(name, selection.name(of: owner))
   }
 
   /// Keeps the tensors whose data is complete and has the right checksum. O(bytes).
@@ -150,7 +140,7 @@ package struct ConversionPlan {
     if format == .torchZip { readable.unread.removeAll { $0.isStorage } }
     try checkpoint.requireReadable(
       readable, use: "converted", advice: .chooseTensors
-    ) { isChosen($0) }
+    ) { options.query.selects($0) }
     guard !selection.tensors.isEmpty else {
       throw DecantError(
         .noStateDict, "holds no tensors", file: checkpoint.path,
@@ -160,28 +150,9 @@ package struct ConversionPlan {
 
   /// Replaces wrapper subclasses that hold no data of their own by the tensors below them.
   private mutating func takePartsOfWrappers() {
-    guard selection.tensors.contains(where: { $0.subclass != nil && $0.tensor.storage.content == nil }) else {
-      return
-    }
-    // Parts follow their wrapper in the file's order, and may be wrappers themselves.
-    var kept: [CheckpointTensor] = []
-    var open: [(entry: CheckpointTensor, partCount: Int)] = []
-    func close() {
-      let last = open.removeLast()
-      if last.partCount > 0 {
-        wrappers.append((last.entry.name, last.entry.subclass ?? "", last.partCount))
-      } else {
-        kept.append(last.entry)
-      }
-    }
-    for entry in selection.tensors {
-      while let last = open.last, !entry.path.starts(with: last.entry.path + [.text("__dict__")]) { close() }
-      let hasData = entry.tensor.storage.content != nil
-      if hasData { for place in open.indices { open[place].partCount += 1 } }
-      if entry.subclass != nil, !hasData { open.append((entry, 0)) } else { kept.append(entry) }
-    }
-    while !open.isEmpty { close() }
-    selection = Selection(path: selection.path, tensors: kept, unread: selection.unread)
+    let (kept, empty) = selection.withoutWrappers()
+    selection = kept
+    wrappers = empty.map { ($0.entry.name, $0.entry.subclass ?? "", $0.partCount) }
   }
 
   // MARK: Layout and data
@@ -197,17 +168,7 @@ package struct ConversionPlan {
     guard quantized.isEmpty || options.dequantizes || format == .torchZip else {
       throw refusal("quantised", quantized, .dequantize)
     }
-    return try entries.map { entry in
-      let tensor = entry.tensor
-      do {
-        if options.makesDense, tensor.layout != .strided {
-          return try Tensor(dtype: tensor.dtype, shape: tensor.shape, storage: tensor.storage)
-        }
-        return try tensor.quantization == nil || !options.dequantizes ? tensor : tensor.dequantized()
-      } catch let error as DecantError {
-        throw error.located(file: checkpoint.path, tensor: entry.name)
-      }
-    }
+    return try entries.map { try options.query.form(of: $0, in: checkpoint) }
   }
 
   private func refusal(

@@ -1,4 +1,5 @@
 package import DecantBytes
+internal import DecantCheckpoints
 public import DecantTensors
 
 /// Options for writing tensors; by default all tensors are written unchanged.
@@ -86,6 +87,11 @@ public struct WriteOptions: Sendable {
         .invalidArgument, "\(format.name) output cannot have \(unused.joined(separator: ", "))",
         remedy: "Leave the option out, or choose another format.")
     }
+  }
+
+  /// The choice of tensors, and the form to write them in.
+  var query: TensorQuery {
+    TensorQuery(only: only, except: except, dequantize: dequantizes, makesDense: makesDense)
   }
 
   /// A tensor that replaces another.
