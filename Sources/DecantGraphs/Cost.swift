@@ -18,48 +18,26 @@ extension Graph {
   /// torchvision's tables: one multiply-add for each weight and output position. O(nodes).
   package func costs(height: Int, width: Int) -> [NodeCost]? {
     guard height > 0, width > 0 else { return nil }
-    var sizes = [(channels: inputChannels, height: height, width: width)]
+    var shapes = [FeatureShape(channels: inputChannels, height: height, width: width)]
     var costs: [NodeCost] = []
     for node in nodes {
       guard let index = node.inputs.first?.index else { return nil }
-      let input = sizes[index]
-      var output = input
-      var products: [Int] = [0]
-      func halved(_ size: Int, _ stride: Int) -> Int { (size - 1) / stride + 1 }
-      switch node.operation {
-      case .conv(let convolution):
-        output = (
-          convolution.outputChannels, convolution.outputSize(input.height),
-          convolution.outputSize(input.width)
-        )
-        products = [
-          output.channels, output.height, output.width, convolution.inputChannels / convolution.groups,
-          convolution.kernel, convolution.kernel,
-        ]
-      case .maxPool(let pooling):
-        output = (input.channels, pooling.outputSize(input.height), pooling.outputSize(input.width))
-      case .averagePool(let size, let isCeilMode):
-        output.height = isCeilMode ? halved(input.height, size) : input.height / size
-        output.width = isCeilMode ? halved(input.width, size) : input.width / size
-      case .blurPool(let stride):
-        (output.height, output.width) = (halved(input.height, stride), halved(input.width, stride))
-      case .padChannels(let each, let stride):
-        output = (
-          input.channels + 2 * each, halved(input.height, stride), halved(input.width, stride)
-        )
-      case .globalAveragePool: output = (input.channels, 1, 1)
-      case .gemm(let layer):
-        output = (layer.outputs, 1, 1)
-        products = [layer.inputs, layer.outputs]
-      case .squeezeExcitation(let channels, let reduced): products = [2, channels, reduced]
-      case .efficientChannelAttention(let kernel): products = [input.channels, kernel]
-      case .attentionPool(let pooling):
-        output = (pooling.outputs, 1, 1)
-        // Query, key, value and output projections. The attention weights themselves cost little in
-        // comparison.
-        products = [2 * pooling.tokens + 1, pooling.channels, pooling.channels]
-      case .batchNormalization, .channelAffine, .groupNormalization, .relu, .silu, .add, .opaque: break
-      }
+      let input = shapes[index]
+      let output = node.operation.outputShape(input)
+      let products =
+        switch node.operation {
+        case .conv(let convolution):
+          [
+            output.channels, output.height, output.width, convolution.inputChannels / convolution.groups,
+            convolution.kernel, convolution.kernel,
+          ]
+        case .gemm(let layer): [layer.inputs, layer.outputs]
+        case .squeezeExcitation(let channels, let reduced): [2, channels, reduced]
+        case .efficientChannelAttention(let kernel): [input.channels, kernel]
+        // Query, key, value and output projections. The attention weights themselves cost little in comparison.
+        case .attentionPool(let pooling): [2 * pooling.tokens + 1, pooling.channels, pooling.channels]
+        default: [0]
+        }
       guard output.height > 0, output.width > 0, let count = Self.product(products) else { return nil }
       let parameters = node.parameters.lazy.filter { !$0.isBuffer }.map { Self.product($0.shape) }
       var parameterCount = 0
@@ -67,7 +45,7 @@ extension Graph {
         guard let count, !parameterCount.addingReportingOverflow(count).overflow else { return nil }
         parameterCount += count
       }
-      sizes.append(output)
+      shapes.append(output)
       costs.append(
         NodeCost(
           channels: output.channels, height: output.height, width: output.width, multiplyAdds: count,

@@ -41,6 +41,8 @@ struct Step<Scalar: ReferenceScalar>: Sendable {
   }
   /// The first node's name, for error messages.
   let name: String
+  /// The first node's operation, which determines the shape of the result.
+  let operation: GraphOperation
   let kernel: Kernel
   /// The index of the value it reads, among the graph's values: 0 is the input, n the output of the n-th node.
   let input: Int
@@ -181,7 +183,9 @@ struct Program<Scalar: ReferenceScalar>: Sendable {
       kernel = .pointwise
       epilogue.relu = true
     }
-    return Step(name: node.name, kernel: kernel, input: input, epilogue: epilogue, output: index + 1)
+    return Step(
+      name: node.name, operation: node.operation, kernel: kernel, input: input, epilogue: epilogue,
+      output: index + 1)
   }
 
   /// Fuses a node into the step whose result it reads, if possible. Returns true when it did.

@@ -49,51 +49,52 @@ extension Program {
   }
 
   private func outputShape(_ step: Step<Scalar>, _ input: ValueShape) throws(InferenceError) -> ValueShape {
-    var output = input
+    try check(step, input)
+    let shape = step.operation.outputShape(
+      FeatureShape(channels: input.channels, height: input.height, width: input.width))
+    guard shape.height >= 1, shape.width >= 1 else {
+      throw .inputTooSmall(node: step.name, height: input.height, width: input.width)
+    }
+    let isVector =
+      switch step.kernel {
+      case .globalAveragePool, .attentionPool: true
+      default: input.isVector
+      }
+    return try ValueShape(
+      batch: input.batch, channels: shape.channels, height: shape.height, width: shape.width,
+      isVector: isVector
+    ).addressable(step.name)
+  }
+
+  /// Throws when a step cannot read a value of this shape.
+  private func check(_ step: Step<Scalar>, _ input: ValueShape) throws(InferenceError) {
     func fail(_ reason: String) -> InferenceError { .unsupportedGraph(node: step.name, reason: reason) }
     switch step.kernel {
-    case .pointwise:
-      return output
+    case .pointwise, .silu: break
     case .convolution(let convolution, _):
       guard !input.isVector, input.channels == convolution.inputChannels else {
         throw fail("its input has \(input.channels) channels, not \(convolution.inputChannels)")
       }
-      output.channels = convolution.outputChannels
-      output.height = convolution.outputSize(input.height)
-      output.width = convolution.outputSize(input.width)
-    case .maxPool(let pooling):
-      guard !input.isVector else { throw fail("its input is no map") }
-      output.height = pooling.outputSize(input.height)
-      output.width = pooling.outputSize(input.width)
     case .channelGate(let gate):
       guard !input.isVector, gate.suits(channels: input.channels) else {
         throw fail("its input has \(input.channels) channels, not as many as its weights")
       }
-      return output
     case .batchNormalization(let scale, _, _):
       guard !input.isVector, input.channels == scale.count else {
         throw fail("its batch normalization has other channels")
       }
-      return output
-    case .averagePool(let size, let isCeilMode):
+    case .maxPool, .averagePool, .padChannels, .globalAveragePool:
       guard !input.isVector else { throw fail("its input is no map") }
-      output.height = isCeilMode ? (input.height - 1) / size + 1 : input.height / size
-      output.width = isCeilMode ? (input.width - 1) / size + 1 : input.width / size
-    case .blurPool(let stride):
+    case .blurPool:
       guard !input.isVector else { throw fail("its input is no map") }
       // A single pixel has no neighbour to reflect.
       guard min(input.height, input.width) > 1 else {
         throw .inputTooSmall(node: step.name, height: input.height, width: input.width)
       }
-      output.height = (input.height - 1) / stride + 1
-      output.width = (input.width - 1) / stride + 1
     case .groupNormalization(let normalization):
       guard !input.isVector, normalization.channels == input.channels,
         1...input.channels ~= normalization.groups, input.channels.isMultiple(of: normalization.groups)
       else { throw fail("\(input.channels) channels do not divide into its groups") }
-      return output
-    case .silu:
-      return output
     case .attentionPool(let pool):
       let pixels = input.height.multipliedReportingOverflow(by: input.width)
       guard !input.isVector, input.channels == pool.channels, !pixels.overflow,
@@ -103,25 +104,11 @@ extension Program {
           "it has embeddings for \(pool.tokens - 1) pixels of \(pool.channels) channels, and its input is \(input.height)×\(input.width) of \(input.channels)"
         )
       }
-      return ValueShape(batch: input.batch, channels: pool.outputs, isVector: true)
-    case .padChannels(let each, let stride):
-      guard !input.isVector else { throw fail("its input is no map") }
-      output.channels = input.channels + 2 * each
-      output.height = (input.height - 1) / stride + 1
-      output.width = (input.width - 1) / stride + 1
-    case .globalAveragePool:
-      guard !input.isVector else { throw fail("its input is no map") }
-      return ValueShape(batch: input.batch, channels: input.channels, isVector: true)
-    case .linear(let inputs, let outputs, _, _):
+    case .linear(let inputs, _, _, _):
       guard input.isVector, input.channels == inputs else {
         throw fail("its input has \(input.channels) features, not \(inputs)")
       }
-      output.channels = outputs
     }
-    guard output.height >= 1, output.width >= 1 else {
-      throw .inputTooSmall(node: step.name, height: input.height, width: input.width)
-    }
-    return try output.addressable(step.name)
   }
 }
 
