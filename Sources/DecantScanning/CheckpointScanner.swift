@@ -48,7 +48,7 @@ public struct CheckpointScanner: Sendable {
     let audit = FileAudit(limits: limits)
     let isKnown: Bool
     if file.byteCount <= Self.wholeFileReadLimit {
-      let bytes = try Self.read(file)
+      let bytes = try file.contents()
       isKnown = unsafe ContentScan(audit: audit).scan(bytes.span.bytes, in: "") != nil
     } else {
       let bytes = try unsafe Self.map(file)
@@ -67,18 +67,6 @@ public struct CheckpointScanner: Sendable {
       audit.report(.unreadable, .notACheckpoint, in: "", at: 0, "is not in a format that scan reads")
     }
     return audit.result(path: name)
-  }
-
-  private static func read(_ file: InputFile) throws(DecantError) -> [UInt8] {
-    var failure: DecantError?
-    let bytes = unsafe [UInt8](unsafeUninitializedCapacity: file.byteCount) { buffer, initialized in
-      do throws(DecantError) {
-        try unsafe file.read(into: UnsafeMutableRawBufferPointer(buffer), at: 0)
-        initialized = file.byteCount
-      } catch { failure = error }
-    }
-    if let failure { throw failure }
-    return bytes
   }
 
   private static func map(_ file: InputFile) throws(DecantError) -> UnsafeRawBufferPointer {

@@ -122,9 +122,8 @@ private final class DequantizedContent: StorageContent {
     let width = tensor.dtype.byteCount
     let firstByte = range.lowerBound / perByte * width
     let endByte = ((range.upperBound + perByte - 1) / perByte) * width
-    let stored = try unsafe [UInt8](unsafeUninitializedCapacity: endByte - firstByte) { buffer, count in
-      try unsafe integers.read(into: UnsafeMutableRawBufferPointer(buffer), at: start + firstByte)
-      count = endByte - firstByte
+    let stored = try unsafe [UInt8](byteCount: endByte - firstByte) {
+      try unsafe integers.read(into: $0, at: start + firstByte)
     }
     let bits = 8 / perByte
     return range.map { index in

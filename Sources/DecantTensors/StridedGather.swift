@@ -75,9 +75,8 @@ struct StridedGather: Sendable {
     lanes.append(Slab.Lane(count: count, stored: strides[axis] * elementBytes, placed: bytes))
     let position = zip(index, strides).reduce(start) { $0 + $1.0 * $1.1 }
     let reader = Slab(content, lanes, elementBytes)
-    slab = try unsafe [UInt8](unsafeUninitializedCapacity: count * bytes) { buffer, filled in
-      try unsafe reader.read(at: position * elementBytes, into: UnsafeMutableRawBufferPointer(buffer))
-      filled = count * bytes
+    slab = try unsafe [UInt8](byteCount: count * bytes) {
+      try unsafe reader.read(at: position * elementBytes, into: $0)
     }
     done = 0
     index[axis] += count

@@ -80,10 +80,7 @@ final class RowMajorContent: StorageContent {
 extension RowMajorContent.Cursor {
   /// Reads the next bytes: a whole number of elements.
   fileprivate mutating func next(_ count: Int) throws -> [UInt8] {
-    let bytes = try unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
-      try unsafe reader.read(into: UnsafeMutableRawBufferPointer(buffer))
-      initialized = count
-    }
+    let bytes = try unsafe [UInt8](byteCount: count) { try unsafe reader.read(into: $0) }
     position += count
     return bytes
   }

@@ -55,15 +55,9 @@ package struct ByteSource: Sendable {
   /// - Throws: ``DecantError`` when the range lies outside the source; checked before anything is allocated.
   package func bytes(at offset: Int, count: Int) throws(DecantError) -> [UInt8] {
     try require(count, at: offset)
-    var failure: DecantError?
-    let bytes = unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
-      do throws(DecantError) {
-        try unsafe read(into: UnsafeMutableRawBufferPointer(buffer), at: offset)
-        initialized = count
-      } catch { failure = error }
+    return try unsafe [UInt8](byteCount: count) { buffer throws(DecantError) in
+      try unsafe read(into: buffer, at: offset)
     }
-    if let failure { throw failure }
-    return bytes
   }
 
   /// Returns the first `count` bytes, or all of them in a shorter source.

@@ -98,6 +98,15 @@ package final class InputFile: StorageContent, Sendable {
     }
   }
 
+  /// Returns a copy of the whole file. O(bytes).
+  ///
+  /// - Throws: ``DecantError`` when the file has been truncated since it was opened, or the read fails.
+  package func contents() throws(DecantError) -> [UInt8] {
+    try unsafe [UInt8](byteCount: byteCount) { buffer throws(DecantError) in
+      try unsafe read(into: buffer, at: 0)
+    }
+  }
+
   /// Returns the whole file as memory, mapped at the first call and valid as long as this object lives.
   package func mappedBytes() throws -> UnsafeRawBufferPointer? {
     let result = mapping.withLock { mapping -> Result<Mapping, DecantError> in
