@@ -1,5 +1,5 @@
 /// Parsing and formatting of Python integers.
-enum PythonInteger {
+package enum PythonInteger {
   /// The number of decimal digits beyond which CPython refuses to convert between text and integers.
   ///
   /// The conversion takes quadratic time. CPython 3.11 has the same default
@@ -80,7 +80,7 @@ enum PythonInteger {
   /// Returns the decimal text of two's complement bytes; nil when it has more than ``maximumDigits`` digits.
   ///
   /// O(n²) in the number of bytes. More than 1,800 bytes are refused.
-  static func decimal(_ bytes: some Collection<UInt8>) -> String? {
+  package static func decimal(_ bytes: some Collection<UInt8>) -> String? {
     var magnitude = Array(bytes)
     // 10^4300 takes 1,786 bytes.
     guard magnitude.count <= 1_800 else { return nil }

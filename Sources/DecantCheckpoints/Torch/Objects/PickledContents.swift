@@ -182,8 +182,11 @@ struct PickledContents {
   ) throws(DecantError) {
     switch node {
     case .longInteger(let bytes):
-      if bytes.count <= WideInteger.maxIntegerByteCount, budget.listsText(byteCount: 3 * bytes.count) {
-        add(place, "int", .string(WideInteger.decimal(bytes)))
+      // Conversion to decimal takes quadratic time.
+      if bytes.count <= 1024, budget.listsText(byteCount: 3 * bytes.count),
+        let text = PythonInteger.decimal(bytes)
+      {
+        add(place, "int", .string(text))
       } else {
         add(place, "int", nil, count: bytes.count)
       }

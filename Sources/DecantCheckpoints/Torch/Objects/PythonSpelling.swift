@@ -87,7 +87,7 @@ extension PickleGraph {
     case .node(let id):
       switch self[id] {
       case .text, .byteString: return "'" + (text(value) ?? "").prefix(64).description.escapedForDisplay + "'"
-      case .longInteger(let bytes) where bytes.count <= 64: return WideInteger.decimal(bytes)
+      case .longInteger(let bytes) where bytes.count <= 64: return PythonInteger.decimal(bytes) ?? ""
       case .bytes(let bytes): return PythonRepr.bytes(bytes.prefix(64))
       case .tuple(let elements): return list(elements, "(", ")", true)
       case .frozenSet(let elements): return list(elements, "frozenset({", "})")
