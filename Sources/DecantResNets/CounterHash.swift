@@ -23,17 +23,6 @@ package struct CounterHash: Sendable {
     Float(Int32(truncatingIfNeeded: bits(index) >> 40) &- (1 << 23)) * 0x1p-23
   }
 
-  /// Chooses the row-major element indices at which a reference output samples a large stage.
-  ///
-  /// An index may occur twice.
-  ///
-  /// - Returns: `count` indices below `elementCount`; none when there are no elements.
-  package static func samplePositions(stage: String, elementCount: Int, count: Int = 4096) -> [Int] {
-    guard elementCount > 0, count > 0 else { return [] }
-    let hash = CounterHash(seed: 0, name: "golden." + stage)
-    return (0..<UInt64(count)).map { Int(hash.bits($0) % UInt64(elementCount)) }
-  }
-
   private static func mix(_ value: UInt64) -> UInt64 {
     var z = value
     z ^= z >> 30

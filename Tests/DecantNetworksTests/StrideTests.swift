@@ -5,6 +5,7 @@ import DecantInference
 import DecantNetworks
 import DecantResNets
 import DecantTensors
+import TestSupport
 import Testing
 
 @Suite struct StrideTests {

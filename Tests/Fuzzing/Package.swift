@@ -39,7 +39,8 @@ let package = Package(
 
     .target(
       name: "TestSupport", path: "TestSupport",
-      exclude: ["DecantProcess.swift", "Fixtures.swift"], sources: ["ZipBuilder.swift"]),
+      exclude: ["DecantProcess.swift", "Fixtures.swift", "SyntheticImage.swift"],
+      sources: ["ZipBuilder.swift"]),
     .target(
       name: "FuzzTargets",
       dependencies: [

@@ -242,11 +242,6 @@ package final class ZipRecord: StorageContent, Sendable {
     return crc.value == entry.crc32 ? nil : crc.value
   }
 
-  /// Throws when the data's checksum differs from the recorded one. O(length).
-  func verifyChecksum() throws {
-    if let found = try wrongChecksum() { throw checksumMismatch(archive.file, entry, found: found) }
-  }
-
   /// Throws when a checksum differs from the recorded one.
   package func compare(_ crc: CRC32) throws(DecantError) {
     guard !archive.recordsChecksum(of: entry) || crc.value == entry.crc32 else {

@@ -1,5 +1,5 @@
 package import DecantBytes
-package import DecantTensors
+internal import DecantResNets
 
 /// Seeded images: smooth with noise, so that the features of two images differ.
 ///
@@ -33,15 +33,6 @@ package enum SyntheticImage {
       }
     }
     return values
-  }
-
-  /// Returns ``values(seed:first:count:channels:height:width:)`` as a tensor.
-  package static func tensor(
-    seed: UInt64, first: Int = 0, count: Int = 1, channels: Int = 3, height: Int, width: Int
-  ) throws(DecantError) -> Tensor {
-    let values = try values(
-      seed: seed, first: first, count: count, channels: channels, height: height, width: width)
-    return try Tensor(values, shape: [count, channels, height, width])
   }
 
   /// Noise that is constant in square cells. A plane is one channel of one image.
