@@ -1,6 +1,6 @@
 import DecantBytes
-import DecantScanning
 import DecantIO
+import DecantScanning
 
 /// Scans files on several threads and delivers the results in the order of the files.
 final class ScanQueue: Sendable {
@@ -30,12 +30,13 @@ final class ScanQueue: Sendable {
   func run(threads: Int, _ take: (Outcome) -> Void) {
     let count = min(threads, files.count)
     let workers = count > 1 ? (0..<count).compactMap { _ in WorkerThread { self.work() } } : []
+    let progress = ProgressLine()
     for index in files.indices {
       take(workers.isEmpty ? scan(index) : outcome(of: index))
-      Progress.show(index + 1, of: files.count)
+      progress.update(files: index + 1, of: files.count)
     }
     for worker in workers { worker.join() }
-    Progress.clear()
+    progress.clear()
   }
 
   /// Waits for the result of a file.
@@ -68,20 +69,5 @@ final class ScanQueue: Sendable {
     do throws(DecantError) { return .success(try scanner.scan(path: files[index])) } catch {
       return .failure(error)
     }
-  }
-}
-
-/// The progress of a scan, shown only when standard error is a terminal.
-private enum Progress {
-  private static let isShown = StandardStream.error.isTerminal
-  private static let step = 64
-
-  static func show(_ done: Int, of count: Int) {
-    guard isShown, count > step, done.isMultiple(of: step) else { return }
-    StandardStreams.raw("\r\u{1B}[K\(Format.count(done)) of \(Format.count(count)) files")
-  }
-
-  static func clear() {
-    if isShown { StandardStreams.raw("\r\u{1B}[K") }
   }
 }

@@ -36,6 +36,12 @@ final class ProgressLine: @unchecked Sendable {
     show("\(done) of \(total) images, \(Format.fixed(rate, 1)) a second, \(Format.fixed(left, 0)) s left")
   }
 
+  /// Reports the number of files done, several times a second.
+  func update(files done: Int, of total: Int) {
+    guard pace(done, of: total) != nil else { return }
+    show("\(Format.count(done)) of \(Format.count(total)) files")
+  }
+
   /// Returns the amount done per second and the seconds left, or nil when the last report is too recent.
   private func pace(_ done: Int, of total: Int) -> (rate: Double, left: Double)? {
     guard isOnTerminal, total > 0 else { return nil }
