@@ -81,8 +81,20 @@ struct Decant: ParsableCommand {
         StandardStreams.document(DecantError.usageDocument(message(for: error)))
       }
       StandardStreams.flush()
+      if exitCode(for: error) == .validationFailure { failUsage(fullMessage(for: error)) }
       exit(withError: error)
     }
+  }
+
+  /// Prints the message for a wrong command line and ends the process.
+  ///
+  /// The message quotes the command line, whose control characters must not reach the terminal.
+  private static func failUsage(_ message: String) -> Never {
+    let lines = message.split(separator: "\n", omittingEmptySubsequences: false).map { line in
+      line.unicodeScalars.map { $0 == "\\" ? "\\" : String($0).escapedForDisplay }.joined()
+    }
+    StandardStreams.raw(lines.joined(separator: "\n") + "\n")
+    ProcessControl.end(ExitCode.validationFailure.rawValue)
   }
 
   /// Prints an error and ends the process with its exit code.

@@ -1,9 +1,10 @@
 internal import DecantConversion
 package import DecantBytes
-package import DecantCheckpoints
+internal import DecantCheckpoints
 internal import DecantGraphs
+package import DecantNetworks
 package import DecantONNX
-package import DecantResNets
+internal import DecantResNets
 internal import DecantTensors
 
 /// The options of writing a network as an ONNX model.
@@ -36,10 +37,10 @@ extension ResNet {
     target.hasExternalData = options.hasExternalData
     target.overwrites = options.overwrites
     target.checks = options.checks
-    let part = weights.part
+    let part = resolved.file.part
     target.source = part?.checkpoint
     do throws(DecantError) {
-      let export = try ONNXExport(resolution, part)
+      let export = try ONNXExport(resolved)
       try DecantError.mapping {
         _ = try export.model(foldsNormalization: options.foldsNormalization).write(to: path, target)
       }
@@ -56,28 +57,24 @@ package struct ONNXExport {
 
   /// Collects the metadata: the source's own, then the facts about the network.
   ///
-  /// - Parameter part: the part of the checkpoint that the weights were read from; nil for weights made in memory.
+  /// - Parameter sourceDigest: true to record the SHA-256 of the checkpoint.
   /// - Throws: ``DecantError`` when metadata that is still in the file cannot be read.
   package init(
-    _ resolution: ResNetResolution, _ part: CheckpointPart?, sourceDigest: Bool = false
+    _ network: ResolvedNetwork, sourceDigest: Bool = false
   ) throws(DecantError) {
-    self.resolution = resolution
+    resolution = network.resolution
     var entries: [(key: String, value: String)] = []
     if let architecture = resolution.architecture { entries.append(("architecture", architecture)) }
     entries.append(("dialect", resolution.naming.dialect.name))
     entries.append(("stride0", "\(resolution.configuration.stride0)"))
-    if let part {
-      let evidence = ResNetEvidence(
-        EvidenceCollector(part.checkpoint, part.selection).traces, of: resolution.naming)
-      if let preprocessing = evidence.settled("preprocessing") {
-        entries.append(("preprocessing", preprocessing.value))
-      }
+    if let preprocessing = network.evidence.settled("preprocessing") {
+      entries.append(("preprocessing", preprocessing.value))
     }
     if !resolution.assumed.isEmpty {
       let facts = resolution.assumed.map { "\($0.name) \($0.value)" }
       entries.append(("decant.assumed", facts.joined(separator: "; ")))
     }
-    guard let checkpoint = part?.checkpoint else {
+    guard let checkpoint = network.file.part?.checkpoint else {
       (metadata, tooLongKeys) = (entries, [])
       return
     }

@@ -22,17 +22,6 @@ package struct EvidenceCollector {
     traces.fileName = checkpoint.path.split(separator: "/").last.map(String.init)
   }
 
-  /// Returns the evidence of a checkpoint about a network.
-  ///
-  /// - Parameter note: called for each file that could not be read.
-  package static func evidence(
-    in checkpoint: Checkpoint, _ selection: Selection, of naming: ResNetTensorNameMap, note: (String) -> Void
-  ) -> ResNetEvidence {
-    let gathered = EvidenceCollector(checkpoint, selection)
-    for text in gathered.notes { note(text) }
-    return ResNetEvidence(gathered.traces, of: naming)
-  }
-
   // MARK: In the file
 
   private mutating func gatherModules(_ checkpoint: Checkpoint, _ selection: Selection) {

@@ -34,9 +34,9 @@ public final class ResNet: Sendable {
   /// engine.
   public let notes: [String]
 
-  package let resolution: ResNetResolution
-  /// The state dict that the network was created from.
-  package let weights: StateDict
+  /// The network that was identified in the weights.
+  package let resolved: ResolvedNetwork
+  package var resolution: ResNetResolution { resolved.resolution }
   private let network: any NetworkEngine<Float>
 
   /// Creates a network from its weights. O(bytes of weights).
@@ -53,7 +53,7 @@ public final class ResNet: Sendable {
   ///   `undetermined` when the weights fit several networks and no architecture is given; `checksumMismatch`;
   ///   `libraryMissing` when no engine is installed; `unsupportedNetwork`; `invalidArgument` for an invalid number of
   ///   threads or strides.
-  public convenience init(
+  public init(
     _ architecture: ResNetArchitecture? = nil, weights: StateDict,
     overrides: ResNetOverrides = ResNetOverrides(),
     engine: Engine = .fastest(), threads: Int = 1
@@ -61,34 +61,18 @@ public final class ResNet: Sendable {
     var overrides = overrides
     if let architecture { overrides.architecture = architecture }
     var notes: [String] = []
-    let (resolution, verification) = try ResNetResolution.verified(weights, overrides) { notes.append($0) }
-    let path = weights.part?.checkpoint.path
-    try resolution.requireSupportedHead(
-      verification, of: path, classes: overrides.classes, isNamed: overrides.architecture != nil)
-    try verification.requireMatch(resolution.architecture, file: path)
-    do throws(InferenceError) {
-      try self.init(resolution, weights, notes, engine, threads: threads)
-    } catch { throw DecantError(error, file: path) }
-  }
-
-  private init(
-    _ resolution: ResNetResolution, _ stateDict: StateDict, _ notes: [String], _ engine: Engine, threads: Int
-  ) throws(InferenceError) {
-    self.resolution = resolution
-    weights = stateDict
-    let (graph, weights) = (resolution.graph, resolution.naming.tensors)
-    var notes = notes
-    if case .fastest(let numerics) = engine {
-      do throws(InferenceError) {
-        network = try OneDNNNetwork(graph: graph, weights: weights, threads: threads, numerics: numerics)
-        self.notes = notes
-        return
-      } catch {
-        if case .libraryMissing = error, !ReferenceNetwork<Float>.isInstalled { throw .noEngine }
-        notes.append("using the reference engine: \(error)")
+    let file = NetworkFile(weights)
+    if let warning = file.unreadWarning { notes.append(warning) }
+    resolved = try file.resolve(overrides) { notes.append($0) }
+    try resolved.requireMatch(classes: overrides.classes, checksFiniteness: false)
+    let choice =
+      switch engine {
+      case .fastest(let numerics): EngineChoice(.fastest, numerics: numerics, threads: threads)
+      case .reference: EngineChoice(.reference, threads: threads)
       }
-    }
-    network = try ReferenceNetwork<Float>(graph: graph, weights: weights, threads: threads)
+    do throws(DecantError) {
+      network = try choice.float(resolved.graph, resolved.parameters) { notes.append($0) }[0].network
+    } catch { throw error.located(file: file.path) }
     self.notes = notes
   }
 
@@ -136,29 +120,5 @@ public struct NetworkOutput: Sendable, Equatable {
     guard image >= 0, image < shape.first ?? 0, count > 0 else { return [] }
     let row = values[image * width..<(image + 1) * width]
     return zip(0..., row).sorted { $0.1 > $1.1 }.prefix(count).map { (index: $0.0, value: $0.1) }
-  }
-}
-
-extension ResNetResolution {
-  /// Identifies the network of a state dict, verifies its checksums, and compares names and shapes.
-  static func verified(
-    _ weights: StateDict, _ overrides: ResNetOverrides, checksFiniteness: Bool = false, note: (String) -> Void
-  ) throws(DecantError) -> (ResNetResolution, ResNetVerification) {
-    let part = weights.part
-    if let part, let warning = part.checkpoint.unreadWarning(outside: part.selection) { note(warning) }
-    do throws(DecantError) {
-      let resolution = try ResNetResolution(
-        of: weights, overrides,
-        evidence: { naming in
-          part.map { EvidenceCollector.evidence(in: $0.checkpoint, $0.selection, of: naming, note: note) }
-            ?? .none
-        })
-      try weights.verifyChecksums()
-      let verification = try DecantError.mapping {
-        try ResNetVerification(
-          of: resolution.naming, against: resolution.graph, checksFiniteness: checksFiniteness)
-      }
-      return (resolution, verification)
-    } catch { throw error.located(file: part?.checkpoint.path) }
   }
 }

@@ -29,19 +29,7 @@ extension StateDict {
   /// - Throws: ``DecantError``: `notAResNet`, `ambiguousStateDict` for several networks, `keyNotFound` when none has
   ///   the prefix, `unsupportedNetwork`. O(tensors).
   public func identify(prefix: String? = nil) throws(DecantError) -> ResNetIdentification {
-    let part = self.part
-    do throws(DecantError) {
-      guard let naming = try ResNetTensorNameMap.onlyIfAny(in: self, prefix: prefix) else {
-        throw DecantError(.notAResNet, ResNetNoMatch.reason)
-      }
-      let evidence = part.map {
-        EvidenceCollector.evidence(in: $0.checkpoint, $0.selection, of: naming, note: { _ in })
-      }
-      let published = part?.checkpoint.publishedFile()
-      return try DecantError.mapping {
-        try ResNetIdentification(naming, published: published, evidence: evidence ?? .none)
-      }
-    } catch { throw error.located(file: part?.checkpoint.path) }
+    try NetworkFile(self).identify(prefix: prefix)
   }
 
   /// Compares names, shapes, dtypes and finite values with those of a network, and returns every finding.
@@ -62,15 +50,6 @@ extension StateDict {
     overrides.architecture = architecture
     overrides.prefix = prefix
     overrides.classes = classes ?? architecture.configuration.classes
-    return try ResNetResolution.verified(self, overrides, checksFiniteness: true) { _ in }.1
-  }
-}
-
-extension Checkpoint {
-  /// Returns the published file with this checkpoint's SHA-256. Returns nil for other files, for a checkpoint of
-  /// several files, for files beyond 1 GiB, and without libcrypto.
-  package func publishedFile() -> PublishedFile? {
-    guard let byteCount = fileByteCount, byteCount <= 1 << 30, let digest = try? sha256() else { return nil }
-    return PublishedFile.of(sha256: digest)
+    return try NetworkFile(self).resolve(overrides).verification()
   }
 }

@@ -1,8 +1,9 @@
-import DecantConversion
-import DecantBytes
-import DecantCheckpoints
-import DecantResNets
-import DecantTensors
+internal import DecantBytes
+internal import DecantCheckpoints
+internal import DecantConversion
+internal import DecantNetworks
+internal import DecantResNets
+internal import DecantTensors
 
 /// The changes that `decant convert` makes to the ResNet in a file: its tensor names and its batch norms.
 struct NetworkEdits {
@@ -14,13 +15,7 @@ struct NetworkEdits {
 
   /// Returns the tensor names of the network in another dialect, by their names in the file. The prefix is kept.
   func renamed(into dialect: ResNetDialect) throws -> [ExactText: WriteOptions.Renaming] {
-    let stateDict = try selection().stateDict()
-    let naming: ResNetTensorNameMap
-    do throws(DecantError) {
-      naming = try ResNetTensorNameMap.only(in: stateDict, prefix: network.prefix)
-    } catch {
-      throw error.located(file: checkpoint.path)
-    }
+    let naming = try NetworkFile(checkpoint, selection()).nameMap(prefix: network.prefix)
     var renamed: [ExactText: WriteOptions.Renaming] = [:]
     var nameless: [String] = []
     for entry in naming.entries {
@@ -56,13 +51,12 @@ struct NetworkEdits {
   ) throws -> [ExactText: [WriteOptions.Replacement]] {
     let selection = try selection()
     try checkpoint.requireReadable(selection, use: "converted")
-    let resolution = try network.resolve(
-      try selection.stateDict(), selection, in: checkpoint, classes: classes, leavingGeometryOpen: true)
-    try checkpoint.verifyChecksums(of: selection.tensors)
-    try NetworkOptions.requireMatch(resolution, in: checkpoint)
-    let naming = resolution.naming
+    let found = try network.resolve(
+      NetworkFile(checkpoint, selection), classes: classes, leavingGeometryOpen: true)
+    try found.requireMatch(found.verification(), mostListed: NetworkOptions.mostListed)
+    let naming = found.resolution.naming
     let folding: FoldedNormalization
-    do { folding = try FoldedNormalization(naming, resolution.graph) } catch let error as DecantError {
+    do { folding = try FoldedNormalization(naming, found.graph) } catch let error as DecantError {
       throw error.located(file: checkpoint.path)
     }
     let present = Set(naming.entries.map { ExactText($0.name) })

@@ -1,14 +1,16 @@
-import DecantBytes
-import DecantCheckpoints
-import DecantKit
-import DecantONNX
-import DecantNetworks
-import DecantResNets
-import DecantTensors
+internal import DecantBytes
+internal import DecantCheckpoints
+internal import DecantKit
+internal import DecantNetworks
+internal import DecantONNX
+internal import DecantResNets
+internal import DecantTensors
 
 /// The conversion `decant convert IN OUT.onnx`: writes the network of a state dict as an ONNX model.
 struct ONNXConversion {
-  let checkpoint: Checkpoint
+  /// The checkpoint's path.
+  let input: String
+  let limits: Limits
   let network: NetworkOptions
   let numClasses: Int?
   var foldsNormalization = false
@@ -25,37 +27,30 @@ struct ONNXConversion {
   func write(to output: String) throws {
     let clock = ContinuousClock()
     let start = clock.now
-    try checkpoint.requireIntact()
-    let selection = try network.selection(of: checkpoint)
-    let stateDict = try selection.stateDict()
-    let resolution = try network.resolve(stateDict, selection, in: checkpoint, classes: numClasses)
-    for warning in checkpoint.warnings { StandardStreams.note("warning: \(warning)") }
-    try checkpoint.verifyChecksums(of: selection.tensors)
-    let verification = try NetworkOptions.requireMatch(resolution, in: checkpoint) {
-      verification throws(DecantError) in
-      try network.requireSupportedHead(resolution, verification, in: checkpoint, classes: numClasses)
-    }
-    NetworkOptions.noteOtherTensors(verification)
+    let found = try network.network(in: input, limits: limits, classes: numClasses)
+    found.printWarnings()
+    try found.requireMatch(
+      classes: numClasses, checksFiniteness: true, mostListed: NetworkOptions.mostListed
+    ).noteOtherTensors()
     var target = ONNXModel.Target()
     target.hasExternalData = hasExternalData
     target.overwrites = overwrite
     target.isDurable = isDurable
     target.checks = checks
-    target.source = checkpoint
+    target.source = found.file.part?.checkpoint
     let line = ProgressLine()
     target.progress = { try line.watch($0, of: $1) }
     defer { line.clear() }
     let report: ONNXModel.Report
     do {
-      let export = try ONNXExport(
-        resolution, CheckpointPart(checkpoint: checkpoint, selection: selection), sourceDigest: sourceDigest)
+      let export = try ONNXExport(found, sourceDigest: sourceDigest)
       if !export.tooLongKeys.isEmpty {
         StandardStreams.note(
           "note: skipped metadata that is too long for ONNX: "
             + export.tooLongKeys.map(\.escapedForDisplay).joined(separator: ", "))
       }
       report = try export.model(foldsNormalization: foldsNormalization).write(to: output, target)
-    } catch let error as DecantError { throw error.located(file: checkpoint.path) }
+    } catch let error as DecantError { throw error.located(file: input) }
     line.clear()
     print(report, output, clock.now - start)
   }

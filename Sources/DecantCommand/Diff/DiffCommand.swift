@@ -28,8 +28,12 @@ struct DiffCommand: ParsableCommand, JSONReporting {
   @Option(
     help: ArgumentHelp("Leave out tensors whose name matches this glob. Repeatable.", valueName: "glob"))
   var except: [String] = []
-  @Option(help: "Allowed absolute difference: |x - y|.") var toleranceAbs: Double?
-  @Option(help: "Allowed relative difference: |x - y| / max(|x|, |y|).")
+  @Option(
+    help: "Allowed absolute difference: |x - y|.", transform: OptionValue.tolerance("--tolerance-abs"))
+  var toleranceAbs: Double?
+  @Option(
+    help: "Allowed relative difference: |x - y| / max(|x|, |y|).",
+    transform: OptionValue.tolerance("--tolerance-rel"))
   var toleranceRel: Double?
   @Option(help: "Allowed difference in units in the last place (ULP) of the less precise dtype.")
   var toleranceUlp: UInt64?
@@ -42,11 +46,6 @@ struct DiffCommand: ParsableCommand, JSONReporting {
   @Flag(help: "Print JSON, schema 1.") var json = false
 
   func validate() throws {
-    for (name, value) in [("abs", toleranceAbs), ("rel", toleranceRel)] {
-      if let value, !(value >= 0 && value.isFinite) {
-        throw ValidationError("--tolerance-\(name) is a finite number of at least 0.")
-      }
-    }
     if key != nil, keyA != nil || keyB != nil {
       throw ValidationError("Use --key, or --key-a and --key-b, not both.")
     }

@@ -1,11 +1,10 @@
-import DecantIO
-import DecantNetworks
-import ArgumentParser
-import DecantBytes
-import DecantCheckpoints
-import DecantInference
-import DecantResNets
-import DecantTensors
+internal import ArgumentParser
+internal import DecantBytes
+internal import DecantCheckpoints
+internal import DecantIO
+internal import DecantNetworks
+internal import DecantResNets
+internal import DecantTensors
 
 /// The options of `identify` for measuring settings that tensor shapes do not determine.
 struct MeasureOptions: ParsableArguments {
@@ -24,25 +23,18 @@ struct MeasureOptions: ParsableArguments {
   }
 
   /// Returns the measurement, or nil when it was not requested.
-  func report(
-    on found: ResNetIdentification, in checkpoint: Checkpoint, _ selection: Selection
-  ) throws -> MeasureReport? {
+  func report(on found: ResNetIdentification, of network: NetworkFile) throws -> MeasureReport? {
     guard measure else { return nil }
-    try checkpoint.requireIntact()
-    try checkpoint.verifyChecksums(of: selection.tensors)
+    try network.weights.verifyChecksums()
     ProcessControl.explainLostPages()
     let images = try images.map { try NetworkInput.read($0, as: Double.self) }
-    do throws(MeasurementError) {
-      let measurement = try StrideMeasurement(
-        of: found.configuration, weights: found.naming.tensors, images: images,
-        threads: ProcessControl.processorCount)
-      return MeasureReport(measurement: measurement)
+    do throws(DecantError) {
+      return MeasureReport(
+        measurement: try network.measureStride(
+          of: found, images: images, threads: ProcessControl.processorCount))
     } catch {
-      var error = error
-      if case .missing(let names) = error { error = .missing(names.map(found.naming.spelling(of:))) }
-      let mapped = DecantError(error, file: checkpoint.path)
-      guard mapped.code == .notMeasurable else { throw mapped }
-      throw mapped.advising(
+      guard error.code == .notMeasurable else { throw error }
+      throw error.advising(
         .text("Run decant identify without --measure."))
     }
   }

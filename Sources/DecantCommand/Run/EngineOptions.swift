@@ -1,9 +1,7 @@
-import ArgumentParser
-import DecantBytes
-import DecantCheckpoints
-import DecantGraphs
-import DecantInference
-import DecantTensors
+internal import ArgumentParser
+internal import DecantBytes
+internal import DecantInference
+internal import DecantNetworks
 
 /// The options that select the engine which runs a network, and its settings.
 struct EngineOptions: ParsableArguments {
@@ -46,76 +44,36 @@ struct EngineOptions: ParsableArguments {
     }
   }
 
-  /// Returns the engines for float32. With several, the first one provides the results.
-  ///
-  /// - Throws: ``DecantError`` when the requested engine cannot run the graph.
-  func float(_ graph: Graph, _ weights: StateDict, threads: Int) throws -> [SelectedEngine<Float>] {
-    var chosen: [SelectedEngine<Float>] = []
-    var reason: InferenceError?
-    if engine != .reference {
-      do throws(InferenceError) {
-        let network = try OneDNNNetwork(graph: graph, weights: weights, threads: threads, numerics: numerics)
-        chosen.append(
-          SelectedEngine(
-            network: network,
-            note: EngineDescription(name: "onednn", version: try OneDNNLibrary.version(), numerics: numerics))
-        )
-        if numerics == .fast, !(try OneDNNLibrary.hasWinograd()) {
-          StandardStreams.note(
-            "--numerics fast has no effect: oneDNN has no Winograd convolutions for this processor")
-        }
-      } catch {
-        if engine != nil {
-          let mapped = DecantError(error)
-          throw mapped.code == .outOfMemory ? mapped : mapped.advising(.useReference)
-        }
-        reason = error
+  /// Returns the chosen engines.
+  func choice(threads: Int) -> EngineChoice {
+    let engines: EngineChoice.Engines =
+      switch engine {
+      case nil: .fastest
+      case .onednn: .oneDNN
+      case .reference: .reference
+      case .both: .both
       }
+    return EngineChoice(engines, numerics: numerics, threads: threads)
+  }
+
+  /// Returns the engines for float32, with the network's weights. Prints a note when they differ from the request.
+  func float(_ network: ResolvedNetwork, threads: Int) throws -> [BoundEngine<Float>] {
+    let engines = try choice(threads: threads).float(
+      network.graph, network.parameters, note: StandardStreams.note)
+    if engines[0].description.numerics == .fast, !(try OneDNNLibrary.hasWinograd()) {
+      StandardStreams.note(
+        "--numerics fast has no effect: oneDNN has no Winograd convolutions for this processor")
     }
-    if chosen.isEmpty || engine == .both {
-      if case .libraryMissing = reason, !ReferenceNetwork<Float>.isInstalled {
-        throw DecantError(InferenceError.noEngine)
-      }
-      if let reason { StandardStreams.note("using the reference engine: \(reason)") }
-      chosen.append(try reference(graph, weights, threads: threads))
-    }
-    return chosen
+    return engines
   }
 
   /// Returns the engine for float64, which is always the reference engine.
-  func double(_ graph: Graph, _ weights: StateDict, threads: Int) throws -> SelectedEngine<Double> {
+  func double(_ network: ResolvedNetwork, threads: Int) throws(DecantError) -> BoundEngine<Double> {
     if engine == .onednn || engine == .both {
       throw DecantError(
         .invalidArgument, "the engine onednn supports only float32",
         remedy: "Leave out --float64 or --engine.")
     }
-    return try reference(graph, weights, threads: threads)
-  }
-
-  func reference<T: ReferenceScalar>(
-    _ graph: Graph, _ weights: StateDict, threads: Int
-  ) throws -> SelectedEngine<T> {
-    do throws(InferenceError) {
-      return SelectedEngine(
-        network: try ReferenceNetwork<T>(graph: graph, weights: weights, threads: threads),
-        note: EngineDescription(name: "reference"))
-    } catch { throw DecantError(error) }
-  }
-}
-
-/// A network ready to run, with a description of its engine.
-struct SelectedEngine<T: ReferenceScalar> {
-  let network: any NetworkEngine<T>
-  let note: EngineDescription
-}
-
-/// A description of an engine for reports.
-struct EngineDescription: CustomStringConvertible {
-  let name: String
-  var version: String?
-  var numerics: Numerics?
-
-  var description: String {
-    [name, "engine", version.map { "\($0)," }, numerics?.rawValue].compactMap(\.self).joined(separator: " ")
+    return try choice(threads: threads).reference(network.graph, network.parameters)
   }
 }

@@ -109,7 +109,7 @@ struct InputBatches<T: ReferenceScalar> {
   }
 
   private func read(_ source: InputSource) throws -> InputBatch<T> {
-    guard source.kind == .picture, let preprocessing = options.preprocessing else {
+    guard source.kind == .picture, let preprocessing = options.preprocess else {
       let (tensor, name) = try source.tensor(key: options.inputKey, limits: limits)
       let activation: Activation<T> = try NetworkInput.activation(tensor, of: source.path, name: name)
       let shape = activation.shape

@@ -15,9 +15,13 @@ struct InputOptions: ParsableArguments {
   var input: [String] = []
   @Option(help: "The input's name in a .safetensors file of several tensors.") var inputKey: String?
   @Option(
-    help: "Preprocessing of images: imagenet-eval, imagenet-raw, or none for tensors.")
-  var preprocess: String?
-  @Option(help: "The largest batch of images of one size; may change the last bits of results.")
+    help: "Preprocessing of images: imagenet-eval, imagenet-raw, or none for tensors.",
+    transform: OptionValue.preprocessing)
+  var preprocess: Preprocessing?
+  @Option(
+    help:
+      "The largest batch of images of one size; may change the last bits of results. (default: 1)",
+    transform: OptionValue.integer(in: 1...256, "--batch is between 1 and 256"))
   var batch = 1
   @Flag(help: "Ignore the orientation in EXIF and XMP.") var ignoreOrientation =
     false
@@ -25,25 +29,15 @@ struct InputOptions: ParsableArguments {
     help: "Split images larger than 1536×1536 into 1024×1024 tiles, and average their logits by area.")
   var tile = false
 
-  /// The requested preprocessing, or nil when the option was not given.
-  var preprocessing: Preprocessing? { preprocess.flatMap(Preprocessing.init(rawValue:)) }
-
   func validate() throws {
     guard !input.isEmpty else {
       throw ValidationError("missing --input FILE (.npy, image or folder)")
     }
-    if let preprocess, preprocessing == nil {
-      throw ValidationError(
-        "--preprocess is \(Self.names), not \(preprocess.escapedForDisplay).")
-    }
-    if !(1...256 ~= batch) { throw ValidationError("--batch is between 1 and 256, not \(batch).") }
-    if tile, preprocessing == .imagenetEval {
+    if tile, preprocess == .imagenetEval {
       throw ValidationError(
         "--tile cannot be used with --preprocess imagenet-eval, which crops images to 224×224.")
     }
   }
-
-  static let names = "imagenet-eval, imagenet-raw or none"
 
   /// Returns the input files in the order of the paths, and by name within a folder. Skips other files in folders.
   ///
@@ -82,12 +76,12 @@ struct InputOptions: ParsableArguments {
   }
 
   private func requirePreprocessing(of sources: [InputSource]) throws(DecantError) {
-    if let preprocessing, preprocessing != .none {
+    if let preprocess, preprocess != .none {
       guard let numbers = sources.first(where: { $0.kind != .picture }) else { return }
       // A file of another kind gets its own error when it is opened.
       guard numbers.kind != .other else { return }
       throw DecantError(
-        .invalidArgument, "is not an image, so --preprocess \(preprocessing.rawValue) does not apply",
+        .invalidArgument, "is not an image, so --preprocess \(preprocess.rawValue) does not apply",
         file: numbers.path, remedy: "Run .npy and .safetensors inputs without --preprocess.")
     }
     guard let picture = sources.first(where: { $0.kind == .picture }) else { return }

@@ -1,20 +1,16 @@
-import DecantBytes
-import DecantCheckpoints
-import DecantImages
-import DecantInference
-import DecantResNets
+internal import DecantBytes
+internal import DecantTensors
+internal import DecantCheckpoints
+internal import DecantImages
+internal import DecantInference
+internal import DecantNetworks
+internal import DecantResNets
 
 /// The output of `decant run`.
 struct RunReport<T: ReferenceScalar> {
-  let architecture: String?
-  /// True when the results are those of a head; otherwise they are pooled features.
-  let hasHead: Bool
-  let assumed: [ResNetResolution.Fact]
-  let declared: [ResNetResolution.Fact]
-  let read: [ResNetEvidence.Item]
+  private let resolution: ResNetResolution
   /// The engine and its settings.
   let engine: EngineDescription
-  let dtype: String
   let threads: Int
   let preprocessing: Preprocessing
   let fileCount: Int
@@ -33,16 +29,17 @@ struct RunReport<T: ReferenceScalar> {
   var median: Duration?
 
   init(
-    architecture: String?, hasHead: Bool, assumed: [ResNetResolution.Fact],
-    declared: [ResNetResolution.Fact], read: [ResNetEvidence.Item], engine: EngineDescription, dtype: String,
-    threads: Int,
-    preprocessing: Preprocessing, fileCount: Int, top: Int, labels: ClassLabels?
+    _ network: ResolvedNetwork, engine: EngineDescription, threads: Int, preprocessing: Preprocessing,
+    fileCount: Int, top: Int, labels: ClassLabels?
   ) {
-    (self.architecture, self.hasHead, self.assumed) = (architecture, hasHead, assumed)
-    (self.declared, self.read, self.engine, self.dtype) = (declared, read, engine, dtype)
-    self.threads = threads
-    (self.preprocessing, self.fileCount, self.top, self.labels) = (preprocessing, fileCount, top, labels)
+    resolution = network.resolution
+    (self.engine, self.threads, self.preprocessing) = (engine, threads, preprocessing)
+    (self.fileCount, self.top, self.labels) = (fileCount, top, labels)
   }
+
+  /// True when the results are those of a head; otherwise they are pooled features.
+  private var hasHead: Bool { resolution.configuration.classes > 0 }
+  private var dtype: String { T.dtype.rawValue }
 
   /// Adds the results for a batch of images.
   mutating func add(_ batch: InputBatch<T>, _ logits: Activation<T>) {
@@ -65,7 +62,7 @@ struct RunReport<T: ReferenceScalar> {
   private func printHeading() {
     let shape = fileCount == 1 ? inputShape.map { "input \(Format.shape($0))" } : nil
     StandardStreams.line(
-      "\(architecture ?? "a custom ResNet"), \(engine), \(dtype), "
+      "\(resolution.architecture ?? "a custom ResNet"), \(engine), \(dtype), "
         + "\(Format.count(threads, "thread")), \(shape ?? Format.count(fileCount, "input")) "
         + (preprocessing == .none
           ? "without preprocessing" : "with \(preprocessing.rawValue): \(preprocessing.summary)"))
@@ -147,7 +144,7 @@ struct RunReport<T: ReferenceScalar> {
   func printJSON() {
     var members: [(key: String, value: JSONValue)] = [
       (key: "schema", value: 1),
-      (key: "architecture", value: architecture.map { .string($0) } ?? .null),
+      (key: "architecture", value: resolution.architecture.map { .string($0) } ?? .null),
       (key: "engine", value: .string(engine.name)),
       (key: "engine_version", value: engine.version.map { .string($0) } ?? .null),
       (key: "numerics", value: engine.numerics.map { .string($0.rawValue) } ?? .null),
@@ -155,9 +152,9 @@ struct RunReport<T: ReferenceScalar> {
       (key: "threads", value: .integer(Int64(threads))),
       (key: "input_shape", value: inputShape.map { .array($0.map { .integer(Int64($0)) }) } ?? .null),
       (key: "preprocessing", value: .string(preprocessing.rawValue)),
-      (key: "declared", value: declared.json),
-      (key: "assumed", value: assumed.json),
-      (key: "read", value: read.json),
+      (key: "declared", value: resolution.declared.json),
+      (key: "assumed", value: resolution.assumed.json),
+      (key: "read", value: resolution.read.json),
       (key: "logits", value: .array(results.map { .array($0.logits.map { .exact(Double($0)) }) })),
       (key: "images", value: .array(results.map { .object(json(of: $0)) })),
     ]

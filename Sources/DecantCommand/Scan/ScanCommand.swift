@@ -31,15 +31,14 @@ struct ScanCommand: ParsableCommand, JSONReporting {
   @Flag(help: "Print SARIF 2.1.0 for code-scanning services.") var sarif = false
   @Flag(help: "Show only files that are not clean.") var quiet = false
   @Flag(help: "List the rules.") var rules = false
-  @Option(help: "The number of threads. Default: one per processor.") var threads = ProcessControl
-    .processorCount
+  @Option(
+    help: "The number of threads. Default: one per processor.",
+    transform: OptionValue.integer(in: 1...256, "--threads is between 1 and 256"))
+  var threads = ProcessControl.processorCount
 
   func validate() throws {
     if json && sarif { throw ValidationError("Use --json or --sarif, not both.") }
     if paths.isEmpty && !rules { throw ValidationError("Pass a file or a folder.") }
-    if !(1...256).contains(threads) {
-      throw ValidationError("--threads is between 1 and 256, not \(threads).")
-    }
   }
 
   func run() throws {

@@ -11,28 +11,25 @@ struct SynthesizeCommand: ParsableCommand, JSONReporting {
     commandName: "synthesize",
     abstract: "Write a PyTorch checkpoint with random weights, for demos, tests and benchmarks.")
 
-  @Argument(help: "The architecture, such as resnet50nodown.") var architecture: String
+  @Argument(help: "The architecture, such as resnet50nodown.", transform: OptionValue.architecture)
+  var architecture: ResNetArchitecture
   @Option(name: .shortAndLong, help: "The .pth file to write.") var output: String
   @Option(help: "The random seed; the same seed gives the same bytes.") var seed: UInt64 = 7
-  @Option(help: "The number of classes. Default: as published.") var numClasses: Int?
+  @Option(
+    help: "The number of classes. Default: as published.",
+    transform: OptionValue.integer(in: 1...1_000_000, "--num-classes is between 1 and 1,000,000"))
+  var numClasses: Int?
   @Option(help: "The key of the state dict.") var key = "model"
   @Option(help: "The value to store under the key epoch.") var epoch = 0
   @Flag(help: "Print JSON, schema 1.") var json = false
 
   func validate() throws {
-    if ResNetArchitecture.named(architecture) == nil {
-      throw NetworkOptions.unknownArchitecture(architecture)
-    }
     if OutputFormat(path: output) != .torchZip {
       throw ValidationError("--output is a .pth file, not '\(output.escapedForDisplay)'.")
-    }
-    if let numClasses, !(1...1_000_000 ~= numClasses) {
-      throw ValidationError("--num-classes is between 1 and 1,000,000, not \(numClasses).")
     }
   }
 
   func run() throws {
-    guard let architecture = ResNetArchitecture.named(architecture) else { throw ExitStatus.wrong }
     let clock = ContinuousClock()
     let start = clock.now
     var configuration = architecture.configuration

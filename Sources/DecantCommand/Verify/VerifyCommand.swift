@@ -1,9 +1,7 @@
-import ArgumentParser
-import DecantBytes
-import DecantCheckpoints
-import DecantGraphs
-import DecantResNets
-import DecantTensors
+internal import ArgumentParser
+internal import DecantBytes
+internal import DecantNetworks
+internal import DecantResNets
 
 /// The command `decant verify FILE`.
 struct VerifyCommand: ParsableCommand, JSONReporting {
@@ -14,161 +12,26 @@ struct VerifyCommand: ParsableCommand, JSONReporting {
   @Argument(help: "The checkpoint.") var file: String
   @OptionGroup var limits: LimitOptions
   @OptionGroup var network: NetworkOptions
-  @Option(help: "The expected number of classes. Default: as published.")
+  @Option(
+    help: "The expected number of classes. Default: as published.",
+    transform: OptionValue.classes)
   var numClasses: Int?
   @Flag(help: "Print JSON, schema 1.") var json = false
 
-  func validate() throws {
-    if let numClasses, numClasses < 0 {
-      throw ValidationError("--num-classes is at least 0, which is no head, not \(numClasses).")
-    }
-  }
-
   func run() throws {
-    let checkpoint = try Checkpoint(path: file, limits: limits.limits)
-    try checkpoint.requireIntact()
-    let selection = try network.selection(of: checkpoint)
-    let stateDict = try selection.stateDict()
-    let published = network.arch.flatMap { ResNetArchitecture.named($0) }
-    let resolution = try network.resolve(
-      stateDict, selection, in: checkpoint, classes: numClasses ?? published?.configuration.classes)
-    try checkpoint.verifyChecksums(of: selection.tensors)
+    let found = try network.network(
+      in: file, limits: limits.limits, classes: numClasses ?? network.arch?.configuration.classes)
     // With --arch and no prefix, the file is expected to contain nothing else.
-    let verification = try ResNetVerification(
-      of: resolution.naming, against: resolution.graph,
-      standsAlone: network.arch != nil && resolution.naming.prefix.isEmpty)
-    try network.requireSupportedHead(resolution, verification, in: checkpoint, classes: numClasses)
-    if json {
-      printJSON(resolution, verification)
-    } else {
-      print(resolution, verification, shapes: network.arch == nil ? nil : shapesSummary(stateDict))
-    }
+    let verification = try found.verification(
+      standsAlone: network.arch != nil && found.resolution.naming.prefix.isEmpty)
+    try found.requireSupportedHead(verification, classes: numClasses)
+    let report = VerificationReport(
+      network: found, verification: verification, isArchitectureNamed: network.arch != nil,
+      shapes: network.arch == nil || verification.isMatch
+        ? nil
+        : VerificationReport.shapes(
+          of: found.file, prefix: network.prefix, insteadOf: network.arch?.name))
+    if json { report.printJSON() } else { report.print() }
     if !verification.isMatch { throw ExitStatus.no }
-  }
-
-  /// Returns a description of the network that the names and shapes match, or nil when they match none. It helps users
-  /// who expected another network.
-  private func shapesSummary(_ stateDict: StateDict) -> String? {
-    var said = ResNetOverrides()
-    said.prefix = network.prefix
-    said.stride0 = 1
-    guard let found = try? ResNetResolution(of: stateDict, said) else { return nil }
-    let configuration = found.configuration
-    let names = ResNetArchitecture.all.filter { $0.configuration.hasTrunk(of: configuration) }.map(\.name)
-    let classes = configuration.classes == 1 ? "1 class" : "\(Format.count(configuration.classes)) classes"
-    guard let first = names.first else {
-      let layers = configuration.layers.map(String.init).joined(separator: ", ")
-      return "a custom ResNet with \(configuration.block.rawValue) blocks [\(layers)] and \(classes)"
-    }
-    let isNamed = names.contains { $0 == network.arch }
-    return "\(names.joined(separator: ", ")) with \(classes); try "
-      + (isNamed ? "--num-classes \(configuration.classes)" : "--arch \(first)")
-  }
-
-  private func print(_ resolution: ResNetResolution, _ verification: ResNetVerification, shapes: String?) {
-    let name = resolution.architecture ?? "a custom ResNet"
-    var lines: [String] = []
-    for missing in verification.missing {
-      lines.append("missing     \(missing.name.escapedForDisplay)  \(Format.shape(missing.shape))")
-    }
-    for name in verification.unexpected { lines.append("unexpected  \(name.escapedForDisplay)") }
-    for mismatch in verification.mismatched {
-      let difference: String
-      switch mismatch.difference {
-      case .shape(let expected, let found):
-        difference = "expected \(Format.shape(expected)), found \(Format.shape(found))"
-      case .type(let expected, let found): difference = "expected \(expected), found \(found.rawValue)"
-      }
-      lines.append("mismatched  \(mismatch.name.escapedForDisplay)  \(difference)")
-    }
-    for finding in verification.nonFinite {
-      lines.append(
-        "non-finite  \(finding.name.escapedForDisplay)  \(Format.count(finding.count, "number"))")
-    }
-    StandardStreams.line(
-      verification.isMatch
-        ? "yes: names, shapes and types match \(name): \(Format.count(verification.matched, "tensor")), all values finite"
-        : "no: this is not \(name): \(verification.missing.count) missing, \(verification.unexpected.count) unexpected, "
-          + "\(verification.mismatched.count) mismatched, \(verification.nonFinite.count) with NaN or infinity"
-    )
-    for line in lines { StandardStreams.line("  " + line) }
-    if let shapes, !verification.isMatch { StandardStreams.line("  the shapes match \(shapes)") }
-    if let first = verification.beside.first {
-      StandardStreams.line(
-        "  \(Format.count(verification.beside.count, "other tensor")), such as \(first.escapedForDisplay)"
-      )
-    }
-    if verification.absentOptional > 0 {
-      StandardStreams.line(
-        "  \(verification.absentOptional) num_batches_tracked tensors are missing, as in files from before PyTorch 0.4.1; inference does not need them"
-      )
-    }
-    StandardStreams.line()
-    SummaryReport(configuration: resolution.configuration).print()
-    for (place, items) in resolution.read.byPlace {
-      StandardStreams.line()
-      StandardStreams.line("  read from \(place.escapedForDisplay) (weights cannot confirm these)")
-      for item in items {
-        let fact = ResNetResolution.Fact(name: item.name, value: item.value).text(
-          of: resolution.configuration)
-        StandardStreams.line("    \(fact.name): \(fact.value)".escapedForDisplay)
-      }
-    }
-    let declaring = network.arch == nil ? "the command line" : "--arch"
-    for (title, facts) in [
-      ("taken from \(declaring) (weights cannot confirm these)", resolution.declared),
-      ("not stored in the file, using defaults", resolution.assumed),
-    ] where !facts.isEmpty {
-      StandardStreams.line()
-      StandardStreams.line("  \(title)")
-      for fact in facts.map({ $0.text(of: resolution.configuration) }) {
-        StandardStreams.line("    \(fact.name): \(fact.value)")
-      }
-    }
-  }
-
-  private func printJSON(_ resolution: ResNetResolution, _ verification: ResNetVerification) {
-    func names(_ names: [String]) -> JSONValue { .array(names.map { .string($0) }) }
-    func sizes(_ sizes: [Int]) -> JSONValue { .array(sizes.map { .exact(Int64($0)) }) }
-    func entry(_ name: String, _ expected: JSONValue, _ found: JSONValue) -> JSONValue {
-      .object([
-        (key: "name", value: .string(name)), (key: "expected", value: expected), (key: "found", value: found),
-      ])
-    }
-    let result: JSONValue = .object([
-      (key: "schema", value: 1),
-      (key: "ok", value: .bool(verification.isMatch)),
-      (key: "architecture", value: resolution.architecture.map { .string($0) } ?? .null),
-      (key: "missing", value: names(verification.missing.map(\.name))),
-      (key: "unexpected", value: names(verification.unexpected)),
-      (key: "beside", value: .integer(Int64(verification.beside.count))),
-      (
-        key: "mismatched",
-        value: .array(
-          verification.mismatched.map { mismatch in
-            switch mismatch.difference {
-            case .shape(let expected, let found):
-              entry(mismatch.name, sizes(expected), sizes(found))
-            case .type(let expected, let found):
-              entry(mismatch.name, .string(expected), .string(found.rawValue))
-            }
-          })
-      ),
-      (
-        key: "non_finite",
-        value: .array(
-          verification.nonFinite.map {
-            .object([
-              (key: "name", value: .string($0.name)), (key: "count", value: .integer(Int64($0.count))),
-            ])
-          })
-      ),
-      (key: "dialect", value: .string(resolution.naming.dialect.name)),
-      (key: "prefix", value: .string(resolution.naming.prefix)),
-      (key: "declared", value: resolution.declared.json),
-      (key: "assumed", value: resolution.assumed.json),
-      (key: "read", value: resolution.read.json),
-    ])
-    StandardStreams.document(result)
   }
 }

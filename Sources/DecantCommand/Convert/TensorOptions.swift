@@ -1,0 +1,76 @@
+internal import ArgumentParser
+internal import DecantBytes
+internal import DecantConversion
+internal import DecantTensors
+
+/// The options of `convert` that choose and change tensors.
+struct TensorOptions: ParsableArguments {
+  @Option(help: "Remove this prefix from every name, such as 'module.'.") var stripPrefix: String?
+  @Option(
+    help: ArgumentHelp(
+      "Rename tensors like sed: 's/pattern/replacement/'. Repeatable.", valueName: "expression"),
+    transform: OptionValue.substitution)
+  var rename: [NameSubstitution] = []
+  @Option(
+    help: ArgumentHelp("Only tensors whose name matches this glob. Repeatable.", valueName: "glob"))
+  var only: [String] = []
+  @Option(
+    help: ArgumentHelp("Leave out tensors whose name matches this glob. Repeatable.", valueName: "glob"))
+  var except: [String] = []
+  @Option(
+    help: "Cast floating-point tensors to this dtype, such as float16.",
+    transform: OptionValue.castTarget)
+  var dtype: DType?
+  @Option(help: "Layout of convolution weights: nchw (PyTorch's) or nhwc.")
+  var layout: Layout = .nchw
+  @Option(
+    help: ArgumentHelp(
+      "Split the output into .safetensors files of at most this size, such as 5GB, with an index.",
+      valueName: "size"),
+    transform: OptionValue.shardSize)
+  var shardSize: Int?
+  @Flag(help: "Convert quantised tensors to float32.") var dequantize = false
+  @Flag(help: "Convert sparse tensors to dense tensors.") var toDense = false
+  @Flag(
+    help:
+      "For .pth: leave out values that torch.load(weights_only=True) rejects, and replace modules by their state dicts."
+  )
+  var dropObjects = false
+  @Flag(help: "For .pth: write only the parts of storages that tensors use.") var shrink = false
+  @Flag(help: "Write .pth in the format before PyTorch 1.6.") var legacy = false
+
+  /// The dimension order of convolution weights.
+  enum Layout: String, ExpressibleByArgument, CaseIterable { case nchw, nhwc }
+
+  /// The options that change what every format holds, and whether each was given.
+  var given: [(name: String, isGiven: Bool)] {
+    [
+      ("--strip-prefix", stripPrefix != nil), ("--rename", !rename.isEmpty), ("--only", !only.isEmpty),
+      ("--except", !except.isEmpty), ("--dtype", dtype != nil), ("--layout", layout != .nchw),
+      ("--shard-size", shardSize != nil), ("--dequantize", dequantize), ("--to-dense", toDense),
+    ]
+  }
+
+  /// The options that only PyTorch's format has, and whether each was given.
+  var torchOptions: [(name: String, isGiven: Bool)] {
+    [("--drop-objects", dropObjects), ("--shrink", shrink), ("--legacy", legacy)]
+  }
+
+  /// The options of a conversion that these options set.
+  var writeOptions: WriteOptions {
+    var options = WriteOptions()
+    options.stripPrefix = stripPrefix
+    options.substitutions = rename
+    options.only = only
+    options.except = except
+    options.dtype = dtype
+    options.isChannelsLast = layout == .nhwc
+    options.shardByteCount = shardSize
+    options.dequantizes = dequantize
+    options.makesDense = toDense
+    options.dropsObjects = dropObjects
+    options.shrinks = shrink
+    options.isLegacy = legacy
+    return options
+  }
+}

@@ -1,0 +1,101 @@
+internal import DecantBytes
+internal import DecantCheckpoints
+internal import DecantNetworks
+internal import DecantResNets
+
+/// Notes on standard error about a network that was read from a file.
+extension ResolvedNetwork {
+  /// Prints the notes on the names and settings that were recognised and assumed.
+  ///
+  /// - Parameter verbose: true to list every default.
+  func printNotes(verbose: Bool) {
+    let naming = resolution.naming
+    if naming.dialect != ResNetDialect.all[0] {
+      StandardStreams.note("naming: \(naming.dialect.name)")
+    }
+    if !naming.prefix.isEmpty {
+      StandardStreams.note("ignoring the prefix \(naming.prefix.quoted)")
+    }
+    for warning in resolution.warnings {
+      StandardStreams.note("warning: \(warning.commandText.escapedForDisplay)")
+    }
+    for (place, items) in resolution.read.byPlace {
+      let facts = items.map { "\($0.name) \($0.value)" }.joined(separator: "; ")
+      StandardStreams.note("read from \(place): \(facts)".escapedForDisplay)
+    }
+    if !resolution.assumed.isEmpty {
+      let facts = resolution.assumed.map { $0.text(of: resolution.configuration) }
+      let shown =
+        verbose || facts.count == 1
+        ? facts.map { "\($0.name) \($0.value)" }.joined(separator: "; ")
+        : "\(facts[0].name) \(facts[0].value), … (--verbose lists all \(facts.count))"
+      StandardStreams.note("not stored in the file, using defaults: \(shown)")
+    }
+  }
+
+  /// Prints the warnings of the checkpoint that holds the network.
+  func printWarnings() {
+    for warning in file.part?.checkpoint.warnings ?? [] { StandardStreams.note("warning: \(warning)") }
+  }
+}
+
+extension ResNetVerification {
+  /// Prints a note on the tensors of the file that are not part of the network.
+  func noteOtherTensors() {
+    guard let first = beside.first else { return }
+    StandardStreams.note(
+      "note: \(Format.count(beside.count, "other tensor")), such as \(first.escapedForDisplay), \(beside.count == 1 ? "is" : "are") not part of the network"
+    )
+  }
+}
+
+extension ResNetWarning {
+  /// The warning as a clause that names settings by their options.
+  var commandText: String {
+    if case .contradicted(let setting, let value, _) = self {
+      text(naming: "\(setting.option) \(value)")
+    } else {
+      description
+    }
+  }
+}
+
+extension ResNetConfiguration {
+  /// Returns a fact's value for people: the number of an output stride that is not set, else the same text.
+  func text(_ value: String) -> String {
+    guard value == Self.undilatedOutputStride, let stride = totalStride else { return value }
+    return "\(stride) (no dilation)"
+  }
+}
+
+extension ResNetResolution.Fact {
+  /// The name and value for people, such as "stem stride" and "2".
+  func text(of configuration: ResNetConfiguration) -> (name: String, value: String) {
+    (name == "stride0" ? "stem stride" : name.replacing("_", with: " "), configuration.text(value))
+  }
+}
+
+extension [ResNetResolution.Fact] {
+  /// The facts as a JSON object, with whole numbers as JSON numbers.
+  var json: JSONValue {
+    .object(map { (key: $0.name, value: Int64($0.value).map { .integer($0) } ?? .string($0.value)) })
+  }
+}
+
+extension [ResNetEvidence.Item] {
+  /// The items grouped by source, the strongest source first.
+  var byPlace: [(place: String, items: [ResNetEvidence.Item])] {
+    var found: [(place: String, items: [ResNetEvidence.Item])] = []
+    for item in self {
+      if let known = found.firstIndex(where: { $0.place == item.place }) {
+        found[known].items.append(item)
+      } else {
+        found.append((item.place, [item]))
+      }
+    }
+    return found
+  }
+
+  /// The items as a JSON object, with whole numbers as JSON numbers.
+  var json: JSONValue { map { ResNetResolution.Fact(name: $0.name, value: $0.value) }.json }
+}

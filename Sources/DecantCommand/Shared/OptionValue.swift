@@ -1,0 +1,147 @@
+internal import ArgumentParser
+internal import DecantBytes
+internal import DecantConversion
+internal import DecantImages
+internal import DecantResNets
+internal import DecantTensors
+
+/// The values of options. Each function is the `transform` of an option: it parses the text of the command line, or
+/// throws the sentence that says which values there are.
+enum OptionValue {
+  /// Returns a function that parses a whole number from a range.
+  ///
+  /// - Parameter rule: the sentence up to the comma, such as "--batch is between 1 and 256".
+  static func integer<Values: RangeExpression<Int> & Sendable>(
+    in range: Values, _ rule: String
+  ) -> @Sendable (String) throws -> Int {
+    { text in
+      guard let value = Int(text), range.contains(value) else { throw refusal(rule, text) }
+      return value
+    }
+  }
+
+  /// Parses the number of outputs of a network.
+  static func classes(_ text: String) throws -> Int {
+    try integer(in: 0..., "--num-classes is at least 0, which is no head")(text)
+  }
+
+  static func stride0(_ text: String) throws -> Int { try integer(in: 1...2, "--stride0 is 1 or 2")(text) }
+
+  static func outputStride(_ text: String) throws -> Int {
+    guard let value = Int(text), ResNetConfiguration.outputStrides.contains(value) else {
+      throw refusal("--output-stride is 1, 2, 4, 8, 16 or 32", text)
+    }
+    return value
+  }
+
+  /// Parses the strides of the stages, such as `1,2,2,2`.
+  static func stageStrides(_ text: String) throws -> [Int] {
+    let strides = text.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) ?? 0 }
+    guard strides.allSatisfy({ 1...16 ~= $0 }), strides.count <= 16 else {
+      throw refusal("--stage-strides is a list of numbers from 1 to 16, such as 1,2,2,2", text)
+    }
+    return strides
+  }
+
+  static func epsilon(_ text: String) throws -> Double {
+    guard let value = Double(text), value >= 0, value < 1 else {
+      throw refusal("--epsilon is between 0 and 1", Double(text).map { "\($0)" } ?? text)
+    }
+    return value
+  }
+
+  static func architecture(_ name: String) throws -> ResNetArchitecture {
+    guard let architecture = ResNetArchitecture.named(name) else {
+      throw ValidationError(
+        "Unknown architecture '\(name.escapedForDisplay)'. decant identify --architectures lists all \(ResNetArchitecture.all.count)."
+      )
+    }
+    return architecture
+  }
+
+  static func dialect(_ name: String) throws -> ResNetDialect {
+    guard let dialect = ResNetDialect.named(name) else {
+      let all = ResNetDialect.all.map(\.name).joined(separator: ", ")
+      throw ValidationError("Unknown naming '\(name.escapedForDisplay)'. Use one of: \(all).")
+    }
+    return dialect
+  }
+
+  static func blockStride(_ text: String) throws -> ResNetBlockStride {
+    switch text {
+    case "3x3": return .second
+    case "1x1": return .first
+    default: throw refusal("--block-stride is 3x3 or 1x1", text)
+    }
+  }
+
+  static func stemPooling(_ text: String) throws -> ResNetStemPooling {
+    let choices: [ResNetStemPooling] = [.max, .maxOverZeros, .maxOverEdge, .average, .none]
+    guard let pooling = choices.first(where: { $0.rawValue == text }) else {
+      throw refusal("--stem-pooling is max, 'max over zeros', 'max over the edge', average or none", text)
+    }
+    return pooling
+  }
+
+  static func preprocessing(_ text: String) throws -> Preprocessing {
+    guard let preprocessing = Preprocessing(rawValue: text) else {
+      throw refusal("--preprocess is imagenet-eval, imagenet-raw or none", text)
+    }
+    return preprocessing
+  }
+
+  /// Parses the dtype of a cast.
+  static func castTarget(_ text: String) throws -> DType {
+    guard let dtype = Cast.targets.first(where: { $0.rawValue == text }) else {
+      throw refusal("--dtype is one of \(Cast.targets.map(\.rawValue).joined(separator: ", "))", text)
+    }
+    return dtype
+  }
+
+  static func format(_ name: String) throws -> OutputFormat {
+    guard let format = OutputFormat(rawValue: name) else {
+      throw ValidationError(
+        "--format is one of \(OutputFormat.allCases.map(\.rawValue).joined(separator: ", ")).")
+    }
+    return format
+  }
+
+  /// Parses the largest size of a shard, in bytes.
+  static func shardSize(_ text: String) throws -> Int {
+    guard let byteCount = Format.byteCount(text), byteCount > 0 else {
+      throw refusal("--shard-size is a size such as 500MB or 5GB", text)
+    }
+    return byteCount
+  }
+
+  /// Parses the name of a limit and its new value, such as `zipEntries=2`.
+  static func limit(_ setting: String) throws -> (name: String, value: Int) {
+    let parts = setting.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+    guard parts.count == 2, let value = Int(parts[1]), value >= 0, Limits.names.contains(parts[0]) else {
+      throw ValidationError(
+        "--limit takes NAME=NUMBER, not '\(setting.escapedForDisplay)'. The names are: "
+          + Limits.names.joined(separator: ", ") + ".")
+    }
+    return (parts[0], value)
+  }
+
+  /// Returns a function that parses one of `diff`'s tolerances.
+  static func tolerance(_ option: String) -> @Sendable (String) throws -> Double {
+    { text in
+      guard let value = Double(text), value >= 0, value.isFinite else {
+        throw ValidationError("\(option) is a finite number of at least 0.")
+      }
+      return value
+    }
+  }
+
+  static func substitution(_ expression: String) throws -> NameSubstitution {
+    do throws(DecantError) { return try NameSubstitution(expression) } catch {
+      throw ValidationError("--rename: \(error.reason).")
+    }
+  }
+
+  private static func refusal(_ rule: String, _ text: String) -> ValidationError {
+    ValidationError("\(rule), not \(text.escapedForDisplay).")
+  }
+}

@@ -1,0 +1,154 @@
+package import DecantBytes
+package import DecantCheckpoints
+package import DecantInference
+package import DecantResNets
+package import DecantTensors
+
+/// The weights of a network, and the checkpoint that holds them.
+///
+/// A file becomes a running network in five steps, and each step needs the one before:
+///
+///     let file = try NetworkFile(path: path, key: "model")     // open, choose a state dict
+///     let network = try file.resolve(overrides)                // identify
+///     try network.requireMatch(classes: nil, checksFiniteness: false)  // verify
+///     let engines = try EngineChoice(threads: 4).float(network.graph, network.parameters)  // bind
+package struct NetworkFile: Sendable {
+  /// The tensors of the chosen state dict; some may not belong to the network.
+  package let weights: StateDict
+
+  /// Uses a state dict, which may have been made in memory.
+  package init(_ weights: StateDict) { self.weights = weights }
+
+  /// Opens a checkpoint and chooses the state dict to compute with.
+  ///
+  /// - Parameter key: the key of the state dict; nil for the only one.
+  /// - Throws: ``DecantError`` when the file is damaged, when there is no such state dict, and when some of its tensors
+  ///   cannot be read or are one rank's part.
+  package init(path: String, limits: Limits = Limits(), key: String? = nil) throws(DecantError) {
+    weights = try Checkpoint(path: path, limits: limits).stateDict(at: key)
+  }
+
+  /// Opens a checkpoint and chooses the state dict to identify, which may be damaged or have tensors that cannot be
+  /// read.
+  ///
+  /// - Parameter key: the key of the state dict; nil for the only one.
+  package init(identifying path: String, limits: Limits = Limits(), key: String? = nil) throws(DecantError) {
+    let checkpoint = try Checkpoint(path: path, limits: limits)
+    if let key {
+      try self.init(checkpoint, checkpoint.selection(key: key))
+    } else {
+      try self.init(checkpoint, checkpoint.onlyStateDict())
+    }
+  }
+
+  /// Uses a part of an open checkpoint, which may be damaged or have tensors that cannot be read.
+  package init(_ checkpoint: Checkpoint, _ selection: Selection) throws(DecantError) {
+    weights = try checkpoint.stateDict(of: selection)
+  }
+
+  /// The part of the checkpoint that the weights were read from; nil for weights made in memory.
+  package var part: CheckpointPart? { weights.part }
+  /// The checkpoint's path; nil for weights made in memory.
+  var path: String? { part?.checkpoint.path }
+
+  /// A warning that names the tensors outside the state dict that are not read; nil when there are none.
+  package var unreadWarning: String? {
+    part.flatMap { $0.checkpoint.unreadWarning(outside: $0.selection) }
+  }
+
+  /// Returns the names of the only ResNet in the state dict.
+  ///
+  /// - Parameter prefix: the prefix of the network's tensor names, when there are several networks.
+  package func nameMap(prefix: String?) throws(DecantError) -> ResNetTensorNameMap {
+    do throws(DecantError) { return try ResNetTensorNameMap.only(in: weights, prefix: prefix) } catch {
+      throw error.located(file: path)
+    }
+  }
+
+  /// Identifies the network to compute with, where the caller's settings come before the file's own evidence.
+  ///
+  /// - Parameter note: called for each file next to the checkpoint that could not be read.
+  /// - Throws: ``DecantError``: `notAResNet`, `ambiguousStateDict`, `undetermined`, `unsupportedNetwork`.
+  package func resolve(
+    _ overrides: ResNetOverrides, note: (String) -> Void = { _ in }
+  ) throws(DecantError) -> ResolvedNetwork {
+    var evidence = ResNetEvidence.none
+    do throws(DecantError) {
+      let resolution = try ResNetResolution(
+        of: weights, overrides,
+        evidence: { naming in
+          evidence = self.evidence(of: naming, note: note)
+          return evidence
+        })
+      return ResolvedNetwork(
+        file: self, resolution: resolution, evidence: evidence, isNamed: overrides.architecture != nil)
+    } catch { throw error.located(file: path) }
+  }
+
+  /// Identifies the network, with the source of each fact and the facts that the file does not hold.
+  ///
+  /// When libcrypto is installed, a file of up to 1 GiB is hashed to recognise published weights.
+  ///
+  /// - Parameters:
+  ///   - prefix: the prefix of the network's tensor names, when there are several networks.
+  ///   - note: called with messages about files that were not read or not compared.
+  /// - Throws: ``DecantError``: `notAResNet` or `unsupportedNetwork` when it is not a ResNet.
+  package func identify(
+    prefix: String?, note: (String) -> Void = { _ in }
+  ) throws(DecantError) -> ResNetIdentification {
+    do throws(DecantError) {
+      guard let naming = try ResNetTensorNameMap.onlyIfAny(in: weights, prefix: prefix) else {
+        throw DecantError(.notAResNet, ResNetNoMatch.reason)
+      }
+      let published = try publishedFile(note: note)
+      let evidence = evidence(of: naming, note: note)
+      return try DecantError.mapping {
+        try ResNetIdentification(naming, published: published, evidence: evidence)
+      }
+    } catch { throw error.located(file: path) }
+  }
+
+  /// Measures which stride of the stem fits the recorded running statistics.
+  ///
+  /// - Parameter images: the images to measure with; nil for noise.
+  /// - Throws: ``DecantError``: `notMeasurable`, and the errors of data that cannot be read.
+  package func measureStride(
+    of found: ResNetIdentification, images: Activation<Double>?, threads: Int
+  ) throws(DecantError) -> StrideMeasurement {
+    do throws(MeasurementError) {
+      return try StrideMeasurement(
+        of: found.configuration, weights: found.naming.tensors, images: images, threads: threads)
+    } catch {
+      var error = error
+      if case .missing(let names) = error { error = .missing(names.map(found.naming.spelling(of:))) }
+      throw DecantError(error, file: path)
+    }
+  }
+
+  private func evidence(of naming: ResNetTensorNameMap, note: (String) -> Void) -> ResNetEvidence {
+    guard let part else { return .none }
+    let collected = EvidenceCollector(part.checkpoint, part.selection)
+    for text in collected.notes { note(text) }
+    return ResNetEvidence(collected.traces, of: naming)
+  }
+
+  /// Returns the published file with the checkpoint's SHA-256. Returns nil for other files, for a checkpoint of several
+  /// files, for files beyond 1 GiB, which are never published weights, and without libcrypto.
+  ///
+  /// - Parameter note: called when libcrypto is missing, and when the file's name states another digest.
+  private func publishedFile(note: (String) -> Void) throws(DecantError) -> PublishedFile? {
+    guard let checkpoint = part?.checkpoint, let byteCount = checkpoint.fileByteCount, byteCount <= 1 << 30
+    else { return nil }
+    do { _ = try SHA256() } catch {
+      note("cannot compare the file with published weights: \(error)")
+      return nil
+    }
+    let digest = try DecantError.mapping { try checkpoint.sha256() }
+    if let claimed = PublishedFile.claimedDigest(inFileName: checkpoint.path), !digest.hasPrefix(claimed) {
+      note(
+        "warning: the file name says that the SHA-256 begins with \(claimed), but it begins with \(digest.prefix(claimed.utf8.count)): the file differs from the published one"
+      )
+    }
+    return PublishedFile.of(sha256: digest)
+  }
+}

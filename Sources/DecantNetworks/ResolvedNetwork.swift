@@ -1,0 +1,71 @@
+package import DecantBytes
+internal import DecantCheckpoints
+package import DecantGraphs
+package import DecantResNets
+package import DecantTensors
+
+/// An identified network and its weights, not verified yet.
+package struct ResolvedNetwork: Sendable {
+  package let file: NetworkFile
+  package let resolution: ResNetResolution
+  /// The evidence in the file and in the files next to it.
+  package let evidence: ResNetEvidence
+  /// True when the caller named the architecture.
+  let isNamed: Bool
+
+  package var graph: Graph { resolution.graph }
+  /// The network's tensors under the names of the graph's parameters.
+  package var parameters: StateDict { resolution.naming.tensors }
+
+  /// Verifies the checksums of the weights, and compares their names, shapes and dtypes with the network's. O(bytes).
+  ///
+  /// - Parameters:
+  ///   - standsAlone: true when the state dict should hold nothing else; all other tensors are then unexpected.
+  ///   - checksFiniteness: true to count the elements that are NaN or infinite.
+  /// - Throws: ``DecantError``: `checksumMismatch`, and the errors of data that cannot be read.
+  package func verification(
+    standsAlone: Bool = false, checksFiniteness: Bool = true
+  ) throws(DecantError) -> ResNetVerification {
+    do throws(DecantError) {
+      try file.weights.verifyChecksums()
+      return try DecantError.mapping {
+        try ResNetVerification(
+          of: resolution.naming, against: graph, standsAlone: standsAlone, checksFiniteness: checksFiniteness)
+      }
+    } catch { throw error.located(file: file.path) }
+  }
+
+  /// Throws when the file's head has layers that the graph does not compute, since the output would then be wrong.
+  ///
+  /// - Parameter classes: the number of outputs that the caller declared; 0 means the network without its head.
+  /// - Throws: ``DecantError`` of code `unsupportedNetwork` that names the tensors.
+  package func requireSupportedHead(_ verification: ResNetVerification, classes: Int?) throws(DecantError) {
+    try resolution.requireSupportedHead(verification, of: file.path, classes: classes, isNamed: isNamed)
+  }
+
+  /// Verifies that the weights are the network's, and that the whole head is computed.
+  ///
+  /// - Parameters:
+  ///   - classes: the number of outputs that the caller declared; 0 means the network without its head.
+  ///   - mostListed: the largest number of differences of each kind in an error.
+  /// - Throws: ``DecantError`` of code `mismatch` that lists the differences, and the errors of
+  ///   ``verification(standsAlone:checksFiniteness:)`` and ``requireSupportedHead(_:classes:)``.
+  @discardableResult
+  package func requireMatch(
+    classes: Int?, checksFiniteness: Bool, mostListed: Int = .max
+  ) throws(DecantError) -> ResNetVerification {
+    let verification = try verification(checksFiniteness: checksFiniteness)
+    try requireSupportedHead(verification, classes: classes)
+    try requireMatch(verification, mostListed: mostListed)
+    return verification
+  }
+
+  /// Throws when a comparison has found differences.
+  ///
+  /// - Throws: ``DecantError`` of code `mismatch` that lists the differences, at most `mostListed` of each kind.
+  package func requireMatch(
+    _ verification: ResNetVerification, mostListed: Int = .max
+  ) throws(DecantError) {
+    try verification.requireMatch(resolution.architecture, file: file.path, mostListed: mostListed)
+  }
+}
