@@ -36,9 +36,9 @@ extension PickleMachine {
     switch PythonInteger.parse(text, notation) {
     case .small(let value): return .int(value)
     case .large(let value): return try make(.longInteger(value))
-    case .invalid: throw failure("\(PythonRepr.bytes(text.prefix(40))) is no integer")
+    case .invalid: throw failure("\(PythonRepr.bytes(text.prefix(40))) is not an integer")
     case .tooManyDigits(let count):
-      throw failure("an integer of \(count) decimal digits is refused, as CPython does beyond 4300")
+      throw failure("an integer of \(count) decimal digits exceeds CPython's limit of 4300")
     }
   }
 
@@ -64,7 +64,7 @@ extension PickleMachine {
   mutating func pushFloatLine() throws(PickleError) {
     let (number, line) = try readNumberLine()
     guard let value = PythonText.float(number) else {
-      throw failure("\(PythonRepr.bytes(line.prefix(40))) is no number")
+      throw failure("\(PythonRepr.bytes(line.prefix(40))) is not a number")
     }
     try push(.float(value))
   }
@@ -75,7 +75,7 @@ extension PickleMachine {
   mutating func pushText(byteCount: Int) throws(PickleError) {
     let utf8 = try readBytes(byteCount)
     if let fault = PythonText.utf8Fault(utf8) {
-      throw failure("its text is no UTF-8 from byte \(fault.range.lowerBound) of it (\(fault.reason))")
+      throw failure("its text is not UTF-8 at byte \(fault.range.lowerBound) (\(fault.reason))")
     }
     try push(node: .text(PickleText(utf8: utf8)))
   }
@@ -87,7 +87,7 @@ extension PickleMachine {
     do throws(PythonText.Fault) {
       utf8 = try PythonText.rawUnicodeEscape(line[...])
     } catch {
-      throw failure("its text is wrong at byte \(error.range.lowerBound) of it (\(error.reason))")
+      throw failure("its text is not valid at byte \(error.range.lowerBound) (\(error.reason))")
     }
     try push(node: .text(PickleText(utf8: utf8)))
   }
@@ -102,7 +102,7 @@ extension PickleMachine {
     do throws(PythonText.Fault) {
       string = try PythonText.unescaped(line.dropFirst().dropLast())
     } catch {
-      throw failure("its text is wrong at byte \(error.range.lowerBound) of it (\(error.reason))")
+      throw failure("its text is not valid at byte \(error.range.lowerBound) (\(error.reason))")
     }
     try push(node: .byteString(string))
   }
@@ -125,7 +125,7 @@ extension PickleMachine {
       _ = try pop()
       try push(node: .outOfBandBuffer(index: index, isReadOnly: true))
     case .outOfBandBuffer, .bytes, .byteArray, .object, .persistentID, .extensionCode, .global: break
-    default: throw failure("\(kind(of: value)) is no buffer")
+    default: throw failure("\(kind(of: value)) is not a buffer")
     }
   }
 
@@ -221,7 +221,7 @@ extension PickleMachine {
       default: break
       }
     }
-    throw failure("\(kind(of: target)) is no set")
+    throw failure("\(kind(of: target)) is not a set")
   }
 
   @_lifetime(self: copy self)
@@ -270,7 +270,7 @@ extension PickleMachine {
       default: break
       }
     }
-    throw failure("\(kind(of: target)) takes no items by key")
+    throw failure("\(kind(of: target)) does not accept items by key")
   }
 
   private func replaceAll(
@@ -288,10 +288,10 @@ extension PickleMachine {
     switch pair.key {
     case .int(let value): index = value < 0 ? value + Int64(elements.count) : value
     case .bool(let value): index = value ? 1 : 0
-    default: throw failure("\(kind(of: pair.key)) is no index of a list")
+    default: throw failure("\(kind(of: pair.key)) is not a list index")
     }
     guard index >= 0, index < elements.count else {
-      throw failure("index \(index) lies outside a list of \(elements.count)")
+      throw failure("index \(index) is outside a list of \(elements.count)")
     }
     elements[Int(index)] = pair.value
   }
@@ -344,7 +344,7 @@ extension PickleMachine {
   private mutating func readGlobalLines() throws(PickleError) -> (module: Range<Int>, name: Range<Int>) {
     let module = try readLineRange()
     let name = try readLineRange()
-    guard !module.isEmpty, !name.isEmpty else { throw failure("the line of its module or its name is empty") }
+    guard !module.isEmpty, !name.isEmpty else { throw failure("its module or its name is empty") }
     return (module, name)
   }
 
@@ -355,7 +355,7 @@ extension PickleMachine {
     let parts = (bytes.copy(module), bytes.copy(name))
     guard let moduleText = String(validating: parts.0, as: UTF8.self),
       let nameText = String(validating: parts.1, as: UTF8.self)
-    else { throw failure("its module or its name is no UTF-8") }
+    else { throw failure("its module or its name is not UTF-8") }
     let value = try make(.global(PickleGlobal(module: moduleText, name: nameText)))
     graph.imports.append(.init(value: value, offset: start))
     globals.insert(value, module.lowerBound..<name.upperBound, in: bytes)
@@ -385,7 +385,7 @@ extension PickleMachine {
     let (module, name) = try readGlobalLines()
     for line in [module, name] {
       guard bytes.copy(line).allSatisfy({ $0 < 0x80 }) else {
-        throw failure("its module or its name is no ASCII")
+        throw failure("its module or its name is not ASCII")
       }
     }
     let callable = try global(module, name)
@@ -398,7 +398,7 @@ extension PickleMachine {
   @_lifetime(self: copy self)
   mutating func pushInstance() throws(PickleError) {
     let mark = try popMark()
-    guard stack.count > mark else { throw failure("no class is above the MARK") }
+    guard stack.count > mark else { throw failure("the MARK is not followed by a class") }
     let arguments = try make(.tuple(try popSlice(from: mark + 1)))
     let callable = try pop()
     try push(
@@ -450,7 +450,7 @@ extension PickleMachine {
   @_lifetime(self: copy self)
   mutating func pushPersistentIDLine() throws(PickleError) {
     let line = try readLine()
-    guard line.allSatisfy({ $0 < 0x80 }) else { throw failure("its persistent id is no ASCII") }
+    guard line.allSatisfy({ $0 < 0x80 }) else { throw failure("its persistent id is not ASCII") }
     let text = try make(.text(PickleText(utf8: line)))
     try push(node: .persistentID(text))
   }

@@ -77,7 +77,7 @@ package struct PickleMachine: ~Escapable {
       guard offset < bytes.byteCount else { throw failure("the stream ends before STOP", cause: .truncated) }
       let byte = unsafe bytes.unsafeLoad(fromUncheckedByteOffset: offset, as: UInt8.self)
       guard let next = PickleOpcode(rawValue: byte) else {
-        throw failure("0x\(byte < 16 ? "0" : "")\(String(byte, radix: 16)) is no opcode")
+        throw failure("0x\(byte < 16 ? "0" : "")\(String(byte, radix: 16)) is not an opcode")
       }
       opcode = next
       offset += 1
@@ -179,7 +179,7 @@ package struct PickleMachine: ~Escapable {
   private mutating func announceProtocol() throws(PickleError) {
     let version = Int(try read(UInt8.self))
     guard version <= 5 else {
-      throw failure("protocol \(version) is unknown; 5 is the highest", cause: .unsupported)
+      throw failure("protocol \(version) is not supported; 5 is the highest", cause: .unsupported)
     }
     graph.protocolVersion = version
   }
@@ -190,7 +190,7 @@ package struct PickleMachine: ~Escapable {
     let length = try read(UInt64.self)
     guard length <= UInt64(bytes.byteCount - offset) else {
       throw failure(
-        "the frame has \(length) bytes and \(bytes.byteCount - offset) are left", cause: .truncated)
+        "the frame needs \(length) bytes, but \(bytes.byteCount - offset) are left", cause: .truncated)
     }
   }
 
@@ -215,7 +215,7 @@ package struct PickleMachine: ~Escapable {
 
   @inline(never)
   private func truncated(_ count: some BinaryInteger) -> PickleError {
-    failure("its argument takes \(count) bytes and \(bytes.byteCount - offset) are left", cause: .truncated)
+    failure("its argument needs \(count) bytes, but \(bytes.byteCount - offset) are left", cause: .truncated)
   }
 
   /// Reads an eight-byte length.
@@ -256,7 +256,7 @@ package struct PickleMachine: ~Escapable {
       }
       end += 1
     }
-    throw failure("no newline ends its argument", cause: .truncated)
+    throw failure("its argument does not end with a newline", cause: .truncated)
   }
 
   @_lifetime(self: copy self)
@@ -282,7 +282,7 @@ package struct PickleMachine: ~Escapable {
       guard index >= 0 else { throw failure("the memo index, \(index), is negative") }
       return Int(index)
     case .large, .tooManyDigits: throw failure("the memo index does not fit 64 bits")
-    case .invalid: throw failure("\(PythonRepr.bytes(line.prefix(40))) is no decimal number")
+    case .invalid: throw failure("\(PythonRepr.bytes(line.prefix(40))) is not a decimal number")
     }
   }
 
@@ -290,7 +290,7 @@ package struct PickleMachine: ~Escapable {
 
   @inline(never)
   private func underflow() -> PickleError {
-    failure(marks.isEmpty ? "the stack holds too few values" : "a MARK is where a value is needed")
+    failure(marks.isEmpty ? "the stack holds too few values" : "a MARK is found where a value is needed")
   }
 
   @inline(never)
@@ -400,7 +400,7 @@ package struct PickleMachine: ~Escapable {
 
   @_lifetime(self: copy self)
   private mutating func pushMemo(_ index: Int) throws(PickleError) {
-    guard let value = memo[index] else { throw failure("nothing is memoised at \(index)") }
+    guard let value = memo[index] else { throw failure("the memo has no value at \(index)") }
     try push(value)
   }
 

@@ -27,19 +27,20 @@ struct ObjectTests {
 
   @Test(
     arguments: [
-      ("c\nx\n.", "the line of its module or its name is empty"),
-      ("cx\n\n.", "the line of its module or its name is empty"),
-      ("cx\n", "no newline ends its argument"), ("c\u{FF}\nx\n.", "its module or its name is no UTF-8"),
-      ("(i\u{C3}\u{A9}\nx\n.", "its module or its name is no ASCII"),
+      ("c\nx\n.", "its module or its name is empty"),
+      ("cx\n\n.", "its module or its name is empty"),
+      ("cx\n", "its argument does not end with a newline"),
+      ("c\u{FF}\nx\n.", "its module or its name is not UTF-8"),
+      ("(i\u{C3}\u{A9}\nx\n.", "its module or its name is not ASCII"),
       ("if\ng\n.", "no MARK is on the stack"),
-      ("(o.", "no class is above the MARK"), ("o.", "no MARK is on the stack"),
-      ("NR.", "the stack holds too few values"), ("N(N\u{81}.", "a MARK is where a value is needed"),
+      ("(o.", "the MARK is not followed by a class"), ("o.", "no MARK is on the stack"),
+      ("NR.", "the stack holds too few values"), ("N(N\u{81}.", "a MARK is found where a value is needed"),
       ("NN\u{92}.", "the stack holds too few values"), ("Nb.", "the stack holds too few values"),
       ("N\u{93}.", "the stack holds too few values"), ("Q.", "the stack holds too few values"),
-      ("P\u{E9}\n.", "its persistent id is no ASCII"),
+      ("P\u{E9}\n.", "its persistent id is not ASCII"),
       ("\u{82}\u{0}.", "the extension code, 0, is not positive"),
       ("\u{84}\u{FB}\u{FF}\u{FF}\u{FF}.", "the extension code, -5, is not positive"),
-      ("K\u{1}\u{98}.", "an integer is no buffer"), ("]\u{98}.", "a list is no buffer"),
+      ("K\u{1}\u{98}.", "an integer is not a buffer"), ("]\u{98}.", "a list is not a buffer"),
       ("\u{98}.", "the stack holds too few values"),
     ] as [(Stream, String)])
   func refused(_ stream: Stream, _ reason: String) {

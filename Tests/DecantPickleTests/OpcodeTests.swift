@@ -16,6 +16,6 @@ struct OpcodeTests {
   @Test func errorsNamePlaceOpcodeAndReason() {
     #expect(refusal("Nt.") == "at byte 1 of the pickle, TUPLE: no MARK is on the stack")
     #expect(refusal("N") == "at byte 1 of the pickle: the stream ends before STOP")
-    #expect(refusal("\u{7}") == "at byte 0 of the pickle: 0x07 is no opcode")
+    #expect(refusal("\u{7}") == "at byte 0 of the pickle: 0x07 is not an opcode")
   }
 }

@@ -36,16 +36,19 @@ struct ScalarTests {
 
   @Test(
     arguments: [
-      ("I\n.", "b'' is no integer"), ("I5x\n.", "b'5x' is no integer"), ("I1__0\n.", "b'1__0' is no integer"),
-      ("I_1\n.", "b'_1' is no integer"), ("I0x\n.", "b'0x' is no integer"),
-      ("I089\n.", "b'089' is no integer"),
-      ("L010L\n.", "b'010' is no integer"), ("L5LL\n.", "b'5L' is no integer"),
-      ("L5L\u{0}\n.", "b'5L' is no integer"), ("L\u{0}\n.", "b'' is no integer"),
-      ("I5", "no newline ends its argument"),
-      ("F\n.", "b'' is no number"), ("F0x1p3\n.", "b'0x1p3' is no number"), ("F1_\n.", "b'1_' is no number"),
-      ("F1e\n.", "b'1e' is no number"), ("F.\n.", "b'.' is no number"), ("F1 2\n.", "b'1 2' is no number"),
-      ("J\u{0}", "its argument takes 4 bytes and 1 are left"),
-      ("\u{8A}\u{3}\u{0}", "its argument takes 3 bytes and 1 are left"),
+      ("I\n.", "b'' is not an integer"), ("I5x\n.", "b'5x' is not an integer"),
+      ("I1__0\n.", "b'1__0' is not an integer"),
+      ("I_1\n.", "b'_1' is not an integer"), ("I0x\n.", "b'0x' is not an integer"),
+      ("I089\n.", "b'089' is not an integer"),
+      ("L010L\n.", "b'010' is not an integer"), ("L5LL\n.", "b'5L' is not an integer"),
+      ("L5L\u{0}\n.", "b'5L' is not an integer"), ("L\u{0}\n.", "b'' is not an integer"),
+      ("I5", "its argument does not end with a newline"),
+      ("F\n.", "b'' is not a number"), ("F0x1p3\n.", "b'0x1p3' is not a number"),
+      ("F1_\n.", "b'1_' is not a number"),
+      ("F1e\n.", "b'1e' is not a number"), ("F.\n.", "b'.' is not a number"),
+      ("F1 2\n.", "b'1 2' is not a number"),
+      ("J\u{0}", "its argument needs 4 bytes, but 1 are left"),
+      ("\u{8A}\u{3}\u{0}", "its argument needs 3 bytes, but 1 are left"),
       ("\u{8B}\u{FF}\u{FF}\u{FF}\u{FF}.", "its length, -1, is negative"),
     ] as [(Stream, String)])
   func wrongNumber(_ stream: Stream, _ reason: String) {
@@ -65,7 +68,7 @@ struct ScalarTests {
     #expect(bytes.first == 0xFF)
     #expect(
       refusal("L" + Stream(digits) + "9L\n.").hasSuffix(
-        "an integer of 4301 decimal digits is refused, as CPython does beyond 4300"))
+        "an integer of 4301 decimal digits exceeds CPython's limit of 4300"))
   }
 
   @Test(
@@ -90,20 +93,20 @@ struct ScalarTests {
     arguments: [
       ("Sabc\n.", "b'abc' is not quoted"), ("S'abc\n.", #"b"'abc" is not quoted"#),
       ("S'\n.", #"b"'" is not quoted"#),
-      (#"S'\x4'"# + "\n.", #"its text is wrong at byte 0 of it (invalid \x escape at position 0)"#),
-      (#"Va\u12"# + "\n.", #"its text is wrong at byte 1 of it (truncated \uXXXX escape)"#),
-      (#"V\U00110000"# + "\n.", #"its text is wrong at byte 0 of it (\Uxxxxxxxx out of range)"#),
-      ("\u{8C}\u{2}a\u{FF}.", "its text is no UTF-8 from byte 1 of it (invalid start byte)"),
-      ("\u{8C}\u{2}\u{C0}\u{80}.", "its text is no UTF-8 from byte 0 of it (invalid start byte)"),
+      (#"S'\x4'"# + "\n.", #"its text is not valid at byte 0 (invalid \x escape at position 0)"#),
+      (#"Va\u12"# + "\n.", #"its text is not valid at byte 1 (truncated \uXXXX escape)"#),
+      (#"V\U00110000"# + "\n.", #"its text is not valid at byte 0 (\Uxxxxxxxx out of range)"#),
+      ("\u{8C}\u{2}a\u{FF}.", "its text is not UTF-8 at byte 1 (invalid start byte)"),
+      ("\u{8C}\u{2}\u{C0}\u{80}.", "its text is not UTF-8 at byte 0 (invalid start byte)"),
       (
-        "\u{8C}\u{3}\u{E0}\u{80}\u{80}.", "its text is no UTF-8 from byte 0 of it (invalid continuation byte)"
+        "\u{8C}\u{3}\u{E0}\u{80}\u{80}.", "its text is not UTF-8 at byte 0 (invalid continuation byte)"
       ),
-      ("\u{8C}\u{1}\u{C3}.", "its text is no UTF-8 from byte 0 of it (unexpected end of data)"),
+      ("\u{8C}\u{1}\u{C3}.", "its text is not UTF-8 at byte 0 (unexpected end of data)"),
       ("T\u{FF}\u{FF}\u{FF}\u{FF}.", "its length, -1, is negative"),
-      ("X\u{FF}\u{FF}\u{FF}\u{FF}.", "its argument takes 4294967295 bytes and 1 are left"),
+      ("X\u{FF}\u{FF}\u{FF}\u{FF}.", "its argument needs 4294967295 bytes, but 1 are left"),
       (
         "\u{8E}\u{FF}\u{FF}\u{FF}\u{FF}\u{FF}\u{FF}\u{FF}\u{FF}.",
-        "its argument takes 18446744073709551615 bytes and 1 are left"
+        "its argument needs 18446744073709551615 bytes, but 1 are left"
       ),
     ] as [(Stream, String)])
   func wrongString(_ stream: Stream, _ reason: String) {

@@ -26,17 +26,17 @@ struct StackAndMemoTests {
   @Test(
     arguments: [
       ("0.", "the stack holds too few values"), ("2.", "the stack holds too few values"),
-      ("(2.", "a MARK is where a value is needed"), (".", "the stack holds too few values"),
-      ("(.", "a MARK is where a value is needed"), ("q\u{0}.", "the stack holds too few values"),
-      ("(\u{94}.", "a MARK is where a value is needed"), ("h\u{0}.", "nothing is memoised at 0"),
-      ("Nq\u{0}h\u{1}.", "nothing is memoised at 1"), ("g9\n.", "nothing is memoised at 9"),
-      ("Np-1\n.", "the memo index, -1, is negative"), ("Npx\n.", "b'x' is no decimal number"),
+      ("(2.", "a MARK is found where a value is needed"), (".", "the stack holds too few values"),
+      ("(.", "a MARK is found where a value is needed"), ("q\u{0}.", "the stack holds too few values"),
+      ("(\u{94}.", "a MARK is found where a value is needed"), ("h\u{0}.", "the memo has no value at 0"),
+      ("Nq\u{0}h\u{1}.", "the memo has no value at 1"), ("g9\n.", "the memo has no value at 9"),
+      ("Np-1\n.", "the memo index, -1, is negative"), ("Npx\n.", "b'x' is not a decimal number"),
       ("Np99999999999999999999\n.", "the memo index does not fit 64 bits"),
-      ("\u{80}\u{6}N.", "protocol 6 is unknown; 5 is the highest"),
-      ("\u{95}\u{3}\u{0}\u{0}\u{0}\u{0}\u{0}\u{0}\u{0}N.", "the frame has 3 bytes and 2 are left"),
+      ("\u{80}\u{6}N.", "protocol 6 is not supported; 5 is the highest"),
+      ("\u{95}\u{3}\u{0}\u{0}\u{0}\u{0}\u{0}\u{0}\u{0}N.", "the frame needs 3 bytes, but 2 are left"),
       (
         "\u{95}\u{FF}\u{FF}\u{FF}\u{FF}\u{FF}\u{FF}\u{FF}\u{FF}N.",
-        "the frame has 18446744073709551615 bytes and 2 are left"
+        "the frame needs 18446744073709551615 bytes, but 2 are left"
       ),
     ] as [(Stream, String)])
   func refused(_ stream: Stream, _ reason: String) {
