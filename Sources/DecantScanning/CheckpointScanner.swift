@@ -64,7 +64,7 @@ public struct CheckpointScanner: Sendable {
   public func scan(_ bytes: [UInt8], named name: String) -> FileScan {
     let audit = FileAudit(limits: limits)
     if unsafe ContentScan(audit: audit).scan(bytes.span.bytes, in: "") == nil {
-      audit.report(.unreadable, .notACheckpoint, in: "", at: 0, "is not in a format that scan reads")
+      audit.report(.unreadable, .notACheckpoint, in: "", at: 0, "is not a format that scan reads")
     }
     return audit.result(path: name)
   }
@@ -84,12 +84,12 @@ public struct CheckpointScanner: Sendable {
   /// Returns why a file cannot be read as a checkpoint, as a clause.
   private static func description(of file: ByteSource) -> String {
     guard let head = try? file.head(), let tail = try? file.tail() else {
-      return "is not in a format that scan reads"
+      return "is not a format that scan reads"
     }
     switch FileKind(head, tail: tail, fileByteCount: file.byteCount) {
     case .unsupported(let format), .unknown(let format):
       return "\(format.description). \(format.remedy.trimmed)"
-    default: return "is not in a format that scan reads"
+    default: return "is not a format that scan reads"
     }
   }
 }

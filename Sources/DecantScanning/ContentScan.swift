@@ -23,7 +23,7 @@ struct ContentScan {
   func scan(_ bytes: RawSpan, in place: String) -> ContentFormat? {
     guard depth <= Self.maxDepth else {
       audit.report(
-        .unknown, .limit, in: place, at: 0, "it lies deeper than \(Self.maxDepth) containers in each other")
+        .unknown, .limit, in: place, at: 0, "it is nested more than \(Self.maxDepth) containers deep")
       return nil
     }
     if let format = scanContainer(bytes, in: place) {
@@ -51,7 +51,7 @@ struct ContentScan {
     if isTar, other != nil {
       audit.report(
         .dangerous, .polyglot, in: place, at: 0,
-        "read as a tar archive, which torch.load does first, it is one")
+        "it is also a valid tar archive, which torch.load tries first")
     }
     return isTar ? .tar : other
   }
@@ -70,7 +70,7 @@ struct ContentScan {
     guard hasPlausibleImports(graph) || error == nil && hasExtensions(graph) else { return }
     audit.report(
       .dangerous, .polyglot, in: place, at: 0,
-      "read as a pickle, which torch.load and pickle.load do, it imports names")
+      "it is also a valid pickle that imports names, and torch.load and pickle.load read it as one")
     follow(graph, in: join(place, "read as a pickle"))
   }
 

@@ -1,65 +1,65 @@
 /// A rule of the scanner. Raw values are part of the contract with scripts and never change.
 public enum ScanRule: String, Sendable, CaseIterable {
   // MARK: Names
-  /// A name that evaluates or executes code, imports, or hands out attributes.
+  /// A name that evaluates or executes code, imports modules, or returns attributes.
   case runsCode = "runs-code"
   /// A function or class of Python's standard library that no checkpoint needs.
   case standardLibrary = "standard-library"
-  /// A function of a library that runs code, reads, writes, or reaches the network.
+  /// A library function that runs code, reads or writes files, or uses the network.
   case libraryFunction = "library-function"
-  /// A name with dots that is called: a method, or a module reached through another.
+  /// A call of a dotted name: a method, or a module inside another module.
   case methodPath = "method-path"
-  /// A name that another library defines; loading imports the library and runs its code.
+  /// A name from another library; loading imports the library and runs its code.
   case libraryName = "library-name"
-  /// A class or value of PyTorch or NumPy beyond tensors, such as a whole pickled module.
+  /// A class or value of PyTorch or NumPy other than tensors, such as a whole pickled module.
   case torchObject = "torch-object"
-  /// A class of the standard library that only holds a value, such as a date.
+  /// A standard library class that only holds a value, such as a date.
   case standardValue = "standard-value"
-  /// A name that the program which saved the file defined itself.
+  /// A name defined in the main program that saved the file.
   case mainName = "main-name"
-  /// A name of tensor files that is used as no tensor file uses it.
+  /// A name that tensor files contain, used in a way that they do not.
   case oddUse = "odd-use"
 
   // MARK: Disguises
-  /// An import whose module or name is no text: it was computed.
+  /// An import whose module or name is computed instead of text.
   case computedName = "computed-name"
-  /// A call of something that is no name: of another call's result.
+  /// A call of another call's result instead of a name.
   case computedCall = "computed-call"
-  /// Attributes or items are set on what was imported, which changes it for the whole process.
+  /// Attributes or items are set on an imported object, which changes it for the whole process.
   case importChanged = "import-changed"
-  /// An object gets a method that unpickling itself calls.
+  /// An object gets a method that unpickling calls.
   case methodReplaced = "method-replaced"
-  /// A place of the memo changes its name or text, so that readers mistake one name for another.
+  /// A memo entry changes from one name or text to another, which misleads readers.
   case memoChanged = "memo-changed"
-  /// A name given as a number of a registry that only the loading process knows.
+  /// A name given as a number in copyreg's registry, which only the loading process knows.
   case extensionCode = "extension-code"
-  /// A call inside a persistent id, which is data in every checkpoint.
+  /// A call inside a persistent id, which is plain data in checkpoints.
   case persistentCall = "persistent-call"
-  /// Bytes or text inside a pickle that are a pickle with findings.
+  /// Bytes or text inside a pickle that are another pickle, with findings.
   case nestedPickle = "nested-pickle"
   /// A whole file inside a pickle, which torch loads without any check.
   case loadFromBytes = "load-from-bytes"
-  /// A file whose first value is PyTorch's magic number only once it is executed.
+  /// A file whose PyTorch magic number is computed when the file is loaded.
   case computedMagic = "computed-magic"
-  /// A file of one format that is a pickle with names when read as one.
+  /// A file of one format that can also be read as a pickle with names.
   case polyglot = "polyglot"
 
   // MARK: Streams
-  /// A second pickle stream follows the first: who loads again runs it.
+  /// A second pickle stream follows the first; a second load call runs it.
   case secondStream = "second-stream"
-  /// Data where the container's own layout has none.
+  /// Data where the container format has none.
   case trailingData = "trailing-data"
-  /// A pickle that breaks off: what stands before the break has been run by then.
+  /// A truncated or damaged pickle: loading runs everything before the damage.
   case brokenPickle = "broken-pickle"
-  /// A name behind the place where the stream could not be followed.
+  /// A name after the point where the stream cannot be parsed.
   case nameAfterBreak = "name-after-break"
-  /// Source code of a class, kept by torch.save; loading imports the class.
+  /// Source code of a class, stored by torch.save; loading imports the class.
   case embeddedSource = "embedded-source"
 
   // MARK: Archives
-  /// A flag that other readers refuse (encrypted, patched) and torch ignores.
+  /// A flag that other readers reject (encrypted, patched) and torch ignores.
   case zipFlags = "zip-flags"
-  /// Two entries of one name, or a name that differs from the one in the directory.
+  /// Two entries with one name, or a name that differs from the directory's.
   case zipName = "zip-name"
   /// An entry's two headers contradict each other.
   case zipHeaders = "zip-headers"
@@ -69,11 +69,11 @@ public enum ScanRule: String, Sendable, CaseIterable {
   case zipOverlap = "zip-overlap"
   /// A pickle outside the checkpoint's own folder.
   case zipOutside = "zip-outside"
-  /// A pickle whose checksum is wrong: torch reads it, other readers refuse.
+  /// A pickle with a wrong checksum: torch reads it, other readers reject it.
   case zipCrc = "zip-crc"
-  /// A directory or entry that cannot be followed.
+  /// A directory or entry that cannot be parsed.
   case zipBroken = "zip-broken"
-  /// A name that leads out of the folder it is extracted to.
+  /// A name that points outside the folder where it is extracted.
   case archiveName = "archive-name"
   /// An entry that is a link.
   case archiveLink = "archive-link"
@@ -83,82 +83,87 @@ public enum ScanRule: String, Sendable, CaseIterable {
   case unexpectedMember = "unexpected-member"
 
   // MARK: Programs and texts
-  /// Sources of torch.package, programs of torch.export: loading or calling runs them.
+  /// Source code of torch.package or a program of torch.export, run by loading or calling it.
   case archivedCode = "archived-code"
-  /// TorchScript: the archive holds programs that loading compiles and calling runs.
+  /// TorchScript code, which loading compiles and calling runs.
   case torchscriptCode = "torchscript-code"
   /// TorchScript code that calls operators of other libraries, or reads or writes files.
   case torchscriptCall = "torchscript-call"
-  /// Metadata that carries a script, for a page or program that would run it.
+  /// Metadata that contains a script, which a web page or program might run.
   case metadataScript = "metadata-script"
 
   // MARK: What cannot be judged
-  /// Containers that share each other until whoever copies or prints them runs out of memory.
+  /// Shared nested containers that exhaust memory when they are copied or printed.
   case expansion
-  /// More than is followed: the rest was not judged.
+  /// A limit was reached: the rest was not scanned.
   case limit
   /// An encrypted entry.
   case encrypted
-  /// A file or entry that is no checkpoint, and cannot be judged as one.
+  /// A file or entry that is not a format that scan reads.
   case notACheckpoint = "not-a-checkpoint"
 
   /// One line that describes the rule.
   public var meaning: String {
     switch self {
-    case .runsCode: "A name that evaluates or executes code, imports, or hands out attributes."
+    case .runsCode: "A name that evaluates or executes code, imports modules, or returns attributes."
     case .standardLibrary: "A function or class of Python's standard library that no checkpoint needs."
-    case .libraryFunction: "A function of a library that runs code, reads, writes, or reaches the network."
-    case .methodPath: "A name with dots that is called: a method, or a module reached through another."
-    case .libraryName: "A name that another library defines; loading imports the library and runs its code."
-    case .torchObject: "A class or value of PyTorch or NumPy beyond tensors, such as a whole pickled module."
-    case .standardValue: "A class of the standard library that only holds a value, such as a date."
-    case .mainName: "A name that the program which saved the file defined itself."
-    case .oddUse: "A name of tensor files that is used as no tensor file uses it."
-    case .computedName: "An import whose module or name is no text: it was computed."
-    case .computedCall: "A call of something that is no name: of another call's result."
+    case .libraryFunction: "A library function that runs code, reads or writes files, or uses the network."
+    case .methodPath: "A call of a dotted name: a method, or a module inside another module."
+    case .libraryName: "A name from another library; loading imports the library and runs its code."
+    case .torchObject:
+      "A class or value of PyTorch or NumPy other than tensors, such as a whole pickled module."
+    case .standardValue: "A standard library class that only holds a value, such as a date."
+    case .mainName: "A name defined in the main program that saved the file."
+    case .oddUse: "A name that tensor files contain, used in a way that they do not."
+    case .computedName: "An import whose module or name is computed instead of text."
+    case .computedCall: "A call of another call's result instead of a name."
     case .importChanged:
-      "Attributes or items are set on what was imported, which changes it for the whole process."
-    case .methodReplaced: "An object gets a method that unpickling itself calls."
+      "Attributes or items are set on an imported object, which changes it for the whole process."
+    case .methodReplaced: "An object gets a method that unpickling calls."
     case .memoChanged:
-      "A place of the memo changes its name or text, so that readers mistake one name for another."
-    case .extensionCode: "A name given as a number of a registry that only the loading process knows."
-    case .persistentCall: "A call inside a persistent id, which is data in every checkpoint."
-    case .nestedPickle: "Bytes or text inside a pickle that are a pickle with findings."
+      "A memo entry changes from one name or text to another, which misleads readers."
+    case .extensionCode:
+      "A name given as a number in copyreg's registry, which only the loading process knows."
+    case .persistentCall: "A call inside a persistent id, which is plain data in checkpoints."
+    case .nestedPickle: "Bytes or text inside a pickle that are another pickle, with findings."
     case .loadFromBytes: "A whole file inside a pickle, which torch loads without any check."
-    case .computedMagic: "A file whose first value is PyTorch's magic number only once it is executed."
-    case .polyglot: "A file of one format that is a pickle with names when read as one."
-    case .secondStream: "A second pickle stream follows the first: who loads again runs it."
-    case .trailingData: "Data where the container's own layout has none."
-    case .brokenPickle: "A pickle that breaks off: what stands before the break has been run by then."
-    case .nameAfterBreak: "A name behind the place where the stream could not be followed."
-    case .embeddedSource: "Source code of a class, kept by torch.save; loading imports the class."
-    case .zipFlags: "A flag that other readers refuse (encrypted, patched) and torch ignores."
-    case .zipName: "Two entries of one name, or a name that differs from the one in the directory."
+    case .computedMagic: "A file whose PyTorch magic number is computed when the file is loaded."
+    case .polyglot: "A file of one format that can also be read as a pickle with names."
+    case .secondStream: "A second pickle stream follows the first; a second load call runs it."
+    case .trailingData: "Data where the container format has none."
+    case .brokenPickle: "A truncated or damaged pickle: loading runs everything before the damage."
+    case .nameAfterBreak: "A name after the point where the stream cannot be parsed."
+    case .embeddedSource: "Source code of a class, stored by torch.save; loading imports the class."
+    case .zipFlags: "A flag that other readers reject (encrypted, patched) and torch ignores."
+    case .zipName: "Two entries with one name, or a name that differs from the directory's."
     case .zipHeaders: "An entry's two headers contradict each other."
     case .zipHidden: "An entry that the directory does not list."
     case .zipOverlap: "Two entries share bytes."
     case .zipOutside: "A pickle outside the checkpoint's own folder."
-    case .zipCrc: "A pickle whose checksum is wrong: torch reads it, other readers refuse."
-    case .zipBroken: "A directory or entry that cannot be followed."
-    case .archiveName: "A name that leads out of the folder it is extracted to."
+    case .zipCrc: "A pickle with a wrong checksum: torch reads it, other readers reject it."
+    case .zipBroken: "A directory or entry that cannot be parsed."
+    case .archiveName: "A name that points outside the folder where it is extracted."
     case .archiveLink: "An entry that is a link."
     case .concatenated: "Several archives one after the other, as torch.distributed.checkpoint writes."
     case .unexpectedMember: "An entry that PyTorch does not write."
-    case .archivedCode: "Sources of torch.package, programs of torch.export: loading or calling runs them."
-    case .torchscriptCode: "TorchScript: the archive holds programs that loading compiles and calling runs."
+    case .archivedCode:
+      "Source code of torch.package or a program of torch.export, run by loading or calling it."
+    case .torchscriptCode: "TorchScript code, which loading compiles and calling runs."
     case .torchscriptCall:
       "TorchScript code that calls operators of other libraries, or reads or writes files."
-    case .metadataScript: "Metadata that carries a script, for a page or program that would run it."
+    case .metadataScript: "Metadata that contains a script, which a web page or program might run."
     case .expansion:
-      "Containers that share each other until whoever copies or prints them runs out of memory."
-    case .limit: "More than is followed: the rest was not judged."
+      "Shared nested containers that exhaust memory when they are copied or printed."
+    case .limit: "A limit was reached: the rest was not scanned."
     case .encrypted: "An encrypted entry."
-    case .notACheckpoint: "A file or entry that is no checkpoint, and cannot be judged as one."
+    case .notACheckpoint: "A file or entry that is not a format that scan reads."
     }
   }
 
   /// One sentence of advice, worded for users of the library.
-  package var remedy: String { remedy(reading: "Checkpoint reads the weights without running anything.") }
+  package var remedy: String {
+    remedy(reading: "Checkpoint reads the weights without executing anything in the file.")
+  }
 
   /// Returns one sentence of advice.
   ///
@@ -167,14 +172,14 @@ public enum ScanRule: String, Sendable, CaseIterable {
     switch self {
     case .libraryName, .torchObject, .mainName, .embeddedSource, .loadFromBytes, .standardValue,
       .torchscriptCode, .archivedCode:
-      "Load it only if you trust its maker. \(reading)"
+      "Load it only if you trust its author. \(reading)"
     case .oddUse, .secondStream, .concatenated, .unexpectedMember:
-      "Ask its maker for the reason. \(reading)"
-    case .brokenPickle, .zipCrc, .zipBroken: "Fetch the file again; do not load it as it is."
+      "Ask its author for the reason. \(reading)"
+    case .brokenPickle, .zipCrc, .zipBroken: "Do not load it. Download the file again."
     case .metadataScript: "Do not show the metadata in a browser or evaluate it."
     case .limit: "Do not load it unless you know why it is so large."
     case .encrypted: "Decrypt it first, then scan again."
-    case .notACheckpoint: "Name the checkpoint itself; extract or decompress it first where it is inside."
+    case .notACheckpoint: "Pass the checkpoint itself; extract or decompress it first."
     default: "Do not load it: no checkpoint needs this."
     }
   }

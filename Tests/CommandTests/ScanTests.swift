@@ -24,7 +24,7 @@ import Testing
     #expect(
       run.output == """
         dangerous  a.pkl
-          dangerous: os.system: runs commands of the system  [runs-code]
+          dangerous: os.system: runs system commands  [runs-code]
             at byte 24: os.system('echo hi')
           → Do not load it: no checkpoint needs this.
         1 file: 1 dangerous
@@ -42,7 +42,7 @@ import Testing
         unknown  a.pkl
           unknown: package.Class: defined by package: loading imports it and runs its code  [library-name]
             at byte 1: package.Class()
-          → Load it only if you trust its maker. decant convert reads the weights without running anything.
+          → Load it only if you trust its author. decant convert reads the weights without executing anything in the file.
         1 file: 1 unknown
 
         """)
@@ -125,7 +125,7 @@ import Testing
     #expect(
       run.errors == """
         decant: not scanned: tree/loop is a link to a folder
-        decant: not scanned: tree/nowhere is a link that leads nowhere
+        decant: not scanned: tree/nowhere is a broken link
         decant: not scanned: tree/pipe is not a regular file
 
         """)
@@ -167,7 +167,7 @@ import Testing
     #expect(finding["rule"] as? String == "runs-code")
     #expect(finding["offset"] as? Int == 24)
     #expect(finding["call"] as? String == "os.system('echo hi')")
-    #expect(finding["what"] as? String == "os.system: runs commands of the system")
+    #expect(finding["what"] as? String == "os.system: runs system commands")
     #expect((files[1]["findings"] as? [Any])?.isEmpty == true)
   }
 

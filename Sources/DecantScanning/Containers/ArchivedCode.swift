@@ -43,7 +43,7 @@ struct ArchivedCode {
       .graph, "program of torch.export", "programs of torch.export", "which loading builds and calling runs")
     for call in running {
       audit.report(
-        .dangerous, .archivedCode, in: call.place, at: call.offset, "the source runs commands of the system",
+        .dangerous, .archivedCode, in: call.place, at: call.offset, "the source runs system commands",
         call: call.call)
     }
   }

@@ -19,7 +19,8 @@ extension ContentScan {
     let content = bytes.part(start + count..<bytes.byteCount)
     if !inside(isExpected: true).scanPickles(content, in: place) {
       audit.report(
-        .unknown, .brokenPickle, in: place, at: start + count, "an array of objects without their pickle")
+        .unknown, .brokenPickle, in: place, at: start + count, "an array of Python objects without its pickle"
+      )
     }
     return true
   }
@@ -79,7 +80,7 @@ extension ContentScan {
     else { return false }
     guard count <= audit.limits.headerBytes else {
       guard count <= 100_000_000 else { return false }
-      audit.report(.unknown, .limit, in: place, at: 0, "a header of \(count) bytes, more than is read")
+      audit.report(.unknown, .limit, in: place, at: 0, "a header of \(count) bytes, too long to scan")
       return true
     }
     let header: JSONValue

@@ -19,7 +19,7 @@ extension ContentScan {
         audit.report(severity, rule, in: place, at: member.header, what)
       }
       if Self.escapesFolder(member.name) {
-        report(.dangerous, .archiveName, "\(name) leads out of its folder")
+        report(.dangerous, .archiveName, "\(name) points outside its folder")
       }
       // Headers that describe the member after them all have the same name.
       let isHeader = [UInt8]("xgLK".utf8).contains(member.kind)
@@ -35,7 +35,7 @@ extension ContentScan {
       case UInt8(ascii: "3")...UInt8(ascii: "6"):
         report(
           member.announced == 0 ? .unknown : .dangerous, .unexpectedMember,
-          "\(name) is no file and has \(member.announced) bytes, which some readers skip and others read")
+          "\(name) is not a file but has \(member.announced) bytes, which some readers skip and others read")
         continue
       case UInt8(ascii: "L"), UInt8(ascii: "K"), UInt8(ascii: "x"), UInt8(ascii: "g"), UInt8(ascii: "X"):
         // Extended headers rename or resize the member after them, in readers that support them.
@@ -44,12 +44,13 @@ extension ContentScan {
         }
         report(
           resizes ? .dangerous : .unknown, .unexpectedMember,
-          "\(name) is no regular file but a header of type \(member.kind)\(resizes ? " that resizes the next" : "")"
+          "\(name) is not a regular file but a header of type \(member.kind)\(resizes ? " that resizes the next" : "")"
         )
         continue
       default:
         // Python's tarfile reads members of unknown types as files.
-        report(.unknown, .unexpectedMember, "\(name) is no regular file but a header of type \(member.kind)")
+        report(
+          .unknown, .unexpectedMember, "\(name) is not a regular file but a header of type \(member.kind)")
       }
       let content = bytes.part(member.data)
       let label = join(place, name)
@@ -60,7 +61,7 @@ extension ContentScan {
       } else {
         let format = inside(isExpected: isTorch).scan(content, in: label)
         if format == nil {
-          report(.unreadable, .notACheckpoint, "\(name) is not in a format that scan reads")
+          report(.unreadable, .notACheckpoint, "\(name) is not a format that scan reads")
         }
       }
     }
@@ -97,7 +98,7 @@ extension ContentScan {
           raw <= content.byteCount - offset
         else {
           audit.report(
-            .unknown, .brokenPickle, in: place, at: offset, "the data of a record cannot be measured")
+            .unknown, .brokenPickle, in: place, at: offset, "the size of a record's data is unknown")
           return NameSearch.report(content, from: offset, in: place, audit)
         }
         offset += raw
@@ -181,7 +182,7 @@ struct TarReader {
       guard Self.recognises(bytes.part(place..<bytes.byteCount)),
         let announced = Self.number(bytes, place + 124, 12)
       else {
-        fault = (place, "no header of a member stands here")
+        fault = (place, "a member's header is missing here")
         break
       }
       var name = bytes.copy(place..<place + 100).prefix { $0 != 0 }

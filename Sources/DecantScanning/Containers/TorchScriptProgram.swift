@@ -127,7 +127,7 @@ struct TorchScriptProgram {
     for call in calls {
       audit.report(
         .dangerous, .torchscriptCall, in: call.place, at: call.offset,
-        "the code calls what no network needs", call: call.call)
+        "the code calls an operator that no network needs", call: call.call)
     }
   }
 

@@ -75,7 +75,7 @@ struct ZipLayout {
       directoryStart = readDirectory(bytes, record, limits)
     } else {
       fault(
-        .unknown, .zipBroken, 0, "the archive has no directory at its end, as after a download that broke off"
+        .unknown, .zipBroken, 0, "the archive has no directory at its end, as after an interrupted download"
       )
     }
     walk(bytes, upTo: directoryStart, limits)
@@ -94,7 +94,7 @@ struct ZipLayout {
     let comment = Int(bytes.little(UInt16.self, record + 20) ?? 0)
     end = min(bytes.byteCount, record + 22 + comment)
     if record + 22 + comment > bytes.byteCount {
-      fault(.unknown, .zipBroken, record, "the archive's comment runs beyond the end of the file")
+      fault(.unknown, .zipBroken, record, "the archive's comment is longer than the file")
     }
     var size = Int(bytes.little(UInt32.self, record + 12) ?? 0)
     var offset = Int(bytes.little(UInt32.self, record + 16) ?? 0)
@@ -105,7 +105,7 @@ struct ZipLayout {
       let told = bytes.little(UInt64.self, record - 12).flatMap { Int(exactly: $0) } ?? usual
       let place = bytes.begins([0x50, 0x4B, 6, 6], at: usual) ? usual : told
       if place > record, bytes.begins([0x50, 0x4B, 6, 6], at: place) {
-        fault(.dangerous, .zipHeaders, record, "the wide end record stands behind the end record")
+        fault(.dangerous, .zipHeaders, record, "the zip64 end record follows the end record")
         let other = bytes.little(UInt64.self, place + 48).flatMap { Int(exactly: $0) } ?? 0
         readEntries(bytes, from: other, to: bytes.byteCount, base: 0, limits)
       } else if bytes.begins([0x50, 0x4B, 6, 6], at: place), place < record {
@@ -131,7 +131,8 @@ struct ZipLayout {
             otherWideRecord = told
           } else {
             fault(
-              .dangerous, .zipHeaders, record, "the archive has two wide end records, and readers take either"
+              .dangerous, .zipHeaders, record,
+              "the archive has two zip64 end records, and readers may use either"
             )
             let other = bytes.little(UInt64.self, told + 48).flatMap { Int(exactly: $0) } ?? 0
             readEntries(bytes, from: other, to: record, base: 0, limits)
@@ -150,19 +151,19 @@ struct ZipLayout {
     directory = directoryStart
     if start > 0, bytes.begins([0x50, 0x4B, 1, 2], at: offset) { otherDirectory = offset }
     if offset > directoryStart {
-      fault(.dangerous, .zipHeaders, record, "the end record places the directory where it is not")
+      fault(.dangerous, .zipHeaders, record, "the end record gives a wrong position of the directory")
     }
     let reached = readEntries(bytes, from: directoryStart, to: directoryEnd, base: start, limits)
     let listed = entries.count
     if reached < directoryEnd, !isCut {
       fault(
         .dangerous, .trailingData, reached,
-        "\(directoryEnd - reached) bytes behind the directory belong to nothing")
+        "\(directoryEnd - reached) bytes after the directory belong to no entry")
       gaps.append(reached..<directoryEnd)
     } else if listed != count, !isCut {
       fault(
         .dangerous, .zipHeaders, record,
-        "the end record counts \(count) entries and the directory has \(listed)")
+        "the end record says \(count) entries, but the directory has \(listed)")
     }
     return directoryStart
   }
@@ -226,7 +227,7 @@ struct ZipLayout {
       guard header <= bytes.byteCount - 30, bytes.begins([0x50, 0x4B, 3, 4], at: header) else {
         fault(
           .unknown, .zipBroken, entries[index].header == .max ? 0 : header,
-          "no local header stands where the directory says: \(display(entries[index].name))")
+          "no local header where the directory says: \(display(entries[index].name))")
         continue
       }
       if header < place {
@@ -262,7 +263,7 @@ struct ZipLayout {
     if name != entry.name {
       fault(
         .dangerous, .zipName, place,
-        "the entry is \(display(entry.name)) in the directory and \(display(name)) where it stands")
+        "the entry is \(display(entry.name)) in the directory but \(display(name)) in its header")
     }
     let isKnown = short(6) & 8 == 0
     let isSame =
@@ -315,7 +316,7 @@ struct ZipLayout {
     // Without a central directory, an entry's size may be missing too, and the bytes after it may be its own.
     fault(
       hasDirectory ? .dangerous : .unknown, .trailingData, gap.lowerBound,
-      "\(gap.count) bytes between the entries belong to none")
+      "\(gap.count) bytes between the entries belong to no entry")
   }
 
   /// Returns the offset of the data descriptor whose size equals its distance from the data's start. Descriptors of an

@@ -43,7 +43,7 @@ extension ContentScan {
         if count == 1 {
           audit.report(
             .unknown, .concatenated, in: place, at: 0,
-            "several archives stand one after the other; each is judged")
+            "several archives follow each other; each is scanned")
         }
         end = layout.start
         continue
@@ -51,7 +51,7 @@ extension ContentScan {
       if layout.start > 0 {
         audit.report(
           .dangerous, .polyglot, in: place, at: 0,
-          "\(layout.start) bytes stand before the archive: other readers take the file for something else")
+          "\(layout.start) bytes precede the archive: other readers may read the file as another format")
         _ = inside(isExpected: true).scan(bytes.part(0..<layout.start), in: join(place, "before the archive"))
       }
       break
@@ -59,13 +59,13 @@ extension ContentScan {
     for other in otherWideRecords where !wideRecords.contains(other.place) {
       audit.report(
         .dangerous, .zipHeaders, in: other.label, at: other.place,
-        "the archive has two wide end records, and readers take either")
+        "the archive has two zip64 end records, and readers may use either")
     }
     // torch counts offsets from the start of the file, other readers from the start of the archive.
     for other in others where !directories.contains(other) {
       audit.report(
         .dangerous, .zipHeaders, in: place, at: other,
-        "a directory of its own stands where torch looks for the last archive's")
+        "another directory is where torch looks for the last archive's directory")
     }
     return true
   }
@@ -111,7 +111,7 @@ extension ContentScan {
         report(.dangerous, .zipName, "several entries have the name \(name)")
       }
       if Self.escapesFolder(entry.name) {
-        report(.dangerous, .archiveName, "\(name) leads out of its folder")
+        report(.dangerous, .archiveName, "\(name) points outside its folder")
       }
       if entry.isLink { report(.dangerous, .archiveLink, "\(name) is a link") }
       if entry.name.last == 0x2F, entry.data.isEmpty { continue }
@@ -124,7 +124,7 @@ extension ContentScan {
         let isExpected = entry.name.ends(with: ".pkl".utf8) || entry.name.ends(with: ".pickle".utf8)
         let format = inside(isExpected: isExpected).scan(content, in: label)
         if isExpected, format == nil {
-          audit.report(.unknown, .brokenPickle, in: label, at: 0, "\(name) is no pickle")
+          audit.report(.unknown, .brokenPickle, in: label, at: 0, "\(name) is not a pickle")
         }
         if format == .pickle, hasChecksums, entry.isListed, !isIntact(content, entry) {
           audit.report(.unknown, .zipCrc, in: label, at: entry.header, "the checksum of \(name) is wrong")
@@ -138,7 +138,7 @@ extension ContentScan {
         } else {
           report(
             .dangerous, .zipFlags,
-            "\(name) has the flags 0x\(String(entry.flags, radix: 16)), which other readers refuse")
+            "\(name) has the flags 0x\(String(entry.flags, radix: 16)), which other readers reject")
         }
         continue
       }
@@ -146,14 +146,14 @@ extension ContentScan {
         if !folder.holds(entry.name) {
           report(
             format == .pickle ? .dangerous : .unknown, format == .pickle ? .zipOutside : .unexpectedMember,
-            "\(name) lies outside the checkpoint's folder, \(folder.display)")
+            "\(name) is outside the checkpoint's folder, \(folder.display)")
         } else if format == nil, !folder.isUsual(entry.name) {
-          report(.unknown, .unexpectedMember, "PyTorch writes no \(name)")
+          report(.unknown, .unexpectedMember, "PyTorch does not write \(name)")
         }
       } else if format == nil, layout.hasDirectory {
         audit.report(
           .unreadable, .notACheckpoint, in: place, at: entry.header,
-          "\(name) is not in a format that scan reads"
+          "\(name) is not a format that scan reads"
         )
       }
     }
@@ -179,7 +179,7 @@ extension ContentScan {
     case 8:
       let count = entry.byteCount
       guard count <= audit.inflationLeft, count / audit.limits.inflation <= stored.byteCount else {
-        report(.unknown, .limit, "it inflates to \(count) bytes, more than is followed")
+        report(.unknown, .limit, "it inflates to \(count) bytes, too many to scan")
         return nil
       }
       audit.inflationLeft -= count

@@ -7,18 +7,18 @@ enum DangerousNames {
   static let standard: [String: String] = {
     let table: [(String, String)] = [
       (
-        "runs commands of the system",
+        "runs system commands",
         "os posix nt subprocess commands popen2 pty pipes _posixsubprocess _winapi"
       ),
       (
-        "reaches the interpreter itself",
+        "accesses the Python interpreter",
         "sys gc inspect _imp imp importlib zipimport pkgutil runpy _frozen_importlib"
       ),
       ("runs code", "code codeop bdb pdb cProfile profile timeit trace doctest compileall py_compile ast"),
       ("loads native code", "ctypes _ctypes"),
       ("unpickles or loads code", "pickle _pickle cPickle marshal shelve copyreg copy_reg"),
       (
-        "reaches the network",
+        "uses the network",
         """
         socket _socket ssl _ssl urllib urllib2 http httplib ftplib smtplib poplib imaplib nntplib telnetlib xmlrpc \
         xmlrpclib socketserver asyncio webbrowser
@@ -28,7 +28,7 @@ enum DangerousNames {
         "reads or writes files",
         "io _io shutil tempfile tarfile zipfile glob fileinput linecache mmap sqlite3 pathlib"
       ),
-      ("hands out attributes or calls", "operator _operator functools types"),
+      ("returns attributes or calls functions", "operator _operator functools types"),
       ("starts processes or threads", "multiprocessing threading _thread thread concurrent venv ensurepip"),
     ]
     var result: [String: String] = [:]
@@ -91,7 +91,7 @@ enum DangerousNames {
         """
       ),
       (
-        "reaches the network in PyTorch",
+        "uses the network in PyTorch",
         """
         torch.distributed.TCPStore torch.distributed.distributed_c10d.TCPStore torch._C._distributed_c10d.TCPStore \
         torch._C._distributed_c10d._WorkerServer torch._C._distributed_rpc torch.distributed.rendezvous
@@ -115,7 +115,7 @@ enum DangerousNames {
         """
       ),
       (
-        "reaches the network",
+        "uses the network",
         """
         requests aiohttp urllib3 httpx httpcore websocket websockets grpc zmq paramiko fabric scapy twisted tornado \
         flask django fastapi starlette uvicorn gunicorn boto3 botocore s3fs gcsfs fsspec smart_open pycurl selenium \
@@ -144,7 +144,7 @@ enum DangerousNames {
         "pandas.read_csv pandas.read_json pandas.read_html pandas.read_sql pandas.read_excel pandas.read_hdf pandas.read_xml"
       ),
       (
-        "runs code of a model of TensorFlow or Keras",
+        "runs code of a TensorFlow or Keras model",
         """
         tensorflow.keras.models.load_model keras.models.load_model keras.src.saving keras.saving keras.layers.Lambda \
         tensorflow.io tensorflow.saved_model tensorflow.py_function tensorflow.numpy_function

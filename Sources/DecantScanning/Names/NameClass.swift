@@ -29,7 +29,7 @@ extension NameClass {
     guard isPlain(module), isPlain(name) else {
       // A folder can be imported under its own name and have other letters, but never a space or a slash.
       guard isSpelled(module), isSpelled(name) else {
-        return .dangerous(.computedName, "no name that anyone would write")
+        return .dangerous(.computedName, "an unusual name that is probably computed")
       }
       return .unknown(.libraryName, "defined by a library: loading imports it and runs its code")
     }
@@ -38,18 +38,18 @@ extension NameClass {
     let top = String(module.prefix { $0 != "." })
     let leaf = String(name.split(separator: ".").last ?? "")
     if module == "exceptions" || isBuiltins(module), isException(name) {
-      return .unknown(.standardValue, "an exception's class")
+      return .unknown(.standardValue, "an exception class")
     }
     if isBuiltins(module) { return builtin(name) }
     if StandardLibrary.modules.contains(top) {
       if StandardLibrary.isInert(module, name) {
-        return .unknown(.standardValue, "part of Python's standard library that holds or rebuilds a value")
+        return .unknown(.standardValue, "a standard library class or function that holds or rebuilds a value")
       }
       if StandardLibrary.isPure(module, name) {
         return .dangerousWhenCalled(.runsCode, "computes a value")
       }
       if let reason = DangerousNames.standard[top] { return .dangerous(.runsCode, reason) }
-      return .dangerous(.standardLibrary, "part of Python's standard library that no checkpoint needs")
+      return .dangerous(.standardLibrary, "a part of Python's standard library that no checkpoint needs")
     }
     if let reason = DangerousNames.family(full) { return .dangerous(.libraryFunction, reason) }
     let isTypeLike = isTypeName(leaf)
@@ -57,7 +57,7 @@ extension NameClass {
       if let reason = inner(name) { return .dangerous(.methodPath, reason) }
       let isNestedType = name.split(separator: ".").allSatisfy { isTypeName(String($0)) }
       if !isNestedType {
-        return .dangerousWhenCalled(.methodPath, "reached through dots: a method, or a module inside another")
+        return .dangerousWhenCalled(.methodPath, "a dotted name: a method, or a module inside another")
       }
     }
     if module == "__main__" {
@@ -72,7 +72,7 @@ extension NameClass {
     if top == "torch" || top == "numpy" {
       let library = top == "torch" ? "PyTorch" : "NumPy"
       if isTypeLike || TensorFileNames.isInertFunction(full) {
-        return .unknown(.torchObject, "part of \(library) beyond tensors: loading runs its code")
+        return .unknown(.torchObject, "a part of \(library) other than tensors: loading runs its code")
       }
       return .dangerousWhenCalled(.libraryFunction, "a function of \(library) that no checkpoint needs")
     }
@@ -101,7 +101,7 @@ extension NameClass {
   }
 
   private static func builtin(_ name: String) -> NameClass {
-    if name.contains(".") { return .dangerous(.methodPath, "a method of a builtin, reached through dots") }
+    if name.contains(".") { return .dangerous(.methodPath, "a method of a builtin") }
     if StandardLibrary.inertBuiltins.contains(name) {
       return .unknown(.standardValue, "a builtin that holds a value")
     }

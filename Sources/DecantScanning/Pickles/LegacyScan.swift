@@ -23,7 +23,7 @@ extension ContentScan {
     }
     guard let keys else {
       audit.report(
-        .unknown, .brokenPickle, in: join(place, "stream 5"), at: 0, "the list of storages is no list")
+        .unknown, .brokenPickle, in: join(place, "stream 5"), at: 0, "the list of storages is not a list")
       return
     }
     // Each storage is its number of elements, in 8 bytes, and then its elements.
@@ -48,7 +48,7 @@ extension ContentScan {
     let rest = bytes.part(offset..<bytes.byteCount)
     if rest.byteCount > 0, Sniffing.announcesPickle(rest) {
       audit.report(
-        .unknown, .secondStream, in: place, at: offset, "another file follows; who loads again runs it")
+        .unknown, .secondStream, in: place, at: offset, "another file follows; a second load call runs it")
       _ = inside(isExpected: true).scan(rest, in: join(place, "file at \(offset)"))
     } else {
       reportTrailing(bytes, from: offset, in: place)

@@ -35,13 +35,13 @@ enum NameSearch {
         guard spellings <= mostSpellings else {
           return audit.report(
             .unknown, .limit, in: place, at: offset,
-            "more than \(mostSpellings) names are spelled behind the break")
+            "more than \(mostSpellings) names follow the damage")
         }
         switch audit.standing(module: name.module, name: name.name) {
         case .dangerous(_, let reason):
           audit.report(
             .dangerous, .nameAfterBreak, in: place, at: offset,
-            "\(name.module).\(name.name) is named behind the break: \(reason)",
+            "\(name.module).\(name.name) is named after the damage: \(reason)",
             call: "from \(name.module) import \(name.name)")
           found += 1
         default: break

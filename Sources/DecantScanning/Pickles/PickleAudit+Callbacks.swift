@@ -100,7 +100,7 @@ extension PickleAudit {
         if Self.protocols.contains(key) {
           report(
             .dangerous, .methodReplaced, offset,
-            "\(key) of \(CallFormatter.name(owner)) is set, which NumPy and PyTorch look up",
+            "\(key) of \(CallFormatter.name(owner)) is set, which NumPy and PyTorch call",
             call: "object.\(key) = \(CallFormatter.value(pair.value, in: graph))")
           continue
         }

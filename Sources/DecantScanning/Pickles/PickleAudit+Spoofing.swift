@@ -21,7 +21,7 @@ extension PickleAudit {
         holdsName(Array(arguments.dropFirst(isFactory ? 1 : 0)), 4)
       {
         report(
-          .dangerous, .methodReplaced, offset, "a state is computed by a call that is given names",
+          .dangerous, .methodReplaced, offset, "a state is computed by a call with names as arguments",
           call: CallFormatter.call(object, in: graph))
       }
     default: break
@@ -94,15 +94,16 @@ extension PickleAudit {
       switch graph.node(build.target) {
       case .global, .persistentID, .extensionCode:
         report(
-          .dangerous, .importChanged, build.offset, "attributes are set on what was imported",
+          .dangerous, .importChanged, build.offset, "attributes are set on an imported object",
           call: CallFormatter.change(build.target, "__dict__.update", build.state, in: graph))
       default:
-        report(.unknown, .oddUse, build.offset, "a state is given to what takes none, which Python refuses")
+        report(
+          .unknown, .oddUse, build.offset, "a state is set on a value that has none, which Python rejects")
       }
     }
     for fill in graph.irregularAdditions {
       report(
-        .dangerous, .importChanged, fill.offset, "items are set on, or added to, what was imported",
+        .dangerous, .importChanged, fill.offset, "items are set on, or added to, an imported object",
         call: fill.pairs.isEmpty
           ? CallFormatter.change(fill.target, "extend", fill.items.first ?? .none, in: graph)
           : CallFormatter.change(fill.target, "__setitem__", fill.pairs[0].key, in: graph))
@@ -117,7 +118,7 @@ extension PickleAudit {
       }
       report(
         .dangerous, .memoChanged, change.offset,
-        "place \(change.index) of the memo held \(CallFormatter.value(change.old, in: graph)) and now holds \(CallFormatter.value(change.new, in: graph))"
+        "memo entry \(change.index) changes from \(CallFormatter.value(change.old, in: graph)) to \(CallFormatter.value(change.new, in: graph))"
       )
     }
   }

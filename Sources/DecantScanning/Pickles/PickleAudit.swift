@@ -42,7 +42,8 @@ struct PickleAudit {
       case .dictionary(let pairs): judge(keys: pairs, isState: false, at: 0)
       case .extensionCode(let code) where extensions.insert(code).inserted:
         report(
-          .dangerous, .extensionCode, 0, "extension code \(code) names what only the loading process knows")
+          .dangerous, .extensionCode, 0,
+          "extension code \(code) refers to a name that only the loading process knows")
       default: break
       }
     }
@@ -89,7 +90,7 @@ struct PickleAudit {
     for state in object.states { judge(state: state, at: object.offset) }
     if object.construction == .computedGlobal {
       report(
-        .dangerous, .computedName, object.offset, "a name is imported whose module or name is no text",
+        .dangerous, .computedName, object.offset, "the module or name of an import is not text",
         call: CallFormatter.call(object, in: graph))
       return false
     }
@@ -122,11 +123,11 @@ struct PickleAudit {
       fallthrough
     case .object, .extensionCode:
       report(
-        .dangerous, .computedCall, object.offset, "what is called is no name but the result of another call",
+        .dangerous, .computedCall, object.offset, "the result of another call is called, not a name",
         call: CallFormatter.call(object, in: graph))
     default:
       report(
-        .unknown, .oddUse, object.offset, "what is called is no name, which Python refuses",
+        .unknown, .oddUse, object.offset, "a value that is not a name is called, which Python rejects",
         call: CallFormatter.call(object, in: graph))
     }
     return false
@@ -232,15 +233,15 @@ struct PickleAudit {
         .unknown, .oddUse, in: place, at: object.offset, "\(name): \(reason)",
         call: CallFormatter.call(object, in: graph))
     }
-    guard let arguments = graph.tuple(object.arguments) else { return odd("its arguments are no tuple") }
+    guard let arguments = graph.tuple(object.arguments) else { return odd("its arguments are not a tuple") }
     switch use {
-    case .value: return odd("a value, and it is called")
-    case .function where object.construction != .reduce: return odd("a function, and it is instantiated")
+    case .value: return odd("a value that is called")
+    case .function where object.construction != .reduce: return odd("a function that is instantiated")
     default: break
     }
     if let keywords = object.keywords {
       guard case .dictionary(let pairs) = graph.node(keywords), pairs.isEmpty else {
-        return odd("it is given keywords")
+        return odd("it has keyword arguments")
       }
     }
     for state in object.states { judgeAttributes(state, of: global, at: object.offset) }
@@ -256,17 +257,17 @@ struct PickleAudit {
       if let factory = arguments.first, factory != .none {
         guard let made = graph.global(factory),
           case .known = audit.standing(module: made.module, name: made.name)
-        else { return odd("its factory is no builtin type") }
+        else { return odd("its factory is not a builtin type") }
       }
     case "_rebuild_parameter_with_state":
       if arguments.count > 3 {
         judge(state: arguments[3], at: object.offset)
         judgeAttributes(arguments[3], of: global, at: object.offset)
       }
-    case "ndarray": odd("arrays are made by _reconstruct, not by a call of their class")
+    case "ndarray": odd("arrays are made by _reconstruct, not by calling their class")
     case "bytes", "bytearray", "list", "tuple", "set", "frozenset", "dict", "Counter", "OrderedDict":
       if asksForMemory(arguments.first, bytes: global.name.hasPrefix("byte")) {
-        odd("a few bytes ask for as much memory as they like")
+        odd("a few bytes can request any amount of memory")
       }
     default: break
     }
@@ -288,7 +289,7 @@ struct PickleAudit {
 
   /// Judges `_codecs.encode(text, 'latin1')`, which is how protocol 2 encodes bytes.
   private mutating func judgeEncode(_ object: PickleObject, _ odd: (String) -> Void) {
-    guard let bytes = graph.bytes(of: object) else { return odd("it encodes otherwise than as latin1") }
+    guard let bytes = graph.bytes(of: object) else { return odd("its encoding is not latin1") }
     if Sniffing.mayBePickle(bytes) {
       payloads.append(Payload(bytes: bytes, isLoaded: false, offset: object.offset))
     }
@@ -298,7 +299,7 @@ struct PickleAudit {
   private mutating func judgeRebuild(_ object: PickleObject, _ arguments: [PickleValue]) {
     guard arguments.count > 2, let function = graph.global(arguments[0]) else {
       report(
-        .dangerous, .computedCall, object.offset, "what it is told to call is no name",
+        .dangerous, .computedCall, object.offset, "the function that it should call is not a name",
         call: CallFormatter.call(object, in: graph))
       return
     }
@@ -321,13 +322,13 @@ struct PickleAudit {
       let bytes = graph.bytes(arguments[0])
     else {
       report(
-        .dangerous, .loadFromBytes, object.offset, "a whole file inside the pickle that is computed",
+        .dangerous, .loadFromBytes, object.offset, "a computed file inside the pickle",
         call: call)
       return
     }
     report(
       .unknown, .loadFromBytes, object.offset,
-      "a whole file inside the pickle, loaded without any check; it is judged below", call: call)
+      "a whole file inside the pickle, loaded without any check; its findings follow", call: call)
     payloads.append(Payload(bytes: bytes, isLoaded: true, offset: object.offset))
   }
 

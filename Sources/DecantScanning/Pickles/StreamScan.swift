@@ -40,11 +40,11 @@ extension ContentScan {
         if case .int(1001) = graph.root, first.object(first.root) != nil {
           audit.report(
             .dangerous, .computedMagic, in: join(place, "stream 1"), at: 0,
-            "PyTorch's magic number is computed, so that only who runs the file recognises it")
+            "PyTorch's magic number is computed, so that only loading reveals the format")
         }
         audit.report(
           .unknown, .secondStream, in: place, at: offset,
-          "another pickle stream follows; who loads again runs it")
+          "another pickle stream follows; a second load call runs it")
       }
       follow(graph, in: label)
       if let error { return reportBreak(error, graph, rest, at: 0, in: label) }
@@ -52,7 +52,7 @@ extension ContentScan {
       number += 1
       if number > Self.mostStreams {
         audit.report(
-          .unknown, .limit, in: place, at: offset, "more than \(Self.mostStreams) streams follow each other")
+          .unknown, .limit, in: place, at: offset, "more than \(Self.mostStreams) pickle streams")
         return
       }
     }
@@ -68,7 +68,7 @@ extension ContentScan {
       || count <= 2 && bytes.byte(offset + count - 1) == 0x0A
     audit.report(
       isPadding ? .unknown : .dangerous, .trailingData, in: place, at: offset,
-      "\(count) bytes follow the end of what is loaded\(isPadding ? ", all of them padding" : "")")
+      "\(count) bytes follow the end of the loaded data\(isPadding ? ", all padding" : "")")
   }
 
   /// Interprets a stream, and keeps the values made before an error.
@@ -134,7 +134,7 @@ extension ContentScan {
       if payload.isLoaded, format == nil {
         audit.report(
           .unknown, .brokenPickle, in: inner, at: 0,
-          "bytes that are loaded as a file are none that can be followed")
+          "bytes that are loaded as a file cannot be parsed")
       } else if !payload.isLoaded, let worst = audit.worst(since: before) {
         audit.report(
           worst, .nestedPickle, in: place, at: payload.offset,
@@ -151,7 +151,7 @@ extension ContentScan {
     let isLimit = if case .limit = error.cause { true } else { false }
     audit.report(
       .unknown, isLimit ? .limit : .brokenPickle, in: place, at: base + error.offset,
-      "the pickle cannot be followed \(error.description.escapedForDisplay)")
+      "the pickle cannot be parsed \(error.description.escapedForDisplay)")
     NameSearch.report(bytes, from: error.offset, in: place, audit)
   }
 
