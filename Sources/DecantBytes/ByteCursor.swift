@@ -34,7 +34,7 @@ package struct ByteCursor: ~Escapable {
     guard target >= 0, target <= bytes.byteCount else {
       throw ParsingError(
         offset: offset, cause: .truncated,
-        "offset \(target) lies outside the \(bytes.byteCount) bytes present")
+        "offset \(target) is outside the \(bytes.byteCount) bytes")
     }
     offset = target
   }
@@ -94,7 +94,7 @@ package struct ByteCursor: ~Escapable {
       end += 1
     }
     guard end < bytes.byteCount else {
-      throw ParsingError(offset: offset, cause: .truncated, "no newline ends the line that begins here")
+      throw ParsingError(offset: offset, cause: .truncated, "the line does not end with a newline")
     }
     let line = try readBytes(end - offset)
     offset += 1
@@ -105,7 +105,8 @@ package struct ByteCursor: ~Escapable {
     guard count >= 0, count <= remaining else {
       throw ParsingError(
         offset: offset, cause: .truncated,
-        count == 1 ? "1 byte is needed and 0 are left" : "\(count) bytes are needed and \(remaining) are left"
+        count == 1
+          ? "1 byte is needed, but 0 are left" : "\(count) bytes are needed, but \(remaining) are left"
       )
     }
   }

@@ -72,7 +72,7 @@ extension DecantError {
       case .text(let text): text
       case .chooseKey(let keys):
         keys.isEmpty
-          ? "Pass the key of one to stateDict(at:)."
+          ? "Pass its key to stateDict(at:)."
           : "Pass one of these keys to stateDict(at:): \(keys.joined(separator: ", "))."
       case .listKeys: "Checkpoint.stateDictKeys lists the keys that hold a state dict."
       case .listNames: "Checkpoint.tensors lists the names."
@@ -93,22 +93,22 @@ extension DecantError {
           + (names.isEmpty ? "." : ": \(names.map(\.escapedForDisplay).joined(separator: ", ")).")
       case .inspect: "Checkpoint.tensors lists the names and shapes."
       case .listDialects: "Sources/DecantResNets/Dialects/DialectTable.swift lists the dialects."
-      case .dequantize: "Write them with WriteOptions.dequantizes, as the numbers they represent."
-      case .makeDense: "Write them with WriteOptions.makesDense, zeros included."
+      case .dequantize: "Set WriteOptions.dequantizes to convert them to float32."
+      case .makeDense: "Set WriteOptions.makesDense to convert them to dense tensors."
       case .cast: "Cast them with WriteOptions.dtype."
-      case .rename: "Change the names with WriteOptions.substitutions."
+      case .rename: "Rename them with WriteOptions.substitutions."
       case .useExternalData: "Set ONNXOptions.hasExternalData to write the weights to a second file."
       case .showRanges: "Tensor.statistics() gives the range of a tensor's numbers."
       case .replaceOutput: "Set WriteOptions.overwrites to replace it."
       case .salvage:
-        "Download the file again, or call Checkpoint.write(to:) with WriteOptions.salvages to keep the tensors that are whole."
+        "Download the file again, or call Checkpoint.write(to:) with WriteOptions.salvages to keep the complete tensors."
       case .dropObjects: "Set WriteOptions.dropsObjects to leave them out; tensors are kept."
       case .largerShards: "Set a larger WriteOptions.shardByteCount."
       case .currentFormat: "Leave WriteOptions.isLegacy false."
-      case .keepPrefix: "Leave WriteOptions.stripPrefix nil, or choose the tensors that have it."
+      case .keepPrefix: "Leave WriteOptions.stripPrefix nil, or choose the tensors that have this prefix."
       case .omitSourceDigest: "Leave WriteOptions.recordsSourceDigest false."
       case .disassemble:
-        "The file is damaged or was never a checkpoint."
+        "The file is damaged or not a checkpoint."
       case .nameArchitecture: "Set ResNetOverrides.architecture."
       case .chooseStride(let isNamed):
         isNamed

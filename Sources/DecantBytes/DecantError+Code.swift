@@ -2,9 +2,9 @@ extension DecantError {
   /// The kinds of failure. Raw values are stable: scripts and programs decide by them.
   public enum Code: String, Sendable, CaseIterable {
     // MARK: Reading a file
-    /// Nothing has this path.
+    /// No file or folder has this path.
     case fileNotFound
-    /// The system does not allow this user to read or write here.
+    /// The user has no permission to read or write this path.
     case permissionDenied
     /// The path names a folder, a pipe or a device where a file is needed.
     case notAFile
@@ -12,13 +12,13 @@ extension DecantError {
     case readFailed
     /// The file or folder is not a checkpoint: it is another kind of file, a download page or empty.
     case notACheckpoint
-    /// The file has a format, a version or a feature that is not read.
+    /// The format, its version or one of its features is not supported.
     case unsupportedFormat
     /// The file ends before its contents do.
     case truncated
     /// The file contradicts its own format.
     case damaged
-    /// The file is arranged to mislead: overlapping or repeated entries, or names of files outside its folder.
+    /// The file looks malicious: overlapping or repeated entries, or names of files outside its folder.
     case deceptive
     /// The data differs from its recorded checksum.
     case checksumMismatch
@@ -28,7 +28,7 @@ extension DecantError {
     case partMissing
     /// The file is one rank's part of a sharded checkpoint and cannot be used alone.
     case partialCheckpoint
-    /// The file holds tensors that are not read.
+    /// The file holds tensors that cannot be read.
     case unreadTensors
 
     // MARK: Choosing
@@ -50,11 +50,11 @@ extension DecantError {
     // MARK: Writing
     /// The output format cannot hold a tensor, a name or a value.
     case notRepresentable
-    /// The output's extension is not that of a format that can be written.
+    /// The output's extension is not a known format.
     case unknownOutputFormat
-    /// The output exists already and must not be replaced.
+    /// The output exists, and replacing it was not allowed.
     case outputExists
-    /// The disk, or the user's quota, has no room for the output.
+    /// The disk or the user's quota is full.
     case diskFull
     /// The system could not write the output.
     case writeFailed
@@ -62,11 +62,11 @@ extension DecantError {
     case outputDiffers
 
     // MARK: Networks
-    /// The names and shapes are not those of a ResNet.
+    /// The names and shapes do not match a ResNet.
     case notAResNet
-    /// The weights fit several networks, and a setting that the file does not hold must be given.
+    /// The weights fit several networks; a setting that is not stored in the file is needed.
     case undetermined
-    /// The weights are not those of the network: tensors are missing, unexpected or of another shape.
+    /// The weights do not match the network: tensors are missing, unexpected or have another shape.
     case mismatch
     /// The network has a part that cannot be built or executed.
     case unsupportedNetwork
@@ -76,7 +76,7 @@ extension DecantError {
     case libraryMissing
     /// The system did not provide the memory or the threads needed.
     case outOfMemory
-    /// The running statistics cannot tell the stem's stride: they are missing, untrained or of another kind of network.
+    /// The stem's stride cannot be measured: the running statistics are missing, untrained or from an unsupported network.
     case notMeasurable
   }
 }
@@ -86,22 +86,22 @@ extension DecantError.Code {
   /// The meaning in one sentence, equal to the code's documentation comment.
   package var cause: String {
     switch self {
-    case .fileNotFound: "Nothing has this path."
-    case .permissionDenied: "The system does not allow this user to read or write here."
+    case .fileNotFound: "No file or folder has this path."
+    case .permissionDenied: "The user has no permission to read or write this path."
     case .notAFile: "The path names a folder, a pipe or a device where a file is needed."
     case .readFailed: "The system could not read the file."
     case .notACheckpoint:
       "The file or folder is not a checkpoint: it is another kind of file, a download page or empty."
-    case .unsupportedFormat: "The file has a format, a version or a feature that is not read."
+    case .unsupportedFormat: "The format, its version or one of its features is not supported."
     case .truncated: "The file ends before its contents do."
     case .damaged: "The file contradicts its own format."
     case .deceptive:
-      "The file is arranged to mislead: overlapping or repeated entries, or names of files outside its folder."
+      "The file looks malicious: overlapping or repeated entries, or names of files outside its folder."
     case .checksumMismatch: "The data differs from its recorded checksum."
     case .limitExceeded: "Reading would need more than `Limits` allows."
     case .partMissing: "A file that belongs to the checkpoint is missing."
     case .partialCheckpoint: "The file is one rank's part of a sharded checkpoint and cannot be used alone."
-    case .unreadTensors: "The file holds tensors that are not read."
+    case .unreadTensors: "The file holds tensors that cannot be read."
     case .keyNotFound: "The checkpoint has no such key or prefix."
     case .tensorNotFound: "No tensor has such a name, or matches such a pattern."
     case .noStateDict: "The checkpoint holds no state dict."
@@ -111,22 +111,22 @@ extension DecantError.Code {
     case .noData:
       "A tensor has no data: it was saved from the meta device, or its data belongs to another rank."
     case .notRepresentable: "The output format cannot hold a tensor, a name or a value."
-    case .unknownOutputFormat: "The output's extension is not that of a format that can be written."
-    case .outputExists: "The output exists already and must not be replaced."
-    case .diskFull: "The disk, or the user's quota, has no room for the output."
+    case .unknownOutputFormat: "The output's extension is not a known format."
+    case .outputExists: "The output exists, and replacing it was not allowed."
+    case .diskFull: "The disk or the user's quota is full."
     case .writeFailed: "The system could not write the output."
     case .outputDiffers: "The output differs from the source when it is read again."
-    case .notAResNet: "The names and shapes are not those of a ResNet."
+    case .notAResNet: "The names and shapes do not match a ResNet."
     case .undetermined:
-      "The weights fit several networks, and a setting that the file does not hold must be given."
+      "The weights fit several networks; a setting that is not stored in the file is needed."
     case .mismatch:
-      "The weights are not those of the network: tensors are missing, unexpected or of another shape."
+      "The weights do not match the network: tensors are missing, unexpected or have another shape."
     case .unsupportedNetwork: "The network has a part that cannot be built or executed."
     case .invalidInput: "The input, the labels or the reference outputs do not suit the network."
     case .libraryMissing: "A shared library is not installed or cannot be used."
     case .outOfMemory: "The system did not provide the memory or the threads needed."
     case .notMeasurable:
-      "The running statistics cannot tell the stem's stride: they are missing, untrained or of another kind of network."
+      "The stem's stride cannot be measured: the running statistics are missing, untrained or from an unsupported network."
     }
   }
 
@@ -138,12 +138,12 @@ extension DecantError.Code {
     case .notAFile: "opening a file, writing an output"
     case .readFailed: "reading any file"
     case .notACheckpoint: "opening a checkpoint, an input or a list of labels"
-    case .unsupportedFormat: "opening a checkpoint or a picture; reading numbers of an unusual type"
-    case .truncated: "opening a checkpoint or a picture"
-    case .damaged: "opening a checkpoint or a picture; reading a tensor"
+    case .unsupportedFormat: "opening a checkpoint or an image; reading numbers of an unusual type"
+    case .truncated: "opening a checkpoint or an image"
+    case .damaged: "opening a checkpoint or an image; reading a tensor"
     case .deceptive: "opening an archive"
     case .checksumMismatch: "reading a tensor or an entry"
-    case .limitExceeded: "opening a checkpoint or a picture; reading a tensor"
+    case .limitExceeded: "opening a checkpoint or an image; reading a tensor"
     case .partMissing: "opening a checkpoint of several files"
     case .partialCheckpoint: "opening a checkpoint of several files"
     case .unreadTensors: "converting, comparing"
@@ -165,7 +165,7 @@ extension DecantError.Code {
     case .mismatch: "verifying the weights before a network is run or written"
     case .unsupportedNetwork: "building or executing a network, writing it as ONNX"
     case .invalidInput: "running a network"
-    case .libraryMissing: "running a network, decoding a picture, computing SHA-256"
+    case .libraryMissing: "running a network, decoding an image, computing SHA-256"
     case .outOfMemory: "running a network"
     case .notMeasurable: "measuring the running statistics"
     }
@@ -176,17 +176,17 @@ extension DecantError.Code {
     switch self {
     case .fileNotFound: [.text("Check the path.")]
     case .permissionDenied: [.text("Ask the owner for permission, or use another folder.")]
-    case .notAFile: [.text("Give the path of a file.")]
+    case .notAFile: [.text("Pass a file.")]
     case .readFailed: [.text("Check the disk or the network connection, then try again.")]
-    case .notACheckpoint: [.text("Give the path of the file that holds the weights.")]
-    case .unsupportedFormat: [.text("Save it again in a format that is read; the message says which.")]
+    case .notACheckpoint: [.text("Pass the file that holds the weights.")]
+    case .unsupportedFormat: [.text("Save it again in a supported format, as the message says.")]
     case .truncated: [.salvage]
     case .damaged: [.disassemble, .salvage]
-    case .deceptive: [.text("Do not load it. Ask its maker for another copy.")]
+    case .deceptive: [.text("Do not load it. Ask its author for another copy.")]
     case .checksumMismatch: [.salvage]
     case .limitExceeded: [.raiseLimit("zipEntries", to: 4_000_000)]
     case .partMissing: [.text("Put the missing file next to the others.")]
-    case .partialCheckpoint: [.text("Give the path of the folder that holds every rank.")]
+    case .partialCheckpoint: [.text("Pass the folder that holds every rank.")]
     case .unreadTensors: [.chooseTensors]
     case .keyNotFound: [.listKeys, .choosePrefix([])]
     case .tensorNotFound: [.listNames, .inspect]
@@ -197,7 +197,7 @@ extension DecantError.Code {
     case .noData: [.chooseTensors]
     case .notRepresentable:
       [.dequantize, .makeDense, .cast, .rename, .chooseTensors, .useExternalData, .showRanges]
-    case .unknownOutputFormat: [.text("Use one of the extensions that the message lists.")]
+    case .unknownOutputFormat: [.text("Use one of the extensions in the message.")]
     case .outputExists: [.replaceOutput]
     case .diskFull: [.text("Make room, or write to another disk.")]
     case .writeFailed: [.text("Check the disk and the folder, then try again.")]
@@ -209,7 +209,7 @@ extension DecantError.Code {
     case .invalidInput: [.text("Prepare the input as the message says.")]
     case .libraryMissing: [.text("Install the package that the message names.")]
     case .outOfMemory: [.text("Use a smaller input, a smaller batch or fewer threads.")]
-    case .notMeasurable: [.text("Use the facts that names and shapes give.")]
+    case .notMeasurable: [.text("Use the facts from names and shapes.")]
     }
   }
 }

@@ -9,7 +9,7 @@ extension JSONValue {
     self = try parser.value(depth)
     parser.skipSpace()
     guard parser.cursor.isAtEnd else {
-      throw ParsingError(offset: parser.cursor.offset, "something follows the JSON value")
+      throw ParsingError(offset: parser.cursor.offset, "unexpected data after the JSON value")
     }
   }
 }
@@ -50,7 +50,7 @@ private struct JSONParser: ~Escapable {
       guard cursor.peek == UInt8(ascii: "\"") else { throw ParsingError(offset: start, "a key is expected") }
       let key = try string()
       guard keys.insert(ExactText(key)).inserted else {
-        throw ParsingError(offset: start, "the key \"\(key.escapedForDisplay)\" stands twice")
+        throw ParsingError(offset: start, "the key \"\(key.escapedForDisplay)\" appears twice")
       }
       skipSpace()
       guard try take(UInt8(ascii: ":")) else {
@@ -91,10 +91,10 @@ private struct JSONParser: ~Escapable {
       switch byte {
       case UInt8(ascii: "\""):
         guard let text = String(validating: bytes, as: UTF8.self) else {
-          throw ParsingError(offset: start, "the string is no UTF-8")
+          throw ParsingError(offset: start, "the string is not UTF-8")
         }
         return text
-      case 0..<0x20: throw ParsingError(offset: cursor.offset - 1, "a control character stands in a string")
+      case 0..<0x20: throw ParsingError(offset: cursor.offset - 1, "a string contains a control character")
       case UInt8(ascii: "\\"): try escape(to: &bytes)
       default: bytes.append(byte)
       }
@@ -117,16 +117,16 @@ private struct JSONParser: ~Escapable {
       var code = try hexadecimal()
       if 0xD800..<0xDC00 ~= code {
         guard try cursor.readByte() == UInt8(ascii: "\\"), try cursor.readByte() == UInt8(ascii: "u") else {
-          throw ParsingError(offset: start, "half of a surrogate pair stands alone")
+          throw ParsingError(offset: start, "unpaired surrogate")
         }
         let low = try hexadecimal()
         guard 0xDC00..<0xE000 ~= low else {
-          throw ParsingError(offset: start, "half of a surrogate pair stands alone")
+          throw ParsingError(offset: start, "unpaired surrogate")
         }
         code = 0x10000 + (code - 0xD800) << 10 + (low - 0xDC00)
       }
       guard let scalar = Unicode.Scalar(code) else {
-        throw ParsingError(offset: start, "half of a surrogate pair stands alone")
+        throw ParsingError(offset: start, "unpaired surrogate")
       }
       bytes.append(contentsOf: String(Character(scalar)).utf8)
     default: throw ParsingError(offset: start, "an escape is unknown")

@@ -32,7 +32,7 @@ package enum PythonLiteral: Equatable {
     self = try parser.value(depth)
     parser.skipSpace()
     guard parser.offset == text.count else {
-      throw ParsingError(offset: parser.offset, "something follows the dictionary")
+      throw ParsingError(offset: parser.offset, "unexpected data after the dictionary")
     }
   }
 

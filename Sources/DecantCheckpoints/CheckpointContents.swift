@@ -122,3 +122,12 @@ package struct CheckpointContents {
   /// The storage and its class, when the file is nothing but one storage; otherwise nil.
   var rootStorage: (Storage, StorageTypes.StorageClass)?
 }
+
+extension CheckpointObject {
+  /// The type with its article, and the value when there is a short one, such as "an int (12)".
+  var summary: String {
+    let article = "aeiouAEIOU".contains(type.prefix(1)) ? "an" : "a"
+    let text = value.map { $0.string?.escapedForDisplay ?? $0.text } ?? ""
+    return "\(article) \(type.escapedForDisplay)" + (text.isEmpty || text.count > 60 ? "" : " (\(text))")
+  }
+}

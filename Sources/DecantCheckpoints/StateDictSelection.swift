@@ -99,12 +99,12 @@ extension Checkpoint {
       }
     }
     guard let found else {
-      if objects.contains(where: { $0.name == key || $0.name.hasPrefix(key + ".") }) {
+      if let object = objects.first(where: { $0.name == key }) {
         throw DecantError(
-          .keyNotFound,
-          "the value of the key \(key.escapedForDisplay) is not a tensor and holds none",
-          file: path,
-          advice: .listKeys)
+          .keyNotFound, "\(key.quoted) is \(object.summary), not a tensor", file: path, advice: .listKeys)
+      }
+      if objects.contains(where: { $0.name.hasPrefix(key + ".") }) {
+        throw DecantError(.keyNotFound, "\(key.quoted) holds no tensors", file: path, advice: .listKeys)
       }
       let candidates = stateDictCandidates.prefix(8).map(\.key)
       throw DecantError(
@@ -125,8 +125,8 @@ extension Checkpoint {
     guard candidates.count == 1, let only = candidates.first else {
       if candidates.isEmpty {
         throw DecantError(
-          .noStateDict, tensors.isEmpty ? "holds no tensors" : "holds tensors and no state dict", file: path,
-          advice: tensors.isEmpty ? .text("Give the path of the file that holds the weights.") : .inspect)
+          .noStateDict, tensors.isEmpty ? "holds no tensors" : "holds tensors but no state dict", file: path,
+          advice: tensors.isEmpty ? .text("Pass the file that holds the weights.") : .inspect)
       }
       let list = candidates.prefix(16).map { "\($0.key.escapedForDisplay) (\($0.tensorCount) tensors)" }
         .joined(separator: ", ")

@@ -28,7 +28,7 @@ struct ByteCursorBoundsTests {
       _ = try cursor.readLittleEndian(UInt32.self)
       Issue.record("read beyond the end")
     } catch {
-      #expect(error == ParsingError(offset: 1, cause: .truncated, "4 bytes are needed and 2 are left"))
+      #expect(error == ParsingError(offset: 1, cause: .truncated, "4 bytes are needed, but 2 are left"))
     }
     for count in [-1, 3, Int.max, Int.min] {
       do throws(ParsingError) {

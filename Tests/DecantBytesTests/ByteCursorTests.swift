@@ -9,7 +9,7 @@ import Testing
     #expect(try cursor.readBigEndian(UInt32.self) == 0x0304_0506)
     #expect(cursor.peek == 7)
     #expect(try cursor.readBytes(2) == [7, 8])
-    #expect(throws: ParsingError(offset: 8, cause: .truncated, "2 bytes are needed and 1 are left")) {
+    #expect(throws: ParsingError(offset: 8, cause: .truncated, "2 bytes are needed, but 1 are left")) {
       var cursor = ByteCursor(bytes.span.bytes, at: 8)
       return try cursor.readLittleEndian(UInt16.self)
     }

@@ -24,7 +24,7 @@ import Testing
   }
 
   @Test func refusesDuplicateKeys() {
-    #expect(throws: ParsingError(offset: 8, "the key \"a\" stands twice")) { try parse(#"{"a":1, "a":2}"#) }
+    #expect(throws: ParsingError(offset: 8, "the key \"a\" appears twice")) { try parse(#"{"a":1, "a":2}"#) }
   }
 
   @Test func refusesDepthWithoutRecursingIntoIt() {

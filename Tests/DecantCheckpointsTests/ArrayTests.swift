@@ -27,7 +27,7 @@ import Testing
     #expect(unread.map(\.shape) == [[2], [4]] && unread.map(\.byteCount) == [40, nil])
     #expect(
       archive.warnings == [
-        "the array objects holds Python objects, which NumPy reads only by executing the pickle they are in; nothing of it was executed"
+        "the array objects holds Python objects, which only executing a pickle can restore; it was not executed"
       ])
     let objects = try Checkpoint(path: Fixtures.path("arrays/objects.npy")).objects
     #expect(objects.suffix(4).map { $0.value?.text } == ["1", "\"two\"", "3.5", "null"])

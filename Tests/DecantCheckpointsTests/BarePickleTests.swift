@@ -48,7 +48,7 @@ import Testing
     let checkpoint = try open(one + one + [0xFF])
     #expect(checkpoint.objects.count == 1)
     #expect(
-      checkpoint.warnings == ["6 bytes follow the pickle, at offset 5, and are not listed"])
+      checkpoint.warnings == ["6 bytes follow the pickle at offset 5 and were skipped"])
     let streams = try Checkpoint.pickleStreams(path: checkpoint.path)
     #expect(streams.map(\.offset) == [0, 5])
     for stream in streams {

@@ -92,9 +92,9 @@ import Testing
   @Test func storagesThatNothingRefersTo() throws {
     let data = record(1, Self.one)
     let behind = try open(file(tensor, keys: ["0", "a"], data + record(3, [UInt8](repeating: 0, count: 6))))
-    #expect(behind.warnings == ["storage a, 6 bytes, is listed and nothing in the pickle refers to it"])
+    #expect(behind.warnings == ["storage a, 6 bytes, is listed, but nothing in the pickle refers to it"])
     let before = try open(file(tensor, keys: ["a", "0"], record(1, [7, 7]) + data))
-    #expect(before.warnings == ["storage a, 2 bytes, is listed and nothing in the pickle refers to it"])
+    #expect(before.warnings == ["storage a, 2 bytes, is listed, but nothing in the pickle refers to it"])
     #expect(try before.tensors.map { try $0.tensor.elements(as: Float.self) } == [[1]])
     #expect(
       try refusal(file(tensor, keys: ["a", "0"], record(1, [7, 7, 7]) + data))

@@ -158,7 +158,7 @@ import Testing
     } throws: { error in
       let error = error as? DecantError
       return error?.code == .unreadTensors && error?.advice == .chooseTensors
-        && error?.reason == "holds tensors of kinds that are not converted: x (\(kindText))"
+        && error?.reason == "holds tensors that cannot be converted: x (\(kindText))"
     }
     #expect(folder.names == ["in.pth"])
     #expect(throws: DecantError.self) { try checkpoint.requireReadable(checkpoint.onlyStateDict()) }
@@ -175,7 +175,7 @@ import Testing
     } throws: { error in
       let error = error as? DecantError
       return error?.code == .notRepresentable && error?.advice == .dropObjects
-        && error?.reason.contains("would not load: x (storage)") == true
+        && error?.reason.contains("rejects: x (storage)") == true
     }
     options.dropsObjects = true
     #expect(try checkpoint.convert(to: folder.path("out.pth"), options).tensorCount == 1)
@@ -219,7 +219,7 @@ import Testing
     try checkpoint.requireReadable(selection)
     #expect(
       checkpoint.unreadWarning(outside: selection)
-        == "outside model the file also holds 1 tensor of kinds that are not read: optimizer.state.0.m (lib.make)"
+        == "outside model the file also holds 1 tensor that cannot be read: optimizer.state.0.m (lib.make)"
     )
     #expect(checkpoint.unreadWarning(outside: .all(of: checkpoint)) == nil)
     #expect(try convert(checkpoint) { $0.key = "model" } == 1)
@@ -235,7 +235,7 @@ import Testing
       _ = try checkpoint.readableStateDict()
     } throws: {
       ($0 as? DecantError)?.reason
-        == "holds 20 tensors of kinds that are not read: w0, w1, w2, w3, w4, w5, w6, w7 and 12 more (all: lib.make)"
+        == "holds 20 tensors that cannot be read: w0, w1, w2, w3, w4, w5, w6, w7 and 12 more (all: lib.make)"
     }
   }
 

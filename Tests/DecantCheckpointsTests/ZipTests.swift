@@ -138,7 +138,7 @@ import Testing
     let unrecorded = try Checkpoint(path: path)
     #expect(unrecorded.damage.isEmpty)
     #expect(
-      unrecorded.warnings == ["no CRC-32 is recorded in the archive, so damage to the data cannot be noticed"]
+      unrecorded.warnings == ["the archive has no CRC-32, so damaged data cannot be detected"]
     )
   }
 

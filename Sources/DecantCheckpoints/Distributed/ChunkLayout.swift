@@ -49,7 +49,7 @@ struct ChunkLayout: Sendable {
         guard let end = box.offsets[axis].checkedAdding(box.sizes[axis]), end <= shape[axis] else {
           throw DecantError(
             .damaged,
-            "the chunk of sizes \(box.sizes) at \(box.offsets) leaves the tensor's shape \(shape)")
+            "the chunk of sizes \(box.sizes) at \(box.offsets) exceeds the tensor's shape \(shape)")
         }
       }
     }
@@ -100,7 +100,7 @@ struct ChunkLayout: Sendable {
       budget -= 1 + active.count
       guard budget >= 0 else {
         throw DecantError(
-          .unsupportedFormat, "its \(boxes.count) chunks interlock in a way that no sharding makes",
+          .unsupportedFormat, "its \(boxes.count) chunks are arranged in a way that is not supported",
           remedy: "Load it with PyTorch and save it again in one process.")
       }
       node.targets.append(try cut(active, axis: axis + 1, corner: corner + [start], &budget))

@@ -48,10 +48,10 @@ struct DistributedCheckpoint {
     if metadata.count > 1 { parts.containerMetadata.append(("ranks", String(metadata.count))) }
     if replicas > 0 {
       parts.warnings.append(
-        "\(replicas) parts are stored by several ranks; those of the lowest rank are read")
+        "\(replicas) parts are stored by several ranks; using those of the lowest rank")
     }
     if merged.unusedCount > 0 {
-      parts.warnings.append("\(merged.unusedCount) stored items belong to no value and are not read")
+      parts.warnings.append("skipped \(merged.unusedCount) stored items that belong to no value")
     }
     let optimizers = Self.optimizers(merged.entries.map(\.path))
     for entry in merged.entries {
@@ -69,7 +69,7 @@ struct DistributedCheckpoint {
     }
     if !transformed.isEmpty {
       parts.warnings.append(
-        "items are stored through \(transformed.sorted().map(\.escapedForDisplay).joined(separator: ", ")), which is not read"
+        "items are stored through \(transformed.sorted().map(\.escapedForDisplay).joined(separator: ", ")), which is not supported"
       )
     }
     parts.containerMetadata.append(("data files", String(files.count - metadata.count)))
@@ -124,7 +124,7 @@ struct DistributedCheckpoint {
         state == .missing ? .partMissing : .truncated,
         state == .missing ? "is missing" : "ends before the item's end",
         file: folder.path(of: chunk.place.file),
-        offset: chunk.place.offset, remedy: "Fetch the file again.")
+        offset: chunk.place.offset, remedy: "Download the file again.")
     } else if !chunk.place.transformations.isEmpty {
       refusal = Self.refusal(of: chunk.place.transformations, source.path)
     }
@@ -152,7 +152,7 @@ struct DistributedCheckpoint {
   private static func refusal(of transformations: [String], _ path: String) -> DecantError {
     DecantError(
       .unsupportedFormat,
-      "is stored through \(transformations.map(\.escapedForDisplay).joined(separator: ", ")), which is not read",
+      "is stored through \(transformations.map(\.escapedForDisplay).joined(separator: ", ")), which is not supported",
       file: path, remedy: "Load the checkpoint with PyTorch and save it without extensions.")
   }
 

@@ -96,7 +96,7 @@ final class DistributedChunk: ChunkSource {
       throw DecantError(
         .damaged,
         "holds \(parts.contents.tensors.count) tensors and \(parts.contents.objects.count) other values, not one tensor",
-        file: source.path, remedy: "The checkpoint is damaged: fetch it again.")
+        file: source.path, remedy: "The checkpoint is damaged. Download it again.")
     }
     return entry.tensor
   }

@@ -180,7 +180,7 @@ struct DistributedMetadata {
       }
     guard let fields, fields.count >= 3, let dtype = graph.global(fields[0]).flatMap(StorageTypes.dtype)
     else {
-      throw DecantError(.unsupportedFormat, "PyTorch has no such dtype as the tensor's")
+      throw DecantError(.unsupportedFormat, "the tensor's dtype is unknown")
     }
     return (dtype, fields[2] == .bool(true))
   }

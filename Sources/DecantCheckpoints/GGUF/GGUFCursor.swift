@@ -47,9 +47,10 @@ package struct GGUFCursor {
     let announced = try integer(UInt64.self)
     guard let count = Int(exactly: announced), count <= remaining / size else {
       throw DecantError(
-        .truncated, "\(announced) \(things) are announced and \(remaining) bytes follow", file: file.path,
+        .truncated, "the file announces \(announced) \(things), but only \(remaining) bytes follow",
+        file: file.path,
         offset: start,
-        remedy: "The file is cut short or damaged: fetch it again.")
+        remedy: "The file is truncated or damaged. Download it again.")
     }
     return count
   }

@@ -113,7 +113,7 @@ extension GGUFCursor {
     let start = offset
     let code = try integer(UInt32.self)
     guard let type = GGUFValueType(rawValue: code) else {
-      throw refusal("the metadata has a value of type \(code), and 0 to 12 are known", at: start)
+      throw refusal("the metadata has a value of the unknown type \(code)", at: start)
     }
     return type
   }
@@ -121,6 +121,6 @@ extension GGUFCursor {
   /// Returns an error that says the file's header is wrong.
   func refusal(_ reason: String, at offset: Int, _ code: DecantError.Code = .damaged) -> DecantError {
     DecantError(
-      code, reason, file: file.path, offset: offset, remedy: "The file is damaged: fetch it again.")
+      code, reason, file: file.path, offset: offset, remedy: "The file is damaged. Download it again.")
   }
 }

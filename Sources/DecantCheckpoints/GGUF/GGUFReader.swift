@@ -38,7 +38,7 @@ enum GGUFReader {
           .deceptive, "two tensors have this name, and readers disagree on which one counts",
           file: file.path,
           offset: start, tensor: entry.name,
-          remedy: "Do not trust the file: no writer of checkpoints makes this.")
+          remedy: "Do not trust the file: it may be malicious.")
       }
       entries.append(entry)
     }
@@ -71,11 +71,12 @@ enum GGUFReader {
     }
     guard 2...3 ~= version else {
       throw DecantError(
-        .unsupportedFormat, "is a GGUF file of version \(version), and 2 and 3 are read", file: file.path,
+        .unsupportedFormat, "is a GGUF file of version \(version); only 2 and 3 are supported",
+        file: file.path,
         offset: 4,
         remedy: version == 1
-          ? "Make it again from its source with a current llama.cpp: version 1 was in use for two months of 2023."
-          : "It is damaged, or newer than this reader.")
+          ? "Convert the original model again with a current llama.cpp."
+          : "The file is damaged, or newer than this version of Decant.")
     }
     return (cursor, version)
   }
@@ -88,7 +89,7 @@ enum GGUFReader {
     }
     func refuse(
       _ reason: String, _ code: DecantError.Code = .damaged,
-      _ advice: DecantError.Advice = .text("The file is damaged: fetch it again.")
+      _ advice: DecantError.Advice = .text("The file is damaged. Download it again.")
     ) -> DecantError {
       DecantError(code, reason, file: path, offset: start, tensor: name, advice: advice)
     }
@@ -108,8 +109,8 @@ enum GGUFReader {
     let code = try cursor.integer(UInt32.self)
     guard let type = GGMLType(code) else {
       throw refuse(
-        "the tensor is of ggml's type \(code), which is not known, so neither is its length",
-        .unsupportedFormat, .text("It is damaged, or newer than this reader."))
+        "the tensor has the unknown ggml type \(code)",
+        .unsupportedFormat, .text("The file is damaged, or newer than this version of Decant."))
     }
     let begin = try cursor.integer(UInt64.self)
     guard (sizes.first ?? 1) % type.blockElements == 0 else {
@@ -139,7 +140,7 @@ enum GGUFReader {
       func refuse(_ reason: String, _ code: DecantError.Code = .damaged) -> DecantError {
         DecantError(
           code, reason, file: file.path, tensor: entry.name,
-          remedy: "The file is damaged: fetch it again.")
+          remedy: "The file is damaged. Download it again.")
       }
       let begin = entry.range.lowerBound
       guard begin % alignment == 0 else {

@@ -31,7 +31,7 @@ package enum GGUFValue {
     case .bool:
       let start = cursor.offset
       let byte = try cursor.integer(UInt8.self)
-      guard byte <= 1 else { throw cursor.refusal("a truth value is \(byte), neither 0 nor 1", at: start) }
+      guard byte <= 1 else { throw cursor.refusal("a boolean is \(byte), not 0 or 1", at: start) }
       self = .bool(byte == 1)
     case .string, .array: preconditionFailure("texts and arrays are not read as one value")
     }

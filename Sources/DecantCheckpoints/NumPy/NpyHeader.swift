@@ -49,7 +49,8 @@ package struct NpyHeader {
     guard head.count >= 8, 1...3 ~= head[6], head[7] == 0 else {
       let version = head.dropFirst(6).prefix(2).map { String($0) }.joined(separator: ".")
       throw DecantError(
-        .unsupportedFormat, "has .npy version \(version), and 1.0, 2.0 and 3.0 are known", file: file.path,
+        .unsupportedFormat, "has .npy version \(version); only 1.0, 2.0 and 3.0 are supported",
+        file: file.path,
         offset: 6)
     }
     let version = head[6]
@@ -59,7 +60,7 @@ package struct NpyHeader {
     // A character has at most four bytes.
     guard length <= NpyHeader.longest * (version == 3 ? 4 : 1) else {
       throw DecantError(
-        .limitExceeded, "has a header of \(length) bytes, which no plain array needs", file: file.path,
+        .limitExceeded, "has a header of \(length) bytes, too long for an array", file: file.path,
         offset: 8)
     }
     guard length <= file.byteCount - prefix else { throw partialDownload(file, of: nil) }
@@ -75,7 +76,7 @@ package struct NpyHeader {
     }
     guard text.count <= NpyHeader.longest else {
       throw DecantError(
-        .limitExceeded, "has a header of \(text.count) characters, which no plain array needs",
+        .limitExceeded, "has a header of \(text.count) characters, too long for an array",
         file: file.path, offset: 8)
     }
     dataOffset = prefix + length
@@ -211,6 +212,6 @@ func partialDownload(_ file: ByteSource, of expected: Int?) -> DecantError {
   DecantError(
     .truncated,
     expected.map { "is cut short: it has \(file.byteCount) of the \($0) bytes that its header announces" }
-      ?? "is cut short: it has \(file.byteCount) bytes and its header goes on", file: file.path,
-    remedy: "The download or copy broke off: fetch the file again, or resume it.")
+      ?? "is cut short: it ends inside its header, after \(file.byteCount) bytes", file: file.path,
+    remedy: "The download or copy was interrupted. Download the file again, or resume the download.")
 }

@@ -54,7 +54,7 @@ enum NpyReader {
       try addObjects(file, header, at: path, to: &parts.contents, limits: limits, nesting: nesting)
       let name = path.isEmpty ? "the array" : "the array \(path.joinedName.escapedForDisplay)"
       parts.warnings.append(
-        "\(name) holds Python objects, which NumPy reads only by executing the pickle they are in; nothing of it was executed"
+        "\(name) holds Python objects, which only executing a pickle can restore; it was not executed"
       )
     }
   }
@@ -96,7 +96,7 @@ enum NpyReader {
       let byteCount = checkedProduct(header.shape)?.checkedMultiplying(by: size),
       let end = byteCount.checkedAdding(header.dataOffset)
     else {
-      throw DecantError(.damaged, "has the shape \(header.shape), which no memory can hold", file: file.path)
+      throw DecantError(.damaged, "has the shape \(header.shape), which is too large", file: file.path)
     }
     guard end <= file.byteCount else { throw partialDownload(file, of: end) }
     guard end == file.byteCount else {
@@ -144,7 +144,7 @@ enum NpyReader {
         reference throws(DecantError) in
         throw DecantError(
           .damaged,
-          "the pickle of an array wants PyTorch's storage \(reference.key.escapedForDisplay), which no .npy file has"
+          "the pickle of an array refers to the PyTorch storage \(reference.key.escapedForDisplay), which a .npy file cannot hold"
         )
       }
     } catch { throw error.located(file: file.path) }

@@ -28,7 +28,7 @@ enum NpzReader {
       "is a zip archive with both NumPy arrays (\(array.name.escapedForDisplay)) and something else "
         + "(\((pickle ?? other).name.escapedForDisplay)), so it is neither an .npz file nor a checkpoint",
       file: archive.file.path,
-      remedy: "Unzip it and name the file inside that you mean.")
+      remedy: "Unzip it and pass one of the files inside.")
   }
 
   /// Returns the pickles of the arrays of Python objects; nil when the archive is not an `.npz` file.
@@ -61,7 +61,7 @@ enum NpzReader {
   ) throws(DecantError) -> Checkpoint.Parts {
     var parts = Checkpoint.Parts(container: .npz, contents: CheckpointContents())
     if !archive.recordsChecksums {
-      parts.warnings.append("no CRC-32 is recorded in the archive, so damage to the data cannot be noticed")
+      parts.warnings.append("the archive has no CRC-32, so damaged data cannot be detected")
     }
     for entry in archive.entries {
       let record = ZipRecord(archive, entry)

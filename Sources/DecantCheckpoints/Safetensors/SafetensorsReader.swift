@@ -63,9 +63,9 @@ enum SafetensorsReader {
     }
     guard Int(length) <= file.byteCount - 8 else {
       throw DecantError(
-        .truncated, "the header has \(length) bytes and only \(file.byteCount - 8) follow",
+        .truncated, "the header has \(length) bytes, but only \(file.byteCount - 8) follow",
         file: file.path, offset: 8,
-        remedy: "The file is truncated: fetch it again.")
+        remedy: "The file is truncated. Download it again.")
     }
     let bytes = try file.bytes(at: 8, count: Int(length))
     let header: JSONValue
@@ -100,18 +100,18 @@ enum SafetensorsReader {
       let end = offsets[1].size
     else { throw refuse("the header does not give the tensor's dtype, shape and data_offsets") }
     guard let bits = SafetensorsTypes.bits(typeName) else {
-      throw refuse("PyTorch has no element type \(typeName.escapedForDisplay)", .unsupportedFormat)
+      throw refuse("PyTorch has no dtype \(typeName.escapedForDisplay)", .unsupportedFormat)
     }
     var sizes = shape.compactMap(\.size)
     guard sizes.count == shape.count, let count = checkedProduct(sizes),
       let bitCount = count.checkedMultiplying(by: bits)
     else { throw refuse("the shape is negative or too large") }
     guard bitCount % 8 == 0 else {
-      throw refuse("the tensor has \(bitCount) bits, which do not end on a byte")
+      throw refuse("the tensor has \(bitCount) bits, which are not whole bytes")
     }
-    guard begin <= end else { throw refuse("the data_offsets [\(begin), \(end)] run backwards") }
+    guard begin <= end else { throw refuse("the data_offsets [\(begin), \(end)] are reversed") }
     guard end - begin == bitCount / 8 else {
-      throw refuse("the shape needs \(bitCount / 8) bytes and the data_offsets give \(end - begin)")
+      throw refuse("the shape needs \(bitCount / 8) bytes, but the data_offsets give \(end - begin)")
     }
     let dtype = SafetensorsTypes.dtype(typeName)
     if dtype == .float4_e2m1fn_x2 {
@@ -161,7 +161,7 @@ enum SafetensorsReader {
       byteCount: range.count,
       available: try ByteRange(data, offset: start, byteCount: data.byteCount - start),
       DecantError(
-        .truncated, "the file ends before the data does", file: file.path, remedy: "Fetch the file again.")
+        .truncated, "the file ends before the data does", file: file.path, remedy: "Download the file again.")
     )
   }
 
@@ -189,7 +189,7 @@ enum SafetensorsReader {
     guard end >= data.byteCount else {
       throw DecantError(
         .damaged, "\(data.byteCount - end) bytes at the end belong to no tensor", file: file.path,
-        remedy: "The file is damaged: fetch it again.")
+        remedy: "The file is damaged. Download it again.")
     }
   }
 

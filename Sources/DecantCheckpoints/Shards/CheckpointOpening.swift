@@ -43,9 +43,9 @@ extension Checkpoint {
       let file = try folder.file(indices[0])
       guard let index = try ShardedCheckpoint.Index(ByteSource(file), limits: limits) else {
         throw DecantError(
-          .notACheckpoint, "is JSON text without a weight_map, so it is not an index of shards",
+          .notACheckpoint, "is JSON without a weight_map, so it is not an index of shards",
           file: file.path,
-          remedy: "Name the file with the weights.")
+          remedy: "Pass the file with the weights.")
       }
       return try ShardedCheckpoint.open(index, file, in: folder, limits: limits)
     }
@@ -73,7 +73,7 @@ extension Checkpoint {
       return DecantError(
         .notAFile, "is a folder with \(indices.count) indices of shards: \(list(indices))",
         file: folder.path,
-        remedy: "Name the one to read: \(folder.path(of: indices[0]).escapedForDisplay)")
+        remedy: "Pass the one to read: \(folder.path(of: indices[0]).escapedForDisplay)")
     }
     let endings = [
       ".pth", ".pt", ".bin", ".ckpt", ".safetensors", ".th", ".pkl", ".npz", ".npy", ".gguf", ".ptl", ".tar",
@@ -92,6 +92,6 @@ extension Checkpoint {
       names.isEmpty
         ? "is a folder without files" : "is a folder without a checkpoint; it holds \(list(names))",
       file: folder.path,
-      remedy: "Name a checkpoint file, an index.json of shards, or a folder with a .metadata.")
+      remedy: "Pass a checkpoint file, an index.json of shards, or a folder with a .metadata.")
   }
 }

@@ -108,7 +108,7 @@ struct ShardedCheckpoint {
       let nested = opened.contents.tensors.count - (shards[ExactText(shard)]?.count ?? 0)
       if nested > 0 {
         parts.warnings.append(
-          "\(shard.escapedForDisplay): \(nested) tensors do not stand at its root and are not read")
+          "\(shard.escapedForDisplay): \(nested) tensors are not at its root and were skipped")
       }
     }
     var absent: [(name: String, file: String)] = []
@@ -125,7 +125,7 @@ struct ShardedCheckpoint {
         .damaged,
         "\(absent.count) tensors are not in the shards the index names: \(list.joined(separator: ", "))\(absent.count > 3 ? ", …" : "")",
         file: file.path,
-        remedy: "The index and the shards are of different checkpoints: fetch all of them again.")
+        remedy: "The index and the shards are of different checkpoints. Download all of them again.")
     }
     let extra = order.flatMap { shard in
       (shards[ExactText(shard)] ?? [:]).keys.map {
@@ -134,12 +134,12 @@ struct ShardedCheckpoint {
     }
     if !extra.isEmpty {
       parts.warnings.append(
-        "\(extra.count) tensors of the shards are not in the index and are not read: \(extra.prefix(3).joined(separator: ", "))"
+        "skipped \(extra.count) tensors that are not in the index: \(extra.prefix(3).joined(separator: ", "))"
           + (extra.count > 3 ? ", …" : ""))
     }
     if let expected = index.totalByteCount, let found = mismatch(expected, parts.contents.tensors) {
       parts.warnings.append(
-        "the index says the tensors have \(expected) bytes together, and they have \(found)")
+        "the index says that the tensors have \(expected) bytes in total, but they have \(found)")
     }
     parts.containerMetadata = [("shards", String(order.count))] + index.containerMetadata
     // A fact that all shards state alike is listed once.

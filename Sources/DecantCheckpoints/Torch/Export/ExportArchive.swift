@@ -51,7 +51,7 @@ struct ExportArchive {
       }
     }
     if !archive.recordsChecksums {
-      parts.warnings.append("no CRC-32 is recorded in the archive, so damage to the data cannot be noticed")
+      parts.warnings.append("the archive has no CRC-32, so damaged data cannot be detected")
     }
   }
 
@@ -65,11 +65,11 @@ struct ExportArchive {
         throw DecantError(
           .unsupportedFormat,
           "is a package of AOTInductor: compiled programs, whose weights are inside their libraries",
-          file: archive.file.path, remedy: "Name the checkpoint the model was exported from.")
+          file: archive.file.path, remedy: "Pass the checkpoint the model was exported from.")
       }
       throw DecantError(
         .damaged, "is an archive of torch.export without a model", file: archive.file.path,
-        remedy: "The file is incomplete: fetch it again.")
+        remedy: "The file is incomplete. Download it again.")
     }
     if compiled { parts.containerMetadata.append(("compiled code", "of AOTInductor, not run")) }
     if models.count > 1 { parts.containerMetadata.append(("models", String(models.count))) }
@@ -113,7 +113,7 @@ struct ExportArchive {
       let entry = archive.entry(prefix + folder + "model_\(kind)_config.json")
         ?? archive.entry(prefix + folder + "\(model)_\(kind)_config.json")
     else {
-      parts.warnings.append("the archive names no \(kind) of \(model.escapedForDisplay)")
+      parts.warnings.append("the archive lists no \(kind) of \(model.escapedForDisplay)")
       return
     }
     let (bytes, isIntact) = try archive.bytes(of: entry, limit: \.headerBytes)
@@ -125,7 +125,7 @@ struct ExportArchive {
       }
       guard case .object(let members)? = json["config"] else {
         throw DecantError(
-          .damaged, "the table of \(kind) has no config", remedy: "torch.export did not write it.")
+          .damaged, "the table of \(kind) has no config", remedy: "The file was not written by torch.export.")
       }
       guard parts.contents.tensors.count + members.count <= limits.paths else {
         throw DecantError(
@@ -151,7 +151,7 @@ struct ExportArchive {
     guard let entry = archive.entry(prefix + folder + record) else {
       throw DecantError(
         .damaged, "the archive has no entry for the data", entry: prefix + folder + record,
-        remedy: "The file is incomplete: fetch it again.")
+        remedy: "The file is incomplete. Download it again.")
     }
     let role: CheckpointTensor.Role? =
       stateDict == nil ? nil : row["is_param"] == .bool(true) ? .parameter : .buffer
@@ -185,11 +185,11 @@ struct ExportArchive {
       throw DecantError(.damaged, "the table does not give the tensor's type, sizes, strides and offset")
     }
     guard let dtype = ExportArchive.dtypes[code] else {
-      throw DecantError(.unsupportedFormat, "torch.export has no element type \(code)")
+      throw DecantError(.unsupportedFormat, "the tensor has the unknown torch.export dtype \(code)")
     }
     guard meta["layout"] == .integer(7) else {
       throw DecantError(
-        .unsupportedFormat, "the tensor's layout is not strided", remedy: "Ask who made it for a state dict.")
+        .unsupportedFormat, "the tensor's layout is not strided", remedy: "Ask its author for a state dict.")
     }
     let key = ExactText(entry.name)
     let storage =

@@ -42,7 +42,7 @@ enum BarePickle {
     var warnings: [String] = []
     if sequence.bytesLeft > 0 {
       warnings.append(
-        "\(sequence.bytesLeft) bytes follow the pickle, at offset \(sequence.offset), and are not listed")
+        "\(sequence.bytesLeft) bytes follow the pickle at offset \(sequence.offset) and were skipped")
     }
     do throws(DecantError) {
       let contents = try PickledContents.list(
@@ -51,7 +51,7 @@ enum BarePickle {
         throw DecantError(
           .partMissing,
           "the data is in storage \(reference.key.escapedForDisplay), which is outside this pickle",
-          remedy: "Name the checkpoint that the pickle was taken out of.")
+          remedy: "Pass the checkpoint that the pickle was extracted from.")
       }
       return Checkpoint.Parts(
         container: .pickle, contents: contents, warnings: warnings,

@@ -79,15 +79,15 @@ final class LegacyStorages {
     guard places[ExactText(key)] == nil else {
       throw DecantError(
         .deceptive, "storage \(key.escapedForDisplay) is listed twice", offset: end,
-        remedy: "PyTorch writes no such list: the file is damaged or made to deceive.")
+        remedy: "The file is damaged or malicious.")
     }
     guard source.byteCount - end >= 8 else {
       isCutShort = true
       throw DecantError(
         .truncated,
-        "the element count of storage \(key.escapedForDisplay) is missing: \(8) bytes are needed and the file "
+        "the element count of storage \(key.escapedForDisplay) is missing: \(8) bytes are needed, but the file "
           + "has \(source.byteCount - end) there", offset: end,
-        remedy: "The file is truncated: fetch it again.")
+        remedy: "The file is truncated. Download it again.")
     }
     let count = try count(at: end)
     let offset = end + 8
@@ -97,9 +97,9 @@ final class LegacyStorages {
       guard count == expected || count.byteSwapped == expected else {
         throw DecantError(
           .damaged,
-          "storage \(key.escapedForDisplay) has \(count) elements and the pickle says \(expected)",
+          "storage \(key.escapedForDisplay) has \(count) elements, but the pickle says \(expected)",
           offset: end,
-          remedy: "The file is damaged: fetch it again.")
+          remedy: "The file is damaged. Download it again.")
       }
       if count != expected { hasSwappedCounts = true }
       byteCount = reference.byteCount
@@ -113,9 +113,9 @@ final class LegacyStorages {
       isCutShort = true
       throw DecantError(
         .truncated,
-        "storage \(key.escapedForDisplay) needs \(byteCount) bytes and the file has "
+        "storage \(key.escapedForDisplay) needs \(byteCount) bytes, but the file has "
           + "\(source.byteCount - offset) there", offset: offset,
-        remedy: "The file is truncated: fetch it again.")
+        remedy: "The file is truncated. Download it again.")
     }
     end = offset + byteCount
   }
@@ -144,12 +144,12 @@ final class LegacyStorages {
     guard sizes.count == 1, let size = sizes.first else {
       throw DecantError(
         .damaged,
-        "storage \(key.escapedForDisplay) of \(count) elements is listed and nothing in the pickle refers to it, "
+        "storage \(key.escapedForDisplay) of \(count) elements is listed, but nothing in the pickle refers to it, "
           + "so its length is unknown", offset: end,
-        remedy: "PyTorch writes no such file and refuses it: it is damaged or made to deceive.")
+        remedy: "The file is damaged or malicious.")
     }
     warnings.append(
-      "storage \(key.escapedForDisplay), \(size) bytes, is listed and nothing in the pickle refers to it")
+      "storage \(key.escapedForDisplay), \(size) bytes, is listed, but nothing in the pickle refers to it")
     return size
   }
 
@@ -160,21 +160,21 @@ final class LegacyStorages {
       throw DecantError(
         .damaged,
         "the pickle says storage \(reference.key.escapedForDisplay) has \(reference.byteCount) bytes, and elsewhere "
-          + "\(root.byteCount)", remedy: "The file is damaged: fetch it again.")
+          + "\(root.byteCount)", remedy: "The file is damaged. Download it again.")
     }
     guard let view = reference.view else { return root }
     let key = ExactText(view.key)
     guard places[key] == nil else {
       throw DecantError(
         .deceptive,
-        "storage \(view.key.escapedForDisplay) is listed with its data and is a view of "
-          + reference.key.escapedForDisplay, remedy: "The file is damaged or made to deceive.")
+        "storage \(view.key.escapedForDisplay) is listed with its data, but is a view of "
+          + reference.key.escapedForDisplay, remedy: "The file is damaged or malicious.")
     }
     if let (known, storage) = views[key] {
       guard known == view, storage.root === root else {
         throw DecantError(
           .deceptive, "view \(view.key.escapedForDisplay) is described twice and differently",
-          remedy: "The file is damaged or made to deceive.")
+          remedy: "The file is damaged or malicious.")
       }
       return storage
     }
@@ -205,7 +205,7 @@ final class LegacyStorages {
     } else if reference.location != "meta" {
       throw DecantError(
         .damaged, "the file's list of storages has no storage \(reference.key.escapedForDisplay)",
-        remedy: "The file is incomplete: fetch it again.")
+        remedy: "The file is incomplete. Download it again.")
     }
     let storage = Storage(
       key: reference.key, location: reference.location, byteCount: byteCount, content: content)
@@ -223,6 +223,6 @@ final class LegacyStorages {
       byteCount: byteCount, available: range,
       DecantError(
         .truncated, "the file ends before the data does", file: source.path,
-        remedy: "Fetch the file again."))
+        remedy: "Download the file again."))
   }
 }

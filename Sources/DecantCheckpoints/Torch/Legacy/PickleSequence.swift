@@ -89,7 +89,7 @@ package struct PickleSequence {
       throw DecantError(
         .truncated, "ends inside a number of \(MemoryLayout<T>.size) bytes", file: source.path,
         offset: offset,
-        remedy: "The file is truncated: fetch it again.")
+        remedy: "The file is truncated. Download it again.")
     }
     offset += bytes.count
     return bytes.reversed().reduce(0) { $0 << 8 | T(truncatingIfNeeded: $1) }

@@ -68,16 +68,16 @@ package enum TorchLegacy {
     let number = try sequence.next("the magic number")
     guard case .longInteger(FileSignature.torchLegacy) = number.node(number.root) else {
       throw DecantError(
-        .damaged, "does not begin with the magic number of PyTorch's files", file: source.path)
+        .damaged, "does not begin with PyTorch's magic number", file: source.path)
     }
     let start = sequence.offset
     let version = try sequence.next("the protocol version")
     guard version.root == .int(Self.version) else {
       throw DecantError(
         .damaged,
-        "the format's version is \(version.pythonSpelling(version.root)), and PyTorch writes only "
+        "the format version is \(version.pythonSpelling(version.root)), but PyTorch writes only "
           + "\(Self.version)", file: source.path, offset: start,
-        remedy: "The file is damaged: fetch it again.")
+        remedy: "The file is damaged. Download it again.")
     }
     var containerMetadata = [("format version", String(Self.version))]
     let system = try sequence.next("the system information")
@@ -92,7 +92,7 @@ package enum TorchLegacy {
     func wrong(_ reason: String) -> DecantError {
       DecantError(
         .damaged, reason, file: source.path, offset: listStart,
-        remedy: "The file is damaged: fetch it again.")
+        remedy: "The file is damaged. Download it again.")
     }
     var keys: [String] = []
     var keyBytes = 0

@@ -31,7 +31,7 @@ extension TensorReconstruction {
         hasFloatZeroPoints: zeroPoints.dtype.kind == .floatingPoint)
     default:
       throw DecantError(
-        .unsupportedFormat, "the quantisation scheme \(scheme.name.escapedForDisplay) is not known")
+        .unsupportedFormat, "the quantisation scheme \(scheme.name.escapedForDisplay) is not supported")
     }
     return try checked { () throws(DecantError) in try integers.with(quantization) }
   }
@@ -62,7 +62,7 @@ extension TensorReconstruction {
   /// Returns a sparse tensor, made by `(layout, data)`: the data holds the indices, the values and the shape.
   func sparse(_ arguments: [PickleValue], nesting: Int) throws(DecantError) -> Tensor {
     guard let layout = graph.layout(arguments[0]), let data = graph.tuple(arguments[1]) else {
-      throw DecantError(.unsupportedFormat, "the sparse tensor's layout is not known")
+      throw DecantError(.unsupportedFormat, "the sparse tensor's layout is not supported")
     }
     let names = layout.partNames
     // A COO tensor may have a fourth value: a flag for sorted and unique indices.
@@ -161,7 +161,7 @@ extension TensorReconstruction {
     of tensor: Tensor, shape: [Int], strides: [Int], offset: Int
   ) throws(DecantError) -> Tensor {
     guard let offset = tensor.storageOffset.checkedAdding(offset) else {
-      throw DecantError(.damaged, "an offset of \(offset) leaves the nested tensor")
+      throw DecantError(.damaged, "the offset \(offset) is outside the nested tensor")
     }
     return try checked { () throws(DecantError) in
       try Tensor(
@@ -191,7 +191,7 @@ extension TensorReconstruction {
     let elementType = try self.dtype(dtype)
     guard let shape = integers(size), let count = checkedProduct(shape),
       let byteCount = count.checkedMultiplying(by: elementType.byteCount)
-    else { throw DecantError(.damaged, "the tensor's size is not one that a tensor can have") }
+    else { throw DecantError(.damaged, "the tensor's size is not valid") }
     // A wrapper may have no strides or a symbolic offset. No data is read through them.
     let strides = integers(stride).flatMap { $0.count == shape.count && $0.allSatisfy { $0 >= 0 } ? $0 : nil }
     let strideSpan = zip(shape, strides ?? []).reduce(Int?.some(1)) { sum, next in
@@ -199,7 +199,7 @@ extension TensorReconstruction {
     }
     guard let span = count == 0 || strides == nil ? count : strideSpan,
       let storageBytes = span.checkedMultiplying(by: elementType.byteCount)
-    else { throw DecantError(.damaged, "the tensor's strides are not ones that a tensor can have") }
+    else { throw DecantError(.damaged, "the tensor's strides are not valid") }
     let storage = Storage(
       key: location, location: location, byteCount: max(byteCount, storageBytes), content: nil)
     return try checked { () throws(DecantError) in
@@ -220,7 +220,7 @@ extension TensorReconstruction {
     else {
       throw DecantError(
         .unsupportedFormat,
-        "a device tensor of \(elementType.rawValue) is saved as \(data.dtype.rawValue), which is not converted"
+        "a device tensor of \(elementType.rawValue) is saved as \(data.dtype.rawValue), which is not supported"
       )
     }
     do {
@@ -251,7 +251,7 @@ extension DecantError {
   var ofTensor: DecantError {
     advice != nil
       ? self
-      : advising(.text("PyTorch writes no such tensor: the file is damaged or made to deceive."))
+      : advising(.text("The file is damaged or malicious."))
   }
 }
 
@@ -259,7 +259,7 @@ extension Tensor {
   /// Casts every element to another floating-point type, in memory. O(elements).
   fileprivate func castInMemory(to target: DType) throws -> BytesInMemory {
     guard var cast = Cast(self, to: target) else {
-      throw DecantError(.unsupportedFormat, "no cast to \(target.rawValue) exists")
+      throw DecantError(.unsupportedFormat, "a cast to \(target.rawValue) is not supported")
     }
     return try unsafe BytesInMemory(byteCount: elementCount * target.byteCount) { bytes in
       var done = 0

@@ -63,7 +63,7 @@ extension TensorReconstruction {
         let view = try view(parts, dtype: nil, requiresGrad: nil, metadata: nil)
         guard dtype == nil || dtype == view.dtype else {
           throw DecantError(
-            .damaged, "\(name) has a storage of \(view.dtype.rawValue), which PyTorch refuses")
+            .damaged, "\(name) has a storage of \(view.dtype.rawValue), which PyTorch rejects")
         }
         return .tensor(view)
       case 5: (data, requiresGrad) = (parts[0], parts[3])

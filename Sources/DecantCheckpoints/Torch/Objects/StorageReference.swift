@@ -32,7 +32,7 @@ extension PickleGraph {
       if case .persistentID(let id) = node(value), text(id)?.hasPrefix("(") == true {
         throw DecantError(
           .unsupportedFormat, "the tensor's storage is given as text, as pickle protocol 0 does",
-          remedy: "PyTorch itself cannot load such a file: save it again with the usual protocol.")
+          remedy: "PyTorch cannot load it either. Save it again with the default protocol.")
       }
       throw DecantError(.damaged, "the tensor's storage is not the persistent id of a storage")
     }
@@ -50,11 +50,11 @@ extension PickleGraph {
     else { throw DecantError(.damaged, "the tensor's storage is not the persistent id of a storage") }
     guard let global = global(parts[1]), let storageClass = StorageTypes.storageClass(global) else {
       let name = global(parts[1])?.qualifiedName.escapedForDisplay ?? "no name"
-      throw DecantError(.unsupportedFormat, "the tensor's storage is of no known class (\(name))")
+      throw DecantError(.unsupportedFormat, "the tensor's storage has an unknown class (\(name))")
     }
     guard let byteCount = count.checkedMultiplying(by: storageClass.width) else {
       throw DecantError(
-        .damaged, "storage \(key.escapedForDisplay) announces \(count) elements, which no memory can hold")
+        .damaged, "storage \(key.escapedForDisplay) has \(count) elements, which is too large")
     }
     var reference = StorageReference(key: key, location: location, byteCount: byteCount)
     if parts.count > 5, parts[5] != .none {
@@ -81,7 +81,7 @@ extension PickleGraph {
         .damaged,
         "view \(key.escapedForDisplay) of \(byteCount) bytes at \(byteOffset) reaches beyond storage "
           + "\(reference.key.escapedForDisplay), which holds \(reference.byteCount)",
-        remedy: "PyTorch writes no such view: the file is damaged or made to deceive.")
+        remedy: "The file is damaged or malicious.")
     }
     return StorageReference.View(key: key, byteOffset: byteOffset, byteCount: byteCount)
   }

@@ -155,7 +155,7 @@ struct TensorReconstruction {
   ) throws(DecantError) {
     guard counts ~= arguments.count else {
       throw DecantError(
-        .damaged, "\(global.qualifiedName) has \(arguments.count) arguments, which no PyTorch writes")
+        .damaged, "\(global.qualifiedName) has \(arguments.count) arguments, an unknown number")
     }
   }
 
@@ -225,7 +225,7 @@ struct TensorReconstruction {
   /// Returns the dtype that a value names.
   func dtype(_ value: PickleValue) throws(DecantError) -> DType {
     guard let dtype = graph.global(value).flatMap(StorageTypes.dtype) else {
-      throw DecantError(.unsupportedFormat, "PyTorch has no such dtype as the tensor's")
+      throw DecantError(.unsupportedFormat, "the tensor's dtype is unknown")
     }
     return dtype
   }

@@ -48,7 +48,7 @@ extension Checkpoint {
     let parts = tensors.filter { $0.rankPart != nil && !$0.path.starts(with: selection.path) }
     var clauses: [String] = []
     if !unread.isEmpty {
-      clauses.append("\(Self.count(unread.count)) of kinds that are not read: \(Self.list(unread))")
+      clauses.append("\(Self.count(unread.count)) that cannot be read: \(Self.list(unread))")
     }
     if !parts.isEmpty {
       let owners = Self.owners(parts)
@@ -64,7 +64,7 @@ extension Checkpoint {
   {
     DecantError(
       .unreadTensors,
-      "holds \(unread.count > Self.mostNamed ? Self.count(unread.count) : "tensors") of kinds that are not \(use): \(Self.list(unread))",
+      "holds \(unread.count > Self.mostNamed ? Self.count(unread.count) : "tensors") that cannot be \(use): \(Self.list(unread))",
       file: path, advice: advice)
   }
 

@@ -25,7 +25,7 @@ enum PackageArchive {
       }
     }
     if !archive.recordsChecksums {
-      parts.warnings.append("no CRC-32 is recorded in the archive, so damage to the data cannot be noticed")
+      parts.warnings.append("the archive has no CRC-32, so damaged data cannot be detected")
     }
     let own = archive.entries.filter {
       $0.name.hasPrefix(prefix) && !$0.name.hasSuffix("/") && !$0.name.hasPrefix(prefix + ".data/")

@@ -32,7 +32,7 @@ struct ModelDefinition {
     guard let module = json["mainModule"] else {
       throw DecantError(
         .notACheckpoint, "the model's description has no mainModule", file: file.path, entry: model.name,
-        remedy: "TorchScript did not write it.")
+        remedy: "The file was not written by TorchScript.")
     }
     var reader: ModelDefinition
     do throws(DecantError) {
@@ -90,11 +90,11 @@ struct ModelDefinition {
     }
     guard json["isQuantized"] != .bool(true) else {
       throw DecantError(
-        .unsupportedFormat, "the tensor is quantised, which is not read from archives of this kind")
+        .unsupportedFormat, "the tensor is quantised, which is not supported in this kind of archive")
     }
     guard let dtype = dtypes[typeName] else {
       throw DecantError(
-        .unsupportedFormat, "PyTorch has no element type \(typeName.escapedForDisplay)")
+        .unsupportedFormat, "PyTorch has no dtype \(typeName.escapedForDisplay)")
     }
     let name = prefix + key
     let storage: Storage
@@ -104,7 +104,7 @@ struct ModelDefinition {
       guard let entry = archive.entry(name) else {
         throw DecantError(
           .damaged, "the archive has no entry for the tensor", entry: name,
-          remedy: "The file is incomplete: fetch it again.")
+          remedy: "The file is incomplete. Download it again.")
       }
       storage = Storage(
         key: key, location: json["device"]?.string ?? "cpu", byteCount: entry.byteCount,

@@ -118,7 +118,7 @@ package struct ScriptArchive {
           classes[ExactText(module + "." + name)] = found
         }
       } catch {
-        warnings.append("its classes are not known: \(error)")
+        warnings.append("its classes cannot be read: \(error)")
       }
     }
     return classes

@@ -44,7 +44,7 @@ enum TorchTar {
           throw DecantError(
             .deceptive, "the archive has \(found.count) members of this name", file: source.path,
             entry: name,
-            remedy: "PyTorch writes no such archive: the file is damaged or made to deceive.")
+            remedy: "The file is damaged or malicious.")
         }
         return found.first
       }
@@ -54,7 +54,7 @@ enum TorchTar {
           .notACheckpoint,
           "is a tar archive without the members pickle and storages, so it is not a PyTorch checkpoint"
             + (names.isEmpty ? "" : " (it holds \(names)…)"), file: source.path,
-          remedy: "If a checkpoint is inside, extract it (tar xf FILE) and name that file.")
+          remedy: "If it contains a checkpoint, extract it (tar xf FILE) and pass that file.")
       }
       var containerMetadata: [(String, String)] = []
       if let system = try member("sys_info") { containerMetadata = try systemInformation(system) }
@@ -64,7 +64,7 @@ enum TorchTar {
         try readTensors(tensors)
       } else {
         warnings.append(
-          "the archive has no member tensors, so PyTorch does not read it; its pickle's own descriptions are taken"
+          "the archive has no member tensors, so PyTorch cannot read it; using the descriptions in its pickle"
         )
       }
       var sequence = sequence(pickle)
@@ -83,13 +83,13 @@ enum TorchTar {
           guard reference.view == nil, case .storage(let storage, _)? = named[ExactText(reference.key)] else {
             throw DecantError(
               .damaged, "the archive has no storage \(reference.key.escapedForDisplay)",
-              remedy: "The file is incomplete: fetch it again.")
+              remedy: "The file is incomplete. Download it again.")
           }
           guard storage.byteCount == reference.byteCount else {
             throw DecantError(
               .damaged,
-              "the pickle says storage \(reference.key.escapedForDisplay) has \(reference.byteCount) bytes and the "
-                + "archive has \(storage.byteCount)", remedy: "The file is damaged: fetch it again.")
+              "the pickle says storage \(reference.key.escapedForDisplay) has \(reference.byteCount) bytes, but the "
+                + "archive has \(storage.byteCount)", remedy: "The file is damaged. Download it again.")
           }
           return storage
         }
@@ -147,10 +147,10 @@ enum TorchTar {
         guard let byteCount = fits(elements) ?? fits(elements.byteSwapped) else {
           throw DecantError(
             .damaged,
-            "storage \(key.escapedForDisplay) has \(elements) elements of \(type.width) bytes and the member has "
+            "storage \(key.escapedForDisplay) has \(elements) elements of \(type.width) bytes, but the member has "
               + "\(sequence.bytesLeft) bytes there", file: source.path, entry: "storages",
             offset: numberStart,
-            remedy: "The file is truncated or damaged: fetch it again.")
+            remedy: "The file is truncated or damaged. Download it again.")
         }
         let storage = Storage(
           key: key, location: location, byteCount: byteCount,
@@ -281,7 +281,7 @@ enum TorchTar {
     ) -> DecantError {
       DecantError(
         code, reason, file: source.path, offset: offset,
-        remedy: "PyTorch writes no such file: it is damaged or made to deceive.")
+        remedy: "The file is damaged or malicious.")
     }
   }
 }

@@ -36,21 +36,21 @@ enum TorchZip {
     containerMetadata.append(("written by", writer(archive, prefix)))
 
     if !archive.recordsChecksums {
-      warnings.append("no CRC-32 is recorded in the archive, so damage to the data cannot be noticed")
+      warnings.append("the archive has no CRC-32, so damaged data cannot be detected")
     }
     let skipped = archive.entries.count {
       $0.name.hasPrefix(prefix + "data/") && $0.byteCount > 0 && !archive.recordsChecksum(of: $0)
     }
     if archive.recordsChecksums, skipped > 0 {
       warnings.append(
-        "\(skipped) \(skipped == 1 ? "storage has" : "storages have") no CRC-32, as torch.serialization.skip_data leaves them: they hold zeros unless somebody filled them"
+        "\(skipped) \(skipped == 1 ? "storage has" : "storages have") no CRC-32: torch.serialization.skip_data was used, so the data may be all zeros"
       )
     }
     let litter = archive.entries.count { ZipContainer.isPackagerFile($0) }
     if litter > 0 { warnings.append(ZipContainer.note(litter)) }
     for entry in archive.entries where !entry.name.hasPrefix(prefix) && !ZipContainer.isPackagerFile(entry) {
       warnings.append(
-        "entry \(entry.name.escapedForDisplay) lies outside the checkpoint's folder \(prefix.escapedForDisplay)"
+        "entry \(entry.name.escapedForDisplay) is outside the checkpoint's folder \(prefix.escapedForDisplay)"
       )
     }
 
@@ -176,7 +176,7 @@ enum TorchZip {
         ? "is an empty zip archive"
         : "is a zip archive without a data.pkl, so it is not a PyTorch checkpoint (it holds \(names)…)",
       file: archive.file.path,
-      remedy: "If a checkpoint is inside, unzip it and name that file.")
+      remedy: "If it contains a checkpoint, unzip it and pass that file.")
   }
 
   /// Returns the program that wrote an archive, as far as its records show.
@@ -230,8 +230,8 @@ final class ZipStorages: Sendable {
     guard reference.view == nil else {
       throw DecantError(
         .damaged,
-        "storage \(reference.key.escapedForDisplay) has a view, which no zip file of PyTorch's holds",
-        remedy: "The file is damaged or made to deceive.")
+        "storage \(reference.key.escapedForDisplay) has a view, which PyTorch's zip files cannot hold",
+        remedy: "The file is damaged or malicious.")
     }
     if reference.location == "meta" {
       return Storage(key: reference.key, location: "meta", byteCount: reference.byteCount, content: nil)
@@ -245,7 +245,7 @@ final class ZipStorages: Sendable {
       }
       throw DecantError(
         .damaged, "the archive has no entry for storage \(reference.key.escapedForDisplay)", entry: name,
-        remedy: "The file is incomplete: fetch it again.")
+        remedy: "The file is incomplete. Download it again.")
     }
     let storage = storages.withLock { storages in
       if let known = storages[entry.index] { return known }
@@ -258,8 +258,8 @@ final class ZipStorages: Sendable {
     guard storage.byteCount == reference.byteCount else {
       throw DecantError(
         .damaged,
-        "the pickle says storage \(reference.key.escapedForDisplay) has \(reference.byteCount) bytes and its record has "
-          + "\(storage.byteCount)", entry: name, remedy: "The file is damaged: fetch it again.")
+        "the pickle says storage \(reference.key.escapedForDisplay) has \(reference.byteCount) bytes, but its record has "
+          + "\(storage.byteCount)", entry: name, remedy: "The file is damaged. Download it again.")
     }
     return storage
   }
@@ -270,7 +270,7 @@ final class ZipStorages: Sendable {
   ) throws(DecantError) -> PartialContent {
     let reason = DecantError(
       .truncated, "the file ends before the data does", file: archive.file.path, entry: name,
-      remedy: "Fetch the file again.")
+      remedy: "Download the file again.")
     let cut = walk.cut[ExactText(name)]?.available
     let available = try ByteRange(
       cut?.source ?? archive.file, offset: 0, byteCount: min(cut?.byteCount ?? 0, reference.byteCount))

@@ -47,7 +47,7 @@ enum ZipContainer {
 
   /// Returns the warning about entries that are not read.
   static func note(_ count: Int) -> String {
-    "\(count) \(count == 1 ? "entry is a folder or litter" : "entries are folders or litter") of the program that packed the archive, and \(count == 1 ? "is" : "are") not read"
+    "\(count) \(count == 1 ? "entry" : "entries") of the archiving program (folders, ._ files, .DS_Store) \(count == 1 ? "was" : "were") skipped"
   }
 
   /// Returns the only entry that begins like a checkpoint; nil when there is none, or several, or the archive has
