@@ -18,9 +18,9 @@ extension Checkpoint {
   ) throws -> WriteReport {
     guard let format = format ?? path.flatMap({ OutputFormat(path: $0) }) else {
       throw DecantError(
-        .unknownOutputFormat, "the extension is not that of a format that can be written", file: path,
+        .unknownOutputFormat, "unknown output format", file: path,
         remedy:
-          "There are \(OutputFormat.extensions.map(\.key).joined(separator: ", ")), and / for a folder of .npy files."
+          "Use \(OutputFormat.extensions.map(\.key).joined(separator: ", ")), or / for a folder of .npy files."
       )
     }
     try options.requireEffect(on: format)

@@ -82,7 +82,7 @@ package struct ConversionPlan {
     guard unused.isEmpty else {
       throw DecantError(
         .tensorNotFound,
-        "no tensor's name matches \(unused.map(\.escapedForDisplay).joined(separator: ", "))",
+        "no tensor name matches \(unused.map(\.escapedForDisplay).joined(separator: ", "))",
         file: checkpoint.path,
         advice: .listNames)
     }
@@ -109,8 +109,8 @@ package struct ConversionPlan {
     guard !kept.isEmpty || lost.isEmpty else {
       throw DecantError(
         (checkpoint.truncation ?? checkpoint.damage.first)?.code ?? .checksumMismatch,
-        "has no whole tensor left",
-        file: checkpoint.path, remedy: "Fetch the file again. Nothing was written.")
+        "has no complete tensor",
+        file: checkpoint.path, remedy: "Download the file again. Nothing was written.")
     }
   }
 
@@ -144,7 +144,7 @@ package struct ConversionPlan {
     guard !selection.tensors.isEmpty else {
       throw DecantError(
         .noStateDict, "holds no tensors", file: checkpoint.path,
-        remedy: "Give the path of the file that holds the weights.")
+        remedy: "Pass the file that holds the weights.")
     }
   }
 
@@ -200,7 +200,7 @@ package struct ConversionPlan {
       let list = huge.prefix(16).map { "\($0.name.escapedForDisplay) (\($0.tensor.byteCount) bytes)" }
       throw DecantError(
         .limitExceeded,
-        "in full these take more bytes than the limit expansion allows (a .pth keeps them sparse): \(list.joined(separator: ", "))"
+        "as dense tensors these exceed the limit expansion (a .pth keeps them sparse): \(list.joined(separator: ", "))"
           + (huge.count > 16 ? ", …" : ""), file: checkpoint.path,
         advice: .chooseTensors)
     }
@@ -211,7 +211,7 @@ package struct ConversionPlan {
         "holds tensors without data: \(meta.prefix(16).map(\.name.escapedForDisplay).joined(separator: ", "))"
           + (meta.count > 16 ? ", …" : ""), file: checkpoint.path,
         remedy:
-          "They were saved from the meta device, or as the part of another rank: save them with their data. Nothing was written."
+          "They were saved from the meta device, or belong to another rank. Save them with their data. Nothing was written."
       )
     }
   }
@@ -251,7 +251,7 @@ package struct ConversionPlan {
           "two tensors would have the name \(name.escapedForDisplay): \(spell(other)) and \(spell(place))",
           file: checkpoint.path,
           advice: checkpoint.graph == nil
-            ? .rename : .text("Write a .pth, which keeps them apart as the checkpoint does."))
+            ? .rename : .text("Write a .pth, which can hold both."))
       }
     }
     return names

@@ -23,12 +23,12 @@ struct GGUFWriter {
   init(_ tensors: [PlannedTensor], _ metadata: ConversionMetadata) throws(DecantError) {
     var unwritable = RefusedTensors()
     let unsupported = tensors.filter { GGMLType.code($0.dtype) == nil }
-    unwritable.add("GGUF has no element type for", unsupported)
+    unwritable.add("GGUF cannot store the dtype of", unsupported)
     unwritable.add(
-      "GGUF has no more than \(Self.mostDimensions) dimensions for",
+      "GGUF allows at most \(Self.mostDimensions) dimensions, exceeded by",
       tensors.filter { $0.shape.count > Self.mostDimensions })
     unwritable.add(
-      "GGUF has no more than \(Self.longestName) bytes for the name of",
+      "GGUF allows names of at most \(Self.longestName) bytes, exceeded by",
       tensors.filter { $0.name.utf8.count > Self.longestName })
     let hasLongNames = tensors.contains { $0.name.utf8.count > Self.longestName }
     try unwritable.refuse(
@@ -51,7 +51,7 @@ struct GGUFWriter {
       header.appendLittleEndian(GGMLType.code(tensor.dtype) ?? 0)
       header.appendLittleEndian(UInt64(offset))
       guard let end = offset.checkedAdding(tensor.byteCount + Self.padding(tensor.byteCount)) else {
-        throw DecantError(.notRepresentable, "the tensors together have more bytes than any file")
+        throw DecantError(.notRepresentable, "the tensors are too large for one file")
       }
       offset = end
     }

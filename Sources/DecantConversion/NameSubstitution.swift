@@ -22,7 +22,7 @@ public struct NameSubstitution: Sendable {
     func refuse(_ reason: String) -> DecantError {
       DecantError(
         .invalidArgument, "\(expression.escapedForDisplay) \(reason)",
-        remedy: "Write it as sed does: s/pattern/replacement/.")
+        remedy: "Use sed's form: s/pattern/replacement/.")
     }
     let characters = Array(expression)
     guard characters.count > 2, characters[0] == "s" else { throw refuse("is not a substitution") }
@@ -59,7 +59,7 @@ public struct NameSubstitution: Sendable {
     }
     replacement = Self.pieces(parts[1])
     for case .group(let number) in replacement where number > groups {
-      throw refuse("names group \(number), and the pattern has \(groups)")
+      throw refuse("refers to group \(number), but the pattern has \(groups)")
     }
   }
 

@@ -16,7 +16,7 @@ struct NpyWriter {
     try NumpyTypes.requireWritable(tensors)
     guard tensors.count == 1, let only = tensors.first else {
       throw DecantError(
-        .notRepresentable, "a .npy file holds one array, and there are \(tensors.count) tensors",
+        .notRepresentable, "a .npy file holds one array, not \(tensors.count) tensors",
         remedy:
           "Write an .npz file, or a folder of .npy files: a path that ends in a slash. Nothing was written.")
     }
@@ -41,11 +41,13 @@ struct NpzWriter {
     try NumpyTypes.requireWritable(tensors)
     var unwritable = RefusedTensors()
     let names = Set(tensors.map { ExactText($0.name) })
-    unwritable.add("a zip entry's name has no room for", tensors.filter { $0.name.utf8.count > 65_000 })
-    // Zip readers end a name at a zero byte.
-    unwritable.add("NumPy cuts the name of", tensors.filter { $0.name.utf8.contains(0) })
     unwritable.add(
-      "by this name NumPy finds another than",
+      "a zip entry's name is too short for the name of", tensors.filter { $0.name.utf8.count > 65_000 })
+    // Zip readers end a name at a zero byte.
+    unwritable.add(
+      "NumPy truncates, at a zero byte, the name of", tensors.filter { $0.name.utf8.contains(0) })
+    unwritable.add(
+      "NumPy would find another array by the name of",
       tensors.filter { $0.name.hasSuffix(".npy") && names.contains(ExactText(String($0.name.dropLast(4)))) })
     try unwritable.refuse(.rename)
     self.tensors = tensors
@@ -81,7 +83,7 @@ struct NpyFolderWriter {
     try NumpyTypes.requireWritable(tensors)
     var unwritable = RefusedTensors()
     unwritable.add(
-      "no file can have the name of",
+      "a file cannot have the name of",
       tensors.filter { tensor in
         let name = tensor.name.utf8
         return name.isEmpty || name.count > 250 || name.contains(UInt8(ascii: "/")) || name.contains(0)
@@ -117,9 +119,9 @@ extension NumpyTypes {
   static func requireWritable(_ tensors: [PlannedTensor]) throws(DecantError) {
     var unwritable = RefusedTensors()
     let unsupported = tensors.filter { code($0.dtype) == nil }
-    unwritable.add("NumPy has no element type for", unsupported)
+    unwritable.add("NumPy cannot store the dtype of", unsupported)
     // NPY_MAXDIMS of NumPy 2.
-    unwritable.add("NumPy has no more than 64 dimensions for", tensors.filter { $0.shape.count > 64 })
+    unwritable.add("NumPy allows at most 64 dimensions, exceeded by", tensors.filter { $0.shape.count > 64 })
     try unwritable.refuse(RefusedTensors.advice(onTypesOf: unsupported))
   }
 }

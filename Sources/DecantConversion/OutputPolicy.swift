@@ -40,7 +40,7 @@ struct OutputPolicy {
     let file = try output.reopened()
     let written = try Checkpoint(file, named: output.path)
     guard written.tensors.count == tensors.count else {
-      throw output.mismatch("\(written.tensors.count) tensors are there, not \(tensors.count)")
+      throw output.mismatch("it has \(written.tensors.count) tensors, not \(tensors.count)")
     }
     let isOne = written.container == .npy
     // A .pth can hold several tensors with the same printed name: they are matched in the plan's order.
@@ -50,13 +50,13 @@ struct OutputPolicy {
       guard
         let tensor = isOne
           ? written.tensors.first?.tensor : found[ExactText(planned.name), default: []].popLast()
-      else { throw output.mismatch("it is not there", tensor: planned.name) }
+      else { throw output.mismatch("it is missing", tensor: planned.name) }
       guard tensor.dtype == planned.dtype, tensor.shape == planned.shape else {
         throw output.mismatch("it is \(tensor.dtype.rawValue) of shape \(tensor.shape)", tensor: planned.name)
       }
       if planned.isMeta, tensor.storage.content == nil { continue }
       guard try tensor.sha256() == planned.sha256() else {
-        throw output.mismatch("its numbers are others", tensor: planned.name)
+        throw output.mismatch("its values differ", tensor: planned.name)
       }
     }
     let damage =

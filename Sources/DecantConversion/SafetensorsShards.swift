@@ -78,7 +78,7 @@ struct SafetensorsShards {
         guard place > 0 else { throw error }
         throw error.advising(
           .text(
-            "\(place) of the \(files.count) files have their names already, and there is no index: convert again."
+            "\(place) of the \(files.count) files were replaced, and the index is missing. Convert again."
           ))
       }
     }

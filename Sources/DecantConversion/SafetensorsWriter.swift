@@ -29,12 +29,12 @@ struct SafetensorsWriter {
       let list = refused.map { "\($0.name.escapedForDisplay) (\($0.dtype.rawValue))" }.joined(separator: ", ")
       throw DecantError(
         .notRepresentable,
-        "safetensors has no element type for \(refused.count == 1 ? "this tensor" : "these \(refused.count) tensors"): \(list)",
+        "safetensors cannot store the dtype of \(refused.count == 1 ? "this tensor" : "these \(refused.count) tensors"): \(list)",
         advice: .chooseTensors)
     }
     guard !items.contains(where: { $0.name == "__metadata__" }) else {
       throw DecantError(
-        .notRepresentable, "a tensor is called __metadata__, a name that safetensors keeps for itself",
+        .notRepresentable, "a tensor is named __metadata__, which safetensors reserves",
         advice: .rename)
     }
     let ordered = items.enumerated().sorted { left, right in
@@ -47,7 +47,7 @@ struct SafetensorsWriter {
       add("__metadata__", .object(metadata.map { (key: $0.key, value: .string($0.value)) }))
       for item in ordered {
         guard let end = offset.checkedAdding(item.byteCount) else {
-          throw DecantError(.notRepresentable, "the tensors together have more bytes than any file")
+          throw DecantError(.notRepresentable, "the tensors are too large for one file")
         }
         let shape = SafetensorsTypes.shape(item.tensor.shape, of: item.dtype)
         add(

@@ -26,7 +26,7 @@ package enum FileKind {
 
     if head.isEmpty {
       self = .unsupported(
-        UnsupportedFile("is empty", "The download or copy failed: fetch the file again.", .notACheckpoint))
+        UnsupportedFile("is empty", "The download or copy failed. Download the file again.", .notACheckpoint))
     } else if begins([0x50, 0x4B, 3, 4]) || begins([0x50, 0x4B, 5, 6]) {
       self = .zip
     } else if FileSignature.isSafetensors(head, fileByteCount: fileByteCount) {
@@ -57,7 +57,7 @@ package enum FileKind {
       self = .unknown(
         UnsupportedFile(
           "is not a checkpoint: it begins with the bytes \(bytes.joined(separator: " "))",
-          "Name a .pth file written by torch.save, or a .safetensors file.", .notACheckpoint))
+          "Pass a .pth file written by torch.save, or a .safetensors file.", .notACheckpoint))
     }
   }
 }

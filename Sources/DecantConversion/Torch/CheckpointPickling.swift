@@ -93,7 +93,7 @@ struct CheckpointPickling {
     try refuse()
     if let lost = isWritten.firstIndex(of: false) {
       throw DecantError(
-        .notRepresentable, "is at a path that is written twice in the file, and only one can be kept",
+        .notRepresentable, "appears twice at the same path, and only one can be kept",
         file: plan.checkpoint.path,
         tensor: plan.tensors[lost].name, advice: .chooseKey([]))
     }
@@ -231,7 +231,7 @@ struct CheckpointPickling {
     }.joined(separator: ", ")
     throw DecantError(
       .notRepresentable,
-      "holds \(droppedCount == 1 ? "a value" : "\(droppedCount) values") that torch.load(weights_only=True) would not load: \(list)"
+      "holds \(droppedCount == 1 ? "a value" : "\(droppedCount) values") that torch.load(weights_only=True) rejects: \(list)"
         + (droppedCount > refusals.count ? " and \(droppedCount - refusals.count) more" : ""),
       file: plan.checkpoint.path,
       advice: .dropObjects)

@@ -146,7 +146,7 @@ struct OutputTree {
       home = places[home].parent
     }
     throw DecantError(
-      .notRepresentable, "is in no dictionary that could hold it under this name", tensor: name,
+      .notRepresentable, "cannot be stored under this name: its parent is not a dictionary", tensor: name,
       advice: .chooseKey([]))
   }
 

@@ -45,12 +45,12 @@ struct TensorPickling {
     }
     var unwritable = RefusedTensors()
     unwritable.add(
-      "without a scale, or with its axes in another order, PyTorch does not rebuild",
+      "PyTorch cannot load, because the scale is missing or the axes are permuted,",
       tensors.filter { $0.dtype.kind == .quantized && $0.tensor.quantization == nil })
     try unwritable.refuse(.dequantize)
     if isLegacy {
       unwritable.add(
-        "the format before PyTorch 1.6 has no storage for",
+        "the format before PyTorch 1.6 cannot store",
         tensors.filter { StorageTypes.typedStorageName($0.dtype) == nil })
       try unwritable.refuse(.currentFormat)
     }

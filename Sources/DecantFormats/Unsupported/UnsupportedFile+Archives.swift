@@ -6,22 +6,22 @@ extension UnsupportedFile {
     func has(_ name: String) -> Bool { names.contains(name) }
     if has("config.json") && has("model.weights.h5") {
       self.init(
-        "is a Keras model (.keras), whose weights are in HDF5, not a PyTorch checkpoint", "Name a .pth file.",
+        "is a Keras model (.keras), whose weights are in HDF5, not a PyTorch checkpoint", "Pass a .pth file.",
         .unsupportedFormat)
     } else if names.contains(where: { $0.hasSuffix("Data/com.apple.CoreML/model.mlmodel") }) {
       self.init(
-        "is a Core ML package", "Name the PyTorch checkpoint it was made from.",
+        "is a Core ML package", "Pass the PyTorch checkpoint it was made from.",
         .unsupportedFormat)
     } else if names.contains(where: { $0 == "saved_model.pb" || $0.hasSuffix("/saved_model.pb") }) {
       self.init(
-        "is a TensorFlow SavedModel in a zip", "Name the PyTorch checkpoint it was made from.",
+        "is a TensorFlow SavedModel in a zip", "Pass the PyTorch checkpoint it was made from.",
         .unsupportedFormat)
     } else if has("[Content_Types].xml") {
-      self.init("is an Office document", "Name the file with the weights.", .notACheckpoint)
+      self.init("is an Office document", "Pass the file with the weights.", .notACheckpoint)
     } else if has("META-INF/MANIFEST.MF") || has("AndroidManifest.xml") {
-      self.init("is a Java or Android package", "Name the file with the weights.", .notACheckpoint)
+      self.init("is a Java or Android package", "Pass the file with the weights.", .notACheckpoint)
     } else if has("mimetype") {
-      self.init("is a document (OpenDocument or EPUB)", "Name the file with the weights.", .notACheckpoint)
+      self.init("is a document (OpenDocument or EPUB)", "Pass the file with the weights.", .notACheckpoint)
     } else {
       return nil
     }

@@ -61,7 +61,7 @@ extension UnsupportedFile {
     guard fields.count >= 1 else { return nil }
     let first = fields[0]
     let second = fields.count > 1 ? fields[1] : nil
-    let remedy = "Name the PyTorch checkpoint it was made from."
+    let remedy = "Pass the PyTorch checkpoint it was made from."
     if first.number == 1, let version = first.varint, 1...64 ~= version, let second {
       // ONNX ModelProto: ir_version, producer_name, then producer_version, domain, graph or opset.
       if second.number == 2, second.isName, fields.count > 2, 3...8 ~= fields[2].number {
@@ -108,7 +108,7 @@ extension UnsupportedFile {
     // Paddle ProgramDesc: block { index 0, parent -1, variables }.
     if inner[0].number == 1, inner[0].varint == 0, inner[1].number == 2, inner[1].varint == .max {
       self.init(
-        "is a PaddlePaddle program (.pdmodel)", "Name the .pdparams file beside it.", .unsupportedFormat)
+        "is a PaddlePaddle program (.pdmodel)", "Pass the .pdparams file next to it.", .unsupportedFormat)
       return
     }
     return nil

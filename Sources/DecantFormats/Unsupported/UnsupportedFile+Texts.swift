@@ -24,19 +24,19 @@ extension UnsupportedFile {
     if head.allSatisfy({ $0 == 0 }) {
       self.init(
         head.count == fileByteCount
-          ? "holds \(fileByteCount) zero bytes and nothing else"
-          : "begins with \(head.count) zero bytes, as a file does whose download set room aside and broke off",
-        "Fetch the file again.", .notACheckpoint)
+          ? "holds only \(fileByteCount) zero bytes"
+          : "begins with \(head.count) zero bytes: its download was probably interrupted",
+        "Download the file again.", .notACheckpoint)
       return
     }
     guard let text = UnsupportedFile.text(head, isWhole: head.count == fileByteCount) else { return nil }
     let visible = text.drop { $0.isWhitespace || $0 == "\u{FEFF}" }
-    let notWeights = "Name the file with the weights."
+    let notWeights = "Pass the file with the weights."
     switch visible.first {
     case "<":
       self.init(
-        "is a web page (HTML or XML), as a download that needed a login leaves behind",
-        "Open the address in a browser to see what it says, then fetch the file itself.", .notACheckpoint)
+        "is a web page (HTML or XML); the download probably needed a login",
+        "Open the URL in a browser, then download the file itself.", .notACheckpoint)
     case "{"
     where ["\"architectures\"", "\"model_type\"", "\"_class_name\""].contains(where: visible.contains):
       self.init("is the configuration of a model (JSON), not its weights", notWeights, .notACheckpoint)
@@ -45,7 +45,7 @@ extension UnsupportedFile {
       let line = visible.prefix { !$0.isNewline }.prefix(40)
       self.init(
         "is text, not a checkpoint: it begins \"\(String(line).escapedForDisplay)\"",
-        "If it is the answer of a server, fetch the file again; if it is a configuration, name the weights beside it.",
+        "If it is an error message of a server, download the file again. If it is a configuration, pass the file with the weights.",
         .notACheckpoint
       )
     }
@@ -66,8 +66,8 @@ extension UnsupportedFile {
     let name = head.dropFirst(start + 1).prefix(Int(head[start] & 31))
     guard name.count == Int(head[start] & 31), name.allSatisfy({ 0x20..<0x7F ~= $0 }) else { return nil }
     self.init(
-      "is MessagePack, as Flax and JAX write, not a PyTorch checkpoint",
-      "In Python: numpy.savez(NEW, **arrays) of what flax.serialization.msgpack_restore gives writes one that is read.",
+      "is a MessagePack file (Flax, JAX), not a PyTorch checkpoint",
+      "Load it in Python with flax.serialization.msgpack_restore, save it with numpy.savez, then pass the .npz.",
       .unsupportedFormat
     )
   }

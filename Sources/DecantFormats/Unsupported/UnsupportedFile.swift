@@ -61,9 +61,10 @@ package struct UnsupportedFile {
     }
   }
 
-  private static let source = "Name the checkpoint it was made from."
-  private static let notWeights = "Name the file with the weights."
-  private static let olderGGML = "Make it again from its source with a current llama.cpp, which writes GGUF."
+  private static let source = "Pass the checkpoint it was made from."
+  private static let notWeights = "Pass the file with the weights."
+  private static let olderGGML =
+    "Convert the original model again with a current llama.cpp, which writes GGUF."
 
   private static let signatures = [
     Signature([0x1F, 0x8B], "is compressed by gzip", "Decompress it first: gunzip FILE.gz"),
@@ -77,26 +78,26 @@ package struct UnsupportedFile {
     Signature([0x37, 0x7A, 0xBC, 0xAF], "is a 7z archive", "Extract it first: 7z x FILE"),
     Signature("Rar!\u{1A}\u{7}", "is a RAR archive", "Extract it first: unrar x FILE"),
     Signature(
-      [0x89, 0x48, 0x44, 0x46], "is an HDF5 file, as Keras writes, not a PyTorch checkpoint",
-      "In Python: numpy.savez(NEW, **arrays) of what h5py gives writes one that is read."),
+      [0x89, 0x48, 0x44, 0x46], "is an HDF5 file (Keras), not a PyTorch checkpoint",
+      "Load it in Python with h5py, save it with numpy.savez, then pass the .npz."),
     Signature("TFL3", at: 4, "is a TensorFlow Lite model", source),
-    Signature("PTMF", at: 4, "is a PyTorch Mobile model (flatbuffer), which is not read", source),
+    Signature("PTMF", at: 4, "is a PyTorch Mobile model (flatbuffer), which is not supported", source),
     Signature(
-      "PYTORCH1", "is a file of PyTorch 1.0's release candidates, which is not read",
-      "Ask who made it for a checkpoint of torch.save."),
+      "PYTORCH1", "is a file of a PyTorch 1.0 release candidate, which is not supported",
+      "Ask its author for a file written by torch.save."),
     Signature("lmgg", "is a GGML file, older than GGUF", olderGGML),
     Signature("fmgg", "is a GGMF file, older than GGUF", olderGGML),
     Signature("tjgg", "is a GGJT file, older than GGUF", olderGGML),
     Signature("algg", "is a GGLA adapter (LoRA), older than GGUF", olderGGML),
     Signature(
-      "MATLAB 5.0 MAT-file", "is a MATLAB file, as MatConvNet writes",
-      "In Python: numpy.savez(NEW, **arrays) of what scipy.io.loadmat gives writes one that is read."),
+      "MATLAB 5.0 MAT-file", "is a MATLAB file (MatConvNet)",
+      "Load it in Python with scipy.io.loadmat, save it with numpy.savez, then pass the .npz."),
     Signature([0x5D, 0, 0], "is compressed by LZMA", "Decompress it first: unlzma FILE.lzma"),
     Signature("SQLite format 3\u{0}", "is an SQLite database", notWeights, .notACheckpoint),
     Signature("PAR1", "is a Parquet table", notWeights, .notACheckpoint),
     Signature("ARROW1", "is an Arrow table", notWeights, .notACheckpoint),
-    Signature([0x89, 0x50, 0x4E, 0x47], "is a PNG picture", notWeights, .notACheckpoint),
-    Signature([0xFF, 0xD8, 0xFF], "is a JPEG picture", notWeights, .notACheckpoint),
+    Signature([0x89, 0x50, 0x4E, 0x47], "is a PNG image", notWeights, .notACheckpoint),
+    Signature([0xFF, 0xD8, 0xFF], "is a JPEG image", notWeights, .notACheckpoint),
     Signature("%PDF-", "is a PDF document", notWeights, .notACheckpoint),
     Signature([0x7F, 0x45, 0x4C, 0x46], "is a program or library (ELF)", notWeights, .notACheckpoint),
   ]

@@ -20,7 +20,7 @@ package enum Deflate {
     _ source: UnsafeRawBufferPointer, into target: UnsafeMutableRawBufferPointer
   ) throws(LibraryMissing) -> Bool {
     if let problem = unsafe clibdeflate_load() {
-      throw LibraryMissing(reason: unsafe "the data is deflated and \(String(cString: problem))")
+      throw LibraryMissing(reason: unsafe "the data is compressed, and \(String(cString: problem))")
     }
     // Empty buffers may have a nil address, which libdeflate does not accept.
     var nothing: UInt8 = 0

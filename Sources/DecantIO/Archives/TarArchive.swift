@@ -44,7 +44,7 @@ package struct TarArchive {
           truncated ? .truncated : .damaged, reason, file: source.path, entry: Self.name(block),
           offset: offset,
           remedy: truncated
-            ? "The file is truncated: fetch it again." : "The file is damaged: fetch it again.")
+            ? "The file is truncated. Download it again." : "The file is damaged. Download it again.")
       }
       guard block[257..<262].elementsEqual("ustar".utf8), Self.hasRightChecksum(block) else {
         throw refuse("there is no tar header with a correct checksum here")
@@ -58,7 +58,7 @@ package struct TarArchive {
       let start = offset + Self.blockByteCount
       guard byteCount <= source.byteCount - start else {
         throw refuse(
-          "the member has \(byteCount) bytes and the archive has \(source.byteCount - start) there",
+          "the member has \(byteCount) bytes, but the archive has \(source.byteCount - start) there",
           truncated: true)
       }
       switch kind {

@@ -112,7 +112,7 @@ package final class ZipArchive: Sendable {
     func refuse(_ code: DecantError.Code, _ reason: String) -> DecantError {
       DecantError(
         code, reason, file: file.path, entry: entry.name, offset: entry.headerOffset,
-        remedy: "The file is damaged or made to deceive: fetch it again.")
+        remedy: "The file is damaged or malicious. Download it again.")
     }
     // The directory reader has checked that the header and its name lie in the file, so one read is enough.
     let header = try file.bytes(at: entry.headerOffset, count: 30 + entry.rawName.count)
@@ -190,7 +190,7 @@ package final class ZipArchive: Sendable {
         .damaged,
         "the entry's compressed data is damaged, or does not inflate to \(entry.byteCount) bytes",
         file: file.path,
-        entry: entry.name, remedy: "The file is damaged: fetch it again.")
+        entry: entry.name, remedy: "The file is damaged. Download it again.")
     }
     inflated.withLock { $0 = (entry.index, content) }
     return content
@@ -308,8 +308,8 @@ package func checksumMismatch(_ file: ByteSource, _ entry: ZipEntry, found: UInt
     return "0x" + String(repeating: "0", count: 8 - digits.count) + digits
   }
   return DecantError(
-    .checksumMismatch, "the data's CRC-32 is \(hex(found)) and the archive records \(hex(entry.crc32))",
+    .checksumMismatch, "CRC-32 mismatch: the data has \(hex(found)), the archive says \(hex(entry.crc32))",
     file: file.path,
     entry: entry.name,
-    remedy: "The data changed after it was written: fetch the file again.")
+    remedy: "The file is damaged. Download it again.")
 }

@@ -62,7 +62,8 @@ struct ZipDirectory: Sendable {
     // The shortest entry has 46 bytes, so a false count is detected before anything is allocated for it.
     guard end.entryCount <= end.directoryByteCount / 46 else {
       throw damaged(
-        file, end.directoryOffset, "the directory has no room for the \(end.entryCount) entries it announces")
+        file, end.directoryOffset, "the directory is too small for the \(end.entryCount) entries it announces"
+      )
     }
     // The longest entry bounds the directory's size, so that no bytes are read that cannot be entries.
     let longest = 46 + 3 * 65_535
@@ -149,14 +150,15 @@ struct ZipDirectory: Sendable {
     guard fields.method == ZipEntry.stored || fields.method == ZipEntry.deflated else {
       throw refuse(
         .unsupportedFormat,
-        "the entry is compressed by method \(fields.method); PyTorch stores, and only DEFLATE is read besides",
+        "the entry is compressed by method \(fields.method); only stored and DEFLATE entries are supported",
         "Unzip the archive and zip it again without compression: zip -0 -r OUT.pth FOLDER")
     }
     guard let stored = Int(exactly: fields.stored), let size = Int(exactly: fields.size),
       let header = Int(exactly: fields.header)
     else { throw refuse(.deceptive, "the entry's sizes do not fit 63 bits") }
     guard fields.method != ZipEntry.stored || stored == size else {
-      throw refuse(.deceptive, "the entry is stored, yet says it has \(size) bytes in \(stored)")
+      throw refuse(
+        .deceptive, "the entry is stored without compression, but has two sizes: \(size) and \(stored) bytes")
     }
     return ZipEntry(
       name: name, rawName: fields.name, index: index, method: fields.method, crc32: fields.crc32,
@@ -169,14 +171,14 @@ struct ZipDirectory: Sendable {
   ) throws(ParsingError) {
     let end = cursor.offset + length
     guard length <= cursor.remaining else {
-      throw ParsingError(offset: cursor.offset, "an extra field of \(length) bytes leaves the directory")
+      throw ParsingError(offset: cursor.offset, "an extra field of \(length) bytes exceeds the directory")
     }
     var isFull = [size == 0xFFFF_FFFF, stored == 0xFFFF_FFFF, header == 0xFFFF_FFFF]
     while end - cursor.offset >= 4 {
       let kind = try cursor.readLittleEndian(UInt16.self)
       let count = Int(try cursor.readLittleEndian(UInt16.self))
       let next = cursor.offset + count
-      guard next <= end else { throw ParsingError(offset: cursor.offset, "an extra field leaves its entry") }
+      guard next <= end else { throw ParsingError(offset: cursor.offset, "an extra field exceeds its entry") }
       if kind == 1 {
         if isFull[0] && next - cursor.offset >= 8 {
           size = try cursor.readLittleEndian(UInt64.self)
@@ -205,7 +207,7 @@ struct ZipDirectory: Sendable {
       throw DecantError(
         .deceptive, "two entries have this name, and readers disagree on which one counts", file: file.path,
         entry: entry.name,
-        remedy: "Do not trust the file: no writer of checkpoints makes this.")
+        remedy: "Do not trust the file: it may be malicious.")
     }
     return places
   }
@@ -224,14 +226,14 @@ struct ZipDirectory: Sendable {
       guard let smallest, smallest <= directoryOffset else {
         throw DecantError(
           .truncated, "the entry ends beyond the data of the archive", file: file.path, entry: entry.name,
-          offset: entry.headerOffset, remedy: "The file is truncated or damaged: fetch it again."
+          offset: entry.headerOffset, remedy: "The file is truncated or damaged. Download it again."
         )
       }
       guard smallest <= next else {
         let other = place + 1 < order.count ? entries[order[place + 1]].name : "the directory"
         throw DecantError(
           .deceptive, "the entry overlaps \(other.escapedForDisplay)", file: file.path, entry: entry.name,
-          offset: entry.headerOffset, remedy: "Do not trust the file: no writer of checkpoints makes this.")
+          offset: entry.headerOffset, remedy: "Do not trust the file: it may be malicious.")
       }
       entries[index].bound = next
     }
@@ -252,8 +254,8 @@ private struct EndRecord {
     let tail = try file.bytes(at: tailOffset, count: tailCount)
     guard let place = EndRecord.find(tail) else {
       throw DecantError(
-        .truncated, "begins like a zip archive and has no directory at its end", file: file.path,
-        remedy: "The file is truncated, as after a download that broke off: fetch it again."
+        .truncated, "is a truncated zip archive: it has no directory at its end", file: file.path,
+        remedy: "The download was probably interrupted. Download the file again."
       )
     }
     do throws(ParsingError) {
@@ -331,7 +333,7 @@ private struct EndRecord {
       throw ParsingError(offset: 0, "its zip64 locator does not point to an end record")
     }
     guard try record.readLittleEndian(UInt64.self) == UInt64(locator - place - 12) else {
-      throw ParsingError(offset: 0, "its zip64 end record does not have the length of the room for it")
+      throw ParsingError(offset: 0, "its zip64 end record has a wrong length")
     }
     try record.skip(20)
     let count = try record.readLittleEndian(UInt64.self)
@@ -342,7 +344,7 @@ private struct EndRecord {
 /// Returns an error that says a zip file is damaged.
 private func damaged(_ file: ByteSource, _ offset: Int?, _ reason: String) -> DecantError {
   DecantError(
-    .damaged, reason, file: file.path, offset: offset, remedy: "Fetch the file again, or ask who made it."
+    .damaged, reason, file: file.path, offset: offset, remedy: "Download the file again."
   )
 }
 

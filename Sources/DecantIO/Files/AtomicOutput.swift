@@ -43,7 +43,7 @@ package final class AtomicOutput {
   private static func sourceIsTarget(_ path: String) -> DecantError {
     DecantError(
       .invalidArgument, "is the file being read", file: path,
-      remedy: "Write under another name, then move it.")
+      remedy: "Write to another file, then move it.")
   }
 
   private init() {
@@ -77,7 +77,7 @@ package final class AtomicOutput {
         throw DecantError(
           .notAFile, status.st_mode & S_IFMT == S_IFDIR ? "is a directory" : "is not a regular file",
           file: path,
-          remedy: "Name the file to write.")
+          remedy: "Pass the file to write.")
       }
       guard overwrite else {
         throw DecantError(
@@ -94,7 +94,7 @@ package final class AtomicOutput {
       // Like cp, do not replace the link and do not create a file at a path that the caller did not name.
       throw DecantError(
         .notAFile, "is a symbolic link to a file that does not exist", file: self.path,
-        remedy: "Name the file to write.")
+        remedy: "Pass the file to write.")
     }
     self.target = target
     let folder = AtomicOutput.folder(of: target)
@@ -110,7 +110,7 @@ package final class AtomicOutput {
         remedy: errno == EMFILE
           ? nil
           : errno == ENOENT
-            ? "Make the folder first: mkdir -p \(folder)" : "Choose a folder you may write to.")
+            ? "Make the folder first: mkdir -p \(folder)" : "Choose a folder that you can write to.")
     }
     // Ignores the umask: a file that replaces another keeps its mode.
     if replaces { fchmod(descriptor, mode) }
@@ -236,7 +236,7 @@ package final class AtomicOutput {
   /// Returns the error of `--check` when the output differs from what was written.
   package func mismatch(_ reason: String, tensor: String? = nil) -> DecantError {
     DecantError(
-      .outputDiffers, "the output differs from what was to be written: \(reason)", file: path, tensor: tensor,
+      .outputDiffers, "the output differs from the source: \(reason)", file: path, tensor: tensor,
       remedy: "Please report this. Nothing was changed.")
   }
 

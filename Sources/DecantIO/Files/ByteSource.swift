@@ -86,8 +86,8 @@ package struct ByteSource: Sendable {
     guard offset >= 0, count >= 0, offset <= byteCount, count <= byteCount - offset else {
       throw DecantError(
         .truncated,
-        "\(count) bytes are needed and the file has \(max(0, byteCount - max(offset, 0))) there", file: path,
-        offset: offset, remedy: "The file is truncated or damaged: fetch it again.")
+        "\(count) bytes are needed, but the file has \(max(0, byteCount - max(offset, 0))) there", file: path,
+        offset: offset, remedy: "The file is truncated or damaged. Download it again.")
     }
   }
 }

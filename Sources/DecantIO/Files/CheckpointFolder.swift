@@ -79,7 +79,7 @@ package struct CheckpointFolder {
       throw DecantError(
         .deceptive, "the name \"\(name.escapedForDisplay)\" does not stay inside the folder",
         file: self.path,
-        remedy: "Do not trust the checkpoint: no writer makes such a name.")
+        remedy: "Do not trust the checkpoint: the name is malicious.")
     }
     let found = CheckpointFolder.retryingWithMoreDescriptors {
       unsafe openat(handle.descriptor, name, Descriptors.inspection | O_CLOEXEC)
@@ -98,7 +98,7 @@ package struct CheckpointFolder {
         .deceptive,
         "is a link to a file outside its folder\(Descriptors.path(of: found).map { " (\($0.escapedForDisplay))" } ?? "")",
         file: path,
-        remedy: "If you trust the link, put the file itself in its place: cp -L copies what links lead to.")
+        remedy: "If you trust the link, replace it by a copy of the file: cp -L.")
     }
     let descriptor = CheckpointFolder.retryingWithMoreDescriptors {
       Descriptors.reopen(found)
@@ -125,7 +125,7 @@ package struct CheckpointFolder {
         })
       guard names.count <= limit else {
         throw DecantError(
-          .limitExceeded, "holds more than \(limit) files", file: path, remedy: "Name the checkpoint's index."
+          .limitExceeded, "holds more than \(limit) files", file: path, remedy: "Pass the checkpoint's index."
         )
       }
     }
@@ -154,6 +154,6 @@ package struct CheckpointFolder {
     let isMissing = errno == ENOENT
     return .system(
       errno, isMissing ? .partMissing : .reading(errno), "cannot be opened", file: path,
-      remedy: isMissing ? "The checkpoint is incomplete: fetch the file that is missing." : nil)
+      remedy: isMissing ? "The checkpoint is incomplete. Download the missing file." : nil)
   }
 }

@@ -65,7 +65,7 @@ package struct FileTree: Sendable {
         case S_IFREG: found.append((Array(path.utf8), path))
         case S_IFLNK:
           guard unsafe stat(path, &status) == 0 else {
-            skipped.append((path, "is a link that leads nowhere"))
+            skipped.append((path, "is a broken link"))
             continue
           }
           switch status.st_mode & S_IFMT {

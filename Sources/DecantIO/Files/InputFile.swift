@@ -62,7 +62,7 @@ package final class InputFile: StorageContent, Sendable {
       .notAFile, isDirectory ? "is a directory, not a checkpoint file" : "is not a regular file",
       file: path,
       remedy: isDirectory
-        ? "Name a file inside it." : "Copy its contents to a regular file first: reading needs to seek.")
+        ? "Pass a file inside it." : "Copy its contents to a regular file first.")
   }
 
   package var isRandomAccess: Bool { true }
@@ -89,9 +89,9 @@ package final class InputFile: StorageContent, Sendable {
       } else if count == 0 {
         // Callers stay within the size at opening, so the file has been truncated since.
         throw DecantError(
-          .readFailed, "became shorter while it was read: \(buffer.count - done) more bytes are needed",
+          .readFailed, "was truncated while it was read: \(buffer.count - done) more bytes are needed",
           file: path,
-          offset: offset + done, remedy: "Wait until it is written completely.")
+          offset: offset + done, remedy: "Wait until it is completely written.")
       } else if errno != EINTR {
         throw .system(errno, .reading(errno), "cannot be read", file: path, offset: offset + done)
       }

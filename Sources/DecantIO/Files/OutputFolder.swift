@@ -41,14 +41,14 @@ package final class OutputFolder {
       }
       guard OutputFolder.isEmpty(self.target) else {
         throw DecantError(
-          .outputExists, "is a folder that is not empty, which is not replaced", file: target,
+          .outputExists, "is a folder that is not empty", file: target,
           remedy: "Empty it, or choose another name.")
       }
     }
     guard unsafe mkdir(path, 0o777) == 0 else {
       throw .system(
         errno, .writing(errno), "cannot be written", file: target,
-        remedy: errno == EMFILE ? nil : "Choose a folder you may write to.")
+        remedy: errno == EMFILE ? nil : "Choose a folder that you can write to.")
     }
   }
 
