@@ -67,12 +67,12 @@ package struct DiffFile: Sendable {
     skippedCount = count - entries.count
     guard count == 0 || !entries.isEmpty else {
       throw DecantError(
-        .tensorNotFound, "the patterns leave no tensor", file: path, advice: .listNames)
+        .tensorNotFound, "no tensor matches the patterns", file: path, advice: .listNames)
     }
     guard !entries.isEmpty else {
       throw DecantError(
         .noStateDict, "holds no tensors", file: path,
-        remedy: "Give the path of the file that holds the weights.")
+        remedy: "Pass the file that holds the weights.")
     }
     let meta = entries.filter { $0.tensor.storage.content == nil }
     guard meta.isEmpty else {
@@ -122,7 +122,7 @@ package struct DiffFile: Sendable {
     guard unread.isEmpty else {
       throw DecantError(
         .unreadTensors,
-        "holds tensors of kinds that are not compared: "
+        "holds tensors that cannot be compared: "
           + list(
             unread.map { "\($0.path.isEmpty ? "the one at the root" : $0.name) (\($0.unreadTensor ?? ""))" }),
         file: checkpoint.path, advice: .chooseTensors)

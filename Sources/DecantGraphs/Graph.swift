@@ -34,7 +34,7 @@ package struct Graph: Sendable, Equatable {
 
   /// Appends a node and returns its output.
   package mutating func append(_ name: String, _ operation: GraphOperation, inputs: [Value]) -> Value {
-    precondition(inputs.allSatisfy { $0.index <= nodes.count }, "a node reads only what stands before it")
+    precondition(inputs.allSatisfy { $0.index <= nodes.count }, "a node reads only earlier values")
     nodes.append(Node(name: name, operation: operation, inputs: inputs))
     return Value(index: nodes.count)
   }

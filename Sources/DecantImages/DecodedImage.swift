@@ -27,7 +27,7 @@ package struct DecodedImage: Sendable, Equatable {
   package init(decoding bytes: [UInt8], turning: Bool = true, limits: Limits = Limits()) throws(DecantError) {
     guard bytes.count <= limits.imageBytes else {
       throw DecantError(
-        limits.exceeded(\.imageBytes, need: bytes.count), "is a picture of \(bytes.count) bytes")
+        limits.exceeded(\.imageBytes, need: bytes.count), "is an image of \(bytes.count) bytes")
     }
     switch ImageFormat(head: bytes.prefix(ImageFormat.headByteCount)) {
     case .png: self = try PNGDecoding.picture(bytes, limits)
@@ -35,8 +35,8 @@ package struct DecodedImage: Sendable, Equatable {
     case nil:
       let name = ImageFormat.unsupportedFormatName(head: bytes.prefix(ImageFormat.headByteCount))
       throw DecantError(
-        .unsupportedFormat, name.map { "is a \($0) picture, which is not read" } ?? "is not a picture",
-        remedy: "Only PNG and JPEG are read: save it as PNG.")
+        .unsupportedFormat, name.map { "is a \($0) image, which is not supported" } ?? "is not an image",
+        remedy: "Save it as PNG or JPEG.")
     }
     guard turning, orientation != .upright else { return }
     self = orientation.applied(to: self)
@@ -70,13 +70,13 @@ package struct DecodedImage: Sendable, Equatable {
   static func check(_ height: Int, _ width: Int, _ limits: Limits) throws(DecantError) {
     guard height > 0, width > 0 else {
       throw DecantError(
-        .damaged, "is a picture of \(width)×\(height) pixels",
+        .damaged, "is an image of \(width)×\(height) pixels",
         remedy: "Download the file again, or save it again.")
     }
     let count = checkedProduct([height, width]) ?? .max
     guard count <= limits.imagePixels else {
       throw DecantError(
-        limits.exceeded(\.imagePixels, need: count), "is a picture of \(width)×\(height) pixels")
+        limits.exceeded(\.imagePixels, need: count), "is an image of \(width)×\(height) pixels")
     }
   }
 }

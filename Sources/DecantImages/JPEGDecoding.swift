@@ -13,7 +13,7 @@ enum JPEGDecoding {
     try check(markers, limits)
     guard markers.width * markers.height / pixelsPerByte <= bytes.count else {
       throw .truncatedImage(
-        "claims \(markers.width)×\(markers.height) pixels, which its \(bytes.count) bytes cannot hold")
+        "claims \(markers.width)×\(markers.height) pixels, more than its \(bytes.count) bytes can hold")
     }
     if let problem = unsafe cimage_load_jpeg() {
       throw DecantError(.libraryMissing, "cannot be decoded: \(unsafe String(cString: problem))")
@@ -59,16 +59,17 @@ enum JPEGDecoding {
       default: "hierarchical"
       }
     if let kind {
-      throw DecantError(.unsupportedFormat, "is a \(kind) JPEG, which is not read", remedy: "Save it as PNG.")
+      throw DecantError(
+        .unsupportedFormat, "is a \(kind) JPEG, which is not supported", remedy: "Save it as PNG.")
     }
     guard markers.precision == 8 else {
       throw DecantError(
-        .unsupportedFormat, "is a JPEG with \(markers.precision) bits per sample; only 8 are read",
+        .unsupportedFormat, "is a JPEG with \(markers.precision) bits per sample; only 8 are supported",
         remedy: "Save it with 8 bits.")
     }
     guard [1, 3, 4].contains(markers.components) else {
       throw DecantError(
-        .unsupportedFormat, "is a JPEG with \(markers.components) components; only 1, 3 and 4 are read",
+        .unsupportedFormat, "is a JPEG with \(markers.components) components; only 1, 3 and 4 are supported",
         remedy: "Save it as PNG.")
     }
     // Each scan processes the whole image, and a scan takes only a few bytes.

@@ -43,7 +43,7 @@ struct JPEGMarkers {
         }
       }
     } catch {
-      throw .truncatedImage("is a JPEG that ends too early: \(error.reason)", at: error.offset)
+      throw .truncatedImage("is a truncated JPEG: \(error.reason)", at: error.offset)
     }
   }
 

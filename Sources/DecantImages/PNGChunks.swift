@@ -19,7 +19,7 @@ struct PNGChunks {
   init(_ bytes: RawSpan) throws(DecantError) {
     var cursor = ByteCursor(bytes, at: Self.signature.count)
     guard bytes.byteCount >= 33, bytes.copy(8..<16) == [0, 0, 0, 13] + Array("IHDR".utf8) else {
-      throw .truncatedImage("begins like a PNG and has no header", at: cursor.offset)
+      throw .truncatedImage("is a PNG without a header", at: cursor.offset)
     }
     var start = cursor.offset
     do throws(ParsingError) {
@@ -44,7 +44,7 @@ struct PNGChunks {
       }
     } catch {
       throw .truncatedImage(
-        "is a PNG that ends inside the chunk that begins here: \(error.reason)", at: start)
+        "is a PNG that ends inside a chunk: \(error.reason)", at: start)
     }
   }
 

@@ -12,7 +12,7 @@ enum PNGDecoding {
     let held = (chunks.width * channels * chunks.bitDepth + 7) / 8 * chunks.height
     guard held / limits.inflation <= chunks.dataByteCount else {
       throw .truncatedImage(
-        "claims \(chunks.width)×\(chunks.height) pixels, which its \(chunks.dataByteCount) bytes of data cannot hold"
+        "claims \(chunks.width)×\(chunks.height) pixels, more than its \(chunks.dataByteCount) bytes of data can hold"
       )
     }
     if let problem = unsafe cimage_load_png() {
@@ -46,12 +46,13 @@ enum PNGDecoding {
     case (0, 16):
       // Pillow's I;16 → RGB clips at 255, so nearly every pixel would be white.
       throw DecantError(
-        .unsupportedFormat, "is a greyscale PNG with 16 bits, and there is no agreed way to make 8 of them",
+        .unsupportedFormat,
+        "is a greyscale PNG with 16 bits, which cannot be converted to 8 bits unambiguously",
         remedy: "Save it with 8 bits, scaled as the network was trained.")
     default:
       throw DecantError(
         .damaged,
-        "is a PNG with colour type \(chunks.colourType) and \(chunks.bitDepth) bits, which does not exist",
+        "is a PNG with colour type \(chunks.colourType) and \(chunks.bitDepth) bits, which is not valid",
         remedy: "Download the file again, or save it again.")
     }
   }

@@ -11,9 +11,9 @@ public enum Preprocessing: String, Sendable, CaseIterable {
   /// A short description of the conversion.
   package var summary: String {
     switch self {
-    case .imagenetEval: "the shorter side to 256, the middle 224×224, ImageNet's mean and deviation"
-    case .imagenetRaw: "every pixel, ImageNet's mean and deviation"
-    case .none: "as given"
+    case .imagenetEval: "resize to 256, center crop to 224×224, ImageNet mean and standard deviation"
+    case .imagenetRaw: "no resizing, ImageNet mean and standard deviation"
+    case .none: "none"
     }
   }
 

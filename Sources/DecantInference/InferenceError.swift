@@ -27,7 +27,7 @@ package enum InferenceError: Error, Sendable, Equatable, CustomStringConvertible
 
   /// The error when neither engine's library is installed. One package is enough; oneDNN is faster.
   package static let noEngine = InferenceError.libraryMissing(
-    "neither oneDNN nor OpenBLAS is on this machine; install the package libdnnl2 (apt-get install libdnnl2)")
+    "neither oneDNN nor OpenBLAS is installed; install oneDNN with apt-get install libdnnl2")
 
   package var description: String {
     switch self {
@@ -46,11 +46,11 @@ package enum InferenceError: Error, Sendable, Equatable, CustomStringConvertible
       return "the input has shape \(found), not N×\(channels)×H×W with every size at least 1"
     case .inputTooSmall(let node, let height, let width):
       return
-        "the input is too small: the map that reaches \(node) is \(height)×\(width), smaller than its window"
+        "the input is too small: the feature map at \(node) is \(height)×\(width), smaller than its window"
     case .inputTooLarge(let node):
       return "the input is too large: the output of \(node) is larger than this engine can address"
     case .outOfMemory(let bytes):
-      return "the system did not provide the \(bytes) bytes that the run needs"
+      return "the run needs \(bytes) bytes, which the system did not provide"
     case .threads(let count):
       return "cannot run on \(count) threads"
     case .libraryMissing(let reason):

@@ -84,9 +84,9 @@ extension Program {
         throw fail("its batch normalization has other channels")
       }
     case .maxPool, .averagePool, .padChannels, .globalAveragePool:
-      guard !input.isVector else { throw fail("its input is no map") }
+      guard !input.isVector else { throw fail("its input is not a feature map") }
     case .blurPool:
-      guard !input.isVector else { throw fail("its input is no map") }
+      guard !input.isVector else { throw fail("its input is not a feature map") }
       // A single pixel has no neighbour to reflect.
       guard min(input.height, input.width) > 1 else {
         throw .inputTooSmall(node: step.name, height: input.height, width: input.width)

@@ -61,7 +61,7 @@ extension ONNXDataLayout {
     }
     for (place, (found, planned)) in zip(written, planned).enumerated() {
       guard found.name == planned.name else {
-        throw model.mismatch("\(found.name.escapedForDisplay) stands in its place", tensor: planned.name)
+        throw model.mismatch("\(found.name.escapedForDisplay) is in its place", tensor: planned.name)
       }
       guard found.shape == planned.shape, found.elementType == planned.elementType else {
         throw model.mismatch(
@@ -75,7 +75,7 @@ extension ONNXDataLayout {
         numbers = (dataFile, offset..<offset + planned.byteCount)
       }
       guard let (file, range) = numbers, try file.sha256(range) == planned.sha256() else {
-        throw model.mismatch("its numbers are others", tensor: planned.name)
+        throw model.mismatch("its values differ", tensor: planned.name)
       }
     }
   }

@@ -50,7 +50,7 @@ struct ONNXGraph {
     var folded: Set<Int> = []
     for (index, node) in graph.nodes.enumerated() {
       let inputs = node.inputs.map { values[$0.index] }
-      guard let first = inputs.first else { throw Self.refusal(node, "it reads nothing") }
+      guard let first = inputs.first else { throw Self.refusal(node, "it has no inputs") }
       if folded.contains(index) {
         values.append(first)
         continue

@@ -92,7 +92,7 @@ package struct ONNXModel {
     guard parts.byteCount <= Self.largestByteCount else {
       throw DecantError(
         .notRepresentable,
-        "the model would have \(parts.byteCount) bytes, and protobuf allows \(Self.largestByteCount)",
+        "the model would have \(parts.byteCount) bytes, but protobuf allows \(Self.largestByteCount)",
         file: path, advice: .useExternalData)
     }
     let model = try AtomicOutput(
@@ -125,7 +125,7 @@ package struct ONNXModel {
     do throws(DecantError) { try model.commit(isDurable: target.isDurable) } catch {
       throw data == nil
         ? error
-        : error.advising(.text("\(path.escapedForDisplay).data is the new one already: convert again."))
+        : error.advising(.text("\(path.escapedForDisplay).data was already replaced. Convert again."))
     }
     return Report(
       nodeCount: graph.nodes.count, weightCount: graph.initializers.count(where: \.isWeight),

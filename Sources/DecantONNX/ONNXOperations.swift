@@ -63,7 +63,7 @@ extension ONNXGraph {
     case .attentionPool(let pooling):
       return (try append(pooling, node, x), pooling.outputs)
     case .opaque(let operation):
-      throw Self.refusal(node, "\(operation.name) is not written")
+      throw Self.refusal(node, "\(operation.name) is not supported")
     }
   }
 
@@ -151,7 +151,7 @@ extension ONNXGraph {
   ) throws(DecantError) -> String {
     // PyTorch drops a window that begins beyond the feature map; ONNX runtimes differ there.
     guard !pooling.isCeilMode || pooling.padding + pooling.stride <= pooling.kernel else {
-      throw Self.refusal(node, "its last window could lie beyond the map")
+      throw Self.refusal(node, "its last window could be outside the feature map")
     }
     var (map, padding) = (x, pooling.padding)
     if pooling.hasZeroPadding, padding > 0 {

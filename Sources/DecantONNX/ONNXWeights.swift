@@ -36,7 +36,7 @@ struct ONNXWeights {
     for parameter in graph.nodes.flatMap(\.writtenParameters) {
       guard let weight = weight(parameter.name) else {
         throw DecantError(
-          .mismatch, "the network needs \(parameter.name.escapedForDisplay), which is missing",
+          .mismatch, "\(parameter.name.escapedForDisplay) is missing",
           advice: .verify)
       }
       let tensor = weight.tensor
@@ -54,7 +54,7 @@ struct ONNXWeights {
       // The limit leaves room for alignment gaps and names.
       guard let own = tensor.elementCount.checkedMultiplying(by: 4), let sum = byteCount.checkedAdding(own),
         sum < 1 << 60
-      else { throw refuse(.notRepresentable, "the weights together have more bytes than any file", nil) }
+      else { throw refuse(.notRepresentable, "the weights are too large for one file", nil) }
       byteCount = sum
       found[parameter.name] = weight
     }

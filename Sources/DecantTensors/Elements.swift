@@ -140,7 +140,7 @@ func appendNumbers<T: TensorScalar>(
   case .bool: append(UInt8.self) { $0 == 0 ? 0 : 1 }
   default:
     guard let table = EightBitFloat.format(of: dtype)?.table else {
-      throw DecantError(.unsupportedFormat, "elements of type \(dtype.rawValue) are not read as numbers")
+      throw DecantError(.unsupportedFormat, "elements of type \(dtype.rawValue) cannot be read as numbers")
     }
     append(UInt8.self) { T(table[Int($0)]) }
   }

@@ -52,7 +52,7 @@ extension Tensor {
       throw DecantError(.invalidArgument, "the tensor has no scale and no zero point")
     }
     guard let byteCount = elementCount.checkedMultiplying(by: MemoryLayout<Float>.size) else {
-      throw DecantError(.limitExceeded, "the tensor's numbers take more bytes than any memory has")
+      throw DecantError(.limitExceeded, "the tensor is too large for memory")
     }
     let content = try DequantizedContent(self, quantization, byteCount: byteCount)
     let storage = Storage(

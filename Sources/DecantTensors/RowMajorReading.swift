@@ -60,7 +60,7 @@ package struct RowMajorReader: Sendable {
     let kind = tensor.dtype.kind
     if (tensor.isNegated || tensor.isConjugated) && kind != .complex && kind != .floatingPoint {
       throw DecantError(
-        .unsupportedFormat, "a conj or neg bit on type \(tensor.dtype.rawValue) has no meaning")
+        .unsupportedFormat, "a conj or neg bit on type \(tensor.dtype.rawValue) is not valid")
     }
     self.tensor = tensor
     self.content = content

@@ -11,7 +11,7 @@ internal import CLibcrypto
   package init() throws(DecantError) {
     guard let state = unsafe decant_sha256_create() else {
       throw DecantError(
-        .libraryMissing, "hashing needs OpenSSL's libcrypto, which is not on this machine",
+        .libraryMissing, "SHA-256 needs OpenSSL's libcrypto, which is not installed",
         remedy: "Install the package libssl3: apt-get install libssl3")
     }
     unsafe self.state = state

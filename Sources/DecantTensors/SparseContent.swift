@@ -27,7 +27,8 @@ extension Tensor {
       throw DecantError(.damaged, "the shape \(shape) is negative or too large")
     }
     guard values.dtype.elementsPerByte == 1 else {
-      throw DecantError(.unsupportedFormat, "sparse tensors of type \(values.dtype.rawValue) are not read")
+      throw DecantError(
+        .unsupportedFormat, "sparse tensors of type \(values.dtype.rawValue) are not supported")
     }
     // Without data (the meta device) there is nothing to read.
     let hasData = parts.allSatisfy { $0.storage.content != nil }

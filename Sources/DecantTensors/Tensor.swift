@@ -49,7 +49,8 @@ public struct Tensor: Sendable {
     else { throw DecantError(.damaged, "the shape \(shape) is negative or too large") }
     let strides = strides ?? Tensor.contiguousStrides(shape)
     guard strides.count == shape.count else {
-      throw DecantError(.damaged, "the shape \(shape) has \(shape.count) sizes and \(strides.count) strides")
+      throw DecantError(
+        .damaged, "the shape \(shape) has \(shape.count) dimensions but \(strides.count) strides")
     }
     guard strides.allSatisfy({ $0 >= 0 }), storageOffset >= 0 else {
       throw DecantError(.damaged, "the strides \(strides) or the offset \(storageOffset) are negative")
