@@ -71,7 +71,8 @@ import Testing
     _ = try decant("synthesize resnet18 -o OUT/resnet18-f37072fd.pth")
     let run = try decant("identify OUT/resnet18-f37072fd.pth")
     #expect(run.status == 0)
-    #expect(run.errors.contains("the file's name ends in f37072fd, and its SHA-256 begins with "))
+    #expect(
+      run.errors.contains("the file name says that the SHA-256 begins with f37072fd, but it begins with "))
   }
 
   @Test func explains() throws {

@@ -91,9 +91,9 @@ import Testing
     #expect(!(try inspect("non_finite.pth").output.contains("non-finite")))
     #expect(
       try inspect("no_crc.pth").errors
-        == "decant: warning: no CRC-32 is recorded in the archive, so damage to the data cannot be noticed\n")
+        == "decant: warning: the archive has no CRC-32, so damaged data cannot be detected\n")
     #expect(
-      try inspect("nested.pth", "--checksums").output.contains("every recorded CRC-32 matches its data"))
+      try inspect("nested.pth", "--checksums").output.contains("every CRC-32 in the file matches"))
   }
 
   @Test func sorts() throws {

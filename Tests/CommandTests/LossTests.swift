@@ -61,13 +61,13 @@ import Testing
     }
     let text = "state_dict.conv1.weight (torch_npu.utils.storage._rebuild_npu_tensor)"
     try refused(
-      Self.network, saying: "holds tensors of kinds that are not read: " + text, remedy: "decant inspect")
+      Self.network, saying: "holds tensors that cannot be read: " + text, remedy: "decant inspect")
     try refused(
       [
         "convert in.pth out.safetensors", "convert in.pth out.pth", "convert in.pth out.npz",
         "convert in.pth out/",
       ],
-      saying: "holds tensors of kinds that are not converted: " + text, remedy: "--key, --only or --except")
+      saying: "holds tensors that cannot be converted: " + text, remedy: "--key, --only or --except")
     #expect(try decant("convert in.pth out.safetensors --except state_dict.conv1.weight").status == 0)
     #expect(try decant("inspect in.pth").status == 0)
   }
@@ -91,7 +91,7 @@ import Testing
       ])
     }
     let text =
-      "decant: warning: outside model the file also holds 1 tensor of kinds that are not read: optimizer.state.0 (lib.make)\n"
+      "decant: warning: outside model the file also holds 1 tensor that cannot be read: optimizer.state.0 (lib.make)\n"
     let run = try decant("verify in.pth")
     #expect(run.status == 0 && run.errors.contains(text))
     let converted = try decant("convert in.pth out.safetensors --key model")
@@ -164,7 +164,7 @@ import Testing
     try writeInput()
     try write("in.pth") { $0.resnet(Self.customHeads[index]) }
     let errors = try decant("verify in.pth").errors
-    if errors.contains("--num-classes 0 uses the network without a head") {
+    if errors.contains("Pass --num-classes 0 to use the network without its head") {
       for command in Self.network {
         #expect(try decant(command + " --num-classes 0").status == 0, "\(command)")
       }

@@ -27,7 +27,7 @@ import Testing
   @Test func everythingThatWasDoneIsSaid() throws {
     let run = try run("--input fixtures/pictures/photo.jpg --preprocess imagenet-eval --top 1")
     #expect(run.status == 0, "\(run.errors)")
-    #expect(run.output.contains("input 1×3×224×224 by imagenet-eval: the shorter side to 256"))
+    #expect(run.output.contains("input 1×3×224×224 with imagenet-eval: resize to 256"))
     #expect(run.output.contains("(JPEG of 48×36; orientation 6, turned right by 90°; to 224×224)"))
     let report = try report("--input fixtures/pictures/photo.jpg --preprocess imagenet-raw")
     #expect(report["preprocessing"] as? String == "imagenet-raw")

@@ -106,12 +106,12 @@ import Testing
     #expect(DecantError(broken).code == .checksumMismatch && DecantError(broken).location.tensor == "a")
     var grouped = small
     grouped.normalization = .group
-    #expect(refusal(grouped, bare) == .otherKind("its normalizations have no running statistics"))
+    #expect(refusal(grouped, bare) == .otherKind("its normalization layers have no running statistics"))
     var cifar = small
     cifar.stemPooling = .none
     #expect(
       refusal(cifar, weights)?.description.hasPrefix(
-        "only networks with batch normalization after each convolution, a 7×7 stem") == true)
+        "only networks with batch norm after each convolution, a 7×7 stem") == true)
     var untouched = weights
     for name in ["bn1", "layer1.0.bn1", "layer1.0.bn2"] {
       untouched = try replacing(untouched, name + ".running_mean", .init(repeating: 0, count: 8))
@@ -129,10 +129,10 @@ import Testing
     let infinite = try replacing(weights, "layer1.0.bn1.bias", .init(repeating: .infinity, count: 8))
     #expect(
       refusal(small, infinite)
-        == .unusable(tensor: "layer1.0.bn2", reason: "makes numbers that are not finite"))
+        == .unusable(tensor: "layer1.0.bn2", reason: "produces NaN or infinity"))
     var huge = ResNetConfiguration(block: .basic, layers: [1], planes: [512])
     huge.stem = .single(kernel: 7, channels: 8)
     let wide = try SyntheticWeights.stateDict(huge.graph(), seed: 5)
-    #expect(refusal(huge, wide)?.description.contains("weights, more than any ResNet") == true)
+    #expect(refusal(huge, wide)?.description.contains("weights, more than any published ResNet") == true)
   }
 }

@@ -109,7 +109,7 @@ import Testing
     let found = try ResNetIdentification(.only(in: weights(configuration)))
     #expect(found.architecture == nil && found.sameShapes.isEmpty)
     #expect(found.nearest?.name == "resnet50")
-    #expect(found.nearest?.differences == ["layers [3, 4, 9, 3], not [3, 4, 6, 3]"])
+    #expect(found.nearest?.differences == ["layers [3, 4, 9, 3] instead of [3, 4, 6, 3]"])
   }
 
   /// Checks that the stem's stride stays open: the detector and the classifier have the same names and shapes.

@@ -111,7 +111,7 @@ def test_a_changed_byte_is_found(decant, folder):
     with pytest.raises(zipfile.BadZipFile), np.load(folder / "a.npz") as loaded:
         loaded["w"]
     finished = decant.attempt("inspect", "--checksums", folder / "a.npz")
-    assert finished.status == 2 and "entry w.npy, tensor w: the data's CRC-32 is" in finished.errors
+    assert finished.status == 2 and "entry w.npy, tensor w: CRC-32 mismatch: " in finished.errors
     finished = decant.attempt("convert", folder / "a.npz", folder / "a.safetensors")
     assert finished.status == 2 and "CRC-32" in finished.errors and not (folder / "a.safetensors").exists()
 
@@ -137,7 +137,7 @@ def test_arrays_of_no_numbers_are_named(decant, folder, array):
         assert record["unread_tensor"].startswith("numpy ")
         assert record["shape"] == list(array.shape) and record["bytes"] == array.nbytes
         finished = decant.attempt("convert", folder / file, folder / "out.safetensors")
-        assert finished.status == 2 and "holds tensors of kinds that are not converted: " in finished.errors
+        assert finished.status == 2 and "holds tensors that cannot be converted: " in finished.errors
         assert ("other (numpy " if path else "the one at the root (numpy ") in finished.errors
         assert not (folder / "out.safetensors").exists()
 
@@ -154,7 +154,7 @@ def test_arrays_of_objects_are_listed_and_not_executed(decant, folder):
         assert all(value in values for value in (1, "two", 3.5))
         assert all(record["path"].startswith(".".join(root)) for record in rest)
         (warning,) = seen["warnings"]
-        assert "nothing of it was executed" in warning
+        assert "it was not executed" in warning
         finished = decant.attempt("convert", folder / file, folder / "out.safetensors")
         assert finished.status == 2 and "numpy array of Python objects" in finished.errors
     for file in ("a.npy", "a.npz"):

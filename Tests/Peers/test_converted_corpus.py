@@ -60,16 +60,16 @@ def reason_is_true(errors: str, listing: dict, target: str) -> str | None:
         return "no data" if any(tensor["sha256"] is None for tensor in tensors) else None
     if "two tensors would have the name" in errors:
         return "equal names" if len({tensor["name"] for tensor in tensors}) < len(tensors) else None
-    if "kinds that are not converted" in errors:
+    if "that cannot be converted" in errors:
         return "unread kinds" if any("unread_tensor" in record for record in listing["objects"]) else None
     if "CRC-32" in errors or "checksum" in errors:
         return "damaged" if listing["warnings"] else None
     reasons = []
-    if "no element type for" in errors:
+    if "cannot store the dtype of" in errors:
         reasons.append("a type it lacks" if not dtypes <= HELD[target] else None)
-    if "4 dimensions for" in errors:
+    if "4 dimensions, exceeded by" in errors:
         reasons.append("dimensions" if any(len(tensor["shape"]) > 4 for tensor in tensors) else None)
-    if "bytes for the name of" in errors:
+    if "bytes, exceeded by" in errors:
         reasons.append("long names" if any(len(tensor["name"].encode()) > 63 for tensor in tensors) else None)
     return ", ".join(reasons) if reasons and all(reasons) else None
 

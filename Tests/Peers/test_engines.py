@@ -121,7 +121,7 @@ def test_winograd(decant, run, checkpoints, figures):
     figures(f"engines, resnet18 at 224x224: largest error: {said}, PyTorch {far(single, double):.1e}")
     assert max(errors.values()) < CLOSE
     said = decant("run", file, "--arch", "resnet18", "--input", run.folder / "x.npy", *ENGINES["fast"]).errors
-    assert np.array_equal(logits["exact"], logits["fast"]) == ("no Winograd filtering for this processor" in said)
+    assert np.array_equal(logits["exact"], logits["fast"]) == ("no Winograd convolutions for this processor" in said)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -198,7 +198,7 @@ STAGES = ["stem", "maxpool", "layer1", "layer2", "layer3", "layer4", "avgpool", 
 def test_stages_are_compared(decant, small, folder, options, against):
     np.save(folder / "x.npy", image(2, 3, 61, 75))
     output = decant("run", small[0], "--input", folder / "x.npy", *options).output
-    _, _, table = output.partition(f"against the reference engine in {against}:\n")
+    _, _, table = output.partition(f"compared with the reference engine in {against}:\n")
     rows = [line.split() for line in table.splitlines() if line.split()[0] in STAGES]
     engines = {row[1] for row in rows}
     expected = {"reference"} if options[-1] == "reference" else {"onednn"}

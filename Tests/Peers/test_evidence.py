@@ -494,4 +494,4 @@ def test_what_lies_beside_stays_in_the_folder(decant, folder):
     (folder / "inner" / "config.json").write_bytes(b" " * (1 << 20) + b"{}")
     assert "more than a configuration needs" in decant("identify", folder / "inner" / "net.pth").errors
     (folder / "inner" / "config.json").write_bytes(b"\xff{")
-    assert "it is no JSON" in decant("identify", folder / "inner" / "net.pth").errors
+    assert ": not JSON" in decant("identify", folder / "inner" / "net.pth").errors

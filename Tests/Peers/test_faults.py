@@ -127,7 +127,7 @@ def test_a_write_that_changes_a_bit(failing, source, outputs, folder, name):
         finished = failing(f"pwrite:{number}:flip", source, folder / name, *options(name), "--check")
         if finished.status == 0:
             break
-        check(finished, str(folder / name), "the output differs from what was to be written")
+        check(finished, str(folder / name), "the output differs from the source")
         assert contents(folder) == {name: OLD}
     assert number > (1 if name == "new.npy" else 3), "every block holds numbers of a tensor"
     assert failing("pwrite:1:flip", source, folder / name, *options(name)).status == 0
@@ -250,7 +250,7 @@ def test_shards_that_cannot_be_named(decant, failing, source, folder, exists):
     finished = failing(fault, source, folder / "s.safetensors", *SHARDS)
     # What has a name keeps it, whole; the message says so, and no index leads to a mixture.
     check(finished, "1 of the ")
-    assert "have their names already, and there is no index: convert again" in finished.errors
+    assert "were replaced, and the index is missing: convert again" in finished.errors
     assert "s.safetensors.index.json" not in contents(folder)
 
 

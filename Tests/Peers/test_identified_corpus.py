@@ -53,7 +53,7 @@ OUTCOMES = {
 PHRASES = {
     "no ResNet": r"not recognised as a ResNet: .*prefixes found: (?P<found>.+)\. decant identify --dialects ",
     "several state dicts": r"holds \d+ state dicts: (?P<found>.+)\. Choose one with --key\.",
-    "no state dict": r"holds tensors and no state dict\. ",
+    "no state dict": r"holds tensors but no state dict\. ",
     "no tensors": r"holds no tensors\. ",
 }
 # The independent reader names an OrderedDict's tensors by their place in its call; their shapes are compared.

@@ -232,7 +232,7 @@ def test_what_cannot_be_read_is_refused(pictures):
     assert "53×37 pixels, more than the 100 " in pictures.refused(
         whole, "--preprocess", "imagenet-raw", "--limit", "imagePixels=100")
     for format in ("GIF", "WEBP", "BMP", "TIFF"):
-        assert "which is not read" in pictures.refused(saved(Image.fromarray(bytes_of(5, 5)), format))
+        assert "which is not supported" in pictures.refused(saved(Image.fromarray(bytes_of(5, 5)), format))
     assert "--preprocess imagenet-eval (" in pictures.refused(whole, "--threads", "1")
     assert "--preprocess imagenet-raw (" in pictures.refused(whole, "--preprocess", "none")
 

@@ -173,4 +173,4 @@ def test_what_has_no_statistics_is_refused(decant, folder):
     state = {name: value for name, value in network.state_dict().items() if "running" not in name}
     torch.save(state, folder / "net.pth")
     bare = decant.attempt("identify", folder / "net.pth", "--measure")
-    assert bare.status == 2 and "its normalizations have no running statistics" in bare.errors and not bare.output
+    assert bare.status == 2 and "its normalization layers have no running statistics" in bare.errors and not bare.output

@@ -21,7 +21,7 @@ def check_refusal(finished, records: list[dict] | None, output):
         return
     names = [name_of(record["path"]) for record in records]
     homeless = [record for record in records if record["dtype"] not in TYPES]
-    if "safetensors has no element type" in message:
+    if "safetensors cannot store the dtype" in message:
         found = re.search(r"(?:this tensor|these \d+ tensors): (.*)\. Choose", message)[1].split(", ")
         assert found == [f"{name_of(record['path'])} ({record['dtype']})" for record in homeless]
     elif "holds no tensors" in message:
@@ -33,7 +33,7 @@ def check_refusal(finished, records: list[dict] | None, output):
         assert any("quantization" in record for record in records)
     elif "are sparse, which safetensors cannot hold" in message:
         assert any("layout" in record for record in records)
-    elif "of kinds that are not converted" in message:
+    elif "that cannot be converted: " in message:
         # A storage that no tensor has, which torch.save wrote by itself.
         assert "legacy_storages.pth" in message and "(a storage that no tensor has)" in message
     elif "holds tensors without data" in message:

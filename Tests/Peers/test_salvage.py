@@ -39,7 +39,7 @@ def test_random_objects(decant, folder, figures, seed):
             state = tensor.get("state", "whole")
             states[state] += 1
             assert tensor["sha256"] == (expected[json.dumps(tensor["path"])] if state == "whole" else None)
-        assert any("tensors are whole" in warning for warning in listing["warnings"])
+        assert any("tensors are complete" in warning for warning in listing["warnings"])
         for command in ("verify", "convert"):
             arguments = [folder / "cut.pth"] + ([folder / "out.safetensors"] if command == "convert" else [])
             assert decant.attempt(command, *arguments).status == 2

@@ -91,7 +91,7 @@ extension DecantError.Advice {
     case .currentFormat: "Leave out --legacy."
     case .keepPrefix: "Leave out --strip-prefix, or use --key to choose the tensors that have this prefix."
     case .omitSourceDigest: "Leave out --source-digest."
-    case .nameArchitecture: "Name the network with --arch, such as --arch resnet50."
+    case .nameArchitecture: "Pass the network with --arch, such as --arch resnet50."
     case .chooseStride(let isNamed):
       isNamed
         ? "Pass --stride0 1 (resnet50nodown) or --stride0 2 (resnet50)." : "Pass --stride0 1 or --stride0 2."

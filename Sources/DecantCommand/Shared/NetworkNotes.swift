@@ -20,7 +20,8 @@ extension ResolvedNetwork {
       StandardStreams.note("warning: \(warning.commandText.escapedForDisplay)")
     }
     for (place, items) in resolution.read.byPlace {
-      let facts = items.map { "\($0.name) \($0.value)" }.joined(separator: "; ")
+      let facts = items.map { "\($0.name) \(resolution.configuration.text($0.value))" }
+        .joined(separator: "; ")
       StandardStreams.note("read from \(place): \(facts)".escapedForDisplay)
     }
     if !resolution.assumed.isEmpty {

@@ -22,7 +22,7 @@ enum OptionValue {
 
   /// Parses the number of outputs of a network.
   static func classes(_ text: String) throws -> Int {
-    try integer(in: 0..., "--num-classes is at least 0, which is no head")(text)
+    try integer(in: 0..., "--num-classes is at least 0 (no head)")(text)
   }
 
   static func stride0(_ text: String) throws -> Int { try integer(in: 1...2, "--stride0 is 1 or 2")(text) }

@@ -9,7 +9,7 @@ extension ResNetDialect {
       "mmdetection-deep", "mmdetection's and mmsegmentation's ResNetV1c and ResNetV1d",
       blocks + pooled + stemOfLayers),
     ResNetDialect(
-      "mmpretrain-ema", "the averaged weights that mmcv's EMA hook keeps beside the others",
+      "mmpretrain-ema", "the averaged weights that mmcv's EMA hook keeps next to the others",
       [
         ("conv1.weight", "ema_backbone_conv1_weight"), ("bn1.*", "ema_backbone_bn1_*"),
         ("layer{s}.{b}.conv{i}.weight", "ema_backbone_layer{s}_{b}_conv{i}_weight"),
