@@ -131,7 +131,7 @@ import Testing
     (["inspect", "FILE", "--nonsense"], "Unknown option '--nonsense'"),
     (
       ["verify", "FILE", "--num-classes=-1"],
-      "The value '-1' is invalid for '--num-classes <num-classes>': --num-classes is at least 0, which is no head, not -1."
+      "The value '-1' is invalid for '--num-classes <num-classes>': --num-classes is at least 0 (no head), not -1."
     ),
     (
       ["run", "FILE", "--input", "x.npy", "--block-stride", "2x2"],
