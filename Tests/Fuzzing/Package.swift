@@ -38,7 +38,7 @@ let package = Package(
     .target(name: "DecantResNets", dependencies: ["DecantBytes", "DecantTensors", "DecantGraphs"]),
 
     .target(
-      name: "TestSupport", path: "TestSupport",
+      name: "TestSupport", dependencies: ["DecantBytes", "DecantResNets"], path: "TestSupport",
       exclude: ["DecantProcess.swift", "Fixtures.swift", "SyntheticImage.swift"],
       sources: ["ZipBuilder.swift"]),
     .target(
