@@ -5,6 +5,9 @@ package struct Activation<Scalar: ReferenceScalar>: Sendable, Equatable {
   package let shape: [Int]
   package let values: [Scalar]
 
+  /// Creates the activation of a run's value. The shape must have as many elements as there are values.
+  init(_ shape: ValueShape, _ values: [Scalar]) { (self.shape, self.values) = (shape.sizes, values) }
+
   /// Creates an activation from a shape and its row-major values.
   ///
   /// - Throws: ``InferenceError/valueCount(shape:count:)`` when the shape's element count differs from the number of

@@ -30,7 +30,7 @@ final class StageCollector<Scalar: ReferenceScalar> {
         unsafe workspace.copy(value, columns, to: base)
       }
       if columns.upperBound < shape.columns { return parts[value] = numbers }
-      complete[value] = try? Activation(shape: shape.sizes, values: numbers)
+      complete[value] = Activation(shape, numbers)
     }
     while let first = pending.first, let activation = complete[first.value] {
       pending.removeFirst()

@@ -143,7 +143,7 @@ internal import DecantIO
       if shape.isVector { return unsafe target.update(from: source, count: shape.count) }
       unsafe copy(value, 0..<shape.columns, to: target)
     }
-    return try? Activation(shape: shape.sizes, values: values)
+    return Activation(shape, values)
   }
 
   /// Copies some columns of a feature map to their positions in an N×C×H×W array.

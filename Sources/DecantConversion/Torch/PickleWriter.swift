@@ -39,26 +39,24 @@ struct PickleWriter {
 
   /// Stores the last written value in the memo and returns its memo index.
   mutating func remember() -> Int {
-    let place = memoCount
-    memoCount += 1
-    if place < 0x100 {
-      bytes.append(UInt8(ascii: "q"))
-      bytes.append(UInt8(place))
-    } else {
-      bytes.append(UInt8(ascii: "r"))
-      bytes.appendLittleEndian(UInt32(truncatingIfNeeded: place))
-    }
-    return place
+    defer { memoCount += 1 }
+    writeMemo(memoCount, short: UInt8(ascii: "q"), long: UInt8(ascii: "r"))
+    return memoCount
   }
 
   /// Writes the value at a memo index.
-  mutating func recall(_ place: Int) {
-    if place < 0x100 {
-      bytes.append(UInt8(ascii: "h"))
-      bytes.append(UInt8(place))
+  mutating func recall(_ index: Int) {
+    writeMemo(index, short: UInt8(ascii: "h"), long: UInt8(ascii: "j"))
+  }
+
+  /// Writes the opcode with a one-byte index where that is enough, otherwise the one with four bytes.
+  private mutating func writeMemo(_ index: Int, short: UInt8, long: UInt8) {
+    if index < 0x100 {
+      bytes.append(short)
+      bytes.append(UInt8(index))
     } else {
-      bytes.append(UInt8(ascii: "j"))
-      bytes.appendLittleEndian(UInt32(truncatingIfNeeded: place))
+      bytes.append(long)
+      bytes.appendLittleEndian(UInt32(truncatingIfNeeded: index))
     }
   }
 
