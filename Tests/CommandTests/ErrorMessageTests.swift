@@ -101,15 +101,15 @@ import Testing
   @Test(arguments: [
     (
       ["verify", "FILE", "--arch", "resnet51"],
-      "The value 'resnet51' is invalid for '--arch <arch>': No architecture is called 'resnet51'. decant identify --architectures lists the 139 there are."
+      "The value 'resnet51' is invalid for '--arch <arch>': Unknown architecture 'resnet51'. decant identify --architectures lists all 139."
     ),
     (
       ["run", "FILE", "--arch", "vgg16", "--input", "x.npy"],
-      "The value 'vgg16' is invalid for '--arch <arch>': No architecture is called 'vgg16'."
+      "The value 'vgg16' is invalid for '--arch <arch>': Unknown architecture 'vgg16'."
     ),
     (
       ["synthesize", "\u{1b}[31m", "-o", "x.pth"],
-      #"The value '\x1b[31m' is invalid for '<architecture>': No architecture is called '\x1b[31m'."#
+      #"The value '\x1b[31m' is invalid for '<architecture>': Unknown architecture '\x1b[31m'."#
     ),
     (
       ["convert", "FILE", "out.h5"],
@@ -125,7 +125,7 @@ import Testing
     ),
     (
       ["convert", "FILE", "out.safetensors", "--dtype", "int8"],
-      "The value 'int8' is invalid for '--dtype <dtype>': --dtype takes float64, float32, float16, bfloat16, float8_e4m3fn, float8_e5m2, float8_e4m3fnuz, float8_e5m2fnuz, not int8."
+      "The value 'int8' is invalid for '--dtype <dtype>': --dtype is one of float64, float32, float16, bfloat16, float8_e4m3fn, float8_e5m2, float8_e4m3fnuz, float8_e5m2fnuz, not int8."
     ),
     (["inspect"], "Missing expected argument '<file>'"),
     (["inspect", "FILE", "--nonsense"], "Unknown option '--nonsense'"),

@@ -45,7 +45,8 @@ struct IdentificationReport {
     StandardStreams.line()
     var facts = TextTable([("fact", .left), ("value", .left), ("source", .left)])
     for fact in found.facts {
-      facts.row(fact.name.escapedForDisplay, fact.value.escapedForDisplay, fact.source.escapedForDisplay)
+      let value = found.configuration.text(fact.value)
+      facts.row(fact.name.escapedForDisplay, value.escapedForDisplay, fact.source.escapedForDisplay)
     }
     facts.show()
     printContradictions()
@@ -53,7 +54,7 @@ struct IdentificationReport {
     StandardStreams.line()
     var open = TextTable([("not in the file", .left), ("default", .left), ("set with", .left)])
     for question in found.undetermined {
-      open.row(question.name, question.usual, question.setting?.option ?? "")
+      open.row(question.name, found.configuration.text(question.usual), question.setting?.option ?? "")
     }
     open.show()
   }
