@@ -143,7 +143,7 @@ def test_geometry_that_is_not_built_is_refused(decant, folder, change, name):
     torch.save(network, folder / "net.pth")
     found = identify(decant, folder / "net.pth")
     assert name in facts(found, "attribute") and found["architecture"] is None and not found["proven"]
-    refuse(decant, folder, folder / "net.pth", "a geometry that is not built", name)
+    refuse(decant, folder, folder / "net.pth", "geometry is not supported", name)
 
 
 def test_no_pool_and_epsilons_are_built(decant, folder):
