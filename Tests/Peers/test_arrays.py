@@ -98,7 +98,7 @@ def test_many_zeros_in_few_bytes_are_asked_for(decant, folder):
     """136 MB of zeros fill 132 kB: what a bomb looks like, and what an honest array can be."""
     np.savez_compressed(folder / "z.npz", w=np.zeros(34_000_000, np.float32))
     finished = decant.attempt("inspect", folder / "z.npz")
-    assert finished.status == 2 and "--limit largeInflation=1032" in finished.errors
+    assert finished.status == 2 and "--limit largeInflation=" in finished.errors
     (tensor,) = decant.inspect(folder / "z.npz", "--limit", "largeInflation=1032")["tensors"]
     assert tensor["shape"] == [34_000_000]
 

@@ -250,7 +250,7 @@ def test_shards_that_cannot_be_named(decant, failing, source, folder, exists):
     finished = failing(fault, source, folder / "s.safetensors", *SHARDS)
     # What has a name keeps it, whole; the message says so, and no index leads to a mixture.
     check(finished, "1 of the ")
-    assert "were replaced, and the index is missing: convert again" in finished.errors
+    assert "were replaced, and the index is missing. Convert again" in finished.errors
     assert "s.safetensors.index.json" not in contents(folder)
 
 

@@ -56,13 +56,13 @@ package protocol BlockSource: AnyObject, Sendable {
 
     init(blockCount: Int) {
       let byteCount = blockCount * blockByteCount
-      guard let memory = unsafe PageMemory.allocate(byteCount: byteCount) else {
-        fatalError("no memory for a block of \(byteCount) bytes")
-      }
-      unsafe bytes = UnsafeMutableRawBufferPointer(start: memory, count: byteCount)
+      unsafe bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: byteCount, alignment: byteCount)
+      #if os(Linux)
+        if blockCount > 1 { _ = unsafe madvise(bytes.baseAddress, byteCount, MADV_HUGEPAGE) }
+      #endif
     }
 
-    deinit { if let memory = unsafe bytes.baseAddress { unsafe PageMemory.free(memory) } }
+    deinit { unsafe bytes.deallocate() }
   }
 
   @safe private final class Block: @unchecked Sendable {
@@ -93,10 +93,8 @@ package protocol BlockSource: AnyObject, Sendable {
   }
 
   private struct Shared {
-    /// The blocks queued for the worker thread, which writes the first one.
-    var pending: [Block] = []
-    /// True when no more blocks will be queued.
-    var isClosed = false
+    /// The number of blocks that the other thread has not written yet.
+    var pendingCount = 0
     var idle: [Block] = []
     var failure: Failure?
   }
@@ -104,8 +102,6 @@ package protocol BlockSource: AnyObject, Sendable {
   private let descriptor: Int32
   /// True when the descriptor cannot seek, such as a pipe.
   private let isStream: Bool
-  /// The worker thread, created when the first block is queued.
-  private var thread: WorkerThread?
   private let shared = Monitor(Shared())
   /// The block that the caller is filling.
   private var current: Block?
@@ -163,11 +159,7 @@ package protocol BlockSource: AnyObject, Sendable {
       current = nil
       write(block)
     }
-    if let thread {
-      shared.withLock { $0.isClosed = true }
-      thread.join()
-      self.thread = nil
-    }
+    shared.wait { $0.pendingCount == 0 ? () : nil }
     return shared.withLock {
       // Frees the blocks now: a conversion keeps several finished files until the first one gets its name.
       $0.idle = []
@@ -199,31 +191,14 @@ package protocol BlockSource: AnyObject, Sendable {
 
   /// Queues a block for the worker thread; false when its queue is full, or there is no thread.
   private func enqueue(_ block: Block) -> Bool {
-    guard !isStream, shared.withLock({ $0.pending.count < Self.pendingCount }) else { return false }
-    if thread == nil {
-      shared.withLock { $0.isClosed = false }
-      thread = WorkerThread { [self] in writePending() }
-    }
-    guard thread != nil else { return false }
-    shared.withLock { $0.pending.append(block) }
-    return true
-  }
-
-  /// Writes queued blocks until the queue is closed; the worker thread's body. A block stays queued until it is
-  /// written.
-  private func writePending() {
-    while let block = nextPending() {
+    guard !isStream, shared.withLock({ $0.pendingCount < Self.pendingCount }) else { return false }
+    shared.withLock { $0.pendingCount += 1 }
+    let isTaken = BackgroundThread.shared.run { [self] in
       write(block)
-      shared.withLock { _ = $0.pending.removeFirst() }
+      shared.withLock { $0.pendingCount -= 1 }
     }
-  }
-
-  /// Returns the next block to write; nil when no more will come.
-  private func nextPending() -> Block? {
-    shared.wait { shared -> Block?? in
-      if let block = shared.pending.first { return block }
-      return shared.isClosed ? .some(nil) : nil
-    }
+    if !isTaken { shared.withLock { $0.pendingCount -= 1 } }
+    return isTaken
   }
 
   private func write(_ block: Block) {
