@@ -17,7 +17,7 @@ public struct DecantError: Error, Sendable, Equatable {
   public var location: Location
   /// A clause, without a full stop, that says what is wrong. Text from the file is escaped.
   public var reason: String
-  /// The remedy; nil when there is none.
+  /// The remedy in a form that the library and the command line each put into words; nil when nothing helps.
   package var advice: Advice?
 
   /// The remedy in terms of the library, in one or two sentences; nil when there is none.

@@ -15,10 +15,10 @@ package enum PythonLiteral: Equatable {
 
   /// The forms that a text may use.
   package enum Grammar {
-    /// What NumPy's writers have used: integers, strings with escapes, lists, tuples and dictionaries. With
-    /// `allowsLongIntegers`, `3L` is an integer, as Python 2 wrote some.
+    /// The syntax of `.npy` headers: integers, strings with escapes, lists, tuples and dictionaries. With
+    /// `allowsLongIntegers`, `3L` is an integer, as Python 2 wrote it.
     case numpyHeader(allowsLongIntegers: Bool)
-    /// Settings that people and TorchScript write: also floats, `dict(key=literal)` and the words `true`, `false` and
+    /// The syntax of configuration files and TorchScript code: also floats, `dict(key=literal)` and the words `true`, `false` and
     /// `null`, but no escapes in strings.
     case settings
   }

@@ -148,7 +148,7 @@ enum PythonText {
 
   /// Decodes Python's raw-unicode-escape to UTF-8 that may contain lone surrogates.
   ///
-  /// Only `\uXXXX` and `\UXXXXXXXX` are escapes. Every other byte is the character with that code.
+  /// Only `\uXXXX` and `\UXXXXXXXX` are escapes. Any other byte stands for the character U+00XX of its value.
   static func rawUnicodeEscape(_ text: ByteSlice) throws(Fault) -> [UInt8] {
     var result: [UInt8] = []
     result.reserveCapacity(text.count)

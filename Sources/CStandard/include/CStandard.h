@@ -12,12 +12,12 @@ static inline double cstandard_pow(double base, double exponent) { return pow(ba
 static inline double cstandard_sin(double angle) { return sin(angle); }
 static inline double cstandard_cos(double angle) { return cos(angle); }
 
-/* memcmp of two buffers that are equal: 0. */
+/* 0 when the buffers hold the same bytes. */
 static inline int cstandard_compare(const void *_Nonnull left, const void *_Nonnull right, size_t byteCount) {
   return memcmp(left, right, byteCount);
 }
 
-/* The first byte of this value; NULL when there is none. */
+/* A pointer to the first byte that equals `value`; NULL when no byte does. */
 static inline const void *_Nullable cstandard_find(const void *_Nonnull bytes, int value, size_t byteCount) {
   return memchr(bytes, value, byteCount);
 }

@@ -92,7 +92,7 @@ extension TensorReconstruction {
     return local.count == all.count
   }
 
-  /// Returns an attribute of an object, whose class may have slots; nil when there is none.
+  /// Returns an attribute of an object, from its dictionary or its slots; nil when it has no such attribute.
   private func attribute(_ name: String, of value: PickleValue) -> PickleValue? {
     guard let object = graph.object(value) else { return nil }
     for state in object.states {
