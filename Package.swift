@@ -63,7 +63,8 @@ let package = Package(
     .target(
       name: "DecantONNX",
       dependencies: [
-        "DecantBytes", "DecantIO", "DecantTensors", "DecantGraphs", "DecantCheckpoints", "DecantConversion",
+        "DecantBytes", "DecantIO", "DecantFormats", "DecantTensors", "DecantGraphs", "DecantCheckpoints",
+        "DecantConversion",
       ]),
     .target(
       name: "DecantKit",
@@ -91,11 +92,7 @@ let package = Package(
       name: "FuzzTargets",
       dependencies: [
         "DecantBytes", "DecantIO", "DecantFormats", "DecantCheckpoints", "DecantConversion", "DecantGraphs",
-        "DecantImages", "DecantPickle",
-        "DecantResNets",
-        "DecantScanning",
-        "DecantTensors",
-        "TestSupport",
+        "DecantImages", "DecantPickle", "DecantResNets", "DecantScanning", "DecantTensors", "TestSupport",
       ],
       path: "Tests/Fuzzing/Targets"),
     .testTarget(name: "DecantBytesTests", dependencies: ["DecantBytes"]),
@@ -105,9 +102,12 @@ let package = Package(
       name: "DecantCheckpointsTests",
       dependencies: [
         "DecantBytes", "DecantIO", "DecantFormats", "DecantCheckpoints", "DecantConversion", "CLibdeflate",
-        "CTestLibraries", "FuzzTargets",
-        "DecantTensors",
-        "TestSupport",
+        "CTestLibraries", "FuzzTargets", "DecantTensors", "TestSupport",
+      ]),
+    .testTarget(
+      name: "DecantConversionTests",
+      dependencies: [
+        "DecantBytes", "DecantIO", "DecantTensors", "DecantCheckpoints", "DecantConversion", "TestSupport",
       ]),
     .testTarget(
       name: "DecantScanningTests",
@@ -122,18 +122,15 @@ let package = Package(
       name: "DecantInferenceTests",
       dependencies: [
         "DecantBytes", "DecantIO", "DecantFormats", "DecantCheckpoints", "DecantConversion", "DecantGraphs",
-        "DecantInference", "DecantResNets",
-        "DecantTensors",
-        "TestSupport",
+        "DecantInference", "DecantResNets", "DecantTensors", "TestSupport",
       ],
       exclude: ["pytorch_cases.py"]),
     .testTarget(
       name: "DecantNetworksTests",
       dependencies: [
         "DecantBytes", "DecantIO", "DecantFormats", "DecantCheckpoints", "DecantConversion",
-        "DecantInference", "DecantNetworks", "DecantResNets",
-        "DecantTensors",
-        "TestSupport",
+        "DecantInference",
+        "DecantNetworks", "DecantResNets", "DecantTensors", "TestSupport",
       ]),
     .testTarget(
       name: "DecantONNXTests",
@@ -147,11 +144,7 @@ let package = Package(
       name: "CommandTests",
       dependencies: [
         "Sample", "DecantBytes", "DecantIO", "DecantCommand", "DecantConversion", "DecantCheckpoints",
-        "DecantInference",
-        "DecantNetworks",
-        "DecantResNets",
-        "DecantTensors",
-        "TestSupport",
+        "DecantInference", "DecantNetworks", "DecantResNets", "DecantTensors", "TestSupport",
       ],
       exclude: ["messages.txt"]),
   ]

@@ -1,5 +1,5 @@
-internal import DecantFormats
 public import DecantBytes
+internal import DecantFormats
 package import DecantIO
 package import DecantPickle
 package import DecantTensors

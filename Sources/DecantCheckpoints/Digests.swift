@@ -1,5 +1,5 @@
-package import DecantIO
 internal import DecantBytes
+package import DecantIO
 internal import DecantTensors
 
 extension InputFile {

@@ -1,9 +1,9 @@
-import DecantBytes
-import ArgumentParser
-import CArguments
-import DecantCheckpoints
-import DecantIO
-import DecantTensors
+internal import ArgumentParser
+internal import CArguments
+internal import DecantBytes
+internal import DecantCheckpoints
+internal import DecantIO
+internal import DecantTensors
 
 /// The command line tool `decant`.
 @main
@@ -103,12 +103,4 @@ struct Decant: ParsableCommand {
     StandardStreams.error(error.commandText)
     ProcessControl.end(error.exitStatus.rawValue)
   }
-}
-
-/// The exit codes that scripts rely on. A command throws one to end with it.
-enum ExitStatus: Int32, Error {
-  /// The answer is no, such as a mismatch.
-  case no = 1
-  /// The file or the request is invalid.
-  case wrong = 2
 }

@@ -1,6 +1,6 @@
-internal import DecantIO
 package import DecantBytes
 package import DecantCheckpoints
+internal import DecantIO
 package import DecantTensors
 
 /// One of the two files, with the tensors to compare.

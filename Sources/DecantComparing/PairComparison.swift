@@ -1,7 +1,7 @@
 internal import DecantBytes
 internal import DecantCheckpoints
-package import DecantTensors
 internal import DecantIO
+package import DecantTensors
 
 /// The result of comparing two tensors.
 package enum PairVerdict: Sendable {

@@ -1,5 +1,5 @@
-internal import DecantCheckpoints
 internal import DecantBytes
+internal import DecantCheckpoints
 
 /// The metadata of a converted file: the source's own metadata, then the entries that the conversion adds.
 package struct ConversionMetadata {

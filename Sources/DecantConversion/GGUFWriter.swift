@@ -1,6 +1,6 @@
-internal import DecantFormats
-internal import DecantCheckpoints
 internal import DecantBytes
+internal import DecantCheckpoints
+internal import DecantFormats
 internal import DecantIO
 internal import DecantTensors
 

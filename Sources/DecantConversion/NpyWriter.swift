@@ -1,6 +1,6 @@
-internal import DecantFormats
-package import DecantCheckpoints
 package import DecantBytes
+package import DecantCheckpoints
+internal import DecantFormats
 package import DecantIO
 package import DecantTensors
 

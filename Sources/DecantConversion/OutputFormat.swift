@@ -37,7 +37,7 @@ public enum OutputFormat: String, Sendable, CaseIterable {
   }
 
   /// True when the format stores metadata.
-  var holdsMetadata: Bool { self == .safetensors || self == .gguf }
+  package var holdsMetadata: Bool { self == .safetensors || self == .gguf }
 }
 
 extension KeyValuePairs<String, OutputFormat> {

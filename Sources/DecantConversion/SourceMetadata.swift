@@ -1,5 +1,5 @@
-package import DecantCheckpoints
 package import DecantBytes
+package import DecantCheckpoints
 
 /// The metadata of a safetensors, sharded or GGUF file, without the entries that describe only that file.
 struct SourceMetadata {

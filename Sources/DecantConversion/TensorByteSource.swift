@@ -1,7 +1,7 @@
 internal import DecantBytes
 internal import DecantIO
-internal import Synchronization
 internal import DecantTensors
+internal import Synchronization
 
 /// Reads one tensor in row-major order for a writer. It casts the elements if requested, verifies the source's CRC-32
 /// and computes the CRC-32 of the output.

@@ -1,5 +1,5 @@
-internal import DecantTensors
 internal import DecantIO
+internal import DecantTensors
 
 /// Writes tensors to an output one after the other: casts them, verifies their storages' checksums and counts lost
 /// elements.

@@ -1,5 +1,5 @@
-internal import DecantBytes
 internal import CImageCodecs
+internal import DecantBytes
 
 /// JPEG decoding by libjpeg-turbo, with its accurate inverse DCT and smooth chroma upsampling, which are also
 /// Pillow's.

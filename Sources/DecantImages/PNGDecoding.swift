@@ -1,5 +1,5 @@
-internal import DecantBytes
 internal import CImageCodecs
+internal import DecantBytes
 
 /// PNG decoding by libpng, converted to RGB as Pillow converts its modes.
 enum PNGDecoding {

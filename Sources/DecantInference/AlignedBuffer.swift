@@ -1,4 +1,4 @@
-import DecantIO
+internal import DecantIO
 
 /// An uninitialised, 64-byte aligned memory buffer that it owns and frees.
 ///

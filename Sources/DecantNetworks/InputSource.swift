@@ -1,6 +1,6 @@
 package import DecantBytes
-internal import DecantIO
 internal import DecantCheckpoints
+internal import DecantIO
 package import DecantImages
 internal import DecantInference
 package import DecantTensors

@@ -1,6 +1,7 @@
 internal import DecantBytes
-internal import DecantIO
 internal import DecantCheckpoints
+internal import DecantFormats
+internal import DecantIO
 internal import DecantTensors
 
 /// A constant as it is stored in a written model.

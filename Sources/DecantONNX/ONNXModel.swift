@@ -1,7 +1,7 @@
 package import DecantBytes
-internal import DecantIO
 package import DecantCheckpoints
 package import DecantGraphs
+internal import DecantIO
 package import DecantTensors
 
 /// A network as an ONNX model of opset 17: the graph and its weights, which any ONNX runtime executes.

@@ -1,4 +1,4 @@
-import DecantBytes
+internal import DecantBytes
 
 /// Reads opcodes and their arguments as `pickletools.genops` does.
 ///

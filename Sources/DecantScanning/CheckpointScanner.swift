@@ -1,6 +1,6 @@
 public import DecantBytes
-internal import DecantIO
 internal import DecantFormats
+internal import DecantIO
 
 /// Finds the code that loading a file would execute, without loading it.
 ///

@@ -1,5 +1,5 @@
-internal import DecantBytes
 internal import CStandard
+internal import DecantBytes
 internal import DecantPickle
 
 /// Tests whether bytes begin like a pickle.

@@ -78,3 +78,19 @@ extension NarrowFormat {
     return (loss.overflowed + Int(over), loss.underflowed + Int(under))
   }
 }
+
+/// Returns the pattern of the bfloat16 nearest to a number, ties to even. Every NaN becomes 0x7FC0.
+func bfloat16Pattern(_ value: Float) -> UInt16 {
+  UInt16(truncatingIfNeeded: BFloat16Format.narrowed(value.bitPattern))
+}
+
+/// Returns the pattern of the bfloat16 nearest to a double, rounded once.
+func bfloat16Pattern(_ value: Double) -> UInt16 {
+  var nearest = Float(value)
+  // Rounding to odd in the intermediate float keeps the second rounding correct.
+  if nearest.isFinite, Double(nearest) != value, nearest.bitPattern & 1 == 0 {
+    let isTooLarge = Double(nearest.magnitude) > value.magnitude
+    nearest = Float(bitPattern: isTooLarge ? nearest.bitPattern - 1 : nearest.bitPattern + 1)
+  }
+  return bfloat16Pattern(nearest)
+}

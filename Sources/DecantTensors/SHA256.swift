@@ -1,5 +1,5 @@
-package import DecantBytes
 internal import CLibcrypto
+package import DecantBytes
 
 /// An incremental SHA-256 (FIPS 180-4), computed by OpenSSL's libcrypto.
 @safe package final class SHA256 {

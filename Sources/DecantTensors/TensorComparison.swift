@@ -1,5 +1,5 @@
-package import DecantBytes
 internal import CStandard
+package import DecantBytes
 
 /// The differences between the numbers of two tensors, measured in one pass.
 ///

@@ -1,9 +1,9 @@
 import DecantCheckpoints
-import Foundation
 import DecantInference
 import DecantNetworks
 import DecantResNets
 import DecantTensors
+import Foundation
 import TestSupport
 import Testing
 

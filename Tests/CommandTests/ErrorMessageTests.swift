@@ -124,6 +124,14 @@ import Testing
       "--names: not for .onnx."
     ),
     (
+      ["convert", "FILE", "out.onnx", "--shrink", "--legacy", "--drop-objects"],
+      "--drop-objects, --shrink, --legacy: not for .onnx."
+    ),
+    (
+      ["convert", "FILE", "out.npz", "--source-digest"],
+      "--source-digest: only for .safetensors, .gguf and .onnx."
+    ),
+    (
       ["convert", "FILE", "out.safetensors", "--dtype", "int8"],
       "The value 'int8' is invalid for '--dtype <dtype>': --dtype is one of float64, float32, float16, bfloat16, float8_e4m3fn, float8_e5m2, float8_e4m3fnuz, float8_e5m2fnuz, not int8."
     ),

@@ -1,6 +1,6 @@
 import DecantCheckpoints
-import Foundation
 import DecantTensors
+import Foundation
 import TestSupport
 import Testing
 

@@ -1,7 +1,7 @@
-import DecantConversion
 import DecantCheckpoints
-import Foundation
+import DecantConversion
 import DecantTensors
+import Foundation
 import TestSupport
 import Testing
 

@@ -1,11 +1,11 @@
-import DecantConversion
 import DecantBytes
+import DecantConversion
 import DecantIO
-@testable import DecantCheckpoints
-import Foundation
 import DecantTensors
+import Foundation
 import TestSupport
 import Testing
+@testable import DecantCheckpoints
 
 /// Tests of error codes that no format's tests cover: system errors and invalid arguments.
 @Suite struct ErrorCodeTests {

@@ -1,77 +1,20 @@
 import DecantBytes
 import DecantCheckpoints
-import Foundation
 import DecantTensors
+import Foundation
 import TestSupport
 import Testing
 
-/// A tensor's properties as PyTorch recorded them when it wrote a fixture.
-struct ExpectedTensor: Equatable, CustomStringConvertible {
-  var path: String
-  let dtype: String
-  let shape: [Int]
-  var strides: [Int]
-  var storageOffset: Int
-  let sha256: String
-  let layout: String
-  let parts: [String]
-
-  var description: String { "\(path) \(dtype) \(shape) \(strides) +\(storageOffset) \(sha256.prefix(8))" }
-
-  /// The expected tensors of `fixtures/torch/expected.json`, by file.
-  static let all = read("torch/expected.json")
-
-  /// Reads a file of expected tensors, by the fixture's file name.
-  static func read(_ name: String) -> [String: [ExpectedTensor]] {
-    guard let data = FileManager.default.contents(atPath: Fixtures.path(name)),
-      let json = try? JSONSerialization.jsonObject(with: data) as? [String: [String: Any]]
-    else { return [:] }
-    return json.mapValues { file in
-      (file["tensors"] as? [[String: Any]] ?? []).map(ExpectedTensor.init)
-    }
-  }
-
+extension ExpectedTensor {
   /// Creates the record of a tensor that Decant read.
   init(_ entry: CheckpointTensor) throws {
     let tensor = entry.tensor
-    path = Self.spell(entry.path)
-    dtype = tensor.dtype.rawValue
-    shape = tensor.shape
-    strides = tensor.strides
-    storageOffset = tensor.storageOffset
-    sha256 = tensor.isReadable ? try tensor.sha256() : "no data"
-    layout = tensor.layout.rawValue
-    parts =
-      tensor.layout == .strided ? [] : try tensor.parts.map { "\($0.name) \(try $0.tensor.sha256())" }
-  }
-
-  /// Creates the record of a tensor in `expected.json`.
-  init(_ tensor: [String: Any]) {
-    path = Self.spell(tensor["path"] as? [Any] ?? [])
-    dtype = tensor["dtype"] as? String ?? ""
-    shape = tensor["shape"] as? [Int] ?? []
-    strides = tensor["strides"] as? [Int] ?? []
-    storageOffset = tensor["storage_offset"] as? Int ?? -1
-    sha256 = tensor["sha256"] as? String ?? "no data"
-    layout = tensor["layout"] as? String ?? "strided"
-    parts = (tensor["parts"] as? [[String: String]] ?? []).map {
-      "\($0["name"] ?? "") \($0["sha256"] ?? "")"
-    }
-  }
-
-  /// The same tensor without strides and offset, for containers that do not keep the memory layout.
-  var withoutPlace: ExpectedTensor {
-    var record = self
-    (record.strides, record.storageOffset) = ([], 0)
-    return record
-  }
-
-  private static func spell(_ path: [Any]) -> String {
-    path.map { step in
-      if let step = step as? String { return "'\(step)'" }
-      if let step = step as? [String: String] { return "python " + (step["python"] ?? "") }
-      return "\(step)"
-    }.joined(separator: " / ")
+    try self.init(
+      path: Self.spell(entry.path), dtype: tensor.dtype.rawValue, shape: tensor.shape,
+      strides: tensor.strides,
+      storageOffset: tensor.storageOffset, sha256: tensor.isReadable ? tensor.sha256() : "no data",
+      layout: tensor.layout.rawValue,
+      parts: tensor.layout == .strided ? [] : tensor.parts.map { "\($0.name) \(try $0.tensor.sha256())" })
   }
 
   static func spell(_ path: [PathKey]) -> String {

@@ -1,8 +1,8 @@
-import DecantConversion
 import DecantBytes
 import DecantCheckpoints
-import Foundation
+import DecantConversion
 import DecantTensors
+import Foundation
 import TestSupport
 import Testing
 

@@ -1,9 +1,9 @@
-import DecantConversion
-import DecantBytes
 import CTestLibraries
+import DecantBytes
 import DecantCheckpoints
-import Foundation
+import DecantConversion
 import DecantTensors
+import Foundation
 import TestSupport
 import Testing
 

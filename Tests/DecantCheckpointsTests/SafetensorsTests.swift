@@ -1,6 +1,6 @@
-import DecantConversion
 import DecantBytes
 import DecantCheckpoints
+import DecantConversion
 import DecantTensors
 import TestSupport
 import Testing

@@ -1,7 +1,7 @@
 import DecantBytes
 import DecantCheckpoints
-import Foundation
 import DecantTensors
+import Foundation
 import TestSupport
 import Testing
 

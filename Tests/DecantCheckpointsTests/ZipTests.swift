@@ -2,11 +2,11 @@ import CLibdeflate
 import CTestLibraries
 import DecantBytes
 import DecantIO
-@testable import DecantCheckpoints
-import Foundation
 import DecantTensors
+import Foundation
 import TestSupport
 import Testing
+@testable import DecantCheckpoints
 
 /// Refuses deceptive zip files through the public API, with the location of the error.
 @Suite struct ZipTests {

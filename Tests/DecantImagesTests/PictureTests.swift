@@ -1,7 +1,7 @@
 import DecantBytes
-@testable import DecantImages
 import TestSupport
 import Testing
+@testable import DecantImages
 
 /// Tests of the images in `fixtures/pictures` against the pixels that Pillow reads from them.
 @Suite struct PictureTests {

@@ -1,10 +1,10 @@
 import DecantCheckpoints
 import DecantGraphs
-@testable import DecantInference
 import DecantResNets
-import TestSupport
 import DecantTensors
+import TestSupport
 import Testing
+@testable import DecantInference
 
 /// The oneDNN engine against PyTorch's results and compared with the reference engine in float64.
 @Suite(.serialized) struct OneDNNTests {

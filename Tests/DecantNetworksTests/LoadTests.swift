@@ -1,11 +1,11 @@
-import DecantConversion
 import DecantBytes
 import DecantCheckpoints
+import DecantConversion
 import DecantInference
 import DecantNetworks
 import DecantResNets
-import TestSupport
 import DecantTensors
+import TestSupport
 import Testing
 
 /// From a file to logits, as an application does it.

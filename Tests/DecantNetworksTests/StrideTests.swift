@@ -1,6 +1,6 @@
 import DecantBytes
-import DecantIO
 import DecantGraphs
+import DecantIO
 import DecantInference
 import DecantNetworks
 import DecantResNets

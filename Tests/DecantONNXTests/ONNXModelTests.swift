@@ -1,9 +1,9 @@
 import DecantBytes
 import DecantCheckpoints
-import Foundation
 import DecantGraphs
 import DecantONNX
 import DecantTensors
+import Foundation
 import Testing
 
 /// The bytes of models against those of the onnx package, and the errors. Tests/Peers/test_onnx.py has the other

@@ -1,6 +1,6 @@
 import DecantBytes
-import Foundation
 import DecantPickle
+import Foundation
 import Testing
 
 /// The bytes of a hand-written stream.

@@ -1,8 +1,8 @@
 import DecantBytes
-import Foundation
 import DecantGraphs
 import DecantResNets
 import DecantTensors
+import Foundation
 import TestSupport
 import Testing
 

@@ -1,5 +1,5 @@
-import Foundation
 import DecantScanning
+import Foundation
 import TestSupport
 import Testing
 

@@ -39,17 +39,13 @@ let package = Package(
 
     .target(
       name: "TestSupport", dependencies: ["DecantBytes", "DecantResNets"], path: "TestSupport",
-      exclude: ["DecantProcess.swift", "Fixtures.swift", "SyntheticImage.swift"],
+      exclude: ["DecantProcess.swift", "ExpectedTensor.swift", "Fixtures.swift", "SyntheticImage.swift"],
       sources: ["ZipBuilder.swift"]),
     .target(
       name: "FuzzTargets",
       dependencies: [
         "DecantBytes", "DecantIO", "DecantFormats", "DecantCheckpoints", "DecantConversion", "DecantGraphs",
-        "DecantImages", "DecantPickle",
-        "DecantResNets",
-        "DecantScanning",
-        "DecantTensors",
-        "TestSupport",
+        "DecantImages", "DecantPickle", "DecantResNets", "DecantScanning", "DecantTensors", "TestSupport",
       ],
       path: "Targets"),
     .executableTarget(

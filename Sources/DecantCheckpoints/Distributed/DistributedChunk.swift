@@ -1,7 +1,7 @@
 internal import DecantBytes
 internal import DecantIO
-internal import Synchronization
 internal import DecantTensors
+internal import Synchronization
 
 /// One stored item of a distributed checkpoint: either a `torch.save` stream with one tensor, or a tensor of a
 /// safetensors file that holds all tensors of its data file.

@@ -1,6 +1,6 @@
 internal import DecantBytes
-internal import Synchronization
 internal import DecantTensors
+internal import Synchronization
 
 /// The elements of a tensor in row-major order, little-endian, as contiguous bytes.
 ///

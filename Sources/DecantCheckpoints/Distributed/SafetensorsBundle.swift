@@ -1,8 +1,8 @@
-internal import DecantFormats
 internal import DecantBytes
+internal import DecantFormats
 internal import DecantIO
-internal import Synchronization
 internal import DecantTensors
+internal import Synchronization
 
 /// The part of a data file from one offset to its end, when that part is a safetensors file with all of its tensors.
 ///

@@ -1,5 +1,5 @@
-internal import DecantIO
 internal import DecantBytes
+internal import DecantIO
 
 /// The metadata of a GGUF file: keys and typed values.
 ///

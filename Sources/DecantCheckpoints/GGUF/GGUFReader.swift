@@ -95,9 +95,9 @@ enum GGUFReader {
     }
     let rank = try cursor.integer(UInt32.self)
     guard rank <= limits.rank else {
-      throw refuse(
-        "the tensor has \(rank) dimensions, more than Limits.rank (\(limits.rank))", .limitExceeded,
-        .raiseLimit("rank", to: Int(rank)))
+      throw DecantError(
+        limits.exceeded(\.rank, need: Int(rank)), "the tensor has \(rank) dimensions",
+        file: path, offset: start, tensor: name)
     }
     var sizes: [Int] = []
     for _ in 0..<rank {

@@ -1,5 +1,5 @@
-internal import DecantFormats
 package import DecantBytes
+internal import DecantFormats
 internal import DecantIO
 internal import DecantPickle
 

@@ -1,7 +1,7 @@
-import DecantConversion
-import DecantBytes
-import DecantCheckpoints
-import DecantTensors
+internal import DecantBytes
+internal import DecantCheckpoints
+internal import DecantConversion
+internal import DecantTensors
 
 /// The messages about a conversion: a line with the result, and notes on everything that differs from the input.
 struct ConversionSummary {

@@ -37,7 +37,8 @@ struct ConvertCommand: ParsableCommand, JSONReporting {
   @Flag(
     help: "Convert the complete tensors of a truncated or damaged file, and list the others.")
   var salvage = false
-  @Flag(help: "Store the source file's SHA-256 in the metadata.") var sourceDigest = false
+  @Flag(help: "Store the source file's SHA-256 in the metadata of .safetensors, .gguf or .onnx.")
+  var sourceDigest = false
   @Flag(help: "Flush the file and its folder to disk before exiting.") var durable = false
   @Flag(help: "Read the output back and compare every tensor with the source.") var check = false
   @Flag(help: "Print JSON, schema 1.") var json = false
@@ -76,7 +77,7 @@ struct ConvertCommand: ParsableCommand, JSONReporting {
     switch try destination() {
     case .model:
       try refuse(
-        [("--format", format != nil), ("--names", names != nil)] + tensors.given
+        [("--format", format != nil), ("--names", names != nil)] + tensors.given + tensors.torchOptions
           + [("--salvage", salvage)], "not for .onnx")
     case .file(let format): try requireTensorOptions(for: format)
     case .standardOutput(let format):
@@ -95,8 +96,9 @@ struct ConvertCommand: ParsableCommand, JSONReporting {
     if tensors.shardSize != nil, format != .safetensors || !output.hasSuffix(".safetensors") {
       throw ValidationError("--shard-size: only for .safetensors.")
     }
-    if format != .torchZip, let option = tensors.torchOptions.first(where: \.isGiven) {
-      throw ValidationError("\(option.name): only for .pth and .pt.")
+    if format != .torchZip { try refuse(tensors.torchOptions, "only for .pth and .pt") }
+    if !format.holdsMetadata {
+      try refuse([("--source-digest", sourceDigest)], "only for .safetensors, .gguf and .onnx")
     }
     if names != nil, tensors.layout == .nhwc {
       throw ValidationError("--names chooses the layout: leave out --layout.")

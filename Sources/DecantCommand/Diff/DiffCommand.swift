@@ -1,10 +1,10 @@
-import ArgumentParser
-import DecantBytes
-import DecantCheckpoints
-import DecantComparing
-import DecantResNets
-import DecantTensors
-import DecantIO
+internal import ArgumentParser
+internal import DecantBytes
+internal import DecantCheckpoints
+internal import DecantComparing
+internal import DecantIO
+internal import DecantResNets
+internal import DecantTensors
 
 /// The command `decant diff A B`.
 struct DiffCommand: ParsableCommand, JSONReporting {

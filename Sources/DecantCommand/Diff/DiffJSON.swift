@@ -1,6 +1,6 @@
-import DecantComparing
-import DecantBytes
-import DecantTensors
+internal import DecantBytes
+internal import DecantComparing
+internal import DecantTensors
 
 /// The JSON of `decant diff --json`, schema 1.
 enum DiffJSON {

@@ -1,7 +1,7 @@
-import DecantComparing
-import DecantBytes
-import DecantCheckpoints
-import DecantTensors
+internal import DecantBytes
+internal import DecantCheckpoints
+internal import DecantComparing
+internal import DecantTensors
 
 /// The text output of `decant diff`.
 struct DiffReport {

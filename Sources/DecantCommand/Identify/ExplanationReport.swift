@@ -1,6 +1,6 @@
-import DecantBytes
-import DecantGraphs
-import DecantResNets
+internal import DecantBytes
+internal import DecantGraphs
+internal import DecantResNets
 
 /// An explanation of a network with the numbers of the given file, for readers who are new to it.
 struct ExplanationReport {

@@ -1,6 +1,6 @@
-import DecantBytes
-import DecantResNets
-import DecantTensors
+internal import DecantBytes
+internal import DecantResNets
+internal import DecantTensors
 
 /// The report for a state dict that is not a ResNet: the reason, and what the state dict contains.
 struct NoMatchReport {

@@ -1,9 +1,9 @@
-import DecantIO
-import ArgumentParser
-import DecantBytes
-import DecantCheckpoints
-import DecantPickle
-import DecantTensors
+internal import ArgumentParser
+internal import DecantBytes
+internal import DecantCheckpoints
+internal import DecantIO
+internal import DecantPickle
+internal import DecantTensors
 
 /// The command `decant inspect FILE`.
 struct InspectCommand: ParsableCommand, JSONReporting {

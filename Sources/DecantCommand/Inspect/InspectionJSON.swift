@@ -1,6 +1,6 @@
-import DecantBytes
-import DecantCheckpoints
-import DecantTensors
+internal import DecantBytes
+internal import DecantCheckpoints
+internal import DecantTensors
 
 /// The JSON of `decant inspect --json`, schema 1.
 ///

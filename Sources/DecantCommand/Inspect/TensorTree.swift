@@ -1,6 +1,6 @@
-import DecantBytes
-import DecantCheckpoints
-import DecantTensors
+internal import DecantBytes
+internal import DecantCheckpoints
+internal import DecantTensors
 
 /// The tensor names as a tree that branches at every dot.
 struct TensorTree {

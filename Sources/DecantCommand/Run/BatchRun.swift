@@ -1,5 +1,5 @@
-import DecantImages
-import DecantInference
+internal import DecantImages
+internal import DecantInference
 
 /// Runs batches on an engine, whole or as the mean of their tiles' logits.
 struct BatchRun<T: ReferenceScalar> {

@@ -1,6 +1,6 @@
-import DecantBytes
-import DecantIO
-import DecantCheckpoints
+internal import DecantBytes
+internal import DecantCheckpoints
+internal import DecantIO
 
 /// The class names of a network, read from a file with one name per line.
 struct ClassLabels {

@@ -1,7 +1,7 @@
-import DecantBytes
-import CStandard
-import DecantImages
-import DecantInference
+internal import CStandard
+internal import DecantBytes
+internal import DecantImages
+internal import DecantInference
 
 /// The output of the network for one image.
 struct ImageResult<T: ReferenceScalar> {

@@ -1,9 +1,9 @@
-import DecantNetworks
-import DecantBytes
-import DecantCheckpoints
-import DecantImages
-import DecantInference
-import DecantTensors
+internal import DecantBytes
+internal import DecantCheckpoints
+internal import DecantImages
+internal import DecantInference
+internal import DecantNetworks
+internal import DecantTensors
 
 /// The properties of one input image.
 struct InputImage {

@@ -1,10 +1,10 @@
-import DecantNetworks
-import DecantIO
-import ArgumentParser
-import DecantBytes
-import DecantCheckpoints
-import DecantImages
-import DecantScanning
+internal import ArgumentParser
+internal import DecantBytes
+internal import DecantCheckpoints
+internal import DecantIO
+internal import DecantImages
+internal import DecantNetworks
+internal import DecantScanning
 
 /// The options for the inputs and their preprocessing.
 struct InputOptions: ParsableArguments {

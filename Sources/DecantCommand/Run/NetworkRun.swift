@@ -1,12 +1,12 @@
 internal import DecantBytes
-internal import DecantResNets
-internal import DecantGraphs
 internal import DecantCheckpoints
 internal import DecantConversion
+internal import DecantGraphs
 internal import DecantIO
 internal import DecantImages
 internal import DecantInference
 internal import DecantNetworks
+internal import DecantResNets
 internal import DecantTensors
 
 /// One execution of `decant run`: runs the network on every input, compares and writes stages, and reports.

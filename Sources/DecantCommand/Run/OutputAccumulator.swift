@@ -1,9 +1,9 @@
-import DecantConversion
-import DecantBytes
-import DecantIO
-import DecantCheckpoints
-import DecantInference
-import DecantTensors
+internal import DecantBytes
+internal import DecantCheckpoints
+internal import DecantConversion
+internal import DecantIO
+internal import DecantInference
+internal import DecantTensors
 
 /// The results of all images, collected to be written to one `.npy` file.
 struct OutputAccumulator<T: ReferenceScalar> {

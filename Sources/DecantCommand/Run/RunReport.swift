@@ -1,10 +1,10 @@
 internal import DecantBytes
-internal import DecantTensors
 internal import DecantCheckpoints
 internal import DecantImages
 internal import DecantInference
 internal import DecantNetworks
 internal import DecantResNets
+internal import DecantTensors
 
 /// The output of `decant run`.
 struct RunReport<T: ReferenceScalar> {

@@ -1,6 +1,6 @@
-import DecantBytes
-import DecantCheckpoints
-import DecantInference
+internal import DecantBytes
+internal import DecantCheckpoints
+internal import DecantInference
 
 /// A comparison of every stage of a network, as computed by engines, with a reference.
 struct Validation {

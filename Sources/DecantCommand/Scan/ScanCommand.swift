@@ -1,8 +1,8 @@
-import ArgumentParser
-import DecantBytes
-import DecantIO
-import DecantCheckpoints
-import DecantScanning
+internal import ArgumentParser
+internal import DecantBytes
+internal import DecantCheckpoints
+internal import DecantIO
+internal import DecantScanning
 
 /// The command `decant scan FILE|DIR…`.
 struct ScanCommand: ParsableCommand, JSONReporting {

@@ -1,5 +1,5 @@
-import DecantBytes
-import DecantScanning
+internal import DecantBytes
+internal import DecantScanning
 
 /// The JSON of `decant scan --json`, schema 1.
 enum ScanJSON {

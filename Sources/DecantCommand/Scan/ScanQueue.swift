@@ -1,6 +1,6 @@
-import DecantBytes
-import DecantIO
-import DecantScanning
+internal import DecantBytes
+internal import DecantIO
+internal import DecantScanning
 
 /// Scans files on several threads and delivers the results in the order of the files.
 final class ScanQueue: Sendable {

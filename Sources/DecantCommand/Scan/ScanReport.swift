@@ -1,5 +1,5 @@
-import DecantBytes
-import DecantScanning
+internal import DecantBytes
+internal import DecantScanning
 
 /// The text output of `decant scan`.
 struct ScanReport {

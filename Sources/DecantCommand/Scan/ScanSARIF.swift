@@ -1,7 +1,7 @@
-import ArgumentParser
-import DecantBytes
-import DecantCheckpoints
-import DecantScanning
+internal import ArgumentParser
+internal import DecantBytes
+internal import DecantCheckpoints
+internal import DecantScanning
 
 /// The output of a scan as SARIF 2.1.0 (OASIS), which code scanning services read.
 enum ScanSARIF {

@@ -1,6 +1,6 @@
-import DecantBytes
-import DecantCheckpoints
-import DecantTensors
+internal import DecantBytes
+internal import DecantCheckpoints
+internal import DecantTensors
 
 /// Formats of names and numbers in the tool's output.
 extension Format {

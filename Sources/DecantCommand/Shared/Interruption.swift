@@ -1,4 +1,4 @@
-import DecantIO
+internal import DecantIO
 
 /// The signals that ask the process to end, as an error, so that unfinished files are removed first.
 ///

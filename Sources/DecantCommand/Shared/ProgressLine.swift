@@ -1,5 +1,5 @@
-import DecantBytes
-import DecantIO
+internal import DecantBytes
+internal import DecantIO
 
 /// A progress line on the terminal for long runs. Prints nothing without a terminal or for short runs.
 ///

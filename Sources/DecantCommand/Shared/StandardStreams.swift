@@ -1,6 +1,6 @@
-import DecantBytes
-import DecantIO
-import Synchronization
+internal import DecantBytes
+internal import DecantIO
+internal import Synchronization
 
 /// The process's standard output and standard error.
 enum StandardStreams {

@@ -1,5 +1,5 @@
-import DecantBytes
-import DecantResNets
+internal import DecantBytes
+internal import DecantResNets
 
 /// A description of an architecture that answers common questions about it.
 struct SummaryReport {

@@ -1,9 +1,9 @@
-import DecantConversion
-import ArgumentParser
-import DecantBytes
-import DecantCheckpoints
-import DecantResNets
-import DecantTensors
+internal import ArgumentParser
+internal import DecantBytes
+internal import DecantCheckpoints
+internal import DecantConversion
+internal import DecantResNets
+internal import DecantTensors
 
 /// The command `decant synthesize ARCH -o FILE.pth`.
 struct SynthesizeCommand: ParsableCommand, JSONReporting {

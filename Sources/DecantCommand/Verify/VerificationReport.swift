@@ -1,7 +1,7 @@
 internal import DecantBytes
-internal import DecantTensors
 internal import DecantNetworks
 internal import DecantResNets
+internal import DecantTensors
 
 /// The output of `decant verify`.
 struct VerificationReport {

@@ -1,5 +1,5 @@
-internal import DecantCheckpoints
 internal import DecantBytes
+internal import DecantCheckpoints
 internal import DecantPickle
 internal import DecantTensors
 

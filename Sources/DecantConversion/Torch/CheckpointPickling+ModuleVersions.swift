@@ -1,5 +1,5 @@
-internal import DecantCheckpoints
 internal import DecantBytes
+internal import DecantCheckpoints
 internal import DecantPickle
 
 /// Pickling of a state dict's `_metadata` after its modules were renamed: `load_state_dict` looks up a module's

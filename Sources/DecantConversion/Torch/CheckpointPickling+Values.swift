@@ -1,5 +1,5 @@
-package import DecantCheckpoints
 internal import DecantBytes
+package import DecantCheckpoints
 package import DecantPickle
 internal import DecantTensors
 

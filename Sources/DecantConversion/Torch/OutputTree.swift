@@ -1,5 +1,5 @@
-internal import DecantCheckpoints
 internal import DecantBytes
+internal import DecantCheckpoints
 internal import DecantTensors
 
 /// A tree of the keys of a selection's tensor paths, which decides under which key of the output each tensor is

@@ -1,5 +1,5 @@
-internal import DecantCheckpoints
 internal import DecantBytes
+internal import DecantCheckpoints
 internal import DecantTensors
 
 /// The storage records of a `.pth` file, and each tensor as a view of one of them.

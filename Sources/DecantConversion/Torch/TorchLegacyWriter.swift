@@ -1,8 +1,8 @@
+internal import DecantBytes
 internal import DecantCheckpoints
 internal import DecantFormats
-internal import DecantBytes
-internal import DecantTensors
 internal import DecantIO
+internal import DecantTensors
 
 /// A writer of the format before PyTorch 1.6, which `torch.load` still reads: five pickles, then the storages.
 ///

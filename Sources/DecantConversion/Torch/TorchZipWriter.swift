@@ -1,6 +1,6 @@
+internal import DecantBytes
 internal import DecantCheckpoints
 internal import DecantFormats
-internal import DecantBytes
 package import DecantIO
 package import DecantTensors
 

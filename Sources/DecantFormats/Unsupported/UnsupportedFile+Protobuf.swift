@@ -1,70 +1,54 @@
 internal import DecantBytes
+internal import DecantIO
 
-/// The first fields of a protocol buffer, as far as the first bytes of a file contain them.
+/// A field at the start of a protobuf message, of which the first bytes are available.
 ///
 /// Source: the encoding of Protocol Buffers; the messages are those of ONNX, TensorFlow, Core ML, Caffe and Paddle.
-struct ProtobufFields {
-  package struct Field {
-    package let number: UInt64
-    /// The value of a number; nil for bytes.
-    package let varint: UInt64?
-    /// The bytes of the field that are available.
-    package let bytes: ArraySlice<UInt8>
-    /// True when all bytes of the field are available.
-    package let isWhole: Bool
+private struct ProtobufField {
+  let number: Int
+  let value: ProtobufReader.Value
+  /// The available bytes of the file.
+  let head: ByteSource
 
-    /// True when the field is a short text of printable ASCII whose bytes are all available.
-    package var isName: Bool {
-      varint == nil && isWhole && 1...128 ~= bytes.count && bytes.allSatisfy { 0x20..<0x7F ~= $0 }
+  /// Returns at most eight fields. Stops at the first bytes that are not a field.
+  static func first(of head: ByteSource, in range: Range<Int>? = nil) -> [ProtobufField] {
+    var reader = ProtobufReader(head, range, isHead: true)
+    var fields: [ProtobufField] = []
+    while fields.count < 8, let field = try? reader.next(), 1...4096 ~= field.number {
+      fields.append(ProtobufField(number: field.number, value: field.value, head: head))
     }
-    /// The first fields of the field's bytes, read as a nested message.
-    package var inner: [Field] { ProtobufFields(bytes).fields }
+    return fields
   }
 
-  private(set) var fields: [Field] = []
+  /// The value of a number; nil for bytes.
+  var varint: UInt64? { if case .number(let value) = value { value } else { nil } }
 
-  /// Reads at most eight fields. Stops at the first bytes that are not a field.
-  init(_ bytes: ArraySlice<UInt8>) {
-    var rest = bytes
-    while fields.count < 8, let tag = ProtobufFields.varint(&rest), 1...4096 ~= tag >> 3 {
-      switch tag & 7 {
-      case 0:
-        guard let value = ProtobufFields.varint(&rest) else { return }
-        fields.append(Field(number: tag >> 3, varint: value, bytes: [], isWhole: true))
-      case 2:
-        guard let length = ProtobufFields.varint(&rest) else { return }
-        let count = Int(min(length, UInt64(rest.count)))
-        fields.append(
-          Field(
-            number: tag >> 3, varint: nil, bytes: rest.prefix(count), isWhole: length <= UInt64(rest.count)))
-        rest = rest.dropFirst(count)
-      default: return
-      }
-    }
+  /// The field as a short name of printable ASCII; nil when it is not one, or not all of it is available.
+  var name: String? {
+    guard case .bytes(let range) = value, 1...128 ~= range.count,
+      let bytes = try? head.bytes(at: range.lowerBound, count: range.count),
+      bytes.allSatisfy({ 0x20..<0x7F ~= $0 })
+    else { return nil }
+    return String(decoding: bytes, as: UTF8.self)
   }
 
-  private static func varint(_ bytes: inout ArraySlice<UInt8>) -> UInt64? {
-    var value: UInt64 = 0
-    for shift in stride(from: UInt64(0), to: 64, by: 7) {
-      guard let byte = bytes.popFirst() else { return nil }
-      value |= UInt64(byte & 0x7F) << shift
-      if byte < 0x80 { return value }
-    }
-    return nil
+  /// The first fields of the field's bytes, read as a message.
+  var inner: [ProtobufField] {
+    if case .bytes(let range) = value { ProtobufField.first(of: head, in: range) } else { [] }
   }
 }
 
 extension UnsupportedFile {
   /// Recognises models in protocol buffers. They have no signature, so they are judged by their first fields.
   package init?(protobuf head: [UInt8]) {
-    let fields = ProtobufFields(head[...]).fields
+    let fields = ProtobufField.first(of: ByteSource(BytesInMemory(head), path: ""))
     guard fields.count >= 1 else { return nil }
     let first = fields[0]
     let second = fields.count > 1 ? fields[1] : nil
     let remedy = "Pass the PyTorch checkpoint it was made from."
     if first.number == 1, let version = first.varint, 1...64 ~= version, let second {
       // ONNX ModelProto: ir_version, producer_name, then producer_version, domain, graph or opset.
-      if second.number == 2, second.isName, fields.count > 2, 3...8 ~= fields[2].number {
+      if second.number == 2, second.name != nil, fields.count > 2, 3...8 ~= fields[2].number {
         self.init("is an ONNX model", remedy, .unsupportedFormat)
         return
       }
@@ -78,7 +62,7 @@ extension UnsupportedFile {
       let inner = second.number == 2 ? second.inner.first : nil
       if let inner, inner.number == 1, let innermost = inner.inner.first {
         // Core ML Model: version, description { input { name } }.
-        if innermost.number == 1, innermost.isName {
+        if innermost.number == 1, innermost.name != nil {
           self.init("is a Core ML model", remedy, .unsupportedFormat)
           return
         }
@@ -92,15 +76,15 @@ extension UnsupportedFile {
     }
     guard first.number == 1, first.varint == nil else { return nil }
     // Caffe NetParameter: name, then layers, inputs or layer.
-    if first.isName, let second, [2, 3, 100].contains(second.number), second.varint == nil {
+    if first.name != nil, let second, [2, 3, 100].contains(second.number), second.varint == nil {
       self.init("is a Caffe model", remedy, .unsupportedFormat)
       return
     }
     let inner = first.inner
     guard inner.count >= 2 else { return nil }
     // TensorFlow GraphDef: node { name, op }. The name of an op begins with a capital letter.
-    if inner[0].number == 1, inner[0].isName, inner[1].number == 2, inner[1].isName,
-      inner[1].bytes.first.map({ 0x41...0x5A ~= $0 }) == true
+    if inner[0].number == 1, inner[0].name != nil, inner[1].number == 2,
+      let operation = inner[1].name, operation.first?.isUppercase == true
     {
       self.init("is a frozen TensorFlow graph", remedy, .unsupportedFormat)
       return

@@ -41,6 +41,11 @@ package final class ZipArchive: Sendable {
     recordsChecksums && (entry.crc32 != 0 || entry.byteCount == 0)
   }
 
+  /// Returns true when a CRC-32 is the one recorded for an entry, or none was recorded.
+  package func accepts(_ checksum: UInt32, of entry: ZipEntry) -> Bool {
+    !recordsChecksum(of: entry) || checksum == entry.crc32
+  }
+
   /// Returns the entry with a name; nil when there is none.
   package func entry(_ name: String) -> ZipEntry? { places[Array(name.utf8)].map { entries[$0] } }
 
@@ -63,7 +68,7 @@ package final class ZipArchive: Sendable {
     } else {
       bytes = try inflate(entry).copied
     }
-    return (bytes, !recordsChecksum(of: entry) || CRC32.of(bytes) == entry.crc32)
+    return (bytes, accepts(CRC32.of(bytes), of: entry))
   }
 
   /// Returns the bytes of a pickle entry, whether they match the recorded checksum, and the limits for reading them.
@@ -239,12 +244,12 @@ package final class ZipRecord: StorageContent, Sendable {
       unsafe crc.update(UnsafeRawBufferPointer(part))
       done += part.count
     }
-    return crc.value == entry.crc32 ? nil : crc.value
+    return archive.accepts(crc.value, of: entry) ? nil : crc.value
   }
 
   /// Throws when a checksum differs from the recorded one.
   package func compare(_ crc: CRC32) throws(DecantError) {
-    guard !archive.recordsChecksum(of: entry) || crc.value == entry.crc32 else {
+    guard archive.accepts(crc.value, of: entry) else {
       throw checksumMismatch(archive.file, entry, found: crc.value)
     }
   }

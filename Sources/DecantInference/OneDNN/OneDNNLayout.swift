@@ -1,5 +1,5 @@
-internal import DecantIO
 internal import COneDNN
+internal import DecantIO
 
 /// A memory layout: a oneDNN memory descriptor. Immutable, hence `@unchecked Sendable`.
 @safe final class OneDNNLayout: @unchecked Sendable {

@@ -1,9 +1,9 @@
-import DecantBytes
-import DecantIO
 internal import COneDNN
+internal import DecantBytes
 package import DecantGraphs
-import Synchronization
+internal import DecantIO
 package import DecantTensors
+internal import Synchronization
 
 /// A graph with its weights, executed by oneDNN: the fast engine.
 ///

@@ -1,5 +1,5 @@
-internal import DecantIO
 internal import COneDNN
+internal import DecantIO
 
 /// The operations of a network for one input size, in order, with the locations of their operands.
 struct OneDNNPlan: Sendable {

@@ -1,5 +1,5 @@
-internal import DecantBytes
 internal import CStandard
+internal import DecantBytes
 internal import DecantGraphs
 internal import DecantInference
 internal import DecantResNets

@@ -1,7 +1,7 @@
+internal import DecantGraphs
 package import DecantInference
 package import DecantResNets
 package import DecantTensors
-internal import DecantGraphs
 
 /// A comparison of stem strides 1 and 2 by how well each explains a network's running statistics.
 ///

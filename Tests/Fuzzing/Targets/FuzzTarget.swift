@@ -1,6 +1,6 @@
-internal import DecantConversion
 package import DecantBytes
 internal import DecantCheckpoints
+internal import DecantConversion
 internal import DecantGraphs
 internal import DecantImages
 internal import DecantPickle

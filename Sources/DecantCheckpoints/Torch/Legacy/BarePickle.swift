@@ -1,5 +1,5 @@
-internal import DecantFormats
 internal import DecantBytes
+internal import DecantFormats
 internal import DecantIO
 internal import DecantPickle
 internal import DecantTensors

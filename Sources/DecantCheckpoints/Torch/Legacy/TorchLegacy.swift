@@ -1,5 +1,5 @@
-internal import DecantFormats
 package import DecantBytes
+internal import DecantFormats
 package import DecantIO
 package import DecantPickle
 internal import DecantTensors

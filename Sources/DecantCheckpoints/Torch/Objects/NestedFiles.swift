@@ -1,8 +1,8 @@
 internal import DecantBytes
 internal import DecantIO
 internal import DecantPickle
-internal import Synchronization
 internal import DecantTensors
+internal import Synchronization
 
 /// The checkpoint files stored as bytes inside a pickle (`torch.storage._load_from_bytes`). Each is opened once.
 ///

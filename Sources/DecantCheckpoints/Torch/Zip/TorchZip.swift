@@ -1,9 +1,9 @@
-internal import DecantFormats
 internal import DecantBytes
+internal import DecantFormats
 internal import DecantIO
 internal import DecantPickle
-internal import Synchronization
 internal import DecantTensors
+internal import Synchronization
 
 /// A reader of the zip files that `torch.save` writes since PyTorch 1.6 (and 1.4 on request).
 ///

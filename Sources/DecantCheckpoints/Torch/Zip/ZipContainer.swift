@@ -1,5 +1,5 @@
-internal import DecantFormats
 internal import DecantBytes
+internal import DecantFormats
 internal import DecantIO
 internal import DecantTensors
 
@@ -82,10 +82,10 @@ enum ZipContainer {
     let content = try archive.inflate(entry)
     var crc = CRC32()
     unsafe crc.update(content.mappedBytes() ?? UnsafeRawBufferPointer(start: nil, count: 0))
-    let isIntact = !archive.recordsChecksum(of: entry) || crc.value == entry.crc32
     return (
       ByteSource(content, path: path),
-      isIntact ? nil : checksumMismatch(archive.file, entry, found: crc.value)
+      archive.accepts(crc.value, of: entry)
+        ? nil : checksumMismatch(archive.file, entry, found: crc.value)
     )
   }
 }

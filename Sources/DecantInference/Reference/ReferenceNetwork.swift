@@ -1,7 +1,7 @@
 internal import COpenBLAS
 package import DecantGraphs
-import Synchronization
 package import DecantTensors
+internal import Synchronization
 
 /// The statistics that batch normalization uses.
 package enum NormalizationStatistics: Sendable {

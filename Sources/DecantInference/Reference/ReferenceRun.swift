@@ -1,5 +1,5 @@
-internal import DecantIO
 internal import DecantGraphs
+internal import DecantIO
 
 /// One forward pass that is ready to execute. ``ReferenceNetwork`` creates and executes it.
 package struct ReferenceRun<Scalar: ReferenceScalar> {

@@ -1,9 +1,9 @@
-import DecantConversion
 import DecantBytes
-import DecantIO
 import DecantCheckpoints
-import Foundation
+import DecantConversion
+import DecantIO
 import DecantTensors
+import Foundation
 import TestSupport
 import Testing
 

@@ -1,4 +1,4 @@
-import CStandard
+internal import CStandard
 
 /// A channel attention gate: computes a factor between 0 and 1 for each channel from the channel means.
 enum ChannelGate<Scalar: ReferenceScalar>: Sendable {

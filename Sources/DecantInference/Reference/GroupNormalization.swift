@@ -1,5 +1,5 @@
+internal import CStandard
 internal import DecantIO
-import CStandard
 
 /// Group normalization (Wu & He 2018) with its parameters.
 struct GroupNormalization<Scalar: ReferenceScalar>: Sendable {

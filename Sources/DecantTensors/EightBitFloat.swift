@@ -89,23 +89,3 @@ struct EightBitFloat {
   /// The values of all 256 patterns.
   var table: [Float] { (0...255).map { value(UInt8($0)) } }
 }
-
-/// Returns the pattern of the bfloat16 nearest to a number, ties to even. Every NaN becomes 0x7FC0.
-///
-/// Source: PyTorch `c10/util/BFloat16.h`, `round_to_nearest_even`.
-func bfloat16Pattern(_ value: Float) -> UInt16 {
-  if value.isNaN { return 0x7FC0 }
-  let bits = value.bitPattern
-  return UInt16(truncatingIfNeeded: (bits &+ 0x7FFF &+ ((bits >> 16) & 1)) >> 16)
-}
-
-/// Returns the pattern of the bfloat16 nearest to a double, rounded once.
-func bfloat16Pattern(_ value: Double) -> UInt16 {
-  var nearest = Float(value)
-  // Rounding to odd in the intermediate float keeps the second rounding correct.
-  if nearest.isFinite, Double(nearest) != value, nearest.bitPattern & 1 == 0 {
-    let isTooLarge = Double(nearest.magnitude) > value.magnitude
-    nearest = Float(bitPattern: isTooLarge ? nearest.bitPattern - 1 : nearest.bitPattern + 1)
-  }
-  return bfloat16Pattern(nearest)
-}

@@ -1,4 +1,4 @@
-import CStandard
+internal import CStandard
 internal import DecantGraphs
 internal import DecantIO
 

@@ -1,5 +1,5 @@
-internal import DecantIO
 internal import DecantGraphs
+internal import DecantIO
 
 extension ReferenceRun where Scalar: KernelScalar {
   /// Normalises every channel by its mean and variance over all images of the batch, as in training mode.

@@ -1,7 +1,7 @@
 internal import DecantBytes
 internal import DecantPickle
-internal import Synchronization
 internal import DecantTensors
+internal import Synchronization
 
 /// Reconstruction of NumPy's arrays and scalars from pickles.
 ///

@@ -1,10 +1,10 @@
-import DecantBytes
-import DecantInference
-import DecantNetworks
-import DecantPickle
-import DecantResNets
-import DecantScanning
-import DecantTensors
+internal import DecantBytes
+internal import DecantInference
+internal import DecantNetworks
+internal import DecantPickle
+internal import DecantResNets
+internal import DecantScanning
+internal import DecantTensors
 
 /// The library's errors as the command line reports them, with remedies that name options and commands.
 extension DecantError {
