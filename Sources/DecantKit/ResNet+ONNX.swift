@@ -50,7 +50,7 @@ extension ResNet {
 
 /// An identified network with the metadata for its ONNX model.
 package struct ONNXExport {
-  private let resolution: ResNetResolution
+  private let network: ResolvedNetwork
   private var metadata: [(key: String, value: String)]
   /// The keys of the source's metadata whose values are too long for a model.
   package let tooLongKeys: [String]
@@ -62,17 +62,18 @@ package struct ONNXExport {
   package init(
     _ network: ResolvedNetwork, sourceDigest: Bool = false
   ) throws(DecantError) {
-    resolution = network.resolution
+    self.network = network
+    let identification = network.identification
     var entries: [(key: String, value: String)] = []
-    if let architecture = resolution.architecture { entries.append(("architecture", architecture)) }
-    entries.append(("dialect", resolution.naming.dialect.name))
-    entries.append(("stride0", "\(resolution.configuration.stride0)"))
-    if let preprocessing = network.evidence.settled("preprocessing") {
+    if let architecture = network.architecture { entries.append(("architecture", architecture)) }
+    entries.append(("dialect", identification.naming.dialect.name))
+    entries.append(("stride0", "\(identification.configuration.stride0)"))
+    if let preprocessing = identification.evidence.settled("preprocessing") {
       entries.append(("preprocessing", preprocessing.value))
     }
-    if !resolution.assumed.isEmpty {
-      let facts = resolution.assumed.map { "\($0.name) \($0.value)" }
-      entries.append(("decant.assumed", facts.joined(separator: "; ")))
+    let assumed = identification.assumed.map { "\($0.name) \($0.value)" }
+    if !assumed.isEmpty {
+      entries.append(("decant.assumed", assumed.joined(separator: "; ")))
     }
     guard let checkpoint = network.file.part?.checkpoint else {
       (metadata, tooLongKeys) = (entries, [])
@@ -94,13 +95,13 @@ package struct ONNXExport {
   package func model(foldsNormalization: Bool) throws(DecantError) -> ONNXModel {
     var options = ONNXModel.Options()
     options.foldsNormalization = foldsNormalization
-    options.name = resolution.architecture ?? "resnet"
+    options.name = network.architecture ?? "resnet"
     options.metadata = metadata
     return try ONNXModel(
-      resolution.graph, output: resolution.configuration.classes > 0 ? "logits" : "features", options
+      network.graph, output: network.identification.configuration.classes > 0 ? "logits" : "features", options
     ) { name in
-      resolution.naming.tensors[name].map {
-        ONNXWeight(name: resolution.naming.spelling(of: name), tensor: $0)
+      network.parameters[name].map {
+        ONNXWeight(name: network.identification.naming.spelling(of: name), tensor: $0)
       }
     }
   }

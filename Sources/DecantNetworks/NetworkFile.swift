@@ -72,16 +72,13 @@ package struct NetworkFile: Sendable {
   package func resolve(
     _ overrides: ResNetOverrides, note: (String) -> Void = { _ in }
   ) throws(DecantError) -> ResolvedNetwork {
-    var evidence = ResNetEvidence.none
     do throws(DecantError) {
-      let resolution = try ResNetResolution(
-        of: weights, overrides,
-        evidence: { naming in
-          evidence = self.evidence(of: naming, note: note)
-          return evidence
-        })
+      let naming = try ResNetTensorNameMap.onlyOrFirst(in: weights, prefix: overrides.prefix)
+      let identification = try ResNetIdentification(
+        naming, overrides, evidence: evidence(of: naming, note: note))
       return ResolvedNetwork(
-        file: self, resolution: resolution, evidence: evidence, isNamed: overrides.architecture != nil)
+        file: self, identification: identification, graph: try identification.graph(),
+        architecture: identification.expectedArchitecture)
     } catch { throw error.located(file: path) }
   }
 
@@ -102,9 +99,7 @@ package struct NetworkFile: Sendable {
       }
       let published = try publishedFile(note: note)
       let evidence = evidence(of: naming, note: note)
-      return try DecantError.mapping {
-        try ResNetIdentification(naming, published: published, evidence: evidence)
-      }
+      return try ResNetIdentification(naming, published: published, evidence: evidence)
     } catch { throw error.located(file: path) }
   }
 

@@ -22,21 +22,22 @@ public final class ResNet: Sendable {
   }
 
   /// The network's published name, such as `resnet50`; nil for a custom ResNet.
-  public var architecture: String? { resolution.architecture }
+  public var architecture: String? { resolved.architecture }
   /// The network's blocks, widths, strides and number of classes.
-  public var configuration: ResNetConfiguration { resolution.configuration }
+  public var configuration: ResNetConfiguration { resolved.identification.configuration }
   /// The facts that neither the caller nor the file gave, such as the stem's stride, with the default that is used.
-  public var assumptions: [(name: String, value: String)] { resolution.assumed.map { ($0.name, $0.value) } }
+  public var assumptions: [(name: String, value: String)] {
+    resolved.identification.assumed.map { ($0.name, $0.value) }
+  }
   /// The names of the stages that ``callAsFunction(_:stages:stage:)`` can report, in order: `stem`, `maxpool`,
   /// `layer1` … `logits`.
-  public var stages: [String] { resolution.graph.stages.map(\.name) }
+  public var stages: [String] { resolved.graph.stages.map(\.name) }
   /// Messages for the user: files next to the checkpoint that were not read, or the reason for using the reference
   /// engine.
   public let notes: [String]
 
   /// The network that was identified in the weights.
   package let resolved: ResolvedNetwork
-  package var resolution: ResNetResolution { resolved.resolution }
   private let network: any NetworkEngine<Float>
 
   /// Creates a network from its weights. O(bytes of weights).

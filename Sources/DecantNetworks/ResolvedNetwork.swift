@@ -7,15 +7,14 @@ package import DecantTensors
 /// An identified network and its weights, not verified yet.
 package struct ResolvedNetwork: Sendable {
   package let file: NetworkFile
-  package let resolution: ResNetResolution
-  /// The evidence in the file and in the files next to it.
-  package let evidence: ResNetEvidence
-  /// True when the caller named the architecture.
-  let isNamed: Bool
+  package let identification: ResNetIdentification
+  /// The graph of the identification's configuration.
+  package let graph: Graph
+  /// The published name of the network; nil when it has none and the caller named none.
+  package let architecture: String?
 
-  package var graph: Graph { resolution.graph }
   /// The network's tensors under the names of the graph's parameters.
-  package var parameters: StateDict { resolution.naming.tensors }
+  package var parameters: StateDict { identification.naming.tensors }
 
   /// Verifies the checksums of the weights, and compares their names, shapes and dtypes with the network's. O(bytes).
   ///
@@ -30,17 +29,10 @@ package struct ResolvedNetwork: Sendable {
       try file.weights.verifyChecksums()
       return try DecantError.mapping {
         try ResNetVerification(
-          of: resolution.naming, against: graph, standsAlone: standsAlone, checksFiniteness: checksFiniteness)
+          of: identification.naming, against: graph, standsAlone: standsAlone,
+          checksFiniteness: checksFiniteness)
       }
     } catch { throw error.located(file: file.path) }
-  }
-
-  /// Throws when the file's head has layers that the graph does not compute, since the output would then be wrong.
-  ///
-  /// - Parameter classes: the number of outputs that the caller declared; 0 means the network without its head.
-  /// - Throws: ``DecantError`` of code `unsupportedNetwork` that names the tensors.
-  package func requireSupportedHead(_ verification: ResNetVerification, classes: Int?) throws(DecantError) {
-    try resolution.requireSupportedHead(verification, of: file.path, classes: classes, isNamed: isNamed)
   }
 
   /// Verifies that the weights are the network's, and that the whole head is computed.
@@ -66,6 +58,6 @@ package struct ResolvedNetwork: Sendable {
   package func requireMatch(
     _ verification: ResNetVerification, mostListed: Int = .max
   ) throws(DecantError) {
-    try verification.requireMatch(resolution.architecture, file: file.path, mostListed: mostListed)
+    try verification.requireMatch(architecture, file: file.path, mostListed: mostListed)
   }
 }

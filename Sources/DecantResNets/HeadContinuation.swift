@@ -1,8 +1,9 @@
-internal import DecantGraphs
+package import DecantGraphs
 internal import DecantTensors
 
-extension ResNetResolution {
-  /// The names of tensors that continue the network after its graph, or change the head's input, in the file's order.
+extension ResNetIdentification {
+  /// Returns the names of tensors that continue the network after its graph, or change the head's input, in the file's
+  /// order.
   ///
   /// Examples: a second fully connected layer, a normalization of the pooled features, a head with another structure.
   /// No other code decides this.
@@ -11,8 +12,8 @@ extension ResNetResolution {
   /// then read as many numbers as this one outputs. Tensors outside the network's prefix belong to a larger model, such
   /// as a detector or a pretraining task. The exception is a classifier next to the network. O(tensors × layers of the
   /// head).
-  package var headContinuation: [String] {
-    HeadContinuation(self).names
+  package func headContinuation(of graph: Graph) -> [String] {
+    HeadContinuation(self, graph).names
   }
 }
 
@@ -50,13 +51,13 @@ private struct HeadContinuation {
   /// The names of the tensors found, in the file's order.
   let names: [String]
 
-  init(_ resolution: ResNetResolution) {
-    let rest = Self.rest(resolution)
+  init(_ identification: ResNetIdentification, _ graph: Graph) {
+    let rest = Self.rest(identification.naming, graph)
     guard !rest.isEmpty else {
       names = []
       return
     }
-    let configuration = resolution.configuration
+    let configuration = identification.configuration
     let features = configuration.lastConvolution ?? configuration.stages.last?.outputChannels ?? 0
     let hasHead = configuration.classes > 0
     let isLargerInside = rest.contains { $0.isInside && $0.isOfNetwork }
@@ -116,8 +117,7 @@ private struct HeadContinuation {
   }
 
   /// Returns the tensors that the graph does not have, except those inside the modules of its stem and stages.
-  private static func rest(_ resolution: ResNetResolution) -> [Rest] {
-    let naming = resolution.naming
+  private static func rest(_ naming: ResNetTensorNameMap, _ graph: Graph) -> [Rest] {
     func steps(_ name: String) -> [Substring] {
       name.split(separator: ".", omittingEmptySubsequences: false)
     }
@@ -127,7 +127,7 @@ private struct HeadContinuation {
     let prefix = steps(naming.prefix)
     var known: Set<String> = []
     var trunk: Set<Substring> = []
-    for parameter in resolution.graph.parameters {
+    for parameter in graph.parameters {
       known.insert(parameter.name)
       let isHead = ["fc.", "head.", "attnpool."].contains { parameter.name.hasPrefix($0) }
       if !isHead, let first = steps(behindPrefix(naming.spelling(of: parameter.name))).first {

@@ -1,19 +1,45 @@
-internal import DecantBytes
-internal import DecantGraphs
+package import DecantBytes
+package import DecantGraphs
 internal import DecantTensors
 
 /// The network that tensors belong to, with the source of each fact and the facts that the file does not hold.
 public struct ResNetIdentification: Sendable {
   /// A fact about the network, and its source.
   public struct Fact: Sendable, Equatable {
+    /// The kind of source of a fact.
+    package enum Origin: Sendable, Equatable {
+      /// The names and shapes of tensors.
+      case shape
+      /// The SHA-256 of a published file.
+      case sha256
+      /// Evidence. `place` is its location as text, and `isUsed` is true when the configuration relies on it.
+      case evidence(ResNetEvidence.Source, place: String, isUsed: Bool)
+      /// The caller's ``ResNetOverrides``.
+      case declared
+      /// The default, because nothing else shows the fact.
+      case assumed
+      /// The default of a fact that the configuration does not have.
+      case unknown
+    }
     /// The name of the fact, such as `layers`.
     public let name: String
     /// The value, such as `3, 4, 6, 3`.
     public let value: String
     /// The tensor with its shape, the name or the count that shows the fact.
     public let source: String
-    /// The kind of source: `shape`, `sha256`, or the name of a ``ResNetEvidence/Source``.
-    package var kind = "shape"
+    /// The kind of source.
+    package var origin = Origin.shape
+
+    /// The kind of source in machine-readable output: `shape`, `sha256`, or the name of a ``ResNetEvidence/Source``.
+    package var kind: String {
+      switch origin {
+      case .shape: "shape"
+      case .sha256: "sha256"
+      case .evidence(let source, _, _): source.name
+      case .declared: "declared"
+      case .assumed, .unknown: "assumed"
+      }
+    }
   }
 
   /// A fact that the file does not hold.
@@ -26,88 +52,126 @@ public struct ResNetIdentification: Sendable {
     package let setting: ResNetOverrideKey?
   }
 
+  /// The network's tensors, the dialect of their names, and the other tensors of the state dict.
   package let naming: ResNetTensorNameMap
-  /// The network's blocks, widths, strides and number of classes, with defaults where the file says nothing.
-  public let configuration: ResNetConfiguration
-  /// The published name of the network; nil for a custom ResNet.
-  public let architecture: String?
-  /// Every published network with the same tensor names and shapes, ``architecture`` among them.
-  public let sameShapes: [String]
-  /// True when the head is of the same kind as that of ``sameShapes``. A backbone has no head that could differ.
-  package let hasPublishedHead: Bool
-  /// True when the prefix has more convolutions outside the network than in it: it is the beginning of a larger
-  /// network.
-  package let isPart: Bool
-  /// True when every tensor of a ResNet matches, and the ResNet is not the beginning of a larger network.
-  public var isResNet: Bool { verification.isMatch && !isPart }
-  /// The published network with the fewest differences, and those differences; nil when a published network fits.
-  public let nearest: (name: String, differences: [String])?
-  /// The facts that the tensors and the file's own evidence show.
-  public let facts: [Fact]
-  /// The facts that the file does not hold, such as the stem's stride.
-  public let undetermined: [OpenQuestion]
-  /// The facts on which sources disagree.
-  package let contradictions: [ResNetEvidence.Contradiction]
-  /// True when the file itself proves the network: its code, the geometry of every layer, names and shapes.
-  public let isProven: Bool
+  /// The settings of the caller.
+  package let overrides: ResNetOverrides
+  /// The evidence in the file and in the files next to it.
+  package let evidence: ResNetEvidence
+  /// The configuration that the shapes show, before evidence and the geometry that the caller set.
+  private let shapes: ResNetConfiguration
+  private let applied: ResNetEvidence.AppliedEvidence
+  /// The published file that holds these tensors; nil for other files, and for a digest of another network.
+  private var published: PublishedFile?
   /// The comparison of the tensors with the network's names and shapes.
   public let verification: ResNetVerification
+  /// Every fact, those from shapes first.
+  private var allFacts: [Fact] = []
 
   /// Identifies a network by the names and shapes of its tensors. O(tensors).
   ///
   /// - Parameters:
+  ///   - overrides: the facts that the caller declares, which come before evidence.
   ///   - published: the published file that holds these tensors; it settles facts that shapes cannot show.
-  ///   - evidence: further evidence in the file and in the files next to it.
-  /// - Throws: ``DecantError`` when the tensors do not form a network.
+  ///   - evidence: further evidence in the file and in the files next to it; evaluated when the shapes are a network's.
+  /// - Throws: ``DecantError`` when the tensors do not form a network, or when the overrides do not fit it.
   package init(
-    _ naming: ResNetTensorNameMap, published: PublishedFile? = nil, evidence: ResNetEvidence = .none
-  )
-    throws
-  {
-    self.naming = naming
-    let configuration = try ResNetConfiguration(shapesOf: naming)
-    let graph = try configuration.graph()
-    let applied = evidence.applied(to: configuration).configuration
-    self.configuration = applied
-    verification = try ResNetVerification(of: naming, against: graph, checksFiniteness: false)
-    isPart = Self.isPart(naming, verification)
-    let sharing =
-      verification.isMatch && !isPart ? ResNetArchitecture.sharing(configuration, naming.dialect) : []
-    let sameShapes = sharing.map(\.name)
-    self.sameShapes = sameShapes
-    hasPublishedHead = sharing.first.map { configuration.hasHead(of: $0.configuration) } ?? true
-    let allowed = sharing.filter { evidence.allows($0) }
-    let named = allowed.first { evidence.settled("architecture")?.setting == .architecture($0.name) }
-    let fitting = allowed.first { $0.configuration.stride0 == applied.stride0 }
-    architecture = sameShapes.first { $0 == published?.architecture } ?? (named ?? fitting)?.name
-    nearest = sameShapes.isEmpty ? Self.nearest(to: configuration, verification) : nil
-    let questions = Self.openQuestions(naming, configuration, sameShapes)
-    let shapeFacts = Self.facts(naming, configuration, verification)
-    contradictions = evidence.contradictions(with: shapeFacts, architectures: sameShapes)
-    guard let published, sameShapes.contains(published.architecture) else {
-      let told = evidence.answers(questions, after: shapeFacts)
-      facts = shapeFacts + told.facts
-      undetermined = told.open
-      isProven =
-        evidence.isNetworkProven && verification.isMatch && !isPart && hasPublishedHead
-        && architecture.flatMap { ResNetArchitecture.named($0) }?.configuration.isSame(asBody: applied)
-          == true
-        && told.open.allSatisfy { $0.name == "preprocessing" }
-      return
-    }
-    isProven = false
-    facts =
-      shapeFacts
-      + questions.filter { $0.name != "preprocessing" }.map { question in
-        Fact(
-          name: question.name, value: question.name == "residual" ? "shortcuts are added" : question.usual,
-          source: "torchvision's code, of which this is a published file (SHA-256 \(published.digest)…)",
-          kind: "sha256")
+    _ naming: ResNetTensorNameMap, _ overrides: ResNetOverrides = ResNetOverrides(),
+    published: PublishedFile? = nil, evidence: @autoclosure () -> ResNetEvidence = .none
+  ) throws(DecantError) {
+    (self.naming, self.overrides) = (naming, overrides)
+    var shapes: ResNetConfiguration
+    if let architecture = overrides.architecture {
+      shapes = architecture.configuration
+      // If the file has no head, the architecture's head stays, so that it is reported as missing.
+      if let found = try? ResNetConfiguration(shapesOf: naming) {
+        if found.classes > 0 { shapes.classes = found.classes }
+        if found.isQuantized { shapes.quantize() }
       }
-    undetermined = questions.filter { $0.name == "preprocessing" }
+    } else {
+      shapes = try ResNetConfiguration(shapesOf: naming)
+    }
+    if let classes = overrides.classes { shapes.classes = classes }
+    self.shapes = shapes
+    self.evidence = evidence()
+    applied = try self.evidence.taken(for: shapes, overrides)
+    let graph = try shapes.graph()
+    verification = try DecantError.mapping {
+      try ResNetVerification(of: naming, against: graph, checksFiniteness: false)
+    }
+    if let published, sameShapes.contains(published.architecture) { self.published = published }
+    allFacts = Self.facts(naming, shapes, verification)
+    allFacts += furtherFacts
   }
 
-  private static func isPart(_ naming: ResNetTensorNameMap, _ verification: ResNetVerification) -> Bool {
+  // MARK: The network to compute with
+
+  /// The network's blocks, widths, strides and number of classes, with defaults where the file says nothing.
+  public var configuration: ResNetConfiguration { applied.configuration }
+  /// The settings that contradict strong evidence, and the evidence that was not used.
+  package var warnings: [ResNetWarning] { applied.warnings }
+  /// The facts that the caller declared, one by one or by naming an architecture.
+  package var declared: [Fact] { allFacts.filter { $0.origin == .declared } }
+  /// The facts of the configuration that the caller did not declare and the file does not hold.
+  package var assumed: [Fact] { allFacts.filter { $0.origin == .assumed } }
+  /// The facts from evidence that the configuration relies on.
+  package var read: [Fact] {
+    allFacts.filter { if case .evidence(_, _, isUsed: true) = $0.origin { true } else { false } }
+  }
+
+  /// The published name of the network to compute with, also when tensors are missing or unexpected; nil for a custom
+  /// ResNet.
+  package var expectedArchitecture: String? {
+    overrides.architecture?.name
+      ?? ResNetArchitecture.sharing(configuration, naming.dialect).first {
+        $0.configuration.stride0 == configuration.stride0
+      }?.name
+  }
+
+  /// Builds the graph of the network to compute with.
+  ///
+  /// - Throws: ``DecantError`` when the file describes a geometry that cannot be built. It also throws when the head has
+  ///   one output, so that the file may be a detector with stem stride 1 or 2, and nothing shows which: a plausible but
+  ///   wrong logit would be the worst answer.
+  package func graph() throws(DecantError) -> Graph {
+    if let refusal = applied.refusal { throw refusal }
+    if configuration.classes == 1, configuration.stemPooling != .none,
+      assumed.contains(where: { $0.name == "stride0" })
+    {
+      let isNodown = ResNetArchitecture.sharing(configuration, naming.dialect).contains {
+        $0.name == ResNetArchitecture.resnet50nodown.name
+      }
+      throw DecantError(
+        .undetermined, "the head has one output: is the stem's stride 1 or 2?",
+        advice: .chooseStride(isNamed: isNodown))
+    }
+    return try applied.graph()
+  }
+
+  // MARK: The network that the file holds
+
+  /// The published name of the network; nil for a custom ResNet.
+  public var architecture: String? {
+    if let published { return published.architecture }
+    let allowed = sharing.filter { evidence.allows($0) }
+    let named = allowed.first { evidence.settled("architecture")?.setting == .architecture($0.name) }
+    return (named ?? allowed.first { $0.configuration.stride0 == configuration.stride0 })?.name
+  }
+
+  /// Every published network with the same tensor names and shapes, ``architecture`` among them.
+  public var sameShapes: [String] { sharing.map(\.name) }
+  private var sharing: [ResNetArchitecture] {
+    isResNet ? ResNetArchitecture.sharing(shapes, naming.dialect) : []
+  }
+
+  /// True when the head is of the same kind as that of ``sameShapes``. A backbone has no head that could differ.
+  package var hasPublishedHead: Bool {
+    sharing.first.map { shapes.hasHead(of: $0.configuration) } ?? true
+  }
+
+  /// True when the prefix has more convolutions outside the network than in it: it is the beginning of a larger
+  /// network.
+  package var isPart: Bool {
     let beside = Set(verification.beside)
     let convolutions = naming.entries.filter {
       $0.tensor.shape.count == 4 && $0.name.utf8.starts(with: naming.prefix.utf8)
@@ -116,19 +180,21 @@ public struct ResNetIdentification: Sendable {
     return strangers > convolutions.count - strangers
   }
 
-  /// Returns the published network with the fewest differences; of several, one with the same kind of attention, then
-  /// the same stem.
-  private static func nearest(
-    to configuration: ResNetConfiguration, _ verification: ResNetVerification
-  ) -> (name: String, differences: [String])? {
+  /// True when every tensor of a ResNet matches, and the ResNet is not the beginning of a larger network.
+  public var isResNet: Bool { verification.isMatch && !isPart }
+
+  /// The published network with the fewest differences, and those differences; nil when a published network fits.
+  ///
+  /// Of several, it is one with the same kind of attention, then the same stem.
+  public var nearest: (name: String, differences: [String])? {
+    guard sharing.isEmpty else { return nil }
     func rank(_ candidate: (ResNetArchitecture, [String])) -> (Int, Int, Int) {
       let theirs = candidate.0.configuration
       return (
-        candidate.1.count, configuration.hasAttention(of: theirs) ? 0 : 1,
-        configuration.stem == theirs.stem ? 0 : 1
+        candidate.1.count, shapes.hasAttention(of: theirs) ? 0 : 1, shapes.stem == theirs.stem ? 0 : 1
       )
     }
-    let all = ResNetArchitecture.all.map { ($0, configuration.differences(from: $0.configuration)) }
+    let all = ResNetArchitecture.all.map { ($0, shapes.differences(from: $0.configuration)) }
     let strangers = verification.unexpected.count
     return all.min { rank($0) < rank($1) }.map { nearest in
       (
@@ -138,30 +204,77 @@ public struct ResNetIdentification: Sendable {
     }
   }
 
-  private static func openQuestions(
-    _ naming: ResNetTensorNameMap, _ configuration: ResNetConfiguration, _ names: [String]
-  ) -> [OpenQuestion] {
-    var questions = [
+  /// The facts that the tensors and the file's own evidence show.
+  public var facts: [Fact] { allFacts.filter { ![.declared, .assumed, .unknown].contains($0.origin) } }
+
+  /// The facts that the file does not hold, such as the stem's stride.
+  public var undetermined: [OpenQuestion] {
+    allFacts.filter { $0.origin == .assumed || $0.origin == .unknown }.map {
       OpenQuestion(
-        name: "stride0",
-        usual: configuration.stemPooling != .none
-          ? "\(configuration.stride0)"
-            + (names.contains("resnet50nodown")
-              ? " (1 in resnet50nodown, whose names and shapes are the same)" : "")
-          : "\(configuration.stride0)", setting: .stride0)
-    ]
-    for fact in configuration.geometry where fact.name != "stride0" {
-      questions.append(
-        OpenQuestion(name: fact.name, usual: fact.value, setting: ResNetOverrideKey(fact: fact.name)))
+        name: $0.name, usual: usual($0.name, $0.value), setting: ResNetOverrideKey(fact: $0.name))
     }
-    questions.append(
-      OpenQuestion(
-        name: "residual", usual: "shortcuts are added; a plain network can have the same names and shapes",
-        setting: nil))
-    questions.append(
-      OpenQuestion(
-        name: "preprocessing",
-        usual: naming.dialect.preprocessing, setting: nil))
-    return questions
+  }
+
+  /// Returns a default as text, with the stem stride of the detector that has the same names and shapes.
+  private func usual(_ name: String, _ value: String) -> String {
+    guard name == "stride0", shapes.stemPooling != .none, sameShapes.contains("resnet50nodown") else {
+      return value
+    }
+    return "\(value) (1 in resnet50nodown, whose names and shapes are the same)"
+  }
+
+  /// The facts on which sources disagree.
+  package var contradictions: [ResNetEvidence.Contradiction] {
+    evidence.contradictions(with: allFacts.filter { $0.origin == .shape }, architectures: sameShapes)
+  }
+
+  /// True when the file itself proves the network: its code, the geometry of every layer, names and shapes.
+  public var isProven: Bool {
+    guard evidence.isNetworkProven, hasPublishedHead,
+      let architecture = architecture.flatMap({ ResNetArchitecture.named($0) })
+    else { return false }
+    return architecture.configuration.isSame(asBody: configuration)
+      && allFacts.allSatisfy {
+        ![.sha256, .assumed, .unknown].contains($0.origin) || $0.name == "preprocessing"
+      }
+  }
+
+  // MARK: Facts that shapes do not show
+
+  /// The facts that evidence, a published file or the caller settles, and the defaults of the others.
+  private var furtherFacts: [Fact] {
+    var found: [Fact] = []
+    func add(_ name: String, _ value: String, _ source: String, _ origin: Fact.Origin) {
+      found.append(Fact(name: name, value: value, source: source, origin: origin))
+    }
+    if let published {
+      let source = "torchvision's code, of which this is a published file (SHA-256 \(published.digest)…)"
+      for (name, value) in shapes.geometry { add(name, usual(name, value), source, .sha256) }
+      add("residual", "shortcuts are added", source, .sha256)
+      add("preprocessing", naming.dialect.preprocessing, "the default", .unknown)
+      return found
+    }
+    // A fact that shapes already show is not repeated.
+    for item in evidence.items
+    where !allFacts.contains(where: { $0.name == item.name && $0.value == item.value }) {
+      let isUsed = applied.read.contains(item)
+      add(item.name, item.value, item.words, .evidence(item.source, place: item.place, isUsed: isUsed))
+    }
+    let options = overrides.said
+    for (name, value) in configuration.geometry {
+      // Naming an architecture declares all of its facts.
+      if overrides.architecture != nil || options[name] != nil {
+        add(name, value, "the caller", .declared)
+      } else if evidence.settled(name) == nil, !overrides.allowsUndeterminedGeometry || name == "epsilon" {
+        add(name, value, "the default", .assumed)
+      }
+    }
+    for (name, value) in [
+      ("residual", "shortcuts are added; a plain network can have the same names and shapes"),
+      ("preprocessing", naming.dialect.preprocessing),
+    ] where evidence.settled(name) == nil {
+      add(name, value, "the default", .unknown)
+    }
+    return found
   }
 }

@@ -94,6 +94,54 @@ extension ResNetIdentification {
 }
 
 extension ResNetConfiguration {
+  /// The value of the fact `output_stride` when no stride is replaced by dilation.
+  package static let undilatedOutputStride = "as the strides make it"
+
+  /// The facts that inference depends on and no shape shows, as text.
+  var geometry: [(name: String, value: String)] {
+    let addition =
+      order == .post ? "added before the last \(nonlinearity.rawValue)" : "added, and nothing after it"
+    let shortcuts =
+      switch shortcut {
+      case .projection: addition
+      case .pooledProjection: "2×2 average pool, projection; \(addition)"
+      case .padding: "every second pixel between channels of zeros; \(addition)"
+      }
+    let pool =
+      switch stemPooling {
+      case .none: "none"
+      case .max: "3×3, padding 1"
+      case .maxOverZeros: "3×3, over a border of zeros"
+      case .maxOverEdge: "3×3, no padding, a last window over the edge"
+      case .average: "none; a 2×2 average pool"
+      case .convolution: "a 3×3 convolution in its place"
+      case .lastConvolution: "none; the stem's last convolution has the stride"
+      }
+    var facts: [(name: String, value: String)] = [
+      ("stride0", String(stride0)),
+      (
+        "block_stride",
+        block == .basic || block == .edge
+          ? "on the first convolution"
+          : blockStride == .second ? "on the 3×3 convolution (v1.5)" : "on the first 1×1 convolution (v1)"
+      ), ("max_pool", pool), ("epsilon", "\(epsilon)"), ("shortcut", shortcuts),
+      ("activation", nonlinearity.rawValue),
+      (
+        "antialiasing",
+        antialiasing == .none ? "none" : antialiasing == .average ? "average pools" : "binomial filters"
+      ),
+    ]
+    facts.append(("stage_strides", stages.map { String($0.stride) }.joined(separator: ", ")))
+    facts.append(("output_stride", outputStride.map { "\($0), by dilation" } ?? Self.undilatedOutputStride))
+    if normalization == .group {
+      facts.append(("normalization", "group normalization of \(normalizationGroups) groups"))
+      facts.append(("weight_standardization", hasStandardizedWeights ? "yes" : "no"))
+    }
+    return facts
+  }
+}
+
+extension ResNetConfiguration {
   /// Returns the differences from another configuration that shapes show, as text.
   func differences(from other: ResNetConfiguration) -> [String] {
     var found: [String] = []

@@ -37,8 +37,8 @@ import Testing
     let folder = try TemporaryFolder()
     let network = try load(file("resnet50nodown", in: folder), .resnet50nodown, engine: engine, threads: 2)
     #expect(network.architecture == "resnet50nodown" && network.assumptions.isEmpty)
-    let resolution = network.resolution
-    let truth = try ReferenceNetwork<Double>(graph: resolution.graph, weights: resolution.naming.tensors)
+    let resolved = network.resolved
+    let truth = try ReferenceNetwork<Double>(graph: resolved.graph, weights: resolved.parameters)
     let input = try images(2, 33)
     let expected = try truth.run(Activation(shape: input.shape, values: input.values.map { Double($0) }))
     var features: [Int] = []

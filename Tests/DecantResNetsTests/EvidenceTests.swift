@@ -64,10 +64,10 @@ import Testing
     return ResNetEvidence(traces, of: naming)
   }
 
-  private func said(_ change: (inout ResNetOverrides) -> Void) -> ResNetOverrides {
-    var said = ResNetOverrides()
-    change(&said)
-    return said
+  private func overrides(_ change: (inout ResNetOverrides) -> Void) -> ResNetOverrides {
+    var overrides = ResNetOverrides()
+    change(&overrides)
+    return overrides
   }
 
   private let geometry = [
@@ -92,14 +92,12 @@ import Testing
   @Test func attributesSettleWhatARunAssumes() throws {
     let naming = try naming("resnet50nodown")
     var tree = try modules("resnet50nodown")
-    let weights = try StateDict(naming.entries.map { .init(name: $0.name, tensor: $0.tensor) })
-    let resolution = try ResNetResolution(
-      of: weights, evidence: { naming in evidence(naming) { $0.modules = tree } })
-    #expect(resolution.configuration.stride0 == 1 && resolution.architecture == "resnet50nodown")
-    #expect(resolution.assumed.isEmpty && resolution.declared.isEmpty && resolution.warnings.isEmpty)
-    #expect(Set(resolution.read.map(\.name)).isSuperset(of: geometry.dropLast()))
-    let declared = try ResNetResolution(
-      of: weights, said { $0.stride0 = 2 }, evidence: { naming in evidence(naming) { $0.modules = tree } })
+    let found = try ResNetIdentification(naming, evidence: evidence(naming) { $0.modules = tree })
+    #expect(found.configuration.stride0 == 1 && found.expectedArchitecture == "resnet50nodown")
+    #expect(found.assumed.isEmpty && found.declared.isEmpty && found.warnings.isEmpty)
+    #expect(Set(found.read.map(\.name)).isSuperset(of: geometry.dropLast()))
+    let declared = try ResNetIdentification(
+      naming, overrides { $0.stride0 = 2 }, evidence: evidence(naming) { $0.modules = tree })
     #expect(declared.configuration.stride0 == 2)
     #expect(
       declared.warnings == [
@@ -107,20 +105,19 @@ import Testing
           .stride0, value: "2",
           evidence: "stride0 1 of module attributes: conv1.stride 1, maxpool.stride 1")
       ])
-    let named = try ResNetResolution(
-      of: weights, said { $0.architecture = .named("resnet50") },
-      evidence: { naming in evidence(naming) { $0.modules = tree } })
+    let named = try ResNetIdentification(
+      naming, overrides { $0.architecture = .named("resnet50") },
+      evidence: evidence(naming) { $0.modules = tree })
     #expect(named.configuration.stride0 == 2 && named.warnings.count == 1)
     // Epsilons that differ reach the graph, one for each normalization layer.
     tree.values["layer1.0.bn2.eps"] = .number(0.5)
-    let mixed = try ResNetResolution(
-      of: weights, evidence: { naming in evidence(naming) { $0.modules = tree } })
-    let epsilons = mixed.graph.nodes.compactMap { node -> Double? in
+    let graph = try found.graph()
+    let mixed = try ResNetIdentification(naming, evidence: evidence(naming) { $0.modules = tree }).graph()
+    let epsilons = mixed.nodes.compactMap { node -> Double? in
       if case .batchNormalization(_, let epsilon) = node.operation { epsilon } else { nil }
     }
     #expect(epsilons.count { $0 == 0.5 } == 1 && epsilons.count { $0 == 1e-5 } == epsilons.count - 1)
-    #expect(
-      mixed.graph.stages == resolution.graph.stages && mixed.graph.parameters == resolution.graph.parameters)
+    #expect(mixed.stages == graph.stages && mixed.parameters == graph.parameters)
   }
 
   @Test(arguments: [
@@ -134,18 +131,16 @@ import Testing
     for side in 0...1 { tree.values["\(attribute).\(side)"] = .integer(value) }
     let found = try ResNetIdentification(naming, evidence: evidence(naming) { $0.modules = tree })
     #expect(found.architecture == nil && !found.isProven && found.sameShapes.contains("resnet50"))
-    let weights = try StateDict(naming.entries.map { .init(name: $0.name, tensor: $0.tensor) })
     #expect {
-      try ResNetResolution(
-        of: weights, evidence: { naming in evidence(naming) { $0.modules = tree } })
+      try found.graph()
     } throws: { error in
       let error = error as? DecantError
       return error?.code == .unsupportedNetwork && error?.reason.contains(" \(name) ") == true
         && error?.advice == .nameArchitecture
     }
-    let declared = try ResNetResolution(
-      of: weights, said { $0.architecture = .named("resnet50") },
-      evidence: { naming in evidence(naming) { $0.modules = tree } })
+    let declared = try ResNetIdentification(
+      naming, overrides { $0.architecture = .named("resnet50") },
+      evidence: evidence(naming) { $0.modules = tree })
     #expect(
       declared.warnings.contains { $0.description.hasPrefix("architecture resnet50 contradicts \(name) ") })
   }
@@ -323,9 +318,8 @@ import Testing
     }
     #expect(found.items.map(\.source) == [.moduleList, .fileName, .fileName])
     #expect(found.settled("stride0") == nil && found.settled("architecture") == nil)
-    let weights = try StateDict(naming.entries.map { .init(name: $0.name, tensor: $0.tensor) })
     #expect {
-      try ResNetResolution(of: weights, evidence: { _ in found })
+      try ResNetIdentification(naming, evidence: found).graph()
     } throws: {
       ($0 as? DecantError)?.code == .undetermined
     }

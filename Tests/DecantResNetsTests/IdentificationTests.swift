@@ -119,7 +119,7 @@ import Testing
     #expect(Set(["resnet50", "resnet50nodown"]).isSubset(of: found.sameShapes))
     #expect(found.undetermined.first?.name == "stride0" && found.undetermined.first?.setting == .stride0)
     #expect {
-      try ResNetResolution(of: weights(nodown.configuration))
+      try found.graph()
     } throws: {
       let error = $0 as? DecantError
       return error?.code == .undetermined && error?.advice == .chooseStride(isNamed: true)

@@ -54,7 +54,7 @@ struct NetworkEdits {
     let found = try network.resolve(
       NetworkFile(checkpoint, selection), classes: classes, leavingGeometryOpen: true)
     try found.requireMatch(found.verification(), mostListed: NetworkOptions.mostListed)
-    let naming = found.resolution.naming
+    let naming = found.identification.naming
     let folding: FoldedNormalization
     do { folding = try FoldedNormalization(naming, found.graph) } catch let error as DecantError {
       throw error.located(file: checkpoint.path)

@@ -45,7 +45,7 @@ struct NetworkRun<T: ReferenceScalar> {
         remedy: "Run each input alone, or write one stage of all inputs with --stage and --output.")
     }
     let labels = try command.labels.map { path throws(DecantError) in
-      try ClassLabels(path: path, classes: network.resolution.configuration.classes)
+      try ClassLabels(path: path, classes: network.identification.configuration.classes)
     }
     batches = InputBatches<T>(sources, command.inputs, limits: command.limits.limits)
     next = try batches.batch { StandardStreams.error($0.commandText) }

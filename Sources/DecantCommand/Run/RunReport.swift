@@ -8,7 +8,7 @@ internal import DecantTensors
 
 /// The output of `decant run`.
 struct RunReport<T: ReferenceScalar> {
-  private let resolution: ResNetResolution
+  private let network: ResolvedNetwork
   /// The engine and its settings.
   let engine: EngineDescription
   let threads: Int
@@ -32,13 +32,13 @@ struct RunReport<T: ReferenceScalar> {
     _ network: ResolvedNetwork, engine: EngineDescription, threads: Int, preprocessing: Preprocessing,
     fileCount: Int, top: Int, labels: ClassLabels?
   ) {
-    resolution = network.resolution
+    self.network = network
     (self.engine, self.threads, self.preprocessing) = (engine, threads, preprocessing)
     (self.fileCount, self.top, self.labels) = (fileCount, top, labels)
   }
 
   /// True when the results are those of a head; otherwise they are pooled features.
-  private var hasHead: Bool { resolution.configuration.classes > 0 }
+  private var hasHead: Bool { network.identification.configuration.classes > 0 }
   private var dtype: String { T.dtype.rawValue }
 
   /// Adds the results for a batch of images.
@@ -62,7 +62,7 @@ struct RunReport<T: ReferenceScalar> {
   private func printHeading() {
     let shape = fileCount == 1 ? inputShape.map { "input \(Format.shape($0))" } : nil
     StandardStreams.line(
-      "\(resolution.architecture ?? "a custom ResNet"), \(engine), \(dtype), "
+      "\(network.architecture ?? "a custom ResNet"), \(engine), \(dtype), "
         + "\(Format.count(threads, "thread")), \(shape ?? Format.count(fileCount, "input")) "
         + (preprocessing == .none
           ? "without preprocessing" : "with \(preprocessing.rawValue): \(preprocessing.summary)"))
@@ -144,7 +144,7 @@ struct RunReport<T: ReferenceScalar> {
   func printJSON() {
     var members: [(key: String, value: JSONValue)] = [
       (key: "schema", value: 1),
-      (key: "architecture", value: resolution.architecture.map { .string($0) } ?? .null),
+      (key: "architecture", value: network.architecture.map { .string($0) } ?? .null),
       (key: "engine", value: .string(engine.name)),
       (key: "engine_version", value: engine.version.map { .string($0) } ?? .null),
       (key: "numerics", value: engine.numerics.map { .string($0.rawValue) } ?? .null),
@@ -152,9 +152,9 @@ struct RunReport<T: ReferenceScalar> {
       (key: "threads", value: .integer(Int64(threads))),
       (key: "input_shape", value: inputShape.map { .array($0.map { .integer(Int64($0)) }) } ?? .null),
       (key: "preprocessing", value: .string(preprocessing.rawValue)),
-      (key: "declared", value: resolution.declared.json),
-      (key: "assumed", value: resolution.assumed.json),
-      (key: "read", value: resolution.read.json),
+      (key: "declared", value: network.identification.declared.json),
+      (key: "assumed", value: network.identification.assumed.json),
+      (key: "read", value: network.identification.read.json),
       (key: "logits", value: .array(results.map { .array($0.logits.map { .exact(Double($0)) }) })),
       (key: "images", value: .array(results.map { .object(json(of: $0)) })),
     ]

@@ -9,23 +9,24 @@ extension ResolvedNetwork {
   ///
   /// - Parameter verbose: true to list every default.
   func printNotes(verbose: Bool) {
-    let naming = resolution.naming
+    let naming = identification.naming
     if naming.dialect != ResNetDialect.all[0] {
       StandardStreams.note("naming: \(naming.dialect.name)")
     }
     if !naming.prefix.isEmpty {
       StandardStreams.note("ignoring the prefix \(naming.prefix.quoted)")
     }
-    for warning in resolution.warnings {
+    for warning in identification.warnings {
       StandardStreams.note("warning: \(warning.commandText.escapedForDisplay)")
     }
-    for (place, items) in resolution.read.byPlace {
-      let facts = items.map { "\($0.name) \(resolution.configuration.text($0.value))" }
+    for (place, items) in identification.read.byPlace {
+      let facts = items.map { "\($0.name) \(identification.configuration.text($0.value))" }
         .joined(separator: "; ")
       StandardStreams.note("read from \(place): \(facts)".escapedForDisplay)
     }
-    if !resolution.assumed.isEmpty {
-      let facts = resolution.assumed.map { $0.text(of: resolution.configuration) }
+    let assumed = identification.assumed
+    if !assumed.isEmpty {
+      let facts = assumed.map { $0.text(of: identification.configuration) }
       let shown =
         verbose || facts.count == 1
         ? facts.map { "\($0.name) \($0.value)" }.joined(separator: "; ")
@@ -69,34 +70,30 @@ extension ResNetConfiguration {
   }
 }
 
-extension ResNetResolution.Fact {
+extension ResNetIdentification.Fact {
   /// The name and value for people, such as "stem stride" and "2".
   func text(of configuration: ResNetConfiguration) -> (name: String, value: String) {
     (name == "stride0" ? "stem stride" : name.replacing("_", with: " "), configuration.text(value))
   }
 }
 
-extension [ResNetResolution.Fact] {
+extension [ResNetIdentification.Fact] {
   /// The facts as a JSON object, with whole numbers as JSON numbers.
   var json: JSONValue {
     .object(map { (key: $0.name, value: Int64($0.value).map { .integer($0) } ?? .string($0.value)) })
   }
-}
 
-extension [ResNetEvidence.Item] {
-  /// The items grouped by source, the strongest source first.
-  var byPlace: [(place: String, items: [ResNetEvidence.Item])] {
-    var found: [(place: String, items: [ResNetEvidence.Item])] = []
-    for item in self {
-      if let known = found.firstIndex(where: { $0.place == item.place }) {
-        found[known].items.append(item)
+  /// The facts from evidence grouped by its location, the strongest source first.
+  var byPlace: [(place: String, facts: Self)] {
+    var found: [(place: String, facts: Self)] = []
+    for fact in self {
+      guard case .evidence(_, let place, _) = fact.origin else { continue }
+      if let known = found.firstIndex(where: { $0.place == place }) {
+        found[known].facts.append(fact)
       } else {
-        found.append((item.place, [item]))
+        found.append((place, [fact]))
       }
     }
     return found
   }
-
-  /// The items as a JSON object, with whole numbers as JSON numbers.
-  var json: JSONValue { map { ResNetResolution.Fact(name: $0.name, value: $0.value) }.json }
 }

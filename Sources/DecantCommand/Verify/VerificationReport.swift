@@ -15,10 +15,7 @@ struct VerificationReport {
   /// Returns a description of the network that the names and shapes match, or nil when they match none. It helps users
   /// who expected another network.
   static func shapes(of file: NetworkFile, prefix: String?, insteadOf name: String?) -> String? {
-    var overrides = ResNetOverrides()
-    overrides.prefix = prefix
-    overrides.stride0 = 1
-    guard let found = try? ResNetResolution(of: file.weights, overrides) else { return nil }
+    guard let found = try? ResNetIdentification(.only(in: file.weights, prefix: prefix)) else { return nil }
     let configuration = found.configuration
     let names = ResNetArchitecture.all.filter { $0.configuration.hasTrunk(of: configuration) }.map(\.name)
     let classes = configuration.classes == 1 ? "1 class" : "\(Format.count(configuration.classes)) classes"
@@ -32,8 +29,7 @@ struct VerificationReport {
   }
 
   func print() {
-    let resolution = network.resolution
-    let name = resolution.architecture ?? "a custom ResNet"
+    let name = network.architecture ?? "a custom ResNet"
     StandardStreams.line(
       verification.isMatch
         ? "yes: names, shapes and types match \(name): \(Format.count(verification.matched, "tensor")), all values finite"
@@ -53,8 +49,8 @@ struct VerificationReport {
       )
     }
     StandardStreams.line()
-    SummaryReport(configuration: resolution.configuration).print()
-    printFacts(resolution)
+    SummaryReport(configuration: network.identification.configuration).print()
+    printFacts(network.identification)
   }
 
   /// One line for each difference.
@@ -81,31 +77,30 @@ struct VerificationReport {
   }
 
   /// Prints the facts that names and shapes do not confirm.
-  private func printFacts(_ resolution: ResNetResolution) {
-    for (place, items) in resolution.read.byPlace {
+  private func printFacts(_ identification: ResNetIdentification) {
+    for (place, items) in identification.read.byPlace {
       StandardStreams.line()
       StandardStreams.line("  read from \(place.escapedForDisplay) (weights cannot confirm these)")
       for item in items {
-        let fact = ResNetResolution.Fact(name: item.name, value: item.value).text(
-          of: resolution.configuration)
+        let fact = item.text(of: identification.configuration)
         StandardStreams.line("    \(fact.name): \(fact.value)".escapedForDisplay)
       }
     }
     let declaring = isArchitectureNamed ? "--arch" : "the command line"
     for (title, facts) in [
-      ("taken from \(declaring) (weights cannot confirm these)", resolution.declared),
-      ("not stored in the file, using defaults", resolution.assumed),
+      ("taken from \(declaring) (weights cannot confirm these)", identification.declared),
+      ("not stored in the file, using defaults", identification.assumed),
     ] where !facts.isEmpty {
       StandardStreams.line()
       StandardStreams.line("  \(title)")
-      for fact in facts.map({ $0.text(of: resolution.configuration) }) {
+      for fact in facts.map({ $0.text(of: identification.configuration) }) {
         StandardStreams.line("    \(fact.name): \(fact.value)")
       }
     }
   }
 
   func printJSON() {
-    let resolution = network.resolution
+    let identification = network.identification
     func names(_ names: [String]) -> JSONValue { .array(names.map { .string($0) }) }
     func sizes(_ sizes: [Int]) -> JSONValue { .array(sizes.map { .exact(Int64($0)) }) }
     func entry(_ name: String, _ expected: JSONValue, _ found: JSONValue) -> JSONValue {
@@ -116,7 +111,7 @@ struct VerificationReport {
     let result: JSONValue = .object([
       (key: "schema", value: 1),
       (key: "ok", value: .bool(verification.isMatch)),
-      (key: "architecture", value: resolution.architecture.map { .string($0) } ?? .null),
+      (key: "architecture", value: network.architecture.map { .string($0) } ?? .null),
       (key: "missing", value: names(verification.missing.map(\.name))),
       (key: "unexpected", value: names(verification.unexpected)),
       (key: "beside", value: .integer(Int64(verification.beside.count))),
@@ -141,11 +136,11 @@ struct VerificationReport {
             ])
           })
       ),
-      (key: "dialect", value: .string(resolution.naming.dialect.name)),
-      (key: "prefix", value: .string(resolution.naming.prefix)),
-      (key: "declared", value: resolution.declared.json),
-      (key: "assumed", value: resolution.assumed.json),
-      (key: "read", value: resolution.read.json),
+      (key: "dialect", value: .string(identification.naming.dialect.name)),
+      (key: "prefix", value: .string(identification.naming.prefix)),
+      (key: "declared", value: identification.declared.json),
+      (key: "assumed", value: identification.assumed.json),
+      (key: "read", value: identification.read.json),
     ])
     StandardStreams.document(result)
   }

@@ -23,7 +23,7 @@ struct VerifyCommand: ParsableCommand, JSONReporting {
       in: file, limits: limits.limits, classes: numClasses ?? network.arch?.configuration.classes)
     // With --arch and no prefix, the file is expected to contain nothing else.
     let verification = try found.verification(
-      standsAlone: network.arch != nil && found.resolution.naming.prefix.isEmpty)
+      standsAlone: network.arch != nil && found.identification.naming.prefix.isEmpty)
     try found.requireSupportedHead(verification, classes: numClasses)
     let report = VerificationReport(
       network: found, verification: verification, isArchitectureNamed: network.arch != nil,

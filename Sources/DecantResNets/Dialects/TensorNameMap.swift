@@ -177,6 +177,16 @@ package struct ResNetTensorNameMap: Sendable {
     throw DecantError.noResNet()
   }
 
+  /// Returns the same as ``only(in:prefix:)``. When no prefix has a ResNet and none was asked for, it uses the names of
+  /// the first dialect, so that missing tensors can be reported.
+  package static func onlyOrFirst(
+    in stateDict: StateDict, prefix: String? = nil
+  ) throws(DecantError) -> ResNetTensorNameMap {
+    if let only = try onlyIfAny(in: stateDict, prefix: prefix) { return only }
+    guard prefix == nil else { throw DecantError.noResNet() }
+    return try ResNetTensorNameMap(stateDict, ResNetDialect.all[0], prefix: "")
+  }
+
   /// Returns the same as ``only(in:prefix:)``, or nil when no prefix has a ResNet.
   package static func onlyIfAny(
     in stateDict: StateDict, prefix: String? = nil

@@ -76,19 +76,6 @@ extension ResNetEvidence {
       return claims.count > 1 ? Contradiction(name: name, claims: claims) : nil
     }
   }
-
-  /// Returns the facts that evidence adds to those from shapes, and the questions that stay open.
-  func answers(
-    _ questions: [ResNetIdentification.OpenQuestion], after shapes: [ResNetIdentification.Fact]
-  ) -> (facts: [ResNetIdentification.Fact], open: [ResNetIdentification.OpenQuestion]) {
-    let facts = items.filter { item in
-      // A fact that shapes already show is not repeated.
-      !shapes.contains { $0.name == item.name && $0.value == item.value }
-    }.map {
-      ResNetIdentification.Fact(name: $0.name, value: $0.value, source: $0.words, kind: $0.source.name)
-    }
-    return (facts, questions.filter { settled($0.name) == nil })
-  }
 }
 
 extension ResNetEvidence.Setting {
