@@ -128,9 +128,8 @@ let package = Package(
     .testTarget(
       name: "DecantNetworksTests",
       dependencies: [
-        "DecantBytes", "DecantIO", "DecantFormats", "DecantCheckpoints", "DecantConversion",
-        "DecantInference",
-        "DecantNetworks", "DecantResNets", "DecantTensors", "TestSupport",
+        "DecantBytes", "DecantIO", "DecantFormats", "DecantCheckpoints", "DecantConversion", "DecantGraphs",
+        "DecantInference", "DecantNetworks", "DecantResNets", "DecantTensors", "TestSupport",
       ]),
     .testTarget(
       name: "DecantONNXTests",
