@@ -117,7 +117,8 @@ public struct ResNetVerification: Sendable {
 
   /// Returns the first part of a name after a prefix.
   private static func module(_ name: String, behind prefix: String) -> Substring {
-    Substring(name.utf8.dropFirst(prefix.utf8.count)).prefix { $0 != "." && $0 != "/" }
+    Substring(
+      name.utf8.dropFirst(prefix.utf8.count).prefix { $0 != UInt8(ascii: ".") && $0 != UInt8(ascii: "/") })
   }
 
   /// Returns the expected kind of number if a parameter has another kind; otherwise nil.
