@@ -5,6 +5,9 @@ extension DecantError {
     case text(String)
     /// Choose a part of the checkpoint. The value lists the keys of its state dicts, when they are known.
     case chooseKey([String])
+    /// Choose one of several state dicts, or everything. The value is the key of the only one, when other tensors make
+    /// the choice a question.
+    case chooseStateDict(String?)
     /// List the keys of the checkpoint.
     case listKeys
     /// List the names of the tensors.
@@ -74,6 +77,12 @@ extension DecantError {
         keys.isEmpty
           ? "Pass its key to stateDict(at:)."
           : "Pass one of these keys to stateDict(at:): \(keys.joined(separator: ", "))."
+      case .chooseStateDict(let key):
+        switch key {
+        case nil: "Pass one of Checkpoint.stateDictKeys; the key '.' takes everything."
+        case "."?: "The key '.' takes everything."
+        case let key?: "The key \(key.quoted) uses it alone; the key '.' takes everything."
+        }
       case .listKeys: "Checkpoint.stateDictKeys lists the keys that hold a state dict."
       case .listNames: "Checkpoint.tensors lists the names."
       case .chooseTensors: "Choose other tensors with WriteOptions.only or WriteOptions.except."
@@ -121,7 +130,8 @@ extension DecantError {
 
     /// One sample of each kind, for the documentation.
     package static let samples: [DecantError.Advice] = [
-      .chooseKey([]), .chooseKey(["model", "ema"]), .listKeys, .listNames, .chooseTensors,
+      .chooseKey([]), .chooseKey(["model", "ema"]), .chooseStateDict(nil), .chooseStateDict("model"),
+      .listKeys, .listNames, .chooseTensors,
       .choosePrefix(["encoder.", "head."]), .chooseInput(["image", "mask"]), .inspect, .listDialects,
       .raiseLimit("zipEntries", to: 4_000_000), .dequantize, .makeDense, .cast, .rename, .useExternalData,
       .showRanges, .replaceOutput, .salvage, .disassemble, .nameArchitecture,

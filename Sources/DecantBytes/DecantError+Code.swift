@@ -191,7 +191,7 @@ extension DecantError.Code {
     case .keyNotFound: [.listKeys, .choosePrefix([])]
     case .tensorNotFound: [.listNames, .inspect]
     case .noStateDict: [.inspect]
-    case .ambiguousStateDict: [.chooseKey([]), .choosePrefix([])]
+    case .ambiguousStateDict: [.chooseStateDict(nil), .chooseStateDict("model"), .choosePrefix([])]
     case .duplicateName: [.rename, .chooseTensors]
     case .invalidArgument: [.dequantize, .makeDense]
     case .noData: [.chooseTensors]

@@ -132,7 +132,7 @@ public struct Checkpoint: Sendable {
     tensors = parts.contents.tensors
     objects = parts.contents.objects
     moduleSources = parts.contents.sources
-    warnings = parts.warnings
+    warnings = parts.warnings + parts.contents.notes
     damage = parts.damage
     truncation = parts.truncation
     script = parts.script

@@ -2,6 +2,18 @@ public import DecantBytes
 internal import DecantPickle
 public import DecantTensors
 
+/// A reason why a value outside every state dict is certainly no weight of the network.
+package enum Purpose: Sendable {
+  case optimizer
+  case dataFrame
+  /// A value attached to a tensor as its attribute.
+  case attachment
+  /// An attribute of a module that its `state_dict()` leaves out.
+  case attribute
+  /// A buffer that was registered with `persistent=False`.
+  case unsavedBuffer
+}
+
 /// A tensor of a checkpoint, with its path and role.
 public struct CheckpointTensor: Sendable {
   /// The role of a tensor in a PyTorch module.
@@ -18,22 +30,26 @@ public struct CheckpointTensor: Sendable {
   package let stateDict: [PathKey]?
   /// The class of a subclass of `torch.Tensor`, such as `torch.distributed.tensor.DTensor`; nil for plain tensors.
   package let subclass: String?
+  /// The reason why the tensor is certainly no weight; nil when it may be one.
+  package let purpose: Purpose?
 
   package init(
-    path: [PathKey], tensor: Tensor, role: Role? = nil, stateDict: [PathKey]? = nil, subclass: String? = nil
+    path: [PathKey], tensor: Tensor, role: Role? = nil, stateDict: [PathKey]? = nil, subclass: String? = nil,
+    purpose: Purpose? = nil
   ) {
     self.path = path
     self.tensor = tensor
     self.role = role
     self.stateDict = stateDict
     self.subclass = subclass
+    self.purpose = purpose
   }
 
   /// Returns the same tensor with its path below other keys.
   package func moved(below steps: [PathKey]) -> CheckpointTensor {
     var entry = CheckpointTensor(
       path: steps + path, tensor: tensor, role: role, stateDict: stateDict.map { steps + $0 },
-      subclass: subclass)
+      subclass: subclass, purpose: purpose)
     entry.state = state
     entry.rankPart = rankPart?.moved(below: steps)
     return entry
@@ -68,6 +84,8 @@ public struct CheckpointObject: Sendable {
   package internal(set) var unreadTensor: String?
   /// The path of the state dict that an unread tensor belongs to; nil when it belongs to none.
   package var stateDict: [PathKey]? = nil
+  /// The reason why an unread tensor is certainly no weight; nil when it may be one.
+  package var purpose: Purpose? = nil
   /// True for a storage that no tensor uses.
   package var isStorage = false
   /// The sizes of an unread tensor, outermost first, when the file records them.
@@ -83,8 +101,8 @@ public struct CheckpointObject: Sendable {
   package func moved(below steps: [PathKey]) -> CheckpointObject {
     CheckpointObject(
       path: steps + path, type: type, value: value, count: count, unreadTensor: unreadTensor,
-      stateDict: stateDict.map { steps + $0 }, isStorage: isStorage, shape: shape, byteCount: byteCount,
-      moduleVersions: moduleVersions)
+      stateDict: stateDict.map { steps + $0 }, purpose: purpose, isStorage: isStorage, shape: shape,
+      byteCount: byteCount, moduleVersions: moduleVersions)
   }
 
   /// The keys from the root joined with dots: `model.conv1.weight`.
@@ -117,6 +135,8 @@ package struct CheckpointContents {
   var tensors: [CheckpointTensor] = []
   var objects: [CheckpointObject] = []
   var sources: [ModuleSource] = []
+  /// Messages about values that were read in a way that the user should know.
+  var notes: [String] = []
   /// The pickle that describes all of it; nil for formats without one.
   var graph: PickleGraph?
   /// The storage and its class, when the file is nothing but one storage; otherwise nil.

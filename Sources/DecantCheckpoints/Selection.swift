@@ -1,16 +1,6 @@
 package import DecantBytes
 package import DecantTensors
 
-/// A part of a checkpoint that can be loaded into a network.
-package struct StateDictCandidate: Sendable, Equatable {
-  /// The keys from the root; empty for the root itself.
-  package let path: [PathKey]
-  package let tensorCount: Int
-
-  /// The value for `--key`; `.` for the root.
-  package var key: String { path.isEmpty ? "." : path.joinedName }
-}
-
 /// The tensors below one path of a checkpoint. Their names begin below that path.
 package struct Selection: Sendable {
   /// The path that all tensors are below; empty for the root.
@@ -61,28 +51,21 @@ package struct Selection: Sendable {
 }
 
 extension Checkpoint {
-  /// Every mapping or module that directly contains tensors under text keys, in the file's order. Optimizers are left
-  /// out. So are mappings that hold only scalars (such as the scores that callbacks keep), if any other has a tensor
-  /// with dimensions.
-  package var stateDictCandidates: [StateDictCandidate] {
-    var order: [[PathKey]] = []
-    var counts: [[PathKey]: Int] = [:]
-    var shaped: Set<[PathKey]> = []
-    for tensor in tensors {
-      guard let path = tensor.stateDict else { continue }
-      if counts[path] == nil { order.append(path) }
-      counts[path, default: 0] += 1
-      if !tensor.tensor.shape.isEmpty { shaped.insert(path) }
-    }
-    if !shaped.isEmpty { order.removeAll { !shaped.contains($0) } }
-    return order.map { StateDictCandidate(path: $0, tensorCount: counts[$0] ?? 0) }
+  /// Returns the values at and below a key that holds no tensors; nil when it holds tensors or does not exist.
+  package func values(key: String) -> [CheckpointObject]? {
+    guard key != ".", (try? selection(key: key)) == nil else { return nil }
+    let values = objects.filter { $0.name == key || $0.name.hasPrefix(key + ".") }
+    return values.isEmpty ? nil : values
   }
 
   /// Returns the tensors below a key, as names print it. A literal key that contains dots takes precedence. `.` is
-  /// the root.
+  /// the root, with every tensor of the file.
   ///
+  /// - Parameter withAttributes: true to include the tensors of a module that its `state_dict()` leaves out.
   /// - Throws: ``DecantError`` when nothing has that name.
-  package func selection(key: String) throws(DecantError) -> Selection {
+  package func selection(
+    key: String, withAttributes: Bool = false
+  ) throws(DecantError) -> Selection {
     if key == "." { return .all(of: self) }
     // Of all paths with this joined name, the shortest wins: its keys contain the dots themselves.
     var found: [PathKey]?
@@ -111,34 +94,11 @@ extension Checkpoint {
         .keyNotFound, "has no key \(key.escapedForDisplay)", file: path,
         advice: candidates.isEmpty ? .listKeys : .chooseKey(candidates))
     }
+    let below = tensors.filter { $0.path.starts(with: found) }
+    let weights = withAttributes ? [] : below.filter { !$0.isAttribute }
+    // A key inside an attribute names its tensors.
     return Selection(
-      path: found, tensors: tensors.filter { $0.path.starts(with: found) },
+      path: found, tensors: weights.isEmpty ? below : weights,
       unread: unread.filter { $0.path.starts(with: found) })
-  }
-
-  /// Returns the only state dict of the checkpoint.
-  ///
-  /// - Throws: ``DecantError`` when there are several, which it lists, or none.
-  package func onlyStateDict() throws(DecantError) -> Selection {
-    let candidates = stateDictCandidates
-    let unread = objects.filter { $0.unreadTensor != nil }
-    guard candidates.count == 1, let only = candidates.first else {
-      if candidates.isEmpty {
-        throw DecantError(
-          .noStateDict, tensors.isEmpty ? "holds no tensors" : "holds tensors but no state dict", file: path,
-          advice: tensors.isEmpty ? .text("Pass the file that holds the weights.") : .inspect)
-      }
-      let list = candidates.prefix(16).map { "\($0.key.escapedForDisplay) (\($0.tensorCount) tensors)" }
-        .joined(separator: ", ")
-      throw DecantError(
-        .ambiguousStateDict,
-        "holds \(candidates.count) state dicts: \(list)\(candidates.count > 16 ? ", …" : "")",
-        file: path,
-        advice: .chooseKey([]))
-    }
-    let selected = tensors.filter { $0.stateDict == only.path && $0.path.starts(with: only.path) }
-    return Selection(
-      path: only.path, tensors: selected,
-      unread: unread.filter { $0.stateDict == only.path && $0.path.starts(with: only.path) })
   }
 }

@@ -14,12 +14,11 @@ package struct DiffFile: Sendable {
     package let tensor: Tensor
   }
 
-  /// The tensors to compare, and the form to compare them in.
-  package typealias Choice = TensorQuery
-
   /// `A` or `B`.
   package let letter: String
   package let checkpoint: Checkpoint
+  /// The part of the file to compare, and what it leaves out.
+  package let choice: StateDictChoice
   /// The number of keys in the selection's path.
   private let depth: Int
   package let items: [Item]
@@ -28,31 +27,33 @@ package struct DiffFile: Sendable {
   package let stateDictKeys: [String]
   /// The names of wrapper subclasses without data of their own, whose inner tensors are compared instead.
   package let wrapperNames: [String]
-  /// The number of tensors that the choice left out.
+  /// The number of tensors that the query left out.
   package let skippedCount: Int
 
   /// Opens a file and selects its tensors.
   ///
   /// - Throws: ``DecantError`` for a file or key that is wrong, and for tensors that cannot be compared at all.
   package init(
-    _ letter: String, path: String, key: String?, _ choice: Choice, limits: Limits
+    _ letter: String, path: String, key: String?, _ query: TensorQuery, limits: Limits
   ) throws(DecantError) {
     let checkpoint = try Checkpoint(path: path, limits: limits)
     try checkpoint.requireIntact()
-    try self.init(letter, checkpoint, checkpoint.selection(key: key ?? "."), choice)
+    try self.init(letter, checkpoint, checkpoint.choice(key: key), query)
   }
 
   /// Selects the tensors of an open checkpoint.
   ///
   /// - Throws: ``DecantError`` for tensors that cannot be compared at all.
   package init(
-    _ letter: String, _ checkpoint: Checkpoint, _ selection: Selection, _ choice: Choice
+    _ letter: String, _ checkpoint: Checkpoint, _ choice: StateDictChoice, _ query: TensorQuery
   ) throws(DecantError) {
+    let selection = choice.selection
     self.letter = letter
+    self.choice = choice
     self.checkpoint = checkpoint
     depth = selection.path.count
     let path = checkpoint.path
-    try Self.requireKnownKinds(selection, choice, in: checkpoint)
+    try Self.requireKnownKinds(selection, query, in: checkpoint)
     let (plain, wrappers) = selection.withoutWrappers()
     stateDictKeys = checkpoint.stateDictCandidates.compactMap { candidate in
       guard candidate.path.count > selection.path.count, candidate.path.starts(with: selection.path) else {
@@ -63,7 +64,7 @@ package struct DiffFile: Sendable {
     wrapperNames = wrappers.map(\.entry.name)
     var entries = plain.tensors
     let count = entries.count
-    if choice.isPartial { entries = entries.filter { choice.selects(selection.name(of: $0)) } }
+    if query.isPartial { entries = entries.filter { query.selects(selection.name(of: $0)) } }
     skippedCount = count - entries.count
     guard count == 0 || !entries.isEmpty else {
       throw DecantError(
@@ -84,7 +85,7 @@ package struct DiffFile: Sendable {
       throw error.located(file: path)
     }
     items = try entries.map { entry throws(DecantError) in
-      Item(name: selection.name(of: entry), entry: entry, tensor: try choice.form(of: entry, in: checkpoint))
+      Item(name: selection.name(of: entry), entry: entry, tensor: try query.form(of: entry, in: checkpoint))
     }
   }
 
@@ -113,11 +114,11 @@ package struct DiffFile: Sendable {
   }
 
   private static func requireKnownKinds(
-    _ selection: Selection, _ choice: Choice, in checkpoint: Checkpoint
+    _ selection: Selection, _ query: TensorQuery, in checkpoint: Checkpoint
   ) throws(DecantError) {
     let unread = checkpoint.objects.filter {
       $0.unreadTensor != nil && $0.path.starts(with: selection.path)
-        && choice.selects($0.path.dropFirst(selection.path.count).joinedName)
+        && query.selects($0.path.dropFirst(selection.path.count).joinedName)
     }
     guard unread.isEmpty else {
       throw DecantError(

@@ -31,10 +31,10 @@ extension DiffFile {
   /// Creates a side from a state dict, read from a file or made in memory.
   fileprivate init(_ letter: String, _ stateDict: StateDict) throws(DecantError) {
     if let part = stateDict.part {
-      try self.init(letter, part.checkpoint, part.selection, Choice())
+      try self.init(letter, part.checkpoint, StateDictChoice(selection: part.selection), TensorQuery())
     } else {
       let checkpoint = Checkpoint(holding: stateDict)
-      try self.init(letter, checkpoint, .all(of: checkpoint), Choice())
+      try self.init(letter, checkpoint, StateDictChoice(selection: .all(of: checkpoint)), TensorQuery())
     }
   }
 }

@@ -51,7 +51,7 @@ extension Checkpoint {
       droppedObjectCount: pickling?.droppedCount
         ?? (container == .gguf ? 0 : objects.count { $0.path.starts(with: plan.selection.path) }),
       droppedMetadata: metadata.dropped(by: format), lost: plan.lost,
-      wrappers: plan.wrappers)
+      choice: plan.choice, wrappers: plan.wrappers)
   }
 
   private func write(

@@ -3,9 +3,10 @@ public import DecantCheckpoints
 public import DecantTensors
 
 extension Checkpoint {
-  /// Writes every tensor under its full name, in the format of the path's extension.
+  /// Writes the only state dict in the format of the path's extension, and everything in a `.pth`.
   ///
   /// A `.pth` also keeps the values that are not tensors. For other formats, the report lists what is left out.
+  /// ``WriteOptions/key`` chooses another part, or all tensors.
   ///
   /// - Parameters and errors: as ``DecantTensors/StateDict/write(to:as:_:)``. O(bytes).
   @discardableResult

@@ -1,5 +1,5 @@
-internal import DecantBytes
-internal import DecantCheckpoints
+package import DecantBytes
+package import DecantCheckpoints
 internal import DecantIO
 internal import DecantTensors
 
@@ -9,6 +9,8 @@ package struct ConversionPlan {
   let checkpoint: Checkpoint
   let options: WriteOptions
   let format: OutputFormat
+  /// The part of the checkpoint that is written, and what it leaves out.
+  let choice: StateDictChoice
   /// The selected tensors; output names are relative to the selection's path.
   private(set) var selection: Selection
   /// The tensors to write, in the source's order.
@@ -25,7 +27,10 @@ package struct ConversionPlan {
     self.checkpoint = checkpoint
     self.options = options
     self.format = format
-    selection = try selecting ?? checkpoint.selection(key: options.key ?? ".")
+    choice =
+      try selecting.map { StateDictChoice(selection: $0) }
+      ?? checkpoint.choice(key: options.key, as: format, withAttributes: options.includesAttributes)
+    selection = choice.selection
     replace()
     try filter()
     if options.salvages { try salvage() } else { try checkpoint.requireIntact() }
@@ -255,6 +260,15 @@ package struct ConversionPlan {
       }
     }
     return names
+  }
+}
+
+extension Checkpoint {
+  /// Returns the part to write: the one below a key, else the only state dict. A `.pth` can hold everything.
+  package func choice(
+    key: String?, as format: OutputFormat, withAttributes: Bool = false
+  ) throws(DecantError) -> StateDictChoice {
+    try choice(key: key ?? (format == .torchZip ? "." : nil), withAttributes: withAttributes)
   }
 }
 

@@ -1,5 +1,5 @@
 package import DecantBytes
-internal import DecantCheckpoints
+package import DecantCheckpoints
 public import DecantTensors
 
 /// Options for writing tensors; by default all tensors are written unchanged.
@@ -11,8 +11,14 @@ public import DecantTensors
 public struct WriteOptions: Sendable {
   // MARK: Tensor selection
 
-  /// The key of the part to convert, as listings print it; nil for every tensor under its full name.
-  package var key: String?
+  /// The key of the part to write, as listings print it; `.` for every tensor under its full name.
+  ///
+  /// nil writes the only state dict, or every tensor of a file without a state dict. For `.pth`, which can hold
+  /// everything, nil means `.`.
+  public var key: String?
+  /// True to include the tensors of modules that their `state_dict()` leaves out: attributes and non-persistent
+  /// buffers.
+  public var includesAttributes = false
   /// Patterns such as `layer4.*`: only tensors with a matching name are written; empty for all.
   public var only: [String] = []
   /// Patterns such as `fc.*`: tensors with a matching name are left out.
@@ -144,6 +150,12 @@ public struct WriteReport: Sendable {
   /// Tensors that were left out because their data is not intact, with the reason; only with
   /// ``WriteOptions/salvages``.
   public let lost: [(name: String, reason: String)]
+  /// The keys beside the state dict that was written, with the number of tensors below each; empty when a key was given.
+  public var leftOut: [(key: String, tensorCount: Int)] {
+    choice.leftOut.map { (key: $0.key, tensorCount: $0.tensorCount) }
+  }
+  /// The part of the source that was written.
+  package let choice: StateDictChoice
   /// Tensor subclasses without data of their own, whose parts were written instead: name, class and number of parts.
   public let wrappers: [(name: String, type: String, partCount: Int)]
 

@@ -16,13 +16,17 @@ import Testing
     let run = try decant("decant diff fixtures/torch/small_basic.pth OUT/small.safetensors")
     #expect(run.status == 0)
     #expect(run.output == "the same: 86 tensors, every bit\n")
-    #expect(run.errors == "decant: ignoring the prefix 'model.' of A in 86 names\n")
+    #expect(
+      run.errors == "decant: in A, using model (86 tensors); left out: epoch; --key . takes everything\n")
+    let whole = try decant("decant diff fixtures/torch/small_basic.pth OUT/small.safetensors --key-a .")
+    #expect(whole.status == 0)
+    #expect(whole.errors == "decant: ignoring the prefix 'model.' of A in 86 names\n")
   }
 
   @Test func everyKindOfDifference() throws {
     let run = try decant(
       "decant diff fixtures/torch/small_basic.pth fixtures/torch/small_nodown.pth "
-        + "--only 'model.layer[13].0.bn[23].*' --except '*.running*'")
+        + "--key . --only 'model.layer[13].0.bn[23].*' --except '*.running*'")
     #expect(run.status == 1)
     #expect(
       run.output == """
@@ -49,8 +53,8 @@ import Testing
   }
 
   @Test func renamed() throws {
-    _ = try decant("decant convert fixtures/torch/small_basic.pth OUT/other.safetensors --names detectron2")
-    let run = try decant("decant diff fixtures/torch/small_basic.pth OUT/other.safetensors")
+    _ = try decant("decant convert fixtures/torch/small_basic.pth OUT/other.safetensors --key . --names detectron2")
+    let run = try decant("decant diff fixtures/torch/small_basic.pth OUT/other.safetensors --key .")
     #expect(run.status == 1)
     let lines = run.output.split(separator: "\n")
     #expect(
@@ -67,7 +71,7 @@ import Testing
   }
 
   @Test func json() throws {
-    let run = try decant("decant diff fixtures/torch/small_basic.pth fixtures/torch/small_nodown.pth --json")
+    let run = try decant("decant diff fixtures/torch/small_basic.pth fixtures/torch/small_nodown.pth --key . --json")
     #expect(run.status == 1)
     let object = try #require(try JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any])
     #expect(object["schema"] as? Int == 1 && object["same"] as? Bool == false)

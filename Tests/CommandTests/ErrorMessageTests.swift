@@ -81,7 +81,7 @@ import Testing
     let nested = try Fixtures.bytes("torch/nested.pth")
     #expect(
       try refusal(nested, ["convert", "FILE", "out.safetensors", "--key", "weights"]).has("keyNotFound"))
-    #expect(try refusal(nested, ["inspect", "FILE", "--key", "epoch"]).has("keyNotFound"))
+    #expect(try refusal(nested, ["inspect", "FILE", "--key", "epochs"]).has("keyNotFound"))
     let escaped = try refusal(nested, ["inspect", "FILE", "--key", "\u{1b}[31m"])
     #expect(escaped.has("keyNotFound") && escaped.message.contains(#"\x1b[31m"#))
   }

@@ -39,7 +39,7 @@ import Testing
             output stride: 32 (no dilation)
 
         """)
-    #expect(run.errors == "decant: using the only state dict, --key model\n")
+    #expect(run.errors == "decant: using model (122 tensors); left out: epoch; --key . takes everything\n")
   }
 
   @Test func everyFindingAtOnce() throws {

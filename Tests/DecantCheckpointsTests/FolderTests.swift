@@ -55,7 +55,9 @@ import Testing
     for name in ["dcp", "shards", "dcp_safetensors"] {
       let checkpoint = try Checkpoint(path: Fixtures.path("folders/" + name))
       let target = folder.path(name + ".safetensors")
-      let report = try checkpoint.convert(to: target)
+      var options = WriteOptions()
+      options.key = "."
+      let report = try checkpoint.convert(to: target, options)
       #expect(report.tensorCount == checkpoint.tensors.count)
       let written = try Checkpoint(path: target)
       for entry in written.tensors {

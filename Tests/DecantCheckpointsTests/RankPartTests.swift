@@ -23,6 +23,7 @@ import Testing
     throws -> [String]
   {
     var options = WriteOptions()
+    options.key = "."
     change(&options)
     _ = try checkpoint.convert(to: folder.path("out.safetensors"), options)
     return try Checkpoint(path: folder.path("out.safetensors")).tensors.map(\.name).sorted()

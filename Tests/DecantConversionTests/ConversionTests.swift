@@ -12,7 +12,14 @@ import Testing
 
   init() throws { folder = try TemporaryFolder() }
 
-  private func convert(_ name: String, _ options: WriteOptions = WriteOptions()) throws -> (
+  /// Options that write the whole file.
+  private static let everything = {
+    var options = WriteOptions()
+    options.key = "."
+    return options
+  }()
+
+  private func convert(_ name: String, _ options: WriteOptions = everything) throws -> (
     WriteReport, Checkpoint
   ) {
     let target = folder.path("out.safetensors")
@@ -20,7 +27,7 @@ import Testing
     return (report, try Checkpoint(path: target))
   }
 
-  private func refusal(_ name: String, _ options: WriteOptions = WriteOptions()) throws
+  private func refusal(_ name: String, _ options: WriteOptions = everything) throws
     -> DecantError?
   {
     do {
@@ -61,7 +68,7 @@ import Testing
     let folder = try TemporaryFolder()
     let source = try Checkpoint(path: Fixtures.path("torch/nested.pth"))
     func refuses(_ name: String, _ change: (inout WriteOptions) -> Void) -> Bool {
-      var options = WriteOptions()
+      var options = Self.everything
       change(&options)
       do { try source.write(to: folder.path(name), options) } catch {
         return (error as? DecantError)?.code == .invalidArgument && folder.names.isEmpty
@@ -76,7 +83,7 @@ import Testing
   }
 
   @Test func metadataAndKey() throws {
-    var options = WriteOptions()
+    var options = Self.everything
     options.key = "model"
     options.recordsSourceDigest = true
     let (report, output) = try convert("nested.pth", options)
@@ -92,7 +99,7 @@ import Testing
   }
 
   @Test func casts() throws {
-    var options = WriteOptions()
+    var options = Self.everything
     options.dtype = .float16
     let (report, output) = try convert("nested.pth", options)
     #expect(Set(output.tensors.map(\.tensor.dtype)) == [.float16, .int64])
@@ -104,7 +111,7 @@ import Testing
   @Test func bigEndian() throws {
     let source = try Checkpoint(path: Fixtures.path("torch/big_endian.pth"))
     for entry in source.tensors where entry.tensor.dtype != .complex128 {
-      var options = WriteOptions()
+      var options = Self.everything
       options.key = entry.name
       let (_, output) = try convert("big_endian.pth", options)
       #expect(try output.tensors.map { try $0.tensor.sha256() } == [try entry.tensor.sha256()])
@@ -112,7 +119,7 @@ import Testing
   }
 
   @Test func strips() throws {
-    var options = WriteOptions()
+    var options = Self.everything
     options.stripPrefix = "module."
     let error = try refusal("nested.pth", options)
     #expect(error?.code == .invalidArgument && error?.advice == .keepPrefix)
@@ -127,7 +134,7 @@ import Testing
     let types = try refusal("dtypes.pth")
     #expect(types?.code == .notRepresentable && types?.advice == .chooseTensors)
     #expect(try refusal("same_names.pth")?.code == .duplicateName)
-    var options = WriteOptions()
+    var options = Self.everything
     options.key = "nothing"
     let absent = try refusal("nested.pth", options)
     #expect(absent?.code == .keyNotFound && absent?.advice == .chooseKey(["model"]))
@@ -139,7 +146,7 @@ import Testing
   @Test func replacesWholeOrNotAtAll() throws {
     let target = try folder.write("out.safetensors", Array("old".utf8))
     let source = try Checkpoint(path: Fixtures.path("torch/nested.pth"))
-    var options = WriteOptions()
+    var options = Self.everything
     options.overwrites = false
     let exists = #expect(throws: DecantError.self) { try source.convert(to: target, options) }
     #expect(
@@ -148,7 +155,7 @@ import Testing
       try Checkpoint(path: Fixtures.path("torch/dtypes.pth")).convert(to: target)
     }
     #expect(try String(contentsOfFile: target, encoding: .utf8) == "old")
-    _ = try source.convert(to: target)
+    _ = try source.convert(to: target, Self.everything)
     #expect(try Checkpoint(path: target).tensors.count == 13)
     #expect(folder.names == ["out.safetensors"])
     let itself = #expect(throws: DecantError.self) { try Checkpoint(path: target).convert(to: target) }
@@ -161,7 +168,7 @@ import Testing
     try FileManager.default.createSymbolicLink(
       atPath: folder.path("link.safetensors"), withDestinationPath: target)
     _ = try Checkpoint(path: Fixtures.path("torch/nested.pth")).convert(
-      to: folder.path("link.safetensors"))
+      to: folder.path("link.safetensors"), Self.everything)
     #expect(try Checkpoint(path: target).tensors.count == 13)
     #expect(
       try FileManager.default.destinationOfSymbolicLink(atPath: folder.path("link.safetensors")) == target)
@@ -176,7 +183,7 @@ import Testing
     let path = try folder.write("damaged.pth", bytes)
     let checkpoint = try Checkpoint(path: path)
     do {
-      _ = try checkpoint.convert(to: folder.path("out.safetensors"))
+      _ = try checkpoint.convert(to: folder.path("out.safetensors"), Self.everything)
       Issue.record("the conversion went through")
     } catch let error as DecantError {
       #expect(

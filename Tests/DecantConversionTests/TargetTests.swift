@@ -20,6 +20,7 @@ import Testing
   func keepsEveryElement(_ name: String) throws {
     let source = try Checkpoint(path: Fixtures.path("torch/nested.pth"))
     var options = WriteOptions()
+    options.key = "."
     options.checks = true
     let report = try source.convert(to: folder.path(name), options)
     let written = try Checkpoint(path: folder.path(name))
@@ -35,7 +36,9 @@ import Testing
 
   @Test func writesAFolderOfArrays() throws {
     let source = try Checkpoint(path: Fixtures.path("torch/nested.pth"))
-    let report = try source.convert(to: folder.path("arrays") + "/")
+    var options = WriteOptions()
+    options.key = "."
+    let report = try source.convert(to: folder.path("arrays") + "/", options)
     #expect(report.files.count == 13 && folder.names == ["arrays"])
     for entry in source.tensors {
       let array = try NpyArray.read(path: folder.path("arrays/\(entry.name).npy"))
@@ -43,7 +46,6 @@ import Testing
     }
     let error = #expect(throws: DecantError.self) { try source.convert(to: folder.path("arrays") + "/") }
     #expect(error?.code == .outputExists && error?.location.file?.hasSuffix("/arrays/") == true)
-    var options = WriteOptions()
     options.substitutions = [try NameSubstitution("s/model/..\\/up/")]
     let outside = #expect(throws: DecantError.self) {
       try source.convert(to: folder.path("other") + "/", options)
@@ -55,6 +57,7 @@ import Testing
   func dealsIntoShards(_ limit: Int, _ most: Int) throws {
     let source = try Checkpoint(path: Fixtures.path("torch/nested.pth"))
     var options = WriteOptions()
+    options.key = "."
     options.shardByteCount = limit
     let report = try source.convert(to: folder.path("m.safetensors"), options)
     let index = most == 1 ? "m.safetensors" : "m.safetensors.index.json"
@@ -69,6 +72,7 @@ import Testing
   ])
   func substitutes(_ expression: String, _ name: String, _ expected: String) throws {
     var options = WriteOptions()
+    options.key = "."
     options.substitutions = [try NameSubstitution(expression)]
     let path = folder.path("one.safetensors")
     try SafetensorsFile.write([(name, try Tensor([Float(1)], shape: [1]))], to: path)
@@ -102,6 +106,7 @@ import Testing
       (DType.float16, 2, 1), (.bfloat16, 0, 0), (.float8_e4m3fn, 2, 1),
     ] {
       var options = WriteOptions()
+      options.key = "."
       options.dtype = dtype
       let report = try Checkpoint(path: path).convert(to: folder.path("o.safetensors"), options)
       #expect(report.losses.map(\.overflowed) == (overflowed == 0 ? [] : [overflowed]))

@@ -109,7 +109,8 @@ struct DistributedCheckpoint {
     let tensor = try Tensor(
       dtype: dtype, shape: shape, storage: storage, requiresGrad: requiresGrad, limits: limits)
     var listed = CheckpointTensor(
-      path: entry.path, tensor: tensor, role: nil, stateDict: Self.stateDict(of: entry.path, optimizers))
+      path: entry.path, tensor: tensor, role: nil, stateDict: Self.stateDict(of: entry.path, optimizers),
+      purpose: Self.isInside(entry.path, optimizers) ? .optimizer : nil)
     if lost > 0 { listed.state = isCut || lost < chunks.count ? .truncated : .missing }
     parts.contents.tensors.append(listed)
   }
@@ -196,7 +197,8 @@ struct DistributedCheckpoint {
         ?? (tensor.path.isEmpty ? Self.stateDict(of: entry.path, optimizers) : nil)
       var listed = CheckpointTensor(
         path: entry.path + tensor.path, tensor: tensor.tensor, role: tensor.role,
-        stateDict: Self.isInside(entry.path, optimizers) ? nil : own)
+        stateDict: Self.isInside(entry.path, optimizers) ? nil : own,
+        purpose: Self.isInside(entry.path, optimizers) ? .optimizer : tensor.purpose)
       listed.state = tensor.state
       listed.rankPart = tensor.rankPart?.moved(below: entry.path)
       parts.contents.tensors.append(listed)

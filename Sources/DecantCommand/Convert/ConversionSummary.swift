@@ -30,6 +30,7 @@ struct ConversionSummary {
   ///   - json: True to print the result as JSON.
   func print(_ time: Duration, _ output: String?, json: Bool) {
     for warning in checkpoint.warnings { StandardStreams.note("warning: \(warning)") }
+    if let note = report.choice.commandText(hasAttributesOption: true) { StandardStreams.note(note) }
     if let key = options.key, let selection = try? checkpoint.selection(key: key),
       let warning = checkpoint.unreadWarning(outside: selection)
     {
@@ -63,18 +64,26 @@ struct ConversionSummary {
     if json {
       return StandardStreams.document(
         Self.json(
-          output, format: target?.rawValue ?? "", tensors: report.tensorCount, bytes: report.byteCount))
+          output, format: target?.rawValue ?? "", tensors: report.tensorCount, bytes: report.byteCount,
+          choice: report.choice))
     }
     StandardStreams.line("\(result): \(output.escapedForDisplay)")
   }
 
   /// The JSON of `decant convert --json`, schema 1.
-  static func json(_ output: String, format: String, tensors: Int, bytes: Int) -> JSONValue {
-    .object([
+  static func json(
+    _ output: String, format: String, tensors: Int, bytes: Int, choice: StateDictChoice? = nil
+  ) -> JSONValue {
+    var members: [(key: String, value: JSONValue)] = [
       (key: "schema", value: 1), (key: "output", value: .string(output)),
       (key: "format", value: .string(format)),
       (key: "tensors", value: .exact(Int64(tensors))), (key: "bytes", value: .exact(Int64(bytes))),
-    ])
+    ]
+    if let choice {
+      members.append((key: "key", value: .string(choice.selection.key)))
+      members.append((key: "left_out", value: choice.leftOutJSON))
+    }
+    return .object(members)
   }
 
   private var casts: String {

@@ -152,7 +152,7 @@ struct ConvertCommand: ParsableCommand, JSONReporting {
     let checkpoint = try Checkpoint(path: input, limits: limits.limits)
     var options = tensors.writeOptions
     options.key = network.key
-    let edits = NetworkEdits(checkpoint: checkpoint, network: network)
+    let edits = NetworkEdits(checkpoint: checkpoint, network: network, format: format)
     if let names { options.renamed = try edits.renamed(into: names) }
     if foldBn { options.replaced = try edits.folded(classes: numClasses, into: names) }
     options.overwrites = !noClobber

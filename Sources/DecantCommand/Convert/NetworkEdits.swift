@@ -9,9 +9,12 @@ internal import DecantTensors
 struct NetworkEdits {
   let checkpoint: Checkpoint
   let network: NetworkOptions
+  let format: OutputFormat
 
-  /// Returns the part to convert. Without a key it is the whole file, and prefixes identify the network.
-  private func selection() throws -> Selection { try checkpoint.selection(key: network.key ?? ".") }
+  /// Returns the part to convert.
+  private func selection() throws -> Selection {
+    try checkpoint.choice(key: network.key, as: format).selection
+  }
 
   /// Returns the tensor names of the network in another dialect, by their names in the file. The prefix is kept.
   func renamed(into dialect: ResNetDialect) throws -> [ExactText: WriteOptions.Renaming] {

@@ -31,6 +31,7 @@ struct TensorOptions: ParsableArguments {
   var shardSize: Int?
   @Flag(help: "Convert quantised tensors to float32.") var dequantize = false
   @Flag(help: "Convert sparse tensors to dense tensors.") var toDense = false
+  @Flag(help: "Include the tensors of a module that its state_dict() leaves out.") var withAttributes = false
   @Flag(
     help:
       "For .pth: leave out values that torch.load(weights_only=True) rejects, and replace modules by their state dicts."
@@ -48,6 +49,7 @@ struct TensorOptions: ParsableArguments {
       ("--strip-prefix", stripPrefix != nil), ("--rename", !rename.isEmpty), ("--only", !only.isEmpty),
       ("--except", !except.isEmpty), ("--dtype", dtype != nil), ("--layout", layout != .nchw),
       ("--shard-size", shardSize != nil), ("--dequantize", dequantize), ("--to-dense", toDense),
+      ("--with-attributes", withAttributes),
     ]
   }
 
@@ -68,6 +70,7 @@ struct TensorOptions: ParsableArguments {
     options.shardByteCount = shardSize
     options.dequantizes = dequantize
     options.makesDense = toDense
+    options.includesAttributes = withAttributes
     options.dropsObjects = dropObjects
     options.shrinks = shrink
     options.isLegacy = legacy

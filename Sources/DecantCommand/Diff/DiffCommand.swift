@@ -55,9 +55,9 @@ struct DiffCommand: ParsableCommand, JSONReporting {
   }
 
   func run() throws {
-    let choice = DiffFile.Choice(only: only, except: except, dequantize: dequantize)
-    let left = try DiffFile("A", path: a, key: keyA ?? key, choice, limits: limits.limits)
-    let right = try DiffFile("B", path: b, key: keyB ?? key, choice, limits: limits.limits)
+    let query = TensorQuery(only: only, except: except, dequantize: dequantize)
+    let left = try DiffFile("A", path: a, key: keyA ?? key, query, limits: limits.limits)
+    let right = try DiffFile("B", path: b, key: keyB ?? key, query, limits: limits.limits)
     let unused = (only + except).filter { !left.hasName($0) && !right.hasName($0) }
     guard unused.isEmpty else {
       throw DecantError(
@@ -89,6 +89,9 @@ struct DiffCommand: ParsableCommand, JSONReporting {
   private func note(_ side: DiffFile) {
     for warning in side.checkpoint.warnings {
       StandardStreams.note("warning: \(side.checkpoint.path.escapedForDisplay): \(warning)")
+    }
+    if let note = side.choice.commandText(hasAttributesOption: false) {
+      StandardStreams.note("in \(side.letter), \(note)")
     }
     if side.skippedCount > 0 {
       StandardStreams.note("skipped \(Format.count(side.skippedCount, "tensor")) of \(side.letter)")

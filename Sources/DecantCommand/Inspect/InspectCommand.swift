@@ -40,9 +40,19 @@ struct InspectCommand: ParsableCommand, JSONReporting {
     let checkpoint = try Checkpoint(path: file, limits: limits.limits)
     // The process ends with this command. Freeing a large listing first would take a tenth of its time.
     _ = unsafe Unmanaged.passRetained(RetainedCheckpoint(checkpoint))
-    var rows = try InspectionRow.rows(
-      of: checkpoint,
-      under: key.map { key throws(DecantError) in try checkpoint.selection(key: key).path } ?? [])
+    var objects = checkpoint.objects
+    var rows: [InspectionRow] = []
+    if let key, let values = checkpoint.values(key: key) {
+      objects = values
+    } else {
+      rows = try InspectionRow.rows(
+        of: checkpoint,
+        under: key.map { key throws(DecantError) in try checkpoint.selection(key: key).path } ?? [])
+    }
+    // One value is the whole answer.
+    if !json, key != nil, rows.isEmpty, objects.count == 1, let value = objects[0].value {
+      return StandardStreams.line(value.string?.escapedForDisplay ?? value.text)
+    }
     if let filter { rows = rows.filter { $0.entry.name.matches(glob: filter) } }
     switch sort {
     case .file: break
@@ -56,10 +66,11 @@ struct InspectCommand: ParsableCommand, JSONReporting {
     let losses = [checkpoint.truncation].compactMap { $0 } + checkpoint.damage + damage
     let warnings = checkpoint.warnings + losses.map(\.commandText)
     if json {
-      InspectionJSON.print(checkpoint, rows, warnings)
+      InspectionJSON.print(checkpoint, rows, objects, warnings)
     } else {
       let report = InspectionReport(
-        checkpoint: checkpoint, rows: rows, warnings: warnings, checksums: checksums && damage.isEmpty)
+        checkpoint: checkpoint, rows: rows, objects: objects, warnings: warnings,
+        checksums: checksums && damage.isEmpty)
       if tree { report.printTree() } else { report.print() }
     }
     if checksums && !losses.isEmpty { throw ExitStatus.wrong }

@@ -7,12 +7,14 @@ internal import DecantTensors
 /// Prints each tensor on its own line as soon as it is formatted, so a listing of 100,000 tensors is not in memory
 /// twice.
 enum InspectionJSON {
-  static func print(_ checkpoint: Checkpoint, _ rows: [InspectionRow], _ warnings: [String]) {
+  static func print(
+    _ checkpoint: Checkpoint, _ rows: [InspectionRow], _ objects: [CheckpointObject], _ warnings: [String]
+  ) {
     StandardStreams.beginDocument()
     StandardStreams.line("{\"schema\": 1, \"file\": \(JSONValue.string(checkpoint.path).text),")
     StandardStreams.line(" \"container\": \(JSONValue.string(checkpoint.container.rawValue).text),")
     list("tensors", rows.map(tensor), ",")
-    list("objects", checkpoint.objects.map(object), ",")
+    list("objects", objects.map(object), ",")
     if !checkpoint.moduleSources.isEmpty { list("sources", checkpoint.moduleSources.map(source), ",") }
     if !checkpoint.containerMetadata.isEmpty { list("facts", checkpoint.containerMetadata.map(fact), ",") }
     list("warnings", warnings.map { .string($0) }, "}")

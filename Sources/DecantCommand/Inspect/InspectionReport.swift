@@ -6,15 +6,24 @@ internal import DecantTensors
 struct InspectionReport {
   let checkpoint: Checkpoint
   let rows: [InspectionRow]
+  /// The values to list that are not tensors.
+  let objects: [CheckpointObject]
   let warnings: [String]
   /// True when every checksum was compared and matched.
   let checksums: Bool
 
   func print() {
     printHead()
-    if !rows.isEmpty {
+    let own = rows.filter { !$0.entry.isAttribute }
+    let others = rows.filter(\.entry.isAttribute)
+    if !own.isEmpty {
       StandardStreams.line()
-      printTensors()
+      printTensors(own)
+    }
+    if !others.isEmpty {
+      StandardStreams.line()
+      StandardStreams.line("  not in state_dict() (attributes and non-persistent buffers):")
+      printTensors(others)
     }
     printTotals()
     printObjects()
@@ -64,7 +73,7 @@ struct InspectionReport {
     candidate.path.isEmpty ? "the whole file" : candidate.key.escapedForDisplay
   }
 
-  private func printTensors() {
+  private func printTensors(_ rows: [InspectionRow]) {
     let hasStatistics = rows.contains { $0.statistics != nil }
     var table = TextTable([
       ("tensor", .left), ("shape", .left), ("dtype", .left), ("bytes", .right), ("least", .right),
@@ -118,11 +127,11 @@ struct InspectionReport {
   }
 
   private func printObjects() {
-    guard !checkpoint.objects.isEmpty else { return }
+    guard !objects.isEmpty else { return }
     StandardStreams.line()
     StandardStreams.line("  not tensors:")
     var table = TextTable([("", .left), ("", .left), ("", .left)])
-    for object in checkpoint.objects.prefix(40) {
+    for object in objects.prefix(40) {
       var value = object.value.map { $0.string?.escapedForDisplay ?? $0.text } ?? ""
       if let count = object.count { value = Format.count(count, "element") }
       if value.count > 60 { value = value.prefix(57) + "…" }
@@ -134,8 +143,8 @@ struct InspectionReport {
       table.row("  " + Format.name(object.path), object.type.escapedForDisplay, value)
     }
     table.show()
-    if checkpoint.objects.count > 40 {
-      StandardStreams.line("    … \(Format.count(checkpoint.objects.count - 40)) more; --json lists all")
+    if objects.count > 40 {
+      StandardStreams.line("    … \(Format.count(objects.count - 40)) more; --json lists all")
     }
   }
 

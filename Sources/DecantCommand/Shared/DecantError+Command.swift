@@ -52,6 +52,12 @@ extension DecantError.Advice {
       keys.isEmpty
         ? "Choose one with --key."
         : "Choose one with --key: \(keys.map(\.escapedForDisplay).joined(separator: ", "))."
+    case .chooseStateDict(let key):
+      switch key {
+      case nil: "Choose one with --key; --key . takes everything."
+      case "."?: "--key . takes everything."
+      case let key?: "--key \(key.escapedForDisplay) uses it alone; --key . takes everything."
+      }
     case .listKeys: "decant inspect FILE lists its keys."
     case .listNames: "decant inspect FILE --filter PATTERN lists the names that match."
     case .chooseTensors: "Choose other tensors with --key, --only or --except."

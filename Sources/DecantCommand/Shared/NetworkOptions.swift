@@ -69,10 +69,12 @@ struct NetworkOptions: ParsableArguments {
   /// - Parameter classes: the number of outputs that the network should have; nil for as many as the file has.
   func network(in path: String, limits: Limits, classes: Int?) throws(DecantError) -> ResolvedNetwork {
     let file = try NetworkFile(path: path, limits: limits, key: key)
-    if key == nil, let selection = file.part?.selection, !selection.path.isEmpty {
-      StandardStreams.note("using the only state dict, --key \(selection.key.escapedForDisplay)")
+    if key == nil, let choice = try? file.part?.checkpoint.chosenStateDict(),
+      let note = choice.commandText(hasAttributesOption: false)
+    {
+      StandardStreams.note(note)
     }
-    if let warning = file.unreadWarning { StandardStreams.note("warning: \(warning)") }
+    if key != nil, let warning = file.unreadWarning { StandardStreams.note("warning: \(warning)") }
     return try resolve(file, classes: classes)
   }
 

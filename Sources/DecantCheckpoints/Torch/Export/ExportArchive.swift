@@ -166,13 +166,16 @@ struct ExportArchive {
         parts.contents.tensors.append(
           CheckpointTensor(
             path: path + tensor.path, tensor: tensor.tensor, role: tensor.path.isEmpty ? role : nil,
-            stateDict: tensor.path.isEmpty ? stateDict : nil, subclass: tensor.subclass))
+            stateDict: tensor.path.isEmpty ? stateDict : nil, subclass: tensor.subclass,
+            purpose: stateDict == nil ? .attribute : tensor.purpose))
       }
       return
     }
     let tensor = try tensor(row["tensor_meta"] ?? .null, entry, record)
     parts.contents.tensors.append(
-      CheckpointTensor(path: path, tensor: tensor, role: role, stateDict: stateDict))
+      CheckpointTensor(
+        path: path, tensor: tensor, role: role, stateDict: stateDict,
+        purpose: stateDict == nil ? .attribute : nil))
   }
 
   /// Returns a tensor over the raw bytes of a record.
@@ -254,7 +257,8 @@ struct ExportArchive {
       parts.contents.tensors.append(
         CheckpointTensor(
           path: root + tensor.path, tensor: tensor.tensor, role: tensor.role,
-          stateDict: isState ? tensor.stateDict.map { root + $0 } : nil, subclass: tensor.subclass))
+          stateDict: isState ? tensor.stateDict.map { root + $0 } : nil, subclass: tensor.subclass,
+          purpose: isState ? tensor.purpose : .attribute))
     }
     for object in contents.objects where !(object.path.isEmpty && object.count == 0) {
       parts.contents.objects.append(object.moved(below: root))

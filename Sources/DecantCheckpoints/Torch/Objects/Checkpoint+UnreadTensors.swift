@@ -69,7 +69,7 @@ extension Checkpoint {
   }
 
   /// Returns the error for one process's parts of tensors.
-  private func rankRefusal(_ parts: [CheckpointTensor]) -> DecantError {
+  func rankRefusal(_ parts: [CheckpointTensor]) -> DecantError {
     let owners = Self.owners(parts)
     let kind = parts.first?.rankPart
     return DecantError(
@@ -83,8 +83,6 @@ extension Checkpoint {
   /// The number of names that a message lists. `mostKinds` is the number when the names have different kinds.
   private static let mostNamed = 8
   private static let mostKinds = 32
-
-  private static func count(_ count: Int) -> String { "\(count) tensor\(count == 1 ? "" : "s")" }
 
   private static func list(_ unread: [CheckpointObject]) -> String {
     func name(_ object: CheckpointObject) -> String {

@@ -32,12 +32,65 @@ extension PickledContents {
     let unsaved = Set(names.compactMap { graph.text($0).map(ExactText.init) })
     let listedBuffers = visits(buffers, .buffer).map { visit in
       guard case .text(let name)? = visit.key, unsaved.contains(ExactText(name)) else { return visit }
-      return Visit(value: visit.value, parent: place, key: visit.key, role: .buffer)
+      return Visit(
+        value: visit.value, parent: place, key: visit.key, role: .buffer, stateDict: .outside(.unsavedBuffer))
     }
     let own = ["_parameters", "_buffers", "_modules"]
     let others = pairs.filter { pair in !own.contains { graph.isText(pair.key, $0) } }
     return visits(parameters, .parameter) + listedBuffers + visits(modules, nil)
-      + others.map { Visit(value: $0.value, parent: place, key: key($0.key)) }
+      + others.map {
+        Visit(value: $0.value, parent: place, key: key($0.key), stateDict: .outside(.attribute))
+      }
+  }
+
+  /// Returns the children of a module whose state is an argument of the call that makes it, or a value of an argument
+  /// that is a mapping; nil when there is no such state, or several.
+  ///
+  /// Classes that carry their own source code are pickled this way: `_reconstruct_persistent_obj({…, "state": {…}})`.
+  mutating func moduleChildren(ofCall arguments: [PickleValue], _ visit: Visit, _ place: Int) -> [Visit]? {
+    guard 1...8 ~= arguments.count else { return nil }
+    var states: [(argument: Int, key: PickleValue?, state: PickleValue)] = []
+    for (index, argument) in arguments.enumerated() {
+      if isModuleState(argument) {
+        states.append((index, nil, argument))
+      } else {
+        for pair in members(of: argument).prefix(64) where isModuleState(pair.value) {
+          states.append((index, pair.key, pair.value))
+        }
+      }
+    }
+    guard states.count == 1, let found = states.first,
+      var children = moduleChildren(found.state, visit, place)
+    else { return nil }
+    for (index, argument) in arguments.enumerated() {
+      let name = PathKey.text("__args__.\(index)")
+      if index != found.argument {
+        if !graph.isPlain(argument) {
+          children.append(
+            Visit(value: argument, parent: place, key: name, stateDict: .outside(.attribute)))
+        }
+      } else if let key = found.key {
+        children += members(of: argument).filter { $0.key != key }.map {
+          Visit(
+            value: $0.value, parent: place, key: .text("\(name.name).\(self.key($0.key).name)"),
+            stateDict: .outside(.attribute))
+        }
+      }
+    }
+    return children
+  }
+
+  /// Returns the pairs of a mapping, also of a class derived from `dict`; empty for other values.
+  private func members(of value: PickleValue) -> [PicklePair] {
+    graph.mappingPairs(value) ?? graph.object(value)?.pairs ?? []
+  }
+
+  /// Returns true for the state of a pickled `torch.nn.Module`: a dictionary with `_parameters` and `_modules`.
+  private func isModuleState(_ value: PickleValue) -> Bool {
+    guard let pairs = graph.dictionary(value) else { return false }
+    return ["_parameters", "_modules"].allSatisfy { name in
+      pairs.contains { graph.isText($0.key, name) && graph.mappingPairs($0.value) != nil }
+    }
   }
 
   /// Returns the state dict of a module's contents: that of the outermost module.
@@ -50,10 +103,7 @@ extension PickledContents {
 
   /// Returns true when an object's state is that of a module.
   func isModule(_ object: PickleObject) -> Bool {
-    object.states.contains { state in
-      guard let pairs = graph.dictionary(state) else { return false }
-      return ["_parameters", "_modules"].allSatisfy { name in pairs.contains { graph.isText($0.key, name) } }
-    }
+    object.states.contains { isModuleState($0) }
   }
 
   /// The functions that rebuild a `torch.fx.GraphModule`. In PyTorch they run source text from the dictionary

@@ -14,7 +14,10 @@ extension PickledContents {
       do throws(DecantError) { outcome = try reconstruction.outcome(object) } catch {
         throw error.located(tensor: path(to: place).joinedName)
       }
-      if case .tensor = outcome { listed[id] = contents.tensors.count }
+      if case .tensor = outcome {
+        listed[id] = contents.tensors.count
+        if let function = reconstruction.foreignFunction(of: object) { countTensor(of: function) }
+      }
     }
     let type =
       (graph.madeClass(object) ?? graph.callable(object.callable))?.qualifiedName ?? "computed name"
@@ -46,6 +49,15 @@ extension PickledContents {
     }
   }
 
+  private mutating func countTensor(of function: PickleGlobal) {
+    let name = function.qualifiedName
+    if let place = foreignFunctions.firstIndex(where: { $0.name == name }) {
+      foreignFunctions[place].count += 1
+    } else {
+      foreignFunctions.append((name, 1))
+    }
+  }
+
   /// Lists the contents of a file inside the pickle below the path of its value.
   private mutating func addInnerContents(
     _ inner: CheckpointContents, _ visit: Visit, _ place: Int
@@ -56,6 +68,7 @@ extension PickledContents {
       guard budget.admit(steps: entry.path.count + steps.count, textBytes: 0) else { return }
       contents.tensors.append(entry.moved(below: steps))
     }
+    contents.notes += inner.notes
     for object in inner.objects {
       guard budget.admit(steps: object.path.count + steps.count, textBytes: 0) else { return }
       var moved = object.moved(below: steps)
@@ -80,7 +93,7 @@ extension PickledContents {
       stateDict: stateDictPath(visit),
       subclass: subclass.flatMap {
         ["torch.Tensor", "torch._tensor.Tensor", "torch.nn.parameter.Parameter"].contains($0) ? nil : $0
-      })
+      }, purpose: purpose(visit))
     if tensor.storage.content == nil, let object, let kind = reconstruction.rankPartKind(of: object) {
       entry.rankPart = RankPart(kind: kind, owner: entry.path)
       partOwners[entry.path] = entry.rankPart
@@ -115,13 +128,15 @@ extension PickledContents {
       guard budget.admit(visits: own.count) else { return }
       push(own.map { Visit(value: $0.value, parent: place, key: .text("__dict__." + key($0.key).name)) })
     } else if !pairs.isEmpty {
-      push([Visit(value: state, parent: place, key: .text("__dict__"), stateDict: .outside)])
+      push([Visit(value: state, parent: place, key: .text("__dict__"), stateDict: .outside(.attachment))])
     }
   }
 
   private mutating func listPlain(
     _ object: PickleObject, _ id: PickleNodeID, _ type: String, _ visit: Visit, _ place: Int
   ) {
+    var visit = visit
+    if type.hasPrefix("pandas.") { visit.stateDict = .outside(.dataFrame) }
     var arguments = graph.tuple(object.arguments) ?? []
     // The class and its base are arguments of copy_reg, but not contents of the object.
     if graph.madeClass(object) != nil { arguments.removeAll { graph.callable($0) != nil } }
@@ -190,7 +205,9 @@ extension PickledContents {
     }
     guard budget.admit(visits: arguments.count + object.items.count) else { return }
     var children: [Visit] = []
-    if !arguments.allSatisfy({ graph.isPlain($0) }) {
+    if let module = moduleChildren(ofCall: arguments, visit, place) {
+      children += module
+    } else if !arguments.allSatisfy({ graph.isPlain($0) }) {
       children += arguments.enumerated().map {
         Visit(value: $1, parent: place, key: .text("__args__.\($0)"), stateDict: inherited(visit.stateDict))
       }
@@ -207,7 +224,7 @@ extension PickledContents {
         children += pairs.map { pair in
           Visit(
             value: pair.value, parent: place, key: key(pair.key),
-            stateDict: isOptimizer ? .outside : inherited(visit.stateDict))
+            stateDict: isOptimizer ? .outside(.optimizer) : inherited(visit.stateDict))
         }
       } else if state != .none {
         children.append(

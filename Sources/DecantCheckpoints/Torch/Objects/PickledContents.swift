@@ -27,7 +27,8 @@ struct PickledContents {
   /// The search for calls that make tensors and are not known.
   var search: ArrayDataSearch
   /// The storages that no known or found call makes a tensor of. `object` is the index of the entry that lists it.
-  private var storagesWithoutTensor: [(object: Int, key: String, byteCount: Int, stateDict: [PathKey]?)] = []
+  private var storagesWithoutTensor:
+    [(object: Int, key: String, byteCount: Int, visit: (stateDict: [PathKey]?, purpose: Purpose?))] = []
   /// The objects that hold one process's parts of tensors, by path.
   var partOwners: [[PathKey]: RankPart] = [:]
   var listedOnce: Set<PickleNodeID> = []
@@ -56,8 +57,8 @@ struct PickledContents {
 
   enum StateDictScope {
     case none
-    /// Tensors inside an optimizer, or attached to a tensor, belong to no state dict at any depth.
-    case outside
+    /// Tensors at any depth belong to no state dict, because they are certainly no weights.
+    case outside(Purpose)
     /// Tensors directly in the mapping at this index belong to its state dict.
     case mapping(Int)
     /// Tensors at any depth below the module at this index belong to its state dict.
@@ -103,6 +104,9 @@ struct PickledContents {
     budget = ListingBudget(limits, values: graph.nodes.count)
   }
 
+  /// The functions of other libraries whose arguments are those of PyTorch's, with the number of tensors they made.
+  var foreignFunctions: [(name: String, count: Int)] = []
+
   private mutating func run() throws(DecantError) {
     pending = [Visit(value: graph.root, parent: -1, key: nil)]
     while let visit = pending.popLast() {
@@ -113,6 +117,11 @@ struct PickledContents {
       if pending.count == before.0 { places.removeLast(places.count - before.1) }
     }
     keepUnreadStorages()
+    for function in foreignFunctions {
+      contents.notes.append(
+        "read \(Checkpoint.count(function.count)) of \(function.name.escapedForDisplay), whose arguments are those of "
+          + "torch._utils._rebuild_tensor_v2")
+    }
     RankPart.mark(&contents, owners: partOwners)
   }
 
@@ -132,7 +141,8 @@ struct PickledContents {
       contents.objects[storage.object].unreadTensor = "a storage that no tensor has"
       contents.objects[storage.object].isStorage = true
       contents.objects[storage.object].byteCount = storage.byteCount
-      contents.objects[storage.object].stateDict = storage.stateDict
+      contents.objects[storage.object].stateDict = storage.visit.stateDict
+      contents.objects[storage.object].purpose = storage.visit.purpose
     }
   }
 
@@ -205,7 +215,11 @@ struct PickledContents {
     case .dictionary(let pairs):
       if pairs.isEmpty { add(place, "dict", nil, count: 0) }
       addIfArray(id, "dict", visit, place)
-      push(pairs: pairs, visit, place)
+      if let children = moduleChildren(visit.value, visit, place) {
+        push(children)
+      } else {
+        push(pairs: pairs, visit, place)
+      }
     case .global(let global): add(place, "global", .string(global.qualifiedName))
     case .persistentID:
       if let tensor = reconstruction.persistentTensor(.node(id)) {
@@ -249,7 +263,7 @@ struct PickledContents {
       func has(_ name: String) -> Bool { pairs.prefix(64).contains { graph.isText($0.key, name) } }
       // fastai names the parameter groups hypers.
       let isOptimizer = has("state") && (has("param_groups") || has("hypers"))
-      stateDict = isOptimizer ? .outside : .mapping(place)
+      stateDict = isOptimizer ? .outside(.optimizer) : .mapping(place)
     }
     push(
       pairs.map { pair in
@@ -304,7 +318,8 @@ struct PickledContents {
     contents.objects.append(
       CheckpointObject(
         path: path(to: place), type: type, value: nil, count: count, unreadTensor: finding.kind,
-        stateDict: stateDictPath(visit), shape: finding.shape, byteCount: finding.byteCount))
+        stateDict: stateDictPath(visit), purpose: purpose(visit), shape: finding.shape,
+        byteCount: finding.byteCount))
   }
 
   /// Lists a container that is an array's type, shape and bytes as an unread tensor.
@@ -320,7 +335,8 @@ struct PickledContents {
       return
     }
     let key = named?.key ?? (try? graph.storageReference(.node(id)))?.0.key ?? ""
-    storagesWithoutTensor.append((contents.objects.count - 1, key, byteCount, stateDictPath(visit)))
+    storagesWithoutTensor.append(
+      (contents.objects.count - 1, key, byteCount, (stateDictPath(visit), purpose(visit))))
   }
 
   /// Returns the path of the state dict that a value belongs to; nil when it belongs to none.
@@ -329,6 +345,11 @@ struct PickledContents {
     case .mapping(let place), .module(let place): path(to: place)
     case .none, .outside: nil
     }
+  }
+
+  /// Returns the reason why a value at this place is certainly no weight; nil when it may be one.
+  func purpose(_ visit: Visit) -> Purpose? {
+    if case .outside(let purpose) = visit.stateDict { purpose } else { nil }
   }
 
   mutating func add(_ place: Int, _ type: String, _ value: JSONValue?, count: Int? = nil) {

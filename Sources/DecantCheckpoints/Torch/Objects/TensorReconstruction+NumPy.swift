@@ -27,8 +27,36 @@ extension TensorReconstruction {
         arguments[0], arguments[1], shape, isColumnMajor: graph.text(arguments[3]) == "F", object)
     case ("numpy.core.multiarray", "scalar"), ("numpy._core.multiarray", "scalar"):
       return try scalar(arguments)
-    default: return nil
+    case ("numpy.ma.core", "_mareconstruct"):
+      return try maskedArray(object)
+    default:
+      // Other libraries pass the function, its arguments and the state, as JAX does.
+      guard arguments.count >= 3, let function = graph.global(arguments[0]), function.name == "_reconstruct",
+        ["numpy.core.multiarray", "numpy._core.multiarray"].contains(function.module),
+        graph.tuple(arguments[2]) != nil
+      else { return nil }
+      return try array(filledBy: arguments[2], object)
     }
+  }
+
+  /// Returns a masked array from its BUILD state `(version, shape, dtype, is_fortran, data, mask, fill value)`.
+  ///
+  /// An array with masked elements is not read as a tensor, which has no mask.
+  ///
+  /// Source: NumPy `numpy/ma/core.py`, `MaskedArray.__getstate__`.
+  private func maskedArray(_ object: PickleObject) throws(DecantError) -> Outcome? {
+    guard let state = object.states.last.flatMap({ graph.tuple($0) }), state.count == 7,
+      let mask = graph.bytes(state[5])
+    else { return nil }
+    let maskedCount = mask.count { $0 != 0 }
+    guard maskedCount == 0 else {
+      return .unread(
+        ArrayDataSearch.Finding(
+          kind: "masked array, \(maskedCount) of \(mask.count) elements masked", shape: integers(state[1]),
+          byteCount: graph.bytes(state[4])?.count))
+    }
+    return try array(
+      state[4], state[2], integers(state[1]) ?? [-1], isColumnMajor: state[3] == .bool(true), object)
   }
 
   /// Returns an array from its BUILD state `(version, shape, dtype, is_fortran, data)`. The version may be missing.

@@ -121,7 +121,56 @@ struct TensorReconstruction {
       try require(arguments, 1...1, global)
       return .contents(try inner.open(arguments[0], in: graph))
     default:
-      return .noTensor
+      guard let (view, dtype) = viewArguments(in: arguments) else { return .noTensor }
+      return .tensor(
+        try self.view(
+          view, dtype: dtype, requiresGrad: view[4],
+          metadata: view.dropFirst(6).first { graph.dictionary($0) != nil }))
+    }
+  }
+
+  /// Returns the arguments of `torch._utils._rebuild_tensor_v2` among those of another library's function, and the
+  /// dtype when the function has the arguments of `_rebuild_tensor_v3`; nil when there are none.
+  ///
+  /// They may follow a class, be a tuple of their own, and be followed by a device's storage format.
+  private func viewArguments(in arguments: [PickleValue]) -> (view: [PickleValue], dtype: PickleValue?)? {
+    guard 2...12 ~= arguments.count else { return nil }
+    let candidates = [arguments, Array(arguments.dropFirst())] + arguments.compactMap { graph.tuple($0) }
+    for view in candidates where 6...12 ~= view.count {
+      guard isStorage(view[0]), case .int = view[1], let shape = integers(view[2]),
+        let strides = integers(view[3]), shape.count == strides.count, case .bool = view[4]
+      else { continue }
+      return (view, view.dropFirst(6).first { graph.global($0).flatMap(StorageTypes.dtype) != nil })
+    }
+    return nil
+  }
+
+  private func isStorage(_ value: PickleValue) -> Bool {
+    if let object = graph.object(value) {
+      return graph.global(object.callable)?.qualifiedName == "torch.storage._load_from_bytes"
+    }
+    return namedStorage(value) != nil || (try? graph.storageReference(value)) != nil
+  }
+
+  /// Returns the function of another library that made a tensor with the arguments of PyTorch's; nil for PyTorch's and
+  /// NumPy's own.
+  func foreignFunction(of object: PickleObject) -> PickleGlobal? {
+    guard object.construction == .reduce, let callable = graph.callable(object.callable),
+      let arguments = graph.tuple(object.arguments)
+    else { return nil }
+    func foreign(_ function: PickleGlobal?, _ arguments: [PickleValue]) -> PickleGlobal? {
+      guard let function, !Self.isKnown(function), viewArguments(in: arguments) != nil else { return nil }
+      return function
+    }
+    switch callable.qualifiedName {
+    case "torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state":
+      return arguments.first.flatMap { graph.object($0) }.flatMap {
+        foreign(graph.callable($0.callable), graph.tuple($0.arguments) ?? [])
+      }
+    case "torch._tensor._rebuild_from_type_v2", "torch._tensor._rebuild_from_type":
+      guard arguments.count > 2 else { return nil }
+      return foreign(graph.global(arguments[0]), graph.tuple(arguments[2]) ?? [])
+    default: return foreign(callable, arguments)
     }
   }
 

@@ -188,6 +188,8 @@ struct ModelDefinition {
     }
     used.insert(id)
     contents.tensors.append(
-      CheckpointTensor(path: path, tensor: tensors[id], role: role, stateDict: role == nil ? nil : []))
+      CheckpointTensor(
+        path: path, tensor: tensors[id], role: role, stateDict: role == nil ? nil : [],
+        purpose: role == nil ? .attribute : nil))
   }
 }

@@ -102,7 +102,7 @@ package struct ScriptArchive {
       }
       return CheckpointTensor(
         path: entry.path, tensor: entry.tensor, role: role, stateDict: isState ? [] : nil,
-        subclass: entry.subclass)
+        subclass: entry.subclass, purpose: isState ? nil : .attribute)
     }
   }
 
