@@ -51,6 +51,10 @@ extension DecantError {
     case currentFormat
     /// Keep the prefix of the names, or choose only tensors that have it.
     case keepPrefix
+    /// Keep the order of the axes of convolution weights.
+    case omitLayout
+    /// Name the convolution weights.
+    case nameConvolutions
     /// Do not record the source file's digest.
     case omitSourceDigest
 
@@ -115,6 +119,9 @@ extension DecantError {
       case .largerShards: "Set a larger WriteOptions.shardByteCount."
       case .currentFormat: "Leave WriteOptions.isLegacy false."
       case .keepPrefix: "Leave WriteOptions.stripPrefix nil, or choose the tensors that have this prefix."
+      case .omitLayout: "Leave WriteOptions.layout nil."
+      case .nameConvolutions:
+        "Name them in WriteOptions.layoutOnly, and those of transposed convolutions in layoutTransposed."
       case .omitSourceDigest: "Leave WriteOptions.recordsSourceDigest false."
       case .disassemble:
         "The file is damaged or not a checkpoint."
@@ -136,7 +143,8 @@ extension DecantError {
       .raiseLimit("zipEntries", to: 4_000_000), .dequantize, .makeDense, .cast, .rename, .useExternalData,
       .showRanges, .replaceOutput, .salvage, .disassemble, .nameArchitecture,
       .chooseStride(isNamed: true), .chooseStride(isNamed: false), .verify,
-      .useReference, .dropObjects, .largerShards, .currentFormat, .keepPrefix, .omitSourceDigest, .saveWhole,
+      .useReference, .dropObjects, .largerShards, .currentFormat, .keepPrefix, .omitSourceDigest,
+      .omitLayout, .nameConvolutions, .saveWhole,
       .leaveOutHead,
       .leaveOutTensors(["fc.*", "classifier.*"]),
     ]

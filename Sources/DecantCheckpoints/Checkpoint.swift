@@ -129,10 +129,20 @@ public struct Checkpoint: Sendable {
     self.limits = limits
     self.files = files
     container = parts.container
-    tensors = parts.contents.tensors
+    var tensors = parts.contents.tensors
+    var warnings = parts.warnings + parts.contents.notes
+    let record =
+      parts.containerMetadata.first { $0.0 == ConvolutionRecord.key }?.1
+      ?? parts.contents.objects.first { $0.path == [.text(ConvolutionRecord.key)] }?.value?.string
+    if let record, [.safetensors, .shards, .gguf].contains(parts.container),
+      let warning = ConvolutionRecord.mark(&tensors, record)
+    {
+      warnings.append(warning)
+    }
+    self.tensors = tensors
+    self.warnings = warnings
     objects = parts.contents.objects
     moduleSources = parts.contents.sources
-    warnings = parts.warnings + parts.contents.notes
     damage = parts.damage
     truncation = parts.truncation
     script = parts.script

@@ -51,12 +51,16 @@ public struct CheckpointTensor: Sendable {
       path: steps + path, tensor: tensor, role: role, stateDict: stateDict.map { steps + $0 },
       subclass: subclass, purpose: purpose)
     entry.state = state
+    entry.turned = turned
     entry.rankPart = rankPart?.moved(below: steps)
     return entry
   }
 
   /// The part of a larger tensor that this is, when one of several processes wrote it; otherwise nil.
   package var rankPart: RankPart?
+
+  /// The kind of convolution whose weight this is, when the file records that it is channels last; otherwise nil.
+  package var turned: ConvolutionKind?
 
   /// Whole, unless the file was cut off or one of several files is missing.
   public internal(set) var state = State.whole

@@ -32,7 +32,7 @@ package struct Selection: Sendable {
   /// Returns the name of a path below the selection's path.
   package func name(of path: [PathKey]) -> String { path.dropFirst(self.path.count).joinedName }
 
-  /// Returns the tensors by name.
+  /// Returns the tensors by name, with axes in PyTorch's order.
   ///
   /// - Throws: ``DecantError`` when two paths have the same joined name. It names both.
   package func stateDict() throws(DecantError) -> StateDict {
@@ -46,7 +46,10 @@ package struct Selection: Sendable {
           advice: .chooseKey([]))
       }
     }
-    return try StateDict(tensors.map { StateDict.Entry(name: name(of: $0), tensor: $0.tensor) })
+    return try StateDict(
+      tensors.map { entry throws(DecantError) in
+        StateDict.Entry(name: name(of: entry), tensor: try entry.inPyTorchOrder(entry.tensor))
+      })
   }
 }
 

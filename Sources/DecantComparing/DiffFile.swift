@@ -85,7 +85,9 @@ package struct DiffFile: Sendable {
       throw error.located(file: path)
     }
     items = try entries.map { entry throws(DecantError) in
-      Item(name: selection.name(of: entry), entry: entry, tensor: try query.form(of: entry, in: checkpoint))
+      Item(
+        name: selection.name(of: entry), entry: entry,
+        tensor: try entry.inPyTorchOrder(query.form(of: entry, in: checkpoint)))
     }
   }
 

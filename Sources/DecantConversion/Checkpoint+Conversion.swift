@@ -51,6 +51,9 @@ extension Checkpoint {
       droppedObjectCount: pickling?.droppedCount
         ?? (container == .gguf ? 0 : objects.count { $0.path.starts(with: plan.selection.path) }),
       droppedMetadata: metadata.dropped(by: format), lost: plan.lost,
+      channelsLast: plan.tensors.filter { $0.turned != nil }.map(\.name),
+      notTurned: options.layout == .channelsLast
+        ? plan.tensors.filter { $0.turned == nil && $0.shape.count > 2 }.map(\.name) : [],
       choice: plan.choice, wrappers: plan.wrappers)
   }
 

@@ -20,7 +20,8 @@ package struct ConversionMetadata {
       own.append(("decant.key", key))
     }
     if options.recordsSourceDigest { own.append(("decant.source_sha256", try checkpoint.sha256())) }
-    if options.isChannelsLast { own.append(("decant.layout", "nhwc")) }
+    let turned = plan.tensors.compactMap { tensor in tensor.turned.map { (name: tensor.name, kind: $0) } }
+    if !turned.isEmpty { own.append((ConvolutionRecord.key, ConvolutionRecord.text(turned))) }
     self.own = own
     let source = try SourceMetadata(
       checkpoint, as: plan.format == .gguf ? .typed : plan.format.holdsMetadata ? .texts : .nowhere)

@@ -17,6 +17,8 @@ package struct ConversionPlan {
   private(set) var tensors: [PlannedTensor] = []
   private(set) var lost: [(name: String, reason: String)] = []
   private(set) var wrappers: [(name: String, type: String, partCount: Int)] = []
+  /// The weights to turn to channels last, by path.
+  private var convolutions: [[PathKey]: ConvolutionKind] = [:]
 
   /// Plans the tensors to write.
   ///
@@ -36,13 +38,16 @@ package struct ConversionPlan {
     if options.salvages { try salvage() } else { try checkpoint.requireIntact() }
     try requireReadable()
     takePartsOfWrappers()
+    try chooseConvolutions()
     let views = try written()
     let names = try names()
     tensors = try zip(selection.tensors.indices, zip(names, views)).map { index, named in
       let (name, view) = named
       let tensor = try permuted(view, of: selection.tensors[index])
       let dtype = options.dtype.flatMap { tensor.isCast(to: $0) ? $0 : nil } ?? tensor.dtype
-      return PlannedTensor(name: name, entry: selection.tensors[index], tensor: tensor, dtype: dtype)
+      return PlannedTensor(
+        name: name, entry: selection.tensors[index], tensor: tensor, dtype: dtype,
+        turned: turned(selection.tensors[index]))
     }
     try requireData()
   }
@@ -190,10 +195,69 @@ package struct ConversionPlan {
   /// Returns a tensor with its axes in the requested order.
   private func permuted(_ tensor: Tensor, of entry: CheckpointTensor) throws -> Tensor {
     if let renaming = options.renamed[ExactText(selection.name(of: entry))] {
-      return try tensor.permuted(renaming.axes)
+      return try entry.inPyTorchOrder(tensor).permuted(renaming.axes)
     }
-    guard options.isChannelsLast, tensor.isConvolutionWeight else { return tensor }
-    return try tensor.permuted([0, 2, 3, 1])
+    switch options.layout {
+    case nil: return tensor
+    case .channelsFirst?: return try entry.inPyTorchOrder(tensor)
+    case .channelsLast?:
+      return try convolutions[entry.path].map {
+        try tensor.permuted($0.channelsLast(rank: tensor.shape.count))
+      }
+        ?? tensor
+    }
+  }
+
+  /// Returns the kind of convolution of a weight that is channels last in the output; nil for other tensors.
+  private func turned(_ entry: CheckpointTensor) -> ConvolutionKind? {
+    if options.renamed[ExactText(selection.name(of: entry))] != nil { return nil }
+    return switch options.layout {
+    case nil: entry.turned
+    case .channelsFirst?: nil
+    case .channelsLast?: convolutions[entry.path]
+    }
+  }
+
+  /// Finds the convolution weights to turn: those of the caller's patterns, else those of the modules in the file.
+  ///
+  /// - Throws: ``DecantError`` when weights are channels last already, when nothing says which tensors are weights of
+  ///   convolutions, and when there is nothing to turn back.
+  private mutating func chooseConvolutions() throws(DecantError) {
+    let turned = selection.tensors.filter { $0.turned != nil }
+    switch options.layout {
+    case nil: return
+    case .channelsFirst?:
+      guard turned.isEmpty else { return }
+      throw DecantError(
+        .invalidArgument, "has no record of channels-last weights (\(ConvolutionRecord.key)) to turn back",
+        file: checkpoint.path, advice: .omitLayout)
+    case .channelsLast?:
+      guard turned.isEmpty else {
+        throw DecantError(
+          .invalidArgument, "has \(turned.count) weights that are channels last already",
+          file: checkpoint.path,
+          tensor: turned[0].name, advice: .omitLayout)
+      }
+    }
+    let known =
+      options.layoutOnly.isEmpty && options.layoutTransposed.isEmpty ? checkpoint.moduleConvolutions() : [:]
+    for entry in selection.tensors {
+      let name = selection.name(of: entry)
+      func matches(_ globs: [String]) -> Bool { globs.contains { name.matches(glob: $0) } }
+      let kind =
+        known[entry.path]
+        ?? (matches(options.layoutTransposed)
+          ? .transposed : matches(options.layoutOnly) ? .ordinary : nil)
+      guard let kind, ConvolutionKind.ranks ~= entry.tensor.shape.count, entry.tensor.layout == .strided,
+        entry.tensor.quantization == nil || options.dequantizes
+      else { continue }
+      convolutions[entry.path] = kind
+    }
+    guard !convolutions.isEmpty else {
+      throw DecantError(
+        .undetermined, "does not say which tensors are weights of convolutions", file: checkpoint.path,
+        advice: .nameConvolutions)
+    }
   }
 
   private func requireData() throws(DecantError) {
@@ -270,9 +334,4 @@ extension Checkpoint {
   ) throws(DecantError) -> StateDictChoice {
     try choice(key: key ?? (format == .torchZip ? "." : nil), withAttributes: withAttributes)
   }
-}
-
-extension Tensor {
-  /// True when the tensor can be the weight of a two-dimensional convolution: four axes and a floating-point dtype.
-  fileprivate var isConvolutionWeight: Bool { shape.count == 4 && dtype.kind == .floatingPoint }
 }

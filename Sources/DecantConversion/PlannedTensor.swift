@@ -11,8 +11,13 @@ package final class PlannedTensor: Sendable {
   let tensor: Tensor
   /// The dtype of the output.
   let dtype: DType
+  /// The kind of convolution, when the output has the weight's axes channels last; otherwise nil.
+  let turned: ConvolutionKind?
 
-  init(name: String, entry: CheckpointTensor, tensor: Tensor, dtype: DType) {
+  init(
+    name: String, entry: CheckpointTensor, tensor: Tensor, dtype: DType, turned: ConvolutionKind? = nil
+  ) {
+    self.turned = turned
     self.name = name
     self.entry = entry
     self.tensor = tensor

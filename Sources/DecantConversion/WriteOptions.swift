@@ -49,8 +49,13 @@ public struct WriteOptions: Sendable {
   public var dequantizes = false
   /// True to write sparse tensors in full, zeros included.
   public var makesDense = false
-  /// True to write convolution weights as output channels, height, width, input channels (NHWC).
-  public var isChannelsLast = false
+  /// The order of the axes of convolution weights; nil keeps the source's.
+  public var layout: ConvolutionLayout?
+  /// Patterns of the names of convolution weights to turn, for a file whose modules do not say which they are. For a
+  /// ResNet, pass `convolutionNames` of its identification.
+  public var layoutOnly: [String] = []
+  /// Patterns of the names of weights of transposed convolutions to turn.
+  public var layoutTransposed: [String] = []
   /// True to write a `.pth` in the format before PyTorch 1.6.
   public var isLegacy = false
   /// True to write only the parts of storages that the tensors use; for `.pth`.
@@ -127,6 +132,14 @@ public struct WriteOptions: Sendable {
   }
 }
 
+/// An order of the axes of convolution weights.
+public enum ConvolutionLayout: String, Sendable, CaseIterable {
+  /// PyTorch's: output channels, input channels, space; transposed convolutions have the first two exchanged.
+  case channelsFirst = "nchw"
+  /// Output channels, space, input channels, as MLX and TensorFlow Lite have them.
+  case channelsLast = "nhwc"
+}
+
 /// The files that were written, and every tensor or value that was changed or left out.
 public struct WriteReport: Sendable {
   /// The files that were written, with their sizes in bytes.
@@ -154,6 +167,10 @@ public struct WriteReport: Sendable {
   public var leftOut: [(key: String, tensorCount: Int)] {
     choice.leftOut.map { (key: $0.key, tensorCount: $0.tensorCount) }
   }
+  /// The names of the convolution weights that are channels last in the output.
+  public let channelsLast: [String]
+  /// The names of the other tensors of three or more dimensions, when convolution weights were turned to channels last.
+  package let notTurned: [String]
   /// The part of the source that was written.
   package let choice: StateDictChoice
   /// Tensor subclasses without data of their own, whose parts were written instead: name, class and number of parts.

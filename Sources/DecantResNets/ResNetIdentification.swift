@@ -104,6 +104,13 @@ public struct ResNetIdentification: Sendable {
     allFacts += furtherFacts
   }
 
+  /// The names of the network's convolution weights in the file, for ``DecantConversion/WriteOptions/layoutOnly``; empty
+  /// when the file has them in another library's layout.
+  public var convolutionNames: [String] {
+    guard naming.dialect.kernelLayout == .oihw else { return [] }
+    return naming.entries.filter { $0.canonical != nil && 3...5 ~= $0.tensor.shape.count }.map(\.name)
+  }
+
   // MARK: The network to compute with
 
   /// The network's blocks, widths, strides and number of classes, with defaults where the file says nothing.

@@ -53,7 +53,8 @@ import Testing
   }
 
   @Test func renamed() throws {
-    _ = try decant("decant convert fixtures/torch/small_basic.pth OUT/other.safetensors --key . --names detectron2")
+    _ = try decant(
+      "decant convert fixtures/torch/small_basic.pth OUT/other.safetensors --key . --names detectron2")
     let run = try decant("decant diff fixtures/torch/small_basic.pth OUT/other.safetensors --key .")
     #expect(run.status == 1)
     let lines = run.output.split(separator: "\n")
@@ -71,7 +72,8 @@ import Testing
   }
 
   @Test func json() throws {
-    let run = try decant("decant diff fixtures/torch/small_basic.pth fixtures/torch/small_nodown.pth --key . --json")
+    let run = try decant(
+      "decant diff fixtures/torch/small_basic.pth fixtures/torch/small_nodown.pth --key . --json")
     #expect(run.status == 1)
     let object = try #require(try JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any])
     #expect(object["schema"] as? Int == 1 && object["same"] as? Bool == false)

@@ -487,14 +487,19 @@ def test_layout(decant, folder):
         "counts": torch.arange(16).reshape(2, 2, 2, 2),
     }
     torch.save(value, folder / "a.pth")
+    turning = ["--layout", "nhwc", "--check"]
+    for name in ["view", "last", "empty", "large", "conv*"]:
+        turning += ["--layout-only", name]
     for extra in [[], ["--dtype", "float64"]]:
-        decant("convert", folder / "a.pth", folder / "a.safetensors", "--layout", "nhwc", "--check", *extra)
+        decant("convert", folder / "a.pth", folder / "a.safetensors", *turning, *extra)
         found = safetensors.torch.load_file(folder / "a.safetensors")
         for name, tensor in value.items():
-            turned = tensor.permute(0, 2, 3, 1) if tensor.dim() == 4 and tensor.is_floating_point() else tensor
+            is_weight = tensor.dim() > 2 and name != "counts"
+            turned = tensor.permute(0, *range(2, tensor.dim()), 1) if is_weight else tensor
             turned = turned.double() if extra and tensor.is_floating_point() else turned
             assert record(name, found[name]) == record(name, turned), name
-    assert metadata_of(folder / "a.safetensors")["decant.layout"] == "nhwc"
+    record = json.loads(metadata_of(folder / "a.safetensors")["decant.layout"])
+    assert sorted(record["nhwc"]["ordinary"]) == ["conv1d", "conv3d", "empty", "large", "last", "view"]
 
 
 RENAMINGS = [
@@ -763,11 +768,11 @@ def test_random_tensors_and_options(decant, folder, seed):
         else:
             expected = dict(tree)
     cast = generator.choice([None, None, "float64", "float32", "float16"])
-    nhwc = generator.random() < 0.3
-    if nhwc:
-        options += ["--layout", "nhwc"]
+    weights = [name for name, tensor in expected.items() if 3 <= tensor.dim() <= 5]
+    if weights and generator.random() < 0.5:
+        options += ["--layout", "nhwc"] + [option for name in weights for option in ("--layout-only", name)]
         expected = {
-            name: tensor.permute(0, 2, 3, 1) if tensor.dim() == 4 and tensor.is_floating_point() else tensor
+            name: tensor.permute(0, *range(2, tensor.dim()), 1) if name in weights else tensor
             for name, tensor in expected.items()
         }
     if cast:

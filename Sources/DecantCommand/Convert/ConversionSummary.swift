@@ -53,6 +53,7 @@ struct ConversionSummary {
         "skipped \(Format.count(report.droppedMetadata.count, "metadata key")) that \(format) cannot store: "
           + list(report.droppedMetadata))
     }
+    notesOnLayout()
     notesOnWrappers()
     notesOnAliases()
     notesOnLosses()
@@ -95,6 +96,25 @@ struct ConversionSummary {
     }
     return cast
       + "; \(Format.count(report.uncastCount, isInteger ? "integer tensor" : "other tensor")) unchanged"
+  }
+
+  private func notesOnLayout() {
+    let count = report.channelsLast.count
+    guard count > 0 else { return }
+    let weights = Format.count(count, "convolution weight")
+    let records = target?.holdsMetadata == true
+    if options.layout == .channelsLast {
+      StandardStreams.note(
+        "turned \(weights) to channels last"
+          + (report.notTurned.isEmpty ? "" : "; left as they are: \(list(report.notTurned))"))
+      if !records {
+        StandardStreams.note("warning: \(format) cannot record the layout, so other programs must be told")
+      }
+    } else if !records {
+      StandardStreams.note(
+        "warning: \(weights) stay channels last, which \(format) cannot record; --layout nchw turns them back"
+      )
+    }
   }
 
   private func notesOnWrappers() {

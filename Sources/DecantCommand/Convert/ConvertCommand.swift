@@ -100,7 +100,14 @@ struct ConvertCommand: ParsableCommand, JSONReporting {
     if !format.holdsMetadata {
       try refuse([("--source-digest", sourceDigest)], "only for .safetensors, .gguf and .onnx")
     }
-    if names != nil, tensors.layout == .nhwc {
+    if tensors.layout != .channelsLast {
+      try refuse(
+        [
+          ("--layout-only", !tensors.layoutOnly.isEmpty),
+          ("--layout-transposed", !tensors.layoutTransposed.isEmpty),
+        ], "only with --layout nhwc")
+    }
+    if names != nil, tensors.layout != nil {
       throw ValidationError("--names chooses the layout: leave out --layout.")
     }
     if network.prefix != nil, names == nil, !foldBn {
@@ -155,6 +162,9 @@ struct ConvertCommand: ParsableCommand, JSONReporting {
     let edits = NetworkEdits(checkpoint: checkpoint, network: network, format: format)
     if let names { options.renamed = try edits.renamed(into: names) }
     if foldBn { options.replaced = try edits.folded(classes: numClasses, into: names) }
+    if options.layout == .channelsLast, options.layoutOnly.isEmpty, options.layoutTransposed.isEmpty {
+      options.layoutOnly = edits.convolutionNames()
+    }
     options.overwrites = !noClobber
     options.recordsSourceDigest = sourceDigest
     options.isDurable = durable

@@ -45,6 +45,15 @@ struct NetworkEdits {
     return renamed
   }
 
+  /// Returns the names of the network's convolution weights; empty when the file holds no ResNet.
+  func convolutionNames() -> [String] {
+    guard let file = try? NetworkFile(checkpoint, selection()),
+      let naming = try? file.nameMap(prefix: network.prefix),
+      let found = try? ResNetIdentification(naming)
+    else { return [] }
+    return found.convolutionNames
+  }
+
   /// Returns the tensors that replace the network's convolutions and batch norms after folding, by their names in the
   /// file. New biases are named in `dialect`, or in the file's own dialect when it is nil.
   ///

@@ -21,8 +21,17 @@ struct TensorOptions: ParsableArguments {
     help: "Cast floating-point tensors to this dtype, such as float16.",
     transform: OptionValue.castTarget)
   var dtype: DType?
-  @Option(help: "Layout of convolution weights: nchw (PyTorch's) or nhwc.")
-  var layout: Layout = .nchw
+  @Option(
+    help: "Layout of convolution weights: nhwc turns PyTorch's to channels last, nchw turns them back.",
+    transform: OptionValue.layout)
+  var layout: ConvolutionLayout?
+  @Option(
+    help: ArgumentHelp(
+      "The convolution weights to turn, when the file does not say which they are. Repeatable.",
+      valueName: "glob"))
+  var layoutOnly: [String] = []
+  @Option(help: ArgumentHelp("The transposed convolutions' weights to turn. Repeatable.", valueName: "glob"))
+  var layoutTransposed: [String] = []
   @Option(
     help: ArgumentHelp(
       "Split the output into .safetensors files of at most this size, such as 5GB, with an index.",
@@ -40,16 +49,14 @@ struct TensorOptions: ParsableArguments {
   @Flag(help: "For .pth: write only the parts of storages that tensors use.") var shrink = false
   @Flag(help: "Write .pth in the format before PyTorch 1.6.") var legacy = false
 
-  /// The dimension order of convolution weights.
-  enum Layout: String, ExpressibleByArgument, CaseIterable { case nchw, nhwc }
-
   /// The options that change what every format holds, and whether each was given.
   var given: [(name: String, isGiven: Bool)] {
     [
       ("--strip-prefix", stripPrefix != nil), ("--rename", !rename.isEmpty), ("--only", !only.isEmpty),
-      ("--except", !except.isEmpty), ("--dtype", dtype != nil), ("--layout", layout != .nchw),
+      ("--except", !except.isEmpty), ("--dtype", dtype != nil), ("--layout", layout != nil),
       ("--shard-size", shardSize != nil), ("--dequantize", dequantize), ("--to-dense", toDense),
-      ("--with-attributes", withAttributes),
+      ("--with-attributes", withAttributes), ("--layout-only", !layoutOnly.isEmpty),
+      ("--layout-transposed", !layoutTransposed.isEmpty),
     ]
   }
 
@@ -66,7 +73,9 @@ struct TensorOptions: ParsableArguments {
     options.only = only
     options.except = except
     options.dtype = dtype
-    options.isChannelsLast = layout == .nhwc
+    options.layout = layout
+    options.layoutOnly = layoutOnly
+    options.layoutTransposed = layoutTransposed
     options.shardByteCount = shardSize
     options.dequantizes = dequantize
     options.makesDense = toDense

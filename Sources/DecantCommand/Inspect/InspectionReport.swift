@@ -41,7 +41,9 @@ struct InspectionReport {
   private func printHead() {
     StandardStreams.line(checkpoint.path.escapedForDisplay)
     StandardStreams.line("  container: \(checkpoint.container.rawValue)")
-    for hint in checkpoint.containerMetadata {
+    let turned = checkpoint.tensors.count { $0.turned != nil }
+    if turned > 0 { StandardStreams.line("  channels last: \(Format.count(turned, "convolution weight"))") }
+    for hint in checkpoint.containerMetadata where turned == 0 || hint.label != ConvolutionRecord.key {
       StandardStreams.line("  \(hint.label.escapedForDisplay): \(hint.text.escapedForDisplay)")
     }
     printSources()
@@ -96,6 +98,7 @@ struct InspectionReport {
     var flags: [String] = []
     if row.entry.tensor.layout != .strided { flags.append(row.entry.tensor.layout.rawValue) }
     if let quantization = row.entry.tensor.quantization { flags.append(Format.quantization(quantization)) }
+    if row.entry.turned != nil { flags.append("channels last") }
     if let subclass = row.entry.subclass { flags.append(subclass.escapedForDisplay) }
     if !row.entry.tensor.isContiguous { flags.append("non-contiguous") }
     if let alias = row.aliasOf { flags.append("alias of \(alias.escapedForDisplay)") }

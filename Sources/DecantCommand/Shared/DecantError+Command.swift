@@ -96,6 +96,9 @@ extension DecantError.Advice {
     case .largerShards: "Pass a larger --shard-size."
     case .currentFormat: "Leave out --legacy."
     case .keepPrefix: "Leave out --strip-prefix, or use --key to choose the tensors that have this prefix."
+    case .omitLayout: "Leave out --layout."
+    case .nameConvolutions:
+      "Name them with --layout-only 'PATTERN', and those of transposed convolutions with --layout-transposed."
     case .omitSourceDigest: "Leave out --source-digest."
     case .nameArchitecture: "Pass the network with --arch, such as --arch resnet50."
     case .chooseStride(let isNamed):

@@ -106,6 +106,13 @@ enum OptionValue {
     return format
   }
 
+  static func layout(_ name: String) throws -> ConvolutionLayout {
+    guard let layout = ConvolutionLayout(rawValue: name) else {
+      throw ValidationError("--layout is nchw or nhwc.")
+    }
+    return layout
+  }
+
   /// Parses the largest size of a shard, in bytes.
   static func shardSize(_ text: String) throws -> Int {
     guard let byteCount = Format.byteCount(text), byteCount > 0 else {

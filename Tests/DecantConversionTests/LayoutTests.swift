@@ -1,0 +1,144 @@
+import DecantBytes
+import DecantCheckpoints
+import DecantConversion
+import DecantTensors
+import Foundation
+import TestSupport
+import Testing
+
+/// Turning convolution weights to channels last and back.
+@Suite struct LayoutTests {
+  private typealias Value = TorchFile.Value
+  private let folder: TemporaryFolder
+
+  init() throws { folder = try TemporaryFolder() }
+
+  private static let shapes: KeyValuePairs<String, [Int]> = [
+    "conv1.weight": [6, 4, 3], "conv2.weight": [5, 3, 2, 2], "up.weight": [3, 5, 2, 2],
+    "conv3.weight": [5, 3, 2, 2, 2], "pos_embed": [1, 6, 3, 4], "mask": [1, 1, 4, 4], "fc.weight": [3, 2],
+  ]
+
+  private func source() throws -> Checkpoint {
+    var file = TorchFile()
+    let pairs = Self.shapes.map { (Value.text($0.key), file.tensor($0.value)) }
+    return try Checkpoint(path: try folder.write("in.pth", file.bytes(.dictionary(pairs))))
+  }
+
+  private func shapes(_ name: String) throws -> [String: [Int]] {
+    Dictionary(
+      uniqueKeysWithValues: try Checkpoint(path: folder.path(name)).tensors.map { ($0.name, $0.tensor.shape) }
+    )
+  }
+
+  private func turning() -> WriteOptions {
+    var options = WriteOptions()
+    options.layout = .channelsLast
+    options.layoutOnly = ["conv?.weight"]
+    options.layoutTransposed = ["up.*"]
+    return options
+  }
+
+  @Test(arguments: ["out.safetensors", "out.gguf"])
+  func turnsWhatIsNamedAndRecordsIt(_ name: String) throws {
+    var options = turning()
+    // GGUF has at most four dimensions.
+    if name.hasSuffix("gguf") { options.except = ["conv3.weight"] }
+    let report = try source().convert(to: folder.path(name), options)
+    let found = try shapes(name)
+    #expect(found["conv1.weight"] == [6, 3, 4] && found["conv2.weight"] == [5, 2, 2, 3])
+    #expect(found["up.weight"] == [5, 2, 2, 3] && found["pos_embed"] == [1, 6, 3, 4])
+    #expect(report.channelsLast.count == (options.except.isEmpty ? 4 : 3))
+    // The state dict that networks see is in PyTorch's order.
+    let weights = try Checkpoint(path: folder.path(name)).stateDict()
+    for (key, shape) in Self.shapes where options.except.isEmpty || key != "conv3.weight" {
+      #expect(weights[key]?.shape == shape, "\(key)")
+    }
+  }
+
+  @Test func isNotTurnedTwice() throws {
+    _ = try source().convert(to: folder.path("a.safetensors"), turning())
+    let turned = try Checkpoint(path: folder.path("a.safetensors"))
+    let again = try #require(throws: DecantError.self) {
+      try turned.convert(to: folder.path("b.safetensors"), turning())
+    }
+    #expect(again.code == .invalidArgument && again.advice == .omitLayout)
+    var back = WriteOptions()
+    back.layout = .channelsFirst
+    _ = try turned.convert(to: folder.path("back.safetensors"), back)
+    #expect(
+      try shapes("back.safetensors")
+        == Dictionary(uniqueKeysWithValues: Self.shapes.map { ($0.key, $0.value) }))
+    let nothing = try #require(throws: DecantError.self) {
+      try Checkpoint(path: folder.path("back.safetensors")).convert(to: folder.path("c.safetensors"), back)
+    }
+    #expect(nothing.code == .invalidArgument && nothing.advice == .omitLayout)
+  }
+
+  /// Other conversions keep the record under the new names.
+  @Test func theRecordFollowsTheNames() throws {
+    _ = try source().convert(to: folder.path("a.safetensors"), turning())
+    var options = WriteOptions()
+    options.substitutions = [try NameSubstitution("s/^/net./")]
+    options.dtype = .float16
+    _ = try Checkpoint(path: folder.path("a.safetensors")).convert(to: folder.path("b.safetensors"), options)
+    let weights = try Checkpoint(path: folder.path("b.safetensors")).stateDict()
+    for (key, shape) in Self.shapes { #expect(weights["net." + key]?.shape == shape, "\(key)") }
+  }
+
+  @Test func refusesToGuess() throws {
+    var options = WriteOptions()
+    options.layout = .channelsLast
+    let error = try #require(throws: DecantError.self) {
+      try source().convert(to: folder.path("a.safetensors"), options)
+    }
+    #expect(error.code == .undetermined && error.advice == .nameConvolutions && folder.names == ["in.pth"])
+  }
+
+  /// The modules of a pickled network say which weights are convolutions'. Grouped transposed ones have no such order.
+  @Test func readsTheModules() throws {
+    func module(_ file: inout TorchFile, _ shape: [Int], transposed: Bool, groups: Int64) -> Value {
+      .call(
+        .global("lib", "Conv"), [],
+        state: .mapping([
+          "_parameters": .mapping(["weight": file.tensor(shape)]), "_buffers": .mapping([:]),
+          "_modules": .mapping([:]), "in_channels": .int(4), "transposed": .bool(transposed),
+          "groups": .int(groups),
+        ]))
+    }
+    var file = TorchFile()
+    let root = Value.call(
+      .global("lib", "Net"), [],
+      state: .mapping([
+        "_parameters": .mapping(["pos": file.tensor([1, 6, 3, 4])]), "_buffers": .mapping([:]),
+        "_modules": .mapping([
+          "a": module(&file, [6, 4, 3, 3], transposed: false, groups: 1),
+          "up": module(&file, [4, 6, 2, 2], transposed: true, groups: 1),
+          "grouped": module(&file, [4, 3, 2, 2], transposed: true, groups: 2),
+        ]),
+      ]))
+    let checkpoint = try Checkpoint(path: try folder.write("in.pth", file.bytes(root)))
+    var options = WriteOptions()
+    options.layout = .channelsLast
+    let report = try checkpoint.convert(to: folder.path("a.safetensors"), options)
+    let found = try shapes("a.safetensors")
+    #expect(report.channelsLast.sorted() == ["a.weight", "up.weight"])
+    #expect(found["a.weight"] == [6, 3, 3, 4] && found["up.weight"] == [6, 2, 2, 4])
+    #expect(found["grouped.weight"] == [4, 3, 2, 2] && found["pos"] == [1, 6, 3, 4])
+  }
+
+  @Test(arguments: [
+    "nhwc", "{}", #"{"nhwc": {"ordinary": ["nothing"]}}"#, #"{"nhwc": {"ordinary": ["fc.weight"]}}"#,
+  ])
+  func aWrongRecordIsAWarning(_ record: String) throws {
+    let escaped = record.replacing("\"", with: "\\\"")
+    let header =
+      #"{"__metadata__":{"decant.layout":""# + escaped
+      + #""},"fc.weight":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]}}"#
+    let path = try folder.write(
+      "a.safetensors",
+      ZipBuilder.little(UInt64(header.utf8.count)) + Array(header.utf8) + [UInt8](repeating: 0, count: 8))
+    let checkpoint = try Checkpoint(path: path)
+    #expect(checkpoint.warnings.contains { $0.contains("decant.layout") })
+    #expect(checkpoint.tensors.map(\.tensor.shape) == [[1, 2]])
+  }
+}
