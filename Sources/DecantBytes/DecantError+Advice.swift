@@ -55,6 +55,8 @@ extension DecantError {
     case omitLayout
     /// Name the convolution weights.
     case nameConvolutions
+    /// Leave out the tensors with these names.
+    case exceptTensors([String])
     /// Do not record the source file's digest.
     case omitSourceDigest
 
@@ -119,6 +121,8 @@ extension DecantError {
       case .largerShards: "Set a larger WriteOptions.shardByteCount."
       case .currentFormat: "Leave WriteOptions.isLegacy false."
       case .keepPrefix: "Leave WriteOptions.stripPrefix nil, or choose the tensors that have this prefix."
+      case .exceptTensors(let names):
+        "Leave them out with WriteOptions.except: \(names.map(\.quoted).joined(separator: ", "))."
       case .omitLayout: "Leave WriteOptions.layout nil."
       case .nameConvolutions:
         "Name them in WriteOptions.layoutOnly, and those of transposed convolutions in layoutTransposed."
@@ -144,7 +148,7 @@ extension DecantError {
       .showRanges, .replaceOutput, .salvage, .disassemble, .nameArchitecture,
       .chooseStride(isNamed: true), .chooseStride(isNamed: false), .verify,
       .useReference, .dropObjects, .largerShards, .currentFormat, .keepPrefix, .omitSourceDigest,
-      .omitLayout, .nameConvolutions, .saveWhole,
+      .omitLayout, .nameConvolutions, .exceptTensors(["n_averaged"]), .saveWhole,
       .leaveOutHead,
       .leaveOutTensors(["fc.*", "classifier.*"]),
     ]

@@ -25,7 +25,10 @@ package struct ConversionMetadata {
     self.own = own
     let source = try SourceMetadata(
       checkpoint, as: plan.format == .gguf ? .typed : plan.format.holdsMetadata ? .texts : .nowhere)
-    fromSource = source.values
+    let given = Set(options.metadata.map { ExactText($0.key) })
+    fromSource =
+      source.values.filter { !given.contains(ExactText($0.key)) }
+      + options.metadata.map { (key: $0.key, value: .text($0.value)) }
     droppedKeys = source.tooLongKeys
   }
 

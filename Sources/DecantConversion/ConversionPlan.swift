@@ -291,20 +291,31 @@ package struct ConversionPlan {
   private func names() throws(DecantError) -> [String] {
     var names: [String] = []
     names.reserveCapacity(selection.tensors.count)
+    // A prefix is made of whole components: `module` is `module.`.
+    let prefix = options.stripPrefix.map {
+      $0.isEmpty || $0.hasSuffix(".") || $0.hasSuffix("/") ? $0 : $0 + "."
+    }
+    var others: [String] = []
     for entry in selection.tensors {
       var name = selection.name(of: entry)
       name = options.renamed[ExactText(name)]?.name ?? name
-      if let prefix = options.stripPrefix {
+      if let prefix {
         guard name.hasPrefix(prefix) else {
-          throw DecantError(
-            .invalidArgument,
-            "does not begin with the prefix \(prefix.escapedForDisplay) that is to be stripped",
-            file: checkpoint.path, tensor: name,
-            advice: .keepPrefix)
+          others.append(name)
+          continue
         }
         name = String(name.dropFirst(prefix.count))
       }
       names.append(name)
+    }
+    guard others.isEmpty else {
+      throw DecantError(
+        .invalidArgument,
+        "does not begin with the prefix \((prefix ?? "").escapedForDisplay) that is to be stripped"
+          + (others.count > 1 ? ", like \(others.count - 1) more" : ""),
+        file: checkpoint.path, tensor: others[0],
+        advice: others.count == selection.tensors.count || others.count > 8
+          ? .keepPrefix : .exceptTensors(others))
     }
     for substitution in options.substitutions { names = substitution.applied(to: names) }
     // The containers of a pickle are kept, so two tensors with equal joined names still have different paths.

@@ -69,6 +69,8 @@ public struct WriteOptions: Sendable {
   public var shardByteCount: Int?
   /// True to flush the file and its folder to the disk before the call returns.
   public var isDurable = false
+  /// Text metadata to write, such as GGUF's `general.architecture`. An entry replaces the source's with the same key.
+  public var metadata: [(key: String, value: String)] = []
   /// True to write the source's SHA-256 into the metadata; needs libcrypto. O(bytes of the source).
   public var recordsSourceDigest = false
   /// True to read the output back and compare every tensor with the source before the file gets its name.
@@ -90,14 +92,25 @@ public struct WriteOptions: Sendable {
       ("the format before PyTorch 1.6", isLegacy && format != .torchZip),
       ("shrunk storages", shrinks && format != .torchZip),
       ("shards", shardByteCount != nil && format != .safetensors),
+      ("metadata", !metadata.isEmpty && !format.holdsMetadata),
       ("a digest of the source", recordsSourceDigest && !format.holdsMetadata),
     ]
+    if let reserved = metadata.first(where: { Self.isReserved(metadataKey: $0.key) }) {
+      throw DecantError(
+        .invalidArgument, "the metadata key \(reserved.key.quoted) is written by the format itself",
+        remedy: "Choose another key.")
+    }
     let unused = settings.filter(\.1).map(\.0)
     guard unused.isEmpty else {
       throw DecantError(
         .invalidArgument, "\(format.name) output cannot have \(unused.joined(separator: ", "))",
         remedy: "Leave the option out, or choose another format.")
     }
+  }
+
+  /// Returns true for a key that the writers set themselves.
+  package static func isReserved(metadataKey key: String) -> Bool {
+    ["format", "general.alignment", "general.file_type"].contains(key) || key.hasPrefix("decant.")
   }
 
   /// The choice of tensors, and the form to write them in.

@@ -124,6 +124,15 @@ import Testing
     let error = try refusal("nested.pth", options)
     #expect(error?.code == .invalidArgument && error?.advice == .keepPrefix)
     #expect(error?.location.tensor == "model.0.weight")
+    // A prefix is made of whole components, and the tensors that lack it are named.
+    options.stripPrefix = "model"
+    let others = try refusal("nested.pth", options)
+    #expect(others?.code == .invalidArgument && others?.location.tensor?.hasPrefix("model.") == false)
+    options.key = "model"
+    options.stripPrefix = nil
+    options.only = ["1.*"]
+    options.stripPrefix = "1"
+    #expect(try convert("nested.pth", options).1.tensors.allSatisfy { !$0.name.hasPrefix("1.") })
   }
 
   @Test func refusesBeforeWriting() throws {

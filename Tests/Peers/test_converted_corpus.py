@@ -94,7 +94,7 @@ def test_every_file_of_the_corpus(decant, corpus, listings, folder, figures, tar
             return row, None, None, None
         place = folder / str(number) / PLACES[target]
         place.parent.mkdir()
-        finished = decant.attempt("convert", row["file"], place)
+        finished = decant.attempt("convert", row["file"], place, "--key", ".")
         assert list(place.parent.iterdir()) == ([place] if finished.status == 0 else [])
         return row, listing, finished, place
 

@@ -57,7 +57,7 @@ def test_whole_files(decant, ranks, folder, world, names):
 
 def test_an_optimizer_beside_whole_weights(decant, ranks, folder):
     file = ranks[2] / "optimizer.pth"
-    refused = decant.attempt("convert", file, folder / "out.safetensors")
+    refused = decant.attempt("convert", file, folder / "out.safetensors", "--key", ".")
     assert refused.status == 2 and "optimizer.state.0.exp_avg" in refused.errors
     done = decant("convert", file, folder / "out.safetensors", "--key", "model")
     assert "outside model the file also holds one rank's part of 8 tensors: optimizer.state.0.exp_avg, " in done.errors

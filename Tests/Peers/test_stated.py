@@ -81,7 +81,7 @@ def count(figures, what: str, files: list[dict], **more):
 
 def poured(decant, source: Path, target: Path) -> dict[str, torch.Tensor]:
     """The tensors of a file as `decant convert` writes them."""
-    decant("convert", source, target)
+    decant("convert", source, target, "--key", ".")
     return safetensors.torch.load_file(target)
 
 

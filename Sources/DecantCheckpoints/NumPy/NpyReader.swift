@@ -44,13 +44,13 @@ enum NpyReader {
       parts.contents.objects.append(
         CheckpointObject(
           path: path, type: "numpy.ndarray", value: nil, count: nil,
-          unreadTensor: "numpy \(header.type.escapedForDisplay)", shape: header.shape,
+          unreadTensor: "numpy \(header.type.escapedForDisplay)", stateDict: stateDict, shape: header.shape,
           byteCount: byteCount))
     case .objects:
       parts.contents.objects.append(
         CheckpointObject(
           path: path, type: "numpy.ndarray", value: nil, count: nil,
-          unreadTensor: "numpy array of Python objects", shape: header.shape))
+          unreadTensor: "numpy array of Python objects", stateDict: stateDict, shape: header.shape))
       try addObjects(file, header, at: path, to: &parts.contents, limits: limits, nesting: nesting)
       let name = path.isEmpty ? "the array" : "the array \(path.joinedName.escapedForDisplay)"
       parts.warnings.append(

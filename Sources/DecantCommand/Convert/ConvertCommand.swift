@@ -37,6 +37,12 @@ struct ConvertCommand: ParsableCommand, JSONReporting {
   @Flag(
     help: "Convert the complete tensors of a truncated or damaged file, and list the others.")
   var salvage = false
+  @Option(
+    help: ArgumentHelp(
+      "Write a text into the metadata, such as general.architecture=resnet. Repeatable.",
+      valueName: "key=value"),
+    transform: OptionValue.metadata)
+  var metadata: [(key: String, value: String)] = []
   @Flag(help: "Store the source file's SHA-256 in the metadata of .safetensors, .gguf or .onnx.")
   var sourceDigest = false
   @Flag(help: "Flush the file and its folder to disk before exiting.") var durable = false
@@ -78,7 +84,7 @@ struct ConvertCommand: ParsableCommand, JSONReporting {
     case .model:
       try refuse(
         [("--format", format != nil), ("--names", names != nil)] + tensors.given + tensors.torchOptions
-          + [("--salvage", salvage)], "not for .onnx")
+          + [("--salvage", salvage), ("--metadata", !metadata.isEmpty)], "not for .onnx")
     case .file(let format): try requireTensorOptions(for: format)
     case .standardOutput(let format):
       try requireStandardOutput(holds: format)
@@ -98,6 +104,7 @@ struct ConvertCommand: ParsableCommand, JSONReporting {
     }
     if format != .torchZip { try refuse(tensors.torchOptions, "only for .pth and .pt") }
     if !format.holdsMetadata {
+      try refuse([("--metadata", !metadata.isEmpty)], "only for .safetensors and .gguf")
       try refuse([("--source-digest", sourceDigest)], "only for .safetensors, .gguf and .onnx")
     }
     if tensors.layout != .channelsLast {
@@ -167,6 +174,7 @@ struct ConvertCommand: ParsableCommand, JSONReporting {
     }
     options.overwrites = !noClobber
     options.recordsSourceDigest = sourceDigest
+    options.metadata = metadata
     options.isDurable = durable
     options.salvages = salvage
     options.checks = check

@@ -24,7 +24,7 @@ struct IdentifyCommand: ParsableCommand, JSONReporting {
   @Option(
     help: "Image height and width for --explain. (default: 224)",
     transform: OptionValue.integer(in: 1...16_384, "--size is between 1 and 16,384"))
-  var size = 224
+  var size: Int?
   @Option(
     help: "Stride of the stem's convolution and pooling for --explain.",
     transform: OptionValue.stride0)
@@ -34,6 +34,10 @@ struct IdentifyCommand: ParsableCommand, JSONReporting {
   func validate() throws {
     if [file != nil, dialects, architectures].count(where: { $0 }) != 1 {
       throw ValidationError("Pass a file, --dialects or --architectures.")
+    }
+    if explain, json { throw ValidationError("--explain prints text: leave out --json.") }
+    if !explain, stride0 != nil || size != nil {
+      throw ValidationError("--stride0 and --size: only with --explain.")
     }
   }
 
@@ -72,9 +76,9 @@ struct IdentifyCommand: ParsableCommand, JSONReporting {
   private func printExplanation(_ identification: ResNetIdentification) throws {
     var configuration = identification.configuration
     if let stride0 { configuration.stride0 = stride0 }
-    guard let report = ExplanationReport(identification, configuration, inputSize: size) else {
+    guard let report = ExplanationReport(identification, configuration, inputSize: size ?? 224) else {
       throw DecantError(
-        .invalidArgument, "an image of \(size)×\(size) is too small for the network", file: file,
+        .invalidArgument, "an image of \(size ?? 224)×\(size ?? 224) is too small for the network", file: file,
         remedy: "Pass a larger --size.")
     }
     StandardStreams.line()

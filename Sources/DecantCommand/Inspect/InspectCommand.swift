@@ -32,7 +32,10 @@ struct InspectCommand: ParsableCommand, JSONReporting {
     if pickle && (json || tree || stats || digest || checksums || key != nil || filter != nil) {
       throw ValidationError("Use --pickle without other options.")
     }
-    if json && tree { throw ValidationError("use --json or --tree, not both") }
+    if json && tree { throw ValidationError("Use --json or --tree, not both.") }
+    if tree && (stats || digest) {
+      throw ValidationError("--tree shows no --stats and no --digest: leave out --tree.")
+    }
   }
 
   func run() throws {
@@ -53,7 +56,13 @@ struct InspectCommand: ParsableCommand, JSONReporting {
     if !json, key != nil, rows.isEmpty, objects.count == 1, let value = objects[0].value {
       return StandardStreams.line(value.string?.escapedForDisplay ?? value.text)
     }
+    let all = rows.count
     if let filter { rows = rows.filter { $0.entry.name.matches(glob: filter) } }
+    defer {
+      if filter != nil, rows.isEmpty {
+        StandardStreams.note("no tensor name matches --filter: 0 of \(Format.count(all, "tensor"))")
+      }
+    }
     switch sort {
     case .file: break
     case .name: rows.sort { $0.entry.name < $1.entry.name }
@@ -74,6 +83,7 @@ struct InspectCommand: ParsableCommand, JSONReporting {
       if tree { report.printTree() } else { report.print() }
     }
     if checksums && !losses.isEmpty { throw ExitStatus.wrong }
+    if filter != nil, rows.isEmpty { throw ExitStatus.no }
   }
 
   private func disassemble() throws {

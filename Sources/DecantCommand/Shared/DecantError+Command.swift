@@ -96,6 +96,9 @@ extension DecantError.Advice {
     case .largerShards: "Pass a larger --shard-size."
     case .currentFormat: "Leave out --legacy."
     case .keepPrefix: "Leave out --strip-prefix, or use --key to choose the tensors that have this prefix."
+    case .exceptTensors(let names):
+      "Leave \(names.count == 1 ? "it" : "them") out with "
+        + names.map { "--except '\($0.escapedForDisplay)'" }.joined(separator: " ") + "."
     case .omitLayout: "Leave out --layout."
     case .nameConvolutions:
       "Name them with --layout-only 'PATTERN', and those of transposed convolutions with --layout-transposed."

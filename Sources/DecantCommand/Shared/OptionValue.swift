@@ -113,6 +113,16 @@ enum OptionValue {
     return layout
   }
 
+  /// Parses an entry of the metadata, `KEY=VALUE`.
+  static func metadata(_ text: String) throws -> (key: String, value: String) {
+    let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+    guard parts.count == 2, !parts[0].isEmpty else { throw ValidationError("--metadata is KEY=VALUE.") }
+    guard !WriteOptions.isReserved(metadataKey: parts[0]) else {
+      throw ValidationError("--metadata: the key \(parts[0].escapedForDisplay) is written by the format itself.")
+    }
+    return (key: parts[0], value: parts[1])
+  }
+
   /// Parses the largest size of a shard, in bytes.
   static func shardSize(_ text: String) throws -> Int {
     guard let byteCount = Format.byteCount(text), byteCount > 0 else {

@@ -67,7 +67,7 @@ package struct UnsupportedFile {
     "Convert the original model again with a current llama.cpp, which writes GGUF."
 
   private static let signatures = [
-    Signature([0x1F, 0x8B], "is compressed by gzip", "Decompress it first: gunzip FILE.gz"),
+    Signature([0x1F, 0x8B], "is compressed by gzip", "Decompress it first: gunzip -c FILE > FILE.pth"),
     Signature([0xFD, 0x37, 0x7A, 0x58, 0x5A], "is compressed by xz", "Decompress it first: unxz FILE.xz"),
     Signature(
       [0x31, 0x41, 0x59, 0x26, 0x53, 0x59], at: 4, "is compressed by bzip2",
