@@ -171,8 +171,16 @@ public struct Checkpoint: Sendable {
     case .pickle: return try BarePickle.open(source, limits: limits, nesting: nesting)
     case .unknown(let unsupported):
       if let parts = try BarePickle.openIfAny(source, limits: limits, nesting: nesting) { return parts }
+      if let parts = try ZipContainer.openIfAny(behindOtherBytes: source, limits: limits, nesting: nesting) {
+        return parts
+      }
       throw unsupported.error(file: source.path)
     case .unsupported(let unsupported):
+      if try source.head().first == 0,
+        let parts = try ZipContainer.openIfAny(behindOtherBytes: source, limits: limits, nesting: nesting)
+      {
+        return parts
+      }
       throw unsupported.error(file: source.path)
     }
   }

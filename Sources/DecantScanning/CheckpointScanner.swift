@@ -54,7 +54,7 @@ public struct CheckpointScanner: Sendable {
       let bytes = try unsafe Self.map(file)
       isKnown = unsafe ContentScan(audit: audit).scan(RawSpan(_unsafeBytes: bytes), in: "") != nil
     }
-    if !isKnown {
+    if !isKnown, !UnzippedRecord.recognises(path) {
       audit.report(.unreadable, .notACheckpoint, in: "", at: 0, Self.description(of: ByteSource(file)))
     }
     return audit.result(path: path)

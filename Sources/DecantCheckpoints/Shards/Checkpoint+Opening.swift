@@ -7,6 +7,7 @@ extension Checkpoint {
   /// - Returns: the contents, and every file that they are read from.
   package static func open(path: String, limits: Limits) throws(DecantError) -> (Parts, [InputFile]) {
     if let folder = try CheckpointFolder(path) { return try open(folder, limits) }
+    if let unzipped = try UnzippedArchive.open(pickle: path, limits: limits) { return unzipped }
     let file = try InputFile(path)
     let source = ByteSource(file)
     if DistributedMetadata.recognises(try source.head()),
@@ -53,6 +54,7 @@ extension Checkpoint {
     if indices.isEmpty, !shards.isEmpty {
       return try DistributedSafetensors.open(shards, in: folder, limits: limits)
     }
+    if let unzipped = try UnzippedArchive.open(folder, limits: limits) { return unzipped }
     throw nothingToOpen(folder, names, indices)
   }
 
@@ -61,6 +63,14 @@ extension Checkpoint {
     guard name.hasPrefix("__"), name.hasSuffix(".metadata") else { return nil }
     let digits = name.dropFirst(2).dropLast(".metadata".count)
     return digits.utf8.allSatisfy { 0x30...0x39 ~= $0 } ? Int(digits) : nil
+  }
+
+  /// Returns true when a file's name ends as those of checkpoints do.
+  static func hasUsualEnding(_ name: String) -> Bool {
+    let endings = [
+      ".pth", ".pt", ".bin", ".ckpt", ".safetensors", ".th", ".pkl", ".npz", ".npy", ".gguf", ".ptl", ".tar",
+    ]
+    return endings.contains { name.hasSuffix($0) }
   }
 
   private static func nothingToOpen(_ folder: CheckpointFolder, _ names: [String], _ indices: [String])
@@ -75,10 +85,7 @@ extension Checkpoint {
         file: folder.path,
         remedy: "Pass the one to read: \(folder.path(of: indices[0]).escapedForDisplay)")
     }
-    let endings = [
-      ".pth", ".pt", ".bin", ".ckpt", ".safetensors", ".th", ".pkl", ".npz", ".npy", ".gguf", ".ptl", ".tar",
-    ]
-    let checkpoints = names.filter { name in endings.contains { name.hasSuffix($0) } }
+    let checkpoints = names.filter(hasUsualEnding)
     if let first = checkpoints.first {
       return DecantError(
         .notAFile, "is a folder without an index or .metadata; it holds \(list(checkpoints))",

@@ -58,6 +58,11 @@ extension Checkpoint {
   package static func pickleStreams(
     path: String, limits: Limits = Limits()
   ) throws(DecantError) -> [PickleStream] {
+    if let folder = try CheckpointFolder(path),
+      let stream = try UnzippedArchive.pickle(folder, limits: limits)
+    {
+      return [stream]
+    }
     let source = ByteSource(try InputFile(path))
     let streams: [PickleSequence.Stream]
     switch FileKind(try source.head(), fileByteCount: source.byteCount) {

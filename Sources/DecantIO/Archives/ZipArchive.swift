@@ -5,6 +5,10 @@ internal import Synchronization
 package final class ZipArchive: Sendable {
   package let file: ByteSource
   package let entries: [ZipEntry]
+  /// Warnings about bytes of the file that belong to no part of the archive.
+  package let warnings: [String]
+  /// The files of the entries, when the archive was unzipped into a folder.
+  private let unzipped: UnzippedFiles?
   private let places: [[UInt8]: Int]
   private let limits: Limits
   /// The most recently inflated entry, because consecutive reads are often from the same entry.
@@ -19,17 +23,58 @@ package final class ZipArchive: Sendable {
     self.limits = limits
     let directory = try ZipDirectory(file, limits: limits)
     entries = directory.entries
+    warnings = directory.warnings
+    unzipped = nil
     places = directory.places
     recordsChecksums = entries.contains { $0.crc32 != 0 } || entries.allSatisfy { $0.byteCount == 0 }
   }
 
   /// An archive whose directory is lost, of the entries that were found by their local headers.
-  package init(_ file: ByteSource, entries: [ZipEntry], limits: Limits) {
+  package convenience init(_ file: ByteSource, entries: [ZipEntry], limits: Limits) {
+    self.init(file, entries, warnings: [], unzipped: nil, limits)
+  }
+
+  /// Creates the archive that was unzipped into a folder. Its files are opened when they are read.
+  ///
+  /// - Parameter files: the files of the folder with their sizes, each the entry of its name. Backslashes in a name are
+  ///   read as slashes.
+  package convenience init(
+    unzippedInto folder: CheckpointFolder, _ files: [(name: String, byteCount: Int)], limits: Limits
+  ) {
+    let entries = files.enumerated().map { index, file in
+      let name = file.name.replacingBackslashes
+      return ZipEntry(
+        name: name, rawName: Array(name.utf8), index: index, method: ZipEntry.stored, crc32: 0,
+        storedByteCount: file.byteCount, byteCount: file.byteCount, headerOffset: 0)
+    }
+    self.init(
+      ByteSource(BytesInMemory([]), path: folder.path), entries, warnings: [],
+      unzipped: UnzippedFiles(folder, files.map(\.name)), limits)
+  }
+
+  private init(
+    _ file: ByteSource, _ entries: [ZipEntry], warnings: [String], unzipped: UnzippedFiles?, _ limits: Limits
+  ) {
     self.file = file
     self.limits = limits
     self.entries = entries
-    places = Dictionary(entries.map { ($0.rawName, $0.index) }, uniquingKeysWith: { first, _ in first })
+    self.warnings = warnings
+    self.unzipped = unzipped
+    places = Dictionary(
+      entries.map { (Array($0.name.utf8), $0.index) }, uniquingKeysWith: { first, _ in first })
     recordsChecksums = entries.contains { $0.crc32 != 0 } || entries.allSatisfy { $0.byteCount == 0 }
+  }
+
+  /// True when the archive was unzipped into a folder.
+  package var isUnzipped: Bool { unzipped != nil }
+
+  /// Returns the archive with slashes in place of the backslashes in its entries' names, as programs for Windows write
+  /// them; nil when there are none, or two names would become equal.
+  package func replacingBackslashes() -> ZipArchive? {
+    guard entries.contains(where: { $0.rawName.contains(UInt8(ascii: "\\")) }) else { return nil }
+    let renamed = entries.map { $0.named($0.name.replacingBackslashes) }
+    guard Set(renamed.map { Array($0.name.utf8) }).count == entries.count else { return nil }
+    return ZipArchive(file, renamed, warnings: warnings, unzipped: unzipped, limits)
   }
 
   /// True when any checksum was recorded: PyTorch has an option that writes zeros for all of them.
@@ -64,7 +109,8 @@ package final class ZipArchive: Sendable {
     try allocate(entry)
     let bytes: [UInt8]
     if entry.method == ZipEntry.stored {
-      bytes = try file.bytes(at: try dataOffset(of: entry), count: entry.byteCount)
+      let content = try storedContent(of: entry)
+      bytes = try ByteSource(content, path: file.path).bytes(at: 0, count: entry.byteCount)
     } else {
       bytes = try inflate(entry).copied
     }
@@ -109,7 +155,13 @@ package final class ZipArchive: Sendable {
     }
   }
 
-  /// Returns the offset of a stored entry's data, computed from its local header.
+  /// Returns the content of an entry that is not compressed: a part of the file, or a file of its own.
+  package func storedContent(of entry: ZipEntry) throws(DecantError) -> any StorageContent {
+    if let unzipped { return try unzipped.file(of: entry) }
+    return try ByteRange(file, offset: dataOffset(of: entry), byteCount: entry.byteCount)
+  }
+
+  /// Returns the offset of an entry's data, computed from its local header.
   ///
   /// PyTorch pads the local header's extra field to align the data. The extra field in the directory has another
   /// length and must not be used here.
@@ -210,7 +262,7 @@ package final class ZipRecord: StorageContent, Sendable {
   private let location = Mutex<Location?>(nil)
 
   private enum Location: Sendable {
-    case source(ByteRange)
+    case stored(any StorageContent)
     case memory(BytesInMemory)
   }
 
@@ -257,15 +309,14 @@ package final class ZipRecord: StorageContent, Sendable {
   private func content(keep: Bool) throws -> any StorageContent {
     try location.withLock { location in
       switch location {
-      case .source(let range): return range
+      case .stored(let content): return content
       case .memory(let bytes): return bytes
       case nil: break
       }
       if entry.method == ZipEntry.stored {
-        let range = try ByteRange(
-          archive.file, offset: try archive.dataOffset(of: entry), byteCount: entry.byteCount)
-        location = .source(range)
-        return range
+        let content = try archive.storedContent(of: entry)
+        location = .stored(content)
+        return content
       }
       let bytes = try archive.inflate(entry)
       if keep {

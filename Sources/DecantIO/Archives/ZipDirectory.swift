@@ -30,6 +30,16 @@ package struct ZipEntry: Sendable {
     self.headerOffset = headerOffset
   }
 
+  /// Returns the entry under another name. ``rawName`` stays the archive's.
+  func named(_ name: String) -> ZipEntry {
+    var entry = ZipEntry(
+      name: name, rawName: rawName, index: index, method: method, crc32: crc32,
+      storedByteCount: storedByteCount,
+      byteCount: byteCount, headerOffset: headerOffset)
+    entry.bound = bound
+    return entry
+  }
+
   /// The compression ratio: bytes of data for each stored byte, rounded up.
   package var inflation: Int { byteCount.dividedRoundingUp(by: storedByteCount) }
   /// The compression ratio as the end of a message.
@@ -46,6 +56,8 @@ struct ZipDirectory: Sendable {
   let entries: [ZipEntry]
   /// The index in ``entries`` of each name.
   let places: [[UInt8]: Int]
+  /// Warnings about bytes that belong to no part of the archive.
+  let warnings: [String]
 
   /// Reads the directory at the end of a file. O(entries log entries).
   ///
@@ -53,6 +65,7 @@ struct ZipDirectory: Sendable {
   ///   overlapping.
   init(_ file: ByteSource, limits: Limits) throws(DecantError) {
     let end = try EndRecord(file)
+    warnings = end.warnings
     guard end.entryCount <= limits.zipEntries else {
       throw DecantError(
         limits.exceeded(\.zipEntries, need: end.entryCount),
@@ -246,6 +259,8 @@ private struct EndRecord {
   let directoryOffset: Int
   let directoryByteCount: Int
   let entryCount: Int
+  /// Bytes that belong to no part of the archive and that every reader skips, as warnings.
+  let warnings: [String]
 
   init(_ file: ByteSource) throws(DecantError) {
     // The end record has 22 bytes and a comment of at most 65,535.
@@ -258,6 +273,7 @@ private struct EndRecord {
         remedy: "The download was probably interrupted. Download the file again."
       )
     }
+    var warnings = EndRecord.warnings(of: tail, place)
     do throws(ParsingError) {
       var cursor = unsafe ByteCursor(tail.span.bytes, at: place + 4)
       let disks = [try cursor.readLittleEndian(UInt16.self), try cursor.readLittleEndian(UInt16.self)]
@@ -280,46 +296,88 @@ private struct EndRecord {
         size = wide.size
         offset = wide.offset
         directoryEnd = wide.place
+        if let gap = wide.gap { warnings.append(gap) }
       }
       guard disks.allSatisfy({ $0 == 0 || $0 == 0xFFFF }), counts[0] == counts[1] else {
         throw ParsingError(offset: place, "it is one part of a split archive")
       }
       guard let offset = Int(exactly: offset), let size = Int(exactly: size),
-        let count = Int(exactly: counts[1]),
-        offset.checkedAdding(size) == directoryEnd
+        let count = Int(exactly: counts[1]), let end = offset.checkedAdding(size),
+        try EndRecord.isOnlyDirectory(file, offset: offset, count: size, ofArchiveEndingAt: directoryEnd)
       else {
         throw ParsingError(
           offset: place,
           "its end record says the directory has \(size) bytes at \(offset), which is not where it ends")
       }
+      if end < directoryEnd {
+        warnings.append(
+          "\(Self.bytes(directoryEnd - end)) skipped between the archive's directory and its end")
+      }
       directoryOffset = offset
       directoryByteCount = size
       entryCount = count
+      self.warnings = warnings
     } catch {
       throw damaged(file, tailOffset + error.offset, "the archive is damaged: \(error.reason)")
     }
   }
 
-  /// Returns the index of the last signature whose comment ends exactly at the end of the file.
-  private static func find(_ tail: [UInt8]) -> Int? {
+  /// Returns the index of the last signature whose comment ends exactly at the end of the file, or else that of the
+  /// last signature, as PyTorch and Python's zipfile do.
+  fileprivate static func find(_ tail: [UInt8]) -> Int? {
     guard tail.count >= 22 else { return nil }
+    var last: Int?
     for place in stride(from: tail.count - 22, through: 0, by: -1)
     where tail[place] == 0x50 && tail[place + 1] == 0x4B && tail[place + 2] == 5 && tail[place + 3] == 6 {
-      let comment = Int(tail[place + 20]) | Int(tail[place + 21]) << 8
-      if place + 22 + comment == tail.count { return place }
+      if place + 22 + commentByteCount(tail, place) == tail.count { return place }
+      last = last ?? place
     }
-    return nil
+    return last
   }
 
+  /// Returns the first words of a warning about skipped bytes.
+  private static func bytes(_ count: Int) -> String { count == 1 ? "1 byte was" : "\(count) bytes were" }
+
+  private static func commentByteCount(_ tail: [UInt8], _ place: Int) -> Int {
+    Int(tail[place + 20]) | Int(tail[place + 21]) << 8
+  }
+
+  /// Returns the warnings about the end of the file: bytes that follow the archive, or a comment that is cut short.
+  private static func warnings(of tail: [UInt8], _ place: Int) -> [String] {
+    let end = place + 22 + commentByteCount(tail, place)
+    if end > tail.count { return ["the archive's comment is cut short by the end of the file"] }
+    if end < tail.count { return ["\(bytes(tail.count - end)) skipped after the end of the archive"] }
+    return []
+  }
+
+  /// Returns true when a directory lies where the end record says, counted from the start of the file as PyTorch
+  /// counts, even if other bytes lie between it and the end record. False when another directory ends at the end
+  /// record, where other readers look for it.
+  private static func isOnlyDirectory(
+    _ file: ByteSource, offset: Int, count: Int, ofArchiveEndingAt end: Int
+  ) throws(ParsingError) -> Bool {
+    if offset + count == end { return true }
+    guard count >= 46, offset + count < end else { return false }
+    let start = end - count
+    let signature: [UInt8] = [0x50, 0x4B, 1, 2]
+    guard try bytes(file, offset, 4) == signature else { return false }
+    guard try bytes(file, start, 4) == signature else { return true }
+    return try bytes(file, offset, count) == bytes(file, start, count)
+  }
+
+  private static func bytes(
+    _ file: ByteSource, _ offset: Int, _ count: Int
+  ) throws(ParsingError) -> [UInt8] {
+    do throws(DecantError) { return try file.bytes(at: offset, count: count) } catch {
+      throw ParsingError(offset: 0, error.reason)
+    }
+  }
+
+  /// Returns the values of the zip64 end record that a locator points to; nil when there is no locator.
   private static func zip64(
     _ file: ByteSource, locator: Int
-  ) throws(ParsingError) -> (place: Int, count: UInt64, size: UInt64, offset: UInt64)? {
-    func bytes(_ offset: Int, _ count: Int) throws(ParsingError) -> [UInt8] {
-      do throws(DecantError) { return try file.bytes(at: offset, count: count) } catch {
-        throw ParsingError(offset: 0, error.reason)
-      }
-    }
-    let locatorBytes = try bytes(locator, 20)
+  ) throws(ParsingError) -> (place: Int, count: UInt64, size: UInt64, offset: UInt64, gap: String?)? {
+    let locatorBytes = try bytes(file, locator, 20)
     var cursor = unsafe ByteCursor(locatorBytes.span.bytes)
     guard try cursor.readLittleEndian(UInt32.self) == 0x0706_4B50 else { return nil }
     try cursor.skip(4)
@@ -327,17 +385,49 @@ private struct EndRecord {
     guard let place = Int(exactly: place), place <= locator - 56 else {
       throw ParsingError(offset: 0, "its zip64 locator points outside the archive")
     }
-    let recordBytes = try bytes(place, 56)
+    let recordBytes = try bytes(file, place, 56)
     var record = unsafe ByteCursor(recordBytes.span.bytes)
     guard try record.readLittleEndian(UInt32.self) == 0x0606_4B50 else {
       throw ParsingError(offset: 0, "its zip64 locator does not point to an end record")
     }
-    guard try record.readLittleEndian(UInt64.self) == UInt64(locator - place - 12) else {
-      throw ParsingError(offset: 0, "its zip64 end record has a wrong length")
+    var gap: String?
+    if try record.readLittleEndian(UInt64.self) != UInt64(locator - place - 12) {
+      // The record of an archive before this one, which must say the same as the one that other readers use.
+      let usual = try bytes(file, locator - 56, 56)
+      guard recordBytes[4..<12].elementsEqual([44, 0, 0, 0, 0, 0, 0, 0]),
+        !usual.starts(with: recordBytes[..<4]) || usual == recordBytes
+      else { throw ParsingError(offset: 0, "its zip64 end record has a wrong length") }
+      gap = "\(Self.bytes(locator - place - 56)) skipped between the archive's two end records"
     }
     try record.skip(20)
     let count = try record.readLittleEndian(UInt64.self)
-    return (place, count, try record.readLittleEndian(UInt64.self), try record.readLittleEndian(UInt64.self))
+    return (
+      place, count, try record.readLittleEndian(UInt64.self), try record.readLittleEndian(UInt64.self), gap
+    )
+  }
+}
+
+extension ZipArchive {
+  /// Returns the number of bytes before an archive at the end of a file whose offsets count from the archive's own
+  /// start; nil when there is no such archive.
+  package static func byteCountBefore(archiveIn file: ByteSource) throws(DecantError) -> Int? {
+    let tailCount = min(file.byteCount, 22 + 65_535)
+    let tail = try file.bytes(at: file.byteCount - tailCount, count: tailCount)
+    guard let place = EndRecord.find(tail) else { return nil }
+    func number(_ bytes: [UInt8], _ at: Int, _ count: Int) -> Int? {
+      Int(exactly: bytes[at..<at + count].reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) })
+    }
+    var end = file.byteCount - tailCount + place
+    var (size, offset) = (number(tail, place + 12, 4), number(tail, place + 16, 4))
+    if end >= 76 {
+      let wide = try file.bytes(at: end - 76, count: 76)
+      if wide.starts(with: [0x50, 0x4B, 6, 6]), wide[56...].starts(with: [0x50, 0x4B, 6, 7]) {
+        end -= 76
+        (size, offset) = (number(wide, 40, 8), number(wide, 48, 8))
+      }
+    }
+    guard let size, let offset, let used = size.checkedAdding(offset), used < end else { return nil }
+    return try file.bytes(at: end - used, count: 4) == [0x50, 0x4B, 3, 4] ? end - used : nil
   }
 }
 

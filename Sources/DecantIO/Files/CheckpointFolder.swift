@@ -111,25 +111,67 @@ package struct CheckpointFolder {
   ///
   /// - Throws: ``DecantError`` when the folder cannot be read, or has more than `limit` files.
   package func names(limit: Int) throws(DecantError) -> [String] {
-    let own = unsafe openat(handle.descriptor, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    var names: [String] = []
+    try list(".", limit: limit) { name, isFolder in if !isFolder { names.append(name) } }
+    return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+  }
+
+  /// Returns the names of the folders in the folder, sorted by their bytes. Links are left out.
+  ///
+  /// - Throws: ``DecantError`` when the folder cannot be read, or has more than `limit` entries.
+  package func folderNames(limit: Int) throws(DecantError) -> [String] {
+    var names: [String] = []
+    try list(".", limit: limit) { name, isFolder in if isFolder { names.append(name) } }
+    return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+  }
+
+  /// Returns the files in the folder and in the folders below it with their sizes, sorted by the bytes of their names,
+  /// which are relative to the folder. Links to folders are not followed.
+  ///
+  /// - Throws: ``DecantError`` when a folder cannot be read, or there are more than `limit` files and folders.
+  package func filesBelow(limit: Int) throws(DecantError) -> [(name: String, byteCount: Int)] {
+    var found: [(name: String, byteCount: Int)] = []
+    var folders = [""]
+    var seen = 0
+    while let parent = folders.popLast() {
+      try list(parent.isEmpty ? "." : parent, limit: limit - seen) { name, isFolder in
+        let path = parent.isEmpty ? name : parent + "/" + name
+        seen += 1
+        if isFolder { return folders.append(path) }
+        var status = stat()
+        if unsafe fstatat(handle.descriptor, path, &status, 0) == 0, status.st_mode & S_IFMT == S_IFREG {
+          found.append((path, Int(status.st_size)))
+        }
+      }
+    }
+    return found.sorted { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
+  }
+
+  /// Calls `body` with each entry of a folder but `.` and `..`, and with true for folders.
+  private func list(
+    _ folder: String, limit: Int, _ body: (String, Bool) -> Void
+  ) throws(DecantError) {
+    let own = CheckpointFolder.retryingWithMoreDescriptors {
+      unsafe openat(handle.descriptor, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
+    }
     guard own >= 0, let stream = unsafe fdopendir(own) else {
-      throw .system(errno, .reading(errno), "cannot be read", file: path)
+      throw .system(errno, .reading(errno), "cannot be read", file: folder == "." ? path : path(of: folder))
     }
     defer { unsafe closedir(stream) }
-    var names: [String] = []
+    var count = 0
     while let entry = unsafe readdir(stream) {
-      guard unsafe entry.pointee.d_type != UInt8(DT_DIR) else { continue }
-      names.append(
-        unsafe withUnsafePointer(to: &entry.pointee.d_name) { name in
-          unsafe name.withMemoryRebound(to: CChar.self, capacity: 256) { unsafe String(cString: $0) }
-        })
-      guard names.count <= limit else {
+      let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) { name in
+        unsafe name.withMemoryRebound(to: CChar.self, capacity: 256) { unsafe String(cString: $0) }
+      }
+      guard name != ".", name != ".." else { continue }
+      count += 1
+      guard count <= limit else {
         throw DecantError(
           .limitExceeded, "holds more than \(limit) files", file: path, remedy: "Pass the checkpoint's index."
         )
       }
+      body(name, unsafe entry.pointee.d_type == UInt8(DT_DIR))
     }
-    return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
   }
 
   /// Returns the folder with the files of a Hugging Face snapshot: `NAME/blobs` for `NAME/snapshots/REVISION/…`. Nil

@@ -93,12 +93,13 @@ extension ContentScan {
     if layout.isCut {
       audit.report(.unknown, .limit, in: place, at: 0, "more than \(audit.limits.zipEntries) entries")
     }
-    let folder = TorchFolder(layout.entries.map(\.name))
+    let entries = Self.withSlashes(layout.entries)
+    let folder = TorchFolder(entries.map(\.name))
     let hasChecksums = layout.entries.contains { $0.crc32 != 0 }
     var names: Set<[UInt8]> = []
     var program = TorchScriptProgram()
     var code = ArchivedCode()
-    for entry in layout.entries {
+    for entry in entries {
       let name = layout.display(entry.name)
       let label = join(place, name)
       func report(_ severity: ScanSeverity, _ rule: ScanRule, _ what: String) {
@@ -226,6 +227,18 @@ extension ContentScan {
     if name.first == 0x2F || name.contains(0x5C) || name.contains(0) { return true }
     if name.count > 1, name[1] == 0x3A { return true }
     return name.split(separator: 0x2F).contains { $0.elementsEqual("..".utf8) }
+  }
+
+  /// Returns the entries with slashes in place of backslashes, when no name has a slash and PyTorch wrote the archive:
+  /// programs for Windows zip a checkpoint in this way. Otherwise returns them unchanged.
+  private static func withSlashes(_ entries: [ZipLayout.Entry]) -> [ZipLayout.Entry] {
+    guard !entries.contains(where: { $0.name.contains(0x2F) }) else { return entries }
+    let renamed = entries.map { entry in
+      var entry = entry
+      entry.name = entry.name.map { $0 == 0x5C ? 0x2F : $0 }
+      return entry
+    }
+    return TorchFolder(renamed.map(\.name)) == nil ? entries : renamed
   }
 }
 

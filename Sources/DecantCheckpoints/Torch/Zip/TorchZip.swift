@@ -36,7 +36,10 @@ enum TorchZip {
     containerMetadata.append(("written by", writer(archive, prefix)))
 
     if !archive.recordsChecksums {
-      warnings.append("the archive has no CRC-32, so damaged data cannot be detected")
+      warnings.append(
+        archive.isUnzipped
+          ? "the archive was unzipped, so there is no CRC-32 and damaged data cannot be detected"
+          : "the archive has no CRC-32, so damaged data cannot be detected")
     }
     let skipped = archive.entries.count {
       $0.name.hasPrefix(prefix + "data/") && $0.byteCount > 0 && !archive.recordsChecksum(of: $0)
@@ -135,7 +138,14 @@ enum TorchZip {
     do throws(DecantError) { archive = try ZipArchive(file, limits: limits) } catch {
       archive = try ZipSalvage.required(for: file, after: error, limits: limits).archive
     }
-    guard let pickle = archive.entry(try prefix(of: archive) + "data.pkl") else { throw notTorch(archive) }
+    if let stream = try self.pickle(archive) { return stream }
+    if let renamed = archive.replacingBackslashes(), let stream = try self.pickle(renamed) { return stream }
+    throw notTorch(archive)
+  }
+
+  /// Returns an archive's `data.pkl`, for the disassembler; nil when it has none.
+  static func pickle(_ archive: ZipArchive) throws(DecantError) -> PickleStream? {
+    guard let pickle = archive.entry(try prefix(of: archive) + "data.pkl") else { return nil }
     let (bytes, _, own) = try archive.pickle(pickle)
     return PickleStream(title: "data.pkl", bytes: bytes, maxValueCount: own.pickleValues)
   }
@@ -242,6 +252,11 @@ final class ZipStorages: Sendable {
         return Storage(
           key: reference.key, location: reference.location, byteOrder: byteOrder,
           byteCount: reference.byteCount, content: try cutOff(reference, name, salvage), entry: name)
+      }
+      guard !archive.isUnzipped else {
+        throw DecantError(
+          .partMissing, "the file of storage \(reference.key.escapedForDisplay) is missing", entry: name,
+          remedy: "Unzip the checkpoint again, or pass the archive itself.")
       }
       throw DecantError(
         .damaged, "the archive has no entry for storage \(reference.key.escapedForDisplay)", entry: name,

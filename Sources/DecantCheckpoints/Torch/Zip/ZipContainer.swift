@@ -14,11 +14,50 @@ enum ZipContainer {
       let salvage = try ZipSalvage.required(for: file, after: error, limits: limits)
       return try TorchZip.open(salvage.archive, salvage: salvage, limits: limits, nesting: nesting)
     }
+    var parts = try open(archive, limits: limits, nesting: nesting)
+    parts.warnings += archive.warnings
+    return parts
+  }
+
+  /// Reads an archive that other bytes precede, such as the header of a download.
+  ///
+  /// - Returns: nil when the file does not end with an archive.
+  /// - Throws: ``DecantError`` when the archive's offsets do not count the bytes before it.
+  static func openIfAny(
+    behindOtherBytes file: ByteSource, limits: Limits, nesting: Int
+  ) throws(DecantError) -> Checkpoint.Parts? {
+    if let archive = try? ZipArchive(file, limits: limits),
+      let first = archive.entries.map(\.headerOffset).min()
+    {
+      var parts = try open(archive, limits: limits, nesting: nesting)
+      parts.warnings += archive.warnings
+      parts.warnings.append(
+        "the archive begins at byte \(first); torch.load refuses a file with other bytes before the archive")
+      return parts
+    }
+    guard let count = try ZipArchive.byteCountBefore(archiveIn: file) else { return nil }
+    throw DecantError(
+      .damaged,
+      "other bytes precede the zip archive, which begins at byte \(count), so PyTorch cannot read it",
+      file: file.path,
+      remedy: "Remove these bytes: tail -c +\(count + 1) \(file.path.escapedForDisplay) > OUT.pth")
+  }
+
+  /// Reads the structure of an archive's contents.
+  static func open(
+    _ archive: ZipArchive, limits: Limits, nesting: Int
+  ) throws(DecantError) -> Checkpoint.Parts {
+    let file = archive.file
     if try NpzReader.recognises(archive) {
       return try NpzReader.open(archive, limits: limits, nesting: nesting)
     }
     if try TorchZip.holdsCheckpoint(archive) {
       return try TorchZip.open(archive, limits: limits, nesting: nesting)
+    }
+    if let renamed = archive.replacingBackslashes(), try TorchZip.holdsCheckpoint(renamed) {
+      var parts = try TorchZip.open(renamed, limits: limits, nesting: nesting)
+      parts.warnings.append("the entries' names have backslashes, which were read as slashes")
+      return parts
     }
     if let parts = try ExportArchive.open(archive, limits: limits, nesting: nesting) { return parts }
     if let parts = try PackageArchive.open(archive, limits: limits, nesting: nesting) { return parts }
@@ -76,8 +115,7 @@ enum ZipContainer {
   ) throws(DecantError) -> (ByteSource, DecantError?) {
     let path = archive.file.path + "/" + entry.name
     if entry.method == ZipEntry.stored {
-      let offset = try archive.dataOffset(of: entry)
-      return (try archive.file.part(at: offset, count: entry.byteCount, named: path), nil)
+      return (ByteSource(try archive.storedContent(of: entry), path: path), nil)
     }
     let content = try archive.inflate(entry)
     var crc = CRC32()

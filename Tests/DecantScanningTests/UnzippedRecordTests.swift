@@ -1,0 +1,51 @@
+import DecantIO
+import DecantScanning
+import Foundation
+import TestSupport
+import Testing
+
+/// Scans of torch zips that were unzipped, and of those whose names have backslashes.
+@Suite struct UnzippedRecordTests {
+  private let folder: TemporaryFolder
+
+  init() throws { folder = try TemporaryFolder() }
+
+  private let pickle: [UInt8] = [0x80, 2, 0x7D, 0x2E]
+
+  @Test(arguments: [
+    "archive/data/0", "archive\\data\\0", "archive/version", "archive\\.data\\serialization_id",
+  ])
+  func recordsNextToAPickle(_ name: String) throws {
+    let isFlat = name.contains("\\")
+    let url = folder.url.appending(path: name)
+    try FileManager.default.createDirectory(
+      at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
+    try Data([1, 2, 3, 4]).write(to: url)
+    let scanner = CheckpointScanner()
+    // Without a data.pkl next to it, nothing is known about such a file.
+    #expect(try scanner.scan(path: url.path).verdict == .unreadable)
+    let data = isFlat ? "archive\\data.pkl" : "archive/data.pkl"
+    try Data(pickle).write(to: folder.url.appending(path: data))
+    #expect(try scanner.scan(path: url.path).verdict == .clean)
+    // A pickle among the storages is still scanned.
+    try Data(Array("cos\nsystem\n(S'x'\ntR.".utf8)).write(to: url)
+    #expect(try scanner.scan(path: url.path).verdict == .dangerous)
+  }
+
+  @Test func otherFilesNextToAPickle() throws {
+    _ = try folder.write("data.pkl", pickle)
+    let other = try folder.write("notes.bin", [1, 2, 3, 4])
+    #expect(try CheckpointScanner().scan(path: other).verdict == .unreadable)
+  }
+
+  @Test func backslashesOfAWindowsProgram() {
+    func verdict(_ names: String...) -> ScanVerdict {
+      let zip = ZipBuilder(names.map { .init($0, $0.hasSuffix("pkl") ? pickle : [1, 2]) })
+      return CheckpointScanner().scan(zip.bytes, named: "f.zip").verdict
+    }
+    #expect(verdict("archive\\data.pkl", "archive\\data\\0") == .clean)
+    #expect(verdict("archive\\data.pkl", "archive\\..\\..\\0") == .dangerous)
+    #expect(verdict("archive\\data.pkl", "archive/data/0") == .dangerous)
+    #expect(verdict("other\\file.pkl") == .dangerous)
+  }
+}
