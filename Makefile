@@ -14,10 +14,9 @@ TESTFLAGS := -c release --scratch-path .build/tests
 DECANT := .build/release/decant
 PYTHON := .build/peers/bin/python
 
-# The packages needed to link the tool and those it loads on first use. TEST_PACKAGES are loaded only by the tests.
+# The packages needed to link the tool and those it loads on first use.
 PACKAGES := git ca-certificates gcc libc6-dev libstdc++-12-dev \
-  libdeflate0 libssl3 libdnnl2 libopenblas0-pthread libpng16-16 libturbojpeg0
-TEST_PACKAGES := libzip4
+  libdeflate0 libzip4 libssl3 libdnnl2 libopenblas0-pthread libpng16-16 libturbojpeg0
 
 .PHONY: help packages build demo test fuzz peers peers-all bench docs threads bare proofs format lint clean same-answers
 
@@ -38,7 +37,6 @@ demo: build ## Run the main job on real size: synthesise, inspect, verify, conve
 	@Tests/Scripts/demo.sh $(DECANT)
 
 test: build ## Run every test that needs no Python.
-	@Tests/Scripts/install-packages.sh $(TEST_PACKAGES)
 	@Tests/Scripts/fetch-dependencies.sh .build/tests $(SWIFT)
 	@DECANT=$(CURDIR)/$(DECANT) Tests/Scripts/test.sh $(SWIFT) test $(TESTFLAGS)
 

@@ -17,6 +17,7 @@ let package = Package(
     .target(name: "COneDNN", linkerSettings: [.linkedLibrary("dl")]),
     .target(name: "CLibcrypto", linkerSettings: [.linkedLibrary("dl")]),
     .target(name: "CLibdeflate", linkerSettings: [.linkedLibrary("dl")]),
+    .target(name: "CLibzip", linkerSettings: [.linkedLibrary("dl")]),
     .target(name: "CImageCodecs", linkerSettings: [.linkedLibrary("dl")]),
     .target(name: "CArguments"),
     .target(name: "CNarrowing"),
@@ -27,7 +28,8 @@ let package = Package(
     .target(
       name: "DecantIO",
       dependencies: [
-        "DecantBytes", "CLibdeflate", .target(name: "CFallocate", condition: .when(platforms: [.linux])),
+        "DecantBytes", "CLibdeflate", "CLibzip",
+        .target(name: "CFallocate", condition: .when(platforms: [.linux])),
       ]),
     .target(name: "DecantPickle", dependencies: ["DecantBytes"]),
     .target(name: "DecantFormats", dependencies: ["DecantBytes", "DecantIO", "DecantPickle"]),
@@ -144,6 +146,7 @@ let package = Package(
       dependencies: [
         "Sample", "DecantBytes", "DecantIO", "DecantCommand", "DecantConversion", "DecantCheckpoints",
         "DecantInference", "DecantNetworks", "DecantResNets", "DecantTensors", "TestSupport",
+        "CTestLibraries",
       ],
       exclude: ["messages.txt"]),
   ]
@@ -163,8 +166,8 @@ let strictness: [SwiftSetting] =
 for target in package.targets
 where target.type != .system
   && ![
-    "COpenBLAS", "CLibcrypto", "CLibdeflate", "CTestLibraries", "CImageCodecs", "CNarrowing", "CArguments",
-    "CStandard",
+    "COpenBLAS", "CLibcrypto", "CLibdeflate", "CLibzip", "CTestLibraries", "CImageCodecs", "CNarrowing",
+    "CArguments", "CStandard",
   ]
   .contains(target.name)
 {

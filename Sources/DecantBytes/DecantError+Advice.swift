@@ -23,6 +23,8 @@ extension DecantError {
     case listDialects
     /// Raise a limit, if the file is trusted. The values are the limit's name and the suggested number.
     case raiseLimit(String, to: Int)
+    /// Give the password of an encrypted archive.
+    case givePassword
     /// Write quantised tensors as the floating-point numbers they represent.
     case dequantize
     /// Convert sparse tensors to dense ones.
@@ -94,6 +96,7 @@ extension DecantError {
       case .chooseTensors: "Choose other tensors with WriteOptions.only or WriteOptions.except."
       case .raiseLimit(let name, let value):
         "If you trust the file, raise Limits.\(name) to \(value)."
+      case .givePassword: "Pass the archive's password to Checkpoint(path:password:)."
       case .saveWhole:
         "Save the checkpoint again as whole tensors on the CPU. Checkpoint.tensors holds those that can be read."
       case .leaveOutHead:
@@ -144,7 +147,8 @@ extension DecantError {
       .chooseKey([]), .chooseKey(["model", "ema"]), .chooseStateDict(nil), .chooseStateDict("model"),
       .listKeys, .listNames, .chooseTensors,
       .choosePrefix(["encoder.", "head."]), .chooseInput(["image", "mask"]), .inspect, .listDialects,
-      .raiseLimit("zipEntries", to: 4_000_000), .dequantize, .makeDense, .cast, .rename, .useExternalData,
+      .raiseLimit("zipEntries", to: 4_000_000), .givePassword, .dequantize, .makeDense, .cast, .rename,
+      .useExternalData,
       .showRanges, .replaceOutput, .salvage, .disassemble, .nameArchitecture,
       .chooseStride(isNamed: true), .chooseStride(isNamed: false), .verify,
       .useReference, .dropObjects, .largerShards, .currentFormat, .keepPrefix, .omitSourceDigest,

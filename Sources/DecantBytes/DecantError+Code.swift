@@ -24,6 +24,10 @@ extension DecantError {
     case checksumMismatch
     /// Reading would need more than ``Limits`` allows.
     case limitExceeded
+    /// The data is encrypted, and no password was given.
+    case passwordRequired
+    /// The data cannot be decrypted with the given password.
+    case wrongPassword
     /// A file that belongs to the checkpoint is missing.
     case partMissing
     /// The file is one rank's part of a sharded checkpoint and cannot be used alone.
@@ -99,6 +103,8 @@ extension DecantError.Code {
       "The file looks malicious: overlapping or repeated entries, or names of files outside its folder."
     case .checksumMismatch: "The data differs from its recorded checksum."
     case .limitExceeded: "Reading would need more than `Limits` allows."
+    case .passwordRequired: "The data is encrypted, and no password was given."
+    case .wrongPassword: "The data cannot be decrypted with the given password."
     case .partMissing: "A file that belongs to the checkpoint is missing."
     case .partialCheckpoint: "The file is one rank's part of a sharded checkpoint and cannot be used alone."
     case .unreadTensors: "The file holds tensors that cannot be read."
@@ -144,6 +150,8 @@ extension DecantError.Code {
     case .deceptive: "opening an archive"
     case .checksumMismatch: "reading a tensor or an entry"
     case .limitExceeded: "opening a checkpoint or an image; reading a tensor"
+    case .passwordRequired: "opening an archive; reading a tensor"
+    case .wrongPassword: "opening an archive; reading a tensor"
     case .partMissing: "opening a checkpoint of several files"
     case .partialCheckpoint: "opening a checkpoint of several files"
     case .unreadTensors: "converting, comparing"
@@ -165,7 +173,8 @@ extension DecantError.Code {
     case .mismatch: "verifying the weights before a network is run or written"
     case .unsupportedNetwork: "building or executing a network, writing it as ONNX"
     case .invalidInput: "running a network"
-    case .libraryMissing: "running a network, decoding an image, computing SHA-256"
+    case .libraryMissing:
+      "running a network, decoding an image, computing SHA-256, reading an entry of an archive"
     case .outOfMemory: "running a network"
     case .notMeasurable: "measuring the running statistics"
     }
@@ -185,6 +194,8 @@ extension DecantError.Code {
     case .deceptive: [.text("Do not load it. Ask its author for another copy.")]
     case .checksumMismatch: [.salvage]
     case .limitExceeded: [.raiseLimit("zipEntries", to: 4_000_000)]
+    case .passwordRequired: [.givePassword]
+    case .wrongPassword: [.givePassword]
     case .partMissing: [.text("Put the missing file next to the others.")]
     case .partialCheckpoint: [.text("Pass the folder that holds every rank.")]
     case .unreadTensors: [.chooseTensors]

@@ -80,10 +80,11 @@ public struct Checkpoint: Sendable {
 
   /// Opens a file or a folder that is one checkpoint. O(entries + tensors), independent of the size of the weights.
   ///
+  /// - Parameter password: the password of an encrypted zip archive.
   /// - Throws: ``DecantError``: `fileNotFound`, `permissionDenied`, `notACheckpoint`, `unsupportedFormat`,
-  ///   `truncated`, `damaged`, `limitExceeded`, `partMissing`.
-  public init(path: String, limits: Limits = Limits()) throws(DecantError) {
-    let (parts, files) = try Checkpoint.open(path: path, limits: limits)
+  ///   `truncated`, `damaged`, `limitExceeded`, `partMissing`, `passwordRequired`, `wrongPassword`.
+  public init(path: String, limits: Limits = Limits(), password: String? = nil) throws(DecantError) {
+    let (parts, files) = try Checkpoint.open(path: path, limits: limits, password: password)
     self.init(parts, path: path, files: files, limits: limits)
   }
 
@@ -91,11 +92,10 @@ public struct Checkpoint: Sendable {
   ///
   /// - Throws: ``DecantError`` as for a file.
   package init(
-    _ content: any StorageContent, named name: String, limits: Limits = Limits()
+    _ content: any StorageContent, named name: String, limits: Limits = Limits(), password: String? = nil
   ) throws(DecantError) {
-    self.init(
-      try Checkpoint.parts(of: ByteSource(content, path: name), limits: limits), path: name, files: [],
-      limits: limits)
+    let source = ByteSource(content, path: name, password: password)
+    self.init(try Checkpoint.parts(of: source, limits: limits), path: name, files: [], limits: limits)
   }
 
   /// Opens a checkpoint that is in memory.
@@ -103,11 +103,13 @@ public struct Checkpoint: Sendable {
   /// - Parameters:
   ///   - bytes: the whole file.
   ///   - name: the name of the checkpoint in messages.
+  ///   - password: the password of an encrypted zip archive.
   /// - Throws: ``DecantError`` as for a file.
   public init(
-    _ bytes: [UInt8], name: String = "checkpoint in memory", limits: Limits = Limits()
+    _ bytes: [UInt8], name: String = "checkpoint in memory", limits: Limits = Limits(),
+    password: String? = nil
   ) throws(DecantError) {
-    try self.init(BytesInMemory(bytes), named: name, limits: limits)
+    try self.init(BytesInMemory(bytes), named: name, limits: limits, password: password)
   }
 
   /// Creates a checkpoint from tensors in memory, in order to write it.

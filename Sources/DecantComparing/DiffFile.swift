@@ -34,9 +34,9 @@ package struct DiffFile: Sendable {
   ///
   /// - Throws: ``DecantError`` for a file or key that is wrong, and for tensors that cannot be compared at all.
   package init(
-    _ letter: String, path: String, key: String?, _ query: TensorQuery, limits: Limits
+    _ letter: String, path: String, key: String?, _ query: TensorQuery, limits: Limits, password: String? = nil
   ) throws(DecantError) {
-    let checkpoint = try Checkpoint(path: path, limits: limits)
+    let checkpoint = try Checkpoint(path: path, limits: limits, password: password)
     try checkpoint.requireIntact()
     try self.init(letter, checkpoint, checkpoint.choice(key: key), query)
   }

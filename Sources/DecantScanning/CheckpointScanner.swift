@@ -32,9 +32,15 @@ public struct CheckpointScanner: Sendable {
   }()
 
   package let limits: Limits
+  private let password: String?
 
   /// Creates a scanner with the given limits.
-  public init(limits: Limits = CheckpointScanner.defaultLimits) { self.limits = limits }
+  ///
+  /// - Parameter password: the password of encrypted zip entries, which are then scanned too.
+  public init(limits: Limits = CheckpointScanner.defaultLimits, password: String? = nil) {
+    self.limits = limits
+    self.password = password
+  }
 
   /// The size in bytes up to which a file is read whole. Larger files are mapped, and only the pages needed are read.
   private static let wholeFileReadLimit = 1 << 17
@@ -45,7 +51,7 @@ public struct CheckpointScanner: Sendable {
   ///   its verdict is `unreadable`.
   public func scan(path: String) throws(DecantError) -> FileScan {
     let file = try InputFile(path)
-    let audit = FileAudit(limits: limits)
+    let audit = FileAudit(limits: limits, password: password)
     let isKnown: Bool
     if file.byteCount <= Self.wholeFileReadLimit {
       let bytes = try file.contents()
@@ -62,7 +68,7 @@ public struct CheckpointScanner: Sendable {
 
   /// Scans the bytes of a file in memory; `name` becomes the path in the result. O(bytes).
   public func scan(_ bytes: [UInt8], named name: String) -> FileScan {
-    let audit = FileAudit(limits: limits)
+    let audit = FileAudit(limits: limits, password: password)
     if unsafe ContentScan(audit: audit).scan(bytes.span.bytes, in: "") == nil {
       audit.report(.unreadable, .notACheckpoint, in: "", at: 0, "is not a format that scan reads")
     }

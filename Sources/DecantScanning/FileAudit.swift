@@ -5,6 +5,8 @@ internal import DecantBytes
 /// Not thread-safe: one thread scans one file, and audits share nothing.
 final class FileAudit {
   let limits: Limits
+  /// The password of encrypted entries; nil when none was given.
+  let password: String?
   private(set) var findings: [ScanFinding] = []
   private(set) var leftOut = 0
   /// The number of findings that are less severe than dangerous.
@@ -23,8 +25,9 @@ final class FileAudit {
     let subject: ExactText
   }
 
-  init(limits: Limits) {
+  init(limits: Limits, password: String?) {
     self.limits = limits
+    self.password = password
     inflationLeft = limits.inflatedBytes
   }
 

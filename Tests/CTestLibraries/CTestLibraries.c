@@ -53,6 +53,36 @@ int64_t ctest_zip_read(ctest_zip *archive, uint64_t index, void *bytes, size_t s
   return count;
 }
 
+bool ctest_zip_write(
+    const char *path, const char *const *names, const void *const *contents, const size_t *sizes, size_t count,
+    int32_t method, uint16_t encryption, const char *password) {
+  void *library = dlopen("libzip.so.4", RTLD_NOW | RTLD_LOCAL);
+  if (!library) library = dlopen("libzip.so.5", RTLD_NOW | RTLD_LOCAL);
+  if (!library) return false;
+  void *(*source_buffer)(void *, const void *, uint64_t, int);
+  int64_t (*file_add)(void *, const char *, void *, uint32_t);
+  int (*set_compression)(void *, uint64_t, int32_t, uint32_t);
+  int (*set_encryption)(void *, uint64_t, uint16_t, const char *);
+  int (*close_archive)(void *);
+  *(void **)&source_buffer = dlsym(library, "zip_source_buffer");
+  *(void **)&file_add = dlsym(library, "zip_file_add");
+  *(void **)&set_compression = dlsym(library, "zip_set_file_compression");
+  *(void **)&set_encryption = dlsym(library, "zip_file_set_encryption");
+  *(void **)&close_archive = dlsym(library, "zip_close");
+  if (!source_buffer || !file_add || !set_compression || !set_encryption || !close_archive) return false;
+  int code = 0;
+  void *archive = open_archive(path, 1 | 8, &code); /* create, truncate */
+  if (!archive) return false;
+  bool isWritten = true;
+  for (size_t index = 0; index < count; index++) {
+    void *source = source_buffer(archive, contents[index], sizes[index], 0);
+    int64_t place = source ? file_add(archive, names[index], source, 0) : -1;
+    isWritten = isWritten && place >= 0 && set_compression(archive, (uint64_t)place, method, 0) == 0 &&
+                (encryption == 0 || set_encryption(archive, (uint64_t)place, encryption, password) == 0);
+  }
+  return close_archive(archive) == 0 && isWritten;
+}
+
 size_t ctest_deflate(const void *bytes, size_t count, void *room, size_t size) {
   void *library = dlopen("libdeflate.so.0", RTLD_NOW | RTLD_LOCAL);
   if (!library) return 0;

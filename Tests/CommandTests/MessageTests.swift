@@ -49,6 +49,11 @@ import Testing
     swapped[18] = 0xEA
     var wrong = nested
     if let data = wrong.firstRange(of: Array("archive/data/0".utf8)) { wrong[data.upperBound + 80] ^= 1 }
+    var encrypted = ZipBuilder([.init("a/data.pkl", Array(nested.prefix(40)))])
+    encrypted.entries[0].flags |= 1
+    encrypted.entries[0].inflatedSize = 28
+    var method = ZipBuilder([.init("a/data.pkl", [0x80, 2, 0x7D, 0x2E])])
+    method.entries[0].method = 98
     try FileManager.default.createDirectory(atPath: folder.path("files"), withIntermediateDirectories: true)
     let files: [(String, [UInt8])] = [
       ("half.pth", Array(nested.prefix(nested.count / 2))), ("wrong.pth", wrong),
@@ -56,6 +61,8 @@ import Testing
       ("header.safetensors", [0xFF, 0, 0, 0, 0, 0, 0, 0] + Array("{}".utf8)),
       ("version.pth", swapped), ("cut.jpg", Array(photo.prefix(photo.count / 2))),
       ("cut.png", Array(png.prefix(png.count / 2))), ("picture.gif", Array("GIF89a".utf8)),
+      ("encrypted.pth", encrypted.bytes), ("method.pth", method.bytes),
+      ("before.pth", Array("HTTP/1.1 200 OK\r\n\r\n".utf8) + nested),
       ("two.txt", Array("cat\ndog\n".utf8)), ("old.safetensors", [1]),
     ]
     for (name, bytes) in files + FormatSamples.all.map({ ("files/" + $0.name, $0.bytes) }) {
@@ -95,6 +102,8 @@ import Testing
         "decant inspect --pickle files/cut-pickle",
         "decant inspect --pickle fixtures/pickles/malformed-put-mark.pkl",
         "decant inspect fixtures/pickles/malformed-protocol-9.pkl",
+        "decant inspect encrypted.pth", "decant inspect encrypted.pth --password-file two.txt",
+        "decant inspect method.pth", "decant inspect before.pth",
         "decant inspect fixtures/torch/nested.pth --limit pickleNodes=3",
         "decant inspect fixtures/torch/nested.pth --limit zipEntries=2",
         "decant inspect --pickle fixtures/pickles/hand-lists.pkl --limit pickleStack=1",

@@ -35,6 +35,19 @@ import Testing
     #expect(scan.output.hasPrefix("unreadable") && scan.output.contains("apt-get install libdeflate0"))
   }
 
+  @Test(arguments: [(UInt16(12), UInt16(0)), (0, 1)])
+  func entriesOfLibzipNameThePackage(method: UInt16, flags: UInt16) throws {
+    var zip = ZipBuilder([.init("a/data.pkl", [0x80, 2, 0x7D, 0x2E])])
+    zip.entries[0].method = method
+    zip.entries[0].flags |= flags
+    let source = try folder.write("f.pth", zip.bytes)
+    let run = try decant("inspect", source, without: ["libzip.so.4", "libzip.so.5"])
+    #expect(run.status == 2)
+    #expect(run.errors.contains("f.pth, entry a/data.pkl") && run.errors.contains("apt-get install libzip4"))
+    let scan = try decant("scan", source, without: ["libzip.so.4", "libzip.so.5"])
+    #expect(scan.status == 1 && !scan.output.hasPrefix("clean"))
+  }
+
   @Test func libcryptoIsNeededForDigestsOnly() throws {
     let libraries = ["libcrypto.so.3", "libcrypto.so.1.1"]
     let source = folder.path("r18.pth")

@@ -52,7 +52,7 @@ import Testing
   @Test func refusesByName() throws {
     var zip = valid()
     zip.entries[1].flags |= 1
-    try expect(zip, .unsupportedFormat, entry: "a/version")
+    try expect(zip, .passwordRequired, entry: "a/version")
     zip = valid()
     zip.entries.append(zip.entries[0])
     try expect(zip, .deceptive, entry: "a/data.pkl")

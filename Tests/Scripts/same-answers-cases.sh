@@ -43,6 +43,7 @@ inspect fixtures/torch/nested.pth --key epoch --json
 inspect fixtures/torch/nested.pth --limit paths=10 --json
 inspect fixtures/torch/nested.pth --limit paths=ten
 inspect fixtures/torch/nested.pth --limit nonsense=1
+inspect fixtures/torch/nested.pth --password-file missing --json
 inspect missing.pth --json
 inspect - --json < fixtures/torch/nested.pth
 inspect /dev/stdin --json < fixtures/torch/nested.pth

@@ -5,11 +5,13 @@ extension Checkpoint {
   /// Opens a path: a file of any container, an index with its shards, or a folder that holds a checkpoint.
   ///
   /// - Returns: the contents, and every file that they are read from.
-  package static func open(path: String, limits: Limits) throws(DecantError) -> (Parts, [InputFile]) {
+  package static func open(
+    path: String, limits: Limits, password: String? = nil
+  ) throws(DecantError) -> (Parts, [InputFile]) {
     if let folder = try CheckpointFolder(path) { return try open(folder, limits) }
     if let unzipped = try UnzippedArchive.open(pickle: path, limits: limits) { return unzipped }
     let file = try InputFile(path)
-    let source = ByteSource(file)
+    let source = ByteSource(file, password: password)
     if DistributedMetadata.recognises(try source.head()),
       let (folder, _) = try CheckpointFolder.containing(path)
     {

@@ -56,14 +56,14 @@ extension Checkpoint {
   ///
   /// The file does not have to be a checkpoint: disassembly is most useful for files that cannot be opened.
   package static func pickleStreams(
-    path: String, limits: Limits = Limits()
+    path: String, limits: Limits = Limits(), password: String? = nil
   ) throws(DecantError) -> [PickleStream] {
     if let folder = try CheckpointFolder(path),
       let stream = try UnzippedArchive.pickle(folder, limits: limits)
     {
       return [stream]
     }
-    let source = ByteSource(try InputFile(path))
+    let source = ByteSource(try InputFile(path), password: password)
     let streams: [PickleSequence.Stream]
     switch FileKind(try source.head(), fileByteCount: source.byteCount) {
     case .zip:

@@ -12,7 +12,7 @@ struct ConvertCommand: ParsableCommand, JSONReporting {
     abstract: "Convert the tensors to another format, or the network to an ONNX model.")
 
   @Argument(help: "The checkpoint.") var input: String
-  @OptionGroup var limits: LimitOptions
+  @OptionGroup var opening: OpeningOptions
   @Argument(help: "The file to write; its extension chooses the format. - is standard output.")
   var output: String
   @Option(
@@ -150,7 +150,7 @@ struct ConvertCommand: ParsableCommand, JSONReporting {
     switch try destination() {
     case .model:
       try ONNXConversion(
-        input: input, limits: limits.limits, network: network, numClasses: numClasses,
+        input: input, opening: opening, network: network, numClasses: numClasses,
         foldsNormalization: foldBn, hasExternalData: externalData, overwrite: !noClobber,
         isDurable: durable, checks: check, sourceDigest: sourceDigest, json: json
       ).write(to: output)
@@ -163,7 +163,8 @@ struct ConvertCommand: ParsableCommand, JSONReporting {
   private func convert(to path: String?, as format: OutputFormat) throws {
     let clock = ContinuousClock()
     let start = clock.now
-    let checkpoint = try Checkpoint(path: input, limits: limits.limits)
+    let checkpoint = try Checkpoint(
+      path: input, limits: opening.limits, password: try opening.password())
     var options = tensors.writeOptions
     options.key = network.key
     let edits = NetworkEdits(checkpoint: checkpoint, network: network, format: format)

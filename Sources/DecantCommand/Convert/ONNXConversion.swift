@@ -10,7 +10,7 @@ internal import DecantTensors
 struct ONNXConversion {
   /// The checkpoint's path.
   let input: String
-  let limits: Limits
+  let opening: OpeningOptions
   let network: NetworkOptions
   let numClasses: Int?
   var foldsNormalization = false
@@ -27,7 +27,7 @@ struct ONNXConversion {
   func write(to output: String) throws {
     let clock = ContinuousClock()
     let start = clock.now
-    let found = try network.network(in: input, limits: limits, classes: numClasses)
+    let found = try network.network(in: input, opening, classes: numClasses)
     found.printWarnings()
     try found.requireMatch(
       classes: numClasses, checksFiniteness: true, mostListed: NetworkOptions.mostListed

@@ -17,7 +17,7 @@ struct DiffCommand: ParsableCommand, JSONReporting {
 
   @Argument(help: "The first checkpoint.") var a: String
   @Argument(help: "The second checkpoint.") var b: String
-  @OptionGroup var limits: LimitOptions
+  @OptionGroup var opening: OpeningOptions
   @Option(help: "Compare only the tensors under this key in both files; '.' is the root.")
   var key: String?
   @Option(help: "The key in A.") var keyA: String?
@@ -56,8 +56,11 @@ struct DiffCommand: ParsableCommand, JSONReporting {
 
   func run() throws {
     let query = TensorQuery(only: only, except: except, dequantize: dequantize)
-    let left = try DiffFile("A", path: a, key: keyA ?? key, query, limits: limits.limits)
-    let right = try DiffFile("B", path: b, key: keyB ?? key, query, limits: limits.limits)
+    let password = try opening.password()
+    let left = try DiffFile(
+      "A", path: a, key: keyA ?? key, query, limits: opening.limits, password: password)
+    let right = try DiffFile(
+      "B", path: b, key: keyB ?? key, query, limits: opening.limits, password: password)
     let unused = (only + except).filter { !left.hasName($0) && !right.hasName($0) }
     guard unused.isEmpty else {
       throw DecantError(

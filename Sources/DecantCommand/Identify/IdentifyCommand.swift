@@ -11,7 +11,7 @@ struct IdentifyCommand: ParsableCommand, JSONReporting {
     abstract: "Identify the ResNet in a checkpoint, and list what the file does not contain.")
 
   @Argument(help: "The checkpoint.") var file: String?
-  @OptionGroup var limits: LimitOptions
+  @OptionGroup var opening: OpeningOptions
   @Option(help: "The state dict to use, as inspect lists it; '.' is the root.") var key: String?
   @Option(help: "The prefix of the network's tensor names, when the file holds several networks.")
   var prefix: String?
@@ -46,7 +46,8 @@ struct IdentifyCommand: ParsableCommand, JSONReporting {
       return dialects
         ? CatalogueReport.printDialects(json: json) : CatalogueReport.printArchitectures(json: json)
     }
-    let network = try NetworkFile(identifying: file, limits: limits.limits, key: key)
+    let network = try NetworkFile(
+      identifying: file, limits: opening.limits, password: try opening.password(), key: key)
     let identification: ResNetIdentification
     do throws(DecantError) {
       identification = try network.identify(prefix: prefix, note: StandardStreams.note)

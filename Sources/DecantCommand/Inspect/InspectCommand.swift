@@ -16,7 +16,7 @@ struct InspectCommand: ParsableCommand, JSONReporting {
   }
 
   @Argument(help: "The checkpoint.") var file: String
-  @OptionGroup var limits: LimitOptions
+  @OptionGroup var opening: OpeningOptions
   @Option(help: "Show only the values under this key, as inspect lists it; '.' is the root.") var key: String?
   @Option(help: "Show only tensors whose name matches this glob, such as '*.bn?.*'.") var filter: String?
   @Option(help: "Order of the tensors: file, name or bytes (largest first).") var sort = Order.file
@@ -40,7 +40,8 @@ struct InspectCommand: ParsableCommand, JSONReporting {
 
   func run() throws {
     if pickle { return try disassemble() }
-    let checkpoint = try Checkpoint(path: file, limits: limits.limits)
+    let checkpoint = try Checkpoint(
+      path: file, limits: opening.limits, password: try opening.password())
     // The process ends with this command. Freeing a large listing first would take a tenth of its time.
     _ = unsafe Unmanaged.passRetained(RetainedCheckpoint(checkpoint))
     var objects = checkpoint.objects
@@ -87,14 +88,15 @@ struct InspectCommand: ParsableCommand, JSONReporting {
   }
 
   private func disassemble() throws {
-    let streams = try Checkpoint.pickleStreams(path: file, limits: limits.limits)
+    let streams = try Checkpoint.pickleStreams(
+      path: file, limits: opening.limits, password: try opening.password())
     for (index, stream) in streams.enumerated() {
       // For a file with one pickle, print exactly what pickletools prints.
       if streams.count > 1 {
         let place = stream.offset.map { " at byte \($0)" } ?? ""
         StandardStreams.line("stream \(index + 1)\(place): \(stream.title.escapedForDisplay)")
       }
-      do { try stream.disassemble(limits: limits.limits) { StandardStreams.line($0) } } catch let error
+      do { try stream.disassemble(limits: opening.limits) { StandardStreams.line($0) } } catch let error
         as PickleError
       {
         let refusal = DecantError(error, file: file, at: stream.offset ?? 0)

@@ -47,7 +47,7 @@ struct NetworkRun<T: ReferenceScalar> {
     let labels = try command.labels.map { path throws(DecantError) in
       try ClassLabels(path: path, classes: network.identification.configuration.classes)
     }
-    batches = InputBatches<T>(sources, command.inputs, limits: command.limits.limits)
+    batches = InputBatches<T>(sources, command.inputs, limits: command.opening.limits)
     next = try batches.batch { StandardStreams.error($0.commandText) }
     let (options, names) = (command.stages, network.graph.stages.map(\.name))
     let reference = try options.compare.map { path throws(DecantError) in

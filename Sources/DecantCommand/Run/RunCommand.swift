@@ -12,7 +12,7 @@ struct RunCommand: ParsableCommand, JSONReporting {
     abstract: "Run the network on an input, and compare every stage with reference outputs.")
 
   @Argument(help: "The checkpoint.") var file: String
-  @OptionGroup var limits: LimitOptions
+  @OptionGroup var opening: OpeningOptions
   @OptionGroup var network: NetworkOptions
   @Option(
     help: "The number of classes, 0 for no head. Default: as in the file.",
@@ -57,7 +57,7 @@ struct RunCommand: ParsableCommand, JSONReporting {
   }
 
   func run() throws {
-    let network = try network.network(in: file, limits: limits.limits, classes: numClasses)
+    let network = try network.network(in: file, opening, classes: numClasses)
     try stages.requireStage(of: network.graph, file: file)
     network.printWarnings()
     try network.requireMatch(

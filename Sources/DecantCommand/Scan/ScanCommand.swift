@@ -21,7 +21,7 @@ struct ScanCommand: ParsableCommand, JSONReporting {
   }
 
   @Argument(help: "Files and folders; folders are searched for files.") var paths: [String] = []
-  @OptionGroup var limits: LimitOptions
+  @OptionGroup var opening: OpeningOptions
   @Option(help: "Skip files in folders whose name matches this glob, such as '*.md'. Repeatable.")
   var skip: [String] = []
   @Option(
@@ -51,7 +51,8 @@ struct ScanCommand: ParsableCommand, JSONReporting {
     var errors = tree.errors
     var report = ScanReport(isQuiet: quiet)
     var kept: [FileScan] = []
-    let scanner = CheckpointScanner(limits: limits.changing(CheckpointScanner.defaultLimits))
+    let scanner = CheckpointScanner(
+      limits: opening.changing(CheckpointScanner.defaultLimits), password: try opening.password())
     ScanQueue(tree.files, scanner).run(threads: threads) { result in
       switch result {
       case .success(let scan):

@@ -63,6 +63,8 @@ extension DecantError.Advice {
     case .chooseTensors: "Choose other tensors with --key, --only or --except."
     case .raiseLimit(let name, let value):
       "If you trust the file: --limit \(name)=\(value)."
+    case .givePassword:
+      "Write the password into a file of one line, and pass it: --password-file FILE."
     case .saveWhole:
       "Save the checkpoint again as whole tensors on the CPU. decant inspect FILE lists all of them."
     case .leaveOutHead:
@@ -133,7 +135,9 @@ extension ResNetOverrideKey {
 extension ScanRule {
   /// The advice about a finding, worded for the command line.
   var commandRemedy: String {
-    remedy(reading: "decant convert reads the weights without executing anything in the file.")
+    self == .encrypted
+      ? "Pass its password: --password-file FILE."
+      : remedy(reading: "decant convert reads the weights without executing anything in the file.")
   }
 }
 

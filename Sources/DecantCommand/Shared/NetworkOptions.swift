@@ -67,8 +67,11 @@ struct NetworkOptions: ParsableArguments {
   /// and assumed.
   ///
   /// - Parameter classes: the number of outputs that the network should have; nil for as many as the file has.
-  func network(in path: String, limits: Limits, classes: Int?) throws(DecantError) -> ResolvedNetwork {
-    let file = try NetworkFile(path: path, limits: limits, key: key)
+  func network(
+    in path: String, _ opening: OpeningOptions, classes: Int?
+  ) throws(DecantError) -> ResolvedNetwork {
+    let file = try NetworkFile(
+      path: path, limits: opening.limits, password: try opening.password(), key: key)
     if key == nil, let choice = try? file.part?.checkpoint.chosenStateDict(),
       let note = choice.commandText(hasAttributesOption: false)
     {

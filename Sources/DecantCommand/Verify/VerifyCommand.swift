@@ -10,7 +10,7 @@ struct VerifyCommand: ParsableCommand, JSONReporting {
     abstract: "Check a checkpoint against an architecture: names, shapes, types and finite values.")
 
   @Argument(help: "The checkpoint.") var file: String
-  @OptionGroup var limits: LimitOptions
+  @OptionGroup var opening: OpeningOptions
   @OptionGroup var network: NetworkOptions
   @Option(
     help: "The expected number of classes. Default: as published.",
@@ -20,7 +20,7 @@ struct VerifyCommand: ParsableCommand, JSONReporting {
 
   func run() throws {
     let found = try network.network(
-      in: file, limits: limits.limits, classes: numClasses ?? network.arch?.configuration.classes)
+      in: file, opening, classes: numClasses ?? network.arch?.configuration.classes)
     // With --arch and no prefix, the file is expected to contain nothing else.
     let verification = try found.verification(
       standsAlone: network.arch != nil && found.identification.naming.prefix.isEmpty)

@@ -26,7 +26,9 @@ package final class ZipArchive: Sendable {
     warnings = directory.warnings
     unzipped = nil
     places = directory.places
-    recordsChecksums = entries.contains { $0.crc32 != 0 } || entries.allSatisfy { $0.byteCount == 0 }
+    recordsChecksums =
+      entries.contains { $0.crc32 != 0 || $0.encoding.isAuthenticated }
+      || entries.allSatisfy { $0.byteCount == 0 }
   }
 
   /// An archive whose directory is lost, of the entries that were found by their local headers.
@@ -44,7 +46,8 @@ package final class ZipArchive: Sendable {
     let entries = files.enumerated().map { index, file in
       let name = file.name.replacingBackslashes
       return ZipEntry(
-        name: name, rawName: Array(name.utf8), index: index, method: ZipEntry.stored, crc32: 0,
+        name: name, rawName: Array(name.utf8), index: index, encoding: .init(method: ZipEntry.stored),
+        crc32: 0,
         storedByteCount: file.byteCount, byteCount: file.byteCount, headerOffset: 0)
     }
     self.init(
@@ -62,7 +65,9 @@ package final class ZipArchive: Sendable {
     self.unzipped = unzipped
     places = Dictionary(
       entries.map { (Array($0.name.utf8), $0.index) }, uniquingKeysWith: { first, _ in first })
-    recordsChecksums = entries.contains { $0.crc32 != 0 } || entries.allSatisfy { $0.byteCount == 0 }
+    recordsChecksums =
+      entries.contains { $0.crc32 != 0 || $0.encoding.isAuthenticated }
+      || entries.allSatisfy { $0.byteCount == 0 }
   }
 
   /// True when the archive was unzipped into a folder.
@@ -108,7 +113,7 @@ package final class ZipArchive: Sendable {
     }
     try allocate(entry)
     let bytes: [UInt8]
-    if entry.method == ZipEntry.stored {
+    if entry.isStored {
       let content = try storedContent(of: entry)
       bytes = try ByteSource(content, path: file.path).bytes(at: 0, count: entry.byteCount)
     } else {
@@ -125,7 +130,7 @@ package final class ZipArchive: Sendable {
     _ entry: ZipEntry
   ) throws(DecantError) -> (bytes: [UInt8], isIntact: Bool, limits: Limits) {
     var limits = limits
-    if entry.method != ZipEntry.stored {
+    if !entry.isStored {
       func times(_ factor: Int) -> Int {
         let (product, overflow) = entry.storedByteCount.multipliedReportingOverflow(by: factor)
         return overflow ? .max : product
@@ -179,10 +184,10 @@ package final class ZipArchive: Sendable {
       throw refuse(.damaged, "there is no local header where the directory says")
     }
     let flags = word(6)
-    guard flags & 0x2041 == 0 else {
-      throw refuse(.deceptive, "the local header says the entry is encrypted")
+    guard flags & 0x2041 == Int(entry.encoding.flags & 0x2041) else {
+      throw refuse(.deceptive, "the local header and the directory disagree on the encryption")
     }
-    guard word(8) == Int(entry.method) else {
+    guard word(8) == Int(entry.encoding.method) else {
       throw refuse(.deceptive, "the local header and the directory disagree on the compression")
     }
     guard word(26) == entry.rawName.count, header[30...].elementsEqual(entry.rawName) else {
@@ -208,12 +213,12 @@ package final class ZipArchive: Sendable {
     return start
   }
 
-  /// Returns a deflated entry's bytes; the most recent entry stays in memory.
+  /// Returns the bytes of an entry that is compressed or encrypted; the most recent entry stays in memory.
   package func inflate(_ entry: ZipEntry) throws(DecantError) -> BytesInMemory {
     if let content = inflated.withLock({ $0?.index == entry.index ? $0?.content : nil }) { return content }
     let start = try dataOffset(of: entry)
     let isLarge = entry.byteCount > 128 << 20
-    guard entry.inflation <= Deflate.largestFactor else {
+    guard !entry.encoding.isDeflated || entry.inflation <= Deflate.largestFactor else {
       throw DecantError(
         .damaged,
         "the entry inflates \(entry.inflationText), more than DEFLATE can (\(Deflate.largestFactor))",
@@ -229,6 +234,11 @@ package final class ZipArchive: Sendable {
       throw DecantError(
         limits.exceeded(\.inflatedBytes, need: entry.byteCount),
         "the entry inflates to \(entry.byteCount) bytes", file: file.path, entry: entry.name)
+    }
+    if !entry.encoding.isDeflated {
+      let content = try decode(entry, at: start)
+      inflated.withLock { $0 = (entry.index, content) }
+      return content
     }
     let deflated = try file.bytes(at: start, count: entry.storedByteCount)
     var isSound = Result<Bool, Deflate.LibraryMissing>.success(false)
@@ -254,6 +264,28 @@ package final class ZipArchive: Sendable {
   }
 }
 
+extension ZipArchive {
+  /// Returns the bytes of an entry that libzip decompresses or decrypts.
+  private func decode(_ entry: ZipEntry, at start: Int) throws(DecantError) -> BytesInMemory {
+    let data = try file.part(at: start, count: entry.storedByteCount)
+    do {
+      return try unsafe BytesInMemory(byteCount: entry.byteCount) { target throws(ZipLibrary.Failure) in
+        try unsafe ZipLibrary.read(
+          data, as: entry.encoding, crc32: entry.crc32, password: file.password, into: target)
+        guard entry.encoding.isEncrypted, recordsChecksum(of: entry) else { return }
+        // A wrong password passes the check of traditional encryption once in 256 times.
+        var crc = CRC32()
+        unsafe crc.update(UnsafeRawBufferPointer(target))
+        guard crc.value == entry.crc32 else { throw .passwordWrong }
+      }
+    } catch let failure as ZipLibrary.Failure {
+      throw failure.error(file: file.path, entry: entry.name)
+    } catch {
+      throw DecantError(.readFailed, "cannot be read: \(error)", file: file.path, entry: entry.name)
+    }
+  }
+}
+
 /// A zip entry as a storage's content.
 package final class ZipRecord: StorageContent, Sendable {
   package let archive: ZipArchive
@@ -272,7 +304,7 @@ package final class ZipRecord: StorageContent, Sendable {
   }
 
   package var byteCount: Int { entry.byteCount }
-  package var isRandomAccess: Bool { entry.method == ZipEntry.stored && archive.file.isRandomAccess }
+  package var isRandomAccess: Bool { entry.isStored && archive.file.isRandomAccess }
 
   package func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws {
     try unsafe content(keep: false).read(into: buffer, at: offset)
@@ -313,7 +345,7 @@ package final class ZipRecord: StorageContent, Sendable {
       case .memory(let bytes): return bytes
       case nil: break
       }
-      if entry.method == ZipEntry.stored {
+      if entry.isStored {
         let content = try archive.storedContent(of: entry)
         location = .stored(content)
         return content

@@ -7,7 +7,7 @@ package struct ZipEntry: Sendable {
   package let rawName: [UInt8]
   /// The entry's index in the directory.
   package let index: Int
-  package let method: UInt16
+  package let encoding: ZipLibrary.Encoding
   package let crc32: UInt32
   package let storedByteCount: Int
   package let byteCount: Int
@@ -17,13 +17,14 @@ package struct ZipEntry: Sendable {
 
   /// Describes an entry.
   package init(
-    name: String, rawName: [UInt8], index: Int, method: UInt16, crc32: UInt32, storedByteCount: Int,
+    name: String, rawName: [UInt8], index: Int, encoding: ZipLibrary.Encoding, crc32: UInt32,
+    storedByteCount: Int,
     byteCount: Int, headerOffset: Int
   ) {
     self.name = name
     self.rawName = rawName
     self.index = index
-    self.method = method
+    self.encoding = encoding
     self.crc32 = crc32
     self.storedByteCount = storedByteCount
     self.byteCount = byteCount
@@ -33,7 +34,7 @@ package struct ZipEntry: Sendable {
   /// Returns the entry under another name. ``rawName`` stays the archive's.
   func named(_ name: String) -> ZipEntry {
     var entry = ZipEntry(
-      name: name, rawName: rawName, index: index, method: method, crc32: crc32,
+      name: name, rawName: rawName, index: index, encoding: encoding, crc32: crc32,
       storedByteCount: storedByteCount,
       byteCount: byteCount, headerOffset: headerOffset)
     entry.bound = bound
@@ -44,6 +45,9 @@ package struct ZipEntry: Sendable {
   package var inflation: Int { byteCount.dividedRoundingUp(by: storedByteCount) }
   /// The compression ratio as the end of a message.
   var inflationText: String { "\(storedByteCount) bytes to \(byteCount), \(inflation) times as many" }
+
+  /// True when the data is in the file as it is.
+  package var isStored: Bool { encoding.isStored }
 
   package static let stored: UInt16 = 0
   package static let deflated: UInt16 = 8
@@ -111,12 +115,14 @@ struct ZipDirectory: Sendable {
   private struct Fields {
     var flags: UInt16 = 0
     var method: UInt16 = 0
+    var time: UInt32 = 0
     var crc32: UInt32 = 0
     var stored: UInt64 = 0
     var size: UInt64 = 0
     var disk: UInt16 = 0
     var header: UInt64 = 0
     var name: [UInt8] = []
+    var aes: ZipLibrary.AES?
 
     init(_ cursor: inout ByteCursor, index: Int) throws(ParsingError) {
       guard try cursor.readLittleEndian(UInt32.self) == 0x0201_4B50 else {
@@ -125,7 +131,7 @@ struct ZipDirectory: Sendable {
       try cursor.skip(4)
       flags = try cursor.readLittleEndian(UInt16.self)
       method = try cursor.readLittleEndian(UInt16.self)
-      try cursor.skip(4)
+      time = try cursor.readLittleEndian(UInt32.self)
       crc32 = try cursor.readLittleEndian(UInt32.self)
       stored = UInt64(try cursor.readLittleEndian(UInt32.self))
       size = UInt64(try cursor.readLittleEndian(UInt32.self))
@@ -136,7 +142,8 @@ struct ZipDirectory: Sendable {
       try cursor.skip(6)
       header = UInt64(try cursor.readLittleEndian(UInt32.self))
       name = try cursor.readBytes(nameLength)
-      try ZipDirectory.readZip64(&cursor, extraLength, size: &size, stored: &stored, header: &header)
+      try ZipDirectory.readExtra(
+        &cursor, extraLength, size: &size, stored: &stored, header: &header, aes: &aes)
       try cursor.skip(commentLength)
     }
   }
@@ -151,36 +158,30 @@ struct ZipDirectory: Sendable {
       DecantError(code, reason, file: file.path, entry: name, remedy: remedy)
     }
     guard !fields.name.contains(0) else { throw refuse(.deceptive, "the entry's name holds a zero byte") }
-    // Bit 0: encrypted; bit 6: strong encryption; bit 13: encrypted directory.
-    guard fields.flags & 0x2041 == 0 else {
-      throw refuse(
-        .unsupportedFormat, "the entry is encrypted",
-        "Decrypt the archive first: unzip it with its password and zip it again.")
-    }
     guard fields.disk == 0 || fields.disk == 0xFFFF else {
       throw refuse(.unsupportedFormat, "the entry is on another disk of a split archive")
     }
-    guard fields.method == ZipEntry.stored || fields.method == ZipEntry.deflated else {
-      throw refuse(
-        .unsupportedFormat,
-        "the entry is compressed by method \(fields.method); only stored and DEFLATE entries are supported",
-        "Unzip the archive and zip it again without compression: zip -0 -r OUT.pth FOLDER")
+    let encoding = ZipLibrary.Encoding(
+      method: fields.method, flags: fields.flags, time: fields.time, aes: fields.aes)
+    do throws(ZipLibrary.Failure) { try ZipLibrary.requireSupport(encoding) } catch {
+      throw error.error(file: file.path, entry: name)
     }
     guard let stored = Int(exactly: fields.stored), let size = Int(exactly: fields.size),
       let header = Int(exactly: fields.header)
     else { throw refuse(.deceptive, "the entry's sizes do not fit 63 bits") }
-    guard fields.method != ZipEntry.stored || stored == size else {
+    guard !encoding.isStored || stored == size else {
       throw refuse(
         .deceptive, "the entry is stored without compression, but has two sizes: \(size) and \(stored) bytes")
     }
     return ZipEntry(
-      name: name, rawName: fields.name, index: index, method: fields.method, crc32: fields.crc32,
+      name: name, rawName: fields.name, index: index, encoding: encoding, crc32: fields.crc32,
       storedByteCount: stored, byteCount: size, headerOffset: header)
   }
 
-  /// Reads the extra fields, and replaces 32-bit values that are full by the 64-bit ones.
-  private static func readZip64(
-    _ cursor: inout ByteCursor, _ length: Int, size: inout UInt64, stored: inout UInt64, header: inout UInt64
+  /// Reads the extra fields: replaces 32-bit values that are full by the 64-bit ones, and returns that of AES.
+  private static func readExtra(
+    _ cursor: inout ByteCursor, _ length: Int, size: inout UInt64, stored: inout UInt64, header: inout UInt64,
+    aes: inout ZipLibrary.AES?
   ) throws(ParsingError) {
     let end = cursor.offset + length
     guard length <= cursor.remaining else {
@@ -205,6 +206,8 @@ struct ZipDirectory: Sendable {
           header = try cursor.readLittleEndian(UInt64.self)
           isFull[2] = false
         }
+      } else if kind == 0x9901, count == 7 {
+        aes = ZipLibrary.AES(try cursor.readBytes(count))
       }
       try cursor.seek(to: next)
     }

@@ -8,6 +8,8 @@ package struct ByteSource: Sendable {
   /// The source's name in messages: the file's path, with the entry's name for a part of a file.
   package let path: String
   package let byteCount: Int
+  /// The password of archives in the source; nil when none was given.
+  package let password: String?
   private let content: any StorageContent
   private let start: Int
 
@@ -15,11 +17,14 @@ package struct ByteSource: Sendable {
   package var isRandomAccess: Bool { content.isRandomAccess }
 
   /// Creates a source of a whole file.
-  package init(_ file: InputFile) { self.init(file, path: file.path) }
+  package init(_ file: InputFile, password: String? = nil) {
+    self.init(file, path: file.path, password: password)
+  }
 
   /// Creates a source of a whole storage content.
-  package init(_ content: any StorageContent, path: String) {
+  package init(_ content: any StorageContent, path: String, password: String? = nil) {
     self.path = path
+    self.password = password
     self.content = content
     start = 0
     byteCount = content.byteCount
@@ -29,6 +34,7 @@ package struct ByteSource: Sendable {
     self.path = path
     self.byteCount = byteCount
     content = source.content
+    password = source.password
     self.start = start
   }
 

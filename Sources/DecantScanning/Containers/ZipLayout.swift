@@ -1,4 +1,5 @@
 internal import DecantBytes
+internal import DecantIO
 
 /// The entries of a zip archive, according to both its central directory and its local headers.
 ///
@@ -10,6 +11,9 @@ struct ZipLayout {
     var name: [UInt8] = []
     var flags: UInt16 = 0
     var method: UInt16 = 0
+    var time: UInt32 = 0
+    /// The extra field of AES encryption.
+    var aes: ZipLibrary.AES?
     var crc32: UInt32 = 0
     var storedByteCount = 0
     var byteCount = 0
@@ -185,6 +189,8 @@ struct ZipLayout {
       let extraCount = Int(short(30))
       entry.flags = short(8)
       entry.method = short(10)
+      entry.time = long(12)
+      entry.aes = readAES(bytes, place + 46 + nameCount, extraCount)
       entry.crc32 = long(16)
       entry.name = bytes.part(place + 46..<place + 46 + nameCount).all
       entry.isLink = short(4) >> 8 == 3 && long(38) >> 28 == 0xA
@@ -196,6 +202,19 @@ struct ZipLayout {
       place += 46 + nameCount + extraCount + Int(short(32))
     }
     return min(place, end)
+  }
+
+  /// Returns the extra field of AES encryption; nil when there is none.
+  private func readAES(_ bytes: RawSpan, _ start: Int, _ count: Int) -> ZipLibrary.AES? {
+    var place = start
+    while place + 4 <= start + count {
+      let length = Int(bytes.little(UInt16.self, place + 2) ?? 0)
+      if bytes.little(UInt16.self, place) == 0x9901, length == 7 {
+        return ZipLibrary.AES(bytes.part(place + 4..<place + 11).all)
+      }
+      place += 4 + length
+    }
+    return nil
   }
 
   /// Reads 64-bit values from the Zip64 extra field in place of 32-bit values that are 0xFFFFFFFF.

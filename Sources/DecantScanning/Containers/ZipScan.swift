@@ -124,7 +124,7 @@ extension ContentScan {
         if let kind = folder?.code(entry.name) { code.add(kind, content, label) }
         let isExpected = entry.name.ends(with: ".pkl".utf8) || entry.name.ends(with: ".pickle".utf8)
         let format = inside(isExpected: isExpected).scan(content, in: label)
-        if isExpected, format == nil {
+        if isExpected, format == nil, entry.flags & 1 == 0 {
           audit.report(.unknown, .brokenPickle, in: label, at: 0, "\(name) is not a pickle")
         }
         if format == .pickle, hasChecksums, entry.isListed, !isIntact(content, entry) {
@@ -135,7 +135,7 @@ extension ContentScan {
       guard case .some(let format) = format else { continue }
       if entry.flags & 0x2061 != 0 {
         if format == nil, entry.flags & 1 != 0 {
-          report(.unreadable, .encrypted, "\(name) is encrypted")
+          scanDecrypted(entry, bytes, label)
         } else {
           report(
             .dangerous, .zipFlags,
@@ -202,7 +202,7 @@ extension ContentScan {
       }
       guard isSound else {
         if entry.flags & 1 != 0 {
-          report(.unreadable, .encrypted, "it is encrypted")
+          scanDecrypted(entry, bytes, label)
         } else {
           report(.unknown, .zipBroken, "it cannot be inflated")
         }
@@ -210,10 +210,91 @@ extension ContentScan {
       }
       return unsafe body(content.span.bytes)
     default:
-      report(
-        .unreadable, .notACheckpoint, "it is compressed by method \(entry.method), which PyTorch never uses")
-      return nil
+      if entry.flags & 1 != 0 {
+        scanDecrypted(entry, bytes, label)
+        return nil
+      }
+      // PyTorch never writes such an entry, but other loaders read it.
+      guard takeBudget(for: entry, label) else { return nil }
+      do throws(ZipLibrary.Failure) {
+        let content = try decode(entry, bytes)
+        return unsafe body(content.span.bytes)
+      } catch {
+        report(.unreadable, .notACheckpoint, reason(error))
+        return nil
+      }
     }
+  }
+
+  /// Scans an encrypted entry with the password, or reports that it cannot be read.
+  private func scanDecrypted(_ entry: ZipLayout.Entry, _ bytes: RawSpan, _ label: String) {
+    func report(_ severity: ScanSeverity, _ rule: ScanRule, _ what: String) {
+      audit.report(severity, rule, in: label, at: entry.header, what)
+    }
+    do throws(ZipLibrary.Failure) {
+      guard audit.password != nil else { throw .passwordMissing }
+      guard takeBudget(for: entry, label) else { return }
+      let content = try decode(entry, bytes)
+      let isExpected = entry.name.ends(with: ".pkl".utf8) || entry.name.ends(with: ".pickle".utf8)
+      let format = unsafe inside(isExpected: isExpected).scan(content.span.bytes, in: label)
+      if isExpected, format == nil { report(.unknown, .brokenPickle, "it is not a pickle") }
+      if entry.crc32 != 0, !isIntact(content, entry) { report(.unknown, .zipCrc, "its checksum is wrong") }
+    } catch {
+      report(.unreadable, .encrypted, reason(error))
+    }
+  }
+
+  /// Takes the memory for an entry's data from what the scan may still use. Returns false, and reports it, when the
+  /// entry is too large.
+  private func takeBudget(for entry: ZipLayout.Entry, _ label: String) -> Bool {
+    let count = entry.byteCount
+    guard count <= audit.inflationLeft, count / audit.limits.inflation <= entry.data.count,
+      entry.data.count <= audit.limits.inflatedBytes
+    else {
+      audit.report(
+        .unknown, .limit, in: label, at: entry.header, "it has \(count) bytes of data, too many to scan")
+      return false
+    }
+    audit.inflationLeft -= count
+    return true
+  }
+
+  /// Returns an entry's data, read by libzip.
+  private func decode(
+    _ entry: ZipLayout.Entry, _ bytes: RawSpan
+  ) throws(ZipLibrary.Failure) -> [UInt8] {
+    let encoding = ZipLibrary.Encoding(
+      method: entry.method, flags: entry.flags, time: entry.time, aes: entry.aes)
+    try ZipLibrary.requireSupport(encoding)
+    let count = entry.byteCount
+    let stored = ByteSource(BytesInMemory(bytes.part(entry.data).all), path: "")
+    var failure: ZipLibrary.Failure?
+    let content = unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
+      do throws(ZipLibrary.Failure) {
+        try unsafe ZipLibrary.read(
+          stored, as: encoding, crc32: entry.crc32, password: audit.password,
+          into: UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[..<count]))
+        initialized = count
+      } catch { failure = error }
+    }
+    if let failure { throw failure }
+    return content
+  }
+
+  /// Returns a failure as a clause about an entry.
+  private func reason(_ failure: ZipLibrary.Failure) -> String {
+    switch failure {
+    case .libraryMissing(let reason): "\(reason) (apt-get install \(ZipLibrary.Failure.debianPackage))"
+    case .unsupported(let name): "it is \(name), which is not supported"
+    case .passwordMissing: "it is encrypted"
+    case .passwordWrong: "it is encrypted, and the password does not fit"
+    case .damaged(let reason): reason
+    case .unreadable(let error): error.reason
+    }
+  }
+
+  private func isIntact(_ content: [UInt8], _ entry: ZipLayout.Entry) -> Bool {
+    unsafe isIntact(content.span.bytes, entry)
   }
 
   private func isIntact(_ content: RawSpan, _ entry: ZipLayout.Entry) -> Bool {

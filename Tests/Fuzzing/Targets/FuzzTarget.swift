@@ -35,7 +35,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
       let sum = bytes.reduce(0) { $0 &+ Int($1) }
       let target = sum % 16 == 0 ? Self.converted[sum / 16 % Self.converted.count] : nil
       read(converting: target) { () throws(DecantError) in
-        try Checkpoint(BytesInMemory(bytes), named: "input", limits: limits)
+        try Checkpoint(BytesInMemory(bytes), named: "input", limits: limits, password: "secret")
       }
     }
   }

@@ -43,6 +43,7 @@ enum TorchZip {
     }
     let skipped = archive.entries.count {
       $0.name.hasPrefix(prefix + "data/") && $0.byteCount > 0 && !archive.recordsChecksum(of: $0)
+        && !$0.encoding.isAuthenticated
     }
     if archive.recordsChecksums, skipped > 0 {
       warnings.append(

@@ -44,6 +44,6 @@ extension ZipArchive {
 
   /// Returns a record's data as a byte source.
   package func source(of entry: ZipEntry) -> ByteSource {
-    ByteSource(ZipRecord(self, entry), path: file.path + "/" + entry.name)
+    ByteSource(ZipRecord(self, entry), path: file.path + "/" + entry.name, password: file.password)
   }
 }

@@ -98,7 +98,7 @@ enum ZipContainer {
     guard files.count <= 16 else { return nil }
     var found: [ZipEntry] = []
     for entry in files
-    where files.count == 1 || entry.byteCount <= 256 << 20 || entry.method == ZipEntry.stored {
+    where files.count == 1 || entry.byteCount <= 256 << 20 || entry.isStored {
       let (source, _) = try source(of: entry, in: archive)
       switch FileKind(try source.head(), fileByteCount: source.byteCount) {
       case .unsupported, .unknown: continue
@@ -114,14 +114,16 @@ enum ZipContainer {
     of entry: ZipEntry, in archive: ZipArchive
   ) throws(DecantError) -> (ByteSource, DecantError?) {
     let path = archive.file.path + "/" + entry.name
-    if entry.method == ZipEntry.stored {
-      return (ByteSource(try archive.storedContent(of: entry), path: path), nil)
+    if entry.isStored {
+      return (
+        ByteSource(try archive.storedContent(of: entry), path: path, password: archive.file.password), nil
+      )
     }
     let content = try archive.inflate(entry)
     var crc = CRC32()
     unsafe crc.update(content.mappedBytes() ?? UnsafeRawBufferPointer(start: nil, count: 0))
     return (
-      ByteSource(content, path: path),
+      ByteSource(content, path: path, password: archive.file.password),
       archive.accepts(crc.value, of: entry)
         ? nil : checksumMismatch(archive.file, entry, found: crc.value)
     )

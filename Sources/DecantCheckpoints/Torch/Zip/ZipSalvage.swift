@@ -83,7 +83,8 @@ struct ZipSalvage {
     let place = position
     func entry(_ stored: Int, _ size: Int, _ crc: UInt32) -> ZipEntry {
       var entry = ZipEntry(
-        name: header.name, rawName: header.rawName, index: entries.count, method: header.method, crc32: crc,
+        name: header.name, rawName: header.rawName, index: entries.count,
+        encoding: .init(method: header.method), crc32: crc,
         storedByteCount: stored, byteCount: size, headerOffset: place)
       entry.bound = header.start + stored
       return entry
