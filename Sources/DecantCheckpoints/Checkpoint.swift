@@ -163,6 +163,18 @@ public struct Checkpoint: Sendable {
   package static func parts(of source: ByteSource, limits: Limits, nesting: Int = 0) throws(DecantError)
     -> Parts
   {
+    do throws(DecantError) { return try container(of: source, limits: limits, nesting: nesting) } catch {
+      // Other errors do not depend on the file's bytes being what its writer wrote.
+      guard [.damaged, .truncated, .unsupportedFormat, .notACheckpoint, .deceptive].contains(error.code),
+        nesting == 0, let converted = TextConversion.error(of: source)
+      else { throw error }
+      throw converted
+    }
+  }
+
+  private static func container(
+    of source: ByteSource, limits: Limits, nesting: Int
+  ) throws(DecantError) -> Parts {
     switch FileKind(try source.head(), tail: try source.tail(), fileByteCount: source.byteCount) {
     case .zip: return try ZipContainer.open(source, limits: limits, nesting: nesting)
     case .npy: return try NpyReader.open(source, limits: limits, nesting: nesting)

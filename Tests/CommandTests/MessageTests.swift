@@ -54,6 +54,7 @@ import Testing
     encrypted.entries[0].inflatedSize = 28
     var method = ZipBuilder([.init("a/data.pkl", [0x80, 2, 0x7D, 0x2E])])
     method.entries[0].method = 98
+    let gguf = String(decoding: try Fixtures.bytes("arrays/tensors.gguf"), as: UTF8.self)
     try FileManager.default.createDirectory(atPath: folder.path("files"), withIntermediateDirectories: true)
     let files: [(String, [UInt8])] = [
       ("half.pth", Array(nested.prefix(nested.count / 2))), ("wrong.pth", wrong),
@@ -61,7 +62,7 @@ import Testing
       ("header.safetensors", [0xFF, 0, 0, 0, 0, 0, 0, 0] + Array("{}".utf8)),
       ("version.pth", swapped), ("cut.jpg", Array(photo.prefix(photo.count / 2))),
       ("cut.png", Array(png.prefix(png.count / 2))), ("picture.gif", Array("GIF89a".utf8)),
-      ("encrypted.pth", encrypted.bytes), ("method.pth", method.bytes),
+      ("encrypted.pth", encrypted.bytes), ("method.pth", method.bytes), ("text.gguf", Array(gguf.utf8)),
       ("before.pth", Array("HTTP/1.1 200 OK\r\n\r\n".utf8) + nested),
       ("two.txt", Array("cat\ndog\n".utf8)), ("old.safetensors", [1]),
     ]
@@ -104,6 +105,7 @@ import Testing
         "decant inspect fixtures/pickles/malformed-protocol-9.pkl",
         "decant inspect encrypted.pth", "decant inspect encrypted.pth --password-file two.txt",
         "decant inspect method.pth", "decant inspect before.pth",
+        "decant inspect text.gguf", "decant inspect --pickle fixtures/torch/weights.safetensors",
         "decant inspect fixtures/torch/nested.pth --limit pickleNodes=3",
         "decant inspect fixtures/torch/nested.pth --limit zipEntries=2",
         "decant inspect --pickle fixtures/pickles/hand-lists.pkl --limit pickleStack=1",

@@ -1,4 +1,5 @@
 internal import DecantBytes
+internal import DecantFormats
 internal import DecantIO
 internal import DecantTensors
 
@@ -51,6 +52,7 @@ enum GGUFReader {
       throw partialDownload(file, of: nil)
     }
     let excess = try requireLayout(entries, dataOffset: dataOffset, alignment: metadata.alignment, file)
+    if excess > 0, let converted = TextConversion.error(of: file) { throw converted }
     if excess > 0 { parts.warnings.append("\(excess) bytes at the end of the file belong to no tensor") }
     for entry in entries {
       try add(entry, dataOffset, file, isBigEndian: cursor.cursor.isBigEndian, limits, to: &parts.contents)

@@ -51,8 +51,14 @@ enum NpyReader {
         CheckpointObject(
           path: path, type: "numpy.ndarray", value: nil, count: nil,
           unreadTensor: "numpy array of Python objects", stateDict: stateDict, shape: header.shape))
-      try addObjects(file, header, at: path, to: &parts.contents, limits: limits, nesting: nesting)
+      let rest = try addObjects(
+        file, header, at: path, to: &parts.contents, limits: limits, nesting: nesting)
       let name = path.isEmpty ? "the array" : "the array \(path.joinedName.escapedForDisplay)"
+      if rest > 0 {
+        parts.warnings.append(
+          "\(rest == 1 ? "1 byte" : "\(rest) bytes") after the pickle of \(name) \(rest == 1 ? "was" : "were") skipped, as NumPy does"
+        )
+      }
       parts.warnings.append(
         "\(name) holds Python objects, which only executing a pickle can restore; it was not executed"
       )
@@ -121,22 +127,18 @@ enum NpyReader {
   }
 
   /// Adds the contents of the pickle of an array of Python objects, below the array's path.
+  ///
+  /// - Returns: the number of bytes after the pickle.
   private static func addObjects(
     _ file: ByteSource, _ header: NpyHeader, at path: [PathKey], to all: inout CheckpointContents,
     limits: Limits, nesting: Int
-  ) throws(DecantError) {
+  ) throws(DecantError) -> Int {
     let bytes = try pickle(file, header, limits)
     let graph: PickleGraph
     do throws(PickleError) {
       graph = try PickleMachine.interpret(unsafe bytes.span.bytes, limits: limits)
     } catch {
       throw DecantError(error, file: file.path, at: header.dataOffset)
-    }
-    guard graph.byteCount == bytes.count else {
-      throw DecantError(
-        .damaged, "\(bytes.count - graph.byteCount) bytes follow the end of the pickle", file: file.path,
-        offset: header.dataOffset + graph.byteCount,
-        remedy: "The file is damaged or holds more than an array: write it again.")
     }
     let contents: CheckpointContents
     do throws(DecantError) {
@@ -152,5 +154,6 @@ enum NpyReader {
     // The call that builds the array is the array itself, which is already listed.
     all.objects += contents.objects.filter { !($0.path.isEmpty && $0.type.hasPrefix("numpy.ndarray of ")) }
       .map { $0.moved(below: path) }
+    return bytes.count - graph.byteCount
   }
 }

@@ -73,7 +73,9 @@ extension Checkpoint {
       if let pickle = try NpyReader.pickle(source, limits: limits) {
         return [PickleStream(title: "the objects", bytes: pickle)]
       }
-      streams = BarePickle.streams(source, limits: limits)
+      throw withoutPickle("is an array of numbers", source)
+    case .safetensors: throw withoutPickle("is a safetensors file", source)
+    case .gguf: throw withoutPickle("is a GGUF file", source)
     case .torchLegacy: streams = TorchLegacy.streams(source, limits: limits)
     case .tar: streams = TorchTar.streams(source, limits: limits)
     default: streams = BarePickle.streams(source, limits: limits)
@@ -81,5 +83,10 @@ extension Checkpoint {
     var found: [PickleStream] = []
     for stream in streams { found.append(try PickleStream(stream, of: source)) }
     return found
+  }
+
+  /// Returns the error of a file of a format that holds no pickle.
+  private static func withoutPickle(_ kind: String, _ source: ByteSource) -> DecantError {
+    DecantError(.invalidArgument, "\(kind), so it has no pickle", file: source.path, advice: .inspect)
   }
 }
