@@ -34,7 +34,8 @@ package struct DiffFile: Sendable {
   ///
   /// - Throws: ``DecantError`` for a file or key that is wrong, and for tensors that cannot be compared at all.
   package init(
-    _ letter: String, path: String, key: String?, _ query: TensorQuery, limits: Limits, password: String? = nil
+    _ letter: String, path: String, key: String?, _ query: TensorQuery, limits: Limits,
+    password: String? = nil
   ) throws(DecantError) {
     let checkpoint = try Checkpoint(path: path, limits: limits, password: password)
     try checkpoint.requireIntact()

@@ -77,9 +77,10 @@ struct IdentifyCommand: ParsableCommand, JSONReporting {
   private func printExplanation(_ identification: ResNetIdentification) throws {
     var configuration = identification.configuration
     if let stride0 { configuration.stride0 = stride0 }
-    guard let report = ExplanationReport(identification, configuration, inputSize: size ?? 224) else {
+    let size = size ?? 224
+    guard let report = ExplanationReport(identification, configuration, inputSize: size) else {
       throw DecantError(
-        .invalidArgument, "an image of \(size ?? 224)×\(size ?? 224) is too small for the network", file: file,
+        .invalidArgument, "an image of \(size)×\(size) is too small for the network", file: file,
         remedy: "Pass a larger --size.")
     }
     StandardStreams.line()

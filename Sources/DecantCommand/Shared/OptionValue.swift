@@ -118,7 +118,8 @@ enum OptionValue {
     let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
     guard parts.count == 2, !parts[0].isEmpty else { throw ValidationError("--metadata is KEY=VALUE.") }
     guard !WriteOptions.isReserved(metadataKey: parts[0]) else {
-      throw ValidationError("--metadata: the key \(parts[0].escapedForDisplay) is written by the format itself.")
+      throw ValidationError(
+        "--metadata: the key \(parts[0].escapedForDisplay) is written by the format itself.")
     }
     return (key: parts[0], value: parts[1])
   }
