@@ -64,6 +64,12 @@ extension DecantError {
 
     /// Save the checkpoint again with complete, ordinary tensors.
     case saveWhole
+    /// Join the file with those of the other ranks. The value says which they are, such as `rank 1`.
+    case joinRanks(String)
+    /// Add the missing files of the other ranks, or keep the tensors that are complete.
+    case addRanks
+    /// Pass the files of one run to be joined, or the whole checkpoint that is beside them.
+    case joinFiles([String], or: String?)
     /// Use the network without its head.
     case leaveOutHead
     /// Write the network without its head: leave out tensors whose names match these patterns.
@@ -99,6 +105,13 @@ extension DecantError {
       case .givePassword: "Pass the archive's password to Checkpoint(path:password:)."
       case .saveWhole:
         "Save the checkpoint again as whole tensors on the CPU. Checkpoint.tensors holds those that can be read."
+      case .joinRanks(let ranks):
+        "The rest is in the files of \(ranks). Open the folder of all files, or pass them to Checkpoint(joining:)."
+      case .addRanks:
+        "Pass their files too, or call Checkpoint.write(to:) with WriteOptions.salvages to keep the complete tensors."
+      case .joinFiles(let paths, let whole):
+        "Pass the files of one run to Checkpoint(joining:): \(paths.map(\.escapedForDisplay).joined(separator: ", "))"
+          + (whole.map { ". Or open the whole checkpoint: \($0.escapedForDisplay)" } ?? "") + "."
       case .leaveOutHead:
         "Set ResNetOverrides.classes to 0 to use the network without a head; its output is then the pooled features."
       case .leaveOutTensors(let patterns):
@@ -153,7 +166,7 @@ extension DecantError {
       .chooseStride(isNamed: true), .chooseStride(isNamed: false), .verify,
       .useReference, .dropObjects, .largerShards, .currentFormat, .keepPrefix, .omitSourceDigest,
       .omitLayout, .nameConvolutions, .exceptTensors(["n_averaged"]), .saveWhole,
-      .leaveOutHead,
+      .leaveOutHead, .joinRanks("rank 1"), .addRanks, .joinFiles(["rank_0.pt", "rank_1.pt"], or: "full.pt"),
       .leaveOutTensors(["fc.*", "classifier.*"]),
     ]
   }

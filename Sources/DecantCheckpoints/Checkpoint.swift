@@ -32,6 +32,10 @@ public struct Checkpoint: Sendable {
     case dcp
     /// Several files, with an index that names the file of each tensor.
     case shards
+    /// The files of several processes, one for each rank, joined.
+    case ranks
+    /// A checkpoint of DeepSpeed's ZeRO, joined to its float32 weights.
+    case deepspeed
   }
 
   /// The path of the file, as the caller gave it.
@@ -86,6 +90,19 @@ public struct Checkpoint: Sendable {
   public init(path: String, limits: Limits = Limits(), password: String? = nil) throws(DecantError) {
     let (parts, files) = try Checkpoint.open(path: path, limits: limits, password: password)
     self.init(parts, path: path, files: files, limits: limits)
+  }
+
+  /// Opens the files of all ranks of one run as a single checkpoint, in any order. Reads no weights.
+  ///
+  ///     let whole = try Checkpoint(joining: ["model_rank_0.pt", "model_rank_1.pt"])
+  ///
+  /// Each file holds one process's parts of the tensors: those of `DTensor`, those of `ShardedTensor`, or the
+  /// partitions of DeepSpeed's ZeRO. Values that are not split are those of the lowest rank.
+  ///
+  /// - Throws: ``DecantError`` as for a file, and when the files do not belong together.
+  public init(joining paths: [String], limits: Limits = Limits()) throws(DecantError) {
+    let (parts, files) = try Checkpoint.join(paths: paths, limits: limits)
+    self.init(parts, path: paths.first ?? "", files: files, limits: limits)
   }
 
   /// Opens a checkpoint from any content, such as bytes in memory. Messages call it `name`.

@@ -53,11 +53,17 @@ public struct CheckpointTensor: Sendable {
     entry.state = state
     entry.turned = turned
     entry.rankPart = rankPart?.moved(below: steps)
+    entry.rankPiece = rankPiece
     return entry
   }
 
   /// The part of a larger tensor that this is, when one of several processes wrote it; otherwise nil.
   package var rankPart: RankPart?
+  /// True for a tensor of which this file holds one process's part. False for the tensors that the part consists of.
+  package var isRankPart: Bool { rankPart.map { $0.owner == path } ?? false }
+  /// The elements that this file holds of a tensor that several processes hold, and their position; nil for other
+  /// tensors, and when the file does not record the position.
+  package var rankPiece: RankPiece?
 
   /// The kind of convolution whose weight this is, when the file records that it is channels last; otherwise nil.
   package var turned: ConvolutionKind?

@@ -37,7 +37,15 @@ package struct DiffFile: Sendable {
     _ letter: String, path: String, key: String?, _ query: TensorQuery, limits: Limits,
     password: String? = nil
   ) throws(DecantError) {
-    let checkpoint = try Checkpoint(path: path, limits: limits, password: password)
+    try self.init(letter, Checkpoint(path: path, limits: limits, password: password), key: key, query)
+  }
+
+  /// Selects the tensors of an open checkpoint.
+  ///
+  /// - Throws: ``DecantError`` for a key that is wrong, and for tensors that cannot be compared at all.
+  package init(
+    _ letter: String, _ checkpoint: Checkpoint, key: String?, _ query: TensorQuery
+  ) throws(DecantError) {
     try checkpoint.requireIntact()
     try self.init(letter, checkpoint, checkpoint.choice(key: key), query)
   }

@@ -24,20 +24,22 @@ package struct NetworkFile: Sendable {
   /// - Parameter key: the key of the state dict; nil for the only one.
   /// - Throws: ``DecantError`` when the file is damaged, when there is no such state dict, and when some of its tensors
   ///   cannot be read or are one rank's part.
-  package init(
-    path: String, limits: Limits = Limits(), password: String? = nil, key: String? = nil
-  ) throws(DecantError) {
-    weights = try Checkpoint(path: path, limits: limits, password: password).stateDict(at: key)
+  package init(path: String, limits: Limits = Limits(), key: String? = nil) throws(DecantError) {
+    try self.init(Checkpoint(path: path, limits: limits), key: key)
   }
 
-  /// Opens a checkpoint and chooses the state dict to identify, which may be damaged or have tensors that cannot be
+  /// Chooses the state dict of an open checkpoint to compute with.
+  ///
+  /// - Parameter key: the key of the state dict; nil for the only one.
+  package init(_ checkpoint: Checkpoint, key: String? = nil) throws(DecantError) {
+    weights = try checkpoint.stateDict(at: key)
+  }
+
+  /// Chooses the state dict of an open checkpoint to identify, which may be damaged or have tensors that cannot be
   /// read.
   ///
   /// - Parameter key: the key of the state dict; nil for the only one.
-  package init(
-    identifying path: String, limits: Limits = Limits(), password: String? = nil, key: String? = nil
-  ) throws(DecantError) {
-    let checkpoint = try Checkpoint(path: path, limits: limits, password: password)
+  package init(identifying checkpoint: Checkpoint, key: String? = nil) throws(DecantError) {
     if let key {
       try self.init(checkpoint, checkpoint.selection(key: key))
     } else {

@@ -187,6 +187,19 @@ import Testing
       [
         "decant verify resnet18.pth --arch resnet51", "decant inspect resnet18.pth --limit nothing=1",
         "decant convert resnet18.pth out.h5", "decant run resnet18.pth",
+        "decant verify", "decant inspect resnet18.pth --join resnet18.pth",
+        "decant convert --join resnet18.pth resnet18.pth",
+        "decant convert in.pth out.pth --join resnet18.pth", "decant diff resnet18.pth",
+      ]
+    ),
+    (
+      "The files of several ranks",
+      [
+        "decant convert fixtures/folders/ranks/model_rank_0.pt out.safetensors",
+        "decant verify --join fixtures/folders/ranks/model_rank_0.pt fixtures/folders/ranks/model_rank_3.pt",
+        "decant verify --join fixtures/folders/ranks/model_rank_0.pt fixtures/folders/ranks/model_rank_0.pt",
+        "decant inspect --join fixtures/folders/ranks/model_rank_0.pt resnet18.pth",
+        "decant inspect --join fixtures/folders/ranks/model_rank_0.pt fixtures/folders/sharded_tensors/model.1.pt",
       ]
     ),
   ]

@@ -53,7 +53,8 @@ import Testing
     #expect(code { () throws(DecantError) in _ = try NetworkFile(path: path, key: "epoch") } == .keyNotFound)
     #expect(code { () throws(DecantError) in _ = try NetworkFile(path: path, key: "none") } == .keyNotFound)
     #expect(
-      code { () throws(DecantError) in _ = try NetworkFile(identifying: path, key: "none") } == .keyNotFound)
+      code { () throws(DecantError) in _ = try NetworkFile(identifying: Checkpoint(path: path), key: "none") }
+        == .keyNotFound)
   }
 
   @Test func aFileThatIsNoCheckpointIsNotOpened() throws {

@@ -72,6 +72,20 @@ package struct TorchFile: Sendable {
     .call(.global("torch._utils", "_rebuild_tensor_v2"), tensorArguments(shape))
   }
 
+  /// Adds the storage of a float32 tensor whose bytes are all the same, and returns the tensor.
+  package mutating func tensor(_ shape: [Int], value: UInt8) -> Value {
+    let tensor = tensor(shape)
+    storages[storages.count - 1] = storages[storages.count - 1].map { _ in value }
+    return tensor
+  }
+
+  /// Adds the storage of a one-dimensional float32 tensor and returns the tensor.
+  package mutating func tensor(elements: [Float]) -> Value {
+    let tensor = tensor([elements.count])
+    storages[storages.count - 1] = elements.flatMap { ZipBuilder.little($0.bitPattern) }
+    return tensor
+  }
+
   /// Returns the state dict of a small ResNet with basic blocks and the given head. Every element is 0.
   package mutating func resnet(_ head: KeyValuePairs<String, [Int]> = [:], prefix: String = "") -> Value {
     var pairs: [(Value, Value)] = []

@@ -282,7 +282,7 @@ extension PickleGraph {
   }
 
   /// Returns the integers of a `torch.Size`, a tuple or a list; nil for other values.
-  fileprivate func sizes(_ value: PickleValue) -> [Int]? {
+  func sizes(_ value: PickleValue) -> [Int]? {
     var elements = tuple(value) ?? list(value)
     if elements == nil, let object = object(value), global(object.callable)?.qualifiedName == "torch.Size",
       let arguments = tuple(object.arguments)
@@ -290,7 +290,7 @@ extension PickleGraph {
       elements =
         arguments.isEmpty ? [] : arguments.count == 1 ? tuple(arguments[0]) ?? list(arguments[0]) : nil
     }
-    guard let elements, elements.count <= 64 else { return nil }
+    guard let elements else { return nil }
     let sizes = elements.compactMap { size($0) }
     return sizes.count == elements.count ? sizes : nil
   }

@@ -2,7 +2,7 @@ package import DecantBytes
 package import DecantIO
 
 extension Checkpoint {
-  /// Opens a path: a file of any container, an index with its shards, or a folder that holds a checkpoint.
+  /// Opens a path: a file of any container, an index with its shards, or a folder that is one checkpoint.
   ///
   /// - Returns: the contents, and every file that they are read from.
   package static func open(
@@ -42,6 +42,7 @@ extension Checkpoint {
       return try DistributedCheckpoint.open(files, in: folder, limits: limits)
     }
     let indices = names.filter { $0.hasSuffix(".index.json") }
+    if let joined = try openDeepSpeed(folder, names, limits) { return joined }
     if indices.count == 1 {
       let file = try folder.file(indices[0])
       guard let index = try ShardedCheckpoint.Index(ByteSource(file), limits: limits) else {
@@ -57,7 +58,74 @@ extension Checkpoint {
       return try DistributedSafetensors.open(shards, in: folder, limits: limits)
     }
     if let unzipped = try UnzippedArchive.open(folder, limits: limits) { return unzipped }
+    if indices.isEmpty, let joined = try RankFiles.open(folder, names, limits: limits) { return joined }
     throw nothingToOpen(folder, names, indices)
+  }
+
+  /// Opens a folder that DeepSpeed wrote: the folder of one step, or the one above it, whose file `latest` names the
+  /// step. Nil for other folders.
+  ///
+  /// - Throws: ``DecantError`` when files are missing, and when a whole checkpoint is beside the step's folder.
+  private static func openDeepSpeed(
+    _ folder: CheckpointFolder, _ names: [String], _ limits: Limits
+  ) throws(DecantError) -> (Parts, [InputFile])? {
+    if names.contains(where: DeepSpeedFileNames.isName) {
+      return try openDeepSpeedStep(folder, names, limits)
+    }
+    guard names.contains("latest") else { return nil }
+    let latest = ByteSource(try folder.file("latest"))
+    guard latest.byteCount <= 4096 else { return nil }
+    let bytes = try latest.bytes(at: 0, count: latest.byteCount)
+    let tag = String(decoding: bytes, as: UTF8.self)
+    let words = tag.split(whereSeparator: \.isWhitespace)
+    guard words.count == 1, tag.utf8.elementsEqual(bytes) else { return nil }
+    let step = String(words[0])
+    guard let inner = try folder.folder(step) else {
+      throw DecantError(
+        .partMissing, "names the folder \(step.escapedForDisplay), which does not exist",
+        file: folder.path(of: "latest"), remedy: "The checkpoint is incomplete. Download that folder.")
+    }
+    let files = try inner.names(limit: limits.paths)
+    guard files.contains(where: DeepSpeedFileNames.isName) else { return nil }
+    if let whole = try RankFiles.wholeCheckpoint(among: names, in: folder, limits) {
+      throw DecantError(
+        .notAFile,
+        "is a folder with pieces (\(step.escapedForDisplay), of DeepSpeed) and a whole checkpoint (\(whole.escapedForDisplay))",
+        file: folder.path,
+        remedy:
+          "Pass one of them: \(folder.path(of: step).escapedForDisplay) or \(folder.path(of: whole).escapedForDisplay)"
+      )
+    }
+    return try openDeepSpeedStep(inner, files, limits)
+  }
+
+  private static func openDeepSpeedStep(
+    _ folder: CheckpointFolder, _ names: [String], _ limits: Limits
+  ) throws(DecantError) -> (Parts, [InputFile]) {
+    var files: [(name: String, file: InputFile)] = []
+    for name in names where DeepSpeedFileNames.isName(name) { files.append((name, try folder.file(name))) }
+    return try DeepSpeedCheckpoint.open(files, in: folder.path, limits: limits)
+  }
+
+  /// Opens the files of all ranks of one run.
+  static func join(paths: [String], limits: Limits) throws(DecantError) -> (Parts, [InputFile]) {
+    guard !paths.isEmpty else {
+      throw DecantError(.invalidArgument, "no files to join", remedy: "Pass the file of each rank.")
+    }
+    var files: [InputFile] = []
+    for path in paths { files.append(try InputFile(path)) }
+    let names = paths.map { $0.split(separator: "/").last.map(String.init) ?? $0 }
+    if names.contains(where: DeepSpeedFileNames.isName) {
+      if let other = names.indices.first(where: { !DeepSpeedFileNames.isName(names[$0]) }) {
+        throw DecantError(
+          .invalidArgument, "is not a file of the DeepSpeed checkpoint of the other files",
+          file: paths[other],
+          remedy: "Leave it out.")
+      }
+      return try DeepSpeedCheckpoint.open(
+        zip(names, files).map { (name: $0, file: $1) }, in: paths[0], limits: limits)
+    }
+    return try RankJoin.open(files, limits: limits)
   }
 
   /// Returns the rank in the name of one rank's metadata, such as 3 for `__3.metadata`; nil for other names.

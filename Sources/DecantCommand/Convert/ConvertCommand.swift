@@ -11,10 +11,11 @@ struct ConvertCommand: ParsableCommand, JSONReporting {
     commandName: "convert",
     abstract: "Convert the tensors to another format, or the network to an ONNX model.")
 
-  @Argument(help: "The checkpoint.") var input: String
+  @Argument(help: "The checkpoint; none with --join.") var input: String?
   @OptionGroup var opening: OpeningOptions
   @Argument(help: "The file to write; its extension chooses the format. - is standard output.")
-  var output: String
+  var output: String?
+  @OptionGroup var joining: JoinOptions
   @Option(
     help:
       "The output format, whatever the extension: \(OutputFormat.allCases.map(\.rawValue).joined(separator: ", ")).",
@@ -49,6 +50,29 @@ struct ConvertCommand: ParsableCommand, JSONReporting {
   @Flag(help: "Read the output back and compare every tensor with the source.") var check = false
   @Flag(help: "Print JSON, schema 1.") var json = false
 
+  // MARK: Paths
+
+  /// Returns the source and the output's path. After `--join`, whose files are read up to the next option, the last
+  /// one is the output unless it is given apart.
+  private func paths() throws -> (source: CheckpointSource, output: String) {
+    guard !joining.join.isEmpty else {
+      guard let input else { throw ValidationError("Missing expected argument '<input>'") }
+      guard let output else { throw ValidationError("Missing expected argument '<output>'") }
+      return (CheckpointSource(paths: [input], isJoined: false), output)
+    }
+    if output != nil {
+      throw ValidationError("With --join, pass only the output: decant convert OUT --join FILE FILE")
+    }
+    if let input { return (CheckpointSource(paths: joining.join, isJoined: true), input) }
+    guard let last = joining.join.last, joining.join.count > 2, OutputFormat(path: last) != .torchZip else {
+      throw ValidationError("With --join, pass the output first: decant convert OUT --join FILE FILE")
+    }
+    return (CheckpointSource(paths: joining.join.dropLast(), isJoined: true), last)
+  }
+
+  /// The output's path.
+  private var outputPath: String { (try? paths().output) ?? "" }
+
   /// Where the output goes, and what it is.
   private enum Destination {
     /// A network as an ONNX model.
@@ -61,9 +85,9 @@ struct ConvertCommand: ParsableCommand, JSONReporting {
 
   /// - Throws: `ValidationError` when neither the extension nor `--format` chooses a format.
   private func destination() throws -> Destination {
-    if output.hasSuffix(".onnx") { return .model }
-    let format = format ?? OutputFormat(path: output)
-    if output == "-" {
+    if outputPath.hasSuffix(".onnx") { return .model }
+    let format = format ?? OutputFormat(path: outputPath)
+    if outputPath == "-" {
       guard let format else {
         throw ValidationError("Standard output has no extension: pass --format.")
       }
@@ -71,7 +95,7 @@ struct ConvertCommand: ParsableCommand, JSONReporting {
     }
     guard let format else {
       throw ValidationError(
-        "Unknown output format: '\(output.escapedForDisplay)'. Use .safetensors, .npz, .npy, .gguf, .pth, .onnx, a path that ends in / for a folder of .npy files, or --format."
+        "Unknown output format: '\(outputPath.escapedForDisplay)'. Use .safetensors, .npz, .npy, .gguf, .pth, .onnx, a path that ends in / for a folder of .npy files, or --format."
       )
     }
     return .file(format)
@@ -80,6 +104,7 @@ struct ConvertCommand: ParsableCommand, JSONReporting {
   // MARK: Options that have no effect on an output
 
   func validate() throws {
+    _ = try paths()
     switch try destination() {
     case .model:
       try refuse(
@@ -99,7 +124,7 @@ struct ConvertCommand: ParsableCommand, JSONReporting {
         network.geometryOptions + [("--num-classes", numClasses != nil)],
         "only for .onnx or with --fold-bn")
     }
-    if tensors.shardSize != nil, format != .safetensors || !output.hasSuffix(".safetensors") {
+    if tensors.shardSize != nil, format != .safetensors || !outputPath.hasSuffix(".safetensors") {
       throw ValidationError("--shard-size: only for .safetensors.")
     }
     if format != .torchZip { try refuse(tensors.torchOptions, "only for .pth and .pt") }
@@ -150,11 +175,11 @@ struct ConvertCommand: ParsableCommand, JSONReporting {
     switch try destination() {
     case .model:
       try ONNXConversion(
-        input: input, opening: opening, network: network, numClasses: numClasses,
+        input: paths().source, opening: opening, network: network, numClasses: numClasses,
         foldsNormalization: foldBn, hasExternalData: externalData, overwrite: !noClobber,
         isDurable: durable, checks: check, sourceDigest: sourceDigest, json: json
-      ).write(to: output)
-    case .file(let format): try convert(to: output, as: format)
+      ).write(to: outputPath)
+    case .file(let format): try convert(to: outputPath, as: format)
     case .standardOutput(let format): try convert(to: nil, as: format)
     }
   }
@@ -163,8 +188,7 @@ struct ConvertCommand: ParsableCommand, JSONReporting {
   private func convert(to path: String?, as format: OutputFormat) throws {
     let clock = ContinuousClock()
     let start = clock.now
-    let checkpoint = try Checkpoint(
-      path: input, limits: opening.limits, password: try opening.password())
+    let checkpoint = try paths().source.open(opening)
     var options = tensors.writeOptions
     options.key = network.key
     let edits = NetworkEdits(checkpoint: checkpoint, network: network, format: format)

@@ -8,8 +8,7 @@ internal import DecantTensors
 
 /// The conversion `decant convert IN OUT.onnx`: writes the network of a state dict as an ONNX model.
 struct ONNXConversion {
-  /// The checkpoint's path.
-  let input: String
+  let input: CheckpointSource
   let opening: OpeningOptions
   let network: NetworkOptions
   let numClasses: Int?
@@ -50,7 +49,7 @@ struct ONNXConversion {
             + export.tooLongKeys.map(\.escapedForDisplay).joined(separator: ", "))
       }
       report = try export.model(foldsNormalization: foldsNormalization).write(to: output, target)
-    } catch let error as DecantError { throw error.located(file: input) }
+    } catch let error as DecantError { throw error.located(file: input.path) }
     line.clear()
     print(report, output, clock.now - start)
   }

@@ -16,7 +16,8 @@ struct DiffCommand: ParsableCommand, JSONReporting {
       """)
 
   @Argument(help: "The first checkpoint.") var a: String
-  @Argument(help: "The second checkpoint.") var b: String
+  @Argument(help: "The second checkpoint; none with --join.") var b: String?
+  @OptionGroup var joining: JoinOptions
   @OptionGroup var opening: OpeningOptions
   @Option(help: "Compare only the tensors under this key in both files; '.' is the root.")
   var key: String?
@@ -46,6 +47,8 @@ struct DiffCommand: ParsableCommand, JSONReporting {
   @Flag(help: "Print JSON, schema 1.") var json = false
 
   func validate() throws {
+    if b == nil, joining.join.isEmpty { throw ValidationError("Missing expected argument '<b>'") }
+    _ = try joining.source(b)
     if key != nil, keyA != nil || keyB != nil {
       throw ValidationError("Use --key, or --key-a and --key-b, not both.")
     }
@@ -56,17 +59,16 @@ struct DiffCommand: ParsableCommand, JSONReporting {
 
   func run() throws {
     let query = TensorQuery(only: only, except: except, dequantize: dequantize)
-    let password = try opening.password()
-    let left = try DiffFile(
-      "A", path: a, key: keyA ?? key, query, limits: opening.limits, password: password)
-    let right = try DiffFile(
-      "B", path: b, key: keyB ?? key, query, limits: opening.limits, password: password)
+    let second = try joining.source(b)
+    let first = CheckpointSource(paths: [a], isJoined: false)
+    let left = try DiffFile("A", first.open(opening), key: keyA ?? key, query)
+    let right = try DiffFile("B", second.open(opening), key: keyB ?? key, query)
     let unused = (only + except).filter { !left.hasName($0) && !right.hasName($0) }
     guard unused.isEmpty else {
       throw DecantError(
         .tensorNotFound,
         "no tensor name matches \(unused.map(\.escapedForDisplay).joined(separator: ", "))",
-        file: "\(a) and \(b)", advice: .listNames)
+        file: "\(a) and \(second.path)", advice: .listNames)
     }
     for side in [left, right] { note(side) }
     var matching = TensorMatching(left, right, exactNames: exactNames)

@@ -11,6 +11,7 @@ struct IdentifyCommand: ParsableCommand, JSONReporting {
     abstract: "Identify the ResNet in a checkpoint, and list what the file does not contain.")
 
   @Argument(help: "The checkpoint.") var file: String?
+  @OptionGroup var joining: JoinOptions
   @OptionGroup var opening: OpeningOptions
   @Option(help: "The state dict to use, as inspect lists it; '.' is the root.") var key: String?
   @Option(help: "The prefix of the network's tensor names, when the file holds several networks.")
@@ -32,7 +33,8 @@ struct IdentifyCommand: ParsableCommand, JSONReporting {
   @Flag(help: "Print JSON, schema 1.") var json = false
 
   func validate() throws {
-    if [file != nil, dialects, architectures].count(where: { $0 }) != 1 {
+    if file != nil, !joining.join.isEmpty { _ = try joining.source(file) }
+    if [file != nil || !joining.join.isEmpty, dialects, architectures].count(where: { $0 }) != 1 {
       throw ValidationError("Pass a file, --dialects or --architectures.")
     }
     if explain, json { throw ValidationError("--explain prints text: leave out --json.") }
@@ -42,12 +44,11 @@ struct IdentifyCommand: ParsableCommand, JSONReporting {
   }
 
   func run() throws {
-    guard let file else {
+    if dialects || architectures {
       return dialects
         ? CatalogueReport.printDialects(json: json) : CatalogueReport.printArchitectures(json: json)
     }
-    let network = try NetworkFile(
-      identifying: file, limits: opening.limits, password: try opening.password(), key: key)
+    let network = try NetworkFile(identifying: joining.source(file).open(opening), key: key)
     let identification: ResNetIdentification
     do throws(DecantError) {
       identification = try network.identify(prefix: prefix, note: StandardStreams.note)
@@ -67,10 +68,13 @@ struct IdentifyCommand: ParsableCommand, JSONReporting {
     if !identification.isResNet { throw ExitStatus.no }
   }
 
+  /// The path that messages show.
+  private var path: String { file ?? joining.join.first ?? "" }
+
   /// Reports that the file is not a ResNet, and what it contains instead.
   private func refuse(_ absence: NoMatchReport) -> ExitStatus {
     if json { StandardStreams.document(absence.json) }
-    StandardStreams.error("\((file ?? "").escapedForDisplay): \(absence.text)")
+    StandardStreams.error("\(path.escapedForDisplay): \(absence.text)")
     return .no
   }
 
@@ -80,7 +84,7 @@ struct IdentifyCommand: ParsableCommand, JSONReporting {
     let size = size ?? 224
     guard let report = ExplanationReport(identification, configuration, inputSize: size) else {
       throw DecantError(
-        .invalidArgument, "an image of \(size)×\(size) is too small for the network", file: file,
+        .invalidArgument, "an image of \(size)×\(size) is too small for the network", file: path,
         remedy: "Pass a larger --size.")
     }
     StandardStreams.line()

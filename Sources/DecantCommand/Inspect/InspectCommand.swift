@@ -15,7 +15,8 @@ struct InspectCommand: ParsableCommand, JSONReporting {
     case file, name, bytes
   }
 
-  @Argument(help: "The checkpoint.") var file: String
+  @Argument(help: "The checkpoint.") var file: String?
+  @OptionGroup var joining: JoinOptions
   @OptionGroup var opening: OpeningOptions
   @Option(help: "Show only the values under this key, as inspect lists it; '.' is the root.") var key: String?
   @Option(help: "Show only tensors whose name matches this glob, such as '*.bn?.*'.") var filter: String?
@@ -29,6 +30,8 @@ struct InspectCommand: ParsableCommand, JSONReporting {
   @Flag(help: "Disassemble the pickle instead, like Python's pickletools.") var pickle = false
 
   func validate() throws {
+    let source = try joining.source(file)
+    if pickle && source.isJoined { throw ValidationError("Use --pickle with one file.") }
     if pickle && (json || tree || stats || digest || checksums || key != nil || filter != nil) {
       throw ValidationError("Use --pickle without other options.")
     }
@@ -40,8 +43,7 @@ struct InspectCommand: ParsableCommand, JSONReporting {
 
   func run() throws {
     if pickle { return try disassemble() }
-    let checkpoint = try Checkpoint(
-      path: file, limits: opening.limits, password: try opening.password())
+    let checkpoint = try joining.source(file).open(opening)
     // The process ends with this command. Freeing a large listing first would take a tenth of its time.
     _ = unsafe Unmanaged.passRetained(RetainedCheckpoint(checkpoint))
     var objects = checkpoint.objects
@@ -88,6 +90,7 @@ struct InspectCommand: ParsableCommand, JSONReporting {
   }
 
   private func disassemble() throws {
+    let file = file ?? ""
     let streams = try Checkpoint.pickleStreams(
       path: file, limits: opening.limits, password: try opening.password())
     for (index, stream) in streams.enumerated() {

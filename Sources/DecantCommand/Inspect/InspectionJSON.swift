@@ -55,6 +55,9 @@ enum InspectionJSON {
       members.append((key: "parts", value: .array(parts)))
     }
     if let subclass = row.entry.subclass { members.append((key: "subclass", value: .string(subclass))) }
+    if row.entry.isRankPart, let part = row.entry.rankPart {
+      members.append((key: "rank_part", value: .string(part.description)))
+    }
     if row.entry.state != .whole { members.append((key: "state", value: .string(row.entry.state.rawValue))) }
     if tensor.requiresGrad { members.append((key: "requires_grad", value: true)) }
     if let role = row.entry.role { members.append((key: "role", value: .string(role.rawValue))) }

@@ -104,7 +104,11 @@ struct InspectionReport {
     if let alias = row.aliasOf { flags.append("alias of \(alias.escapedForDisplay)") }
     if row.entry.tensor.isConjugated { flags.append("conj") }
     if row.entry.tensor.isNegated { flags.append("neg") }
-    if row.entry.tensor.storage.content == nil { flags.append("no data") }
+    if row.entry.isRankPart {
+      flags.append("one rank's part")
+    } else if row.entry.tensor.storage.content == nil {
+      flags.append("no data")
+    }
     if row.entry.state != .whole { flags.append(row.entry.state.rawValue) }
     if let statistics = row.statistics, statistics.nonFiniteCount > 0 {
       flags.append("\(Format.count(statistics.nonFiniteCount)) non-finite")

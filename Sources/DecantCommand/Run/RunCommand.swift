@@ -11,7 +11,8 @@ struct RunCommand: ParsableCommand, JSONReporting {
     commandName: "run",
     abstract: "Run the network on an input, and compare every stage with reference outputs.")
 
-  @Argument(help: "The checkpoint.") var file: String
+  @Argument(help: "The checkpoint.") var file: String?
+  @OptionGroup var joining: JoinOptions
   @OptionGroup var opening: OpeningOptions
   @OptionGroup var network: NetworkOptions
   @Option(
@@ -44,6 +45,7 @@ struct RunCommand: ParsableCommand, JSONReporting {
   @Flag(help: "Print JSON, schema 1.") var json = false
 
   func validate() throws {
+    _ = try joining.source(file)
     if float64, engine.numerics == .fast {
       throw ValidationError(
         "--numerics applies only to the engine onednn, and --float64 uses the reference engine.")
@@ -57,8 +59,9 @@ struct RunCommand: ParsableCommand, JSONReporting {
   }
 
   func run() throws {
-    let network = try network.network(in: file, opening, classes: numClasses)
-    try stages.requireStage(of: network.graph, file: file)
+    let source = try joining.source(file)
+    let network = try network.network(in: source, opening, classes: numClasses)
+    try stages.requireStage(of: network.graph, file: source.path)
     network.printWarnings()
     try network.requireMatch(
       classes: numClasses, checksFiniteness: false, mostListed: NetworkOptions.mostListed

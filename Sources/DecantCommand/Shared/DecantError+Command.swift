@@ -67,6 +67,13 @@ extension DecantError.Advice {
       "Write the password into a file of one line, and pass it: --password-file FILE."
     case .saveWhole:
       "Save the checkpoint again as whole tensors on the CPU. decant inspect FILE lists all of them."
+    case .joinRanks(let ranks):
+      "The rest is in the files of \(ranks). Name the folder of all files, or pass them all: --join FILE FILE."
+    case .addRanks:
+      "Pass their files too, or keep the tensors that are complete with decant convert --salvage."
+    case .joinFiles(let paths, let whole):
+      "Pass --join \(paths.map(\.escapedForDisplay).joined(separator: " ")) for the files of one run"
+        + (whole.map { ", or \($0.escapedForDisplay) for the whole checkpoint" } ?? "") + "."
     case .leaveOutHead:
       "Pass --num-classes 0 to use the network without its head; its output is then the pooled features. "
         + "To keep every tensor, convert to .safetensors, .npz, .gguf or .pth."

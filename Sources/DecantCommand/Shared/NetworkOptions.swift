@@ -68,10 +68,9 @@ struct NetworkOptions: ParsableArguments {
   ///
   /// - Parameter classes: the number of outputs that the network should have; nil for as many as the file has.
   func network(
-    in path: String, _ opening: OpeningOptions, classes: Int?
+    in source: CheckpointSource, _ opening: OpeningOptions, classes: Int?
   ) throws(DecantError) -> ResolvedNetwork {
-    let file = try NetworkFile(
-      path: path, limits: opening.limits, password: try opening.password(), key: key)
+    let file = try NetworkFile(source.open(opening), key: key)
     if key == nil, let choice = try? file.part?.checkpoint.chosenStateDict(),
       let note = choice.commandText(hasAttributesOption: false)
     {

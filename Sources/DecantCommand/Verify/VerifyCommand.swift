@@ -9,7 +9,8 @@ struct VerifyCommand: ParsableCommand, JSONReporting {
     commandName: "verify",
     abstract: "Check a checkpoint against an architecture: names, shapes, types and finite values.")
 
-  @Argument(help: "The checkpoint.") var file: String
+  @Argument(help: "The checkpoint.") var file: String?
+  @OptionGroup var joining: JoinOptions
   @OptionGroup var opening: OpeningOptions
   @OptionGroup var network: NetworkOptions
   @Option(
@@ -18,9 +19,11 @@ struct VerifyCommand: ParsableCommand, JSONReporting {
   var numClasses: Int?
   @Flag(help: "Print JSON, schema 1.") var json = false
 
+  func validate() throws { _ = try joining.source(file) }
+
   func run() throws {
     let found = try network.network(
-      in: file, opening, classes: numClasses ?? network.arch?.configuration.classes)
+      in: joining.source(file), opening, classes: numClasses ?? network.arch?.configuration.classes)
     // With --arch and no prefix, the file is expected to contain nothing else.
     let verification = try found.verification(
       standsAlone: network.arch != nil && found.identification.naming.prefix.isEmpty)

@@ -36,15 +36,49 @@ extension CheckpointPickling {
         let object = plan.checkpoint.objects[index]
         if places[place].children.isEmpty, Self.loadable(object) != nil {
           isKept = true
-        } else {
+        } else if object.moduleVersions == nil {
           note(object.name, object.type)
         }
+      }
+      for child in places[place].children where moduleVersions(at: child) != nil && !writesVersions(of: place)
+      {
+        if let index = places[child].object { note(plan.checkpoint.objects[index].name, "module versions") }
       }
       let isOpen = places[place].form != .stateDict && places[place].form != .tensor
       if isKept || isOpen && places[place].children.contains(where: { keptBranches[$0] }) {
         keptBranches[place] = !places[place].isMoved
       }
     }
+  }
+
+  /// Returns the module versions that a node holds, the attribute `_metadata` of the mapping above it.
+  private func moduleVersions(at place: Int) -> [ModuleVersion]? {
+    guard places[place].key == .text("_metadata"), let index = places[place].object else { return nil }
+    return plan.checkpoint.objects[index].moduleVersions
+  }
+
+  /// Returns true when a mapping keeps its module versions: its tensors have their own names.
+  private func writesVersions(of place: Int) -> Bool {
+    places[place].form == .mapping && places[place].movedTensors.isEmpty
+      && !places[place].children.contains { places[$0].newKey != nil }
+  }
+
+  /// Returns the steps that set the attribute `_metadata` of the mapping at a node; empty when it has none.
+  private func versionSteps(of place: Int) -> [Step] {
+    guard writesVersions(of: place),
+      let versions = places[place].children.lazy.compactMap({ moduleVersions(at: $0) }).first
+    else { return [] }
+    var steps: [Step] = [
+      .opcode(.emptyDictionary), .opcode(.mark), .text("_metadata"), .emptyOrderedDictionary, .rememberNew,
+      .opcode(.mark),
+    ]
+    for module in versions {
+      steps += [.text(module.path), .opcode(.emptyDictionary)]
+      if let version = module.version {
+        steps += [.opcode(.mark), .text("version"), .key(.int(version)), .opcode(.setItems)]
+      }
+    }
+    return steps + [.opcode(.setItems), .opcode(.setItems), .opcode(.build)]
   }
 
   private func isList(_ children: [Int]) -> Bool {
@@ -91,9 +125,15 @@ extension CheckpointPickling {
         }
         steps += [.text(arrival.key), .arrival(arrival.tensor, isDetached: false)]
       }
-      if place == 0 { writer.emptyOrderedDictionary() } else { writer.write(.emptyDictionary) }
+      let versions = versionSteps(of: place)
+      if place == 0 || !versions.isEmpty {
+        writer.emptyOrderedDictionary()
+      } else {
+        writer.write(.emptyDictionary)
+      }
       _ = writer.remember()
       if !steps.isEmpty { steps = [.opcode(.mark)] + steps + [.opcode(.setItems)] }
+      steps += versions
       pending.append(contentsOf: steps.reversed())
     }
   }

@@ -220,6 +220,8 @@ extension CheckpointPickling {
 
   /// Writes a key: a scalar, or a tuple of keys.
   mutating func writeKey(_ key: PickleValue) {
+    // Checkpoints of several files have no graph. Their keys are integers and texts.
+    if case .int(let number) = key { return write(scalar: .integer(number)) }
     guard let graph else { return }
     guard case .node(let id) = key else { return write(scalar: LoadableValue(key, in: graph)) }
     if memo[Int(id.index)] >= 0 { return writer.recall(memo[Int(id.index)]) }

@@ -73,7 +73,7 @@ struct CheckpointPickling {
       setForms(root, in: graph)
       try places.settle(plan.tensors)
       pending = [.value(root, place: 0, way: -1)]
-    } else if plan.checkpoint.container == .dcp {
+    } else if [.dcp, .ranks, .deepspeed].contains(plan.checkpoint.container) {
       setFormsOfBranches()
       try places.settle(plan.tensors)
       keepBranches()

@@ -107,6 +107,29 @@ package struct CheckpointFolder {
     return try InputFile(descriptor: descriptor, path: path)
   }
 
+  /// Opens a folder in this folder; nil when there is none of this name.
+  ///
+  /// - Throws: ``DecantError`` when the name is not a plain one, or is a link that leads out of this folder.
+  package func folder(_ name: String) throws(DecantError) -> CheckpointFolder? {
+    guard !name.isEmpty, name != ".", name != "..",
+      !name.utf8.contains(where: { $0 == 0 || $0 == UInt8(ascii: "/") })
+    else {
+      throw DecantError(
+        .deceptive, "the name \"\(name.escapedForDisplay)\" is not the plain name of a folder",
+        file: path,
+        remedy: "Do not trust the checkpoint: the name is malicious.")
+    }
+    guard let inner = try CheckpointFolder(path(of: name)) else { return nil }
+    guard let resolved = Descriptors.path(of: inner.handle.descriptor),
+      roots.contains(where: { resolved.utf8.starts(with: ($0 == "/" ? "/" : $0 + "/").utf8) })
+    else {
+      throw DecantError(
+        .deceptive, "is a link to a folder outside its own", file: path(of: name),
+        remedy: "If you trust the link, name the folder that it leads to.")
+    }
+    return inner
+  }
+
   /// Returns the names of the files in the folder, sorted by their bytes. O(files log files).
   ///
   /// - Throws: ``DecantError`` when the folder cannot be read, or has more than `limit` files.

@@ -95,7 +95,7 @@ enum TensorFileNames {
 
   private static let inertFunctions: Set<String> = [
     "torch.nn.backends.thnn._get_thnn_function_backend",
-    "torch.storage._load_from_bytes",
+    "torch.storage._load_from_bytes", "torch.distributed.remote_device._remote_device",
     "torch.jit._pickle.build_intlist", "torch.jit._pickle.build_tensorlist",
     "torch.jit._pickle.build_doublelist", "torch.jit._pickle.build_boollist",
     "torch.jit._pickle.build_tensor_from_id", "torch.jit._pickle.restore_type_tag",

@@ -13,6 +13,14 @@ extension Checkpoint {
       let unread = objects.filter { $0.unreadTensor != nil }
       if !unread.isEmpty { throw unreadRefusal(unread, "read", .saveWhole) }
     }
+    if key == nil, stateDictCandidates.count != 1 {
+      let parts = tensors.filter { $0.rankPart != nil }
+      let split = Set(parts.compactMap(\.stateDict))
+      // Another key helps only when a state dict is whole.
+      if !parts.isEmpty, stateDictCandidates.allSatisfy({ split.contains($0.path) }) {
+        throw rankRefusal(parts)
+      }
+    }
     let selection: Selection
     if let key { selection = try self.selection(key: key) } else { selection = try onlyStateDict() }
     try requireReadable(selection)
@@ -75,7 +83,18 @@ extension Checkpoint {
     return DecantError(
       .partialCheckpoint,
       "holds only one rank's part of \(Self.count(owners.count)) (\(kind?.description ?? "")): \(Self.list(owners))",
-      file: path, remedy: kind?.remedy)
+      file: path, advice: Self.joining(parts) ?? kind.map { .text($0.remedy) })
+  }
+
+  /// Returns the advice to join the files of all ranks; nil when the parts do not record their positions.
+  private static func joining(_ parts: [CheckpointTensor]) -> DecantError.Advice? {
+    guard let piece = parts.lazy.compactMap(\.rankPiece).first else { return nil }
+    let ranks = piece.otherRanks
+    guard !ranks.isEmpty else { return .joinRanks("the other ranks") }
+    let names = ranks.prefix(8).map(String.init).joined(separator: ", ")
+    return .joinRanks(
+      "\(ranks.count == 1 ? "rank" : "ranks") \(names)\(ranks.count > 8 ? " and \(ranks.count - 8) more" : "")"
+    )
   }
 
   // MARK: Messages

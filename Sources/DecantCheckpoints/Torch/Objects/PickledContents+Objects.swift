@@ -98,6 +98,12 @@ extension PickledContents {
       entry.rankPart = RankPart(kind: kind, owner: entry.path)
       partOwners[entry.path] = entry.rankPart
     }
+    if let object, recordedShards < Self.mostRecordedShards,
+      let piece = reconstruction.rankPiece(of: object)
+    {
+      if case .shards(let shards) = piece.division { recordedShards += shards.count }
+      entry.rankPiece = piece
+    }
     contents.tensors.append(entry)
   }
 

@@ -32,6 +32,9 @@ struct PickledContents {
   /// The objects that hold one process's parts of tensors, by path.
   var partOwners: [[PathKey]: RankPart] = [:]
   var listedOnce: Set<PickleNodeID> = []
+  /// The number of shards that the tensors so far record. Tensors can share one long list, so their number is limited.
+  var recordedShards = 0
+  static let mostRecordedShards = 4_000_000
 
   private struct Place {
     let parent: Int

@@ -18,6 +18,10 @@ package struct RankPart: Sendable, Equatable {
     /// A tensor of a model that Megatron or DeepSpeed split. `setting` is the name and value of the setting that
     /// shows it.
     case modelParallel(setting: String)
+    /// A `DTensor` with a placement that cannot be joined, such as a sum that was not carried out.
+    case unjoinedPlacement(name: String)
+    /// A tensor whose sizes differ between ranks, without a record of the position of each part.
+    case unrecordedPosition
   }
 
   let kind: Kind
@@ -28,7 +32,7 @@ package struct RankPart: Sendable, Equatable {
   func moved(below steps: [PathKey]) -> RankPart { RankPart(kind: kind, owner: steps + owner) }
 
   /// The name of the library's mechanism, for messages.
-  var description: String {
+  package var description: String {
     switch kind {
     case .distributedTensor: "DTensor"
     case .shardedTensor: "ShardedTensor"
@@ -36,17 +40,23 @@ package struct RankPart: Sendable, Equatable {
     case .zeroPartition: "partition of a DeepSpeed ZeRO optimizer"
     case .flatParameter: "flat parameter of FSDP"
     case .modelParallel(let setting): "model parallelism, \(setting)"
+    case .unjoinedPlacement(let name): "DTensor with the placement \(name)"
+    case .unrecordedPosition: "sizes differ between ranks, and the position of the parts is not recorded"
     }
   }
 
   /// The instructions for joining the parts.
   var remedy: String {
     switch kind {
+    case .unjoinedPlacement:
+      "Save DTensor.full_tensor() of it where the model was trained, or leave it out: --except NAME."
+    case .unrecordedPosition:
+      "Leave it out: --except NAME. Or join the ranks with the program that saved them."
     case .distributedTensor, .shardedTensor:
       "Join the ranks where the model was trained: save torch.distributed.checkpoint.state_dict.get_model_state_dict(model, "
         + "options=StateDictOptions(full_state_dict=True)), or save with torch.distributed.checkpoint and name its folder."
     case .zeroParameter, .zeroPartition:
-      "Join the ranks with DeepSpeed's script in the checkpoint's folder: python zero_to_fp32.py . OUTPUT"
+      "The rest is in the files of the other ranks. Name the checkpoint's folder, or join them with DeepSpeed's script in the checkpoint's folder: python zero_to_fp32.py . OUTPUT"
     case .flatParameter:
       "Join the ranks with FairScale's FullyShardedDataParallel.consolidate_shard_weights."
     case .modelParallel:

@@ -93,7 +93,7 @@ extension TensorReconstruction {
   }
 
   /// Returns an attribute of an object, from its dictionary or its slots; nil when it has no such attribute.
-  private func attribute(_ name: String, of value: PickleValue) -> PickleValue? {
+  func attribute(_ name: String, of value: PickleValue) -> PickleValue? {
     guard let object = graph.object(value) else { return nil }
     for state in object.states {
       for members in [state] + (graph.tuple(state) ?? []) {
