@@ -70,6 +70,8 @@ extension Checkpoint {
         advice: tensors.isEmpty ? .text("Pass the file that holds the weights.") : .inspect)
     }
     guard mappings.candidates.count == 1 else {
+      let parts = tensors.filter { $0.rankPart != nil && $0.purpose == nil }
+      guard parts.isEmpty else { throw rankRefusal(parts) }
       throw ambiguity(mappings.candidates, areTwins: mappings.haveTwins)
     }
     // The data of a wrapper subclass is in the tensors attached to it.
@@ -78,14 +80,16 @@ extension Checkpoint {
         $0.stateDict == only.path && $0.subclass != nil && $0.tensor.storage.content == nil
       }.map(\.path))
     func isPart(_ tensor: CheckpointTensor) -> Bool {
-      !wrappers.isEmpty && tensor.path.indices.contains { wrappers.contains(Array(tensor.path[..<$0])) }
+      guard !wrappers.isEmpty, let place = tensor.path.firstIndex(of: .text("__dict__")) else { return false }
+      return wrappers.contains(Array(tensor.path[..<place]))
     }
-    let selected = tensors.filter { tensor in
-      tensor.stateDict == only.path || isPart(tensor)
+    var (selected, others): ([CheckpointTensor], [CheckpointTensor]) = ([], [])
+    for tensor in tensors {
+      let isUsed =
+        tensor.stateDict == only.path || isPart(tensor)
         || (withAttributes && tensor.isExtra && tensor.path.starts(with: only.path))
+      if isUsed { selected.append(tensor) } else { others.append(tensor) }
     }
-    let used = Set(selected.map(\.path))
-    let others = tensors.filter { !used.contains($0.path) }
     let parts = others.filter { $0.rankPart != nil && $0.purpose == nil }
     guard parts.isEmpty else { throw rankRefusal(parts) }
     let unread = objects.filter { $0.unreadTensor != nil }
@@ -98,7 +102,8 @@ extension Checkpoint {
     guard mayBeWeights.isEmpty else {
       throw DecantError(
         .ambiguousStateDict,
-        "besides the state dict \(only.key.escapedForDisplay) (\(Self.count(only.tensorCount))) it holds "
+        "besides the state dict \(only.path.isEmpty ? "at the root" : only.key.escapedForDisplay) "
+          + "(\(Self.count(only.tensorCount))) it holds "
           + "\(Self.count(mayBeWeights.count)) that may be weights: "
           + mayBeWeights.prefix(8).map(\.escapedForDisplay).joined(separator: ", ")
           + (mayBeWeights.count > 8 ? ", …" : ""),
@@ -182,19 +187,16 @@ private struct TensorMappings {
       return own.count > 1 && own.contains { $0.tensor.elementCount > 1 }
     }
     // In a mapping around a state dict, vectors are values such as a loss's centre.
-    let weighty = wide.filter { path in
-      members[path, default: []].contains { tensors[$0].hasWeightShape }
-        || !wide.contains { $0.count > path.count && $0.starts(with: path) }
-    }
+    let around = KeyTree(wide)
+    let weighty = wide.indices.filter { index in
+      members[wide[index], default: []].contains { tensors[$0].hasWeightShape }
+        || !around.isAroundAnother(index)
+    }.map { wide[$0] }
     let all = weighty.isEmpty ? order : weighty
     // Of two mappings, one inside the other, the one with more tensors is the state dict. The others' are a question.
-    let chosen = all.filter { path in
-      let count = members[path]?.count ?? 0
-      return !all.contains { other in
-        other.count != path.count && (other.starts(with: path) || path.starts(with: other))
-          && members[other, default: []].count > count
-      }
-    }
+    let counts = all.map { members[$0]?.count ?? 0 }
+    let most = KeyTree(all).mostInLine(counts)
+    let chosen = all.indices.filter { counts[$0] == most[$0] }.map { all[$0] }
     doubtful = Set(all).subtracting(chosen)
     candidates = chosen.map { StateDictCandidate(path: $0, tensorCount: members[$0]?.count ?? 0) }
     guard chosen.count > 1 else { return }
@@ -224,6 +226,57 @@ private struct TensorMappings {
     if let last = path.last, moments.contains(last.name) { return true }
     let names = own.map { $0.path.last?.name ?? "" }
     return names.allSatisfy { moments.contains($0) || $0 == "step" } && names.contains { $0 != "step" }
+  }
+}
+
+/// Paths as a tree of keys, to find those inside each other in time proportional to their lengths.
+private struct KeyTree {
+  private struct Edge: Hashable {
+    let parent: Int
+    let key: PathKey
+  }
+
+  /// The parent of each node; -1 for the root, which is node 0.
+  private var parents = [-1]
+  /// True for each node with children.
+  private var isInner = [false]
+  /// The node of each path.
+  private var ends: [Int] = []
+
+  init(_ paths: [[PathKey]]) {
+    var children: [Edge: Int] = [:]
+    for path in paths {
+      var node = 0
+      for key in path {
+        let edge = Edge(parent: node, key: key)
+        if let child = children[edge] {
+          node = child
+        } else {
+          node = parents.count
+          children[edge] = node
+          parents.append(edge.parent)
+          isInner[edge.parent] = true
+          isInner.append(false)
+        }
+      }
+      ends.append(node)
+    }
+  }
+
+  /// Returns true when another path begins with the path at an index.
+  func isAroundAnother(_ index: Int) -> Bool { isInner[ends[index]] }
+
+  /// For each path, the largest number of those of the path itself, the paths around it and the paths inside it.
+  func mostInLine(_ numbers: [Int]) -> [Int] {
+    var inside = [Int](repeating: 0, count: parents.count)
+    for (end, number) in zip(ends, numbers) { inside[end] = max(inside[end], number) }
+    // Parents precede their children.
+    var around = inside
+    for node in parents.indices.dropFirst() { around[node] = max(around[node], around[parents[node]]) }
+    for node in parents.indices.dropFirst().reversed() {
+      inside[parents[node]] = max(inside[parents[node]], inside[node])
+    }
+    return ends.map { max(around[$0], inside[$0]) }
   }
 }
 

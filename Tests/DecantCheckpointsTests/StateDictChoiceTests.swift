@@ -120,6 +120,18 @@ import Testing
     #expect(other.code == .ambiguousStateDict && !other.reason.contains("EMA"))
   }
 
+  /// Many mappings inside each other are compared in time proportional to their number.
+  @Test func manyMappings() throws {
+    let checkpoint = try open { file in
+      var value = Value.mapping(["w": file.tensor([2]), "v": file.tensor([2])])
+      for _ in 0..<400 { value = .mapping(["w": file.tensor([2]), "v": file.tensor([2]), "inner": value]) }
+      return .list((0..<4).map { _ in value })
+    }
+    #expect(checkpoint.stateDictCandidates.count == 4)
+    #expect(
+      try #require(throws: DecantError.self) { try checkpoint.chosenStateDict() }.code == .ambiguousStateDict)
+  }
+
   /// A file without a state dict is one tensor or a list of them, and nothing of it is left out.
   @Test func takesAllTensorsWithoutAStateDict() throws {
     let checkpoint = try open { file in .list([file.tensor([3, 2]), file.tensor([4])]) }

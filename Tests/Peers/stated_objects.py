@@ -74,7 +74,7 @@ REFUSED = {
     **{f"{ZIPS}{name}.zip": text for name, text in {
         "AddDirectoryToArchiveWithZIP64LFHOffset": SOUND,
         "ArchiveIteratorErrorConditions": SOUND,
-        "ArchiveReadErrorConditions": "has no directory at its end",
+        "ArchiveReadErrorConditions": "the entry is stored without compression, but has two sizes",
         "DetectEntryType": "(it holds META-INF/, META-INF/container.xml…)",
         "EntryIsCompressed": "(it holds uncompressed, compressed…)",
         "ExtractCompressedDataDescriptorArchive": SOUND,

@@ -498,8 +498,8 @@ def test_layout(decant, folder):
             turned = tensor.permute(0, *range(2, tensor.dim()), 1) if is_weight else tensor
             turned = turned.double() if extra and tensor.is_floating_point() else turned
             assert record(name, found[name]) == record(name, turned), name
-    record = json.loads(metadata_of(folder / "a.safetensors")["decant.layout"])
-    assert sorted(record["nhwc"]["ordinary"]) == ["conv1d", "conv3d", "empty", "large", "last", "view"]
+    layout = json.loads(metadata_of(folder / "a.safetensors")["decant.layout"])
+    assert sorted(layout["nhwc"]["ordinary"]) == ["conv1d", "conv3d", "empty", "large", "last", "view"]
 
 
 RENAMINGS = [

@@ -87,7 +87,8 @@ extension PickledContents {
 
   /// Returns true for the state of a pickled `torch.nn.Module`: a dictionary with `_parameters` and `_modules`.
   private func isModuleState(_ value: PickleValue) -> Bool {
-    guard let pairs = graph.dictionary(value) else { return false }
+    // PyTorch sets both first. A longer search could be repeated for every call that shares a long dictionary.
+    guard let pairs = graph.dictionary(value)?.prefix(64) else { return false }
     return ["_parameters", "_modules"].allSatisfy { name in
       pairs.contains { graph.isText($0.key, name) && graph.mappingPairs($0.value) != nil }
     }
