@@ -11,6 +11,7 @@ warnings.filterwarnings("ignore")
 import torch  # noqa: E402
 import torch.distributed as dist  # noqa: E402
 import torch.multiprocessing as mp  # noqa: E402
+from ports import free_port  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.distributed._shard.api import load_with_process_group  # noqa: E402
 from torch.distributed._shard.sharded_tensor import Shard as LocalShard  # noqa: E402
@@ -109,4 +110,4 @@ def work(rank: int, world: int, port: int, folder: Path):
 
 if __name__ == "__main__":
     place, count = Path(sys.argv[1]), int(sys.argv[2])
-    mp.spawn(work, (count, 29600 + count, place), count)
+    mp.spawn(work, (count, free_port(), place), count)

@@ -488,18 +488,18 @@ def test_layout(decant, folder):
     }
     torch.save(value, folder / "a.pth")
     turning = ["--layout", "nhwc", "--check"]
-    for name in ["view", "last", "empty", "large", "conv*"]:
+    weights = ["conv", "half", "view", "last", "empty", "large", "conv1d", "conv3d"]
+    for name in weights:
         turning += ["--layout-only", name]
     for extra in [[], ["--dtype", "float64"]]:
         decant("convert", folder / "a.pth", folder / "a.safetensors", *turning, *extra)
         found = safetensors.torch.load_file(folder / "a.safetensors")
         for name, tensor in value.items():
-            is_weight = tensor.dim() > 2 and name != "counts"
-            turned = tensor.permute(0, *range(2, tensor.dim()), 1) if is_weight else tensor
+            turned = tensor.permute(0, *range(2, tensor.dim()), 1) if name in weights else tensor
             turned = turned.double() if extra and tensor.is_floating_point() else turned
             assert record(name, found[name]) == record(name, turned), name
     layout = json.loads(metadata_of(folder / "a.safetensors")["decant.layout"])
-    assert sorted(layout["nhwc"]["ordinary"]) == ["conv1d", "conv3d", "empty", "large", "last", "view"]
+    assert sorted(layout["nhwc"]["ordinary"]) == sorted(weights)
 
 
 RENAMINGS = [

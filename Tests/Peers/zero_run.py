@@ -11,6 +11,7 @@ os.environ["DS_ACCELERATOR"] = "cpu"
 import torch  # noqa: E402
 import torch.distributed as dist  # noqa: E402
 import torch.multiprocessing as mp  # noqa: E402
+from ports import free_port  # noqa: E402
 from torch import nn  # noqa: E402
 
 
@@ -38,9 +39,8 @@ class Network(nn.Module):
         return self.head(self.third(self.frozen(inner)) * self.scale)
 
 
-def work(rank: int, world: int, stage: int, dtype: str, folder: str):
-    port = str(29700 + 10 * stage + len(dtype))
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=port, RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world))
+def work(rank: int, world: int, port: int, stage: int, dtype: str, folder: str):
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world))
     import deepspeed
 
     settings = {
@@ -66,7 +66,7 @@ def work(rank: int, world: int, stage: int, dtype: str, folder: str):
 
 
 if __name__ == "__main__":
-    mp.spawn(work, (2, int(sys.argv[1]), sys.argv[2], sys.argv[3]), 2)
+    mp.spawn(work, (2, free_port(), int(sys.argv[1]), sys.argv[2], sys.argv[3]), 2)
     from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint
 
     torch.save(dict(get_fp32_state_dict_from_zero_checkpoint(sys.argv[3])), sys.argv[3] + ".full.pt")
