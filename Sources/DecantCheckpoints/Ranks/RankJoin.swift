@@ -35,7 +35,7 @@ struct RankJoin {
   private var differing: [String] = []
   private var uncompared: [String] = []
 
-  /// What a joined tensor consists of: views of the ranks' storages, at the offsets of boxes.
+  /// The parts of a joined tensor: views of the ranks' storages, at the offsets of boxes.
   private struct Composition: Hashable {
     let dtype: DType
     let shape: [Int]

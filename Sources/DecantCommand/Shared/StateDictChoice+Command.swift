@@ -30,7 +30,7 @@ extension StateDictChoice {
   /// The number of values that a note names.
   private static let mostNamed = 8
 
-  /// What is left out, as JSON: `[{"key": "optimizer", "tensors": 640}, …]`.
+  /// The values that are left out, as JSON: `[{"key": "optimizer", "tensors": 640}, …]`.
   var leftOutJSON: JSONValue {
     .array(
       leftOut.map {
