@@ -94,9 +94,13 @@ extension Checkpoint {
     guard parts.isEmpty else { throw rankRefusal(parts) }
     let unread = objects.filter { $0.unreadTensor != nil }
     let otherUnread = unread.filter { $0.stateDict != only.path }
+    let known = Set(others.isEmpty ? [] : selected.map(\.data))
+    let elementCount = selected.map(\.tensor.elementCount).saturatingSum
     let mayBeWeights =
       others.filter { tensor in
-        tensor.mayBeWeight || tensor.stateDict.map { mappings.doubtful.contains($0) } ?? false
+        !known.contains(tensor.data)
+          && (tensor.mayBeWeight || tensor.isLargerThan(elementCount)
+            || tensor.hasWeightType && tensor.stateDict.map { mappings.doubtful.contains($0) } ?? false)
       }.map(\.name)
       + otherUnread.filter { $0.purpose == nil }.map { $0.path.isEmpty ? "the value at the root" : $0.name }
     guard mayBeWeights.isEmpty else {
@@ -186,17 +190,29 @@ private struct TensorMappings {
       if own.contains(where: \.hasWeightShape) { return true }
       return own.count > 1 && own.contains { $0.tensor.elementCount > 1 }
     }
-    // In a mapping around a state dict, vectors are values such as a loss's centre.
+    // In a mapping around a larger state dict, vectors are values such as a loss's centre.
+    let sizes = wide.map { members[$0]?.count ?? 0 }
     let around = KeyTree(wide)
+    let largest = around.mostInLine(sizes)
     let weighty = wide.indices.filter { index in
       members[wide[index], default: []].contains { tensors[$0].hasWeightShape }
-        || !around.isAroundAnother(index)
+        || !around.isAroundAnother(index) || sizes[index] == largest[index]
     }.map { wide[$0] }
     let all = weighty.isEmpty ? order : weighty
     // Of two mappings, one inside the other, the one with more tensors is the state dict. The others' are a question.
     let counts = all.map { members[$0]?.count ?? 0 }
     let most = KeyTree(all).mostInLine(counts)
-    let chosen = all.indices.filter { counts[$0] == most[$0] }.map { all[$0] }
+    var chosen = all.indices.filter { counts[$0] == most[$0] }.map { all[$0] }
+    // The same tensors under a second key are no second state dict.
+    var seen: Set<Set<Alias>> = []
+    chosen = chosen.filter { path in
+      seen.insert(
+        Set(
+          members[path, default: []].map { index in
+            Alias(name: Array(tensors[index].path.dropFirst(path.count)), data: tensors[index].data)
+          })
+      ).inserted
+    }
     doubtful = Set(all).subtracting(chosen)
     candidates = chosen.map { StateDictCandidate(path: $0, tensorCount: members[$0]?.count ?? 0) }
     guard chosen.count > 1 else { return }
@@ -207,6 +223,11 @@ private struct TensorMappings {
         })
     }
     haveTwins = contents.allSatisfy { $0 == contents[0] }
+  }
+
+  private struct Alias: Hashable {
+    let name: [PathKey]
+    let data: CheckpointTensor.DataPlace
   }
 
   private struct Member: Hashable {
@@ -281,11 +302,33 @@ private struct KeyTree {
 }
 
 extension CheckpointTensor {
-  /// True when two or more sizes are above 1, as in the weights of linear and convolutional layers.
-  fileprivate var hasWeightShape: Bool { tensor.shape.count { $0 > 1 } >= 2 }
+  /// True when two or more sizes are above 1, as in the weights of linear and convolutional layers. Counts and masks are
+  /// no weights.
+  fileprivate var hasWeightShape: Bool { hasWeightType && tensor.shape.count { $0 > 1 } >= 2 }
+
+  fileprivate var hasWeightType: Bool { tensor.dtype != .int64 && tensor.dtype != .bool }
+
+  /// The place of a tensor's data. Tensors with equal places are the same.
+  fileprivate struct DataPlace: Hashable {
+    let storage: ObjectIdentifier
+    let offset: Int
+    let shape: [Int]
+    let strides: [Int]
+  }
+
+  fileprivate var data: DataPlace {
+    DataPlace(
+      storage: ObjectIdentifier(tensor.storage), offset: tensor.storageOffset, shape: tensor.shape,
+      strides: tensor.strides)
+  }
 
   /// True for a tensor outside the chosen state dict that may be a weight of a network.
   fileprivate var mayBeWeight: Bool { purpose == nil && hasWeightShape && !isMoment }
+
+  /// True for a tensor that may be the weights of a whole network in one vector, such as FSDP's flat parameters.
+  fileprivate func isLargerThan(_ elementCount: Int) -> Bool {
+    purpose == nil && hasWeightType && !isMoment && !isRandomState && tensor.elementCount > elementCount
+  }
 
   /// True for a value that an optimizer keeps of a parameter.
   private var isMoment: Bool { path.contains { TensorMappings.moments.contains($0.name) } }

@@ -223,7 +223,7 @@ package struct ConversionPlan {
   /// - Throws: ``DecantError`` when weights are channels last already, when nothing says which tensors are weights of
   ///   convolutions, and when there is nothing to turn back.
   private mutating func chooseConvolutions() throws(DecantError) {
-    let turned = selection.tensors.filter { $0.turned != nil }
+    let turned = choice.selection.tensors.filter { $0.turned != nil }
     switch options.layout {
     case nil: return
     case .channelsFirst?:

@@ -15,7 +15,8 @@ import Testing
   @Test func exactText() throws {
     _ = try decant("synthesize resnet50nodown -o OUT/n.pth")
     let run = try decant("identify OUT/n.pth")
-    #expect(run.status == 0 && run.errors.isEmpty)
+    #expect(run.status == 0)
+    #expect(run.errors == "decant: using model (320 tensors); left out: epoch; --key . takes everything\n")
     #expect(
       run.output == """
         consistent with resnet50

@@ -112,7 +112,7 @@ struct ConversionSummary {
       }
     } else if !records {
       StandardStreams.note(
-        "warning: \(weights) stay channels last, which \(format) cannot record; --layout nchw turns them back"
+        "warning: \(weights) stay channels last, which \(format) cannot record; convert the source with --layout nchw for PyTorch's order"
       )
     }
   }

@@ -12,7 +12,10 @@ extension StateDictChoice {
     let key = selection.path.isEmpty ? "the root" : selection.key.escapedForDisplay
     var clauses = ["using \(key) (\(Format.count(selection.tensors.count, "tensor")))"]
     if !leftOut.isEmpty {
-      let names = leftOut.prefix(Self.mostNamed).map { value in
+      // Every key with tensors is named, and the first of the others.
+      let tensors = leftOut.filter { $0.tensorCount > 0 }.prefix(Self.mostWithTensors)
+      let shown = tensors + leftOut.filter { $0.tensorCount == 0 }.prefix(Self.mostNamed)
+      let names = shown.map { value in
         value.key.escapedForDisplay
           + (value.tensorCount > 0 ? " (\(Format.count(value.tensorCount, "tensor")))" : "")
       }
@@ -27,8 +30,9 @@ extension StateDictChoice {
     return clauses.joined(separator: "; ")
   }
 
-  /// The number of values that a note names.
+  /// The numbers of keys that a note names, without and with tensors.
   private static let mostNamed = 8
+  private static let mostWithTensors = 100
 
   /// The values that are left out, as JSON: `[{"key": "optimizer", "tensors": 640}, …]`.
   var leftOutJSON: JSONValue {
