@@ -75,7 +75,8 @@ def test_a_training_state(decant, folder, optimizer):
 
 def test_twins_and_others_are_asked(decant, folder):
     network = nn.Linear(3, 2)
-    torch.save({"model": network.state_dict(), "model_ema": network.state_dict()}, folder / "twins.pth")
+    average = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    torch.save({"model": network.state_dict(), "model_ema": average}, folder / "twins.pth")
     torch.save({"model": network.state_dict(), "bank": torch.randn(5, 3)}, folder / "bank.pth")
     torch.save({"model": network.state_dict(), "features": [torch.randn(5, 3)]}, folder / "list.pth")
     for name, word in (("twins", "average (EMA)"), ("bank", "bank"), ("list", "features.0")):
