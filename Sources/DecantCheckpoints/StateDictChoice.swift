@@ -52,8 +52,9 @@ extension Checkpoint {
   /// - Throws: ``DecantError`` as ``chosenStateDict(withAttributes:)`` and ``selection(key:withAttributes:)``.
   package func choice(key: String?, withAttributes: Bool = false) throws(DecantError) -> StateDictChoice {
     if let key { return StateDictChoice(selection: try selection(key: key, withAttributes: withAttributes)) }
-    if stateDictCandidates.isEmpty { return StateDictChoice(selection: .all(of: self)) }
-    return try chosenStateDict(withAttributes: withAttributes)
+    let mappings = TensorMappings(tensors)
+    if mappings.candidates.isEmpty { return StateDictChoice(selection: .all(of: self)) }
+    return try chosenStateDict(mappings, withAttributes: withAttributes)
   }
 
   /// Returns the only state dict, and the values that it leaves out.
@@ -63,7 +64,12 @@ extension Checkpoint {
   ///   tensor outside the only one may be a weight. That is every tensor of two or more sizes above 1, unless it belongs
   ///   to an optimizer, a random number generator, a data frame or a module's attributes.
   package func chosenStateDict(withAttributes: Bool = false) throws(DecantError) -> StateDictChoice {
-    let mappings = TensorMappings(tensors)
+    try chosenStateDict(TensorMappings(tensors), withAttributes: withAttributes)
+  }
+
+  private func chosenStateDict(
+    _ mappings: TensorMappings, withAttributes: Bool
+  ) throws(DecantError) -> StateDictChoice {
     guard let only = mappings.candidates.first else {
       throw DecantError(
         .noStateDict, tensors.isEmpty ? "holds no tensors" : "holds tensors but no state dict", file: path,
@@ -107,8 +113,8 @@ extension Checkpoint {
       throw DecantError(
         .ambiguousStateDict,
         "besides the state dict \(only.path.isEmpty ? "at the root" : only.key.escapedForDisplay) "
-          + "(\(Self.count(only.tensorCount))) it holds "
-          + "\(Self.count(mayBeWeights.count)) that may be weights: "
+          + "(\(Format.count(only.tensorCount, "tensor"))) it holds "
+          + "\(Format.count(mayBeWeights.count, "tensor")) that may be weights: "
           + mayBeWeights.prefix(8).map(\.escapedForDisplay).joined(separator: ", ")
           + (mayBeWeights.count > 8 ? ", …" : ""),
         file: path, advice: .chooseStateDict(only.key))
@@ -123,8 +129,10 @@ extension Checkpoint {
   }
 
   private func ambiguity(_ candidates: [StateDictCandidate], areTwins: Bool) -> DecantError {
-    let list = candidates.prefix(16).map { "\($0.key.escapedForDisplay) (\(Self.count($0.tensorCount)))" }
-      .joined(separator: ", ")
+    let list = candidates.prefix(16).map {
+      "\($0.key.escapedForDisplay) (\(Format.count($0.tensorCount, "tensor")))"
+    }
+    .joined(separator: ", ")
     return DecantError(
       .ambiguousStateDict,
       "holds \(candidates.count) state dicts: \(list)\(candidates.count > 16 ? ", …" : "")"
@@ -159,9 +167,6 @@ extension Checkpoint {
     }
     return found
   }
-
-  /// Returns a number of tensors in words.
-  static func count(_ count: Int) -> String { "\(count) \(count == 1 ? "tensor" : "tensors")" }
 }
 
 /// The mappings and modules of a checkpoint that directly hold tensors.

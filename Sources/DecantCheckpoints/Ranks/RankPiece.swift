@@ -138,9 +138,10 @@ struct MeshDivision: Sendable, Equatable {
     }
   }
 
-  /// Returns the order of cuts that strided placements stand for, in which every cut is a plain one; nil when they
-  /// stand for none. FSDP 2 over tensor parallelism writes `[_StridedShard(0, sf=2), Shard(0)]`: cut by the second
-  /// dimension of the mesh first.
+  /// Returns the cuts in the order in which the tensor was cut, without strides; nil when the strides fit no order.
+  ///
+  /// FSDP 2 over tensor parallelism writes `[_StridedShard(0, sf=2), Shard(0)]`: the second dimension of the mesh cuts
+  /// first.
   private static func decodedOrder(_ sizes: [Int], _ placements: [Placement]) -> [Cut]? {
     var order: [Int: [Int]] = [:]
     for (meshAxis, placement) in placements.enumerated().reversed() {

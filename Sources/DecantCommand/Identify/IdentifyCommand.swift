@@ -49,11 +49,7 @@ struct IdentifyCommand: ParsableCommand, JSONReporting {
         ? CatalogueReport.printDialects(json: json) : CatalogueReport.printArchitectures(json: json)
     }
     let network = try NetworkFile(identifying: joining.source(file).open(opening), key: key)
-    if key == nil, let choice = try? network.part?.checkpoint.chosenStateDict(),
-      let note = choice.commandText(hasAttributesOption: false)
-    {
-      StandardStreams.note(note)
-    }
+    if key == nil { network.printChoice() }
     let identification: ResNetIdentification
     do throws(DecantError) {
       identification = try network.identify(prefix: prefix, note: StandardStreams.note)

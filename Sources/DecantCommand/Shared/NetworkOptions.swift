@@ -71,11 +71,7 @@ struct NetworkOptions: ParsableArguments {
     in source: CheckpointSource, _ opening: OpeningOptions, classes: Int?
   ) throws(DecantError) -> ResolvedNetwork {
     let file = try NetworkFile(source.open(opening), key: key)
-    if key == nil, let choice = try? file.part?.checkpoint.chosenStateDict(),
-      let note = choice.commandText(hasAttributesOption: false)
-    {
-      StandardStreams.note(note)
-    }
+    if key == nil { file.printChoice() }
     if key != nil, let warning = file.unreadWarning { StandardStreams.note("warning: \(warning)") }
     return try resolve(file, classes: classes)
   }

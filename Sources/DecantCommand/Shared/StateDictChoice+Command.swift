@@ -1,5 +1,6 @@
 internal import DecantBytes
 internal import DecantCheckpoints
+internal import DecantNetworks
 
 /// The note on the state dict that was chosen without a key, and on what it leaves out.
 extension StateDictChoice {
@@ -42,5 +43,14 @@ extension StateDictChoice {
           (key: "key", value: .string($0.key)), (key: "tensors", value: .exact(Int64($0.tensorCount))),
         ])
       })
+  }
+}
+
+extension NetworkFile {
+  /// Prints the note on the only state dict, when no key chose it.
+  func printChoice() {
+    if let note = (try? part?.checkpoint.chosenStateDict())?.commandText(hasAttributesOption: false) {
+      StandardStreams.note(note)
+    }
   }
 }

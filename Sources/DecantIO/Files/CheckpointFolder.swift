@@ -107,7 +107,7 @@ package struct CheckpointFolder {
     return try InputFile(descriptor: descriptor, path: path)
   }
 
-  /// Opens a folder in this folder; nil when there is none of this name.
+  /// Opens the folder with this name inside this folder; nil when there is none.
   ///
   /// - Throws: ``DecantError`` when the name is not a plain one, or is a link that leads out of this folder.
   package func folder(_ name: String) throws(DecantError) -> CheckpointFolder? {

@@ -204,34 +204,30 @@ struct ZipLayout {
     return min(place, end)
   }
 
-  /// Returns the extra field of AES encryption; nil when there is none.
-  private func readAES(_ bytes: RawSpan, _ start: Int, _ count: Int) -> ZipLibrary.AES? {
+  /// Returns the range of an extra field's data; nil when the entry has no field of this kind.
+  private func extraField(_ kind: UInt16, _ bytes: RawSpan, _ start: Int, _ count: Int) -> Range<Int>? {
     var place = start
     while place + 4 <= start + count {
       let length = Int(bytes.little(UInt16.self, place + 2) ?? 0)
-      if bytes.little(UInt16.self, place) == 0x9901, length == 7 {
-        return ZipLibrary.AES(bytes.part(place + 4..<place + 11).all)
-      }
+      if bytes.little(UInt16.self, place) == kind { return place + 4..<place + 4 + length }
       place += 4 + length
     }
     return nil
   }
 
+  /// Returns the parameters of AES encryption (extra field 0x9901); nil when the entry has none.
+  private func readAES(_ bytes: RawSpan, _ start: Int, _ count: Int) -> ZipLibrary.AES? {
+    guard let field = extraField(0x9901, bytes, start, count), field.count == 7 else { return nil }
+    return ZipLibrary.AES(bytes.part(field).all)
+  }
+
   /// Reads 64-bit values from the Zip64 extra field in place of 32-bit values that are 0xFFFFFFFF.
   private func readWide(_ bytes: RawSpan, _ start: Int, _ count: Int, _ values: inout [Int]) {
-    var place = start
-    while place + 4 <= start + count {
-      let kind = bytes.little(UInt16.self, place) ?? 0
-      let length = Int(bytes.little(UInt16.self, place + 2) ?? 0)
-      if kind == 1 {
-        var field = place + 4
-        for index in values.indices where values[index] == 0xFFFF_FFFF && field + 8 <= place + 4 + length {
-          values[index] = bytes.little(UInt64.self, field).flatMap { Int(exactly: $0) } ?? .max
-          field += 8
-        }
-        return
-      }
-      place += 4 + length
+    guard let field = extraField(1, bytes, start, count) else { return }
+    var place = field.lowerBound
+    for index in values.indices where values[index] == 0xFFFF_FFFF && place + 8 <= field.upperBound {
+      values[index] = bytes.little(UInt64.self, place).flatMap { Int(exactly: $0) } ?? .max
+      place += 8
     }
   }
 

@@ -56,11 +56,11 @@ extension Checkpoint {
     let parts = tensors.filter { $0.rankPart != nil && !$0.path.starts(with: selection.path) }
     var clauses: [String] = []
     if !unread.isEmpty {
-      clauses.append("\(Self.count(unread.count)) that cannot be read: \(Self.list(unread))")
+      clauses.append("\(Format.count(unread.count, "tensor")) that cannot be read: \(Self.list(unread))")
     }
     if !parts.isEmpty {
       let owners = Self.owners(parts)
-      clauses.append("one rank's part of \(Self.count(owners.count)): \(Self.list(owners))")
+      clauses.append("one rank's part of \(Format.count(owners.count, "tensor")): \(Self.list(owners))")
     }
     return clauses.isEmpty
       ? nil
@@ -72,7 +72,7 @@ extension Checkpoint {
   {
     DecantError(
       .unreadTensors,
-      "holds \(unread.count > Self.mostNamed ? Self.count(unread.count) : "tensors") that cannot be \(use): \(Self.list(unread))",
+      "holds \(unread.count > Self.mostNamed ? Format.count(unread.count, "tensor") : "tensors") that cannot be \(use): \(Self.list(unread))",
       file: path, advice: advice)
   }
 
@@ -82,7 +82,7 @@ extension Checkpoint {
     let kind = parts.first?.rankPart
     return DecantError(
       .partialCheckpoint,
-      "holds only one rank's part of \(Self.count(owners.count)) (\(kind?.description ?? "")): \(Self.list(owners))",
+      "holds only one rank's part of \(Format.count(owners.count, "tensor")) (\(kind?.description ?? "")): \(Self.list(owners))",
       file: path, advice: Self.joining(parts) ?? kind.map { .text($0.remedy) })
   }
 

@@ -122,7 +122,7 @@ struct PickledContents {
     keepUnreadStorages()
     for function in foreignFunctions {
       contents.notes.append(
-        "read \(Checkpoint.count(function.count)) of \(function.name.escapedForDisplay), whose arguments are those of "
+        "read \(Format.count(function.count, "tensor")) of \(function.name.escapedForDisplay), whose arguments are those of "
           + "torch._utils._rebuild_tensor_v2")
     }
     RankPart.mark(&contents, owners: partOwners)
