@@ -262,6 +262,10 @@ import Testing
     Case(
       .encrypted, .unreadable, zip([("a.bin", [9, 9, 9, 9])]) { $0[0].flags = 1 },
       near: zip([("a.pkl", Stream.clean.bytes)]) { _ in }, .clean),
+    // Encrypted bytes that begin like a pickle by chance are not one; a whole pickle under the flag is, as for torch.
+    Case(
+      .encrypted, .unreadable, zip([("a.pkl", Array("I1f:\u{1}".utf8))]) { $0[0].flags = 1 },
+      near: zip([("a.pkl", Stream.clean.bytes)]) { $0[0].flags = 1 }, .dangerous),
     Case(
       .zipName, .dangerous, zip([("a.pkl", Stream.clean.bytes)]) { $0[0].localName = "b.pkl" },
       near: zip(("a.pkl", Stream.clean.bytes)), .clean),

@@ -433,8 +433,8 @@ def test_options_of_other_formats(decant, folder, small):
 
 
 def test_several_state_dicts(decant, export, folder):
-    state = nets.randomise(Cifar(3, False).eval()).state_dict()
-    file = nets.save({"model": state, "ema": state}, folder)
+    state, average = (nets.randomise(Cifar(3, False).eval()).state_dict() for _ in range(2))
+    file = nets.save({"model": state, "ema": average}, folder)
     finished = decant.attempt("convert", file, folder / "net.onnx", *SMALL)
     assert finished.status == 2 and "--key" in finished.errors and "ema" in finished.errors
     export(file, *SMALL, "--key", "ema")

@@ -122,9 +122,10 @@ extension ContentScan {
       let format = withContent(of: entry, bytes, label) { content in
         if isProgram { program.add(content, label) }
         if let kind = folder?.code(entry.name) { code.add(kind, content, label) }
-        let isExpected = entry.name.ends(with: ".pkl".utf8) || entry.name.ends(with: ".pickle".utf8)
+        // torch ignores the flag of encryption, so encrypted bytes that make a pickle are one; others break by chance.
+        let isExpected = entry.flags & 1 == 0 && Self.isNamedPickle(entry)
         let format = inside(isExpected: isExpected).scan(content, in: label)
-        if isExpected, format == nil, entry.flags & 1 == 0 {
+        if isExpected, format == nil {
           audit.report(.unknown, .brokenPickle, in: label, at: 0, "\(name) is not a pickle")
         }
         if format == .pickle, hasChecksums, entry.isListed, !isIntact(content, entry) {
@@ -235,7 +236,7 @@ extension ContentScan {
       guard audit.password != nil else { throw .passwordMissing }
       guard takeBudget(for: entry, label) else { return }
       let content = try decode(entry, bytes)
-      let isExpected = entry.name.ends(with: ".pkl".utf8) || entry.name.ends(with: ".pickle".utf8)
+      let isExpected = Self.isNamedPickle(entry)
       let format = unsafe inside(isExpected: isExpected).scan(content.span.bytes, in: label)
       if isExpected, format == nil { report(.unknown, .brokenPickle, "it is not a pickle") }
       if entry.crc32 != 0, !isIntact(content, entry) { report(.unknown, .zipCrc, "its checksum is wrong") }
@@ -301,6 +302,10 @@ extension ContentScan {
     var crc = CRC32()
     unsafe content.withUnsafeBytes { unsafe crc.update($0) }
     return crc.value == entry.crc32
+  }
+
+  private static func isNamedPickle(_ entry: ZipLayout.Entry) -> Bool {
+    entry.name.ends(with: ".pkl".utf8) || entry.name.ends(with: ".pickle".utf8)
   }
 
   /// Returns true when a name leads out of the folder it is extracted to.
