@@ -74,16 +74,19 @@ extension GraphBuilder {
 
   /// Appends the layers of a shortcut where the stride is not 1 or the number of channels changes.
   private mutating func appendShortcut(_ name: String, channels: Int, stride: Int) {
-    let normalizes = configuration.order == .post
+    let normalizes = configuration.order == .post && configuration.hasShortcutNormalization
+    let hasBias = configuration.hasConvolutionBias || configuration.shortcutHasBias
     switch configuration.shortcut {
     case .projection:
-      append("\(name).0", kernel: 1, channels: channels, stride: stride)
+      append(
+        "\(name).0", kernel: configuration.shortcutKernel, channels: channels, stride: stride,
+        hasBias: hasBias)
       if normalizes { appendNormalization("\(name).1") }
     case .pooledProjection:
       // As in the block's own pools: timm keeps a last window that is only partly filled, CLIP drops it.
       let isCeilMode = configuration.antialiasing != .average
       if stride > 1 { append("\(name).0", .averagePool(size: stride, isCeilMode: isCeilMode)) }
-      append(normalizes ? "\(name).1" : "\(name).0", kernel: 1, channels: channels)
+      append(normalizes ? "\(name).1" : "\(name).0", kernel: 1, channels: channels, hasBias: hasBias)
       if normalizes { appendNormalization("\(name).2") }
     case .padding:
       append(name, .padChannels(each: max(0, channels - self.channels) / 2, stride: stride))

@@ -31,6 +31,11 @@ extension ResNetConfiguration {
     {
       shortcut = .padding
     }
+    if shortcut == .projection, let projection = reader.projection {
+      shortcutKernel = projection.kernel
+      hasShortcutNormalization = order == .pre || normalization == .none || projection.isNormalized
+      shortcutHasBias = !hasConvolutionBias && projection.hasBias
+    }
     hasInnerAttention = reader.hasInnerAttention(stages)
     (head, classes) = try reader.head()
     if case .attention = head { (stemPooling, antialiasing) = (.average, .average) }
@@ -152,6 +157,16 @@ private struct ShapeReader {
   /// True when shortcuts pool before they project: the convolution then has index 1 in `downsample`.
   var hasPooledShortcuts: Bool {
     (1...4).contains { shape("layer\($0).0.downsample.1.weight", rank: 4) != nil }
+  }
+
+  /// The first projection of a shortcut that does not pool; nil when there is none.
+  var projection: (kernel: Int, isNormalized: Bool, hasBias: Bool)? {
+    for number in 1...16 {
+      let name = "layer\(number).0.downsample"
+      guard let weight = shape("\(name).0.weight", rank: 4) else { continue }
+      return (weight[2], has("\(name).1.weight"), has("\(name).0.bias"))
+    }
+    return nil
   }
 
   func normalization(isComputed: Bool) -> ResNetNormalization {

@@ -34,6 +34,9 @@ extension ResNetConfiguration {
     }
     try check("stem channels", stem.channels)
     try check("input channels", inputChannels)
+    guard [1, 3, 5, 7].contains(shortcutKernel) else {
+      throw fail("a shortcut of \(shortcutKernel)×\(shortcutKernel) is not supported")
+    }
     try check("stride0", stride0)
     if let outputStride, !Self.outputStrides.contains(outputStride) {
       throw fail("output stride \(outputStride) is not one of \(Self.outputStrides)")

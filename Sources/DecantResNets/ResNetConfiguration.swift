@@ -36,7 +36,7 @@ public enum ResNetStemPooling: String, Sendable, CaseIterable {
 
 /// The kind of shortcut in blocks that change the resolution or the number of channels.
 package enum ResNetShortcut: String, Sendable, CaseIterable {
-  /// A 1×1 convolution with normalization (He et al. 2015, option B).
+  /// A convolution, 1×1 with normalization in He et al. 2015 (option B).
   case projection
   /// A 2×2 average pool where the stride is not 1, then the projection (ResNet-D).
   case pooledProjection
@@ -112,6 +112,12 @@ public struct ResNetConfiguration: Sendable, Equatable {
   package var stem = ResNetStem.single(kernel: 7, channels: 64)
   package var stemPooling = ResNetStemPooling.max
   package var shortcut = ResNetShortcut.projection
+  /// The kernel size of projection shortcuts: 1, or 3 in some networks for CIFAR.
+  package var shortcutKernel = 1
+  /// True when normalization follows a projection shortcut. Pre-activation networks never have it.
+  package var hasShortcutNormalization = true
+  /// True when projection shortcuts have a bias and the other convolutions have none.
+  package var shortcutHasBias = false
   package var order = ResNetOrder.post
   package var normalization = ResNetNormalization.batch
   /// True when every convolution has a bias.
@@ -209,6 +215,9 @@ public struct ResNetConfiguration: Sendable, Equatable {
     told.stem = stem
     told.stemPooling = stemPooling == .convolution ? .convolution : .max
     told.shortcut = shortcut == .pooledProjection && order == .pre ? .projection : shortcut
+    told.shortcutKernel = shortcutKernel
+    told.hasShortcutNormalization = hasShortcutNormalization
+    told.shortcutHasBias = shortcutHasBias
     told.order = order
     told.normalization = normalization
     told.hasConvolutionBias = hasConvolutionBias

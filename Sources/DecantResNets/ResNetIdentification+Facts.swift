@@ -54,7 +54,8 @@ extension ResNetIdentification {
     }
     let second = "layer\(min(2, last)).0.downsample"
     switch configuration.shortcut {
-    case .projection: add("shortcut", "projection", shape("\(second).0.weight"))
+    case .projection:
+      add("shortcut", configuration.projectionWords, shape("\(second).0.weight"))
     case .pooledProjection:
       add(
         "shortcut", "average pool, projection",
@@ -165,6 +166,8 @@ extension ResNetConfiguration {
     compare("input channels", \.inputChannels)
     if shortcut != other.shortcut {
       found.append("\(shortcut.words) shortcuts instead of \(other.shortcut.words)")
+    } else if shortcut == .projection {
+      compare("shortcut", projectionWords, other.projectionWords)
     }
     compare("order", order.rawValue, other.order.rawValue)
     compare("normalization", normalization.rawValue, other.normalization.rawValue)
@@ -185,6 +188,12 @@ extension ResNetConfiguration {
 }
 
 extension ResNetConfiguration {
+  /// The kind of projection shortcut, in words: `projection`, `3×3 projection without normalization`.
+  fileprivate var projectionWords: String {
+    (shortcutKernel == 1 ? "projection" : "\(shortcutKernel)×\(shortcutKernel) projection")
+      + (hasShortcutNormalization ? "" : " without normalization")
+  }
+
   /// Returns true when another network has the same kind of attention.
   func hasAttention(of other: ResNetConfiguration) -> Bool {
     switch (stages.last?.attention, other.stages.last?.attention) {

@@ -17,8 +17,19 @@ struct NetworkEdits {
   }
 
   /// Returns the tensor names of the network in another dialect, by their names in the file. The prefix is kept.
+  ///
+  /// - Throws: ``DecantError``, with the code `mismatch` when a tensor of the network is missing or left over: its
+  ///   names would then be those of another network.
   func renamed(into dialect: ResNetDialect) throws -> [ExactText: WriteOptions.Renaming] {
     let naming = try NetworkFile(checkpoint, selection()).nameMap(prefix: network.prefix)
+    let found = try ResNetIdentification(naming)
+    try found.verification.requireMatch(
+      found.expectedArchitecture, file: checkpoint.path, mostListed: NetworkOptions.mostListed)
+    if found.isPart {
+      throw DecantError(
+        .notAResNet, "another network whose first layers are a ResNet's: its tensors cannot be renamed",
+        file: checkpoint.path, advice: .inspect)
+    }
     var renamed: [ExactText: WriteOptions.Renaming] = [:]
     var nameless: [String] = []
     for entry in naming.entries {

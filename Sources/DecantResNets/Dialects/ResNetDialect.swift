@@ -37,6 +37,10 @@ package struct ResNetDialect: Sendable, Equatable, CustomStringConvertible {
   /// True when a scale and bias without statistics come from a folded batch norm, not from a group norm.
   package var hasFoldedNormalization = false
 
+  /// The names of blocks whose shortcuts, and perhaps stages, have to be searched; nil for a dialect with a row for
+  /// each tensor.
+  var blocks: ComposedNames.Blocks?
+
   /// The convolution of a bottleneck that usually has the stride.
   package var blockStride = ResNetBlockStride.second
 

@@ -23,8 +23,12 @@ package struct ResNetTensorNameMap: Sendable {
   /// The head's module after the prefix, if it is not the dialect's name; otherwise nil.
   private let unlistedHeadModule: String?
 
+  /// The names in the file by canonical name.
+  private let spelled: [String: String]
+
   /// Returns the name in the file for a canonical name, also if the tensor is missing there.
   package func spelling(of canonical: String) -> String {
+    if let name = spelled[canonical] { return name }
     if let unlistedHeadModule, canonical.hasPrefix("fc.") {
       return prefix + unlistedHeadModule + canonical.dropFirst(2)
     }
@@ -33,14 +37,13 @@ package struct ResNetTensorNameMap: Sendable {
 
   /// Creates the map of names for one dialect and prefix.
   init(_ stateDict: StateDict, _ dialect: ResNetDialect, prefix: String) throws(DecantError) {
-    self.dialect = dialect
-    self.prefix = prefix
     var entries = stateDict.entries.map { entry in
       Entry(
         name: entry.name, canonical: Self.canonicalName(of: entry.name, dialect, prefix),
         tensor: entry.tensor)
     }
-    unlistedHeadModule = Self.unlistedHeadModule(of: entries, prefix: prefix)
+    if let blocks = dialect.blocks { entries = blocks.completed(entries, prefix: prefix) }
+    let unlistedHeadModule = Self.unlistedHeadModule(of: entries, prefix: prefix)
     if let unlistedHeadModule {
       for (index, entry) in entries.enumerated() {
         for parameter in ["weight", "bias"]
@@ -49,13 +52,28 @@ package struct ResNetTensorNameMap: Sendable {
         }
       }
     }
+    try self.init(entries, dialect, prefix: prefix, unlistedHeadModule: unlistedHeadModule)
+  }
+
+  /// Creates the map of names from a table.
+  ///
+  /// - Parameter entries: every tensor of the state dict, in the file's order, with its canonical name.
+  init(
+    _ entries: [Entry], _ dialect: ResNetDialect, prefix: String, unlistedHeadModule: String? = nil
+  ) throws(DecantError) {
+    self.dialect = dialect
+    self.prefix = prefix
+    self.unlistedHeadModule = unlistedHeadModule
     self.entries = entries
     var own: [StateDict.Entry] = []
+    var spelled: [String: String] = [:]
     for entry in entries {
       guard let canonical = entry.canonical else { continue }
       let axes = dialect.kernelLayout.axes(of: entry.tensor.shape.count)
       own.append(StateDict.Entry(name: canonical, tensor: try entry.tensor.permuted(axes)))
+      spelled[canonical] = entry.name
     }
+    self.spelled = spelled
     tensors = try StateDict(own)
   }
 
@@ -105,9 +123,26 @@ package struct ResNetTensorNameMap: Sendable {
   ///
   /// - Parameter prefix: the only prefix to search; nil for any.
   package static func all(in stateDict: StateDict, prefix only: String? = nil) -> [ResNetTensorNameMap] {
+    let listed = all(in: stateDict, prefix: only, dialects(ofStem:in:))
+    // Names put together from parts are tried where no dialect fits without an error: a network may have a dialect's
+    // stem and other names of shortcuts.
+    guard !listed.contains(where: { $0.problems == 0 }) else { return listed }
+    let composed = all(in: stateDict, prefix: only, ComposedNames.dialects(ofStem:in:))
+      .filter(\.isCredible)
+    return composed.contains { $0.problems == 0 } || listed.isEmpty ? composed : listed
+  }
+
+  /// A search for the dialects in which a name is a stem after some prefix.
+  private typealias DialectSearch = (_ stem: String, _ stateDict: StateDict) -> [(
+    dialect: ResNetDialect, prefix: String
+  )]
+
+  private static func all(
+    in stateDict: StateDict, prefix only: String?, _ search: DialectSearch
+  ) -> [ResNetTensorNameMap] {
     var found: [ResNetTensorNameMap] = []
     for entry in stateDict.entries where entry.tensor.shape.count == 4 {
-      let candidates = dialects(ofStem: entry.name, in: stateDict).filter { candidate in
+      let candidates = search(entry.name, stateDict).filter { candidate in
         only.map { $0.utf8.elementsEqual(candidate.prefix.utf8) } ?? true
       }
       guard !candidates.isEmpty else { continue }
@@ -165,6 +200,23 @@ package struct ResNetTensorNameMap: Sendable {
       let verification = try? ResNetVerification(of: self, against: graph, checksFiniteness: false)
     else { return .max }
     return verification.missing.count + verification.unexpected.count + verification.mismatched.count
+  }
+
+  /// True when names put together from parts are a ResNet's and not those of another network with such blocks.
+  ///
+  /// Every convolution under the prefix must be the network's, and few tensors may be wrong. Blocks that are numbered
+  /// through the network, or have their layers in a Sequential, are usual in plain networks too, so one of them has to
+  /// have a projection.
+  private var isCredible: Bool {
+    guard let blocks = dialect.blocks, let configuration = try? ResNetConfiguration(shapesOf: self),
+      problems <= tensors.entries.count / 5
+    else { return false }
+    let hasStrangers = entries.contains {
+      $0.canonical == nil && $0.tensor.shape.count > 2 && $0.name.utf8.starts(with: prefix.utf8)
+    }
+    let isPlain = !tensors.entries.contains { $0.name.contains(".downsample.") }
+    return !hasStrangers
+      && (!isPlain || blocks.isUsualWithoutProjections && configuration.layers.contains { $0 > 1 })
   }
 
   /// Returns the only ResNet in a state dict, or the one under a prefix.
