@@ -74,6 +74,8 @@ extension DecantError {
     case leaveOutHead
     /// Write the network without its head: leave out tensors whose names match these patterns.
     case leaveOutTensors([String])
+    /// Accept a network that is recognised by the order and shapes of its tensors.
+    case acceptStructure
     /// Name the architecture, which decides what the file does not store.
     case nameArchitecture
     /// Set the stem's stride. When `isNamed` is true, a published network has each stride.
@@ -145,6 +147,7 @@ extension DecantError {
       case .omitSourceDigest: "Leave WriteOptions.recordsSourceDigest false."
       case .disassemble:
         "The file is damaged or not a checkpoint."
+      case .acceptStructure: "Set ResNetOverrides.allowsStructure to use it."
       case .nameArchitecture: "Set ResNetOverrides.architecture."
       case .chooseStride(let isNamed):
         isNamed
@@ -162,7 +165,7 @@ extension DecantError {
       .choosePrefix(["encoder.", "head."]), .chooseInput(["image", "mask"]), .inspect, .listDialects,
       .raiseLimit("zipEntries", to: 4_000_000), .givePassword, .dequantize, .makeDense, .cast, .rename,
       .useExternalData,
-      .showRanges, .replaceOutput, .salvage, .disassemble, .nameArchitecture,
+      .showRanges, .replaceOutput, .salvage, .disassemble, .acceptStructure, .nameArchitecture,
       .chooseStride(isNamed: true), .chooseStride(isNamed: false), .verify,
       .useReference, .dropObjects, .largerShards, .currentFormat, .keepPrefix, .omitSourceDigest,
       .omitLayout, .nameConvolutions, .exceptTensors(["n_averaged"]), .saveWhole,

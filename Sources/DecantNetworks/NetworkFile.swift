@@ -64,10 +64,41 @@ package struct NetworkFile: Sendable {
 
   /// Returns the names of the only ResNet in the state dict.
   ///
-  /// - Parameter prefix: the prefix of the network's tensor names, when there are several networks.
-  package func nameMap(prefix: String?) throws(DecantError) -> ResNetTensorNameMap {
-    do throws(DecantError) { return try ResNetTensorNameMap.only(in: weights, prefix: prefix) } catch {
-      throw error.located(file: path)
+  /// - Parameters:
+  ///   - prefix: the prefix of the network's tensor names, when there are several networks.
+  ///   - allowsStructure: true to recognise a network by the order and shapes of its tensors where no name is a
+  ///     ResNet's.
+  ///   - architecture: the network that the caller expects; it decides between networks of equal shapes.
+  package func nameMap(
+    prefix: String?, allowsStructure: Bool = false, architecture: ResNetArchitecture? = nil
+  ) throws(DecantError) -> ResNetTensorNameMap {
+    do throws(DecantError) {
+      if let named = try ResNetTensorNameMap.onlyIfAny(in: weights, prefix: prefix) { return named }
+      return try structure(prefix: prefix, isAllowed: allowsStructure, architecture: architecture)
+    } catch { throw error.located(file: path) }
+  }
+
+  /// Returns the network that the order and shapes of the tensors show.
+  ///
+  /// - Throws: ``DecantError`` of code `notAResNet` when there is none, when several fit, and when one fits and the
+  ///   caller does not allow it.
+  private func structure(
+    prefix: String?, isAllowed: Bool, architecture: ResNetArchitecture?
+  ) throws(DecantError) -> ResNetTensorNameMap {
+    guard prefix == nil else { throw DecantError(.notAResNet, ResNetNoMatch.reason, advice: .inspect) }
+    switch ResNetTensorNameMap.byStructure(in: weights, architecture: architecture) {
+    case .network(let map):
+      guard isAllowed else {
+        throw DecantError(
+          .notAResNet, "\(ResNetNoMatch.reason); the order and shapes of its tensors are a ResNet's",
+          advice: .acceptStructure)
+      }
+      return map
+    case .ambiguous:
+      throw DecantError(
+        .notAResNet, "\(ResNetNoMatch.reason); the order and shapes of its tensors fit several ResNets",
+        advice: .nameArchitecture)
+    case .none: throw DecantError(.notAResNet, ResNetNoMatch.reason, advice: .inspect)
     }
   }
 
@@ -79,13 +110,28 @@ package struct NetworkFile: Sendable {
     _ overrides: ResNetOverrides, note: (String) -> Void = { _ in }
   ) throws(DecantError) -> ResolvedNetwork {
     do throws(DecantError) {
-      let naming = try ResNetTensorNameMap.onlyOrFirst(in: weights, prefix: overrides.prefix)
+      let naming = try names(overrides)
       let identification = try ResNetIdentification(
         naming, overrides, evidence: evidence(of: naming, note: note))
       return ResolvedNetwork(
         file: self, identification: identification, graph: try identification.graph(),
         architecture: identification.expectedArchitecture)
     } catch { throw error.located(file: path) }
+  }
+
+  /// Returns the names of the network to compute with.
+  ///
+  /// Without a ResNet's names or structure, they are the first dialect's, so that missing tensors can be reported.
+  private func names(_ overrides: ResNetOverrides) throws(DecantError) -> ResNetTensorNameMap {
+    let named = try ResNetTensorNameMap.onlyIfAny(in: weights, prefix: overrides.prefix)
+    if let named { return named }
+    do throws(DecantError) {
+      return try structure(
+        prefix: overrides.prefix, isAllowed: overrides.allowsStructure, architecture: overrides.architecture)
+    } catch {
+      guard overrides.prefix == nil, !overrides.allowsStructure, error.advice == .inspect else { throw error }
+      return try ResNetTensorNameMap.onlyOrFirst(in: weights)
+    }
   }
 
   /// Identifies the network, with the source of each fact and the facts that the file does not hold.
@@ -100,9 +146,7 @@ package struct NetworkFile: Sendable {
     prefix: String?, note: (String) -> Void = { _ in }
   ) throws(DecantError) -> ResNetIdentification {
     do throws(DecantError) {
-      guard let naming = try ResNetTensorNameMap.onlyIfAny(in: weights, prefix: prefix) else {
-        throw DecantError(.notAResNet, ResNetNoMatch.reason)
-      }
+      let naming = try nameMap(prefix: prefix, allowsStructure: true)
       let published = try publishedFile(note: note)
       let evidence = evidence(of: naming, note: note)
       return try ResNetIdentification(naming, published: published, evidence: evidence)

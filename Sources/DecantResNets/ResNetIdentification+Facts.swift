@@ -14,6 +14,11 @@ extension ResNetIdentification {
     func add(_ name: String, _ value: String, _ source: String) {
       facts.append(Fact(name: name, value: value, source: source))
     }
+    if naming.isByStructure {
+      add(
+        "recognition", ResNetDialect.structure.summary,
+        "\(naming.entries.count) tensors in the file's order, all in the network")
+    }
     let layers = configuration.layers
     let last = layers.count
     add("block", configuration.block.rawValue, shape("layer1.0.conv3.weight"))

@@ -102,6 +102,12 @@ public struct ResNetIdentification: Sendable {
     if let published, sameShapes.contains(published.architecture) { self.published = published }
     allFacts = Self.facts(naming, shapes, verification)
     allFacts += furtherFacts
+    if naming.alternatives?.hasOpenShortcut == true {
+      allFacts.append(
+        Fact(
+          name: "shortcut_pooling", value: shapes.shortcut == .pooledProjection ? "2×2 average pool" : "none",
+          source: "the default", origin: .unknown))
+    }
   }
 
   /// The names of the network's convolution weights in the file, for ``DecantConversion/WriteOptions/layoutOnly``; empty
@@ -142,6 +148,7 @@ public struct ResNetIdentification: Sendable {
   ///   wrong logit would be the worst answer.
   package func graph() throws(DecantError) -> Graph {
     if let refusal = applied.refusal { throw refusal }
+    try requireShownShortcuts()
     if configuration.classes == 1, configuration.stemPooling != .none,
       assumed.contains(where: { $0.name == "stride0" })
     {
@@ -155,6 +162,18 @@ public struct ResNetIdentification: Sendable {
     return try applied.graph()
   }
 
+  /// Checks that something shows whether shortcuts pool before they project.
+  ///
+  /// - Throws: ``DecantError`` of code `undetermined` for a network that was recognised by its structure, when shapes
+  ///   leave it open and the caller names no architecture.
+  package func requireShownShortcuts() throws(DecantError) {
+    guard naming.alternatives?.hasOpenShortcut == true, overrides.architecture == nil else { return }
+    throw DecantError(
+      .undetermined,
+      "without names, nothing shows whether shortcuts pool before they project: the shapes fit \(sameShapes.isEmpty ? "both" : sameShapes.joined(separator: ", "))",
+      advice: .nameArchitecture)
+  }
+
   // MARK: The network that the file holds
 
   /// The published name of the network; nil for a custom ResNet.
@@ -162,13 +181,15 @@ public struct ResNetIdentification: Sendable {
     if let published { return published.architecture }
     let allowed = sharing.filter { evidence.allows($0) }
     let named = allowed.first { evidence.settled("architecture")?.setting == .architecture($0.name) }
+    if named == nil, naming.alternatives?.architectures.isEmpty == false { return nil }
     return (named ?? allowed.first { $0.configuration.stride0 == configuration.stride0 })?.name
   }
 
   /// Every published network with the same tensor names and shapes, ``architecture`` among them.
   public var sameShapes: [String] { sharing.map(\.name) }
   private var sharing: [ResNetArchitecture] {
-    isResNet ? ResNetArchitecture.sharing(shapes, naming.dialect) : []
+    isResNet
+      ? ResNetArchitecture.sharing(shapes, naming.dialect) + (naming.alternatives?.architectures ?? []) : []
   }
 
   /// True when the head is of the same kind as that of ``sameShapes``. A backbone has no head that could differ.

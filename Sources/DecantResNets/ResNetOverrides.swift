@@ -8,6 +8,8 @@ public struct ResNetOverrides: Sendable {
   public var architecture: ResNetArchitecture?
   /// The prefix of the network's tensor names, for a state dict that holds several networks.
   public var prefix: String?
+  /// True to accept a network that is recognised by the order and shapes of its tensors, where no name is a ResNet's.
+  public var allowsStructure = false
   /// The number of outputs; 0 for a network without a head.
   public var classes: Int?
   /// The stride of the stem's convolution and max pool: 1 or 2.

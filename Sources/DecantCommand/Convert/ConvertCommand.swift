@@ -142,8 +142,9 @@ struct ConvertCommand: ParsableCommand, JSONReporting {
     if names != nil, tensors.layout != nil {
       throw ValidationError("--names chooses the layout: leave out --layout.")
     }
-    if network.prefix != nil, names == nil, !foldBn {
-      throw ValidationError("--prefix needs --names or --fold-bn.")
+    if names == nil, !foldBn {
+      if network.prefix != nil { throw ValidationError("--prefix needs --names or --fold-bn.") }
+      if network.byStructure { throw ValidationError("--by-structure needs --names or --fold-bn.") }
     }
   }
 

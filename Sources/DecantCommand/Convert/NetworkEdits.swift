@@ -21,10 +21,12 @@ struct NetworkEdits {
   /// - Throws: ``DecantError``, with the code `mismatch` when a tensor of the network is missing or left over: its
   ///   names would then be those of another network.
   func renamed(into dialect: ResNetDialect) throws -> [ExactText: WriteOptions.Renaming] {
-    let naming = try NetworkFile(checkpoint, selection()).nameMap(prefix: network.prefix)
+    let naming = try NetworkFile(checkpoint, selection()).nameMap(
+      prefix: network.prefix, allowsStructure: network.byStructure)
     let found = try ResNetIdentification(naming)
     try found.verification.requireMatch(
       found.expectedArchitecture, file: checkpoint.path, mostListed: NetworkOptions.mostListed)
+    try found.requireShownShortcuts()
     if found.isPart {
       throw DecantError(
         .notAResNet, "another network whose first layers are a ResNet's: its tensors cannot be renamed",

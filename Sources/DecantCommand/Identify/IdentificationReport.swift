@@ -12,9 +12,10 @@ struct IdentificationReport {
     let verification = found.verification
     StandardStreams.line(
       found.isResNet
-        ? found.architecture.map {
+        ? (found.architecture.map {
           "\(found.isProven ? "is" : "consistent with") \($0)\(found.hasPublishedHead ? "" : ", except for its head")"
-        } ?? "a custom ResNet"
+        } ?? (found.sameShapes.isEmpty ? "a custom ResNet" : "consistent with several ResNets"))
+          + (naming.isByStructure ? ", \(naming.dialect.summary)" : "")
         : found.isPart
           ? "not a ResNet: another network whose first layers are a ResNet's"
           : "not a complete ResNet: only some of its tensors match one")
@@ -101,6 +102,7 @@ struct IdentificationReport {
       (key: "dialect", value: .string(found.naming.dialect.name)),
       (key: "key", value: .string(key)),
       (key: "prefix", value: .string(found.naming.prefix)),
+      (key: "by_structure", value: .bool(found.naming.isByStructure)),
       (key: "ok", value: .bool(found.isResNet)),
       (
         key: "tensors",

@@ -112,6 +112,7 @@ extension DecantError.Advice {
     case .nameConvolutions:
       "Name them with --layout-only 'PATTERN', and those of transposed convolutions with --layout-transposed."
     case .omitSourceDigest: "Leave out --source-digest."
+    case .acceptStructure: "Pass --by-structure to use it."
     case .nameArchitecture: "Pass the network with --arch, such as --arch resnet50."
     case .chooseStride(let isNamed):
       isNamed

@@ -13,6 +13,11 @@ struct NetworkOptions: ParsableArguments {
   @Option(help: "The state dict to use, as inspect lists it; '.' is the root.") var key: String?
   @Option(help: "The prefix of the network's tensor names, when the file holds several networks.")
   var prefix: String?
+  @Flag(
+    help:
+      "Accept a network that is recognised by the order and shapes of its tensors, where no name is a ResNet's."
+  )
+  var byStructure = false
   @Option(
     help: "Stride of the stem's convolution and pooling: 1 or 2.",
     transform: OptionValue.stride0)
@@ -53,6 +58,7 @@ struct NetworkOptions: ParsableArguments {
     var overrides = ResNetOverrides()
     overrides.architecture = arch
     overrides.prefix = prefix
+    overrides.allowsStructure = byStructure
     overrides.classes = classes
     overrides.stride0 = stride0
     overrides.blockStride = blockStride

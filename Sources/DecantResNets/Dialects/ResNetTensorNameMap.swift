@@ -11,6 +11,9 @@ package struct ResNetTensorNameMap: Sendable {
   /// Every tensor of the state dict, in the file's order.
   package let entries: [Entry]
 
+  /// What the shapes leave open when the network was recognised by its structure; nil when they leave nothing open.
+  package internal(set) var alternatives: StructureAlternatives?
+
   /// A tensor of the state dict.
   package struct Entry: Sendable {
     /// The name in the file.
