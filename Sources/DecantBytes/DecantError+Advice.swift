@@ -29,6 +29,8 @@ extension DecantError {
     case dequantize
     /// Convert sparse tensors to dense ones.
     case makeDense
+    /// Compute the weights that are stored in several parts, such as pruned ones.
+    case resolveWeights
     /// Cast floating-point tensors to another dtype.
     case cast
     /// Rename tensors.
@@ -128,6 +130,7 @@ extension DecantError {
       case .listDialects: "Sources/DecantResNets/Dialects/DialectTable.swift lists the dialects."
       case .dequantize: "Set WriteOptions.dequantizes to convert them to float32."
       case .makeDense: "Set WriteOptions.makesDense to convert them to dense tensors."
+      case .resolveWeights: "Set WriteOptions.resolvesWeights to compute them."
       case .cast: "Cast them with WriteOptions.dtype."
       case .rename: "Rename them with WriteOptions.substitutions."
       case .useExternalData: "Set ONNXOptions.hasExternalData to write the weights to a second file."
@@ -163,7 +166,8 @@ extension DecantError {
       .chooseKey([]), .chooseKey(["model", "ema"]), .chooseStateDict(nil), .chooseStateDict("model"),
       .listKeys, .listNames, .chooseTensors,
       .choosePrefix(["encoder.", "head."]), .chooseInput(["image", "mask"]), .inspect, .listDialects,
-      .raiseLimit("zipEntries", to: 4_000_000), .givePassword, .dequantize, .makeDense, .cast, .rename,
+      .raiseLimit("zipEntries", to: 4_000_000), .givePassword, .dequantize, .makeDense, .resolveWeights,
+      .cast, .rename,
       .useExternalData,
       .showRanges, .replaceOutput, .salvage, .disassemble, .acceptStructure, .nameArchitecture,
       .chooseStride(isNamed: true), .chooseStride(isNamed: false), .verify,

@@ -238,8 +238,7 @@ public struct Checkpoint: Sendable {
     var seen: Set<ObjectIdentifier> = []
     var damaged: [DecantError] = []
     for entry in tensors {
-      // A sparse tensor's own storage is computed. The file holds its parts.
-      for tensor in [entry.tensor] + entry.tensor.parts.map(\.tensor)
+      for tensor in entry.tensor.sources
       where seen.insert(ObjectIdentifier(tensor.storage)).inserted {
         guard let content = tensor.storage.content as? any ChecksummedContent else { continue }
         do {

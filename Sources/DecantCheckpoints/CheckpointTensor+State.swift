@@ -6,7 +6,7 @@ extension CheckpointTensor {
   /// Returns the same tensor with its state: whole, truncated or missing, by the storages that it is a view of.
   func withState() -> CheckpointTensor {
     var entry = self
-    let states = ([tensor] + tensor.parts.map(\.tensor)).map(CheckpointTensor.state)
+    let states = tensor.sources.map(CheckpointTensor.state)
     entry.state = states.contains(.truncated) ? .truncated : states.contains(.missing) ? .missing : .whole
     return entry
   }

@@ -12,12 +12,16 @@ package struct TensorQuery: Sendable {
   package var dequantizes: Bool
   /// True to read sparse tensors in full, zeros included.
   package var makesDense: Bool
+  /// True to read the weights that PyTorch computes from several tensors instead of these.
+  package var resolves: Bool
 
   /// Creates a query; by default every tensor as it is stored.
   package init(
-    only: [String] = [], except: [String] = [], dequantize: Bool = false, makesDense: Bool = false
+    only: [String] = [], except: [String] = [], dequantize: Bool = false, makesDense: Bool = false,
+    resolves: Bool = false
   ) {
     (self.only, self.except, dequantizes, self.makesDense) = (only, except, dequantize, makesDense)
+    self.resolves = resolves
   }
 
   /// True when the query may leave tensors out.

@@ -27,6 +27,8 @@ package struct DiffFile: Sendable {
   package let stateDictKeys: [String]
   /// The names of wrapper subclasses without data of their own, whose inner tensors are compared instead.
   package let wrapperNames: [String]
+  /// The weights that PyTorch computes from several tensors. They are compared when the query asks for it.
+  package let parametrized: ParametrizedWeights
   /// The number of tensors that the query left out.
   package let skippedCount: Int
 
@@ -56,7 +58,12 @@ package struct DiffFile: Sendable {
   package init(
     _ letter: String, _ checkpoint: Checkpoint, _ choice: StateDictChoice, _ query: TensorQuery
   ) throws(DecantError) {
-    let selection = choice.selection
+    var selection = choice.selection
+    if query.resolves {
+      (selection, parametrized) = try selection.resolved()
+    } else {
+      parametrized = try selection.parametrizedWeights()
+    }
     self.letter = letter
     self.choice = choice
     self.checkpoint = checkpoint
@@ -103,7 +110,7 @@ package struct DiffFile: Sendable {
   /// Returns true when a glob matches the name of any tensor, including those left out and those of unsupported kinds.
   package func hasName(_ glob: String) -> Bool {
     func fits(_ path: [PathKey]) -> Bool { path.dropFirst(depth).joinedName.matches(glob: glob) }
-    return checkpoint.tensors.contains { fits($0.path) }
+    return checkpoint.tensors.contains { fits($0.path) } || items.contains { $0.name.matches(glob: glob) }
       || checkpoint.objects.contains { $0.unreadTensor != nil && fits($0.path) }
   }
 

@@ -54,7 +54,11 @@ extension Checkpoint {
       channelsLast: plan.tensors.filter { $0.turned != nil }.map(\.name),
       notTurned: options.layout == .channelsLast
         ? plan.tensors.filter { $0.turned == nil && $0.shape.count > 2 }.map(\.name) : [],
-      choice: plan.choice, wrappers: plan.wrappers)
+      choice: plan.choice, parametrized: plan.parametrized,
+      resolvedNames: options.resolvesWeights ? plan.parametrized.weights.map(\.name) : [],
+      unresolvedNames: (options.resolvesWeights ? [] : plan.parametrized.weights.map(\.name))
+        + plan.parametrized.unknown.map(\.name),
+      wrappers: plan.wrappers)
   }
 
   private func write(

@@ -16,6 +16,8 @@ package struct ConversionPlan {
   /// The tensors to write, in the source's order.
   private(set) var tensors: [PlannedTensor] = []
   private(set) var lost: [(name: String, reason: String)] = []
+  /// The weights that PyTorch computes from several of the tensors.
+  private(set) var parametrized = ParametrizedWeights()
   private(set) var wrappers: [(name: String, type: String, partCount: Int)] = []
   /// The weights to turn to channels last, by path.
   private var convolutions: [[PathKey]: ConvolutionKind] = [:]
@@ -33,8 +35,12 @@ package struct ConversionPlan {
       try selecting.map { StateDictChoice(selection: $0) }
       ?? checkpoint.choice(key: options.key, as: format, withAttributes: options.includesAttributes)
     selection = choice.selection
+    if options.resolvesWeights { (selection, parametrized) = try selection.resolved() }
     replace()
     try filter()
+    parametrized =
+      options.resolvesWeights
+      ? parametrized.selecting { options.query.selects($0) } : try selection.parametrizedWeights()
     if options.salvages { try salvage() } else { try checkpoint.requireIntact() }
     try requireReadable()
     takePartsOfWrappers()
@@ -128,7 +134,7 @@ package struct ConversionPlan {
   private func damage(
     of entry: CheckpointTensor, _ verdicts: inout [ObjectIdentifier: String]
   ) throws -> String? {
-    for tensor in [entry.tensor] + entry.tensor.parts.map(\.tensor) {
+    for tensor in entry.tensor.sources {
       guard let content = tensor.storage.content as? any ChecksummedContent else { continue }
       let storage = ObjectIdentifier(tensor.storage)
       if verdicts[storage] == nil {

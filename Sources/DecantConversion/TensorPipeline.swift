@@ -1,3 +1,4 @@
+internal import DecantBytes
 internal import DecantIO
 internal import DecantTensors
 
@@ -79,8 +80,19 @@ package struct TensorPipeline {
     -> TensorByteSource
   {
     let isNew = verified.insert(ObjectIdentifier(planned.tensor.storage)).inserted
+    try verifySources(of: planned)
     let feed = try TensorByteSource(planned, verifiesChecksum: isNew, computesChecksum: computesChecksum)
     if feed.casts { feeds.append(feed) }
     return feed
+  }
+
+  /// Verifies the checksums of the tensors that a computed tensor is read from. O(bytes).
+  private mutating func verifySources(of planned: PlannedTensor) throws {
+    for source in planned.tensor.sources where verified.insert(ObjectIdentifier(source.storage)).inserted {
+      guard let content = source.storage.content as? any ChecksummedContent else { continue }
+      do { if let first = try content.damage(stopsAtFirst: true).first { throw first } } catch let error
+        as DecantError
+      { throw error.located(tensor: planned.name) }
+    }
   }
 }

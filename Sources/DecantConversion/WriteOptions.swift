@@ -42,6 +42,9 @@ public struct WriteOptions: Sendable {
   /// Replacement tensors, by the name of the tensor they replace; an empty list removes the tensor.
   package var replaced: [ExactText: [Replacement]] = [:]
 
+  /// True to replace the parts of pruned weights, and of weights with weight norm or spectral norm, by the weights that
+  /// PyTorch computes from them. Names and patterns are then those of the weights, such as `conv1.weight`.
+  public var resolvesWeights = false
   /// The dtype that floating-point tensors are cast to; nil for no cast. Integer, bool and complex tensors keep
   /// theirs.
   public var dtype: DType?
@@ -186,6 +189,13 @@ public struct WriteReport: Sendable {
   package let notTurned: [String]
   /// The part of the source that was written.
   package let choice: StateDictChoice
+  /// The weights that were written, or stay divided into parts, because PyTorch computes them from several tensors.
+  package let parametrized: ParametrizedWeights
+  /// The names of the weights that were computed from several tensors, with ``WriteOptions/resolvesWeights``.
+  public let resolvedNames: [String]
+  /// The names of the weights whose parts were written as they are: those of parametrizations that are not known, and all
+  /// others without ``WriteOptions/resolvesWeights``.
+  public let unresolvedNames: [String]
   /// Tensor subclasses without data of their own, whose parts were written instead: name, class and number of parts.
   public let wrappers: [(name: String, type: String, partCount: Int)]
 

@@ -13,11 +13,19 @@ package import DecantTensors
 ///     try network.requireMatch(classes: nil, checksFiniteness: false)  // verify
 ///     let engines = try EngineChoice(threads: 4).float(network.graph, network.parameters)  // bind
 package struct NetworkFile: Sendable {
-  /// The tensors of the chosen state dict; some may not belong to the network.
+  /// The tensors of the chosen state dict, with parametrised weights computed; some may not belong to the network.
   package let weights: StateDict
+  /// The weights that PyTorch computes from several tensors of the state dict.
+  package let parametrized: ParametrizedWeights
 
   /// Uses a state dict, which may have been made in memory.
-  package init(_ weights: StateDict) { self.weights = weights }
+  ///
+  /// - Throws: ``DecantError`` with the code `duplicateName`.
+  package init(_ weights: StateDict) throws(DecantError) {
+    parametrized = ParametrizedWeights(weights.entries.map { ($0.name, $0.tensor) })
+    let resolved = try weights.resolved(by: parametrized)
+    self.weights = weights.source.map { resolved.belonging(to: $0) } ?? resolved
+  }
 
   /// Opens a checkpoint and chooses the state dict to compute with.
   ///
@@ -32,7 +40,7 @@ package struct NetworkFile: Sendable {
   ///
   /// - Parameter key: the key of the state dict; nil for the only one.
   package init(_ checkpoint: Checkpoint, key: String? = nil) throws(DecantError) {
-    weights = try checkpoint.stateDict(at: key)
+    try self.init(checkpoint.stateDict(at: key))
   }
 
   /// Chooses the state dict of an open checkpoint to identify, which may be damaged or have tensors that cannot be
@@ -49,7 +57,7 @@ package struct NetworkFile: Sendable {
 
   /// Uses a part of an open checkpoint, which may be damaged or have tensors that cannot be read.
   package init(_ checkpoint: Checkpoint, _ selection: Selection) throws(DecantError) {
-    weights = try checkpoint.stateDict(of: selection)
+    try self.init(checkpoint.stateDict(of: selection))
   }
 
   /// The part of the checkpoint that the weights were read from; nil for weights made in memory.
@@ -60,6 +68,34 @@ package struct NetworkFile: Sendable {
   /// A warning that names the tensors outside the state dict that are not read; nil when there are none.
   package var unreadWarning: String? {
     part.flatMap { $0.checkpoint.unreadWarning(outside: $0.selection) }
+  }
+
+  /// A note on the weights that are computed from several tensors of the file; nil when there are none.
+  package var parametrizationNote: String? { parametrized.note("computed from") }
+
+  /// Throws when a ResNet in the state dict has a weight that is parametrised in a way that is not known.
+  ///
+  /// - Parameter prefix: the prefix of the network's tensor names; nil for any.
+  private func requireKnownWeights(prefix: String?) throws(DecantError) {
+    let unknown = parametrized.unknown
+    guard !unknown.isEmpty else { return }
+    // A network is found by the names of its weights. Stand-ins have them.
+    let known = Set(weights.entries.map { ExactText($0.name) })
+    let standIns = unknown.filter { !known.contains(ExactText($0.name)) }
+    let all = try StateDict(
+      weights.entries + standIns.map { StateDict.Entry(name: $0.name, tensor: $0.largest) })
+    for naming in ResNetTensorNameMap.all(in: all, prefix: prefix) {
+      let names = Set(naming.entries.lazy.filter { $0.canonical != nil }.map { ExactText($0.name) })
+      let needed = standIns.filter { names.contains(ExactText($0.name)) }
+      guard let first = needed.first else { continue }
+      throw DecantError(
+        .unsupportedFormat,
+        first.text
+          + (needed.count > 1 ? "; and so for \(Format.count(needed.count - 1, "more weight"))" : ""),
+        remedy:
+          "Make the weight plain in Python, for example with torch.nn.utils.parametrize.remove_parametrizations, and save the state dict again."
+      )
+    }
   }
 
   /// Returns the names of the only ResNet in the state dict.
@@ -73,6 +109,7 @@ package struct NetworkFile: Sendable {
     prefix: String?, allowsStructure: Bool = false, architecture: ResNetArchitecture? = nil
   ) throws(DecantError) -> ResNetTensorNameMap {
     do throws(DecantError) {
+      try requireKnownWeights(prefix: prefix)
       if let named = try ResNetTensorNameMap.onlyIfAny(in: weights, prefix: prefix) { return named }
       return try structure(prefix: prefix, isAllowed: allowsStructure, architecture: architecture)
     } catch { throw error.located(file: path) }
@@ -110,6 +147,7 @@ package struct NetworkFile: Sendable {
     _ overrides: ResNetOverrides, note: (String) -> Void = { _ in }
   ) throws(DecantError) -> ResolvedNetwork {
     do throws(DecantError) {
+      try requireKnownWeights(prefix: overrides.prefix)
       let naming = try names(overrides)
       let identification = try ResNetIdentification(
         naming, overrides, evidence: evidence(of: naming, note: note))
@@ -146,6 +184,7 @@ package struct NetworkFile: Sendable {
     prefix: String?, note: (String) -> Void = { _ in }
   ) throws(DecantError) -> ResNetIdentification {
     do throws(DecantError) {
+      try requireKnownWeights(prefix: prefix)
       let naming = try nameMap(prefix: prefix, allowsStructure: true)
       let published = try publishedFile(note: note)
       let evidence = evidence(of: naming, note: note)

@@ -62,7 +62,8 @@ public final class ResNet: Sendable {
     var overrides = overrides
     if let architecture { overrides.architecture = architecture }
     var notes: [String] = []
-    let file = NetworkFile(weights)
+    let file = try NetworkFile(weights)
+    if let note = file.parametrizationNote { notes.append(note) }
     if let warning = file.unreadWarning { notes.append(warning) }
     resolved = try file.resolve(overrides) { notes.append($0) }
     try resolved.requireMatch(classes: overrides.classes, checksFiniteness: false)

@@ -63,7 +63,8 @@ extension Tensor {
 }
 
 /// The float32 numbers of a quantised tensor in row-major order.
-private final class DequantizedContent: StorageContent {
+private final class DequantizedContent: ComputedContent {
+  var sources: [Tensor] { [tensor] }
   let byteCount: Int
   private let tensor: Tensor
   /// The stored integers in row-major order: the tensor's own storage when it is contiguous and

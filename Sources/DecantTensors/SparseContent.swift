@@ -197,7 +197,8 @@ struct SparseGeometry: Sendable {
 }
 
 /// The dense form of a sparse tensor: values at their indices, zeros elsewhere.
-private final class SparseContent: StorageContent {
+private final class SparseContent: ComputedContent {
+  var sources: [Tensor] { parts }
   let byteCount: Int
   var isWithinLimits: Bool { excess == nil }
   /// The limit that the dense form exceeds; nil when it exceeds none.

@@ -118,6 +118,8 @@ import Testing
         "decant inspect fixtures/torch/nested.pth --key epoch",
         "decant verify fixtures/torch/candidates.pth --arch resnet18",
         "decant diff resnet18.pth detector.pth --key nothing",
+        "decant convert fixtures/torch/pruned.pth out.safetensors --fold-bn",
+        "decant convert fixtures/torch/pruned.pth out.safetensors --names timm",
         "decant diff resnet18.pth detector.pth --only 'nothing*'",
         "decant diff resnet18.pth detector.pth --except '*'",
         "decant diff fixtures/torch/without_data.pth fixtures/torch/without_data.pth",

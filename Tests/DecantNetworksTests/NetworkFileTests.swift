@@ -67,7 +67,7 @@ import Testing
   }
 
   @Test func tensorsOfNoResNetAreNotIdentified() throws {
-    let file = NetworkFile(try StateDict([.init(name: "a", tensor: Tensor([Float](), shape: [0]))]))
+    let file = try NetworkFile(StateDict([.init(name: "a", tensor: Tensor([Float](), shape: [0]))]))
     #expect(file.part == nil)
     #expect(code { () throws(DecantError) in _ = try file.resolve(ResNetOverrides()) } == .notAResNet)
     #expect(code { () throws(DecantError) in _ = try file.identify(prefix: nil) } == .notAResNet)
@@ -78,7 +78,7 @@ import Testing
   }
 
   @Test func oneOutputNeedsAStride() throws {
-    let file = NetworkFile(try Self.weights("resnet50", classes: 1))
+    let file = try NetworkFile(Self.weights("resnet50", classes: 1))
     #expect(code { () throws(DecantError) in _ = try file.resolve(ResNetOverrides()) } == .undetermined)
     for stride in 1...2 {
       let network = try file.resolve(overrides { $0.stride0 = stride })
@@ -118,7 +118,7 @@ import Testing
   @Test func headsThatAreNotComputedAreRefused() throws {
     let own = try Self.weights("resnet20")
     let second = try Tensor([Float](repeating: 0, count: 20), shape: [2, 10])
-    let file = NetworkFile(try StateDict(own.entries + [.init(name: "fc2.weight", tensor: second)]))
+    let file = try NetworkFile(StateDict(own.entries + [.init(name: "fc2.weight", tensor: second)]))
     let network = try file.resolve(ResNetOverrides())
     #expect {
       try network.requireMatch(classes: nil, checksFiniteness: false)

@@ -232,7 +232,7 @@ tensor_cases() { # FILE
   for target in out.safetensors out.npz out.gguf out.pth out/; do
     for option in "--key ." "--key model" "--dtype float16" "--dtype bfloat16" "--dtype float64" "--layout nhwc" \
       "--dequantize" "--to-dense" "--dequantize --to-dense --check" "--strip-prefix model." "--rename 's/weight/w/'" \
-      "--only '*weight'" "--except '*bias'" "--salvage" "--source-digest"; do
+      "--only '*weight'" "--except '*bias'" "--salvage" "--source-digest" "--resolve"; do
       full convert "decant convert $file $target $option"
     done
   done

@@ -53,6 +53,7 @@ struct ConversionSummary {
         "skipped \(Format.count(report.droppedMetadata.count, "metadata key")) that \(format) cannot store: "
           + list(report.droppedMetadata))
     }
+    notesOnParametrizedWeights()
     notesOnLayout()
     notesOnWrappers()
     notesOnAliases()
@@ -66,14 +67,15 @@ struct ConversionSummary {
       return StandardStreams.document(
         Self.json(
           output, format: target?.rawValue ?? "", tensors: report.tensorCount, bytes: report.byteCount,
-          choice: report.choice))
+          choice: report.choice, parametrized: report.parametrized.json(isResolved: options.resolvesWeights)))
     }
     StandardStreams.line("\(result): \(output.escapedForDisplay)")
   }
 
   /// The JSON of `decant convert --json`, schema 1.
   static func json(
-    _ output: String, format: String, tensors: Int, bytes: Int, choice: StateDictChoice? = nil
+    _ output: String, format: String, tensors: Int, bytes: Int, choice: StateDictChoice? = nil,
+    parametrized: [(key: String, value: JSONValue)] = []
   ) -> JSONValue {
     var members: [(key: String, value: JSONValue)] = [
       (key: "schema", value: 1), (key: "output", value: .string(output)),
@@ -84,7 +86,7 @@ struct ConversionSummary {
       members.append((key: "key", value: .string(choice.selection.key)))
       members.append((key: "left_out", value: choice.leftOutJSON))
     }
-    return .object(members)
+    return .object(members + parametrized)
   }
 
   private var casts: String {
@@ -97,6 +99,27 @@ struct ConversionSummary {
     return cast
       + "; \(Format.count(report.uncastCount, isInteger ? "integer tensor" : "other tensor")) unchanged"
   }
+
+  private func notesOnParametrizedWeights() {
+    if options.resolvesWeights {
+      if let note = report.parametrized.note("computed from") { StandardStreams.note(note) }
+      if report.parametrized.isEmpty {
+        StandardStreams.note("--resolve: no weight is stored in several parts")
+      }
+    } else if let note = report.parametrized.note("stored as") {
+      StandardStreams.note("note: \(note), written as they are; --resolve computes the weights")
+    }
+    for unknown in report.parametrized.unknown.prefix(Self.mostUnknown) {
+      StandardStreams.note(
+        "\(options.resolvesWeights ? "warning: not resolved" : "note"): \(unknown.text); its parts are written as they are"
+      )
+    }
+    let more = report.parametrized.unknown.count - Self.mostUnknown
+    if more > 0 { StandardStreams.note("note: and so for \(Format.count(more, "more weight"))") }
+  }
+
+  /// The number of weights of unknown parametrizations that notes describe.
+  private static let mostUnknown = 8
 
   private func notesOnLayout() {
     let count = report.channelsLast.count

@@ -192,7 +192,8 @@ struct ConvertCommand: ParsableCommand, JSONReporting {
     let checkpoint = try paths().source.open(opening)
     var options = tensors.writeOptions
     options.key = network.key
-    let edits = NetworkEdits(checkpoint: checkpoint, network: network, format: format)
+    let edits = NetworkEdits(
+      checkpoint: checkpoint, network: network, format: format, resolvesWeights: tensors.resolve)
     if let names { options.renamed = try edits.renamed(into: names) }
     if foldBn { options.replaced = try edits.folded(classes: numClasses, into: names) }
     if options.layout == .channelsLast, options.layoutOnly.isEmpty, options.layoutTransposed.isEmpty {

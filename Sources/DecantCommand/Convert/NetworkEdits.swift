@@ -10,10 +10,26 @@ struct NetworkEdits {
   let checkpoint: Checkpoint
   let network: NetworkOptions
   let format: OutputFormat
+  /// True when the output has parametrised weights computed, so that they can be changed.
+  let resolvesWeights: Bool
 
   /// Returns the part to convert.
   private func selection() throws -> Selection {
     try checkpoint.choice(key: network.key, as: format).selection
+  }
+
+  /// Returns the file as a network whose weights can be changed in the output.
+  ///
+  /// - Parameter option: the option that changes them, for the error.
+  /// - Throws: ``DecantError`` when the output would have the parts of weights instead of the weights.
+  private func file(of selection: Selection, for option: String) throws -> NetworkFile {
+    let file = try NetworkFile(checkpoint, selection)
+    if !resolvesWeights, let note = file.parametrized.note("stored as") {
+      throw DecantError(
+        .invalidArgument, "\(option) needs whole weights, but \(note)", file: checkpoint.path,
+        advice: .resolveWeights)
+    }
+    return file
   }
 
   /// Returns the tensor names of the network in another dialect, by their names in the file. The prefix is kept.
@@ -21,7 +37,7 @@ struct NetworkEdits {
   /// - Throws: ``DecantError``, with the code `mismatch` when a tensor of the network is missing or left over: its
   ///   names would then be those of another network.
   func renamed(into dialect: ResNetDialect) throws -> [ExactText: WriteOptions.Renaming] {
-    let naming = try NetworkFile(checkpoint, selection()).nameMap(
+    let naming = try file(of: selection(), for: "--names").nameMap(
       prefix: network.prefix, allowsStructure: network.byStructure)
     let found = try ResNetIdentification(naming)
     try found.verification.requireMatch(
@@ -77,7 +93,7 @@ struct NetworkEdits {
     let selection = try selection()
     try checkpoint.requireReadable(selection, use: "converted")
     let found = try network.resolve(
-      NetworkFile(checkpoint, selection), classes: classes, leavingGeometryOpen: true)
+      file(of: selection, for: "--fold-bn"), classes: classes, leavingGeometryOpen: true)
     try found.requireMatch(found.verification(), mostListed: NetworkOptions.mostListed)
     let naming = found.identification.naming
     let folding: FoldedNormalization

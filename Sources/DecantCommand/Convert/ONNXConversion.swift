@@ -51,10 +51,14 @@ struct ONNXConversion {
       report = try export.model(foldsNormalization: foldsNormalization).write(to: output, target)
     } catch let error as DecantError { throw error.located(file: input.path) }
     line.clear()
-    print(report, output, clock.now - start)
+    print(
+      report, output, clock.now - start, parametrized: found.file.parametrized.json(isResolved: true))
   }
 
-  private func print(_ report: ONNXModel.Report, _ output: String, _ time: Duration) {
+  private func print(
+    _ report: ONNXModel.Report, _ output: String, _ time: Duration,
+    parametrized: [(key: String, value: JSONValue)]
+  ) {
     for (dtype, count) in report.castCounts {
       let how = dtype == .float64 ? "rounded to nearest" : "exactly"
       StandardStreams.note(
@@ -69,7 +73,7 @@ struct ONNXConversion {
       return StandardStreams.document(
         ConversionSummary.json(
           output, format: "onnx", tensors: report.weightCount,
-          bytes: report.byteCount + (report.dataByteCount ?? 0)))
+          bytes: report.byteCount + (report.dataByteCount ?? 0), parametrized: parametrized))
     }
     let data = report.dataByteCount.map { " and \(Format.count($0, "byte")) of data" } ?? ""
     StandardStreams.line(

@@ -40,6 +40,10 @@ struct TensorOptions: ParsableArguments {
   var shardSize: Int?
   @Flag(help: "Convert quantised tensors to float32.") var dequantize = false
   @Flag(help: "Convert sparse tensors to dense tensors.") var toDense = false
+  @Flag(
+    help:
+      "Compute the weights that PyTorch computes: pruned, weight norm, spectral norm. Always done for .onnx.")
+  var resolve = false
   @Flag(help: "Include the tensors of a module that its state_dict() leaves out.") var withAttributes = false
   @Flag(
     help:
@@ -79,6 +83,7 @@ struct TensorOptions: ParsableArguments {
     options.shardByteCount = shardSize
     options.dequantizes = dequantize
     options.makesDense = toDense
+    options.resolvesWeights = resolve
     options.includesAttributes = withAttributes
     options.dropsObjects = dropObjects
     options.shrinks = shrink

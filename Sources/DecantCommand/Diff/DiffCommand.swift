@@ -43,6 +43,8 @@ struct DiffCommand: ParsableCommand, JSONReporting {
   var exactNames = false
   @Flag(help: "Compare quantised tensors as float32.") var dequantize = false
   @Flag(help: "Compare sparse tensors as dense tensors.") var toDense = false
+  @Flag(help: "Compare the weights that PyTorch computes: pruned, weight norm, spectral norm.")
+  var resolve = false
   @Flag(help: "Print every list in full.") var all = false
   @Flag(help: "Print JSON, schema 1.") var json = false
 
@@ -58,7 +60,7 @@ struct DiffCommand: ParsableCommand, JSONReporting {
   }
 
   func run() throws {
-    let query = TensorQuery(only: only, except: except, dequantize: dequantize)
+    let query = TensorQuery(only: only, except: except, dequantize: dequantize, resolves: resolve)
     let second = try joining.source(b)
     let first = CheckpointSource(paths: [a], isJoined: false)
     let left = try DiffFile("A", first.open(opening), key: keyA ?? key, query)
@@ -97,6 +99,15 @@ struct DiffCommand: ParsableCommand, JSONReporting {
     }
     if let note = side.choice.commandText(hasAttributesOption: false) {
       StandardStreams.note("in \(side.letter), \(note)")
+    }
+    if let note = side.parametrized.note(resolve ? "computed from" : "stored as") {
+      StandardStreams.note(
+        "in \(side.letter), \(note)\(resolve ? "" : "; --resolve compares the weights")")
+    }
+    if resolve {
+      for unknown in side.parametrized.unknown.prefix(8) {
+        StandardStreams.note("warning: in \(side.letter), not resolved: \(unknown.text)")
+      }
     }
     if side.skippedCount > 0 {
       StandardStreams.note("skipped \(Format.count(side.skippedCount, "tensor")) of \(side.letter)")

@@ -1,11 +1,14 @@
 internal import DecantBytes
 internal import DecantResNets
+internal import DecantTensors
 
 /// The output of `decant identify`.
 struct IdentificationReport {
   let found: ResNetIdentification
   /// The key of the state dict.
   let key: String
+  /// The weights that are computed from several tensors of the file.
+  let parametrized: ParametrizedWeights
 
   func print() {
     let naming = found.naming
@@ -87,55 +90,56 @@ struct IdentificationReport {
         (key: "source", value: .string($0.source)), (key: "kind", value: .string($0.kind)),
       ])
     }
-    let result: JSONValue = .object([
-      (key: "schema", value: 1),
-      (key: "architecture", value: found.architecture.map { .string($0) } ?? .null),
-      (key: "same_shapes_as", value: .array(found.sameShapes.map { .string($0) })),
-      (key: "nearest", value: found.nearest.map { .string($0.name) } ?? .null),
-      (key: "block", value: .string(configuration.block.rawValue)),
-      (key: "layers", value: .array(configuration.layers.map(number))),
-      (key: "depth", value: number(configuration.depth)),
-      (key: "width_per_group", value: number(configuration.widthPerGroup)),
-      (key: "groups", value: number(configuration.groups)),
-      (key: "classes", value: number(configuration.classes)),
-      (key: "input_channels", value: number(configuration.inputChannels)),
-      (key: "dialect", value: .string(found.naming.dialect.name)),
-      (key: "key", value: .string(key)),
-      (key: "prefix", value: .string(found.naming.prefix)),
-      (key: "by_structure", value: .bool(found.naming.isByStructure)),
-      (key: "ok", value: .bool(found.isResNet)),
-      (
-        key: "tensors",
-        value: .object([
-          (key: "matched", value: number(found.verification.matched)),
-          (key: "missing", value: number(found.verification.missing.count)),
-          (key: "mismatched", value: number(found.verification.mismatched.count)),
-          (key: "unexpected", value: number(found.verification.unexpected.count)),
-          (key: "beside", value: number(found.verification.beside.count)),
-        ])
-      ),
-      (key: "proven", value: .bool(found.isProven)),
-      (key: "facts", value: .array(facts)),
-      (
-        key: "contradictions",
-        value: .array(
-          found.contradictions.map { contradiction in
-            .object([
-              (key: "name", value: .string(contradiction.name)),
-              (
-                key: "claims",
-                value: .array(
-                  contradiction.claims.map {
-                    .object([
-                      (key: "value", value: .string($0.value)), (key: "source", value: .string($0.source)),
-                    ])
-                  })
-              ),
-            ])
-          })
-      ),
-      (key: "undetermined", value: .array(found.undetermined.map { .string($0.name) })),
-    ])
+    let result: JSONValue = .object(
+      [
+        (key: "schema", value: 1),
+        (key: "architecture", value: found.architecture.map { .string($0) } ?? .null),
+        (key: "same_shapes_as", value: .array(found.sameShapes.map { .string($0) })),
+        (key: "nearest", value: found.nearest.map { .string($0.name) } ?? .null),
+        (key: "block", value: .string(configuration.block.rawValue)),
+        (key: "layers", value: .array(configuration.layers.map(number))),
+        (key: "depth", value: number(configuration.depth)),
+        (key: "width_per_group", value: number(configuration.widthPerGroup)),
+        (key: "groups", value: number(configuration.groups)),
+        (key: "classes", value: number(configuration.classes)),
+        (key: "input_channels", value: number(configuration.inputChannels)),
+        (key: "dialect", value: .string(found.naming.dialect.name)),
+        (key: "key", value: .string(key)),
+        (key: "prefix", value: .string(found.naming.prefix)),
+        (key: "by_structure", value: .bool(found.naming.isByStructure)),
+        (key: "ok", value: .bool(found.isResNet)),
+        (
+          key: "tensors",
+          value: .object([
+            (key: "matched", value: number(found.verification.matched)),
+            (key: "missing", value: number(found.verification.missing.count)),
+            (key: "mismatched", value: number(found.verification.mismatched.count)),
+            (key: "unexpected", value: number(found.verification.unexpected.count)),
+            (key: "beside", value: number(found.verification.beside.count)),
+          ])
+        ),
+        (key: "proven", value: .bool(found.isProven)),
+        (key: "facts", value: .array(facts)),
+        (
+          key: "contradictions",
+          value: .array(
+            found.contradictions.map { contradiction in
+              .object([
+                (key: "name", value: .string(contradiction.name)),
+                (
+                  key: "claims",
+                  value: .array(
+                    contradiction.claims.map {
+                      .object([
+                        (key: "value", value: .string($0.value)), (key: "source", value: .string($0.source)),
+                      ])
+                    })
+                ),
+              ])
+            })
+        ),
+        (key: "undetermined", value: .array(found.undetermined.map { .string($0.name) })),
+      ] + parametrized.json(isResolved: true))
     StandardStreams.document(measured?.added(to: result) ?? result)
   }
 }

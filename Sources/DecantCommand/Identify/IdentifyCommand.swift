@@ -50,6 +50,7 @@ struct IdentifyCommand: ParsableCommand, JSONReporting {
     }
     let network = try NetworkFile(identifying: joining.source(file).open(opening), key: key)
     if key == nil { network.printChoice() }
+    network.printParametrization()
     let identification: ResNetIdentification
     do throws(DecantError) {
       identification = try network.identify(prefix: prefix, note: StandardStreams.note)
@@ -58,7 +59,9 @@ struct IdentifyCommand: ParsableCommand, JSONReporting {
       throw refuse(NoMatchReport(network.weights, reason: error.reason))
     }
     let measured = try measuring.report(on: identification, of: network)
-    let report = IdentificationReport(found: identification, key: network.part?.selection.key ?? ".")
+    let report = IdentificationReport(
+      found: identification, key: network.part?.selection.key ?? ".",
+      parametrized: network.parametrized)
     if json {
       report.printJSON(measured)
     } else {

@@ -77,11 +77,12 @@ struct InspectCommand: ParsableCommand, JSONReporting {
       ? try checkpoint.damagedRecords(of: rows.map(\.entry).filter { $0.state == .whole }) : []
     let losses = [checkpoint.truncation].compactMap { $0 } + checkpoint.damage + damage
     let warnings = checkpoint.warnings + losses.map(\.commandText)
+    let parametrized = try Selection.all(of: checkpoint).parametrizedWeights()
     if json {
-      InspectionJSON.print(checkpoint, rows, objects, warnings)
+      InspectionJSON.print(checkpoint, rows, objects, warnings, parametrized)
     } else {
       let report = InspectionReport(
-        checkpoint: checkpoint, rows: rows, objects: objects, warnings: warnings,
+        checkpoint: checkpoint, rows: rows, objects: objects, warnings: warnings, parametrized: parametrized,
         checksums: checksums && damage.isEmpty)
       if tree { report.printTree() } else { report.print() }
     }

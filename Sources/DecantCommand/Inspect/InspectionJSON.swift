@@ -8,7 +8,8 @@ internal import DecantTensors
 /// twice.
 enum InspectionJSON {
   static func print(
-    _ checkpoint: Checkpoint, _ rows: [InspectionRow], _ objects: [CheckpointObject], _ warnings: [String]
+    _ checkpoint: Checkpoint, _ rows: [InspectionRow], _ objects: [CheckpointObject], _ warnings: [String],
+    _ parametrized: ParametrizedWeights
   ) {
     StandardStreams.beginDocument()
     StandardStreams.line("{\"schema\": 1, \"file\": \(JSONValue.string(checkpoint.path).text),")
@@ -17,6 +18,10 @@ enum InspectionJSON {
     list("objects", objects.map(object), ",")
     if !checkpoint.moduleSources.isEmpty { list("sources", checkpoint.moduleSources.map(source), ",") }
     if !checkpoint.containerMetadata.isEmpty { list("facts", checkpoint.containerMetadata.map(fact), ",") }
+    for member in parametrized.json(isResolved: false) {
+      guard case .array(let values) = member.value else { continue }
+      list(member.key, values, ",")
+    }
     list("warnings", warnings.map { .string($0) }, "}")
   }
 

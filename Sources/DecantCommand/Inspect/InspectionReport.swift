@@ -9,6 +9,8 @@ struct InspectionReport {
   /// The values to list that are not tensors.
   let objects: [CheckpointObject]
   let warnings: [String]
+  /// The weights that PyTorch computes from several tensors.
+  let parametrized: ParametrizedWeights
   /// True when every checksum was compared and matched.
   let checksums: Bool
 
@@ -47,6 +49,7 @@ struct InspectionReport {
       StandardStreams.line("  \(hint.label.escapedForDisplay): \(hint.text.escapedForDisplay)")
     }
     printSources()
+    if let note = parametrized.note("stored as") { StandardStreams.line("  parametrised: \(note)") }
     let candidates = checkpoint.stateDictCandidates
     if candidates.count == 1, let only = candidates.first {
       StandardStreams.line("  state dict: \(place(only)) (\(Format.count(only.tensorCount, "tensor")))")

@@ -92,6 +92,7 @@ extension DecantError.Advice {
     case .listDialects: "decant identify --dialects lists the dialects."
     case .dequantize: "Pass --dequantize to convert them to float32."
     case .makeDense: "Pass --to-dense to convert them to dense tensors."
+    case .resolveWeights: "Pass --resolve to compute them."
     case .cast: "Cast them with --dtype float32."
     case .rename: "Rename them with --rename 's/OLD/NEW/'."
     case .useExternalData: "Pass --external-data to write the weights to a second file."

@@ -79,6 +79,7 @@ struct NetworkOptions: ParsableArguments {
     let file = try NetworkFile(source.open(opening), key: key)
     if key == nil { file.printChoice() }
     if key != nil, let warning = file.unreadWarning { StandardStreams.note("warning: \(warning)") }
+    file.printParametrization()
     return try resolve(file, classes: classes)
   }
 

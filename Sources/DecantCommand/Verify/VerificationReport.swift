@@ -108,40 +108,41 @@ struct VerificationReport {
         (key: "name", value: .string(name)), (key: "expected", value: expected), (key: "found", value: found),
       ])
     }
-    let result: JSONValue = .object([
-      (key: "schema", value: 1),
-      (key: "ok", value: .bool(verification.isMatch)),
-      (key: "architecture", value: network.architecture.map { .string($0) } ?? .null),
-      (key: "missing", value: names(verification.missing.map(\.name))),
-      (key: "unexpected", value: names(verification.unexpected)),
-      (key: "beside", value: .integer(Int64(verification.beside.count))),
-      (
-        key: "mismatched",
-        value: .array(
-          verification.mismatched.map { mismatch in
-            switch mismatch.difference {
-            case .shape(let expected, let found):
-              entry(mismatch.name, sizes(expected), sizes(found))
-            case .type(let expected, let found):
-              entry(mismatch.name, .string(expected), .string(found.rawValue))
-            }
-          })
-      ),
-      (
-        key: "non_finite",
-        value: .array(
-          verification.nonFinite.map {
-            .object([
-              (key: "name", value: .string($0.name)), (key: "count", value: .integer(Int64($0.count))),
-            ])
-          })
-      ),
-      (key: "dialect", value: .string(identification.naming.dialect.name)),
-      (key: "prefix", value: .string(identification.naming.prefix)),
-      (key: "declared", value: identification.declared.json),
-      (key: "assumed", value: identification.assumed.json),
-      (key: "read", value: identification.read.json),
-    ])
+    let result: JSONValue = .object(
+      [
+        (key: "schema", value: 1),
+        (key: "ok", value: .bool(verification.isMatch)),
+        (key: "architecture", value: network.architecture.map { .string($0) } ?? .null),
+        (key: "missing", value: names(verification.missing.map(\.name))),
+        (key: "unexpected", value: names(verification.unexpected)),
+        (key: "beside", value: .integer(Int64(verification.beside.count))),
+        (
+          key: "mismatched",
+          value: .array(
+            verification.mismatched.map { mismatch in
+              switch mismatch.difference {
+              case .shape(let expected, let found):
+                entry(mismatch.name, sizes(expected), sizes(found))
+              case .type(let expected, let found):
+                entry(mismatch.name, .string(expected), .string(found.rawValue))
+              }
+            })
+        ),
+        (
+          key: "non_finite",
+          value: .array(
+            verification.nonFinite.map {
+              .object([
+                (key: "name", value: .string($0.name)), (key: "count", value: .integer(Int64($0.count))),
+              ])
+            })
+        ),
+        (key: "dialect", value: .string(identification.naming.dialect.name)),
+        (key: "prefix", value: .string(identification.naming.prefix)),
+        (key: "declared", value: identification.declared.json),
+        (key: "assumed", value: identification.assumed.json),
+        (key: "read", value: identification.read.json),
+      ] + network.file.parametrized.json(isResolved: true))
     StandardStreams.document(result)
   }
 }
