@@ -27,7 +27,13 @@ public struct Checkpoint: Sendable {
     case safetensors
     case npz
     case npy
+    /// A folder of `.npy` files, one for each tensor.
+    case npyFolder = "npy-folder"
     case gguf
+    /// A network as protocol buffers. Its initialisers and constants are the tensors.
+    case onnx
+    /// A Core ML package (`.mlpackage`) or model. The constants of its ML Program are the tensors.
+    case mlpackage
     /// A folder written by `torch.distributed.checkpoint`.
     case dcp
     /// Several files, with an index that names the file of each tensor.
@@ -200,6 +206,7 @@ public struct Checkpoint: Sendable {
     case .torchLegacy: return try TorchLegacy.open(source, limits: limits, nesting: nesting)
     case .tar: return try TorchTar.open(source, limits: limits, nesting: nesting)
     case .pickle: return try BarePickle.open(source, limits: limits, nesting: nesting)
+    case .onnx, .coreML: return try model(source, in: nil, limits: limits, nesting: nesting).0
     case .unknown(let unsupported):
       if let parts = try BarePickle.openIfAny(source, limits: limits, nesting: nesting) { return parts }
       if let parts = try ZipContainer.openIfAny(behindOtherBytes: source, limits: limits, nesting: nesting) {

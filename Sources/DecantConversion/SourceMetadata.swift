@@ -1,7 +1,7 @@
 package import DecantBytes
 package import DecantCheckpoints
 
-/// The metadata of a safetensors, sharded or GGUF file, without the entries that describe only that file.
+/// The metadata of a safetensors, sharded, GGUF, ONNX or Core ML file, without the entries that describe only that file.
 struct SourceMetadata {
   /// The form in which the output format stores metadata.
   package enum Form {
@@ -18,7 +18,8 @@ struct SourceMetadata {
   /// - Throws: ``DecantError`` when a value that is read on demand cannot be read.
   init(_ checkpoint: Checkpoint, as form: Form) throws(DecantError) {
     switch checkpoint.container {
-    case .safetensors: for hint in checkpoint.containerMetadata { add(hint.label, .text(hint.text)) }
+    case .safetensors, .onnx, .mlpackage:
+      for hint in checkpoint.containerMetadata { add(hint.label, .text(hint.text)) }
     case .shards:
       for hint in checkpoint.containerMetadata where hint.label != "shards" {
         add(hint.label, .text(hint.text))
@@ -64,8 +65,8 @@ struct SourceMetadata {
 }
 
 extension Checkpoint {
-  /// Returns the metadata of a safetensors, sharded or GGUF file as texts, in the file's order; empty for other
-  /// files. Arrays are JSON.
+  /// Returns the metadata of a safetensors, sharded, GGUF, ONNX or Core ML file as texts, in the file's order; empty
+  /// for other files. Arrays are JSON.
   ///
   /// - Returns: The entries, and the keys of values that are too long.
   /// - Throws: ``DecantError`` when a value that is read on demand cannot be read.

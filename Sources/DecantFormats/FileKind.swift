@@ -13,6 +13,9 @@ package enum FileKind {
   case tar
   /// A file that begins like a pickle of protocol 2 or later.
   case pickle
+  case onnx
+  /// The specification of a Core ML model: an `.mlmodel`, or the program of an `.mlpackage`.
+  case coreML
   /// A recognised format that is not a checkpoint, or is not read.
   case unsupported(UnsupportedFile)
   /// A file without a known signature. It may still be a pickle of protocol 0 or 1.
@@ -35,7 +38,9 @@ package enum FileKind {
       self = .npy
     } else if begins(FileSignature.gguf) {
       self = .gguf
-    } else if let unsupported = UnsupportedFile(pointer: head) ?? UnsupportedFile(joblib: head) {
+    } else if let unsupported = UnsupportedFile(pointer: head) ?? UnsupportedFile(joblib: head)
+      ?? UnsupportedFile(partOfCoreML: head)
+    {
       self = .unsupported(unsupported)
     } else if TarArchive.recognises(head) {
       self = .tar
@@ -45,10 +50,12 @@ package enum FileKind {
       self = .pickle
     } else if let unsupported = UnsupportedFile(signatureOf: head) {
       self = .unsupported(unsupported)
+    } else if let model = ProtobufModel(head), model == .onnx || model == .coreML {
+      self = model == .onnx ? .onnx : .coreML
     } else if let unsupported = UnsupportedFile(textOf: head, fileByteCount: fileByteCount)
       ?? UnsupportedFile(
         table: tail)
-      ?? UnsupportedFile(messagePack: head) ?? UnsupportedFile(protobuf: head)
+      ?? UnsupportedFile(messagePack: head) ?? UnsupportedFile(protobuf: ProtobufModel(head))
     {
       // A pickle of protocol 0 is text, and one of protocol 1 may begin with any byte.
       self = .unknown(unsupported)

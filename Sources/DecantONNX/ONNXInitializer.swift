@@ -1,5 +1,6 @@
 internal import DecantBytes
 internal import DecantCheckpoints
+internal import DecantFormats
 internal import DecantTensors
 
 /// A constant of an ONNX graph: a `TensorProto` whose data is written after the file is planned.
@@ -37,20 +38,21 @@ struct ONNXInitializer {
 
   /// Returns the fields of a `TensorProto` up to the data. Internal data follows them in the file.
   func message(external: (location: String, offset: Int)?) -> ProtobufMessage {
+    typealias Field = ONNXField.Tensor
     var message = ProtobufMessage()
-    for size in shape { message.append(1, size) }
-    message.append(2, Int(elementType))
-    message.append(8, name)
+    for size in shape { message.append(Field.dims, size) }
+    message.append(Field.dataType, Int(elementType))
+    message.append(Field.name, name)
     guard let external else {
-      message.beginBytes(9, count: byteCount)
+      message.beginBytes(Field.rawData, count: byteCount)
       return message
     }
     for (key, value) in [
       ("location", external.location), ("offset", "\(external.offset)"), ("length", "\(byteCount)"),
     ] {
-      message.append(13, .entry(key, value))
+      message.append(Field.externalData, .entry(key, value))
     }
-    message.append(14, 1)
+    message.append(Field.dataLocation, 1)
     return message
   }
 
@@ -89,8 +91,8 @@ extension ProtobufMessage {
   /// Returns a `StringStringEntryProto`.
   static func entry(_ key: String, _ value: String) -> ProtobufMessage {
     var message = ProtobufMessage()
-    message.append(1, key)
-    message.append(2, value)
+    message.append(ONNXField.Entry.key, key)
+    message.append(ONNXField.Entry.value, value)
     return message
   }
 }

@@ -1,5 +1,6 @@
 package import DecantBytes
 package import DecantCheckpoints
+internal import DecantFormats
 package import DecantGraphs
 internal import DecantIO
 package import DecantTensors
@@ -148,39 +149,41 @@ package struct ONNXModel {
     /// Encodes the fields in the order of their numbers, as protobuf's own writers do.
     init(_ model: ONNXModel, _ layout: ONNXDataLayout) {
       var nodes = ProtobufMessage()
-      for node in model.graph.nodes { nodes.append(1, node.message) }
-      nodes.append(2, model.options.name)
+      for node in model.graph.nodes { nodes.append(ONNXField.Graph.node, node.message) }
+      nodes.append(ONNXField.Graph.name, model.options.name)
       var inside = 0
       initializers = model.graph.initializers.indices.map { place in
         let initializer = model.graph.initializers[place]
         let fields = initializer.message(external: layout.place(of: place)).bytes
         let numbers = layout.offsets[place] == nil ? initializer.byteCount : 0
         var header = ProtobufMessage()
-        header.beginBytes(5, count: fields.count + numbers)
+        header.beginBytes(ONNXField.Graph.initializer, count: fields.count + numbers)
         inside += numbers
         return header.bytes + fields
       }
       var ends = ProtobufMessage()
       let map: [Size] = [.any("batch"), .fixed(model.graph.inputChannels), .any("height"), .any("width")]
-      ends.append(11, Self.value(ONNXGraph.input, map))
+      ends.append(ONNXField.Graph.input, Self.value(ONNXGraph.input, map))
       let result = model.graph.result
       let sizes: [Size] = [.any("batch"), .fixed(result.channels)]
       let rest: [Size] = result.rank == 4 ? [.any("output_height"), .any("output_width")] : []
-      ends.append(12, Self.value(model.output, sizes + rest))
+      ends.append(ONNXField.Graph.output, Self.value(model.output, sizes + rest))
 
       var before = ProtobufMessage()
       // IR version 8 came with opset 17.
-      before.append(1, 8)
-      before.append(2, "decant")
+      before.append(ONNXField.Model.irVersion, 8)
+      before.append(ONNXField.Model.producerName, "decant")
       before.beginBytes(
-        7,
+        ONNXField.Model.graph,
         count: nodes.bytes.count + initializers.reduce(0) { $0 + $1.count } + inside + ends.bytes.count)
       var after = ProtobufMessage()
       var opset = ProtobufMessage()
-      opset.append(1, "")
-      opset.append(2, 17)
-      after.append(8, opset)
-      for (key, value) in model.options.metadata { after.append(14, .entry(key, value)) }
+      opset.append(ONNXField.Opset.domain, "")
+      opset.append(ONNXField.Opset.version, 17)
+      after.append(ONNXField.Model.opsetImport, opset)
+      for (key, value) in model.options.metadata {
+        after.append(ONNXField.Model.metadataProps, .entry(key, value))
+      }
       head = before.bytes + nodes.bytes
       tail = ends.bytes + after.bytes
       byteCount = head.count + initializers.reduce(0) { $0 + $1.count } + inside + tail.count
@@ -197,19 +200,19 @@ package struct ONNXModel {
       for size in sizes {
         var dimension = ProtobufMessage()
         switch size {
-        case .fixed(let count): dimension.append(1, count)
-        case .any(let name): dimension.append(2, name)
+        case .fixed(let count): dimension.append(ONNXField.Dimension.size, count)
+        case .any(let name): dimension.append(ONNXField.Dimension.parameter, name)
         }
-        shape.append(1, dimension)
+        shape.append(ONNXField.Shape.dimension, dimension)
       }
       var tensor = ProtobufMessage()
-      tensor.append(1, 1)
-      tensor.append(2, shape)
+      tensor.append(ONNXField.TensorType.elementType, 1)
+      tensor.append(ONNXField.TensorType.shape, shape)
       var type = ProtobufMessage()
-      type.append(1, tensor)
+      type.append(ONNXField.ValueType.tensor, tensor)
       var value = ProtobufMessage()
-      value.append(1, name)
-      value.append(2, type)
+      value.append(ONNXField.Value.name, name)
+      value.append(ONNXField.Value.type, type)
       return value
     }
   }

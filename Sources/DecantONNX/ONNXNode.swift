@@ -1,3 +1,5 @@
+internal import DecantFormats
+
 /// An operator of an ONNX graph: a `NodeProto` with one output. Unless changed, the output has the node's name.
 struct ONNXNode {
   /// An attribute, of one of the types that the exported operators use.
@@ -18,34 +20,37 @@ struct ONNXNode {
   /// The fields of a `NodeProto`.
   var message: ProtobufMessage {
     var message = ProtobufMessage()
-    for input in inputs { message.append(1, input) }
-    message.append(2, output)
-    message.append(3, name)
-    message.append(4, type)
-    for (name, value) in attributes { message.append(5, value.message(named: name)) }
+    for input in inputs { message.append(ONNXField.Node.input, input) }
+    message.append(ONNXField.Node.output, output)
+    message.append(ONNXField.Node.name, name)
+    message.append(ONNXField.Node.operatorType, type)
+    for (name, value) in attributes {
+      message.append(ONNXField.Node.attribute, value.message(named: name))
+    }
     return message
   }
 }
 
 extension ONNXNode.Attribute {
-  /// Returns the fields of an `AttributeProto`. Field 20 is the attribute's type.
+  /// Returns the fields of an `AttributeProto`.
   func message(named name: String) -> ProtobufMessage {
+    typealias Field = ONNXField.Attribute
     var message = ProtobufMessage()
-    message.append(1, name)
+    message.append(Field.name, name)
     switch self {
     case .float(let value):
-      message.append(2, value)
-      message.append(20, 1)
+      message.append(Field.float, value)
+      message.append(Field.type, 1)
     case .integer(let value):
-      message.append(3, value)
-      message.append(20, 2)
+      message.append(Field.integer, value)
+      message.append(Field.type, 2)
     case .text(let value):
-      message.append(4, value)
-      message.append(20, 3)
+      message.append(Field.text, value)
+      message.append(Field.type, 3)
     case .integers(let values):
       // Not packed, as protobuf's own writer does for this field.
-      for value in values { message.append(8, value) }
-      message.append(20, 7)
+      for value in values { message.append(Field.integers, value) }
+      message.append(Field.type, 7)
     }
     return message
   }

@@ -95,6 +95,8 @@ public struct CheckpointScanner: Sendable {
     switch FileKind(head, tail: tail, fileByteCount: file.byteCount) {
     case .unsupported(let format), .unknown(let format):
       return "\(format.description). \(format.remedy.trimmed)"
+    case .onnx: return "is an ONNX model, which is no pickle: its operators and data are not judged"
+    case .coreML: return "is a Core ML model, which is no pickle: its operations and data are not judged"
     default: return "is not a format that scan reads"
     }
   }

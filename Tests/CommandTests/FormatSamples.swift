@@ -38,11 +38,6 @@ enum FormatSamples {
     ("arrow", Array("ARROW1".utf8) + [0, 0]),
     ("msgpack", [0x81, 0xA6] + Array("params".utf8) + [0x80]),
     (
-      "onnx-nameless",
-      // ir_version 8, graph { node { input: "x" } }: ONNX without a producer name.
-      [8, 8, 0x3A, 5, 0x0A, 3, 0x0A, 1, 0x78]
-    ),
-    (
       "joblib-late",
       // A pickle that imports joblib's wrapper after the first 512 bytes, then the bytes of an array.
       [0x80, 3, 0x58] + [88, 2, 0, 0] + [UInt8](repeating: 0x61, count: 600)
@@ -64,11 +59,11 @@ enum FormatSamples {
     ("zlib", [0x78, 0x9C, 1]),
     // ir_version 8, producer_name "pytorch", producer_version "2.1", a graph.
     (
-      "onnx",
+      "cut-onnx",
       [8, 8, 0x12, 7] + Array("pytorch".utf8) + [0x1A, 3] + Array("2.1".utf8) + [0x3A, 0x90, 1, 0x0A]
     ),
     // specificationVersion 4, description { input { name "image" … } … }
-    ("coreml", [8, 4, 0x12, 0x20, 0x0A, 0x09, 0x0A, 5] + Array("image".utf8) + [0x1A, 0, 0x52, 0x10]),
+    ("cut-coreml", [8, 4, 0x12, 0x20, 0x0A, 0x09, 0x0A, 5] + Array("image".utf8) + [0x1A, 0, 0x52, 0x10]),
     // saved_model_schema_version 1, meta_graphs { meta_info_def { stripped_op_list … } }
     ("tensorflow-saved-model", [8, 1, 0x12, 0x9A, 0x83, 4, 0x0A, 0x9C, 0x0B, 0x12, 0xD8, 0x0A, 0x0A]),
     // node { name "input" op "Placeholder" }

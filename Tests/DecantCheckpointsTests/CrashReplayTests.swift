@@ -33,6 +33,11 @@ import Testing
           TarMember(name: name, data: try Fixtures.bytes("folders/\(folder)/\(name)")).sealed
         }
       }
+    case .model:
+      return try files("models", ".onnx")
+        + ["float32", "float16"].map {
+          try Fixtures.bytes("models/\($0).mlpackage/Data/com.apple.CoreML/model.mlmodel")
+        }
     case .image: return try files("pictures", ".png") + files("pictures", ".jpg")
     case .evidence: return try files("torch", ".json") + Self.texts.map { Array($0.utf8) }
     case .scan: return try files("pickles", ".pkl") + files("torch", ".pth") + files("arrays", ".npz")

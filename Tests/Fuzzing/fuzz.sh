@@ -27,6 +27,7 @@ case $target in
   tar) begins='.{771}75 73 74 61 72 ' names='' words='tar pickle' ;;
   gguf) begins='47 47 55 46 ' names='' words='gguf' ;;
   npy) begins='93 4e 55 4d 50 59 ' names='' words='npy pickle' ;;
+  model) begins='08 ' names='.*\.(onnx|mlmodel)' words='model' ;;
   folder) begins='none' names='' words='folder pickle safetensors' ;;
   scan) begins='' names='' words='pickle zip tar' ;;
   evidence) begins='none' names='.*\.(json|ya?ml|py)' words='evidence' ;;

@@ -1,4 +1,5 @@
 package import DecantBytes
+internal import DecantFormats
 package import DecantIO
 
 extension Checkpoint {
@@ -12,6 +13,10 @@ extension Checkpoint {
     if let unzipped = try UnzippedArchive.open(pickle: path, limits: limits) { return unzipped }
     let file = try InputFile(path)
     let source = ByteSource(file, password: password)
+    if isModel(try source.head(), source), let (folder, _) = try CheckpointFolder.containing(path) {
+      let (parts, others) = try model(source, in: folder, limits: limits, nesting: 0)
+      return (parts, [file] + others)
+    }
     if DistributedMetadata.recognises(try source.head()),
       let (folder, _) = try CheckpointFolder.containing(path)
     {
@@ -23,6 +28,33 @@ extension Checkpoint {
       return try ShardedCheckpoint.open(index, file, in: folder, limits: limits)
     }
     return (try parts(of: source, limits: limits), [file])
+  }
+
+  /// Returns true for a model whose weights may be in other files of its folder.
+  private static func isModel(_ head: [UInt8], _ file: ByteSource) -> Bool {
+    // Both begin with a version in field 1.
+    guard head.first == 0x08 else { return false }
+    switch FileKind(head, fileByteCount: file.byteCount) {
+    case .onnx, .coreML: return true
+    default: return false
+    }
+  }
+
+  /// Reads an ONNX or Core ML model, or the zip archive that its bytes precede.
+  ///
+  /// - Parameter folder: the model's folder; nil when other files cannot be opened.
+  /// - Returns: the contents, and the other files that hold weights.
+  static func model(
+    _ source: ByteSource, in folder: CheckpointFolder?, limits: Limits, nesting: Int
+  ) throws(DecantError) -> (Parts, [InputFile]) {
+    if let parts = try ZipContainer.openIfAny(behindOtherBytes: source, limits: limits, nesting: nesting) {
+      return (parts, [])
+    }
+    if case .onnx = FileKind(try source.head(), fileByteCount: source.byteCount) {
+      return try ONNXReader.open(source, in: folder, limits: limits)
+    }
+    return try CoreMLReader.open(
+      source, CompanionFiles(folder: folder, model: source.path), limits: limits)
   }
 
   private static func open(_ folder: CheckpointFolder, _ limits: Limits) throws(DecantError) -> (
@@ -41,6 +73,7 @@ extension Checkpoint {
       for (_, name) in ranks.sorted(by: { $0.rank < $1.rank }) { files.append(try folder.file(name)) }
       return try DistributedCheckpoint.open(files, in: folder, limits: limits)
     }
+    if let package = try CoreMLPackage.open(folder, names, limits: limits) { return package }
     let indices = names.filter { $0.hasSuffix(".index.json") }
     if let joined = try openDeepSpeed(folder, names, limits) { return joined }
     if indices.count == 1 {
@@ -59,7 +92,8 @@ extension Checkpoint {
     }
     if let unzipped = try UnzippedArchive.open(folder, limits: limits) { return unzipped }
     if indices.isEmpty, let joined = try RankFiles.open(folder, names, limits: limits) { return joined }
-    throw nothingToOpen(folder, names, indices)
+    if let arrays = try NpyFolder.open(folder, names, limits: limits) { return arrays }
+    throw nothingToOpen(folder, names, try folder.folderNames(limit: limits.paths), indices)
   }
 
   /// Opens a folder that DeepSpeed wrote: the folder of one step, or the one above it, whose file `latest` names the
@@ -139,13 +173,14 @@ extension Checkpoint {
   static func hasUsualEnding(_ name: String) -> Bool {
     let endings = [
       ".pth", ".pt", ".bin", ".ckpt", ".safetensors", ".th", ".pkl", ".npz", ".npy", ".gguf", ".ptl", ".tar",
+      ".onnx", ".mlmodel",
     ]
     return endings.contains { name.hasSuffix($0) }
   }
 
-  private static func nothingToOpen(_ folder: CheckpointFolder, _ names: [String], _ indices: [String])
-    -> DecantError
-  {
+  private static func nothingToOpen(
+    _ folder: CheckpointFolder, _ names: [String], _ folders: [String], _ indices: [String]
+  ) -> DecantError {
     func list(_ names: [String]) -> String {
       names.prefix(8).map(\.escapedForDisplay).joined(separator: ", ") + (names.count > 8 ? ", …" : "")
     }
@@ -156,6 +191,16 @@ extension Checkpoint {
         remedy: "Pass the one to read: \(folder.path(of: indices[0]).escapedForDisplay)")
     }
     let checkpoints = names.filter(hasUsualEnding)
+    let others = names.filter { !hasUsualEnding($0) && !$0.hasPrefix(".") } + folders
+    if let first = checkpoints.first, checkpoints.allSatisfy({ $0.hasSuffix(".npy") }), !others.isEmpty {
+      return DecantError(
+        .notAFile,
+        "is a folder of .npy files and of others (\(list(others))), so it is not one checkpoint",
+        file: folder.path,
+        remedy:
+          "Move the others to another folder, or name one file: \(folder.path(of: first).escapedForDisplay)"
+      )
+    }
     if let first = checkpoints.first {
       return DecantError(
         .notAFile, "is a folder without an index or .metadata; it holds \(list(checkpoints))",
@@ -163,6 +208,11 @@ extension Checkpoint {
         remedy:
           "Name \(checkpoints.count == 1 ? "the file" : "one of them"): \(folder.path(of: first).escapedForDisplay)"
       )
+    }
+    if let first = folders.first, names.allSatisfy({ $0.hasPrefix(".") }) {
+      return DecantError(
+        .notAFile, "is a folder of folders, and not one checkpoint; it holds \(list(folders))",
+        file: folder.path, remedy: "Name one of them: \(folder.path(of: first).escapedForDisplay)")
     }
     return DecantError(
       .notACheckpoint,

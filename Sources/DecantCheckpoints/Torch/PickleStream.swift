@@ -76,6 +76,8 @@ extension Checkpoint {
       throw withoutPickle("is an array of numbers", source)
     case .safetensors: throw withoutPickle("is a safetensors file", source)
     case .gguf: throw withoutPickle("is a GGUF file", source)
+    case .onnx: throw withoutPickle("is an ONNX model", source)
+    case .coreML: throw withoutPickle("is a Core ML model", source)
     case .torchLegacy: streams = TorchLegacy.streams(source, limits: limits)
     case .tar: streams = TorchTar.streams(source, limits: limits)
     default: streams = BarePickle.streams(source, limits: limits)

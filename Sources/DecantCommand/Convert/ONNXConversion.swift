@@ -1,5 +1,6 @@
 internal import DecantBytes
 internal import DecantCheckpoints
+internal import DecantIO
 internal import DecantKit
 internal import DecantNetworks
 internal import DecantONNX
@@ -51,6 +52,12 @@ struct ONNXConversion {
       report = try export.model(foldsNormalization: foldsNormalization).write(to: output, target)
     } catch let error as DecantError { throw error.located(file: input.path) }
     line.clear()
+    if !hasExternalData, let (folder, name) = try? CheckpointFolder.containing(output),
+      (try? folder.find(name + ".data")) != nil
+    {
+      StandardStreams.note(
+        "warning: \(output.escapedForDisplay).data is of an earlier model; the new one does not use it")
+    }
     print(
       report, output, clock.now - start, parametrized: found.file.parametrized.json(isResolved: true))
   }

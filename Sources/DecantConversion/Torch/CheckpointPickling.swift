@@ -215,8 +215,8 @@ struct CheckpointPickling {
 
   /// Records the non-tensor values of a source whose output is only a state dict.
   private mutating func noteObjects() {
-    // The values of these formats are metadata, which the report lists separately.
-    guard ![.gguf, .safetensors].contains(plan.checkpoint.container) else { return }
+    // The values of these formats describe the file or the network, not the state dict.
+    guard ![.gguf, .safetensors, .onnx, .mlpackage].contains(plan.checkpoint.container) else { return }
     for object in plan.checkpoint.objects where object.path.starts(with: plan.selection.path) {
       note(object.name, object.type)
     }

@@ -10,7 +10,7 @@ extension UnsupportedFile {
         .unsupportedFormat)
     } else if names.contains(where: { $0.hasSuffix("Data/com.apple.CoreML/model.mlmodel") }) {
       self.init(
-        "is a Core ML package", "Pass the PyTorch checkpoint it was made from.",
+        "is a Core ML package in a zip", "Unzip it, then pass the folder that ends in .mlpackage.",
         .unsupportedFormat)
     } else if names.contains(where: { $0 == "saved_model.pb" || $0.hasSuffix("/saved_model.pb") }) {
       self.init(

@@ -15,6 +15,8 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
   case pickle, zip, legacy, tar, safetensors, gguf, npy
   /// A folder's files, such as those of torch.distributed or shards with their index, in a tar archive.
   case folder
+  /// An ONNX model, or the specification of a Core ML model.
+  case model
   /// A scan of any bytes.
   case scan
   /// A text in a file or next to it that may describe its network: code, a configuration or a name.
@@ -30,7 +32,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     case .scan: runScan(bytes)
     case .evidence: runEvidence(bytes)
     case .image: runImage(bytes, limits)
-    case .zip, .legacy, .tar, .safetensors, .gguf, .npy:
+    case .zip, .legacy, .tar, .safetensors, .gguf, .npy, .model:
       // A conversion starts a thread and writes a file, so only one input in sixteen is converted.
       let sum = bytes.reduce(0) { $0 &+ Int($1) }
       let target = sum % 16 == 0 ? Self.converted[sum / 16 % Self.converted.count] : nil

@@ -1,0 +1,44 @@
+internal import DecantBytes
+internal import DecantIO
+
+/// A folder that holds nothing but `.npy` files, as `decant convert IN OUT/` writes it: each file is the tensor of its
+/// name.
+///
+/// Source: docs/formats/npy.md.
+enum NpyFolder {
+  private static let suffix = ".npy"
+
+  /// Reads the header of every file, in the order of their names; nil for a folder that is none.
+  ///
+  /// - Throws: ``DecantError`` when other files or folders lie between the arrays, or an array is damaged.
+  static func open(
+    _ folder: CheckpointFolder, _ names: [String], limits: Limits
+  ) throws(DecantError) -> (Checkpoint.Parts, [InputFile])? {
+    // Hidden files are those of the system, such as .DS_Store; the writer makes none.
+    let visible = names.filter { !$0.hasPrefix(".") }
+    let arrays = visible.filter { $0.hasSuffix(suffix) }
+    guard !arrays.isEmpty, arrays.count == visible.count,
+      try folder.folderNames(limit: limits.paths).allSatisfy({ $0.hasPrefix(".") })
+    else { return nil }
+    var parts = Checkpoint.Parts(container: .npyFolder, contents: CheckpointContents())
+    let hidden = names.filter { $0.hasPrefix(".") && $0.hasSuffix(suffix) }
+    if let first = hidden.first {
+      parts.warnings.append(
+        "\(Format.count(hidden.count, "hidden file")), such as \(first.escapedForDisplay), \(hidden.count == 1 ? "was" : "were") not read"
+      )
+    }
+    var files: [InputFile] = []
+    for name in arrays {
+      let file = try folder.file(name)
+      files.append(file)
+      let source = ByteSource(file)
+      try NpyReader.read(
+        source, key: name, at: [.text(String(name.dropLast(suffix.count)))], into: &parts, stateDict: [],
+        limits: limits, nesting: 0
+      ) { (offset, count) throws(DecantError) in
+        try ByteRange(source, offset: offset, byteCount: count)
+      }
+    }
+    return (parts, files)
+  }
+}
