@@ -38,8 +38,11 @@ extension Checkpoint {
     } catch let error as DecantError { throw error.located(file: self.path) }
     let casts = plan.tensors.count { $0.dtype != $0.tensor.dtype }
     let aliases = Aliases(plan.selection.tensors.map(\.tensor))
+    let names = files.map { file in file.path.split(separator: "/").last.map(String.init) ?? file.path }
+    let staleFiles =
+      format == .safetensors ? path.map { ShardFamily.leftovers(beside: $0, except: names) } ?? [] : []
     return WriteReport(
-      files: files, tensorCount: plan.tensors.count, castCount: casts,
+      files: files, staleFiles: staleFiles, tensorCount: plan.tensors.count, castCount: casts,
       uncastCount: options.dtype == nil ? 0 : plan.tensors.count { $0.tensor.dtype != options.dtype } - casts,
       losses: pipeline.losses,
       aliases: pickling != nil

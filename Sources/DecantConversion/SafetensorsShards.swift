@@ -1,4 +1,5 @@
 internal import DecantBytes
+internal import DecantCheckpoints
 internal import DecantIO
 internal import DecantTensors
 
@@ -27,19 +28,14 @@ struct SafetensorsShards {
       byteCount += tensor.byteCount
     }
     let folder = path.lastIndex(of: "/").map { path[...$0] } ?? ""
-    let stem = path.dropFirst(folder.count).dropLast(".safetensors".count)
+    let family = ShardFamily(single: String(path.dropFirst(folder.count)))
     var shards: [(path: String, name: String, writer: SafetensorsWriter)] = []
     for (place, group) in groups.enumerated() {
-      func padded(_ number: Int) -> String {
-        String(repeating: "0", count: max(0, 5 - String(number).count)) + String(number)
-      }
-      let name =
-        groups.count == 1
-        ? "\(stem).safetensors" : "\(stem)-\(padded(place + 1))-of-\(padded(groups.count)).safetensors"
+      let name = groups.count == 1 ? family.single : family.shard(place + 1, of: groups.count)
       shards.append((folder + name, name, try SafetensorsWriter(group, metadata: metadata)))
     }
     self.shards = shards
-    indexPath = path + ".index.json"
+    indexPath = folder + family.index
     let total = tensors.reduce(0) { $0 + $1.byteCount }
     let weights = zip(groups, shards).flatMap { group, shard in
       group.map { (key: $0.name, value: JSONValue.string(shard.name)) }

@@ -160,6 +160,9 @@ public enum ConvolutionLayout: String, Sendable, CaseIterable {
 public struct WriteReport: Sendable {
   /// The files that were written, with their sizes in bytes.
   public let files: [(path: String, byteCount: Int)]
+  /// The paths of other files of the same name: a single file beside new shards, or shards and an index beside a new
+  /// single file. They were not written, and a loader may read them instead of the output.
+  public let staleFiles: [String]
   /// The number of tensors written.
   public let tensorCount: Int
   /// The number of floating-point tensors that were cast.

@@ -27,7 +27,20 @@ extension Checkpoint {
     {
       return try ShardedCheckpoint.open(index, file, in: folder, limits: limits)
     }
-    return (try parts(of: source, limits: limits), [file])
+    var parts = try parts(of: source, limits: limits)
+    if let warning = shardsWarning(beside: path) { parts.warnings.append(warning) }
+    return (parts, [file])
+  }
+
+  /// Returns the warning about an index of shards of the same name next to a file; nil when there is none.
+  private static func shardsWarning(beside path: String) -> String? {
+    guard path.hasSuffix(".safetensors") || path.hasSuffix(".bin"),
+      let (folder, name) = try? CheckpointFolder.containing(path)
+    else { return nil }
+    let index = ShardFamily(single: name).index
+    guard (try? folder.find(index)) != nil else { return nil }
+    return
+      "\(index.escapedForDisplay) in the same folder lists shards of the same name, which were not read: one of the two is perhaps of an earlier conversion"
   }
 
   /// Returns true for a model whose weights may be in other files of its folder.

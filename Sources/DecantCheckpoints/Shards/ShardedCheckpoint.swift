@@ -137,6 +137,7 @@ struct ShardedCheckpoint {
         "skipped \(extra.count) tensors that are not in the index: \(extra.prefix(3).joined(separator: ", "))"
           + (extra.count > 3 ? ", …" : ""))
     }
+    if let stale = leftovers(file.path, order, in: folder) { parts.warnings.append(stale) }
     if let expected = index.totalByteCount, let found = mismatch(expected, parts.contents.tensors) {
       parts.warnings.append(
         "the index says that the tensors have \(expected) bytes in total, but they have \(found)")
@@ -148,6 +149,19 @@ struct ShardedCheckpoint {
       parts.containerMetadata.append(hint)
     }
     return (parts, files)
+  }
+
+  /// Returns the warning about files of the same name that the index does not list; nil without such files.
+  private static func leftovers(_ index: String, _ shards: [String], in folder: CheckpointFolder) -> String? {
+    let name = index.split(separator: "/").last.map(String.init) ?? index
+    guard let family = ShardFamily(index: name) else { return nil }
+    let read = Set(([name] + shards).map(ExactText.init))
+    let names = (try? folder.names(limit: 100_000)) ?? []
+    let others = family.members(among: names).filter { !read.contains(ExactText($0)) }
+    guard let first = others.first else { return nil }
+    let rest = others.count > 1 ? " and \(others.count - 1) more" : ""
+    return
+      "\(first.escapedForDisplay)\(rest) in the same folder \(others.count == 1 ? "is" : "are") not of this index and \(others.count == 1 ? "was" : "were") not read: perhaps of an earlier conversion"
   }
 
   /// Returns the tensors' total byte count when it differs from the index's `total_size`; nil when they agree. Views

@@ -55,6 +55,7 @@ struct ConversionSummary {
     }
     notesOnParametrizedWeights()
     notesOnLayout()
+    notesOnStaleFiles()
     notesOnWrappers()
     notesOnAliases()
     notesOnLosses()
@@ -138,6 +139,14 @@ struct ConversionSummary {
         "warning: \(weights) stay channels last, which \(format) cannot record; convert the source with --layout nchw for PyTorch's order"
       )
     }
+  }
+
+  private func notesOnStaleFiles() {
+    let count = report.staleFiles.count
+    guard count > 0 else { return }
+    StandardStreams.note(
+      "warning: \(Format.count(count, "file")) of the same name \(count == 1 ? "was" : "were") not written now, and a loader may read \(count == 1 ? "it" : "them") instead: "
+        + list(report.staleFiles))
   }
 
   private func notesOnWrappers() {
