@@ -5,20 +5,19 @@ extension DecantError {
     case text(String)
     /// Choose a part of the checkpoint. The value lists the keys of its state dicts, when they are known.
     case chooseKey([String])
-    /// Choose one of several state dicts, or everything. The value is the key of the only one, when other tensors make
-    /// the choice a question.
-    case chooseStateDict(String?)
+    /// Choose one of these state dicts, or everything if the caller can use that.
+    case chooseStateDict([String], orAll: Bool)
     /// List the keys of the checkpoint.
     case listKeys
     /// List the names of the tensors.
     case listNames
-    /// Choose other tensors, by key or by name.
-    case chooseTensors
     /// Choose one of several networks by the prefix of its tensor names. The value lists the prefixes, when
     /// they are known.
     case choosePrefix([String])
     /// Choose one tensor of a file as the input. The value lists the first tensor names.
     case chooseInput([String])
+    /// Read the input as N×H×W×C.
+    case inputLayout
     /// List the supported naming schemes (dialects) of tensors.
     case listDialects
     /// Raise a limit, if the file is trusted. The values are the limit's name and the suggested number.
@@ -31,10 +30,12 @@ extension DecantError {
     case makeDense
     /// Compute the weights that are stored in several parts, such as pruned ones.
     case resolveWeights
-    /// Cast floating-point tensors to another dtype.
-    case cast
-    /// Rename tensors.
-    case rename
+    /// Change or leave out the tensors that the output format cannot hold.
+    case fitFormat(FormatFit)
+    /// Leave out the substitutions that give two tensors the same name.
+    case keepNames
+    /// Write a .pth, which keeps tensors of equal names apart.
+    case writeTorch
     /// Write the weights to a separate file.
     case useExternalData
     /// Show the value range of each tensor.
@@ -59,7 +60,7 @@ extension DecantError {
     case omitLayout
     /// Name the convolution weights.
     case nameConvolutions
-    /// Leave out the tensors with these names.
+    /// Leave out the tensors whose names match these patterns.
     case exceptTensors([String])
     /// Do not record the source file's digest.
     case omitSourceDigest
@@ -95,15 +96,10 @@ extension DecantError {
         keys.isEmpty
           ? "Pass its key to stateDict(at:)."
           : "Pass one of these keys to stateDict(at:): \(keys.joined(separator: ", "))."
-      case .chooseStateDict(let key):
-        switch key {
-        case nil: "Pass one of Checkpoint.stateDictKeys; the key '.' takes everything."
-        case "."?: "The key '.' takes everything."
-        case let key?: "The key \(key.quoted) uses it alone; the key '.' takes everything."
-        }
+      case .chooseStateDict(let keys, let orAll):
+        "Pass one of these keys: \((keys + (orAll ? ["."] : [])).map(\.quoted).joined(separator: ", "))."
       case .listKeys: "Checkpoint.stateDictKeys lists the keys that hold a state dict."
       case .listNames: "Checkpoint.tensors lists the names."
-      case .chooseTensors: "Choose other tensors with WriteOptions.only or WriteOptions.except."
       case .raiseLimit(let name, let value):
         "If you trust the file, raise Limits.\(name) to \(value)."
       case .givePassword: "Pass the archive's password to Checkpoint(path:password:)."
@@ -126,13 +122,15 @@ extension DecantError {
       case .chooseInput(let names):
         "Read the file as a Checkpoint, and pass one tensor's values to ImageTensor(shape:values:)"
           + (names.isEmpty ? "." : ": \(names.map(\.escapedForDisplay).joined(separator: ", ")).")
+      case .inputLayout: "Pass the values in the order N×C×H×W."
       case .inspect: "Checkpoint.tensors lists the names and shapes."
       case .listDialects: "Sources/DecantResNets/Dialects/DialectTable.swift lists the dialects."
       case .dequantize: "Set WriteOptions.dequantizes to convert them to float32."
       case .makeDense: "Set WriteOptions.makesDense to convert them to dense tensors."
       case .resolveWeights: "Set WriteOptions.resolvesWeights to compute them."
-      case .cast: "Cast them with WriteOptions.dtype."
-      case .rename: "Rename them with WriteOptions.substitutions."
+      case .fitFormat(let fit): fit.libraryText
+      case .keepNames: "Leave WriteOptions.substitutions empty, or choose other names."
+      case .writeTorch: "Write a .pth, which keeps both."
       case .useExternalData: "Set ONNXOptions.hasExternalData to write the weights to a second file."
       case .showRanges: "Tensor.statistics() gives the range of a tensor's numbers."
       case .replaceOutput: "Set WriteOptions.overwrites to replace it."
@@ -142,8 +140,8 @@ extension DecantError {
       case .largerShards: "Set a larger WriteOptions.shardByteCount."
       case .currentFormat: "Leave WriteOptions.isLegacy false."
       case .keepPrefix: "Leave WriteOptions.stripPrefix nil, or choose the tensors that have this prefix."
-      case .exceptTensors(let names):
-        "Leave them out with WriteOptions.except: \(names.map(\.quoted).joined(separator: ", "))."
+      case .exceptTensors(let patterns):
+        "Leave them out with WriteOptions.except: \(patterns.map(\.quoted).joined(separator: ", "))."
       case .omitLayout: "Leave WriteOptions.layout nil."
       case .nameConvolutions:
         "Name them in WriteOptions.layoutOnly, and those of transposed convolutions in layoutTransposed."
@@ -163,11 +161,15 @@ extension DecantError {
 
     /// One sample of each kind, for the documentation.
     package static let samples: [DecantError.Advice] = [
-      .chooseKey([]), .chooseKey(["model", "ema"]), .chooseStateDict(nil), .chooseStateDict("model"),
-      .listKeys, .listNames, .chooseTensors,
-      .choosePrefix(["encoder.", "head."]), .chooseInput(["image", "mask"]), .inspect, .listDialects,
+      .chooseKey([]), .chooseKey(["model", "ema"]), .chooseStateDict(["model", "ema"], orAll: true),
+      .listKeys, .listNames, .writeTorch,
+      .choosePrefix(["encoder.", "head."]), .chooseInput(["image", "mask"]), .inputLayout, .inspect,
+      .listDialects,
       .raiseLimit("zipEntries", to: 4_000_000), .givePassword, .dequantize, .makeDense, .resolveWeights,
-      .cast, .rename,
+      .fitFormat(
+        FormatFit(
+          isCast: true, except: ["mask"], rename: ["s/^__metadata__$/metadata/"], instead: ".safetensors")),
+      .keepNames,
       .useExternalData,
       .showRanges, .replaceOutput, .salvage, .disassemble, .acceptStructure, .nameArchitecture,
       .chooseStride(isNamed: true), .chooseStride(isNamed: false), .verify,
@@ -176,6 +178,40 @@ extension DecantError {
       .leaveOutHead, .joinRanks("rank 1"), .addRanks, .joinFiles(["rank_0.pt", "rank_1.pt"], or: "full.pt"),
       .leaveOutTensors(["fc.*", "classifier.*"]),
     ]
+  }
+}
+
+extension DecantError {
+  /// The changes after which an output format can hold a selection of tensors.
+  package struct FormatFit: Sendable, Equatable {
+    /// True to cast floating-point tensors to float32.
+    package var isCast = false
+    /// The patterns of the names of tensors to leave out.
+    package var except: [String] = []
+    /// The substitutions in names, in sed's form.
+    package var rename: [String] = []
+    /// The extension of a format that holds all of the tensors unchanged.
+    package var instead: String?
+
+    package init(
+      isCast: Bool = false, except: [String] = [], rename: [String] = [], instead: String? = nil
+    ) {
+      (self.isCast, self.except, self.rename, self.instead) = (isCast, except, rename, instead)
+    }
+
+    fileprivate var libraryText: String {
+      var changes: [String] = []
+      if isCast { changes.append("WriteOptions.dtype to .float32") }
+      if !except.isEmpty {
+        changes.append("WriteOptions.except to \(except.map(\.quoted).joined(separator: ", "))")
+      }
+      if !rename.isEmpty {
+        changes.append("WriteOptions.substitutions to \(rename.map(\.quoted).joined(separator: ", "))")
+      }
+      let other = instead.map { "Write a \($0), which holds all of them." }
+      return [changes.isEmpty ? nil : "Set \(changes.joined(separator: " and ")).", other].compactMap { $0 }
+        .joined(separator: " ")
+    }
   }
 }
 

@@ -198,16 +198,20 @@ extension DecantError.Code {
     case .wrongPassword: [.givePassword]
     case .partMissing: [.text("Put the missing file next to the others.")]
     case .partialCheckpoint: [.text("Pass the folder that holds every rank.")]
-    case .unreadTensors: [.chooseTensors]
+    case .unreadTensors: [.exceptTensors(["NAME"]), .saveWhole]
     case .keyNotFound: [.listKeys, .choosePrefix([])]
     case .tensorNotFound: [.listNames, .inspect]
     case .noStateDict: [.inspect]
-    case .ambiguousStateDict: [.chooseStateDict(nil), .chooseStateDict("model"), .choosePrefix([])]
-    case .duplicateName: [.rename, .chooseTensors]
+    case .ambiguousStateDict: [.chooseStateDict(["model", "ema"], orAll: true), .choosePrefix([])]
+    case .duplicateName: [.keepNames, .writeTorch]
     case .invalidArgument: [.dequantize, .makeDense]
-    case .noData: [.chooseTensors]
+    case .noData: [.exceptTensors(["NAME"])]
     case .notRepresentable:
-      [.dequantize, .makeDense, .cast, .rename, .chooseTensors, .useExternalData, .showRanges]
+      [
+        .dequantize, .makeDense,
+        .fitFormat(DecantError.FormatFit(isCast: true, except: ["NAME"], instead: ".safetensors")),
+        .useExternalData, .showRanges,
+      ]
     case .unknownOutputFormat: [.text("Use one of the extensions in the message.")]
     case .outputExists: [.replaceOutput]
     case .diskFull: [.text("Make room, or write to another disk.")]

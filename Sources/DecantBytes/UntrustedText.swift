@@ -47,3 +47,14 @@ extension String {
     return result
   }
 }
+
+extension String {
+  /// The text as one word of a POSIX shell, in quotes where it needs them. Characters that could control a terminal are
+  /// escaped, so a text with such characters changes.
+  package var shellWord: String {
+    let text = escapedForDisplay.replacing(#"\\"#, with: #"\"#)
+    let plain = Set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./:@%+=,-")
+    if !text.isEmpty, text.allSatisfy(plain.contains) { return text }
+    return "'" + text.replacing("'", with: #"'\''"#) + "'"
+  }
+}

@@ -13,7 +13,7 @@ package struct CheckpointPart: StateDictSource {
 
 extension Checkpoint {
   /// The keys that hold a state dict, in the file's order; `.` is the root. Optimizer states are left out.
-  public var stateDictKeys: [String] { stateDictCandidates.map(\.key) }
+  public var stateDictKeys: [String] { keys(of: stateDictCandidates.map(\.path)) }
 
   /// Returns the tensors below a key. Their names begin below that key.
   ///
@@ -32,7 +32,7 @@ extension Checkpoint {
 
   /// Returns the tensors of a selection as a state dict that keeps a reference to this checkpoint.
   package func stateDict(of selection: Selection) throws(DecantError) -> StateDict {
-    try selection.stateDict().belonging(to: CheckpointPart(checkpoint: self, selection: selection))
+    try selection.stateDict(in: self).belonging(to: CheckpointPart(checkpoint: self, selection: selection))
   }
 }
 

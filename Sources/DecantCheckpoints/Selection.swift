@@ -35,15 +35,15 @@ package struct Selection: Sendable {
   /// Returns the tensors by name, with axes in PyTorch's order.
   ///
   /// - Throws: ``DecantError`` when two paths have the same joined name. It names both.
-  package func stateDict() throws(DecantError) -> StateDict {
+  package func stateDict(in checkpoint: Checkpoint) throws(DecantError) -> StateDict {
     var paths: [ExactText: [PathKey]] = [:]
     for entry in tensors {
-      if let other = paths.updateValue(entry.path, forKey: ExactText(name(of: entry))) {
-        func spell(_ path: [PathKey]) -> String { path.map { $0.json.text }.joined(separator: ", ") }
+      let name = name(of: entry)
+      if let other = paths.updateValue(entry.path, forKey: ExactText(name)) {
         throw DecantError(
           .duplicateName,
-          "two tensors have the name \(name(of: entry).escapedForDisplay): [\(spell(other))] and [\(spell(entry.path))]",
-          advice: .chooseKey([]))
+          "two tensors have the name \(name.escapedForDisplay): \(other.asArray) and \(entry.path.asArray)",
+          file: checkpoint.path, advice: checkpoint.choiceBetween(other, entry.path))
       }
     }
     return try StateDict(
@@ -54,15 +54,33 @@ package struct Selection: Sendable {
 }
 
 extension Checkpoint {
+  /// Returns the advice to choose one of two tensors with the same name by the keys above them; nil when no key separates
+  /// them.
+  func choiceBetween(_ left: [PathKey], _ right: [PathKey]) -> DecantError.Advice? {
+    func parents(_ path: [PathKey], _ other: [PathKey]) -> [PathKey]? {
+      // The longest container that holds only one of the two.
+      let parent = Array(path.dropLast())
+      return parent.isEmpty || other.starts(with: parent) ? nil : parent
+    }
+    let paths = [parents(left, right), parents(right, left)].compactMap { $0 }
+    return paths.isEmpty ? nil : .chooseKey(keys(of: paths))
+  }
+}
+
+extension Checkpoint {
   /// Returns the values at and below a key that holds no tensors; nil when it holds tensors or does not exist.
-  package func values(key: String) -> [CheckpointObject]? {
-    guard key != ".", (try? selection(key: key)) == nil else { return nil }
-    let values = objects.filter { $0.name == key || $0.name.hasPrefix(key + ".") }
-    return values.isEmpty ? nil : values
+  package func values(key: String) -> (path: [PathKey], values: [CheckpointObject])? {
+    guard let path = path(ofKey: key), !path.isEmpty, !holdsTensors(path) else { return nil }
+    return (path, objects.filter { $0.path.starts(with: path) })
   }
 
-  /// Returns the tensors below a key, as names print it. A literal key that contains dots takes precedence. `.` is
-  /// the root, with every tensor of the file.
+  private func holdsTensors(_ path: [PathKey]) -> Bool {
+    tensors.contains { $0.path.starts(with: path) }
+      || objects.contains { $0.unreadTensor != nil && $0.path.starts(with: path) }
+  }
+
+  /// Returns the tensors below a key, in any form that ``path(ofKey:)`` takes. `.` is the root, with every tensor of the
+  /// file.
   ///
   /// - Parameter withAttributes: true to include the tensors of a module that its `state_dict()` leaves out.
   /// - Throws: ``DecantError`` when nothing has that name.
@@ -70,32 +88,19 @@ extension Checkpoint {
     key: String, withAttributes: Bool = false
   ) throws(DecantError) -> Selection {
     if key == "." { return .all(of: self) }
-    // Of all paths with this joined name, the shortest wins: its keys contain the dots themselves.
-    var found: [PathKey]?
     let unread = objects.filter { $0.unreadTensor != nil }
-    for path in tensors.map(\.path) + unread.map(\.path) {
-      var spelled = ""
-      for (place, step) in path.enumerated() {
-        spelled += (place == 0 ? "" : ".") + step.name
-        if spelled.utf8.elementsEqual(key.utf8) {
-          if place + 1 < (found?.count ?? .max) { found = Array(path[...place]) }
-          break
-        }
-        if spelled.utf8.count > key.utf8.count { break }
-      }
-    }
-    guard let found else {
-      if let object = objects.first(where: { $0.name == key }) {
-        throw DecantError(
-          .keyNotFound, "\(key.quoted) is \(object.summary), not a tensor", file: path, advice: .listKeys)
-      }
-      if objects.contains(where: { $0.name.hasPrefix(key + ".") }) {
-        throw DecantError(.keyNotFound, "\(key.quoted) holds no tensors", file: path, advice: .listKeys)
-      }
-      let candidates = stateDictCandidates.prefix(8).map(\.key)
+    guard let found = path(ofKey: key) else {
+      let candidates = keys(of: stateDictCandidates.prefix(8).map(\.path))
       throw DecantError(
         .keyNotFound, "has no key \(key.escapedForDisplay)", file: path,
         advice: candidates.isEmpty ? .listKeys : .chooseKey(candidates))
+    }
+    guard holdsTensors(found) else {
+      if let object = objects.first(where: { $0.path == found }) {
+        throw DecantError(
+          .keyNotFound, "\(key.quoted) is \(object.summary), not a tensor", file: path, advice: .listKeys)
+      }
+      throw DecantError(.keyNotFound, "\(key.quoted) holds no tensors", file: path, advice: .listKeys)
     }
     let below = tensors.filter { $0.path.starts(with: found) }
     let weights = withAttributes ? [] : below.filter { !$0.isAttribute }

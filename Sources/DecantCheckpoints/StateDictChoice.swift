@@ -54,7 +54,7 @@ extension Checkpoint {
     if let key { return StateDictChoice(selection: try selection(key: key, withAttributes: withAttributes)) }
     let mappings = TensorMappings(tensors)
     if mappings.candidates.isEmpty { return StateDictChoice(selection: .all(of: self)) }
-    return try chosenStateDict(mappings, withAttributes: withAttributes)
+    return try chosenStateDict(mappings, withAttributes: withAttributes, takesAll: true)
   }
 
   /// Returns the only state dict, and the values that it leaves out.
@@ -64,11 +64,11 @@ extension Checkpoint {
   ///   tensor outside the only one may be a weight. That is every tensor of two or more sizes above 1, unless it belongs
   ///   to an optimizer, a random number generator, a data frame or a module's attributes.
   package func chosenStateDict(withAttributes: Bool = false) throws(DecantError) -> StateDictChoice {
-    try chosenStateDict(TensorMappings(tensors), withAttributes: withAttributes)
+    try chosenStateDict(TensorMappings(tensors), withAttributes: withAttributes, takesAll: false)
   }
 
   private func chosenStateDict(
-    _ mappings: TensorMappings, withAttributes: Bool
+    _ mappings: TensorMappings, withAttributes: Bool, takesAll: Bool
   ) throws(DecantError) -> StateDictChoice {
     guard let only = mappings.candidates.first else {
       throw DecantError(
@@ -78,7 +78,7 @@ extension Checkpoint {
     guard mappings.candidates.count == 1 else {
       let parts = tensors.filter { $0.rankPart != nil && $0.purpose == nil }
       guard parts.isEmpty else { throw rankRefusal(parts) }
-      throw ambiguity(mappings.candidates, areTwins: mappings.haveTwins)
+      throw ambiguity(mappings.candidates, areTwins: mappings.haveTwins, takesAll)
     }
     // The data of a wrapper subclass is in the tensors attached to it.
     let wrappers = Set(
@@ -100,11 +100,11 @@ extension Checkpoint {
     guard parts.isEmpty else { throw rankRefusal(parts) }
     let unread = objects.filter { $0.unreadTensor != nil }
     let otherUnread = unread.filter { $0.stateDict != only.path }
-    let known = Set(others.isEmpty ? [] : selected.map(\.data))
+    let known = Set(others.isEmpty ? [] : selected.map(\.tensor.identity))
     let elementCount = selected.map(\.tensor.elementCount).saturatingSum
     let mayBeWeights =
       others.filter { tensor in
-        !known.contains(tensor.data)
+        !known.contains(tensor.tensor.identity)
           && (tensor.mayBeWeight || tensor.isLargerThan(elementCount)
             || tensor.hasWeightType && tensor.stateDict.map { mappings.doubtful.contains($0) } ?? false)
       }.map(\.name)
@@ -112,12 +112,12 @@ extension Checkpoint {
     guard mayBeWeights.isEmpty else {
       throw DecantError(
         .ambiguousStateDict,
-        "besides the state dict \(only.path.isEmpty ? "at the root" : only.key.escapedForDisplay) "
+        "besides the state dict \(only.path.isEmpty ? "at the root" : key(of: only.path).escapedForDisplay) "
           + "(\(Format.count(only.tensorCount, "tensor"))) it holds "
           + "\(Format.count(mayBeWeights.count, "tensor")) that may be weights: "
           + mayBeWeights.prefix(8).map(\.escapedForDisplay).joined(separator: ", ")
           + (mayBeWeights.count > 8 ? ", …" : ""),
-        file: path, advice: .chooseStateDict(only.key))
+        file: path, advice: .chooseStateDict([key(of: only.path)], orAll: takesAll && canTakeAll))
     }
     var choice = StateDictChoice(
       selection: Selection(
@@ -128,9 +128,19 @@ extension Checkpoint {
     return choice
   }
 
-  private func ambiguity(_ candidates: [StateDictCandidate], areTwins: Bool) -> DecantError {
-    let list = candidates.prefix(16).map {
-      "\($0.key.escapedForDisplay) (\(Format.count($0.tensorCount, "tensor")))"
+  /// True when every tensor can be written under its full name.
+  private var canTakeAll: Bool {
+    var names: Set<ExactText> = []
+    return objects.allSatisfy { $0.unreadTensor == nil }
+      && tensors.allSatisfy { names.insert(ExactText($0.name)).inserted }
+  }
+
+  private func ambiguity(
+    _ candidates: [StateDictCandidate], areTwins: Bool, _ takesAll: Bool
+  ) -> DecantError {
+    let keys = keys(of: candidates.prefix(16).map(\.path))
+    let list = zip(keys, candidates).map {
+      "\($0.isEmpty ? "\"\"" : $0.escapedForDisplay) (\(Format.count($1.tensorCount, "tensor")))"
     }
     .joined(separator: ", ")
     return DecantError(
@@ -139,7 +149,7 @@ extension Checkpoint {
         + (areTwins
           ? ". They have the same names and shapes: often the weights as trained, and their running average (EMA), which is the one to evaluate"
           : ""),
-      file: path, advice: .chooseStateDict(nil))
+      file: path, advice: .chooseStateDict(keys, orAll: takesAll && canTakeAll))
   }
 
   /// Returns the values outside a state dict, grouped by the first key outside its path.
@@ -214,7 +224,8 @@ private struct TensorMappings {
       seen.insert(
         Set(
           members[path, default: []].map { index in
-            Alias(name: Array(tensors[index].path.dropFirst(path.count)), data: tensors[index].data)
+            Alias(
+              name: Array(tensors[index].path.dropFirst(path.count)), data: tensors[index].tensor.identity)
           })
       ).inserted
     }
@@ -232,7 +243,7 @@ private struct TensorMappings {
 
   private struct Alias: Hashable {
     let name: [PathKey]
-    let data: CheckpointTensor.DataPlace
+    let data: TensorIdentity
   }
 
   private struct Member: Hashable {
@@ -312,20 +323,6 @@ extension CheckpointTensor {
   fileprivate var hasWeightShape: Bool { hasWeightType && tensor.shape.count { $0 > 1 } >= 2 }
 
   fileprivate var hasWeightType: Bool { tensor.dtype != .int64 && tensor.dtype != .bool }
-
-  /// The place of a tensor's data. Tensors with equal places are the same.
-  fileprivate struct DataPlace: Hashable {
-    let storage: ObjectIdentifier
-    let offset: Int
-    let shape: [Int]
-    let strides: [Int]
-  }
-
-  fileprivate var data: DataPlace {
-    DataPlace(
-      storage: ObjectIdentifier(tensor.storage), offset: tensor.storageOffset, shape: tensor.shape,
-      strides: tensor.strides)
-  }
 
   /// True for a tensor outside the chosen state dict that may be a weight of a network.
   fileprivate var mayBeWeight: Bool { purpose == nil && hasWeightShape && !isMoment }

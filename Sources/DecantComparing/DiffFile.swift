@@ -92,12 +92,17 @@ package struct DiffFile: Sendable {
         remedy: "Pass the file that holds the weights.")
     }
     let meta = entries.filter { $0.tensor.storage.content == nil }
+    func names(_ entries: [CheckpointTensor]) -> [String] { entries.map { selection.name(of: $0) } }
     guard meta.isEmpty else {
       throw DecantError(
         .noData, "holds tensors without data, which cannot be compared: \(Self.list(meta.map(\.name)))",
-        file: path, advice: .chooseTensors)
+        file: path,
+        advice: meta.count == entries.count
+          ? .saveWhole
+          : .exceptTensors(
+            names(meta).globs(sparing: names(entries.filter { $0.tensor.storage.content != nil }))))
     }
-    do throws(DecantError) { stateDict = try selection.stateDict() } catch {
+    do throws(DecantError) { stateDict = try selection.stateDict(in: checkpoint) } catch {
       throw error.located(file: path)
     }
     items = try entries.map { entry throws(DecantError) in
@@ -144,7 +149,7 @@ package struct DiffFile: Sendable {
         "holds tensors that cannot be compared: "
           + list(
             unread.map { "\($0.path.isEmpty ? "the one at the root" : $0.name) (\($0.unreadTensor ?? ""))" }),
-        file: checkpoint.path, advice: .chooseTensors)
+        file: checkpoint.path, advice: selection.leavingOut(unread))
     }
   }
 }

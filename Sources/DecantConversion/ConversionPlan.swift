@@ -52,7 +52,8 @@ package struct ConversionPlan {
       let tensor = try permuted(view, of: selection.tensors[index])
       let dtype = options.dtype.flatMap { tensor.isCast(to: $0) ? $0 : nil } ?? tensor.dtype
       return PlannedTensor(
-        name: name, entry: selection.tensors[index], tensor: tensor, dtype: dtype,
+        name: name, source: selection.name(of: selection.tensors[index]), entry: selection.tensors[index],
+        tensor: tensor, dtype: dtype,
         turned: turned(selection.tensors[index]))
     }
     try requireData()
@@ -95,14 +96,15 @@ package struct ConversionPlan {
     let unused = (query.only + query.except).filter { glob in
       !names.contains { $0.matches(glob: glob) }
     }
-    guard unused.isEmpty else {
-      throw DecantError(
-        .tensorNotFound,
-        "no tensor name matches \(unused.map(\.escapedForDisplay).joined(separator: ", "))",
-        file: checkpoint.path,
-        advice: .listNames)
-    }
+    guard unused.isEmpty else { throw noMatch(unused) }
     selection = Selection(path: selection.path, tensors: kept, unread: selection.unread)
+  }
+
+  /// Returns the error for patterns that match no tensor.
+  private func noMatch(_ globs: [String]) -> DecantError {
+    DecantError(
+      .tensorNotFound, "no tensor name matches \(globs.map(\.quoted).joined(separator: ", "))",
+      file: checkpoint.path, advice: .listNames)
   }
 
   /// Returns true when the patterns select a tensor. A part of a sharded tensor also goes by its owner's name.
@@ -155,7 +157,7 @@ package struct ConversionPlan {
     // The loader of .pth refuses bare storages: the writer reports them, and --drop-objects leaves them out.
     if format == .torchZip { readable.unread.removeAll { $0.isStorage } }
     try checkpoint.requireReadable(
-      readable, use: "converted", advice: .chooseTensors
+      readable, use: "converted", canLeaveOut: true
     ) { options.query.selects($0) }
     guard !selection.tensors.isEmpty else {
       throw DecantError(
@@ -240,11 +242,17 @@ package struct ConversionPlan {
     case .channelsLast?:
       guard turned.isEmpty else {
         throw DecantError(
-          .invalidArgument, "has \(turned.count) weights that are channels last already",
+          .invalidArgument,
+          "has \(Format.count(turned.count, "weight")) that \(turned.count == 1 ? "is" : "are") channels last already",
           file: checkpoint.path,
           tensor: turned[0].name, advice: .omitLayout)
       }
     }
+    let all = choice.selection.tensors.map { choice.selection.name(of: $0) }
+    let unused = (options.layoutOnly + options.layoutTransposed).filter { glob in
+      !all.contains { $0.matches(glob: glob) }
+    }
+    guard unused.isEmpty else { throw noMatch(unused) }
     let known =
       options.layoutOnly.isEmpty && options.layoutTransposed.isEmpty ? checkpoint.moduleConvolutions() : [:]
     for entry in selection.tensors {
@@ -276,19 +284,22 @@ package struct ConversionPlan {
       throw DecantError(
         .limitExceeded,
         "as dense tensors these exceed the limit expansion (a .pth keeps them sparse): \(list.joined(separator: ", "))"
-          + (huge.count > 16 ? ", …" : ""), file: checkpoint.path,
-        advice: .chooseTensors)
+          + (huge.count > 16 ? ", …" : ""), file: checkpoint.path, advice: advice(without: huge))
     }
     let meta = tensors.filter { $0.tensor.storage.content == nil && !(format == .torchZip && $0.isMeta) }
     guard meta.isEmpty else {
       throw DecantError(
         .noData,
-        "holds tensors without data: \(meta.prefix(16).map(\.name.escapedForDisplay).joined(separator: ", "))"
-          + (meta.count > 16 ? ", …" : ""), file: checkpoint.path,
-        remedy:
-          "They were saved from the meta device, or belong to another rank. Save them with their data. Nothing was written."
-      )
+        "holds tensors without data, saved from the meta device or by another rank: \(meta.prefix(16).map(\.name.escapedForDisplay).joined(separator: ", "))"
+          + (meta.count > 16 ? ", …" : ""), file: checkpoint.path, advice: advice(without: meta))
     }
+  }
+
+  /// Returns the advice to leave out some of the tensors; to save the checkpoint again when there are no others.
+  private func advice(without refused: [PlannedTensor]) -> DecantError.Advice {
+    let names = Set(refused.map { ExactText($0.source) })
+    let others = tensors.map(\.source).filter { !names.contains(ExactText($0)) }
+    return others.isEmpty ? .saveWhole : .exceptTensors(refused.map(\.source).globs(sparing: others))
   }
 
   // MARK: Names
@@ -329,18 +340,28 @@ package struct ConversionPlan {
     var places = [ExactText: Int](minimumCapacity: names.count)
     for (place, name) in names.enumerated() {
       if let other = places.updateValue(place, forKey: ExactText(name)) {
-        func spell(_ place: Int) -> String {
-          "[" + selection.tensors[place].path.map { $0.json.text }.joined(separator: ", ") + "]"
-        }
-        throw DecantError(
-          .duplicateName,
-          "two tensors would have the name \(name.escapedForDisplay): \(spell(other)) and \(spell(place))",
-          file: checkpoint.path,
-          advice: checkpoint.graph == nil
-            ? .rename : .text("Write a .pth, which can hold both."))
+        throw clash(of: other, and: place, name)
       }
     }
     return names
+  }
+
+  /// Returns the error for two tensors, by their index in the selection, that would have the same name.
+  private func clash(of left: Int, and right: Int, _ name: String) -> DecantError {
+    let entries = [selection.tensors[left], selection.tensors[right]]
+    let sources = entries.map { selection.name(of: $0) }
+    if ExactText(sources[0]) != ExactText(sources[1]) {
+      return DecantError(
+        .duplicateName,
+        "two tensors would have the name \(name.quoted): \(sources[0].quoted) and \(sources[1].quoted)",
+        file: checkpoint.path,
+        advice: options.substitutions.isEmpty ? .exceptTensors([sources[1].asGlob]) : .keepNames)
+    }
+    return DecantError(
+      .duplicateName,
+      "two tensors have the name \(name.quoted): \(entries[0].path.asArray) and \(entries[1].path.asArray)",
+      file: checkpoint.path,
+      advice: checkpoint.graph == nil ? .exceptTensors([sources[0].asGlob]) : .writeTorch)
   }
 }
 

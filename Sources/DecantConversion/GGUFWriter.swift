@@ -21,18 +21,19 @@ struct GGUFWriter {
   ///
   /// - Throws: ``DecantError`` that lists every tensor the format cannot hold.
   init(_ tensors: [PlannedTensor], _ metadata: ConversionMetadata) throws(DecantError) {
-    var unwritable = RefusedTensors()
-    let unsupported = tensors.filter { GGMLType.code($0.dtype) == nil }
-    unwritable.add("GGUF cannot store the dtype of", unsupported)
-    unwritable.add(
-      "GGUF allows at most \(Self.mostDimensions) dimensions, exceeded by",
-      tensors.filter { $0.shape.count > Self.mostDimensions })
-    unwritable.add(
-      "GGUF allows names of at most \(Self.longestName) bytes, exceeded by",
-      tensors.filter { $0.name.utf8.count > Self.longestName })
-    let hasLongNames = tensors.contains { $0.name.utf8.count > Self.longestName }
-    try unwritable.refuse(
-      unsupported.isEmpty && hasLongNames ? .rename : RefusedTensors.advice(onTypesOf: unsupported))
+    var refused = RefusedTensors(among: tensors)
+    refused.refuse(
+      dtypesOf: tensors.indices { GGMLType.code($0.dtype) == nil }, "GGUF cannot store the dtype of")
+    refused.refuse(
+      tensors.indices { $0.shape.count > Self.mostDimensions },
+      "GGUF allows at most \(Self.mostDimensions) dimensions, exceeded by")
+    func isValid(_ name: String) -> Bool { name.utf8.count <= Self.longestName }
+    refused.refuse(
+      namesOf: tensors.indices { !isValid($0.name) },
+      "GGUF allows names of at most \(Self.longestName) bytes, exceeded by", isValid: isValid,
+      // Keeps the beginning and the end of long names.
+      substitutions: ["s/^(.{20}).{2,}(.{42})$/\\1_\\2/"])
+    try refused.finish()
     self.tensors = tensors
     var header = FileSignature.gguf
     header.appendLittleEndian(UInt32(3))

@@ -17,8 +17,7 @@ struct NpyWriter {
     guard tensors.count == 1, let only = tensors.first else {
       throw DecantError(
         .notRepresentable, "a .npy file holds one array, not \(tensors.count) tensors",
-        remedy:
-          "Write an .npz file, or a folder of .npy files: a path that ends in a slash. Nothing was written.")
+        advice: .fitFormat(DecantError.FormatFit(instead: ".npz")))
     }
     tensor = only
     header = NpyHeader.bytes(only.dtype, only.shape)
@@ -39,17 +38,22 @@ struct NpzWriter {
   /// - Throws: ``DecantError`` that lists every tensor the format cannot hold.
   init(_ tensors: [PlannedTensor]) throws(DecantError) {
     try NumpyTypes.requireWritable(tensors)
-    var unwritable = RefusedTensors()
+    var refused = RefusedTensors(among: tensors)
     let names = Set(tensors.map { ExactText($0.name) })
-    unwritable.add(
-      "a zip entry's name is too short for the name of", tensors.filter { $0.name.utf8.count > 65_000 })
+    refused.refuse(
+      namesOf: tensors.indices { $0.name.utf8.count > 65_000 },
+      "a zip entry's name is too short for the name of", isValid: { $0.utf8.count <= 65_000 },
+      substitutions: ["s/^(.{100}).{2,}(.{100})$/\\1_\\2/"])
     // Zip readers end a name at a zero byte.
-    unwritable.add(
-      "NumPy truncates, at a zero byte, the name of", tensors.filter { $0.name.utf8.contains(0) })
-    unwritable.add(
-      "NumPy would find another array by the name of",
-      tensors.filter { $0.name.hasSuffix(".npy") && names.contains(ExactText(String($0.name.dropLast(4)))) })
-    try unwritable.refuse(.rename)
+    refused.refuse(
+      namesOf: tensors.indices { $0.name.utf8.contains(0) }, "NumPy truncates, at a zero byte, the name of",
+      isValid: { !$0.utf8.contains(0) }, substitutions: [#"s/\x00/_/g"#])
+    refused.refuse(
+      namesOf: tensors.indices {
+        $0.name.hasSuffix(".npy") && names.contains(ExactText(String($0.name.dropLast(4))))
+      }, "NumPy would find another array by the name of", isValid: { !$0.hasSuffix(".npy") },
+      substitutions: [#"s/\.npy$/_npy/"#])
+    try refused.finish()
     self.tensors = tensors
   }
 
@@ -81,15 +85,18 @@ struct NpyFolderWriter {
   /// - Throws: ``DecantError`` that lists every tensor the format cannot hold, or whose name cannot be a file name.
   init(_ tensors: [PlannedTensor], _ path: String) throws(DecantError) {
     try NumpyTypes.requireWritable(tensors)
-    var unwritable = RefusedTensors()
-    unwritable.add(
-      "a file cannot have the name of",
-      tensors.filter { tensor in
-        let name = tensor.name.utf8
-        return name.isEmpty || name.count > 250 || name.contains(UInt8(ascii: "/")) || name.contains(0)
-          || name.first == UInt8(ascii: ".")
-      })
-    try unwritable.refuse(.rename)
+    var refused = RefusedTensors(among: tensors)
+    func isValid(_ name: String) -> Bool {
+      let name = name.utf8
+      return !name.isEmpty && name.count <= 250 && !name.contains(UInt8(ascii: "/")) && !name.contains(0)
+        && name.first != UInt8(ascii: ".")
+    }
+    refused.refuse(
+      namesOf: tensors.indices { !isValid($0.name) }, "a file cannot have the name of", isValid: isValid,
+      substitutions: [
+        "s#/#_#g", #"s/\x00/_/g"#, #"s/^\./_/"#, "s/^$/tensor/", "s/^(.{100}).{2,}(.{100})$/\\1_\\2/",
+      ])
+    try refused.finish()
     self.tensors = tensors
     target = path
   }
@@ -117,12 +124,12 @@ struct NpyFolderWriter {
 extension NumpyTypes {
   /// - Throws: ``DecantError`` that lists every tensor of a dtype that NumPy lacks, or with too many dimensions.
   static func requireWritable(_ tensors: [PlannedTensor]) throws(DecantError) {
-    var unwritable = RefusedTensors()
-    let unsupported = tensors.filter { code($0.dtype) == nil }
-    unwritable.add("NumPy cannot store the dtype of", unsupported)
+    var refused = RefusedTensors(among: tensors)
+    refused.refuse(dtypesOf: tensors.indices { code($0.dtype) == nil }, "NumPy cannot store the dtype of")
     // NPY_MAXDIMS of NumPy 2.
-    unwritable.add("NumPy allows at most 64 dimensions, exceeded by", tensors.filter { $0.shape.count > 64 })
-    try unwritable.refuse(RefusedTensors.advice(onTypesOf: unsupported))
+    refused.refuse(
+      tensors.indices { $0.shape.count > 64 }, "NumPy allows at most 64 dimensions, exceeded by")
+    try refused.finish()
   }
 }
 

@@ -5,6 +5,8 @@ internal import DecantTensors
 package final class PlannedTensor: Sendable {
   /// The tensor's name in the output.
   let name: String
+  /// The name by which patterns select the tensor: its name in the source, below the selected key.
+  let source: String
   /// The tensor's entry in the source.
   let entry: CheckpointTensor
   /// The elements, in the order in which they are written.
@@ -15,10 +17,12 @@ package final class PlannedTensor: Sendable {
   let turned: ConvolutionKind?
 
   init(
-    name: String, entry: CheckpointTensor, tensor: Tensor, dtype: DType, turned: ConvolutionKind? = nil
+    name: String, source: String? = nil, entry: CheckpointTensor, tensor: Tensor, dtype: DType,
+    turned: ConvolutionKind? = nil
   ) {
     self.turned = turned
     self.name = name
+    self.source = source ?? name
     self.entry = entry
     self.tensor = tensor
     self.dtype = dtype

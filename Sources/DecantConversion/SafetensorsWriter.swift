@@ -21,22 +21,16 @@ struct SafetensorsWriter {
   init(_ items: [PlannedTensor], metadata: [(key: String, value: String)]) throws(DecantError) {
     // PyTorch keeps four-bit floats in pairs along the last dimension; the format counts them one by one, so the last
     // size doubles.
-    let refused = items.filter {
-      SafetensorsTypes.name($0.dtype) == nil
-        || $0.dtype == .float4_e2m1fn_x2 && $0.tensor.shape.last?.checkedMultiplying(by: 2) == nil
-    }
-    guard refused.isEmpty else {
-      let list = refused.map { "\($0.name.escapedForDisplay) (\($0.dtype.rawValue))" }.joined(separator: ", ")
-      throw DecantError(
-        .notRepresentable,
-        "safetensors cannot store the dtype of \(refused.count == 1 ? "this tensor" : "these \(refused.count) tensors"): \(list)",
-        advice: .chooseTensors)
-    }
-    guard !items.contains(where: { $0.name == "__metadata__" }) else {
-      throw DecantError(
-        .notRepresentable, "a tensor is named __metadata__, which safetensors reserves",
-        advice: .rename)
-    }
+    var refused = RefusedTensors(among: items)
+    refused.refuse(
+      dtypesOf: items.indices {
+        SafetensorsTypes.name($0.dtype) == nil
+          || $0.dtype == .float4_e2m1fn_x2 && $0.tensor.shape.last?.checkedMultiplying(by: 2) == nil
+      }, "safetensors cannot store the dtype of")
+    refused.refuse(
+      namesOf: items.indices { $0.name == "__metadata__" }, "safetensors reserves the name of",
+      isValid: { $0 != "__metadata__" }, substitutions: ["s/^__metadata__$/metadata/"])
+    try refused.finish()
     let ordered = items.enumerated().sorted { left, right in
       let (a, b) = (left.element.dtype.byteCount, right.element.dtype.byteCount)
       return a == b ? left.offset < right.offset : a > b

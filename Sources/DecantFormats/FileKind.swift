@@ -48,7 +48,7 @@ package enum FileKind {
       self = .torchLegacy
     } else if begins([0x80]) && head.count > 1 && head[1] <= 5 {
       self = .pickle
-    } else if let unsupported = UnsupportedFile(signatureOf: head) {
+    } else if let unsupported = UnsupportedFile(ggml: head) ?? UnsupportedFile(signatureOf: head) {
       self = .unsupported(unsupported)
     } else if let model = ProtobufModel(head), model == .onnx || model == .coreML {
       self = model == .onnx ? .onnx : .coreML

@@ -43,7 +43,7 @@ package enum InferenceError: Error, Sendable, Equatable, CustomStringConvertible
     case .valueCount(let shape, let count):
       return "shape \(shape) does not hold \(count) values"
     case .inputShape(let found, let channels):
-      return "the input has shape \(found), not N×\(channels)×H×W with every size at least 1"
+      return "the input has shape \(Format.shape(found)), not N×\(channels)×H×W with every size at least 1"
     case .inputTooSmall(let node, let height, let width):
       return
         "the input is too small: the feature map at \(node) is \(height)×\(width), smaller than its window"
@@ -69,6 +69,10 @@ extension DecantError {
       self = cause.located(file: file, tensor: name)
     case .unsupportedGraph:
       self.init(.unsupportedNetwork, error.description, file: file)
+    case .inputShape(let found, let channels)
+    where found.count == 4 && found[3] == channels && found[1] != channels:
+      self.init(
+        .invalidInput, error.description + "; its channels are last", file: file, advice: .inputLayout)
     case .valueCount, .inputShape, .inputTooSmall, .inputTooLarge:
       self.init(.invalidInput, error.description, file: file)
     case .outOfMemory:

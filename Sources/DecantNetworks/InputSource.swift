@@ -65,7 +65,10 @@ package struct InputSource {
         .invalidInput, "is a checkpoint (\(checkpoint.container.rawValue)), not an input", file: path,
         remedy: "Pass a .npy, .safetensors, PNG or JPEG file.")
     }
-    let names = checkpoint.tensors.prefix(20).map(\.name)
+    // Only tensors with the shape and type of images can be inputs.
+    let names = checkpoint.tensors.filter {
+      $0.tensor.shape.count == 4 && $0.tensor.dtype.kind == .floatingPoint && $0.tensor.shape[1] <= 4
+    }.prefix(20).map(\.name)
     if let key {
       guard let found = checkpoint.tensors.first(where: { $0.name.utf8.elementsEqual(key.utf8) }) else {
         throw DecantError(

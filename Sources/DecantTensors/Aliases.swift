@@ -1,3 +1,5 @@
+internal import DecantBytes
+
 /// The tensors of a list that share storage elements with other tensors of the list.
 package struct Aliases: Sendable {
   /// For every tensor that overlaps an earlier one, the index of the first tensor of its group.
@@ -5,6 +7,14 @@ package struct Aliases: Sendable {
 
   /// Finds groups of tensors whose byte ranges overlap in one storage. O(n log n).
   package init(_ tensors: [Tensor]) {
+    for group in Self.groups(tensors) where group.count > 1 {
+      let first = group.map(\.index).min() ?? 0
+      for span in group where span.index != first { firsts[span.index] = first }
+    }
+  }
+
+  /// Returns the tensors with elements in groups of those whose byte ranges overlap in one storage. O(n log n).
+  private static func groups(_ tensors: [Tensor]) -> [[Span]] {
     var spans: [Span] = []
     spans.reserveCapacity(tensors.count)
     for (index, tensor) in tensors.enumerated() where tensor.elementCount > 0 {
@@ -18,20 +28,18 @@ package struct Aliases: Sendable {
         Span(storage: storage, start: shift + tensor.byteOffset, end: shift + end, index: index))
     }
     spans.sort { ($0.storage, $0.start, $0.index) < ($1.storage, $1.start, $1.index) }
-    var group: [Int] = []
-    var storage: UInt = 0
+    var groups: [[Span]] = []
     var end = 0
     for span in spans {
-      if span.storage != storage || span.start >= end {
-        close(group)
-        group.removeAll(keepingCapacity: true)
-        storage = span.storage
-        end = 0
+      if let last = groups.last?.last, last.storage == span.storage, span.start < end {
+        groups[groups.count - 1].append(span)
+        end = max(end, span.end)
+      } else {
+        groups.append([span])
+        end = span.end
       }
-      group.append(span.index)
-      end = max(end, span.end)
     }
-    close(group)
+    return groups
   }
 
   /// The byte range of a tensor in its storage.
@@ -45,9 +53,62 @@ package struct Aliases: Sendable {
   /// Returns the index of the first tensor, in list order, that shares elements with this one. Nil when the
   /// tensor is that first one itself or shares no elements.
   package func first(of index: Int) -> Int? { firsts[index] }
+}
 
-  private mutating func close(_ group: [Int]) {
-    guard group.count > 1, let first = group.min() else { return }
-    for index in group where index != first { firsts[index] = first }
+extension Aliases {
+  /// Returns the number of elements and of stored bytes of all tensors; what several tensors share counts once.
+  /// O(n log n).
+  package static func distinctSize(_ tensors: [Tensor]) -> (elementCount: Int, byteCount: Int) {
+    var seen: Set<TensorIdentity> = []
+    let distinct = tensors.filter { seen.insert($0.identity).inserted }
+    var elements: [Int] = []
+    var bytes: [Int] = []
+    for group in groups(distinct) {
+      let members = group.map { distinct[$0.index] }
+      let covered = (group.map(\.end).max() ?? 0) - (group.map(\.start).min() ?? 0)
+      let isSparse = members[0].isSparse
+      let elementCount = members.map(\.elementCount).saturatingSum
+      // Views that overlap partly, such as the parts of a flat parameter and the whole.
+      elements.append(
+        group.count == 1 || isSparse
+          ? elementCount : min(elementCount, covered / (members.map(\.dtype.byteCount).min() ?? 1)))
+      bytes.append(
+        isSparse || group.count == 1
+          ? members.map(\.storedByteCount).saturatingSum
+          : min(members.map(\.byteCount).saturatingSum, covered))
+    }
+    return (elements.saturatingSum, bytes.saturatingSum)
+  }
+}
+
+/// The data that a tensor is a view of. Tensors with equal identities are the same, as tied weights are.
+package struct TensorIdentity: Hashable, Sendable {
+  private let storage: ObjectIdentifier
+  private let offset: Int
+  private let shape: [Int]
+  private let strides: [Int]
+
+  fileprivate init(_ tensor: Tensor) {
+    storage = ObjectIdentifier(tensor.storage)
+    offset = tensor.storageOffset
+    (shape, strides) = (tensor.shape, tensor.strides)
+  }
+}
+
+extension Tensor {
+  /// The data that the tensor is a view of.
+  package var identity: TensorIdentity { TensorIdentity(self) }
+
+  /// True for the sparse layouts of PyTorch.
+  package var isSparse: Bool { !layout.partNames.isEmpty }
+
+  /// The number of bytes in the file: for a sparse tensor those of its indices and values.
+  package var storedByteCount: Int {
+    isSparse ? parts.map(\.tensor.byteCount).saturatingSum : byteCount
+  }
+
+  /// The number of stored elements or blocks of a sparse tensor, as PyTorch's `_nnz()` returns it; nil for other tensors.
+  package var nonZeroCount: Int? {
+    isSparse && parts.count > 1 ? parts[parts.count - 2].tensor.shape.last : nil
   }
 }

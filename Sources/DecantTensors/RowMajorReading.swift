@@ -54,8 +54,7 @@ package struct RowMajorReader: Sendable {
   package init(_ tensor: Tensor) throws {
     guard let content = tensor.storage.content else {
       throw DecantError(
-        .noData, "the tensor has no data (device \(tensor.storage.location.escapedForDisplay))",
-        advice: .chooseTensors)
+        .noData, "the tensor has no data (device \(tensor.storage.location.escapedForDisplay))")
     }
     let kind = tensor.dtype.kind
     if (tensor.isNegated || tensor.isConjugated) && kind != .complex && kind != .floatingPoint {

@@ -32,7 +32,7 @@ public struct StateDict: Sendable {
     for (place, entry) in entries.enumerated() {
       if places.updateValue(place, forKey: ExactText(entry.name)) != nil {
         throw DecantError(
-          .duplicateName, "two tensors have the name \(entry.name.escapedForDisplay)", advice: .chooseTensors)
+          .duplicateName, "two tensors have the name \(entry.name.escapedForDisplay)")
       }
     }
     self.entries = entries

@@ -48,6 +48,12 @@ enum FormatSamples {
     ("torch-mobile", [0x30, 0, 0, 0] + Array("PTMF".utf8)),
     ("torch-rc", Array("PYTORCH1".utf8) + [2]),
     ("ggml", Array("lmgg".utf8) + [0]),
+    (
+      // The numbers of Whisper tiny: vocabulary, audio context, …, text context, …, bands of the spectrogram, type.
+      "ggml-whisper",
+      Array("lmgg".utf8)
+        + [51_864, 1500, 384, 6, 4, 448, 384, 6, 4, 80, 1].flatMap { ZipBuilder.little(UInt32($0)) }
+    ),
     ("ggjt", Array("tjgg".utf8) + [3]),
     ("ggla", Array("algg".utf8) + [1]),
     ("matlab", Array("MATLAB 5.0 MAT-file, Platform: GLNXA64".utf8)),

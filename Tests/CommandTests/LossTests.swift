@@ -172,7 +172,7 @@ import Testing
       }
       return
     }
-    let advice = try #require(errors.split(separator: "decant convert IN OUT.safetensors ").last)
+    let advice = try #require(errors.split(separator: "decant convert in.pth OUT.safetensors ").last)
     let options = try #require(advice.split(separator: " writes ").first).replacing("'", with: "")
     #expect(try decant("convert in.pth trunk.safetensors " + options).status == 0)
     let run = try decant("run trunk.safetensors --input x.npy --json")

@@ -6,8 +6,10 @@ import Testing
 ///
 /// `UPDATE_MESSAGES=1 swift test --filter MessageTests` rewrites the file. Read the difference as prose: each message
 /// must say what happened, where, and what to do.
+///
+/// Every command that a message offers is run, as the message prints it, and must succeed.
 @Suite struct MessageTests {
-  private static let path = URL(filePath: #filePath).deletingLastPathComponent().appending(
+  static let path = URL(filePath: #filePath).deletingLastPathComponent().appending(
     path: "messages.txt")
 
   @Test func everyMessage() throws {
@@ -24,6 +26,22 @@ import Testing
         // The number of bytes written before the disk was full depends on the writer's threads.
         text += run.errors.replacing(/offset \d+: cannot be written/, with: "offset N: cannot be written")
         text += "exit \(run.status)\n"
+        for command in try Self.remedy(of: command, run, in: folder)?.commands ?? [] {
+          text += "remedy: \(command)\n"
+          var remedied = try DecantProcess.shell(command, in: folder.url)
+          // What is counted while it is read needs no more than the number after some doublings.
+          for _ in 0..<20 {
+            guard let next = remedied.errors.firstMatch(of: /--limit \w+=\d+/)?.0 else { break }
+            remedied = try DecantProcess.shell("\(command) \(next)", in: folder.url)
+          }
+          // These commands answer a question, and "no" is an answer.
+          let isQuestion = command.contains(/^decant (verify|identify|diff|scan)/)
+          // A damaged pickle is shown up to the damage.
+          let isListing = command.hasPrefix("decant inspect --pickle") && !remedied.output.isEmpty
+          #expect(
+            remedied.status == 0 || isQuestion && remedied.status == 1 || isListing,
+            "\(command): \(remedied.errors)")
+        }
       }
     }
     if ProcessInfo.processInfo.environment["UPDATE_MESSAGES"] != nil {
@@ -34,6 +52,23 @@ import Testing
       #expect(found == expected)
     }
     #expect(text == expected)
+  }
+
+  /// Returns the remedy of a message; nil when it has none.
+  private static func remedy(of command: String, _ run: DecantRun, in folder: TemporaryFolder) throws
+    -> Remedy?
+  {
+    guard run.status != 0, run.status != 64, !command.hasPrefix("(") else { return nil }
+    // Samples of formats are only their first bytes.
+    if command.contains(" files/") { return nil }
+    let json = try DecantProcess.shell(command + " --json", in: folder.url).output
+    if json.contains(/^\{\s*"schema": 1,\s*"error"/) {
+      let error = try JSONError(json)
+      return error.remedy.map { Remedy(failed: command, text: $0, file: error.file) }
+    }
+    // Not every command prints JSON. A remedy is what follows the first sentence.
+    let sentences = run.errors.dropLast().split(separator: ". ", maxSplits: 1)
+    return sentences.count < 2 ? nil : Remedy(failed: command, text: String(sentences[1]))
   }
 
   /// Creates the files that the commands name.
@@ -65,6 +100,7 @@ import Testing
       ("encrypted.pth", encrypted.bytes), ("method.pth", method.bytes), ("text.gguf", Array(gguf.utf8)),
       ("before.pth", Array("HTTP/1.1 200 OK\r\n\r\n".utf8) + nested),
       ("two.txt", Array("cat\ndog\n".utf8)), ("old.safetensors", [1]),
+      ("nhwc.npy", try npy([1, 64, 64, 3], elementBytes: 4, "<f4")),
     ]
     for (name, bytes) in files + FormatSamples.all.map({ ("files/" + $0.name, $0.bytes) }) {
       _ = try folder.write(name, bytes)
@@ -72,6 +108,7 @@ import Testing
     for name in ["folder", "out.safetensors.d", "d.safetensors"] {
       try FileManager.default.createDirectory(atPath: folder.path(name), withIntermediateDirectories: true)
     }
+    try fillWithCheckpoints(folder)
     _ = mkfifo(folder.path("pipe.pth"), 0o600)
     for arguments in [
       ["synthesize", "resnet18", "-o", "resnet18.pth"],
@@ -82,7 +119,82 @@ import Testing
         "--stage", "stem",
         "--output", "stem.npy",
       ],
+      ["convert", "inputs.pth", "inputs.safetensors"],
+      ["convert", "r18.safetensors", "wide.safetensors", "--dtype", "float64"],
     ] { #expect(try DecantProcess.run(arguments, in: folder.url).status == 0) }
+    for (name, command) in [
+      ("gzip", "gzip -c"), ("xz", "xz -c"), ("bzip2", "bzip2 -c"), ("lzma", "xz --format=lzma -c"),
+    ] {
+      let run = try DecantProcess.shell(
+        "\(command) < fixtures/torch/nested.pth > nested.\(name)", in: folder.url)
+      #expect(run.status == 0)
+    }
+    // A weight that is infinite as float32.
+    let wide = try FileHandle(forUpdating: folder.url.appending(path: "wide.safetensors"))
+    try wide.seek(toOffset: try wide.seekToEnd() - 16)
+    var large = 1e300
+    try wide.write(contentsOf: unsafe Data(bytes: &large, count: 8))
+    try wide.close()
+  }
+
+  /// Returns an array of zeros.
+  private static func npy(_ shape: [Int], elementBytes: Int, _ type: String) throws -> [UInt8] {
+    let sizes = shape.map(String.init).joined(separator: ", ")
+    let header = "{'descr': '\(type)', 'fortran_order': False, 'shape': (\(sizes)), }"
+    let padded = header + String(repeating: " ", count: 117 - header.count) + "\n"
+    return [0x93] + Array("NUMPY".utf8) + [1, 0, UInt8(padded.utf8.count), 0] + Array(padded.utf8)
+      + [UInt8](repeating: 0, count: shape.reduce(elementBytes, *))
+  }
+
+  /// Creates checkpoints that cannot be written or used as they are.
+  private static func fillWithCheckpoints(_ folder: TemporaryFolder) throws {
+    func write(_ name: String, _ make: (inout TorchFile) -> TorchFile.Value) throws {
+      var file = TorchFile()
+      let root = make(&file)
+      _ = try folder.write(name, file.bytes(root))
+    }
+    let long = String(repeating: "transformer_block.", count: 4)
+    try write("clash.pth") { .mapping(["a": $0.tensor([2, 2]), "b": $0.tensor([2, 2]), "c": .int(1)]) }
+    try write("list.pth") { .mapping(["a": $0.tensor([2, 2]), "l": .list([$0.tensor([2, 2])])]) }
+    try write("deep.pth") { .mapping(["conv.weight": $0.tensor([2, 2, 1, 1, 1]), "b": $0.tensor([2])]) }
+    try write("all-deep.pth") { .mapping(["conv.weight": $0.tensor([2, 2, 1, 1, 1])]) }
+    try write("long.pth") { file in
+      .mapping([long + "0.weight": file.tensor([2, 2]), long + "1.weight": file.tensor([2, 2])])
+    }
+    try write("reserved.pth") { .mapping(["__metadata__": $0.tensor([2, 2]), "b": $0.tensor([2])]) }
+    try write("slash.pth") { .mapping(["a/b": $0.tensor([2, 2]), ".c": $0.tensor([2])]) }
+    try write("averaged.pth") { file in
+      .mapping([
+        "module.a": file.tensor([2, 2]), "module.b": file.tensor([2]), "n_averaged": file.tensor([]),
+      ])
+    }
+    try write("twins.pth") { file in
+      .mapping([
+        "model": .mapping(["a": file.tensor([2, 2])]), "n\n": .mapping(["a": file.tensor([2, 2])]),
+        "": .mapping(["a": file.tensor([2, 2])]), "--x": .mapping(["a": file.tensor([2, 2])]),
+        "o.p": .mapping(["a": file.tensor([2, 2])]),
+        "o": .mapping(["p": .mapping(["a": file.tensor([2, 2])])]),
+      ])
+    }
+    try write("bank.pth") { file in
+      .mapping(["model": .mapping(["a": file.tensor([2, 2])]), "bank": .list([file.tensor([2, 2])])])
+    }
+    try write("meta.pth") { file in
+      let call = TorchFile.Value.global("torch._utils", "_rebuild_tensor_v2")
+      return .mapping([
+        "a": file.tensor([2, 2]), "b": .call(call, file.tensorArguments([2, 2], location: "meta")),
+      ])
+    }
+    try write("pair.pth") { .mapping(["model": $0.resnet(), "ema": $0.resnet()]) }
+    try write("same.pth") { .mapping(["net": $0.resnet(), "net.bn1.weight": $0.tensor([8])]) }
+    try write("inputs.pth") {
+      .mapping([
+        "first": $0.tensor([1, 3, 64, 64]), "second": $0.tensor([1, 3, 64, 64]), "mean": $0.tensor([3]),
+      ])
+    }
+    try write("head.pth") { file in file.resnet(["fc.0.weight": [16, 32], "fc.3.weight": [3, 16]]) }
+    try write("apart.pth") { file in file.resnet(["head.0.weight": [32], "head.1.weight": [3, 32]]) }
+    _ = try folder.write("small.npy", npy([1, 3, 64, 64], elementBytes: 4, "<f4"))
   }
 
   private static let sections: [(String, [String])] = [
@@ -105,6 +217,8 @@ import Testing
         "decant inspect fixtures/pickles/malformed-protocol-9.pkl",
         "decant inspect encrypted.pth", "decant inspect encrypted.pth --password-file two.txt",
         "decant inspect method.pth", "decant inspect before.pth",
+        "decant inspect nested.gzip", "decant inspect nested.xz", "decant inspect nested.bzip2",
+        "decant inspect nested.lzma",
         "decant inspect text.gguf", "decant inspect --pickle fixtures/torch/weights.safetensors",
         "decant inspect fixtures/torch/nested.pth --limit pickleNodes=3",
         "decant inspect fixtures/torch/nested.pth --limit zipEntries=2",
@@ -115,7 +229,17 @@ import Testing
       "Keys, names and tensors",
       [
         "decant convert fixtures/torch/nested.pth out.safetensors --key weights",
-        "decant inspect fixtures/torch/nested.pth --key epoch",
+        "decant convert fixtures/torch/nested.pth out.safetensors --key epoch",
+        "decant convert twins.pth out.safetensors", "decant verify pair.pth",
+        "decant convert bank.pth out.safetensors",
+        "decant convert clash.pth out.safetensors --rename 's/a/b/'",
+        "decant convert clash.pth out.pth --rename 's/a/b/'",
+        "decant convert clash.pth out.pth --rename 's/a/c/'",
+        "decant convert list.pth out.pth --rename 's/l.0/x.y/'",
+        "decant convert averaged.pth out.safetensors --strip-prefix module.",
+        "decant convert averaged.pth out.safetensors --strip-prefix nothing",
+        "decant verify same.pth --key .",
+        "decant convert meta.pth out.safetensors", "decant diff meta.pth meta.pth",
         "decant verify fixtures/torch/candidates.pth --arch resnet18",
         "decant diff resnet18.pth detector.pth --key nothing",
         "decant convert fixtures/torch/pruned.pth out.safetensors --fold-bn",
@@ -136,6 +260,17 @@ import Testing
         "decant convert fixtures/torch/quantized.pth out.safetensors",
         "decant convert fixtures/torch/sparse.pth out.safetensors",
         "decant convert fixtures/torch/dtypes.pth out.gguf",
+        "decant convert deep.pth out.gguf", "decant convert all-deep.pth out.gguf",
+        "decant convert long.pth out.gguf", "decant convert reserved.pth out.safetensors",
+        "decant convert slash.pth out/", "decant convert clash.pth out.npy",
+        "decant convert fixtures/torch/dtypes.pth out.safetensors",
+        "decant convert fixtures/torch/dtypes.pth out.pth --legacy",
+        "decant convert fixtures/torch/objects.pth out.pth",
+        "decant convert fixtures/torch/weights.safetensors out.safetensors --layout nchw",
+        "decant convert fixtures/torch/weights.safetensors out.safetensors --layout nhwc",
+        "decant convert fixtures/torch/weights.safetensors out.safetensors --layout nhwc --layout-only 'nothing*'",
+        "decant convert fixtures/folders/shards out.safetensors --source-digest",
+        "decant convert wide.safetensors out.onnx --arch resnet18",
         "decant convert fixtures/torch/dtypes.pth out.npz",
         "decant convert fixtures/torch/nested.pth no/such/folder/out.safetensors",
         "decant convert fixtures/torch/nested.pth d.safetensors",
@@ -159,6 +294,7 @@ import Testing
         "decant run resnet18.pth --arch resnet18 --num-classes 10 --input fixtures/inputs/input_97x131.npy",
         "decant convert resnet18.pth out.safetensors --names sequential",
         "decant verify resnet18.pth --stage-strides 1,2",
+        "decant verify head.pth", "decant run apart.pth --input small.npy",
         "decant identify cifar.pth --measure",
       ]
     ),
@@ -167,10 +303,14 @@ import Testing
       [
         "decant run r18.safetensors --arch resnet18 --input missing.npy",
         "decant run r18.safetensors --arch resnet18 --input stem.npy",
+        "decant run r18.safetensors --arch resnet18 --input nhwc.npy",
+        "decant run r18.safetensors --arch resnet18 --input fixtures/pictures/photo.jpg --preprocess imagenet-raw --input-layout nhwc",
+        "decant run r18.safetensors --arch resnet18 --input small.npy --preprocess imagenet-raw",
         "decant run r18.safetensors --arch resnet18 --input folder",
         "decant run r18.safetensors --arch resnet18 --input fixtures/torch/nested.pth",
         "decant run r18.safetensors --arch resnet18 --input fixtures/torch/weights.safetensors",
-        "decant run r18.safetensors --arch resnet18 --input fixtures/torch/weights.safetensors --input-key nothing",
+        "decant run r18.safetensors --arch resnet18 --input inputs.safetensors",
+        "decant run r18.safetensors --arch resnet18 --input inputs.safetensors --input-key nothing",
         "decant run r18.safetensors --arch resnet18 --input fixtures/pictures/photo.jpg",
         "decant run r18.safetensors --arch resnet18 --input cut.jpg --preprocess imagenet-raw",
         "decant run r18.safetensors --arch resnet18 --input cut.png --preprocess imagenet-raw",
@@ -192,6 +332,8 @@ import Testing
         "decant verify", "decant inspect resnet18.pth --join resnet18.pth",
         "decant convert --join resnet18.pth resnet18.pth",
         "decant convert in.pth out.pth --join resnet18.pth", "decant diff resnet18.pth",
+        "decant convert resnet18.pth out.gguf --metadata a=b --metadata a=c",
+        "decant synthesize resnet18 -o x.safetensors", "decant run resnet18.pth --input x.npy --output x.txt",
       ]
     ),
     (

@@ -67,7 +67,8 @@ extension ExpectedTensor {
     #expect(checkpoint.stateDictCandidates.map(\.key) == ["state_dict", "state_dict_ema"])
     let several = #expect(throws: DecantError.self) { try checkpoint.onlyStateDict() }
     #expect(several?.code == .ambiguousStateDict)
-    #expect(try checkpoint.selection(key: "state_dict_ema").stateDict().names.first == "conv1.weight")
+    #expect(
+      try checkpoint.selection(key: "state_dict_ema").stateDict(in: checkpoint).names.first == "conv1.weight")
     let nested = try Checkpoint(path: Fixtures.path("torch/nested.pth"))
     #expect(try nested.onlyStateDict().key == "model")
   }
@@ -78,7 +79,9 @@ extension ExpectedTensor {
     let twice = try #require(names.first { name in names.count { $0 == name } > 1 })
     let selection = try checkpoint.selection(key: twice)
     #expect(selection.path.count == checkpoint.tensors.filter { $0.name == twice }.map(\.path.count).min())
-    let error = #expect(throws: DecantError.self) { try Selection.all(of: checkpoint).stateDict() }
+    let error = #expect(throws: DecantError.self) {
+      try Selection.all(of: checkpoint).stateDict(in: checkpoint)
+    }
     #expect(error?.code == .duplicateName)
   }
 

@@ -61,7 +61,7 @@ import Testing
       Issue.record("converted")
     } catch let error as DecantError {
       #expect(
-        error.code == .unreadTensors && error.advice == .chooseTensors)
+        error.code == .unreadTensors && error.advice == .saveWhole)
     }
   }
 

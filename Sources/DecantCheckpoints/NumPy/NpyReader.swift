@@ -47,12 +47,17 @@ enum NpyReader {
           unreadTensor: "numpy \(header.type.escapedForDisplay)", stateDict: stateDict, shape: header.shape,
           byteCount: byteCount))
     case .objects:
-      parts.contents.objects.append(
-        CheckpointObject(
-          path: path, type: "numpy.ndarray", value: nil, count: nil,
-          unreadTensor: "numpy array of Python objects", stateDict: stateDict, shape: header.shape))
+      let place = parts.contents.objects.count
       let rest = try addObjects(
         file, header, at: path, to: &parts.contents, limits: limits, nesting: nesting)
+      // An array of dictionaries or lists of tensors is a container. The numbers of others are not read.
+      let isContainer = parts.contents.tensors.contains { $0.path.starts(with: path) }
+      parts.contents.objects.insert(
+        CheckpointObject(
+          path: path, type: "numpy.ndarray", value: nil,
+          count: isContainer ? checkedProduct(header.shape) : nil,
+          unreadTensor: isContainer ? nil : "numpy array of Python objects", stateDict: stateDict,
+          shape: header.shape), at: place)
       let name = path.isEmpty ? "the array" : "the array \(path.joinedName.escapedForDisplay)"
       if rest > 0 {
         parts.warnings.append(

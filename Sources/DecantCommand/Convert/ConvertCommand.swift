@@ -132,6 +132,10 @@ struct ConvertCommand: ParsableCommand, JSONReporting {
       try refuse([("--metadata", !metadata.isEmpty)], "only for .safetensors and .gguf")
       try refuse([("--source-digest", sourceDigest)], "only for .safetensors, .gguf and .onnx")
     }
+    var keys: Set<ExactText> = []
+    if let repeated = metadata.first(where: { !keys.insert(ExactText($0.key)).inserted }) {
+      throw ValidationError("--metadata: the key \(repeated.key.escapedForDisplay) is given twice.")
+    }
     if tensors.layout != .channelsLast {
       try refuse(
         [

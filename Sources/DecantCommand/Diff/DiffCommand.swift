@@ -19,10 +19,11 @@ struct DiffCommand: ParsableCommand, JSONReporting {
   @Argument(help: "The second checkpoint; none with --join.") var b: String?
   @OptionGroup var joining: JoinOptions
   @OptionGroup var opening: OpeningOptions
-  @Option(help: "Compare only the tensors under this key in both files; '.' is the root.")
+  @Option(
+    parsing: .unconditional, help: "Compare only the tensors under this key in both files; '.' is the root.")
   var key: String?
-  @Option(help: "The key in A.") var keyA: String?
-  @Option(help: "The key in B.") var keyB: String?
+  @Option(parsing: .unconditional, help: "The key in A.") var keyA: String?
+  @Option(parsing: .unconditional, help: "The key in B.") var keyB: String?
   @Option(
     help: ArgumentHelp("Only tensors whose name matches this glob. Repeatable.", valueName: "glob"))
   var only: [String] = []
@@ -69,8 +70,8 @@ struct DiffCommand: ParsableCommand, JSONReporting {
     guard unused.isEmpty else {
       throw DecantError(
         .tensorNotFound,
-        "no tensor name matches \(unused.map(\.escapedForDisplay).joined(separator: ", "))",
-        file: "\(a) and \(second.path)", advice: .listNames)
+        "neither this file nor \(second.path.escapedForDisplay) has a tensor name that matches \(unused.map(\.quoted).joined(separator: ", "))",
+        file: a, advice: .listNames)
     }
     for side in [left, right] { note(side) }
     var matching = TensorMatching(left, right, exactNames: exactNames)

@@ -13,7 +13,8 @@ struct IdentifyCommand: ParsableCommand, JSONReporting {
   @Argument(help: "The checkpoint.") var file: String?
   @OptionGroup var joining: JoinOptions
   @OptionGroup var opening: OpeningOptions
-  @Option(help: "The state dict to use, as inspect lists it; '.' is the root.") var key: String?
+  @Option(parsing: .unconditional, help: "The state dict to use, as inspect lists it; '.' is the root.")
+  var key: String?
   @Option(help: "The prefix of the network's tensor names, when the file holds several networks.")
   var prefix: String?
   @OptionGroup var measuring: MeasureOptions

@@ -35,7 +35,7 @@ struct MeasureOptions: ParsableArguments {
     } catch {
       guard error.code == .notMeasurable else { throw error }
       throw error.advising(
-        .text("Run decant identify without --measure."))
+        .text("Leave out --measure."))
     }
   }
 }

@@ -18,7 +18,10 @@ struct InspectCommand: ParsableCommand, JSONReporting {
   @Argument(help: "The checkpoint.") var file: String?
   @OptionGroup var joining: JoinOptions
   @OptionGroup var opening: OpeningOptions
-  @Option(help: "Show only the values under this key, as inspect lists it; '.' is the root.") var key: String?
+  @Option(
+    parsing: .unconditional,
+    help: "Show only the values under this key, as inspect lists it; '.' is the root.")
+  var key: String?
   @Option(help: "Show only tensors whose name matches this glob, such as '*.bn?.*'.") var filter: String?
   @Option(help: "Order of the tensors: file, name or bytes (largest first).") var sort = Order.file
   @Flag(help: "Show the names as a tree, with the tensors and bytes of each branch.") var tree = false
@@ -48,15 +51,18 @@ struct InspectCommand: ParsableCommand, JSONReporting {
     _ = unsafe Unmanaged.passRetained(RetainedCheckpoint(checkpoint))
     var objects = checkpoint.objects
     var rows: [InspectionRow] = []
-    if let key, let values = checkpoint.values(key: key) {
-      objects = values
+    var chosen: [PathKey] = []
+    if let key, let found = checkpoint.values(key: key) {
+      (chosen, objects) = found
     } else {
       rows = try InspectionRow.rows(
         of: checkpoint,
         under: key.map { key throws(DecantError) in try checkpoint.selection(key: key).path } ?? [])
     }
-    // One value is the whole answer.
-    if !json, key != nil, rows.isEmpty, objects.count == 1, let value = objects[0].value {
+    // The value of the key itself is the whole answer. Values below it are listed with their names.
+    if !json, key != nil, rows.isEmpty, objects.count == 1, objects[0].path == chosen,
+      let value = objects[0].value
+    {
       return StandardStreams.line(value.string?.escapedForDisplay ?? value.text)
     }
     let all = rows.count

@@ -52,6 +52,10 @@ enum InspectionJSON {
       (key: "location", value: .string(tensor.storage.location)),
     ]
     if tensor.layout != .strided { members.append((key: "layout", value: .string(tensor.layout.rawValue))) }
+    if let count = tensor.nonZeroCount {
+      members.append((key: "nnz", value: .exact(Int64(count))))
+      members.append((key: "stored_bytes", value: .exact(Int64(tensor.storedByteCount))))
+    }
     if let quantization = row.quantization { members.append((key: "quantization", value: quantization)) }
     if !tensor.parts.isEmpty {
       let parts = zip(tensor.parts, row.partDigests).map { part, digest in

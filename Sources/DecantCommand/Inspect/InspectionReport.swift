@@ -55,10 +55,10 @@ struct InspectionReport {
       StandardStreams.line("  state dict: \(place(only)) (\(Format.count(only.tensorCount, "tensor")))")
     } else if candidates.count > 1 {
       StandardStreams.line("  state dicts (choose one with --key):")
-      for candidate in candidates.prefix(32) {
+      let shown = candidates.prefix(32)
+      for (candidate, key) in zip(shown, checkpoint.keys(of: shown.map(\.path))) {
         StandardStreams.line(
-          "    --key \(candidate.key.escapedForDisplay)  (\(Format.count(candidate.tensorCount, "tensor")))"
-        )
+          "    --key \(key.escapedForDisplay.shellWord)  (\(Format.count(candidate.tensorCount, "tensor")))")
       }
       if candidates.count > 32 { StandardStreams.line("    … \(candidates.count - 32) more") }
     }
@@ -75,7 +75,7 @@ struct InspectionReport {
   }
 
   private func place(_ candidate: StateDictCandidate) -> String {
-    candidate.path.isEmpty ? "the whole file" : candidate.key.escapedForDisplay
+    candidate.path.isEmpty ? "the whole file" : Format.name(candidate.path)
   }
 
   private func printTensors(_ rows: [InspectionRow]) {
@@ -91,7 +91,7 @@ struct InspectionReport {
       table.row(
         Format.name(row.entry.path), Format.shape(row.entry.tensor.shape),
         row.entry.tensor.dtype.rawValue,
-        Format.count(row.entry.tensor.byteCount), number(statistics?.least), number(statistics?.mean),
+        Format.count(row.entry.tensor.storedByteCount), number(statistics?.least), number(statistics?.mean),
         number(statistics?.greatest), flags(row), row.hasDigest ? row.digest ?? "no data" : "")
     }
     table.show()
@@ -100,6 +100,7 @@ struct InspectionReport {
   private func flags(_ row: InspectionRow) -> String {
     var flags: [String] = []
     if row.entry.tensor.layout != .strided { flags.append(row.entry.tensor.layout.rawValue) }
+    if let count = row.entry.tensor.nonZeroCount { flags.append("nnz \(Format.count(count))") }
     if let quantization = row.entry.tensor.quantization { flags.append(Format.quantization(quantization)) }
     if row.entry.turned != nil { flags.append("channels last") }
     if let subclass = row.entry.subclass { flags.append(subclass.escapedForDisplay) }
@@ -120,11 +121,10 @@ struct InspectionReport {
   }
 
   private func printTotals() {
-    let elements = rows.map(\.entry.tensor.elementCount).saturatingSum
-    let bytes = rows.map(\.entry.tensor.byteCount).saturatingSum
+    let size = Aliases.distinctSize(rows.map(\.entry.tensor))
     StandardStreams.line()
     StandardStreams.line(
-      "  \(Format.count(rows.count, "tensor")), \(Format.count(elements, "element")), \(Format.count(bytes, "byte"))"
+      "  \(Format.count(rows.count, "tensor")), \(Format.count(size.elementCount, "element")), \(Format.count(size.byteCount, "byte"))"
     )
     let owners = Set(rows.compactMap(\.entry.stateDict))
     if owners.count == 1, let split = ParameterSplit(rows.map(\.entry).filter { $0.stateDict != nil }) {
@@ -166,7 +166,7 @@ struct InspectionReport {
   }
 }
 
-/// The number of elements in parameters and in buffers, when the file distinguishes the two.
+/// The number of elements in parameters and in buffers, when the file distinguishes the two. Shared elements count once.
 struct ParameterSplit {
   let parameters: Int
   let buffers: Int
@@ -180,7 +180,7 @@ struct ParameterSplit {
       }
     }
     guard !buffers.isEmpty || entries.contains(where: { $0.role != nil }) else { return nil }
-    self.buffers = buffers.map(\.tensor.elementCount).saturatingSum
-    parameters = entries.map(\.tensor.elementCount).saturatingSum - self.buffers
+    self.buffers = Aliases.distinctSize(buffers.map(\.tensor)).elementCount
+    parameters = Aliases.distinctSize(entries.map(\.tensor)).elementCount - self.buffers
   }
 }

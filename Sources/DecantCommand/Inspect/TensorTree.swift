@@ -13,6 +13,11 @@ struct TensorTree {
     var leaf = ""
   }
 
+  private struct BranchData: Hashable {
+    let branch: Int
+    let data: TensorIdentity
+  }
+
   /// The maximum number of dots per name that start branches, since a hostile name could cause endless indentation.
   private static let maxDepth = 63
 
@@ -23,6 +28,8 @@ struct TensorTree {
     var children: [Int: [Int]] = [:]
     var places: [ExactText: Int] = [:]
     var all: [Branch] = []
+    /// The data that each branch holds already.
+    var seen: Set<BranchData> = []
     for entry in entries {
       var path = ""
       var parent = -1
@@ -42,7 +49,9 @@ struct TensorTree {
           children[parent, default: []].append(place)
         }
         all[place].tensors += 1
-        all[place].bytes = all[place].bytes.checkedAdding(entry.tensor.byteCount) ?? .max
+        if seen.insert(BranchData(branch: place, data: entry.tensor.identity)).inserted {
+          all[place].bytes = all[place].bytes.checkedAdding(entry.tensor.storedByteCount) ?? .max
+        }
         parent = place
       }
       if parent >= 0 {

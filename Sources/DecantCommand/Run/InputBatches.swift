@@ -110,7 +110,10 @@ struct InputBatches<T: ReferenceScalar> {
 
   private func read(_ source: InputSource) throws -> InputBatch<T> {
     guard source.kind == .picture, let preprocessing = options.preprocess else {
-      let (tensor, name) = try source.tensor(key: options.inputKey, limits: limits)
+      var (tensor, name) = try source.tensor(key: options.inputKey, limits: limits)
+      if options.inputLayout == .nhwc, tensor.shape.count == 4 {
+        tensor = try tensor.permuted([0, 3, 1, 2])
+      }
       let activation: Activation<T> = try NetworkInput.activation(tensor, of: source.path, name: name)
       let shape = activation.shape
       return InputBatch(

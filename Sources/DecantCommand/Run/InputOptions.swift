@@ -6,6 +6,11 @@ internal import DecantImages
 internal import DecantNetworks
 internal import DecantScanning
 
+/// The order of the axes of an input.
+enum InputLayout: String, ExpressibleByArgument, CaseIterable {
+  case nchw, nhwc
+}
+
 /// The options for the inputs and their preprocessing.
 struct InputOptions: ParsableArguments {
   @Option(
@@ -14,6 +19,8 @@ struct InputOptions: ParsableArguments {
       valueName: "path"))
   var input: [String] = []
   @Option(help: "The input's name in a .safetensors file of several tensors.") var inputKey: String?
+  @Option(help: "The order of the axes of .npy and .safetensors inputs: nchw, or nhwc for channels last.")
+  var inputLayout: InputLayout?
   @Option(
     help: "Preprocessing of images: imagenet-eval, imagenet-raw, or none for tensors.",
     transform: OptionValue.preprocessing)
@@ -76,13 +83,18 @@ struct InputOptions: ParsableArguments {
   }
 
   private func requirePreprocessing(of sources: [InputSource]) throws(DecantError) {
+    if inputLayout != nil, let picture = sources.first(where: { $0.kind == .picture }) {
+      throw DecantError(
+        .invalidArgument, "is an image, to which --input-layout does not apply", file: picture.path,
+        remedy: "Leave out --input-layout.")
+    }
     if let preprocess, preprocess != .none {
       guard let numbers = sources.first(where: { $0.kind != .picture }) else { return }
       // A file of another kind gets its own error when it is opened.
       guard numbers.kind != .other else { return }
       throw DecantError(
         .invalidArgument, "is not an image, so --preprocess \(preprocess.rawValue) does not apply",
-        file: numbers.path, remedy: "Run .npy and .safetensors inputs without --preprocess.")
+        file: numbers.path, remedy: "Leave out --preprocess.")
     }
     guard let picture = sources.first(where: { $0.kind == .picture }) else { return }
     let choices = Preprocessing.allCases.filter { $0 != .none }

@@ -42,7 +42,7 @@ struct NetworkRun<T: ReferenceScalar> {
       throw DecantError(
         .invalidArgument,
         "--stages, --compare, --validate and --engine both need exactly one input, not \(Format.count(sources.count))",
-        remedy: "Run each input alone, or write one stage of all inputs with --stage and --output.")
+        remedy: "Run each input alone.")
     }
     let labels = try command.labels.map { path throws(DecantError) in
       try ClassLabels(path: path, classes: network.identification.configuration.classes)

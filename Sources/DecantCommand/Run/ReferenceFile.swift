@@ -14,7 +14,7 @@ struct ReferenceFile {
   /// Opens a file that must have at least one of the stages.
   init(_ path: String, stages: [String]) throws(DecantError) {
     let checkpoint = try Checkpoint(path: path)
-    let outputs = ReferenceOutputs(try checkpoint.onlyStateDict().stateDict())
+    let outputs = ReferenceOutputs(try checkpoint.onlyStateDict().stateDict(in: checkpoint))
     guard stages.contains(where: { outputs.holds($0) }) else {
       throw DecantError(
         .invalidInput, "no tensor is named like a stage of the network", file: path,

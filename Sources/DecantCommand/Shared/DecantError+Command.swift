@@ -9,7 +9,14 @@ internal import DecantTensors
 /// The library's errors as the command line reports them, with remedies that name options and commands.
 extension DecantError {
   /// The location, the reason, and a remedy that the user can type.
-  var commandText: String { text(remedy: advice?.commandText) }
+  var commandText: String { text(remedy: commandRemedy) }
+
+  /// The remedy with the path of the file in place of FILE, so that it can be pasted.
+  private var commandRemedy: String? {
+    guard let advice else { return nil }
+    guard let file = location.file else { return advice.commandText }
+    return advice.commandText.replacing(/\bFILE(\.pth)?\b/) { (file + ($0.1 ?? "")).shellWord }
+  }
 
   /// The exit code for this kind of failure.
   var exitStatus: ExitStatus { code == .mismatch ? .no : .wrong }
@@ -21,7 +28,7 @@ extension DecantError {
     ]
     let texts = [
       ("file", location.file), ("entry", location.entry), ("tensor", location.tensor),
-      ("remedy", advice?.commandText),
+      ("remedy", commandRemedy),
     ]
     for (key, text) in texts { if let text { members.append((key: key, value: .string(text))) } }
     if let offset = location.offset { members.append((key: "offset", value: .exact(Int64(offset)))) }
@@ -49,78 +56,95 @@ extension DecantError.Advice {
     switch self {
     case .text(let text): text
     case .chooseKey(let keys):
-      keys.isEmpty
-        ? "Choose one with --key."
-        : "Choose one with --key: \(keys.map(\.escapedForDisplay).joined(separator: ", "))."
-    case .chooseStateDict(let key):
-      switch key {
-      case nil: "Choose one with --key; --key . takes everything."
-      case "."?: "--key . takes everything."
-      case let key?: "--key \(key.escapedForDisplay) uses it alone; --key . takes everything."
-      }
+      keys.isEmpty ? "Choose one with --key." : "Choose one: \(Self.choices("--key", keys))."
+    case .chooseStateDict(let keys, let orAll):
+      Self.stateDictChoices(keys.filter { $0 != "." }, orAll: orAll || keys.contains("."))
     case .listKeys: "decant inspect FILE lists its keys."
-    case .listNames: "decant inspect FILE --filter PATTERN lists the names that match."
-    case .chooseTensors: "Choose other tensors with --key, --only or --except."
+    case .listNames: "decant inspect FILE lists the names."
     case .raiseLimit(let name, let value):
       "If you trust the file: --limit \(name)=\(value)."
     case .givePassword:
-      "Write the password into a file of one line, and pass it: --password-file FILE."
+      "Write the password into a file of one line, and pass it with --password-file."
     case .saveWhole:
       "Save the checkpoint again as whole tensors on the CPU. decant inspect FILE lists all of them."
     case .joinRanks(let ranks):
-      "The rest is in the files of \(ranks). Name the folder of all files, or pass them all: --join FILE FILE."
+      "The rest is in the files of \(ranks). Name the folder of all files, or pass them all with --join."
     case .addRanks:
-      "Pass their files too, or keep the tensors that are complete with decant convert --salvage."
+      "Pass their files too, or pass these to decant convert with --salvage, which keeps the complete tensors."
     case .joinFiles(let paths, let whole):
-      "Pass --join \(paths.map(\.escapedForDisplay).joined(separator: " ")) for the files of one run"
+      "Pass --join \(paths.map(\.shellWord).joined(separator: " ")) for the files of one run"
         + (whole.map { ", or \($0.escapedForDisplay) for the whole checkpoint" } ?? "") + "."
     case .leaveOutHead:
       "Pass --num-classes 0 to use the network without its head; its output is then the pooled features. "
         + "To keep every tensor, convert to .safetensors, .npz, .gguf or .pth."
     case .leaveOutTensors(let patterns):
-      "decant convert IN OUT.safetensors "
-        + patterns.map { "--except '\($0.escapedForDisplay)'" }.joined(separator: " ")
+      "decant convert FILE OUT.safetensors "
+        + patterns.map { "--except '\($0)'" }.joined(separator: " ")
         + " writes the network without its head; its output is then the pooled features."
     case .choosePrefix(let prefixes):
-      "Choose one with --prefix"
-        + (prefixes.isEmpty ? "." : ": \(prefixes.map(\.quoted).joined(separator: ", ")).")
+      prefixes.isEmpty ? "Choose one with --prefix." : "Choose one: \(Self.choices("--prefix", prefixes))."
     case .chooseInput(let names):
       names.isEmpty
         ? "Pass a file that holds one tensor."
-        : "Choose one with --input-key: \(names.map(\.escapedForDisplay).joined(separator: ", "))."
+        : "Choose one: \(Self.choices("--input-key", names))."
+    case .inputLayout: "Pass --input-layout nhwc."
     case .inspect: "decant inspect FILE lists its names and shapes."
     case .listDialects: "decant identify --dialects lists the dialects."
     case .dequantize: "Pass --dequantize to convert them to float32."
     case .makeDense: "Pass --to-dense to convert them to dense tensors."
     case .resolveWeights: "Pass --resolve to compute them."
-    case .cast: "Cast them with --dtype float32."
-    case .rename: "Rename them with --rename 's/OLD/NEW/'."
+    case .fitFormat(let fit): fit.commandText
+    case .keepNames: "Leave out --rename, or choose other names."
+    case .writeTorch: "decant convert FILE OUT.pth keeps both."
     case .useExternalData: "Pass --external-data to write the weights to a second file."
     case .showRanges: "decant inspect FILE --stats shows the smallest and largest values."
     case .replaceOutput: "Leave out --no-clobber to replace it."
     case .salvage:
-      "Download the file again, or keep the tensors that are complete with decant convert --salvage."
+      "Download the file again. decant convert FILE OUT.safetensors --salvage keeps the complete tensors."
     case .disassemble:
       "The file is damaged or not a checkpoint. decant inspect --pickle FILE shows how far it can be read."
     case .dropObjects: "Pass --drop-objects to leave them out; tensors are kept."
-    case .largerShards: "Pass a larger --shard-size."
+    case .largerShards: "Pass a larger --shard-size, or leave out --shard-size."
     case .currentFormat: "Leave out --legacy."
-    case .keepPrefix: "Leave out --strip-prefix, or use --key to choose the tensors that have this prefix."
-    case .exceptTensors(let names):
-      "Leave \(names.count == 1 ? "it" : "them") out with "
-        + names.map { "--except '\($0.escapedForDisplay)'" }.joined(separator: " ") + "."
+    case .keepPrefix: "Leave out --strip-prefix."
+    case .exceptTensors(let patterns):
+      "Leave \(patterns.count == 1 && !patterns[0].hasPrefix("*") ? "it" : "them") out with "
+        + patterns.map { "--except '\($0)'" }.joined(separator: " ") + "."
     case .omitLayout: "Leave out --layout."
     case .nameConvolutions:
-      "Name them with --layout-only 'PATTERN', and those of transposed convolutions with --layout-transposed."
+      "Name them with --layout-only, and those of transposed convolutions with --layout-transposed."
     case .omitSourceDigest: "Leave out --source-digest."
     case .acceptStructure: "Pass --by-structure to use it."
-    case .nameArchitecture: "Pass the network with --arch, such as --arch resnet50."
+    case .nameArchitecture: "Name the network with --arch."
     case .chooseStride(let isNamed):
       isNamed
         ? "Pass --stride0 1 (resnet50nodown) or --stride0 2 (resnet50)." : "Pass --stride0 1 or --stride0 2."
     case .verify: "decant verify FILE lists every difference."
     case .useReference: "Pass --engine reference."
     }
+  }
+
+  /// Returns an option with each of several values: `--key model, --key ema`.
+  private static func choices(_ option: String, _ values: [String]) -> String {
+    values.map { "\(option) \($0.escapedForDisplay.shellWord)" }.joined(separator: ", ")
+  }
+
+  private static func stateDictChoices(_ keys: [String], orAll: Bool) -> String {
+    let all = orAll ? "--key . takes everything" : nil
+    let one = keys.isEmpty ? nil : "choose one: \(choices("--key", keys))"
+    let text = [one, all].compactMap { $0 }.joined(separator: "; ")
+    return text.prefix(1).uppercased() + text.dropFirst() + "."
+  }
+}
+
+extension DecantError.FormatFit {
+  fileprivate var commandText: String {
+    let options =
+      (isCast ? ["--dtype float32"] : []) + except.map { "--except '\($0)'" }
+      + rename.map { "--rename \($0.shellWord)" }
+    let other = instead.map { "decant convert FILE OUT\($0) holds all of them." }
+    return [options.isEmpty ? nil : "Pass \(options.joined(separator: " ")).", other].compactMap { $0 }
+      .joined(separator: " ")
   }
 }
 
@@ -145,8 +169,8 @@ extension ScanRule {
   /// The advice about a finding, worded for the command line.
   var commandRemedy: String {
     self == .encrypted
-      ? "Pass its password: --password-file FILE."
-      : remedy(reading: "decant convert reads the weights without executing anything in the file.")
+      ? "Pass its password with --password-file."
+      : remedy(reading: "Decant itself reads the weights without executing anything in the file.")
   }
 }
 

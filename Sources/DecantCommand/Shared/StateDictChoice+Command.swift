@@ -10,7 +10,7 @@ extension StateDictChoice {
   /// - Parameter hasAttributesOption: true when the command has the option `--with-attributes`.
   func commandText(hasAttributesOption: Bool) -> String? {
     guard !leftOut.isEmpty || attributeCount > 0 || isImplicit else { return nil }
-    let key = selection.path.isEmpty ? "the root" : selection.key.escapedForDisplay
+    let key = selection.path.isEmpty ? "the root" : Format.name(selection.path)
     var clauses = ["using \(key) (\(Format.count(selection.tensors.count, "tensor")))"]
     if !leftOut.isEmpty {
       // Every key with tensors is named, and the first of the others.

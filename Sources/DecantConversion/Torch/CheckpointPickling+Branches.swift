@@ -118,10 +118,8 @@ extension CheckpointPickling {
       }
       for arrival in places[place].movedTensors {
         if let other = places.child(of: place, .text(arrival.key)), keptBranches[other] {
-          throw DecantError(
-            .duplicateName,
-            "two values of one dictionary would have the key \(arrival.key.escapedForDisplay)",
-            file: plan.checkpoint.path, advice: .rename)
+          throw clash(
+            places[other].key?.name ?? arrival.key, plan.tensors[arrival.tensor].source, arrival.key)
         }
         steps += [.text(arrival.key), .arrival(arrival.tensor, isDetached: false)]
       }

@@ -149,12 +149,15 @@ extension CheckpointPickling {
       }
       guard let step = admitted(pair.value, child, own) else { continue }
       let newKey = child.flatMap { places[$0].newKey }
-      if let text = newKey ?? graph.text(pair.key) { try distinct?.add(text, to: plan.checkpoint) }
+      if let text = newKey ?? graph.text(pair.key), let other = distinct?.add(text, of: key.name) {
+        throw clash(other, key.name, text)
+      }
       steps.append(newKey.map { .text($0) } ?? .key(pair.key))
       steps.append(step)
     }
     for arrival in place.map({ places[$0].movedTensors }) ?? [] {
-      try distinct?.add(arrival.key, to: plan.checkpoint)
+      let source = plan.tensors[arrival.tensor].source
+      if let other = distinct?.add(arrival.key, of: source) { throw clash(other, source, arrival.key) }
       steps += [.text(arrival.key), .arrival(arrival.tensor, isDetached: false)]
     }
     switch kind {
@@ -286,7 +289,8 @@ extension CheckpointPickling {
     var distinct = DistinctKeys()
     writer.write(.mark)
     for arrival in places[place].movedTensors {
-      try distinct.add(arrival.key, to: plan.checkpoint)
+      let source = plan.tensors[arrival.tensor].source
+      if let other = distinct.add(arrival.key, of: source) { throw clash(other, source, arrival.key) }
       writeNew(text: arrival.key)
       write(arrival: arrival.tensor, isDetached: true)
     }
@@ -351,12 +355,21 @@ extension PickleGraph {
 
 /// The keys of a mapping in which some are new. Two equal keys would lose a value, so they are an error.
 private struct DistinctKeys {
-  private var keys: Set<ExactText> = []
+  /// The name in the source of the value that has each key.
+  private var sources: [ExactText: String] = [:]
 
-  mutating func add(_ key: String, to checkpoint: Checkpoint) throws(DecantError) {
-    guard !keys.insert(ExactText(key)).inserted else { return }
-    throw DecantError(
-      .duplicateName, "two values of one dictionary would have the key \(key.escapedForDisplay)",
-      file: checkpoint.path, advice: .rename)
+  /// Adds the key of a value; returns the name of another value with the same key.
+  mutating func add(_ key: String, of source: String) -> String? {
+    sources.updateValue(source, forKey: ExactText(key))
+  }
+}
+
+extension CheckpointPickling {
+  /// Returns the error for two values, by their names in the source, that would have one key in a dictionary.
+  func clash(_ left: String, _ right: String, _ key: String) -> DecantError {
+    DecantError(
+      .duplicateName,
+      "two values of one dictionary would have the key \(key.quoted): \(left.quoted) and \(right.quoted)",
+      file: plan.checkpoint.path, advice: plan.options.substitutions.isEmpty ? nil : .keepNames)
   }
 }

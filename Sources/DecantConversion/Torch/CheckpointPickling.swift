@@ -1,5 +1,6 @@
 internal import DecantBytes
 internal import DecantCheckpoints
+internal import DecantIO
 internal import DecantPickle
 internal import DecantTensors
 
@@ -95,7 +96,7 @@ struct CheckpointPickling {
       throw DecantError(
         .notRepresentable, "appears twice at the same path, and only one can be kept",
         file: plan.checkpoint.path,
-        tensor: plan.tensors[lost].name, advice: .chooseKey([]))
+        tensor: plan.tensors[lost].name, advice: .exceptTensors([plan.tensors[lost].source.asGlob]))
     }
   }
 

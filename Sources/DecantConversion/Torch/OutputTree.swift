@@ -50,6 +50,7 @@ struct OutputTree {
   private var index: [Edge: Int] = [:]
   /// True when every tensor keeps its path and name.
   private(set) var isUnchanged = false
+  private let hasSubstitutions: Bool
 
   private struct Edge: Hashable {
     let parent: Int
@@ -59,6 +60,7 @@ struct OutputTree {
   /// Creates the nodes of all tensors below the selection. O(path keys).
   init(_ plan: ConversionPlan) {
     places = [Place(parent: -1, key: nil, name: "")]
+    hasSubstitutions = !plan.options.substitutions.isEmpty
     let root = plan.selection.path
     for entry in plan.checkpoint.tensors where entry.path.starts(with: root) {
       let place = insert(entry.path.dropFirst(root.count))
@@ -147,7 +149,7 @@ struct OutputTree {
     }
     throw DecantError(
       .notRepresentable, "cannot be stored under this name: its parent is not a dictionary", tensor: name,
-      advice: .chooseKey([]))
+      advice: hasSubstitutions ? .keepNames : nil)
   }
 
   private mutating func count(_ place: Int) {

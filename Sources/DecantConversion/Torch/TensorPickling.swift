@@ -43,16 +43,16 @@ struct TensorPickling {
           PlannedTensor(name: planned.name, entry: planned.entry, tensor: part.tensor, dtype: target))
       }
     }
-    var unwritable = RefusedTensors()
-    unwritable.add(
-      "PyTorch cannot load, because the scale is missing or the axes are permuted,",
-      tensors.filter { $0.dtype.kind == .quantized && $0.tensor.quantization == nil })
-    try unwritable.refuse(.dequantize)
+    var refused = RefusedTensors(among: tensors)
+    refused.refuse(
+      tensors.indices { $0.dtype.kind == .quantized && $0.tensor.quantization == nil },
+      "PyTorch cannot load, because the scale is missing or the axes are permuted,")
+    try refused.finish(.dequantize)
     if isLegacy {
-      unwritable.add(
-        "the format before PyTorch 1.6 cannot store",
-        tensors.filter { StorageTypes.typedStorageName($0.dtype) == nil })
-      try unwritable.refuse(.currentFormat)
+      refused.refuse(
+        tensors.indices { StorageTypes.typedStorageName($0.dtype) == nil },
+        "the format before PyTorch 1.6 cannot store")
+      try refused.finish(.currentFormat)
     }
     stored = try StorageRecords(pieces, shrinks: shrinks, allowsUntyped: !isLegacy)
     numbers = [Int](repeating: -1, count: stored.records.count)

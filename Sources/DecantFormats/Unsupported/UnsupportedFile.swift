@@ -63,18 +63,17 @@ package struct UnsupportedFile {
 
   private static let source = "Pass the checkpoint it was made from."
   private static let notWeights = "Pass the file with the weights."
-  private static let olderGGML =
-    "Convert the original model again with a current llama.cpp, which writes GGUF."
-
   private static let signatures = [
     Signature([0x1F, 0x8B], "is compressed by gzip", "Decompress it first: gunzip -c FILE > FILE.pth"),
-    Signature([0xFD, 0x37, 0x7A, 0x58, 0x5A], "is compressed by xz", "Decompress it first: unxz FILE.xz"),
+    Signature(
+      [0xFD, 0x37, 0x7A, 0x58, 0x5A], "is compressed by xz", "Decompress it first: xz -dc FILE > FILE.pth"),
     Signature(
       [0x31, 0x41, 0x59, 0x26, 0x53, 0x59], at: 4, "is compressed by bzip2",
-      "Decompress it first: bunzip2 FILE.bz2"),
+      "Decompress it first: bzip2 -dc FILE > FILE.pth"),
     Signature(
-      [0x28, 0xB5, 0x2F, 0xFD], "is compressed by Zstandard", "Decompress it first: unzstd FILE.zst"),
-    Signature([0x04, 0x22, 0x4D, 0x18], "is compressed by LZ4", "Decompress it first: unlz4 FILE.lz4"),
+      [0x28, 0xB5, 0x2F, 0xFD], "is compressed by Zstandard", "Decompress it first: zstd -dc FILE > FILE.pth"),
+    Signature(
+      [0x04, 0x22, 0x4D, 0x18], "is compressed by LZ4", "Decompress it first: lz4 -dc FILE > FILE.pth"),
     Signature([0x37, 0x7A, 0xBC, 0xAF], "is a 7z archive", "Extract it first: 7z x FILE"),
     Signature("Rar!\u{1A}\u{7}", "is a RAR archive", "Extract it first: unrar x FILE"),
     Signature(
@@ -85,14 +84,11 @@ package struct UnsupportedFile {
     Signature(
       "PYTORCH1", "is a file of a PyTorch 1.0 release candidate, which is not supported",
       "Ask its author for a file written by torch.save."),
-    Signature("lmgg", "is a GGML file, older than GGUF", olderGGML),
-    Signature("fmgg", "is a GGMF file, older than GGUF", olderGGML),
-    Signature("tjgg", "is a GGJT file, older than GGUF", olderGGML),
-    Signature("algg", "is a GGLA adapter (LoRA), older than GGUF", olderGGML),
     Signature(
       "MATLAB 5.0 MAT-file", "is a MATLAB file (MatConvNet)",
       "Load it in Python with scipy.io.loadmat, save it with numpy.savez, then pass the .npz."),
-    Signature([0x5D, 0, 0], "is compressed by LZMA", "Decompress it first: unlzma FILE.lzma"),
+    Signature(
+      [0x5D, 0, 0], "is compressed by LZMA", "Decompress it first: xz -dc --format=lzma FILE > FILE.pth"),
     Signature("SQLite format 3\u{0}", "is an SQLite database", notWeights, .notACheckpoint),
     Signature("PAR1", "is a Parquet table", notWeights, .notACheckpoint),
     Signature("ARROW1", "is an Arrow table", notWeights, .notACheckpoint),

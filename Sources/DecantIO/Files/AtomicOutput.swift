@@ -79,11 +79,11 @@ package final class AtomicOutput {
           file: path,
           remedy: "Pass the file to write.")
       }
+      if sources.contains(FileIdentity(status)) { throw AtomicOutput.sourceIsTarget(path) }
       guard overwrite else {
         throw DecantError(
           .outputExists, "exists already", file: path, advice: .replaceOutput)
       }
-      if sources.contains(FileIdentity(status)) { throw AtomicOutput.sourceIsTarget(path) }
       mode = status.st_mode & 0o777
       replaces = true
       if let resolved = unsafe realpath(path, nil) {
@@ -110,7 +110,8 @@ package final class AtomicOutput {
         remedy: errno == EMFILE
           ? nil
           : errno == ENOENT
-            ? "Make the folder first: mkdir -p \(folder)" : "Choose a folder that you can write to.")
+            ? "Make the folder first: mkdir -p \(folder.shellWord)" : "Choose a folder that you can write to."
+      )
     }
     // Ignores the umask: a file that replaces another keeps its mode.
     if replaces { fchmod(descriptor, mode) }

@@ -90,10 +90,13 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
       + checkpoint.warnings + checkpoint.damage.map(\.description) + checkpoint.containerMetadata.map(\.text)
       + checkpoint.moduleSources.map(\.className) + [checkpoint.truncation?.description ?? ""]
     precondition(texts.allSatisfy { $0.escapedForDisplay.utf8.count >= 0 })
-    for candidate in checkpoint.stateDictCandidates.prefix(100) {
-      _ = try? checkpoint.selection(key: candidate.key).stateDict()
+    let candidates = checkpoint.stateDictCandidates.prefix(100).map(\.path)
+    for (index, key) in checkpoint.keys(of: candidates).enumerated() {
+      precondition(checkpoint.path(ofKey: key) == candidates[index])
+      precondition(checkpoint.path(ofKey: key.escapedForDisplay) != nil)
+      _ = try? checkpoint.selection(key: key).stateDict(in: checkpoint)
     }
-    _ = try? Selection.all(of: checkpoint).stateDict()
+    _ = try? Selection.all(of: checkpoint).stateDict(in: checkpoint)
     _ = Aliases(checkpoint.tensors.map(\.tensor))
   }
 

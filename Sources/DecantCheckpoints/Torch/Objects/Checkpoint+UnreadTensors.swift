@@ -1,4 +1,5 @@
 package import DecantBytes
+internal import DecantIO
 internal import DecantTensors
 
 /// Checks that refuse to lose weights silently: tensors of kinds that are not read, and single ranks' parts of
@@ -33,14 +34,16 @@ extension Checkpoint {
   /// - Parameters:
   ///   - use: a participle for the message, such as `converted`.
   ///   - isChosen: returns true when the tensor with a name, below the selection's path, is used.
-  ///   - advice: the way to go on without these tensors.
+  ///   - canLeaveOut: true when the caller can leave out tensors by name.
   /// - Throws: ``DecantError`` that names the first of them.
   package func requireReadable(
-    _ selection: Selection, use: String = "read", advice: DecantError.Advice = .saveWhole,
+    _ selection: Selection, use: String = "read", canLeaveOut: Bool = false,
     isChosen: (String) -> Bool = { _ in true }
   ) throws(DecantError) {
     let unread = selection.unread.filter { isChosen(selection.name(of: $0.path)) }
-    guard unread.isEmpty else { throw unreadRefusal(unread, use, advice) }
+    guard unread.isEmpty else {
+      throw unreadRefusal(unread, use, canLeaveOut ? selection.leavingOut(unread) : .saveWhole)
+    }
     let parts = selection.tensors.filter { entry in
       entry.rankPart.map {
         isChosen(selection.name(of: $0.owner)) || isChosen(selection.name(of: entry.path))
@@ -129,5 +132,14 @@ extension Checkpoint {
   private static func owners(_ parts: [CheckpointTensor]) -> [[PathKey]] {
     var seen: Set<[PathKey]> = []
     return parts.compactMap { $0.rankPart?.owner }.filter { seen.insert($0).inserted }
+  }
+}
+
+extension Selection {
+  /// Returns the advice to leave out tensors that are not read; to save the checkpoint again when there are no others.
+  package func leavingOut(_ unread: [CheckpointObject]) -> DecantError.Advice {
+    guard !tensors.isEmpty, unread.allSatisfy({ $0.path.count > path.count }) else { return .saveWhole }
+    return .exceptTensors(
+      unread.map { name(of: $0.path) }.globs(sparing: tensors.map { name(of: $0) }))
   }
 }

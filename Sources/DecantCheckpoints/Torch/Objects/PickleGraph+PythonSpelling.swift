@@ -69,6 +69,7 @@ extension PickleGraph {
     if let text = text(value) { return .text(text) }
     if let bytes = bytes(value), let text = String(validating: bytes, as: UTF8.self) { return .bytes(text) }
     if case .int(let number) = value { return .integer(number) }
+    if let key = numpyKey(value) { return key }
     return .other(pythonSpelling(value))
   }
 
@@ -94,6 +95,11 @@ extension PickleGraph {
       case .global(let global): return global.qualifiedName
       case .object(let object):
         if let bytes = bytes(of: object) { return PythonRepr.bytes(bytes.prefix(64)) }
+        switch numpyKey(value) {
+        case .text(let text)?: return "'" + text.prefix(64).description.escapedForDisplay + "'"
+        case let key?: return key.name
+        case nil: break
+        }
         // Protocols before 4 write a frozenset as a call with a list.
         if global(object.callable)?.name == "frozenset", let arguments = tuple(object.arguments),
           arguments.count == 1,

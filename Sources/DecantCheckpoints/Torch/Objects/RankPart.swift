@@ -49,9 +49,9 @@ package struct RankPart: Sendable, Equatable {
   var remedy: String {
     switch kind {
     case .unjoinedPlacement:
-      "Save DTensor.full_tensor() of it where the model was trained, or leave it out: --except NAME."
+      "Save DTensor.full_tensor() of it where the model was trained, or leave it out with --except."
     case .unrecordedPosition:
-      "Leave it out: --except NAME. Or join the ranks with the program that saved them."
+      "Leave it out with --except, or join the ranks with the program that saved them."
     case .distributedTensor, .shardedTensor:
       "Join the ranks where the model was trained: save torch.distributed.checkpoint.state_dict.get_model_state_dict(model, "
         + "options=StateDictOptions(full_state_dict=True)), or save with torch.distributed.checkpoint and name its folder."

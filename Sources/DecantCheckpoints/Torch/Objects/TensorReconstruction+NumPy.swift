@@ -79,7 +79,7 @@ extension TensorReconstruction {
     guard let count = checkedProduct(shape) else {
       throw DecantError(.damaged, "the array's shape \(shape) is negative or too large")
     }
-    guard let (code, dtype, order) = elementType(type) else {
+    guard let (code, dtype, order) = graph.numpyElementType(type) else {
       // The variable-length strings of NumPy 2 have a dtype of another class.
       guard let made = graph.object(type).flatMap({ graph.callable($0.callable) }) else {
         throw DecantError(.damaged, "the array's dtype is not a call of numpy.dtype")
@@ -123,7 +123,7 @@ extension TensorReconstruction {
 
   /// Returns a scalar, made by `(dtype, bytes)`.
   private func scalar(_ arguments: [PickleValue]) throws(DecantError) -> Outcome {
-    guard arguments.count == 2, let (code, dtype, order) = elementType(arguments[0]) else {
+    guard arguments.count == 2, let (code, dtype, order) = graph.numpyElementType(arguments[0]) else {
       throw DecantError(.damaged, "a NumPy scalar has no dtype")
     }
     guard let dtype, let bytes = graph.bytes(arguments[1]), bytes.count == dtype.byteCount else {
@@ -156,33 +156,6 @@ extension TensorReconstruction {
     } catch let error as DecantError { throw error } catch {
       throw DecantError(.readFailed, "a NumPy scalar cannot be read: \(error)")
     }
-  }
-
-  /// Returns the type that a dtype object describes: its code, its byte order, and its ``DType``, which is nil when
-  /// tensors do not have it.
-  ///
-  /// The object is `numpy.dtype('f4', False, True)`, then BUILD `(3, '<', …)`.
-  private func elementType(_ value: PickleValue) -> (code: String, DType?, Storage.ByteOrder)? {
-    guard let object = graph.object(value), graph.global(object.callable)?.qualifiedName == "numpy.dtype",
-      let arguments = graph.tuple(object.arguments), let given = arguments.first
-    else { return nil }
-    var order = Storage.ByteOrder.little
-    if let state = object.states.last.flatMap({ graph.tuple($0) }), state.count > 1,
-      graph.isText(state[1], ">")
-    {
-      order = .big
-    }
-    if let global = graph.global(given) {
-      // Types of the package ml_dtypes have no code. Those that PyTorch has, too, have the same names.
-      let dtype = global.module == "ml_dtypes" ? DType(rawValue: global.name) : nil
-      return (global.qualifiedName, dtype?.kind == .floatingPoint ? dtype : nil, order)
-    }
-    guard var code = graph.text(given) else { return nil }
-    if let mark = code.first, "<>|=".contains(mark) {
-      if mark == ">" { order = .big }
-      code.removeFirst()
-    }
-    return (code, NumpyTypes.dtype(code), order)
   }
 }
 

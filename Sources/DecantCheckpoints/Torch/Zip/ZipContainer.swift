@@ -40,7 +40,7 @@ enum ZipContainer {
       .damaged,
       "other bytes precede the zip archive, which begins at byte \(count), so PyTorch cannot read it",
       file: file.path,
-      remedy: "Remove these bytes: tail -c +\(count + 1) \(file.path.escapedForDisplay) > OUT.pth")
+      remedy: "Remove these bytes: tail -c +\(count + 1) \(file.path.shellWord) > OUT.pth")
   }
 
   /// Reads the structure of an archive's contents.
