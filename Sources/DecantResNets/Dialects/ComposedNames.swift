@@ -93,7 +93,10 @@ enum ComposedNames {
     ] + numberedPlaces.map { ([("layer1.{b}", $0)], true) }
 
   /// The path of the first block of every entry of ``paths``.
-  private static let firstBlocks = paths.map { firstBlock($0.stages[0].path) }
+  private static let firstBlocks = paths.map { Array(firstBlock($0.stages[0].path).utf8) }
+
+  /// The name of the first convolution's weight in a block, for every entry of ``layers``.
+  private static let firstWeights = layers.map { Array(".\($0.convolutions[0]).weight".utf8) }
 
   /// Returns the path of the first block of the first stage.
   private static func firstBlock(_ path: String) -> String {
@@ -101,24 +104,35 @@ enum ComposedNames {
     return NamePattern("{s}.{b}").binding(of: "1.0"[...].utf8).flatMap { pattern.name($0) } ?? path
   }
 
-  /// Returns the dialects in which a name is a stem after some prefix, and a first block has the same prefix.
-  static func dialects(
-    ofStem name: String, in stateDict: StateDict
-  ) -> [(dialect: ResNetDialect, prefix: String)] {
-    let bytes = name.utf8
-    var found: [(dialect: ResNetDialect, prefix: String)] = []
-    for (stem, weight) in zip(stems, stemWeights)
-    where bytes.count >= weight.count && bytes.suffix(weight.count).elementsEqual(weight) {
-      let prefix = String(Substring(bytes.dropLast(weight.count)))
-      guard prefix.isEmpty || prefix.hasSuffix(".") else { continue }
-      for (path, first) in zip(paths, firstBlocks) {
-        for layers in self.layers where stateDict["\(prefix)\(first).\(layers.convolutions[0]).weight"] != nil
-        {
-          found.append((dialect(stem, path, layers), prefix))
+  /// The first blocks of a state dict, by the prefix of their paths: the index of a path and of a block's layers.
+  struct FirstBlocks {
+    private var found: [String: [(path: Int, layers: Int)]] = [:]
+
+    /// Finds every name of a first block's first convolution. O(tensors × parts).
+    init(in stateDict: StateDict) {
+      for entry in stateDict.entries where entry.tensor.shape.count == 4 {
+        for (layers, weight) in firstWeights.enumerated() where entry.name.utf8.ends(with: weight) {
+          let block = entry.name.utf8.dropLast(weight.count)
+          for (path, first) in firstBlocks.enumerated() where block.ends(with: first) {
+            let prefix = String(Substring(block.dropLast(first.count)))
+            if prefix.isEmpty || prefix.hasSuffix(".") { found[prefix, default: []].append((path, layers)) }
+          }
         }
       }
     }
-    return found
+
+    /// Returns the dialects in which a name is a stem after some prefix, and a first block has the same prefix.
+    func dialects(ofStem name: String) -> [(dialect: ResNetDialect, prefix: String)] {
+      guard !found.isEmpty else { return [] }
+      var dialects: [(dialect: ResNetDialect, prefix: String)] = []
+      for (stem, weight) in zip(stems, stemWeights) where name.utf8.ends(with: weight) {
+        let prefix = String(Substring(name.utf8.dropLast(weight.count)))
+        for (path, layers) in found[prefix] ?? [] {
+          dialects.append((dialect(stem, paths[path], ComposedNames.layers[layers]), prefix))
+        }
+      }
+      return dialects
+    }
   }
 
   private static func dialect(
@@ -223,7 +237,10 @@ enum ComposedNames {
         let vectors = block.others.filter { entries[$0].tensor.shape.count == 1 }
         let own = Self.module(entries[weight].name)
         let norms = Set(vectors.map { Self.module(entries[$0].name) }).subtracting([own])
-        guard norms.count <= 1, entries[weight].name.hasSuffix(".weight") else { return nil }
+        let last = block.convolutions.max { $0.key < $1.key }.map { entries[$0.value].tensor.shape }
+        guard norms.count <= 1, entries[weight].name.hasSuffix(".weight"),
+          entries[weight].tensor.shape.first == last?.first
+        else { return nil }
         for index in block.others {
           let module = Self.module(entries[index].name)
           let leaf = entries[index].name.dropFirst(module.count + 1)
@@ -281,5 +298,12 @@ enum ComposedNames {
         if let place = places[block] { names[index] = place + name.dropFirst(block.count) }
       }
     }
+  }
+}
+
+extension BidirectionalCollection<UInt8> {
+  /// Returns true when the bytes end with others.
+  fileprivate func ends(with ending: [UInt8]) -> Bool {
+    count >= ending.count && suffix(ending.count).elementsEqual(ending)
   }
 }

@@ -130,9 +130,11 @@ package struct ResNetTensorNameMap: Sendable {
     // Names put together from parts are tried where no dialect fits without an error: a network may have a dialect's
     // stem and other names of shortcuts.
     guard !listed.contains(where: { $0.problems == 0 }) else { return listed }
-    let composed = all(in: stateDict, prefix: only, ComposedNames.dialects(ofStem:in:))
+    let firstBlocks = ComposedNames.FirstBlocks(in: stateDict)
+    let composed = all(in: stateDict, prefix: only) { stem, _ in firstBlocks.dialects(ofStem: stem) }
       .filter(\.isCredible)
-    return composed.contains { $0.problems == 0 } || listed.isEmpty ? composed : listed
+    func problems(_ maps: [ResNetTensorNameMap]) -> Int { maps.map(\.problems).max() ?? .max }
+    return problems(composed) < problems(listed) ? composed : listed
   }
 
   /// A search for the dialects in which a name is a stem after some prefix.

@@ -45,7 +45,9 @@ struct LayerSequence {
     let entries = stateDict.entries
     guard 8...mostTensors ~= entries.count else { return [] }
     if let modules = byModules(entries) { return [modules] }
-    if hasKnownLeaves(entries) || !areModulesWhole(entries) { return [] }
+    if hasKnownLeaves(entries) || !areModulesWhole(entries) || isAlphabetical(entries.map(\.name)) {
+      return []
+    }
     let hasCounters = entries.contains { $0.tensor.shape.isEmpty }
     return (hasCounters ? [4] : [4, 2]).compactMap {
       byOrder(entries, size: $0, hasCounters: hasCounters)
@@ -62,6 +64,15 @@ struct LayerSequence {
   // MARK: By the names of parameters
 
   private static let leaves = Set(statistics + ["num_batches_tracked"])
+
+  /// Returns true when names are in alphabetical order, so that the order of registration is lost.
+  ///
+  /// Names that differ only in a number of equal length, such as `t001`, `t002`, keep the order that numbered them.
+  private static func isAlphabetical(_ names: [String]) -> Bool {
+    guard names == names.sorted() else { return false }
+    let isNumbered = Set(names.map { $0.filter { !$0.isNumber } }).count == 1
+    return !isNumbered || Set(names.map(\.utf8.count)).count > 1
+  }
 
   private static func hasKnownLeaves(_ entries: [StateDict.Entry]) -> Bool {
     entries.allSatisfy { entry in leaves.contains(split(entry.name).leaf) }
@@ -84,8 +95,7 @@ struct LayerSequence {
       if leaf == "weight" { order.append(module) }
       modules[module, default: []].append((leaf, index))
     }
-    // A file in alphabetical order has lost the order of registration. `layer.10` comes before `layer.2` there.
-    guard order.count == modules.count, order != order.sorted() else { return nil }
+    guard order.count == modules.count, !isAlphabetical(order) else { return nil }
     var layers: [Layer] = []
     for module in order {
       guard let tensors = modules[module], let layer = layer(tensors, entries) else { return nil }

@@ -69,14 +69,13 @@ struct StructureMatch {
   private struct Reader {
     let layers: [LayerSequence.Layer]
     let hypothesis: Hypothesis
-    private var position = 0
-    private var modules: [String]
-    private var isNormalized = false
+    /// The canonical names of the layers that were read.
+    private var modules: [String] = []
+    private let isNormalized: Bool
     private var hasBlockBias = false
 
     init(layers: [LayerSequence.Layer], hypothesis: Hypothesis) {
       (self.layers, self.hypothesis) = (layers, hypothesis)
-      modules = Array(repeating: "", count: layers.count)
       isNormalized = layers.contains { if case .normalization = $0.kind { true } else { false } }
     }
 
@@ -95,6 +94,9 @@ struct StructureMatch {
     }
 
     // MARK: Single layers
+
+    /// The index of the next layer.
+    private var position: Int { modules.count }
 
     private func convolution(at index: Int) -> (outputs: Int, inputs: Int, kernel: Int)? {
       guard index < layers.count, case .convolution(let outputs, let inputs, let kernel) = layers[index].kind
@@ -118,8 +120,7 @@ struct StructureMatch {
       } else {
         groups = 1
       }
-      modules[position] = module
-      position += 1
+      modules.append(module)
       return (found.outputs, groups)
     }
 
@@ -129,8 +130,7 @@ struct StructureMatch {
       guard position < layers.count, case .normalization(channels) = layers[position].kind else {
         return false
       }
-      modules[position] = module
-      position += 1
+      modules.append(module)
       return true
     }
 
@@ -177,10 +177,9 @@ struct StructureMatch {
         layers.dropFirst(position).first { $0.isConvolution && $0.kernel > 1 }?.hasBias ?? false
       while true {
         let start = position
-        let saved = modules
         let next = place + (first == nil ? 0 : 1)
         guard let block = readBlock(channels, first == nil ? "layer1.0" : "layer\(stage).\(next)") else {
-          (position, modules) = (start, saved)
+          modules.removeLast(position - start)
           break
         }
         if first == nil || block.projects {
@@ -244,8 +243,7 @@ struct StructureMatch {
           block.widths.append(found.outputs)
         }
         if hypothesis.arrangement == .shortcutAmongConvolutions, isShortcut(inputs, block) {
-          modules[position] = "\(name).downsample.0"
-          position += 1
+          modules.append("\(name).downsample.0")
           projected = block.outputs
         }
         for (index, width) in block.widths.enumerated() {
@@ -254,8 +252,7 @@ struct StructureMatch {
         if projected != nil, position < layers.count,
           case .normalization(block.outputs) = layers[position].kind
         {
-          modules[position] = "\(name).downsample.1"
-          position += 1
+          modules.append("\(name).downsample.1")
         }
       }
       if block.attention.isEmpty { block.attention = readAttention(block.outputs, name) }
@@ -301,8 +298,7 @@ struct StructureMatch {
     }
 
     private mutating func readShortcut(_ outputs: Int, _ name: String) -> Bool {
-      modules[position] = "\(name).downsample.0"
-      position += 1
+      modules.append("\(name).downsample.0")
       guard isNormalized, hypothesis.order == .post else { return true }
       return readNormalization(outputs, "\(name).downsample.1")
     }
@@ -311,8 +307,7 @@ struct StructureMatch {
     private mutating func readAttention(_ channels: Int, _ name: String) -> [Int] {
       guard position < layers.count else { return [] }
       if case .channelConvolution = layers[position].kind {
-        modules[position] = "\(name).se.conv"
-        position += 1
+        modules.append("\(name).se.conv")
         return [1]
       }
       guard let squeeze = convolution(at: position), let excite = convolution(at: position + 1),
@@ -320,21 +315,18 @@ struct StructureMatch {
         squeeze.outputs == excite.inputs, layers[position].hasBias, layers[position + 1].hasBias,
         !hasBlockBias
       else { return [] }
-      modules[position] = "\(name).se.fc1"
-      modules[position + 1] = "\(name).se.fc2"
-      position += 2
+      modules += ["\(name).se.fc1", "\(name).se.fc2"]
       return [squeeze.outputs, channels]
     }
 
     private mutating func readHead(_ features: Int) -> Bool {
       guard position == layers.count - 1 else { return position == layers.count }
       switch layers[position].kind {
-      case .linear(let outputs, features) where outputs > 0: break
+      case .linear(let outputs, features) where outputs > 0 && layers[position].hasBias: break
       case .convolution(let outputs, features, 1) where outputs > 0 && layers[position].hasBias: break
       default: return false
       }
-      modules[position] = "fc"
-      position += 1
+      modules.append("fc")
       return true
     }
   }
