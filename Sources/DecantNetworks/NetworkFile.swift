@@ -174,7 +174,8 @@ package struct NetworkFile: Sendable {
 
   /// Identifies the network, with the source of each fact and the facts that the file does not hold.
   ///
-  /// When libcrypto is installed, a file of up to 1 GiB is hashed to recognise published weights.
+  /// A file is hashed, to recognise published weights, only if its size is a published file's of a network with these
+  /// shapes, or if its name claims a digest.
   ///
   /// - Parameters:
   ///   - prefix: the prefix of the network's tensor names, when there are several networks.
@@ -186,8 +187,9 @@ package struct NetworkFile: Sendable {
     do throws(DecantError) {
       try requireKnownWeights(prefix: prefix)
       let naming = try nameMap(prefix: prefix, allowsStructure: true)
-      let published = try publishedFile(note: note)
       let evidence = evidence(of: naming, note: note)
+      let found = try ResNetIdentification(naming, evidence: evidence)
+      guard let published = try publishedFile(of: found, note: note) else { return found }
       return try ResNetIdentification(naming, published: published, evidence: evidence)
     } catch { throw error.located(file: path) }
   }
@@ -219,16 +221,24 @@ package struct NetworkFile: Sendable {
   /// Returns the published file with the checkpoint's SHA-256. Returns nil for other files, for a checkpoint of several
   /// files, for files beyond 1 GiB, which are never published weights, and without libcrypto.
   ///
+  /// O(bytes) when the file's size and the network's shapes are a published file's, or when the file's name claims a
+  /// digest; else O(1).
+  ///
   /// - Parameter note: called when libcrypto is missing, and when the file's name states another digest.
-  private func publishedFile(note: (String) -> Void) throws(DecantError) -> PublishedFile? {
+  private func publishedFile(
+    of found: ResNetIdentification, note: (String) -> Void
+  ) throws(DecantError) -> PublishedFile? {
     guard let checkpoint = part?.checkpoint, let byteCount = checkpoint.fileByteCount, byteCount <= 1 << 30
     else { return nil }
+    let claimed = PublishedFile.claimedDigest(inFileName: checkpoint.path)
+    let sizes = PublishedFile.architectures(ofByteCount: byteCount)
+    guard claimed != nil || !Set(found.sameShapes).isDisjoint(with: sizes) else { return nil }
     do { _ = try SHA256() } catch {
       note("cannot compare the file with published weights: \(error)")
       return nil
     }
     let digest = try DecantError.mapping { try checkpoint.sha256() }
-    if let claimed = PublishedFile.claimedDigest(inFileName: checkpoint.path), !digest.hasPrefix(claimed) {
+    if let claimed, !digest.hasPrefix(claimed) {
       note(
         "warning: the file name says that the SHA-256 begins with \(claimed), but it begins with \(digest.prefix(claimed.utf8.count)): the file differs from the published one"
       )

@@ -14,8 +14,8 @@ extension Checkpoint {
   ///   - key: the key of the state dict; nil for the only one.
   ///   - prefix: the prefix of the network's tensor names, when the state dict holds several networks.
   /// - Throws: ``DecantError``: `notAResNet`, `noStateDict`, `ambiguousStateDict` for several state dicts or networks,
-  ///   `keyNotFound` for a key or prefix that does not exist, `unsupportedNetwork`. O(tensors). When libcrypto is
-  ///   installed, a file of up to 1 GiB is hashed to recognise published weights.
+  ///   `keyNotFound` for a key or prefix that does not exist, `unsupportedNetwork`. O(tensors). A file is
+  ///   hashed, to recognise published weights, if its size is a published file's or its name claims a digest.
   public func identify(key: String? = nil, prefix: String? = nil) throws(DecantError) -> ResNetIdentification
   {
     try stateDict(at: key).identify(prefix: prefix)

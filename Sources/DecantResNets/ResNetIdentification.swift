@@ -269,6 +269,18 @@ public struct ResNetIdentification: Sendable {
 
   // MARK: Facts that shapes do not show
 
+  /// True when the stem is one for images of 32 pixels: one convolution of less than 7×7.
+  package var isForSmallImages: Bool {
+    if case .single(let kernel, _) = shapes.stem { kernel < 7 } else { false }
+  }
+
+  /// The usual preprocessing of images for a network with these names and this stem.
+  private var preprocessing: String {
+    guard isForSmallImages else { return naming.dialect.preprocessing }
+    let channels = shapes.inputChannels == 3 ? "RGB" : "\(shapes.inputChannels) channels"
+    return "\(channels), 32×32, scaled to 0…1; mean and deviation are each training's own"
+  }
+
   /// The facts that evidence, a published file or the caller settles, and the defaults of the others.
   private var furtherFacts: [Fact] {
     var found: [Fact] = []
@@ -279,7 +291,7 @@ public struct ResNetIdentification: Sendable {
       let source = "torchvision's code, of which this is a published file (SHA-256 \(published.digest)…)"
       for (name, value) in shapes.geometry { add(name, usual(name, value), source, .sha256) }
       add("residual", "shortcuts are added", source, .sha256)
-      add("preprocessing", naming.dialect.preprocessing, "the default", .unknown)
+      add("preprocessing", preprocessing, "the default", .unknown)
       return found
     }
     // A fact that shapes already show is not repeated.
@@ -299,7 +311,7 @@ public struct ResNetIdentification: Sendable {
     }
     for (name, value) in [
       ("residual", "shortcuts are added; a plain network can have the same names and shapes"),
-      ("preprocessing", naming.dialect.preprocessing),
+      ("preprocessing", preprocessing),
     ] where evidence.settled(name) == nil {
       add(name, value, "the default", .unknown)
     }

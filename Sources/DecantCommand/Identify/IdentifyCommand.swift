@@ -24,7 +24,7 @@ struct IdentifyCommand: ParsableCommand, JSONReporting {
     help: "Also explain the network: cost of each stage, blocks, depth and downsampling.")
   var explain = false
   @Option(
-    help: "Image height and width for --explain. (default: 224)",
+    help: "Image height and width for --explain. Default: 224, or 32 where the stem is for small images.",
     transform: OptionValue.integer(in: 1...16_384, "--size is between 1 and 16,384"))
   var size: Int?
   @Option(
@@ -86,7 +86,7 @@ struct IdentifyCommand: ParsableCommand, JSONReporting {
   private func printExplanation(_ identification: ResNetIdentification) throws {
     var configuration = identification.configuration
     if let stride0 { configuration.stride0 = stride0 }
-    let size = size ?? 224
+    let size = size ?? (identification.isForSmallImages ? 32 : 224)
     guard let report = ExplanationReport(identification, configuration, inputSize: size) else {
       throw DecantError(
         .invalidArgument, "an image of \(size)×\(size) is too small for the network", file: path,

@@ -20,14 +20,7 @@ struct NoMatchReport {
         "\(stem.name.escapedForDisplay) has shape \(Format.shape(stem.tensor.shape)), but a stem's weight has four dimensions"
       )
     }
-    if let nearest = absence.nearest {
-      let prefix = nearest.prefix.isEmpty ? "" : ", prefix \(nearest.prefix.quoted)"
-      parts.append(
-        "closest: \(nearest.architecture) (naming: \(nearest.dialect)\(prefix)), with \(Format.count(nearest.count, "matching name")) and \(Format.count(nearest.fitting, "matching shape"))"
-      )
-    } else {
-      parts.append("no tensor name matches a known naming")
-    }
+    if let family = absence.family { parts.append("it looks like \(family.description.escapedForDisplay)") }
     let groups = absence.groups.prefix(Self.mostShown).map { group in
       let prefix = group.prefix.isEmpty ? "\"\"" : group.prefix.escapedForDisplay
       return
@@ -47,7 +40,8 @@ struct NoMatchReport {
     .object([
       (key: "schema", value: 1), (key: "architecture", value: .null),
       (key: "same_shapes_as", value: .array([])),
-      (key: "nearest", value: absence.nearest.map { .string($0.architecture) } ?? .null),
+      (key: "nearest", value: .null),
+      (key: "looks_like", value: absence.family.map { .string($0.description) } ?? .null),
       (key: "reason", value: .string(reason)),
       (
         key: "prefixes",

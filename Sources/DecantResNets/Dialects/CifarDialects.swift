@@ -6,10 +6,10 @@ extension ResNetDialect {
   static let cifar: [ResNetDialect] = [
     ResNetDialect(
       "cifar", "kuangliu's and akamaster's ResNets for CIFAR",
-      cifar("layer{s}", "conv{i}", "bn{i}", "shortcut", "linear.*"), preprocessing: images),
+      cifar("layer{s}", "conv{i}", "bn{i}", "shortcut", "linear.*")),
     ResNetDialect(
       "cifar-underscored", "ResNets for CIFAR with stage_1.0.conv_1",
-      cifar("stage_{s}", "conv_{i}", "bn_{i}", "downsample", "fc.*"), preprocessing: images),
+      cifar("stage_{s}", "conv_{i}", "bn_{i}", "downsample", "fc.*")),
     ResNetDialect(
       "cifar-residual-function", "weiaicunzai's ResNets for CIFAR-100",
       [("conv1.*", "conv1.0.*"), ("bn1.*", "conv1.1.*")]
@@ -22,7 +22,7 @@ extension ResNetDialect {
         } + [
           ("layer{s}.{b}.downsample.0.*", "conv{s+1}_x.{b}.shortcut.0.*"),
           ("layer{s}.{b}.downsample.1.*", "conv{s+1}_x.{b}.shortcut.1.*"), ("fc.*", "fc.*"),
-        ], preprocessing: images),
+        ]),
     ResNetDialect(
       "wide-resnet", "xternalz's Wide ResNets for CIFAR: pre-activation",
       [
@@ -30,10 +30,8 @@ extension ResNetDialect {
         ("layer{s}.{b}.conv{i}.weight", "block{s}.layer.{b}.conv{i}.weight"),
         ("layer{s}.{b}.bn{i}.*", "block{s}.layer.{b}.bn{i}.*"),
         ("layer{s}.{b}.downsample.0.weight", "block{s}.layer.{b}.convShortcut.weight"), ("fc.*", "fc.*"),
-      ], preprocessing: images),
+      ]),
   ]
-
-  private static let images = "RGB, 32×32, scaled to 0…1; mean and deviation are each training's own"
 
   private static func cifar(
     _ stage: String, _ convolution: String, _ normalization: String, _ shortcut: String, _ head: String

@@ -26,8 +26,10 @@ package struct ResNetDialect: Sendable, Equatable, CustomStringConvertible {
   /// The pairs of patterns. The first row that matches a name counts.
   package let rows: [Row]
   /// The usual preprocessing of images for these networks.
-  package var preprocessing =
-    "RGB, 224×224, scaled to 0…1, mean 0.485 0.456 0.406, deviation 0.229 0.224 0.225"
+  package var preprocessing = ResNetDialect.photographs
+
+  /// The usual preprocessing of photographs.
+  static let photographs = "RGB, 224×224, scaled to 0…1, mean 0.485 0.456 0.406, deviation 0.229 0.224 0.225"
   /// The order of the dimensions of convolution weights.
   package var kernelLayout = KernelLayout.oihw
   /// The number of dimensions of the head's weight; nil where both occur.
