@@ -222,6 +222,7 @@ static int activation_number(conednn_epilogue epilogue, float *alpha) {
   case CONEDNN_RELU: return is_2 ? 31 : 32;
   case CONEDNN_SIGMOID: return is_2 ? 175 : 41;
   case CONEDNN_SILU: return is_2 ? 223 : 44;
+  case CONEDNN_GELU: return is_2 ? 48 : 49;
   default: return 0;
   }
 }

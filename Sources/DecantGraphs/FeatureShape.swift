@@ -31,7 +31,7 @@ extension GraphOperation {
     case .gemm(let layer): FeatureShape(channels: layer.outputs)
     case .attentionPool(let pooling): FeatureShape(channels: pooling.outputs)
     case .squeezeExcitation, .efficientChannelAttention, .batchNormalization, .channelAffine,
-      .groupNormalization, .relu, .silu, .add, .opaque:
+      .groupNormalization, .layerNormalization, .relu, .silu, .gelu, .add, .opaque:
       input
     }
   }

@@ -64,15 +64,19 @@ package struct Node: Sendable, Equatable {
 /// The operation of a node. Names and semantics follow ONNX.
 package enum GraphOperation: Sendable, Equatable {
   case conv(Convolution)
-  /// Inference form: `(x − mean) / sqrt(variance + epsilon) × scale + bias` per channel.
+  /// Inference form: `(x − mean) / sqrt(variance + epsilon) × scale + bias` per channel, of feature maps and vectors.
   case batchNormalization(channels: Int, epsilon: Double)
   /// A batch norm whose statistics were folded into its scale and bias: `x × scale + bias` per channel.
   case channelAffine(channels: Int)
   /// Normalises each group of channels of each image: `(x − mean) / sqrt(variance + epsilon) × scale + bias`.
   case groupNormalization(channels: Int, groups: Int, epsilon: Double)
+  /// Normalises each vector: `(x − mean) / sqrt(variance + epsilon) × scale + bias`.
+  case layerNormalization(channels: Int, epsilon: Double)
   case relu
   /// `x × sigmoid(x)`.
   case silu
+  /// `x × Φ(x)`, with the distribution function Φ of the standard normal distribution, computed exactly.
+  case gelu
   case add
   case maxPool(Pooling)
   /// The mean over adjacent, non-overlapping windows. With `isCeilMode`, a last window that crosses the edge

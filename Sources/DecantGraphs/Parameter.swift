@@ -25,8 +25,7 @@ package struct Parameter: Sendable, Equatable {
     }
   }
 
-  /// True when a file may omit the tensor. `num_batches_tracked` is absent before PyTorch 0.4.1 and is not
-  /// used for inference.
+  /// True when a file may omit the tensor: inference does not use `num_batches_tracked`.
   package var isOptional: Bool { role == .batchCounter }
 }
 
@@ -48,7 +47,8 @@ extension Node {
         parameter("running_var", [channels], .runningVariance),
         parameter("num_batches_tracked", [], .batchCounter),
       ]
-    case .channelAffine(let channels), .groupNormalization(let channels, _, _):
+    case .channelAffine(let channels), .groupNormalization(let channels, _, _),
+      .layerNormalization(let channels, _):
       return [
         parameter("weight", [channels], .normalizationScale),
         parameter("bias", [channels], .normalizationBias),
@@ -78,7 +78,7 @@ extension Node {
       ]
     case .opaque(let operation):
       return operation.parameters.map { parameter($0.name, $0.shape, $0.role) }
-    case .relu, .silu, .add, .maxPool, .averagePool, .padChannels, .blurPool, .globalAveragePool:
+    case .relu, .silu, .gelu, .add, .maxPool, .averagePool, .padChannels, .blurPool, .globalAveragePool:
       return []
     }
   }

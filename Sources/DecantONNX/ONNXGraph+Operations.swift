@@ -33,6 +33,24 @@ extension ONNXGraph {
     case .silu:
       let gate = append("Sigmoid", [x], name + "/Sigmoid")
       return (append("Mul", [x, gate], name), channels)
+    case .gelu:
+      // Opset 17 has no Gelu: x × 0.5 × (1 + erf(x / √2)).
+      let root = constant(name + "/root", shape: [], .floats([Float(2.0.squareRoot())]))
+      let one = constant(name + "/one", shape: [], .floats([1]))
+      let half = constant(name + "/half", shape: [], .floats([0.5]))
+      let error = append("Erf", [append("Div", [x, root], name + "/Div")], name + "/Erf")
+      let sum = append("Add", [error, one], name + "/Add")
+      let scaled = append("Mul", [x, sum], name + "/Mul")
+      return (append("Mul", [scaled, half], name), channels)
+    case .layerNormalization(_, let epsilon):
+      let operands = [
+        x, try parameter(node, .normalizationScale), try parameter(node, .normalizationBias),
+      ]
+      return (
+        append(
+          "LayerNormalization", operands, name, [("axis", .integer(-1)), ("epsilon", .float(Float(epsilon)))]),
+        channels
+      )
     case .add:
       return (append("Add", inputs, name), channels)
     case .maxPool(let pooling):

@@ -37,7 +37,7 @@ typedef struct conednn_operation conednn_operation;
 typedef struct {
   bool adds; /* adds the previous contents of the result's memory */
   const conednn_layout *_Nullable added; /* a tensor that is added instead */
-  enum { CONEDNN_IDENTITY, CONEDNN_RELU, CONEDNN_SIGMOID, CONEDNN_SILU } activation;
+  enum { CONEDNN_IDENTITY, CONEDNN_RELU, CONEDNN_SIGMOID, CONEDNN_SILU, CONEDNN_GELU } activation;
 } conednn_epilogue;
 
 /* A sliding window over feature maps. The first of each pair is along the height. */

@@ -146,6 +146,7 @@ struct OneDNNCompiler {
         case .blurPool: "blur pooling"
         case .groupNormalization: "group normalization"
         case .attentionPool: "attention pooling"
+        case .layerNormalization: "layer normalization"
         case .batchNormalization: "normalization by the batch's own statistics"
         case .maxPool(let pooling) where pooling.hasZeroPadding && pooling.padding > 0:
           program.steps.contains { $0.output == step.input && $0.epilogue.relu }
@@ -269,9 +270,14 @@ struct OneDNNCompiler {
     case .silu:
       guard let operation = OneDNNOperation.activation(input.layout, .silu) else { throw unsupported("SiLU") }
       return apply(operation, to: input)
+    case .gelu:
+      guard let operation = OneDNNOperation.activation(input.layout, .gelu) else { throw unsupported("GELU") }
+      return apply(operation, to: input)
+    case .vectorAffine(let affine):
+      return try pointwise(input, output, affine, index, .identity, adding: nil)
     case .pointwise:
       return try pointwise(input, output, step.epilogue.affine, index, activation, adding: added)
-    case .blurPool, .groupNormalization, .attentionPool, .batchNormalization:
+    case .blurPool, .groupNormalization, .attentionPool, .batchNormalization, .layerNormalization:
       throw unsupported("such operation")
     }
   }

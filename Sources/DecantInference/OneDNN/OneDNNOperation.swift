@@ -82,7 +82,7 @@ enum OneDNNRole: Int32 {
 
 /// The operations applied to each element of a result.
 struct OneDNNEpilogue {
-  enum Activation: UInt32 { case identity, relu, sigmoid, silu }
+  enum Activation: UInt32 { case identity, relu, sigmoid, silu, gelu }
 
   /// True when the values already in the destination are added.
   var adds = false
@@ -100,6 +100,7 @@ struct OneDNNEpilogue {
     case .relu: unsafe values.activation = CONEDNN_RELU
     case .sigmoid: unsafe values.activation = CONEDNN_SIGMOID
     case .silu: unsafe values.activation = CONEDNN_SILU
+    case .gelu: unsafe values.activation = CONEDNN_GELU
     }
     return unsafe values
   }

@@ -32,6 +32,10 @@ struct Step<Scalar: ReferenceScalar>: Sendable {
     case channelGate(ChannelGate<Scalar>)
     case groupNormalization(GroupNormalization<Scalar>)
     case silu
+    case gelu
+    /// A factor and a summand for each element of a vector.
+    case vectorAffine(ChannelAffine<Scalar>)
+    case layerNormalization(LayerNormalization<Scalar>)
     case attentionPool(AttentionPool<Scalar>)
     /// Batch normalization by the batch's own mean and variance, as in training mode.
     case batchNormalization(scale: WeightBuffer<Scalar>, bias: WeightBuffer<Scalar>, epsilon: Double)
@@ -80,8 +84,14 @@ struct Program<Scalar: ReferenceScalar>: Sendable {
     // them.
     let kept = Set(graph.stages.map(\.value.index) + [graph.output.index])
     var isFused = [Bool](repeating: false, count: graph.nodes.count)
+    // A value is a vector when global pooling or a fully connected layer made it.
+    var isVector = [false]
+    for node in graph.nodes {
+      isVector.append(node.operation.makesVector || node.inputs.first.map { isVector[$0.index] } ?? false)
+    }
     for start in graph.nodes.indices where !isFused[start] {
-      var step = try Self.step(graph.nodes[start], at: start, binding, normalizing)
+      var step = try Self.step(
+        graph.nodes[start], at: start, ofVector: isVector[start + 1], binding, normalizing)
       while !kept.contains(step.output), readers[step.output].count == 1,
         let next = readers[step.output].first,
         try Self.fuse(graph.nodes[next], into: &step, startedAt: start, binding, normalizing)
@@ -94,7 +104,8 @@ struct Program<Scalar: ReferenceScalar>: Sendable {
   }
 
   private static func step(
-    _ node: Node, at index: Int, _ binding: ParameterBinding<Scalar>, _ normalizing: NormalizationStatistics
+    _ node: Node, at index: Int, ofVector isVector: Bool, _ binding: ParameterBinding<Scalar>,
+    _ normalizing: NormalizationStatistics
   ) throws(InferenceError) -> Step<Scalar> {
     let operands = node.operation == .add ? 2 : 1
     guard let input = node.inputs.first?.index, node.inputs.count == operands else {
@@ -165,6 +176,16 @@ struct Program<Scalar: ReferenceScalar>: Sendable {
           shift: try binding.buffer(node, .normalizationBias)))
     case .silu:
       kernel = .silu
+    case .gelu:
+      kernel = .gelu
+    case .layerNormalization(let channels, let epsilon):
+      guard isVector else { throw .unsupportedGraph(node: node.name, reason: "its input is not a vector") }
+      kernel = .layerNormalization(
+        LayerNormalization(
+          channels: channels, epsilon: epsilon, scale: try binding.buffer(node, .normalizationScale),
+          shift: try binding.buffer(node, .normalizationBias)))
+    case .batchNormalization(_, let epsilon) where isVector:
+      kernel = .vectorAffine(try binding.normalization(node, epsilon: epsilon))
     case .channelAffine:
       kernel = .pointwise
       epilogue.affine = try binding.affine(node)
@@ -214,6 +235,16 @@ struct Program<Scalar: ReferenceScalar>: Sendable {
       return false
     }
     return true
+  }
+}
+
+extension GraphOperation {
+  /// True when the result has no height and width, whatever the input.
+  fileprivate var makesVector: Bool {
+    switch self {
+    case .globalAveragePool, .gemm, .attentionPool: true
+    default: false
+    }
   }
 }
 

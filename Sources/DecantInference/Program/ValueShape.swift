@@ -70,7 +70,15 @@ extension Program {
   private func check(_ step: Step<Scalar>, _ input: ValueShape) throws(InferenceError) {
     func fail(_ reason: String) -> InferenceError { .unsupportedGraph(node: step.name, reason: reason) }
     switch step.kernel {
-    case .pointwise, .silu: break
+    case .pointwise, .silu, .gelu: break
+    case .vectorAffine(let affine):
+      guard input.isVector, input.channels == affine.scale.count else {
+        throw fail("its input has \(input.channels) features, not \(affine.scale.count)")
+      }
+    case .layerNormalization(let normalization):
+      guard input.isVector, input.channels == normalization.channels else {
+        throw fail("its input has \(input.channels) features, not \(normalization.channels)")
+      }
     case .convolution(let convolution, _):
       guard !input.isVector, input.channels == convolution.inputChannels else {
         throw fail("its input has \(input.channels) channels, not \(convolution.inputChannels)")

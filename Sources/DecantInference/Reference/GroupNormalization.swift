@@ -46,6 +46,44 @@ extension GroupNormalization where Scalar: KernelScalar {
   }
 }
 
+/// Layer normalization of vectors (Ba et al. 2016) with its parameters.
+struct LayerNormalization<Scalar: ReferenceScalar>: Sendable {
+  let channels: Int
+  let epsilon: Double
+  let scale: WeightBuffer<Scalar>
+  let shift: WeightBuffer<Scalar>
+}
+
+extension LayerNormalization where Scalar: KernelScalar {
+  /// Normalises each vector by its own mean and variance, summed in Double.
+  func apply(batch: Int, _ source: UnsafePointer<Scalar>, _ target: UnsafeMutablePointer<Scalar>) {
+    for image in 0..<batch {
+      let range = image * channels..<(image + 1) * channels
+      var sum = 0.0
+      for place in range { unsafe sum += Double(source[place]) }
+      let mean = sum / Double(channels)
+      var squares = 0.0
+      for place in range {
+        let difference = unsafe Double(source[place]) - mean
+        squares += difference * difference
+      }
+      let deviation = (squares / Double(channels) + epsilon).squareRoot()
+      for place in range {
+        let channel = place - range.lowerBound
+        unsafe target[place] = Scalar(
+          (Double(source[place]) - mean) / deviation * Double(scale.base[channel])
+            + Double(shift.base[channel]))
+      }
+    }
+  }
+}
+
+/// Returns `x × Φ(x)`, computed in Double.
+@inline(__always)
+func gelu<Scalar: KernelScalar>(_ value: Scalar) -> Scalar {
+  Scalar(Double(value) * 0.5 * (1 + cstandard_erf(Double(value) * 0.5.squareRoot())))
+}
+
 /// Returns `x × sigmoid(x)`, computed in Double.
 @inline(__always)
 func silu<Scalar: KernelScalar>(_ value: Scalar) -> Scalar {

@@ -79,6 +79,23 @@ extension ReferenceRun where Scalar: KernelScalar {
         let result = unsafe target.pointer(channel, columns.lowerBound)
         for place in 0..<columns.count { unsafe result[place] = silu(values[place]) }
       }
+    case .gelu:
+      workspace.pool.forEach(input.channels) { channel, _ in
+        let values = unsafe source.pointer(channel, columns.lowerBound)
+        let result = unsafe target.pointer(channel, columns.lowerBound)
+        for place in 0..<columns.count { unsafe result[place] = gelu(values[place]) }
+      }
+    case .vectorAffine(let affine):
+      // Vectors are stored image by image.
+      for image in 0..<input.batch {
+        for channel in 0..<input.channels {
+          let index = image * input.channels + channel
+          unsafe target.base[index] =
+            from[index] * affine.scale.base[channel] + affine.shift.base[channel]
+        }
+      }
+    case .layerNormalization(let normalization):
+      unsafe normalization.apply(batch: input.batch, from, target.base)
     case .attentionPool(let pool):
       unsafe pool.apply(input, from, target.base, workspace.pool)
     case .batchNormalization(let scale, let bias, let epsilon):
