@@ -62,6 +62,8 @@ extension DecantError {
     case nameConvolutions
     /// Leave out the tensors whose names match these patterns.
     case exceptTensors([String])
+    /// Leave out the tensors whose names match these patterns, when they do not belong to the network.
+    case ignoreTensors([String])
     /// Do not record the source file's digest.
     case omitSourceDigest
 
@@ -142,6 +144,8 @@ extension DecantError {
       case .keepPrefix: "Leave WriteOptions.stripPrefix nil, or choose the tensors that have this prefix."
       case .exceptTensors(let patterns):
         "Leave them out with WriteOptions.except: \(patterns.map(\.quoted).joined(separator: ", "))."
+      case .ignoreTensors:
+        "If they are not part of the network, leave them out with StateDict.renamed(_:). StateDict.verify(against:) returns every difference."
       case .omitLayout: "Leave WriteOptions.layout nil."
       case .nameConvolutions:
         "Name them in WriteOptions.layoutOnly, and those of transposed convolutions in layoutTransposed."
@@ -174,7 +178,8 @@ extension DecantError {
       .showRanges, .replaceOutput, .salvage, .disassemble, .acceptStructure, .nameArchitecture,
       .chooseStride(isNamed: true), .chooseStride(isNamed: false), .verify,
       .useReference, .dropObjects, .largerShards, .currentFormat, .keepPrefix, .omitSourceDigest,
-      .omitLayout, .nameConvolutions, .exceptTensors(["n_averaged"]), .saveWhole,
+      .omitLayout, .nameConvolutions, .exceptTensors(["n_averaged"]), .ignoreTensors(["*.adapter.*"]),
+      .saveWhole,
       .leaveOutHead, .joinRanks("rank 1"), .addRanks, .joinFiles(["rank_0.pt", "rank_1.pt"], or: "full.pt"),
       .leaveOutTensors(["fc.*", "classifier.*"]),
     ]

@@ -1,5 +1,6 @@
 package import DecantBytes
 package import DecantCheckpoints
+internal import DecantIO
 package import DecantInference
 package import DecantResNets
 package import DecantTensors
@@ -13,18 +14,31 @@ package import DecantTensors
 ///     try network.requireMatch(classes: nil, checksFiniteness: false)  // verify
 ///     let engines = try EngineChoice(threads: 4).float(network.graph, network.parameters)  // bind
 package struct NetworkFile: Sendable {
-  /// The tensors of the chosen state dict, with parametrised weights computed; some may not belong to the network.
+  /// The tensors of the chosen state dict, with parametrised weights computed and without those that were set aside;
+  /// some may not belong to the network.
   package let weights: StateDict
   /// The weights that PyTorch computes from several tensors of the state dict.
   package let parametrized: ParametrizedWeights
+  /// The tensors that were set aside.
+  package let setAside: SetAsideTensors
 
-  /// Uses a state dict, which may have been made in memory.
+  /// Uses a state dict, which may have been made in memory, and sets known extras aside.
   ///
-  /// - Throws: ``DecantError`` with the code `duplicateName`.
-  package init(_ weights: StateDict) throws(DecantError) {
-    parametrized = ParametrizedWeights(weights.entries.map { ($0.name, $0.tensor) })
-    let resolved = try weights.resolved(by: parametrized)
-    self.weights = weights.source.map { resolved.belonging(to: $0) } ?? resolved
+  /// - Parameter except: patterns of the names to leave out.
+  /// - Throws: ``DecantError``: `tensorNotFound` for a pattern that matches no name, and `duplicateName`.
+  package init(_ all: StateDict, except: [String] = []) throws(DecantError) {
+    let unused = except.filter { glob in !all.names.contains { $0.matches(glob: glob) } }
+    guard unused.isEmpty else {
+      throw DecantError(
+        .tensorNotFound,
+        "no tensor name matches \(unused.map(\.quoted).joined(separator: ", "))",
+        file: all.part?.checkpoint.path, advice: .listNames)
+    }
+    let (used, setAside) = SetAsideTensors.split(all, except: except)
+    self.setAside = setAside
+    parametrized = ParametrizedWeights(used.entries.map { ($0.name, $0.tensor) })
+    let resolved = try used.resolved(by: parametrized)
+    weights = used.source.map { resolved.belonging(to: $0) } ?? resolved
   }
 
   /// Opens a checkpoint and chooses the state dict to compute with.
@@ -38,32 +52,65 @@ package struct NetworkFile: Sendable {
 
   /// Chooses the state dict of an open checkpoint to compute with.
   ///
-  /// - Parameter key: the key of the state dict; nil for the only one.
-  package init(_ checkpoint: Checkpoint, key: String? = nil) throws(DecantError) {
-    try self.init(checkpoint.stateDict(at: key))
+  /// - Parameters:
+  ///   - key: the key of the state dict; nil for the only one.
+  ///   - except: patterns of the names to leave out.
+  package init(_ checkpoint: Checkpoint, key: String? = nil, except: [String] = []) throws(DecantError) {
+    try self.init(checkpoint.stateDict(at: key), except: except)
   }
 
   /// Chooses the state dict of an open checkpoint to identify, which may be damaged or have tensors that cannot be
   /// read.
   ///
-  /// - Parameter key: the key of the state dict; nil for the only one.
-  package init(identifying checkpoint: Checkpoint, key: String? = nil) throws(DecantError) {
+  /// - Parameters:
+  ///   - key: the key of the state dict; nil for the only one.
+  ///   - except: patterns of the names to leave out.
+  package init(
+    identifying checkpoint: Checkpoint, key: String? = nil, except: [String] = []
+  ) throws(DecantError) {
     if let key {
-      try self.init(checkpoint, checkpoint.selection(key: key))
+      try self.init(checkpoint, checkpoint.selection(key: key), except: except)
     } else {
-      try self.init(checkpoint, checkpoint.onlyStateDict())
+      try self.init(checkpoint, checkpoint.onlyStateDict(), except: except)
     }
   }
 
+  /// Chooses the state dict of an open checkpoint to verify, whose checksums may be wrong.
+  ///
+  /// - Parameters:
+  ///   - key: the key of the state dict; nil for the only one.
+  ///   - except: patterns of the names to leave out.
+  package init(
+    verifying checkpoint: Checkpoint, key: String? = nil, except: [String] = []
+  ) throws(DecantError) {
+    if let truncation = checkpoint.truncation { throw truncation }
+    try self.init(checkpoint, checkpoint.readableStateDict(key: key), except: except)
+  }
+
   /// Uses a part of an open checkpoint, which may be damaged or have tensors that cannot be read.
-  package init(_ checkpoint: Checkpoint, _ selection: Selection) throws(DecantError) {
-    try self.init(checkpoint.stateDict(of: selection))
+  ///
+  /// - Parameter except: patterns of the names to leave out.
+  package init(
+    _ checkpoint: Checkpoint, _ selection: Selection, except: [String] = []
+  ) throws(DecantError) {
+    try self.init(checkpoint.stateDict(of: selection), except: except)
   }
 
   /// The part of the checkpoint that the weights were read from; nil for weights made in memory.
   package var part: CheckpointPart? { weights.part }
   /// The checkpoint's path; nil for weights made in memory.
   var path: String? { part?.checkpoint.path }
+
+  /// Returns an error for each storage and each record of the checkpoint whose data differs from its recorded checksum.
+  /// O(bytes).
+  ///
+  /// - Throws: ``DecantError`` for data that cannot be read at all.
+  package func damage() throws(DecantError) -> [DecantError] {
+    guard let part else { return [] }
+    return try DecantError.mapping {
+      try part.checkpoint.damage + part.checkpoint.damagedRecords(of: part.selection.tensors)
+    }
+  }
 
   /// A warning that names the tensors outside the state dict that are not read; nil when there are none.
   package var unreadWarning: String? {
@@ -141,25 +188,30 @@ package struct NetworkFile: Sendable {
 
   /// Identifies the network to compute with, where the caller's settings come before the file's own evidence.
   ///
-  /// - Parameter note: called for each file next to the checkpoint that could not be read.
+  /// - Parameters:
+  ///   - isForComputing: false when only names and shapes matter; the stem's stride then need not be known.
+  ///   - note: called for tensors that were set aside and for each file next to the checkpoint that could not be read.
   /// - Throws: ``DecantError``: `notAResNet`, `ambiguousStateDict`, `undetermined`, `unsupportedNetwork`.
   package func resolve(
-    _ overrides: ResNetOverrides, note: (String) -> Void = { _ in }
+    _ overrides: ResNetOverrides, isForComputing: Bool = true, note: (String) -> Void = { _ in }
   ) throws(DecantError) -> ResolvedNetwork {
+    if let text = setAside.text { note(text) }
     do throws(DecantError) {
       try requireKnownWeights(prefix: overrides.prefix)
       let naming = try names(overrides)
       let identification = try ResNetIdentification(
         naming, overrides, evidence: evidence(of: naming, note: note))
       return ResolvedNetwork(
-        file: self, identification: identification, graph: try identification.graph(),
+        file: self, identification: identification,
+        graph: try isForComputing ? identification.graph() : identification.shapeGraph(),
         architecture: identification.expectedArchitecture)
     } catch { throw error.located(file: path) }
   }
 
   /// Returns the names of the network to compute with.
   ///
-  /// Without a ResNet's names or structure, they are the first dialect's, so that missing tensors can be reported.
+  /// Without a ResNet's names or structure, they are those of the most likely dialect when the caller expects an
+  /// architecture, so that missing tensors can be reported.
   private func names(_ overrides: ResNetOverrides) throws(DecantError) -> ResNetTensorNameMap {
     let named = try ResNetTensorNameMap.onlyIfAny(in: weights, prefix: overrides.prefix)
     if let named { return named }
@@ -167,8 +219,9 @@ package struct NetworkFile: Sendable {
       return try structure(
         prefix: overrides.prefix, isAllowed: overrides.allowsStructure, architecture: overrides.architecture)
     } catch {
-      guard overrides.prefix == nil, !overrides.allowsStructure, error.advice == .inspect else { throw error }
-      return try ResNetTensorNameMap.onlyOrFirst(in: weights)
+      guard !overrides.allowsStructure, error.advice == .inspect else { throw error }
+      return try ResNetTensorNameMap.onlyOrMostLikely(
+        in: weights, prefix: overrides.prefix, isExpected: overrides.architecture != nil)
     }
   }
 
@@ -179,11 +232,12 @@ package struct NetworkFile: Sendable {
   ///
   /// - Parameters:
   ///   - prefix: the prefix of the network's tensor names, when there are several networks.
-  ///   - note: called with messages about files that were not read or not compared.
+  ///   - note: called with messages about tensors that were set aside and files that were not read or not compared.
   /// - Throws: ``DecantError``: `notAResNet` or `unsupportedNetwork` when it is not a ResNet.
   package func identify(
     prefix: String?, note: (String) -> Void = { _ in }
   ) throws(DecantError) -> ResNetIdentification {
+    if let text = setAside.text { note(text) }
     do throws(DecantError) {
       try requireKnownWeights(prefix: prefix)
       let naming = try nameMap(prefix: prefix, allowsStructure: true)

@@ -25,8 +25,20 @@ package struct ResolvedNetwork: Sendable {
   package func verification(
     standsAlone: Bool = false, checksFiniteness: Bool = true
   ) throws(DecantError) -> ResNetVerification {
+    do throws(DecantError) { try file.weights.verifyChecksums() } catch {
+      throw error.located(file: file.path)
+    }
+    return try comparison(standsAlone: standsAlone, checksFiniteness: checksFiniteness)
+  }
+
+  /// Compares the weights' names, shapes and dtypes with the network's, whatever their checksums. O(bytes).
+  ///
+  /// - Parameters: as for ``verification(standsAlone:checksFiniteness:)``.
+  /// - Throws: ``DecantError`` for data that cannot be read.
+  package func comparison(
+    standsAlone: Bool = false, checksFiniteness: Bool = true
+  ) throws(DecantError) -> ResNetVerification {
     do throws(DecantError) {
-      try file.weights.verifyChecksums()
       return try DecantError.mapping {
         try ResNetVerification(
           of: identification.naming, against: graph, standsAlone: standsAlone,

@@ -50,6 +50,6 @@ extension StateDict {
     overrides.architecture = architecture
     overrides.prefix = prefix
     overrides.classes = classes ?? architecture.configuration.classes
-    return try NetworkFile(self).resolve(overrides).verification()
+    return try NetworkFile(self).resolve(overrides, isForComputing: false).verification()
   }
 }

@@ -104,6 +104,14 @@ package enum ResNetHead: Sendable, Equatable {
   case normalizedPerceptron(hidden: Int)
   /// An attention pool instead of the average pool, with one position embedding per token (CLIP).
   case attention(tokens: Int)
+
+  /// The number of fully connected layers on the longest path; an attention pool counts as one.
+  var layerCount: Int {
+    switch self {
+    case .linear, .convolution, .attention: 1
+    case .perceptron, .normalizedPerceptron: 2
+    }
+  }
 }
 
 /// The hyperparameters that distinguish one ResNet from another.
@@ -202,9 +210,10 @@ public struct ResNetConfiguration: Sendable, Equatable {
 
   /// The number of convolutions and linear layers on the longest path: 50 for bottlenecks in `[3, 4, 6, 3]`.
   ///
-  /// Shortcuts are not counted, and a deep stem counts as one layer.
+  /// Shortcuts are not counted, and a deep stem counts as one layer. A network without a head counts the one layer that
+  /// it was named with.
   public var depth: Int {
-    2 + stages.reduce(0) { $0 + $1.blocks.count * $1.block.kernels.count }
+    1 + head.layerCount + stages.reduce(0) { $0 + $1.blocks.count * $1.block.kernels.count }
   }
 
   /// A copy in which every property that weights cannot confirm has its default.

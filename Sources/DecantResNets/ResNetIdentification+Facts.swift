@@ -33,7 +33,7 @@ extension ResNetIdentification {
       : zip(sizes, layers).map { "\($0) × \($1)" }.joined(separator: " + ")
     add(
       "depth", String(configuration.depth),
-      "1 + \(sum) + 1 layers with weights, shortcuts not counted\(configuration.classes == 0 ? "; the last is a head's" : "")"
+      "1 + \(sum) + \(configuration.head.layerCount) layers with weights, shortcuts not counted\(configuration.classes == 0 ? "; the last is a head's" : "")"
     )
     switch configuration.stem {
     case .single(let kernel, let channels):
@@ -47,6 +47,13 @@ extension ResNetIdentification {
         "groups", String(configuration.groups),
         shape("layer1.0.conv2.weight") + " of " + shape("layer1.0.conv1.weight"))
       add("width_per_group", String(configuration.widthPerGroup), shape("layer1.0.conv1.weight"))
+    }
+    for stage in ResNetSummary(configuration).stages {
+      for (index, widths) in stage.differingBlocks.enumerated() {
+        add(
+          "\(stage.name).\(index)", widths.map(String.init).joined(separator: " → "),
+          shape("\(stage.name).\(index).conv1.weight"))
+      }
     }
     if configuration.order == .pre {
       add(

@@ -174,6 +174,11 @@ public struct ResNetIdentification: Sendable {
       advice: .nameArchitecture)
   }
 
+  /// Builds a graph with the network's names and shapes, which do not depend on what the file leaves open.
+  ///
+  /// - Throws: ``DecantError`` when the file describes a geometry that cannot be built.
+  package func shapeGraph() throws(DecantError) -> Graph { try applied.graph() }
+
   // MARK: The network that the file holds
 
   /// The published name of the network; nil for a custom ResNet.

@@ -75,6 +75,9 @@ package struct ResNetStage: Sendable, Equatable {
     self.init(block, blocks: Array(repeating: widths, count: count), groups: groups, stride: stride)
   }
 
+  /// True when the convolutions of all blocks have the same numbers of output channels.
+  package var hasEqualBlocks: Bool { blocks.allSatisfy { $0 == blocks.first } }
+
   /// The number of output channels.
   package var outputChannels: Int { blocks.last?.last ?? 0 }
 

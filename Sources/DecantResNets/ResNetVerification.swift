@@ -1,4 +1,4 @@
-package import DecantBytes
+internal import DecantBytes
 package import DecantGraphs
 public import DecantTensors
 
@@ -31,6 +31,8 @@ public struct ResNetVerification: Sendable {
     public let name: String
     /// The shape it would have.
     public let shape: [Int]
+    /// Its canonical name.
+    package let canonical: String
   }
 
   /// The missing parameters, without those that PyTorch's strict loading does not need.
@@ -45,8 +47,16 @@ public struct ResNetVerification: Sendable {
   public let nonFinite: [NonFinite]
   /// The number of tensors that match the network in name, shape and kind of dtype.
   public let matched: Int
-  /// The number of optional tensors that are absent, such as `num_batches_tracked` before PyTorch 0.4.1.
+  /// The number of optional tensors that are absent: batch norms' `num_batches_tracked`.
   public let absentOptional: Int
+  /// The names of `num_batches_tracked` of another type or shape than PyTorch writes. Strict loading accepts them.
+  package let unusualCounters: [String]
+  /// The number of `num_batches_tracked` that the network has, in the file or not.
+  package let counterCount: Int
+  /// Patterns that match every unexpected tensor and no tensor of the network.
+  package let unexpectedPatterns: [String]
+  /// The findings about whole blocks; their tensors are in ``missing`` or ``unexpected`` too.
+  package let blocks: [BlockFinding]
 
   /// True when nothing is missing, unexpected, mismatched or non-finite.
   public var isMatch: Bool {
@@ -69,6 +79,7 @@ public struct ResNetVerification: Sendable {
     var known: Set<String> = []
     var matched = 0
     var absentOptional = 0
+    var unusualCounters: [String] = []
     // The first parts of the names after the prefix, as the file spells them.
     var modules: Set<Substring> = []
     for parameter in graph.parameters {
@@ -79,11 +90,16 @@ public struct ResNetVerification: Sendable {
         if parameter.isOptional {
           absentOptional += 1
         } else {
-          missing.append(Missing(name: name, shape: parameter.shape))
+          missing.append(Missing(name: name, shape: parameter.shape, canonical: parameter.name))
         }
         continue
       }
-      if tensor.shape != parameter.shape {
+      if parameter.role == .batchCounter, tensor.elementCount == 1,
+        [.signedInteger, .unsignedInteger, .floatingPoint].contains(tensor.dtype.kind)
+      {
+        matched += 1
+        if !tensor.shape.isEmpty || tensor.dtype.kind != .signedInteger { unusualCounters.append(name) }
+      } else if tensor.shape != parameter.shape {
         mismatched.append(
           Mismatch(name: name, difference: .shape(expected: parameter.shape, found: tensor.shape)))
       } else if let expected = ResNetVerification.expectedType(parameter.role, tensor.dtype) {
@@ -100,15 +116,30 @@ public struct ResNetVerification: Sendable {
     }
     self.missing = missing
     var (unexpected, beside): ([String], [String]) = ([], [])
+    var unexpectedCanonical: [String] = []
     for entry in naming.entries where entry.canonical.map({ !known.contains($0) }) ?? true {
       // A tensor with a name in the dialect belongs to the network, even if the graph does not have it.
       let isOwn =
         standsAlone || entry.canonical != nil
         || entry.name.utf8.starts(with: naming.prefix.utf8)
           && modules.contains(Self.module(entry.name, behind: naming.prefix))
-      if isOwn { unexpected.append(entry.name) } else { beside.append(entry.name) }
+      if isOwn {
+        unexpected.append(entry.name)
+        unexpectedCanonical.append(entry.canonical ?? "")
+      } else {
+        beside.append(entry.name)
+      }
     }
     (self.unexpected, self.beside) = (unexpected, beside)
+    let strange = Set(unexpected.map { ExactText($0) })
+    unexpectedPatterns = Self.patterns(
+      matching: unexpected,
+      butNot: naming.entries.map(\.name).filter { !strange.contains(ExactText($0)) })
+    blocks = BlockFinding.findings(
+      missing: missing, unexpected: zip(unexpected, unexpectedCanonical).map { ($0, $1) },
+      parameters: graph.parameters)
+    self.unusualCounters = unusualCounters
+    counterCount = graph.parameters.count { $0.role == .batchCounter }
     self.mismatched = mismatched
     self.nonFinite = nonFinite
     self.matched = matched
@@ -124,46 +155,7 @@ public struct ResNetVerification: Sendable {
   /// Returns the expected kind of number if a parameter has another kind; otherwise nil.
   private static func expectedType(_ role: Parameter.Role, _ dtype: DType) -> String? {
     if role == .opaque { return nil }
-    if role == .batchCounter { return dtype.kind == .signedInteger ? nil : "an integer type" }
+    if role == .batchCounter { return "a number" }
     return dtype.kind == .floatingPoint ? nil : "a floating-point type"
-  }
-}
-
-extension ResNetVerification {
-
-  /// Checks that the weights match the network.
-  ///
-  /// - Throws: ``DecantError`` of code `mismatch` that lists the differences, at most `mostListed` of each kind.
-  package func requireMatch(
-    _ architecture: String?, file: String?, mostListed: Int = .max
-  ) throws(DecantError) {
-    guard !isMatch else { return }
-    func shown(_ shape: [Int]) -> String {
-      shape.isEmpty ? "scalar" : shape.map(String.init).joined(separator: "×")
-    }
-    let kinds = [
-      ("missing", missing.map { "\($0.name.escapedForDisplay) \(shown($0.shape))" }),
-      ("unexpected", unexpected.map(\.escapedForDisplay)),
-      (
-        "mismatched",
-        mismatched.map { mismatch in
-          switch mismatch.difference {
-          case .shape(let expected, let found):
-            "\(mismatch.name.escapedForDisplay) has shape \(shown(found)), expected \(shown(expected))"
-          case .type(let expected, let found):
-            "\(mismatch.name.escapedForDisplay) is \(found.rawValue), expected \(expected)"
-          }
-        }
-      ),
-      ("with NaN or infinity", nonFinite.map { "\($0.name.escapedForDisplay) (\($0.count))" }),
-    ]
-    let lists = kinds.filter { !$0.1.isEmpty }.map { kind, items in
-      "\(items.count) \(kind): " + items.prefix(mostListed).joined(separator: ", ")
-        + (items.count > mostListed ? " and \(items.count - mostListed) more" : "")
-    }
-    throw DecantError(
-      .mismatch,
-      "the weights do not match \(architecture ?? "the network"): " + lists.joined(separator: "; "),
-      file: file, advice: .verify)
   }
 }

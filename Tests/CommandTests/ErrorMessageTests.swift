@@ -94,7 +94,8 @@ import Testing
 
   @Test func noResNet() throws {
     #expect(
-      try refusal(try Fixtures.bytes("torch/weights.safetensors"), ["verify", "FILE"]).has("notAResNet"))
+      try refusal(try Fixtures.bytes("torch/weights.safetensors"), ["verify", "FILE"], status: 1)
+        .has("notAResNet"))
   }
 
   /// A wrong command line: exit code 64, and a hint.

@@ -49,7 +49,10 @@ import Testing
     #expect(
       run.output.hasPrefix(
         "no: this is not resnet34: 80 missing, 0 unexpected, 2 mismatched, 0 with NaN or infinity\n"))
-    #expect(run.output.contains("missing     layer1.2.conv1.weight  64×64×3×3"))
+    #expect(run.output.contains("  layer1: block 2 missing (10 tensors)\n"))
+    #expect(run.output.contains("  layer3: blocks 2-5 missing (4 blocks, 40 tensors)\n"))
+    let all = try decant("decant verify OUT/r.pth --arch resnet34 --verbose")
+    #expect(all.output.contains("missing     layer1.2.conv1.weight  64×64×3×3"))
     #expect(
       run.output.contains("  the shapes match resnet18"))
     #expect(run.output.contains("mismatched  fc.weight  expected 1000×512, found 10×512"))
@@ -73,7 +76,8 @@ import Testing
     #expect(run.status == 0)
     #expect(
       run.output.hasPrefix("yes: names, shapes and types match a custom ResNet"))
-    #expect(run.output.contains("not stored in the file, using defaults"))
+    #expect(run.output.contains("  not in the file: stem stride, "))
+    #expect(run.output.contains("names, shapes and types do not depend on them\n"))
   }
 
   @Test func prefixesAreReported() throws {

@@ -108,7 +108,8 @@ struct ConvertCommand: ParsableCommand, JSONReporting {
     switch try destination() {
     case .model:
       try refuse(
-        [("--format", format != nil), ("--names", names != nil)] + tensors.given + tensors.torchOptions
+        [("--format", format != nil), ("--names", names != nil)]
+          + tensors.given.filter { $0.name != "--except" } + tensors.torchOptions
           + [("--salvage", salvage), ("--metadata", !metadata.isEmpty)], "not for .onnx")
     case .file(let format): try requireTensorOptions(for: format)
     case .standardOutput(let format):
@@ -181,6 +182,7 @@ struct ConvertCommand: ParsableCommand, JSONReporting {
     case .model:
       try ONNXConversion(
         input: paths().source, opening: opening, network: network, numClasses: numClasses,
+        except: tensors.except,
         foldsNormalization: foldBn, hasExternalData: externalData, overwrite: !noClobber,
         isDurable: durable, checks: check, sourceDigest: sourceDigest, json: json
       ).write(to: outputPath)
@@ -197,7 +199,8 @@ struct ConvertCommand: ParsableCommand, JSONReporting {
     var options = tensors.writeOptions
     options.key = network.key
     let edits = NetworkEdits(
-      checkpoint: checkpoint, network: network, format: format, resolvesWeights: tensors.resolve)
+      checkpoint: checkpoint, network: network, except: tensors.except, format: format,
+      resolvesWeights: tensors.resolve)
     if let names { options.renamed = try edits.renamed(into: names) }
     if foldBn { options.replaced = try edits.folded(classes: numClasses, into: names) }
     if options.layout == .channelsLast, options.layoutOnly.isEmpty, options.layoutTransposed.isEmpty {

@@ -9,6 +9,8 @@ internal import DecantTensors
 struct NetworkEdits {
   let checkpoint: Checkpoint
   let network: NetworkOptions
+  /// Patterns of the tensor names to leave out.
+  let except: [String]
   let format: OutputFormat
   /// True when the output has parametrised weights computed, so that they can be changed.
   let resolvesWeights: Bool
@@ -23,7 +25,7 @@ struct NetworkEdits {
   /// - Parameter option: the option that changes them, for the error.
   /// - Throws: ``DecantError`` when the output would have the parts of weights instead of the weights.
   private func file(of selection: Selection, for option: String) throws -> NetworkFile {
-    let file = try NetworkFile(checkpoint, selection)
+    let file = try NetworkFile(checkpoint, selection, except: except)
     if !resolvesWeights, let note = file.parametrized.note("stored as") {
       throw DecantError(
         .invalidArgument, "\(option) needs whole weights, but \(note)", file: checkpoint.path,
@@ -76,7 +78,7 @@ struct NetworkEdits {
 
   /// Returns the names of the network's convolution weights; empty when the file holds no ResNet.
   func convolutionNames() -> [String] {
-    guard let file = try? NetworkFile(checkpoint, selection()),
+    guard let file = try? NetworkFile(checkpoint, selection(), except: except),
       let naming = try? file.nameMap(prefix: network.prefix),
       let found = try? ResNetIdentification(naming)
     else { return [] }

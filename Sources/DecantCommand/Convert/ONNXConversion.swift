@@ -13,6 +13,8 @@ struct ONNXConversion {
   let opening: OpeningOptions
   let network: NetworkOptions
   let numClasses: Int?
+  /// Patterns of the tensor names to leave out.
+  var except: [String] = []
   var foldsNormalization = false
   var hasExternalData = false
   var overwrite = true
@@ -27,7 +29,7 @@ struct ONNXConversion {
   func write(to output: String) throws {
     let clock = ContinuousClock()
     let start = clock.now
-    let found = try network.network(in: input, opening, classes: numClasses)
+    let found = try network.network(in: input, opening, classes: numClasses, except: except)
     found.printWarnings()
     try found.requireMatch(
       classes: numClasses, checksFiniteness: true, mostListed: NetworkOptions.mostListed

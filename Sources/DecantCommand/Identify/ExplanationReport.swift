@@ -32,7 +32,7 @@ struct ExplanationReport {
     printStages()
     let summary = ResNetSummary(configuration)
     StandardStreams.line()
-    StandardStreams.line("depth: why \(configuration.depth) layers")
+    StandardStreams.line("depth: why \(summary.weightedLayers) layers")
     StandardStreams.line(
       "  \(summary.arithmetic) = \(summary.weightedLayers). Shortcut convolutions are not counted.")
     StandardStreams.line("what each convolution of a block does")

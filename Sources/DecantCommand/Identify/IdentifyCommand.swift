@@ -17,6 +17,7 @@ struct IdentifyCommand: ParsableCommand, JSONReporting {
   var key: String?
   @Option(help: "The prefix of the network's tensor names, when the file holds several networks.")
   var prefix: String?
+  @OptionGroup var excepting: ExceptOptions
   @OptionGroup var measuring: MeasureOptions
   @Flag(help: "List the naming dialects and their tensor names instead.") var dialects = false
   @Flag(help: "List the known architectures instead.") var architectures = false
@@ -49,7 +50,8 @@ struct IdentifyCommand: ParsableCommand, JSONReporting {
       return dialects
         ? CatalogueReport.printDialects(json: json) : CatalogueReport.printArchitectures(json: json)
     }
-    let network = try NetworkFile(identifying: joining.source(file).open(opening), key: key)
+    let network = try NetworkFile(
+      identifying: joining.source(file).open(opening), key: key, except: excepting.except)
     if key == nil { network.printChoice() }
     network.printParametrization()
     let identification: ResNetIdentification

@@ -19,6 +19,7 @@ struct RunCommand: ParsableCommand, JSONReporting {
     help: "The number of classes, 0 for no head. Default: as in the file.",
     transform: OptionValue.classes)
   var numClasses: Int?
+  @OptionGroup var excepting: ExceptOptions
   @OptionGroup var inputs: InputOptions
   @Option(
     help: "The number of classes to show for each image, largest first. (default: 5)",
@@ -60,7 +61,8 @@ struct RunCommand: ParsableCommand, JSONReporting {
 
   func run() throws {
     let source = try joining.source(file)
-    let network = try network.network(in: source, opening, classes: numClasses)
+    let network = try network.network(
+      in: source, opening, classes: numClasses, except: excepting.except)
     try stages.requireStage(of: network.graph, file: source.path)
     network.printWarnings()
     try network.requireMatch(

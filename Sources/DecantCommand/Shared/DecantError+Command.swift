@@ -19,7 +19,11 @@ extension DecantError {
   }
 
   /// The exit code for this kind of failure.
-  var exitStatus: ExitStatus { code == .mismatch ? .no : .wrong }
+  ///
+  /// A file that is not a ResNet, not the one asked for, or one that cannot be computed is an answer: no.
+  var exitStatus: ExitStatus {
+    [.mismatch, .notAResNet, .unsupportedNetwork].contains(code) ? .no : .wrong
+  }
 
   /// The error as a member of a JSON document.
   var json: JSONValue {
@@ -110,6 +114,9 @@ extension DecantError.Advice {
     case .exceptTensors(let patterns):
       "Leave \(patterns.count == 1 && !patterns[0].hasPrefix("*") ? "it" : "them") out with "
         + patterns.map { "--except '\($0)'" }.joined(separator: " ") + "."
+    case .ignoreTensors(let patterns):
+      "If they are not part of the network, leave them out: "
+        + Self.exceptOptions(patterns) + ". decant verify FILE lists every difference."
     case .omitLayout: "Leave out --layout."
     case .nameConvolutions:
       "Name them with --layout-only, and those of transposed convolutions with --layout-transposed."
@@ -134,6 +141,15 @@ extension DecantError.Advice {
     let one = keys.isEmpty ? nil : "choose one: \(choices("--key", keys))"
     let text = [one, all].compactMap { $0 }.joined(separator: "; ")
     return text.prefix(1).uppercased() + text.dropFirst() + "."
+  }
+
+  /// The number of patterns that a message shows.
+  private static let mostPatterns = 4
+
+  /// Returns the options that leave out tensors by patterns, such as `--except 'a.*' --except 'b.*'`.
+  static func exceptOptions(_ patterns: [String]) -> String {
+    patterns.prefix(mostPatterns).map { "--except '\($0.escapedForDisplay)'" }.joined(separator: " ")
+      + (patterns.count > mostPatterns ? " …" : "")
   }
 }
 

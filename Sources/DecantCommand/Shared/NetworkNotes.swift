@@ -7,8 +7,10 @@ internal import DecantResNets
 extension ResolvedNetwork {
   /// Prints the notes on the names and settings that were recognised and assumed.
   ///
-  /// - Parameter verbose: true to list every default.
-  func printNotes(verbose: Bool) {
+  /// - Parameters:
+  ///   - verbose: true to list every default.
+  ///   - listsDefaults: false when the defaults are not used.
+  func printNotes(verbose: Bool, listsDefaults: Bool = true) {
     let naming = identification.naming
     if naming.dialect != ResNetDialect.all[0] {
       StandardStreams.note("naming: \(naming.dialect.name)")
@@ -25,7 +27,7 @@ extension ResolvedNetwork {
       StandardStreams.note("read from \(place): \(facts)".escapedForDisplay)
     }
     let assumed = identification.assumed
-    if !assumed.isEmpty {
+    if listsDefaults, !assumed.isEmpty {
       let facts = assumed.map { $0.text(of: identification.configuration) }
       let shown =
         verbose || facts.count == 1
@@ -48,6 +50,15 @@ extension ResNetVerification {
     StandardStreams.note(
       "note: \(Format.count(beside.count, "other tensor")), such as \(first.escapedForDisplay), \(beside.count == 1 ? "is" : "are") not part of the network"
     )
+  }
+}
+
+extension SetAsideTensors {
+  /// The number of tensors of each kind that were set aside.
+  var json: JSONValue {
+    .object(
+      auxiliary.map { (key: $0.kind.rawValue, value: .exact(Int64($0.names.count))) }
+        + (exceptedCount > 0 ? [(key: "except", value: .exact(Int64(exceptedCount)))] : []))
   }
 }
 

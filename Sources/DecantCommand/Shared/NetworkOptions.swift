@@ -73,27 +73,48 @@ struct NetworkOptions: ParsableArguments {
   /// Opens a checkpoint, chooses the state dict and identifies its network. Prints notes on what was chosen, recognised
   /// and assumed.
   ///
-  /// - Parameter classes: the number of outputs that the network should have; nil for as many as the file has.
+  /// - Parameters:
+  ///   - classes: the number of outputs that the network should have; nil for as many as the file has.
+  ///   - except: patterns of the tensor names to leave out.
   func network(
-    in source: CheckpointSource, _ opening: OpeningOptions, classes: Int?
+    in source: CheckpointSource, _ opening: OpeningOptions, classes: Int?, except: [String]
   ) throws(DecantError) -> ResolvedNetwork {
-    let file = try NetworkFile(source.open(opening), key: key)
+    try resolve(file(in: source, opening, except: except), classes: classes)
+  }
+
+  /// Opens a checkpoint and chooses the state dict. Prints a note on what was chosen.
+  ///
+  /// - Parameters:
+  ///   - except: patterns of the tensor names to leave out.
+  ///   - allowsWrongChecksums: true to use a checkpoint whose data is known to be damaged.
+  func file(
+    in source: CheckpointSource, _ opening: OpeningOptions, except: [String],
+    allowsWrongChecksums: Bool = false
+  ) throws(DecantError) -> NetworkFile {
+    let checkpoint = try source.open(opening)
+    let file =
+      allowsWrongChecksums
+      ? try NetworkFile(verifying: checkpoint, key: key, except: except)
+      : try NetworkFile(checkpoint, key: key, except: except)
     if key == nil { file.printChoice() }
     if key != nil, let warning = file.unreadWarning { StandardStreams.note("warning: \(warning)") }
     file.printParametrization()
-    return try resolve(file, classes: classes)
+    return file
   }
 
   /// Identifies the network of a state dict. Prints notes on the settings that were recognised and assumed.
   ///
-  /// - Parameter leavingGeometryOpen: true when only the weights matter, so that geometry may stay undetermined.
+  /// - Parameters:
+  ///   - leavingGeometryOpen: true when only the weights matter, so that geometry may stay undetermined.
+  ///   - isForComputing: false when only names and shapes matter.
   func resolve(
-    _ file: NetworkFile, classes: Int?, leavingGeometryOpen: Bool = false
+    _ file: NetworkFile, classes: Int?, leavingGeometryOpen: Bool = false, isForComputing: Bool = true
   ) throws(DecantError) -> ResolvedNetwork {
     var overrides = overrides(classes: classes)
     overrides.allowsUndeterminedGeometry = leavingGeometryOpen
-    let network = try file.resolve(overrides, note: StandardStreams.note)
-    network.printNotes(verbose: verbose)
+    let network = try file.resolve(
+      overrides, isForComputing: isForComputing, note: StandardStreams.note)
+    network.printNotes(verbose: verbose, listsDefaults: isForComputing)
     return network
   }
 }

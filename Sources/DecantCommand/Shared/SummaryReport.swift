@@ -17,8 +17,13 @@ struct SummaryReport {
         stage.downsample.map { "downsample in \($0)" }
         ?? (configuration.shortcut == .padding
           ? "no downsample: shortcuts have no parameters" : "no downsample: shapes already match")
+      let shape = stage.differingBlocks.isEmpty ? "\(verb) \(channels)" : "of different widths"
       StandardStreams.line(
-        "  \(stage.name): \(Format.count(stage.blocks, "block")), \(verb) \(channels); \(shortcut)")
+        "  \(stage.name): \(Format.count(stage.blocks, "block")), \(shape); \(shortcut)")
+      for (index, widths) in stage.differingBlocks.enumerated() {
+        let channels = widths.map(String.init).joined(separator: " → ")
+        StandardStreams.line("    \(stage.name).\(index): \(channels)")
+      }
     }
     if configuration.groups > 1 {
       StandardStreams.line(

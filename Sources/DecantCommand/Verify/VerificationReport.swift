@@ -7,6 +7,8 @@ internal import DecantTensors
 struct VerificationReport {
   let network: ResolvedNetwork
   let verification: ResNetVerification
+  /// The errors of damaged storages and records.
+  let damage: [DecantError]
   /// True when the user named the architecture.
   let isArchitectureNamed: Bool
   /// A description of the network that the names and shapes match instead of the named one; nil when there is none.
@@ -28,52 +30,153 @@ struct VerificationReport {
       + (isNamed ? "--num-classes \(configuration.classes)" : "--arch \(first)")
   }
 
-  func print() {
-    let name = network.architecture ?? "a custom ResNet"
-    StandardStreams.line(
-      verification.isMatch
-        ? "yes: names, shapes and types match \(name): \(Format.count(verification.matched, "tensor")), all values finite"
-        : "no: this is not \(name): \(verification.missing.count) missing, \(verification.unexpected.count) unexpected, "
-          + "\(verification.mismatched.count) mismatched, \(verification.nonFinite.count) with NaN or infinity"
-    )
-    for line in differences { StandardStreams.line("  " + line) }
+  /// True when the names, shapes and types match and all data is intact and finite.
+  var isMatch: Bool { verification.isMatch && damage.isEmpty }
+
+  /// - Parameter listsAll: true to list every tensor instead of folding similar findings.
+  func print(listsAll: Bool) {
+    StandardStreams.line(verdict)
+    for line in listsAll ? findings.map(\.line) : foldedFindings { StandardStreams.line("  " + line) }
     if let shapes { StandardStreams.line("  the shapes match \(shapes)") }
+    if !verification.unexpected.isEmpty {
+      StandardStreams.line(
+        "  if the unexpected tensors are not part of the network, leave them out: "
+          + DecantError.Advice.exceptOptions(verification.unexpectedPatterns))
+    }
     if let first = verification.beside.first {
       StandardStreams.line(
         "  \(Format.count(verification.beside.count, "other tensor")), such as \(first.escapedForDisplay)"
       )
     }
-    if verification.absentOptional > 0 {
-      StandardStreams.line(
-        "  \(verification.absentOptional) num_batches_tracked tensors are missing, as in files from before PyTorch 0.4.1; inference does not need them"
-      )
-    }
+    if let note = counterNote { StandardStreams.line("  " + note) }
     StandardStreams.line()
     SummaryReport(configuration: network.identification.configuration).print()
     printFacts(network.identification)
   }
 
-  /// One line for each difference.
-  private var differences: [String] {
-    var lines: [String] = []
-    for missing in verification.missing {
-      lines.append("missing     \(missing.name.escapedForDisplay)  \(Format.shape(missing.shape))")
+  /// The answer in one line.
+  private var verdict: String {
+    let name = network.architecture ?? "a custom ResNet"
+    if isMatch {
+      return
+        "yes: names, shapes and types match \(name): \(Format.count(verification.matched, "tensor")), all values finite"
     }
-    for name in verification.unexpected { lines.append("unexpected  \(name.escapedForDisplay)") }
-    for mismatch in verification.mismatched {
-      let difference: String
-      switch mismatch.difference {
-      case .shape(let expected, let found):
-        difference = "expected \(Format.shape(expected)), found \(Format.shape(found))"
-      case .type(let expected, let found): difference = "expected \(expected), found \(found.rawValue)"
+    let isNetwork =
+      verification.missing.isEmpty && verification.unexpected.isEmpty && verification.mismatched.isEmpty
+    guard isNetwork else {
+      return "no: this is not \(name): \(verification.missing.count) missing, "
+        + "\(verification.unexpected.count) unexpected, \(verification.mismatched.count) mismatched, "
+        + "\(verification.nonFinite.count) with NaN or infinity"
+        + (damage.isEmpty ? "" : ", \(damage.count) damaged")
+    }
+    var clauses: [String] = []
+    if !verification.nonFinite.isEmpty { clauses.append(verification.nonFiniteText) }
+    if !damage.isEmpty {
+      clauses.append("\(Format.count(damage.count, "checksum")) \(damage.count == 1 ? "is" : "are") wrong")
+    }
+    return "no: \(name), but \(clauses.joined(separator: ", and "))"
+  }
+
+  /// A note on `num_batches_tracked` that is absent or unusual; nil when there is nothing to say.
+  private var counterNote: String? {
+    var clauses: [String] = []
+    let (absent, all) = (verification.absentOptional, verification.counterCount)
+    if absent > 0 {
+      clauses.append(
+        "num_batches_tracked is absent in \(absent == all ? "all \(all)" : "\(absent) of \(all)") batch norms"
+      )
+    }
+    if let first = verification.unusualCounters.first {
+      clauses.append(
+        "num_batches_tracked has another shape or type than PyTorch writes in \(Format.count(verification.unusualCounters.count, "batch norm")), such as \(first.escapedForDisplay)"
+      )
+    }
+    return clauses.isEmpty ? nil : clauses.joined(separator: "; ") + "; inference does not use them"
+  }
+
+  /// A finding about one tensor or record.
+  private struct Finding {
+    let kind: String
+    let name: String
+    let detail: String
+
+    var line: String {
+      kind + String(repeating: " ", count: max(1, 12 - kind.count)) + name.escapedForDisplay
+        + (detail.isEmpty ? "" : "  " + detail)
+    }
+    /// The name with `*` for every number.
+    var pattern: String {
+      name.split(separator: ".", omittingEmptySubsequences: false)
+        .map { Int($0) == nil ? String($0) : "*" }.joined(separator: ".")
+    }
+    /// The name up to its first dot.
+    var module: String { name.prefix { $0 != "." } + ".*" }
+  }
+
+  /// Returns the findings about the tensors, missing and unexpected ones given.
+  private func findings(
+    missing: [ResNetVerification.Missing], unexpected: [String]
+  ) -> [Finding] {
+    missing.map { Finding(kind: "missing", name: $0.name, detail: Format.shape($0.shape)) }
+      + unexpected.map { Finding(kind: "unexpected", name: $0, detail: "") }
+      + verification.mismatched.map { mismatch in
+        let detail =
+          switch mismatch.difference {
+          case .shape(let expected, let found):
+            "expected \(Format.shape(expected)), found \(Format.shape(found))"
+          case .type(let expected, let found): "expected \(expected), found \(found.rawValue)"
+          }
+        return Finding(kind: "mismatched", name: mismatch.name, detail: detail)
       }
-      lines.append("mismatched  \(mismatch.name.escapedForDisplay)  \(difference)")
+      + verification.nonFinite.map {
+        Finding(kind: "non-finite", name: $0.name, detail: Format.count($0.count, "number"))
+      }
+      + damage.map {
+        Finding(kind: "damaged", name: $0.location.tensor ?? $0.location.entry ?? "", detail: $0.reason)
+      }
+  }
+
+  /// Every finding.
+  private var findings: [Finding] {
+    findings(missing: verification.missing, unexpected: verification.unexpected)
+  }
+
+  /// The largest number of findings that are listed one by one.
+  private static let mostListed = 12
+
+  /// The findings, with whole blocks in one line each, and many similar ones in one line. Damage is never folded.
+  private var foldedFindings: [String] {
+    let single = verification.findingsOutsideBlocks
+    let others = findings(missing: single.missing, unexpected: single.unexpected)
+    return verification.blocks.map(\.text.escapedForDisplay) + Self.folded(others)
+  }
+
+  private static func folded(_ findings: [Finding]) -> [String] {
+    guard findings.count > mostListed else { return findings.map(\.line) }
+    func groups(_ key: (Finding) -> String) -> [(key: String, members: [Finding])] {
+      var found: [(key: String, members: [Finding])] = []
+      var indices: [String: Int] = [:]
+      for finding in findings {
+        let own = finding.kind == "damaged" ? finding.line : "\(finding.kind) \(key(finding))"
+        if let index = indices[own] {
+          found[index].members.append(finding)
+        } else {
+          indices[own] = found.count
+          found.append((key(finding), [finding]))
+        }
+      }
+      return found
     }
-    for finding in verification.nonFinite {
-      lines.append(
-        "non-finite  \(finding.name.escapedForDisplay)  \(Format.count(finding.count, "number"))")
-    }
-    return lines
+    var folded = groups(\.pattern)
+    if folded.count > 2 * mostListed { folded = groups(\.module) }
+    return folded.map { group in
+      guard group.members.count > 1, let first = group.members.first else { return group.members[0].line }
+      return Finding(
+        kind: first.kind, name: group.key,
+        detail:
+          "(\(Format.count(group.members.count, "tensor"))), such as \(first.name.escapedForDisplay) \(first.detail)"
+      ).line
+    } + ["--verbose lists every tensor"]
   }
 
   /// Prints the facts that names and shapes do not confirm.
@@ -87,15 +190,18 @@ struct VerificationReport {
       }
     }
     let declaring = isArchitectureNamed ? "--arch" : "the command line"
-    for (title, facts) in [
-      ("taken from \(declaring) (weights cannot confirm these)", identification.declared),
-      ("not stored in the file, using defaults", identification.assumed),
-    ] where !facts.isEmpty {
+    if !identification.declared.isEmpty {
       StandardStreams.line()
-      StandardStreams.line("  \(title)")
-      for fact in facts.map({ $0.text(of: identification.configuration) }) {
+      StandardStreams.line("  taken from \(declaring) (weights cannot confirm these)")
+      for fact in identification.declared.map({ $0.text(of: identification.configuration) }) {
         StandardStreams.line("    \(fact.name): \(fact.value)")
       }
+    }
+    let open = identification.assumed.map { $0.text(of: identification.configuration).name }
+    if !open.isEmpty {
+      StandardStreams.line()
+      StandardStreams.line(
+        "  not in the file: \(open.joined(separator: ", ")); names, shapes and types do not depend on them")
     }
   }
 
@@ -111,7 +217,7 @@ struct VerificationReport {
     let result: JSONValue = .object(
       [
         (key: "schema", value: 1),
-        (key: "ok", value: .bool(verification.isMatch)),
+        (key: "ok", value: .bool(isMatch)),
         (key: "architecture", value: network.architecture.map { .string($0) } ?? .null),
         (key: "missing", value: names(verification.missing.map(\.name))),
         (key: "unexpected", value: names(verification.unexpected)),
@@ -137,6 +243,17 @@ struct VerificationReport {
               ])
             })
         ),
+        (
+          key: "damaged",
+          value: .array(
+            damage.map {
+              .object([
+                (key: "name", value: ($0.location.tensor ?? $0.location.entry).map { .string($0) } ?? .null),
+                (key: "message", value: .string($0.reason)),
+              ])
+            })
+        ),
+        (key: "set_aside", value: network.file.setAside.json),
         (key: "dialect", value: .string(identification.naming.dialect.name)),
         (key: "prefix", value: .string(identification.naming.prefix)),
         (key: "declared", value: identification.declared.json),

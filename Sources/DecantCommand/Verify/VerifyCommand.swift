@@ -17,24 +17,28 @@ struct VerifyCommand: ParsableCommand, JSONReporting {
     help: "The expected number of classes. Default: as published.",
     transform: OptionValue.classes)
   var numClasses: Int?
+  @OptionGroup var excepting: ExceptOptions
   @Flag(help: "Print JSON, schema 1.") var json = false
 
   func validate() throws { _ = try joining.source(file) }
 
   func run() throws {
-    let found = try network.network(
-      in: joining.source(file), opening, classes: numClasses ?? network.arch?.configuration.classes)
+    let file = try network.file(
+      in: joining.source(file), opening, except: excepting.except, allowsWrongChecksums: true)
+    let found = try network.resolve(
+      file, classes: numClasses ?? network.arch?.configuration.classes, isForComputing: false)
     // With --arch and no prefix, the file is expected to contain nothing else.
-    let verification = try found.verification(
+    let verification = try found.comparison(
       standsAlone: network.arch != nil && found.identification.naming.prefix.isEmpty)
     try found.requireSupportedHead(verification, classes: numClasses)
     let report = VerificationReport(
-      network: found, verification: verification, isArchitectureNamed: network.arch != nil,
+      network: found, verification: verification, damage: try file.damage(),
+      isArchitectureNamed: network.arch != nil,
       shapes: network.arch == nil || verification.isMatch
         ? nil
         : VerificationReport.shapes(
           of: found.file, prefix: network.prefix, insteadOf: network.arch?.name))
-    if json { report.printJSON() } else { report.print() }
-    if !verification.isMatch { throw ExitStatus.no }
+    if json { report.printJSON() } else { report.print(listsAll: network.verbose) }
+    if !report.isMatch { throw ExitStatus.no }
   }
 }

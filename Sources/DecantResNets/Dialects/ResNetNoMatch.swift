@@ -48,6 +48,45 @@ package struct ResNetNoMatch: Sendable {
     }
     family = NetworkFamily(of: stateDict)
   }
+
+  /// Returns the dialect and the prefix under which the most names are a ResNet's, with the shapes of these tensors by
+  /// canonical name; nil when no name is a ResNet's. O(dialects × tensors).
+  ///
+  /// - Parameter only: the only prefix to try; nil for any.
+  static func mostNames(
+    in stateDict: StateDict, prefix only: String? = nil
+  ) -> (dialect: ResNetDialect, prefix: String, shapes: [String: [Int]])? {
+    let entries = stateDict.entries.prefix(mostExamined)
+    var best: (dialect: ResNetDialect, prefix: String, shapes: [String: [Int]])?
+    for dialect in ResNetDialect.all {
+      for (prefix, shapes) in names(of: dialect, in: entries)
+      where (only ?? prefix) == prefix && shapes.count > best?.shapes.count ?? 0 {
+        best = (dialect, prefix, shapes)
+      }
+    }
+    return best
+  }
+
+  /// Returns the shapes of the tensors with a dialect's names, by canonical name, for every prefix.
+  private static func names(
+    of dialect: ResNetDialect, in entries: ArraySlice<StateDict.Entry>
+  ) -> [(prefix: String, shapes: [String: [Int]])] {
+    var found: [String: [String: [Int]]] = [:]
+    for entry in entries {
+      var rest = Substring(entry.name)
+      // A prefix has at most five parts; wrappers are not nested deeper.
+      for _ in 0..<6 {
+        if let canonical = dialect.canonicalName(of: rest) {
+          let prefix = String(Substring(entry.name.utf8.dropLast(rest.utf8.count)))
+          found[prefix, default: [:]][canonical] = entry.tensor.shape
+          break
+        }
+        guard let end = rest.firstIndex(of: ".") else { break }
+        rest = rest[rest.index(after: end)...]
+      }
+    }
+    return found.sorted { $0.key < $1.key }.map { (prefix: $0.key, shapes: $0.value) }
+  }
 }
 
 extension DecantError {

@@ -234,14 +234,16 @@ package struct ResNetTensorNameMap: Sendable {
     throw DecantError.noResNet()
   }
 
-  /// Returns the same as ``only(in:prefix:)``. When no prefix has a ResNet and none was asked for, it uses the names of
-  /// the first dialect, so that missing tensors can be reported.
-  package static func onlyOrFirst(
-    in stateDict: StateDict, prefix: String? = nil
+  /// Returns the same as ``only(in:prefix:)``. When no prefix has a ResNet and one is expected, it uses the prefix and
+  /// the dialect that name the most tensors, so that missing tensors can be reported.
+  package static func onlyOrMostLikely(
+    in stateDict: StateDict, prefix: String? = nil, isExpected: Bool
   ) throws(DecantError) -> ResNetTensorNameMap {
     if let only = try onlyIfAny(in: stateDict, prefix: prefix) { return only }
-    guard prefix == nil else { throw DecantError.noResNet() }
-    return try ResNetTensorNameMap(stateDict, ResNetDialect.all[0], prefix: "")
+    guard isExpected else { throw DecantError.noResNet() }
+    let likely = ResNetNoMatch.mostNames(in: stateDict, prefix: prefix)
+    return try ResNetTensorNameMap(
+      stateDict, likely?.dialect ?? ResNetDialect.all[0], prefix: likely?.prefix ?? prefix ?? "")
   }
 
   /// Returns the same as ``only(in:prefix:)``, or nil when no prefix has a ResNet.
