@@ -58,9 +58,9 @@ import Testing
     #expect(try tensor("int").tensor.elements(as: Double.self) == [-7])
     #expect(try tensor("ints").tensor.elements(as: Double.self) == [1, -2, 3])
     #expect(try tensor("shape").tensor.elements(as: Double.self) == [0, -1])
-    #expect(try tensor("fill.value").tensor.elements(as: Float.self) == [9])
+    #expect(try tensor("b.value").tensor.elements(as: Float.self) == [9])
     #expect(try tensor("functions.local.f.k").tensor.elements(as: Float.self) == [1, 2])
-    #expect(try tensor("choose.then_branch.w").tensor.shape == [2, 2])
+    #expect(try tensor("y.then_branch.w").tensor.shape == [2, 2])
     #expect(try tensor("conv.weight").tensor.shape == [4, 3, 1, 1])
     var dense = [Float](repeating: 0, count: 20)
     (dense[1], dense[10], dense[19]) = (1.5, -2, 3)
@@ -68,12 +68,12 @@ import Testing
     #expect(try tensor("sparse line").tensor.elements(as: Float.self) == [0, 1.5, 0, 0, 0, -2, 0, 3, 0])
     #expect(checkpoint.objects.first { $0.name == "flat in a square" }?.unreadTensor != nil)
     // Sizes and axes are no weights; what other graphs hold may be.
-    for name in ["shape", "int", "ints", "fill.value"] { #expect(try tensor(name).stateDict == nil) }
+    for name in ["shape", "int", "ints", "b.value"] { #expect(try tensor(name).stateDict == nil) }
     for name in ["conv.weight", "conv.bias", "float", "floats", "head.weight", "sparse"] {
       #expect(try tensor(name).stateDict == [])
     }
     let error = Self.code { _ = try checkpoint.onlyStateDict() }
-    #expect(error?.code == .ambiguousStateDict && error?.reason.contains("choose.then_branch.w") == true)
+    #expect(error?.code == .ambiguousStateDict && error?.reason.contains("y.then_branch.w") == true)
   }
 
   @Test func whatDescribesTheNetworkIsListed() throws {

@@ -104,13 +104,14 @@ struct ONNXReader {
 
   private func functionName(_ range: Range<Int>) throws(DecantError) -> String {
     var fields = ProtobufReader(source, range)
-    var (domain, name) = ("", "")
+    var (domain, name, overload) = ("", "", "")
     while let (number, value) = try fields.next() {
       guard case .bytes(let text) = value else { continue }
       if number == ONNXField.Function.name { name = try fields.text(text, limits) }
       if number == ONNXField.Function.domain { domain = try fields.text(text, limits) }
+      if number == ONNXField.Function.overload { overload = try fields.text(text, limits) }
     }
-    return domain.isEmpty ? name : domain + "." + name
+    return [domain, name, overload].filter { !$0.isEmpty }.joined(separator: ".")
   }
 
   private mutating func read(_ body: Body) throws(DecantError) {
@@ -152,7 +153,8 @@ struct ONNXReader {
     var output = ""
 
     var isConstant: Bool { type == "Constant" }
-    var key: String { name.isEmpty ? output : name }
+    /// The name of the first output, which is unique in a graph; names of nodes need not be.
+    var key: String { output.isEmpty ? name : output }
   }
 
   private mutating func readNode(_ range: Range<Int>, in body: Body) throws(DecantError) {

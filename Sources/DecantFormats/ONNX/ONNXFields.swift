@@ -43,6 +43,7 @@ package enum ONNXField {
     package static let domain = 10
     /// Default values of attributes.
     package static let attributeProto = 11
+    package static let overload = 13
   }
 
   package enum Training {
