@@ -83,6 +83,8 @@ package struct ParametrizedWeights: Sendable {
     package let method: Method
     /// The names of the parts below their module.
     package let partNames: [String]
+    /// True when the file stores the weights too, beside their parts.
+    package let isStored: Bool
     package fileprivate(set) var count: Int
 
     /// The parts and the function, such as "weight_orig and weight_mask (torch.nn.utils.prune)".
@@ -105,7 +107,9 @@ package struct ParametrizedWeights: Sendable {
         found[place].count += 1
       } else {
         places[key] = found.count
-        found.append(Group(method: weight.method, partNames: weight.partNames, count: 1))
+        found.append(
+          Group(
+            method: weight.method, partNames: weight.partNames, isStored: weight.tensor == nil, count: 1))
       }
     }
     return found
@@ -121,8 +125,9 @@ package struct ParametrizedWeights: Sendable {
   package func note(_ verb: String) -> String? {
     let groups = groups
     guard !groups.isEmpty else { return nil }
-    let clauses = groups.prefix(Self.mostNamed).map {
-      "\(Format.count($0.count, "weight")) \($0.count == 1 ? "is" : "are") \(verb) \($0.text)"
+    let clauses = groups.prefix(Self.mostNamed).map { group in
+      "\(Format.count(group.count, "weight")) \(group.count == 1 ? "is" : "are") "
+        + "\(group.isStored ? "stored beside" : verb) \(group.text)"
     }
     let more = groups.dropFirst(Self.mostNamed).reduce(0) { $0 + $1.count }
     return clauses.joined(separator: "; ") + (more > 0 ? "; and \(Format.count(more)) more" : "")

@@ -97,6 +97,10 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
       _ = try? checkpoint.selection(key: key).stateDict(in: checkpoint)
     }
     _ = try? Selection.all(of: checkpoint).stateDict(in: checkpoint)
+    if let (selection, found) = try? Selection.all(of: checkpoint).resolved(), !found.isEmpty {
+      precondition(found.unknown.allSatisfy { !$0.text.isEmpty } && found.note("stored as") != "")
+      read(selection.tensors)
+    }
     _ = Aliases(checkpoint.tensors.map(\.tensor))
   }
 
