@@ -148,7 +148,7 @@ let package = Package(
         "DecantInference", "DecantNetworks", "DecantResNets", "DecantTensors", "TestSupport",
         "CTestLibraries",
       ],
-      exclude: ["messages.txt"]),
+      exclude: ["messages.txt", "remedies.txt"]),
   ]
 )
 

@@ -7,6 +7,8 @@ extension DecantError {
     case chooseKey([String])
     /// Choose one of these state dicts, or everything if the caller can use that.
     case chooseStateDict([String], orAll: Bool)
+    /// Use the state dict at the root alone, by leaving out the others with these patterns, or use everything.
+    case chooseRoot(except: [String])
     /// List the keys of the checkpoint.
     case listKeys
     /// List the names of the tensors.
@@ -58,6 +60,8 @@ extension DecantError {
     case keepPrefix
     /// Keep the order of the axes of convolution weights.
     case omitLayout
+    /// Turn convolution weights back to the order of PyTorch's axes.
+    case turnBack
     /// Name the convolution weights.
     case nameConvolutions
     /// Leave out the tensors whose names match these patterns.
@@ -67,8 +71,10 @@ extension DecantError {
     /// Do not record the source file's digest.
     case omitSourceDigest
 
-    /// Save the checkpoint again with complete, ordinary tensors.
+    /// Save the checkpoint again with complete, ordinary tensors, or leave out those that are not read.
     case saveWhole
+    /// Choose other tensors, by key or by name, or leave out those that are not read.
+    case skipUnread
     /// Join the file with those of the other ranks. The value says which they are, such as `rank 1`.
     case joinRanks(String)
     /// Add the missing files of the other ranks, or keep the tensors that are complete.
@@ -100,13 +106,19 @@ extension DecantError {
           : "Pass one of these keys to stateDict(at:): \(keys.joined(separator: ", "))."
       case .chooseStateDict(let keys, let orAll):
         "Pass one of these keys: \((keys + (orAll ? ["."] : [])).map(\.quoted).joined(separator: ", "))."
+      case .chooseRoot(let patterns):
+        patterns.isEmpty
+          ? "The key '.' takes everything."
+          : "Leave the others out with except: \(patterns.map(\.quoted).joined(separator: ", ")). The key '.' takes everything."
       case .listKeys: "Checkpoint.stateDictKeys lists the keys that hold a state dict."
       case .listNames: "Checkpoint.tensors lists the names."
       case .raiseLimit(let name, let value):
         "If you trust the file, raise Limits.\(name) to \(value)."
       case .givePassword: "Pass the archive's password to Checkpoint(path:password:)."
       case .saveWhole:
-        "Save the checkpoint again as whole tensors on the CPU. Checkpoint.tensors holds those that can be read."
+        "Save the checkpoint again as whole tensors on the CPU, or leave them out with Checkpoint.skippingUnreadTensors()."
+      case .skipUnread:
+        "Choose other tensors with WriteOptions.only or WriteOptions.except, or leave them out with Checkpoint.skippingUnreadTensors()."
       case .joinRanks(let ranks):
         "The rest is in the files of \(ranks). Open the folder of all files, or pass them to Checkpoint(joining:)."
       case .addRanks:
@@ -147,6 +159,7 @@ extension DecantError {
       case .ignoreTensors:
         "If they are not part of the network, leave them out with StateDict.renamed(_:). StateDict.verify(against:) returns every difference."
       case .omitLayout: "Leave WriteOptions.layout nil."
+      case .turnBack: "Set WriteOptions.layout to channelsFirst for PyTorch's order."
       case .nameConvolutions:
         "Name them in WriteOptions.layoutOnly, and those of transposed convolutions in layoutTransposed."
       case .omitSourceDigest: "Leave WriteOptions.recordsSourceDigest false."
@@ -166,7 +179,7 @@ extension DecantError {
     /// One sample of each kind, for the documentation.
     package static let samples: [DecantError.Advice] = [
       .chooseKey([]), .chooseKey(["model", "ema"]), .chooseStateDict(["model", "ema"], orAll: true),
-      .listKeys, .listNames, .writeTorch,
+      .chooseRoot(except: []), .chooseRoot(except: ["bank.*"]), .listKeys, .listNames, .writeTorch,
       .choosePrefix(["encoder.", "head."]), .chooseInput(["image", "mask"]), .inputLayout, .inspect,
       .listDialects,
       .raiseLimit("zipEntries", to: 4_000_000), .givePassword, .dequantize, .makeDense, .resolveWeights,
@@ -178,8 +191,8 @@ extension DecantError {
       .showRanges, .replaceOutput, .salvage, .disassemble, .acceptStructure, .nameArchitecture,
       .chooseStride(isNamed: true), .chooseStride(isNamed: false), .verify,
       .useReference, .dropObjects, .largerShards, .currentFormat, .keepPrefix, .omitSourceDigest,
-      .omitLayout, .nameConvolutions, .exceptTensors(["n_averaged"]), .ignoreTensors(["*.adapter.*"]),
-      .saveWhole,
+      .omitLayout, .turnBack, .nameConvolutions, .exceptTensors(["n_averaged"]),
+      .ignoreTensors(["*.adapter.*"]), .saveWhole, .skipUnread,
       .leaveOutHead, .joinRanks("rank 1"), .addRanks, .joinFiles(["rank_0.pt", "rank_1.pt"], or: "full.pt"),
       .leaveOutTensors(["fc.*", "classifier.*"]),
     ]

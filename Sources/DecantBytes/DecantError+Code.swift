@@ -198,7 +198,7 @@ extension DecantError.Code {
     case .wrongPassword: [.givePassword]
     case .partMissing: [.text("Put the missing file next to the others.")]
     case .partialCheckpoint: [.text("Pass the folder that holds every rank.")]
-    case .unreadTensors: [.exceptTensors(["NAME"]), .saveWhole]
+    case .unreadTensors: [.skipUnread, .saveWhole]
     case .keyNotFound: [.listKeys, .choosePrefix([])]
     case .tensorNotFound: [.listNames, .inspect]
     case .noStateDict: [.inspect]

@@ -51,7 +51,9 @@ public struct Checkpoint: Sendable {
   /// Every tensor, in the file's order.
   public let tensors: [CheckpointTensor]
   /// Every value that is not a tensor, in the file's order.
-  public let objects: [CheckpointObject]
+  public private(set) var objects: [CheckpointObject]
+  /// The tensors of kinds that are not read, when the caller leaves them out; otherwise ``objects`` lists them.
+  package private(set) var skippedTensors: [CheckpointObject] = []
   /// The source code of module classes that is stored in the file. It is never run.
   package let moduleSources: [ModuleSource]
   /// Messages for the user, such as missing checksums; empty for an ordinary file.
@@ -106,8 +108,10 @@ public struct Checkpoint: Sendable {
   /// partitions of DeepSpeed's ZeRO. Values that are not split are those of the lowest rank.
   ///
   /// - Throws: ``DecantError`` as for a file, and when the files do not belong together.
-  public init(joining paths: [String], limits: Limits = Limits()) throws(DecantError) {
-    let (parts, files) = try Checkpoint.join(paths: paths, limits: limits)
+  public init(
+    joining paths: [String], limits: Limits = Limits(), password: String? = nil
+  ) throws(DecantError) {
+    let (parts, files) = try Checkpoint.join(paths: paths, limits: limits, password: password)
     self.init(parts, path: paths.first ?? "", files: files, limits: limits)
   }
 
@@ -159,7 +163,7 @@ public struct Checkpoint: Sendable {
     let record =
       parts.containerMetadata.first { $0.0 == ConvolutionRecord.key }?.1
       ?? parts.contents.objects.first { $0.path == [.text(ConvolutionRecord.key)] }?.value?.string
-    if let record, [.safetensors, .shards, .gguf].contains(parts.container),
+    if let record, [.safetensors, .shards, .gguf, .npz, .torchZip].contains(parts.container),
       let warning = ConvolutionRecord.mark(&tensors, record)
     {
       warnings.append(warning)
@@ -174,6 +178,16 @@ public struct Checkpoint: Sendable {
     graph =
       [.torchZip, .torchLegacy, .torchTar, .pickle].contains(parts.container) ? parts.contents.graph : nil
     containerMetadata = parts.containerMetadata.map { (label: $0.0, text: $0.1) }
+  }
+
+  /// Returns the checkpoint without its tensors of kinds that are not read, so that the others can be used. O(values).
+  ///
+  /// By default such a tensor is an error wherever weights are used, since it may be one of them.
+  public func skippingUnreadTensors() -> Checkpoint {
+    var others = self
+    others.skippedTensors += objects.filter { $0.unreadTensor != nil }
+    others.objects.removeAll { $0.unreadTensor != nil }
+    return others
   }
 
   /// Returns the source code of a TorchScript archive's classes by qualified name, such as

@@ -1,4 +1,4 @@
-package import DecantBytes
+internal import DecantBytes
 
 /// The keys of a checkpoint as text: what listings and messages print, `--key` accepts.
 ///

@@ -24,7 +24,8 @@ package enum ConvolutionKind: String, Sendable, CaseIterable {
   package static let ranks = 3...5
 }
 
-/// The record of the weights that were turned to channels last, in the metadata entry `decant.layout`.
+/// The record of the weights that were turned to channels last: the metadata entry `decant.layout`, or the comment
+/// `decant.layout=…` of a zip archive.
 ///
 /// The entry is JSON: `{"nhwc": {"ordinary": ["conv1.weight"], "transposed": ["up.weight"]}}`.
 package enum ConvolutionRecord {
@@ -40,18 +41,48 @@ package enum ConvolutionRecord {
     return JSONValue.object([(key: "nhwc", value: .object(lists))]).text
   }
 
-  /// Marks the tensors that an entry names. Returns a warning when the entry cannot be used; otherwise nil.
-  static func mark(_ tensors: inout [CheckpointTensor], _ text: String) -> String? {
+  /// Returns the comment of a zip archive that holds an entry's text.
+  package static func comment(_ text: String) -> [UInt8] { Array((key + "=" + text).utf8) }
+
+  /// Returns the entry's text from the comment of a zip archive; nil for other comments.
+  static func text(inComment comment: [UInt8]) -> String? {
+    guard comment.starts(with: (key + "=").utf8) else { return nil }
+    return String(validating: comment.dropFirst(key.utf8.count + 1), as: UTF8.self)
+  }
+
+  /// Returns one entry with the weights of several, such as those of a checkpoint's shards. An entry that is not
+  /// understood is returned as it is.
+  static func merged(_ texts: [String]) -> String? {
+    guard let first = texts.first, texts.contains(where: { $0 != first }) else { return texts.first }
+    var weights: [(name: String, kind: ConvolutionKind)] = []
+    var seen: Set<ExactText> = []
+    for text in texts {
+      guard let kinds = kinds(in: text) else { return text }
+      for (name, kind) in kinds where seen.insert(ExactText(name)).inserted { weights.append((name, kind)) }
+    }
+    return Self.text(weights)
+  }
+
+  /// Returns the weights that an entry names; nil when it is not understood.
+  private static func kinds(in text: String) -> [(name: String, kind: ConvolutionKind)]? {
     let bytes = Array(text.utf8)
     guard let json = try? JSONValue(parsing: unsafe bytes.span.bytes, depth: 8), let lists = json["nhwc"]
     else {
+      return nil
+    }
+    return ConvolutionKind.allCases.flatMap { kind -> [(name: String, kind: ConvolutionKind)] in
+      guard case .array(let names)? = lists[kind.rawValue] else { return [] }
+      return names.compactMap { name in name.string.map { ($0, kind) } }
+    }
+  }
+
+  /// Marks the tensors that an entry names. Returns a warning when the entry cannot be used; otherwise nil.
+  static func mark(_ tensors: inout [CheckpointTensor], _ text: String) -> String? {
+    guard let named = Self.kinds(in: text) else {
       return "the metadata entry \(key) is not understood: the order of the weights' axes is unknown"
     }
     var kinds: [ExactText: ConvolutionKind] = [:]
-    for kind in ConvolutionKind.allCases {
-      guard case .array(let names)? = lists[kind.rawValue] else { continue }
-      for name in names { if let name = name.string { kinds[ExactText(name)] = kind } }
-    }
+    for (name, kind) in named { kinds[ExactText(name)] = kind }
     var count = 0
     for index in tensors.indices {
       guard let kind = kinds[ExactText(tensors[index].name)],

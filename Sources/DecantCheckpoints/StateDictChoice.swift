@@ -1,4 +1,5 @@
 package import DecantBytes
+internal import DecantIO
 internal import DecantTensors
 
 /// A part of a checkpoint that can be loaded into a network.
@@ -13,7 +14,7 @@ package struct StateDictCandidate: Sendable, Equatable {
 
 /// The part of a checkpoint that a command uses, and everything that it leaves out.
 package struct StateDictChoice: Sendable {
-  package let selection: Selection
+  package private(set) var selection: Selection
   /// The values outside the selection, by their first keys outside its path, in the file's order.
   package var leftOut: [LeftOut] = []
   /// True when names begin below a key that the caller did not give.
@@ -21,9 +22,50 @@ package struct StateDictChoice: Sendable {
   /// The number of tensors below the selection's path that the module's `state_dict()` leaves out too: attributes and
   /// non-persistent buffers.
   package var attributeCount = 0
+  /// The tensors of kinds that are not read, which the caller leaves out.
+  package var skipped: [CheckpointObject] = []
+  /// The full names of the tensors below the selection's path that the caller's patterns leave out.
+  package private(set) var excluded: [String] = []
 
   /// Uses a selection that the caller made.
   package init(selection: Selection) { self.selection = selection }
+
+  /// Returns the choice without the tensors whose names, below the selection's path, match one of the patterns.
+  ///
+  /// - Throws: ``DecantError`` with the code `tensorNotFound` for a pattern that matches no tensor of the checkpoint.
+  package func excluding(_ patterns: [String], in checkpoint: Checkpoint) throws(DecantError)
+    -> StateDictChoice
+  {
+    guard !patterns.isEmpty else { return self }
+    func matches(_ path: [PathKey]) -> Bool {
+      let name = selection.name(of: path)
+      return patterns.contains { name.matches(glob: $0) }
+    }
+    func isExcluded(_ tensor: CheckpointTensor) -> Bool {
+      matches(tensor.path) || tensor.rankPart.map { matches($0.owner) } ?? false
+    }
+    let names = selection.tensors.map { selection.name(of: $0) } + checkpoint.allTensorNames
+    let unread = selection.unread.map { selection.name(of: $0.path) }
+    let unused = patterns.filter { glob in !(names + unread).contains { $0.matches(glob: glob) } }
+    guard unused.isEmpty else { throw checkpoint.unusedPatterns(unused) }
+    let kept = Selection(
+      path: selection.path, tensors: selection.tensors.filter { !isExcluded($0) },
+      unread: selection.unread.filter { !matches($0.path) })
+    var choice = self
+    choice.excluded =
+      selection.tensors.filter(isExcluded).map(\.name)
+      + selection.unread.filter { matches($0.path) }.map(\.name)
+    choice.selection = kept
+    return choice
+  }
+
+  /// Leaves out the tensors of modules that their `state_dict()` does not have.
+  package mutating func leaveOutAttributes() {
+    let kept = selection.tensors.filter { !$0.isAttribute }
+    guard !kept.isEmpty, kept.count < selection.tensors.count else { return }
+    attributeCount = selection.tensors.count - kept.count
+    selection = Selection(path: selection.path, tensors: kept, unread: selection.unread)
+  }
 
   /// The values below one key outside the selection.
   package struct LeftOut: Sendable, Equatable {
@@ -48,27 +90,43 @@ extension Checkpoint {
   /// Returns the part of the checkpoint to convert or to compare: the one below a key, else the only state dict, else
   /// all tensors of a file without a state dict.
   ///
-  /// - Parameter withAttributes: true to include the tensors of a module that its `state_dict()` leaves out.
-  /// - Throws: ``DecantError`` as ``chosenStateDict(withAttributes:)`` and ``selection(key:withAttributes:)``.
-  package func choice(key: String?, withAttributes: Bool = false) throws(DecantError) -> StateDictChoice {
-    if let key { return StateDictChoice(selection: try selection(key: key, withAttributes: withAttributes)) }
-    let mappings = TensorMappings(tensors)
-    if mappings.candidates.isEmpty { return StateDictChoice(selection: .all(of: self)) }
-    return try chosenStateDict(mappings, withAttributes: withAttributes, takesAll: true)
+  /// - Parameters:
+  ///   - withAttributes: true to include the tensors of a module that its `state_dict()` leaves out.
+  ///   - except: patterns of full names. Tensors with these names are no reason for a question, and no state dict.
+  /// - Throws: ``DecantError`` as ``chosenStateDict(withAttributes:except:)`` and ``selection(key:withAttributes:)``.
+  package func choice(
+    key: String?, withAttributes: Bool = false, except: [String] = []
+  ) throws(DecantError) -> StateDictChoice {
+    let mappings = key == nil ? TensorMappings(tensors.excluding(except)) : nil
+    guard let mappings, !mappings.candidates.isEmpty else {
+      var choice = StateDictChoice(
+        selection: try key.map { key throws(DecantError) in
+          try selection(key: key, withAttributes: withAttributes)
+        } ?? .all(of: self))
+      choice.skipped = skippedTensors
+      return choice
+    }
+    return try chosenStateDict(mappings, withAttributes: withAttributes, except: except, orAll: true)
   }
 
   /// Returns the only state dict, and the values that it leaves out.
   ///
-  /// - Parameter withAttributes: true to include the tensors of a module that its `state_dict()` leaves out.
+  /// - Parameters:
+  ///   - withAttributes: true to include the tensors of a module that its `state_dict()` leaves out.
+  ///   - except: patterns of full names. Tensors with these names are no reason for a question, and no state dict.
   /// - Throws: ``DecantError``: `noStateDict`; `ambiguousStateDict` when there are several, which it lists, and when a
   ///   tensor outside the only one may be a weight. That is every tensor of two or more sizes above 1, unless it belongs
   ///   to an optimizer, a random number generator, a data frame or a module's attributes.
-  package func chosenStateDict(withAttributes: Bool = false) throws(DecantError) -> StateDictChoice {
-    try chosenStateDict(TensorMappings(tensors), withAttributes: withAttributes, takesAll: false)
+  package func chosenStateDict(
+    withAttributes: Bool = false, except: [String] = []
+  ) throws(DecantError) -> StateDictChoice {
+    try chosenStateDict(
+      TensorMappings(tensors.excluding(except)), withAttributes: withAttributes, except: except, orAll: false)
   }
 
+  /// - Parameter orAll: true when the caller can use everything in the file.
   private func chosenStateDict(
-    _ mappings: TensorMappings, withAttributes: Bool, takesAll: Bool
+    _ mappings: TensorMappings, withAttributes: Bool, except: [String], orAll: Bool
   ) throws(DecantError) -> StateDictChoice {
     guard let only = mappings.candidates.first else {
       throw DecantError(
@@ -78,7 +136,7 @@ extension Checkpoint {
     guard mappings.candidates.count == 1 else {
       let parts = tensors.filter { $0.rankPart != nil && $0.purpose == nil }
       guard parts.isEmpty else { throw rankRefusal(parts) }
-      throw ambiguity(mappings.candidates, areTwins: mappings.haveTwins, takesAll)
+      throw ambiguity(mappings.candidates, mappings.twins, orAll: orAll)
     }
     // The data of a wrapper subclass is in the tensors attached to it.
     let wrappers = Set(
@@ -96,34 +154,46 @@ extension Checkpoint {
         || (withAttributes && tensor.isExtra && tensor.path.starts(with: only.path))
       if isUsed { selected.append(tensor) } else { others.append(tensor) }
     }
-    let parts = others.filter { $0.rankPart != nil && $0.purpose == nil }
+    let open = others.excluding(except)
+    let parts = open.filter { $0.rankPart != nil && $0.purpose == nil }
     guard parts.isEmpty else { throw rankRefusal(parts) }
     let unread = objects.filter { $0.unreadTensor != nil }
     let otherUnread = unread.filter { $0.stateDict != only.path }
-    let known = Set(others.isEmpty ? [] : selected.map(\.tensor.identity))
+    let known = Set(open.isEmpty ? [] : selected.map(\.tensor.identity))
     let elementCount = selected.map(\.tensor.elementCount).saturatingSum
     let mayBeWeights =
-      others.filter { tensor in
-        !known.contains(tensor.tensor.identity)
-          && (tensor.mayBeWeight || tensor.isLargerThan(elementCount)
-            || tensor.hasWeightType && tensor.stateDict.map { mappings.doubtful.contains($0) } ?? false)
-      }.map(\.name)
-      + otherUnread.filter { $0.purpose == nil }.map { $0.path.isEmpty ? "the value at the root" : $0.name }
+      open.filter { tensor in
+        guard !known.contains(tensor.tensor.identity), tensor.purpose == nil, tensor.hasWeightType,
+          !mappings.moments.contains(tensorAt: tensor.path), !tensor.isRandomState
+        else { return false }
+        return tensor.hasWeightShape
+          || tensor.tensor.elementCount > elementCount
+          || tensor.stateDict.map { mappings.doubtful.contains($0) } ?? false
+      }.map(\.path)
+      + otherUnread.filter { value in
+        value.purpose == nil && !except.contains { value.name.matches(glob: $0) }
+      }.map(\.path)
     guard mayBeWeights.isEmpty else {
       throw DecantError(
         .ambiguousStateDict,
         "besides the state dict \(only.path.isEmpty ? "at the root" : key(of: only.path).escapedForDisplay) "
           + "(\(Format.count(only.tensorCount, "tensor"))) it holds "
           + "\(Format.count(mayBeWeights.count, "tensor")) that may be weights: "
-          + mayBeWeights.prefix(8).map(\.escapedForDisplay).joined(separator: ", ")
+          + mayBeWeights.prefix(8).map {
+            $0.isEmpty ? "the value at the root" : $0.joinedName.escapedForDisplay
+          }.joined(separator: ", ")
           + (mayBeWeights.count > 8 ? ", …" : ""),
-        file: path, advice: .chooseStateDict([key(of: only.path)], orAll: takesAll && canTakeAll))
+        file: path,
+        advice: only.path.isEmpty
+          ? .chooseRoot(except: Self.patterns(of: mayBeWeights, sparing: selected))
+          : .chooseStateDict([key(of: only.path)], orAll: orAll && canTakeAll))
     }
     var choice = StateDictChoice(
       selection: Selection(
         path: only.path, tensors: selected, unread: unread.filter { $0.stateDict == only.path }))
     choice.isImplicit = !only.path.isEmpty
     choice.leftOut = leftOut(beside: only.path, others, otherUnread)
+    choice.skipped = skippedTensors
     choice.attributeCount = others.count { $0.isExtra && $0.path.starts(with: only.path) }
     return choice
   }
@@ -135,8 +205,37 @@ extension Checkpoint {
       && tensors.allSatisfy { names.insert(ExactText($0.name)).inserted }
   }
 
+  /// Returns patterns that match the paths, by their first keys, and none of the selected tensors' names. Empty when
+  /// there are no such patterns.
+  private static func patterns(of paths: [[PathKey]], sparing selected: [CheckpointTensor]) -> [String] {
+    var patterns: [String] = []
+    var seen: Set<ExactText> = []
+    for path in paths {
+      guard let first = path.first?.name else { return [] }
+      let pattern = path.count > 1 ? first + ".*" : first
+      guard !pattern.dropLast(path.count > 1 ? 1 : 0).contains(where: { "*?[\\".contains($0) }) else {
+        return []
+      }
+      if seen.insert(ExactText(pattern)).inserted { patterns.append(pattern) }
+    }
+    let names = selected.map(\.name)
+    return patterns.contains { pattern in names.contains { $0.matches(glob: pattern) } } ? [] : patterns
+  }
+
+  /// The full names of all tensors, those of kinds that are not read among them.
+  package var allTensorNames: [String] {
+    tensors.map(\.name) + (objects.filter { $0.unreadTensor != nil } + skippedTensors).map(\.name)
+  }
+
+  /// Returns the error for patterns that match no tensor's name.
+  package func unusedPatterns(_ patterns: [String]) -> DecantError {
+    DecantError(
+      .tensorNotFound, "no tensor name matches \(patterns.map(\.quoted).joined(separator: ", "))",
+      file: path, advice: .listNames)
+  }
+
   private func ambiguity(
-    _ candidates: [StateDictCandidate], areTwins: Bool, _ takesAll: Bool
+    _ candidates: [StateDictCandidate], _ twins: TensorMappings.Twins?, orAll: Bool
   ) -> DecantError {
     let keys = keys(of: candidates.prefix(16).map(\.path))
     let list = zip(keys, candidates).map {
@@ -146,10 +245,10 @@ extension Checkpoint {
     return DecantError(
       .ambiguousStateDict,
       "holds \(candidates.count) state dicts: \(list)\(candidates.count > 16 ? ", …" : "")"
-        + (areTwins
-          ? ". They have the same names and shapes: often the weights as trained, and their running average (EMA), which is the one to evaluate"
-          : ""),
-      file: path, advice: .chooseStateDict(keys, orAll: takesAll && canTakeAll))
+        + (twins.map {
+          ". They have the same names and shapes\($0 == .prefixed ? ", but for a prefix" : ""): often the weights as trained, and their running average (EMA), which is the one to evaluate"
+        } ?? ""),
+      file: path, advice: .chooseStateDict(keys, orAll: orAll && canTakeAll))
   }
 
   /// Returns the values outside a state dict, grouped by the first key outside its path.
@@ -185,10 +284,20 @@ private struct TensorMappings {
   private(set) var candidates: [StateDictCandidate] = []
   /// The mappings inside or around a candidate that may be weights, too.
   private(set) var doubtful: Set<[PathKey]> = []
-  /// True when there are several candidates, and all have the same names and shapes.
-  private(set) var haveTwins = false
+  /// The likeness of several candidates that all have the same names and shapes; nil for others.
+  private(set) var twins: Twins?
+  /// The mappings of an optimizer's moments.
+  let moments: MomentMappings
+
+  /// The likeness of state dicts with the same shapes.
+  enum Twins {
+    case same
+    /// The names are the same behind a prefix, such as `module.` of DataParallel and of averaged models.
+    case prefixed
+  }
 
   init(_ tensors: [CheckpointTensor]) {
+    moments = MomentMappings(tensors)
     var order: [[PathKey]] = []
     var members: [[PathKey]: [Int]] = [:]
     for (index, tensor) in tensors.enumerated() {
@@ -198,7 +307,7 @@ private struct TensorMappings {
     }
     order.removeAll { path in
       let own = members[path, default: []].map { tensors[$0] }
-      return own.allSatisfy(\.isRandomState) || Self.isOptimizerState(own, path)
+      return own.allSatisfy(\.isRandomState) || moments.contains(path) || Self.isStateOfParameter(own)
     }
     let wide = order.filter { path in
       let own = members[path, default: []].lazy.map { tensors[$0] }
@@ -231,14 +340,47 @@ private struct TensorMappings {
     }
     doubtful = Set(all).subtracting(chosen)
     candidates = chosen.map { StateDictCandidate(path: $0, tensorCount: members[$0]?.count ?? 0) }
-    guard chosen.count > 1 else { return }
-    let contents = chosen.map { path in
-      Set(
-        members[path, default: []].map { index in
-          Member(name: Array(tensors[index].path.dropFirst(path.count)), shape: tensors[index].tensor.shape)
+    if chosen.count > 1 {
+      twins = Self.likeness(
+        chosen.map { path in
+          members[path, default: []].map { index in
+            Member(
+              name: tensors[index].path.dropFirst(path.count).joinedName, shape: tensors[index].tensor.shape)
+          }
         })
     }
-    haveTwins = contents.allSatisfy { $0 == contents[0] }
+  }
+
+  /// Returns the likeness of state dicts; nil when their names or shapes differ. O(members).
+  ///
+  /// Counters, such as `n_averaged` of an averaged model, and other single numbers are not compared.
+  private static func likeness(_ all: [[Member]]) -> Twins? {
+    if all.allSatisfy({ Set($0) == Set(all[0]) }) { return .same }
+    let weights = all.map { members in members.filter { $0.shape.contains { $0 != 1 } } }
+    let prefixes = weights.map(prefix)
+    guard let longest = prefixes.max(by: { $0.count < $1.count }), weights.allSatisfy({ !$0.isEmpty }),
+      prefixes.allSatisfy({ longest.suffix($0.count).elementsEqual($0) })
+    else { return nil }
+    let bare = zip(weights, prefixes).map { members, prefix in
+      Set(
+        members.map {
+          Member(
+            name: $0.name.split(separator: ".").dropFirst(prefix.count).joined(separator: "."),
+            shape: $0.shape)
+        })
+    }
+    guard bare.allSatisfy({ $0 == bare[0] }) else { return nil }
+    return prefixes.allSatisfy { $0 == prefixes[0] } ? .same : .prefixed
+  }
+
+  /// Returns the parts of the longest prefix of all names, between dots.
+  private static func prefix(of members: [Member]) -> [Substring] {
+    var common: [Substring]?
+    for member in members {
+      let parts = Array(member.name.split(separator: ".").dropLast())
+      common = common.map { Array(zip($0, parts).prefix { $0 == $1 }.map(\.0)) } ?? parts
+    }
+    return common ?? []
   }
 
   private struct Alias: Hashable {
@@ -247,22 +389,15 @@ private struct TensorMappings {
   }
 
   private struct Member: Hashable {
-    let name: [PathKey]
+    let name: String
     let shape: [Int]
   }
 
-  /// The names that optimizers give to their state of a parameter.
-  static let moments: Set<String> = [
-    "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "exp_avg_sq_row", "exp_avg_sq_col", "exp_inf",
-    "momentum_buffer",
-    "square_avg", "grad_avg", "acc_delta", "exp_avg_diff", "neg_pre_grad",
-  ]
-
-  /// Returns true for an optimizer's state of one parameter, or of all parameters by name.
-  private static func isOptimizerState(_ own: [CheckpointTensor], _ path: [PathKey]) -> Bool {
-    if let last = path.last, moments.contains(last.name) { return true }
+  /// Returns true for an optimizer's values of one parameter, by their names.
+  private static func isStateOfParameter(_ own: [CheckpointTensor]) -> Bool {
     let names = own.map { $0.path.last?.name ?? "" }
-    return names.allSatisfy { moments.contains($0) || $0 == "step" } && names.contains { $0 != "step" }
+    return names.allSatisfy { OptimizerState.moments.contains($0) || $0 == "step" }
+      && names.contains { $0 != "step" }
   }
 }
 
@@ -320,20 +455,11 @@ private struct KeyTree {
 extension CheckpointTensor {
   /// True when two or more sizes are above 1, as in the weights of linear and convolutional layers. Counts and masks are
   /// no weights.
-  fileprivate var hasWeightShape: Bool { hasWeightType && tensor.shape.count { $0 > 1 } >= 2 }
-
-  fileprivate var hasWeightType: Bool { tensor.dtype != .int64 && tensor.dtype != .bool }
-
-  /// True for a tensor outside the chosen state dict that may be a weight of a network.
-  fileprivate var mayBeWeight: Bool { purpose == nil && hasWeightShape && !isMoment }
-
-  /// True for a tensor that may be the weights of a whole network in one vector, such as FSDP's flat parameters.
-  fileprivate func isLargerThan(_ elementCount: Int) -> Bool {
-    purpose == nil && hasWeightType && !isMoment && !isRandomState && tensor.elementCount > elementCount
+  fileprivate var hasWeightShape: Bool {
+    hasWeightType && !isRandomState && tensor.shape.count { $0 > 1 } >= 2
   }
 
-  /// True for a value that an optimizer keeps of a parameter.
-  private var isMoment: Bool { path.contains { TensorMappings.moments.contains($0.name) } }
+  fileprivate var hasWeightType: Bool { tensor.dtype != .int64 && tensor.dtype != .bool }
 
   /// True for a tensor of a module that its `state_dict()` leaves out.
   package var isAttribute: Bool { purpose == .attribute || purpose == .unsavedBuffer }
@@ -345,13 +471,26 @@ extension CheckpointTensor {
   ///
   /// Source: PyTorch `aten/src/ATen/CPUGeneratorImpl.cpp`, whose state has 5,056 bytes; NumPy's `MT19937` has 624 words.
   fileprivate var isRandomState: Bool {
+    // Several processes' states are stacked.
+    if tensor.dtype == .uint8, tensor.shape.count <= 2, tensor.shape.last == 5056 { return true }
     guard tensor.shape.count == 1 else { return false }
     switch tensor.dtype {
     case .uint8:
       let name = path.joinedName.lowercased()
-      return tensor.shape[0] == 5056 || ["rng", "random", "seed"].contains { name.contains($0) }
+      return ["rng", "random", "seed"].contains { name.contains($0) }
     case .uint32: return tensor.shape[0] == 624
     default: return false
+    }
+  }
+}
+
+extension [CheckpointTensor] {
+  /// Returns the tensors whose full names, or whose owners' names, match none of the patterns.
+  fileprivate func excluding(_ patterns: [String]) -> [CheckpointTensor] {
+    guard !patterns.isEmpty else { return self }
+    return filter { tensor in
+      let names = [tensor.name] + (tensor.rankPart.map { [$0.owner.joinedName] } ?? [])
+      return !patterns.contains { pattern in names.contains { $0.matches(glob: pattern) } }
     }
   }
 }

@@ -49,7 +49,7 @@ package struct DiffFile: Sendable {
     _ letter: String, _ checkpoint: Checkpoint, key: String?, _ query: TensorQuery
   ) throws(DecantError) {
     try checkpoint.requireIntact()
-    try self.init(letter, checkpoint, checkpoint.choice(key: key), query)
+    try self.init(letter, checkpoint, checkpoint.choice(key: key, except: query.except), query)
   }
 
   /// Selects the tensors of an open checkpoint.
@@ -115,7 +115,9 @@ package struct DiffFile: Sendable {
   /// Returns true when a glob matches the name of any tensor, including those left out and those of unsupported kinds.
   package func hasName(_ glob: String) -> Bool {
     func fits(_ path: [PathKey]) -> Bool { path.dropFirst(depth).joinedName.matches(glob: glob) }
-    return checkpoint.tensors.contains { fits($0.path) } || items.contains { $0.name.matches(glob: glob) }
+    // A pattern may also leave out what is outside the selection, by its full name.
+    return checkpoint.allTensorNames.contains { $0.matches(glob: glob) }
+      || checkpoint.tensors.contains { fits($0.path) } || items.contains { $0.name.matches(glob: glob) }
       || checkpoint.objects.contains { $0.unreadTensor != nil && fits($0.path) }
   }
 
@@ -149,7 +151,7 @@ package struct DiffFile: Sendable {
         "holds tensors that cannot be compared: "
           + list(
             unread.map { "\($0.path.isEmpty ? "the one at the root" : $0.name) (\($0.unreadTensor ?? ""))" }),
-        file: checkpoint.path, advice: selection.leavingOut(unread))
+        file: checkpoint.path, advice: selection.leavingOutUnread)
     }
   }
 }

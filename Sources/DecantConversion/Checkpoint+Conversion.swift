@@ -92,12 +92,12 @@ extension Checkpoint {
     switch plan.format {
     case .safetensors:
       if let limit = options.shardByteCount, let path {
-        return try SafetensorsShards(plan.tensors, metadata.texts, limit, path).write(policy, &pipeline)
+        return try SafetensorsShards(plan.tensors, metadata, limit, path).write(policy, &pipeline)
       }
       let writer = try SafetensorsWriter(plan.tensors, metadata: metadata.texts)
       return try file { try writer.write(to: $0, &pipeline) }
     case .npz:
-      let writer = try NpzWriter(plan.tensors)
+      let writer = try NpzWriter(plan.tensors, comment: metadata.comment)
       return try file { try writer.write(to: $0, &pipeline) }
     case .npy:
       let writer = try NpyWriter(plan.tensors)
@@ -117,7 +117,7 @@ extension Checkpoint {
         let writer = TorchLegacyWriter(pickling.bytes, records)
         return try file { try writer.write(to: $0, &pipeline) }
       }
-      let writer = TorchZipWriter(pickling.bytes, records)
+      let writer = TorchZipWriter(pickling.bytes, records, comment: metadata.comment)
       return try file { try writer.write(to: $0, &pipeline) }
     }
   }

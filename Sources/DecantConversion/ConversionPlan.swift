@@ -31,9 +31,15 @@ package struct ConversionPlan {
     self.checkpoint = checkpoint
     self.options = options
     self.format = format
-    choice =
+    var choice =
       try selecting.map { StateDictChoice(selection: $0) }
-      ?? checkpoint.choice(key: options.key, as: format, withAttributes: options.includesAttributes)
+      ?? checkpoint.choice(
+        key: options.key, as: format, withAttributes: options.includesAttributes, except: options.except)
+    // Modules become their state dicts.
+    if format == .torchZip, options.dropsObjects, !options.includesAttributes {
+      choice.leaveOutAttributes()
+    }
+    self.choice = choice
     selection = choice.selection
     if options.resolvesWeights { (selection, parametrized) = try selection.resolved() }
     replace()
@@ -57,6 +63,7 @@ package struct ConversionPlan {
         turned: turned(selection.tensors[index]))
     }
     try requireData()
+    try requireRecordableLayout()
   }
 
   // MARK: Tensor selection
@@ -93,18 +100,25 @@ package struct ConversionPlan {
     let names =
       selection.tensors.map { selection.name(of: $0) } + selection.unread.map { selection.name(of: $0.path) }
       + selection.tensors.compactMap { $0.rankPart.map { selection.name(of: $0.owner) } }
-    let unused = (query.only + query.except).filter { glob in
-      !names.contains { $0.matches(glob: glob) }
-    }
-    guard unused.isEmpty else { throw noMatch(unused) }
+    // A pattern may also leave out what is outside the selection, by its full name.
+    let unused =
+      query.only.filter { glob in !names.contains { $0.matches(glob: glob) } }
+      + query.except.filter { glob in
+        !names.contains { $0.matches(glob: glob) }
+          && !checkpoint.allTensorNames.contains { $0.matches(glob: glob) }
+      }
+    guard unused.isEmpty else { throw checkpoint.unusedPatterns(unused) }
     selection = Selection(path: selection.path, tensors: kept, unread: selection.unread)
   }
 
-  /// Returns the error for patterns that match no tensor.
-  private func noMatch(_ globs: [String]) -> DecantError {
-    DecantError(
-      .tensorNotFound, "no tensor name matches \(globs.map(\.quoted).joined(separator: ", "))",
-      file: checkpoint.path, advice: .listNames)
+  /// The paths of the tensors of kinds that are not read, which the caller leaves out.
+  var unreadPathsLeftOut: Set<[PathKey]> {
+    let unselected =
+      options.query.isPartial
+      ? checkpoint.objects.filter {
+        $0.unreadTensor != nil && !options.query.selects(selection.name(of: $0.path))
+      } : []
+    return Set((checkpoint.skippedTensors + unselected).map(\.path))
   }
 
   /// Returns true when the patterns select a tensor. A part of a sharded tensor also goes by its owner's name.
@@ -157,7 +171,7 @@ package struct ConversionPlan {
     // The loader of .pth refuses bare storages: the writer reports them, and --drop-objects leaves them out.
     if format == .torchZip { readable.unread.removeAll { $0.isStorage } }
     try checkpoint.requireReadable(
-      readable, use: "converted", canLeaveOut: true
+      readable, use: "converted"
     ) { options.query.selects($0) }
     guard !selection.tensors.isEmpty else {
       throw DecantError(
@@ -190,12 +204,13 @@ package struct ConversionPlan {
   }
 
   private func refusal(
-    _ what: String, _ entries: [CheckpointTensor], _ advice: DecantError.Advice
+    _ what: String, _ entries: [CheckpointTensor], _ advice: DecantError.Advice, _ reason: String? = nil
   ) -> DecantError {
+    let reason = reason ?? "which \(format.name) cannot hold"
     let list = entries.prefix(16).map { "\($0.name.escapedForDisplay) (\($0.tensor.dtype.rawValue))" }
     return DecantError(
       .notRepresentable,
-      "\(entries.count == 1 ? "this tensor is" : "these \(entries.count) tensors are") \(what), which \(format.name) cannot hold: "
+      "\(entries.count == 1 ? "this tensor is" : "these \(entries.count) tensors are") \(what), \(reason): "
         + list.joined(separator: ", ") + (entries.count > 16 ? ", …" : ""), file: checkpoint.path,
       advice: advice)
   }
@@ -230,7 +245,7 @@ package struct ConversionPlan {
   ///
   /// - Throws: ``DecantError`` when weights are channels last already, when nothing says which tensors are weights of
   ///   convolutions, and when there is nothing to turn back.
-  private mutating func chooseConvolutions() throws(DecantError) {
+  private mutating func chooseConvolutions() throws {
     let turned = choice.selection.tensors.filter { $0.turned != nil }
     switch options.layout {
     case nil: return
@@ -252,9 +267,10 @@ package struct ConversionPlan {
     let unused = (options.layoutOnly + options.layoutTransposed).filter { glob in
       !all.contains { $0.matches(glob: glob) }
     }
-    guard unused.isEmpty else { throw noMatch(unused) }
+    guard unused.isEmpty else { throw checkpoint.unusedPatterns(unused) }
     let known =
       options.layoutOnly.isEmpty && options.layoutTransposed.isEmpty ? checkpoint.moduleConvolutions() : [:]
+    var (sparse, quantized): ([CheckpointTensor], [CheckpointTensor]) = ([], [])
     for entry in selection.tensors {
       let name = selection.name(of: entry)
       func matches(_ globs: [String]) -> Bool { globs.contains { name.matches(glob: $0) } }
@@ -262,16 +278,34 @@ package struct ConversionPlan {
         known[entry.path]
         ?? (matches(options.layoutTransposed)
           ? .transposed : matches(options.layoutOnly) ? .ordinary : nil)
-      guard let kind, ConvolutionKind.ranks ~= entry.tensor.shape.count, entry.tensor.layout == .strided,
-        entry.tensor.quantization == nil || options.dequantizes
-      else { continue }
+      guard let kind, ConvolutionKind.ranks ~= entry.tensor.shape.count else { continue }
+      if entry.tensor.layout != .strided, !options.makesDense { sparse.append(entry) }
+      if entry.tensor.quantization != nil, !options.dequantizes { quantized.append(entry) }
       convolutions[entry.path] = kind
+    }
+    if !sparse.isEmpty { throw refusal("sparse", sparse, .makeDense, "whose axes have no order in memory") }
+    if !quantized.isEmpty {
+      throw refusal("quantised", quantized, .dequantize, "which are turned only as numbers")
     }
     guard !convolutions.isEmpty else {
       throw DecantError(
         .undetermined, "does not say which tensors are weights of convolutions", file: checkpoint.path,
         advice: .nameConvolutions)
     }
+  }
+
+  /// Throws when weights that are channels last would be written to a format without a place for that fact, unless the
+  /// caller turns them just now.
+  private func requireRecordableLayout() throws(DecantError) {
+    let turned = tensors.filter { $0.turned != nil }
+    guard let record = turned.layoutRecord, let reason = format.reasonAgainst(record: record, options) else {
+      return
+    }
+    guard options.layout != .channelsLast || format.recordsLayout(options) else { return }
+    throw DecantError(
+      .notRepresentable,
+      "\(Format.count(turned.count, "convolution weight")) \(turned.count == 1 ? "is" : "are") channels last, and \(reason)",
+      file: checkpoint.path, tensor: turned[0].name, advice: .turnBack)
   }
 
   private func requireData() throws(DecantError) {
@@ -368,8 +402,9 @@ package struct ConversionPlan {
 extension Checkpoint {
   /// Returns the part to write: the one below a key, else the only state dict. A `.pth` can hold everything.
   package func choice(
-    key: String?, as format: OutputFormat, withAttributes: Bool = false
+    key: String?, as format: OutputFormat, withAttributes: Bool = false, except: [String] = []
   ) throws(DecantError) -> StateDictChoice {
-    try choice(key: key ?? (format == .torchZip ? "." : nil), withAttributes: withAttributes)
+    try choice(
+      key: key ?? (format == .torchZip ? "." : nil), withAttributes: withAttributes, except: except)
   }
 }

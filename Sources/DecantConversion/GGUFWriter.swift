@@ -89,6 +89,7 @@ struct GGUFWriter {
     if let fileType = fileType(tensors) { add("general.file_type", .integer("uint32", fileType)) }
     for (key, value) in typed { add(key, value) }
     for (key, value) in metadata.own { add(key, .text(value)) }
+    if let record = metadata.record { add(ConvolutionRecord.key, .text(record)) }
     return values
   }
 

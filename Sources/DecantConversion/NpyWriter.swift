@@ -34,9 +34,12 @@ struct NpyWriter {
 /// multiples of 64 bytes.
 struct NpzWriter {
   private let tensors: [PlannedTensor]
+  private let comment: [UInt8]
 
+  /// - Parameter comment: the archive's comment.
   /// - Throws: ``DecantError`` that lists every tensor the format cannot hold.
-  init(_ tensors: [PlannedTensor]) throws(DecantError) {
+  init(_ tensors: [PlannedTensor], comment: [UInt8] = []) throws(DecantError) {
+    self.comment = comment
     try NumpyTypes.requireWritable(tensors)
     var refused = RefusedTensors(among: tensors)
     let names = Set(tensors.map { ExactText($0.name) })
@@ -69,7 +72,7 @@ struct NpzWriter {
           .behind(header, dataByteCount: tensor.byteCount)
       }
     }
-    try zip.finish()
+    try zip.finish(comment: comment)
   }
 }
 

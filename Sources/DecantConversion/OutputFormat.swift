@@ -1,3 +1,6 @@
+internal import DecantCheckpoints
+internal import DecantIO
+
 /// The formats that Decant writes.
 public enum OutputFormat: String, Sendable, CaseIterable {
   case safetensors, npz, npy
@@ -38,6 +41,24 @@ public enum OutputFormat: String, Sendable, CaseIterable {
 
   /// True when the format stores metadata.
   package var holdsMetadata: Bool { self == .safetensors || self == .gguf }
+}
+
+extension OutputFormat {
+  /// True when files of this format record which weights are channels last: in their metadata, or in the comment of
+  /// the zip archive.
+  package func recordsLayout(_ options: WriteOptions) -> Bool {
+    holdsMetadata || self == .npz || (self == .torchZip && !options.isLegacy)
+  }
+
+  /// Returns the reason why a file cannot hold a record of the layout; nil when it can.
+  func reasonAgainst(record: String, _ options: WriteOptions) -> String? {
+    guard recordsLayout(options) else {
+      return self == .torchZip
+        ? "the format before PyTorch 1.6 cannot record it" : "a .npy file cannot record it"
+    }
+    let fits = holdsMetadata || ConvolutionRecord.comment(record).count <= ZipWriter.longestComment
+    return fits ? nil : "the list of their names is too long for the comment of a zip archive"
+  }
 }
 
 extension KeyValuePairs<String, OutputFormat> {

@@ -15,7 +15,7 @@ struct SafetensorsShards {
   /// Plans the files: `name-00001-of-00003.safetensors` …, and `name.safetensors.index.json`. If everything fits into
   /// one file, it has the target's own name.
   init(
-    _ tensors: [PlannedTensor], _ metadata: [(key: String, value: String)], _ limit: Int, _ path: String
+    _ tensors: [PlannedTensor], _ metadata: ConversionMetadata, _ limit: Int, _ path: String
   ) throws(DecantError) {
     var groups: [[PlannedTensor]] = [[]]
     var byteCount = 0
@@ -32,7 +32,11 @@ struct SafetensorsShards {
     var shards: [(path: String, name: String, writer: SafetensorsWriter)] = []
     for (place, group) in groups.enumerated() {
       let name = groups.count == 1 ? family.single : family.shard(place + 1, of: groups.count)
-      shards.append((folder + name, name, try SafetensorsWriter(group, metadata: metadata)))
+      shards.append(
+        (
+          folder + name, name,
+          try SafetensorsWriter(group, metadata: metadata.texts(recording: group.layoutRecord))
+        ))
     }
     self.shards = shards
     indexPath = folder + family.index

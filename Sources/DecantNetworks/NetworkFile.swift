@@ -21,20 +21,14 @@ package struct NetworkFile: Sendable {
   package let parametrized: ParametrizedWeights
   /// The tensors that were set aside.
   package let setAside: SetAsideTensors
+  /// The part of the checkpoint that holds the weights, and what it leaves out; nil for weights made in memory.
+  package private(set) var choice: StateDictChoice?
 
   /// Uses a state dict, which may have been made in memory, and sets known extras aside.
   ///
-  /// - Parameter except: patterns of the names to leave out.
-  /// - Throws: ``DecantError``: `tensorNotFound` for a pattern that matches no name, and `duplicateName`.
-  package init(_ all: StateDict, except: [String] = []) throws(DecantError) {
-    let unused = except.filter { glob in !all.names.contains { $0.matches(glob: glob) } }
-    guard unused.isEmpty else {
-      throw DecantError(
-        .tensorNotFound,
-        "no tensor name matches \(unused.map(\.quoted).joined(separator: ", "))",
-        file: all.part?.checkpoint.path, advice: .listNames)
-    }
-    let (used, setAside) = SetAsideTensors.split(all, except: except)
+  /// - Throws: ``DecantError`` with the code `duplicateName`.
+  package init(_ all: StateDict) throws(DecantError) {
+    let (used, setAside) = SetAsideTensors.split(all)
     self.setAside = setAside
     parametrized = ParametrizedWeights(used.entries.map { ($0.name, $0.tensor) })
     let resolved = try used.resolved(by: parametrized)
@@ -54,9 +48,12 @@ package struct NetworkFile: Sendable {
   ///
   /// - Parameters:
   ///   - key: the key of the state dict; nil for the only one.
-  ///   - except: patterns of the names to leave out.
-  package init(_ checkpoint: Checkpoint, key: String? = nil, except: [String] = []) throws(DecantError) {
-    try self.init(checkpoint.stateDict(at: key), except: except)
+  ///   - except: patterns of the names of tensors to leave out.
+  package init(
+    _ checkpoint: Checkpoint, key: String? = nil, except: [String] = []
+  ) throws(DecantError) {
+    try checkpoint.requireIntact()
+    try self.init(checkpoint, checkpoint.readableChoice(key: key, except: except))
   }
 
   /// Chooses the state dict of an open checkpoint to identify, which may be damaged or have tensors that cannot be
@@ -64,15 +61,18 @@ package struct NetworkFile: Sendable {
   ///
   /// - Parameters:
   ///   - key: the key of the state dict; nil for the only one.
-  ///   - except: patterns of the names to leave out.
+  ///   - except: patterns of the names of tensors to leave out.
   package init(
     identifying checkpoint: Checkpoint, key: String? = nil, except: [String] = []
   ) throws(DecantError) {
-    if let key {
-      try self.init(checkpoint, checkpoint.selection(key: key), except: except)
-    } else {
-      try self.init(checkpoint, checkpoint.onlyStateDict(), except: except)
+    try self.init(checkpoint, checkpoint.networkChoice(key: key, except: except))
+  }
+
+  private init(_ checkpoint: Checkpoint, _ choice: StateDictChoice) throws(DecantError) {
+    do throws(DecantError) { try self.init(checkpoint, choice.selection) } catch {
+      throw error.located(file: checkpoint.path)
     }
+    self.choice = choice
   }
 
   /// Chooses the state dict of an open checkpoint to verify, whose checksums may be wrong.
@@ -84,16 +84,12 @@ package struct NetworkFile: Sendable {
     verifying checkpoint: Checkpoint, key: String? = nil, except: [String] = []
   ) throws(DecantError) {
     if let truncation = checkpoint.truncation { throw truncation }
-    try self.init(checkpoint, checkpoint.readableStateDict(key: key), except: except)
+    try self.init(checkpoint, checkpoint.readableChoice(key: key, except: except))
   }
 
   /// Uses a part of an open checkpoint, which may be damaged or have tensors that cannot be read.
-  ///
-  /// - Parameter except: patterns of the names to leave out.
-  package init(
-    _ checkpoint: Checkpoint, _ selection: Selection, except: [String] = []
-  ) throws(DecantError) {
-    try self.init(checkpoint.stateDict(of: selection), except: except)
+  package init(_ checkpoint: Checkpoint, _ selection: Selection) throws(DecantError) {
+    try self.init(checkpoint.stateDict(of: selection))
   }
 
   /// The part of the checkpoint that the weights were read from; nil for weights made in memory.

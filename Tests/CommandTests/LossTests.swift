@@ -71,6 +71,87 @@ import Testing
     #expect(try decant("inspect in.pth").status == 0)
   }
 
+  /// `--skip-unread` and `--except` of every command that uses weights.
+  @Test func leavingOutUnreadTensors() throws {
+    try writeInput()
+    try write("in.pth") { file in
+      .mapping([
+        "state_dict": file.resnet(["fc.weight": [3, 32], "fc.bias": [3]]),
+        "lost": .call(.global("lib", "make"), [file.storage(2)]),
+      ])
+    }
+    try write("other.pth") { $0.resnet(["fc.weight": [3, 32], "fc.bias": [3]]) }
+    let commands =
+      Self.network + ["identify in.pth", "convert in.pth out.npz", "diff in.pth other.pth"]
+    for command in commands {
+      #expect(try decant(command).status == 2, "\(command)")
+      let run = try decant(command + " --skip-unread --json")
+      #expect(run.status == 0, "\(command): \(run.errors)")
+      #expect(
+        run.errors.contains("left out: 1 tensor that cannot be read: lost (lib.make)"),
+        "\(command): \(run.errors)")
+      #expect(run.output.contains("\"left_out\""), "\(command)")
+      #expect(run.output.contains("\"unread_tensor\""), "\(command)")
+      #expect(try decant(command + " --except lost").status == 0, "\(command)")
+    }
+    #expect(try decant("convert in.pth out.pth --skip-unread").status == 0)
+    #expect(try decant("convert in.pth out.pth --except lost").status == 0)
+  }
+
+  /// A state dict at the root beside other tensors: what the message offers works in every command.
+  @Test func theRootAlone() throws {
+    try writeInput()
+    try write("in.pth") { file in
+      guard case .dictionary(let pairs) = file.resnet(["fc.weight": [3, 32], "fc.bias": [3]]) else {
+        return .none
+      }
+      return .dictionary(pairs + [(.text("bank"), .mapping(["x": file.tensor([8, 4])]))])
+    }
+    for command in Self.network + ["identify in.pth", "convert in.pth out.npz"] {
+      let asked = try decant(command)
+      #expect(
+        asked.status == 2
+          && asked.errors.contains("--except 'bank.*' leaves it out; --key . takes everything."),
+        "\(command): \(asked.errors)")
+      #expect(try decant(command + " --except bank.*").status == 0, "\(command)")
+      #expect(try decant(command + " --key .").status == 0, "\(command)")
+    }
+  }
+
+  /// `--key .` is offered only where it helps.
+  @Test func twoNetworks() throws {
+    try writeInput()
+    try write("in.pth") { .mapping(["a": $0.resnet(["fc.weight": [3, 32]]), "b": $0.resnet()]) }
+    for command in Self.network + ["identify in.pth"] {
+      let asked = try decant(command)
+      #expect(asked.status == 2 && asked.errors.hasSuffix("Choose one with --key.\n"), "\(asked.errors)")
+      #expect(try decant(command + " --key a").status == 0, "\(command)")
+    }
+    #expect(try decant("convert in.pth out.npz").errors.contains("--key . takes everything."))
+  }
+
+  /// A module becomes its state dict, without attributes, also in a .pth.
+  @Test func attributesOfModules() throws {
+    try write("in.pth") { file in
+      .call(
+        .global("lib", "Net"), [],
+        state: .mapping([
+          "_parameters": .mapping(["weight": file.tensor([3, 2])]),
+          "_buffers": .mapping(["kept": file.tensor([3]), "lost": file.tensor([3, 3])]),
+          "_non_persistent_buffers_set": .list([.text("lost")]), "_modules": .mapping([:]),
+          "anchors": .list([file.tensor([5, 5])]),
+        ]))
+    }
+    for (options, names) in [
+      ("", ["weight", "kept"]), (" --with-attributes", ["weight", "kept", "lost", "anchors.0"]),
+    ] {
+      let run = try decant("convert in.pth out.pth --drop-objects" + options)
+      #expect(run.status == 0, "\(run.errors)")
+      #expect(run.errors.contains("--with-attributes takes them") == options.isEmpty, "\(run.errors)")
+      #expect(try Checkpoint(path: folder.path("out.pth")).tensors.map(\.name) == names)
+    }
+  }
+
   @Test func everyTensorUnread() throws {
     try writeInput()
     try write("in.pth") { file in
@@ -84,13 +165,15 @@ import Testing
       .mapping([
         "model": file.resnet(),
         "optimizer": .mapping([
-          "state": .mapping(["0": .call(.global("lib", "make"), [file.storage(2)])]),
+          "state": .dictionary([
+            (.int(0), .mapping(["exp_avg": .call(.global("lib", "make"), [file.storage(2)])]))
+          ]),
           "param_groups": .list([]),
         ]),
       ])
     }
     let text =
-      "decant: warning: outside model the file also holds 1 tensor that cannot be read: optimizer.state.0 (lib.make)\n"
+      "decant: warning: outside model the file also holds 1 tensor that cannot be read: optimizer.state.0.exp_avg (lib.make)\n"
     let note = "left out: optimizer (1 tensor); --key . takes everything\n"
     for command in ["verify in.pth", "convert in.pth out.npz"] {
       let run = try decant(command)

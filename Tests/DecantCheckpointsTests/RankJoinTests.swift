@@ -36,6 +36,85 @@ import Testing
     #expect(joined.warnings == checkpoint.warnings)
   }
 
+  /// Returns one rank's file with a `ShardedTensor` of rows as PyTorch 1.10 or 1.12 wrote it: a plain object.
+  private static func plainSharded(_ rank: Int, _ count: Int, isFirst: Bool) -> [UInt8] {
+    let module =
+      isFirst ? "torch.distributed._sharded_tensor.api" : "torch.distributed._shard.sharded_tensor.api"
+    let lengths = isFirst ? "shard_lengths" : "shard_sizes"
+    var file = TorchFile()
+    func metadata(_ rank: Int) -> Value {
+      .call(
+        .global(
+          isFirst ? "torch.distributed._sharding_spec.api" : "torch.distributed._shard.metadata",
+          "ShardMetadata"),
+        [],
+        state: .tuple([
+          .none,
+          .mapping([
+            "shard_offsets": .list([.int(Int64(2 * rank)), .int(0)]), lengths: .list([.int(2), .int(3)]),
+            "placement": .call(
+              .global("torch.distributed.remote_device", "_remote_device"), [],
+              state: .mapping(["_rank": .int(Int64(rank))])),
+          ]),
+        ]))
+    }
+    let state = Value.tuple([
+      .list([
+        .call(
+          .global(module, "Shard"), [],
+          state: .tuple([
+            .none,
+            .mapping(["tensor": file.tensor([2, 3], value: UInt8(rank + 1)), "metadata": metadata(rank)]),
+          ]))
+      ]),
+      .call(
+        .global(module, "ShardedTensorMetadata"), [],
+        state: .tuple([
+          .list((0..<count).map(metadata)), .shape([2 * count, 3]), .global("torch", "float32"),
+          .none, .bool(false), .int(0), .bool(false),
+        ])),
+      .call(
+        .global(module, "ProcessGroupState"), [], state: .mapping(["global_rank": .int(Int64(rank))])),
+      .none, .bool(false),
+    ])
+    let sharded = Value.call(.global(module, "ShardedTensor"), [], state: state)
+    return file.bytes(.mapping(["model": .mapping(["w": sharded])]))
+  }
+
+  @Test(arguments: [true, false]) func shardedTensorsThatArePlainObjects(_ isFirst: Bool) throws {
+    let files = try (0..<2).map { rank in
+      try folder.write("model_rank_\(rank).pt", Self.plainSharded(rank, 2, isFirst: isFirst))
+    }
+    let checkpoint = try Checkpoint(joining: files)
+    #expect(checkpoint.tensors.map(\.name) == ["model.w"] && checkpoint.truncation == nil)
+    let tensor = try #require(checkpoint.tensors.first).tensor
+    #expect(tensor.shape == [4, 3] && tensor.dtype == .float32)
+    #expect(
+      try tensor.rowMajorBytes()
+        == [UInt8](repeating: 1, count: 24) + [UInt8](repeating: 2, count: 24))
+    let piece = try Checkpoint(path: files[0])
+    let error = try #require(throws: DecantError.self) { try piece.readableStateDict() }
+    #expect(error.code == .partialCheckpoint && error.advice == .joinRanks("rank 1"))
+    #expect(try Checkpoint(joining: [files[1]]).truncation?.code == .partMissing)
+    // One process has the whole tensor.
+    let whole = try folder.write("whole.pt", Self.plainSharded(0, 1, isFirst: isFirst))
+    #expect(try Checkpoint(path: whole).stateDict()["w"]?.shape == [2, 3])
+  }
+
+  /// A file beside the pieces that cannot be read is named.
+  @Test func aDamagedFileBesideThePieces() throws {
+    for rank in 0..<4 {
+      _ = try folder.write(
+        "model_rank_\(rank).pt", Fixtures.bytes("folders/ranks/model_rank_\(rank).pt"))
+    }
+    _ = try folder.write("full.pt", [0x80, 2, 0x7D])
+    let checkpoint = try Checkpoint(path: folder.url.path)
+    #expect(checkpoint.warnings.contains { $0.hasPrefix("left out: full.pt, which cannot be read: ") })
+    // A damaged piece is an error, not another kind of file.
+    _ = try folder.write("model_rank_0.pt", [0x80, 2])
+    #expect(throws: DecantError.self) { try Checkpoint(path: folder.url.path) }
+  }
+
   @Test func aMissingRank() throws {
     let files = [0, 1, 3].map { Fixtures.path("folders/ranks/model_rank_\($0).pt") }
     let checkpoint = try Checkpoint(joining: files)

@@ -49,8 +49,38 @@ import Testing
     [(name: String, value: @Sendable (inout TorchFile) -> Value, tensorCount: Int)] = [
       ("optimizer", { adam(&$0) }, 2),
       ("optimizers", { .list([adam(&$0), adam(&$0)]) }, 4),
-      ("exp_avg", { model(&$0) }, 2),
-      ("ema_of_exp_avg", { .mapping(["exp_avg": model(&$0)]) }, 2),
+      ("moments", { .mapping(["exp_avg": model(&$0), "exp_avg_sq": model(&$0)]) }, 4),
+      ("bnb", { optimizer(["state1": $0.tensor([3, 2]), "absmax1": $0.tensor([4])]) }, 2),
+      ("adafactor", { optimizer(["exp_avg_sq_row": $0.tensor([3]), "RMS": $0.tensor([])]) }, 2),
+      ("shampoo", { optimizer(["precond_0": .list([$0.tensor([3, 3]), $0.tensor([2, 2])])]) }, 2),
+      ("jax", { optimizer(["mu": $0.tensor([3, 2]), "nu": $0.tensor([3, 2])]) }, 2),
+      (
+        "by_name",
+        {
+          .mapping([
+            "state": .mapping(["fc.weight": .mapping(["m": $0.tensor([3, 2]), "v": $0.tensor([3, 2])])]),
+            "param_groups": .list([]),
+          ])
+        }, 2
+      ),
+      (
+        "listed",
+        {
+          .mapping([
+            "state": .mapping(["fc.weight": .mapping(["lens": $0.tensor([3, 2])])]),
+            "param_groups": .list([.mapping(["params": .list([.text("fc.weight")])])]),
+          ])
+        }, 1
+      ),
+      (
+        "fastai",
+        {
+          .mapping([
+            "state": .list([.mapping(["mom": $0.tensor([3, 2])])]),
+            "hypers": .list([.mapping(["lr": .float(0.1)])]),
+          ])
+        }, 1
+      ),
       ("state", { .mapping(["fc.weight": .mapping(["momentum_buffer": $0.tensor([3, 2])])]) }, 1),
       ("moments", { .dictionary([(.int(0), .mapping(["exp_avg": $0.tensor([3, 2])]))]) }, 1),
       ("rng", { .mapping(["torch": bytes(&$0, 5056), "cuda_rng": bytes(&$0, 16)]) }, 2),
@@ -84,12 +114,56 @@ import Testing
     #expect(try checkpoint.choice(key: ".").selection.tensors.count == 2 + tensorCount)
   }
 
+  /// Returns the state of one parameter, under its number.
+  private static func optimizer(_ values: KeyValuePairs<String, Value>) -> Value {
+    .mapping(["state": .dictionary([(.int(0), .mapping(values))]), "param_groups": .list([])])
+  }
+
+  /// An optimizer's mapping may hold a network beside its state, or in place of it.
+  @Test func networksInOptimizers() throws {
+    let hidden: [(key: String, value: @Sendable (inout TorchFile) -> Value)] = [
+      (
+        "optimizer.ema",
+        {
+          .mapping([
+            "optimizer": .mapping(["state": .mapping([:]), "param_groups": .list([]), "ema": Self.model(&$0)])
+          ])
+        }
+      ),
+      ("state", { .mapping(["state": Self.model(&$0), "param_groups": .list([])]) }),
+      ("state", { .mapping(["state": Self.model(&$0), "hypers": .mapping(["lr": .float(0.1)])]) }),
+      (
+        "state.net",
+        { .mapping(["state": .mapping(["net": Self.model(&$0)]), "param_groups": .list([])]) }
+      ),
+      ("exp_avg", { .mapping(["exp_avg": Self.model(&$0), "epoch": .int(1)]) }),
+    ]
+    for (key, make) in hidden {
+      let checkpoint = try open(make)
+      #expect(try checkpoint.chosenStateDict().selection.key == key)
+    }
+    // The weights of a parameter group are no optimizer's either, unless another key has them, too.
+    let weights = try open { file in
+      .mapping([
+        "model": Self.model(&file),
+        "optimizer": .mapping([
+          "state": .mapping([:]),
+          "param_groups": .list([.mapping(["params": .list([file.tensor([3, 2])])])]),
+        ]),
+      ])
+    }
+    let error = try #require(throws: DecantError.self) { try weights.chosenStateDict() }
+    #expect(error.reason.contains("optimizer.param_groups.0.params.0"))
+  }
+
   // MARK: Questions
 
   private static let questions: [(name: String, value: @Sendable (inout TorchFile) -> Value)] = [
     ("bank", { $0.tensor([8, 4]) }),
     ("bank", { .list([$0.tensor([8, 4])]) }),
     ("head", { model(&$0) }),
+    ("exp_avg", { model(&$0) }),
+    ("ema_of_exp_avg", { .mapping(["exp_avg": model(&$0)]) }),
     ("norm", { .mapping(["weight": $0.tensor([8]), "bias": $0.tensor([8])]) }),
     ("pca", { .call(.global("sklearn", "PCA"), [], state: .mapping(["components_": $0.tensor([8, 4])])) }),
     ("unread", { .call(.global("lib", "make"), [.tuple([.tuple([$0.storage(6)])]), .sizes([2, 3])]) }),
@@ -118,6 +192,62 @@ import Testing
     }
     let other = try #require(throws: DecantError.self) { try others.chosenStateDict() }
     #expect(other.code == .ambiguousStateDict && !other.reason.contains("EMA"))
+  }
+
+  /// Twins behind a prefix, with a counter: DataParallel's, and those of an averaged model.
+  @Test func twinsBehindAPrefix() throws {
+    let checkpoint = try open { file in
+      .mapping([
+        "model": Self.model(&file),
+        "swa": .mapping([
+          "n_averaged": file.tensor([]), "module.fc.weight": file.tensor([3, 2]),
+          "module.fc.bias": file.tensor([3]),
+        ]),
+      ])
+    }
+    let error = try #require(throws: DecantError.self) { try checkpoint.chosenStateDict() }
+    #expect(error.reason.contains("the same names and shapes, but for a prefix: often"))
+    let others = try open { file in
+      .mapping([
+        "a": .mapping(["one.weight": file.tensor([3, 2])]),
+        "b": .mapping(["two.weight": file.tensor([3, 2])]),
+      ])
+    }
+    let other = try #require(throws: DecantError.self) { try others.chosenStateDict() }
+    #expect(!other.reason.contains("EMA"))
+  }
+
+  /// A state dict at the root is chosen by leaving out the others. The message says how.
+  @Test func theRootAlone() throws {
+    let checkpoint = try open { file in
+      .mapping([
+        "conv1.weight": file.tensor([3, 2]), "conv2.weight": file.tensor([3, 2]),
+        "bank": .mapping(["x": file.tensor([3, 2])]),
+      ])
+    }
+    let error = try #require(throws: DecantError.self) { try checkpoint.chosenStateDict() }
+    #expect(error.advice == .chooseRoot(except: ["bank.*"]))
+    let choice = try checkpoint.chosenStateDict(except: ["bank.*"])
+    #expect(choice.selection.tensors.map(\.name) == ["conv1.weight", "conv2.weight"])
+    #expect(choice.leftOut.map(\.key) == ["bank"])
+    #expect(try checkpoint.choice(key: nil, except: ["bank.*"]).selection.tensors.count == 2)
+    #expect(try checkpoint.readableChoice(except: ["bank.*"]).selection.tensors.count == 2)
+    #expect(
+      try #require(throws: DecantError.self) { try checkpoint.readableChoice(except: ["bank.*", "none"]) }
+        .code
+        == .tensorNotFound)
+    // No pattern is offered that matches a weight, too.
+    let alike = try open { file in
+      .mapping([
+        "bank.weight": file.tensor([3, 2]), "conv2.weight": file.tensor([3, 2]),
+        "bank": .mapping(["x": file.tensor([3, 2])]),
+      ])
+    }
+    let alikeError = try #require(throws: DecantError.self) { try alike.chosenStateDict() }
+    #expect(alikeError.advice == .chooseRoot(except: []))
+    // One of two state dicts is left, too.
+    let two = try open { file in .mapping(["model": Self.model(&file), "ema": Self.model(&file)]) }
+    #expect(try two.chosenStateDict(except: ["ema.*"]).selection.key == "model")
   }
 
   /// A mapping of many vectors around a small state dict is not left out for it.

@@ -128,7 +128,7 @@ import Testing
       _ = try convert(checkpoint)
     } throws: { error in
       let error = error as? DecantError
-      return error?.code == .unreadTensors && error?.advice == .exceptTensors(["x"])
+      return error?.code == .unreadTensors && error?.advice == .skipUnread
         && error?.reason == "holds tensors that cannot be converted: x (\(kindText))"
     }
     #expect(folder.names == ["in.pth"])
@@ -195,6 +195,23 @@ import Testing
     #expect(checkpoint.unreadWarning(outside: .all(of: checkpoint)) == nil)
     #expect(try convert(checkpoint) { $0.key = "model" } == 1)
     #expect(throws: DecantError.self) { try convert(checkpoint) }
+  }
+
+  /// Tensors that the caller leaves out are neither used nor an error.
+  @Test func areLeftOutOnRequest() throws {
+    let checkpoint = try open { .call(.global("lib", "make"), [$0.storage(6)]) }
+    let others = checkpoint.skippingUnreadTensors()
+    #expect(others.skippedTensors.map(\.name) == ["x"])
+    #expect(others.objects.allSatisfy { $0.unreadTensor == nil })
+    #expect(try convert(others) == 1)
+    #expect(try others.readableStateDict(key: ".").tensors.map(\.name) == ["whole"])
+    #expect(try others.choice(key: ".").skipped.map(\.name) == ["x"])
+    // A .pth leaves them out, too, by their names or on request.
+    var options = WriteOptions()
+    #expect(try others.convert(to: folder.path("a.pth"), options).tensorCount == 1)
+    options.except = ["x"]
+    #expect(try checkpoint.convert(to: folder.path("b.pth"), options).tensorCount == 1)
+    #expect(try Checkpoint(path: folder.path("b.pth")).tensors.map(\.name) == ["whole"])
   }
 
   /// Many tensors are counted, and their common kind is named once.

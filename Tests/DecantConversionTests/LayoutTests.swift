@@ -38,7 +38,7 @@ import Testing
     return options
   }
 
-  @Test(arguments: ["out.safetensors", "out.gguf"])
+  @Test(arguments: ["out.safetensors", "out.gguf", "out.npz", "out.pth"])
   func turnsWhatIsNamedAndRecordsIt(_ name: String) throws {
     var options = turning()
     // GGUF has at most four dimensions.
@@ -72,6 +72,89 @@ import Testing
       try Checkpoint(path: folder.path("back.safetensors")).convert(to: folder.path("c.safetensors"), back)
     }
     #expect(nothing.code == .invalidArgument && nothing.advice == .omitLayout)
+  }
+
+  /// Each format that records the layout keeps the record of each other, and nothing is turned twice.
+  @Test(arguments: ["safetensors", "npz", "pth"]) func everyFormatKeepsTheRecord(_ name: String) throws {
+    _ = try source().convert(to: folder.path("a." + name), turning())
+    for other in ["safetensors", "npz", "pth"] {
+      let turned = try Checkpoint(path: folder.path("a." + name))
+      _ = try turned.convert(to: folder.path("b." + other))
+      let copy = try Checkpoint(path: folder.path("b." + other))
+      #expect(copy.tensors.count { $0.turned != nil } == 4, "\(other)")
+      for (key, shape) in Self.shapes { #expect(try copy.stateDict()[key]?.shape == shape, "\(key)") }
+      #expect(throws: DecantError.self) { try copy.convert(to: folder.path("c." + other), turning()) }
+      var back = WriteOptions()
+      back.layout = .channelsFirst
+      _ = try copy.convert(to: folder.path("back." + other), back)
+      #expect(
+        try shapes("back." + other)
+          == Dictionary(uniqueKeysWithValues: Self.shapes.map { ($0.key, $0.value) }))
+    }
+  }
+
+  /// Formats without a place for the record refuse weights that are channels last already.
+  @Test func refusesToLoseTheRecord() throws {
+    _ = try source().convert(to: folder.path("a.safetensors"), turning())
+    let turned = try Checkpoint(path: folder.path("a.safetensors"))
+    var old = WriteOptions()
+    old.isLegacy = true
+    for (name, options) in [("out", WriteOptions()), ("old.pth", old)] {
+      let error = try #require(throws: DecantError.self) {
+        try turned.convert(to: folder.path(name) + (name == "out" ? "/" : ""), options)
+      }
+      #expect(error.code == .notRepresentable && error.advice == .turnBack)
+      var back = options
+      back.layout = .channelsFirst
+      _ = try turned.convert(to: folder.path(name) + (name == "out" ? "/" : ""), back)
+    }
+  }
+
+  /// Each shard records its own weights, and the whole has all of them.
+  @Test func shardsRecordTheirOwn() throws {
+    var options = turning()
+    options.shardByteCount = 400
+    let report = try source().convert(to: folder.path("a.safetensors"), options)
+    #expect(report.files.count > 3)
+    for file in report.files where file.path.hasSuffix(".safetensors") {
+      let shard = try Checkpoint(path: file.path)
+      #expect(shard.warnings.isEmpty, "\(file.path)")
+      #expect(shard.tensors.allSatisfy { ($0.turned != nil) == report.channelsLast.contains($0.name) })
+    }
+    let whole = try Checkpoint(path: folder.path("a.safetensors.index.json"))
+    #expect(whole.warnings.isEmpty && whole.tensors.count { $0.turned != nil } == 4)
+    for (key, shape) in Self.shapes { #expect(try whole.stateDict()[key]?.shape == shape, "\(key)") }
+  }
+
+  /// A sparse weight is turned when it becomes dense, and refused by name when it does not.
+  @Test func sparseWeights() throws {
+    var file = TorchFile()
+    func long(_ shape: [Int]) -> Value {
+      .call(
+        .global("torch._utils", "_rebuild_tensor_v2"),
+        [
+          file.storage(shape.reduce(1, *), kind: "LongStorage", width: 8), .int(0), .sizes(shape),
+          .sizes([shape[1], 1]), .bool(false), .call(.global("collections", "OrderedDict"), []),
+        ])
+    }
+    let sparse = Value.call(
+      .global("torch._utils", "_rebuild_sparse_tensor"),
+      [
+        .call(.global("torch.serialization", "_get_layout"), [.text("torch.sparse_coo")]),
+        .tuple([long([4, 1]), file.tensor([1]), .shape([6, 4, 3, 2])]),
+      ])
+    let checkpoint = try Checkpoint(
+      path: try folder.write("in.pth", file.bytes(.mapping(["conv1.weight": sparse]))))
+    var options = WriteOptions()
+    options.layout = .channelsLast
+    options.layoutOnly = ["conv1.weight"]
+    let error = try #require(throws: DecantError.self) {
+      try checkpoint.convert(to: folder.path("a.safetensors"), options)
+    }
+    #expect(error.advice == .makeDense && error.reason.contains("conv1.weight"))
+    options.makesDense = true
+    _ = try checkpoint.convert(to: folder.path("a.safetensors"), options)
+    #expect(try shapes("a.safetensors") == ["conv1.weight": [6, 3, 2, 4]])
   }
 
   /// Other conversions keep the record under the new names.

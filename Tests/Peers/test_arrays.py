@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import pickle
 import struct
 import zipfile
 
@@ -269,3 +270,74 @@ def test_headers(decant, folder, cases, numpy_reads, decant_reads):
         if decant_reads:
             (tensor,) = json.loads(finished.output)["tensors"]
             assert found(tensor) == expected(array, ""), data
+
+
+def records(out_of_order: bool = False) -> dict[str, np.ndarray]:
+    """Arrays of records: packed, aligned, big-endian, nested, with sizes of their own, of one record and of none."""
+    inner = np.dtype([("a", ">f4"), ("t", "U3"), ("b", "i2", (2,))])
+    types = {
+        "packed": np.dtype([("w", "f4", (3, 4)), ("n", "i8")]),
+        "aligned": np.dtype([("flag", "b1"), ("x", "f8"), ("y", ">u2")], align=True),
+        "nested": np.dtype([("in", inner), ("z", "c8")]),
+        "gaps": np.dtype({"names": ["early", "late"], "formats": ["u1", "f4"], "offsets": [1, 8], "itemsize": 16}),
+    }
+    if out_of_order:
+        types["odd"] = np.dtype({"names": ["late", "early"], "formats": ["f4", "u1"], "offsets": [8, 1], "itemsize": 16})
+    generator = np.random.default_rng(5)
+    arrays = {}
+    for name, dtype in types.items():
+        for shape in ((), (5,), (2, 3), (0,)):
+            array = np.zeros(shape, dtype)
+            for path in leaves(dtype):
+                place = array
+                for step in path[:-1]:
+                    place = place[step]
+                field = place[path[-1]]
+                place[path[-1]] = "abc" if field.dtype.kind == "U" else generator.integers(0, 2, field.shape)
+            arrays[f"{name}{len(arrays)}"] = array
+            arrays[f"{name}_f{len(arrays)}"] = np.asfortranarray(array)
+    return arrays
+
+
+def leaves(dtype: np.dtype) -> list[tuple[str, ...]]:
+    found = []
+    for name in dtype.names:
+        field = dtype.fields[name][0]
+        found += [(name, *inner) for inner in leaves(field)] if field.names else [(name,)]
+    return found
+
+
+def fields(name: str, array: np.ndarray) -> list[dict]:
+    """The fields of numbers, as NumPy reads them."""
+    found = []
+    for path in leaves(array.dtype):
+        field = array
+        for step in path:
+            field = field[step]
+        if field.dtype.kind != "U":
+            found.append(expected(np.asarray(field), ".".join([*([name] if name else []), *path])))
+    return found
+
+
+def test_records(decant, folder):
+    arrays = records()
+    for name, array in arrays.items():
+        np.save(folder / "a.npy", array)
+        seen = decant.inspect(folder / "a.npy")
+        assert [found(tensor) for tensor in seen["tensors"]] == fields("", np.load(folder / "a.npy")), name
+        assert not any("unread_tensor" in value for value in seen["objects"]), name
+    np.savez(folder / "a.npz", **arrays)
+    seen = decant.inspect(folder / "a.npz")
+    assert [found(tensor) for tensor in seen["tensors"]] == [x for name, array in arrays.items() for x in fields(name, array)]
+    decant("convert", folder / "a.npz", folder / "b.npz", "--check")
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_records_in_pickles(decant, folder, protocol):
+    arrays = records(out_of_order=True)
+    arrays |= {"rec": np.rec.array(arrays["packed0"].reshape(1)), "one": arrays["packed2"][0]}
+    (folder / "a.pkl").write_bytes(pickle.dumps(arrays, protocol))
+    seen = decant.inspect(folder / "a.pkl")
+    assert [found(tensor) for tensor in seen["tensors"]] == [
+        x for name, array in arrays.items() for x in fields(name, np.asarray(array))
+    ]

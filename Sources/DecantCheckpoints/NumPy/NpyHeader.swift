@@ -12,6 +12,8 @@ package struct NpyHeader {
     case numbers(DType, Storage.ByteOrder)
     /// Python objects: the data is a pickle.
     case objects
+    /// Records with fields, at least one.
+    case records(RecordType)
     /// A type that no tensor has, with the number of bytes of one element; nil beyond 63 bits.
     case other(byteCount: Int?)
 
@@ -20,6 +22,7 @@ package struct NpyHeader {
       switch self {
       case .numbers(let dtype, _): dtype.byteCount
       case .objects: nil
+      case .records(let type): type.byteCount
       case .other(let byteCount): byteCount
       }
     }
@@ -139,6 +142,7 @@ package struct NpyHeader {
     case .list(let fields):
       var total: Int? = 0
       var holdsObjects = false
+      var all: [RecordType.Field] = []
       var names: Set<ExactText> = []
       for field in fields {
         guard case .tuple(let parts) = field, 2...3 ~= parts.count, let inner = elements(of: parts[1]),
@@ -150,9 +154,56 @@ package struct NpyHeader {
         else { return nil }
         if case .objects = inner { holdsObjects = true }
         let size = inner.byteCount.flatMap { $0.checkedMultiplying(by: count) }
+        if !name.isEmpty, let total, let size {
+          all += Self.fields(name, parts[1], inner, parts.count == 3 ? parts[2] : nil, total, size)
+        }
         total = size.flatMap { size in total?.checkedAdding(size) }
       }
-      return holdsObjects ? .objects : .other(byteCount: total)
+      if holdsObjects { return .objects }
+      guard let total, !all.isEmpty, let type = RecordType(byteCount: total, fields: all) else {
+        return .other(byteCount: total)
+      }
+      return .records(type)
+    default: return nil
+    }
+  }
+
+  /// Returns the fields of a record's member: itself, or those of a record inside it.
+  private static func fields(
+    _ name: String, _ type: PythonLiteral, _ elements: Elements, _ shape: PythonLiteral?, _ offset: Int,
+    _ byteCount: Int
+  ) -> [RecordType.Field] {
+    var (type, elements) = (type, elements)
+    var sizes = shape.flatMap { Self.sizes($0) } ?? []
+    // A type with a shape: ('<f4', (3, 4)).
+    if case .tuple(let parts) = type, parts.count == 2, let inner = Self.elements(of: parts[0]),
+      let own = Self.sizes(parts[1])
+    {
+      (type, elements, sizes) = (parts[0], inner, sizes + own)
+    }
+    if case .records(let record) = elements, sizes.isEmpty {
+      return record.fields.map { $0.inside(name, at: offset) }
+    }
+    var numbers: (DType, Storage.ByteOrder)?
+    if case .numbers(let dtype, let order) = elements { numbers = (dtype, order) }
+    var text = type.spelling
+    if case .text(let name) = type { text = name }
+    let kind = text.first { !"<>|=".contains($0) }
+    return [
+      RecordType.Field(
+        names: [name], type: text.count > 60 ? text.prefix(57) + "…" : text, numbers: numbers,
+        isUnread: numbers == nil && !(kind.map { "SaUMm".contains($0) } ?? false), shape: sizes,
+        offset: offset, byteCount: byteCount)
+    ]
+  }
+
+  /// Returns the sizes of a shape; nil for an invalid one.
+  private static func sizes(_ shape: PythonLiteral) -> [Int]? {
+    switch shape {
+    case .integer(let size): return size.flatMap { $0 >= 0 ? [$0] : nil }
+    case .tuple(let sizes):
+      let known = sizes.compactMap { if case .integer(let size?) = $0, size >= 0 { size } else { nil } }
+      return known.count == sizes.count ? known : nil
     default: return nil
     }
   }

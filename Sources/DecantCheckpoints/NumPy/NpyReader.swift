@@ -39,6 +39,27 @@ enum NpyReader {
       let tensor = try tensor(file, header, key: key, limits: limits, content: content)
       parts.contents.tensors.append(
         CheckpointTensor(path: path, tensor: tensor, role: nil, stateDict: stateDict))
+    case .records(let type):
+      let content = try content(header.dataOffset, try dataByteCount(file, header))
+      for field in type.fields {
+        let path = path + field.names.map { .text($0) }
+        let tensor: Tensor?
+        do throws(DecantError) {
+          tensor = try type.tensor(
+            of: field, in: content, shape: header.shape, isColumnMajor: header.isColumnMajor, key: key,
+            limits: limits)
+        } catch { throw error.located(file: file.path, tensor: path.joinedName) }
+        if let tensor {
+          parts.contents.tensors.append(
+            CheckpointTensor(path: path, tensor: tensor, role: nil, stateDict: stateDict ?? []))
+        } else {
+          parts.contents.objects.append(
+            CheckpointObject(
+              path: path, type: "numpy.ndarray", value: nil, count: nil,
+              unreadTensor: field.isUnread ? "numpy \(field.type.escapedForDisplay)" : nil,
+              stateDict: stateDict ?? [], shape: header.shape + field.shape))
+        }
+      }
     case .other:
       _ = try dataByteCount(file, header)
       parts.contents.objects.append(

@@ -63,6 +63,9 @@ enum NpzReader {
     if !archive.recordsChecksums {
       parts.warnings.append("the archive has no CRC-32, so damaged data cannot be detected")
     }
+    if let record = ConvolutionRecord.text(inComment: archive.comment) {
+      parts.containerMetadata.append((ConvolutionRecord.key, record))
+    }
     for entry in archive.entries {
       let record = ZipRecord(archive, entry)
       let file = ByteSource(record, path: archive.file.path)

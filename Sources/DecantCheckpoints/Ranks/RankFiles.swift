@@ -41,8 +41,9 @@ struct RankFiles {
       throw ambiguity(folder, "the files of several runs: \(list(chosen.map(\.pattern)))", only)
     }
     let grouped = Set(all.filter { $0.names.count > 1 }.flatMap(\.names) + only.names)
+    var unreadable: [String] = []
     for name in checkpoints where !grouped.contains(name) {
-      guard try isWhole(name, in: folder, limits) else { continue }
+      guard try isWhole(name, in: folder, limits, &unreadable) else { continue }
       throw ambiguity(
         folder,
         "pieces (\(only.pattern.escapedForDisplay)) and a whole checkpoint (\(name.escapedForDisplay))", only,
@@ -51,6 +52,7 @@ struct RankFiles {
     var files: [InputFile] = []
     for name in only.names { files.append(try folder.file(name)) }
     var (parts, opened) = try RankJoin.open(files, limits: limits)
+    parts.warnings += unreadable
     if !left.isEmpty {
       parts.warnings.append("left out: \(list(left.map { "\($0.pattern) (\($0.names.count))" }))")
     }
@@ -65,41 +67,58 @@ struct RankFiles {
   ) throws(DecantError) -> Kind? {
     // A single file is a piece only if its name says so. Others are opened by their own name.
     guard group.names.count > 1 || group.namesRank else { return nil }
-    guard let contents = try contents(group.names[0], in: folder, limits) else { return nil }
+    // A file that cannot be read fails when all are joined.
+    var contents: CheckpointContents?
+    for name in group.names.prefix(16) where contents == nil {
+      contents = try? self.contents(name, in: folder, limits).get()
+    }
+    guard let contents else { return nil }
     let pieces = contents.tensors.filter { $0.rankPiece != nil }
     guard !pieces.isEmpty else { return nil }
     return pieces.contains { $0.stateDict != nil } ? .pieces : .optimizerPieces
   }
 
   /// Returns the first of a folder's files that holds a whole state dict, or is an index of shards; nil when none is.
+  /// Returns a warning for each file that cannot be read.
   static func wholeCheckpoint(
     among names: [String], in folder: CheckpointFolder, _ limits: Limits
-  ) throws(DecantError) -> String? {
-    if let index = names.first(where: { $0.hasSuffix(".index.json") }) { return index }
+  ) throws(DecantError) -> (name: String?, warnings: [String]) {
+    if let index = names.first(where: { $0.hasSuffix(".index.json") }) { return (index, []) }
+    var unreadable: [String] = []
     for name in names where Checkpoint.hasUsualEnding(name) {
-      if try isWhole(name, in: folder, limits) { return name }
+      if try isWhole(name, in: folder, limits, &unreadable) { return (name, []) }
     }
-    return nil
+    return (nil, unreadable)
   }
 
   /// Returns true when a file holds a state dict of its own: floating-point tensors with dimensions under text keys.
+  ///
+  /// - Parameter unreadable: receives a warning when the file cannot be read.
   private static func isWhole(
-    _ name: String, in folder: CheckpointFolder, _ limits: Limits
+    _ name: String, in folder: CheckpointFolder, _ limits: Limits, _ unreadable: inout [String]
   ) throws(DecantError) -> Bool {
-    guard let contents = try contents(name, in: folder, limits) else { return false }
+    let contents: CheckpointContents
+    switch try self.contents(name, in: folder, limits) {
+    case .success(let read): contents = read
+    case .failure(let error):
+      unreadable.append("left out: \(name.escapedForDisplay), which cannot be read: \(error.reason)")
+      return false
+    }
     return contents.tensors.contains {
       $0.stateDict != nil && $0.tensor.dtype.kind == .floatingPoint && !$0.tensor.shape.isEmpty
     }
   }
 
-  /// Returns a file's contents; nil when it is not a checkpoint that can be read.
+  /// Returns a file's contents, or the error when it is not a checkpoint that can be read.
   ///
   /// - Throws: ``DecantError`` when the name leads out of the folder.
   private static func contents(
     _ name: String, in folder: CheckpointFolder, _ limits: Limits
-  ) throws(DecantError) -> CheckpointContents? {
+  ) throws(DecantError) -> Result<CheckpointContents, DecantError> {
     let file = try folder.file(name)
-    return (try? Checkpoint.parts(of: ByteSource(file), limits: limits, nesting: 0))?.contents
+    do throws(DecantError) {
+      return .success(try Checkpoint.parts(of: ByteSource(file), limits: limits, nesting: 0).contents)
+    } catch { return .failure(error) }
   }
 
   // MARK: Names

@@ -9,21 +9,23 @@ extension Checkpoint {
   package static func open(
     path: String, limits: Limits, password: String? = nil
   ) throws(DecantError) -> (Parts, [InputFile]) {
-    if let folder = try CheckpointFolder(path) { return try open(folder, limits) }
+    if let folder = try CheckpointFolder(path, password: password) { return try open(folder, limits) }
     if let unzipped = try UnzippedArchive.open(pickle: path, limits: limits) { return unzipped }
-    let file = try InputFile(path)
-    let source = ByteSource(file, password: password)
-    if isModel(try source.head(), source), let (folder, _) = try CheckpointFolder.containing(path) {
+    let file = try InputFile(path, password: password)
+    let source = ByteSource(file)
+    if isModel(try source.head(), source),
+      let (folder, _) = try CheckpointFolder.containing(path, password: password)
+    {
       let (parts, others) = try model(source, in: folder, limits: limits, nesting: 0)
       return (parts, [file] + others)
     }
     if DistributedMetadata.recognises(try source.head()),
-      let (folder, _) = try CheckpointFolder.containing(path)
+      let (folder, _) = try CheckpointFolder.containing(path, password: password)
     {
       return try DistributedCheckpoint.open([file], in: folder, limits: limits)
     }
     if let index = try ShardedCheckpoint.Index(source, limits: limits),
-      let (folder, _) = try CheckpointFolder.containing(path)
+      let (folder, _) = try CheckpointFolder.containing(path, password: password)
     {
       return try ShardedCheckpoint.open(index, file, in: folder, limits: limits)
     }
@@ -134,7 +136,8 @@ extension Checkpoint {
     }
     let files = try inner.names(limit: limits.paths)
     guard files.contains(where: DeepSpeedFileNames.isName) else { return nil }
-    if let whole = try RankFiles.wholeCheckpoint(among: names, in: folder, limits) {
+    let (whole, unreadable) = try RankFiles.wholeCheckpoint(among: names, in: folder, limits)
+    if let whole {
       throw DecantError(
         .notAFile,
         "is a folder with pieces (\(step.escapedForDisplay), of DeepSpeed) and a whole checkpoint (\(whole.escapedForDisplay))",
@@ -143,7 +146,9 @@ extension Checkpoint {
           "Pass one of them: \(folder.path(of: step).escapedForDisplay) or \(folder.path(of: whole).escapedForDisplay)"
       )
     }
-    return try openDeepSpeedStep(inner, files, limits)
+    var (parts, opened) = try openDeepSpeedStep(inner, files, limits)
+    parts.warnings += unreadable
+    return (parts, opened)
   }
 
   private static func openDeepSpeedStep(
@@ -155,12 +160,14 @@ extension Checkpoint {
   }
 
   /// Opens the files of all ranks of one run.
-  static func join(paths: [String], limits: Limits) throws(DecantError) -> (Parts, [InputFile]) {
+  static func join(
+    paths: [String], limits: Limits, password: String?
+  ) throws(DecantError) -> (Parts, [InputFile]) {
     guard !paths.isEmpty else {
       throw DecantError(.invalidArgument, "no files to join", remedy: "Pass the file of each rank.")
     }
     var files: [InputFile] = []
-    for path in paths { files.append(try InputFile(path)) }
+    for path in paths { files.append(try InputFile(path, password: password)) }
     let names = paths.map { $0.split(separator: "/").last.map(String.init) ?? $0 }
     if names.contains(where: DeepSpeedFileNames.isName) {
       if let other = names.indices.first(where: { !DeepSpeedFileNames.isName(names[$0]) }) {

@@ -146,7 +146,12 @@ struct ShardedCheckpoint {
     // A fact that all shards state alike is listed once.
     for hint in containerMetadata.first ?? []
     where containerMetadata.allSatisfy({ $0.contains { $0.0 == hint.0 && $0.1 == hint.1 } }) {
-      parts.containerMetadata.append(hint)
+      if hint.0 != ConvolutionRecord.key { parts.containerMetadata.append(hint) }
+    }
+    // Each shard records its own weights.
+    let records = containerMetadata.flatMap { $0.filter { $0.0 == ConvolutionRecord.key }.map(\.1) }
+    if let record = ConvolutionRecord.merged(records) {
+      parts.containerMetadata.append((ConvolutionRecord.key, record))
     }
     return (parts, files)
   }

@@ -63,7 +63,7 @@ extension Checkpoint {
     {
       return [stream]
     }
-    let source = ByteSource(try InputFile(path), password: password)
+    let source = ByteSource(try InputFile(path, password: password))
     let streams: [PickleSequence.Stream]
     switch FileKind(try source.head(), fileByteCount: source.byteCount) {
     case .zip:

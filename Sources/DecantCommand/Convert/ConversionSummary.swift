@@ -126,18 +126,16 @@ struct ConversionSummary {
     let count = report.channelsLast.count
     guard count > 0 else { return }
     let weights = Format.count(count, "convolution weight")
-    let records = target?.holdsMetadata == true
     if options.layout == .channelsLast {
       StandardStreams.note(
         "turned \(weights) to channels last"
           + (report.notTurned.isEmpty ? "" : "; left as they are: \(list(report.notTurned))"))
-      if !records {
+      if target?.recordsLayout(options) != true {
         StandardStreams.note("warning: \(format) cannot record the layout, so other programs must be told")
       }
-    } else if !records {
+    } else {
       StandardStreams.note(
-        "warning: \(weights) stay channels last, which \(format) cannot record; convert the source with --layout nchw for PyTorch's order"
-      )
+        "note: \(weights) \(count == 1 ? "stays" : "stay") channels last; --layout nchw turns back")
     }
   }
 

@@ -181,8 +181,8 @@ struct ConvertCommand: ParsableCommand, JSONReporting {
     switch try destination() {
     case .model:
       try ONNXConversion(
-        input: paths().source, opening: opening, network: network, numClasses: numClasses,
-        except: tensors.except,
+        input: paths().source, opening: opening, leaving: tensors.leaving, network: network,
+        numClasses: numClasses,
         foldsNormalization: foldBn, hasExternalData: externalData, overwrite: !noClobber,
         isDurable: durable, checks: check, sourceDigest: sourceDigest, json: json
       ).write(to: outputPath)
@@ -195,11 +195,11 @@ struct ConvertCommand: ParsableCommand, JSONReporting {
   private func convert(to path: String?, as format: OutputFormat) throws {
     let clock = ContinuousClock()
     let start = clock.now
-    let checkpoint = try paths().source.open(opening)
+    let checkpoint = try paths().source.open(opening, tensors.leaving)
     var options = tensors.writeOptions
     options.key = network.key
     let edits = NetworkEdits(
-      checkpoint: checkpoint, network: network, except: tensors.except, format: format,
+      checkpoint: checkpoint, network: network, except: options.except, format: format,
       resolvesWeights: tensors.resolve)
     if let names { options.renamed = try edits.renamed(into: names) }
     if foldBn { options.replaced = try edits.folded(classes: numClasses, into: names) }

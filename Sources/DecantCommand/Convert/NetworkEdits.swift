@@ -17,7 +17,8 @@ struct NetworkEdits {
 
   /// Returns the part to convert.
   private func selection() throws -> Selection {
-    try checkpoint.choice(key: network.key, as: format).selection
+    try checkpoint.choice(key: network.key, as: format, except: except)
+      .excluding(except, in: checkpoint).selection
   }
 
   /// Returns the file as a network whose weights can be changed in the output.
@@ -25,7 +26,7 @@ struct NetworkEdits {
   /// - Parameter option: the option that changes them, for the error.
   /// - Throws: ``DecantError`` when the output would have the parts of weights instead of the weights.
   private func file(of selection: Selection, for option: String) throws -> NetworkFile {
-    let file = try NetworkFile(checkpoint, selection, except: except)
+    let file = try NetworkFile(checkpoint, selection)
     if !resolvesWeights, let note = file.parametrized.note("stored as") {
       throw DecantError(
         .invalidArgument, "\(option) needs whole weights, but \(note)", file: checkpoint.path,
@@ -78,7 +79,7 @@ struct NetworkEdits {
 
   /// Returns the names of the network's convolution weights; empty when the file holds no ResNet.
   func convolutionNames() -> [String] {
-    guard let file = try? NetworkFile(checkpoint, selection(), except: except),
+    guard let file = try? NetworkFile(checkpoint, selection()),
       let naming = try? file.nameMap(prefix: network.prefix),
       let found = try? ResNetIdentification(naming)
     else { return [] }

@@ -11,6 +11,7 @@ internal import DecantTensors
 struct ONNXConversion {
   let input: CheckpointSource
   let opening: OpeningOptions
+  let leaving: LeaveOutOptions
   let network: NetworkOptions
   let numClasses: Int?
   /// Patterns of the tensor names to leave out.
@@ -29,7 +30,7 @@ struct ONNXConversion {
   func write(to output: String) throws {
     let clock = ContinuousClock()
     let start = clock.now
-    let found = try network.network(in: input, opening, classes: numClasses, except: except)
+    let found = try network.network(in: input, opening, leaving, classes: numClasses)
     found.printWarnings()
     try found.requireMatch(
       classes: numClasses, checksFiniteness: true, mostListed: NetworkOptions.mostListed
@@ -60,13 +61,11 @@ struct ONNXConversion {
       StandardStreams.note(
         "warning: \(output.escapedForDisplay).data is of an earlier model; the new one does not use it")
     }
-    print(
-      report, output, clock.now - start, parametrized: found.file.parametrized.json(isResolved: true))
+    print(report, found.file, output, clock.now - start)
   }
 
   private func print(
-    _ report: ONNXModel.Report, _ output: String, _ time: Duration,
-    parametrized: [(key: String, value: JSONValue)]
+    _ report: ONNXModel.Report, _ file: NetworkFile, _ output: String, _ time: Duration
   ) {
     for (dtype, count) in report.castCounts {
       let how = dtype == .float64 ? "rounded to nearest" : "exactly"
@@ -82,7 +81,8 @@ struct ONNXConversion {
       return StandardStreams.document(
         ConversionSummary.json(
           output, format: "onnx", tensors: report.weightCount,
-          bytes: report.byteCount + (report.dataByteCount ?? 0), parametrized: parametrized))
+          bytes: report.byteCount + (report.dataByteCount ?? 0), choice: file.choice,
+          parametrized: file.parametrized.json(isResolved: true)))
     }
     let data = report.dataByteCount.map { " and \(Format.count($0, "byte")) of data" } ?? ""
     StandardStreams.line(

@@ -14,9 +14,7 @@ struct TensorOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp("Only tensors whose name matches this glob. Repeatable.", valueName: "glob"))
   var only: [String] = []
-  @Option(
-    help: ArgumentHelp("Leave out tensors whose name matches this glob. Repeatable.", valueName: "glob"))
-  var except: [String] = []
+  @OptionGroup var leaving: LeaveOutOptions
   @Option(
     help: "Cast floating-point tensors to this dtype, such as float16.",
     transform: OptionValue.castTarget)
@@ -57,7 +55,7 @@ struct TensorOptions: ParsableArguments {
   var given: [(name: String, isGiven: Bool)] {
     [
       ("--strip-prefix", stripPrefix != nil), ("--rename", !rename.isEmpty), ("--only", !only.isEmpty),
-      ("--except", !except.isEmpty), ("--dtype", dtype != nil), ("--layout", layout != nil),
+      ("--dtype", dtype != nil), ("--layout", layout != nil),
       ("--shard-size", shardSize != nil), ("--dequantize", dequantize), ("--to-dense", toDense),
       ("--with-attributes", withAttributes), ("--layout-only", !layoutOnly.isEmpty),
       ("--layout-transposed", !layoutTransposed.isEmpty),
@@ -75,7 +73,7 @@ struct TensorOptions: ParsableArguments {
     options.stripPrefix = stripPrefix
     options.substitutions = rename
     options.only = only
-    options.except = except
+    options.except = leaving.except
     options.dtype = dtype
     options.layout = layout
     options.layoutOnly = layoutOnly

@@ -27,9 +27,7 @@ struct DiffCommand: ParsableCommand, JSONReporting {
   @Option(
     help: ArgumentHelp("Only tensors whose name matches this glob. Repeatable.", valueName: "glob"))
   var only: [String] = []
-  @Option(
-    help: ArgumentHelp("Leave out tensors whose name matches this glob. Repeatable.", valueName: "glob"))
-  var except: [String] = []
+  @OptionGroup var leaving: LeaveOutOptions
   @Option(
     help: "Allowed absolute difference: |x - y|.", transform: OptionValue.tolerance("--tolerance-abs"))
   var toleranceAbs: Double?
@@ -61,11 +59,12 @@ struct DiffCommand: ParsableCommand, JSONReporting {
   }
 
   func run() throws {
+    let except = leaving.except
     let query = TensorQuery(only: only, except: except, dequantize: dequantize, resolves: resolve)
     let second = try joining.source(b)
     let first = CheckpointSource(paths: [a], isJoined: false)
-    let left = try DiffFile("A", first.open(opening), key: keyA ?? key, query)
-    let right = try DiffFile("B", second.open(opening), key: keyB ?? key, query)
+    let left = try DiffFile("A", first.open(opening, leaving), key: keyA ?? key, query)
+    let right = try DiffFile("B", second.open(opening, leaving), key: keyB ?? key, query)
     let unused = (only + except).filter { !left.hasName($0) && !right.hasName($0) }
     guard unused.isEmpty else {
       throw DecantError(
@@ -89,7 +88,11 @@ struct DiffCommand: ParsableCommand, JSONReporting {
     let result = DiffResult(
       left, right, matching, try comparison.verdicts(matching.pairs), ignoresNames: ignoreNames,
       isTolerant: toleranceAbs != nil || toleranceRel != nil || toleranceUlp != nil)
-    if json { DiffJSON.print(result) } else { DiffReport(result: result, showsAll: all).print() }
+    if json {
+      DiffJSON.print(result, left.choice, right.choice)
+    } else {
+      DiffReport(result: result, showsAll: all).print()
+    }
     if !result.isSame { throw ExitStatus.no }
   }
 

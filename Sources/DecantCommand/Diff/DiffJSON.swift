@@ -1,13 +1,17 @@
 internal import DecantBytes
+internal import DecantCheckpoints
 internal import DecantComparing
 internal import DecantTensors
 
 /// The JSON of `decant diff --json`, schema 1.
 enum DiffJSON {
-  static func print(_ result: DiffResult) {
+  static func print(_ result: DiffResult, _ a: StateDictChoice, _ b: StateDictChoice) {
     StandardStreams.beginDocument()
     StandardStreams.line(
       "{\"schema\": 1, \"same\": \(result.isSame), \"identical\": \(result.identicalCount),")
+    StandardStreams.line(
+      " \"left_out\": "
+        + JSONValue.object([(key: "a", value: a.leftOutJSON), (key: "b", value: b.leftOutJSON)]).text + ",")
     if !result.prefixes.isEmpty {
       list(
         "prefixes",

@@ -1,4 +1,5 @@
 internal import DecantBytes
+internal import DecantCheckpoints
 internal import DecantResNets
 internal import DecantTensors
 
@@ -9,6 +10,8 @@ struct IdentificationReport {
   let key: String
   /// The weights that are computed from several tensors of the file.
   let parametrized: ParametrizedWeights
+  /// The state dict, and what it leaves out.
+  let choice: StateDictChoice?
 
   func print() {
     let naming = found.naming
@@ -90,7 +93,7 @@ struct IdentificationReport {
         (key: "source", value: .string($0.source)), (key: "kind", value: .string($0.kind)),
       ])
     }
-    let result: JSONValue = .object(
+    var members: [(key: String, value: JSONValue)] =
       [
         (key: "schema", value: 1),
         (key: "architecture", value: found.architecture.map { .string($0) } ?? .null),
@@ -139,7 +142,10 @@ struct IdentificationReport {
             })
         ),
         (key: "undetermined", value: .array(found.undetermined.map { .string($0.name) })),
-      ] + parametrized.json(isResolved: true))
+      ]
+    if let choice { members.append((key: "left_out", value: choice.leftOutJSON)) }
+    members += parametrized.json(isResolved: true)
+    let result = JSONValue.object(members)
     StandardStreams.document(measured?.added(to: result) ?? result)
   }
 }

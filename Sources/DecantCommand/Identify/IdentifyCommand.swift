@@ -13,11 +13,11 @@ struct IdentifyCommand: ParsableCommand, JSONReporting {
   @Argument(help: "The checkpoint.") var file: String?
   @OptionGroup var joining: JoinOptions
   @OptionGroup var opening: OpeningOptions
+  @OptionGroup var leaving: LeaveOutOptions
   @Option(parsing: .unconditional, help: "The state dict to use, as inspect lists it; '.' is the root.")
   var key: String?
   @Option(help: "The prefix of the network's tensor names, when the file holds several networks.")
   var prefix: String?
-  @OptionGroup var excepting: ExceptOptions
   @OptionGroup var measuring: MeasureOptions
   @Flag(help: "List the naming dialects and their tensor names instead.") var dialects = false
   @Flag(help: "List the known architectures instead.") var architectures = false
@@ -51,8 +51,11 @@ struct IdentifyCommand: ParsableCommand, JSONReporting {
         ? CatalogueReport.printDialects(json: json) : CatalogueReport.printArchitectures(json: json)
     }
     let network = try NetworkFile(
-      identifying: joining.source(file).open(opening), key: key, except: excepting.except)
-    if key == nil { network.printChoice() }
+      identifying: joining.source(file).open(opening, leaving), key: key, except: leaving.except)
+    network.printChoice()
+    if let part = network.part, let note = part.checkpoint.unreadNote(in: part.selection) {
+      StandardStreams.note("warning: \(note)")
+    }
     network.printParametrization()
     let identification: ResNetIdentification
     do throws(DecantError) {
@@ -64,7 +67,7 @@ struct IdentifyCommand: ParsableCommand, JSONReporting {
     let measured = try measuring.report(on: identification, of: network)
     let report = IdentificationReport(
       found: identification, key: network.part?.selection.key ?? ".",
-      parametrized: network.parametrized)
+      parametrized: network.parametrized, choice: network.choice)
     if json {
       report.printJSON(measured)
     } else {

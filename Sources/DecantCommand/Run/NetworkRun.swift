@@ -51,7 +51,7 @@ struct NetworkRun<T: ReferenceScalar> {
     next = try batches.batch { StandardStreams.error($0.commandText) }
     let (options, names) = (command.stages, network.graph.stages.map(\.name))
     let reference = try options.compare.map { path throws(DecantError) in
-      try ReferenceFile(path, stages: names)
+      try ReferenceFile(path, stages: names, command.opening)
     }
     self.reference = reference
     let wanted = names.filter { name in

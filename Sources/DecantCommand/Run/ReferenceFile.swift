@@ -12,8 +12,9 @@ struct ReferenceFile {
   let notes: [String: String]
 
   /// Opens a file that must have at least one of the stages.
-  init(_ path: String, stages: [String]) throws(DecantError) {
-    let checkpoint = try Checkpoint(path: path)
+  init(_ path: String, stages: [String], _ opening: OpeningOptions) throws(DecantError) {
+    let checkpoint = try Checkpoint(
+      path: path, limits: opening.limits, password: try opening.password())
     let outputs = ReferenceOutputs(try checkpoint.onlyStateDict().stateDict(in: checkpoint))
     guard stages.contains(where: { outputs.holds($0) }) else {
       throw DecantError(

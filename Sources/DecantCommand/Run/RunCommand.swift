@@ -14,12 +14,12 @@ struct RunCommand: ParsableCommand, JSONReporting {
   @Argument(help: "The checkpoint.") var file: String?
   @OptionGroup var joining: JoinOptions
   @OptionGroup var opening: OpeningOptions
+  @OptionGroup var leaving: LeaveOutOptions
   @OptionGroup var network: NetworkOptions
   @Option(
     help: "The number of classes, 0 for no head. Default: as in the file.",
     transform: OptionValue.classes)
   var numClasses: Int?
-  @OptionGroup var excepting: ExceptOptions
   @OptionGroup var inputs: InputOptions
   @Option(
     help: "The number of classes to show for each image, largest first. (default: 5)",
@@ -61,8 +61,7 @@ struct RunCommand: ParsableCommand, JSONReporting {
 
   func run() throws {
     let source = try joining.source(file)
-    let network = try network.network(
-      in: source, opening, classes: numClasses, except: excepting.except)
+    let network = try network.network(in: source, opening, leaving, classes: numClasses)
     try stages.requireStage(of: network.graph, file: source.path)
     network.printWarnings()
     try network.requireMatch(

@@ -155,6 +155,7 @@ struct RunReport<T: ReferenceScalar> {
       (key: "declared", value: network.identification.declared.json),
       (key: "assumed", value: network.identification.assumed.json),
       (key: "read", value: network.identification.read.json),
+      (key: "left_out", value: network.file.choice?.leftOutJSON ?? .array([])),
       (key: "logits", value: .array(results.map { .array($0.logits.map { .exact(Double($0)) }) })),
       (key: "images", value: .array(results.map { .object(json(of: $0)) })),
     ]

@@ -63,6 +63,11 @@ extension DecantError.Advice {
       keys.isEmpty ? "Choose one with --key." : "Choose one: \(Self.choices("--key", keys))."
     case .chooseStateDict(let keys, let orAll):
       Self.stateDictChoices(keys.filter { $0 != "." }, orAll: orAll || keys.contains("."))
+    case .chooseRoot(let patterns):
+      (patterns.isEmpty
+        ? ""
+        : patterns.map { "--except '\($0.escapedForDisplay)'" }.joined(separator: " ")
+          + " leaves \(patterns.count == 1 ? "it" : "them") out; ") + "--key . takes everything."
     case .listKeys: "decant inspect FILE lists its keys."
     case .listNames: "decant inspect FILE lists the names."
     case .raiseLimit(let name, let value):
@@ -70,7 +75,9 @@ extension DecantError.Advice {
     case .givePassword:
       "Write the password into a file of one line, and pass it with --password-file."
     case .saveWhole:
-      "Save the checkpoint again as whole tensors on the CPU. decant inspect FILE lists all of them."
+      "Save the checkpoint again as whole tensors on the CPU, or leave them out with --skip-unread. decant inspect FILE lists all of them."
+    case .skipUnread:
+      "Choose other tensors with --key, --only or --except, or leave them out with --skip-unread."
     case .joinRanks(let ranks):
       "The rest is in the files of \(ranks). Name the folder of all files, or pass them all with --join."
     case .addRanks:
@@ -118,6 +125,7 @@ extension DecantError.Advice {
       "If they are not part of the network, leave them out: "
         + Self.exceptOptions(patterns) + ". decant verify FILE lists every difference."
     case .omitLayout: "Leave out --layout."
+    case .turnBack: "Pass --layout nchw for PyTorch's order."
     case .nameConvolutions:
       "Name them with --layout-only, and those of transposed convolutions with --layout-transposed."
     case .omitSourceDigest: "Leave out --source-digest."

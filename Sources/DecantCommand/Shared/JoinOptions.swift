@@ -37,7 +37,7 @@ struct CheckpointSource {
   /// Opens the checkpoint.
   func open(_ opening: OpeningOptions) throws(DecantError) -> Checkpoint {
     isJoined
-      ? try Checkpoint(joining: paths, limits: opening.limits)
+      ? try Checkpoint(joining: paths, limits: opening.limits, password: try opening.password())
       : try Checkpoint(path: path, limits: opening.limits, password: try opening.password())
   }
 }

@@ -56,9 +56,7 @@ extension ResNetVerification {
 extension SetAsideTensors {
   /// The number of tensors of each kind that were set aside.
   var json: JSONValue {
-    .object(
-      auxiliary.map { (key: $0.kind.rawValue, value: .exact(Int64($0.names.count))) }
-        + (exceptedCount > 0 ? [(key: "except", value: .exact(Int64(exceptedCount)))] : []))
+    .object(auxiliary.map { (key: $0.kind.rawValue, value: .exact(Int64($0.names.count))) })
   }
 }
 

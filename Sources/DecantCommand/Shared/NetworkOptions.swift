@@ -75,28 +75,26 @@ struct NetworkOptions: ParsableArguments {
   ///
   /// - Parameters:
   ///   - classes: the number of outputs that the network should have; nil for as many as the file has.
-  ///   - except: patterns of the tensor names to leave out.
   func network(
-    in source: CheckpointSource, _ opening: OpeningOptions, classes: Int?, except: [String]
+    in source: CheckpointSource, _ opening: OpeningOptions, _ leaving: LeaveOutOptions, classes: Int?
   ) throws(DecantError) -> ResolvedNetwork {
-    try resolve(file(in: source, opening, except: except), classes: classes)
+    try resolve(file(in: source, opening, leaving), classes: classes)
   }
 
   /// Opens a checkpoint and chooses the state dict. Prints a note on what was chosen.
   ///
   /// - Parameters:
-  ///   - except: patterns of the tensor names to leave out.
   ///   - allowsWrongChecksums: true to use a checkpoint whose data is known to be damaged.
   func file(
-    in source: CheckpointSource, _ opening: OpeningOptions, except: [String],
+    in source: CheckpointSource, _ opening: OpeningOptions, _ leaving: LeaveOutOptions,
     allowsWrongChecksums: Bool = false
   ) throws(DecantError) -> NetworkFile {
-    let checkpoint = try source.open(opening)
+    let checkpoint = try source.open(opening, leaving)
     let file =
       allowsWrongChecksums
-      ? try NetworkFile(verifying: checkpoint, key: key, except: except)
-      : try NetworkFile(checkpoint, key: key, except: except)
-    if key == nil { file.printChoice() }
+      ? try NetworkFile(verifying: checkpoint, key: key, except: leaving.except)
+      : try NetworkFile(checkpoint, key: key, except: leaving.except)
+    file.printChoice()
     if key != nil, let warning = file.unreadWarning { StandardStreams.note("warning: \(warning)") }
     file.printParametrization()
     return file

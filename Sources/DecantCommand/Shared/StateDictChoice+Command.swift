@@ -9,9 +9,11 @@ extension StateDictChoice {
   ///
   /// - Parameter hasAttributesOption: true when the command has the option `--with-attributes`.
   func commandText(hasAttributesOption: Bool) -> String? {
-    guard !leftOut.isEmpty || attributeCount > 0 || isImplicit else { return nil }
-    let key = selection.path.isEmpty ? "the root" : Format.name(selection.path)
-    var clauses = ["using \(key) (\(Format.count(selection.tensors.count, "tensor")))"]
+    var clauses: [String] = []
+    if !leftOut.isEmpty || attributeCount > 0 || isImplicit {
+      let key = selection.path.isEmpty ? "the root" : Format.name(selection.path)
+      clauses.append("using \(key) (\(Format.count(selection.tensors.count, "tensor")))")
+    }
     if !leftOut.isEmpty {
       // Every key with tensors is named, and the first of the others.
       let tensors = leftOut.filter { $0.tensorCount > 0 }.prefix(Self.mostWithTensors)
@@ -28,29 +30,40 @@ extension StateDictChoice {
         "left out: \(Format.count(attributeCount, "tensor")) that state_dict() does not have"
           + (hasAttributesOption ? "; --with-attributes takes them" : ""))
     }
-    return clauses.joined(separator: "; ")
+    if !skipped.isEmpty {
+      clauses.append(
+        "left out: \(Format.count(skipped.count, "tensor")) that cannot be read: \(Checkpoint.list(skipped))")
+    }
+    if !excluded.isEmpty {
+      let names = excluded.prefix(Self.mostNamed).map(\.escapedForDisplay).joined(separator: ", ")
+      let more = excluded.count > Self.mostNamed ? " and \(excluded.count - Self.mostNamed) more" : ""
+      clauses.append("left out by --except: \(names)\(more)")
+    }
+    return clauses.isEmpty ? nil : clauses.joined(separator: "; ")
   }
 
   /// The numbers of keys that a note names, without and with tensors.
   private static let mostNamed = 8
   private static let mostWithTensors = 100
 
-  /// The values that are left out, as JSON: `[{"key": "optimizer", "tensors": 640}, …]`.
+  /// The values that are left out, as JSON: `[{"key": "optimizer", "tensors": 640}, …]`. Tensors of kinds that are not
+  /// read have their kind, too.
   var leftOutJSON: JSONValue {
-    .array(
-      leftOut.map {
-        .object([
-          (key: "key", value: .string($0.key)), (key: "tensors", value: .exact(Int64($0.tensorCount))),
-        ])
-      })
+    func value(_ key: String, _ count: Int) -> [(key: String, value: JSONValue)] {
+      [(key: "key", value: .string(key)), (key: "tensors", value: .exact(Int64(count)))]
+    }
+    return .array(
+      leftOut.map { .object(value($0.key, $0.tensorCount)) }
+        + skipped.map {
+          .object(value($0.name, 1) + [(key: "unread_tensor", value: .string($0.unreadTensor ?? ""))])
+        }
+        + excluded.map { .object(value($0, 1)) })
   }
 }
 
 extension NetworkFile {
-  /// Prints the note on the only state dict, when no key chose it.
+  /// Prints the note on the state dict and what it leaves out.
   func printChoice() {
-    if let note = (try? part?.checkpoint.chosenStateDict())?.commandText(hasAttributesOption: false) {
-      StandardStreams.note(note)
-    }
+    if let note = choice?.commandText(hasAttributesOption: false) { StandardStreams.note(note) }
   }
 }

@@ -214,7 +214,7 @@ struct VerificationReport {
         (key: "name", value: .string(name)), (key: "expected", value: expected), (key: "found", value: found),
       ])
     }
-    let result: JSONValue = .object(
+    var members: [(key: String, value: JSONValue)] =
       [
         (key: "schema", value: 1),
         (key: "ok", value: .bool(isMatch)),
@@ -259,7 +259,9 @@ struct VerificationReport {
         (key: "declared", value: identification.declared.json),
         (key: "assumed", value: identification.assumed.json),
         (key: "read", value: identification.read.json),
-      ] + network.file.parametrized.json(isResolved: true))
-    StandardStreams.document(result)
+      ]
+    if let choice = network.file.choice { members.append((key: "left_out", value: choice.leftOutJSON)) }
+    members += network.file.parametrized.json(isResolved: true)
+    StandardStreams.document(.object(members))
   }
 }

@@ -12,19 +12,19 @@ struct VerifyCommand: ParsableCommand, JSONReporting {
   @Argument(help: "The checkpoint.") var file: String?
   @OptionGroup var joining: JoinOptions
   @OptionGroup var opening: OpeningOptions
+  @OptionGroup var leaving: LeaveOutOptions
   @OptionGroup var network: NetworkOptions
   @Option(
     help: "The expected number of classes. Default: as published.",
     transform: OptionValue.classes)
   var numClasses: Int?
-  @OptionGroup var excepting: ExceptOptions
   @Flag(help: "Print JSON, schema 1.") var json = false
 
   func validate() throws { _ = try joining.source(file) }
 
   func run() throws {
     let file = try network.file(
-      in: joining.source(file), opening, except: excepting.except, allowsWrongChecksums: true)
+      in: joining.source(file), opening, leaving, allowsWrongChecksums: true)
     let found = try network.resolve(
       file, classes: numClasses ?? network.arch?.configuration.classes, isForComputing: false)
     // With --arch and no prefix, the file is expected to contain nothing else.

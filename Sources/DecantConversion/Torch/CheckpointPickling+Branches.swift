@@ -37,12 +37,12 @@ extension CheckpointPickling {
         if places[place].children.isEmpty, Self.loadable(object) != nil {
           isKept = true
         } else if object.moduleVersions == nil {
-          note(object.name, object.type)
+          note(object)
         }
       }
       for child in places[place].children where moduleVersions(at: child) != nil && !writesVersions(of: place)
       {
-        if let index = places[child].object { note(plan.checkpoint.objects[index].name, "module versions") }
+        if let index = places[child].object { note(plan.checkpoint.objects[index]) }
       }
       let isOpen = places[place].form != .stateDict && places[place].form != .tensor
       if isKept || isOpen && places[place].children.contains(where: { keptBranches[$0] }) {

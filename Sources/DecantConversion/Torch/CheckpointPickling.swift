@@ -26,6 +26,8 @@ struct CheckpointPickling {
   /// The path of every value visited, as a linked list in an array; for messages.
   private var trail: [Way] = []
   private var refusals: [(path: String, type: String)] = []
+  /// The paths of tensors of kinds that are not read, which the caller leaves out.
+  private let leftOut: Set<[PathKey]>
   var openTuples: Set<PickleNodeID> = []
   /// The planned tensors that the pickle already contains.
   var isWritten: [Bool]
@@ -65,6 +67,7 @@ struct CheckpointPickling {
   init(_ plan: ConversionPlan) throws {
     self.plan = plan
     graph = plan.checkpoint.graph
+    leftOut = plan.unreadPathsLeftOut
     places = OutputTree(plan)
     memo = [Int](repeating: -1, count: graph?.nodes.count ?? 0)
     isWritten = [Bool](repeating: false, count: plan.tensors.count)
@@ -195,7 +198,7 @@ struct CheckpointPickling {
 
   /// Records a value that the loader refuses.
   mutating func note(_ way: Int, _ type: String) {
-    guard refusals.count < Self.namedCount else {
+    guard refusals.count < Self.namedCount || !leftOut.isEmpty else {
       droppedCount += 1
       return
     }
@@ -205,11 +208,17 @@ struct CheckpointPickling {
       keys.append(trail[way].key)
       way = trail[way].parent
     }
-    note((plan.selection.path + keys.reversed()).joinedName, type)
+    let path = plan.selection.path + keys.reversed()
+    if !leftOut.contains(path) { note(path.joinedName, type) }
+  }
+
+  /// Records a value that is not written, unless the caller leaves it out.
+  mutating func note(_ object: CheckpointObject) {
+    if !leftOut.contains(object.path) { note(object.name, object.type) }
   }
 
   /// Records a value that is not written.
-  mutating func note(_ name: String, _ type: String) {
+  private mutating func note(_ name: String, _ type: String) {
     droppedCount += 1
     if refusals.count < Self.namedCount { refusals.append((name, type)) }
   }
@@ -219,7 +228,7 @@ struct CheckpointPickling {
     // The values of these formats describe the file or the network, not the state dict.
     guard ![.gguf, .safetensors, .onnx, .mlpackage].contains(plan.checkpoint.container) else { return }
     for object in plan.checkpoint.objects where object.path.starts(with: plan.selection.path) {
-      note(object.name, object.type)
+      note(object)
     }
   }
 

@@ -12,11 +12,13 @@ package import DecantTensors
 package struct TorchZipWriter {
   private let pickle: [UInt8]
   private let records: [StorageRecords.Record]
+  private let comment: [UInt8]
 
-  /// Creates a writer for a pickle and the storages that its tensors are views of.
-  package init(_ pickle: [UInt8], _ records: [StorageRecords.Record]) {
+  /// Creates a writer for a pickle, the storages that its tensors are views of, and the archive's comment.
+  package init(_ pickle: [UInt8], _ records: [StorageRecords.Record], comment: [UInt8] = []) {
     self.pickle = pickle
     self.records = records
+    self.comment = comment
   }
 
   /// Writes the file; a piece of a storage at a time is in memory.
@@ -34,7 +36,7 @@ package struct TorchZipWriter {
     zip.entry("archive/version", Array("3\n".utf8))
     try zip.settle()
     zip.entry("archive/" + TorchSerializationID.entryName, TorchSerializationID.bytes(pickle, zip.checksums))
-    try zip.finish()
+    try zip.finish(comment: comment)
   }
 }
 

@@ -7,6 +7,8 @@ package final class ZipArchive: Sendable {
   package let entries: [ZipEntry]
   /// Warnings about bytes of the file that belong to no part of the archive.
   package let warnings: [String]
+  /// The archive's comment, at its end.
+  package let comment: [UInt8]
   /// The files of the entries, when the archive was unzipped into a folder.
   private let unzipped: UnzippedFiles?
   private let places: [[UInt8]: Int]
@@ -24,6 +26,7 @@ package final class ZipArchive: Sendable {
     let directory = try ZipDirectory(file, limits: limits)
     entries = directory.entries
     warnings = directory.warnings
+    comment = directory.comment
     unzipped = nil
     places = directory.places
     recordsChecksums =
@@ -62,6 +65,7 @@ package final class ZipArchive: Sendable {
     self.limits = limits
     self.entries = entries
     self.warnings = warnings
+    comment = []
     self.unzipped = unzipped
     places = Dictionary(
       entries.map { (Array($0.name.utf8), $0.index) }, uniquingKeysWith: { first, _ in first })

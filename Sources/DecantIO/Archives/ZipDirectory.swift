@@ -62,6 +62,8 @@ struct ZipDirectory: Sendable {
   let places: [[UInt8]: Int]
   /// Warnings about bytes that belong to no part of the archive.
   let warnings: [String]
+  /// The archive's comment.
+  let comment: [UInt8]
 
   /// Reads the directory at the end of a file. O(entries log entries).
   ///
@@ -70,6 +72,7 @@ struct ZipDirectory: Sendable {
   init(_ file: ByteSource, limits: Limits) throws(DecantError) {
     let end = try EndRecord(file)
     warnings = end.warnings
+    comment = end.comment
     guard end.entryCount <= limits.zipEntries else {
       throw DecantError(
         limits.exceeded(\.zipEntries, need: end.entryCount),
@@ -264,6 +267,8 @@ private struct EndRecord {
   let entryCount: Int
   /// Bytes that belong to no part of the archive and that every reader skips, as warnings.
   let warnings: [String]
+  /// The archive's comment.
+  let comment: [UInt8]
 
   init(_ file: ByteSource) throws(DecantError) {
     // The end record has 22 bytes and a comment of at most 65,535.
@@ -277,6 +282,7 @@ private struct EndRecord {
       )
     }
     var warnings = EndRecord.warnings(of: tail, place)
+    comment = Array(tail[(place + 22)...].prefix(EndRecord.commentByteCount(tail, place)))
     do throws(ParsingError) {
       var cursor = unsafe ByteCursor(tail.span.bytes, at: place + 4)
       let disks = [try cursor.readLittleEndian(UInt16.self), try cursor.readLittleEndian(UInt16.self)]

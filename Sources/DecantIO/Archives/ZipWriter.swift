@@ -106,10 +106,14 @@ package struct ZipWriter {
     late = []
   }
 
-  /// Writes the directory and the end records.
+  /// The most bytes of an archive's comment.
+  package static let longestComment = 65_535
+
+  /// Writes the directory and the end records, with a comment of at most ``longestComment`` bytes.
   ///
   /// - Throws: Errors of ``settle()``.
-  package mutating func finish() throws(DecantError) {
+  package mutating func finish(comment: [UInt8] = []) throws(DecantError) {
+    precondition(comment.count <= Self.longestComment, "the comment is too long for a zip archive")
     try settle()
     let (offset, entryCount) = (output.byteCount, checksums.count)
     output.write(directory)
@@ -131,8 +135,8 @@ package struct ZipWriter {
     record += [UInt8](repeating: 0, count: 4)
     for _ in 0..<2 { record.appendLittleEndian(UInt16(min(entryCount, 0xFFFF))) }
     for value in [directory.count, offset] { record.appendLittleEndian(UInt32(min(value, 0xFFFF_FFFF))) }
-    record += [0, 0]
-    output.write(record)
+    record.appendLittleEndian(UInt16(comment.count))
+    output.write(record + comment)
   }
 
   /// Appends the fields that local headers and directory entries share: version, flags (data descriptor, UTF-8),

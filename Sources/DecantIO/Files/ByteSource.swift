@@ -17,8 +17,8 @@ package struct ByteSource: Sendable {
   package var isRandomAccess: Bool { content.isRandomAccess }
 
   /// Creates a source of a whole file.
-  package init(_ file: InputFile, password: String? = nil) {
-    self.init(file, path: file.path, password: password)
+  package init(_ file: InputFile) {
+    self.init(file, path: file.path, password: file.password)
   }
 
   /// Creates a source of a whole storage content.

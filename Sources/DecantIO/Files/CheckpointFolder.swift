@@ -15,6 +15,8 @@ package import DecantBytes
 package struct CheckpointFolder {
   /// The folder's path as the caller gave it.
   package let path: String
+  /// The password of archives in the folder's files; nil when none was given.
+  private let password: String?
   private let handle: Handle
   /// The folders that files may lie in: the folder itself and, for a snapshot in a Hugging Face cache, its `blobs`.
   private let roots: [String]
@@ -29,7 +31,8 @@ package struct CheckpointFolder {
   /// Opens a folder; nil when there is no folder at the path.
   ///
   /// - Throws: ``DecantError`` when the folder cannot be opened.
-  package init?(_ path: String) throws(DecantError) {
+  package init?(_ path: String, password: String? = nil) throws(DecantError) {
+    self.password = password
     let descriptor = unsafe open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     guard descriptor >= 0 else {
       if errno == ENOTDIR || errno == ENOENT { return nil }
@@ -44,12 +47,12 @@ package struct CheckpointFolder {
   }
 
   /// The folder a file lies in, and the file's name there.
-  package static func containing(_ path: String) throws(DecantError) -> (
-    folder: CheckpointFolder, name: String
-  )? {
+  package static func containing(
+    _ path: String, password: String? = nil
+  ) throws(DecantError) -> (folder: CheckpointFolder, name: String)? {
     let slash = path.utf8.lastIndex(of: UInt8(ascii: "/"))
     let parent = slash.map { $0 == path.utf8.startIndex ? "/" : String(path[..<$0]) } ?? "."
-    guard let folder = try CheckpointFolder(parent) else { return nil }
+    guard let folder = try CheckpointFolder(parent, password: password) else { return nil }
     return (folder, slash.map { String(path[path.utf8.index(after: $0)...]) } ?? path)
   }
 
@@ -104,7 +107,7 @@ package struct CheckpointFolder {
       Descriptors.reopen(found)
     }
     guard descriptor >= 0 else { throw CheckpointFolder.failure(path) }
-    return try InputFile(descriptor: descriptor, path: path)
+    return try InputFile(descriptor: descriptor, path: path, password: password)
   }
 
   /// Opens the folder with this name inside this folder; nil when there is none.
@@ -119,7 +122,7 @@ package struct CheckpointFolder {
         file: path,
         remedy: "Do not trust the checkpoint: the name is malicious.")
     }
-    guard let inner = try CheckpointFolder(path(of: name)) else { return nil }
+    guard let inner = try CheckpointFolder(path(of: name), password: password) else { return nil }
     guard let resolved = Descriptors.path(of: inner.handle.descriptor),
       roots.contains(where: { resolved.utf8.starts(with: ($0 == "/" ? "/" : $0 + "/").utf8) })
     else {

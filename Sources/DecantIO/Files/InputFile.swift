@@ -21,6 +21,8 @@ package final class InputFile: StorageContent, Sendable {
   package let byteCount: Int
   /// The device and inode, which identify the file under any name.
   package let identity: FileIdentity
+  /// The password of archives in the file; nil when none was given.
+  package let password: String?
   private let descriptor: Int32
   private let mapping = Mutex<Mapping?>(nil)
 
@@ -31,19 +33,20 @@ package final class InputFile: StorageContent, Sendable {
   /// Opens a file.
   ///
   /// - Throws: ``DecantError`` when it does not exist, cannot be opened, or is not a regular file.
-  package convenience init(_ path: String) throws(DecantError) {
+  package convenience init(_ path: String, password: String? = nil) throws(DecantError) {
     // With O_NONBLOCK, opening a FIFO without a writer does not block.
     let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else {
       throw .system(errno, .reading(errno), "cannot be opened", file: path)
     }
-    try self.init(descriptor: descriptor, path: path)
+    try self.init(descriptor: descriptor, path: path, password: password)
   }
 
   /// Takes ownership of a descriptor that is open for reading.
   ///
   /// - Throws: ``DecantError`` when it is not a regular file; the descriptor is closed then.
-  package init(descriptor: Int32, path: String) throws(DecantError) {
+  package init(descriptor: Int32, path: String, password: String? = nil) throws(DecantError) {
+    self.password = password
     var status = stat()
     guard unsafe fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
       close(descriptor)

@@ -10,11 +10,21 @@ extension Checkpoint {
   /// - Throws: ``DecantError`` when there is none or there are several, or when its tensors are of kinds that are not
   ///   read or are parts of larger tensors.
   package func readableStateDict(key: String? = nil) throws(DecantError) -> Selection {
-    if key == nil, stateDictCandidates.isEmpty {
+    try readableChoice(key: key).selection
+  }
+
+  /// Returns the state dict of a network, and the values that it leaves out.
+  ///
+  /// - Parameter except: patterns of the names of tensors to leave out.
+  /// - Throws: ``DecantError`` as ``readableStateDict(key:)``, and for a pattern that matches no tensor.
+  package func readableChoice(
+    key: String? = nil, except: [String] = []
+  ) throws(DecantError) -> StateDictChoice {
+    if key == nil, except.isEmpty, stateDictCandidates.isEmpty {
       let unread = objects.filter { $0.unreadTensor != nil }
       if !unread.isEmpty { throw unreadRefusal(unread, "read", .saveWhole) }
     }
-    if key == nil, stateDictCandidates.count != 1 {
+    if key == nil, except.isEmpty, stateDictCandidates.count != 1 {
       let parts = tensors.filter { $0.rankPart != nil }
       let split = Set(parts.compactMap(\.stateDict))
       // Another key helps only when a state dict is whole.
@@ -22,10 +32,25 @@ extension Checkpoint {
         throw rankRefusal(parts)
       }
     }
-    let selection: Selection
-    if let key { selection = try self.selection(key: key) } else { selection = try onlyStateDict() }
-    try requireReadable(selection)
-    return selection
+    let choice = try networkChoice(key: key, except: except)
+    try requireReadable(choice.selection)
+    return choice
+  }
+
+  /// Returns the state dict of a network that is only identified, and the values that it leaves out. Its tensors may be
+  /// of kinds that are not read, or parts of larger tensors.
+  package func networkChoice(
+    key: String? = nil, except: [String] = []
+  ) throws(DecantError) -> StateDictChoice {
+    let choice = try key == nil ? chosenStateDict(except: except) : self.choice(key: key)
+    return try choice.excluding(except, in: self)
+  }
+
+  /// Returns a clause that names the unread tensors of a selection; nil when there are none.
+  package func unreadNote(in selection: Selection) -> String? {
+    selection.unread.isEmpty
+      ? nil
+      : "the state dict also has \(Format.count(selection.unread.count, "tensor")) that cannot be read: \(Self.list(selection.unread))"
   }
 
   /// Throws when tensors of a selection are of kinds that are not read, or are parts of tensors whose rest is in
@@ -34,15 +59,14 @@ extension Checkpoint {
   /// - Parameters:
   ///   - use: a participle for the message, such as `converted`.
   ///   - isChosen: returns true when the tensor with a name, below the selection's path, is used.
-  ///   - canLeaveOut: true when the caller can leave out tensors by name.
   /// - Throws: ``DecantError`` that names the first of them.
   package func requireReadable(
-    _ selection: Selection, use: String = "read", canLeaveOut: Bool = false,
+    _ selection: Selection, use: String = "read",
     isChosen: (String) -> Bool = { _ in true }
   ) throws(DecantError) {
     let unread = selection.unread.filter { isChosen(selection.name(of: $0.path)) }
     guard unread.isEmpty else {
-      throw unreadRefusal(unread, use, canLeaveOut ? selection.leavingOut(unread) : .saveWhole)
+      throw unreadRefusal(unread, use, selection.leavingOutUnread)
     }
     let parts = selection.tensors.filter { entry in
       entry.rankPart.map {
@@ -106,7 +130,7 @@ extension Checkpoint {
   private static let mostNamed = 8
   private static let mostKinds = 32
 
-  private static func list(_ unread: [CheckpointObject]) -> String {
+  package static func list(_ unread: [CheckpointObject]) -> String {
     func name(_ object: CheckpointObject) -> String {
       object.path.isEmpty ? "the one at the root" : object.name.escapedForDisplay
     }
@@ -136,10 +160,6 @@ extension Checkpoint {
 }
 
 extension Selection {
-  /// Returns the advice to leave out tensors that are not read; to save the checkpoint again when there are no others.
-  package func leavingOut(_ unread: [CheckpointObject]) -> DecantError.Advice {
-    guard !tensors.isEmpty, unread.allSatisfy({ $0.path.count > path.count }) else { return .saveWhole }
-    return .exceptTensors(
-      unread.map { name(of: $0.path) }.globs(sparing: tensors.map { name(of: $0) }))
-  }
+  /// The advice to leave out tensors that are not read; to save the checkpoint again when there are no others.
+  package var leavingOutUnread: DecantError.Advice { tensors.isEmpty ? .saveWhole : .skipUnread }
 }

@@ -81,7 +81,7 @@ extension PickledContents {
   }
 
   /// Returns the pairs of a mapping, also of a class derived from `dict`; empty for other values.
-  private func members(of value: PickleValue) -> [PicklePair] {
+  func members(of value: PickleValue) -> [PicklePair] {
     graph.mappingPairs(value) ?? graph.object(value)?.pairs ?? []
   }
 

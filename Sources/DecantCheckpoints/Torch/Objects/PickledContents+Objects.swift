@@ -24,6 +24,11 @@ extension PickledContents {
     switch outcome {
     case .tensor(let tensor):
       addTensor(tensor, object, type, visit, place)
+      if tensor.storage.content == nil, reconstruction.plainShardedState(object) != nil,
+        let state = object.states.last
+      {
+        push([Visit(value: state, parent: place, key: .text("__dict__"), stateDict: .outside(.attachment))])
+      }
       listAttached(object, type, place, ofNested: false, isWhole: tensor.storage.content != nil)
     case .nested(let components):
       add(place, "nested tensor", nil, count: components.count)
@@ -42,6 +47,21 @@ extension PickledContents {
       }
       if let elements, !elements.allSatisfy({ graph.isPlain($0) }) {
         addSequence(elements, type, visit, place)
+      }
+    case .records(let fields, let shape):
+      guard budget.admit(visits: fields.count) else { return }
+      let path = path(to: place)
+      for (field, tensor) in fields where budget.refusal == nil {
+        let own = path + field.names.map { .text($0) }
+        if let tensor {
+          addTensor(tensor, object, type, visit, place, own)
+        } else {
+          contents.objects.append(
+            CheckpointObject(
+              path: own, type: "numpy.ndarray of \(field.type.escapedForDisplay)", value: nil, count: nil,
+              unreadTensor: field.isUnread ? "numpy array of \(field.type.escapedForDisplay)" : nil,
+              stateDict: stateDictPath(visit), purpose: purpose(visit), shape: shape + field.shape))
+        }
       }
     case .contents(let inner): try addInnerContents(inner, visit, place)
     case .unread(let finding): addUnread(finding, type, visit, place)
@@ -226,11 +246,12 @@ extension PickledContents {
         children += module
       } else if let pairs = graph.dictionary(state) {
         guard budget.admit(visits: pairs.count) else { return }
-        let isOptimizer = numberParameters(pairs)
+        let optimizer = numberParameters(pairs) ? optimizerParts(pairs) : OptimizerParts()
         children += pairs.map { pair in
-          Visit(
-            value: pair.value, parent: place, key: key(pair.key),
-            stateDict: isOptimizer ? .outside(.optimizer) : inherited(visit.stateDict))
+          let key = key(pair.key)
+          return Visit(
+            value: pair.value, parent: place, key: key,
+            stateDict: optimizer.scope(of: key, else: inherited(visit.stateDict)))
         }
       } else if state != .none {
         children.append(

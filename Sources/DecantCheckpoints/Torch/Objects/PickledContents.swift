@@ -19,6 +19,8 @@ struct PickledContents {
   private var pending: [Visit] = []
   /// The index in `contents.tensors` of the first entry of each object that is a tensor.
   var listed: [PickleNodeID: Int] = [:]
+  /// True for each `state` that holds nothing but an optimizer's values of its parameters.
+  var optimizerStates: [PickleNodeID: Bool] = [:]
   /// The number of each parameter of a pickled optimizer, whose state has the parameters themselves as keys.
   var parameterNumbers: [PickleNodeID: Int64] = [:]
   /// True when each object that is neither tensor nor module is listed only once. `listedOnce` holds those already
@@ -260,18 +262,17 @@ struct PickledContents {
   mutating func push(pairs: [PicklePair], _ visit: Visit, _ place: Int) {
     guard budget.admit(visits: pairs.count) else { return }
     let stateDict: StateDictScope
+    var optimizer = OptimizerParts()
     switch visit.stateDict {
     case .module, .outside: stateDict = visit.stateDict
     case .none, .mapping:
-      func has(_ name: String) -> Bool { pairs.prefix(64).contains { graph.isText($0.key, name) } }
-      // fastai names the parameter groups hypers.
-      let isOptimizer = has("state") && (has("param_groups") || has("hypers"))
-      stateDict = isOptimizer ? .outside(.optimizer) : .mapping(place)
+      stateDict = .mapping(place)
+      optimizer = optimizerParts(pairs)
     }
     push(
       pairs.map { pair in
         let key = key(pair.key)
-        var inner = stateDict
+        var inner = optimizer.scope(of: key, else: stateDict)
         // Tensors under integer keys belong to an optimizer or a list, not to a state dict.
         if case .mapping = inner, !key.isText { inner = .none }
         return Visit(value: pair.value, parent: place, key: key, stateDict: inner)

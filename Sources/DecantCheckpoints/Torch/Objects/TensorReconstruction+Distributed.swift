@@ -84,10 +84,79 @@ extension TensorReconstruction {
     return try tensor(data, "the shard", nesting: nesting)
   }
 
+  /// The state and the whole tensor's description of a `ShardedTensor` that is a plain object, as PyTorch before 1.13
+  /// wrote it.
+  struct PlainSharded {
+    let state: PickleValue
+    let dtype: DType
+    let shape: [Int]
+    let requiresGrad: Bool
+  }
+
+  /// Returns the description of a `ShardedTensor` that is a plain object with a state; nil for other objects.
+  ///
+  /// The metadata's state is `(shards, size, dtype, layout, requires_grad, …)` in PyTorch 1.10 to 1.12, else a
+  /// dictionary.
+  ///
+  /// Source: PyTorch 1.10 `torch/distributed/_sharded_tensor/api.py`, 1.12
+  /// `torch/distributed/_shard/sharded_tensor/{api,metadata}.py`.
+  func plainShardedState(_ object: PickleObject) -> PlainSharded? {
+    guard let name = (graph.madeClass(object) ?? graph.callable(object.callable))?.qualifiedName,
+      Self.shardedTensors.contains(name), let state = object.states.last,
+      let parts = graph.tuple(state), parts.count >= 2, let metadata = graph.object(parts[1])
+    else { return nil }
+    var (size, dtype, requiresGrad): (PickleValue?, PickleValue?, PickleValue?)
+    if let fields = metadata.states.last.flatMap({ graph.tuple($0) }), fields.count == 7 {
+      (size, dtype, requiresGrad) = (fields[1], fields[2], fields[4])
+    } else {
+      size = attribute("size", of: parts[1])
+      let properties = attribute("tensor_properties", of: parts[1])
+      if let fields = properties.flatMap({ graph.object($0)?.states.last }).flatMap({ graph.tuple($0) }),
+        fields.count == 5
+      {
+        (dtype, requiresGrad) = (fields[0], fields[2])
+      } else if let properties {
+        (dtype, requiresGrad) = (
+          attribute("dtype", of: properties), attribute("requires_grad", of: properties)
+        )
+      }
+    }
+    guard let shape = size.flatMap(integers), let dtype = dtype.flatMap({ try? self.dtype($0) }) else {
+      return nil
+    }
+    return PlainSharded(state: state, dtype: dtype, shape: shape, requiresGrad: requiresGrad == .bool(true))
+  }
+
+  /// Returns the tensor of a `ShardedTensor` that is a plain object: its data when this process has all of it, else a
+  /// tensor without data. Nil for other objects.
+  func plainSharded(_ object: PickleObject, nesting: Int) throws(DecantError) -> Tensor? {
+    guard let found = plainShardedState(object) else { return nil }
+    if let local = try onlyShard(found.state, nesting: nesting), local.storage.content != nil,
+      local.shape == found.shape, local.dtype == found.dtype
+    {
+      return local.with(requiresGrad: found.requiresGrad)
+    }
+    guard
+      let byteCount = checkedProduct(found.shape).flatMap({ $0.checkedMultiplying(by: found.dtype.byteCount) }
+      )
+    else { return nil }
+    return try Tensor(
+      dtype: found.dtype, shape: found.shape, storage: Storage(key: "", byteCount: byteCount, content: nil),
+      requiresGrad: found.requiresGrad, limits: limits)
+  }
+
+  /// Returns the records of all shards in the metadata of a `ShardedTensor`.
+  func allShards(_ metadata: PickleValue) -> [PickleValue]? {
+    if let fields = graph.object(metadata)?.states.last.flatMap({ graph.tuple($0) }), fields.count == 7 {
+      return graph.list(fields[0])
+    }
+    return attribute("shards_metadata", of: metadata).flatMap { graph.list($0) }
+  }
+
   /// Returns true when a state `(local shards, metadata, …)` has as many shards as its metadata lists.
   private func holdsAllShards(_ state: PickleValue) -> Bool {
     guard let parts = graph.tuple(state), parts.count >= 2, let local = graph.list(parts[0]),
-      let all = attribute("shards_metadata", of: parts[1]).flatMap({ graph.list($0) })
+      let all = allShards(parts[1])
     else { return false }
     return local.count == all.count
   }
@@ -112,7 +181,7 @@ extension TensorReconstruction {
     }
     let name = callable.qualifiedName
     if Self.shardedTensors.contains(name) {
-      // PyTorch before 2.0 wrote an object and its state.
+      // PyTorch before 1.13 wrote an object and its state.
       return object.states.contains { holdsAllShards($0) } ? nil : .shardedTensor
     }
     guard callable.module == "torch._tensor" || callable.module == "torch._utils",

@@ -26,6 +26,9 @@ extension TensorReconstruction {
       return try array(
         arguments[0], arguments[1], shape, isColumnMajor: graph.text(arguments[3]) == "F", object)
     case ("numpy.core.multiarray", "scalar"), ("numpy._core.multiarray", "scalar"):
+      if arguments.count == 2, let type = recordType(arguments[0]), let bytes = graph.bytes(arguments[1]) {
+        return try records(type, bytes, [], isColumnMajor: false, object)
+      }
       return try scalar(arguments)
     case ("numpy.ma.core", "_mareconstruct"):
       return try maskedArray(object)
@@ -79,6 +82,9 @@ extension TensorReconstruction {
     guard let count = checkedProduct(shape) else {
       throw DecantError(.damaged, "the array's shape \(shape) is negative or too large")
     }
+    if let records = recordType(type), let bytes = graph.bytes(data) {
+      return try self.records(records, bytes, shape, isColumnMajor: isColumnMajor, object)
+    }
     guard let (code, dtype, order) = graph.numpyElementType(type) else {
       // The variable-length strings of NumPy 2 have a dtype of another class.
       guard let made = graph.object(type).flatMap({ graph.callable($0.callable) }) else {
@@ -91,7 +97,8 @@ extension TensorReconstruction {
       let elements = graph.list(data)
       var unread: ArrayDataSearch.Finding?
       // Numbers and records of numbers are unread tensors. Texts, dates and Python objects are not tensors.
-      if let first = code.first, "fcV".contains(first) || code.hasPrefix("ml_dtypes."),
+      if let first = code.first,
+        "fcV".contains(first) || code.hasPrefix("ml_dtypes.") || code.hasPrefix("numpy."),
         let bytes = graph.bytes(data), !bytes.isEmpty
       {
         unread = ArrayDataSearch.Finding(
@@ -119,6 +126,93 @@ extension TensorReconstruction {
       try checked { () throws(DecantError) in
         try Tensor(dtype: dtype, shape: shape, strides: strides, storage: storage, limits: limits)
       })
+  }
+
+  // MARK: Records
+
+  /// Returns the fields of an array of records.
+  private func records(
+    _ type: RecordType, _ bytes: [UInt8], _ shape: [Int], isColumnMajor: Bool, _ object: PickleObject
+  ) throws(DecantError) -> Outcome {
+    guard checkedProduct(shape)?.checkedMultiplying(by: type.byteCount) == bytes.count else {
+      throw DecantError(
+        .damaged,
+        "an array of shape \(shape) and records of \(type.byteCount) bytes has \(bytes.count) bytes of data")
+    }
+    let content = PickledBytes(bytes)
+    var fields: [(field: RecordType.Field, tensor: Tensor?)] = []
+    for field in type.fields {
+      guard field.numbers != nil else {
+        fields.append((field, nil))
+        continue
+      }
+      let tensor = try checked { () throws(DecantError) in
+        guard
+          let tensor = try type.tensor(
+            of: field, in: content, shape: shape, isColumnMajor: isColumnMajor, key: "numpy@\(object.offset)",
+            limits: limits)
+        else { throw DecantError(.damaged, "the field is too large") }
+        return tensor
+      }
+      fields.append((field, tensor))
+    }
+    return .records(fields, shape: shape)
+  }
+
+  /// Returns the record type that a dtype object describes; nil for types without fields, and when it is not
+  /// understood.
+  ///
+  /// The object is `numpy.dtype('V12', False, True)`, then BUILD `(3, '|', None, names, {name: (dtype, offset)}, 12, …)`.
+  private func recordType(_ value: PickleValue, depth: Int = 8) -> RecordType? {
+    guard depth > 0, let state = dtypeState(value), let names = graph.tuple(state[3]), !names.isEmpty,
+      let places = graph.mappingPairs(state[4]), case .int(let size) = state[5],
+      let size = Int(exactly: size)
+    else { return nil }
+    var byName: [ExactText: PickleValue] = [:]
+    for pair in places { if let name = graph.text(pair.key) { byName[ExactText(name)] = pair.value } }
+    var fields: [RecordType.Field] = []
+    for value in names {
+      guard let name = graph.text(value), let place = byName[ExactText(name)].flatMap({ graph.tuple($0) }),
+        place.count >= 2, case .int(let offset) = place[1], let offset = Int(exactly: offset),
+        let found = self.fields(name, place[0], at: offset, depth: depth - 1)
+      else { return nil }
+      fields += found
+    }
+    return RecordType(byteCount: size, fields: fields)
+  }
+
+  /// Returns the fields of a record's member: itself, or those of a record inside it.
+  private func fields(_ name: String, _ type: PickleValue, at offset: Int, depth: Int) -> [RecordType.Field]?
+  {
+    var (type, shape) = (type, [Int]())
+    if let state = dtypeState(type), let parts = graph.tuple(state[2]), parts.count == 2 {
+      guard let sizes = integers(parts[1]) else { return nil }
+      (type, shape) = (parts[0], sizes)
+    }
+    if let inner = recordType(type, depth: depth), shape.isEmpty {
+      return inner.fields.map { $0.inside(name, at: offset) }
+    }
+    guard let (code, dtype, order) = graph.numpyElementType(type), let count = checkedProduct(shape) else {
+      return nil
+    }
+    let kind = code.first ?? "V"
+    var width = dtype?.byteCount
+    if width == nil, case .int(let size)? = dtypeState(type)?[5], size >= 0 { width = Int(exactly: size) }
+    if width == nil { width = Int(code.dropFirst()).map { kind == "U" ? 4 * $0 : $0 } }
+    guard let width, width >= 0, let byteCount = count.checkedMultiplying(by: width) else { return nil }
+    return [
+      RecordType.Field(
+        names: [name], type: code, numbers: dtype.map { ($0, order) },
+        isUnread: dtype == nil && !"SUMm".contains(kind), shape: shape, offset: offset, byteCount: byteCount)
+    ]
+  }
+
+  /// Returns the state of a dtype object: `(version, order, (base, shape), names, fields, size, …)`; nil without one.
+  private func dtypeState(_ value: PickleValue) -> [PickleValue]? {
+    guard let object = graph.object(value), graph.global(object.callable)?.qualifiedName == "numpy.dtype",
+      let state = object.states.last.flatMap({ graph.tuple($0) }), state.count >= 7
+    else { return nil }
+    return state
   }
 
   /// Returns a scalar, made by `(dtype, bytes)`.

@@ -9,6 +9,9 @@ internal import DecantTensors
 extension TensorReconstruction {
   /// Returns the piece that a call makes; nil when it makes a whole tensor, or does not record where the piece is.
   func rankPiece(of object: PickleObject, depth: Int = 8) -> RankPiece? {
+    if let plain = plainShardedState(object) {
+      return shardedPiece(plain.dtype, plain.shape, requiresGrad: plain.requiresGrad, plain.state)
+    }
     guard depth > 0, let callable = graph.callable(object.callable),
       callable.module == "torch._tensor" || callable.module == "torch._utils",
       let arguments = graph.tuple(object.arguments)
@@ -21,7 +24,12 @@ extension TensorReconstruction {
       let type = graph.global(arguments[1])?.qualifiedName, let outer = graph.tuple(arguments[2])
     else { return nil }
     if Self.distributedTensors.contains(type) { return placedPiece(outer, arguments[3]) }
-    if Self.shardedTensors.contains(type) { return shardedPiece(outer, arguments[3]) }
+    if Self.shardedTensors.contains(type) {
+      guard outer.count == 8, let dtype = try? dtype(outer[1]), let shape = integers(outer[2]) else {
+        return nil
+      }
+      return shardedPiece(dtype, shape, requiresGrad: outer[7] == .bool(true), arguments[3])
+    }
     return outer.first.flatMap(graph.object).flatMap { rankPiece(of: $0, depth: depth - 1) }
   }
 
@@ -126,10 +134,11 @@ extension TensorReconstruction {
 
   // MARK: ShardedTensor
 
-  private func shardedPiece(_ outer: [PickleValue], _ state: PickleValue) -> RankPiece? {
-    guard outer.count == 8, let dtype = try? dtype(outer[1]), let shape = integers(outer[2]),
-      let parts = graph.tuple(state), parts.count >= 2, let local = graph.list(parts[0]),
-      let all = attribute("shards_metadata", of: parts[1]).flatMap({ graph.list($0) }), all.count > 1
+  private func shardedPiece(
+    _ dtype: DType, _ shape: [Int], requiresGrad: Bool, _ state: PickleValue
+  ) -> RankPiece? {
+    guard let parts = graph.tuple(state), parts.count >= 2, let local = graph.list(parts[0]),
+      let all = allShards(parts[1]), all.count > 1
     else { return nil }
     let shards = all.compactMap { shard($0) }
     guard shards.count == all.count else { return nil }
@@ -150,13 +159,15 @@ extension TensorReconstruction {
       held.append((region, tensor))
     }
     return RankPiece(
-      dtype: dtype, shape: shape, requiresGrad: outer[7] == .bool(true), division: .shards(shards),
+      dtype: dtype, shape: shape, requiresGrad: requiresGrad, division: .shards(shards),
       held: held, rank: rank)
   }
 
   private func shard(_ value: PickleValue) -> RankPiece.Shard? {
     guard let offsets = attribute("shard_offsets", of: value).flatMap(integers),
-      let sizes = attribute("shard_sizes", of: value).flatMap(integers)
+      // PyTorch 1.10 calls the sizes lengths.
+      let sizes = ["shard_sizes", "shard_lengths"].lazy.compactMap({ attribute($0, of: value) }).first
+        .flatMap(integers)
     else { return nil }
     var rank: Int?
     if let placement = attribute("placement", of: value),

@@ -16,6 +16,8 @@ struct TensorReconstruction {
     /// An array whose type tensors do not have. `elements` holds elements that are values of their own. `unread` is set
     /// for arrays of numbers.
     case array(type: String, count: Int, elements: [PickleValue]?, unread: ArrayDataSearch.Finding? = nil)
+    /// The fields of an array of records. Those without a tensor are of types that tensors do not have.
+    case records([(field: RecordType.Field, tensor: Tensor?)], shape: [Int])
     /// The contents of a file inside the pickle.
     case contents(CheckpointContents)
     /// A tensor of a kind that is not read.
@@ -39,6 +41,7 @@ struct TensorReconstruction {
   /// - Throws: ``DecantError`` when it is a tensor whose description is wrong.
   func outcome(_ object: PickleObject, nesting: Int = 0) throws(DecantError) -> Outcome {
     if let old = try oldTensor(object, nesting: nesting) { return old }
+    if let sharded = try plainSharded(object, nesting: nesting) { return .tensor(sharded) }
     guard object.construction == .reduce, let global = graph.callable(object.callable) else {
       return .noTensor
     }

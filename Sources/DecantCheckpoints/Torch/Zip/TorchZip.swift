@@ -34,6 +34,9 @@ enum TorchZip {
       if let value = try archive.text(prefix + record, &damage) { containerMetadata.append((label, value)) }
     }
     containerMetadata.append(("written by", writer(archive, prefix)))
+    if let record = ConvolutionRecord.text(inComment: archive.comment) {
+      containerMetadata.append((ConvolutionRecord.key, record))
+    }
 
     if !archive.recordsChecksums {
       warnings.append(
