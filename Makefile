@@ -41,7 +41,7 @@ test: build ## Run every test that needs no Python.
 	@DECANT=$(CURDIR)/$(DECANT) Tests/Scripts/test.sh $(SWIFT) test $(TESTFLAGS)
 
 # This also detects leaks: LeakSanitizer comes with the address sanitizer and needs no other package.
-TARGETS ?= pickle zip legacy tar safetensors gguf npy model folder scan evidence image
+TARGETS ?= pickle zip legacy tar safetensors gguf npy model folder ranks scan evidence image
 DURATION ?= 60
 fuzz: packages ## Fuzz every reader for a minute each: DURATION=900 for longer, TARGETS="pickle zip" for some.
 	@Tests/Scripts/progress.sh "building the fuzzer with the address sanitizer in .build/fuzz (about three minutes)" fuzz \

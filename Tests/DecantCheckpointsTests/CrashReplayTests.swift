@@ -38,6 +38,12 @@ import Testing
         + ["float32", "float16"].map {
           try Fixtures.bytes("models/\($0).mlpackage/Data/com.apple.CoreML/model.mlmodel")
         }
+    case .ranks:
+      return try ["ranks", "sharded_tensors"].map { folder in
+        try Fixtures.names(in: "folders/" + folder, endingIn: ".pt").flatMap { name in
+          TarMember(name: name, data: try Fixtures.bytes("folders/\(folder)/\(name)")).sealed
+        }
+      }
     case .image: return try files("pictures", ".png") + files("pictures", ".jpg")
     case .evidence: return try files("torch", ".json") + Self.texts.map { Array($0.utf8) }
     case .scan: return try files("pickles", ".pkl") + files("torch", ".pth") + files("arrays", ".npz")

@@ -29,6 +29,7 @@ case $target in
   npy) begins='93 4e 55 4d 50 59 ' names='' words='npy pickle' ;;
   model) begins='08 ' names='.*\.(onnx|mlmodel)' words='model' ;;
   folder) begins='none' names='' words='folder pickle safetensors' ;;
+  ranks) begins='none' names='' words='zip pickle' ;;
   scan) begins='' names='' words='pickle zip tar' ;;
   evidence) begins='none' names='.*\.(json|ya?ml|py)' words='evidence' ;;
   image) begins='(89 50 4e 47|ff d8 ff) ' names='' words='image' ;;
@@ -47,6 +48,12 @@ if [ "$target" = folder ]; then
   while IFS= read -r -d '' file; do
     tar --format=ustar -b 1 -C "$(dirname "$file")" -cf "$seeds/$((number++))" --exclude='./*/*' .
   done < <(find -L fixtures "$real" -type f '(' -name '*.metadata' -o -name '*.index.json' ')' -print0 2>/dev/null)
+fi
+# The ranks' files of a run, likewise. Those of fixtures/ have at most 64 KB together.
+if [ "$target" = ranks ]; then
+  for folder in fixtures/folders/ranks fixtures/folders/sharded_tensors; do
+    tar --format=ustar -b 1 -C "$folder" -cf "$seeds/$((number++))" --exclude='./*/*' .
+  done
 fi
 if [ -d "fixtures/crashes/$target" ]; then
   for file in "fixtures/crashes/$target"/*; do ln -s "$(realpath "$file")" "$seeds/$((number++))"; done

@@ -17,6 +17,8 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
   case folder
   /// An ONNX model, or the specification of a Core ML model.
   case model
+  /// The files of one run's ranks in a tar archive, joined in the order of their names.
+  case ranks
   /// A scan of any bytes.
   case scan
   /// A text in a file or next to it that may describe its network: code, a configuration or a name.
@@ -29,6 +31,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     switch self {
     case .pickle: runPickle(bytes, limits)
     case .folder: runFolder(bytes, limits)
+    case .ranks: runRanks(bytes, limits)
     case .scan: runScan(bytes)
     case .evidence: runEvidence(bytes)
     case .image: runImage(bytes, limits)
@@ -66,6 +69,13 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
   private func runFolder(_ bytes: [UInt8], _ limits: Limits) {
     guard let folder = ScratchFolder(tar: bytes) else { return }
     read { () throws(DecantError) in try Checkpoint(path: folder.path, limits: limits) }
+  }
+
+  private func runRanks(_ bytes: [UInt8], _ limits: Limits) {
+    guard let folder = ScratchFolder(tar: bytes) else { return }
+    read { () throws(DecantError) in
+      try Checkpoint(joining: folder.paths, limits: limits, password: "secret")
+    }
   }
 
   /// The names of the files that inputs are converted to.

@@ -24,6 +24,9 @@ final class ScratchFolder {
     }
   }
 
+  /// The paths of the files, in the order of their names.
+  var paths: [String] { files.sorted() }
+
   /// Returns the path of a file that is removed with the folder if it exists then.
   func file(_ name: String) -> String {
     files.insert(path + "/" + name)
