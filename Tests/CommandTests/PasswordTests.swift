@@ -12,18 +12,23 @@ struct PasswordTests {
     folder = try TemporaryFolder()
     #expect(try DecantProcess.run(["synthesize", "resnet18", "-o", folder.path("r18.pth")]).status == 0)
     // `unzip` is not a package of the tests, so the archive with the whole file inside is encrypted.
-    let bytes = [UInt8](try Data(contentsOf: URL(filePath: folder.path("r18.pth"))))
+    try encrypt("r18.pth", into: "secret.zip")
+    _ = try folder.write("password", Array("päss word\r\nanother line\n".utf8))
+    _ = try folder.write("wrong", Array("word".utf8))
+    _ = try folder.write("empty", [0x0A])
+  }
+
+  /// Writes an encrypted archive with one file of the folder.
+  private func encrypt(_ file: String, into archive: String) throws {
+    let bytes = [UInt8](try Data(contentsOf: URL(filePath: folder.path(file))))
     let isWritten = bytes.withUnsafeBytes { content in
-      "r18.pth".withCString { name in
+      file.withCString { name in
         ctest_zip_write(
-          folder.path("secret.zip"), [name], [content.baseAddress!], [content.count], 1, 8, 0x103, "päss word"
+          folder.path(archive), [name], [content.baseAddress!], [content.count], 1, 8, 0x103, "päss word"
         )
       }
     }
     try #require(isWritten)
-    _ = try folder.write("password", Array("päss word\r\nanother line\n".utf8))
-    _ = try folder.write("wrong", Array("word".utf8))
-    _ = try folder.write("empty", [0x0A])
   }
 
   private func run(_ command: String, status: Int32) throws -> DecantRun {
@@ -45,6 +50,29 @@ struct PasswordTests {
         || isScan && refused.output.contains("--password-file FILE"))
     _ = try run("decant \(command) --password-file password", status: 0)
     _ = try run("decant \(command) --password-file wrong", status: isScan ? 1 : 2)
+  }
+
+  /// The files of one run's ranks, in a folder and by their names, and the reference outputs of `run`.
+  @Test func everyFile() throws {
+    try FileManager.default.createDirectory(atPath: folder.path("ranks"), withIntermediateDirectories: true)
+    for rank in 0..<4 {
+      _ = try folder.write("piece.pt", Fixtures.bytes("folders/ranks/model_rank_\(rank).pt"))
+      try encrypt("piece.pt", into: "ranks/model_rank_\(rank).pt")
+    }
+    for command in ["inspect ranks", "inspect --join ranks/*.pt", "convert ranks out.npz --key ."] {
+      _ = try run("decant \(command)", status: 2)
+      _ = try run("decant \(command) --password-file password", status: 0)
+    }
+    let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 3, 32, 32), }"
+    let padded = header + String(repeating: " ", count: 117 - header.utf8.count) + "\n"
+    _ = try folder.write(
+      "x.npy",
+      [0x93] + Array("NUMPY".utf8) + [1, 0] + ZipBuilder.little(UInt16(padded.utf8.count))
+        + Array(padded.utf8) + [UInt8](repeating: 0, count: 4 * 3 * 32 * 32))
+    _ = try run("decant run r18.pth --input x.npy --stages stages.safetensors", status: 0)
+    try encrypt("stages.safetensors", into: "stages.zip")
+    _ = try run("decant run r18.pth --input x.npy --compare stages.zip", status: 2)
+    _ = try run("decant run r18.pth --input x.npy --compare stages.zip --password-file password", status: 0)
   }
 
   @Test func thePasswordIsTheFirstLine() throws {

@@ -423,6 +423,16 @@ import Testing
       "a value of an argument",
       { .call(.global("lib", "make"), [.mapping(["version": .int(6), "state": module(&$0)])]) }
     ),
+    (
+      "deeper in an argument",
+      { .call(.global("lib", "make"), [.mapping(["a": .mapping(["state": module(&$0)])])]) }
+    ),
+    ("in a tuple", { .call(.global("lib", "make"), [.tuple([.text("Net"), module(&$0)])]) }),
+    ("slots", { .call(.global("lib", "Net"), [], state: .tuple([.none, module(&$0)])) }),
+    (
+      "a value of the state",
+      { .call(.global("lib", "Net"), [], state: .mapping(["version": .int(2), "state": module(&$0)])) }
+    ),
   ]
 
   /// The tensors of a module are those of its `state_dict()`, however it was pickled.

@@ -43,41 +43,73 @@ extension PickledContents {
       }
   }
 
-  /// Returns the children of a module whose state is an argument of the call that makes it, or a value of an argument
-  /// that is a mapping; nil when there is no such state, or several.
+  /// Returns the children of a module whose state is an argument of the call that makes it, or is inside one; nil when
+  /// there is no such state, or several.
   ///
   /// Classes that carry their own source code are pickled this way: `_reconstruct_persistent_obj({…, "state": {…}})`.
   mutating func moduleChildren(ofCall arguments: [PickleValue], _ visit: Visit, _ place: Int) -> [Visit]? {
-    guard 1...8 ~= arguments.count else { return nil }
-    var states: [(argument: Int, key: PickleValue?, state: PickleValue)] = []
-    for (index, argument) in arguments.enumerated() {
-      if isModuleState(argument) {
-        states.append((index, nil, argument))
-      } else {
-        for pair in members(of: argument).prefix(64) where isModuleState(pair.value) {
-          states.append((index, pair.key, pair.value))
-        }
-      }
-    }
-    guard states.count == 1, let found = states.first,
-      var children = moduleChildren(found.state, visit, place)
+    guard 1...8 ~= arguments.count,
+      let found = nestedState(
+        among: arguments.enumerated().map { ("__args__.\($0)", $1, !graph.isPlain($1)) }, depth: 3)
     else { return nil }
-    for (index, argument) in arguments.enumerated() {
-      let name = PathKey.text("__args__.\(index)")
-      if index != found.argument {
-        if !graph.isPlain(argument) {
-          children.append(
-            Visit(value: argument, parent: place, key: name, stateDict: .outside(.attribute)))
-        }
-      } else if let key = found.key {
-        children += members(of: argument).filter { $0.key != key }.map {
-          Visit(
-            value: $0.value, parent: place, key: .text("\(name.name).\(self.key($0.key).name)"),
-            stateDict: .outside(.attribute))
-        }
+    return moduleChildren(found, visit, place)
+  }
+
+  /// Returns the children of a module whose state is inside the state that BUILD sets, such as that of a class with
+  /// slots; nil when there is no such state, or several.
+  mutating func moduleChildren(insideState state: PickleValue, _ visit: Visit, _ place: Int) -> [Visit]? {
+    let isMapping = graph.dictionary(state) != nil
+    guard let found = nestedState(in: state, isMapping ? "" : "__setstate__", depth: 2) else { return nil }
+    return moduleChildren(found, visit, place)
+  }
+
+  private mutating func moduleChildren(_ found: NestedState, _ visit: Visit, _ place: Int) -> [Visit]? {
+    guard let children = moduleChildren(found.state, visit, place) else { return nil }
+    return children
+      + found.others.map {
+        Visit(value: $0.value, parent: place, key: .text($0.name), stateDict: .outside(.attribute))
+      }
+  }
+
+  /// The state of a module inside containers, and the values beside it with the names of their paths.
+  private struct NestedState {
+    let state: PickleValue
+    var others: [(name: String, value: PickleValue)] = []
+  }
+
+  /// Returns the only module's state in a value; nil when there is none, or several. O(values) to the depth.
+  private mutating func nestedState(in value: PickleValue, _ name: String, depth: Int) -> NestedState? {
+    if isModuleState(value) { return NestedState(state: value) }
+    guard depth > 0, case .node(let id) = value, (withoutModuleState[id] ?? 0) < depth else { return nil }
+    let prefix = name.isEmpty ? "" : name + "."
+    let pairs = members(of: value)
+    var inner: [(name: String, value: PickleValue, isListed: Bool)] = []
+    if 1...64 ~= pairs.count {
+      inner = pairs.map { (prefix + key($0.key).name, $0.value, true) }
+    } else if let elements = graph.tuple(value) ?? graph.list(value), 1...8 ~= elements.count {
+      inner = elements.enumerated().map { (prefix + String($0), $1, !graph.isPlain($1)) }
+    }
+    if let found = nestedState(among: inner, depth: depth - 1) { return found }
+    withoutModuleState[id] = depth
+    return nil
+  }
+
+  /// Returns the only module's state in several values. Those beside it are kept if they are to be listed.
+  private mutating func nestedState(
+    among values: [(name: String, value: PickleValue, isListed: Bool)], depth: Int
+  ) -> NestedState? {
+    var found: NestedState?
+    var others: [(name: String, value: PickleValue)] = []
+    for (name, value, isListed) in values {
+      if let state = nestedState(in: value, name, depth: depth) {
+        guard found == nil else { return nil }
+        found = state
+      } else if isListed {
+        others.append((name, value))
       }
     }
-    return children
+    found?.others += others
+    return found
   }
 
   /// Returns the pairs of a mapping, also of a class derived from `dict`; empty for other values.

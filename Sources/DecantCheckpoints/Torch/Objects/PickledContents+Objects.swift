@@ -242,7 +242,9 @@ extension PickledContents {
       Visit(value: $1, parent: place, key: .position($0), stateDict: inherited(visit.stateDict))
     }
     for state in object.states {
-      if let module = moduleChildren(state, visit, place) ?? quantizedChildren(state, type, visit, place) {
+      if let module = moduleChildren(state, visit, place) ?? quantizedChildren(state, type, visit, place)
+        ?? moduleChildren(insideState: state, visit, place)
+      {
         children += module
       } else if let pairs = graph.dictionary(state) {
         guard budget.admit(visits: pairs.count) else { return }

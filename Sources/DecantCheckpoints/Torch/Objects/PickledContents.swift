@@ -19,6 +19,8 @@ struct PickledContents {
   private var pending: [Visit] = []
   /// The index in `contents.tensors` of the first entry of each object that is a tensor.
   var listed: [PickleNodeID: Int] = [:]
+  /// The depth to which containers were searched that hold no module's state.
+  var withoutModuleState: [PickleNodeID: Int] = [:]
   /// True for each `state` that holds nothing but an optimizer's values of its parameters.
   var optimizerStates: [PickleNodeID: Bool] = [:]
   /// The number of each parameter of a pickled optimizer, whose state has the parameters themselves as keys.
