@@ -83,8 +83,10 @@ extension DecantError {
     case joinFiles([String], or: String?)
     /// Use the network without its head.
     case leaveOutHead
-    /// Write the network without its head: leave out tensors whose names match these patterns.
-    case leaveOutTensors([String])
+    /// Declare the activations of a head of several layers, or use the network without its head.
+    case chooseHeadActivation(placeCount: Int)
+    /// Do not declare an activation of the head.
+    case omitHeadActivation
     /// Accept a network that is recognised by the order and shapes of its tensors.
     case acceptStructure
     /// Name the architecture, which decides what the file does not store.
@@ -128,8 +130,12 @@ extension DecantError {
           + (whole.map { ". Or open the whole checkpoint: \($0.escapedForDisplay)" } ?? "") + "."
       case .leaveOutHead:
         "Set ResNetOverrides.classes to 0 to use the network without a head; its output is then the pooled features."
-      case .leaveOutTensors(let patterns):
-        "Use the network without a head: leave out the tensors named \(patterns.joined(separator: ", "))."
+      case .chooseHeadActivation(let count):
+        (count == 1
+          ? "Set ResNetOverrides.headActivations to relu, gelu or none"
+          : "Set ResNetOverrides.headActivations to \(count) activations, one for each place in order")
+          + ", or ResNetOverrides.classes to 0 for the pooled features."
+      case .omitHeadActivation: "Leave ResNetOverrides.headActivations nil."
       case .choosePrefix(let prefixes):
         "Pass one as prefix, or in ResNetOverrides.prefix"
           + (prefixes.isEmpty ? "." : ": \(prefixes.map(\.quoted).joined(separator: ", ")).")
@@ -194,7 +200,7 @@ extension DecantError {
       .omitLayout, .turnBack, .nameConvolutions, .exceptTensors(["n_averaged"]),
       .ignoreTensors(["*.adapter.*"]), .saveWhole, .skipUnread,
       .leaveOutHead, .joinRanks("rank 1"), .addRanks, .joinFiles(["rank_0.pt", "rank_1.pt"], or: "full.pt"),
-      .leaveOutTensors(["fc.*", "classifier.*"]),
+      .chooseHeadActivation(placeCount: 1), .chooseHeadActivation(placeCount: 2), .omitHeadActivation,
     ]
   }
 }

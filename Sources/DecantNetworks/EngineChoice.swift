@@ -79,6 +79,10 @@ package struct EngineChoice: Sendable {
 package struct BoundEngine<T: ReferenceScalar>: Sendable {
   package let network: any NetworkEngine<T>
   package let description: EngineDescription
+
+  package init(network: any NetworkEngine<T>, description: EngineDescription) {
+    (self.network, self.description) = (network, description)
+  }
 }
 
 /// A description of an engine for reports.

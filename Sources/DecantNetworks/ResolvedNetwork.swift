@@ -20,29 +20,31 @@ package struct ResolvedNetwork: Sendable {
   ///
   /// - Parameters:
   ///   - standsAlone: true when the state dict should hold nothing else; all other tensors are then unexpected.
+  ///   - ignoresHead: true to take the tensors of a head that the network does not have for other tensors.
   ///   - checksFiniteness: true to count the elements that are NaN or infinite.
   /// - Throws: ``DecantError``: `checksumMismatch`, and the errors of data that cannot be read.
   package func verification(
-    standsAlone: Bool = false, checksFiniteness: Bool = true
+    standsAlone: Bool = false, ignoresHead: Bool = false, checksFiniteness: Bool = true
   ) throws(DecantError) -> ResNetVerification {
     do throws(DecantError) { try file.weights.verifyChecksums() } catch {
       throw error.located(file: file.path)
     }
-    return try comparison(standsAlone: standsAlone, checksFiniteness: checksFiniteness)
+    return try comparison(
+      standsAlone: standsAlone, ignoresHead: ignoresHead, checksFiniteness: checksFiniteness)
   }
 
   /// Compares the weights' names, shapes and dtypes with the network's, whatever their checksums. O(bytes).
   ///
-  /// - Parameters: as for ``verification(standsAlone:checksFiniteness:)``.
+  /// - Parameters: as for ``verification(standsAlone:ignoresHead:checksFiniteness:)``.
   /// - Throws: ``DecantError`` for data that cannot be read.
   package func comparison(
-    standsAlone: Bool = false, checksFiniteness: Bool = true
+    standsAlone: Bool = false, ignoresHead: Bool = false, checksFiniteness: Bool = true
   ) throws(DecantError) -> ResNetVerification {
     do throws(DecantError) {
       return try DecantError.mapping {
         try ResNetVerification(
           of: identification.naming, against: graph, standsAlone: standsAlone,
-          checksFiniteness: checksFiniteness)
+          ignoresHead: ignoresHead, checksFiniteness: checksFiniteness)
       }
     } catch { throw error.located(file: file.path) }
   }
@@ -51,16 +53,18 @@ package struct ResolvedNetwork: Sendable {
   ///
   /// - Parameters:
   ///   - classes: the number of outputs that the caller declared; 0 means the network without its head.
+  ///   - allowsNonFinite: true to accept NaN and infinity, which the result then lists.
   ///   - mostListed: the largest number of differences of each kind in an error.
   /// - Throws: ``DecantError`` of code `mismatch` that lists the differences, and the errors of
-  ///   ``verification(standsAlone:checksFiniteness:)`` and ``requireSupportedHead(_:classes:)``.
+  ///   ``verification(standsAlone:ignoresHead:checksFiniteness:)`` and ``requireSupportedHead(_:classes:)``.
   @discardableResult
   package func requireMatch(
-    classes: Int?, checksFiniteness: Bool, mostListed: Int = .max
+    classes: Int?, checksFiniteness: Bool, allowsNonFinite: Bool = false, mostListed: Int = .max
   ) throws(DecantError) -> ResNetVerification {
-    let verification = try verification(checksFiniteness: checksFiniteness)
+    let verification = try verification(
+      ignoresHead: classes == 0, checksFiniteness: checksFiniteness)
     try requireSupportedHead(verification, classes: classes)
-    try requireMatch(verification, mostListed: mostListed)
+    try requireMatch(verification, allowsNonFinite: allowsNonFinite, mostListed: mostListed)
     return verification
   }
 
@@ -68,8 +72,9 @@ package struct ResolvedNetwork: Sendable {
   ///
   /// - Throws: ``DecantError`` of code `mismatch` that lists the differences, at most `mostListed` of each kind.
   package func requireMatch(
-    _ verification: ResNetVerification, mostListed: Int = .max
+    _ verification: ResNetVerification, allowsNonFinite: Bool = false, mostListed: Int = .max
   ) throws(DecantError) {
-    try verification.requireMatch(architecture, file: file.path, mostListed: mostListed)
+    try verification.requireMatch(
+      architecture, file: file.path, allowsNonFinite: allowsNonFinite, mostListed: mostListed)
   }
 }

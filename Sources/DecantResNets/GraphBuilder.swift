@@ -186,6 +186,28 @@ struct GraphBuilder {
     graph.nameStage("maxpool", value)
   }
 
+  /// Appends a layer of a head, and the activation before it. An activation that is not known is left out.
+  private mutating func append(_ layer: ResNetHeadLayer, _ name: String) {
+    switch layer.gap {
+    case .known(.relu): append(name + ".act", .relu)
+    case .known(.gelu): append(name + ".act", .gelu)
+    case .known(.none), .closed, .open: break
+    }
+    switch layer.kind {
+    case .linear(let sizes):
+      append(
+        name,
+        .gemm(
+          FullyConnected(
+            inputs: sizes.inputs, outputs: sizes.outputs, hasBias: sizes.hasBias,
+            isConvolution: sizes.isConvolution)))
+    case .batchNormalization(let channels):
+      append(name, .batchNormalization(channels: channels, epsilon: layer.epsilon))
+    case .layerNormalization(let channels):
+      append(name, .layerNormalization(channels: channels, epsilon: layer.epsilon))
+    }
+  }
+
   mutating func appendHead() {
     if configuration.hasFinalNormalization {
       appendNormalization("norm")
@@ -217,10 +239,8 @@ struct GraphBuilder {
       append("fc", .gemm(FullyConnected(inputs: features, outputs: outputs, hasBias: hasBias)))
     case .convolution:
       append("fc", .gemm(FullyConnected(inputs: features, outputs: outputs, isConvolution: true)))
-    case .perceptron(let hidden):
-      append("fc.0", .gemm(layer(features, hidden)))
-      append("fc.1", .relu)
-      append("fc.2", .gemm(layer(hidden, outputs)))
+    case .layers(let layers):
+      for (index, layer) in layers.enumerated() { append(layer, HeadChain.canonicalModule(index)) }
     case .normalizedPerceptron(let hidden):
       append("head.norm", .opaque(.pooledNormalization(features: features)))
       append("head.pre_logits.fc", .gemm(layer(features, hidden)))

@@ -37,7 +37,11 @@ extension ResNetConfiguration {
       shortcutHasBias = !hasConvolutionBias && projection.hasBias
     }
     hasInnerAttention = reader.hasInnerAttention(stages)
-    (head, classes) = try reader.head()
+    if naming.head.members.count > 1, let last = naming.head.members.last {
+      (head, classes) = (.layers(naming.head.members.map(\.layer)), last.layer.outputs)
+    } else {
+      (head, classes) = try reader.head()
+    }
     if case .attention = head { (stemPooling, antialiasing) = (.average, .average) }
     if let published = ResNetArchitecture.sharing(self, naming.dialect).first {
       let told = self
@@ -202,9 +206,6 @@ private struct ShapeReader {
     }
     if let tokens = shape("attnpool.positional_embedding", rank: 2)?.first {
       return (.attention(tokens: tokens), try outputs("attnpool.c_proj.weight", rank: 2))
-    }
-    if let hidden = shape("fc.0.weight", rank: 2)?.first, has("fc.2.weight") {
-      return (.perceptron(hidden: hidden), try outputs("fc.2.weight", rank: 2))
     }
     if let hidden = shape("head.pre_logits.fc.weight", rank: 2)?.first {
       return (.normalizedPerceptron(hidden: hidden), try outputs("fc.weight", rank: 2))

@@ -46,7 +46,9 @@ extension ResNetConfiguration {
     guard 0...Self.largestSize ~= classes else { throw fail("\(classes) classes are out of range") }
     switch head {
     case .linear, .convolution: break
-    case .perceptron(let size), .normalizedPerceptron(let size), .attention(let size):
+    case .layers(let layers):
+      for layer in layers { try check("size of the head", layer.inputs, layer.outputs) }
+    case .normalizedPerceptron(let size), .attention(let size):
       try check("size of the head", size)
     }
     guard epsilon >= 0, epsilon.isFinite else { throw fail("epsilon \(epsilon) is negative or not finite") }

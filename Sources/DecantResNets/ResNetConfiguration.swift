@@ -98,18 +98,35 @@ package enum ResNetHead: Sendable, Equatable {
   case linear(hasBias: Bool = true)
   /// A fully connected layer stored as a 1×1 convolution.
   case convolution
-  /// Two fully connected layers with a ReLU between them (MoCo v2, SimCLR).
-  case perceptron(hidden: Int)
+  /// Several layers, of which the file or the caller tells the activations (MoCo v2's head, and heads of users' own).
+  case layers([ResNetHeadLayer])
   /// A batch norm, a fully connected layer, an activation and a second fully connected layer (timm's `mlp`).
   case normalizedPerceptron(hidden: Int)
   /// An attention pool instead of the average pool, with one position embedding per token (CLIP).
   case attention(tokens: Int)
 
+  /// A copy without the activations, which no shape shows.
+  var shapes: ResNetHead {
+    guard case .layers(let layers) = self else { return self }
+    return .layers(
+      layers.map { layer in
+        var layer = layer
+        (layer.gap, layer.epsilon) = (.closed, ResNetHeadLayer.defaultEpsilon)
+        return layer
+      })
+  }
+
+  /// True when activations of the head are not known, so that it cannot be computed.
+  package var isOpen: Bool {
+    if case .layers(let layers) = self { layers.openGapCount > 0 } else { false }
+  }
+
   /// The number of fully connected layers on the longest path; an attention pool counts as one.
   var layerCount: Int {
     switch self {
     case .linear, .convolution, .attention: 1
-    case .perceptron, .normalizedPerceptron: 2
+    case .layers(let layers): layers.count(where: \.isLinear)
+    case .normalizedPerceptron: 2
     }
   }
 }
@@ -235,7 +252,7 @@ public struct ResNetConfiguration: Sendable, Equatable {
     told.hasInnerAttention = hasInnerAttention && stages.contains { $0.attention?.hasChannelShapes == true }
     told.hasFinalNormalization = hasFinalNormalization
     told.lastConvolution = lastConvolution
-    told.head = head
+    told.head = head.shapes
     told.classes = classes
     told.inputChannels = inputChannels
     var channels = stem.channels

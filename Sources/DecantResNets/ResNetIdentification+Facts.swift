@@ -146,6 +146,9 @@ extension ResNetConfiguration {
     ]
     facts.append(("stage_strides", stages.map { String($0.stride) }.joined(separator: ", ")))
     facts.append(("output_stride", outputStride.map { "\($0), by dilation" } ?? Self.undilatedOutputStride))
+    if classes > 0, case .layers(let layers) = head, let text = layers.activationText {
+      facts.append(("head_activation", text))
+    }
     if normalization == .group {
       facts.append(("normalization", "group normalization of \(normalizationGroups) groups"))
       facts.append(("weight_standardization", hasStandardizedWeights ? "yes" : "no"))
@@ -255,7 +258,7 @@ extension ResNetHead {
     case .linear(true): "fully connected"
     case .linear(false): "fully connected, without bias"
     case .convolution: "1×1 convolution"
-    case .perceptron(let hidden): "two fully connected layers, \(hidden) hidden"
+    case .layers(let layers): layers.map(\.words).joined(separator: ", ")
     case .normalizedPerceptron(let hidden): "normalization and two fully connected layers, \(hidden) hidden"
     case .attention(let tokens): "attention pool of \(tokens) positions"
     }
@@ -265,7 +268,7 @@ extension ResNetHead {
   var lastParameter: String {
     switch self {
     case .linear, .convolution, .normalizedPerceptron: "fc.weight"
-    case .perceptron: "fc.2.weight"
+    case .layers(let layers): HeadChain.canonicalModule(layers.count - 1) + ".weight"
     case .attention: "attnpool.c_proj.weight"
     }
   }

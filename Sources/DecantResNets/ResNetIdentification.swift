@@ -91,7 +91,12 @@ public struct ResNetIdentification: Sendable {
     } else {
       shapes = try ResNetConfiguration(shapesOf: naming)
     }
-    if let classes = overrides.classes { shapes.classes = classes }
+    if let classes = overrides.classes {
+      shapes.classes = classes
+      if classes > 0, case .layers(let layers) = shapes.head {
+        shapes.head = .layers(layers.returning(classes))
+      }
+    }
     self.shapes = shapes
     self.evidence = evidence()
     applied = try self.evidence.taken(for: shapes, overrides)
@@ -149,6 +154,7 @@ public struct ResNetIdentification: Sendable {
   package func graph() throws(DecantError) -> Graph {
     if let refusal = applied.refusal { throw refusal }
     try requireShownShortcuts()
+    if configuration.classes > 0, configuration.head.isOpen { throw openHead }
     if configuration.classes == 1, configuration.stemPooling != .none,
       assumed.contains(where: { $0.name == "stride0" })
     {
@@ -173,6 +179,28 @@ public struct ResNetIdentification: Sendable {
       "without names, nothing shows whether shortcuts pool before they project: the shapes fit \(sameShapes.isEmpty ? "both" : sameShapes.joined(separator: ", "))",
       advice: .nameArchitecture)
   }
+
+  /// The error for a head with activations that nothing shows.
+  private var openHead: DecantError {
+    let members = naming.head.members
+    let modules = Set(members.map(\.path))
+    let names = naming.entries.map(\.name).filter { modules.contains(HeadChain.container($0)) }
+    var places: [String] = []
+    if case .layers(let layers) = configuration.head {
+      for index in layers.indices where index > 0 && layers[index].gap == .open && index < members.count {
+        places.append("\(members[index - 1].path) and \(members[index].path)".escapedForDisplay)
+      }
+    }
+    let list = names.prefix(Self.mostNamed).map(\.escapedForDisplay).joined(separator: ", ")
+    let more = names.count > Self.mostNamed ? " and \(names.count - Self.mostNamed) more" : ""
+    return DecantError(
+      .unsupportedNetwork,
+      "the head has the \(Format.count(names.count, "tensor")) \(list)\(more), and nothing shows the activation between "
+        + places.joined(separator: ", between "), advice: .chooseHeadActivation(placeCount: places.count))
+  }
+
+  /// The largest number of a head's tensors that an error names.
+  package static let mostNamed = 8
 
   /// Builds a graph with the network's names and shapes, which do not depend on what the file leaves open.
   ///

@@ -26,6 +26,8 @@ public struct ResNetOverrides: Sendable {
   public var stageStrides: [Int]?
   /// The number that batch norm adds to the variance.
   public var epsilon: Double?
+  /// The activations in a head of several layers: one for all places, or one for each place in order.
+  public var headActivations: [ResNetHeadActivation]?
   /// True when only the weights matter, so that geometry they cannot show may stay undetermined.
   package var allowsUndeterminedGeometry = false
 
@@ -42,6 +44,13 @@ public struct ResNetOverrides: Sendable {
     if let stemPooling { changed.stemPooling = stemPooling }
     if let outputStride { changed.outputStride = outputStride }
     if let epsilon { changed.epsilon = epsilon }
+    if case .layers(let layers) = changed.head, changed.classes > 0 {
+      changed.head = .layers(try applied(to: layers))
+    } else if headActivations != nil, changed.classes > 0 {
+      throw DecantError(
+        .invalidArgument, "the network's head is one layer, which has no place for an activation",
+        advice: .omitHeadActivation)
+    }
     if let stageStrides {
       guard stageStrides.count == changed.stages.count else {
         throw DecantError(
@@ -54,6 +63,27 @@ public struct ResNetOverrides: Sendable {
     return changed
   }
 
+  /// Returns a head's layers with the epsilon and the activations that these overrides set.
+  private func applied(to layers: [ResNetHeadLayer]) throws(DecantError) -> [ResNetHeadLayer] {
+    var layers = layers
+    if let epsilon {
+      for index in layers.indices where layers[index].isBatchNormalization { layers[index].epsilon = epsilon }
+    }
+    guard let headActivations else { return layers }
+    let count = layers.placeCount
+    guard count > 0 else {
+      throw DecantError(
+        .invalidArgument, "the network's head has no place for an activation", advice: .omitHeadActivation)
+    }
+    guard let filled = layers.filled(with: headActivations) else {
+      throw DecantError(
+        .invalidArgument,
+        "the network's head has \(count) places for an activation, and \(headActivations.count) \(headActivations.count == 1 ? "was" : "were") given",
+        advice: .chooseHeadActivation(placeCount: count))
+    }
+    return filled
+  }
+
   /// The geometry facts that are set, as text, by the names of the facts.
   var said: [String: String] {
     let values: [String: String?] = [
@@ -62,6 +92,7 @@ public struct ResNetOverrides: Sendable {
       "max_pool": stemPooling?.rawValue, "output_stride": outputStride.map { "\($0)" },
       "stage_strides": stageStrides?.map(String.init).joined(separator: ","),
       "epsilon": epsilon.map { "\($0)" },
+      "head_activation": headActivations?.map(\.rawValue).joined(separator: ","),
     ]
     return values.compactMapValues { $0 }
   }

@@ -82,11 +82,14 @@ extension ResNetVerification {
 
   /// Checks that the weights match the network.
   ///
+  /// - Parameter allowsNonFinite: true to accept NaN and infinity.
   /// - Throws: ``DecantError`` of code `mismatch` that lists the differences, at most `mostListed` of each kind.
   package func requireMatch(
-    _ architecture: String?, file: String?, mostListed: Int = .max
+    _ architecture: String?, file: String?, allowsNonFinite: Bool = false, mostListed: Int = .max
   ) throws(DecantError) {
-    guard !isMatch else { return }
+    guard !isMatch, !(allowsNonFinite && missing.isEmpty && unexpected.isEmpty && mismatched.isEmpty) else {
+      return
+    }
     let single = findingsOutsideBlocks
     let kinds = [
       ("missing", single.missing.map { "\($0.name.escapedForDisplay) \(Self.shown($0.shape))" }),
@@ -106,9 +109,18 @@ extension ResNetVerification {
       file: file, advice: areOnlyUnexpected ? .ignoreTensors(unexpectedPatterns) : .verify)
   }
 
+  /// The tensors of the network with NaN or infinity as text; nil when there are none.
+  package var nonFiniteWeightsText: String? {
+    let others = Set(beside.map { ExactText($0) })
+    let own = nonFinite.filter { !others.contains(ExactText($0.name)) }
+    return own.isEmpty ? nil : Self.text(own)
+  }
+
   /// The tensors with NaN or infinity as text, such as "2 tensors hold NaN or Inf: conv1.weight (3), fc.bias (1)".
-  package var nonFiniteText: String {
-    let named = nonFinite.prefix(Self.mostNamed).map { "\($0.name.escapedForDisplay) (\($0.count))" }
+  package var nonFiniteText: String { Self.text(nonFinite) }
+
+  private static func text(_ nonFinite: [NonFinite]) -> String {
+    let named = nonFinite.prefix(mostNamed).map { "\($0.name.escapedForDisplay) (\($0.count))" }
     let more = nonFinite.count > named.count ? " and \(nonFinite.count - named.count) more" : ""
     return
       "\(Format.count(nonFinite.count, "tensor")) \(nonFinite.count == 1 ? "holds" : "hold") NaN or Inf: "

@@ -68,11 +68,12 @@ public struct ResNetVerification: Sendable {
   /// - Parameters:
   ///   - naming: the tensors and their names; names that the dialect does not know may be unexpected.
   ///   - standsAlone: true when the file should hold nothing else; all other tensors are then unexpected.
-  ///   - readsNumbers: true to read every floating-point number of the state dict and count those that are not finite.
+  ///   - ignoresHead: true to take the tensors of a head that the network does not have for other tensors.
+  ///   - checksFiniteness: true to read every floating-point number of the state dict and count those that are not finite.
   /// - Throws: any error of reading the data. O(bytes), or O(parameters) when no numbers are read.
   package init(
     of naming: ResNetTensorNameMap, against graph: Graph, standsAlone: Bool = false,
-    checksFiniteness: Bool = true
+    ignoresHead: Bool = false, checksFiniteness: Bool = true
   ) throws {
     var missing: [Missing] = []
     var mismatched: [Mismatch] = []
@@ -119,8 +120,9 @@ public struct ResNetVerification: Sendable {
     var unexpectedCanonical: [String] = []
     for entry in naming.entries where entry.canonical.map({ !known.contains($0) }) ?? true {
       // A tensor with a name in the dialect belongs to the network, even if the graph does not have it.
+      let isHead = ["fc.", "head.", "attnpool."].contains { entry.canonical?.hasPrefix($0) ?? false }
       let isOwn =
-        standsAlone || entry.canonical != nil
+        standsAlone || entry.canonical != nil && !(isHead && ignoresHead)
         || entry.name.utf8.starts(with: naming.prefix.utf8)
           && modules.contains(Self.module(entry.name, behind: naming.prefix))
       if isOwn {

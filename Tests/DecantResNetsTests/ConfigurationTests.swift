@@ -42,7 +42,7 @@ import Testing
       { $0.stages[1].blocks = [[value, value, value]] }, { $0.lastConvolution = value },
       { $0.stages[0].attention = .squeezeExcitation(reduced: value) },
       { $0.stages[0].attention = .efficient(kernel: value) }, { $0.head = .attention(tokens: value) },
-      { $0.head = .perceptron(hidden: value) }, { $0.normalizationGroups = value },
+      { $0.head = .normalizedPerceptron(hidden: value) }, { $0.normalizationGroups = value },
       {
         $0 = ResNetConfiguration(
           block: .bottleneck, layers: [value, 1], planes: [value, value], groups: value, widthPerGroup: value)

@@ -23,6 +23,7 @@ struct ConvertCommand: ParsableCommand, JSONReporting {
   var format: OutputFormat?
   @OptionGroup var network: NetworkOptions
   @Option(
+    parsing: .unconditional,
     help: "The number of classes, 0 for no head; for .onnx and --fold-bn.",
     transform: OptionValue.classes)
   var numClasses: Int?

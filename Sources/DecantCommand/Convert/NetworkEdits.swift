@@ -54,7 +54,7 @@ struct NetworkEdits {
     var renamed: [ExactText: WriteOptions.Renaming] = [:]
     var nameless: [String] = []
     for entry in naming.entries {
-      guard let canonical = entry.canonical else { continue }
+      guard let canonical = entry.canonical, !naming.keepsName(canonical) else { continue }
       if let name = dialect.spelling(of: canonical) {
         renamed[ExactText(entry.name)] = WriteOptions.Renaming(
           name: naming.prefix + name,

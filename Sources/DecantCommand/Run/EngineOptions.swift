@@ -58,11 +58,14 @@ struct EngineOptions: ParsableArguments {
 
   /// Returns the engines for float32, with the network's weights. Prints a note when they differ from the request.
   func float(_ network: ResolvedNetwork, threads: Int) throws -> [BoundEngine<Float>] {
-    let engines = try choice(threads: threads).float(
+    var engines = try choice(threads: threads).float(
       network.graph, network.parameters, note: StandardStreams.note)
     if engines[0].description.numerics == .fast, !(try OneDNNLibrary.hasWinograd()) {
       StandardStreams.note(
         "--numerics fast has no effect: oneDNN has no Winograd convolutions for this processor")
+      var description = engines[0].description
+      description.numerics = .exact
+      engines[0] = BoundEngine(network: engines[0].network, description: description)
     }
     return engines
   }

@@ -30,10 +30,12 @@ struct NetworkRun<T: ReferenceScalar> {
 
   /// Finds the inputs and reads the first of them.
   ///
-  /// - Parameter validation: compares the stages of an input with a more exact computation and with the reference
-  ///   outputs; nil when this was not requested.
+  /// - Parameters:
+  ///   - nonFiniteWeights: the tensors with NaN or infinity, as text; nil when there are none.
+  ///   - validation: compares the stages of an input with a more exact computation and with the reference
+  ///     outputs; nil when this was not requested.
   init(
-    _ command: RunCommand, _ network: ResolvedNetwork, _ engine: BoundEngine<T>,
+    _ command: RunCommand, _ network: ResolvedNetwork, _ engine: BoundEngine<T>, nonFiniteWeights: String?,
     validation: @escaping (Activation<T>, ReferenceOutputs?) throws -> Validation? = { _, _ in nil }
   ) throws {
     (self.command, self.network, self.engine, self.validation) = (command, network, engine, validation)
@@ -63,6 +65,7 @@ struct NetworkRun<T: ReferenceScalar> {
       network, engine: engine.description, threads: command.threadCount,
       preprocessing: command.inputs.preprocess ?? .none, fileCount: sources.count, top: command.top,
       labels: labels)
+    if let nonFiniteWeights { report.nonFinite.append(nonFiniteWeights) }
     report.goldenNotes = reference?.notes ?? [:]
   }
 
@@ -84,6 +87,7 @@ struct NetworkRun<T: ReferenceScalar> {
     try write()
     if command.json { report.printJSON() } else { report.print() }
     if !batches.failures.isEmpty { throw ExitStatus.wrong }
+    if !report.nonFinite.isEmpty { throw ExitStatus.no }
     if !report.comparisons.allSatisfy(\.passes) || report.validation?.isRoundedCopy == false {
       throw ExitStatus.no
     }
@@ -103,6 +107,7 @@ struct NetworkRun<T: ReferenceScalar> {
       throw refusal.located(
         file: refusal.code == .invalidInput ? batch.images.first?.file : command.file)
     }
+    noteNonFinite(batch, input, result.logits)
     if command.inputs.tile { batch.split(Tiling(height: input.shape[2], width: input.shape[3])) }
     report.add(batch, result.logits)
     try collect(batch, input, result.logits, result.stages)
@@ -116,6 +121,22 @@ struct NetworkRun<T: ReferenceScalar> {
       report.printResults()
     }
     progress.update(images: batches.done, of: sources.count)
+  }
+
+  /// Notes images whose numbers or results are NaN or infinite.
+  private mutating func noteNonFinite(_ batch: InputBatch<T>, _ input: Activation<T>, _ result: Activation<T>)
+  {
+    for (values, name) in [(input.values, "input"), (result.values, "result")] {
+      let share = values.count / max(batch.images.count, 1)
+      for (index, image) in batch.images.enumerated() {
+        let count = values[index * share..<(index + 1) * share].count { !$0.isFinite }
+        guard count > 0 else { continue }
+        let place = image.index.map { ", image \($0)" } ?? ""
+        report.nonFinite.append(
+          "the \(name) of \(image.file.escapedForDisplay)\(place) holds \(Format.count(count, "number")) that \(count == 1 ? "is" : "are") NaN or Inf"
+        )
+      }
+    }
   }
 
   /// Keeps what `--output` writes.

@@ -4,6 +4,7 @@ internal import DecantGraphs
 internal import DecantIO
 internal import DecantInference
 internal import DecantNetworks
+internal import DecantResNets
 
 /// The command `decant run FILE`.
 struct RunCommand: ParsableCommand, JSONReporting {
@@ -17,6 +18,7 @@ struct RunCommand: ParsableCommand, JSONReporting {
   @OptionGroup var leaving: LeaveOutOptions
   @OptionGroup var network: NetworkOptions
   @Option(
+    parsing: .unconditional,
     help: "The number of classes, 0 for no head. Default: as in the file.",
     transform: OptionValue.classes)
   var numClasses: Int?
@@ -64,15 +66,19 @@ struct RunCommand: ParsableCommand, JSONReporting {
     let network = try network.network(in: source, opening, leaving, classes: numClasses)
     try stages.requireStage(of: network.graph, file: source.path)
     network.printWarnings()
-    try network.requireMatch(
-      classes: numClasses, checksFiniteness: false, mostListed: NetworkOptions.mostListed
-    ).noteOtherTensors()
+    let verification = try network.requireMatch(
+      classes: numClasses, checksFiniteness: true, allowsNonFinite: true,
+      mostListed: NetworkOptions.mostListed)
+    verification.noteOtherTensors()
+    let weights = verification.nonFiniteWeightsText
     ProcessControl.explainLostPages()
     if float64 {
-      try NetworkRun<Double>(self, network, try engine.double(network, threads: threadCount)).run()
+      try NetworkRun<Double>(
+        self, network, try engine.double(network, threads: threadCount), nonFiniteWeights: weights
+      ).run()
     } else {
       let engines = try engine.float(network, threads: threadCount)
-      try NetworkRun<Float>(self, network, engines[0]) { input, reference in
+      try NetworkRun<Float>(self, network, engines[0], nonFiniteWeights: weights) { input, reference in
         try validation(of: engines, network, input, reference)
       }.run()
     }

@@ -26,6 +26,8 @@ struct RunReport<T: ReferenceScalar> {
   /// The float32 error of PyTorch itself according to the reference outputs, by stage.
   var goldenNotes: [String: String] = [:]
   var validation: Validation?
+  /// Clauses on weights, inputs and results that hold NaN or infinity.
+  var nonFinite: [String] = []
   var median: Duration?
 
   init(
@@ -59,10 +61,13 @@ struct RunReport<T: ReferenceScalar> {
     return [results.count, channels, first.height, first.width]
   }
 
+  /// The largest number of clauses on NaN and infinity that the text shows.
+  private static var mostNonFinite: Int { 8 }
+
   private func printHeading() {
     let shape = fileCount == 1 ? inputShape.map { "input \(Format.shape($0))" } : nil
     StandardStreams.line(
-      "\(network.architecture ?? "a custom ResNet"), \(engine), \(dtype), "
+      "\(network.architecture ?? "a custom ResNet")\(hasHead ? "" : " without a head: pooled features"), \(engine), \(dtype), "
         + "\(Format.count(threads, "thread")), \(shape ?? Format.count(fileCount, "input")) "
         + (preprocessing == .none
           ? "without preprocessing" : "with \(preprocessing.rawValue): \(preprocessing.summary)"))
@@ -138,6 +143,10 @@ struct RunReport<T: ReferenceScalar> {
         "  \(passed) of \(comparisons.count) stages agree within \(tolerance) of the stage's largest value")
     }
     validation?.print()
+    for clause in nonFinite.prefix(Self.mostNonFinite) { StandardStreams.line("not finite: \(clause)") }
+    if nonFinite.count > Self.mostNonFinite {
+      StandardStreams.line("not finite: \(Format.count(nonFinite.count - Self.mostNonFinite)) more")
+    }
     if let median { StandardStreams.line("median \(milliseconds(median)) ms") }
   }
 
@@ -147,7 +156,7 @@ struct RunReport<T: ReferenceScalar> {
       (key: "architecture", value: network.architecture.map { .string($0) } ?? .null),
       (key: "engine", value: .string(engine.name)),
       (key: "engine_version", value: engine.version.map { .string($0) } ?? .null),
-      (key: "numerics", value: engine.numerics.map { .string($0.rawValue) } ?? .null),
+      (key: "numerics", value: .string((engine.numerics ?? .exact).rawValue)),
       (key: "dtype", value: .string(dtype)),
       (key: "threads", value: .integer(Int64(threads))),
       (key: "input_shape", value: inputShape.map { .array($0.map { .integer(Int64($0)) }) } ?? .null),
@@ -155,10 +164,16 @@ struct RunReport<T: ReferenceScalar> {
       (key: "declared", value: network.identification.declared.json),
       (key: "assumed", value: network.identification.assumed.json),
       (key: "read", value: network.identification.read.json),
+      (key: "output", value: .string(hasHead ? "logits" : "features")),
       (key: "left_out", value: network.file.choice?.leftOutJSON ?? .array([])),
       (key: "logits", value: .array(results.map { .array($0.logits.map { .exact(Double($0)) }) })),
       (key: "images", value: .array(results.map { .object(json(of: $0)) })),
     ]
+    if !hasHead {
+      members.append(
+        (key: "features", value: .array(results.map { .array($0.logits.map { .exact(Double($0)) }) })))
+    }
+    members.append((key: "non_finite", value: .array(nonFinite.map { .string($0) })))
     if !failures.isEmpty {
       members.append(
         (
@@ -207,6 +222,7 @@ struct RunReport<T: ReferenceScalar> {
         (key: hasHead ? "class" : "feature", value: .integer(Int64(entry.place)))
       ]
       if let labels { members.append((key: "label", value: .string(labels[entry.place]))) }
+      if !hasHead { members.append((key: "value", value: .exact(Double(entry.logit)))) }
       members.append((key: "logit", value: .exact(Double(entry.logit))))
       if hasHead { members.append((key: "probability", value: .exact(entry.probability))) }
       return JSONValue.object(members)

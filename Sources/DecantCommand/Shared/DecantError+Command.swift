@@ -88,10 +88,13 @@ extension DecantError.Advice {
     case .leaveOutHead:
       "Pass --num-classes 0 to use the network without its head; its output is then the pooled features. "
         + "To keep every tensor, convert to .safetensors, .npz, .gguf or .pth."
-    case .leaveOutTensors(let patterns):
-      "decant convert FILE OUT.safetensors "
-        + patterns.map { "--except '\($0)'" }.joined(separator: " ")
-        + " writes the network without its head; its output is then the pooled features."
+    case .chooseHeadActivation(let count):
+      (count == 1
+        ? "Pass --head-activation relu, gelu or none"
+        : "Pass --head-activation with \(count) activations, one for each place in order, such as "
+          + (["relu"] + Array(repeating: "none", count: max(0, count - 1))).joined(separator: ","))
+        + "; or --num-classes 0 to use the network without its head, whose output is then the pooled features."
+    case .omitHeadActivation: "Leave out --head-activation."
     case .choosePrefix(let prefixes):
       prefixes.isEmpty ? "Choose one with --prefix." : "Choose one: \(Self.choices("--prefix", prefixes))."
     case .chooseInput(let names):
@@ -185,6 +188,7 @@ extension ResNetOverrideKey {
     case .outputStride: "--output-stride"
     case .stageStrides: "--stage-strides"
     case .epsilon: "--epsilon"
+    case .headActivations: "--head-activation"
     }
   }
 }

@@ -20,6 +20,7 @@ struct NetworkOptions: ParsableArguments {
   )
   var byStructure = false
   @Option(
+    parsing: .unconditional,
     help: "Stride of the stem's convolution and pooling: 1 or 2.",
     transform: OptionValue.stride0)
   var stride0: Int?
@@ -32,14 +33,23 @@ struct NetworkOptions: ParsableArguments {
     transform: OptionValue.stemPooling)
   var stemPooling: ResNetStemPooling?
   @Option(
+    parsing: .unconditional,
     help: "Output stride of the last stage, with dilation in place of strides: 8, 16 or 32.",
     transform: OptionValue.outputStride)
   var outputStride: Int?
   @Option(
+    parsing: .unconditional,
     help: "Strides of the stages, such as 1,2,2,2.", transform: OptionValue.stageStrides)
   var stageStrides: [Int]?
-  @Option(help: "Epsilon of batch norm; usually 1e-5.", transform: OptionValue.epsilon)
+  @Option(
+    parsing: .unconditional, help: "Epsilon of batch norm; usually 1e-5.", transform: OptionValue.epsilon)
   var epsilon: Double?
+  @Option(
+    help: ArgumentHelp(
+      "Activation in a head of several layers: relu, gelu or none; one for each place, as relu,none.",
+      valueName: "activation"),
+    transform: OptionValue.headActivations)
+  var headActivation: [ResNetHeadActivation]?
   @Flag(help: "List every default that is used because the file does not hold the value.") var verbose = false
 
   /// The options that describe the network, and whether each was given. `--key` and `--prefix` only choose tensors.
@@ -48,6 +58,7 @@ struct NetworkOptions: ParsableArguments {
       ("--arch", arch != nil), ("--stride0", stride0 != nil), ("--block-stride", blockStride != nil),
       ("--stem-pooling", stemPooling != nil), ("--output-stride", outputStride != nil),
       ("--stage-strides", stageStrides != nil), ("--epsilon", epsilon != nil),
+      ("--head-activation", headActivation != nil),
     ]
   }
 
@@ -67,6 +78,7 @@ struct NetworkOptions: ParsableArguments {
     overrides.outputStride = outputStride
     overrides.stageStrides = stageStrides
     overrides.epsilon = epsilon
+    overrides.headActivations = headActivation
     return overrides
   }
 

@@ -50,6 +50,16 @@ enum OptionValue {
     return value
   }
 
+  /// Parses the activations of a head, such as `relu` or `relu,none`.
+  static func headActivations(_ text: String) throws -> [ResNetHeadActivation] {
+    try text.split(separator: ",", omittingEmptySubsequences: false).map { word in
+      guard let activation = ResNetHeadActivation(rawValue: String(word)) else {
+        throw refusal("--head-activation is relu, gelu or none, or a list of them", text)
+      }
+      return activation
+    }
+  }
+
   static func architecture(_ name: String) throws -> ResNetArchitecture {
     guard let architecture = ResNetArchitecture.named(name) else {
       throw ValidationError(

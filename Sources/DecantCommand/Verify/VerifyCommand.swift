@@ -15,6 +15,7 @@ struct VerifyCommand: ParsableCommand, JSONReporting {
   @OptionGroup var leaving: LeaveOutOptions
   @OptionGroup var network: NetworkOptions
   @Option(
+    parsing: .unconditional,
     help: "The expected number of classes. Default: as published.",
     transform: OptionValue.classes)
   var numClasses: Int?

@@ -23,8 +23,10 @@ package struct ResNetTensorNameMap: Sendable {
     package let tensor: Tensor
   }
 
-  /// The head's module after the prefix, if it is not the dialect's name; otherwise nil.
-  private let unlistedHeadModule: String?
+  /// The head's layers whose names the dialect does not have.
+  package let head: HeadChain
+  /// The canonical module of each of these layers, and its path in the file.
+  private let headPaths: [(canonical: String, path: String)]
 
   /// The names in the file by canonical name.
   private let spelled: [String: String]
@@ -32,10 +34,17 @@ package struct ResNetTensorNameMap: Sendable {
   /// Returns the name in the file for a canonical name, also if the tensor is missing there.
   package func spelling(of canonical: String) -> String {
     if let name = spelled[canonical] { return name }
-    if let unlistedHeadModule, canonical.hasPrefix("fc.") {
-      return prefix + unlistedHeadModule + canonical.dropFirst(2)
+    for (module, path) in headPaths where canonical.hasPrefix(module + ".") {
+      return path + canonical.dropFirst(module.count)
     }
     return prefix + (dialect.spelling(of: canonical) ?? canonical)
+  }
+
+  /// Returns true when no dialect has another name for a tensor: it belongs to a head of the file's own.
+  package func keepsName(_ canonical: String) -> Bool {
+    headPaths.contains { module, path in
+      canonical.hasPrefix(module + ".") && (module != "fc" || !path.utf8.starts(with: prefix.utf8))
+    }
   }
 
   /// Creates the map of names for one dialect and prefix.
@@ -46,27 +55,31 @@ package struct ResNetTensorNameMap: Sendable {
         tensor: entry.tensor)
     }
     if let blocks = dialect.blocks { entries = blocks.completed(entries, prefix: prefix) }
-    let unlistedHeadModule = Self.unlistedHeadModule(of: entries, prefix: prefix)
-    if let unlistedHeadModule {
-      for (index, entry) in entries.enumerated() {
-        for parameter in ["weight", "bias"]
-        where entry.name.utf8.elementsEqual("\(prefix)\(unlistedHeadModule).\(parameter)".utf8) {
-          entries[index] = Entry(name: entry.name, canonical: "fc.\(parameter)", tensor: entry.tensor)
-        }
+    let head = HeadChain(entries, prefix: prefix, features: Self.features(of: entries))
+    let headPaths = head.members.enumerated().map { index, member in
+      // A single layer is a head like the published ones.
+      (canonical: head.members.count == 1 ? "fc" : HeadChain.canonicalModule(index), path: member.path)
+    }
+    for (module, path) in headPaths {
+      for (index, entry) in entries.enumerated() where entry.name.hasPrefix(path + ".") {
+        let parameter = entry.name.dropFirst(path.count + 1)
+        guard !parameter.contains(".") else { continue }
+        entries[index] = Entry(name: entry.name, canonical: "\(module).\(parameter)", tensor: entry.tensor)
       }
     }
-    try self.init(entries, dialect, prefix: prefix, unlistedHeadModule: unlistedHeadModule)
+    try self.init(entries, dialect, prefix: prefix, head: head, headPaths: headPaths)
   }
 
   /// Creates the map of names from a table.
   ///
   /// - Parameter entries: every tensor of the state dict, in the file's order, with its canonical name.
   init(
-    _ entries: [Entry], _ dialect: ResNetDialect, prefix: String, unlistedHeadModule: String? = nil
+    _ entries: [Entry], _ dialect: ResNetDialect, prefix: String, head: HeadChain = HeadChain(),
+    headPaths: [(canonical: String, path: String)] = []
   ) throws(DecantError) {
     self.dialect = dialect
     self.prefix = prefix
-    self.unlistedHeadModule = unlistedHeadModule
+    (self.head, self.headPaths) = (head, headPaths)
     self.entries = entries
     var own: [StateDict.Entry] = []
     var spelled: [String: String] = [:]
@@ -85,34 +98,21 @@ package struct ResNetTensorNameMap: Sendable {
     return dialect.canonicalName(of: Substring(name.utf8.dropFirst(prefix.utf8.count)))
   }
 
-  /// Returns the module of a fully connected layer with a name that the dialect does not know.
-  ///
-  /// Examples are `classifier`, or `fc.1` after a dropout. It must be the only matrix under the prefix and read the
-  /// last stage's channels. The result is nil when there is no such layer, or when the dialect already names a head.
-  private static func unlistedHeadModule(of entries: [Entry], prefix: String) -> String? {
-    let heads = ["fc.", "attnpool.", "head."]
-    var last: (stage: Int, convolution: String, channels: Int)?
+  /// Returns the number of pooled features: the channels of the last convolution; 0 when there is none.
+  private static func features(of entries: [Entry]) -> Int {
+    var last: (stage: Int, convolution: Substring, channels: Int)?
     for entry in entries {
-      guard let canonical = entry.canonical else { continue }
-      if heads.contains(where: { canonical.hasPrefix($0) }) { return nil }
+      guard let canonical = entry.canonical, let channels = entry.tensor.shape.first else { continue }
+      if canonical == "final_conv.conv.weight" { return channels }
       let steps = canonical.split(separator: ".")
       guard steps.count == 4, steps[0].hasPrefix("layer"), steps[2].hasPrefix("conv"), steps[3] == "weight",
-        let stage = Int(steps[0].dropFirst(5)), let channels = entry.tensor.shape.first
+        let stage = Int(steps[0].dropFirst(5))
       else { continue }
-      let convolution = String(steps[2])
-      if last.map({ ($0.stage, $0.convolution) < (stage, convolution) }) ?? true {
-        last = (stage, convolution, channels)
+      if last.map({ ($0.stage, $0.convolution) < (stage, steps[2]) }) ?? true {
+        last = (stage, steps[2], channels)
       }
     }
-    let matrices = entries.filter {
-      $0.canonical == nil && $0.tensor.shape.count == 2 && $0.name.utf8.starts(with: prefix.utf8)
-    }
-    guard let last, matrices.count == 1, let matrix = matrices.first,
-      matrix.tensor.shape[1] == last.channels,
-      matrix.name.hasSuffix(".weight")
-    else { return nil }
-    let module = String(Substring(matrix.name.utf8.dropFirst(prefix.utf8.count))).dropLast(".weight".count)
-    return module.split(separator: ".").count <= 2 ? String(module) : nil
+    return last?.channels ?? 0
   }
 
   /// The largest number of networks to find in one state dict.
@@ -157,7 +157,7 @@ package struct ResNetTensorNameMap: Sendable {
       // A dialect that names the head comes before one where the head had to be searched. Ties keep the order of the
       // table.
       func rank(_ naming: ResNetTensorNameMap) -> (Int, Int, Int) {
-        (naming.problems, naming.unlistedHeadModule == nil ? 0 : 1, -naming.tensors.count)
+        (naming.problems, naming.headPaths.isEmpty ? 0 : 1, -naming.tensors.count)
       }
       if let best = namings.min(by: { rank($0) < rank($1) }) {
         found.append(best)

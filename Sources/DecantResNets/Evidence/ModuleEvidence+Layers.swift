@@ -59,7 +59,8 @@ extension ModuleEvidence {
 
   mutating func readActivations() {
     var kinds: [String: String] = [:]
-    for (path, name) in tree.classes where name.contains(".activation") && layout.isInside(path) {
+    for (path, name) in tree.classes
+    where name.contains(".activation") && layout.isInside(path) && !layout.isInHead(path) {
       let kind = Tree.kind(name)
       let steps = layout.relative(path).split(separator: ".")
       guard !Self.gates.contains(kind), !steps.contains(where: { Self.elsewhere.contains(String($0)) }) else {

@@ -17,9 +17,12 @@ struct ModulePathMap {
   /// A block's path is what the paths of its first two convolutions have in common.
   let blocks: [[String]]
   private let blockPaths: Set<String>
+  /// The paths of the modules that contain a head of several layers.
+  private let headContainers: [String]
 
   init(_ naming: ResNetTensorNameMap, _ configuration: ResNetConfiguration) {
     self.configuration = configuration
+    headContainers = naming.head.containers.filter { !naming.prefix.hasPrefix($0 + ".") }
     root = naming.prefix.hasSuffix(".") ? String(naming.prefix.dropLast()) : naming.prefix
     func path(_ layer: String) -> String {
       let name = naming.spelling(of: layer + ".weight")
@@ -30,7 +33,10 @@ struct ModulePathMap {
     for node in (try? configuration.graph())?.nodes ?? [] {
       switch node.operation {
       case .conv: convolutions.append((node.name, path(node.name)))
-      case .batchNormalization, .groupNormalization: normalizations.append((node.name, path(node.name)))
+      case .batchNormalization, .groupNormalization:
+        // A head's normalizations have an epsilon of their own.
+        if node.name.hasPrefix("head.") { continue }
+        normalizations.append((node.name, path(node.name)))
       default: break
       }
     }
@@ -52,6 +58,9 @@ struct ModulePathMap {
 
   /// Returns true when a module is in the network and in none of its blocks.
   func isOutsideBlocks(_ path: String) -> Bool { isInside(path) && !isInBlock(path) }
+
+  /// Returns true when a module is in a head of several layers.
+  func isInHead(_ path: String) -> Bool { headContainers.contains { path.hasPrefix($0 + ".") } }
 
   private func isInBlock(_ path: String) -> Bool {
     var rest = path[...]

@@ -34,6 +34,7 @@ extension ResNetEvidence {
       // Another epsilon does not make another network, and v1 and v1.5 have one name.
       changed.epsilon = architecture.configuration.epsilon
       changed.blockStride = architecture.configuration.blockStride
+      changed.head = architecture.configuration.head
       return changed == architecture.configuration
     }
   }
@@ -97,6 +98,16 @@ extension ResNetEvidence.Setting {
     case .epsilon(let epsilon): configuration.epsilon = epsilon
     case .normalizationGroups(let groups): configuration.normalizationGroups = groups
     case .hasStandardizedWeights(let standardizes): configuration.hasStandardizedWeights = standardizes
+    case .headActivations(let activations):
+      if case .layers(let layers) = configuration.head, let filled = layers.filled(with: activations) {
+        configuration.head = .layers(filled)
+      }
+    case .headEpsilons(let epsilons):
+      guard case .layers(var layers) = configuration.head else { return }
+      for (index, epsilon) in epsilons where layers.indices.contains(index) {
+        layers[index].epsilon = epsilon
+      }
+      configuration.head = .layers(layers)
     case .epsilons, .architecture, .other: break
     }
   }

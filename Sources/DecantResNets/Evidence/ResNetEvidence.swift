@@ -51,6 +51,10 @@ package struct ResNetEvidence: Sendable {
     case epsilons([String: Double])
     case normalizationGroups(Int)
     case hasStandardizedWeights(Bool)
+    /// The activation at each place of a head of several layers.
+    case headActivations([ResNetHeadActivation])
+    /// The number that each normalization of a head adds to the variance, by the layer's index.
+    case headEpsilons([Int: Double])
     /// A published network.
     case architecture(String)
     /// A geometry that no configuration describes. The network inferred from the shapes would be wrong.
