@@ -53,8 +53,10 @@ import Testing
     let source = folder.path("r18.pth")
     #expect(try decant("synthesize", "resnet18", "-o", source, without: libraries).status == 0)
     // Only a file that may be a published one is hashed.
-    let other = try decant("identify", source, without: libraries)
-    #expect(other.status == 0 && other.errors.split(separator: "\n").count == 1)
+    let small = folder.path("r20.pth")
+    #expect(try decant("synthesize", "resnet20", "-o", small, without: libraries).status == 0)
+    let other = try decant("identify", small, without: libraries)
+    #expect(other.status == 0 && !other.errors.contains("libssl3"))
     let published = folder.path("resnet18-f37072fd.pth")
     #expect(try decant("synthesize", "resnet18", "-o", published, without: libraries).status == 0)
     let identify = try decant("identify", published, without: libraries)
