@@ -46,8 +46,10 @@ enum RemedyTexts {
   }
 
   private static func isSentence(_ text: String) -> Bool {
-    guard text.contains(" "), text.first?.isUppercase == true || text.hasPrefix("*") else { return false }
-    return text.hasSuffix(".") || text.contains(/: (\*|[a-z0-9-]+ (-\S+|\*|FILE|x FILE|install .*)( .*)?)$/)
+    let isCapital = text.first?.isUppercase == true
+    guard text.contains(" "), isCapital || text.hasPrefix("*") else { return false }
+    return text.hasSuffix(".")
+      || isCapital && text.contains(/: (\*|[a-z0-9-]+ (-\S+|\*|FILE|x FILE|install .*)( .*)?)$/)
   }
 
   /// True for the text before an argument's or a command's description, or a message about a wrong command line.
