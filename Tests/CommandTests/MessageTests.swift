@@ -59,8 +59,6 @@ import Testing
     -> Remedy?
   {
     guard run.status != 0, run.status != 64, !command.hasPrefix("(") else { return nil }
-    // Samples of formats are only their first bytes.
-    if command.contains(" files/") { return nil }
     let json = try DecantProcess.shell(command + " --json", in: folder.url).output
     if json.contains(/^\{\s*"schema": 1,\s*"error"/) {
       let error = try JSONError(json)
@@ -122,6 +120,9 @@ import Testing
       ["convert", "inputs.pth", "inputs.safetensors"],
       ["convert", "r18.safetensors", "wide.safetensors", "--dtype", "float64"],
     ] { #expect(try DecantProcess.run(arguments, in: folder.url).status == 0) }
+    _ = try DecantProcess.shell(
+      "mkdir mixed && cp fixtures/folders/ranks/*.pt fixtures/folders/sharded_tensors/*.pt mixed/",
+      in: folder.url)
     for (name, command) in [
       ("gzip", "gzip -c"), ("xz", "xz -c"), ("bzip2", "bzip2 -c"), ("lzma", "xz --format=lzma -c"),
     ] {
@@ -192,6 +193,9 @@ import Testing
         "first": $0.tensor([1, 3, 64, 64]), "second": $0.tensor([1, 3, 64, 64]), "mean": $0.tensor([3]),
       ])
     }
+    try write("wide-head.pth") {
+      $0.resnet(["fc.weight": [16, 32], "fc.bias": [16], "fc2.weight": [3, 16], "fc2.bias": [3]])
+    }
     try write("head.pth") { file in file.resnet(["fc.0.weight": [16, 32], "fc.3.weight": [3, 16]]) }
     try write("apart.pth") { file in file.resnet(["head.0.weight": [32], "head.1.weight": [3, 32]]) }
     _ = try folder.write("small.npy", npy([1, 3, 64, 64], elementBytes: 4, "<f4"))
@@ -261,6 +265,7 @@ import Testing
         "decant convert fixtures/torch/sparse.pth out.safetensors",
         "decant convert fixtures/torch/dtypes.pth out.gguf",
         "decant convert deep.pth out.gguf", "decant convert all-deep.pth out.gguf",
+        "decant convert fixtures/torch/dtypes.pth out.gguf --rename 's/$/.a_name_that_is_longer_than_the_sixty_three_bytes_of_a_gguf/'",
         "decant convert long.pth out.gguf", "decant convert reserved.pth out.safetensors",
         "decant convert slash.pth out/", "decant convert clash.pth out.npy",
         "decant convert fixtures/torch/dtypes.pth out.safetensors",
@@ -294,7 +299,7 @@ import Testing
         "decant run resnet18.pth --arch resnet18 --num-classes 10 --input fixtures/inputs/input_97x131.npy",
         "decant convert resnet18.pth out.safetensors --names sequential",
         "decant verify resnet18.pth --stage-strides 1,2",
-        "decant verify head.pth", "decant run apart.pth --input small.npy",
+        "decant verify head.pth", "decant verify wide-head.pth", "decant run apart.pth --input small.npy",
         "decant identify cifar.pth --measure",
       ]
     ),
@@ -342,6 +347,7 @@ import Testing
         "decant convert fixtures/folders/ranks/model_rank_0.pt out.safetensors",
         "decant verify --join fixtures/folders/ranks/model_rank_0.pt fixtures/folders/ranks/model_rank_3.pt",
         "decant verify --join fixtures/folders/ranks/model_rank_0.pt fixtures/folders/ranks/model_rank_0.pt",
+        "decant inspect mixed",
         "decant inspect --join fixtures/folders/ranks/model_rank_0.pt resnet18.pth",
         "decant inspect --join fixtures/folders/ranks/model_rank_0.pt fixtures/folders/sharded_tensors/model.1.pt",
       ]

@@ -21,6 +21,8 @@ struct Remedy {
   /// The shell command lines to run, each of which must succeed.
   var commands: [String] {
     if let command = shellCommand {
+      // Samples of formats are only their first bytes.
+      if failed.contains(" files/") { return [] }
       guard let written = command.firstMatch(of: /> (\S+)$/)?.1, let file else {
         return ["\(command) && \(failed)"]
       }
@@ -47,6 +49,8 @@ struct Remedy {
         } else {
           words = [word] + words
           let options = Self.options(&words)
+          // The files to join stand in the place of the folder.
+          let failed = options.first == "--join" ? failed.replacing(" \(file ?? "")", with: "") : failed
           if !options.isEmpty { commands.append(failed + " " + options.joined(separator: " ")) }
         }
       } else if isRemoving, !["or", "and"].contains(word) {

@@ -81,7 +81,7 @@ extension DecantError.Advice {
     case .joinRanks(let ranks):
       "The rest is in the files of \(ranks). Name the folder of all files, or pass them all with --join."
     case .addRanks:
-      "Pass their files too, or pass these to decant convert with --salvage, which keeps the complete tensors."
+      "Pass their files too; convert can keep the complete tensors alone (--salvage)."
     case .joinFiles(let paths, let whole):
       "Pass --join \(paths.map(\.shellWord).joined(separator: " ")) for the files of one run"
         + (whole.map { ", or \($0.escapedForDisplay) for the whole checkpoint" } ?? "") + "."
