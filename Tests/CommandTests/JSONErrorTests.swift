@@ -135,7 +135,7 @@ struct JSONError {
     #expect(error.code == "mismatch" && error.file == "r.pth")
     #expect(
       error.message.contains("missing: layer1.2.conv1.weight 64×64×3×3, ") && error.message.contains(" more"))
-    #expect(error.remedy == "decant verify FILE lists every difference.")
+    #expect(error.remedy == "decant verify r.pth lists every difference.")
     #expect(folder.names == ["fixtures", "r.pth"])
   }
 

@@ -68,7 +68,7 @@ import Testing
         "convert in.pth out.safetensors", "convert in.pth out.pth", "convert in.pth out.npz",
         "convert in.pth out/",
       ],
-      saying: "holds tensors that cannot be converted: " + text, remedy: "--key, --only or --except")
+      saying: "holds tensors that cannot be converted: " + text, remedy: "Leave it out with --except")
     #expect(try decant("convert in.pth out.safetensors --except conv1.weight").status == 0)
     #expect(try decant("inspect in.pth").status == 0)
   }

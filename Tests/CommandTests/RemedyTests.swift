@@ -61,7 +61,7 @@ import Testing
     Set(text.matches(of: /--[a-z0-9-]+|\b[a-z]{4,}\b/).map { String($0.0) })
       .subtracting([
         "model", "encoder", "head", "image", "mask", "full", "rank", "metadata", "classifier", "holds",
-        "safetensors",
+        "safetensors", "whole", "checkpoint",
       ])
   }
 
