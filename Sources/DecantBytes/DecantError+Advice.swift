@@ -73,7 +73,7 @@ extension DecantError {
 
     /// Save the checkpoint again with complete, ordinary tensors, or leave out those that are not read.
     case saveWhole
-    /// Choose other tensors, by key or by name, or leave out those that are not read.
+    /// Leave out the tensors that are not read.
     case skipUnread
     /// Join the file with those of the other ranks. The value says which they are, such as `rank 1`.
     case joinRanks(String)
@@ -118,9 +118,8 @@ extension DecantError {
         "If you trust the file, raise Limits.\(name) to \(value)."
       case .givePassword: "Pass the archive's password to Checkpoint(path:password:)."
       case .saveWhole:
-        "Save the checkpoint again as whole tensors on the CPU, or leave them out with Checkpoint.skippingUnreadTensors()."
-      case .skipUnread:
-        "Choose other tensors with WriteOptions.only or WriteOptions.except, or leave them out with Checkpoint.skippingUnreadTensors()."
+        "Save the checkpoint again as whole tensors on the CPU. Checkpoint.tensors holds those that can be read."
+      case .skipUnread: "Leave them out with Checkpoint.skippingUnreadTensors()."
       case .joinRanks(let ranks):
         "The rest is in the files of \(ranks). Open the folder of all files, or pass them to Checkpoint(joining:)."
       case .addRanks:

@@ -185,15 +185,19 @@ package struct HeadChain: Sendable {
           isLargerOutside = true
           continue
         }
-        let path = steps.dropLast().joined(separator: ".")
+        var (path, parameter) = (steps.dropLast().joined(separator: "."), String(last))
+        if isPublished, let leaf = entry.canonical?.split(separator: ".").last, entry.name.hasSuffix(leaf) {
+          // Dialects may separate the parameter by another sign.
+          (path, parameter) = (String(entry.name.dropLast(leaf.count + 1)), String(leaf))
+        }
         if let place = places[path] {
-          modules[place].tensors.append((String(last), shape))
+          modules[place].tensors.append((parameter, shape))
           modules[place].names.append(entry.name)
         } else {
           places[path] = modules.count
           modules.append(
             Module(
-              path: path, isNamedByDialect: isPublished, isInside: isInside, tensors: [(String(last), shape)],
+              path: path, isNamedByDialect: isPublished, isInside: isInside, tensors: [(parameter, shape)],
               names: [entry.name]))
         }
       }

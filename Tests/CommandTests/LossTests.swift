@@ -62,13 +62,14 @@ import Testing
     }
     let text = "state_dict.conv1.weight (lib.make)"
     try refused(
-      Self.network, saying: "holds tensors that cannot be read: " + text, remedy: "decant inspect")
+      Self.network, saying: "holds tensors that cannot be read: " + text,
+      remedy: "Leave them out with --skip-unread.")
     try refused(
       [
         "convert in.pth out.safetensors", "convert in.pth out.pth", "convert in.pth out.npz",
         "convert in.pth out/",
       ],
-      saying: "holds tensors that cannot be converted: " + text, remedy: "Leave it out with --except")
+      saying: "holds tensors that cannot be converted: " + text, remedy: "Leave them out with --skip-unread.")
     #expect(try decant("convert in.pth out.safetensors --except conv1.weight").status == 0)
     #expect(try decant("inspect in.pth").status == 0)
   }
@@ -126,7 +127,8 @@ import Testing
     try write("in.pth") { .mapping(["a": $0.resnet(["fc.weight": [3, 32]]), "b": $0.resnet()]) }
     for command in Self.network + ["identify in.pth"] {
       let asked = try decant(command)
-      #expect(asked.status == 2 && asked.errors.hasSuffix("Choose one with --key.\n"), "\(asked.errors)")
+      #expect(
+        asked.status == 2 && asked.errors.hasSuffix("Choose one: --key a, --key b.\n"), "\(asked.errors)")
       #expect(try decant(command + " --key a").status == 0, "\(command)")
     }
     #expect(try decant("convert in.pth out.npz").errors.contains("--key . takes everything."))

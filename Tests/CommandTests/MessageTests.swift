@@ -118,6 +118,7 @@ import Testing
         "--output", "stem.npy",
       ],
       ["convert", "inputs.pth", "inputs.safetensors"],
+      ["convert", "deep-turn.pth", "turned.safetensors", "--layout", "nhwc", "--layout-only", "conv.weight"],
       ["convert", "r18.safetensors", "wide.safetensors", "--dtype", "float64"],
     ] { #expect(try DecantProcess.run(arguments, in: folder.url).status == 0) }
     _ = try DecantProcess.shell(
@@ -158,6 +159,7 @@ import Testing
     try write("clash.pth") { .mapping(["a": $0.tensor([2, 2]), "b": $0.tensor([2, 2]), "c": .int(1)]) }
     try write("list.pth") { .mapping(["a": $0.tensor([2, 2]), "l": .list([$0.tensor([2, 2])])]) }
     try write("deep.pth") { .mapping(["conv.weight": $0.tensor([2, 2, 1, 1, 1]), "b": $0.tensor([2])]) }
+    try write("deep-turn.pth") { .mapping(["conv.weight": $0.tensor([2, 2, 3, 3])]) }
     try write("all-deep.pth") { .mapping(["conv.weight": $0.tensor([2, 2, 1, 1, 1])]) }
     try write("long.pth") { file in
       .mapping([long + "0.weight": file.tensor([2, 2]), long + "1.weight": file.tensor([2, 2])])
@@ -179,6 +181,12 @@ import Testing
     }
     try write("bank.pth") { file in
       .mapping(["model": .mapping(["a": file.tensor([2, 2])]), "bank": .list([file.tensor([2, 2])])])
+    }
+    try write("root-bank.pth") { file in
+      .mapping(["a": file.tensor([2, 2]), "b": file.tensor([2, 2]), "bank": .list([file.tensor([2, 2])])])
+    }
+    try write("adapter.pth") {
+      $0.resnet(["layer1.0.adapter.down.weight": [4, 8], "layer1.0.adapter.up.weight": [8, 4]])
     }
     try write("meta.pth") { file in
       let call = TorchFile.Value.global("torch._utils", "_rebuild_tensor_v2")
@@ -235,7 +243,7 @@ import Testing
         "decant convert fixtures/torch/nested.pth out.safetensors --key weights",
         "decant convert fixtures/torch/nested.pth out.safetensors --key epoch",
         "decant convert twins.pth out.safetensors", "decant verify pair.pth",
-        "decant convert bank.pth out.safetensors",
+        "decant convert bank.pth out.safetensors", "decant convert root-bank.pth out.safetensors",
         "decant convert clash.pth out.safetensors --rename 's/a/b/'",
         "decant convert clash.pth out.pth --rename 's/a/b/'",
         "decant convert clash.pth out.pth --rename 's/a/c/'",
@@ -272,6 +280,7 @@ import Testing
         "decant convert fixtures/torch/dtypes.pth out.pth --legacy",
         "decant convert fixtures/torch/objects.pth out.pth",
         "decant convert fixtures/torch/weights.safetensors out.safetensors --layout nchw",
+        "decant convert turned.safetensors out.npy",
         "decant convert fixtures/torch/weights.safetensors out.safetensors --layout nhwc",
         "decant convert fixtures/torch/weights.safetensors out.safetensors --layout nhwc --layout-only 'nothing*'",
         "decant convert fixtures/folders/shards out.safetensors --source-digest",
@@ -299,7 +308,10 @@ import Testing
         "decant run resnet18.pth --arch resnet18 --num-classes 10 --input fixtures/inputs/input_97x131.npy",
         "decant convert resnet18.pth out.safetensors --names sequential",
         "decant verify resnet18.pth --stage-strides 1,2",
-        "decant verify head.pth", "decant verify wide-head.pth", "decant run apart.pth --input small.npy",
+        "decant run head.pth --input small.npy", "decant run wide-head.pth --input small.npy",
+        "decant run apart.pth --input small.npy",
+        "decant run pair.pth --key ema --input small.npy --head-activation relu",
+        "decant run adapter.pth --input small.npy",
         "decant identify cifar.pth --measure",
       ]
     ),

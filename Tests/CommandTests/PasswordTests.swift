@@ -46,8 +46,8 @@ struct PasswordTests {
     let isScan = command.hasPrefix("scan")
     let refused = try run("decant \(command)", status: isScan ? 1 : 2)
     #expect(
-      refused.errors.contains("--password-file FILE")
-        || isScan && refused.output.contains("--password-file FILE"))
+      refused.errors.contains("pass it with --password-file.")
+        || isScan && refused.output.contains("pass it with --password-file."))
     _ = try run("decant \(command) --password-file password", status: 0)
     _ = try run("decant \(command) --password-file wrong", status: isScan ? 1 : 2)
   }

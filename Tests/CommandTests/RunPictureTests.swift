@@ -113,7 +113,7 @@ import Testing
     let several = try run("--input \(golden) --json")
     let error = try JSONError(several.output)
     #expect(
-      several.status == 2 && error.code == "invalidInput" && error.remedy?.contains("--input-key: ") == true)
+      several.status == 2 && error.code == "invalidInput" && error.remedy?.contains("--input-key ") == true)
     #expect(try run("--input \(golden) --input-key input").status == 0)
     #expect(
       try JSONError(run("--input \(golden) --input-key no --json").output).code == "tensorNotFound")

@@ -42,7 +42,7 @@ import Testing
         unknown  a.pkl
           unknown: package.Class: defined by package: loading imports it and runs its code  [library-name]
             at byte 1: package.Class()
-          → Load it only if you trust its author. decant convert reads the weights without executing anything in the file.
+          → Load it only if you trust its author. Decant itself reads the weights without executing anything in the file.
         1 file: 1 unknown
 
         """)

@@ -12,7 +12,7 @@ import Testing
     do {
       _ = try Checkpoint(path: path)
       return nil
-    } catch { return error as? DecantError }
+    } catch { return error }
   }
 
   /// Returns the path of a folder that was written from a state dict.

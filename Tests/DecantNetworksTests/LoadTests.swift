@@ -74,7 +74,7 @@ import Testing
     } throws: {
       let error = $0 as? DecantError
       return error?.code == .mismatch && error?.location.file == path
-        && error?.reason.contains("missing: ") == true
+        && error?.reason.contains("block 2 missing (10 tensors)") == true
     }
   }
 

@@ -75,9 +75,8 @@ extension DecantError.Advice {
     case .givePassword:
       "Write the password into a file of one line, and pass it with --password-file."
     case .saveWhole:
-      "Save the checkpoint again as whole tensors on the CPU, or leave them out with --skip-unread. decant inspect FILE lists all of them."
-    case .skipUnread:
-      "Choose other tensors with --key, --only or --except, or leave them out with --skip-unread."
+      "Save the checkpoint again as whole tensors on the CPU. decant inspect FILE lists all of them."
+    case .skipUnread: "Leave them out with --skip-unread."
     case .joinRanks(let ranks):
       "The rest is in the files of \(ranks). Name the folder of all files, or pass them all with --join."
     case .addRanks:
