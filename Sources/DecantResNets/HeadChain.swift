@@ -186,9 +186,9 @@ package struct HeadChain: Sendable {
           continue
         }
         var (path, parameter) = (steps.dropLast().joined(separator: "."), String(last))
-        if isPublished, let leaf = entry.canonical?.split(separator: ".").last, entry.name.hasSuffix(leaf) {
-          // Dialects may separate the parameter by another sign.
-          (path, parameter) = (String(entry.name.dropLast(leaf.count + 1)), String(leaf))
+        if isPublished, let leaf = entry.canonical?.dropFirst("fc.".count), leaf != last {
+          // Dialects such as Caffe2's name the layer's parameters without a dot: `fc1000_w`.
+          (path, parameter) = (prefix + "fc", String(leaf))
         }
         if let place = places[path] {
           modules[place].tensors.append((parameter, shape))

@@ -46,9 +46,12 @@ public struct ResNetOverrides: Sendable {
     if let epsilon { changed.epsilon = epsilon }
     if case .layers(let layers) = changed.head, changed.classes > 0 {
       changed.head = .layers(try applied(to: layers))
-    } else if headActivations != nil, changed.classes > 0 {
+    } else if headActivations != nil {
       throw DecantError(
-        .invalidArgument, "the network's head is one layer, which has no place for an activation",
+        .invalidArgument,
+        changed.classes > 0
+          ? "the network's head is one layer, which has no place for an activation"
+          : "the network is used without a head, which leaves no place for an activation",
         advice: .omitHeadActivation)
     }
     if let stageStrides {

