@@ -317,7 +317,8 @@ def test_numpy_scalars_and_what_no_tensor_holds(decant, folder, protocol):
     state = {
         "f": np.float64(0.1), "f2": np.float16(1.5), "i": np.int32(-7), "u": np.uint64(2**64 - 1), "b": np.bool_(True),
         "c": np.complex64(1 + 2j), "text": np.array(["ab", "c"]), "objects": np.array([1, "two", None], dtype=object),
-        "date": np.array(["2020-01-01"], dtype="M8[D]"), }  # fmt: skip
+        "date": np.array(["2020-01-01"], dtype="M8[D]"),
+    }  # fmt: skip
     torch.save(state, folder / "n.pth", pickle_protocol=protocol)
     listing = decant.inspect(folder / "n.pth")
     assert listing["tensors"] == []

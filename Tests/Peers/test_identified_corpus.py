@@ -52,7 +52,7 @@ OUTCOMES = {
 }
 PHRASES = {
     "no ResNet": r"not recognised as a ResNet: .*prefixes found: (?P<found>.+)\. decant identify --dialects ",
-    "several state dicts": r"holds \d+ state dicts: (?P<found>.+)\. Choose one with --key; ",
+    "several state dicts": r"holds \d+ state dicts: (?P<found>.+)\. Choose one: --key ",
     "no state dict": r"holds tensors but no state dict\. ",
     "no tensors": r"holds no tensors\. ",
 }
