@@ -199,7 +199,7 @@ extension DecantError {
       .omitLayout, .turnBack, .nameConvolutions, .exceptTensors(["n_averaged"]),
       .ignoreTensors(["*.adapter.*"]), .saveWhole, .skipUnread,
       .leaveOutHead, .joinRanks("rank 1"), .addRanks, .joinFiles(["rank_0.pt", "rank_1.pt"], or: "full.pt"),
-      .chooseHeadActivation(placeCount: 1), .chooseHeadActivation(placeCount: 2), .omitHeadActivation,
+      .chooseHeadActivation(placeCount: 1), .omitHeadActivation,
     ]
   }
 }
