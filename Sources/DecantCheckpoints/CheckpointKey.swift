@@ -37,7 +37,7 @@ extension Checkpoint {
     }
   }
 
-  /// Returns the path that a key names; nil when there is none.
+  /// Returns the path of the value with a key; nil when no value has it.
   package func path(ofKey key: String) -> [PathKey]? {
     if key == "." { return [] }
     if let path = shortestPath(named: key, { $0.name }) { return path }

@@ -1,4 +1,4 @@
-/// The structure of an optimizer's state, by which its values are told from weights.
+/// The structure of an optimizer's state, which distinguishes its values from weights.
 ///
 /// `Optimizer.state_dict()` is `{"state": {parameter: {name: value}}, "param_groups": [{"params": [parameter]}]}`. A
 /// parameter is a number, or a name where FSDP saved it. fastai writes `{"state": [{name: value}], "hypers": […]}`.
@@ -47,7 +47,8 @@ struct MomentMappings {
 
   /// Returns true for the path of a mapping that is one of these, or inside one.
   ///
-  /// A single mapping with the name of a moment may be the average of all weights, so it is none.
+  /// A mapping that has the name of a moment and no siblings may be the running average of all weights, so it does not
+  /// count as moments.
   func contains(_ path: [PathKey]) -> Bool {
     guard !names.isEmpty else { return false }
     return path.indices.contains { place in

@@ -1,5 +1,4 @@
 internal import DecantBytes
-internal import Synchronization
 
 /// A rule by which PyTorch computes a weight from its parts, in eval mode.
 enum Parametrization: Sendable {
@@ -43,7 +42,7 @@ private final class ParametrizedContent: ComputedContent {
   private let rule: Parametrization
   private let weight: Tensor
   private let others: [Tensor]
-  private let computed = Mutex<BytesInMemory?>(nil)
+  private let computed = ComputedBytes()
 
   init(_ rule: Parametrization, _ weight: Tensor, _ others: [Tensor]) {
     (self.rule, self.weight, self.others) = (rule, weight, others)
@@ -53,12 +52,7 @@ private final class ParametrizedContent: ComputedContent {
   var sources: [Tensor] { [weight] + others }
 
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws {
-    let bytes = try computed.withLock { computed in
-      let bytes = try computed ?? compute()
-      computed = offset + buffer.count < byteCount ? bytes : nil
-      return bytes
-    }
-    try unsafe bytes.read(into: buffer, at: offset)
+    try unsafe computed.read(into: buffer, at: offset, of: byteCount, compute)
   }
 
   func mappedBytes() -> UnsafeRawBufferPointer? { nil }

@@ -1,5 +1,4 @@
 package import DecantBytes
-internal import Synchronization
 
 extension Tensor {
   /// Returns the tensor with each slice of the first axis multiplied by its factor.
@@ -29,7 +28,7 @@ private final class ScaledContent: StorageContent {
   private let tensor: Tensor
   private let factors: [Double]
   private let dtype: DType
-  private let computed = Mutex<BytesInMemory?>(nil)
+  private let computed = ComputedBytes()
 
   init(_ tensor: Tensor, _ factors: [Double], _ dtype: DType) {
     self.tensor = tensor
@@ -40,12 +39,7 @@ private final class ScaledContent: StorageContent {
   var byteCount: Int { tensor.elementCount * dtype.byteCount }
 
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws {
-    let bytes = try computed.withLock { computed in
-      let bytes = try computed ?? compute()
-      computed = offset + buffer.count < byteCount ? bytes : nil
-      return bytes
-    }
-    try unsafe bytes.read(into: buffer, at: offset)
+    try unsafe computed.read(into: buffer, at: offset, of: byteCount, compute)
   }
 
   func mappedBytes() -> UnsafeRawBufferPointer? { nil }

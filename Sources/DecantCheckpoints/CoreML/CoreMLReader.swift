@@ -194,7 +194,7 @@ struct CoreMLReader {
     operators.add(type)
     let own = block.path + [.text(output)]
     let isConstant = type == "const"
-    // Several values of one parameter are told apart by their position.
+    // The second and later values of a parameter have their position as a key.
     var seen: [ExactText: Int] = [:]
     for (key, value) in values {
       let count = seen[ExactText(key), default: 0]
@@ -394,7 +394,7 @@ struct CoreMLReader {
 
   // MARK: Messages
 
-  /// Returns the last field with a number that has bytes; nil when there is none.
+  /// Returns the bytes of the last field with this number; nil when there is no such field.
   private func field(_ wanted: Int, in range: Range<Int>) throws(DecantError) -> Range<Int>? {
     var fields = ProtobufReader(source, range)
     var found: Range<Int>?
@@ -433,7 +433,12 @@ struct CoreMLReader {
 
   /// Returns the name of a `NamedValueType`.
   private func name(_ range: Range<Int>) throws(DecantError) -> String {
-    try field(MILField.NamedType.name, in: range).map { range throws(DecantError) in
+    try text(MILField.NamedType.name, in: range)
+  }
+
+  /// Returns the text of the last field with this number; empty when there is no such field.
+  private func text(_ number: Int, in range: Range<Int>) throws(DecantError) -> String {
+    try field(number, in: range).map { range throws(DecantError) in
       try ProtobufReader(source).text(range, limits)
     } ?? ""
   }
@@ -460,14 +465,7 @@ extension CoreMLReader {
 
   private mutating func readFunction(_ range: Range<Int>, at path: [PathKey]) throws(DecantError) {
     typealias Field = CoreMLField.FunctionDescription
-    let path =
-      path
-      + [
-        .text(
-          try field(Field.name, in: range).map { name throws(DecantError) in
-            try ProtobufReader(source).text(name, limits)
-          } ?? "")
-      ]
+    let path = path + [.text(try text(Field.name, in: range))]
     var fields = ProtobufReader(source, range)
     while let (number, value) = try fields.next() {
       guard case .bytes(let bytes) = value else { continue }

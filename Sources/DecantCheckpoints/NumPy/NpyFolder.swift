@@ -8,9 +8,9 @@ internal import DecantIO
 enum NpyFolder {
   private static let suffix = ".npy"
 
-  /// Reads the header of every file, in the order of their names; nil for a folder that is none.
+  /// Reads the header of every array, in the order of the file names. Returns nil for a folder that holds anything else.
   ///
-  /// - Throws: ``DecantError`` when other files or folders lie between the arrays, or an array is damaged.
+  /// - Throws: ``DecantError`` when an array is damaged, or of a kind that is not read.
   static func open(
     _ folder: CheckpointFolder, _ names: [String], limits: Limits
   ) throws(DecantError) -> (Checkpoint.Parts, [InputFile])? {

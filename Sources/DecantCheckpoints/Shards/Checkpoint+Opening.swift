@@ -34,7 +34,7 @@ extension Checkpoint {
     return (parts, [file])
   }
 
-  /// Returns the warning about an index of shards of the same name next to a file; nil when there is none.
+  /// Returns a warning when the index of shards of the same name is next to a file; else nil.
   private static func shardsWarning(beside path: String) -> String? {
     guard path.hasSuffix(".safetensors") || path.hasSuffix(".bin"),
       let (folder, name) = try? CheckpointFolder.containing(path)

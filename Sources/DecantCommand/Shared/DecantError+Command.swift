@@ -20,7 +20,7 @@ extension DecantError {
 
   /// The exit code for this kind of failure.
   ///
-  /// A file that is not a ResNet, not the one asked for, or one that cannot be computed is an answer: no.
+  /// It is 1 for a file that is not a ResNet, is not the one asked for, or cannot be computed; else 2.
   var exitStatus: ExitStatus {
     [.mismatch, .notAResNet, .unsupportedNetwork].contains(code) ? .no : .wrong
   }

@@ -134,11 +134,20 @@ extension ResNetConfiguration {
       stemPooling != .convolution
     else { return false }
     let isDoubling = zip(stages, stages.dropFirst()).allSatisfy { stage, next in
-      next.outputChannels == 2 * stage.outputChannels && next.blocks[0][0] == 2 * stage.blocks[0][0]
+      next.outputChannels.is(2, times: stage.outputChannels)
+        && next.blocks[0][0].is(2, times: stage.blocks[0][0])
         && next.block == stage.block && next.groups == stage.groups
     }
     return isDoubling
       && (first.block == .basic
-        ? first.outputChannels.isMultiple(of: stem.channels) : first.outputChannels == 4 * stem.channels)
+        ? first.outputChannels.isMultiple(of: stem.channels)
+        : first.outputChannels.is(4, times: stem.channels))
+  }
+}
+
+extension Int {
+  /// Returns true for a multiple of another number. A file's sizes may be too large to multiply.
+  fileprivate func `is`(_ factor: Int, times other: Int) -> Bool {
+    isMultiple(of: factor) && self / factor == other
   }
 }

@@ -77,7 +77,7 @@ extension PickledContents {
     var others: [(name: String, value: PickleValue)] = []
   }
 
-  /// Returns the only module's state in a value; nil when there is none, or several. O(values) to the depth.
+  /// Returns the state of the only module inside a value; nil when it holds no module, or several. O(values) up to `depth`.
   private mutating func nestedState(in value: PickleValue, _ name: String, depth: Int) -> NestedState? {
     if isModuleState(value) { return NestedState(state: value) }
     guard depth > 0, case .node(let id) = value, (withoutModuleState[id] ?? 0) < depth else { return nil }
