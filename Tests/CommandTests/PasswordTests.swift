@@ -46,8 +46,9 @@ struct PasswordTests {
     let isScan = command.hasPrefix("scan")
     let refused = try run("decant \(command)", status: isScan ? 1 : 2)
     #expect(
-      refused.errors.contains("pass it with --password-file.")
-        || isScan && refused.output.contains("pass it with --password-file."))
+      isScan
+        ? refused.output.contains("Pass its password with --password-file.")
+        : refused.errors.contains("pass it with --password-file."))
     _ = try run("decant \(command) --password-file password", status: 0)
     _ = try run("decant \(command) --password-file wrong", status: isScan ? 1 : 2)
   }

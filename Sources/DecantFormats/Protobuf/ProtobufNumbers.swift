@@ -92,7 +92,7 @@ package final class ProtobufNumbers: StorageContent {
       throw DecantError(
         .invalidArgument, "\(buffer.count) bytes at \(offset) are outside a field of \(byteCount) bytes")
     }
-    let result = unsafe state.withLock { state -> DecantError? in
+    let result = state.withLock { state -> DecantError? in
       do throws(DecantError) {
         if offset < state.position { state = State(fields: message) }
         var done = 0

@@ -10,7 +10,7 @@ extension UnsupportedFile {
   package init?(ggml head: [UInt8]) {
     let original = "Pass the PyTorch checkpoint that the file was converted from."
     if head.starts(with: Array("lmgg".utf8)) {
-      var cursor = ByteCursor(head.span.bytes, at: 4)
+      var cursor = unsafe ByteCursor(head.span.bytes, at: 4)
       let numbers = (0..<10).compactMap { _ in try? cursor.readLittleEndian(UInt32.self) }
       // Of its 11 numbers: the lengths of audio and text, and the bands of the spectrogram.
       if numbers.count == 10, numbers[1] == 1500, numbers[5] == 448, [80, 128].contains(numbers[9]) {
