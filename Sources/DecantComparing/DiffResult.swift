@@ -66,6 +66,18 @@ package struct DiffResult {
     }
   }
 
+  /// What the differences of the changed tensors amount to; nil when there are none that can be measured.
+  package var verdict: DiffVerdict? { DiffVerdict(changed) }
+
+  /// The changed tensors, the largest difference first: those that have no measure, then by the absolute difference.
+  package var changedLargestFirst: [Compared] {
+    func size(_ pair: Compared) -> Double { pair.difference?.maxAbsolute ?? .infinity }
+    return changed.enumerated().sorted { one, two in
+      let (left, right) = (size(one.element), size(two.element))
+      return left == right ? one.offset < two.offset : left > right
+    }.map(\.element)
+  }
+
   /// True when there are no differences other than those the caller allows.
   package var isSame: Bool {
     isSameData && (ignoresNames || (renamed.isEmpty && tolerated.allSatisfy(\.hasOneName)))

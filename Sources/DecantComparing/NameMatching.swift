@@ -4,7 +4,8 @@ internal import DecantBytes
 ///
 /// Names are compared as bytes. Equal names are paired first. Among the rest, it finds prefixes such that at least
 /// half of the names of one side are equal without them: `model.` of a file whose state dict has a key, `module.` of a
-/// wrapped network. Only one side may have a prefix, except for keys of state dicts: `fc.` and `head.` are two names.
+/// wrapped network. Only one side may have a prefix, except for keys of state dicts and for wrappers: `module.` and
+/// `_orig_mod.` are one network, `fc.` and `head.` are two names.
 package struct NameMatching {
   /// A prefix on each side, and the number of pairs found without them.
   package struct Prefixes: Equatable {
@@ -109,7 +110,9 @@ package struct NameMatching {
     let needed = min(left.count, right.count)
     let allowed = votes.filter { entry in
       entry.value * 2 >= needed
-        && (Self.isKey(entry.key.left.text, leftKeys) || Self.isKey(entry.key.right.text, rightKeys))
+        && Self.areAllowed(
+          Self.withoutWrappers(entry.key.left.text), leftKeys,
+          Self.withoutWrappers(entry.key.right.text), rightKeys)
         // A network has one prefix, so a prefix that is already paired cannot be paired again.
         && !prefixes.contains {
           ExactText($0.left) == entry.key.left || ExactText($0.right) == entry.key.right
@@ -118,6 +121,26 @@ package struct NameMatching {
     guard let best = allowed.min(by: { rank($0) < rank($1) }) else { return nil }
     let (prefix, other) = (best.key.left.text, best.key.right.text)
     return Prefixes(left: prefix, right: other, count: best.value)
+  }
+
+  /// Returns true for two prefixes, without wrappers, that may be ignored together: the same one, or any prefix beside
+  /// none or a state dict's key.
+  private static func areAllowed(
+    _ left: String, _ leftKeys: [String], _ right: String, _ rightKeys: [String]
+  ) -> Bool {
+    ExactText(left) == ExactText(right) || isKey(left, leftKeys) || isKey(right, rightKeys)
+  }
+
+  /// The attributes in which PyTorch's wrappers hold a module: data parallel training and averaging; `torch.compile`;
+  /// sharding; activation checkpointing.
+  private static let wrappers = [
+    "module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module",
+  ]
+
+  /// Returns a prefix without the names of wrappers: `model.` of `model.module.`.
+  private static func withoutWrappers(_ prefix: String) -> String {
+    prefix.split(separator: ".", omittingEmptySubsequences: false).filter { !wrappers.contains(String($0)) }
+      .joined(separator: ".")
   }
 
   /// Returns true when a prefix is empty or the key of a state dict.

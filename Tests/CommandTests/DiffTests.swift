@@ -32,13 +32,11 @@ import Testing
       run.output == """
         not the same: 2 identical, 4 changed, 6 only in B
 
-          changed                    dtype    shape    differ   max abs   max rel            ULP       cosine
-          model.layer1.0.bn2.weight  float32  8        8 of 8  9.63e-01  8.31e-01     20,971,520  0.998955225
-          model.layer1.0.bn2.bias    float32  8        8 of 8  1.25e-01  1.24e+00  2,056,593,417  0.738719251
+          changed, largest first     dtype    shape    differ   max abs   max rel            ULP       cosine
           model.layer3.0.bn2.weight  float32  32     32 of 32  9.93e-01  8.32e-01     20,971,520  0.998792966
+          model.layer1.0.bn2.weight  float32  8        8 of 8  9.63e-01  8.31e-01     20,971,520  0.998955225
           model.layer3.0.bn2.bias    float32  32     32 of 32  1.25e-01  1.95e+00  2,063,381,081  0.763560852
-
-          the largest absolute difference, 9.93e-01, is in model.layer3.0.bn2.weight
+          model.layer1.0.bn2.bias    float32  8        8 of 8  1.25e-01  1.24e+00  2,056,593,417  0.738719251
 
           only in B:
             model.layer1.0.bn3.weight               32      float32
@@ -50,6 +48,25 @@ import Testing
 
         """)
     #expect(run.errors == "decant: skipped 80 tensors of A\ndecant: skipped 110 tensors of B\n")
+  }
+
+  @Test func theVerdictComesFirst() throws {
+    for (seed, file) in [(1, "one"), (2, "two")] {
+      _ = try decant("decant synthesize resnet18 --seed \(seed) -o OUT/\(file).pth")
+    }
+    _ = try decant("decant convert OUT/one.pth OUT/half.safetensors --dtype float16")
+    let unrelated = try decant("decant diff OUT/one.pth OUT/two.pth").output.split(separator: "\n")
+    #expect(unrelated.first?.hasSuffix(": unrelated weights") == true)
+    #expect(unrelated.contains { $0.contains("layer{1-4}.{0-1}.conv{1-2}.weight  (16 tensors)") })
+    let rounded = try decant("decant diff OUT/one.pth OUT/half.safetensors --top 2")
+    let lines = rounded.output.split(separator: "\n")
+    #expect(lines.first?.hasSuffix(" changed: exact float16 rounding") == true)
+    #expect(lines.count == 5 && lines.last == "  … and 100 more; --all lists them")
+    let all = try decant("decant diff OUT/one.pth OUT/half.safetensors --all").output
+    #expect(all.split(separator: "\n").count == 2 + 102 && !all.contains("{"))
+    for refused in ["--top 0", "--top 3 --all", "--top 3 --json"] {
+      #expect(try decant("decant diff OUT/one.pth OUT/two.pth \(refused)").status == 64)
+    }
   }
 
   @Test func renamed() throws {

@@ -133,6 +133,63 @@ def test_two_names_of_a_layer_are_no_prefix(decant, folder):
 # Measures
 
 
+def verdict(decant, folder, left: dict, right: dict) -> tuple[str, dict]:
+    """The first line of the report, and the verdict in the JSON, on two state dicts saved by PyTorch."""
+    torch.save(left, folder / "a.pth")
+    torch.save(right, folder / "b.pth")
+    text = decant.attempt("diff", folder / "a.pth", folder / "b.pth")
+    assert text.status == 1
+    found = diff(decant, folder / "a.pth", folder / "b.pth", status=1)
+    return text.output.splitlines()[0], found["verdict"]
+
+
+def test_verdicts_on_real_networks(decant, folder):
+    torch.manual_seed(0)
+    network, other = torchvision.models.resnet18(), torchvision.models.resnet18()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    floats = {name for name, value in before.items() if value.is_floating_point()}
+
+    half = {name: value.half() if name in floats else value for name, value in before.items()}
+    line, found = verdict(decant, folder, before, half)
+    assert line.endswith("changed: exact float16 rounding") and found["kind"] == "rounding"
+
+    line, found = verdict(decant, folder, before, other.state_dict())
+    wide = [name for name in floats if before[name].ndim > 1]
+    cosines = [
+        torch.nn.functional.cosine_similarity(
+            before[name].double().ravel(), other.state_dict()[name].double().ravel(), dim=0).item()
+        for name in wide
+    ]
+    assert line.endswith(f"mean cosine {np.mean(cosines):.3f}: unrelated weights")
+    assert math.isclose(found["mean_cosine"], np.mean(cosines), abs_tol=1e-12)
+
+    optimizer = torch.optim.SGD(network.parameters(), lr=1e-3)
+    network(torch.randn(2, 3, 64, 64)).square().mean().backward()
+    optimizer.step()
+    line, found = verdict(decant, folder, before, network.state_dict())
+    assert ": drift, max abs " in line and found["kind"] == "drift"
+    changes = [(network.state_dict()[name] - before[name]).abs().max().item() for name in floats]
+    assert math.isclose(found["max_abs"], max(changes), rel_tol=1e-6)
+
+
+@pytest.mark.parametrize("left", ["module.", "_orig_mod.", "module._orig_mod.", "_fsdp_wrapped_module."])
+@pytest.mark.parametrize("right", ["", "module.", "_orig_mod."])
+def test_wrappers_of_both_sides(decant, folder, left, right):
+    network = torchvision.models.resnet18().state_dict()
+    for name, prefix in [("a.pth", left), ("b.pth", right)]:
+        torch.save({prefix + key: value for key, value in network.items()}, folder / name)
+    assert diff(decant, folder / "a.pth", folder / "b.pth", status=0)["same"] is True
+
+
+def test_a_compiled_part(decant, folder):
+    network = torchvision.models.resnet18()
+    torch.save(network.state_dict(), folder / "a.pth")
+    network.layer2 = torch.compile(network.layer2)
+    assert any("layer2._orig_mod." in name for name in network.state_dict())
+    torch.save(network.state_dict(), folder / "b.pth")
+    assert diff(decant, folder / "a.pth", folder / "b.pth", status=0)["same"] is True
+
+
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_measures_of_one_type(decant, folder, dtype):
     generator = torch.Generator().manual_seed(5)

@@ -44,7 +44,8 @@ struct DiffCommand: ParsableCommand, JSONReporting {
   @Flag(help: "Compare sparse tensors as dense tensors.") var toDense = false
   @Flag(help: "Compare the weights that PyTorch computes: pruned, weight norm, spectral norm.")
   var resolve = false
-  @Flag(help: "Print every list in full.") var all = false
+  @Option(help: "Print the N changed tensors that differ most, one a line.") var top: Int?
+  @Flag(help: "Print every list in full, one tensor a line.") var all = false
   @Flag(help: "Print JSON, schema 1.") var json = false
 
   func validate() throws {
@@ -53,6 +54,9 @@ struct DiffCommand: ParsableCommand, JSONReporting {
     if key != nil, keyA != nil || keyB != nil {
       throw ValidationError("Use --key, or --key-a and --key-b, not both.")
     }
+    if let top, top < 1 { throw ValidationError("--top takes a number from 1.") }
+    if top != nil, all { throw ValidationError("Use --top or --all, not both.") }
+    if top != nil, json { throw ValidationError("--top is for text; --json lists every tensor.") }
     if exactNames, ignoreNames {
       throw ValidationError("Use --exact-names or --ignore-names, not both.")
     }
@@ -91,7 +95,7 @@ struct DiffCommand: ParsableCommand, JSONReporting {
     if json {
       DiffJSON.print(result, left.choice, right.choice)
     } else {
-      DiffReport(result: result, showsAll: all).print()
+      DiffReport(result: result, top: top, showsAll: all).print()
     }
     if !result.isSame { throw ExitStatus.no }
   }

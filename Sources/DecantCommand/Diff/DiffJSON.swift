@@ -9,6 +9,9 @@ enum DiffJSON {
     StandardStreams.beginDocument()
     StandardStreams.line(
       "{\"schema\": 1, \"same\": \(result.isSame), \"identical\": \(result.identicalCount),")
+    if let verdict = result.verdict {
+      StandardStreams.line(" \"verdict\": " + json(verdict).text + ",")
+    }
     StandardStreams.line(
       " \"left_out\": "
         + JSONValue.object([(key: "a", value: a.leftOutJSON), (key: "b", value: b.leftOutJSON)]).text + ",")
@@ -28,6 +31,25 @@ enum DiffJSON {
     list("changed", result.changed.map(change))
     list("only_a", result.onlyA.map { .string($0.name) })
     list("only_b", result.onlyB.map { .string($0.name) }, end: "}")
+  }
+
+  private static func json(_ verdict: DiffVerdict) -> JSONValue {
+    let (kind, dtype): (String, DType?) =
+      switch verdict.kind {
+      case .equalValues: ("equal_values", nil)
+      case .rounding(let dtype): ("rounding", dtype)
+      case .drift: ("drift", nil)
+      case .related: ("related", nil)
+      case .unrelated: ("unrelated", nil)
+      }
+    return .object(
+      [(key: "kind", value: .string(kind))]
+        + (dtype.map { [(key: "dtype", value: .string($0.rawValue))] } ?? [])
+        + [
+          (key: "max_abs", value: .exact(verdict.maxAbsolute)),
+          (key: "max_rel", value: .exact(verdict.maxRelative)),
+          (key: "mean_cosine", value: verdict.meanCosine.map { .exact($0) } ?? .null),
+        ])
   }
 
   private static func list(_ name: String, _ values: [JSONValue], end: String = ",") {

@@ -6,6 +6,8 @@ internal import DecantTensors
 /// The text output of `decant diff`.
 struct DiffReport {
   let result: DiffResult
+  /// The number of changed tensors to print, one a line; nil to fold those that differ only in their numbers.
+  let top: Int?
   /// True when the lists are printed in full.
   let showsAll: Bool
 
@@ -13,9 +15,9 @@ struct DiffReport {
 
   func print() {
     StandardStreams.line(answer)
-    printChanges("changed", result.changed)
-    printWorst()
-    printChanges("within tolerance", result.tolerated)
+    printChanged()
+    printRoundings()
+    printTable("within tolerance", result.tolerated.map { row($0) })
     list("reshaped, bit for bit equal", result.reshaped) {
       [
         names($0), "\(Format.shape($0.left.tensor.shape)) → \(Format.shape($0.right.tensor.shape))",
@@ -26,8 +28,12 @@ struct DiffReport {
       [name(pair.left.name), "→ " + name(pair.right.name), axes(pair)]
     }
     for (letter, items) in [("A", result.onlyA), ("B", result.onlyB)] {
-      list("only in \(letter)", items) {
-        [name($0.name), Format.shape($0.tensor.shape), $0.tensor.dtype.rawValue]
+      let groups = groups(items.map { name($0.name) }) {
+        [Format.shape(items[$0].tensor.shape), items[$0].tensor.dtype.rawValue]
+      }
+      list("only in \(letter)", groups, of: items.count) { group in
+        let item = items[group.indices[0]]
+        return [named(group), Format.shape(item.tensor.shape), item.tensor.dtype.rawValue]
       }
     }
   }
@@ -39,50 +45,112 @@ struct DiffReport {
       (result.renamed.count, "renamed"), (result.reshaped.count, "reshaped"),
       (result.changed.count, "changed"), (result.onlyA.count, "only in A"), (result.onlyB.count, "only in B"),
     ]
-    let counts = all.filter { $0.count > 0 }.map { Format.count($0.count) + " " + $0.what }
-      .joined(separator: ", ")
+    let given = all.filter { $0.count > 0 }
+    let counts = given.map { Format.count($0.count) + " " + $0.what }.joined(separator: ", ")
     if result.isSame {
       let total = result.identicalCount + result.tolerated.count + result.renamed.count
       let tensors = "the same: \(Format.count(total, "tensor"))"
       if result.identicalCount == total { return tensors + ", every bit" }
       return tensors + ": " + counts + (result.tolerated.isEmpty ? ", every bit" : "")
     }
-    guard result.isSameData else { return "not the same: " + counts }
+    guard result.isSameData else {
+      let differ =
+        given.count == 1 && result.changed.count > 1
+        ? "all \(Format.count(result.changed.count, "tensor")) differ" : counts
+      guard let verdict = result.verdict?.text else { return "not the same: " + differ }
+      return given.count == 1 ? "not the same: \(differ), \(verdict)" : "not the same: \(differ): \(verdict)"
+    }
     let data = result.tolerated.isEmpty ? "all data is the same, every bit" : "all data is within tolerance"
     return "not the same: \(counts); \(data), only names differ (--ignore-names accepts that)"
   }
 
-  private func printChanges(_ title: String, _ pairs: [DiffResult.Compared]) {
-    guard !pairs.isEmpty else { return }
+  // MARK: The changed tensors
+
+  /// Prints the changed tensors, the largest difference first.
+  private func printChanged() {
+    let pairs = result.changedLargestFirst
+    let title = pairs.count > 1 ? "changed, largest first" : "changed"
+    let limit = showsAll ? pairs.count : top ?? Self.shown
+    guard top == nil, pairs.count > limit else {
+      printTable(title, pairs.prefix(limit).map { row($0) })
+      let left = pairs.count - min(limit, pairs.count)
+      if left > 0 { StandardStreams.line("  … and \(Format.count(left)) more; --all lists them") }
+      return
+    }
+    let groups = groups(pairs.map(names)) { index in
+      let pair = pairs[index]
+      return [
+        pair.left.tensor.dtype.rawValue, pair.right.tensor.dtype.rawValue, pair.textRemark,
+        pair.difference == nil ? "not measured" : "",
+      ]
+    }
+    printTable(title, groups.prefix(limit).map { row($0, of: pairs) })
+    let left = groups.dropFirst(limit).reduce(0) { $0 + $1.indices.count }
+    if left > 0 {
+      StandardStreams.line(
+        "  … and \(Format.count(left)) more; --all lists every tensor, --top N the N that differ most")
+    } else {
+      StandardStreams.line("  --all lists every tensor, --top N the N that differ most")
+    }
+  }
+
+  private func printTable(_ title: String, _ rows: [[String]]) {
+    guard !rows.isEmpty else { return }
     StandardStreams.line()
     var table = TextTable([
       (title, .left), ("dtype", .left), ("shape", .left), ("differ", .right), ("max abs", .right),
       ("max rel", .right), ("ULP", .right), ("cosine", .right), ("remark", .left),
     ])
-    for pair in pairs {
-      let (left, right) = (pair.left.tensor, pair.right.tensor)
-      let measures = pair.difference
-      table.row(
-        names(pair), both(left.dtype.rawValue, right.dtype.rawValue),
-        both(Format.shape(left.shape), Format.shape(right.shape)),
-        measures.map { "\(Format.count($0.differingCount)) of \(Format.count($0.elementCount))" } ?? "-",
-        measures.map { Format.scientific($0.maxAbsolute) } ?? "-",
-        measures.map { Format.scientific($0.maxRelative) } ?? "-",
-        measures.map(steps) ?? "-", measures?.cosine.map { Format.fixed($0, 9) } ?? "-", pair.textRemark)
-    }
+    for row in rows { table.row(row) }
     table.show()
   }
 
-  /// Prints the largest difference when there are several, and the rounding between dtypes.
-  private func printWorst() {
-    let measured = result.changed.compactMap { pair in pair.difference.map { (pair, $0) } }
-    if measured.count > 1, let worst = measured.max(by: { $0.1.maxAbsolute < $1.1.maxAbsolute }) {
-      StandardStreams.line(
-        "\n  the largest absolute difference, \(Format.scientific(worst.1.maxAbsolute)), is in \(name(worst.0.left.name))"
-      )
+  /// Returns the cells of one pair.
+  private func row(_ pair: DiffResult.Compared) -> [String] {
+    row(FoldedNames(text: names(pair), indices: [0]), of: [pair])
+  }
+
+  /// Returns the cells of pairs that are folded: the largest differences, and the least similarity.
+  private func row(_ group: FoldedNames, of pairs: [DiffResult.Compared]) -> [String] {
+    let members = group.indices.map { pairs[$0] }
+    let shapes = members.map { both(Format.shape($0.left.tensor.shape), Format.shape($0.right.tensor.shape)) }
+    let measures = members.compactMap(\.difference)
+    let isMeasured = !measures.isEmpty
+    let (differing, elements) = (
+      measures.reduce(0) { $0 + $1.differingCount }, measures.reduce(0) { $0 + $1.elementCount }
+    )
+    let cosines = measures.compactMap(\.cosine)
+    return [
+      named(group), both(members[0].left.tensor.dtype.rawValue, members[0].right.tensor.dtype.rawValue),
+      Set(shapes).count == 1 ? shapes[0] : "several",
+      isMeasured ? "\(Format.count(differing)) of \(Format.count(elements))" : "-",
+      measures.map(\.maxAbsolute).max().map(Format.scientific) ?? "-",
+      measures.map(\.maxRelative).max().map(Format.scientific) ?? "-",
+      isMeasured ? steps(measures) : "-", cosines.min().map { Format.fixed($0, 9) } ?? "-",
+      members[0].textRemark,
+    ]
+  }
+
+  /// Folds names that have the same class and differ only in their numbers; every name by itself with `--all`.
+  private func groups(_ names: [String], class: (Int) -> [String]) -> [FoldedNames] {
+    guard !showsAll, names.count > Self.shown else {
+      return names.indices.map { FoldedNames(text: names[$0], indices: [$0]) }
     }
+    return FoldedNames.fold(names, classes: names.indices.map(`class`))
+  }
+
+  private func named(_ group: FoldedNames) -> String {
+    group.indices.count == 1 ? group.text : "\(group.text)  (\(Format.count(group.indices.count, "tensor")))"
+  }
+
+  /// Says which tensors are roundings of the other file's, when these are not all.
+  private func printRoundings() {
+    if case .rounding? = result.verdict?.kind { return }
     var roundings: [(text: String, count: Int)] = []
-    for (pair, difference) in measured where difference.isRoundedCopy && difference.differingCount > 0 {
+    for pair in result.changed {
+      guard let difference = pair.difference, difference.isRoundedCopy, difference.differingCount > 0 else {
+        continue
+      }
       let text = Self.rounding(pair.left.tensor.dtype, pair.right.tensor.dtype)
       if let known = roundings.firstIndex(where: { $0.text == text }) {
         roundings[known].count += 1
@@ -103,13 +171,24 @@ struct DiffReport {
     return "\(coarse.rawValue) is the exact rounding of \(fine.rawValue)"
   }
 
-  private func steps(_ measures: TensorDifference) -> String {
-    if measures.nanCount > 0 { return "NaN differs" }
-    guard let steps = measures.maxULP else { return "-" }
+  private func steps(_ measures: [TensorDifference]) -> String {
+    if measures.contains(where: { $0.nanCount > 0 }) { return "NaN differs" }
+    guard let steps = measures.compactMap(\.maxULP).max() else { return "-" }
     return Int(exactly: steps).map { Format.count($0) } ?? String(steps)
   }
 
   private func list<Element>(_ title: String, _ elements: [Element], _ cells: (Element) -> [String]) {
+    list(title, elements.indices.map { FoldedNames(text: "", indices: [$0]) }, of: elements.count) {
+      cells(elements[$0.indices[0]])
+    }
+  }
+
+  /// Prints the first lines of a list, or all of them with `--all`.
+  ///
+  /// - Parameter count: the number of tensors in the lines together.
+  private func list(
+    _ title: String, _ elements: [FoldedNames], of count: Int, _ cells: (FoldedNames) -> [String]
+  ) {
     guard !elements.isEmpty else { return }
     StandardStreams.line("\n  \(title):")
     var table = TextTable([("", .left), ("", .left), ("", .left)])
@@ -120,8 +199,8 @@ struct DiffReport {
     }
     table.show()
     if !showsAll, elements.count > Self.shown {
-      StandardStreams.line(
-        "    … and \(Format.count(elements.count - Self.shown)) more; --all lists them")
+      let shown = elements.prefix(Self.shown).reduce(0) { $0 + $1.indices.count }
+      StandardStreams.line("    … and \(Format.count(count - shown)) more; --all lists them")
     }
   }
 
@@ -137,6 +216,25 @@ struct DiffReport {
 
   /// Returns a name, escaped, in quotes when it is empty or has spaces at an end.
   private func name(_ name: String) -> String { Format.name([.text(name)]) }
+}
+
+extension DiffVerdict {
+  /// The verdict as text, such as "mean cosine 0.000: unrelated weights".
+  fileprivate var text: String {
+    let decimals = kind == .drift ? 9 : 3
+    let cosine = meanCosine.map { ["mean cosine " + Format.fixed($0, decimals)] } ?? []
+    switch kind {
+    case .equalValues: return "equal values in another dtype"
+    case .rounding(let dtype): return "exact \(dtype.rawValue) rounding"
+    case .drift:
+      let measures = [
+        "max abs " + Format.scientific(maxAbsolute), "max rel " + Format.scientific(maxRelative),
+      ]
+      return "drift, " + (measures + cosine).joined(separator: ", ")
+    case .related: return (cosine + ["related weights"]).joined(separator: ": ")
+    case .unrelated: return (cosine + ["unrelated weights"]).joined(separator: ": ")
+    }
+  }
 }
 
 extension DiffResult.Compared {

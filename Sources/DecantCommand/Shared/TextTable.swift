@@ -15,7 +15,8 @@ struct TextTable {
     alignments = columns.map(\.alignment)
   }
 
-  mutating func row(_ cells: String...) { rows.append(cells) }
+  mutating func row(_ cells: String...) { row(cells) }
+  mutating func row(_ cells: [String]) { rows.append(cells) }
 
   /// Returns the number of columns a text takes. Counting characters is slow, and most names are ASCII.
   private static func width(_ text: String) -> Int {
