@@ -28,6 +28,16 @@ package struct FoldedNames: Sendable, Equatable {
     return folded.sorted { $0.indices[0] < $1.indices[0] }
   }
 
+  /// Groups equal texts of one class, in the order of their first members. O(bytes of texts).
+  package static func group<Class: Hashable>(_ texts: [String], classes: [Class]) -> [FoldedNames] {
+    var groups: [Pattern<Class>: [Int]] = [:]
+    for (index, text) in texts.enumerated() {
+      groups[Pattern(texts: [text], class: classes[index]), default: []].append(index)
+    }
+    return groups.map { FoldedNames(text: $0.key.texts[0], indices: $0.value) }
+      .sorted { $0.indices[0] < $1.indices[0] }
+  }
+
   /// Folds names of one pattern: as one when they are all combinations of their numbers, else apart by the first number
   /// that differs.
   private static func fold(_ members: [Member], _ texts: [String], into folded: inout [FoldedNames]) {
@@ -54,13 +64,13 @@ package struct FoldedNames: Sendable, Equatable {
     return text
   }
 
-  /// Returns numbers as text: `3`, `{0-5}`, `{0,2-4}`.
+  /// Returns numbers as text: `3`, `{0-5}`, `{0,2-4}`, `{000-119}`.
   private static func list(_ numbers: Set<String>) -> String {
     if numbers.count == 1, let only = numbers.first { return only }
     var runs: [(first: String, last: String)] = []
     for number in numbers.sorted(by: { ($0.utf8.count, $0) < ($1.utf8.count, $1) }) {
-      if let last = runs.last?.last, let previous = Int(last), let value = Int(number),
-        previous < .max, value == previous + 1, String(value) == number
+      if let last = runs.last?.last, let previous = Int(last), let value = Int(number), previous < .max,
+        value == previous + 1, number.utf8.count == last.utf8.count || number == String(value)
       {
         runs[runs.count - 1].last = number
       } else {

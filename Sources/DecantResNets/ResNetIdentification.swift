@@ -138,10 +138,12 @@ public struct ResNetIdentification: Sendable {
   }
 
   /// The published name of the network to compute with, also when tensors are missing or unexpected; nil for a custom
-  /// ResNet.
+  /// ResNet, and when only names could tell which of several it is.
   package var expectedArchitecture: String? {
-    overrides.architecture?.name
-      ?? ResNetArchitecture.sharing(configuration, naming.dialect).first {
+    if let named = overrides.architecture?.name { return named }
+    if naming.alternatives?.architectures.isEmpty == false { return nil }
+    return
+      ResNetArchitecture.sharing(configuration, naming.dialect).first {
         $0.configuration.stride0 == configuration.stride0
       }?.name
   }

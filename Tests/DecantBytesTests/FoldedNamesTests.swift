@@ -19,6 +19,7 @@ struct FoldedNamesTests {
 
   @Test func numbersAreTexts() {
     #expect(fold(["x1", "x01", "x2"]) == ["x{1-2,01} [0, 1, 2]"])
+    #expect(fold(["p008", "p009", "p010"]) == ["p{008-010} [0, 1, 2]"])
     #expect(fold(["x99999999999999999999", "x9223372036854775807"]).count == 1)
     #expect(fold(["", "7", "8", "7"]) == [" [0]", "7 [1]", "8 [2]", "7 [3]"])
   }

@@ -153,7 +153,7 @@ def test_key(decant, training_state, folder):
     assert "best.1.1" in safetensors.torch.load_file(output)
     # A tensor outside the state dict may be a weight.
     asked = decant.attempt("convert", source, output)
-    assert asked.status == 2 and "best.1.1" in asked.errors and "--key state_dict uses it alone" in asked.errors
+    assert asked.status == 2 and "best.1.1" in asked.errors and "Choose one: --key state_dict; --key . takes" in asked.errors
     finished = decant.attempt("convert", source, folder / "none.safetensors", "--key", "absent")
     assert finished.status == 2 and not (folder / "none.safetensors").exists()
 

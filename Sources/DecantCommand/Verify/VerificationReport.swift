@@ -56,10 +56,16 @@ struct VerificationReport {
 
   /// The answer in one line.
   private var verdict: String {
-    let name = network.architecture ?? "a custom ResNet"
+    let possible = network.identification.sameShapes
+    let name =
+      network.architecture
+      ?? (possible.isEmpty ? "a custom ResNet" : "one of \(possible.joined(separator: ", "))")
     if isMatch {
-      return
-        "yes: names, shapes and types match \(name): \(Format.count(verification.matched, "tensor")), all values finite"
+      let what =
+        network.identification.naming.isByStructure
+        ? "shapes and types match \(name), by order and shapes, not by names"
+        : "names, shapes and types match \(name)"
+      return "yes: \(what): \(Format.count(verification.matched, "tensor")), all values finite"
     }
     let isNetwork =
       verification.missing.isEmpty && verification.unexpected.isEmpty && verification.mismatched.isEmpty
@@ -103,11 +109,6 @@ struct VerificationReport {
     var line: String {
       kind + String(repeating: " ", count: max(1, 12 - kind.count)) + name.escapedForDisplay
         + (detail.isEmpty ? "" : "  " + detail)
-    }
-    /// The name with `*` for every number.
-    var pattern: String {
-      name.split(separator: ".", omittingEmptySubsequences: false)
-        .map { Int($0) == nil ? String($0) : "*" }.joined(separator: ".")
     }
     /// The name up to its first dot.
     var module: String { name.prefix { $0 != "." } + ".*" }
@@ -153,28 +154,18 @@ struct VerificationReport {
 
   private static func folded(_ findings: [Finding]) -> [String] {
     guard findings.count > mostListed else { return findings.map(\.line) }
-    func groups(_ key: (Finding) -> String) -> [(key: String, members: [Finding])] {
-      var found: [(key: String, members: [Finding])] = []
-      var indices: [String: Int] = [:]
-      for finding in findings {
-        let own = finding.kind == "damaged" ? finding.line : "\(finding.kind) \(key(finding))"
-        if let index = indices[own] {
-          found[index].members.append(finding)
-        } else {
-          indices[own] = found.count
-          found.append((key(finding), [finding]))
-        }
-      }
-      return found
-    }
-    var folded = groups(\.pattern)
-    if folded.count > 2 * mostListed { folded = groups(\.module) }
-    return folded.map { group in
-      guard group.members.count > 1, let first = group.members.first else { return group.members[0].line }
+    // Damage differs in its detail.
+    let classes = findings.map { $0.kind == "damaged" ? $0.line : $0.kind }
+    var groups = FoldedNames.fold(findings.map(\.name), classes: classes)
+    if groups.count > 2 * mostListed { groups = FoldedNames.group(findings.map(\.module), classes: classes) }
+    return groups.map { group in
+      let first = findings[group.indices[0]]
+      guard group.indices.count > 1 else { return first.line }
       return Finding(
-        kind: first.kind, name: group.key,
+        kind: first.kind, name: group.text,
         detail:
-          "(\(Format.count(group.members.count, "tensor"))), such as \(first.name.escapedForDisplay) \(first.detail)"
+          "(\(Format.count(group.indices.count, "tensor"))), such as \(first.name.escapedForDisplay)"
+          + (first.detail.isEmpty ? "" : " " + first.detail)
       ).line
     } + ["--verbose lists every tensor"]
   }
