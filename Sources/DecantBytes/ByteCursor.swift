@@ -34,7 +34,7 @@ package struct ByteCursor: ~Escapable {
     guard target >= 0, target <= bytes.byteCount else {
       throw ParsingError(
         offset: offset, cause: .truncated,
-        "offset \(target) is outside the \(bytes.byteCount) bytes")
+        "offset \(target) is outside the \(Format.count(bytes.byteCount, "byte"))")
     }
     offset = target
   }
@@ -106,7 +106,8 @@ package struct ByteCursor: ~Escapable {
       throw ParsingError(
         offset: offset, cause: .truncated,
         count == 1
-          ? "1 byte is needed, but 0 are left" : "\(count) bytes are needed, but \(remaining) are left"
+          ? "1 byte is needed, but 0 are left"
+          : "\(Format.count(count, "byte")) are needed, but \(remaining) are left"
       )
     }
   }

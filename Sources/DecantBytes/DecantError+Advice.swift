@@ -132,7 +132,7 @@ extension DecantError {
       case .chooseHeadActivation(let count):
         (count == 1
           ? "Set ResNetOverrides.headActivations to relu, gelu or none"
-          : "Set ResNetOverrides.headActivations to \(count) activations, one for each place in order")
+          : "Set ResNetOverrides.headActivations to \(Format.count(count, "activation")), one for each place in order")
           + ", or ResNetOverrides.classes to 0 for the pooled features."
       case .omitHeadActivation: "Leave ResNetOverrides.headActivations nil."
       case .choosePrefix(let prefixes):

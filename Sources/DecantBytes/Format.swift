@@ -6,7 +6,7 @@ package enum Format {
   }
 
   /// Formats an integer with commas between thousands.
-  package static func count(_ number: Int) -> String {
+  package static func count(_ number: some BinaryInteger) -> String {
     var digits = String(number.magnitude)
     var groups: [String] = []
     while digits.count > 3 {
@@ -17,8 +17,10 @@ package enum Format {
     return (number < 0 ? "-" : "") + groups.joined(separator: ",")
   }
 
-  /// Formats a count with its noun: `1 tensor`, `2 tensors`.
-  package static func count(_ number: Int, _ noun: String) -> String {
-    count(number) + " " + noun + (number == 1 ? "" : "s")
+  /// Formats a count with its noun: `1 tensor`, `2 tensors`, `2 entries`.
+  ///
+  /// - Parameter plural: the noun's plural; nil when it ends in an s.
+  package static func count(_ number: some BinaryInteger, _ noun: String, plural: String? = nil) -> String {
+    count(number) + " " + (number == 1 ? noun : plural ?? noun + "s")
   }
 }

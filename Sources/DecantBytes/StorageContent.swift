@@ -24,6 +24,18 @@ package protocol StorageContent: Sendable {
 
 extension StorageContent {
   package var isRandomAccess: Bool { false }
+
+  /// Checks that a read of `count` bytes stays inside.
+  ///
+  /// - Throws: ``DecantError`` of code `invalidArgument`.
+  package func requireInside(_ offset: Int, _ count: Int) throws(DecantError) {
+    guard offset >= 0, offset <= byteCount, count <= byteCount - offset else {
+      throw DecantError(
+        .invalidArgument,
+        "a read of \(Format.count(count, "byte")) at \(offset) ends outside the \(Format.count(byteCount, "byte"))"
+      )
+    }
+  }
 }
 
 /// Bytes in memory, 64-byte aligned. They never change after initialisation, hence `@unchecked Sendable`.
@@ -55,10 +67,7 @@ extension StorageContent {
 
   package func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws {
     let count = buffer.count
-    guard offset >= 0, offset <= byteCount, count <= byteCount - offset else {
-      throw DecantError(
-        .invalidArgument, "\(count) bytes at \(offset) are outside a storage of \(byteCount) bytes")
-    }
+    try requireInside(offset, count)
     unsafe buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + count]))
   }
 

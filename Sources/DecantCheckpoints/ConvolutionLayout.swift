@@ -93,7 +93,7 @@ package enum ConvolutionRecord {
     }
     return count == kinds.count
       ? nil
-      : "the metadata entry \(key) has \(kinds.count - count) names that are not those of convolution weights in the file"
+      : "the metadata entry \(key) has \(Format.count(kinds.count - count, "name")) that are not those of convolution weights in the file"
   }
 }
 

@@ -23,7 +23,8 @@ extension Checkpoint {
       let source = ByteSource(file)
       guard source.byteCount <= limit else {
         throw DecantError(
-          .limitExceeded, "has \(source.byteCount) bytes, more than a configuration needs (\(limit))",
+          .limitExceeded,
+          "has \(Format.count(source.byteCount, "byte")), more than a configuration needs (\(limit))",
           file: folder.path(of: name))
       }
       return .content(try source.bytes(at: 0, count: source.byteCount))

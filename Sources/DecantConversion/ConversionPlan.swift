@@ -210,7 +210,7 @@ package struct ConversionPlan {
     let list = entries.prefix(16).map { "\($0.name.escapedForDisplay) (\($0.tensor.dtype.rawValue))" }
     return DecantError(
       .notRepresentable,
-      "\(entries.count == 1 ? "this tensor is" : "these \(entries.count) tensors are") \(what), \(reason): "
+      "\(entries.count == 1 ? "this tensor is" : "these \(Format.count(entries.count, "tensor")) are") \(what), \(reason): "
         + list.joined(separator: ", ") + (entries.count > 16 ? ", …" : ""), file: checkpoint.path,
       advice: advice)
   }
@@ -314,7 +314,9 @@ package struct ConversionPlan {
       $0.tensor.layout == .strided && $0.tensor.storage.content != nil && !$0.tensor.isReadable
     }
     guard huge.isEmpty else {
-      let list = huge.prefix(16).map { "\($0.name.escapedForDisplay) (\($0.tensor.byteCount) bytes)" }
+      let list = huge.prefix(16).map {
+        "\($0.name.escapedForDisplay) (\(Format.count($0.tensor.byteCount, "byte")))"
+      }
       throw DecantError(
         .limitExceeded,
         "as dense tensors these exceed the limit expansion (a .pth keeps them sparse): \(list.joined(separator: ", "))"

@@ -16,7 +16,7 @@ struct NpyWriter {
     try NumpyTypes.requireWritable(tensors)
     guard tensors.count == 1, let only = tensors.first else {
       throw DecantError(
-        .notRepresentable, "a .npy file holds one array, not \(tensors.count) tensors",
+        .notRepresentable, "a .npy file holds one array, not \(Format.count(tensors.count, "tensor"))",
         advice: .fitFormat(DecantError.FormatFit(instead: ".npz")))
     }
     tensor = only

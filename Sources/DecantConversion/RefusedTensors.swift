@@ -67,7 +67,8 @@ struct RefusedTensors {
     let list = reasons.map { reason, tensors in
       let names = tensors.map { "\($0.name.escapedForDisplay) (\($0.dtype.rawValue))" }.joined(
         separator: ", ")
-      return "\(reason) \(tensors.count == 1 ? "this tensor" : "these \(tensors.count) tensors"): \(names)"
+      return
+        "\(reason) \(tensors.count == 1 ? "this tensor" : "these \(Format.count(tensors.count, "tensor"))"): \(names)"
     }
     var fit = fit
     let kept = all.indices.filter { !excepted.contains($0) }

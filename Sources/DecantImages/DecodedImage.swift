@@ -27,7 +27,8 @@ package struct DecodedImage: Sendable, Equatable {
   package init(decoding bytes: [UInt8], turning: Bool = true, limits: Limits = Limits()) throws(DecantError) {
     guard bytes.count <= limits.imageBytes else {
       throw DecantError(
-        limits.exceeded(\.imageBytes, need: bytes.count), "is an image of \(bytes.count) bytes")
+        limits.exceeded(\.imageBytes, need: bytes.count),
+        "is an image of \(Format.count(bytes.count, "byte"))")
     }
     switch ImageFormat(head: bytes.prefix(ImageFormat.headByteCount)) {
     case .png: self = try PNGDecoding.picture(bytes, limits)

@@ -13,7 +13,8 @@ enum JPEGDecoding {
     try check(markers, limits)
     guard markers.width * markers.height / pixelsPerByte <= bytes.count else {
       throw .truncatedImage(
-        "claims \(markers.width)×\(markers.height) pixels, more than its \(bytes.count) bytes can hold")
+        "claims \(markers.width)×\(markers.height) pixels, more than its \(Format.count(bytes.count, "byte")) can hold"
+      )
     }
     if let problem = unsafe cimage_load_jpeg() {
       throw DecantError(.libraryMissing, "cannot be decoded: \(unsafe String(cString: problem))")

@@ -12,7 +12,7 @@ enum PNGDecoding {
     let held = (chunks.width * channels * chunks.bitDepth + 7) / 8 * chunks.height
     guard held / limits.inflation <= chunks.dataByteCount else {
       throw .truncatedImage(
-        "claims \(chunks.width)×\(chunks.height) pixels, more than its \(chunks.dataByteCount) bytes of data can hold"
+        "claims \(chunks.width)×\(chunks.height) pixels, more than its \(Format.count(chunks.dataByteCount, "byte")) of data can hold"
       )
     }
     if let problem = unsafe cimage_load_png() {

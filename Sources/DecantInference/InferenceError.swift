@@ -41,7 +41,7 @@ package enum InferenceError: Error, Sendable, Equatable, CustomStringConvertible
     case .unsupportedGraph(let node, let reason):
       return "node \(node) cannot be executed: \(reason)"
     case .valueCount(let shape, let count):
-      return "shape \(shape) does not hold \(count) values"
+      return "shape \(shape) does not hold \(Format.count(count, "value"))"
     case .inputShape(let found, let channels):
       return "the input has shape \(Format.shape(found)), not N×\(channels)×H×W with every size at least 1"
     case .inputTooSmall(let node, let height, let width):
@@ -52,7 +52,7 @@ package enum InferenceError: Error, Sendable, Equatable, CustomStringConvertible
     case .outOfMemory(let bytes):
       return "the run needs \(bytes) bytes, which the system did not provide"
     case .threads(let count):
-      return "cannot run on \(count) threads"
+      return "cannot run on \(Format.count(count, "thread"))"
     case .libraryMissing(let reason):
       return reason
     }

@@ -19,7 +19,8 @@ public struct ImageTensor: Sendable, Equatable {
   /// - Throws: ``DecantError`` with the code `invalidInput` when shape and values disagree.
   public init(shape: [Int], values: [Float]) throws(DecantError) {
     guard shape.count == 4, shape.allSatisfy({ $0 > 0 }), checkedProduct(shape) == values.count else {
-      throw DecantError(.invalidInput, "shape \(shape) is not N×C×H×W of \(values.count) values")
+      throw DecantError(
+        .invalidInput, "shape \(shape) is not N×C×H×W of \(Format.count(values.count, "value"))")
     }
     (self.shape, self.values) = (shape, values)
   }

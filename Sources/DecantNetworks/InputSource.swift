@@ -48,7 +48,7 @@ package struct InputSource {
     do throws(DecantError) {
       guard file.byteCount <= limits.imageBytes else {
         throw DecantError(
-          limits.exceeded(\.imageBytes, need: file.byteCount), "has \(file.byteCount) bytes")
+          limits.exceeded(\.imageBytes, need: file.byteCount), "has \(Format.count(file.byteCount, "byte"))")
       }
       var bytes = [UInt8](repeating: 0, count: file.byteCount)
       try Self.read(file, into: &bytes)

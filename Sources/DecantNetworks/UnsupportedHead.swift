@@ -23,7 +23,7 @@ extension ResolvedNetwork {
       + (names.count > most ? " and \(names.count - most) more" : "")
     throw DecantError(
       .unsupportedNetwork,
-      "has a head that is not supported, with the \(names.count == 1 ? "tensor" : "\(names.count) tensors") \(list)",
+      "has a head that is not supported, with the \(names.count == 1 ? "tensor" : "\(Format.count(names.count, "tensor"))") \(list)",
       file: file.path, advice: .leaveOutHead)
   }
 }

@@ -44,7 +44,7 @@ extension PickleMachine {
 
   private func checkLong(_ count: Int) throws(PickleError) {
     guard count <= limits.longBytes else {
-      throw failure("the integer has \(count) bytes", exceeding: \.longBytes, need: count)
+      throw failure("the integer has \(Format.count(count, "byte"))", exceeding: \.longBytes, need: count)
     }
   }
 

@@ -215,7 +215,9 @@ package struct PickleMachine: ~Escapable {
 
   @inline(never)
   private func truncated(_ count: some BinaryInteger) -> PickleError {
-    failure("its argument needs \(count) bytes, but \(bytes.byteCount - offset) are left", cause: .truncated)
+    failure(
+      "its argument needs \(Format.count(count, "byte")), but \(bytes.byteCount - offset) are left",
+      cause: .truncated)
   }
 
   /// Reads an eight-byte length.
@@ -298,7 +300,7 @@ package struct PickleMachine: ~Escapable {
     if pushes > limits.pickleValues {
       failure("at least \(pushes) values are made", exceeding: \.pickleValues)
     } else {
-      failure("at least \(stack.count + 1) values are on the stack", exceeding: \.pickleStack)
+      failure("at least \(Format.count(stack.count + 1, "value")) are on the stack", exceeding: \.pickleStack)
     }
   }
 
@@ -321,7 +323,8 @@ package struct PickleMachine: ~Escapable {
   @_lifetime(self: copy self)
   mutating func make(_ node: PickleNode) throws(PickleError) -> PickleValue {
     guard graph.nodes.count < limits.pickleNodes, let index = Int32(exactly: graph.nodes.count) else {
-      throw failure("at least \(graph.nodes.count + 1) nodes are made", exceeding: \.pickleNodes)
+      throw failure(
+        "at least \(Format.count(graph.nodes.count + 1, "node")) are made", exceeding: \.pickleNodes)
     }
     graph.nodes.append(node)
     return .node(PickleNodeID(index: index))
@@ -419,7 +422,7 @@ package struct PickleMachine: ~Escapable {
   private mutating func memoize(at index: Int) throws(PickleError) {
     let value = try top()
     guard memo.count < limits.pickleMemo else {
-      throw failure("at least \(memo.count + 1) values are memoised", exceeding: \.pickleMemo)
+      throw failure("at least \(Format.count(memo.count + 1, "value")) are memoised", exceeding: \.pickleMemo)
     }
     if let old = memo[index], old != value { noteChange(of: index, from: old, to: value) }
     memo.store(value, at: index)

@@ -28,7 +28,7 @@ extension ResNetConfiguration {
       guard 1...31 ~= kernel else { throw fail("a stem of \(kernel)×\(kernel) is too small or too large") }
     case .deep(let channels, let bare):
       guard 1...16 ~= channels.count, 0...channels.count ~= bare else {
-        throw fail("a stem of \(channels.count) convolutions is not supported")
+        throw fail("a stem of \(Format.count(channels.count, "convolution")) is not supported")
       }
       for channels in channels { try check("stem channels", channels) }
     }

@@ -1,3 +1,4 @@
+internal import DecantBytes
 internal import DecantTensors
 
 extension ResNetIdentification {
@@ -17,7 +18,7 @@ extension ResNetIdentification {
     if naming.isByStructure {
       add(
         "recognition", ResNetDialect.structure.summary,
-        "\(naming.entries.count) tensors in the file's order, all in the network")
+        "\(Format.count(naming.entries.count, "tensor")) in the file's order, all in the network")
     }
     let layers = configuration.layers
     let last = layers.count
@@ -26,21 +27,17 @@ extension ResNetIdentification {
       "layers", layers.map(String.init).joined(separator: ", "),
       "blocks counted, the last being \(naming.spelling(of: "layer\(last).\((layers.last ?? 1) - 1).conv1.weight"))"
     )
-    let sizes = configuration.stages.map(\.block.kernels.count)
-    let sum =
-      Set(sizes).count == 1
-      ? "\(sizes.first ?? 0) × \(layers.reduce(0, +))"
-      : zip(sizes, layers).map { "\($0) × \($1)" }.joined(separator: " + ")
+    let summary = ResNetSummary(configuration)
     add(
-      "depth", String(configuration.depth),
-      "1 + \(sum) + \(configuration.head.layerCount) layers with weights, shortcuts not counted\(configuration.classes == 0 ? "; the last is a head's" : "")"
-    )
+      "depth", String(summary.weightedLayers), "\(summary.arithmetic); shortcuts are not counted")
     switch configuration.stem {
     case .single(let kernel, let channels):
       add("stem", "one \(kernel)×\(kernel) convolution, \(channels) channels", shape("conv1.weight"))
     case .deep(let channels, _):
       let words = channels.map(String.init).joined(separator: ", ")
-      add("stem", "\(channels.count) convolutions of 3×3, \(words) channels", shape("conv1.0.weight"))
+      add(
+        "stem", "\(Format.count(channels.count, "convolution")) of 3×3, \(words) channels",
+        shape("conv1.0.weight"))
     }
     if configuration.block != .basic {
       add(
@@ -48,7 +45,7 @@ extension ResNetIdentification {
         shape("layer1.0.conv2.weight") + " of " + shape("layer1.0.conv1.weight"))
       add("width_per_group", String(configuration.widthPerGroup), shape("layer1.0.conv1.weight"))
     }
-    for stage in ResNetSummary(configuration).stages {
+    for stage in summary.stages {
       for (index, widths) in stage.differingBlocks.enumerated() {
         add(
           "\(stage.name).\(index)", widths.map(String.init).joined(separator: " → "),

@@ -35,7 +35,7 @@ package struct ResNetSummary: Sendable {
       separator: " + ")
     let stem =
       if case .deep(let convolutions, _) = configuration.stem {
-        "1 for the stem of \(convolutions.count) convolutions"
+        "1 for the stem of \(Format.count(convolutions.count, "convolution"))"
       } else { "1 stem convolution" }
     let blockLayers = zip(configuration.layers, sizes).reduce(0) { $0 + $1.0 * $1.1 }
     let headLayers = configuration.classes > 0 ? configuration.head.layerCount : 0

@@ -108,10 +108,7 @@ private struct HashedContent: StorageContent {
 
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws {
     let count = buffer.count
-    guard offset >= 0, offset <= byteCount, count <= byteCount - offset else {
-      throw DecantError(
-        .invalidArgument, "\(count) bytes at \(offset) are outside a storage of \(byteCount) bytes")
-    }
+    try requireInside(offset, count)
     // A read may begin and end inside an element. The whole elements between are stored four bytes at a time.
     let head = min((4 - offset % 4) % 4, count)
     for place in 0..<head { unsafe buffer[place] = byte(at: offset + place) }

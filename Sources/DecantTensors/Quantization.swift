@@ -102,10 +102,7 @@ private final class DequantizedContent: ComputedContent {
   func mappedBytes() -> UnsafeRawBufferPointer? { nil }
 
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws {
-    guard offset >= 0, offset <= byteCount, buffer.count <= byteCount - offset else {
-      throw DecantError(
-        .invalidArgument, "\(buffer.count) bytes at \(offset) are outside a tensor of \(byteCount) bytes")
-    }
+    try requireInside(offset, buffer.count)
     let width = MemoryLayout<Float>.size
     let first = offset / width
     let last = (offset + buffer.count + width - 1) / width

@@ -13,7 +13,8 @@ extension Tensor {
     else {
       throw DecantError(
         .invalidArgument,
-        "\(factors.count) factors do not fit a tensor of type \(dtype.rawValue) and shape \(shape)")
+        "\(Format.count(factors.count, "factor")) do not fit a tensor of type \(dtype.rawValue) and shape \(shape)"
+      )
     }
     let type: DType = dtype == .float64 ? .float64 : .float32
     let content = ScaledContent(self, factors, type)

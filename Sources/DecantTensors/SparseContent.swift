@@ -16,7 +16,7 @@ extension Tensor {
   ) throws(DecantError) -> Tensor {
     guard parts.count == layout.partNames.count, let values = parts.last else {
       throw DecantError(
-        .damaged, "a tensor of layout \(layout.rawValue) does not have \(parts.count) parts")
+        .damaged, "a tensor of layout \(layout.rawValue) does not have \(Format.count(parts.count, "part"))")
     }
     for (name, part) in zip(layout.partNames, parts) where part.byteCount > part.storage.byteCount {
       throw DecantError(
@@ -226,15 +226,12 @@ private final class SparseContent: ComputedContent {
   func mappedBytes() -> UnsafeRawBufferPointer? { nil }
 
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws {
-    guard offset >= 0, offset <= byteCount, buffer.count <= byteCount - offset else {
-      throw DecantError(
-        .invalidArgument, "\(buffer.count) bytes at \(offset) are outside a tensor of \(byteCount) bytes")
-    }
+    try requireInside(offset, buffer.count)
     guard buffer.count > 0 else { return }
     if let excess {
       throw DecantError(
         excess,
-        "the dense form of the sparse tensor takes \(byteCount) bytes, \(excess.advised) times as many as are stored"
+        "the dense form of the sparse tensor takes \(Format.count(byteCount, "byte")), \(excess.advised) times as many as are stored"
       )
     }
     let filled = try filled.withLock { known in

@@ -42,7 +42,8 @@ public struct Tensor: Sendable {
   ) throws(DecantError) {
     guard shape.count <= limits.rank else {
       throw DecantError(
-        limits.exceeded(\.rank, need: shape.count), "the tensor has \(shape.count) dimensions")
+        limits.exceeded(\.rank, need: shape.count), "the tensor has \(Format.count(shape.count, "dimension"))"
+      )
     }
     guard let elementCount = checkedProduct(shape),
       let byteCount = elementCount.checkedMultiplying(by: dtype.byteCount)
@@ -50,7 +51,8 @@ public struct Tensor: Sendable {
     let strides = strides ?? Tensor.contiguousStrides(shape)
     guard strides.count == shape.count else {
       throw DecantError(
-        .damaged, "the shape \(shape) has \(shape.count) dimensions but \(strides.count) strides")
+        .damaged,
+        "the shape \(shape) has \(Format.count(shape.count, "dimension")) but \(strides.count) strides")
     }
     guard strides.allSatisfy({ $0 >= 0 }), storageOffset >= 0 else {
       throw DecantError(.damaged, "the strides \(strides) or the offset \(storageOffset) are negative")
@@ -66,7 +68,8 @@ public struct Tensor: Sendable {
         throw DecantError(
           .damaged,
           "shape \(shape), strides \(strides) and offset \(storageOffset) reach beyond storage \(storage.key.escapedForDisplay), "
-            + "which holds \(capacity) elements of \(dtype.rawValue) (\(storage.byteCount) bytes)")
+            + "which holds \(capacity) elements of \(dtype.rawValue) (\(Format.count(storage.byteCount, "byte")))"
+        )
       }
       let allowed = storage.byteCount.multipliedReportingOverflow(by: limits.expansion)
       guard byteCount <= limits.expansionFloor || allowed.overflow || byteCount <= allowed.partialValue else {
@@ -98,7 +101,8 @@ public struct Tensor: Sendable {
   ///   shape's elements.
   public init<T: TensorScalar>(_ values: [T], shape: [Int]) throws(DecantError) {
     guard checkedProduct(shape) == values.count else {
-      throw DecantError(.invalidArgument, "\(values.count) values do not fill the shape \(shape)")
+      throw DecantError(
+        .invalidArgument, "\(Format.count(values.count, "value")) do not fill the shape \(shape)")
     }
     let content = unsafe values.withUnsafeBytes { unsafe BytesInMemory($0) }
     let storage = Storage(key: "memory", byteCount: content.byteCount, content: content)

@@ -36,7 +36,8 @@ enum CoreMLPackage {
   private static func modelPath(_ file: ByteSource, _ limits: Limits) throws(DecantError) -> String {
     guard file.byteCount <= limits.headerBytes else {
       throw DecantError(
-        limits.exceeded(\.headerBytes, need: file.byteCount), "the manifest has \(file.byteCount) bytes",
+        limits.exceeded(\.headerBytes, need: file.byteCount),
+        "the manifest has \(Format.count(file.byteCount, "byte"))",
         file: file.path)
     }
     let bytes = try file.bytes(at: 0, count: file.byteCount)

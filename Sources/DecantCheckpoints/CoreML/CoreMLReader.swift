@@ -384,7 +384,9 @@ struct CoreMLReader {
     }
     guard content.byteCount == byteCount else {
       throw DecantError(
-        .damaged, "the shape \(type.shape) needs \(byteCount) bytes, but the tensor has \(content.byteCount)")
+        .damaged,
+        "the shape \(type.shape) needs \(Format.count(byteCount, "byte")), but the tensor has \(content.byteCount)"
+      )
     }
     let storage = Storage(key: key, byteCount: byteCount, content: content)
     try listing.add(

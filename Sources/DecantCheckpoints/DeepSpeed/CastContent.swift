@@ -20,10 +20,7 @@ struct CastContent: StorageContent, ChecksummedContent {
   }
 
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws {
-    guard offset >= 0, offset <= byteCount, buffer.count <= byteCount - offset else {
-      throw DecantError(
-        .invalidArgument, "\(buffer.count) bytes at \(offset) are outside a tensor of \(byteCount) bytes")
-    }
+    try requireInside(offset, buffer.count)
     var cast = cast
     let (size, sourceSize) = (cast.target.byteCount, cast.source.byteCount)
     try unsafe withUnsafeTemporaryAllocation(byteCount: Self.count * (size + sourceSize), alignment: 64) {

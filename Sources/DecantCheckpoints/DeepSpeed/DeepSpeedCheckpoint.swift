@@ -104,7 +104,7 @@ struct DeepSpeedCheckpoint {
     guard result.contents.tensors.count <= limits.paths else {
       throw DecantError(
         limits.exceeded(\.paths, need: result.contents.tensors.count),
-        "\(result.contents.tensors.count) tensors are listed", file: model.file.path)
+        "\(Format.count(result.contents.tensors.count, "tensor")) are listed", file: model.file.path)
     }
     if let versions = model.parts.contents.objects.first(where: {
       $0.path == [.text("module"), .text("_metadata")] && $0.moduleVersions != nil
@@ -328,7 +328,7 @@ struct DeepSpeedCheckpoint {
     if !others.isEmpty {
       let names = others.prefix(8).map(\.name.escapedForDisplay).joined(separator: ", ")
       result.warnings.append(
-        "left out, as DeepSpeed does, \(others.count) tensor\(others.count == 1 ? "" : "s") of \(model.file.path.escapedForDisplay): \(names)\(others.count > 8 ? ", …" : ""); name that file to read \(others.count == 1 ? "it" : "them")"
+        "left out, as DeepSpeed does, \(Format.count(others.count, "tensor")) of \(model.file.path.escapedForDisplay): \(names)\(others.count > 8 ? ", …" : ""); name that file to read \(others.count == 1 ? "it" : "them")"
       )
     }
   }

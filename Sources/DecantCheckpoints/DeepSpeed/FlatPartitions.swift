@@ -25,7 +25,8 @@ struct FlatPartitions {
   func views(of offset: Int, count: Int, _ limits: Limits) throws(DecantError) -> [Tensor] {
     guard let end = offset.checkedAdding(count), end <= self.count else {
       throw DecantError(
-        .damaged, "the partitions have \(self.count) elements, too few for \(count) at \(offset)")
+        .damaged,
+        "the partitions have \(Format.count(self.count, "element")), too few for \(count) at \(offset)")
     }
     var (low, high) = (0, tensors.count)
     while high - low > 1 {

@@ -16,10 +16,7 @@ final class ChunkedContent: StorageContent, ChecksummedContent {
   }
 
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws {
-    guard offset >= 0, offset <= byteCount, buffer.count <= byteCount - offset else {
-      throw DecantError(
-        .invalidArgument, "\(buffer.count) bytes at \(offset) are outside a tensor of \(byteCount) bytes")
-    }
+    try requireInside(offset, buffer.count)
     var done = 0
     while done < buffer.count {
       let run = layout.run(at: offset + done)

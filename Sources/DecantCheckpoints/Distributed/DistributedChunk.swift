@@ -95,7 +95,7 @@ final class DistributedChunk: ChunkSource {
     else {
       throw DecantError(
         .damaged,
-        "holds \(parts.contents.tensors.count) tensors and \(parts.contents.objects.count) other values, not one tensor",
+        "holds \(Format.count(parts.contents.tensors.count, "tensor")) and \(parts.contents.objects.count) other values, not one tensor",
         file: source.path, remedy: "The checkpoint is damaged. Download it again.")
     }
     return entry.tensor

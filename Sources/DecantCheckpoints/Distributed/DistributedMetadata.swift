@@ -60,7 +60,8 @@ struct DistributedMetadata {
   init(_ file: ByteSource, limits: Limits) throws(DecantError) {
     guard file.byteCount <= limits.pickleBytes else {
       throw DecantError(
-        limits.exceeded(\.pickleBytes, need: file.byteCount), "has \(file.byteCount) bytes", file: file.path)
+        limits.exceeded(\.pickleBytes, need: file.byteCount), "has \(Format.count(file.byteCount, "byte"))",
+        file: file.path)
     }
     let bytes = try file.bytes(at: 0, count: file.byteCount)
     let graph: PickleGraph
@@ -84,7 +85,7 @@ struct DistributedMetadata {
     }
     guard values.count <= limits.paths else {
       throw DecantError(
-        limits.exceeded(\.paths, need: values.count), "\(values.count) values are listed")
+        limits.exceeded(\.paths, need: values.count), "\(Format.count(values.count, "value")) are listed")
     }
     var stored = try Self.places(root["storage_data"], graph)
     let paths = Self.paths(root["planner_data"], graph)

@@ -28,10 +28,7 @@ final class RowMajorContent: StorageContent {
   private var start: Int { tensor.storageOffset / tensor.dtype.elementsPerByte * tensor.dtype.byteCount }
 
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws {
-    guard offset >= 0, offset <= byteCount, buffer.count <= byteCount - offset else {
-      throw DecantError(
-        .invalidArgument, "\(buffer.count) bytes at \(offset) are outside a tensor of \(byteCount) bytes")
-    }
+    try requireInside(offset, buffer.count)
     guard buffer.count > 0 else { return }
     if isPlain, let content = tensor.storage.content {
       return try unsafe content.read(into: buffer, at: start + offset)

@@ -134,7 +134,7 @@ enum NpyReader {
     guard end == file.byteCount else {
       throw DecantError(
         .damaged,
-        "\(file.byteCount - end) bytes follow the \(byteCount) that shape \(header.shape) needs",
+        "\(Format.count(file.byteCount - end, "byte")) follow the \(byteCount) that shape \(header.shape) needs",
         file: file.path,
         offset: end, remedy: "The file is damaged or holds more than an array: write it again.")
     }
@@ -147,7 +147,8 @@ enum NpyReader {
     let count = file.byteCount - header.dataOffset
     guard count <= limits.pickleBytes else {
       throw DecantError(
-        limits.exceeded(\.pickleBytes, need: count), "the pickle has \(count) bytes", file: file.path)
+        limits.exceeded(\.pickleBytes, need: count), "the pickle has \(Format.count(count, "byte"))",
+        file: file.path)
     }
     return try file.bytes(at: header.dataOffset, count: count)
   }

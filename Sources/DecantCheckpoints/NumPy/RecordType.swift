@@ -93,10 +93,7 @@ struct RecordFieldContent: StorageContent, ChecksummedContent {
   }
 
   func read(into buffer: UnsafeMutableRawBufferPointer, at start: Int) throws {
-    guard start >= 0, start <= byteCount, buffer.count <= byteCount - start else {
-      throw DecantError(
-        .invalidArgument, "\(buffer.count) bytes at \(start) are outside a field of \(byteCount) bytes")
-    }
+    try requireInside(start, buffer.count)
     // Small fields are copied from blocks of records. Reading each by itself would cost a call for each number.
     let perBlock = fieldByteCount < 512 ? Self.blockByteCount / max(recordByteCount, 1) : 0
     var done = 0

@@ -325,7 +325,8 @@ struct ONNXReader {
     }
     guard content.byteCount == byteCount else {
       throw DecantError(
-        .damaged, "the shape \(proto.shape) needs \(byteCount) bytes, but the tensor has \(content.byteCount)"
+        .damaged,
+        "the shape \(proto.shape) needs \(Format.count(byteCount, "byte")), but the tensor has \(content.byteCount)"
       )
     }
     return (String(proto.rawData?.lowerBound ?? proto.range.lowerBound), content)
@@ -345,13 +346,14 @@ struct ONNXReader {
     else { throw DecantError(.damaged, "the offset or length of the tensor's data is not a number") }
     guard length == byteCount else {
       throw DecantError(
-        .damaged, "the shape \(proto.shape) needs \(byteCount) bytes, but the tensor has \(length)")
+        .damaged,
+        "the shape \(proto.shape) needs \(Format.count(byteCount, "byte")), but the tensor has \(length)")
     }
     let file = try data.file(location)
     guard offset <= file.byteCount, byteCount <= file.byteCount - offset else {
       throw DecantError(
         .truncated,
-        "is cut short, or belongs to another model: it has \(file.byteCount) bytes, but \(byteCount) at offset \(offset) are needed",
+        "is cut short, or belongs to another model: it has \(Format.count(file.byteCount, "byte")), but \(byteCount) at offset \(offset) are needed",
         file: file.path, remedy: "Download it again, or copy it again from where the model was made.")
     }
     return (

@@ -128,7 +128,8 @@ struct RankJoin {
       }
     }
     guard order.count <= limits.paths else {
-      throw DecantError(limits.exceeded(\.paths, need: order.count), "\(order.count) tensors are listed")
+      throw DecantError(
+        limits.exceeded(\.paths, need: order.count), "\(Format.count(order.count, "tensor")) are listed")
     }
     for path in order {
       let group = groups[path] ?? []

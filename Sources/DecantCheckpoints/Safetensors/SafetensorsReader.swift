@@ -111,7 +111,8 @@ enum SafetensorsReader {
     }
     guard begin <= end else { throw refuse("the data_offsets [\(begin), \(end)] are reversed") }
     guard end - begin == bitCount / 8 else {
-      throw refuse("the shape needs \(bitCount / 8) bytes, but the data_offsets give \(end - begin)")
+      throw refuse(
+        "the shape needs \(Format.count(bitCount / 8, "byte")), but the data_offsets give \(end - begin)")
     }
     let dtype = SafetensorsTypes.dtype(typeName)
     if dtype == .float4_e2m1fn_x2 {
@@ -188,7 +189,8 @@ enum SafetensorsReader {
     }
     guard end >= data.byteCount else {
       throw DecantError(
-        .damaged, "\(data.byteCount - end) bytes at the end belong to no tensor", file: file.path,
+        .damaged, "\(Format.count(data.byteCount - end, "byte")) at the end belong to no tensor",
+        file: file.path,
         remedy: "The file is damaged. Download it again.")
     }
   }

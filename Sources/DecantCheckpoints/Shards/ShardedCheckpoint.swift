@@ -24,7 +24,8 @@ struct ShardedCheckpoint {
       }
       guard file.byteCount <= limits.headerBytes else {
         throw DecantError(
-          limits.exceeded(\.headerBytes, need: file.byteCount), "is JSON of \(file.byteCount) bytes",
+          limits.exceeded(\.headerBytes, need: file.byteCount),
+          "is JSON of \(Format.count(file.byteCount, "byte"))",
           file: file.path)
       }
       let bytes = try file.bytes(at: 0, count: file.byteCount)
@@ -47,7 +48,8 @@ struct ShardedCheckpoint {
       }
       guard weights.count <= limits.paths else {
         throw DecantError(
-          limits.exceeded(\.paths, need: weights.count), "\(weights.count) tensors are listed",
+          limits.exceeded(\.paths, need: weights.count),
+          "\(Format.count(weights.count, "tensor")) are listed",
           file: file.path)
       }
       self.weights = weights
@@ -123,7 +125,7 @@ struct ShardedCheckpoint {
       let list = absent.prefix(3).map { "\($0.name.escapedForDisplay) in \($0.file.escapedForDisplay)" }
       throw DecantError(
         .damaged,
-        "\(absent.count) tensors are not in the shards the index names: \(list.joined(separator: ", "))\(absent.count > 3 ? ", …" : "")",
+        "\(Format.count(absent.count, "tensor")) are not in the shards the index names: \(list.joined(separator: ", "))\(absent.count > 3 ? ", …" : "")",
         file: file.path,
         remedy: "The index and the shards are of different checkpoints. Download all of them again.")
     }
@@ -134,7 +136,7 @@ struct ShardedCheckpoint {
     }
     if !extra.isEmpty {
       parts.warnings.append(
-        "skipped \(extra.count) tensors that are not in the index: \(extra.prefix(3).joined(separator: ", "))"
+        "skipped \(Format.count(extra.count, "tensor")) that are not in the index: \(extra.prefix(3).joined(separator: ", "))"
           + (extra.count > 3 ? ", …" : ""))
     }
     if let stale = leftovers(file.path, order, in: folder) { parts.warnings.append(stale) }

@@ -90,7 +90,7 @@ extension DecantError.Advice {
     case .chooseHeadActivation(let count):
       (count == 1
         ? "Pass --head-activation relu, gelu or none"
-        : "Pass --head-activation with \(count) activations, one for each place in order, such as "
+        : "Pass --head-activation with \(Format.count(count, "activation")), one for each place in order, such as "
           + (["relu"] + Array(repeating: "none", count: max(0, count - 1))).joined(separator: ","))
         + "; or --num-classes 0 to use the network without its head, whose output is then the pooled features."
     case .omitHeadActivation: "Leave out --head-activation."

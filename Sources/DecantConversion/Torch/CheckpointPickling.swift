@@ -241,7 +241,7 @@ struct CheckpointPickling {
     }.joined(separator: ", ")
     throw DecantError(
       .notRepresentable,
-      "holds \(droppedCount == 1 ? "a value" : "\(droppedCount) values") that torch.load(weights_only=True) rejects: \(list)"
+      "holds \(droppedCount == 1 ? "a value" : "\(Format.count(droppedCount, "value"))") that torch.load(weights_only=True) rejects: \(list)"
         + (droppedCount > refusals.count ? " and \(droppedCount - refusals.count) more" : ""),
       file: plan.checkpoint.path,
       advice: .dropObjects)

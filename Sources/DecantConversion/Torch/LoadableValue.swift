@@ -1,3 +1,4 @@
+internal import DecantBytes
 internal import DecantCheckpoints
 internal import DecantPickle
 
@@ -42,7 +43,7 @@ enum LoadableValue {
     case .longInteger(let form):
       self =
         form.count <= PickleWriter.longestInteger
-        ? .long(form) : .refused(type: "int of \(form.count) bytes")
+        ? .long(form) : .refused(type: "int of \(Format.count(form.count, "byte"))")
     case .text(let text): self = .text(text.utf8)
     case .byteString: self = .text(Array((graph.text(value) ?? "").utf8))
     case .bytes(let bytes): self = .bytes(bytes)

@@ -57,7 +57,8 @@ package struct MILBlobFile: Sendable {
     let start = Int(clamping: Self.number(record, at: 16, 8))
     guard start <= source.byteCount, byteCount <= source.byteCount - start else {
       throw DecantError(
-        .truncated, "is cut short: an array of \(byteCount) bytes at offset \(start) ends behind the file",
+        .truncated,
+        "is cut short: an array of \(Format.count(byteCount, "byte")) at offset \(start) ends behind the file",
         file: source.path, offset: offset,
         remedy: "The download or copy was interrupted. Copy the package again.")
     }

@@ -88,10 +88,7 @@ package final class ProtobufNumbers: StorageContent {
   package func mappedBytes() -> UnsafeRawBufferPointer? { nil }
 
   package func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws {
-    guard offset >= 0, offset <= byteCount, buffer.count <= byteCount - offset else {
-      throw DecantError(
-        .invalidArgument, "\(buffer.count) bytes at \(offset) are outside a field of \(byteCount) bytes")
-    }
+    try requireInside(offset, buffer.count)
     let result = state.withLock { state -> DecantError? in
       do throws(DecantError) {
         if offset < state.position { state = State(fields: message) }

@@ -61,7 +61,8 @@ package struct ProtobufReader: Sendable {
   package func text(_ range: Range<Int>, _ limits: Limits) throws(DecantError) -> String {
     guard range.count <= limits.textBytes else {
       throw DecantError(
-        limits.exceeded(\.textBytes, need: range.count), "a text has \(range.count) bytes", file: source.path,
+        limits.exceeded(\.textBytes, need: range.count), "a text has \(Format.count(range.count, "byte"))",
+        file: source.path,
         offset: range.lowerBound)
     }
     return try text(range)
@@ -75,7 +76,7 @@ package struct ProtobufReader: Sendable {
     guard isHead || after <= end else {
       guard end == source.byteCount else { throw broken(start) }
       throw DecantError(
-        .truncated, "is cut short: a field needs \(count) bytes, but \(end - offset) follow",
+        .truncated, "is cut short: a field needs \(Format.count(count, "byte")), but \(end - offset) follow",
         file: source.path,
         offset: start, remedy: "The download or copy was interrupted. Download the file again.")
     }

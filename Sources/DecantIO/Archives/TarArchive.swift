@@ -58,12 +58,14 @@ package struct TarArchive {
       let start = offset + Self.blockByteCount
       guard byteCount <= source.byteCount - start else {
         throw refuse(
-          "the member has \(byteCount) bytes, but the archive has \(source.byteCount - start) there",
+          "the member has \(Format.count(byteCount, "byte")), but the archive has \(source.byteCount - start) there",
           truncated: true)
       }
       switch kind {
       case UInt8(ascii: "x"):
-        guard byteCount <= Self.paxBytes else { throw refuse("a pax header has \(byteCount) bytes") }
+        guard byteCount <= Self.paxBytes else {
+          throw refuse("a pax header has \(Format.count(byteCount, "byte"))")
+        }
         guard let records = Self.pax(try source.bytes(at: start, count: byteCount)) else {
           throw refuse("a pax header is malformed")
         }

@@ -111,7 +111,8 @@ package final class ZipArchive: Sendable {
   ) {
     guard entry.byteCount <= limits[keyPath: limit] else {
       throw DecantError(
-        limits.exceeded(limit, need: entry.byteCount), "the entry has \(entry.byteCount) bytes",
+        limits.exceeded(limit, need: entry.byteCount),
+        "the entry has \(Format.count(entry.byteCount, "byte"))",
         file: file.path,
         entry: entry.name)
     }
@@ -237,7 +238,7 @@ package final class ZipArchive: Sendable {
     guard entry.byteCount <= limits.inflatedBytes else {
       throw DecantError(
         limits.exceeded(\.inflatedBytes, need: entry.byteCount),
-        "the entry inflates to \(entry.byteCount) bytes", file: file.path, entry: entry.name)
+        "the entry inflates to \(Format.count(entry.byteCount, "byte"))", file: file.path, entry: entry.name)
     }
     if !entry.encoding.isDeflated {
       let content = try decode(entry, at: start)
@@ -259,7 +260,7 @@ package final class ZipArchive: Sendable {
     guard case .success(true) = isSound else {
       throw DecantError(
         .damaged,
-        "the entry's compressed data is damaged, or does not inflate to \(entry.byteCount) bytes",
+        "the entry's compressed data is damaged, or does not inflate to \(Format.count(entry.byteCount, "byte"))",
         file: file.path,
         entry: entry.name, remedy: "The file is damaged. Download it again.")
     }
@@ -380,10 +381,7 @@ package final class ZipRecordPart: StorageContent {
   }
 
   package func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws {
-    guard offset >= 0, offset <= byteCount, buffer.count <= byteCount - offset else {
-      throw DecantError(
-        .invalidArgument, "\(buffer.count) bytes at \(offset) are outside a storage of \(byteCount) bytes")
-    }
+    try requireInside(offset, buffer.count)
     try unsafe record.read(into: buffer, at: self.offset + offset)
   }
 

@@ -44,7 +44,9 @@ package struct ZipEntry: Sendable {
   /// The compression ratio: bytes of data for each stored byte, rounded up.
   package var inflation: Int { byteCount.dividedRoundingUp(by: storedByteCount) }
   /// The compression ratio as the end of a message.
-  var inflationText: String { "\(storedByteCount) bytes to \(byteCount), \(inflation) times as many" }
+  var inflationText: String {
+    "\(Format.count(storedByteCount, "byte")) to \(byteCount), \(inflation) times as many"
+  }
 
   /// True when the data is in the file as it is.
   package var isStored: Bool { encoding.isStored }
@@ -76,13 +78,14 @@ struct ZipDirectory: Sendable {
     guard end.entryCount <= limits.zipEntries else {
       throw DecantError(
         limits.exceeded(\.zipEntries, need: end.entryCount),
-        "the directory announces \(end.entryCount) entries",
+        "the directory announces \(Format.count(end.entryCount, "entry", plural: "entries"))",
         file: file.path)
     }
     // The shortest entry has 46 bytes, so a false count is detected before anything is allocated for it.
     guard end.entryCount <= end.directoryByteCount / 46 else {
       throw damaged(
-        file, end.directoryOffset, "the directory is too small for the \(end.entryCount) entries it announces"
+        file, end.directoryOffset,
+        "the directory is too small for the \(Format.count(end.entryCount, "entry", plural: "entries")) it announces"
       )
     }
     // The longest entry bounds the directory's size, so that no bytes are read that cannot be entries.
@@ -90,7 +93,8 @@ struct ZipDirectory: Sendable {
     guard end.directoryByteCount / longest <= end.entryCount else {
       throw damaged(
         file, end.directoryOffset,
-        "the directory has \(end.directoryByteCount) bytes, more than its \(end.entryCount) entries can fill")
+        "the directory has \(Format.count(end.directoryByteCount, "byte")), more than its \(Format.count(end.entryCount, "entry", plural: "entries")) can fill"
+      )
     }
     let bytes = try file.bytes(at: end.directoryOffset, count: end.directoryByteCount)
     var fields: [Fields] = []
@@ -345,7 +349,9 @@ private struct EndRecord {
   }
 
   /// Returns the first words of a warning about skipped bytes.
-  private static func bytes(_ count: Int) -> String { count == 1 ? "1 byte was" : "\(count) bytes were" }
+  private static func bytes(_ count: Int) -> String {
+    count == 1 ? "1 byte was" : "\(Format.count(count, "byte")) were"
+  }
 
   private static func commentByteCount(_ tail: [UInt8], _ place: Int) -> Int {
     Int(tail[place + 20]) | Int(tail[place + 21]) << 8

@@ -187,7 +187,9 @@ package enum ZipLibrary {
     case clibzip_no_memory: throw .damaged("libzip has not enough memory for the entry")
     default:
       throw password == nil
-        ? .damaged("the entry's compressed data is damaged, or does not decompress to \(target.count) bytes")
+        ? .damaged(
+          "the entry's compressed data is damaged, or does not decompress to \(Format.count(target.count, "byte"))"
+        )
         : .passwordWrong
     }
   }

@@ -128,7 +128,7 @@ package final class AtomicOutput {
     guard byteCount >= BlockWriter.blockByteCount else { return }
     let code = Descriptors.reserve(byteCount, for: descriptor)
     guard [ENOSPC, EDQUOT, EFBIG].contains(code) else { return }
-    throw refusal(code, "its \(byteCount) bytes cannot be written")
+    throw refusal(code, "its \(Format.count(byteCount, "byte")) cannot be written")
   }
 
   /// Returns the error of a write, or of a reservation, that the system refused.

@@ -47,7 +47,7 @@ package struct ReferenceOutputs: Sendable {
       guard whole.elementCount == count else {
         throw DecantError(
           .invalidInput,
-          "stage \(stage) has \(shape.map { "shape \($0)" } ?? "\(count) values"), and its reference output has \(whole.shape)"
+          "stage \(stage) has \(shape.map { "shape \($0)" } ?? "\(Format.count(count, "value"))"), and its reference output has \(whole.shape)"
         )
       }
       let values = try whole.elements(as: Double.self)
@@ -63,7 +63,8 @@ package struct ReferenceOutputs: Sendable {
     let places = try indices.integers()
     guard places.allSatisfy({ 0..<count ~= $0 }) else {
       throw DecantError(
-        .invalidInput, "the reference output of stage \(stage) has positions beyond its \(count) elements")
+        .invalidInput,
+        "the reference output of stage \(stage) has positions beyond its \(Format.count(count, "element"))")
     }
     return (try values.elements(as: Double.self), places, try maximum.elements(as: Double.self)[0])
   }

@@ -256,7 +256,7 @@ package struct ResNetTensorNameMap: Sendable {
     if all.isEmpty { return nil }
     let list =
       all.prefix(mostFound).map {
-        "\($0.prefix.quoted) (\($0.tensors.count) tensors, \($0.dialect.name))"
+        "\($0.prefix.quoted) (\(Format.count($0.tensors.count, "tensor")), \($0.dialect.name))"
       }
       .joined(separator: ", ") + (all.count > mostFound ? ", …" : "")
     let count = all.count > mostFound ? "more than \(mostFound)" : "\(all.count)"

@@ -80,7 +80,8 @@ extension ContentScan {
     else { return false }
     guard count <= audit.limits.headerBytes else {
       guard count <= 100_000_000 else { return false }
-      audit.report(.unknown, .limit, in: place, at: 0, "a header of \(count) bytes, too long to scan")
+      audit.report(
+        .unknown, .limit, in: place, at: 0, "a header of \(Format.count(count, "byte")), too long to scan")
       return true
     }
     let header: JSONValue

@@ -123,7 +123,7 @@ struct TorchScriptProgram {
     guard fileCount > 0 || isAnnounced else { return }
     audit.report(
       .unknown, .torchscriptCode, in: place, at: 0,
-      "\(fileCount) file\(fileCount == 1 ? "" : "s") of TorchScript code, \(byteCount) bytes")
+      "\(Format.count(fileCount, "file")) of TorchScript code, \(Format.count(byteCount, "byte"))")
     for call in calls {
       audit.report(
         .dangerous, .torchscriptCall, in: call.place, at: call.offset,

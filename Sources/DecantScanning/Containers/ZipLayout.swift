@@ -167,7 +167,8 @@ struct ZipLayout {
     } else if listed != count, !isCut {
       fault(
         .dangerous, .zipHeaders, record,
-        "the end record says \(count) entries, but the directory has \(listed)")
+        "the end record says \(Format.count(count, "entry", plural: "entries")), but the directory has \(listed)"
+      )
     }
     return directoryStart
   }
@@ -331,7 +332,7 @@ struct ZipLayout {
     // Without a central directory, an entry's size may be missing too, and the bytes after it may be its own.
     fault(
       hasDirectory ? .dangerous : .unknown, .trailingData, gap.lowerBound,
-      "\(gap.count) bytes between the entries belong to no entry")
+      "\(Format.count(gap.count, "byte")) between the entries belong to no entry")
   }
 
   /// Returns the offset of the data descriptor whose size equals its distance from the data's start. Descriptors of an

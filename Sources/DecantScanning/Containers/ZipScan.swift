@@ -181,7 +181,7 @@ extension ContentScan {
     case 8:
       let count = entry.byteCount
       guard count <= audit.inflationLeft, count / audit.limits.inflation <= stored.byteCount else {
-        report(.unknown, .limit, "it inflates to \(count) bytes, too many to scan")
+        report(.unknown, .limit, "it inflates to \(Format.count(count, "byte")), too many to scan")
         return nil
       }
       audit.inflationLeft -= count
@@ -253,7 +253,8 @@ extension ContentScan {
       entry.data.count <= audit.limits.inflatedBytes
     else {
       audit.report(
-        .unknown, .limit, in: label, at: entry.header, "it has \(count) bytes of data, too many to scan")
+        .unknown, .limit, in: label, at: entry.header,
+        "it has \(Format.count(count, "byte")) of data, too many to scan")
       return false
     }
     audit.inflationLeft -= count

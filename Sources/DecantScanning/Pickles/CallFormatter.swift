@@ -115,7 +115,7 @@ struct CallFormatter {
 
   private mutating func write(_ node: PickleNode, _ depth: Int) {
     switch node {
-    case .longInteger(let bytes): append("<an integer of \(bytes.count) bytes>")
+    case .longInteger(let bytes): append("<an integer of \(Format.count(bytes.count, "byte"))>")
     case .text(let text): append(Self.quoted(text.utf8, PythonRepr.string(utf8:)))
     case .byteString(let bytes):
       append(Self.quoted(bytes) { PythonRepr.bytes($0) }.dropFirst().description)

@@ -130,7 +130,7 @@ struct ExportArchive {
       guard parts.contents.tensors.count + members.count <= limits.paths else {
         throw DecantError(
           limits.exceeded(\.paths, seen: parts.contents.tensors.count + members.count),
-          "at least \(parts.contents.tensors.count + members.count) values are listed")
+          "at least \(Format.count(parts.contents.tensors.count + members.count, "value")) are listed")
       }
       for member in members {
         do throws(DecantError) {

@@ -97,7 +97,7 @@ final class LegacyStorages {
       guard count == expected || count.byteSwapped == expected else {
         throw DecantError(
           .damaged,
-          "storage \(key.escapedForDisplay) has \(count) elements, but the pickle says \(expected)",
+          "storage \(key.escapedForDisplay) has \(Format.count(count, "element")), but the pickle says \(expected)",
           offset: end,
           remedy: "The file is damaged. Download it again.")
       }
@@ -113,7 +113,7 @@ final class LegacyStorages {
       isCutShort = true
       throw DecantError(
         .truncated,
-        "storage \(key.escapedForDisplay) needs \(byteCount) bytes, but the file has "
+        "storage \(key.escapedForDisplay) needs \(Format.count(byteCount, "byte")), but the file has "
           + "\(source.byteCount - offset) there", offset: offset,
         remedy: "The file is truncated. Download it again.")
     }
@@ -144,7 +144,7 @@ final class LegacyStorages {
     guard sizes.count == 1, let size = sizes.first else {
       throw DecantError(
         .damaged,
-        "storage \(key.escapedForDisplay) of \(count) elements is listed, but nothing in the pickle refers to it, "
+        "storage \(key.escapedForDisplay) of \(Format.count(count, "element")) is listed, but nothing in the pickle refers to it, "
           + "so its length is unknown", offset: end,
         remedy: "The file is damaged or malicious.")
     }
@@ -159,7 +159,7 @@ final class LegacyStorages {
     guard root.byteCount == reference.byteCount else {
       throw DecantError(
         .damaged,
-        "the pickle says storage \(reference.key.escapedForDisplay) has \(reference.byteCount) bytes, and elsewhere "
+        "the pickle says storage \(reference.key.escapedForDisplay) has \(Format.count(reference.byteCount, "byte")), and elsewhere "
           + "\(root.byteCount)", remedy: "The file is damaged. Download it again.")
     }
     guard let view = reference.view else { return root }

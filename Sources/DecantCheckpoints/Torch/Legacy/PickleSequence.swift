@@ -47,7 +47,8 @@ package struct PickleSequence {
       let reason = "\(title): \(opcode)\(error?.reason ?? "nothing is left to read")"
       if count < bytesLeft, error?.cause == .truncated {
         throw DecantError(
-          limits.exceeded(\.pickleBytes), "the pickle has at least \(count) bytes", file: source.path,
+          limits.exceeded(\.pickleBytes), "the pickle has at least \(Format.count(count, "byte"))",
+          file: source.path,
           offset: offset + (error?.offset ?? 0))
       }
       var failure =

@@ -107,7 +107,8 @@ package enum TorchLegacy {
     var warnings = storages.warnings
     if storages.failure == nil, storages.end < source.byteCount {
       warnings.append(
-        "\(source.byteCount - storages.end) bytes follow the last storage, at offset \(storages.end)")
+        "\(Format.count(source.byteCount - storages.end, "byte")) follow the last storage, at offset \(storages.end)"
+      )
     }
     return File(graph: graph, storages: storages, containerMetadata: containerMetadata, warnings: warnings)
   }

@@ -54,7 +54,8 @@ extension PickleGraph {
     }
     guard let byteCount = count.checkedMultiplying(by: storageClass.width) else {
       throw DecantError(
-        .damaged, "storage \(key.escapedForDisplay) has \(count) elements, which is too large")
+        .damaged, "storage \(key.escapedForDisplay) has \(Format.count(count, "element")), which is too large"
+      )
     }
     var reference = StorageReference(key: key, location: location, byteCount: byteCount)
     if parts.count > 5, parts[5] != .none {
@@ -79,7 +80,7 @@ extension PickleGraph {
     guard let end = byteOffset.checkedAdding(byteCount), end <= reference.byteCount else {
       throw DecantError(
         .damaged,
-        "view \(key.escapedForDisplay) of \(byteCount) bytes at \(byteOffset) reaches beyond storage "
+        "view \(key.escapedForDisplay) of \(Format.count(byteCount, "byte")) at \(byteOffset) reaches beyond storage "
           + "\(reference.key.escapedForDisplay), which holds \(reference.byteCount)",
         remedy: "The file is damaged or malicious.")
     }

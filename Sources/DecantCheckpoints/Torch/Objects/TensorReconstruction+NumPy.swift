@@ -55,7 +55,8 @@ extension TensorReconstruction {
     guard maskedCount == 0 else {
       return .unread(
         ArrayDataSearch.Finding(
-          kind: "masked array, \(maskedCount) of \(mask.count) elements masked", shape: integers(state[1]),
+          kind: "masked array, \(maskedCount) of \(Format.count(mask.count, "element")) masked",
+          shape: integers(state[1]),
           byteCount: graph.bytes(state[4])?.count))
     }
     return try array(
@@ -117,7 +118,8 @@ extension TensorReconstruction {
     guard count.checkedMultiplying(by: dtype.byteCount) == bytes.count else {
       throw DecantError(
         .damaged,
-        "an array of shape \(shape) and type \(dtype.rawValue) has \(bytes.count) bytes of data")
+        "an array of shape \(shape) and type \(dtype.rawValue) has \(Format.count(bytes.count, "byte")) of data"
+      )
     }
     let storage = Storage(
       key: "numpy@\(object.offset)", byteOrder: order, byteCount: bytes.count, content: PickledBytes(bytes))
@@ -137,7 +139,8 @@ extension TensorReconstruction {
     guard checkedProduct(shape)?.checkedMultiplying(by: type.byteCount) == bytes.count else {
       throw DecantError(
         .damaged,
-        "an array of shape \(shape) and records of \(type.byteCount) bytes has \(bytes.count) bytes of data")
+        "an array of shape \(shape) and records of \(Format.count(type.byteCount, "byte")) has \(Format.count(bytes.count, "byte")) of data"
+      )
     }
     let content = PickledBytes(bytes)
     var fields: [(field: RecordType.Field, tensor: Tensor?)] = []
@@ -264,10 +267,7 @@ final class PickledBytes: StorageContent {
   var byteCount: Int { bytes.count }
 
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws {
-    guard offset >= 0, offset <= bytes.count, buffer.count <= bytes.count - offset else {
-      throw DecantError(
-        .invalidArgument, "\(buffer.count) bytes at \(offset) are outside a storage of \(bytes.count) bytes")
-    }
+    try requireInside(offset, buffer.count)
     unsafe bytes.withUnsafeBytes { bytes in
       unsafe buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + buffer.count]))
     }

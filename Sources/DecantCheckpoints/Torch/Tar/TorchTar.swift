@@ -88,7 +88,7 @@ enum TorchTar {
           guard storage.byteCount == reference.byteCount else {
             throw DecantError(
               .damaged,
-              "the pickle says storage \(reference.key.escapedForDisplay) has \(reference.byteCount) bytes, but the "
+              "the pickle says storage \(reference.key.escapedForDisplay) has \(Format.count(reference.byteCount, "byte")), but the "
                 + "archive has \(storage.byteCount)", remedy: "The file is damaged. Download it again.")
           }
           return storage
@@ -188,7 +188,7 @@ enum TorchTar {
           let content = root.content as? ByteRange
         else {
           throw wrong(
-            "view \(key.escapedForDisplay) of \(count) elements at \(offset) reaches beyond storage "
+            "view \(key.escapedForDisplay) of \(Format.count(count, "element")) at \(offset) reaches beyond storage "
               + "\(rootKey.escapedForDisplay), which holds \(root.byteCount / type.width)", start)
         }
         let view = Storage(

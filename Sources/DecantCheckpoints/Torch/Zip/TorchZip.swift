@@ -103,7 +103,7 @@ enum TorchZip {
     }
     if graph.byteCount < bytes.count {
       warnings.append(
-        "\(bytes.count - graph.byteCount) bytes follow the end of the pickle in \(entry.name.escapedForDisplay)"
+        "\(Format.count(bytes.count - graph.byteCount, "byte")) follow the end of the pickle in \(entry.name.escapedForDisplay)"
       )
     }
     return graph
@@ -277,7 +277,7 @@ final class ZipStorages: Sendable {
     guard storage.byteCount == reference.byteCount else {
       throw DecantError(
         .damaged,
-        "the pickle says storage \(reference.key.escapedForDisplay) has \(reference.byteCount) bytes, but its record has "
+        "the pickle says storage \(reference.key.escapedForDisplay) has \(Format.count(reference.byteCount, "byte")), but its record has "
           + "\(storage.byteCount)", entry: name, remedy: "The file is damaged. Download it again.")
     }
     return storage

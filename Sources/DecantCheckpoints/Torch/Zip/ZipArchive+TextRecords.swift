@@ -9,7 +9,8 @@ extension ZipArchive {
     guard let entry = entry(name) else { return nil }
     guard entry.byteCount <= 4096 else {
       throw DecantError(
-        .damaged, "the record has \(entry.byteCount) bytes; PyTorch writes a few", file: file.path,
+        .damaged, "the record has \(Format.count(entry.byteCount, "byte")); PyTorch writes a few",
+        file: file.path,
         entry: name)
     }
     let (bytes, isIntact) = try bytes(of: entry, limit: \.textBytes)
