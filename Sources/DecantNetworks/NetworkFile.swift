@@ -165,20 +165,24 @@ package struct NetworkFile: Sendable {
   private func structure(
     prefix: String?, isAllowed: Bool, architecture: ResNetArchitecture?
   ) throws(DecantError) -> ResNetTensorNameMap {
-    guard prefix == nil else { throw DecantError(.notAResNet, ResNetNoMatch.reason, advice: .inspect) }
+    let reason = ResNetNoMatch.reason(weights, prefix: prefix)
+    // Where every name is a ResNet's, a part is missing, and what is left may look like a smaller network.
+    guard prefix == nil, !ResNetNoMatch.namesAll(of: weights) else {
+      throw DecantError(.notAResNet, reason, advice: .inspect)
+    }
     switch ResNetTensorNameMap.byStructure(in: weights, architecture: architecture) {
     case .network(let map):
       guard isAllowed else {
         throw DecantError(
-          .notAResNet, "\(ResNetNoMatch.reason); the order and shapes of its tensors are a ResNet's",
+          .notAResNet, "\(reason); the order and shapes of its tensors are a ResNet's",
           advice: .acceptStructure)
       }
       return map
     case .ambiguous:
       throw DecantError(
-        .notAResNet, "\(ResNetNoMatch.reason); the order and shapes of its tensors fit several ResNets",
+        .notAResNet, "\(reason); the order and shapes of its tensors fit several ResNets",
         advice: .nameArchitecture)
-    case .none: throw DecantError(.notAResNet, ResNetNoMatch.reason, advice: .inspect)
+    case .none: throw DecantError(.notAResNet, reason, advice: .inspect)
     }
   }
 
@@ -209,15 +213,21 @@ package struct NetworkFile: Sendable {
   /// Without a ResNet's names or structure, they are those of the most likely dialect when the caller expects an
   /// architecture, so that missing tensors can be reported.
   private func names(_ overrides: ResNetOverrides) throws(DecantError) -> ResNetTensorNameMap {
-    let named = try ResNetTensorNameMap.onlyIfAny(in: weights, prefix: overrides.prefix)
+    let named =
+      if let expected = overrides.architecture {
+        try ResNetTensorNameMap.nearest(to: expected, in: weights, prefix: overrides.prefix)
+      } else {
+        try ResNetTensorNameMap.onlyIfAny(in: weights, prefix: overrides.prefix)
+      }
     if let named { return named }
     do throws(DecantError) {
       return try structure(
         prefix: overrides.prefix, isAllowed: overrides.allowsStructure, architecture: overrides.architecture)
     } catch {
-      guard !overrides.allowsStructure, error.advice == .inspect else { throw error }
-      return try ResNetTensorNameMap.onlyOrMostLikely(
-        in: weights, prefix: overrides.prefix, isExpected: overrides.architecture != nil)
+      guard !overrides.allowsStructure, error.advice == .inspect, overrides.architecture != nil else {
+        throw error
+      }
+      return try ResNetTensorNameMap.mostLikely(in: weights, prefix: overrides.prefix)
     }
   }
 

@@ -110,13 +110,19 @@ private struct ShapeReader {
   private func stage(_ name: String, index: Int, inputChannels: Int) throws(DecantError) -> ResNetStage {
     var blocks: [[Int]] = []
     var first: [[Int]] = []
-    while blocks.count <= ResNetConfiguration.mostBlocks, has("\(name).\(blocks.count).conv1.weight") {
+    while blocks.count <= ResNetConfiguration.mostBlocks, hasBlock(blocks.count, of: name) {
+      // A block that is missing between others is like the one before it, so that it is reported as missing.
+      if !has("\(name).\(blocks.count).conv1.weight"), let last = blocks.last {
+        blocks.append(last)
+        continue
+      }
       var shapes: [[Int]] = []
       while shapes.count < 8, has("\(name).\(blocks.count).conv\(shapes.count + 1).weight") {
         shapes.append(try convolution("\(name).\(blocks.count).conv\(shapes.count + 1).weight"))
       }
       if blocks.isEmpty { first = shapes }
-      blocks.append(shapes.map { $0[0] })
+      // Convolutions that a later block lacks are like those of the block before it.
+      blocks.append(shapes.map { $0[0] } + (blocks.last ?? []).dropFirst(shapes.count))
     }
     let kernels = first.map { $0[2] }
     guard let block = ResNetBlock(kernels: kernels) else {
@@ -131,6 +137,15 @@ private struct ShapeReader {
     return ResNetStage(
       block, blocks: blocks, groups: max(1, input / first[wide][1]),
       stride: fits ? (projects ? 2 : 1) : (index == 0 ? 1 : 2), attention: attention("\(name).0.se"))
+  }
+
+  /// The largest number of consecutive blocks that may be missing between others.
+  private static let mostMissing = 64
+
+  /// Returns true when a stage has a block, or a later one not far behind.
+  private func hasBlock(_ index: Int, of stage: String) -> Bool {
+    let last = index == 0 ? 0 : Self.mostMissing
+    return (0...last).contains { has("\(stage).\(index + $0).conv1.weight") }
   }
 
   private func attention(_ name: String) -> ResNetAttention? {

@@ -101,12 +101,18 @@ extension ResNetVerification {
       "\(items.count) \(kind): " + items.prefix(mostListed).joined(separator: ", ")
         + (items.count > mostListed ? " and \(items.count - mostListed) more" : "")
     }
-    let areOnlyUnexpected = missing.isEmpty && mismatched.isEmpty && nonFinite.isEmpty
+    let areOnlyUnexpected =
+      missing.isEmpty && mismatched.isEmpty && nonFinite.isEmpty && !unexpectedStatistics
     throw DecantError(
       .mismatch,
       "the weights do not match \(architecture ?? "the network"): "
         + (blocks.map(\.text) + lists).joined(separator: "; "),
       file: file, advice: areOnlyUnexpected ? .ignoreTensors(unexpectedPatterns) : .verify)
+  }
+
+  /// True when unexpected tensors are the statistics of a norm, which the network computes with.
+  package var unexpectedStatistics: Bool {
+    unexpected.contains { $0.hasSuffix("running_mean") || $0.hasSuffix("running_var") }
   }
 
   /// The tensors of the network with NaN or infinity as text; nil when there are none.

@@ -29,8 +29,8 @@ struct IdentificationReport {
       StandardStreams.line("  same names and shapes: \(found.sameShapes.joined(separator: ", "))")
     }
     if let nearest = found.nearest {
-      StandardStreams.line(
-        "  like \(nearest.name), with \(nearest.differences.joined(separator: "; "))")
+      let differences = nearest.differences.joined(separator: "; ")
+      StandardStreams.line("  like \(nearest.name)\(differences.isEmpty ? "" : ", with \(differences)")")
     }
     StandardStreams.line("  key: \(key.escapedForDisplay)")
     if !naming.prefix.isEmpty { StandardStreams.line("  prefix: \(naming.prefix.escapedForDisplay)") }
@@ -44,6 +44,7 @@ struct IdentificationReport {
           ? ""
           : ", \(verification.unexpected.count) \(verification.unexpected.count == 1 ? "is" : "are") not recognised")
     )
+    if let advice = verification.leavingOutUnexpected { StandardStreams.line("  \(advice)") }
     if let first = verification.beside.first {
       StandardStreams.line(
         "  \(Format.count(verification.beside.count, "other tensor")), such as \(first.escapedForDisplay)"

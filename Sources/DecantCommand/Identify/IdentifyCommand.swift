@@ -53,8 +53,14 @@ struct IdentifyCommand: ParsableCommand, JSONReporting {
     let network = try NetworkFile(
       identifying: joining.source(file).open(opening, leaving), key: key, except: leaving.except)
     network.printChoice()
-    if let part = network.part, let note = part.checkpoint.unreadNote(in: part.selection) {
-      StandardStreams.note("warning: \(note)")
+    if let part = network.part {
+      // Names and shapes are whole, so the answer stands.
+      for loss in [part.checkpoint.truncation].compactMap(\.self) + part.checkpoint.damage {
+        StandardStreams.note("warning: \(loss.commandText)")
+      }
+      if let note = part.checkpoint.unreadNote(in: part.selection) {
+        StandardStreams.note("warning: \(note)")
+      }
     }
     network.printParametrization()
     let identification: ResNetIdentification

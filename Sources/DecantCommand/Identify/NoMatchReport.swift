@@ -8,7 +8,7 @@ struct NoMatchReport {
   private let reason: String
   /// The maximum number of prefixes shown.
   private static let mostShown = 8
-  init(_ stateDict: StateDict, reason: String = ResNetNoMatch.reason) {
+  init(_ stateDict: StateDict, reason: String) {
     absence = ResNetNoMatch(of: stateDict)
     self.reason = reason
   }

@@ -3,6 +3,16 @@ internal import DecantNetworks
 internal import DecantResNets
 internal import DecantTensors
 
+extension ResNetVerification {
+  /// The options that leave out the unexpected tensors, as a sentence; nil when there are none, and where they have the
+  /// statistics of a norm: without these the network would compute something else.
+  var leavingOutUnexpected: String? {
+    guard !unexpected.isEmpty, !unexpectedStatistics else { return nil }
+    return "if the unexpected tensors are not part of the network, leave them out: "
+      + DecantError.Advice.exceptOptions(unexpectedPatterns)
+  }
+}
+
 /// The output of `decant verify`.
 struct VerificationReport {
   let network: ResolvedNetwork
@@ -38,11 +48,7 @@ struct VerificationReport {
     StandardStreams.line(verdict)
     for line in listsAll ? findings.map(\.line) : foldedFindings { StandardStreams.line("  " + line) }
     if let shapes { StandardStreams.line("  the shapes match \(shapes)") }
-    if !verification.unexpected.isEmpty {
-      StandardStreams.line(
-        "  if the unexpected tensors are not part of the network, leave them out: "
-          + DecantError.Advice.exceptOptions(verification.unexpectedPatterns))
-    }
+    if let advice = verification.leavingOutUnexpected { StandardStreams.line("  \(advice)") }
     if let first = verification.beside.first {
       StandardStreams.line(
         "  \(Format.count(verification.beside.count, "other tensor")), such as \(first.escapedForDisplay)"

@@ -10,7 +10,8 @@ enum ComposedNames {
   /// The names of a stem's convolution and normalization.
   static let stems: [(convolution: String, normalization: String)] =
     [
-      ("conv1", "bn1"), ("conv", "bn"), ("conv_1", "bn_1"), ("conv0", "bn0"), ("conv1", "norm1"),
+      ("conv1", "bn1"), ("conv1", "batch_norm1"), ("conv1", "batchnorm1"), ("conv1", "conv1.bn"),
+      ("conv", "bn"), ("conv_1", "bn_1"), ("conv0", "bn0"), ("conv1", "norm1"),
       ("conv", "norm"), ("conv1", "gn1"), ("init_conv", "init_bn"), ("conv_in", "bn_in"),
       ("in_conv", "in_bn"),
       ("conv_init", "bn_init"), ("first_conv", "first_bn"),
@@ -60,7 +61,9 @@ enum ComposedNames {
     [
       ("conv{i}", "bn{i}"), ("conv_{i}", "bn_{i}"), ("conv{i}", "norm{i}"), ("conv{i}", "gn{i}"),
       ("conv{i}", "batchnorm{i}"), ("conv{i}", "batch_norm{i}"), ("conv{i}.0", "conv{i}.1"),
-      ("conv{i}.conv", "conv{i}.bn"), ("conv{i}.conv", "conv{i}.norm"), ("convs.{j}", "bns.{j}"),
+      // Quantisation-aware training keeps a convolution's norm inside it.
+      ("conv{i}", "conv{i}.bn"), ("conv{i}.conv", "conv{i}.bn"), ("conv{i}.conv", "conv{i}.norm"),
+      ("convs.{j}", "bns.{j}"),
     ].map { convolution, normalization in
       func all(_ pattern: String) -> [String] {
         (1...4).map { pattern.replacing("{i}", with: "\($0)").replacing("{j}", with: "\($0 - 1)") }
@@ -135,6 +138,12 @@ enum ComposedNames {
     }
   }
 
+  /// Returns true for a path whose numbers may be those of a network without its first stage or block. Names such as
+  /// `conv2_x` begin with 2 in the paper.
+  private static func isShifted(_ path: String) -> Bool {
+    path.contains("{b+2}") || path.contains("{s+") && !path.hasPrefix("conv") && !path.hasPrefix("b{")
+  }
+
   private static func dialect(
     _ stem: (convolution: String, normalization: String),
     _ path: (stages: [(canonical: String, path: String)], isNumbered: Bool),
@@ -155,7 +164,9 @@ enum ComposedNames {
     var dialect = ResNetDialect(
       "stem \(stem.convolution), blocks \(block).\(layers.convolutions[0])",
       "names put together from parts", rows)
-    dialect.blocks = Blocks(firstConvolution: layers.convolutions[0], isNumbered: path.isNumbered)
+    dialect.blocks = Blocks(
+      firstConvolution: layers.convolutions[0], isNumbered: path.isNumbered,
+      isShifted: isShifted(path.stages[0].path))
     return dialect
   }
 
@@ -165,6 +176,8 @@ enum ComposedNames {
     let firstConvolution: String
     /// True when blocks are numbered through the network, so that shapes show where a stage begins.
     let isNumbered: Bool
+    /// True when stages or blocks are counted from a larger number than the first.
+    let isShifted: Bool
 
     /// True when a network with these names may be a ResNet though no shortcut has a convolution.
     var isUsualWithoutProjections: Bool { !isNumbered && firstConvolution.hasPrefix("conv") && !isSequential }

@@ -11,8 +11,27 @@ package struct ResNetNoMatch: Sendable {
     package let first: StateDict.Entry
   }
 
-  /// The message's clause for a state dict without a ResNet.
-  package static let reason = "not recognised as a ResNet: no tensor is named like a ResNet stem or stage"
+  /// Returns the reason why a state dict holds no ResNet, as a clause. O(dialects × tensors).
+  package static func reason(_ stateDict: StateDict, prefix: String? = nil) -> String {
+    guard let likely = mostNames(in: stateDict, prefix: prefix),
+      likely.shapes.count * 2 > stateDict.entries.count,
+      let map = try? ResNetTensorNameMap(stateDict, likely.dialect, prefix: likely.prefix)
+    else { return noNames }
+    let needed = [["conv1.weight", "conv1.0.weight"], ["layer1.0.conv1.weight"]]
+    guard let missing = needed.first(where: { $0.allSatisfy { likely.shapes[$0] == nil } })?.first else {
+      return noNames
+    }
+    return
+      "not recognised as a ResNet: \(Format.count(likely.shapes.count)) of \(Format.count(stateDict.entries.count, "tensor")) have names of \(likely.dialect.name), but \(map.spelling(of: missing)) is missing"
+  }
+
+  /// Returns true when some dialect has all names of a state dict. O(dialects × tensors).
+  package static func namesAll(of stateDict: StateDict) -> Bool {
+    mostNames(in: stateDict)?.shapes.count == stateDict.entries.count
+  }
+
+  /// The reason when few names are a ResNet's.
+  private static let noNames = "not recognised as a ResNet: no tensor is named like a ResNet stem or stage"
 
   /// A tensor with the name of a stem but without its four dimensions; nil when there is none.
   package let malformedStem: StateDict.Entry?
@@ -92,10 +111,9 @@ package struct ResNetNoMatch: Sendable {
 extension DecantError {
   /// Creates the error for a state dict without a ResNet.
   ///
-  /// - Parameter detail: the tensor that is missing or has an impossible shape; nil when no name is a ResNet's.
-  static func noResNet(_ detail: String? = nil) -> DecantError {
+  /// - Parameter detail: the tensor that is missing or has an impossible shape.
+  static func noResNet(_ detail: String) -> DecantError {
     DecantError(
-      .notAResNet, detail.map { "not recognised as a ResNet: \($0)" } ?? ResNetNoMatch.reason,
-      advice: .inspect)
+      .notAResNet, "not recognised as a ResNet: \(detail)", advice: .inspect)
   }
 }

@@ -126,13 +126,14 @@ package struct ResNetTensorNameMap: Sendable {
   ///
   /// - Parameter prefix: the only prefix to search; nil for any.
   package static func all(in stateDict: StateDict, prefix only: String? = nil) -> [ResNetTensorNameMap] {
-    let listed = all(in: stateDict, prefix: only, dialects(ofStem:in:))
+    let listed = all(in: stateDict, prefix: only, where: { _ in true }, dialects(ofStem:in:))
     // Names put together from parts are tried where no dialect fits without an error: a network may have a dialect's
     // stem and other names of shortcuts.
     guard !listed.contains(where: { $0.problems == 0 }) else { return listed }
     let firstBlocks = ComposedNames.FirstBlocks(in: stateDict)
-    let composed = all(in: stateDict, prefix: only) { stem, _ in firstBlocks.dialects(ofStem: stem) }
-      .filter(\.isCredible)
+    let composed = all(in: stateDict, prefix: only, where: \.isCredible) { stem, _ in
+      firstBlocks.dialects(ofStem: stem)
+    }
     func problems(_ maps: [ResNetTensorNameMap]) -> Int { maps.map(\.problems).max() ?? .max }
     return problems(composed) < problems(listed) ? composed : listed
   }
@@ -143,7 +144,8 @@ package struct ResNetTensorNameMap: Sendable {
   )]
 
   private static func all(
-    in stateDict: StateDict, prefix only: String?, _ search: DialectSearch
+    in stateDict: StateDict, prefix only: String?, where isAllowed: (ResNetTensorNameMap) -> Bool,
+    _ search: DialectSearch
   ) -> [ResNetTensorNameMap] {
     var found: [ResNetTensorNameMap] = []
     for entry in stateDict.entries where entry.tensor.shape.count == 4 {
@@ -153,11 +155,12 @@ package struct ResNetTensorNameMap: Sendable {
       guard !candidates.isEmpty else { continue }
       let namings = candidates.compactMap {
         try? ResNetTensorNameMap(stateDict, $0.dialect, prefix: $0.prefix)
-      }
-      // A dialect that names the head comes before one where the head had to be searched. Ties keep the order of the
-      // table.
+      }.filter(isAllowed)
+      // A tensor without a name counts as one that does not match: fewer names are no better dialect. A dialect that
+      // names the head comes before one where the head had to be searched. Ties keep the order of the table.
       func rank(_ naming: ResNetTensorNameMap) -> (Int, Int, Int) {
-        (naming.problems, naming.headPaths.isEmpty ? 0 : 1, -naming.tensors.count)
+        let named = naming.tensors.count
+        return (naming.problems - named, -named, naming.headPaths.isEmpty ? 0 : 1)
       }
       if let best = namings.min(by: { rank($0) < rank($1) }) {
         found.append(best)
@@ -201,7 +204,12 @@ package struct ResNetTensorNameMap: Sendable {
 
   /// The number of tensors that do not match the network inferred from them.
   private var problems: Int {
-    guard let graph = try? ResNetConfiguration(shapesOf: self).graph(),
+    (try? ResNetConfiguration(shapesOf: self)).map(problems(against:)) ?? .max
+  }
+
+  /// The number of tensors that do not match a network.
+  private func problems(against configuration: ResNetConfiguration) -> Int {
+    guard let graph = try? configuration.graph(),
       let verification = try? ResNetVerification(of: self, against: graph, checksFiniteness: false)
     else { return .max }
     return verification.missing.count + verification.unexpected.count + verification.mismatched.count
@@ -209,7 +217,9 @@ package struct ResNetTensorNameMap: Sendable {
 
   /// True when names put together from parts are a ResNet's and not those of another network with such blocks.
   ///
-  /// Every convolution under the prefix must be the network's, and few tensors may be wrong. Blocks that are numbered
+  /// Every convolution under the prefix must be the network's, and few tensors may be wrong. Where stages are counted
+  /// from another number than 1, the first must be as wide as the stem: else it may be the second stage of a network
+  /// whose first is missing. Blocks that are numbered
   /// through the network, or have their layers in a Sequential, are usual in plain networks too, so one of them has to
   /// have a projection.
   private var isCredible: Bool {
@@ -218,6 +228,9 @@ package struct ResNetTensorNameMap: Sendable {
     else { return false }
     let hasStrangers = entries.contains {
       $0.canonical == nil && $0.tensor.shape.count > 2 && $0.name.utf8.starts(with: prefix.utf8)
+    }
+    if blocks.isShifted, configuration.stages.first?.blocks.first?.first != configuration.stem.channels {
+      return false
     }
     let isPlain = !tensors.entries.contains { $0.name.contains(".downsample.") }
     return !hasStrangers
@@ -231,16 +244,32 @@ package struct ResNetTensorNameMap: Sendable {
     -> ResNetTensorNameMap
   {
     if let only = try onlyIfAny(in: stateDict, prefix: prefix) { return only }
-    throw DecantError.noResNet()
+    throw DecantError(.notAResNet, ResNetNoMatch.reason(stateDict, prefix: prefix), advice: .inspect)
   }
 
-  /// Returns the same as ``only(in:prefix:)``. When no prefix has a ResNet and one is expected, it uses the prefix and
-  /// the dialect that name the most tensors, so that missing tensors can be reported.
-  package static func onlyOrMostLikely(
-    in stateDict: StateDict, prefix: String? = nil, isExpected: Bool
+  /// Returns the same as ``onlyIfAny(in:prefix:)``, or the prefix and the dialect that name the most tensors when these
+  /// are nearer to an expected network: where a first block or the stem is missing, other names may seem to fit.
+  package static func nearest(
+    to expected: ResNetArchitecture, in stateDict: StateDict, prefix: String? = nil
+  ) throws(DecantError) -> ResNetTensorNameMap? {
+    let found = try onlyIfAny(in: stateDict, prefix: prefix)
+    func rank(_ map: ResNetTensorNameMap) -> (problems: Int, unnamed: Int) {
+      var configuration = expected.configuration
+      if let own = try? ResNetConfiguration(shapesOf: map) {
+        (configuration.head, configuration.classes) = (own.head, own.classes)
+      }
+      return (map.problems(against: configuration), map.entries.count - map.tensors.count)
+    }
+    let own = found.map(rank) ?? (.max, 0)
+    guard own.problems > 0 else { return found }
+    let likely = try mostLikely(in: stateDict, prefix: prefix)
+    return rank(likely) < own ? likely : found
+  }
+
+  /// Returns the map for the prefix and the dialect that name the most tensors, so that missing ones can be reported.
+  package static func mostLikely(
+    in stateDict: StateDict, prefix: String? = nil
   ) throws(DecantError) -> ResNetTensorNameMap {
-    if let only = try onlyIfAny(in: stateDict, prefix: prefix) { return only }
-    guard isExpected else { throw DecantError.noResNet() }
     let likely = ResNetNoMatch.mostNames(in: stateDict, prefix: prefix)
     return try ResNetTensorNameMap(
       stateDict, likely?.dialect ?? ResNetDialect.all[0], prefix: likely?.prefix ?? prefix ?? "")

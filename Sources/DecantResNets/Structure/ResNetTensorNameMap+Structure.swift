@@ -140,7 +140,9 @@ extension ResNetConfiguration {
     }
     return isDoubling
       && (first.block == .basic
+        // Twice the stem's channels may be those of the second stage of a network whose first is missing.
         ? first.outputChannels.isMultiple(of: stem.channels)
+          && !first.outputChannels.is(2, times: stem.channels)
         : first.outputChannels.is(4, times: stem.channels))
   }
 }
