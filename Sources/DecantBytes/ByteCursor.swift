@@ -107,7 +107,7 @@ package struct ByteCursor: ~Escapable {
         offset: offset, cause: .truncated,
         count == 1
           ? "1 byte is needed, but 0 are left"
-          : "\(Format.count(count, "byte")) are needed, but \(remaining) are left"
+          : "\(Format.count(count, "byte")) are needed, but \(Format.count(remaining)) are left"
       )
     }
   }

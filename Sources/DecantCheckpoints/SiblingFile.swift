@@ -24,7 +24,7 @@ extension Checkpoint {
       guard source.byteCount <= limit else {
         throw DecantError(
           .limitExceeded,
-          "has \(Format.count(source.byteCount, "byte")), more than a configuration needs (\(limit))",
+          "has \(Format.count(source.byteCount, "byte")), more than a configuration needs (\(Format.count(limit)))",
           file: folder.path(of: name))
       }
       return .content(try source.bytes(at: 0, count: source.byteCount))

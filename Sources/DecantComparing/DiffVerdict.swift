@@ -34,8 +34,11 @@ package struct DiffVerdict: Sendable {
   /// Creates the verdict on tensors that differ; nil when they tell nothing: none of them could be measured, one side is
   /// all zeros, or only scales and biases differ, by much.
   package init?(_ changed: [DiffResult.Compared]) {
-    let measured = changed.compactMap { pair in pair.difference.map { (pair: pair, difference: $0) } }
-    guard !measured.isEmpty else { return nil }
+    let all = changed.compactMap { pair in pair.difference.map { (pair: pair, difference: $0) } }
+    guard !all.isEmpty else { return nil }
+    // A counter of batches that differs says nothing about the weights beside it.
+    let floats = all.filter { $0.pair.left.tensor.dtype.kind == .floatingPoint }
+    let measured = floats.isEmpty ? all : floats
     maxAbsolute = measured.map(\.difference.maxAbsolute).max() ?? 0
     maxRelative = measured.map(\.difference.maxRelative).max() ?? 0
     func cosines(_ pairs: [(pair: DiffResult.Compared, difference: TensorDifference)]) -> [Double] {

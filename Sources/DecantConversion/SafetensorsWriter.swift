@@ -58,7 +58,7 @@ struct SafetensorsWriter {
     guard json.count <= Limits().headerBytes else {
       throw DecantError(
         .notRepresentable,
-        "the header would have \(Format.count(json.count, "byte")), more than the format allows (\(Limits().headerBytes))"
+        "the header would have \(Format.count(json.count, "byte")), more than the format allows (\(Format.count(Limits().headerBytes)))"
       )
     }
     header = (0..<8).map { UInt8(truncatingIfNeeded: json.count >> ($0 * 8)) } + json

@@ -93,7 +93,7 @@ package struct ONNXModel {
     guard parts.byteCount <= Self.largestByteCount else {
       throw DecantError(
         .notRepresentable,
-        "the model would have \(Format.count(parts.byteCount, "byte")), but protobuf allows \(Self.largestByteCount)",
+        "the model would have \(Format.count(parts.byteCount, "byte")), but protobuf allows \(Format.count(Self.largestByteCount))",
         file: path, advice: .useExternalData)
     }
     let model = try AtomicOutput(

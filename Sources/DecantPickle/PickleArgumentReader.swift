@@ -114,8 +114,7 @@ struct PickleArgumentReader: ~Escapable {
     }
     let left = bytes.byteCount - offset
     guard count <= left else {
-      throw failure(
-        "expected \(Format.count(count, "byte")) in a \(form), but only \(left) remain", cause: .truncated)
+      throw failure("expected \(count) bytes in a \(form), but only \(left) remain", cause: .truncated)
     }
     return read(count)
   }
@@ -192,7 +191,7 @@ struct PickleArgumentReader: ~Escapable {
     case .tooManyDigits(let count):
       throw failure(
         "Exceeds the limit (\(PythonInteger.maximumDigits) digits) for integer string conversion: value has "
-          + "\(Format.count(count, "digit")); use sys.set_int_max_str_digits() to increase the limit")
+          + "\(count) digits; use sys.set_int_max_str_digits() to increase the limit")
     }
   }
 

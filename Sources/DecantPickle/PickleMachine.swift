@@ -190,7 +190,7 @@ package struct PickleMachine: ~Escapable {
     let length = try read(UInt64.self)
     guard length <= UInt64(bytes.byteCount - offset) else {
       throw failure(
-        "the frame needs \(length) bytes, but \(bytes.byteCount - offset) are left", cause: .truncated)
+        "the frame needs \(Format.count(length, "byte")), but \(Format.count(bytes.byteCount - offset)) are left", cause: .truncated)
     }
   }
 
@@ -216,7 +216,7 @@ package struct PickleMachine: ~Escapable {
   @inline(never)
   private func truncated(_ count: some BinaryInteger) -> PickleError {
     failure(
-      "its argument needs \(Format.count(count, "byte")), but \(bytes.byteCount - offset) are left",
+      "its argument needs \(Format.count(count, "byte")), but \(Format.count(bytes.byteCount - offset)) are left",
       cause: .truncated)
   }
 

@@ -118,7 +118,7 @@ import Testing
     let large = try decant("truncate -s 2M OUT/config.json; decant identify OUT/net.pth")
     #expect(
       large.status == 0
-        && large.errors.contains("has 2097152 bytes, more than a configuration needs (1048576)"))
+        && large.errors.contains("has 2,097,152 bytes, more than a configuration needs (1,048,576)"))
     let folder = try decant("rm OUT/config.json; mkdir OUT/config.json; decant identify OUT/net.pth")
     #expect(folder.status == 0 && folder.errors.contains("ignoring config.json next to the checkpoint: "))
     // Escape sequences, and a file that never ends.

@@ -28,7 +28,7 @@ import Testing
           fact             value                             source
           block            bottleneck                        layer1.0.conv3.weight [256, 64, 1, 1]
           layers           3, 4, 6, 3                        blocks counted, the last being layer4.2.conv1.weight
-          depth            50                                1 + 3 × 16 + 1 layers with weights, shortcuts not counted
+          depth            50                                1 stem convolution + 3 × (3 + 4 + 6 + 3) = 48 block convolutions + 1 fully connected layer; shortcuts are not counted
           stem             one 7×7 convolution, 64 channels  conv1.weight [64, 3, 7, 7]
           groups           1                                 layer1.0.conv2.weight [64, 64, 3, 3] of layer1.0.conv1.weight [64, 64, 1, 1]
           width_per_group  64                                layer1.0.conv1.weight [64, 64, 1, 1]
@@ -125,7 +125,7 @@ import Testing
           "same_shapes_as": [],
           "nearest": null,
           "looks_like": null,
-          "reason": "not recognised as a ResNet: no tensor is named like a ResNet stem or stage",
+          "reason": "not recognised as a ResNet: 5 of 6 tensors have names of torchvision, but layer1.0.conv1.weight is missing",
           "prefixes": [
             {"prefix": "bn1", "tensors": 3, "first": "bn1.num_batches_tracked", "shape": []},
         """), "\(json.output)")
@@ -133,7 +133,7 @@ import Testing
     #expect(run.status == 1 && run.output.isEmpty)
     #expect(
       run.errors.hasPrefix(
-        "decant: error: fixtures/torch/weights.safetensors: not recognised as a ResNet: no tensor is named like a ResNet stem or stage; prefixes found: bn1 (3 tensors, such as bn1.num_batches_tracked scalar), "
+        "decant: error: fixtures/torch/weights.safetensors: not recognised as a ResNet: 5 of 6 tensors have names of torchvision, but layer1.0.conv1.weight is missing; prefixes found: bn1 (3 tensors, such as bn1.num_batches_tracked scalar), "
       ))
   }
 

@@ -22,12 +22,12 @@ def check_refusal(finished, records: list[dict] | None, output):
     names = [name_of(record["path"]) for record in records]
     homeless = [record for record in records if record["dtype"] not in TYPES]
     if "safetensors cannot store the dtype" in message:
-        found = re.search(r"(?:this tensor|these \d+ tensors): (.*)\. Choose", message)[1].split(", ")
+        found = re.search(r"(?:this tensor|these \d+ tensors): (.*?)\. (?:Pass --except|decant convert)", message)[1].split(", ")
         assert found == [f"{name_of(record['path'])} ({record['dtype']})" for record in homeless]
     elif "holds no tensors" in message:
         assert names == []
-    elif "two tensors would have the name" in message:
-        name = re.search(r"would have the name (.*?): ", message)[1]
+    elif "two tensors have the name" in message:
+        name = re.search(r"two tensors have the name '(.*?)': ", message)[1]
         assert names.count(name) > 1
     elif "are quantised, which safetensors cannot hold" in message:
         assert any("quantization" in record for record in records)

@@ -303,7 +303,7 @@ def test_names_and_filters(decant, folder):
     found = load(output)
     assert list(found) == ["state_dict", "epoch", "optimizer", "averaged"]
     refused = decant.attempt("convert", source, output, "--rename", r"s/^ema\.module\.0\.weight/epoch/")
-    assert refused.status == 2 and "two values of one dictionary would have the key epoch" in refused.errors
+    assert refused.status == 2 and "two values of one dictionary would have the key 'epoch'" in refused.errors
 
 
 def test_casts_keep_what_is_shared(decant, folder):

@@ -113,7 +113,7 @@ def test_encryption_of_libzip(decant, saved, same, folder, password, method, enc
     same(path, *password)
     for options in ((), ("--password-file", folder / "wrong")):
         run = decant.attempt("inspect", path, *options)
-        assert run.status == 2 and "--password-file FILE" in run.errors
+        assert run.status == 2 and "pass it with --password-file." in run.errors
         scan = decant.attempt("scan", path, *options)
         assert scan.status == 1 and "encrypted" in scan.output and not scan.output.startswith("clean")
     assert decant("scan", path, *password).output.startswith("clean")

@@ -385,7 +385,7 @@ struct CoreMLReader {
     guard content.byteCount == byteCount else {
       throw DecantError(
         .damaged,
-        "the shape \(type.shape) needs \(Format.count(byteCount, "byte")), but the tensor has \(content.byteCount)"
+        "the shape \(type.shape) needs \(Format.count(byteCount, "byte")), but the tensor has \(Format.count(content.byteCount))"
       )
     }
     let storage = Storage(key: key, byteCount: byteCount, content: content)

@@ -326,7 +326,7 @@ struct ONNXReader {
     guard content.byteCount == byteCount else {
       throw DecantError(
         .damaged,
-        "the shape \(proto.shape) needs \(Format.count(byteCount, "byte")), but the tensor has \(content.byteCount)"
+        "the shape \(proto.shape) needs \(Format.count(byteCount, "byte")), but the tensor has \(Format.count(content.byteCount))"
       )
     }
     return (String(proto.rawData?.lowerBound ?? proto.range.lowerBound), content)
@@ -347,13 +347,13 @@ struct ONNXReader {
     guard length == byteCount else {
       throw DecantError(
         .damaged,
-        "the shape \(proto.shape) needs \(Format.count(byteCount, "byte")), but the tensor has \(length)")
+        "the shape \(proto.shape) needs \(Format.count(byteCount, "byte")), but the tensor has \(Format.count(length))")
     }
     let file = try data.file(location)
     guard offset <= file.byteCount, byteCount <= file.byteCount - offset else {
       throw DecantError(
         .truncated,
-        "is cut short, or belongs to another model: it has \(Format.count(file.byteCount, "byte")), but \(byteCount) at offset \(offset) are needed",
+        "is cut short, or belongs to another model: it has \(Format.count(file.byteCount, "byte")), but \(Format.count(byteCount)) at offset \(offset) are needed",
         file: file.path, remedy: "Download it again, or copy it again from where the model was made.")
     }
     return (

@@ -57,8 +57,9 @@ struct DiffReport {
       let differ =
         given.count == 1 && result.changed.count > 1
         ? "all \(Format.count(result.changed.count, "tensor")) differ" : counts
-      guard let verdict = result.verdict?.text else { return "not the same: " + differ }
-      return given.count == 1 ? "not the same: \(differ), \(verdict)" : "not the same: \(differ): \(verdict)"
+      guard let verdict = result.verdict else { return "not the same: " + differ }
+      let isSimilarity = [.related, .unrelated].contains(verdict.kind)
+      return "not the same: \(differ)\(isSimilarity ? "," : ":") \(verdict.text)"
     }
     let data = result.tolerated.isEmpty ? "all data is the same, every bit" : "all data is within tolerance"
     return "not the same: \(counts); \(data), only names differ (--ignore-names accepts that)"

@@ -58,7 +58,7 @@ package struct TarArchive {
       let start = offset + Self.blockByteCount
       guard byteCount <= source.byteCount - start else {
         throw refuse(
-          "the member has \(Format.count(byteCount, "byte")), but the archive has \(source.byteCount - start) there",
+          "the member has \(Format.count(byteCount, "byte")), but the archive has \(Format.count(source.byteCount - start)) there",
           truncated: true)
       }
       switch kind {

@@ -45,7 +45,7 @@ package struct ZipEntry: Sendable {
   package var inflation: Int { byteCount.dividedRoundingUp(by: storedByteCount) }
   /// The compression ratio as the end of a message.
   var inflationText: String {
-    "\(Format.count(storedByteCount, "byte")) to \(byteCount), \(inflation) times as many"
+    "\(Format.count(storedByteCount, "byte")) to \(Format.count(byteCount)), \(inflation) times as many"
   }
 
   /// True when the data is in the file as it is.

@@ -247,12 +247,14 @@ package struct ResNetTensorNameMap: Sendable {
     throw DecantError(.notAResNet, ResNetNoMatch.reason(stateDict, prefix: prefix), advice: .inspect)
   }
 
-  /// Returns the same as ``onlyIfAny(in:prefix:)``, or the prefix and the dialect that name the most tensors when these
-  /// are nearer to an expected network: where a first block or the stem is missing, other names may seem to fit.
+  /// Returns the same as ``onlyIfAny(in:prefix:)``, or the map for the names that most tensors have when it is nearer to
+  /// an expected network: where a first block or the stem is missing, other names may seem to fit.
   package static func nearest(
     to expected: ResNetArchitecture, in stateDict: StateDict, prefix: String? = nil
   ) throws(DecantError) -> ResNetTensorNameMap? {
-    let found = try onlyIfAny(in: stateDict, prefix: prefix)
+    guard let found = try onlyIfAny(in: stateDict, prefix: prefix) else {
+      return ResNetNoMatch.namesAll(of: stateDict) ? try mostLikely(in: stateDict, prefix: prefix) : nil
+    }
     func rank(_ map: ResNetTensorNameMap) -> (problems: Int, unnamed: Int) {
       var configuration = expected.configuration
       if let own = try? ResNetConfiguration(shapesOf: map) {
@@ -260,7 +262,7 @@ package struct ResNetTensorNameMap: Sendable {
       }
       return (map.problems(against: configuration), map.entries.count - map.tensors.count)
     }
-    let own = found.map(rank) ?? (.max, 0)
+    let own = rank(found)
     guard own.problems > 0 else { return found }
     let likely = try mostLikely(in: stateDict, prefix: prefix)
     return rank(likely) < own ? likely : found

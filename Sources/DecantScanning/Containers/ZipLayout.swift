@@ -167,7 +167,7 @@ struct ZipLayout {
     } else if listed != count, !isCut {
       fault(
         .dangerous, .zipHeaders, record,
-        "the end record says \(Format.count(count, "entry", plural: "entries")), but the directory has \(listed)"
+        "the end record says \(Format.count(count, "entry", plural: "entries")), but the directory has \(Format.count(listed))"
       )
     }
     return directoryStart

@@ -97,7 +97,7 @@ final class LegacyStorages {
       guard count == expected || count.byteSwapped == expected else {
         throw DecantError(
           .damaged,
-          "storage \(key.escapedForDisplay) has \(Format.count(count, "element")), but the pickle says \(expected)",
+          "storage \(key.escapedForDisplay) has \(Format.count(count, "element")), but the pickle says \(Format.count(expected))",
           offset: end,
           remedy: "The file is damaged. Download it again.")
       }
