@@ -129,8 +129,13 @@ extension Checkpoint {
     _ mappings: TensorMappings, withAttributes: Bool, except: [String], orAll: Bool
   ) throws(DecantError) -> StateDictChoice {
     guard let only = mappings.candidates.first else {
+      let isOptimizer = tensors.allSatisfy { $0.purpose == .optimizer }
       throw DecantError(
-        .noStateDict, tensors.isEmpty ? "holds no tensors" : "holds tensors but no state dict", file: path,
+        .noStateDict,
+        tensors.isEmpty
+          ? "holds no tensors"
+          : isOptimizer ? "holds an optimizer's state and no weights" : "holds tensors but no state dict",
+        file: path,
         advice: tensors.isEmpty ? .text("Pass the file that holds the weights.") : .inspect)
     }
     guard mappings.candidates.count == 1 else {

@@ -53,7 +53,9 @@ package struct NetworkFile: Sendable {
     _ checkpoint: Checkpoint, key: String? = nil, except: [String] = []
   ) throws(DecantError) {
     try checkpoint.requireIntact()
-    try self.init(checkpoint, checkpoint.readableChoice(key: key, except: except))
+    try self.init(checkpoint) { () throws(DecantError) in
+      try checkpoint.readableChoice(key: key, except: except)
+    }
   }
 
   /// Chooses the state dict of an open checkpoint to identify, which may be damaged or have tensors that cannot be
@@ -65,10 +67,21 @@ package struct NetworkFile: Sendable {
   package init(
     identifying checkpoint: Checkpoint, key: String? = nil, except: [String] = []
   ) throws(DecantError) {
-    try self.init(checkpoint, checkpoint.networkChoice(key: key, except: except))
+    try self.init(checkpoint) { () throws(DecantError) in
+      try checkpoint.networkChoice(key: key, except: except)
+    }
   }
 
-  private init(_ checkpoint: Checkpoint, _ choice: StateDictChoice) throws(DecantError) {
+  private init(
+    _ checkpoint: Checkpoint, choosing: () throws(DecantError) -> StateDictChoice
+  ) throws(DecantError) {
+    let choice: StateDictChoice
+    do throws(DecantError) { choice = try choosing() } catch {
+      // Tensors that are no state dict, such as an optimizer's, are an answer: no ResNet.
+      guard error.code == .noStateDict, !checkpoint.tensors.isEmpty else { throw error }
+      throw DecantError(
+        .notAResNet, "not recognised as a ResNet: \(error.reason)", file: checkpoint.path, advice: .inspect)
+    }
     do throws(DecantError) { try self.init(checkpoint, choice.selection) } catch {
       throw error.located(file: checkpoint.path)
     }
@@ -84,7 +97,9 @@ package struct NetworkFile: Sendable {
     verifying checkpoint: Checkpoint, key: String? = nil, except: [String] = []
   ) throws(DecantError) {
     if let truncation = checkpoint.truncation { throw truncation }
-    try self.init(checkpoint, checkpoint.readableChoice(key: key, except: except))
+    try self.init(checkpoint) { () throws(DecantError) in
+      try checkpoint.readableChoice(key: key, except: except)
+    }
   }
 
   /// Uses a part of an open checkpoint, which may be damaged or have tensors that cannot be read.

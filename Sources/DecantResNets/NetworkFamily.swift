@@ -29,6 +29,12 @@ package struct NetworkFamily: Sendable {
     var targets: [String] = []
     var ranks: Set<Int> = []
     for entry in tensors.entries {
+      // diffusers: `attn1.processor.to_q_lora.down.weight`.
+      if let range = entry.name.firstRange(of: "_lora.down."), let rank = entry.tensor.shape.first {
+        ranks.insert(rank)
+        let target = String(entry.name[..<range.lowerBound].split(separator: ".").last ?? "")
+        if !targets.contains(target) { targets.append(target) }
+      }
       for part in ["lora_A", "lora_down"] {
         guard let range = entry.name.firstRange(of: ".\(part)."), let rank = entry.tensor.shape.first,
           entry.tensor.shape.count >= 2
@@ -78,6 +84,9 @@ package struct NetworkFamily: Sendable {
       (
         "patch_embeddings.projection.weight", "layer.0.attention.attention.query.weight",
         "attention.query.weight"
+      ),
+      (
+        "patch_embeddings.projection.weight", "layers.0.attention.q_proj.weight", "attention.q_proj.weight"
       ), ("conv1.weight", "transformer.resblocks.0.attn.in_proj_weight", "attn.in_proj_weight"),
     ]
     for (patch, first, layer) in kinds {
@@ -124,6 +133,9 @@ package struct NetworkFamily: Sendable {
     if tensors.first("model.0.conv.weight") != nil, tensors.contains(".cv1.conv.weight") {
       return "a YOLO detector"
     }
+    if tensors.contains("backbone.dark2.0.conv.") || tensors.contains("dark3.0.conv.conv.") {
+      return "a YOLOX detector"
+    }
     return tensors.first("module_list.0.Conv2d.weight") != nil
       || tensors.first("module_list.0.conv_0.weight") != nil
       ? "a YOLO detector of Darknet's layers" : nil
@@ -159,7 +171,7 @@ package struct NetworkFamily: Sendable {
       let table = tensors.entries.first(where: { entry in
         let shape = entry.tensor.shape
         return shape.count == 2 && shape[0] >= 1000 && shape[1] >= 8
-          && words.contains { entry.name.lowercased().contains($0) }
+          && (entry.name == "weight" || words.contains { entry.name.lowercased().contains($0) })
       })
     else { return nil }
     return "a vocabulary: \(table.tensor.shape[0]) embeddings of width \(table.tensor.shape[1])"

@@ -43,7 +43,9 @@ extension ResNetIdentification {
       add(
         "groups", String(configuration.groups),
         shape("layer1.0.conv2.weight") + " of " + shape("layer1.0.conv1.weight"))
-      add("width_per_group", String(configuration.widthPerGroup), shape("layer1.0.conv1.weight"))
+      if summary.stages.allSatisfy(\.differingBlocks.isEmpty) {
+        add("width_per_group", String(configuration.widthPerGroup), shape("layer1.0.conv1.weight"))
+      }
     }
     for stage in summary.stages {
       for (index, widths) in stage.differingBlocks.enumerated() {

@@ -311,9 +311,10 @@ public struct ResNetIdentification: Sendable {
 
   /// The usual preprocessing of images for a network with these names and this stem.
   private var preprocessing: String {
-    guard isForSmallImages else { return naming.dialect.preprocessing }
-    let channels = shapes.inputChannels == 3 ? "RGB" : "\(shapes.inputChannels) channels"
-    return "\(channels), 32×32, scaled to 0…1; mean and deviation are each training's own"
+    guard isForSmallImages || shapes.inputChannels != 3 else { return naming.dialect.preprocessing }
+    let channels = shapes.inputChannels == 3 ? "RGB" : Format.count(shapes.inputChannels, "channel")
+    let size = isForSmallImages ? "32×32" : "224×224"
+    return "\(channels), \(size), scaled to 0…1; mean and deviation are each training's own"
   }
 
   /// The facts that evidence, a published file or the caller settles, and the defaults of the others.

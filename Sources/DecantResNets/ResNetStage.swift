@@ -78,6 +78,9 @@ package struct ResNetStage: Sendable, Equatable {
   /// True when the convolutions of all blocks have the same numbers of output channels.
   package var hasEqualBlocks: Bool { blocks.allSatisfy { $0 == blocks.first } }
 
+  /// True when the convolutions inside each block have the same number of output channels.
+  package var hasEqualWidths: Bool { blocks.allSatisfy { Set($0.dropLast()).count <= 1 } }
+
   /// The number of output channels.
   package var outputChannels: Int { blocks.last?.last ?? 0 }
 

@@ -8,8 +8,8 @@ package struct ResNetSummary: Sendable {
     package let blocks: Int
     /// The channels along the second and later blocks: `256 → 64 → 64 → 256`.
     package let channels: [Int]
-    /// The channels along each block when blocks differ in more than the first one's input, as after pruning; otherwise
-    /// empty.
+    /// The channels along each block when some blocks of the network differ in more than their input, as after pruning;
+    /// otherwise empty.
     package let differingBlocks: [[Int]]
     /// The block whose shortcut has a convolution, and the reason; nil when no shortcut has one.
     package let downsample: String?
@@ -43,6 +43,7 @@ package struct ResNetSummary: Sendable {
     arithmetic =
       "\(stem) + \(equal ? "\(sizes.first ?? 0) × (\(sum))" : sum) = \(blockLayers) block convolutions"
       + (headLayers == 0 ? "" : " + \(Format.count(headLayers, "fully connected layer"))")
+    let isEven = configuration.stages.allSatisfy { $0.hasEqualBlocks && $0.hasEqualWidths }
     var channels = configuration.stem.channels
     var stages: [ResNetStage] = []
     for (index, stage) in configuration.stages.enumerated() {
@@ -58,7 +59,7 @@ package struct ResNetSummary: Sendable {
       stages.append(
         ResNetStage(
           name: name, blocks: stage.blocks.count, channels: [channels] + (stage.blocks.last ?? []),
-          differingBlocks: stage.hasEqualBlocks
+          differingBlocks: isEven
             ? [] : stage.blocks.enumerated().map { [$0.offset == 0 ? inputs : channels] + $0.element },
           downsample: projects ? "\(name).0 (\(reasons.joined(separator: ", ")))" : nil))
     }

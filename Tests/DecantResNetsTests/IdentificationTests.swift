@@ -125,6 +125,63 @@ import Testing
       return error?.code == .undetermined && error?.advice == .chooseStride(isNamed: true)
     }
   }
+
+  /// The usual preprocessing follows the stem and the number of channels.
+  @Test(arguments: [
+    (7, 3, "RGB, 224×224, scaled to 0…1, mean 0.485 0.456 0.406, deviation 0.229 0.224 0.225"),
+    (3, 3, "RGB, 32×32, scaled to 0…1; mean and deviation are each training's own"),
+    (7, 1, "1 channel, 224×224, scaled to 0…1; mean and deviation are each training's own"),
+  ])
+  func preprocessingFollowsTheStem(kernel: Int, channels: Int, expected: String) throws {
+    var configuration = try #require(ResNetArchitecture.named("resnet18")).configuration
+    configuration.stem = .single(kernel: kernel, channels: 64)
+    configuration.inputChannels = channels
+    if kernel == 3 { (configuration.stride0, configuration.stemPooling) = (1, .none) }
+    let found = try ResNetIdentification(.only(in: weights(configuration)))
+    #expect(found.undetermined.first { $0.name == "preprocessing" }?.usual == expected)
+  }
+
+  /// Where the first stage or the stem is missing, what is left is no smaller network with other names.
+  @Test(arguments: ["layer1.", "layer1.0.", "conv1."])
+  func aMissingBeginningIsNoOtherNaming(missing: String) throws {
+    let whole = try weights(try #require(ResNetArchitecture.named("resnet18")).configuration)
+    let rest = try StateDict(whole.entries.filter { !$0.name.hasPrefix(missing) })
+    #expect(try ResNetTensorNameMap.onlyIfAny(in: rest) == nil)
+    #expect(ResNetNoMatch.reason(rest).contains("names of torchvision, but "))
+    let expected = try #require(ResNetArchitecture.named("resnet18"))
+    let map = try #require(try ResNetTensorNameMap.nearest(to: expected, in: rest))
+    let verification = try ResNetVerification(of: map, against: expected.configuration.graph())
+    #expect(verification.unexpected.isEmpty && verification.mismatched.isEmpty)
+    #expect(verification.missing.allSatisfy { $0.name.hasPrefix(missing) })
+  }
+
+  /// A block or a convolution that is missing between others is reported as missing.
+  @Test(arguments: ["layer3.2.", "layer2.1.conv2."])
+  func aGapIsReported(missing: String) throws {
+    let whole = try weights(try #require(ResNetArchitecture.named("resnet34")).configuration)
+    let rest = try StateDict(whole.entries.filter { !$0.name.hasPrefix(missing) })
+    let found = try ResNetIdentification(.only(in: rest))
+    #expect(!found.isResNet && found.verification.unexpected.isEmpty)
+    #expect(found.verification.missing.allSatisfy { $0.name.hasPrefix(missing) })
+    #expect(found.configuration.layers == [3, 4, 6, 3])
+  }
+
+  /// Blocks that are numbered through the network begin at the first number.
+  @Test(arguments: ["layer", "res_block"])
+  func numberedBlocksBeginWithTheFirst(name: String) throws {
+    let whole = try weights(try #require(ResNetArchitecture.named("resnet18")).configuration)
+    let renamed = try whole.renamed { old in
+      let steps = old.split(separator: ".")
+      guard steps[0].hasPrefix("layer"), let stage = Int(steps[0].dropFirst(5)), let block = Int(steps[1])
+      else {
+        return old
+      }
+      let rest = steps.dropFirst(2).joined(separator: ".")
+      return "\(name)\(2 * (stage - 1) + block + 1)." + rest.replacing("downsample", with: "skipper")
+    }
+    let found = try ResNetIdentification(.only(in: renamed))
+    #expect(found.isResNet && found.configuration.layers == [2, 2, 2, 2])
+  }
 }
 
 extension ResNetTensorNameMap {

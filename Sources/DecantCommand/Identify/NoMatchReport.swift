@@ -20,7 +20,6 @@ struct NoMatchReport {
         "\(stem.name.escapedForDisplay) has shape \(Format.shape(stem.tensor.shape)), but a stem's weight has four dimensions"
       )
     }
-    if let family = absence.family { parts.append("it looks like \(family.description.escapedForDisplay)") }
     let groups = absence.groups.prefix(Self.mostShown).map { group in
       let prefix = group.prefix.isEmpty ? "\"\"" : group.prefix.escapedForDisplay
       return

@@ -65,9 +65,10 @@ struct RunReport<T: ReferenceScalar> {
   private static var mostNonFinite: Int { 8 }
 
   private func printHeading() {
+    let naming = network.identification.naming
     let shape = fileCount == 1 ? inputShape.map { "input \(Format.shape($0))" } : nil
     StandardStreams.line(
-      "\(network.architecture ?? "a custom ResNet")\(hasHead ? "" : " without a head: pooled features"), \(engine), \(dtype), "
+      "\(network.architecture ?? "a custom ResNet")\(naming.isByStructure ? ", \(naming.dialect.summary)" : "")\(hasHead ? "" : " without a head: pooled features"), \(engine), \(dtype), "
         + "\(Format.count(threads, "thread")), \(shape ?? Format.count(fileCount, "input")) "
         + (preprocessing == .none
           ? "without preprocessing" : "with \(preprocessing.rawValue): \(preprocessing.summary)"))
@@ -154,6 +155,7 @@ struct RunReport<T: ReferenceScalar> {
     var members: [(key: String, value: JSONValue)] = [
       (key: "schema", value: 1),
       (key: "architecture", value: network.architecture.map { .string($0) } ?? .null),
+      (key: "by_structure", value: .bool(network.identification.naming.isByStructure)),
       (key: "engine", value: .string(engine.name)),
       (key: "engine_version", value: engine.version.map { .string($0) } ?? .null),
       (key: "numerics", value: .string((engine.numerics ?? .exact).rawValue)),

@@ -26,7 +26,11 @@ struct VerificationReport {
 
   /// Returns a description of the network that the names and shapes match, or nil when they match none. It helps users
   /// who expected another network.
-  static func shapes(of file: NetworkFile, prefix: String?, insteadOf name: String?) -> String? {
+  ///
+  /// - Parameter expectedClasses: the number of classes of the expected network.
+  static func shapes(
+    of file: NetworkFile, prefix: String?, insteadOf name: String?, expectedClasses: Int
+  ) -> String? {
     guard let found = try? ResNetIdentification(.only(in: file.weights, prefix: prefix)) else { return nil }
     let configuration = found.configuration
     let names = ResNetArchitecture.all.filter { $0.configuration.hasTrunk(of: configuration) }.map(\.name)
@@ -36,8 +40,9 @@ struct VerificationReport {
       return "a custom ResNet with \(configuration.block.rawValue) blocks [\(layers)] and \(classes)"
     }
     let isNamed = names.contains { $0 == name }
-    return "\(names.joined(separator: ", ")) with \(classes); try "
-      + (isNamed ? "--num-classes \(configuration.classes)" : "--arch \(first)")
+    let advice = isNamed ? "--num-classes \(configuration.classes)" : "--arch \(first)"
+    return "\(names.joined(separator: ", ")) with \(classes)"
+      + (isNamed && configuration.classes == expectedClasses ? "" : "; try \(advice)")
   }
 
   /// True when the names, shapes and types match and all data is intact and finite.
@@ -48,6 +53,9 @@ struct VerificationReport {
     StandardStreams.line(verdict)
     for line in listsAll ? findings.map(\.line) : foldedFindings { StandardStreams.line("  " + line) }
     if let shapes { StandardStreams.line("  the shapes match \(shapes)") }
+    if verification.matched == 0, let family = NetworkFamily(of: network.file.weights) {
+      StandardStreams.line("  it looks like \(family.description.escapedForDisplay)")
+    }
     if let advice = verification.leavingOutUnexpected { StandardStreams.line("  \(advice)") }
     if let first = verification.beside.first {
       StandardStreams.line(
@@ -216,6 +224,7 @@ struct VerificationReport {
         (key: "schema", value: 1),
         (key: "ok", value: .bool(isMatch)),
         (key: "architecture", value: network.architecture.map { .string($0) } ?? .null),
+        (key: "by_structure", value: .bool(identification.naming.isByStructure)),
         (key: "missing", value: names(verification.missing.map(\.name))),
         (key: "unexpected", value: names(verification.unexpected)),
         (key: "beside", value: .integer(Int64(verification.beside.count))),

@@ -38,7 +38,8 @@ struct VerifyCommand: ParsableCommand, JSONReporting {
       shapes: network.arch == nil || verification.isMatch
         ? nil
         : VerificationReport.shapes(
-          of: found.file, prefix: network.prefix, insteadOf: network.arch?.name))
+          of: found.file, prefix: network.prefix, insteadOf: network.arch?.name,
+          expectedClasses: found.identification.configuration.classes))
     if json { report.printJSON() } else { report.print(listsAll: network.verbose) }
     if !report.isMatch { throw ExitStatus.no }
   }

@@ -11,8 +11,15 @@ package struct ResNetNoMatch: Sendable {
     package let first: StateDict.Entry
   }
 
-  /// Returns the reason why a state dict holds no ResNet, as a clause. O(dialects × tensors).
+  /// Returns the reason why a state dict holds no ResNet, and the family of networks that it looks like, as a clause.
+  /// O(dialects × tensors).
   package static func reason(_ stateDict: StateDict, prefix: String? = nil) -> String {
+    names(stateDict, prefix: prefix)
+      + (NetworkFamily(of: stateDict).map { "; it looks like \($0.description)" } ?? "")
+  }
+
+  /// Returns what the names have of a ResNet's, as a clause.
+  private static func names(_ stateDict: StateDict, prefix: String?) -> String {
     guard let likely = mostNames(in: stateDict, prefix: prefix),
       likely.shapes.count * 2 > stateDict.entries.count,
       let map = try? ResNetTensorNameMap(stateDict, likely.dialect, prefix: likely.prefix)

@@ -272,7 +272,9 @@ package struct ResNetTensorNameMap: Sendable {
   package static func mostLikely(
     in stateDict: StateDict, prefix: String? = nil
   ) throws(DecantError) -> ResNetTensorNameMap {
-    let likely = ResNetNoMatch.mostNames(in: stateDict, prefix: prefix)
+    var likely = ResNetNoMatch.mostNames(in: stateDict, prefix: prefix)
+    // A few names may be those of any network.
+    if let few = likely?.shapes.count, few * 4 < stateDict.entries.count { likely = nil }
     return try ResNetTensorNameMap(
       stateDict, likely?.dialect ?? ResNetDialect.all[0], prefix: likely?.prefix ?? prefix ?? "")
   }
