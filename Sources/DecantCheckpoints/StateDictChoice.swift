@@ -335,13 +335,14 @@ private struct TensorMappings {
     // The same tensors under a second key are no second state dict.
     var seen: Set<Set<Alias>> = []
     chosen = chosen.filter { path in
-      seen.insert(
-        Set(
-          members[path, default: []].map { index in
-            Alias(
-              name: Array(tensors[index].path.dropFirst(path.count)), data: tensors[index].tensor.identity)
-          })
-      ).inserted
+      chosen.count == 1
+        || seen.insert(
+          Set(
+            members[path, default: []].map { index in
+              Alias(
+                name: Array(tensors[index].path.dropFirst(path.count)), data: tensors[index].tensor.identity)
+            })
+        ).inserted
     }
     doubtful = Set(all).subtracting(chosen)
     candidates = chosen.map { StateDictCandidate(path: $0, tensorCount: members[$0]?.count ?? 0) }

@@ -53,8 +53,8 @@ public struct ResNetVerification: Sendable {
   package let unusualCounters: [String]
   /// The number of `num_batches_tracked` that the network has, in the file or not.
   package let counterCount: Int
-  /// Patterns that match every unexpected tensor and no tensor of the network.
-  package let unexpectedPatterns: [String]
+  /// The names of all tensors of the state dict.
+  private let names: [String]
   /// The findings about whole blocks; their tensors are in ``missing`` or ``unexpected`` too.
   package let blocks: [BlockFinding]
 
@@ -137,10 +137,7 @@ public struct ResNetVerification: Sendable {
       }
     }
     (self.unexpected, self.beside) = (unexpected, beside)
-    let strange = Set(unexpected.map { ExactText($0) })
-    unexpectedPatterns = Self.patterns(
-      matching: unexpected,
-      butNot: naming.entries.map(\.name).filter { !strange.contains(ExactText($0)) })
+    names = naming.entries.map(\.name)
     blocks = BlockFinding.findings(
       missing: missing, unexpected: zip(unexpected, unexpectedCanonical).map { ($0, $1) },
       parameters: graph.parameters)
@@ -150,6 +147,13 @@ public struct ResNetVerification: Sendable {
     self.nonFinite = nonFinite
     self.matched = matched
     self.absentOptional = absentOptional
+  }
+
+  /// Patterns that match every unexpected tensor and no tensor of the network. O(tensors²) at most.
+  package var unexpectedPatterns: [String] {
+    let strange = Set(unexpected.map { ExactText($0) })
+    return Self.patterns(
+      matching: unexpected, butNot: names.filter { !strange.contains(ExactText($0)) })
   }
 
   /// Returns the first part of a name after a prefix.

@@ -7,14 +7,15 @@ package struct Aliases: Sendable {
 
   /// Finds groups of tensors whose byte ranges overlap in one storage. O(n log n).
   package init(_ tensors: [Tensor]) {
-    for group in Self.groups(tensors) where group.count > 1 {
+    Self.forEachGroup(tensors) { group in
+      guard group.count > 1 else { return }
       let first = group.map(\.index).min() ?? 0
       for span in group where span.index != first { firsts[span.index] = first }
     }
   }
 
-  /// Returns the tensors with elements in groups of those whose byte ranges overlap in one storage. O(n log n).
-  private static func groups(_ tensors: [Tensor]) -> [[Span]] {
+  /// Calls a closure with each group of tensors with elements whose byte ranges overlap in one storage. O(n log n).
+  private static func forEachGroup(_ tensors: [Tensor], _ body: (ArraySlice<Span>) -> Void) {
     var spans: [Span] = []
     spans.reserveCapacity(tensors.count)
     for (index, tensor) in tensors.enumerated() where tensor.elementCount > 0 {
@@ -28,18 +29,16 @@ package struct Aliases: Sendable {
         Span(storage: storage, start: shift + tensor.byteOffset, end: shift + end, index: index))
     }
     spans.sort { ($0.storage, $0.start, $0.index) < ($1.storage, $1.start, $1.index) }
-    var groups: [[Span]] = []
-    var end = 0
-    for span in spans {
-      if let last = groups.last?.last, last.storage == span.storage, span.start < end {
-        groups[groups.count - 1].append(span)
+    var (first, end) = (0, 0)
+    for (place, span) in spans.enumerated() {
+      if place > first, spans[first].storage == span.storage, span.start < end {
         end = max(end, span.end)
       } else {
-        groups.append([span])
-        end = span.end
+        if place > first { body(spans[first..<place]) }
+        (first, end) = (place, span.end)
       }
     }
-    return groups
+    if first < spans.count { body(spans[first...]) }
   }
 
   /// The byte range of a tensor in its storage.
@@ -59,25 +58,24 @@ extension Aliases {
   /// Returns the number of elements and of stored bytes of all tensors; what several tensors share counts once.
   /// O(n log n).
   package static func distinctSize(_ tensors: [Tensor]) -> (elementCount: Int, byteCount: Int) {
-    var seen: Set<TensorIdentity> = []
-    let distinct = tensors.filter { seen.insert($0.identity).inserted }
-    var elements: [Int] = []
-    var bytes: [Int] = []
-    for group in groups(distinct) {
-      let members = group.map { distinct[$0.index] }
-      let covered = (group.map(\.end).max() ?? 0) - (group.map(\.start).min() ?? 0)
-      let isSparse = members[0].isSparse
-      let elementCount = members.map(\.elementCount).saturatingSum
-      // Views that overlap partly, such as the parts of a flat parameter and the whole.
-      elements.append(
-        group.count == 1 || isSparse
-          ? elementCount : min(elementCount, covered / (members.map(\.dtype.byteCount).min() ?? 1)))
-      bytes.append(
-        isSparse || group.count == 1
-          ? members.map(\.storedByteCount).saturatingSum
-          : min(members.map(\.byteCount).saturatingSum, covered))
+    var (elements, bytes) = (0, 0)
+    func add(_ elementCount: Int, _ byteCount: Int) {
+      elements = elements.checkedAdding(elementCount) ?? .max
+      bytes = bytes.checkedAdding(byteCount) ?? .max
     }
-    return (elements.saturatingSum, bytes.saturatingSum)
+    forEachGroup(tensors) { group in
+      let first = tensors[group[group.startIndex].index]
+      guard group.count > 1 else { return add(first.elementCount, first.storedByteCount) }
+      var seen: Set<TensorIdentity> = []
+      let members = group.map { tensors[$0.index] }.filter { seen.insert($0.identity).inserted }
+      let elementCount = members.map(\.elementCount).saturatingSum
+      let byteCount = members.map(\.storedByteCount).saturatingSum
+      guard members.count > 1, !first.isSparse else { return add(elementCount, byteCount) }
+      // Views that overlap partly, such as the parts of a flat parameter and the whole.
+      let covered = (group.map(\.end).max() ?? 0) - (group.map(\.start).min() ?? 0)
+      add(min(elementCount, covered / (members.map(\.dtype.byteCount).min() ?? 1)), min(byteCount, covered))
+    }
+    return (elements, bytes)
   }
 }
 

@@ -98,15 +98,16 @@ extension UnsafeMutableRawBufferPointer {
   /// exponent) set.
   fileprivate func count<W: FixedWidthInteger & BitwiseCopyable>(of: W.Type, mask: W, width: Int) -> Int {
     let words = unsafe bindMemory(to: W.self)
-    var count = 0
+    // Sums that are not checked are computed several at a time. A chunk has far fewer than 2³² words.
+    var count: UInt32 = 0
     if width == 1 {
-      for index in words.indices { unsafe count += words[index] & mask == mask ? 1 : 0 }
+      for index in 0..<words.count { unsafe count &+= words[index] & mask == mask ? 1 : 0 }
     } else {
-      for index in stride(from: 0, to: words.count - 1, by: 2) {
-        unsafe count += words[index] & mask == mask || words[index + 1] & mask == mask ? 1 : 0
+      for index in 0..<words.count / 2 {
+        unsafe count &+= words[2 * index] & mask == mask || words[2 * index + 1] & mask == mask ? 1 : 0
       }
     }
-    return count
+    return Int(count)
   }
 }
 

@@ -210,19 +210,22 @@ private struct PartFinder {
 
   init(_ tensors: [(name: String, tensor: Tensor)]) {
     self.tensors = tensors
+    // Most files have no parts at all.
+    let parts = tensors.enumerated().compactMap { index, entry in
+      (Self.parametrization(entry.name) ?? Self.suffixed(entry.name)).map { (index: index, part: $0) }
+    }
+    guard !parts.isEmpty else { return }
     for (index, entry) in tensors.enumerated() {
       if indices[ExactText(entry.name)] == nil { indices[ExactText(entry.name)] = index }
     }
-    for (index, entry) in tensors.enumerated() where indices[ExactText(entry.name)] == index {
-      if let part = Self.parametrization(entry.name) ?? Self.suffixed(entry.name) {
-        let key = Key(name: ExactText(part.name), isParametrization: part.isParametrization)
-        let place = places[key] ?? groups.count
-        if place == groups.count {
-          places[key] = place
-          groups.append(Group(name: part.name, isParametrization: part.isParametrization))
-        }
-        groups[place].parts.append((part.label, index))
+    for (index, part) in parts where indices[ExactText(tensors[index].name)] == index {
+      let key = Key(name: ExactText(part.name), isParametrization: part.isParametrization)
+      let place = places[key] ?? groups.count
+      if place == groups.count {
+        places[key] = place
+        groups.append(Group(name: part.name, isParametrization: part.isParametrization))
       }
+      groups[place].parts.append((part.label, index))
     }
   }
 
@@ -230,15 +233,28 @@ private struct PartFinder {
 
   /// Returns the weight of `layer.parametrizations.weight.original`; nil for other names.
   private static func parametrization(_ name: String) -> Part? {
-    guard name.utf8.count > list.utf8.count, name.contains(list + ".") else { return nil }
+    guard hasList(name) else { return nil }
     let keys = name.split(separator: ".", omittingEmptySubsequences: false)
     guard let place = keys.firstIndex(where: { $0 == list }), place + 2 < keys.count else { return nil }
     let owner = (keys[..<place] + [keys[place + 1]]).joined(separator: ".")
     return (owner, keys[(place + 2)...].joined(separator: "."), true)
   }
 
+  /// Returns true when one of a name's keys is `parametrizations`. This is asked of every tensor.
+  private static func hasList(_ name: String) -> Bool {
+    guard name.utf8.count > list.utf8.count else { return false }
+    var key = name.utf8.startIndex
+    while let dot = name.utf8[key...].firstIndex(of: UInt8(ascii: ".")) {
+      if name.utf8[key..<dot].elementsEqual(list.utf8) { return true }
+      key = name.utf8.index(after: dot)
+    }
+    return false
+  }
+
   /// Returns the weight of `layer.weight_orig`; nil for other names.
   private static func suffixed(_ name: String) -> Part? {
+    // The suffixes' last letters.
+    guard let last = name.utf8.last, "gkvu".utf8.contains(last) else { return nil }
     guard let suffix = suffixes.first(where: { name.utf8.suffix($0.utf8.count).elementsEqual($0.utf8) }),
       let owner = String(name.utf8.dropLast(suffix.utf8.count)), !splitName(owner).parameter.isEmpty
     else { return nil }

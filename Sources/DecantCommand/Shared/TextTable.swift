@@ -23,6 +23,9 @@ struct TextTable {
     text.utf8.allSatisfy { $0 < 0x80 } ? text.utf8.count : text.count
   }
 
+  /// As many spaces as a column has at most.
+  private static let blanks = String(repeating: " ", count: widest)
+
   /// The lines, indented by two spaces, without columns that are empty in every row.
   var lines: [String] {
     let all = headings.allSatisfy(\.isEmpty) ? rows : [headings] + rows
@@ -31,10 +34,11 @@ struct TextTable {
     return all.map { row in
       var line = " "
       for (place, column) in used.enumerated() {
-        let padding = String(repeating: " ", count: max(0, widths[place] - Self.width(row[column])))
-        line +=
-          (place == 0 ? " " : "  ")
-          + (alignments[column] == .right ? padding + row[column] : row[column] + padding)
+        let padding = Self.blanks.utf8.prefix(max(0, widths[place] - Self.width(row[column])))
+        line += place == 0 ? " " : "  "
+        if alignments[column] == .right { line += Substring(padding) }
+        line += row[column]
+        if alignments[column] == .left { line += Substring(padding) }
       }
       while line.last == " " { line.removeLast() }
       return line

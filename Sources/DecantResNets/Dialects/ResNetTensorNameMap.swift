@@ -129,13 +129,13 @@ package struct ResNetTensorNameMap: Sendable {
     let listed = all(in: stateDict, prefix: only, where: { _ in true }, dialects(ofStem:in:))
     // Names put together from parts are tried where no dialect fits without an error: a network may have a dialect's
     // stem and other names of shortcuts.
-    guard !listed.contains(where: { $0.problems == 0 }) else { return listed }
+    guard !listed.contains(where: { $0.problems == 0 }) else { return listed.map(\.map) }
     let firstBlocks = ComposedNames.FirstBlocks(in: stateDict)
     let composed = all(in: stateDict, prefix: only, where: \.isCredible) { stem, _ in
       firstBlocks.dialects(ofStem: stem)
     }
-    func problems(_ maps: [ResNetTensorNameMap]) -> Int { maps.map(\.problems).max() ?? .max }
-    return problems(composed) < problems(listed) ? composed : listed
+    func problems(_ found: [Candidate]) -> Int { found.map(\.problems).max() ?? .max }
+    return (problems(composed) < problems(listed) ? composed : listed).map(\.map)
   }
 
   /// A search for the dialects in which a name is a stem after some prefix.
@@ -143,26 +143,45 @@ package struct ResNetTensorNameMap: Sendable {
     dialect: ResNetDialect, prefix: String
   )]
 
+  /// A network's names in one dialect, and the number of tensors that do not match them.
+  private struct Candidate {
+    let map: ResNetTensorNameMap
+    let problems: Int
+
+    init(_ map: ResNetTensorNameMap) { (self.map, problems) = (map, map.problems) }
+
+    /// True when no other dialect can be better: it names every tensor, and all match.
+    var isPerfect: Bool { problems == 0 && map.tensors.count == map.entries.count && map.headPaths.isEmpty }
+
+    /// The order of candidates, the best first.
+    ///
+    /// A tensor without a name counts as one that does not match: fewer names are no better dialect. A dialect that
+    /// names the head comes before one where the head had to be searched.
+    var rank: (Int, Int, Int) {
+      let named = map.tensors.count
+      return (problems - named, -named, map.headPaths.isEmpty ? 0 : 1)
+    }
+  }
+
   private static func all(
     in stateDict: StateDict, prefix only: String?, where isAllowed: (ResNetTensorNameMap) -> Bool,
     _ search: DialectSearch
-  ) -> [ResNetTensorNameMap] {
-    var found: [ResNetTensorNameMap] = []
+  ) -> [Candidate] {
+    var found: [Candidate] = []
     for entry in stateDict.entries where entry.tensor.shape.count == 4 {
       let candidates = search(entry.name, stateDict).filter { candidate in
         only.map { $0.utf8.elementsEqual(candidate.prefix.utf8) } ?? true
       }
-      guard !candidates.isEmpty else { continue }
-      let namings = candidates.compactMap {
-        try? ResNetTensorNameMap(stateDict, $0.dialect, prefix: $0.prefix)
-      }.filter(isAllowed)
-      // A tensor without a name counts as one that does not match: fewer names are no better dialect. A dialect that
-      // names the head comes before one where the head had to be searched. Ties keep the order of the table.
-      func rank(_ naming: ResNetTensorNameMap) -> (Int, Int, Int) {
-        let named = naming.tensors.count
-        return (naming.problems - named, -named, naming.headPaths.isEmpty ? 0 : 1)
+      var best: Candidate?
+      for candidate in candidates where best?.isPerfect != true {
+        guard let map = try? ResNetTensorNameMap(stateDict, candidate.dialect, prefix: candidate.prefix),
+          isAllowed(map)
+        else { continue }
+        let next = Candidate(map)
+        // Ties keep the order of the table.
+        if best.map({ next.rank < $0.rank }) ?? true { best = next }
       }
-      if let best = namings.min(by: { rank($0) < rank($1) }) {
+      if let best {
         found.append(best)
         if found.count > mostFound { break }
       }
