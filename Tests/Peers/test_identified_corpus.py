@@ -46,7 +46,7 @@ OUTCOMES = {
     (0, "a ResNet"): 3,
     (1, "no ResNet"): 115,
     (2, "several state dicts"): 2,
-    (2, "no state dict"): 265,
+    (1, "no state dict"): 265,
     (2, "no tensors"): 189,
     (2, "unreadable"): 38,
 }
