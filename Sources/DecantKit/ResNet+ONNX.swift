@@ -68,6 +68,7 @@ package struct ONNXExport {
     if let architecture = network.architecture { entries.append(("architecture", architecture)) }
     entries.append(("dialect", identification.naming.dialect.name))
     entries.append(("stride0", "\(identification.configuration.stride0)"))
+    if let geometry = identification.geometryRecord { entries.append((GeometryRecord.key, geometry)) }
     if let preprocessing = identification.evidence.settled("preprocessing") {
       entries.append(("preprocessing", preprocessing.value))
     }

@@ -13,11 +13,18 @@ package struct EvidenceCollector {
   package init(_ checkpoint: Checkpoint, _ selection: Selection) {
     gatherModules(checkpoint, selection)
     traces.configurations = EmbeddedConfigurations.found(in: checkpoint, around: selection.path)
-    if checkpoint.container == .safetensors {
+    let place: String? =
+      switch checkpoint.container {
+      case .safetensors: "safetensors __metadata__"
+      case .onnx: "ONNX metadata_props"
+      default: nil
+      }
+    if let place {
       let metadata = JSONValue.object(
         checkpoint.containerMetadata.map { (key: $0.label, value: .string($0.text)) })
-      traces.configurations.append((place: "safetensors __metadata__", content: metadata))
+      traces.configurations.append((place: place, content: metadata))
     }
+    traces.hasUnreadOperators = [.onnx, .mlpackage, .torchExport].contains(checkpoint.container)
     gatherBeside(checkpoint)
     traces.fileName = checkpoint.path.split(separator: "/").last.map(String.init)
   }

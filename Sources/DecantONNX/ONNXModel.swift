@@ -181,7 +181,12 @@ package struct ONNXModel {
       opset.append(ONNXField.Opset.domain, "")
       opset.append(ONNXField.Opset.version, 17)
       after.append(ONNXField.Model.opsetImport, opset)
-      for (key, value) in model.options.metadata {
+      var metadata = model.options.metadata
+      let constants = model.graph.initializers.filter { !$0.isWeight }.map { JSONValue.string($0.name) }
+      if !constants.isEmpty {
+        metadata.append((ONNXField.constantsKey, JSONValue.array(constants).text))
+      }
+      for (key, value) in metadata {
         after.append(ONNXField.Model.metadataProps, .entry(key, value))
       }
       head = before.bytes + nodes.bytes

@@ -126,6 +126,8 @@ public struct ResNetIdentification: Sendable {
 
   /// The network's blocks, widths, strides and number of classes, with defaults where the file says nothing.
   public var configuration: ResNetConfiguration { applied.configuration }
+  /// The number that each normalization layer adds to the variance, by canonical name; empty when they are all equal.
+  var epsilons: [String: Double] { applied.epsilons }
   /// The settings that contradict strong evidence, and the evidence that was not used.
   package var warnings: [ResNetWarning] { applied.warnings }
   /// The facts that the caller declared, one by one or by naming an architecture.
@@ -156,6 +158,7 @@ public struct ResNetIdentification: Sendable {
   package func graph() throws(DecantError) -> Graph {
     if let refusal = applied.refusal { throw refusal }
     try requireShownShortcuts()
+    try requireReadOperators()
     if configuration.classes > 0, configuration.head.isOpen { throw openHead }
     if configuration.classes == 1, configuration.stemPooling != .none,
       assumed.contains(where: { $0.name == "stride0" })
@@ -168,6 +171,21 @@ public struct ResNetIdentification: Sendable {
         advice: .chooseStride(isNamed: isNodown))
     }
     return try applied.graph()
+  }
+
+  /// Checks that nothing is assumed that the file's own operators settle.
+  ///
+  /// - Throws: ``DecantError`` of code `undetermined` for a file with operators that are not read, when neither its
+  ///   metadata nor the caller shows every fact.
+  private func requireReadOperators() throws(DecantError) {
+    let open = assumed.map(\.name)
+    guard evidence.hasUnreadOperators, !open.isEmpty else { return }
+    let fitting = sameShapes.isEmpty ? "" : "; the shapes fit \(sameShapes.joined(separator: ", "))"
+    throw DecantError(
+      .undetermined,
+      "the model's operators have \(open.joined(separator: ", ")), which are not read from them\(fitting)",
+      advice: sameShapes.isEmpty
+        ? .text("Use the checkpoint that the model was made from.") : .nameArchitecture)
   }
 
   /// Checks that something shows whether shortcuts pool before they project.

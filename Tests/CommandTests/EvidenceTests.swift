@@ -73,6 +73,47 @@ import Testing
     #expect((json["assumed"] as? [String: Any])?.isEmpty == true)
   }
 
+  /// A model records everything that was declared or assumed for it, so that it runs as its operators compute.
+  @Test(arguments: [
+    "--stride0 2 --stage-strides 1,1,2", "--epsilon 0.01 --stem-pooling average", "--arch resnet20",
+  ])
+  func aModelRunsAsItWasWritten(_ options: String) throws {
+    let convert = try decant(
+      """
+      decant synthesize resnet20 -o OUT/w.pth && decant convert OUT/w.pth OUT/a.onnx \(options) && \
+      decant convert OUT/a.onnx OUT/b.onnx && decant convert OUT/a.onnx OUT/c.safetensors
+      """)
+    #expect(convert.status == 0, "\(convert.errors)")
+    let input = "--input fixtures/inputs/input_97x131.npy"
+    let source = try decant("decant run OUT/w.pth \(input) \(options) --output OUT/w.npy")
+    #expect(source.status == 0, "\(source.errors)")
+    for name in ["a.onnx", "b.onnx", "c.safetensors"] {
+      let run = try decant("decant run OUT/\(name) \(input) --output OUT/o.npy && cmp OUT/o.npy OUT/w.npy")
+      #expect(run.status == 0, "\(name): \(run.errors)")
+      #expect(!run.errors.contains("default"), "\(run.errors)")
+      #expect(try identified("OUT/\(name)")["undetermined"] as? [String] == ["preprocessing"])
+    }
+  }
+
+  /// The operators of a model from elsewhere are not read, so nothing is assumed that they decide.
+  @Test func aModelWithoutARecordNeedsAnArchitecture() throws {
+    _ = try decant(
+      """
+      decant synthesize resnet20 -o OUT/w.pth && decant convert OUT/w.pth OUT/a.onnx && \
+      sed -i 's/geometry/geometrx/; s/architecture/anotherthing/' OUT/a.onnx
+      """)
+    for line in [
+      "decant run OUT/a.onnx --input fixtures/inputs/input_97x131.npy",
+      "decant convert OUT/a.onnx OUT/b.onnx",
+    ] {
+      let refused = try decant(line)
+      #expect(refused.status == 2)
+      #expect(refused.errors.contains("Name the network with --arch."), "\(refused.errors)")
+      #expect(try decant(line + " --arch resnet20").status == 0)
+    }
+    #expect(try decant("decant verify OUT/a.onnx --arch resnet20").status == 0)
+  }
+
   @Test func aConfigurationBesideTheFileIsRead() throws {
     _ = try decant(
       "decant synthesize resnet50nodown -o OUT/weights.pth && printf 'arch: res50nodown # as trained\\n' > OUT/config.yaml"

@@ -301,7 +301,7 @@ def test_bytes(export, folder, small):
 def test_metadata(export, folder, small):
     """What the files beside it say, and which file it was."""
     plain = export(small, *SMALL, output="plain.onnx")
-    assert list(plain.metadata) == ["architecture", "dialect", "stride0", "decant.container"]
+    assert list(plain.metadata) == ["architecture", "dialect", "stride0", "geometry", "decant.container", "decant.constants"]
     assert plain.proto.graph.name == plain.metadata["architecture"] == "resnet20"
     (folder / "preprocessor_config.json").write_text(json.dumps({"image_mean": [0.5, 0.25, 0.125], "image_std": [0.5] * 3}))
     model = export(small, *SMALL, "--source-digest")

@@ -17,9 +17,12 @@ struct ModelListing {
   /// Adds a tensor.
   ///
   /// - Throws: ``DecantError`` when another one has the same path, or there are too many.
-  mutating func add(_ tensor: Tensor, at path: [PathKey], stateDict: [PathKey]?) throws(DecantError) {
+  mutating func add(_ tensor: Tensor, at path: [PathKey], stateDict: [PathKey]?, purpose: Purpose? = nil)
+    throws(DecantError)
+  {
     try reserve(path)
-    contents.tensors.append(CheckpointTensor(path: path, tensor: tensor, stateDict: stateDict))
+    contents.tensors.append(
+      CheckpointTensor(path: path, tensor: tensor, stateDict: stateDict, purpose: purpose))
   }
 
   /// Adds a tensor of a type that is not read.

@@ -14,6 +14,8 @@ struct ONNXReader {
   private var listing: ModelListing
   private var operators = OperatorCounts()
   private var metadata: [(String, String)] = []
+  /// The names of the main graph's initialisers that are constants of operators, where Decant wrote the model.
+  private var constants: Set<ExactText> = []
   /// The inputs of the main graph. Those with an initialiser are not inputs but weights.
   private var inputs: [Range<Int>] = []
   private var outputs: [Range<Int>] = []
@@ -82,6 +84,11 @@ struct ONNXReader {
         let entry = try ONNXTensorProto.entry(source, range, limits)
         try listing.admit([.text(entry.key), .text(entry.value)])
         metadata.append(entry)
+        if entry.key == ONNXField.constantsKey,
+          let names = try? JSONValue(parsing: unsafe Array(entry.value.utf8).span.bytes, depth: 2)
+        {
+          constants.formUnion((names.array ?? []).compactMap { $0.string.map(ExactText.init) })
+        }
       case (Field.graph, .bytes(let range)): try append(.main, range, at: [])
       case (Field.trainingInfo, .bytes(let range)): try append(.training, range, at: [.text("training_info")])
       case (Field.functions, .bytes(let range)):
@@ -130,8 +137,10 @@ struct ONNXReader {
       case (_, ONNXField.Graph.node): try readNode(range, in: body)
       case (_, ONNXField.Graph.initializer):
         let tensor = try ONNXTensorProto(source, range, limits: limits)
+        let isConstant = body.kind == .main && constants.contains(ExactText(tensor.name))
         try add(
-          tensor, at: body.path + [.text(tensor.name)], stateDict: body.kind == .main ? [] : nil)
+          tensor, at: body.path + [.text(tensor.name)],
+          stateDict: body.kind == .main && !isConstant ? [] : nil, purpose: isConstant ? .attribute : nil)
       case (_, ONNXField.Graph.sparseInitializer):
         try addSparse(range, name: nil, at: body.path, stateDict: body.kind == .main ? [] : nil)
       case (.main, ONNXField.Graph.name): try list(range, at: "graph")
@@ -261,11 +270,11 @@ struct ONNXReader {
   // MARK: Tensors
 
   private mutating func add(
-    _ proto: ONNXTensorProto, at path: [PathKey], stateDict: [PathKey]?
+    _ proto: ONNXTensorProto, at path: [PathKey], stateDict: [PathKey]?, purpose: Purpose? = nil
   ) throws(DecantError) {
     do throws(DecantError) {
       if let tensor = try tensor(proto) {
-        try listing.add(tensor, at: path, stateDict: stateDict)
+        try listing.add(tensor, at: path, stateDict: stateDict, purpose: purpose)
       } else if proto.elementType == .string {
         try listing.add(nil, type: "onnx.STRING", at: path)
       } else {

@@ -2,6 +2,9 @@
 ///
 /// Source: onnx 1.23, `onnx.proto`; docs/formats/onnx.md.
 package enum ONNXField {
+  /// The key of the metadata in which Decant lists the initializers that are constants of operators, as a JSON array.
+  package static let constantsKey = "decant.constants"
+
   package enum Model {
     package static let irVersion = 1
     package static let producerName = 2

@@ -22,6 +22,7 @@ struct ConfigurationEvidence {
     self.place = place
     self.dialect = dialect
     self.shapes = shapes
+    if let text = content[GeometryRecord.key]?.string { readGeometry(text) }
     if content["model_type"]?.string == "resnet" { readTransformers(content) }
     readPreprocessing(content)
     readTimm(content)
@@ -41,6 +42,28 @@ struct ConfigurationEvidence {
   private mutating func addArchitecture(_ spelled: String, _ key: String) {
     let known = ResNetArchitecture.named(loosely: spelled)?.name
     add("architecture", known ?? spelled, "\(key) \(spelled)", known.map { .architecture($0) })
+  }
+
+  // MARK: Decant
+
+  /// Reads the geometry in a model that Decant wrote.
+  private mutating func readGeometry(_ text: String) {
+    guard let content = try? JSONValue(parsing: unsafe Array(text.utf8).span.bytes, depth: 8),
+      let settings = GeometryRecord.settings(content)
+    else { return }
+    var recorded = shapes
+    for (_, setting) in settings { setting.apply(to: &recorded) }
+    let facts = recorded.geometry
+    for (name, setting) in settings {
+      if let value = facts.first(where: { $0.name == name })?.value {
+        add(name, value, GeometryRecord.key, setting)
+      } else if case .headEpsilons(let epsilons) = setting {
+        let values = Set(epsilons.values).sorted().map { "\($0)" }
+        add(name, values.joined(separator: ", "), GeometryRecord.key, setting)
+      }
+    }
+    for (name, value) in facts where name == "shortcut" { add(name, value, GeometryRecord.key) }
+    add("residual", "shortcuts are added", GeometryRecord.key)
   }
 
   // MARK: transformers

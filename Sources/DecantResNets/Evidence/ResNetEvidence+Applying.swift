@@ -12,7 +12,7 @@ extension ResNetEvidence {
     /// The error to throw when the file describes a geometry that cannot be built; otherwise nil.
     var refusal: DecantError?
     /// The number that each normalization layer adds to the variance, by canonical name; empty when they are all equal.
-    fileprivate var epsilons: [String: Double] = [:]
+    fileprivate(set) var epsilons: [String: Double] = [:]
 
     /// Builds the network's graph, with each normalization layer's own epsilon.
     func graph() throws(DecantError) -> Graph {

@@ -106,6 +106,9 @@ package struct ResNetEvidence: Sendable {
   /// True when the file names or holds the code that runs the network, including blocks with shortcuts.
   package internal(set) var isNetworkProven = false
 
+  /// True when the file holds the operators of the network, and they are not read.
+  package internal(set) var hasUnreadOperators = false
+
   /// No evidence.
   package static let none = ResNetEvidence()
 

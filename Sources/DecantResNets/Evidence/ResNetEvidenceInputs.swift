@@ -12,6 +12,8 @@ package struct ResNetEvidenceInputs: Sendable {
   package var configurations: [(place: String, content: JSONValue)] = []
   /// The module paths of `_metadata`, in its order, each with its version; nil when the state dict has none.
   package var moduleVersions: [(path: String, version: Int?)]?
+  /// True when the file holds the operators of the network, which are not read.
+  package var hasUnreadOperators = false
   /// The file's name, without its folder.
   package var fileName: String?
 
@@ -23,6 +25,7 @@ extension ResNetEvidence {
   /// Reads the evidence about one network. O(inputs).
   package init(_ traces: ResNetEvidenceInputs, of naming: ResNetTensorNameMap) {
     self.init()
+    hasUnreadOperators = traces.hasUnreadOperators
     guard let shapes = try? ResNetConfiguration(shapesOf: naming) else { return }
     let layout = ModulePathMap(naming, shapes)
     if !traces.modules.isEmpty {
