@@ -96,8 +96,6 @@ public struct CheckpointObject: Sendable {
   package var stateDict: [PathKey]? = nil
   /// The reason why an unread tensor is certainly no weight; nil when it may be one.
   package var purpose: Purpose? = nil
-  /// True for a storage that no tensor uses.
-  package var isStorage = false
   /// The sizes of an unread tensor, outermost first, when the file records them.
   package var shape: [Int]? = nil
   /// The number of bytes of an unread tensor, when the file records it.
@@ -111,7 +109,7 @@ public struct CheckpointObject: Sendable {
   package func moved(below steps: [PathKey]) -> CheckpointObject {
     CheckpointObject(
       path: steps + path, type: type, value: value, count: count, unreadTensor: unreadTensor,
-      stateDict: stateDict.map { steps + $0 }, purpose: purpose, isStorage: isStorage, shape: shape,
+      stateDict: stateDict.map { steps + $0 }, purpose: purpose, shape: shape,
       byteCount: byteCount, moduleVersions: moduleVersions)
   }
 

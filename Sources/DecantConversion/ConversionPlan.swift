@@ -167,12 +167,7 @@ package struct ConversionPlan {
 
   /// Throws for a selection without tensors, and for one with tensors of unsupported kinds.
   private func requireReadable() throws(DecantError) {
-    var readable = selection
-    // The loader of .pth refuses bare storages: the writer reports them, and --drop-objects leaves them out.
-    if format == .torchZip { readable.unread.removeAll { $0.isStorage } }
-    try checkpoint.requireReadable(
-      readable, use: "converted"
-    ) { options.query.selects($0) }
+    try checkpoint.requireReadable(selection, use: "converted") { options.query.selects($0) }
     guard !selection.tensors.isEmpty else {
       throw DecantError(
         .noStateDict, "holds no tensors", file: checkpoint.path,

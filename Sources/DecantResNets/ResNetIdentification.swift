@@ -180,12 +180,14 @@ public struct ResNetIdentification: Sendable {
   private func requireReadOperators() throws(DecantError) {
     let open = assumed.map(\.name)
     guard evidence.hasUnreadOperators, !open.isEmpty else { return }
-    let fitting = sameShapes.isEmpty ? "" : "; the shapes fit \(sameShapes.joined(separator: ", "))"
+    let names = sameShapes
     throw DecantError(
       .undetermined,
-      "the model's operators have \(open.joined(separator: ", ")), which are not read from them\(fitting)",
-      advice: sameShapes.isEmpty
-        ? .text("Use the checkpoint that the model was made from.") : .nameArchitecture)
+      "operators are not read, and nothing else shows \(open.joined(separator: ", ")); "
+        + (names.isEmpty
+          ? "use the checkpoint that the model was made from"
+          : "the shapes fit \(names.joined(separator: ", "))"),
+      advice: names.isEmpty ? nil : .nameArchitecture)
   }
 
   /// Checks that something shows whether shortcuts pool before they project.

@@ -26,6 +26,18 @@ import Testing
       "a storage in the state",
       { .call(.global("lib", "Tensor"), [], state: .tuple([$0.storage(6), .int(0)])) }
     ),
+    (
+      "a storage in an attribute",
+      { .call(.global("lib", "Tensor"), [], state: .mapping(["_data": $0.storage(6)])) }
+    ),
+    (
+      "a storage in a list of an attribute",
+      {
+        .call(
+          .global("lib", "make"), [],
+          state: .mapping(["shape": .sizes([2, 3]), "s": .list([$0.storage(6)])]))
+      }
+    ),
     ("a storage by itself", { $0.storage(6) }),
     (
       "a masked array",
@@ -137,19 +149,69 @@ import Testing
     #expect(try convert(checkpoint) { $0.only = ["whole"] } == 1)
   }
 
-  /// A .pth cannot hold a storage by itself. The writer's error names it, and `dropsObjects` leaves it out.
-  @Test func storagesByThemselvesIntoPth() throws {
-    let checkpoint = try open { $0.storage(6) }
+  /// Leaving out objects leaves out no tensors.
+  @Test(arguments: kinds.indices)
+  func droppingObjectsKeepsThem(_ kind: Int) throws {
+    let checkpoint = try open(Self.kinds[kind].make)
     var options = WriteOptions()
+    options.dropsObjects = true
     #expect {
       _ = try checkpoint.convert(to: folder.path("out.pth"), options)
     } throws: { error in
       let error = error as? DecantError
-      return error?.code == .notRepresentable && error?.advice == .dropObjects
-        && error?.reason.contains("rejects: x (storage)") == true
+      return error?.code == .unreadTensors && error?.advice == .skipUnread
     }
-    options.dropsObjects = true
-    #expect(try checkpoint.convert(to: folder.path("out.pth"), options).tensorCount == 1)
+    let others = checkpoint.skippingUnreadTensors()
+    #expect(try others.convert(to: folder.path("out.pth"), options).tensorCount == 1)
+  }
+
+  /// A call of a tensor makes another tensor, and its arguments are no state dict.
+  @Test func tensorsInArguments() throws {
+    var file = TorchFile()
+    let (weight, bias) = (file.tensor([2, 3]), file.tensor([2]))
+    func open(_ value: Value) throws -> Checkpoint {
+      let root = Value.mapping(["whole": file.tensor([2]), "x": value])
+      return try Checkpoint(path: try folder.write("in.pth", file.bytes(root)))
+    }
+    let eval = Value.global("builtins", "eval")
+    let calls: [Value] = [
+      .call(.global("lib", "wrap"), [.mapping(["data": weight])]),
+      .call(.global("lib", "quantize"), [weight, bias]),
+      .call(eval, [.text("data * 2"), .mapping(["data": weight])]),
+      .call(eval, [.text("data"), .mapping(["data": bias, "x": .int(1)])]),
+    ]
+    for call in calls {
+      let checkpoint = try open(call)
+      #expect(checkpoint.objects.filter { $0.unreadTensor != nil }.map(\.name) == ["x"])
+      #expect(checkpoint.stateDictCandidates.allSatisfy { $0.path.isEmpty })
+      #expect {
+        _ = try checkpoint.readableStateDict()
+      } throws: {
+        ($0 as? DecantError)?.code == .unreadTensors
+      }
+    }
+    // Containers and calls that take a whole state dict make no tensor.
+    let others: [Value] = [
+      .call(.global("collections", "deque"), [.list([weight])]),
+      .call(.global("lib", "State"), [.mapping(["w": weight, "b": bias])]),
+      .call(.global("lib", "make"), [.text("float32"), .int(3)]),
+    ]
+    for other in others { #expect(try open(other).objects.allSatisfy { $0.unreadTensor == nil }) }
+  }
+
+  /// Paddle's forms of a tensor are read under the tensor's own name.
+  @Test(arguments: ["builtins", "__builtin__"])
+  func tensorsOfPaddle(_ module: String) throws {
+    var file = TorchFile()
+    let root = Value.mapping([
+      "conv.weight": .call(
+        .global(module, "eval"), [.text("data"), .mapping(["data": file.tensor([2, 3])])]),
+      "conv.bias": .call(.global(module, "tuple"), [.tuple([.text("conv2d_0.b_0"), file.tensor([2])])]),
+    ])
+    let checkpoint = try Checkpoint(path: try folder.write("in.pth", file.bytes(root)))
+    #expect(checkpoint.tensors.map(\.name) == ["conv.weight", "conv.bias"])
+    #expect(try checkpoint.readableStateDict().tensors.count == 2)
+    #expect(checkpoint.warnings.contains { $0.contains("as Paddle does") })
   }
 
   /// Objects that are not tensors are not reported as unread tensors.

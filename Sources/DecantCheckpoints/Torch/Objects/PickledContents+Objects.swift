@@ -200,6 +200,13 @@ extension PickledContents {
     case "torch.ScriptObject" where object.states.count == 1:
       if listScriptObject(object.states[0], type, visit, place) { return }
     default:
+      if let value = graph.paddleValue(of: object, type) {
+        paddleTensorCount += 1
+        push([
+          Visit(value: value, parent: place, key: nil, role: visit.role, stateDict: visit.stateDict)
+        ])
+        return
+      }
       if let bytes = graph.bytes(of: object) {
         add(place, "bytes", nil, count: bytes.count)
         return
@@ -220,8 +227,13 @@ extension PickledContents {
       }
       if !isModule(object) { listedOnce.insert(id) }
     }
+    let module = moduleChildren(ofCall: arguments, visit, place)
+    var argumentScope = inherited(visit.stateDict)
     if let finding = search.finding(object) {
       addUnread(finding, type, visit, place)
+    } else if module == nil, purpose(visit) == nil, holdsTensor(object, arguments) {
+      addUnread(ArrayDataSearch.Finding(kind: type.escapedForDisplay), type, visit, place)
+      argumentScope = .outside(.attachment)
     } else {
       add(place, type, nil)
       if let kind = reconstruction.rankPartKind(of: object) {
@@ -229,13 +241,14 @@ extension PickledContents {
         partOwners[owner] = RankPart(kind: kind, owner: owner)
       }
     }
+    let listing = contents.objects.count - 1
     guard budget.admit(visits: arguments.count + object.items.count) else { return }
     var children: [Visit] = []
-    if let module = moduleChildren(ofCall: arguments, visit, place) {
+    if let module {
       children += module
     } else if !arguments.allSatisfy({ graph.isPlain($0) }) {
       children += arguments.enumerated().map {
-        Visit(value: $1, parent: place, key: .text("__args__.\($0)"), stateDict: inherited(visit.stateDict))
+        Visit(value: $1, parent: place, key: .text("__args__.\($0)"), stateDict: argumentScope)
       }
     }
     children += object.items.enumerated().map {
@@ -253,16 +266,61 @@ extension PickledContents {
           let key = key(pair.key)
           return Visit(
             value: pair.value, parent: place, key: key,
-            stateDict: optimizer.scope(of: key, else: inherited(visit.stateDict)))
+            stateDict: optimizer.scope(of: key, else: inherited(visit.stateDict)),
+            owner: StateOwner(object: listing, stateDict: visit.stateDict))
         }
       } else if state != .none {
         children.append(
           Visit(
-            value: state, parent: place, key: .text("__setstate__"), stateDict: inherited(visit.stateDict)))
+            value: state, parent: place, key: .text("__setstate__"), stateDict: inherited(visit.stateDict),
+            owner: StateOwner(object: listing, stateDict: visit.stateDict)))
       }
     }
     push(children)
     push(pairs: object.pairs, visit, place)
+  }
+
+  /// Returns true when a call makes a tensor of the tensors in its arguments.
+  ///
+  /// A mapping of several tensors is a state dict that a call happens to take. A class's own arguments of several tensors
+  /// are its fields, as those of a named tuple.
+  private func holdsTensor(_ object: PickleObject, _ arguments: [PickleValue]) -> Bool {
+    guard object.items.isEmpty, object.pairs.isEmpty else { return false }
+    let callable = graph.callable(object.callable)
+    if let callable, ["collections", "functools", "operator", "itertools"].contains(callable.module) {
+      return false
+    }
+    if let callable, ["builtins", "__builtin__"].contains(callable.module), callable.name != "eval" {
+      return false
+    }
+    var left = 256
+    guard let count = tensorCount(arguments, depth: 3, &left) else { return false }
+    return object.construction == .reduce && graph.madeClass(object) == nil ? count > 0 : count == 1
+  }
+
+  /// Returns the number of tensors in values and the containers among them; nil when one is a mapping of several.
+  ///
+  /// - Parameter left: the number of values that are still searched.
+  private func tensorCount(_ values: [PickleValue], depth: Int, _ left: inout Int) -> Int? {
+    var count = 0
+    for value in values {
+      guard left > 0 else { break }
+      left -= 1
+      if let object = graph.object(value), object.pairs.isEmpty {
+        guard let callable = graph.callable(object.callable), TensorReconstruction.isKnown(callable),
+          !["scalar", "_get_layout"].contains(callable.name)
+        else { continue }
+        count += 1
+      } else if depth > 0 {
+        let pairs = members(of: value)
+        let inner = pairs.isEmpty ? graph.list(value) ?? graph.tuple(value) ?? [] : pairs.map(\.value)
+        guard let found = tensorCount(inner, depth: depth - 1, &left), pairs.isEmpty || found < 2 else {
+          return nil
+        }
+        count += found
+      }
+    }
+    return count
   }
 
   /// Lists an OrderedDict or similar mapping: the pairs that its call was given, those set later, and its attributes.

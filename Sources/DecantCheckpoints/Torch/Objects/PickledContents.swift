@@ -32,7 +32,7 @@ struct PickledContents {
   var search: ArrayDataSearch
   /// The storages that no known or found call makes a tensor of. `object` is the index of the entry that lists it.
   private var storagesWithoutTensor:
-    [(object: Int, key: String, byteCount: Int, visit: (stateDict: [PathKey]?, purpose: Purpose?))] = []
+    [(object: Int, kind: String, key: String, byteCount: Int, stateDict: [PathKey]?, purpose: Purpose?)] = []
   /// The objects that hold one process's parts of tensors, by path.
   var partOwners: [[PathKey]: RankPart] = [:]
   var listedOnce: Set<PickleNodeID> = []
@@ -60,6 +60,14 @@ struct PickledContents {
     var role: CheckpointTensor.Role?
     /// The state dict that the value belongs to, if it is a tensor.
     var stateDict: StateDictScope = .none
+    /// The object whose state holds the value, or a sequence with the value; nil for other values.
+    var owner: StateOwner?
+  }
+
+  /// An object in `contents.objects`, and the state dict that it belongs to.
+  struct StateOwner {
+    let object: Int
+    let stateDict: StateDictScope
   }
 
   enum StateDictScope {
@@ -114,6 +122,9 @@ struct PickledContents {
   /// The functions of other libraries whose arguments are those of PyTorch's, with the number of tensors they made.
   var foreignFunctions: [(name: String, count: Int)] = []
 
+  /// The number of tensors in the calls that Paddle writes.
+  var paddleTensorCount = 0
+
   private mutating func run() throws(DecantError) {
     pending = [Visit(value: graph.root, parent: -1, key: nil)]
     while let visit = pending.popLast() {
@@ -128,6 +139,10 @@ struct PickledContents {
       contents.notes.append(
         "read \(Format.count(function.count, "tensor")) of \(function.name.escapedForDisplay), whose arguments are those of "
           + "torch._utils._rebuild_tensor_v2")
+    }
+    if paddleTensorCount > 0 {
+      contents.notes.append(
+        "read \(Format.count(paddleTensorCount, "tensor")) as Paddle does, from calls of eval and tuple")
     }
     RankPart.mark(&contents, owners: partOwners)
   }
@@ -145,11 +160,11 @@ struct PickledContents {
     }
     for storage in storagesWithoutTensor {
       if let known = byteCounts[storage.key], known.read >= known.all { continue }
-      contents.objects[storage.object].unreadTensor = "a storage that no tensor has"
-      contents.objects[storage.object].isStorage = true
-      contents.objects[storage.object].byteCount = storage.byteCount
-      contents.objects[storage.object].stateDict = storage.visit.stateDict
-      contents.objects[storage.object].purpose = storage.visit.purpose
+      let known = contents.objects[storage.object].byteCount ?? 0
+      contents.objects[storage.object].unreadTensor = storage.kind
+      contents.objects[storage.object].byteCount = known.addingReportingOverflow(storage.byteCount).partialValue
+      contents.objects[storage.object].stateDict = storage.stateDict
+      contents.objects[storage.object].purpose = storage.purpose
     }
   }
 
@@ -257,7 +272,7 @@ struct PickledContents {
     let stateDict = isPacked ? visit.stateDict : inherited(visit.stateDict)
     push(
       elements.enumerated().map {
-        Visit(value: $1, parent: place, key: .position($0), stateDict: stateDict)
+        Visit(value: $1, parent: place, key: .position($0), stateDict: stateDict, owner: visit.owner)
       })
   }
 
@@ -341,8 +356,21 @@ struct PickledContents {
       return
     }
     let key = named?.key ?? (try? graph.storageReference(.node(id)))?.0.key ?? ""
+    guard let owner = visit.owner else {
+      storagesWithoutTensor.append(
+        (
+          contents.objects.count - 1, "a storage that no tensor has", key, byteCount, stateDictPath(visit),
+          purpose(visit)
+        ))
+      return
+    }
+    // The object is the tensor, and the storage its data.
+    let maker = Visit(value: visit.value, parent: visit.parent, key: nil, stateDict: owner.stateDict)
     storagesWithoutTensor.append(
-      (contents.objects.count - 1, key, byteCount, (stateDictPath(visit), purpose(visit))))
+      (
+        owner.object, contents.objects[owner.object].type.escapedForDisplay, key, byteCount,
+        stateDictPath(maker), purpose(maker)
+      ))
   }
 
   /// Returns the path of the state dict that a value belongs to; nil when it belongs to none.
