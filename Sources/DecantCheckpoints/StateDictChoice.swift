@@ -168,12 +168,13 @@ extension Checkpoint {
     let elementCount = selected.map(\.tensor.elementCount).saturatingSum
     let mayBeWeights =
       open.filter { tensor in
-        guard !known.contains(tensor.tensor.identity), tensor.purpose == nil, tensor.hasWeightType,
+        guard !known.contains(tensor.tensor.identity), tensor.purpose == nil,
           !mappings.moments.contains(tensorAt: tensor.path), !tensor.isRandomState
         else { return false }
-        return tensor.hasWeightShape
-          || tensor.tensor.elementCount > elementCount
-          || tensor.stateDict.map { mappings.doubtful.contains($0) } ?? false
+        if tensor.isWide { return true }
+        return tensor.hasWeightType
+          && (tensor.tensor.elementCount > elementCount
+            || tensor.stateDict.map { mappings.doubtful.contains($0) } ?? false)
       }.map(\.path)
       + otherUnread.filter { value in
         value.purpose == nil && !except.contains { value.name.matches(glob: $0) }
@@ -459,11 +460,11 @@ private struct KeyTree {
 }
 
 extension CheckpointTensor {
-  /// True when two or more sizes are above 1, as in the weights of linear and convolutional layers. Counts and masks are
-  /// no weights.
-  fileprivate var hasWeightShape: Bool {
-    hasWeightType && !isRandomState && tensor.shape.count { $0 > 1 } >= 2
-  }
+  /// True when two or more sizes are above 1, as in the weights of linear and convolutional layers.
+  fileprivate var isWide: Bool { tensor.shape.count { $0 > 1 } >= 2 }
+
+  /// True for a tensor that shows a state dict. Tables of counts and masks beside one do not, but are a question.
+  fileprivate var hasWeightShape: Bool { hasWeightType && !isRandomState && isWide }
 
   fileprivate var hasWeightType: Bool { tensor.dtype != .int64 && tensor.dtype != .bool }
 

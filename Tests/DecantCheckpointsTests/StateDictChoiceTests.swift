@@ -283,22 +283,37 @@ import Testing
         .mapping(["a": tensor(first), "b": tensor(second), "c": tensor(first)])
       }
       return .mapping([
-        "model": model(), "best": model(), "tied": tensor(first), "confusion": Self.integers(&file, [5, 5]),
+        "model": model(), "best": model(), "tied": tensor(first),
       ])
     }
     let choice = try checkpoint.chosenStateDict()
-    #expect(choice.selection.key == "model" && choice.leftOut.map(\.key) == ["best", "tied", "confusion"])
+    #expect(choice.selection.key == "model" && choice.leftOut.map(\.key) == ["best", "tied"])
   }
 
-  /// Returns a tensor of int64, as counts are.
-  private static func integers(_ file: inout TorchFile, _ shape: [Int]) -> Value {
-    let count = shape.reduce(1, *)
-    return .call(
-      .global("torch._utils", "_rebuild_tensor_v2"),
-      [
-        file.storage(count, kind: "LongStorage", width: 8), .int(0), .sizes(shape), .sizes([shape[1], 1]),
-        .bool(false), .call(.global("collections", "OrderedDict"), []),
-      ])
+  /// Codes and masks of two or more sizes may be weights as well; a vector of them is named only.
+  @Test(arguments: [("LongStorage", 8), ("BoolStorage", 1)])
+  func integersAreAsked(_ kind: String, _ width: Int) throws {
+    func open(_ shape: [Int], isInList: Bool) throws -> Checkpoint {
+      try self.open { file in
+        let strides = shape.indices.map { shape[($0 + 1)...].reduce(1, *) }
+        let codes = Value.call(
+          .global("torch._utils", "_rebuild_tensor_v2"),
+          [
+            file.storage(shape.reduce(1, *), kind: kind, width: width), .int(0), .sizes(shape),
+            .sizes(strides), .bool(false), .call(.global("collections", "OrderedDict"), []),
+          ])
+        return .mapping([
+          "model": .mapping(["w": file.tensor([8, 8]), "b": file.tensor([8])]),
+          "codes": isInList ? .list([codes]) : codes,
+        ])
+      }
+    }
+    for isInList in [false, true] {
+      let checkpoint = try open([5, 5], isInList: isInList)
+      let error = try #require(throws: DecantError.self) { try checkpoint.chosenStateDict() }
+      #expect(error.code == .ambiguousStateDict && error.reason.contains("codes"))
+    }
+    #expect(try open([5], isInList: false).chosenStateDict().leftOut.map(\.key) == ["codes"])
   }
 
   /// Many mappings inside each other are compared in time proportional to their number.
