@@ -18,6 +18,8 @@ package struct ConversionPlan {
   private(set) var lost: [(name: String, reason: String)] = []
   /// The weights that PyTorch computes from several of the tensors.
   private(set) var parametrized = ParametrizedWeights()
+  /// The names of the weights that are computed for the output.
+  private var computedNames: [String] = []
   private(set) var wrappers: [(name: String, type: String, partCount: Int)] = []
   /// The weights to turn to channels last, by path.
   private var convolutions: [[PathKey]: ConvolutionKind] = [:]
@@ -41,7 +43,10 @@ package struct ConversionPlan {
     }
     self.choice = choice
     selection = choice.selection
-    if options.resolvesWeights { (selection, parametrized) = try selection.resolved() }
+    if options.resolvesWeights {
+      (selection, parametrized) = try selection.resolved()
+      computedNames = parametrized.weights.map(\.name)
+    }
     replace()
     try filter()
     parametrized =
@@ -258,7 +263,10 @@ package struct ConversionPlan {
           tensor: turned[0].name, advice: .omitLayout)
       }
     }
-    let all = choice.selection.tensors.map { choice.selection.name(of: $0) }
+    try requireWholeConvolutions()
+    let all =
+      choice.selection.tensors.map { choice.selection.name(of: $0) }
+      + (options.resolvesWeights ? computedNames : [])
     let unused = (options.layoutOnly + options.layoutTransposed).filter { glob in
       !all.contains { $0.matches(glob: glob) }
     }
@@ -287,6 +295,20 @@ package struct ConversionPlan {
         .undetermined, "does not say which tensors are weights of convolutions", file: checkpoint.path,
         advice: .nameConvolutions)
     }
+  }
+
+  /// Throws when weights to turn are stored in several parts, which have no axes to turn.
+  private func requireWholeConvolutions() throws(DecantError) {
+    guard !options.resolvesWeights else { return }
+    let globs = options.layoutOnly + options.layoutTransposed
+    let parts = parametrized.weights.filter { weight in
+      ConvolutionKind.ranks ~= (weight.tensor?.shape.count ?? 0)
+        && (globs.isEmpty || globs.contains { weight.name.matches(glob: $0) })
+    }
+    guard let first = parts.first, let note = parametrized.note("stored as") else { return }
+    throw DecantError(
+      .invalidArgument, "only whole weights can be turned, but \(note)", file: checkpoint.path,
+      tensor: first.name, advice: .resolveWeights)
   }
 
   /// Throws when weights that are channels last would be written to a format without a place for that fact, unless the

@@ -46,6 +46,21 @@ import Testing
     #expect(try bytes("a.npy") == bytes("b.npy"))
   }
 
+  /// A weight that is stored in parts has no axes to turn until it is computed.
+  @Test func layoutNeedsWholeWeights() throws {
+    let parts = try decant("decant convert IN/pruned.pth OUT/h.safetensors --layout nhwc")
+    #expect(parts.status == 2 && parts.errors.hasSuffix("Pass --resolve to compute them.\n"))
+    let turned = try decant("decant convert IN/pruned.pth OUT/h.safetensors --layout nhwc --resolve")
+    #expect(turned.status == 0 && turned.errors.contains("turned 12 convolution weights to channels last"))
+    let only = "--key . --layout-only 'layer1.*.conv?.weight'"
+    let some = try decant("decant convert IN/pruned.pth OUT/s.safetensors --layout nhwc --resolve \(only)")
+    #expect(some.status == 0 && some.errors.contains("turned 2 convolution weights"), "\(some.errors)")
+    for file in ["h", "s"] {
+      let same = try decant("decant diff IN/pruned.pth OUT/\(file).safetensors --resolve")
+      #expect(same.status == 0, "\(same.output)")
+    }
+  }
+
   @Test func partsAreWrittenUnlessResolved() throws {
     let parts = try decant("decant convert IN/pruned.pth OUT/parts.safetensors --json")
     #expect(

@@ -162,7 +162,8 @@ struct PickledContents {
       if let known = byteCounts[storage.key], known.read >= known.all { continue }
       let known = contents.objects[storage.object].byteCount ?? 0
       contents.objects[storage.object].unreadTensor = storage.kind
-      contents.objects[storage.object].byteCount = known.addingReportingOverflow(storage.byteCount).partialValue
+      contents.objects[storage.object].byteCount =
+        known.addingReportingOverflow(storage.byteCount).partialValue
       contents.objects[storage.object].stateDict = storage.stateDict
       contents.objects[storage.object].purpose = storage.purpose
     }
