@@ -180,6 +180,7 @@ extension Checkpoint {
         value.purpose == nil && !except.contains { value.name.matches(glob: $0) }
       }.map(\.path)
     guard mayBeWeights.isEmpty else {
+      let unreadPaths = Set(otherUnread.map(\.path))
       throw DecantError(
         .ambiguousStateDict,
         "besides the state dict \(only.path.isEmpty ? "at the root" : key(of: only.path).escapedForDisplay) "
@@ -190,9 +191,9 @@ extension Checkpoint {
           }.joined(separator: ", ")
           + (mayBeWeights.count > 8 ? ", …" : ""),
         file: path,
-        advice: only.path.isEmpty
-          ? .chooseRoot(except: Self.patterns(of: mayBeWeights, sparing: selected))
-          : .chooseStateDict([key(of: only.path)], orAll: orAll && canTakeAll))
+        advice: advice(
+          leaving: mayBeWeights, outside: only.path, selected: selected, orAll: orAll,
+          isUnread: unreadPaths.isSuperset(of: mayBeWeights)))
     }
     var choice = StateDictChoice(
       selection: Selection(
@@ -204,11 +205,35 @@ extension Checkpoint {
     return choice
   }
 
+  /// Returns the advice to use a state dict without the tensors that may be weights.
+  ///
+  /// - Parameter isUnread: true when they are all of kinds that are not read.
+  private func advice(
+    leaving others: [[PathKey]], outside chosen: [PathKey], selected: [CheckpointTensor], orAll: Bool,
+    isUnread: Bool
+  ) -> DecantError.Advice {
+    if isUnread { return .skipUnread }
+    guard chosen.isEmpty else {
+      return hasDistinctNames(below: chosen)
+        ? .chooseStateDict([key(of: chosen)], orAll: orAll && canTakeAll) : .writeTorch
+    }
+    let patterns = Self.patterns(of: others, sparing: selected)
+    if canTakeAll { return .chooseRoot(except: patterns) }
+    if !patterns.isEmpty { return .exceptTensors(patterns) }
+    return hasDistinctNames(below: []) ? .skipUnread : .writeTorch
+  }
+
   /// True when every tensor can be written under its full name.
   private var canTakeAll: Bool {
+    objects.allSatisfy { $0.unreadTensor == nil } && hasDistinctNames(below: [])
+  }
+
+  /// Returns true when no two tensors below a path have the same name.
+  private func hasDistinctNames(below path: [PathKey]) -> Bool {
     var names: Set<ExactText> = []
-    return objects.allSatisfy { $0.unreadTensor == nil }
-      && tensors.allSatisfy { names.insert(ExactText($0.name)).inserted }
+    return tensors.allSatisfy {
+      !$0.path.starts(with: path) || names.insert(ExactText($0.name)).inserted
+    }
   }
 
   /// Returns patterns that match the paths, by their first keys, and none of the selected tensors' names. Empty when
@@ -244,6 +269,8 @@ extension Checkpoint {
     _ candidates: [StateDictCandidate], _ twins: TensorMappings.Twins?, orAll: Bool
   ) -> DecantError {
     let keys = keys(of: candidates.prefix(16).map(\.path))
+    // With equal names, only a .pth can hold everything below a key.
+    let working = zip(keys, candidates).filter { hasDistinctNames(below: $1.path) }.map(\.0)
     let list = zip(keys, candidates).map {
       "\($0.isEmpty ? "\"\"" : $0.escapedForDisplay) (\(Format.count($1.tensorCount, "tensor")))"
     }
@@ -254,7 +281,8 @@ extension Checkpoint {
         + (twins.map {
           ". They have the same names and shapes\($0 == .prefixed ? ", but for a prefix" : ""): often the weights as trained, and their running average (EMA), which is the one to evaluate"
         } ?? ""),
-      file: path, advice: .chooseStateDict(keys, orAll: orAll && canTakeAll))
+      file: path,
+      advice: working.isEmpty ? .writeTorch : .chooseStateDict(working, orAll: orAll && canTakeAll))
   }
 
   /// Returns the values outside a state dict, grouped by the first key outside its path.

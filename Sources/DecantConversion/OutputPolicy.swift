@@ -40,7 +40,8 @@ struct OutputPolicy {
     let file = try output.reopened()
     let written = try Checkpoint(file, named: output.path)
     guard written.tensors.count == tensors.count else {
-      throw output.mismatch("it has \(Format.count(written.tensors.count, "tensor")), not \(Format.count(tensors.count))")
+      throw output.mismatch(
+        "it has \(Format.count(written.tensors.count, "tensor")), not \(Format.count(tensors.count))")
     }
     let isOne = written.container == .npy
     // A .pth can hold several tensors with the same printed name: they are matched in the plan's order.

@@ -13,6 +13,15 @@ package enum NetworkInput {
     try activation(NpyArray.read(path: path), of: path)
   }
 
+  /// Returns the Python expression that makes N×C×H×W of an array's axes.
+  private static func axes(of shape: [Int]) -> String {
+    switch shape.count {
+    case 2: "array[None, None]"
+    case 3: 1...4 ~= shape[2] && shape[0] > 4 ? "array.transpose(2, 0, 1)[None]" : "array[None]"
+    default: "an array of four axes: images, channels, rows, columns"
+    }
+  }
+
   /// Returns the N×C×H×W floating-point values of a file's tensor.
   package static func activation<T: ReferenceScalar>(_ tensor: Tensor, of path: String, name: String? = nil)
     throws(DecantError) -> Activation<T>
@@ -21,7 +30,7 @@ package enum NetworkInput {
       throw DecantError(
         .invalidInput, "has shape \(Format.shape(tensor.shape)), not N×C×H×W", file: path,
         tensor: name,
-        remedy: "In Python, add the batch: array[None], or move the channels: array.transpose(0, 3, 1, 2).")
+        remedy: "In Python, pass \(axes(of: tensor.shape)).")
     }
     guard tensor.dtype.kind == .floatingPoint else {
       throw DecantError(

@@ -190,7 +190,8 @@ package struct PickleMachine: ~Escapable {
     let length = try read(UInt64.self)
     guard length <= UInt64(bytes.byteCount - offset) else {
       throw failure(
-        "the frame needs \(Format.count(length, "byte")), but \(Format.count(bytes.byteCount - offset)) are left", cause: .truncated)
+        "the frame needs \(Format.count(length, "byte")), but \(Format.count(bytes.byteCount - offset)) are left",
+        cause: .truncated)
     }
   }
 

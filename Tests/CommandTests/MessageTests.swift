@@ -231,6 +231,7 @@ import Testing
         "decant inspect method.pth", "decant inspect before.pth",
         "decant inspect nested.gzip", "decant inspect nested.xz", "decant inspect nested.bzip2",
         "decant inspect nested.lzma",
+        "decant inspect fixtures/folders/dcp/__0_0.distcp",
         "decant inspect text.gguf", "decant inspect --pickle fixtures/torch/weights.safetensors",
         "decant inspect fixtures/torch/nested.pth --limit pickleNodes=3",
         "decant inspect fixtures/torch/nested.pth --limit zipEntries=2",
@@ -256,6 +257,7 @@ import Testing
         "decant diff resnet18.pth detector.pth --key nothing",
         "decant convert fixtures/torch/pruned.pth out.safetensors --fold-bn",
         "decant convert fixtures/torch/pruned.pth out.safetensors --names timm",
+        "decant convert fixtures/torch/pruned.pth out.safetensors --layout nhwc",
         "decant diff resnet18.pth detector.pth --only 'nothing*'",
         "decant diff resnet18.pth detector.pth --except '*'",
         "decant diff fixtures/torch/without_data.pth fixtures/torch/without_data.pth",
@@ -263,6 +265,7 @@ import Testing
         "decant diff fixtures/pickles/hand-lists.pkl fixtures/torch/nested.pth",
         "decant convert fixtures/torch/nested.pth out.safetensors --only 'nothing*'",
         "decant convert fixtures/torch/same_names.pth out.safetensors --key .",
+        "decant convert fixtures/torch/same_names.pth out.safetensors",
         "decant convert fixtures/torch/without_data.pth out.safetensors",
       ]
     ),

@@ -208,6 +208,45 @@ import Testing
     #expect(error()?.code == .notAFile && error()?.remedy?.contains("a.safetensors.index.json") == true)
   }
 
+  /// The names of shards say how many there are, so a folder with all of them needs no index.
+  @Test(arguments: ["shards", "bin"])
+  func shardsWithoutAnIndex(_ name: String) throws {
+    let folder = try TemporaryFolder()
+    let source = URL(filePath: Fixtures.path("folders/" + name))
+    let shards = try FileManager.default.contentsOfDirectory(atPath: source.path)
+      .filter { !$0.hasSuffix(".index.json") }.sorted()
+    for shard in shards {
+      try FileManager.default.copyItem(
+        at: source.appending(path: shard), to: folder.url.appending(path: shard))
+    }
+    func tensors(_ checkpoint: Checkpoint) throws -> [ExpectedTensor] {
+      try checkpoint.tensors.map { try ExpectedTensor($0).withoutPlace }.sorted { $0.path < $1.path }
+    }
+    let expected = try tensors(Checkpoint(path: source.path))
+    let joined = try Checkpoint(path: folder.url.path)
+    #expect(joined.container == .shards && joined.warnings.isEmpty)
+    #expect(try tensors(joined) == expected)
+    #expect(try tensors(Checkpoint(joining: shards.map(folder.path))) == expected)
+    let one = try Checkpoint(path: folder.path(shards[0]))
+    #expect(one.warnings.contains { $0.contains("is shard 1 of \(shards.count)") })
+    // One tensor in two shards is in neither for certain.
+    try FileManager.default.removeItem(atPath: folder.path(shards[1]))
+    #expect(throws: DecantError.self) { try Checkpoint(path: folder.url.path) }
+    try FileManager.default.copyItem(atPath: folder.path(shards[0]), toPath: folder.path(shards[1]))
+    #expect(
+      try #require(throws: DecantError.self) { try Checkpoint(path: folder.url.path) }.code == .duplicateName)
+  }
+
+  @Test func aPieceOfADistributedCheckpointNamesItsFolder() throws {
+    let path = Fixtures.path("folders/dcp/__0_0.distcp")
+    let error = try #require(throws: DecantError.self) { try Checkpoint(path: path) }
+    #expect(error.code == .partialCheckpoint && error.remedy?.hasSuffix("folders/dcp") == true)
+    // Without the metadata nothing else has the tensors.
+    let folder = try TemporaryFolder()
+    let alone = try folder.write("__0_0.distcp", Fixtures.bytes("folders/dcp/__0_0.distcp"))
+    #expect(try !Checkpoint(path: alone).tensors.isEmpty)
+  }
+
   @Test func noSourceIsWrittenOver() throws {
     let folder = try TemporaryFolder()
     try FileManager.default.copyItem(atPath: Fixtures.path("folders/shards"), toPath: folder.path("shards"))

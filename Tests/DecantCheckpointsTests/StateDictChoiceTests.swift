@@ -316,6 +316,23 @@ import Testing
     #expect(try open([5], isInList: false).chosenStateDict().leftOut.map(\.key) == ["codes"])
   }
 
+  /// A remedy that would meet two equal names is not offered.
+  @Test func equalNamesAreNoChoice() throws {
+    func advice(_ root: (inout TorchFile) -> Value) throws -> DecantError.Advice? {
+      try #require(throws: DecantError.self) { try open(root).choice(key: nil) }.advice
+    }
+    #expect(
+      try advice { .mapping(["a.b": $0.tensor([2, 2]), "a": .mapping(["b": $0.tensor([3, 3])])]) }
+        == .chooseStateDict(["a"], orAll: false))
+    #expect(
+      try advice {
+        .mapping(["m": .mapping(["a.b": $0.tensor([2, 2]), "a": .mapping(["b": $0.tensor([3, 3])])])])
+      } == .chooseStateDict(["m.a"], orAll: false))
+    #expect(
+      try advice { .dictionary([(.int(1), $0.tensor([2, 2])), (.text("1"), $0.tensor([3, 3]))]) }
+        == .writeTorch)
+  }
+
   /// Many mappings inside each other are compared in time proportional to their number.
   @Test func manyMappings() throws {
     let checkpoint = try open { file in

@@ -26,7 +26,8 @@ struct FlatPartitions {
     guard let end = offset.checkedAdding(count), end <= self.count else {
       throw DecantError(
         .damaged,
-        "the partitions have \(Format.count(self.count, "element")), too few for \(Format.count(count)) at \(offset)")
+        "the partitions have \(Format.count(self.count, "element")), too few for \(Format.count(count)) at \(offset)"
+      )
     }
     var (low, high) = (0, tensors.count)
     while high - low > 1 {

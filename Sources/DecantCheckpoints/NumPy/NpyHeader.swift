@@ -262,7 +262,9 @@ package struct NpyHeader {
 func partialDownload(_ file: ByteSource, of expected: Int?) -> DecantError {
   DecantError(
     .truncated,
-    expected.map { "is cut short: it has \(Format.count(file.byteCount)) of the \(Format.count($0)) bytes that its header announces" }
+    expected.map {
+      "is cut short: it has \(Format.count(file.byteCount)) of the \(Format.count($0)) bytes that its header announces"
+    }
       ?? "is cut short: it ends inside its header, after \(Format.count(file.byteCount, "byte"))",
     file: file.path,
     remedy: "The download or copy was interrupted. Download the file again, or resume the download.")

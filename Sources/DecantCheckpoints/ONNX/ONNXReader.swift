@@ -356,7 +356,8 @@ struct ONNXReader {
     guard length == byteCount else {
       throw DecantError(
         .damaged,
-        "the shape \(proto.shape) needs \(Format.count(byteCount, "byte")), but the tensor has \(Format.count(length))")
+        "the shape \(proto.shape) needs \(Format.count(byteCount, "byte")), but the tensor has \(Format.count(length))"
+      )
     }
     let file = try data.file(location)
     guard offset <= file.byteCount, byteCount <= file.byteCount - offset else {

@@ -37,7 +37,8 @@ enum SafetensorsReader {
       containerMetadata: notes,
       truncation: isTruncated
         ? Truncation.error(
-          .truncated, "is cut short: it has \(Format.count(file.byteCount)) of \(Format.count(whole)) bytes", contents.tensors,
+          .truncated, "is cut short: it has \(Format.count(file.byteCount)) of \(Format.count(whole)) bytes",
+          contents.tensors,
           file: file.path)
         : nil)
   }
@@ -112,7 +113,8 @@ enum SafetensorsReader {
     guard begin <= end else { throw refuse("the data_offsets [\(begin), \(end)] are reversed") }
     guard end - begin == bitCount / 8 else {
       throw refuse(
-        "the shape needs \(Format.count(bitCount / 8, "byte")), but the data_offsets give \(Format.count(end - begin))")
+        "the shape needs \(Format.count(bitCount / 8, "byte")), but the data_offsets give \(Format.count(end - begin))"
+      )
     }
     let dtype = SafetensorsTypes.dtype(typeName)
     if dtype == .float4_e2m1fn_x2 {

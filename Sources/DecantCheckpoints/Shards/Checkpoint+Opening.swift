@@ -11,6 +11,7 @@ extension Checkpoint {
   ) throws(DecantError) -> (Parts, [InputFile]) {
     if let folder = try CheckpointFolder(path, password: password) { return try open(folder, limits) }
     if let unzipped = try UnzippedArchive.open(pickle: path, limits: limits) { return unzipped }
+    try refuseDistributedPiece(path)
     let file = try InputFile(path, password: password)
     let source = ByteSource(file)
     if isModel(try source.head(), source),
@@ -30,7 +31,7 @@ extension Checkpoint {
       return try ShardedCheckpoint.open(index, file, in: folder, limits: limits)
     }
     var parts = try parts(of: source, limits: limits)
-    if let warning = shardsWarning(beside: path) { parts.warnings.append(warning) }
+    if let warning = shardsWarning(beside: path) ?? shardWarning(path) { parts.warnings.append(warning) }
     return (parts, [file])
   }
 
@@ -43,6 +44,27 @@ extension Checkpoint {
     guard (try? folder.find(index)) != nil else { return nil }
     return
       "\(index.escapedForDisplay) in the same folder lists shards of the same name, which were not read: one of the two is perhaps of an earlier conversion"
+  }
+
+  /// Returns a warning when a file's name says that it is one of several shards; else nil.
+  private static func shardWarning(_ path: String) -> String? {
+    guard let name = path.split(separator: "/").last.map(String.init), let shard = ShardFamily.shard(name),
+      shard.count > 1
+    else { return nil }
+    return
+      "the file is shard \(shard.number) of \(shard.count), and the tensors of the others are not in it: name their folder for all of them"
+  }
+
+  /// Throws for a data file of `torch.distributed.checkpoint`, whose tensors have their names in the folder's metadata.
+  private static func refuseDistributedPiece(_ path: String) throws(DecantError) {
+    guard path.hasSuffix(".distcp"), let (folder, _) = try? CheckpointFolder.containing(path),
+      let names = try? folder.names(limit: 100_000),
+      names.contains(where: { $0 == ".metadata" || rank(ofMetadata: $0) != nil })
+    else { return }
+    throw DecantError(
+      .partialCheckpoint,
+      "is a piece of a checkpoint of torch.distributed.checkpoint: its tensors have names and places in the folder's metadata",
+      file: path, remedy: "Name the folder: decant inspect \(folder.path.shellWord)")
   }
 
   /// Returns true for a model whose weights may be in other files of its folder.
@@ -107,6 +129,11 @@ extension Checkpoint {
     }
     if let unzipped = try UnzippedArchive.open(folder, limits: limits) { return unzipped }
     if indices.isEmpty, let joined = try RankFiles.open(folder, names, limits: limits) { return joined }
+    if indices.isEmpty, let shards = ShardFamily.complete(names.filter(hasUsualEnding)),
+      let joined = try ShardedCheckpoint.open(shards: shards, in: folder, limits: limits)
+    {
+      return joined
+    }
     if let arrays = try NpyFolder.open(folder, names, limits: limits) { return arrays }
     throw nothingToOpen(folder, names, try folder.folderNames(limit: limits.paths), indices)
   }
@@ -178,6 +205,13 @@ extension Checkpoint {
       }
       return try DeepSpeedCheckpoint.open(
         zip(names, files).map { (name: $0, file: $1) }, in: paths[0], limits: limits)
+    }
+    let (folder, _) = try CheckpointFolder.containing(paths[0], password: password) ?? (nil, "")
+    if let folder, zip(paths, names).allSatisfy({ $0 == folder.path(of: $1) }),
+      let shards = ShardFamily.complete(names),
+      let joined = try ShardedCheckpoint.open(shards: shards, in: folder, limits: limits)
+    {
+      return joined
     }
     return try RankJoin.open(files, limits: limits)
   }

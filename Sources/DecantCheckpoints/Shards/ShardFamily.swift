@@ -43,15 +43,29 @@ package struct ShardFamily {
   }
 
   private func isShard(_ name: String) -> Bool {
-    guard name.hasPrefix(stem + "-"), name.hasSuffix(suffix),
-      name.utf8.count > stem.utf8.count + 1 + suffix.utf8.count
-    else { return false }
-    let parts = name.dropFirst(stem.count + 1).dropLast(suffix.count).split(
-      separator: "-", omittingEmptySubsequences: false)
-    func isNumber(_ part: Substring) -> Bool {
-      part.utf8.count >= 5 && part.utf8.allSatisfy { 0x30...0x39 ~= $0 }
+    Self.shard(name)?.family.single.utf8.elementsEqual(single.utf8) ?? false
+  }
+
+  /// Returns the family, the number and the count in the name of a shard; nil for other names.
+  package static func shard(_ name: String) -> (family: ShardFamily, number: Int, count: Int)? {
+    let whole = ShardFamily(single: name)
+    let parts = whole.stem.split(separator: "-", omittingEmptySubsequences: false)
+    func number(_ part: Substring) -> Int? {
+      part.utf8.count >= 5 && part.utf8.allSatisfy { 0x30...0x39 ~= $0 } ? Int(part) : nil
     }
-    return parts.count == 3 && parts[1] == "of" && isNumber(parts[0]) && isNumber(parts[2])
+    guard parts.count >= 4, parts[parts.count - 2] == "of", let own = number(parts[parts.count - 3]),
+      let count = number(parts[parts.count - 1]), 1...max(1, count) ~= own
+    else { return nil }
+    let stem = parts.dropLast(3).joined(separator: "-")
+    return (ShardFamily(single: stem + whole.suffix), own, count)
+  }
+
+  /// Returns the names of all shards of the checkpoint that the files of a folder are; nil when they are not all shards
+  /// of one checkpoint, and when one is missing.
+  package static func complete(_ names: [String]) -> [String]? {
+    guard let first = names.first.flatMap(shard), first.count == names.count else { return nil }
+    let all = (1...first.count).map { first.family.shard($0, of: first.count) }
+    return Set(all) == Set(names) ? all : nil
   }
 
   /// Returns the paths of the family's files in a folder, other than those that belong to the checkpoint now.

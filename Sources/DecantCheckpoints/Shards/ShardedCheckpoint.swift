@@ -15,6 +15,11 @@ struct ShardedCheckpoint {
     package let totalByteCount: Int?
     package let containerMetadata: [(String, String)]
 
+    /// Creates the index of shards that have none.
+    fileprivate init(weights: [(name: String, file: String)]) {
+      (self.weights, totalByteCount, containerMetadata) = (weights, nil, [])
+    }
+
     /// Reads an index; nil when the file is not JSON, or is JSON without a `weight_map`.
     ///
     /// - Throws: ``DecantError`` when the index is malformed.
@@ -81,11 +86,40 @@ struct ShardedCheckpoint {
     }
   }
 
-  /// Opens every shard that an index names. Reads no weights.
+  /// Opens the shards of a folder without an index, whose names say how many there are. Reads no weights.
+  ///
+  /// - Parameter shards: the names of all shards of one checkpoint, in order.
+  /// - Returns: nil when a shard has tensors that are not at its root.
+  /// - Throws: ``DecantError`` when two shards have a tensor of the same name.
   static func open(
-    _ index: Index, _ file: InputFile, in folder: CheckpointFolder, limits: Limits
+    shards: [String], in folder: CheckpointFolder, limits: Limits
+  ) throws(DecantError) -> (Checkpoint.Parts, [InputFile])? {
+    var weights: [(name: String, file: String)] = []
+    var owners: [ExactText: String] = [:]
+    for shard in shards {
+      let opened = try Checkpoint.parts(of: ByteSource(folder.file(shard)), limits: limits, nesting: 1)
+      for tensor in opened.contents.tensors {
+        guard tensor.path.count == 1 else { return nil }
+        if let other = owners.updateValue(shard, forKey: ExactText(tensor.name)) {
+          throw DecantError(
+            .duplicateName, "is in two shards: \(other.escapedForDisplay) and \(shard.escapedForDisplay)",
+            file: folder.path, tensor: tensor.name)
+        }
+        weights.append((tensor.name, shard))
+      }
+    }
+    guard !weights.isEmpty else { return nil }
+    return try open(
+      Index(weights: weights), nil, in: folder, limits: limits)
+  }
+
+  /// Opens every shard that an index names. Reads no weights.
+  ///
+  /// - Parameter file: the file of the index; nil when there is none.
+  static func open(
+    _ index: Index, _ file: InputFile?, in folder: CheckpointFolder, limits: Limits
   ) throws(DecantError) -> (Checkpoint.Parts, [InputFile]) {
-    var files = [file]
+    var files = file.map { [$0] } ?? []
     var parts = Checkpoint.Parts(container: .shards, contents: CheckpointContents())
     /// The tensors of each shard by name.
     var shards: [ExactText: [ExactText: CheckpointTensor]] = [:]
@@ -126,7 +160,7 @@ struct ShardedCheckpoint {
       throw DecantError(
         .damaged,
         "\(Format.count(absent.count, "tensor")) are not in the shards the index names: \(list.joined(separator: ", "))\(absent.count > 3 ? ", …" : "")",
-        file: file.path,
+        file: file?.path,
         remedy: "The index and the shards are of different checkpoints. Download all of them again.")
     }
     let extra = order.flatMap { shard in
@@ -139,7 +173,7 @@ struct ShardedCheckpoint {
         "skipped \(Format.count(extra.count, "tensor")) that are not in the index: \(extra.prefix(3).joined(separator: ", "))"
           + (extra.count > 3 ? ", …" : ""))
     }
-    if let stale = leftovers(file.path, order, in: folder) { parts.warnings.append(stale) }
+    if let file, let stale = leftovers(file.path, order, in: folder) { parts.warnings.append(stale) }
     if let expected = index.totalByteCount, let found = mismatch(expected, parts.contents.tensors) {
       parts.warnings.append(
         "the index says that the tensors have \(expected) bytes in total, but they have \(found)")

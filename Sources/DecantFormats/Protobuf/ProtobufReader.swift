@@ -76,7 +76,8 @@ package struct ProtobufReader: Sendable {
     guard isHead || after <= end else {
       guard end == source.byteCount else { throw broken(start) }
       throw DecantError(
-        .truncated, "is cut short: a field needs \(Format.count(count, "byte")), but \(Format.count(end - offset)) follow",
+        .truncated,
+        "is cut short: a field needs \(Format.count(count, "byte")), but \(Format.count(end - offset)) follow",
         file: source.path,
         offset: start, remedy: "The download or copy was interrupted. Download the file again.")
     }

@@ -37,7 +37,8 @@ package enum TorchLegacy {
         containerMetadata: file.containerMetadata,
         truncation: expected.map {
           Truncation.error(
-            .truncated, "is cut short: it has \(Format.count(source.byteCount)) of \(Format.count($0)) bytes", contents.tensors,
+            .truncated, "is cut short: it has \(Format.count(source.byteCount)) of \(Format.count($0)) bytes",
+            contents.tensors,
             file: source.path)
         })
     } catch { throw error.located(file: source.path) }

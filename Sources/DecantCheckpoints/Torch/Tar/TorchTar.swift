@@ -189,7 +189,8 @@ enum TorchTar {
         else {
           throw wrong(
             "view \(key.escapedForDisplay) of \(Format.count(count, "element")) at \(offset) reaches beyond storage "
-              + "\(rootKey.escapedForDisplay), which holds \(Format.count(root.byteCount / type.width))", start)
+              + "\(rootKey.escapedForDisplay), which holds \(Format.count(root.byteCount / type.width))",
+            start)
         }
         let view = Storage(
           key: key, location: root.location, byteCount: byteCount,

@@ -133,7 +133,8 @@ enum TorchZip {
     }
     let expected = walk.expectedByteCount.map { " of \(Format.count($0))" } ?? ""
     return Truncation.error(
-      .truncated, "is cut short: it has \(Format.count(file.byteCount))\(expected) bytes", tensors, file: file.path)
+      .truncated, "is cut short: it has \(Format.count(file.byteCount))\(expected) bytes", tensors,
+      file: file.path)
   }
 
   /// Returns an archive's `data.pkl`, for the disassembler.
