@@ -70,6 +70,7 @@ package struct DiffFile: Sendable {
     depth = selection.path.count
     let path = checkpoint.path
     try Self.requireKnownKinds(selection, query, in: checkpoint)
+    try checkpoint.requireWhole(selection) { query.selects($0) }
     let (plain, wrappers) = selection.withoutWrappers()
     stateDictKeys = checkpoint.stateDictCandidates.compactMap { candidate in
       guard candidate.path.count > selection.path.count, candidate.path.starts(with: selection.path) else {

@@ -101,6 +101,22 @@ import Testing
     #expect(try decant("convert in.pth out.pth --except lost").status == 0)
   }
 
+  /// One rank's piece is a piece to every command that uses weights, also on either side of a comparison.
+  @Test(arguments: ["ranks/model_rank_0.pt", "sharded_tensors/model.0.pt"])
+  func piecesAreRefused(_ name: String) throws {
+    let piece = Fixtures.path("folders/" + name)
+    let whole = Fixtures.path("torch/nested.pth")
+    for command in [
+      "identify \(piece)", "verify \(piece)", "diff \(piece) \(whole)",
+      "diff \(whole) \(piece)",
+      "diff \(piece) \(piece)", "convert \(piece) out.npz",
+    ] {
+      let run = try decant(command)
+      #expect(
+        run.status == 2 && run.errors.contains("holds only one rank's part of"), "\(command): \(run.errors)")
+    }
+  }
+
   /// A state dict at the root beside other tensors: what the message offers works in every command.
   @Test func theRootAlone() throws {
     try writeInput()

@@ -24,6 +24,18 @@ extension Checkpoint {
       let unread = objects.filter { $0.unreadTensor != nil }
       if !unread.isEmpty { throw unreadRefusal(unread, "read", .saveWhole) }
     }
+    let choice = try networkChoice(key: key, except: except)
+    try requireReadable(choice.selection)
+    return choice
+  }
+
+  /// Returns the state dict of a network that is only identified, and the values that it leaves out. Its tensors may be
+  /// of kinds that are not read.
+  ///
+  /// - Throws: ``DecantError`` when there is none or there are several, and when its tensors are parts of larger tensors.
+  package func networkChoice(
+    key: String? = nil, except: [String] = []
+  ) throws(DecantError) -> StateDictChoice {
     if key == nil, except.isEmpty, stateDictCandidates.count != 1 {
       let parts = tensors.filter { $0.rankPart != nil }
       let split = Set(parts.compactMap(\.stateDict))
@@ -32,18 +44,10 @@ extension Checkpoint {
         throw rankRefusal(parts)
       }
     }
-    let choice = try networkChoice(key: key, except: except)
-    try requireReadable(choice.selection)
+    let choice = try (key == nil ? chosenStateDict(except: except) : self.choice(key: key))
+      .excluding(except, in: self)
+    try requireWhole(choice.selection)
     return choice
-  }
-
-  /// Returns the state dict of a network that is only identified, and the values that it leaves out. Its tensors may be
-  /// of kinds that are not read, or parts of larger tensors.
-  package func networkChoice(
-    key: String? = nil, except: [String] = []
-  ) throws(DecantError) -> StateDictChoice {
-    let choice = try key == nil ? chosenStateDict(except: except) : self.choice(key: key)
-    return try choice.excluding(except, in: self)
   }
 
   /// Returns a clause that names the unread tensors of a selection; nil when there are none.
@@ -68,6 +72,16 @@ extension Checkpoint {
     guard unread.isEmpty else {
       throw unreadRefusal(unread, use, selection.leavingOutUnread)
     }
+    try requireWhole(selection, isChosen: isChosen)
+  }
+
+  /// Throws when tensors of a selection are parts of tensors whose rest is in other files.
+  ///
+  /// - Parameter isChosen: returns true when the tensor with a name, below the selection's path, is used.
+  /// - Throws: ``DecantError`` that says which files have the rest.
+  package func requireWhole(
+    _ selection: Selection, isChosen: (String) -> Bool = { _ in true }
+  ) throws(DecantError) {
     let parts = selection.tensors.filter { entry in
       entry.rankPart.map {
         isChosen(selection.name(of: $0.owner)) || isChosen(selection.name(of: entry.path))
