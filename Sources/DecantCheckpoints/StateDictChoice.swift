@@ -129,6 +129,9 @@ extension Checkpoint {
     _ mappings: TensorMappings, withAttributes: Bool, except: [String], orAll: Bool
   ) throws(DecantError) -> StateDictChoice {
     guard let only = mappings.candidates.first else {
+      guard !tensors.isEmpty || skippedTensors.isEmpty else {
+        throw unreadRefusal(skippedTensors, "read", .saveWhole)
+      }
       let isOptimizer = tensors.allSatisfy { $0.purpose == .optimizer }
       throw DecantError(
         .noStateDict,

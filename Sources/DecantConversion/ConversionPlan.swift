@@ -175,7 +175,10 @@ package struct ConversionPlan {
     try checkpoint.requireReadable(selection, use: "converted") { options.query.selects($0) }
     guard !selection.tensors.isEmpty else {
       throw DecantError(
-        .noStateDict, "holds no tensors", file: checkpoint.path,
+        .noStateDict,
+        checkpoint.skippedTensors.isEmpty
+          ? "holds no tensors" : "holds no tensors but those that are left out",
+        file: checkpoint.path,
         remedy: "Pass the file that holds the weights.")
     }
   }

@@ -101,6 +101,32 @@ import Testing
     #expect(try decant("convert in.pth out.pth --except lost").status == 0)
   }
 
+  /// A file that has only tensors of kinds that are not read is not without tensors, and listings have all of them.
+  @Test func unreadTensorsAreTensors() throws {
+    try write("all.pth") { .mapping(["w": .call(.global("lib", "make"), [$0.storage(6), .sizes([2, 3])])]) }
+    for command in ["identify all.pth", "verify all.pth", "convert all.pth out.npz", "diff all.pth all.pth"] {
+      let run = try decant(command)
+      #expect(run.status == 2 && run.errors.contains("w (lib.make)"), "\(command): \(run.errors)")
+    }
+    try write("in.pth") {
+      .mapping([
+        "sd": .mapping([
+          "a": $0.tensor([2, 2]), "w": .call(.global("lib", "make"), [$0.storage(6), .sizes([2, 3])]),
+        ])
+      ])
+    }
+    let tree = try decant("inspect in.pth --tree").output
+    #expect(tree.contains("w") && tree.contains("unsupported tensor: lib.make"))
+    #expect(tree.contains("1 tensor, 4 elements, 16 bytes, and 1 unsupported tensor"))
+    let matched = try decant("inspect in.pth --filter sd.w")
+    #expect(
+      matched.status == 0 && matched.output.contains("0 tensors, 0 elements, 0 bytes, and 1 unsupported"))
+    let other = try decant("inspect in.pth --filter sd.a")
+    #expect(other.status == 0 && !other.output.contains("unsupported"))
+    let none = try decant("inspect in.pth --filter 'nope*'")
+    #expect(none.status == 1 && none.errors.contains("0 of 2 tensors"), "\(none.errors)")
+  }
+
   /// One rank's piece is a piece to every command that uses weights, also on either side of a comparison.
   @Test(arguments: ["ranks/model_rank_0.pt", "sharded_tensors/model.0.pt"])
   func piecesAreRefused(_ name: String) throws {

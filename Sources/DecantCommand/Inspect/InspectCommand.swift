@@ -65,10 +65,14 @@ struct InspectCommand: ParsableCommand, JSONReporting {
     {
       return StandardStreams.line(value.string?.escapedForDisplay ?? value.text)
     }
-    let all = rows.count
-    if let filter { rows = rows.filter { $0.entry.name.matches(glob: filter) } }
+    let all = rows.count + objects.count { $0.unreadTensor != nil }
+    if let filter {
+      rows = rows.filter { $0.entry.name.matches(glob: filter) }
+      objects = objects.filter { $0.unreadTensor == nil || $0.name.matches(glob: filter) }
+    }
+    let matchesNone = filter != nil && rows.isEmpty && objects.allSatisfy { $0.unreadTensor == nil }
     defer {
-      if filter != nil, rows.isEmpty {
+      if matchesNone {
         StandardStreams.note("no tensor name matches --filter: 0 of \(Format.count(all, "tensor"))")
       }
     }
@@ -93,7 +97,7 @@ struct InspectCommand: ParsableCommand, JSONReporting {
       if tree { report.printTree() } else { report.print() }
     }
     if checksums && !losses.isEmpty { throw ExitStatus.wrong }
-    if filter != nil, rows.isEmpty { throw ExitStatus.no }
+    if matchesNone { throw ExitStatus.no }
   }
 
   private func disassemble() throws {

@@ -14,6 +14,9 @@ struct InspectionReport {
   /// True when every checksum was compared and matched.
   let checksums: Bool
 
+  /// The tensors of kinds that are not read.
+  private var unread: [CheckpointObject] { objects.filter { $0.unreadTensor != nil } }
+
   func print() {
     printHead()
     let own = rows.filter { !$0.entry.isAttribute }
@@ -35,7 +38,7 @@ struct InspectionReport {
   func printTree() {
     printHead()
     StandardStreams.line()
-    for line in TensorTree(rows.map(\.entry)).lines { StandardStreams.line(line) }
+    for line in TensorTree(rows.map(\.entry), unread: unread).lines { StandardStreams.line(line) }
     printTotals()
     printNotes()
   }
@@ -125,6 +128,7 @@ struct InspectionReport {
     StandardStreams.line()
     StandardStreams.line(
       "  \(Format.count(rows.count, "tensor")), \(Format.count(size.elementCount, "element")), \(Format.count(size.byteCount, "byte"))"
+        + (unread.isEmpty ? "" : ", and \(Format.count(unread.count, "unsupported tensor"))")
     )
     let owners = Set(rows.compactMap(\.entry.stateDict))
     if owners.count == 1, let split = ParameterSplit(rows.map(\.entry).filter { $0.stateDict != nil }) {

@@ -23,17 +23,17 @@ struct TensorTree {
 
   private var branches: [Branch] = []
 
-  /// Builds the tree. Branches are in the order of their first tensor.
-  init(_ entries: [CheckpointTensor]) {
+  /// Builds the tree. Branches are in the order of their first tensor; those that are not read come last.
+  init(_ entries: [CheckpointTensor], unread: [CheckpointObject]) {
     var children: [Int: [Int]] = [:]
     var places: [ExactText: Int] = [:]
     var all: [Branch] = []
     /// The data that each branch holds already.
     var seen: Set<BranchData> = []
-    for entry in entries {
+    func add(_ keys: [PathKey], _ data: TensorIdentity?, byteCount: Int, leaf: String) {
       var path = ""
       var parent = -1
-      let steps = entry.path.flatMap {
+      let steps = keys.flatMap {
         $0.name.split(separator: ".", maxSplits: Self.maxDepth, omittingEmptySubsequences: false).map(
           String.init)
       }
@@ -49,14 +49,24 @@ struct TensorTree {
           children[parent, default: []].append(place)
         }
         all[place].tensors += 1
-        if seen.insert(BranchData(branch: place, data: entry.tensor.identity)).inserted {
-          all[place].bytes = all[place].bytes.checkedAdding(entry.tensor.storedByteCount) ?? .max
+        if data.map({ seen.insert(BranchData(branch: place, data: $0)).inserted }) ?? true {
+          all[place].bytes = all[place].bytes.checkedAdding(byteCount) ?? .max
         }
         parent = place
       }
-      if parent >= 0 {
-        all[parent].leaf = "\(Format.shape(entry.tensor.shape)) \(entry.tensor.dtype.rawValue)"
-      }
+      if parent >= 0 { all[parent].leaf = leaf }
+    }
+    for entry in entries {
+      let tensor = entry.tensor
+      add(
+        entry.path, tensor.identity, byteCount: tensor.storedByteCount,
+        leaf: "\(Format.shape(tensor.shape)) \(tensor.dtype.rawValue)")
+    }
+    for object in unread {
+      let shape = object.shape.map { Format.shape($0) + " " } ?? ""
+      add(
+        object.path, nil, byteCount: object.byteCount ?? 0,
+        leaf: "\(shape)unsupported tensor: \(object.unreadTensor ?? "")")
     }
     var pending = Array((children[-1] ?? []).reversed())
     while let place = pending.popLast() {

@@ -20,10 +20,6 @@ extension Checkpoint {
   package func readableChoice(
     key: String? = nil, except: [String] = []
   ) throws(DecantError) -> StateDictChoice {
-    if key == nil, except.isEmpty, stateDictCandidates.isEmpty {
-      let unread = objects.filter { $0.unreadTensor != nil }
-      if !unread.isEmpty { throw unreadRefusal(unread, "read", .saveWhole) }
-    }
     let choice = try networkChoice(key: key, except: except)
     try requireReadable(choice.selection)
     return choice
@@ -36,6 +32,10 @@ extension Checkpoint {
   package func networkChoice(
     key: String? = nil, except: [String] = []
   ) throws(DecantError) -> StateDictChoice {
+    if key == nil, except.isEmpty, stateDictCandidates.isEmpty {
+      let unread = objects.filter { $0.unreadTensor != nil }
+      if !unread.isEmpty { throw unreadRefusal(unread, "read", .saveWhole) }
+    }
     if key == nil, except.isEmpty, stateDictCandidates.count != 1 {
       let parts = tensors.filter { $0.rankPart != nil }
       let split = Set(parts.compactMap(\.stateDict))
