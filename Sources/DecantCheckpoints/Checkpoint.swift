@@ -202,8 +202,10 @@ public struct Checkpoint: Sendable {
   {
     do throws(DecantError) { return try container(of: source, limits: limits, nesting: nesting) } catch {
       // Other errors do not depend on the file's bytes being what its writer wrote.
-      guard [.damaged, .truncated, .unsupportedFormat, .notACheckpoint, .deceptive].contains(error.code),
-        nesting == 0, let converted = TextConversion.error(of: source)
+      let codes: [DecantError.Code] = [
+        .damaged, .truncated, .unsupportedFormat, .notACheckpoint, .deceptive, .limitExceeded,
+      ]
+      guard codes.contains(error.code), nesting == 0, let converted = TextConversion.error(of: source)
       else { throw error }
       throw converted
     }

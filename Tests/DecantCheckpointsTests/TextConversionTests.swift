@@ -27,6 +27,15 @@ import Testing
     #expect(error?.remedy == "Download the file again in binary mode.")
   }
 
+  /// A count with U+FFFD in it is too large for every limit, and no limit is to be raised for it.
+  @Test func aCountWithReplacements() throws {
+    func integer(_ value: UInt64) -> [UInt8] { (0..<8).map { UInt8(truncatingIfNeeded: value >> (8 * $0)) } }
+    let bytes =
+      Array("GGUF".utf8) + [3, 0, 0, 0] + integer(1) + integer(0) + integer(1) + Array("a\u{FFFD}A".utf8)
+      + [UInt8](repeating: 0, count: 64)
+    #expect(try error(bytes)?.reason.contains("became U+FFFD") == true)
+  }
+
   @Test(arguments: ["arrays/tensors.gguf", "torch/nested.pth", "torch/legacy.pth", "torch/deflated.pth"])
   func decodedAsLatin1(_ name: String) throws {
     let text = String(String.UnicodeScalarView(try Fixtures.bytes(name).map { Unicode.Scalar($0) }))
