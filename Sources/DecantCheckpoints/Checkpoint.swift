@@ -163,7 +163,7 @@ public struct Checkpoint: Sendable {
     let record =
       parts.containerMetadata.first { $0.0 == ConvolutionRecord.key }?.1
       ?? parts.contents.objects.first { $0.path == [.text(ConvolutionRecord.key)] }?.value?.string
-    if let record, [.safetensors, .shards, .gguf, .npz, .torchZip].contains(parts.container),
+    if let record, [.safetensors, .shards, .gguf, .npz, .npyFolder, .torchZip].contains(parts.container),
       let warning = ConvolutionRecord.mark(&tensors, record)
     {
       warnings.append(warning)

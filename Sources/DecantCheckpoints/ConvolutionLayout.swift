@@ -24,13 +24,15 @@ package enum ConvolutionKind: String, Sendable, CaseIterable {
   package static let ranks = 3...5
 }
 
-/// The record of the weights that were turned to channels last: the metadata entry `decant.layout`, or the comment
-/// `decant.layout=…` of a zip archive.
+/// The record of the weights that were turned to channels last: the metadata entry `decant.layout`, the comment
+/// `decant.layout=…` of a zip archive, or the file `decant.layout.json` in a folder of arrays.
 ///
 /// The entry is JSON: `{"nhwc": {"ordinary": ["conv1.weight"], "transposed": ["up.weight"]}}`.
 package enum ConvolutionRecord {
   /// The key of the metadata entry.
   package static let key = "decant.layout"
+  /// The name of the file in a folder of arrays that holds the entry's text.
+  package static let fileName = key + ".json"
 
   /// Returns the text of an entry for these weights.
   package static func text(_ weights: [(name: String, kind: ConvolutionKind)]) -> String {

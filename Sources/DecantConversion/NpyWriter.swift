@@ -119,6 +119,14 @@ struct NpyFolderWriter {
       try policy.commit(output)
       files.append((target + name, output.byteCount))
     }
+    if let record = tensors.layoutRecord {
+      let name = ConvolutionRecord.fileName
+      let bytes = Array(record.utf8)
+      let output = try policy.open(folder.path + "/" + name, named: target + name, holding: bytes.count)
+      output.write(bytes)
+      try policy.commit(output)
+      files.append((target + name, bytes.count))
+    }
     try folder.commit(isDurable: policy.isDurable)
     return files
   }

@@ -44,10 +44,10 @@ public enum OutputFormat: String, Sendable, CaseIterable {
 }
 
 extension OutputFormat {
-  /// True when files of this format record which weights are channels last: in their metadata, or in the comment of
-  /// the zip archive.
+  /// True when files of this format record which weights are channels last: in their metadata, in the comment of the zip
+  /// archive, or in a file of the folder.
   package func recordsLayout(_ options: WriteOptions) -> Bool {
-    holdsMetadata || self == .npz || (self == .torchZip && !options.isLegacy)
+    holdsMetadata || self == .npz || self == .npyFolder || (self == .torchZip && !options.isLegacy)
   }
 
   /// Returns the reason why a file cannot hold a record of the layout; nil when it can.
@@ -56,7 +56,9 @@ extension OutputFormat {
       return self == .torchZip
         ? "the format before PyTorch 1.6 cannot record it" : "a .npy file cannot record it"
     }
-    let fits = holdsMetadata || ConvolutionRecord.comment(record).count <= ZipWriter.longestComment
+    let fits =
+      holdsMetadata || self == .npyFolder
+      || ConvolutionRecord.comment(record).count <= ZipWriter.longestComment
     return fits ? nil : "the list of their names is too long for the comment of a zip archive"
   }
 }

@@ -2,7 +2,7 @@ internal import DecantBytes
 internal import DecantIO
 
 /// A folder that holds nothing but `.npy` files, as `decant convert IN OUT/` writes it: each file is the tensor of its
-/// name.
+/// name. The record of weights that are channels last may be beside them.
 ///
 /// Source: docs/formats/npy.md.
 enum NpyFolder {
@@ -15,7 +15,7 @@ enum NpyFolder {
     _ folder: CheckpointFolder, _ names: [String], limits: Limits
   ) throws(DecantError) -> (Checkpoint.Parts, [InputFile])? {
     // Hidden files are those of the system, such as .DS_Store; the writer makes none.
-    let visible = names.filter { !$0.hasPrefix(".") }
+    let visible = names.filter { !$0.hasPrefix(".") && $0 != ConvolutionRecord.fileName }
     let arrays = visible.filter { $0.hasSuffix(suffix) }
     guard !arrays.isEmpty, arrays.count == visible.count,
       try folder.folderNames(limit: limits.paths).allSatisfy({ $0.hasPrefix(".") })
@@ -28,6 +28,17 @@ enum NpyFolder {
       )
     }
     var files: [InputFile] = []
+    if let file = try folder.find(ConvolutionRecord.fileName) {
+      files.append(file)
+      let source = ByteSource(file)
+      guard source.byteCount <= limits.headerBytes else {
+        throw DecantError(
+          limits.exceeded(\.headerBytes, need: source.byteCount),
+          "is JSON of \(Format.count(source.byteCount, "byte"))", file: file.path)
+      }
+      let bytes = try source.bytes(at: 0, count: source.byteCount)
+      parts.containerMetadata = [(ConvolutionRecord.key, String(decoding: bytes, as: UTF8.self))]
+    }
     for name in arrays {
       let file = try folder.file(name)
       files.append(file)
