@@ -12,6 +12,23 @@ import Testing
 
   private let pickle: [UInt8] = [0x80, 2, 0x7D, 0x2E]
 
+  /// An archive that was unzipped and zipped one folder deeper is the archive to a scan as well.
+  @Test(arguments: ["outer/archive/", "a/b/archive/"])
+  func zippedDeeper(_ prefix: String) throws {
+    func scan(_ pickle: [UInt8], _ others: [ZipBuilder.Entry] = []) throws -> FileScan {
+      let zip = ZipBuilder(
+        [
+          .init(prefix + "data.pkl", pickle), .init(prefix + ".format_version", Array("1".utf8)),
+          .init(prefix + "byteorder", Array("little".utf8)), .init(prefix + "data/0", [1, 2, 3, 4]),
+          .init(prefix + "version", Array("3\n".utf8)),
+        ] + others)
+      return try CheckpointScanner().scan(path: folder.write("in.zip", zip.bytes))
+    }
+    #expect(try scan(pickle).verdict == .clean)
+    #expect(try scan(Array("cos\nsystem\n(S'id'\ntR.".utf8)).verdict == .dangerous)
+    #expect(try scan(pickle, [.init("outer/other.bin", [1, 2, 3])]).verdict != .clean)
+  }
+
   @Test(arguments: [
     "archive/data/0", "archive\\data\\0", "archive/version", "archive\\.data\\serialization_id",
   ])

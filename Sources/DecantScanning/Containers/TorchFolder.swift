@@ -34,10 +34,26 @@ struct TorchFolder {
       kind = .export
     } else if holds(".data/extern_modules") {
       kind = .package
+    } else if let deeper = Self.repacked(names) {
+      self.prefix = deeper
+      kind = .checkpoint
+      return
     } else {
       return nil
     }
     self.prefix = prefix
+  }
+
+  /// Returns the folder of a checkpoint that was unzipped and zipped again with folders around it; nil for other
+  /// archives. torch does not load it, but Decant reads it.
+  private static func repacked(_ names: [[UInt8]]) -> [UInt8]? {
+    let pickles = names.filter { $0.ends(with: "/data.pkl".utf8) }
+    guard pickles.count == 1, let slash = pickles[0].lastIndex(of: 0x2F) else { return nil }
+    let prefix = Array(pickles[0][...slash])
+    let hasRecords = names.contains {
+      $0.elementsEqual(prefix + Array("version".utf8)) || $0.starts(with: prefix + Array("data/".utf8))
+    }
+    return hasRecords ? prefix : nil
   }
 
   var display: String { String(decoding: prefix.prefix(100), as: UTF8.self).escapedForDisplay }
