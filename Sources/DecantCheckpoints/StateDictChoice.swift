@@ -308,7 +308,9 @@ extension Checkpoint {
       add(tensor.path, tensorCount: 1)
     }
     for value in unread { add(value.path, tensorCount: 1) }
-    for value in objects where value.unreadTensor == nil && !value.path.starts(with: chosen) {
+    // The objects around the state dict are not left out.
+    for value in objects
+    where value.unreadTensor == nil && !value.path.starts(with: chosen) && !chosen.starts(with: value.path) {
       add(value.path, tensorCount: 0)
     }
     return found

@@ -5,6 +5,8 @@ package enum AuxiliaryTensor: String, Sendable, CaseIterable {
   /// The number of averaged steps, or a moving average's decay. Source: PyTorch `optim/swa_utils.py`;
   /// latent-diffusion `modules/ema.py`; ema-pytorch `ema_pytorch.py`.
   case averagingCounter = "averaging counter"
+  /// The number of steps that an optimizer keeps for a parameter: `optimizer.state.0.step`. Source: PyTorch `optim/adam.py`.
+  case optimizerStep = "optimizer step"
   /// A range or a setting of quantisation-aware training. Source: PyTorch `ao/quantization/observer.py`,
   /// `fake_quantize.py`, `fx/prepare.py`.
   case quantizationObserver = "quantisation observer"
@@ -15,6 +17,10 @@ package enum AuxiliaryTensor: String, Sendable, CaseIterable {
     guard let last = steps.last else { return nil }
     if elementCount == 1, ["total_ops", "total_params"].contains(last) {
       self = .profilerCounter
+    } else if elementCount == 1, last == "step",
+      steps.dropLast().last.map({ $0.allSatisfy(\.isNumber) }) ?? false
+    {
+      self = .optimizerStep
     } else if elementCount == 1, ["n_averaged", "num_updates", "decay", "initted", "step"].contains(last) {
       self = .averagingCounter
     } else if steps.dropLast().contains(where: { step in

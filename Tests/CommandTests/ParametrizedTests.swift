@@ -52,6 +52,9 @@ import Testing
     #expect(parts.status == 2 && parts.errors.hasSuffix("Pass --resolve to compute them.\n"))
     let turned = try decant("decant convert IN/pruned.pth OUT/h.safetensors --layout nhwc --resolve")
     #expect(turned.status == 0 && turned.errors.contains("turned 12 convolution weights to channels last"))
+    let json = try decant("decant convert IN/pruned.pth OUT/j.safetensors --layout nhwc --resolve --json")
+      .output
+    #expect(json.contains("\"channels_last\": [\"conv1.weight\"") && json.contains("\"not_turned\": []"))
     let only = "--key . --layout-only 'layer1.*.conv?.weight'"
     let some = try decant("decant convert IN/pruned.pth OUT/s.safetensors --layout nhwc --resolve \(only)")
     #expect(some.status == 0 && some.errors.contains("turned 2 convolution weights"), "\(some.errors)")

@@ -333,6 +333,16 @@ import Testing
         == .writeTorch)
   }
 
+  /// The object that holds the state dict is not among the values that are left out.
+  @Test func theObjectAroundIsNotLeftOut() throws {
+    let checkpoint = try open {
+      .call(
+        .global("argparse", "Namespace"), [],
+        state: .mapping(["model": .mapping(["w": $0.tensor([2, 2])]), "epoch": .int(3)]))
+    }
+    #expect(try checkpoint.chosenStateDict().leftOut.map(\.key) == ["epoch"])
+  }
+
   /// Many mappings inside each other are compared in time proportional to their number.
   @Test func manyMappings() throws {
     let checkpoint = try open { file in

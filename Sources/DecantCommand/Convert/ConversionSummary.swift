@@ -68,15 +68,27 @@ struct ConversionSummary {
       return StandardStreams.document(
         Self.json(
           output, format: target?.rawValue ?? "", tensors: report.tensorCount, bytes: report.byteCount,
-          choice: report.choice, parametrized: report.parametrized.json(isResolved: options.resolvesWeights)))
+          choice: report.choice,
+          others: layoutJSON + report.parametrized.json(isResolved: options.resolvesWeights)))
     }
     StandardStreams.line("\(result): \(output.escapedForDisplay)")
+  }
+
+  /// The weights that are channels last in the output, and those that `--layout nhwc` left as they are, as members of the
+  /// JSON.
+  private var layoutJSON: [(key: String, value: JSONValue)] {
+    guard !report.channelsLast.isEmpty else { return [] }
+    func list(_ names: [String]) -> JSONValue { .array(names.map(JSONValue.string)) }
+    return [
+      (key: "channels_last", value: list(report.channelsLast)),
+      (key: "not_turned", value: list(report.notTurned)),
+    ]
   }
 
   /// The JSON of `decant convert --json`, schema 1.
   static func json(
     _ output: String, format: String, tensors: Int, bytes: Int, choice: StateDictChoice? = nil,
-    parametrized: [(key: String, value: JSONValue)] = []
+    others: [(key: String, value: JSONValue)] = []
   ) -> JSONValue {
     var members: [(key: String, value: JSONValue)] = [
       (key: "schema", value: 1), (key: "output", value: .string(output)),
@@ -87,7 +99,7 @@ struct ConversionSummary {
       members.append((key: "key", value: .string(choice.selection.key)))
       members.append((key: "left_out", value: choice.leftOutJSON))
     }
-    return .object(members + parametrized)
+    return .object(members + others)
   }
 
   private var casts: String {

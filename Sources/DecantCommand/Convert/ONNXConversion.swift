@@ -82,7 +82,7 @@ struct ONNXConversion {
         ConversionSummary.json(
           output, format: "onnx", tensors: report.weightCount,
           bytes: report.byteCount + (report.dataByteCount ?? 0), choice: file.choice,
-          parametrized: file.parametrized.json(isResolved: true)))
+          others: file.parametrized.json(isResolved: true)))
     }
     let data = report.dataByteCount.map { " and \(Format.count($0, "byte")) of data" } ?? ""
     StandardStreams.line(
