@@ -240,7 +240,7 @@ import Testing
   @Test func aPieceOfADistributedCheckpointNamesItsFolder() throws {
     let path = Fixtures.path("folders/dcp/__0_0.distcp")
     let error = try #require(throws: DecantError.self) { try Checkpoint(path: path) }
-    #expect(error.code == .partialCheckpoint && error.remedy?.hasSuffix("folders/dcp") == true)
+    #expect(error.code == .partialCheckpoint && error.remedy?.contains("folders/dcp lists") == true)
     // Without the metadata nothing else has the tensors.
     let folder = try TemporaryFolder()
     let alone = try folder.write("__0_0.distcp", Fixtures.bytes("folders/dcp/__0_0.distcp"))

@@ -64,7 +64,7 @@ extension Checkpoint {
     throw DecantError(
       .partialCheckpoint,
       "is a piece of a checkpoint of torch.distributed.checkpoint: its tensors have names and places in the folder's metadata",
-      file: path, remedy: "Name the folder: decant inspect \(folder.path.shellWord)")
+      file: path, remedy: "decant inspect \(folder.path.shellWord) lists all of them. Pass that folder.")
   }
 
   /// Returns true for a model whose weights may be in other files of its folder.
