@@ -31,7 +31,8 @@ extension GraphOperation {
     case .gemm(let layer): FeatureShape(channels: layer.outputs)
     case .attentionPool(let pooling): FeatureShape(channels: pooling.outputs)
     case .squeezeExcitation, .efficientChannelAttention, .batchNormalization, .channelAffine,
-      .groupNormalization, .layerNormalization, .relu, .silu, .gelu, .add, .opaque:
+      .groupNormalization, .vectorStandardization, .layerNormalization, .relu, .silu, .vectorFunction, .add,
+      .opaque:
       input
     }
   }

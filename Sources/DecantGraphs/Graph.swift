@@ -7,7 +7,7 @@ package struct Graph: Sendable, Equatable {
   package let inputChannels: Int
   /// The nodes. Each reads only the input or values of earlier nodes.
   package private(set) var nodes: [Node] = []
-  /// The named values, in order: `stem`, `maxpool`, `layer1` … `logits`.
+  /// The named values, in order: `stem`, `maxpool`, `layer1` … `logits`, and `output` where it differs.
   package private(set) var stages: [Stage] = []
 
   /// A named value of the graph.
@@ -70,13 +70,15 @@ package enum GraphOperation: Sendable, Equatable {
   case channelAffine(channels: Int)
   /// Normalises each group of channels of each image: `(x − mean) / sqrt(variance + epsilon) × scale + bias`.
   case groupNormalization(channels: Int, groups: Int, epsilon: Double)
+  /// Batch normalization of vectors without a scale and a bias: `(x − mean) / sqrt(variance + epsilon)`.
+  case vectorStandardization(channels: Int, epsilon: Double)
   /// Normalises each vector: `(x − mean) / sqrt(variance + epsilon) × scale + bias`.
-  case layerNormalization(channels: Int, epsilon: Double)
+  case layerNormalization(channels: Int, epsilon: Double, hasBias: Bool)
   case relu
   /// `x × sigmoid(x)`.
   case silu
-  /// `x × Φ(x)`, with the distribution function Φ of the standard normal distribution, computed exactly.
-  case gelu
+  /// A function of each vector.
+  case vectorFunction(VectorFunction)
   case add
   case maxPool(Pooling)
   /// The mean over adjacent, non-overlapping windows. With `isCeilMode`, a last window that crosses the edge

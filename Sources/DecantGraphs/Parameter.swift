@@ -47,8 +47,16 @@ extension Node {
         parameter("running_var", [channels], .runningVariance),
         parameter("num_batches_tracked", [], .batchCounter),
       ]
-    case .channelAffine(let channels), .groupNormalization(let channels, _, _),
-      .layerNormalization(let channels, _):
+    case .vectorStandardization(let channels, _):
+      return [
+        parameter("running_mean", [channels], .runningMean),
+        parameter("running_var", [channels], .runningVariance),
+        parameter("num_batches_tracked", [], .batchCounter),
+      ]
+    case .layerNormalization(let channels, _, let hasBias):
+      return [parameter("weight", [channels], .normalizationScale)]
+        + (hasBias ? [parameter("bias", [channels], .normalizationBias)] : [])
+    case .channelAffine(let channels), .groupNormalization(let channels, _, _):
       return [
         parameter("weight", [channels], .normalizationScale),
         parameter("bias", [channels], .normalizationBias),
@@ -78,7 +86,8 @@ extension Node {
       ]
     case .opaque(let operation):
       return operation.parameters.map { parameter($0.name, $0.shape, $0.role) }
-    case .relu, .silu, .gelu, .add, .maxPool, .averagePool, .padChannels, .blurPool, .globalAveragePool:
+    case .relu, .silu, .vectorFunction, .add, .maxPool, .averagePool, .padChannels, .blurPool,
+      .globalAveragePool:
       return []
     }
   }

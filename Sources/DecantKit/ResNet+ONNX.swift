@@ -27,7 +27,8 @@ extension ResNet {
   ///
   ///     try network.writeONNX(to: "nodown.onnx")
   ///
-  /// The input is `input`, N×C×H×W with dynamic N, H and W. The output is `logits`, or `features` without a head.
+  /// The input is `input`, N×C×H×W with dynamic N, H and W. The output is `logits`, `features`
+  /// without a head, or `probabilities`, `log_probabilities` or `output` of a file with an activation after the logits.
   /// Weights are float32. docs/formats/onnx.md describes the file.
   ///
   /// - Throws: ``DecantError``: `notRepresentable` for a value that float32 cannot hold or a model beyond 2 GB without
@@ -99,7 +100,7 @@ package struct ONNXExport {
     options.name = network.architecture ?? "resnet"
     options.metadata = metadata
     return try ONNXModel(
-      network.graph, output: network.identification.configuration.classes > 0 ? "logits" : "features", options
+      network.graph, output: network.identification.configuration.output.rawValue, options
     ) { name in
       network.parameters[name].map {
         ONNXWeight(name: network.identification.naming.spelling(of: name), tensor: $0)

@@ -41,6 +41,7 @@ package struct EvidenceCollector {
         if traces.modules.values[path] == nil { traces.modules.values[path] = value }
       } else if object.count == nil, object.type.contains("."), traces.modules.classes[path] == nil {
         traces.modules.classes[path] = object.type
+        traces.modules.order.append(path)
       }
       // Every module has an empty dictionary of hooks.
       if let hook = steps.firstIndex(where: {

@@ -78,7 +78,8 @@ public final class ResNet: Sendable {
     self.notes = notes
   }
 
-  /// Computes the logits, or the features of a network without a head. O(operations of the network).
+  /// Computes the logits, or the features of a network without a head. Where the file shows an activation after the
+  /// logits, the output is its result, and the stage `logits` its input. O(operations of the network).
   ///
   /// - Parameters:
   ///   - images: N×C×H×W, prepared as the network was trained.

@@ -17,13 +17,9 @@ extension ResolvedNetwork {
     guard !names.isEmpty, Set(verification.unexpected).isSubset(of: names),
       identification.overrides.architecture == nil || verification.unexpected.isEmpty
     else { return }
-    let most = ResNetIdentification.mostNamed
-    let list =
-      names.prefix(most).map(\.escapedForDisplay).joined(separator: ", ")
-      + (names.count > most ? " and \(names.count - most) more" : "")
     throw DecantError(
       .unsupportedNetwork,
-      "has a head that is not supported, with the \(names.count == 1 ? "tensor" : "\(Format.count(names.count, "tensor"))") \(list)",
+      "has a head that is not supported, with the \(ResNetIdentification.text(ofTensors: names))",
       file: file.path, advice: .leaveOutHead)
   }
 }

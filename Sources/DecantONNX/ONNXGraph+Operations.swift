@@ -33,19 +33,18 @@ extension ONNXGraph {
     case .silu:
       let gate = append("Sigmoid", [x], name + "/Sigmoid")
       return (append("Mul", [x, gate], name), channels)
-    case .gelu:
-      // Opset 17 has no Gelu: x × 0.5 × (1 + erf(x / √2)).
-      let root = constant(name + "/root", shape: [], .floats([Float(2.0.squareRoot())]))
-      let one = constant(name + "/one", shape: [], .floats([1]))
-      let half = constant(name + "/half", shape: [], .floats([0.5]))
-      let error = append("Erf", [append("Div", [x, root], name + "/Div")], name + "/Erf")
-      let sum = append("Add", [error, one], name + "/Add")
-      let scaled = append("Mul", [x, sum], name + "/Mul")
-      return (append("Mul", [scaled, half], name), channels)
-    case .layerNormalization(_, let epsilon):
+    case .vectorFunction(let function):
+      return (append(function, name, x), channels)
+    case .vectorStandardization(let count, let epsilon):
       let operands = [
-        x, try parameter(node, .normalizationScale), try parameter(node, .normalizationBias),
+        x, constant(name + "/ones", shape: [count], .floats([Float](repeating: 1, count: count))),
+        constant(name + "/zeros", shape: [count], .floats([Float](repeating: 0, count: count))),
+        try parameter(node, .runningMean), try parameter(node, .runningVariance),
       ]
+      return (append("BatchNormalization", operands, name, [("epsilon", .float(Float(epsilon)))]), channels)
+    case .layerNormalization(_, let epsilon, let hasBias):
+      var operands = [x, try parameter(node, .normalizationScale)]
+      if hasBias { operands.append(try parameter(node, .normalizationBias)) }
       return (
         append(
           "LayerNormalization", operands, name, [("axis", .integer(-1)), ("epsilon", .float(Float(epsilon)))]),
@@ -135,6 +134,40 @@ extension ONNXGraph {
       pads: both(convolution.padding) + both(convolution.padding), dilations: both(convolution.dilation),
       groups: convolution.groups)
     return append("Conv", operands, node.name, attributes)
+  }
+
+  /// Appends a function of vectors. Opset 17 has no Gelu.
+  private mutating func append(_ function: VectorFunction, _ name: String, _ x: String) -> String {
+    func number(_ value: Double, _ part: String) -> String {
+      constant(name + "/" + part, shape: [], .floats([Float(value)]))
+    }
+    /// Appends `x × 0.5 × (1 + y)`.
+    func half(_ y: String) -> String {
+      let sum = append("Add", [y, number(1, "one")], name + "/Add")
+      let scaled = append("Mul", [x, sum], name + "/Mul")
+      return append("Mul", [scaled, number(0.5, "half")], name)
+    }
+    switch function {
+    case .relu: return append("Relu", [x], name)
+    case .relu6: return append("Clip", [x, number(0, "zero"), number(6, "six")], name)
+    case .leakyReLU(let slope): return append("LeakyRelu", [x], name, [("alpha", .float(Float(slope)))])
+    case .gelu:
+      let scaled = append("Div", [x, number(2.0.squareRoot(), "root")], name + "/Div")
+      return half(append("Erf", [scaled], name + "/Erf"))
+    case .tanhGELU:
+      // x × 0.5 × (1 + tanh(√(2/π) × (x + 0.044715 × x³))).
+      let square = append("Mul", [x, x], name + "/square")
+      let cube = append("Mul", [square, x], name + "/cube")
+      let term = append("Mul", [cube, number(0.044715, "factor")], name + "/term")
+      let sum = append("Add", [x, term], name + "/sum")
+      let scaled = append("Mul", [sum, number((2 / Double.pi).squareRoot(), "root")], name + "/scaled")
+      return half(append("Tanh", [scaled], name + "/Tanh"))
+    case .silu: return append("Mul", [x, append("Sigmoid", [x], name + "/Sigmoid")], name)
+    case .tanh: return append("Tanh", [x], name)
+    case .sigmoid: return append("Sigmoid", [x], name)
+    case .softmax: return append("Softmax", [x], name, [("axis", .integer(-1))])
+    case .logSoftmax: return append("LogSoftmax", [x], name, [("axis", .integer(-1))])
+    }
   }
 
   /// Appends `x × scale + bias`, with parameters of shape C×1×1 that broadcast over a feature map.

@@ -5,7 +5,7 @@ extension ResNetConfiguration {
   /// Builds the network's graph, with canonical tensor names in the order of PyTorch's `state_dict()`. O(blocks).
   ///
   /// The input is N×`inputChannels`×H×W, the output N×`classes`. The stages are named `stem`, `maxpool`, `layer1` …,
-  /// `avgpool` and `logits`.
+  /// `avgpool` and `logits`. An activation after the logits adds the stage `output`.
   ///
   /// - Throws: ``DecantError`` when ``validate()`` does.
   package func graph() throws(DecantError) -> Graph {
@@ -188,11 +188,7 @@ struct GraphBuilder {
 
   /// Appends a layer of a head, and the activation before it. An activation that is not known is left out.
   private mutating func append(_ layer: ResNetHeadLayer, _ name: String) {
-    switch layer.gap {
-    case .known(.relu): append(name + ".act", .relu)
-    case .known(.gelu): append(name + ".act", .gelu)
-    case .known(.none), .closed, .open: break
-    }
+    if case .known(let functions) = layer.gap { append(functions, name + ".act") }
     switch layer.kind {
     case .linear(let sizes):
       append(
@@ -203,8 +199,18 @@ struct GraphBuilder {
             isConvolution: sizes.isConvolution)))
     case .batchNormalization(let channels):
       append(name, .batchNormalization(channels: channels, epsilon: layer.epsilon))
-    case .layerNormalization(let channels):
-      append(name, .layerNormalization(channels: channels, epsilon: layer.epsilon))
+    case .standardization(let channels):
+      append(name, .vectorStandardization(channels: channels, epsilon: layer.epsilon))
+    case .layerNormalization(let channels, let hasBias):
+      append(name, .layerNormalization(channels: channels, epsilon: layer.epsilon, hasBias: hasBias))
+    }
+  }
+
+  /// Appends functions of vectors, named `name`, `name.1` ….
+  private mutating func append(_ functions: [VectorFunction], _ name: String) {
+    for (index, function) in functions.enumerated() {
+      append(
+        index == 0 ? name : "\(name).\(index)", function == .relu ? .relu : .vectorFunction(function))
     }
   }
 
@@ -229,6 +235,7 @@ struct GraphBuilder {
     append("avgpool", .globalAveragePool)
     graph.nameStage("avgpool", value)
     guard outputs > 0 else { return }
+    append(configuration.headInput, "head.input")
     func layer(_ inputs: Int, _ outputs: Int) -> FullyConnected {
       FullyConnected(inputs: inputs, outputs: outputs)
     }
@@ -249,5 +256,8 @@ struct GraphBuilder {
     case .attention: break
     }
     graph.nameStage("logits", value)
+    guard !configuration.outputFunctions.isEmpty else { return }
+    append(configuration.outputFunctions, "head.output")
+    graph.nameStage("output", value)
   }
 }

@@ -38,7 +38,7 @@ package struct HeadChain: Sendable {
     var others: [Module] = []
     var used: [Module] = []
     for module in modules {
-      guard let kind = module.kind, chain.count < Self.mostLayers else {
+      guard let kind = module.kind(isFirst: chain.isEmpty), chain.count < Self.mostLayers else {
         others.append(module)
         continue
       }
@@ -65,13 +65,17 @@ package struct HeadChain: Sendable {
       return isInContainer || widths.contains(inputs) || module.isScalarActivation
         || used.isEmpty && module.isMatrix && inputs.isMultiple(of: features)
           && inputs / features <= Self.mostPixels
-        || used.isEmpty && !module.isMatrix && module.kind != nil && inputs.isMultiple(of: features)
+        || used.isEmpty && !module.isMatrix && module.kind(isFirst: true) != nil
+          && inputs.isMultiple(of: features)
     }
     if strangers.isEmpty, used.contains(where: \.isMatrix) {
       if !isPublished { members = chain }
       return
     }
-    let isHead = Set((used + strangers).filter { !isPublished || !$0.isNamedByDialect }.map(\.path))
+    let strangeContainers = Set(
+      strangers.map { Self.container($0.path) }.filter { !$0.isEmpty && !prefix.hasPrefix($0 + ".") })
+    let rest = others.filter { strangeContainers.contains(Self.container($0.path)) }
+    let isHead = Set((used + strangers + rest).filter { !isPublished || !$0.isNamedByDialect }.map(\.path))
     unresolved = modules.filter { isHead.contains($0.path) }.flatMap(\.names)
   }
 
@@ -125,13 +129,28 @@ package struct HeadChain: Sendable {
     var inputs: Int? {
       if let matrix = tensors.first(where: { $0.shape.count > 1 }) { return matrix.shape[1] }
       let isLoss = path.split(separator: ".").contains { $0.hasPrefix("criterion") || $0.contains("loss") }
-      return isLoss ? nil : shape("weight").flatMap { $0.first }
+      return isLoss ? nil : (shape("weight") ?? shape("running_mean")).flatMap { $0.first }
     }
 
-    /// The layer with these tensors; nil for another module.
-    var kind: ResNetHeadLayer.Kind? {
-      guard let weight = shape("weight"), weight.allSatisfy({ 1...1 << 24 ~= $0 }) else { return nil }
+    /// True when the name says that the module is a normalization.
+    private var isNamedNormalization: Bool {
+      path.split(separator: ".").last.map { $0.contains("norm") || $0.hasPrefix("ln") } ?? false
+    }
+
+    /// Returns the layer with these tensors; nil for another module.
+    ///
+    /// A vector of weights alone can be a layer norm without bias or an activation with trainable slopes. It is taken
+    /// for a layer norm when its name says so, and as the first layer: the features are not negative, where slopes
+    /// would do nothing.
+    func kind(isFirst: Bool) -> ResNetHeadLayer.Kind? {
       let names = Set(tensors.map(\.name))
+      if names.subtracting(["num_batches_tracked"]) == ["running_mean", "running_var"],
+        let mean = shape("running_mean"), mean.count == 1, mean == shape("running_var"),
+        1...1 << 24 ~= mean[0]
+      {
+        return .standardization(channels: mean[0])
+      }
+      guard let weight = shape("weight"), weight.allSatisfy({ 1...1 << 24 ~= $0 }) else { return nil }
       let bias = shape("bias")
       switch weight.count {
       case 2, 4:
@@ -142,8 +161,11 @@ package struct HeadChain: Sendable {
           ResNetHeadLayer.FullyConnectedShape(
             inputs: weight[1], outputs: weight[0], hasBias: bias != nil, isConvolution: weight.count == 4))
       case 1:
+        if names == ["weight"], weight[0] > 1, isFirst || isNamedNormalization {
+          return .layerNormalization(channels: weight[0], hasBias: false)
+        }
         guard bias == weight else { return nil }
-        if names == ["weight", "bias"] { return .layerNormalization(channels: weight[0]) }
+        if names == ["weight", "bias"] { return .layerNormalization(channels: weight[0], hasBias: true) }
         guard shape("running_mean") == weight, shape("running_var") == weight,
           names.isSubset(of: ["weight", "bias", "running_mean", "running_var", "num_batches_tracked"])
         else { return nil }

@@ -39,6 +39,9 @@ extension ResNetConfiguration {
     hasInnerAttention = reader.hasInnerAttention(stages)
     if naming.head.members.count > 1, let last = naming.head.members.last {
       (head, classes) = (.layers(naming.head.members.map(\.layer)), last.layer.outputs)
+    } else if naming.head.unresolved.contains(naming.spelling(of: "fc.weight")) {
+      // A fully connected layer that does not read the features is no head of theirs.
+      (head, classes) = (.linear(), 0)
     } else {
       (head, classes) = try reader.head()
     }

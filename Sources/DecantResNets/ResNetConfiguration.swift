@@ -1,5 +1,7 @@
 // ResNets as the libraries define them: configuration, published architectures, graph, seeded weights.
 
+package import DecantGraphs
+
 /// The layers before the first stage, without the pooling.
 package enum ResNetStem: Sendable, Equatable {
   /// One convolution: 7×7 for photographs, 3×3 for 32-pixel images.
@@ -158,6 +160,10 @@ public struct ResNetConfiguration: Sendable, Equatable {
   /// The channels of a 1×1 convolution with normalization and activation after the last stage; nil for none.
   package var lastConvolution: Int?
   package var head = ResNetHead.linear()
+  /// The functions of the pooled features before the head's first layer. Weights cannot confirm them.
+  package var headInput: [VectorFunction] = []
+  /// The functions of the logits that make the output. Weights cannot confirm them.
+  package var outputFunctions: [VectorFunction] = []
   /// The number of outputs; 0 for a network without a head, whose result is the pooled features.
   public package(set) var classes = 1000
   /// The number of channels of the input: 3 for RGB.

@@ -1,6 +1,17 @@
-/// An activation function between two layers of a head.
+package import DecantGraphs
+
+/// An activation function between two layers of a head, as a caller declares it.
 public enum ResNetHeadActivation: String, Sendable, CaseIterable {
   case none, relu, gelu
+
+  /// The functions to apply.
+  var functions: [VectorFunction] {
+    switch self {
+    case .none: []
+    case .relu: [.relu]
+    case .gelu: [.gelu]
+    }
+  }
 }
 
 /// A layer with tensors in a head of several layers.
@@ -11,8 +22,10 @@ package struct ResNetHeadLayer: Sendable, Equatable {
     case linear(FullyConnectedShape)
     /// Batch normalization of each feature.
     case batchNormalization(channels: Int)
+    /// Batch normalization of each feature without a scale and a bias.
+    case standardization(channels: Int)
     /// Layer normalization of all features.
-    case layerNormalization(channels: Int)
+    case layerNormalization(channels: Int, hasBias: Bool)
   }
 
   /// The sizes of a fully connected layer.
@@ -29,8 +42,8 @@ package struct ResNetHeadLayer: Sendable, Equatable {
     case closed
     /// No name or shape shows it.
     case open
-    /// Code, attributes or the caller show it.
-    case known(ResNetHeadActivation)
+    /// Code, attributes or the caller show it. The functions are applied in order.
+    case known([VectorFunction])
   }
 
   package var kind: Kind
@@ -47,7 +60,9 @@ package struct ResNetHeadLayer: Sendable, Equatable {
   var inputs: Int {
     switch kind {
     case .linear(let layer): layer.inputs
-    case .batchNormalization(let channels), .layerNormalization(let channels): channels
+    case .batchNormalization(let channels), .standardization(let channels),
+      .layerNormalization(let channels, _):
+      channels
     }
   }
 
@@ -56,14 +71,40 @@ package struct ResNetHeadLayer: Sendable, Equatable {
 
   var isLinear: Bool { if case .linear = kind { true } else { false } }
 
-  var isBatchNormalization: Bool { if case .batchNormalization = kind { true } else { false } }
+  var isBatchNormalization: Bool {
+    switch kind {
+    case .batchNormalization, .standardization: true
+    case .linear, .layerNormalization: false
+    }
+  }
+
+  /// True for a layer norm without bias, whose tensor an RMS norm has too.
+  var isLayerNormalizationWithoutBias: Bool {
+    if case .layerNormalization(_, hasBias: false) = kind { true } else { false }
+  }
+
+  /// The fact about such a layer.
+  static let normalizationWithoutBias = "layer norm without bias"
+
+  /// The names of PyTorch's classes with this operation.
+  var classNames: Set<String> {
+    switch kind {
+    case .linear(let layer):
+      layer.isConvolution ? ["Conv2d"] : ["Linear", "NonDynamicallyQuantizableLinear", "LazyLinear"]
+    case .batchNormalization, .standardization:
+      ["BatchNorm1d", "BatchNorm2d", "SyncBatchNorm", "LazyBatchNorm1d", "NaiveSyncBatchNorm"]
+    case .layerNormalization: ["LayerNorm", "FusedLayerNorm", "FastLayerNorm"]
+    }
+  }
 
   /// The kind of layer for people.
   var words: String {
     switch kind {
     case .linear(let layer): "fully connected \(layer.inputs) → \(layer.outputs)"
     case .batchNormalization(let channels): "batch norm of \(channels)"
-    case .layerNormalization(let channels): "layer norm of \(channels)"
+    case .standardization(let channels): "batch norm of \(channels) without scale and bias"
+    case .layerNormalization(let channels, let hasBias):
+      "layer norm of \(channels)\(hasBias ? "" : " without bias")"
     }
   }
 }
@@ -76,7 +117,7 @@ extension [ResNetHeadLayer] {
       switch layer.gap {
       case .closed: nil
       case .open: "not known"
-      case .known(let activation): activation.rawValue
+      case .known(let functions): functions.text
       }
     }
     return texts.isEmpty
@@ -101,7 +142,9 @@ extension [ResNetHeadLayer] {
       switch self[index].kind {
       case .linear: break
       case .batchNormalization: result[index].kind = .batchNormalization(channels: outputs)
-      case .layerNormalization: result[index].kind = .layerNormalization(channels: outputs)
+      case .standardization: result[index].kind = .standardization(channels: outputs)
+      case .layerNormalization(_, let hasBias):
+        result[index].kind = .layerNormalization(channels: outputs, hasBias: hasBias)
       }
     }
     return result
@@ -113,15 +156,21 @@ extension [ResNetHeadLayer] {
   /// One activation for several places would be a guess: it can come before or after a normalization.
   func filled(with activations: [ResNetHeadActivation]) -> [ResNetHeadLayer]? {
     let places = indices.filter { self[$0].gap != .closed }
+    if activations.count == places.count { return filled(with: activations.map(\.functions)) }
     var result = self
-    if activations.count == places.count {
-      for (index, activation) in zip(places, activations) { result[index].gap = .known(activation) }
-      return result
-    }
     guard activations.count == 1, let activation = activations.first,
       activation == .none || hasOnePlaceBetweenLinearLayers
     else { return nil }
-    for index in places { result[index].gap = .known(activation) }
+    for index in places { result[index].gap = .known(activation.functions) }
+    return result
+  }
+
+  /// Returns the layers with the functions at each place where there may be an activation; nil when the count differs.
+  func filled(with functions: [[VectorFunction]]) -> [ResNetHeadLayer]? {
+    let places = indices.filter { self[$0].gap != .closed }
+    guard functions.count == places.count else { return nil }
+    var result = self
+    for (index, functions) in zip(places, functions) { result[index].gap = .known(functions) }
     return result
   }
 
@@ -135,5 +184,17 @@ extension [ResNetHeadLayer] {
       if layer.isLinear { region += 1 }
     }
     return counts[0] == nil && counts[region] == nil && counts.values.allSatisfy { $0 == 1 }
+  }
+}
+
+extension [VectorFunction] {
+  /// The functions as text, such as "relu" or "Tanh then Softmax".
+  var text: String {
+    switch self {
+    case []: ResNetHeadActivation.none.rawValue
+    case [.relu]: ResNetHeadActivation.relu.rawValue
+    case [.gelu]: ResNetHeadActivation.gelu.rawValue
+    default: map(\.text).joined(separator: " then ")
+    }
   }
 }

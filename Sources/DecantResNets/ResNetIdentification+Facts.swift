@@ -148,6 +148,10 @@ extension ResNetConfiguration {
     if classes > 0, case .layers(let layers) = head, let text = layers.activationText {
       facts.append(("head_activation", text))
     }
+    if classes > 0, case .layers(let layers) = head, layers.contains(where: \.isLayerNormalizationWithoutBias)
+    {
+      facts.append(("head_normalization", ResNetHeadLayer.normalizationWithoutBias))
+    }
     if normalization == .group {
       facts.append(("normalization", "group normalization of \(normalizationGroups) groups"))
       facts.append(("weight_standardization", hasStandardizedWeights ? "yes" : "no"))
@@ -267,7 +271,8 @@ extension ResNetHead {
   var lastParameter: String {
     switch self {
     case .linear, .convolution, .normalizedPerceptron: "fc.weight"
-    case .layers(let layers): HeadChain.canonicalModule(layers.count - 1) + ".weight"
+    case .layers(let layers):
+      HeadChain.canonicalModule(layers.lastIndex(where: \.isLinear) ?? 0) + ".weight"
     case .attention: "attnpool.c_proj.weight"
     }
   }

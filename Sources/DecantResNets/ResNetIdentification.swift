@@ -86,6 +86,8 @@ public struct ResNetIdentification: Sendable {
       // If the file has no head, the architecture's head stays, so that it is reported as missing.
       if let found = try? ResNetConfiguration(shapesOf: naming) {
         if found.classes > 0 { shapes.classes = found.classes }
+        // The architecture's name is its trunk's: a head of several layers is the file's own.
+        if case .layers = found.head, found.head.shapes != shapes.head.shapes { shapes.head = found.head }
         if found.isQuantized { shapes.quantize() }
       }
     } else {
@@ -102,11 +104,18 @@ public struct ResNetIdentification: Sendable {
     applied = try self.evidence.taken(for: shapes, overrides)
     let graph = try shapes.graph()
     verification = try DecantError.mapping {
-      try ResNetVerification(of: naming, against: graph, checksFiniteness: false)
+      try ResNetVerification(
+        of: naming, against: graph,
+        ignoresHead: overrides.architecture == nil && overrides.classes == nil
+          && !naming.head.unresolved.isEmpty, checksFiniteness: false)
     }
     if let published, sameShapes.contains(published.architecture) { self.published = published }
     allFacts = Self.facts(naming, shapes, verification)
     allFacts += furtherFacts
+    if self.evidence.isOutputOpen, configuration.classes > 0, configuration.outputFunctions.isEmpty {
+      allFacts.append(
+        Fact(name: "output_activation", value: "none", source: "the default", origin: .assumed))
+    }
     if naming.alternatives?.hasOpenShortcut == true {
       allFacts.append(
         Fact(
@@ -159,6 +168,12 @@ public struct ResNetIdentification: Sendable {
     if let refusal = applied.refusal { throw refusal }
     try requireShownShortcuts()
     try requireReadOperators()
+    if configuration.classes > 0, let item = applied.unsupportedHead {
+      throw DecantError(
+        .unsupportedNetwork,
+        "\(item.value), which is not supported; the head has the \(headTensorText)".escapedForDisplay,
+        advice: .leaveOutHead)
+    }
     if configuration.classes > 0, configuration.head.isOpen { throw openHead }
     if configuration.classes == 1, configuration.stemPooling != .none,
       assumed.contains(where: { $0.name == "stride0" })
@@ -205,24 +220,32 @@ public struct ResNetIdentification: Sendable {
   /// The error for a head with activations that nothing shows.
   private var openHead: DecantError {
     let members = naming.head.members
-    let modules = Set(members.map(\.path))
-    let names = naming.entries.map(\.name).filter { modules.contains(HeadChain.container($0)) }
     var places: [String] = []
     if case .layers(let layers) = configuration.head {
       for index in layers.indices where index > 0 && layers[index].gap == .open && index < members.count {
         places.append("\(members[index - 1].path) and \(members[index].path)".escapedForDisplay)
       }
     }
-    let list = names.prefix(Self.mostNamed).map(\.escapedForDisplay).joined(separator: ", ")
-    let more = names.count > Self.mostNamed ? " and \(names.count - Self.mostNamed) more" : ""
     return DecantError(
       .unsupportedNetwork,
-      "the head has the \(Format.count(names.count, "tensor")) \(list)\(more), and nothing shows the activation between "
+      "the head has the \(headTensorText), and nothing shows the activation between "
         + places.joined(separator: ", between "), advice: .chooseHeadActivation(placeCount: places.count))
   }
 
-  /// The largest number of a head's tensors that an error names.
-  package static let mostNamed = 8
+  /// The tensors of the head's layers as text, such as "2 tensors fc.weight, fc.bias".
+  private var headTensorText: String {
+    let modules = Set(naming.headPaths)
+    return Self.text(
+      ofTensors: naming.entries.map(\.name).filter { modules.contains(HeadChain.container($0)) })
+  }
+
+  /// Returns a head's tensors as text, such as "2 tensors fc.weight, fc.bias".
+  package static func text(ofTensors names: [String]) -> String {
+    let most = 8
+    let list = names.prefix(most).map(\.escapedForDisplay).joined(separator: ", ")
+    let more = names.count > most ? " and \(names.count - most) more" : ""
+    return "\(names.count == 1 ? "tensor" : Format.count(names.count, "tensor")) \(list)\(more)"
+  }
 
   /// Builds a graph with the network's names and shapes, which do not depend on what the file leaves open.
   ///
@@ -358,8 +381,8 @@ public struct ResNetIdentification: Sendable {
     }
     let options = overrides.said
     for (name, value) in configuration.geometry {
-      // Naming an architecture declares all of its facts.
-      if overrides.architecture != nil || options[name] != nil {
+      // Naming an architecture declares all of its facts, but not those of a head of the file's own.
+      if overrides.architecture != nil && !name.hasPrefix("head_") || options[name] != nil {
         add(name, value, "the caller", .declared)
       } else if evidence.settled(name) == nil, !overrides.allowsUndeterminedGeometry || name == "epsilon" {
         add(name, value, "the default", .assumed)

@@ -24,11 +24,13 @@ package enum ResNetWarning: Sendable, Equatable, CustomStringConvertible {
   case contradicted(ResNetOverrideKey, value: String, evidence: String)
   /// A source names a network whose shapes differ from the file's.
   case otherShapes(architecture: String, source: String)
+  /// The file has code after the head that cannot be followed.
+  case openOutput
 
   package var description: String {
     switch self {
     case .contradicted(let setting, let value, _): text(naming: "\(setting.rawValue) \(value)")
-    case .otherShapes: text(naming: "")
+    case .otherShapes, .openOutput: text(naming: "")
     }
   }
 
@@ -38,6 +40,8 @@ package enum ResNetWarning: Sendable, Equatable, CustomStringConvertible {
     case .contradicted(_, _, let evidence): "\(setting) contradicts \(evidence)"
     case .otherShapes(let architecture, let source):
       "\(source) names \(architecture), but the shapes are another network's"
+    case .openOutput:
+      "the TorchScript code cannot be followed to the end: the output is that of the head's last layer, without what the code applies to it"
     }
   }
 }

@@ -204,7 +204,7 @@ import Testing
     ),
     (
       ["run", "FILE", "--input", "x.npy", "--tile", "--stages", "s.safetensors"],
-      "--tile averages logits only; leave it out for other stages."
+      "--tile averages the output only; leave it out for other stages."
     ),
   ])
   func usage(_ arguments: [String], _ text: String) throws {

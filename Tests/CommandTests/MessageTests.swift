@@ -205,7 +205,7 @@ import Testing
       $0.resnet(["fc.weight": [16, 32], "fc.bias": [16], "fc2.weight": [3, 16], "fc2.bias": [3]])
     }
     try write("head.pth") { file in file.resnet(["fc.0.weight": [16, 32], "fc.3.weight": [3, 16]]) }
-    try write("apart.pth") { file in file.resnet(["head.0.weight": [32], "head.1.weight": [3, 32]]) }
+    try write("apart.pth") { file in file.resnet(["age.weight": [4, 32], "sex.weight": [2, 32]]) }
     _ = try folder.write("small.npy", npy([1, 3, 64, 64], elementBytes: 4, "<f4"))
   }
 

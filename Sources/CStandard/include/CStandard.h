@@ -10,6 +10,7 @@ static inline double cstandard_exp(double value) { return exp(value); }
 static inline double cstandard_log(double value) { return log(value); }
 static inline double cstandard_pow(double base, double exponent) { return pow(base, exponent); }
 static inline double cstandard_erf(double value) { return erf(value); }
+static inline double cstandard_tanh(double value) { return tanh(value); }
 static inline double cstandard_sin(double angle) { return sin(angle); }
 static inline double cstandard_cos(double angle) { return cos(angle); }
 

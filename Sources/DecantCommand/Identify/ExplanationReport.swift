@@ -59,7 +59,7 @@ struct ExplanationReport {
       let part = costs[start..<stage.value.index]
       start = stage.value.index
       guard let last = part.last else { continue }
-      let isVector = ["avgpool", "logits"].contains(stage.name)
+      let isVector = ["avgpool", "logits", "output"].contains(stage.name)
       row(
         stage.name, Format.shape(isVector ? [last.channels] : [last.channels, last.height, last.width]),
         part)

@@ -2,27 +2,32 @@ internal import CStandard
 internal import DecantBytes
 internal import DecantImages
 internal import DecantInference
+internal import DecantResNets
 
 /// The output of the network for one image.
 struct ImageResult<T: ReferenceScalar> {
   let image: InputImage
-  let logits: [T]
+  let output: ResNetOutput
+  let values: [T]
 
   /// A class, or a feature when the network has no head.
   struct Entry {
     let place: Int
-    let logit: T
-    let probability: Double
+    let value: T
+    /// The class's probability; nil where the value is one, and where it has none.
+    let probability: Double?
   }
 
-  /// Returns the entries with the largest logits. Equal logits keep their order. Probabilities are the softmax of all
+  /// Returns the entries with the largest values. Equal values keep their order. Probabilities are the softmax of all
   /// logits.
   func top(_ count: Int) -> [Entry] {
-    let largest = logits.reduce(-T.infinity) { max($0, $1) }
-    let powers = logits.map { cstandard_exp(Double($0) - Double(largest)) }
+    let largest = values.reduce(-T.infinity) { max($0, $1) }
+    let powers = values.map { cstandard_exp(Double($0) - Double(largest)) }
     let sum = powers.reduce(0, +)
-    return logits.indices.sorted { (logits[$1], $0) < (logits[$0], $1) }.prefix(count)
-      .map { Entry(place: $0, logit: logits[$0], probability: powers[$0] / sum) }
+    // The softmax of logarithms of probabilities are the probabilities.
+    let hasProbabilities = [.logits, .logProbabilities].contains(output)
+    return values.indices.sorted { (values[$1], $0) < (values[$0], $1) }.prefix(count)
+      .map { Entry(place: $0, value: values[$0], probability: hasProbabilities ? powers[$0] / sum : nil) }
   }
 
   /// The probability that one logit stands for.
@@ -75,4 +80,20 @@ extension InputImage {
     if tiles > 1 { members.append((key: "tiles", value: .integer(Int64(tiles)))) }
     return members
   }
+}
+
+extension ResNetOutput {
+  /// The name of one value for people.
+  var valueName: String {
+    switch self {
+    case .logits: "logit"
+    case .features: "feature"
+    case .probabilities: "probability"
+    case .logProbabilities: "log probability"
+    case .output: "output"
+    }
+  }
+
+  /// The key of one value in the output of `--json`.
+  var valueKey: String { self == .features ? "logit" : valueName.replacing(" ", with: "_") }
 }

@@ -147,7 +147,7 @@ struct NetworkRun<T: ReferenceScalar> {
     let stage = command.stages.stage
     let output =
       switch stage {
-      case nil, "logits": logits
+      case nil, network.graph.stages.last?.name: logits
       case "input": input
       default: stages.first { $0.name == stage }?.activation
       }

@@ -56,8 +56,8 @@ struct RunCommand: ParsableCommand, JSONReporting {
     if validates, float64 {
       throw ValidationError("--validate compares with float64 already; leave out --float64.")
     }
-    if inputs.tile, comparesStages || stages.readsInnerStage {
-      throw ValidationError("--tile averages logits only; leave it out for other stages.")
+    if inputs.tile, comparesStages || stages.readsInnerStage() && stages.readsInnerStage(last: "output") {
+      throw ValidationError("--tile averages the output only; leave it out for other stages.")
     }
   }
 
@@ -65,6 +65,9 @@ struct RunCommand: ParsableCommand, JSONReporting {
     let source = try joining.source(file)
     let network = try network.network(in: source, opening, leaving, classes: numClasses)
     try stages.requireStage(of: network.graph, file: source.path)
+    if inputs.tile, stages.readsInnerStage(last: network.graph.stages.last?.name ?? "") {
+      throw ValidationError("--tile averages the output only; leave it out for other stages.")
+    }
     network.printWarnings()
     let verification = try network.requireMatch(
       classes: numClasses, checksFiniteness: true, allowsNonFinite: true,

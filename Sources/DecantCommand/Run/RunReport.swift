@@ -39,17 +39,18 @@ struct RunReport<T: ReferenceScalar> {
     (self.fileCount, self.top, self.labels) = (fileCount, top, labels)
   }
 
-  /// True when the results are those of a head; otherwise they are pooled features.
-  private var hasHead: Bool { network.identification.configuration.classes > 0 }
+  /// What the results are.
+  private var output: ResNetOutput { network.identification.configuration.output }
   private var dtype: String { T.dtype.rawValue }
 
   /// Adds the results for a batch of images.
-  mutating func add(_ batch: InputBatch<T>, _ logits: Activation<T>) {
+  mutating func add(_ batch: InputBatch<T>, _ result: Activation<T>) {
     channels = batch.channels
-    let classes = logits.values.count / max(batch.images.count, 1)
+    let count = result.values.count / max(batch.images.count, 1)
     for (place, image) in batch.images.enumerated() {
       results.append(
-        ImageResult(image: image, logits: Array(logits.values[place * classes..<(place + 1) * classes])))
+        ImageResult(
+          image: image, output: output, values: Array(result.values[place * count..<(place + 1) * count])))
     }
   }
 
@@ -68,7 +69,7 @@ struct RunReport<T: ReferenceScalar> {
     let naming = network.identification.naming
     let shape = fileCount == 1 ? inputShape.map { "input \(Format.shape($0))" } : nil
     StandardStreams.line(
-      "\(network.architecture ?? "a custom ResNet")\(naming.isByStructure ? ", \(naming.dialect.summary)" : "")\(hasHead ? "" : " without a head: pooled features"), \(engine), \(dtype), "
+      "\(network.architecture ?? "a custom ResNet")\(naming.isByStructure ? ", \(naming.dialect.summary)" : "")\(output == .features ? " without a head: pooled features" : ""), \(engine), \(dtype), "
         + "\(Format.count(threads, "thread")), \(shape ?? Format.count(fileCount, "input")) "
         + (preprocessing == .none
           ? "without preprocessing" : "with \(preprocessing.rawValue): \(preprocessing.summary)"))
@@ -87,36 +88,38 @@ struct RunReport<T: ReferenceScalar> {
     let isFile = fileCount > 1 || number == nil
     let name = [isFile ? image.file.escapedForDisplay : nil, number].compactMap { $0 }.joined(separator: " ")
     let history = image.history(preprocessing).map { "  (\($0))" } ?? ""
-    if hasHead, result.logits.count == 1 {
-      let logit = result.logits[0]
-      StandardStreams.line(
-        "  \(name): logit \(logit), probability \(Format.fixed(ImageResult.sigmoid(logit), 6))\(history)")
+    if output != .features, result.values.count == 1 {
+      let value = result.values[0]
+      let probability =
+        output == .logits ? ", probability \(Format.fixed(ImageResult.sigmoid(value), 6))" : ""
+      StandardStreams.line("  \(name): \(output.valueName) \(value)\(probability)\(history)")
       return
     }
     let entries = result.top(top)
-    guard hasHead else {
+    guard output != .features else {
       StandardStreams.line(
         "  \(name): "
-          + entries.map { "feature \($0.place) \(Format.fixed(Double($0.logit), 6))" }.joined(
+          + entries.map { "feature \($0.place) \(Format.fixed(Double($0.value), 6))" }.joined(
             separator: "  ")
           + history)
       return
     }
+    func numbers(_ entry: ImageResult<T>.Entry) -> [String] {
+      [Format.fixed(Double(entry.value), 6)] + (entry.probability.map { [Format.fixed($0, 6)] } ?? [])
+    }
+    let columns = [output.valueName] + (entries.first?.probability == nil ? [] : ["probability"])
     if entries.count == 1, let only = entries.first {
       let label = labels.map { " \($0[only.place].escapedForDisplay)" } ?? ""
       StandardStreams.line(
-        "  \(name): class \(only.place)\(label), logit \(Format.fixed(Double(only.logit), 6)), "
-          + "probability \(Format.fixed(only.probability, 6))\(history)")
+        "  \(name): class \(only.place)\(label), "
+          + zip(columns, numbers(only)).map { "\($0) \($1)" }.joined(separator: ", ") + history)
       return
     }
     StandardStreams.line("  \(name):\(history)")
-    var table = TextTable([
-      ("  class", .left), ("", .left), ("logit", .right), ("probability", .right),
-    ])
+    var table = TextTable([("  class", .left), ("", .left)] + columns.map { ($0, .right) })
     for entry in entries {
       table.row(
-        "  \(entry.place)", labels.map { $0[entry.place].escapedForDisplay } ?? "",
-        Format.fixed(Double(entry.logit), 6), Format.fixed(entry.probability, 6))
+        ["  \(entry.place)", labels.map { $0[entry.place].escapedForDisplay } ?? ""] + numbers(entry))
     }
     table.show()
   }
@@ -166,15 +169,14 @@ struct RunReport<T: ReferenceScalar> {
       (key: "declared", value: network.identification.declared.json),
       (key: "assumed", value: network.identification.assumed.json),
       (key: "read", value: network.identification.read.json),
-      (key: "output", value: .string(hasHead ? "logits" : "features")),
+      (key: "output", value: .string(output.rawValue)),
       (key: "left_out", value: network.file.choice?.leftOutJSON ?? .array([])),
-      (key: "logits", value: .array(results.map { .array($0.logits.map { .exact(Double($0)) }) })),
       (key: "images", value: .array(results.map { .object(json(of: $0)) })),
     ]
-    if !hasHead {
-      members.append(
-        (key: "features", value: .array(results.map { .array($0.logits.map { .exact(Double($0)) }) })))
-    }
+    let values = JSONValue.array(results.map { .array($0.values.map { .exact(Double($0)) }) })
+    // The features are also under the name of the logits, as in the first versions of the schema.
+    if output == .features { members.append((key: "logits", value: values)) }
+    members.append((key: output.rawValue == "output" ? "outputs" : output.rawValue, value: values))
     members.append((key: "non_finite", value: .array(nonFinite.map { .string($0) })))
     if !failures.isEmpty {
       members.append(
@@ -213,20 +215,21 @@ struct RunReport<T: ReferenceScalar> {
   }
 
   private func json(of result: ImageResult<T>) -> [(key: String, value: JSONValue)] {
-    if hasHead, result.logits.count == 1 {
-      return result.image.json + [
-        (key: "logit", value: .exact(Double(result.logits[0]))),
-        (key: "probability", value: .exact(ImageResult.sigmoid(result.logits[0]))),
-      ]
+    if output != .features, result.values.count == 1 {
+      let value = result.values[0]
+      return result.image.json + [(key: output.valueKey, value: .exact(Double(value)))]
+        + (output == .logits ? [(key: "probability", value: .exact(ImageResult.sigmoid(value)))] : [])
     }
     let entries = result.top(top).map { entry in
       var members: [(key: String, value: JSONValue)] = [
-        (key: hasHead ? "class" : "feature", value: .integer(Int64(entry.place)))
+        (key: output == .features ? "feature" : "class", value: .integer(Int64(entry.place)))
       ]
       if let labels { members.append((key: "label", value: .string(labels[entry.place]))) }
-      if !hasHead { members.append((key: "value", value: .exact(Double(entry.logit)))) }
-      members.append((key: "logit", value: .exact(Double(entry.logit))))
-      if hasHead { members.append((key: "probability", value: .exact(entry.probability))) }
+      if output == .features { members.append((key: "value", value: .exact(Double(entry.value)))) }
+      members.append((key: output.valueKey, value: .exact(Double(entry.value))))
+      if let probability = entry.probability {
+        members.append((key: "probability", value: .exact(probability)))
+      }
       return JSONValue.object(members)
     }
     return result.image.json + [(key: "top", value: .array(entries))]

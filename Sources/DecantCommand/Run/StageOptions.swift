@@ -5,9 +5,9 @@ internal import DecantGraphs
 
 /// The options that write or compare the stages of a network.
 struct StageOptions: ParsableArguments {
-  @Option(help: "Write the logits of all images, or the stage of --stage, to this .npy file.") var output:
+  @Option(help: "Write the output for all images, or the stage of --stage, to this .npy file.") var output:
     String?
-  @Option(help: "The stage that --output writes: input, stem, maxpool, layer1 …, avgpool or logits.")
+  @Option(help: "The stage that --output writes: input, stem, maxpool, layer1 …, avgpool, logits or output.")
   var stage: String?
   @Option(help: "Write every stage to this .safetensors file.") var stages: String?
   @Option(
@@ -36,8 +36,12 @@ struct StageOptions: ParsableArguments {
     }
   }
 
-  /// True when ``stage`` is neither the input nor the logits.
-  var readsInnerStage: Bool { stage.map { !["input", "logits"].contains($0) } ?? false }
+  /// True when ``stage`` is neither the input nor the network's output.
+  ///
+  /// - Parameter last: the name of the stage that is the output.
+  func readsInnerStage(last: String = "logits") -> Bool {
+    stage.map { !["input", last].contains($0) } ?? false
+  }
 
   /// Throws when the network does not have ``stage``.
   func requireStage(of graph: Graph, file: String) throws(DecantError) {

@@ -28,11 +28,13 @@ extension ResolvedNetwork {
     }
     let assumed = identification.assumed
     if listsDefaults, !assumed.isEmpty {
-      let facts = assumed.map { $0.text(of: identification.configuration) }
+      // Defaults of the head are rare, and always shown.
+      let important = assumed.filter { $0.name.hasPrefix("head_") || $0.name == "output_activation" }
+      let few = [assumed[0]] + important.filter { $0.name != assumed[0].name }
+      let facts = (verbose ? assumed : few).map { $0.text(of: identification.configuration) }
       let shown =
-        verbose || facts.count == 1
-        ? facts.map { "\($0.name) \($0.value)" }.joined(separator: "; ")
-        : "\(facts[0].name) \(facts[0].value), … (--verbose lists all \(facts.count))"
+        facts.map { "\($0.name) \($0.value)" }.joined(separator: verbose ? "; " : ", ")
+        + (facts.count == assumed.count ? "" : ", … (--verbose lists all \(assumed.count))")
       StandardStreams.note("not stored in the file, using defaults: \(shown)")
     }
   }

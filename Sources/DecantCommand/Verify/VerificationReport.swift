@@ -57,15 +57,29 @@ struct VerificationReport {
       StandardStreams.line("  it looks like \(family.description.escapedForDisplay)")
     }
     if let advice = verification.leavingOutUnexpected { StandardStreams.line("  \(advice)") }
-    if let first = verification.beside.first {
+    if !head.isEmpty {
       StandardStreams.line(
-        "  \(Format.count(verification.beside.count, "other tensor")), such as \(first.escapedForDisplay)"
+        "  its head is not recognised: \(ResNetIdentification.text(ofTensors: head)); run and convert to ONNX need --num-classes 0, for the pooled features"
+      )
+    }
+    let headNames = Set(head.map { ExactText($0) })
+    let others = verification.beside.filter { !headNames.contains(ExactText($0)) }
+    if let first = others.first {
+      StandardStreams.line(
+        "  \(Format.count(others.count, "other tensor")), such as \(first.escapedForDisplay)"
       )
     }
     if let note = counterNote { StandardStreams.line("  " + note) }
     StandardStreams.line()
     SummaryReport(configuration: network.identification.configuration).print()
     printFacts(network.identification)
+  }
+
+  /// The tensors of a head that is not recognised, which are not part of the comparison.
+  private var head: [String] {
+    let beside = Set(verification.beside.map { ExactText($0) })
+    let names = network.identification.naming.head.unresolved
+    return names.allSatisfy { beside.contains(ExactText($0)) } ? names : []
   }
 
   /// The answer in one line.
@@ -78,7 +92,7 @@ struct VerificationReport {
       let what =
         network.identification.naming.isByStructure
         ? "shapes and types match \(name), by order and shapes, not by names"
-        : "names, shapes and types match \(name)"
+        : "names, shapes and types \(head.isEmpty ? "" : "of the layers before the head ")match \(name)"
       return "yes: \(what): \(Format.count(verification.matched, "tensor")), all values finite"
     }
     let isNetwork =
@@ -259,6 +273,7 @@ struct VerificationReport {
               ])
             })
         ),
+        (key: "unrecognised_head", value: names(head)),
         (key: "set_aside", value: network.file.setAside.json),
         (key: "dialect", value: .string(identification.naming.dialect.name)),
         (key: "prefix", value: .string(identification.naming.prefix)),

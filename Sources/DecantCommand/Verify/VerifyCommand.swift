@@ -29,9 +29,11 @@ struct VerifyCommand: ParsableCommand, JSONReporting {
     let found = try network.resolve(
       file, classes: numClasses ?? network.arch?.configuration.classes, isForComputing: false)
     // With --arch and no prefix, the file is expected to contain nothing else.
+    // Without an expected head, one that is not recognised is listed and does not change the answer.
+    let ignoresHead = network.arch == nil && numClasses == nil
     let verification = try found.comparison(
-      standsAlone: network.arch != nil && found.identification.naming.prefix.isEmpty)
-    try found.requireSupportedHead(verification, classes: numClasses)
+      standsAlone: network.arch != nil && found.identification.naming.prefix.isEmpty,
+      ignoresHead: ignoresHead && !found.identification.naming.head.unresolved.isEmpty)
     let report = VerificationReport(
       network: found, verification: verification, damage: try file.damage(),
       isArchitectureNamed: network.arch != nil,

@@ -50,9 +50,9 @@ extension Step.Kernel {
     // Reflection padding beyond an edge repeats the line next to the edge line, which is inside the window.
     case .blurPool(let stride): .window(kernel: 3, stride: stride, padding: 1, dilation: 1)
     case .padChannels(_, let stride): .window(kernel: 1, stride: stride, padding: 0, dilation: 1)
-    case .silu, .gelu, .pointwise, .globalAveragePool: .pixel
+    case .silu, .pointwise, .globalAveragePool: .pixel
     case .channelGate, .groupNormalization, .attentionPool, .batchNormalization, .linear, .vectorAffine,
-      .layerNormalization:
+      .layerNormalization, .vectorFunction:
       nil
     }
   }

@@ -147,6 +147,7 @@ struct OneDNNCompiler {
         case .groupNormalization: "group normalization"
         case .attentionPool: "attention pooling"
         case .layerNormalization: "layer normalization"
+        case .vectorFunction(let function) where OneDNNEpilogue.Activation(function) == nil: function.text
         case .batchNormalization: "normalization by the batch's own statistics"
         case .maxPool(let pooling) where pooling.hasZeroPadding && pooling.padding > 0:
           program.steps.contains { $0.output == step.input && $0.epilogue.relu }
@@ -270,8 +271,10 @@ struct OneDNNCompiler {
     case .silu:
       guard let operation = OneDNNOperation.activation(input.layout, .silu) else { throw unsupported("SiLU") }
       return apply(operation, to: input)
-    case .gelu:
-      guard let operation = OneDNNOperation.activation(input.layout, .gelu) else { throw unsupported("GELU") }
+    case .vectorFunction(let function):
+      guard let activation = OneDNNEpilogue.Activation(function),
+        let operation = OneDNNOperation.activation(input.layout, activation)
+      else { throw unsupported(function.text) }
       return apply(operation, to: input)
     case .vectorAffine(let affine):
       return try pointwise(input, output, affine, index, .identity, adding: nil)

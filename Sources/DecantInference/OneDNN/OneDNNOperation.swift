@@ -1,4 +1,5 @@
 internal import COneDNN
+internal import DecantGraphs
 
 /// A prepared oneDNN operation. Any number of threads may execute it, hence `@unchecked Sendable`.
 @safe final class OneDNNOperation: @unchecked Sendable {
@@ -82,7 +83,20 @@ enum OneDNNRole: Int32 {
 
 /// The operations applied to each element of a result.
 struct OneDNNEpilogue {
-  enum Activation: UInt32 { case identity, relu, sigmoid, silu, gelu }
+  enum Activation: UInt32 {
+    case identity, relu, sigmoid, silu, gelu
+
+    /// The activation that computes a function of vectors; nil for other functions.
+    init?(_ function: VectorFunction) {
+      switch function {
+      case .relu: self = .relu
+      case .sigmoid: self = .sigmoid
+      case .silu: self = .silu
+      case .gelu: self = .gelu
+      case .relu6, .leakyReLU, .tanhGELU, .tanh, .softmax, .logSoftmax: return nil
+      }
+    }
+  }
 
   /// True when the values already in the destination are added.
   var adds = false

@@ -30,11 +30,13 @@ struct ParameterBinding<Scalar: ReferenceScalar> {
   }
 
   /// Returns batch normalization as `x × scale + shift` per channel. Both are computed in Double and rounded once.
-  func normalization(_ node: Node, epsilon: Double) throws(InferenceError) -> ChannelAffine<Scalar> {
-    let weight = try doubles(node, .normalizationScale)
-    let bias = try doubles(node, .normalizationBias)
+  func normalization(
+    _ node: Node, epsilon: Double, isAffine: Bool = true
+  ) throws(InferenceError) -> ChannelAffine<Scalar> {
     let mean = try doubles(node, .runningMean)
     let variance = try doubles(node, .runningVariance)
+    let weight = try isAffine ? doubles(node, .normalizationScale) : mean.map { _ in 1 }
+    let bias = try isAffine ? doubles(node, .normalizationBias) : mean.map { _ in 0 }
     var factors: [Double] = []
     var shifts: [Scalar] = []
     for channel in weight.indices {

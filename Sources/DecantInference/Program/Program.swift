@@ -32,7 +32,8 @@ struct Step<Scalar: ReferenceScalar>: Sendable {
     case channelGate(ChannelGate<Scalar>)
     case groupNormalization(GroupNormalization<Scalar>)
     case silu
-    case gelu
+    /// A function of each vector.
+    case vectorFunction(VectorFunction)
     /// A factor and a summand for each element of a vector.
     case vectorAffine(ChannelAffine<Scalar>)
     case layerNormalization(LayerNormalization<Scalar>)
@@ -176,14 +177,20 @@ struct Program<Scalar: ReferenceScalar>: Sendable {
           shift: try binding.buffer(node, .normalizationBias)))
     case .silu:
       kernel = .silu
-    case .gelu:
-      kernel = .gelu
-    case .layerNormalization(let channels, let epsilon):
+    case .vectorFunction(let function):
+      guard isVector else { throw .unsupportedGraph(node: node.name, reason: "its input is not a vector") }
+      kernel = .vectorFunction(function)
+    case .vectorStandardization(_, let epsilon):
+      guard isVector else { throw .unsupportedGraph(node: node.name, reason: "its input is not a vector") }
+      kernel = .vectorAffine(try binding.normalization(node, epsilon: epsilon, isAffine: false))
+    case .layerNormalization(let channels, let epsilon, let hasBias):
       guard isVector else { throw .unsupportedGraph(node: node.name, reason: "its input is not a vector") }
       kernel = .layerNormalization(
         LayerNormalization(
           channels: channels, epsilon: epsilon, scale: try binding.buffer(node, .normalizationScale),
-          shift: try binding.buffer(node, .normalizationBias)))
+          shift: try hasBias
+            ? binding.buffer(node, .normalizationBias)
+            : WeightBuffer([Scalar](repeating: 0, count: channels))))
     case .batchNormalization(_, let epsilon) where isVector:
       kernel = .vectorAffine(try binding.normalization(node, epsilon: epsilon))
     case .channelAffine:

@@ -70,7 +70,8 @@ extension Program {
   private func check(_ step: Step<Scalar>, _ input: ValueShape) throws(InferenceError) {
     func fail(_ reason: String) -> InferenceError { .unsupportedGraph(node: step.name, reason: reason) }
     switch step.kernel {
-    case .pointwise, .silu, .gelu: break
+    case .pointwise, .silu: break
+    case .vectorFunction: guard input.isVector else { throw fail("its input is not a vector") }
     case .vectorAffine(let affine):
       guard input.isVector, input.channels == affine.scale.count else {
         throw fail("its input has \(input.channels) features, not \(affine.scale.count)")

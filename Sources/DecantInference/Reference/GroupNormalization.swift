@@ -78,12 +78,6 @@ extension LayerNormalization where Scalar: KernelScalar {
   }
 }
 
-/// Returns `x × Φ(x)`, computed in Double.
-@inline(__always)
-func gelu<Scalar: KernelScalar>(_ value: Scalar) -> Scalar {
-  Scalar(Double(value) * 0.5 * (1 + cstandard_erf(Double(value) * 0.5.squareRoot())))
-}
-
 /// Returns `x × sigmoid(x)`, computed in Double.
 @inline(__always)
 func silu<Scalar: KernelScalar>(_ value: Scalar) -> Scalar {

@@ -79,12 +79,8 @@ extension ReferenceRun where Scalar: KernelScalar {
         let result = unsafe target.pointer(channel, columns.lowerBound)
         for place in 0..<columns.count { unsafe result[place] = silu(values[place]) }
       }
-    case .gelu:
-      workspace.pool.forEach(input.channels) { channel, _ in
-        let values = unsafe source.pointer(channel, columns.lowerBound)
-        let result = unsafe target.pointer(channel, columns.lowerBound)
-        for place in 0..<columns.count { unsafe result[place] = gelu(values[place]) }
-      }
+    case .vectorFunction(let function):
+      unsafe function.apply(batch: input.batch, channels: input.channels, from, target.base)
     case .vectorAffine(let affine):
       // Vectors are stored image by image.
       for image in 0..<input.batch {

@@ -26,7 +26,14 @@ package struct ResNetTensorNameMap: Sendable {
   /// The head's layers whose names the dialect does not have.
   package let head: HeadChain
   /// The canonical module of each of these layers, and its path in the file.
-  private let headPaths: [(canonical: String, path: String)]
+  private let ownHead: [(canonical: String, path: String)]
+
+  /// The paths of the modules of the head's layers in the file; empty when the network has no head.
+  var headPaths: [String] {
+    if !head.members.isEmpty { return head.members.map(\.path) }
+    guard let name = spelled["fc.weight"], name.hasSuffix(".weight") else { return [] }
+    return [String(name.dropLast(".weight".count))]
+  }
 
   /// The names in the file by canonical name.
   private let spelled: [String: String]
@@ -34,7 +41,7 @@ package struct ResNetTensorNameMap: Sendable {
   /// Returns the name in the file for a canonical name, also if the tensor is missing there.
   package func spelling(of canonical: String) -> String {
     if let name = spelled[canonical] { return name }
-    for (module, path) in headPaths where canonical.hasPrefix(module + ".") {
+    for (module, path) in ownHead where canonical.hasPrefix(module + ".") {
       return path + canonical.dropFirst(module.count)
     }
     return prefix + (dialect.spelling(of: canonical) ?? canonical)
@@ -42,7 +49,7 @@ package struct ResNetTensorNameMap: Sendable {
 
   /// Returns true when no dialect has another name for a tensor: it belongs to a head of the file's own.
   package func keepsName(_ canonical: String) -> Bool {
-    headPaths.contains { module, path in
+    ownHead.contains { module, path in
       canonical.hasPrefix(module + ".") && (module != "fc" || !path.utf8.starts(with: prefix.utf8))
     }
   }
@@ -79,7 +86,7 @@ package struct ResNetTensorNameMap: Sendable {
   ) throws(DecantError) {
     self.dialect = dialect
     self.prefix = prefix
-    (self.head, self.headPaths) = (head, headPaths)
+    (self.head, ownHead) = (head, headPaths)
     self.entries = entries
     var own: [StateDict.Entry] = []
     var spelled: [String: String] = [:]
@@ -151,7 +158,7 @@ package struct ResNetTensorNameMap: Sendable {
     init(_ map: ResNetTensorNameMap) { (self.map, problems) = (map, map.problems) }
 
     /// True when no other dialect can be better: it names every tensor, and all match.
-    var isPerfect: Bool { problems == 0 && map.tensors.count == map.entries.count && map.headPaths.isEmpty }
+    var isPerfect: Bool { problems == 0 && map.tensors.count == map.entries.count && map.ownHead.isEmpty }
 
     /// The order of candidates, the best first.
     ///
@@ -159,7 +166,7 @@ package struct ResNetTensorNameMap: Sendable {
     /// names the head comes before one where the head had to be searched.
     var rank: (Int, Int, Int) {
       let named = map.tensors.count
-      return (problems - named, -named, map.headPaths.isEmpty ? 0 : 1)
+      return (problems - named, -named, map.ownHead.isEmpty ? 0 : 1)
     }
   }
 
@@ -221,7 +228,8 @@ package struct ResNetTensorNameMap: Sendable {
     return found
   }
 
-  /// The number of tensors that do not match the network inferred from them.
+  /// The number of tensors that do not match the network inferred from them. Those of a head that is not recognised
+  /// do not count.
   private var problems: Int {
     (try? ResNetConfiguration(shapesOf: self)).map(problems(against:)) ?? .max
   }
@@ -231,7 +239,9 @@ package struct ResNetTensorNameMap: Sendable {
     guard let graph = try? configuration.graph(),
       let verification = try? ResNetVerification(of: self, against: graph, checksFiniteness: false)
     else { return .max }
-    return verification.missing.count + verification.unexpected.count + verification.mismatched.count
+    let head = Set(self.head.unresolved.map { ExactText($0) })
+    return verification.missing.count + verification.unexpected.count { !head.contains(ExactText($0)) }
+      + verification.mismatched.count
   }
 
   /// True when names put together from parts are a ResNet's and not those of another network with such blocks.

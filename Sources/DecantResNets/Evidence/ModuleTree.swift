@@ -7,6 +7,8 @@ package struct ModuleTree: Sendable {
   /// Each scalar attribute by path: `conv1.stride.0` of a pair, `maxpool.stride` of one number.
   package var values: [String: JSONValue] = [:]
 
+  /// The paths of all modules in the file's order. The children of a Sequential run in this order.
+  package var order: [String] = []
   /// The paths of modules that have a hook or a `forward` of their own, so that they run other code than their class
   /// has.
   package var altered: Set<String> = []

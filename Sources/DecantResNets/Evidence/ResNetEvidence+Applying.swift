@@ -11,6 +11,8 @@ extension ResNetEvidence {
     var warnings: [ResNetWarning] = []
     /// The error to throw when the file describes a geometry that cannot be built; otherwise nil.
     var refusal: DecantError?
+    /// The evidence of a head that cannot be built; nil when there is none.
+    var unsupportedHead: Item?
     /// The number that each normalization layer adds to the variance, by canonical name; empty when they are all equal.
     fileprivate(set) var epsilons: [String: Double] = [:]
 
@@ -30,37 +32,45 @@ extension ResNetEvidence {
     for shapes: ResNetConfiguration, _ said: ResNetOverrides
   ) throws(DecantError) -> AppliedEvidence {
     let applied = applied(to: shapes)
-    var taken = AppliedEvidence(configuration: try said.applied(to: shapes))
     let declared = said.said
+    // The name of an architecture decides everything but the head.
+    let used =
+      said.architecture == nil ? applied.used : applied.used.filter { $0.setting?.isAboutHead == true }
+    var base = said.architecture == nil ? applied.configuration : shapes
+    if said.architecture != nil { for item in used { item.setting?.apply(to: &base) } }
+    var taken = AppliedEvidence(configuration: try said.applied(to: base))
+    taken.unsupportedHead = items.first { $0.setting == .otherHead && declared[$0.name] == nil }
     func declaration(_ name: String) -> (setting: ResNetOverrideKey, value: String)? {
       if let value = declared[name], let setting = ResNetOverrideKey(fact: name) { return (setting, value) }
       return said.architecture.map { (.architecture, $0.name) }
     }
-    for item in applied.used + beyondConfiguration {
-      guard let (setting, value) = declaration(item.name) else { continue }
-      var changed = taken.configuration
+    let expected = try said.applied(to: shapes)
+    for item in applied.used + beyondConfiguration + items.filter({ $0.setting == .otherHead }) {
+      if said.architecture != nil, declared[item.name] == nil, item.setting?.isAboutHead == true { continue }
+      guard let (key, value) = declaration(item.name) else { continue }
+      var changed = expected
       let differs: Bool
       switch item.setting {
       case .architecture(let name)?: differs = said.architecture.map { $0.name != name } ?? false
-      case .other?, .epsilons?: differs = true
+      case .other?, .otherHead?, .epsilons?: differs = true
       case let evidence?:
         evidence.apply(to: &changed)
-        differs = changed != taken.configuration
+        differs = changed != expected
       case nil: differs = false
       }
       if differs {
         taken.warnings.append(
-          .contradicted(setting, value: value, evidence: "\(item.name) \(item.value) of \(item.words)"))
+          .contradicted(key, value: value, evidence: "\(item.name) \(item.value) of \(item.words)"))
       }
     }
-    guard said.architecture == nil else { return taken }
-    taken.configuration = try said.applied(to: applied.configuration)
-    if said.epsilon == nil { taken.epsilons = applied.epsilons }
-    taken.read = applied.used.filter { item in
+    taken.read = used.filter { item in
       guard case .architecture(let name)? = item.setting else { return declared[item.name] == nil }
       // A name that belongs to other shapes gets a warning below.
       return ResNetArchitecture.named(name)?.configuration.hasTrunk(of: shapes) == true
     }
+    if isOutputOpen, taken.configuration.classes > 0 { taken.warnings.append(.openOutput) }
+    guard said.architecture == nil else { return taken }
+    if said.epsilon == nil { taken.epsilons = applied.epsilons }
     if let first = beyondConfiguration.first(where: { declared[$0.name] == nil }) {
       taken.refusal = DecantError(
         .unsupportedNetwork,

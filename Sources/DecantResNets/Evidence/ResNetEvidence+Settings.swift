@@ -14,7 +14,7 @@ extension ResNetEvidence {
       switch item.setting {
       case .epsilons(let each): epsilons = each
       case .architecture: break
-      case .other: continue
+      case .other, .otherHead: continue
       // Evidence such as the position of a shortcut's addition changes nothing, but the fact need not be assumed.
       case nil: guard geometry.contains(item.name) else { continue }
       case let setting?: setting.apply(to: &configuration)
@@ -35,6 +35,7 @@ extension ResNetEvidence {
       changed.epsilon = architecture.configuration.epsilon
       changed.blockStride = architecture.configuration.blockStride
       changed.head = architecture.configuration.head
+      (changed.headInput, changed.outputFunctions) = ([], [])
       return changed == architecture.configuration
     }
   }
@@ -80,6 +81,14 @@ extension ResNetEvidence {
 }
 
 extension ResNetEvidence.Setting {
+  /// True when the setting is about the head, which the name of an architecture does not decide.
+  var isAboutHead: Bool {
+    switch self {
+    case .headActivations, .headInput, .outputFunctions, .headEpsilons, .otherHead: true
+    default: false
+    }
+  }
+
   /// Applies the setting to a configuration. Layers that have tensors are not changed.
   func apply(to configuration: inout ResNetConfiguration) {
     switch self {
@@ -102,13 +111,15 @@ extension ResNetEvidence.Setting {
       if case .layers(let layers) = configuration.head, let filled = layers.filled(with: activations) {
         configuration.head = .layers(filled)
       }
+    case .headInput(let functions): configuration.headInput = functions
+    case .outputFunctions(let functions): configuration.outputFunctions = functions
     case .headEpsilons(let epsilons):
       guard case .layers(var layers) = configuration.head else { return }
       for (index, epsilon) in epsilons where layers.indices.contains(index) {
         layers[index].epsilon = epsilon
       }
       configuration.head = .layers(layers)
-    case .epsilons, .architecture, .other: break
+    case .epsilons, .architecture, .other, .otherHead: break
     }
   }
 }

@@ -1,3 +1,5 @@
+package import DecantGraphs
+
 /// Evidence from a checkpoint and the files next to it about geometry that no name or shape shows.
 ///
 /// It is read from ``ResNetEvidenceInputs``. docs/adr/0009 gives the order of the sources and its reasons.
@@ -52,7 +54,13 @@ package struct ResNetEvidence: Sendable {
     case normalizationGroups(Int)
     case hasStandardizedWeights(Bool)
     /// The activation at each place of a head of several layers.
-    case headActivations([ResNetHeadActivation])
+    case headActivations([[VectorFunction]])
+    /// The functions of the pooled features before a head's first layer.
+    case headInput([VectorFunction])
+    /// The functions of the logits that make the output.
+    case outputFunctions([VectorFunction])
+    /// A head that no configuration describes.
+    case otherHead
     /// The number that each normalization of a head adds to the variance, by the layer's index.
     case headEpsilons([Int: Double])
     /// A published network.
@@ -108,6 +116,9 @@ package struct ResNetEvidence: Sendable {
 
   /// True when the file holds the operators of the network, and they are not read.
   package internal(set) var hasUnreadOperators = false
+
+  /// True when the file has code after the head that cannot be followed.
+  package internal(set) var isOutputOpen = false
 
   /// No evidence.
   package static let none = ResNetEvidence()

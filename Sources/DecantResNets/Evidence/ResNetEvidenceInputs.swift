@@ -33,13 +33,15 @@ extension ResNetEvidence {
         let proof = BlockClassEvidence(traces.modules, layout, sources: traces.sources)
         add(ModuleEvidence(traces.modules, layout, .attribute, place: "module attributes").items)
         add(proof.items)
-        add(HeadEvidence(traces.modules, naming.head, .attribute, place: "module attributes").items)
+        add(HeadEvidence(naming, traces.modules).items)
         isNetworkProven = proof.isWhole
       } else {
         let code = TorchScriptEvidence(traces.script, traces.modules, layout)
         add(ModuleEvidence(code.modules, layout, .code, place: "TorchScript code").items)
         add(code.items)
-        add(HeadEvidence(code.modules, naming.head, .code, place: "TorchScript code").items)
+        let head = HeadEvidence(naming, code.modules, traces.script, traces.modules)
+        add(head.items)
+        isOutputOpen = head.isOutputOpen
         isNetworkProven = code.provesShortcuts
       }
     }

@@ -46,7 +46,7 @@ struct TorchScriptEvidence {
   }
 
   private mutating func take(_ calls: [Call], of path: String, kind: String) {
-    let own = calls.filter { $0.kind == kind }
+    let own = calls.filter { $0.kind == (kind.hasPrefix("BatchNorm") ? "BatchNorm2d" : kind) }
     if own.count == 1 {
       for (attribute, value) in own[0].values { set(path, attribute, value) }
     } else if own.isEmpty, let only = calls.first, calls.count == 1, only.kind == "Conv2d" {
@@ -80,7 +80,8 @@ struct TorchScriptEvidence {
     // A function can have an alias: `_0 = __torch__.torch.nn.functional._max_pool2d`, then `_0(…)`.
     var functions: [(name: String, kind: String)] = [
       ("torch.conv2d", "conv2d"), ("torch._convolution", "_convolution"), ("torch.batch_norm", "batch_norm"),
-      ("torch.max_pool2d", "max_pool2d"), ("torch.avg_pool2d", "avg_pool2d"),
+      ("torch.layer_norm", "layer_norm"), ("torch.max_pool2d", "max_pool2d"),
+      ("torch.avg_pool2d", "avg_pool2d"),
     ]
     var finals: [(attribute: String, value: JSONValue)] = []
     for line in text.split(separator: "\n") {
@@ -90,7 +91,10 @@ struct TorchScriptEvidence {
         let name = line[..<equal.lowerBound]
         let function = line[equal.upperBound...]
         if name.isPythonName {
-          let kinds = ["_max_pool2d": "max_pool2d", "max_pool2d": "max_pool2d", "batch_norm": "batch_norm"]
+          let kinds = [
+            "_max_pool2d": "max_pool2d", "max_pool2d": "max_pool2d", "batch_norm": "batch_norm",
+            "layer_norm": "layer_norm",
+          ]
           // A class has only a few aliases; the limit bounds the work.
           if functions.count < 32, let kind = kinds[String(function)] {
             functions.append((String(name), kind))
@@ -155,6 +159,8 @@ struct TorchScriptEvidence {
       let usesBatch = argument(5) == .bool(true)
       return Call(
         kind: "BatchNorm2d", values: values + (usesBatch ? [("track_running_stats", .bool(false))] : []))
+    case "layer_norm":
+      return pairs([("eps", 4)]).map { Call(kind: "LayerNorm", values: $0) }
     case "max_pool2d":
       guard let values = pairs([("kernel_size", 1), ("stride", 2), ("padding", 3), ("dilation", 4)]) else {
         return nil
