@@ -112,6 +112,9 @@ public struct ResNetIdentification: Sendable {
     if let published, sameShapes.contains(published.architecture) { self.published = published }
     allFacts = Self.facts(naming, shapes, verification)
     allFacts += furtherFacts
+    if naming.hasModulesBeforeHead, configuration.classes > 0, self.evidence.settled("head_input") == nil {
+      allFacts.append(Fact(name: "head_input", value: "none", source: "the default", origin: .assumed))
+    }
     if self.evidence.isOutputOpen, configuration.classes > 0, configuration.outputFunctions.isEmpty {
       allFacts.append(
         Fact(name: "output_activation", value: "none", source: "the default", origin: .assumed))

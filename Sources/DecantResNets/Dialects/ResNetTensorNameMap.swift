@@ -35,6 +35,17 @@ package struct ResNetTensorNameMap: Sendable {
     return [String(name.dropLast(".weight".count))]
   }
 
+  /// True when modules without tensors come before the head's first layer in its Sequential, such as a dropout.
+  var hasModulesBeforeHead: Bool {
+    guard let first = headPaths.first, let index = HeadChain.index(first), index > 0 else { return false }
+    let container = HeadChain.container(first) + "."
+    return container != "." && !prefix.hasPrefix(container)
+      && !entries.contains { entry in
+        entry.name.hasPrefix(container)
+          && entry.canonical.map { !$0.hasPrefix("fc.") && !$0.hasPrefix("head.") } ?? true
+      }
+  }
+
   /// The names in the file by canonical name.
   private let spelled: [String: String]
 

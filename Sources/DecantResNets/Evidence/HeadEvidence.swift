@@ -91,9 +91,11 @@ struct HeadEvidence {
         texts.allSatisfy { $0 == texts[0] } ? texts[0] : texts.joined(separator: ", "),
         details.joined(separator: "; "), .headActivations(functions))
     }
-    if let steps = steps.before, !steps.isEmpty {
+    if let steps = steps.before, !steps.isEmpty || naming.hasModulesBeforeHead {
       guard let found = supported(steps, "head_input", "to the features") else { return }
-      add("head_input", found.text, Self.text(steps), .headInput(found))
+      add(
+        "head_input", found.text, steps.isEmpty ? "nothing before the first layer" : Self.text(steps),
+        .headInput(found))
     }
     if let steps = steps.after, !steps.isEmpty {
       guard let found = supported(steps, "output_activation", "to the logits") else { return }
