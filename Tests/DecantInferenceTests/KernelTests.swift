@@ -115,6 +115,48 @@ import Testing
     #expect(throws: InferenceError.self) { try refusing.run(input) }
   }
 
+  private static let vectorFunctions: [(VectorFunction, [Double], [Double])] = [
+    (.relu, [-1, 0.5, 8], [0, 0.5, 8]), (.relu6, [-1, 0.5, 8], [0, 0.5, 6]),
+    (.leakyReLU(slope: 0.5), [-1, 0.5, 8], [-0.5, 0.5, 8]), (.sigmoid, [0, 40, -800], [0.5, 1, 0]),
+    (.tanh, [0, 40, -40], [0, 1, -1]), (.silu, [0, 40, -800], [0, 40, 0]),
+    (.gelu, [0, 40, -40], [0, 40, 0]), (.tanhGELU, [0, 40, -40], [0, 40, 0]),
+    (.softmax, [5, 5, -795], [0.5, 0.5, 0]), (.logSoftmax, [800, 0, 0], [0, -800, -800]),
+  ]
+
+  /// Functions of vectors, by hand.
+  @Test(arguments: vectorFunctions)
+  func functionsOfVectors(_ function: VectorFunction, _ values: [Double], _ expected: [Double]) throws {
+    var graph = Graph(inputChannels: 3)
+    let value = graph.append("pool", .globalAveragePool, graph.input)
+    _ = graph.append("f", .vectorFunction(function), value)
+    let network = try ReferenceNetwork<Double>(graph: graph, weights: StateDict([]), threads: 2)
+    let twice = try Activation<Double>(shape: [2, 3, 1, 1], values: values + values)
+    let result = try network.run(twice).values
+    #expect(zip(result, expected + expected).allSatisfy { abs($0 - $1) < 1e-12 }, "\(result)")
+    // Feature maps are no vectors.
+    var map = Graph(inputChannels: 3)
+    _ = map.append("f", .vectorFunction(function), map.input)
+    #expect(throws: InferenceError.self) {
+      try ReferenceNetwork<Double>(graph: map, weights: StateDict([]), threads: 2)
+    }
+  }
+
+  @Test func normalizationsOfVectorsWithoutParameters() throws {
+    var graph = Graph(inputChannels: 2)
+    var value = graph.append("pool", .globalAveragePool, graph.input)
+    value = graph.append("bn", .vectorStandardization(channels: 2, epsilon: 0), value)
+    _ = graph.append("ln", .layerNormalization(channels: 2, epsilon: 0, hasBias: false), value)
+    func vector(_ name: String, _ values: [Float]) throws -> StateDict.Entry {
+      .init(name: name, tensor: try Tensor(values, shape: [2]))
+    }
+    let weights = try StateDict([
+      vector("bn.running_mean", [1, 2]), vector("bn.running_var", [4, 9]), vector("ln.weight", [10, 20]),
+    ])
+    let network = try ReferenceNetwork<Double>(graph: graph, weights: weights, threads: 2)
+    // (5 − 1) / 2 = 2 and (2 − 2) / 3 = 0, whose mean and deviation are 1.
+    #expect(try network.run(Activation(shape: [1, 2, 1, 1], values: [5, 2])).values == [10, -20])
+  }
+
   /// With zero keys all positions have the same weight, so the result is the mean of all values; one large key selects
   /// its position. Computed by hand.
   @Test func attentionPoolByHand() throws {

@@ -252,6 +252,106 @@ import Testing
     #expect(less.settled("residual") == nil && !less.isNetworkProven)
   }
 
+  /// A network with the layers `fc` and `fc2`.
+  private func headNaming() throws -> ResNetTensorNameMap {
+    let own = try SyntheticWeights.stateDict(
+      #require(ResNetArchitecture.named("resnet20")).configuration.graph(), seed: 1)
+    let second = try Tensor([Float](repeating: 0, count: 50), shape: [5, 10])
+    return try .only(in: StateDict(own.entries + [.init(name: "fc2.weight", tensor: second)]))
+  }
+
+  /// The end of `forward`, and the facts about functions between the layers and after them.
+  private static let headCode: [(String, String?, String?)] = [
+    ("    return (fc2).forward(torch.relu_((fc).forward(y, )), )", "relu", nil),
+    (
+      "    z = (fc2).forward((fc).forward(torch.flatten(y, 1), ), )\n    return torch.softmax(z, 1)",
+      "none", "Softmax"
+    ),
+    (
+      "    _0 = __torch__.torch.nn.functional.leaky_relu\n    z = _0((fc).forward(y, ), 0.2, False, )\n    return torch.sigmoid((fc2).forward(z, ))",
+      "LeakyReLU (slope 0.2)", "Sigmoid"
+    ),
+    ("    return (fc2).forward(torch.gelu((fc).forward(y, ), approximate=\"tanh\"), )", "GELU (tanh)", nil),
+    (
+      "    return (fc2).forward(torch.dropout(torch.tanh(torch.relu((fc).forward(y, ))), 0.5, False), )",
+      "ReLU then Tanh", nil
+    ),
+    (
+      "    return (fc2).forward(torch.mish((fc).forward(y, )), )",
+      "the head applies mish between its layers", nil
+    ),
+    (
+      "    return torch.mul((fc2).forward((fc).forward(y, ), ), 2)", "none",
+      "the head applies mul to the logits"
+    ),
+    (
+      "    return torch.softmax((fc2).forward((fc).forward(y, ), ), 0)", "none",
+      "the head applies softmax to the logits"
+    ),
+    (
+      "    z = (fc).forward(y, )\n    if flag:\n      z = torch.relu(z)\n    else:\n      pass\n    return (fc2).forward(z, )",
+      nil, nil
+    ),
+    ("    return ((fc2).forward((fc).forward(y, ), ), y)", nil, nil),
+    ("    return (fc).forward((fc2).forward(y, ), )", nil, nil), ("    return z", nil, nil),
+    ("    return (fc2).forward((fc).forward(y, )", nil, nil),
+    ("    a = b\n    b = a\n    return a", nil, nil),
+    ("", nil, nil),
+  ]
+
+  /// Reads the functions around a head's layers from the code of `forward`; nil for code that cannot be followed.
+  @Test(arguments: headCode)
+  func functionsAroundAHead(_ lines: String, _ between: String?, _ after: String?) throws {
+    var tree = ModuleTree()
+    tree.classes = ["": "__torch__.net.Net", "fc": "__torch__.Linear", "fc2": "__torch__.Linear"]
+    let body =
+      "    fc = self.fc\n    fc2 = self.fc2\n    y = torch.flatten(torch.adaptive_avg_pool2d(x, [1, 1]), 1)\n\(lines)\n"
+    let found = evidence(try headNaming()) {
+      $0.modules = tree
+      $0.script = ["__torch__.net.Net": script("Net", body)]
+    }
+    #expect(found.settled("head_activation")?.value == between)
+    #expect(found.settled("output_activation")?.value == after)
+    #expect(found.isOutputOpen == (between == nil))
+  }
+
+  /// The children of a Sequential run in the file's order, whatever their names.
+  @Test func functionsInASequential() throws {
+    let own = try SyntheticWeights.stateDict(
+      #require(ResNetArchitecture.named("resnet20")).configuration.graph(), seed: 1)
+    func matrix(_ name: String, _ rows: Int, _ columns: Int) throws -> StateDict.Entry {
+      .init(
+        name: name, tensor: try Tensor([Float](repeating: 0, count: rows * columns), shape: [rows, columns]))
+    }
+    let naming = try ResNetTensorNameMap.only(
+      in: StateDict(
+        own.entries.filter { !$0.name.hasPrefix("fc.") } + [
+          matrix("fc.one.weight", 8, 64), matrix("fc.two.out.weight", 3, 8),
+        ]))
+    var tree = ModuleTree()
+    for (path, kind) in [
+      ("", "net.Net"), ("fc", "container.Sequential"), ("fc.first", "activation.Tanh"),
+      ("fc.one", "linear.Linear"),
+      ("fc.two", "container.Sequential"), ("fc.two.z", "activation.ReLU6"), ("fc.two.a", "dropout.Dropout"),
+      ("fc.two.out", "linear.Linear"), ("fc.last", "activation.LogSoftmax"),
+    ] {
+      tree.classes[path] = "torch.nn.modules." + kind
+      tree.order.append(path)
+    }
+    let found = evidence(naming) { $0.modules = tree }
+    #expect(found.settled("head_input")?.setting == .headInput([.tanh]))
+    #expect(found.settled("head_activation")?.setting == .headActivations([[.relu6]]))
+    #expect(found.settled("output_activation")?.setting == .outputFunctions([.logSoftmax]))
+    // A module with a hook or another class runs other code.
+    for (path, kind) in [("fc.two.z", "activation.Mish"), ("fc.one", "net.Cosine")] {
+      var other = tree
+      other.classes[path] = "torch.nn.modules." + kind
+      #expect(evidence(naming) { $0.modules = other }.items.contains { $0.setting == .otherHead })
+    }
+    tree.altered = ["fc"]
+    #expect(evidence(naming) { $0.modules = tree }.settled("head_activation") == nil)
+  }
+
   // MARK: Configurations
 
   @Test func settingsOfLines() throws {
