@@ -72,9 +72,17 @@ package struct HeadChain: Sendable {
       if !isPublished { members = chain }
       return
     }
-    let strangeContainers = Set(
-      strangers.map { Self.container($0.path) }.filter { !$0.isEmpty && !prefix.hasPrefix($0 + ".") })
-    let rest = others.filter { strangeContainers.contains(Self.container($0.path)) }
+    // What shares a container with them, or reads their output, belongs to the same head.
+    let strangeContainers = Set(strangers.map { Self.container($0.path) }).filter {
+      !$0.isEmpty && !prefix.hasPrefix($0 + ".")
+    }
+    var outputs = Set(strangers.compactMap(\.outputs))
+    let rest = others.filter { module in
+      let reads = module.inputs.map(outputs.contains) ?? false
+      guard reads || strangeContainers.contains(Self.container(module.path)) else { return false }
+      if let count = module.outputs { outputs.insert(count) }
+      return true
+    }
     let isHead = Set((used + strangers + rest).filter { !isPublished || !$0.isNamedByDialect }.map(\.path))
     unresolved = modules.filter { isHead.contains($0.path) }.flatMap(\.names)
   }
@@ -124,6 +132,9 @@ package struct HeadChain: Sendable {
 
     /// True for an activation with one trainable number.
     var isScalarActivation: Bool { tensors.count == 1 && shape("weight") == [1] }
+
+    /// The number of numbers that a matrix returns; nil when there is none.
+    var outputs: Int? { tensors.first { $0.shape.count > 1 }?.shape[0] }
 
     /// The number of numbers that a matrix, or a vector of weights, reads; nil when there is none.
     var inputs: Int? {
