@@ -38,6 +38,8 @@ package struct ResNetTensorNameMap: Sendable {
   /// True when modules without tensors come before the head's first layer in its Sequential, such as a dropout.
   var hasModulesBeforeHead: Bool {
     guard let first = headPaths.first, let index = HeadChain.index(first), index > 0 else { return false }
+    // In a library's own name of the layer, the modules before it are known.
+    if dialect.spelling(of: "fc.weight").map({ prefix + $0 == first + ".weight" }) ?? false { return false }
     let container = HeadChain.container(first) + "."
     return container != "." && !prefix.hasPrefix(container)
       && !entries.contains { entry in
