@@ -33,4 +33,20 @@ package enum VectorFunction: Sendable, Equatable {
     case .logSoftmax: "LogSoftmax"
     }
   }
+
+  /// Creates the function with a name as ``text`` gives it; nil for other texts.
+  package init?(text: String) {
+    let plain: [VectorFunction] = [
+      .relu, .relu6, .gelu, .tanhGELU, .silu, .tanh, .sigmoid, .softmax, .logSoftmax,
+    ]
+    if let found = plain.first(where: { $0.text == text }) {
+      self = found
+      return
+    }
+    let parts = text.split(separator: " ")
+    guard parts.count == 3, parts[0] == "LeakyReLU", parts[1] == "(slope", parts[2].hasSuffix(")"),
+      let slope = Double(parts[2].dropLast()), slope.isFinite
+    else { return nil }
+    self = .leakyReLU(slope: slope)
+  }
 }

@@ -1,4 +1,5 @@
 internal import DecantBytes
+internal import DecantGraphs
 
 /// The geometry of a network in the metadata of a model that Decant wrote, under ``key``.
 ///
@@ -30,12 +31,26 @@ package enum GeometryRecord {
     }
     if case .layers(let layers) = configuration.head {
       let activations = layers.compactMap { layer -> JSONValue? in
-        if case .known(let activation) = layer.gap { .string(activation.rawValue) } else { nil }
+        if case .known(let functions) = layer.gap { list(functions) } else { nil }
       }
       members.append(("head_activations", .array(activations)))
       members.append(("head_epsilons", .array(layers.map { .exact($0.epsilon) })))
     }
+    members.append(("head_input", list(configuration.headInput)))
+    members.append(("output_functions", list(configuration.outputFunctions)))
     return JSONValue.object(members).text
+  }
+
+  /// Returns functions as a list of their names.
+  private static func list(_ functions: [VectorFunction]) -> JSONValue {
+    .array(functions.map { .string($0.text) })
+  }
+
+  /// Returns the functions of a list of names; nil when one is not known.
+  private static func functions(_ list: JSONValue) -> [VectorFunction]? {
+    guard let names = list.array else { return nil }
+    let functions = names.compactMap { $0.string.flatMap(VectorFunction.init) }
+    return functions.count == names.count ? functions : nil
   }
 
   /// Returns the settings of a record, by the names of the facts; nil when it is not one that this version writes.
@@ -66,9 +81,17 @@ package enum GeometryRecord {
       settings.append(("epsilon", .epsilon(epsilon)))
     }
     if let names = content["head_activations"]?.array {
-      let activations = names.compactMap { $0.string.flatMap(ResNetHeadActivation.init) }
+      let activations = names.compactMap(functions)
       guard activations.count == names.count else { return nil }
       if !activations.isEmpty { settings.append(("head_activation", .headActivations(activations))) }
+    }
+    for (key, name, setting) in [
+      ("head_input", "head_input", ResNetEvidence.Setting.headInput),
+      ("output_functions", "output_activation", ResNetEvidence.Setting.outputFunctions),
+    ] {
+      guard let value = content[key] else { continue }
+      guard let functions = functions(value) else { return nil }
+      settings.append((name, setting(functions)))
     }
     if let numbers = content["head_epsilons"]?.array?.map(\.double) {
       let epsilons = numbers.enumerated().compactMap { index, number in number.map { (index, $0) } }
