@@ -201,7 +201,7 @@ public struct ResNetIdentification: Sendable {
     let names = sameShapes
     throw DecantError(
       .undetermined,
-      "operators are not read, and nothing else shows \(open.joined(separator: ", ")); "
+      "the file's operators are not read, and nothing else shows \(open.joined(separator: ", ")); "
         + (names.isEmpty
           ? "use the checkpoint that the model was made from"
           : "the shapes fit \(names.joined(separator: ", "))"),
