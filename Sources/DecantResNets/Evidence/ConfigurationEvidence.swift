@@ -57,6 +57,10 @@ struct ConfigurationEvidence {
     for (name, setting) in settings {
       if let value = facts.first(where: { $0.name == name })?.value {
         add(name, value, GeometryRecord.key, setting)
+      } else if case .headInput(let functions) = setting {
+        add(name, functions.text, GeometryRecord.key, setting)
+      } else if case .outputFunctions(let functions) = setting {
+        add(name, functions.text, GeometryRecord.key, setting)
       } else if case .headEpsilons(let epsilons) = setting {
         let values = Set(epsilons.values).sorted().map { "\($0)" }
         add(name, values.joined(separator: ", "), GeometryRecord.key, setting)
