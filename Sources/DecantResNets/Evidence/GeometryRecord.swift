@@ -48,7 +48,7 @@ package enum GeometryRecord {
 
   /// Returns the functions of a list of names; nil when one is not known.
   private static func functions(_ list: JSONValue) -> [VectorFunction]? {
-    guard let names = list.array else { return nil }
+    guard let names = list.array, names.count <= 64 else { return nil }
     let functions = names.compactMap { $0.string.flatMap(VectorFunction.init) }
     return functions.count == names.count ? functions : nil
   }
