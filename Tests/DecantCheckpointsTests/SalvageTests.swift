@@ -79,7 +79,8 @@ import Testing
       let checkpoint = try Checkpoint(path: folder.write("cut", Array(bytes[..<count])))
       #expect(
         checkpoint.truncation?.code == .truncated
-          && checkpoint.truncation?.reason.contains("\(count) of \(bytes.count) bytes") == true,
+          && checkpoint.truncation?.reason.contains(
+            "\(Format.count(count)) of \(Format.count(bytes.count)) bytes") == true,
         "\(checkpoint.truncation?.reason ?? "")")
     }
   }

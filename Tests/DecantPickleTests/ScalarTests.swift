@@ -103,10 +103,10 @@ struct ScalarTests {
       ),
       ("\u{8C}\u{1}\u{C3}.", "its text is not UTF-8 at byte 0 (unexpected end of data)"),
       ("T\u{FF}\u{FF}\u{FF}\u{FF}.", "its length, -1, is negative"),
-      ("X\u{FF}\u{FF}\u{FF}\u{FF}.", "its argument needs 4294967295 bytes, but 1 are left"),
+      ("X\u{FF}\u{FF}\u{FF}\u{FF}.", "its argument needs 4,294,967,295 bytes, but 1 are left"),
       (
         "\u{8E}\u{FF}\u{FF}\u{FF}\u{FF}\u{FF}\u{FF}\u{FF}\u{FF}.",
-        "its argument needs 18446744073709551615 bytes, but 1 are left"
+        "its argument needs 18,446,744,073,709,551,615 bytes, but 1 are left"
       ),
     ] as [(Stream, String)])
   func wrongString(_ stream: Stream, _ reason: String) {

@@ -36,7 +36,7 @@ struct StackAndMemoTests {
       ("\u{95}\u{3}\u{0}\u{0}\u{0}\u{0}\u{0}\u{0}\u{0}N.", "the frame needs 3 bytes, but 2 are left"),
       (
         "\u{95}\u{FF}\u{FF}\u{FF}\u{FF}\u{FF}\u{FF}\u{FF}\u{FF}N.",
-        "the frame needs 18446744073709551615 bytes, but 2 are left"
+        "the frame needs 18,446,744,073,709,551,615 bytes, but 2 are left"
       ),
     ] as [(Stream, String)])
   func refused(_ stream: Stream, _ reason: String) {
