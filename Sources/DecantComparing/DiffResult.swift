@@ -66,7 +66,7 @@ package struct DiffResult {
     }
   }
 
-  /// What the differences of the changed tensors amount to; nil when there are none that can be measured.
+  /// The verdict on the changed tensors; nil when there are none that can be measured.
   package var verdict: DiffVerdict? { DiffVerdict(changed) }
 
   /// The changed tensors, the largest difference first: those that have no measure, then by the absolute difference.

@@ -1,6 +1,6 @@
 package import DecantTensors
 
-/// What the differences of two files' values amount to, in one line.
+/// A verdict on the differences of two files in one line: a rounding, a drift, unrelated weights.
 package struct DiffVerdict: Sendable {
   /// The kind of the differences.
   package enum Kind: Sendable, Equatable {

@@ -36,7 +36,7 @@ package struct ResNetHeadLayer: Sendable, Equatable {
     package let isConvolution: Bool
   }
 
-  /// What is known about the activation before a layer.
+  /// The knowledge about the activation before a layer.
   package enum Gap: Sendable, Equatable {
     /// Nothing can be between the layers: their indices in a Sequential are adjacent, or the layer is the first.
     case closed

@@ -1,6 +1,6 @@
 internal import DecantGraphs
 
-/// What the numbers are that a network returns.
+/// The meaning of the numbers that a network returns.
 package enum ResNetOutput: String, Sendable {
   case logits
   /// The pooled features of a network without a head.
@@ -14,7 +14,7 @@ package enum ResNetOutput: String, Sendable {
 }
 
 extension ResNetConfiguration {
-  /// What the numbers are that the network returns.
+  /// The meaning of the numbers that the network returns.
   package var output: ResNetOutput {
     guard classes > 0 else { return .features }
     return switch outputFunctions.last {

@@ -49,8 +49,9 @@ def read_npz(path: Path) -> list[Record]:
 
 
 def read_folder(path: Path) -> list[Record]:
-    files = sorted(Path(path).iterdir())
-    assert all(file.suffix == ".npy" for file in files)
+    # The record of turned weights is no array.
+    files = sorted(file for file in Path(path).iterdir() if file.name != "decant.layout.json")
+    assert all(file.suffix == ".npy" for file in files), files
     return [array_record(file.name[:-4], np.load(file, allow_pickle=False)) for file in files]
 
 

@@ -39,7 +39,7 @@ struct RunReport<T: ReferenceScalar> {
     (self.fileCount, self.top, self.labels) = (fileCount, top, labels)
   }
 
-  /// What the results are.
+  /// The meaning of the results.
   private var output: ResNetOutput { network.identification.configuration.output }
   private var dtype: String { T.dtype.rawValue }
 

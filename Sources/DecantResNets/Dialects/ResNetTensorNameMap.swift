@@ -11,7 +11,7 @@ package struct ResNetTensorNameMap: Sendable {
   /// Every tensor of the state dict, in the file's order.
   package let entries: [Entry]
 
-  /// What the shapes leave open when the network was recognised by its structure; nil when they leave nothing open.
+  /// The questions that shapes leave open when the network was recognised by its structure; nil when there are none.
   package internal(set) var alternatives: StructureAlternatives?
 
   /// A tensor of the state dict.

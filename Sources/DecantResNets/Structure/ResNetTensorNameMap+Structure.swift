@@ -11,7 +11,7 @@ package enum StructureResult: Sendable {
   case none
 }
 
-/// What shapes leave open where no name shows it.
+/// The questions that shapes leave open where no name answers them.
 package struct StructureAlternatives: Sendable {
   /// True when shortcuts may pool before they project, which changes no shape.
   package let hasOpenShortcut: Bool
