@@ -66,7 +66,6 @@ let package = Package(
       name: "DecantONNX",
       dependencies: [
         "DecantBytes", "DecantIO", "DecantFormats", "DecantTensors", "DecantGraphs", "DecantCheckpoints",
-        "DecantConversion",
       ]),
     .target(
       name: "DecantKit",

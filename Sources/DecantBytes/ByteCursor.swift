@@ -105,9 +105,7 @@ package struct ByteCursor: ~Escapable {
     guard count >= 0, count <= remaining else {
       throw ParsingError(
         offset: offset, cause: .truncated,
-        count == 1
-          ? "1 byte is needed, but 0 are left"
-          : "\(Format.count(count, "byte")) are needed, but \(Format.count(remaining)) are left"
+        "\(Format.count(count, "byte", ("is", "are"))) needed, but \(Format.count(remaining)) are left"
       )
     }
   }

@@ -23,4 +23,11 @@ package enum Format {
   package static func count(_ number: some BinaryInteger, _ noun: String, plural: String? = nil) -> String {
     count(number) + " " + (number == 1 ? noun : plural ?? noun + "s")
   }
+
+  /// Formats a count with its noun and the verb that agrees: `1 byte follows`, `2 bytes follow`.
+  package static func count(
+    _ number: some BinaryInteger, _ noun: String, _ verb: (one: String, many: String)
+  ) -> String {
+    count(number, noun) + " " + (number == 1 ? verb.one : verb.many)
+  }
 }

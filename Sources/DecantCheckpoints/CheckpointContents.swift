@@ -57,13 +57,33 @@ public struct CheckpointTensor: Sendable {
     return entry
   }
 
+  /// What few tensors have, behind one pointer: entries are copied often.
+  private var rank: Rank?
+
+  /// The part and the piece of a tensor that one of several processes wrote.
+  private final class Rank: Sendable {
+    let part: RankPart?
+    let piece: RankPiece?
+
+    init?(_ part: RankPart?, _ piece: RankPiece?) {
+      guard part != nil || piece != nil else { return nil }
+      (self.part, self.piece) = (part, piece)
+    }
+  }
+
   /// The part of a larger tensor that this is, when one of several processes wrote it; otherwise nil.
-  package var rankPart: RankPart?
+  package var rankPart: RankPart? {
+    get { rank?.part }
+    set { rank = Rank(newValue, rankPiece) }
+  }
   /// True for a tensor of which this file holds one process's part. False for the tensors that the part consists of.
   package var isRankPart: Bool { rankPart.map { $0.owner == path } ?? false }
   /// The elements that this file holds of a tensor that several processes hold, and their position; nil for other
   /// tensors, and when the file does not record the position.
-  package var rankPiece: RankPiece?
+  package var rankPiece: RankPiece? {
+    get { rank?.piece }
+    set { rank = Rank(rankPart, newValue) }
+  }
 
   /// The kind of convolution whose weight this is, when the file records that it is channels last; otherwise nil.
   package var turned: ConvolutionKind?

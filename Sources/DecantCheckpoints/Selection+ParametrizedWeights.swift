@@ -6,13 +6,20 @@ extension Selection {
   ///
   /// - Throws: ``DecantError`` when the order of a tensor's axes cannot be restored.
   package func parametrizedWeights() throws(DecantError) -> ParametrizedWeights {
-    try ParametrizedWeights(candidates().map { ($0.name, $0.tensor) })
+    guard hasPart else { return ParametrizedWeights([]) }
+    return try ParametrizedWeights(candidates().map { ($0.name, $0.tensor) })
+  }
+
+  /// True when a name may be that of a part.
+  private var hasPart: Bool {
+    tensors.contains { $0.path.contains { ParametrizedWeights.isKeyOfPart($0.name) } }
   }
 
   /// Returns the selection with parts replaced by the weights that PyTorch computes from them.
   ///
   /// A weight is at the place of its first part. The value that a module caches under the weight's name is left out.
   package func resolved() throws(DecantError) -> (selection: Selection, found: ParametrizedWeights) {
+    guard hasPart else { return (self, ParametrizedWeights([])) }
     let candidates = try candidates()
     let found = ParametrizedWeights(candidates.map { ($0.name, $0.tensor) })
     guard !found.weights.isEmpty else { return (self, found) }

@@ -79,7 +79,7 @@ extension Checkpoint {
       || objects.contains { $0.unreadTensor != nil && $0.path.starts(with: path) }
   }
 
-  /// Returns the tensors below a key, in any form that ``path(ofKey:)`` takes. `.` is the root, with every tensor of the
+  /// Resolves `--key`: returns the tensors below a key, in any form that ``path(ofKey:)`` takes. `.` is the root, with every tensor of the
   /// file.
   ///
   /// - Parameter withAttributes: true to include the tensors of a module that its `state_dict()` leaves out.

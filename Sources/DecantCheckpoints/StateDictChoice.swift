@@ -339,11 +339,22 @@ private struct TensorMappings {
     moments = MomentMappings(tensors)
     var order: [[PathKey]] = []
     var members: [[PathKey]: [Int]] = [:]
-    for (index, tensor) in tensors.enumerated() {
-      guard let path = tensor.stateDict else { continue }
+    // Tensors of one state dict come one after the other, so few paths are looked up.
+    var (path, run): ([PathKey]?, [Int]) = (nil, [])
+    func add() {
+      guard let path, !run.isEmpty else { return }
       if members[path] == nil { order.append(path) }
-      members[path, default: []].append(index)
+      members[path, default: []] += run
     }
+    for index in tensors.indices {
+      guard let next = tensors[index].stateDict else { continue }
+      if next != path {
+        add()
+        (path, run) = (next, [])
+      }
+      run.append(index)
+    }
+    add()
     order.removeAll { path in
       let own = members[path, default: []].map { tensors[$0] }
       return own.allSatisfy(\.isRandomState) || moments.contains(path) || Self.isStateOfParameter(own)

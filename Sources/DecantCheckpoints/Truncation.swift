@@ -10,7 +10,8 @@ enum Truncation {
   {
     let whole = tensors.count { $0.state == .whole }
     return DecantError(
-      code, "\(reason); \(whole) of \(Format.count(tensors.count, "tensor")) are complete", file: file,
+      code, "\(reason); \(whole) of \(Format.count(tensors.count, "tensor", ("is", "are"))) complete",
+      file: file,
       advice: .salvage)
   }
 }

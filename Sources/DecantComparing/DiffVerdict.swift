@@ -28,8 +28,8 @@ package struct DiffVerdict: Sendable {
   /// The least mean cosine similarity of weights that are nearly the same, and of those that are similar.
   ///
   /// Independent random weights of n elements have a similarity of about 1/√n.
-  private static let leastOfDrift = 0.9
-  private static let leastOfRelated = 0.1
+  private static let leastCosineOfDrift = 0.9
+  private static let leastCosineOfRelated = 0.1
 
   /// Creates the verdict on tensors that differ; nil when they tell nothing: none of them could be measured, one side is
   /// all zeros, or only scales and biases differ, by much.
@@ -55,8 +55,9 @@ package struct DiffVerdict: Sendable {
     } else if coarser.count == 1, let dtype = coarser.first, measured.allSatisfy(\.difference.isRoundedCopy) {
       kind = .rounding(dtype)
     } else {
-      guard let mean, mean >= Self.leastOfDrift || !ofWeights.isEmpty else { return nil }
-      kind = mean >= Self.leastOfDrift ? .drift : mean >= Self.leastOfRelated ? .related : .unrelated
+      guard let mean, mean >= Self.leastCosineOfDrift || !ofWeights.isEmpty else { return nil }
+      kind =
+        mean >= Self.leastCosineOfDrift ? .drift : mean >= Self.leastCosineOfRelated ? .related : .unrelated
     }
   }
 }

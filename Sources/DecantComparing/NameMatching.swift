@@ -110,7 +110,7 @@ package struct NameMatching {
     let needed = min(left.count, right.count)
     let allowed = votes.filter { entry in
       entry.value * 2 >= needed
-        && Self.areAllowed(
+        && Self.canIgnore(
           Self.withoutWrappers(entry.key.left.text), leftKeys,
           Self.withoutWrappers(entry.key.right.text), rightKeys)
         // A network has one prefix, so a prefix that is already paired cannot be paired again.
@@ -123,9 +123,8 @@ package struct NameMatching {
     return Prefixes(left: prefix, right: other, count: best.value)
   }
 
-  /// Returns true for two prefixes, without wrappers, that may be ignored together: the same one, or any prefix beside
-  /// none or a state dict's key.
-  private static func areAllowed(
+  /// Returns true when two prefixes, without wrappers, are equal, or one of them is empty or a state dict's key.
+  private static func canIgnore(
     _ left: String, _ leftKeys: [String], _ right: String, _ rightKeys: [String]
   ) -> Bool {
     ExactText(left) == ExactText(right) || isKey(left, leftKeys) || isKey(right, rightKeys)

@@ -125,7 +125,7 @@ package struct PairComparison: Sendable {
     guard !names.isEmpty else { return }
     throw DecantError(
       .invalidArgument,
-      "\(names.count == 1 ? "this tensor is" : "these \(Format.count(names.count, "tensor")) are") \(isQuantised ? "quantised" : "sparse") in one of the files only: "
+      "\(names.count == 1 ? "this tensor is" : "these \(Format.count(names.count, "tensor", ("is", "are")))") \(isQuantised ? "quantised" : "sparse") in one of the files only: "
         + DiffFile.list(names), file: "\(a.checkpoint.path) and \(b.checkpoint.path)",
       advice: isQuantised ? .dequantize : .makeDense)
   }

@@ -213,7 +213,7 @@ package struct ConversionPlan {
     let list = entries.prefix(16).map { "\($0.name.escapedForDisplay) (\($0.tensor.dtype.rawValue))" }
     return DecantError(
       .notRepresentable,
-      "\(entries.count == 1 ? "this tensor is" : "these \(Format.count(entries.count, "tensor")) are") \(what), \(reason): "
+      "\(entries.count == 1 ? "this tensor is" : "these \(Format.count(entries.count, "tensor", ("is", "are")))") \(what), \(reason): "
         + list.joined(separator: ", ") + (entries.count > 16 ? ", …" : ""), file: checkpoint.path,
       advice: advice)
   }

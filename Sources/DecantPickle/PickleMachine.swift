@@ -301,7 +301,9 @@ package struct PickleMachine: ~Escapable {
     if pushes > limits.pickleValues {
       failure("at least \(pushes) values are made", exceeding: \.pickleValues)
     } else {
-      failure("at least \(Format.count(stack.count + 1, "value")) are on the stack", exceeding: \.pickleStack)
+      failure(
+        "at least \(Format.count(stack.count + 1, "value", ("is", "are"))) on the stack",
+        exceeding: \.pickleStack)
     }
   }
 
@@ -325,7 +327,8 @@ package struct PickleMachine: ~Escapable {
   mutating func make(_ node: PickleNode) throws(PickleError) -> PickleValue {
     guard graph.nodes.count < limits.pickleNodes, let index = Int32(exactly: graph.nodes.count) else {
       throw failure(
-        "at least \(Format.count(graph.nodes.count + 1, "node")) are made", exceeding: \.pickleNodes)
+        "at least \(Format.count(graph.nodes.count + 1, "node", ("is", "are"))) made",
+        exceeding: \.pickleNodes)
     }
     graph.nodes.append(node)
     return .node(PickleNodeID(index: index))
@@ -423,7 +426,8 @@ package struct PickleMachine: ~Escapable {
   private mutating func memoize(at index: Int) throws(PickleError) {
     let value = try top()
     guard memo.count < limits.pickleMemo else {
-      throw failure("at least \(Format.count(memo.count + 1, "value")) are memoised", exceeding: \.pickleMemo)
+      throw failure(
+        "at least \(Format.count(memo.count + 1, "value", ("is", "are"))) memoised", exceeding: \.pickleMemo)
     }
     if let old = memo[index], old != value { noteChange(of: index, from: old, to: value) }
     memo.store(value, at: index)

@@ -86,7 +86,7 @@ public struct ResNetIdentification: Sendable {
       // If the file has no head, the architecture's head stays, so that it is reported as missing.
       if let found = try? ResNetConfiguration(shapesOf: naming) {
         if found.classes > 0 { shapes.classes = found.classes }
-        // The architecture's name is its trunk's: a head of several layers is the file's own.
+        // The architecture's name covers the backbone only; a head of several layers comes from the file.
         if case .layers = found.head, found.head.shapes != shapes.head.shapes { shapes.head = found.head }
         if found.isQuantized { shapes.quantize() }
       }
@@ -201,7 +201,7 @@ public struct ResNetIdentification: Sendable {
     let names = sameShapes
     throw DecantError(
       .undetermined,
-      "the file's operators are not read, and nothing else shows \(open.joined(separator: ", ")); "
+      "Decant does not read this file's operators, so these are unknown: \(open.joined(separator: ", ")); "
         + (names.isEmpty
           ? "use the checkpoint that the model was made from"
           : "the shapes fit \(names.joined(separator: ", "))"),
@@ -360,7 +360,7 @@ public struct ResNetIdentification: Sendable {
     guard isForSmallImages || shapes.inputChannels != 3 else { return naming.dialect.preprocessing }
     let channels = shapes.inputChannels == 3 ? "RGB" : Format.count(shapes.inputChannels, "channel")
     let size = isForSmallImages ? "32×32" : "224×224"
-    return "\(channels), \(size), scaled to 0…1; mean and deviation are each training's own"
+    return "\(channels), \(size), scaled to 0…1; mean and deviation depend on the training"
   }
 
   /// The facts that evidence, a published file or the caller settles, and the defaults of the others.

@@ -41,7 +41,7 @@ package enum ResNetWarning: Sendable, Equatable, CustomStringConvertible {
     case .otherShapes(let architecture, let source):
       "\(source) names \(architecture), but the shapes are another network's"
     case .openOutput:
-      "the TorchScript code cannot be followed to the end: the output is that of the head's last layer, without what the code applies to it"
+      "the TorchScript code cannot be followed to the end: the output is taken after the head's last layer, and later operations of the code are missing"
     }
   }
 }

@@ -172,6 +172,13 @@ private func splitName(_ name: String) -> (module: String, parameter: String) {
   return (String(name[..<dot]), String(name[name.utf8.index(after: dot)...]))
 }
 
+extension ParametrizedWeights {
+  /// Returns true for a key that the name of a part has: most files have none, and need no search.
+  package static func isKeyOfPart(_ key: String) -> Bool {
+    PartFinder.hasList(key) || PartFinder.hasSuffix(key)
+  }
+}
+
 /// The search for parametrised weights.
 private struct PartFinder {
   private let tensors: [(name: String, tensor: Tensor)]
@@ -241,21 +248,27 @@ private struct PartFinder {
   }
 
   /// Returns true when one of a name's keys is `parametrizations`. This is asked of every tensor.
-  private static func hasList(_ name: String) -> Bool {
-    guard name.utf8.count > list.utf8.count else { return false }
+  static func hasList(_ name: String) -> Bool {
+    guard name.utf8.count >= list.utf8.count else { return false }
     var key = name.utf8.startIndex
     while let dot = name.utf8[key...].firstIndex(of: UInt8(ascii: ".")) {
       if name.utf8[key..<dot].elementsEqual(list.utf8) { return true }
       key = name.utf8.index(after: dot)
     }
-    return false
+    return name.utf8[key...].elementsEqual(list.utf8)
+  }
+
+  /// Returns true when a name ends as those of parts do.
+  static func hasSuffix(_ name: String) -> Bool {
+    // The suffixes' last letters.
+    guard let last = name.utf8.last, "gkvu".utf8.contains(last) else { return false }
+    return suffixes.contains { name.utf8.suffix($0.utf8.count).elementsEqual($0.utf8) }
   }
 
   /// Returns the weight of `layer.weight_orig`; nil for other names.
   private static func suffixed(_ name: String) -> Part? {
-    // The suffixes' last letters.
-    guard let last = name.utf8.last, "gkvu".utf8.contains(last) else { return nil }
-    guard let suffix = suffixes.first(where: { name.utf8.suffix($0.utf8.count).elementsEqual($0.utf8) }),
+    guard hasSuffix(name),
+      let suffix = suffixes.first(where: { name.utf8.suffix($0.utf8.count).elementsEqual($0.utf8) }),
       let owner = String(name.utf8.dropLast(suffix.utf8.count)), !splitName(owner).parameter.isEmpty
     else { return nil }
     return (owner, suffix, false)

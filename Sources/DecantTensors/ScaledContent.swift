@@ -13,7 +13,7 @@ extension Tensor {
     else {
       throw DecantError(
         .invalidArgument,
-        "\(Format.count(factors.count, "factor")) do not fit a tensor of type \(dtype.rawValue) and shape \(shape)"
+        "\(Format.count(factors.count, "factor", ("does", "do"))) not fit a tensor of type \(dtype.rawValue) and shape \(shape)"
       )
     }
     let type: DType = dtype == .float64 ? .float64 : .float32

@@ -102,7 +102,8 @@ public struct Tensor: Sendable {
   public init<T: TensorScalar>(_ values: [T], shape: [Int]) throws(DecantError) {
     guard checkedProduct(shape) == values.count else {
       throw DecantError(
-        .invalidArgument, "\(Format.count(values.count, "value")) do not fill the shape \(shape)")
+        .invalidArgument, "\(Format.count(values.count, "value", ("does", "do"))) not fill the shape \(shape)"
+      )
     }
     let content = unsafe values.withUnsafeBytes { unsafe BytesInMemory($0) }
     let storage = Storage(key: "memory", byteCount: content.byteCount, content: content)

@@ -129,8 +129,8 @@ import Testing
   /// The usual preprocessing follows the stem and the number of channels.
   @Test(arguments: [
     (7, 3, "RGB, 224×224, scaled to 0…1, mean 0.485 0.456 0.406, deviation 0.229 0.224 0.225"),
-    (3, 3, "RGB, 32×32, scaled to 0…1; mean and deviation are each training's own"),
-    (7, 1, "1 channel, 224×224, scaled to 0…1; mean and deviation are each training's own"),
+    (3, 3, "RGB, 32×32, scaled to 0…1; mean and deviation depend on the training"),
+    (7, 1, "1 channel, 224×224, scaled to 0…1; mean and deviation depend on the training"),
   ])
   func preprocessingFollowsTheStem(kernel: Int, channels: Int, expected: String) throws {
     var configuration = try #require(ResNetArchitecture.named("resnet18")).configuration

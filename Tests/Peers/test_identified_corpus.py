@@ -47,7 +47,8 @@ OUTCOMES = {
     (1, "no ResNet"): 115,
     (2, "several state dicts"): 2,
     (1, "no state dict"): 265,
-    (2, "no tensors"): 189,
+    (2, "no tensors"): 183,
+    (2, "unread tensors"): 6,
     (2, "unreadable"): 38,
 }
 PHRASES = {
@@ -55,6 +56,7 @@ PHRASES = {
     "several state dicts": r"holds \d+ state dicts: (?P<found>.+)\. Choose one: --key ",
     "no state dict": r"holds tensors but no state dict\. ",
     "no tensors": r"holds no tensors\. ",
+    "unread tensors": r"holds tensors that cannot be read: ",
 }
 # The independent reader names an OrderedDict's tensors by their place in its call; their shapes are compared.
 CALLED_WITH_PAIRS = "<arg0>"

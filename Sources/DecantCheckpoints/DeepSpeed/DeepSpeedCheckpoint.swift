@@ -104,7 +104,8 @@ struct DeepSpeedCheckpoint {
     guard result.contents.tensors.count <= limits.paths else {
       throw DecantError(
         limits.exceeded(\.paths, need: result.contents.tensors.count),
-        "\(Format.count(result.contents.tensors.count, "tensor")) are listed", file: model.file.path)
+        "\(Format.count(result.contents.tensors.count, "tensor", ("is", "are"))) listed",
+        file: model.file.path)
     }
     if let versions = model.parts.contents.objects.first(where: {
       $0.path == [.text("module"), .text("_metadata")] && $0.moduleVersions != nil

@@ -66,7 +66,8 @@ struct DistributedCheckpoint {
     let count = parts.contents.tensors.count + parts.contents.objects.count
     guard count <= limits.paths else {
       throw DecantError(
-        limits.exceeded(\.paths, need: count), "\(Format.count(count, "value")) are listed", file: first.path)
+        limits.exceeded(\.paths, need: count), "\(Format.count(count, "value", ("is", "are"))) listed",
+        file: first.path)
     }
     if !transformed.isEmpty {
       parts.warnings.append(

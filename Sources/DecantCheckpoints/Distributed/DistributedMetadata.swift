@@ -85,7 +85,8 @@ struct DistributedMetadata {
     }
     guard values.count <= limits.paths else {
       throw DecantError(
-        limits.exceeded(\.paths, need: values.count), "\(Format.count(values.count, "value")) are listed")
+        limits.exceeded(\.paths, need: values.count),
+        "\(Format.count(values.count, "value", ("is", "are"))) listed")
     }
     var stored = try Self.places(root["storage_data"], graph)
     let paths = Self.paths(root["planner_data"], graph)

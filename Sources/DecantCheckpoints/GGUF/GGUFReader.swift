@@ -26,7 +26,8 @@ enum GGUFReader {
     let valueCount = try cursor.cursor.count(of: "keys of metadata", size: 13)
     guard tensorCount <= limits.paths else {
       throw DecantError(
-        limits.exceeded(\.paths, need: tensorCount), "\(Format.count(tensorCount, "tensor")) are announced",
+        limits.exceeded(\.paths, need: tensorCount),
+        "\(Format.count(tensorCount, "tensor", ("is", "are"))) announced",
         file: file.path)
     }
     let metadata = try GGUFMetadata(&cursor.cursor, count: valueCount, limits: limits)

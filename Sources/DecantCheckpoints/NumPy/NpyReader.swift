@@ -134,7 +134,7 @@ enum NpyReader {
     guard end == file.byteCount else {
       throw DecantError(
         .damaged,
-        "\(Format.count(file.byteCount - end, "byte")) follow the \(Format.count(byteCount)) that shape \(header.shape) needs",
+        "\(Format.count(file.byteCount - end, "byte", ("follows", "follow"))) the \(Format.count(byteCount)) that shape \(header.shape) needs",
         file: file.path,
         offset: end, remedy: "The file is damaged or holds more than an array: write it again.")
     }

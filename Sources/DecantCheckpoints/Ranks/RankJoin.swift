@@ -129,7 +129,8 @@ struct RankJoin {
     }
     guard order.count <= limits.paths else {
       throw DecantError(
-        limits.exceeded(\.paths, need: order.count), "\(Format.count(order.count, "tensor")) are listed")
+        limits.exceeded(\.paths, need: order.count),
+        "\(Format.count(order.count, "tensor", ("is", "are"))) listed")
     }
     for path in order {
       let group = groups[path] ?? []

@@ -52,7 +52,7 @@ extension Checkpoint {
       shard.count > 1
     else { return nil }
     return
-      "the file is shard \(shard.number) of \(shard.count), and the tensors of the others are not in it: name their folder for all of them"
+      "the file is shard \(shard.number) of \(shard.count), and holds only its own tensors; pass the folder to read all shards"
   }
 
   /// Throws for a data file of `torch.distributed.checkpoint`, whose tensors have their names in the folder's metadata.

@@ -54,7 +54,7 @@ struct ShardedCheckpoint {
       guard weights.count <= limits.paths else {
         throw DecantError(
           limits.exceeded(\.paths, need: weights.count),
-          "\(Format.count(weights.count, "tensor")) are listed",
+          "\(Format.count(weights.count, "tensor", ("is", "are"))) listed",
           file: file.path)
       }
       self.weights = weights
@@ -159,7 +159,7 @@ struct ShardedCheckpoint {
       let list = absent.prefix(3).map { "\($0.name.escapedForDisplay) in \($0.file.escapedForDisplay)" }
       throw DecantError(
         .damaged,
-        "\(Format.count(absent.count, "tensor")) are not in the shards the index names: \(list.joined(separator: ", "))\(absent.count > 3 ? ", …" : "")",
+        "\(Format.count(absent.count, "tensor", ("is", "are"))) not in the shards the index names: \(list.joined(separator: ", "))\(absent.count > 3 ? ", …" : "")",
         file: file?.path,
         remedy: "The index and the shards are of different checkpoints. Download all of them again.")
     }

@@ -130,10 +130,8 @@ struct InspectionReport {
       "  \(Format.count(rows.count, "tensor")), \(Format.count(size.elementCount, "element")), \(Format.count(size.byteCount, "byte"))"
         + (unread.isEmpty ? "" : ", and \(Format.count(unread.count, "unsupported tensor"))")
     )
-    let owners = Set(rows.compactMap(\.entry.stateDict))
-    if owners.count == 1, let split = ParameterSplit(rows.map(\.entry).filter { $0.stateDict != nil }) {
-      let place =
-        owners.first?.isEmpty == false ? "in \(owners.first?.joinedName.escapedForDisplay ?? ""): " : ""
+    if let split = ParameterSplit(rows, elementCount: size.elementCount) {
+      let place = split.owner.isEmpty ? "" : "in \(split.owner.joinedName.escapedForDisplay): "
       StandardStreams.line(
         "  \(place)\(Format.count(split.parameters, "parameter")), \(Format.count(split.buffers)) in buffers"
       )
@@ -170,21 +168,44 @@ struct InspectionReport {
   }
 }
 
-/// The number of elements in parameters and in buffers, when the file distinguishes the two. Shared elements count once.
-struct ParameterSplit {
+/// The number of elements in the parameters and in the buffers of the only state dict, when the file distinguishes the
+/// two. Shared elements count once.
+private struct ParameterSplit {
+  /// The path of the state dict.
+  let owner: [PathKey]
   let parameters: Int
   let buffers: Int
 
-  /// Counts the elements; nil when neither a pickled module nor the names of batch norms tell the two apart.
-  init?(_ entries: [CheckpointTensor]) {
-    let buffers = entries.filter { entry in
-      if let role = entry.role { return role == .buffer }
-      return ["running_mean", "running_var", "num_batches_tracked"].contains {
-        entry.path.last?.name.hasSuffix($0) == true
-      }
+  /// The ends of names that batch norms give to their buffers.
+  private static let bufferNames = ["running_mean", "running_var", "num_batches_tracked"]
+
+  /// Counts the elements; nil when there are several state dicts, and when neither a pickled module nor the names of
+  /// batch norms tell the two apart. O(n log n).
+  ///
+  /// - Parameter elementCount: the number of elements of all rows.
+  init?(_ rows: [InspectionRow], elementCount: Int) {
+    var owner: [PathKey]?
+    var (own, buffers): ([Int], [Int]) = ([], [])
+    var hasRoles = false
+    for index in rows.indices {
+      guard let path = rows[index].entry.stateDict else { continue }
+      guard owner == nil || owner == path else { return nil }
+      owner = path
+      own.append(index)
+      let role = rows[index].entry.role
+      hasRoles = hasRoles || role != nil
+      let isBuffer =
+        role.map { $0 == .buffer }
+        ?? (rows[index].entry.path.last.map { key in Self.bufferNames.contains { key.name.hasSuffix($0) } }
+          ?? false)
+      if isBuffer { buffers.append(index) }
     }
-    guard !buffers.isEmpty || entries.contains(where: { $0.role != nil }) else { return nil }
-    self.buffers = Aliases.distinctSize(buffers.map(\.tensor)).elementCount
-    parameters = Aliases.distinctSize(entries.map(\.tensor)).elementCount - self.buffers
+    guard let owner, !buffers.isEmpty || hasRoles else { return nil }
+    self.owner = owner
+    func count(_ indices: [Int]) -> Int {
+      Aliases.distinctSize(indices.map { rows[$0].entry.tensor }).elementCount
+    }
+    self.buffers = count(buffers)
+    parameters = (own.count == rows.count ? elementCount : count(own)) - self.buffers
   }
 }

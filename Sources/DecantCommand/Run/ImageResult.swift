@@ -24,7 +24,7 @@ struct ImageResult<T: ReferenceScalar> {
     let largest = values.reduce(-T.infinity) { max($0, $1) }
     let powers = values.map { cstandard_exp(Double($0) - Double(largest)) }
     let sum = powers.reduce(0, +)
-    // The softmax of logarithms of probabilities are the probabilities.
+    // softmax(log p) is p.
     let hasProbabilities = [.logits, .logProbabilities].contains(output)
     return values.indices.sorted { (values[$1], $0) < (values[$0], $1) }.prefix(count)
       .map { Entry(place: $0, value: values[$0], probability: hasProbabilities ? powers[$0] / sum : nil) }

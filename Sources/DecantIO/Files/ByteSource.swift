@@ -92,7 +92,7 @@ package struct ByteSource: Sendable {
     guard offset >= 0, count >= 0, offset <= byteCount, count <= byteCount - offset else {
       throw DecantError(
         .truncated,
-        "\(Format.count(count, "byte")) are needed, but the file has \(Format.count(max(0, byteCount - max(offset, 0)))) there",
+        "\(Format.count(count, "byte", ("is", "are"))) needed, but the file has \(Format.count(max(0, byteCount - max(offset, 0)))) there",
         file: path,
         offset: offset, remedy: "The file is truncated or damaged. Download it again.")
     }

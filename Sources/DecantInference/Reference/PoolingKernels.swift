@@ -6,7 +6,7 @@ extension Pooling {
   /// Padding never wins, unless it counts as zeros. The window's lines are merged into `merged` first, which has room
   /// for the input's width; then the columns are reduced.
   @inline(__always)
-  func maxima<Scalar: KernelScalar>(
+  func maxPoolLine<Scalar: KernelScalar>(
     line y: Int, of plane: LineWindow<Scalar>, merged line: UnsafeMutablePointer<Scalar>,
     to target: UnsafeMutablePointer<Scalar>
   ) {
@@ -51,7 +51,7 @@ extension Pooling {
 /// Writes one output line of average pooling with a kernel and stride of `size`. Windows that cross the edge are
 /// averaged over the pixels inside when `isCeilMode` is true, and left out otherwise.
 @inline(__always)
-func means<Scalar: KernelScalar>(
+func averagePoolLine<Scalar: KernelScalar>(
   line y: Int, of plane: LineWindow<Scalar>, size: Int, isCeilMode: Bool,
   to output: UnsafeMutablePointer<Scalar>
 ) {

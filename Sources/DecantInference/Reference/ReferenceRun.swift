@@ -56,12 +56,12 @@ extension ReferenceRun where Scalar: KernelScalar {
       }
     case .maxPool(let pooling):
       unsafe forEachLine(input, output, source, columns, target) { y, plane, worker, result in
-        unsafe pooling.maxima(
+        unsafe pooling.maxPoolLine(
           line: y, of: plane, merged: workspace.patches.base + worker * input.width, to: result)
       }
     case .averagePool(let size, let isCeilMode):
       unsafe forEachLine(input, output, source, columns, target) { y, plane, _, result in
-        unsafe means(line: y, of: plane, size: size, isCeilMode: isCeilMode, to: result)
+        unsafe averagePoolLine(line: y, of: plane, size: size, isCeilMode: isCeilMode, to: result)
       }
     case .blurPool(let stride):
       unsafe forEachLine(input, output, source, columns, target) { y, plane, _, result in

@@ -18,7 +18,7 @@ package struct ResNetNoMatch: Sendable {
       + (NetworkFamily(of: stateDict).map { "; it looks like \($0.description)" } ?? "")
   }
 
-  /// Returns what the names have of a ResNet's, as a clause.
+  /// Returns which names are a ResNet's and which required one is missing, as a clause.
   private static func names(_ stateDict: StateDict, prefix: String?) -> String {
     guard let likely = mostNames(in: stateDict, prefix: prefix),
       likely.shapes.count * 2 > stateDict.entries.count,

@@ -68,7 +68,8 @@ extension ContentScan {
       || count <= 2 && bytes.byte(offset + count - 1) == 0x0A
     audit.report(
       isPadding ? .unknown : .dangerous, .trailingData, in: place, at: offset,
-      "\(Format.count(count, "byte")) follow the end of the loaded data\(isPadding ? ", all padding" : "")")
+      "\(Format.count(count, "byte", ("follows", "follow"))) the end of the loaded data\(isPadding ? ", all padding" : "")"
+    )
   }
 
   /// Interprets a stream, and keeps the values made before an error.

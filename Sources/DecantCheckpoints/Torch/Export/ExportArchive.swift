@@ -130,7 +130,8 @@ struct ExportArchive {
       guard parts.contents.tensors.count + members.count <= limits.paths else {
         throw DecantError(
           limits.exceeded(\.paths, seen: parts.contents.tensors.count + members.count),
-          "at least \(Format.count(parts.contents.tensors.count + members.count, "value")) are listed")
+          "at least \(Format.count(parts.contents.tensors.count + members.count, "value", ("is", "are"))) listed"
+        )
       }
       for member in members {
         do throws(DecantError) {

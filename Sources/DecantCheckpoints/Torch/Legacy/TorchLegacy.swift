@@ -108,7 +108,7 @@ package enum TorchLegacy {
     var warnings = storages.warnings
     if storages.failure == nil, storages.end < source.byteCount {
       warnings.append(
-        "\(Format.count(source.byteCount - storages.end, "byte")) follow the last storage, at offset \(storages.end)"
+        "\(Format.count(source.byteCount - storages.end, "byte", ("follows", "follow"))) the last storage, at offset \(storages.end)"
       )
     }
     return File(graph: graph, storages: storages, containerMetadata: containerMetadata, warnings: warnings)

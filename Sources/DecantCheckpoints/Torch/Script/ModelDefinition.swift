@@ -153,7 +153,8 @@ struct ModelDefinition {
   private mutating func list(_ module: JSONValue, _ path: [PathKey]) throws(DecantError) {
     let count = contents.tensors.count + contents.objects.count
     guard count <= limits.paths else {
-      throw DecantError(limits.exceeded(\.paths), "at least \(Format.count(count, "value")) are listed")
+      throw DecantError(
+        limits.exceeded(\.paths), "at least \(Format.count(count, "value", ("is", "are"))) listed")
     }
     for parameter in module["parameters"]?.array ?? [] {
       guard let name = parameter["name"]?.string, let id = parameter["tensorId"].flatMap(Self.integer) else {

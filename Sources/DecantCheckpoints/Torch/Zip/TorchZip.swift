@@ -103,7 +103,7 @@ enum TorchZip {
     }
     if graph.byteCount < bytes.count {
       warnings.append(
-        "\(Format.count(bytes.count - graph.byteCount, "byte")) follow the end of the pickle in \(entry.name.escapedForDisplay)"
+        "\(Format.count(bytes.count - graph.byteCount, "byte", ("follows", "follow"))) the end of the pickle in \(entry.name.escapedForDisplay)"
       )
     }
     return graph
