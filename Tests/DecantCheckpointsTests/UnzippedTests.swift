@@ -134,7 +134,9 @@ import Testing
     let path = try folder.write("f.pth", whole + [UInt8](repeating: 0, count: count))
     try expectTheFixture(
       at: path,
-      warning: "\(count == 1 ? "1 byte was" : "\(Format.count(count)) bytes were") skipped after the end of the archive")
+      warning:
+        "\(count == 1 ? "1 byte was" : "\(Format.count(count)) bytes were") skipped after the end of the archive"
+    )
   }
 
   @Test func aCommentThatIsCutShort() throws {
