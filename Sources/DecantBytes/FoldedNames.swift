@@ -1,29 +1,36 @@
-/// Names that differ only in their numbers, written as one: `layer1.{0-2}.conv{1-3}.weight` stands for nine.
+/// Several names that differ only in their numbers, as one text: `layer1.{0-2}.conv{1-3}.weight` is nine names.
 package struct FoldedNames: Sendable, Equatable {
-  /// The names as one text. It stands for exactly these names.
+  /// The text, which describes these names and no others.
   package let text: String
   /// The indices of the names in the folded list, ascending.
   package let indices: [Int]
+
+  /// The largest number of numbers in a name that is folded. It bounds the depth of the recursion.
+  private static let mostNumbers = 16
 
   package init(text: String, indices: [Int]) { (self.text, self.indices) = (text, indices) }
 
   /// Folds names that have one class and differ only in their numbers. O(bytes of names × numbers in a name).
   ///
-  /// Names are folded only when they are all combinations of their numbers, so a text never stands for a name that is
-  /// not in the list: `layer1` with three blocks and `layer2` with four are two texts.
+  /// Names become one text only if every combination of their numbers is in the list. So `layer1` with three blocks and
+  /// `layer2` with four are two texts. Names with more than ``mostNumbers`` numbers are not folded.
   ///
   /// - Parameter classes: the class of each name. Names of two classes are never folded.
   /// - Returns: the folded names, in the order of their first members.
   package static func fold<Class: Hashable>(_ names: [String], classes: [Class]) -> [FoldedNames] {
     var groups: [Pattern<Class>: [Member]] = [:]
     var order: [Pattern<Class>] = []
+    var folded: [FoldedNames] = []
     for (index, name) in names.enumerated() {
       let parts = Parts(name)
+      guard parts.numbers.count <= mostNumbers else {
+        folded.append(FoldedNames(text: name, indices: [index]))
+        continue
+      }
       let pattern = Pattern(texts: parts.texts, class: classes[index])
       if groups[pattern] == nil { order.append(pattern) }
       groups[pattern, default: []].append(Member(index: index, numbers: parts.numbers))
     }
-    var folded: [FoldedNames] = []
     for pattern in order { fold(groups[pattern] ?? [], pattern.texts, into: &folded) }
     return folded.sorted { $0.indices[0] < $1.indices[0] }
   }

@@ -57,7 +57,7 @@ public struct CheckpointTensor: Sendable {
     return entry
   }
 
-  /// What few tensors have, behind one pointer: entries are copied often.
+  /// The values that only tensors of several processes have. One pointer keeps the copies of all other entries cheap.
   private var rank: Rank?
 
   /// The part and the piece of a tensor that one of several processes wrote.

@@ -72,7 +72,7 @@ package struct HeadChain: Sendable {
       if !isPublished { members = chain }
       return
     }
-    // What shares a container with them, or reads their output, belongs to the same head.
+    // A module in the same container, or of as many inputs as they have outputs, belongs to the same head.
     let strangeContainers = Set(strangers.map { Self.container($0.path) }).filter {
       !$0.isEmpty && !prefix.hasPrefix($0 + ".")
     }

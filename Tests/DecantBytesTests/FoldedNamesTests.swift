@@ -24,6 +24,11 @@ struct FoldedNamesTests {
     #expect(fold(["", "7", "8", "7"]) == [" [0]", "7 [1]", "8 [2]", "7 [3]"])
   }
 
+  @Test func namesOfManyNumbersAreNotFolded() {
+    let names = (0..<3).map { String(repeating: "\($0).", count: 100_000) }
+    #expect(FoldedNames.fold(names, classes: [0, 0, 0]).map(\.text) == names)
+  }
+
   @Test func classesStayApart() {
     let folded = FoldedNames.fold(["x1", "x2", "x3"], classes: ["a", "b", "a"])
     #expect(folded.map(\.text) == ["x{1,3}", "x2"])

@@ -115,7 +115,7 @@ struct ShardedCheckpoint {
 
   /// Opens every shard that an index names. Reads no weights.
   ///
-  /// - Parameter file: the file of the index; nil when there is none.
+  /// - Parameter file: the index file; nil when the index was made from the shards themselves.
   static func open(
     _ index: Index, _ file: InputFile?, in folder: CheckpointFolder, limits: Limits
   ) throws(DecantError) -> (Checkpoint.Parts, [InputFile]) {

@@ -11,7 +11,7 @@ extension ResNetEvidence {
     var warnings: [ResNetWarning] = []
     /// The error to throw when the file describes a geometry that cannot be built; otherwise nil.
     var refusal: DecantError?
-    /// The evidence of a head that cannot be built; nil when there is none.
+    /// The evidence that the head has an operation that Decant does not compute; nil when all are computed.
     var unsupportedHead: Item?
     /// The number that each normalization layer adds to the variance, by canonical name; empty when they are all equal.
     fileprivate(set) var epsilons: [String: Double] = [:]

@@ -28,7 +28,7 @@ extension Checkpoint {
   /// Returns the state dict of a network that is only identified, and the values that it leaves out. Its tensors may be
   /// of kinds that are not read.
   ///
-  /// - Throws: ``DecantError`` when there is none or there are several, and when its tensors are parts of larger tensors.
+  /// - Throws: ``DecantError`` when there is no state dict or several, and when this file holds one process's part of it.
   package func networkChoice(
     key: String? = nil, except: [String] = []
   ) throws(DecantError) -> StateDictChoice {
