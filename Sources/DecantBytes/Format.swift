@@ -7,14 +7,11 @@ package enum Format {
 
   /// Formats an integer with commas between thousands.
   package static func count(_ number: some BinaryInteger) -> String {
-    var digits = String(number.magnitude)
-    var groups: [String] = []
-    while digits.count > 3 {
-      groups.insert(String(digits.suffix(3)), at: 0)
-      digits.removeLast(3)
+    var digits = Array(String(number.magnitude).utf8)
+    for place in stride(from: digits.count - 3, to: 0, by: -3) {
+      digits.insert(UInt8(ascii: ","), at: place)
     }
-    groups.insert(digits, at: 0)
-    return (number < 0 ? "-" : "") + groups.joined(separator: ",")
+    return (number < 0 ? "-" : "") + String(decoding: digits, as: UTF8.self)
   }
 
   /// Formats a count with its noun: `1 tensor`, `2 tensors`, `2 entries`.

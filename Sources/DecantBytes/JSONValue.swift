@@ -99,7 +99,7 @@ extension JSONValue {
     switch self {
     case .null: text += "null".utf8
     case .bool(let value): text += (value ? "true" : "false").utf8
-    case .integer(let number): text += String(number).utf8
+    case .integer(let number): JSONValue.append(number, to: &text)
     case .number(let number): text += JSONValue.spelling(number).utf8
     case .string(let value): JSONValue.quote(value, to: &text)
     case .array(let elements):
@@ -111,30 +111,31 @@ extension JSONValue {
       let isFlat = level > 1 && members.allSatisfy { $0.value.isFlat }
       JSONValue.list(members, "{", "}", to: &text, isFlat ? nil : indent, level, space: indent != nil) {
         JSONValue.quote($0.key, to: &$1)
-        $1 += (indent == nil ? ":" : ": ").utf8
+        $1.append(UInt8(ascii: ":"))
+        if indent != nil { $1.append(UInt8(ascii: " ")) }
         $0.value.write(to: &$1, indent: indent, level: level + 1)
       }
     }
   }
 
   private static func list<Element>(
-    _ elements: [Element], _ open: String, _ close: String, to text: inout [UInt8], _ indent: String?,
-    _ level: Int,
-    space: Bool, _ write: (Element, inout [UInt8]) -> Void
+    _ elements: [Element], _ open: Unicode.Scalar, _ close: Unicode.Scalar, to text: inout [UInt8],
+    _ indent: String?, _ level: Int, space: Bool, _ write: (Element, inout [UInt8]) -> Void
   ) {
     func newLine(_ level: Int) {
       guard let indent else { return }
       text.append(UInt8(ascii: "\n"))
       for _ in 0..<level { text += indent.utf8 }
     }
-    text += open.utf8
+    text.append(UInt8(ascii: open))
     for (place, element) in elements.enumerated() {
-      if place > 0 { text += (indent == nil && space ? ", " : ",").utf8 }
+      if place > 0 { text.append(UInt8(ascii: ",")) }
+      if place > 0, indent == nil, space { text.append(UInt8(ascii: " ")) }
       newLine(level + 1)
       write(element, &text)
     }
     if !elements.isEmpty { newLine(level) }
-    text += close.utf8
+    text.append(UInt8(ascii: close))
   }
 
   private var isScalar: Bool {
@@ -149,6 +150,18 @@ extension JSONValue {
     return isScalar
   }
 
+  /// Appends an integer's digits, without making a string of them.
+  private static func append(_ number: Int64, to text: inout [UInt8]) {
+    if number < 0 { text.append(UInt8(ascii: "-")) }
+    let digits = number.magnitude
+    var unit: UInt64 = 1
+    while digits / unit > 9 { unit *= 10 }
+    while unit > 0 {
+      text.append(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: digits / unit % 10))
+      unit /= 10
+    }
+  }
+
   /// Returns the shortest decimal that reads back to the same double.
   private static func spelling(_ number: Double) -> String {
     precondition(
@@ -159,9 +172,15 @@ extension JSONValue {
   /// Writes a quoted string. Escapes every character that a terminal or a reader could misinterpret.
   private static func quote(_ value: String, to text: inout [UInt8]) {
     text.append(UInt8(ascii: "\""))
-    if value.utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7F && $0 != 0x22 && $0 != 0x5C }) {
-      text += value.utf8
-    } else {
+    var value = value
+    let isPlain = value.withUTF8 { bytes in
+      guard unsafe bytes.allSatisfy({ $0 >= 0x20 && $0 < 0x7F && $0 != 0x22 && $0 != 0x5C }) else {
+        return false
+      }
+      unsafe text.append(contentsOf: bytes)
+      return true
+    }
+    if !isPlain {
       for scalar in value.unicodeScalars {
         switch scalar {
         case "\"": text += "\\\"".utf8

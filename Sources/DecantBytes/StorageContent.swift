@@ -20,10 +20,16 @@ package protocol StorageContent: Sendable {
   ///
   /// The default is false: computed or decompressed bytes are read from first to last.
   var isRandomAccess: Bool { get }
+
+  /// True when the bytes are computed from other tensors. The default is false.
+  ///
+  /// Casts to a protocol are slow, so this is asked of every tensor instead.
+  var isComputed: Bool { get }
 }
 
 extension StorageContent {
   package var isRandomAccess: Bool { false }
+  package var isComputed: Bool { false }
 
   /// Checks that a read of `count` bytes stays inside.
   ///

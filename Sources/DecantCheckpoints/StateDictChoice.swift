@@ -168,7 +168,7 @@ extension Checkpoint {
     let unread = objects.filter { $0.unreadTensor != nil }
     let otherUnread = unread.filter { $0.stateDict != only.path }
     let known = Set(open.isEmpty ? [] : selected.map(\.tensor.identity))
-    let elementCount = selected.map(\.tensor.elementCount).saturatingSum
+    let elementCount = open.isEmpty ? 0 : selected.map(\.tensor.elementCount).saturatingSum
     let mayBeWeights =
       open.filter { tensor in
         guard !known.contains(tensor.tensor.identity), tensor.purpose == nil,
@@ -358,6 +358,10 @@ private struct TensorMappings {
     order.removeAll { path in
       let own = members[path, default: []].map { tensors[$0] }
       return own.allSatisfy(\.isRandomState) || moments.contains(path) || Self.isStateOfParameter(own)
+    }
+    guard order.count > 1 else {
+      candidates = order.map { StateDictCandidate(path: $0, tensorCount: members[$0]?.count ?? 0) }
+      return
     }
     let wide = order.filter { path in
       let own = members[path, default: []].lazy.map { tensors[$0] }

@@ -63,10 +63,10 @@ struct Decant: ParsableCommand {
       for line in EngineOptions.description { StandardStreams.line(line) }
       return StandardStreams.flush()
     }
-    var isJSON = CommandLine.arguments.contains("--json")
+    var parsed: (any ParsableCommand)?
     do {
-      var command = try parsed()
-      isJSON = (command as? any JSONReporting)?.json ?? false
+      var command = try Self.parsed()
+      parsed = command
       try command.run()
       StandardStreams.flush()
     } catch let interruption as Interruption {
@@ -75,6 +75,9 @@ struct Decant: ParsableCommand {
       StandardStreams.flush()
       ProcessControl.end(status.rawValue)
     } catch {
+      // What was parsed decides; before that, any word of the command line.
+      let isJSON =
+        parsed.map { ($0 as? any JSONReporting)?.json ?? false } ?? CommandLine.arguments.contains("--json")
       if let error = error as? any DecantErrorConvertible { fail(error.decantError, isJSON: isJSON) }
       // The argument parser's own errors: help, the version, or a wrong command line.
       if isJSON, exitCode(for: error) == .validationFailure {

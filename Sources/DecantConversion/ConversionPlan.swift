@@ -58,14 +58,14 @@ package struct ConversionPlan {
     try chooseConvolutions()
     let views = try written()
     let names = try names()
-    tensors = try zip(selection.tensors.indices, zip(names, views)).map { index, named in
-      let (name, view) = named
-      let tensor = try permuted(view, of: selection.tensors[index])
+    tensors.reserveCapacity(views.count)
+    for (index, entry) in selection.tensors.enumerated() {
+      let tensor = try permuted(views[index], of: entry)
       let dtype = options.dtype.flatMap { tensor.isCast(to: $0) ? $0 : nil } ?? tensor.dtype
-      return PlannedTensor(
-        name: name, source: selection.name(of: selection.tensors[index]), entry: selection.tensors[index],
-        tensor: tensor, dtype: dtype,
-        turned: turned(selection.tensors[index]))
+      tensors.append(
+        PlannedTensor(
+          name: names[index], source: selection.name(of: entry), entry: entry, tensor: tensor, dtype: dtype,
+          turned: turned(entry)))
     }
     try requireData()
     try requireRecordableLayout()
@@ -329,6 +329,9 @@ package struct ConversionPlan {
   }
 
   private func requireData() throws(DecantError) {
+    guard tensors.contains(where: { $0.tensor.storage.content == nil || !$0.tensor.isReadable }) else {
+      return
+    }
     // Tensors that stay sparse are not expanded, so the limit does not apply to them.
     let huge = tensors.filter {
       $0.tensor.layout == .strided && $0.tensor.storage.content != nil && !$0.tensor.isReadable

@@ -20,6 +20,7 @@ package struct TensorPipeline {
   init(_ tensors: [PlannedTensor], progress: WriteOptions.Progress? = nil) throws {
     totalByteCount = tensors.reduce(0) { $0 + $1.byteCount }
     self.progress = progress
+    verified.reserveCapacity(tensors.count)
     try progress?(0, totalByteCount)
   }
 
@@ -86,9 +87,10 @@ package struct TensorPipeline {
     return feed
   }
 
-  /// Verifies the checksums of the tensors that a computed tensor is read from. O(bytes).
+  /// Verifies the checksums of the other tensors that a tensor is read from. O(bytes).
   private mutating func verifySources(of planned: PlannedTensor) throws {
-    for source in planned.tensor.sources where verified.insert(ObjectIdentifier(source.storage)).inserted {
+    for source in planned.tensor.otherSources where verified.insert(ObjectIdentifier(source.storage)).inserted
+    {
       guard let content = source.storage.content as? any ChecksummedContent else { continue }
       do { if let first = try content.damage(stopsAtFirst: true).first { throw first } } catch let error
         as DecantError

@@ -7,14 +7,20 @@ package protocol ComputedContent: StorageContent {
   var sources: [Tensor] { get }
 }
 
+extension ComputedContent {
+  package var isComputed: Bool { true }
+}
+
 extension Tensor {
   /// The tensors whose bytes in the file decide this one's elements: the tensor itself and its parts, or the tensors
   /// that it is computed from.
-  package var sources: [Tensor] {
-    if let content = storage.content as? any ComputedContent {
-      return content.sources.flatMap { [$0] + $0.parts.map(\.tensor) }
-    }
-    return [self] + parts.map(\.tensor)
+  package var sources: [Tensor] { (storage.content?.isComputed ?? false ? [] : [self]) + otherSources }
+
+  /// The ``sources`` other than the tensor itself.
+  package var otherSources: [Tensor] {
+    guard let content = storage.content, content.isComputed, let content = content as? any ComputedContent
+    else { return parts.map(\.tensor) }
+    return content.sources.flatMap { [$0] + $0.parts.map(\.tensor) }
   }
 }
 

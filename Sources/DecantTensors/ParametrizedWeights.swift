@@ -214,6 +214,7 @@ private struct PartFinder {
   /// The suffixes of the parts that stand beside each other in a module.
   private static let suffixes = ["_orig", "_mask", "_g", "_v", "_u"]
   private static let list = "parametrizations"
+  private static let listBytes = Array(list.utf8)
 
   init(_ tensors: [(name: String, tensor: Tensor)]) {
     self.tensors = tensors
@@ -249,13 +250,21 @@ private struct PartFinder {
 
   /// Returns true when one of a name's keys is `parametrizations`. This is asked of every tensor.
   static func hasList(_ name: String) -> Bool {
-    guard name.utf8.count >= list.utf8.count else { return false }
-    var key = name.utf8.startIndex
-    while let dot = name.utf8[key...].firstIndex(of: UInt8(ascii: ".")) {
-      if name.utf8[key..<dot].elementsEqual(list.utf8) { return true }
-      key = name.utf8.index(after: dot)
+    let list = listBytes
+    // A search for its rarest letter rules out most names.
+    let mayBe = unsafe name.utf8.withContiguousStorageIfAvailable { unsafe $0.contains(UInt8(ascii: "z")) }
+    guard mayBe ?? true, name.utf8.count >= list.count else { return false }
+    // The number of bytes of the current key that match; nil after one that does not.
+    var matched: Int? = 0
+    for byte in name.utf8 {
+      if byte == UInt8(ascii: ".") {
+        if matched == list.count { return true }
+        matched = 0
+      } else if let count = matched {
+        matched = count < list.count && byte == list[count] ? count + 1 : nil
+      }
     }
-    return name.utf8[key...].elementsEqual(list.utf8)
+    return matched == list.count
   }
 
   /// Returns true when a name ends as those of parts do.

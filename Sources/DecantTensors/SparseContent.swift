@@ -50,7 +50,8 @@ extension Tensor {
   /// True when every element can be read within the limits. False for sparse tensors whose dense form is too
   /// large.
   package var isReadable: Bool {
-    (storage.content as? SparseContent)?.isWithinLimits ?? (storage.content != nil)
+    guard let content = storage.content else { return false }
+    return !content.isComputed || (content as? SparseContent)?.isWithinLimits ?? true
   }
 }
 

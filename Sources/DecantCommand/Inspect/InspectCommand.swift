@@ -81,6 +81,8 @@ struct InspectCommand: ParsableCommand, JSONReporting {
     case .name: rows.sort { $0.entry.name < $1.entry.name }
     case .bytes: rows.sort { ($1.entry.tensor.byteCount, $0.place) < ($0.entry.tensor.byteCount, $1.place) }
     }
+    // An option's value is slow to read.
+    let (stats, digest) = (stats, digest)
     for index in rows.indices { try rows[index].measure(stats: stats, digest: digest, in: checkpoint) }
     let damage =
       checksums || stats || digest

@@ -23,25 +23,22 @@ struct TextTable {
     text.utf8.allSatisfy { $0 < 0x80 } ? text.utf8.count : text.count
   }
 
-  /// As many spaces as a column has at most.
-  private static let blanks = String(repeating: " ", count: widest)
-
   /// The lines, indented by two spaces, without columns that are empty in every row.
   var lines: [String] {
     let all = headings.allSatisfy(\.isEmpty) ? rows : [headings] + rows
     let used = headings.indices.filter { column in rows.contains { !$0[column].isEmpty } }
     let widths = used.map { column in all.map { min(Self.width($0[column]), Self.widest) }.max() ?? 0 }
     return all.map { row in
-      var line = " "
+      var line: [UInt8] = []
       for (place, column) in used.enumerated() {
-        let padding = Self.blanks.utf8.prefix(max(0, widths[place] - Self.width(row[column])))
-        line += place == 0 ? " " : "  "
-        if alignments[column] == .right { line += Substring(padding) }
-        line += row[column]
-        if alignments[column] == .left { line += Substring(padding) }
+        let padding = repeatElement(UInt8(ascii: " "), count: max(0, widths[place] - Self.width(row[column])))
+        line += "  ".utf8
+        if alignments[column] == .right { line += padding }
+        line += row[column].utf8
+        if alignments[column] == .left { line += padding }
       }
-      while line.last == " " { line.removeLast() }
-      return line
+      while line.last == UInt8(ascii: " ") { line.removeLast() }
+      return String(decoding: line, as: UTF8.self)
     }
   }
 

@@ -8,14 +8,24 @@ extension PickledContents {
     _ object: PickleObject, _ id: PickleNodeID, _ visit: Visit, _ place: Int
   ) throws(DecantError) {
     let outcome: TensorReconstruction.Outcome
-    if let known = listed[id] {
-      outcome = .tensor(contents.tensors[known].tensor)
+    if let tensor = listedTensor(id) {
+      outcome = .tensor(tensor)
     } else {
-      do throws(DecantError) { outcome = try reconstruction.outcome(object) } catch {
+      do throws(DecantError) {
+        if let tensor = try reconstruction.plainTensor(object) {
+          noteTensor(id)
+          contents.tensors.append(
+            CheckpointTensor(
+              path: path(to: place), tensor: tensor, role: visit.role, stateDict: stateDictPath(visit),
+              subclass: nil, purpose: purpose(visit)))
+          return
+        }
+        outcome = try reconstruction.outcome(object)
+      } catch {
         throw error.located(tensor: path(to: place).joinedName)
       }
       if case .tensor = outcome {
-        listed[id] = contents.tensors.count
+        noteTensor(id)
         if let function = reconstruction.foreignFunction(of: object) { countTensor(of: function) }
       }
     }

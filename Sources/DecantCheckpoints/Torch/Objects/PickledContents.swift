@@ -17,8 +17,8 @@ struct PickledContents {
   private var places: [Place] = []
   var budget: ListingBudget
   private var pending: [Visit] = []
-  /// The index in `contents.tensors` of the first entry of each object that is a tensor.
-  var listed: [PickleNodeID: Int] = [:]
+  /// For each node that is a tensor, the index of its first entry in `contents.tensors`; -1 for other nodes.
+  private var listed: [Int32]
   /// The depth to which containers were searched that hold no module's state.
   var withoutModuleState: [PickleNodeID: Int] = [:]
   /// True for each `state` that holds nothing but an optimizer's values of its parameters.
@@ -115,6 +115,7 @@ struct PickledContents {
     self.graph = graph
     self.limits = limits
     self.reconstruction = reconstruction
+    listed = [Int32](repeating: -1, count: graph.nodes.count)
     search = ArrayDataSearch(graph)
     budget = ListingBudget(limits, values: graph.nodes.count)
   }
@@ -256,6 +257,19 @@ struct PickledContents {
     case .outOfBandBuffer(let index, _): add(place, "out-of-band buffer \(index)", nil)
     case .object(let object): try list(object, id, visit, place)
     }
+  }
+
+  // MARK: Tensors
+
+  /// Returns the tensor of an object that was listed before under another path; nil for other objects.
+  func listedTensor(_ id: PickleNodeID) -> Tensor? {
+    let entry = listed[Int(id.index)]
+    return entry < 0 ? nil : contents.tensors[Int(entry)].tensor
+  }
+
+  /// Records that the next entry in `contents.tensors` is an object's first.
+  mutating func noteTensor(_ id: PickleNodeID) {
+    listed[Int(id.index)] = Int32(truncatingIfNeeded: contents.tensors.count)
   }
 
   // MARK: Containers

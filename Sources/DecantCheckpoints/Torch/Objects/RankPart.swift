@@ -162,7 +162,7 @@ private struct DeepSpeedFile {
       default: break
       }
     }
-    elementCounts = shapes.compactMapValues { checkedProduct($0) }
+    elementCounts = shapes.isEmpty ? [:] : shapes.compactMapValues { checkedProduct($0) }
     let isOptimizer = contents.tensors.contains {
       $0.path.count >= 2 && $0.path[0] == .text("optimizer_state_dict")
         && Self.groups.contains($0.path[1].name)

@@ -101,9 +101,11 @@ extension TensorReconstruction {
   /// Source: PyTorch 1.10 `torch/distributed/_sharded_tensor/api.py`, 1.12
   /// `torch/distributed/_shard/sharded_tensor/{api,metadata}.py`.
   func plainShardedState(_ object: PickleObject) -> PlainSharded? {
-    guard let name = (graph.madeClass(object) ?? graph.callable(object.callable))?.qualifiedName,
-      Self.shardedTensors.contains(name), let state = object.states.last,
-      let parts = graph.tuple(state), parts.count >= 2, let metadata = graph.object(parts[1])
+    // Most objects have no state, which is the cheapest test.
+    guard let state = object.states.last,
+      let name = (graph.madeClass(object) ?? graph.callable(object.callable))?.qualifiedName,
+      Self.shardedTensors.contains(name), let parts = graph.tuple(state), parts.count >= 2,
+      let metadata = graph.object(parts[1])
     else { return nil }
     var (size, dtype, requiresGrad): (PickleValue?, PickleValue?, PickleValue?)
     if let fields = metadata.states.last.flatMap({ graph.tuple($0) }), fields.count == 7 {

@@ -36,6 +36,25 @@ struct TensorReconstruction {
   /// True when the tuple of a storage is accepted without being a persistent ID.
   var acceptsPlainReferences = false
 
+  /// Reconstructs a call of `torch._utils._rebuild_tensor_v2` whose result no opcode changes; nil for other objects.
+  ///
+  /// Nearly all objects of a state dict are such calls, and need none of the searches for wrappers and pieces.
+  ///
+  /// - Throws: ``DecantError`` when the tensor's description is wrong.
+  func plainTensor(_ object: PickleObject) throws(DecantError) -> Tensor? {
+    guard object.construction == .reduce, object.states.isEmpty,
+      let global = graph.global(object.callable), global.name == "_rebuild_tensor_v2",
+      global.module == "torch._utils", let arguments = graph.tuple(object.arguments)
+    else { return nil }
+    return try plainTensor(arguments, global)
+  }
+
+  private func plainTensor(_ arguments: [PickleValue], _ global: PickleGlobal) throws(DecantError) -> Tensor {
+    try require(arguments, 6...7, global)
+    return try view(
+      arguments, dtype: nil, requiresGrad: arguments[4], metadata: arguments.count > 6 ? arguments[6] : nil)
+  }
+
   /// Reconstructs an object.
   ///
   /// - Throws: ``DecantError`` when it is a tensor whose description is wrong.
@@ -60,12 +79,7 @@ struct TensorReconstruction {
     case "torch._utils._rebuild_tensor":
       try require(arguments, 4...4, global)
       return .tensor(try view(arguments, dtype: nil, requiresGrad: nil, metadata: nil))
-    case "torch._utils._rebuild_tensor_v2":
-      try require(arguments, 6...7, global)
-      return .tensor(
-        try view(
-          arguments, dtype: nil, requiresGrad: arguments[4],
-          metadata: arguments.count > 6 ? arguments[6] : nil))
+    case "torch._utils._rebuild_tensor_v2": return .tensor(try plainTensor(arguments, global))
     case "torch._utils._rebuild_tensor_v3":
       try require(arguments, 7...8, global)
       return .tensor(
@@ -180,14 +194,17 @@ struct TensorReconstruction {
   /// Returns true for calls that ``outcome(_:nesting:)`` turns into tensors, and for other calls of the same modules,
   /// which hold no weights.
   static func isKnown(_ callable: PickleGlobal) -> Bool {
-    [
-      "torch._utils", "torch._tensor", "torch.storage", "torch.serialization",
+    switch callable.module {
+    case "torch._utils", "torch._tensor", "torch.storage", "torch.serialization",
       "torch.nested._internal.nested_tensor",
-      "numpy.core.multiarray", "numpy._core.multiarray", "numpy.core.numeric", "numpy._core.numeric",
-    ].contains(callable.module) || StorageTypes.tensorClass(callable) != nil
-      || LegacyTensorClasses.parameters.contains(callable.qualifiedName)
-      || LegacyTensorClasses.variables.contains(callable.qualifiedName)
-      || LegacyTensorClasses.tensors.contains(callable.qualifiedName)
+      "numpy.core.multiarray", "numpy._core.multiarray", "numpy.core.numeric", "numpy._core.numeric":
+      true
+    default:
+      StorageTypes.tensorClass(callable) != nil
+        || LegacyTensorClasses.parameters.contains(callable.qualifiedName)
+        || LegacyTensorClasses.variables.contains(callable.qualifiedName)
+        || LegacyTensorClasses.tensors.contains(callable.qualifiedName)
+    }
   }
 
   /// Returns the tensor of a value.
