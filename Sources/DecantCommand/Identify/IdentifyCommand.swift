@@ -5,12 +5,13 @@ internal import DecantNetworks
 internal import DecantResNets
 
 /// The command `decant identify FILE`.
-struct IdentifyCommand: ParsableCommand, JSONReporting {
+struct IdentifyCommand: CheckpointCommand {
   static let configuration = CommandConfiguration(
     commandName: "identify",
     abstract: "Identify the ResNet in a checkpoint, and list what the file does not contain.")
 
   @Argument(help: "The checkpoint.") var file: String?
+  @OptionGroup var recursion: RecursionOptions
   @OptionGroup var joining: JoinOptions
   @OptionGroup var opening: OpeningOptions
   @OptionGroup var leaving: LeaveOutOptions
@@ -45,7 +46,7 @@ struct IdentifyCommand: ParsableCommand, JSONReporting {
     }
   }
 
-  func run() throws {
+  func answer() throws {
     if dialects || architectures {
       return dialects
         ? CatalogueReport.printDialects(json: json) : CatalogueReport.printArchitectures(json: json)

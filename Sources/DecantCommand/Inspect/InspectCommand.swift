@@ -6,7 +6,7 @@ internal import DecantPickle
 internal import DecantTensors
 
 /// The command `decant inspect FILE`.
-struct InspectCommand: ParsableCommand, JSONReporting {
+struct InspectCommand: CheckpointCommand {
   static let configuration = CommandConfiguration(
     commandName: "inspect",
     abstract: "List everything in a checkpoint: tensors and other values.")
@@ -16,6 +16,7 @@ struct InspectCommand: ParsableCommand, JSONReporting {
   }
 
   @Argument(help: "The checkpoint.") var file: String?
+  @OptionGroup var recursion: RecursionOptions
   @OptionGroup var joining: JoinOptions
   @OptionGroup var opening: OpeningOptions
   @Option(
@@ -34,7 +35,7 @@ struct InspectCommand: ParsableCommand, JSONReporting {
 
   func validate() throws {
     let source = try joining.source(file)
-    if pickle && source.isJoined { throw ValidationError("Use --pickle with one file.") }
+    if pickle && (source.isJoined || recursion.recursive) { throw ValidationError("Use --pickle with one file.") }
     if pickle && (json || tree || stats || digest || checksums || key != nil || filter != nil) {
       throw ValidationError("Use --pickle without other options.")
     }
@@ -44,7 +45,7 @@ struct InspectCommand: ParsableCommand, JSONReporting {
     }
   }
 
-  func run() throws {
+  func answer() throws {
     if pickle { return try disassemble() }
     let checkpoint = try joining.source(file).open(opening)
     // The process ends with this command. Freeing a large listing first would take a tenth of its time.

@@ -4,29 +4,78 @@ internal import Synchronization
 
 /// The process's standard output and standard error.
 enum StandardStreams {
-  private static let pending = Mutex<[UInt8]>([])
+  private static let output = Mutex(Output())
+
+  /// The text that is still to be written to standard output.
+  private struct Output {
+    var bytes: [UInt8] = []
+    /// The answer on one of several files that is being written; nil when the command answers on one file.
+    var answer: Answer?
+    private var hasHeading = false
+
+    /// Writes the heading of a text answer, unless it is written already.
+    mutating func writeHeading() {
+      guard let heading = answer?.heading else { return }
+      answer?.heading = nil
+      bytes.append(contentsOf: ((hasHeading ? "\n" : "") + heading + "\n").utf8)
+      hasHeading = true
+    }
+
+    mutating func append(line: String) {
+      writeHeading()
+      guard answer?.isJSON != true else {
+        // Neither the indentation nor the line ends of a document are inside a text.
+        return bytes.append(contentsOf: line.utf8.drop { $0 == 0x20 })
+      }
+      bytes.append(contentsOf: line.utf8)
+      bytes.append(0x0A)
+    }
+  }
+
+  private struct Answer {
+    /// The line to write before the answer's first one; nil once it is written.
+    var heading: String?
+    let isJSON: Bool
+  }
 
   /// Makes writing to a closed pipe or past a file-size limit an error to handle rather than a death.
   static func prepare() { ProcessControl.reportFailedWrites() }
 
   /// Writes a line of results to standard output.
   static func line(_ text: String = "") {
-    let isFull = pending.withLock { pending in
-      pending.append(contentsOf: text.utf8)
-      pending.append(0x0A)
-      return pending.count >= 1 << 16
+    let isFull = output.withLock { output in
+      output.append(line: text)
+      return output.bytes.count >= 1 << 16
     }
     if isFull { flush() }
   }
 
-  /// True once a JSON document was written to standard output. There is never a second one.
+  // MARK: Several files
+
+  /// Begins the answer on one of several files. A text has a heading, as `head` writes it for several files. A JSON
+  /// document becomes one line.
+  static func beginAnswer(on path: String, isJSON: Bool) {
+    documents.store(false, ordering: .relaxed)
+    output.withLock {
+      $0.answer = Answer(heading: isJSON ? nil : "==> \(path.escapedForDisplay) <==", isJSON: isJSON)
+    }
+  }
+
+  /// Ends the answer that ``beginAnswer(on:isJSON:)`` began.
+  static func endAnswer() {
+    output.withLock { if $0.answer?.isJSON == true, hasDocument { $0.bytes.append(0x0A) } }
+  }
+
+  // MARK: JSON
+
+  /// True once a JSON document was written to standard output. There is never a second one for a file.
   static var hasDocument: Bool { documents.load(ordering: .relaxed) }
   private static let documents = Atomic<Bool>(false)
 
-  /// Writes the command's only JSON document to standard output.
+  /// Writes the JSON document of the command, or of one of several files, to standard output.
   static func document(_ value: JSONValue) {
     beginDocument()
-    line(value.indentedText)
+    line(output.withLock { $0.answer?.isJSON == true } ? value.text : value.indentedText)
   }
 
   /// Records that the following lines are the command's JSON document.
@@ -40,9 +89,9 @@ enum StandardStreams {
 
   /// Writes the buffered output. Call it before the process ends. A closed pipe is success, a full disk is an error.
   static func flush() {
-    let bytes = pending.withLock { pending in
-      defer { pending.removeAll(keepingCapacity: true) }
-      return pending
+    let bytes = output.withLock { output in
+      defer { output.bytes.removeAll(keepingCapacity: true) }
+      return output.bytes
     }
     guard let failure = StandardStream.output.write(bytes) else { return }
     if failure.isClosedPipe { ProcessControl.end(0) }
@@ -54,6 +103,7 @@ enum StandardStreams {
   static func raw(_ text: String) { _ = StandardStream.error.write(Array(text.utf8)) }
 
   private static func message(_ text: String) {
+    output.withLock { $0.writeHeading() }
     flush()
     raw(text + "\n")
   }

@@ -4,12 +4,13 @@ internal import DecantNetworks
 internal import DecantResNets
 
 /// The command `decant verify FILE`.
-struct VerifyCommand: ParsableCommand, JSONReporting {
+struct VerifyCommand: CheckpointCommand {
   static let configuration = CommandConfiguration(
     commandName: "verify",
     abstract: "Check a checkpoint against an architecture: names, shapes, types and finite values.")
 
   @Argument(help: "The checkpoint.") var file: String?
+  @OptionGroup var recursion: RecursionOptions
   @OptionGroup var joining: JoinOptions
   @OptionGroup var opening: OpeningOptions
   @OptionGroup var leaving: LeaveOutOptions
@@ -23,7 +24,7 @@ struct VerifyCommand: ParsableCommand, JSONReporting {
 
   func validate() throws { _ = try joining.source(file) }
 
-  func run() throws {
+  func answer() throws {
     let file = try network.file(
       in: joining.source(file), opening, leaving, allowsWrongChecksums: true)
     let found = try network.resolve(

@@ -1,0 +1,39 @@
+package import DecantBytes
+internal import DecantIO
+
+/// The checkpoints below a path: a file, a folder that is one checkpoint, or those in a folder of files and folders.
+package struct CheckpointTree {
+  /// The paths to open. Those in one folder are sorted by the bytes of their names.
+  package private(set) var paths: [String] = []
+  /// The errors of folders that cannot be read.
+  package private(set) var errors: [DecantError] = []
+
+  /// Finds the checkpoints. Opens every folder as one checkpoint first, and lists its files when it is none. Files are
+  /// not opened, so some may be no checkpoints. Links to files are followed, links to folders are not.
+  package init(_ path: String, limits: Limits, password: String? = nil) {
+    // The folders to visit and the files in order; the last is next.
+    var pending = [path]
+    while let path = pending.popLast() {
+      do throws(DecantError) {
+        guard let folder = try CheckpointFolder(path, password: password),
+          try Self.isTree(path, limits: limits, password: password)
+        else {
+          paths.append(path)
+          continue
+        }
+        let names = try folder.names(limit: limits.paths) + folder.folderNames(limit: limits.paths)
+        pending += names.sorted { $1.utf8.lexicographicallyPrecedes($0.utf8) }.map(folder.path(of:))
+      } catch {
+        errors.append(error)
+      }
+    }
+  }
+
+  /// Returns true for a folder that is not one checkpoint. One that is a damaged checkpoint is still one.
+  private static func isTree(_ path: String, limits: Limits, password: String?) throws(DecantError) -> Bool {
+    do throws(DecantError) { _ = try Checkpoint(path: path, limits: limits, password: password) } catch {
+      return error.code == .notAFile || error.code == .notACheckpoint
+    }
+    return false
+  }
+}
