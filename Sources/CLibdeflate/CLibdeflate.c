@@ -12,7 +12,7 @@ typedef uint32_t crc32_function(uint32_t, const void *, size_t);
 
 static void *(*alloc_decompressor)(void);
 static void (*free_decompressor)(void *);
-static int (*deflate_decompress)(void *, const void *, size_t, void *, size_t, size_t *);
+static int (*deflate_decompress)(void *, const void *, size_t, void *, size_t, size_t *, size_t *);
 static const char *problem;
 static char reason[512];
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -33,8 +33,8 @@ static void load(void) {
   crc32_function *crc32 = (crc32_function *)dlsym(library, "libdeflate_crc32");
   alloc_decompressor = (void *(*)(void))dlsym(library, "libdeflate_alloc_decompressor");
   free_decompressor = (void (*)(void *))dlsym(library, "libdeflate_free_decompressor");
-  deflate_decompress = (int (*)(void *, const void *, size_t, void *, size_t, size_t *))dlsym(
-      library, "libdeflate_deflate_decompress");
+  deflate_decompress = (int (*)(void *, const void *, size_t, void *, size_t, size_t *, size_t *))dlsym(
+      library, "libdeflate_deflate_decompress_ex");
   if (!crc32 || !alloc_decompressor || !free_decompressor || !deflate_decompress) {
     problem = "libdeflate.so.0 lacks a function of libdeflate";
     return;
@@ -47,12 +47,13 @@ const char *clibdeflate_load(void) {
   return problem;
 }
 
-bool clibdeflate_inflate(const void *source, size_t count, void *target, size_t size) {
+long clibdeflate_inflate(const void *source, size_t count, void *target, size_t size) {
   void *decompressor = alloc_decompressor();
-  if (!decompressor) return false;
-  int status = deflate_decompress(decompressor, source, count, target, size, NULL);
+  if (!decompressor) return -1;
+  size_t taken = 0;
+  int status = deflate_decompress(decompressor, source, count, target, size, &taken, NULL);
   free_decompressor(decompressor);
-  return status == 0;
+  return status == 0 ? (long)taken : -1;
 }
 
 uint32_t clibdeflate_crc32(uint32_t crc, const void *bytes, size_t count) {

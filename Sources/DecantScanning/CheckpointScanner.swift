@@ -60,8 +60,15 @@ public struct CheckpointScanner: Sendable {
       let bytes = try unsafe Self.map(file)
       isKnown = unsafe ContentScan(audit: audit).scan(RawSpan(_unsafeBytes: bytes), in: "") != nil
     }
-    if !isKnown, !UnzippedRecord.recognises(path) {
-      audit.report(.unreadable, .notACheckpoint, in: "", at: 0, Self.description(of: ByteSource(file)))
+    if !isKnown {
+      switch UnzippedRecord.standing(path, file, limits: limits) {
+      case .known: break
+      case .misfit:
+        audit.report(
+          .unknown, .unaccounted, in: "", at: 0, "it is not what the data.pkl next to it says that it is")
+      case .other:
+        audit.report(.unreadable, .notACheckpoint, in: "", at: 0, Self.description(of: ByteSource(file)))
+      }
     }
     return audit.result(path: path)
   }

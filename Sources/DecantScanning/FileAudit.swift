@@ -15,6 +15,8 @@ final class FileAudit {
   var streamCount = 0
   /// The number of bytes that deflated entries may still inflate to.
   var inflationLeft: Int
+  /// True while every byte of the regions scanned so far belongs to a structure that was read to its end.
+  private(set) var isAccounted = true
   private var places: [Key: Int] = [:]
   private var standings: [ExactText: NameClass] = [:]
 
@@ -36,6 +38,7 @@ final class FileAudit {
     _ severity: ScanSeverity, _ rule: ScanRule, in place: String, at offset: Int, _ what: String,
     call: String? = nil
   ) {
+    if rule.leavesBytesUnread { isAccounted = false }
     let subject = severity == .dangerous ? what + (call ?? "") : what
     let key = Key(rule: rule, place: ExactText(place), subject: ExactText(subject))
     if let index = places[key] {
@@ -84,12 +87,34 @@ final class FileAudit {
     findings.dropFirst(index).map(\.severity).max()
   }
 
+  /// Reports the bytes of a region that no parser claimed and that no finding explains.
+  func settle(_ ledger: ByteLedger, _ bytes: RawSpan, in place: String) {
+    guard !ledger.isComplete else { return }
+    isAccounted = false
+    for gap in ledger.unexplained() {
+      let isPadding =
+        gap.count <= Self.longestPadding && bytes.holdsOnly(0, in: gap)
+      report(
+        isPadding ? .unknown : .dangerous, .unaccounted, in: place, at: gap.lowerBound,
+        "\(Format.count(gap.count, "byte", ("belongs", "belong"))) to nothing that was read\(isPadding ? ", all zero" : "")"
+      )
+    }
+  }
+
+  /// The maximum number of zeros that count as padding. Tape blocks, pages and sectors are shorter.
+  private static let longestPadding = 65_536
+
   /// Returns the result, with the worst findings first.
   func result(path: String) -> FileScan {
+    // A clean file is one that was read to its end. This holds whatever a parser forgot to report.
+    if !isAccounted, findings.isEmpty {
+      report(.unknown, .unaccounted, in: "", at: 0, "a part of the file was not read")
+    }
     let order = findings.indices.sorted {
       (findings[$1].severity, $0) < (findings[$0].severity, $1)
     }
     return FileScan(
-      path: path, findings: order.map { findings[$0] }, streamCount: streamCount, leftOut: leftOut)
+      path: path, findings: order.map { findings[$0] }, streamCount: streamCount, leftOut: leftOut,
+      isAccounted: isAccounted)
   }
 }

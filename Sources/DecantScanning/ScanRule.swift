@@ -93,6 +93,8 @@ public enum ScanRule: String, Sendable, CaseIterable {
   case metadataScript = "metadata-script"
 
   // MARK: What cannot be judged
+  /// Bytes that belong to no structure of the file's format.
+  case unaccounted
   /// Shared nested containers that exhaust memory when they are copied or printed.
   case expansion
   /// A limit was reached: the rest was not scanned.
@@ -152,11 +154,20 @@ public enum ScanRule: String, Sendable, CaseIterable {
     case .torchscriptCall:
       "TorchScript code that calls operators of other libraries, or reads or writes files."
     case .metadataScript: "Metadata that contains a script, which a web page or program might run."
+    case .unaccounted: "Bytes that belong to no structure of the file's format."
     case .expansion:
       "Shared nested containers that exhaust memory when they are copied or printed."
     case .limit: "A limit was reached: the rest was not scanned."
     case .encrypted: "An encrypted entry."
     case .notACheckpoint: "A file or entry that is not a format that scan reads."
+    }
+  }
+
+  /// True for findings about bytes that were not read to their end, whatever else is in the file.
+  var leavesBytesUnread: Bool {
+    switch self {
+    case .unaccounted, .limit, .encrypted, .notACheckpoint, .brokenPickle, .zipBroken, .trailingData: true
+    default: false
     }
   }
 
@@ -173,7 +184,7 @@ public enum ScanRule: String, Sendable, CaseIterable {
     case .libraryName, .torchObject, .mainName, .embeddedSource, .loadFromBytes, .standardValue,
       .torchscriptCode, .archivedCode:
       "Load it only if you trust its author. \(reading)"
-    case .oddUse, .secondStream, .concatenated, .unexpectedMember:
+    case .oddUse, .secondStream, .concatenated, .unexpectedMember, .unaccounted:
       "Ask its author for the reason. \(reading)"
     case .brokenPickle, .zipCrc, .zipBroken: "Do not load it. Download the file again."
     case .metadataScript: "Do not show the metadata in a browser or evaluate it."

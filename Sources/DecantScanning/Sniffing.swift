@@ -99,6 +99,14 @@ extension RawSpan {
     return found
   }
 
+  /// Returns true when a range holds printable ASCII, line ends and tabs only.
+  func isPlainText(in range: Range<Int>) -> Bool {
+    for place in range {
+      guard let byte = byte(place), 0x20..<0x7F ~= byte || 0x09...0x0D ~= byte else { return false }
+    }
+    return true
+  }
+
   /// Returns true when every byte in a range equals a value.
   func holdsOnly(_ value: UInt8, in range: Range<Int>) -> Bool {
     for place in range where byte(place) != value { return false }

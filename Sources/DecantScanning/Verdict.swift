@@ -55,6 +55,8 @@ public struct FileScan: Sendable {
   public let streamCount: Int
   /// The number of findings beyond ``CheckpointScanner/findingLimit``, which are not kept.
   public let leftOut: Int
+  /// True when every byte belongs to a structure that was read to its end. A clean file always is.
+  public let isAccounted: Bool
 
   /// The verdict, from the worst finding.
   public var verdict: ScanVerdict {

@@ -162,6 +162,7 @@ import Testing
     let files = try #require(document["files"] as? [[String: Any]])
     #expect(files.map { $0["file"] as? String } == ["a.pkl", "b.pkl"])
     #expect(files.map { $0["verdict"] as? String } == ["dangerous", "clean"])
+    #expect(files.map { $0["accounted"] as? Bool } == [true, true])
     let finding = try #require((files[0]["findings"] as? [[String: Any]])?.first)
     #expect(finding["severity"] as? String == "dangerous")
     #expect(finding["rule"] as? String == "runs-code")

@@ -305,8 +305,11 @@ import Testing
     Case(
       .zipOutside, .dangerous,
       zip(("a/data.pkl", Stream.clean.bytes), ("a/version", [0x33, 0x0A]), ("b/x", Stream.call.bytes)),
-      near: zip(("a/data.pkl", Stream.clean.bytes), ("a/version", [0x33, 0x0A]), ("a/data/0", [1, 2])), .clean
-    ),
+      near: zip(("a/data.pkl", Stream.storage(2).bytes), ("a/version", [0x33, 0x0A]), ("a/data/0", [1, 2])),
+      .clean),
+    Case(
+      .unaccounted, .unknown, zip(("a/data.pkl", Stream.clean.bytes), ("a/data/0", [1, 2])),
+      near: zip(("a/data.pkl", Stream.storage(2).bytes), ("a/data/0", [1, 2])), .clean),
     Case(
       .zipCrc, .unknown, zip([("a.pkl", Stream.clean.bytes)]) { $0[0].crc32 = 7 },
       near: zip([("a.pkl", Stream.clean.bytes)]) { $0[0].crc32 = 0 }, .clean),
@@ -331,7 +334,7 @@ import Testing
       near: zip(("a/data.pkl", Stream.clean.bytes)), .clean),
     Case(
       .unexpectedMember, .unknown, zip(("a/data.pkl", Stream.clean.bytes), ("a/run.sh", [0x23, 0x21])),
-      near: zip(("a/data.pkl", Stream.clean.bytes), ("a/data/0", [0x23, 0x21])), .clean),
+      near: zip(("a/data.pkl", Stream.storage(2).bytes), ("a/data/0", [0x23, 0x21])), .clean),
     Case(
       .unexpectedMember, .unknown, tar([("pickle", "x", []), ("a", "0", Stream.clean.bytes)]),
       near: tar([("a", "0", Stream.clean.bytes)]), .clean),
@@ -343,7 +346,7 @@ import Testing
     Case(
       .torchscriptCode, .unknown,
       zip(("a/data.pkl", Stream.clean.bytes), ("a/code/x.py", Array("def f(): pass".utf8))),
-      near: zip(("a/data.pkl", Stream.clean.bytes), ("a/data/0", Array("def f(): pass".utf8))), .clean),
+      near: zip(("a/data.pkl", Stream.storage(13).bytes), ("a/data/0", Array("def f(): pass".utf8))), .clean),
     Case(
       .torchscriptCall, .dangerous,
       zip(("a/data.pkl", Stream.clean.bytes), ("a/code/x.py", Array("y = ops.evil.run(x)".utf8))),

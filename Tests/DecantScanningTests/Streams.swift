@@ -36,6 +36,15 @@ struct Stream: ExpressibleByStringLiteral, ExpressibleByStringInterpolation, Sen
 
   /// The call `os.system('echo hi')`, then STOP.
   static let call = proto4 + name("os", "system") + text("echo hi") + tuple1 + "R."
+  /// A storage of bytes under the key 0, by a persistent id as in torch's files, then STOP.
+  static func storage(_ byteCount: Int, key: String = "0") -> Stream {
+    proto4 + storageID(byteCount, key: key) + "."
+  }
+  /// The persistent id of a storage of bytes.
+  static func storageID(_ byteCount: Int, key: String = "0", of type: String = "ByteStorage") -> Stream {
+    "(" + text("storage") + name("torch", type) + text(key) + text("cpu")
+      + Stream([0x4D] + ZipBuilder.little(UInt16(byteCount))) + "tQ"
+  }
   /// The empty dictionary `{}`, then STOP.
   static let clean = proto4 + "}."
 }
@@ -66,6 +75,9 @@ func tar(_ members: [(name: String, kind: Character, data: [UInt8])]) -> [UInt8]
     put(String(repeating: "0", count: 11 - size.count) + size, at: 124)
     put(String(member.kind), at: 156)
     put("ustar\u{0}00", at: 257)
+    put("        ", at: 148)
+    let sum = String(header.reduce(0) { $0 + Int($1) }, radix: 8)
+    put(String(repeating: "0", count: 6 - sum.count) + sum + "\u{0} ", at: 148)
     file += header + member.data + [UInt8](repeating: 0, count: (512 - member.data.count % 512) % 512)
   }
   return file + [UInt8](repeating: 0, count: 1024)

@@ -10,7 +10,7 @@ import Testing
 
   init() throws { folder = try TemporaryFolder() }
 
-  private let pickle: [UInt8] = [0x80, 2, 0x7D, 0x2E]
+  private let pickle = Stream.storage(4).bytes
 
   /// An archive that was unzipped and zipped one folder deeper is the archive to a scan as well.
   @Test(arguments: ["outer/archive/", "a/b/archive/"])
@@ -29,21 +29,27 @@ import Testing
     #expect(try scan(pickle, [.init("outer/other.bin", [1, 2, 3])]).verdict != .clean)
   }
 
-  @Test(arguments: [
-    "archive/data/0", "archive\\data\\0", "archive/version", "archive\\.data\\serialization_id",
-  ])
-  func recordsNextToAPickle(_ name: String) throws {
+  @Test(
+    arguments: [
+      ("archive/data/0", [1, 2, 3, 4]), ("archive\\data\\0", [1, 2, 3, 4]),
+      ("archive/version", [0x33, 0x0A]),
+      ("archive\\.data\\serialization_id", [0x30, 0x31]),
+    ] as [(String, [UInt8])])
+  func recordsNextToAPickle(_ name: String, _ content: [UInt8]) throws {
     let isFlat = name.contains("\\")
     let url = folder.url.appending(path: name)
     try FileManager.default.createDirectory(
       at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
-    try Data([1, 2, 3, 4]).write(to: url)
+    try Data(content).write(to: url)
     let scanner = CheckpointScanner()
     // Without a data.pkl next to it, nothing is known about such a file.
     #expect(try scanner.scan(path: url.path).verdict == .unreadable)
     let data = isFlat ? "archive\\data.pkl" : "archive/data.pkl"
     try Data(pickle).write(to: folder.url.appending(path: data))
     #expect(try scanner.scan(path: url.path).verdict == .clean)
+    // The pickle states the size of a storage, and versions are numbers.
+    try Data(content + [0x21]).write(to: url)
+    #expect(try scanner.scan(path: url.path).verdict == .unknown)
     // A pickle among the storages is still scanned.
     try Data(Array("cos\nsystem\n(S'x'\ntR.".utf8)).write(to: url)
     #expect(try scanner.scan(path: url.path).verdict == .dangerous)
@@ -57,7 +63,7 @@ import Testing
 
   @Test func backslashesOfAWindowsProgram() {
     func verdict(_ names: String...) -> ScanVerdict {
-      let zip = ZipBuilder(names.map { .init($0, $0.hasSuffix("pkl") ? pickle : [1, 2]) })
+      let zip = ZipBuilder(names.map { .init($0, $0.hasSuffix("pkl") ? pickle : [1, 2, 3, 4]) })
       return CheckpointScanner().scan(zip.bytes, named: "f.zip").verdict
     }
     #expect(verdict("archive\\data.pkl", "archive\\data\\0") == .clean)

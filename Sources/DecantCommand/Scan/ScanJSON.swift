@@ -13,6 +13,7 @@ enum ScanJSON {
             .object([
               (key: "file", value: .string(scan.path)),
               (key: "verdict", value: .string(scan.verdict.rawValue)),
+              (key: "accounted", value: .bool(scan.isAccounted)),
               (key: "findings", value: .array(scan.findings.map(finding))),
               (key: "left_out", value: .integer(Int64(scan.leftOut))),
             ])

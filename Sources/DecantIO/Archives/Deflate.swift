@@ -15,10 +15,11 @@ package enum Deflate {
 
   /// Decompresses a whole stream into a buffer of exactly its size. O(output).
   ///
-  /// - Returns: True when the stream is valid and fills the buffer; otherwise the buffer's contents are undefined.
+  /// - Returns: The number of bytes of `source` that the stream takes. Nil when it is damaged or does not fill the
+  ///   buffer exactly; the buffer's contents are then undefined.
   package static func inflate(
     _ source: UnsafeRawBufferPointer, into target: UnsafeMutableRawBufferPointer
-  ) throws(LibraryMissing) -> Bool {
+  ) throws(LibraryMissing) -> Int? {
     if let problem = unsafe clibdeflate_load() {
       throw LibraryMissing(reason: unsafe "the data is compressed, and \(String(cString: problem))")
     }
@@ -27,7 +28,8 @@ package enum Deflate {
     return unsafe withUnsafeMutablePointer(to: &nothing) { nothing in
       let from = unsafe source.baseAddress ?? UnsafeRawPointer(nothing)
       let into = unsafe target.baseAddress ?? UnsafeMutableRawPointer(nothing)
-      return unsafe clibdeflate_inflate(from, source.count, into, target.count)
+      let taken = unsafe clibdeflate_inflate(from, source.count, into, target.count)
+      return taken < 0 ? nil : taken
     }
   }
 }

@@ -5,8 +5,12 @@ struct ArchivedCode {
   enum Kind {
     /// Python source that the importer of torch.package runs.
     case python
-    /// A compiled library of AOTInductor.
+    /// A compiled library or object of AOTInductor.
     case native
+    /// Source code of AOTInductor, and what else it wrote for the compiler.
+    case source
+    /// Settings of AOTInductor, from which torch composes the compiler's command line.
+    case flags
     /// A graph of torch.export.
     case graph
   }
@@ -23,12 +27,23 @@ struct ArchivedCode {
   /// Counts an entry and searches Python source for calls. O(length).
   mutating func add(_ kind: Kind, _ content: RawSpan, _ place: String) {
     counts[kind, default: 0] += 1
+    if kind == .flags, let found = Self.shellText(content), running.count < 100 {
+      running.append((place, found, "a flag of the compiler's command line"))
+    }
     guard kind == .python, running.count < 100 else { return }
     for call in Self.calls {
       if let found = content.first(Array(call.utf8), in: 0..<content.byteCount) {
         running.append((place, found, call + "…)"))
       }
     }
+  }
+
+  /// Returns the offset of a text with which a shell runs another command, or nil. Settings need none of them.
+  private static func shellText(_ content: RawSpan) -> Int? {
+    for text in [";", "|", "&", "`", "$(", ">", "\\n", "\\u00"] {
+      if let found = content.first(Array(text.utf8), in: 0..<content.byteCount) { return found }
+    }
+    return nil
   }
 
   /// Reports the code and the calls found in it.
@@ -39,6 +54,12 @@ struct ArchivedCode {
     }
     report(.python, "Python source", "Python sources", "which torch.package runs when it imports them")
     report(.native, "compiled library", "compiled libraries", "which loading links into the process")
+    report(
+      .source, "file of AOTInductor's sources", "files of AOTInductor's sources",
+      "which loading compiles and runs")
+    report(
+      .flags, "file of AOTInductor's settings", "files of AOTInductor's settings",
+      "which loading compiles with")
     report(
       .graph, "program of torch.export", "programs of torch.export", "which loading builds and calling runs")
     for call in running {

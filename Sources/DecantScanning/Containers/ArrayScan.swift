@@ -17,7 +17,8 @@ extension ContentScan {
     let isUsual = header.utf8.first == 0x7B && header.contains("descr")
     guard !isUsual || Self.holdsObjects(header) else { return true }
     let content = bytes.part(start + count..<bytes.byteCount)
-    if !inside(isExpected: true).scanPickles(content, in: place) {
+    let scan = inside(as: .pickle)
+    if scan.region(content, in: place, { $0.scanPickles(content, in: place) ? true : nil }) == nil {
       audit.report(
         .unknown, .brokenPickle, in: place, at: start + count, "an array of Python objects without its pickle"
       )

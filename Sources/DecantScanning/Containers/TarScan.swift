@@ -9,8 +9,12 @@ extension ContentScan {
     let members = reader.members(bytes)
     let names = Set(members.map(\.name))
     let isTorch = ["pickle", "storages"].allSatisfy { names.contains(Array($0.utf8)) }
+    for oddity in reader.oddities {
+      audit.report(.unknown, .unexpectedMember, in: place, at: oddity.offset, oddity.what)
+    }
     if let fault = reader.fault {
-      audit.report(.unknown, .brokenPickle, in: place, at: fault.offset, fault.what)
+      ledger.markUnread(fault.offset..<bytes.byteCount)
+      audit.report(.unknown, fault.rule, in: place, at: fault.offset, fault.what)
     }
     var seen: Set<[UInt8]> = []
     for member in members {
@@ -18,6 +22,9 @@ extension ContentScan {
       func report(_ severity: ScanSeverity, _ rule: ScanRule, _ what: String) {
         audit.report(severity, rule, in: place, at: member.header, what)
       }
+      ledger.claim(member.header..<member.data.lowerBound, as: .structure)
+      let padding = member.data.upperBound..<min(bytes.byteCount, member.end)
+      if bytes.holdsOnly(0, in: padding) { ledger.claim(padding, as: .padding) }
       if Self.escapesFolder(member.name) {
         report(.dangerous, .archiveName, "\(name) points outside its folder")
       }
@@ -46,6 +53,7 @@ extension ContentScan {
           resizes ? .dangerous : .unknown, .unexpectedMember,
           "\(name) is not a regular file but a header of type \(member.kind)\(resizes ? " that resizes the next" : "")"
         )
+        ledger.claim(member.data, as: .structure)
         continue
       default:
         // Python's tarfile reads members of unknown types as files.
@@ -54,24 +62,32 @@ extension ContentScan {
       }
       let content = bytes.part(member.data)
       let label = join(place, name)
-      if isTorch, name == "storages" {
-        scanTable(content, in: label) { $0 == 3 ? self.storageByteCount(content, $1, $2) : nil }
-      } else if isTorch, name == "tensors" {
-        scanTable(content, in: label) { $0 == 3 ? self.tensorByteCount(content, $2) : nil }
-      } else {
-        let format = inside(isExpected: isTorch).scan(content, in: label)
-        if format == nil {
-          report(.unreadable, .notACheckpoint, "\(name) is not a format that scan reads")
+      let nested = inside(as: isTorch ? .pickle : .file)
+      var isKnown = true
+      if isTorch, name == "storages" || name == "tensors" {
+        _ = nested.region(content, in: label) { scan -> Void in
+          scan.scanTable(content, in: label) { count, graph, offset in
+            guard count == 3 else { return nil }
+            return name == "storages"
+              ? scan.storageByteCount(content, graph, offset) : scan.tensorByteCount(content, offset)
+          }
         }
+      } else {
+        isKnown = nested.scan(content, in: label) != nil
+        if !isKnown { report(.unreadable, .notACheckpoint, "\(name) is not a format that scan reads") }
       }
+      if isKnown { ledger.claim(member.data, as: .nested) } else { ledger.markUnread(member.data) }
     }
-    if let end = reader.end,
-      !bytes.holdsOnly(0, in: end..<min(bytes.byteCount, end + 65_536)) || bytes.byteCount - end > 65_536
-    {
-      reportTrailing(bytes, from: end, in: place)
-      _ = inside().scan(bytes.part(end..<bytes.byteCount), in: join(place, "behind the archive"))
-    }
+    if let end = reader.end { scanBehindTar(bytes, from: end, in: place) }
     return true
+  }
+
+  /// Scans what follows the end mark: zeros up to a multiple of the tape's blocks.
+  private func scanBehindTar(_ bytes: RawSpan, from end: Int, in place: String) {
+    let rest = end..<bytes.byteCount
+    if rest.count <= 65_536, bytes.holdsOnly(0, in: rest) { return ledger.claim(rest, as: .padding) }
+    reportTrailing(bytes, from: end, in: place)
+    _ = inside(as: .file).scan(bytes.part(rest), in: join(place, "behind the archive"))
   }
 
   /// Scans a member of a PyTorch 0.1 file: a count, then as many records of a pickle and raw data, then the rest.
@@ -89,18 +105,22 @@ extension ContentScan {
       let (graph, error) = interpret(rest)
       follow(graph, in: join(place, "stream \(number)"))
       if let error {
+        ledger.markUnread(offset..<content.byteCount)
         return reportBreak(error, graph, rest, at: 0, in: join(place, "stream \(number)"))
       }
+      ledger.claim(offset..<offset + graph.byteCount, as: .pickle)
       offset += graph.byteCount
       number += 1
       if let count = left, count > 0 {
         guard let raw = rawByteCount(graph.tuple(graph.root)?.count ?? 0, graph, offset),
           raw <= content.byteCount - offset
         else {
+          ledger.markUnread(offset..<content.byteCount)
           audit.report(
             .unknown, .brokenPickle, in: place, at: offset, "the size of a record's data is unknown")
           return NameSearch.report(content, from: offset, in: place, audit)
         }
+        ledger.claim(offset..<offset + raw, as: .tensor)
         offset += raw
         left = count - 1
       } else if left == nil, case .int(let count) = graph.root {
@@ -136,11 +156,16 @@ struct TarReader {
     let data: Range<Int>
     /// The size in the header. Links, folders and devices have no data, whatever the size.
     let announced: Int
+    /// The offset after the zeros that fill the last block.
+    var end: Int { data.lowerBound + (data.count + 511) / 512 * 512 }
   }
 
   /// The offset of the archive's end mark, or nil when it has none.
   private(set) var end: Int?
-  private(set) var fault: (offset: Int, what: String)?
+  private(set) var fault: (rule: ScanRule, offset: Int, what: String)?
+  /// Headers that readers may read in different ways.
+  private(set) var oddities: [(offset: Int, what: String)] = []
+  private static let mostMembers = 100_000
 
   /// Returns true when bytes begin with a tar header, which has the magic bytes `ustar` or a valid checksum. The oldest
   /// archives have no magic bytes, and Python does not require them.
@@ -149,7 +174,7 @@ struct TarReader {
   }
 
   private static func hasChecksum(_ bytes: RawSpan) -> Bool {
-    guard bytes.byteCount >= 512, let told = number(bytes, 148, 8), told >= 256 else { return false }
+    guard bytes.byteCount >= 512, let told = number(bytes, 148, 8) else { return false }
     var unsigned = 8 * 0x20
     var signed = 8 * 0x20
     for place in 0..<512 where !(148..<156).contains(place) {
@@ -174,26 +199,36 @@ struct TarReader {
   mutating func members(_ bytes: RawSpan) -> [Member] {
     var members: [Member] = []
     var place = 0
-    while place + 512 <= bytes.byteCount, members.count < 100_000 {
+    while place + 512 <= bytes.byteCount {
+      guard members.count < Self.mostMembers else {
+        fault = (.limit, place, "more than \(Self.mostMembers) members")
+        break
+      }
       if bytes.byte(place) == 0, bytes.holdsOnly(0, in: place..<place + 512) {
         end = place
         break
       }
       guard Self.recognises(bytes.part(place..<bytes.byteCount)),
-        let announced = Self.number(bytes, place + 124, 12)
+        let announced = Self.number(bytes, place + 124, 12), announced >= 0
       else {
-        fault = (place, "a member's header is missing here")
+        fault = (.brokenPickle, place, "a member's header is missing here")
         break
       }
+      checkHeader(bytes, place)
       var name = bytes.copy(place..<place + 100).prefix { $0 != 0 }
       let prefix = bytes.copy(place + 345..<place + 500).prefix { $0 != 0 }
-      if !prefix.isEmpty, bytes.begins([0x75, 0x73, 0x74, 0x61, 0x72, 0], at: place + 257) {
+      if !prefix.isEmpty {
+        if !bytes.begins([0x75, 0x73, 0x74, 0x61, 0x72, 0], at: place + 257) {
+          oddities.append((place, "a member's name has a prefix, which only some readers use"))
+        }
         name = prefix + [0x2F] + name
       }
-      let kind = bytes.byte(place + 156) ?? 0
+      var kind = bytes.byte(place + 156) ?? 0
+      // Python takes an old member whose name ends with a slash for a folder, which has no data.
+      if kind == 0, name.last == 0x2F { kind = UInt8(ascii: "5") }
       let size = (UInt8(ascii: "1")...UInt8(ascii: "6")).contains(kind) ? 0 : announced
       guard size <= bytes.byteCount - place - 512 else {
-        fault = (place, "the archive ends inside a member")
+        fault = (.brokenPickle, place, "the archive ends inside a member")
         members.append(
           Member(
             name: Array(name), kind: kind, header: place, data: place + 512..<bytes.byteCount,
@@ -209,28 +244,49 @@ struct TarReader {
     return members
   }
 
+  /// Notes a header whose checksum is wrong, or whose texts hide bytes after their end.
+  private mutating func checkHeader(_ bytes: RawSpan, _ place: Int) {
+    guard oddities.count < Self.mostMembers else { return }
+    let header = bytes.part(place..<place + 512)
+    if !Self.hasChecksum(header) {
+      oddities.append((place, "a member's header has a wrong checksum, and some readers stop there"))
+    }
+    // The name, the link's name, the owner's names and the prefix. The format ends with 12 zeros.
+    for field in [0..<100, 157..<257, 265..<297, 297..<329, 345..<500, 500..<512] {
+      let text = header.copy(field).prefix { $0 != 0 }
+      if !header.holdsOnly(0, in: field.lowerBound + text.count..<field.upperBound)
+        || field.lowerBound == 500 && !text.isEmpty
+      {
+        oddities.append((place + field.lowerBound, "a member's header holds bytes after the end of a text"))
+      }
+    }
+  }
+
   /// Returns a number as Python's tarfile reads it, or nil when the field is not a number. The field is octal, with the
   /// characters that Python's `int` allows around and between digits, and may be empty for zero. If its first byte is
-  /// 0x80, the field is in base 256.
+  /// 0x80 or 0xFF, the field is in base 256.
   private static func number(_ bytes: RawSpan, _ offset: Int, _ count: Int) -> Int? {
-    var value = 0
-    if bytes.byte(offset) == 0x80 {
+    if let first = bytes.byte(offset), first == 0x80 || first == 0xFF {
+      var value = first == 0xFF ? -1 : 0
       for place in offset + 1..<offset + count {
-        guard let byte = bytes.byte(place), value < 1 << 54 else { return nil }
+        guard let byte = bytes.byte(place), abs(value) < 1 << 54 else { return nil }
         value = value << 8 | Int(byte)
       }
       return value
     }
+    // What str.strip() removes from ASCII.
+    func isSpace(_ byte: UInt8) -> Bool { byte == 0x20 || 0x09...0x0D ~= byte || 0x1C...0x1F ~= byte }
     var text = bytes.copy(offset..<min(offset + count, bytes.byteCount)).prefix { $0 != 0 }
-    while let first = text.first, first == 0x20 || 0x09...0x0D ~= first || first == 0x2B {
-      text.removeFirst()
-    }
-    while let last = text.last, last == 0x20 || 0x09...0x0D ~= last { text.removeLast() }
+    text = text.drop(while: isSpace)
+    while let last = text.last, isSpace(last) { text.removeLast() }
+    let isNegative = text.first == 0x2D
+    if isNegative || text.first == 0x2B { text.removeFirst() }
     if text.starts(with: "0o".utf8) || text.starts(with: "0O".utf8) { text.removeFirst(2) }
+    var value = 0
     for byte in text where byte != 0x5F {
       guard byte >= 0x30, byte <= 0x37, value < 1 << 55 else { return nil }
       value = value << 3 | Int(byte - 0x30)
     }
-    return value
+    return isNegative ? -value : value
   }
 }

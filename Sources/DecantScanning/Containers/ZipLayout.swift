@@ -56,6 +56,10 @@ struct ZipLayout {
   private(set) var otherWideRecord: Int?
   /// True when the archive has a central directory. Without one, no entry counts as hidden.
   private(set) var hasDirectory = false
+  /// The byte ranges of headers, tables and comments that were read and agree.
+  private(set) var structures: [Range<Int>] = []
+  /// True when a part of the archive is not where its headers say, so that other bytes cannot be assigned.
+  private(set) var isDamaged = false
   /// True until a search for a matching data descriptor fails, so that at most one search is in vain.
   private var seeksDescriptors = true
 
@@ -78,9 +82,7 @@ struct ZipLayout {
       hasDirectory = true
       directoryStart = readDirectory(bytes, record, limits)
     } else {
-      fault(
-        .unknown, .zipBroken, 0, "the archive has no directory at its end, as after an interrupted download"
-      )
+      damage(0, "the archive has no directory at its end, as after an interrupted download")
     }
     walk(bytes, upTo: directoryStart, limits)
   }
@@ -91,6 +93,11 @@ struct ZipLayout {
     }
   }
 
+  private mutating func damage(_ offset: Int, _ what: String) {
+    isDamaged = true
+    fault(.unknown, .zipBroken, offset, what)
+  }
+
   // MARK: - Directory
 
   /// Reads the central directory and returns the offset where it begins.
@@ -98,8 +105,12 @@ struct ZipLayout {
     let comment = Int(bytes.little(UInt16.self, record + 20) ?? 0)
     end = min(bytes.byteCount, record + 22 + comment)
     if record + 22 + comment > bytes.byteCount {
-      fault(.unknown, .zipBroken, record, "the archive's comment is longer than the file")
+      damage(record, "the archive's comment is longer than the file")
     }
+    structures.append(record..<record + 22)
+    let note = record + 22..<end
+    if bytes.isPlainText(in: note) { structures.append(note) }
+    checkSingleDisk(bytes, record)
     var size = Int(bytes.little(UInt32.self, record + 12) ?? 0)
     var offset = Int(bytes.little(UInt32.self, record + 16) ?? 0)
     var count = Int(bytes.little(UInt16.self, record + 10) ?? 0)
@@ -127,6 +138,8 @@ struct ZipLayout {
           }
         }
         wideRecord = place
+        structures += [place..<place + 56, record - 20..<record]
+        checkSingleDisk(bytes, record, wide: place)
         if told != place, bytes.begins([0x50, 0x4B, 6, 6], at: told) {
           // After a preceding archive, offsets count from this archive's own start, and may by chance point to an end
           // record of the preceding one.
@@ -149,7 +162,7 @@ struct ZipLayout {
     var directoryStart = directoryEnd - size
     if size < 0 || directoryStart < 0 || size > 0 && !bytes.begins([0x50, 0x4B, 1, 2], at: directoryStart) {
       directoryStart = min(max(offset, 0), directoryEnd)
-      fault(.unknown, .zipBroken, record, "the directory is not where the end record says it ends")
+      damage(record, "the directory is not where the end record says it ends")
     }
     start = max(0, directoryStart - max(offset, 0))
     directory = directoryStart
@@ -200,7 +213,23 @@ struct ZipLayout {
       (entry.byteCount, entry.storedByteCount) = (wide[0], wide[1])
       entry.header = base.checkedAdding(wide[2]) ?? .max
       entries.append(entry)
-      place += 46 + nameCount + extraCount + Int(short(32))
+      let tail = place + 46 + nameCount + extraCount
+      structures.append(place..<tail)
+      if bytes.isPlainText(in: tail..<min(end, tail + Int(short(32)))) {
+        structures.append(tail..<tail + Int(short(32)))
+      }
+      if short(6) & 0xFF > 63 || short(34) != 0 && short(34) != 0xFFFF {
+        fault(
+          .unknown, .zipHeaders, place,
+          "\(display(entry.name)) needs a newer reader or another disk, which some readers reject")
+      }
+      if entry.flags & 0xD790 != 0 {
+        fault(
+          .unknown, .zipFlags, place,
+          "\(display(entry.name)) has the flags 0x\(String(entry.flags, radix: 16)), which have no meaning")
+      }
+      checkExtraFields(bytes, place + 46 + nameCount..<tail, entry)
+      place = tail + Int(short(32))
     }
     return min(place, end)
   }
@@ -238,11 +267,12 @@ struct ZipLayout {
   private mutating func walk(_ bytes: RawSpan, upTo directory: Int, _ limits: Limits) {
     let order = entries.indices.sorted { (entries[$0].header, $0) < (entries[$1].header, $1) }
     var place = start
+    var previous: Int?
     for index in order {
       let header = entries[index].header
       guard header <= bytes.byteCount - 30, bytes.begins([0x50, 0x4B, 3, 4], at: header) else {
-        fault(
-          .unknown, .zipBroken, entries[index].header == .max ? 0 : header,
+        damage(
+          entries[index].header == .max ? 0 : header,
           "no local header where the directory says: \(display(entries[index].name))")
         continue
       }
@@ -251,12 +281,13 @@ struct ZipLayout {
           .dangerous, .zipOverlap, header,
           "\(display(entries[index].name)) shares bytes with the entry before it")
       } else {
-        examine(bytes, place..<header, limits)
+        examine(bytes, place..<header, after: previous, limits)
       }
       readLocal(bytes, index)
       place = max(place, entries[index].data.upperBound, header + 30)
+      previous = index
     }
-    if place < directory { examine(bytes, place..<directory, limits) }
+    if place < directory { examine(bytes, place..<directory, after: previous, limits) }
   }
 
   private mutating func readLocal(_ bytes: RawSpan, _ index: Int) {
@@ -271,11 +302,32 @@ struct ZipLayout {
       end <= bytes.byteCount
     else {
       entries[index].data = min(start, bytes.byteCount)..<bytes.byteCount
-      fault(.unknown, .zipBroken, place, "\(display(entry.name)) ends beyond the end of the file")
+      damage(place, "\(display(entry.name)) ends beyond the end of the file")
       return
     }
     entries[index].data = start..<end
     entries[index].flags |= short(6)
+    structures.append(place..<start)
+    checkExtraFields(bytes, start - Int(short(28))..<start, entry, isLocal: true)
+    if entry.method == 0, entry.flags & 1 == 0, entry.storedByteCount != entry.byteCount {
+      fault(
+        .dangerous, .zipHeaders, place,
+        "\(display(entry.name)) is not compressed but has two sizes, and readers may use either")
+    }
+    // Bits 1 and 2 tell how hard a compressor tried.
+    if (short(6) ^ entry.flags) & ~6 != 0 || short(4) & 0xFF > 63 {
+      fault(
+        .unknown, .zipHeaders, place, "the two headers of \(display(entry.name)) have other flags or versions"
+      )
+    }
+    // With bit 3 the sizes and the checksum follow the data; writers put zeros, or the same values, in the header.
+    if short(6) & 8 != 0,
+      ![0, Int(entry.crc32)].contains(long(14))
+        || ![0, 0xFFFF_FFFF, entry.storedByteCount].contains(long(18))
+        || ![0, 0xFFFF_FFFF, entry.byteCount].contains(long(22))
+    {
+      fault(.unknown, .zipHeaders, place, "the two headers of \(display(entry.name)) have other sizes")
+    }
     if name != entry.name {
       fault(
         .dangerous, .zipName, place,
@@ -294,20 +346,13 @@ struct ZipLayout {
   }
 
   /// Examines the bytes between two entries: a data descriptor, nothing, or hidden data.
-  private mutating func examine(_ bytes: RawSpan, _ gap: Range<Int>, _ limits: Limits) {
+  private mutating func examine(
+    _ bytes: RawSpan, _ gap: Range<Int>, after previous: Int?, _ limits: Limits
+  ) {
     guard !gap.isEmpty else { return }
     var gap = gap
-    if gap.lowerBound > start {
-      let hasSignature = bytes.begins([0x50, 0x4B, 7, 8], at: gap.lowerBound)
-      if hasSignature, gap.count >= 24,
-        gap.count == 24 || bytes.begins([0x50, 0x4B], at: gap.lowerBound + 24)
-      {
-        gap = gap.lowerBound + 24..<gap.upperBound
-      } else if hasSignature, gap.count >= 16 {
-        gap = gap.lowerBound + 16..<gap.upperBound
-      } else if gap.count == 12 || gap.count == 20 {
-        return
-      }
+    if let previous, entries[previous].flags & 8 != 0 {
+      gap = gap.lowerBound + readDescriptor(bytes, gap, of: entries[previous])..<gap.upperBound
     }
     var place = gap.lowerBound
     while let header = bytes.first([0x50, 0x4B, 3, 4], in: place..<gap.upperBound),
@@ -321,6 +366,111 @@ struct ZipLayout {
       place = addHidden(bytes, header, until: gap.upperBound)
     }
     noteGap(bytes, place..<gap.upperBound)
+  }
+
+  /// Reads the data descriptor at the start of a gap, and returns its length; 0 when there is none.
+  ///
+  /// It holds the checksum and both sizes, of 4 or 8 bytes each, usually after a signature. No reader of directories
+  /// uses it.
+  private mutating func readDescriptor(_ bytes: RawSpan, _ gap: Range<Int>, of entry: Entry) -> Int {
+    let hasSignature = bytes.begins([0x50, 0x4B, 7, 8], at: gap.lowerBound)
+    let place = gap.lowerBound + (hasSignature ? 4 : 0)
+    for width in [8, 4] where place + 4 + 2 * width <= gap.upperBound {
+      func size(_ offset: Int) -> Int? {
+        width == 8
+          ? bytes.little(UInt64.self, offset).flatMap { Int(exactly: $0) }
+          : bytes.little(UInt32.self, offset).map { Int($0) }
+      }
+      guard size(place + 4) == entry.storedByteCount, size(place + 4 + width) == entry.byteCount else {
+        continue
+      }
+      if bytes.little(UInt32.self, place) != entry.crc32 {
+        fault(
+          .unknown, .zipHeaders, gap.lowerBound,
+          "the checksum after the data of \(display(entry.name)) is not that of the directory")
+      }
+      let end = place + 4 + 2 * width
+      structures.append(gap.lowerBound..<end)
+      return end - gap.lowerBound
+    }
+    return 0
+  }
+
+  // MARK: - Fields that few readers use
+
+  /// Reports an end record that says that the archive continues in another file.
+  private mutating func checkSingleDisk(_ bytes: RawSpan, _ record: Int, wide: Int? = nil) {
+    func short(_ offset: Int) -> UInt16 { bytes.little(UInt16.self, offset) ?? 0 }
+    func long(_ offset: Int) -> UInt32 { bytes.little(UInt32.self, offset) ?? 0 }
+    func huge(_ offset: Int) -> UInt64 { bytes.little(UInt64.self, offset) ?? 0 }
+    let isSingle: Bool
+    if let wide {
+      isSingle =
+        huge(wide + 4) == 44 && long(wide + 16) == 0 && long(wide + 20) == 0
+        && huge(wide + 24) == huge(wide + 32) && long(record - 16) == 0 && long(record - 4) <= 1
+    } else {
+      isSingle =
+        [0, 0xFFFF].contains(short(record + 4)) && [0, 0xFFFF].contains(short(record + 6))
+        && short(record + 8) == short(record + 10)
+    }
+    if !isSingle {
+      fault(.unknown, .zipHeaders, record, "the end record describes an archive of several files")
+    }
+  }
+
+  /// Reports extra fields that are unknown, too long, or contradict the entry.
+  private mutating func checkExtraFields(
+    _ bytes: RawSpan, _ range: Range<Int>, _ entry: Entry, isLocal: Bool = false
+  ) {
+    guard range.upperBound <= bytes.byteCount else { return }
+    var place = range.lowerBound
+    var isSound = true
+    var hasSizes = false
+    while place < range.upperBound {
+      guard place + 4 <= range.upperBound, let kind = bytes.little(UInt16.self, place),
+        let count = bytes.little(UInt16.self, place + 2).map(Int.init), place + 4 + count <= range.upperBound
+      else {
+        // Android's zipalign pads with up to three zeros.
+        if range.upperBound - place > 3 || !bytes.holdsOnly(0, in: place..<range.upperBound) {
+          isSound = false
+        }
+        break
+      }
+      let data = place + 4..<place + 4 + count
+      switch kind {
+      case 1:
+        if hasSizes || count > 28 { isSound = false }
+        hasSizes = true
+        let sizes = stride(from: data.lowerBound, to: data.upperBound - 7, by: 8).map {
+          bytes.little(UInt64.self, $0).flatMap { Int(exactly: $0) }
+        }
+        // The local header has both sizes, or zeros when they follow the data.
+        if isLocal,
+          sizes.count != 2 || ![0, entry.byteCount].contains(sizes[0])
+            || ![0, entry.storedByteCount].contains(sizes[1])
+        {
+          isSound = false
+        }
+      // PyTorch aligns data with a field named FB of Zs.
+      case 0x4246: isSound = isSound && bytes.holdsOnly(0x5A, in: data)
+      // The path in UTF-8: Python 3.13 uses it in place of the name.
+      case 0x7075:
+        isSound = isSound && count > 5 && bytes.copy(data.lowerBound + 5..<data.upperBound) == entry.name
+      // Times and owners, AES, Java's mark and zipalign's padding.
+      case 0x5455, 0x5855, 0x7855, 0x7875, 0x9901: isSound = isSound && count <= 16
+      case 0x000A: isSound = isSound && count <= 32
+      case 0xCAFE: isSound = isSound && count == 0
+      case 0xD935:
+        isSound = isSound && count >= 2 && bytes.holdsOnly(0, in: data.lowerBound + 2..<data.upperBound)
+      default: isSound = false
+      }
+      place = data.upperBound
+    }
+    if !isSound {
+      fault(
+        .unknown, .zipHeaders, range.lowerBound,
+        "an extra field of \(display(entry.name)) is unknown or contradicts the entry")
+    }
   }
 
   private mutating func noteGap(_ bytes: RawSpan, _ gap: Range<Int>) {

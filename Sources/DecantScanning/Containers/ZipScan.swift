@@ -27,7 +27,9 @@ extension ContentScan {
       scanZip(region, layout, in: label)
       directories.insert(layout.directory)
       if layout.end < end {
-        let format = inside().scan(bytes.part(layout.end..<end), in: join(label, "behind the archive"))
+        let format = inside(as: .file).scan(
+          bytes.part(layout.end..<end), in: join(label, "behind the archive"))
+        explain(layout.end..<end, isKnown: format != nil)
         if format == .safetensors {
           // torch.distributed.checkpoint appends tensors to other values when it is configured to write safetensors.
           audit.report(
@@ -52,7 +54,9 @@ extension ContentScan {
         audit.report(
           .dangerous, .polyglot, in: place, at: 0,
           "\(layout.start) bytes precede the archive: other readers may read the file as another format")
-        _ = inside(isExpected: true).scan(bytes.part(0..<layout.start), in: join(place, "before the archive"))
+        let format = inside(as: .pickle).scan(
+          bytes.part(0..<layout.start), in: join(place, "before the archive"))
+        explain(0..<layout.start, isKnown: format != nil)
       }
       break
     }
@@ -86,6 +90,11 @@ extension ContentScan {
     return record + 22 + Int(region.little(UInt16.self, record + 20) ?? 0) == offset
   }
 
+  /// Claims a range that was scanned as a region of its own, or marks it as unread. A finding reports why it is there.
+  private func explain(_ range: Range<Int>, isKnown: Bool) {
+    if isKnown { ledger.claim(range, as: .nested) } else { ledger.markUnread(range) }
+  }
+
   private func scanZip(_ bytes: RawSpan, _ layout: ZipLayout, in place: String) {
     for fault in layout.faults {
       audit.report(fault.severity, fault.rule, in: place, at: fault.offset, fault.what)
@@ -93,79 +102,168 @@ extension ContentScan {
     if layout.isCut {
       audit.report(.unknown, .limit, in: place, at: 0, "more than \(audit.limits.zipEntries) entries")
     }
+    for range in layout.structures { ledger.claim(range, as: .structure) }
+    if layout.isCut || layout.isDamaged { ledger.markUnread(layout.start..<layout.end) }
     let entries = Self.withSlashes(layout.entries)
     let folder = TorchFolder(entries.map(\.name))
-    let hasChecksums = layout.entries.contains { $0.crc32 != 0 }
+    if folder?.isAlsoPackage ?? false {
+      audit.report(
+        .dangerous, .polyglot, in: place, at: 0,
+        "the checkpoint is also an archive of torch.package, whose importer runs other entries")
+    }
+    let records = entries.map { folder?.record($0.name) }
     var names: Set<[UInt8]> = []
+    var contents = ZipContents(hasChecksums: layout.entries.contains { $0.crc32 != 0 })
+    if let folder {
+      contents.program.isAnnounced = entries.contains { folder.announcesProgram($0.name) }
+      contents.isProgram =
+        contents.program.isAnnounced || entries.contains { folder.announcesGraph($0.name) }
+    }
+    for (entry, record) in zip(entries, records) {
+      checkName(of: entry, layout, folder, &names, in: place)
+      // Pickles state the sizes of storages, which are therefore judged after all other entries.
+      if case .storage = record { continue }
+      scanEntry(entry, record, bytes, layout, folder, &contents, in: place)
+    }
+    for (entry, record) in zip(entries, records) {
+      guard case .storage = record else { continue }
+      scanEntry(entry, record, bytes, layout, folder, &contents, in: place)
+    }
+    contents.program.report(in: place, audit)
+    contents.code.report(in: place, audit)
+    for gap in layout.gaps {
+      ledger.markUnread(gap)
+      // Without a central directory, a gap may be the whole archive, which would then be scanned again.
+      if gap != 0..<bytes.byteCount, !bytes.begins([0x50, 0x4B, 3, 4], at: gap.lowerBound) {
+        _ = inside(as: .file).scan(
+          bytes.part(gap), in: join(place, "between the entries at \(gap.lowerBound)"))
+      }
+    }
+  }
+
+  /// What the entries of an archive have in common.
+  private struct ZipContents {
+    let hasChecksums: Bool
+    /// True for programs of TorchScript and torch.export.
+    var isProgram = false
     var program = TorchScriptProgram()
     var code = ArchivedCode()
-    for entry in entries {
-      let name = layout.display(entry.name)
-      let label = join(place, name)
-      func report(_ severity: ScanSeverity, _ rule: ScanRule, _ what: String) {
-        audit.report(severity, rule, in: place, at: entry.header, what)
-      }
-      if !entry.isListed, layout.hasDirectory {
-        report(.dangerous, .zipHidden, "the directory does not list \(name)")
-      }
-      if entry.isListed, !names.insert(entry.name).inserted {
-        report(.dangerous, .zipName, "several entries have the name \(name)")
-      }
-      if Self.escapesFolder(entry.name) {
-        report(.dangerous, .archiveName, "\(name) points outside its folder")
-      }
-      if entry.isLink { report(.dangerous, .archiveLink, "\(name) is a link") }
-      if entry.name.last == 0x2F, entry.data.isEmpty { continue }
+    /// What each pickle states about storages, by its name without `.pkl`; nil for the pickles of torch.package.
+    var statements: [String?: StorageStatements] = [:]
 
-      let isProgram = folder?.isProgram(entry.name) ?? false
-      if folder?.announcesProgram(entry.name) ?? false { program.isAnnounced = true }
-      let format = withContent(of: entry, bytes, label) { content in
-        if isProgram { program.add(content, label) }
-        if let kind = folder?.code(entry.name) { code.add(kind, content, label) }
-        // torch ignores the flag of encryption, so encrypted bytes that make a pickle are one; others break by chance.
-        let isExpected = entry.flags & 1 == 0 && Self.isNamedPickle(entry)
-        let format = inside(isExpected: isExpected).scan(content, in: label)
-        if isExpected, format == nil {
-          audit.report(.unknown, .brokenPickle, in: label, at: 0, "\(name) is not a pickle")
-        }
-        if format == .pickle, hasChecksums, entry.isListed, !isIntact(content, entry) {
-          audit.report(.unknown, .zipCrc, in: label, at: entry.header, "the checksum of \(name) is wrong")
-        }
-        return format
-      }
-      guard case .some(let format) = format else { continue }
-      if entry.flags & 0x2061 != 0 {
-        if format == nil, entry.flags & 1 != 0 {
-          scanDecrypted(entry, bytes, label)
-        } else {
-          report(
-            .dangerous, .zipFlags,
-            "\(name) has the flags 0x\(String(entry.flags, radix: 16)), which other readers reject")
-        }
-        continue
-      }
-      if let folder {
-        if !folder.holds(entry.name) {
-          report(
-            format == .pickle ? .dangerous : .unknown, format == .pickle ? .zipOutside : .unexpectedMember,
-            "\(name) is outside the checkpoint's folder, \(folder.display)")
-        } else if format == nil, !folder.isUsual(entry.name) {
-          report(.unknown, .unexpectedMember, "PyTorch does not write \(name)")
-        }
-      } else if format == nil, layout.hasDirectory {
-        audit.report(
-          .unreadable, .notACheckpoint, in: place, at: entry.header,
-          "\(name) is not a format that scan reads"
-        )
-      }
+    init(hasChecksums: Bool) { self.hasChecksums = hasChecksums }
+
+    /// Returns what pickles state about a storage. The pickle `bytecode.pkl` shares the storages of others.
+    func storage(_ name: TorchFolder.StorageName) -> StatedStorage? {
+      statements[name.pickle]?.storages[name.key] ?? statements["bytecode"]?.storages[name.key]
     }
-    program.report(in: place, audit)
-    code.report(in: place, audit)
-    // Without a central directory, a gap may be the whole archive, which would then be scanned again.
-    for gap in layout.gaps
-    where gap != 0..<bytes.byteCount && !bytes.begins([0x50, 0x4B, 3, 4], at: gap.lowerBound) {
-      _ = inside().scan(bytes.part(gap), in: join(place, "between the entries at \(gap.lowerBound)"))
+  }
+
+  private func checkName(
+    of entry: ZipLayout.Entry, _ layout: ZipLayout, _ folder: TorchFolder?, _ names: inout Set<[UInt8]>,
+    in place: String
+  ) {
+    let name = layout.display(entry.name)
+    func report(_ rule: ScanRule, _ what: String) {
+      audit.report(.dangerous, rule, in: place, at: entry.header, what)
     }
+    if !entry.isListed, layout.hasDirectory { report(.zipHidden, "the directory does not list \(name)") }
+    // torch finds an entry whatever the case of its name.
+    let key = folder == nil ? entry.name : TorchFolder.lookupKey(entry.name)
+    if entry.isListed, !names.insert(key).inserted {
+      report(.zipName, "several entries have the name \(name)\(key == entry.name ? "" : ", apart from case")")
+    }
+    if let other = folder?.otherSpelling(entry.name) {
+      report(.zipName, "torch reads \(name) as \(other), which other readers do not find")
+    }
+    if Self.escapesFolder(entry.name) { report(.archiveName, "\(name) points outside its folder") }
+    if entry.isLink { report(.archiveLink, "\(name) is a link") }
+  }
+
+  /// Scans an entry, and claims its data when it is known what the data is.
+  private func scanEntry(
+    _ entry: ZipLayout.Entry, _ record: TorchFolder.Record?, _ bytes: RawSpan, _ layout: ZipLayout,
+    _ folder: TorchFolder?, _ contents: inout ZipContents, in place: String
+  ) {
+    if entry.name.last == 0x2F, entry.data.isEmpty { return }
+    let name = layout.display(entry.name)
+    let label = join(place, name)
+    func report(_ severity: ScanSeverity, _ rule: ScanRule, _ what: String) {
+      audit.report(severity, rule, in: place, at: entry.header, what)
+    }
+    let said = StorageStatements()
+    let misfit = storageMisfit(entry, record, contents)
+    let result = withContent(of: entry, bytes, label) {
+      content -> (format: ContentFormat?, owner: ByteLedger.Owner?) in
+      // torch ignores the flag of encryption, so encrypted bytes that make a pickle are one; others break by chance.
+      let isPickle = entry.flags & 1 == 0 && Self.isNamedPickle(entry)
+      var scan = inside(as: isPickle ? .pickle : .file)
+      scan.statements = said
+      var owner: ByteLedger.Owner?
+      switch record {
+      case .text(let form) where form.fits(content): owner = .text
+      case .script:
+        contents.program.add(content, label)
+        owner = .program
+      case .code(let kind):
+        contents.code.add(kind, content, label)
+        owner = .program
+      case .storage where misfit == nil:
+        scan.role = .data
+        owner = .tensor
+      default: break
+      }
+      let format = scan.scan(content, in: label)
+      if isPickle, format == nil {
+        audit.report(.unknown, .brokenPickle, in: label, at: 0, "\(name) is not a pickle")
+      }
+      if format == .pickle || owner == .text, contents.hasChecksums, entry.isListed, !isIntact(content, entry)
+      {
+        audit.report(.unknown, .zipCrc, in: label, at: entry.header, "the checksum of \(name) is wrong")
+      }
+      return (format, owner ?? (format == nil ? nil : .nested))
+    }
+    if let pickle = folder?.storagePickle(entry.name) {
+      let known = contents.statements[pickle.name] ?? StorageStatements()
+      known.add(said.storages)
+      contents.statements[pickle.name] = known
+    }
+    guard let (format, owner) = result else { return ledger.markUnread(entry.data) }
+    if let owner { ledger.claim(entry.data, as: owner) } else { ledger.markUnread(entry.data) }
+    if entry.flags & 0x2061 != 0 {
+      if format == nil, entry.flags & 1 != 0 {
+        scanDecrypted(entry, bytes, label)
+      } else {
+        report(
+          .dangerous, .zipFlags,
+          "\(name) has the flags 0x\(String(entry.flags, radix: 16)), which other readers reject")
+      }
+    } else if let folder, !folder.holds(entry.name) {
+      report(
+        format == .pickle ? .dangerous : .unknown, format == .pickle ? .zipOutside : .unexpectedMember,
+        "\(name) is outside the checkpoint's folder, \(folder.display)")
+    } else if let misfit {
+      report(said.importsNames ? .dangerous : .unknown, .unaccounted, "\(name) \(misfit)")
+    } else if record == .programData, contents.isProgram {
+      // The archive is reported as a program.
+    } else if folder != nil, owner == nil {
+      report(.unknown, .unexpectedMember, "PyTorch does not write \(name), or not with this content")
+    } else if folder == nil, owner == nil, layout.hasDirectory {
+      report(.unreadable, .notACheckpoint, "\(name) is not a format that scan reads")
+    }
+  }
+
+  /// Returns why an entry is not the data of the storage that its name says, as a clause; nil when it is, or is
+  /// something else.
+  private func storageMisfit(
+    _ entry: ZipLayout.Entry, _ record: TorchFolder.Record?, _ contents: ZipContents
+  ) -> String? {
+    guard case .storage(let name) = record else { return nil }
+    guard let storage = contents.storage(name) else { return "holds data that no tensor refers to" }
+    if storage.isContradicted { return "has several sizes, according to its tensors" }
+    guard let byteCount = storage.byteCount else { return "has elements of an unknown size" }
+    return byteCount == entry.byteCount
+      ? nil : "has \(Format.count(entry.byteCount, "byte")), but its tensors say \(Format.count(byteCount))"
   }
 
   /// Calls a closure with the content of an entry. Returns nil, and reports why, when the content cannot be read.
@@ -185,14 +283,15 @@ extension ContentScan {
         return nil
       }
       audit.inflationLeft -= count
-      var isSound = false
+      // The number of bytes that the compressed stream takes; nil when it is damaged.
+      var taken: Int?
       let content: [UInt8]
       do {
         content = try unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
-          isSound = try unsafe stored.withUnsafeBytes {
+          taken = try unsafe stored.withUnsafeBytes {
             try unsafe Deflate.inflate($0, into: UnsafeMutableRawBufferPointer(buffer))
           }
-          initialized = isSound ? count : 0
+          initialized = taken == nil ? 0 : count
         }
       } catch {
         let missing = error as? Deflate.LibraryMissing
@@ -201,13 +300,19 @@ extension ContentScan {
           missing.map { "\($0.reason) (apt-get install \($0.debianPackage))" } ?? "it cannot be inflated")
         return nil
       }
-      guard isSound else {
+      guard let taken else {
         if entry.flags & 1 != 0 {
           scanDecrypted(entry, bytes, label)
         } else {
           report(.unknown, .zipBroken, "it cannot be inflated")
         }
         return nil
+      }
+      if taken < stored.byteCount {
+        report(
+          .dangerous, .trailingData,
+          "\(Format.count(stored.byteCount - taken, "byte", ("follows", "follow"))) the end of its compressed data"
+        )
       }
       return unsafe body(content.span.bytes)
     default:
@@ -236,9 +341,9 @@ extension ContentScan {
       guard audit.password != nil else { throw .passwordMissing }
       guard takeBudget(for: entry, label) else { return }
       let content = try decode(entry, bytes)
-      let isExpected = Self.isNamedPickle(entry)
-      let format = unsafe inside(isExpected: isExpected).scan(content.span.bytes, in: label)
-      if isExpected, format == nil { report(.unknown, .brokenPickle, "it is not a pickle") }
+      let isPickle = Self.isNamedPickle(entry)
+      let format = unsafe inside(as: isPickle ? .pickle : .file).scan(content.span.bytes, in: label)
+      if isPickle, format == nil { report(.unknown, .brokenPickle, "it is not a pickle") }
       if entry.crc32 != 0, !isIntact(content, entry) { report(.unknown, .zipCrc, "its checksum is wrong") }
     } catch {
       report(.unreadable, .encrypted, reason(error))
@@ -306,7 +411,8 @@ extension ContentScan {
   }
 
   private static func isNamedPickle(_ entry: ZipLayout.Entry) -> Bool {
-    entry.name.ends(with: ".pkl".utf8) || entry.name.ends(with: ".pickle".utf8)
+    let name = TorchFolder.lookupKey(entry.name)
+    return name.ends(with: ".pkl".utf8) || name.ends(with: ".pickle".utf8)
   }
 
   /// Returns true when a name leads out of the folder it is extracted to.

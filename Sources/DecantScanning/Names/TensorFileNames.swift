@@ -10,14 +10,25 @@ enum TensorFileNames {
   /// Returns true for functions of PyTorch and NumPy that pickled objects call and that only build parts of them.
   static func isInertFunction(_ full: String) -> Bool { inertFunctions.contains(full) }
 
-  /// Returns the size in bytes of an element of a storage class, or nil when elements share bytes.
-  static func elementByteCount(_ storageClass: String) -> Int? { elementSizes[storageClass] }
+  /// Returns the size in bytes of an element of a storage class, or nil for unknown classes. Elements of 4 and 2 bits
+  /// are counted in bytes.
+  static func elementByteCount(_ storageClass: String) -> Int? {
+    elementSizes[storageClass] ?? scriptElementSizes[storageClass]
+  }
+
+  /// Classes that PyTorch's C++ code defines, for TorchScript archives, and the old name of UntypedStorage.
+  private static let scriptElementSizes: [String: Int] = [
+    "Float8_e5m2Storage": 1, "Float8_e4m3fnStorage": 1, "Float8_e5m2fnuzStorage": 1,
+    "Float8_e4m3fnuzStorage": 1,
+    "Float8_e8m0fnuStorage": 1, "ComplexHalfStorage": 4, "UInt16Storage": 2, "UInt32Storage": 4,
+    "UInt64Storage": 8, "_UntypedStorage": 1,
+  ]
 
   private static let elementSizes: [String: Int] = [
     "DoubleStorage": 8, "FloatStorage": 4, "HalfStorage": 2, "BFloat16Storage": 2, "LongStorage": 8,
     "IntStorage": 4, "ShortStorage": 2, "CharStorage": 1, "ByteStorage": 1, "BoolStorage": 1,
     "ComplexDoubleStorage": 16, "ComplexFloatStorage": 8, "QInt8Storage": 1, "QUInt8Storage": 1,
-    "QInt32Storage": 4, "UntypedStorage": 1,
+    "QInt32Storage": 4, "QUInt4x2Storage": 1, "QUInt2x4Storage": 1, "UntypedStorage": 1,
   ]
 
   private static let table: [String: [String: NameUse]] = {
@@ -25,10 +36,7 @@ enum TensorFileNames {
       Dictionary(names.split(separator: " ").map { (String($0), use) }, uniquingKeysWith: { $1 })
     }
     let elements = "Double Float Half BFloat16 Long Int Short Char Byte Bool".split(separator: " ")
-    let storages = (elementSizes.keys + ["QUInt4x2Storage", "QUInt2x4Storage"]).filter {
-      $0 != "UntypedStorage"
-    }
-    .joined(separator: " ")
+    let storages = elementSizes.keys.filter { $0 != "UntypedStorage" }.joined(separator: " ")
     let tensors = elements.map { $0 + "Tensor" }.joined(separator: " ")
     let builtins = all(
       .type,

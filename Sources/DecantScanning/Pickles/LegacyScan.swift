@@ -9,49 +9,82 @@ extension ContentScan {
   func scanLegacy(_ bytes: RawSpan, first: PickleGraph, in place: String) {
     var offset = first.byteCount
     follow(first, in: join(place, "stream 1"))
-    var storages: [ExactText: (count: Int, elementByteCount: Int?)] = [:]
+    ledger.claim(0..<offset, as: .pickle)
+    var storages: [ExactText: StatedStorage] = [:]
     var keys: [String]?
     for number in 2...5 {
       let label = join(place, "stream \(number)")
       let rest = bytes.part(offset..<bytes.byteCount)
       let (graph, error) = interpret(rest)
       let pickle = follow(graph, in: label)
-      if let error { return reportBreak(error, graph, rest, at: 0, in: label) }
+      if let error {
+        ledger.markUnread(offset..<bytes.byteCount)
+        return reportBreak(error, graph, rest, at: 0, in: label)
+      }
       if number == 4 { storages = pickle.storages }
       if number == 5 { keys = graph.list(graph.root)?.map { graph.text($0) ?? "" } }
+      ledger.claim(offset..<offset + graph.byteCount, as: .pickle)
       offset += graph.byteCount
     }
     guard let keys else {
-      audit.report(
-        .unknown, .brokenPickle, in: join(place, "stream 5"), at: 0, "the list of storages is not a list")
-      return
+      return reportUnread(bytes, from: offset, .brokenPickle, "the list of storages is not a list", in: place)
     }
-    // Each storage is its number of elements, in 8 bytes, and then its elements.
     for key in keys {
+      let name = String(key.prefix(80)).escapedForDisplay
       guard let storage = storages[ExactText(key)] else {
-        audit.report(
-          .unknown, .trailingData, in: place, at: offset,
-          "data of a storage that no tensor uses, \(String(key.prefix(80)).escapedForDisplay)")
-        return
+        return reportUnread(
+          bytes, from: offset, .trailingData, "data of a storage that no tensor uses, \(name)", in: place)
       }
-      // When elements share bytes, only the data itself determines its length.
-      guard let size = storage.elementByteCount else { return }
-      guard let length = storage.count.checkedMultiplying(by: size)?.checkedAdding(8),
-        let end = offset.checkedAdding(length), end <= bytes.byteCount
-      else {
-        audit.report(
-          .unknown, .brokenPickle, in: place, at: offset, "the file ends inside the data of its storages")
-        return
-      }
+      guard let end = end(of: storage, name, at: offset, bytes, in: place) else { return }
+      ledger.claim(offset..<end, as: .tensor)
       offset = end
     }
-    let rest = bytes.part(offset..<bytes.byteCount)
-    if rest.byteCount > 0, Sniffing.announcesPickle(rest) {
-      audit.report(
-        .unknown, .secondStream, in: place, at: offset, "another file follows; a second load call runs it")
-      _ = inside(isExpected: true).scan(rest, in: join(place, "file at \(offset)"))
-    } else {
-      reportTrailing(bytes, from: offset, in: place)
+    scanBehindLegacy(bytes, from: offset, in: place)
+  }
+
+  /// Returns the offset after a storage: its number of elements, in 8 bytes, and then its elements. Returns nil, and
+  /// reports it, when the end is not certain.
+  private func end(
+    of storage: StatedStorage, _ name: String, at offset: Int, _ bytes: RawSpan, in place: String
+  ) -> Int? {
+    func fail(_ what: String) -> Int? {
+      reportUnread(bytes, from: offset, .brokenPickle, what, in: place)
+      return nil
     }
+    if storage.isContradicted {
+      return fail(
+        "two tensors disagree about the size of their storage \(name): loaders may read on elsewhere")
+    }
+    guard let byteCount = storage.byteCount else {
+      return fail("the element size of the storage \(name) is unknown, and so is where it ends")
+    }
+    guard let end = byteCount.checkedAdding(8).flatMap(offset.checkedAdding), end <= bytes.byteCount else {
+      return fail("the file ends inside the data of its storages")
+    }
+    guard bytes.little(Int64.self, offset) == Int64(storage.elementCount) else {
+      return fail("the storage \(name) has another number of elements than its tensors say")
+    }
+    return end
+  }
+
+  /// Reports why the rest of a file is not read, and searches it for names.
+  private func reportUnread(
+    _ bytes: RawSpan, from offset: Int, _ rule: ScanRule, _ what: String, in place: String
+  ) {
+    ledger.markUnread(offset..<bytes.byteCount)
+    audit.report(.unknown, rule, in: place, at: offset, what)
+    NameSearch.report(bytes, from: offset, in: place, audit)
+  }
+
+  /// Scans what follows the storages. A second load call on the same open file reads it.
+  private func scanBehindLegacy(_ bytes: RawSpan, from offset: Int, in place: String) {
+    let rest = bytes.part(offset..<bytes.byteCount)
+    guard rest.byteCount > 0 else { return }
+    let format = inside(as: .file).scan(rest, in: join(place, "file at \(offset)"))
+    guard format != nil else { return reportTrailing(bytes, from: offset, in: place) }
+    ledger.claim(offset..<bytes.byteCount, as: .nested)
+    audit.report(
+      Sniffing.announcesPickle(rest) ? .unknown : .dangerous, .secondStream, in: place, at: offset,
+      "another file follows; a second load call runs it")
   }
 }

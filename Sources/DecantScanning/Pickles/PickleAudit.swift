@@ -11,8 +11,8 @@ struct PickleAudit {
   let audit: FileAudit
   /// The byte strings in the stream that may be a pickle or a whole file.
   private(set) var payloads: [Payload] = []
-  /// The number of elements and the element size in bytes of each storage in torch's persistent ids, by key.
-  private(set) var storages: [ExactText: (count: Int, elementByteCount: Int?)] = [:]
+  /// The sizes of the storages in torch's persistent ids, by key.
+  private(set) var storages: [ExactText: StatedStorage] = [:]
 
   /// A byte string to scan.
   struct Payload {
@@ -336,15 +336,10 @@ struct PickleAudit {
 
   /// Reads the persistent ids of torch: storages, and the source code of classes.
   mutating func readPersistentIDs() {
+    storages = StatedStorage.all(in: graph)
     for case .persistentID(let id) in graph.nodes {
       guard let parts = graph.tuple(id), let kind = parts.first.flatMap({ graph.text($0) }) else { continue }
-      if kind == "storage", parts.count >= 5, let storageClass = graph.global(parts[1]),
-        case .int(let count) = parts[4],
-        let count = Int(exactly: count), count >= 0
-      {
-        let key = graph.text(parts[2]) ?? ""
-        storages[ExactText(key)] = (count, TensorFileNames.elementByteCount(storageClass.name))
-      } else if kind == "module", parts.count == 4, let type = graph.global(parts[1]) {
+      if kind == "module", parts.count == 4, let type = graph.global(parts[1]) {
         let file = graph.text(parts[2]) ?? ""
         let source = graph.text(parts[3])?.utf8.count ?? 0
         report(

@@ -4,27 +4,31 @@ internal import DecantPickle
 /// Scans of pickle streams: one, several in a row, or the layout of torch's legacy files.
 extension ContentScan {
   /// The maximum number of consecutive streams that are scanned.
-  private static let mostStreams = 1_000
+  static let mostStreams = 1_000
 
   /// Scans streams from the start. Returns false when the bytes are not a pickle.
   func scanPickles(_ bytes: RawSpan, in place: String) -> Bool {
     guard Sniffing.mayBePickle(bytes) else { return false }
-    let isExpected = isExpected || depth == 0 && Sniffing.announcesPickle(bytes)
+    let isExpected = role == .pickle || role == .file && Sniffing.announcesPickle(bytes)
     let (graph, error) =
       isExpected ? interpret(bytes) : interpretTentatively(bytes)
     guard isExpected || isPickle(graph, error, bytes) else { return false }
-    if isLegacyMagic(graph), error == nil {
-      scanLegacy(bytes, first: graph, in: place)
-      return true
-    }
+    scanStreams(bytes, graph, error, in: place)
+    return true
+  }
+
+  /// Judges the first stream, which was interpreted already, and scans what follows.
+  func scanStreams(_ bytes: RawSpan, _ graph: PickleGraph, _ error: PickleError?, in place: String) {
+    if isLegacyMagic(graph), error == nil { return scanLegacy(bytes, first: graph, in: place) }
     let isAlone = error != nil || graph.byteCount == bytes.byteCount
     follow(graph, in: isAlone ? place : join(place, "stream 1"))
     if let error {
+      ledger.markUnread(0..<bytes.byteCount)
       reportBreak(error, graph, bytes, at: 0, in: place)
-    } else if !isAlone {
+    } else {
+      ledger.claim(0..<graph.byteCount, as: .pickle)
       scanFollowing(bytes, from: graph.byteCount, first: graph, in: place)
     }
-    return true
   }
 
   /// Scans the bytes after the first stream.
@@ -47,10 +51,15 @@ extension ContentScan {
           "another pickle stream follows; a second load call runs it")
       }
       follow(graph, in: label)
-      if let error { return reportBreak(error, graph, rest, at: 0, in: label) }
+      if let error {
+        ledger.markUnread(offset..<bytes.byteCount)
+        return reportBreak(error, graph, rest, at: 0, in: label)
+      }
+      ledger.claim(offset..<offset + graph.byteCount, as: .pickle)
       offset += graph.byteCount
       number += 1
       if number > Self.mostStreams {
+        ledger.markUnread(offset..<bytes.byteCount)
         audit.report(
           .unknown, .limit, in: place, at: offset, "more than \(Self.mostStreams) pickle streams")
         return
@@ -63,6 +72,7 @@ extension ContentScan {
   func reportTrailing(_ bytes: RawSpan, from offset: Int, in place: String) {
     let count = bytes.byteCount - offset
     guard count > 0 else { return }
+    ledger.markUnread(offset..<bytes.byteCount)
     let isPadding =
       bytes.holdsOnly(0, in: offset..<min(bytes.byteCount, offset + 65_536)) && count <= 65_536
       || count <= 2 && bytes.byte(offset + count - 1) == 0x0A
@@ -95,13 +105,21 @@ extension ContentScan {
   /// bytes, or another stream follows.
   private func isPickle(_ graph: PickleGraph, _ error: PickleError?, _ bytes: RawSpan) -> Bool {
     if hasPlausibleImports(graph) { return true }
-    guard error == nil else { return false }
+    if let error { return role != .data && isUnfinished(error) }
     if hasExtensions(graph) { return true }
     if graph.byteCount == bytes.byteCount { return true }
     let rest = bytes.part(graph.byteCount..<bytes.byteCount)
     guard Sniffing.mayBePickle(rest) else { return false }
     let next = interpretTentatively(rest)
-    return next.error == nil || hasPlausibleImports(next.graph)
+    return next.error.map(isUnfinished) ?? true || hasPlausibleImports(next.graph)
+  }
+
+  /// Returns true when an error stops this scanner but not Python, which reads on and runs what follows.
+  func isUnfinished(_ error: PickleError) -> Bool {
+    switch error.cause {
+    case .limit: true
+    case .invalid, .truncated, .unsupported: false
+    }
   }
 
   /// Returns true when more bytes could resolve an error.
@@ -127,10 +145,11 @@ extension ContentScan {
     var pickle = PickleAudit(graph, in: place, audit)
     pickle.run()
     pickle.readPersistentIDs()
+    statements?.add(pickle)
     for payload in pickle.payloads {
       let before = audit.findings.count
       let inner = join(place, "bytes inside")
-      let scan = inside(isExpected: payload.isLoaded)
+      let scan = inside(as: payload.isLoaded ? .pickle : .data)
       let format = unsafe scan.scan(payload.bytes.span.bytes, in: inner)
       if payload.isLoaded, format == nil {
         audit.report(
@@ -156,7 +175,7 @@ extension ContentScan {
     NameSearch.report(bytes, from: error.offset, in: place, audit)
   }
 
-  private func isLegacyMagic(_ graph: PickleGraph) -> Bool {
+  func isLegacyMagic(_ graph: PickleGraph) -> Bool {
     guard case .longInteger(let bytes) = graph.node(graph.root) else { return false }
     return bytes == [0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19]
   }

@@ -1,0 +1,25 @@
+internal import DecantBytes
+internal import DecantPickle
+
+/// What the pickles of an entry say that matters to other entries of its archive.
+final class StorageStatements {
+  /// The sizes of the storages in persistent ids, by key.
+  private(set) var storages: [ExactText: StatedStorage] = [:]
+  /// True when a pickle imports a name.
+  private(set) var importsNames = false
+
+  /// Adds what a pickle says.
+  func add(_ pickle: PickleAudit) {
+    importsNames = importsNames || !pickle.graph.imports.isEmpty
+    add(pickle.storages)
+  }
+
+  /// Adds the storages of another pickle, which must agree with those known.
+  func add(_ others: [ExactText: StatedStorage]) {
+    storages.merge(others) { known, other in
+      var known = known
+      if known.byteCount != other.byteCount || other.isContradicted { known.isContradicted = true }
+      return known
+    }
+  }
+}
