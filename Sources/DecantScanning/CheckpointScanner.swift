@@ -53,13 +53,17 @@ public struct CheckpointScanner: Sendable {
     let file = try InputFile(path)
     let audit = FileAudit(limits: limits, password: password)
     let isKnown: Bool
+    var scan = ContentScan(audit: audit)
+    let said = StorageStatements()
+    scan.statements = said
     if file.byteCount <= Self.wholeFileReadLimit {
       let bytes = try file.contents()
-      isKnown = unsafe ContentScan(audit: audit).scan(bytes.span.bytes, in: "") != nil
+      isKnown = unsafe scan.scan(bytes.span.bytes, in: "") != nil
     } else {
       let bytes = try unsafe Self.map(file)
-      isKnown = unsafe ContentScan(audit: audit).scan(RawSpan(_unsafeBytes: bytes), in: "") != nil
+      isKnown = unsafe scan.scan(RawSpan(_unsafeBytes: bytes), in: "") != nil
     }
+    if let distributed = said.distributed { Self.scan(distributed, nextTo: path, audit) }
     if !isKnown {
       switch UnzippedRecord.standing(path, file, limits: limits) {
       case .known: break
@@ -80,6 +84,18 @@ public struct CheckpointScanner: Sendable {
       audit.report(.unreadable, .notACheckpoint, in: "", at: 0, "is not a format that scan reads")
     }
     return audit.result(path: name)
+  }
+
+  /// Judges the items of a distributed checkpoint in the files next to its metadata.
+  private static func scan(_ distributed: DistributedItems, nextTo path: String, _ audit: FileAudit) {
+    let folder = path.utf8.lastIndex(of: 0x2F).map { String(path[...$0]) } ?? ""
+    var files: [InputFile] = []
+    unsafe distributed.scan(audit) { name in
+      guard let file = try? InputFile(folder + name) else { return nil }
+      // Keeps the mapping alive while its items are read.
+      files.append(file)
+      return unsafe try? map(file)
+    }
   }
 
   private static func map(_ file: InputFile) throws(DecantError) -> UnsafeRawBufferPointer {

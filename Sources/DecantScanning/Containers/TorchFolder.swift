@@ -65,13 +65,15 @@ struct TorchFolder {
   private let kind: Kind
   /// True when the folder of a checkpoint is also an archive of torch.package, which another loader reads.
   let isAlsoPackage: Bool
+  /// The names of the folder's pickles without `.pkl`. The storages of `NAME.pkl` are in the folder `NAME`.
+  private let pickles: Set<String>
 
   /// Determines the folder from the names of the entries; nil when PyTorch did not write the archive.
   init?(_ names: [[UInt8]]) {
     let names = names.map(Self.lowercased)
     if names.contains(where: { $0.elementsEqual("serialized_exported_program.json".utf8) }) {
       // torch.export of PyTorch 2.1 to 2.7 wrote no folder.
-      (prefix, kind, isAlsoPackage) = ([], .export, false)
+      (prefix, kind, isAlsoPackage, pickles) = ([], .export, false, [])
       return
     }
     // torch uses the folder of the first entry.
@@ -82,16 +84,29 @@ struct TorchFolder {
     }
     let isPackage = holds(".data/extern_modules")
     if holds("data.pkl", "version", "constants.pkl", "model.json") {
-      (self.prefix, kind, isAlsoPackage) = (prefix, .checkpoint, isPackage)
+      (self.prefix, kind) = (prefix, .checkpoint)
     } else if holds("archive_format") {
-      (self.prefix, kind, isAlsoPackage) = (prefix, .export, isPackage)
+      (self.prefix, kind) = (prefix, .export)
     } else if isPackage {
-      (self.prefix, kind, isAlsoPackage) = (prefix, .package, false)
+      (self.prefix, kind) = (prefix, .package)
     } else if let deeper = Self.repacked(names) {
-      (self.prefix, kind, isAlsoPackage) = (deeper, .checkpoint, false)
+      (self.prefix, kind) = (deeper, .checkpoint)
     } else {
       return nil
     }
+    isAlsoPackage = isPackage && kind != .package
+    pickles = Self.pickles(names, in: self.prefix)
+  }
+
+  /// Returns the names of the pickles in a folder, not those in folders inside it.
+  private static func pickles(_ names: [[UInt8]], in prefix: [UInt8]) -> Set<String> {
+    // An unzipped archive is looked at one file at a time.
+    var pickles: Set = ["data", "constants"]
+    for name in names where name.starts(with: prefix) && name.ends(with: ".pkl".utf8) {
+      let rest = name.dropFirst(prefix.count).dropLast(4)
+      if !rest.contains(0x2F) { pickles.insert(String(decoding: rest, as: UTF8.self)) }
+    }
+    return pickles
   }
 
   /// Returns the folder of a checkpoint that was unzipped and zipped again with folders around it; nil for other
@@ -151,11 +166,12 @@ struct TorchFolder {
     case .checkpoint:
       if isAlsoPackage, path.hasSuffix(".py") { return .code(.python) }
       if path.hasPrefix("code/"), path.hasSuffix(".py") { return .script }
-      for pickle in ["data", "constants", "attributes", "bytecode"] where path.hasPrefix(pickle + "/") {
+      if path.hasSuffix(".pkl"), pickles.contains(String(path.dropLast(4))) { return .file }
+      if let slash = path.utf8.firstIndex(of: 0x2F), pickles.contains(String(path[..<slash])) {
+        let pickle = String(path[..<slash])
         let key = String(decoding: rest.dropFirst(pickle.utf8.count + 1), as: UTF8.self)
         return .storage(StorageName(pickle: pickle, key: ExactText(key)))
       }
-      if ["data.pkl", "constants.pkl", "attributes.pkl", "bytecode.pkl"].contains(path) { return .file }
       return path == "model.json" || ["tensors/", "code/", "extra/"].contains { path.hasPrefix($0) }
         ? .programData : .unexpected
     }

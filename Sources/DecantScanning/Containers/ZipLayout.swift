@@ -167,6 +167,14 @@ struct ZipLayout {
     start = max(0, directoryStart - max(offset, 0))
     directory = directoryStart
     if start > 0, bytes.begins([0x50, 0x4B, 1, 2], at: offset) { otherDirectory = offset }
+    if let place = wideRecord {
+      let told = bytes.little(UInt64.self, record - 12)
+      if told != UInt64(place), told != UInt64(place - start) {
+        fault(
+          .unknown, .zipHeaders, record - 20,
+          "the zip64 end record is not where its locator says, and some readers do not find it")
+      }
+    }
     if offset > directoryStart {
       fault(.dangerous, .zipHeaders, record, "the end record gives a wrong position of the directory")
     }
@@ -215,9 +223,8 @@ struct ZipLayout {
       entries.append(entry)
       let tail = place + 46 + nameCount + extraCount
       structures.append(place..<tail)
-      if bytes.isPlainText(in: tail..<min(end, tail + Int(short(32)))) {
-        structures.append(tail..<tail + Int(short(32)))
-      }
+      let note = tail..<tail + Int(short(32))
+      if bytes.isPlainText(in: note) { structures.append(note) }
       if short(6) & 0xFF > 63 || short(34) != 0 && short(34) != 0xFFFF {
         fault(
           .unknown, .zipHeaders, place,
@@ -230,6 +237,10 @@ struct ZipLayout {
       }
       checkExtraFields(bytes, place + 46 + nameCount..<tail, entry)
       place = tail + Int(short(32))
+      if place > end {
+        damage(start, "the last entry of the directory reaches beyond its end")
+        return end
+      }
     }
     return min(place, end)
   }
@@ -308,7 +319,7 @@ struct ZipLayout {
     entries[index].data = start..<end
     entries[index].flags |= short(6)
     structures.append(place..<start)
-    checkExtraFields(bytes, start - Int(short(28))..<start, entry, isLocal: true)
+    checkExtraFields(bytes, start - Int(short(28))..<start, entry, sizesFollow: short(6) & 8 != 0)
     if entry.method == 0, entry.flags & 1 == 0, entry.storedByteCount != entry.byteCount {
       fault(
         .dangerous, .zipHeaders, place,
@@ -406,21 +417,25 @@ struct ZipLayout {
     let isSingle: Bool
     if let wide {
       isSingle =
-        huge(wide + 4) == 44 && long(wide + 16) == 0 && long(wide + 20) == 0
-        && huge(wide + 24) == huge(wide + 32) && long(record - 16) == 0 && long(record - 4) <= 1
+        huge(wide + 4) == 44 && short(wide + 14) & 0xFF <= 63 && long(wide + 16) == 0 && long(wide + 20) == 0
+        && huge(wide + 24) == huge(wide + 32) && long(record - 16) == 0 && long(record - 4) == 1
     } else {
       isSingle =
         [0, 0xFFFF].contains(short(record + 4)) && [0, 0xFFFF].contains(short(record + 6))
         && short(record + 8) == short(record + 10)
     }
     if !isSingle {
-      fault(.unknown, .zipHeaders, record, "the end record describes an archive of several files")
+      fault(
+        .unknown, .zipHeaders, record,
+        "the end record describes an archive of several files, or of a newer form")
     }
   }
 
   /// Reports extra fields that are unknown, too long, or contradict the entry.
+  ///
+  /// - Parameter sizesFollow: In a local header, true when the sizes follow the data. Nil in the directory.
   private mutating func checkExtraFields(
-    _ bytes: RawSpan, _ range: Range<Int>, _ entry: Entry, isLocal: Bool = false
+    _ bytes: RawSpan, _ range: Range<Int>, _ entry: Entry, sizesFollow: Bool? = nil
   ) {
     guard range.upperBound <= bytes.byteCount else { return }
     var place = range.lowerBound
@@ -445,9 +460,8 @@ struct ZipLayout {
           bytes.little(UInt64.self, $0).flatMap { Int(exactly: $0) }
         }
         // The local header has both sizes, or zeros when they follow the data.
-        if isLocal,
-          sizes.count != 2 || ![0, entry.byteCount].contains(sizes[0])
-            || ![0, entry.storedByteCount].contains(sizes[1])
+        if let sizesFollow, sizes != [entry.byteCount, entry.storedByteCount],
+          !sizesFollow || sizes != [0, 0]
         {
           isSound = false
         }

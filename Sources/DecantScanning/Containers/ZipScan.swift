@@ -242,9 +242,9 @@ extension ContentScan {
       report(
         format == .pickle ? .dangerous : .unknown, format == .pickle ? .zipOutside : .unexpectedMember,
         "\(name) is outside the checkpoint's folder, \(folder.display)")
-    } else if let misfit {
+    } else if let misfit, said.importsNames || !contents.isProgram {
       report(said.importsNames ? .dangerous : .unknown, .unaccounted, "\(name) \(misfit)")
-    } else if record == .programData, contents.isProgram {
+    } else if misfit != nil || record == .programData, contents.isProgram {
       // The archive is reported as a program.
     } else if folder != nil, owner == nil {
       report(.unknown, .unexpectedMember, "PyTorch does not write \(name), or not with this content")

@@ -61,7 +61,10 @@ extension ContentScan {
     guard let end = byteCount.checkedAdding(8).flatMap(offset.checkedAdding), end <= bytes.byteCount else {
       return fail("the file ends inside the data of its storages")
     }
-    guard bytes.little(Int64.self, offset) == Int64(storage.elementCount) else {
+    // PyTorch on big-endian machines once wrote big-endian numbers before little-endian data.
+    guard let count = bytes.little(Int64.self, offset),
+      count == Int64(storage.elementCount) || count.byteSwapped == Int64(storage.elementCount)
+    else {
       return fail("the storage \(name) has another number of elements than its tensors say")
     }
     return end

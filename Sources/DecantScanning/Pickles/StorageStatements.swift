@@ -1,15 +1,19 @@
 internal import DecantBytes
 internal import DecantPickle
 
-/// What the pickles of an entry say that matters to other entries of its archive.
+/// What the pickles of an entry or file say that matters to other entries and files.
 final class StorageStatements {
   /// The sizes of the storages in persistent ids, by key.
   private(set) var storages: [ExactText: StatedStorage] = [:]
   /// True when a pickle imports a name.
   private(set) var importsNames = false
 
+  /// The items of a distributed checkpoint, when the content is its metadata.
+  private(set) var distributed: DistributedItems?
+
   /// Adds what a pickle says.
   func add(_ pickle: PickleAudit) {
+    if distributed == nil { distributed = DistributedItems(pickle.graph) }
     importsNames = importsNames || !pickle.graph.imports.isEmpty
     add(pickle.storages)
   }

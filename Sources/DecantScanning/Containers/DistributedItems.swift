@@ -1,0 +1,127 @@
+internal import DecantBytes
+internal import DecantIO
+internal import DecantPickle
+
+/// The items of a checkpoint of torch.distributed.checkpoint, as its metadata states them: which bytes of which file a
+/// loader reads as a file of its own.
+///
+/// Source: PyTorch 2.13 `torch/distributed/checkpoint/filesystem.py` and `metadata.py`.
+struct DistributedItems {
+  struct Item {
+    let path: String
+    let offset: Int
+    let length: Int
+    /// True when the item is an object. torch loads it without its safe loader.
+    let isObject: Bool
+    /// The name of the tensor or object.
+    let name: String
+  }
+
+  private(set) var items: [Item] = []
+  /// The number of items whose place is not stated plainly.
+  private(set) var unreadable = 0
+
+  /// Reads the items of a metadata file; nil for other pickles. O(nodes).
+  init?(_ graph: PickleGraph) {
+    guard let fields = Self.fields(graph.root, "Metadata", in: graph),
+      case .dictionary(let places) = fields["storage_data"].flatMap({ graph.node($0) })
+    else { return nil }
+    var objects: Set<ExactText> = []
+    if case .dictionary(let entries) = fields["state_dict_metadata"].flatMap({ graph.node($0) }) {
+      for entry in entries {
+        guard let name = graph.text(entry.key), let kind = graph.object(entry.value) else { continue }
+        if graph.global(kind.callable)?.name != "TensorStorageMetadata" { objects.insert(ExactText(name)) }
+      }
+    }
+    for place in places {
+      let index = Self.fields(place.key, "MetadataIndex", in: graph)
+      guard let info = Self.fields(place.value, "_StorageInfo", in: graph),
+        let path = info["relative_path"].flatMap({ graph.text($0) }),
+        case .int(let offset) = info["offset"], case .int(let length) = info["length"],
+        let offset = Int(exactly: offset), let length = Int(exactly: length), offset >= 0, length >= 0,
+        let name = index?["fqn"].flatMap({ graph.text($0) })
+      else {
+        unreadable += 1
+        continue
+      }
+      items.append(
+        Item(
+          path: path, offset: offset, length: length, isObject: objects.contains(ExactText(name)), name: name)
+      )
+    }
+  }
+
+  /// Returns the fields of an object of a dataclass, by name; nil for other values.
+  private static func fields(
+    _ value: PickleValue, _ type: String, in graph: PickleGraph
+  ) -> [String: PickleValue]? {
+    guard let object = graph.object(value), let made = graph.global(object.callable), made.name == type,
+      made.module.hasPrefix("torch.distributed.checkpoint."), object.states.count == 1,
+      case .dictionary(let pairs) = graph.node(object.states[0])
+    else { return nil }
+    var fields: [String: PickleValue] = [:]
+    // As in a dictionary of Python, the last of equal keys counts.
+    for pair in pairs { if let key = graph.text(pair.key) { fields[key] = pair.value } }
+    return fields
+  }
+}
+
+extension DistributedItems {
+  /// Judges every item where the metadata says that it is.
+  ///
+  /// - Parameter open: Returns the bytes of a file next to the metadata; nil when it cannot be read.
+  func scan(_ audit: FileAudit, open: (String) -> UnsafeRawBufferPointer?) {
+    if unreadable > 0 {
+      audit.report(
+        .unknown, .unaccounted, in: "", at: 0,
+        "the metadata gives \(Format.count(unreadable, "item")) no plain place in a file")
+    }
+    reportOverlaps(audit)
+    for (path, items) in Dictionary(grouping: items, by: { ExactText($0.path) }) {
+      let file = path.text.escapedForDisplay
+      guard !ContentScan.escapesFolder(Array(path.text.utf8)) else {
+        audit.report(
+          .dangerous, .archiveName, in: "", at: 0, "the file \(file) is outside the checkpoint's folder")
+        continue
+      }
+      guard let bytes = unsafe open(path.text) else {
+        audit.report(
+          .unknown, .unaccounted, in: file, at: 0, "the file cannot be read, so its items are not judged")
+        continue
+      }
+      for item in items { unsafe scan(item, in: RawSpan(_unsafeBytes: bytes), file, audit) }
+    }
+  }
+
+  private func scan(_ item: Item, in bytes: RawSpan, _ file: String, _ audit: FileAudit) {
+    let place = "\(file) › \(String(item.name.prefix(200)).escapedForDisplay)"
+    guard let end = item.offset.checkedAdding(item.length), end <= bytes.byteCount else {
+      audit.report(.unknown, .brokenPickle, in: place, at: item.offset, "the file ends before the item does")
+      return
+    }
+    let scan = ContentScan(audit: audit, depth: 1, role: item.isObject ? .pickle : .file)
+    let format = scan.scan(bytes.part(item.offset..<end), in: place)
+    // The place of a tensor in a safetensors file is not one that a loader reads.
+    if format == nil, item.isObject {
+      audit.report(
+        .unknown, .brokenPickle, in: place, at: item.offset, "the object is not a file of torch.save")
+    }
+  }
+
+  /// Reports objects whose bytes are a part of another item.
+  private func reportOverlaps(_ audit: FileAudit) {
+    var last: Item?
+    for item in items.sorted(by: { ($0.path, $0.offset, -$0.length) < ($1.path, $1.offset, -$1.length) }) {
+      if let last, last.path == item.path, item.offset > last.offset || last.isObject != item.isObject,
+        item.offset - last.offset < last.length, item.isObject || last.isObject
+      {
+        audit.report(
+          .dangerous, .zipOverlap, in: item.path.escapedForDisplay, at: item.offset,
+          "\(item.name.escapedForDisplay) lies in the data of \(last.name.escapedForDisplay)")
+      }
+      if last.map({ $0.path != item.path || $0.offset + $0.length < item.offset + item.length }) ?? true {
+        last = item
+      }
+    }
+  }
+}
