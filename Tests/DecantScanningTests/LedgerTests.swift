@@ -221,7 +221,8 @@ import Testing
   // MARK: - Legacy files
 
   private static func legacy(_ ids: Stream, keys: Stream, _ data: [UInt8]) -> [UInt8] {
-    Array(legacyFile(object: ids + ".").dropLast(4)) + [0x80, 2, 0x5D, 0x28] + keys.bytes + [0x65, 0x2E] + data
+    Array(legacyFile(object: ids + ".").dropLast(4)) + [0x80, 2, 0x5D, 0x28] + keys.bytes + [0x65, 0x2E]
+      + data
   }
   private static let four = ZipBuilder.little(UInt64(4))
 

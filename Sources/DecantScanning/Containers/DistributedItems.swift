@@ -21,11 +21,23 @@ struct DistributedItems {
   /// The number of items whose place is not stated plainly.
   private(set) var unreadable = 0
 
-  /// Reads the items of a metadata file; nil for other pickles. O(nodes).
+  private static let module = "torch.distributed.checkpoint"
+
+  /// Reads the items of a metadata file; nil for pickles that name nothing of torch.distributed.checkpoint. O(nodes).
+  ///
+  /// A loader reads attributes and asks for no classes. So places in other objects than those that PyTorch writes are
+  /// not read, and counted.
   init?(_ graph: PickleGraph) {
+    let isDistributed = graph.imports.contains {
+      graph.global($0.value)?.module.hasPrefix(Self.module) ?? false
+    }
+    guard isDistributed else { return nil }
     guard let fields = Self.fields(graph.root, "Metadata", in: graph),
       case .dictionary(let places) = fields["storage_data"].flatMap({ graph.node($0) })
-    else { return nil }
+    else {
+      unreadable = 1
+      return
+    }
     var objects: Set<ExactText> = []
     if case .dictionary(let entries) = fields["state_dict_metadata"].flatMap({ graph.node($0) }) {
       for entry in entries {
@@ -56,7 +68,7 @@ struct DistributedItems {
     _ value: PickleValue, _ type: String, in graph: PickleGraph
   ) -> [String: PickleValue]? {
     guard let object = graph.object(value), let made = graph.global(object.callable), made.name == type,
-      made.module.hasPrefix("torch.distributed.checkpoint."), object.states.count == 1,
+      made.module.hasPrefix(module), object.states.count == 1,
       case .dictionary(let pairs) = graph.node(object.states[0])
     else { return nil }
     var fields: [String: PickleValue] = [:]
@@ -77,7 +89,8 @@ extension DistributedItems {
         "the metadata gives \(Format.count(unreadable, "item")) no plain place in a file")
     }
     reportOverlaps(audit)
-    for (path, items) in Dictionary(grouping: items, by: { ExactText($0.path) }) {
+    let files = Dictionary(grouping: items) { ExactText($0.path) }
+    for (path, items) in files.sorted(by: { $0.key.text < $1.key.text }) {
       let file = path.text.escapedForDisplay
       guard !ContentScan.escapesFolder(Array(path.text.utf8)) else {
         audit.report(

@@ -193,10 +193,8 @@ extension ContentScan {
     }
     let said = StorageStatements()
     let misfit = storageMisfit(entry, record, contents)
-    let result = withContent(of: entry, bytes, label) {
-      content -> (format: ContentFormat?, owner: ByteLedger.Owner?) in
-      // torch ignores the flag of encryption, so encrypted bytes that make a pickle are one; others break by chance.
-      let isPickle = entry.flags & 1 == 0 && Self.isNamedPickle(entry)
+    func judge(_ content: RawSpan) -> (format: ContentFormat?, owner: ByteLedger.Owner?) {
+      let isPickle = Self.isNamedPickle(entry)
       var scan = inside(as: isPickle ? .pickle : .file)
       scan.statements = said
       var owner: ByteLedger.Owner?
@@ -213,15 +211,29 @@ extension ContentScan {
         owner = .tensor
       default: break
       }
-      let format = scan.scan(content, in: label)
+      // A short text of a known form is no other file, although the names of modules can begin like a pickle.
+      let format = owner == .text ? nil : scan.scan(content, in: label)
       if isPickle, format == nil {
         audit.report(.unknown, .brokenPickle, in: label, at: 0, "\(name) is not a pickle")
       }
-      if format == .pickle || owner == .text, contents.hasChecksums, entry.isListed, !isIntact(content, entry)
-      {
+      let isChecked = format == .pickle || owner == .text || entry.flags & 1 != 0
+      if isChecked, contents.hasChecksums, entry.isListed, !isIntact(content, entry) {
         audit.report(.unknown, .zipCrc, in: label, at: entry.header, "the checksum of \(name) is wrong")
       }
       return (format, owner ?? (format == nil ? nil : .nested))
+    }
+    let result: (format: ContentFormat?, owner: ByteLedger.Owner?)?
+    var badFlags = entry.flags & 0x2060 != 0
+    if entry.flags & 1 == 0 {
+      result = withContent(of: entry, bytes, label, judge)
+    } else if let plain = withContent(of: entry, bytes, label, { inside(as: .file).scan($0, in: label) })
+      ?? nil
+    {
+      // torch ignores the flag of encryption, so encrypted bytes that make a pickle are one; others break by chance.
+      result = (plain, .nested)
+      badFlags = true
+    } else {
+      result = withDecrypted(entry, bytes, label, judge)
     }
     if let pickle = folder?.storagePickle(entry.name) {
       let known = contents.statements[pickle.name] ?? StorageStatements()
@@ -230,14 +242,10 @@ extension ContentScan {
     }
     guard let (format, owner) = result else { return ledger.markUnread(entry.data) }
     if let owner { ledger.claim(entry.data, as: owner) } else { ledger.markUnread(entry.data) }
-    if entry.flags & 0x2061 != 0 {
-      if format == nil, entry.flags & 1 != 0 {
-        scanDecrypted(entry, bytes, label)
-      } else {
-        report(
-          .dangerous, .zipFlags,
-          "\(name) has the flags 0x\(String(entry.flags, radix: 16)), which other readers reject")
-      }
+    if badFlags {
+      report(
+        .dangerous, .zipFlags,
+        "\(name) has the flags 0x\(String(entry.flags, radix: 16)), which other readers reject")
     } else if let folder, !folder.holds(entry.name) {
       report(
         format == .pickle ? .dangerous : .unknown, format == .pickle ? .zipOutside : .unexpectedMember,
@@ -247,7 +255,9 @@ extension ContentScan {
     } else if misfit != nil || record == .programData, contents.isProgram {
       // The archive is reported as a program.
     } else if folder != nil, owner == nil {
-      report(.unknown, .unexpectedMember, "PyTorch does not write \(name), or not with this content")
+      report(
+        .unknown, .unexpectedMember,
+        record == .unexpected ? "PyTorch does not write \(name)" : "\(name) has no form that PyTorch writes")
     } else if folder == nil, owner == nil, layout.hasDirectory {
       report(.unreadable, .notACheckpoint, "\(name) is not a format that scan reads")
     }
@@ -266,7 +276,8 @@ extension ContentScan {
       ? nil : "has \(Format.count(entry.byteCount, "byte")), but its tensors say \(Format.count(byteCount))"
   }
 
-  /// Calls a closure with the content of an entry. Returns nil, and reports why, when the content cannot be read.
+  /// Calls a closure with the content of an entry, ignoring the flag of encryption. Returns nil when the content cannot
+  /// be read, and reports why unless it is encrypted.
   private func withContent<Result>(
     of entry: ZipLayout.Entry, _ bytes: RawSpan, _ label: String, _ body: (RawSpan) -> Result
   ) -> Result? {
@@ -301,11 +312,7 @@ extension ContentScan {
         return nil
       }
       guard let taken else {
-        if entry.flags & 1 != 0 {
-          scanDecrypted(entry, bytes, label)
-        } else {
-          report(.unknown, .zipBroken, "it cannot be inflated")
-        }
+        if entry.flags & 1 == 0 { report(.unknown, .zipBroken, "it cannot be inflated") }
         return nil
       }
       if taken < stored.byteCount {
@@ -316,10 +323,7 @@ extension ContentScan {
       }
       return unsafe body(content.span.bytes)
     default:
-      if entry.flags & 1 != 0 {
-        scanDecrypted(entry, bytes, label)
-        return nil
-      }
+      if entry.flags & 1 != 0 { return nil }
       // PyTorch never writes such an entry, but other loaders read it.
       guard takeBudget(for: entry, label) else { return nil }
       do throws(ZipLibrary.Failure) {
@@ -332,21 +336,18 @@ extension ContentScan {
     }
   }
 
-  /// Scans an encrypted entry with the password, or reports that it cannot be read.
-  private func scanDecrypted(_ entry: ZipLayout.Entry, _ bytes: RawSpan, _ label: String) {
-    func report(_ severity: ScanSeverity, _ rule: ScanRule, _ what: String) {
-      audit.report(severity, rule, in: label, at: entry.header, what)
-    }
+  /// Calls a closure with the decrypted content of an entry. Returns nil, and reports why, when it cannot be read.
+  private func withDecrypted<Result>(
+    _ entry: ZipLayout.Entry, _ bytes: RawSpan, _ label: String, _ body: (RawSpan) -> Result
+  ) -> Result? {
     do throws(ZipLibrary.Failure) {
       guard audit.password != nil else { throw .passwordMissing }
-      guard takeBudget(for: entry, label) else { return }
+      guard takeBudget(for: entry, label) else { return nil }
       let content = try decode(entry, bytes)
-      let isPickle = Self.isNamedPickle(entry)
-      let format = unsafe inside(as: isPickle ? .pickle : .file).scan(content.span.bytes, in: label)
-      if isPickle, format == nil { report(.unknown, .brokenPickle, "it is not a pickle") }
-      if entry.crc32 != 0, !isIntact(content, entry) { report(.unknown, .zipCrc, "its checksum is wrong") }
+      return unsafe body(content.span.bytes)
     } catch {
-      report(.unreadable, .encrypted, reason(error))
+      audit.report(.unreadable, .encrypted, in: label, at: entry.header, reason(error))
+      return nil
     }
   }
 
@@ -398,10 +399,6 @@ extension ContentScan {
     case .damaged(let reason): reason
     case .unreadable(let error): error.reason
     }
-  }
-
-  private func isIntact(_ content: [UInt8], _ entry: ZipLayout.Entry) -> Bool {
-    unsafe isIntact(content.span.bytes, entry)
   }
 
   private func isIntact(_ content: RawSpan, _ entry: ZipLayout.Entry) -> Bool {
