@@ -71,7 +71,7 @@ struct ContentScan {
     audit.report(
       .dangerous, .polyglot, in: place, at: 0,
       "it is also a valid pickle that imports names, and torch.load and pickle.load read it as one")
-    follow(graph, in: join(place, "read as a pickle"))
+    follow(graph, of: bytes, in: join(place, "read as a pickle"))
   }
 
   /// Returns the location of a part inside another location, joined by ` › `.

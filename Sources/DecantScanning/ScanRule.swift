@@ -53,6 +53,8 @@ public enum ScanRule: String, Sendable, CaseIterable {
   case brokenPickle = "broken-pickle"
   /// A name after the point where the stream cannot be parsed.
   case nameAfterBreak = "name-after-break"
+  /// An opcode crosses the end of its frame, so that versions of CPython read different programs.
+  case frameCrossed = "frame-crossed"
   /// Source code of a class, stored by torch.save; loading imports the class.
   case embeddedSource = "embedded-source"
 
@@ -133,6 +135,8 @@ public enum ScanRule: String, Sendable, CaseIterable {
     case .trailingData: "Data where the container format has none."
     case .brokenPickle: "A truncated or damaged pickle: loading runs everything before the damage."
     case .nameAfterBreak: "A name after the point where the stream cannot be parsed."
+    case .frameCrossed:
+      "An opcode crosses the end of its frame, so that versions of CPython read different programs."
     case .embeddedSource: "Source code of a class, stored by torch.save; loading imports the class."
     case .zipFlags: "A flag that other readers reject (encrypted, patched) and torch ignores."
     case .zipName: "Two entries with one name, or a name that differs from the directory's."

@@ -244,6 +244,10 @@ import Testing
       .nameAfterBreak, .dangerous, .proto4 + "}h\u{7}" + .stackName("posix", "system") + ".",
       near: .proto4 + "}h\u{7}" + .text("posix") + ".", .unknown),
     Case(
+      .frameCrossed, .dangerous,
+      .proto4 + Stream([0x95, 2, 0, 0, 0, 0, 0, 0, 0]) + "NK\u{1}.",
+      near: .proto4 + Stream([0x95, 4, 0, 0, 0, 0, 0, 0, 0]) + "NK\u{1}.", .clean),
+    Case(
       .embeddedSource, .unknown,
       legacyFile(
         object: "(" + .text("module") + .name("torch.nn.modules.linear", "Linear") + .text("linear.py")

@@ -8,14 +8,14 @@ extension ContentScan {
   /// Scans a legacy file whose first stream is the magic number.
   func scanLegacy(_ bytes: RawSpan, first: PickleGraph, in place: String) {
     var offset = first.byteCount
-    follow(first, in: join(place, "stream 1"))
+    follow(first, of: bytes, in: join(place, "stream 1"))
     var storages: [ExactText: (count: Int, elementByteCount: Int?)] = [:]
     var keys: [String]?
     for number in 2...5 {
       let label = join(place, "stream \(number)")
       let rest = bytes.part(offset..<bytes.byteCount)
       let (graph, error) = interpret(rest)
-      let pickle = follow(graph, in: label)
+      let pickle = follow(graph, of: rest, in: label)
       if let error { return reportBreak(error, graph, rest, at: 0, in: label) }
       if number == 4 { storages = pickle.storages }
       if number == 5 { keys = graph.list(graph.root)?.map { graph.text($0) ?? "" } }

@@ -33,7 +33,7 @@ extension PickleAudit {
         call: CallFormatter.call(object, in: graph))
     }
     if let places = Self.callers[global.qualifiedName] {
-      let arguments = graph.tuple(object.arguments) ?? []
+      let arguments = graph.arguments(object) ?? []
       for place in places where place < arguments.count {
         judge(handed: arguments[place], to: global, in: object)
       }

@@ -17,7 +17,7 @@ extension PickleAudit {
       judge(keys: object.pairs, isState: true, at: offset)
       // A call that makes a dictionary or tuple hides its keys: dict([("append", print)]).
       let isFactory = graph.global(object.callable)?.name == "defaultdict"
-      if let arguments = graph.tuple(object.arguments),
+      if let arguments = graph.arguments(object),
         holdsName(Array(arguments.dropFirst(isFactory ? 1 : 0)), 4)
       {
         report(
@@ -102,6 +102,17 @@ extension PickleAudit {
       }
     }
     for fill in graph.irregularAdditions {
+      switch graph.node(fill.target) {
+      case .byteArray:
+        report(
+          .dangerous, .oddUse, fill.offset,
+          "a bytearray is changed after it is made, which hides what a call receives")
+        continue
+      case .list:
+        report(.unknown, .oddUse, fill.offset, "an item of a list is replaced, which picklers do not write")
+        continue
+      default: break
+      }
       report(
         .dangerous, .importChanged, fill.offset, "items are set on, or added to, an imported object",
         call: fill.pairs.isEmpty

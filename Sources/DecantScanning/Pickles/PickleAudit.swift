@@ -30,6 +30,11 @@ struct PickleAudit {
 
   /// Judges every value, import and change in the stream.
   mutating func run() {
+    if let refusal = graph.refusal {
+      report(
+        .unknown, .brokenPickle, refusal.offset,
+        "some unpicklers stop \(refusal.description.escapedForDisplay); what others execute is judged")
+    }
     var called: Set<Int32> = []
     var extensions: Set<Int32> = []
     for node in graph.nodes {
@@ -146,12 +151,12 @@ struct PickleAudit {
         loadFromBytes(object, call())
         return true
       }
-      if global.name == "type", rule == .standardValue, (graph.tuple(object.arguments)?.count ?? 3) > 1 {
+      if global.name == "type", rule == .standardValue, (graph.arguments(object)?.count ?? 3) > 1 {
         report(.dangerous, .runsCode, object.offset, "\(name): makes a class", call: call())
         return true
       }
       if StandardLibrary.isMetaclass(global.module, global.name),
-        (graph.tuple(object.arguments)?.count ?? 3) > 1
+        (graph.arguments(object)?.count ?? 3) > 1
       {
         report(.dangerous, .runsCode, object.offset, "\(name): makes a class", call: call())
         return true
@@ -161,7 +166,7 @@ struct PickleAudit {
       }
       report(.unknown, rule, object.offset, "\(name): \(reason)", call: call())
     case .dangerous(let rule, let reason), .dangerousWhenCalled(let rule, let reason):
-      if global.name == "loads" || global.name == "_loads", let first = graph.tuple(object.arguments)?.first,
+      if global.name == "loads" || global.name == "_loads", let first = graph.arguments(object)?.first,
         let bytes = graph.bytes(first)
       {
         payloads.append(Payload(bytes: bytes, isLoaded: true, offset: object.offset))
@@ -178,7 +183,7 @@ struct PickleAudit {
     guard nesting < 4, object.construction == .reduce, object.states.isEmpty, object.items.isEmpty,
       object.pairs.isEmpty, let function = graph.global(object.callable), function.name == "getattr",
       function.module == "builtins" || function.module == "__builtin__",
-      let arguments = graph.tuple(object.arguments), arguments.count == 2,
+      let arguments = graph.arguments(object), arguments.count == 2,
       let name = graph.text(arguments[1]),
       NameClass.isPlain(name), !name.hasPrefix("__")
     else { return nil }
@@ -198,7 +203,7 @@ struct PickleAudit {
     guard object.construction == .reduce, object.states.isEmpty, object.items.isEmpty, object.pairs.isEmpty,
       let function = graph.global(object.callable), function.name == "getattr",
       function.module == "builtins" || function.module == "__builtin__",
-      let arguments = graph.tuple(object.arguments), arguments.count == 2,
+      let arguments = graph.arguments(object), arguments.count == 2,
       let name = graph.text(arguments[1]), NameClass.isPlain(name), !name.hasPrefix("__"),
       !name.contains("."), !DangerousNames.leaves.contains(name), let owner = graph.object(arguments[0])
     else { return nil }
@@ -216,7 +221,7 @@ struct PickleAudit {
   private func isPlainIterator(_ object: PickleObject, _ global: PickleGlobal) -> Bool {
     guard global.module == "builtins" || global.module == "__builtin__",
       global.name == "iter" || global.name == "reversed", object.construction == .reduce,
-      let arguments = graph.tuple(object.arguments), arguments.count == 1
+      let arguments = graph.arguments(object), arguments.count == 1
     else { return false }
     switch graph.node(arguments[0]) {
     case .list, .tuple, .dictionary, .set, .frozenSet, .text, .bytes: return true
@@ -318,7 +323,7 @@ struct PickleAudit {
   }
 
   private mutating func loadFromBytes(_ object: PickleObject, _ call: String) {
-    guard let arguments = graph.tuple(object.arguments), arguments.count == 1,
+    guard let arguments = graph.arguments(object), arguments.count == 1,
       let bytes = graph.bytes(arguments[0])
     else {
       report(

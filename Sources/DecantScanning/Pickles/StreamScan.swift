@@ -18,7 +18,7 @@ extension ContentScan {
       return true
     }
     let isAlone = error != nil || graph.byteCount == bytes.byteCount
-    follow(graph, in: isAlone ? place : join(place, "stream 1"))
+    follow(graph, of: bytes, in: isAlone ? place : join(place, "stream 1"))
     if let error {
       reportBreak(error, graph, bytes, at: 0, in: place)
     } else if !isAlone {
@@ -46,7 +46,7 @@ extension ContentScan {
           .unknown, .secondStream, in: place, at: offset,
           "another pickle stream follows; a second load call runs it")
       }
-      follow(graph, in: label)
+      follow(graph, of: rest, in: label)
       if let error { return reportBreak(error, graph, rest, at: 0, in: label) }
       offset += graph.byteCount
       number += 1
@@ -74,7 +74,7 @@ extension ContentScan {
 
   /// Interprets a stream, and keeps the values made before an error.
   func interpret(_ bytes: RawSpan) -> (graph: PickleGraph, error: PickleError?) {
-    PickleMachine.interpretAsFarAsPossible(bytes, limits: audit.limits)
+    PickleMachine.audit(bytes, limits: audit.limits)
   }
 
   /// Interprets data that is probably not a pickle, without reading more of it than necessary.
@@ -86,7 +86,9 @@ extension ContentScan {
     var count = 1 << 16
     while true {
       let result = interpret(bytes.part(0..<count))
-      guard let error = result.error, count < bytes.byteCount, mayBeCut(error) else { return result }
+      guard count < bytes.byteCount,
+        let error = result.error ?? result.graph.refusal, mayBeCut(error)
+      else { return result }
       count *= 16
     }
   }
@@ -120,9 +122,25 @@ extension ContentScan {
     graph.nodes.contains { if case .extensionCode = $0 { true } else { false } }
   }
 
-  /// Judges a stream, and scans the byte strings in it.
+  /// Judges a stream, under every reading of its frames, and scans the byte strings in it.
   @discardableResult
-  func follow(_ graph: PickleGraph, in place: String) -> PickleAudit {
+  func follow(_ graph: PickleGraph, of bytes: RawSpan, in place: String) -> PickleAudit {
+    let pickle = follow(graph, in: place)
+    guard let crossing = graph.frameCrossing else { return pickle }
+    audit.report(
+      .dangerous, .frameCrossed, in: place, at: crossing.offset,
+      "\(crossing.description); versions of CPython read what follows differently")
+    guard crossing.kind == .argument else { return pickle }
+    for (frames, reader) in [(PickleFrameReading.dropsRest, "3.8"), (.dropsRestAlways, "3.4")] {
+      let (other, error) = PickleMachine.audit(bytes, limits: audit.limits, frames: frames)
+      let place = join(place, "as CPython \(reader) reads frames")
+      _ = follow(other, in: place)
+      if let error, case .limit = error.cause { reportBreak(error, other, bytes, at: 0, in: place) }
+    }
+    return pickle
+  }
+
+  private func follow(_ graph: PickleGraph, in place: String) -> PickleAudit {
     audit.streamCount += 1
     var pickle = PickleAudit(graph, in: place, audit)
     pickle.run()
