@@ -12,6 +12,8 @@ package struct PickleGraph: Sendable {
   package internal(set) var frameCrossing: PickleFrameCrossing?
   /// The first opcode that CPython 3.11's C unpickler refuses and another one executes, in an audit.
   package internal(set) var refusal: PickleError?
+  /// The number of values that were pushed, shared references included.
+  package internal(set) var valueCount = 0
   /// The greatest index of the memo. CPython's memo is an array of at least as many entries.
   package internal(set) var greatestMemoIndex = 0
   /// The greatest number of digits of a decimal integer that was too long to convert.
@@ -88,6 +90,17 @@ package struct PickleGraph: Sendable {
       String(validating: bytes, as: UTF8.self)
         ?? String(String.UnicodeScalarView(bytes.map { Unicode.Scalar($0) }))
     default: nil
+    }
+  }
+
+  /// Returns the first bytes of a text, which may be shared by any number of calls. O(limit).
+  package func text(_ value: PickleValue, upTo limit: Int) -> String? {
+    switch node(value) {
+    case .text(let text) where text.utf8.count > limit:
+      String(decoding: text.utf8.prefix(limit), as: UTF8.self)
+    case .byteString(let bytes) where bytes.count > limit:
+      String(decoding: bytes.prefix(limit), as: UTF8.self)
+    default: text(value)
     }
   }
 

@@ -450,14 +450,18 @@ extension PickleMachine {
   mutating func pushStackGlobal() throws(PickleError) {
     let name = try pop()
     let module = try pop()
+    let operands = PicklePair(key: module, value: name)
+    if let known = longGlobals[operands] { return try push(known) }
     if let moduleText = graph.text(module), let nameText = graph.text(name) {
       let value = try make(.global(PickleGlobal(module: moduleText, name: nameText)))
       graph.imports.append(.init(value: value, offset: start))
+      // A text of a megabyte can be named in five bytes.
+      if moduleText.utf8.count + nameText.utf8.count > 200 { longGlobals[operands] = value }
       try push(value)
     } else {
-      let operands = try make(.tuple([module, name]))
+      let arguments = try make(.tuple([module, name]))
       try push(
-        node: .object(PickleObject(.computedGlobal, callable: .none, arguments: operands, offset: start)))
+        node: .object(PickleObject(.computedGlobal, callable: .none, arguments: arguments, offset: start)))
     }
   }
 

@@ -31,6 +31,8 @@ package struct PickleMachine: ~Escapable {
   private var namedMemo: [[UInt8]: PickleValue] = [:]
   var graph = PickleGraph()
   var globals = PickleGlobalCache()
+  /// The nodes of STACK_GLOBAL's long names, by the texts that gave them.
+  var longGlobals: [PicklePair: PickleValue] = [:]
   /// The number of values pushed so far, shared references included. It bounds the memory of a hostile
   /// stream.
   private var pushes = 0
@@ -99,6 +101,7 @@ package struct PickleMachine: ~Escapable {
 
   @_lifetime(self: copy self)
   private mutating func run() throws(PickleError) {
+    defer { graph.valueCount = pushes }
     while true {
       start = offset
       opcode = nil

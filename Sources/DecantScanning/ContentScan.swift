@@ -26,6 +26,8 @@ struct ContentScan {
         .unknown, .limit, in: place, at: 0, "it is nested more than \(Self.maxDepth) containers deep")
       return nil
     }
+    // Nothing more is judged. The verdict is not clean, and says why.
+    guard audit.spend(1) else { return .pickle }
     if let format = scanContainer(bytes, in: place) {
       if Sniffing.mayBePickle(bytes) { checkPolyglot(bytes, in: place) }
       return format

@@ -97,6 +97,10 @@ public enum ScanRule: String, Sendable, CaseIterable {
   // MARK: What cannot be judged
   /// Shared nested containers that exhaust memory when they are copied or printed.
   case expansion
+  /// Loading it never ends, or takes far more memory than the file has.
+  case exhaustsLoader = "exhausts-loader"
+  /// The file is made to exhaust a scanner: it takes more work than any honest file of its size.
+  case exhaustsScanner = "exhausts-scanner"
   /// A limit was reached: the rest was not scanned.
   case limit
   /// An encrypted entry.
@@ -158,6 +162,9 @@ public enum ScanRule: String, Sendable, CaseIterable {
     case .metadataScript: "Metadata that contains a script, which a web page or program might run."
     case .expansion:
       "Shared nested containers that exhaust memory when they are copied or printed."
+    case .exhaustsLoader: "Loading it never ends, or takes far more memory than the file has."
+    case .exhaustsScanner:
+      "The file is made to exhaust a scanner: it takes more work than any honest file of its size."
     case .limit: "A limit was reached: the rest was not scanned."
     case .encrypted: "An encrypted entry."
     case .notACheckpoint: "A file or entry that is not a format that scan reads."

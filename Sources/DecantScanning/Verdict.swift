@@ -55,6 +55,8 @@ public struct FileScan: Sendable {
   public let streamCount: Int
   /// The number of findings beyond ``CheckpointScanner/findingLimit``, which are not kept.
   public let leftOut: Int
+  /// The work of the scan, in values made or judged.
+  package let work: Int
 
   /// The verdict, from the worst finding.
   public var verdict: ScanVerdict {

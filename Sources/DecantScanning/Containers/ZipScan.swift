@@ -100,6 +100,8 @@ extension ContentScan {
     var program = TorchScriptProgram()
     var code = ArchivedCode()
     for entry in entries {
+      audit.judge(byteCount: 76 + 2 * entry.name.count)
+      guard audit.spend(WorkBudget.Cost.entry) else { return }
       let name = layout.display(entry.name)
       let label = join(place, name)
       func report(_ severity: ScanSeverity, _ rule: ScanRule, _ what: String) {
@@ -185,6 +187,8 @@ extension ContentScan {
         return nil
       }
       audit.inflationLeft -= count
+      audit.judge(byteCount: stored.byteCount)
+      guard audit.spend(count / WorkBudget.Cost.bytesPerUnit) else { return nil }
       var isSound = false
       let content: [UInt8]
       do {

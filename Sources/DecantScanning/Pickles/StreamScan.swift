@@ -74,7 +74,18 @@ extension ContentScan {
 
   /// Interprets a stream, and keeps the values made before an error.
   func interpret(_ bytes: RawSpan) -> (graph: PickleGraph, error: PickleError?) {
-    PickleMachine.audit(bytes, limits: audit.limits)
+    let result = PickleMachine.audit(bytes, limits: limits(for: bytes.byteCount))
+    audit.spend(result.graph.valueCount + result.graph.byteCount / WorkBudget.Cost.bytesPerUnit)
+    return result
+  }
+
+  /// The limits of one pickle: more for a longer one, and less by what the pickles around it hold.
+  private func limits(for byteCount: Int) -> Limits {
+    var limits = audit.limits
+    let scale = 1 + byteCount / WorkBudget.bytesPerBase
+    limits.pickleNodes = limits.pickleNodes * scale - audit.heldNodes
+    limits.pickleValues = limits.pickleValues * scale - audit.heldNodes
+    return limits
   }
 
   /// Interprets data that is probably not a pickle, without reading more of it than necessary.
@@ -132,7 +143,7 @@ extension ContentScan {
       "\(crossing.description); versions of CPython read what follows differently")
     guard crossing.kind == .argument else { return pickle }
     for (frames, reader) in [(PickleFrameReading.dropsRest, "3.8"), (.dropsRestAlways, "3.4")] {
-      let (other, error) = PickleMachine.audit(bytes, limits: audit.limits, frames: frames)
+      let (other, error) = PickleMachine.audit(bytes, limits: limits(for: bytes.byteCount), frames: frames)
       let place = join(place, "as CPython \(reader) reads frames")
       _ = follow(other, in: place)
       if let error, case .limit = error.cause { reportBreak(error, other, bytes, at: 0, in: place) }
@@ -142,10 +153,20 @@ extension ContentScan {
 
   private func follow(_ graph: PickleGraph, in place: String) -> PickleAudit {
     audit.streamCount += 1
+    audit.judge(byteCount: graph.byteCount)
     var pickle = PickleAudit(graph, in: place, audit)
     pickle.run()
     pickle.readPersistentIDs()
+    audit.heldNodes += graph.nodes.count
+    defer { audit.heldNodes -= graph.nodes.count }
     for payload in pickle.payloads {
+      if audit.isSpent { break }
+      let key = PayloadKey(payload.bytes, isLoaded: payload.isLoaded, depth: depth)
+      audit.spend(payload.bytes.count / WorkBudget.Cost.bytesPerUnit)
+      if let worst = audit.payloads[key] {
+        if !payload.isLoaded, let worst { reportNested(worst, payload, in: place) }
+        continue
+      }
       let before = audit.findings.count
       let inner = join(place, "bytes inside")
       let scan = inside(isExpected: payload.isLoaded)
@@ -155,12 +176,16 @@ extension ContentScan {
           .unknown, .brokenPickle, in: inner, at: 0,
           "bytes that are loaded as a file cannot be parsed")
       } else if !payload.isLoaded, let worst = audit.worst(since: before) {
-        audit.report(
-          worst, .nestedPickle, in: place, at: payload.offset,
-          "bytes that are a pickle with findings of its own")
+        reportNested(worst, payload, in: place)
       }
+      audit.payloads[key] = .some(audit.worst(since: before))
     }
     return pickle
+  }
+
+  private func reportNested(_ worst: ScanSeverity, _ payload: PickleAudit.Payload, in place: String) {
+    audit.report(
+      worst, .nestedPickle, in: place, at: payload.offset, "bytes that are a pickle with findings of its own")
   }
 
   /// Reports the error that ends a stream, and searches the bytes after it for names.
