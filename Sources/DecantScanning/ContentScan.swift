@@ -4,6 +4,8 @@ internal import DecantPickle
 /// The format of bytes, determined from their content.
 enum ContentFormat {
   case zip, tar, npy, safetensors, gguf, pickle
+  /// The budget was spent before: nothing is known about the bytes.
+  case unjudged
 }
 
 /// Determines the format of bytes and scans them: a file, an entry of an archive, or bytes inside a pickle.
@@ -26,8 +28,7 @@ struct ContentScan {
         .unknown, .limit, in: place, at: 0, "it is nested more than \(Self.maxDepth) containers deep")
       return nil
     }
-    // Nothing more is judged. The verdict is not clean, and says why.
-    guard audit.spend(1) else { return .pickle }
+    guard audit.spend(1) else { return .unjudged }
     if let format = scanContainer(bytes, in: place) {
       if Sniffing.mayBePickle(bytes) { checkPolyglot(bytes, in: place) }
       return format
@@ -69,7 +70,9 @@ struct ContentScan {
   /// Reports a container whose first bytes are also a pickle that imports names.
   private func checkPolyglot(_ bytes: RawSpan, in place: String) {
     let (graph, error) = interpretTentatively(bytes)
-    guard hasPlausibleImports(graph) || error == nil && hasExtensions(graph) else { return }
+    guard
+      hasPlausibleImports(graph) || error == nil && hasExtensions(graph) || hidesImports(graph, in: bytes)
+    else { return }
     audit.report(
       .dangerous, .polyglot, in: place, at: 0,
       "it is also a valid pickle that imports names, and torch.load and pickle.load read it as one")

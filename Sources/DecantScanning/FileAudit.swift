@@ -141,6 +141,6 @@ final class FileAudit {
     }
     return FileScan(
       path: path, findings: order.map { findings[$0] }, streamCount: streamCount, leftOut: leftOut,
-      work: work.spent)
+      work: work.spent, judgedByteCount: work.judged)
   }
 }

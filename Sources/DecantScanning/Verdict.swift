@@ -57,6 +57,8 @@ public struct FileScan: Sendable {
   public let leftOut: Int
   /// The work of the scan, in values made or judged.
   package let work: Int
+  /// The number of bytes that the work is for: pickles, headers and code.
+  package let judgedByteCount: Int
 
   /// The verdict, from the worst finding.
   public var verdict: ScanVerdict {

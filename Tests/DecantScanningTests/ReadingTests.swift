@@ -48,6 +48,17 @@ import Testing
     #expect(places.contains("as CPython \(version) reads frames"), "\(scan.findings)")
   }
 
+  /// What only a reading that drops bytes imports makes bytes a pickle, wherever they are.
+  @Test func droppedRestIsJudgedInside() {
+    let call = Self.hidden + "."
+    let inner =
+      Self.frame(7) + Stream([0x58, 5, 0, 0, 0]) + "AABBB" + Stream([0x55, UInt8(call.bytes.count)]) + call
+      + "0I?\n"
+    let scan = Self.scan((Stream([0x80, 4]) + .bytes(inner.bytes) + ".").bytes)
+    #expect(scan.verdict == .dangerous, "\(scan.findings)")
+    #expect(scan.findings.contains { $0.rule == .nestedPickle })
+  }
+
   @Test func contiguousFramesAreClean() {
     // A pickler writes large bytes between two frames.
     let stream =
@@ -75,6 +86,7 @@ import Testing
 
   /// What some unpickler executes and another refuses. Each leaves the stack as it was.
   static let accepted = [
+    Accepted("a view of a string and more", "U\u{1}a\u{98}0" + bytearray + "K\u{1}a0"),
     Accepted("APPEND on a bytearray", bytearray + "K\u{1}a0"),
     Accepted("APPENDS on a bytearray", bytearray + "(K\u{1}K\u{2}e0"),
     Accepted("SETITEM on a bytearray", bytearray + "K\u{0}K\u{2}s0"),

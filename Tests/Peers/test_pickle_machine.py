@@ -9,10 +9,9 @@ DECANT_FUZZ_SECONDS  how long to look (60)
 DECANT_FUZZ_SEED     the seed: a number, or `new` for one that nobody has tried
 """
 
-import io
+import hashlib
 import json
 import os
-import pickle
 import random
 import shutil
 import struct
@@ -22,12 +21,12 @@ import tempfile
 import time
 from pathlib import Path
 
-import pytest
-
 SEED = os.environ.get("DECANT_FUZZ_SEED", "20261201")
 SECONDS = float(os.environ.get("DECANT_FUZZ_SECONDS", "60"))
 BATCH = 400
-CRASHES = Path(__file__).resolve().parents[2] / "fixtures" / "crashes" / "scan"
+ROOT = Path(__file__).resolve().parents[2]
+# What earlier runs found.
+KEPT = sorted((ROOT / "fixtures" / "crashes" / "scan").iterdir())
 
 # Runs in a subprocess, so that a stream which kills its unpickler kills nothing else. Works in CPython 3 and PyPy 3.
 READER = r"""
@@ -299,14 +298,14 @@ def differences(decant, readers, streams, folder) -> list:
     return wrong
 
 
-def test_what_is_called(decant):
+def test_what_is_called(decant, figures):
     seed = random.SystemRandom().randrange(10**9) if SEED == "new" else int(SEED)
     print(f"DECANT_FUZZ_SEED={seed}")
     interpreters = {"CPython": sys.executable} | ({"PyPy": shutil.which("pypy3")} if shutil.which("pypy3") else {})
     readers = {name: Reader(path) for name, path in interpreters.items()}
     made = Streams(seed)
     started = time.monotonic()
-    count = called = 0
+    count = 0
     wrong = []
     with tempfile.TemporaryDirectory() as scratch:
         while time.monotonic() - started < SECONDS and len(wrong) < 10:
@@ -315,13 +314,21 @@ def test_what_is_called(decant):
             count += len(streams)
     for reader in readers.values():
         reader.close()
-    kept = []
+    found = ROOT / ".build" / "fuzz" / "found"
     for data, _ in wrong:
-        path = Path(tempfile.gettempdir()) / f"decant-machine-{abs(hash(data)):x}.pkl"
-        path.write_bytes(data)
-        kept.append(str(path))
-    assert not wrong, f"seed {seed}, kept {kept}\n" + "\n".join(f"{data!r}\n  {why}" for data, why in wrong)
-    print(f"{count} streams, seed {seed}")
+        found.mkdir(parents=True, exist_ok=True)
+        (found / f"machine-{hashlib.sha256(data).hexdigest()[:12]}").write_bytes(data)
+    assert not wrong, f"seed {seed}, kept in {found}\n" + "\n".join(f"{data!r}\n  {why}" for data, why in wrong)
+    assert count
+    figures(f"the pickle machine agreed with {' and '.join(readers)} on {count} streams, seed {seed}")
+
+
+def test_what_was_found(decant, tmp_path):
+    reader = Reader(sys.executable)
+    streams = [path.read_bytes() for path in KEPT]
+    assert streams
+    assert not differences(decant, {"CPython": reader}, streams, tmp_path)
+    reader.close()
 
 
 def test_markers_are_called(decant, tmp_path):

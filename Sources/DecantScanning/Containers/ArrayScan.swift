@@ -88,6 +88,7 @@ extension ContentScan {
       return true
     }
     audit.judge(byteCount: count)
+    guard audit.spend(count / 2) else { return true }
     let header: JSONValue
     do throws(ParsingError) { header = try JSONValue(parsing: bytes.part(8..<8 + count)) } catch {
       return false

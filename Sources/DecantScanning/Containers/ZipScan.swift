@@ -121,7 +121,12 @@ extension ContentScan {
 
       let isProgram = folder?.isProgram(entry.name) ?? false
       if folder?.announcesProgram(entry.name) ?? false { program.isAnnounced = true }
-      let format = withContent(of: entry, bytes, label) { content in
+      let format = withContent(of: entry, bytes, label) { content -> ContentFormat? in
+        let isCode = isProgram || folder?.code(entry.name) != nil
+        if isCode {
+          audit.judge(byteCount: content.byteCount)
+          guard audit.spend(content.byteCount / 8) else { return .unjudged }
+        }
         if isProgram { program.add(content, label) }
         if let kind = folder?.code(entry.name) { code.add(kind, content, label) }
         // torch ignores the flag of encryption, so encrypted bytes that make a pickle are one; others break by chance.

@@ -73,8 +73,10 @@ extension ContentScan {
   }
 
   /// Interprets a stream, and keeps the values made before an error.
-  func interpret(_ bytes: RawSpan) -> (graph: PickleGraph, error: PickleError?) {
-    let result = PickleMachine.audit(bytes, limits: limits(for: bytes.byteCount))
+  func interpret(
+    _ bytes: RawSpan, frames: PickleFrameReading = .straight
+  ) -> (graph: PickleGraph, error: PickleError?) {
+    let result = PickleMachine.audit(bytes, limits: limits(for: bytes.byteCount), frames: frames)
     audit.spend(result.graph.valueCount + result.graph.byteCount / WorkBudget.Cost.bytesPerUnit)
     return result
   }
@@ -107,7 +109,7 @@ extension ContentScan {
   /// Returns true when a stream without a pickle's name is one: it imports names or uses extension codes, fills the
   /// bytes, or another stream follows.
   private func isPickle(_ graph: PickleGraph, _ error: PickleError?, _ bytes: RawSpan) -> Bool {
-    if hasPlausibleImports(graph) { return true }
+    if hasPlausibleImports(graph) || hidesImports(graph, in: bytes) { return true }
     guard error == nil else { return false }
     if hasExtensions(graph) { return true }
     if graph.byteCount == bytes.byteCount { return true }
@@ -128,6 +130,14 @@ extension ContentScan {
     }
   }
 
+  /// Returns true when a stream that crosses a frame imports names in another reading of its frames.
+  func hidesImports(_ graph: PickleGraph, in bytes: RawSpan) -> Bool {
+    guard graph.frameCrossing?.kind == .argument else { return false }
+    return [PickleFrameReading.dropsRest, .dropsRestAlways].contains {
+      hasPlausibleImports(interpret(bytes, frames: $0).graph)
+    }
+  }
+
   /// Returns true when a stream uses an extension code. Other data can contain one, but seldom ends as a pickle does.
   func hasExtensions(_ graph: PickleGraph) -> Bool {
     graph.nodes.contains { if case .extensionCode = $0 { true } else { false } }
@@ -143,7 +153,7 @@ extension ContentScan {
       "\(crossing.description); versions of CPython read what follows differently")
     guard crossing.kind == .argument else { return pickle }
     for (frames, reader) in [(PickleFrameReading.dropsRest, "3.8"), (.dropsRestAlways, "3.4")] {
-      let (other, error) = PickleMachine.audit(bytes, limits: limits(for: bytes.byteCount), frames: frames)
+      let (other, error) = interpret(bytes, frames: frames)
       let place = join(place, "as CPython \(reader) reads frames")
       _ = follow(other, in: place)
       if let error, case .limit = error.cause { reportBreak(error, other, bytes, at: 0, in: place) }
