@@ -43,12 +43,15 @@ test: build ## Run every test that needs no Python.
 # This also detects leaks: LeakSanitizer comes with the address sanitizer and needs no other package.
 TARGETS ?= pickle zip legacy tar safetensors gguf npy model folder ranks scan evidence image
 DURATION ?= 60
-fuzz: packages ## Fuzz every reader for a minute each: DURATION=900 for longer, TARGETS="pickle zip" for some.
+fuzz: build $(PYTHON) ## Fuzz every reader for a minute each: DURATION=900 for longer, TARGETS="pickle zip" for some.
 	@Tests/Scripts/progress.sh "building the fuzzer with the address sanitizer in .build/fuzz (about three minutes)" fuzz \
 	  $(SWIFT) build -c release --package-path Tests/Fuzzing --scratch-path .build/fuzz \
 	  --sanitize fuzzer --product decant-fuzz
 	@echo "fuzzing two targets at a time for $(DURATION) s each; what is found goes to .build/fuzz/found"
 	@printf '%s\n' $(TARGETS) | xargs -P 2 -I {} Tests/Fuzzing/fuzz.sh {} $(DURATION)
+	@echo "comparing the pickle machine with CPython's unpicklers for $(DURATION) s"
+	@DECANT=$(CURDIR)/$(DECANT) DECANT_FUZZ_SEED=new DECANT_FUZZ_SECONDS=$(DURATION) $(PYTHON) -m pytest -q -s \
+	  -p no:cacheprovider Tests/Peers/test_pickle_machine.py
 
 peers: build $(PYTHON) ## Test against the real peers: PyTorch, safetensors, NumPy, CPython's pickletools.
 	@echo "testing against the peers in .build/peers"

@@ -67,6 +67,9 @@ public struct Limits: Sendable, Equatable {
   public var imageBytes = 1 << 30
   /// The number of pixels of an image. The largest cameras produce half as many.
   public var imagePixels = 1 << 28
+  /// The work of scanning one file for code, in values made or judged, for a file of no size. It grows by as much for
+  /// each 50 MB that are not tensor data. Ten million take about a second.
+  public var scanWork = 10_000_000
   /// The number of scans of one JPEG, each of which processes the whole image. Progressive JPEGs have about
   /// ten.
   public var imageScans = 100
@@ -126,7 +129,8 @@ public struct Limits: Sendable, Equatable {
       ("pickleInflation", \.pickleInflation), ("deflatedValues", \.deflatedValues),
       ("inflatedBytes", \.inflatedBytes),
       ("allocation", \.allocation), ("headerBytes", \.headerBytes),
-      ("imageBytes", \.imageBytes), ("imagePixels", \.imagePixels), ("imageScans", \.imageScans),
+      ("imageBytes", \.imageBytes), ("imagePixels", \.imagePixels), ("scanWork", \.scanWork),
+      ("imageScans", \.imageScans),
     ]
   }
 }

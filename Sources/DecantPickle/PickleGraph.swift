@@ -8,6 +8,16 @@ package struct PickleGraph: Sendable {
   package internal(set) var protocolVersion = 0
   /// The number of bytes from the start of the stream to the end of STOP.
   package internal(set) var byteCount = 0
+  /// The first opcode that an open frame's end cuts, or nil. Picklers end a frame between opcodes.
+  package internal(set) var frameCrossing: PickleFrameCrossing?
+  /// The first opcode that CPython 3.11's C unpickler refuses and another one executes, in an audit.
+  package internal(set) var refusal: PickleError?
+  /// The number of values that were pushed, shared references included.
+  package internal(set) var valueCount = 0
+  /// The greatest index of the memo. CPython's memo is an array of at least as many entries.
+  package internal(set) var greatestMemoIndex = 0
+  /// The greatest number of digits of a decimal integer that was too long to convert.
+  package internal(set) var mostDigits = 0
   /// BUILDs whose target is not an object (a list, a global, a persistent id…).
   ///
   /// Python would refuse them or set attributes of an imported object. They have no effect here and are kept
@@ -21,12 +31,13 @@ package struct PickleGraph: Sendable {
     package let offset: Int
   }
 
-  /// Items added to a target that is neither a container nor an object (a global, a persistent id…).
+  /// Items added to a target that is neither a container nor an object (a global, a persistent id…), and changes of
+  /// lists and bytearrays that picklers never write.
   ///
-  /// Only the import could show if Python accepts them, so they are recorded separately.
+  /// Only loading could show what they do, so they are recorded separately.
   package internal(set) var irregularAdditions: [IrregularAddition] = []
 
-  /// An APPEND, APPENDS, ADDITEMS, SETITEM or SETITEMS whose target is not a value that the stream created.
+  /// An APPEND, APPENDS, ADDITEMS, SETITEM or SETITEMS that picklers do not write for its target.
   package struct IrregularAddition: Sendable {
     package let target: PickleValue
     /// The items added by APPEND, APPENDS or ADDITEMS.
@@ -82,6 +93,17 @@ package struct PickleGraph: Sendable {
     }
   }
 
+  /// Returns the first bytes of a text, which may be shared by any number of calls. O(limit).
+  package func text(_ value: PickleValue, upTo limit: Int) -> String? {
+    switch node(value) {
+    case .text(let text) where text.utf8.count > limit:
+      String(decoding: text.utf8.prefix(limit), as: UTF8.self)
+    case .byteString(let bytes) where bytes.count > limit:
+      String(decoding: bytes.prefix(limit), as: UTF8.self)
+    default: text(value)
+    }
+  }
+
   /// Returns the elements of a tuple; nil for other values.
   package func tuple(_ value: PickleValue) -> [PickleValue]? {
     if case .tuple(let elements) = node(value) { elements } else { nil }
@@ -90,6 +112,16 @@ package struct PickleGraph: Sendable {
   /// Returns the elements of a list; nil for other values.
   package func list(_ value: PickleValue) -> [PickleValue]? {
     if case .list(let elements) = node(value) { elements } else { nil }
+  }
+
+  /// Returns the arguments of a call, which the unpickler in Python takes from any container; nil when they are
+  /// computed.
+  package func arguments(_ object: PickleObject) -> [PickleValue]? {
+    switch node(object.arguments) {
+    case .tuple(let values), .list(let values), .set(let values), .frozenSet(let values): values
+    case .dictionary(let pairs): pairs.map(\.key)
+    default: nil
+    }
   }
 
   /// Returns the imported name that a value refers to; nil for other values.

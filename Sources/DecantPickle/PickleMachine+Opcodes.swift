@@ -34,11 +34,37 @@ extension PickleMachine {
   ) throws(PickleError) -> PickleValue {
     try checkLong(text.count)
     switch PythonInteger.parse(text, notation) {
-    case .small(let value): return .int(value)
-    case .large(let value): return try make(.longInteger(value))
-    case .invalid: throw failure("\(PythonRepr.bytes(text.prefix(40))) is not an integer")
+    case .small(let value): return try integer(.small(value))
+    case .large(let value): return try integer(.large(value))
+    case .invalid:
+      let failure = failure("\(PythonRepr.bytes(text.prefix(40))) is not an integer")
+      guard isAudit, let value = python2Integer(text) else { throw failure }
+      try refuse(failure)
+      return try integer(value)
     case .tooManyDigits(let count):
-      throw failure("an integer of \(count) decimal digits exceeds CPython's limit of 4300")
+      graph.mostDigits = max(graph.mostDigits, count)
+      try refuse(failure("an integer of \(count) decimal digits exceeds CPython's limit of 4300"))
+      return try integer(.large([UInt8](repeating: 1, count: PythonInteger.maximumDigits)))
+    }
+  }
+
+  @_lifetime(self: copy self)
+  private mutating func integer(_ parsed: PythonInteger.Parsed) throws(PickleError) -> PickleValue {
+    switch parsed {
+    case .small(let value): .int(value)
+    case .large(let value): try make(.longInteger(value))
+    case .invalid, .tooManyDigits: throw failure("its text is not an integer")
+    }
+  }
+
+  /// Parses the integers that only Python 2 reads: octal ones with a leading zero, and a final `L` or `l`.
+  private func python2Integer(_ text: ArraySlice<UInt8>) -> PythonInteger.Parsed? {
+    var text = ByteSlice(trimming: text)
+    if let last = text.last, last == UInt8(ascii: "L") || last == UInt8(ascii: "l") { text.removeLast() }
+    switch PythonInteger.parse(text, .prefixed(legacyOctal: true)) {
+    case .small(let value): return .small(value)
+    case .large(let value): return .large(value)
+    case .invalid, .tooManyDigits: return nil
     }
   }
 
@@ -94,10 +120,14 @@ extension PickleMachine {
 
   @_lifetime(self: copy self)
   mutating func pushStringLine() throws(PickleError) {
-    let line = try readLine()
-    guard line.count >= 2, let quote = line.first, quote == line.last,
-      quote == UInt8(ascii: "'") || quote == UInt8(ascii: "\"")
-    else { throw failure("\(PythonRepr.bytes(line.prefix(40))) is not quoted") }
+    var line = try readLine()
+    if !isQuoted(line) {
+      let failure = failure("\(PythonRepr.bytes(line.prefix(40))) is not quoted")
+      // Python 2 ignores white space after the string, and takes every byte beyond ASCII for white space.
+      while let last = line.last, last <= 0x20 || last >= 0x80 { line.removeLast() }
+      guard isQuoted(line) else { throw failure }
+      try refuse(failure)
+    }
     let string: [UInt8]
     do throws(PythonText.Fault) {
       string = try PythonText.unescaped(line.dropFirst().dropLast())
@@ -105,6 +135,11 @@ extension PickleMachine {
       throw failure("its text is not valid at byte \(error.range.lowerBound) (\(error.reason))")
     }
     try push(node: .byteString(string))
+  }
+
+  private func isQuoted(_ line: [UInt8]) -> Bool {
+    guard line.count >= 2, let quote = line.first, quote == line.last else { return false }
+    return quote == UInt8(ascii: "'") || quote == UInt8(ascii: "\"")
   }
 
   // MARK: - Buffers
@@ -124,7 +159,9 @@ extension PickleMachine {
     case .outOfBandBuffer(let index, isReadOnly: false):
       _ = try pop()
       try push(node: .outOfBandBuffer(index: index, isReadOnly: true))
-    case .outOfBandBuffer, .bytes, .byteArray, .object, .persistentID, .extensionCode, .global: break
+    // A string is bytes when the loader asks for it: `encoding="bytes"`.
+    case .outOfBandBuffer, .bytes, .byteArray, .byteString, .object, .persistentID, .extensionCode, .global:
+      break
     default: throw failure("\(kind(of: value)) is not a buffer")
     }
   }
@@ -185,7 +222,13 @@ extension PickleMachine {
         return
       }
       switch graph.nodes[index] {
-      case .global, .persistentID, .extensionCode:
+      case .byteArray:
+        var values: [PickleValue] = []
+        add(&values)
+        for value in values where !isComputed(value) { _ = try byte(value) }
+        graph.irregularAdditions.append(.init(target: target, items: values, pairs: [], offset: start))
+        return
+      case .global, .persistentID, .extensionCode, .outOfBandBuffer:
         var values: [PickleValue] = []
         add(&values)
         graph.irregularAdditions.append(.init(target: target, items: values, pairs: [], offset: start))
@@ -194,6 +237,25 @@ extension PickleMachine {
       }
     }
     throw failure("\(kind(of: target)) cannot be appended to")
+  }
+
+  /// Returns the value of a byte that is put into a bytearray.
+  private func byte(_ value: PickleValue) throws(PickleError) -> UInt8 {
+    switch value {
+    case .bool(let value): return value ? 1 : 0
+    case .int(let value):
+      guard let byte = UInt8(exactly: value) else { throw failure("\(value) is not a byte") }
+      return byte
+    default: throw failure("\(kind(of: value)) is not a byte")
+    }
+  }
+
+  /// Returns true for values that only loading determines. They may be numbers or slices.
+  private func isComputed(_ value: PickleValue) -> Bool {
+    switch graph.node(value) {
+    case .object, .global, .persistentID, .extensionCode: true
+    default: false
+    }
   }
 
   @_lifetime(self: copy self)
@@ -257,10 +319,22 @@ extension PickleMachine {
         return
       }
       if var elements = moveOutList(index) {
+        if graph.irregularAdditions.last?.target != target {
+          graph.irregularAdditions.append(
+            .init(target: target, items: [], pairs: Array(pairs), offset: start))
+        }
         // Store the list again even on failure, so that the graph of a broken stream still contains a list.
         let failure = replaceAll(pairs, in: &elements)
         graph.nodes[index] = .list(elements)
         if let failure { throw failure }
+        return
+      }
+      if case .byteArray(let bytes) = graph.nodes[index] {
+        for pair in pairs where !isComputed(pair.key) && !isComputed(pair.value) {
+          _ = try self.index(pair.key, count: bytes.count, "bytearray")
+          _ = try byte(pair.value)
+        }
+        graph.irregularAdditions.append(.init(target: target, items: [], pairs: Array(pairs), offset: start))
         return
       }
       switch graph.nodes[index] {
@@ -282,18 +356,22 @@ extension PickleMachine {
     } catch { return error }
   }
 
-  /// Performs `list[index] = value`, which is how CPython applies SETITEM to a list.
+  /// Performs `list[index] = value`, which is how CPython applies SETITEM to a list. A computed key, such as a slice,
+  /// changes nothing here: only loading shows what it does.
   private func replace(_ pair: PicklePair, in elements: inout [PickleValue]) throws(PickleError) {
+    if isComputed(pair.key) { return }
+    elements[try index(pair.key, count: elements.count, "list")] = pair.value
+  }
+
+  private func index(_ key: PickleValue, count: Int, _ kind: String) throws(PickleError) -> Int {
     let index: Int64
-    switch pair.key {
-    case .int(let value): index = value < 0 ? value + Int64(elements.count) : value
+    switch key {
+    case .int(let value): index = value < 0 ? value + Int64(count) : value
     case .bool(let value): index = value ? 1 : 0
-    default: throw failure("\(kind(of: pair.key)) is not a list index")
+    default: throw failure("\(self.kind(of: key)) is not a \(kind) index")
     }
-    guard index >= 0, index < elements.count else {
-      throw failure("index \(index) is outside a list of \(elements.count)")
-    }
-    elements[Int(index)] = pair.value
+    guard index >= 0, index < count else { throw failure("index \(index) is outside a \(kind) of \(count)") }
+    return Int(index)
   }
 
   // MARK: - Moving payloads out of nodes
@@ -343,8 +421,9 @@ extension PickleMachine {
   @_lifetime(self: copy self)
   private mutating func readGlobalLines() throws(PickleError) -> (module: Range<Int>, name: Range<Int>) {
     let module = try readLineRange()
-    let name = try readLineRange()
-    guard !module.isEmpty, !name.isEmpty else { throw failure("its module or its name is empty") }
+    let name = try readNameRange()
+    // The unpickler in Python imports the module before it looks for an empty name.
+    if module.isEmpty || name.isEmpty { try refuse(failure("its module or its name is empty")) }
     return (module, name)
   }
 
@@ -353,10 +432,14 @@ extension PickleMachine {
   private mutating func global(_ module: Range<Int>, _ name: Range<Int>) throws(PickleError) -> PickleValue {
     if let known = globals.find(module.lowerBound..<name.upperBound, in: bytes) { return known }
     let parts = (bytes.copy(module), bytes.copy(name))
-    guard let moduleText = String(validating: parts.0, as: UTF8.self),
-      let nameText = String(validating: parts.1, as: UTF8.self)
-    else { throw failure("its module or its name is not UTF-8") }
-    let value = try make(.global(PickleGlobal(module: moduleText, name: nameText)))
+    if String(validating: parts.0, as: UTF8.self) == nil || String(validating: parts.1, as: UTF8.self) == nil
+    {
+      try refuse(failure("its module or its name is not UTF-8"))
+    }
+    let value = try make(
+      .global(
+        PickleGlobal(
+          module: String(decoding: parts.0, as: UTF8.self), name: String(decoding: parts.1, as: UTF8.self))))
     graph.imports.append(.init(value: value, offset: start))
     globals.insert(value, module.lowerBound..<name.upperBound, in: bytes)
     return value
@@ -367,25 +450,34 @@ extension PickleMachine {
   mutating func pushStackGlobal() throws(PickleError) {
     let name = try pop()
     let module = try pop()
+    let operands = PicklePair(key: module, value: name)
+    if let known = longGlobals[operands] { return try push(known) }
     if let moduleText = graph.text(module), let nameText = graph.text(name) {
       let value = try make(.global(PickleGlobal(module: moduleText, name: nameText)))
       graph.imports.append(.init(value: value, offset: start))
+      // A text of a megabyte can be named in five bytes.
+      if moduleText.utf8.count + nameText.utf8.count > 200 { longGlobals[operands] = value }
       try push(value)
     } else {
-      let operands = try make(.tuple([module, name]))
+      let arguments = try make(.tuple([module, name]))
       try push(
-        node: .object(PickleObject(.computedGlobal, callable: .none, arguments: operands, offset: start)))
+        node: .object(PickleObject(.computedGlobal, callable: .none, arguments: arguments, offset: start)))
     }
   }
 
   /// INST: reads the class name from the stream and takes the arguments above the MARK.
   @_lifetime(self: copy self)
   mutating func pushInstanceByName() throws(PickleError) {
-    let mark = try popMark()
+    let mark: Int
+    do throws(PickleError) { mark = try popMark() } catch {
+      // The unpickler in Python imports the class before it looks for the MARK.
+      if isAudit { try pushGlobal() }
+      throw error
+    }
     let (module, name) = try readGlobalLines()
     for line in [module, name] {
-      guard bytes.copy(line).allSatisfy({ $0 < 0x80 }) else {
-        throw failure("its module or its name is not ASCII")
+      if !bytes.copy(line).allSatisfy({ $0 < 0x80 }) {
+        try refuse(failure("its module or its name is not ASCII"))
       }
     }
     let callable = try global(module, name)
@@ -450,7 +542,12 @@ extension PickleMachine {
   @_lifetime(self: copy self)
   mutating func pushPersistentIDLine() throws(PickleError) {
     let line = try readLine()
-    guard line.allSatisfy({ $0 < 0x80 }) else { throw failure("its persistent id is not ASCII") }
+    if !line.allSatisfy({ $0 < 0x80 }) {
+      let failure = failure("its persistent id is not ASCII")
+      // Python 2 takes any bytes. Every zip begins with the byte of PERSID, and no loader reads one as a pickle.
+      guard start > 0 else { throw failure }
+      try refuse(failure)
+    }
     let text = try make(.text(PickleText(utf8: line)))
     try push(node: .persistentID(text))
   }

@@ -5,9 +5,16 @@ package import DecantBytes
 /// Nothing is imported or called. GLOBAL gives a name. REDUCE and the other constructing opcodes give a
 /// record of the requested call. Stack, marks and memo behave as in CPython 3.11's `_pickle.c`, so a stream
 /// has the same meaning. The machine never recurses, and it refuses streams that exceed its ``Limits``.
+///
+/// ``audit(_:limits:frames:)`` also executes what only other versions of CPython, or its unpickler in Python, execute.
 package struct PickleMachine: ~Escapable {
   let bytes: RawSpan
   let limits: Limits
+  /// True when an opcode that another unpickler executes is executed too.
+  let isAudit: Bool
+  let frames: PickleFrameReading
+  /// The end of the open frame; the greatest integer when none is open.
+  private var frameEnd = Int.max
   /// The offset of the next byte to read.
   private var offset = 0
   /// The offset of the current opcode.
@@ -20,8 +27,12 @@ package struct PickleMachine: ~Escapable {
   /// The height of the topmost MARK. Values below it cannot be popped.
   private var fence = 0
   private var memo = PickleMemo()
+  /// The memo entries under keys that are no index: a negative or huge number, or any text in Python 2.
+  private var namedMemo: [[UInt8]: PickleValue] = [:]
   var graph = PickleGraph()
   var globals = PickleGlobalCache()
+  /// The nodes of STACK_GLOBAL's long names, by the texts that gave them.
+  var longGlobals: [PicklePair: PickleValue] = [:]
   /// The number of values pushed so far, shared references included. It bounds the memory of a hostile
   /// stream.
   private var pushes = 0
@@ -29,9 +40,13 @@ package struct PickleMachine: ~Escapable {
   var emptyTuple: PickleValue?
 
   @_lifetime(copy bytes)
-  private init(_ bytes: RawSpan, limits: Limits) {
+  private init(
+    _ bytes: RawSpan, limits: Limits, isAudit: Bool = false, frames: PickleFrameReading = .straight
+  ) {
     self.bytes = bytes
     self.limits = limits
+    self.isAudit = isAudit
+    self.frames = frames
   }
 
   /// Interprets the stream at the start of `bytes`, up to its STOP.
@@ -59,7 +74,22 @@ package struct PickleMachine: ~Escapable {
   package static func interpretAsFarAsPossible(
     _ bytes: RawSpan, limits: Limits = Limits()
   ) -> (graph: PickleGraph, error: PickleError?) {
-    var machine = PickleMachine(bytes, limits: limits)
+    asFarAsPossible(PickleMachine(bytes, limits: limits))
+  }
+
+  /// Interprets a stream as any unpickler would, for an audit.
+  ///
+  /// Where CPython 3.11's C unpickler refuses an opcode and another version, or the unpickler in Python, executes it,
+  /// the machine goes on and keeps the refusal in the graph. It stops where every unpickler stops.
+  package static func audit(
+    _ bytes: RawSpan, limits: Limits = Limits(), frames: PickleFrameReading = .straight
+  ) -> (graph: PickleGraph, error: PickleError?) {
+    asFarAsPossible(PickleMachine(bytes, limits: limits, isAudit: true, frames: frames))
+  }
+
+  private static func asFarAsPossible(
+    _ machine: consuming PickleMachine
+  ) -> (graph: PickleGraph, error: PickleError?) {
     do throws(PickleError) {
       try machine.run()
       return (machine.graph, nil)
@@ -71,9 +101,11 @@ package struct PickleMachine: ~Escapable {
 
   @_lifetime(self: copy self)
   private mutating func run() throws(PickleError) {
+    defer { graph.valueCount = pushes }
     while true {
       start = offset
       opcode = nil
+      if offset >= frameEnd { frameEnd = .max }
       guard offset < bytes.byteCount else { throw failure("the stream ends before STOP", cause: .truncated) }
       let byte = unsafe bytes.unsafeLoad(fromUncheckedByteOffset: offset, as: UInt8.self)
       guard let next = PickleOpcode(rawValue: byte) else {
@@ -113,25 +145,25 @@ package struct PickleMachine: ~Escapable {
     case .shortBinString: try push(node: .byteString(try readBytes(Int(try read(UInt8.self)))))
     case .binString: try push(node: .byteString(try readBytes(try readSignedLength())))
     case .string: try pushStringLine()
-    case .shortBinBytes: try push(node: .bytes(try readBytes(Int(try read(UInt8.self)))))
-    case .binBytes: try push(node: .bytes(try readBytes(Int(try read(UInt32.self)))))
-    case .binBytes8: try push(node: .bytes(try readBytes(try readLength())))
-    case .byteArray8: try push(node: .byteArray(try readBytes(try readLength())))
+    case .shortBinBytes: try push(node: .bytes(try readObjectBytes(Int(try read(UInt8.self)))))
+    case .binBytes: try push(node: .bytes(try readObjectBytes(Int(try read(UInt32.self)))))
+    case .binBytes8: try push(node: .bytes(try readObjectBytes(try readLength())))
+    case .byteArray8: try push(node: .byteArray(try readObjectBytes(try readLength())))
     case .nextBuffer: try pushNextBuffer()
     case .readonlyBuffer: try makeTopReadOnly()
 
     // Stack and memo
     case .mark: try setMark()
     case .pop: try popOrUnmark()
-    case .popMark: stack.removeSubrange(try popMark()...)
+    case .popMark: stack.removeSubrange(min(try popMark(), stack.count)...)
     case .dup: try push(try top())
     case .binGet: try pushMemo(Int(try read(UInt8.self)))
     case .longBinGet: try pushMemo(Int(try read(UInt32.self)))
-    case .get: try pushMemo(try readIndexLine())
+    case .get: try pushMemo(try readMemoKey())
     case .binPut: try memoize(at: Int(try read(UInt8.self)))
     case .longBinPut: try memoize(at: Int(try read(UInt32.self)))
-    case .put: try memoize(at: try readIndexLine())
-    case .memoize: try memoize(at: memo.count)
+    case .put: try memoize(at: try readMemoKey())
+    case .memoize: try memoize(at: memo.count + namedMemo.count)
 
     // Containers
     case .emptyTuple: try pushEmptyTuple()
@@ -168,7 +200,7 @@ package struct PickleMachine: ~Escapable {
 
     // The stream itself
     case .proto: try announceProtocol()
-    case .frame: try checkFrame()
+    case .frame: try openFrame()
     case .stop: try stop()
     }
   }
@@ -178,27 +210,54 @@ package struct PickleMachine: ~Escapable {
   @_lifetime(self: copy self)
   private mutating func announceProtocol() throws(PickleError) {
     let version = Int(try read(UInt8.self))
-    guard version <= 5 else {
-      throw failure("protocol \(version) is not supported; 5 is the highest", cause: .unsupported)
+    if version > 5 {
+      // PyTorch's weights_only unpickler only warns.
+      try refuse(failure("protocol \(version) is not supported; 5 is the highest", cause: .unsupported))
     }
     graph.protocolVersion = version
   }
 
-  /// Checks that the frame's bytes exist. As in `_pickle.c`, opcodes may cross the end of a frame.
+  /// Opens a frame. Like `_pickle.c`, it ignores a frame that lies in the rest of the open one.
   @_lifetime(self: copy self)
-  private mutating func checkFrame() throws(PickleError) {
+  private mutating func openFrame() throws(PickleError) {
     let length = try read(UInt64.self)
-    guard length <= UInt64(bytes.byteCount - offset) else {
-      throw failure(
-        "the frame needs \(Format.count(length, "byte")), but \(Format.count(bytes.byteCount - offset)) are left",
-        cause: .truncated)
+    if frameEnd != .max, offset < frameEnd {
+      if length <= UInt64(frameEnd - offset) { return noteCrossing(.nestedFrame) }
+      crossFrame(dropsRest: true)
     }
+    if length > UInt64(bytes.byteCount - offset) {
+      // The unpickler in Python reads what there is.
+      try refuse(
+        failure(
+          "the frame needs \(Format.count(length, "byte")), but \(Format.count(bytes.byteCount - offset)) are left",
+          cause: .truncated))
+    }
+    frameEnd = offset + min(Int(clamping: length), bytes.byteCount - offset)
   }
 
   @_lifetime(self: copy self)
   private mutating func stop() throws(PickleError) {
     graph.root = try pop()
+    if frameEnd != .max, offset < frameEnd {
+      noteCrossing(.stop)
+      if frames != .straight { offset = frameEnd }
+    }
     graph.byteCount = offset
+  }
+
+  @_lifetime(self: copy self)
+  private mutating func noteCrossing(_ kind: PickleFrameCrossing.Kind) {
+    guard graph.frameCrossing == nil, let opcode else { return }
+    graph.frameCrossing = PickleFrameCrossing(kind: kind, opcode: opcode, offset: start, frameEnd: frameEnd)
+  }
+
+  /// Leaves the open frame in the middle of an opcode.
+  @inline(never)
+  @_lifetime(self: copy self)
+  private mutating func crossFrame(dropsRest: Bool) {
+    noteCrossing(.argument)
+    if dropsRest, frames != .straight { offset = frameEnd }
+    frameEnd = .max
   }
 
   // MARK: - Arguments
@@ -208,6 +267,7 @@ package struct PickleMachine: ~Escapable {
   @_lifetime(self: copy self)
   mutating func read<T: FixedWidthInteger & BitwiseCopyable>(_ type: T.Type) throws(PickleError) -> T {
     let size = MemoryLayout<T>.size
+    if size > frameEnd - offset { crossFrame(dropsRest: true) }
     guard bytes.byteCount - offset >= size else { throw truncated(size) }
     let value = T(littleEndian: unsafe bytes.unsafeLoadUnaligned(fromUncheckedByteOffset: offset, as: T.self))
     offset += size
@@ -241,25 +301,58 @@ package struct PickleMachine: ~Escapable {
   @inline(__always)
   @_lifetime(self: copy self)
   mutating func readBytes(_ count: Int) throws(PickleError) -> [UInt8] {
+    if count > frameEnd - offset { crossFrame(dropsRest: true) }
     guard count <= bytes.byteCount - offset else { throw truncated(count) }
     let end = offset + count
     defer { offset = end }
     return bytes.copy(offset..<end)
   }
 
+  /// Reads the content of a `bytes` or `bytearray`. CPython 3.8 and later read it across the end of a frame.
+  @inline(__always)
+  @_lifetime(self: copy self)
+  mutating func readObjectBytes(_ count: Int) throws(PickleError) -> [UInt8] {
+    if count > frameEnd - offset { crossFrame(dropsRest: frames == .dropsRestAlways) }
+    return try readBytes(count)
+  }
+
   /// Moves past a line and returns its byte range, without the newline.
   @_lifetime(self: copy self)
   mutating func readLineRange() throws(PickleError) -> Range<Int> {
+    var end = endOfLine()
+    if frameEnd != .max, end ?? bytes.byteCount >= frameEnd {
+      crossFrame(dropsRest: true)
+      end = endOfLine()
+    }
+    guard let end else {
+      throw failure("its argument does not end with a newline", cause: .truncated)
+    }
+    defer { offset = end + 1 }
+    return offset..<end
+  }
+
+  /// Returns the offset of the next newline, or nil. O(length of the line).
+  private func endOfLine() -> Int? {
     var end = offset
     let count = bytes.byteCount
     while end < count {
-      if unsafe bytes.unsafeLoad(fromUncheckedByteOffset: end, as: UInt8.self) == 0x0A {
-        defer { offset = end + 1 }
-        return offset..<end
-      }
+      if unsafe bytes.unsafeLoad(fromUncheckedByteOffset: end, as: UInt8.self) == 0x0A { return end }
       end += 1
     }
-    throw failure("its argument does not end with a newline", cause: .truncated)
+    return nil
+  }
+
+  /// Moves past a line of a name. Without a newline at the end of the stream, the unpickler in Python and old versions
+  /// of the one in C take the line without its last byte.
+  @_lifetime(self: copy self)
+  mutating func readNameRange() throws(PickleError) -> Range<Int> {
+    do throws(PickleError) {
+      return try readLineRange()
+    } catch {
+      try refuse(error)
+      defer { offset = bytes.byteCount }
+      return offset..<max(offset, bytes.byteCount - 1)
+    }
   }
 
   @_lifetime(self: copy self)
@@ -276,17 +369,18 @@ package struct PickleMachine: ~Escapable {
     return (line.prefix { $0 != 0 }, line)
   }
 
-  /// Reads the memo index of GET and PUT.
+  /// Reads the memo key of GET and PUT. Python 2 takes any text, the unpickler in Python numbers of any size.
   @_lifetime(self: copy self)
-  private mutating func readIndexLine() throws(PickleError) -> Int {
+  private mutating func readMemoKey() throws(PickleError) -> PickleMemoKey {
     let (number, line) = try readNumberLine()
     switch PythonInteger.parse(number, .decimal) {
-    case .small(let index):
-      guard index >= 0 else { throw failure("the memo index, \(index), is negative") }
-      return Int(index)
-    case .large, .tooManyDigits: throw failure("the memo index does not fit 64 bits")
-    case .invalid: throw failure("\(PythonRepr.bytes(line.prefix(40))) is not a decimal number")
+    case .small(let index) where index >= 0: return .index(Int(index))
+    case .small(let index): try refuse(failure("the memo index, \(index), is negative"))
+    case .large, .tooManyDigits: try refuse(failure("the memo index does not fit 64 bits"))
+    case .invalid:
+      try refuse(failure("\(PythonRepr.bytes(line.prefix(40))) is not a decimal number"))
     }
+    return .text(line)
   }
 
   // MARK: - Stack and nodes
@@ -337,13 +431,27 @@ package struct PickleMachine: ~Escapable {
   @inline(__always)
   @_lifetime(self: copy self)
   mutating func pop() throws(PickleError) -> PickleValue {
-    guard stack.count > fence, let value = stack.popLast() else { throw underflow() }
+    guard stack.count > fence, let value = stack.popLast() else { return try popBelowMark() }
+    return value
+  }
+
+  /// Pops a value below the topmost MARK, as CPython before 3.6 does.
+  @inline(never)
+  @_lifetime(self: copy self)
+  private mutating func popBelowMark() throws(PickleError) -> PickleValue {
+    try refuse(underflow())
+    guard let value = stack.popLast() else { throw underflow() }
     return value
   }
 
   @inline(__always)
-  func top() throws(PickleError) -> PickleValue {
-    guard stack.count > fence, let value = stack.last else { throw underflow() }
+  @_lifetime(self: copy self)
+  mutating func top() throws(PickleError) -> PickleValue {
+    guard stack.count > fence, let value = stack.last else {
+      let value = try popBelowMark()
+      stack.append(value)
+      return value
+    }
     return value
   }
 
@@ -371,7 +479,8 @@ package struct PickleMachine: ~Escapable {
   @_lifetime(self: copy self)
   mutating func popMarkAboveTarget() throws(PickleError) -> Int {
     let mark = try popMark()
-    guard mark > fence else { throw underflow() }
+    if mark <= fence { try refuse(underflow()) }
+    guard mark > 0 else { throw underflow() }
     return mark
   }
 
@@ -389,7 +498,8 @@ package struct PickleMachine: ~Escapable {
   @inline(__always)
   @_lifetime(self: copy self)
   mutating func popSlice(from index: Int) throws(PickleError) -> [PickleValue] {
-    guard index >= fence, index <= stack.count else { throw underflow() }
+    guard index >= 0, index <= stack.count else { throw underflow() }
+    if index < fence { try refuse(underflow()) }
     let values = Array(stack[index...])
     stack.removeSubrange(index...)
     return values
@@ -399,11 +509,46 @@ package struct PickleMachine: ~Escapable {
   @_lifetime(self: copy self)
   mutating func popPairs(from index: Int) throws(PickleError) -> [PicklePair] {
     let values = try popSlice(from: index)
-    guard values.count.isMultiple(of: 2) else { throw failure("a key has no value") }
-    return stride(from: 0, to: values.count, by: 2).map { PicklePair(key: values[$0], value: values[$0 + 1]) }
+    // Python 2 ignores the last key.
+    if !values.count.isMultiple(of: 2) { try refuse(failure("a key has no value")) }
+    return stride(from: 0, to: values.count - values.count % 2, by: 2).map {
+      PicklePair(key: values[$0], value: values[$0 + 1])
+    }
   }
 
   // MARK: - Memo
+
+  @_lifetime(self: copy self)
+  private mutating func pushMemo(_ key: PickleMemoKey) throws(PickleError) {
+    switch key {
+    case .index(let index): try pushMemo(index)
+    case .text(let line):
+      guard let value = namedMemo[line] else {
+        throw failure("the memo has no value at \(PythonRepr.bytes(line.prefix(40)))")
+      }
+      try push(value)
+    }
+  }
+
+  @_lifetime(self: copy self)
+  private mutating func memoize(at key: PickleMemoKey) throws(PickleError) {
+    switch key {
+    case .index(let index): try memoize(at: index)
+    case .text(let line):
+      let value = try top()
+      try checkMemo()
+      namedMemo[line] = value
+    }
+  }
+
+  @inline(__always)
+  private func checkMemo() throws(PickleError) {
+    let count = memo.count + namedMemo.count
+    guard count < limits.pickleMemo else {
+      throw failure(
+        "at least \(Format.count(count + 1, "value", ("is", "are"))) memoised", exceeding: \.pickleMemo)
+    }
+  }
 
   @_lifetime(self: copy self)
   private mutating func pushMemo(_ index: Int) throws(PickleError) {
@@ -425,15 +570,21 @@ package struct PickleMachine: ~Escapable {
   @_lifetime(self: copy self)
   private mutating func memoize(at index: Int) throws(PickleError) {
     let value = try top()
-    guard memo.count < limits.pickleMemo else {
-      throw failure(
-        "at least \(Format.count(memo.count + 1, "value", ("is", "are"))) memoised", exceeding: \.pickleMemo)
-    }
+    try checkMemo()
+    graph.greatestMemoIndex = max(graph.greatestMemoIndex, index)
     if let old = memo[index], old != value { noteChange(of: index, from: old, to: value) }
     memo.store(value, at: index)
   }
 
   // MARK: - Errors
+
+  /// Throws an error, or keeps it in an audit, because another unpickler goes on.
+  @inline(never)
+  @_lifetime(self: copy self)
+  mutating func refuse(_ error: PickleError) throws(PickleError) {
+    guard isAudit else { throw error }
+    if graph.refusal == nil { graph.refusal = error }
+  }
 
   /// Returns an error for the current opcode.
   @inline(never)

@@ -51,7 +51,7 @@ public struct CheckpointScanner: Sendable {
   ///   its verdict is `unreadable`.
   public func scan(path: String) throws(DecantError) -> FileScan {
     let file = try InputFile(path)
-    let audit = FileAudit(limits: limits, password: password)
+    let audit = FileAudit(limits: limits, password: password, fileByteCount: file.byteCount)
     let isKnown: Bool
     var scan = ContentScan(audit: audit)
     let said = StorageStatements()
@@ -79,7 +79,7 @@ public struct CheckpointScanner: Sendable {
 
   /// Scans the bytes of a file in memory; `name` becomes the path in the result. O(bytes).
   public func scan(_ bytes: [UInt8], named name: String) -> FileScan {
-    let audit = FileAudit(limits: limits, password: password)
+    let audit = FileAudit(limits: limits, password: password, fileByteCount: bytes.count)
     if unsafe ContentScan(audit: audit).scan(bytes.span.bytes, in: "") == nil {
       audit.report(.unreadable, .notACheckpoint, in: "", at: 0, "is not a format that scan reads")
     }

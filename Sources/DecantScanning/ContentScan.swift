@@ -4,6 +4,8 @@ internal import DecantPickle
 /// The format of bytes, determined from their content.
 enum ContentFormat {
   case zip, tar, npy, safetensors, gguf, pickle
+  /// The budget was spent before: nothing is known about the bytes.
+  case unjudged
 }
 
 /// Determines the format of bytes and scans them: a file, an entry of an archive, or bytes inside a pickle.
@@ -64,6 +66,7 @@ struct ContentScan {
         .unknown, .limit, in: place, at: 0, "it is nested more than \(Self.maxDepth) containers deep")
       return nil
     }
+    guard audit.spend(1) else { return .unjudged }
     if let format = scanContainer(bytes, in: place) {
       if Sniffing.mayBePickle(bytes) { checkPolyglot(bytes, as: format, in: place) }
       return format

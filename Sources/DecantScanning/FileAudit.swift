@@ -17,6 +17,14 @@ final class FileAudit {
   var inflationLeft: Int
   /// True while every byte of the regions scanned so far belongs to a structure that was read to its end.
   private(set) var isAccounted = true
+  /// The work done so far, and how much is allowed.
+  private(set) var work: WorkBudget
+  /// The number of equal calls that the findings reported now stand for.
+  var weight = 1
+  /// The number of values and nodes in the pickles that contain the one which is judged now.
+  var heldNodes = 0
+  /// The worst finding in each byte string that was judged, by content.
+  var payloads: [PayloadKey: ScanSeverity?] = [:]
   private var places: [Key: Int] = [:]
   private var standings: [ExactText: NameClass] = [:]
 
@@ -27,9 +35,10 @@ final class FileAudit {
     let subject: ExactText
   }
 
-  init(limits: Limits, password: String?) {
+  init(limits: Limits, password: String?, fileByteCount: Int) {
     self.limits = limits
     self.password = password
+    work = WorkBudget(base: limits.scanWork, fileByteCount: fileByteCount)
     inflationLeft = limits.inflatedBytes
   }
 
@@ -42,7 +51,7 @@ final class FileAudit {
     let subject = severity == .dangerous ? what + (call ?? "") : what
     let key = Key(rule: rule, place: ExactText(place), subject: ExactText(subject))
     if let index = places[key] {
-      findings[index].count += 1
+      findings[index].count += weight
     } else if findings.count < CheckpointScanner.findingLimit || severity == .dangerous && isFullOfMilder {
       if findings.count >= CheckpointScanner.findingLimit,
         let last = findings.lastIndex(where: { $0.severity < .dangerous })
@@ -56,9 +65,11 @@ final class FileAudit {
       places[key] = findings.count
       if severity < .dangerous { milder += 1 }
       findings.append(
-        ScanFinding(severity: severity, rule: rule, place: place, offset: offset, what: what, call: call))
+        ScanFinding(
+          severity: severity, rule: rule, place: place, offset: offset, what: what, call: call, count: weight)
+      )
     } else {
-      leftOut += 1
+      leftOut += weight
     }
   }
 
@@ -69,14 +80,53 @@ final class FileAudit {
     guard findings.count >= CheckpointScanner.findingLimit, severity < .dangerous || milder == 0 else {
       return false
     }
-    leftOut += 1
+    leftOut += weight
     return true
+  }
+
+  /// Takes work from the budget. Returns false when it is spent, and reports it the first time.
+  @discardableResult
+  func spend(_ units: Int) -> Bool {
+    let wasSpent = work.isSpent
+    work.spend(units)
+    return checkBudget(wasSpent)
+  }
+
+  /// Adds bytes of the file that are judged, which may take more work.
+  func judge(byteCount: Int) {
+    let wasSpent = work.isSpent
+    work.judge(byteCount: byteCount)
+    checkBudget(wasSpent)
+  }
+
+  /// True when the rest of the file is not judged.
+  var isSpent: Bool { work.isSpent }
+
+  @discardableResult
+  private func checkBudget(_ wasSpent: Bool) -> Bool {
+    guard work.isSpent else { return true }
+    if wasSpent { return false }
+    if work.isHostile {
+      report(
+        .dangerous, .exhaustsScanner, in: "", at: 0,
+        "it takes more work to judge than any honest file of its size; the rest was not judged")
+    } else {
+      report(
+        .unknown, .limit, in: "", at: 0,
+        "it takes more work to judge than the limit scanWork allows (\(limits.scanWork)); the rest was not judged. Pass --limit scanWork=\(limits.exceeded(\.scanWork).advised)"
+      )
+    }
+    return false
   }
 
   /// Returns the class of a name. Caches up to 10,000 names.
   func standing(module: String, name: String) -> NameClass {
+    guard module.utf8.count + name.utf8.count <= NameClass.longest else {
+      return NameClass.of(module: module, name: name)
+    }
     let key = ExactText(module + "\n" + name)
     if let known = standings[key] { return known }
+    spend(WorkBudget.Cost.name)
     let standing = NameClass.of(module: module, name: name)
     if standings.count < 10_000 { standings[key] = standing }
     return standing
@@ -115,6 +165,6 @@ final class FileAudit {
     }
     return FileScan(
       path: path, findings: order.map { findings[$0] }, streamCount: streamCount, leftOut: leftOut,
-      isAccounted: isAccounted)
+      isAccounted: isAccounted, work: work.spent, judgedByteCount: work.judged)
   }
 }

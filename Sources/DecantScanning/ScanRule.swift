@@ -53,6 +53,8 @@ public enum ScanRule: String, Sendable, CaseIterable {
   case brokenPickle = "broken-pickle"
   /// A name after the point where the stream cannot be parsed.
   case nameAfterBreak = "name-after-break"
+  /// An opcode crosses the end of its frame, so that versions of CPython read different programs.
+  case frameCrossed = "frame-crossed"
   /// Source code of a class, stored by torch.save; loading imports the class.
   case embeddedSource = "embedded-source"
 
@@ -97,6 +99,10 @@ public enum ScanRule: String, Sendable, CaseIterable {
   case unaccounted
   /// Shared nested containers that exhaust memory when they are copied or printed.
   case expansion
+  /// Loading it never ends, or takes far more memory than the file has.
+  case exhaustsLoader = "exhausts-loader"
+  /// The file is made to exhaust a scanner: it takes more work than any honest file of its size.
+  case exhaustsScanner = "exhausts-scanner"
   /// A limit was reached: the rest was not scanned.
   case limit
   /// An encrypted entry.
@@ -135,6 +141,8 @@ public enum ScanRule: String, Sendable, CaseIterable {
     case .trailingData: "Data where the container format has none."
     case .brokenPickle: "A truncated or damaged pickle: loading runs everything before the damage."
     case .nameAfterBreak: "A name after the point where the stream cannot be parsed."
+    case .frameCrossed:
+      "An opcode crosses the end of its frame, so that versions of CPython read different programs."
     case .embeddedSource: "Source code of a class, stored by torch.save; loading imports the class."
     case .zipFlags: "A flag that other readers reject (encrypted, patched) and torch ignores."
     case .zipName: "Two entries with one name, or a name that differs from the directory's."
@@ -157,6 +165,9 @@ public enum ScanRule: String, Sendable, CaseIterable {
     case .unaccounted: "Bytes that belong to no structure of the file's format."
     case .expansion:
       "Shared nested containers that exhaust memory when they are copied or printed."
+    case .exhaustsLoader: "Loading it never ends, or takes far more memory than the file has."
+    case .exhaustsScanner:
+      "The file is made to exhaust a scanner: it takes more work than any honest file of its size."
     case .limit: "A limit was reached: the rest was not scanned."
     case .encrypted: "An encrypted entry."
     case .notACheckpoint: "A file or entry that is not a format that scan reads."
@@ -166,7 +177,7 @@ public enum ScanRule: String, Sendable, CaseIterable {
   /// True for findings about bytes that were not read to their end, whatever else is in the file.
   var leavesBytesUnread: Bool {
     switch self {
-    case .unaccounted, .limit, .encrypted, .notACheckpoint, .brokenPickle, .zipBroken, .trailingData: true
+    case .unaccounted, .limit, .encrypted, .notACheckpoint, .brokenPickle, .zipBroken, .trailingData, .exhaustsScanner: true
     default: false
     }
   }

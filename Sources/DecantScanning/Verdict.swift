@@ -57,6 +57,10 @@ public struct FileScan: Sendable {
   public let leftOut: Int
   /// True when every byte belongs to a structure that was read to its end. A clean file always is.
   public let isAccounted: Bool
+  /// The work of the scan, in values made or judged.
+  package let work: Int
+  /// The number of bytes that the work is for: pickles, headers and code.
+  package let judgedByteCount: Int
 
   /// The verdict, from the worst finding.
   public var verdict: ScanVerdict {

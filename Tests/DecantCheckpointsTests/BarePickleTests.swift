@@ -43,6 +43,20 @@ import Testing
     #expect(checkpoint.objects.map(\.type) == ["int", "float", "str"])
   }
 
+  /// The reading of weights goes on, as `pickle.loads` does, and names the place.
+  @Test func frameThatEndsInsideAnOpcode() throws {
+    let bytes: [UInt8] = [0x80, 4, 0x95, 2, 0, 0, 0, 0, 0, 0, 0, 0x5D, 0x4B, 1, 0x61, 0x2E]
+    let warning =
+      "BININT1 at byte 12 crosses the end of its frame at byte 13, so that CPython may read another program; decant scan judges both"
+    let checkpoint = try open(bytes)
+    #expect(checkpoint.warnings.count == 1 && checkpoint.warnings[0].hasSuffix(warning))
+    #expect(checkpoint.objects.map(\.type) == ["int"])
+    let stream = try #require(try Checkpoint.pickleStreams(path: checkpoint.path).first)
+    #expect(try stream.frameWarning()?.hasSuffix(warning) == true)
+    let zipped = try open(ZipBuilder([.init("a/data.pkl", bytes), .init("a/version", [0x33])]).bytes)
+    #expect(zipped.warnings.contains { $0.hasSuffix(warning) })
+  }
+
   @Test func severalPickles() throws {
     let one: [UInt8] = [0x80, 2, 0x4B, 1, 0x2E]
     let checkpoint = try open(one + one + [0xFF])

@@ -53,7 +53,7 @@ import Testing
       near: .proto4 + .name("torch.nn", "Linear") + ".", .unknown),
     Case(
       .libraryFunction, .dangerous, .proto4 + .name("torch", "manual_seed") + "K\u{1}" + .tuple1 + "R.",
-      near: .proto4 + .name("torch.nn.functional", "relu") + ".", .unknown),
+      near: .proto4 + .name("torch.nn.functional", "relu") + ".", .clean),
     Case(
       .libraryFunction, .dangerous,
       .proto4 + .name("numpy.core", "_ufunc_reconstruct") + .text("os") + .text("system")
@@ -120,7 +120,7 @@ import Testing
       .torchObject, .unknown, .proto4 + .name("torch.nn.modules.linear", "Linear") + .newObject + ".",
       near: .proto4 + .name("torch.nn.parameter", "Parameter") + .newObject + ".", .clean),
     Case(
-      .standardValue, .unknown, .proto4 + .name("datetime", "date") + ")R.",
+      .standardValue, .unknown, .proto4 + .name("decimal", "Decimal") + ")R.",
       near: .proto4 + .name("collections", "Counter") + "}" + .tuple1 + "R.", .clean),
     Case(
       .mainName, .unknown, .proto4 + .name("__main__", "Settings") + .newObject + ".",
@@ -138,7 +138,8 @@ import Testing
       near: .proto4 + .name("collections", "defaultdict") + .name("builtins", "list") + .tuple1 + "R.", .clean
     ),
     Case(
-      .oddUse, .unknown, .proto4 + .name("builtins", "bytes") + "J\u{0}\u{0}\u{0}\u{40}" + .tuple1 + "R.",
+      .exhaustsLoader, .unknown,
+      .proto4 + .name("builtins", "bytes") + "J\u{0}\u{0}\u{0}\u{40}" + .tuple1 + "R.",
       near: .proto4 + .name("builtins", "bytearray") + .bytes([1]) + .tuple1 + "R.", .clean),
   ]
 
@@ -243,6 +244,10 @@ import Testing
     Case(
       .nameAfterBreak, .dangerous, .proto4 + "}h\u{7}" + .stackName("posix", "system") + ".",
       near: .proto4 + "}h\u{7}" + .text("posix") + ".", .unknown),
+    Case(
+      .frameCrossed, .dangerous,
+      .proto4 + Stream([0x95, 2, 0, 0, 0, 0, 0, 0, 0]) + "NK\u{1}.",
+      near: .proto4 + Stream([0x95, 4, 0, 0, 0, 0, 0, 0, 0]) + "NK\u{1}.", .clean),
     Case(
       .embeddedSource, .unknown,
       legacyFile(
@@ -418,7 +423,7 @@ import Testing
 
   @Test func everyRuleHasAnExample() {
     let covered = Set((Self.names + Self.disguises + Self.streams + Self.archives).map(\.rule))
-    // Limits are tested with small values in LimitTests.
-    #expect(Set(ScanRule.allCases).subtracting(covered) == [.limit])
+    // Limits are tested with small values in LimitTests, work in WorkTests.
+    #expect(Set(ScanRule.allCases).subtracting(covered) == [.limit, .exhaustsScanner])
   }
 }

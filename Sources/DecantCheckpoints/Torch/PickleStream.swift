@@ -37,14 +37,28 @@ package struct PickleStream: Sendable {
   /// - Throws: `PickleError` where `pickletools.dis` raises; ``DecantError`` when the bytes cannot be read; whatever
   ///   `line` throws.
   package func disassemble(limits: Limits = Limits(), line: (String) throws -> Void) throws {
+    let bytes = try content()
+    try unsafe PickleDisassembler.disassemble(bytes.span.bytes, limits: adapted(limits), line: line)
+  }
+
+  /// Returns a warning when an opcode crosses the end of its frame. `pickletools.dis` does not show frames' ends.
+  package func frameWarning(limits: Limits = Limits()) throws(DecantError) -> String? {
+    let bytes = try content()
+    let (graph, _) = PickleMachine.interpretAsFarAsPossible(unsafe bytes.span.bytes, limits: adapted(limits))
+    return graph.frameCrossing?.warning(title.escapedForDisplay)
+  }
+
+  private func adapted(_ limits: Limits) -> Limits {
     var limits = limits
     limits.pickleValues = min(limits.pickleValues, maxValueCount)
-    let bytes =
-      switch bytes {
-      case .memory(let bytes): bytes
-      case .source(let source): try source.bytes(at: 0, count: source.byteCount)
-      }
-    try unsafe PickleDisassembler.disassemble(bytes.span.bytes, limits: limits, line: line)
+    return limits
+  }
+
+  private func content() throws(DecantError) -> [UInt8] {
+    switch bytes {
+    case .memory(let bytes): bytes
+    case .source(let source): try source.bytes(at: 0, count: source.byteCount)
+    }
   }
 }
 

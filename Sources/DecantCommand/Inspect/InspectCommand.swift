@@ -113,6 +113,9 @@ struct InspectCommand: CheckpointCommand {
         let place = stream.offset.map { " at byte \($0)" } ?? ""
         StandardStreams.line("stream \(index + 1)\(place): \(stream.title.escapedForDisplay)")
       }
+      if let warning = try stream.frameWarning(limits: opening.limits) {
+        StandardStreams.note("warning: \(warning)")
+      }
       do { try stream.disassemble(limits: opening.limits) { StandardStreams.line($0) } } catch let error
         as PickleError
       {

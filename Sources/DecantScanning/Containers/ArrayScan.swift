@@ -12,6 +12,9 @@ extension ContentScan {
     let count =
       major == 1 ? bytes.little(UInt16.self, 8).map(Int.init) : bytes.little(UInt32.self, 8).map(Int.init)
     guard let count, count <= bytes.byteCount - start, count <= audit.limits.headerBytes else { return false }
+    audit.judge(byteCount: count)
+    // NumPy refuses headers of more than 10,000 bytes, and the check of a type is not cheap.
+    guard audit.spend(count > 1 << 16 ? count : 0) else { return true }
     let header = String(decoding: bytes.copy(start..<start + count), as: UTF8.self)
     // NumPy evaluates the header, so a hostile file can write it in ways that no writer does.
     let isUsual = header.utf8.first == 0x7B && header.contains("descr")
@@ -85,6 +88,8 @@ extension ContentScan {
         .unknown, .limit, in: place, at: 0, "a header of \(Format.count(count, "byte")), too long to scan")
       return true
     }
+    audit.judge(byteCount: count)
+    guard audit.spend(count / 2) else { return true }
     let header: JSONValue
     do throws(ParsingError) { header = try JSONValue(parsing: bytes.part(8..<8 + count)) } catch {
       return false

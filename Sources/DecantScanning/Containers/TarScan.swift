@@ -103,7 +103,7 @@ extension ContentScan {
     while offset < content.byteCount {
       let rest = content.part(offset..<content.byteCount)
       let (graph, error) = interpret(rest)
-      follow(graph, in: join(place, "stream \(number)"))
+      follow(graph, of: rest, in: join(place, "stream \(number)"))
       if let error {
         ledger.markUnread(offset..<content.byteCount)
         return reportBreak(error, graph, rest, at: 0, in: join(place, "stream \(number)"))

@@ -120,6 +120,8 @@ extension ContentScan {
         contents.program.isAnnounced || entries.contains { folder.announcesGraph($0.name) }
     }
     for (entry, record) in zip(entries, records) {
+      audit.judge(byteCount: 76 + 2 * entry.name.count)
+      guard audit.spend(WorkBudget.Cost.entry) else { return ledger.markUnread(layout.start..<layout.end) }
       checkName(of: entry, layout, folder, &names, in: place)
       // Pickles state the sizes of storages, which are therefore judged after all other entries.
       if case .storage = record { continue }
@@ -201,9 +203,11 @@ extension ContentScan {
       switch record {
       case .text(let form) where form.fits(content): owner = .text
       case .script:
+        guard takeCode(content) else { return (.unjudged, nil) }
         contents.program.add(content, label)
         owner = .program
       case .code(let kind):
+        guard takeCode(content) else { return (.unjudged, nil) }
         contents.code.add(kind, content, label)
         owner = .program
       case .storage where misfit == nil:
@@ -263,6 +267,12 @@ extension ContentScan {
     }
   }
 
+  /// Takes the work of searching source code from the budget. Returns false when it is spent.
+  private func takeCode(_ content: RawSpan) -> Bool {
+    audit.judge(byteCount: content.byteCount)
+    return audit.spend(content.byteCount / 8)
+  }
+
   /// Returns why an entry is not the data of the storage that its name says, as a clause; nil when it is, or is
   /// something else.
   private func storageMisfit(
@@ -294,6 +304,8 @@ extension ContentScan {
         return nil
       }
       audit.inflationLeft -= count
+      audit.judge(byteCount: stored.byteCount)
+      guard audit.spend(count / WorkBudget.Cost.bytesPerUnit) else { return nil }
       // The number of bytes that the compressed stream takes; nil when it is damaged.
       var taken: Int?
       let content: [UInt8]

@@ -136,8 +136,28 @@ enum DangerousNames {
         cloudpickle dill jsonpickle jsonpickle.unpickler hickle klepto pathos ppft loky joblib.load joblib.dump \
         joblib.numpy_pickle.load joblib.numpy_pickle._unpickle joblib.numpy_pickle_compat joblib.externals \
         pandas.read_pickle pandas.io pandas.eval pandas.core.computation srsly.pickle_api yaml ruamel cffi numba \
-        llvmlite sympy.sympify sympy.parsing sklearn.externals
+        llvmlite sklearn.externals triton
         """
+      ),
+      // The libraries that come with torch: functions that evaluate text, import by name, start processes, or open files.
+      (
+        "evaluates text as code, or compiles it",
+        """
+        sympy.sympify sympy.S sympy.core.sympify sympy.core.singleton.S sympy.parsing sympy.printing.preview \
+        sympy.printing.gtk sympy.preview sympy.print_gtk sympy.utilities sympy.lambdify sympy.external sympy.testing \
+        sympy.test sympy.doctest sympy.interactive sympy.plotting sympy.polys.monomials.MonomialOps \
+        sympy.polys.polyconfig sympy.polys.ring_series sympy.physics.quantum.qasm isympy sympy.init_session \
+        mpmath.libmp.backend mpmath.libmp.exec_ mpmath.identification mpmath.identify mpmath.runtests mpmath.tests \
+        mpmath.functions.zeta networkx.lazy_imports networkx.drawing networkx.readwrite networkx.utils.decorators \
+        networkx.utils.backends networkx.read_gpickle networkx.write_gpickle networkx.read_graphml \
+        typing_extensions.get_type_hints typing_extensions.get_annotations typing_extensions.evaluate_forward_ref \
+        typing_extensions._eval_with_owner typing_extensions.ForwardRef pygments filelock packaging._musllinux \
+        packaging._manylinux packaging._elffile packaging.tags packaging.direct_url torchgen functorch.compile
+        """
+      ),
+      (
+        "a part of a scanner, which no checkpoint needs",
+        "picklescan modelscan fickling modelaudit"
       ),
       (
         "reads files or runs code",
@@ -180,5 +200,11 @@ enum DangerousNames {
     "rmtree", "unlink", "remove_file", "download_url", "download_file", "load_state_dict_from_url",
     "exec_command",
     "shell", "run_command", "run_shell", "start_new_thread", "run_cmd",
+    // What libraries import from the standard library and so offer under their own names.
+    "make_dataclass", "ModuleType", "MethodType", "SourceFileLoader", "ProcessPoolExecutor",
+    "ThreadPoolExecutor",
+    "ThreadPool", "ZipFile", "TarFile", "NamedTemporaryFile", "TemporaryFile", "TemporaryDirectory",
+    "HTTPServer",
+    "ThreadingHTTPServer", "ForkingPickler", "ExitStack",
   ]
 }

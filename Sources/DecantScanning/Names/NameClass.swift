@@ -21,10 +21,17 @@ enum NameUse: Equatable {
 }
 
 extension NameClass {
+  /// The maximum length in bytes of a module and a name together. No program has longer ones.
+  static let longest = 1_000
+
   /// Classifies a name by the tables, the most specific first.
   ///
   /// A name that no table lists is ``unknown(_:_:)``, never known.
   static func of(module: String, name: String) -> NameClass {
+    guard module.utf8.count + name.utf8.count <= longest else {
+      return .dangerous(
+        .computedName, "a name of \(module.utf8.count + name.utf8.count) bytes, which no program has")
+    }
     // Swift compares strings by canonical equivalence. For ASCII this is equality of bytes.
     guard isPlain(module), isPlain(name) else {
       // A folder can be imported under its own name and have other letters, but never a space or a slash.
@@ -75,6 +82,10 @@ extension NameClass {
         return .unknown(.torchObject, "a part of \(library) other than tensors: loading runs its code")
       }
       return .dangerousWhenCalled(.libraryFunction, "a function of \(library) that no checkpoint needs")
+    }
+    if top == "sympy" || top == "mpmath", !isTypeLike {
+      // Nearly all of them evaluate the text that they are given.
+      return .dangerousWhenCalled(.libraryFunction, "a function of \(top), which evaluates text")
     }
     if top == "__torch__" {
       return .unknown(.torchscriptCode, "a class of the archive's own TorchScript code")

@@ -5,7 +5,15 @@
 /// `bytes`, `set` and similar types.
 enum TensorFileNames {
   /// Returns the use of a name, or nil when tensor files do not use it.
-  static func use(_ module: String, _ name: String) -> NameUse? { table[module]?[name] }
+  static func use(_ module: String, _ name: String) -> NameUse? {
+    table[module]?[name] ?? (isOptimizer(module, name) ? .value : nil)
+  }
+
+  /// Returns true for the classes of optimizers and schedulers, which training states name as values.
+  private static func isOptimizer(_ module: String, _ name: String) -> Bool {
+    (module == "torch.optim" || module.hasPrefix("torch.optim.")) && NameClass.isTypeName(name)
+      && !name.contains(".")
+  }
 
   /// Returns true for functions of PyTorch and NumPy that pickled objects call and that only build parts of them.
   static func isInertFunction(_ full: String) -> Bool { inertFunctions.contains(full) }
@@ -65,8 +73,32 @@ enum TensorFileNames {
       """)
     let multiarray = merged(all(.function, "_reconstruct scalar"), all(.type, "ndarray"))
     let numeric = all(.function, "_frombuffer")
+    let paths = all(.type, "PurePath PurePosixPath PureWindowsPath Path PosixPath WindowsPath")
+    let dates = all(.type, "date time datetime timedelta timezone")
     return [
-      "collections": all(.type, "OrderedDict Counter defaultdict"),
+      "collections": all(.type, "OrderedDict Counter defaultdict deque"),
+      "argparse": all(.type, "Namespace"),
+      "pathlib": paths,
+      "pathlib._local": paths,
+      "datetime": dates,
+      "numpy.random._pickle": all(
+        .function, "__randomstate_ctor __generator_ctor __bit_generator_ctor"),
+      "numpy.random._mt19937": all(.value, "MT19937"),
+      "numpy.random._pcg64": all(.value, "PCG64 PCG64DXSM"),
+      "numpy.random._philox": all(.value, "Philox"),
+      "numpy.random._sfc64": all(.value, "SFC64"),
+      "numpy.random.bit_generator": merged(
+        all(.function, "__pyx_unpickle_SeedSequence"), all(.value, "SeedSequence")),
+      "numpy.ma.core": merged(all(.function, "_mareconstruct"), all(.value, "MaskedArray")),
+      "numpy.ma": all(.value, "MaskedArray"),
+      // The records in the `.metadata` of torch.distributed.checkpoint.
+      "torch.distributed.checkpoint.metadata": all(
+        .type,
+        """
+        Metadata MetadataIndex TensorStorageMetadata BytesStorageMetadata ChunkStorageMetadata TensorProperties \
+        StorageMeta _MEM_FORMAT_ENCODING
+        """),
+      "torch.distributed.checkpoint.filesystem": all(.type, "_StorageInfo _StoragePrefix"),
       "_codecs": all(.function, "encode"),
       "builtins": builtins,
       "__builtin__": builtins,
@@ -109,12 +141,12 @@ enum TensorFileNames {
     "torch.jit._pickle.build_tensor_from_id", "torch.jit._pickle.restore_type_tag",
     "torch.backends.cudnn.rnn.Unserializable", "torch.random.Generator",
     "torch._utils._rebuild_parameter_v2", "torch.ao.quantization.qconfig.default_activation_only_qconfig",
-    "numpy.random._pickle.__randomstate_ctor", "numpy.random._pickle.__generator_ctor",
-    "numpy.random._pickle.__bit_generator_ctor", "numpy.random.bit_generator.__pyx_unpickle_SeedSequence",
+    "torch.distributed.remote_device", "numpy.core._multiarray_umath._reconstruct",
+    "numpy._core._multiarray_umath._reconstruct",
     "numpy._core._internal._convert_to_stringdtype_kwargs",
     "torch.fx.immutable_collections.immutable_dict", "torch.fx.immutable_collections.immutable_list",
     "numpy.random.__RandomState_ctor",
-    "numpy.random.mtrand.__RandomState_ctor", "numpy.ma.core._mareconstruct",
+    "numpy.random.mtrand.__RandomState_ctor",
     "numpy.matrixlib.defmatrix.matrix", "numpy.matrix", "numpy.recarray", "numpy.record", "numpy.void",
     "numpy.rec.recarray", "numpy.core.records.recarray", "numpy.core.records.record",
     "numpy._core.records.recarray", "numpy._core.records.record", "numpy.chararray", "numpy.poly1d",

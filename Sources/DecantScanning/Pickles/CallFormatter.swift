@@ -58,7 +58,7 @@ struct CallFormatter {
     switch object.construction {
     case .computedGlobal:
       append("getattr(__import__(")
-      let operands = graph.tuple(object.arguments) ?? []
+      let operands = graph.arguments(object) ?? []
       write(operands.first ?? .none, depth - 1)
       append("), ")
       write(operands.dropFirst().first ?? .none, depth - 1)
@@ -68,7 +68,7 @@ struct CallFormatter {
       write(object.callable, depth - 1)
       append(".__new__(")
       write(object.callable, depth - 1)
-      if let arguments = graph.tuple(object.arguments), !arguments.isEmpty {
+      if let arguments = graph.arguments(object), !arguments.isEmpty {
         append(", ")
         list(arguments, depth - 1)
       }
@@ -79,7 +79,7 @@ struct CallFormatter {
       append(")")
     case .reduce, .instance:
       write(object.callable, depth - 1)
-      if let arguments = graph.tuple(object.arguments) {
+      if let arguments = graph.arguments(object) {
         append("(")
         list(arguments, depth - 1)
         append(")")

@@ -8,7 +8,7 @@ extension ContentScan {
   /// Scans a legacy file whose first stream is the magic number.
   func scanLegacy(_ bytes: RawSpan, first: PickleGraph, in place: String) {
     var offset = first.byteCount
-    follow(first, in: join(place, "stream 1"))
+    follow(first, of: bytes, in: join(place, "stream 1"))
     ledger.claim(0..<offset, as: .pickle)
     var storages: [ExactText: StatedStorage] = [:]
     var keys: [String]?
@@ -16,7 +16,7 @@ extension ContentScan {
       let label = join(place, "stream \(number)")
       let rest = bytes.part(offset..<bytes.byteCount)
       let (graph, error) = interpret(rest)
-      let pickle = follow(graph, in: label)
+      let pickle = follow(graph, of: rest, in: label)
       if let error {
         ledger.markUnread(offset..<bytes.byteCount)
         return reportBreak(error, graph, rest, at: 0, in: label)

@@ -17,6 +17,7 @@ enum NameSearch {
   /// Reports dangerous names that are encoded as for GLOBAL, INST or STACK_GLOBAL.
   static func report(_ bytes: RawSpan, from start: Int, in place: String, _ audit: FileAudit) {
     let end = min(bytes.byteCount, start + farthest)
+    guard audit.spend(max(0, end - start) / 16) else { return }
     var found = 0
     var spellings = 0
     var offset = start

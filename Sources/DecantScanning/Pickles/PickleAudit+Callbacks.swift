@@ -33,7 +33,7 @@ extension PickleAudit {
         call: CallFormatter.call(object, in: graph))
     }
     if let places = Self.callers[global.qualifiedName] {
-      let arguments = graph.tuple(object.arguments) ?? []
+      let arguments = graph.arguments(object) ?? []
       for place in places where place < arguments.count {
         judge(handed: arguments[place], to: global, in: object)
       }
@@ -64,7 +64,7 @@ extension PickleAudit {
   }
 
   /// Returns true for tensor functions that models keep as activations and initialisers.
-  private static func isArithmetic(_ function: PickleGlobal) -> Bool {
+  static func isArithmetic(_ function: PickleGlobal) -> Bool {
     ["torch.nn.functional", "torch.nn.init", "torch._C._nn"].contains(function.module)
       && !function.name.contains(".")
   }
@@ -81,7 +81,9 @@ extension PickleAudit {
 
   /// Returns the class in `('module', class, source file, source)`, a persistent id of legacy files.
   func moduleClass(_ id: PickleValue) -> PickleGlobal? {
-    guard let parts = graph.tuple(id), parts.count == 4, graph.text(parts[0]) == "module" else { return nil }
+    guard let parts = graph.tuple(id), parts.count == 4, graph.text(parts[0], upTo: 100) == "module" else {
+      return nil
+    }
     return graph.global(parts[1])
   }
 
@@ -95,8 +97,9 @@ extension PickleAudit {
   func judgeAttributes(_ state: PickleValue, of owner: PickleGlobal, at offset: Int, isOpen: Bool = false) {
     let parts = graph.tuple(state).map { Array($0.prefix(4)) } ?? [state]
     for case .dictionary(let pairs) in parts.map({ graph.node($0) }) {
+      guard audit.spend(pairs.count) else { return }
       for pair in pairs {
-        let key = graph.text(pair.key) ?? "…"
+        let key = graph.text(pair.key, upTo: 200) ?? "…"
         if Self.protocols.contains(key) {
           report(
             .dangerous, .methodReplaced, offset,

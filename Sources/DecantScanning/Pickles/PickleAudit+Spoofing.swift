@@ -6,7 +6,7 @@ extension PickleAudit {
   /// Attributes that unpickling looks up on the object itself, so that a state can replace them.
   private static let replaced: Set<String> = ["__setstate__", "__class__", "__dict__", "append", "extend"]
 
-  func judge(state: PickleValue, at offset: Int) {
+  mutating func judge(state: PickleValue, at offset: Int) {
     switch graph.node(state) {
     case .dictionary(let pairs): judge(keys: pairs, isState: true, at: offset)
     case .tuple(let parts):
@@ -17,7 +17,7 @@ extension PickleAudit {
       judge(keys: object.pairs, isState: true, at: offset)
       // A call that makes a dictionary or tuple hides its keys: dict([("append", print)]).
       let isFactory = graph.global(object.callable)?.name == "defaultdict"
-      if let arguments = graph.tuple(object.arguments),
+      if let arguments = graph.arguments(object),
         holdsName(Array(arguments.dropFirst(isFactory ? 1 : 0)), 4)
       {
         report(
@@ -29,17 +29,32 @@ extension PickleAudit {
   }
 
   /// Returns true when values contain the name of a function, or are nested deeper than `depth` containers.
-  func holdsName(_ values: [PickleValue], _ depth: Int) -> Bool {
+  ///
+  /// Every container is searched once for each number of levels.
+  mutating func holdsName(_ values: some Collection<PickleValue>, _ depth: Int) -> Bool {
     guard depth > 0 else { return true }
-    return values.contains { value in
-      switch graph.node(value) {
+    for case .node(let id) in values {
+      switch graph[id] {
       case .global(let global):
-        if case .known(.value) = audit.standing(module: global.module, name: global.name) { return false }
+        if case .known(.value) = audit.standing(module: global.module, name: global.name) { continue }
         return true
-      case .list(let elements), .tuple(let elements): return holdsName(elements, depth - 1)
-      case .dictionary(let pairs): return holdsName(pairs.map(\.value), depth - 1)
-      default: return false
+      case .list, .tuple, .dictionary:
+        if let searched = nameless[id.index], searched >= depth { continue }
+        let elements = elements(of: graph[id])
+        guard audit.spend(elements.count) else { return true }
+        if holdsName(elements, depth - 1) { return true }
+        nameless[id.index] = depth
+      default: continue
       }
+    }
+    return false
+  }
+
+  private func elements(of node: PickleNode) -> [PickleValue] {
+    switch node {
+    case .list(let elements), .tuple(let elements): elements
+    case .dictionary(let pairs): pairs.map(\.value)
+    default: []
     }
   }
 
@@ -61,7 +76,7 @@ extension PickleAudit {
         )
         continue
       }
-      guard isName || isState, let key = graph.text(pair.key),
+      guard isName || isState, let key = graph.text(pair.key, upTo: 200),
         Self.replaced.contains(key) || isState && isName && key == "add"
       else { continue }
       report(
@@ -72,7 +87,7 @@ extension PickleAudit {
 
   func judge(persistentID id: PickleValue) {
     let parts = graph.tuple(id) ?? [id]
-    if parts.count > 2, graph.text(parts[0]) == "reduce_package",
+    if parts.count > 2, graph.text(parts[0], upTo: 100) == "reduce_package",
       let function = parts.dropFirst().lazy
         .compactMap({ graph.global($0) }).first,
       case .dangerousWhenCalled(_, let reason) = audit.standing(module: function.module, name: function.name)
@@ -102,6 +117,17 @@ extension PickleAudit {
       }
     }
     for fill in graph.irregularAdditions {
+      switch graph.node(fill.target) {
+      case .byteArray:
+        report(
+          .dangerous, .oddUse, fill.offset,
+          "a bytearray is changed after it is made, which hides what a call receives")
+        continue
+      case .list:
+        report(.unknown, .oddUse, fill.offset, "an item of a list is replaced, which picklers do not write")
+        continue
+      default: break
+      }
       report(
         .dangerous, .importChanged, fill.offset, "items are set on, or added to, an imported object",
         call: fill.pairs.isEmpty

@@ -28,14 +28,44 @@ struct PickleAudit {
     self.audit = audit
   }
 
+  /// The byte strings that were taken as payloads, by the node of their text or bytes.
+  private var payloadSources: Set<Int32> = []
+  /// For each text that a call encodes: true when it is Latin-1.
+  private var encodings: [Int32: Bool] = [:]
+  /// The states that were judged.
+  private var judgedStates: Set<Int32> = []
+  /// The states that were judged as attributes of a class.
+  private var judgedAttributes: Set<AttributeKey> = []
+  /// For each container that was searched for names without success, the levels that were searched.
+  var nameless: [Int32: Int] = [:]
+
+  private struct AttributeKey: Hashable {
+    let state: PickleValue
+    let owner: ExactText
+  }
+
   /// Judges every value, import and change in the stream.
   mutating func run() {
+    guard audit.spend(WorkBudget.Cost.stream + graph.nodes.count) else { return }
+    if let refusal = graph.refusal {
+      report(
+        .unknown, .brokenPickle, refusal.offset,
+        "some unpicklers stop \(refusal.description.escapedForDisplay); what others execute is judged")
+    }
     var called: Set<Int32> = []
     var extensions: Set<Int32> = []
-    for node in graph.nodes {
+    let calls = equalCalls()
+    defer { audit.weight = 1 }
+    for (index, node) in graph.nodes.enumerated() {
+      if audit.isSpent { return }
       switch node {
       case .object(let object):
+        // Equal calls are judged once.
+        let count = calls[Int32(index)] ?? 1
+        guard count > 0 else { continue }
+        audit.weight = count
         if judge(object), case .node(let id) = object.callable { called.insert(id.index) }
+        audit.weight = 1
       case .persistentID(let id): judge(persistentID: id)
       case .bytes(let bytes), .byteArray(let bytes), .byteString(let bytes):
         if Sniffing.mayBePickle(bytes) { payloads.append(Payload(bytes: bytes, isLoaded: false, offset: 0)) }
@@ -51,9 +81,11 @@ struct PickleAudit {
       guard case .node(let id) = entry.value, !called.contains(id.index),
         let global = graph.global(entry.value)
       else { continue }
+      if audit.isSpent { return }
       judge(import: global, at: entry.offset)
     }
     judgeChanges()
+    judgeLoading()
     if let leaves = SharedContainers.leaves(of: graph) {
       report(
         .unknown, .expansion, 0,
@@ -62,9 +94,41 @@ struct PickleAudit {
     }
   }
 
-  func report(_ severity: ScanSeverity, _ rule: ScanRule, _ offset: Int, _ what: String, call: String? = nil)
-  {
-    audit.report(severity, rule, in: place, at: offset, what, call: call)
+  func report(
+    _ severity: ScanSeverity, _ rule: ScanRule, _ offset: Int, _ what: @autoclosure () -> String,
+    call: @autoclosure () -> String? = nil
+  ) {
+    if audit.omitsFinding(severity) { return }
+    audit.spend(WorkBudget.Cost.name)
+    audit.report(severity, rule, in: place, at: offset, what(), call: call())
+  }
+
+  /// Returns, for the first of several equal calls, their number, and 0 for the others. Calls that occur once are left
+  /// out. O(nodes).
+  private func equalCalls() -> [Int32: Int] {
+    var firsts: [Int: Int32] = [:]
+    var counts: [Int32: Int] = [:]
+    for (index, node) in graph.nodes.enumerated() {
+      guard case .object(let object) = node, object.states.isEmpty, object.items.isEmpty, object.pairs.isEmpty
+      else { continue }
+      var hasher = Hasher()
+      hasher.combine(object.construction)
+      hasher.combine(object.callable)
+      hasher.combine(object.keywords)
+      if let arguments = graph.tuple(object.arguments), arguments.count <= 16 {
+        hasher.combine(arguments)
+      } else {
+        hasher.combine(object.arguments)
+      }
+      let hash = hasher.finalize()
+      if let first = firsts[hash] {
+        counts[first, default: 1] += 1
+        counts[Int32(index)] = 0
+      } else {
+        firsts[hash] = Int32(index)
+      }
+    }
+    return counts
   }
 
   // MARK: - Names
@@ -76,6 +140,8 @@ struct PickleAudit {
     let call = statement.utf8.count <= 240 ? statement : name
     switch audit.standing(module: global.module, name: global.name) {
     case .known: break
+    // Models keep activations and initialisers.
+    case .dangerousWhenCalled where Self.isArithmetic(global): break
     case .unknown(let rule, let reason): report(.unknown, rule, offset, "\(name): \(reason)", call: call)
     case .dangerous(let rule, let reason): report(.dangerous, rule, offset, "\(name): \(reason)", call: call)
     case .dangerousWhenCalled(let rule, let reason):
@@ -87,7 +153,7 @@ struct PickleAudit {
 
   /// Judges a call. Returns true when the finding covers the import of its name too.
   private mutating func judge(_ object: PickleObject) -> Bool {
-    for state in object.states { judge(state: state, at: object.offset) }
+    for state in object.states { judge(once: state, at: object.offset) }
     if object.construction == .computedGlobal {
       report(
         .dangerous, .computedName, object.offset, "the module or name of an import is not text",
@@ -114,6 +180,10 @@ struct PickleAudit {
         return true
       }
       return judge(object, calling: global)
+    case .object(let maker) where isBlockBuilder(maker):
+      report(
+        .unknown, .libraryName, object.offset, "a block of a pandas.DataFrame: loading imports pandas",
+        call: CallFormatter.call(object, in: graph))
     case .object(let maker) where attribute(maker) != nil:
       return attribute(maker).map { judge(object, calling: $0) } ?? false
     case .persistentID(let id) where moduleClass(id) != nil:
@@ -135,7 +205,8 @@ struct PickleAudit {
 
   private mutating func judge(_ object: PickleObject, calling global: PickleGlobal) -> Bool {
     judgeCallbacks(object, calling: global)
-    let name = CallFormatter.name(global)
+    let graph = graph
+    var name: String { CallFormatter.name(global) }
     func call() -> String { CallFormatter.call(object, in: graph) }
     switch audit.standing(module: global.module, name: global.name) {
     case .known(let use):
@@ -146,29 +217,48 @@ struct PickleAudit {
         loadFromBytes(object, call())
         return true
       }
-      if global.name == "type", rule == .standardValue, (graph.tuple(object.arguments)?.count ?? 3) > 1 {
+      if global.name == "type", rule == .standardValue, (graph.arguments(object)?.count ?? 3) > 1 {
         report(.dangerous, .runsCode, object.offset, "\(name): makes a class", call: call())
         return true
       }
       if StandardLibrary.isMetaclass(global.module, global.name),
-        (graph.tuple(object.arguments)?.count ?? 3) > 1
+        (graph.arguments(object)?.count ?? 3) > 1
       {
         report(.dangerous, .runsCode, object.offset, "\(name): makes a class", call: call())
         return true
       }
+      if global.module == "sympy" || global.module.hasPrefix("sympy."),
+        holdsExpression(graph.arguments(object) ?? [], 3)
+      {
+        report(
+          .dangerous, .libraryFunction, object.offset, "\(name): SymPy evaluates the text that it is given",
+          call: call())
+        return true
+      }
       if rule == .standardValue {
-        for state in object.states { judgeAttributes(state, of: global, at: object.offset, isOpen: true) }
+        judgeAttributes(of: object, global, isOpen: true)
       }
       report(.unknown, rule, object.offset, "\(name): \(reason)", call: call())
     case .dangerous(let rule, let reason), .dangerousWhenCalled(let rule, let reason):
-      if global.name == "loads" || global.name == "_loads", let first = graph.tuple(object.arguments)?.first,
-        let bytes = graph.bytes(first)
-      {
-        payloads.append(Payload(bytes: bytes, isLoaded: true, offset: object.offset))
+      if global.name == "loads" || global.name == "_loads", let first = graph.arguments(object)?.first {
+        _ = addPayload(graph.bytes(first), isLoaded: true, from: first, at: object.offset)
       }
       report(.dangerous, rule, object.offset, "\(name): \(reason)", call: call())
     }
     return true
+  }
+
+  /// Returns true when values hold text that is more than an identifier, or are nested deeper than `depth` containers.
+  private func holdsExpression(_ values: [PickleValue], _ depth: Int) -> Bool {
+    guard depth > 0 else { return true }
+    return values.prefix(1_000).contains { value in
+      switch graph.node(value) {
+      case .text(let text): !text.utf8.allSatisfy { NameClass.isPlain($0) && $0 != 0x2E }
+      case .byteString(let bytes): !bytes.allSatisfy { NameClass.isPlain($0) && $0 != 0x2E }
+      case .list(let elements), .tuple(let elements): holdsExpression(elements, depth - 1)
+      default: false
+      }
+    }
   }
 
   /// Returns the name that `getattr(Class, 'Nested')` refers to, which is how protocols before 4 encode a nested class.
@@ -178,8 +268,8 @@ struct PickleAudit {
     guard nesting < 4, object.construction == .reduce, object.states.isEmpty, object.items.isEmpty,
       object.pairs.isEmpty, let function = graph.global(object.callable), function.name == "getattr",
       function.module == "builtins" || function.module == "__builtin__",
-      let arguments = graph.tuple(object.arguments), arguments.count == 2,
-      let name = graph.text(arguments[1]),
+      let arguments = graph.arguments(object), arguments.count == 2,
+      let name = graph.text(arguments[1], upTo: NameClass.longest),
       NameClass.isPlain(name), !name.hasPrefix("__")
     else { return nil }
     let owner =
@@ -198,8 +288,9 @@ struct PickleAudit {
     guard object.construction == .reduce, object.states.isEmpty, object.items.isEmpty, object.pairs.isEmpty,
       let function = graph.global(object.callable), function.name == "getattr",
       function.module == "builtins" || function.module == "__builtin__",
-      let arguments = graph.tuple(object.arguments), arguments.count == 2,
-      let name = graph.text(arguments[1]), NameClass.isPlain(name), !name.hasPrefix("__"),
+      let arguments = graph.arguments(object), arguments.count == 2,
+      let name = graph.text(arguments[1], upTo: NameClass.longest), NameClass.isPlain(name),
+      !name.hasPrefix("__"),
       !name.contains("."), !DangerousNames.leaves.contains(name), let owner = graph.object(arguments[0])
     else { return nil }
     guard let maker = graph.global(owner.callable), maker.name != "getattr" else { return nil }
@@ -216,7 +307,7 @@ struct PickleAudit {
   private func isPlainIterator(_ object: PickleObject, _ global: PickleGlobal) -> Bool {
     guard global.module == "builtins" || global.module == "__builtin__",
       global.name == "iter" || global.name == "reversed", object.construction == .reduce,
-      let arguments = graph.tuple(object.arguments), arguments.count == 1
+      let arguments = graph.arguments(object), arguments.count == 1
     else { return false }
     switch graph.node(arguments[0]) {
     case .list, .tuple, .dictionary, .set, .frozenSet, .text, .bytes: return true
@@ -226,12 +317,11 @@ struct PickleAudit {
 
   /// Judges a call of a name that tensor files use, which must be used as they use it.
   private mutating func judge(_ object: PickleObject, calling global: PickleGlobal, _ use: NameUse) {
-    let name = CallFormatter.name(global)
-    let (audit, place, graph) = (audit, place, graph)
+    let auditor = self
     func odd(_ reason: String) {
-      audit.report(
-        .unknown, .oddUse, in: place, at: object.offset, "\(name): \(reason)",
-        call: CallFormatter.call(object, in: graph))
+      auditor.report(
+        .unknown, .oddUse, object.offset, "\(CallFormatter.name(global)): \(reason)",
+        call: CallFormatter.call(object, in: auditor.graph))
     }
     guard let arguments = graph.tuple(object.arguments) else { return odd("its arguments are not a tuple") }
     switch use {
@@ -244,11 +334,11 @@ struct PickleAudit {
         return odd("it has keyword arguments")
       }
     }
-    for state in object.states { judgeAttributes(state, of: global, at: object.offset) }
+    judgeAttributes(of: object, global, isOpen: global.name == "Namespace")
     let isMapping = ["OrderedDict", "Counter", "defaultdict", "dict", "list", "bytearray"].contains(
       global.name)
     if !object.pairs.isEmpty && !isMapping { odd("items are set on it, by a method of its own") }
-    let grows = ["list", "set", "bytearray", "slice"].contains(global.name)
+    let grows = ["list", "set", "bytearray", "slice", "deque"].contains(global.name)
     if !object.items.isEmpty && !grows { odd("items are appended to it, by a method of its own") }
     switch global.name {
     case "encode" where global.module == "_codecs": judgeEncode(object, odd)
@@ -264,34 +354,104 @@ struct PickleAudit {
         judge(state: arguments[3], at: object.offset)
         judgeAttributes(arguments[3], of: global, at: object.offset)
       }
+    case "__randomstate_ctor", "__generator_ctor", "__bit_generator_ctor", "__pyx_unpickle_SeedSequence",
+      "_mareconstruct":
+      if !arguments.allSatisfy({ isPlainOrNumPy($0) }) { odd("it is given a name that is not NumPy's own") }
+    case "PosixPath", "WindowsPath", "Path", "PurePath", "PurePosixPath", "PureWindowsPath", "date", "time",
+      "datetime", "timedelta", "timezone", "deque":
+      if !object.states.allSatisfy({ $0 == .none }) { odd("a state is set on a value that has none") }
     case "ndarray": odd("arrays are made by _reconstruct, not by calling their class")
-    case "bytes", "bytearray", "list", "tuple", "set", "frozenset", "dict", "Counter", "OrderedDict":
-      if asksForMemory(arguments.first, bytes: global.name.hasPrefix("byte")) {
-        odd("a few bytes can request any amount of memory")
-      }
     default: break
+    }
+    judgeCost(of: object, calling: global, arguments)
+  }
+
+  /// Returns true for a value that NumPy's constructors of generators and masked arrays are given: text, numbers, and
+  /// NumPy's own classes and constructors, which the table knows.
+  private func isPlainOrNumPy(_ value: PickleValue) -> Bool {
+    switch graph.node(value) {
+    case .global(let global):
+      if case .known = audit.standing(module: global.module, name: global.name) {
+        global.module.hasPrefix("numpy")
+      } else {
+        false
+      }
+    case .object(let object):
+      graph.global(object.callable)?.module.hasPrefix("numpy.random") ?? (graph.bytes(value) != nil)
+    case .tuple(let parts):
+      parts.allSatisfy {
+        if case .node(let id) = $0, case .longInteger = graph[id] { true } else { graph.node($0) == nil }
+      }
+    case .list, .dictionary, .set, .frozenSet, .persistentID, .extensionCode, .outOfBandBuffer: false
+    default: true
     }
   }
 
-  /// Returns true when a container is made from a number or a range: `bytes(10**12)`, `list(range(10**12))`.
-  private func asksForMemory(_ value: PickleValue?, bytes: Bool) -> Bool {
-    switch value {
-    case .int(let count): return bytes && count > 1 << 20
-    case .node:
-      guard let value, let object = graph.object(value), let made = graph.global(object.callable) else {
-        if let value, case .longInteger = graph.node(value) { return true }
-        return false
-      }
-      return made.name == "range" || made.name == "xrange"
-    default: return false
+  /// Returns true for `functools.partial(new_block, ndim=2)`, which pandas 1.1 to 1.3 call to make a block.
+  private func isBlockBuilder(_ maker: PickleObject) -> Bool {
+    guard graph.global(maker.callable)?.qualifiedName == "functools.partial", maker.items.isEmpty,
+      maker.pairs.isEmpty, let arguments = graph.tuple(maker.arguments), arguments.count == 1,
+      let function = graph.global(arguments[0]),
+      ["pandas.core.internals.blocks.new_block", "pandas.core.internals.blocks.make_block"].contains(
+        function.qualifiedName)
+    else { return false }
+    return maker.states.allSatisfy { state in
+      guard let parts = graph.tuple(state), parts.count == 4 else { return false }
+      return graph.global(parts[0])?.qualifiedName == function.qualifiedName
     }
   }
 
   /// Judges `_codecs.encode(text, 'latin1')`, which is how protocol 2 encodes bytes.
   private mutating func judgeEncode(_ object: PickleObject, _ odd: (String) -> Void) {
-    guard let bytes = graph.bytes(of: object) else { return odd("its encoding is not latin1") }
+    let codec = graph.tuple(object.arguments)?.dropFirst().first.flatMap { graph.text($0, upTo: 100) }
+    let source = payloadSource(object.arguments)
+    if codec == "latin1", let source, let isLatin1 = encodings[source] {
+      return isLatin1 ? () : odd("its encoding is not latin1")
+    }
+    let bytes = graph.bytes(of: object)
+    if codec == "latin1", let source { encodings[source] = bytes != nil }
+    guard let bytes else { return odd("its encoding is not latin1") }
     if Sniffing.mayBePickle(bytes) {
       payloads.append(Payload(bytes: bytes, isLoaded: false, offset: object.offset))
+    }
+  }
+
+  /// Returns the node of the text or bytes that a value's bytes come from, through the calls that encode them.
+  private func payloadSource(_ value: PickleValue) -> Int32? {
+    var value = value
+    for _ in 0..<4 {
+      guard case .node(let id) = value else { return nil }
+      switch graph[id] {
+      case .object(let object): value = object.arguments
+      case .tuple(let parts):
+        guard let first = parts.first else { return nil }
+        value = first
+      default: return id.index
+      }
+    }
+    return nil
+  }
+
+  /// Adds the bytes of a value once.
+  private mutating func addPayload(
+    _ bytes: @autoclosure () -> [UInt8]?, isLoaded: Bool, from value: PickleValue, at offset: Int
+  ) -> Bool {
+    if let source = payloadSource(value), !payloadSources.insert(source).inserted { return true }
+    guard let bytes = bytes() else { return false }
+    payloads.append(Payload(bytes: bytes, isLoaded: isLoaded, offset: offset))
+    return true
+  }
+
+  private mutating func judge(once state: PickleValue, at offset: Int) {
+    if case .node(let id) = state, !judgedStates.insert(id.index).inserted { return }
+    judge(state: state, at: offset)
+  }
+
+  private mutating func judgeAttributes(of object: PickleObject, _ owner: PickleGlobal, isOpen: Bool) {
+    for state in object.states {
+      let key = AttributeKey(state: state, owner: ExactText(owner.qualifiedName))
+      guard judgedAttributes.insert(key).inserted else { continue }
+      judgeAttributes(state, of: owner, at: object.offset, isOpen: isOpen)
     }
   }
 
@@ -304,7 +464,10 @@ struct PickleAudit {
       return
     }
     switch audit.standing(module: function.module, name: function.name) {
-    case .known(.function) where !function.name.hasPrefix("_rebuild_from_type"): break
+    // NumPy's constructors call what they are given.
+    case .known(.function)
+    where !function.name.hasPrefix("_rebuild_from_type") && !function.module.hasPrefix("numpy."):
+      break
     default:
       report(
         .dangerous, .oddUse, object.offset,
@@ -318,8 +481,9 @@ struct PickleAudit {
   }
 
   private mutating func loadFromBytes(_ object: PickleObject, _ call: String) {
-    guard let arguments = graph.tuple(object.arguments), arguments.count == 1,
-      let bytes = graph.bytes(arguments[0])
+    let graph = graph
+    guard let arguments = graph.arguments(object), arguments.count == 1,
+      addPayload(graph.bytes(arguments[0]), isLoaded: true, from: arguments[0], at: object.offset)
     else {
       report(
         .dangerous, .loadFromBytes, object.offset, "a computed file inside the pickle",
@@ -329,7 +493,6 @@ struct PickleAudit {
     report(
       .unknown, .loadFromBytes, object.offset,
       "a whole file inside the pickle, loaded without any check; its findings follow", call: call)
-    payloads.append(Payload(bytes: bytes, isLoaded: true, offset: object.offset))
   }
 
   // MARK: - Persistent ids
@@ -338,10 +501,17 @@ struct PickleAudit {
   mutating func readPersistentIDs() {
     storages = StatedStorage.all(in: graph)
     for case .persistentID(let id) in graph.nodes {
-      guard let parts = graph.tuple(id), let kind = parts.first.flatMap({ graph.text($0) }) else { continue }
+      guard let parts = graph.tuple(id), let kind = parts.first.flatMap({ graph.text($0, upTo: 100) }) else {
+        continue
+      }
       if kind == "module", parts.count == 4, let type = graph.global(parts[1]) {
-        let file = graph.text(parts[2]) ?? ""
-        let source = graph.text(parts[3])?.utf8.count ?? 0
+        let file = graph.text(parts[2], upTo: 200) ?? ""
+        let source =
+          switch graph.node(parts[3]) {
+          case .text(let text): text.utf8.count
+          case .byteString(let bytes): bytes.count
+          default: 0
+          }
         report(
           .unknown, .embeddedSource, 0,
           "the source of \(CallFormatter.name(type)) from \(String(file.prefix(200)).escapedForDisplay)"

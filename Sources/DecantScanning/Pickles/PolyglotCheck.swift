@@ -14,7 +14,10 @@ extension ContentScan {
       guard Sniffing.mayBePickle(rest) else { return }
       let (graph, error) = interpretTentatively(rest)
       let isLegacy = offset == 0 && error == nil && isLegacyMagic(graph)
-      guard isLegacy || hasPlausibleImports(graph) || error == nil && hasExtensions(graph) else {
+      guard
+        isLegacy || hasPlausibleImports(graph) || hidesImports(graph, in: rest)
+          || error == nil && hasExtensions(graph)
+      else {
         if let error { return reportUnfinished(error, rest, at: offset, as: format, in: place) }
         offset += graph.byteCount
         continue

@@ -21,7 +21,7 @@ extension ContentScan {
   func scanStreams(_ bytes: RawSpan, _ graph: PickleGraph, _ error: PickleError?, in place: String) {
     if isLegacyMagic(graph), error == nil { return scanLegacy(bytes, first: graph, in: place) }
     let isAlone = error != nil || graph.byteCount == bytes.byteCount
-    follow(graph, in: isAlone ? place : join(place, "stream 1"))
+    follow(graph, of: bytes, in: isAlone ? place : join(place, "stream 1"))
     if let error {
       ledger.markUnread(0..<bytes.byteCount)
       reportBreak(error, graph, bytes, at: 0, in: place)
@@ -50,7 +50,7 @@ extension ContentScan {
           .unknown, .secondStream, in: place, at: offset,
           "another pickle stream follows; a second load call runs it")
       }
-      follow(graph, in: label)
+      follow(graph, of: rest, in: label)
       if let error {
         ledger.markUnread(offset..<bytes.byteCount)
         return reportBreak(error, graph, rest, at: 0, in: label)
@@ -83,8 +83,21 @@ extension ContentScan {
   }
 
   /// Interprets a stream, and keeps the values made before an error.
-  func interpret(_ bytes: RawSpan) -> (graph: PickleGraph, error: PickleError?) {
-    PickleMachine.interpretAsFarAsPossible(bytes, limits: audit.limits)
+  func interpret(
+    _ bytes: RawSpan, frames: PickleFrameReading = .straight
+  ) -> (graph: PickleGraph, error: PickleError?) {
+    let result = PickleMachine.audit(bytes, limits: limits(for: bytes.byteCount), frames: frames)
+    audit.spend(result.graph.valueCount + result.graph.byteCount / WorkBudget.Cost.bytesPerUnit)
+    return result
+  }
+
+  /// The limits of one pickle: more for a longer one, and less by what the pickles around it hold.
+  private func limits(for byteCount: Int) -> Limits {
+    var limits = audit.limits
+    let scale = 1 + byteCount / WorkBudget.bytesPerBase
+    limits.pickleNodes = limits.pickleNodes * scale - audit.heldNodes
+    limits.pickleValues = limits.pickleValues * scale - audit.heldNodes
+    return limits
   }
 
   /// Interprets data that is probably not a pickle, without reading more of it than necessary.
@@ -96,7 +109,9 @@ extension ContentScan {
     var count = 1 << 16
     while true {
       let result = interpret(bytes.part(0..<count))
-      guard let error = result.error, count < bytes.byteCount, mayBeCut(error) else { return result }
+      guard count < bytes.byteCount,
+        let error = result.error ?? result.graph.refusal, mayBeCut(error)
+      else { return result }
       count *= 16
     }
   }
@@ -104,7 +119,7 @@ extension ContentScan {
   /// Returns true when a stream without a pickle's name is one: it imports names or uses extension codes, fills the
   /// bytes, or another stream follows.
   private func isPickle(_ graph: PickleGraph, _ error: PickleError?, _ bytes: RawSpan) -> Bool {
-    if hasPlausibleImports(graph) { return true }
+    if hasPlausibleImports(graph) || hidesImports(graph, in: bytes) { return true }
     if let error { return role != .data && isUnfinished(error) }
     if hasExtensions(graph) { return true }
     if graph.byteCount == bytes.byteCount { return true }
@@ -133,20 +148,54 @@ extension ContentScan {
     }
   }
 
+  /// Returns true when a stream that crosses a frame imports names in another reading of its frames.
+  func hidesImports(_ graph: PickleGraph, in bytes: RawSpan) -> Bool {
+    guard graph.frameCrossing?.kind == .argument else { return false }
+    return [PickleFrameReading.dropsRest, .dropsRestAlways].contains {
+      hasPlausibleImports(interpret(bytes, frames: $0).graph)
+    }
+  }
+
   /// Returns true when a stream uses an extension code. Other data can contain one, but seldom ends as a pickle does.
   func hasExtensions(_ graph: PickleGraph) -> Bool {
     graph.nodes.contains { if case .extensionCode = $0 { true } else { false } }
   }
 
-  /// Judges a stream, and scans the byte strings in it.
+  /// Judges a stream, under every reading of its frames, and scans the byte strings in it.
   @discardableResult
-  func follow(_ graph: PickleGraph, in place: String) -> PickleAudit {
+  func follow(_ graph: PickleGraph, of bytes: RawSpan, in place: String) -> PickleAudit {
+    let pickle = follow(graph, in: place)
+    guard let crossing = graph.frameCrossing else { return pickle }
+    audit.report(
+      .dangerous, .frameCrossed, in: place, at: crossing.offset,
+      "\(crossing.description); versions of CPython read what follows differently")
+    guard crossing.kind == .argument else { return pickle }
+    for (frames, reader) in [(PickleFrameReading.dropsRest, "3.8"), (.dropsRestAlways, "3.4")] {
+      let (other, error) = interpret(bytes, frames: frames)
+      let place = join(place, "as CPython \(reader) reads frames")
+      _ = follow(other, in: place)
+      if let error, case .limit = error.cause { reportBreak(error, other, bytes, at: 0, in: place) }
+    }
+    return pickle
+  }
+
+  private func follow(_ graph: PickleGraph, in place: String) -> PickleAudit {
     audit.streamCount += 1
+    audit.judge(byteCount: graph.byteCount)
     var pickle = PickleAudit(graph, in: place, audit)
     pickle.run()
     pickle.readPersistentIDs()
     statements?.add(pickle)
+    audit.heldNodes += graph.nodes.count
+    defer { audit.heldNodes -= graph.nodes.count }
     for payload in pickle.payloads {
+      if audit.isSpent { break }
+      let key = PayloadKey(payload.bytes, isLoaded: payload.isLoaded, depth: depth)
+      audit.spend(payload.bytes.count / WorkBudget.Cost.bytesPerUnit)
+      if let worst = audit.payloads[key] {
+        if !payload.isLoaded, let worst { reportNested(worst, payload, in: place) }
+        continue
+      }
       let before = audit.findings.count
       let inner = join(place, "bytes inside")
       let scan = inside(as: payload.isLoaded ? .pickle : .data)
@@ -156,12 +205,16 @@ extension ContentScan {
           .unknown, .brokenPickle, in: inner, at: 0,
           "bytes that are loaded as a file cannot be parsed")
       } else if !payload.isLoaded, let worst = audit.worst(since: before) {
-        audit.report(
-          worst, .nestedPickle, in: place, at: payload.offset,
-          "bytes that are a pickle with findings of its own")
+        reportNested(worst, payload, in: place)
       }
+      audit.payloads[key] = .some(audit.worst(since: before))
     }
     return pickle
+  }
+
+  private func reportNested(_ worst: ScanSeverity, _ payload: PickleAudit.Payload, in place: String) {
+    audit.report(
+      worst, .nestedPickle, in: place, at: payload.offset, "bytes that are a pickle with findings of its own")
   }
 
   /// Reports the error that ends a stream, and searches the bytes after it for names.

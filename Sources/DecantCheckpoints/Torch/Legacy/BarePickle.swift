@@ -39,7 +39,7 @@ enum BarePickle {
     _ graph: PickleGraph, _ sequence: PickleSequence, nesting: Int
   ) throws(DecantError) -> Checkpoint.Parts {
     let source = sequence.source
-    var warnings: [String] = []
+    var warnings = sequence.warnings
     if sequence.bytesLeft > 0 {
       warnings.append(
         "\(sequence.bytesLeft) bytes follow the pickle at offset \(sequence.offset) and were skipped")

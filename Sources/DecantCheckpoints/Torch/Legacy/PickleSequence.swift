@@ -23,6 +23,8 @@ package struct PickleSequence {
   let end: Int
   /// Every pickle that was requested, in order.
   private(set) var streams: [Stream] = []
+  /// Frames that end inside an opcode.
+  private(set) var warnings: [String] = []
 
   /// Creates a sequence that begins at `offset` and ends at `end`, or at the end of the source.
   init(_ source: ByteSource, from offset: Int = 0, to end: Int? = nil, limits: Limits) {
@@ -58,6 +60,7 @@ package struct PickleSequence {
       throw failure
     }
     streams.append(Stream(title: title, offset: offset, byteCount: graph.byteCount))
+    if let crossing = graph.frameCrossing { warnings.append(crossing.warning("\(title) at byte \(offset)")) }
     offset += graph.byteCount
     return graph
   }

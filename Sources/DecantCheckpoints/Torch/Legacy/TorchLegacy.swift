@@ -105,7 +105,7 @@ package enum TorchLegacy {
       keys.append(key)
     }
     let storages = LegacyStorages(source, at: sequence.offset, keys: keys, graph: graph)
-    var warnings = storages.warnings
+    var warnings = sequence.warnings + storages.warnings
     if storages.failure == nil, storages.end < source.byteCount {
       warnings.append(
         "\(Format.count(source.byteCount - storages.end, "byte", ("follows", "follow"))) the last storage, at offset \(storages.end)"

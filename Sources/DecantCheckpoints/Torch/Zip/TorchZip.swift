@@ -101,6 +101,9 @@ enum TorchZip {
     } catch {
       throw DecantError(error, file: archive.file.path, entry: entry.name)
     }
+    if let crossing = graph.frameCrossing {
+      warnings.append(crossing.warning("the pickle in \(entry.name.escapedForDisplay)"))
+    }
     if graph.byteCount < bytes.count {
       warnings.append(
         "\(Format.count(bytes.count - graph.byteCount, "byte", ("follows", "follow"))) the end of the pickle in \(entry.name.escapedForDisplay)"
