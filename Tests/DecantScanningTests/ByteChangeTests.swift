@@ -79,6 +79,24 @@ import Testing
     }
   }
 
+  /// Every byte of a tar's headers is in their checksum, and all others but the member's are zeros.
+  @Test func noByteOfATarCounts() {
+    let content = Stream.storage(4).bytes
+    let file = tar([("a.pkl", "0", content)])
+    #expect(verdict(file) == .clean)
+    for offset in 0..<file.count where !(512..<512 + content.count).contains(offset) {
+      for value in [file[offset] ^ 1, file[offset] ^ 0x80] {
+        var changed = file
+        changed[offset] = value
+        #expect(verdict(changed) != .clean, "byte \(offset) is \(value) instead of \(file[offset])")
+      }
+      for value: UInt8 in [0, 0x41] {
+        let longer = Array(file[..<offset]) + [value] + file[offset...]
+        #expect(verdict(longer) != .clean, "\(value) before byte \(offset)")
+      }
+    }
+  }
+
   private func verdict(_ bytes: [UInt8]) -> ScanVerdict {
     CheckpointScanner().scan(bytes, named: "file").verdict
   }

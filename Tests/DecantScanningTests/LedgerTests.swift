@@ -87,6 +87,8 @@ import Testing
     Case("a byte order that is none", torch(("a/byteorder", Array("middle".utf8))), .unknown),
     Case("a text under .data", torch(("a/.data/x", Array("text".utf8))), .unknown),
     Case("bytes after a compressed entry", deflatedWithTail()),
+    Case("the first bytes of an archive", Array(torch().prefix(20)), .unreadable),
+    Case("the first entries of an archive", Array(torch().dropLast(80)), .unknown),
     Case("zeros between entries", spaced([UInt8](repeating: 0, count: 16)), .unknown),
     Case("other bytes between entries", spaced([1, 2, 3, 4])),
   ]

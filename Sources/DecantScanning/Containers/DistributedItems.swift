@@ -15,6 +15,10 @@ struct DistributedItems {
     let isObject: Bool
     /// The name of the tensor or object.
     let name: String
+
+    /// The offset after the item; the largest number when there is none.
+    var end: Int { offset.checkedAdding(length) ?? .max }
+    var display: String { String(name.prefix(200)).escapedForDisplay }
   }
 
   private(set) var items: [Item] = []
@@ -107,13 +111,13 @@ extension DistributedItems {
   }
 
   private func scan(_ item: Item, in bytes: RawSpan, _ file: String, _ audit: FileAudit) {
-    let place = "\(file) › \(String(item.name.prefix(200)).escapedForDisplay)"
-    guard let end = item.offset.checkedAdding(item.length), end <= bytes.byteCount else {
+    let place = "\(file) › \(item.display)"
+    guard item.end <= bytes.byteCount else {
       audit.report(.unknown, .brokenPickle, in: place, at: item.offset, "the file ends before the item does")
       return
     }
     let scan = ContentScan(audit: audit, depth: 1, role: item.isObject ? .pickle : .file)
-    let format = scan.scan(bytes.part(item.offset..<end), in: place)
+    let format = scan.scan(bytes.part(item.offset..<item.end), in: place)
     // The place of a tensor in a safetensors file is not one that a loader reads.
     if format == nil, item.isObject {
       audit.report(
@@ -130,11 +134,9 @@ extension DistributedItems {
       {
         audit.report(
           .dangerous, .zipOverlap, in: item.path.escapedForDisplay, at: item.offset,
-          "\(item.name.escapedForDisplay) lies in the data of \(last.name.escapedForDisplay)")
+          "\(item.display) lies in the data of \(last.display)")
       }
-      if last.map({ $0.path != item.path || $0.offset + $0.length < item.offset + item.length }) ?? true {
-        last = item
-      }
+      if last.map({ $0.path != item.path || $0.end < item.end }) ?? true { last = item }
     }
   }
 }

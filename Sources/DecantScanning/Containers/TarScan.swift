@@ -85,7 +85,9 @@ extension ContentScan {
   /// Scans what follows the end mark: zeros up to a multiple of the tape's blocks.
   private func scanBehindTar(_ bytes: RawSpan, from end: Int, in place: String) {
     let rest = end..<bytes.byteCount
-    if rest.count <= 65_536, bytes.holdsOnly(0, in: rest) { return ledger.claim(rest, as: .padding) }
+    if rest.count <= 65_536, rest.count.isMultiple(of: 512), bytes.holdsOnly(0, in: rest) {
+      return ledger.claim(rest, as: .padding)
+    }
     reportTrailing(bytes, from: end, in: place)
     _ = inside(as: .file).scan(bytes.part(rest), in: join(place, "behind the archive"))
   }
@@ -250,6 +252,14 @@ struct TarReader {
     let header = bytes.part(place..<place + 512)
     if !Self.hasChecksum(header) {
       oddities.append((place, "a member's header has a wrong checksum, and some readers stop there"))
+    }
+    // The mode, the owner, the size, the time, the checksum and the device, in octal digits or to the base of 256.
+    for field in [100..<108, 108..<116, 116..<124, 124..<136, 136..<148, 148..<156, 329..<337, 337..<345]
+    where header.byte(field.lowerBound).map({ $0 < 0x80 }) ?? false {
+      let digits = header.copy(field).prefix { $0 != 0 }
+      if !header.copy(field).dropFirst(digits.count).allSatisfy({ $0 == 0 || $0 == 0x20 }) {
+        oddities.append((place + field.lowerBound, "a member's header holds bytes after the end of a number"))
+      }
     }
     // The name, the link's name, the owner's names and the prefix. The format ends with 12 zeros.
     for field in [0..<100, 157..<257, 265..<297, 297..<329, 345..<500, 500..<512] {

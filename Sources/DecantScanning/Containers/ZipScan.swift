@@ -103,6 +103,9 @@ extension ContentScan {
       audit.report(.unknown, .limit, in: place, at: 0, "more than \(audit.limits.zipEntries) entries")
     }
     for range in layout.structures { ledger.claim(range, as: .structure) }
+    if layout.isDamaged, layout.entries.isEmpty {
+      audit.report(.unreadable, .notACheckpoint, in: place, at: 0, "no entry of the archive can be read")
+    }
     if layout.isCut || layout.isDamaged { ledger.markUnread(layout.start..<layout.end) }
     let entries = Self.withSlashes(layout.entries)
     let folder = TorchFolder(entries.map(\.name))
