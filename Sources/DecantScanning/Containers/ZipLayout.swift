@@ -431,60 +431,15 @@ struct ZipLayout {
     }
   }
 
-  /// Reports extra fields that are unknown, too long, or contradict the entry.
-  ///
-  /// - Parameter sizesFollow: In a local header, true when the sizes follow the data. Nil in the directory.
   private mutating func checkExtraFields(
     _ bytes: RawSpan, _ range: Range<Int>, _ entry: Entry, sizesFollow: Bool? = nil
   ) {
-    guard range.upperBound <= bytes.byteCount else { return }
-    var place = range.lowerBound
-    var isSound = true
-    var hasSizes = false
-    while place < range.upperBound {
-      guard place + 4 <= range.upperBound, let kind = bytes.little(UInt16.self, place),
-        let count = bytes.little(UInt16.self, place + 2).map(Int.init), place + 4 + count <= range.upperBound
-      else {
-        // Android's zipalign pads with up to three zeros.
-        if range.upperBound - place > 3 || !bytes.holdsOnly(0, in: place..<range.upperBound) {
-          isSound = false
-        }
-        break
-      }
-      let data = place + 4..<place + 4 + count
-      switch kind {
-      case 1:
-        if hasSizes || count > 28 { isSound = false }
-        hasSizes = true
-        let sizes = stride(from: data.lowerBound, to: data.upperBound - 7, by: 8).map {
-          bytes.little(UInt64.self, $0).flatMap { Int(exactly: $0) }
-        }
-        // The local header has both sizes, or zeros when they follow the data.
-        if let sizesFollow, sizes != [entry.byteCount, entry.storedByteCount],
-          !sizesFollow || sizes != [0, 0]
-        {
-          isSound = false
-        }
-      // PyTorch aligns data with a field named FB of Zs.
-      case 0x4246: isSound = isSound && bytes.holdsOnly(0x5A, in: data)
-      // The path in UTF-8: Python 3.13 uses it in place of the name.
-      case 0x7075:
-        isSound = isSound && count > 5 && bytes.copy(data.lowerBound + 5..<data.upperBound) == entry.name
-      // Times and owners, AES, Java's mark and zipalign's padding.
-      case 0x5455, 0x5855, 0x7855, 0x7875, 0x9901: isSound = isSound && count <= 16
-      case 0x000A: isSound = isSound && count <= 32
-      case 0xCAFE: isSound = isSound && count == 0
-      case 0xD935:
-        isSound = isSound && count >= 2 && bytes.holdsOnly(0, in: data.lowerBound + 2..<data.upperBound)
-      default: isSound = false
-      }
-      place = data.upperBound
-    }
-    if !isSound {
-      fault(
-        .unknown, .zipHeaders, range.lowerBound,
-        "an extra field of \(display(entry.name)) is unknown or contradicts the entry")
-    }
+    guard range.upperBound <= bytes.byteCount,
+      !ZipExtraFields.areSound(bytes, range, of: entry, sizesFollow: sizesFollow)
+    else { return }
+    fault(
+      .unknown, .zipHeaders, range.lowerBound,
+      "an extra field of \(display(entry.name)) is unknown or contradicts the entry")
   }
 
   private mutating func noteGap(_ bytes: RawSpan, _ gap: Range<Int>) {
