@@ -99,16 +99,10 @@ struct ContentScan {
 
   /// Scans the formats that hold no code themselves: NPY, GGUF and safetensors.
   private func scanArrays(_ bytes: RawSpan, in place: String) -> ContentFormat? {
-    var format: ContentFormat?
-    if bytes.begins([0x93, 0x4E, 0x55, 0x4D, 0x50, 0x59]) {
-      format = scanNpy(bytes, in: place) ? .npy : nil
-    } else if bytes.begins("GGUF") {
-      format = scanGGUF(bytes, in: place) ? .gguf : nil
-    } else if bytes.byte(8) == 0x7B {
-      format = scanSafetensors(bytes, in: place) ? .safetensors : nil
-    }
-    if format != nil { ledger.claim(0..<bytes.byteCount, as: .structure) }
-    return format
+    if bytes.begins([0x93, 0x4E, 0x55, 0x4D, 0x50, 0x59]) { return scanNpy(bytes, in: place) ? .npy : nil }
+    if bytes.begins("GGUF") { return scanGGUF(bytes, in: place) ? .gguf : nil }
+    if bytes.byte(8) == 0x7B { return scanSafetensors(bytes, in: place) ? .safetensors : nil }
+    return nil
   }
 
   /// Returns the location of a part inside another location, joined by ` › `.

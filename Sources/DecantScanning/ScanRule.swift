@@ -93,6 +93,8 @@ public enum ScanRule: String, Sendable, CaseIterable {
   case torchscriptCall = "torchscript-call"
   /// Metadata that contains a script, which a web page or program might run.
   case metadataScript = "metadata-script"
+  /// A template that reaches Python's internals when it is rendered, or hides which attributes it reads.
+  case templateCode = "template-code"
 
   // MARK: What cannot be judged
   /// Bytes that belong to no structure of the file's format.
@@ -107,6 +109,8 @@ public enum ScanRule: String, Sendable, CaseIterable {
   case limit
   /// An encrypted entry.
   case encrypted
+  /// A header, length or layout that no writer of the format makes: a damaged file, or one that misleads readers.
+  case malformed
   /// A file or entry that is not a format that scan reads.
   case notACheckpoint = "not-a-checkpoint"
 
@@ -162,6 +166,8 @@ public enum ScanRule: String, Sendable, CaseIterable {
     case .torchscriptCall:
       "TorchScript code that calls operators of other libraries, or reads or writes files."
     case .metadataScript: "Metadata that contains a script, which a web page or program might run."
+    case .templateCode:
+      "A template that reaches Python's internals when it is rendered, or hides which attributes it reads."
     case .unaccounted: "Bytes that belong to no structure of the file's format."
     case .expansion:
       "Shared nested containers that exhaust memory when they are copied or printed."
@@ -170,6 +176,8 @@ public enum ScanRule: String, Sendable, CaseIterable {
       "The file is made to exhaust a scanner: it takes more work than any honest file of its size."
     case .limit: "A limit was reached: the rest was not scanned."
     case .encrypted: "An encrypted entry."
+    case .malformed:
+      "A header, length or layout that no writer of the format makes: a damaged file, or one that misleads readers."
     case .notACheckpoint: "A file or entry that is not a format that scan reads."
     }
   }
@@ -197,8 +205,9 @@ public enum ScanRule: String, Sendable, CaseIterable {
       "Load it only if you trust its author. \(reading)"
     case .oddUse, .secondStream, .concatenated, .unexpectedMember, .unaccounted:
       "Ask its author for the reason. \(reading)"
-    case .brokenPickle, .zipCrc, .zipBroken: "Do not load it. Download the file again."
+    case .brokenPickle, .zipCrc, .zipBroken, .malformed: "Do not load it. Download the file again."
     case .metadataScript: "Do not show the metadata in a browser or evaluate it."
+    case .templateCode: "Do not render its templates outside a sandbox."
     case .limit: "Do not load it unless you know why it is so large."
     case .encrypted: "Decrypt it first, then scan again."
     case .notACheckpoint: "Pass the checkpoint itself; extract or decompress it first."

@@ -44,7 +44,7 @@ import Testing
     Case("GGUF that is a harmless legacy file", legacyFile(first: gguf + magic)),
     Case("GGUF, and a second stream behind the first", gguf + [0x2E] + call.bytes),
     Case("GGUF, more values than the limit, then a call", gguf + many + call.bytes),
-    Case("GGUF, more values than the limit", gguf + many + [0x2E], .unknown),
+    Case("GGUF, more values than the limit", gguf + many + [0x2E], .unreadable),
     Case("GGUF, a call and a break", gguf + [0x30] + call.bytes.dropLast() + [0xFF]),
     Case("more values than the limit, then a call", many + call.bytes),
     Case("more values than the limit", many + [0x2E], .unknown),

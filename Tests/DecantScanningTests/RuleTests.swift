@@ -349,6 +349,12 @@ import Testing
     Case(
       .polyglot, .dangerous, polyglotTensors(), near: safetensors("{\"__metadata__\":{\"a\":\"b\"}}"), .clean),
     Case(
+      .templateCode, .dangerous, TemplateTests.gguf([("tokenizer.chat_template", "{{ x.__class__ }}")]),
+      near: TemplateTests.gguf([("tokenizer.chat_template", "{{ x.class }}")]), .clean),
+    Case(
+      .malformed, .unknown, npy("{'descr': 'float', 'fortran_order': False, 'shape': (0,)}", []),
+      near: npy("{'descr': '<f8', 'fortran_order': False, 'shape': (0,)}", []), .clean),
+    Case(
       .torchscriptCode, .unknown,
       zip(("a/data.pkl", Stream.clean.bytes), ("a/code/x.py", Array("def f(): pass".utf8))),
       near: zip(("a/data.pkl", Stream.storage(13).bytes), ("a/data/0", Array("def f(): pass".utf8))), .clean),
@@ -369,11 +375,16 @@ import Testing
       near: npy("{'descr': '<f4', 'fortran_order': False, 'shape': (1,), }\n", [0, 0, 0, 0]), .clean),
     Case(
       .runsCode, .dangerous,
-      npy("{'descr': [('Offset', '<i4'), ('b', 'object')], 'shape': (1,)}\n", Stream.call.bytes),
-      near: npy("{'descr': [('Offset', '<i4')], 'shape': (1,)}\n", [0, 0, 0, 0]), .clean),
+      npy(
+        "{'descr': [('Offset', '<i4'), ('b', 'object')], 'fortran_order': False, 'shape': (1,)}\n",
+        Stream.call.bytes),
+      near: npy("{'descr': [('Offset', '<i4')], 'fortran_order': False, 'shape': (1,)}\n", [0, 0, 0, 0]),
+      .clean),
     Case(
-      .runsCode, .dangerous, npy("{'descr': 'ob' 'ject', 'shape': (1,)}\n", Stream.call.bytes),
-      near: npy("{'descr': '<f8', 'shape': ()}\n", [UInt8](repeating: 0, count: 8)), .clean),
+      .runsCode, .dangerous,
+      npy("{'descr': 'ob' 'ject', 'fortran_order': False, 'shape': (1,)}\n", Stream.call.bytes),
+      near: npy("{'descr': '<f8', 'fortran_order': False, 'shape': ()}\n", [UInt8](repeating: 0, count: 8)),
+      .clean),
     Case(
       .runsCode, .dangerous, zip(("a.zip", zip(("b.pth", zip(("c/data.pkl", Stream.call.bytes)))))),
       near: zip(("a.zip", zip(("b.pth", zip(("c/data.pkl", Stream.clean.bytes)))))), .clean),

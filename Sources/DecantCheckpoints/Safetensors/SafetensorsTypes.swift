@@ -1,3 +1,4 @@
+internal import DecantFormats
 package import DecantTensors
 
 /// The mapping between safetensors' names of element types and dtypes.
@@ -35,13 +36,7 @@ package enum SafetensorsTypes {
   package static func dtype(_ name: String) -> DType? { types[name] }
 
   /// Returns the number of bits of one element of a type; nil for names that the format does not have.
-  package static func bits(_ name: String) -> Int? {
-    switch name {
-    case "F4": 4
-    case "F6_E2M3", "F6_E3M2": 6
-    default: types[name].map { 8 * $0.byteCount }
-    }
-  }
+  package static func bits(_ name: String) -> Int? { SafetensorsDType.bitCount(name) }
 
   /// Returns a shape as the format counts it: it counts each half of a `float4_e2m1fn_x2` pair, so the last size is
   /// doubled and must not overflow.
