@@ -56,6 +56,16 @@ long clibdeflate_inflate(const void *source, size_t count, void *target, size_t 
   return status == 0 ? (long)taken : -1;
 }
 
+long clibdeflate_inflate_up_to(
+  const void *source, size_t count, void *target, size_t size, size_t *taken, size_t *made) {
+  void *decompressor = alloc_decompressor();
+  if (!decompressor) return -1;
+  int status = deflate_decompress(decompressor, source, count, target, size, taken, made);
+  free_decompressor(decompressor);
+  /* 3 is LIBDEFLATE_INSUFFICIENT_SPACE. */
+  return status == 0 ? 0 : status == 3 ? 1 : -1;
+}
+
 uint32_t clibdeflate_crc32(uint32_t crc, const void *bytes, size_t count) {
   /* With a null pointer libdeflate would return the initial value, as for a new checksum. */
   if (count == 0) return crc;

@@ -527,6 +527,7 @@ extension PickleMachine {
       graph.nodes[Int(id.index)] = .tuple([])
       object.states.append(state)
       graph.nodes[Int(id.index)] = .object(object)
+      skipData(after: object)
     } else {
       graph.irregularBuilds.append(.init(target: target, state: state, offset: start))
     }

@@ -38,6 +38,9 @@ package struct PickleMachine: ~Escapable {
   private var pushes = 0
   var buffers = 0
   var emptyTuple: PickleValue?
+  private var dataAfterBuild: DataAfterBuild?
+
+  package typealias DataAfterBuild = (PickleGraph, PickleObject, RawSpan, Int) -> Int?
 
   @_lifetime(copy bytes)
   private init(
@@ -71,10 +74,15 @@ package struct PickleMachine: ~Escapable {
   ///
   /// CPython imports and calls as it reads, so a stream that fails late has already acted. An audit needs the
   /// part before the error. Without a STOP the root is `.none`.
+  ///
+  /// - Parameter dataAfterBuild: Returns the number of bytes that a program reads from the file after the BUILD of an
+  ///   object, such as the data of an array, or nil when none. It receives the bytes after the opcode, and their offset.
   package static func interpretAsFarAsPossible(
-    _ bytes: RawSpan, limits: Limits = Limits()
+    _ bytes: RawSpan, limits: Limits = Limits(), dataAfterBuild: DataAfterBuild? = nil
   ) -> (graph: PickleGraph, error: PickleError?) {
-    asFarAsPossible(PickleMachine(bytes, limits: limits))
+    var machine = PickleMachine(bytes, limits: limits)
+    machine.dataAfterBuild = dataAfterBuild
+    return asFarAsPossible(machine)
   }
 
   /// Interprets a stream as any unpickler would, for an audit.
@@ -258,6 +266,16 @@ package struct PickleMachine: ~Escapable {
     noteCrossing(.argument)
     if dropsRest, frames != .straight { offset = frameEnd }
     frameEnd = .max
+  }
+
+  /// Moves past the data that a program reads from the file after BUILD.
+  @_lifetime(self: copy self)
+  mutating func skipData(after object: PickleObject) {
+    guard let dataAfterBuild else { return }
+    let rest = bytes.extracting(offset..<bytes.byteCount)
+    if let count = dataAfterBuild(graph, object, rest, offset) {
+      offset += min(max(count, 0), rest.byteCount)
+    }
   }
 
   // MARK: - Arguments

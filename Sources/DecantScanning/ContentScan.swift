@@ -3,7 +3,7 @@ internal import DecantPickle
 
 /// The format of bytes, determined from their content.
 enum ContentFormat {
-  case zip, tar, npy, safetensors, gguf, pickle
+  case zip, tar, npy, safetensors, gguf, compressed, pickle
   /// The budget was spent before: nothing is known about the bytes.
   case unjudged
 }
@@ -86,6 +86,7 @@ struct ContentScan {
     {
       return .zip
     }
+    if let isKnown = scanCompressed(bytes, in: place) { return isKnown ? .compressed : nil }
     // A tar begins with the name of its first member, which can equal the magic bytes of another format.
     let isTar = TarReader.recognises(bytes) && scanTar(bytes, in: place)
     let other = scanArrays(bytes, in: place)

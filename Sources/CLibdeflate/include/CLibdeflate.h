@@ -22,4 +22,10 @@ uint32_t clibdeflate_crc32_by_tables(uint32_t crc, const void *_Nullable bytes, 
    clibdeflate_load() returned NULL. */
 long clibdeflate_inflate(const void *_Nonnull source, size_t count, void *_Nonnull target, size_t size);
 
+/* Inflates a whole raw DEFLATE stream into at most `size` bytes. Stores the numbers of bytes that the stream takes and
+   makes. Returns 0, or 1 when the stream has more than `size` bytes, or -1 when it is damaged or memory ran out; the
+   contents of `target` and the numbers are then undefined. Call only after clibdeflate_load() returned NULL. */
+long clibdeflate_inflate_up_to(const void *_Nonnull source, size_t count, void *_Nonnull target, size_t size,
+                               size_t *_Nonnull taken, size_t *_Nonnull made);
+
 #endif

@@ -32,4 +32,38 @@ package enum Deflate {
       return taken < 0 ? nil : taken
     }
   }
+
+  /// The result of ``inflate(_:limit:)``.
+  package enum Inflated {
+    /// The data, and the number of bytes of the source that the stream takes.
+    case data([UInt8], taken: Int)
+    /// The stream makes more bytes than allowed.
+    case tooLarge
+    case damaged
+  }
+
+  /// Decompresses a whole stream of unknown size. O(output): the buffer doubles until the stream fits.
+  package static func inflate(_ source: RawSpan, limit: Int) throws(LibraryMissing) -> Inflated {
+    if let problem = unsafe clibdeflate_load() {
+      throw LibraryMissing(reason: unsafe "the data is compressed, and \(String(cString: problem))")
+    }
+    var capacity = min(max(source.byteCount.multipliedReportingOverflow(by: 4).partialValue, 1 << 16), limit)
+    while true {
+      var (taken, made, status) = (0, 0, 0)
+      let data = unsafe [UInt8](unsafeUninitializedCapacity: capacity) { buffer, initialized in
+        unsafe source.withUnsafeBytes { bytes in
+          guard let from = bytes.baseAddress, let into = buffer.baseAddress else {
+            status = -1
+            return
+          }
+          status = unsafe clibdeflate_inflate_up_to(from, bytes.count, into, capacity, &taken, &made)
+        }
+        initialized = status == 0 ? made : 0
+      }
+      if status == 0 { return .data(data, taken: taken) }
+      guard status > 0 else { return .damaged }
+      guard capacity < limit else { return .tooLarge }
+      capacity = min(capacity.multipliedReportingOverflow(by: 4).partialValue, limit)
+    }
+  }
 }

@@ -125,6 +125,9 @@ enum TensorFileNames {
       "torch._dynamo.decorators": all(.type, "_DimRange"),
       "torch.nested._internal.nested_tensor": merged(
         all(.function, "_rebuild_njt"), all(.type, "NestedTensor")),
+      // An array's description, which joblib replaces by the array that follows it.
+      "joblib.numpy_pickle": all(.type, "NumpyArrayWrapper"),
+      "sklearn.externals.joblib.numpy_pickle": all(.type, "NumpyArrayWrapper"),
       "numpy": merged(scalars, all(.type, "ndarray dtype")),
       "numpy.core.multiarray": multiarray,
       "numpy._core.multiarray": multiarray,

@@ -20,6 +20,7 @@ extension ContentScan {
   /// Judges the first stream, which was interpreted already, and scans what follows.
   func scanStreams(_ bytes: RawSpan, _ graph: PickleGraph, _ error: PickleError?, in place: String) {
     if isLegacyMagic(graph), error == nil { return scanLegacy(bytes, first: graph, in: place) }
+    if Self.usesJoblib(graph) { return scanJoblib(bytes, plain: (graph, error), in: place) }
     let isAlone = error != nil || graph.byteCount == bytes.byteCount
     follow(graph, of: bytes, in: isAlone ? place : join(place, "stream 1"))
     if let error {
