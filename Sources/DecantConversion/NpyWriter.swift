@@ -51,6 +51,11 @@ struct NpzWriter {
     refused.refuse(
       namesOf: tensors.indices { $0.name.utf8.contains(0) }, "NumPy truncates, at a zero byte, the name of",
       isValid: { !$0.utf8.contains(0) }, substitutions: [#"s/\x00/_/g"#])
+    // Programs that extract the archive would write such an entry outside their folder.
+    refused.refuse(
+      namesOf: tensors.indices { !Self.staysInFolder($0.name) },
+      "an archive would be extracted outside its folder because of the name of", isValid: Self.staysInFolder,
+      substitutions: [#"s#^[/\\]#_#"#, #"s#\.\.#__#g"#])
     refused.refuse(
       namesOf: tensors.indices {
         $0.name.hasSuffix(".npy") && names.contains(ExactText(String($0.name.dropLast(4))))
@@ -58,6 +63,12 @@ struct NpzWriter {
       substitutions: [#"s/\.npy$/_npy/"#])
     try refused.finish()
     self.tensors = tensors
+  }
+
+  /// Returns true for a name that leads into the folder where an archive is extracted, on any system.
+  private static func staysInFolder(_ name: String) -> Bool {
+    let parts = name.utf8.split(omittingEmptySubsequences: false) { $0 == 0x2F || $0 == 0x5C }
+    return !parts.contains { $0.elementsEqual("..".utf8) } && !(parts.count > 1 && parts[0].isEmpty)
   }
 
   /// Writes the archive; a large tensor is never in memory as a whole.

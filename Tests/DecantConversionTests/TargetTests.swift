@@ -55,6 +55,33 @@ import Testing
         && folder.names == ["arrays"])
   }
 
+  /// Returns a checkpoint with one tensor of one number.
+  private func checkpoint(_ name: String) throws -> Checkpoint {
+    let header = "{\(JSONValue.string(name).text):{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}"
+    let file = ZipBuilder.little(UInt64(header.utf8.count)) + Array(header.utf8) + [0, 0, 0x80, 0x3F]
+    return try Checkpoint(path: try folder.write("in.safetensors", file))
+  }
+
+  /// Names of tensors become names of entries in `.npz`. None of them leads out of the folder where it is extracted.
+  @Test(arguments: ["../up", "/root", "a/../../b", "..", "\\\\server", "a\\..\\b", "/", "a/.."])
+  func entriesStayInTheirFolder(_ name: String) throws {
+    let source = try checkpoint(name)
+    let error = #expect(throws: DecantError.self) { try source.convert(to: folder.path("a.npz")) }
+    #expect(error?.code == .notRepresentable && folder.names == ["in.safetensors"])
+    #expect(error?.remedy?.contains("--rename") == true || error?.remedy?.contains("substitutions") == true)
+    // Other formats keep names outside of entries.
+    for target in ["a.pth", "a.safetensors"] { _ = try source.convert(to: folder.path(target)) }
+    #expect(try Checkpoint(path: folder.path("a.pth")).tensors.map(\.name) == [name])
+    let zip = try #require(FileManager.default.contents(atPath: folder.path("a.pth")))
+    #expect(zip.range(of: Data("archive/\(name)".utf8)) == nil)
+  }
+
+  @Test(arguments: ["a..b", "..a", "a/b", ".a", "a/.b", "a\\b", "a/"])
+  func otherNamesAreKept(_ name: String) throws {
+    _ = try checkpoint(name).convert(to: folder.path("a.npz"))
+    #expect(try Checkpoint(path: folder.path("a.npz")).tensors.map(\.name) == [name])
+  }
+
   @Test(arguments: [(1, 13), (200, 4), (1 << 20, 1)])
   func dealsIntoShards(_ limit: Int, _ most: Int) throws {
     let source = try Checkpoint(path: Fixtures.path("torch/nested.pth"))
