@@ -1,6 +1,6 @@
 public import DecantBytes
 internal import DecantFormats
-internal import DecantIO
+package import DecantIO
 
 /// Finds the code that loading a file would execute, without loading it.
 ///
@@ -49,32 +49,42 @@ public struct CheckpointScanner: Sendable {
   ///
   /// - Throws: ``DecantError`` when the file cannot be opened or read. A file that is not a checkpoint does not throw:
   ///   its verdict is `unreadable`.
-  public func scan(path: String) throws(DecantError) -> FileScan {
+  public func scan(path: String) throws(DecantError) -> FileScan { try scan(FilePath(path)) }
+
+  /// Scans a file at a path of any bytes.
+  package func scan(_ path: FilePath) throws(DecantError) -> FileScan {
     let file = try InputFile(path)
+    if file.byteCount <= Self.wholeFileReadLimit {
+      let bytes = try file.contents()
+      return unsafe scan(bytes.span.bytes, of: file, at: path)
+    }
+    let bytes = try unsafe Self.map(file)
+    return unsafe scan(RawSpan(_unsafeBytes: bytes), of: file, at: path)
+  }
+
+  private func scan(_ bytes: RawSpan, of file: InputFile, at path: FilePath) -> FileScan {
     let audit = FileAudit(limits: limits, password: password, fileByteCount: file.byteCount)
-    let isKnown: Bool
     var scan = ContentScan(audit: audit)
     let said = StorageStatements()
     scan.statements = said
-    if file.byteCount <= Self.wholeFileReadLimit {
-      let bytes = try file.contents()
-      isKnown = unsafe scan.scan(bytes.span.bytes, in: "") != nil
-    } else {
-      let bytes = try unsafe Self.map(file)
-      isKnown = unsafe scan.scan(RawSpan(_unsafeBytes: bytes), in: "") != nil
-    }
+    let format = scan.scan(bytes, in: "")
     if let distributed = said.distributed { Self.scan(distributed, nextTo: path, audit) }
-    if !isKnown {
-      switch UnzippedRecord.standing(path, file, limits: limits) {
-      case .known: break
+    var isCompanion = CompanionFile.recognises(bytes, format, audit)
+    if format == nil {
+      switch UnzippedRecord.standing(path.text, file, limits: limits) {
+      case .known: isCompanion = false
       case .misfit:
+        isCompanion = false
         audit.report(
           .unknown, .unaccounted, in: "", at: 0, "it is not what the data.pkl next to it says that it is")
       case .other:
         audit.report(.unreadable, .notACheckpoint, in: "", at: 0, Self.description(of: ByteSource(file)))
       }
     }
-    return audit.result(path: path)
+    var result = audit.result(path: path.text)
+    result.pathBytes = path.bytes
+    result.isCheckpoint = !isCompanion || result.verdict == .dangerous
+    return result
   }
 
   /// Scans the bytes of a file in memory; `name` becomes the path in the result. O(bytes).
@@ -87,11 +97,11 @@ public struct CheckpointScanner: Sendable {
   }
 
   /// Judges the items of a distributed checkpoint in the files next to its metadata.
-  private static func scan(_ distributed: DistributedItems, nextTo path: String, _ audit: FileAudit) {
-    let folder = path.utf8.lastIndex(of: 0x2F).map { String(path[...$0]) } ?? ""
+  private static func scan(_ distributed: DistributedItems, nextTo path: FilePath, _ audit: FileAudit) {
+    let folder = path.bytes.lastIndex(of: 0x2F).map { path.bytes[...$0] } ?? []
     var files: [InputFile] = []
     unsafe distributed.scan(audit) { name in
-      guard let file = try? InputFile(folder + name) else { return nil }
+      guard let file = try? InputFile(FilePath(bytes: folder + Array(name.utf8))) else { return nil }
       // Keeps the mapping alive while its items are read.
       files.append(file)
       return unsafe try? map(file)

@@ -61,6 +61,11 @@ public struct FileScan: Sendable {
   package let work: Int
   /// The number of bytes that the work is for: pickles, headers and code.
   package let judgedByteCount: Int
+  /// False for a file that model folders hold next to weights, such as a text, a vocabulary or a picture. Its verdict is
+  /// that of a file which is loaded as a checkpoint all the same.
+  public internal(set) var isCheckpoint = true
+  /// The path as the file system has it, which need not be UTF-8.
+  package internal(set) var pathBytes: [UInt8] = []
 
   /// The verdict, from the worst finding.
   public var verdict: ScanVerdict {

@@ -111,7 +111,7 @@ import Testing
     try files.createSymbolicLink(atPath: folder.path("tree/nowhere"), withDestinationPath: "nothing")
     #expect(mkfifo(folder.path("tree/pipe"), 0o600) == 0)
     let run = try scan("tree")
-    #expect(run.status == 0)
+    #expect(run.status == 1)
     #expect(
       run.output == """
         clean  tree/a/y.pkl
@@ -129,12 +129,115 @@ import Testing
         decant: not scanned: tree/pipe is not a regular file
 
         """)
+    let skipped = try #require(try object(try scan("tree", "--json").output)["skipped"] as? [[String: Any]])
+    #expect(skipped.map { $0["file"] as? String } == ["tree/loop", "tree/nowhere", "tree/pipe"])
+    #expect(skipped.first?["reason"] as? String == "is a link to a folder")
+    #expect(try scan("tree", "--skip", "loop", "--skip", "nowhere", "--skip", "pipe").status == 0)
+  }
+
+  /// Names that are not UTF-8, and paths longer than the kernel accepts, are followed as bytes.
+  @Test func namesAndPathsOfAnyBytes() throws {
+    let root = folder.path("tree")
+    defer { try? Process.run(URL(filePath: "/bin/rm"), arguments: ["-rf", root]).waitUntilExit() }
+    #expect(mkdir(root, 0o700) == 0)
+    func write(_ name: [UInt8], in folder: Int32) {
+      let file = openat(folder, name.map { CChar(bitPattern: $0) } + [0], O_CREAT | O_WRONLY, 0o600)
+      #expect(file >= 0 && Foundation.write(file, hostile, hostile.count) == hostile.count)
+      close(file)
+    }
+    var place = open(root, O_RDONLY | O_DIRECTORY)
+    write([0xFF, 0x2E, 0x70], in: place)
+    let name = String(repeating: "d", count: 250)
+    for _ in 0..<20 {
+      #expect(mkdirat(place, name, 0o700) == 0)
+      let next = openat(place, name, O_RDONLY | O_DIRECTORY)
+      close(place)
+      place = next
+    }
+    write(Array("deep.pkl".utf8), in: place)
+    close(place)
+    let run = try scan("tree", "--json")
+    #expect(run.status == 1 && run.errors.isEmpty)
+    let files = try #require(try object(run.output)["files"] as? [[String: Any]])
+    #expect(files.map { $0["verdict"] as? String } == ["dangerous", "dangerous"])
+    #expect((files[0]["file"] as? String)?.hasSuffix("/deep.pkl") == true)
+    #expect(files[1]["file"] as? String == "tree/\\xff.p")
+    #expect(try scan("tree").output.contains("dangerous  tree/\\xff.p\n"))
+    #expect(try scan("tree", "--sarif").output.contains("\"tree/%FF.p\""))
+  }
+
+  @Test(.enabled(if: geteuid() != 0, "root may search every folder"))
+  func foldersWithoutPermission() throws {
+    let files = FileManager.default
+    for (name, mode) in [("listed", 0o400), ("searched", 0o100)] {
+      try files.createDirectory(atPath: folder.path("tree/\(name)"), withIntermediateDirectories: true)
+      _ = try folder.write("tree/\(name)/a.pkl", hostile)
+      try files.setAttributes([.posixPermissions: mode], ofItemAtPath: folder.path("tree/\(name)"))
+    }
+    let run = try scan("tree", "--json")
+    #expect(run.status == 2)
+    let errors = try #require(try object(run.output)["errors"] as? [[String: Any]])
+    #expect(errors.map { $0["code"] as? String } == ["permissionDenied", "permissionDenied"])
+  }
+
+  /// Files that are not checkpoints are told by their content, whatever their names are.
+  @Test func filesThatAreNotCheckpoints() throws {
+    try FileManager.default.createDirectory(atPath: folder.path("m"), withIntermediateDirectories: true)
+    let texts = [
+      "README.md": "# A model", "LICENSE": "   Apache License", "config.json": "{\"a\": 1}",
+      "merges.txt": "#version: 0.2\ne r",
+      "labels.pkl": "cat\ndog\nbird\n", "i.txt": "I am\n", "empty": "", "notes.pth": "(lp0\nthis is text",
+    ]
+    for (name, text) in texts { _ = try folder.write("m/\(name)", Array(text.utf8)) }
+    // A vocabulary of SentencePiece with one piece, and the start of a PNG.
+    _ = try folder.write("m/tokenizer.model", [0x0A, 5, 0x0A, 3, 0x61, 0x62, 0x63])
+    _ = try folder.write("m/logo", [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A, 0, 0])
+    _ = try folder.write("m/w.pkl", clean)
+    let run = try scan("m")
+    #expect(run.status == 0)
+    #expect(run.output == "clean  m/w.pkl\n1 file: 1 clean; 10 other files are not checkpoints\n")
+    let document = try object(try scan("m", "--json").output)
+    #expect(document["not_checkpoints"] as? Int == 10 && (document["files"] as? [Any])?.count == 1)
+    for name in ["README.md", "labels.pkl", "empty", "tokenizer.model", "logo"] {
+      #expect(try scan("m/\(name)").status == 1, "\(name)")
+    }
+    // Text that calls or names something, data of no format, and damaged checkpoints fail.
+    for bytes in [
+      hostile, foreign, Array("cos\nsystem\nhello".utf8), [0, 1, 2], [0x80, 2, 0x7D], [0x1F, 0x8B, 8, 0, 0],
+      [0x50, 0x4B, 3, 4],
+    ] {
+      _ = try folder.write("m/README.md", bytes)
+      #expect(try scan("m").status == 1, "\(bytes)")
+    }
+  }
+
+  /// The most dangerous files come first in text, and each has one advice. JSON keeps the order of the paths.
+  @Test func textBeginsWithTheWorst() throws {
+    let twice = Array("cos\nsystem\n(S'a'\ntR.cos\nsystem\n(S'a'\ntR.".utf8)
+    _ = try folder.write("a.pkl", clean)
+    _ = try folder.write("b.pkl", foreign)
+    _ = try folder.write("c.pkl", twice)
+    let run = try scan("a.pkl", "b.pkl", "c.pkl")
+    let lines = run.output.split(separator: "\n").map(String.init)
+    #expect(
+      lines.filter { !$0.hasPrefix(" ") } == [
+        "dangerous  c.pkl", "unknown  b.pkl", "clean  a.pkl", "3 files: 1 clean, 1 unknown, 1 dangerous",
+      ])
+    #expect(
+      lines.filter { $0.contains("os.system: runs system commands") } == [
+        "  dangerous: os.system: runs system commands (2 times)  [runs-code]"
+      ])
+    #expect(lines.filter { $0.hasPrefix("  → ") }.count == 2)
+    let files = try #require(
+      try object(try scan("a.pkl", "b.pkl", "c.pkl", "--json").output)["files"] as? [[String: Any]])
+    #expect(files.map { $0["file"] as? String } == ["a.pkl", "b.pkl", "c.pkl"])
+    #expect((files[2]["findings"] as? [Any])?.count == 3)
   }
 
   @Test func whatIsLeftOutIsSaid() throws {
     try FileManager.default.createDirectory(
       atPath: folder.path("model"), withIntermediateDirectories: true)
-    _ = try folder.write("model/README.md", Array("# A model".utf8))
+    _ = try folder.write("model/README.md", [0, 1, 2])
     _ = try folder.write("model/w.pkl", clean)
     #expect(try scan("model").status == 1)
     let run = try scan("model", "--skip", "*.md", "--skip", "*.json")

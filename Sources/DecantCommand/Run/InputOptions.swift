@@ -54,13 +54,13 @@ struct InputOptions: ParsableArguments {
     for path in input {
       let tree = FileTree([path])
       if let error = tree.errors.first { throw error }
-      if tree.files == [path] {
+      if tree.files.first?.isNamed == true {
         sources.append(try InputSource(path))
         continue
       }
       var passed = tree.skipped.count
       for file in tree.files {
-        let source = try? InputSource(file)
+        let source = try? InputSource(file.path.text)
         if let source, source.kind == .picture || source.kind == .npy {
           sources.append(source)
         } else {

@@ -11,8 +11,9 @@ struct ScanCommand: ParsableCommand, JSONReporting {
     abstract: "Report code that a file would execute when loaded, without loading it.",
     discussion: """
       Verdicts: clean (loading only builds tensors), unknown (loading imports other libraries), dangerous (loading can \
-      execute code, or the file hides what it loads), unreadable (damaged, or not a format that scan reads). Exit codes: \
-      0 every file is clean, 1 a file is not, 2 a file cannot be opened. docs/SECURITY-MODEL.md lists the rules.
+      execute code, or the file hides what it loads), unreadable (damaged, or not a format that scan reads). Texts, \
+      vocabularies and pictures in a folder are counted as not checkpoints. Exit codes: 0 every checkpoint is clean, 1 a \
+      file is not or a path was skipped, 2 a path cannot be opened. docs/SECURITY-MODEL.md lists the rules.
       """)
 
   /// The mildest verdict for which the command's answer is no.
@@ -48,28 +49,17 @@ struct ScanCommand: ParsableCommand, JSONReporting {
     for skipped in tree.skipped {
       StandardStreams.note("not scanned: \(skipped.path.escapedForDisplay) \(skipped.reason)")
     }
-    var errors = tree.errors
-    var report = ScanReport(isQuiet: quiet)
-    var kept: [FileScan] = []
+    var results = ScanResults(skipped: tree.skipped, errors: tree.errors)
     let scanner = CheckpointScanner(
       limits: opening.changing(CheckpointScanner.defaultLimits), password: try opening.password())
-    ScanQueue(tree.files, scanner).run(threads: threads) { result in
-      switch result {
-      case .success(let scan):
-        report.count(scan)
-        if json || sarif {
-          if !quiet || scan.verdict != .clean { kept.append(scan) }
-        } else {
-          report.print(scan)
-        }
-      case .failure(let error): errors.append(error)
-      }
+    ScanQueue(tree.files, scanner).run(threads: threads) { file, result in
+      results.add(result, of: file, isQuiet: quiet)
     }
-    if json { StandardStreams.document(ScanJSON.document(kept, errors)) }
-    if sarif { StandardStreams.line(ScanSARIF.document(kept, errors).indentedText) }
-    if !json && !sarif { report.printTotals() }
-    for error in errors { StandardStreams.error(error.commandText) }
-    if !errors.isEmpty { throw ExitStatus.wrong }
-    if report.fails(failOn) { throw ExitStatus.no }
+    if json { StandardStreams.document(ScanJSON.document(results)) }
+    if sarif { StandardStreams.line(ScanSARIF.document(results).indentedText) }
+    if !json && !sarif { ScanReport.print(results) }
+    for error in results.errors { StandardStreams.error(error.commandText) }
+    if !results.errors.isEmpty { throw ExitStatus.wrong }
+    if results.fails(failOn) { throw ExitStatus.no }
   }
 }

@@ -1,15 +1,16 @@
 internal import DecantBytes
+internal import DecantIO
 internal import DecantScanning
 
 /// The JSON of `decant scan --json`, schema 1.
 enum ScanJSON {
-  static func document(_ scans: [FileScan], _ errors: [DecantError]) -> JSONValue {
+  static func document(_ results: ScanResults) -> JSONValue {
     var members: [(key: String, value: JSONValue)] = [
       (key: "schema", value: 1),
       (
         key: "files",
         value: .array(
-          scans.map { scan in
+          results.files.map { scan in
             .object([
               (key: "file", value: .string(scan.path)),
               (key: "verdict", value: .string(scan.verdict.rawValue)),
@@ -19,9 +20,26 @@ enum ScanJSON {
             ])
           })
       ),
+      // Texts, vocabularies and pictures in folders. They have no verdict.
+      (key: "not_checkpoints", value: .integer(Int64(results.notCheckpointCount))),
     ]
+    if !results.skipped.isEmpty {
+      members.append(
+        (
+          key: "skipped",
+          value: .array(
+            results.skipped.map {
+              .object([
+                (key: "file", value: .string($0.path.text)), (key: "reason", value: .string($0.reason)),
+                (key: "wanted", value: .bool($0.isWanted)),
+              ])
+            })
+        ))
+    }
     // Files that could not be opened or read have no verdict.
-    if !errors.isEmpty { members.append((key: "errors", value: .array(errors.map(\.json)))) }
+    if !results.errors.isEmpty {
+      members.append((key: "errors", value: .array(results.errors.map(\.json))))
+    }
     return .object(members)
   }
 

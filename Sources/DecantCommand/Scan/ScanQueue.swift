@@ -15,24 +15,24 @@ final class ScanQueue: Sendable {
     var taken = 0
   }
 
-  private let files: [String]
+  private let files: [FileTree.File]
   private let scanner: CheckpointScanner
   private let state = Monitor(State())
   /// The maximum number of files started ahead of delivery, so that results of a huge folder do not fill memory.
   private static let room = 4096
 
-  init(_ files: [String], _ scanner: CheckpointScanner) {
+  init(_ files: [FileTree.File], _ scanner: CheckpointScanner) {
     self.files = files
     self.scanner = scanner
   }
 
-  /// Scans every file. Calls `take` with each result on the calling thread.
-  func run(threads: Int, _ take: (Outcome) -> Void) {
+  /// Scans every file. Calls `take` with each file and its result on the calling thread.
+  func run(threads: Int, _ take: (FileTree.File, Outcome) -> Void) {
     let count = min(threads, files.count)
     let workers = count > 1 ? (0..<count).compactMap { _ in WorkerThread { self.work() } } : []
     let progress = ProgressLine()
     for index in files.indices {
-      take(workers.isEmpty ? scan(index) : outcome(of: index))
+      take(files[index], workers.isEmpty ? scan(index) : outcome(of: index))
       progress.update(files: index + 1, of: files.count)
     }
     for worker in workers { worker.join() }
@@ -66,7 +66,7 @@ final class ScanQueue: Sendable {
   }
 
   private func scan(_ index: Int) -> Outcome {
-    do throws(DecantError) { return .success(try scanner.scan(path: files[index])) } catch {
+    do throws(DecantError) { return .success(try scanner.scan(files[index].path)) } catch {
       return .failure(error)
     }
   }

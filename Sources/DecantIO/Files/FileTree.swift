@@ -10,10 +10,26 @@ package import DecantBytes
 
 /// The files that a list of paths names: the paths themselves and, for folders, all files below.
 package struct FileTree: Sendable {
+  /// A file that was found.
+  package struct File: Sendable {
+    package let path: FilePath
+    /// True for a path of the list, false for a file in a folder.
+    package let isNamed: Bool
+  }
+
+  /// A path that was not followed.
+  package struct Skipped: Sendable {
+    package let path: FilePath
+    /// The reason as a clause.
+    package let reason: String
+    /// True when the caller asked for it.
+    package let isWanted: Bool
+  }
+
   /// The files, in the order of the paths. The files of a folder are sorted by the bytes of their paths.
-  package private(set) var files: [String] = []
-  /// The paths that were skipped, each with the reason as a clause.
-  package private(set) var skipped: [(path: String, reason: String)] = []
+  package private(set) var files: [File] = []
+  /// The paths that were skipped, sorted for each folder.
+  package private(set) var skipped: [Skipped] = []
   /// The errors of paths and folders that cannot be opened.
   package private(set) var errors: [DecantError] = []
 
@@ -22,19 +38,30 @@ package struct FileTree: Sendable {
   /// Follows links to files, also out of the folder: model caches consist of such links, and nothing is written. Does
   /// not follow links to folders, which prevents loops. Skips pipes, sockets and devices.
   ///
-  /// - Parameter isSkipped: Returns true for the names of files in folders that are to be skipped.
+  /// - Parameter isSkipped: Returns true for the names of files and links in folders that are to be skipped.
   package init(_ paths: [String], skip isSkipped: (String) -> Bool = { _ in false }) {
-    for path in paths {
+    for text in paths {
+      let path = FilePath(text)
       var status = stat()
-      guard unsafe stat(path, &status) == 0 else {
+      guard Self.status(of: path, followsLinks: true, &status) else {
         errors.append(Self.error(path))
         continue
       }
-      if status.st_mode & S_IFMT == S_IFDIR { walk(path, isSkipped) } else { files.append(path) }
+      if status.st_mode & S_IFMT == S_IFDIR {
+        walk(path, isSkipped)
+      } else {
+        files.append(File(path: path, isNamed: true))
+      }
     }
   }
 
-  private static func error(_ path: String) -> DecantError {
+  private static func status(of path: FilePath, followsLinks: Bool, _ status: inout stat) -> Bool {
+    unsafe path.withSystemPath { folder, name in
+      unsafe fstatat(folder, name, &status, followsLinks ? 0 : AT_SYMLINK_NOFOLLOW)
+    } == 0
+  }
+
+  private static func error(_ path: FilePath) -> DecantError {
     let number = errno
     let (code, remedy): (DecantError.Code, String?) =
       switch number {
@@ -43,56 +70,79 @@ package struct FileTree: Sendable {
       default: (.readFailed, nil)
       }
     return DecantError(
-      code, "cannot be opened: \(unsafe String(cString: strerror(number)))", file: path, remedy: remedy)
+      code, "cannot be opened: \(unsafe String(cString: strerror(number)))", file: path.text, remedy: remedy)
   }
 
-  private mutating func walk(_ root: String, _ isSkipped: (String) -> Bool) {
+  private mutating func walk(_ root: FilePath, _ isSkipped: (String) -> Bool) {
     // Folders still to read; the last is read next.
     var folders = [root]
-    var found: [(path: [UInt8], text: String)] = []
+    var found: [FilePath] = []
+    var passed: [Skipped] = []
     while let folder = folders.popLast() {
-      guard let names = Self.names(in: folder) else {
-        errors.append(Self.error(folder))
-        continue
-      }
+      let (names, isComplete) = Self.names(in: folder)
+      if !isComplete { errors.append(Self.error(folder)) }
       for name in names {
-        let path = folder.hasSuffix("/") ? folder + name : folder + "/" + name
+        let path = folder.appending(name)
+        func skip(_ reason: String, isWanted: Bool = false) {
+          passed.append(Skipped(path: path, reason: reason, isWanted: isWanted))
+        }
         var status = stat()
-        guard unsafe lstat(path, &status) == 0 else { continue }
+        guard Self.status(of: path, followsLinks: false, &status) else {
+          errors.append(Self.error(path))
+          continue
+        }
         switch status.st_mode & S_IFMT {
         case S_IFDIR: folders.append(path)
-        case _ where isSkipped(name): skipped.append((path, "is left out"))
-        case S_IFREG: found.append((Array(path.utf8), path))
+        case _ where isSkipped(FilePath(bytes: name).text): skip("is left out", isWanted: true)
+        case S_IFREG: found.append(path)
         case S_IFLNK:
-          guard unsafe stat(path, &status) == 0 else {
-            skipped.append((path, "is a broken link"))
+          guard Self.status(of: path, followsLinks: true, &status) else {
+            if errno == ENOENT || errno == ELOOP {
+              skip("is a broken link")
+            } else {
+              errors.append(Self.error(path))
+            }
             continue
           }
           switch status.st_mode & S_IFMT {
-          case S_IFREG: found.append((Array(path.utf8), path))
-          case S_IFDIR: skipped.append((path, "is a link to a folder"))
-          default: skipped.append((path, "is not a regular file"))
+          case S_IFREG: found.append(path)
+          case S_IFDIR: skip("is a link to a folder")
+          default: skip("is not a regular file")
           }
-        default: skipped.append((path, "is not a regular file"))
+        default: skip("is not a regular file")
         }
       }
     }
-    found.sort { $0.path.lexicographicallyPrecedes($1.path) }
-    skipped.sort { $0.path < $1.path }
-    files += found.map(\.text)
+    found.sort { $0.bytes.lexicographicallyPrecedes($1.bytes) }
+    passed.sort { $0.path.bytes.lexicographicallyPrecedes($1.path.bytes) }
+    files += found.map { File(path: $0, isNamed: false) }
+    skipped += passed
   }
 
-  /// Returns the names in a folder without `.` and `..`, or nil when it cannot be read.
-  private static func names(in folder: String) -> [String]? {
-    guard let handle = unsafe opendir(folder) else { return nil }
-    defer { unsafe closedir(handle) }
-    var names: [String] = []
-    while let entry = unsafe readdir(handle) {
-      let name = unsafe withUnsafeBytes(of: entry.pointee.d_name) { bytes in
-        unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-      }
-      if name != "." && name != ".." { names.append(name) }
+  /// Returns the names in a folder without `.` and `..`, and false, with `errno` set, when it cannot be read to its end.
+  private static func names(in folder: FilePath) -> (names: [[UInt8]], isComplete: Bool) {
+    let descriptor = unsafe folder.withSystemPath { parent, name in
+      unsafe openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     }
-    return names
+    guard descriptor >= 0 else { return ([], false) }
+    guard let handle = unsafe fdopendir(descriptor) else {
+      close(descriptor)
+      return ([], false)
+    }
+    defer {
+      // Closing must not replace the error of reading.
+      let number = errno
+      unsafe closedir(handle)
+      errno = number
+    }
+    var names: [[UInt8]] = []
+    while true {
+      errno = 0
+      guard let entry = unsafe readdir(handle) else { return (names, errno == 0) }
+      let name = unsafe withUnsafeBytes(of: entry.pointee.d_name) { bytes in
+        unsafe Array(bytes.prefix { $0 != 0 })
+      }
+      if name != [0x2E] && name != [0x2E, 0x2E] { names.append(name) }
+    }
   }
 }

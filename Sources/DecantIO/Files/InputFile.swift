@@ -34,12 +34,21 @@ package final class InputFile: StorageContent, Sendable {
   ///
   /// - Throws: ``DecantError`` when it does not exist, cannot be opened, or is not a regular file.
   package convenience init(_ path: String, password: String? = nil) throws(DecantError) {
+    try self.init(FilePath(path), password: password)
+  }
+
+  /// Opens a file by a path of any bytes and length.
+  ///
+  /// - Throws: ``DecantError`` when it does not exist, cannot be opened, or is not a regular file.
+  package convenience init(_ path: FilePath, password: String? = nil) throws(DecantError) {
     // With O_NONBLOCK, opening a FIFO without a writer does not block.
-    let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-    guard descriptor >= 0 else {
-      throw .system(errno, .reading(errno), "cannot be opened", file: path)
+    let descriptor = unsafe path.withSystemPath { folder, name in
+      unsafe openat(folder, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     }
-    try self.init(descriptor: descriptor, path: path, password: password)
+    guard descriptor >= 0 else {
+      throw .system(errno, .reading(errno), "cannot be opened", file: path.text)
+    }
+    try self.init(descriptor: descriptor, path: path.text, password: password)
   }
 
   /// Takes ownership of a descriptor that is open for reading.
