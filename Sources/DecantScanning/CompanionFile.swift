@@ -1,7 +1,7 @@
 internal import DecantBytes
 internal import DecantPickle
 
-/// Files that model folders hold next to weights: texts such as README, LICENSE, configurations and tokenizers, the
+/// Files that model folders and archives hold next to weights: texts such as README, LICENSE, configurations and tokenizers, the
 /// vocabularies of SentencePiece, pictures, and empty files.
 ///
 /// Only the content decides, never the name. Loading such a file as a checkpoint fails before it calls anything.

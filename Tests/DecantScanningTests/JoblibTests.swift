@@ -74,6 +74,34 @@ import Testing
     #expect(verdict(Self.file(Self.wrapper(40, alignment: true), Stream(padding + data))) == .dangerous)
   }
 
+  // MARK: - Archives of other programs
+
+  /// `os.system('echo hi')` of protocol 4 in base64, and the empty dictionary.
+  private static let (hostile, harmless) = ("gARjb3MKc3lzdGVtCowHZWNobyBoaYVSLg==", "gAR9Lg==")
+
+  private static func archive(_ data: String) -> [UInt8] {
+    let weights = zip(("archive/data.pkl", Stream.clean.bytes), ("archive/version", [0x33, 0x0A]))
+    return zip(
+      ("data", Array(data.utf8)), ("policy.pth", weights),
+      ("_stable_baselines3_version", Array("2.3.0".utf8)),
+      ("system_info.txt", Array("- OS: Linux\n".utf8)))
+  }
+
+  @Test func archivesOfStableBaselines() {
+    #expect(verdict(Self.archive("{\"n\": 1}")) == .clean)
+    #expect(verdict(Self.archive("{\"p\": {\":serialized:\": \"\(Self.harmless)\"}}")) == .clean)
+    for text in [
+      "{\"p\": {\":type:\": \"x\", \":serialized:\": \"\(Self.hostile)\"}}",
+      "{\"p\": [{\"\\u003aserialized:\": \"\(Self.hostile.replacing("P", with: "P!\\n"))\"}]}",
+      "{\"p\": {\":serialized:\": \"==\(Self.hostile)\"}}",
+    ] {
+      #expect(verdict(Self.archive(text)) == .dangerous, "\(text)")
+    }
+    #expect(verdict(Self.archive("{\"p\": {\":serialized:\": \"QUJD\"}}")) == .unknown)
+    #expect(verdict(Self.archive("{\"p\": {\":serialized:\": ")) == .unknown)
+    #expect(verdict(zip(("a", [0, 1, 2]), ("b.pkl", Stream.clean.bytes))) == .unreadable)
+  }
+
   // MARK: - Compression
 
   /// Returns a DEFLATE stream of one stored block.

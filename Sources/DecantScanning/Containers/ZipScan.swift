@@ -222,6 +222,8 @@ extension ContentScan {
       let format = owner == .text ? nil : scan.scan(content, in: label)
       if isPickle, format == nil {
         audit.report(.unknown, .brokenPickle, in: label, at: 0, "\(name) is not a pickle")
+      } else if folder == nil, format == nil, scanCompanion(content, in: label) {
+        owner = .text
       }
       let isChecked = format == .pickle || owner == .text || entry.flags & 1 != 0
       if isChecked, contents.hasChecksums, entry.isListed, !isIntact(content, entry) {
