@@ -130,6 +130,18 @@ import Testing
     #expect(Self.scan(stream).verdict != .clean)
   }
 
+  /// The records of DCP name the files to read.
+  @Test(arguments: ["/etc/passwd", "../other/__0_0.distcp", "a\\b"])
+  func fileOutsideTheFolder(_ path: String) {
+    func info(_ path: String) -> Stream {
+      .stackName("torch.distributed.checkpoint.filesystem", "_StorageInfo") + ")\u{81}}("
+        + .text("relative_path") + .text(path) + "ub"
+    }
+    let scan = Self.scan(info(path))
+    #expect(scan.findings.map(\.rule) == [.archiveName] && scan.verdict == .dangerous)
+    #expect(Self.scan(info("__0_0.distcp")).verdict == .clean)
+  }
+
   // MARK: - Loading that never ends
 
   private static func doubled(_ levels: Int) -> Stream {

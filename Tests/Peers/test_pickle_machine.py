@@ -23,7 +23,7 @@ from pathlib import Path
 
 SEED = os.environ.get("DECANT_FUZZ_SEED", "20261201")
 SECONDS = float(os.environ.get("DECANT_FUZZ_SECONDS", "60"))
-BATCH = 400
+BATCH = 100
 ROOT = Path(__file__).resolve().parents[2]
 # What earlier runs found.
 KEPT = sorted((ROOT / "fixtures" / "crashes" / "scan").iterdir())
@@ -290,7 +290,8 @@ def differences(decant, readers, streams, folder) -> list:
         for interpreter, reader in readers.items():
             for way, seen in reader(data).items():
                 theirs = set(map(tuple, seen))
-                if not theirs <= ours and not crosses:
+                # How a buffered file reads frames depends on its buffer: any mixture of the readings that are judged.
+                if not theirs <= ours and not (crosses and way == "buffered"):
                     wrong.append((data, f"{interpreter} {way}: {sorted(theirs - ours)} beyond {scan}"))
                 elif theirs and scan["verdict"] in ("clean", "unreadable"):
                     wrong.append((data, f"{interpreter} {way}: {scan['verdict']}"))

@@ -360,10 +360,29 @@ struct PickleAudit {
     case "PosixPath", "WindowsPath", "Path", "PurePath", "PurePosixPath", "PureWindowsPath", "date", "time",
       "datetime", "timedelta", "timezone", "deque":
       if !object.states.allSatisfy({ $0 == .none }) { odd("a state is set on a value that has none") }
+    case "_StorageInfo": judgeStorageInfo(object)
     case "ndarray": odd("arrays are made by _reconstruct, not by calling their class")
     default: break
     }
     judgeCost(of: object, calling: global, arguments)
+  }
+
+  /// Judges where torch.distributed.checkpoint reads an item: in a file of the checkpoint's own folder.
+  private func judgeStorageInfo(_ object: PickleObject) {
+    let pairs = object.states.flatMap { state -> [PicklePair] in
+      if case .dictionary(let pairs) = graph.node(state) { pairs } else { [] }
+    }
+    let named = pairs.filter { graph.text($0.key, upTo: 100) == "relative_path" }.map(\.value)
+    let first = graph.tuple(object.arguments)?.first
+    for path in named + (first.map { [$0] } ?? []) {
+      guard let text = graph.text(path, upTo: 4_096), ContentScan.escapesFolder(Array(text.utf8)) else {
+        continue
+      }
+      report(
+        .dangerous, .archiveName, object.offset,
+        "an item is read from a file outside the checkpoint's folder",
+        call: CallFormatter.value(path, in: graph))
+    }
   }
 
   /// Returns true for a value that NumPy's constructors of generators and masked arrays are given: text, numbers, and
