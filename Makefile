@@ -18,7 +18,7 @@ PYTHON := .build/peers/bin/python
 PACKAGES := git ca-certificates gcc libc6-dev libstdc++-12-dev \
   libdeflate0 libzip4 libssl3 libdnnl2 libopenblas0-pthread libpng16-16 libturbojpeg0
 
-.PHONY: help packages build demo test fuzz peers peers-all bench docs threads bare proofs format lint clean same-answers
+.PHONY: help packages build demo test fuzz fuzz-scan peers peers-all bench docs threads bare proofs format lint clean same-answers
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,8 +52,15 @@ fuzz: build $(PYTHON) ## Fuzz every reader for a minute each: DURATION=900 for l
 	@echo "comparing the pickle machine with CPython's unpicklers for $(DURATION) s"
 	@DECANT=$(CURDIR)/$(DECANT) DECANT_FUZZ_SEED=new DECANT_FUZZ_SECONDS=$(DURATION) $(PYTHON) -m pytest -q -s \
 	  -p no:cacheprovider Tests/Peers/test_pickle_machine.py
+	@$(MAKE) --no-print-directory fuzz-scan DURATION=$(DURATION)
+
+fuzz-scan: build $(PYTHON) ## Try new attacks on scan, and compare it with other readers, for DURATION seconds each.
+	@Tests/Scripts/install-packages.sh bubblewrap pypy3
+	@DECANT=$(CURDIR)/$(DECANT) ATTACK_SEED=new ATTACK_SHARE=4 SCAN_SEED=new SCAN_SECONDS=$(DURATION) $(PYTHON) -m pytest \
+	  -q --tb=short -p no:cacheprovider -rs -n 2 --dist worksteal Tests/Peers/test_attacks.py Tests/Peers/test_scan_differences.py
 
 peers: build $(PYTHON) ## Test against the real peers: PyTorch, safetensors, NumPy, CPython's pickletools.
+	@Tests/Scripts/install-packages.sh bubblewrap pypy3
 	@echo "testing against the peers in .build/peers"
 	@DECANT=$(CURDIR)/$(DECANT) DECANT_CORPUS=$(abspath ../shared/checkpoints) $(PYTHON) -m pytest -q -p no:cacheprovider -rs \
 	  -n 2 --dist worksteal Tests/Peers
