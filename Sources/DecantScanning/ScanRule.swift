@@ -185,7 +185,9 @@ public enum ScanRule: String, Sendable, CaseIterable {
   /// True for findings about bytes that were not read to their end, whatever else is in the file.
   var leavesBytesUnread: Bool {
     switch self {
-    case .unaccounted, .limit, .encrypted, .notACheckpoint, .brokenPickle, .zipBroken, .trailingData, .exhaustsScanner: true
+    case .unaccounted, .limit, .encrypted, .notACheckpoint, .brokenPickle, .zipBroken, .trailingData,
+      .exhaustsScanner:
+      true
     default: false
     }
   }

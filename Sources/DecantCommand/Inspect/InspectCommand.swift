@@ -35,7 +35,9 @@ struct InspectCommand: CheckpointCommand {
 
   func validate() throws {
     let source = try joining.source(file)
-    if pickle && (source.isJoined || recursion.recursive) { throw ValidationError("Use --pickle with one file.") }
+    if pickle && (source.isJoined || recursion.recursive) {
+      throw ValidationError("Use --pickle with one file.")
+    }
     if pickle && (json || tree || stats || digest || checksums || key != nil || filter != nil) {
       throw ValidationError("Use --pickle without other options.")
     }

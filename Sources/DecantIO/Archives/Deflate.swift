@@ -50,7 +50,8 @@ package enum Deflate {
     var capacity = min(max(source.byteCount.multipliedReportingOverflow(by: 4).partialValue, 1 << 16), limit)
     while true {
       var (taken, made, status) = (0, 0, 0)
-      let data = unsafe [UInt8](unsafeUninitializedCapacity: capacity) { buffer, initialized in
+      // An empty buffer may have no address, which libdeflate does not accept.
+      let data = unsafe [UInt8](unsafeUninitializedCapacity: max(capacity, 1)) { buffer, initialized in
         unsafe source.withUnsafeBytes { bytes in
           guard let from = bytes.baseAddress, let into = buffer.baseAddress else {
             status = -1

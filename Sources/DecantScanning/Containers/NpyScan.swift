@@ -89,11 +89,11 @@ extension ContentScan {
   )? {
     let content = bytes.part(start..<bytes.byteCount)
     let (graph, error) = interpret(content)
-    guard isCertain || error == nil || hasPlausibleImports(graph) else {
+    guard isCertain || error == nil || hasPlausibleImports(graph) || hidesImports(graph, in: content) else {
       NameSearch.report(content, from: 0, in: place, audit)
       return nil
     }
-    follow(graph, in: place)
+    follow(graph, of: content, in: place)
     if let error {
       reportBreak(error, graph, content, at: 0, in: place)
       return nil

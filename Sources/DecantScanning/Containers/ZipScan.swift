@@ -311,25 +311,20 @@ extension ContentScan {
       audit.inflationLeft -= count
       audit.judge(byteCount: stored.byteCount)
       guard audit.spend(count / WorkBudget.Cost.bytesPerUnit) else { return nil }
-      // The number of bytes that the compressed stream takes; nil when it is damaged.
-      var taken: Int?
-      let content: [UInt8]
-      do {
-        content = try unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
-          taken = try unsafe stored.withUnsafeBytes {
-            try unsafe Deflate.inflate($0, into: UnsafeMutableRawBufferPointer(buffer))
-          }
-          initialized = taken == nil ? 0 : count
-        }
-      } catch {
-        let missing = error as? Deflate.LibraryMissing
-        report(
-          .unreadable, .notACheckpoint,
-          missing.map { "\($0.reason) (apt-get install \($0.debianPackage))" } ?? "it cannot be inflated")
+      let inflated: Deflate.Inflated
+      do throws(Deflate.LibraryMissing) { inflated = try Deflate.inflate(stored, limit: count) } catch {
+        report(.unreadable, .notACheckpoint, "\(error.reason) (apt-get install \(error.debianPackage))")
         return nil
       }
-      guard let taken else {
-        if entry.flags & 1 == 0 { report(.unknown, .zipBroken, "it cannot be inflated") }
+      guard case .data(let content, let taken) = inflated, content.count == count else {
+        if entry.flags & 1 != 0 { return nil }
+        if case .tooLarge = inflated {
+          report(
+            .dangerous, .zipHeaders,
+            "it inflates to more bytes than its header says, which some loaders ignore")
+        } else {
+          report(.unknown, .zipBroken, "it cannot be inflated")
+        }
         return nil
       }
       if taken < stored.byteCount {

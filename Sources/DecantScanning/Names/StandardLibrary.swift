@@ -93,6 +93,11 @@ enum StandardLibrary {
   /// The names of the top-level modules.
   static let modules: Set<String> = Set(
     """
+    __pypy__ _cffi_backend _continuation _cppyy _distutils_system_mod _ffi _hpy_universal _jit _jitlog \
+    _LWPCookieJar _MozillaCookieJar _marshal _math_integer _minimal_curses _pickle_support _pypy_interact \
+    _pypy_wait _pypyjson _rawffi _structseq _testexternalinspection _testing _testlimitedcapi _vmprof \
+    _xxinterpchannels cffi cpyext ctypes_support greenlet identity_dict linuxaudiodev profiling pypy_tools pypyjit \
+    stackless tputil xxlimited_35 \
     __future__ __hello__ __phello__ _abc _aix_support _android_support _apple_support _ast _ast_unparse _asyncio \
     _bisect _blake2 _bootlocale _bootsubprocess _bsddb _builtin _bz2 _codecs _codecs_cn _codecs_hk _codecs_iso2022 \
     _codecs_jp _codecs_kr _codecs_tw _collections _collections_abc _colorize _compat_pickle _compression \

@@ -18,9 +18,9 @@ extension ContentScan {
   ) {
     let arrays = JoblibArrays(limits: audit.limits)
     let (graph, error) = interpret(bytes, arrays)
-    follow(graph, in: place)
+    follow(graph, of: bytes, in: place)
     for nested in arrays.nested {
-      follow(nested.graph, in: join(place, "array at \(nested.offset)"))
+      follow(nested.graph, of: part(bytes, nested), in: join(place, "array at \(nested.offset)"))
     }
     for fault in arrays.faults {
       audit.report(.unknown, .malformed, in: place, at: fault.offset, fault.reason)
@@ -36,16 +36,22 @@ extension ContentScan {
     let places = arrays.nested.reduce(into: Self.actions(graph, from: 0)) { places, nested in
       places.formUnion(Self.actions(nested.graph, from: 0).map { $0 + nested.offset })
     }
-    checkReading(plain, from: first, expecting: places, by: "pickle.load", in: place)
+    checkReading(plain, of: bytes, from: first, expecting: places, by: "pickle.load", in: place)
     if arrays.isAligned {
       // Versions before 1.2 do not know the padding in front of an array's data.
       let other = JoblibArrays(limits: audit.limits, knowsPadding: false)
       let reading = interpret(bytes, other)
-      checkReading(reading, from: first, expecting: places, by: "joblib before 1.2", in: place)
+      checkReading(reading, of: bytes, from: first, expecting: places, by: "joblib before 1.2", in: place)
       for nested in other.nested where !arrays.nested.contains(where: { $0.offset == nested.offset }) {
-        follow(nested.graph, in: join(place, "array at \(nested.offset)"))
+        follow(nested.graph, of: part(bytes, nested), in: join(place, "array at \(nested.offset)"))
       }
     }
+  }
+
+  /// Returns the bytes from a pickle in an array's data on.
+  @_lifetime(copy bytes)
+  private func part(_ bytes: RawSpan, _ nested: (graph: PickleGraph, offset: Int)) -> RawSpan {
+    bytes.part(nested.offset..<bytes.byteCount)
   }
 
   /// Returns the offsets of the imports and calls of a stream.
@@ -66,14 +72,14 @@ extension ContentScan {
   /// Reports a reading that imports or calls anything in or after the data of the first array, where the reading of
   /// joblib does not.
   private func checkReading(
-    _ reading: (graph: PickleGraph, error: PickleError?), from start: Int, expecting places: Set<Int>,
-    by reader: String, in place: String
+    _ reading: (graph: PickleGraph, error: PickleError?), of bytes: RawSpan, from start: Int,
+    expecting places: Set<Int>, by reader: String, in place: String
   ) {
     if !Self.actions(reading.graph, from: start).isSubset(of: places) || hasExtensions(reading.graph) {
       audit.report(
         .dangerous, .polyglot, in: place, at: start,
         "\(reader) reads the data of an array as a pickle, which imports names")
-      follow(reading.graph, in: join(place, "read by \(reader)"))
+      follow(reading.graph, of: bytes, in: join(place, "read by \(reader)"))
     } else if case .limit = reading.error?.cause {
       audit.report(
         .unknown, .limit, in: place, at: start,

@@ -52,8 +52,11 @@ extension ContentScan {
       return nil
     }
     if storage.isContradicted {
-      return fail(
-        "two tensors disagree about the size of their storage \(name): loaders may read on elsewhere")
+      audit.report(
+        .dangerous, .oddUse, in: place, at: offset,
+        "two tensors disagree about the size of their storage \(name), so a second load call reads on inside its data"
+      )
+      return fail("where the storage \(name) ends is not certain")
     }
     guard let byteCount = storage.byteCount else {
       return fail("the element size of the storage \(name) is unknown, and so is where it ends")
