@@ -100,6 +100,7 @@ import Testing
     #expect(verdict(Self.archive("{\"p\": {\":serialized:\": \"QUJD\"}}")) == .unknown)
     #expect(verdict(Self.archive("{\"p\": {\":serialized:\": ")) == .unknown)
     #expect(verdict(zip(("a", [0, 1, 2]), ("b.pkl", Stream.clean.bytes))) == .unreadable)
+    #expect(verdict(zip(("a", Array("text".utf8)))) == .unreadable)
   }
 
   // MARK: - Compression

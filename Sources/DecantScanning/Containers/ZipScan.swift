@@ -134,6 +134,9 @@ extension ContentScan {
       guard case .storage = record else { continue }
       scanEntry(entry, record, bytes, layout, folder, &contents, in: place)
     }
+    if contents.holdsCompanion, !contents.holdsCheckpoint {
+      audit.report(.unreadable, .notACheckpoint, in: place, at: 0, "none of its entries is a checkpoint")
+    }
     contents.program.report(in: place, audit)
     contents.code.report(in: place, audit)
     for gap in layout.gaps {
@@ -153,6 +156,10 @@ extension ContentScan {
     var isProgram = false
     var program = TorchScriptProgram()
     var code = ArchivedCode()
+    /// True when an entry has a format that the scanner reads.
+    var holdsCheckpoint = false
+    /// True when an entry is a text, vocabulary or picture.
+    var holdsCompanion = false
     /// What each pickle states about storages, by its name without `.pkl`; nil for the pickles of torch.package.
     var statements: [String?: StorageStatements] = [:]
 
@@ -224,7 +231,9 @@ extension ContentScan {
         audit.report(.unknown, .brokenPickle, in: label, at: 0, "\(name) is not a pickle")
       } else if folder == nil, format == nil, scanCompanion(content, in: label) {
         owner = .text
+        contents.holdsCompanion = true
       }
+      if format != nil { contents.holdsCheckpoint = true }
       let isChecked = format == .pickle || owner == .text || entry.flags & 1 != 0
       if isChecked, contents.hasChecksums, entry.isListed, !isIntact(content, entry) {
         audit.report(.unknown, .zipCrc, in: label, at: entry.header, "the checksum of \(name) is wrong")

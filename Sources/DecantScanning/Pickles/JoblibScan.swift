@@ -113,10 +113,10 @@ final class JoblibArrays {
   /// Returns the number of bytes of an array's data after its description; nil for other objects.
   func byteCount(of object: PickleObject, _ graph: PickleGraph, _ rest: RawSpan, at offset: Int) -> Int? {
     guard let global = graph.global(object.callable), Self.isWrapper(global) else { return nil }
+    // After a fault the stream is no longer followed as joblib reads it, so that no data is read twice.
+    guard faults.isEmpty else { return nil }
     guard let count = read(object, graph, rest, at: offset) else {
-      if faults.count < 10 {
-        faults.append(ParsingError(offset: offset, "an array of joblib whose description cannot be followed"))
-      }
+      faults.append(ParsingError(offset: offset, "an array of joblib whose description cannot be followed"))
       return nil
     }
     ranges.append(offset..<offset + count)

@@ -27,8 +27,8 @@ struct JinjaLexer {
   /// The open brackets of the current tag. A delimiter inside brackets does not end the tag.
   private var open: [UInt8] = []
 
-  /// The most tokens of a template.
-  private static let mostTokens = 1_000_000
+  /// The most tokens of a template. Those of large models have a few thousand.
+  private static let mostTokens = 200_000
 
   /// Reads a template, up to where Jinja's lexer fails. O(length).
   init(_ text: [UInt8]) {

@@ -447,7 +447,8 @@ struct JinjaTemplate {
         all += more
         index += 1
       }
-      return .literal(all)
+      // Comparing long texts again and again would take quadratic time, and no attribute has such a name.
+      return all.count <= 4_096 ? .literal(all) : .assembled
     case .number:
       index += 1
       return .data
