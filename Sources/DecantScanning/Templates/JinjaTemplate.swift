@@ -38,7 +38,7 @@ struct JinjaTemplate {
     let lexer = JinjaLexer(text)
     tokens = lexer.tokens
     if let fault = lexer.fault {
-      add(.unknown, "Jinja cannot parse it: \(fault.reason)", at: fault.offset)
+      add(.unknown, "it cannot be parsed as Jinja does: \(fault.reason)", at: fault.offset)
     }
     for pass in 1...Self.mostPasses {
       isChanged = false
@@ -226,7 +226,7 @@ struct JinjaTemplate {
       return true
     } catch {
       judgeTokens()
-      add(.unknown, "Jinja cannot parse it: \(error.reason)", at: error.offset)
+      add(.unknown, "it cannot be parsed as Jinja does: \(error.reason)", at: error.offset)
       return false
     }
   }
