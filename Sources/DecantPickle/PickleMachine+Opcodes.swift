@@ -222,12 +222,13 @@ extension PickleMachine {
         return
       }
       switch graph.nodes[index] {
-      case .byteArray:
+      case .byteArray where isAudit:
         var values: [PickleValue] = []
         add(&values)
         for value in values where !isComputed(value) { _ = try byte(value) }
         graph.irregularAdditions.append(.init(target: target, items: values, pairs: [], offset: start))
         return
+      case .outOfBandBuffer where !isAudit: break
       case .global, .persistentID, .extensionCode, .outOfBandBuffer:
         var values: [PickleValue] = []
         add(&values)
@@ -329,7 +330,7 @@ extension PickleMachine {
         if let failure { throw failure }
         return
       }
-      if case .byteArray(let bytes) = graph.nodes[index] {
+      if isAudit, case .byteArray(let bytes) = graph.nodes[index] {
         for pair in pairs where !isComputed(pair.key) && !isComputed(pair.value) {
           _ = try self.index(pair.key, count: bytes.count, "bytearray")
           _ = try byte(pair.value)
@@ -356,10 +357,10 @@ extension PickleMachine {
     } catch { return error }
   }
 
-  /// Performs `list[index] = value`, which is how CPython applies SETITEM to a list. A computed key, such as a slice,
-  /// changes nothing here: only loading shows what it does.
+  /// Performs `list[index] = value`, which is how CPython applies SETITEM to a list. In an audit, a computed
+  /// key, such as a slice, changes nothing: only loading shows what it does.
   private func replace(_ pair: PicklePair, in elements: inout [PickleValue]) throws(PickleError) {
-    if isComputed(pair.key) { return }
+    if isAudit, isComputed(pair.key) { return }
     elements[try index(pair.key, count: elements.count, "list")] = pair.value
   }
 
