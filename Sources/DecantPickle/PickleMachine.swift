@@ -74,25 +74,26 @@ package struct PickleMachine: ~Escapable {
   ///
   /// CPython imports and calls as it reads, so a stream that fails late has already acted. An audit needs the
   /// part before the error. Without a STOP the root is `.none`.
-  ///
-  /// - Parameter dataAfterBuild: Returns the number of bytes that a program reads from the file after the BUILD of an
-  ///   object, such as the data of an array, or nil when none. It receives the bytes after the opcode, and their offset.
   package static func interpretAsFarAsPossible(
-    _ bytes: RawSpan, limits: Limits = Limits(), dataAfterBuild: DataAfterBuild? = nil
+    _ bytes: RawSpan, limits: Limits = Limits()
   ) -> (graph: PickleGraph, error: PickleError?) {
-    var machine = PickleMachine(bytes, limits: limits)
-    machine.dataAfterBuild = dataAfterBuild
-    return asFarAsPossible(machine)
+    asFarAsPossible(PickleMachine(bytes, limits: limits))
   }
 
   /// Interprets a stream as any unpickler would, for an audit.
   ///
   /// Where CPython 3.11's C unpickler refuses an opcode and another version, or the unpickler in Python, executes it,
   /// the machine goes on and keeps the refusal in the graph. It stops where every unpickler stops.
+  ///
+  /// - Parameter dataAfterBuild: Returns the number of bytes that a program reads from the file after the BUILD of an
+  ///   object, such as the data of an array, or nil when none. It receives the bytes after the opcode, and their offset.
   package static func audit(
-    _ bytes: RawSpan, limits: Limits = Limits(), frames: PickleFrameReading = .straight
+    _ bytes: RawSpan, limits: Limits = Limits(), frames: PickleFrameReading = .straight,
+    dataAfterBuild: DataAfterBuild? = nil
   ) -> (graph: PickleGraph, error: PickleError?) {
-    asFarAsPossible(PickleMachine(bytes, limits: limits, isAudit: true, frames: frames))
+    var machine = PickleMachine(bytes, limits: limits, isAudit: true, frames: frames)
+    machine.dataAfterBuild = dataAfterBuild
+    return asFarAsPossible(machine)
   }
 
   private static func asFarAsPossible(

@@ -64,9 +64,11 @@ extension ContentScan {
   private func interpret(
     _ bytes: RawSpan, _ arrays: JoblibArrays
   ) -> (graph: PickleGraph, error: PickleError?) {
-    PickleMachine.interpretAsFarAsPossible(bytes, limits: audit.limits) { graph, object, rest, offset in
-      arrays.byteCount(of: object, graph, rest, at: offset)
-    }
+    interpret(
+      bytes,
+      dataAfterBuild: { graph, object, rest, offset in
+        arrays.byteCount(of: object, graph, rest, at: offset)
+      })
   }
 
   /// Reports a reading that imports or calls anything in or after the data of the first array, where the reading of

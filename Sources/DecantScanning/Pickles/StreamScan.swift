@@ -85,9 +85,11 @@ extension ContentScan {
 
   /// Interprets a stream, and keeps the values made before an error.
   func interpret(
-    _ bytes: RawSpan, frames: PickleFrameReading = .straight
+    _ bytes: RawSpan, frames: PickleFrameReading = .straight,
+    dataAfterBuild: PickleMachine.DataAfterBuild? = nil
   ) -> (graph: PickleGraph, error: PickleError?) {
-    let result = PickleMachine.audit(bytes, limits: limits(for: bytes.byteCount), frames: frames)
+    let result = PickleMachine.audit(
+      bytes, limits: limits(for: bytes.byteCount), frames: frames, dataAfterBuild: dataAfterBuild)
     audit.spend(result.graph.valueCount + result.graph.byteCount / WorkBudget.Cost.bytesPerUnit)
     return result
   }
