@@ -65,8 +65,8 @@ public struct Limits: Sendable, Equatable {
   public var headerBytes = 100_000_000
   /// The number of bytes of an image file, which is read into memory.
   public var imageBytes = 1 << 30
-  /// The number of pixels of an image. The largest cameras produce half as many.
-  public var imagePixels = 1 << 28
+  /// The number of pixels of an image. The largest cameras produce 151 million.
+  public var imagePixels = 160 << 20
   /// The work of scanning one file for code, in values made or judged, for a file of no size. It grows by as much for
   /// each 50 MB that are not tensor data. Ten million take about a second.
   public var scanWork = 10_000_000

@@ -96,18 +96,28 @@ extension Tensor {
 extension UnsafeMutableRawBufferPointer {
   /// Returns the number of elements, of `width` words each, in which a word has all mask bits (the largest
   /// exponent) set.
-  fileprivate func count<W: FixedWidthInteger & BitwiseCopyable>(of: W.Type, mask: W, width: Int) -> Int {
+  fileprivate func count<W: FixedWidthInteger & BitwiseCopyable & SIMDScalar>(
+    of: W.Type, mask: W, width: Int
+  ) -> Int {
     let words = unsafe bindMemory(to: W.self)
-    // Sums that are not checked are computed several at a time. A chunk has far fewer than 2³² words.
-    var count: UInt32 = 0
-    if width == 1 {
-      for index in 0..<words.count { unsafe count &+= words[index] & mask == mask ? 1 : 0 }
-    } else {
-      for index in 0..<words.count / 2 {
-        unsafe count &+= words[2 * index] & mask == mask || words[2 * index + 1] & mask == mask ? 1 : 0
+    var count = 0
+    var index = 0
+    // Almost all blocks have none, which a block of words shows at once.
+    let block = SIMD32<W>.scalarCount
+    let masks = SIMD32<W>(repeating: mask)
+    while index + block <= words.count {
+      let vector = unsafe loadUnaligned(fromByteOffset: index * MemoryLayout<W>.size, as: SIMD32<W>.self)
+      if any((vector & masks) .== masks) {
+        for place in stride(from: index, to: index + block, by: width) {
+          unsafe count += words[place..<place + width].contains { $0 & mask == mask } ? 1 : 0
+        }
       }
+      index += block
     }
-    return Int(count)
+    for place in stride(from: index, to: words.count - width + 1, by: width) {
+      unsafe count += words[place..<place + width].contains { $0 & mask == mask } ? 1 : 0
+    }
+    return count
   }
 }
 

@@ -213,7 +213,8 @@ import Testing
     (
       "Files that cannot be opened or are not checkpoints",
       [
-        "decant inspect missing.pth", "decant inspect folder", "decant inspect pipe.pth",
+        "decant inspect missing.pth", "decant inspect folder", "decant inspect -r folder",
+        "decant inspect pipe.pth",
         "decant scan missing.pth", "decant diff missing.pth resnet18.pth",
       ] + FormatSamples.all.map { "decant inspect files/\($0.name)" }
     ),

@@ -84,7 +84,9 @@ import Testing
     let empty = try decant("inspect", "-r", "empty")
     #expect(empty.status == 2)
     #expect(
-      empty.errors == "decant: error: empty: holds no checkpoint. Pass a folder with checkpoints below it.\n")
+      empty.errors
+        == "decant: error: empty: holds no checkpoint. Pass a checkpoint file, an index.json of shards, or a folder with a .metadata.\n"
+    )
     #expect(try decant("inspect", "-r", "--pickle", "tree").status == 64)
     #expect(try decant("verify", "-r", "--join", "a", "b").status == 64)
   }

@@ -246,7 +246,7 @@ import Testing
       .clean),
     Case(
       "a storage of two sizes",
-      legacy(.storageID(4) + "0" + .storageID(2), keys: .text("0"), four + [1, 2, 3, 4]), .unknown),
+      legacy(.storageID(4) + "0" + .storageID(2), keys: .text("0"), four + [1, 2, 3, 4])),
     Case(
       "a storage of two sizes, then a call",
       legacy(.storageID(40) + "0" + .storageID(4), keys: .text("0"), four + [1, 2, 3, 4] + Stream.call.bytes)),

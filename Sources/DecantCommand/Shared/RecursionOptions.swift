@@ -59,7 +59,8 @@ extension CheckpointCommand {
     }
     if others.count == found.paths.count, found.errors.isEmpty {
       throw DecantError(
-        .notACheckpoint, "holds no checkpoint", file: file, remedy: "Pass a folder with checkpoints below it."
+        .notACheckpoint, "holds no checkpoint", file: file,
+        remedy: "Pass a checkpoint file, an index.json of shards, or a folder with a .metadata."
       )
     }
     if !others.isEmpty {

@@ -96,11 +96,8 @@ extension DistributedItems {
     let files = Dictionary(grouping: items) { ExactText($0.path) }
     for (path, items) in files.sorted(by: { $0.key.text < $1.key.text }) {
       let file = path.text.escapedForDisplay
-      guard !ContentScan.escapesFolder(Array(path.text.utf8)) else {
-        audit.report(
-          .dangerous, .archiveName, in: "", at: 0, "the file \(file) is outside the checkpoint's folder")
-        continue
-      }
+      // A path that leads out of the folder is a finding about the metadata's pickle.
+      guard !ContentScan.escapesFolder(Array(path.text.utf8)) else { continue }
       guard let bytes = unsafe open(path.text) else {
         audit.report(
           .unknown, .unaccounted, in: file, at: 0, "the file cannot be read, so its items are not judged")
