@@ -96,26 +96,22 @@ extension Tensor {
 extension UnsafeMutableRawBufferPointer {
   /// Returns the number of elements, of `width` words each, in which a word has all mask bits (the largest
   /// exponent) set.
-  fileprivate func count<W: FixedWidthInteger & BitwiseCopyable & SIMDScalar>(
-    of: W.Type, mask: W, width: Int
-  ) -> Int {
+  fileprivate func count<W: FixedWidthInteger & BitwiseCopyable>(of: W.Type, mask: W, width: Int) -> Int {
     let words = unsafe bindMemory(to: W.self)
     var count = 0
-    var index = 0
-    // Almost all blocks have none, which a block of words shows at once.
-    let block = SIMD32<W>.scalarCount
-    let masks = SIMD32<W>(repeating: mask)
-    while index + block <= words.count {
-      let vector = unsafe loadUnaligned(fromByteOffset: index * MemoryLayout<W>.size, as: SIMD32<W>.self)
-      if any((vector & masks) .== masks) {
-        for place in stride(from: index, to: index + block, by: width) {
-          unsafe count += words[place..<place + width].contains { $0 & mask == mask } ? 1 : 0
+    // A sum that has the words' own type and is not checked is computed many at a time. It cannot overflow in a block.
+    let block = 4_096
+    for start in stride(from: 0, to: words.count / width, by: block) {
+      var found: W = 0
+      let end = Swift.min(start + block, words.count / width)
+      if width == 1 {
+        for place in start..<end { unsafe found &+= words[place] & mask == mask ? 1 : 0 }
+      } else {
+        for place in start..<end {
+          unsafe found &+= words[2 * place] & mask == mask || words[2 * place + 1] & mask == mask ? 1 : 0
         }
       }
-      index += block
-    }
-    for place in stride(from: index, to: words.count - width + 1, by: width) {
-      unsafe count += words[place..<place + width].contains { $0 & mask == mask } ? 1 : 0
+      count += Int(truncatingIfNeeded: found)
     }
     return count
   }
