@@ -76,7 +76,8 @@ def test_what_other_readers_find_is_not_clean(decant, folder, figures, kind):
         + ", ".join(f"{reader} in {number}" for reader, number in found.items())
         + "; decant: " + ", ".join(f"{number} {verdict}" for verdict, number in sorted(verdicts.items()))
     )  # fmt: skip
-    assert all(found.values()) and verdicts["clean"] > 0, "the files do not reach both sides"
+    # No random tar has exactly the padding and the numbers that writers give it.
+    assert all(found.values()) and (verdicts["clean"] > 0 or kind == "tar"), "the files do not reach both sides"
     assert not missed, f"seed {SEED}; see {KEPT}:\n" + "\n".join(missed)
 
 

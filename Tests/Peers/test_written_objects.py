@@ -424,7 +424,8 @@ def test_scan_of_what_broke_off(decant, folder, share):
     for path in paths:
         data = path.read_bytes()
         path.write_bytes(data[: int(len(data) * share)])
-    assert verdicts(decant, *paths) == {"unknown"}
+    # Of a program, the first entries alone are nothing that can be read.
+    assert "unknown" in verdicts(decant, *paths) <= {"unknown", "unreadable"}
 
 
 def test_scan_of_a_tar_of_checkpoints(decant, folder):

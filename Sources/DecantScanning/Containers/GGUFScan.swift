@@ -114,6 +114,7 @@ struct GGUFHeader {
       let start = offset
       let key = bytes.copy(try textRange(bytes))
       if !names.insert(key.hashValue).inserted { note("a key appears twice", at: start) }
+      if String(validating: key, as: UTF8.self) == nil { note("a key is not UTF-8", at: start) }
       try readValue(bytes, key, text)
     }
     names = []
@@ -121,6 +122,7 @@ struct GGUFHeader {
       let start = offset
       let name = bytes.copy(try textRange(bytes))
       if !names.insert(name.hashValue).inserted { note("two tensors have one name", at: start) }
+      if String(validating: name, as: UTF8.self) == nil { note("a tensor's name is not UTF-8", at: start) }
       try readTensor(bytes, at: start)
     }
   }

@@ -234,7 +234,9 @@ extension ContentScan {
         contents.holdsCompanion = true
       }
       if format != nil { contents.holdsCheckpoint = true }
-      let isChecked = format == .pickle || owner == .text || entry.flags & 1 != 0
+      // AES has a code of its own, and its entries may have no checksum.
+      let isChecked =
+        entry.flags & 1 == 0 ? format == .pickle || owner == .text : entry.crc32 != 0
       if isChecked, contents.hasChecksums, entry.isListed, !isIntact(content, entry) {
         audit.report(.unknown, .zipCrc, in: label, at: entry.header, "the checksum of \(name) is wrong")
       }
@@ -327,7 +329,8 @@ extension ContentScan {
       }
       guard case .data(let content, let taken) = inflated, content.count == count else {
         if entry.flags & 1 != 0 { return nil }
-        if case .tooLarge = inflated {
+        // Without a directory, the header may be that of an entry whose size follows its data.
+        if case .tooLarge = inflated, entry.isListed {
           report(
             .dangerous, .zipHeaders,
             "it inflates to more bytes than its header says, which some loaders ignore")
