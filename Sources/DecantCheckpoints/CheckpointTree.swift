@@ -5,24 +5,32 @@ internal import DecantIO
 package struct CheckpointTree {
   /// The paths to open. Those in one folder are sorted by the bytes of their names.
   package private(set) var paths: [String] = []
-  /// The errors of folders that cannot be read.
+  /// The errors of folders that cannot be read, and of links to folders, which could lead in circles.
   package private(set) var errors: [DecantError] = []
 
   /// Finds the checkpoints. Opens every folder as one checkpoint first, and lists its files when it is none. Files are
-  /// not opened, so some may be no checkpoints. Links to files are followed, links to folders are not.
+  /// not opened, so some may be no checkpoints. Links to files are followed.
   package init(_ path: String, limits: Limits, password: String? = nil) {
     // The folders to visit and the files in order; the last is next.
-    var pending = [path]
-    while let path = pending.popLast() {
+    var pending = [(path: path, isFile: false)]
+    while let (path, isFile) = pending.popLast() {
       do throws(DecantError) {
-        guard let folder = try CheckpointFolder(path, password: password),
-          try Self.isTree(path, limits: limits, password: password)
-        else {
+        guard let folder = try CheckpointFolder(path, password: password) else {
           paths.append(path)
           continue
         }
-        let names = try folder.names(limit: limits.paths) + folder.folderNames(limit: limits.paths)
-        pending += names.sorted { $1.utf8.lexicographicallyPrecedes($0.utf8) }.map(folder.path(of:))
+        guard !isFile else {
+          throw DecantError(.notAFile, "is a link to a folder, which is not followed", file: path)
+        }
+        guard try Self.isTree(path, limits: limits, password: password) else {
+          paths.append(path)
+          continue
+        }
+        let names =
+          try folder.names(limit: limits.paths).map { (name: $0, isFile: true) }
+          + folder.folderNames(limit: limits.paths).map { (name: $0, isFile: false) }
+        pending += names.sorted { $1.name.utf8.lexicographicallyPrecedes($0.name.utf8) }
+          .map { (folder.path(of: $0.name), $0.isFile) }
       } catch {
         errors.append(error)
       }

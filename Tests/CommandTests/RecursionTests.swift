@@ -76,6 +76,15 @@ import Testing
     }
   }
 
+  @Test func linksToFoldersAreNamedAndNotFollowed() throws {
+    try FileManager.default.createSymbolicLink(
+      atPath: folder.path("tree/b/loop"), withDestinationPath: folder.path("tree"))
+    let run = try decant("inspect", "-r", "tree")
+    #expect(run.status == 2)
+    #expect(headings(run).count == 3)
+    #expect(run.errors.contains("decant: error: tree/b/loop: is a link to a folder, which is not followed"))
+  }
+
   @Test func aTreeWithoutCheckpointsIsAnError() throws {
     let run = try decant("inspect", "-r", "tree/b/none")
     #expect(run.status == 2)
