@@ -47,13 +47,9 @@ const char *clibdeflate_load(void) {
   return problem;
 }
 
-long clibdeflate_inflate(const void *source, size_t count, void *target, size_t size) {
-  void *decompressor = alloc_decompressor();
-  if (!decompressor) return -1;
-  size_t taken = 0;
-  int status = deflate_decompress(decompressor, source, count, target, size, &taken, NULL);
-  free_decompressor(decompressor);
-  return status == 0 ? (long)taken : -1;
+bool clibdeflate_inflate(const void *source, size_t count, void *target, size_t size) {
+  size_t taken, made;
+  return clibdeflate_inflate_up_to(source, count, target, size, &taken, &made) == 0 && made == size;
 }
 
 long clibdeflate_inflate_up_to(

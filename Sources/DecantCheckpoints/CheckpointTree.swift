@@ -8,8 +8,8 @@ package struct CheckpointTree {
   /// The errors of folders that cannot be read, and of links to folders, which could lead in circles.
   package private(set) var errors: [DecantError] = []
 
-  /// Finds the checkpoints. Opens every folder as one checkpoint first, and lists its files when it is none. Files are
-  /// not opened, so some may be no checkpoints. Links to files are followed.
+  /// Finds the checkpoints. Tries to open each folder as one checkpoint. If that fails, the folder's entries are listed.
+  /// Files are not opened, so some of the paths may not be checkpoints. Links to files are followed.
   package init(_ path: String, limits: Limits, password: String? = nil) {
     // The folders to visit and the files in order; the last is next.
     var pending = [(path: path, isFile: false)]

@@ -75,7 +75,7 @@ struct Decant: ParsableCommand {
       StandardStreams.flush()
       ProcessControl.end(status.rawValue)
     } catch {
-      // What was parsed decides; before that, any word of the command line.
+      // The parsed command knows whether JSON was requested. If parsing failed, search the words for --json.
       let isJSON =
         parsed.map { ($0 as? any JSONReporting)?.json ?? false } ?? CommandLine.arguments.contains("--json")
       if let error = error as? any DecantErrorConvertible { fail(error.decantError, isJSON: isJSON) }

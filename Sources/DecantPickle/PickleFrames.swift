@@ -46,6 +46,6 @@ package struct PickleFrameCrossing: Sendable, Equatable {
 /// The memo key of GET and PUT.
 enum PickleMemoKey {
   case index(Int)
-  /// A key that is no index.
+  /// A key that is not an integer.
   case text([UInt8])
 }

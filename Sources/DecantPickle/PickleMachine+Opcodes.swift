@@ -123,7 +123,7 @@ extension PickleMachine {
     var line = try readLine()
     if !isQuoted(line) {
       let failure = failure("\(PythonRepr.bytes(line.prefix(40))) is not quoted")
-      // Python 2 ignores white space after the string, and takes every byte beyond ASCII for white space.
+      // Python 2 ignores white space after the string, and treats every byte beyond ASCII as white space.
       while let last = line.last, last <= 0x20 || last >= 0x80 { line.removeLast() }
       guard isQuoted(line) else { throw failure }
       try refuse(failure)

@@ -65,10 +65,10 @@ public struct CheckpointScanner: Sendable {
   private func scan(_ bytes: RawSpan, of file: InputFile, at path: FilePath) -> FileScan {
     let audit = FileAudit(limits: limits, password: password, fileByteCount: file.byteCount)
     var scan = ContentScan(audit: audit)
-    let said = StorageStatements()
-    scan.statements = said
+    let stated = StorageStatements()
+    scan.statements = stated
     let format = scan.scan(bytes, in: "")
-    if let distributed = said.distributed { Self.scan(distributed, nextTo: path, audit) }
+    if let distributed = stated.distributed { Self.scan(distributed, nextTo: path, audit) }
     var isCompanion = CompanionFile.recognises(bytes, format, audit)
     if format == nil {
       switch UnzippedRecord.standing(path.text, file, limits: limits) {

@@ -54,7 +54,7 @@ enum CompanionFile {
   }
 
   /// Returns true for a vocabulary of SentencePiece: a protobuf message whose fields fill the file, and whose first
-  /// field is a piece. Its first byte is no opcode of a pickle.
+  /// field is a piece. Its first byte is not an opcode of a pickle.
   private static func isVocabulary(_ bytes: RawSpan) -> Bool {
     guard bytes.byte(0) == 0x0A else { return false }
     var offset = 0

@@ -16,11 +16,10 @@ const char *_Nullable clibdeflate_load(void);
 uint32_t clibdeflate_crc32(uint32_t crc, const void *_Nullable bytes, size_t count);
 uint32_t clibdeflate_crc32_by_tables(uint32_t crc, const void *_Nullable bytes, size_t count);
 
-/* Inflates a whole raw DEFLATE stream (RFC 1951) into exactly `size` bytes. O(size). Returns the number of
-   bytes that the stream takes of the `count` bytes at `source`. Returns -1 when the stream is damaged, has
-   another size, or memory ran out; the contents of `target` are then undefined. Call only after
-   clibdeflate_load() returned NULL. */
-long clibdeflate_inflate(const void *_Nonnull source, size_t count, void *_Nonnull target, size_t size);
+/* Inflates a whole raw DEFLATE stream (RFC 1951) into exactly `size` bytes. O(size). Returns false when
+   the stream is damaged, has another size, or memory ran out; the contents of `target` are then undefined.
+   Call only after clibdeflate_load() returned NULL. */
+bool clibdeflate_inflate(const void *_Nonnull source, size_t count, void *_Nonnull target, size_t size);
 
 /* Inflates a whole raw DEFLATE stream into at most `size` bytes. Stores the numbers of bytes that the stream takes and
    makes. Returns 0, or 1 when the stream has more than `size` bytes, or -1 when it is damaged or memory ran out; the

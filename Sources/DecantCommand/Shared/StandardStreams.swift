@@ -24,7 +24,7 @@ enum StandardStreams {
     mutating func append(line: String) {
       writeHeading()
       guard answer?.isJSON != true else {
-        // Neither the indentation nor the line ends of a document are inside a text.
+        // A string in the document has no line end and no leading indentation, so this changes no value.
         return bytes.append(contentsOf: line.utf8.drop { $0 == 0x20 })
       }
       bytes.append(contentsOf: line.utf8)

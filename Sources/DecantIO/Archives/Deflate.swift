@@ -15,11 +15,11 @@ package enum Deflate {
 
   /// Decompresses a whole stream into a buffer of exactly its size. O(output).
   ///
-  /// - Returns: The number of bytes of `source` that the stream takes. Nil when it is damaged or does not fill the
-  ///   buffer exactly; the buffer's contents are then undefined.
+  /// - Returns: False when the stream is damaged or does not fill the buffer exactly; the buffer's contents are then
+  ///   undefined.
   package static func inflate(
     _ source: UnsafeRawBufferPointer, into target: UnsafeMutableRawBufferPointer
-  ) throws(LibraryMissing) -> Int? {
+  ) throws(LibraryMissing) -> Bool {
     if let problem = unsafe clibdeflate_load() {
       throw LibraryMissing(reason: unsafe "the data is compressed, and \(String(cString: problem))")
     }
@@ -28,8 +28,7 @@ package enum Deflate {
     return unsafe withUnsafeMutablePointer(to: &nothing) { nothing in
       let from = unsafe source.baseAddress ?? UnsafeRawPointer(nothing)
       let into = unsafe target.baseAddress ?? UnsafeMutableRawPointer(nothing)
-      let taken = unsafe clibdeflate_inflate(from, source.count, into, target.count)
-      return taken < 0 ? nil : taken
+      return unsafe clibdeflate_inflate(from, source.count, into, target.count)
     }
   }
 

@@ -246,7 +246,7 @@ package final class ZipArchive: Sendable {
       return content
     }
     let deflated = try file.bytes(at: start, count: entry.storedByteCount)
-    var isSound = Result<Int?, Deflate.LibraryMissing>.success(nil)
+    var isSound = Result<Bool, Deflate.LibraryMissing>.success(false)
     let content = unsafe BytesInMemory(byteCount: entry.byteCount) { buffer in
       isSound = unsafe deflated.withUnsafeBytes { deflated in
         Result { () throws(Deflate.LibraryMissing) in try unsafe Deflate.inflate(deflated, into: buffer) }
@@ -257,7 +257,7 @@ package final class ZipArchive: Sendable {
         .libraryMissing, missing.reason, file: file.path, entry: entry.name,
         remedy: "Install the package \(missing.debianPackage): apt-get install \(missing.debianPackage)")
     }
-    guard case .success(.some) = isSound else {
+    guard case .success(true) = isSound else {
       throw DecantError(
         .damaged,
         "the entry's compressed data is damaged, or does not inflate to \(Format.count(entry.byteCount, "byte"))",

@@ -16,7 +16,7 @@ struct DistributedItems {
     /// The name of the tensor or object.
     let name: String
 
-    /// The offset after the item; the largest number when there is none.
+    /// The offset after the item. `Int.max` when the sum overflows.
     var end: Int { offset.checkedAdding(length) ?? .max }
     var display: String { String(name.prefix(200)).escapedForDisplay }
   }

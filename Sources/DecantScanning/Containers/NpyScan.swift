@@ -111,7 +111,7 @@ struct NpyDescription {
   let elementByteCount: Int?
   let shape: [Int]
 
-  /// The longest header that is parsed, in bytes. NumPy refuses 10,000 characters unless it is told otherwise.
+  /// The longest header that is parsed, in bytes. NumPy refuses more than 10,000 by default (`max_header_size`).
   private static let longest = 1 << 16
 
   /// Returns the range of the header in the bytes of an array; nil for other bytes.
@@ -197,7 +197,8 @@ struct NpyDescription {
     }
   }
 
-  /// Returns the elements of a type with a shape. A type without a size takes the shape for its size, so none is read.
+  /// Returns the elements of a type with a shape. NumPy uses the shape as the size of a type
+  /// without one, so such a type gives nil.
   private static func elements(_ type: PythonLiteral, shape: PythonLiteral) -> Elements? {
     guard let inner = elements(type), let count = sizes(shape).flatMap({ checkedProduct($0) }) else {
       return nil

@@ -77,7 +77,7 @@ struct TarReader {
         name = prefix + [0x2F] + name
       }
       var kind = bytes.byte(place + 156) ?? 0
-      // Python takes an old member whose name ends with a slash for a folder, which has no data.
+      // Python treats an old member whose name ends with a slash as a folder, which has no data.
       if kind == 0, name.last == 0x2F { kind = UInt8(ascii: "5") }
       let size = (UInt8(ascii: "1")...UInt8(ascii: "6")).contains(kind) ? 0 : announced
       guard size <= bytes.byteCount - place - 512 else {
@@ -135,7 +135,7 @@ struct TarReader {
       }
       return value
     }
-    // What str.strip() removes from ASCII.
+    // The ASCII characters that str.strip() removes in Python.
     func isSpace(_ byte: UInt8) -> Bool { byte == 0x20 || 0x09...0x0D ~= byte || 0x1C...0x1F ~= byte }
     var text = bytes.copy(offset..<min(offset + count, bytes.byteCount)).prefix { $0 != 0 }
     text = text.drop(while: isSpace)

@@ -13,7 +13,7 @@ struct TorchFolder {
     case package
   }
 
-  /// What PyTorch takes an entry for, by its name.
+  /// The kind of an entry, as PyTorch determines it from the name.
   enum Record: Equatable {
     /// A pickle, or a file that a program may load.
     case file
@@ -143,7 +143,7 @@ struct TorchFolder {
       || ["constants.pkl", "bytecode.pkl", "model.json"].contains { rest.elementsEqual($0.utf8) }
   }
 
-  /// Returns what PyTorch takes an entry of the folder for.
+  /// Returns the kind of an entry of the folder.
   func record(_ name: [UInt8]) -> Record {
     guard holds(name) else { return .unexpected }
     let rest = name.dropFirst(prefix.count)

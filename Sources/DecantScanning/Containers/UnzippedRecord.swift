@@ -7,7 +7,7 @@ enum UnzippedRecord {
   /// The largest number of folders between `data.pkl` and a record.
   private static let maxDepth = 3
 
-  /// What a file next to a `data.pkl` is.
+  /// The relation of a file to the `data.pkl` in its folder.
   enum Standing {
     /// A text that PyTorch writes, or the data of a storage with the size that the pickle states.
     case known

@@ -379,7 +379,7 @@ struct ZipLayout {
     noteGap(bytes, place..<gap.upperBound)
   }
 
-  /// Reads the data descriptor at the start of a gap, and returns its length; 0 when there is none.
+  /// Reads the data descriptor at the start of a gap. Returns its length, or 0 when the gap has no descriptor.
   ///
   /// It holds the checksum and both sizes, of 4 or 8 bytes each, usually after a signature. No reader of directories
   /// uses it.

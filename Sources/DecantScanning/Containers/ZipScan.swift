@@ -149,7 +149,7 @@ extension ContentScan {
     }
   }
 
-  /// What the entries of an archive have in common.
+  /// The facts that the entries of one archive share.
   private struct ZipContents {
     let hasChecksums: Bool
     /// True for programs of TorchScript and torch.export.
@@ -160,7 +160,7 @@ extension ContentScan {
     var holdsCheckpoint = false
     /// True when an entry is a text, vocabulary or picture.
     var holdsCompanion = false
-    /// What each pickle states about storages, by its name without `.pkl`; nil for the pickles of torch.package.
+    /// The storages that each pickle states, by its name without `.pkl`; nil for the pickles of torch.package.
     var statements: [String?: StorageStatements] = [:]
 
     init(hasChecksums: Bool) { self.hasChecksums = hasChecksums }
@@ -203,12 +203,12 @@ extension ContentScan {
     func report(_ severity: ScanSeverity, _ rule: ScanRule, _ what: String) {
       audit.report(severity, rule, in: place, at: entry.header, what)
     }
-    let said = StorageStatements()
+    let stated = StorageStatements()
     let misfit = storageMisfit(entry, record, contents)
     func judge(_ content: RawSpan) -> (format: ContentFormat?, owner: ByteLedger.Owner?) {
       let isPickle = Self.isNamedPickle(entry)
       var scan = inside(as: isPickle ? .pickle : .file)
-      scan.statements = said
+      scan.statements = stated
       var owner: ByteLedger.Owner?
       switch record {
       case .text(let form) where form.fits(content): owner = .text
@@ -225,7 +225,7 @@ extension ContentScan {
         owner = .tensor
       default: break
       }
-      // A short text of a known form is no other file, although the names of modules can begin like a pickle.
+      // A short text of a known form is not scanned as another file: the names of modules can begin like a pickle.
       let format = owner == .text ? nil : scan.scan(content, in: label)
       if isPickle, format == nil {
         audit.report(.unknown, .brokenPickle, in: label, at: 0, "\(name) is not a pickle")
@@ -257,7 +257,7 @@ extension ContentScan {
     }
     if let pickle = folder?.storagePickle(entry.name) {
       let known = contents.statements[pickle.name] ?? StorageStatements()
-      known.add(said.storages)
+      known.add(stated.storages)
       contents.statements[pickle.name] = known
     }
     guard let (format, owner) = result else { return ledger.markUnread(entry.data) }
@@ -270,8 +270,8 @@ extension ContentScan {
       report(
         format == .pickle ? .dangerous : .unknown, format == .pickle ? .zipOutside : .unexpectedMember,
         "\(name) is outside the checkpoint's folder, \(folder.display)")
-    } else if let misfit, said.importsNames || !contents.isProgram {
-      report(said.importsNames ? .dangerous : .unknown, .unaccounted, "\(name) \(misfit)")
+    } else if let misfit, stated.importsNames || !contents.isProgram {
+      report(stated.importsNames ? .dangerous : .unknown, .unaccounted, "\(name) \(misfit)")
     } else if misfit != nil || record == .programData, contents.isProgram {
       // The archive is reported as a program.
     } else if folder != nil, owner == nil {
@@ -289,8 +289,8 @@ extension ContentScan {
     return audit.spend(content.byteCount / 8)
   }
 
-  /// Returns why an entry is not the data of the storage that its name says, as a clause; nil when it is, or is
-  /// something else.
+  /// Returns the reason, as a clause, why an entry cannot be the data of the storage that its name refers to. Nil when it
+  /// can, and for other entries.
   private func storageMisfit(
     _ entry: ZipLayout.Entry, _ record: TorchFolder.Record?, _ contents: ZipContents
   ) -> String? {

@@ -200,7 +200,7 @@ enum DangerousNames {
     "rmtree", "unlink", "remove_file", "download_url", "download_file", "load_state_dict_from_url",
     "exec_command",
     "shell", "run_command", "run_shell", "start_new_thread", "run_cmd",
-    // What libraries import from the standard library and so offer under their own names.
+    // Standard library names that other libraries import, which makes them importable from there too.
     "make_dataclass", "ModuleType", "MethodType", "SourceFileLoader", "ProcessPoolExecutor",
     "ThreadPoolExecutor",
     "ThreadPool", "ZipFile", "TarFile", "NamedTemporaryFile", "TemporaryFile", "TemporaryDirectory",

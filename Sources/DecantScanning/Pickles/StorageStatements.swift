@@ -1,7 +1,7 @@
 internal import DecantBytes
 internal import DecantPickle
 
-/// What the pickles of an entry or file say that matters to other entries and files.
+/// The facts in the pickles of an entry or file that are needed to judge other entries and files.
 final class StorageStatements {
   /// The sizes of the storages in persistent ids, by key.
   private(set) var storages: [ExactText: StatedStorage] = [:]
@@ -11,7 +11,7 @@ final class StorageStatements {
   /// The items of a distributed checkpoint, when the content is its metadata.
   private(set) var distributed: DistributedItems?
 
-  /// Adds what a pickle says.
+  /// Adds the facts of a pickle.
   func add(_ pickle: PickleAudit) {
     if distributed == nil { distributed = DistributedItems(pickle.graph) }
     importsNames = importsNames || !pickle.graph.imports.isEmpty

@@ -63,7 +63,7 @@ struct JinjaLexer {
     ([0x85, 0xA0, 0x1680] + Array(0x2000...0x200A) + [0x2028, 0x2029, 0x202F, 0x205F, 0x3000])
     .compactMap { Unicode.Scalar($0).map { Array(String($0).utf8) } }
 
-  /// Returns the number of bytes of the white space character at an offset; 0 when there is none.
+  /// Returns the number of bytes of the white space character at an offset; 0 for other characters.
   private func spaceLength(at place: Int) -> Int {
     guard place < text.count else { return 0 }
     let byte = text[place]

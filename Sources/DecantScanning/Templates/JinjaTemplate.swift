@@ -54,7 +54,7 @@ struct JinjaTemplate {
 
   // MARK: - Values
 
-  /// What is known about the value of an expression: the literal texts that it may be or hold, and other possibilities.
+  /// The known facts about an expression's value: the literal texts that it may be or hold, and other possibilities.
   /// Data from outside the template, and numbers, are the value without either.
   private struct Value: Equatable {
     /// Literal texts: the value itself, or members of it.
@@ -373,7 +373,7 @@ struct JinjaTemplate {
     ["*", "/", "//", "%"], ["**"],
   ]
 
-  /// Moves past an operator of a level and returns it; nil when there is none.
+  /// Moves past an operator of a level and returns it; nil when another token follows.
   private mutating func takeOperator(_ level: Int) -> String? {
     let operators = Self.levels[level]
     switch next {
@@ -549,7 +549,7 @@ struct JinjaTemplate {
     return value.element.joined(bindings["." + attribute] ?? .data)
   }
 
-  /// Reads the contents of brackets: an expression, or a slice, which is no name.
+  /// Reads the contents of brackets: an expression, or a slice, which cannot be a name.
   private mutating func subscripts() throws(ParsingError) -> (value: Value, isSlice: Bool) {
     var value = Value.data
     var isSlice = false
