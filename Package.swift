@@ -87,7 +87,9 @@ let package = Package(
     .executableTarget(
       name: "Sample", dependencies: ["DecantKit"], path: "Tests/Sample/Sources/Sample", packageAccess: false),
     .target(name: "CTestLibraries", path: "Tests/CTestLibraries", linkerSettings: [.linkedLibrary("dl")]),
-    .target(name: "TestSupport", dependencies: ["DecantBytes", "DecantResNets"], path: "Tests/TestSupport"),
+    .target(
+      name: "TestSupport", dependencies: ["DecantBytes", "DecantResNets", "CTestLibraries"],
+      path: "Tests/TestSupport"),
     // Shared with the fuzzer, which is a separate package (Tests/Fuzzing/Package.swift).
     .target(
       name: "FuzzTargets",

@@ -67,17 +67,23 @@ struct Decant: ParsableCommand {
     do {
       var command = try Self.parsed()
       parsed = command
+      if let presented = command as? any PresentedCommand {
+        StandardStreams.present(Presentation(presented.presentation, isJSON: presented.json))
+      }
       try command.run()
-      StandardStreams.flush()
+      StandardStreams.finish()
     } catch let interruption as Interruption {
+      StandardStreams.dropNotes()
+      StandardStreams.finish()
       interruption.die()
     } catch let status as ExitStatus {
-      StandardStreams.flush()
+      StandardStreams.finish()
       ProcessControl.end(status.rawValue)
     } catch {
       // The parsed command knows whether JSON was requested. If parsing failed, search the words for --json.
       let isJSON =
-        parsed.map { ($0 as? any JSONReporting)?.json ?? false } ?? CommandLine.arguments.contains("--json")
+        parsed.map { ($0 as? any PresentedCommand)?.json ?? false }
+        ?? CommandLine.arguments.contains("--json")
       if let error = error as? any DecantErrorConvertible { fail(error.decantError, isJSON: isJSON) }
       // The argument parser's own errors: help, the version, or a wrong command line.
       if isJSON, exitCode(for: error) == .validationFailure {
@@ -103,7 +109,10 @@ struct Decant: ParsableCommand {
   /// Prints an error and ends the process with its exit code.
   private static func fail(_ error: DecantError, isJSON: Bool) -> Never {
     if isJSON, !StandardStreams.hasDocument { StandardStreams.document(error.jsonDocument) }
+    StandardStreams.dropNotes()
+    StandardStreams.printNotes()
     StandardStreams.error(error.commandText)
+    StandardStreams.finish()
     ProcessControl.end(error.exitStatus.rawValue)
   }
 }

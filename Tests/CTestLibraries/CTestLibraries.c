@@ -1,7 +1,14 @@
 #include "CTestLibraries.h"
 
 #include <dlfcn.h>
+#include <fcntl.h>
+#ifdef __APPLE__
+#include <util.h>
+#else
+#include <pty.h>
+#endif
 #include <pthread.h>
+#include <termios.h>
 
 /* The functions of libzip, with the prototypes that zip.h documents. */
 static void *(*open_archive)(const char *, int, int *);
@@ -100,4 +107,18 @@ size_t ctest_deflate(const void *bytes, size_t count, void *room, size_t size) {
   }
   dlclose(library);
   return written;
+}
+
+bool ctest_open_terminal(int32_t columns, int32_t rows, int32_t *screen, int32_t *terminal) {
+  struct winsize size = {.ws_col = (unsigned short)columns, .ws_row = (unsigned short)rows};
+  if (openpty(screen, terminal, 0, 0, &size) != 0) return false;
+  /* Line ends arrive as they were written. */
+  struct termios modes;
+  if (tcgetattr(*terminal, &modes) == 0) {
+    modes.c_oflag &= ~(tcflag_t)OPOST;
+    tcsetattr(*terminal, TCSANOW, &modes);
+  }
+  /* The child has the other end only. */
+  fcntl(*screen, F_SETFD, FD_CLOEXEC);
+  return true;
 }

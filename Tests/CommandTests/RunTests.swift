@@ -89,7 +89,7 @@ import Testing
     #expect((object["logits"] as? [[Double]])?.count == 2)
     #expect(object["preprocessing"] as? String == "none")
     #expect(
-      run.errors.contains("not stored in the file, using defaults: stem stride 2, … (--verbose lists all 9)"))
+      run.errors.contains("9 defaults used; --verbose lists them"))
   }
 
   @Test func repeatEndsWithTheMedian() throws {

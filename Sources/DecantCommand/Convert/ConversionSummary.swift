@@ -29,14 +29,14 @@ struct ConversionSummary {
   ///   - output: The output path; nil when standard output receives the file, and the result is printed as a note.
   ///   - json: True to print the result as JSON.
   func print(_ time: Duration, _ output: String?, json: Bool) {
-    for warning in checkpoint.warnings { StandardStreams.note("warning: \(warning)") }
+    for warning in checkpoint.warnings { StandardStreams.warning(warning) }
     if let note = report.choice.commandText(hasAttributesOption: true) { StandardStreams.note(note) }
     if let key = options.key, let selection = try? checkpoint.selection(key: key),
       let warning = checkpoint.unreadWarning(outside: selection)
     {
-      StandardStreams.note("warning: \(warning)")
+      StandardStreams.warning(warning)
     }
-    if let truncation = checkpoint.truncation { StandardStreams.note("warning: \(truncation.commandText)") }
+    if let truncation = checkpoint.truncation { StandardStreams.warning(truncation.commandText) }
     for (name, reason) in report.lost {
       StandardStreams.note("left out: \(name.escapedForDisplay) (\(reason))")
     }
@@ -123,9 +123,12 @@ struct ConversionSummary {
       StandardStreams.note("note: \(note), written as they are; --resolve computes the weights")
     }
     for unknown in report.parametrized.unknown.prefix(Self.mostUnknown) {
-      StandardStreams.note(
-        "\(options.resolvesWeights ? "warning: not resolved" : "note"): \(unknown.text); its parts are written as they are"
-      )
+      let clause = "\(unknown.text); its parts are written as they are"
+      if options.resolvesWeights {
+        StandardStreams.warning("not resolved: \(clause)")
+      } else {
+        StandardStreams.note("note: \(clause)")
+      }
     }
     let more = report.parametrized.unknown.count - Self.mostUnknown
     if more > 0 { StandardStreams.note("note: and so for \(Format.count(more, "more weight"))") }
@@ -143,7 +146,7 @@ struct ConversionSummary {
         "turned \(weights) to channels last"
           + (report.notTurned.isEmpty ? "" : "; left as they are: \(list(report.notTurned))"))
       if target?.recordsLayout(options) != true {
-        StandardStreams.note("warning: \(format) cannot record the layout, so other programs must be told")
+        StandardStreams.warning("\(format) cannot record the layout, so other programs must be told")
       }
     } else {
       StandardStreams.note(
@@ -154,8 +157,8 @@ struct ConversionSummary {
   private func notesOnStaleFiles() {
     let count = report.staleFiles.count
     guard count > 0 else { return }
-    StandardStreams.note(
-      "warning: \(Format.count(count, "file")) of the same name \(count == 1 ? "was" : "were") not written now, and a loader may read \(count == 1 ? "it" : "them") instead: "
+    StandardStreams.warning(
+      "\(Format.count(count, "file")) of the same name \(count == 1 ? "was" : "were") not written now, and a loader may read \(count == 1 ? "it" : "them") instead: "
         + list(report.staleFiles))
   }
 
@@ -184,8 +187,8 @@ struct ConversionSummary {
     ] {
       let found = losses.filter { $0.1 > 0 }
       guard !found.isEmpty else { continue }
-      StandardStreams.note(
-        "warning: \(Format.count(found.reduce(0) { $0 + $1.1 }, "number")) of \(Format.count(found.count, "tensor")) \(what): "
+      StandardStreams.warning(
+        "\(Format.count(found.reduce(0) { $0 + $1.1 }, "number")) of \(Format.count(found.count, "tensor")) \(what): "
           + list(found.map { "\($0.0) (\(Format.count($0.1)))" }))
     }
   }

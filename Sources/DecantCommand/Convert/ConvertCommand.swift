@@ -6,7 +6,7 @@ internal import DecantIO
 internal import DecantResNets
 
 /// The command `decant convert IN OUT`.
-struct ConvertCommand: ParsableCommand, JSONReporting {
+struct ConvertCommand: ParsableCommand, PresentedCommand {
   static let configuration = CommandConfiguration(
     commandName: "convert",
     abstract: "Convert the tensors to another format, or the network to an ONNX model.")
@@ -50,6 +50,7 @@ struct ConvertCommand: ParsableCommand, JSONReporting {
   @Flag(help: "Flush the file and its folder to disk before exiting.") var durable = false
   @Flag(help: "Read the output back and compare every tensor with the source.") var check = false
   @Flag(help: "Print JSON, schema 1.") var json = false
+  @OptionGroup var presentation: PresentationOptions
 
   // MARK: Paths
 

@@ -58,8 +58,8 @@ struct ONNXConversion {
     if !hasExternalData, let (folder, name) = try? CheckpointFolder.containing(output),
       (try? folder.find(name + ".data")) != nil
     {
-      StandardStreams.note(
-        "warning: \(output.escapedForDisplay).data is of an earlier model; the new one does not use it")
+      StandardStreams.warning(
+        "\(output.escapedForDisplay).data is of an earlier model; the new one does not use it")
     }
     print(report, found.file, output, clock.now - start)
   }

@@ -7,7 +7,7 @@ internal import DecantResNets
 internal import DecantTensors
 
 /// The command `decant diff A B`.
-struct DiffCommand: ParsableCommand, JSONReporting {
+struct DiffCommand: ParsableCommand, PresentedCommand {
   static let configuration = CommandConfiguration(
     commandName: "diff",
     abstract: "Compare the tensors of two checkpoints, across formats, namings and dtypes.",
@@ -47,6 +47,7 @@ struct DiffCommand: ParsableCommand, JSONReporting {
   @Option(help: "Print the N changed tensors that differ most, one a line.") var top: Int?
   @Flag(help: "Print every list in full, one tensor a line.") var all = false
   @Flag(help: "Print JSON, schema 1.") var json = false
+  @OptionGroup var presentation: PresentationOptions
 
   func validate() throws {
     if b == nil, joining.join.isEmpty { throw ValidationError("Missing expected argument '<b>'") }
@@ -103,7 +104,7 @@ struct DiffCommand: ParsableCommand, JSONReporting {
   /// Prints the warnings and notes about one file.
   private func note(_ side: DiffFile) {
     for warning in side.checkpoint.warnings {
-      StandardStreams.note("warning: \(side.checkpoint.path.escapedForDisplay): \(warning)")
+      StandardStreams.warning("\(side.checkpoint.path.escapedForDisplay): \(warning)")
     }
     if let note = side.choice.commandText(hasAttributesOption: false) {
       StandardStreams.note("in \(side.letter), \(note)")
@@ -114,7 +115,7 @@ struct DiffCommand: ParsableCommand, JSONReporting {
     }
     if resolve {
       for unknown in side.parametrized.unknown.prefix(8) {
-        StandardStreams.note("warning: in \(side.letter), not resolved: \(unknown.text)")
+        StandardStreams.warning("in \(side.letter), not resolved: \(unknown.text)")
       }
     }
     if side.skippedCount > 0 {

@@ -34,6 +34,7 @@ struct IdentifyCommand: CheckpointCommand {
     transform: OptionValue.stride0)
   var stride0: Int?
   @Flag(help: "Print JSON, schema 1.") var json = false
+  @OptionGroup var presentation: PresentationOptions
 
   func validate() throws {
     if file != nil, !joining.join.isEmpty { _ = try joining.source(file) }
@@ -57,10 +58,10 @@ struct IdentifyCommand: CheckpointCommand {
     if let part = network.part {
       // Names and shapes are whole, so the answer stands.
       for loss in [part.checkpoint.truncation].compactMap(\.self) + part.checkpoint.damage {
-        StandardStreams.note("warning: \(loss.commandText)")
+        StandardStreams.warning(loss.commandText)
       }
       if let note = part.checkpoint.unreadNote(in: part.selection) {
-        StandardStreams.note("warning: \(note)")
+        StandardStreams.warning(note)
       }
     }
     network.printParametrization()

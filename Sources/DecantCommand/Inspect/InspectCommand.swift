@@ -31,6 +31,7 @@ struct InspectCommand: CheckpointCommand {
   @Flag(help: "Show the SHA-256 of each tensor's elements.") var digest = false
   @Flag(help: "Verify every CRC-32 in the file.") var checksums = false
   @Flag(help: "Print JSON, schema 1.") var json = false
+  @OptionGroup var presentation: PresentationOptions
   @Flag(help: "Disassemble the pickle instead, like Python's pickletools.") var pickle = false
 
   func validate() throws {
@@ -116,7 +117,7 @@ struct InspectCommand: CheckpointCommand {
         StandardStreams.line("stream \(index + 1)\(place): \(stream.title.escapedForDisplay)")
       }
       if let warning = try stream.frameWarning(limits: opening.limits) {
-        StandardStreams.note("warning: \(warning)")
+        StandardStreams.warning(warning)
       }
       do { try stream.disassemble(limits: opening.limits) { StandardStreams.line($0) } } catch let error
         as PickleError

@@ -163,7 +163,7 @@ struct InspectionReport {
   private func printNotes() {
     if checksums { StandardStreams.line("\n  every CRC-32 in the file matches") }
     for warning in warnings {
-      StandardStreams.note("warning: \(warning)")
+      StandardStreams.warning(warning)
     }
   }
 }

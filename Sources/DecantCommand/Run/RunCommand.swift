@@ -7,7 +7,7 @@ internal import DecantNetworks
 internal import DecantResNets
 
 /// The command `decant run FILE`.
-struct RunCommand: ParsableCommand, JSONReporting {
+struct RunCommand: ParsableCommand, PresentedCommand {
   static let configuration = CommandConfiguration(
     commandName: "run",
     abstract: "Run the network on an input, and compare every stage with reference outputs.")
@@ -46,6 +46,7 @@ struct RunCommand: ParsableCommand, JSONReporting {
     transform: OptionValue.integer(in: 1...100_000, "--repeat is between 1 and 100,000"))
   var `repeat` = 1
   @Flag(help: "Print JSON, schema 1.") var json = false
+  @OptionGroup var presentation: PresentationOptions
 
   func validate() throws {
     _ = try joining.source(file)

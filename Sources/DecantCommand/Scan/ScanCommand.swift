@@ -5,7 +5,7 @@ internal import DecantIO
 internal import DecantScanning
 
 /// The command `decant scan FILE|DIR…`.
-struct ScanCommand: ParsableCommand, JSONReporting {
+struct ScanCommand: ParsableCommand, PresentedCommand {
   static let configuration = CommandConfiguration(
     commandName: "scan",
     abstract: "Report code that a file would execute when loaded, without loading it.",
@@ -29,8 +29,9 @@ struct ScanCommand: ParsableCommand, JSONReporting {
     help: "The verdict from which the exit code is 1: unknown or dangerous. Unreadable files always give 1.")
   var failOn = Threshold.unknown
   @Flag(help: "Print JSON, schema 1.") var json = false
+  @OptionGroup var presentation: PresentationOptions
   @Flag(help: "Print SARIF 2.1.0 for code-scanning services.") var sarif = false
-  @Flag(help: "Show only files that are not clean.") var quiet = false
+  @Flag(help: "Show only files that are not clean.") var onlyFindings = false
   @Flag(help: "List the rules.") var rules = false
   @Option(
     help: "The number of threads. Default: one per processor.",
@@ -53,7 +54,7 @@ struct ScanCommand: ParsableCommand, JSONReporting {
     let scanner = CheckpointScanner(
       limits: opening.changing(CheckpointScanner.defaultLimits), password: try opening.password())
     ScanQueue(tree.files, scanner).run(threads: threads) { file, result in
-      results.add(result, of: file, isQuiet: quiet)
+      results.add(result, of: file, onlyFindings: onlyFindings)
     }
     if json { StandardStreams.document(ScanJSON.document(results)) }
     if sarif { StandardStreams.line(ScanSARIF.document(results).indentedText) }

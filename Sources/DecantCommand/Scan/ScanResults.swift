@@ -19,7 +19,7 @@ struct ScanResults {
   }
 
   /// Adds the result of a file. A file that is not a checkpoint is only counted, unless the command line names it.
-  mutating func add(_ result: ScanQueue.Outcome, of file: FileTree.File, isQuiet: Bool) {
+  mutating func add(_ result: ScanQueue.Outcome, of file: FileTree.File, onlyFindings: Bool) {
     switch result {
     case .success(let scan):
       if !file.isNamed && !scan.isCheckpoint {
@@ -27,7 +27,7 @@ struct ScanResults {
         return
       }
       counts[scan.verdict, default: 0] += 1
-      if !isQuiet || scan.verdict != .clean { files.append(scan) }
+      if !onlyFindings || scan.verdict != .clean { files.append(scan) }
     case .failure(let error): errors.append(error)
     }
   }

@@ -200,9 +200,3 @@ extension ScanRule {
       : remedy(reading: "Decant itself reads the weights without executing anything in the file.")
   }
 }
-
-/// A command that prints JSON on request.
-protocol JSONReporting {
-  /// True when results and errors are printed as JSON.
-  var json: Bool { get }
-}

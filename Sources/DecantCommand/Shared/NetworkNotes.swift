@@ -7,10 +7,11 @@ internal import DecantResNets
 extension ResolvedNetwork {
   /// Prints the notes on the names and settings that were recognised and assumed.
   ///
-  /// - Parameters:
-  ///   - verbose: true to list every default.
-  ///   - listsDefaults: false when the defaults are not used.
-  func printNotes(verbose: Bool, listsDefaults: Bool = true) {
+  /// - Parameter listsDefaults: false when the defaults are not used. JSON has them as a member.
+  func printNotes(listsDefaults: Bool) {
+    for warning in identification.warnings {
+      StandardStreams.warning(warning.commandText.escapedForDisplay)
+    }
     let naming = identification.naming
     if naming.dialect != ResNetDialect.all[0] {
       StandardStreams.note("naming: \(naming.dialect.name)")
@@ -18,30 +19,33 @@ extension ResolvedNetwork {
     if !naming.prefix.isEmpty {
       StandardStreams.note("ignoring the prefix \(naming.prefix.quoted)")
     }
-    for warning in identification.warnings {
-      StandardStreams.note("warning: \(warning.commandText.escapedForDisplay)")
-    }
     for (place, items) in identification.read.byPlace {
       let facts = items.map { "\($0.name) \(identification.configuration.text($0.value))" }
         .joined(separator: "; ")
       StandardStreams.note("read from \(place): \(facts)".escapedForDisplay)
     }
+    if listsDefaults, !Presentation.current.isJSON { noteDefaults() }
+  }
+
+  /// Prints a note on the defaults that are used because the file does not hold the values.
+  private func noteDefaults() {
     let assumed = identification.assumed
-    if listsDefaults, !assumed.isEmpty {
-      // Defaults of the head are rare, and always shown.
-      let important = assumed.filter { $0.name.hasPrefix("head_") || $0.name == "output_activation" }
-      let few = [assumed[0]] + important.filter { $0.name != assumed[0].name }
-      let facts = (verbose ? assumed : few).map { $0.text(of: identification.configuration) }
-      let shown =
-        facts.map { "\($0.name) \($0.value)" }.joined(separator: verbose ? "; " : ", ")
-        + (facts.count == assumed.count ? "" : ", … (--verbose lists all \(assumed.count))")
-      StandardStreams.note("not stored in the file, using defaults: \(shown)")
+    // Defaults of the head are rare, and always shown.
+    let listed = assumed.filter {
+      Presentation.current.isVerbose || assumed.count == 1 || $0.name.hasPrefix("head_")
+        || $0.name == "output_activation"
     }
+    guard !assumed.isEmpty else { return }
+    let list = listed.map { $0.text(of: identification.configuration) }
+      .map { "\($0.name) \($0.value)" }.joined(separator: "; ")
+    StandardStreams.note(
+      Format.count(assumed.count, "default") + " used" + (list.isEmpty ? "" : ": " + list)
+        + (listed.count == assumed.count ? "" : "; --verbose lists them"))
   }
 
   /// Prints the warnings of the checkpoint that holds the network.
   func printWarnings() {
-    for warning in file.part?.checkpoint.warnings ?? [] { StandardStreams.note("warning: \(warning)") }
+    for warning in file.part?.checkpoint.warnings ?? [] { StandardStreams.warning(warning) }
   }
 }
 

@@ -50,7 +50,6 @@ struct NetworkOptions: ParsableArguments {
       valueName: "activation"),
     transform: OptionValue.headActivations)
   var headActivation: [ResNetHeadActivation]?
-  @Flag(help: "List every default that is used because the file does not hold the value.") var verbose = false
 
   /// The options that describe the network, and whether each was given. `--key` and `--prefix` only choose tensors.
   var geometryOptions: [(name: String, isGiven: Bool)] {
@@ -107,7 +106,7 @@ struct NetworkOptions: ParsableArguments {
       ? try NetworkFile(verifying: checkpoint, key: key, except: leaving.except)
       : try NetworkFile(checkpoint, key: key, except: leaving.except)
     file.printChoice()
-    if key != nil, let warning = file.unreadWarning { StandardStreams.note("warning: \(warning)") }
+    if key != nil, let warning = file.unreadWarning { StandardStreams.warning(warning) }
     file.printParametrization()
     return file
   }
@@ -124,7 +123,7 @@ struct NetworkOptions: ParsableArguments {
     overrides.allowsUndeterminedGeometry = leavingGeometryOpen
     let network = try file.resolve(
       overrides, isForComputing: isForComputing, note: StandardStreams.note)
-    network.printNotes(verbose: verbose, listsDefaults: isForComputing)
+    network.printNotes(listsDefaults: isForComputing)
     return network
   }
 }

@@ -8,7 +8,7 @@ final class ProgressLine: @unchecked Sendable {
   private let clock = ContinuousClock()
   private let start: ContinuousClock.Instant
   private var shown: ContinuousClock.Instant
-  private let isOnTerminal = StandardStream.error.isTerminal
+  private let isShown = StandardStream.error.isTerminal && !Presentation.current.isQuiet
   private var isVisible = false
 
   init() {
@@ -44,7 +44,7 @@ final class ProgressLine: @unchecked Sendable {
 
   /// Returns the amount done per second and the seconds left, or nil when the last report is too recent.
   private func pace(_ done: Int, of total: Int) -> (rate: Double, left: Double)? {
-    guard isOnTerminal, total > 0 else { return nil }
+    guard isShown, total > 0, !StandardStreams.isPaged else { return nil }
     let now = clock.now
     guard now - shown > .milliseconds(100) else { return nil }
     shown = now

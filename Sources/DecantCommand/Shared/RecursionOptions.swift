@@ -11,7 +11,7 @@ struct RecursionOptions: ParsableArguments {
 }
 
 /// A command that answers for one checkpoint or, with `--recursive`, for each one below a folder.
-protocol CheckpointCommand: ParsableCommand, JSONReporting {
+protocol CheckpointCommand: ParsableCommand, PresentedCommand {
   var file: String? { get set }
   var recursion: RecursionOptions { get }
   var opening: OpeningOptions { get }

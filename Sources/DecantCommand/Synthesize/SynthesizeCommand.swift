@@ -6,7 +6,7 @@ internal import DecantResNets
 internal import DecantTensors
 
 /// The command `decant synthesize ARCH -o FILE.pth`.
-struct SynthesizeCommand: ParsableCommand, JSONReporting {
+struct SynthesizeCommand: ParsableCommand, PresentedCommand {
   static let configuration = CommandConfiguration(
     commandName: "synthesize",
     abstract: "Write a PyTorch checkpoint with random weights, for demos, tests and benchmarks.")
@@ -22,6 +22,7 @@ struct SynthesizeCommand: ParsableCommand, JSONReporting {
   @Option(help: "The key of the state dict.") var key = "model"
   @Option(help: "The value to store under the key epoch.") var epoch = 0
   @Flag(help: "Print JSON, schema 1.") var json = false
+  @OptionGroup var presentation: PresentationOptions
 
   func validate() throws {
     if OutputFormat(path: output) != .torchZip {

@@ -21,6 +21,7 @@ struct VerifyCommand: CheckpointCommand {
     transform: OptionValue.classes)
   var numClasses: Int?
   @Flag(help: "Print JSON, schema 1.") var json = false
+  @OptionGroup var presentation: PresentationOptions
 
   func validate() throws { _ = try joining.source(file) }
 
@@ -43,7 +44,7 @@ struct VerifyCommand: CheckpointCommand {
         : VerificationReport.shapes(
           of: found.file, prefix: network.prefix, insteadOf: network.arch?.name,
           expectedClasses: found.identification.configuration.classes))
-    if json { report.printJSON() } else { report.print(listsAll: network.verbose) }
+    if json { report.printJSON() } else { report.print(listsAll: presentation.verbose) }
     if !report.isMatch { throw ExitStatus.no }
   }
 }

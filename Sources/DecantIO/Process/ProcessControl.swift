@@ -13,6 +13,11 @@ package enum ProcessControl {
   /// The number of processors that are online.
   package static var processorCount: Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
 
+  /// Returns the value of an environment variable; nil when it is not set.
+  package static func environment(_ name: String) -> String? {
+    unsafe getenv(name).map { unsafe String(cString: $0) }
+  }
+
   /// Ends the process.
   package static func end(_ status: Int32) -> Never { exit(status) }
 

@@ -17,11 +17,16 @@ package enum StandardStream: Int32, Sendable {
   /// Writes all bytes.
   ///
   /// - Returns: nil, or what failed.
-  package func write(_ bytes: [UInt8]) -> Failure? {
+  package func write(_ bytes: [UInt8]) -> Failure? { Self.write(bytes, to: rawValue) }
+
+  /// Writes all bytes to a descriptor.
+  ///
+  /// - Returns: nil, or what failed.
+  static func write(_ bytes: [UInt8], to descriptor: Int32) -> Failure? {
     var done = 0
     while done < bytes.count {
       let count = unsafe bytes.withUnsafeBytes { buffer in
-        unsafe systemWrite(rawValue, buffer.baseAddress! + done, buffer.count - done)
+        unsafe systemWrite(descriptor, buffer.baseAddress! + done, buffer.count - done)
       }
       if count >= 0 { done += count } else if errno != EINTR { return Failure(number: errno) }
     }

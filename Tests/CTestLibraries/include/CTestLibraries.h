@@ -28,4 +28,8 @@ bool ctest_zip_write(
 /* Deflates bytes with libdeflate, level 9. Returns the byte count, 0 if `room` is too small or the library missing. */
 size_t ctest_deflate(const void *_Nonnull bytes, size_t count, void *_Nonnull room, size_t size);
 
+/* Opens a pseudo-terminal of a size. Stores the descriptors of its two ends: what is written to `terminal` can be read
+   from `screen`. Returns false when the system has none. */
+bool ctest_open_terminal(int32_t columns, int32_t rows, int32_t *_Nonnull screen, int32_t *_Nonnull terminal);
+
 #endif
