@@ -29,17 +29,20 @@ package struct EngineChoice: Sendable {
 
   /// Binds weights to the chosen engines for float32. With several, the first one provides the results. O(bytes).
   ///
-  /// - Parameter note: called with the reason when the reference is used because oneDNN cannot be.
+  /// - Parameters:
+  ///   - areFinite: true when the weights were already searched for NaN and infinity, and have none.
+  ///   - note: called with the reason when the reference is used because oneDNN cannot be.
   /// - Throws: ``DecantError``: `libraryMissing`, `unsupportedNetwork`, `outOfMemory`, `invalidArgument` for a number
   ///   of threads that is not possible.
   package func float(
-    _ graph: Graph, _ weights: StateDict, note: (String) -> Void = { _ in }
+    _ graph: Graph, _ weights: StateDict, areFinite: Bool = false, note: (String) -> Void = { _ in }
   ) throws(DecantError) -> [BoundEngine<Float>] {
     var bound: [BoundEngine<Float>] = []
     var reason: InferenceError?
     if engines != .reference {
       do throws(InferenceError) {
-        let network = try OneDNNNetwork(graph: graph, weights: weights, threads: threads, numerics: numerics)
+        let network = try OneDNNNetwork(
+          graph: graph, weights: weights, threads: threads, numerics: numerics, areFinite: areFinite)
         bound.append(
           BoundEngine(
             network: network,

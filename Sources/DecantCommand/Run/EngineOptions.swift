@@ -57,9 +57,11 @@ struct EngineOptions: ParsableArguments {
   }
 
   /// Returns the engines for float32, with the network's weights. Prints a note when they differ from the request.
-  func float(_ network: ResolvedNetwork, threads: Int) throws -> [BoundEngine<Float>] {
+  ///
+  /// - Parameter areFinite: true when the weights were already searched for NaN and infinity, and have none.
+  func float(_ network: ResolvedNetwork, areFinite: Bool, threads: Int) throws -> [BoundEngine<Float>] {
     var engines = try choice(threads: threads).float(
-      network.graph, network.parameters, note: StandardStreams.note)
+      network.graph, network.parameters, areFinite: areFinite, note: StandardStreams.note)
     if engines[0].description.numerics == .fast, !(try OneDNNLibrary.hasWinograd()) {
       StandardStreams.note(
         "--numerics fast has no effect: oneDNN has no Winograd convolutions for this processor")

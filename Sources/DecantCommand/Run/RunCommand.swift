@@ -81,7 +81,7 @@ struct RunCommand: ParsableCommand, PresentedCommand {
         self, network, try engine.double(network, threads: threadCount), nonFiniteWeights: weights
       ).run()
     } else {
-      let engines = try engine.float(network, threads: threadCount)
+      let engines = try engine.float(network, areFinite: weights == nil, threads: threadCount)
       try NetworkRun<Float>(self, network, engines[0], nonFiniteWeights: weights) { input, reference in
         try validation(of: engines, network, input, reference)
       }.run()

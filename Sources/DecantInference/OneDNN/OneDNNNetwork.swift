@@ -39,17 +39,22 @@ package final class OneDNNNetwork: NetworkEngine, Sendable {
   ///
   /// - Parameters:
   ///   - threads: the number of threads of a run, 1 to 1024.
+  ///   - areFinite: true when the caller has read every weight and found no NaN and no infinity, so that they need not
+  ///     be read again.
   /// - Throws: ``InferenceError`` when parameters are missing, have another shape or cannot be read, when the graph
   ///   has an operation that this engine lacks, or when oneDNN is not installed.
   package convenience init(
-    graph: Graph, weights: StateDict, threads: Int = 1, numerics: Numerics = .exact
+    graph: Graph, weights: StateDict, threads: Int = 1, numerics: Numerics = .exact, areFinite: Bool = false
   ) throws(InferenceError) {
-    try self.init(graph: graph, weights: weights, threads: threads, numerics: numerics, bands: .automatic)
+    try self.init(
+      graph: graph, weights: weights, threads: threads, numerics: numerics, areFinite: areFinite,
+      bands: .automatic)
   }
 
   /// Binds a state dict to a graph, with an explicit choice of bands.
   package init(
-    graph: Graph, weights: StateDict, threads: Int, numerics: Numerics, bands: BandSettings.Choice
+    graph: Graph, weights: StateDict, threads: Int, numerics: Numerics, areFinite: Bool = false,
+    bands: BandSettings.Choice
   ) throws(InferenceError) {
     guard 1...1024 ~= threads else { throw .threads(threads) }
     _ = try OneDNNLibrary.version()
@@ -57,7 +62,9 @@ package final class OneDNNNetwork: NetworkEngine, Sendable {
     self.numerics = numerics
     self.bands = bands
     program = try Program(graph, ParameterBinding(graph, weights), normalizing: .running)
-    hasFiniteWeights = program.steps.allSatisfy(\.hasFiniteWeights)
+    // A float64 number can become infinite when it is rounded to float32.
+    let areFinite = areFinite && weights.entries.allSatisfy { $0.tensor.dtype != .float64 }
+    hasFiniteWeights = program.steps.allSatisfy { $0.hasFiniteAffine && (areFinite || $0.hasFiniteWeights) }
     if let missing = OneDNNCompiler.missing(in: program) {
       throw .unsupportedGraph(node: missing.node, reason: "the engine onednn has no \(missing.reason)")
     }

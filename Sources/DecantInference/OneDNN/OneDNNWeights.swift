@@ -11,19 +11,29 @@ func areFinite(_ numbers: UnsafeBufferPointer<Float>) -> Bool {
 }
 
 extension Step where Scalar == Float {
-  /// True when every weight of the step is finite.
+  /// True when the scales and shifts of the step's batch norm are finite. They are computed from the weights, and can be
+  /// infinite when these are not.
+  var hasFiniteAffine: Bool {
+    areAllFinite([epilogue.affine?.scale, epilogue.affine?.shift].compactMap(\.self))
+  }
+
+  /// True when the step's weights are finite.
   var hasFiniteWeights: Bool {
-    var buffers: [WeightBuffer<Float>] = [epilogue.affine?.scale, epilogue.affine?.shift].compactMap(\.self)
+    var buffers: [WeightBuffer<Float>] = []
     switch kernel {
-    case .convolution(_, let weights): buffers.append(weights)
-    case .linear(_, _, let weights, let bias): buffers += [weights, bias]
+    case .convolution(_, let weights): buffers = [weights]
+    case .linear(_, _, let weights, let bias): buffers = [weights, bias]
     case .channelGate(
       .squeezeExcitation(_, _, let squeeze, let squeezeBias, let excitation, let excitationBias)):
-      buffers += [squeeze, squeezeBias, excitation, excitationBias]
-    case .channelGate(.efficient(_, let weights)): buffers.append(weights)
+      buffers = [squeeze, squeezeBias, excitation, excitationBias]
+    case .channelGate(.efficient(_, let weights)): buffers = [weights]
     default: break
     }
-    return buffers.allSatisfy { unsafe areFinite(UnsafeBufferPointer(start: $0.base, count: $0.count)) }
+    return areAllFinite(buffers)
+  }
+
+  private func areAllFinite(_ buffers: [WeightBuffer<Float>]) -> Bool {
+    buffers.allSatisfy { unsafe areFinite(UnsafeBufferPointer(start: $0.base, count: $0.count)) }
   }
 }
 

@@ -122,7 +122,8 @@ struct TorchFolder {
   }
 
   private static func lowercased(_ name: [UInt8]) -> [UInt8] {
-    name.map { 0x41...0x5A ~= $0 ? $0 | 0x20 : $0 }
+    // PyTorch's own names are in lower case, and need no copy.
+    name.contains { 0x41...0x5A ~= $0 } ? name.map { 0x41...0x5A ~= $0 ? $0 | 0x20 : $0 } : name
   }
 
   var display: String { String(decoding: prefix.prefix(100), as: UTF8.self).escapedForDisplay }
@@ -195,14 +196,20 @@ struct TorchFolder {
   func storagePickle(_ name: [UInt8]) -> (name: String?, Void)? {
     guard holds(name) else { return nil }
     if kind == .package { return (nil, ()) }
-    let path = String(decoding: Self.lowercased(Array(name.dropFirst(prefix.count))), as: UTF8.self)
-    return path.hasSuffix(".pkl") && !path.contains("/") ? (String(path.dropLast(4)), ()) : nil
+    let path = Self.lowercased(name).dropFirst(prefix.count)
+    guard path.suffix(4).elementsEqual(".pkl".utf8), !path.contains(0x2F) else { return nil }
+    return (String(decoding: path.dropLast(4), as: UTF8.self), ())
   }
 
   /// Returns the kind of the code that AOTInductor wrote, of which torch loads libraries and compiles sources, with the
   /// flags next to them; nil for other entries.
   private func compiledCode(_ path: String) -> ArchivedCode.Kind? {
-    guard path.hasPrefix("data/aotinductor/") || path.contains("/aotinductor/") else { return nil }
+    // The names of storages, which are most of an archive, are shorter.
+    guard path.utf8.count > "data/aotinductor/".utf8.count,
+      path.utf8.split(separator: 0x2F).dropFirst().dropLast().contains(where: {
+        $0.elementsEqual("aotinductor".utf8)
+      })
+    else { return nil }
     if [".so", ".dll", ".dylib", ".o", ".a", ".cubin", ".hsaco", ".spv"].contains(where: path.hasSuffix) {
       return .native
     }

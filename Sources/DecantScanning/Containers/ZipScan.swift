@@ -440,7 +440,7 @@ extension ContentScan {
   static func escapesFolder(_ name: [UInt8]) -> Bool {
     if name.first == 0x2F || name.contains(0x5C) || name.contains(0) { return true }
     if name.count > 1, name[1] == 0x3A { return true }
-    return name.split(separator: 0x2F).contains { $0.elementsEqual("..".utf8) }
+    return name.contains(0x2E) && name.split(separator: 0x2F).contains { $0.elementsEqual("..".utf8) }
   }
 
   /// Returns the entries with slashes in place of backslashes, when no name has a slash and PyTorch wrote the archive:

@@ -21,14 +21,19 @@ enum SharedContainers {
       while let place = stack.last {
         if counts[place] == 0 {
           counts[place] = -1
-          for child in children(of: graph.nodes[place]) where counts[child] == 0 { stack.append(child) }
+          forEachElement(of: graph.nodes[place]) { element in
+            if case .node(let id) = element, counts[Int(id.index)] == 0 { stack.append(Int(id.index)) }
+          }
         } else {
           stack.removeLast()
           guard counts[place] < 0 else { continue }
           var count: Float = 0
-          let (values, nodes) = elements(of: graph.nodes[place])
-          for child in nodes { count += max(counts[child], 1) }
-          counts[place] = max(1, count + Float(values))
+          forEachElement(of: graph.nodes[place]) { element in
+            // A scalar is one leaf.
+            let leaves: Float = if case .node(let id) = element { counts[Int(id.index)] } else { 1 }
+            count += max(leaves, 1)
+          }
+          counts[place] = max(1, count)
           greatest = max(greatest, counts[place])
         }
       }
@@ -36,34 +41,26 @@ enum SharedContainers {
     return greatest > least && greatest > factor * Float(graph.nodes.count) ? Double(greatest) : nil
   }
 
-  private static func children(of node: PickleNode) -> [Int] { elements(of: node).nodes }
-
-  /// Returns the number of scalars in a container, and the node indices of its other elements.
-  private static func elements(of node: PickleNode) -> (values: Int, nodes: [Int]) {
-    var nodes: [Int] = []
-    var values = 0
-    func add(_ value: PickleValue) {
-      if case .node(let id) = value { nodes.append(Int(id.index)) } else { values += 1 }
-    }
+  /// Calls a closure with each element of a container, and with the parts of an object.
+  private static func forEachElement(of node: PickleNode, _ body: (PickleValue) -> Void) {
     switch node {
     case .list(let elements), .tuple(let elements), .set(let elements), .frozenSet(let elements):
-      elements.forEach(add)
+      elements.forEach(body)
     case .dictionary(let pairs):
       for pair in pairs {
-        add(pair.key)
-        add(pair.value)
+        body(pair.key)
+        body(pair.value)
       }
     case .object(let object):
-      add(object.arguments)
-      object.states.forEach(add)
-      object.items.forEach(add)
+      body(object.arguments)
+      object.states.forEach(body)
+      object.items.forEach(body)
       for pair in object.pairs {
-        add(pair.key)
-        add(pair.value)
+        body(pair.key)
+        body(pair.value)
       }
-    case .persistentID(let id): add(id)
-    default: return (1, [])
+    case .persistentID(let id): body(id)
+    default: break
     }
-    return (values, nodes)
   }
 }
