@@ -12,6 +12,10 @@ struct Decant: ParsableCommand {
     commandName: "decant",
     abstract:
       "Inspect, verify, convert and run PyTorch checkpoints without Python. Never executes code from a file.",
+    usage: """
+      decant <file> ...
+      decant <command> ...
+      """,
     discussion: """
       Exit codes: 0 success or yes, 1 the answer is no, 2 an error in a file or option value, 64 a wrong command line.
       """,
@@ -44,7 +48,18 @@ struct Decant: ParsableCommand {
     {
       return command
     }
+    guard let word = arguments.first, !isCommand(word) else { return try parseAsRoot(arguments) }
+    if SummaryCommand.accepts(arguments) { return try SummaryCommand.parseAsRoot(arguments) }
+    guard word.hasPrefix("-") else {
+      throw ValidationError(
+        "Unknown command '\(word.escapedForDisplay)'. For a file of this name, write ./\(word.escapedForDisplay)"
+      )
+    }
     return try parseAsRoot(arguments)
+  }
+
+  private static func isCommand(_ word: String) -> Bool {
+    word == "help" || configuration.subcommands.contains { $0.configuration.commandName == word }
   }
 
   /// Returns true for a dash and more than one character, such as `-x.pth`. Options with one dash have one letter, and

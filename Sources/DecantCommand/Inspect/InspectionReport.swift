@@ -130,7 +130,7 @@ struct InspectionReport {
       "  \(Format.count(rows.count, "tensor")), \(Format.count(size.elementCount, "element")), \(Format.count(size.byteCount, "byte"))"
         + (unread.isEmpty ? "" : ", and \(Format.count(unread.count, "unsupported tensor"))")
     )
-    if let split = ParameterSplit(rows, elementCount: size.elementCount) {
+    if let split = ParameterSplit(rows.map(\.entry), elementCount: size.elementCount) {
       let place = split.owner.isEmpty ? "" : "in \(split.owner.joinedName.escapedForDisplay): "
       StandardStreams.line(
         "  \(place)\(Format.count(split.parameters, "parameter")), \(Format.count(split.buffers)) in buffers"
@@ -165,47 +165,5 @@ struct InspectionReport {
     for warning in warnings {
       StandardStreams.warning(warning)
     }
-  }
-}
-
-/// The number of elements in the parameters and in the buffers of the only state dict, when the file distinguishes the
-/// two. Shared elements count once.
-private struct ParameterSplit {
-  /// The path of the state dict.
-  let owner: [PathKey]
-  let parameters: Int
-  let buffers: Int
-
-  /// The ends of names that batch norms give to their buffers.
-  private static let bufferNames = ["running_mean", "running_var", "num_batches_tracked"]
-
-  /// Counts the elements; nil when there are several state dicts, and when neither a pickled module nor the names of
-  /// batch norms tell the two apart. O(n log n).
-  ///
-  /// - Parameter elementCount: the number of elements of all rows.
-  init?(_ rows: [InspectionRow], elementCount: Int) {
-    var owner: [PathKey]?
-    var (own, buffers): ([Int], [Int]) = ([], [])
-    var hasRoles = false
-    for index in rows.indices {
-      guard let path = rows[index].entry.stateDict else { continue }
-      guard owner == nil || owner == path else { return nil }
-      owner = path
-      own.append(index)
-      let role = rows[index].entry.role
-      hasRoles = hasRoles || role != nil
-      let isBuffer =
-        role.map { $0 == .buffer }
-        ?? (rows[index].entry.path.last.map { key in Self.bufferNames.contains { key.name.hasSuffix($0) } }
-          ?? false)
-      if isBuffer { buffers.append(index) }
-    }
-    guard let owner, !buffers.isEmpty || hasRoles else { return nil }
-    self.owner = owner
-    func count(_ indices: [Int]) -> Int {
-      Aliases.distinctSize(indices.map { rows[$0].entry.tensor }).elementCount
-    }
-    self.buffers = count(buffers)
-    parameters = (own.count == rows.count ? elementCount : count(own)) - self.buffers
   }
 }

@@ -33,6 +33,18 @@ extension Format {
     return number.checkedMultiplying(by: unit)
   }
 
+  /// Returns a number of bytes for people, such as `94.3 MB`, in units of 1000.
+  static func size(_ byteCount: Int) -> String {
+    guard byteCount >= 1000 else { return "\(byteCount) B" }
+    var number = Double(byteCount)
+    for unit in ["kB", "MB", "GB", "TB", "PB", "EB"] {
+      number /= 1000
+      // 999.95 would be rounded to 1000.0.
+      if number < 999.95 || unit == "EB" { return fixed(number, number < 99.95 ? 1 : 0) + " " + unit }
+    }
+    return "\(byteCount) B"
+  }
+
   /// Returns a number with a fixed number of decimals.
   static func fixed(_ number: Double, _ decimals: Int) -> String {
     var scale = 1.0

@@ -55,6 +55,13 @@ package struct FileTree: Sendable {
     }
   }
 
+  /// Returns true when a path exists, and when that cannot be found out. Follows links.
+  package static func exists(_ path: String) -> Bool {
+    var current = stat()
+    return Self.status(of: FilePath(path), followsLinks: true, &current)
+      || ![ENOENT, ENOTDIR].contains(errno)
+  }
+
   private static func status(of path: FilePath, followsLinks: Bool, _ status: inout stat) -> Bool {
     unsafe path.withSystemPath { folder, name in
       unsafe fstatat(folder, name, &status, followsLinks ? 0 : AT_SYMLINK_NOFOLLOW)
