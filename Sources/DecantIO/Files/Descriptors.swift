@@ -14,14 +14,14 @@
 enum Descriptors {
   // MARK: Nameless files
 
-  /// Creates a file without a name in a folder, open for writing. The kernel removes it when the process ends.
+  /// Creates a file without a name in a folder, open for `access`. The kernel removes it when the process ends.
   ///
   /// - Returns: the descriptor; -1 where the file system, or the system, has no such files (`EOPNOTSUPP`).
-  static func openNameless(in folder: String, mode: mode_t) -> Int32 {
+  static func openNameless(in folder: String, mode: mode_t, access: Int32 = O_WRONLY) -> Int32 {
     #if os(Linux)
       // O_TMPFILE of <fcntl.h>, a macro that Swift does not import.
       let nameless = 0o20000000 | O_DIRECTORY
-      let descriptor = unsafe open(folder, nameless | O_WRONLY | O_CLOEXEC, mode)
+      let descriptor = unsafe open(folder, nameless | access | O_CLOEXEC, mode)
       // Kernels and file systems without such files say so in three ways.
       if descriptor < 0, [EISDIR, EINVAL].contains(errno) { errno = EOPNOTSUPP }
       return descriptor

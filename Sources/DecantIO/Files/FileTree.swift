@@ -43,6 +43,10 @@ package struct FileTree: Sendable {
     for text in paths {
       let path = FilePath(text)
       var status = stat()
+      if StandardInput.isPath(path) {
+        files.append(File(path: path, isNamed: true))
+        continue
+      }
       guard Self.status(of: path, followsLinks: true, &status) else {
         errors.append(Self.error(path))
         continue

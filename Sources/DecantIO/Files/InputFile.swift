@@ -41,6 +41,10 @@ package final class InputFile: StorageContent, Sendable {
   ///
   /// - Throws: ``DecantError`` when it does not exist, cannot be opened, or is not a regular file.
   package convenience init(_ path: FilePath, password: String? = nil) throws(DecantError) {
+    if StandardInput.isPath(path) {
+      try self.init(descriptor: StandardInput.descriptor(), path: path.text, password: password)
+      return
+    }
     // With O_NONBLOCK, opening a FIFO without a writer does not block.
     let descriptor = unsafe path.withSystemPath { folder, name in
       unsafe openat(folder, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
