@@ -74,6 +74,28 @@ extension Checkpoint {
     return (path, objects.filter { $0.path.starts(with: path) })
   }
 
+  /// Returns the question whether another key was meant: that of a state dict, a tensor, or one above them.
+  private func question(for key: String) -> String? {
+    let chosen = keys(of: stateDictCandidates.prefix(8).map(\.path))
+    return NearestName.question(for: key, among: chosen)
+      ?? NearestName.question(for: key, among: keyNames(limit: 100_000))
+  }
+
+  /// Returns the names of all values and of the values that hold them, in the file's order.
+  ///
+  /// - Parameter limit: the most names.
+  package func keyNames(limit: Int) -> [String] {
+    var known: Set<String> = []
+    var names: [String] = []
+    for path in tensors.lazy.map(\.path) + objects.map(\.path) where !path.isEmpty {
+      for length in 1...path.count where names.count < limit {
+        let name = path[..<length].joinedName
+        if known.insert(name).inserted { names.append(name) }
+      }
+    }
+    return names
+  }
+
   private func holdsTensors(_ path: [PathKey]) -> Bool {
     tensors.contains { $0.path.starts(with: path) }
       || objects.contains { $0.unreadTensor != nil && $0.path.starts(with: path) }
@@ -92,7 +114,8 @@ extension Checkpoint {
     guard let found = path(ofKey: key) else {
       let candidates = keys(of: stateDictCandidates.prefix(8).map(\.path))
       throw DecantError(
-        .keyNotFound, "has no key \(key.escapedForDisplay)", file: path,
+        .keyNotFound, "has no key \(key.escapedForDisplay)" + (question(for: key).map { "; \($0)" } ?? ""),
+        file: path,
         advice: candidates.isEmpty ? .listKeys : .chooseKey(candidates))
     }
     guard holdsTensors(found) else {

@@ -36,30 +36,50 @@ struct Decant: ParsableCommand {
   /// command parses them and reports the error.
   private static func parsed() throws -> any ParsableCommand {
     // The parser would read each letter as an option, and an h as a request for help.
-    if let word = arguments.prefix(while: { $0 != "--" }).first(where: { isClusterOfLetters($0) }) {
+    if let word = arguments.prefix(while: { $0 != "--" }).first(where: { isClusterOfLetters($0) }),
+      word.wholeMatch(of: /-j[0-9]+/) == nil
+    {
       throw ValidationError(
         "Unknown option '\(word.escapedForDisplay)'. For a file of this name, write ./\(word.escapedForDisplay)"
       )
     }
-    if let subcommand = configuration.subcommands.first(where: {
-      $0.configuration.commandName == arguments.first
-    }),
-      let command = try? subcommand.parseAsRoot(Array(arguments.dropFirst())), type(of: command) == subcommand
-    {
-      return command
-    }
-    guard let word = arguments.first, !isCommand(word) else { return try parseAsRoot(arguments) }
-    if SummaryCommand.accepts(arguments) { return try SummaryCommand.parseAsRoot(arguments) }
-    guard word.hasPrefix("-") else {
-      throw ValidationError(
-        "Unknown command '\(word.escapedForDisplay)'. For a file of this name, write ./\(word.escapedForDisplay)"
-      )
+    if let subcommand = arguments.first.flatMap(subcommand(named:)) {
+      if let command = try? subcommand.parseAsRoot(Array(arguments.dropFirst())),
+        type(of: command) == subcommand
+      {
+        return command
+      }
+      if let word = UnknownWord.option(in: arguments.dropFirst(), of: subcommand) { throw word }
+    } else {
+      let isInfo = arguments.first == "info"
+      let words = isInfo ? Array(arguments.dropFirst()) : arguments
+      if isInfo || SummaryCommand.accepts(words) {
+        if let command = try? SummaryCommand.parseAsRoot(words), type(of: command) == SummaryCommand.self {
+          return command
+        }
+        if let word = UnknownWord.option(in: words, of: SummaryCommand.self) { throw word }
+        return try SummaryCommand.parseAsRoot(words)
+      }
+      try requireKnownCommand()
     }
     return try parseAsRoot(arguments)
   }
 
-  private static func isCommand(_ word: String) -> Bool {
-    word == "help" || configuration.subcommands.contains { $0.configuration.commandName == word }
+  /// Returns the subcommand with a name or alias.
+  static func subcommand(named name: String) -> (any ParsableCommand.Type)? {
+    configuration.subcommands.first {
+      $0.configuration.commandName == name || $0.configuration.aliases.contains(name)
+    }
+  }
+
+  /// Throws when the first word, or the word after `help`, names no command.
+  private static func requireKnownCommand() throws {
+    let names = configuration.subcommands.flatMap {
+      [$0.configuration.commandName ?? ""] + $0.configuration.aliases
+    }
+    let word = arguments.first == "help" ? arguments.dropFirst().first : arguments.first
+    guard let word, !word.hasPrefix("-"), word != "help", subcommand(named: word) == nil else { return }
+    throw UnknownWord.command(word, among: names + ["help", "info", "version"], of: Decant.self)
   }
 
   /// Returns true for a dash and more than one character, such as `-x.pth`. Options with one dash have one letter, and
@@ -73,7 +93,8 @@ struct Decant: ParsableCommand {
   /// Parses and runs the command, and turns every failure into a message and an exit code.
   static func main() {
     StandardStreams.prepare()
-    if arguments == ["--version"] {
+    StandardInput.acceptAsPath()
+    if [["--version"], ["-V"], ["version"]].contains(arguments) {
       StandardStreams.line(configuration.version)
       for line in EngineOptions.description { StandardStreams.line(line) }
       return StandardStreams.flush()
@@ -100,14 +121,29 @@ struct Decant: ParsableCommand {
         parsed.map { ($0 as? any PresentedCommand)?.json ?? false }
         ?? CommandLine.arguments.contains("--json")
       if let error = error as? any DecantErrorConvertible { fail(error.decantError, isJSON: isJSON) }
+      let word = error as? UnknownWord
       // The argument parser's own errors: help, the version, or a wrong command line.
-      if isJSON, exitCode(for: error) == .validationFailure {
-        StandardStreams.document(DecantError.usageDocument(message(for: error)))
+      guard word != nil || exitCode(for: error) == .validationFailure else {
+        StandardStreams.flush()
+        exit(withError: error)
+      }
+      if isJSON {
+        StandardStreams.document(DecantError.usageDocument(word?.message ?? plain(message(for: error))))
       }
       StandardStreams.flush()
-      if exitCode(for: error) == .validationFailure { failUsage(fullMessage(for: error)) }
-      exit(withError: error)
+      failUsage(word?.text ?? plain(fullMessage(for: error)))
     }
+  }
+
+  /// Returns the parser's message without what it puts around ours: "The value 'x' is invalid for '--arch <arch>': ", and
+  /// the help for the option.
+  private static func plain(_ message: String) -> String {
+    guard let found = message.firstMatch(of: #/The value '(?s:.*?)' is invalid for '[^']*': /#) else {
+      return message
+    }
+    return (message[..<found.range.lowerBound] + message[found.range.upperBound...])
+      .split(separator: "\n", omittingEmptySubsequences: false).filter { !$0.hasPrefix("Help:  ") }.joined(
+        separator: "\n")
   }
 
   /// Prints the message for a wrong command line and ends the process.

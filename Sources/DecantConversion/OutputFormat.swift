@@ -26,7 +26,7 @@ public enum OutputFormat: String, Sendable, CaseIterable {
   /// The extensions and the formats that they select.
   package static let extensions: KeyValuePairs<String, OutputFormat> = [
     ".safetensors": .safetensors, ".npz": .npz, ".npy": .npy, ".gguf": .gguf, ".pth": .torchZip,
-    ".pt": .torchZip,
+    ".pt": .torchZip, ".bin": .torchZip, ".ckpt": .torchZip,
   ]
 
   /// The format's name in messages.

@@ -102,19 +102,19 @@ import Testing
   @Test(arguments: [
     (
       ["verify", "FILE", "--arch", "resnet51"],
-      "The value 'resnet51' is invalid for '--arch <arch>': Unknown architecture 'resnet51'. decant identify --architectures lists all 139."
+      "Unknown architecture 'resnet51': did you mean resnet50, resnet51q or resnet56? decant identify --architectures lists all 139."
     ),
     (
       ["run", "FILE", "--arch", "vgg16", "--input", "x.npy"],
-      "The value 'vgg16' is invalid for '--arch <arch>': Unknown architecture 'vgg16'."
+      "Unknown architecture 'vgg16'."
     ),
     (
       ["synthesize", "\u{1b}[31m", "-o", "x.pth"],
-      #"The value '\x1b[31m' is invalid for '<architecture>': Unknown architecture '\x1b[31m'."#
+      #"Unknown architecture '\x1b[31m'."#
     ),
     (
       ["convert", "FILE", "out.h5"],
-      "Unknown output format: 'out.h5'. Use .safetensors, .npz, .npy, .gguf, .pth, .onnx, a path that ends in / for a folder of .npy files, or --format."
+      "Unknown output format: 'out.h5'. Use .safetensors, .npz, .npy, .gguf, .pth (or .pt, .bin, .ckpt), .onnx, a path that ends in / for a folder of .npy files, or --format."
     ),
     (
       ["convert", "FILE", "out.safetensors", "--arch", "resnet18"],
@@ -134,45 +134,45 @@ import Testing
     ),
     (
       ["convert", "FILE", "out.safetensors", "--dtype", "int8"],
-      "The value 'int8' is invalid for '--dtype <dtype>': --dtype is one of float64, float32, float16, bfloat16, float8_e4m3fn, float8_e5m2, float8_e4m3fnuz, float8_e5m2fnuz, not int8."
+      "Unknown dtype 'int8'. Use one of: float64, float32, float16, bfloat16, float8_e4m3fn, float8_e5m2, float8_e4m3fnuz, float8_e5m2fnuz."
     ),
     (["inspect"], "Missing expected argument '<file>'"),
     (["inspect", "FILE", "--nonsense"], "Unknown option '--nonsense'"),
     (
       ["verify", "FILE", "--num-classes=-1"],
-      "The value '-1' is invalid for '--num-classes <num-classes>': --num-classes is at least 0 (no head), not -1."
+      "--num-classes is at least 0 (no head), not -1."
     ),
     (
       ["run", "FILE", "--input", "x.npy", "--block-stride", "2x2"],
-      "The value '2x2' is invalid for '--block-stride <block-stride>': --block-stride is 3x3 or 1x1, not 2x2."
+      "--block-stride is 3x3 or 1x1, not 2x2."
     ),
     (
       ["verify", "FILE", "--stem-pooling", "min"],
-      "The value 'min' is invalid for '--stem-pooling <stem-pooling>': --stem-pooling is max, 'max over zeros', 'max over the edge', average or none, not min."
+      "--stem-pooling is max, 'max over zeros', 'max over the edge', average or none, not min."
     ),
     (
       ["verify", "FILE", "--output-stride", "7"],
-      "The value '7' is invalid for '--output-stride <output-stride>': --output-stride is 1, 2, 4, 8, 16 or 32, not 7."
+      "--output-stride is 1, 2, 4, 8, 16 or 32, not 7."
     ),
     (["inspect", "--json", "-x.pth"], "Unknown option '-x.pth'. For a file of this name, write ./-x.pth"),
     (["synthesize", "resnet18", "-o", "-"], "--output is a .pth file, not '-'."),
     (["run", "FILE", "--input", "x.npy", "--output", "y.txt"], "--output is a .npy file, not 'y.txt'."),
     (
       ["verify", "FILE", "--epsilon", "2"],
-      "The value '2' is invalid for '--epsilon <epsilon>': --epsilon is between 0 and 1, not 2.0."
+      "--epsilon is between 0 and 1, not 2.0."
     ),
     (
       ["identify", "FILE", "--size", "0"],
-      "The value '0' is invalid for '--size <size>': --size is between 1 and 16,384, not 0."
+      "--size is between 1 and 16,384, not 0."
     ),
     (
       ["run", "FILE", "--input", "x.npy", "--stride0", "3"],
-      "The value '3' is invalid for '--stride0 <stride0>': --stride0 is 1 or 2, not 3."
+      "--stride0 is 1 or 2, not 3."
     ),
     (["run", "FILE"], "missing --input FILE (.npy, image or folder)"),
     (
       ["run", "FILE", "--input", "x.npy", "--batch", "0"],
-      "The value '0' is invalid for '--batch <batch>': --batch is between 1 and 256, not 0."
+      "--batch is between 1 and 256, not 0."
     ),
     (
       ["run", "FILE", "--input", "x.npy", "--engine", "reference", "--numerics", "fast"],
@@ -188,15 +188,15 @@ import Testing
     ),
     (
       ["run", "FILE", "--input", "x.npy", "--numerics", "quick"],
-      "The value 'quick' is invalid for '--numerics <exact|fast>': --numerics is exact or fast, not 'quick'."
+      "--numerics is exact or fast, not 'quick'."
     ),
     (
       ["run", "FILE", "--input", "x.npy", "--top", "0"],
-      "The value '0' is invalid for '--top <top>': --top is at least 1, not 0."
+      "--top is at least 1, not 0."
     ),
     (
       ["run", "FILE", "--input", "x.png", "--preprocess", "imagenet"],
-      "The value 'imagenet' is invalid for '--preprocess <preprocess>': --preprocess is imagenet-eval, imagenet-raw or none, not imagenet."
+      "--preprocess is imagenet-eval, imagenet-raw or none, not imagenet."
     ),
     (
       ["run", "FILE", "--input", "x.png", "--preprocess", "imagenet-eval", "--tile"],

@@ -54,7 +54,7 @@ enum RemedyTexts {
 
   /// True for the text before an argument's or a command's description, or a message about a wrong command line.
   private static func isHelp(_ before: String) -> Bool {
-    before.contains(/(help:|abstract:|ArgumentHelp\(|ValidationError\()[^"]*$/)
+    before.contains(/(help:|abstract:|discussion:|ArgumentHelp\(|ValidationError\()[^"]*$/)
   }
 
   /// Returns the literal whose opening quote is at a position, and moves behind its end.

@@ -133,7 +133,7 @@ import Testing
     let misspelt = try run("inspct", "weights")
     #expect(misspelt.status == 64)
     #expect(
-      misspelt.errors.hasPrefix("Error: Unknown command 'inspct'. For a file of this name, write ./inspct\n"))
+      misspelt.errors.hasPrefix("Error: Unknown command 'inspct': did you mean inspect?\n"))
     let absent = try run("absent.pth")
     #expect(absent.status == 2 && absent.errors.contains("absent.pth: cannot be opened"))
   }

@@ -15,6 +15,9 @@ struct ConvertCommand: ParsableCommand, PresentedCommand {
   @OptionGroup var opening: OpeningOptions
   @Argument(help: "The file to write; its extension chooses the format. - is standard output.")
   var output: String?
+  @Option(
+    name: [.short, .customLong("output")], help: "The file to write, as an option.")
+  var outputOption: String?
   @OptionGroup var joining: JoinOptions
   @Option(
     help:
@@ -57,6 +60,12 @@ struct ConvertCommand: ParsableCommand, PresentedCommand {
   /// Returns the source and the output's path. After `--join`, whose files are read up to the next option, the last
   /// one is the output unless it is given apart.
   private func paths() throws -> (source: CheckpointSource, output: String) {
+    if let outputOption {
+      guard output == nil else {
+        throw ValidationError("Pass the output once: '\(output!.escapedForDisplay)' or --output.")
+      }
+      return (try joining.source(input), outputOption)
+    }
     guard !joining.join.isEmpty else {
       guard let input else { throw ValidationError("Missing expected argument '<input>'") }
       guard let output else { throw ValidationError("Missing expected argument '<output>'") }
@@ -97,7 +106,7 @@ struct ConvertCommand: ParsableCommand, PresentedCommand {
     }
     guard let format else {
       throw ValidationError(
-        "Unknown output format: '\(outputPath.escapedForDisplay)'. Use .safetensors, .npz, .npy, .gguf, .pth, .onnx, a path that ends in / for a folder of .npy files, or --format."
+        "Unknown output format: '\(outputPath.escapedForDisplay)'. Use .safetensors, .npz, .npy, .gguf, .pth (or .pt, .bin, .ckpt), .onnx, a path that ends in / for a folder of .npy files, or --format."
       )
     }
     return .file(format)
@@ -130,7 +139,7 @@ struct ConvertCommand: ParsableCommand, PresentedCommand {
     if tensors.shardSize != nil, format != .safetensors || !outputPath.hasSuffix(".safetensors") {
       throw ValidationError("--shard-size: only for .safetensors.")
     }
-    if format != .torchZip { try refuse(tensors.torchOptions, "only for .pth and .pt") }
+    if format != .torchZip { try refuse(tensors.torchOptions, "only for .pth, .pt, .bin and .ckpt") }
     if !format.holdsMetadata {
       try refuse([("--metadata", !metadata.isEmpty)], "only for .safetensors and .gguf")
       try refuse([("--source-digest", sourceDigest)], "only for .safetensors, .gguf and .onnx")

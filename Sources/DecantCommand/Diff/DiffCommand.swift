@@ -20,7 +20,8 @@ struct DiffCommand: ParsableCommand, PresentedCommand {
   @OptionGroup var joining: JoinOptions
   @OptionGroup var opening: OpeningOptions
   @Option(
-    parsing: .unconditional, help: "Compare only the tensors under this key in both files; '.' is the root.")
+    name: .shortAndLong, parsing: .unconditional,
+    help: "Compare only the tensors under this key in both files; '.' is the root.")
   var key: String?
   @Option(parsing: .unconditional, help: "The key in A.") var keyA: String?
   @Option(parsing: .unconditional, help: "The key in B.") var keyB: String?

@@ -15,7 +15,9 @@ struct IdentifyCommand: CheckpointCommand {
   @OptionGroup var joining: JoinOptions
   @OptionGroup var opening: OpeningOptions
   @OptionGroup var leaving: LeaveOutOptions
-  @Option(parsing: .unconditional, help: "The state dict to use, as inspect lists it; '.' is the root.")
+  @Option(
+    name: .shortAndLong, parsing: .unconditional,
+    help: "The state dict to use, as inspect lists it; '.' is the root.")
   var key: String?
   @Option(help: "The prefix of the network's tensor names, when the file holds several networks.")
   var prefix: String?

@@ -9,7 +9,8 @@ internal import DecantTensors
 struct InspectCommand: CheckpointCommand {
   static let configuration = CommandConfiguration(
     commandName: "inspect",
-    abstract: "List everything in a checkpoint: tensors and other values.")
+    abstract: "List everything in a checkpoint: tensors and other values.",
+    aliases: ["ls"])
 
   enum Order: String, ExpressibleByArgument, CaseIterable {
     case file, name, bytes
@@ -20,7 +21,7 @@ struct InspectCommand: CheckpointCommand {
   @OptionGroup var joining: JoinOptions
   @OptionGroup var opening: OpeningOptions
   @Option(
-    parsing: .unconditional,
+    name: .shortAndLong, parsing: .unconditional,
     help: "Show only the values under this key, as inspect lists it; '.' is the root.")
   var key: String?
   @Option(help: "Show only tensors whose name matches this glob, such as '*.bn?.*'.") var filter: String?

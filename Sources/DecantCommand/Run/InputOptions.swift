@@ -14,6 +14,7 @@ enum InputLayout: String, ExpressibleByArgument, CaseIterable {
 /// The options for the inputs and their preprocessing.
 struct InputOptions: ParsableArguments {
   @Option(
+    parsing: .upToNextOption,
     help: ArgumentHelp(
       "The input: a .npy or .safetensors of N×C×H×W, a PNG or JPEG, or a folder of images and .npy files. Repeatable.",
       valueName: "path"))

@@ -38,6 +38,7 @@ struct RunCommand: ParsableCommand, PresentedCommand {
   )
   var validates = false
   @Option(
+    name: [.customShort("j", allowingJoined: true), .long],
     help: "The number of threads. Default: one per processor.",
     transform: OptionValue.integer(in: 1...256, "--threads is between 1 and 256"))
   var threads: Int?
@@ -48,7 +49,8 @@ struct RunCommand: ParsableCommand, PresentedCommand {
   @Flag(help: "Print JSON, schema 1.") var json = false
   @OptionGroup var presentation: PresentationOptions
 
-  func validate() throws {
+  mutating func validate() throws {
+    takeCheckpointFromInputs()
     _ = try joining.source(file)
     if float64, engine.numerics == .fast {
       throw ValidationError(
@@ -62,7 +64,18 @@ struct RunCommand: ParsableCommand, PresentedCommand {
     }
   }
 
-  func run() throws {
+  /// Takes the last word after `--input` as the checkpoint when no other is given: `run --input *.jpg model.pth`.
+  private mutating func takeCheckpointFromInputs() {
+    guard file == nil, joining.join.isEmpty, inputs.input.count > 1 else { return }
+    file = inputs.input.removeLast()
+  }
+
+  mutating func run() throws {
+    takeCheckpointFromInputs()
+    try answer()
+  }
+
+  private func answer() throws {
     let source = try joining.source(file)
     let network = try network.network(in: source, opening, leaving, classes: numClasses)
     try stages.requireStage(of: network.graph, file: source.path)

@@ -5,8 +5,10 @@ internal import DecantGraphs
 
 /// The options that write or compare the stages of a network.
 struct StageOptions: ParsableArguments {
-  @Option(help: "Write the output for all images, or the stage of --stage, to this .npy file.") var output:
-    String?
+  @Option(
+    name: .shortAndLong,
+    help: "Write the output for all images, or the stage of --stage, to this .npy file.")
+  var output: String?
   @Option(help: "The stage that --output writes: input, stem, maxpool, layer1 …, avgpool, logits or output.")
   var stage: String?
   @Option(help: "Write every stage to this .safetensors file.") var stages: String?
@@ -48,7 +50,9 @@ struct StageOptions: ParsableArguments {
     let names = ["input"] + graph.stages.map(\.name)
     if let stage, !names.contains(stage) {
       throw DecantError(
-        .invalidArgument, "the network has no stage \(stage.escapedForDisplay)", file: file,
+        .invalidArgument,
+        "the network has no stage \(stage.escapedForDisplay)"
+          + (NearestName.question(for: stage, among: names).map { "; \($0)" } ?? ""), file: file,
         remedy: "Its stages are: \(names.joined(separator: ", ")).")
     }
   }

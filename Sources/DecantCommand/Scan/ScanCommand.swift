@@ -34,6 +34,7 @@ struct ScanCommand: ParsableCommand, PresentedCommand {
   @Flag(help: "Show only files that are not clean.") var onlyFindings = false
   @Flag(help: "List the rules.") var rules = false
   @Option(
+    name: [.customShort("j", allowingJoined: true), .long],
     help: "The number of threads. Default: one per processor.",
     transform: OptionValue.integer(in: 1...256, "--threads is between 1 and 256"))
   var threads = ProcessControl.processorCount

@@ -1,4 +1,5 @@
 internal import DecantBytes
+internal import DecantIO
 internal import DecantInference
 internal import DecantNetworks
 internal import DecantPickle
@@ -9,7 +10,11 @@ internal import DecantTensors
 /// The library's errors as the command line reports them, with remedies that name options and commands.
 extension DecantError {
   /// The location, the reason, and a remedy that the user can type.
-  var commandText: String { text(remedy: commandRemedy) }
+  var commandText: String {
+    var error = self
+    if location.file == StandardInput.path { error.location.file = "standard input" }
+    return error.text(remedy: commandRemedy)
+  }
 
   /// The remedy with the path of the file in place of FILE, so that it can be pasted.
   private var commandRemedy: String? {

@@ -20,12 +20,12 @@ extension Format {
     }
   }
 
-  /// Returns the number of bytes in a size such as `5GB`, `500MiB` or `1000`, or nil for other text.
+  /// Returns the number of bytes in a size such as `5GB`, `500MiB`, `20M` or `1000`, or nil for other text.
   static func byteCount(_ text: String) -> Int? {
     let digits = text.prefix { $0.isASCII && $0.isNumber }
     let units: [String: Int] = [
-      "": 1, "B": 1, "KB": 1000, "MB": 1_000_000, "GB": 1_000_000_000, "KIB": 1 << 10, "MIB": 1 << 20,
-      "GIB": 1 << 30,
+      "": 1, "B": 1, "K": 1000, "KB": 1000, "M": 1_000_000, "MB": 1_000_000, "G": 1_000_000_000,
+      "GB": 1_000_000_000, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30,
     ]
     guard let number = Int(digits), let unit = units[text.dropFirst(digits.count).uppercased()] else {
       return nil

@@ -10,7 +10,9 @@ struct NetworkOptions: ParsableArguments {
     help: "The expected architecture, such as resnet50. Default: taken from the shapes.",
     transform: OptionValue.architecture)
   var arch: ResNetArchitecture?
-  @Option(parsing: .unconditional, help: "The state dict to use, as inspect lists it; '.' is the root.")
+  @Option(
+    name: .shortAndLong, parsing: .unconditional,
+    help: "The state dict to use, as inspect lists it; '.' is the root.")
   var key: String?
   @Option(help: "The prefix of the network's tensor names, when the file holds several networks.")
   var prefix: String?

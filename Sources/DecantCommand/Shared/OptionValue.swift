@@ -61,18 +61,19 @@ enum OptionValue {
   }
 
   static func architecture(_ name: String) throws -> ResNetArchitecture {
-    guard let architecture = ResNetArchitecture.named(name) else {
-      throw ValidationError(
-        "Unknown architecture '\(name.escapedForDisplay)'. decant identify --architectures lists all \(ResNetArchitecture.all.count)."
-      )
+    guard let architecture = ResNetArchitecture.named(name) ?? ResNetArchitecture.named(loosely: name) else {
+      throw unknown(
+        "architecture", name, ResNetArchitecture.all.map(\.name),
+        "decant identify --architectures lists all \(ResNetArchitecture.all.count).")
     }
     return architecture
   }
 
   static func dialect(_ name: String) throws -> ResNetDialect {
     guard let dialect = ResNetDialect.named(name) else {
-      let all = ResNetDialect.all.map(\.name).joined(separator: ", ")
-      throw ValidationError("Unknown naming '\(name.escapedForDisplay)'. Use one of: \(all).")
+      throw unknown(
+        "naming", name, ResNetDialect.all.map(\.name),
+        "decant identify --dialects lists all \(ResNetDialect.all.count).")
     }
     return dialect
   }
@@ -100,18 +101,28 @@ enum OptionValue {
     return preprocessing
   }
 
-  /// Parses the dtype of a cast.
+  /// Parses the dtype of a cast, by PyTorch's name or a usual short one.
   static func castTarget(_ text: String) throws -> DType {
-    guard let dtype = Cast.targets.first(where: { $0.rawValue == text }) else {
-      throw refusal("--dtype is one of \(Cast.targets.map(\.rawValue).joined(separator: ", "))", text)
+    var name = text.lowercased()[...]
+    if name.hasPrefix("torch.") { name = name.dropFirst("torch.".count) }
+    let wanted = dtypeAliases[String(name)]?.rawValue ?? String(name)
+    guard let dtype = Cast.targets.first(where: { $0.rawValue == wanted }) else {
+      let names = Cast.targets.map(\.rawValue)
+      throw unknown("dtype", text, names, list(names))
     }
     return dtype
   }
 
+  /// Other names of dtypes: those of PyTorch's methods and of safetensors, and those of its users.
+  private static let dtypeAliases: [String: DType] = [
+    "half": .float16, "fp16": .float16, "f16": .float16, "bf16": .bfloat16, "float": .float32,
+    "fp32": .float32, "f32": .float32, "double": .float64, "fp64": .float64, "f64": .float64,
+  ]
+
   static func format(_ name: String) throws -> OutputFormat {
-    guard let format = OutputFormat(rawValue: name) else {
-      throw ValidationError(
-        "--format is one of \(OutputFormat.allCases.map(\.rawValue).joined(separator: ", ")).")
+    guard let format = OutputFormat(rawValue: name) ?? OutputFormat(path: "." + name) else {
+      let names = OutputFormat.allCases.map(\.rawValue)
+      throw unknown("format", name, names, list(names))
     }
     return format
   }
@@ -145,6 +156,9 @@ enum OptionValue {
   /// Parses the name of a limit and its new value, such as `zipEntries=2`.
   static func limit(_ setting: String) throws -> (name: String, value: Int) {
     let parts = setting.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+    if parts.count == 2, let question = NearestName.question(for: parts[0], among: Limits.names) {
+      throw ValidationError("Unknown limit '\(parts[0].escapedForDisplay)': \(question)")
+    }
     guard parts.count == 2, let value = Int(parts[1]), value >= 0, Limits.names.contains(parts[0]) else {
       throw ValidationError(
         "--limit takes NAME=NUMBER, not '\(setting.escapedForDisplay)'. The names are: "
@@ -167,6 +181,20 @@ enum OptionValue {
     do throws(DecantError) { return try NameSubstitution(expression) } catch {
       throw ValidationError("--rename: \(error.reason).")
     }
+  }
+
+  /// Returns the sentence that lists all names.
+  private static func list(_ names: [String]) -> String {
+    "Use one of" + ": \(names.joined(separator: ", "))."
+  }
+
+  /// Returns the error for a name that is none of `names`: the nearest ones, then where all are.
+  private static func unknown(
+    _ kind: String, _ name: String, _ names: [String], _ list: String
+  ) -> ValidationError {
+    let question = NearestName.question(for: name, among: names)
+    return ValidationError(
+      "Unknown \(kind) '\(name.escapedForDisplay)'" + (question.map { ": \($0)" } ?? ".") + " " + list)
   }
 
   private static func refusal(_ rule: String, _ text: String) -> ValidationError {

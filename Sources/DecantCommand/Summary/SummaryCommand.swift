@@ -19,7 +19,7 @@ struct SummaryCommand: ParsableCommand, PresentedCommand {
   /// Returns true when a word of the command line names a file rather than a command: a path that exists, or a word that
   /// looks like one.
   static func isFile(_ word: String) -> Bool {
-    word.contains { $0 == "." || $0 == "/" } || FileTree.exists(word)
+    word == StandardInput.path || word.contains { $0 == "." || $0 == "/" } || FileTree.exists(word)
   }
 
   /// Returns true when all words but the options are files. `--color` has a value, which is none.
@@ -28,7 +28,7 @@ struct SummaryCommand: ParsableCommand, PresentedCommand {
     var hasFile = false
     while let word = rest.popFirst() {
       if word == "--" { return !rest.isEmpty }
-      if word.hasPrefix("-") {
+      if word.hasPrefix("-"), word != StandardInput.path {
         if ["--color", "--limit", "--password-file"].contains(word) { _ = rest.popFirst() }
       } else if isFile(word) {
         hasFile = true

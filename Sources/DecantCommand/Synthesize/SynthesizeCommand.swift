@@ -19,7 +19,7 @@ struct SynthesizeCommand: ParsableCommand, PresentedCommand {
     help: "The number of classes. Default: as published.",
     transform: OptionValue.integer(in: 1...1_000_000, "--num-classes is between 1 and 1,000,000"))
   var numClasses: Int?
-  @Option(help: "The key of the state dict.") var key = "model"
+  @Option(name: .shortAndLong, help: "The key of the state dict.") var key = "model"
   @Option(help: "The value to store under the key epoch.") var epoch = 0
   @Flag(help: "Print JSON, schema 1.") var json = false
   @OptionGroup var presentation: PresentationOptions

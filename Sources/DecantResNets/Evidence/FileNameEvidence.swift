@@ -1,8 +1,8 @@
 extension ResNetArchitecture {
-  /// Returns the network that a configuration or script names: `ResNet-50`, `timm/resnet50.a1_in1k`, `res50nodown`.
+  /// Returns the network that a configuration, a script or an option names: `ResNet-50`, `timm/resnet50.a1_in1k`, `res50nodown`.
   ///
   /// The result is nil for a name that is not in ``all``. Nothing is guessed.
-  static func named(loosely spelled: String) -> ResNetArchitecture? {
+  package static func named(loosely spelled: String) -> ResNetArchitecture? {
     var name = spelled.lowercased()[...]
     if let slash = name.lastIndex(of: "/") { name = name[name.index(after: slash)...] }
     // After the dot is timm's tag of the weights.
