@@ -1,5 +1,6 @@
 internal import DecantBytes
 internal import DecantCheckpoints
+internal import DecantFormats
 internal import DecantIO
 internal import DecantTensors
 
@@ -79,7 +80,7 @@ struct RefusedTensors {
         .globs(sparing: kept.map { all[$0].source })
     }
     fit.instead =
-      all.allSatisfy { SafetensorsTypes.name($0.dtype) != nil && $0.name != "__metadata__" }
+      all.allSatisfy { SafetensorsDType($0.dtype) != nil && $0.name != "__metadata__" }
       ? ".safetensors" : ".pth"
     throw DecantError(.notRepresentable, list.joined(separator: "; "), advice: advice ?? .fitFormat(fit))
   }

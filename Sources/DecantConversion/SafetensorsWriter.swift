@@ -1,5 +1,6 @@
 internal import DecantBytes
 internal import DecantCheckpoints
+internal import DecantFormats
 internal import DecantIO
 internal import DecantTensors
 
@@ -24,7 +25,7 @@ struct SafetensorsWriter {
     var refused = RefusedTensors(among: items)
     refused.refuse(
       dtypesOf: items.indices {
-        SafetensorsTypes.name($0.dtype) == nil
+        SafetensorsDType($0.dtype) == nil
           || $0.dtype == .float4_e2m1fn_x2 && $0.tensor.shape.last?.checkedMultiplying(by: 2) == nil
       }, "safetensors cannot store the dtype of")
     refused.refuse(
@@ -40,15 +41,14 @@ struct SafetensorsWriter {
     var json = try JSONValue.utf8 { add throws(DecantError) in
       add("__metadata__", .object(metadata.map { (key: $0.key, value: .string($0.value)) }))
       for item in ordered {
-        guard let end = offset.checkedAdding(item.byteCount) else {
+        guard let type = SafetensorsDType(item.dtype), let end = offset.checkedAdding(item.byteCount) else {
           throw DecantError(.notRepresentable, "the tensors are too large for one file")
         }
-        let shape = SafetensorsTypes.shape(item.tensor.shape, of: item.dtype)
         add(
           item.name,
           .object([
-            (key: "dtype", value: .string(SafetensorsTypes.name(item.dtype) ?? "")),
-            (key: "shape", value: .array(shape.map { .integer(Int64($0)) })),
+            (key: "dtype", value: .string(type.rawValue)),
+            (key: "shape", value: .array(type.shape(item.tensor.shape).map { .integer(Int64($0)) })),
             (key: "data_offsets", value: .array([.integer(Int64(offset)), .integer(Int64(end))])),
           ]))
         offset = end

@@ -1,14 +1,39 @@
-/// The element types of safetensors files.
+/// The element types of safetensors files. Raw values are the format's names.
 ///
 /// Source: safetensors 0.8, docs/formats/safetensors.md.
-package enum SafetensorsDType {
-  /// Returns the number of bits of one element of a type; nil for names that the format does not have.
-  package static func bitCount(_ name: String) -> Int? { bitCounts[name] }
+package enum SafetensorsDType: String, Sendable, CaseIterable {
+  case bool = "BOOL"
+  case u8 = "U8"
+  case i8 = "I8"
+  case u16 = "U16"
+  case i16 = "I16"
+  case u32 = "U32"
+  case i32 = "I32"
+  case u64 = "U64"
+  case i64 = "I64"
+  case f16 = "F16"
+  case bf16 = "BF16"
+  case f32 = "F32"
+  case f64 = "F64"
+  case c64 = "C64"
+  case f8e5m2 = "F8_E5M2"
+  case f8e4m3 = "F8_E4M3"
+  case f8e8m0 = "F8_E8M0"
+  case f8e4m3fnuz = "F8_E4M3FNUZ"
+  case f8e5m2fnuz = "F8_E5M2FNUZ"
+  case f6e2m3 = "F6_E2M3"
+  case f6e3m2 = "F6_E3M2"
+  case f4 = "F4"
 
-  private static let bitCounts = [
-    "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8,
-    "F8_E8M0": 8,
-    "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16, "I32": 32, "U32": 32,
-    "F32": 32, "I64": 64, "U64": 64, "F64": 64, "C64": 64,
-  ]
+  /// The number of bits of one element.
+  package var bitCount: Int {
+    switch self {
+    case .f4: 4
+    case .f6e2m3, .f6e3m2: 6
+    case .bool, .u8, .i8, .f8e5m2, .f8e4m3, .f8e8m0, .f8e4m3fnuz, .f8e5m2fnuz: 8
+    case .u16, .i16, .f16, .bf16: 16
+    case .u32, .i32, .f32: 32
+    case .u64, .i64, .f64, .c64: 64
+    }
+  }
 }

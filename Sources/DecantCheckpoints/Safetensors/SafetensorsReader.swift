@@ -1,4 +1,5 @@
 internal import DecantBytes
+internal import DecantFormats
 internal import DecantIO
 internal import DecantTensors
 
@@ -100,12 +101,12 @@ enum SafetensorsReader {
       let offsets = description["data_offsets"]?.array, offsets.count == 2, let begin = offsets[0].size,
       let end = offsets[1].size
     else { throw refuse("the header does not give the tensor's dtype, shape and data_offsets") }
-    guard let bits = SafetensorsTypes.bits(typeName) else {
+    guard let type = SafetensorsDType(rawValue: typeName) else {
       throw refuse("PyTorch has no dtype \(typeName.escapedForDisplay)", .unsupportedFormat)
     }
     var sizes = shape.compactMap(\.size)
     guard sizes.count == shape.count, let count = checkedProduct(sizes),
-      let bitCount = count.checkedMultiplying(by: bits)
+      let bitCount = count.checkedMultiplying(by: type.bitCount)
     else { throw refuse("the shape is negative or too large") }
     guard bitCount % 8 == 0 else {
       throw refuse("the tensor has \(bitCount) bits, which are not whole bytes")
@@ -116,7 +117,7 @@ enum SafetensorsReader {
         "the shape needs \(Format.count(bitCount / 8, "byte")), but the data_offsets give \(Format.count(end - begin))"
       )
     }
-    let dtype = SafetensorsTypes.dtype(typeName)
+    let dtype = type.dtype
     if dtype == .float4_e2m1fn_x2 {
       // The format counts four-bit elements; PyTorch counts pairs of them, along the last dimension.
       guard let last = sizes.last, last % 2 == 0 else {

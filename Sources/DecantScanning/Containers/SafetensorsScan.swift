@@ -63,7 +63,7 @@ extension ContentScan {
   /// Returns the number of bytes that a tensor's dtype and shape need; nil for a dtype that safetensors lacks.
   private static func byteCount(_ entry: JSONValue) -> Int? {
     guard let dtype = entry["dtype"]?.string, let shape = entry["shape"]?.array,
-      let bits = SafetensorsDType.bitCount(dtype)
+      let bits = SafetensorsDType(rawValue: dtype)?.bitCount
     else { return nil }
     let sizes = shape.compactMap(\.size)
     guard sizes.count == shape.count, let total = checkedProduct(sizes)?.checkedMultiplying(by: bits) else {
