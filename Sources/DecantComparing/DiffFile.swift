@@ -111,6 +111,9 @@ package struct DiffFile: Sendable {
         name: selection.name(of: entry), entry: entry,
         tensor: try entry.inPyTorchOrder(query.form(of: entry, in: checkpoint)))
     }
+    let tensors = items.map(\.tensor)
+    try checkpoint.requireModestSize(
+      tensors.map { $0.layout == .strided ? $0.byteCount : $0.storedByteCount }.saturatingSum, of: tensors)
   }
 
   /// Returns true when a glob matches the name of any tensor, including those left out and those of unsupported kinds.

@@ -36,6 +36,7 @@ extension Checkpoint {
     do {
       files = try write(plan, metadata, pickling, to: path, &pipeline)
     } catch let error as DecantError { throw error.located(file: self.path) }
+    let dropped = droppedObjects(plan, pickling)
     let casts = plan.tensors.count { $0.dtype != $0.tensor.dtype }
     let aliases = Aliases(plan.selection.tensors.map(\.tensor))
     let names = files.map { file in file.path.split(separator: "/").last.map(String.init) ?? file.path }
@@ -50,9 +51,7 @@ extension Checkpoint {
         : plan.tensors.indices.compactMap { index in
           aliases.first(of: index).map { (name: plan.tensors[index].name, of: plan.tensors[$0].name) }
         },
-      // GGUF stores its non-tensor values as metadata, so they are not dropped objects.
-      droppedObjectCount: pickling?.droppedCount
-        ?? (container == .gguf ? 0 : objects.count { $0.path.starts(with: plan.selection.path) }),
+      droppedObjectCount: dropped.count, droppedObjects: dropped.keys,
       droppedMetadata: metadata.dropped(by: format), lost: plan.lost,
       channelsLast: plan.tensors.filter { $0.turned != nil }.map(\.name),
       notTurned: options.layout == .channelsLast
@@ -62,6 +61,22 @@ extension Checkpoint {
       unresolvedNames: (options.resolvesWeights ? [] : plan.parametrized.weights.map(\.name))
         + plan.parametrized.unknown.map(\.name),
       wrappers: plan.wrappers)
+  }
+
+  /// Returns the number and the keys of the values that are not in the output because they are not tensors, or because
+  /// the readers of its format would refuse them.
+  private func droppedObjects(
+    _ plan: ConversionPlan, _ pickling: CheckpointPickling?
+  ) -> (count: Int, keys: [String]) {
+    let describesModel = [.onnx, .mlpackage].contains(container)
+    if let pickling, !describesModel { return (pickling.droppedCount, pickling.droppedNames) }
+    // GGUF's values are metadata.
+    if container == .gguf { return (0, []) }
+    let path = plan.selection.path
+    let dropped = objects.filter { $0.path.starts(with: path) }
+    var seen: Set<PathKey> = []
+    let keys = dropped.compactMap { $0.path.dropFirst(path.count).first }.filter { seen.insert($0).inserted }
+    return (dropped.count, keys.map(\.name))
   }
 
   private func write(

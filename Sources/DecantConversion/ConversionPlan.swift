@@ -68,7 +68,10 @@ package struct ConversionPlan {
           turned: turned(entry)))
     }
     try requireData()
-    try requireModestSize()
+    // A .pth stores every storage once, whatever the tensors are.
+    if format != .torchZip {
+      try checkpoint.requireModestSize(tensors.map(\.byteCount).saturatingSum, of: tensors.map(\.tensor))
+    }
     try requireRecordableLayout()
   }
 
@@ -353,26 +356,6 @@ package struct ConversionPlan {
         "holds tensors without data, saved from the meta device or by another rank: \(meta.prefix(16).map(\.name.escapedForDisplay).joined(separator: ", "))"
           + (meta.count > 16 ? ", …" : ""), file: checkpoint.path, advice: advice(without: meta))
     }
-  }
-
-  /// Throws when all tensors together take far more bytes than the storages that they are read from, such as thousands
-  /// of tensors of stride 0. Each alone is within the limits. A .pth stores every storage once.
-  private func requireModestSize() throws(DecantError) {
-    let limits = checkpoint.limits
-    let byteCount = tensors.map(\.byteCount).saturatingSum
-    guard format != .torchZip, byteCount > limits.expansionFloor else { return }
-    var seen: Set<ObjectIdentifier> = []
-    var stored = 0
-    for source in tensors.flatMap(\.tensor.sources)
-    where seen.insert(ObjectIdentifier(source.storage)).inserted {
-      stored = stored.checkedAdding(source.storage.byteCount) ?? .max
-    }
-    let factor = byteCount.dividedRoundingUp(by: stored)
-    guard factor > limits.expansion else { return }
-    throw DecantError(
-      limits.exceeded(\.expansion, need: factor),
-      "the tensors expand \(Format.count(stored, "stored byte")) to \(Format.count(byteCount)), \(factor) times as many",
-      file: checkpoint.path)
   }
 
   /// Returns the advice to leave out some of the tensors; to save the checkpoint again when there are no others.

@@ -29,6 +29,9 @@ public enum OutputFormat: String, Sendable, CaseIterable {
     ".pt": .torchZip, ".bin": .torchZip, ".ckpt": .torchZip,
   ]
 
+  /// The usual extension of the format's files; empty for a folder.
+  package var usualExtension: String { Self.extensions.first { $0.value == self }?.key ?? "" }
+
   /// The format's name in messages.
   package var name: String {
     switch self {

@@ -177,6 +177,9 @@ public struct WriteReport: Sendable {
   /// The number of values that were left out because they are not tensors, or because the format's readers would
   /// refuse them.
   public let droppedObjectCount: Int
+  /// The keys of these values, such as `opset_import` for all values below it; for `.pth`, the full names of the first
+  /// 32.
+  public let droppedObjects: [String]
   /// The keys of the source's metadata that the format cannot store.
   public let droppedMetadata: [String]
   /// Tensors that were left out because their data is not intact, with the reason; only with

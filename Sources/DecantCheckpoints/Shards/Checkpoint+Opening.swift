@@ -224,13 +224,25 @@ extension Checkpoint {
   }
 
   /// Returns true when a file's name ends as those of checkpoints do.
-  static func hasUsualEnding(_ name: String) -> Bool {
-    let endings = [
-      ".pth", ".pt", ".bin", ".ckpt", ".safetensors", ".th", ".pkl", ".npz", ".npy", ".gguf", ".ptl", ".tar",
-      ".onnx", ".mlmodel",
-    ]
-    return endings.contains { name.hasSuffix($0) }
+  static func hasUsualEnding(_ name: String) -> Bool { usualEndings.contains { name.hasSuffix($0) } }
+
+  /// Returns a name without the ending that names of checkpoints have; the whole name when there is no other part.
+  package static func stem(of name: String) -> String {
+    let lowercased = name.lowercased()
+    guard let ending = (longEndings + usualEndings).first(where: { lowercased.hasSuffix($0) }),
+      name.utf8.count > ending.utf8.count
+    else { return name }
+    return String(decoding: name.utf8.dropLast(ending.utf8.count), as: UTF8.self)
   }
+
+  private static let usualEndings = [
+    ".pth", ".pt", ".bin", ".ckpt", ".safetensors", ".th", ".pkl", ".npz", ".npy", ".gguf", ".ptl", ".tar",
+    ".onnx", ".mlmodel",
+  ]
+  /// Endings of which a usual one is a part, and those of other files and folders that are one checkpoint.
+  private static let longEndings = [
+    ".safetensors.index.json", ".bin.index.json", ".pth.tar", ".mlpackage", ".pt2",
+  ]
 
   private static func nothingToOpen(
     _ folder: CheckpointFolder, _ names: [String], _ folders: [String], _ indices: [String]

@@ -40,14 +40,7 @@ struct ConversionSummary {
     for (name, reason) in report.lost {
       StandardStreams.note("left out: \(name.escapedForDisplay) (\(reason))")
     }
-    if report.droppedObjectCount > 0 {
-      let isOne = report.droppedObjectCount == 1
-      StandardStreams.note(
-        format == OutputFormat.torchZip.name
-          ? "skipped \(Format.count(report.droppedObjectCount, "value")) that torch.load(weights_only=True) rejects"
-          : "skipped \(Format.count(report.droppedObjectCount, "value")) that \(isOne ? "is not a tensor" : "are not tensors") (\(format) stores only tensors)"
-      )
-    }
+    noteOnDroppedObjects()
     if !report.droppedMetadata.isEmpty {
       StandardStreams.note(
         "skipped \(Format.count(report.droppedMetadata.count, "metadata key")) that \(format) cannot store: "
@@ -67,11 +60,19 @@ struct ConversionSummary {
     if json {
       return StandardStreams.document(
         Self.json(
-          output, format: target?.rawValue ?? "", tensors: report.tensorCount, bytes: report.byteCount,
+          output, from: checkpoint.path, format: target?.rawValue ?? "", tensors: report.tensorCount,
+          bytes: report.byteCount,
           choice: report.choice,
-          others: layoutJSON + report.parametrized.json(isResolved: options.resolvesWeights)))
+          others: skippedJSON + layoutJSON + report.parametrized.json(isResolved: options.resolvesWeights)))
     }
     StandardStreams.line("\(result): \(output.escapedForDisplay)")
+  }
+
+  /// The keys of the values and of the metadata that the output does not hold, as members of the JSON.
+  private var skippedJSON: [(key: String, value: JSONValue)] {
+    [("skipped_values", report.droppedObjects), ("skipped_metadata", report.droppedMetadata)].compactMap {
+      $1.isEmpty ? nil : (key: $0, value: .array($1.map(JSONValue.string)))
+    }
   }
 
   /// The weights that are channels last in the output, and those that `--layout nhwc` left as they are, as members of the
@@ -87,14 +88,15 @@ struct ConversionSummary {
 
   /// The JSON of `decant convert --json`, schema 1.
   static func json(
-    _ output: String, format: String, tensors: Int, bytes: Int, choice: StateDictChoice? = nil,
-    others: [(key: String, value: JSONValue)] = []
+    _ output: String, from input: String? = nil, format: String, tensors: Int, bytes: Int,
+    choice: StateDictChoice? = nil, others: [(key: String, value: JSONValue)] = []
   ) -> JSONValue {
     var members: [(key: String, value: JSONValue)] = [
       (key: "schema", value: 1), (key: "output", value: .string(output)),
       (key: "format", value: .string(format)),
       (key: "tensors", value: .exact(Int64(tensors))), (key: "bytes", value: .exact(Int64(bytes))),
     ]
+    if let input { members.append((key: "file", value: .string(input))) }
     if let choice {
       members.append((key: "key", value: .string(choice.selection.key)))
       members.append((key: "left_out", value: choice.leftOutJSON))
@@ -111,6 +113,19 @@ struct ConversionSummary {
     }
     return cast
       + "; \(Format.count(report.uncastCount, isInteger ? "integer tensor" : "other tensor")) unchanged"
+  }
+
+  private func noteOnDroppedObjects() {
+    let count = report.droppedObjectCount
+    guard count > 0 else { return }
+    let isRefused = target == .torchZip && ![.onnx, .mlpackage].contains(checkpoint.container)
+    let reason =
+      isRefused
+      ? " that torch.load(weights_only=True) rejects"
+      : " that \(count == 1 ? "is not a tensor" : "are not tensors")"
+        + (target == .torchZip ? "" : " (\(format) stores only tensors)")
+    StandardStreams.note(
+      "skipped \(Format.count(count, "value"))\(reason): \(list(report.droppedObjects, most: 8))")
   }
 
   private func notesOnParametrizedWeights() {
@@ -193,8 +208,8 @@ struct ConversionSummary {
     }
   }
 
-  /// Returns the first four names as text.
-  private func list(_ names: [String]) -> String {
-    names.prefix(4).map(\.escapedForDisplay).joined(separator: ", ") + (names.count > 4 ? ", …" : "")
+  /// Returns the first names as text.
+  private func list(_ names: [String], most: Int = 4) -> String {
+    names.prefix(most).map(\.escapedForDisplay).joined(separator: ", ") + (names.count > most ? ", …" : "")
   }
 }

@@ -19,6 +19,12 @@ struct ConvertCommand: ParsableCommand, PresentedCommand {
     name: [.short, .customLong("output")], help: "The file to write, as an option.")
   var outputOption: String?
   @OptionGroup var joining: JoinOptions
+  @Flag(
+    name: .shortAndLong,
+    help:
+      "Convert each checkpoint below a folder to the same path below the folder OUTPUT, in the format of --format."
+  )
+  var recursive = false
   @Option(
     help:
       "The output format, whatever the extension: \(OutputFormat.allCases.map(\.rawValue).joined(separator: ", ")).",
@@ -116,6 +122,7 @@ struct ConvertCommand: ParsableCommand, PresentedCommand {
 
   func validate() throws {
     _ = try paths()
+    if recursive { return try requireTreeOptions() }
     switch try destination() {
     case .model:
       try refuse(
@@ -127,6 +134,14 @@ struct ConvertCommand: ParsableCommand, PresentedCommand {
       try requireStandardOutput(holds: format)
       try requireTensorOptions(for: format)
     }
+  }
+
+  private func requireTreeOptions() throws {
+    guard let format else { throw ValidationError("--recursive needs --format.") }
+    try refuse(
+      [("--join", !joining.join.isEmpty), ("--shard-size", tensors.shardSize != nil)], "not with --recursive")
+    if outputPath == "-" { throw ValidationError("--recursive: pass a folder for the output.") }
+    try requireTensorOptions(for: format)
   }
 
   private func requireTensorOptions(for format: OutputFormat) throws {
@@ -189,6 +204,7 @@ struct ConvertCommand: ParsableCommand, PresentedCommand {
   // MARK: Conversion
 
   func run() throws {
+    if recursive { return try convertTree() }
     switch try destination() {
     case .model:
       try ONNXConversion(
@@ -197,16 +213,23 @@ struct ConvertCommand: ParsableCommand, PresentedCommand {
         foldsNormalization: foldBn, hasExternalData: externalData, overwrite: !noClobber,
         isDurable: durable, checks: check, sourceDigest: sourceDigest, json: json
       ).write(to: outputPath)
-    case .file(let format): try convert(to: outputPath, as: format)
-    case .standardOutput(let format): try convert(to: nil, as: format)
+    case .file(let format): try convert(paths().source, to: outputPath, as: format)
+    case .standardOutput(let format): try convert(paths().source, to: nil, as: format)
     }
   }
 
+  private func convertTree() throws {
+    guard let input, let output, let format else { return }
+    let tree = try TreeConversion(
+      from: input, to: output, as: format, limits: opening.limits, password: opening.password())
+    try tree.run(json: json) { try convert($0, to: $1, as: format) }
+  }
+
   /// - Parameter path: the output's path; nil for standard output.
-  private func convert(to path: String?, as format: OutputFormat) throws {
+  private func convert(_ source: CheckpointSource, to path: String?, as format: OutputFormat) throws {
     let clock = ContinuousClock()
     let start = clock.now
-    let checkpoint = try paths().source.open(opening, tensors.leaving)
+    let checkpoint = try source.open(opening, tensors.leaving)
     var options = tensors.writeOptions
     options.key = network.key
     let edits = NetworkEdits(

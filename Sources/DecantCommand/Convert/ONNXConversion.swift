@@ -80,7 +80,7 @@ struct ONNXConversion {
     if json {
       return StandardStreams.document(
         ConversionSummary.json(
-          output, format: "onnx", tensors: report.weightCount,
+          output, from: input.path, format: "onnx", tensors: report.weightCount,
           bytes: report.byteCount + (report.dataByteCount ?? 0), choice: file.choice,
           others: file.parametrized.json(isResolved: true)))
     }

@@ -49,13 +49,15 @@ struct IdentifyCommand: CheckpointCommand {
     }
   }
 
-  func answer() throws {
-    if dialects || architectures {
-      return dialects
-        ? CatalogueReport.printDialects(json: json) : CatalogueReport.printArchitectures(json: json)
-    }
+  func run() throws {
+    if dialects { return CatalogueReport.printDialects(json: json) }
+    if architectures { return CatalogueReport.printArchitectures(json: json) }
+    try answerForEach()
+  }
+
+  func answer(for source: CheckpointSource) throws {
     let network = try NetworkFile(
-      identifying: joining.source(file).open(opening, leaving), key: key, except: leaving.except)
+      identifying: source.open(opening, leaving), key: key, except: leaving.except)
     network.printChoice()
     if let part = network.part {
       // Names and shapes are whole, so the answer stands.
@@ -72,7 +74,7 @@ struct IdentifyCommand: CheckpointCommand {
       identification = try network.identify(prefix: prefix, note: StandardStreams.note)
     } catch {
       guard [.notAResNet, .unsupportedNetwork].contains(error.code) else { throw error }
-      throw refuse(NoMatchReport(network.weights, reason: error.reason))
+      throw refuse(NoMatchReport(network.weights, reason: error.reason), source.path)
     }
     let measured = try measuring.report(on: identification, of: network)
     let report = IdentificationReport(
@@ -82,23 +84,20 @@ struct IdentifyCommand: CheckpointCommand {
       report.printJSON(measured)
     } else {
       report.print()
-      if explain { try printExplanation(identification) }
+      if explain { try printExplanation(identification, source.path) }
       measured?.print()
     }
     if !identification.isResNet { throw ExitStatus.no }
   }
 
-  /// The path that messages show.
-  private var path: String { file ?? joining.join.first ?? "" }
-
   /// Reports that the file is not a ResNet, and what it contains instead.
-  private func refuse(_ absence: NoMatchReport) -> ExitStatus {
+  private func refuse(_ absence: NoMatchReport, _ path: String) -> ExitStatus {
     if json { StandardStreams.document(absence.json) }
     StandardStreams.error("\(path.escapedForDisplay): \(absence.text)")
     return .no
   }
 
-  private func printExplanation(_ identification: ResNetIdentification) throws {
+  private func printExplanation(_ identification: ResNetIdentification, _ path: String) throws {
     var configuration = identification.configuration
     if let stride0 { configuration.stride0 = stride0 }
     let size = size ?? (identification.isForSmallImages ? 32 : 224)

@@ -49,9 +49,9 @@ struct InspectCommand: CheckpointCommand {
     }
   }
 
-  func answer() throws {
+  func answer(for source: CheckpointSource) throws {
     if pickle { return try disassemble() }
-    let checkpoint = try joining.source(file).open(opening)
+    let checkpoint = try source.open(opening)
     // The process ends with this command. Freeing a large listing first would take a tenth of its time.
     _ = unsafe Unmanaged.passRetained(RetainedCheckpoint(checkpoint))
     var objects = checkpoint.objects
@@ -88,6 +88,10 @@ struct InspectCommand: CheckpointCommand {
     }
     // An option's value is slow to read.
     let (stats, digest) = (stats, digest)
+    if stats || digest {
+      let tensors = rows.filter { $0.entry.state == .whole }.map(\.entry.tensor).filter(\.isReadable)
+      try checkpoint.requireModestSize(tensors.map(\.byteCount).saturatingSum, of: tensors)
+    }
     for index in rows.indices { try rows[index].measure(stats: stats, digest: digest, in: checkpoint) }
     let damage =
       checksums || stats || digest

@@ -30,13 +30,26 @@ struct JoinOptions: ParsableArguments {
 struct CheckpointSource {
   let paths: [String]
   let isJoined: Bool
+  /// The result of opening the path, for a folder that `--recursive` came by; else nil.
+  private var opened: Result<Checkpoint, DecantError>?
+
+  init(paths: [String], isJoined: Bool) {
+    self.paths = paths
+    self.isJoined = isJoined
+  }
+
+  init(_ entry: CheckpointTree.Entry) {
+    self.init(paths: [entry.path], isJoined: false)
+    opened = entry.opened
+  }
 
   /// The path that messages show: that of the first file.
   var path: String { paths.first ?? "" }
 
   /// Opens the checkpoint.
   func open(_ opening: OpeningOptions) throws(DecantError) -> Checkpoint {
-    isJoined
+    if let opened { return try opened.get() }
+    return isJoined
       ? try Checkpoint(joining: paths, limits: opening.limits, password: try opening.password())
       : try Checkpoint(path: path, limits: opening.limits, password: try opening.password())
   }

@@ -107,6 +107,8 @@ enum StandardStreams {
   static func beginAnswer(on path: String, isJSON: Bool) {
     documents.store(false, ordering: .relaxed)
     output.withLock {
+      // Each answer has its own notes.
+      $0.known = []
       $0.answer = Answer(heading: isJSON ? nil : "==> \(path.escapedForDisplay) <==", isJSON: isJSON)
     }
   }

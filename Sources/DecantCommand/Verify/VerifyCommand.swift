@@ -25,9 +25,9 @@ struct VerifyCommand: CheckpointCommand {
 
   func validate() throws { _ = try joining.source(file) }
 
-  func answer() throws {
+  func answer(for source: CheckpointSource) throws {
     let file = try network.file(
-      in: joining.source(file), opening, leaving, allowsWrongChecksums: true)
+      in: source, opening, leaving, allowsWrongChecksums: true)
     let found = try network.resolve(
       file, classes: numClasses ?? network.arch?.configuration.classes, isForComputing: false)
     // With --arch and no prefix, the file is expected to contain nothing else.

@@ -14,6 +14,8 @@ struct CheckpointPickling {
   var bytes: [UInt8] { writer.bytes }
   /// The number of values that were left out because the loader refuses them.
   private(set) var droppedCount = 0
+  /// The names of the first of these values.
+  var droppedNames: [String] { refusals.map(\.path) }
   var tensors: TensorPickling
 
   let plan: ConversionPlan

@@ -133,22 +133,35 @@ package struct CheckpointFolder {
     return inner
   }
 
-  /// Returns the names of the files in the folder, sorted by their bytes. O(files log files).
+  /// An entry of a folder.
+  package struct Entry {
+    /// The name, which need not be UTF-8.
+    package let name: FilePath
+    /// False for files, links and everything else.
+    package let isFolder: Bool
+  }
+
+  /// Returns the entries of the folder, sorted by the bytes of their names. O(entries log entries).
   ///
-  /// - Throws: ``DecantError`` when the folder cannot be read, or has more than `limit` files.
+  /// - Throws: ``DecantError`` when the folder cannot be read, or has more than `limit` entries.
+  package func entries(limit: Int) throws(DecantError) -> [Entry] {
+    var entries: [Entry] = []
+    try list(".", limit: limit) { entries.append(Entry(name: FilePath(bytes: $0), isFolder: $1)) }
+    return entries.sorted { $0.name.bytes.lexicographicallyPrecedes($1.name.bytes) }
+  }
+
+  /// Returns the names of the files in the folder, sorted by their bytes. O(entries log entries).
+  ///
+  /// - Throws: ``DecantError`` when the folder cannot be read, or has more than `limit` entries.
   package func names(limit: Int) throws(DecantError) -> [String] {
-    var names: [String] = []
-    try list(".", limit: limit) { name, isFolder in if !isFolder { names.append(name) } }
-    return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+    try entries(limit: limit).filter { !$0.isFolder }.map(\.name.repairedText)
   }
 
   /// Returns the names of the folders in the folder, sorted by their bytes. Links are left out.
   ///
   /// - Throws: ``DecantError`` when the folder cannot be read, or has more than `limit` entries.
   package func folderNames(limit: Int) throws(DecantError) -> [String] {
-    var names: [String] = []
-    try list(".", limit: limit) { name, isFolder in if isFolder { names.append(name) } }
-    return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+    try entries(limit: limit).filter(\.isFolder).map(\.name.repairedText)
   }
 
   /// Returns the files in the folder and in the folders below it with their sizes, sorted by the bytes of their names,
@@ -160,7 +173,8 @@ package struct CheckpointFolder {
     var folders = [""]
     var seen = 0
     while let parent = folders.popLast() {
-      try list(parent.isEmpty ? "." : parent, limit: limit - seen) { name, isFolder in
+      try list(parent.isEmpty ? "." : parent, limit: limit - seen) { bytes, isFolder in
+        let name = FilePath(bytes: bytes).repairedText
         let path = parent.isEmpty ? name : parent + "/" + name
         seen += 1
         if isFolder { return folders.append(path) }
@@ -175,7 +189,7 @@ package struct CheckpointFolder {
 
   /// Calls `body` with each entry of a folder but `.` and `..`, and with true for folders.
   private func list(
-    _ folder: String, limit: Int, _ body: (String, Bool) -> Void
+    _ folder: String, limit: Int, _ body: ([UInt8], Bool) -> Void
   ) throws(DecantError) {
     let own = CheckpointFolder.retryingWithMoreDescriptors {
       unsafe openat(handle.descriptor, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
@@ -186,10 +200,8 @@ package struct CheckpointFolder {
     defer { unsafe closedir(stream) }
     var count = 0
     while let entry = unsafe readdir(stream) {
-      let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) { name in
-        unsafe name.withMemoryRebound(to: CChar.self, capacity: 256) { unsafe String(cString: $0) }
-      }
-      guard name != ".", name != ".." else { continue }
+      let name = unsafe withUnsafeBytes(of: entry.pointee.d_name) { unsafe Array($0.prefix { $0 != 0 }) }
+      guard name != [0x2E], name != [0x2E, 0x2E] else { continue }
       count += 1
       guard count <= limit else {
         throw DecantError(

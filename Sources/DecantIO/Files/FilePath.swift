@@ -19,6 +19,12 @@ package struct FilePath: Sendable, Equatable {
   /// The path as text. Bytes that are not UTF-8 are spelled `\xff`; such a text opens no file.
   package var text: String { spelled { $0 } }
 
+  /// The path as text that opens the file; nil when the bytes are not UTF-8.
+  package var validText: String? { String(validating: bytes, as: UTF8.self) }
+
+  /// The path as text, with a replacement character for what is not UTF-8; such a text opens no file.
+  var repairedText: String { String(decoding: bytes, as: UTF8.self) }
+
   /// The path for people, with control characters escaped.
   package var escapedForDisplay: String { spelled(\.escapedForDisplay) }
 

@@ -143,9 +143,16 @@ package final class InputFile: StorageContent, Sendable {
 }
 
 /// The identity of a file, independent of its path.
-package struct FileIdentity: Equatable, Sendable {
+package struct FileIdentity: Hashable, Sendable {
   package let device: UInt64
   let inode: UInt64
+
+  /// Returns the identity of the file that a path leads to; nil when there is none.
+  package init?(path: String) {
+    var status = stat()
+    guard unsafe stat(path, &status) == 0 else { return nil }
+    self.init(status)
+  }
 
   init(_ status: stat) { (device, inode) = (UInt64(status.st_dev), UInt64(status.st_ino)) }
 }
