@@ -96,6 +96,21 @@ extension Checkpoint {
     return names
   }
 
+  /// Returns the names of the values directly in a value, in the file's order.
+  ///
+  /// - Parameter parent: the name of the value; nil for the root.
+  package func keyNames(below parent: String?) -> [String] {
+    var known: Set<String> = []
+    var names: [String] = []
+    for path in tensors.lazy.map(\.path) + objects.map(\.path) {
+      for length in 0..<path.count where length == 0 ? parent == nil : path[..<length].joinedName == parent {
+        let name = path[...length].joinedName
+        if known.insert(name).inserted { names.append(name) }
+      }
+    }
+    return names
+  }
+
   private func holdsTensors(_ path: [PathKey]) -> Bool {
     tensors.contains { $0.path.starts(with: path) }
       || objects.contains { $0.unreadTensor != nil && $0.path.starts(with: path) }

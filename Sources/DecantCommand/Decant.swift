@@ -12,10 +12,7 @@ struct Decant: ParsableCommand {
     commandName: "decant",
     abstract:
       "Inspect, verify, convert and run PyTorch checkpoints without Python. Never executes code from a file.",
-    usage: """
-      decant <file> ...
-      decant <command> ...
-      """,
+    usage: help.usageText,
     discussion: """
       Exit codes: 0 success or yes, 1 the answer is no, 2 an error in a file or option value, 64 a wrong command line.
       """,
@@ -94,11 +91,18 @@ struct Decant: ParsableCommand {
   static func main() {
     StandardStreams.prepare()
     StandardInput.acceptAsPath()
+    if let text = Self.page() {
+      StandardStreams.line(text)
+      return StandardStreams.flush()
+    }
     if [["--version"], ["-V"], ["version"]].contains(arguments) {
       StandardStreams.line(configuration.version)
       for line in EngineOptions.description { StandardStreams.line(line) }
       return StandardStreams.flush()
     }
+    let words = arguments.prefix { $0 != "--" }
+    if words.contains("--help-all") { printHelp(listsAll: true) }
+    if words.contains("--help") || words.contains("-h") { printHelp(listsAll: false) }
     var parsed: (any ParsableCommand)?
     do {
       var command = try Self.parsed()
@@ -124,6 +128,7 @@ struct Decant: ParsableCommand {
       let word = error as? UnknownWord
       // The argument parser's own errors: help, the version, or a wrong command line.
       guard word != nil || exitCode(for: error) == .validationFailure else {
+        if fullMessage(for: error).contains("USAGE: ") { printHelp(listsAll: false) }
         StandardStreams.flush()
         exit(withError: error)
       }
@@ -133,6 +138,35 @@ struct Decant: ParsableCommand {
       StandardStreams.flush()
       failUsage(word?.text ?? plain(fullMessage(for: error)))
     }
+  }
+
+  /// Returns the text that an option without a command asks for: a completion script or a manual page.
+  private static func page() -> String? {
+    guard let option = arguments.first, arguments.count == 2 else { return nil }
+    switch option {
+    case "--generate-completion-script": return CompletionScript.text(for: arguments[1])
+    case "--generate-manual-page":
+      return (arguments[1] == "decant" ? Decant.self : documentedCommand(named: arguments[1])).map {
+        ManualPage($0).text
+      }
+    default: return nil
+    }
+  }
+
+  private static func documentedCommand(named name: String) -> (any DocumentedCommand.Type)? {
+    subcommand(named: name) as? any DocumentedCommand.Type
+  }
+
+  /// Prints the help page of the command that the command line names, and ends the process.
+  private static func printHelp(listsAll: Bool) -> Never {
+    if let options = try? PresentationOptions.parse([]) {
+      StandardStreams.present(Presentation(options, isJSON: false))
+    }
+    let words = arguments.filter { !$0.hasPrefix("-") && $0 != "help" }
+    let command = words.first.flatMap(documentedCommand(named:)) ?? Decant.self
+    for line in HelpPage(command, listsAll: listsAll).lines { StandardStreams.line(line) }
+    StandardStreams.finish()
+    ProcessControl.end(0)
   }
 
   /// Returns the parser's message without what it puts around ours: "The value 'x' is invalid for '--arch <arch>': ", and

@@ -22,6 +22,7 @@ enum RemedyTexts {
   /// The files whose sentences are enumerated by type, or are no remedies.
   private static let others = [
     "DecantError+Advice.swift", "DecantError+Command.swift", "DecantError+Code.swift", "ScanRule.swift",
+    "ManualPage.swift",
   ]
 
   private static func sentences(in source: [Unicode.Scalar]) -> [String] {

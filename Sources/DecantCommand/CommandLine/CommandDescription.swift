@@ -56,11 +56,17 @@ extension CommandDescription.Argument {
       (name["kind"]?.string == "long" ? "--" : "-") + (name["name"]?.string ?? "")
     }
     .sorted { $0.utf8.count < $1.utf8.count }
-    valueName = (json["valueName"]?.string ?? "").uppercased()
+    let value = json["valueName"]?.string ?? ""
+    // Choices are words to type.
+    valueName = value.contains("|") ? value : value.uppercased()
     isOptional = json["isOptional"] == true
     isRepeating = json["isRepeating"] == true
     takesAnyWord = json["parsingStrategy"]?.string == "unconditional"
-    abstract = json["abstract"]?.string ?? ""
+    // The parser's own options have its texts.
+    abstract =
+      names.contains("--help")
+      ? "Show this page"
+      : names.contains("--version") ? "Show the version" : json["abstract"]?.string ?? ""
     discussion = json["discussion"]?.string ?? ""
   }
 }

@@ -9,56 +9,71 @@ internal import DecantResNets
 struct ConvertCommand: ParsableCommand, PresentedCommand {
   static let configuration = CommandConfiguration(
     commandName: "convert",
-    abstract: "Convert the tensors to another format, or the network to an ONNX model.")
+    abstract: "Write the tensors in another format, or the network as ONNX.", usage: help.usageText
+  )
 
-  @Argument(help: "The checkpoint; none with --join.") var input: String?
+  @Argument(help: "The checkpoint; none with --join.", completion: .file())
+  var input: String?
   @OptionGroup var opening: OpeningOptions
-  @Argument(help: "The file to write; its extension chooses the format. - is standard output.")
+  @Argument(
+    help: "The file to write; its extension chooses the format. - is standard output.", completion: .file())
   var output: String?
   @Option(
-    name: [.short, .customLong("output")], help: "The file to write, as an option.")
+    name: [.short, .customLong("output")],
+    help: ArgumentHelp("The file to write; - is standard output", valueName: "file"), completion: .file())
   var outputOption: String?
   @OptionGroup var joining: JoinOptions
   @Flag(
     name: .shortAndLong,
-    help:
-      "Convert each checkpoint below a folder to the same path below the folder OUTPUT, in the format of --format."
-  )
+    help: ArgumentHelp(
+      "Convert each checkpoint below a folder",
+      discussion: "Takes two folders, and mirrors the first in the second. Needs --format."))
   var recursive = false
   @Option(
-    help:
-      "The output format, whatever the extension: \(OutputFormat.allCases.map(\.rawValue).joined(separator: ", ")).",
-    transform: OptionValue.format)
+    help: ArgumentHelp(
+      "Output format, whatever the extension",
+      discussion: "One of safetensors, npz, npy, npy-folder, gguf and torch-zip.", valueName: "format"),
+    completion: .list(OutputFormat.allCases.map(\.rawValue)), transform: OptionValue.format)
   var format: OutputFormat?
   @OptionGroup var network: NetworkOptions
   @Option(
     parsing: .unconditional,
-    help: "The number of classes, 0 for no head; for .onnx and --fold-bn.",
+    help: ArgumentHelp(
+      "Number of classes; 0 for no head", discussion: "For .onnx and --fold-bn.", valueName: "n"),
     transform: OptionValue.classes)
   var numClasses: Int?
-  @Flag(help: "Fold a ResNet's batch norms into their convolutions.") var foldBn = false
-  @Flag(help: "Write the weights to a second file, OUTPUT.data; only for .onnx.") var externalData = false
+  @Flag(help: "Fold batch norms into their convolutions")
+  var foldBn = false
+  @Flag(help: "For .onnx: write weights to OUTPUT.data")
+  var externalData = false
   @Option(
-    help:
-      "Rename a ResNet's tensors to this naming, such as timm; decant identify --dialects lists all.",
-    transform: OptionValue.dialect)
+    help: ArgumentHelp(
+      "Rename to another naming, such as timm", discussion: "decant identify --dialects lists all.",
+      valueName: "naming"), completion: .dialects, transform: OptionValue.dialect)
   var names: ResNetDialect?
   @OptionGroup var tensors: TensorOptions
-  @Flag(help: "Fail if the output exists.") var noClobber = false
+  @Flag(help: "Fail if the output exists")
+  var noClobber = false
   @Flag(
-    help: "Convert the complete tensors of a truncated or damaged file, and list the others.")
+    help: ArgumentHelp(
+      "Convert what is whole of a damaged file",
+      discussion: "Converts the complete tensors of a truncated or damaged file, and lists the others."))
   var salvage = false
   @Option(
     help: ArgumentHelp(
-      "Write a text into the metadata, such as general.architecture=resnet. Repeatable.",
-      valueName: "key=value"),
-    transform: OptionValue.metadata)
+      "Add an entry to the metadata (repeatable)", discussion: "Such as general.architecture=resnet.",
+      valueName: "key=value"), transform: OptionValue.metadata)
   var metadata: [(key: String, value: String)] = []
-  @Flag(help: "Store the source file's SHA-256 in the metadata of .safetensors, .gguf or .onnx.")
+  @Flag(
+    help: ArgumentHelp(
+      "Store the source's SHA-256 in the metadata", discussion: "For .safetensors, .gguf and .onnx."))
   var sourceDigest = false
-  @Flag(help: "Flush the file and its folder to disk before exiting.") var durable = false
-  @Flag(help: "Read the output back and compare every tensor with the source.") var check = false
-  @Flag(help: "Print JSON, schema 1.") var json = false
+  @Flag(help: "Flush the file and its folder to disk")
+  var durable = false
+  @Flag(help: "Read the output back and compare it")
+  var check = false
+  @Flag(help: "Print JSON")
+  var json = false
   @OptionGroup var presentation: PresentationOptions
 
   // MARK: Paths

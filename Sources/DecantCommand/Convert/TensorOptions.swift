@@ -5,51 +5,62 @@ internal import DecantTensors
 
 /// The options of `convert` that choose and change tensors.
 struct TensorOptions: ParsableArguments {
-  @Option(help: "Remove this prefix from every name, such as 'module.'.") var stripPrefix: String?
+  @Option(help: ArgumentHelp("Remove a prefix from names, such as 'module.'", valueName: "prefix"))
+  var stripPrefix: String?
   @Option(
-    help: ArgumentHelp(
-      "Rename tensors like sed: 's/pattern/replacement/'. Repeatable.", valueName: "expression"),
+    help: ArgumentHelp("Rename like sed: 's/pattern/new/' (repeatable)", valueName: "expr"),
     transform: OptionValue.substitution)
   var rename: [NameSubstitution] = []
-  @Option(
-    help: ArgumentHelp("Only tensors whose name matches this glob. Repeatable.", valueName: "glob"))
+  @Option(help: ArgumentHelp("Only tensors by name (repeatable)", valueName: "glob"))
   var only: [String] = []
   @OptionGroup var leaving: LeaveOutOptions
   @Option(
-    help: "Cast floating-point tensors to this dtype, such as float16.",
+    help: ArgumentHelp(
+      "Cast floats to this dtype, such as float16",
+      discussion: "Also fp16, half, bf16 and other usual names.", valueName: "dtype"), completion: .dtypes,
     transform: OptionValue.castTarget)
   var dtype: DType?
   @Option(
-    help: "Layout of convolution weights: nhwc turns PyTorch's to channels last, nchw turns them back.",
-    transform: OptionValue.layout)
+    help: ArgumentHelp(
+      "Turn convolution weights to nhwc, or back",
+      discussion: "nhwc turns PyTorch's order to channels last, nchw turns it back.", valueName: "nhwc|nchw"),
+    completion: .list(["nhwc", "nchw"]), transform: OptionValue.layout)
   var layout: ConvolutionLayout?
   @Option(
     help: ArgumentHelp(
-      "The convolution weights to turn, when the file does not say which they are. Repeatable.",
-      valueName: "glob"))
+      "Convolution weights to turn (repeatable)",
+      discussion: "Needed when the file does not say which they are.", valueName: "glob"))
   var layoutOnly: [String] = []
-  @Option(help: ArgumentHelp("The transposed convolutions' weights to turn. Repeatable.", valueName: "glob"))
+  @Option(help: ArgumentHelp("Transposed convolutions to turn (repeatable)", valueName: "glob"))
   var layoutTransposed: [String] = []
   @Option(
     help: ArgumentHelp(
-      "Split the output into .safetensors files of at most this size, such as 5GB, with an index.",
-      valueName: "size"),
+      "Split .safetensors into files of at most this",
+      discussion: "A size such as 5GB or 20M. An index names the file of each tensor.", valueName: "size"),
     transform: OptionValue.shardSize)
   var shardSize: Int?
-  @Flag(help: "Convert quantised tensors to float32.") var dequantize = false
-  @Flag(help: "Convert sparse tensors to dense tensors.") var toDense = false
+  @Flag(help: "Convert quantised tensors to float32")
+  var dequantize = false
+  @Flag(help: "Convert sparse tensors to dense tensors")
+  var toDense = false
   @Flag(
-    help:
-      "Compute the weights that PyTorch computes: pruned, weight norm, spectral norm. Always done for .onnx.")
+    help: ArgumentHelp(
+      "Compute weights as PyTorch does when used",
+      discussion: "Those of pruning, weight norm and spectral norm. Always done for .onnx."))
   var resolve = false
-  @Flag(help: "Include the tensors of a module that its state_dict() leaves out.") var withAttributes = false
+  @Flag(help: "Include tensors that state_dict() leaves out")
+  var withAttributes = false
   @Flag(
-    help:
-      "For .pth: leave out values that torch.load(weights_only=True) rejects, and replace modules by their state dicts."
-  )
+    help: ArgumentHelp(
+      "For .pth: leave out what weights_only rejects",
+      discussion:
+        "Leaves out values that torch.load(weights_only=True) rejects, and replaces modules by their state dicts."
+    ))
   var dropObjects = false
-  @Flag(help: "For .pth: write only the parts of storages that tensors use.") var shrink = false
-  @Flag(help: "Write .pth in the format before PyTorch 1.6.") var legacy = false
+  @Flag(help: "For .pth: write only used parts of storages")
+  var shrink = false
+  @Flag(help: "For .pth: the format before PyTorch 1.6")
+  var legacy = false
 
   /// The options that change what every format holds, and whether each was given.
   var given: [(name: String, isGiven: Bool)] {

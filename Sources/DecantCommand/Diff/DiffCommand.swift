@@ -10,44 +10,67 @@ internal import DecantTensors
 struct DiffCommand: ParsableCommand, PresentedCommand {
   static let configuration = CommandConfiguration(
     commandName: "diff",
-    abstract: "Compare the tensors of two checkpoints, across formats, namings and dtypes.",
+    abstract: "Compare the tensors of two checkpoints.",
+    usage: help.usageText,
     discussion: """
       Exit codes: 0 equal, 1 different, 2 a file or a key is wrong. Only tensors are compared.
       """)
 
-  @Argument(help: "The first checkpoint.") var a: String
-  @Argument(help: "The second checkpoint; none with --join.") var b: String?
+  @Argument(help: "The first checkpoint.", completion: .file())
+  var a: String
+  @Argument(help: "The second checkpoint; none with --join.", completion: .file())
+  var b: String?
   @OptionGroup var joining: JoinOptions
   @OptionGroup var opening: OpeningOptions
   @Option(
     name: .shortAndLong, parsing: .unconditional,
-    help: "Compare only the tensors under this key in both files; '.' is the root.")
+    help: ArgumentHelp("Compare what is under this key; '.' is the root", valueName: "key"), completion: .keys
+  )
   var key: String?
-  @Option(parsing: .unconditional, help: "The key in A.") var keyA: String?
-  @Option(parsing: .unconditional, help: "The key in B.") var keyB: String?
   @Option(
-    help: ArgumentHelp("Only tensors whose name matches this glob. Repeatable.", valueName: "glob"))
+    parsing: .unconditional, help: ArgumentHelp("Key in the first file", valueName: "key"), completion: .keys)
+  var keyA: String?
+  @Option(
+    parsing: .unconditional, help: ArgumentHelp("Key in the second file", valueName: "key"), completion: .keys
+  )
+  var keyB: String?
+  @Option(help: ArgumentHelp("Only tensors by name (repeatable)", valueName: "glob"))
   var only: [String] = []
   @OptionGroup var leaving: LeaveOutOptions
   @Option(
-    help: "Allowed absolute difference: |x - y|.", transform: OptionValue.tolerance("--tolerance-abs"))
+    help: ArgumentHelp(
+      "Allowed absolute difference", discussion: "The largest allowed |x - y|.", valueName: "x"),
+    transform: OptionValue.tolerance("--tolerance-abs"))
   var toleranceAbs: Double?
   @Option(
-    help: "Allowed relative difference: |x - y| / max(|x|, |y|).",
-    transform: OptionValue.tolerance("--tolerance-rel"))
+    help: ArgumentHelp(
+      "Allowed relative difference", discussion: "The largest allowed |x - y| / max(|x|, |y|).",
+      valueName: "x"), transform: OptionValue.tolerance("--tolerance-rel"))
   var toleranceRel: Double?
-  @Option(help: "Allowed difference in units in the last place (ULP) of the less precise dtype.")
+  @Option(
+    help: ArgumentHelp(
+      "Allowed difference in the last place (ULP)",
+      discussion: "In units in the last place of the less precise dtype.", valueName: "n"))
   var toleranceUlp: UInt64?
-  @Flag(help: "Treat renamed tensors with equal data as equal.") var ignoreNames = false
-  @Flag(help: "Match tensors by exact name only, not by prefix, naming or data.")
+  @Flag(help: "Treat renamed tensors with equal data as equal")
+  var ignoreNames = false
+  @Flag(help: ArgumentHelp("Match tensors by exact name only", discussion: "Not by prefix, naming or data."))
   var exactNames = false
-  @Flag(help: "Compare quantised tensors as float32.") var dequantize = false
-  @Flag(help: "Compare sparse tensors as dense tensors.") var toDense = false
-  @Flag(help: "Compare the weights that PyTorch computes: pruned, weight norm, spectral norm.")
+  @Flag(help: "Compare quantised tensors as float32")
+  var dequantize = false
+  @Flag(help: "Compare sparse tensors as dense tensors")
+  var toDense = false
+  @Flag(
+    help: ArgumentHelp(
+      "Compare the weights that PyTorch computes",
+      discussion: "Those of pruning, weight norm and spectral norm."))
   var resolve = false
-  @Option(help: "Print the N changed tensors that differ most, one a line.") var top: Int?
-  @Flag(help: "Print every list in full, one tensor a line.") var all = false
-  @Flag(help: "Print JSON, schema 1.") var json = false
+  @Option(help: ArgumentHelp("Print the N tensors that differ most", valueName: "n"))
+  var top: Int?
+  @Flag(help: "Print every list in full")
+  var all = false
+  @Flag(help: "Print JSON")
+  var json = false
   @OptionGroup var presentation: PresentationOptions
 
   func validate() throws {

@@ -8,34 +8,40 @@ internal import DecantResNets
 struct IdentifyCommand: CheckpointCommand {
   static let configuration = CommandConfiguration(
     commandName: "identify",
-    abstract: "Identify the ResNet in a checkpoint, and list what the file does not contain.")
+    abstract: "Name the ResNet in a checkpoint, with the evidence.",
+    usage: help.usageText)
 
-  @Argument(help: "The checkpoint.") var file: String?
+  @Argument(help: "The checkpoint.", completion: .file())
+  var file: String?
   @OptionGroup var recursion: RecursionOptions
   @OptionGroup var joining: JoinOptions
   @OptionGroup var opening: OpeningOptions
   @OptionGroup var leaving: LeaveOutOptions
   @Option(
     name: .shortAndLong, parsing: .unconditional,
-    help: "The state dict to use, as inspect lists it; '.' is the root.")
+    help: ArgumentHelp(
+      "State dict to use; '.' is the root", discussion: "A path as decant inspect lists it.", valueName: "key"
+    ), completion: .keys)
   var key: String?
-  @Option(help: "The prefix of the network's tensor names, when the file holds several networks.")
+  @Option(help: ArgumentHelp("Prefix of the names, with several networks", valueName: "prefix"))
   var prefix: String?
   @OptionGroup var measuring: MeasureOptions
-  @Flag(help: "List the naming dialects and their tensor names instead.") var dialects = false
-  @Flag(help: "List the known architectures instead.") var architectures = false
-  @Flag(
-    help: "Also explain the network: cost of each stage, blocks, depth and downsampling.")
+  @Flag(help: "List the naming dialects instead")
+  var dialects = false
+  @Flag(help: "List the known architectures instead")
+  var architectures = false
+  @Flag(help: "Also explain cost, blocks and downsampling")
   var explain = false
   @Option(
-    help: "Image height and width for --explain. Default: 224, or 32 where the stem is for small images.",
+    help: ArgumentHelp("Image size for --explain (default 224 or 32)", valueName: "n"),
     transform: OptionValue.integer(in: 1...16_384, "--size is between 1 and 16,384"))
   var size: Int?
   @Option(
-    help: "Stride of the stem's convolution and pooling for --explain.",
+    help: ArgumentHelp("Stride of the stem for --explain", valueName: "1|2"), completion: .list(["1", "2"]),
     transform: OptionValue.stride0)
   var stride0: Int?
-  @Flag(help: "Print JSON, schema 1.") var json = false
+  @Flag(help: "Print JSON")
+  var json = false
   @OptionGroup var presentation: PresentationOptions
 
   func validate() throws {

@@ -8,12 +8,16 @@ internal import DecantTensors
 
 /// The options of `identify` for measuring settings that tensor shapes do not determine.
 struct MeasureOptions: ParsableArguments {
-  @Flag(help: "Estimate the stem's stride from the running statistics. A hint, with its error rate.")
+  @Flag(
+    help: ArgumentHelp(
+      "Estimate the stem's stride from statistics",
+      discussion: "A hint from the running statistics of batch norms, printed with its error rate."))
   var measure = false
   @Option(
-    help:
-      "Measure with these images instead of noise: a .npy of N×C×H×W, normalised as for training."
-  )
+    help: ArgumentHelp(
+      "Measure with these images instead of noise",
+      discussion: "A .npy of N×C×H×W, normalised as for training.", valueName: "file"),
+    completion: .file(extensions: ["npy"]))
   var images: String?
 
   func validate() throws {

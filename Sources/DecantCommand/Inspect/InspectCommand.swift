@@ -9,31 +9,43 @@ internal import DecantTensors
 struct InspectCommand: CheckpointCommand {
   static let configuration = CommandConfiguration(
     commandName: "inspect",
-    abstract: "List everything in a checkpoint: tensors and other values.",
+    abstract: "List everything in a checkpoint: tensors and other values.", usage: help.usageText,
     aliases: ["ls"])
 
   enum Order: String, ExpressibleByArgument, CaseIterable {
     case file, name, bytes
   }
 
-  @Argument(help: "The checkpoint.") var file: String?
+  @Argument(help: "The checkpoint.", completion: .file())
+  var file: String?
   @OptionGroup var recursion: RecursionOptions
   @OptionGroup var joining: JoinOptions
   @OptionGroup var opening: OpeningOptions
   @Option(
     name: .shortAndLong, parsing: .unconditional,
-    help: "Show only the values under this key, as inspect lists it; '.' is the root.")
+    help: ArgumentHelp(
+      "Only what is under this key; '.' is the root",
+      discussion: "A path as decant inspect lists it. The key of a single value prints that value.",
+      valueName: "key"), completion: .keys)
   var key: String?
-  @Option(help: "Show only tensors whose name matches this glob, such as '*.bn?.*'.") var filter: String?
-  @Option(help: "Order of the tensors: file, name or bytes (largest first).") var sort = Order.file
-  @Flag(help: "Show the names as a tree, with the tensors and bytes of each branch.") var tree = false
-  @Flag(help: "Show each tensor's minimum, maximum and mean, and count NaN and infinity.") var stats =
+  @Option(help: ArgumentHelp("Only tensors by name, such as '*.bn?.*'", valueName: "glob"))
+  var filter: String?
+  @Option(help: ArgumentHelp("Order of tensors; bytes: largest first", valueName: "file|name|bytes"))
+  var sort = Order.file
+  @Flag(help: "Show names as a tree with sizes")
+  var tree = false
+  @Flag(help: "Show ranges and means, and count NaN and Inf")
+  var stats =
     false
-  @Flag(help: "Show the SHA-256 of each tensor's elements.") var digest = false
-  @Flag(help: "Verify every CRC-32 in the file.") var checksums = false
-  @Flag(help: "Print JSON, schema 1.") var json = false
+  @Flag(help: "Show the SHA-256 of each tensor")
+  var digest = false
+  @Flag(help: "Verify every CRC-32 in the file")
+  var checksums = false
+  @Flag(help: "Print JSON")
+  var json = false
   @OptionGroup var presentation: PresentationOptions
-  @Flag(help: "Disassemble the pickle instead, like Python's pickletools.") var pickle = false
+  @Flag(help: "Disassemble the pickle, like pickletools")
+  var pickle = false
 
   func validate() throws {
     let source = try joining.source(file)

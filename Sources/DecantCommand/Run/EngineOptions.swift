@@ -9,14 +9,14 @@ struct EngineOptions: ParsableArguments {
   enum Engine: String, ExpressibleByArgument, CaseIterable { case reference, onednn, both }
 
   @Option(
-    help:
-      "The engine: onednn (fast), reference (slower, exact) or both (compares them). Default: onednn where possible."
-  )
+    help: ArgumentHelp(
+      "onednn (fast), reference (exact) or both",
+      discussion: "By default onednn where it is possible. both compares the two.", valueName: "name"))
   var engine: Engine?
   @Option(
     help: ArgumentHelp(
-      "How onednn computes convolutions: exact, or fast, which uses Winograd convolutions where they pay off.",
-      valueName: "exact|fast"),
+      "How onednn computes convolutions", discussion: "fast uses Winograd convolutions where they pay off.",
+      valueName: "exact|fast"), completion: .list(["exact", "fast"]),
     transform: { text in
       guard let numerics = Numerics(rawValue: text) else {
         throw ValidationError("--numerics is exact or fast, not '\(text.escapedForDisplay)'.")

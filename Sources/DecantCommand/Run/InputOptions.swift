@@ -16,25 +16,32 @@ struct InputOptions: ParsableArguments {
   @Option(
     parsing: .upToNextOption,
     help: ArgumentHelp(
-      "The input: a .npy or .safetensors of N×C×H×W, a PNG or JPEG, or a folder of images and .npy files. Repeatable.",
-      valueName: "path"))
+      "Images, folders, .npy or .safetensors files",
+      discussion:
+        "Takes several. A .npy or .safetensors file holds N×C×H×W. The last word is the checkpoint when no other is given.",
+      valueName: "path…"), completion: .file())
   var input: [String] = []
-  @Option(help: "The input's name in a .safetensors file of several tensors.") var inputKey: String?
-  @Option(help: "The order of the axes of .npy and .safetensors inputs: nchw, or nhwc for channels last.")
+  @Option(help: ArgumentHelp("Tensor to use of a .safetensors input", valueName: "name"))
+  var inputKey: String?
+  @Option(help: ArgumentHelp("Order of axes of .npy and .safetensors inputs", valueName: "nchw|nhwc"))
   var inputLayout: InputLayout?
   @Option(
-    help: "Preprocessing of images: imagenet-eval, imagenet-raw, or none for tensors.",
-    transform: OptionValue.preprocessing)
+    help: ArgumentHelp("imagenet-eval, imagenet-raw or none", valueName: "kind"),
+    completion: .list(Preprocessing.allCases.map(\.rawValue)), transform: OptionValue.preprocessing)
   var preprocess: Preprocessing?
   @Option(
-    help:
-      "The largest batch of images of one size; may change the last bits of results. (default: 1)",
-    transform: OptionValue.integer(in: 1...256, "--batch is between 1 and 256"))
+    help: ArgumentHelp(
+      "Largest batch of images of one size (default 1)", discussion: "May change the last bits of results.",
+      valueName: "n"), transform: OptionValue.integer(in: 1...256, "--batch is between 1 and 256"))
   var batch = 1
-  @Flag(help: "Ignore the orientation in EXIF and XMP.") var ignoreOrientation =
+  @Flag(help: "Ignore the orientation in EXIF and XMP")
+  var ignoreOrientation =
     false
   @Flag(
-    help: "Split images larger than 1536×1536 into 1024×1024 tiles, and average their logits by area.")
+    help: ArgumentHelp(
+      "Average the logits of tiles of large images",
+      discussion:
+        "Splits images larger than 1536×1536 into tiles of 1024×1024 and averages their logits by area."))
   var tile = false
 
   func validate() throws {

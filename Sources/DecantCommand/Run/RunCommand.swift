@@ -10,43 +10,49 @@ internal import DecantResNets
 struct RunCommand: ParsableCommand, PresentedCommand {
   static let configuration = CommandConfiguration(
     commandName: "run",
-    abstract: "Run the network on an input, and compare every stage with reference outputs.")
+    abstract: "Run the network on images or tensors, and compare its stages.",
+    usage: help.usageText)
 
-  @Argument(help: "The checkpoint.") var file: String?
+  @Argument(help: "The checkpoint.", completion: .file())
+  var file: String?
   @OptionGroup var joining: JoinOptions
   @OptionGroup var opening: OpeningOptions
   @OptionGroup var leaving: LeaveOutOptions
   @OptionGroup var network: NetworkOptions
   @Option(
     parsing: .unconditional,
-    help: "The number of classes, 0 for no head. Default: as in the file.",
+    help: ArgumentHelp(
+      "Number of classes; 0 for no head", discussion: "By default as in the file.", valueName: "n"),
     transform: OptionValue.classes)
   var numClasses: Int?
   @OptionGroup var inputs: InputOptions
   @Option(
-    help: "The number of classes to show for each image, largest first. (default: 5)",
+    help: ArgumentHelp("Number of classes to show (default 5)", valueName: "n"),
     transform: OptionValue.integer(in: 1..., "--top is at least 1"))
   var top = 5
-  @Option(help: "A text file with the class names, one per line.") var labels: String?
+  @Option(
+    help: ArgumentHelp("Text file with a class name on each line", valueName: "file"), completion: .file())
+  var labels: String?
   @OptionGroup var stages: StageOptions
   @OptionGroup var engine: EngineOptions
-  @Flag(help: "Compute in float64.") var float64 = false
+  @Flag(help: "Compute in float64")
+  var float64 = false
   @Flag(
     name: .customLong("validate"),
-    help:
-      "Compare every stage with the reference engine in float64; exit 1 when a difference is more than rounding."
-  )
+    help: ArgumentHelp(
+      "Compare every stage with float64", discussion: "Exit code 1 when a difference is more than rounding."))
   var validates = false
   @Option(
     name: [.customShort("j", allowingJoined: true), .long],
-    help: "The number of threads. Default: one per processor.",
+    help: ArgumentHelp("Number of threads", discussion: "By default one for each processor.", valueName: "n"),
     transform: OptionValue.integer(in: 1...256, "--threads is between 1 and 256"))
   var threads: Int?
   @Option(
-    help: "Run this many times and print the median time. (default: 1)",
+    help: ArgumentHelp("Run N times and print the median time", valueName: "n"),
     transform: OptionValue.integer(in: 1...100_000, "--repeat is between 1 and 100,000"))
   var `repeat` = 1
-  @Flag(help: "Print JSON, schema 1.") var json = false
+  @Flag(help: "Print JSON")
+  var json = false
   @OptionGroup var presentation: PresentationOptions
 
   mutating func validate() throws {

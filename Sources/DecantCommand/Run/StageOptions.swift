@@ -7,17 +7,29 @@ internal import DecantGraphs
 struct StageOptions: ParsableArguments {
   @Option(
     name: .shortAndLong,
-    help: "Write the output for all images, or the stage of --stage, to this .npy file.")
+    help: ArgumentHelp(
+      "Write the output to this .npy file", discussion: "The output for all images, or the stage of --stage.",
+      valueName: "file"), completion: .file(extensions: ["npy"]))
   var output: String?
-  @Option(help: "The stage that --output writes: input, stem, maxpool, layer1 …, avgpool, logits or output.")
+  @Option(
+    help: ArgumentHelp(
+      "Stage that --output writes, such as layer4",
+      discussion: "input, stem, maxpool, layer1 …, avgpool, logits or output.", valueName: "name"),
+    completion: .stages)
   var stage: String?
-  @Option(help: "Write every stage to this .safetensors file.") var stages: String?
   @Option(
-    help: "Compare every stage with the reference outputs in this .safetensors file; exit 1 when one differs."
-  ) var compare: String?
+    help: ArgumentHelp("Write every stage to this file", valueName: "file"),
+    completion: .file(extensions: ["safetensors"]))
+  var stages: String?
   @Option(
-    help:
-      "Largest difference that --compare allows, relative to the stage's largest value. (default: 1e-05)",
+    help: ArgumentHelp(
+      "Compare every stage with reference outputs", discussion: "Exit code 1 when one differs.",
+      valueName: "file"), completion: .file(extensions: ["safetensors"]))
+  var compare: String?
+  @Option(
+    help: ArgumentHelp(
+      "Largest difference of --compare (default 1e-05)", discussion: "Relative to the stage's largest value.",
+      valueName: "x"),
     transform: { text in
       guard let value = Double(text), value >= 0 else {
         throw ValidationError("--tolerance is at least 0.")

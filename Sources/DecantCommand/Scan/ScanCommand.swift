@@ -8,7 +8,7 @@ internal import DecantScanning
 struct ScanCommand: ParsableCommand, PresentedCommand {
   static let configuration = CommandConfiguration(
     commandName: "scan",
-    abstract: "Report code that a file would execute when loaded, without loading it.",
+    abstract: "Report code that loading a file would execute.", usage: help.usageText,
     discussion: """
       Verdicts: clean (loading only builds tensors), unknown (loading imports other libraries), dangerous (loading can \
       execute code, or the file hides what it loads), unreadable (damaged, or not a format that scan reads). Texts, \
@@ -21,21 +21,28 @@ struct ScanCommand: ParsableCommand, PresentedCommand {
     case unknown, dangerous
   }
 
-  @Argument(help: "Files and folders; folders are searched for files.") var paths: [String] = []
+  @Argument(help: "Files and folders; folders are searched for files.", completion: .file())
+  var paths: [String] = []
   @OptionGroup var opening: OpeningOptions
-  @Option(help: "Skip files in folders whose name matches this glob, such as '*.md'. Repeatable.")
+  @Option(help: ArgumentHelp("Skip files in folders by name (repeatable)", valueName: "glob"))
   var skip: [String] = []
   @Option(
-    help: "The verdict from which the exit code is 1: unknown or dangerous. Unreadable files always give 1.")
+    help: ArgumentHelp(
+      "Verdict from which the exit code is 1",
+      discussion: "unknown by default. Unreadable files always give 1.", valueName: "unknown|dangerous"))
   var failOn = Threshold.unknown
-  @Flag(help: "Print JSON, schema 1.") var json = false
+  @Flag(help: "Print JSON")
+  var json = false
   @OptionGroup var presentation: PresentationOptions
-  @Flag(help: "Print SARIF 2.1.0 for code-scanning services.") var sarif = false
-  @Flag(help: "Show only files that are not clean.") var onlyFindings = false
-  @Flag(help: "List the rules.") var rules = false
+  @Flag(help: "Print SARIF 2.1.0 for code scanning")
+  var sarif = false
+  @Flag(help: "Show only files that are not clean")
+  var onlyFindings = false
+  @Flag(help: "List the rules instead")
+  var rules = false
   @Option(
     name: [.customShort("j", allowingJoined: true), .long],
-    help: "The number of threads. Default: one per processor.",
+    help: ArgumentHelp("Number of threads", discussion: "By default one for each processor.", valueName: "n"),
     transform: OptionValue.integer(in: 1...256, "--threads is between 1 and 256"))
   var threads = ProcessControl.processorCount
 

@@ -7,7 +7,9 @@ struct JoinOptions: ParsableArguments {
   @Option(
     parsing: .upToNextOption,
     help: ArgumentHelp(
-      "Join the files of all ranks of one run, instead of one checkpoint.", valueName: "file"))
+      "Join the files of all ranks of one run",
+      discussion: "Takes several files, in any order, instead of one checkpoint.", valueName: "file…"),
+    completion: .file())
   var join: [String] = []
 
   /// Returns the checkpoint that the command line names: a path, or the files to join.

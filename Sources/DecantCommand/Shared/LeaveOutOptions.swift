@@ -4,10 +4,10 @@ internal import DecantCheckpoints
 
 /// The options that leave tensors out, of every command that uses weights.
 struct LeaveOutOptions: ParsableArguments {
-  @Option(
-    help: ArgumentHelp("Leave out tensors whose name matches this glob. Repeatable.", valueName: "glob"))
+  @Option(help: ArgumentHelp("Leave out tensors by name (repeatable)", valueName: "glob"))
   var except: [String] = []
-  @Flag(help: "Leave out tensors of kinds that cannot be read, and name them.") var skipUnread = false
+  @Flag(help: ArgumentHelp("Leave out tensors that cannot be read", discussion: "Their names are listed."))
+  var skipUnread = false
 }
 
 extension CheckpointSource {

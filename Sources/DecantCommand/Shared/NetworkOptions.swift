@@ -7,50 +7,63 @@ internal import DecantResNets
 /// The options of `verify`, `run` and `convert` that choose a state dict and determine its network.
 struct NetworkOptions: ParsableArguments {
   @Option(
-    help: "The expected architecture, such as resnet50. Default: taken from the shapes.",
-    transform: OptionValue.architecture)
+    help: ArgumentHelp(
+      "Expected architecture, such as resnet50",
+      discussion: "By default it is taken from the shapes. decant identify --architectures lists all.",
+      valueName: "name"), completion: .architectures, transform: OptionValue.architecture)
   var arch: ResNetArchitecture?
   @Option(
     name: .shortAndLong, parsing: .unconditional,
-    help: "The state dict to use, as inspect lists it; '.' is the root.")
+    help: ArgumentHelp(
+      "State dict to use; '.' is the root", discussion: "A path as decant inspect lists it.", valueName: "key"
+    ), completion: .keys)
   var key: String?
-  @Option(help: "The prefix of the network's tensor names, when the file holds several networks.")
+  @Option(help: ArgumentHelp("Prefix of the names, with several networks", valueName: "prefix"))
   var prefix: String?
   @Flag(
-    help:
-      "Accept a network that is recognised by the order and shapes of its tensors, where no name is a ResNet's."
-  )
+    help: ArgumentHelp(
+      "Accept a network by order and shapes alone",
+      discussion:
+        "Accepts a network that is recognised by the order and shapes of its tensors, where no name is a ResNet's."
+    ))
   var byStructure = false
   @Option(
     parsing: .unconditional,
-    help: "Stride of the stem's convolution and pooling: 1 or 2.",
-    transform: OptionValue.stride0)
+    help: ArgumentHelp("Stride of the stem's convolution and pooling", valueName: "1|2"),
+    completion: .list(["1", "2"]), transform: OptionValue.stride0)
   var stride0: Int?
   @Option(
-    help: "The convolution of a bottleneck that has the stride: 3x3 (v1.5) or 1x1 (v1).",
-    transform: OptionValue.blockStride)
+    help: ArgumentHelp(
+      "Convolution of a bottleneck with the stride", discussion: "3x3 is version 1.5, 1x1 is version 1.",
+      valueName: "3x3|1x1"), completion: .list(["3x3", "1x1"]), transform: OptionValue.blockStride)
   var blockStride: ResNetBlockStride?
   @Option(
-    help: "Pooling after the stem: max, 'max over zeros', 'max over the edge', average or none.",
+    help: ArgumentHelp(
+      "Pooling after the stem, such as max or none",
+      discussion: "max, 'max over zeros', 'max over the edge', average or none.", valueName: "kind"),
+    completion: .list(["max", "max over zeros", "max over the edge", "average", "none"]),
     transform: OptionValue.stemPooling)
   var stemPooling: ResNetStemPooling?
   @Option(
     parsing: .unconditional,
-    help: "Output stride of the last stage, with dilation in place of strides: 8, 16 or 32.",
-    transform: OptionValue.outputStride)
+    help: ArgumentHelp(
+      "Stride of the last stage: 8, 16 or 32",
+      discussion: "Smaller strides use dilation in place of strides.", valueName: "n"),
+    completion: .list(["8", "16", "32"]), transform: OptionValue.outputStride)
   var outputStride: Int?
   @Option(
-    parsing: .unconditional,
-    help: "Strides of the stages, such as 1,2,2,2.", transform: OptionValue.stageStrides)
+    parsing: .unconditional, help: ArgumentHelp("Strides of the stages, such as 1,2,2,2", valueName: "list"),
+    transform: OptionValue.stageStrides)
   var stageStrides: [Int]?
   @Option(
-    parsing: .unconditional, help: "Epsilon of batch norm; usually 1e-5.", transform: OptionValue.epsilon)
+    parsing: .unconditional, help: ArgumentHelp("Epsilon of batch norm, usually 1e-5", valueName: "x"),
+    transform: OptionValue.epsilon)
   var epsilon: Double?
   @Option(
     help: ArgumentHelp(
-      "Activation in a head of several layers: relu, gelu or none; one for each place, as relu,none.",
-      valueName: "activation"),
-    transform: OptionValue.headActivations)
+      "Activations in the head, such as relu,none",
+      discussion: "relu, gelu or none; one for each place in a head of several layers.", valueName: "list"),
+    completion: .list(["relu", "gelu", "none"]), transform: OptionValue.headActivations)
   var headActivation: [ResNetHeadActivation]?
 
   /// The options that describe the network, and whether each was given. `--key` and `--prefix` only choose tensors.

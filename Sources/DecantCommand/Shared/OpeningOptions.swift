@@ -6,13 +6,12 @@ internal import DecantIO
 struct OpeningOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "Raise or lower a limit by its name in an error message. Repeatable.",
-      valueName: "name=number"),
-    transform: OptionValue.limit)
+      "Change a limit by its name in an error", discussion: "Repeatable.", valueName: "name=number"),
+    completion: .list(Limits.names.map { $0 + "=" }), transform: OptionValue.limit)
   var limit: [(name: String, value: Int)] = []
   @Option(
-    help: ArgumentHelp(
-      "The file whose first line is the password of an encrypted zip archive.", valueName: "file"))
+    help: ArgumentHelp("First line: the password of an encrypted zip", valueName: "file"), completion: .file()
+  )
   var passwordFile: String?
 
   /// The default limits with the requested changes.

@@ -9,12 +9,16 @@ struct PresentationOptions: ParsableArguments {
     case always, never
   }
 
-  @Flag(name: .shortAndLong, help: "Print no notes and no progress; warnings and errors are kept.")
+  @Flag(
+    name: .shortAndLong,
+    help: ArgumentHelp("Print no notes and no progress", discussion: "Warnings and errors are kept."))
   var quiet = false
-  @Flag(name: .shortAndLong, help: "List what is else summarised: every default, every difference.")
+  @Flag(name: .shortAndLong, help: "List every default and every difference")
   var verbose = false
-  @Option(help: "Colours: auto, always or never.") var color = Color.auto
-  @Flag(help: "Do not page output that is longer than the terminal.") var noPager = false
+  @Option(help: ArgumentHelp("Colours: auto, always or never", valueName: "when"))
+  var color = Color.auto
+  @Flag(help: "Do not page long output")
+  var noPager = false
 
   func validate() throws {
     if quiet, verbose { throw ValidationError("Use --quiet or --verbose, not both.") }

@@ -6,7 +6,8 @@ internal import DecantCheckpoints
 struct RecursionOptions: ParsableArguments {
   @Flag(
     name: .shortAndLong,
-    help: "Answer for each checkpoint below a folder; with --json, one line for each.")
+    help: ArgumentHelp(
+      "Answer for each checkpoint below a folder", discussion: "With --json, prints one line for each."))
   var recursive = false
 }
 

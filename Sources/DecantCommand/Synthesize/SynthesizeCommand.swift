@@ -9,19 +9,32 @@ internal import DecantTensors
 struct SynthesizeCommand: ParsableCommand, PresentedCommand {
   static let configuration = CommandConfiguration(
     commandName: "synthesize",
-    abstract: "Write a PyTorch checkpoint with random weights, for demos, tests and benchmarks.")
+    abstract: "Write a checkpoint with random weights, for demos and tests.",
+    usage: help.usageText)
 
-  @Argument(help: "The architecture, such as resnet50nodown.", transform: OptionValue.architecture)
+  @Argument(
+    help: "The architecture, such as resnet50nodown.", completion: .architectures,
+    transform: OptionValue.architecture)
   var architecture: ResNetArchitecture
-  @Option(name: .shortAndLong, help: "The .pth file to write.") var output: String
-  @Option(help: "The random seed; the same seed gives the same bytes.") var seed: UInt64 = 7
   @Option(
-    help: "The number of classes. Default: as published.",
+    name: .shortAndLong, help: ArgumentHelp("The .pth file to write", valueName: "file"),
+    completion: .file(extensions: ["pth"]))
+  var output: String
+  @Option(
+    help: ArgumentHelp(
+      "Random seed (default 7)", discussion: "The same seed gives the same bytes.", valueName: "n"))
+  var seed: UInt64 = 7
+  @Option(
+    help: ArgumentHelp(
+      "Number of classes", discussion: "By default the number of the published network.", valueName: "n"),
     transform: OptionValue.integer(in: 1...1_000_000, "--num-classes is between 1 and 1,000,000"))
   var numClasses: Int?
-  @Option(name: .shortAndLong, help: "The key of the state dict.") var key = "model"
-  @Option(help: "The value to store under the key epoch.") var epoch = 0
-  @Flag(help: "Print JSON, schema 1.") var json = false
+  @Option(name: .shortAndLong, help: ArgumentHelp("Key of the state dict (default model)", valueName: "key"))
+  var key = "model"
+  @Option(help: ArgumentHelp("Value to store under the key epoch", valueName: "n"))
+  var epoch = 0
+  @Flag(help: "Print JSON")
+  var json = false
   @OptionGroup var presentation: PresentationOptions
 
   func validate() throws {

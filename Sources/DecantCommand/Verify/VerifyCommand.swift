@@ -7,9 +7,11 @@ internal import DecantResNets
 struct VerifyCommand: CheckpointCommand {
   static let configuration = CommandConfiguration(
     commandName: "verify",
-    abstract: "Check a checkpoint against an architecture: names, shapes, types and finite values.")
+    abstract: "Check names, shapes, types and values against an architecture.",
+    usage: help.usageText)
 
-  @Argument(help: "The checkpoint.") var file: String?
+  @Argument(help: "The checkpoint.", completion: .file())
+  var file: String?
   @OptionGroup var recursion: RecursionOptions
   @OptionGroup var joining: JoinOptions
   @OptionGroup var opening: OpeningOptions
@@ -17,10 +19,12 @@ struct VerifyCommand: CheckpointCommand {
   @OptionGroup var network: NetworkOptions
   @Option(
     parsing: .unconditional,
-    help: "The expected number of classes. Default: as published.",
-    transform: OptionValue.classes)
+    help: ArgumentHelp(
+      "Expected number of classes", discussion: "By default the number of the published network.",
+      valueName: "n"), transform: OptionValue.classes)
   var numClasses: Int?
-  @Flag(help: "Print JSON, schema 1.") var json = false
+  @Flag(help: "Print JSON")
+  var json = false
   @OptionGroup var presentation: PresentationOptions
 
   func validate() throws { _ = try joining.source(file) }
