@@ -18,7 +18,7 @@ PYTHON := .build/peers/bin/python
 PACKAGES := git ca-certificates gcc libc6-dev libstdc++-12-dev \
   libdeflate0 libzip4 libssl3 libdnnl2 libopenblas0-pthread libpng16-16 libturbojpeg0
 
-.PHONY: help packages build demo test fuzz fuzz-scan peers peers-all bench docs threads bare proofs format lint clean same-answers
+.PHONY: help packages build install uninstall dist try-dist demo test fuzz fuzz-scan peers peers-all bench docs threads bare proofs format lint clean same-answers
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,21 @@ build: packages ## Build the tool in release.
 	@Tests/Scripts/fetch-dependencies.sh .build $(SWIFT)
 	@Tests/Scripts/progress.sh "building decant in release (about 3 minutes from nothing on two processors)" build \
 	  $(SWIFT) build $(FLAGS) --product decant
+
+PREFIX ?= /usr/local
+install: docs ## Install the tool, manual pages, completions and documentation: PREFIX=/usr/local DESTDIR=.
+	@DESTDIR=$(DESTDIR) Tests/Scripts/install.sh install $(PREFIX) $(DECANT)
+
+uninstall: ## Remove exactly what `make install` installed.
+	@DESTDIR=$(DESTDIR) Tests/Scripts/install.sh uninstall $(PREFIX)
+
+dist: build ## Write a tarball, a Debian package and a Python wheel to .build/dist, twice, and compare them.
+	@Tests/Scripts/install-packages.sh zip
+	@Tests/Scripts/dist.sh $(DECANT) .build/dist
+	@Tests/Scripts/dist.sh $(DECANT) .build/dist-again >/dev/null && diff -r .build/dist .build/dist-again
+
+try-dist: dist ## Try these packages on a bare Debian 12; as root.
+	@Tests/Scripts/try-dist.sh .build/dist
 
 demo: build ## Run the main job on real size: synthesise, inspect, verify, convert, run, compare with PyTorch.
 	@Tests/Scripts/demo.sh $(DECANT)
