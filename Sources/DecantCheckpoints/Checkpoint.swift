@@ -259,19 +259,21 @@ public struct Checkpoint: Sendable {
     of tensors: [CheckpointTensor], stopsAtFirst: Bool = false
   ) throws -> [DecantError] {
     var seen: Set<ObjectIdentifier> = []
-    var damaged: [DecantError] = []
+    var contents: [(name: String, content: any ChecksummedContent)] = []
     for entry in tensors {
-      for tensor in entry.tensor.sources
-      where seen.insert(ObjectIdentifier(tensor.storage)).inserted {
+      for tensor in entry.tensor.sources where seen.insert(ObjectIdentifier(tensor.storage)).inserted {
         guard let content = tensor.storage.content as? any ChecksummedContent else { continue }
-        do {
-          damaged += try content.damage(stopsAtFirst: stopsAtFirst).map { $0.located(tensor: entry.name) }
-          if stopsAtFirst, !damaged.isEmpty { return damaged }
-        } catch let error as DecantError {
-          throw error.located(file: path, tensor: entry.name)
-        }
+        contents.append((entry.name, content))
       }
     }
+    let damaged = try parallelMap(contents.count) { [contents, path] index in
+      let (name, content) = contents[index]
+      do { return try content.damage(stopsAtFirst: stopsAtFirst).map { $0.located(tensor: name) } } catch let
+        error as DecantError
+      {
+        throw error.located(file: path, tensor: name)
+      }
+    }.flatMap { $0 }
     return damaged
   }
 }

@@ -1,6 +1,7 @@
 package import DecantBytes
 internal import DecantCheckpoints
 package import DecantGraphs
+internal import DecantIO
 package import DecantResNets
 package import DecantTensors
 
@@ -41,12 +42,21 @@ package struct ResolvedNetwork: Sendable {
     standsAlone: Bool = false, ignoresHead: Bool = false, checksFiniteness: Bool = true
   ) throws(DecantError) -> ResNetVerification {
     do throws(DecantError) {
-      return try DecantError.mapping {
-        try ResNetVerification(
-          of: identification.naming, against: graph, standsAlone: standsAlone,
-          ignoresHead: ignoresHead, checksFiniteness: checksFiniteness)
-      }
+      return ResNetVerification(
+        of: identification.naming, against: graph, standsAlone: standsAlone, ignoresHead: ignoresHead,
+        nonFinite: checksFiniteness ? try nonFinite() : [])
     } catch { throw error.located(file: file.path) }
+  }
+
+  /// Reads all tensors, and returns those with elements that are NaN or infinite.
+  private func nonFinite() throws(DecantError) -> [ResNetVerification.NonFinite] {
+    let entries = identification.naming.entries.filter { $0.tensor.storage.content != nil }
+    let counts = try DecantError.mapping {
+      try parallelMap(entries.count) { try entries[$0].tensor.countNonFinite() }
+    }
+    return zip(entries, counts).filter { $1 > 0 }.map {
+      ResNetVerification.NonFinite(name: $0.name, count: $1)
+    }
   }
 
   /// Verifies that the weights are the network's, and that the whole head is computed.

@@ -103,12 +103,10 @@ public struct ResNetIdentification: Sendable {
     self.evidence = evidence()
     applied = try self.evidence.taken(for: shapes, overrides)
     let graph = try shapes.graph()
-    verification = try DecantError.mapping {
-      try ResNetVerification(
-        of: naming, against: graph,
-        ignoresHead: overrides.architecture == nil && overrides.classes == nil
-          && !naming.head.unresolved.isEmpty, checksFiniteness: false)
-    }
+    verification = ResNetVerification(
+      of: naming, against: graph,
+      ignoresHead: overrides.architecture == nil && overrides.classes == nil
+        && !naming.head.unresolved.isEmpty)
     if let published, sameShapes.contains(published.architecture) { self.published = published }
     allFacts = Self.facts(naming, shapes, verification)
     allFacts += furtherFacts

@@ -124,17 +124,21 @@ func appendNumbers<T: TensorScalar>(
   of bytes: UnsafeRawBufferPointer, _ dtype: DType, to result: inout [T]
 ) throws(DecantError) {
   func append<S: BitwiseCopyable>(_ stored: S.Type, _ convert: (S) -> T) {
-    let count = bytes.count / MemoryLayout<S>.size
-    for index in 0..<count {
-      let raw = unsafe bytes.loadUnaligned(fromByteOffset: index * MemoryLayout<S>.size, as: S.self)
-      result.append(convert(raw))
+    let (start, count) = (result.count, bytes.count / MemoryLayout<S>.size)
+    // Unlike a loop that appends, this one is computed many elements at a time.
+    result.append(contentsOf: repeatElement(0, count: count))
+    unsafe result.withUnsafeMutableBufferPointer { result in
+      for index in 0..<count {
+        let raw = unsafe bytes.loadUnaligned(fromByteOffset: index * MemoryLayout<S>.size, as: S.self)
+        unsafe result[start + index] = convert(raw)
+      }
     }
   }
   switch dtype {
   case T.dtype: unsafe result.append(contentsOf: bytes.bindMemory(to: T.self))
   case .float64: append(UInt64.self) { T(Double(bitPattern: $0)) }
   case .float32: append(UInt32.self) { T(Float(bitPattern: $0)) }
-  case .float16: append(UInt16.self) { T(Float(Float16(bitPattern: $0))) }
+  case .float16: append(UInt16.self) { T(Float16Format.widened($0)) }
   case .bfloat16: append(UInt16.self) { T(Float(bitPattern: UInt32($0) << 16)) }
   case .int64: append(Int64.self) { T($0) }
   case .int32: append(Int32.self) { T($0) }

@@ -29,13 +29,50 @@ struct FloatOrder {
     }
   }
 
+  /// Computes the keys of finite numbers like ``keys(of:into:)-([Double],_)``. O(count).
+  ///
+  /// - Parameter patterns: memory for the numbers in a narrower type, kept between calls.
+  /// - Returns: false, with no keys, for types that are not float32, float16 or bfloat16.
+  func keys(of numbers: [Float], _ patterns: inout [UInt16], into keys: inout [Int32]) -> Bool {
+    if keys.count != numbers.count { keys = Array(repeating: 0, count: numbers.count) }
+    func narrow<Format: NarrowFormat>(_ format: Format.Type) {
+      if patterns.count < numbers.count { patterns = Array(repeating: 0, count: numbers.count) }
+      unsafe patterns.withUnsafeMutableBufferPointer { patterns in
+        unsafe numbers.withUnsafeBytes { bytes in
+          if let source = unsafe bytes.assumingMemoryBound(to: UInt32.self).baseAddress,
+            let target = patterns.baseAddress
+          {
+            _ = unsafe Format.narrow(source, target, numbers.count)
+          }
+        }
+      }
+      unsafe keys.withUnsafeMutableBufferPointer { keys in
+        for index in keys.indices { unsafe keys[index] = Self.key(Int16(bitPattern: patterns[index])) }
+      }
+    }
+    switch dtype {
+    case .float32:
+      unsafe keys.withUnsafeMutableBufferPointer { keys in
+        for index in keys.indices {
+          unsafe keys[index] = Self.key(Int32(bitPattern: numbers[index].bitPattern))
+        }
+      }
+    case .float16: narrow(Float16Format.self)
+    case .bfloat16: narrow(BFloat16Format.self)
+    default: return false
+    }
+    return true
+  }
+
   /// Returns true when a number becomes NaN in the type because the type has no infinity.
   func isOverflow(_ number: Double) -> Bool { eightBit?.isOverflow(number) ?? false }
 
   /// Returns the key of a bit pattern. Positive patterns are their own keys; negative ones count from −1
   /// downwards.
-  private static func key<Pattern: FixedWidthInteger & SignedInteger>(_ pattern: Pattern) -> Int64 {
-    Int64(pattern >= 0 ? pattern : pattern ^ .max)
+  private static func key<Pattern: FixedWidthInteger & SignedInteger, Key: FixedWidthInteger & SignedInteger>(
+    _ pattern: Pattern
+  ) -> Key {
+    Key(truncatingIfNeeded: pattern >= 0 ? pattern : pattern ^ .max)
   }
 }
 

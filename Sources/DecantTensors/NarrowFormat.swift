@@ -19,6 +19,19 @@ protocol NarrowFormat {
 
 /// float16: five bits of exponent, ten of mantissa.
 enum Float16Format: NarrowFormat {
+  /// Returns the number that a pattern stands for. It has no branches, like the casts.
+  @inline(__always)
+  static func widened(_ pattern: UInt16) -> Float {
+    let bits = UInt32(pattern)
+    let magnitude = bits & 0x7FFF
+    let normal = (magnitude &<< 13) &+ 0x3800_0000
+    // Signalling NaNs become quiet.
+    let special = (magnitude &<< 13) | (magnitude > 0x7C00 ? 0x7FC0_0000 : 0x7F80_0000)
+    let subnormal = (Float(magnitude) * 0x1p-24).bitPattern
+    let finite = magnitude < 0x400 ? subnormal : normal
+    return Float(bitPattern: (magnitude < 0x7C00 ? finite : special) | ((bits & 0x8000) &<< 16))
+  }
+
   static var infinity: UInt32 { 0x7C00 }
 
   @inline(__always)

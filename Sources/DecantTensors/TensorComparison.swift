@@ -48,6 +48,15 @@ package struct Tolerance: Sendable {
     self.relative = relative
     self.ulp = ulp
   }
+
+  /// True when a difference can be allowed.
+  fileprivate var isSet: Bool { absolute != nil || relative != nil || ulp != nil }
+
+  /// Returns true when a difference is within one of the limits. Differences without a number of steps pass nil.
+  fileprivate func allows(_ absolute: Double, _ relative: Double, _ ulp: UInt64?) -> Bool {
+    self.absolute.map { absolute <= $0 } == true || self.relative.map { relative <= $0 } == true
+      || self.ulp.flatMap { limit in ulp.map { $0 <= limit } } == true
+  }
 }
 
 /// An error of reading one of two compared tensors.
@@ -117,11 +126,12 @@ extension Tensor {
         try unsafe one.load(UnsafeRawBufferPointer(left))
         try unsafe two.load(UnsafeRawBufferPointer(right))
       } catch { throw TensorComparisonError(isSecondTensor: false, cause: error) }
-      switch (one.isWide, two.isWide) {
-      case (false, false): meter.add(one.doubles, two.doubles)
-      case (true, true): meter.add(one.integers, two.integers)
-      case (true, false): meter.add(one.integers, two.doubles)
-      case (false, true): meter.add(two.integers, one.doubles)
+      switch (one.kind, two.kind) {
+      case (.integers, .integers): meter.add(one.integers, two.integers)
+      case (.integers, _): meter.add(one.integers, two.asDoubles)
+      case (_, .integers): meter.add(two.integers, one.asDoubles)
+      case (.floats, .floats): meter.add(one.floats, two.floats)
+      default: meter.add(one.asDoubles, two.asDoubles)
       }
       return true
     }
@@ -175,37 +185,59 @@ extension DType {
   }
 }
 
-/// A chunk of one tensor as numbers: 64-bit integers as they are, all others as float64, which is exact.
+/// A chunk of one tensor as numbers, which are exact.
 private struct NumberChunk {
+  /// The type that is computed with.
+  enum Kind {
+    /// For float32, float16 and bfloat16.
+    case floats
+    /// For int64 and uint64.
+    case integers
+    /// For all other types.
+    case doubles
+  }
+
   /// The dtype, or that of a complex number's parts.
   let part: DType
-  let isWide: Bool
-  private(set) var doubles: [Double] = []
+  let kind: Kind
+  private(set) var floats: [Float] = []
   private(set) var integers: [Int128] = []
+  private var doubles: [Double] = []
   /// True when the numbers are real but get imaginary parts of 0, because the other tensor is complex.
   private let isWidened: Bool
 
   init(_ dtype: DType, isComplex: Bool) {
     part = dtype.part ?? dtype
-    isWide = dtype == .int64 || dtype == .uint64
+    kind =
+      switch part {
+      case .float32, .float16, .bfloat16: .floats
+      case .int64, .uint64: .integers
+      default: .doubles
+      }
     isWidened = isComplex && dtype.part == nil
   }
 
   mutating func load(_ bytes: UnsafeRawBufferPointer) throws(DecantError) {
-    doubles.removeAll(keepingCapacity: true)
-    integers.removeAll(keepingCapacity: true)
-    switch part {
-    case .int64:
-      unsafe integers.append(contentsOf: bytes.bindMemory(to: Int64.self).lazy.map { Int128($0) })
-    case .uint64:
-      unsafe integers.append(contentsOf: bytes.bindMemory(to: UInt64.self).lazy.map { Int128($0) })
-    default: try unsafe appendNumbers(of: bytes, part, to: &doubles)
-    }
-    if isWidened {
-      doubles = doubles.flatMap { [$0, 0] }
-      integers = integers.flatMap { [$0, 0] }
+    switch kind {
+    case .floats:
+      floats.removeAll(keepingCapacity: true)
+      try unsafe appendNumbers(of: bytes, part, to: &floats)
+      if isWidened { floats = floats.flatMap { [$0, 0] } }
+    case .integers:
+      unsafe integers =
+        part == .int64
+        ? bytes.bindMemory(to: Int64.self).map { Int128($0) }
+        : bytes.bindMemory(to: UInt64.self).map { Int128($0) }
+      if isWidened { integers = integers.flatMap { [$0, 0] } }
+    case .doubles:
+      doubles.removeAll(keepingCapacity: true)
+      try unsafe appendNumbers(of: bytes, part, to: &doubles)
+      if isWidened { doubles = doubles.flatMap { [$0, 0] } }
     }
   }
+
+  /// The numbers as float64; none for 64-bit integers, which it does not hold exactly.
+  var asDoubles: [Double] { kind == .floats ? floats.map { Double($0) } : doubles }
 }
 
 /// Accumulates a ``TensorDifference`` chunk by chunk.
@@ -223,6 +255,8 @@ private struct DifferenceAccumulator {
   private var unmatchedNaNCount = 0
   private var leftKeys: [Int64] = []
   private var rightKeys: [Int64] = []
+  private var floatKeys: (left: [Int32], right: [Int32]) = ([], [])
+  private var patterns: [UInt16] = []
 
   /// The unit of a ULP step.
   private enum Unit {
@@ -254,6 +288,50 @@ private struct DifferenceAccumulator {
     case .none: break
     }
     return result
+  }
+
+  /// Adds numbers of at most 32 bits. Finite ones are computed eight at a time.
+  mutating func add(_ left: [Float], _ right: [Float]) {
+    let width = 8
+    guard case .place(let order) = unit, left.count >= width, Self.areFinite(left), Self.areFinite(right),
+      order.keys(of: left, &patterns, into: &floatKeys.left),
+      order.keys(of: right, &patterns, into: &floatKeys.right)
+    else { return add(left.map { Double($0) }, right.map { Double($0) }) }
+    let whole = left.count / width * width
+    var sums = FloatSums(tolerance)
+    unsafe left.withUnsafeBytes { left in
+      unsafe right.withUnsafeBytes { right in
+        unsafe floatKeys.left.withUnsafeBytes { leftKeys in
+          unsafe floatKeys.right.withUnsafeBytes { rightKeys in
+            for place in stride(from: 0, to: 4 * whole, by: 4 * width) {
+              unsafe sums.add(
+                left.loadUnaligned(fromByteOffset: place, as: SIMD8<Float>.self),
+                right.loadUnaligned(fromByteOffset: place, as: SIMD8<Float>.self),
+                keys: leftKeys.loadUnaligned(fromByteOffset: place, as: SIMD8<Int32>.self),
+                rightKeys.loadUnaligned(fromByteOffset: place, as: SIMD8<Int32>.self))
+            }
+          }
+        }
+      }
+    }
+    result.elementCount += whole
+    result.differingCount += Int(sums.differing.wrappedSum())
+    result.toleranceExceededCount += tolerance.isSet ? sums.exceeding : Int(sums.differing.wrappedSum())
+    result.maxAbsolute = max(result.maxAbsolute, sums.maxAbsolute.max())
+    result.maxRelative = max(result.maxRelative, sums.maxRelative.max())
+    maxULP = max(maxULP, UInt64(sums.maxSteps.max()))
+    dot += sums.dot.sum()
+    leftSquares += sums.leftSquares.sum()
+    rightSquares += sums.rightSquares.sum()
+    if whole < left.count {
+      add(left[whole...].map { Double($0) }, right[whole...].map { Double($0) })
+    }
+  }
+
+  private static func areFinite(_ numbers: [Float]) -> Bool {
+    var largest: UInt32 = 0
+    for number in numbers { largest = max(largest, number.bitPattern & 0x7FFF_FFFF) }
+    return largest < 0x7F80_0000
   }
 
   mutating func add(_ left: [Double], _ right: [Double]) {
@@ -350,10 +428,7 @@ private struct DifferenceAccumulator {
     result.maxAbsolute = max(result.maxAbsolute, difference)
     result.maxRelative = max(result.maxRelative, relative)
     maxULP = max(maxULP, ulp)
-    let isAllowed =
-      tolerance.absolute.map { difference <= $0 } == true || tolerance.relative.map { relative <= $0 } == true
-      || (tolerance.ulp.map { ulp <= $0 } == true && hasUnit)
-    if !isAllowed { result.toleranceExceededCount += 1 }
+    if !tolerance.allows(difference, relative, hasUnit ? ulp : nil) { result.toleranceExceededCount += 1 }
   }
 
   private var hasUnit: Bool { if case .none = unit { false } else { true } }
@@ -363,6 +438,62 @@ private struct DifferenceAccumulator {
     result.toleranceExceededCount += 1
     result.maxAbsolute = .infinity
     result.maxRelative = .infinity
+  }
+}
+
+/// The measures of eight pairs of finite numbers at a time.
+private struct FloatSums {
+  var dot = SIMD8<Double>()
+  var leftSquares = SIMD8<Double>()
+  var rightSquares = SIMD8<Double>()
+  var maxAbsolute = SIMD8<Double>()
+  var maxRelative = SIMD8<Double>()
+  var maxSteps = SIMD8<UInt32>()
+  var differing = SIMD8<UInt32>()
+  /// The number of pairs beyond every tolerance, when there is one.
+  var exceeding = 0
+  let tolerance: Tolerance
+
+  init(_ tolerance: Tolerance) { self.tolerance = tolerance }
+
+  @inline(__always)
+  mutating func add(
+    _ left: SIMD8<Float>, _ right: SIMD8<Float>, keys: SIMD8<Int32>, _ rightKeys: SIMD8<Int32>
+  ) {
+    let (x, y) = (SIMD8<Double>(left), SIMD8<Double>(right))
+    dot += x * y
+    leftSquares += x * x
+    rightSquares += y * y
+    // Equal patterns are equal numbers, and −0 differs from +0.
+    let patterns = unsafe (
+      unsafeBitCast(left, to: SIMD8<UInt32>.self), unsafeBitCast(right, to: SIMD8<UInt32>.self)
+    )
+    let differs = patterns.0 .!= patterns.1
+    let difference = Self.magnitude(x - y)
+    let scale = Self.larger(Self.magnitude(x), Self.magnitude(y))
+    let quotient = difference / scale.replacing(with: 1, where: scale .== 0)
+    let distance = SIMD8<UInt32>(
+      truncatingIfNeeded: pointwiseMax(keys, rightKeys) &- pointwiseMin(keys, rightKeys))
+    maxAbsolute = Self.larger(maxAbsolute, difference)
+    maxRelative = Self.larger(maxRelative, quotient)
+    maxSteps = pointwiseMax(maxSteps, distance)
+    differing &+= SIMD8<UInt32>().replacing(with: SIMD8(repeating: 1), where: differs)
+    guard tolerance.isSet else { return }
+    for lane in 0..<8 where differs[lane] {
+      if !tolerance.allows(difference[lane], quotient[lane], UInt64(distance[lane])) { exceeding += 1 }
+    }
+  }
+
+  /// Returns the larger of each two numbers, none of which is NaN.
+  @inline(__always)
+  private static func larger(_ left: SIMD8<Double>, _ right: SIMD8<Double>) -> SIMD8<Double> {
+    left.replacing(with: right, where: right .> left)
+  }
+
+  @inline(__always)
+  private static func magnitude(_ numbers: SIMD8<Double>) -> SIMD8<Double> {
+    unsafe unsafeBitCast(
+      unsafeBitCast(numbers, to: SIMD8<UInt64>.self) & 0x7FFF_FFFF_FFFF_FFFF, to: SIMD8<Double>.self)
   }
 }
 

@@ -150,7 +150,7 @@ import Testing
     #expect(ResNetNoMatch.reason(rest).contains("names of torchvision, but "))
     let expected = try #require(ResNetArchitecture.named("resnet18"))
     let map = try #require(try ResNetTensorNameMap.nearest(to: expected, in: rest))
-    let verification = try ResNetVerification(of: map, against: expected.configuration.graph())
+    let verification = ResNetVerification(of: map, against: try expected.configuration.graph())
     #expect(verification.unexpected.isEmpty && verification.mismatched.isEmpty)
     #expect(verification.missing.allSatisfy { $0.name.hasPrefix(missing) })
   }

@@ -104,7 +104,12 @@ struct InspectCommand: CheckpointCommand {
       let tensors = rows.filter { $0.entry.state == .whole }.map(\.entry.tensor).filter(\.isReadable)
       try checkpoint.requireModestSize(tensors.map(\.byteCount).saturatingSum, of: tensors)
     }
-    for index in rows.indices { try rows[index].measure(stats: stats, digest: digest, in: checkpoint) }
+    rows = try parallelMap(rows.count, threads: stats || digest ? min(ProcessControl.processorCount, 4) : 1) {
+      [rows] index in
+      var row = rows[index]
+      try row.measure(stats: stats, digest: digest, in: checkpoint)
+      return row
+    }
     let damage =
       checksums || stats || digest
       ? try checkpoint.damagedRecords(of: rows.map(\.entry).filter { $0.state == .whole }) : []
@@ -155,7 +160,7 @@ private final class RetainedCheckpoint {
 }
 
 /// A tensor of the listing, with its statistics and digests when requested.
-struct InspectionRow {
+struct InspectionRow: Sendable {
   let entry: CheckpointTensor
   /// The index of the tensor in the file's order.
   let place: Int

@@ -249,9 +249,8 @@ package struct ResNetTensorNameMap: Sendable {
 
   /// The number of tensors that do not match a network.
   private func problems(against configuration: ResNetConfiguration) -> Int {
-    guard let graph = try? configuration.graph(),
-      let verification = try? ResNetVerification(of: self, against: graph, checksFiniteness: false)
-    else { return .max }
+    guard let graph = try? configuration.graph() else { return .max }
+    let verification = ResNetVerification(of: self, against: graph)
     let head = Set(self.head.unresolved.map { ExactText($0) })
     return verification.missing.count + verification.unexpected.count { !head.contains(ExactText($0)) }
       + verification.mismatched.count

@@ -78,9 +78,7 @@ extension ResNetTensorNameMap {
   private var wholeConfiguration: ResNetConfiguration? {
     guard let configuration = try? ResNetConfiguration(shapesOf: self),
       let graph = try? configuration.graph(),
-      let verification = try? ResNetVerification(
-        of: self, against: graph, standsAlone: true, checksFiniteness: false),
-      verification.isMatch
+      ResNetVerification(of: self, against: graph, standsAlone: true).isMatch
     else { return nil }
     return configuration
   }
