@@ -90,7 +90,8 @@ import Testing
   @Test func whichPager() throws {
     func firstLine(_ environment: [String: String]) throws -> String {
       let run = try DecantProcess.terminal(
-        ["inspect", "fixtures/torch/nested.pth"], rows: 5, in: Fixtures.root, environment: environment)
+        ["inspect", "fixtures/torch/nested.pth", "--color", "never"], rows: 5, in: Fixtures.root,
+        environment: environment)
       return String(run.output.prefix { $0 != "\n" })
     }
     #expect(try firstLine(["PAGER": "sed s/^/p:/"]) == "p:fixtures/torch/nested.pth")

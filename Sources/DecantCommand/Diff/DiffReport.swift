@@ -14,7 +14,7 @@ struct DiffReport {
   private static let shown = 16
 
   func print() {
-    StandardStreams.line(answer)
+    StandardStreams.answer(answer, isYes: result.isSame)
     printChanged()
     printRoundings()
     printTable("within tolerance", result.tolerated.map { row($0) })
@@ -102,6 +102,7 @@ struct DiffReport {
       (title, .left), ("dtype", .left), ("shape", .left), ("differ", .right), ("max abs", .right),
       ("max rel", .right), ("ULP", .right), ("cosine", .right), ("remark", .left),
     ])
+    table.optionalColumns = [7, 6, 1, 2, 5, 8]
     for row in rows { table.row(row) }
     table.show()
   }

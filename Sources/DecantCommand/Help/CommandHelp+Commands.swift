@@ -9,7 +9,9 @@ extension InspectCommand: DocumentedCommand {
     ],
     sections: [
       .tensors(["key", "filter"], rare: ["recursive", "join"]),
-      .init(title: "Show", options: ["tree", "sort", "stats", "digest", "checksums"], rare: ["pickle"]),
+      .init(
+        title: "Show", options: ["tree", "flat", "depth", "sort", "stats", "digest", "checksums"],
+        rare: ["summary", "pickle"]),
       .general,
     ])
 }

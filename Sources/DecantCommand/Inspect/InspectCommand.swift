@@ -34,6 +34,16 @@ struct InspectCommand: CheckpointCommand {
   var sort = Order.file
   @Flag(help: "Show names as a tree with sizes")
   var tree = false
+  @Option(
+    help: ArgumentHelp(
+      "Show N parts of names, and what is below as one",
+      discussion: "Parts are counted below the state dict.",
+      valueName: "n"), transform: OptionValue.integer(in: 1..., "--depth is at least 1"))
+  var depth: Int?
+  @Flag(help: "Show totals and what else is in the file")
+  var summary = false
+  @Flag(help: "Show every tensor, also on a terminal")
+  var flat = false
   @Flag(help: "Show ranges and means, and count NaN and Inf")
   var stats =
     false
@@ -52,10 +62,23 @@ struct InspectCommand: CheckpointCommand {
     if pickle && (source.isJoined || recursion.recursive) {
       throw ValidationError("Use --pickle with one file.")
     }
-    if pickle && (json || tree || stats || digest || checksums || key != nil || filter != nil) {
+    if pickle
+      && (json || tree || stats || digest || checksums || key != nil || filter != nil || depth != nil
+        || summary || flat)
+    {
       throw ValidationError("Use --pickle without other options.")
     }
     if json && tree { throw ValidationError("Use --json or --tree, not both.") }
+    if [depth != nil, summary, flat].count(where: { $0 }) > 1 {
+      throw ValidationError("Use one of --depth, --summary and --flat.")
+    }
+    if json && (depth != nil || summary || flat) {
+      throw ValidationError("--depth, --summary and --flat are for text; --json lists every tensor.")
+    }
+    if (stats || digest) && (depth != nil || summary) {
+      throw ValidationError("--stats and --digest show each tensor: leave out --depth and --summary.")
+    }
+    if tree && (summary || flat) { throw ValidationError("Use --tree without --summary and --flat.") }
     if tree && (stats || digest) {
       throw ValidationError("--tree shows no --stats and no --digest: leave out --tree.")
     }
@@ -85,7 +108,8 @@ struct InspectCommand: CheckpointCommand {
     let all = rows.count + objects.count { $0.unreadTensor != nil }
     if let filter {
       rows = rows.filter { $0.entry.name.matches(glob: filter) }
-      objects = objects.filter { $0.unreadTensor == nil || $0.name.matches(glob: filter) }
+      // JSON has every other value, as in the first versions of the schema.
+      objects = objects.filter { json && $0.unreadTensor == nil || $0.name.matches(glob: filter) }
     }
     let matchesNone = filter != nil && rows.isEmpty && objects.allSatisfy { $0.unreadTensor == nil }
     defer {
@@ -95,7 +119,7 @@ struct InspectCommand: CheckpointCommand {
     }
     switch sort {
     case .file: break
-    case .name: rows.sort { $0.entry.name < $1.entry.name }
+    case .name: rows.sort { NaturalOrder.precedes($0.entry.name, $1.entry.name) }
     case .bytes: rows.sort { ($1.entry.tensor.byteCount, $0.place) < ($0.entry.tensor.byteCount, $1.place) }
     }
     // An option's value is slow to read.
@@ -121,11 +145,19 @@ struct InspectCommand: CheckpointCommand {
     } else {
       let report = InspectionReport(
         checkpoint: checkpoint, rows: rows, objects: objects, warnings: warnings, parametrized: parametrized,
-        checksums: checksums && damage.isEmpty)
-      if tree { report.printTree() } else { report.print() }
+        allCount: filter == nil ? nil : all, checksums: checksums && damage.isEmpty, form: form)
+      report.print()
     }
     if checksums && !losses.isEmpty { throw ExitStatus.wrong }
     if matchesNone { throw ExitStatus.no }
+  }
+
+  /// The form of the listing.
+  private var form: InspectionReport.Form {
+    if summary { return .summary }
+    if tree { return .tree(depth: depth) }
+    if let depth { return .depth(depth) }
+    return flat || stats || digest ? .flat : .folded
   }
 
   private func disassemble() throws {

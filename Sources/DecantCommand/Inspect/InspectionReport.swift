@@ -11,16 +11,50 @@ struct InspectionReport {
   let warnings: [String]
   /// The weights that PyTorch computes from several tensors.
   let parametrized: ParametrizedWeights
+  /// The number of tensors before a filter; nil without one.
+  let allCount: Int?
   /// True when every checksum was compared and matched.
   let checksums: Bool
+  let form: Form
+
+  /// What a listing shows of the tensors.
+  enum Form: Equatable {
+    /// Each tensor; on a terminal, many in fewer lines by structure.
+    case folded
+    case flat
+    /// One line for all tensors whose names begin alike.
+    case depth(Int)
+    case tree(depth: Int?)
+    case summary
+  }
 
   /// The tensors of kinds that are not read.
   private var unread: [CheckpointObject] { objects.filter { $0.unreadTensor != nil } }
 
+  /// True when tensors and values outside the state dicts are one line for each key.
+  private var foldsOthers: Bool {
+    switch form {
+    case .summary, .depth: true
+    case .folded, .tree:
+      Presentation.current.terminal != nil && rows.count + objects.count > FoldedListing.mostUnfolded
+    case .flat: false
+    }
+  }
+
   func print() {
     printHead()
-    let own = rows.filter { !$0.entry.isAttribute }
-    let others = rows.filter(\.entry.isAttribute)
+    let hasStateDict = rows.contains { $0.entry.stateDict != nil }
+    let listed = foldsOthers && hasStateDict ? rows.filter { $0.entry.stateDict != nil } : rows
+    if case .tree(let depth) = form {
+      StandardStreams.line()
+      let tree = TensorTree(listed.map(\.entry), unread: foldsOthers ? [] : unread, maxDepth: depth)
+      for line in tree.lines { StandardStreams.line(line) }
+      if foldsOthers { printOthers() }
+      return printNotes()
+    }
+    let shown = form == .summary ? [] : listed
+    let own = shown.filter { !$0.entry.isAttribute }
+    let others = shown.filter(\.entry.isAttribute)
     if !own.isEmpty {
       StandardStreams.line()
       printTensors(own)
@@ -30,25 +64,18 @@ struct InspectionReport {
       StandardStreams.line("  not in state_dict() (attributes and non-persistent buffers):")
       printTensors(others)
     }
-    printTotals()
-    printObjects()
-    printNotes()
-  }
-
-  func printTree() {
-    printHead()
-    StandardStreams.line()
-    for line in TensorTree(rows.map(\.entry), unread: unread).lines { StandardStreams.line(line) }
-    printTotals()
+    if foldsOthers { printOthers() } else { printObjects() }
     printNotes()
   }
 
   private func printHead() {
-    StandardStreams.line(checkpoint.path.escapedForDisplay)
+    StandardStreams.line(checkpoint.path.escapedForDisplay.styled(.bold))
+    printTotals()
     StandardStreams.line("  container: \(checkpoint.container.rawValue)")
     let turned = checkpoint.tensors.count { $0.turned != nil }
     if turned > 0 { StandardStreams.line("  channels last: \(Format.count(turned, "convolution weight"))") }
     for hint in checkpoint.containerMetadata where turned == 0 || hint.label != ConvolutionRecord.key {
+      guard Presentation.current.showsDetails || !Self.isUsual(hint) else { continue }
       StandardStreams.line("  \(hint.label.escapedForDisplay): \(hint.text.escapedForDisplay)")
     }
     printSources()
@@ -67,6 +94,12 @@ struct InspectionReport {
     }
   }
 
+  /// Returns true for a fact that says nothing in an ordinary file.
+  private static func isUsual(_ fact: (label: String, text: String)) -> Bool {
+    ["archive version", "format version", "storage alignment"].contains(fact.label)
+      || fact == ("byte order", "little")
+  }
+
   /// Prints the classes whose source code is in the file.
   private func printSources() {
     let sources = checkpoint.moduleSources
@@ -82,20 +115,48 @@ struct InspectionReport {
   }
 
   private func printTensors(_ rows: [InspectionRow]) {
+    let isOnTerminal = Presentation.current.terminal != nil
+    if case .depth(let depth) = form {
+      return printLines(FoldedListing(rows.map(\.entry), depth: depth).lines)
+    }
+    if form == .folded, isOnTerminal, rows.count > FoldedListing.mostUnfolded {
+      return printLines(FoldedListing(rows.map(\.entry)).lines)
+    }
     let hasStatistics = rows.contains { $0.statistics != nil }
     var table = TextTable([
-      ("tensor", .left), ("shape", .left), ("dtype", .left), ("bytes", .right), ("least", .right),
-      ("mean", .right),
-      ("greatest", .right), ("flags", .left), ("sha256", .left),
+      ("tensor", .left), ("shape", .left), ("dtype", .left), (Self.sizeHeading, .right), ("least", .right),
+      ("mean", .right), ("greatest", .right), ("flags", .left), ("sha256", .left),
     ])
+    table.optionalColumns = [3, 2, 1]
+    let norms = Presentation.current.hasColor ? NormModules(rows.map(\.entry)) : nil
     for row in rows {
       let statistics = row.statistics
       func number(_ value: Double?) -> String { hasStatistics ? value.map(Format.scientific) ?? "-" : "" }
+      let name = Format.name(row.entry.path)
+      let isMinor = norms.map { $0.module(of: name) != nil || $0.isBuffer(row.entry, name) } ?? false
       table.row(
-        Format.name(row.entry.path), Format.shape(row.entry.tensor.shape),
-        row.entry.tensor.dtype.rawValue,
-        Format.count(row.entry.tensor.storedByteCount), number(statistics?.least), number(statistics?.mean),
-        number(statistics?.greatest), flags(row), row.hasDigest ? row.digest ?? "no data" : "")
+        [
+          name, Format.shape(row.entry.tensor.shape), row.entry.tensor.dtype.rawValue,
+          Format.bytes(row.entry.tensor.storedByteCount), number(statistics?.least), number(statistics?.mean),
+          number(statistics?.greatest), flags(row), row.hasDigest ? row.digest ?? "no data" : "",
+        ], isMinor ? .dim : nil)
+    }
+    table.show()
+  }
+
+  private static var sizeHeading: String { Presentation.current.terminal == nil ? "bytes" : "size" }
+
+  private func printLines(_ lines: [FoldedListing.Line]) {
+    var table = TextTable([
+      ("tensor", .left), ("shape", .left), ("dtype", .left), (Self.sizeHeading, .right), ("", .right),
+    ])
+    table.optionalColumns = [2, 1]
+    for line in lines {
+      table.row(
+        [
+          line.name, line.shape, line.dtype, Format.bytes(line.byteCount),
+          line.tensorCount == 1 ? "" : Format.count(line.tensorCount, "tensor"),
+        ], line.isMinor ? .dim : nil)
     }
     table.show()
   }
@@ -125,9 +186,14 @@ struct InspectionReport {
 
   private func printTotals() {
     let size = Aliases.distinctSize(rows.map(\.entry.tensor))
-    StandardStreams.line()
+    let count =
+      allCount.map { "\(Format.count(rows.count)) of \(Format.count($0, "tensor"))" }
+      ?? Format.count(rows.count, "tensor")
+    let bytes =
+      Presentation.current.terminal == nil
+      ? Format.count(size.byteCount, "byte") : Format.size(size.byteCount)
     StandardStreams.line(
-      "  \(Format.count(rows.count, "tensor")), \(Format.count(size.elementCount, "element")), \(Format.count(size.byteCount, "byte"))"
+      "  \(count), \(Format.count(size.elementCount, "element")), \(bytes)"
         + (unread.isEmpty ? "" : ", and \(Format.count(unread.count, "unsupported tensor"))")
     )
     if let split = ParameterSplit(rows.map(\.entry), elementCount: size.elementCount) {
@@ -160,7 +226,22 @@ struct InspectionReport {
     }
   }
 
+  /// Prints a line for each key outside the state dicts.
+  private func printOthers() {
+    let others = OtherValue.list(
+      rows.map(\.entry), objects, stateDicts: checkpoint.stateDictCandidates.map(\.path))
+    guard !others.isEmpty else { return }
+    StandardStreams.line()
+    StandardStreams.line("  also in the file:")
+    var table = TextTable([("", .left), ("", .left)])
+    for other in others { table.row("  " + other.key, other.text) }
+    table.show()
+  }
+
   private func printNotes() {
+    if form == .folded, Presentation.current.terminal != nil, rows.count > FoldedListing.mostUnfolded {
+      StandardStreams.note("--flat lists every tensor, --tree shows the branches")
+    }
     if checksums { StandardStreams.line("\n  every CRC-32 in the file matches") }
     for warning in warnings {
       StandardStreams.warning(warning)

@@ -23,8 +23,11 @@ struct TensorTree {
 
   private var branches: [Branch] = []
 
-  /// Builds the tree. Branches are in the order of their first tensor; those that are not read come last.
-  init(_ entries: [CheckpointTensor], unread: [CheckpointObject]) {
+  /// Builds the tree. Branches are in the order of their first tensor, but those that differ only in a number are in the
+  /// order of the numbers. Those that are not read come last.
+  ///
+  /// - Parameter maxDepth: the number of levels to show; nil for all.
+  init(_ entries: [CheckpointTensor], unread: [CheckpointObject], maxDepth: Int? = nil) {
     var children: [Int: [Int]] = [:]
     var places: [ExactText: Int] = [:]
     var all: [Branch] = []
@@ -68,10 +71,24 @@ struct TensorTree {
         object.path, nil, byteCount: object.byteCount ?? 0,
         leaf: "\(shape)unsupported tensor: \(object.unreadTensor ?? "")")
     }
-    var pending = Array((children[-1] ?? []).reversed())
+    func ordered(_ parent: Int) -> [Int] {
+      let places = children[parent] ?? []
+      guard places.count > 1 else { return places }
+      var families: [[UInt8]: [Int]] = [:]
+      let skeletons = places.map { place in all[place].name.utf8.filter { !(0x30...0x39 ~= $0) } }
+      for (index, skeleton) in skeletons.enumerated() {
+        families[skeleton, default: []].append(places[index])
+      }
+      for (skeleton, members) in families {
+        families[skeleton] = members.sorted { NaturalOrder.precedes(all[$1].name, all[$0].name) }
+      }
+      return skeletons.map { families[$0]?.popLast() ?? -1 }
+    }
+    var pending = Array(ordered(-1).reversed())
     while let place = pending.popLast() {
       branches.append(all[place])
-      pending += (children[place] ?? []).reversed()
+      guard maxDepth.map({ all[place].depth + 1 < $0 }) ?? true else { continue }
+      pending += ordered(place).reversed()
     }
   }
 
@@ -81,7 +98,7 @@ struct TensorTree {
     for branch in branches {
       let name = String(repeating: "  ", count: branch.depth) + branch.name.escapedForDisplay
       let count = branch.leaf.isEmpty ? Format.count(branch.tensors, "tensor") : ""
-      table.row(name, count, Format.count(branch.bytes), branch.leaf)
+      table.row(name, count, Format.bytes(branch.bytes), branch.leaf)
     }
     return table.lines
   }

@@ -69,23 +69,33 @@ struct NetworkRun<T: ReferenceScalar> {
     report.goldenNotes = reference?.notes ?? [:]
   }
 
-  /// Runs every batch and reports.
+  /// Runs every batch and reports. Of several inputs, what is done is kept when a signal ends the run.
   ///
-  /// - Throws: ``ExitStatus`` when an input could not be read, or a stage differs.
+  /// - Throws: ``ExitStatus`` when an input could not be read, or a stage differs; ``Interruption``.
   consuming func run() throws {
     defer { progress.clear() }
+    if sources.count > 1 { Interruption.watch() }
+    var interruption: Interruption?
     while let batch = next {
+      do { try Interruption.check() } catch let signal as Interruption {
+        interruption = signal
+        break
+      }
       try run(batch)
+      // The images of one file of numbers have indices.
+      report.runCount += batch.images[0].index == nil ? batch.images.count : 1
       next = try batches.batch { [progress] error in
         progress.clear()
         StandardStreams.error(error.commandText)
       }
     }
+    progress.clear()
     report.failures = batches.failures
     if command.repeat > 1 { report.median = runs.times.sorted()[runs.times.count / 2] }
     try compare()
     try write()
     if command.json { report.printJSON() } else { report.print() }
+    if let interruption { throw interruption }
     if !batches.failures.isEmpty { throw ExitStatus.wrong }
     if !report.nonFinite.isEmpty { throw ExitStatus.no }
     if !report.comparisons.allSatisfy(\.passes) || report.validation?.isRoundedCopy == false {
@@ -119,6 +129,7 @@ struct NetworkRun<T: ReferenceScalar> {
     if !command.json {
       progress.clear()
       report.printResults()
+      StandardStreams.flush()
     }
     progress.update(images: batches.done, of: sources.count)
   }

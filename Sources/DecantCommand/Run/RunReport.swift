@@ -14,6 +14,8 @@ struct RunReport<T: ReferenceScalar> {
   let threads: Int
   let preprocessing: Preprocessing
   let fileCount: Int
+  /// The number of input files that were run.
+  var runCount = 0
   let top: Int
   let labels: ClassLabels?
   /// The results in input order. `printed` counts those already printed.
@@ -65,7 +67,8 @@ struct RunReport<T: ReferenceScalar> {
   /// The largest number of clauses on NaN and infinity that the text shows.
   private static var mostNonFinite: Int { 8 }
 
-  private func printHeading() {
+  /// Prints the network, the engine and the preprocessing.
+  private func printSettings() {
     let naming = network.identification.naming
     let shape = fileCount == 1 ? inputShape.map { "input \(Format.shape($0))" } : nil
     StandardStreams.line(
@@ -77,7 +80,6 @@ struct RunReport<T: ReferenceScalar> {
 
   /// Prints the results that were not printed yet.
   mutating func printResults() {
-    if printed == 0 { printHeading() }
     for result in results[printed...] { print(result) }
     printed = results.count
   }
@@ -124,34 +126,52 @@ struct RunReport<T: ReferenceScalar> {
     table.show()
   }
 
+  /// Prints the answers to `--compare` and `--validate`, the results that were not printed yet, and the details.
   mutating func print() {
-    printResults()
     if !comparisons.isEmpty {
-      StandardStreams.line()
-      var table = TextTable([
-        ("stage", .left), ("compared", .right), ("largest", .right), ("max abs", .right),
-        ("max relative", .right),
-        ("mean abs", .right), ("", .left), ("PyTorch float32", .right),
-      ])
-      for comparison in comparisons {
-        table.row(
-          comparison.stage, Format.count(comparison.count), Format.scientific(comparison.largest),
-          Format.scientific(comparison.maxAbsolute), Format.scientific(comparison.maxRelative),
-          Format.scientific(comparison.meanAbsolute), comparison.passes ? "agrees" : "DIFFERS",
-          (goldenNotes["float32_error.\(comparison.stage)"] ?? "").escapedForDisplay)
-      }
-      table.show()
       let passed = comparisons.count { $0.passes }
       let tolerance = Format.scientific(comparisons[0].tolerance)
       StandardStreams.line(
-        "  \(passed) of \(comparisons.count) stages agree within \(tolerance) of the stage's largest value")
+        "\(passed) of \(comparisons.count) stages agree".styled(passed == comparisons.count ? .green : .red)
+          + " within \(tolerance) of the stage's largest value")
     }
-    validation?.print()
+    validation?.printAnswer()
+    printResults()
     for clause in nonFinite.prefix(Self.mostNonFinite) { StandardStreams.line("not finite: \(clause)") }
     if nonFinite.count > Self.mostNonFinite {
       StandardStreams.line("not finite: \(Format.count(nonFinite.count - Self.mostNonFinite)) more")
     }
+    printComparisons()
+    validation?.print()
+    printSettings()
+    if fileCount > 1 {
+      let left = fileCount - runCount - failures.count
+      StandardStreams.line(
+        "\(Format.count(runCount)) run, \(Format.count(failures.count)) failed"
+          + (left > 0 ? ", \(Format.count(left)) not run" : ""))
+    }
     if let median { StandardStreams.line("median \(milliseconds(median)) ms") }
+  }
+
+  /// Prints the comparison of each stage with the reference outputs.
+  private func printComparisons() {
+    guard !comparisons.isEmpty else { return }
+    StandardStreams.line()
+    var table = TextTable([
+      ("stage", .left), ("compared", .right), ("largest", .right), ("max abs", .right),
+      ("max relative", .right),
+      ("mean abs", .right), ("", .left), ("PyTorch float32", .right),
+    ])
+    table.optionalColumns = [7, 5, 1]
+    table.cellStyles = ["agrees": .green, "DIFFERS": .red]
+    for comparison in comparisons {
+      table.row(
+        comparison.stage, Format.count(comparison.count), Format.scientific(comparison.largest),
+        Format.scientific(comparison.maxAbsolute), Format.scientific(comparison.maxRelative),
+        Format.scientific(comparison.meanAbsolute), comparison.passes ? "agrees" : "DIFFERS",
+        (goldenNotes["float32_error.\(comparison.stage)"] ?? "").escapedForDisplay)
+    }
+    table.show()
   }
 
   func printJSON() {

@@ -41,6 +41,17 @@ struct Validation {
   /// True when every difference is within the tolerance for rounding.
   var isRoundedCopy: Bool { rows.allSatisfy { $0.error.maxRelative <= tolerance } }
 
+  /// Prints whether all differences are only rounding.
+  func printAnswer() {
+    let worst = rows.map(\.error.maxRelative).max { $1.isNaN || $0 < $1 } ?? 0
+    StandardStreams.line(
+      isRoundedCopy
+        ? "every difference is within \(Format.scientific(tolerance)) of the stage's largest value: only rounding"
+        : "the largest difference is \(Format.scientific(worst)) of the stage's largest value: more than rounding in float32"
+    )
+  }
+
+  /// Prints the differences of every stage.
   func print() {
     StandardStreams.line()
     StandardStreams.line("compared with \(truth):")
@@ -48,6 +59,8 @@ struct Validation {
       ("stage", .left), ("by", .left), ("largest", .right), ("max abs", .right), ("max relative", .right),
       ("RMS relative", .right), ("ULP of largest", .right), ("median ULP", .right), ("", .left),
     ])
+    table.optionalColumns = [7, 6, 5, 2]
+    table.cellStyles = ["rounding": .green, "MORE THAN ROUNDING": .red]
     for truth in truths {
       for (engine, error) in rows where error.stage == truth.stage {
         table.row(
@@ -58,12 +71,6 @@ struct Validation {
       }
     }
     table.show()
-    let worst = rows.map(\.error.maxRelative).max { $1.isNaN || $0 < $1 } ?? 0
-    StandardStreams.line(
-      isRoundedCopy
-        ? "  every difference is within \(Format.scientific(tolerance)) of the stage's largest value: only rounding"
-        : "  the largest difference is \(Format.scientific(worst)) of the stage's largest value: more than rounding in float32"
-    )
   }
 
   var json: JSONValue {

@@ -15,7 +15,9 @@ enum ScanReport {
 
   /// Prints a file's verdict, then every finding with its location and call, then the advice for the worst one.
   private static func print(_ scan: FileScan) {
-    StandardStreams.line("\(scan.verdict.rawValue)  \(FilePath(bytes: scan.pathBytes).escapedForDisplay)")
+    StandardStreams.line(
+      "\(scan.verdict.rawValue.styled(scan.verdict.style))  \(FilePath(bytes: scan.pathBytes).escapedForDisplay)"
+    )
     for finding in folded(scan.findings) {
       let place = finding.first.place.isEmpty ? "" : finding.first.place + ", "
       let times = finding.count > 1 ? " (\(Format.count(finding.count)) times)" : ""

@@ -11,7 +11,7 @@ struct ParameterSplit {
   let buffers: Int
 
   /// The ends of names that batch norms give to their buffers.
-  private static let bufferNames = ["running_mean", "running_var", "num_batches_tracked"]
+  static let bufferNames = ["running_mean", "running_var", "num_batches_tracked"]
 
   /// Counts the elements; nil when there are several state dicts, and when neither a pickled module nor the names of
   /// batch norms tell the two apart. O(n log n).

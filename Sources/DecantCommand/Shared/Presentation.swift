@@ -1,3 +1,4 @@
+internal import DecantBytes
 internal import DecantIO
 internal import Synchronization
 
@@ -17,6 +18,9 @@ struct Presentation {
   var terminal: TerminalSize?
   /// The command that pages output longer than the terminal; nil when output is not paged.
   var pager: String?
+
+  /// True when details are listed: on request, and where no person reads along.
+  var showsDetails: Bool { isVerbose || terminal == nil }
 
   private static let shared = Mutex(Presentation())
 
@@ -59,6 +63,13 @@ struct Presentation {
   }
 }
 
+extension Format {
+  /// Returns a number of bytes: rounded on a terminal, else exact without a unit.
+  static func bytes(_ byteCount: Int) -> String {
+    Presentation.current.terminal == nil ? count(byteCount) : size(byteCount)
+  }
+}
+
 /// A style of text on a terminal. The raw value is the parameter of the escape sequence.
 enum TextStyle: String {
   case bold = "1"
@@ -70,6 +81,14 @@ enum TextStyle: String {
 
   /// Returns the text with the escape sequences of the style, whether or not output has colours.
   func applied(to text: String) -> String { "\u{1B}[\(rawValue)m\(text)\u{1B}[0m" }
+}
+
+extension StandardStreams {
+  /// Writes a line that begins with an answer up to a colon, such as "yes: …", in green or red.
+  static func answer(_ text: String, isYes: Bool) {
+    let word = text.prefix { $0 != ":" }
+    line(String(word).styled(isYes ? .green : .red) + text.dropFirst(word.count))
+  }
 }
 
 extension String {

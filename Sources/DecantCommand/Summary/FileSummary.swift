@@ -17,32 +17,9 @@ struct FileSummary {
   let split: ParameterSplit?
   /// The state dicts and their values for `--key`.
   let stateDicts: [(key: String, tensorCount: Int)]
-  let others: [Other]
+  let others: [OtherValue]
   let network: NetworkSummary
   let safety: LoadingSafety
-
-  /// The values below one key outside the state dicts.
-  struct Other {
-    let key: String
-    var tensorCount = 0
-    /// The number of values that are not tensors.
-    var objectCount = 0
-    /// The only value, when there is just one.
-    var value: CheckpointObject?
-
-    /// The key with what is below it, such as "epoch 12" or "optimizer (640 tensors)".
-    var text: String {
-      let name = key.escapedForDisplay
-      if tensorCount > 0 { return "\(name) (\(Format.count(tensorCount, "tensor")))" }
-      guard let value else { return "\(name) (\(Format.count(objectCount, "value")))" }
-      if let kind = value.unreadTensor { return "\(name) (unsupported tensor: \(kind.escapedForDisplay))" }
-      if let scalar = value.value {
-        let text = scalar.string.map { "'\($0.escapedForDisplay)'" } ?? scalar.text
-        return "\(name) \(text)".truncated(to: 40)
-      }
-      return "\(name) (\(value.type.escapedForDisplay))"
-    }
-  }
 
   /// Opens a checkpoint, identifies its network and judges what loading it would do. Reads no weights.
   init(path: String, _ opening: OpeningOptions) throws(DecantError) {
@@ -65,42 +42,12 @@ struct FileSummary {
     let shown = Array(candidates.prefix(Self.mostStateDicts))
     stateDicts = zip(checkpoint.keys(of: shown.map(\.path)), candidates.map(\.tensorCount))
       .map { (key: $0, tensorCount: $1) }
-    others = Self.others(checkpoint, candidates.map(\.path))
+    others = OtherValue.list(checkpoint.tensors, checkpoint.objects, stateDicts: candidates.map(\.path))
     network = NetworkSummary(checkpoint, key: candidates.count > 1 ? stateDicts.first?.key : nil)
   }
 
   /// The largest number of state dicts that are named.
   private static let mostStateDicts = 32
-
-  /// Returns the values outside the state dicts by their first keys, in the file's order. O(values).
-  private static func others(_ checkpoint: Checkpoint, _ stateDicts: [[PathKey]]) -> [Other] {
-    var others: [Other] = []
-    var indices: [ExactText: Int] = [:]
-    func index(of path: [PathKey]) -> Int {
-      let key = path.first.map { Format.name([$0]) } ?? "(the root)"
-      if let known = indices[ExactText(key)] { return known }
-      indices[ExactText(key)] = others.count
-      others.append(Other(key: key))
-      return others.count - 1
-    }
-    // A value below a state dict, such as its _metadata, is a part of it.
-    let keys = Set(stateDicts.compactMap(\.first).map { ExactText($0.name) })
-    func isInside(_ path: [PathKey]) -> Bool { path.first.map { keys.contains(ExactText($0.name)) } ?? false }
-    let hasRoot = stateDicts.contains([])
-    // A pickled module is one value, whatever its attributes.
-    if hasRoot, let module = checkpoint.objects.first(where: { $0.path.isEmpty }) {
-      return [Other(key: "a module", objectCount: 1, value: module)]
-    }
-    for entry in checkpoint.tensors where entry.stateDict == nil && !isInside(entry.path) && !hasRoot {
-      others[index(of: entry.path)].tensorCount += 1
-    }
-    for object in checkpoint.objects where !isInside(object.path) {
-      let index = index(of: object.path)
-      others[index].objectCount += 1
-      others[index].value = others[index].objectCount == 1 ? object : nil
-    }
-    return others
-  }
 
   /// The bytes of the files on disk.
   var fileByteCount: Int { checkpoint.files.reduce(0) { $0 + $1.byteCount } }

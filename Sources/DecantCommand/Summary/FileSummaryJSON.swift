@@ -40,7 +40,7 @@ extension FileSummary {
 
   private func number(_ value: Int) -> JSONValue { .exact(Int64(value)) }
 
-  private func json(of other: Other) -> JSONValue {
+  private func json(of other: OtherValue) -> JSONValue {
     var members: Members = [
       (key: "key", value: .string(other.key)), (key: "tensors", value: number(other.tensorCount)),
       (key: "values", value: number(other.objectCount)),

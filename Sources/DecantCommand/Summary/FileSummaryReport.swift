@@ -29,7 +29,7 @@ struct FileSummaryReport {
         let key = dict.key == "." ? "the whole file" : dict.key.escapedForDisplay
         return "\(key) (\(Format.count(dict.tensorCount, "tensor")))"
       })
-    line("also in it", summary.others.map(\.text))
+    line("also in it", summary.others.map(\.clause))
     for fact in summary.checkpoint.containerMetadata.filter({ Self.facts.contains($0.label) }).prefix(4) {
       line(fact.label, [fact.text.escapedForDisplay])
     }
@@ -72,6 +72,8 @@ struct FileSummaryReport {
       ("file", .left), ("size", .right), ("tensors", .right), ("parameters", .right), ("network", .left),
       ("loading", .left),
     ])
+    table.optionalColumns = [2, 3, 1]
+    for verdict in ScanVerdict.allCases { table.cellStyles[verdict.rawValue] = verdict.style }
     for summary in summaries {
       table.row(
         summary.checkpoint.path.escapedForDisplay, Format.size(summary.fileByteCount),

@@ -50,7 +50,7 @@ struct VerificationReport {
 
   /// - Parameter listsAll: true to list every tensor instead of folding similar findings.
   func print(listsAll: Bool) {
-    StandardStreams.line(verdict)
+    StandardStreams.answer(verdict, isYes: isMatch)
     for line in listsAll ? findings.map(\.line) : foldedFindings { StandardStreams.line("  " + line) }
     if let shapes { StandardStreams.line("  the shapes match \(shapes)") }
     if verification.matched == 0, let family = NetworkFamily(of: network.file.weights) {
@@ -70,6 +70,9 @@ struct VerificationReport {
       )
     }
     if let note = counterNote { StandardStreams.line("  " + note) }
+    guard Presentation.current.showsDetails else {
+      return StandardStreams.note("--verbose describes the network, and what weights cannot confirm")
+    }
     StandardStreams.line()
     SummaryReport(configuration: network.identification.configuration).print()
     printFacts(network.identification)
