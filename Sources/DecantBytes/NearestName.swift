@@ -7,7 +7,7 @@ package enum NearestName {
 
   /// Returns the candidates with the smallest distance to `word`, in their order; empty when none is near.
   ///
-  /// Case and the separators `-`, `_` and space do not count. A word of three or more letters that begins one
+  /// `word` itself is no answer. Case and the separators `-`, `_` and space do not count. A word of three or more letters that begins one
   /// candidate alone stands for it, too. O(candidates × length²).
   package static func all(to word: String, among candidates: [String]) -> [String] {
     let letters = plain(word)
@@ -26,7 +26,7 @@ package enum NearestName {
       }
     }
     if nearest.isEmpty, letters.count >= 3 {
-      let longer = candidates.filter { plain($0).starts(with: letters) }
+      let longer = candidates.filter { $0 != word && plain($0).starts(with: letters) }
       if longer.count == 1 { nearest = longer }
     }
     return Array(nearest.prefix(mostOffered))

@@ -50,6 +50,11 @@ import Testing
     #expect(run.output.isEmpty)
   }
 
+  @Test(arguments: ["pickleNodes=100000", "zipEntries=100"]) func rightLimit(_ limit: String) throws {
+    let run = try DecantProcess.run(["inspect", Self.nested, "--limit", limit], in: Fixtures.root)
+    #expect(run.status == 0, "\(run.errors)")
+  }
+
   @Test func wrongWordInJSON() throws {
     let run = try DecantProcess.run(["inspect", "--json", "--fliter", "x"])
     #expect(run.status == 64)

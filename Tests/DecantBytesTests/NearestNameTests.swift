@@ -9,7 +9,7 @@ import Testing
       ("resent50", ["resnet50"]), ("ResNet50", ["resnet50"]), ("resnet-50", ["resnet50"]),
       ("resnet_50", ["resnet50"]), ("resnet5", ["resnet50"]), ("resnet14", ["resnet18", "resnet34"]),
       ("wideresnet502", ["wide_resnet50_2"]), ("wide", ["wide_resnet50_2"]), ("wi", []),
-      ("ciffar", ["cifar"]),
+      ("ciffar", ["cifar"]), ("cifar", []),
       ("transformer", []), ("", []), ("-", []), (String(repeating: "r", count: 300), []),
     ] as [(String, [String])])
   func nearest(_ word: String, _ expected: [String]) {

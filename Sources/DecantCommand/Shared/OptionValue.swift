@@ -156,7 +156,9 @@ enum OptionValue {
   /// Parses the name of a limit and its new value, such as `zipEntries=2`.
   static func limit(_ setting: String) throws -> (name: String, value: Int) {
     let parts = setting.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
-    if parts.count == 2, let question = NearestName.question(for: parts[0], among: Limits.names) {
+    if parts.count == 2, !Limits.names.contains(parts[0]),
+      let question = NearestName.question(for: parts[0], among: Limits.names)
+    {
       throw ValidationError("Unknown limit '\(parts[0].escapedForDisplay)': \(question)")
     }
     guard parts.count == 2, let value = Int(parts[1]), value >= 0, Limits.names.contains(parts[0]) else {
