@@ -18,7 +18,7 @@ PYTHON := .build/peers/bin/python
 PACKAGES := git ca-certificates gcc libc6-dev libstdc++-12-dev \
   libdeflate0 libzip4 libssl3 libdnnl2 libopenblas0-pthread libpng16-16 libturbojpeg0
 
-.PHONY: help packages build install uninstall dist try-dist demo test fuzz fuzz-scan peers peers-all bench docs threads bare proofs format lint clean same-answers
+.PHONY: help packages build install uninstall dist try-dist demo test fuzz fuzz-scan peers peers-all bench screenshots docs threads bare proofs format lint clean same-answers
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,7 +75,7 @@ fuzz-scan: build $(PYTHON) ## Try new attacks on scan, and compare it with other
 	  -q --tb=short -p no:cacheprovider -rs -n 2 --dist worksteal Tests/Peers/test_attacks.py Tests/Peers/test_scan_differences.py
 
 peers: build $(PYTHON) ## Test against the real peers: PyTorch, safetensors, NumPy, CPython's pickletools.
-	@Tests/Scripts/install-packages.sh bubblewrap pypy3
+	@Tests/Scripts/install-packages.sh bubblewrap pypy3 chromium graphviz fonts-dejavu
 	@echo "testing against the peers in .build/peers"
 	@DECANT=$(CURDIR)/$(DECANT) DECANT_CORPUS=$(abspath ../shared/checkpoints) $(PYTHON) -m pytest -q -p no:cacheprovider -rs \
 	  -n 2 --dist worksteal Tests/Peers
@@ -86,6 +86,10 @@ peers-all: build $(PYTHON) ## Name, verify and run every ResNet of torchvision a
 
 bench: build $(PYTHON) ## Measure beside the peers in one run; prints the tables of docs/BENCHMARKS.md.
 	@$(PYTHON) Tests/Benchmarks/bench.py $(DECANT)
+
+screenshots: build $(PYTHON) ## Write the pictures of docs/images: the report, and every command on a terminal.
+	@Tests/Scripts/install-packages.sh chromium fonts-dejavu
+	@$(PYTHON) Tests/Scripts/screenshots.py $(DECANT)
 
 docs: build ## Write the documentation of the library to .build/docs.
 	@Tests/Scripts/make-docs.sh $(SWIFT)

@@ -68,6 +68,12 @@ let package = Package(
         "DecantBytes", "DecantIO", "DecantFormats", "DecantTensors", "DecantGraphs", "DecantCheckpoints",
       ]),
     .target(
+      name: "DecantReports",
+      dependencies: [
+        "DecantBytes", "DecantIO", "DecantTensors", "DecantGraphs", "DecantCheckpoints", "DecantScanning",
+        "DecantResNets", "DecantInference", "DecantComparing", "DecantNetworks",
+      ]),
+    .target(
       name: "DecantKit",
       dependencies: [
         "DecantBytes", "DecantTensors", "DecantCheckpoints", "DecantConversion", "DecantScanning",
@@ -79,7 +85,8 @@ let package = Package(
       dependencies: [
         "DecantKit", "DecantBytes", "DecantIO", "DecantPickle", "DecantTensors", "DecantCheckpoints",
         "DecantConversion", "DecantScanning", "DecantGraphs", "DecantResNets", "DecantInference",
-        "DecantComparing", "DecantImages", "DecantNetworks", "DecantONNX", "CArguments", "CStandard",
+        "DecantComparing", "DecantImages", "DecantNetworks", "DecantONNX", "DecantReports", "CArguments",
+        "CStandard",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
@@ -139,6 +146,12 @@ let package = Package(
       dependencies: [
         "DecantBytes", "DecantIO", "DecantFormats", "DecantCheckpoints", "DecantConversion", "DecantGraphs",
         "DecantONNX", "DecantTensors",
+      ]),
+    .testTarget(
+      name: "DecantReportsTests",
+      dependencies: [
+        "DecantBytes", "DecantCheckpoints", "DecantGraphs", "DecantReports", "DecantResNets", "DecantTensors",
+        "TestSupport",
       ]),
     .testTarget(name: "DecantImagesTests", dependencies: ["DecantBytes", "DecantImages", "TestSupport"]),
     // Depends on the tool so that `swift test` builds the binary that the tests run.

@@ -19,7 +19,7 @@ struct Decant: ParsableCommand {
     version: "0.1.0",
     subcommands: [
       InspectCommand.self, IdentifyCommand.self, VerifyCommand.self, DiffCommand.self, ConvertCommand.self,
-      RunCommand.self, ScanCommand.self,
+      RunCommand.self, ScanCommand.self, ReportCommand.self,
       SynthesizeCommand.self,
     ])
 

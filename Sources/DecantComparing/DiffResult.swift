@@ -16,6 +16,16 @@ package struct DiffResult {
 
     /// True when the names are equal, possibly after a recognised prefix.
     package var hasOneName: Bool { reason == .name }
+
+    /// The remark for people; ``remark`` is the one of the JSON.
+    package var plainRemark: String {
+      switch remark {
+      case "rounded once":
+        "exact \(DType.coarser(left.tensor.dtype, right.tensor.dtype).rawValue) rounding"
+      case "the same numbers": "equal values, different dtype"
+      default: remark
+      }
+    }
   }
 
   package private(set) var identicalCount = 0

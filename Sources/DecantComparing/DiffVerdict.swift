@@ -1,3 +1,4 @@
+internal import DecantBytes
 package import DecantTensors
 
 /// A verdict on the differences of two files in one line: a rounding, a drift, unrelated weights.
@@ -58,6 +59,25 @@ package struct DiffVerdict: Sendable {
       guard let mean, mean >= Self.leastCosineOfDrift || !ofWeights.isEmpty else { return nil }
       kind =
         mean >= Self.leastCosineOfDrift ? .drift : mean >= Self.leastCosineOfRelated ? .related : .unrelated
+    }
+  }
+}
+
+extension DiffVerdict {
+  /// The verdict as text, such as "mean cosine 0.000: unrelated weights".
+  package var text: String {
+    let decimals = kind == .drift ? 9 : 3
+    let cosine = meanCosine.map { ["mean cosine " + Format.fixed($0, decimals)] } ?? []
+    switch kind {
+    case .equalValues: return "equal values in another dtype"
+    case .rounding(let dtype): return "exact \(dtype.rawValue) rounding"
+    case .drift:
+      let measures = [
+        "max abs " + Format.scientific(maxAbsolute), "max rel " + Format.scientific(maxRelative),
+      ]
+      return "drift, " + (measures + cosine).joined(separator: ", ")
+    case .related: return (cosine + ["related weights"]).joined(separator: ": ")
+    case .unrelated: return (cosine + ["unrelated weights"]).joined(separator: ": ")
     }
   }
 }

@@ -11,7 +11,34 @@ package struct NodeCost: Sendable, Equatable {
   package let parameterCount: Int
 }
 
+/// The cost of one stage for one image of a given size.
+package struct StageCost: Sendable, Equatable {
+  /// The name of the stage, such as `layer1`.
+  package let name: String
+  /// The shape of the stage's output: channels, height and width, or only channels for a vector.
+  package let shape: [Int]
+  package let multiplyAdds: Int
+  package let parameterCount: Int
+}
+
 extension Graph {
+  /// Returns the costs of the stages, in order.
+  ///
+  /// - Parameter costs: the costs of the nodes, as ``costs(height:width:)`` returns them.
+  package func stageCosts(_ costs: [NodeCost]) -> [StageCost] {
+    var start = 0
+    return stages.compactMap { stage in
+      let part = costs[start..<stage.value.index]
+      start = stage.value.index
+      guard let last = part.last else { return nil }
+      let isVector = ["avgpool", "logits", "output"].contains(stage.name)
+      return StageCost(
+        name: stage.name, shape: isVector ? [last.channels] : [last.channels, last.height, last.width],
+        multiplyAdds: part.reduce(0) { $0 + $1.multiplyAdds },
+        parameterCount: part.reduce(0) { $0 + $1.parameterCount })
+    }
+  }
+
   /// Returns the cost of every node, in order, for one image of height × width pixels.
   ///
   /// Returns nil when a window does not fit or a count overflows `Int`. The convention is fvcore's, as in

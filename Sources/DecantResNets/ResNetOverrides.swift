@@ -88,7 +88,7 @@ public struct ResNetOverrides: Sendable {
   }
 
   /// The geometry facts that are set, as text, by the names of the facts.
-  var said: [String: String] {
+  package var said: [String: String] {
     let values: [String: String?] = [
       "stride0": stride0.map { "\($0)" },
       "block_stride": blockStride.map { $0 == .first ? "1x1" : "3x3" },

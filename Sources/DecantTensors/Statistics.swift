@@ -55,7 +55,7 @@ extension Tensor {
   }
 
   /// True when the elements are read as real numbers.
-  private var isReal: Bool {
+  package var isReal: Bool {
     switch dtype {
     case .float4_e2m1fn_x2, .int1, .int2, .int3, .int4, .int5, .int6, .int7, .uint1, .uint2, .uint3, .uint4,
       .uint5,

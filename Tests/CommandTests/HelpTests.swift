@@ -5,7 +5,7 @@ import Testing
 /// The help pages and manual pages: what is in them, their width, and that their examples run.
 @Suite struct HelpTests {
   private static let commands = [
-    "inspect", "identify", "verify", "diff", "convert", "run", "scan", "synthesize",
+    "inspect", "identify", "verify", "diff", "convert", "run", "scan", "report", "synthesize",
   ]
 
   private static func lines(_ words: String...) throws -> [String] {
@@ -37,6 +37,7 @@ import Testing
           convert     Write the tensors in another format, or the network as ONNX
           run         Run the network on images or tensors, and compare its stages
           scan        Report code that loading a file would execute
+          report      Write a page about a checkpoint, or the drawing of its network
           synthesize  Write a checkpoint with random weights, for demos and tests
 
         Options:

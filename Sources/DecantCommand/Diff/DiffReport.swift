@@ -220,34 +220,9 @@ struct DiffReport {
   private func name(_ name: String) -> String { Format.name([.text(name)]) }
 }
 
-extension DiffVerdict {
-  /// The verdict as text, such as "mean cosine 0.000: unrelated weights".
-  fileprivate var text: String {
-    let decimals = kind == .drift ? 9 : 3
-    let cosine = meanCosine.map { ["mean cosine " + Format.fixed($0, decimals)] } ?? []
-    switch kind {
-    case .equalValues: return "equal values in another dtype"
-    case .rounding(let dtype): return "exact \(dtype.rawValue) rounding"
-    case .drift:
-      let measures = [
-        "max abs " + Format.scientific(maxAbsolute), "max rel " + Format.scientific(maxRelative),
-      ]
-      return "drift, " + (measures + cosine).joined(separator: ", ")
-    case .related: return (cosine + ["related weights"]).joined(separator: ": ")
-    case .unrelated: return (cosine + ["unrelated weights"]).joined(separator: ": ")
-    }
-  }
-}
-
 extension DiffResult.Compared {
   /// The remark for people; ``commandRemark`` is the one of the JSON.
-  var textRemark: String {
-    switch remark {
-    case "rounded once": "exact \(DType.coarser(left.tensor.dtype, right.tensor.dtype).rawValue) rounding"
-    case "the same numbers": "equal values, different dtype"
-    default: commandRemark
-    }
-  }
+  var textRemark: String { hint == nil ? plainRemark : commandRemark }
 
   /// The remark, with the option for a closer comparison.
   var commandRemark: String {

@@ -123,6 +123,23 @@ extension ScanCommand: DocumentedCommand {
     ])
 }
 
+extension ReportCommand: DocumentedCommand {
+  static let help = CommandHelp(
+    usage: ["report FILE… [-o OUTPUT] [options]"],
+    examples: [
+      ("decant report model.pth -o report.html", "a page to look at"),
+      ("decant report model.pth half.pth -o report.html", "two files compared"),
+      ("decant report model.pth -o network.svg", "the drawing alone"),
+    ],
+    sections: [
+      .init(title: "Output", options: ["output", "format", "size", "no-values"]),
+      .init(
+        title: "Forward comparison", options: ["input", "compare", "preprocess", "tolerance"],
+        rare: ["input-key", "engine", "numerics"]),
+      .tensors(["key", "prefix", "except"], rare: ["join", "skip-unread"]), .network, .general,
+    ])
+}
+
 extension SynthesizeCommand: DocumentedCommand {
   static let help = CommandHelp(
     usage: ["synthesize ARCHITECTURE -o FILE.pth [options]"],

@@ -46,25 +46,17 @@ struct ExplanationReport {
       ("stage", .left), ("result", .left), ("multiply-adds", .right), ("share", .right),
       ("parameters", .right),
     ])
-    let total = costs.reduce(0) { $0 + $1.multiplyAdds }
-    func row(_ name: String, _ result: String, _ part: ArraySlice<NodeCost>) {
-      let count = part.reduce(0) { $0 + $1.multiplyAdds }
+    let stages = graph.stageCosts(costs)
+    let total = stages.reduce(0) { $0 + $1.multiplyAdds }
+    func row(_ name: String, _ result: String, _ count: Int, _ parameterCount: Int) {
       table.row(
         name, result, Format.count(count),
-        Format.fixed(100 * Double(count) / Double(max(total, 1)), 1) + " %",
-        Format.count(part.reduce(0) { $0 + $1.parameterCount }))
+        Format.fixed(100 * Double(count) / Double(max(total, 1)), 1) + " %", Format.count(parameterCount))
     }
-    var start = 0
-    for stage in graph.stages {
-      let part = costs[start..<stage.value.index]
-      start = stage.value.index
-      guard let last = part.last else { continue }
-      let isVector = ["avgpool", "logits", "output"].contains(stage.name)
-      row(
-        stage.name, Format.shape(isVector ? [last.channels] : [last.channels, last.height, last.width]),
-        part)
+    for stage in stages {
+      row(stage.name, Format.shape(stage.shape), stage.multiplyAdds, stage.parameterCount)
     }
-    row("total", "", costs[...])
+    row("total", "", total, stages.reduce(0) { $0 + $1.parameterCount })
     table.show()
   }
 

@@ -16,6 +16,11 @@ extension DecantError {
     return error.text(remedy: commandRemedy)
   }
 
+  /// The reason and the remedy, for a text that names the file already.
+  var commandExplanation: String {
+    reason + (reason.hasSuffix("?") ? "" : ".") + (commandRemedy.map { " " + $0 } ?? "")
+  }
+
   /// The remedy with the path of the file in place of FILE, so that it can be pasted.
   private var commandRemedy: String? {
     guard let advice else { return nil }

@@ -33,49 +33,6 @@ extension Format {
     return number.checkedMultiplying(by: unit)
   }
 
-  /// Returns a number of bytes for people, such as `94.3 MB`, in units of 1000.
-  static func size(_ byteCount: Int) -> String {
-    guard byteCount >= 1000 else { return "\(byteCount) B" }
-    var number = Double(byteCount)
-    for unit in ["kB", "MB", "GB", "TB", "PB", "EB"] {
-      number /= 1000
-      // 999.95 would be rounded to 1000.0.
-      if number < 999.95 || unit == "EB" { return fixed(number, number < 99.95 ? 1 : 0) + " " + unit }
-    }
-    return "\(byteCount) B"
-  }
-
-  /// Returns a number with a fixed number of decimals.
-  static func fixed(_ number: Double, _ decimals: Int) -> String {
-    var scale = 1.0
-    for _ in 0..<decimals { scale *= 10 }
-    // Beyond 2^53 a double has no decimals.
-    guard number.isFinite, number.magnitude * scale < 0x1p53 else { return number.description }
-    let whole = (number.magnitude * scale).rounded()
-    let digits = String(Int(whole))
-    let padded = String(repeating: "0", count: max(0, decimals + 1 - digits.count)) + digits
-    let sign = number < 0 && whole > 0 ? "-" : ""
-    return decimals == 0 ? sign + padded : sign + padded.dropLast(decimals) + "." + padded.suffix(decimals)
-  }
-
-  /// Returns a number in scientific notation with three significant digits, such as `4.88e-07`.
-  static func scientific(_ number: Double) -> String {
-    guard number.isFinite, number != 0 else { return number == 0 ? "0" : number.description }
-    var exponent = 0
-    var mantissa = number.magnitude
-    while mantissa >= 9.995 {
-      mantissa /= 10
-      exponent += 1
-    }
-    while mantissa < 0.9995 {
-      mantissa *= 10
-      exponent -= 1
-    }
-    let digits = String(exponent.magnitude)
-    return (number < 0 ? "-" : "") + fixed(mantissa, 2) + "e" + (exponent < 0 ? "-" : "+")
-      + String(repeating: "0", count: max(0, 2 - digits.count)) + digits
-  }
-
   /// Returns a duration in seconds.
   static func seconds(_ duration: Duration) -> Double {
     Double(duration.components.seconds) + Double(duration.components.attoseconds) * 1e-18

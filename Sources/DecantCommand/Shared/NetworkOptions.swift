@@ -80,7 +80,7 @@ struct NetworkOptions: ParsableArguments {
   static let mostListed = 5
 
   /// Returns the network settings that the options give.
-  private func overrides(classes: Int?) -> ResNetOverrides {
+  func overrides(classes: Int?) -> ResNetOverrides {
     var overrides = ResNetOverrides()
     overrides.architecture = arch
     overrides.prefix = prefix

@@ -370,7 +370,8 @@ package final class ZipRecordPart: StorageContent {
   package let record: ZipRecord
   package let byteCount: Int
   package var isRandomAccess: Bool { record.isRandomAccess }
-  private let offset: Int
+  /// The offset of the part in the entry's data.
+  let offset: Int
 
   /// Creates a content of a part, which must lie inside the entry.
   package init(_ record: ZipRecord, offset: Int, byteCount: Int) {

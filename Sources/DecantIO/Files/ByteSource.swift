@@ -10,8 +10,9 @@ package struct ByteSource: Sendable {
   package let byteCount: Int
   /// The password of archives in the source; nil when none was given.
   package let password: String?
-  private let content: any StorageContent
-  private let start: Int
+  let content: any StorageContent
+  /// The offset of the source's first byte in ``content``.
+  let start: Int
 
   /// True when parts can be read in any order at no extra cost.
   package var isRandomAccess: Bool { content.isRandomAccess }
