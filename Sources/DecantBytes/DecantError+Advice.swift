@@ -87,6 +87,10 @@ extension DecantError {
     case chooseHeadActivation(placeCount: Int)
     /// Do not declare an activation of the head.
     case omitHeadActivation
+    /// Say how layers without running statistics normalise.
+    case chooseNormalization(groups: Int)
+    /// Do not say how layers normalise.
+    case omitNormalization
     /// Accept a network that is recognised by the order and shapes of its tensors.
     case acceptStructure
     /// Name the architecture, which decides what the file does not store.
@@ -134,6 +138,9 @@ extension DecantError {
           ? "Set ResNetOverrides.headActivations to relu, gelu or none"
           : "Set ResNetOverrides.headActivations to \(Format.count(count, "activation")), one for each place in order")
           + ", or ResNetOverrides.classes to 0 for the pooled features."
+      case .chooseNormalization(let groups):
+        "Set ResNetOverrides.normalization to group(\(groups)), with its number of groups, or to batch."
+      case .omitNormalization: "Leave ResNetOverrides.normalization nil."
       case .omitHeadActivation: "Leave ResNetOverrides.headActivations nil."
       case .choosePrefix(let prefixes):
         "Pass one as prefix, or in ResNetOverrides.prefix"
@@ -199,7 +206,8 @@ extension DecantError {
       .omitLayout, .turnBack, .nameConvolutions, .exceptTensors(["n_averaged"]),
       .ignoreTensors(["*.adapter.*"]), .saveWhole, .skipUnread,
       .leaveOutHead, .joinRanks("rank 1"), .addRanks, .joinFiles(["rank_0.pt", "rank_1.pt"], or: "full.pt"),
-      .chooseHeadActivation(placeCount: 1), .omitHeadActivation,
+      .chooseHeadActivation(placeCount: 1), .omitHeadActivation, .chooseNormalization(groups: 32),
+      .omitNormalization,
     ]
   }
 }

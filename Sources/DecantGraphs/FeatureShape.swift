@@ -31,7 +31,8 @@ extension GraphOperation {
     case .gemm(let layer): FeatureShape(channels: layer.outputs)
     case .attentionPool(let pooling): FeatureShape(channels: pooling.outputs)
     case .squeezeExcitation, .efficientChannelAttention, .batchNormalization, .channelAffine,
-      .groupNormalization, .vectorStandardization, .layerNormalization, .relu, .silu, .vectorFunction, .add,
+      .batchStatisticsNormalization, .groupNormalization, .vectorStandardization, .layerNormalization, .relu,
+      .silu, .vectorFunction, .add,
       .opaque:
       input
     }

@@ -66,6 +66,9 @@ package enum GraphOperation: Sendable, Equatable {
   case conv(Convolution)
   /// Inference form: `(x − mean) / sqrt(variance + epsilon) × scale + bias` per channel, of feature maps and vectors.
   case batchNormalization(channels: Int, epsilon: Double)
+  /// Batch normalization by the mean and variance of the batch itself, over its images and pixels. PyTorch computes it in
+  /// `eval()` mode too when a layer has no running statistics (`track_running_stats=False`).
+  case batchStatisticsNormalization(channels: Int, epsilon: Double)
   /// A batch norm whose statistics were folded into its scale and bias: `x × scale + bias` per channel.
   case channelAffine(channels: Int)
   /// Normalises each group of channels of each image: `(x − mean) / sqrt(variance + epsilon) × scale + bias`.

@@ -56,7 +56,8 @@ extension Node {
     case .layerNormalization(let channels, _, let hasBias):
       return [parameter("weight", [channels], .normalizationScale)]
         + (hasBias ? [parameter("bias", [channels], .normalizationBias)] : [])
-    case .channelAffine(let channels), .groupNormalization(let channels, _, _):
+    case .channelAffine(let channels), .groupNormalization(let channels, _, _),
+      .batchStatisticsNormalization(let channels, _):
       return [
         parameter("weight", [channels], .normalizationScale),
         parameter("bias", [channels], .normalizationBias),

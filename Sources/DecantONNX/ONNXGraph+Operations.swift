@@ -28,6 +28,16 @@ extension ONNXGraph {
       return (try appendAffine(node, x, channels), channels)
     case .groupNormalization(_, let groups, let epsilon):
       return (try appendGroupNormalization(node, x, channels, groups, epsilon), channels)
+    case .batchStatisticsNormalization(_, let epsilon):
+      // The channels come first, so that a group is one channel of all images.
+      let exchange: [(name: String, value: ONNXNode.Attribute)] = [("perm", .integers([1, 0, 2, 3]))]
+      let turned = append("Transpose", [x], name + "/Transpose", exchange)
+      let sizes = append("Shape", [turned], name + "/Shape")
+      let normalized = appendNormalization(turned, name, groups: [1, channels, -1], count: channels, epsilon)
+      let map = append("Reshape", [normalized, sizes], name + "/map")
+      return (
+        try appendAffine(node, append("Transpose", [map], name + "/images", exchange), channels), channels
+      )
     case .relu:
       return (append("Relu", [x], name), channels)
     case .silu:
@@ -187,14 +197,25 @@ extension ONNXGraph {
   ) throws(DecantError) -> String {
     let name = node.name
     let sizes = append("Shape", [x], name + "/Shape")
-    let grouped = append("Reshape", [x, integers(name + "/groups", [0, groups, -1])], name + "/Reshape")
-    let ones = constant(name + "/ones", shape: [groups], .floats([Float](repeating: 1, count: groups)))
-    let zeros = constant(name + "/zeros", shape: [groups], .floats([Float](repeating: 0, count: groups)))
-    let normalized = append(
-      "InstanceNormalization", [grouped, ones, zeros], name + "/InstanceNormalization",
-      [("epsilon", .float(Float(epsilon)))])
+    let normalized = appendNormalization(x, name, groups: [0, groups, -1], count: groups, epsilon)
     let map = append("Reshape", [normalized, sizes], name + "/map")
     return try appendAffine(node, map, channels)
+  }
+
+  /// Appends the normalization of each group, without a scale and a bias.
+  ///
+  /// - Parameters:
+  ///   - groups: the shape with a group in its second dimension.
+  ///   - count: the number of groups.
+  private mutating func appendNormalization(
+    _ x: String, _ name: String, groups: [Int], count: Int, _ epsilon: Double
+  ) -> String {
+    let grouped = append("Reshape", [x, integers(name + "/groups", groups)], name + "/Reshape")
+    let ones = constant(name + "/ones", shape: [count], .floats([Float](repeating: 1, count: count)))
+    let zeros = constant(name + "/zeros", shape: [count], .floats([Float](repeating: 0, count: count)))
+    return append(
+      "InstanceNormalization", [grouped, ones, zeros], name + "/InstanceNormalization",
+      [("epsilon", .float(Float(epsilon)))])
   }
 
   private mutating func append(

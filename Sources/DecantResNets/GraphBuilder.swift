@@ -81,6 +81,8 @@ struct GraphBuilder {
     }
     switch configuration.normalization {
     case .batch: append(name, .batchNormalization(channels: channels, epsilon: epsilon))
+    case .group where configuration.usesBatchStatistics:
+      append(name, .batchStatisticsNormalization(channels: channels, epsilon: epsilon))
     case .group:
       append(
         name,

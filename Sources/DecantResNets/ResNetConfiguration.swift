@@ -185,6 +185,9 @@ public struct ResNetConfiguration: Sendable, Equatable {
   /// True when an activation also follows a block's last convolution, before the attention (pretrainedmodels' basic
   /// block).
   package var hasBranchActivation = false
+  /// True when layers without running statistics are batch norms, which normalise by the batch's own statistics, and not
+  /// group norms.
+  package var usesBatchStatistics = false
   /// The number of groups in group normalization.
   package var normalizationGroups = 32
   /// True when each output channel's weights are standardized before use (BiT).

@@ -153,7 +153,13 @@ extension ResNetConfiguration {
       facts.append(("head_normalization", ResNetHeadLayer.normalizationWithoutBias))
     }
     if normalization == .group {
-      facts.append(("normalization", "group normalization of \(normalizationGroups) groups"))
+      facts.append(
+        (
+          "normalization",
+          usesBatchStatistics
+            ? "batch normalization by each batch's own statistics"
+            : "group normalization of \(Format.count(normalizationGroups, "group"))"
+        ))
       facts.append(("weight_standardization", hasStandardizedWeights ? "yes" : "no"))
     }
     return facts

@@ -186,7 +186,9 @@ public struct ResNetIdentification: Sendable {
         .undetermined, "the head has one output: is the stem's stride 1 or 2?",
         advice: .chooseStride(isNamed: isNodown))
     }
-    return try applied.graph()
+    let graph = try applied.graph()
+    try requireShownNormalization(graph)
+    return graph
   }
 
   /// Checks that nothing is assumed that the file's own operators settle.
@@ -216,6 +218,35 @@ public struct ResNetIdentification: Sendable {
       .undetermined,
       "without names, nothing shows whether shortcuts pool before they project: the shapes fit \(sameShapes.isEmpty ? "both" : sameShapes.joined(separator: ", "))",
       advice: .nameArchitecture)
+  }
+
+  /// Checks that something shows how layers without running statistics normalise, and that their channels divide into
+  /// the groups.
+  ///
+  /// - Throws: ``DecantError`` of code `undetermined` for a network that is no published one, and `unsupportedNetwork`.
+  private func requireShownNormalization(_ graph: Graph) throws(DecantError) {
+    var most = 32
+    var odd: (name: String, channels: Int, groups: Int)?
+    for node in graph.nodes {
+      guard case .groupNormalization(let channels, let groups, _) = node.operation else { continue }
+      while channels % most != 0 { most /= 2 }
+      if odd == nil, channels % groups != 0 { odd = (node.name, channels, groups) }
+    }
+    if configuration.normalization == .group, overrides.architecture == nil,
+      assumed.contains(where: { $0.name == "normalization" }),
+      ResNetArchitecture.sharing(configuration, naming.dialect).isEmpty
+    {
+      throw DecantError(
+        .undetermined,
+        "its normalization layers have no running statistics: are they group norms, or batch norms with track_running_stats=False?",
+        advice: .chooseNormalization(groups: most))
+    }
+    if let odd {
+      throw DecantError(
+        .unsupportedNetwork,
+        "\(naming.spelling(of: odd.name + ".weight").escapedForDisplay) has \(Format.count(odd.channels, "channel")), which do not divide into \(odd.groups) groups of group normalization",
+        advice: .chooseNormalization(groups: most))
+    }
   }
 
   /// The error for a head with activations that nothing shows.

@@ -1,7 +1,7 @@
 /// The settings of a ``ResNetOverrides``; the raw values are the names of its properties.
 package enum ResNetOverrideKey: String, Sendable, CaseIterable {
   case architecture, prefix, classes, stride0, blockStride, stemPooling, outputStride, stageStrides, epsilon,
-    headActivations
+    normalization, headActivations
 
   /// Creates the setting that declares a fact of a network's geometry; nil when there is none.
   init?(fact name: String) {
@@ -12,6 +12,7 @@ package enum ResNetOverrideKey: String, Sendable, CaseIterable {
     case "output_stride": self = .outputStride
     case "stage_strides": self = .stageStrides
     case "epsilon": self = .epsilon
+    case "normalization": self = .normalization
     case "head_activation": self = .headActivations
     default: return nil
     }

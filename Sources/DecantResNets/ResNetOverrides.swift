@@ -1,5 +1,31 @@
 internal import DecantBytes
 
+/// The normalization by layers that have a scale and a bias and no running statistics.
+public enum ResNetNormalizationChoice: Sendable, Equatable {
+  /// Group normalization, with the number of groups.
+  case group(Int)
+  /// Batch normalization by the statistics of the batch itself, as PyTorch computes it with
+  /// `track_running_stats=False`.
+  case batch
+
+  /// The choice as text, such as `group:32`.
+  var text: String {
+    switch self {
+    case .group(let count): "group:\(count)"
+    case .batch: "batch"
+    }
+  }
+
+  func apply(to configuration: inout ResNetConfiguration) {
+    guard configuration.normalization == .group else { return }
+    switch self {
+    case .group(let count):
+      (configuration.usesBatchStatistics, configuration.normalizationGroups) = (false, count)
+    case .batch: configuration.usesBatchStatistics = true
+    }
+  }
+}
+
 /// Facts about a network that the caller sets because weights cannot show them.
 ///
 /// A property that is nil leaves its fact to the file or its default.
@@ -26,6 +52,8 @@ public struct ResNetOverrides: Sendable {
   public var stageStrides: [Int]?
   /// The number that batch norm adds to the variance.
   public var epsilon: Double?
+  /// The normalization by layers without running statistics.
+  public var normalization: ResNetNormalizationChoice?
   /// The activations in a head of several layers: one for all places, or one for each place in order.
   public var headActivations: [ResNetHeadActivation]?
   /// True when only the weights matter, so that geometry they cannot show may stay undetermined.
@@ -44,6 +72,14 @@ public struct ResNetOverrides: Sendable {
     if let stemPooling { changed.stemPooling = stemPooling }
     if let outputStride { changed.outputStride = outputStride }
     if let epsilon { changed.epsilon = epsilon }
+    if let normalization {
+      guard changed.normalization == .group else {
+        throw DecantError(
+          .invalidArgument, "the network's weights show how it normalises, which leaves no choice",
+          advice: .omitNormalization)
+      }
+      normalization.apply(to: &changed)
+    }
     if case .layers(let layers) = changed.head, changed.classes > 0 {
       changed.head = .layers(try applied(to: layers))
     } else if headActivations != nil {
@@ -94,7 +130,7 @@ public struct ResNetOverrides: Sendable {
       "block_stride": blockStride.map { $0 == .first ? "1x1" : "3x3" },
       "max_pool": stemPooling?.rawValue, "output_stride": outputStride.map { "\($0)" },
       "stage_strides": stageStrides?.map(String.init).joined(separator: ","),
-      "epsilon": epsilon.map { "\($0)" },
+      "epsilon": epsilon.map { "\($0)" }, "normalization": normalization?.text,
       "head_activation": headActivations?.map(\.rawValue).joined(separator: ","),
     ]
     return values.compactMapValues { $0 }

@@ -120,6 +120,7 @@ import Testing
       ["convert", "inputs.pth", "inputs.safetensors"],
       ["convert", "deep-turn.pth", "turned.safetensors", "--layout", "nhwc", "--layout-only", "conv.weight"],
       ["convert", "r18.safetensors", "wide.safetensors", "--dtype", "float64"],
+      ["convert", "tracked.pth", "untracked.pth", "--except", "*running_*"],
     ] { #expect(try DecantProcess.run(arguments, in: folder.url).status == 0) }
     _ = try DecantProcess.shell(
       "mkdir mixed && cp fixtures/folders/ranks/*.pt fixtures/folders/sharded_tensors/*.pt mixed/",
@@ -205,6 +206,7 @@ import Testing
       $0.resnet(["fc.weight": [16, 32], "fc.bias": [16], "fc2.weight": [3, 16], "fc2.bias": [3]])
     }
     try write("head.pth") { file in file.resnet(["fc.0.weight": [16, 32], "fc.3.weight": [3, 16]]) }
+    try write("tracked.pth") { $0.resnet(["fc.weight": [3, 32], "fc.bias": [3]]) }
     try write("apart.pth") { file in file.resnet(["age.weight": [4, 32], "sex.weight": [2, 32]]) }
     _ = try folder.write("small.npy", npy([1, 3, 64, 64], elementBytes: 4, "<f4"))
   }
@@ -316,6 +318,9 @@ import Testing
         "decant run apart.pth --input small.npy",
         "decant run pair.pth --key ema --input small.npy --head-activation relu",
         "decant run adapter.pth --input small.npy",
+        "decant run untracked.pth --input small.npy", "decant convert untracked.pth out.onnx",
+        "decant convert untracked.pth out.onnx --normalization group:3",
+        "decant run head.pth --input small.npy --num-classes 0 --normalization batch",
         "decant identify cifar.pth --measure",
       ]
     ),

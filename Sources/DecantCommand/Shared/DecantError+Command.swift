@@ -103,6 +103,9 @@ extension DecantError.Advice {
         : "Pass --head-activation with \(Format.count(count, "activation")), one for each place in order, such as "
           + (["relu"] + Array(repeating: "none", count: max(0, count - 1))).joined(separator: ","))
         + "; or --num-classes 0 to use the network without its head, whose output is then the pooled features."
+    case .chooseNormalization(let groups):
+      "Pass --normalization group:\(groups), with its number of groups, or --normalization batch."
+    case .omitNormalization: "Leave out --normalization."
     case .omitHeadActivation: "Leave out --head-activation."
     case .choosePrefix(let prefixes):
       prefixes.isEmpty ? "Choose one with --prefix." : "Choose one: \(Self.choices("--prefix", prefixes))."
@@ -197,6 +200,7 @@ extension ResNetOverrideKey {
     case .outputStride: "--output-stride"
     case .stageStrides: "--stage-strides"
     case .epsilon: "--epsilon"
+    case .normalization: "--normalization"
     case .headActivations: "--head-activation"
     }
   }

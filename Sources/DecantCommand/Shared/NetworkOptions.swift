@@ -60,6 +60,11 @@ struct NetworkOptions: ParsableArguments {
     transform: OptionValue.epsilon)
   var epsilon: Double?
   @Option(
+    help:
+      "Layers without running statistics: group:32 (or as many groups), or batch for each batch's own statistics.",
+    transform: OptionValue.normalization)
+  var normalization: ResNetNormalizationChoice?
+  @Option(
     help: ArgumentHelp(
       "Activations in the head, such as relu,none",
       discussion: "relu, gelu or none; one for each place in a head of several layers.", valueName: "list"),
@@ -72,7 +77,7 @@ struct NetworkOptions: ParsableArguments {
       ("--arch", arch != nil), ("--stride0", stride0 != nil), ("--block-stride", blockStride != nil),
       ("--stem-pooling", stemPooling != nil), ("--output-stride", outputStride != nil),
       ("--stage-strides", stageStrides != nil), ("--epsilon", epsilon != nil),
-      ("--head-activation", headActivation != nil),
+      ("--normalization", normalization != nil), ("--head-activation", headActivation != nil),
     ]
   }
 
@@ -92,6 +97,7 @@ struct NetworkOptions: ParsableArguments {
     overrides.outputStride = outputStride
     overrides.stageStrides = stageStrides
     overrides.epsilon = epsilon
+    overrides.normalization = normalization
     overrides.headActivations = headActivation
     return overrides
   }

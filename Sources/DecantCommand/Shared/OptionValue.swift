@@ -86,6 +86,15 @@ enum OptionValue {
     }
   }
 
+  static func normalization(_ text: String) throws -> ResNetNormalizationChoice {
+    if text == "batch" { return .batch }
+    let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+    guard parts.count == 2, parts[0] == "group", let groups = Int(parts[1]), 1...65_536 ~= groups else {
+      throw refusal("--normalization is group:NUMBER or batch", text)
+    }
+    return .group(groups)
+  }
+
   static func stemPooling(_ text: String) throws -> ResNetStemPooling {
     let choices: [ResNetStemPooling] = [.max, .maxOverZeros, .maxOverEdge, .average, .none]
     guard let pooling = choices.first(where: { $0.rawValue == text }) else {

@@ -196,7 +196,8 @@ struct Program<Scalar: ReferenceScalar>: Sendable {
     case .channelAffine:
       kernel = .pointwise
       epilogue.affine = try binding.affine(node)
-    case .batchNormalization(_, let epsilon) where normalizing == .currentBatch:
+    case .batchStatisticsNormalization(_, let epsilon),
+      .batchNormalization(_, let epsilon) where normalizing == .currentBatch:
       kernel = .batchNormalization(
         scale: try binding.buffer(node, .normalizationScale),
         bias: try binding.buffer(node, .normalizationBias),

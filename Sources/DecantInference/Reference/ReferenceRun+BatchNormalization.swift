@@ -2,7 +2,7 @@ internal import DecantGraphs
 internal import DecantIO
 
 extension ReferenceRun where Scalar: KernelScalar {
-  /// Normalises every channel by its mean and variance over all images of the batch, as in training mode.
+  /// Normalises every channel by its mean and variance over all images of the batch, summed in Double.
   func normalize(
     _ scale: UnsafePointer<Scalar>, _ bias: UnsafePointer<Scalar>, _ epsilon: Double, _ shape: ValueShape,
     _ source: UnsafePointer<Scalar>, _ target: UnsafeMutablePointer<Scalar>
@@ -10,7 +10,9 @@ extension ReferenceRun where Scalar: KernelScalar {
     let count = shape.columns
     workspace.pool.forEach(shape.channels) { channel, _ in
       let values = unsafe source + channel * count
-      let centre = unsafe Double(mean(values, count: count))
+      var sum = 0.0
+      for place in 0..<count { unsafe sum += Double(values[place]) }
+      let centre = sum / Double(count)
       var squares = 0.0
       for place in 0..<count {
         let difference = unsafe Double(values[place]) - centre

@@ -19,7 +19,11 @@ package enum GeometryRecord {
       ("epsilon", .exact(configuration.epsilon)),
       ("activation", .string(configuration.nonlinearity.rawValue)),
       ("antialiasing", .string(configuration.antialiasing.rawValue)),
-      ("normalization_groups", .exact(Int64(configuration.normalizationGroups))),
+      (
+        "normalization_groups",
+        configuration.usesBatchStatistics
+          ? .string("batch") : .exact(Int64(configuration.normalizationGroups))
+      ),
       ("weight_standardization", .bool(configuration.hasStandardizedWeights)),
     ]
     if !epsilons.isEmpty {
@@ -39,6 +43,12 @@ package enum GeometryRecord {
     members.append(("head_input", list(configuration.headInput)))
     members.append(("output_functions", list(configuration.outputFunctions)))
     return JSONValue.object(members).text
+  }
+
+  /// Returns the normalization of a record: the number of groups, or `batch`.
+  private static func normalization(_ value: JSONValue) -> ResNetNormalizationChoice? {
+    if value.string == "batch" { return .batch }
+    return value.size.flatMap { $0 > 0 ? .group($0) : nil }
   }
 
   /// Returns functions as a list of their names.
@@ -64,14 +74,14 @@ package enum GeometryRecord {
       let epsilon = content["epsilon"]?.double, epsilon >= 0, epsilon.isFinite,
       let nonlinearity = content["activation"]?.string.flatMap(ResNetNonlinearity.init),
       let antialiasing = content["antialiasing"]?.string.flatMap(ResNetAntialiasing.init),
-      let groups = content["normalization_groups"]?.size, groups > 0,
+      let normalization = content["normalization_groups"].flatMap(Self.normalization),
       let isStandardized = content["weight_standardization"]?.bool
     else { return nil }
     var settings: [(name: String, setting: ResNetEvidence.Setting)] = [
       ("stride0", .stride0(stride0)), ("block_stride", .blockStride(blockStride)),
       ("max_pool", .stemPooling(pooling)), ("stage_strides", .stageStrides(strides.compactMap(\.self))),
       ("output_stride", .outputStride(outputStride.size)), ("activation", .nonlinearity(nonlinearity)),
-      ("antialiasing", .antialiasing(antialiasing)), ("normalization", .normalizationGroups(groups)),
+      ("antialiasing", .antialiasing(antialiasing)), ("normalization", .normalization(normalization)),
       ("weight_standardization", .hasStandardizedWeights(isStandardized)),
     ]
     if case .object(let members)? = content["epsilons"] {

@@ -12,19 +12,23 @@ extension ModuleEvidence {
     var each: [(name: String, path: String, epsilon: Double)] = []
     var kinds: [String] = []
     var groups: Set<Int> = []
+    var untracked: [String] = []
     for (name, path) in layout.normalizations {
       guard let kind = tree.kind(path) else { return }
       if !kinds.contains(kind) { kinds.append(kind) }
-      if tree.value(path, "track_running_stats")?.bool == false {
-        return add(
-          "normalization", "by each batch's own statistics", "\(short(path)).track_running_stats false",
-          .other)
-      }
+      if tree.value(path, "track_running_stats")?.bool == false { untracked.append(path) }
       guard Self.batches.contains(kind) || Self.groups.contains(kind),
         let epsilon = tree.value(path, "eps")?.double
       else { return }
       if let count = tree.value(path, "num_groups")?.size { groups.insert(count) }
       each.append((name, path, epsilon))
+    }
+    if let first = untracked.first {
+      // Layers that do have running statistics use them, whatever the attribute says, but not in every version.
+      let isSupported = told.normalization == .group && untracked.count == each.count
+      add(
+        "normalization", "by each batch's own statistics", "\(short(first)).track_running_stats false",
+        isSupported ? .normalization(.batch) : .other)
     }
     guard let first = each.first else { return }
     let detail = "\(short(first.path)).eps \(first.epsilon)"
@@ -43,8 +47,8 @@ extension ModuleEvidence {
     if groups.count == 1, let count = groups.first {
       told.normalizationGroups = count
       add(
-        "normalization", "num_groups \(count), all \(each.count) alike (\(kind))", .normalizationGroups(count)
-      )
+        "normalization", "num_groups \(count), all \(each.count) alike (\(kind))",
+        .normalization(.group(count)))
     } else {
       add("normalization", "of \(groups.count) numbers of groups", kind, .other)
     }

@@ -33,7 +33,7 @@ struct ModulePathMap {
     for node in (try? configuration.graph())?.nodes ?? [] {
       switch node.operation {
       case .conv: convolutions.append((node.name, path(node.name)))
-      case .batchNormalization, .groupNormalization:
+      case .batchNormalization, .groupNormalization, .batchStatisticsNormalization:
         // A head's normalizations have an epsilon of their own.
         if node.name.hasPrefix("head.") { continue }
         normalizations.append((node.name, path(node.name)))

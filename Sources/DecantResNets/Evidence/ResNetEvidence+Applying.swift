@@ -103,6 +103,9 @@ extension Graph {
       if case .batchNormalization(let channels, _) = operation, let epsilon = epsilons[node.name] {
         operation = .batchNormalization(channels: channels, epsilon: epsilon)
       }
+      if case .batchStatisticsNormalization(let channels, _) = operation, let epsilon = epsilons[node.name] {
+        operation = .batchStatisticsNormalization(channels: channels, epsilon: epsilon)
+      }
       name(graph.append(node.name, operation, inputs: node.inputs))
     }
     return graph

@@ -105,7 +105,7 @@ extension ResNetEvidence.Setting {
     case .outputStride(let stride): configuration.outputStride = stride
     case .nonlinearity(let nonlinearity): configuration.nonlinearity = nonlinearity
     case .epsilon(let epsilon): configuration.epsilon = epsilon
-    case .normalizationGroups(let groups): configuration.normalizationGroups = groups
+    case .normalization(let choice): choice.apply(to: &configuration)
     case .hasStandardizedWeights(let standardizes): configuration.hasStandardizedWeights = standardizes
     case .headActivations(let activations):
       if case .layers(let layers) = configuration.head, let filled = layers.filled(with: activations) {

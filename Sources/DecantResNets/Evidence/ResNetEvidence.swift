@@ -51,7 +51,7 @@ package struct ResNetEvidence: Sendable {
     case epsilon(Double)
     /// The number that each normalization layer adds to the variance, by canonical name, when they are not all equal.
     case epsilons([String: Double])
-    case normalizationGroups(Int)
+    case normalization(ResNetNormalizationChoice)
     case hasStandardizedWeights(Bool)
     /// The activation at each place of a head of several layers.
     case headActivations([[VectorFunction]])

@@ -66,7 +66,7 @@ extension ResNetEvidence {
     let settings: [(String, Setting)] = [
       ("stride0", .stride0(published.stride0)), ("antialiasing", .antialiasing(published.antialiasing)),
       ("activation", .nonlinearity(published.nonlinearity)),
-      ("normalization", .normalizationGroups(published.normalizationGroups)),
+      ("normalization", .normalization(.group(published.normalizationGroups))),
       ("weight_standardization", .hasStandardizedWeights(published.hasStandardizedWeights)),
     ]
     let facts = architectures.map(\.configuration.geometry)
