@@ -43,7 +43,7 @@ package struct CheckpointTree {
           errors.append(
             DecantError(
               .invalidArgument, "has a name that is not UTF-8, and is not opened",
-              file: folder.path(of: entry.1.name.text), remedy: "Rename it."))
+              file: folder.path(of: entry.1.name.text), remedy: "Choose another name."))
         }
         pending += entries.reversed().compactMap { name, entry in
           name.map { (folder.path(of: $0), !entry.isFolder) }

@@ -150,7 +150,7 @@ import Testing
     #expect(run.status == 2 && run.output.isEmpty)
     #expect(
       run.errors
-        == "decant: error: out/b/c/net.gguf: \(sources[0]) and \(sources[1]) would have the same output, so nothing was written. Convert one of them by itself, and move it out of the folder.\n"
+        == "decant: error: out/b/c/net.gguf: \(sources[0]) and \(sources[1]) would have the same output, so nothing was written. decant convert \(sources[1]) OUT.gguf writes one of them alone.\n"
     )
     #expect(!FileManager.default.fileExists(atPath: folder.path("out")))
   }

@@ -14,6 +14,7 @@ struct TreeConversion {
   private let items: [Item]
   private let errors: [DecantError]
   private let root: String
+  private let format: OutputFormat
   private let mirror: MirrorFolder
 
   /// Finds the checkpoints, and names their outputs. Nothing is written.
@@ -24,6 +25,7 @@ struct TreeConversion {
     from root: String, to target: String, as format: OutputFormat, limits: Limits, password: String?
   ) throws(DecantError) {
     self.root = root
+    self.format = format
     var tree = CheckpointTree(root, limits: limits, password: password)
     var paths: [String] = []
     // A folder is opened again when it is converted, so that the number of open files stays small.
@@ -32,7 +34,7 @@ struct TreeConversion {
     mirror = try MirrorFolder(target, of: isTree ? root : nil)
     var items: [Item] = []
     for path in paths {
-      let name = isTree ? Self.relative(path, to: root) : try Self.lastName(of: root)
+      let name = isTree ? Self.relative(path, to: root) : MirrorFolder.name(of: root)
       items.append(
         Item(
           source: CheckpointSource(paths: [path], isJoined: false),
@@ -67,15 +69,6 @@ struct TreeConversion {
     guard root != "." else { return path }
     return String(
       decoding: path.utf8.dropFirst(root.utf8.count).drop { $0 == UInt8(ascii: "/") }, as: UTF8.self)
-  }
-
-  private static func lastName(of path: String) throws(DecantError) -> String {
-    guard let name = path.split(separator: "/").last, name != ".", name != ".." else {
-      throw DecantError(
-        .invalidArgument, "is one checkpoint, and has no name for its output", file: path,
-        remedy: "Pass the folder by its name.")
-    }
-    return String(name)
   }
 
   /// Throws when an output would replace another, or be a file where another needs a folder. Files that are no checkpoints
@@ -113,7 +106,7 @@ struct TreeConversion {
       throw DecantError(
         .invalidArgument,
         "is a file to read: \(source.escapedForDisplay) leads to it, so nothing was written",
-        file: target, remedy: "Choose another folder.")
+        file: target, remedy: "Choose another name.")
     }
   }
 
@@ -121,6 +114,9 @@ struct TreeConversion {
     DecantError(
       .duplicateName,
       "\(first.escapedForDisplay) and \(second.escapedForDisplay) would have the same output, so nothing was written",
-      file: mirror.path(of: target), remedy: "Convert one of them by itself, and move it out of the folder.")
+      file: mirror.path(of: target),
+      remedy:
+        "decant convert \(second.shellWord) OUT\(format == .npyFolder ? "/" : format.usualExtension) writes one of them alone."
+    )
   }
 }

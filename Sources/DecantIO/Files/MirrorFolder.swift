@@ -30,8 +30,15 @@ package struct MirrorFolder {
     guard !contains(source, target), !contains(target, source) else {
       throw DecantError(
         .invalidArgument, "is the folder that is read, or one of the two is inside the other", file: path,
-        remedy: "Choose a folder apart from it.")
+        remedy: "Choose another name.")
     }
+  }
+
+  /// Returns the name of a file or folder; that of the whole path for `.` and `..`.
+  package static func name(of path: String) -> String {
+    func last(_ path: String) -> String? { path.split(separator: "/").last.map(String.init) }
+    let name = last(path) ?? ""
+    return [".", "..", ""].contains(name) ? resolved(path).flatMap(last) ?? "checkpoint" : name
   }
 
   /// Returns a path without links. Its last name need not exist.
@@ -108,6 +115,6 @@ package struct MirrorFolder {
   private static func isLink(_ path: String) -> DecantError {
     DecantError(
       .outputExists, "is a link, which --recursive does not follow", file: path,
-      remedy: "Remove it, or choose another folder.")
+      remedy: "Choose another name.")
   }
 }
