@@ -67,7 +67,8 @@ public struct CheckpointScanner: Sendable {
     var scan = ContentScan(audit: audit)
     let stated = StorageStatements()
     scan.statements = stated
-    let format = scan.scan(bytes, in: "")
+    let isPiece = DistributedPiece.scan(bytes, at: path, audit)
+    let format = isPiece ? .zip : scan.scan(bytes, in: "")
     if let distributed = stated.distributed { Self.scan(distributed, nextTo: path, audit) }
     var isCompanion = CompanionFile.recognises(bytes, format, audit)
     if format == nil {

@@ -61,6 +61,28 @@ import Testing
       ]).isEmpty)
   }
 
+  /// A data file alone is compared with the metadata beside it: its items have to be all of its bytes.
+  @Test(arguments: [".metadata", "__3.metadata"])
+  func aDataFileAlone(_ name: String) throws {
+    let one = zip(("a/data.pkl", Stream.storage(4).bytes), ("a/data/0", [1, 2, 3, 4]))
+    let two = zip(("a/data.pkl", Stream.clean.bytes))
+    let path = try folder.write("__3_0.distcp", one + two)
+    func verdict(_ items: [Item]) throws -> ScanVerdict {
+      _ = try folder.write(name, metadata(items).bytes)
+      return try CheckpointScanner().scan(path: path).verdict
+    }
+    let first = ("w", tensor, "__3_0.distcp", 0, one.count)
+    let second = ("step", object, "__3_0.distcp", one.count, two.count)
+    #expect(try CheckpointScanner().scan(path: path).verdict == .unknown)
+    #expect(try verdict([second, first]) == .clean)
+    #expect(try verdict([first]) == .unknown)
+    #expect(try verdict([first, ("step", object, "__3_0.distcp", one.count + 1, two.count - 1)]) == .unknown)
+    #expect(try verdict([first, ("step", object, "other.distcp", one.count, two.count)]) == .unknown)
+    let hostile = zip(("a/data.pkl", Stream.call.bytes))
+    _ = try folder.write("__3_0.distcp", one + hostile)
+    #expect(try verdict([first, ("step", object, "__3_0.distcp", one.count, hostile.count)]) == .dangerous)
+  }
+
   /// A tensor's data is never read as a pickle, until an object's place is in it.
   @Test func anObjectInATensor() throws {
     let (file, place) = hostileFile()

@@ -107,7 +107,19 @@ extension DistributedItems {
     }
   }
 
-  private func scan(_ item: Item, in bytes: RawSpan, _ file: String, _ audit: FileAudit) {
+  /// Returns the items in a file, in the order of their offsets. Those that several names share are listed once.
+  func items(of path: String) -> [Item] {
+    let found = items.filter { ExactText($0.path) == ExactText(path) }
+      .sorted { ($0.offset, $0.length, $0.isObject ? 0 : 1) < ($1.offset, $1.length, $1.isObject ? 0 : 1) }
+    var items: [Item] = []
+    for item in found where items.last.map({ $0.offset != item.offset || $0.length != item.length }) ?? true {
+      items.append(item)
+    }
+    return items
+  }
+
+  /// Judges an item.
+  func scan(_ item: Item, in bytes: RawSpan, _ file: String, _ audit: FileAudit) {
     let place = "\(file) › \(item.display)"
     guard item.end <= bytes.byteCount else {
       audit.report(.unknown, .brokenPickle, in: place, at: item.offset, "the file ends before the item does")
