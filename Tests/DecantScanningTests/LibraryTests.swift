@@ -189,6 +189,48 @@ import Testing
     #expect(scan.findings.contains { $0.rule == .exhaustsLoader }, "\(name): \(scan.findings)")
   }
 
+  /// Returns a dictionary of keys whose hash is 0 in CPython: multiples of 2^61 - 1.
+  private static func equalHashes(_ count: Int, _ wrap: Stream = "", open: Stream = "}(", close: Stream = "u")
+    -> Stream
+  {
+    var stream = open
+    for index in 1...count {
+      let (high, low) = ((UInt64(1) << 61) - 1).multipliedFullWidth(by: UInt64(index))
+      stream =
+        stream + Stream([0x8A, 10] + ZipBuilder.little(low) + ZipBuilder.little(UInt16(high))) + wrap
+        + (close.bytes == [0x75] ? "N" : "")
+    }
+    return stream + close
+  }
+
+  @Test(arguments: [
+    equalHashes(1_200), equalHashes(1_200, .tuple1), equalHashes(1_200, "K\u{7}" + .tuple2),
+    Stream([0x8F]) + equalHashes(1_200, open: "(", close: Stream([0x90])),
+    .name("collections", "OrderedDict") + ")R" + equalHashes(1_200, open: "("),
+    .name("builtins", "set") + equalHashes(1_200, open: "](", close: "e") + .tuple1 + "R",
+  ])
+  func equalHashesAreReported(_ stream: Stream) {
+    let scan = Self.scan(stream)
+    #expect(
+      scan.findings.contains {
+        $0.rule == .exhaustsLoader && $0.what.contains("1,200 keys of one container")
+      },
+      "\(scan.findings)")
+  }
+
+  /// Keys such as an optimizer's, negative ones and floats, and one key again and again.
+  @Test func honestKeysAreClean() {
+    var (numbers, floats, same): (Stream, Stream, Stream) = ("}(", "}(", "}(")
+    for index in 0..<5_000 {
+      numbers = numbers + Stream([0x4A] + ZipBuilder.little(Int32(index - 2_500))) + "N"
+      floats = floats + Stream([0x47] + ZipBuilder.little((Double(index) * 0.25).bitPattern).reversed()) + "N"
+      same = same + "K\u{1}N"
+    }
+    for stream in [numbers + "u", floats + "u", same + "u", Self.equalHashes(900)] {
+      #expect(Self.scan(stream).verdict == .clean)
+    }
+  }
+
   @Test(arguments: [
     "}" + doubled(10) + "Ns", call("torch", "Size", "K\u{2}K\u{3}\u{86}"),
     call("builtins", "range", "K\u{5}"),

@@ -30,6 +30,13 @@ extension PickleAudit {
         "keys are tuples that share each other: hashing them takes \(keys.steps < 1e18 ? "some \(Int(keys.steps))" : "more than 10^18") steps"
       )
     }
+    let equal = EqualHashes.largestGroup(in: graph)
+    if equal > 0 {
+      report(
+        .unknown, .exhaustsLoader, 0,
+        "\(Format.count(equal)) keys of one container have the same hash, so Python compares each with all others"
+      )
+    }
     if keys.depth > 10_000 {
       report(
         .unknown, .exhaustsLoader, 0,
