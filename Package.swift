@@ -17,6 +17,7 @@ let package = Package(
     .target(name: "COneDNN", linkerSettings: [.linkedLibrary("dl")]),
     .target(name: "CLibcrypto", linkerSettings: [.linkedLibrary("dl")]),
     .target(name: "CLibdeflate", linkerSettings: [.linkedLibrary("dl")]),
+    .target(name: "CDecompression", linkerSettings: [.linkedLibrary("dl")]),
     .target(name: "CLibzip", linkerSettings: [.linkedLibrary("dl")]),
     .target(name: "CImageCodecs", linkerSettings: [.linkedLibrary("dl")]),
     .target(name: "CArguments"),
@@ -28,7 +29,7 @@ let package = Package(
     .target(
       name: "DecantIO",
       dependencies: [
-        "DecantBytes", "CLibdeflate", "CLibzip",
+        "DecantBytes", "CDecompression", "CLibdeflate", "CLibzip",
         .target(name: "CFallocate", condition: .when(platforms: [.linux])),
       ]),
     .target(name: "DecantPickle", dependencies: ["DecantBytes"]),
@@ -181,7 +182,7 @@ for target in package.targets
 where target.type != .system
   && ![
     "COpenBLAS", "CLibcrypto", "CLibdeflate", "CLibzip", "CTestLibraries", "CImageCodecs", "CNarrowing",
-    "CArguments", "CStandard",
+    "CArguments", "CDecompression", "CStandard",
   ]
   .contains(target.name)
 {

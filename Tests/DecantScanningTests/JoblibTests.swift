@@ -1,5 +1,6 @@
 import DecantIO
 import DecantScanning
+import Foundation
 import TestSupport
 import Testing
 
@@ -73,6 +74,58 @@ import Testing
     let padding = [0x10] + [UInt8](repeating: 0xFF, count: 16)
     #expect(verdict(Self.file(Self.wrapper(40, alignment: true), Stream(padding + data))) == .dangerous)
   }
+
+  // MARK: - Compression of the whole file
+
+  /// The empty dictionary and `os.system('echo hi')` at protocol 4, compressed by Python's `bz2` and `lzma`, in base64.
+  private static let compressed = [
+    (
+      "bzip2", "QlpoOTFBWSZTWVET2TEAAAHQwAQAAAEAAkAAIAAhmmgzTRc8XckU4UJBRE9kxA==",
+      "QlpoOTFBWSZTWRHjeEQAAAtTwASQQAEQAApijCBCBCAAIoAaHppqFNMjExMQpw/ENtHnOaVZEShW+LuSKcKEgI8bwiA="
+    ),
+    (
+      "xz", "/Td6WFoAAATm1rRGAgAhARYAAAB0L+WjAQADgAR9LgBtuO+Uj/rKOQABHARvLJzBH7bzfQEAAAAABFla",
+      "/Td6WFoAAATm1rRGAgAhARYAAAB0L+WjAQAYgARjb3MKc3lzdGVtCowHZWNobyBoaYVSLgAAAAAuuQf2HJfwKAABMRlZGrCCH7bzfQEAAAAABFla"
+    ),
+    (
+      "lzma", "XQAAgAD//////////wBAAQsl0ToP///8PwAA",
+      "XQAAgAD//////////wBAAQgDvDC9NN4vXibQagTwwEhfqS9RwZo6ojs0k+3//9WsAAA="
+    ),
+  ]
+
+  @Test(arguments: compressed)
+  func compressedFilesAreJudged(_ name: String, _ clean: String, _ hostile: String) throws {
+    let (clean, hostile) = (
+      try #require(Data(base64Encoded: clean)), try #require(Data(base64Encoded: hostile))
+    )
+    let (harmless, dangerous) = ([UInt8](clean), [UInt8](hostile))
+    #expect(verdict(harmless) == .clean)
+    #expect(verdict(dangerous) == .dangerous)
+    #expect(verdict(harmless.dropLast()) != .clean)
+    #expect(verdict(harmless + [0]) != .clean)
+    // A second stream continues the content.
+    let two = CheckpointScanner().scan(harmless + dangerous, named: "a")
+    #expect(two.verdict == .unknown && two.findings.contains { $0.what.contains("data follows") })
+    // Damage never is clean. LZMA alone has no checksum.
+    for index in harmless.indices {
+      var damaged = harmless
+      damaged[index] ^= 0x10
+      #expect(name == "lzma" || verdict(damaged) != .clean, "byte \(index)")
+    }
+  }
+
+  /// 200 MB of zeros in 201 bytes.
+  @Test func bombsAreBounded() throws {
+    let bomb = try #require(Data(base64Encoded: Self.bomb))
+    let scan = CheckpointScanner().scan([UInt8](bomb), named: "a")
+    #expect(scan.verdict == .unknown)
+    #expect(
+      scan.findings.contains { $0.rule == .limit && $0.what.contains("67,108,864 bytes") }, "\(scan.findings)"
+    )
+  }
+
+  private static let bomb =
+    "QlpoOTFBWSZTWRhvfwMFfjjEQMQEEABAAAAIIABQYAJqoZO7IqAl0ioCWcEVAS23PUKgJfMUFZJlNZDgni3wFfjkAAwAAACCAAMIBNRkKgJakKgJcxQVkmU1kOCeLfAV+OQADAAAAIIAAwgE1GQqAlqQqAlzFBWSZTWQ4J4t8BX45AAMAAAAggADCATUZCoCWpCoCXMUFZJlNZ7SbVRwDIDVBAwAAAAQBAAAggAFBmmgUoOSgEW7CQKR2UoBF4u5IpwoSB/VPqYA"
 
   // MARK: - Archives of other programs
 

@@ -9,6 +9,7 @@ let package = Package(
   targets: [
     .target(name: "CLibcrypto", linkerSettings: [.linkedLibrary("dl")]),
     .target(name: "CLibdeflate", linkerSettings: [.linkedLibrary("dl")]),
+    .target(name: "CDecompression", linkerSettings: [.linkedLibrary("dl")]),
     .target(name: "CLibzip", linkerSettings: [.linkedLibrary("dl")]),
     .target(name: "CImageCodecs", linkerSettings: [.linkedLibrary("dl")]),
     .target(name: "CNarrowing"),
@@ -18,7 +19,7 @@ let package = Package(
     .target(
       name: "DecantIO",
       dependencies: [
-        "DecantBytes", "CLibdeflate", "CLibzip",
+        "DecantBytes", "CDecompression", "CLibdeflate", "CLibzip",
         .target(name: "CFallocate", condition: .when(platforms: [.linux])),
       ]),
     .target(name: "DecantPickle", dependencies: ["DecantBytes"]),
@@ -60,7 +61,7 @@ let package = Package(
 
 // `swift build --sanitize fuzzer` leaves the main function to libFuzzer. The address sanitizer is named here, with it:
 // the compiler obeys the last such option alone, so a second `--sanitize` would turn off one of the two, by chance.
-let inC = ["CLibcrypto", "CLibdeflate", "CLibzip", "CImageCodecs", "CNarrowing", "CStandard"]
+let inC = ["CDecompression", "CLibcrypto", "CLibdeflate", "CLibzip", "CImageCodecs", "CNarrowing", "CStandard"]
 for target in package.targets where inC.contains(target.name) {
   // Undefined behaviour traps, which needs no sanitizer library. Swift on Linux has no such check.
   target.cSettings = [

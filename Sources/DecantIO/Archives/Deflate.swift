@@ -10,7 +10,7 @@ package enum Deflate {
     /// A clause that says what is missing.
     package let reason: String
     /// The Debian package that contains the library.
-    package let debianPackage = "libdeflate0"
+    package var debianPackage = "libdeflate0"
   }
 
   /// Decompresses a whole stream into a buffer of exactly its size. O(output).
@@ -36,7 +36,7 @@ package enum Deflate {
   package enum Inflated {
     /// The data, and the number of bytes of the source that the stream takes.
     case data([UInt8], taken: Int)
-    /// The stream makes more bytes than allowed.
+    /// The stream makes more bytes than allowed, or takes more memory.
     case tooLarge
     case damaged
   }
@@ -46,6 +46,20 @@ package enum Deflate {
     if let problem = unsafe clibdeflate_load() {
       throw LibraryMissing(reason: unsafe "the data is compressed, and \(String(cString: problem))")
     }
+    return unsafe expand(source, limit: limit) { unsafe clibdeflate_inflate_up_to($0, $1, $2, $3, $4, $5) }
+  }
+
+  /// Decompresses a stream of unknown size into a buffer that grows until the stream fits.
+  ///
+  /// - Parameter decompress: takes the source, its size, the buffer, its size, and the places for the numbers of bytes
+  ///   taken and made. Returns 0, 1 when the buffer is too small, or -1.
+  static func expand(
+    _ source: RawSpan, limit: Int,
+    _ decompress: (
+      UnsafeRawPointer, Int, UnsafeMutableRawPointer, Int, UnsafeMutablePointer<Int>,
+      UnsafeMutablePointer<Int>
+    ) -> Int
+  ) -> Inflated {
     var capacity = min(max(source.byteCount.multipliedReportingOverflow(by: 4).partialValue, 1 << 16), limit)
     while true {
       var (taken, made, status) = (0, 0, 0)
@@ -56,7 +70,7 @@ package enum Deflate {
             status = -1
             return
           }
-          status = unsafe clibdeflate_inflate_up_to(from, bytes.count, into, capacity, &taken, &made)
+          status = unsafe decompress(from, bytes.count, into, capacity, &taken, &made)
         }
         initialized = status == 0 ? made : 0
       }

@@ -1,18 +1,27 @@
 internal import DecantBytes
 internal import DecantIO
 
-/// Scans of files that are compressed as a whole, as joblib writes and reads them: gzip, zlib, and `ZF`, which joblib
-/// wrote before 0.10.
+/// Scans of files that are compressed as a whole, as joblib writes and reads them: gzip, zlib, bzip2, xz, LZMA, and `ZF`,
+/// which joblib wrote before 0.10.
 ///
-/// Source: RFC 1950 and 1952; joblib `numpy_pickle_compat.py`, `read_zfile`.
+/// Source: RFC 1950 and 1952; joblib `compressor.py`, and `numpy_pickle_compat.py`, `read_zfile`; xz 5.4,
+/// `doc/lzma-file-format.txt`.
 extension ContentScan {
   private struct Compression {
     let name: String
-    /// The offset of the DEFLATE stream.
-    let start: Int
-    /// The number of bytes of checksums and lengths after it.
-    let trailer: Int
+    /// The offset of the compressed stream.
+    var start = 0
+    /// The number of bytes of checksums and lengths after it, which are verified here.
+    var trailer = 0
+    /// The compression of the stream; nil for DEFLATE.
+    var stream: CompressedStream?
+    /// True when Python's reader goes on with a stream of the same kind behind the first.
+    var hasMembers = false
   }
+
+  /// The bytes that any file compressed by bzip2, xz or LZMA may hold. A larger one may hold ``Limits/largeInflation``
+  /// times its own size. These formats can make a million bytes of one.
+  private static let leastAllowed = 64 << 20
 
   /// Scans a compressed file. Returns nil when the bytes do not begin like one, and false when they cannot be inflated.
   func scanCompressed(_ bytes: RawSpan, in place: String) -> Bool? {
@@ -21,9 +30,14 @@ extension ContentScan {
       audit.report(severity, rule, in: place, at: offset, what)
     }
     let inflated: Deflate.Inflated
+    let limit = inflationLimit(compression, bytes)
     do throws(Deflate.LibraryMissing) {
-      inflated = try Deflate.inflate(
-        bytes.part(compression.start..<bytes.byteCount), limit: audit.inflationLeft)
+      let source = bytes.part(compression.start..<bytes.byteCount)
+      if let stream = compression.stream {
+        inflated = try stream.decompress(source, limit: limit)
+      } else {
+        inflated = try Deflate.inflate(source, limit: limit)
+      }
     } catch {
       ledger.markUnread(0..<bytes.byteCount)
       report(.unreadable, .notACheckpoint, at: 0, "\(error.reason) (apt-get install \(error.debianPackage))")
@@ -34,13 +48,16 @@ extension ContentScan {
       ledger.markUnread(0..<bytes.byteCount)
       report(
         .unknown, .limit, at: 0,
-        "it is compressed by \(compression.name), and holds more than \(Format.count(audit.inflationLeft, "byte"))"
+        "it is compressed by \(compression.name), and holds more than \(Format.count(limit, "byte"))"
       )
       return true
     }
     audit.inflationLeft -= content.count
+    audit.spend(content.count / WorkBudget.Cost.bytesPerUnit)
     let end = compression.start + taken + compression.trailer
-    if !Self.isIntact(content, compression, bytes, trailer: compression.start + taken) {
+    if compression.stream == nil,
+      !Self.isIntact(content, compression, bytes, trailer: compression.start + taken)
+    {
       report(
         .unknown, .malformed, at: compression.start + taken,
         "the checksum of its \(compression.name) data is wrong")
@@ -54,13 +71,13 @@ extension ContentScan {
       ledger.markUnread(0..<bytes.byteCount)
     }
     if end < bytes.byteCount {
-      // Python reads one gzip member after the other.
+      // Python reads one member after the other.
       let rest = bytes.part(end..<bytes.byteCount)
-      if compression.name == "gzip", Self.compression(rest)?.name == "gzip" {
+      if compression.hasMembers, Self.compression(rest)?.name == compression.name {
         ledger.markUnread(end..<bytes.byteCount)
         report(
-          .unknown, .limit, at: end, "more gzip data follows, which continues the content and was not scanned"
-        )
+          .unknown, .limit, at: end,
+          "more \(compression.name) data follows, which continues the content and was not scanned")
       } else {
         reportTrailing(bytes, from: end, in: place)
       }
@@ -68,11 +85,26 @@ extension ContentScan {
     return true
   }
 
+  /// Returns the most bytes that a file may hold when it is decompressed.
+  private func inflationLimit(_ compression: Compression, _ bytes: RawSpan) -> Int {
+    guard compression.stream != nil else { return audit.inflationLeft }
+    let allowed = bytes.byteCount.multipliedReportingOverflow(by: audit.limits.largeInflation)
+    let most = allowed.overflow ? Int.max : allowed.partialValue
+    return min(audit.inflationLeft, max(most, Self.leastAllowed))
+  }
+
   /// Returns the compression of a file, or nil.
   private static func compression(_ bytes: RawSpan) -> Compression? {
     if bytes.begins([0x1F, 0x8B, 8]) {
-      return gzipStart(bytes).map { Compression(name: "gzip", start: $0, trailer: 8) }
+      return gzipStart(bytes).map { Compression(name: "gzip", start: $0, trailer: 8, hasMembers: true) }
     }
+    if bytes.begins("BZh"), bytes.part(min(4, bytes.byteCount)..<bytes.byteCount).begins(bzip2Block) {
+      return Compression(name: "bzip2", stream: .bzip2, hasMembers: true)
+    }
+    if bytes.begins([0xFD, 0x37, 0x7A, 0x58, 0x5A, 0]) {
+      return Compression(name: "xz", stream: .xz, hasMembers: true)
+    }
+    if isLZMA(bytes) { return Compression(name: "LZMA", stream: .lzma, hasMembers: true) }
     if isZlib(bytes, at: 0) { return Compression(name: "zlib", start: 2, trailer: 4) }
     guard bytes.begins("ZF0x") else { return nil }
     // The length in hexadecimal, padded with spaces to as many characters as Python 2 or 3 writes for 2^64.
@@ -81,6 +113,18 @@ extension ContentScan {
     while bytes.byte(start) == 0x20, start < 24 { start += 1 }
     return isZlib(bytes, at: start)
       ? Compression(name: "joblib's ZF format", start: start + 2, trailer: 4) : nil
+  }
+
+  /// The first bytes of a block, after the four of the file's header.
+  private static let bzip2Block: [UInt8] = [0x31, 0x41, 0x59, 0x26, 0x53, 0x59]
+
+  /// Returns true for the header of `.lzma` that encoders write by default: the properties, the size of the dictionary,
+  /// and the size of the content or 2^64 - 1.
+  private static func isLZMA(_ bytes: RawSpan) -> Bool {
+    guard bytes.begins([0x5D, 0]), let dictionary = bytes.little(UInt32.self, 1),
+      let size = bytes.little(UInt64.self, 5)
+    else { return false }
+    return dictionary >= 4_096 && (size == .max || size < 1 << 40)
   }
 
   private static func isZlib(_ bytes: RawSpan, at offset: Int) -> Bool {
