@@ -13,6 +13,7 @@ import argparse
 import os
 import platform
 import signal
+import subprocess
 import sys
 import tempfile
 from importlib.metadata import version
@@ -20,6 +21,9 @@ from pathlib import Path
 
 from engines import NETWORKS, Engines
 from measuring import Machine, interleave, ratio, table, verdict
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "Peers"))
+import expensive  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 
@@ -228,6 +232,19 @@ class Bench:
         rows.append(["synthesize 94 MB", made.time, made.memory, "", "", ""])
         table("Whole processes", ["work", "decant", "peak memory", "Python", "peak memory", "ratio"], rows)
 
+    def hostile(self):
+        """Files that are meant to cost a scanner seconds or gigabytes (Tests/Peers/expensive.py)."""
+        rows = []
+        path = self.folder / "hostile.pt"
+        for title in expensive.SHAPES:
+            subprocess.run([sys.executable, expensive.__file__, "--make", title, str(path)], check=True)
+            size = path.stat().st_size / 1e6
+            costs = [expensive.cost(self.decant, path, 60) for _ in range(self.rounds(3))]
+            seconds, megabytes, verdict = sorted(costs)[len(costs) // 2]
+            rows.append([title, f"{size:.2f} MB", f"{seconds:.2f} s", f"{megabytes:.0f} MB", verdict])
+            path.unlink()
+        table("Scanning files that are meant to cost much, one thread", ["shape", "file", "time", "peak memory", "verdict"], rows)
+
 
 def processor() -> str:
     try:
@@ -243,7 +260,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("decant", type=Path)
     parser.add_argument("--quick", action="store_true", help="a third of the rounds")
-    everything = "start,sizes,convert,engines,scan,other"
+    everything = "start,sizes,convert,engines,scan,hostile,other"
     parser.add_argument("--only", default=everything, help="which tables, separated by commas")
     parser.add_argument("--networks", default=",".join(NETWORKS), help="what `engines` runs, separated by commas")
     options = parser.parse_args()

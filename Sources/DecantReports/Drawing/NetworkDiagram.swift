@@ -192,7 +192,8 @@ extension NetworkDiagram.Layer {
     case .attentionPool: self = layer(.attention, "attention pool")
     case .padChannels(_, let stride): self = layer(.other, "zero padding", stride: stride)
     case .opaque(let operation): self = layer(.other, operation.name)
-    case .batchNormalization, .channelAffine, .groupNormalization, .vectorStandardization,
+    case .batchNormalization, .batchStatisticsNormalization, .channelAffine, .groupNormalization,
+      .vectorStandardization,
       .layerNormalization, .relu, .silu, .vectorFunction, .add:
       return nil
     }
