@@ -106,11 +106,13 @@ import Testing
     // A second stream continues the content.
     let two = CheckpointScanner().scan(harmless + dangerous, named: "a")
     #expect(two.verdict == .unknown && two.findings.contains { $0.what.contains("data follows") })
-    // Damage never is clean. LZMA alone has no checksum.
-    for index in harmless.indices {
+    // Damage never is clean. LZMA alone has no checksum. Byte 32 is of a code that bzip2's data does not use, so that
+    // every reader gets the same content.
+    guard name != "lzma" else { return }
+    for index in harmless.indices where name != "bzip2" || index != 32 {
       var damaged = harmless
       damaged[index] ^= 0x10
-      #expect(name == "lzma" || verdict(damaged) != .clean, "byte \(index)")
+      #expect(verdict(damaged) != .clean, "byte \(index)")
     }
   }
 
