@@ -86,11 +86,12 @@ class Browser:
         self._call("Emulation.setScriptExecutionDisabled", value=not allowed)
 
     def open(self, path: Path):
-        """Opens a file and waits until it is loaded."""
+        """Opens a file and waits until it is loaded and drawn."""
         self._events = []
         self._call("Page.navigate", url=Path(path).resolve().as_uri())
         while not any(event.get("method") == "Page.loadEventFired" for event in self._events):
             self._events.append(self._read())
+        self.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def complaints(self) -> list[str]:
         """Everything that the console has shown since the page was opened: messages, exceptions, refusals."""

@@ -11,7 +11,8 @@ from browser import Browser
 from safetensors.numpy import save_file
 
 CHECKS = (Path(__file__).parent / "page_checks.js").read_text()
-WIDTHS = [360, 768, 1440]
+# A phone, a tablet, a desk; each colour scheme at the ends.
+WINDOWS = [(360, "light"), (360, "dark"), (768, "light"), (1440, "light"), (1440, "dark")]
 
 pytestmark = pytest.mark.skipif(not shutil.which("chromium"), reason="Debian's chromium is not installed")
 
@@ -61,8 +62,7 @@ def pages(decant, resnet50, tmp_path_factory, fixtures) -> dict[str, Path]:
 NAMES = ["resnet50", "hostile", "two", "three", "forward", "dangerous", "whole"]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize(("width", "scheme"), WINDOWS)
 @pytest.mark.parametrize("name", NAMES)
 def test_pages_are_sound(browser, pages, name, width, scheme):
     browser.resize(width)

@@ -26,7 +26,7 @@ enum PageStyle {
   /// Everything else on the page.
   static let page: Markup = """
     *{box-sizing:border-box}html{-webkit-text-size-adjust:100%}
-    body{margin:0 auto;max-width:76rem;padding:clamp(1.25rem,4vw,3rem) clamp(1rem,4vw,2.5rem) 4rem;background:var(--ground);color:var(--ink);font:1rem/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans","DejaVu Sans",sans-serif}
+    body{margin:0 auto;max-width:76rem;padding:clamp(1.25rem,4vw,3rem) clamp(1rem,4vw,2.5rem) 4rem;overflow-wrap:break-word;background:var(--ground);color:var(--ink);font:1rem/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans","DejaVu Sans",sans-serif}
     h1,h2,h3,h4{line-height:1.25;font-weight:650;letter-spacing:-.011em;overflow-wrap:anywhere;margin:0}
     h1{font-size:clamp(1.4rem,1.1rem + 1.4vw,2rem)}section>h2,article>h2{font-size:1.35rem}article>h2{font-size:1.6rem}h3{font-size:1.15rem}h4{font-size:1rem}
     section{margin-top:3rem}section section{margin-top:2rem}article{margin-top:4rem;padding-top:2rem;border-top:2px solid var(--ink)}
