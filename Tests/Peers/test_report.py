@@ -143,7 +143,7 @@ def test_the_keyboard_reaches_everything(browser, resnet50):
         reached.append(browser.evaluate("document.activeElement.outerHTML.slice(0, 200)"))
     assert reached[0].startswith('<a class="skip"')
     assert any("<input" in element for element in reached)
-    assert sum("<button" in element for element in reached) == 9
+    assert len({element for element in reached if "<button" in element}) == 9
     assert browser.evaluate(
         "(() => { document.querySelector('.skip').focus(); return document.querySelector('.skip').getBoundingClientRect().left >= 0 })()")
 
