@@ -21,7 +21,7 @@ document_cases() { # KIND FILE
 # Prints wrong command lines and those that need no file.
 usage_cases() {
   local command
-  for command in inspect identify verify diff convert run scan synthesize; do
+  for command in inspect identify verify diff convert run scan report synthesize; do
     quick usage "decant $command"
     quick usage "decant $command --help"
     quick usage "decant $command --no-such-option"

@@ -53,7 +53,7 @@ def save(shot: bytes, path: Path, colors: int):
 
 def main():
     decant = Path(sys.argv[1]).resolve()
-    images = Path(sys.argv[2] if len(sys.argv) > 2 else ROOT / "docs" / "images")
+    images = Path(sys.argv[2] if len(sys.argv) > 2 else ROOT / "docs" / "images").resolve()
     images.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name, Browser() as browser:
         folder = Path(name)
@@ -71,7 +71,7 @@ def main():
                 browser.resize(width, scale=2 if width < 500 else 1)
                 browser.prefer(scheme)
                 browser.open(folder / "resnet50.html")
-                save(browser.screenshot(height), images / f"report-{width}-{scheme}.png", 48)
+                save(browser.screenshot(height), images / f"report-{width}-{scheme}.png", 160)
         browser.prefer("light")
         known = subprocess.run([decant, "--help"], capture_output=True, text=True, check=True).stdout
         environment = {"PATH": f"{decant.parent}:{os.environ['PATH']}"}
@@ -83,9 +83,9 @@ def main():
             for columns in COLUMNS:
                 text = capture(f"{command} --no-pager" if word != "--help" else command, columns, folder=folder, environment=environment)
                 (folder / "terminal.html").write_text(page(command, text, columns, ROWS), encoding="utf-8")
-                browser.resize(columns * 9 + 60)
+                browser.resize(columns * 9 + 60, height=100)
                 browser.open(folder / "terminal.html")
-                save(browser.screenshot(), images / f"{title}-{columns}.png", 24)
+                save(browser.screenshot(), images / f"{title}-{columns}.png", 48)
     total = sum(path.stat().st_size for path in images.iterdir())
     print(f"{len(list(images.iterdir()))} pictures, {total / 1e6:.2f} MB")
     assert total < 2_000_000, "the pictures are too large"
