@@ -243,7 +243,7 @@ class Bench:
             seconds, megabytes, verdict = sorted(costs)[len(costs) // 2]
             rows.append([title, f"{size:.2f} MB", f"{seconds:.2f} s", f"{megabytes:.0f} MB", verdict])
             path.unlink()
-        table("Scanning files that are meant to cost much, one thread", ["shape", "file", "time", "peak memory", "verdict"], rows)
+        table("Scanning files that are meant to cost much, one thread", ["shape", "file", "processor time", "peak memory", "verdict"], rows)
 
 
 def processor() -> str:

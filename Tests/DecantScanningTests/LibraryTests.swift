@@ -218,6 +218,23 @@ import Testing
       "\(scan.findings)")
   }
 
+  /// The search for equal hashes takes linear time: tuples that share each other as keys, and one list for many calls.
+  @Test func searchingIsBounded() {
+    var tuples: Stream = "}(", calls: Stream = "]("
+    for _ in 0..<2_000 { tuples = tuples + "h\u{1e}K\u{1}\u{86}N" }
+    for index in 0..<5_000 { calls = calls + Stream([0x4A] + ZipBuilder.little(Int32(index))) }
+    calls = calls + "eq\u{0}0"
+    for _ in 0..<2_000 { calls = calls + .name("builtins", "set") + "h\u{0}" + .tuple1 + "R0" }
+    var shared: Stream = "K\u{1}q\u{0}0"
+    for level in 0..<30 {
+      shared =
+        shared + "h" + Stream([UInt8(level)]) + "h" + Stream([UInt8(level)]) + "\u{86}q"
+        + Stream([UInt8(level + 1)]) + "0"
+    }
+    #expect(Self.scan(shared + tuples + "u").verdict != .dangerous)
+    #expect(!Self.scan(calls + "N").findings.contains { $0.rule == .exhaustsLoader })
+  }
+
   /// Keys such as an optimizer's, negative ones and floats, and one key again and again.
   @Test func honestKeysAreClean() {
     var (numbers, floats, same): (Stream, Stream, Stream) = ("}(", "}(", "}(")

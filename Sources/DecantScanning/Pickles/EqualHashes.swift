@@ -7,50 +7,62 @@ internal import DecantPickle
 ///
 /// Source: CPython 3.13 `Python/pyhash.c` (`_Py_HashDouble`), `Objects/longobject.c` (`long_hash`),
 /// `Objects/tupleobject.c` (`tuplehash`).
-enum EqualHashes {
+struct EqualHashes {
   /// The number of keys beyond which comparing them takes noticeable time.
-  static let most = 1_000
+  private static let most = 1_000
 
-  /// Returns the largest number of different keys with the same hash in one container; 0 when it is at most ``most``.
+  private let graph: PickleGraph
+  /// The lists and tuples of arguments that were judged. Calls may share them.
+  private var judged: Set<Int32> = []
+  /// The elements of tuples that may still be hashed. Tuples may share each other.
+  private var elementsLeft = 0
+  private var largest = 0
+
+  private init(_ graph: PickleGraph) { self.graph = graph }
+
+  /// Returns the largest number of different keys with the same hash in one container; 0 when it is at most 1,000.
   /// O(values).
   static func largestGroup(in graph: PickleGraph) -> Int {
-    var largest = 0
-    func judge(_ keys: [PickleValue]) {
-      guard keys.count > most else { return }
-      largest = max(largest, largestGroup(of: keys, in: graph))
-    }
+    var search = EqualHashes(graph)
     for node in graph.nodes {
       switch node {
-      case .dictionary(let pairs): judge(pairs.map(\.key))
-      case .set(let elements), .frozenSet(let elements): judge(elements)
+      case .dictionary(let pairs): if pairs.count > most { search.judge(pairs.map(\.key)) }
+      case .set(let elements), .frozenSet(let elements): search.judge(elements)
       case .object(let object):
-        judge(object.pairs.map(\.key))
-        judge(object.items)
-        // Calls such as `set([…])` and `OrderedDict([(key, value), …])`.
-        guard let argument = graph.tuple(object.arguments)?.first else { continue }
-        let elements = graph.list(argument) ?? graph.tuple(argument) ?? []
-        judge(elements)
-        if elements.count > most { judge(elements.compactMap { graph.tuple($0)?.first }) }
+        if object.pairs.count > most { search.judge(object.pairs.map(\.key)) }
+        search.judge(object.items)
+        search.judge(argumentsOf: object)
       default: break
       }
     }
-    return largest
+    return search.largest
   }
 
-  private static func largestGroup(of keys: [PickleValue], in graph: PickleGraph) -> Int {
+  /// Judges the elements of a call such as `set([…])` or `OrderedDict([(key, value), …])`.
+  private mutating func judge(argumentsOf object: PickleObject) {
+    guard let argument = graph.tuple(object.arguments)?.first, case .node(let id) = argument,
+      let elements = graph.list(argument) ?? graph.tuple(argument), elements.count > Self.most,
+      judged.insert(id.index).inserted
+    else { return }
+    judge(elements)
+    judge(elements.compactMap { graph.tuple($0)?.first })
+  }
+
+  private mutating func judge(_ keys: [PickleValue]) {
+    guard keys.count > Self.most else { return }
+    elementsLeft = 16 * keys.count
+    let hashes = keys.map { hash($0, depth: 0) }
     var counts: [Int: Int] = [:]
-    for key in keys { if let hash = hash(key, in: graph, depth: 0) { counts[hash, default: 0] += 1 } }
-    guard let (common, count) = counts.max(by: { $0.value < $1.value }), count > most else { return 0 }
+    for hash in hashes { if let hash { counts[hash, default: 0] += 1 } }
+    guard let (common, count) = counts.max(by: { $0.value < $1.value }), count > Self.most else { return }
     // One key that is set again and again is found at once.
     var distinct: Set<[UInt8]> = []
-    for key in keys where hash(key, in: graph, depth: 0) == common {
-      distinct.insert(identity(key, in: graph))
-    }
-    return distinct.count > most ? distinct.count : 0
+    for (key, hash) in zip(keys, hashes) where hash == common { distinct.insert(identity(key)) }
+    if distinct.count > Self.most { largest = max(largest, distinct.count) }
   }
 
   /// Returns bytes that differ for different keys.
-  private static func identity(_ key: PickleValue, in graph: PickleGraph) -> [UInt8] {
+  private func identity(_ key: PickleValue) -> [UInt8] {
     if case .node(let id) = key, case .longInteger(let bytes) = graph[id] { return bytes }
     return Array("\(key)".utf8)
   }
@@ -60,23 +72,24 @@ enum EqualHashes {
   private static let deepest = 16
 
   /// Returns the hash of a number or a tuple on 64-bit machines; nil for other values, and for tuples with them.
-  private static func hash(_ value: PickleValue, in graph: PickleGraph, depth: Int) -> Int? {
+  private mutating func hash(_ value: PickleValue, depth: Int) -> Int? {
     switch value {
     case .none: return nil
     case .bool(let flag): return flag ? 1 : 0
-    case .int(let number): return signed(number.magnitude % prime, isNegative: number < 0)
-    case .float(let number): return number.isFinite ? hash(number) : nil
+    case .int(let number): return Self.signed(number.magnitude % Self.prime, isNegative: number < 0)
+    case .float(let number): return number.isFinite ? Self.hash(number) : nil
     case .node(let id):
       switch graph[id] {
-      case .longInteger(let bytes): return hash(bytes)
+      case .longInteger(let bytes): return Self.hash(bytes)
       case .tuple(let elements):
-        guard depth < deepest, elements.count <= 64 else { return nil }
+        elementsLeft -= elements.count
+        guard depth < Self.deepest, elementsLeft >= 0 else { return nil }
         var hashes: [Int] = []
         for element in elements {
-          guard let one = hash(element, in: graph, depth: depth + 1) else { return nil }
+          guard let one = hash(element, depth: depth + 1) else { return nil }
           hashes.append(one)
         }
-        return combined(hashes)
+        return Self.combined(hashes)
       default: return nil
       }
     }
