@@ -246,17 +246,24 @@ public struct Checkpoint: Sendable {
 
   /// Verifies the data of every storage that the tensors use against its recorded checksum. O(bytes).
   ///
+  /// - Parameter progress: called with the number of bytes of each storage that was read.
   /// - Throws: ``DecantError`` that names the first entry that differs.
-  package func verifyChecksums(of tensors: [CheckpointTensor]) throws {
+  package func verifyChecksums(
+    of tensors: [CheckpointTensor], progress: @escaping @Sendable (Int) -> Void = { _ in }
+  ) throws {
     try requireIntact()
-    if let first = try damagedRecords(of: tensors, stopsAtFirst: true).first { throw first }
+    if let first = try damagedRecords(of: tensors, stopsAtFirst: true, progress: progress).first {
+      throw first
+    }
   }
 
   /// Returns an error for each storage of the tensors whose data differs from its recorded checksum. O(bytes).
   ///
+  /// - Parameter progress: called with the number of bytes of each storage that was read, from several threads.
   /// - Throws: ``DecantError`` for data that cannot be read at all.
   package func damagedRecords(
-    of tensors: [CheckpointTensor], stopsAtFirst: Bool = false
+    of tensors: [CheckpointTensor], stopsAtFirst: Bool = false,
+    progress: @escaping @Sendable (Int) -> Void = { _ in }
   ) throws -> [DecantError] {
     var seen: Set<ObjectIdentifier> = []
     var contents: [(name: String, content: any ChecksummedContent)] = []
@@ -268,6 +275,7 @@ public struct Checkpoint: Sendable {
     }
     let damaged = try parallelMap(contents.count) { [contents, path] index in
       let (name, content) = contents[index]
+      defer { progress(content.byteCount) }
       do { return try content.damage(stopsAtFirst: stopsAtFirst).map { $0.located(tensor: name) } } catch let
         error as DecantError
       {

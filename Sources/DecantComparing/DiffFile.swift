@@ -126,7 +126,11 @@ package struct DiffFile: Sendable {
   }
 
   /// Compares every recorded checksum of the tensors with their data.
-  package func verifyChecksums() throws { try checkpoint.verifyChecksums(of: items.map(\.entry)) }
+  ///
+  /// - Parameter progress: called with the number of bytes of each storage that was read, from several threads.
+  package func verifyChecksums(progress: @escaping @Sendable (Int) -> Void = { _ in }) throws {
+    try checkpoint.verifyChecksums(of: items.map(\.entry), progress: progress)
+  }
 
   /// Returns an error of reading a tensor with the file and tensor added.
   package func located(_ error: any Error, _ item: Item) -> any Error {

@@ -38,11 +38,17 @@ package struct PairComparison: Sendable {
 
   /// Returns the verdict on every pair, in order. O(bytes), twice for pairs that differ.
   ///
+  /// - Parameter progress: called with the number of bytes of each pair that was compared, from several threads.
   /// - Throws: ``DecantError`` when a tensor cannot be read or compared. When a flag is missing, it throws before any
   ///   comparison.
-  package func verdicts(_ pairs: [TensorMatching.Pair]) throws -> [PairVerdict] {
+  package func verdicts(
+    _ pairs: [TensorMatching.Pair], progress: @escaping @Sendable (Int) -> Void = { _ in }
+  ) throws -> [PairVerdict] {
     try requireComparable(pairs)
-    return try parallelMap(pairs.count, threads: threads) { try verdict(pairs[$0]) }
+    return try parallelMap(pairs.count, threads: threads) { index in
+      defer { progress(a.items[pairs[index].a].tensor.byteCount) }
+      return try verdict(pairs[index])
+    }
   }
 
   private func verdict(_ pair: TensorMatching.Pair) throws -> PairVerdict {

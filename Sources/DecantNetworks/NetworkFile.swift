@@ -115,11 +115,15 @@ package struct NetworkFile: Sendable {
   /// Returns an error for each storage and each record of the checkpoint whose data differs from its recorded checksum.
   /// O(bytes).
   ///
+  /// - Parameter progress: called with the number of bytes of each storage that was read, from several threads.
   /// - Throws: ``DecantError`` for data that cannot be read at all.
-  package func damage() throws(DecantError) -> [DecantError] {
+  package func damage(progress: @escaping @Sendable (Int) -> Void = { _ in }) throws(DecantError)
+    -> [DecantError]
+  {
     guard let part else { return [] }
     return try DecantError.mapping {
-      try part.checkpoint.damage + part.checkpoint.damagedRecords(of: part.selection.tensors)
+      try part.checkpoint.damage
+        + part.checkpoint.damagedRecords(of: part.selection.tensors, progress: progress)
     }
   }
 
@@ -271,14 +275,18 @@ package struct NetworkFile: Sendable {
 
   /// Measures which stride of the stem fits the recorded running statistics.
   ///
-  /// - Parameter images: the images to measure with; nil for noise.
+  /// - Parameters:
+  ///   - images: the images to measure with; nil for noise.
+  ///   - progress: called with the numbers of passes done and in all.
   /// - Throws: ``DecantError``: `notMeasurable`, and the errors of data that cannot be read.
   package func measureStride(
-    of found: ResNetIdentification, images: Activation<Double>?, threads: Int
+    of found: ResNetIdentification, images: Activation<Double>?, threads: Int,
+    progress: (Int, Int) -> Void = { _, _ in }
   ) throws(DecantError) -> StrideMeasurement {
     do throws(MeasurementError) {
       return try StrideMeasurement(
-        of: found.configuration, weights: found.naming.tensors, images: images, threads: threads)
+        of: found.configuration, weights: found.naming.tensors, images: images, threads: threads,
+        progress: progress)
     } catch {
       var error = error
       if case .missing(let names) = error { error = .missing(names.map(found.naming.spelling(of:))) }

@@ -36,23 +36,32 @@ package struct ResolvedNetwork: Sendable {
 
   /// Compares the weights' names, shapes and dtypes with the network's, whatever their checksums. O(bytes).
   ///
-  /// - Parameters: as for ``verification(standsAlone:ignoresHead:checksFiniteness:)``.
+  /// - Parameters: as for ``verification(standsAlone:ignoresHead:checksFiniteness:)``, and `progress`, which is called
+  ///   with the number of bytes of each tensor that was read, from several threads.
   /// - Throws: ``DecantError`` for data that cannot be read.
   package func comparison(
-    standsAlone: Bool = false, ignoresHead: Bool = false, checksFiniteness: Bool = true
+    standsAlone: Bool = false, ignoresHead: Bool = false, checksFiniteness: Bool = true,
+    progress: @escaping @Sendable (Int) -> Void = { _ in }
   ) throws(DecantError) -> ResNetVerification {
     do throws(DecantError) {
       return ResNetVerification(
         of: identification.naming, against: graph, standsAlone: standsAlone, ignoresHead: ignoresHead,
-        nonFinite: checksFiniteness ? try nonFinite() : [])
+        nonFinite: checksFiniteness ? try nonFinite(progress) : [])
     } catch { throw error.located(file: file.path) }
   }
 
   /// Reads all tensors, and returns those with elements that are NaN or infinite.
-  private func nonFinite() throws(DecantError) -> [ResNetVerification.NonFinite] {
+  ///
+  /// - Parameter progress: called with the number of bytes of each tensor, from several threads.
+  private func nonFinite(_ progress: @escaping @Sendable (Int) -> Void) throws(DecantError)
+    -> [ResNetVerification.NonFinite]
+  {
     let entries = identification.naming.entries.filter { $0.tensor.storage.content != nil }
     let counts = try DecantError.mapping {
-      try parallelMap(entries.count) { try entries[$0].tensor.countNonFinite() }
+      try parallelMap(entries.count) { index in
+        defer { progress(entries[index].tensor.byteCount) }
+        return try entries[index].tensor.countNonFinite()
+      }
     }
     return zip(entries, counts).filter { $1 > 0 }.map {
       ResNetVerification.NonFinite(name: $0.name, count: $1)

@@ -88,8 +88,38 @@ import Testing
     #expect((object["assumed"] as? [String: Any])?["stride0"] as? Int == 2)
     #expect((object["logits"] as? [[Double]])?.count == 2)
     #expect(object["preprocessing"] as? String == "none")
-    #expect(
-      run.errors.contains("9 defaults used; --verbose lists them"))
+    // What is in the document is not said again.
+    #expect(!run.errors.contains("defaults used"))
+    let text = try decant("decant run fixtures/torch/small_basic.pth --input OUT/small_basic.npy")
+    #expect(text.errors.hasSuffix("decant: 9 defaults used; --verbose lists them\n"))
+    // The result comes first.
+    #expect(text.output.hasPrefix("  image 0:\n    class     logit  probability\n"))
+    let verbose = try decant("decant run fixtures/torch/small_basic.pth --input OUT/small_basic.npy --verbose")
+    #expect(verbose.errors.contains("decant: 9 defaults used: stem stride 2; "))
+  }
+
+  /// A network with 1,000 classes has ImageNet's names; a file of names replaces them.
+  @Test func classNames() throws {
+    #expect(try decant("decant synthesize resnet18 -o OUT/r18.pth").status == 0)
+    let command = "decant run OUT/r18.pth --input OUT/small_basic.npy --top 1000"
+    let run = try decant(command + " --json")
+    let object = try #require(try JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any])
+    let images = try #require(object["images"] as? [[String: Any]])
+    let top = try #require(images.first?["top"] as? [[String: Any]])
+    var names: [Int: String] = [:]
+    for entry in top { names[entry["class"] as? Int ?? -1] = entry["label"] as? String }
+    #expect(names.count == 1000 && Set(names.values).count == 1000)
+    for (number, name) in [
+      (0, "tench"), (134, "crane (bird)"), (281, "tabby"), (517, "crane (machine)"), (638, "maillot"),
+      (639, "tank suit"), (817, "sports car"), (999, "toilet tissue"),
+    ] { #expect(names[number] == name) }
+    let text = try decant(command)
+    #expect(text.output.contains(/\n    281 +tabby +-?\d+\.\d+/))
+    #expect(text.errors.contains("decant: class names are ImageNet's; --labels FILE gives others\n"))
+    let lines = (0..<1000).map { "name \($0)" }.joined(separator: "\n")
+    _ = try folder.write("names.txt", Array(lines.utf8))
+    let other = try decant(command + " --labels OUT/names.txt")
+    #expect(other.output.contains(/\n    281 +name 281 /) && !other.errors.contains("ImageNet"))
   }
 
   @Test func repeatEndsWithTheMedian() throws {

@@ -106,7 +106,15 @@ struct DiffCommand: ParsableCommand, PresentedCommand {
     note(matching)
     let threads = min(ProcessControl.processorCount, 4)
     let sides = [left, right]
-    _ = try parallelMap(sides.count, threads: threads) { try sides[$0].verifyChecksums() }
+    let line = ProgressLine()
+    defer { line.clear() }
+    let sizes =
+      sides.flatMap { $0.items.map(\.tensor.byteCount) }
+      + matching.pairs.map { left.items[$0.a].tensor.byteCount }
+    let total = sizes.reduce(0) { $0.checkedAdding($1) ?? .max }
+    _ = try parallelMap(sides.count, threads: threads) { index in
+      try sides[index].verifyChecksums { line.advance(by: $0, of: total) }
+    }
     let comparison = PairComparison(
       a: left, b: right,
       tolerance: Tolerance(absolute: toleranceAbs, relative: toleranceRel, ulp: toleranceUlp),
@@ -115,8 +123,10 @@ struct DiffCommand: ParsableCommand, PresentedCommand {
       matching.add(try comparison.pairsOfEqualData(matching.onlyA, matching.onlyB))
     }
     let result = DiffResult(
-      left, right, matching, try comparison.verdicts(matching.pairs), ignoresNames: ignoreNames,
+      left, right, matching, try comparison.verdicts(matching.pairs) { line.advance(by: $0, of: total) },
+      ignoresNames: ignoreNames,
       isTolerant: toleranceAbs != nil || toleranceRel != nil || toleranceUlp != nil)
+    line.clear()
     if json {
       DiffJSON.print(result, left.choice, right.choice)
     } else {

@@ -31,11 +31,14 @@ struct MeasureOptions: ParsableArguments {
     guard measure else { return nil }
     try network.weights.verifyChecksums()
     ProcessControl.explainLostPages()
+    let line = ProgressLine()
+    defer { line.clear() }
     let images = try images.map { try NetworkInput.read($0, as: Double.self) }
     do throws(DecantError) {
       return MeasureReport(
         measurement: try network.measureStride(
-          of: found, images: images, threads: ProcessControl.processorCount))
+          of: found, images: images, threads: ProcessControl.processorCount,
+          progress: { line.update($0, of: $1, .items("passes")) }))
     } catch {
       guard error.code == .notMeasurable else { throw error }
       throw error.advising(

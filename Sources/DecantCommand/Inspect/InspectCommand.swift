@@ -124,6 +124,11 @@ struct InspectCommand: CheckpointCommand {
     }
     // An option's value is slow to read.
     let (stats, digest) = (stats, digest)
+    let line = ProgressLine()
+    defer { line.clear() }
+    let size = rows.reduce(0) { $0.checkedAdding($1.entry.tensor.byteCount) ?? .max }
+    // Every byte is read once for numbers, and once for checksums.
+    let total = stats || digest ? size.checkedMultiplying(by: 2) ?? .max : size
     if stats || digest {
       let tensors = rows.filter { $0.entry.state == .whole }.map(\.entry.tensor).filter(\.isReadable)
       try checkpoint.requireModestSize(tensors.map(\.byteCount).saturatingSum, of: tensors)
@@ -132,11 +137,15 @@ struct InspectCommand: CheckpointCommand {
       [rows] index in
       var row = rows[index]
       try row.measure(stats: stats, digest: digest, in: checkpoint)
+      if stats || digest { line.advance(by: row.entry.tensor.byteCount, of: total) }
       return row
     }
     let damage =
       checksums || stats || digest
-      ? try checkpoint.damagedRecords(of: rows.map(\.entry).filter { $0.state == .whole }) : []
+      ? try checkpoint.damagedRecords(
+        of: rows.map(\.entry).filter { $0.state == .whole }, progress: { line.advance(by: $0, of: total) })
+      : []
+    line.clear()
     let losses = [checkpoint.truncation].compactMap { $0 } + checkpoint.damage + damage
     let warnings = checkpoint.warnings + losses.map(\.commandText)
     let parametrized = try Selection.all(of: checkpoint).parametrizedWeights()

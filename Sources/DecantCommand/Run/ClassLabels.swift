@@ -2,10 +2,15 @@ internal import DecantBytes
 internal import DecantCheckpoints
 internal import DecantIO
 
-/// The class names of a network, read from a file with one name per line.
+/// The class names of a network: ImageNet's, or those of a file with one name per line.
 struct ClassLabels {
   private static let largestByteCount = 16 << 20
   private let names: [String]
+
+  /// ImageNet's class names, for the networks with 1,000 classes that nearly always were trained on it.
+  static let imageNet = ClassLabels(names: ImageNetClasses.names)
+
+  private init(names: [String]) { self.names = names }
 
   /// Reads a file that must have one line per class of the network.
   init(path: String, classes: Int) throws(DecantError) {

@@ -46,8 +46,13 @@ struct NetworkRun<T: ReferenceScalar> {
         "--stages, --compare, --validate and --engine both need exactly one input, not \(Format.count(sources.count))",
         remedy: "Run each input alone.")
     }
-    let labels = try command.labels.map { path throws(DecantError) in
-      try ClassLabels(path: path, classes: network.identification.configuration.classes)
+    let classes = network.identification.configuration.classes
+    var labels = try command.labels.map { path throws(DecantError) in
+      try ClassLabels(path: path, classes: classes)
+    }
+    if labels == nil, classes == ImageNetClasses.names.count {
+      labels = .imageNet
+      if !command.json { StandardStreams.note("class names are ImageNet's; --labels FILE gives others") }
     }
     batches = InputBatches<T>(sources, command.inputs, limits: command.opening.limits)
     next = try batches.batch { StandardStreams.error($0.commandText) }
@@ -131,7 +136,7 @@ struct NetworkRun<T: ReferenceScalar> {
       report.printResults()
       StandardStreams.flush()
     }
-    progress.update(images: batches.done, of: sources.count)
+    progress.update(batches.done, of: sources.count, .items("images"))
   }
 
   /// Notes images whose numbers or results are NaN or infinite.

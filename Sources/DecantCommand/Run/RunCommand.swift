@@ -121,6 +121,10 @@ struct RunCommand: ParsableCommand, PresentedCommand {
   ) throws -> Validation? {
     guard validates || engines.count > 1 else { return nil }
     let names = network.graph.stages.map(\.name)
+    let line = ProgressLine()
+    defer { line.clear() }
+    let total = names.count * (validates ? 1 + engines.count : 2)
+    let finished = { line.advance(by: 1, of: total, .items("stages")) }
     var validation: Validation
     if validates {
       let truth: BoundEngine<Double> = try engine.choice(threads: threadCount).reference(
@@ -128,15 +132,16 @@ struct RunCommand: ParsableCommand, PresentedCommand {
       validation = try Validation(
         "the reference engine in float64", truth.network,
         Activation(shape: input.shape, values: input.values.map { Double($0) }), stages: names,
-        tolerance: stages.tolerance)
+        tolerance: stages.tolerance, finished: finished)
     } else {
       validation = try Validation(
         "the reference engine in float32", engines[1].network, input, stages: names,
-        tolerance: stages.tolerance)
+        tolerance: stages.tolerance, finished: finished)
     }
     for bound in validates ? engines : [engines[0]] {
       _ = try bound.network.run(input, stages: Set(names)) {
         validation.measure(bound.description.name, $0, $1)
+        finished()
       }
     }
     if let reference { try validation.measure(reference) }

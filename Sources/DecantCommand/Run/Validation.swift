@@ -12,14 +12,19 @@ struct Validation {
   private var rows: [(engine: String, error: ReferenceStageError)] = []
 
   /// Runs the reference engine and keeps its stages.
+  ///
+  /// - Parameter finished: called after each stage.
   init<T: ReferenceScalar>(
     _ truth: String, _ network: any NetworkEngine<T>, _ input: Activation<T>, stages: [String],
-    tolerance: Double
+    tolerance: Double, finished: () -> Void
   ) throws(InferenceError) {
     self.truth = truth
     self.tolerance = tolerance
     var truths: [ReferenceStage] = []
-    _ = try network.run(input, stages: Set(stages)) { truths.append(ReferenceStage($0, $1)) }
+    _ = try network.run(input, stages: Set(stages)) {
+      truths.append(ReferenceStage($0, $1))
+      finished()
+    }
     self.truths = truths
   }
 

@@ -33,7 +33,7 @@ final class ScanQueue: Sendable {
     let progress = ProgressLine()
     for index in files.indices {
       take(files[index], workers.isEmpty ? scan(index) : outcome(of: index))
-      progress.update(files: index + 1, of: files.count)
+      progress.update(index + 1, of: files.count, .items("files"))
     }
     for worker in workers { worker.join() }
     progress.clear()

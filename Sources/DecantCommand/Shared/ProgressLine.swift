@@ -1,20 +1,32 @@
 internal import DecantBytes
 internal import DecantIO
+internal import Synchronization
 
-/// A progress line on the terminal for long runs. Prints nothing without a terminal or for short runs.
-///
-/// Not thread-safe: call it from one thread.
-final class ProgressLine: @unchecked Sendable {
-  private let clock = ContinuousClock()
+/// A progress line on the terminal for long runs: share, rate and time left. Prints nothing without a terminal or for
+/// short runs.
+final class ProgressLine: Sendable {
+  /// What is counted.
+  enum Unit {
+    case bytes
+    /// Things with a plural noun, such as "images".
+    case items(String)
+  }
+
+  private struct State {
+    var shown: ContinuousClock.Instant
+    var isVisible = false
+    /// The amount that ``advance(by:of:_:)`` has counted.
+    var done = 0
+  }
+
   private let start: ContinuousClock.Instant
-  private var shown: ContinuousClock.Instant
+  private let state: Mutex<State>
   private let isShown = StandardStream.error.isTerminal && !Presentation.current.isQuiet
-  private var isVisible = false
 
   init() {
-    start = clock.now
+    start = ContinuousClock.now
     // Shorter runs need no progress line.
-    shown = start + .milliseconds(400)
+    state = Mutex(State(shown: start + .milliseconds(400)))
   }
 
   /// Reports the number of bytes done, or throws when a signal was received. The first call starts catching signals.
@@ -24,42 +36,41 @@ final class ProgressLine: @unchecked Sendable {
     update(done, of: total)
   }
 
-  /// Reports the number of bytes done, several times a second.
-  func update(_ done: Int, of total: Int) {
-    guard let (rate, left) = pace(done, of: total) else { return }
-    show("\(done * 100 / total) %, \(Format.fixed(rate / 1e6, 0)) MB/s, \(Format.fixed(left, 0)) s left")
+  /// Reports an amount that is done in addition.
+  func advance(by amount: Int, of total: Int, _ unit: Unit = .bytes) {
+    let done = state.withLock { state in
+      state.done = state.done.checkedAdding(amount) ?? .max
+      return state.done
+    }
+    update(min(done, total), of: total, unit)
   }
 
-  /// Reports the number of images done, several times a second.
-  func update(images done: Int, of total: Int) {
-    guard let (rate, left) = pace(done, of: total) else { return }
-    show("\(done) of \(total) images, \(Format.fixed(rate, 1)) a second, \(Format.fixed(left, 0)) s left")
-  }
-
-  /// Reports the number of files done, several times a second.
-  func update(files done: Int, of total: Int) {
-    guard pace(done, of: total) != nil else { return }
-    show("\(Format.count(done)) of \(Format.count(total)) files")
-  }
-
-  /// Returns the amount done per second and the seconds left, or nil when the last report is too recent.
-  private func pace(_ done: Int, of total: Int) -> (rate: Double, left: Double)? {
-    guard isShown, total > 0, !StandardStreams.isPaged else { return nil }
-    let now = clock.now
-    guard now - shown > .milliseconds(100) else { return nil }
-    shown = now
+  /// Reports the amount done, several times a second.
+  func update(_ done: Int, of total: Int, _ unit: Unit = .bytes) {
+    guard isShown, total > 0 else { return }
+    let now = ContinuousClock.now
     let rate = Double(done) / Format.seconds(now - start)
-    return (rate, rate > 0 ? Double(total - done) / rate : 0)
-  }
-
-  private func show(_ text: String) {
-    isVisible = true
-    StandardStreams.raw("\r\(text)\u{1B}[K")
+    let left = Format.fixed(rate > 0 ? Double(total - done) / rate : 0, 0) + " s left"
+    let text =
+      switch unit {
+      case .bytes:
+        "\(min(99, Int(Double(done) * 100 / Double(total)))) %, \(Format.fixed(rate / 1e6, 0)) MB/s, \(left)"
+      case .items(let noun):
+        "\(Format.count(done)) of \(Format.count(total)) \(noun), \(Format.fixed(rate, 1)) a second, \(left)"
+      }
+    state.withLock { state in
+      guard now - state.shown > .milliseconds(100), !StandardStreams.isPaged else { return }
+      state.shown = now
+      state.isVisible = true
+      StandardStreams.raw("\r\(text)\u{1B}[K")
+    }
   }
 
   /// Erases the line.
   func clear() {
-    if isVisible { StandardStreams.raw("\r\u{1B}[K") }
-    isVisible = false
+    state.withLock { state in
+      if state.isVisible { StandardStreams.raw("\r\u{1B}[K") }
+      state.isVisible = false
+    }
   }
 }

@@ -2,6 +2,7 @@ internal import ArgumentParser
 internal import DecantBytes
 internal import DecantNetworks
 internal import DecantResNets
+internal import DecantTensors
 
 /// The command `decant verify FILE`.
 struct VerifyCommand: CheckpointCommand {
@@ -37,11 +38,19 @@ struct VerifyCommand: CheckpointCommand {
     // With --arch and no prefix, the file is expected to contain nothing else.
     // Without an expected head, one that is not recognised is listed and does not change the answer.
     let ignoresHead = network.arch == nil && numClasses == nil
+    let line = ProgressLine()
+    defer { line.clear() }
+    let tensors =
+      found.parameters.entries.map(\.tensor.byteCount) + found.file.weights.entries.map(\.tensor.byteCount)
+    let total = tensors.reduce(0) { $0.checkedAdding($1) ?? .max }
     let verification = try found.comparison(
       standsAlone: network.arch != nil && found.identification.naming.prefix.isEmpty,
-      ignoresHead: ignoresHead && !found.identification.naming.head.unresolved.isEmpty)
+      ignoresHead: ignoresHead && !found.identification.naming.head.unresolved.isEmpty,
+      progress: { line.advance(by: $0, of: total) })
+    let damage = try file.damage { line.advance(by: $0, of: total) }
+    line.clear()
     let report = VerificationReport(
-      network: found, verification: verification, damage: try file.damage(),
+      network: found, verification: verification, damage: damage,
       isArchitectureNamed: network.arch != nil,
       shapes: network.arch == nil || verification.isMatch
         ? nil

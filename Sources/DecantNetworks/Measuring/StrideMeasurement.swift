@@ -72,19 +72,20 @@ package struct StrideMeasurement: Sendable {
   /// - Parameters:
   ///   - weights: the tensors under torchvision's names.
   ///   - images: N×C×H×W, normalised as in training; nil for noise.
+  ///   - progress: called with the numbers of passes done and in all.
   /// - Throws: ``MeasurementError`` for kinds of networks whose error rate is not known, and for weights whose running
   ///   statistics are missing or unusable.
   /// - Complexity: with noise, 20 passes over the images of ``trials``.
   package init(
     of configuration: ResNetConfiguration, weights: StateDict, images: Activation<Double>? = nil,
-    threads: Int = 1
+    threads: Int = 1, progress: (Int, Int) -> Void = { _, _ in }
   ) throws(MeasurementError) {
     let recorded = try RecordedStatistics(configuration, weights)
     let found =
       if let images {
         try Self.measure(configuration, weights, recorded, with: images, threads)
       } else {
-        try Self.measureWithNoise(configuration, weights, recorded, threads)
+        try Self.measureWithNoise(configuration, weights, recorded, threads, progress)
       }
     hypotheses = [1, 2].compactMap { stride0 in
       found.filter { $0.stride0 == stride0 }.min { $0.divergence < $1.divergence }
@@ -109,7 +110,7 @@ package struct StrideMeasurement: Sendable {
   /// error.
   private static func measureWithNoise(
     _ configuration: ResNetConfiguration, _ weights: StateDict, _ recorded: RecordedStatistics,
-    _ threads: Int
+    _ threads: Int, _ progress: (Int, Int) -> Void
   ) throws(MeasurementError) -> [Hypothesis] {
     let channels = configuration.inputChannels
     var trials: [StrideCandidate<Float>] = []
@@ -117,6 +118,7 @@ package struct StrideMeasurement: Sendable {
       trials.append(try StrideCandidate(configuration, stride0: stride0, weights, recorded, threads: threads))
     }
     let source = NoiseSource(images: 4, channels: channels)
+    var done = 0
     for noise in NaturalNoise.all {
       let fields = source.fields(noise)
       for (place, (_, size, count)) in Self.trials.enumerated() {
@@ -126,6 +128,8 @@ package struct StrideMeasurement: Sendable {
             shape: [count, channels, size, size], values: source.cut(fields, count: count, size: size))
         } catch { throw .engine(error) }
         try trials[place].run(images, noise: noise)
+        done += 1
+        progress(done, NaturalNoise.all.count * Self.trials.count)
       }
     }
     return trials.compactMap(\.best)
