@@ -169,6 +169,17 @@ public struct Tensor: Sendable {
       requiresGrad: requiresGrad)
   }
 
+  /// Returns a view of the first elements along the first axis; all of a scalar, and of a sparse or quantised tensor.
+  ///
+  /// - Throws: ``DecantError`` when packed elements would no longer be in order.
+  package func prefix(_ count: Int) throws(DecantError) -> Tensor {
+    guard let size = shape.first, count < size, layout == .strided, quantization == nil else { return self }
+    return try Tensor(
+      dtype: dtype, shape: [count] + shape.dropFirst(), strides: strides, storage: storage,
+      storageOffset: storageOffset, isConjugated: isConjugated, isNegated: isNegated,
+      requiresGrad: requiresGrad)
+  }
+
   /// Returns the same view with another `requires_grad`, as `_rebuild_parameter` sets it.
   package func with(requiresGrad: Bool) -> Tensor {
     var tensor = self

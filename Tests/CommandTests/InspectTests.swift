@@ -142,6 +142,54 @@ import Testing
     }
   }
 
+  /// Values are printed as NumPy prints them; `Tests/Peers/test_numpy_text.py` compares many more.
+  @Test func head() throws {
+    let folder = try TemporaryFolder()
+    func npy(_ name: String, _ type: String, _ shape: String, _ values: [some BitwiseCopyable]) throws {
+      let header = "{'descr': '\(type)', 'fortran_order': False, 'shape': (\(shape)), }"
+      let padded = header + String(repeating: " ", count: 117 - header.count) + "\n"
+      _ = try folder.write(
+        name,
+        [0x93] + Array("NUMPY".utf8) + [1, 0, UInt8(padded.utf8.count), 0] + Array(padded.utf8)
+          + values.withUnsafeBytes { Array($0) })
+    }
+    try npy("matrix.npy", "<f4", "2, 3", [1, 2.5, -3, 0.1, 100, 0.25] as [Float])
+    try npy("special.npy", "<f4", "4,", [1e-7, 1, .nan, -.infinity] as [Float])
+    try npy("large.npy", "<f4", "2000,", (0..<2000).map { Float($0) / 8 })
+    try npy("whole.npy", "<i8", "3, 2", [0, 1, 2, 3, -4, 5] as [Int64])
+    for (name, count, text) in [
+      ("matrix.npy", "9", "[[  1.     2.5   -3.  ]\n [  0.1  100.     0.25]]\n"),
+      ("matrix.npy", "1", "[[ 1.   2.5 -3. ]]\n"), ("special.npy", "4", "[1.e-07 1.e+00    nan   -inf]\n"),
+      (
+        "large.npy", "2000",
+        "[0.00000e+00 1.25000e-01 2.50000e-01 ... 2.49625e+02 2.49750e+02\n 2.49875e+02]\n"
+      ),
+      ("whole.npy", "2", "[[0 1]\n [2 3]]\n"),
+    ] {
+      let run = try DecantProcess.run(["inspect", name, "--head", count], in: folder.url)
+      #expect(run.status == 0 && run.output == text, "\(name): \(run.output)\(run.errors)")
+    }
+    let several = try inspect("nested.pth", "--head", "1", "--filter", "model.1.b*")
+    #expect(several.output.hasPrefix("[") && several.output.split(separator: "\n").count == 1)
+    let titled = try inspect("nested.pth", "--head", "1", "--filter", "model.?.bias")
+    #expect(
+      titled.output.contains(/^model\.1\.bias 2 float32\n\[.*\]\n\nmodel\.4\.bias 3 float32\n\[.*\]\n$/))
+    #expect(try inspect("nested.pth", "--head", "1", "--json").status == 64)
+    let complex = try inspect("non_finite.pth", "--head", "1", "--key", "model.complex64")
+    #expect(complex.status == 2 && complex.errors.contains("its elements are complex64"), "\(complex.errors)")
+  }
+
+  @Test func statistics() throws {
+    let tensors = try #require(try json("non_finite.pth", "--stats")["tensors"] as? [[String: Any]])
+    let tensor = try #require(tensors.first { $0["name"] as? String == "model.float32" })
+    #expect(
+      tensor["non_finite"] as? Int == 3 && tensor["nan"] as? Int == 1 && tensor["infinite"] as? Int == 2)
+    #expect(tensor["std"] as? Double != nil && tensor["zeros"] as? Int == 2)
+    let complex = try #require(tensors.first { $0["name"] as? String == "model.complex64" })
+    #expect(complex["non_finite"] as? Int == 2 && complex["nan"] is NSNull)
+    #expect(try inspect("non_finite.pth", "--stats").output.contains("3 non-finite (1 NaN, 2 Inf)\n"))
+  }
+
   @Test func candidatesAreListed() throws {
     let run = try inspect("candidates.pth")
     #expect(

@@ -93,8 +93,9 @@ import Testing
     let text = try decant("decant run fixtures/torch/small_basic.pth --input OUT/small_basic.npy")
     #expect(text.errors.hasSuffix("decant: 9 defaults used; --verbose lists them\n"))
     // The result comes first.
-    #expect(text.output.hasPrefix("  image 0:\n    class     logit  probability\n"))
-    let verbose = try decant("decant run fixtures/torch/small_basic.pth --input OUT/small_basic.npy --verbose")
+    #expect(text.output.hasPrefix("  image 0:\n    class "))
+    let verbose = try decant(
+      "decant run fixtures/torch/small_basic.pth --input OUT/small_basic.npy --verbose")
     #expect(verbose.errors.contains("decant: 9 defaults used: stem stride 2; "))
   }
 
@@ -119,7 +120,7 @@ import Testing
     let lines = (0..<1000).map { "name \($0)" }.joined(separator: "\n")
     _ = try folder.write("names.txt", Array(lines.utf8))
     let other = try decant(command + " --labels OUT/names.txt")
-    #expect(other.output.contains(/\n    281 +name 281 /) && !other.errors.contains("ImageNet"))
+    #expect(other.output.contains(/\n    281 +name 281\s/) && !other.errors.contains("ImageNet"))
   }
 
   @Test func repeatEndsWithTheMedian() throws {

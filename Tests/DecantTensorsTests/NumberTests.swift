@@ -62,6 +62,12 @@ import Testing
 
   @Test func statistics() throws {
     let found = try tensor(.float32, [Float.nan, -2, 4, 1]).statistics()
+    #expect(found.nanCount == 1 && found.infiniteCount == 0 && found.zeroCount == 0)
+    let spread = try tensor(.float64, [0.0, 2, 4, -Double.infinity, -0.0, 4] as [Double]).statistics()
+    #expect(spread.zeroCount == 2 && spread.infiniteCount == 1 && spread.mean == 2)
+    #expect(abs((spread.standardDeviation ?? 0) - 1.7888543819998317) < 1e-15)
+    #expect(try tensor(.float64, [0.0, 1, 2, 3, 4, 9]).histogram(2, over: 0...4) == [2, 3])
+    #expect(try tensor(.float64, [5.0, 5]).histogram(3, over: 5...5) == [2, 0, 0])
     #expect(found.nonFiniteCount == 1 && found.least == -2 && found.greatest == 4 && found.mean == 1)
     #expect(try tensor(.int8, [-3, 5] as [Int8]).statistics().mean == 1)
     #expect(try tensor(.complex64, [Float(1), 2]).statistics().mean == nil)

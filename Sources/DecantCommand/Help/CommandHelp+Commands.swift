@@ -10,7 +10,7 @@ extension InspectCommand: DocumentedCommand {
     sections: [
       .tensors(["key", "filter"], rare: ["recursive", "join"]),
       .init(
-        title: "Show", options: ["tree", "flat", "depth", "sort", "stats", "digest", "checksums"],
+        title: "Show", options: ["tree", "flat", "depth", "sort", "stats", "head", "digest", "checksums"],
         rare: ["summary", "pickle"]),
       .general,
     ])

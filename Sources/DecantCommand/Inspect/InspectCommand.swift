@@ -40,6 +40,12 @@ struct InspectCommand: CheckpointCommand {
       discussion: "Parts are counted below the state dict.",
       valueName: "n"), transform: OptionValue.integer(in: 1..., "--depth is at least 1"))
   var depth: Int?
+  @Option(
+    help: ArgumentHelp(
+      "Print the first N rows of values, as NumPy does",
+      discussion: "Of every tensor that --key or --filter chooses.",
+      valueName: "n"), transform: OptionValue.integer(in: 1..., "--head is at least 1"))
+  var head: Int?
   @Flag(help: "Show totals and what else is in the file")
   var summary = false
   @Flag(help: "Show every tensor, also on a terminal")
@@ -64,7 +70,7 @@ struct InspectCommand: CheckpointCommand {
     }
     if pickle
       && (json || tree || stats || digest || checksums || key != nil || filter != nil || depth != nil
-        || summary || flat)
+        || summary || flat || head != nil)
     {
       throw ValidationError("Use --pickle without other options.")
     }
@@ -77,6 +83,9 @@ struct InspectCommand: CheckpointCommand {
     }
     if (stats || digest) && (depth != nil || summary) {
       throw ValidationError("--stats and --digest show each tensor: leave out --depth and --summary.")
+    }
+    if head != nil && (json || tree || stats || digest || checksums || depth != nil || summary || flat) {
+      throw ValidationError("Use --head with --key, --filter and --sort only.")
     }
     if tree && (summary || flat) { throw ValidationError("Use --tree without --summary and --flat.") }
     if tree && (stats || digest) {
@@ -122,6 +131,7 @@ struct InspectCommand: CheckpointCommand {
     case .name: rows.sort { NaturalOrder.precedes($0.entry.name, $1.entry.name) }
     case .bytes: rows.sort { ($1.entry.tensor.byteCount, $0.place) < ($0.entry.tensor.byteCount, $1.place) }
     }
+    if let head { return try printValues(of: rows, head, in: checkpoint) }
     // An option's value is slow to read.
     let (stats, digest) = (stats, digest)
     let line = ProgressLine()
@@ -159,6 +169,25 @@ struct InspectCommand: CheckpointCommand {
     }
     if checksums && !losses.isEmpty { throw ExitStatus.wrong }
     if matchesNone { throw ExitStatus.no }
+  }
+
+  /// Prints the first rows of tensors: their elements along the first axis. Several tensors have titles.
+  private func printValues(of rows: [InspectionRow], _ count: Int, in checkpoint: Checkpoint) throws {
+    for (index, row) in rows.enumerated() {
+      do {
+        let tensor = row.entry.tensor
+        try checkpoint.verifyChecksums(of: [row.entry])
+        let text = try NumPyText(tensor.prefix(count)).text
+        if rows.count > 1 {
+          StandardStreams.line(
+            (index > 0 ? "\n" : "") + Format.name(row.entry.path).styled(.bold)
+              + " \(Format.shape(tensor.shape)) \(tensor.dtype.rawValue)")
+        }
+        StandardStreams.line(text)
+      } catch let error as DecantError {
+        throw error.located(file: checkpoint.path, tensor: row.entry.name)
+      }
+    }
   }
 
   /// The form of the listing.
@@ -208,6 +237,8 @@ struct InspectionRow: Sendable {
   /// The name of the first tensor that shares elements with this one.
   let aliasOf: String?
   private(set) var statistics: TensorStatistics?
+  /// The numbers of elements in intervals between the least and the greatest; empty when they are not shown.
+  private(set) var histogram: [Int] = []
   private(set) var digest: String?
   /// True when a digest was requested. Meta tensors have none even then.
   private(set) var hasDigest = false
@@ -235,6 +266,20 @@ struct InspectionRow: Sendable {
     partDigests = entry.tensor.parts.map { _ in nil }
   }
 
+  /// The number of characters of a histogram.
+  private static let intervalCount = 12
+
+  /// The histogram as blocks of different heights, the highest for the most elements. An interval with few elements is
+  /// not empty.
+  var sparkline: String {
+    guard let most = histogram.max(), most > 0 else { return "" }
+    let blocks: [Character] = ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"]
+    return String(
+      histogram.map { count in
+        count == 0 ? " " : blocks[min(7, Int(Double(count) / Double(most) * 8))]
+      })
+  }
+
   /// Computes the requested statistics and digests from the tensor's data.
   mutating func measure(stats: Bool, digest: Bool, in checkpoint: Checkpoint) throws {
     hasDigest = digest
@@ -248,7 +293,15 @@ struct InspectionRow: Sendable {
       }
       // A tensor without data, or a sparse one too large to be made dense, cannot be measured.
       guard entry.tensor.isReadable else { return }
-      if stats { statistics = try entry.tensor.statistics() }
+      if stats {
+        statistics = try entry.tensor.statistics()
+        // Reading everything once more is for people who see it.
+        if Presentation.current.terminal != nil, !Presentation.current.isJSON, let least = statistics?.least,
+          let greatest = statistics?.greatest
+        {
+          histogram = try entry.tensor.histogram(Self.intervalCount, over: least...greatest)
+        }
+      }
       if digest { self.digest = try entry.tensor.sha256() }
     } catch let error as DecantError {
       throw error.located(file: checkpoint.path, tensor: entry.name)

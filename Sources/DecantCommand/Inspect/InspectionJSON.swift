@@ -78,6 +78,10 @@ enum InspectionJSON {
       ] {
         members.append((key: name, value: value.map { .exact($0) } ?? .null))
       }
+      members.append((key: "std", value: statistics.standardDeviation.map { .exact($0) } ?? .null))
+      for (name, count) in [
+        ("zeros", statistics.zeroCount), ("nan", statistics.nanCount), ("infinite", statistics.infiniteCount),
+      ] { members.append((key: name, value: count.map { .exact(Int64($0)) } ?? .null)) }
     }
     if row.hasDigest { members.append((key: "sha256", value: row.digest.map { .string($0) } ?? .null)) }
     return .object(members)

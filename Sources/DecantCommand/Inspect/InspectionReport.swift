@@ -125,9 +125,11 @@ struct InspectionReport {
     let hasStatistics = rows.contains { $0.statistics != nil }
     var table = TextTable([
       ("tensor", .left), ("shape", .left), ("dtype", .left), (Self.sizeHeading, .right), ("least", .right),
-      ("mean", .right), ("greatest", .right), ("flags", .left), ("sha256", .left),
+      ("mean", .right), ("greatest", .right), ("std", .right), ("zeros", .right),
+      ("histogram", .left),
+      ("flags", .left), ("sha256", .left),
     ])
-    table.optionalColumns = [3, 2, 1]
+    table.optionalColumns = [3, 2, 1, 8, 5]
     let norms = Presentation.current.hasColor ? NormModules(rows.map(\.entry)) : nil
     for row in rows {
       let statistics = row.statistics
@@ -138,7 +140,9 @@ struct InspectionReport {
         [
           name, Format.shape(row.entry.tensor.shape), row.entry.tensor.dtype.rawValue,
           Format.bytes(row.entry.tensor.storedByteCount), number(statistics?.least), number(statistics?.mean),
-          number(statistics?.greatest), flags(row), row.hasDigest ? row.digest ?? "no data" : "",
+          number(statistics?.greatest), number(statistics?.standardDeviation),
+          hasStatistics ? statistics?.zeroCount.map { Format.count($0) } ?? "-" : "", row.sparkline,
+          flags(row), row.hasDigest ? row.digest ?? "no data" : "",
         ], isMinor ? .dim : nil)
     }
     table.show()
@@ -179,7 +183,10 @@ struct InspectionReport {
     }
     if row.entry.state != .whole { flags.append(row.entry.state.rawValue) }
     if let statistics = row.statistics, statistics.nonFiniteCount > 0 {
-      flags.append("\(Format.count(statistics.nonFiniteCount)) non-finite")
+      let kinds = statistics.nanCount.flatMap { nan in
+        statistics.infiniteCount.map { " (\(Format.count(nan)) NaN, \(Format.count($0)) Inf)" }
+      }
+      flags.append("\(Format.count(statistics.nonFiniteCount)) non-finite\(kinds ?? "")")
     }
     return flags.joined(separator: ", ")
   }

@@ -62,7 +62,8 @@ struct TextTable {
     func least(_ column: Int) -> Int {
       // A number that is cut is wrong.
       guard alignments[column] == .left else { return natural[column] }
-      return min(natural[column], column == all.first ? max(2 * Self.narrowest, room / 2) : Self.narrowest)
+      return min(
+        natural[column], column == all.first ? max(2 * Self.narrowest, room * 2 / 5) : Self.narrowest)
     }
     let floors = natural.indices.map(least)
     for column in optionalColumns where total(floors) > room { used.removeAll { $0 == column } }
@@ -97,6 +98,7 @@ struct TextTable {
       }
       if alignments[column] == .left { padding += missing }
     }
+    while line.last == " " { line.removeLast() }
     return line
   }
 }
