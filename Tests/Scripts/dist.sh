@@ -49,7 +49,7 @@ Description: read, check, convert and run PyTorch checkpoints without Python
 CONTROL
 (cd "$work/deb" && find usr -type f | sort | xargs md5sum >DEBIAN/md5sums)
 find "$work/deb" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
-dpkg-deb --root-owner-group -Zxz --build "$work/deb" "$out/decant_${version}_$arch.deb" >"$work/log"
+dpkg-deb --root-owner-group -Zxz --threads-max=1 --build "$work/deb" "$out/decant_${version}_$arch.deb" >"$work/log"
 
 # A wheel's scripts go to the environment's bin, and its data below the environment.
 wheel=$work/wheel data=decant-$version.data info=decant-$version.dist-info

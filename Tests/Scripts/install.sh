@@ -43,7 +43,7 @@ done
 put 644 share/bash-completion/completions/decant < <("$tool" --generate-completion-script bash)
 put 644 "${ZSH_COMPLETIONS:-share/zsh/site-functions}/_decant" < <("$tool" --generate-completion-script zsh)
 put 644 share/fish/vendor_completions.d/decant.fish < <("$tool" --generate-completion-script fish)
-for file in README.md CHANGELOG.md LICENSE docs/*.md docs/formats/*.md docs/json/*.json; do
+for file in README.md CHANGELOG.md LICENSE docs/*.md docs/formats/*.md docs/json/*; do
   [ ! -f "$file" ] || put 644 "share/doc/decant/${file#docs/}" <"$file"
 done
 if [ -d .build/docs/DecantKit.doccarchive ] && [ -z "${WITHOUT_DOCC:-}" ]; then
