@@ -8,15 +8,26 @@ internal import DecantTensors
 /// What shells complete for the values of options.
 extension CompletionKind {
   /// The names of the known architectures.
-  static var architectures: Self { .list(ResNetArchitecture.all.map(\.name)) }
+  static var architectures: Self { names { ResNetArchitecture.all.map(\.name) } }
   /// The names of the naming dialects.
-  static var dialects: Self { .list(ResNetDialect.all.map(\.name)) }
+  static var dialects: Self { names { ResNetDialect.all.map(\.name) } }
   /// The dtypes that tensors can be cast to.
-  static var dtypes: Self { .list(Cast.targets.map(\.rawValue)) }
+  static var dtypes: Self { names { Cast.targets.map(\.rawValue) } }
+  /// The limits, up to their values.
+  static var limits: Self { names { Limits.names.map { $0 + "=" } } }
   /// The stages of a ResNet with four stages of blocks.
   static var stages: Self {
-    .list(["input", "stem", "maxpool"] + (1...4).map { "layer\($0)" } + ["avgpool", "logits", "output"])
+    names {
+      ["input", "stem", "maxpool"] + (1...4).map { "layer\($0)" } + ["avgpool", "logits", "output"]
+    }
   }
+
+  /// Returns the completion of one of many names. They are made when a shell asks, since options are parsed at every
+  /// start.
+  private static func names(_ all: @escaping @Sendable () -> [String]) -> Self {
+    .custom { _, _, prefix in all().filter { $0.hasPrefix(prefix) } }
+  }
+
   /// The keys in the first checkpoint that the command line names.
   static var keys: Self { .custom { words, _, prefix in FileKeys.all(in: words, beginning: prefix) } }
 }

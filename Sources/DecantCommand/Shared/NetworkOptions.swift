@@ -41,7 +41,7 @@ struct NetworkOptions: ParsableArguments {
     help: ArgumentHelp(
       "Pooling after the stem, such as max or none",
       discussion: "max, 'max over zeros', 'max over the edge', average or none.", valueName: "kind"),
-    completion: .list(["max", "max over zeros", "max over the edge", "average", "none"]),
+    completion: .list(["max", "average", "none"]),
     transform: OptionValue.stemPooling)
   var stemPooling: ResNetStemPooling?
   @Option(

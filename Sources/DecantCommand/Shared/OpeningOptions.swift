@@ -7,7 +7,7 @@ struct OpeningOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       "Change a limit by its name in an error", discussion: "Repeatable.", valueName: "name=number"),
-    completion: .list(Limits.names.map { $0 + "=" }), transform: OptionValue.limit)
+    completion: .limits, transform: OptionValue.limit)
   var limit: [(name: String, value: Int)] = []
   @Option(
     help: ArgumentHelp("First line: the password of an encrypted zip", valueName: "file"), completion: .file()
