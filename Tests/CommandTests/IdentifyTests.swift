@@ -113,6 +113,22 @@ import Testing
     #expect(tiny.status == 2 && tiny.errors.contains("--size"))
   }
 
+  @Test func explanationAsJSON() throws {
+    let run = try decant("identify fixtures/torch/small_basic.pth --explain --size 64 --json")
+    #expect(run.status == 0)
+    let document = try #require(
+      try JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any])
+    #expect(document["file"] as? String == "fixtures/torch/small_basic.pth")
+    let values = try #require(document["values"] as? [String: Any])
+    #expect(values["classes"] as? Int == 10 && values["block"] as? String == "basic")
+    let explanation = try #require(document["explanation"] as? [String: Any])
+    let stages = try #require(explanation["stages"] as? [[String: Any]])
+    #expect(explanation["input_size"] as? Int == 64 && explanation["weighted_layers"] as? Int == 12)
+    #expect(stages.compactMap { $0["name"] as? String }.contains("layer4"))
+    let total = stages.compactMap { $0["multiply_adds"] as? Int }.reduce(0, +)
+    #expect(total == explanation["multiply_adds"] as? Int)
+  }
+
   @Test func whatIsNoResNet() throws {
     let json = try decant("identify fixtures/torch/weights.safetensors --json")
     #expect(json.status == 1)
@@ -121,6 +137,7 @@ import Testing
         """
         {
           "schema": 1,
+          "file": "fixtures/torch/weights.safetensors",
           "architecture": null,
           "same_shapes_as": [],
           "nearest": null,

@@ -76,6 +76,15 @@ import Testing
     let facts = try #require(object["facts"] as? [[String: String]])
     #expect(facts.contains(["name": "byte order", "value": "little"]))
     #expect((object["warnings"] as? [String]) == [])
+    #expect((object["properties"] as? [String: String])?["byte order"] == "little")
+    #expect(
+      object["totals"] as? [String: Int]
+        == ["tensors": 13, "elements": 103, "bytes": 416, "parameters": 49, "buffers": 5])
+    let dicts = try #require(object["state_dicts"] as? [[String: Any]])
+    #expect(dicts.count == 1 && dicts[0]["key"] as? String == "model" && dicts[0]["tensors"] as? Int == 8)
+    #expect(object["checksums"] == nil)
+    let checksums = try #require(try json("nested.pth", "--checksums")["checksums"] as? [String: Any])
+    #expect(checksums["ok"] as? Bool == true && (checksums["damaged"] as? [Any])?.isEmpty == true)
   }
 
   @Test func digestsOnlyWhenAsked() throws {

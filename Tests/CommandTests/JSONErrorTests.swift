@@ -82,7 +82,7 @@ struct JSONError {
   }
 
   @Test func helpIsNoError() throws {
-    #expect(try run("decant --help --json", status: 0).output.hasPrefix("OVERVIEW: "))
+    #expect(try run("decant --help --json", status: 0).output.hasPrefix("Inspect, verify,"))
   }
 
   @Test func scanKeepsItsDocument() throws {

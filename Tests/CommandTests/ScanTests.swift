@@ -209,6 +209,11 @@ import Testing
     #expect(run.output == "clean  m/w.pkl\n1 file: 1 clean; 10 other files are not checkpoints\n")
     let document = try object(try scan("m", "--json").output)
     #expect(document["not_checkpoints"] as? Int == 10 && (document["files"] as? [Any])?.count == 1)
+    #expect(
+      document["verdicts"] as? [String: Int]
+        == ["clean": 1, "unknown": 0, "dangerous": 0, "unreadable": 0])
+    let rules = try #require(try object(try scan("--rules", "--json").output)["rules"] as? [[String: String]])
+    #expect(rules.contains { $0["rule"] == "runs-code" && $0["meaning"]?.isEmpty == false })
     for name in ["README.md", "labels.pkl", "empty", "tokenizer.model", "logo"] {
       #expect(try scan("m/\(name)").status == 1, "\(name)")
     }

@@ -5,6 +5,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import json_schemas
+
 
 @dataclass
 class Finished:
@@ -21,14 +23,16 @@ class Decant:
     def __init__(self, binary: Path):
         self.binary = binary
 
-    def attempt(self, *arguments, seconds: float = 120) -> Finished:
-        """Runs and returns whatever came of it; a signal is never an answer."""
+    def attempt(self, *arguments, seconds: float = 120, validates: bool = True) -> Finished:
+        """Runs and returns whatever came of it; a signal is never an answer. JSON is validated (docs/json)."""
         done = subprocess.run(
             [self.binary, *map(str, arguments)],
             stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds, check=False,
         )  # fmt: skip
         finished = Finished(done.returncode, done.stdout.decode("utf-8"), done.stderr.decode("utf-8"))
         assert finished.status >= 0, f"killed by signal {-finished.status}: {arguments}\n{finished.errors}"
+        if validates and "--json" in arguments and 0 < len(finished.output) <= json_schemas.LARGEST:
+            json_schemas.validate(arguments, finished.output)
         return finished
 
     def __call__(self, *arguments, seconds: float = 120) -> Finished:

@@ -128,7 +128,7 @@ struct DiffCommand: ParsableCommand, PresentedCommand {
       isTolerant: toleranceAbs != nil || toleranceRel != nil || toleranceUlp != nil)
     line.clear()
     if json {
-      DiffJSON.print(result, left.choice, right.choice)
+      DiffJSON.print(result, (file: a, choice: left.choice), (file: second.path, choice: right.choice))
     } else {
       DiffReport(result: result, top: top, showsAll: all).print()
     }

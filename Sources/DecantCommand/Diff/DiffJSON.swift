@@ -5,16 +5,27 @@ internal import DecantTensors
 
 /// The JSON of `decant diff --json`, schema 1.
 enum DiffJSON {
-  static func print(_ result: DiffResult, _ a: StateDictChoice, _ b: StateDictChoice) {
+  static func print(
+    _ result: DiffResult, _ a: (file: String, choice: StateDictChoice),
+    _ b: (file: String, choice: StateDictChoice)
+  ) {
     StandardStreams.beginDocument()
     StandardStreams.line(
       "{\"schema\": 1, \"same\": \(result.isSame), \"identical\": \(result.identicalCount),")
+    for (name, side) in [("a", a), ("b", b)] {
+      let value = JSONValue.object([
+        (key: "file", value: .string(side.file)), (key: "key", value: .string(side.choice.selection.key)),
+        (key: "tensors", value: .exact(Int64(side.choice.selection.tensors.count))),
+      ])
+      StandardStreams.line(" \"\(name)\": \(value.text),")
+    }
     if let verdict = result.verdict {
       StandardStreams.line(" \"verdict\": " + json(verdict).text + ",")
     }
     StandardStreams.line(
       " \"left_out\": "
-        + JSONValue.object([(key: "a", value: a.leftOutJSON), (key: "b", value: b.leftOutJSON)]).text + ",")
+        + JSONValue.object([(key: "a", value: a.choice.leftOutJSON), (key: "b", value: b.choice.leftOutJSON)])
+        .text + ",")
     if !result.prefixes.isEmpty {
       list(
         "prefixes",

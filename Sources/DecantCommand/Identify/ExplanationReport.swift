@@ -41,6 +41,29 @@ struct ExplanationReport {
     StandardStreams.line("  " + downsample(summary))
   }
 
+  /// The stages with their costs, and the texts about depth, blocks and shortcuts.
+  var json: JSONValue {
+    func number(_ value: Int) -> JSONValue { .exact(Int64(value)) }
+    let summary = ResNetSummary(configuration)
+    let stages = graph.stageCosts(costs).map { stage -> JSONValue in
+      .object([
+        (key: "name", value: .string(stage.name)), (key: "shape", value: .array(stage.shape.map(number))),
+        (key: "multiply_adds", value: number(stage.multiplyAdds)),
+        (key: "parameters", value: number(stage.parameterCount)),
+      ])
+    }
+    return .object([
+      (key: "input_size", value: number(inputSize)), (key: "stride0", value: number(configuration.stride0)),
+      (key: "stages", value: .array(stages)),
+      (key: "multiply_adds", value: number(costs.reduce(0) { $0 + $1.multiplyAdds })),
+      (key: "parameters", value: number(costs.reduce(0) { $0 + $1.parameterCount })),
+      (key: "weighted_layers", value: number(summary.weightedLayers)),
+      (key: "arithmetic", value: .string(summary.arithmetic)),
+      (key: "block", value: .array(blockLines.map { .string($0) })),
+      (key: "downsample", value: .string(downsample(summary))),
+    ])
+  }
+
   private func printStages() {
     var table = TextTable([
       ("stage", .left), ("result", .left), ("multiply-adds", .right), ("share", .right),

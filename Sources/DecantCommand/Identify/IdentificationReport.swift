@@ -84,8 +84,10 @@ struct IdentificationReport {
     table.show()
   }
 
-  /// - Parameter measured: the measurement to add; nil when there is none.
-  func printJSON(_ measured: MeasureReport?) {
+  /// - Parameters:
+  ///   - measured: the measurement to add; nil when there is none.
+  ///   - explanation: the explanation to add; nil when there is none.
+  func printJSON(of file: String, _ measured: MeasureReport?, _ explanation: ExplanationReport?) {
     let configuration = found.configuration
     func number(_ value: Int) -> JSONValue { .exact(Int64(value)) }
     let facts: [JSONValue] = found.facts.map {
@@ -96,7 +98,7 @@ struct IdentificationReport {
     }
     var members: [(key: String, value: JSONValue)] =
       [
-        (key: "schema", value: 1),
+        (key: "schema", value: 1), (key: "file", value: .string(file)),
         (key: "architecture", value: found.architecture.map { .string($0) } ?? .null),
         (key: "same_shapes_as", value: .array(found.sameShapes.map { .string($0) })),
         (key: "nearest", value: found.nearest.map { .string($0.name) } ?? .null),
@@ -123,7 +125,7 @@ struct IdentificationReport {
           ])
         ),
         (key: "proven", value: .bool(found.isProven)),
-        (key: "facts", value: .array(facts)),
+        (key: "facts", value: .array(facts)), (key: "values", value: found.facts.json),
         (
           key: "contradictions",
           value: .array(
@@ -146,6 +148,7 @@ struct IdentificationReport {
       ]
     if let choice { members.append((key: "left_out", value: choice.leftOutJSON)) }
     members += parametrized.json(isResolved: true)
+    if let explanation { members.append((key: "explanation", value: explanation.json)) }
     let result = JSONValue.object(members)
     StandardStreams.document(measured?.added(to: result) ?? result)
   }

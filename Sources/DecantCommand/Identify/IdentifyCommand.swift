@@ -49,7 +49,6 @@ struct IdentifyCommand: CheckpointCommand {
     if [file != nil || !joining.join.isEmpty, dialects, architectures].count(where: { $0 }) != 1 {
       throw ValidationError("Pass a file, --dialects or --architectures.")
     }
-    if explain, json { throw ValidationError("--explain prints text: leave out --json.") }
     if !explain, stride0 != nil || size != nil {
       throw ValidationError("--stride0 and --size: only with --explain.")
     }
@@ -86,11 +85,15 @@ struct IdentifyCommand: CheckpointCommand {
     let report = IdentificationReport(
       found: identification, key: network.part?.selection.key ?? ".",
       parametrized: network.parametrized, choice: network.choice)
+    let explanation = explain ? try explanation(of: identification, source.path) : nil
     if json {
-      report.printJSON(measured)
+      report.printJSON(of: source.path, measured, explanation)
     } else {
       report.print()
-      if explain { try printExplanation(identification, source.path) }
+      if let explanation {
+        StandardStreams.line()
+        explanation.print()
+      }
       measured?.print()
     }
     if !identification.isResNet { throw ExitStatus.no }
@@ -98,12 +101,14 @@ struct IdentifyCommand: CheckpointCommand {
 
   /// Reports that the file is not a ResNet, and what it contains instead.
   private func refuse(_ absence: NoMatchReport, _ path: String) -> ExitStatus {
-    if json { StandardStreams.document(absence.json) }
+    if json { StandardStreams.document(absence.json(of: path)) }
     StandardStreams.error("\(path.escapedForDisplay): \(absence.text)")
     return .no
   }
 
-  private func printExplanation(_ identification: ResNetIdentification, _ path: String) throws {
+  private func explanation(
+    of identification: ResNetIdentification, _ path: String
+  ) throws(DecantError) -> ExplanationReport {
     var configuration = identification.configuration
     if let stride0 { configuration.stride0 = stride0 }
     let size = size ?? (identification.isForSmallImages ? 32 : 224)
@@ -112,7 +117,6 @@ struct IdentifyCommand: CheckpointCommand {
         .invalidArgument, "an image of \(size)×\(size) is too small for the network", file: path,
         remedy: "Pass a larger --size.")
     }
-    StandardStreams.line()
-    report.print()
+    return report
   }
 }

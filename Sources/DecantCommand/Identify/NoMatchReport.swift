@@ -35,9 +35,9 @@ struct NoMatchReport {
       + ". decant identify --dialects lists the known names."
   }
 
-  var json: JSONValue {
+  func json(of file: String) -> JSONValue {
     .object([
-      (key: "schema", value: 1), (key: "architecture", value: .null),
+      (key: "schema", value: 1), (key: "file", value: .string(file)), (key: "architecture", value: .null),
       (key: "same_shapes_as", value: .array([])),
       (key: "nearest", value: .null),
       (key: "looks_like", value: absence.family.map { .string($0.description) } ?? .null),

@@ -160,7 +160,9 @@ struct InspectCommand: CheckpointCommand {
     let warnings = checkpoint.warnings + losses.map(\.commandText)
     let parametrized = try Selection.all(of: checkpoint).parametrizedWeights()
     if json {
-      InspectionJSON.print(checkpoint, rows, objects, warnings, parametrized)
+      InspectionJSON.print(
+        checkpoint, rows, objects, warnings, parametrized,
+        checksums: checksums || stats || digest ? InspectionJSON.checksums(losses) : nil)
     } else {
       let report = InspectionReport(
         checkpoint: checkpoint, rows: rows, objects: objects, warnings: warnings, parametrized: parametrized,

@@ -9,7 +9,7 @@ internal import DecantTensors
 enum InspectionJSON {
   static func print(
     _ checkpoint: Checkpoint, _ rows: [InspectionRow], _ objects: [CheckpointObject], _ warnings: [String],
-    _ parametrized: ParametrizedWeights
+    _ parametrized: ParametrizedWeights, checksums: JSONValue?
   ) {
     StandardStreams.beginDocument()
     StandardStreams.line("{\"schema\": 1, \"file\": \(JSONValue.string(checkpoint.path).text),")
@@ -22,7 +22,67 @@ enum InspectionJSON {
       guard case .array(let values) = member.value else { continue }
       list(member.key, values, ",")
     }
+    let members: [(key: String, value: JSONValue)] = [
+      (key: "totals", value: totals(rows)), (key: "state_dicts", value: stateDicts(checkpoint)),
+      (key: "properties", value: properties(checkpoint)),
+    ]
+    for member in members {
+      StandardStreams.line(" \(JSONValue.string(member.key).text): \(member.value.text),")
+    }
+    if let checksums { StandardStreams.line(" \"checksums\": \(checksums.text),") }
     list("warnings", warnings.map { .string($0) }, "}")
+  }
+
+  /// Returns the facts about the whole file by their names. Of two with one name the first counts; `facts` has both.
+  private static func properties(_ checkpoint: Checkpoint) -> JSONValue {
+    var names: Set<ExactText> = []
+    return .object(
+      checkpoint.containerMetadata.filter { names.insert(ExactText($0.label)).inserted }
+        .map { (key: $0.label, value: .string($0.text)) })
+  }
+
+  /// Returns the size of the listed tensors, in which shared data counts once, and how much of it is parameters and
+  /// buffers, where names or modules tell.
+  private static func totals(_ rows: [InspectionRow]) -> JSONValue {
+    let size = Aliases.distinctSize(rows.map(\.entry.tensor))
+    let split = ParameterSplit(rows.map(\.entry), elementCount: size.elementCount)
+    func number(_ value: Int) -> JSONValue { .exact(Int64(value)) }
+    return .object([
+      (key: "tensors", value: number(rows.count)), (key: "elements", value: number(size.elementCount)),
+      (key: "bytes", value: number(size.byteCount)),
+      (key: "parameters", value: split.map { number($0.parameters) } ?? .null),
+      (key: "buffers", value: split.map { number($0.buffers) } ?? .null),
+    ])
+  }
+
+  /// Returns the keys to choose from, with the number of tensors of each.
+  private static func stateDicts(_ checkpoint: Checkpoint) -> JSONValue {
+    let candidates = checkpoint.stateDictCandidates
+    return .array(
+      zip(candidates, checkpoint.keys(of: candidates.map(\.path))).map { candidate, key in
+        .object([
+          (key: "key", value: .string(key)), (key: "tensors", value: .exact(Int64(candidate.tensorCount))),
+        ])
+      })
+  }
+
+  /// Returns the result of comparing checksums: what is damaged, with the reasons.
+  static func checksums(_ losses: [DecantError]) -> JSONValue {
+    .object([
+      (key: "ok", value: .bool(losses.isEmpty)),
+      (
+        key: "damaged",
+        value: .array(
+          losses.map { loss in
+            .object([
+              (
+                key: "name", value: (loss.location.tensor ?? loss.location.entry).map { .string($0) } ?? .null
+              ),
+              (key: "message", value: .string(loss.reason)),
+            ])
+          })
+      ),
+    ])
   }
 
   /// Returns a fact about the whole file, such as its writer or a metadata entry.

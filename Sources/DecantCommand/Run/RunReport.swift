@@ -176,7 +176,7 @@ struct RunReport<T: ReferenceScalar> {
 
   func printJSON() {
     var members: [(key: String, value: JSONValue)] = [
-      (key: "schema", value: 1),
+      (key: "schema", value: 1), (key: "file", value: .string(network.file.part?.checkpoint.path ?? "")),
       (key: "architecture", value: network.architecture.map { .string($0) } ?? .null),
       (key: "by_structure", value: .bool(network.identification.naming.isByStructure)),
       (key: "engine", value: .string(engine.name)),

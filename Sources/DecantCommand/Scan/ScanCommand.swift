@@ -52,7 +52,7 @@ struct ScanCommand: ParsableCommand, PresentedCommand {
   }
 
   func run() throws {
-    if rules { return ScanReport.printRules() }
+    if rules { return json ? StandardStreams.document(ScanJSON.rules) : ScanReport.printRules() }
     ProcessControl.explainLostPages()
     let tree = FileTree(paths) { name in skip.contains { name.matches(glob: $0) } }
     for skipped in tree.skipped {

@@ -20,6 +20,13 @@ enum ScanJSON {
             ])
           })
       ),
+      (
+        key: "verdicts",
+        value: .object(
+          [ScanVerdict.clean, .unknown, .dangerous, .unreadable].map {
+            (key: $0.rawValue, value: .integer(Int64(results.counts[$0] ?? 0)))
+          })
+      ),
       // Texts, vocabularies and pictures in folders. They have no verdict.
       (key: "not_checkpoints", value: .integer(Int64(results.notCheckpointCount))),
     ]
@@ -41,6 +48,23 @@ enum ScanJSON {
       members.append((key: "errors", value: .array(results.errors.map(\.json))))
     }
     return .object(members)
+  }
+
+  /// The rules and what each finds.
+  static var rules: JSONValue {
+    .object([
+      (key: "schema", value: 1),
+      (
+        key: "rules",
+        value: .array(
+          ScanRule.allCases.map {
+            .object([
+              (key: "rule", value: .string($0.rawValue)), (key: "meaning", value: .string($0.meaning)),
+              (key: "remedy", value: .string($0.commandRemedy)),
+            ])
+          })
+      ),
+    ])
   }
 
   private static func finding(_ finding: ScanFinding) -> JSONValue {

@@ -93,9 +93,13 @@ extension ResNetIdentification.Fact {
 }
 
 extension [ResNetIdentification.Fact] {
-  /// The facts as a JSON object, with whole numbers as JSON numbers.
+  /// The facts as a JSON object, with whole numbers as JSON numbers. Of two with one name the first counts.
   var json: JSONValue {
-    .object(map { (key: $0.name, value: Int64($0.value).map { .integer($0) } ?? .string($0.value)) })
+    var names: Set<String> = []
+    return .object(
+      filter { names.insert($0.name).inserted }.map {
+        (key: $0.name, value: Int64($0.value).map { .integer($0) } ?? .string($0.value))
+      })
   }
 
   /// The facts from evidence grouped by its location, the strongest source first.

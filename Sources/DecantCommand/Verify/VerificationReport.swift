@@ -227,7 +227,7 @@ struct VerificationReport {
     }
   }
 
-  func printJSON() {
+  func printJSON(of file: String) {
     let identification = network.identification
     func names(_ names: [String]) -> JSONValue { .array(names.map { .string($0) }) }
     func sizes(_ sizes: [Int]) -> JSONValue { .array(sizes.map { .exact(Int64($0)) }) }
@@ -238,8 +238,8 @@ struct VerificationReport {
     }
     var members: [(key: String, value: JSONValue)] =
       [
-        (key: "schema", value: 1),
-        (key: "ok", value: .bool(isMatch)),
+        (key: "schema", value: 1), (key: "file", value: .string(file)),
+        (key: "ok", value: .bool(isMatch)), (key: "matched", value: .exact(Int64(verification.matched))),
         (key: "architecture", value: network.architecture.map { .string($0) } ?? .null),
         (key: "by_structure", value: .bool(identification.naming.isByStructure)),
         (key: "missing", value: names(verification.missing.map(\.name))),

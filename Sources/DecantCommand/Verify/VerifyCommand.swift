@@ -57,7 +57,7 @@ struct VerifyCommand: CheckpointCommand {
         : VerificationReport.shapes(
           of: found.file, prefix: network.prefix, insteadOf: network.arch?.name,
           expectedClasses: found.identification.configuration.classes))
-    if json { report.printJSON() } else { report.print(listsAll: presentation.verbose) }
+    if json { report.printJSON(of: source.path) } else { report.print(listsAll: presentation.verbose) }
     if !report.isMatch { throw ExitStatus.no }
   }
 }
