@@ -38,7 +38,7 @@ extension CommandHelp.Section {
     title: "Describe the network", options: ["arch", "num-classes", "stride0"],
     rare: [
       "block-stride", "stem-pooling", "output-stride", "stage-strides", "epsilon", "head-activation",
-      "by-structure",
+      "normalization", "by-structure",
     ])
 }
 

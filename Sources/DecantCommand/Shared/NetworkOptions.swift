@@ -60,8 +60,9 @@ struct NetworkOptions: ParsableArguments {
     transform: OptionValue.epsilon)
   var epsilon: Double?
   @Option(
-    help:
-      "Layers without running statistics: group:32 (or as many groups), or batch for each batch's own statistics.",
+    help: ArgumentHelp(
+      "Layers without statistics: group:32 or batch",
+      discussion: "group:32, or as many groups; or batch for each batch's own statistics.", valueName: "kind"),
     transform: OptionValue.normalization)
   var normalization: ResNetNormalizationChoice?
   @Option(
