@@ -34,6 +34,7 @@ class Browser:
         self._count = 0
         self._session = None
         self._events = []
+        self._runs_scripts = True
         target = self._call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log"):
@@ -84,6 +85,7 @@ class Browser:
 
     def allow_scripts(self, allowed: bool):
         self._call("Emulation.setScriptExecutionDisabled", value=not allowed)
+        self._runs_scripts = allowed
 
     def open(self, path: Path):
         """Opens a file and waits until it is loaded and drawn."""
@@ -91,7 +93,8 @@ class Browser:
         self._call("Page.navigate", url=Path(path).resolve().as_uri())
         while not any(event.get("method") == "Page.loadEventFired" for event in self._events):
             self._events.append(self._read())
-        self.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        if self._runs_scripts:  # else nothing would call back
+            self.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def complaints(self) -> list[str]:
         """Everything that the console has shown since the page was opened: messages, exceptions, refusals."""

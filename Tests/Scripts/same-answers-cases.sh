@@ -209,6 +209,7 @@ file_cases() { # MODE FILE NEXT ; NEXT is another file, to compare with
   full verify "decant verify $file --arch resnet18 --json"
   full scan "decant scan $file --sarif --fail-on dangerous"
   if [ "$(stat -L -c %s "$2")" -gt 200000000 ]; then return; fi # too large to be copied many times
+  full report "decant report $file -o report.html"
   "$mode" diff "decant diff $file $file --json"
   full diff "decant diff $file $next --json"
   for target in out.safetensors out.npz out.gguf out.pth out.npy out/; do

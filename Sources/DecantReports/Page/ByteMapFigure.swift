@@ -12,9 +12,10 @@ struct ByteMapFigure {
 
   init(_ map: ByteMap, prefix: String) { (self.map, self.prefix) = (map, prefix) }
 
+  /// The figures and tables; nil for files without data.
   var markup: Markup? {
     let drawn = map.files.filter { $0.byteCount > 0 }
-    guard !drawn.isEmpty else { return nil }
+    guard drawn.contains(where: { $0.parts.contains { $0.use != .structure } }) else { return nil }
     let figures = drawn.prefix(Self.mostFiles).enumerated().map { figure($1, index: $0) }
     let more: Markup =
       drawn.count > Self.mostFiles ? "<p>\(Format.count(drawn.count - Self.mostFiles, "more file")).</p>" : ""

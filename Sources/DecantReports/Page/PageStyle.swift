@@ -7,12 +7,14 @@ enum PageStyle {
 
     """
   private static let light: Markup = """
-    --ground:#fff;--panel:#f4f6f6;--rule:#dde3e4;--ink:#1b2224;--soft:#556064;--accent:#0d6666;--tint:#d3e7e5;--mid:#83bbb6;--grey:#dfe3e4;\
+    --ground:#fff;--panel:#f4f6f6;--rule:#dde3e4;--ink:#1b2224;--soft:#556064;--accent:#0d6666;\
+    --tint:#d3e7e5;--mid:#83bbb6;--grey:#dfe3e4;\
     --warm:#9a4600;--warm-tint:#f8e6d6;--bad:#ad231b;--bad-tint:#fbe5e3;--good:#1a6634;--good-tint:#e2f1e6;\
     --s0:#b5d6d2;--s1:#84bcb6;--s2:#549f99;--s3:#2f7f7b;--s4:#155b5d;--s5:#8c9ccb;--s6:#b9a0cd;--s7:#c4cacc;--used:#5f6a6e
     """
   private static let dark: Markup = """
-    --ground:#13181a;--panel:#1b2224;--rule:#303a3d;--ink:#e5e9ea;--soft:#a2adb0;--accent:#7accc4;--tint:#1f4543;--mid:#3f857f;--grey:#394346;\
+    --ground:#13181a;--panel:#1b2224;--rule:#303a3d;--ink:#e5e9ea;--soft:#a2adb0;--accent:#7accc4;\
+    --tint:#1f4543;--mid:#3f857f;--grey:#394346;\
     --warm:#f2ac6d;--warm-tint:#40290f;--bad:#ff9d92;--bad-tint:#481f1b;--good:#88d49c;--good-tint:#173a22;\
     --s0:#d3ebe8;--s1:#9fd3cd;--s2:#6bb3ad;--s3:#44908b;--s4:#2c6c69;--s5:#7183bd;--s6:#9a7db3;--s7:#5b666a;--used:#8b979b
     """
