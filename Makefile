@@ -16,7 +16,7 @@ PYTHON := .build/peers/bin/python
 
 # The packages needed to link the tool and those it loads on first use.
 PACKAGES := git ca-certificates gcc libc6-dev libstdc++-12-dev \
-  libdeflate0 libzip4 libssl3 libdnnl2 libopenblas0-pthread libpng16-16 libturbojpeg0
+  libdeflate0 libbz2-1.0 liblzma5 libzip4 libssl3 libdnnl2 libopenblas0-pthread libpng16-16 libturbojpeg0
 
 .PHONY: help packages build install uninstall dist try-dist demo test fuzz fuzz-scan peers peers-all bench screenshots docs threads bare proofs format lint clean same-answers
 

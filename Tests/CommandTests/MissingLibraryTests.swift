@@ -35,6 +35,17 @@ import Testing
     #expect(scan.output.hasPrefix("unreadable") && scan.output.contains("apt-get install libdeflate0"))
   }
 
+  @Test(arguments: [
+    ("libbz2.so.1.0", "libbz2-1.0", Array("BZh91AY&SY".utf8)),
+    ("liblzma.so.5", "liblzma5", [0xFD, 0x37, 0x7A, 0x58, 0x5A, 0]),
+  ])
+  func compressedFilesNameThePackage(_ library: String, _ package: String, _ bytes: [UInt8]) throws {
+    let source = try folder.write("a.joblib", bytes)
+    let scan = try decant("scan", source, without: [library])
+    #expect(scan.status == 1)
+    #expect(scan.output.hasPrefix("unreadable") && scan.output.contains("apt-get install \(package)"))
+  }
+
   @Test(arguments: [(UInt16(12), UInt16(0)), (0, 1)])
   func entriesOfLibzipNameThePackage(method: UInt16, flags: UInt16) throws {
     var zip = ZipBuilder([.init("a/data.pkl", [0x80, 2, 0x7D, 0x2E])])
