@@ -24,7 +24,10 @@ struct ShardedCheckpoint {
     ///
     /// - Throws: ``DecantError`` when the index is malformed.
     package init?(_ file: ByteSource, limits: Limits) throws(DecantError) {
-      guard let first = try file.head().first(where: { $0 > 0x20 }), first == UInt8(ascii: "{") else {
+      // JSON begins after spaces and line ends. The header's length in .safetensors may have such bytes, and has zeros.
+      guard let first = try file.head().first(where: { ![0x20, 0x0A, 0x0D, 0x09].contains($0) }),
+        first == UInt8(ascii: "{")
+      else {
         return nil
       }
       guard file.byteCount <= limits.headerBytes else {
