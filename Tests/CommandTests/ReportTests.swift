@@ -38,6 +38,19 @@ import Testing
     #expect(full.output.contains("3×64×64") && full.output.contains("8×64×64"))
   }
 
+  @Test func jsonContract() throws {
+    let run = try decant("report fixtures/torch/small_basic.pth -o OUT/drawing.svg --json")
+    let object = try #require(
+      try JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any])
+    #expect(object["schema"] as? Int == 1 && object["format"] as? String == "svg")
+    #expect(object["bytes"] as? Int == (try text("drawing.svg")).utf8.count)
+    let files = try #require(object["files"] as? [[String: Any]])
+    #expect(files.count == 1 && files[0]["verdict"] as? String == "clean")
+    #expect(files[0]["architecture"] is NSNull)
+    let streamed = try decant("report fixtures/torch/small_basic.pth --json")
+    #expect(streamed.status == 64 && streamed.output.contains("name a file with -o"))
+  }
+
   @Test func comparesTwoFiles() throws {
     _ = try decant("convert fixtures/torch/small_basic.pth OUT/half.safetensors --dtype float16")
     let run = try decant("report fixtures/torch/small_basic.pth OUT/half.safetensors")
