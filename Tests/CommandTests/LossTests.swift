@@ -120,7 +120,8 @@ import Testing
     #expect(tree.contains("1 tensor, 4 elements, 16 bytes, and 1 unsupported tensor"))
     let matched = try decant("inspect in.pth --filter sd.w")
     #expect(
-      matched.status == 0 && matched.output.contains("0 tensors, 0 elements, 0 bytes, and 1 unsupported"))
+      matched.status == 0 && matched.output.contains("0 of 2 tensors, 0 elements, 0 bytes, and 1 unsupported")
+    )
     let other = try decant("inspect in.pth --filter sd.a")
     #expect(other.status == 0 && !other.output.contains("unsupported"))
     let none = try decant("inspect in.pth --filter 'nope*'")

@@ -347,7 +347,7 @@ import Testing
         "decant run r18.safetensors --arch resnet18 --input fixtures/inputs/input_97x131.npy --compare fixtures/torch/weights.safetensors",
         "decant run r18.safetensors --arch resnet18 --input fixtures/inputs/input_97x131.npy --engine onednn --float64",
         "decant run r18.safetensors --arch resnet18 --input fixtures/inputs/input_97x131.npy --input fixtures/inputs/input_97x131.npy --stages out.safetensors",
-        "decant run r18.safetensors --arch resnet18 --input cut.jpg --input fixtures/pictures/photo.jpg --preprocess imagenet-raw",
+        "decant run -q r18.safetensors --arch resnet18 --input cut.jpg --input fixtures/pictures/photo.jpg --preprocess imagenet-raw",
       ]
     ),
     (

@@ -79,7 +79,7 @@ struct PasswordTests {
   @Test func thePasswordIsTheFirstLine() throws {
     let whole = try run("decant inspect r18.pth --digest --json", status: 0)
     let found = try run("decant inspect secret.zip --digest --json --password-file password", status: 0)
-    let start = "\"tensors\""
+    let start = "\"tensors\": ["
     #expect(whole.output.contains(start))
     #expect(
       found.output.split(separator: start).last?.split(separator: "\"objects\"").first

@@ -140,7 +140,8 @@ import Testing
     let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (24,), }"
     let padded = header + String(repeating: " ", count: 117 - header.count) + "\n"
     // Eight numbers in the first of 12 intervals, one in each other but the second and third, six in the last.
-    let values = [Float](repeating: 0, count: 8) + (3..<12).map { Float($0) } + [11, 11, 11, 12, 12] + [3, 3]
+    let values =
+      [Float](repeating: 0, count: 8) + (3..<12).map { Float($0) } + [11, 11, 11, 12, 12] + [3, 3]
     _ = try folder.write(
       "x.npy",
       [0x93] + Array("NUMPY".utf8) + [1, 0, UInt8(padded.utf8.count), 0] + Array(padded.utf8)

@@ -22,7 +22,9 @@ import Testing
     let fuzzing = try Self.dependencies("Tests/Fuzzing/Package.swift")
     #expect(fuzzing.count > 10 && fuzzing["DecantTensors"]?.isEmpty == false)
     for (name, dependencies) in fuzzing {
-      #expect(dependencies == package[name], "\(name)")
+      // The fuzzer compiles one file of TestSupport, which does not need all of its dependencies.
+      let expected = name == "TestSupport" ? package[name]?.filter { fuzzing[$0] != nil } : package[name]
+      #expect(dependencies == expected, "\(name)")
       for dependency in dependencies { #expect(fuzzing[dependency] != nil, "\(dependency) of \(name)") }
     }
   }

@@ -61,7 +61,9 @@ let package = Package(
 
 // `swift build --sanitize fuzzer` leaves the main function to libFuzzer. The address sanitizer is named here, with it:
 // the compiler obeys the last such option alone, so a second `--sanitize` would turn off one of the two, by chance.
-let inC = ["CDecompression", "CLibcrypto", "CLibdeflate", "CLibzip", "CImageCodecs", "CNarrowing", "CStandard"]
+let inC = [
+  "CDecompression", "CLibcrypto", "CLibdeflate", "CLibzip", "CImageCodecs", "CNarrowing", "CStandard",
+]
 for target in package.targets where inC.contains(target.name) {
   // Undefined behaviour traps, which needs no sanitizer library. Swift on Linux has no such check.
   target.cSettings = [
