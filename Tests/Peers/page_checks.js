@@ -42,7 +42,7 @@
     least = Math.min(least, ratio);
     if (ratio < 4.5) faults.push(name(element) + ' has a contrast of ' + ratio.toFixed(2));
   }
-  if (seen.size < 50) faults.push('only ' + seen.size + ' texts were seen');
+  if (seen.size < 40) faults.push('only ' + seen.size + ' texts were seen');
 
   // Names, roles and structure.
   for (const input of document.querySelectorAll('input, select, textarea')) {

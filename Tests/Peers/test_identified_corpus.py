@@ -148,7 +148,8 @@ def test_refusals_name_what_is_there(corpus, answers, figures):
         (_, outcome), finished, found = answers[row["path"]]
         if outcome == "a ResNet":
             continue
-        assert finished.errors.splitlines()[-1].startswith(f"decant: error: {row['file']}"), row["path"]
+        message = [line for line in finished.errors.splitlines() if line.startswith("decant: error: ")]
+        assert len(message) == 1 and message[0].startswith(f"decant: error: {row['file']}"), row["path"]
         if outcome == "no ResNet":
             groups = FOUND.findall(found)
             names = [(name, shape) for _, name, shape in groups]

@@ -9,8 +9,8 @@ struct CommandHelp {
   /// The options in groups. Every option is in one of them.
   let sections: [Section]
 
-  /// The usage with the tool's name, a line for each form.
-  var usageText: String { usage.map { "decant " + $0 }.joined(separator: "\n") }
+  /// The usage with the tool's name, a line for each form, aligned behind the parser's "Usage: ".
+  var usageText: String { usage.map { "decant " + $0 }.joined(separator: "\n       ") }
 
   /// Options under a title.
   struct Section {

@@ -143,12 +143,16 @@ struct InspectCommand: CheckpointCommand {
       let tensors = rows.filter { $0.entry.state == .whole }.map(\.entry.tensor).filter(\.isReadable)
       try checkpoint.requireModestSize(tensors.map(\.byteCount).saturatingSum, of: tensors)
     }
-    rows = try parallelMap(rows.count, threads: stats || digest ? min(ProcessControl.processorCount, 4) : 1) {
-      [rows] index in
-      var row = rows[index]
-      try row.measure(stats: stats, digest: digest, in: checkpoint)
-      if stats || digest { line.advance(by: row.entry.tensor.byteCount, of: total) }
-      return row
+    if stats || digest {
+      rows = try parallelMap(rows.count) { [rows] index in
+        var row = rows[index]
+        try row.measure(stats: stats, digest: digest, in: checkpoint)
+        line.advance(by: row.entry.tensor.byteCount, of: total)
+        return row
+      }
+    } else {
+      // In place: a copy of 100,000 rows takes tens of megabytes.
+      for index in rows.indices { try rows[index].measure(stats: false, digest: false, in: checkpoint) }
     }
     let damage =
       checksums || stats || digest

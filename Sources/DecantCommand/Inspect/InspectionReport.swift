@@ -53,8 +53,8 @@ struct InspectionReport {
       return printNotes()
     }
     let shown = form == .summary ? [] : listed
-    let own = shown.filter { !$0.entry.isAttribute }
     let others = shown.filter(\.entry.isAttribute)
+    let own = others.isEmpty ? shown : shown.filter { !$0.entry.isAttribute }
     if !own.isEmpty {
       StandardStreams.line()
       printTensors(own)

@@ -149,16 +149,16 @@ private struct NumPyFloatFormat {
     }
   }
 
-  /// NumPy compares in the array's own dtype.
+  /// NumPy compares in the array's own dtype, and with a power of ten that it holds exactly (since version 2.4).
   private static func isScientific(least: Double, greatest: Double, _ dtype: DType) -> Bool {
     switch dtype {
     case .float64: return greatest >= 1e8 || least < 0.0001 || greatest / least > 1000
     case .float16:
       let (least, greatest) = (Float16(least), Float16(greatest))
-      return greatest >= Float16(1e8) || least < Float16(0.0001) || greatest / least > 1000
+      return greatest >= 1e3 || least < Float16(0.0001) || greatest / least > 1000
     default:
       let (least, greatest) = (Float(least), Float(greatest))
-      return greatest >= 1e8 || least < 0.0001 || greatest / least > 1000
+      return greatest >= 1e6 || least < 0.0001 || greatest / least > 1000
     }
   }
 
@@ -200,13 +200,20 @@ private struct NumPyFloatFormat {
     return sign + whole + "." + (fraction.isEmpty ? "0" : fraction)
   }
 
+  /// Returns the shortest digits of a float16. Its description has all digits of a whole number.
+  private static func shortest(_ number: Float16) -> String {
+    guard number >= 1_000, number.isFinite else { return number.description }
+    let texts = (1...5).lazy.map { rounded(Double(number), significant: $0) }
+    return texts.first { Double($0).map { Float16($0) } == number } ?? number.description
+  }
+
   /// Returns the shortest decimal digits that give the number in its dtype, the power of ten of the first digit, and the
   /// sign.
   private func shortest(_ number: Double) -> (digits: String, exponent: Int, isNegative: Bool) {
     let text =
       switch dtype {
       case .float64: number.magnitude.description
-      case .float16: Float16(number).magnitude.description
+      case .float16: Self.shortest(Float16(number).magnitude)
       default: Float(number).magnitude.description
       }
     let parts = text.split(separator: "e")

@@ -37,13 +37,17 @@ struct TextTable {
   ///
   /// On a terminal, cells are shortened and columns left out until a line fits, unless everything is to be shown.
   var lines: [String] {
-    let presentation = Presentation.current
-    return lines(fitting: presentation.isVerbose ? nil : presentation.terminal?.columns)
+    var lines: [String] = []
+    forEachLine { lines.append($0) }
+    return lines
   }
 
-  func show() { for line in lines { StandardStreams.line(line) } }
+  /// Prints the lines one by one, so that those of a long table are never all in memory.
+  func show() { forEachLine { StandardStreams.line($0) } }
 
-  private func lines(fitting columns: Int?) -> [String] {
+  private func forEachLine(_ body: (String) -> Void) {
+    let presentation = Presentation.current
+    let columns = presentation.isVerbose ? nil : presentation.terminal?.columns
     let heading = Row(cells: headings, style: .dim)
     let all = headings.allSatisfy(\.isEmpty) ? rows : [heading] + rows
     var used = headings.indices.filter { column in rows.contains { !$0.cells[column].isEmpty } }
@@ -52,7 +56,7 @@ struct TextTable {
         ? all.map { min($0.cells[column].columnCount, columns == nil ? Self.widest : .max) }.max() ?? 0 : 0
     }
     if let columns { (used, widths) = fitted(used, widths, columns) }
-    return all.map { line($0, used, widths, isFitted: columns != nil) }
+    for row in all { body(line(row, used, widths, isFitted: columns != nil)) }
   }
 
   /// Returns the columns to show and their widths, so that a line has a number of terminal columns at most.
