@@ -1,4 +1,4 @@
-/// Finds the names that a mistyped word may stand for.
+/// Finds the known names that are most like a misspelt word.
 package enum NearestName {
   /// The most names that a message offers.
   private static let mostOffered = 3
@@ -7,8 +7,8 @@ package enum NearestName {
 
   /// Returns the candidates with the smallest distance to `word`, in their order; empty when none is near.
   ///
-  /// `word` itself is no answer. Case and the separators `-`, `_` and space do not count. A word of three or more letters that begins one
-  /// candidate alone stands for it, too. O(candidates × length²).
+  /// `word` itself is never returned. Case and the separators `-`, `_` and space do not count. A word of three or more
+  /// letters also matches a candidate that it begins, if it begins no other. O(candidates × length²).
   package static func all(to word: String, among candidates: [String]) -> [String] {
     let letters = plain(word)
     guard !letters.isEmpty, letters.count <= longestWord else { return [] }

@@ -106,7 +106,7 @@ import Testing
       let long = try #require(names.first { $0["kind"] == "long" }?["name"])
       if long == "version" { continue }
       let lines = page.filter {
-        $0.hasPrefix("      --\(long) ") || $0.contains(try! Regex("^  -., --\(long) "))
+        $0.hasPrefix("      --\(long) ") || $0.hasPrefix("  -") && $0.dropFirst(4).hasPrefix(", --\(long) ")
       }
       #expect(lines.count == 1, "\(command) --\(long): \(lines)")
       count += 1

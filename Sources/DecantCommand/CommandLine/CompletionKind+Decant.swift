@@ -5,7 +5,7 @@ internal import DecantIO
 internal import DecantResNets
 internal import DecantTensors
 
-/// What shells complete for the values of options.
+/// The completions that shells offer for the values of options.
 extension CompletionKind {
   /// The names of the known architectures.
   static var architectures: Self { names { ResNetArchitecture.all.map(\.name) } }

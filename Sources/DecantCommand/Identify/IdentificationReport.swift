@@ -85,8 +85,8 @@ struct IdentificationReport {
   }
 
   /// - Parameters:
-  ///   - measured: the measurement to add; nil when there is none.
-  ///   - explanation: the explanation to add; nil when there is none.
+  ///   - measured: the result of `--measure`; nil without that option.
+  ///   - explanation: the result of `--explain`; nil without that option.
   func printJSON(of file: String, _ measured: MeasureReport?, _ explanation: ExplanationReport?) {
     let configuration = found.configuration
     func number(_ value: Int) -> JSONValue { .exact(Int64(value)) }

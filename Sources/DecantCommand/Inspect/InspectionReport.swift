@@ -17,7 +17,7 @@ struct InspectionReport {
   let checksums: Bool
   let form: Form
 
-  /// What a listing shows of the tensors.
+  /// The form of the listing of tensors.
   enum Form: Equatable {
     /// Each tensor; on a terminal, many in fewer lines by structure.
     case folded

@@ -19,7 +19,7 @@ struct ReportCommand: ParsableCommand, PresentedCommand {
       files are compared, more have a part each. A report needs no option: what the file does not hold is said.
       """)
 
-  /// What is written.
+  /// The format of the output.
   enum Format: String, ExpressibleByArgument, CaseIterable {
     case html, svg, dot, mermaid
 
@@ -98,7 +98,7 @@ struct ReportCommand: ParsableCommand, PresentedCommand {
     }
   }
 
-  /// What was written, for people or as JSON.
+  /// Prints the path and size of the written file, as a note or as JSON.
   private func say(_ path: String, _ byteCount: Int, _ reports: [FileReport]) {
     guard json else {
       return StandardStreams.note("\(path.escapedForDisplay): \(DecantBytes.Format.size(byteCount))")

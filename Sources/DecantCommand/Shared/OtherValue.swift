@@ -13,7 +13,7 @@ struct OtherValue {
   /// The only value, when there is just one.
   var value: CheckpointObject?
 
-  /// What is below the key, such as "12", "640 tensors" or "argparse.Namespace".
+  /// A summary of the values below the key, such as "12", "640 tensors" or "argparse.Namespace".
   var text: String {
     let objects = objectCount > 0 ? Format.count(objectCount, "value") : nil
     guard tensorCount == 0 else {

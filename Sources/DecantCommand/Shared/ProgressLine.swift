@@ -5,7 +5,7 @@ internal import Synchronization
 /// A progress line on the terminal for long runs: share, rate and time left. Prints nothing without a terminal or for
 /// short runs.
 final class ProgressLine: Sendable {
-  /// What is counted.
+  /// The unit that progress is counted in.
   enum Unit {
     case bytes
     /// Things with a plural noun, such as "images".

@@ -114,7 +114,7 @@ struct NetworkSummary {
   }
 }
 
-/// What loading a checkpoint in Python would do, from a scan of its files.
+/// The effects of loading a checkpoint in Python, from a scan of its files.
 struct LoadingSafety {
   /// The worst verdict; `unreadable` when a file cannot be scanned.
   let verdict: ScanVerdict

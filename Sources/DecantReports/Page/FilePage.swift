@@ -47,7 +47,7 @@ struct FilePage {
 
   // MARK: The beginning
 
-  /// What the file is, in a sentence and in facts.
+  /// A summary of the file: a sentence and a list of facts.
   var summary: Markup {
     let items = facts.map { "<div><dt>\($0.name)</dt><dd>\($0.value)</dd></div>\n" as Markup }
     return """

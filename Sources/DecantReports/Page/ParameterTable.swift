@@ -176,7 +176,7 @@ struct ParameterTable {
     roles[ExactText(row.entry.path.dropFirst(depth).joinedName)]
   }
 
-  /// What to look at first, in a sentence.
+  /// A sentence that names the most important finding.
   private var overview: Markup {
     guard file.hasValues else { return "<p>Values were not read.</p>" }
     let surveys = file.rows.compactMap(\.survey)
